@@ -1,0 +1,80 @@
+"""The feature matrix of a stream: record features and context side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from zeekml.features.addresses import LOCAL_NETS, HostClassifier
+from zeekml.features.columns import flow_columns
+from zeekml.features.context import MAX_RECORDS, ContextEngine
+from zeekml.features.flow import write_flow_features
+from zeekml.features.schema import FEATURES
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureBatch:
+    """Features of one batch.
+
+    Attributes
+    ----------
+    matrix : float32 (rows, features)
+        Columns as in `FEATURES`; NaN where the record does not tell.
+    clock : float64 (rows,)
+        Stream clock in epoch seconds when each row was taken in.
+    end : float64 (rows,)
+        End of each flow in epoch seconds.
+    """
+
+    matrix: npt.NDArray[np.float32]
+    clock: npt.NDArray[np.float64]
+    end: npt.NDArray[np.float64]
+
+
+class FeatureExtractor:
+    """Features of one stream, batch by batch in order of arrival.
+
+    How the stream is cut into batches changes no bit of the result. Not thread-safe; use one per
+    stream.
+    """
+
+    def __init__(
+        self, *, local_nets: Sequence[str] = LOCAL_NETS, max_records: int = MAX_RECORDS
+    ) -> None:
+        self._classify = HostClassifier(local_nets)
+        self._context = ContextEngine(max_records)
+
+    @property
+    def context(self) -> ContextEngine:
+        return self._context
+
+    def transform(self, batch: pa.RecordBatch) -> FeatureBatch:
+        """Features of the next flows of the stream (a batch of `FLOW_SCHEMA`)."""
+        columns = flow_columns(batch, self._classify)
+        matrix = np.empty((columns.rows, len(FEATURES)), np.float32)
+        write_flow_features(columns, matrix)
+        clock = self._context.write(columns, matrix)
+        return FeatureBatch(matrix, clock, columns.end / 1e6)
+
+
+def feature_matrix(
+    flows: pa.Table | Iterable[pa.RecordBatch],
+    *,
+    local_nets: Sequence[str] = LOCAL_NETS,
+    max_records: int = MAX_RECORDS,
+) -> npt.NDArray[np.float32]:
+    """Feature matrix (rows, features) of one whole stream, rows as given.
+
+    Parameters
+    ----------
+    flows
+        Flows of `FLOW_SCHEMA` in order of arrival.
+    """
+    extractor = FeatureExtractor(local_nets=local_nets, max_records=max_records)
+    batches = flows.to_batches(max_chunksize=65536) if isinstance(flows, pa.Table) else flows
+    parts = [extractor.transform(batch).matrix for batch in batches if batch.num_rows]
+    return np.concatenate(parts) if parts else np.empty((0, len(FEATURES)), np.float32)

@@ -1,0 +1,131 @@
+"""Hash tables on NumPy arrays for compiled code: 64-bit key → slot number, with deletion.
+
+A slot number stays the same while its key lives, so other arrays can hold counters per slot. The
+tables are tuples of arrays, which numba can compile once and cache on disk; they grow between
+batches, in Python, never inside compiled code.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+
+class Table(NamedTuple):
+    """Open addressing with linear probing.
+
+    `cells` maps a probe position to a slot (-1 = empty) and has a power of two of entries, at least
+    twice as many as there are slots. `keys` holds each slot's key, `free` a stack of unused slots,
+    `top[0]` the height of that stack.
+    """
+
+    cells: npt.NDArray[np.int32]
+    keys: npt.NDArray[np.uint64]
+    free: npt.NDArray[np.int32]
+    top: npt.NDArray[np.int64]
+
+    @property
+    def slots(self) -> int:
+        return len(self.keys)
+
+    @property
+    def live(self) -> int:
+        return len(self.keys) - int(self.top[0])
+
+
+def new_table(slots: int) -> Table:
+    """An empty table for `slots` keys (a power of two)."""
+    return Table(
+        cells=np.full(2 * slots, -1, np.int32),
+        keys=np.zeros(slots, np.uint64),
+        free=np.arange(slots - 1, -1, -1, dtype=np.int32),
+        top=np.array([slots], np.int64),
+    )
+
+
+def grown(table: Table, slots: int) -> Table:
+    """A copy with room for `slots` keys; all slot numbers stay."""
+    old = table.slots
+    keys = np.zeros(slots, np.uint64)
+    keys[:old] = table.keys
+    used = np.ones(old, np.bool_)
+    used[table.free[: table.top[0]]] = False
+    free = np.zeros(slots, np.int32)
+    added = slots - old
+    free[:added] = np.arange(slots - 1, old - 1, -1, dtype=np.int32)
+    still_free = table.free[: table.top[0]]
+    free[added : added + len(still_free)] = still_free
+    cells = np.full(2 * slots, -1, np.int32)
+    _reinsert(cells, keys, np.flatnonzero(used).astype(np.int32))
+    return Table(cells, keys, free, np.array([added + len(still_free)], np.int64))
+
+
+@njit(cache=True)
+def _reinsert(
+    cells: npt.NDArray[np.int32], keys: npt.NDArray[np.uint64], slots: npt.NDArray[np.int32]
+) -> None:
+    mask = len(cells) - 1
+    for slot in slots:
+        at = np.int64(keys[slot] & np.uint64(mask))
+        while cells[at] >= 0:
+            at = (at + 1) & mask
+        cells[at] = slot
+
+
+@njit(cache=True)
+def find(table: Table, key: np.uint64) -> int:
+    """Slot of the key, or -1."""
+    mask = len(table.cells) - 1
+    at = np.int64(key & np.uint64(mask))
+    while True:
+        slot = table.cells[at]
+        if slot < 0:
+            return -1
+        if table.keys[slot] == key:
+            return slot
+        at = (at + 1) & mask
+
+
+@njit(cache=True)
+def find_or_add(table: Table, key: np.uint64) -> int:
+    """Slot of the key, newly taken if need be; the caller has made sure that one is free."""
+    mask = len(table.cells) - 1
+    at = np.int64(key & np.uint64(mask))
+    while True:
+        slot = table.cells[at]
+        if slot < 0:
+            break
+        if table.keys[slot] == key:
+            return slot
+        at = (at + 1) & mask
+    table.top[0] -= 1
+    slot = table.free[table.top[0]]
+    table.cells[at] = slot
+    table.keys[slot] = key
+    return slot
+
+
+@njit(cache=True)
+def remove(table: Table, slot: int) -> None:
+    """Give the slot back, closing the gap it leaves in its probe sequence."""
+    mask = len(table.cells) - 1
+    gap = np.int64(table.keys[slot] & np.uint64(mask))
+    while table.cells[gap] != slot:
+        gap = (gap + 1) & mask
+    at = gap
+    while True:
+        at = (at + 1) & mask
+        other = table.cells[at]
+        if other < 0:
+            break
+        home = np.int64(table.keys[other] & np.uint64(mask))
+        # `other` may move back to the gap unless its home lies between the two (cyclically)
+        if ((at - home) & mask) >= ((at - gap) & mask):
+            table.cells[gap] = other
+            gap = at
+    table.cells[gap] = -1
+    table.free[table.top[0]] = slot
+    table.top[0] += 1

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Callable
+
+import pytest
+import zstandard
+
+from zeekml.flows import compression
+from zeekml.flows.compression import ByteStream
+
+TEXT = b"".join(b"line %d of a log\n" % i for i in range(50_000))
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "zstd": zstandard.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+}
+every = pytest.mark.parametrize("name", COMPRESS)
+
+
+def unpack(data: bytes) -> tuple[bytes, str | None]:
+    stream = ByteStream(io.BytesIO(data))
+    chunks = list(stream.chunks())
+    assert all(chunks)
+    return b"".join(chunks), stream.damage
+
+
+@every
+def test_whole_file(name: str) -> None:
+    assert unpack(COMPRESS[name](TEXT)) == (TEXT, None)
+
+
+@every
+def test_members_and_padding(name: str) -> None:
+    member = COMPRESS[name](TEXT)
+    assert unpack(member + COMPRESS[name](b"end\n") + b"\0" * 512) == (TEXT + b"end\n", None)
+
+
+@every
+def test_cut_file_gives_what_it_has(name: str) -> None:
+    data = COMPRESS[name](TEXT)
+    got, damage = unpack(data[: len(data) * 2 // 3])
+    assert TEXT.startswith(got)
+    assert damage == "compressed data breaks off"
+
+
+@every
+def test_rubbish_after_a_member_is_damage(name: str) -> None:
+    got, damage = unpack(COMPRESS[name](TEXT) + b"rubbish that is no member")
+    assert got == TEXT
+    assert damage is not None
+
+
+def test_flipped_bits_are_damage() -> None:
+    data = bytearray(gzip.compress(TEXT))
+    data[-5] ^= 0xFF  # length and checksum stand at the end
+    got, damage = unpack(bytes(data))
+    assert got == TEXT
+    assert damage is not None and "damaged" in damage
+
+
+def test_plain_bytes_pass_through() -> None:
+    assert unpack(TEXT) == (TEXT, None)
+    assert unpack(b"") == (b"", None)
+    assert unpack(b"\x1f") == (b"\x1f", None)
+
+
+def test_head_consumes_nothing() -> None:
+    stream = ByteStream(io.BytesIO(gzip.compress(TEXT)))
+    assert stream.head(100)[:100] == TEXT[:100]
+    assert stream.head(10)[:10] == TEXT[:10]
+    assert b"".join(stream.chunks()) == TEXT
+
+
+def test_magic_may_come_in_pieces() -> None:
+    class Dribble(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read(1)
+
+    data = gzip.compress(b"hello\n")
+    assert b"".join(ByteStream(Dribble(data)).chunks()) == b"hello\n"
+
+
+def test_bytes_are_counted_before_unpacking() -> None:
+    seen: list[int] = []
+    data = gzip.compress(TEXT)
+    stream = ByteStream(io.BytesIO(data), on_bytes=seen.append)
+    assert b"".join(stream.chunks()) == TEXT
+    assert sum(seen) == stream.raw_bytes == len(data)
+
+
+@pytest.mark.parametrize("name", ["gzip", "zstd"])
+def test_bomb_is_stopped(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compression, "EXPANSION_FLOOR", 8 << 20)
+    monkeypatch.setattr(compression, "EXPANSION_RATIO", 500)
+    bomb = COMPRESS[name](b"\n" * (64 << 20))
+    stream = ByteStream(io.BytesIO(bomb))
+    given = sum(map(len, stream.chunks()))
+    assert 8 << 20 <= given <= 48 << 20
+    assert stream.damage is not None and "500 times" in stream.damage
+
+
+def test_read_error_is_damage() -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell():
+                raise OSError(5, "Input/output error")
+            return super().read(10)
+
+    stream = ByteStream(Failing(TEXT))
+    assert b"".join(stream.chunks()) == TEXT[:10]
+    assert stream.damage == "cannot be read further: Input/output error"
+
+
+def test_one_piece_of_output_is_bounded() -> None:
+    packed = zlib.compressobj(wbits=31)
+    data = packed.compress(b"a" * (32 << 20)) + packed.flush()
+    assert max(map(len, ByteStream(io.BytesIO(data)).chunks())) <= 1 << 20

@@ -1,0 +1,297 @@
+"""Turn raw columns of one block into a valid batch of flows: the rules all readers share.
+
+Readers only decode; what a good value is, is decided here, so that the formats cannot differ.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from zeekml.flows.rejects import BAD_VALUE, MISSING_FIELD, SourceAccount
+from zeekml.flows.schema import FLOW_SCHEMA, ORIGINAL_FIELD, REQUIRED
+
+MAX_COUNT: Final = 2**63 - 1
+MAX_PORT: Final = 65535
+TIMES: Final = ("ts", "duration")
+PORTS: Final = ("id.orig_p", "id.resp_p")
+COUNTS: Final = (
+    "orig_bytes",
+    "resp_bytes",
+    "missed_bytes",
+    "orig_pkts",
+    "orig_ip_bytes",
+    "resp_pkts",
+    "resp_ip_bytes",
+)
+ADDRESSES: Final = ("id.orig_h", "id.resp_h")
+TEXTS: Final = ("uid", "conn_state", "history", "community_id")
+RECORD_COLUMNS: Final = (*TIMES, *PORTS, *COUNTS, *ADDRESSES, *TEXTS, "proto", "service")
+"""The columns that a record itself can carry; the others say where it came from."""
+
+RAW_TYPES: Final[dict[str, Any]] = {name: FLOW_SCHEMA.field(name).type for name in RECORD_COLUMNS}
+
+CONN_MARKERS: Final = frozenset(
+    {"conn_state", "history", "missed_bytes", "orig_pkts", "orig_ip_bytes", "resp_ip_bytes"}
+)
+"""Fields that no other Zeek log has."""
+
+_SPELLINGS: Final = {
+    "id_orig_h": "id.orig_h",
+    "id_orig_p": "id.orig_p",
+    "id_resp_h": "id.resp_h",
+    "id_resp_p": "id.resp_p",
+}
+_MICRO: Final = 1e6
+# An address has at most 45 characters (an IPv6 one with a dotted tail).
+_IPV4_LONGEST: Final = 15
+
+BoolArray = npt.NDArray[np.bool_]
+Lines = npt.NDArray[np.int64]
+
+
+def standard_name(name: str) -> str:
+    """Return Zeek's own name of a field whose dots a site has replaced by underscores."""
+    return _SPELLINGS.get(name, name)
+
+
+def is_conn_record(fields: Mapping[str, Any] | Sequence[str] | frozenset[str]) -> bool:
+    """Tell whether a record with these fields is one of conn.log.
+
+    Other Zeek logs carry the connection's addresses as well, and `dns` its protocol; none of
+    them has `CONN_MARKERS` or a protocol together with a duration or payload bytes.
+    """
+    if any(marker in fields for marker in CONN_MARKERS):
+        return True
+    return "proto" in fields and ("duration" in fields or "orig_bytes" in fields)
+
+
+@lru_cache(maxsize=65536)
+def canonical_address(text: str) -> str | None:
+    """Return the one spelling of an IP address that stands for all others, or None.
+
+    IPv4 addresses are dotted quads without leading zeros; IPv6 addresses are lower case and
+    compressed (RFC 5952), as Zeek writes them. Zone suffixes are no part of an address.
+    """
+    try:
+        if ":" not in text:
+            return text if len(text) <= _IPV4_LONGEST and _is_ipv4(text) else None
+        return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, text))
+    except (OSError, ValueError):
+        return None
+
+
+def _is_ipv4(text: str) -> bool:
+    # inet_ntop gives the text back unchanged only where inet_pton of this platform is strict
+    return socket.inet_ntop(socket.AF_INET, socket.inet_pton(socket.AF_INET, text)) == text
+
+
+def normal_service(text: str) -> str | None:
+    """Return a service field as a sorted set joined by ``,``; None when nothing is left.
+
+    Entries that start with ``-`` are analyzers that Zeek had tried and given up.
+    """
+    names = {name.strip() for name in text.split(",")}
+    return ",".join(sorted(n for n in names if n and not n.startswith("-"))) or None
+
+
+def clean_text(text: str) -> str:
+    r"""Spell control characters out as ``\xHH``, so that no output can pass one on."""
+    if text.isprintable():
+        return text
+    return "".join(f"\\x{ord(c):02x}" if c < " " or "\x7f" <= c < "\xa0" else c for c in text)
+
+
+def to_microseconds(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Round seconds to microseconds; NaN stays NaN."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded: npt.NDArray[np.float64] = np.rint(values * _MICRO) / _MICRO
+    return rounded
+
+
+def flow_end(batch: pa.RecordBatch) -> npt.NDArray[np.float64]:
+    """Return the end of each flow in epoch seconds; its start where no duration is known."""
+    duration = np.nan_to_num(batch.column("duration").to_numpy(zero_copy_only=False), nan=0.0)
+    ends: npt.NDArray[np.float64] = batch.column("ts").to_numpy(zero_copy_only=False) + duration
+    return ends
+
+
+def build_batch(
+    columns: Mapping[str, pa.Array],
+    lines: Lines,
+    *,
+    sensor: str | pa.Array,
+    account: SourceAccount,
+    excerpt: Callable[[int], bytes],
+    original: Callable[[int], bytes] | None = None,
+    signatures: pa.Array | None = None,
+    bad_rows: BoolArray | None = None,
+) -> pa.RecordBatch | None:
+    """Check and normalise decoded columns, enter every row in the books, and give the flows.
+
+    Parameters
+    ----------
+    columns : mapping of str to Array
+        Any of `RECORD_COLUMNS`, each of `RAW_TYPES` (strings may be dictionary-encoded) and all
+        as long as `lines`. What is absent is null.
+    lines : int64 array
+        1-based line number of each row.
+    sensor : str or string array
+        ``zeek`` or ``suricata``, for all rows or for each.
+    account : SourceAccount
+        Gets each row as accepted or rejected.
+    excerpt : callable
+        Row index to the raw record, for the rejects.
+    original : callable, optional
+        Row index to the record as one line of JSON; adds the column ``original``.
+    signatures : list array, optional
+        Alerts on the same flow.
+    bad_rows : bool array, optional
+        Rows in which the reader itself found a value it could not convert.
+
+    Returns
+    -------
+    RecordBatch or None
+        The good rows in `FLOW_SCHEMA`, None when there are none.
+    """
+    n = len(lines)
+    bad = np.zeros(n, np.bool_) if bad_rows is None else bad_rows.copy()
+    out: dict[str, pa.Array] = {}
+    for name in TIMES:
+        if name in columns:
+            out[name] = _times(columns[name], bad)
+    for name in PORTS:
+        if name in columns:
+            _check_range(columns[name], MAX_PORT, bad)
+            out[name] = columns[name]
+    for name in COUNTS:
+        if name in columns:
+            _check_range(columns[name], MAX_COUNT, bad)
+            out[name] = columns[name]
+    for name in ADDRESSES:
+        if name in columns:
+            out[name] = _addresses(columns[name], bad)
+    for name in TEXTS:
+        if name in columns:
+            out[name] = _clean(columns[name])
+    if "proto" in columns:
+        out["proto"] = _map_unique(columns["proto"], lambda t: clean_text(t.lower()))
+    if "service" in columns:
+        out["service"] = _map_unique(_clean(columns["service"]), normal_service)
+
+    missing = np.zeros(n, np.bool_)
+    for name in REQUIRED:
+        if name not in columns:
+            missing[:] = True
+        elif columns[name].null_count:
+            missing |= columns[name].is_null().to_numpy(zero_copy_only=False)
+    keep = ~(bad | missing)
+    rows = np.flatnonzero(keep)
+    for row in np.flatnonzero(~keep):
+        reason = BAD_VALUE if bad[row] else MISSING_FIELD
+        account.reject(int(lines[row]), reason, excerpt(int(row)))
+    if not len(rows):
+        return None
+
+    if len(rows) < n:
+        mask = pa.array(keep)
+        out = {name: column.filter(mask) for name, column in out.items()}
+        lines = lines[rows]
+        signatures = None if signatures is None else signatures.filter(mask)
+        sensor = sensor if isinstance(sensor, str) else sensor.filter(mask)
+    fields = list(FLOW_SCHEMA)
+    arrays = [out.get(field.name) for field in fields]
+    by_name = {
+        "signatures": signatures,
+        "sensor": _constant(sensor, len(rows))
+        if isinstance(sensor, str)
+        else sensor.dictionary_encode(),
+        "source": _constant(account.source, len(rows)),
+        "line": pa.array(lines, pa.int64()),
+    }
+    for i, field in enumerate(fields):
+        if arrays[i] is None:
+            arrays[i] = by_name.get(field.name)
+        if arrays[i] is None:
+            arrays[i] = pa.nulls(len(rows), field.type)
+    if original is not None:
+        fields.append(ORIGINAL_FIELD)
+        arrays.append(pa.array([original(int(row)) for row in rows], ORIGINAL_FIELD.type))
+    ts = out["ts"].to_numpy(zero_copy_only=False)
+    account.accept(len(rows), float(ts.min()), float(ts.max()))
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def _constant(value: str, n: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([value]))
+
+
+def _valid(column: pa.Array) -> BoolArray:
+    valid: BoolArray = column.is_valid().to_numpy(zero_copy_only=False)
+    return valid
+
+
+def _times(column: pa.Array, bad: BoolArray) -> pa.Array:
+    # a negative or non-finite time or duration cannot be placed on any clock
+    values = column.to_numpy(zero_copy_only=False)
+    with np.errstate(invalid="ignore"):
+        wrong = ~(np.isfinite(values) & (values >= 0))
+    if not column.null_count:
+        bad |= wrong
+        return pa.array(to_microseconds(values))
+    valid = _valid(column)
+    bad |= wrong & valid
+    return pa.array(to_microseconds(values), mask=~valid)
+
+
+def _check_range(column: pa.Array, highest: int, bad: BoolArray) -> None:
+    limits = pc.min_max(column)
+    if not limits["min"].is_valid:
+        return
+    if limits["min"].as_py() >= 0 and limits["max"].as_py() <= highest:
+        return
+    values = pc.fill_null(column, 0).to_numpy(zero_copy_only=False)
+    bad |= (values < 0) | (values > highest)
+
+
+def _addresses(column: pa.Array, bad: BoolArray) -> pa.Array:
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    texts = encoded.dictionary.to_pylist()
+    spelled = [None if text is None else canonical_address(text) for text in texts]
+    if spelled == texts:
+        return encoded.cast(pa.string())
+    indices = encoded.indices
+    wrong = np.array([a is None and t is not None for a, t in zip(spelled, texts, strict=True)])
+    if wrong.any():
+        at = pc.fill_null(indices, 0).to_numpy(zero_copy_only=False)
+        bad |= wrong[at] & _valid(indices)
+    return pa.array(spelled, pa.string()).take(indices)
+
+
+def _map_unique(column: pa.Array, change: Callable[[str], str | None]) -> pa.Array:
+    """Apply `change` to each distinct text of a column."""
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    texts = encoded.dictionary.to_pylist()
+    changed = [None if text is None else change(text) for text in texts]
+    if changed == texts:
+        return encoded.cast(pa.string())
+    return pa.array(changed, pa.string()).take(encoded.indices)
+
+
+def _clean(column: pa.Array) -> pa.Array:
+    """Spell control characters out where there are any; a scan of raw bytes tells quickly."""
+    texts = column.dictionary if pa.types.is_dictionary(column.type) else column
+    data = texts.buffers()[2]
+    if data is None:
+        return column
+    raw = np.frombuffer(data, np.uint8)
+    if not ((raw < 0x20) | (raw > 0x7E)).any():
+        return column.cast(pa.string())
+    return _map_unique(column, clean_text)

@@ -1,0 +1,248 @@
+"""Read bytes from plain or compressed files, recognised by content, within bounded memory.
+
+A file that breaks off or is damaged gives everything before the damage; what went wrong is then
+in `ByteStream.damage`. A file that unpacks to absurd sizes is stopped (`EXPANSION_RATIO`).
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, Final, Protocol
+
+import zstandard
+
+EXPANSION_RATIO: Final = 1000
+EXPANSION_FLOOR: Final = 1 << 30
+"""Unpacking stops when it has given at least this many bytes at `EXPANSION_RATIO` or more."""
+
+_READ_SIZE: Final = 1 << 20
+_READ_SIZE_COMPRESSED: Final = 1 << 17
+_OUTPUT_SIZE: Final = 1 << 20
+_XZ_MEMORY: Final = 256 << 20
+_ZSTD_WINDOW: Final = 1 << 27
+# A zstd block of four bytes can stand for 128 KiB and its decompressor knows no output limit:
+# with 1 KiB of input at a time one call gives at most 32 MiB.
+_ZSTD_FEED: Final = 1 << 10
+_SMALL_FEED: Final = 64
+
+_MAGIC: Final = (
+    (b"\x1f\x8b", "gzip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\x00", "xz"),
+)
+_LONGEST_MAGIC: Final = 6
+
+
+def compression_of(head: bytes) -> str | None:
+    """Return ``gzip``, ``zstd``, ``bzip2`` or ``xz`` by the first bytes, else None."""
+    return next((name for magic, name in _MAGIC if head.startswith(magic)), None)
+
+
+class _Member(Protocol):
+    """One compressed member (gzip calls it so; a frame in zstd, a stream in bzip2 and xz)."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def unpack(self, data: bytes) -> Iterator[bytes]: ...
+
+
+class _Gzip:
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(wbits=31)
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    def unpack(self, data: bytes) -> Iterator[bytes]:
+        while data and not self._inner.eof:
+            before = self._inner.copy()
+            try:
+                unpacked = self._inner.decompress(data, _OUTPUT_SIZE)
+            except zlib.error:
+                yield from _up_to_damage(before, data)
+                raise
+            data = self._inner.unconsumed_tail
+            yield unpacked
+
+
+def _up_to_damage(inner: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+    """Unpack again, byte by byte: the call that met the damage gave back nothing at all."""
+    unpacked = bytearray()
+    try:
+        for start in range(0, len(data), _SMALL_FEED):
+            piece = data[start : start + _SMALL_FEED]
+            while out := inner.decompress(piece, 1):
+                unpacked += out
+                piece = inner.unconsumed_tail
+    except zlib.error:
+        pass
+    yield bytes(unpacked)
+
+
+class _Buffered:
+    """bzip2 and xz, which share one interface in the standard library."""
+
+    def __init__(self, inner: bz2.BZ2Decompressor | lzma.LZMADecompressor) -> None:
+        self._inner = inner
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    def unpack(self, data: bytes) -> Iterator[bytes]:
+        yield self._inner.decompress(data, _OUTPUT_SIZE)
+        while not (self._inner.eof or self._inner.needs_input):
+            yield self._inner.decompress(b"", _OUTPUT_SIZE)
+
+
+class _Zstd:
+    def __init__(self) -> None:
+        decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+        self._inner = decompressor.decompressobj()
+        self._rest = b""
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._inner.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._inner.unused_data) + self._rest
+
+    def unpack(self, data: bytes) -> Iterator[bytes]:
+        for start in range(0, len(data), _ZSTD_FEED):
+            yield self._inner.decompress(data[start : start + _ZSTD_FEED])
+            if self._inner.eof:
+                self._rest = data[start + _ZSTD_FEED :]
+                return
+
+
+_MEMBERS: Final[dict[str, Callable[[], _Member]]] = {
+    "gzip": _Gzip,
+    "bzip2": lambda: _Buffered(bz2.BZ2Decompressor()),
+    "xz": lambda: _Buffered(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)),
+    "zstd": _Zstd,
+}
+_DAMAGE: Final = (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, EOFError, ValueError)
+
+
+class ByteStream:
+    """The unpacked bytes of one file or pipe, once through.
+
+    Parameters
+    ----------
+    raw : binary file
+        Read from its current position; never seeked.
+    on_bytes : callable, optional
+        Called with the number of bytes after each read from `raw`, before decompression.
+
+    Attributes
+    ----------
+    damage : str or None
+        After the last chunk: why the input ended early, or None when it ended as it should.
+    raw_bytes : int
+        Bytes taken from `raw` so far.
+    """
+
+    def __init__(self, raw: BinaryIO, *, on_bytes: Callable[[int], None] | None = None) -> None:
+        self._raw = raw
+        self.on_bytes = on_bytes
+        self.raw_bytes = 0
+        self.damage: str | None = None
+        self._head = b""
+        self._source = self._unpacked()
+
+    def head(self, size: int) -> bytes:
+        """Return the first bytes without consuming them: `size` or more, fewer at the end."""
+        parts = [self._head]
+        have = len(self._head)
+        while have < size and (chunk := next(self._source, None)) is not None:
+            parts.append(chunk)
+            have += len(chunk)
+        self._head = b"".join(parts)
+        return self._head
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield all bytes in non-empty pieces."""
+        if self._head:
+            head, self._head = self._head, b""
+            yield head
+        yield from self._source
+
+    def close(self) -> None:
+        """Close the file below."""
+        self._raw.close()
+
+    def _read(self, size: int) -> bytes:
+        try:
+            data = self._raw.read(size)
+        except OSError as error:
+            self.damage = f"cannot be read further: {error.strerror}"
+            return b""
+        self.raw_bytes += len(data)
+        if data and self.on_bytes is not None:
+            self.on_bytes(len(data))
+        return data
+
+    def _unpacked(self) -> Iterator[bytes]:
+        first = self._read(_READ_SIZE_COMPRESSED)
+        while 0 < len(first) < _LONGEST_MAGIC and (more := self._read(_READ_SIZE_COMPRESSED)):
+            first += more
+        compression = compression_of(first)
+        if compression is None:
+            while first:
+                yield first
+                first = self._read(_READ_SIZE)
+            return
+        given = 0
+        for chunk in self._members(compression, first):
+            given += len(chunk)
+            if chunk:
+                yield chunk
+            if given >= EXPANSION_FLOOR and given >= EXPANSION_RATIO * self.raw_bytes:
+                self.damage = (
+                    f"unpacks to more than {EXPANSION_RATIO:,} times its size; not read further"
+                )
+                return
+
+    def _members(self, compression: str, data: bytes) -> Iterator[bytes]:
+        """Unpack members until the input ends, which must be between two of them."""
+        member = _MEMBERS[compression]()
+        begun = True
+        while True:
+            try:
+                if data:
+                    yield from member.unpack(data)
+            except _DAMAGE as error:
+                self.damage = self.damage or f"compressed data is damaged: {error}"
+                return
+            if member.eof:
+                # tapes and block devices pad with zeros; anything else must be the next member
+                data = member.unused_data.lstrip(b"\0")
+                member = _MEMBERS[compression]()
+                begun = bool(data)
+                if data:
+                    continue
+            data = self._read(_READ_SIZE_COMPRESSED)
+            if not begun:
+                data = data.lstrip(b"\0") if data else data
+                begun = bool(data)
+            if not data:
+                if begun and self.damage is None:
+                    self.damage = "compressed data breaks off"
+                return

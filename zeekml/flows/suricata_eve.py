@@ -1,0 +1,389 @@
+r"""Suricata's EVE log: flow events as flows, alerts as context for them.
+
+How an EVE flow maps to Zeek's fields
+-------------------------------------
+``ts``                  ``flow.start`` (never ``timestamp``, which is when the event was written)
+``duration``            ``flow.end - flow.start``; null for 0, as Zeek leaves it unset then
+``id.*``                ``src_ip, src_port, dest_ip, dest_port``; for ICMP type and code as ports
+``orig_pkts`` …         ``pkts_toserver``, ``pkts_toclient``
+``orig_ip_bytes`` …     ``bytes_* - (14 + 4 · VLAN tags) · pkts_*``: Suricata counts whole frames
+``conn_state``          derived from the TCP flags of both sides (`tcp_state`), else from packets
+``service``             ``app_proto`` by Zeek's names (`SERVICES`); ``failed`` is null
+``uid``                 ``flow_id`` as text
+payload bytes, missed bytes, history: null, Suricata does not log them.
+
+`SERVICES` gives ``smb`` the three names that Zeek logs for one SMB session
+(``gssapi,ntlm,smb``): features look at the set, and it has to be equal on both sensors.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from datetime import datetime
+from typing import Final
+
+import msgspec
+import pyarrow as pa
+
+from zeekml.flows.json_lines import RowCollector, numbered_lines
+from zeekml.flows.lines import Block
+from zeekml.flows.rejects import (
+    BAD_JSON,
+    BAD_UTF8,
+    BAD_VALUE,
+    MISSING_FIELD,
+    OTHER,
+    TRUNCATED,
+    SourceAccount,
+    printable,
+)
+from zeekml.flows.schema import SURICATA
+
+MAX_ALERTED_FLOWS: Final = 20_000
+MAX_SIGNATURES: Final = 5
+MAX_SIGNATURE_LENGTH: Final = 120
+
+SERVICES: Final[dict[str, str | None]] = {
+    "failed": None,
+    "unknown": None,
+    "tls": "ssl",
+    "smb": "gssapi,ntlm,smb",
+    "dcerpc": "dce_rpc",
+    "bittorrent-dht": "bittorrent",
+    "doh2": "http",
+    "http2": "http",
+    "pgsql": "postgresql",
+}
+_SERVICES_BY_TRANSPORT: Final = {
+    ("krb5", "tcp"): "krb_tcp",
+    ("krb5", "udp"): "krb",
+    ("ldap", "tcp"): "ldap_tcp",
+    ("ldap", "udp"): "ldap_udp",
+    ("dnp3", "tcp"): "dnp3_tcp",
+    ("dnp3", "udp"): "dnp3_udp",
+}
+_PROTOCOLS: Final = {"ipv6-icmp": "icmp", "icmpv6": "icmp"}
+
+FIN: Final = 0x01
+SYN: Final = 0x02
+RST: Final = 0x04
+
+_ETHERNET: Final = 14
+_VLAN_TAG: Final = 4
+_COLUMNS: Final = (
+    "ts",
+    "uid",
+    "id.orig_h",
+    "id.orig_p",
+    "id.resp_h",
+    "id.resp_p",
+    "proto",
+    "service",
+    "duration",
+    "conn_state",
+    "orig_pkts",
+    "orig_ip_bytes",
+    "resp_pkts",
+    "resp_ip_bytes",
+    "community_id",
+)
+# quotes inside a JSON string are escaped, so this matches keys only
+_EVENT_TYPE: Final = re.compile(rb'"event_type"\s*:\s*"([^"\\]{1,64})"')
+
+
+class _Flow(msgspec.Struct, gc=False):
+    pkts_toserver: int | None = None
+    pkts_toclient: int | None = None
+    bytes_toserver: int | None = None
+    bytes_toclient: int | None = None
+    start: str | None = None
+    end: str | None = None
+
+
+class _Tcp(msgspec.Struct, gc=False):
+    tcp_flags_ts: str | None = None
+    tcp_flags_tc: str | None = None
+
+
+class _Event(msgspec.Struct, gc=False):
+    event_type: str | None = None
+    flow_id: int | None = None
+    src_ip: str | None = None
+    src_port: int | None = None
+    dest_ip: str | None = None
+    dest_port: int | None = None
+    proto: str | None = None
+    icmp_type: int | None = None
+    icmp_code: int | None = None
+    app_proto: str | None = None
+    community_id: str | None = None
+    vlan: list[int] | int | None = None
+    flow: _Flow | None = None
+    tcp: _Tcp | None = None
+
+
+class _Signature(msgspec.Struct, gc=False):
+    signature: str | None = None
+    signature_id: int | None = None
+
+
+class _Alert(msgspec.Struct, gc=False):
+    flow_id: int | None = None
+    alert: _Signature | None = None
+
+
+class AlertMemory:
+    """The latest alerts by flow, until the flow itself is logged.
+
+    One memory serves all files of a sensor: with threaded logging a flow and its alerts may be
+    written by different threads. The flow whose last alert is longest ago is forgotten first.
+    """
+
+    def __init__(self) -> None:
+        self._signatures: OrderedDict[int, list[str]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._signatures)
+
+    def add(self, flow_id: int, signature: str) -> None:
+        """Remember one alert of a flow; at most `MAX_SIGNATURES` different ones are kept."""
+        known = self._signatures.setdefault(flow_id, [])
+        self._signatures.move_to_end(flow_id)
+        if signature not in known and len(known) < MAX_SIGNATURES:
+            known.append(signature)
+        if len(self._signatures) > MAX_ALERTED_FLOWS:
+            self._signatures.popitem(last=False)
+
+    def take(self, flow_id: int | None) -> list[str] | None:
+        """Return the alerts of a flow in order of arrival, and forget them."""
+        return None if flow_id is None else self._signatures.pop(flow_id, None)
+
+
+def tcp_state(client: int, server: int) -> str:
+    """Derive Zeek's conn_state from the TCP flags that each side sent at least once.
+
+    Parameters
+    ----------
+    client, server : int
+        Flags of all segments of one side, or-ed together (FIN 1, SYN 2, RST 4, …).
+
+    Notes
+    -----
+    The order of segments is lost in the flags, so a reset after both sides' FIN counts as a
+    normal end, and of two resets the client's is taken as the first. A flow without any flag is
+    a lone reset that Suricata did not track.
+    """
+    if not client and not server:
+        return "RSTR"
+    fins = (bool(client & FIN), bool(server & FIN))
+    resets = (bool(client & RST), bool(server & RST))
+    if client & SYN and server & SYN:
+        if all(fins):
+            return "SF"
+        if any(resets):
+            return "RSTO" if resets[0] else "RSTR"
+        return {(False, False): "S1", (True, False): "S2", (False, True): "S3"}[fins]
+    if client & SYN:
+        if resets[1]:
+            return "REJ"
+        if resets[0]:
+            return "RSTOS0"
+        if fins[0]:
+            return "SH"
+        return "OTH" if server else "S0"
+    if server & SYN:
+        if resets[1]:
+            return "RSTRH"
+        return "SHR" if fins[1] else "OTH"
+    if all(fins):
+        return "SF"
+    if resets[1]:
+        return "RSTR"
+    return "RSTO" if resets[0] and server else "OTH"
+
+
+def datagram_state(to_server: int | None, to_client: int | None) -> str | None:
+    """Derive Zeek's conn_state of a UDP flow from the packets each way."""
+    if to_server is None or to_client is None:
+        return None
+    if to_server:
+        return "SF" if to_client else "S0"
+    return "SHR" if to_client else "OTH"
+
+
+def service_name(app_proto: str | None, proto: str) -> str | None:
+    """Return Zeek's name of a protocol that Suricata has recognised."""
+    if app_proto is None:
+        return None
+    name = app_proto.lower()
+    by_transport = _SERVICES_BY_TRANSPORT.get((name, proto))
+    return by_transport if by_transport is not None else SERVICES.get(name, name)
+
+
+def _seconds(text: str) -> float:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(text)
+    return moment.timestamp()
+
+
+def _ip_bytes(frames: int | None, packets: int | None, overhead: int) -> int | None:
+    if frames is None or packets is None:
+        return None
+    if frames < 0 or packets < 0:
+        raise ValueError(frames)
+    return max(0, frames - overhead * packets)
+
+
+class EveDecoder:
+    """Decodes flow events and attaches the alerts of the same flow.
+
+    Parameters
+    ----------
+    account : SourceAccount
+        Gets every event as accepted, rejected or skipped (by its ``event_type``).
+    alerts : AlertMemory, optional
+        Shared by all files of one sensor.
+    keep_originals : bool
+        Adds the column ``original``: the line as it was logged.
+
+    Attributes
+    ----------
+    flows, netflows : int
+        Events of these types so far.
+    """
+
+    def __init__(
+        self,
+        account: SourceAccount,
+        *,
+        alerts: AlertMemory | None = None,
+        keep_originals: bool = False,
+    ) -> None:
+        self._account = account
+        self._alerts = AlertMemory() if alerts is None else alerts
+        self._keep_originals = keep_originals
+        self._decode_event = msgspec.json.Decoder(_Event).decode
+        self._decode_alert = msgspec.json.Decoder(_Alert).decode
+        self.flows = 0
+        self.netflows = 0
+
+    def decode(self, block: Block) -> list[pa.RecordBatch]:
+        """Return the flows of a block, in order; batches are never empty."""
+        rows = RowCollector(_COLUMNS, SURICATA, self._account)
+        for line, text in numbered_lines(block):
+            match = _EVENT_TYPE.search(text)
+            kind = match[1] if match else b""
+            # most events are of other types: they are counted without being decoded, but for
+            # a last line, which has to be shown to be whole
+            if kind and kind not in (b"flow", b"alert") and block.complete:
+                self._skip(kind.decode("utf-8", "backslashreplace"))
+                continue
+            try:
+                event = self._decode_event(text)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                self._explain(line, text, complete=block.complete)
+                continue
+            if event.event_type == "flow":
+                self.flows += 1
+                self._add_flow(rows, line, text, event)
+                continue
+            if event.event_type == "alert":
+                self._remember(text)
+            self._skip(event.event_type or OTHER)
+        batch = rows.batch(keep_originals=self._keep_originals)
+        return [] if batch is None else [batch]
+
+    def _skip(self, kind: str) -> None:
+        self.netflows += kind == "netflow"
+        self._account.skip(kind)
+
+    def _remember(self, text: bytes) -> None:
+        try:
+            event = self._decode_alert(text)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return
+        alert = event.alert
+        if event.flow_id is None or alert is None or not alert.signature:
+            return
+        signature = printable(alert.signature, MAX_SIGNATURE_LENGTH)
+        if alert.signature_id is not None:
+            signature = f"{signature} [sid {printable(str(alert.signature_id), 20)}]"
+        self._alerts.add(event.flow_id, signature)
+
+    def _add_flow(self, rows: RowCollector, line: int, text: bytes, event: _Event) -> None:
+        flow = event.flow
+        if flow is None or flow.start is None or event.proto is None:
+            self._account.reject(line, MISSING_FIELD, text)
+            return
+        proto = event.proto.lower()
+        proto = _PROTOCOLS.get(proto, proto)
+        tags = len(event.vlan) if isinstance(event.vlan, list) else int(event.vlan is not None)
+        overhead = _ETHERNET + _VLAN_TAG * tags
+        try:
+            start = _seconds(flow.start)
+            duration = None if flow.end is None else (_seconds(flow.end) - start) or None
+            orig_ip_bytes = _ip_bytes(flow.bytes_toserver, flow.pkts_toserver, overhead)
+            resp_ip_bytes = _ip_bytes(flow.bytes_toclient, flow.pkts_toclient, overhead)
+            state = self._state(event, flow, proto)
+        except (ValueError, OverflowError):
+            self._account.reject(line, BAD_VALUE, text)
+            return
+        icmp = proto == "icmp"
+        rows.add(
+            line,
+            text,
+            (
+                start,
+                None if event.flow_id is None else str(event.flow_id),
+                event.src_ip,
+                event.icmp_type if icmp else event.src_port,
+                event.dest_ip,
+                event.icmp_code if icmp else event.dest_port,
+                proto,
+                service_name(event.app_proto, proto),
+                duration,
+                state,
+                flow.pkts_toserver,
+                orig_ip_bytes,
+                flow.pkts_toclient,
+                resp_ip_bytes,
+                event.community_id,
+            ),
+            self._alerts.take(event.flow_id),
+        )
+
+    @staticmethod
+    def _state(event: _Event, flow: _Flow, proto: str) -> str | None:
+        if proto == "tcp":
+            if event.tcp is None:
+                return None
+            return tcp_state(
+                int(event.tcp.tcp_flags_ts or "0", 16), int(event.tcp.tcp_flags_tc or "0", 16)
+            )
+        if proto == "udp":
+            return datagram_state(flow.pkts_toserver, flow.pkts_toclient)
+        return "OTH"
+
+    def _explain(self, line: int, text: bytes, *, complete: bool) -> None:
+        """Find out why a line did not fit an event, and enter it in the books."""
+        try:
+            event = msgspec.json.decode(text)
+        except UnicodeDecodeError:
+            self._account.reject(line, BAD_UTF8, text)
+            return
+        except (msgspec.DecodeError, RecursionError):
+            self._account.reject(line, BAD_JSON if complete else TRUNCATED, text)
+            return
+        if not isinstance(event, dict):
+            self._account.reject(line, BAD_JSON, text)
+            return
+        kind = event.get("event_type")
+        if kind == "flow":
+            self.flows += 1
+            self._account.reject(line, BAD_VALUE, text)
+            return
+        if kind == "alert":
+            self._remember(text)
+        self._skip(kind if isinstance(kind, str) else OTHER)

@@ -1,0 +1,222 @@
+"""Zeek's conn.log as JSON lines: LogAscii::use_json, json-streaming-logs, and combined logs.
+
+Two spellings of the connection's fields are in use (``id.orig_h`` and ``id_orig_h``), and three
+of times: epoch seconds, epoch milliseconds (numbers from 1e11 on) and ISO 8601. Some shippers
+put all of Zeek's logs into one file; then a field such as ``_path`` tells the type of each.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+import pyarrow as pa
+
+from zeekml.flows.columns import is_conn_record
+from zeekml.flows.json_lines import RowCollector, numbered_lines
+from zeekml.flows.lines import Block
+from zeekml.flows.rejects import (
+    BAD_JSON,
+    BAD_UTF8,
+    BAD_VALUE,
+    OTHER,
+    TRUNCATED,
+    SourceAccount,
+)
+from zeekml.flows.schema import ZEEK
+
+CONN: Final = "conn"
+TYPE_FIELDS: Final = ("_path", "@path", "@stream", "log_type")
+"""Where the type of a record stands when several types share a file."""
+
+_MILLISECONDS_FROM: Final = 1e11
+_COLUMNS: Final = (
+    "ts",
+    "uid",
+    "id.orig_h",
+    "id.orig_p",
+    "id.resp_h",
+    "id.resp_p",
+    "proto",
+    "service",
+    "duration",
+    "orig_bytes",
+    "resp_bytes",
+    "conn_state",
+    "missed_bytes",
+    "history",
+    "orig_pkts",
+    "orig_ip_bytes",
+    "resp_pkts",
+    "resp_ip_bytes",
+    "community_id",
+)
+_Number = int | float | None
+
+
+class _Record(
+    msgspec.Struct,
+    gc=False,
+    rename={
+        "orig_h": "id.orig_h",
+        "orig_p": "id.orig_p",
+        "resp_h": "id.resp_h",
+        "resp_p": "id.resp_p",
+        "path": "_path",
+        "at_path": "@path",
+        "at_stream": "@stream",
+    },
+):
+    ts: int | float | str | None = None
+    uid: str | None = None
+    orig_h: str | None = None
+    orig_p: _Number = None
+    resp_h: str | None = None
+    resp_p: _Number = None
+    id_orig_h: str | None = None
+    id_orig_p: _Number = None
+    id_resp_h: str | None = None
+    id_resp_p: _Number = None
+    proto: str | None = None
+    service: str | list[str] | None = None
+    duration: _Number = None
+    orig_bytes: _Number = None
+    resp_bytes: _Number = None
+    conn_state: str | None = None
+    missed_bytes: _Number = None
+    history: str | None = None
+    orig_pkts: _Number = None
+    orig_ip_bytes: _Number = None
+    resp_pkts: _Number = None
+    resp_ip_bytes: _Number = None
+    community_id: str | None = None
+    path: str | None = None
+    at_path: str | None = None
+    at_stream: str | None = None
+    log_type: str | None = None
+
+
+def record_type(record: dict[str, Any]) -> str:
+    """Return the Zeek log that a decoded record belongs to; ``other`` when it does not say."""
+    for field in TYPE_FIELDS:
+        if isinstance(value := record.get(field), str):
+            return value
+    return CONN if is_conn_record(record) else OTHER
+
+
+def _type_of(record: _Record) -> str | None:
+    marker = record.path or record.at_path or record.at_stream or record.log_type
+    if marker is not None:
+        return marker
+    # the same rule as is_conn_record, on attributes
+    if (
+        record.conn_state is not None
+        or record.orig_pkts is not None
+        or record.history is not None
+        or record.missed_bytes is not None
+        or record.orig_ip_bytes is not None
+        or record.resp_ip_bytes is not None
+    ):
+        return CONN
+    if record.proto is not None and (record.duration is not None or record.orig_bytes is not None):
+        return CONN
+    return OTHER
+
+
+def epoch_seconds(value: int | float | str) -> float:
+    """Read a time as any of Zeek's JSON writers puts it.
+
+    Raises
+    ------
+    ValueError
+        When a text is not ISO 8601; one without a zone is taken as UTC.
+    """
+    if isinstance(value, str):
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return moment.timestamp()
+    return value / 1000 if value >= _MILLISECONDS_FROM else float(value)
+
+
+class ZeekJsonDecoder:
+    """Decodes conn records from JSON lines.
+
+    Parameters
+    ----------
+    account : SourceAccount
+        Gets every record as accepted, rejected or skipped (by its type).
+    keep_originals : bool
+        Adds the column ``original``: the line as it was logged.
+    """
+
+    def __init__(self, account: SourceAccount, *, keep_originals: bool = False) -> None:
+        self._account = account
+        self._keep_originals = keep_originals
+        self._decode = msgspec.json.Decoder(_Record).decode
+
+    def decode(self, block: Block) -> list[pa.RecordBatch]:
+        """Return the flows of a block, in order; batches are never empty."""
+        rows = RowCollector(_COLUMNS, ZEEK, self._account)
+        for line, text in numbered_lines(block):
+            try:
+                record = self._decode(text)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                self._explain(line, text, complete=block.complete)
+                continue
+            kind = _type_of(record)
+            if kind != CONN:
+                self._account.skip(kind or OTHER)
+                continue
+            try:
+                ts = None if record.ts is None else epoch_seconds(record.ts)
+            except (ValueError, OverflowError):
+                self._account.reject(line, BAD_VALUE, text)
+                continue
+            service = record.service
+            rows.add(
+                line,
+                text,
+                (
+                    ts,
+                    record.uid,
+                    record.orig_h if record.orig_h is not None else record.id_orig_h,
+                    record.orig_p if record.orig_p is not None else record.id_orig_p,
+                    record.resp_h if record.resp_h is not None else record.id_resp_h,
+                    record.resp_p if record.resp_p is not None else record.id_resp_p,
+                    record.proto,
+                    ",".join(service) if isinstance(service, list) else service,
+                    record.duration,
+                    record.orig_bytes,
+                    record.resp_bytes,
+                    record.conn_state,
+                    record.missed_bytes,
+                    record.history,
+                    record.orig_pkts,
+                    record.orig_ip_bytes,
+                    record.resp_pkts,
+                    record.resp_ip_bytes,
+                    record.community_id,
+                ),
+            )
+        batch = rows.batch(keep_originals=self._keep_originals)
+        return [] if batch is None else [batch]
+
+    def _explain(self, line: int, text: bytes, *, complete: bool) -> None:
+        """Find out why a line did not fit a conn record, and enter it in the books."""
+        try:
+            record = msgspec.json.decode(text)
+        except UnicodeDecodeError:
+            self._account.reject(line, BAD_UTF8, text)
+            return
+        except (msgspec.DecodeError, RecursionError):
+            self._account.reject(line, BAD_JSON if complete else TRUNCATED, text)
+            return
+        if not isinstance(record, dict):
+            self._account.reject(line, BAD_JSON, text)
+        elif (kind := record_type(record)) != CONN:
+            # other logs use the same names for other things
+            self._account.skip(kind)
+        else:
+            self._account.reject(line, BAD_VALUE, text)

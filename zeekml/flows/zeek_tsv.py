@@ -1,0 +1,460 @@
+r"""Zeek's tab-separated conn.log, as its ASCII writer makes it.
+
+Format (zeek: src/logging/writers/ascii/Ascii.cc and src/threading/formatters/Ascii.cc): a header
+of ``#`` lines names the separators, the markers of unset and empty fields, and the columns; every
+one of them can be configured, so nothing but the word ``separator`` is taken for granted. With
+the filter option ``tsv=T`` there is only one line of names without ``#``. In values a backslash
+is written ``\\`` and anything unprintable ``\xHH``.
+
+Blocks go through Arrow's CSV reader with fixed types. When Arrow refuses a block, its lines are
+counted out one by one and only the values that fail are converted singly, by rules that accept
+all that Arrow accepts: a record is judged the same whatever stands beside it.
+"""
+
+from __future__ import annotations
+
+import calendar
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from zeekml.flows.columns import (
+    CONN_MARKERS,
+    COUNTS,
+    MAX_COUNT,
+    MAX_PORT,
+    PORTS,
+    RAW_TYPES,
+    RECORD_COLUMNS,
+    TIMES,
+    BoolArray,
+    build_batch,
+    standard_name,
+)
+from zeekml.flows.lines import Block
+from zeekml.flows.rejects import BAD_UTF8, BAD_VALUE, COLUMN_COUNT, TRUNCATED, SourceAccount
+from zeekml.flows.schema import REQUIRED, ZEEK
+
+MAX_COLUMNS: Final = 4096
+CONN: Final = "conn"
+
+_SEPARATOR_LINE: Final = re.compile(rb"([^\s\w]{1,8})separator (\S+)\r?$")
+_ESCAPE: Final = re.compile(rb"\\(?:\\|x([0-9A-Fa-f]{2}))")
+_JSON_NUMBER: Final = re.compile(rb"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_DECIMAL: Final = re.compile(r"-?\d+")
+_HEX: Final = re.compile(r"0[xX][0-9A-Fa-f]{1,16}")
+_FLOAT: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_NUMBER_TYPES: Final = frozenset({"time", "interval", "double", "count", "int", "port"})
+# Arrow splits at single ASCII characters only; Zeek never leaves this one bare in a value
+_STAND_IN: Final = b"\x1f"
+_DICTIONARY_COLUMNS: Final = frozenset({"id.orig_h", "id.resp_h", "proto", "service", "conn_state"})
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the ``#`` lines above a block of records say."""
+
+    prefix: bytes = b"#"
+    separator: bytes = b"\t"
+    set_separator: bytes = b","
+    empty: bytes = b"(empty)"
+    unset: bytes = b"-"
+    path: str = ""
+    opened: float | None = None
+    fields: tuple[bytes, ...] = ()
+    types: tuple[bytes, ...] = ()
+
+    def read(self, line: bytes) -> Header:
+        """Return the header after one more of its lines; comments change nothing."""
+        line = line.rstrip(b"\r\n")
+        first = _SEPARATOR_LINE.match(line)
+        if first:
+            # a new header starts: a log that was written anew in place may differ in everything
+            return Header(prefix=first[1], separator=unescape(first[2]))
+        word, *values = line[len(self.prefix) :].split(self.separator)
+        value = values[0] if values else b""
+        if word == b"fields":
+            return replace(self, fields=tuple(values), types=())
+        if word == b"types":
+            return replace(self, types=tuple(values))
+        if word == b"path":
+            return replace(self, path=unescape(value).decode("utf-8", "backslashreplace"))
+        if word == b"set_separator":
+            return replace(self, set_separator=unescape(value) or b",")
+        if word == b"empty_field":
+            return replace(self, empty=unescape(value))
+        if word == b"unset_field":
+            return replace(self, unset=unescape(value))
+        if word == b"open":
+            return replace(self, opened=_open_time(value))
+        return self
+
+    @cached_property
+    def wanted(self) -> dict[str, int]:
+        """Position of each column that a flow takes; the first where a name stands twice."""
+        positions: dict[str, int] = {}
+        for i, field in enumerate(self.fields):
+            name = standard_name(field.decode("utf-8", "replace"))
+            if name in RAW_TYPES:
+                positions.setdefault(name, i)
+        return positions
+
+    @cached_property
+    def refusal(self) -> str | None:
+        """Why records under this header cannot be flows, as a key for counting, or None."""
+        if self.path not in ("", CONN):
+            return f"zeek_{self.path}"
+        if len(self.fields) > MAX_COLUMNS or not _is_separator(self.separator):
+            return "bad_header"
+        if any(name not in self.wanted for name in REQUIRED):
+            return "no_conn_fields" if self.path else "zeek_other"
+        if not self.path and not CONN_MARKERS.intersection(self.wanted):
+            return "zeek_other"
+        return None
+
+
+def _is_separator(separator: bytes) -> bool:
+    return bool(separator) and not any(c in separator for c in (b"\n", b"\r", b"\0", b"\\"))
+
+
+def _open_time(value: bytes) -> float | None:
+    """Read ``#open`` (local time of the sensor) as seconds on a scale without time zones."""
+    try:
+        parsed = time.strptime(value.decode("ascii"), "%Y-%m-%d-%H-%M-%S")
+        return float(calendar.timegm(parsed))
+    except (ValueError, OverflowError):
+        return None
+
+
+def unescape(value: bytes) -> bytes:
+    r"""Undo Zeek's ``\\`` and ``\xHH`` in one pass from left to right."""
+    if b"\\" not in value:
+        return value
+    return _ESCAPE.sub(lambda m: bytes([int(m[1], 16)]) if m[1] else b"\\", value)
+
+
+def plain_header(line: bytes) -> Header | None:
+    """Read a first line that holds only column names (``tsv=T``), or return None."""
+    names = tuple(line.rstrip(b"\r\n").split(b"\t"))
+    known = {standard_name(name.decode("utf-8", "replace")) for name in names}
+    return Header(fields=names) if {"ts", "id.orig_h"} <= known else None
+
+
+class TsvDecoder:
+    """Decodes one conn.log in blocks of whole lines.
+
+    Parameters
+    ----------
+    account : SourceAccount
+        Gets every record as accepted, rejected or skipped.
+    keep_originals : bool
+        Adds the column ``original``: the record as Zeek's JSON writer would put it.
+    """
+
+    def __init__(self, account: SourceAccount, *, keep_originals: bool = False) -> None:
+        self.header = Header()
+        self._account = account
+        self._keep_originals = keep_originals
+        self._at_start = True
+
+    def decode(self, block: Block) -> list[pa.RecordBatch]:
+        """Return the flows of a block, in order; batches are never empty."""
+        data, line = block.data, block.first_line
+        if b"\r" in data:
+            # Arrow takes a bare carriage return for the end of a row, Zeek does not
+            data = data.replace(b"\r\n", b"\n")
+            if not block.complete:
+                data = data.removesuffix(b"\r")
+            data = data.replace(b"\r", b"\\x0d")
+        if self._at_start and data:
+            self._at_start = False
+            first, newline, rest = data.partition(b"\n")
+            if (match := _SEPARATOR_LINE.match(first)) is not None:
+                self.header = replace(self.header, prefix=match[1])
+            elif (header := plain_header(first)) is not None:
+                self.header = header
+                data, line = rest, line + len(newline)
+        batches = []
+        for piece, first_line in self._without_headers(data, line):
+            batch = self._decode_records(piece, first_line, complete=block.complete)
+            if batch is not None:
+                batches.append(batch)
+        return batches
+
+    def _without_headers(self, data: bytes, line: int) -> Iterator[tuple[bytes, int]]:
+        """Yield runs of records; headers between them take effect on the way."""
+        position = 0
+        while position < len(data):
+            prefix = self.header.prefix
+            if data.startswith(prefix, position):
+                end = data.find(b"\n", position) + 1 or len(data)
+                self.header = self.header.read(data[position:end])
+                position, line = end, line + 1
+                continue
+            end = data.find(b"\n" + prefix, position) + 1 or len(data)
+            run = data[position:end]
+            yield run, line
+            line += run.count(b"\n")
+            position = end
+
+    def _decode_records(self, data: bytes, line: int, *, complete: bool) -> pa.RecordBatch | None:
+        header = self.header
+        if header.refusal is not None:
+            kind = header.path if header.path not in ("", CONN) else header.refusal
+            if header.fields:
+                self._account.skip(kind, sum(1 for text in data.split(b"\n") if text))
+            else:
+                for offset, text in enumerate(data.split(b"\n")):
+                    if text:
+                        self._account.reject(line + offset, COLUMN_COUNT, text)
+            return None
+        separator = header.separator
+        if len(separator) > 1 or separator[0] > 0x7E:
+            data = data.replace(separator, _STAND_IN)
+            separator = _STAND_IN
+        if not complete and data.count(separator) != len(header.fields) - 1:
+            if data:
+                self._account.reject(line, TRUNCATED, data)
+            return None
+        if not data.endswith(b"\n"):
+            data += b"\n"
+        return _Run(header, separator, data, line, self._account).decode(
+            keep_originals=self._keep_originals, complete=complete
+        )
+
+
+class _Run:
+    """Consecutive records under one header."""
+
+    def __init__(
+        self, header: Header, separator: bytes, data: bytes, line: int, account: SourceAccount
+    ) -> None:
+        self._header = header
+        self._separator = separator
+        self._data = data
+        self._first_line = line
+        self._account = account
+
+    def decode(self, *, keep_originals: bool, complete: bool) -> pa.RecordBatch | None:
+        table = self._typed()
+        bad: BoolArray | None = None
+        if table is not None:
+            lines = np.arange(self._first_line, self._first_line + len(table), dtype=np.int64)
+            columns = dict(zip(table.column_names, map(_single, table.columns), strict=True))
+        else:
+            lines = self._drop_unusable_lines(complete=complete)
+            if not len(lines):
+                return None
+            columns, bad = self._singly()
+        if b"\\" in self._data:
+            for name, column in columns.items():
+                columns[name] = _unescaped(column)
+        return build_batch(
+            columns,
+            lines,
+            sensor=ZEEK,
+            account=self._account,
+            excerpt=lambda row: self._texts[row],
+            original=self._original if keep_originals else None,
+            bad_rows=bad,
+        )
+
+    @cached_property
+    def _texts(self) -> list[bytes]:
+        return self._data.split(b"\n")
+
+    def _read(self, types: dict[str, Any], *, check_utf8: bool) -> pa.Table:
+        positions = self._header.wanted
+        names = [f"c{i}" for i in range(len(self._header.fields))]
+        column_names = {name: names[positions[name]] for name in types}
+        table = pa_csv.read_csv(
+            pa.BufferReader(self._data),
+            pa_csv.ReadOptions(
+                column_names=names, use_threads=False, block_size=max(len(self._data) + 1, 1024)
+            ),
+            pa_csv.ParseOptions(
+                delimiter=self._separator.decode("ascii"), quote_char=False, escape_char=False
+            ),
+            pa_csv.ConvertOptions(
+                check_utf8=check_utf8,
+                column_types={column_names[name]: kind for name, kind in types.items()},
+                include_columns=list(column_names.values()),
+                null_values=[
+                    text.decode("utf-8", "replace")
+                    for text in (self._header.unset, self._header.empty, b"")
+                ],
+                strings_can_be_null=True,
+            ),
+        )
+        return table.rename_columns(list(column_names))
+
+    def _typed(self) -> pa.Table | None:
+        """Read all records at once, or return None when one of them needs a closer look."""
+        types: dict[str, Any] = {
+            name: pa.dictionary(pa.int32(), RAW_TYPES[name])
+            if name in _DICTIONARY_COLUMNS
+            else RAW_TYPES[name]
+            for name in RECORD_COLUMNS
+            if name in self._header.wanted
+        }
+        try:
+            table = self._read(types, check_utf8=True)
+        except pa.ArrowInvalid:
+            return None
+        # Arrow passes over empty lines without a word; then lines and rows no longer agree
+        return table if len(table) == self._data.count(b"\n") else None
+
+    def _drop_unusable_lines(self, *, complete: bool) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Reject lines that cannot be split into columns; give the numbers of the others."""
+        separators = len(self._header.fields) - 1
+        kept: list[bytes] = []
+        numbers: list[int] = []
+        for number, text in enumerate(self._data.split(b"\n"), self._first_line):
+            if not text:
+                continue
+            if text.count(self._separator) != separators:
+                self._account.reject(number, COLUMN_COUNT if complete else TRUNCATED, text)
+            elif not text.isascii() and not self._is_utf8(text):
+                self._account.reject(number, BAD_UTF8, text)
+            else:
+                kept.append(text)
+                numbers.append(number)
+        self._data = b"".join(text + b"\n" for text in kept)
+        self.__dict__["_texts"] = kept
+        return np.array(numbers, dtype=np.int64)
+
+    def _is_utf8(self, text: bytes) -> bool:
+        """Check the columns that are read; what stands in others does no harm."""
+        cells = text.split(self._separator)
+        try:
+            for position in self._header.wanted.values():
+                cells[position].decode()
+        except UnicodeDecodeError:
+            return False
+        return True
+
+    def _singly(self) -> tuple[dict[str, pa.Array], BoolArray]:
+        """Convert column by column; a column that fails is converted value by value."""
+        wanted = [name for name in RECORD_COLUMNS if name in self._header.wanted]
+        table = self._read({name: pa.string() for name in wanted}, check_utf8=True)
+        bad = np.zeros(len(table), np.bool_)
+        columns: dict[str, pa.Array] = {}
+        for name in wanted:
+            texts = _single(table.column(name))
+            try:
+                columns[name] = texts.cast(RAW_TYPES[name])
+            except pa.ArrowInvalid:
+                columns[name] = self._convert(name, texts, bad)
+        return columns, bad
+
+    def _convert(self, name: str, texts: pa.Array, bad: BoolArray) -> pa.Array:
+        values: list[float | int | None] = []
+        parse = _PARSERS[name]
+        for row, text in enumerate(texts.to_pylist()):
+            value: float | int | None = None
+            if text is not None:
+                try:
+                    value = parse(text.strip(" \t"))
+                except ValueError:
+                    bad[row] = True
+                else:
+                    if value is None:
+                        self._account.clamp(1)
+            values.append(value)
+        return pa.array(values, RAW_TYPES[name])
+
+    def _original(self, row: int) -> bytes:
+        header = self._header
+        record: dict[str, Any] = {}
+        types = header.types if len(header.types) == len(header.fields) else ()
+        for i, cell in enumerate(self._texts[row].split(self._separator)):
+            if cell != header.unset:
+                kind = types[i] if types else b"string"
+                name = header.fields[i].decode("utf-8", "backslashreplace")
+                record.setdefault(name, _json_value(cell, kind.decode("latin-1"), header))
+        return msgspec.json.encode(record)
+
+
+def _single(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _parse_count(text: str) -> int | None:
+    """Read a count; None when it is too large. Raises ValueError for anything else."""
+    if _HEX.fullmatch(text):
+        value = int(text, 16)
+        if value > MAX_COUNT:
+            raise ValueError(text)
+        return value
+    if not _DECIMAL.fullmatch(text) or len(text) > 100:
+        raise ValueError(text)
+    value = int(text)
+    if value < 0:
+        raise ValueError(text)
+    return value if value <= MAX_COUNT else None
+
+
+def _parse_port(text: str) -> int:
+    value = _parse_count(text)
+    if value is None or value > MAX_PORT:
+        raise ValueError(text)
+    return value
+
+
+def _parse_seconds(text: str) -> float:
+    # whatever else Arrow accepts (infinities, NaN) is no time either
+    if not _FLOAT.fullmatch(text):
+        raise ValueError(text)
+    return float(text)
+
+
+_PARSERS: Final[dict[str, Callable[[str], float | int | None]]] = {
+    **dict.fromkeys(TIMES, _parse_seconds),
+    **dict.fromkeys(PORTS, _parse_port),
+    **dict.fromkeys(COUNTS, _parse_count),
+}
+
+
+def _unescaped(column: pa.Array) -> pa.Array:
+    """Undo escapes in a column of texts; others pass through."""
+    encoded = pa.types.is_dictionary(column.type)
+    texts = column.dictionary if encoded else column
+    if not pa.types.is_string(texts.type):
+        return column
+    values = texts.to_pylist()
+    plain = [
+        unescape(v.encode()).decode("utf-8", "backslashreplace") if v and "\\" in v else v
+        for v in values
+    ]
+    if plain == values:
+        return column
+    changed = pa.array(plain, pa.string())
+    return changed.take(column.indices) if encoded else changed
+
+
+def _json_value(cell: bytes, kind: str, header: Header) -> Any:
+    """Return one cell as Zeek's JSON writer would give it."""
+    container, _, inner = kind.partition("[")
+    if inner:
+        if cell == header.empty:
+            return []
+        kind = inner.removesuffix("]")
+        return [_json_value(item, kind, header) for item in cell.split(header.set_separator)]
+    if container in _NUMBER_TYPES and _JSON_NUMBER.fullmatch(cell):
+        return msgspec.Raw(cell)
+    if container == "bool" and cell in (b"T", b"F"):
+        return cell == b"T"
+    if cell == header.empty:
+        return ""
+    return unescape(cell).decode("utf-8", "backslashreplace")
+
+
+__all__ = ["BAD_VALUE", "Header", "TsvDecoder", "plain_header", "unescape"]

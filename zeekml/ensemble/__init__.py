@@ -1,0 +1,1 @@
+"""The averaged ensemble: bundles on disk, LiteRT members, calibration, scores, explanations."""

@@ -1,0 +1,414 @@
+"""Bundle directories: everything that turns features into scores, under digests.
+
+    manifest.json     what the rest is, with the SHA-256 of each file (see `manifest`)
+    member_0.tflite … the members
+    scaler.npz        mean, scale and fill per feature, and the clip
+    MODEL_CARD.md     what the members were trained on and how they did
+
+A bundle decides what is reported and what is not, so whoever can change it can hide an attack:
+nothing in it is code or pickle, every byte is covered by the manifest's digests, and one that
+others may write to is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from zeekml import __version__
+from zeekml.ensemble import manifest as manifest_format
+from zeekml.ensemble.classes import CLASSES, THREATS
+from zeekml.ensemble.interpreter import Member
+from zeekml.ensemble.manifest import (
+    Calibration,
+    Combine,
+    FileEntry,
+    Manifest,
+    MemberEntry,
+    TrainingSource,
+    Usual,
+)
+from zeekml.ensemble.scaling import MAX_SCALER, Scaler, decode_scaler, encode_scaler
+from zeekml.errors import BundleError, OutputError
+from zeekml.features.schema import SCHEMA_HASH
+
+MANIFEST_FILE: Final = "manifest.json"
+SCALER_FILE: Final = "scaler.npz"
+CARD_FILE: Final = "MODEL_CARD.md"
+SHORT_DIGEST: Final = 12
+
+_PACKAGE: Final = Path(__file__).resolve().parents[1]
+DEFAULT_BUNDLE: Final = _PACKAGE / "models" / "default"
+
+# far above any honest bundle; they bound what a hostile one can make us hold
+_MAX_MANIFEST: Final = 4 << 20
+_MAX_MEMBER: Final = 64 << 20
+_MAX_CARD: Final = 4 << 20
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundle:
+    """A bundle that was read, checked and found to fit this version.
+
+    Attributes
+    ----------
+    path
+        Directory it was read from.
+    manifest
+        Its manifest.
+    digest
+        SHA-256 of manifest.json in hex. The manifest holds the digests of all other files, so
+        this one value stands for the whole bundle.
+    models
+        Bytes of the members' .tflite files, in the manifest's order.
+    scaler
+        Scaling of the inputs.
+    model_card
+        Markdown text.
+    """
+
+    path: Path
+    manifest: Manifest
+    digest: str
+    models: tuple[bytes, ...]
+    scaler: Scaler
+    model_card: str
+
+    @property
+    def short_digest(self) -> str:
+        """The digest's first 12 hex digits, as notices carry it."""
+        return self.digest[:SHORT_DIGEST]
+
+
+@dataclass(frozen=True, slots=True)
+class NewMember:
+    """A member to be written: a .tflite file and the classes it scores.
+
+    `outputs` is `CLASSES` or `BINARY_CLASSES`.
+    """
+
+    model: bytes
+    outputs: tuple[str, ...] = CLASSES
+
+
+def load_bundle(path: str | os.PathLike[str] | None = None, *, pin: str | None = None) -> Bundle:
+    """Read a bundle and check all of it.
+
+    Parameters
+    ----------
+    path
+        Directory of the bundle; None for the one that comes with zeekml.
+    pin
+        The digest the bundle must have (64 hex digits), or None.
+
+    Returns
+    -------
+    Bundle
+        With the files' contents in memory: what was checked is what will run, whatever happens
+        to the directory later.
+
+    Raises
+    ------
+    BundleError
+        A file is missing, damaged or can be changed by others; the bundle is of another format,
+        feature schema or set of classes; a member does not fit; or the digest is not the pinned
+        one. The message is one line and says what to do.
+    """
+    directory = DEFAULT_BUNDLE if path is None else Path(path)
+    if path is None and not (directory / MANIFEST_FILE).is_file():
+        raise BundleError(
+            f"no bundle comes with this installation ({directory}); name one with --bundle, or "
+            "make one with 'zeekml train'"
+        )
+    # A checkout under umask 002 makes every file group-writable, and whoever can write to the
+    # installed bundle can as well write to the code beside it: no check could help there.
+    inside_package = directory.resolve().is_relative_to(_PACKAGE)
+    with _Directory(directory, check_modes=not inside_package) as files:
+        data = files.read(MANIFEST_FILE, _MAX_MANIFEST)
+        digest = hashlib.sha256(data).hexdigest()
+        if pin is not None and pin.strip().lower() != digest:
+            raise BundleError(
+                f"bundle {directory} has the digest {digest}, not the pinned one; restore the "
+                "pinned bundle, or change bundle_sha256 if the new one is wanted"
+            )
+        try:
+            manifest = manifest_format.decode(data)
+        except BundleError as err:
+            raise BundleError(f"bundle {directory}: {MANIFEST_FILE}: {err}") from err
+        models = tuple(files.read_entry(entry, _MAX_MEMBER) for entry in manifest.members)
+        scaler_bytes = files.read_entry(manifest.scaler, MAX_SCALER)
+        card = files.read_entry(manifest.model_card, _MAX_CARD)
+    try:
+        scaler = decode_scaler(scaler_bytes)
+        scaler.check(len(manifest.features))
+    except BundleError as err:
+        raise BundleError(f"bundle {directory}: {manifest.scaler.file}: {err}") from err
+    for entry, model in zip(manifest.members, models, strict=True):
+        try:
+            _check_member(entry, model, len(manifest.features))
+        except ValueError as err:
+            raise BundleError(
+                f"bundle {directory}: {entry.file}: {err}; make the bundle again"
+            ) from err
+    return Bundle(directory, manifest, digest, models, scaler, card.decode(errors="replace"))
+
+
+def write_bundle(
+    path: str | os.PathLike[str],
+    *,
+    name: str,
+    features: Sequence[str],
+    members: Sequence[NewMember],
+    scaler: Scaler,
+    calibration: Calibration,
+    thresholds: Mapping[str, float],
+    candidate_score: float,
+    usual: Mapping[str, Usual],
+    training: Sequence[TrainingSource],
+    evaluation: dict[str, Any],
+    model_card: str,
+    combine: Combine = "logit",
+    parent: str | None = None,
+    overwrite: bool = False,
+) -> Bundle:
+    """Write a bundle directory, whole or not at all.
+
+    A new bundle appears in one step. One that is replaced is moved aside first, so that for an
+    instant there is none; it is moved back if the new one cannot take its place.
+
+    Equal arguments give equal bytes in every file: nothing in a bundle tells when or where it was
+    written.
+
+    Parameters
+    ----------
+    path
+        The new directory; its parents are made.
+    name
+        Short name for people.
+    features
+        Names of the members' inputs, in their order: a subset of the feature schema.
+    members
+        The models and what they score.
+    scaler
+        Scaling of the inputs.
+    calibration, thresholds, candidate_score
+        Calibration of the averaged log-odds; per threat the score from which an incident is
+        reported; and the score from which a flow is worth a look at all.
+    usual
+        Percentiles of the inputs over benign training rows, in natural units.
+    training, evaluation, model_card
+        Where the members come from and how they did. In `evaluation`, NaN is written as null.
+    combine
+        Whether the members' log-odds or their probabilities are averaged.
+    parent
+        Digest of the bundle this one was made from.
+    overwrite
+        Replace a bundle that is already there. Anything else in its place is never touched.
+
+    Returns
+    -------
+    Bundle
+        The bundle, read back from what was written.
+
+    Raises
+    ------
+    BundleError
+        The parts do not fit together.
+    OutputError
+        The directory exists and is not to be replaced, or cannot be written.
+    """
+    contents: dict[str, bytes] = {}
+
+    def add(file: str, data: bytes) -> str:
+        contents[file] = data
+        return hashlib.sha256(data).hexdigest()
+
+    entries = []
+    for i, member in enumerate(members):
+        file = f"member_{i}.tflite"
+        try:
+            embedding = Member(member.model).embedding
+        except ValueError as err:
+            raise BundleError(f"{file}: {err}") from err
+        digest = add(file, member.model)
+        entries.append(MemberEntry(file, digest, tuple(member.outputs), embedding))
+    scaler.check(len(features))
+    manifest = Manifest(
+        format=manifest_format.FORMAT,
+        format_version=manifest_format.FORMAT_VERSION,
+        name=name,
+        zeekml_version=__version__,
+        feature_schema=SCHEMA_HASH,
+        features=tuple(features),
+        classes=CLASSES,
+        combine=combine,
+        members=tuple(entries),
+        scaler=FileEntry(SCALER_FILE, add(SCALER_FILE, encode_scaler(scaler))),
+        model_card=FileEntry(CARD_FILE, add(CARD_FILE, model_card.encode())),
+        calibration=calibration,
+        thresholds=_in_order(thresholds, THREATS),
+        candidate_score=candidate_score,
+        usual=_in_order(usual, features),
+        training=tuple(training),
+        evaluation=evaluation,
+        parent=parent,
+    )
+    # last, so that a directory with a manifest is never half a bundle
+    contents[MANIFEST_FILE] = manifest_format.encode(manifest)
+
+    try:
+        # a link, such as one to the version in use, keeps pointing to what is replaced behind it
+        return _place(Path(path).resolve(), contents, overwrite=overwrite)
+    except OSError as err:
+        raise OutputError(f"cannot write bundle {path}: {err.strerror or err}") from err
+
+
+def _place(target: Path, contents: Mapping[str, bytes], *, overwrite: bool) -> Bundle:
+    """Write the files beside the target, check them, and only then move them into place."""
+    existing = target.exists()
+    if existing and not overwrite:
+        raise OutputError(
+            f"{target} exists already; choose another directory, or ask to replace it"
+        )
+    if existing and not (target / MANIFEST_FILE).is_file():
+        raise OutputError(
+            f"{target} is not a bundle and will not be replaced; choose another place"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        fresh = staging / "bundle"
+        fresh.mkdir()
+        for file, data in contents.items():
+            _write_durably(fresh / file, data)
+        # whatever the umask: a bundle that others may write to would be refused
+        fresh.chmod(0o755)
+        bundle = load_bundle(fresh)
+        replaced = staging / "replaced"
+        if existing:
+            target.rename(replaced)
+        try:
+            fresh.rename(target)
+        except OSError:
+            if existing:
+                replaced.rename(target)
+            raise
+        _sync_directory(target)
+        _sync_directory(target.parent)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return Bundle(
+        target, bundle.manifest, bundle.digest, bundle.models, bundle.scaler, bundle.model_card
+    )
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fchmod(file.fileno(), 0o644)
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # some network file systems cannot sync a directory; the bundle is in place all the same
+        with contextlib.suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _in_order(values: Mapping[str, _T], order: Sequence[str]) -> dict[str, _T]:
+    """Known keys in the given order, then the rest, which the manifest's check will name."""
+    known = {key: values[key] for key in order if key in values}
+    return known | {key: value for key, value in values.items() if key not in known}
+
+
+def _check_member(entry: MemberEntry, model: bytes, features: int) -> None:
+    member = Member(model)
+    if member.inputs != features:
+        raise ValueError(f"takes {member.inputs} features, the manifest lists {features}")
+    if member.outputs != len(entry.outputs):
+        raise ValueError(f"gives {member.outputs} scores, the manifest lists {len(entry.outputs)}")
+    if member.embedding != entry.embedding:
+        raise ValueError(
+            f"gives an embedding of {member.embedding}, the manifest says {entry.embedding}"
+        )
+
+
+class _Directory:
+    """An open bundle directory.
+
+    Files are opened relative to it, so all of them come from one directory even while its name
+    is being moved to another.
+    """
+
+    def __init__(self, path: Path, *, check_modes: bool) -> None:
+        self._path = path
+        self._check_modes = check_modes
+        try:
+            self._handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as err:
+            raise BundleError(
+                f"bundle {path} cannot be opened ({err.strerror}); name the directory that holds "
+                f"{MANIFEST_FILE}"
+            ) from err
+
+    def __enter__(self) -> _Directory:
+        try:
+            self._check_mode(self._handle, self._path)
+        except BundleError:
+            os.close(self._handle)
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._handle)
+
+    def read_entry(self, entry: FileEntry | MemberEntry, limit: int) -> bytes:
+        """Contents of a file, if they are what the manifest says."""
+        data = self.read(entry.file, limit)
+        if hashlib.sha256(data).hexdigest() != entry.sha256:
+            raise BundleError(
+                f"bundle {self._path}: {entry.file} was changed or damaged (its digest is not that "
+                f"of {MANIFEST_FILE}); restore it from a copy, or make the bundle again"
+            )
+        return data
+
+    def read(self, name: str, limit: int) -> bytes:
+        path = self._path / name
+        try:
+            # without blocking: what claims to be a file might be a pipe
+            handle = os.open(name, os.O_RDONLY | os.O_NONBLOCK, dir_fd=self._handle)
+            with os.fdopen(handle, "rb") as file:
+                if not stat.S_ISREG(os.fstat(handle).st_mode):
+                    raise BundleError(f"bundle {self._path}: {name} is not a regular file")
+                self._check_mode(handle, path)
+                data = file.read(limit + 1)
+        except OSError as err:
+            raise BundleError(
+                f"bundle {self._path}: {name} cannot be read ({err.strerror}); restore it from a "
+                "copy, or make the bundle again"
+            ) from err
+        if len(data) > limit:
+            raise BundleError(f"bundle {self._path}: {name} is larger than {limit} bytes")
+        return data
+
+    def _check_mode(self, handle: int, path: Path) -> None:
+        mode = os.fstat(handle).st_mode
+        if self._check_modes and mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise BundleError(
+                f"bundle {self._path} can be changed by others ({path} has mode "
+                f"{stat.S_IMODE(mode):04o}); run: chmod -R go-w '{self._path}'"
+            )

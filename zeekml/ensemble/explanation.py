@@ -1,0 +1,231 @@
+"""Why a row scored as it did: by how much the score falls when something is made usual.
+
+Occlusion over the whole averaged ensemble. Columns that say one thing are changed together:
+
+- the same count over 60, 600 and 3,600 s (each alone changes little, the others still say it);
+- the flags of which one names the protocol, the service or the kind of port.
+
+"Usual" is the median over benign training rows, which the bundle carries. Where the flags of a
+group have no majority, the group is set to its mean, which tells the members nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from zeekml.ensemble.bundle import Bundle
+from zeekml.ensemble.scoring import Ensemble, check_matrix
+from zeekml.features.schema import FEATURE_INDEX, FEATURES, Feature
+
+MISSING: Final = "missing"
+MIXED: Final = "mixed"
+UNKNOWN: Final = "unknown"
+
+_WINDOWED: Final = re.compile(r"(src|dst|pair|dport)\d+_(\w+)")
+_FLAG_FAMILIES: Final = ("proto", "service", "port")
+# below this a contribution would print as +0.00
+_SMALLEST: Final = 0.005
+# each row is scored once per group of columns; this bounds the copies in memory
+_ROWS_AT_ONCE: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One reason for a score.
+
+    Attributes
+    ----------
+    feature
+        Name of the column, or of the family for protocol, service and kind of port. Of a count
+        over several windows, the window that is furthest from usual.
+    value, usual
+        In `unit`, or as text: yes and no, names, "missing", "mixed" or "unknown".
+    unit
+        Unit of the values.
+    contribution
+        By how much the averaged log-odds of malicious fall when this is made usual.
+    """
+
+    feature: str
+    value: float | str
+    usual: float | str
+    unit: str
+    contribution: float
+
+    def text(self) -> str:
+        """As notices carry it, for example ``src60_ports=41 (usual 2) +1.83``."""
+        return (
+            f"{self.feature}={_number(self.value)} (usual {_number(self.usual)}) "
+            f"{self.contribution:+.2f}"
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Group:
+    """Columns that are made usual together; `stored` holds what they are set to."""
+
+    name: str
+    features: tuple[Feature, ...]
+    columns: npt.NDArray[np.int64]
+    stored: npt.NDArray[np.float32]
+    usual: tuple[float | str, ...]
+    scale: npt.NDArray[np.float32]
+    flags: bool
+
+
+def explain(
+    ensemble: Ensemble, rows: npt.NDArray[np.float32], top: int = 4
+) -> list[list[Contribution]]:
+    """The strongest reasons why rows look malicious.
+
+    Parameters
+    ----------
+    ensemble
+        The members and, in its bundle, the usual values.
+    rows
+        float32, shape (k, all features of the schema), NaN where missing.
+    top
+        How many reasons per row at most.
+
+    Returns
+    -------
+    list of list of Contribution
+        Per row, the largest first; only what raises the score. A row's reasons do not depend on
+        the other rows.
+
+    Raises
+    ------
+    ValueError
+        Another shape or type of `rows`.
+    """
+    check_matrix(rows)
+    groups = _groups(ensemble.bundle)
+    reasons: list[list[Contribution]] = []
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        part = rows[start : start + _ROWS_AT_ONCE]
+        drops = _drops(ensemble, part, groups)
+        reasons += [
+            _strongest(row, row_drops, groups, top)
+            for row, row_drops in zip(part, drops, strict=True)
+        ]
+    return reasons
+
+
+def _drops(
+    ensemble: Ensemble, rows: npt.NDArray[np.float32], groups: list[_Group]
+) -> npt.NDArray[np.float64]:
+    """Fall of the log-odds per row and group."""
+    variants = len(groups) + 1
+    changed = np.repeat(rows, variants, axis=0)
+    for i, group in enumerate(groups, start=1):
+        changed[i::variants, group.columns] = group.stored
+    log_odds = ensemble.score(changed).log_odds.reshape(len(rows), variants)
+    return log_odds[:, :1] - log_odds[:, 1:]
+
+
+def _strongest(
+    row: npt.NDArray[np.float32],
+    drops: npt.NDArray[np.float64],
+    groups: list[_Group],
+    top: int,
+) -> list[Contribution]:
+    order = np.argsort(-drops, kind="stable")[:top]
+    return [_describe(groups[i], row, float(drops[i])) for i in order if drops[i] >= _SMALLEST]
+
+
+def _describe(group: _Group, row: npt.NDArray[np.float32], drop: float) -> Contribution:
+    values = row[group.columns]
+    if group.flags:
+        return Contribution(group.name, _names(group, values), _usual_names(group), "", drop)
+    distance = np.abs(values - group.stored) / group.scale
+    shown = int(np.argmax(np.where(np.isnan(distance), -1, distance)))
+    feature = group.features[shown]
+    value = _natural(feature, float(values[shown]))
+    return Contribution(feature.name, value, group.usual[shown], feature.unit, drop)
+
+
+def _names(group: _Group, values: npt.NDArray[np.float32]) -> str:
+    if np.isnan(values).all():
+        return MISSING
+    named = [
+        _without_family(f) for f, value in zip(group.features, values, strict=True) if value > 0
+    ]
+    return ",".join(named) or "other"
+
+
+def _usual_names(group: _Group) -> str:
+    if UNKNOWN in group.usual:
+        return UNKNOWN
+    named = [
+        _without_family(f) for f, u in zip(group.features, group.usual, strict=True) if u == "yes"
+    ]
+    return ",".join(named) or MIXED
+
+
+def _groups(bundle: Bundle) -> list[_Group]:
+    """The bundle's inputs, by what they say."""
+    positions: dict[str, list[int]] = {}
+    for position, name in enumerate(bundle.manifest.features):
+        feature = FEATURES[FEATURE_INDEX[name]]
+        windowed = _WINDOWED.fullmatch(name)
+        if feature.family in _FLAG_FAMILIES:
+            key = feature.family
+        elif windowed:
+            key = f"{windowed[1]}_{windowed[2]}"
+        else:
+            key = name
+        positions.setdefault(key, []).append(position)
+    return [_group(bundle, key, np.array(members)) for key, members in positions.items()]
+
+
+def _group(bundle: Bundle, name: str, positions: npt.NDArray[np.int64]) -> _Group:
+    manifest, scaler = bundle.manifest, bundle.scaler
+    names = [manifest.features[i] for i in positions]
+    features = tuple(FEATURES[FEATURE_INDEX[n]] for n in names)
+    medians = [manifest.usual[n].p50 if n in manifest.usual else math.nan for n in names]
+    stored = np.array(
+        [f.stored(m) for f, m in zip(features, medians, strict=True)], dtype=np.float32
+    )
+    flags = features[0].family in _FLAG_FAMILIES
+    # without a median, or with flags of which none is usually set: the mean, a scaled 0
+    if flags and not (stored > 0).any():
+        stored = scaler.mean[positions]
+    stored = np.where(np.isnan(stored), scaler.mean[positions], stored)
+    return _Group(
+        name=name,
+        features=features,
+        columns=np.array([FEATURE_INDEX[n] for n in names]),
+        stored=stored,
+        usual=tuple(
+            UNKNOWN if math.isnan(m) else _natural(f, f.stored(m))
+            for f, m in zip(features, medians, strict=True)
+        ),
+        scale=scaler.scale[positions],
+        flags=flags,
+    )
+
+
+def _natural(feature: Feature, stored: float) -> float | str:
+    if math.isnan(stored):
+        return MISSING
+    if feature.transform == "flag":
+        return "yes" if stored > 0 else "no"
+    return feature.natural(stored)
+
+
+def _without_family(feature: Feature) -> str:
+    return feature.name.removeprefix(f"{feature.family}_")
+
+
+def _number(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
+    # three digits, but no exponents for the large counts that logs are full of
+    text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return "0" if text == "-0" else text

@@ -1,0 +1,245 @@
+"""manifest.json: the part of a bundle that says what the other files are and what they are for."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+import numpy as np
+
+from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES, THREATS
+from zeekml.errors import BundleError
+from zeekml.features.schema import FEATURE_INDEX, FEATURES, SCHEMA_HASH
+
+FORMAT: Final = "zeekml-bundle"
+FORMAT_VERSION: Final = 1
+
+Combine = Literal["logit", "probability"]
+
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file of the bundle and the SHA-256 of its bytes, in hex."""
+
+    file: str
+    sha256: str
+
+
+class MemberEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A member: its file, the classes it scores, and the width of its embedding."""
+
+    file: str
+    sha256: str
+    outputs: tuple[str, ...]
+    embedding: int
+
+    @property
+    def knows_threats(self) -> bool:
+        """Whether the member scores all classes, not just benign and malicious."""
+        return self.outputs == CLASSES
+
+
+class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Platt scaling: score = sigmoid(slope · log-odds of malicious + intercept)."""
+
+    slope: float
+    intercept: float
+    method: Literal["platt"] = "platt"
+
+
+class Usual(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Percentiles of a feature over benign training rows, in the feature's natural unit."""
+
+    p05: float
+    p50: float
+    p95: float
+
+
+class TrainingSource(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+):
+    """An environment the members were trained on."""
+
+    environment: str
+    rows: int
+    malicious: int
+    licence: str
+    citation: str | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Contents of manifest.json. See `check` for what must hold beyond the types."""
+
+    format: Literal["zeekml-bundle"]
+    format_version: int
+    name: str
+    zeekml_version: str
+    feature_schema: str
+    features: tuple[str, ...]
+    classes: tuple[str, ...]
+    combine: Combine
+    members: tuple[MemberEntry, ...]
+    scaler: FileEntry
+    model_card: FileEntry
+    calibration: Calibration
+    thresholds: dict[str, float]
+    candidate_score: float
+    usual: dict[str, Usual]
+    training: tuple[TrainingSource, ...]
+    evaluation: dict[str, Any]
+    parent: str | None
+
+    def check(self) -> None:
+        """Raise `BundleError`, with the reason alone, unless this version can use the bundle."""
+        self._check_version()
+        self._check_files()
+        self._check_inputs()
+        self._check_members()
+        self._check_numbers()
+
+    def _check_version(self) -> None:
+        if self.format_version != FORMAT_VERSION:
+            raise BundleError(
+                f"format version {self.format_version} is unknown; this version of zeekml reads "
+                f"{FORMAT_VERSION}"
+            )
+        if self.feature_schema != SCHEMA_HASH:
+            raise BundleError(
+                f"made for feature schema {_short(self.feature_schema)}, this version of zeekml "
+                f"computes {_short(SCHEMA_HASH)}; train the bundle again, or use zeekml "
+                f"{_short(self.zeekml_version)}"
+            )
+        if self.classes != CLASSES:
+            raise BundleError(f"the classes must be {', '.join(CLASSES)}, in this order")
+
+    def _check_files(self) -> None:
+        entries: list[FileEntry | MemberEntry] = [*self.members, self.scaler, self.model_card]
+        for entry in entries:
+            if not _FILE_NAME.fullmatch(entry.file):
+                raise BundleError(
+                    f"'{_short(entry.file)}' is not a plain file name; files of a bundle lie in "
+                    "its own directory"
+                )
+            if not _SHA256.fullmatch(entry.sha256):
+                raise BundleError(f"the sha256 of {entry.file} is not 64 hex digits")
+
+    def _check_inputs(self) -> None:
+        if not self.features or len(set(self.features)) != len(self.features):
+            raise BundleError("the features must be listed once each, and at least one")
+        unknown = [name for name in self.features if name not in FEATURE_INDEX]
+        if unknown:
+            raise BundleError(f"the feature '{_short(unknown[0])}' is unknown")
+        for name, usual in self.usual.items():
+            if name not in self.features:
+                raise BundleError(f"usual values for '{_short(name)}', which is no input")
+            if not usual.p05 <= usual.p50 <= usual.p95:
+                raise BundleError(f"the usual values of {name} are not in ascending order")
+            if usual.p05 < 0 and FEATURES[FEATURE_INDEX[name]].transform != "identity":
+                raise BundleError(f"the usual values of {name} are below 0")
+
+    def _check_members(self) -> None:
+        if not self.members:
+            raise BundleError("no members")
+        for member in self.members:
+            if member.outputs not in (CLASSES, BINARY_CLASSES):
+                raise BundleError(
+                    f"the outputs of {member.file} must be the {len(CLASSES)} classes, or "
+                    f"{' and '.join(BINARY_CLASSES)}"
+                )
+
+    def _check_numbers(self) -> None:
+        usual = (value for entry in self.usual.values() for value in msgspec.structs.astuple(entry))
+        calibration = (self.calibration.slope, self.calibration.intercept)
+        if not all(math.isfinite(value) for value in (*usual, *calibration)):
+            raise BundleError("a usual or calibration value is not a finite number")
+        if self.calibration.slope <= 0:
+            raise BundleError("the calibration's slope is not above 0: scores would be inverted")
+        if set(self.thresholds) != set(THREATS):
+            raise BundleError(f"thresholds must be given for {', '.join(THREATS)}")
+        if not all(0 < threshold < 1 for threshold in self.thresholds.values()):
+            raise BundleError("a threshold is not between 0 and 1")
+        if not 0 <= self.candidate_score <= min(self.thresholds.values()):
+            raise BundleError("candidate_score is not between 0 and the lowest threshold")
+
+
+class _Head(msgspec.Struct):
+    """What every version of the format has; unknown fields are fine here."""
+
+    format: str
+    format_version: int
+
+
+def decode(data: bytes) -> Manifest:
+    """Manifest from the bytes of manifest.json, checked.
+
+    Raises
+    ------
+    BundleError
+        With the reason alone; the caller knows the path.
+    """
+    try:
+        head = msgspec.json.decode(data, type=_Head)
+        if head.format != FORMAT:
+            raise BundleError(f"the format is not '{FORMAT}'")
+        if head.format_version != FORMAT_VERSION:
+            raise BundleError(
+                f"format version {head.format_version} is unknown; this version of zeekml reads "
+                f"{FORMAT_VERSION}: update zeekml"
+            )
+        if not all(_is_harmless(text) for text in _texts(msgspec.json.decode(data))):
+            raise BundleError("a text holds control characters")
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as err:
+        raise BundleError(f"not a valid manifest: {_short(str(err), 200)}") from err
+    manifest.check()
+    return manifest
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Bytes of manifest.json: indented, fields in a fixed order, no dates.
+
+    Raises
+    ------
+    BundleError
+        The manifest would be refused on reading.
+    """
+    encoded = msgspec.json.encode(manifest, enc_hook=_plain_number)
+    data = msgspec.json.format(encoded, indent=2) + b"\n"
+    decode(data)
+    return data
+
+
+def _plain_number(value: Any) -> float | int | bool:
+    """Statistics tend to arrive as NumPy's scalars."""
+    if isinstance(value, np.generic):
+        plain: float | int | bool = value.item()
+        return plain
+    raise BundleError(f"{type(value).__name__} objects have no place in a manifest")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield key
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def _is_harmless(text: str) -> bool:
+    """No character that could drive a terminal; line breaks may stand in longer texts."""
+    return text.replace("\n", "").isprintable()
+
+
+def _short(text: str, limit: int = 40) -> str:
+    """Untrusted text made fit for an error message."""
+    shown = "".join(c if c.isprintable() else "?" for c in text[:limit])
+    return shown + "…" if len(text) > limit else shown

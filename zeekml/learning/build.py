@@ -1,0 +1,288 @@
+"""`zeekml train`: from labelled flows to a bundle directory."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from zeekml.ensemble import bundle as bundles
+from zeekml.ensemble.manifest import Calibration as ManifestCalibration
+from zeekml.ensemble.manifest import TrainingSource, Usual
+from zeekml.errors import InputError
+from zeekml.features.schema import FEATURE_INDEX, FEATURES
+from zeekml.learning.card import CardFacts, model_card
+from zeekml.learning.datasets import Collection, DataReport, Skipped, collect, describe
+from zeekml.learning.evaluation import (
+    EnvironmentFigures,
+    Fold,
+    as_dict,
+    as_markdown,
+    leave_one_out,
+    measure,
+)
+from zeekml.learning.export import write_mlp
+from zeekml.learning.network import Matrix, Recipe
+from zeekml.learning.thresholds import Calibration, Thresholds, calibrate, choose_thresholds
+from zeekml.learning.training import (
+    MemberPlan,
+    Prepared,
+    TrainedEnsemble,
+    prepare,
+    row_weights,
+    train,
+)
+from zeekml.notices.policy import Policy, load_policy
+
+Progress = Callable[[str, int, int], None]
+
+_PERCENTILES: Final = (0.05, 0.5, 0.95)
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What was made, of what, and what it is worth.
+
+    Attributes
+    ----------
+    bundle : zeekml.ensemble.bundle.Bundle
+        As read back from disk.
+    data : list of DataReport
+    skipped : list of Skipped
+    figures : list of EnvironmentFigures
+        Leaving one environment out.
+    """
+
+    bundle: bundles.Bundle
+    data: list[DataReport]
+    skipped: list[Skipped]
+    figures: list[EnvironmentFigures]
+    calibration: Calibration
+    thresholds: Thresholds
+
+    def markdown(self) -> str:
+        """Return the leave-one-out table."""
+        return as_markdown(self.figures)
+
+
+def build_bundle(
+    dataset_args: Sequence[str],
+    out: Path,
+    *,
+    name: str = "zeekml",
+    exclude: Iterable[str] = (),
+    seed: int = 0,
+    plan: MemberPlan | None = None,
+    recipe: Recipe | None = None,
+    policy: Policy | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> BuildReport:
+    """Train, evaluate, calibrate and write a bundle.
+
+    Parameters
+    ----------
+    dataset_args : sequence of str
+        Parquet files, folders of them, or NAME=PATH; see ``datasets.collect``.
+    out : Path
+        The bundle directory to make.
+    name : str
+        Short name for people.
+    exclude : iterable of str
+        Environments to leave out altogether.
+    seed : int
+        The same seed and data give the same bytes (same processor type and NumPy).
+    plan, recipe : optional
+        Members and how each is trained.
+    policy : Policy, optional
+        Whose windows and groupings the thresholds are chosen for; the shipped one by default.
+    overwrite : bool
+        Replace a bundle that is there already.
+    progress : callable, optional
+        Called with (what is being done, steps done, steps in all).
+
+    Raises
+    ------
+    InputError, DataError
+        The data cannot be used; see ``datasets.collect``. Or no environment can be held out, so
+        that scores could not be calibrated on data unseen.
+    OutputError
+        The bundle cannot be written.
+    """
+    tell = progress or _silent
+    plan, recipe = plan or MemberPlan(), recipe or Recipe()
+    excluded = sorted(set(exclude))
+    tell("reading", 0, 1)
+    collection = collect(dataset_args, exclude=excluded)
+    prepared = _prepare(collection, seed, tell)
+    folds = leave_one_out(
+        prepared,
+        seed=seed,
+        plan=plan,
+        recipe=recipe,
+        progress=lambda held_out, done, total: tell(f"evaluating on {held_out}", done, total),
+    )
+    if not folds:
+        raise InputError(_why_no_fold(prepared))
+    figures = [measure(fold) for fold in folds]
+    calibration, thresholds = _operating_points(folds, policy or load_policy(), tell)
+    ensemble = train(
+        prepared,
+        seed=seed,
+        plan=plan,
+        recipe=recipe,
+        progress=lambda done, total: tell("training", done, total),
+    )
+    reports = [describe(item.environment, item.matrix) for item in prepared]
+    card = model_card(
+        CardFacts(
+            name=name,
+            command=_command(dataset_args, out, name, excluded, seed),
+            environments=collection.environments,
+            reports=reports,
+            skipped=collection.skipped,
+            ensemble=ensemble,
+            recipe=recipe,
+            figures=figures,
+            calibration=calibration,
+            thresholds=thresholds,
+        )
+    )
+    tell("writing", 0, 1)
+    bundle = bundles.write_bundle(
+        out,
+        name=name,
+        features=ensemble.features,
+        members=_members(ensemble),
+        scaler=ensemble.scaler,
+        calibration=ManifestCalibration(calibration.slope, calibration.intercept),
+        thresholds=thresholds.values,
+        candidate_score=thresholds.candidate_score,
+        usual=usual_values(prepared, ensemble.features),
+        training=[_source(item) for item in prepared],
+        evaluation=_evaluation(figures, calibration, thresholds, seed),
+        model_card=card,
+        overwrite=overwrite,
+    )
+    tell("writing", 1, 1)
+    return BuildReport(bundle, reports, collection.skipped, figures, calibration, thresholds)
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    """Tell nobody."""
+
+
+def _prepare(collection: Collection, seed: int, tell: Progress) -> list[Prepared]:
+    prepared = []
+    total = len(collection.environments)
+    for done, environment in enumerate(collection.environments):
+        tell(f"features of {environment.name}", done, total)
+        prepared.append(prepare(environment, seed=seed))
+    return prepared
+
+
+def _why_no_fold(prepared: Sequence[Prepared]) -> str:
+    reasons = []
+    for item in prepared:
+        reason = item.environment.why_not_evaluable() or "the others lack benign or malicious rows"
+        reasons.append(f"{item.name}: {reason}")
+    return (
+        "no environment can be held out to calibrate on; add labelled environments "
+        f"({'; '.join(reasons)})"
+    )
+
+
+def _operating_points(
+    folds: Sequence[Fold], policy: Policy, tell: Progress
+) -> tuple[Calibration, Thresholds]:
+    tell("choosing thresholds", 0, 1)
+    calibration = calibrate(folds)
+    return calibration, choose_thresholds(folds, calibration, policy)
+
+
+def _members(ensemble: TrainedEnsemble) -> list[bundles.NewMember]:
+    return [
+        bundles.NewMember(
+            model=write_mlp(member.network.weights, member.network.biases),
+            outputs=member.outputs,
+        )
+        for member in ensemble.members
+    ]
+
+
+def _source(item: Prepared) -> TrainingSource:
+    environment = item.environment
+    return TrainingSource(
+        environment=environment.name,
+        rows=len(environment),
+        malicious=int((environment.labels > 0).sum()),
+        licence=environment.reference.licence,
+        citation=environment.reference.title,
+    )
+
+
+def _evaluation(
+    figures: Sequence[EnvironmentFigures],
+    calibration: Calibration,
+    thresholds: Thresholds,
+    seed: int,
+) -> dict[str, Any]:
+    return {
+        "seed": seed,
+        "leave_one_environment_out": as_dict(figures),
+        "calibration": {"brier": calibration.brier, "error": calibration.error},
+        "incidents": thresholds.as_dict(),
+    }
+
+
+def usual_values(prepared: Sequence[Prepared], features: Sequence[str]) -> dict[str, Usual]:
+    """Return the 5th, 50th and 95th percentile of each feature over benign rows.
+
+    Environments weigh the same, as in training; synthetic rows are left out. Values are in the
+    features' natural units.
+    """
+    parts: list[Matrix] = []
+    masses: list[npt.NDArray[np.float64]] = []
+    for item in prepared:
+        benign = item.environment.labels == 0
+        if benign.any():
+            parts.append(item.matrix[benign])
+            masses.append(row_weights(item.matrix, item.environment.labels)[benign])
+    matrix, mass = np.concatenate(parts), np.concatenate(masses)
+    usual = {}
+    for feature in features:
+        column = matrix[:, FEATURE_INDEX[feature]]
+        known = ~np.isnan(column)
+        quantiles = _weighted_quantiles(column[known], mass[known])
+        natural = [FEATURES[FEATURE_INDEX[feature]].natural(value) for value in quantiles]
+        usual[feature] = Usual(*natural)
+    return usual
+
+
+def _weighted_quantiles(values: Matrix, mass: npt.NDArray[np.float64]) -> list[float]:
+    if not len(values):
+        return [0.0] * len(_PERCENTILES)
+    order = np.argsort(values, kind="stable")
+    share = np.cumsum(mass[order]) / mass.sum()
+    rows = np.minimum(np.searchsorted(share, _PERCENTILES), len(values) - 1)
+    return [float(value) for value in values[order][rows]]
+
+
+def _command(
+    dataset_args: Sequence[str], out: Path, name: str, exclude: Sequence[str], seed: int
+) -> str:
+    """Return the command line, with last path components only: a card tells nobody's folders."""
+    words = ["zeekml", "train"]
+    for argument in dataset_args:
+        head, separator, rest = argument.partition("=")
+        named = bool(separator) and not Path(argument).exists()
+        words.append(f"{head}={Path(rest).name}" if named else Path(argument).name)
+    words += ["--out", out.name, "--name", name, "--seed", str(seed)]
+    for environment in exclude:
+        words += ["--exclude", environment]
+    return shlex.join(words)

@@ -1,0 +1,162 @@
+"""Brings flows of other extractors to mean what Zeek's columns mean.
+
+A repair is chosen by the columns a table has, never by its name:
+
+- ``x_fwd_hdr_len``, ``x_bwd_hdr_len`` … : CICFlowMeter. It logs transport header bytes and flag
+  counts instead of IP bytes and a connection state.
+- ``x_argus_state``: Argus, of a tap that saw every packet twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+Column = npt.NDArray[Any]
+Columns = dict[str, Column]
+FloatArray = npt.NDArray[np.float64]
+
+_CICFLOWMETER: Final = (
+    "x_fwd_hdr_len",
+    "x_bwd_hdr_len",
+    "x_fin_cnt",
+    "x_syn_cnt",
+    "x_fwd_rst",
+    "x_bwd_rst",
+)
+_ARGUS: Final = "x_argus_state"
+_IPV4_HEADER: Final = 20
+
+# Argus' states for what Zeek would call the connection; those that are not here stay unknown
+_ARGUS_STATES: Final = {
+    "FIN": "SF",
+    "CON": "SF",
+    "CLO": "SF",
+    "ACC": "S1",
+    "INT": "S0",
+    "REQ": "S0",
+    "RST": "RSTO",
+    "ECO": "OTH",
+}
+
+# names as Zeek gives them; a port says nothing about what was spoken, so this is used only where
+# an environment has no service at all and then only for flows that carried data
+_SERVICE_OF_PORT: Final = {
+    20: "ftp-data",
+    21: "ftp",
+    22: "ssh",
+    23: "telnet",
+    25: "smtp",
+    53: "dns",
+    67: "dhcp",
+    80: "http",
+    88: "krb",
+    110: "pop3",
+    123: "ntp",
+    143: "imap",
+    161: "snmp",
+    389: "ldap",
+    443: "ssl",
+    445: "smb",
+    465: "ssl",
+    587: "smtp",
+    636: "ssl",
+    993: "ssl",
+    995: "ssl",
+    1883: "mqtt",
+    3306: "mysql",
+    3389: "rdp",
+    5060: "sip",
+    8000: "http",
+    8080: "http",
+    8443: "ssl",
+}
+
+
+def repair(columns: Columns) -> list[str]:
+    """Apply every repair that fits, in place, and say which.
+
+    Parameters
+    ----------
+    columns : dict of str to array
+        Columns by name: numbers as float64 with NaN for missing, texts as objects with None.
+        Must hold the flow columns; ``x_*`` columns decide which repair applies.
+
+    Returns
+    -------
+    list of str
+        One sentence per repair, for the data report.
+    """
+    notes = []
+    if all(name in columns for name in _CICFLOWMETER):
+        _repair_cicflowmeter(columns)
+        notes.append(
+            "CICFlowMeter: IP bytes from header lengths, connection state from flag counts"
+        )
+    if _ARGUS in columns:
+        _repair_argus(columns)
+        notes.append(
+            "Argus: packets and bytes halved (counted twice), connection state from Argus' own"
+        )
+    if not any(columns["service"].astype(bool)):
+        filled = _fill_services(columns)
+        notes.append(f"no services logged: {filled:,} flows with data named by well-known port")
+    return notes
+
+
+def _where(condition: npt.NDArray[np.bool_], text: str, other: Column) -> Column:
+    out = other.copy()
+    out[condition] = text
+    return out
+
+
+def _repair_cicflowmeter(columns: Columns) -> None:
+    for side, headers in (("orig", "x_fwd_hdr_len"), ("resp", "x_bwd_hdr_len")):
+        packets = columns[f"{side}_pkts"]
+        columns[f"{side}_ip_bytes"] = (
+            columns[f"{side}_bytes"] + columns[headers] + _IPV4_HEADER * packets
+        )
+    tcp = columns["proto"] == "tcp"
+    answered = columns["resp_pkts"] > 0
+    silent = (columns["orig_bytes"] == 0) & (columns["resp_bytes"] == 0)
+    syn, fin = columns["x_syn_cnt"] > 0, columns["x_fin_cnt"]
+    orig_reset, resp_reset = columns["x_fwd_rst"] > 0, columns["x_bwd_rst"] > 0
+
+    # later lines outrank earlier ones
+    state = np.full(len(tcp), "S0", dtype=object)
+    state = _where(answered, "SF", state)
+    state = _where(tcp & ~answered & ~syn, "OTH", state)
+    open_tcp = tcp & answered
+    state = _where(open_tcp & (fin == 0), "OTH", state)
+    state = _where(open_tcp & (fin == 0) & syn, "S1", state)
+    state = _where(open_tcp & (fin == 1), "S2", state)
+    state = _where(open_tcp & (fin >= 2), "SF", state)
+    state = _where(open_tcp & resp_reset, "RSTR", state)
+    state = _where(open_tcp & orig_reset, "RSTO", state)
+    state = _where(open_tcp & resp_reset & silent, "REJ", state)
+    state = _where(columns["proto"] == "icmp", "OTH", state)
+    columns["conn_state"] = state
+
+
+def _repair_argus(columns: Columns) -> None:
+    for name in ("orig_pkts", "resp_pkts", "orig_ip_bytes", "resp_ip_bytes"):
+        # a lone odd packet was seen once; it must not become half a packet
+        columns[name] = np.ceil(columns[name] / 2)
+    state: Column = np.array([_ARGUS_STATES.get(value) for value in columns[_ARGUS]], dtype=object)
+    state = _where((state == "SF") & (columns["resp_pkts"] == 0), "S0", state)
+    columns["conn_state"] = state
+
+
+def _fill_services(columns: Columns) -> int:
+    ports = columns["id.resp_p"]
+    names = np.array(
+        [_SERVICE_OF_PORT.get(int(p)) if p == p else None for p in ports], dtype=object
+    )
+    payload = np.nan_to_num(columns["orig_bytes"]) + np.nan_to_num(columns["resp_bytes"])
+    # a sensor names a TCP service by what it read, and a UDP one already by the question
+    spoke = (payload > 0) | (columns["proto"] == "udp")
+    names[~spoke] = None
+    columns["service"] = names
+    return int(sum(name is not None for name in names))

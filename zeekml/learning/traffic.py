@@ -1,0 +1,286 @@
+"""Plausible flow records from what an episode sends: packet and byte arithmetic of TCP and UDP.
+
+A connection of a given payload costs a given number of packets: the handshake, one segment per
+1,448 bytes, an acknowledgement for every second segment of the other side, the close. Records
+made here keep to that, so that no network can tell a synthetic record by impossible numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+FloatLike = float | npt.NDArray[np.float64]
+Texts = str | Sequence[str] | npt.NDArray[np.object_]
+
+_SEGMENT: Final = 1448
+_DATAGRAM: Final = 1200
+_UDP_HEADERS: Final = 28
+_PLAIN_HEADERS: Final = 40
+_TIMESTAMP_HEADERS: Final = 52
+_SYN_PACKET: Final = 60
+# a SYN nobody answers is repeated after 1, 2, 4 … seconds (RFC 6298)
+_RETRY_SECONDS: Final = np.array([np.nan, 1.0, 3.0, 7.0, 15.0, 31.0])
+
+_HISTORY: Final = {
+    "SF": "ShADadFf",
+    "S1": "ShADad",
+    "S2": "ShADadF",
+    "S3": "ShADadf",
+    "RSTO": "ShADadR",
+    "RSTR": "ShADadr",
+    "S0": "S",
+    "REJ": "Sr",
+}
+# packets a side does not send because the connection was not closed in the usual way
+_UNSENT: Final = {
+    "SF": (0, 0),
+    "S1": (2, 1),
+    "S2": (1, 1),
+    "S3": (1, 0),
+    "RSTO": (1, 1),
+    "RSTR": (2, 0),
+}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Flow records as columns: numbers float64 (NaN = missing), texts objects (None = missing)."""
+
+    columns: dict[str, Array]
+
+    def __len__(self) -> int:
+        return len(self.columns["ts"])
+
+    def where(self, keep: npt.NDArray[np.bool_]) -> Rows:
+        """Return the rows for which `keep` is true."""
+        return Rows({name: column[keep] for name, column in self.columns.items()})
+
+
+def tcp(
+    rng: np.random.Generator,
+    times: Array,
+    source: Texts,
+    destination: Texts,
+    port: float | Array,
+    *,
+    sent: FloatLike,
+    received: FloatLike,
+    duration: FloatLike,
+    service: str | None = None,
+    state: Texts = "SF",
+    exchanges: int = 1,
+) -> Rows:
+    """Return TCP connections that start at `times`.
+
+    Parameters
+    ----------
+    times : float64 array (n,)
+        Epoch seconds of the first packet.
+    sent, received : float or array (n,)
+        Payload bytes of originator and responder; taken as zero where nobody answered.
+    duration : float or array (n,)
+        Seconds; ignored where the state fixes it (``S0``, ``REJ``).
+    service : str or None
+        Zeek's service name, set only where payload was exchanged.
+    state : str or array of str (n,)
+        Zeek's connection state: SF, S0, S1, S2, S3, REJ, RSTO or RSTR.
+    exchanges : int
+        Requests answered within one connection; each costs at least a segment per side.
+    """
+    n = len(times)
+    states = _texts(state, n)
+    unanswered = (states == "S0") | (states == "REJ")
+    out = np.where(unanswered, 0.0, np.rint(_numbers(sent, n)))
+    back = np.where(unanswered, 0.0, np.rint(_numbers(received, n)))
+    out_segments = np.where(out > 0, np.maximum(np.ceil(out / _SEGMENT), exchanges), 0)
+    back_segments = np.where(back > 0, np.maximum(np.ceil(back / _SEGMENT), exchanges), 0)
+
+    # SYN and two acknowledgements, close; the habit of delaying acknowledgements varies by host
+    delay = rng.uniform(1.0, 3.0)
+    spare = rng.integers(0, 3)
+    orig_pkts = 3 + out_segments + np.ceil(back_segments / delay) + spare
+    resp_pkts = 2 + back_segments + np.ceil(out_segments / delay) + spare
+    for name, (fewer_orig, fewer_resp) in _UNSENT.items():
+        chosen = states == name
+        orig_pkts[chosen] = np.maximum(orig_pkts[chosen] - fewer_orig, 2 + out_segments[chosen])
+        resp_pkts[chosen] = np.maximum(resp_pkts[chosen] - fewer_resp, 1 + back_segments[chosen])
+    header = _TIMESTAMP_HEADERS if rng.random() < 0.5 else _PLAIN_HEADERS
+    orig_bytes = out + header * (orig_pkts - 1) + _SYN_PACKET
+    resp_bytes = back + header * (resp_pkts - 1) + _SYN_PACKET
+    seconds = np.maximum(_numbers(duration, n), 1e-5)
+
+    tries = rng.integers(1, 5) + np.zeros(n, dtype=np.int64)
+    silent, refused = states == "S0", states == "REJ"
+    orig_pkts = np.where(silent, tries, np.where(refused, 1, orig_pkts))
+    resp_pkts = np.where(silent, 0, np.where(refused, 1, resp_pkts))
+    orig_bytes = np.where(unanswered, _SYN_PACKET * orig_pkts, orig_bytes)
+    resp_bytes = np.where(silent, 0, np.where(refused, _PLAIN_HEADERS, resp_bytes))
+    seconds = np.where(silent, _RETRY_SECONDS[tries - 1], seconds)
+    seconds = np.where(refused, np.minimum(seconds, rng.uniform(1e-4, 0.2)), seconds)
+
+    services = np.full(n, None, dtype=object)
+    services[(out + back > 0) & ~unanswered] = service
+    history = np.array([_HISTORY[s] for s in states], dtype=object)
+    return _rows(
+        rng,
+        times,
+        source,
+        destination,
+        port,
+        proto="tcp",
+        service=services,
+        duration=seconds,
+        conn_state=states,
+        history=history,
+        payload=(out, back),
+        packets=(orig_pkts, resp_pkts),
+        ip_bytes=(orig_bytes, resp_bytes),
+    )
+
+
+def half_open(
+    rng: np.random.Generator,
+    times: Array,
+    source: Texts,
+    destination: Texts,
+    port: float | Array,
+    *,
+    outcome: Array,
+) -> Rows:
+    """Return lone SYNs: what SYN scanners and SYN floods leave.
+
+    Parameters
+    ----------
+    outcome : array of str (n,)
+        ``open`` (SYN-ACK, answered by a reset), ``closed`` (reset) or ``silent``.
+    """
+    n = len(times)
+    answered, closed = outcome == "open", outcome == "closed"
+    syn = float(rng.choice([40, 44, 60]))
+    orig_pkts = np.where(answered, 2.0, 1.0)
+    resp_pkts = np.where(answered | closed, 1.0, 0.0)
+    orig_bytes = syn + np.where(answered, _PLAIN_HEADERS, 0.0)
+    resp_bytes = np.where(answered, 44.0, np.where(closed, 40.0, 0.0))
+    state = np.full(n, "S0", dtype=object)
+    state[answered], state[closed] = "RSTO", "REJ"
+    history = np.full(n, "S", dtype=object)
+    history[answered], history[closed] = "ShR", "Sr"
+    seconds = np.where(answered | closed, rng.uniform(1e-5, 0.1), np.nan)
+    nothing = np.zeros(n)
+    return _rows(
+        rng,
+        times,
+        source,
+        destination,
+        port,
+        proto="tcp",
+        service=np.full(n, None, dtype=object),
+        duration=seconds,
+        conn_state=state,
+        history=history,
+        payload=(nothing, nothing),
+        packets=(orig_pkts, resp_pkts),
+        ip_bytes=(orig_bytes, resp_bytes),
+    )
+
+
+def udp(
+    rng: np.random.Generator,
+    times: Array,
+    source: Texts,
+    destination: Texts,
+    port: float | Array,
+    *,
+    sent: FloatLike,
+    received: FloatLike,
+    duration: FloatLike,
+    service: str | None = None,
+) -> Rows:
+    """Return UDP flows; a flow with nothing received counts as unanswered (``S0``)."""
+    n = len(times)
+    out = np.maximum(np.rint(_numbers(sent, n)), 1)
+    back = np.maximum(np.rint(_numbers(received, n)), 0)
+    orig_pkts = np.ceil(out / _DATAGRAM)
+    resp_pkts = np.ceil(back / _DATAGRAM)
+    alone = (orig_pkts == 1) & (resp_pkts == 0)
+    state, history = np.full(n, "SF", dtype=object), np.full(n, "Dd", dtype=object)
+    state[back == 0], history[back == 0] = "S0", "D"
+    return _rows(
+        rng,
+        times,
+        source,
+        destination,
+        port,
+        proto="udp",
+        service=_texts(service, n),
+        duration=np.where(alone, np.nan, np.maximum(_numbers(duration, n), 1e-5)),
+        conn_state=state,
+        history=history,
+        payload=(out, back),
+        packets=(orig_pkts, resp_pkts),
+        ip_bytes=(out + _UDP_HEADERS * orig_pkts, back + _UDP_HEADERS * resp_pkts),
+    )
+
+
+def _rows(
+    rng: np.random.Generator,
+    times: Array,
+    source: Texts,
+    destination: Texts,
+    port: float | Array,
+    *,
+    proto: str,
+    service: Array,
+    duration: Array,
+    conn_state: Array,
+    history: Array,
+    payload: tuple[Array, Array],
+    packets: tuple[Array, Array],
+    ip_bytes: tuple[Array, Array],
+) -> Rows:
+    n = len(times)
+    return Rows(
+        {
+            "ts": np.round(np.asarray(times, dtype=np.float64), 6),
+            "id.orig_h": _texts(source, n),
+            "id.orig_p": rng.integers(1025, 65536, n).astype(np.float64),
+            "id.resp_h": _texts(destination, n),
+            "id.resp_p": _numbers(port, n),
+            "proto": _texts(proto, n),
+            "service": service,
+            "duration": np.round(duration, 6),
+            "orig_bytes": payload[0].astype(np.float64),
+            "resp_bytes": payload[1].astype(np.float64),
+            "conn_state": conn_state,
+            "history": history,
+            "orig_pkts": packets[0].astype(np.float64),
+            "orig_ip_bytes": ip_bytes[0].astype(np.float64),
+            "resp_pkts": packets[1].astype(np.float64),
+            "resp_ip_bytes": ip_bytes[1].astype(np.float64),
+        }
+    )
+
+
+def _numbers(value: float | Array, n: int) -> npt.NDArray[np.float64]:
+    return np.broadcast_to(np.asarray(value, dtype=np.float64), (n,)).copy()
+
+
+def _texts(value: Texts | None, n: int) -> Array:
+    out = np.empty(n, dtype=object)
+    if value is None or isinstance(value, str):
+        out.fill(value)
+    else:
+        out[:] = list(value)
+    return out
+
+
+def join(parts: Sequence[Rows]) -> Rows:
+    """Return the rows of all `parts`, in that order."""
+    names = parts[0].columns
+    return Rows({name: np.concatenate([part.columns[name] for part in parts]) for name in names})

@@ -17,17 +17,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+from zeekml.features.schema import LOCAL_NETS
 
-LOCAL_NETS: Final = (
-    "10.0.0.0/8",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-    "169.254.0.0/16",
-    "fc00::/7",
-    "fe80::/10",
-)
-"""What counts as local unless the configuration says otherwise: RFC 1918, RFC 4193, link-local."""
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LOCAL: Final = 1
 MULTICAST: Final = 2  # and broadcast

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from zeekml.features.addresses import LOCAL_NETS, HostClassifier
+from zeekml.features.addresses import HostClassifier
 from zeekml.features.columns import flow_columns
 from zeekml.features.context import MAX_RECORDS, ContextEngine
 from zeekml.features.flow import write_flow_features
-from zeekml.features.schema import FEATURES
+from zeekml.features.schema import FEATURES, LOCAL_NETS
 
 
 @dataclass(frozen=True, slots=True)

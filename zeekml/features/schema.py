@@ -30,6 +30,16 @@ LOOKUPS: Final = 32
 REGULAR_FROM: Final = 4
 """Contacts needed before intervals between them say anything."""
 
+LOCAL_NETS: Final = (
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "169.254.0.0/16",
+    "fc00::/7",
+    "fe80::/10",
+)
+"""What counts as local unless the configuration says otherwise: RFC 1918, RFC 4193, link-local."""
+
 SERVICES: Final = (
     "dns",
     "http",

@@ -1,0 +1,50 @@
+# make demo   set up and score sample_logs/
+# make test   set up and run the checks and tests that need no root
+# make ci     the same with nothing skipped, then the built wheel in a clean environment
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO_OUT ?= demo_out
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint ci wheel-test clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "zeekml needs Python 3.11 or newer; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+
+# the stamps stand for "installed with these dependencies"
+$(VENV)/.installed: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed
+	$(BIN)/zeekml score sample_logs --out $(DEMO_OUT)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest
+
+ci: lint
+	.ci/install-suricata
+	$(BIN)/python -m pytest --fail-on-skip
+	$(MAKE) wheel-test
+
+wheel-test: $(VENV)/.installed-dev
+	.ci/test-wheel $(BIN)/python
+
+clean:
+	rm -rf $(VENV) $(DEMO_OUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find zeekml tests -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,74 @@
+"""`zeekml features`: the feature matrix, for anyone's own models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from zeekml.cli.options import config_option, inputs_argument, progress_option, settings
+
+_EPILOG = """\b
+Examples:
+  zeekml features conn.log --out features.parquet
+  zeekml features /opt/zeek/logs/2026-11-23 --out day.parquet --json
+"""
+
+
+@click.command(epilog=_EPILOG)
+@inputs_argument
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    metavar="FILE.parquet",
+    help="Parquet file to write; replaced when the run is complete.",
+)
+@config_option
+@progress_option
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+def features(
+    inputs: tuple[str, ...],
+    out: Path,
+    config_file: Path | None,
+    no_progress: bool,
+    as_json: bool,
+) -> None:
+    """Write the feature matrix of logs as a Parquet table.
+
+    One row per record in stream order: sensor, source, line, uid and ts, then the features as
+    float32, null where the record does not tell.
+    """
+    from zeekml.cli.progress import input_progress
+    from zeekml.features.table import write_feature_table
+    from zeekml.flows.discovery import discover
+
+    config = settings(config_file)
+    discovery = discover(inputs, exclude=(out,))
+    with input_progress(
+        "Computing features", discovery.size or None, hidden=no_progress
+    ) as advance:
+        counters = write_feature_table(
+            discovery.streams,
+            out,
+            local_nets=config.local_nets,
+            max_records=config.context_records,
+            progress=advance,
+        )
+    report = {
+        "records_read": counters.records_read,
+        "rows": counters.accepted,
+        "records_rejected": dict(counters.rejected),
+        "records_skipped": dict(counters.skipped),
+        "out": str(out),
+    }
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    else:
+        rejected = sum(counters.rejected.values())
+        skipped = sum(counters.skipped.values())
+        click.echo(
+            f"{counters.accepted:,} rows written to {out} "
+            f"({counters.records_read:,} records read, {rejected:,} rejected, {skipped:,} skipped)"
+        )

@@ -1,0 +1,88 @@
+"""Entry point: the command group, and errors turned into one line and an exit code.
+
+Only click is imported here and at the top of the command modules, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+import click
+
+from zeekml import __version__
+from zeekml.cli.bundle import bundle
+from zeekml.cli.features import features
+from zeekml.cli.rules import rules
+from zeekml.cli.score import score
+from zeekml.cli.train import train
+from zeekml.errors import ZeekmlError
+
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+_EPILOG = """\b
+Examples:
+  zeekml score /opt/zeek/logs --out scored
+  zeekml score eve.json.gz --out scored --scores --json
+  zcat conn.log.gz | zeekml score - --out scored
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
+@click.version_option(__version__, prog_name="zeekml")
+def cli() -> None:
+    """Machine learning beside a Zeek or Suricata sensor: flows in, explained notices out."""
+
+
+for _command in (score, features, train, bundle, rules):
+    cli.add_command(_command)
+
+
+@cli.command()
+def version() -> None:
+    """Print the versions of zeekml, its feature schema and the shipped bundle."""
+    from zeekml.ensemble.bundle import load_bundle
+    from zeekml.errors import BundleError
+    from zeekml.features.schema import FEATURES, SCHEMA_HASH
+
+    click.echo(f"zeekml {__version__}")
+    click.echo(f"feature schema {SCHEMA_HASH[:12]} ({len(FEATURES)} features)")
+    try:
+        shipped = load_bundle()
+        click.echo(f"shipped bundle {shipped.short_digest} ({shipped.manifest.name})")
+    except BundleError as error:
+        click.echo(f"shipped bundle: {error}")
+
+
+def main() -> None:
+    """Run the command line and leave with the exit code that fits."""
+    # a terminated run cleans up like an interrupted one
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Abort:
+        _fail("interrupted; nothing was changed", EXIT_INTERRUPTED)
+    except KeyboardInterrupt:
+        _fail("interrupted; nothing was changed", EXIT_INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except ZeekmlError as error:
+        _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        # the reader of our output went away, which is its right; keep Python from complaining
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _terminated(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(EXIT_TERMINATED)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"zeekml: {message}", err=True)
+    sys.exit(code)

@@ -1,0 +1,66 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from zeekml.config import Config
+
+_Command = Callable[..., Any]
+
+inputs_argument = click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+
+
+def config_option(command: _Command) -> _Command:
+    """`--config FILE`."""
+    return click.option(
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="TOML configuration [default: /etc/zeekml/zeekml.toml if there is one].",
+    )(command)
+
+
+def bundle_option(command: _Command) -> _Command:
+    """`--bundle DIR`."""
+    return click.option(
+        "--bundle",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Model bundle [default: the one that comes with zeekml].",
+    )(command)
+
+
+def rules_option(command: _Command) -> _Command:
+    """`--rules DIR`."""
+    return click.option(
+        "--rules",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Directory of policy.yaml [default: the rules that come with zeekml].",
+    )(command)
+
+
+def progress_option(command: _Command) -> _Command:
+    """`--no-progress`."""
+    return click.option(
+        "--no-progress", is_flag=True, help="No progress bar (none is shown on a pipe anyway)."
+    )(command)
+
+
+def settings(config_file: Path | None) -> Config:
+    """The configuration in force."""
+    from zeekml.config import load_config
+
+    return load_config(config_file)
+
+
+def chosen_path(flag: Path | None, configured: str | None) -> Path | None:
+    """The flag's path, or the configured one, or None for what comes with zeekml."""
+    return flag if flag is not None else Path(configured) if configured else None

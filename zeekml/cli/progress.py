@@ -1,0 +1,76 @@
+"""A progress bar on stderr for work measured in bytes of input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+@contextmanager
+def input_progress(
+    what: str, total_bytes: int | None, *, hidden: bool
+) -> Iterator[Callable[[int, int], None]]:
+    """A bar that its callback moves by (bytes, records); silent when stderr is no terminal.
+
+    Parameters
+    ----------
+    total_bytes
+        None when unknown, as for standard input.
+    """
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=hidden or not console.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(what, total=total_bytes, rate="")
+        records = 0
+
+        def advance(done: int, rows: int) -> None:
+            nonlocal records
+            records += rows
+            elapsed = bar.tasks[task].elapsed or 0.0
+            rate = f"{records / elapsed:,.0f} records/s" if elapsed > 0 else ""
+            bar.update(task, advance=done, rate=rate)
+
+        yield advance
+
+
+@contextmanager
+def step_progress(*, hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar that its callback sets to (what is being done, steps done, steps in all)."""
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=hidden or not console.is_terminal,
+    )
+    with bar:
+        task = bar.add_task("starting", total=None)
+
+        def show(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        yield show

@@ -1,0 +1,154 @@
+"""The closing tables of a scoring run: what was read, and who did what to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from zeekml.engines.local import RunResult
+from zeekml.flows.discovery import Discovery
+from zeekml.notices.notice import NOTES, SEVERITIES, Notice
+
+SHOWN: Final = 50
+"""Most incidents listed; the rest is in notice.log."""
+
+_PIPE_WIDTH: Final = 160  # columns when the output is no terminal
+_SLACK: Final = 60.0  # seconds by which two sensors' views of one incident may lie apart
+_STYLES: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
+
+
+@dataclass(slots=True)
+class Seen:
+    """One incident and the streams that showed it."""
+
+    notice: Notice
+    streams: list[str] = field(default_factory=list)
+
+    def matches(self, other: Notice) -> bool:
+        """Whether another stream's incident is the same event: threat, host and time agree."""
+        mine = self.notice
+        return (
+            mine.threat == other.threat
+            and (mine.src, mine.src is None and mine.dst)
+            == (other.src, other.src is None and other.dst)
+            and mine.first_ts <= other.last_ts + _SLACK
+            and other.first_ts <= mine.last_ts + _SLACK
+        )
+
+
+def merged_incidents(notices: Iterable[Notice]) -> list[Seen]:
+    """Incidents with those that several streams saw shown once, the earliest first."""
+    seen: list[Seen] = []
+    for notice in sorted(notices, key=lambda n: (n.first_ts, n.id)):
+        for entry in seen:
+            if notice.stream not in entry.streams and entry.matches(notice):
+                entry.streams.append(notice.stream)
+                break
+        else:
+            seen.append(Seen(notice, [notice.stream]))
+    return seen
+
+
+def print_run(result: RunResult, discovery: Discovery, out: Path) -> None:
+    """Print the closing summary to standard output."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PIPE_WIDTH, no_color=True)
+    summary = result.summary
+    console.print(_reading_table(summary))
+    incidents = merged_incidents(n for r in result.results for n in r.incidents)
+    if incidents:
+        _print_incidents(console, incidents, several=len(result.results) > 1)
+    else:
+        console.print("No incidents: nothing in these records reached a threshold of the policy.")
+    if summary["context_evicted"]:
+        console.print(
+            f"{summary['context_evicted']:,} records left the context early for want of room; "
+            "raise context_records in the configuration.",
+            style="yellow",
+        )
+    for name, count in sorted(discovery.files_skipped.items()):
+        console.print(Text(f"skipped {count:,} files: {name}"), style="dim")
+    rejected = sum(summary["records_rejected"].values())
+    if rejected:
+        console.print(Text(f"{rejected:,} lines could not be read; see {out / 'rejects.jsonl'}"))
+    console.print(
+        Text(f"Notices: {out / 'notice.log'} (Zeek), {out / 'eve.json'} (EVE alerts)"), style="dim"
+    )
+
+
+def _reading_table(summary: dict[str, object]) -> Table:
+    table = Table(box=SIMPLE, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    rejected, skipped = summary["records_rejected"], summary["records_skipped"]
+    assert isinstance(rejected, dict)
+    assert isinstance(skipped, dict)
+    table.add_row(
+        "records",
+        Text(
+            f"{summary['records_read']:,} read = {summary['records_scored']:,} scored "
+            f"+ {sum(rejected.values()):,} rejected + {sum(skipped.values()):,} skipped"
+        ),
+    )
+    if rejected:
+        table.add_row("rejected", Text(", ".join(f"{k} {v:,}" for k, v in rejected.items())))
+    if skipped:
+        table.add_row("skipped", Text(", ".join(f"{k} {v:,}" for k, v in skipped.items())))
+    first, last = summary["first_ts"], summary["last_ts"]
+    if isinstance(first, float) and isinstance(last, float):
+        table.add_row("time", Text(f"{_utc(first)} to {_utc(last)} UTC"))
+    table.add_row("bundle", Text(str(summary["bundle"])[:12]))
+    return table
+
+
+def _print_incidents(console: Console, incidents: list[Seen], *, several: bool) -> None:
+    def rank(entry: Seen) -> tuple[int, float]:
+        return (-SEVERITIES.index(entry.notice.severity), -entry.notice.score)
+
+    chosen = sorted(incidents, key=rank)[:SHOWN]
+    chosen.sort(key=lambda entry: entry.notice.first_ts)
+    counts = {
+        threat: n for threat in NOTES if (n := sum(e.notice.threat == threat for e in incidents))
+    }
+    heading = ", ".join(f"{threat} {n:,}" for threat, n in counts.items())
+    table = Table(box=SIMPLE, pad_edge=False, title=Text(f"Incidents: {heading}"), expand=True)
+    table.add_column("from (UTC)", no_wrap=True)
+    table.add_column("severity", no_wrap=True)
+    table.add_column("threat", no_wrap=True)
+    table.add_column("what happened", ratio=1, overflow="fold")
+    table.add_column("flows", justify="right", no_wrap=True)
+    table.add_column("score", justify="right", no_wrap=True)
+    if several:
+        table.add_column("seen in", overflow="fold", max_width=28)
+    for entry in chosen:
+        notice = entry.notice
+        row: list[Text | str] = [
+            Text(_utc(notice.first_ts)),
+            Text(notice.severity, style=_STYLES[notice.severity]),
+            Text(notice.threat),
+            Text(notice.msg),
+            f"{notice.flows:,}",
+            f"{notice.score:.3f}",
+        ]
+        if several:
+            row.append(Text(", ".join(sorted(entry.streams))))
+        table.add_row(*row)
+    console.print(table)
+    if len(incidents) > len(chosen):
+        console.print(f"{len(incidents) - len(chosen):,} less severe incidents are not listed.")
+
+
+def _utc(ts: float) -> str:
+    try:
+        return datetime.fromtimestamp(ts, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return f"{ts:.0f}"

@@ -1,0 +1,127 @@
+"""`zeekml score`: archived logs in, notices and a summary out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from zeekml.cli.options import (
+    bundle_option,
+    chosen_path,
+    config_option,
+    inputs_argument,
+    progress_option,
+    rules_option,
+    settings,
+)
+
+_EPILOG = """\b
+Examples:
+  zeekml score /opt/zeek/logs/2026-11-2* --out scored
+  zeekml score /var/log/suricata/eve.json --out scored --scores --enriched
+  zcat conn.*.log.gz | zeekml score - --out scored --json
+
+\b
+Exit codes: 0 all input read (rejected lines are in the summary), 65 input cut short
+or nothing could be scored, 66 no usable input, 74 output cannot be written,
+78 configuration or rules wrong, 130 interrupted.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@inputs_argument
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Where results go; files of an earlier run there are replaced at the end.",
+)
+@click.option("--scores", is_flag=True, help="Write scores.parquet: one row per record.")
+@click.option("--enriched", is_flag=True, help="Write conn_scored.log: each record with its score.")
+@bundle_option
+@rules_option
+@config_option
+@click.option(
+    "--notice-format",
+    type=click.Choice(["json", "tsv"]),
+    help="Form of notice.log [default: json].",
+)
+@click.option(
+    "--strict-notice",
+    is_flag=True,
+    help="Only Zeek's own columns in notice.log; ours go into `sub` as JSON.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes; streams (a sensor's log with its rotations) are shared out among them.",
+)
+@progress_option
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def score(
+    inputs: tuple[str, ...],
+    out: Path,
+    scores: bool,
+    enriched: bool,
+    bundle: Path | None,
+    rules: Path | None,
+    config_file: Path | None,
+    notice_format: str | None,
+    strict_notice: bool,
+    workers: int,
+    no_progress: bool,
+    as_json: bool,
+) -> None:
+    """Score archived logs and write notices.
+
+    INPUT is a Zeek conn.log (TSV or JSON), a Suricata eve.json, a directory of such files, a
+    Parquet table of flows, or - for standard input. Compressed files (gzip, Zstandard, bzip2, xz)
+    are read as they are; files of other kinds in a directory are skipped and counted.
+    """
+    from zeekml.cli.progress import input_progress
+    from zeekml.cli.report import print_run
+    from zeekml.engines.local import ScoreJob
+    from zeekml.engines.local import score as run
+    from zeekml.errors import DataError
+    from zeekml.flows.discovery import discover
+    from zeekml.outputs import OutputOptions, refuse_output_among_inputs
+
+    config = settings(config_file)
+    refuse_output_among_inputs(inputs, out)
+    discovery = discover(inputs, exclude=(out,))
+    job = ScoreJob(
+        out=out,
+        config=config,
+        bundle=chosen_path(bundle, config.bundle),
+        rules=chosen_path(rules, config.rules),
+        options=OutputOptions(
+            scores=scores,
+            enriched=enriched,
+            notice_format=notice_format or config.notice_format,
+            strict_notice=strict_notice,
+            rejects_per_file=config.rejects_per_file,
+        ),
+        workers=workers,
+    )
+    with input_progress("Scoring", discovery.size or None, hidden=no_progress) as advance:
+        result = run(discovery, job, advance)
+    if as_json:
+        click.echo(json.dumps(result.summary, indent=2))
+    else:
+        print_run(result, discovery, out)
+    if result.truncated:
+        more = f" and {len(result.truncated) - 1} more" if len(result.truncated) > 1 else ""
+        raise DataError(
+            f"{result.truncated[0]}{more}: the file ends too early; what could be read was scored"
+        )
+    if result.summary["records_scored"] == 0:
+        raise DataError(
+            f"nothing could be scored: {result.summary['records_read']} records read, none of them "
+            f"a flow; see {out / 'rejects.jsonl'}, and for Suricata enable flow events in eve-log"
+        )

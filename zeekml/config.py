@@ -1,0 +1,108 @@
+"""Settings that a user may put into a TOML file; flags of the command line win over them.
+
+Every key and its default stands in `Config`; `docs/configuration.md` explains them to users.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import tomllib
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from zeekml.errors import ConfigError
+from zeekml.features.schema import LOCAL_NETS
+
+DEFAULT_CONFIG: Final = Path("/etc/zeekml/zeekml.toml")
+"""Read when it exists and no other file is named."""
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All settings.
+
+    Attributes
+    ----------
+    local_nets
+        Networks in CIDR notation that are the site's own.
+    bundle
+        Directory of the model bundle; None for the one that comes with zeekml.
+    bundle_sha256
+        Digest the bundle must have, or None.
+    rules
+        Directory of the rules; None for those that come with zeekml.
+    notice_format
+        Form of notice.log: "json" or "tsv".
+    context_records
+        Most records of the last hour that are held per stream.
+    rejects_per_file
+        Most rejected lines of one file that are written per hour; the rest is counted.
+    """
+
+    local_nets: tuple[str, ...] = LOCAL_NETS
+    bundle: str | None = None
+    bundle_sha256: str | None = None
+    rules: str | None = None
+    notice_format: str = "json"
+    context_records: int = 1 << 22
+    rejects_per_file: int = 1000
+
+
+def load_config(path: Path | None = None) -> Config:
+    """Read the named file, or the default one if it exists, or take the defaults.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, is not TOML, or holds an unknown key or a bad value.
+    """
+    if path is None:
+        if not DEFAULT_CONFIG.is_file():
+            return Config()
+        path = DEFAULT_CONFIG
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot read the configuration: {error}") from error
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    try:
+        config = msgspec.convert(values, Config)
+        _check(config)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise ConfigError(_located(path, text, str(error))) from error
+    return config
+
+
+def _check(config: Config) -> None:
+    for net in config.local_nets:
+        try:
+            ipaddress.ip_network(net)
+        except ValueError as error:
+            raise ValueError(f"{error} - at `$.local_nets`") from error
+    if config.notice_format not in ("json", "tsv"):
+        raise ValueError("must be 'json' or 'tsv' - at `$.notice_format`")
+    if config.context_records < 1000:
+        raise ValueError("must be at least 1000 - at `$.context_records`")
+    if config.rejects_per_file < 0:
+        raise ValueError("must not be negative - at `$.rejects_per_file`")
+
+
+def _located(path: Path, text: str, problem: str) -> str:
+    """The problem with the line of the key it is about, as far as the message tells."""
+    key = re.search(r"unknown field `(\w+)`", problem) or re.search(r"`\$\.(\w+)", problem)
+    what = problem.split(" - at ")[0]
+    if "unknown field" in problem and key:
+        known = ", ".join(Config.__struct_fields__)
+        what = f"unknown key '{key[1]}'; known keys are {known}"
+    elif key:
+        what = f"{key[1]}: {what}"
+    if key:
+        for number, line in enumerate(text.splitlines(), 1):
+            if re.match(rf"\s*['\"]?{key[1]}['\"]?\s*=", line):
+                return f"{path}:{number}: {what}"
+    return f"{path}: {what}"

@@ -1,0 +1,243 @@
+"""Files that scoring an archive leaves behind, written aside and moved into place at the end.
+
+Each stream writes its own part files, so that streams can be scored side by side; `assemble` joins
+the parts in stream order. Until then nothing in the output directory changes, so an interrupted run
+leaves the results of the run before it untouched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from zeekml.ensemble.classes import THREATS
+from zeekml.errors import OutputError
+from zeekml.flows.rejects import DEFAULT_CAP, RejectWriter
+from zeekml.notices.eve_alert import encode_alert
+from zeekml.notices.notice import Notice
+from zeekml.notices.zeek_notice import TsvEncoder, encode_json
+from zeekml.pipeline import ScoredBatch
+
+NOTICE_LOG: Final = "notice.log"
+EVE_JSON: Final = "eve.json"
+REJECTS: Final = "rejects.jsonl"
+SCORES: Final = "scores.parquet"
+ENRICHED: Final = "conn_scored.log"
+SUMMARY: Final = "summary.json"
+
+FILE_MODE: Final = 0o640
+
+SCORES_SCHEMA: Final = pa.schema(
+    [
+        ("sensor", pa.string()),
+        ("source", pa.string()),
+        ("line", pa.int64()),
+        ("uid", pa.string()),
+        ("community_id", pa.string()),
+        ("ts", pa.float64()),
+        ("score", pa.float64()),
+        ("threat", pa.string()),
+        ("spread", pa.float64()),
+    ]
+)
+
+_THREAT_NAMES: Final = pa.array([*THREATS, None], pa.string())  # index −1 is the last: unknown
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """Which files are wanted beside the notices, and in which form."""
+
+    scores: bool = False
+    enriched: bool = False
+    notice_format: str = "json"
+    strict_notice: bool = False
+    rejects_per_file: int = DEFAULT_CAP
+
+
+def scores_table(batch: ScoredBatch) -> pa.Table:
+    """The rows of scores.parquet for a scored batch."""
+    flows, scores = batch.flows, batch.scores
+    unknown = len(THREATS)
+    threat = np.where(scores.threat < 0, unknown, scores.threat)
+    return pa.table(
+        {
+            "sensor": flows.column("sensor").cast(pa.string()),
+            "source": flows.column("source").cast(pa.string()),
+            "line": flows.column("line"),
+            "uid": flows.column("uid"),
+            "community_id": flows.column("community_id"),
+            "ts": flows.column("ts"),
+            "score": scores.score,
+            "threat": _THREAT_NAMES.take(pa.array(threat)),
+            "spread": scores.spread,
+        },
+        schema=SCORES_SCHEMA,
+    )
+
+
+class StreamOutputs:
+    """The part files of one stream, in a directory of their own.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be created or written (disk full, for one).
+    """
+
+    def __init__(self, directory: Path, options: OutputOptions) -> None:
+        self._options = options
+        self._directory = directory
+        with _as_output_error(directory):
+            directory.mkdir(parents=True)
+            self._notices = (directory / NOTICE_LOG).open("wb")
+            self._alerts = (directory / EVE_JSON).open("wb")
+            self._enriched = (directory / ENRICHED).open("wb") if options.enriched else None
+            self._scores = (
+                pq.ParquetWriter(directory / SCORES, SCORES_SCHEMA, compression="zstd")
+                if options.scores
+                else None
+            )
+        self.rejects = RejectWriter(directory / REJECTS, cap=options.rejects_per_file)
+        # the header comes once, before the parts, so only its escaping rules matter here
+        self._tsv = TsvEncoder(0.0, strict=options.strict_notice)
+
+    def write_batch(self, batch: ScoredBatch) -> None:
+        """Write a batch's scores and enriched records, and the notices it gave rise to."""
+        with _as_output_error(self._directory):
+            if self._scores is not None:
+                self._scores.write_table(scores_table(batch))
+            if self._enriched is not None:
+                self._enriched.writelines(_enriched_lines(batch))
+        self.write_notices(batch.notices)
+
+    def write_notices(self, notices: Sequence[Notice]) -> None:
+        """Write notices to notice.log and, where they open an incident, to eve.json."""
+        with _as_output_error(self._directory):
+            for notice in notices:
+                if self._options.notice_format == "tsv":
+                    self._notices.write(self._tsv.encode(notice))
+                else:
+                    self._notices.write(encode_json(notice, strict=self._options.strict_notice))
+                if notice.seq == 0:
+                    self._alerts.write(encode_alert(notice))
+
+    def close(self) -> None:
+        """Finish all files."""
+        with _as_output_error(self._directory):
+            self._notices.close()
+            self._alerts.close()
+            if self._enriched is not None:
+                self._enriched.close()
+            if self._scores is not None:
+                self._scores.close()
+        self.rejects.close()
+
+
+def _enriched_lines(batch: ScoredBatch) -> Iterator[bytes]:
+    """The original records as JSON with our three keys added at the end."""
+    originals = batch.flows.column("original").to_pylist()
+    scores = batch.scores
+    for i, original in enumerate(originals):
+        threat = int(scores.threat[i])
+        ours = {
+            "zeekml_score": round(float(scores.score[i]), 6),
+            "zeekml_threat": THREATS[threat] if threat >= 0 else None,
+            "zeekml_spread": round(float(scores.spread[i]), 6),
+        }
+        yield original[:-1] + b"," + json.dumps(ours, separators=(",", ":"))[1:].encode() + b"\n"
+
+
+def assemble(
+    parts: Sequence[Path],
+    out: Path,
+    options: OutputOptions,
+    *,
+    first_ts: float | None,
+    summary: dict[str, object],
+) -> None:
+    """Join the part files of all streams and replace the files in `out`, the summary last.
+
+    Parameters
+    ----------
+    parts
+        Part directories in stream order; the files move, so they are of no use afterwards.
+    first_ts
+        Earliest record time, for the `#open` line of a TSV notice.log.
+    """
+    joined = parts[0].parent / "joined" if parts else out
+    with _as_output_error(out):
+        joined.mkdir()
+        names = [NOTICE_LOG, EVE_JSON, REJECTS]
+        if options.enriched:
+            names.append(ENRICHED)
+        for name in names:
+            with (joined / name).open("wb") as target:
+                if name == NOTICE_LOG and options.notice_format == "tsv":
+                    header = TsvEncoder(first_ts or 0.0, strict=options.strict_notice).header()
+                    target.write(header)
+                for part in parts:
+                    with (part / name).open("rb") as source:
+                        shutil.copyfileobj(source, target, 1 << 20)
+                _sync(target)
+        if options.scores:
+            names.append(SCORES)
+            _join_scores(parts, joined / SCORES)
+        names.append(SUMMARY)
+        with (joined / SUMMARY).open("wb") as target:
+            target.write(json.dumps(summary, indent=2).encode() + b"\n")
+            _sync(target)
+        for name in names:
+            (joined / name).chmod(FILE_MODE)
+            (joined / name).replace(out / name)
+        # what an earlier run with other options left would contradict this summary
+        for name in {ENRICHED, SCORES} - set(names):
+            (out / name).unlink(missing_ok=True)
+
+
+def _join_scores(parts: Sequence[Path], target: Path) -> None:
+    if len(parts) == 1:
+        (parts[0] / SCORES).replace(target)
+        return
+    with pq.ParquetWriter(target, SCORES_SCHEMA, compression="zstd") as writer:
+        for part in parts:
+            with pq.ParquetFile(part / SCORES) as source:
+                for batch in source.iter_batches(1 << 16):
+                    writer.write_batch(batch)
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+@contextmanager
+def _as_output_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"{error.filename or path}: cannot write: {reason}") from error
+
+
+def refuse_output_among_inputs(inputs: Sequence[str | Path], out: Path) -> None:
+    """Raise `OutputError` if `out` is a directory that logs are to be read from.
+
+    A sensor's log directory has owners of its own (rotation, shippers), and the next run would
+    meet our output among its input.
+    """
+    target = out.resolve()
+    for given in inputs:
+        path = Path(given).resolve()
+        if target == path or (path.is_file() and target == path.parent):
+            raise OutputError(f"{out}: logs are read from this directory; choose another --out")

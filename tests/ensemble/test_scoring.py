@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -192,6 +193,17 @@ def test_layout_of_the_matrix_does_not_matter(bundle: Bundle) -> None:
     expected = ensemble.score(matrix).score.tobytes()
     assert ensemble.score(np.asfortranarray(matrix)).score.tobytes() == expected
     assert ensemble.score(np.repeat(matrix, 2, axis=0)[::2]).score.tobytes() == expected
+
+
+def test_a_bundle_sent_to_another_process_scores_alike(bundle: Bundle) -> None:
+    # what a pool of workers does with it
+    sent = pickle.loads(pickle.dumps(bundle))
+    matrix = random_matrix(10, 20)
+    assert sent.digest == bundle.digest
+    assert (
+        Ensemble(sent).score(matrix).score.tobytes()
+        == Ensemble(bundle).score(matrix).score.tobytes()
+    )
 
 
 def test_no_rows(bundle: Bundle) -> None:

@@ -10,9 +10,14 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import settings
 
 from zeekml.flows.lines import LineSplitter, LongLine
 from zeekml.flows.rejects import LINE_TOO_LONG, ReadCounters, SourceAccount
+
+# a busy machine is no reason to fail
+settings.register_profile("flows", deadline=None)
+settings.load_profile("flows")
 
 DATA = Path(__file__).parent / "data"
 

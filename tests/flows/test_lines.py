@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,7 +29,7 @@ def numbered(items: list[Block | LongLine]) -> list[tuple[int, bytes]]:
 def test_lines_do_not_depend_on_chunks(data: bytes, cuts: list[int]) -> None:
     data = data.replace(b"\0", b"x").replace(b"\xef", b"x").replace(b"\x80", b"\n")
     edges = [0, *sorted(min(c, len(data)) for c in cuts), len(data)]
-    chunks = [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    chunks = [data[a:b] for a, b in pairwise(edges)]
     expected = [(n, line) for n, line in enumerate(data.split(b"\n"), 1) if line]
     assert numbered(split(*chunks)) == expected
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
@@ -389,7 +390,7 @@ def test_what_holds_of_every_incident(
         assert [n.flows for n in lines] == sorted(n.flows for n in lines)
         assert [n.score for n in lines] == sorted(n.score for n in lines)
         written = [n.ts for n in lines[:-1]]
-        for earlier, later in zip(written, written[1:], strict=False):
+        for earlier, later in itertools.pairwise(written):
             assert later - earlier >= 100.0
         assert lines[0].flows >= 3
         host = lines[0].dst if lines[0].threat == "dos" else lines[0].src
@@ -397,5 +398,5 @@ def test_what_holds_of_every_incident(
         spans[lines[0].note, host].append((lines[0].ts, lines[-1].ts))
     for times in spans.values():
         # one host has one incident of a kind at a time
-        for (_, end), (start, _) in zip(times, times[1:], strict=False):
+        for (_, end), (start, _) in itertools.pairwise(times):
             assert end < start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -66,7 +67,7 @@ def print_run(result: RunResult, discovery: Discovery, out: Path) -> None:
     console.print(_reading_table(summary))
     incidents = merged_incidents(n for r in result.results for n in r.incidents)
     if incidents:
-        _print_incidents(console, incidents, several=len(result.results) > 1)
+        _print_incidents(console, incidents, _short_names([r.stream for r in result.results]))
     else:
         console.print("No incidents: nothing in these records reached a threshold of the policy.")
     if summary["context_evicted"]:
@@ -110,7 +111,13 @@ def _reading_table(summary: dict[str, object]) -> Table:
     return table
 
 
-def _print_incidents(console: Console, incidents: list[Seen], *, several: bool) -> None:
+def _short_names(streams: list[str]) -> dict[str, str]:
+    """Stream names without the directories that all of them share."""
+    common = os.path.commonpath(streams) if len(streams) > 1 and all(streams) else ""
+    return {name: os.path.relpath(name, common) if common else name for name in streams}
+
+
+def _print_incidents(console: Console, incidents: list[Seen], names: dict[str, str]) -> None:
     def rank(entry: Seen) -> tuple[int, float]:
         return (-SEVERITIES.index(entry.notice.severity), -entry.notice.score)
 
@@ -127,7 +134,7 @@ def _print_incidents(console: Console, incidents: list[Seen], *, several: bool) 
     table.add_column("what happened", ratio=1, overflow="fold")
     table.add_column("flows", justify="right", no_wrap=True)
     table.add_column("score", justify="right", no_wrap=True)
-    if several:
+    if len(names) > 1:
         table.add_column("seen in", overflow="fold", max_width=28)
     for entry in chosen:
         notice = entry.notice
@@ -139,8 +146,8 @@ def _print_incidents(console: Console, incidents: list[Seen], *, several: bool) 
             f"{notice.flows:,}",
             f"{notice.score:.3f}",
         ]
-        if several:
-            row.append(Text(", ".join(sorted(entry.streams))))
+        if len(names) > 1:
+            row.append(Text(", ".join(sorted(names.get(s, s) for s in entry.streams))))
         table.add_row(*row)
     console.print(table)
     if len(incidents) > len(chosen):

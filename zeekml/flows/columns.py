@@ -50,8 +50,7 @@ _SPELLINGS: Final = {
     "id_resp_p": "id.resp_p",
 }
 _MICRO: Final = 1e6
-# An address has at most 45 characters (an IPv6 one with a dotted tail).
-_IPV4_LONGEST: Final = 15
+_LONGEST_ADDRESS: Final = 45  # an IPv6 address with a dotted tail
 
 BoolArray = npt.NDArray[np.bool_]
 Lines = npt.NDArray[np.int64]
@@ -73,16 +72,21 @@ def is_conn_record(fields: Mapping[str, Any] | Sequence[str] | frozenset[str]) -
     return "proto" in fields and ("duration" in fields or "orig_bytes" in fields)
 
 
-@lru_cache(maxsize=65536)
 def canonical_address(text: str) -> str | None:
     """Return the one spelling of an IP address that stands for all others, or None.
 
     IPv4 addresses are dotted quads without leading zeros; IPv6 addresses are lower case and
     compressed (RFC 5952), as Zeek writes them. Zone suffixes are no part of an address.
     """
+    # the cache must never hold long texts from a log
+    return _canonical(text) if len(text) <= _LONGEST_ADDRESS else None
+
+
+@lru_cache(maxsize=65536)
+def _canonical(text: str) -> str | None:
     try:
         if ":" not in text:
-            return text if len(text) <= _IPV4_LONGEST and _is_ipv4(text) else None
+            return text if _is_ipv4(text) else None
         return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, text))
     except (OSError, ValueError):
         return None

@@ -1,8 +1,8 @@
-"""What the two JSON readers share: rows collected one by one, checked together."""
+"""What the two JSON readers share: from lists of decoded values to a checked batch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -15,118 +15,124 @@ from zeekml.flows.columns import (
     PORTS,
     RAW_TYPES,
     TIMES,
+    BoolArray,
     build_batch,
 )
-from zeekml.flows.lines import Block
 from zeekml.flows.rejects import SourceAccount
 
-_BLANK: Final = b" \t\r"
+_ARROW_ERRORS: Final = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeError)
 
 
-def numbered_lines(block: Block) -> Iterator[tuple[int, bytes]]:
-    """Yield the non-empty lines of a block with their 1-based numbers."""
-    for number, text in enumerate(block.data.split(b"\n"), block.first_line):
-        line = text.strip(_BLANK)
-        if line:
-            yield number, line
-
-
-def whole_number(value: int | float | None) -> int | None:
+def whole_number(value: int | float) -> int:
     """Return an integer that a writer may have put as ``5.0``; ValueError for ``5.5``."""
-    if value is None or isinstance(value, int):
+    if isinstance(value, int):
         return value
     if not value.is_integer():
         raise ValueError(value)
     return int(value)
 
 
-class RowCollector:
-    """Decoded values of one block, column by column, until they are made a batch.
+def batch_of_values(
+    values: dict[str, list[Any]],
+    lines: Sequence[int],
+    texts: Sequence[bytes],
+    *,
+    sensor: str,
+    account: SourceAccount,
+    keep_originals: bool,
+    signatures: list[list[str] | None] | None = None,
+    times: Callable[[Any], float] = float,
+) -> pa.RecordBatch | None:
+    """Make a batch of decoded records; those with bad values go to the books.
 
     Parameters
     ----------
-    names : tuple of str
-        Columns of `zeekml.flows.columns.RECORD_COLUMNS`, in the order `add` gets them.
+    values : dict of str to list
+        Columns of `zeekml.flows.columns.RECORD_COLUMNS`: numbers as int or float, texts as str,
+        None where the record says nothing.
+    lines, texts : sequence
+        Line number and raw line of each record.
+    sensor, account, keep_originals
+        As for `zeekml.flows.columns.build_batch`; originals are the raw lines.
+    signatures : list, optional
+        Alerts on the flow of each record.
+    times : callable
+        Reads a value of `ts` that is no plain number of seconds; ValueError where it cannot.
+
+    Returns
+    -------
+    RecordBatch or None
+        None when no record is good.
     """
+    if not lines:
+        return None
+    bad = np.zeros(len(lines), np.bool_)
+    columns = {name: _column(name, column, bad, account, times) for name, column in values.items()}
 
-    def __init__(self, names: tuple[str, ...], sensor: str, account: SourceAccount) -> None:
-        self._names = names
-        self._sensor = sensor
-        self._account = account
-        self._rows: list[tuple[Any, ...]] = []
-        self._lines: list[int] = []
-        self._texts: list[bytes] = []
-        self._signatures: list[list[str] | None] = []
+    def original(row: int) -> bytes:
+        return texts[row].strip()
 
-    def add(
-        self,
-        line: int,
-        text: bytes,
-        values: tuple[Any, ...],
-        signatures: list[str] | None = None,
-    ) -> None:
-        """Add one record: numbers as int or float, texts as str, None where unknown."""
-        self._rows.append(values)
-        self._lines.append(line)
-        self._texts.append(text)
-        self._signatures.append(signatures)
+    return build_batch(
+        columns,
+        np.array(lines, dtype=np.int64),
+        sensor=sensor,
+        account=account,
+        excerpt=texts.__getitem__,
+        original=original if keep_originals else None,
+        signatures=pa.array(signatures, pa.list_(pa.string())) if signatures else None,
+        bad_rows=bad,
+    )
 
-    def batch(self, *, keep_originals: bool) -> pa.RecordBatch | None:
-        """Return the good rows as flows; the others go to the books."""
-        if not self._rows:
+
+def _column(
+    name: str,
+    values: list[Any],
+    bad: BoolArray,
+    account: SourceAccount,
+    times: Callable[[Any], float],
+) -> pa.Array:
+    kind = RAW_TYPES[name]
+    if _is_plain(name, values):
+        try:
+            return pa.array(values, kind)
+        except _ARROW_ERRORS:
+            pass
+    fitted: list[Any] = []
+    for row, value in enumerate(values):
+        try:
+            fitted.append(None if value is None else _fitting(name, value, account, times))
+        except (ValueError, OverflowError):
+            fitted.append(None)
+            bad[row] = True
+    return pa.array(fitted, kind)
+
+
+def _is_plain(name: str, values: list[Any]) -> bool:
+    """Tell whether Arrow may convert a column without a look at single values."""
+    if name == "ts":
+        # texts and milliseconds need reading
+        return not any(type(v) is str or (v is not None and v >= 1e11) for v in values)
+    # Arrow cuts 5.5 down to 5 without a word
+    return not (name in PORTS or name in COUNTS) or float not in set(map(type, values))
+
+
+def _fitting(
+    name: str, value: Any, account: SourceAccount, times: Callable[[Any], float]
+) -> float | int | str | None:
+    if name in TIMES:
+        return times(value) if name == "ts" else float(value)
+    if name in PORTS:
+        number = whole_number(value)
+        if not 0 <= number <= MAX_PORT:
+            raise ValueError(value)
+        return number
+    if name in COUNTS:
+        number = whole_number(value)
+        if number < 0:
+            raise ValueError(value)
+        if number > MAX_COUNT:
+            account.clamp(1)
             return None
-        bad = np.zeros(len(self._rows), np.bool_)
-        columns = {
-            name: self._column(name, list(values), bad)
-            for name, values in zip(self._names, zip(*self._rows, strict=True), strict=True)
-        }
-        signatures = None
-        if any(self._signatures):
-            signatures = pa.array(self._signatures, pa.list_(pa.string()))
-        return build_batch(
-            columns,
-            np.array(self._lines, dtype=np.int64),
-            sensor=self._sensor,
-            account=self._account,
-            excerpt=self._texts.__getitem__,
-            original=self._texts.__getitem__ if keep_originals else None,
-            signatures=signatures,
-            bad_rows=bad,
-        )
-
-    def _column(self, name: str, values: list[Any], bad: np.ndarray[Any, Any]) -> pa.Array:
-        kind = RAW_TYPES[name]
-        # Arrow cuts 5.5 down to 5 without a word, so only real integers take the short way
-        if name in TIMES or float not in set(map(type, values)):
-            try:
-                return pa.array(values, kind)
-            except (pa.ArrowInvalid, OverflowError, UnicodeError):
-                pass
-        for row, value in enumerate(values):
-            if value is None:
-                continue
-            try:
-                values[row] = self._fitting(name, value)
-            except (ValueError, OverflowError):
-                values[row] = None
-                bad[row] = True
-        return pa.array(values, kind)
-
-    def _fitting(self, name: str, value: Any) -> Any:
-        if name in TIMES:
-            return float(value)
-        if name in PORTS:
-            number = whole_number(value)
-            if number is None or not 0 <= number <= MAX_PORT:
-                raise ValueError(value)
-            return number
-        if name in COUNTS:
-            number = whole_number(value)
-            if number is None or number < 0:
-                raise ValueError(value)
-            if number > MAX_COUNT:
-                self._account.clamp(1)
-                return None
-            return number
-        # a lone surrogate is the only text that Arrow refuses
-        return str(value).encode("utf-8", "backslashreplace").decode()
+        return number
+    # a lone surrogate is the only text that Arrow refuses
+    return str(value).encode("utf-8", "backslashreplace").decode()

@@ -18,15 +18,18 @@ payload bytes, missed bytes, history: null, Suricata does not log them.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import OrderedDict
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
 
-from zeekml.flows.json_lines import RowCollector, numbered_lines
+from zeekml.flows.json_lines import batch_of_values
 from zeekml.flows.lines import Block
 from zeekml.flows.rejects import (
     BAD_JSON,
@@ -71,6 +74,7 @@ RST: Final = 0x04
 
 _ETHERNET: Final = 14
 _VLAN_TAG: Final = 4
+_MICROSECONDS: Final = pa.timestamp("us", "UTC")
 _COLUMNS: Final = (
     "ts",
     "uid",
@@ -133,6 +137,19 @@ class _Alert(msgspec.Struct, gc=False):
     alert: _Signature | None = None
 
 
+@dataclass
+class _Flows:
+    """Flow events of one block, row by row in the order of `_COLUMNS`.
+
+    Start and end stand as texts in the places of `ts` and `duration` until all are read at once.
+    """
+
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    texts: list[bytes] = field(default_factory=list)
+    signatures: list[list[str] | None] = field(default_factory=list)
+
+
 class AlertMemory:
     """The latest alerts by flow, until the flow itself is logged.
 
@@ -157,7 +174,9 @@ class AlertMemory:
 
     def take(self, flow_id: int | None) -> list[str] | None:
         """Return the alerts of a flow in order of arrival, and forget them."""
-        return None if flow_id is None else self._signatures.pop(flow_id, None)
+        if flow_id is None or not self._signatures:
+            return None
+        return self._signatures.pop(flow_id, None)
 
 
 def tcp_state(client: int, server: int) -> str:
@@ -203,6 +222,19 @@ def tcp_state(client: int, server: int) -> str:
     return "RSTO" if resets[0] and server else "OTH"
 
 
+def _state_of_flags(client: str | None, server: str | None) -> str:
+    client, server = client or "0", server or "0"
+    # two hexadecimal digits; the cache must never hold long texts from a log
+    if len(client) > 2 or len(server) > 2:
+        raise ValueError(client)
+    return _cached_state(client, server)
+
+
+@lru_cache(maxsize=1 << 16)
+def _cached_state(client: str, server: str) -> str:
+    return tcp_state(int(client, 16), int(server, 16))
+
+
 def datagram_state(to_server: int | None, to_client: int | None) -> str | None:
     """Derive Zeek's conn_state of a UDP flow from the packets each way."""
     if to_server is None or to_client is None:
@@ -221,11 +253,22 @@ def service_name(app_proto: str | None, proto: str) -> str | None:
     return by_transport if by_transport is not None else SERVICES.get(name, name)
 
 
+def _epoch_seconds(texts: list[str | None]) -> list[float | None]:
+    """Read times with zones; NaN for what is none."""
+    try:
+        # Arrow reads whole columns at once, but gives up at the first time it does not know
+        moments = pa.array(texts, pa.string()).cast(_MICROSECONDS).cast(pa.int64())
+    except (pa.ArrowInvalid, UnicodeError):
+        return [None if text is None else _seconds(text) for text in texts]
+    return [None if n is None else n / 1e6 for n in moments.to_pylist()]
+
+
 def _seconds(text: str) -> float:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(text)
-    return moment.timestamp()
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.timestamp() if moment.tzinfo is not None else math.nan
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def _ip_bytes(frames: int | None, packets: int | None, overhead: int) -> int | None:
@@ -271,8 +314,10 @@ class EveDecoder:
 
     def decode(self, block: Block) -> list[pa.RecordBatch]:
         """Return the flows of a block, in order; batches are never empty."""
-        rows = RowCollector(_COLUMNS, SURICATA, self._account)
-        for line, text in numbered_lines(block):
+        flows = _Flows()
+        for line, text in enumerate(block.data.split(b"\n"), block.first_line):
+            if not text:
+                continue
             match = _EVENT_TYPE.search(text)
             kind = match[1] if match else b""
             # most events are of other types: they are counted without being decoded, but for
@@ -283,16 +328,34 @@ class EveDecoder:
             try:
                 event = self._decode_event(text)
             except (msgspec.DecodeError, UnicodeDecodeError):
-                self._explain(line, text, complete=block.complete)
+                if text.strip():
+                    self._explain(line, text, complete=block.complete)
                 continue
             if event.event_type == "flow":
                 self.flows += 1
-                self._add_flow(rows, line, text, event)
+                self._add_flow(flows, line, text, event)
                 continue
             if event.event_type == "alert":
                 self._remember(text)
             self._skip(event.event_type or OTHER)
-        batch = rows.batch(keep_originals=self._keep_originals)
+        if not flows.lines:
+            return []
+        values = dict(zip(_COLUMNS, map(list, zip(*flows.rows, strict=True)), strict=True))
+        start, end = _epoch_seconds(values["ts"]), _epoch_seconds(values["duration"])
+        values["ts"] = start
+        values["duration"] = [
+            None if a is None or b is None else (b - a) or None
+            for a, b in zip(start, end, strict=True)
+        ]
+        batch = batch_of_values(
+            values,
+            flows.lines,
+            flows.texts,
+            sensor=SURICATA,
+            account=self._account,
+            keep_originals=self._keep_originals,
+            signatures=flows.signatures if any(flows.signatures) else None,
+        )
         return [] if batch is None else [batch]
 
     def _skip(self, kind: str) -> None:
@@ -312,7 +375,7 @@ class EveDecoder:
             signature = f"{signature} [sid {printable(str(alert.signature_id), 20)}]"
         self._alerts.add(event.flow_id, signature)
 
-    def _add_flow(self, rows: RowCollector, line: int, text: bytes, event: _Event) -> None:
+    def _add_flow(self, flows: _Flows, line: int, text: bytes, event: _Event) -> None:
         flow = event.flow
         if flow is None or flow.start is None or event.proto is None:
             self._account.reject(line, MISSING_FIELD, text)
@@ -322,8 +385,6 @@ class EveDecoder:
         tags = len(event.vlan) if isinstance(event.vlan, list) else int(event.vlan is not None)
         overhead = _ETHERNET + _VLAN_TAG * tags
         try:
-            start = _seconds(flow.start)
-            duration = None if flow.end is None else (_seconds(flow.end) - start) or None
             orig_ip_bytes = _ip_bytes(flow.bytes_toserver, flow.pkts_toserver, overhead)
             resp_ip_bytes = _ip_bytes(flow.bytes_toclient, flow.pkts_toclient, overhead)
             state = self._state(event, flow, proto)
@@ -331,11 +392,12 @@ class EveDecoder:
             self._account.reject(line, BAD_VALUE, text)
             return
         icmp = proto == "icmp"
-        rows.add(
-            line,
-            text,
+        flows.lines.append(line)
+        flows.texts.append(text)
+        flows.signatures.append(self._alerts.take(event.flow_id))
+        flows.rows.append(
             (
-                start,
+                flow.start,
                 None if event.flow_id is None else str(event.flow_id),
                 event.src_ip,
                 event.icmp_type if icmp else event.src_port,
@@ -343,15 +405,14 @@ class EveDecoder:
                 event.icmp_code if icmp else event.dest_port,
                 proto,
                 service_name(event.app_proto, proto),
-                duration,
+                flow.end,
                 state,
                 flow.pkts_toserver,
                 orig_ip_bytes,
                 flow.pkts_toclient,
                 resp_ip_bytes,
                 event.community_id,
-            ),
-            self._alerts.take(event.flow_id),
+            )
         )
 
     @staticmethod
@@ -359,9 +420,7 @@ class EveDecoder:
         if proto == "tcp":
             if event.tcp is None:
                 return None
-            return tcp_state(
-                int(event.tcp.tcp_flags_ts or "0", 16), int(event.tcp.tcp_flags_tc or "0", 16)
-            )
+            return _state_of_flags(event.tcp.tcp_flags_ts, event.tcp.tcp_flags_tc)
         if proto == "udp":
             return datagram_state(flow.pkts_toserver, flow.pkts_toclient)
         return "OTH"

@@ -12,9 +12,10 @@ from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
+from msgspec.structs import astuple
 
-from zeekml.flows.columns import is_conn_record
-from zeekml.flows.json_lines import RowCollector, numbered_lines
+from zeekml.flows.columns import RECORD_COLUMNS, is_conn_record
+from zeekml.flows.json_lines import batch_of_values
 from zeekml.flows.lines import Block
 from zeekml.flows.rejects import (
     BAD_JSON,
@@ -31,27 +32,6 @@ TYPE_FIELDS: Final = ("_path", "@path", "@stream", "log_type")
 """Where the type of a record stands when several types share a file."""
 
 _MILLISECONDS_FROM: Final = 1e11
-_COLUMNS: Final = (
-    "ts",
-    "uid",
-    "id.orig_h",
-    "id.orig_p",
-    "id.resp_h",
-    "id.resp_p",
-    "proto",
-    "service",
-    "duration",
-    "orig_bytes",
-    "resp_bytes",
-    "conn_state",
-    "missed_bytes",
-    "history",
-    "orig_pkts",
-    "orig_ip_bytes",
-    "resp_pkts",
-    "resp_ip_bytes",
-    "community_id",
-)
 _Number = int | float | None
 
 
@@ -97,6 +77,12 @@ class _Record(
     log_type: str | None = None
 
 
+_FIELDS: Final = {name: name.removeprefix("id.") for name in RECORD_COLUMNS}
+_UNDERSCORED: Final = {
+    name: name.replace(".", "_") for name in RECORD_COLUMNS if name.startswith("id.")
+}
+
+
 def record_type(record: dict[str, Any]) -> str:
     """Return the Zeek log that a decoded record belongs to; ``other`` when it does not say."""
     for field in TYPE_FIELDS:
@@ -105,7 +91,7 @@ def record_type(record: dict[str, Any]) -> str:
     return CONN if is_conn_record(record) else OTHER
 
 
-def _type_of(record: _Record) -> str | None:
+def _type_of(record: _Record) -> str:
     marker = record.path or record.at_path or record.at_stream or record.log_type
     if marker is not None:
         return marker
@@ -158,49 +144,49 @@ class ZeekJsonDecoder:
 
     def decode(self, block: Block) -> list[pa.RecordBatch]:
         """Return the flows of a block, in order; batches are never empty."""
-        rows = RowCollector(_COLUMNS, ZEEK, self._account)
-        for line, text in numbered_lines(block):
+        records: list[_Record] = []
+        lines: list[int] = []
+        texts: list[bytes] = []
+        decode = self._decode
+        for line, text in enumerate(block.data.split(b"\n"), block.first_line):
+            if not text:
+                continue
             try:
-                record = self._decode(text)
+                record = decode(text)
             except (msgspec.DecodeError, UnicodeDecodeError):
-                self._explain(line, text, complete=block.complete)
+                if text.strip():
+                    self._explain(line, text, complete=block.complete)
                 continue
-            kind = _type_of(record)
-            if kind != CONN:
-                self._account.skip(kind or OTHER)
+            if (kind := _type_of(record)) != CONN:
+                self._account.skip(kind)
                 continue
-            try:
-                ts = None if record.ts is None else epoch_seconds(record.ts)
-            except (ValueError, OverflowError):
-                self._account.reject(line, BAD_VALUE, text)
-                continue
-            service = record.service
-            rows.add(
-                line,
-                text,
-                (
-                    ts,
-                    record.uid,
-                    record.orig_h if record.orig_h is not None else record.id_orig_h,
-                    record.orig_p if record.orig_p is not None else record.id_orig_p,
-                    record.resp_h if record.resp_h is not None else record.id_resp_h,
-                    record.resp_p if record.resp_p is not None else record.id_resp_p,
-                    record.proto,
-                    ",".join(service) if isinstance(service, list) else service,
-                    record.duration,
-                    record.orig_bytes,
-                    record.resp_bytes,
-                    record.conn_state,
-                    record.missed_bytes,
-                    record.history,
-                    record.orig_pkts,
-                    record.orig_ip_bytes,
-                    record.resp_pkts,
-                    record.resp_ip_bytes,
-                    record.community_id,
-                ),
-            )
-        batch = rows.batch(keep_originals=self._keep_originals)
+            records.append(record)
+            lines.append(line)
+            texts.append(text)
+        if not records:
+            return []
+        by_field = dict(
+            zip(_Record.__struct_fields__, zip(*map(astuple, records), strict=True), strict=True)
+        )
+        values = {name: list(by_field[field]) for name, field in _FIELDS.items()}
+        for name, field in _UNDERSCORED.items():
+            if None in by_field[_FIELDS[name]]:
+                values[name] = [
+                    other if value is None else value
+                    for value, other in zip(values[name], by_field[field], strict=True)
+                ]
+        values["service"] = [
+            ",".join(value) if type(value) is list else value for value in values["service"]
+        ]
+        batch = batch_of_values(
+            values,
+            lines,
+            texts,
+            sensor=ZEEK,
+            account=self._account,
+            keep_originals=self._keep_originals,
+            times=epoch_seconds,
+        )
         return [] if batch is None else [batch]
 
     def _explain(self, line: int, text: bytes, *, complete: bool) -> None:

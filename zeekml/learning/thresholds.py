@@ -284,9 +284,11 @@ def choose_thresholds(
 ) -> Thresholds:
     """Set each threat's threshold by the false incidents on held-out benign traffic.
 
-    The budget is shared out equally among the threats; what a threat does not need at the lowest
-    threshold goes to the others. Environments are pooled with the square root of their benign
-    rows as weight, so that neither the biggest nor the smallest sets the thresholds.
+    First one bar for all threats is set where benign activities use the budget up. Then each
+    threat's own threshold is lowered half the way to the loudest benign activity of that threat
+    below the bar, which costs no further false incident. Environments are pooled with the square
+    root of their benign rows as weight, so that neither the biggest nor the smallest sets the
+    thresholds.
 
     Parameters
     ----------
@@ -308,48 +310,46 @@ def choose_thresholds(
     costs = np.concatenate(
         [np.full(len(own), cost[name]) for name, own in zip(sizes, peaks, strict=True)]
     )
-    limits = _share_out(np.concatenate(peaks), costs, budget)
+    limits = _limits(np.concatenate(peaks), costs, budget).round(4).tolist()
     values = dict(zip(THREATS, limits, strict=True))
 
     false = {name: sum(item.raises(values) for item in items) for name, items in benign.items()}
     return Thresholds(
         values=values,
         candidate_score=round(CANDIDATE_SHARE * min(limits), 4),
-        false_per_10k=1e4 * sum(cost[name] * count for name, count in false.items()),
+        false_per_10k=float(1e4 * sum(cost[name] * count for name, count in false.items())),
         false_by_environment=false,
         found={site.name: _found(site, policy, values) for site in sites},
     )
 
 
-def _share_out(peaks: FloatArray, costs: FloatArray, budget: float) -> list[float]:
-    """Return a threshold per threat such that what lies at or above them costs the budget."""
-    limits = [LOWEST_THRESHOLD] * len(THREATS)
-    spent_at_lowest = [
-        float(costs[peaks[:, threat] >= LOWEST_THRESHOLD].sum()) for threat in range(len(THREATS))
-    ]
-    left = budget
-    # cheapest first: what it leaves of its part goes to those that need more
-    order = sorted(range(len(THREATS)), key=lambda threat: spent_at_lowest[threat])
-    for position, threat in enumerate(order):
-        part = left / (len(order) - position)
-        limits[threat], spent = _limit(peaks[:, threat], costs, part)
-        left -= spent
-    return limits
+def _limits(peaks: FloatArray, costs: FloatArray, budget: float) -> FloatArray:
+    """Return one threshold per threat; see ``choose_thresholds``.
+
+    Parameters
+    ----------
+    peaks : float64 array (activities, threats)
+        Of benign activities.
+    costs : float64 array (activities,)
+        What an incident of each costs.
+    budget : float
+    """
+    order = np.argsort(-peaks.max(axis=1, initial=0.0), kind="stable")
+    highest = peaks.max(axis=1, initial=0.0)[order]
+    affordable = int(np.searchsorted(np.cumsum(costs[order]), budget, side="right"))
+    bar = _between(highest, affordable)
+    silent = peaks[peaks.max(axis=1, initial=0.0) < bar]
+    loudest = silent.max(axis=0, initial=0.0)
+    lowered: FloatArray = np.minimum(bar, np.maximum((bar + loudest) / 2, LOWEST_THRESHOLD))
+    return lowered
 
 
-def _limit(peaks: FloatArray, costs: FloatArray, budget: float) -> tuple[float, float]:
-    """Return the lowest threshold that costs at most `budget`, and what it costs."""
-    relevant = peaks >= LOWEST_THRESHOLD
-    order = np.argsort(-peaks[relevant], kind="stable")
-    ranked, spent = peaks[relevant][order], np.cumsum(costs[relevant][order])
-    allowed = int(np.searchsorted(spent, budget, side="right"))
-    if allowed == len(ranked):
-        return LOWEST_THRESHOLD, float(spent[-1]) if len(ranked) else 0.0
-    # just above the first that is too many: half way to certainty at most to the next above
-    above = ranked[allowed - 1] if allowed else 1.0
-    limit = float(ranked[allowed] + 0.5 * (above - ranked[allowed]))
-    limit = min(max(round(limit, 4), LOWEST_THRESHOLD), HIGHEST_THRESHOLD)
-    return limit, float(costs[peaks >= limit].sum())
+def _between(ranked: FloatArray, count: int) -> float:
+    """Return a value that `count` of the descending values exceed, with room on both sides."""
+    if count >= len(ranked):
+        return LOWEST_THRESHOLD
+    above = ranked[count - 1] if count else 1.0
+    return float(np.clip((above + ranked[count]) / 2, LOWEST_THRESHOLD, HIGHEST_THRESHOLD))
 
 
 def _found(site: ScoredFlows, policy: Policy, values: Mapping[str, float]) -> dict[str, float]:

@@ -183,12 +183,13 @@ class IncidentTracker:
         self._clock = max(self._clock, clock)
         notices: list[Notice] = []
         while self._due and self._due[0][0] <= self._clock:
-            _, _, order, incident = heapq.heappop(self._due)
+            due, _, order, incident = heapq.heappop(self._due)
             if incident.closed:
                 continue
-            if incident.due <= self._clock:
-                notices.append(self._close(incident, incident.due))
+            if incident.due == due:
+                notices.append(self._close(incident, due))
             else:
+                # flows have come since; it may still be due now, but others may be due before it
                 heapq.heappush(self._due, (incident.due, incident.id, order, incident))
         return notices
 
@@ -221,11 +222,11 @@ class IncidentTracker:
             evidence, winner, rows = votes[view]
             if winner != threat or evidence < self._thresholds[threat]:
                 continue
-            if self._agreed(threat, detector, rows):
-                flows = group.since(row.clock - detector.window)
-                # flows of another kind's incident are that incident's
-                unclaimed = [r for r in flows if not r.claimed]
-                self._open_incident(key, threat, detector, unclaimed, notices)
+            # flows of another kind's incident are evidence here, but they are that incident's
+            flows = group.since(row.clock - detector.window)
+            own = [r for r in flows if not r.claimed]
+            if len(own) >= detector.minimum_flows and self._agreed(threat, detector, rows):
+                self._open_incident(key, threat, detector, own, notices)
                 return
 
     def _open_another(self, key: GroupKey, group: Group, row: Row, notices: list[Notice]) -> bool:

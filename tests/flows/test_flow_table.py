@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from zeekml.errors import InputError
+from zeekml.flows.archive import read_stream
+from zeekml.flows.discovery import discover
+from zeekml.flows.rejects import ReadCounters
+
+COLUMNS: dict[str, Any] = {
+    "ts": [10.0, 1.0, 5.0, 5.0],
+    "id.orig_h": ["10.0.0.1"] * 4,
+    "id.resp_h": ["10.0.0.2"] * 4,
+    "proto": ["tcp", "TCP", "udp", "udp"],
+    "duration": [None, 20.0, 1.0, None],
+    "label": ["dos", None, "benign", "benign"],
+}
+
+
+def read(path: Path, **more: Any) -> tuple[list[list[dict[str, Any]]], ReadCounters]:
+    counters = ReadCounters()
+    rows = [
+        [row for batch in read_stream(s, counters=counters, **more) for row in batch.to_pylist()]
+        for s in discover([path]).streams
+    ]
+    assert counters.records_read == counters.accepted + sum(counters.rejected.values())
+    return rows, counters
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Any:
+    def write(columns: dict[str, Any]) -> Path:
+        path = tmp_path / "flows.parquet"
+        pq.write_table(pa.table(columns), path)
+        return path
+
+    return write
+
+
+def test_rows_come_by_their_end(table: Any) -> None:
+    ((rows), _) = read(table(COLUMNS))
+    assert [(r["line"], r["ts"]) for r in rows[0]] == [(4, 5.0), (3, 5.0), (1, 10.0), (2, 1.0)]
+    assert rows[0][0]["source"].endswith("flows.parquet")
+    assert {r["sensor"] for r in rows[0]} == {"zeek"}
+
+
+def test_one_stream_per_capture(table: Any) -> None:
+    path = table({**COLUMNS, "capture": ["b", "a", "b", None], "sensor": ["suricata"] * 4})
+    rows, counters = read(path)
+    assert sorted([r["line"] for r in part] for part in rows) == [[2], [3, 1], [4]]
+    assert {r["sensor"] for part in rows for r in part} == {"suricata"}
+    assert counters.accepted == 4
+
+
+def test_numbers_of_other_types(table: Any) -> None:
+    path = table(
+        {
+            **COLUMNS,
+            "ts": pa.array(
+                [dt.datetime(2026, 11, 23, tzinfo=dt.UTC)] * 4, pa.timestamp("ns", "UTC")
+            ),
+            "duration": pa.array([dt.timedelta(seconds=1.5)] * 4, pa.duration("us")),
+            "id.orig_p": pa.array([1.0, float("nan"), 3.0, 65535.0]),
+            "id.resp_p": pa.array([1, 2, 3, 4], pa.uint16()),
+            "orig_bytes": pa.array([5, 2**63, 7, None], pa.uint64()),
+            "resp_bytes": pa.array([1.0, float("nan"), 2.0, 3.0]),
+            "proto": pa.array(["tcp"] * 4).dictionary_encode(),
+        }
+    )
+    rows, counters = read(path)
+    by_line = sorted(rows[0], key=lambda row: row["line"])
+    assert by_line[0]["ts"] == 1795392000.0
+    assert by_line[0]["duration"] == 1.5
+    assert [r["id.orig_p"] for r in by_line] == [1, None, 3, 65535]
+    assert [r["id.resp_p"] for r in by_line] == [1, 2, 3, 4]
+    assert [r["orig_bytes"] for r in by_line] == [5, None, 7, None]
+    assert [r["resp_bytes"] for r in by_line] == [1, None, 2, 3]
+    assert counters.clamped == 1
+
+
+def test_bad_rows_drop_alone(table: Any) -> None:
+    path = table(
+        {
+            **COLUMNS,
+            "ts": [1.0, float("nan"), -1.0, 4.0],
+            "id.orig_h": ["10.0.0.1", "10.0.0.1", "10.0.0.1", "x"],
+        }
+    )
+    rows, counters = read(path)
+    assert [r["line"] for r in rows[0]] == [1]
+    assert counters.rejected == {"missing_field": 1, "bad_value": 2}
+
+
+def test_originals_hold_all_columns(table: Any) -> None:
+    rows, _ = read(table(COLUMNS), keep_originals=True)
+    first = json.loads(rows[0][-1]["original"])
+    assert first["ts"] == 1.0 and "label" not in first
+    assert json.loads(rows[0][0]["original"])["label"] == "benign"
+
+
+def test_what_is_no_flow_table(tmp_path: Path, table: Any) -> None:
+    with pytest.raises(InputError, match="lacks ts"):
+        discover([table({"a": [1]})])
+    scores = tmp_path / "scores.parquet"
+    pq.write_table(pa.table({"score": [1.0], "threat": ["dos"], "spread": [0.0]}), scores)
+    with pytest.raises(InputError, match="own_output"):
+        discover([scores])
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(b"PAR1" + b"x" * 100)
+    with pytest.raises(InputError, match="no sound Parquet"):
+        discover([broken])

@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from zeekml.flows.rejects import SourceAccount
+from zeekml.flows.suricata_eve import (
+    MAX_ALERTED_FLOWS,
+    AlertMemory,
+    EveDecoder,
+    datagram_state,
+    service_name,
+    tcp_state,
+)
+from zeekml.flows.zeek_json import ZeekJsonDecoder
+
+Read = Callable[..., Any]
+
+FLOW: dict[str, Any] = {
+    "timestamp": "2026-11-23T10:31:00.650568+0000",
+    "flow_id": 84604727325133,
+    "event_type": "flow",
+    "src_ip": "10.20.1.24",
+    "src_port": 43222,
+    "dest_ip": "10.20.0.10",
+    "dest_port": 80,
+    "proto": "TCP",
+    "app_proto": "http",
+    "flow": {
+        "pkts_toserver": 7,
+        "pkts_toclient": 5,
+        "bytes_toserver": 654,
+        "bytes_toclient": 2438,
+        "start": "2026-11-23T10:30:48.019698+0000",
+        "end": "2026-11-23T10:30:48.020427+0000",
+        "state": "closed",
+        "alerted": False,
+    },
+    "community_id": "1:nuP/aZUt33xWKFofSyxwbzVavFE=",
+    "tcp": {"tcp_flags": "1b", "tcp_flags_ts": "1b", "tcp_flags_tc": "1b", "state": "closed"},
+}
+
+
+def alert(flow_id: int, signature: str, sid: int = 2030053) -> dict[str, Any]:
+    return {
+        "timestamp": "2026-11-23T10:30:49.0+0000",
+        "flow_id": flow_id,
+        "event_type": "alert",
+        "alert": {"signature_id": sid, "signature": signature, "severity": 1},
+    }
+
+
+def lines(*events: Any) -> bytes:
+    return b"".join(
+        (e if isinstance(e, bytes) else json.dumps(e, separators=(",", ":")).encode()) + b"\n"
+        for e in events
+    )
+
+
+def flow(**changes: Any) -> dict[str, Any]:
+    inner = {**FLOW["flow"], **changes.pop("flow", {})}
+    return {k: v for k, v in {**FLOW, "flow": inner, **changes}.items() if v is not None}
+
+
+def test_mapping(read: Read) -> None:
+    (row,) = read(EveDecoder, lines(FLOW)).rows
+    assert row == {
+        "ts": 1795429848.019698,
+        "uid": "84604727325133",
+        "id.orig_h": "10.20.1.24",
+        "id.orig_p": 43222,
+        "id.resp_h": "10.20.0.10",
+        "id.resp_p": 80,
+        "proto": "tcp",
+        "service": "http",
+        "duration": 0.000729,
+        "orig_bytes": None,
+        "resp_bytes": None,
+        "conn_state": "SF",
+        "missed_bytes": None,
+        "history": None,
+        "orig_pkts": 7,
+        "orig_ip_bytes": 654 - 7 * 14,
+        "resp_pkts": 5,
+        "resp_ip_bytes": 2438 - 5 * 14,
+        "community_id": "1:nuP/aZUt33xWKFofSyxwbzVavFE=",
+        "signatures": None,
+        "sensor": "suricata",
+        "source": "test.log",
+        "line": 1,
+    }
+
+
+def test_both_sensors_agree_on_the_same_packets(
+    read: Read, office_json: bytes, office_eve: bytes
+) -> None:
+    eve = read(EveDecoder, office_eve)
+    zeek = read(ZeekJsonDecoder, office_json)
+    assert not eve.rejects
+    by_id: dict[str, list[dict[str, Any]]] = {}
+    for row in zeek.rows:
+        by_id.setdefault(row["community_id"], []).append(row)
+    pairs = [
+        (row, by_id[row["community_id"]][0])
+        for row in eve.rows
+        if len(by_id.get(row["community_id"], [])) == 1
+    ]
+    assert len(pairs) > 250
+
+    def share(name: str) -> float:
+        return sum(s[name] == z[name] for s, z in pairs) / len(pairs)
+
+    for name in ("ts", "proto"):
+        assert share(name) == 1.0
+    for name in ("id.orig_h", "id.resp_p", "orig_pkts", "resp_ip_bytes", "conn_state", "service"):
+        assert share(name) > 0.97, name
+
+
+def test_events_of_other_types_are_counted(read: Read, office_eve: bytes) -> None:
+    reading = read(EveDecoder, office_eve)
+    assert reading.counters.accepted == 309
+    assert sum(reading.counters.skipped.values()) == 78
+    assert set(reading.counters.skipped) >= {"dns", "http", "tls"}
+
+
+@pytest.mark.parametrize(("tags", "overhead"), [([10], 18), ([10, 20], 22), (7, 18), (None, 14)])
+def test_vlan_tags_are_part_of_the_frame(read: Read, tags: Any, overhead: int) -> None:
+    (row,) = read(EveDecoder, lines(flow(vlan=tags))).rows
+    assert row["orig_ip_bytes"] == 654 - 7 * overhead
+
+
+def test_ip_bytes_never_fall_below_zero(read: Read) -> None:
+    (row,) = read(EveDecoder, lines(flow(flow={"bytes_toclient": 10}))).rows
+    assert row["resp_ip_bytes"] == 0
+
+
+def test_no_duration_is_unset_as_in_zeek(read: Read) -> None:
+    start = FLOW["flow"]["start"]
+    rows = read(EveDecoder, lines(flow(flow={"end": start}), flow(flow={"end": None}))).rows
+    assert [row["duration"] for row in rows] == [None, None]
+
+
+def test_icmp_over_ipv6(read: Read) -> None:
+    event = flow(
+        proto="IPv6-ICMP",
+        src_ip="0000:0000:0000:0000:0000:0000:0000:0000",
+        dest_ip="ff02:0000:0000:0000:0000:0000:0000:0016",
+        src_port=None,
+        dest_port=None,
+        icmp_type=143,
+        icmp_code=0,
+        tcp=None,
+        app_proto=None,
+    )
+    (row,) = read(EveDecoder, lines(event)).rows
+    assert (row["proto"], row["id.orig_h"], row["id.resp_h"]) == ("icmp", "::", "ff02::16")
+    assert (row["id.orig_p"], row["id.resp_p"], row["conn_state"]) == (143, 0, "OTH")
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "state"),
+    [
+        # pairs as they occur in the lab recording, with Zeek's verdict on the same packets
+        (0x1B, 0x1B, "SF"),
+        (0x13, 0x13, "SF"),
+        (0x1F, 0x1B, "SF"),
+        (0x1B, 0x1F, "SF"),
+        (0x06, 0x12, "RSTO"),
+        (0x1E, 0x1A, "RSTO"),
+        (0x17, 0x1A, "RSTO"),
+        (0x1A, 0x1F, "RSTR"),
+        (0x02, 0x14, "REJ"),
+        (0x06, 0x14, "REJ"),
+        (0x02, 0x00, "S0"),
+        (0x02, 0x12, "S1"),
+        (0x00, 0x00, "RSTR"),
+        # the rest of Zeek's states
+        (0x13, 0x12, "S2"),
+        (0x12, 0x13, "S3"),
+        (0x06, 0x00, "RSTOS0"),
+        (0x03, 0x00, "SH"),
+        (0x00, 0x16, "RSTRH"),
+        (0x00, 0x13, "SHR"),
+        (0x18, 0x18, "OTH"),
+    ],
+)
+def test_tcp_state(client: int, server: int, state: str) -> None:
+    assert tcp_state(client, server) == state
+
+
+def test_datagram_state() -> None:
+    assert datagram_state(1, 1) == "SF"
+    assert datagram_state(2, 0) == "S0"
+    assert datagram_state(0, 2) == "SHR"
+    assert datagram_state(0, 0) == "OTH"
+    assert datagram_state(None, 1) is None
+
+
+def test_service_names() -> None:
+    assert service_name("tls", "tcp") == "ssl"
+    assert service_name("smb", "tcp") == "gssapi,ntlm,smb"
+    assert service_name("krb5", "tcp") == "krb_tcp"
+    assert service_name("krb5", "udp") == "krb"
+    assert service_name("failed", "tcp") is None
+    assert service_name(None, "tcp") is None
+    assert service_name("DNS", "udp") == "dns"
+
+
+def test_alerts_go_to_their_flow(read: Read) -> None:
+    other = flow(flow_id=5)
+    data = lines(alert(84604727325133, "ET MALWARE\x1b[31m"), alert(9, "x"), other, FLOW, FLOW)
+    reading = read(EveDecoder, data)
+    assert [row["signatures"] for row in reading.rows] == [
+        None,
+        [r"ET MALWARE\x1b[31m [sid 2030053]"],
+        None,
+    ]
+    assert reading.counters.skipped == {"alert": 2}
+
+
+def test_signatures_per_flow_are_few_and_different() -> None:
+    memory = AlertMemory()
+    for name in "aabcdefgh":
+        memory.add(1, name)
+    assert memory.take(1) == ["a", "b", "c", "d", "e"]
+    assert memory.take(1) is None
+
+
+def test_alert_memory_is_bounded() -> None:
+    memory = AlertMemory()
+    for i in range(MAX_ALERTED_FLOWS + 10):
+        memory.add(i, "x")
+        memory.add(0, "x")
+    assert len(memory) == MAX_ALERTED_FLOWS
+    assert memory.take(0) == ["x"]
+    assert memory.take(1) is None
+
+
+def test_alert_memory_may_be_shared(read: Read) -> None:
+    memory = AlertMemory()
+
+    def make(account: SourceAccount) -> EveDecoder:
+        return EveDecoder(account, alerts=memory)
+
+    read(make, lines(alert(84604727325133, "first file")))
+    (row,) = read(make, lines(FLOW)).rows
+    assert row["signatures"] == ["first file [sid 2030053]"]
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (flow(flow={"start": "soon"}), "bad_value"),
+        (flow(flow={"start": "2026-11-23T10:30:48.019698"}), "bad_value"),
+        (flow(flow={"end": "2026-11-23T10:30:47.0+0000"}), "bad_value"),
+        (flow(flow={"pkts_toserver": -1}), "bad_value"),
+        (flow(flow={"pkts_toserver": "7"}), "bad_value"),
+        (flow(src_port=70000), "bad_value"),
+        (flow(tcp={"tcp_flags_ts": "zz"}), "bad_value"),
+        (flow(src_ip=None), "missing_field"),
+        (flow(proto=None), "missing_field"),
+        (flow(flow={"start": None}), "missing_field"),
+        ({k: v for k, v in FLOW.items() if k != "flow"}, "missing_field"),
+        (lines(FLOW)[:-20], "bad_json"),
+        (b'["event_type"]', "bad_json"),
+    ],
+)
+def test_bad_flows_drop_alone(read: Read, event: Any, reason: str) -> None:
+    reading = read(EveDecoder, lines(FLOW, event, FLOW))
+    assert reading.reasons == [(2, reason)]
+    assert reading.counters.accepted == 2
+
+
+def test_spaces_in_the_json_and_odd_events(read: Read) -> None:
+    spaced = json.dumps(FLOW).encode()
+    data = lines(spaced, {"event_type": 5}, {"F": "stats"}, {"event_type": "dns"})
+    reading = read(EveDecoder, data)
+    assert reading.counters.accepted == 1
+    assert reading.counters.skipped == {"other": 2, "dns": 1}
+
+
+def test_a_nested_event_type_does_not_make_a_flow(read: Read) -> None:
+    data = lines({"payload": '"event_type":"flow"', "event_type": "dns"})
+    assert read(EveDecoder, data).counters.skipped == {"dns": 1}
+
+
+def test_last_line_without_newline(read: Read) -> None:
+    dns = lines({"event_type": "dns", "dns": {"rrname": "a.test"}})
+    assert read(EveDecoder, lines(FLOW) + dns[:-1]).counters.skipped == {"dns": 1}
+    cut = read(EveDecoder, lines(FLOW) + dns[:-5])
+    assert cut.reasons == [(2, "truncated")]
+    assert read(EveDecoder, lines(FLOW)[:-1]).counters.accepted == 1
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from([k for k in FLOW if k != "event_type"]),
+    st.one_of(st.none(), st.integers(), st.floats(), st.text(max_size=8), st.lists(st.integers())),
+)
+def test_any_value_is_survived(read: Read, name: str, value: Any) -> None:
+    reading = read(EveDecoder, lines(FLOW, {**FLOW, name: value}))
+    assert reading.counters.records_read == 2

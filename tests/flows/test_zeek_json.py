@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from zeekml.flows.rejects import SourceAccount
+from zeekml.flows.zeek_json import ZeekJsonDecoder, epoch_seconds
+
+Read = Callable[..., Any]
+
+RECORD: dict[str, Any] = {
+    "ts": 1795429847.098582,
+    "uid": "C3o3nb3TK9OZxfaAef",
+    "id.orig_h": "10.20.1.21",
+    "id.orig_p": 39852,
+    "id.resp_h": "10.20.0.10",
+    "id.resp_p": 443,
+    "proto": "tcp",
+    "service": "ssl",
+    "duration": 0.006433010101318359,
+    "orig_bytes": 1241,
+    "resp_bytes": 15503,
+    "conn_state": "SF",
+    "missed_bytes": 0,
+    "history": "ShADadFf",
+    "orig_pkts": 17,
+    "orig_ip_bytes": 2133,
+    "resp_pkts": 16,
+    "resp_ip_bytes": 16343,
+}
+
+
+def lines(*records: Any) -> bytes:
+    return b"".join(
+        (r if isinstance(r, bytes) else json.dumps(r).encode()) + b"\n" for r in records
+    )
+
+
+def without(*names: str, **more: Any) -> dict[str, Any]:
+    return {**{k: v for k, v in RECORD.items() if k not in names}, **more}
+
+
+def test_lab_log(read: Read, office_json: bytes) -> None:
+    reading = read(ZeekJsonDecoder, office_json)
+    assert reading.counters.accepted == 324
+    assert not reading.rejects
+    assert {row["sensor"] for row in reading.rows} == {"zeek"}
+
+
+def test_values(read: Read) -> None:
+    (row,) = read(ZeekJsonDecoder, lines(RECORD)).rows
+    assert row["duration"] == 0.006433
+    assert row["id.resp_p"] == 443
+    assert row["community_id"] is None and row["signatures"] is None
+    assert row["line"] == 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1795429847.098582,
+        1795429847098.582,
+        "2026-11-23T10:30:47.098582Z",
+        "2026-11-23T10:30:47.098582",
+        "2026-11-23T12:30:47.098582+0200",
+        1795429847.09858208,
+    ],
+)
+def test_all_spellings_of_one_time(read: Read, value: float | str) -> None:
+    (row,) = read(ZeekJsonDecoder, lines({**RECORD, "ts": value})).rows
+    assert row["ts"] == 1795429847.098582
+
+
+def test_milliseconds_begin_at_1e11() -> None:
+    assert epoch_seconds(99_999_999_999) == 99_999_999_999.0
+    assert epoch_seconds(100_000_000_000) == 100_000_000.0
+
+
+def test_underscored_names(read: Read) -> None:
+    record = {k.replace("id.", "id_"): v for k, v in RECORD.items()}
+    plain, underscored = read(ZeekJsonDecoder, lines(RECORD)), read(ZeekJsonDecoder, lines(record))
+    assert plain.rows == underscored.rows
+
+
+def test_integers_given_as_floats(read: Read) -> None:
+    record = {**RECORD, "orig_pkts": 17.0, "id.orig_p": 39852.0}
+    (row,) = read(ZeekJsonDecoder, lines(record)).rows
+    assert (row["orig_pkts"], row["id.orig_p"]) == (17, 39852)
+
+
+def test_counts_beyond_64_bits_become_null(read: Read) -> None:
+    data = lines({**RECORD, "orig_bytes": 2**63}, {**RECORD, "orig_bytes": 2**64 + 5}, RECORD)
+    reading = read(ZeekJsonDecoder, data)
+    assert [row["orig_bytes"] for row in reading.rows] == [None, None, 1241]
+    assert reading.counters.clamped == 2
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({**RECORD, "orig_bytes": -1}, "bad_value"),
+        ({**RECORD, "orig_bytes": 1.5}, "bad_value"),
+        ({**RECORD, "orig_bytes": "12"}, "bad_value"),
+        ({**RECORD, "id.orig_p": 65536}, "bad_value"),
+        ({**RECORD, "id.orig_p": 2**40}, "bad_value"),
+        ({**RECORD, "id.orig_h": "nowhere"}, "bad_value"),
+        ({**RECORD, "ts": "yesterday"}, "bad_value"),
+        ({**RECORD, "ts": -5}, "bad_value"),
+        ({**RECORD, "ts": True}, "bad_value"),
+        ({**RECORD, "duration": -1e-3}, "bad_value"),
+        (without("ts"), "missing_field"),
+        (without("id.resp_h"), "missing_field"),
+        (without("proto"), "missing_field"),
+        (b"[1, 2]", "bad_json"),
+        (b'"text"', "bad_json"),
+        (b'{"ts": 1', "bad_json"),
+        (b'{"ts": NaN}', "bad_json"),
+        (b"[" * 5000, "bad_json"),
+        (lines(RECORD)[:-1] + b"{}", "bad_json"),
+        (lines(RECORD)[:-1].replace(b"ShADadFf", b"\xff"), "bad_utf8"),
+    ],
+)
+def test_bad_records_drop_alone(read: Read, record: Any, reason: str) -> None:
+    reading = read(ZeekJsonDecoder, lines(RECORD, record, RECORD))
+    assert reading.reasons == [(2, reason)]
+    assert [row["line"] for row in reading.rows] == [1, 3]
+
+
+def test_null_and_absent_are_the_same(read: Read) -> None:
+    absent = read(ZeekJsonDecoder, lines(without("service", "duration"))).rows
+    null = read(ZeekJsonDecoder, lines({**RECORD, "service": None, "duration": None})).rows
+    assert absent == null
+    assert absent[0]["service"] is None
+
+
+def test_other_types_in_one_file_are_skipped_by_type(read: Read) -> None:
+    dns = {"ts": 1.0, "uid": "C1", "id.orig_h": "10.0.0.1", "proto": "udp", "query": "a.test"}
+    data = lines(
+        {**RECORD, "_path": "conn", "_write_ts": 1795429850.0},
+        {**dns, "_path": "dns"},
+        {"@stream": "capture_loss", "ts": 1.0, "gaps": 2},
+        # a type that uses a conn field's name for something else
+        {"_path": "weird", "ts": 1.0, "service": 5},
+        {**RECORD, "_path": "open_conn"},
+        dns,
+        {"ts": 1.0, "fuid": "F1", "duration": 0.5},
+    )
+    reading = read(ZeekJsonDecoder, data)
+    assert reading.counters.skipped == {
+        "dns": 1,
+        "capture_loss": 1,
+        "weird": 1,
+        "open_conn": 1,
+        "other": 2,
+    }
+    assert reading.counters.accepted == 1
+
+
+def test_blank_lines_do_not_count(read: Read) -> None:
+    reading = read(ZeekJsonDecoder, b"\n  \n" + lines(RECORD) + b"\r\n\n" + lines(RECORD))
+    assert [row["line"] for row in reading.rows] == [3, 6]
+    assert reading.counters.records_read == 2
+
+
+def test_last_line_without_newline(read: Read) -> None:
+    data = lines(RECORD, RECORD)
+    assert read(ZeekJsonDecoder, data[:-1]).counters.accepted == 2
+    cut = read(ZeekJsonDecoder, data[:-9])
+    assert cut.reasons == [(2, "truncated")]
+    assert cut.counters.truncated == ["test.log"]
+
+
+def test_originals_are_the_lines(read: Read) -> None:
+    def make(account: SourceAccount) -> ZeekJsonDecoder:
+        return ZeekJsonDecoder(account, keep_originals=True)
+
+    extra = {**RECORD, "my_field": [1, 2]}
+    reading = read(make, lines(RECORD, without("ts"), extra))
+    assert [json.loads(row["original"]) for row in reading.rows] == [RECORD, extra]
+
+
+def test_control_characters_are_spelled_out(read: Read) -> None:
+    record = {**RECORD, "uid": "\x1b[2J", "history": "caf\u00e9\u009b"}
+    (row,) = read(ZeekJsonDecoder, lines(record)).rows
+    assert (row["uid"], row["history"]) == (r"\x1b[2J", r"café\x9b")
+
+
+JSON_VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=10)),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from([*RECORD, "_path"]), JSON_VALUES)
+def test_any_value_is_survived(read: Read, name: str, value: Any) -> None:
+    reading = read(ZeekJsonDecoder, lines(RECORD, {**RECORD, name: value}))
+    assert reading.counters.records_read == 2
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=200))
+def test_any_bytes_are_survived(read: Read, rubbish: bytes) -> None:
+    reading = read(ZeekJsonDecoder, rubbish + b"\n" + lines(RECORD))
+    assert reading.counters.accepted >= 1

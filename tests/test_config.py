@@ -1,0 +1,67 @@
+"""Configuration files: defaults, bad keys and values with their line, documentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zeekml.config import Config, load_config
+from zeekml.errors import ConfigError
+
+DOCS = Path(__file__).parent.parent / "docs" / "configuration.md"
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "zeekml.toml"
+    path.write_text(text)
+    return path
+
+
+def test_values_replace_defaults(tmp_path: Path) -> None:
+    path = written(tmp_path, 'local_nets = ["192.0.2.0/24"]\nnotice_format = "tsv"\n')
+    config = load_config(path)
+    assert config.local_nets == ("192.0.2.0/24",)
+    assert config.notice_format == "tsv"
+    assert config.rejects_per_file == Config().rejects_per_file
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("\nlocal_net = []\n", 2, "unknown key 'local_net'; known keys are local_nets"),
+        ('# x\n\nlocal_nets = ["10.0.0.1/8"]', 3, "10.0.0.1/8 has host bits set"),
+        ('notice_format = "xml"', 1, "must be 'json' or 'tsv'"),
+        ("context_records = 5", 1, "must be at least 1000"),
+        ("rejects_per_file = -1", 1, "must not be negative"),
+        ('context_records = "many"', 1, "Expected `int`, got `str`"),
+    ],
+)
+def test_mistakes_are_named_with_their_line(
+    tmp_path: Path, text: str, line: int, what: str
+) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}:{line}: ")
+    assert what in message
+    assert "\n" not in message
+
+
+def test_what_is_not_toml_and_what_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load_config(written(tmp_path, "local_nets = ["))
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_config(tmp_path / "missing.toml")
+
+
+def test_every_key_is_documented_with_its_default() -> None:
+    text = DOCS.read_text()
+    for key in Config.__struct_fields__:
+        assert f"`{key}`" in text, key
+    defaults = Config()
+    assert f"`{defaults.context_records}`" in text
+    assert f"`{defaults.rejects_per_file}`" in text
+    for net in defaults.local_nets:
+        assert net in text

@@ -1,5 +1,37 @@
-"""Machine learning beside a Zeek or Suricata sensor: flows in, explained notices out."""
+"""Machine learning beside a Zeek or Suricata sensor: flows in, explained notices out.
+
+    import zeekml
+
+    flows = zeekml.read_flows("conn.log")      # pandas.DataFrame, Zeek's column names
+    scores = zeekml.score("conn.log")          # or zeekml.score(flows)
+    bundle = zeekml.load_bundle()              # the models that come with zeekml
+
+Names are loaded on first use, so that importing the package costs nothing.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zeekml.ensemble.bundle import load_bundle
+    from zeekml.frames import read_flows, score
+    from zeekml.pipeline import Pipeline
+
 __version__ = "0.1.0"
+
+__all__ = ["Pipeline", "__version__", "load_bundle", "read_flows", "score"]
+
+_HOMES = {
+    "Pipeline": "zeekml.pipeline",
+    "load_bundle": "zeekml.ensemble.bundle",
+    "read_flows": "zeekml.frames",
+    "score": "zeekml.frames",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'zeekml' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

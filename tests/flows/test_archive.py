@@ -81,7 +81,8 @@ def test_batches_have_the_size_asked_for() -> None:
 
 def test_all_formats_in_one_table() -> None:
     counters = ReadCounters()
-    table = read_flow_table([DATA], counters=counters, keep_originals=True)
+    names = ("office_conn.log.gz", "office_conn.json.gz", "office_eve.json.gz")
+    table = read_flow_table([DATA / name for name in names], counters=counters, keep_originals=True)
     assert table.schema == FLOW_SCHEMA.append(ORIGINAL_FIELD)
     assert len(table) == counters.accepted == 570 + 324 + 309
     assert set(table.column("sensor").to_pylist()) == {"zeek", "suricata"}

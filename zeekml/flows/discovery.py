@@ -23,7 +23,6 @@ from zeekml.flows.detect import (
     EMPTY,
     HEAD_SIZE,
     OWN_OUTPUT,
-    UNSUPPORTED,
     Detected,
     Kind,
     detect,
@@ -431,6 +430,3 @@ def _age(entry: tuple[LogFile, LogName]) -> tuple[object, ...]:
     if name.number is not None:
         return (1, shifts, 0, natural)
     return (2, 0, 0, natural)
-
-
-__all__ = ["STDIN", "UNSUPPORTED", "Discovery", "LogFile", "Stream", "discover", "open_log"]

@@ -40,7 +40,7 @@ from zeekml.flows.columns import (
     standard_name,
 )
 from zeekml.flows.lines import Block
-from zeekml.flows.rejects import BAD_UTF8, BAD_VALUE, COLUMN_COUNT, TRUNCATED, SourceAccount
+from zeekml.flows.rejects import BAD_UTF8, COLUMN_COUNT, TRUNCATED, SourceAccount
 from zeekml.flows.schema import REQUIRED, ZEEK
 
 MAX_COLUMNS: Final = 4096
@@ -455,6 +455,3 @@ def _json_value(cell: bytes, kind: str, header: Header) -> Any:
     if cell == header.empty:
         return ""
     return unescape(cell).decode("utf-8", "backslashreplace")
-
-
-__all__ = ["BAD_VALUE", "Header", "TsvDecoder", "plain_header", "unescape"]

@@ -17,10 +17,10 @@ from zeekml.ensemble.manifest import TrainingSource, Usual
 from zeekml.errors import InputError
 from zeekml.features.schema import FEATURE_INDEX, FEATURES
 from zeekml.learning.card import CardFacts, model_card
-from zeekml.learning.datasets import Collection, DataReport, Skipped, collect, describe
+from zeekml.learning.datasets import Collection, Skipped, collect
+from zeekml.learning.environment import DataReport, describe
 from zeekml.learning.evaluation import (
     EnvironmentFigures,
-    Fold,
     as_dict,
     as_markdown,
     leave_one_out,
@@ -28,11 +28,20 @@ from zeekml.learning.evaluation import (
 )
 from zeekml.learning.export import write_mlp
 from zeekml.learning.network import Matrix, Recipe
-from zeekml.learning.thresholds import Calibration, Thresholds, calibrate, choose_thresholds
+from zeekml.learning.thresholds import (
+    Calibration,
+    SiteCheck,
+    Thresholds,
+    calibrate,
+    choose_thresholds,
+    cross_check,
+)
+from zeekml.learning.thresholds import as_dict as incidents_as_dict
 from zeekml.learning.training import (
     MemberPlan,
     Prepared,
     TrainedEnsemble,
+    distinct_records,
     prepare,
     row_weights,
     train,
@@ -56,6 +65,8 @@ class BuildReport:
     skipped : list of Skipped
     figures : list of EnvironmentFigures
         Leaving one environment out.
+    checks : list of SiteCheck
+        What thresholds chosen on the others do on each environment.
     """
 
     bundle: bundles.Bundle
@@ -64,6 +75,7 @@ class BuildReport:
     figures: list[EnvironmentFigures]
     calibration: Calibration
     thresholds: Thresholds
+    checks: list[SiteCheck]
 
     def markdown(self) -> str:
         """Return the leave-one-out table."""
@@ -130,7 +142,11 @@ def build_bundle(
     if not folds:
         raise InputError(_why_no_fold(prepared))
     figures = [measure(fold) for fold in folds]
-    calibration, thresholds = _operating_points(folds, policy or load_policy(), tell)
+    tell("choosing thresholds", 0, 1)
+    policy = policy or load_policy()
+    calibration = calibrate(folds)
+    thresholds = choose_thresholds(folds, calibration, policy)
+    checks = cross_check(folds, policy)
     ensemble = train(
         prepared,
         seed=seed,
@@ -138,7 +154,10 @@ def build_bundle(
         recipe=recipe,
         progress=lambda done, total: tell("training", done, total),
     )
-    reports = [describe(item.environment, item.matrix) for item in prepared]
+    reports = [
+        describe(item.environment, distinct=distinct_records(item.matrix, item.environment.labels))
+        for item in prepared
+    ]
     card = model_card(
         CardFacts(
             name=name,
@@ -151,6 +170,7 @@ def build_bundle(
             figures=figures,
             calibration=calibration,
             thresholds=thresholds,
+            checks=checks,
         )
     )
     tell("writing", 0, 1)
@@ -165,12 +185,14 @@ def build_bundle(
         candidate_score=thresholds.candidate_score,
         usual=usual_values(prepared, ensemble.features),
         training=[_source(item) for item in prepared],
-        evaluation=_evaluation(figures, calibration, thresholds, seed),
+        evaluation=_evaluation(figures, calibration, thresholds, checks, seed),
         model_card=card,
         overwrite=overwrite,
     )
     tell("writing", 1, 1)
-    return BuildReport(bundle, reports, collection.skipped, figures, calibration, thresholds)
+    return BuildReport(
+        bundle, reports, collection.skipped, figures, calibration, thresholds, checks
+    )
 
 
 def _silent(_what: str, _done: int, _total: int) -> None:
@@ -195,14 +217,6 @@ def _why_no_fold(prepared: Sequence[Prepared]) -> str:
         "no environment can be held out to calibrate on; add labelled environments "
         f"({'; '.join(reasons)})"
     )
-
-
-def _operating_points(
-    folds: Sequence[Fold], policy: Policy, tell: Progress
-) -> tuple[Calibration, Thresholds]:
-    tell("choosing thresholds", 0, 1)
-    calibration = calibrate(folds)
-    return calibration, choose_thresholds(folds, calibration, policy)
 
 
 def _members(ensemble: TrainedEnsemble) -> list[bundles.NewMember]:
@@ -230,13 +244,14 @@ def _evaluation(
     figures: Sequence[EnvironmentFigures],
     calibration: Calibration,
     thresholds: Thresholds,
+    checks: Sequence[SiteCheck],
     seed: int,
 ) -> dict[str, Any]:
     return {
         "seed": seed,
         "leave_one_environment_out": as_dict(figures),
         "calibration": {"brier": calibration.brier, "error": calibration.error},
-        "incidents": thresholds.as_dict(),
+        "incidents": incidents_as_dict(thresholds, checks),
     }
 
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zeekml.ensemble.classes import THREATS
-from zeekml.learning.datasets import DataReport, Environment, Skipped
+from zeekml.learning.datasets import Skipped
+from zeekml.learning.environment import DataReport, Environment
 from zeekml.learning.evaluation import RATES, EnvironmentFigures, as_markdown
 from zeekml.learning.network import Recipe
 from zeekml.learning.synthetic import KINDS
-from zeekml.learning.thresholds import Calibration, Thresholds
+from zeekml.learning.thresholds import Calibration, SiteCheck, Thresholds
 from zeekml.learning.training import (
     BENIGN_SHARE,
     LEFT_OUT_FAMILIES,
@@ -34,6 +35,7 @@ class CardFacts:
     figures: Sequence[EnvironmentFigures]
     calibration: Calibration
     thresholds: Thresholds
+    checks: Sequence[SiteCheck]
 
 
 def model_card(facts: CardFacts) -> str:
@@ -88,7 +90,7 @@ def _data(facts: CardFacts) -> str:
             ]
         )
     text = "## Training data\n" + _table(
-        ["environment", "rows", "distinct", "labels", "captures", "origin", "terms"], rows
+        ["environment", "rows", "distinct records", "labels", "captures", "origin", "terms"], rows
     )
     remarks = []
     for environment, report in zip(facts.environments, facts.reports, strict=True):
@@ -140,13 +142,17 @@ def _thresholds(facts: CardFacts) -> str:
     )
     rows = [
         [
-            name,
-            f"{count:,}",
-            ", ".join(f"{k} {v:.2f}" for k, v in chosen.found.get(name, {}).items()),
+            check.name,
+            f"{check.false:,}",
+            f"{1e4 * check.false / check.benign:.1f}",
+            ", ".join(f"{name} {value:.2f}" for name, value in check.found.items()),
         ]
-        for name, count in chosen.false_by_environment.items()
+        for check in facts.checks
     ]
-    found = _table(["environment", "false incidents", "malicious flows in incidents"], rows)
+    check = _table(
+        ["environment", "false incidents", "per 10,000 benign", "malicious flows in incidents"],
+        rows,
+    )
     return f"""## Scores and thresholds
 Scores are calibrated on held-out environments (Platt, slope {facts.calibration.slope:.3f},
 intercept {facts.calibration.intercept:.3f}; Brier {facts.calibration.brier:.3f}, calibration error
@@ -154,12 +160,13 @@ intercept {facts.calibration.intercept:.3f}; Brier {facts.calibration.brier:.3f}
 probability at a site, which depends on how many attacks there are.
 
 Incident thresholds are set on held-out benign traffic, with environments pooled by the square root
-of their size: {chosen.false_per_10k:.2f} false incidents per 10,000 benign flows. These thresholds
-were chosen on the same scores that the table below counts.
+of their size: {chosen.false_per_10k:.2f} false incidents per 10,000 benign flows.
 
 {limits}
 
-{found}"""
+The same choice made on all environments but one, and counted on that one:
+
+{check}"""
 
 
 def _limits(facts: CardFacts) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,21 +24,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from zeekml.ensemble.classes import CLASSES
 from zeekml.errors import DataError, InputError
 from zeekml.flows.schema import FLOW_SCHEMA, REQUIRED, ZEEK
-from zeekml.learning.references import Reference, reference_for
+from zeekml.learning.environment import LABEL_NAMES, UNLABELLED, Environment, LabelArray
+from zeekml.learning.references import reference_for
 from zeekml.learning.repairs import Columns, repair
-
-UNLABELLED: Final = -1
-OTHER_ATTACK: Final = len(CLASSES)
-OTHER_ATTACK_NAME: Final = "other-attack"
-LABEL_NAMES: Final = (*CLASSES, OTHER_ATTACK_NAME)
-
-# With fewer benign rows one percent of them is fewer than four flows, and a recall at that rate
-# says nothing.
-MIN_BENIGN_ROWS: Final = 400
-MIN_MALICIOUS_ROWS: Final = 50
 
 _NUMBERS: Final = (
     "ts",
@@ -65,70 +54,6 @@ _TEXTS: Final = (
     "community_id",
 )
 _LARGEST_COUNT: Final = 2**62
-
-LabelArray = npt.NDArray[np.int8]
-
-
-@dataclass(frozen=True)
-class Environment:
-    """One labelled network.
-
-    Attributes
-    ----------
-    name : str
-        What the environment is called in reports.
-    flows : pyarrow.Table
-        Columns of ``FLOW_SCHEMA``; rows ordered by capture, then by flow end (stable), which is
-        the order in which a sensor logs them.
-    labels : int8 array, one per row
-        Index into ``CLASSES``, ``OTHER_ATTACK`` or ``UNLABELLED``.
-    captures : int32 array, one per row
-        Index into `capture_names`; never decreases.
-    circular : bool array, one per row
-        The label was made by a rule on the flow's own fields: good for training, never for a
-        figure.
-    sha256 : str
-        Digest of the file it was read from.
-    """
-
-    name: str
-    flows: pa.Table
-    labels: LabelArray
-    captures: npt.NDArray[np.int32]
-    capture_names: tuple[str, ...]
-    circular: npt.NDArray[np.bool_]
-    reference: Reference
-    sha256: str = ""
-    notes: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def capture_slices(self) -> Iterator[slice]:
-        """Yield the rows of each capture, in order."""
-        edges = np.flatnonzero(np.diff(self.captures)) + 1
-        starts = [0, *edges.tolist()]
-        for start, stop in zip(starts, [*edges.tolist(), len(self)], strict=True):
-            if stop > start:
-                yield slice(start, stop)
-
-    def evaluation_labels(self) -> LabelArray:
-        """Return the labels with circular ones taken out: what figures may rest on."""
-        labels = self.labels.copy()
-        labels[self.circular] = UNLABELLED
-        return labels
-
-    def why_not_evaluable(self) -> str | None:
-        """Return the reason why no figure is computed on this environment, None if one is."""
-        labels = self.evaluation_labels()
-        if self.circular.any() and not (labels > 0).any():
-            return "its labels are circular (made by rules on the flows themselves)"
-        benign, malicious = int((labels == 0).sum()), int((labels > 0).sum())
-        if benign < MIN_BENIGN_ROWS:
-            return f"only {benign:,} benign rows (at least {MIN_BENIGN_ROWS} are needed)"
-        if malicious < MIN_MALICIOUS_ROWS:
-            return f"only {malicious:,} malicious rows (at least {MIN_MALICIOUS_ROWS} are needed)"
-        return None
 
 
 @dataclass(frozen=True)
@@ -415,53 +340,3 @@ def _service_set(text: str) -> str | None:
     """Bring a set of services into the readers' form: lower case, sorted, without denials."""
     parts = {part.strip().lower() for part in text.split(",")}
     return ",".join(sorted(part for part in parts if part and not part.startswith("-"))) or None
-
-
-@dataclass(frozen=True)
-class DataReport:
-    """What one environment holds; `distinct` counts different feature rows."""
-
-    name: str
-    rows: int
-    distinct: int
-    classes: dict[str, int]
-    captures: int
-    span_seconds: float
-    notes: tuple[str, ...]
-    evaluated: bool
-    why_not: str | None
-
-
-def describe(environment: Environment, matrix: npt.NDArray[np.float32]) -> DataReport:
-    """Summarise an environment for the data report.
-
-    Parameters
-    ----------
-    environment : Environment
-    matrix : float32 array, shape (rows, features)
-        Its feature matrix.
-
-    Notes
-    -----
-    `span_seconds` adds up the captures, so that a pause of years between two of them does not
-    count.
-    """
-    counts = Counter(
-        LABEL_NAMES[label] if label != UNLABELLED else "unlabelled"
-        for label in environment.labels.tolist()
-    )
-    ts = environment.flows["ts"].to_numpy()
-    span = sum(float(np.ptp(ts[rows])) for rows in environment.capture_slices())
-    keys = np.ascontiguousarray(matrix).view(np.dtype((np.void, matrix.shape[1] * 4))).ravel()
-    why_not = environment.why_not_evaluable()
-    return DataReport(
-        name=environment.name,
-        rows=len(environment),
-        distinct=len(np.unique(keys)),
-        classes=dict(counts.most_common()),
-        captures=len(environment.capture_names),
-        span_seconds=span,
-        notes=environment.notes,
-        evaluated=why_not is None,
-        why_not=why_not,
-    )

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.learning.datasets import LABEL_NAMES
+from zeekml.learning.environment import LABEL_NAMES
 from zeekml.learning.network import Labels, Recipe
 from zeekml.learning.training import (
     MemberPlan,

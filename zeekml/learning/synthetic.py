@@ -18,11 +18,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.ensemble.classes import CLASSES
-from zeekml.learning.datasets import (
-    Environment,
-    LabelArray,
-    flow_table,
-)
+from zeekml.learning.datasets import flow_table
+from zeekml.learning.environment import Environment, LabelArray
 from zeekml.learning.episodes import ATTACKS
 from zeekml.learning.ordinary import HARD_NEGATIVES
 from zeekml.learning.scene import Kind, Scene

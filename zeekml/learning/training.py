@@ -20,7 +20,7 @@ from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
 from zeekml.ensemble.scaling import Scaler
 from zeekml.features.matrix import feature_matrix
 from zeekml.features.schema import FEATURE_INDEX, FEATURES
-from zeekml.learning.datasets import Environment
+from zeekml.learning.environment import Environment
 from zeekml.learning.network import Labels, Matrix, Mlp, Recipe, fit
 from zeekml.learning.synthetic import synthetic_copy
 
@@ -106,6 +106,11 @@ def duplicate_weights(matrix: Matrix, labels: Labels) -> Weights:
     packed = keys.view(np.dtype((np.void, keys.shape[1] * 4))).ravel()
     _, inverse, counts = np.unique(packed, return_inverse=True, return_counts=True)
     return 1.0 / counts[inverse]
+
+
+def distinct_records(matrix: Matrix, labels: Labels) -> int:
+    """Return the number of rows that differ by label or flow-level features."""
+    return round(float(duplicate_weights(matrix, labels).sum()))
 
 
 def row_weights(matrix: Matrix, labels: Labels) -> Weights:

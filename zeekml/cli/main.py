@@ -18,7 +18,7 @@ from zeekml.cli.features import features
 from zeekml.cli.rules import rules
 from zeekml.cli.score import score
 from zeekml.cli.train import train
-from zeekml.errors import ZeekmlError
+from zeekml.errors import OutputError, ZeekmlError
 
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
@@ -74,9 +74,16 @@ def main() -> None:
     except ZeekmlError as error:
         _fail(str(error), error.exit_code)
     except BrokenPipeError:
-        # the reader of our output went away, which is its right; keep Python from complaining
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_stdout()
         sys.exit(0)
+    except OSError as error:
+        what = error.filename or "file system"
+        _fail(f"{what}: {error.strerror or error}", OutputError.exit_code)
+
+
+def _silence_stdout() -> None:
+    """The reader of our output went away, which is its right: keep Python from complaining."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminated(_signal: int, _frame: FrameType | None) -> None:
@@ -84,5 +91,7 @@ def _terminated(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"zeekml: {message}", err=True)
+    # a file name may hold anything, and the message stays one line on any terminal
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+    click.echo(f"zeekml: {shown}", err=True)
     sys.exit(code)

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from zeekml.engines.local import RunResult
 from zeekml.flows.discovery import Discovery
+from zeekml.flows.rejects import printable
 from zeekml.notices.notice import NOTES, SEVERITIES, Notice
 
 SHOWN: Final = 50
@@ -76,8 +77,11 @@ def print_run(result: RunResult, discovery: Discovery, out: Path) -> None:
             "raise context_records in the configuration.",
             style="yellow",
         )
-    for name, count in sorted(discovery.files_skipped.items()):
-        console.print(Text(f"skipped {count:,} files: {name}"), style="dim")
+    for reason, count in sorted(discovery.files_skipped.items()):
+        names = discovery.skipped_names.get(reason, [])
+        shown = ", ".join(printable(name, 60) for name in names[:3])
+        more = ", …" if count > 3 else ""
+        console.print(Text(f"not read ({reason}): {count:,}: {shown}{more}"), style="dim")
     rejected = sum(summary["records_rejected"].values())
     if rejected:
         console.print(Text(f"{rejected:,} lines could not be read; see {out / 'rejects.jsonl'}"))

@@ -284,42 +284,51 @@ def web_probing(scene: Scene) -> list[Rows]:
 
 
 def worm(scene: Scene) -> list[Rows]:
-    """A host probes many others on one port; some it reaches start doing the same."""
+    """A host probes many others on one port; some it reaches start doing the same.
+
+    Most probed addresses are empty; the site's own clients are there, and easier to reach.
+    """
     rng = scene.rng
     port = scene.pick(_WORM_PORTS)
     gap, reach = scene.log_uniform(0.02, 5), scene.log_uniform(0.01, 0.3)
     refusing = rng.random()
-    waiting = [(scene.client(), scene.moment(0.4))]
-    rows, infected = [], 0
-    generations = int(rng.integers(1, 6))
-    while waiting and infected < generations:
+    first = scene.client()
+    waiting, infected = [(first, scene.moment(0.4))], {first}
+    rows = []
+    for _ in range(int(rng.integers(1, 6))):
+        if not waiting:
+            break
         source, begin = waiting.pop(0)
-        infected += 1
-        count = int(rng.integers(30, 200))
-        targets = np.array(scene.neighbours(source, count), dtype=object)
-        times = scene.bursts(begin, len(targets), gap)
-        draw = rng.random(len(targets))
-        state = np.where(
-            draw < reach, "SF", np.where(rng.random(len(draw)) < refusing, "REJ", "S0")
-        )
-        payload = scene.log_uniform(200, 2e5)
+        targets = scene.neighbours(source, int(rng.integers(30, 200)))
+        targets += [host for host in scene.clients if host != source and rng.random() < 0.5]
+        hosts = np.array(targets, dtype=object)[rng.permutation(len(targets))]
+        times = scene.bursts(begin, len(hosts), gap)
+        alive = np.isin(hosts, scene.clients)
+        missed = np.where(rng.random(len(hosts)) < refusing, "REJ", "S0")
+        reached = rng.random(len(hosts)) < np.where(alive, np.sqrt(reach), reach)
         rows.append(
             tcp(
                 rng,
                 times,
                 source,
-                targets,
+                hosts,
                 port,
-                sent=scene.around(payload, 0.1, len(targets)),
+                sent=scene.around(scene.log_uniform(200, 2e5), 0.1, len(hosts)),
                 received=scene.log_uniform(100, 5000),
                 duration=scene.log_uniform(0.02, 10),
                 service={22: "ssh", 80: "http", 445: "smb", 3389: "rdp"}.get(port),
-                state=state.astype(object),
+                state=np.where(reached, "SF", missed).astype(object),
                 exchanges=int(rng.integers(1, 8)),
             )
         )
-        for target, time in zip(targets[state == "SF"], times[state == "SF"], strict=True):
-            waiting.append((str(target), float(time) + scene.log_uniform(1, 60)))
+        # the site's own hosts first: they are the ones with traffic of their own
+        for host, time in sorted(
+            zip(hosts[reached], times[reached], strict=True),
+            key=lambda h: h[0] not in scene.clients,
+        ):
+            if host not in infected:
+                infected.add(host)
+                waiting.append((str(host), float(time) + scene.log_uniform(1, 60)))
     return rows
 
 

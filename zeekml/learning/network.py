@@ -3,8 +3,8 @@
 Networks of this size (about 10,000 weights) need no framework: with one BLAS thread 500 steps take
 a second or two, and the same seed gives the same bits on the same processor and BLAS.
 
-Labels are those of ``environment``: an index into the classes, or ``OTHER_ATTACK`` for rows that are
-known to be malicious but not of what class.
+Labels are those of ``environment``: an index into the classes, or ``OTHER_ATTACK`` for rows that
+are known to be malicious but not of what class.
 """
 
 from __future__ import annotations

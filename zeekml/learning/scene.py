@@ -82,6 +82,8 @@ class Scene:
         )
         busiest = [host for host, _ in sources.most_common(_CLIENTS)]
         self.clients = [host for host in busiest if is_inside(host)] or busiest[:_FEW_HOSTS]
+        flows = np.array([sources[host] for host in self.clients], dtype=np.float64)
+        self._busyness = flows / flows.sum()
         unicast = [host for host, _ in responders.most_common() if not _is_group(host)]
         self.servers = unicast[:_SERVERS] or [self.public()]
         self.resolver = resolvers.most_common(1)[0][0] if resolvers else self.public()
@@ -96,8 +98,14 @@ class Scene:
         return options[int(self.rng.integers(len(options)))]
 
     def client(self) -> str:
-        """Return one of the site's clients."""
-        return self.pick(self.clients)
+        """Return one of the site's clients: any of them, or as likely as it is busy.
+
+        An attack is often a small share of what its host does; if only idle hosts were drawn, a
+        busy one would look innocent.
+        """
+        if self.rng.random() < 0.5:
+            return self.pick(self.clients)
+        return self.clients[int(self.rng.choice(len(self.clients), p=self._busyness))]
 
     def server(self) -> str:
         """Return one of the hosts that the site's traffic goes to."""

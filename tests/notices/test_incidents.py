@@ -158,6 +158,49 @@ def test_wavering_forged_sources_open_no_scans(
     assert [n.threat for n in run(make_tracker(), flows)] == ["dos", "dos"]
 
 
+def test_a_long_wavering_flood_wins_no_vote_in_its_sources_group(
+    make_tracker: MakeTracker, make_candidate: MakeCandidate
+) -> None:
+    # scores vary, so that now and then most of the highest three look like a scan
+    flows = [
+        make_candidate(
+            n / 100,
+            "scan" if n % 3 == 2 else "dos",
+            share=0.5,
+            score=0.9 + (n * 7919 % 1000) / 10_000,
+        )
+        for n in range(2000)
+    ]
+    assert [n.threat for n in run(make_tracker(), flows)] == ["dos", "dos"]
+
+
+def test_a_flood_opens_although_its_target_was_just_scanned(
+    make_tracker: MakeTracker, make_candidate: MakeCandidate
+) -> None:
+    scan = [make_candidate(n / 10, resp_p=n, score=0.6) for n in range(30)]
+    flood = [make_candidate(10 + n, "dos", share=0.5, orig_h="192.0.2.9") for n in range(10)]
+    notices = run(make_tracker(), scan + flood)
+    assert shape(notices) == [
+        ("scan", "open", 0, 3),
+        ("dos", "open", 0, 3),
+        ("scan", "closed", 1, 30),
+        ("dos", "closed", 1, 10),
+    ]
+
+
+def test_one_host_that_scans_and_then_floods_is_both(
+    make_tracker: MakeTracker, make_candidate: MakeCandidate
+) -> None:
+    scan = [make_candidate(n / 10, resp_p=n, score=0.6) for n in range(8)]
+    flood = [make_candidate(10 + n, "dos", share=0.5) for n in range(20)]
+    notices = run(make_tracker(), scan + flood)
+    # once there are more flows of the flood than of the scan between the two hosts
+    assert [(n.threat, n.ts) for n in notices if n.state == "open"] == [
+        ("scan", 1000.2),
+        ("dos", 1018.0),
+    ]
+
+
 def test_flood_flows_do_not_feed_the_sources_own_incident(
     make_tracker: MakeTracker, make_candidate: MakeCandidate
 ) -> None:
@@ -323,6 +366,29 @@ def test_open_incidents_are_bounded(
     ]
     assert [n.state for n in notices[4:]] == ["closed", "closed"]
     assert tracker.cut_short == 1
+
+
+def test_an_incident_cut_short_does_not_open_again_on_the_same_flows(
+    make_tracker: MakeTracker, make_candidate: MakeCandidate
+) -> None:
+    # every flow looks most like something else, all together most like a scan
+    looks = [
+        ("bruteforce", (0.0, 0.4, 0.6, 0.0, 0.0, 0.0, 0.0)),
+        ("web", (0.0, 0.4, 0.0, 0.0, 0.0, 0.6, 0.0)),
+        ("malware", (0.0, 0.4, 0.0, 0.0, 0.0, 0.0, 0.6)),
+    ]
+    mixed = [
+        make_candidate(n, threat, classes=classes, orig_h="10.0.0.1")
+        for n, (threat, classes) in enumerate([*looks, looks[0]])
+    ]
+    other = [make_candidate(n, orig_h="10.0.0.2") for n in (2, 2, 2)]
+    notices = run(make_tracker(limits=Limits(incidents=1)), mixed[:3] + other + mixed[3:])
+    assert [(n.src, n.threat, n.state) for n in notices] == [
+        ("10.0.0.1", "scan", "open"),
+        ("10.0.0.1", "scan", "closed"),
+        ("10.0.0.2", "scan", "open"),
+        ("10.0.0.2", "scan", "closed"),
+    ]
 
 
 def test_remembered_values_are_bounded(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+_PATIENCE = 4.0  # seconds without any progress after which a first run explains itself
 
 
 @contextmanager
@@ -40,18 +43,33 @@ def input_progress(
         transient=True,
         disable=hidden or not console.is_terminal,
     )
+    patience = threading.Timer(
+        _PATIENCE,
+        lambda: bar.console.print(
+            "Preparing: after an installation the feature code is compiled once, "
+            "which can take a minute.",
+            style="dim",
+        ),
+    )
+    patience.daemon = True
     with bar:
         task = bar.add_task(what, total=total_bytes, rate="")
         records = 0
+        if not bar.disable:
+            patience.start()
 
         def advance(done: int, rows: int) -> None:
             nonlocal records
+            patience.cancel()
             records += rows
             elapsed = bar.tasks[task].elapsed or 0.0
             rate = f"{records / elapsed:,.0f} records/s" if elapsed > 0 else ""
             bar.update(task, advance=done, rate=rate)
 
-        yield advance
+        try:
+            yield advance
+        finally:
+            patience.cancel()
 
 
 @contextmanager

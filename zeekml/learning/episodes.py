@@ -321,14 +321,12 @@ def worm(scene: Scene) -> list[Rows]:
                 exchanges=int(rng.integers(1, 8)),
             )
         )
-        # the site's own hosts first: they are the ones with traffic of their own
-        for host, time in sorted(
-            zip(hosts[reached], times[reached], strict=True),
-            key=lambda h: h[0] not in scene.clients,
-        ):
-            if host not in infected:
+        # the site's own hosts go on first: they are the ones with traffic of their own
+        for index in np.argsort(~(reached & alive), kind="stable")[: int(reached.sum())]:
+            host = str(hosts[index])
+            if reached[index] and host not in infected:
                 infected.add(host)
-                waiting.append((str(host), float(time) + scene.log_uniform(1, 60)))
+                waiting.append((host, float(times[index]) + scene.log_uniform(1, 60)))
     return rows
 
 

@@ -159,7 +159,7 @@ class Scene:
             times = start + period * (np.arange(count) + deviation)
         else:
             times = start + np.cumsum(period * (1 + deviation))
-        return np.sort(times)
+        return np.sort(np.maximum(times, start))
 
     def bursts(self, start: float, count: int, gap: float) -> FloatArray:
         """Return `count` times from `start` with exponential gaps of mean `gap` seconds."""

@@ -59,7 +59,7 @@ class IncidentTracker:
     on evidence of its own (the mean of the `top` highest score times P(threat | malicious), and
     `minimum_flows` rows for which it is the most likely). A flow that belongs to an incident of
     its own most likely threat still counts as evidence in its other groups, but belongs to no
-    incident there.
+    incident there; a threat whose flows are mixed with such flows needs evidence of its own too.
 
     Parameters
     ----------
@@ -222,10 +222,11 @@ class IncidentTracker:
             evidence, winner, rows = votes[view]
             if winner != threat or evidence < self._thresholds[threat]:
                 continue
-            # flows of another kind's incident are evidence here, but they are that incident's
-            flows = group.since(row.clock - detector.window)
-            own = [r for r in flows if not r.claimed]
-            if len(own) >= detector.minimum_flows and self._agreed(threat, detector, rows):
+            own, contested = _own(group.since(row.clock - detector.window))
+            if len(own) - contested < detector.minimum_flows:
+                self._open_another(key, group, row, notices)
+                return
+            if self._agreed(threat, detector, rows):
                 self._open_incident(key, threat, detector, own, notices)
                 return
 
@@ -383,6 +384,25 @@ def _vote(group: Group, span: float, top: int, clock: float) -> tuple[float, int
     shares = [math.fsum(row.shares[threat] for row in rows) for threat in range(len(THREATS))]
     # of equals the first in the order of THREATS, so that ties are decided the same everywhere
     return evidence, shares.index(max(shares)), rows
+
+
+def _own(rows: list[Row]) -> tuple[list[Row], int]:
+    """The rows that belong to no other kind's incident, and how many of them are contested.
+
+    A row is contested where most rows between the same two hosts do belong to one: they are of
+    one piece, and a flood whose flows waver would otherwise, if it is only long enough, once win
+    the vote for something else in its source's group.
+    """
+    own = [row for row in rows if not row.claimed]
+    if len(own) == len(rows):
+        return own, 0
+    claimed = Counter(_hosts(row) for row in rows if row.claimed)
+    others = Counter(map(_hosts, own))
+    return own, sum(count for hosts, count in others.items() if claimed[hosts] >= count)
+
+
+def _hosts(row: Row) -> tuple[str, str]:
+    return row.candidate.orig_h, row.candidate.resp_h
 
 
 def _flow(candidate: Candidate) -> Flow:

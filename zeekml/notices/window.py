@@ -18,6 +18,8 @@ from zeekml.notices.notice import UNKNOWN_AS, Candidate
 MAX_ROWS: Final = 4096
 """Rows one group remembers; older ones are dropped and counted."""
 
+_MAX_ENTRIES: Final = 1024
+
 ANY_THREAT: Final = -1
 """The measure of a row that is its score; the others are its shares, by place in `THREATS`."""
 
@@ -98,8 +100,8 @@ class TopRows:
         for other in lower:
             other.beaten += 1
         entries[at:] = [entry, *[other for other in lower if other.beaten < self._top]]
-        # only ever falling values come this far; of those the lowest matter least
-        del entries[MAX_ROWS:]
+        # only values that keep falling come this far; of those the lowest matter least
+        del entries[_MAX_ENTRIES:]
         self._entries = entries
 
     def best(self, clock: float) -> list[Row]:

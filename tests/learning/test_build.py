@@ -28,6 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, make_table: Make) -> Path:
     folder.mkdir()
     for seed, name in enumerate(["alpha", "beta", "unwanted"]):
         pq.write_table(make_table(seed=seed), folder / f"{name}.parquet")
+    pq.write_table(pa.table({"x": [1]}), folder / "stray.parquet")
     return folder
 
 
@@ -70,7 +71,7 @@ def test_bundle_scores_as_the_trained_ensemble_did(report: BuildReport, folder: 
 
 
 def test_a_second_run_gives_the_same_bytes(report: BuildReport, folder: Path) -> None:
-    again = build(folder, folder.parent / "again" / "bundle")
+    again = build(folder, folder.parent / "elsewhere")
     for file in sorted(report.bundle.path.iterdir()):
         assert (again.bundle.path / file.name).read_bytes() == file.read_bytes(), file.name
 
@@ -99,6 +100,7 @@ def test_card_tells_what_matters_and_no_folders(report: BuildReport, folder: Pat
     ):
         assert f"## {heading}" in card
     assert "unwanted left out: excluded by request" in card
+    assert "stray left out: no labelled flows (column 'ts' is missing)" in card
     assert str(folder.parent) not in card
     assert "--exclude unwanted" in card
     assert report.markdown() in card

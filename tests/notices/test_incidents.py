@@ -141,6 +141,20 @@ def test_a_flood_from_forged_sources_is_one_incident(
     assert tracker.suppressed == 640 - 3
 
 
+def test_a_flood_of_a_host_that_is_scanned_meanwhile_is_seen(
+    make_tracker: MakeTracker, make_candidate: MakeCandidate
+) -> None:
+    # the scan's scores are higher, so it wins every vote in the group of the host they share
+    flows = [
+        make_candidate(n / 10, "scan", orig_h="192.0.2.200", score=0.999)
+        if n % 3 == 0
+        else make_candidate(n / 10, "dos", orig_h=f"192.0.2.{n % 100}", score=0.97)
+        for n in range(300)
+    ]
+    opened = [n for n in run(make_tracker(), flows) if n.seq == 0]
+    assert sorted(n.threat for n in opened) == ["dos", "scan"]
+
+
 def test_wavering_forged_sources_open_no_scans(
     make_tracker: MakeTracker, make_candidate: MakeCandidate
 ) -> None:

@@ -161,7 +161,7 @@ def build_bundle(
     card = model_card(
         CardFacts(
             name=name,
-            command=_command(dataset_args, out, name, excluded, seed),
+            command=_command(dataset_args, name, excluded, seed),
             environments=collection.environments,
             reports=reports,
             skipped=collection.skipped,
@@ -288,16 +288,17 @@ def _weighted_quantiles(values: Matrix, mass: npt.NDArray[np.float64]) -> list[f
     return [float(value) for value in values[order][rows]]
 
 
-def _command(
-    dataset_args: Sequence[str], out: Path, name: str, exclude: Sequence[str], seed: int
-) -> str:
-    """Return the command line, with last path components only: a card tells nobody's folders."""
+def _command(dataset_args: Sequence[str], name: str, exclude: Sequence[str], seed: int) -> str:
+    """Return the command line, with last path components only: a card tells nobody's folders.
+
+    Where the bundle goes is left open: the same bundle elsewhere has the same bytes.
+    """
     words = ["zeekml", "train"]
     for argument in dataset_args:
         head, separator, rest = argument.partition("=")
         named = bool(separator) and not Path(argument).exists()
         words.append(f"{head}={Path(rest).name}" if named else Path(argument).name)
-    words += ["--out", out.name, "--name", name, "--seed", str(seed)]
+    words += ["--out", "BUNDLE", "--name", name, "--seed", str(seed)]
     for environment in exclude:
         words += ["--exclude", environment]
     return shlex.join(words)

@@ -105,7 +105,8 @@ def collect(arguments: Sequence[str], *, exclude: Iterable[str] = ()) -> Collect
         except NotLabelledFlowsError as error:
             if explicit:
                 raise
-            collection.skipped.append(Skipped(name, str(error)))
+            # the reason ends up in model cards, which are handed on: it names no folder
+            collection.skipped.append(Skipped(name, str(error).removeprefix(f"{path}: ")))
     if missing := sorted(excluded - seen):
         raise InputError(
             f"cannot exclude {missing[0]!r}: no such environment; there are: "

@@ -27,6 +27,7 @@ Explain = Callable[[Candidate], tuple[str, ...]]
 
 _DIGEST_LENGTH: Final = 12
 _MAX_WHY: Final = 16
+_ORIGINATOR: Final = "id.orig_h"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,13 @@ class IncidentTracker:
     A candidate enters one group for each `group_by` the enabled detectors use. Where no incident
     of the group is open, the `top` highest scores of the window are the evidence, and the threat
     with the largest sum of score times P(threat | malicious) over those rows is the one threat
-    that may open. Where one is open, the group's flows belong to it; another threat then opens
-    on evidence of its own (the mean of the `top` highest score times P(threat | malicious), and
-    `minimum_flows` rows for which it is the most likely). A flow that belongs to an incident of
-    its own most likely threat still counts as evidence in its other groups, but belongs to no
-    incident there; a threat whose flows are mixed with such flows needs evidence of its own too.
+    that may open (or another on evidence of its own, in groups that do not share an originator).
+
+    Where one is open, the group's flows belong to it; another threat then opens on evidence of
+    its own: the mean of the `top` highest score times P(threat | malicious), and `minimum_flows`
+    rows for which it is the most likely. A flow that belongs to an incident of its own most
+    likely threat still counts as evidence in its other groups, but belongs to no incident there;
+    a threat whose flows are mixed with such flows needs evidence of its own too.
 
     Parameters
     ----------
@@ -229,6 +232,10 @@ class IncidentTracker:
             if self._agreed(threat, detector, rows):
                 self._open_incident(key, threat, detector, own, notices)
                 return
+        if _ORIGINATOR not in key[0]:
+            # many hosts have flows here, so the vote may have been about somebody else's doings:
+            # a flood of a host stays a flood though others scan it meanwhile
+            self._open_another(key, group, row, notices)
 
     def _open_another(self, key: GroupKey, group: Group, row: Row, notices: list[Notice]) -> bool:
         threat = row.threat

@@ -51,11 +51,10 @@ def test_evidence_is_the_mean_of_the_top_scores(steps: list[tuple[float, int]], 
     scores = np.array([score / 10 for _, score in steps])
     shares = np.random.default_rng(0).random((len(steps), 7))
     window = 10.0
-    evidence, threat, count = follow(clock, scores, shares, window, top)
+    evidence, threat = follow(clock, scores, shares, window, top)
     for i in range(len(steps)):
         inside = [j for j in range(i + 1) if clock[j] > clock[i] - window]
         best = sorted(inside, key=lambda j: (scores[j], j))[-top:]
-        assert count[i] == len(inside)
         assert evidence[i] == pytest.approx(sum(scores[best]) / top)
         votes = scores[best] @ shares[best]
         assert votes[threat[i]] == pytest.approx(votes.max())
@@ -105,21 +104,21 @@ def test_thresholds_keep_to_the_budget(make_environment: Make, policy: Policy) -
         assert chosen.false_per_10k <= 1e4 * budget + 1e-9
         assert set(chosen.values) == set(THREATS)
         assert all(0.5 <= value < 1 for value in chosen.values.values())
-        assert chosen.candidate_score <= 0.5 * min(chosen.values.values()) + 1e-4
+        assert chosen.candidate_score < min(chosen.values.values())
         if previous is not None:
             assert chosen.values["scan"] <= previous
         previous = chosen.values["scan"]
     assert previous == 0.5
 
 
-def test_threats_that_never_false_alarm_get_the_lowest_threshold(
+def test_threats_that_never_false_alarm_get_half_the_way_down(
     make_environment: Make, policy: Policy
 ) -> None:
-    folds = [noisy_fold(make_environment(name=f"e{s}", seed=s), s, 2.0) for s in range(2)]
+    folds = [noisy_fold(make_environment(name=f"e{s}", seed=s), s, 1.0) for s in range(2)]
     chosen = choose_thresholds(folds, calibrate(folds), policy, budget=0.0)
-    others = [chosen.values[threat] for threat in THREATS if threat != "scan"]
-    assert max(others) < chosen.values["scan"]
-    assert len(set(others)) == 1
+    others = {chosen.values[threat] for threat in THREATS if threat != "scan"}
+    assert len(others) == 1
+    assert 0.5 < others.pop() < chosen.values["scan"]
 
 
 def test_cross_check_uses_the_other_environments_only(

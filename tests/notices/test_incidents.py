@@ -70,11 +70,23 @@ def test_too_few_flows_scores_or_members(
     # three flows, but never three within the window of 60 s
     assert run(make_tracker(), [make_candidate(c) for c in (0, 30, 60)]) == []
     assert run(make_tracker(), [make_candidate(c, score=0.49) for c in range(9)]) == []
-    # the mean is .5 at last: (.9 + .4 + .2) / 3
-    mixed = [make_candidate(c, score=s) for c, s in enumerate((0.9, 0.2, 0.4))]
-    assert len(run(make_tracker(), mixed)) == 0
-    enough = [replace(f, members=(0.9,) * 5) for f in mixed]
-    assert shape(run(make_tracker(), enough)) == [("scan", "open", 0, 3), ("scan", "closed", 1, 3)]
+    # the members do not agree, and then they do
+    agreed = [make_candidate(c, score=0.5) for c in range(3)]
+    alone = [replace(f, members=(0.9, 0.9, 0.1, 0.1, 0.1)) for f in agreed]
+    assert run(make_tracker(), alone) == []
+    assert shape(run(make_tracker(), agreed)) == [("scan", "open", 0, 3), ("scan", "closed", 1, 3)]
+    # the mean is .5, but two of the three speak for benign
+    mixed = [replace(f, score=s) for f, s in zip(agreed, (0.2, 0.4, 0.9), strict=True)]
+    assert run(make_tracker(), mixed) == []
+
+
+def test_a_flow_that_speaks_for_benign_extends_no_incident(
+    make_tracker: MakeTracker, make_candidate: MakeCandidate
+) -> None:
+    scan = [make_candidate(c, score=0.9) for c in range(5)]
+    after = [make_candidate(c, score=0.49) for c in range(5, 100, 5)]
+    notices = run(make_tracker(), [*scan, *after])
+    assert shape(notices) == [("scan", "open", 0, 3), ("scan", "closed", 1, 5)]
     lone = [make_candidate(c, members=(0.9, 0.9, 0.1, 0.1, 0.1)) for c in range(5)]
     assert run(make_tracker(), lone) == []
 

@@ -28,7 +28,7 @@ Examples:
 @click.option("--name", default="zeekml", show_default=True, help="Name kept in the manifest.")
 @click.option("--exclude", multiple=True, metavar="NAME", help="Environment to leave out.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of everything random.")
 @progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print the evaluation as JSON.")
 def train(

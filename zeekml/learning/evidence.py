@@ -21,14 +21,16 @@ from zeekml.ensemble.classes import THREATS
 from zeekml.learning.environment import Environment
 from zeekml.learning.evaluation import Fold
 from zeekml.learning.network import Labels
+from zeekml.notices.incidents import EVEN
 from zeekml.notices.policy import Detector, Policy
 
 FloatArray = npt.NDArray[np.float64]
 RowNumbers = npt.NDArray[np.intp]
 
-LOWEST_THRESHOLD: Final = 0.5
-CANDIDATE_SHARE: Final = 0.5
-"""A flow plays a part in incidents from this share of the lowest threshold on."""
+CANDIDATE_SCORE: Final = 0.25
+"""Flows from this score on count in the evidence of incidents."""
+
+_ORIGINATOR: Final = "id.orig_h"
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,7 @@ def activities(flows: ScoredFlows, chosen: npt.NDArray[np.bool_], policy: Policy
     policy : Policy
     """
     found = []
-    # lower scores can neither reach a threshold nor be candidates
-    visible = chosen & (flows.scores >= LOWEST_THRESHOLD * CANDIDATE_SHARE)
+    visible = chosen & (flows.scores >= CANDIDATE_SCORE)
     rows = np.flatnonzero(visible)
     for group, keys in flows.keys.items():
         detectors = {d.threat: d for d in policy.detectors if d.enabled and d.group_by == group}
@@ -151,22 +152,42 @@ def activities(flows: ScoredFlows, chosen: npt.NDArray[np.bool_], policy: Policy
 def _peaks(flows: ScoredFlows, rows: RowNumbers, detectors: Mapping[str, Detector]) -> FloatArray:
     peaks = np.zeros(len(THREATS))
     clock, scores, shares = flows.clock[rows], flows.scores[rows], flows.shares[rows]
+    likeliest = shares.argmax(axis=1)
     # detectors of one grouping mostly share window and top: evidence is computed once for each
     for window, top in sorted({(d.window, d.top) for d in detectors.values()}):
-        evidence, threat, count = follow(clock, scores, shares, window, top)
+        evidence, threat = follow(clock, scores, shares, window, top)
+        count = _recent(clock, scores >= EVEN, window)
         for code, name in enumerate(THREATS):
             detector = detectors.get(name)
             if detector is None or (detector.window, detector.top) != (window, top):
                 continue
-            counted = evidence[(threat == code) & (count >= detector.minimum_flows)]
+            enough = (count >= detector.minimum_flows) & (scores >= EVEN)
+            counted = evidence[(threat == code) & enough]
             peaks[code] = counted.max(initial=0.0)
+            if _ORIGINATOR not in detector.group_by:
+                # several hosts' flows: a threat may open on evidence of its own, whoever won
+                own, _ = follow(clock, scores * shares[:, code], shares, window, top)
+                of_threat = (likeliest == code) & (scores >= EVEN)
+                enough = _recent(clock, of_threat, window) >= detector.minimum_flows
+                counted = own[enough & of_threat]
+                peaks[code] = max(peaks[code], counted.max(initial=0.0))
     return peaks
+
+
+def _recent(
+    clock: FloatArray, chosen: npt.NDArray[np.bool_], window: float
+) -> npt.NDArray[np.int64]:
+    """Return how many of the chosen flows lie in the window that ends at each flow."""
+    upto = np.concatenate([[0], np.cumsum(chosen)])
+    oldest = np.searchsorted(clock, clock - window, side="right")
+    count: npt.NDArray[np.int64] = upto[1:] - upto[oldest]
+    return count
 
 
 @njit(cache=True)
 def follow(
     clock: FloatArray, scores: FloatArray, shares: FloatArray, window: float, top: int
-) -> tuple[FloatArray, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+) -> tuple[FloatArray, npt.NDArray[np.int64]]:
     """Compute the evidence at each flow of one group.
 
     Parameters
@@ -185,13 +206,10 @@ def follow(
     evidence : float64 array (n,)
     threat : int64 array (n,)
         The likeliest: largest sum of score times share over the rows that make the evidence.
-    count : int64 array (n,)
-        Flows in the window.
     """
     n = len(clock)
     evidence = np.empty(n, np.float64)
     threat = np.empty(n, np.int64)
-    count = np.empty(n, np.int64)
     # numbers of the rows in the window, by ascending score
     ranked = np.empty(n, np.int64)
     size = 0
@@ -221,5 +239,4 @@ def follow(
                 votes[k] += scores[row] * shares[row, k]
         evidence[i] = total / top
         threat[i] = np.argmax(votes)
-        count[i] = size
-    return evidence, threat, count
+    return evidence, threat

@@ -26,8 +26,7 @@ from zeekml.ensemble.classes import THREATS
 from zeekml.learning.environment import LABEL_NAMES
 from zeekml.learning.evaluation import Fold
 from zeekml.learning.evidence import (
-    CANDIDATE_SHARE,
-    LOWEST_THRESHOLD,
+    CANDIDATE_SCORE,
     Activity,
     ScoredFlows,
     activities,
@@ -37,7 +36,8 @@ from zeekml.notices.policy import Policy
 
 FloatArray = npt.NDArray[np.float64]
 
-FALSE_INCIDENTS_PER_FLOW: Final = 1.5e-4
+FALSE_INCIDENTS_PER_FLOW: Final = 2e-4
+LOWEST_THRESHOLD: Final = 0.5
 HIGHEST_THRESHOLD: Final = 0.999
 # a threat's own threshold keeps this share of the room between the common bar and the loudest
 # benign activity of that threat
@@ -173,7 +173,7 @@ def choose_thresholds(
     limits = np.round(_limits(all_peaks, all_costs, budget), 4)
     return Thresholds(
         values=dict(zip(THREATS, limits.tolist(), strict=True)),
-        candidate_score=round(CANDIDATE_SHARE * float(limits.min()), 4),
+        candidate_score=CANDIDATE_SCORE,
         false_per_10k=float(1e4 * all_costs[(all_peaks >= limits).any(axis=1)].sum()),
     )
 
@@ -195,7 +195,9 @@ def _limits(peaks: FloatArray, costs: FloatArray, budget: float) -> FloatArray:
     bar = _between(highest[order], affordable)
     loudest = peaks[highest < bar].max(axis=0, initial=0.0)
     lowered = loudest + MARGIN * (bar - loudest)
-    limits: FloatArray = np.minimum(bar, np.maximum(lowered, LOWEST_THRESHOLD))
+    # where benign traffic never looked like a threat, its silence is taken at half its word
+    floor = (LOWEST_THRESHOLD + bar) / 2
+    limits: FloatArray = np.minimum(bar, np.maximum(lowered, floor))
     return limits
 
 

@@ -25,6 +25,10 @@ from zeekml.notices.wording import detail, message
 Explain = Callable[[Candidate], tuple[str, ...]]
 """Says which features made a candidate's score, as texts, largest first."""
 
+EVEN: Final = 0.5
+"""A flow with a lower score speaks for benign: it counts in the evidence, but neither opens an
+incident nor belongs to one, or every such incident would trail its host's ordinary traffic."""
+
 _DIGEST_LENGTH: Final = 12
 _MAX_WHY: Final = 16
 _ORIGINATOR: Final = "id.orig_h"
@@ -163,7 +167,7 @@ class IncidentTracker:
         for kind in self._kinds[row.threat]:
             key = (kind, _values(kind, candidate))
             group = self._windows.add(key, row)
-            if row.claimed:
+            if row.claimed or candidate.score < EVEN:
                 continue
             here = self._open.get(key)
             if here is None:
@@ -248,7 +252,7 @@ class IncidentTracker:
         own = [
             r
             for r in group.since(row.clock - detector.window)
-            if r.threat == threat and not r.claimed
+            if r.threat == threat and not r.claimed and r.candidate.score >= EVEN
         ]
         if len(own) < detector.minimum_flows or not self._agreed(threat, detector, rows):
             return False
@@ -394,15 +398,15 @@ def _vote(group: Group, span: float, top: int, clock: float) -> tuple[float, int
 
 
 def _own(rows: list[Row]) -> tuple[list[Row], int]:
-    """The rows that belong to no other kind's incident, and how many of them are contested.
+    """The rows that may belong to an incident here, and how many of them are contested.
+
+    Rows of another kind's incident may not, nor those that speak for benign.
 
     A row is contested where most rows between the same two hosts do belong to one: they are of
     one piece, and a flood whose flows waver would otherwise, if it is only long enough, once win
     the vote for something else in its source's group.
     """
-    own = [row for row in rows if not row.claimed]
-    if len(own) == len(rows):
-        return own, 0
+    own = [row for row in rows if not row.claimed and row.candidate.score >= EVEN]
     claimed = Counter(_hosts(row) for row in rows if row.claimed)
     others = Counter(map(_hosts, own))
     return own, sum(count for hosts, count in others.items() if claimed[hosts] >= count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -26,6 +27,14 @@ def test_every_feature_says_what_it_is() -> None:
 def test_no_feature_is_an_address_a_port_or_a_time_of_day() -> None:
     forbidden = {"ts", "orig_h", "resp_h", "orig_p", "resp_p", "uid", "hour", "weekday"}
     assert not forbidden & set(FEATURE_NAMES)
+
+
+def test_every_feature_is_documented() -> None:
+    text = (Path(__file__).parent.parent.parent / "docs" / "features.md").read_text()
+    assert f"one row of {len(FEATURES)} numbers" in text
+    for feature in FEATURES:
+        log = "log" if feature.transform == "log1p" else ""
+        assert f"| `{feature.name}` | {feature.unit} | {log} | {feature.description} |" in text
 
 
 def test_the_hash_is_a_sha256() -> None:

@@ -116,9 +116,12 @@ def _reading_table(summary: dict[str, object]) -> Table:
 
 
 def _short_names(streams: list[str]) -> dict[str, str]:
-    """Stream names without the directories that all of them share."""
+    """Stream names without what all share: leading directories, and the log's own name."""
     common = os.path.commonpath(streams) if len(streams) > 1 and all(streams) else ""
-    return {name: os.path.relpath(name, common) if common else name for name in streams}
+    short = {name: os.path.relpath(name, common) if common else name for name in streams}
+    directories = {name: text.rpartition("/")[0] for name, text in short.items()}
+    plain = len(set(directories.values())) == len(streams) and all(directories.values())
+    return directories if plain else short
 
 
 def _print_incidents(console: Console, incidents: list[Seen], names: dict[str, str]) -> None:

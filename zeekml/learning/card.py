@@ -128,9 +128,10 @@ def _figures(facts: CardFacts) -> str:
 Each line: trained on all other environments (their synthetic copies included, its own not) and
 tested on this one. "Recall at {RATES[0]:g}" is the share of malicious flows that rank above all but
 {RATES[0]:.0%} of the environment's own benign flows: it measures ranking, not a fixed threshold.
-"Distinct" counts flows that repeat each other once together. "~": too few benign flows to resolve
-this rate. The recipe was chosen with such figures in view, so they are somewhat optimistic, and
-another seed moves a mean by a few hundredths.
+"Distinct" counts flows that repeat each other once together. "n/r": too few benign flows to resolve
+this rate, so no figure; means are over the environments that have one. The recipe was chosen with
+such figures in view, so they are somewhat optimistic, and another seed moves a mean by a few
+hundredths.
 
 {as_markdown(facts.figures)}"""
 
@@ -174,6 +175,7 @@ def _limits(facts: CardFacts) -> str:
         (
             (value, item.name, name)
             for item in facts.figures
+            if item.resolvable[RATES[0]]
             for name, value in item.by_class.items()
         )
     )

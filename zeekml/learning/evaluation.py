@@ -202,14 +202,23 @@ def recall_at(scores: Scores, labels: Labels, rate: float, weights: Weights | No
 
 
 def mean_figures(figures: Sequence[EnvironmentFigures]) -> dict[str, Any]:
-    """Return means over environments, as plain numbers with readable keys."""
+    """Return means over environments, as plain numbers with readable keys.
+
+    The mean of a recall is over the environments that resolve its rate, and None where none does.
+    """
     out: dict[str, Any] = {"environments": len(figures)}
     for view in ("raw", "distinct"):
         chosen = [getattr(item, view) for item in figures]
         out[view] = {
             "average_precision": float(np.mean([item.average_precision for item in chosen])),
             **{
-                _recall_key(rate): float(np.mean([item.recall[rate] for item in chosen]))
+                _recall_key(rate): _mean(
+                    [
+                        item.recall[rate]
+                        for item, all_of in zip(chosen, figures, strict=True)
+                        if all_of.resolvable[rate]
+                    ]
+                )
                 for rate in RATES
             },
         }
@@ -217,6 +226,10 @@ def mean_figures(figures: Sequence[EnvironmentFigures]) -> dict[str, Any]:
         _recall_key(rate): sum(item.resolvable[rate] for item in figures) for rate in RATES
     }
     return out
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
 
 
 def as_dict(figures: Sequence[EnvironmentFigures]) -> dict[str, Any]:
@@ -234,11 +247,17 @@ def _environment_dict(item: EnvironmentFigures) -> dict[str, Any]:
     for view, figures in (("raw", item.raw), ("distinct", item.distinct)):
         out[view] = {
             "average_precision": figures.average_precision,
-            **{_recall_key(rate): figures.recall[rate] for rate in RATES},
+            **{
+                _recall_key(rate): figures.recall[rate] if item.resolvable[rate] else None
+                for rate in RATES
+            },
         }
     out[f"{_recall_key(RATES[0])}_by_class"] = dict(item.by_class)
     out["resolvable"] = {_recall_key(rate): item.resolvable[rate] for rate in RATES}
     return out
+
+
+NOT_RESOLVED: Final = "n/r"
 
 
 def _recall_key(rate: float) -> str:
@@ -246,7 +265,7 @@ def _recall_key(rate: float) -> str:
 
 
 def as_markdown(figures: Sequence[EnvironmentFigures]) -> str:
-    """Return the table as Markdown; ``~`` marks rates that too few benign rows resolve."""
+    """Return the table as Markdown; ``n/r`` stands where too few benign rows resolve a rate."""
     heads = ["environment", "benign", "malicious", "AP"]
     heads += [f"recall at {rate:g}" for rate in RATES]
     heads += ["AP, distinct", *(f"recall at {rate:g}, distinct" for rate in RATES), "by class"]
@@ -256,15 +275,19 @@ def as_markdown(figures: Sequence[EnvironmentFigures]) -> str:
         for view in (item.raw, item.distinct):
             cells.append(f"{view.average_precision:.2f}")
             cells += [
-                ("" if item.resolvable[rate] else "~") + f"{view.recall[rate]:.2f}"
+                f"{view.recall[rate]:.2f}" if item.resolvable[rate] else NOT_RESOLVED
                 for rate in RATES
             ]
-        cells.append(", ".join(f"{name} {value:.2f}" for name, value in item.by_class.items()))
+        by_class = item.by_class if item.resolvable[RATES[0]] else {}
+        cells.append(", ".join(f"{name} {value:.2f}" for name, value in by_class.items()))
         lines.append("| " + " | ".join(cells) + " |")
     if figures:
         mean = mean_figures(figures)
         cells = ["**mean**", "", ""]
         for view_name in ("raw", "distinct"):
-            cells += [f"**{value:.2f}**" for value in mean[view_name].values()]
+            cells += [
+                NOT_RESOLVED if value is None else f"**{value:.2f}**"
+                for value in mean[view_name].values()
+            ]
         lines.append("| " + " | ".join([*cells, ""]) + " |")
     return "\n".join(lines)

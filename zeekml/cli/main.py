@@ -18,6 +18,7 @@ from zeekml.cli.features import features
 from zeekml.cli.rules import rules
 from zeekml.cli.score import score
 from zeekml.cli.train import train
+from zeekml.compile_cache import provide_compile_cache
 from zeekml.errors import OutputError, ZeekmlError
 
 EXIT_INTERRUPTED = 130
@@ -59,6 +60,7 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line and leave with the exit code that fits."""
+    provide_compile_cache()
     # a terminated run cleans up like an interrupted one
     signal.signal(signal.SIGTERM, _terminated)
     try:

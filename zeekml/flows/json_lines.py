@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -18,7 +19,7 @@ from zeekml.flows.columns import (
     BoolArray,
     build_batch,
 )
-from zeekml.flows.rejects import SourceAccount
+from zeekml.flows.rejects import BAD_JSON, BAD_UTF8, TRUNCATED, SourceAccount
 
 _ARROW_ERRORS: Final = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeError)
 
@@ -30,6 +31,30 @@ def whole_number(value: int | float) -> int:
     if not value.is_integer():
         raise ValueError(value)
     return int(value)
+
+
+def json_object(
+    account: SourceAccount, line: int, text: bytes, *, complete: bool
+) -> dict[str, Any] | None:
+    """Decode one line that is to be a JSON object; None if it is not, which enters the books.
+
+    Parameters
+    ----------
+    complete : bool
+        False for the last line of a file when no newline ends it.
+    """
+    try:
+        value = msgspec.json.decode(text)
+    except UnicodeDecodeError:
+        account.reject(line, BAD_UTF8, text)
+        return None
+    except (msgspec.DecodeError, RecursionError):
+        account.reject(line, BAD_JSON if complete else TRUNCATED, text)
+        return None
+    if not isinstance(value, dict):
+        account.reject(line, BAD_JSON, text)
+        return None
+    return value
 
 
 def batch_of_values(

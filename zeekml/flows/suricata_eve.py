@@ -29,15 +29,12 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 
-from zeekml.flows.json_lines import batch_of_values
+from zeekml.flows.json_lines import batch_of_values, json_object
 from zeekml.flows.lines import Block
 from zeekml.flows.rejects import (
-    BAD_JSON,
-    BAD_UTF8,
     BAD_VALUE,
     MISSING_FIELD,
     OTHER,
-    TRUNCATED,
     SourceAccount,
     printable,
 )
@@ -427,16 +424,8 @@ class EveDecoder:
 
     def _explain(self, line: int, text: bytes, *, complete: bool) -> None:
         """Find out why a line did not fit an event, and enter it in the books."""
-        try:
-            event = msgspec.json.decode(text)
-        except UnicodeDecodeError:
-            self._account.reject(line, BAD_UTF8, text)
-            return
-        except (msgspec.DecodeError, RecursionError):
-            self._account.reject(line, BAD_JSON if complete else TRUNCATED, text)
-            return
-        if not isinstance(event, dict):
-            self._account.reject(line, BAD_JSON, text)
+        event = json_object(self._account, line, text, complete=complete)
+        if event is None:
             return
         kind = event.get("event_type")
         if kind == "flow":

@@ -15,14 +15,11 @@ import pyarrow as pa
 from msgspec.structs import astuple
 
 from zeekml.flows.columns import RECORD_COLUMNS, is_conn_record
-from zeekml.flows.json_lines import batch_of_values
+from zeekml.flows.json_lines import batch_of_values, json_object
 from zeekml.flows.lines import Block
 from zeekml.flows.rejects import (
-    BAD_JSON,
-    BAD_UTF8,
     BAD_VALUE,
     OTHER,
-    TRUNCATED,
     SourceAccount,
 )
 from zeekml.flows.schema import ZEEK
@@ -191,17 +188,10 @@ class ZeekJsonDecoder:
 
     def _explain(self, line: int, text: bytes, *, complete: bool) -> None:
         """Find out why a line did not fit a conn record, and enter it in the books."""
-        try:
-            record = msgspec.json.decode(text)
-        except UnicodeDecodeError:
-            self._account.reject(line, BAD_UTF8, text)
+        record = json_object(self._account, line, text, complete=complete)
+        if record is None:
             return
-        except (msgspec.DecodeError, RecursionError):
-            self._account.reject(line, BAD_JSON if complete else TRUNCATED, text)
-            return
-        if not isinstance(record, dict):
-            self._account.reject(line, BAD_JSON, text)
-        elif (kind := record_type(record)) != CONN:
+        if (kind := record_type(record)) != CONN:
             # other logs use the same names for other things
             self._account.skip(kind)
         else:

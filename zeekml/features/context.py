@@ -158,6 +158,7 @@ def _update(
 ) -> None:
     """Take rows begin … end−1 in, one after the other, and write their context columns."""
     clock = c.clock
+    scratch = np.empty((3, max(CONTACTS, LOOKUPS)), np.float64)
     for i in range(begin, end):
         advance(c, columns.end[i])
         expire(c)
@@ -171,12 +172,14 @@ def _update(
         source, target, pair = slots[0], slots[1], slots[2]
         column = _write_windows(c, at, row, FLOW_WIDTH)
         contacts = c.contact[slots[5], LAST]
-        write_series(c, at, c.prev_contact, contacts, CONTACTS, row, column)
+        write_series(c, at, c.prev_contact, contacts, CONTACTS, scratch, row, column)
         row[column + SERIES_WIDTH] = 1.0 if contacts >= REGULAR_FROM else 0.0
         column += SERIES_WIDTH + 1
         is_lookup = (c.flags[at] & FLAG_LOOKUP) != 0
         if is_lookup:
-            write_series(c, at, c.prev_lookup, c.host_lookups[source], LOOKUPS, row, column)
+            write_series(
+                c, at, c.prev_lookup, c.host_lookups[source], LOOKUPS, scratch, row, column
+            )
         else:
             for k in range(SERIES_WIDTH):
                 row[column + k] = np.nan

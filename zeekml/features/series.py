@@ -73,19 +73,22 @@ def write_series(
     links: Links,
     alive: int,
     longest: int,
+    scratch: npt.NDArray[np.float64],
     row: npt.NDArray[np.float32],
     column: int,
 ) -> None:
-    """Describe a series of records that ends at `at` and is linked backwards by `links`."""
+    """Describe a series of records that ends at `at` and is linked backwards by `links`.
+
+    `scratch` is room to work in: (3, at least `longest`).
+    """
     n = min(alive, longest)
-    times = np.empty(n, np.float64)
-    requests = np.empty(n, np.float64)
-    answers = np.empty(n, np.float64)
+    times, requests, answers = scratch[0], scratch[1], scratch[2]
     mask = np.uint32(len(c.arrival) - 1)
     here = np.int64(at)
     failed = 0
     begin = c.start[at]
-    for i in range(n):
+    # filled from the end: in order of time, which is nearly sorted
+    for i in range(n - 1, -1, -1):
         times[i] = (c.start[here] - begin) / SECOND
         requests[i] = c.orig_log[here]
         answers[i] = c.resp_log[here]

@@ -20,6 +20,9 @@ from zeekml.flows.schema import FLOW_SCHEMA, ORIGINAL_FIELD, REQUIRED
 
 MAX_COUNT: Final = 2**63 - 1
 MAX_PORT: Final = 65535
+MAX_TIME: Final = 253_402_300_800
+"""Seconds from 1970 to the year 10000: no calendar goes further, nor do times in features."""
+
 TIMES: Final = ("ts", "duration")
 PORTS: Final = ("id.orig_p", "id.resp_p")
 COUNTS: Final = (
@@ -243,16 +246,16 @@ def _valid(column: pa.Array) -> BoolArray:
 
 
 def _times(column: pa.Array, bad: BoolArray) -> pa.Array:
-    # a negative or non-finite time or duration cannot be placed on any clock
-    values = column.to_numpy(zero_copy_only=False)
+    # a negative, endless or non-finite time or duration cannot be placed on any clock
+    values = to_microseconds(column.to_numpy(zero_copy_only=False))
     with np.errstate(invalid="ignore"):
-        wrong = ~(np.isfinite(values) & (values >= 0))
+        wrong = ~((values >= 0) & (values < MAX_TIME))
     if not column.null_count:
         bad |= wrong
-        return pa.array(to_microseconds(values))
+        return pa.array(values)
     valid = _valid(column)
     bad |= wrong & valid
-    return pa.array(to_microseconds(values), mask=~valid)
+    return pa.array(values, mask=~valid)
 
 
 def _check_range(column: pa.Array, highest: int, bad: BoolArray) -> None:

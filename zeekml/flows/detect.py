@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from zeekml.flows import flow_table
+from zeekml.flows.json_lines import DECODE_ERRORS
 from zeekml.flows.rejects import OTHER
 from zeekml.flows.zeek_json import CONN, TYPE_FIELDS, record_type
 from zeekml.flows.zeek_tsv import Header, plain_header
@@ -78,9 +79,11 @@ def detect(head: bytes, name: str) -> Detected:
     elif _SEPARATOR.match(text) or b"\t" in text.partition(b"\n")[0] or text.startswith(b"#"):
         found = _detect_tsv(text)
     else:
-        # a log whose beginning was cut off: its second line may be whole
-        later = text.partition(b"\n")[2]
-        found = _detect_json(later, name) if b"\n{" in text else Detected(refusal=UNSUPPORTED)
+        found = Detected(refusal=UNSUPPORTED)
+    if found.kind is None and not text.startswith(b"{") and b"\n{" in text:
+        # JSON lines of which the first is cut or damaged, whatever it looks like now
+        later = _detect_json(text.partition(b"\n")[2], name)
+        found = later if later.kind is not None or found.refusal == UNSUPPORTED else found
     if found.kind in (Kind.ZEEK_TSV, Kind.ZEEK_JSON) and (other := _NOT_CONN_NAMES.search(name)):
         return Detected(refusal=f"zeek_{other[1].lower()}")
     return found
@@ -113,7 +116,7 @@ def _detect_json(text: bytes, name: str) -> Detected:
     for line in text.split(b"\n", _SAMPLE_LINES)[:_SAMPLE_LINES]:
         try:
             record = msgspec.json.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except DECODE_ERRORS:
             continue
         if isinstance(record, dict):
             records.append(record)

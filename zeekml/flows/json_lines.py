@@ -21,6 +21,9 @@ from zeekml.flows.columns import (
 )
 from zeekml.flows.rejects import BAD_JSON, BAD_UTF8, TRUNCATED, SourceAccount
 
+DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for a line; the last one for thousands of nested brackets."""
+
 _ARROW_ERRORS: Final = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeError)
 
 

@@ -29,7 +29,7 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 
-from zeekml.flows.json_lines import batch_of_values, json_object
+from zeekml.flows.json_lines import DECODE_ERRORS, batch_of_values, json_object
 from zeekml.flows.lines import Block
 from zeekml.flows.rejects import (
     BAD_VALUE,
@@ -324,7 +324,7 @@ class EveDecoder:
                 continue
             try:
                 event = self._decode_event(text)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except DECODE_ERRORS:
                 if text.strip():
                     self._explain(line, text, complete=block.complete)
                 continue
@@ -362,7 +362,7 @@ class EveDecoder:
     def _remember(self, text: bytes) -> None:
         try:
             event = self._decode_alert(text)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except DECODE_ERRORS:
             return
         alert = event.alert
         if event.flow_id is None or alert is None or not alert.signature:

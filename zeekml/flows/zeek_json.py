@@ -15,7 +15,7 @@ import pyarrow as pa
 from msgspec.structs import astuple
 
 from zeekml.flows.columns import RECORD_COLUMNS, is_conn_record
-from zeekml.flows.json_lines import batch_of_values, json_object
+from zeekml.flows.json_lines import DECODE_ERRORS, batch_of_values, json_object
 from zeekml.flows.lines import Block
 from zeekml.flows.rejects import (
     BAD_VALUE,
@@ -150,7 +150,7 @@ class ZeekJsonDecoder:
                 continue
             try:
                 record = decode(text)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except DECODE_ERRORS:
                 if text.strip():
                     self._explain(line, text, complete=block.complete)
                 continue

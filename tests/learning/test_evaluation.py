@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score
 
 from zeekml.learning.environment import UNLABELLED, Environment
 from zeekml.learning.evaluation import (
     Fold,
     as_dict,
     as_markdown,
-    average_precision,
     leave_one_out,
     measure,
     recall_at,
@@ -24,19 +22,6 @@ from zeekml.learning.network import Recipe
 from zeekml.learning.training import MemberPlan, Prediction, prepare
 
 Make = Callable[..., Environment]
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_average_precision_agrees_with_scikit_learn(data: st.DataObject) -> None:
-    size = data.draw(st.integers(2, 40))
-    numbers = st.lists(st.integers(0, 6), min_size=size, max_size=size)
-    scores = np.array(data.draw(numbers), dtype=np.float64)
-    weights = np.array(data.draw(numbers), dtype=np.float64) + 0.5
-    malicious = np.array(data.draw(numbers)) > 3
-    malicious[0] = True
-    expected = average_precision_score(malicious, scores, sample_weight=weights)
-    assert average_precision(scores, malicious, weights) == pytest.approx(expected)
 
 
 @settings(max_examples=60, deadline=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -29,6 +30,12 @@ Examples:
 @click.option("--exclude", multiple=True, metavar="NAME", help="Environment to leave out.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of everything random.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.png",
+    help="Draw precision over recall of each environment left out (needs the extra `train`).",
+)
 @progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print the evaluation as JSON.")
 def train(
@@ -38,6 +45,7 @@ def train(
     exclude: tuple[str, ...],
     overwrite: bool,
     seed: int,
+    plot: Path | None,
     no_progress: bool,
     as_json: bool,
 ) -> None:
@@ -50,6 +58,9 @@ def train(
     from zeekml.cli.progress import step_progress
     from zeekml.learning.build import build_bundle
 
+    if plot is not None and importlib.util.find_spec("matplotlib") is None:
+        # said before minutes of training, not after
+        raise click.UsageError("--plot needs matplotlib: pip install 'zeekml[train]'")
     with step_progress(hidden=no_progress) as progress:
         report = build_bundle(
             datasets,
@@ -60,6 +71,10 @@ def train(
             overwrite=overwrite,
             progress=progress,
         )
+    if plot is not None:
+        from zeekml.learning.plots import draw_precision_recall
+
+        draw_precision_recall(report.folds, plot)
     bundle = report.bundle
     if as_json:
         summary = {

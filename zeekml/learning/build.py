@@ -21,6 +21,7 @@ from zeekml.learning.datasets import Collection, Skipped, collect
 from zeekml.learning.environment import DataReport, describe
 from zeekml.learning.evaluation import (
     EnvironmentFigures,
+    Fold,
     as_dict,
     as_markdown,
     leave_one_out,
@@ -63,8 +64,10 @@ class BuildReport:
         As read back from disk.
     data : list of DataReport
     skipped : list of Skipped
+    folds : list of Fold
+        Environments with the scores of an ensemble that was trained without them.
     figures : list of EnvironmentFigures
-        Leaving one environment out.
+        What these scores are worth.
     checks : list of SiteCheck
         What thresholds chosen on the others do on each environment.
     """
@@ -72,6 +75,7 @@ class BuildReport:
     bundle: bundles.Bundle
     data: list[DataReport]
     skipped: list[Skipped]
+    folds: list[Fold]
     figures: list[EnvironmentFigures]
     calibration: Calibration
     thresholds: Thresholds
@@ -191,7 +195,7 @@ def build_bundle(
     )
     tell("writing", 1, 1)
     return BuildReport(
-        bundle, reports, collection.skipped, figures, calibration, thresholds, checks
+        bundle, reports, collection.skipped, folds, figures, calibration, thresholds, checks
     )
 
 

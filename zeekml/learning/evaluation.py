@@ -156,26 +156,12 @@ def measure(fold: Fold) -> EnvironmentFigures:
 
 
 def _figures(scores: Scores, labels: Labels, weights: Weights) -> Figures:
+    from sklearn.metrics import average_precision_score
+
     return Figures(
-        average_precision=average_precision(scores, labels > 0, weights),
+        average_precision=float(average_precision_score(labels > 0, scores, sample_weight=weights)),
         recall={rate: recall_at(scores, labels, rate, weights) for rate in RATES},
     )
-
-
-def average_precision(
-    scores: Scores, malicious: npt.NDArray[np.bool_], weights: Weights | None = None
-) -> float:
-    """Return the area under the precision-recall curve, as a sum over distinct scores.
-
-    AP = Σ (Rₙ − Rₙ₋₁) Pₙ, without interpolation; equal scores make one step.
-    """
-    weights = np.ones(len(scores)) if weights is None else weights
-    order = np.argsort(-scores, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    hit = np.cumsum(weights[order] * malicious[order])[last]
-    seen = np.cumsum(weights[order])[last]
-    precision = hit / seen
-    return float(np.sum(np.diff(hit, prepend=0.0) * precision) / hit[-1])
 
 
 def threshold_at(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,6 +64,34 @@ def test_cuts_change_neither_scores_nor_notices(
     assert table["score"].to_numpy().tobytes() == whole[0]["score"].to_numpy().tobytes()
     assert table.equals(whole[0])
     assert notices == whole[1]
+
+
+def renumbered(flows: pa.RecordBatch, shift: float) -> pa.RecordBatch:
+    """The same traffic on other addresses (local stays local, groups stay) at another time."""
+    swaps = {"10.20.": "192.168.", "198.51.100.": "203.0.113.", "192.0.2.": "100.100.7."}
+    columns = dict(zip(flows.schema.names, flows.columns, strict=True))
+    for name in ("id.orig_h", "id.resp_h"):
+        for old, new in swaps.items():
+            columns[name] = pc.replace_substring_regex(
+                columns[name], pattern="^" + old.replace(".", r"\."), replacement=new
+            )
+    columns["ts"] = pa.array(np.round(columns["ts"].to_numpy() + shift, 6))
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=flows.schema)
+
+
+@pytest.mark.parametrize("shift", [-500_000_000.0, 86_400.25])
+def test_other_addresses_and_times_change_no_score(
+    flows: pa.RecordBatch, whole: tuple[pa.Table, list[Notice]], shift: float
+) -> None:
+    moved = renumbered(flows, shift)
+    assert not set(moved["id.orig_h"].to_pylist()) & set(flows["id.orig_h"].to_pylist())
+    table, notices = run(moved, [])
+    for name in ("score", "spread"):
+        assert table[name].to_numpy().tobytes() == whole[0][name].to_numpy().tobytes()
+    assert table["threat"].equals(whole[0]["threat"])
+    assert [(n.threat, n.state, n.flows) for n in notices] == [
+        (n.threat, n.state, n.flows) for n in whole[1]
+    ]
 
 
 def test_an_empty_batch_is_nothing(flows: pa.RecordBatch) -> None:

@@ -47,7 +47,7 @@ def draw_precision_recall(folds: Sequence[Fold], path: Path) -> None:
         title="Each environment scored by an ensemble trained without it",
     )
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower left", fontsize="small")
+    axes.legend(loc="center", fontsize="small")
     try:
         figure.savefig(path, dpi=120, format="png", metadata={"Software": None})
     except OSError as error:

@@ -120,7 +120,14 @@ class Pipeline:
 
     def feed(self, flows: pa.RecordBatch) -> ScoredBatch:
         """Score the next flows of the stream (a batch of `FLOW_SCHEMA`)."""
-        features = self._features.transform(flows)
+        return self.judge(flows, self.extract(flows))
+
+    def extract(self, flows: pa.RecordBatch) -> FeatureBatch:
+        """The first half of `feed`; may run ahead of `judge`, in one other thread."""
+        return self._features.transform(flows)
+
+    def judge(self, flows: pa.RecordBatch, features: FeatureBatch) -> ScoredBatch:
+        """The second half of `feed`: scores and notices, batch by batch in the same order."""
         scores = self._ensemble.score(features.matrix)
         self._matrix = features.matrix
         notices: list[Notice] = []

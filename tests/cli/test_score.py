@@ -124,6 +124,14 @@ def test_another_run_writes_the_same_bytes_and_replaces(
     assert (out / "notice.log").stat().st_mode & 0o777 == 0o640
 
 
+def test_reading_ahead_changes_nothing(zeekml: Any, tmp_path: Path) -> None:
+    for name, workers in (("one", 1), ("two", 2)):
+        done = zeekml("score", TSV, "--out", tmp_path / name, "--scores", "--workers", workers)
+        assert done.returncode == 0, done.stderr
+    for name in ("notice.log", "eve.json", "scores.parquet"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
 def test_standard_input_gives_what_the_file_gives(zeekml: Any, tmp_path: Path) -> None:
     from_file = zeekml("score", TSV, "--out", tmp_path / "file", "--scores")
     piped = zeekml(

@@ -60,7 +60,8 @@ or nothing could be scored, 66 no usable input, 74 output cannot be written,
     default=1,
     show_default=True,
     metavar="N",
-    help="Processes; streams (a sensor's log with its rotations) are shared out among them.",
+    help="Streams (a sensor's log with its rotations) scored side by side; a single stream "
+    "uses at most two cores.",
 )
 @progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")

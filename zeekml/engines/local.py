@@ -1,7 +1,8 @@
 """Score streams of archived logs on this machine, in one process or several.
 
 The unit of work is a stream: its context and incidents need all of its records in order, and
-nothing of any other stream.
+nothing of any other stream. A single stream can use a second core: one thread reads and computes
+features while another scores.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import queue
 import shutil
 import signal
 import tempfile
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 from zeekml.config import Config
 from zeekml.ensemble.bundle import Bundle, load_bundle
@@ -33,6 +34,8 @@ from zeekml.pipeline import Pipeline
 
 MAX_SHOWN: Final = 2000
 """Incidents kept for the closing table; all of them are in notice.log."""
+
+_T = TypeVar("_T")
 
 Progress = Callable[[int, int], None]
 """Called with bytes read of the input and records scored since the last call."""
@@ -99,7 +102,7 @@ def score(discovery: Discovery, job: ScoreJob, progress: Progress | None = None)
             results = _score_in_processes(streams, job, parts, progress)
         else:
             results = [
-                _score_stream(stream, job, part, progress)
+                _score_stream(stream, job, part, progress, overlap=job.workers > 1)
                 for stream, part in zip(streams, parts, strict=True)
             ]
         totals = ReadCounters(files_skipped=Counter(discovery.files_skipped))
@@ -110,8 +113,23 @@ def score(discovery: Discovery, job: ScoreJob, progress: Progress | None = None)
     return RunResult(summary, totals.truncated, results, bundle)
 
 
+def _ahead(items: Iterator[_T], depth: int = 2) -> Iterator[_T]:
+    """The same items, made in a thread of its own, up to `depth` ahead of their use."""
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+        pending = deque(pool.submit(next, items, end) for _ in range(depth))
+        while (item := pending.popleft().result()) is not end:
+            pending.append(pool.submit(next, items, end))
+            yield cast("_T", item)
+
+
 def _score_stream(
-    stream: Stream, job: ScoreJob, part: Path, progress: Progress | None
+    stream: Stream,
+    job: ScoreJob,
+    part: Path,
+    progress: Progress | None,
+    *,
+    overlap: bool = False,
 ) -> StreamResult:
     counters = ReadCounters()
     pipeline = Pipeline(
@@ -133,13 +151,15 @@ def _score_stream(
     outputs = StreamOutputs(part, job.options)
     try:
         reported = 0
-        for flows in read_stream(
+        read = read_stream(
             stream,
             counters=counters,
             rejects=outputs.rejects,
             keep_originals=job.options.enriched,
-        ):
-            batch = pipeline.feed(flows)
+        )
+        extracted = ((flows, pipeline.extract(flows)) for flows in read)
+        for flows, features in _ahead(extracted) if overlap else extracted:
+            batch = pipeline.judge(flows, features)
             outputs.write_batch(batch)
             remember(batch.notices)
             if progress is not None:

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -118,7 +120,7 @@ def explain(
 
 
 def _drops(
-    ensemble: Ensemble, rows: npt.NDArray[np.float32], groups: list[_Group]
+    ensemble: Ensemble, rows: npt.NDArray[np.float32], groups: Sequence[_Group]
 ) -> npt.NDArray[np.float64]:
     """Fall of the log-odds per row and group."""
     variants = len(groups) + 1
@@ -132,7 +134,7 @@ def _drops(
 def _strongest(
     row: npt.NDArray[np.float32],
     drops: npt.NDArray[np.float64],
-    groups: list[_Group],
+    groups: Sequence[_Group],
     top: int,
 ) -> list[Contribution]:
     order = np.argsort(-drops, kind="stable")[:top]
@@ -168,8 +170,9 @@ def _usual_names(group: _Group) -> str:
     return ",".join(named) or MIXED
 
 
-def _groups(bundle: Bundle) -> list[_Group]:
-    """The bundle's inputs, by what they say."""
+@lru_cache(maxsize=4)
+def _groups(bundle: Bundle) -> tuple[_Group, ...]:
+    """The bundle's inputs, by what they say; kept, since every explanation needs them."""
     positions: dict[str, list[int]] = {}
     for position, name in enumerate(bundle.manifest.features):
         feature = FEATURES[FEATURE_INDEX[name]]
@@ -181,7 +184,7 @@ def _groups(bundle: Bundle) -> list[_Group]:
         else:
             key = name
         positions.setdefault(key, []).append(position)
-    return [_group(bundle, key, np.array(members)) for key, members in positions.items()]
+    return tuple(_group(bundle, key, np.array(members)) for key, members in positions.items())
 
 
 def _group(bundle: Bundle, name: str, positions: npt.NDArray[np.int64]) -> _Group:

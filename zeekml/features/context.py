@@ -146,7 +146,7 @@ def _write_windows(c: Context, at: int, row: npt.NDArray[np.float32], column: in
     return column
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _update(
     c: Context,
     columns: FlowColumns,

@@ -24,7 +24,7 @@ def _is_admin_port(port: int) -> bool:
     return port in (21, 22, 23, 135, 139, 445, 1433, 2323, 3306, 3389, 5432, 5900)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def write_flow_features(columns: FlowColumns, out: npt.NDArray[np.float32]) -> None:
     """Write the first `FLOW_WIDTH` columns of `out` (rows, features); NaN where unknown."""
     for i in range(len(columns.start)):

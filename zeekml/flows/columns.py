@@ -247,15 +247,16 @@ def _valid(column: pa.Array) -> BoolArray:
 
 def _times(column: pa.Array, bad: BoolArray) -> pa.Array:
     # a negative, endless or non-finite time or duration cannot be placed on any clock
-    values = to_microseconds(column.to_numpy(zero_copy_only=False))
+    values = column.to_numpy(zero_copy_only=False)
+    rounded = to_microseconds(values)
     with np.errstate(invalid="ignore"):
-        wrong = ~((values >= 0) & (values < MAX_TIME))
+        wrong = ~((values >= 0) & (rounded < MAX_TIME))
     if not column.null_count:
         bad |= wrong
-        return pa.array(values)
+        return pa.array(rounded)
     valid = _valid(column)
     bad |= wrong & valid
-    return pa.array(values, mask=~valid)
+    return pa.array(rounded, mask=~valid)
 
 
 def _check_range(column: pa.Array, highest: int, bad: BoolArray) -> None:

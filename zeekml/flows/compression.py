@@ -168,10 +168,16 @@ class ByteStream:
         self._source = self._unpacked()
 
     def head(self, size: int) -> bytes:
-        """Return the first bytes without consuming them: `size` or more, fewer at the end."""
+        """Return the first bytes without consuming them: `size` or more, fewer at the end.
+
+        NUL bytes at the very start are dropped for good: gigabytes of them precede the first
+        record of a log that was rotated by `copytruncate`.
+        """
         parts = [self._head]
         have = len(self._head)
         while have < size and (chunk := next(self._source, None)) is not None:
+            if not have:
+                chunk = chunk.lstrip(b"\0")
             parts.append(chunk)
             have += len(chunk)
         self._head = b"".join(parts)

@@ -11,6 +11,7 @@ import msgspec
 
 from zeekml.flows import flow_table
 from zeekml.flows.json_lines import DECODE_ERRORS
+from zeekml.flows.lines import without_rubbish
 from zeekml.flows.rejects import OTHER
 from zeekml.flows.zeek_json import CONN, TYPE_FIELDS, record_type
 from zeekml.flows.zeek_tsv import Header, plain_header
@@ -71,7 +72,7 @@ def detect(head: bytes, name: str) -> Detected:
     """
     if head.startswith(flow_table.MAGIC):
         return Detected(Kind.TABLE)
-    text = head.lstrip(b"\0").removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
+    text = without_rubbish(head).lstrip(b" \t\r\n")
     if not text:
         return Detected(refusal=EMPTY)
     if text.startswith(b"{"):

@@ -15,7 +15,7 @@ MAX_BLOCK: Final = 4 * 1024 * 1024
 
 _EXCERPT_BYTES: Final = 1024
 _BOM: Final = b"\xef\xbb\xbf"
-_NULS_AT_LINE_START: Final = re.compile(rb"^\0+", re.MULTILINE)
+_RUBBISH_AT_LINE_START: Final = re.compile(rb"^(?:\0++|\xef\xbb\xbf)++", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,12 @@ class Block:
     complete: bool = True
 
 
+def without_rubbish(data: bytes) -> bytes:
+    """Return the beginning of a file without the NUL bytes and marks that `LineSplitter` drops."""
+    match = _RUBBISH_AT_LINE_START.match(data)
+    return data[match.end() :] if match else data
+
+
 @dataclass(frozen=True, slots=True)
 class LongLine:
     """A line longer than `MAX_LINE`, of which only the beginning was kept."""
@@ -50,7 +56,8 @@ class LineSplitter:
 
     The same bytes give the same lines, however they are cut into chunks. NUL bytes at the start
     of a file (what `copytruncate` leaves in a log that is still being written) and at the start
-    of a line are dropped, as is a byte order mark.
+    of a line are dropped, as are byte order marks there (files that were put together have them
+    inside, and Arrow's reader would drop them only where a block happens to begin).
     """
 
     def __init__(self) -> None:
@@ -119,10 +126,8 @@ class LineSplitter:
         return found
 
     def _block(self, data: bytes, *, complete: bool) -> Block:
-        if self.line == 1:
-            data = data.removeprefix(_BOM)
-        if data.startswith(b"\0") or b"\n\0" in data:
-            data = _NULS_AT_LINE_START.sub(b"", data)
+        if data.startswith(b"\0") or b"\n\0" in data or _BOM in data:
+            data = _RUBBISH_AT_LINE_START.sub(b"", data)
         block = Block(data, self.line, complete)
         self.line += data.count(b"\n")
         return block

@@ -6,13 +6,12 @@ Only click is imported here and at the top of the command modules, so that `--he
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from types import FrameType
 
 import click
 
 from zeekml import __version__
+from zeekml.cli import interrupts
 from zeekml.cli.bundle import bundle
 from zeekml.cli.features import features
 from zeekml.cli.rules import rules
@@ -22,7 +21,6 @@ from zeekml.compile_cache import provide_compile_cache
 from zeekml.errors import OutputError, ZeekmlError
 
 EXIT_INTERRUPTED = 130
-EXIT_TERMINATED = 143
 
 _EPILOG = """\b
 Examples:
@@ -61,8 +59,7 @@ def version() -> None:
 def main() -> None:
     """Run the command line and leave with the exit code that fits."""
     provide_compile_cache()
-    # a terminated run cleans up like an interrupted one
-    signal.signal(signal.SIGTERM, _terminated)
+    interrupts.install()
     try:
         code = cli.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -86,10 +83,6 @@ def main() -> None:
 def _silence_stdout() -> None:
     """The reader of our output went away, which is its right: keep Python from complaining."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _terminated(_signal: int, _frame: FrameType | None) -> None:
-    sys.exit(EXIT_TERMINATED)
 
 
 def _fail(message: str, code: int) -> None:

@@ -17,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from zeekml.cli import interrupts
+
 _PATIENCE = 4.0  # seconds without any progress after which a first run explains itself
 
 
@@ -60,6 +62,7 @@ def input_progress(
 
         def advance(done: int, rows: int) -> None:
             nonlocal records
+            interrupts.check()
             patience.cancel()
             records += rows
             elapsed = bar.tasks[task].elapsed or 0.0
@@ -89,6 +92,7 @@ def step_progress(*, hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
         task = bar.add_task("starting", total=None)
 
         def show(what: str, done: int, total: int) -> None:
+            interrupts.check()
             bar.update(task, description=what, completed=done, total=total)
 
         yield show

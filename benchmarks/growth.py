@@ -9,6 +9,7 @@ memory should level off once the log spans more than the hour of context.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 import tempfile
@@ -216,6 +217,8 @@ def main() -> None:
         parser.error("sizes, --rate, --attacks-every and --repeat must be positive")
     if given.file_rows < given.max_files:
         parser.error("--file-rows must be at least --max-files: each file has a record")
+    if given.plot is not None and importlib.util.find_spec("matplotlib") is None:
+        parser.error("--plot needs matplotlib: pip install matplotlib")
     try:
         points = run(given)
     except BenchmarkError as error:

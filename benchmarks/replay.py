@@ -59,15 +59,15 @@ class Shape:
     Attributes
     ----------
     hosts
-        Distinct hosts over all records, half of them local. They take turns record by record, so
-        that hardly a pair of hosts meets twice: the worst case for whatever is kept by host. None
-        keeps the sample's hosts, renumbered for each replay.
+        Distinct unicast hosts over all records, half of them local. They take turns record by
+        record, so that hardly a pair of hosts meets twice: the worst case for whatever is kept by
+        host. None keeps the sample's hosts, renumbered for each replay.
     rate
         Mean records per second of log time; durations stay as they are. None keeps the sample's
         own pace.
     attacks_every
         The records of the labelled attacks are in one of so many replays, the first of each
-        group. They are two fifths of the sample, far more than any real log holds.
+        group. They are a third of the sample, far more than any real log holds.
     """
 
     hosts: int | None = None
@@ -203,7 +203,11 @@ class Sample:
         first = self._clock[0]
         span = int(self._clock[-1] - first)
         span += span // len(self)  # a replay begins one mean gap after the one before
-        pace = 1.0 if shape.rate is None else len(self) / (span / 1e6) / shape.rate
+        pace = 1.0
+        if shape.rate is not None:
+            ordinary = sum(self._ordinary)
+            mean = ordinary + (len(self) - ordinary) / shape.attacks_every
+            pace = mean / (span / 1e6) / shape.rate
         clock = first + ((self._clock - first + number * span) * pace).astype(np.int64)
         return clock - self._clock, clock - self._lag
 
@@ -418,7 +422,12 @@ def make_logs(
 
 def _gzipped(path: Path, directory: Path) -> Path:
     target = directory / f"{path.name}.gz"
-    with path.open("rb") as source, gzip.open(target, "wb", 6) as packed:
+    with (
+        path.open("rb") as source,
+        target.open("wb") as file,
+        # no time stamp: the same records give the same bytes
+        gzip.GzipFile("", "wb", 6, file, mtime=0) as packed,
+    ):
         shutil.copyfileobj(source, packed, 1 << 20)
     return target
 

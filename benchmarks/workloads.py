@@ -31,7 +31,7 @@ from zeekml.features.matrix import FeatureExtractor
 from zeekml.flows.archive import read_stream
 from zeekml.flows.discovery import discover
 from zeekml.outputs import OutputOptions, StreamOutputs
-from zeekml.pipeline import Pipeline
+from zeekml.pipeline import Judge
 
 STAGES: Final = ("read", "features", "ensemble", "incidents", "explanations", "write")
 
@@ -178,15 +178,15 @@ class Stopwatch:
 def timed_stages(watch: Stopwatch) -> Iterator[None]:
     """Let the stages of whatever is scored meanwhile be timed.
 
-    A stage is what its public methods do, called as the product calls them. `Pipeline.judge`
-    less the ensemble and the explanations within it is what incidents cost.
+    A stage is what its public methods do, called as the product calls them. `Judge.judge` less
+    the explanations within it is what incidents cost.
     """
     local, pipeline = zeekml.engines.local, zeekml.pipeline
     targets: tuple[tuple[object, str, str], ...] = (
         (FeatureExtractor, "transform", "features"),
         (Ensemble, "score", "ensemble"),
-        (Pipeline, "judge", "incidents"),
-        (Pipeline, "close", "incidents"),
+        (Judge, "judge", "incidents"),
+        (Judge, "close", "incidents"),
         (pipeline, "explain", "explanations"),
         (StreamOutputs, "write_batch", "write"),
         (StreamOutputs, "write_notices", "write"),

@@ -53,9 +53,10 @@ def test_no_record_can_forge_a_line_or_colour_a_screen(tmp_path: Path) -> None:
     for form in ("json", "tsv"):
         out = tmp_path / form
         outputs = StreamOutputs(out, OutputOptions(enriched=True, notice_format=form))
-        batch = pipeline.feed(hostile_scan())
-        assert batch.notices, "400 unanswered probes in 8 seconds raise a notice"
+        batch, notices = pipeline.feed(hostile_scan())
+        assert notices, "400 unanswered probes in 8 seconds raise a notice"
         outputs.write_batch(batch)
+        outputs.write_notices(notices)
         outputs.close()
         for name in ("notice.log", "eve.json", "conn_scored.log"):
             data = (out / name).read_bytes()

@@ -33,9 +33,9 @@ def run(flows: pa.RecordBatch, cuts: list[int]) -> tuple[pa.Table, list[Notice]]
     tables, notices, at = [], [], 0
     for cut in [*cuts, ROWS]:
         if at < ROWS:
-            batch = pipeline.feed(flows.slice(at, cut))
+            batch, raised = pipeline.feed(flows.slice(at, cut))
             tables.append(scores_table(batch))
-            notices += batch.notices
+            notices += raised
             at += cut
     return pa.concat_tables(tables).combine_chunks(), notices + pipeline.close()
 
@@ -96,8 +96,8 @@ def test_other_addresses_and_times_change_no_score(
 
 def test_an_empty_batch_is_nothing(flows: pa.RecordBatch) -> None:
     pipeline = Pipeline(load_bundle(), load_policy(), sensor="zeek", stream="conn")
-    batch = pipeline.feed(flows.slice(0, 0))
-    assert batch.notices == []
+    batch, notices = pipeline.feed(flows.slice(0, 0))
+    assert notices == []
     assert scores_table(batch).num_rows == 0
     assert pipeline.close() == []
 

@@ -14,9 +14,8 @@ from zeekml.flows.archive import read_flow_table, read_stream
 from zeekml.flows.discovery import discover
 from zeekml.flows.rejects import ReadCounters
 from zeekml.flows.schema import FLOW_SCHEMA, REQUIRED
-from zeekml.notices.policy import load_policy
 from zeekml.outputs import SCORES_SCHEMA, scores_table
-from zeekml.pipeline import Pipeline
+from zeekml.pipeline import Scorer
 
 _CHUNK = 8192
 
@@ -62,19 +61,15 @@ def score(
     bundle = bundle or load_bundle()
     tables = []
     if isinstance(flows, pd.DataFrame):
-        pipeline = _pipeline(bundle, config, "table", "frame")
+        scorer = Scorer(bundle, config)
         for batch in _as_flows(flows).to_batches(max_chunksize=_CHUNK):
-            tables.append(scores_table(pipeline.feed(batch)))
+            tables.append(scores_table(scorer.score(batch)))
     else:
         for stream in discover([Path(flows)]).streams:
-            pipeline = _pipeline(bundle, config, stream.sensor, stream.name)
+            scorer = Scorer(bundle, config)
             for batch in read_stream(stream, counters=ReadCounters()):
-                tables.append(scores_table(pipeline.feed(batch)))
+                tables.append(scores_table(scorer.score(batch)))
     return pa.concat_tables([SCORES_SCHEMA.empty_table(), *tables]).to_pandas()
-
-
-def _pipeline(bundle: Bundle, config: Config | None, sensor: str, stream: str) -> Pipeline:
-    return Pipeline(bundle, load_policy(), sensor=sensor, stream=stream, config=config)
 
 
 def _as_flows(frame: pd.DataFrame) -> pa.Table:

@@ -113,13 +113,12 @@ class StreamOutputs:
         self._tsv = TsvEncoder(0.0, strict=options.strict_notice)
 
     def write_batch(self, batch: ScoredBatch) -> None:
-        """Write a batch's scores and enriched records, and the notices it gave rise to."""
+        """Write a batch's scores and enriched records."""
         with _as_output_error(self._directory):
             if self._scores is not None:
                 self._scores.write_table(scores_table(batch))
             if self._enriched is not None:
                 self._enriched.writelines(_enriched_lines(batch))
-        self.write_notices(batch.notices)
 
     def write_notices(self, notices: Sequence[Notice]) -> None:
         """Write notices to notice.log and, where they open an incident, to eve.json."""

@@ -66,7 +66,7 @@ def test_all_stages_survive_what_the_readers_accept(fuzz: ModuleType, logs: Any)
             batches += outcome.batches
     table = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
     for batch in table.to_batches(max_chunksize=500):
-        scored = pipeline.feed(batch)
+        scored, _ = pipeline.feed(batch)
         rows += len(batch)
         assert np.isfinite(scored.scores.score).all()
         assert scored.scores.score.min() >= 0

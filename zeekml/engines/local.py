@@ -157,11 +157,13 @@ def _score_stream(
             rejects=outputs.rejects,
             keep_originals=job.options.enriched,
         )
-        extracted = ((flows, pipeline.extract(flows)) for flows in read)
+        extracted = ((flows, pipeline.scorer.extract(flows)) for flows in read)
         for flows, features in _ahead(extracted) if overlap else extracted:
-            batch = pipeline.judge(flows, features)
+            batch = pipeline.scorer.rate(flows, features)
+            notices = pipeline.judge.judge(batch.candidates, batch.clock)
             outputs.write_batch(batch)
-            remember(batch.notices)
+            outputs.write_notices(notices)
+            remember(notices)
             if progress is not None:
                 progress(counters.bytes_read - reported, flows.num_rows)
                 reported = counters.bytes_read

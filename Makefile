@@ -1,17 +1,19 @@
 # make demo   set up and score sample_logs/
 # make test   set up and run the checks and tests that need no root
-# make ci     the same with nothing skipped, then the built wheel in a clean environment
+# make fuzz   damage logs at random, MUTATIONS times (100,000), and check what must hold
+# make ci     tests with nothing skipped, the fuzzer, then the built wheel in a clean environment
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_OUT ?= demo_out
+MUTATIONS ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint ci wheel-test clean
+.PHONY: help demo test lint fuzz ci wheel-test clean
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n 's/^# make/make/p' Makefile
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "zeekml needs Python 3.11 or newer; set PYTHON=")'
@@ -37,9 +39,13 @@ lint: $(VENV)/.installed-dev
 test: lint
 	$(BIN)/python -m pytest
 
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/fuzz.py --mutations $(MUTATIONS)
+
 ci: lint
 	.ci/install-suricata
 	$(BIN)/python -m pytest --fail-on-skip
+	$(MAKE) fuzz
 	$(MAKE) wheel-test
 
 wheel-test: $(VENV)/.installed-dev

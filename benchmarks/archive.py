@@ -27,11 +27,13 @@ from measure import (
     HERE,
     BenchmarkError,
     Measurement,
+    add_update_options,
     machine,
     make_logs,
     markdown_table,
     measure,
     pin_to_one_core,
+    put_block,
     zeekml_score,
 )
 
@@ -213,6 +215,20 @@ def _say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+def about(measured: Mapping[str, Any]) -> str:
+    """On what was measured."""
+    return (
+        f"{measured['rows']:,} records, median of {measured['repeat']}, one core of "
+        f"{measured['processor']}, Python {measured['python']}, attacks in one replay of "
+        f"{measured['attacks_every']}."
+    )
+
+
+def tables(measured: Mapping[str, Any], *, with_zat: bool) -> str:
+    """The tables of `report` for what `run` gave."""
+    return report([Row(**row) for row in measured["results"]], with_zat=with_zat)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rows", type=int, default=300_000, help="records of a log")
@@ -229,24 +245,21 @@ def main() -> None:
     )
     parser.add_argument("--core", type=int, help="core to run on [the last one]")
     parser.add_argument("--work", type=Path, help="where temporary logs go [the system's place]")
-    parser.add_argument("--json", action="store_true", dest="as_json")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", dest="as_json")
+    form.add_argument("--markdown", action="store_true", help="tables, which is the default")
+    add_update_options(parser, "archive")
     given = parser.parse_args()
     if min(given.rows, given.repeat, given.attacks_every) < 1:
         parser.error("--rows, --repeat and --attacks-every must be positive")
     try:
         measured = run(given)
+        block = f"{about(measured)}\n\n{tables(measured, with_zat=given.zat_python is not None)}"
+        if given.update is not None:
+            put_block(given.update, given.block, block)
     except BenchmarkError as error:
         sys.exit(f"archive.py: {error}")
-    if given.as_json:
-        print(json.dumps(measured, indent=2))
-        return
-    print(
-        f"{measured['rows']:,} records, median of {measured['repeat']}, one core of "
-        f"{measured['processor']}, Python {measured['python']}, attacks in one replay of "
-        f"{measured['attacks_every']}\n"
-    )
-    rows = [Row(**row) for row in measured["results"]]
-    print(report(rows, with_zat=given.zat_python is not None))
+    print(json.dumps(measured, indent=2) if given.as_json else block)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,10 @@ come out below what its parent held when it started it.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,7 +24,7 @@ ROOT: Final = HERE.parent
 
 
 class BenchmarkError(Exception):
-    """A measured command failed."""
+    """A measured command failed, or its figures cannot be put where they should go."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ def pin_to_one_core(core: int | None = None) -> int:
     return chosen
 
 
-def measure(command: Sequence[str | Path]) -> Measurement:
-    """Run a command that prints one JSON object.
+def measure(command: Sequence[str | Path], *, prints_json: bool = True) -> Measurement:
+    """Run a command that prints one JSON object, or anything without `prints_json`.
 
     Raises
     ------
@@ -81,7 +83,7 @@ def measure(command: Sequence[str | Path]) -> Measurement:
             shown = " ".join(str(part) for part in command)
             raise BenchmarkError(f"{shown}: exit code {process.returncode}: {last}")
         # zat tells of its progress on standard output; the object is what stands at the end
-        text = output.read().decode()
+        text = output.read().decode() if prints_json else "{}"
         result = json.loads(text[text.index("\n{") :] if "\n{" in text else text)
     return Measurement(seconds, usage.ru_maxrss * 1024, result)
 
@@ -101,6 +103,34 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, text: 
     """A Markdown table whose first `text` columns are set to the left, all others to the right."""
     lines = [list(head), ["---"] * text + ["---:"] * (len(head) - text), *map(list, rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def add_update_options(parser: argparse.ArgumentParser, block: str) -> None:
+    """`--update FILE.md` and `--block NAME`, for `put_block`."""
+    parser.add_argument(
+        "--update", type=Path, metavar="FILE.md", help="put the figures in their place there"
+    )
+    parser.add_argument("--block", default=block, metavar="NAME", help=f"which place [{block}]")
+
+
+def put_block(document: Path, name: str, block: str) -> None:
+    """Replace what stands between `<!-- figures NAME -->` and `<!-- /figures NAME -->`.
+
+    Raises
+    ------
+    BenchmarkError
+        The document cannot be read or written, or has no such place.
+    """
+    begin, end = f"<!-- figures {name} -->", f"<!-- /figures {name} -->"
+    pattern = re.compile(f"{re.escape(begin)}\n.*?{re.escape(end)}", re.DOTALL)
+    try:
+        text = document.read_text(encoding="utf-8")
+        if len(pattern.findall(text)) != 1:
+            raise BenchmarkError(f"{document}: there must be one block from {begin} to {end}")
+        changed = pattern.sub(lambda _: f"{begin}\n\n{block}\n\n{end}", text)
+        document.write_text(changed, encoding="utf-8")
+    except OSError as error:
+        raise BenchmarkError(f"{document}: {error.strerror or error}") from error
 
 
 def machine() -> dict[str, str]:

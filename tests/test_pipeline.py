@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 import zeekml
 from zeekml.ensemble.bundle import load_bundle
+from zeekml.features.columns import flow_ends
+from zeekml.features.stream_clock import ClockState, StreamClock
 from zeekml.flows.archive import read_flow_table
 from zeekml.notices.notice import Notice
 from zeekml.notices.policy import load_policy
 from zeekml.outputs import scores_table
-from zeekml.pipeline import Pipeline
+from zeekml.pipeline import Pipeline, Scorer
 
 TSV = Path(__file__).parent.parent / "sample_logs" / "zeek_tsv" / "conn.log"
 ROWS = 6000
@@ -64,6 +66,16 @@ def test_cuts_change_neither_scores_nor_notices(
     assert table["score"].to_numpy().tobytes() == whole[0]["score"].to_numpy().tobytes()
     assert table.equals(whole[0])
     assert notices == whole[1]
+
+
+def test_a_scorer_that_warmed_up_goes_on_as_if_it_had_scored(
+    flows: pa.RecordBatch, whole: tuple[pa.Table, list[Notice]]
+) -> None:
+    scorer = Scorer(load_bundle(), clock=ClockState())
+    scorer.warm_up([flows.slice(0, 1000), flows.slice(1000, 2000)])
+    assert scorer.clock == StreamClock().run(flow_ends(flows.slice(0, 3000)))
+    table = scores_table(scorer.score(flows.slice(3000)))
+    assert table.equals(whole[0].slice(3000))
 
 
 def renumbered(flows: pa.RecordBatch, shift: float) -> pa.RecordBatch:

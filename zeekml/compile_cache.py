@@ -1,43 +1,83 @@
-"""A place for compiled code where numba finds none.
+"""A place for compiled code that belongs to exactly this source.
 
-numba keeps compiled functions beside the source, or else in the user's cache directory, and refuses
-to load a cached function where both cannot be written: under a service user without a home, say,
-who runs a read-only installation. Compiled code is code, so the place must be private.
+numba caches each compiled function by the state of its own file. A function compiled together with
+one from another file would go on living in the cache when only that other file changes: after an
+update, old and new code could run mixed and give scores of neither version. So every state of the
+source gets a directory of its own.
+
+Compiled code is code, so the place must be private; and numba refuses to load a cached function
+where it cannot write, as under a service user without a home who runs a read-only installation.
 """
 
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
 import shutil
+import sys
 import tempfile
+import time
 from pathlib import Path
+from typing import Final
 
-_VARIABLE = "NUMBA_CACHE_DIR"
+_VARIABLE: Final = "NUMBA_CACHE_DIR"
+_PREFIX: Final = "zeekml-"
+_KEPT: Final = 60 * 86_400  # seconds for which the code of another version is kept
 
 
 def provide_compile_cache() -> None:
-    """Point numba to a private directory for this process if it could write nowhere else.
+    """Point numba to a private directory for this version's code.
 
-    Does nothing where `NUMBA_CACHE_DIR` is set. Call it before anything imports numba.
+    It is made in the directory that `NUMBA_CACHE_DIR` names, else in the user's cache, else for
+    this process alone. Call it before anything imports numba; afterwards it does nothing.
     """
-    if os.environ.get(_VARIABLE) or _beside_source() or _in_home():
+    name = _PREFIX + _source_digest()
+    chosen = os.environ.get(_VARIABLE)
+    if "numba" in sys.modules or (chosen and Path(chosen).name == name):
         return
-    directory = tempfile.mkdtemp(prefix="zeekml-compiled-")
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    os.environ[_VARIABLE] = directory
+    for base in [Path(chosen)] if chosen else [_user_cache()]:
+        directory = base / name
+        if _usable(directory):
+            os.environ[_VARIABLE] = str(directory)
+            _drop_old(base, directory)
+            return
+    temporary = tempfile.mkdtemp(prefix="zeekml-compiled-")
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    os.environ[_VARIABLE] = str(Path(temporary) / name)
 
 
-def _beside_source() -> bool:
+def _source_digest() -> str:
+    digest = hashlib.sha256()
     package = Path(__file__).parent
-    places = [p.parent / "__pycache__" for p in package.glob("*/__init__.py")]
-    return all(os.access(p if p.exists() else p.parent, os.W_OK) for p in places)
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package)}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
 
 
-def _in_home() -> bool:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+
+
+def _usable(directory: Path) -> bool:
+    """Whether the directory is there or can be made, is ours alone, and can be written."""
     try:
-        (Path(base) / "numba").mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = directory.stat()
     except OSError:
         return False
-    return os.access(Path(base) / "numba", os.W_OK)
+    private = status.st_uid == os.geteuid() and not status.st_mode & 0o022
+    return private and os.access(directory, os.W_OK | os.X_OK)
+
+
+def _drop_old(base: Path, current: Path) -> None:
+    """Remove the code of versions that have not been used for long."""
+    now = time.time()
+    try:
+        os.utime(current)
+        for other in base.glob(f"{_PREFIX}*"):
+            if other != current and other.is_dir() and now - other.stat().st_mtime > _KEPT:
+                shutil.rmtree(other, ignore_errors=True)
+    except OSError:
+        return

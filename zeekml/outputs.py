@@ -1,8 +1,9 @@
 """Files that scoring an archive leaves behind, written aside and moved into place at the end.
 
-Each stream writes its own part files, so that streams can be scored side by side; `assemble` joins
-the parts in stream order. Until then nothing in the output directory changes, so an interrupted run
-leaves the results of the run before it untouched.
+Each stream writes its own part files, so that streams can be scored side by side, and so does each
+slice of a stream that is scored in slices; `assemble` joins the parts in order. Until then nothing
+in the output directory changes, so an interrupted run leaves the results of the run before it
+untouched.
 """
 
 from __future__ import annotations
@@ -86,8 +87,8 @@ def scores_table(batch: ScoredBatch) -> pa.Table:
     )
 
 
-class StreamOutputs:
-    """The part files of one stream, in a directory of their own.
+class RowOutputs:
+    """Part files with a row per record: scores and enriched records, in a directory that exists.
 
     Raises
     ------
@@ -96,33 +97,55 @@ class StreamOutputs:
     """
 
     def __init__(self, directory: Path, options: OutputOptions) -> None:
-        self._options = options
         self._directory = directory
-        with _as_output_error(directory):
-            directory.mkdir(parents=True)
-            self._notices = (directory / NOTICE_LOG).open("wb")
-            self._alerts = (directory / EVE_JSON).open("wb")
+        with as_output_error(directory):
             self._enriched = (directory / ENRICHED).open("wb") if options.enriched else None
             self._scores = (
                 pq.ParquetWriter(directory / SCORES, SCORES_SCHEMA, compression="zstd")
                 if options.scores
                 else None
             )
-        self.rejects = RejectWriter(directory / REJECTS, cap=options.rejects_per_file)
-        # the header comes once, before the parts, so only its escaping rules matter here
-        self._tsv = TsvEncoder(0.0, strict=options.strict_notice)
 
     def write_batch(self, batch: ScoredBatch) -> None:
         """Write a batch's scores and enriched records."""
-        with _as_output_error(self._directory):
+        with as_output_error(self._directory):
             if self._scores is not None:
                 self._scores.write_table(scores_table(batch))
             if self._enriched is not None:
                 self._enriched.writelines(_enriched_lines(batch))
 
+    def close(self) -> None:
+        """Finish all files."""
+        with as_output_error(self._directory):
+            if self._enriched is not None:
+                self._enriched.close()
+            if self._scores is not None:
+                self._scores.close()
+
+
+class NoticeOutputs:
+    """Part files of a stream as a whole: notices, alerts and rejects, in a directory of their own.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be created or written.
+    """
+
+    def __init__(self, directory: Path, options: OutputOptions) -> None:
+        self._options = options
+        self._directory = directory
+        with as_output_error(directory):
+            directory.mkdir(parents=True)
+            self._notices = (directory / NOTICE_LOG).open("wb")
+            self._alerts = (directory / EVE_JSON).open("wb")
+        self.rejects = RejectWriter(directory / REJECTS, cap=options.rejects_per_file)
+        # the header comes once, before the parts, so only its escaping rules matter here
+        self._tsv = TsvEncoder(0.0, strict=options.strict_notice)
+
     def write_notices(self, notices: Sequence[Notice]) -> None:
         """Write notices to notice.log and, where they open an incident, to eve.json."""
-        with _as_output_error(self._directory):
+        with as_output_error(self._directory):
             for notice in notices:
                 if self._options.notice_format == "tsv":
                     self._notices.write(self._tsv.encode(notice))
@@ -133,14 +156,33 @@ class StreamOutputs:
 
     def close(self) -> None:
         """Finish all files."""
-        with _as_output_error(self._directory):
+        with as_output_error(self._directory):
             self._notices.close()
             self._alerts.close()
-            if self._enriched is not None:
-                self._enriched.close()
-            if self._scores is not None:
-                self._scores.close()
         self.rejects.close()
+
+
+class StreamOutputs(NoticeOutputs):
+    """All part files of one stream, in a directory of their own.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be created or written.
+    """
+
+    def __init__(self, directory: Path, options: OutputOptions) -> None:
+        super().__init__(directory, options)
+        self._rows = RowOutputs(directory, options)
+
+    def write_batch(self, batch: ScoredBatch) -> None:
+        """Write a batch's scores and enriched records."""
+        self._rows.write_batch(batch)
+
+    def close(self) -> None:
+        """Finish all files."""
+        self._rows.close()
+        super().close()
 
 
 def _enriched_lines(batch: ScoredBatch) -> Iterator[bytes]:
@@ -170,12 +212,13 @@ def assemble(
     Parameters
     ----------
     parts
-        Part directories in stream order; the files move, so they are of no use afterwards.
+        Part directories in stream order, a stream's own before those of its slices; a part need
+        not have all files. The files move, so they are of no use afterwards.
     first_ts
         Earliest record time, for the `#open` line of a TSV notice.log.
     """
     joined = parts[0].parent / "joined" if parts else out
-    with _as_output_error(out):
+    with as_output_error(out):
         joined.mkdir()
         names = [NOTICE_LOG, EVE_JSON, REJECTS]
         if options.enriched:
@@ -185,8 +228,8 @@ def assemble(
                 if name == NOTICE_LOG and options.notice_format == "tsv":
                     header = TsvEncoder(first_ts or 0.0, strict=options.strict_notice).header()
                     target.write(header)
-                for part in parts:
-                    with (part / name).open("rb") as source:
+                for path in _present(parts, name):
+                    with path.open("rb") as source:
                         shutil.copyfileobj(source, target, 1 << 20)
                 _sync(target)
         if options.scores:
@@ -204,15 +247,21 @@ def assemble(
             (out / name).unlink(missing_ok=True)
 
 
+def _present(parts: Sequence[Path], name: str) -> list[Path]:
+    return [part / name for part in parts if (part / name).exists()]
+
+
 def _join_scores(parts: Sequence[Path], target: Path) -> None:
-    if len(parts) == 1:
-        (parts[0] / SCORES).replace(target)
+    found = _present(parts, SCORES)
+    if len(found) == 1:
+        found[0].replace(target)
         return
     with pq.ParquetWriter(target, SCORES_SCHEMA, compression="zstd") as writer:
-        for part in parts:
-            with pq.ParquetFile(part / SCORES) as source:
-                for batch in source.iter_batches(1 << 16):
-                    writer.write_batch(batch)
+        for path in found:
+            with pq.ParquetFile(path) as source:
+                # row groups stay as they are, so that cuts between slices leave no trace
+                for group in range(source.num_row_groups):
+                    writer.write_table(source.read_row_group(group))
 
 
 def _sync(file: BinaryIO) -> None:
@@ -221,7 +270,8 @@ def _sync(file: BinaryIO) -> None:
 
 
 @contextmanager
-def _as_output_error(path: Path) -> Iterator[None]:
+def as_output_error(path: Path) -> Iterator[None]:
+    """Turn failing file operations inside into an `OutputError` that names the file, or `path`."""
     try:
         yield
     except OSError as error:

@@ -6,6 +6,7 @@ results whichever way they come.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,7 @@ from zeekml.ensemble.explanation import explain
 from zeekml.ensemble.scoring import Ensemble, Scores
 from zeekml.features.matrix import FeatureBatch, FeatureExtractor
 from zeekml.features.schema import SCHEMA_HASH
+from zeekml.features.stream_clock import ClockState
 from zeekml.notices.candidates import CANDIDATE_COLUMNS, Candidates
 from zeekml.notices.incidents import IncidentTracker
 from zeekml.notices.notice import Candidate, Notice
@@ -58,20 +60,46 @@ class Scorer:
         From `zeekml.load_bundle`.
     config
         Local networks and bounds.
+    clock
+        Where the stream's clock stands, for a scorer that starts inside a stream; `warm_up` it
+        before scoring.
+    ensemble
+        One made from the bundle already, that nobody else uses meanwhile.
     """
 
-    def __init__(self, bundle: Bundle, config: Config | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        config: Config | None = None,
+        *,
+        clock: ClockState | None = None,
+        ensemble: Ensemble | None = None,
+    ) -> None:
         config = config or Config()
         self._candidate_score = bundle.manifest.candidate_score
         self._features = FeatureExtractor(
-            local_nets=config.local_nets, max_records=config.context_records
+            local_nets=config.local_nets, max_records=config.context_records, clock=clock
         )
-        self._ensemble = Ensemble(bundle)
+        self._ensemble = ensemble or Ensemble(bundle)
 
     @property
     def evicted_records(self) -> int:
         """Records that left the context before their hour was over, for want of room."""
         return self._features.context.evicted
+
+    @property
+    def clock(self) -> ClockState:
+        """Where the stream's clock stands, and what it remembers."""
+        return self._features.context.clock
+
+    def warm_up(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Take in flows that somebody else scores (batches of `FLOW_SCHEMA`).
+
+        With the clock that the stream has before the first of them, and if they reach back to the
+        oldest flow that the context holds after the last of them, what follows is scored as if the
+        stream had been read from its start.
+        """
+        self._features.warm_up(batches)
 
     def extract(self, flows: pa.RecordBatch) -> FeatureBatch:
         """The first half of `score`; may run ahead of `rate`, in one other thread."""
@@ -145,9 +173,7 @@ class Judge:
             As in `ScoredBatch`.
         """
         self._matrix = candidates.matrix
-        notices: list[Notice] = []
-        for candidate in candidates.rows():
-            notices += self.incidents.add(candidate)
+        notices = self.incidents.add(candidates)
         if clock is not None:
             self._clock = clock
             notices += self.incidents.advance(clock)

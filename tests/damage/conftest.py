@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
+import importlib
 import json
 import sys
 from collections import Counter
@@ -114,11 +114,6 @@ def read(tmp_path: Path) -> Reader:
 
 @pytest.fixture(scope="session")
 def fuzz() -> ModuleType:
-    path = ROOT / "benchmarks" / "fuzz.py"
-    spec = importlib.util.spec_from_file_location("fuzz", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["fuzz"] = module  # dataclasses look their module up there
-    spec.loader.exec_module(module)
-    return module
+    """`benchmarks/fuzz.py`; worker processes import it by name."""
+    sys.path.append(str(ROOT / "benchmarks"))
+    return importlib.import_module("fuzz")

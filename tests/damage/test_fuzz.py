@@ -55,6 +55,18 @@ def test_cases_are_repeatable(fuzz: ModuleType, logs: Any) -> None:
     assert len({case.data for case in first}) == 50
 
 
+def test_any_number_of_jobs_does_the_same(fuzz: ModuleType) -> None:
+    done = []
+    for jobs in (1, 2):
+        tally = fuzz.Tally()
+        for part in fuzz.tallies(SEED, 1500, 0, jobs):
+            tally.merge(part)
+        done.append(tally)
+    assert done[0] == done[1]
+    assert done[0].mutations >= 1500
+    assert done[0].files["all"] > fuzz.CHUNK
+
+
 def test_all_stages_survive_what_the_readers_accept(fuzz: ModuleType, logs: Any) -> None:
     # one stream gets the flows of all damaged files, with all their odd times and counts
     pipeline = Pipeline(load_bundle(), load_policy(), sensor="zeek", stream="fuzz")

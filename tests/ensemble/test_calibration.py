@@ -7,10 +7,13 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from zeekml.ensemble.calibration import (
+    EVEN,
     apply_platt,
     brier,
+    evidence,
     expected_calibration_error,
     fit_platt,
+    score_of,
 )
 
 
@@ -146,3 +149,17 @@ def test_bins_must_be_positive(bins: int) -> None:
 def test_no_rows_is_an_error() -> None:
     with pytest.raises(ValueError, match="weights"):
         brier(np.empty(0), [])
+
+
+@given(st.floats(0, 1), st.floats(0.001, 0.999))
+def test_evidence_is_a_score_without_its_base_rate(score: float, base_rate: float) -> None:
+    strength = float(evidence(score, base_rate))
+    assert 0 <= strength <= 1
+    assert float(score_of(strength, base_rate)) == pytest.approx(score, abs=1e-9)
+    assert float(evidence(base_rate, base_rate)) == pytest.approx(EVEN)
+    assert float(evidence(score, 0.5)) == pytest.approx(score)
+
+
+def test_evidence_follows_bayes() -> None:
+    # odds of 1 to 1 where 1 in 100 is malicious: the flow itself speaks 99 to 1
+    assert evidence(np.array([0.5]), 0.01) == pytest.approx([0.99])

@@ -8,15 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from zeekml.flows.eve_mapping import datagram_state, service_name, tcp_state
 from zeekml.flows.rejects import SourceAccount
-from zeekml.flows.suricata_eve import (
-    MAX_ALERTED_FLOWS,
-    AlertMemory,
-    EveDecoder,
-    datagram_state,
-    service_name,
-    tcp_state,
-)
+from zeekml.flows.suricata_eve import MAX_ALERTED_FLOWS, AlertMemory, EveDecoder
 from zeekml.flows.zeek_json import ZeekJsonDecoder
 
 Read = Callable[..., Any]

@@ -86,11 +86,14 @@ def test_a_lone_flow_is_no_evidence(make_environment: Make, policy: Policy) -> N
 def test_calibration_weighs_environments_alike(make_environment: Make) -> None:
     small = noisy_fold(make_environment(name="small"), 0, 3.0)
     big = noisy_fold(make_environment(name="big", seed=1, benign=3000), 1, 3.0)
-    calibration = calibrate([small, big])
+    calibration = calibrate([small, big], base_rate=0.5)
     assert calibration.slope > 0
     assert 0 < calibration.brier < 0.1
     # even evidence: half way between the two sides
     assert calibration.scores(np.array([1.5]))[0] == pytest.approx(0.5, abs=0.1)
+    rare = calibrate([small, big], base_rate=0.01)
+    assert rare.scores(np.array([1.5]))[0] < 0.05
+    assert rare.evidence(np.array([1.5]))[0] == pytest.approx(0.5, abs=0.2)
     with pytest.raises(ValueError, match="slope"):
         calibrate([noisy_fold(make_environment(name="upside"), 0, -3.0)])
 
@@ -103,12 +106,12 @@ def test_thresholds_keep_to_the_budget(make_environment: Make, policy: Policy) -
         chosen = choose_thresholds(folds, calibration, policy, budget=budget)
         assert chosen.false_per_10k <= 1e4 * budget + 1e-9
         assert set(chosen.values) == set(THREATS)
-        assert all(0.5 <= value < 1 for value in chosen.values.values())
-        assert chosen.candidate_score < min(chosen.values.values())
+        assert all(0.01 <= value < 1 for value in chosen.values.values())
+        assert chosen.candidate_score <= min(chosen.values.values())
         if previous is not None:
             assert chosen.values["scan"] <= previous
         previous = chosen.values["scan"]
-    assert previous == 0.5
+    assert previous == 0.01
 
 
 def test_threats_that_never_false_alarm_get_half_the_way_down(
@@ -118,7 +121,7 @@ def test_threats_that_never_false_alarm_get_half_the_way_down(
     chosen = choose_thresholds(folds, calibrate(folds), policy, budget=0.0)
     others = {chosen.values[threat] for threat in THREATS if threat != "scan"}
     assert len(others) == 1
-    assert 0.5 < others.pop() < chosen.values["scan"]
+    assert 0.01 < others.pop() < chosen.values["scan"]
 
 
 def test_cross_check_uses_the_other_environments_only(

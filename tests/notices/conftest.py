@@ -2,20 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from zeekml.ensemble.classes import THREATS
+from zeekml.flows.schema import FLOW_SCHEMA
+from zeekml.notices.candidates import CANDIDATE_COLUMNS, Candidates
+from zeekml.notices.flow_store import FlowStore
+from zeekml.notices.incident import Incident
 from zeekml.notices.incidents import IncidentTracker, Limits
+from zeekml.notices.ledger import new_ledger, open_incident
+from zeekml.notices.lines import Case, LineWriter, Origin
 from zeekml.notices.notice import Candidate, Flow, Notice, Tally
+from zeekml.notices.plan import make_plan
 from zeekml.notices.policy import Band, Detector, Policy, load_policy
+from zeekml.notices.rows import number_rows
+from zeekml.notices.window import place_row
+from zeekml.notices.window_state import new_windows
 
 MakeCandidate = Callable[..., Candidate]
-MakeTracker = Callable[..., IncidentTracker]
+MakeColumns = Callable[[Sequence[Candidate]], Candidates]
 MakePolicy = Callable[..., Policy]
+
+
+class FlowTracker(IncidentTracker):
+    """A tracker that can be handed candidates one by one."""
+
+    def take(self, *flows: Candidate) -> list[Notice]:
+        return self.add(columns_of(flows))
+
+
+MakeTracker = Callable[..., FlowTracker]
+
+
+def columns_of(flows: Sequence[Candidate]) -> Candidates:
+    fields = [name.replace("id.", "") for name in CANDIDATE_COLUMNS]
+    columns = {
+        name: pa.array([getattr(flow, field) for flow in flows], FLOW_SCHEMA.field(name).type)
+        for name, field in zip(CANDIDATE_COLUMNS, fields, strict=True)
+    }
+    names = ("", *THREATS)
+    return Candidates(
+        flows=pa.RecordBatch.from_pydict(columns),
+        clock=np.array([f.clock for f in flows], np.float64),
+        end=np.array([f.end for f in flows], np.float64),
+        score=np.array([f.score for f in flows], np.float64),
+        spread=np.array([f.spread for f in flows], np.float64),
+        threat=np.array([names.index(f.threat) - 1 for f in flows], np.int8),
+        classes=np.array([f.classes for f in flows], np.float32).reshape(len(flows), len(THREATS)),
+        members=np.array([f.members for f in flows] or np.empty((0, 5)), np.float32),
+        matrix=np.zeros((len(flows), 0), np.float32),
+    )
+
+
+@pytest.fixture(scope="session")
+def make_columns() -> MakeColumns:
+    """Candidates as the columns that scoring hands over."""
+    return columns_of
 
 
 @pytest.fixture(scope="session")
@@ -78,13 +126,44 @@ def make_policy() -> MakePolicy:
 
 
 @pytest.fixture(scope="session")
+def make_incident(make_policy: MakePolicy) -> Callable[..., Incident]:
+    """The incident of these candidates, whatever groups they are in, as a line would tell of it."""
+
+    def make(threat: str, flows: Sequence[Candidate], values: int = 10_000) -> Incident:
+        policy = make_policy()
+        plan = make_plan(policy, {})
+        windows, ledger, store = new_windows(plan, 8, 8, 8192), new_ledger(4, values), FlowStore()
+        columns = columns_of(flows)
+        batch = number_rows(columns, plan, 0.0, store.append(columns.flows))
+        rows = np.array([place_row(windows, batch, n) for n in range(len(flows))], np.int32)
+        number = THREATS.index(threat)
+        place = open_incident(ledger, windows, np.uint64(1), number, rows)
+        case = Case(
+            detector=policy.detectors[number],
+            threshold=plan.thresholds[number],
+            id="0123456789abcdef01234567",
+            place=place,
+            order=0,
+            key=np.uint64(1),
+            kind=0,
+            first=store.flow(0),
+        )
+        return LineWriter(Origin("office", "conn", "", ""), windows, ledger, store).snapshot(case)
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def make_tracker(make_policy: MakePolicy) -> MakeTracker:
     def make(
-        policy: Policy | None = None, limits: Limits | None = None, explain: Any = None
-    ) -> IncidentTracker:
-        return IncidentTracker(
+        policy: Policy | None = None,
+        limits: Limits | None = None,
+        explain: Any = None,
+        thresholds: Mapping[str, float] | None = None,
+    ) -> FlowTracker:
+        return FlowTracker(
             make_policy() if policy is None else policy,
-            {},
+            thresholds or {},
             sensor="office",
             stream="conn",
             bundle="0123456789abcdef" * 4,

@@ -12,18 +12,17 @@ from hypothesis import strategies as st
 
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import ConfigError
-from zeekml.notices.incidents import IncidentTracker, Limits
+from zeekml.notices.incidents import Limits
 from zeekml.notices.notice import Candidate, Notice, Tally
 from zeekml.notices.policy import Policy, load_policy
 
 MakeCandidate = Callable[..., Candidate]
-MakeTracker = Callable[..., IncidentTracker]
+MakeTracker = Callable[..., Any]
 MakePolicy = Callable[..., Policy]
 
 
-def run(tracker: IncidentTracker, flows: list[Candidate], end: float | None = None) -> list[Notice]:
-    notices = [notice for flow in flows for notice in tracker.add(flow)]
-    return notices + tracker.close(flows[-1].clock if end is None else end)
+def run(tracker: Any, flows: list[Candidate], end: float | None = None) -> list[Notice]:
+    return tracker.take(*flows) + tracker.close(flows[-1].clock if end is None else end)
 
 
 def shape(notices: list[Notice]) -> list[tuple[str, str, int, int]]:
@@ -96,7 +95,7 @@ def test_missing_flows_count_as_zero(
 ) -> None:
     policy = make_policy(minimum_flows=1, top=4)
     flows = [make_candidate(c, score=0.9) for c in range(3)]
-    assert len(make_tracker(policy).add(flows[0])) == 0
+    assert len(make_tracker(policy).take(flows[0])) == 0
     # two of .9 make (.9 + .9) / 4 = .45, three make .675
     assert [n.flows for n in run(make_tracker(policy), flows)] == [3, 3]
 
@@ -266,7 +265,7 @@ def test_closing_lines_come_in_order_before_later_flows(
     # exactly at its due time an incident is over: this flow belongs to a new window
     flows += [make_candidate(100, orig_h="10.0.0.1")]
     tracker = make_tracker()
-    notices = [n for flow in flows for n in tracker.add(flow)]
+    notices = [n for flow in flows for n in tracker.take(flow)]
     closed = [n for n in notices if n.state == "closed"]
     assert [n.ts for n in closed] == [1100.0, 1100.0]
     assert [n.id for n in closed] == sorted(n.id for n in closed)
@@ -280,7 +279,7 @@ def test_closing_lines_stay_in_order_when_flows_have_come_since(
 ) -> None:
     tracker = make_tracker()
     for clock, host in ((0, 1), (0, 1), (0, 1), (5, 2), (5, 2), (5, 2), (90, 1)):
-        tracker.add(make_candidate(clock, orig_h=f"10.0.0.{host}"))
+        tracker.take(make_candidate(clock, orig_h=f"10.0.0.{host}"))
     # the first incident was due first until its last flow came
     assert [(n.src, n.ts) for n in tracker.advance(9000.0)] == [
         ("10.0.0.2", 1105.0),
@@ -294,7 +293,7 @@ def test_the_end_of_input_closes_in_order_of_opening(
     tracker = make_tracker()
     for host in ("10.0.0.9", "10.0.0.1", "10.0.0.5"):
         for _ in range(3):
-            tracker.add(make_candidate(0, orig_h=host))
+            tracker.take(make_candidate(0, orig_h=host))
     notices = tracker.close(1001.0)
     assert [n.src for n in notices] == ["10.0.0.9", "10.0.0.1", "10.0.0.5"]
     assert {n.ts for n in notices} == {1001.0}
@@ -331,12 +330,10 @@ def test_a_bundle_that_cannot_tell_threats(
 
 
 def test_thresholds_come_from_the_bundle_unless_the_policy_sets_them(
-    make_candidate: MakeCandidate,
+    make_tracker: MakeTracker, make_candidate: MakeCandidate
 ) -> None:
-    def tracker(thresholds: dict[str, float]) -> IncidentTracker:
-        return IncidentTracker(
-            load_policy(), thresholds, sensor="s", stream="s", bundle="b", features="f"
-        )
+    def tracker(thresholds: dict[str, float]) -> Any:
+        return make_tracker(load_policy(), thresholds=thresholds)
 
     flows = [make_candidate(c, score=0.8) for c in range(9)]
     low = run(tracker(dict.fromkeys(THREATS, 0.7)), flows)
@@ -470,7 +467,7 @@ def test_asking_what_is_due_changes_nothing(
     expected = run(plain, flows)
     notices: list[Notice] = []
     for flow, after in zip(flows, [*flows[1:], None], strict=True):
-        notices += asked.add(flow)
+        notices += asked.take(flow)
         latest = flow.clock if after is None else after.clock
         for _ in range(data.draw(st.integers(0, 2))):
             notices += asked.advance(data.draw(st.floats(flow.clock, latest)))

@@ -1,17 +1,96 @@
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeekml.ensemble.classes import THREATS
+from zeekml.notices.candidates import Candidates
 from zeekml.notices.notice import UNKNOWN_AS, Candidate
-from zeekml.notices.window import ANY_THREAT, MAX_ROWS, Group, Row, TopRows, Windows
+from zeekml.notices.plan import Plan, make_plan
+from zeekml.notices.policy import Policy
+from zeekml.notices.rows import SCORE, UNIT, number_rows
+from zeekml.notices.window import (
+    claim,
+    clear,
+    drop_stale,
+    enter_group,
+    forget,
+    let_go,
+    make_room,
+    own_rows,
+    place_row,
+)
+from zeekml.notices.window_state import MAX_ROWS, NONE, new_windows
 
 MakeCandidate = Callable[..., Candidate]
+MakeColumns = Callable[[Sequence[Candidate]], Candidates]
+MakePolicy = Callable[..., Policy]
+
+
+class Stream:
+    """Windows of one lane, and what enters them."""
+
+    def __init__(self, plan: Plan, make_columns: MakeColumns, groups: int, rows: int) -> None:
+        self.plan = plan
+        self.windows = new_windows(plan, groups, rows, 16)
+        self.places = len(self.windows.rows)
+        self._columns = make_columns
+        self._number = 0
+
+    def add(self, candidate: Candidate, key: int = 1) -> tuple[int, int]:
+        """Let a candidate enter the group of this key; return its row and group."""
+        batch = number_rows(self._columns([candidate]), self.plan, 0.0, self._number)
+        self._number += 1
+        w = self.windows
+        drop_stale(w, candidate.clock)
+        row = place_row(w, batch, 0)
+        group = enter_group(w, 0, np.uint64(key), row)
+        make_room(w, 1)
+        let_go(w, row)
+        return row, group
+
+    def rows(self, group: int) -> list[int]:
+        """Numbers of the rows of a group, oldest first."""
+        numbers, row = [], int(self.windows.groups["oldest"][group])
+        while row != NONE:
+            numbers.append(int(self.windows.rows["place"][row]))
+            row = int(self.windows.links["newer"][row, 0])
+        return numbers
+
+    def best(self, group: int, measure: int = SCORE) -> list[int]:
+        """Numbers of the highest rows of a group."""
+        layout = self.windows.layout[0]
+        ranking = layout["measure"].tolist().index(measure)
+        numbers, row = [], int(self.windows.groups["highest"][group, ranking])
+        while row != NONE and len(numbers) < layout["top"][ranking]:
+            numbers.append(int(self.windows.rows["place"][row]))
+            row = int(self.windows.links["lower"][row, ranking])
+        return numbers
+
+    @property
+    def groups(self) -> int:
+        return int(self.windows.tally["groups"][0])
+
+    @property
+    def unused(self) -> int:
+        return int(self.windows.tally["unused"][0])
+
+
+MakeStream = Callable[..., Stream]
+
+
+@pytest.fixture(scope="session")
+def make_stream(make_policy: MakePolicy, make_columns: MakeColumns) -> MakeStream:
+    def make(window: float = 60.0, top: int = 3, groups: int = 1000, rows: int = 10_000) -> Stream:
+        policy = make_policy(window=window, suppress_for=window, top=top, group_by=("id.orig_h",))
+        return Stream(make_plan(policy, {}), make_columns, groups, rows)
+
+    return make
+
 
 steps = st.lists(
     st.tuples(
@@ -22,128 +101,138 @@ steps = st.lists(
 )
 
 
-def rows_of(make: MakeCandidate, moves: list[tuple[float, float]]) -> list[Row]:
+@settings(max_examples=60, deadline=None)
+@given(steps, st.integers(1, 4), st.sampled_from([1.0, 5.0, 30.0]))
+def test_the_highest_rows_are_those_of_the_whole_window(
+    make_stream: MakeStream,
+    make_candidate: MakeCandidate,
+    moves: list[tuple[float, float]],
+    top: int,
+    span: float,
+) -> None:
+    stream = make_stream(span, top)
     clock = 0.0
-    rows: list[Row] = []
+    added: list[tuple[float, float]] = []
     for step, score in moves:
         clock += step
-        rows.append(Row(make(score=score, uid=f"C{len(rows)}"), clock))
-    return rows
-
-
-@settings(max_examples=150)
-@given(steps, st.integers(1, 4), st.sampled_from([1.0, 5.0, 30.0]))
-def test_top_rows_are_those_of_the_whole_window(
-    make_candidate: MakeCandidate, moves: list[tuple[float, float]], top: int, span: float
-) -> None:
-    known = TopRows(ANY_THREAT, span, top)
-    rows = rows_of(make_candidate, moves)
-    for number, row in enumerate(rows):
-        known.add(row)
-        window = [r for r in rows[: number + 1] if r.clock > row.clock - span]
+        added.append((clock, score))
+        _, group = stream.add(make_candidate(clock, score=score))
+        window = [n for n, (c, _) in enumerate(added) if c > clock - span]
+        assert stream.rows(group) == window
         window.reverse()  # highest first; of equals, the newest first
-        expected = sorted(window, key=lambda r: -r.candidate.score)[:top]
-        assert known.best(row.clock) == expected
-    if rows:
-        assert known.best(rows[-1].clock + span) == []
+        assert stream.best(group) == sorted(window, key=lambda n: -added[n][1])[:top]
+    clear(stream.windows)
+    assert (stream.groups, stream.unused) == (0, stream.places)
 
 
-@settings(max_examples=60)
-@given(steps, st.integers(0, 60))
-def test_asking_late_changes_nothing(
-    make_candidate: MakeCandidate, moves: list[tuple[float, float]], first_asked: int
+def test_the_window_is_open_at_its_old_end(
+    make_stream: MakeStream, make_candidate: MakeCandidate
 ) -> None:
-    early, late = Group(), Group()
-    for number, row in enumerate(rows_of(make_candidate, moves)):
-        early.add(row, 30.0)
-        late.add(row, 30.0)
-        expected = early.best(ANY_THREAT, 5.0, 2, row.clock)
-        if number >= first_asked:
-            assert late.best(ANY_THREAT, 5.0, 2, row.clock) == expected
+    stream = make_stream(60.0)
+    for clock in (0.0, 10.0, 20.0, 60.0):
+        _, group = stream.add(make_candidate(clock))
+    assert stream.rows(group) == [1, 2, 3]
 
 
-def test_the_window_is_open_at_its_old_end(make_candidate: MakeCandidate) -> None:
-    group = Group()
-    for clock in (0.0, 10.0, 20.0):
-        group.add(Row(make_candidate(), clock), 60.0)
-    assert [row.clock for row in group.since(10.0)] == [20.0]
-    assert group.count(9.9) == 2
-    group.add(Row(make_candidate(), 60.0), 60.0)
-    assert [row.clock for row in group.rows] == [10.0, 20.0, 60.0]
+def test_shares_of_a_row(
+    make_stream: MakeStream, make_candidate: MakeCandidate, make_columns: MakeColumns
+) -> None:
+    columns = make_columns([make_candidate(threat="web", share=0.75, score=0.5)])
+    row = number_rows(columns, make_stream().plan, 0.0, 0).rows[0]
+    assert row["threat"] == THREATS.index("web")
+    assert row["values"][row["threat"]] * UNIT == 0.375
+    assert row["values"][SCORE] * UNIT == 0.5
 
 
-def test_shares_of_a_row(make_candidate: MakeCandidate) -> None:
-    row = Row(make_candidate(threat="web", share=0.7, score=0.5), 0.0)
-    assert row.threat == THREATS.index("web")
-    assert row.value(row.threat) == 0.35
-    assert math.isclose(math.fsum(row.shares), 0.5)
+def test_a_row_whose_threat_nobody_knows(
+    make_stream: MakeStream, make_candidate: MakeCandidate, make_columns: MakeColumns
+) -> None:
+    nan = (float("nan"),) * len(THREATS)
+    columns = make_columns([make_candidate(score=0.75, threat="", classes=nan)])
+    row = number_rows(columns, make_stream().plan, 0.0, 0).rows[0]
+    assert THREATS[row["threat"]] == UNKNOWN_AS
+    assert not row["named"]
+    assert [v * UNIT for v in row["values"] if v] == [0.75, 0.75]  # one share, and the score
 
 
-def test_a_row_whose_threat_nobody_knows(make_candidate: MakeCandidate) -> None:
-    silent = replace(make_candidate(score=0.8), threat="", classes=(math.nan,) * len(THREATS))
-    row = Row(silent, 0.0)
-    assert THREATS[row.threat] == UNKNOWN_AS
-    assert [s for s in row.shares if s] == [0.8]
+def test_one_group_is_bounded(make_stream: MakeStream, make_candidate: MakeCandidate) -> None:
+    stream = make_stream()
+    for score in (1.0, *[0.5] * (MAX_ROWS + 10)):
+        _, group = stream.add(make_candidate(score=score))
+    assert stream.rows(group) == list(range(11, MAX_ROWS + 11))
+    assert stream.windows.tally["dropped"] == 11
+    # what was dropped does not count any more, however high
+    assert stream.best(group) == [MAX_ROWS + 10, MAX_ROWS + 9, MAX_ROWS + 8]
 
 
-def test_one_group_is_bounded_and_keeps_its_highest_rows(make_candidate: MakeCandidate) -> None:
-    group = Group()
-    high = Row(make_candidate(score=1.0), 0.0)
-    low = make_candidate(score=0.5)
-    group.best(ANY_THREAT, 60.0, 3, 0.0)
-    group.add(high, 60.0)
-    dropped = 0
-    for _ in range(MAX_ROWS + 10):
-        dropped += group.add(Row(low, 1.0), 60.0)[1]
-    assert len(group.rows) == MAX_ROWS
-    assert dropped == 11
-    assert group.best(ANY_THREAT, 60.0, 3, 1.0)[0] is high
+def test_the_least_recent_groups_go_first(
+    make_stream: MakeStream, make_candidate: MakeCandidate
+) -> None:
+    stream = make_stream(groups=3)
+    for key in (1, 2, 3, 1, 4):
+        stream.add(make_candidate(), key)
+    assert stream.groups == 3
+    assert stream.windows.tally["evicted"] == 1
+    # 1 was seen after 2, so it was 2 that went: 1 has both its rows still, and 2 starts anew
+    assert stream.rows(stream.add(make_candidate(), 1)[1]) == [0, 3, 5]
+    assert stream.rows(stream.add(make_candidate(), 2)[1]) == [6]
 
 
-def test_falling_scores_do_not_grow_without_bound(make_candidate: MakeCandidate) -> None:
-    known = TopRows(ANY_THREAT, 1e9, 2)
-    count = 1500
-    for number in range(count):
-        known.add(Row(make_candidate(score=1.0 - number / count), float(number)))
-    assert [row.clock for row in known.best(float(count))] == [0.0, 1.0]
-    assert len(known._current(0.0)) == 1024
-
-
-def test_the_least_recent_groups_go_first(make_candidate: MakeCandidate) -> None:
-    windows = Windows(60.0, max_groups=3, max_rows=1000)
-    row = Row(make_candidate(), 0.0)
-    for name in ("a", "b", "c", "a", "d"):
-        windows.add((("id.orig_h",), (name,)), row)
-    assert len(windows) == 3
-    assert windows.evicted == 1
-    # a was seen after b, so it was b that went: a has both its rows still, and b starts anew
-    assert len(windows.add((("id.orig_h",), ("a",)), row).rows) == 3
-    assert len(windows.add((("id.orig_h",), ("b",)), row).rows) == 1
-
-
-def test_all_rows_together_are_bounded(make_candidate: MakeCandidate) -> None:
-    windows = Windows(60.0, max_groups=1000, max_rows=20)
+def test_all_rows_together_are_bounded(
+    make_stream: MakeStream, make_candidate: MakeCandidate
+) -> None:
+    stream = make_stream(rows=20)
     for number in range(200):
-        windows.add((("id.orig_h",), (number // 5,)), Row(make_candidate(), 0.0))
-    assert len(windows) <= 4
-    assert windows.evicted == 40 - len(windows)
+        stream.add(make_candidate(), number // 5)
+        assert stream.places - stream.unused == stream.windows.tally["rows"] <= 20
+    assert stream.windows.tally["evicted"] == 40 - stream.groups
 
 
-def test_stale_groups_are_not_counted_as_evicted(make_candidate: MakeCandidate) -> None:
-    windows = Windows(60.0, max_groups=2, max_rows=1000)
+def test_stale_groups_are_not_counted_as_evicted(
+    make_stream: MakeStream, make_candidate: MakeCandidate
+) -> None:
+    stream = make_stream(60.0, groups=2)
     for number in range(50):
-        windows.add((("id.orig_h",), (number,)), Row(make_candidate(), number * 60.0))
-    assert len(windows) == 1
-    assert windows.evicted == 0
+        stream.add(make_candidate(number * 60.0), number)
+    assert stream.groups == 1
+    assert stream.windows.tally["evicted"] == 0
 
 
-def test_a_forgotten_group_starts_anew(make_candidate: MakeCandidate) -> None:
-    windows = Windows(60.0, max_groups=10, max_rows=2)
-    key = (("id.orig_h",), ("a",))
-    windows.add(key, Row(make_candidate(), 0.0))
-    windows.forget(key)
-    windows.forget(key)
-    assert len(windows) == 0
-    windows.add(key, Row(make_candidate(), 0.0))
-    windows.add((("id.orig_h",), ("b",)), Row(make_candidate(), 0.0))
-    assert windows.evicted == 0
+def test_a_forgotten_group_starts_anew(
+    make_stream: MakeStream, make_candidate: MakeCandidate
+) -> None:
+    stream = make_stream()
+    stream.add(make_candidate())
+    for _ in range(2):
+        forget(stream.windows, np.uint64(1), 0)
+        assert (stream.groups, stream.unused) == (0, stream.places)
+    assert stream.rows(stream.add(make_candidate())[1]) == [1]
+
+
+def test_rows_are_contested_where_most_between_two_hosts_are_claimed(
+    make_stream: MakeStream, make_candidate: MakeCandidate
+) -> None:
+    stream = make_stream()
+    a, b = {"resp_h": "10.0.0.1"}, {"resp_h": "10.0.0.2"}
+    low = {"resp_h": "10.0.0.1", "score": 0.49}
+    rows = [stream.add(make_candidate(n, **c))[0] for n, c in enumerate((a, a, a, a, b, b, low))]
+    windows = stream.windows
+    group = int(windows.links["group"][rows[0], 0])
+    scan = THREATS.index("scan")
+    counts = []
+    for row in (None, *rows[:4]):
+        if row is not None:
+            claim(windows, row)
+            claim(windows, row)
+        counts.append((windows.groups["uncontested"][group], windows.groups["own"][group, scan]))
+    # until half of the four are claimed, the others count; the two of b always do
+    assert counts == [(6, 6), (5, 5), (2, 4), (2, 3), (2, 2)]
+    out = np.zeros(MAX_ROWS, np.int32)
+    assert out[: own_rows(windows, group, NONE, out)].tolist() == rows[4:6]
+    assert own_rows(windows, group, THREATS.index("web"), out) == 0
+    # the claimed rows leave first, and then nothing is contested
+    _, group = stream.add(make_candidate(62.5, **a))
+    assert stream.rows(group) == [3, 4, 5, 6, 7]
+    assert windows.groups["uncontested"][group] == 2
+    _, group = stream.add(make_candidate(63.5, **a))
+    assert windows.groups["uncontested"][group] == 4

@@ -5,33 +5,23 @@ from typing import Any
 
 import pytest
 
-from zeekml.ensemble.classes import THREATS
-from zeekml.notices.incident import Allowance, Incident
+from zeekml.notices.incident import Incident
 from zeekml.notices.notice import Candidate
-from zeekml.notices.policy import Policy
-from zeekml.notices.window import Row
 from zeekml.notices.wording import amount_of_data, counted, detail, duration, message
 
 Make = Callable[..., Incident]
 
 
 @pytest.fixture
-def make(make_policy: Callable[..., Policy], make_candidate: Callable[..., Candidate]) -> Make:
+def make(make_incident: Callable[..., Incident], make_candidate: Callable[..., Candidate]) -> Make:
     """An incident of a threat, from what makes each of its flows different."""
 
     def make(threat: str, flows: list[dict[str, Any]]) -> Incident:
-        number = THREATS.index(threat)
-        detector = make_policy().detectors[number]
-        rows = [
-            Row(make_candidate(float(n), **({"threat": threat} | changes)), 1000.0 + n)
+        candidates = [
+            make_candidate(float(n), **({"threat": threat} | changes))
             for n, changes in enumerate(flows)
         ]
-        key = (("id.orig_h",), ("x",))
-        first = rows[0].candidate
-        incident = Incident(detector, number, 0.5, key, 0, first, Allowance(10_000))
-        for row in rows:
-            incident.take(row)
-        return incident
+        return make_incident(threat, candidates)
 
     return make
 

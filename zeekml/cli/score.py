@@ -60,8 +60,7 @@ or nothing could be scored, 66 no usable input, 74 output cannot be written,
     default=1,
     show_default=True,
     metavar="N",
-    help="Streams (a sensor's log with its rotations) scored side by side; a single stream "
-    "uses at most two cores.",
+    help="Processes to score with; small inputs use fewer. Results are the same for any number.",
 )
 @progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")

@@ -1,74 +1,37 @@
 """Score streams of archived logs on this machine, in one process or several.
 
-The unit of work is a stream: its context and incidents need all of its records in order, and
-nothing of any other stream. A single stream can use a second core: one thread reads and computes
-features while another scores.
+Large streams are cut into slices that are scored side by side (`zeekml.engines.parallel`). In one
+process, a stream can still use a second core: one thread reads and computes features while another
+scores.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import queue
 import shutil
-import signal
 import tempfile
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from zeekml.config import Config
+from zeekml.engines.job import Cutting, NoticeBook, Progress, ScoreJob, StreamResult
+from zeekml.engines.parallel import score_parallel, useful_workers
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.errors import OutputError
 from zeekml.flows.archive import read_stream
 from zeekml.flows.discovery import Discovery, Stream
 from zeekml.flows.rejects import ReadCounters
-from zeekml.notices.notice import Notice
 from zeekml.notices.policy import load_policy
-from zeekml.outputs import OutputOptions, StreamOutputs, assemble
+from zeekml.outputs import StreamOutputs, assemble
 from zeekml.pipeline import Pipeline
 
-MAX_SHOWN: Final = 2000
-"""Incidents kept for the closing table; all of them are in notice.log."""
+__all__ = ["Cutting", "RunResult", "ScoreJob", "StreamResult", "score", "usable_processors"]
 
 _T = TypeVar("_T")
-
-Progress = Callable[[int, int], None]
-"""Called with bytes read of the input and records scored since the last call."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreJob:
-    """What scoring needs to know besides the streams.
-
-    Attributes
-    ----------
-    bundle, rules
-        Paths; None for what comes with zeekml.
-    """
-
-    out: Path
-    config: Config = field(default_factory=Config)
-    bundle: Path | None = None
-    rules: Path | None = None
-    options: OutputOptions = field(default_factory=OutputOptions)
-    workers: int = 1
-
-
-@dataclass(slots=True)
-class StreamResult:
-    """What scoring one stream came to."""
-
-    stream: str
-    counters: ReadCounters
-    notices: Counter[str]  # by note, opening lines only
-    suppressed: int
-    evicted_records: int
-    incidents: list[Notice]  # the last line of each, at most MAX_SHOWN
 
 
 @dataclass(slots=True)
@@ -90,17 +53,18 @@ def score(discovery: Discovery, job: ScoreJob, progress: Progress | None = None)
         The bundle or the rules cannot be used; nothing was written then.
     OutputError
         The output directory cannot be written; what was there before is unchanged.
+    ZeekmlError
+        A worker process ended without being told to; nothing was changed either.
     """
     bundle = load_bundle(job.bundle, pin=job.config.bundle_sha256)
     load_policy(job.rules).thresholds(bundle.manifest.thresholds)
     streams = discovery.streams
     with _work_directory(job.out) as work:
-        parts = [work / f"{i:06}" for i in range(len(streams))]
-        # standard input cannot be handed to another process
-        piped = any(file.pipe is not None for stream in streams for file in stream.files)
-        if job.workers > 1 and len(streams) > 1 and not piped:
-            results = _score_in_processes(streams, job, parts, progress)
+        workers = useful_workers(streams, job)
+        if workers > 1 or job.cutting.slice_records is not None:
+            results, parts = score_parallel(streams, job, work, workers, _score_in_worker, progress)
         else:
+            parts = [work / f"{i:06}" for i in range(len(streams))]
             results = [
                 _score_stream(stream, job, part, progress, overlap=job.workers > 1)
                 for stream, part in zip(streams, parts, strict=True)
@@ -139,15 +103,7 @@ def _score_stream(
         stream=stream.name,
         config=job.config,
     )
-    opened: Counter[str] = Counter()
-    last_lines: dict[str, Notice] = {}
-
-    def remember(notices: Sequence[Notice]) -> None:
-        for notice in notices:
-            opened[notice.note] += notice.seq == 0
-            if notice.id in last_lines or len(last_lines) < MAX_SHOWN:
-                last_lines[notice.id] = notice
-
+    book = NoticeBook()
     outputs = StreamOutputs(part, job.options)
     try:
         reported = 0
@@ -155,6 +111,7 @@ def _score_stream(
             stream,
             counters=counters,
             rejects=outputs.rejects,
+            batch_rows=job.cutting.batch_rows,
             keep_originals=job.options.enriched,
         )
         extracted = ((flows, pipeline.scorer.extract(flows)) for flows in read)
@@ -163,13 +120,13 @@ def _score_stream(
             notices = pipeline.judge.judge(batch.candidates, batch.clock)
             outputs.write_batch(batch)
             outputs.write_notices(notices)
-            remember(notices)
+            book.add(notices)
             if progress is not None:
                 progress(counters.bytes_read - reported, flows.num_rows)
                 reported = counters.bytes_read
         closing = pipeline.close()
         outputs.write_notices(closing)
-        remember(closing)
+        book.add(closing)
         if progress is not None:
             progress(counters.bytes_read - reported, 0)
     finally:
@@ -177,54 +134,15 @@ def _score_stream(
     return StreamResult(
         stream=stream.name,
         counters=counters,
-        notices=+opened,
+        notices=book.opened,
         suppressed=pipeline.incidents.suppressed,
         evicted_records=pipeline.evicted_records,
-        incidents=list(last_lines.values()),
+        incidents=book.incidents,
     )
 
 
-def _score_in_processes(
-    streams: Sequence[Stream], job: ScoreJob, parts: Sequence[Path], progress: Progress | None
-) -> list[StreamResult]:
-    # spawn: forking a process in which Arrow or LiteRT threads already run can hang
-    context = multiprocessing.get_context("spawn")
-    with (
-        context.Manager() as manager,
-        ProcessPoolExecutor(
-            min(job.workers, len(streams)), context, initializer=_leave_interrupts_to_parent
-        ) as pool,
-    ):
-        updates = manager.Queue()
-        futures = [
-            pool.submit(_score_in_worker, stream, job, part, updates)
-            for stream, part in zip(streams, parts, strict=True)
-        ]
-        try:
-            while not all(future.done() for future in futures):
-                for future in futures:
-                    if future.done() and future.exception() is not None:
-                        future.result()
-                try:
-                    done, rows = updates.get(timeout=0.2)
-                except queue.Empty:
-                    continue
-                if progress is not None:
-                    progress(done, rows)
-            return [future.result() for future in futures]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for child in multiprocessing.active_children():
-                child.terminate()
-            raise
-
-
-def _leave_interrupts_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _score_in_worker(stream: Stream, job: ScoreJob, part: Path, updates: Any) -> StreamResult:
-    return _score_stream(stream, job, part, lambda done, rows: updates.put((done, rows)))
+def _score_in_worker(progress: Progress, stream: Stream, job: ScoreJob, part: Path) -> StreamResult:
+    return _score_stream(stream, job, part, progress)
 
 
 def _summary(

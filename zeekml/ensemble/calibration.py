@@ -15,6 +15,9 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating]
 
+EVEN: Final = 0.5
+"""Evidence that speaks neither for malicious nor for benign."""
+
 _MAX_STEPS: Final = 100
 _TOLERANCE: Final = 1e-10
 
@@ -72,6 +75,30 @@ def fit_platt(
 def apply_platt(logits: Floats, slope: float, intercept: float) -> npt.NDArray[np.float64]:
     """Probabilities for log-odds of malicious; same shape."""
     return _sigmoid(slope * np.asarray(logits, np.float64) + intercept)
+
+
+def evidence(scores: npt.ArrayLike, base_rate: float) -> npt.NDArray[np.float64]:
+    """What scores would be if malicious flows were as many as benign ones; same shape.
+
+    A score says how likely a flow is malicious where `base_rate` of all flows are, so most scores
+    are small. Evidence takes the base rate out again (Bayes' rule): `EVEN` is a flow that tells
+    nothing, whose score is the base rate. Flows are weighed against one another as evidence.
+
+    Parameters
+    ----------
+    scores
+        In 0..1.
+    base_rate
+        Above 0 and below 1; at 0.5 scores and evidence are the same.
+    """
+    p = np.asarray(scores, np.float64)
+    malicious = p * (1.0 - base_rate)
+    return np.asarray(malicious / (malicious + base_rate * (1.0 - p)))
+
+
+def score_of(strength: npt.ArrayLike, base_rate: float) -> npt.NDArray[np.float64]:
+    """The scores of evidence: the inverse of `evidence`; same shape."""
+    return evidence(strength, 1.0 - base_rate)
 
 
 def brier(

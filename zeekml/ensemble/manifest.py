@@ -45,10 +45,17 @@ class MemberEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Platt scaling: score = sigmoid(slope · log-odds of malicious + intercept)."""
+    """Platt scaling: score = sigmoid(slope · log-odds of malicious + intercept).
+
+    Attributes
+    ----------
+    base_rate
+        Share of malicious flows for which the scores are probabilities.
+    """
 
     slope: float
     intercept: float
+    base_rate: float = 0.5
     method: Literal["platt"] = "platt"
 
 
@@ -159,6 +166,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise BundleError("a usual or calibration value is not a finite number")
         if self.calibration.slope <= 0:
             raise BundleError("the calibration's slope is not above 0: scores would be inverted")
+        if not 0 < self.calibration.base_rate < 1:
+            raise BundleError("the calibration's base_rate is not between 0 and 1")
         if set(self.thresholds) != set(THREATS):
             raise BundleError(f"thresholds must be given for {', '.join(THREATS)}")
         if not all(0 < threshold < 1 for threshold in self.thresholds.values()):

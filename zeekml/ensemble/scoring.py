@@ -249,7 +249,7 @@ def _deviation(values: _Float64) -> float:
 
 @numba.njit(cache=True)
 def _share_threats(votes: _Float64, known: int, probability: bool, shares: _Float32) -> int:
-    """Fill P(threat | malicious) from log-probabilities (threats, members); the likeliest one."""
+    """Fill P(threat | malicious) from votes (threats, members); return the likeliest threat."""
     averaged = np.empty(_THREATS, np.float64)
     best = 0
     for k in range(_THREATS):
@@ -263,11 +263,13 @@ def _share_threats(votes: _Float64, known: int, probability: bool, shares: _Floa
         if averaged[k] > averaged[best]:
             best = k
     # relative to the likeliest: beside a huge common term their differences would be lost
+    highest = averaged[best]
     whole = 0.0
     for k in range(_THREATS):
-        whole += math.exp(averaged[k] - averaged[best])
+        averaged[k] = math.exp(averaged[k] - highest)
+        whole += averaged[k]
     for k in range(_THREATS):
-        shares[k] = math.exp(averaged[k] - averaged[best]) / whole
+        shares[k] = averaged[k] / whole
     return best
 
 
@@ -298,14 +300,15 @@ def _combine(
             for k in range(width):
                 if not math.isfinite(row[k]):
                     return False
-            malicious = _log_sum_exp(row, 1, width)
+            malicious = _log_sum_exp(row, 1, width) if width > 2 else np.float64(row[1])
             odds[m] = malicious - np.float64(row[0])
             calibrated[m] = _sigmoid(slope * odds[m] + intercept)
             members[r, m] = calibrated[m]
             if knows[m]:
-                # Averaging logits, each member shares out one vote among the threats. Averaging
-                # probabilities, its votes weigh as much as it takes the flow to be malicious.
-                whole = _log_sum_exp(row, 0, _CLASSES) if probability else malicious
+                # Averaging logits, each member shares out one vote among the threats (whatever is
+                # common to all of them cancels out). Averaging probabilities, its votes weigh as
+                # much as it takes the flow to be malicious.
+                whole = _log_sum_exp(row, 0, _CLASSES) if probability else 0.0
                 for k in range(_THREATS):
                     votes[k, known] = np.float64(row[k + 1]) - whole
                 known += 1

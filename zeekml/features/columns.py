@@ -65,9 +65,7 @@ class FlowColumns(NamedTuple):
 
 def flow_columns(batch: pa.RecordBatch, classify: HostClassifier) -> FlowColumns:
     """Columns of a batch of `FLOW_SCHEMA` for the feature code."""
-    start = _microseconds(np.clip(_floats(batch, "ts"), 0.0, _LATEST))
-    duration = np.clip(_floats(batch, "duration"), 0.0, _LONGEST)
-    end = start + _microseconds(np.nan_to_num(duration, nan=0.0))
+    start, end, duration = _times(batch)
     proto = _coded(batch.column("proto"), _proto_code).astype(np.int8)
     header = np.where(proto == TCP, 40.0, 28.0)  # IPv4 and the smallest TCP, or UDP/ICMP, header
     orig_pkts, resp_pkts = _counts(batch, "orig_pkts"), _counts(batch, "resp_pkts")
@@ -100,6 +98,20 @@ def flow_columns(batch: pa.RecordBatch, classify: HostClassifier) -> FlowColumns
         orig_kind=orig_kind,
         resp_kind=resp_kind,
     )
+
+
+def flow_ends(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
+    """End of each flow (rows,) in microseconds, as the stream's clock takes it."""
+    return _times(batch)[1]
+
+
+def _times(
+    batch: pa.RecordBatch,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]:
+    """Start and end in microseconds, and duration in seconds with NaN for unknown."""
+    start = _microseconds(np.clip(_floats(batch, "ts"), 0.0, _LATEST))
+    duration = np.clip(_floats(batch, "duration"), 0.0, _LONGEST)
+    return start, start + _microseconds(np.nan_to_num(duration, nan=0.0)), duration
 
 
 def _floats(batch: pa.RecordBatch, name: str) -> Floats:

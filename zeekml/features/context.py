@@ -31,9 +31,11 @@ from zeekml.features.context_state import (
     BEGAN,
     EVICTED,
     FAILED,
-    FLAG_LOOKUP,
+    FIRST_IN,
     FLOWS,
     HEAD,
+    HELD_LOOKUPS,
+    HOST_WINDOW,
     HOSTS,
     IN_FAILED,
     IN_FLOWS,
@@ -48,8 +50,10 @@ from zeekml.features.context_state import (
     OUT_FLOWS,
     OUT_HOSTS,
     OUT_PORTS,
+    PAIR_WINDOW,
     PORTS,
     SECOND,
+    SERVICE_WINDOW,
     SOURCES,
     TAIL,
     Context,
@@ -57,14 +61,16 @@ from zeekml.features.context_state import (
     new_context,
     with_room,
 )
-from zeekml.features.context_windows import advance, enter, expire, expire_oldest
+from zeekml.features.context_windows import enter, expire
 from zeekml.features.schema import CONTACTS, FEATURES, FLOW_WIDTH, LOOKUPS, REGULAR_FROM, WINDOWS
 from zeekml.features.series import SERIES_WIDTH, write_series
+from zeekml.features.stream_clock import ClockState, read_clock, set_clock, tick
 
 MAX_RECORDS: Final = 1 << 22
 """Default bound on records held; beyond it the oldest leave before their hour is over."""
 
 _SLICE: Final = 8192  # rows between two checks for room
+_SMALL_LOGS: Final = np.array([math.log1p(n) for n in range(4096)])
 
 
 class ContextEngine:
@@ -74,13 +80,17 @@ class ContextEngine:
     ----------
     max_records
         Bound on the records held at a time (about 150 bytes each with their keys).
+    clock
+        Where the stream's clock stands when the engine is to start inside a stream; it must take
+        in (`absorb`) what the windows hold there before it can `write`.
     """
 
-    def __init__(self, max_records: int = MAX_RECORDS) -> None:
+    def __init__(self, max_records: int = MAX_RECORDS, clock: ClockState | None = None) -> None:
         if max_records < 1:
             raise ValueError(f"max_records is {max_records}; it must be at least 1")
         self._max_records = max_records
         self._context = new_context(_SLICE, 2 * _SLICE)
+        set_clock(self._context.clock, clock or ClockState())
 
     @property
     def evicted(self) -> int:
@@ -91,6 +101,20 @@ class ContextEngine:
     def late(self) -> int:
         """Records that ended before the clock and were counted as arriving then."""
         return int(self._context.clock[LATE])
+
+    @property
+    def clock(self) -> ClockState:
+        """Where the stream's clock stands, and what it remembers."""
+        return read_clock(self._context.clock)
+
+    def absorb(self, columns: FlowColumns) -> None:
+        """Take rows in without writing anything about them, and without counting them."""
+        counts = self._context.clock[[EVICTED, LATE]]
+        for begin in range(0, columns.rows, _SLICE):
+            end = min(begin + _SLICE, columns.rows)
+            self._context = with_room(self._context, end - begin, self._max_records)
+            _absorb(self._context, columns, begin, end, self._max_records)
+        self._context.clock[[EVICTED, LATE]] = counts
 
     def write(self, columns: FlowColumns, out: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Write the context columns of `out` (rows, features); return the clock at each row.
@@ -108,45 +132,78 @@ class ContextEngine:
         return clocks / SECOND
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
+def _log_count(n: np.uint32) -> float:
+    """log(1 + n); most counts are small, and looking a logarithm up is faster."""
+    return _SMALL_LOGS[n] if n < len(_SMALL_LOGS) else math.log1p(np.float64(n))
+
+
+@njit(cache=True, error_model="numpy", inline="always")
 def _write_windows(c: Context, at: int, row: npt.NDArray[np.float32], column: int) -> int:
     """Write the window columns for the record at `at`, from `column` on; return the next one."""
-    slots = c.slots[at]
+    r = c.ring[at]
+    source, target, pair, service = r.source, r.target, r.pair, r.service
     for window in range(LAST + 1):
-        of_source, of_target = c.host[slots[0], window], c.host[slots[1], window]
-        of_pair, of_service = c.pair[slots[2], window], c.service[slots[4], window]
-        sent = np.float64(of_source[OUT_FLOWS])
-        got = np.float64(of_target[IN_FLOWS])
-        shared = np.float64(of_pair[FLOWS])
-        row[column] = math.log1p(sent)
-        row[column + 1] = of_source[OUT_FAILED] / sent
-        row[column + 2] = math.log1p(of_source[OUT_HOSTS])
-        row[column + 3] = math.log1p(of_source[OUT_PORTS])
-        row[column + 4] = of_source[OUT_HOSTS] / sent
-        row[column + 5] = of_source[OUT_PORTS] / sent
+        out = window * HOST_WINDOW
+        of_pair = window * PAIR_WINDOW
+        of_service = window * SERVICE_WINDOW
+        sent_flows = c.host[source, out + OUT_FLOWS]
+        got_flows = c.host[target, out + IN_FLOWS]
+        shared_flows = c.pair[pair, of_pair + FLOWS]
+        hosts, ports = c.host[source, out + OUT_HOSTS], c.host[source, out + OUT_PORTS]
+        sources = c.host[target, out + IN_HOSTS]
+        sent, got = np.float64(sent_flows), np.float64(got_flows)
+        shared = np.float64(shared_flows)
+        row[column] = _log_count(sent_flows)
+        row[column + 1] = c.host[source, out + OUT_FAILED] / sent
+        row[column + 2] = _log_count(hosts)
+        row[column + 3] = _log_count(ports)
+        row[column + 4] = hosts / sent
+        row[column + 5] = ports / sent
         column += 6
         if window != LAST:
-            row[column] = of_source[OUT_FIRST] / sent
+            row[column] = c.host[source, out + OUT_FIRST] / sent
             column += 1
-        row[column] = math.log1p(got)
-        row[column + 1] = of_target[IN_FAILED] / got
-        row[column + 2] = math.log1p(of_target[IN_HOSTS])
-        row[column + 3] = math.log1p(of_target[IN_PORTS])
-        row[column + 4] = of_target[IN_HOSTS] / got
-        row[column + 5] = math.log1p(np.float64(c.host_bytes[slots[1], window]))
-        row[column + 6] = math.log1p(shared)
-        row[column + 7] = of_pair[FAILED] / shared
-        row[column + 8] = math.log1p(of_pair[PORTS])
-        row[column + 9] = of_pair[ANSWERS] / shared
+        row[column] = _log_count(got_flows)
+        row[column + 1] = c.host[target, out + IN_FAILED] / got
+        row[column + 2] = _log_count(sources)
+        row[column + 3] = _log_count(c.host[target, out + IN_PORTS])
+        row[column + 4] = sources / got
+        row[column + 5] = math.log1p(np.float64(c.host_bytes[target, window]))
+        row[column + 6] = _log_count(shared_flows)
+        row[column + 7] = c.pair[pair, of_pair + FAILED] / shared
+        row[column + 8] = _log_count(c.pair[pair, of_pair + PORTS])
+        row[column + 9] = c.pair[pair, of_pair + ANSWERS] / shared
         row[column + 10] = shared / sent
-        row[column + SERIES_WIDTH] = math.log1p(of_service[FLOWS])
-        row[column + 12] = of_service[FAILED] / np.float64(of_service[FLOWS])
-        row[column + 13] = math.log1p(of_service[HOSTS])
+        flows = c.service[service, of_service + FLOWS]
+        row[column + 11] = _log_count(flows)
+        row[column + 12] = c.service[service, of_service + FAILED] / np.float64(flows)
+        row[column + 13] = _log_count(c.service[service, of_service + HOSTS])
         column += 14
     return column
 
 
+@njit(cache=True, inline="always")
+def _take(c: Context, columns: FlowColumns, i: int, max_records: int) -> int:
+    """Let row `i` in and what it displaces out; return its place in the ring."""
+    clock = c.clock
+    evicted = clock[EVICTED]
+    if tick(clock, columns.end[i]):
+        # the stream begins anew: nothing before counts any more, which is no want of room
+        expire(c, clock[HEAD])
+        clock[EVICTED] = evicted
+    else:
+        expire(c, clock[HEAD] - max_records + 1)
+    return enter(c, columns, i)
+
+
 @njit(cache=True, nogil=True)
+def _absorb(c: Context, columns: FlowColumns, begin: int, end: int, max_records: int) -> None:
+    for i in range(begin, end):
+        _take(c, columns, i, max_records)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _update(
     c: Context,
     columns: FlowColumns,
@@ -159,40 +216,35 @@ def _update(
     """Take rows begin … end−1 in, one after the other, and write their context columns."""
     clock = c.clock
     scratch = np.empty((3, max(CONTACTS, LOOKUPS)), np.float64)
+    mask = np.uint32(len(c.ring) - 1)
     for i in range(begin, end):
-        advance(c, columns.end[i])
-        expire(c)
-        if clock[HEAD] - clock[TAIL + LAST] >= max_records:
-            expire_oldest(c)
-            clock[EVICTED] += 1
-        at = enter(c, columns, i)
+        at = _take(c, columns, i, max_records)
         clocks[i] = clock[NOW]
         row = out[i]
-        slots = c.slots[at]
-        source, target, pair = slots[0], slots[1], slots[2]
+        r = c.ring[at]
+        source, target = r.source, r.target
         column = _write_windows(c, at, row, FLOW_WIDTH)
-        contacts = c.contact[slots[5], LAST]
-        write_series(c, at, c.prev_contact, contacts, CONTACTS, scratch, row, column)
+        contacts = c.contact[r.contact, LAST]
+        write_series(c.ring, at, False, contacts, CONTACTS, scratch, row, column)
         row[column + SERIES_WIDTH] = 1.0 if contacts >= REGULAR_FROM else 0.0
         column += SERIES_WIDTH + 1
-        is_lookup = (c.flags[at] & FLAG_LOOKUP) != 0
+        is_lookup = r.lookup != 0
         if is_lookup:
-            write_series(
-                c, at, c.prev_lookup, c.host_lookups[source], LOOKUPS, scratch, row, column
-            )
+            lookups = c.host[source, HELD_LOOKUPS]
+            write_series(c.ring, at, True, lookups, LOOKUPS, scratch, row, column)
         else:
             for k in range(SERIES_WIDTH):
                 row[column + k] = np.nan
         row[column + SERIES_WIDTH] = 1.0 if is_lookup else 0.0
         column += SERIES_WIDTH + 1
-        mask = np.uint32(len(c.arrival) - 1)
-        age = clock[NOW] - c.arrival[c.host_first_in[target] & mask]
+        age = clock[NOW] - c.ring[c.host[target, FIRST_IN] & mask].arrival
         held = np.float64(clock[HEAD] - clock[TAIL + LAST])
-        row[column] = 1.0 if c.pair[pair, LAST, FLOWS] == 1 else 0.0
-        row[column + 1] = math.log1p(np.float64(c.host[source, LAST, IN_HOSTS]))
-        row[column + 2] = c.host[target, LAST, IN_HOSTS] / np.float64(clock[SOURCES])
+        hour = LAST * HOST_WINDOW
+        row[column] = 1.0 if c.pair[r.pair, LAST * PAIR_WINDOW + FLOWS] == 1 else 0.0
+        row[column + 1] = _log_count(c.host[source, hour + IN_HOSTS])
+        row[column + 2] = c.host[target, hour + IN_HOSTS] / np.float64(clock[SOURCES])
         row[column + 3] = math.log1p(age / SECOND)
-        row[column + 4] = math.log1p(c.port_flows[c.ports[at]] / held * 1e4)
+        row[column + 4] = math.log1p(c.port_flows[r.port] / held * 1e4)
         column += 5
         for window in range(LAST + 1):
             observed = (clock[NOW] - clock[BEGAN]) / np.float64(LENGTHS[window])

@@ -1,4 +1,8 @@
-"""Records entering and leaving the context windows, and the clock that drives them (compiled)."""
+"""Records entering and leaving the context windows (compiled).
+
+These functions are put into their caller in one piece: handing the whole state over at each call
+would cost as much as what they do.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +15,25 @@ from numba import njit
 from zeekml.features.addresses import mix
 from zeekml.features.columns import TCP, UDP, FlowColumns
 from zeekml.features.context_state import (
-    AHEAD,
     ANSWERS,
-    BEGAN,
+    EVICTED,
     FAILED,
-    FLAG_FAILED,
-    FLAG_LOOKUP,
+    FIRST_IN,
+    FIRST_OF_PAIR,
     FLOWS,
     HEAD,
+    HELD_LOOKUPS,
+    HOST_WINDOW,
     HOSTS,
     IN_FAILED,
     IN_FLOWS,
     IN_HOSTS,
     IN_PORTS,
     LAST,
-    LATE,
+    LAST_CONTACT,
+    LAST_IN,
+    LAST_LOOKUP,
+    LAST_OF_PAIR,
     LENGTHS,
     NOW,
     OUT_FAILED,
@@ -33,162 +41,132 @@ from zeekml.features.context_state import (
     OUT_FLOWS,
     OUT_HOSTS,
     OUT_PORTS,
+    PAIR_WINDOW,
     PORTS,
     PORTS_PER_PROTO,
-    SECOND,
-    SEEN,
+    REFS,
+    SERVICE_WINDOW,
     SOURCES,
     TAIL,
     UNKNOWN_PORT_INDEX,
     Context,
 )
-from zeekml.features.schema import WINDOWS
 from zeekml.features.tables import find_or_add, remove
 
-CLOCK_SLACK: Final = 300
-"""Seconds a single record may be ahead of the clock and still move it."""
-
-_SLACK: Final = CLOCK_SLACK * SECOND
-_RESTART: Final = WINDOWS[-1] * SECOND
 _DNS_PORT: Final = 53
 _BYTES_CAP: Final = 1 << 40  # one record's share of a byte sum; sums stay far inside an int64
 
 
-@njit(cache=True)
-def advance(c: Context, end: int) -> None:
-    """Move the clock for a record that ended at `end` (microseconds)."""
-    clock = c.clock
-    # the first records of a stream may themselves be the damaged ones: two that agree win
-    if clock[SEEN] == 0 or (clock[SEEN] < 3 and end < clock[NOW] - _RESTART):
-        while clock[TAIL + LAST] < clock[HEAD]:
-            expire_oldest(c)
-        clock[NOW] = end
-        clock[BEGAN] = end
-        clock[AHEAD] = 0
-    elif end > clock[NOW] + _SLACK:
-        clock[AHEAD] += 1
-        if clock[AHEAD] >= 3:
-            clock[NOW] = end
-            clock[AHEAD] = 0
-    else:
-        clock[AHEAD] = 0
-        if end > clock[NOW]:
-            clock[NOW] = end
-        elif end < clock[NOW]:
-            clock[LATE] += 1
-    clock[SEEN] += 1
+@njit(cache=True, inline="always")
+def _leave(c: Context, window: int, number: int) -> None:
+    """Take a record, the oldest of a window, off the window's counters."""
+    r = c.ring[number & (len(c.ring) - 1)]
+    source, target, pair, service = r.source, r.target, r.pair, r.service
+    failed = r.failed
+    out = window * HOST_WINDOW
+    of_pair = window * PAIR_WINDOW
+    of_service = window * SERVICE_WINDOW
+    c.host[source, out + OUT_FLOWS] -= 1
+    c.host[source, out + OUT_FAILED] -= failed
+    c.host[target, out + IN_FLOWS] -= 1
+    c.host[target, out + IN_FAILED] -= failed
+    c.host_bytes[target, window] -= r.payload
+    c.pair[pair, of_pair + FLOWS] -= 1
+    c.pair[pair, of_pair + FAILED] -= failed
+    if c.pair[pair, of_pair + FLOWS] == 0:
+        c.host[source, out + OUT_HOSTS] -= 1
+        c.host[target, out + IN_HOSTS] -= 1
+    if c.pair[pair, FIRST_OF_PAIR] == np.uint32(number):
+        c.host[source, out + OUT_FIRST] -= 1
+    c.source_port[r.source_port, window] -= 1
+    if c.source_port[r.source_port, window] == 0:
+        c.host[source, out + OUT_PORTS] -= 1
+    c.service[service, of_service + FLOWS] -= 1
+    c.service[service, of_service + FAILED] -= failed
+    if c.service[service, of_service + FLOWS] == 0:
+        c.host[target, out + IN_PORTS] -= 1
+    c.contact[r.contact, window] -= 1
+    if c.contact[r.contact, window] == 0:
+        c.pair[pair, of_pair + PORTS] -= 1
+        c.service[service, of_service + HOSTS] -= 1
+    c.answer[r.answer, window] -= 1
+    if c.answer[r.answer, window] == 0:
+        c.pair[pair, of_pair + ANSWERS] -= 1
 
 
-@njit(cache=True)
-def _leave(c: Context, window: int) -> None:
-    """Take the oldest record of a window off the window's counters."""
-    number = c.clock[TAIL + window]
-    c.clock[TAIL + window] += 1
-    at = number & (len(c.arrival) - 1)
-    slots = c.slots[at]
-    source, target, pair = slots[0], slots[1], slots[2]
-    failed = np.int32(c.flags[at] & FLAG_FAILED)
-    of_source, of_target = c.host[source, window], c.host[target, window]
-    of_pair = c.pair[pair, window]
-    of_service = c.service[slots[4], window]
-    of_source[OUT_FLOWS] -= 1
-    of_source[OUT_FAILED] -= failed
-    of_target[IN_FLOWS] -= 1
-    of_target[IN_FAILED] -= failed
-    c.host_bytes[target, window] -= c.payload[at]
-    of_pair[FLOWS] -= 1
-    of_pair[FAILED] -= failed
-    if of_pair[FLOWS] == 0:
-        of_source[OUT_HOSTS] -= 1
-        of_target[IN_HOSTS] -= 1
-    if c.pair_first[pair] == np.uint32(number):
-        of_source[OUT_FIRST] -= 1
-    c.source_port[slots[3], window] -= 1
-    if c.source_port[slots[3], window] == 0:
-        of_source[OUT_PORTS] -= 1
-    of_service[FLOWS] -= 1
-    of_service[FAILED] -= failed
-    if of_service[FLOWS] == 0:
-        of_target[IN_PORTS] -= 1
-    c.contact[slots[5], window] -= 1
-    if c.contact[slots[5], window] == 0:
-        of_pair[PORTS] -= 1
-        of_service[HOSTS] -= 1
-    c.answer[slots[6], window] -= 1
-    if c.answer[slots[6], window] == 0:
-        of_pair[ANSWERS] -= 1
-
-
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _forget(c: Context, number: int) -> None:
     """Free what only the record held, once it has left the longest window."""
-    at = number & (len(c.arrival) - 1)
-    slots = c.slots[at]
-    source, target, pair = slots[0], slots[1], slots[2]
-    c.port_flows[c.ports[at]] -= 1
-    if c.host[source, LAST, OUT_FLOWS] == 0:
+    r = c.ring[number & (len(c.ring) - 1)]
+    source, target, pair = r.source, r.target, r.pair
+    c.port_flows[r.port] -= 1
+    if c.host[source, LAST * HOST_WINDOW + OUT_FLOWS] == 0:
         c.clock[SOURCES] -= 1
-    if c.flags[at] & FLAG_LOOKUP:
-        c.host_lookups[source] -= 1
-    c.host_first_in[target] = c.next_in[at]
-    if c.pair[pair, LAST, FLOWS] == 0:
+    c.host[source, HELD_LOOKUPS] -= r.lookup
+    c.host[target, FIRST_IN] = r.next_in
+    if c.pair[pair, LAST * PAIR_WINDOW + FLOWS] == 0:
         remove(c.pairs, pair)
     else:
         # the pair's next record is now its first contact, in the windows that still hold it
-        first = c.next_pair[at]
-        c.pair_first[pair] = first
+        first = r.next_pair
+        c.pair[pair, FIRST_OF_PAIR] = first
         for window in range(LAST + 1):
             behind = np.uint32(first - np.uint32(c.clock[TAIL + window]))
             if behind < np.uint32(c.clock[HEAD] - c.clock[TAIL + window]):
-                c.host[source, window, OUT_FIRST] += 1
-    if c.source_port[slots[3], LAST] == 0:
-        remove(c.source_ports, slots[3])
-    if c.service[slots[4], LAST, FLOWS] == 0:
-        remove(c.services, slots[4])
-    if c.contact[slots[5], LAST] == 0:
-        remove(c.contacts, slots[5])
-    if c.answer[slots[6], LAST] == 0:
-        remove(c.answers, slots[6])
-    for k in range(2):
-        host = slots[k]
-        c.host_refs[host] -= 1
-        if c.host_refs[host] == 0:
-            remove(c.hosts, host)
+                c.host[source, window * HOST_WINDOW + OUT_FIRST] += 1
+    if c.source_port[r.source_port, LAST] == 0:
+        remove(c.source_ports, r.source_port)
+    if c.service[r.service, LAST * SERVICE_WINDOW + FLOWS] == 0:
+        remove(c.services, r.service)
+    if c.contact[r.contact, LAST] == 0:
+        remove(c.contacts, r.contact)
+    if c.answer[r.answer, LAST] == 0:
+        remove(c.answers, r.answer)
+    c.host[source, REFS] -= 1
+    if c.host[source, REFS] == 0:
+        remove(c.hosts, source)
+    c.host[target, REFS] -= 1
+    if c.host[target, REFS] == 0:
+        remove(c.hosts, target)
 
 
-@njit(cache=True)
-def expire_oldest(c: Context) -> None:
-    """Drop the oldest record from every window that still holds it."""
-    number = c.clock[TAIL + LAST]
-    for window in range(LAST + 1):
-        if c.clock[TAIL + window] == number:
-            _leave(c, window)
-    _forget(c, number)
+@njit(cache=True, inline="always")
+def expire(c: Context, room_from: int) -> None:
+    """Let the records leave that the clock has passed, shortest window first.
 
-
-@njit(cache=True)
-def expire(c: Context) -> None:
-    """Let the records leave that the clock has passed, shortest window first."""
+    Records with a number below `room_from` leave all windows, whatever their age, and are counted
+    as evicted.
+    """
     clock = c.clock
-    mask = len(c.arrival) - 1
+    mask = len(c.ring) - 1
     for window in range(LAST):
         limit = clock[NOW] - LENGTHS[window]
-        while clock[TAIL + window] < clock[HEAD]:
-            if c.arrival[clock[TAIL + window] & mask] > limit:
+        number = clock[TAIL + window]
+        while number < clock[HEAD]:
+            if number >= room_from and c.ring[number & mask].arrival > limit:
                 break
-            _leave(c, window)
+            clock[TAIL + window] = number + 1
+            _leave(c, window, number)
+            number += 1
     limit = clock[NOW] - LENGTHS[LAST]
-    while clock[TAIL + LAST] < clock[HEAD]:
-        if c.arrival[clock[TAIL + LAST] & mask] > limit:
-            break
-        expire_oldest(c)
+    number = clock[TAIL + LAST]
+    while number < clock[HEAD]:
+        if c.ring[number & mask].arrival > limit:
+            if number >= room_from:
+                break
+            clock[EVICTED] += 1
+        clock[TAIL + LAST] = number + 1
+        _leave(c, LAST, number)
+        _forget(c, number)
+        number += 1
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def enter(c: Context, columns: FlowColumns, i: int) -> int:
     """Take row `i` in; return its place in the ring."""
     number = c.clock[HEAD]
-    at = number & (len(c.arrival) - 1)
+    mask = np.uint32(len(c.ring) - 1)
+    at = number & (len(c.ring) - 1)
     link = np.uint32(number)
     proto = np.int64(columns.proto[i])
     port = columns.resp_port[i]
@@ -214,75 +192,79 @@ def enter(c: Context, columns: FlowColumns, i: int) -> int:
     )
     contact = find_or_add(c.contacts, mix(pair_key ^ mix(port_key + np.uint64(0xC2B2AE3D27D4EB4F))))
     answers = find_or_add(c.answers, mix(pair_key ^ mix(answer + np.uint64(0x165667B19E3779F9))))
-    failed = np.int32(columns.failed[i])
-    is_lookup = (columns.services[i] & np.uint32(1)) != 0 or (
-        port == _DNS_PORT and proto in (TCP, UDP)
+    failed = np.uint32(columns.failed[i])
+    is_lookup = np.uint32(
+        (columns.services[i] & np.uint32(1)) != 0 or (port == _DNS_PORT and proto in (TCP, UDP))
     )
     payload = np.int64(0)
     if not math.isnan(columns.orig_payload[i]):
         payload = np.int64(min(columns.orig_payload[i], np.float64(_BYTES_CAP)))
 
-    c.arrival[at] = c.clock[NOW]
-    c.start[at] = columns.start[i]
-    c.payload[at] = payload
-    c.orig_log[at] = math.log1p(columns.orig_payload[i])
-    c.resp_log[at] = math.log1p(resp_payload)
-    c.flags[at] = failed * FLAG_FAILED + is_lookup * FLAG_LOOKUP
-    c.ports[at] = port_index
-    slots = c.slots[at]
-    slots[0], slots[1], slots[2] = source, target, pair
-    slots[3], slots[4], slots[5], slots[6] = source_port, service, contact, answers
+    r = c.ring[at]
+    r.start = columns.start[i]
+    r.orig_log = math.log1p(columns.orig_payload[i])
+    r.resp_log = math.log1p(resp_payload)
+    r.prev_contact = c.contact[contact, LAST_CONTACT]
+    r.failed = failed
+    r.lookup = is_lookup
+    behind = c.clock[NOW] - columns.end[i]
+    r.misdated = behind < 0 or behind > LENGTHS[LAST]
+    r.arrival = c.clock[NOW]
+    r.payload = payload
+    r.port = port_index
+    r.source, r.target, r.pair = source, target, pair
+    r.source_port, r.service, r.contact, r.answer = source_port, service, contact, answers
 
     c.port_flows[port_index] += 1
-    if c.host[source, LAST, OUT_FLOWS] == 0:
+    if c.host[source, LAST * HOST_WINDOW + OUT_FLOWS] == 0:
         c.clock[SOURCES] += 1
-    if c.host[target, LAST, IN_FLOWS] == 0:
-        c.host_first_in[target] = link
+    if c.host[target, LAST * HOST_WINDOW + IN_FLOWS] == 0:
+        c.host[target, FIRST_IN] = link
     else:
-        c.next_in[c.host_last_in[target] & np.uint32(len(c.arrival) - 1)] = link
-    c.host_last_in[target] = link
-    if c.pair[pair, LAST, FLOWS] == 0:
-        c.pair_first[pair] = link
+        c.ring[c.host[target, LAST_IN] & mask].next_in = link
+    c.host[target, LAST_IN] = link
+    if c.pair[pair, LAST * PAIR_WINDOW + FLOWS] == 0:
+        c.pair[pair, FIRST_OF_PAIR] = link
         for window in range(LAST + 1):
-            c.host[source, window, OUT_FIRST] += 1
+            c.host[source, window * HOST_WINDOW + OUT_FIRST] += 1
     else:
-        c.next_pair[c.pair_last[pair] & np.uint32(len(c.arrival) - 1)] = link
-    c.pair_last[pair] = link
-    c.prev_contact[at] = c.contact_last[contact]
-    c.contact_last[contact] = link
+        c.ring[c.pair[pair, LAST_OF_PAIR] & mask].next_pair = link
+    c.pair[pair, LAST_OF_PAIR] = link
+    c.contact[contact, LAST_CONTACT] = link
     if is_lookup:
-        c.prev_lookup[at] = c.host_last_lookup[source]
-        c.host_last_lookup[source] = link
-        c.host_lookups[source] += 1
-    c.host_refs[source] += 1
-    c.host_refs[target] += 1
+        r.prev_lookup = c.host[source, LAST_LOOKUP]
+        c.host[source, LAST_LOOKUP] = link
+        c.host[source, HELD_LOOKUPS] += 1
+    c.host[source, REFS] += 1
+    c.host[target, REFS] += 1
 
     for window in range(LAST + 1):
-        of_source, of_target = c.host[source, window], c.host[target, window]
-        of_pair, of_service = c.pair[pair, window], c.service[service, window]
-        of_source[OUT_FLOWS] += 1
-        of_source[OUT_FAILED] += failed
-        of_target[IN_FLOWS] += 1
-        of_target[IN_FAILED] += failed
+        out = window * HOST_WINDOW
+        of_pair = window * PAIR_WINDOW
+        of_service = window * SERVICE_WINDOW
+        c.host[source, out + OUT_FLOWS] += 1
+        c.host[source, out + OUT_FAILED] += failed
+        c.host[target, out + IN_FLOWS] += 1
+        c.host[target, out + IN_FAILED] += failed
         c.host_bytes[target, window] += payload
-        if of_pair[FLOWS] == 0:
-            of_source[OUT_HOSTS] += 1
-            of_target[IN_HOSTS] += 1
-        of_pair[FLOWS] += 1
-        of_pair[FAILED] += failed
+        if c.pair[pair, of_pair + FLOWS] == 0:
+            c.host[source, out + OUT_HOSTS] += 1
+            c.host[target, out + IN_HOSTS] += 1
+        c.pair[pair, of_pair + FLOWS] += 1
+        c.pair[pair, of_pair + FAILED] += failed
         if c.source_port[source_port, window] == 0:
-            of_source[OUT_PORTS] += 1
+            c.host[source, out + OUT_PORTS] += 1
         c.source_port[source_port, window] += 1
-        if of_service[FLOWS] == 0:
-            of_target[IN_PORTS] += 1
-        of_service[FLOWS] += 1
-        of_service[FAILED] += failed
+        if c.service[service, of_service + FLOWS] == 0:
+            c.host[target, out + IN_PORTS] += 1
+        c.service[service, of_service + FLOWS] += 1
+        c.service[service, of_service + FAILED] += failed
         if c.contact[contact, window] == 0:
-            of_pair[PORTS] += 1
-            of_service[HOSTS] += 1
+            c.pair[pair, of_pair + PORTS] += 1
+            c.service[service, of_service + HOSTS] += 1
         c.contact[contact, window] += 1
         if c.answer[answers, window] == 0:
-            of_pair[ANSWERS] += 1
+            c.pair[pair, of_pair + ANSWERS] += 1
         c.answer[answers, window] += 1
     c.clock[HEAD] += 1
     return at

@@ -40,11 +40,12 @@ def write_flow_features(columns: FlowColumns, out: npt.NDArray[np.float32]) -> N
         row[2] = math.log1p(resp_pkts)
         row[3] = math.log1p(columns.orig_ip_bytes[i])
         row[4] = math.log1p(columns.resp_ip_bytes[i])
-        row[5] = math.log1p(orig_payload)
-        row[6] = math.log1p(resp_payload)
+        orig_log, resp_log = math.log1p(orig_payload), math.log1p(resp_payload)
+        row[5] = orig_log
+        row[6] = resp_log
         row[7] = math.log1p(orig_payload / max(orig_pkts, 1.0))
         row[8] = math.log1p(resp_payload / max(resp_pkts, 1.0))
-        row[9] = math.log1p(orig_payload) - math.log1p(resp_payload)
+        row[9] = orig_log - resp_log
         row[10] = math.log1p((orig_pkts + resp_pkts) / span)
         row[11] = math.log1p((orig_payload + resp_payload) / span)
         proto = columns.proto[i]

@@ -14,6 +14,7 @@ from zeekml.features.columns import flow_columns
 from zeekml.features.context import MAX_RECORDS, ContextEngine
 from zeekml.features.flow import write_flow_features
 from zeekml.features.schema import FEATURES, LOCAL_NETS
+from zeekml.features.stream_clock import ClockState
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +39,38 @@ class FeatureBatch:
 class FeatureExtractor:
     """Features of one stream, batch by batch in order of arrival.
 
-    How the stream is cut into batches changes no bit of the result. Not thread-safe; use one per
-    stream.
+    How the stream is cut into batches changes no bit of the result, and neither does starting
+    inside the stream: with the clock that the stream has at some record, and `warm_up` over the
+    records from there on, all later rows come out as if the whole stream had been read. The
+    records must reach back to the oldest one that the windows hold at the first of those rows.
+    Not thread-safe; use one per stream.
+
+    Parameters
+    ----------
+    local_nets, max_records
+        Networks taken as local, and the bound on records held by the context.
+    clock
+        Of the stream at the first record that is fed; None at the start of a stream.
     """
 
     def __init__(
-        self, *, local_nets: Sequence[str] = LOCAL_NETS, max_records: int = MAX_RECORDS
+        self,
+        *,
+        local_nets: Sequence[str] = LOCAL_NETS,
+        max_records: int = MAX_RECORDS,
+        clock: ClockState | None = None,
     ) -> None:
         self._classify = HostClassifier(local_nets)
-        self._context = ContextEngine(max_records)
+        self._context = ContextEngine(max_records, clock)
 
     @property
     def context(self) -> ContextEngine:
         return self._context
+
+    def warm_up(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Take flows in that others score: they fill the windows and are counted nowhere."""
+        for batch in batches:
+            self._context.absorb(flow_columns(batch, self._classify))
 
     def transform(self, batch: pa.RecordBatch) -> FeatureBatch:
         """Features of the next flows of the stream (a batch of `FLOW_SCHEMA`)."""

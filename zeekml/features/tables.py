@@ -18,14 +18,13 @@ class Table(NamedTuple):
     """Open addressing with linear probing.
 
     `cells` maps a probe position to a slot (-1 = empty) and has a power of two of entries, at least
-    twice as many as there are slots. `keys` holds each slot's key, `free` a stack of unused slots,
-    `top[0]` the height of that stack.
+    twice as many as there are slots. `keys` holds each slot's key, `free` a stack of unused slots
+    with its height at the end.
     """
 
     cells: npt.NDArray[np.int32]
     keys: npt.NDArray[np.uint64]
     free: npt.NDArray[np.int32]
-    top: npt.NDArray[np.int64]
 
     @property
     def slots(self) -> int:
@@ -33,7 +32,11 @@ class Table(NamedTuple):
 
     @property
     def live(self) -> int:
-        return len(self.keys) - int(self.top[0])
+        return len(self.keys) - self.unused
+
+    @property
+    def unused(self) -> int:
+        return int(self.free[-1])
 
 
 def new_table(slots: int) -> Table:
@@ -41,8 +44,7 @@ def new_table(slots: int) -> Table:
     return Table(
         cells=np.full(2 * slots, -1, np.int32),
         keys=np.zeros(slots, np.uint64),
-        free=np.arange(slots - 1, -1, -1, dtype=np.int32),
-        top=np.array([slots], np.int64),
+        free=np.append(np.arange(slots - 1, -1, -1, dtype=np.int32), np.int32(slots)),
     )
 
 
@@ -52,15 +54,16 @@ def grown(table: Table, slots: int) -> Table:
     keys = np.zeros(slots, np.uint64)
     keys[:old] = table.keys
     used = np.ones(old, np.bool_)
-    used[table.free[: table.top[0]]] = False
-    free = np.zeros(slots, np.int32)
+    still_free = table.free[: table.unused]
+    used[still_free] = False
+    free = np.zeros(slots + 1, np.int32)
     added = slots - old
     free[:added] = np.arange(slots - 1, old - 1, -1, dtype=np.int32)
-    still_free = table.free[: table.top[0]]
     free[added : added + len(still_free)] = still_free
+    free[-1] = added + len(still_free)
     cells = np.full(2 * slots, -1, np.int32)
     _reinsert(cells, keys, np.flatnonzero(used).astype(np.int32))
-    return Table(cells, keys, free, np.array([added + len(still_free)], np.int64))
+    return Table(cells, keys, free)
 
 
 @njit(cache=True)
@@ -101,8 +104,9 @@ def find_or_add(table: Table, key: np.uint64) -> int:
         if table.keys[slot] == key:
             return slot
         at = (at + 1) & mask
-    table.top[0] -= 1
-    slot = table.free[table.top[0]]
+    height = table.free[len(table.keys)] - 1
+    table.free[len(table.keys)] = height
+    slot = table.free[height]
     table.cells[at] = slot
     table.keys[slot] = key
     return slot
@@ -127,5 +131,6 @@ def remove(table: Table, slot: int) -> None:
             table.cells[gap] = other
             gap = at
     table.cells[gap] = -1
-    table.free[table.top[0]] = slot
-    table.top[0] += 1
+    height = table.free[len(table.keys)]
+    table.free[height] = slot
+    table.free[len(table.keys)] = height + 1

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from zeekml.flows import flow_table
 from zeekml.flows.columns import flow_end
-from zeekml.flows.compression import ByteStream
 from zeekml.flows.detect import Kind
-from zeekml.flows.discovery import Discovery, LogFile, Stream, discover, open_log
-from zeekml.flows.lines import Block, LineSplitter, LongLine
-from zeekml.flows.rejects import (
-    LINE_TOO_LONG,
-    ReadCounters,
-    RejectSink,
-    SourceAccount,
-    count_bounded,
-)
+from zeekml.flows.discovery import Discovery, Stream, discover
+from zeekml.flows.log_reader import LogReader
+from zeekml.flows.rejects import ReadCounters, RejectSink, SourceAccount, count_bounded
 from zeekml.flows.schema import FLOW_SCHEMA, ORIGINAL_FIELD
-from zeekml.flows.suricata_eve import AlertMemory, EveDecoder
-from zeekml.flows.zeek_json import ZeekJsonDecoder
-from zeekml.flows.zeek_tsv import TsvDecoder
 
 DEFAULT_BATCH_ROWS: Final = 8192
-NETFLOW_ONLY: Final = "suricata_netflow_only"
-
-
-class _Decoder(Protocol):
-    def decode(self, block: Block) -> list[pa.RecordBatch]: ...
 
 
 def read_stream(
@@ -68,7 +52,12 @@ def read_stream(
     by (largest flow end so far, writer, place in its files). A file that is damaged, cut short
     or gone gives what it has; then its name is in ``counters.truncated``.
     """
-    reader = _Reader(counters, rejects, keep_originals, on_bytes)
+    reader = LogReader(
+        counters,
+        lambda source: SourceAccount(source, counters, rejects),
+        keep_originals=keep_originals,
+        on_bytes=on_bytes,
+    )
     if stream.kind is Kind.TABLE:
         batches = reader.tables(stream)
     elif len(stream.loggers) == 1:
@@ -119,109 +108,6 @@ def read_flow_table(
     ]
     schema = FLOW_SCHEMA.append(ORIGINAL_FIELD) if keep_originals else FLOW_SCHEMA
     return pa.Table.from_batches(batches, schema).unify_dictionaries()
-
-
-class _Reader:
-    """What reading the files of one stream has in common."""
-
-    def __init__(
-        self,
-        counters: ReadCounters,
-        rejects: RejectSink | None,
-        keep_originals: bool,
-        on_bytes: Callable[[int], None] | None,
-    ) -> None:
-        self._counters = counters
-        self._rejects = rejects
-        self._keep_originals = keep_originals
-        self._on_bytes = on_bytes
-        self._alerts = AlertMemory()
-
-    def tables(self, stream: Stream) -> Iterator[pa.RecordBatch]:
-        for file in stream.files:
-            if file.path is None:
-                continue
-            account = self._account(file)
-            try:
-                yield from flow_table.read_table(
-                    file.path,
-                    capture=stream.capture,
-                    account=account,
-                    keep_originals=self._keep_originals,
-                )
-            except flow_table.TABLE_ERRORS as error:
-                account.cut_short(1, b"", str(error))
-            self._took(file.size)
-
-    def logs(self, files: Iterable[LogFile]) -> Iterator[pa.RecordBatch]:
-        """Yield the flows of one writer's files, one file after the other."""
-        for file in files:
-            if file.pipe is not None:
-                file.pipe.on_bytes = self._took
-                self._took(file.pipe.raw_bytes)
-                yield from self._log(file, file.pipe)
-                continue
-            try:
-                raw: BinaryIO = open_log(file.path) if file.path is not None else _no_file()
-            except OSError as error:
-                self._account(file).cut_short(1, b"", f"cannot be read: {error.strerror}")
-                count_bounded(self._counters.files_skipped, "unreadable")
-                continue
-            with raw:
-                yield from self._log(file, ByteStream(raw, on_bytes=self._took))
-
-    def _log(self, file: LogFile, stream: ByteStream) -> Iterator[pa.RecordBatch]:
-        account = self._account(file)
-        decoder = self._decoder(file.kind, account)
-        splitter = LineSplitter()
-        for chunk in stream.chunks():
-            for item in splitter.feed(chunk):
-                yield from _decoded(item, decoder, account)
-        rest = list(splitter.finish())
-        if stream.damage is not None:
-            # the last line stops where the data does, so even a line that parses is not whole
-            cut = rest[0] if rest else None
-            data = b""
-            if isinstance(cut, Block):
-                data = cut.data.strip(b"\r")
-            elif isinstance(cut, LongLine):
-                data = cut.excerpt
-            if file.kind is Kind.ZEEK_TSV and data.startswith(b"#"):
-                data = b""
-            account.cut_short(splitter.line - isinstance(cut, LongLine), data, stream.damage)
-        else:
-            for item in rest:
-                yield from _decoded(item, decoder, account)
-        if isinstance(decoder, EveDecoder) and decoder.netflows and not decoder.flows:
-            count_bounded(self._counters.files_skipped, NETFLOW_ONLY)
-
-    def _account(self, file: LogFile) -> SourceAccount:
-        return SourceAccount(file.source, self._counters, self._rejects)
-
-    def _decoder(self, kind: Kind, account: SourceAccount) -> _Decoder:
-        if kind is Kind.ZEEK_TSV:
-            return TsvDecoder(account, keep_originals=self._keep_originals)
-        if kind is Kind.ZEEK_JSON:
-            return ZeekJsonDecoder(account, keep_originals=self._keep_originals)
-        return EveDecoder(account, alerts=self._alerts, keep_originals=self._keep_originals)
-
-    def _took(self, n: int) -> None:
-        self._counters.bytes_read += n
-        if self._on_bytes is not None:
-            self._on_bytes(n)
-
-
-def _no_file() -> BinaryIO:
-    raise OSError(0, "has no path")
-
-
-def _decoded(
-    item: Block | LongLine, decoder: _Decoder, account: SourceAccount
-) -> Iterator[pa.RecordBatch]:
-    if isinstance(item, LongLine):
-        account.reject(item.line, LINE_TOO_LONG, item.excerpt)
-    else:
-        yield from decoder.decode(item)
 
 
 class _Writer:

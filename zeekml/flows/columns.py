@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from zeekml.flows.ipv4 import are_dotted_quads
 from zeekml.flows.rejects import BAD_VALUE, MISSING_FIELD, SourceAccount
 from zeekml.flows.schema import FLOW_SCHEMA, ORIGINAL_FIELD, REQUIRED
 
@@ -191,7 +192,7 @@ def build_batch(
     if "proto" in columns:
         out["proto"] = _map_unique(columns["proto"], lambda t: clean_text(t.lower()))
     if "service" in columns:
-        out["service"] = _map_unique(_clean(columns["service"]), normal_service)
+        out["service"] = _map_unique(columns["service"], lambda t: normal_service(clean_text(t)))
 
     missing = np.zeros(n, np.bool_)
     for name in REQUIRED:
@@ -270,9 +271,17 @@ def _check_range(column: pa.Array, highest: int, bad: BoolArray) -> None:
 
 
 def _addresses(column: pa.Array, bad: BoolArray) -> pa.Array:
-    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    if not pa.types.is_dictionary(column.type):
+        if are_dotted_quads(column).all():
+            return column
+        column = column.dictionary_encode()
+    encoded = column
+    plain = are_dotted_quads(encoded.dictionary)
     texts = encoded.dictionary.to_pylist()
-    spelled = [None if text is None else canonical_address(text) for text in texts]
+    spelled = [
+        text if text is None or good else canonical_address(text)
+        for text, good in zip(texts, plain.tolist(), strict=True)
+    ]
     if spelled == texts:
         return encoded.cast(pa.string())
     indices = encoded.indices
@@ -300,6 +309,6 @@ def _clean(column: pa.Array) -> pa.Array:
     if data is None:
         return column
     raw = np.frombuffer(data, np.uint8)
-    if not ((raw < 0x20) | (raw > 0x7E)).any():
+    if not len(raw) or (raw.min() >= 0x20 and raw.max() <= 0x7E):
         return column.cast(pa.string())
     return _map_unique(column, clean_text)

@@ -95,6 +95,7 @@ class _Buffered:
 
     def __init__(self, inner: bz2.BZ2Decompressor | lzma.LZMADecompressor) -> None:
         self._inner = inner
+        self._rest = b""
 
     @property
     def eof(self) -> bool:
@@ -102,12 +103,17 @@ class _Buffered:
 
     @property
     def unused_data(self) -> bytes:
-        return self._inner.unused_data
+        return self._inner.unused_data + self._rest
 
     def unpack(self, data: bytes) -> Iterator[bytes]:
-        yield self._inner.decompress(data, _OUTPUT_SIZE)
-        while not (self._inner.eof or self._inner.needs_input):
-            yield self._inner.decompress(b"", _OUTPUT_SIZE)
+        # the call that meets damage gives back nothing: little by little, little is lost
+        for start in range(0, len(data), _SMALL_FEED):
+            yield self._inner.decompress(data[start : start + _SMALL_FEED], _OUTPUT_SIZE)
+            while not (self._inner.eof or self._inner.needs_input):
+                yield self._inner.decompress(b"", _OUTPUT_SIZE)
+            if self._inner.eof:
+                self._rest = data[start + _SMALL_FEED :]
+                return
 
 
 class _Zstd:
@@ -205,6 +211,17 @@ class ByteStream:
             self.on_bytes(len(data))
         return data
 
+    def _read_whole(self, size: int) -> bytes:
+        """Read that many bytes unless the input ends, so that it is always cut alike.
+
+        How much is recovered before damage depends on what a decompressor is fed at a time.
+        """
+        parts = []
+        while size > 0 and (part := self._read(size)):
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
     def _unpacked(self) -> Iterator[bytes]:
         first = self._read(_READ_SIZE_COMPRESSED)
         while 0 < len(first) < _LONGEST_MAGIC and (more := self._read(_READ_SIZE_COMPRESSED)):
@@ -215,6 +232,7 @@ class ByteStream:
                 yield first
                 first = self._read(_READ_SIZE)
             return
+        first += self._read_whole(_READ_SIZE_COMPRESSED - len(first))
         given = 0
         for chunk in self._members(compression, first):
             given += len(chunk)
@@ -244,7 +262,7 @@ class ByteStream:
                 begun = bool(data)
                 if data:
                     continue
-            data = self._read(_READ_SIZE_COMPRESSED)
+            data = self._read_whole(_READ_SIZE_COMPRESSED)
             if not begun:
                 data = data.lstrip(b"\0") if data else data
                 begun = bool(data)

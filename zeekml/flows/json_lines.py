@@ -1,12 +1,11 @@
-"""What the two JSON readers share: from lists of decoded values to a checked batch."""
+"""What the two JSON readers share: from decoded values to typed columns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 
 from zeekml.flows.columns import (
@@ -17,7 +16,6 @@ from zeekml.flows.columns import (
     RAW_TYPES,
     TIMES,
     BoolArray,
-    build_batch,
 )
 from zeekml.flows.rejects import BAD_JSON, BAD_UTF8, TRUNCATED, SourceAccount
 
@@ -60,56 +58,27 @@ def json_object(
     return value
 
 
-def batch_of_values(
+def columns_of_values(
     values: dict[str, list[Any]],
-    lines: Sequence[int],
-    texts: Sequence[bytes],
-    *,
-    sensor: str,
+    bad: BoolArray,
     account: SourceAccount,
-    keep_originals: bool,
-    signatures: list[list[str] | None] | None = None,
     times: Callable[[Any], float] = float,
-) -> pa.RecordBatch | None:
-    """Make a batch of decoded records; those with bad values go to the books.
+) -> dict[str, pa.Array]:
+    """Make typed columns of decoded values.
 
     Parameters
     ----------
     values : dict of str to list
-        Columns of `zeekml.flows.columns.RECORD_COLUMNS`: numbers as int or float, texts as str,
-        None where the record says nothing.
-    lines, texts : sequence
-        Line number and raw line of each record.
-    sensor, account, keep_originals
-        As for `zeekml.flows.columns.build_batch`; originals are the raw lines.
-    signatures : list, optional
-        Alerts on the flow of each record.
+        Columns of `zeekml.flows.columns.RECORD_COLUMNS`, each as long as `bad`: numbers as int
+        or float, texts as str, None where the record says nothing.
+    bad : bool array
+        Is set for records with a value that does not fit.
+    account : SourceAccount
+        Gets the counts that are too large.
     times : callable
         Reads a value of `ts` that is no plain number of seconds; ValueError where it cannot.
-
-    Returns
-    -------
-    RecordBatch or None
-        None when no record is good.
     """
-    if not lines:
-        return None
-    bad = np.zeros(len(lines), np.bool_)
-    columns = {name: _column(name, column, bad, account, times) for name, column in values.items()}
-
-    def original(row: int) -> bytes:
-        return texts[row].strip()
-
-    return build_batch(
-        columns,
-        np.array(lines, dtype=np.int64),
-        sensor=sensor,
-        account=account,
-        excerpt=texts.__getitem__,
-        original=original if keep_originals else None,
-        signatures=pa.array(signatures, pa.list_(pa.string())) if signatures else None,
-        bad_rows=bad,
-    )
+    return {name: _column(name, column, bad, account, times) for name, column in values.items()}
 
 
 def _column(

@@ -13,6 +13,9 @@ import pyarrow as pa
 ZEEK: Final = "zeek"
 SURICATA: Final = "suricata"
 
+SURICATA_HOLD: Final = 60.0
+"""Seconds of log time for which flows of Suricata are held, to be put in order of their end."""
+
 FLOW_SCHEMA: Final = pa.schema(
     [
         # epoch seconds of the flow's first packet, rounded to microseconds

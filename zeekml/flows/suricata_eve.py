@@ -1,19 +1,6 @@
-r"""Suricata's EVE log: flow events as flows, alerts as context for them.
+"""Suricata's EVE log: flow events as flows, alerts as context for them.
 
-How an EVE flow maps to Zeek's fields
--------------------------------------
-``ts``                  ``flow.start`` (never ``timestamp``, which is when the event was written)
-``duration``            ``flow.end - flow.start``; null for 0, as Zeek leaves it unset then
-``id.*``                ``src_ip, src_port, dest_ip, dest_port``; for ICMP type and code as ports
-``orig_pkts`` …         ``pkts_toserver``, ``pkts_toclient``
-``orig_ip_bytes`` …     ``bytes_* - (14 + 4 · VLAN tags) · pkts_*``: Suricata counts whole frames
-``conn_state``          derived from the TCP flags of both sides (`tcp_state`), else from packets
-``service``             ``app_proto`` by Zeek's names (`SERVICES`); ``failed`` is null
-``uid``                 ``flow_id`` as text
-payload bytes, missed bytes, history: null, Suricata does not log them.
-
-`SERVICES` gives ``smb`` the three names that Zeek logs for one SMB session
-(``gssapi,ntlm,smb``): features look at the set, and it has to be equal on both sensors.
+What becomes of an event's fields is told in `zeekml.flows.eve_mapping`.
 """
 
 from __future__ import annotations
@@ -21,15 +8,29 @@ from __future__ import annotations
 import math
 import re
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
-from zeekml.flows.json_lines import DECODE_ERRORS, batch_of_values, json_object
+from zeekml.flows.columns import BoolArray, Lines, build_batch
+from zeekml.flows.eve_mapping import (
+    ETHERNET,
+    PROTOCOLS,
+    VLAN_TAG,
+    datagram_state,
+    ip_bytes,
+    is_turned,
+    service_name,
+    state_of_flags,
+)
+from zeekml.flows.eve_plain import PLAIN, are_flows, flow_columns
+from zeekml.flows.json_columns import PlainLines, Texts, Together
+from zeekml.flows.json_lines import DECODE_ERRORS, columns_of_values, json_object
 from zeekml.flows.lines import Block
 from zeekml.flows.rejects import (
     BAD_VALUE,
@@ -44,34 +45,8 @@ MAX_ALERTED_FLOWS: Final = 20_000
 MAX_SIGNATURES: Final = 5
 MAX_SIGNATURE_LENGTH: Final = 120
 
-SERVICES: Final[dict[str, str | None]] = {
-    "failed": None,
-    "unknown": None,
-    "tls": "ssl",
-    "smb": "gssapi,ntlm,smb",
-    "dcerpc": "dce_rpc",
-    "bittorrent-dht": "bittorrent",
-    "doh2": "http",
-    "http2": "http",
-    "pgsql": "postgresql",
-}
-_SERVICES_BY_TRANSPORT: Final = {
-    ("krb5", "tcp"): "krb_tcp",
-    ("krb5", "udp"): "krb",
-    ("ldap", "tcp"): "ldap_tcp",
-    ("ldap", "udp"): "ldap_udp",
-    ("dnp3", "tcp"): "dnp3_tcp",
-    ("dnp3", "udp"): "dnp3_udp",
-}
-_PROTOCOLS: Final = {"ipv6-icmp": "icmp", "icmpv6": "icmp"}
-
-FIN: Final = 0x01
-SYN: Final = 0x02
-RST: Final = 0x04
-
-_ETHERNET: Final = 14
-_VLAN_TAG: Final = 4
 _MICROSECONDS: Final = pa.timestamp("us", "UTC")
+_SIGNATURES: Final = pa.list_(pa.string())
 _COLUMNS: Final = (
     "ts",
     "uid",
@@ -176,80 +151,6 @@ class AlertMemory:
         return self._signatures.pop(flow_id, None)
 
 
-def tcp_state(client: int, server: int) -> str:
-    """Derive Zeek's conn_state from the TCP flags that each side sent at least once.
-
-    Parameters
-    ----------
-    client, server : int
-        Flags of all segments of one side, or-ed together (FIN 1, SYN 2, RST 4, …).
-
-    Notes
-    -----
-    The order of segments is lost in the flags, so a reset after both sides' FIN counts as a
-    normal end, and of two resets the client's is taken as the first. A flow without any flag is
-    a lone reset that Suricata did not track.
-    """
-    if not client and not server:
-        return "RSTR"
-    fins = (bool(client & FIN), bool(server & FIN))
-    resets = (bool(client & RST), bool(server & RST))
-    if client & SYN and server & SYN:
-        if all(fins):
-            return "SF"
-        if any(resets):
-            return "RSTO" if resets[0] else "RSTR"
-        return {(False, False): "S1", (True, False): "S2", (False, True): "S3"}[fins]
-    if client & SYN:
-        if resets[1]:
-            return "REJ"
-        if resets[0]:
-            return "RSTOS0"
-        if fins[0]:
-            return "SH"
-        return "OTH" if server else "S0"
-    if server & SYN:
-        if resets[1]:
-            return "RSTRH"
-        return "SHR" if fins[1] else "OTH"
-    if all(fins):
-        return "SF"
-    if resets[1]:
-        return "RSTR"
-    return "RSTO" if resets[0] and server else "OTH"
-
-
-def _state_of_flags(client: str | None, server: str | None) -> str:
-    client, server = client or "0", server or "0"
-    # two hexadecimal digits; the cache must never hold long texts from a log
-    if len(client) > 2 or len(server) > 2:
-        raise ValueError(client)
-    return _cached_state(client, server)
-
-
-@lru_cache(maxsize=1 << 16)
-def _cached_state(client: str, server: str) -> str:
-    return tcp_state(int(client, 16), int(server, 16))
-
-
-def datagram_state(to_server: int | None, to_client: int | None) -> str | None:
-    """Derive Zeek's conn_state of a UDP flow from the packets each way."""
-    if to_server is None or to_client is None:
-        return None
-    if to_server:
-        return "SF" if to_client else "S0"
-    return "SHR" if to_client else "OTH"
-
-
-def service_name(app_proto: str | None, proto: str) -> str | None:
-    """Return Zeek's name of a protocol that Suricata has recognised."""
-    if app_proto is None:
-        return None
-    name = app_proto.lower()
-    by_transport = _SERVICES_BY_TRANSPORT.get((name, proto))
-    return by_transport if by_transport is not None else SERVICES.get(name, name)
-
-
 def _epoch_seconds(texts: list[str | None]) -> list[float | None]:
     """Read times with zones; NaN for what is none."""
     try:
@@ -268,12 +169,12 @@ def _seconds(text: str) -> float:
         return math.nan
 
 
-def _ip_bytes(frames: int | None, packets: int | None, overhead: int) -> int | None:
-    if frames is None or packets is None:
-        return None
-    if frames < 0 or packets < 0:
-        raise ValueError(frames)
-    return max(0, frames - overhead * packets)
+def _state(
+    proto: str, tcp: _Tcp | None, orig_pkts: int | None, resp_pkts: int | None
+) -> str | None:
+    if proto == "tcp":
+        return None if tcp is None else state_of_flags(tcp.tcp_flags_ts, tcp.tcp_flags_tc)
+    return datagram_state(orig_pkts, resp_pkts) if proto == "udp" else "OTH"
 
 
 class EveDecoder:
@@ -311,32 +212,88 @@ class EveDecoder:
 
     def decode(self, block: Block) -> list[pa.RecordBatch]:
         """Return the flows of a block, in order; batches are never empty."""
+        if block.complete:
+            plain = PlainLines(block, *PLAIN)
+            plain.set_aside(are_flows(plain))
+            if plain.mostly:
+                return self._decode_mostly_plain(plain)
         flows = _Flows()
         for line, text in enumerate(block.data.split(b"\n"), block.first_line):
-            if not text:
+            if text:
+                self._read(flows, line, text, complete=block.complete)
+        bad = np.zeros(len(flows.lines), np.bool_)
+        columns = self._columns(flows, bad)
+        return self._batch(columns, bad, flows.lines, flows.texts, flows.signatures)
+
+    def _decode_mostly_plain(self, plain: PlainLines) -> list[pa.RecordBatch]:
+        flows = _Flows()
+        signatures: list[list[str] | None] = [None] * len(plain)
+        skipped: dict[bytes, int] = {}
+        done = 0
+        for line, text, kind, following in plain.others():
+            if kind is not None:
+                skipped[kind] = skipped.get(kind, 0) + 1
                 continue
-            match = _EVENT_TYPE.search(text)
-            kind = match[1] if match else b""
-            # most events are of other types: they are counted without being decoded, but for
-            # a last line, which has to be shown to be whole
-            if kind and kind not in (b"flow", b"alert") and block.complete:
-                self._skip(kind.decode("utf-8", "backslashreplace"))
-                continue
-            try:
-                event = self._decode_event(text)
-            except DECODE_ERRORS:
-                if text.strip():
-                    self._explain(line, text, complete=block.complete)
-                continue
-            if event.event_type == "flow":
-                self.flows += 1
-                self._add_flow(flows, line, text, event)
-                continue
-            if event.event_type == "alert":
-                self._remember(text)
-            self._skip(event.event_type or OTHER)
+            self._skip_all(skipped)
+            # a flow takes the alerts that come before it, and no others
+            self._take_alerts(plain, signatures, done, following)
+            done = following
+            self._read(flows, line, text, complete=True)
+        self._skip_all(skipped)
+        self._take_alerts(plain, signatures, done, len(plain))
+        self.flows += len(plain)
+        columns = flow_columns(plain)
+        bad = np.zeros(len(flows.lines), np.bool_)
+        together = Together(plain, flows.lines, flows.texts)
+        if flows.lines:
+            parsed = self._columns(flows, bad)
+            columns = {name: together.column(columns[name], parsed[name]) for name in columns}
+            signatures = together.values(signatures, flows.signatures)
+        return self._batch(columns, together.flags(bad), together.lines, together, signatures)
+
+    def _take_alerts(
+        self, plain: PlainLines, signatures: list[list[str] | None], start: int, end: int
+    ) -> None:
+        """Give plain flows the alerts remembered of them."""
+        if end > start and len(self._alerts):
+            known = plain.has("flow_id")[start:end].tolist()
+            ids = plain.values("flow_id")[start:end].tolist()
+            signatures[start:end] = [
+                self._alerts.take(flow_id) if has else None
+                for flow_id, has in zip(ids, known, strict=True)
+            ]
+
+    def _skip_all(self, kinds: dict[bytes, int]) -> None:
+        for kind, n in kinds.items():
+            self._skip(kind.decode("utf-8", "backslashreplace"), n)
+        kinds.clear()
+
+    def _read(self, flows: _Flows, line: int, text: bytes, *, complete: bool) -> None:
+        """Parse one event."""
+        match = _EVENT_TYPE.search(text)
+        kind = match[1] if match else b""
+        # most events are of other types: they are counted without being decoded, but for
+        # a last line, which has to be shown to be whole
+        if kind and kind not in (b"flow", b"alert") and complete:
+            self._skip(kind.decode("utf-8", "backslashreplace"))
+            return
+        try:
+            event = self._decode_event(text)
+        except DECODE_ERRORS:
+            if text.strip():
+                self._explain(line, text, complete=complete)
+            return
+        if event.event_type == "flow":
+            self.flows += 1
+            self._add_flow(flows, line, text, event)
+            return
+        if event.event_type == "alert":
+            self._remember(text)
+        self._skip(event.event_type or OTHER)
+
+    def _columns(self, flows: _Flows, bad: BoolArray) -> dict[str, pa.Array]:
         if not flows.lines:
-            return []
+            return {}
         values = dict(zip(_COLUMNS, map(list, zip(*flows.rows, strict=True)), strict=True))
         start, end = _epoch_seconds(values["ts"]), _epoch_seconds(values["duration"])
         values["ts"] = start
@@ -344,20 +301,33 @@ class EveDecoder:
             None if a is None or b is None else (b - a) or None
             for a, b in zip(start, end, strict=True)
         ]
-        batch = batch_of_values(
-            values,
-            flows.lines,
-            flows.texts,
+        return columns_of_values(values, bad, self._account)
+
+    def _batch(
+        self,
+        columns: dict[str, pa.Array],
+        bad: BoolArray,
+        lines: Sequence[int] | Lines,
+        texts: Texts,
+        signatures: list[list[str] | None],
+    ) -> list[pa.RecordBatch]:
+        if not len(lines):
+            return []
+        batch = build_batch(
+            columns,
+            np.asarray(lines, np.int64),
             sensor=SURICATA,
             account=self._account,
-            keep_originals=self._keep_originals,
-            signatures=flows.signatures if any(flows.signatures) else None,
+            excerpt=texts.__getitem__,
+            original=(lambda row: texts[row].strip()) if self._keep_originals else None,
+            signatures=pa.array(signatures, _SIGNATURES) if any(signatures) else None,
+            bad_rows=bad,
         )
         return [] if batch is None else [batch]
 
-    def _skip(self, kind: str) -> None:
-        self.netflows += kind == "netflow"
-        self._account.skip(kind)
+    def _skip(self, kind: str, n: int = 1) -> None:
+        self.netflows += n * (kind == "netflow")
+        self._account.skip(kind, n)
 
     def _remember(self, text: bytes) -> None:
         try:
@@ -378,17 +348,30 @@ class EveDecoder:
             self._account.reject(line, MISSING_FIELD, text)
             return
         proto = event.proto.lower()
-        proto = _PROTOCOLS.get(proto, proto)
+        proto = PROTOCOLS.get(proto, proto)
         tags = len(event.vlan) if isinstance(event.vlan, list) else int(event.vlan is not None)
-        overhead = _ETHERNET + _VLAN_TAG * tags
+        overhead = ETHERNET + VLAN_TAG * tags
+        orig_h, orig_p, resp_h, resp_p = (
+            event.src_ip,
+            event.src_port,
+            event.dest_ip,
+            event.dest_port,
+        )
+        orig_pkts, resp_pkts = flow.pkts_toserver, flow.pkts_toclient
+        orig_frames, resp_frames = flow.bytes_toserver, flow.bytes_toclient
+        if proto == "icmp":
+            orig_p, resp_p = event.icmp_type, event.icmp_code
+        elif is_turned(proto, orig_p, resp_p):
+            orig_h, orig_p, resp_h, resp_p = resp_h, resp_p, orig_h, orig_p
+            orig_pkts, resp_pkts = resp_pkts, orig_pkts
+            orig_frames, resp_frames = resp_frames, orig_frames
         try:
-            orig_ip_bytes = _ip_bytes(flow.bytes_toserver, flow.pkts_toserver, overhead)
-            resp_ip_bytes = _ip_bytes(flow.bytes_toclient, flow.pkts_toclient, overhead)
-            state = self._state(event, flow, proto)
+            orig_ip_bytes = ip_bytes(orig_frames, orig_pkts, overhead)
+            resp_ip_bytes = ip_bytes(resp_frames, resp_pkts, overhead)
+            state = _state(proto, event.tcp, orig_pkts, resp_pkts)
         except (ValueError, OverflowError):
             self._account.reject(line, BAD_VALUE, text)
             return
-        icmp = proto == "icmp"
         flows.lines.append(line)
         flows.texts.append(text)
         flows.signatures.append(self._alerts.take(event.flow_id))
@@ -396,31 +379,21 @@ class EveDecoder:
             (
                 flow.start,
                 None if event.flow_id is None else str(event.flow_id),
-                event.src_ip,
-                event.icmp_type if icmp else event.src_port,
-                event.dest_ip,
-                event.icmp_code if icmp else event.dest_port,
+                orig_h,
+                orig_p,
+                resp_h,
+                resp_p,
                 proto,
                 service_name(event.app_proto, proto),
                 flow.end,
                 state,
-                flow.pkts_toserver,
+                orig_pkts,
                 orig_ip_bytes,
-                flow.pkts_toclient,
+                resp_pkts,
                 resp_ip_bytes,
                 event.community_id,
             )
         )
-
-    @staticmethod
-    def _state(event: _Event, flow: _Flow, proto: str) -> str | None:
-        if proto == "tcp":
-            if event.tcp is None:
-                return None
-            return _state_of_flags(event.tcp.tcp_flags_ts, event.tcp.tcp_flags_tc)
-        if proto == "udp":
-            return datagram_state(flow.pkts_toserver, flow.pkts_toclient)
-        return "OTH"
 
     def _explain(self, line: int, text: bytes, *, complete: bool) -> None:
         """Find out why a line did not fit an event, and enter it in the books."""

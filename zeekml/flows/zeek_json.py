@@ -7,21 +7,33 @@ put all of Zeek's logs into one file; then a field such as ``_path`` tells the t
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec.structs import astuple
 
-from zeekml.flows.columns import RECORD_COLUMNS, is_conn_record
-from zeekml.flows.json_lines import DECODE_ERRORS, batch_of_values, json_object
-from zeekml.flows.lines import Block
-from zeekml.flows.rejects import (
-    BAD_VALUE,
-    OTHER,
-    SourceAccount,
+from zeekml.flows.columns import (
+    CONN_MARKERS,
+    COUNTS,
+    PORTS,
+    RECORD_COLUMNS,
+    TIMES,
+    BoolArray,
+    Lines,
+    build_batch,
+    is_conn_record,
 )
+from zeekml.flows.json_columns import PlainLines, Texts, Together
+from zeekml.flows.json_lines import DECODE_ERRORS, columns_of_values, json_object
+from zeekml.flows.json_scan import NUMBER, TEXT, WHOLE, Keys, make_keys
+from zeekml.flows.lines import Block
+from zeekml.flows.rejects import BAD_VALUE, OTHER, SourceAccount
 from zeekml.flows.schema import ZEEK
 
 CONN: Final = "conn"
@@ -74,6 +86,15 @@ class _Record(
     log_type: str | None = None
 
 
+@dataclass(slots=True)
+class _Records:
+    """Conn records that went through the parser, with line number and raw line of each."""
+
+    records: list[_Record]
+    lines: list[int]
+    texts: list[bytes]
+
+
 _FIELDS: Final = {name: name.removeprefix("id.") for name in RECORD_COLUMNS}
 _UNDERSCORED: Final = {
     name: name.replace(".", "_") for name in RECORD_COLUMNS if name.startswith("id.")
@@ -123,6 +144,14 @@ def epoch_seconds(value: int | float | str) -> float:
     return value / 1000 if value >= _MILLISECONDS_FROM else float(value)
 
 
+def _plain_keys() -> tuple[list[str], Keys]:
+    rules = dict.fromkeys(RECORD_COLUMNS, TEXT)
+    rules |= dict.fromkeys(TIMES, NUMBER) | dict.fromkeys((*PORTS, *COUNTS), WHOLE)
+    rules |= {"ts": NUMBER | TEXT} | dict.fromkeys(TYPE_FIELDS, TEXT)
+    aliases = {spelled: name for name, spelled in _UNDERSCORED.items()}
+    return list(rules), make_keys(rules, aliases=aliases)
+
+
 class ZeekJsonDecoder:
     """Decodes conn records from JSON lines.
 
@@ -141,30 +170,53 @@ class ZeekJsonDecoder:
 
     def decode(self, block: Block) -> list[pa.RecordBatch]:
         """Return the flows of a block, in order; batches are never empty."""
-        records: list[_Record] = []
-        lines: list[int] = []
-        texts: list[bytes] = []
+        if block.complete:
+            plain = PlainLines(block, *_PLAIN)
+            plain.set_aside(_are_conn(plain))
+            if plain.mostly:
+                return self._decode_mostly_plain(plain)
+        lines = enumerate(block.data.split(b"\n"), block.first_line)
+        records = self._records(lines, complete=block.complete)
+        bad = np.zeros(len(records.lines), np.bool_)
+        return self._batch(self._columns(records, bad), bad, records.lines, records.texts)
+
+    def _decode_mostly_plain(self, plain: PlainLines) -> list[pa.RecordBatch]:
+        columns = _plain_columns(plain)
+        others = ((line, text) for line, text, _, _ in plain.others())
+        records = self._records(others, complete=True)
+        together = Together(plain, records.lines, records.texts)
+        bad = np.zeros(len(records.lines), np.bool_)
+        if records.lines:
+            parsed = self._columns(records, bad)
+            columns = {name: together.column(columns[name], parsed[name]) for name in columns}
+        return self._batch(columns, together.flags(bad), together.lines, together)
+
+    def _records(self, lines: Iterable[tuple[int, bytes]], *, complete: bool) -> _Records:
+        """Parse lines one by one; all that are no conn records enter the books."""
+        found = _Records([], [], [])
         decode = self._decode
-        for line, text in enumerate(block.data.split(b"\n"), block.first_line):
+        for line, text in lines:
             if not text:
                 continue
             try:
                 record = decode(text)
             except DECODE_ERRORS:
                 if text.strip():
-                    self._explain(line, text, complete=block.complete)
+                    self._explain(line, text, complete=complete)
                 continue
             if (kind := _type_of(record)) != CONN:
                 self._account.skip(kind)
                 continue
-            records.append(record)
-            lines.append(line)
-            texts.append(text)
-        if not records:
-            return []
-        by_field = dict(
-            zip(_Record.__struct_fields__, zip(*map(astuple, records), strict=True), strict=True)
-        )
+            found.records.append(record)
+            found.lines.append(line)
+            found.texts.append(text)
+        return found
+
+    def _columns(self, found: _Records, bad: BoolArray) -> dict[str, pa.Array]:
+        if not found.records:
+            return {}
+        cells = zip(*map(astuple, found.records), strict=True)
+        by_field = dict(zip(_Record.__struct_fields__, cells, strict=True))
         values = {name: list(by_field[field]) for name, field in _FIELDS.items()}
         for name, field in _UNDERSCORED.items():
             if None in by_field[_FIELDS[name]]:
@@ -175,14 +227,25 @@ class ZeekJsonDecoder:
         values["service"] = [
             ",".join(value) if type(value) is list else value for value in values["service"]
         ]
-        batch = batch_of_values(
-            values,
-            lines,
-            texts,
+        return columns_of_values(values, bad, self._account, epoch_seconds)
+
+    def _batch(
+        self,
+        columns: dict[str, pa.Array],
+        bad: BoolArray,
+        lines: Sequence[int] | Lines,
+        texts: Texts,
+    ) -> list[pa.RecordBatch]:
+        if not len(lines):
+            return []
+        batch = build_batch(
+            columns,
+            np.asarray(lines, np.int64),
             sensor=ZEEK,
             account=self._account,
-            keep_originals=self._keep_originals,
-            times=epoch_seconds,
+            excerpt=texts.__getitem__,
+            original=(lambda row: texts[row].strip()) if self._keep_originals else None,
+            bad_rows=bad,
         )
         return [] if batch is None else [batch]
 
@@ -196,3 +259,45 @@ class ZeekJsonDecoder:
             self._account.skip(kind)
         else:
             self._account.reject(line, BAD_VALUE, text)
+
+
+_PLAIN: Final = _plain_keys()
+
+
+def _are_conn(plain: PlainLines) -> BoolArray:
+    """Tell which plain rows are conn records beyond doubt, with a time that is understood."""
+    markers = [plain.kinds(name) == TEXT for name in TYPE_FIELDS]
+    marked = np.logical_or.reduce(markers)
+    conn = np.logical_or.reduce([plain.has(name) for name in CONN_MARKERS])
+    conn |= plain.has("proto") & (plain.has("duration") | plain.has("orig_bytes"))
+    if marked.any():
+        for name, marker in zip(TYPE_FIELDS, markers, strict=True):
+            # of two markers the first one counts: leave that to the parser
+            alone = marker & (np.sum(markers, axis=0) == 1)
+            texts = plain.texts(name)
+            said = pc.fill_null(pc.equal(texts, CONN), False).to_numpy(zero_copy_only=False)
+            conn = np.where(marker, alone & said, conn)
+    written_out = plain.kinds("ts") == TEXT
+    if written_out.any():
+        conn &= ~written_out | plain.moments("ts")[1]
+    return conn
+
+
+def _plain_columns(plain: PlainLines) -> dict[str, pa.Array]:
+    columns: dict[str, pa.Array] = {}
+    for name in RECORD_COLUMNS:
+        if name in TIMES:
+            numbers = plain.numbers(name)
+            if name == "ts":
+                numbers = np.where(numbers >= _MILLISECONDS_FROM, numbers / 1000, numbers)
+                written_out = plain.kinds(name) == TEXT
+                if written_out.any():
+                    numbers = np.where(written_out, plain.moments(name)[0] / 1e6, numbers)
+            columns[name] = pa.array(numbers, mask=~plain.has(name))
+        elif name in PORTS:
+            columns[name] = plain.ports(name)
+        elif name in COUNTS:
+            columns[name] = plain.whole(name)
+        else:
+            columns[name] = plain.texts(name)
+    return columns

@@ -55,7 +55,8 @@ _FLOAT: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _NUMBER_TYPES: Final = frozenset({"time", "interval", "double", "count", "int", "port"})
 # Arrow splits at single ASCII characters only; Zeek never leaves this one bare in a value
 _STAND_IN: Final = b"\x1f"
-_DICTIONARY_COLUMNS: Final = frozenset({"id.orig_h", "id.resp_h", "proto", "service", "conn_state"})
+# few different texts, each of which is looked at once
+_DICTIONARY_COLUMNS: Final = frozenset({"proto", "service"})
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,20 @@ class TsvDecoder:
 
     def decode(self, block: Block) -> list[pa.RecordBatch]:
         """Return the flows of a block, in order; batches are never empty."""
+        batches = []
+        for piece, first_line in self._runs(block):
+            batch = self._decode_records(piece, first_line, complete=block.complete)
+            if batch is not None:
+                batches.append(batch)
+        return batches
+
+    def pass_over(self, block: Block) -> None:
+        """Take in only what later blocks depend on: the headers."""
+        for _ in self._runs(block):
+            pass
+
+    def _runs(self, block: Block) -> Iterator[tuple[bytes, int]]:
+        """Yield the runs of records in a block, each with the number of its first line."""
         data, line = block.data, block.first_line
         if b"\r" in data:
             # Arrow takes a bare carriage return for the end of a row, Zeek does not
@@ -182,12 +197,7 @@ class TsvDecoder:
             elif (header := plain_header(first)) is not None:
                 self.header = header
                 data, line = rest, line + len(newline)
-        batches = []
-        for piece, first_line in self._without_headers(data, line):
-            batch = self._decode_records(piece, first_line, complete=block.complete)
-            if batch is not None:
-                batches.append(batch)
-        return batches
+        yield from self._without_headers(data, line)
 
     def _without_headers(self, data: bytes, line: int) -> Iterator[tuple[bytes, int]]:
         """Yield runs of records; headers between them take effect on the way."""
@@ -199,10 +209,13 @@ class TsvDecoder:
                 self.header = self.header.read(data[position:end])
                 position, line = end, line + 1
                 continue
-            end = data.find(b"\n" + prefix, position) + 1 or len(data)
+            # a search for one character is far faster, and mostly there is none
+            found = data.find(prefix, position)
+            end = (data.find(b"\n" + prefix, position) + 1 if found >= 0 else 0) or len(data)
             run = data[position:end]
             yield run, line
-            line += run.count(b"\n")
+            if end < len(data):
+                line += run.count(b"\n")
             position = end
 
     def _decode_records(self, data: bytes, line: int, *, complete: bool) -> pa.RecordBatch | None:
@@ -310,7 +323,8 @@ class _Run:
         except pa.ArrowInvalid:
             return None
         # Arrow passes over empty lines without a word; then lines and rows no longer agree
-        return table if len(table) == self._data.count(b"\n") else None
+        newlines = np.count_nonzero(np.frombuffer(self._data, np.uint8) == ord("\n"))
+        return table if len(table) == newlines else None
 
     def _drop_unusable_lines(self, *, complete: bool) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Reject lines that cannot be split into columns; give the numbers of the others."""

@@ -184,7 +184,9 @@ def build_bundle(
         features=ensemble.features,
         members=_members(ensemble),
         scaler=ensemble.scaler,
-        calibration=ManifestCalibration(calibration.slope, calibration.intercept),
+        calibration=ManifestCalibration(
+            calibration.slope, calibration.intercept, calibration.base_rate
+        ),
         thresholds=thresholds.values,
         candidate_score=thresholds.candidate_score,
         usual=usual_values(prepared, ensemble.features),

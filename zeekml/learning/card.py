@@ -157,8 +157,9 @@ def _thresholds(facts: CardFacts) -> str:
     return f"""## Scores and thresholds
 Scores are calibrated on held-out environments (Platt, slope {facts.calibration.slope:.3f},
 intercept {facts.calibration.intercept:.3f}; Brier {facts.calibration.brier:.3f}, calibration error
-{facts.calibration.error:.3f}, environments and sides weighing the same). A score is not the
-probability at a site, which depends on how many attacks there are.
+{facts.calibration.error:.3f}, environments weighing the same). A score is the probability that
+a flow is malicious where {facts.calibration.base_rate:.0%} of all flows are: a flow that tells
+nothing scores {facts.calibration.base_rate:g}, and thresholds are small numbers.
 
 Incident thresholds are set on held-out benign traffic, with environments pooled by the square root
 of their size: {chosen.false_per_10k:.2f} false incidents per 10,000 benign flows.

@@ -1,8 +1,8 @@
 """The evidence of incidents, followed over held-out environments.
 
 This is the policy's rule for opening an incident, without the bookkeeping of incidents: per group
-of flows (say, of one originator) the evidence at each flow is the mean of the highest scores in
-the window, missing ones counting zero, and the threat is the one most of those scores speak for.
+of flows (say, of one originator) the evidence at each flow is the mean of the strongest in the
+window, missing ones counting zero, and the threat is the one most of those flows speak for.
 It is computed for any threshold at once, which is what choosing thresholds needs.
 """
 
@@ -17,18 +17,15 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from zeekml.ensemble.calibration import EVEN
 from zeekml.ensemble.classes import THREATS
 from zeekml.learning.environment import Environment
 from zeekml.learning.evaluation import Fold
 from zeekml.learning.network import Labels
-from zeekml.notices.incidents import EVEN
 from zeekml.notices.policy import Detector, Policy
 
 FloatArray = npt.NDArray[np.float64]
 RowNumbers = npt.NDArray[np.intp]
-
-CANDIDATE_SCORE: Final = 0.25
-"""Flows from this score on count in the evidence of incidents."""
 
 _ORIGINATOR: Final = "id.orig_h"
 
@@ -43,8 +40,8 @@ class ScoredFlows:
         Flow end, never going back within a capture (epoch seconds).
     keys : dict of tuple of str to list
         Group key of each row, for each way of grouping.
-    scores : float64 array
-        Calibrated.
+    evidence : float64 array
+        Of each flow by itself: its score with the base rate taken out.
     shares : float64 array (rows, threats)
         P(threat | malicious).
     labels : int8 array
@@ -54,20 +51,20 @@ class ScoredFlows:
     name: str
     clock: FloatArray
     keys: Mapping[tuple[str, ...], list[tuple[Any, ...]]]
-    scores: FloatArray
+    evidence: FloatArray
     shares: FloatArray
     labels: Labels
     captures: npt.NDArray[np.int32]
 
 
-def scored_flows(fold: Fold, scores: FloatArray, policy: Policy) -> ScoredFlows:
+def scored_flows(fold: Fold, evidence: FloatArray, policy: Policy) -> ScoredFlows:
     """Bring a fold into the form that evidence is followed on.
 
     Parameters
     ----------
     fold : Fold
-    scores : float64 array
-        Calibrated score of each of its rows.
+    evidence : float64 array
+        Of each of its rows by itself.
     policy : Policy
 
     Raises
@@ -84,7 +81,7 @@ def scored_flows(fold: Fold, scores: FloatArray, policy: Policy) -> ScoredFlows:
         name=environment.name,
         clock=_clock(environment),
         keys={group: _keys(environment, group) for group in groups},
-        scores=scores,
+        evidence=evidence,
         shares=np.ascontiguousarray(shares),
         labels=fold.labels,
         captures=environment.captures,
@@ -133,7 +130,7 @@ def activities(flows: ScoredFlows, chosen: npt.NDArray[np.bool_], policy: Policy
     policy : Policy
     """
     found = []
-    visible = chosen & (flows.scores >= CANDIDATE_SCORE)
+    visible = chosen & (flows.evidence >= EVEN)
     rows = np.flatnonzero(visible)
     for group, keys in flows.keys.items():
         detectors = {d.threat: d for d in policy.detectors if d.enabled and d.group_by == group}
@@ -151,23 +148,23 @@ def activities(flows: ScoredFlows, chosen: npt.NDArray[np.bool_], policy: Policy
 
 def _peaks(flows: ScoredFlows, rows: RowNumbers, detectors: Mapping[str, Detector]) -> FloatArray:
     peaks = np.zeros(len(THREATS))
-    clock, scores, shares = flows.clock[rows], flows.scores[rows], flows.shares[rows]
+    clock, scores, shares = flows.clock[rows], flows.evidence[rows], flows.shares[rows]
     likeliest = shares.argmax(axis=1)
     # detectors of one grouping mostly share window and top: evidence is computed once for each
     for window, top in sorted({(d.window, d.top) for d in detectors.values()}):
         evidence, threat = follow(clock, scores, shares, window, top)
-        count = _recent(clock, scores >= EVEN, window)
+        count = _recent(clock, np.ones(len(rows), dtype=bool), window)
         for code, name in enumerate(THREATS):
             detector = detectors.get(name)
             if detector is None or (detector.window, detector.top) != (window, top):
                 continue
-            enough = (count >= detector.minimum_flows) & (scores >= EVEN)
+            enough = count >= detector.minimum_flows
             counted = evidence[(threat == code) & enough]
             peaks[code] = counted.max(initial=0.0)
             if _ORIGINATOR not in detector.group_by:
                 # several hosts' flows: a threat may open on evidence of its own, whoever won
                 own, _ = follow(clock, scores * shares[:, code], shares, window, top)
-                of_threat = (likeliest == code) & (scores >= EVEN)
+                of_threat = likeliest == code
                 enough = _recent(clock, of_threat, window) >= detector.minimum_flows
                 counted = own[enough & of_threat]
                 peaks[code] = max(peaks[code], counted.max(initial=0.0))

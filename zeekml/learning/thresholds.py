@@ -17,16 +17,18 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.ensemble.calibration import (
+    EVEN,
     apply_platt,
     brier,
+    evidence,
     expected_calibration_error,
     fit_platt,
+    score_of,
 )
 from zeekml.ensemble.classes import THREATS
 from zeekml.learning.environment import LABEL_NAMES
 from zeekml.learning.evaluation import Fold
 from zeekml.learning.evidence import (
-    CANDIDATE_SCORE,
     Activity,
     ScoredFlows,
     activities,
@@ -37,7 +39,15 @@ from zeekml.notices.policy import Policy
 FloatArray = npt.NDArray[np.float64]
 
 FALSE_INCIDENTS_PER_FLOW: Final = 2e-4
-LOWEST_THRESHOLD: Final = 0.5
+BASE_RATE: Final = 0.5
+"""Share of malicious flows for which scores are probabilities.
+
+Real networks have fewer attacks than recordings made to hold some; with as many as there are benign
+flows, ordinary traffic would score around 0.3, and every small difference would show.
+"""
+
+# all three as evidence, see ``ensemble.calibration``
+LOWEST_THRESHOLD: Final = EVEN
 HIGHEST_THRESHOLD: Final = 0.999
 # a threat's own threshold keeps this share of the room between the common bar and the loudest
 # benign activity of that threat
@@ -51,6 +61,8 @@ class Calibration:
     Attributes
     ----------
     slope, intercept : float
+    base_rate : float
+        Share of malicious flows for which scores are probabilities.
     brier : float
         Mean squared difference between score and label.
     error : float
@@ -59,6 +71,7 @@ class Calibration:
 
     slope: float
     intercept: float
+    base_rate: float
     brier: float
     error: float
 
@@ -66,12 +79,13 @@ class Calibration:
         """Return calibrated scores in (0, 1)."""
         return apply_platt(log_odds, self.slope, self.intercept)
 
+    def evidence(self, log_odds: FloatArray) -> FloatArray:
+        """Return what the scores say with the base rate taken out, in (0, 1)."""
+        return evidence(self.scores(log_odds), self.base_rate)
 
-def calibrate(folds: Sequence[Fold]) -> Calibration:
-    """Fit one curve to all folds, each environment and each side of it weighing the same.
 
-    A score of 0.5 therefore means that the evidence is even, not that half of such flows at a
-    site are malicious: that depends on how many attacks the site has.
+def calibrate(folds: Sequence[Fold], *, base_rate: float = BASE_RATE) -> Calibration:
+    """Fit one curve to all folds, environments weighing the same, `base_rate` of each malicious.
 
     Raises
     ------
@@ -84,13 +98,15 @@ def calibrate(folds: Sequence[Fold]) -> Calibration:
         bad = fold.labels[used] > 0
         log_odds.append(fold.prediction.log_odds[used])
         malicious.append(bad)
-        weights.append(np.where(bad, 0.5 / max(bad.sum(), 1), 0.5 / max((~bad).sum(), 1)))
+        share = np.where(bad, base_rate / max(bad.sum(), 1), (1 - base_rate) / max((~bad).sum(), 1))
+        weights.append(share)
     z, y, w = np.concatenate(log_odds), np.concatenate(malicious), np.concatenate(weights)
     slope, intercept = fit_platt(z, y, w)
     scores = apply_platt(z, slope, intercept)
     return Calibration(
         slope=slope,
         intercept=intercept,
+        base_rate=base_rate,
         brier=brier(scores, y, w),
         error=expected_calibration_error(scores, y, w),
     )
@@ -105,7 +121,7 @@ class Thresholds:
     values : dict of str to float
         Threshold of each threat.
     candidate_score : float
-        Score below which a flow plays no part in incidents.
+        Score below which a flow plays no part in incidents: where its evidence is even.
     false_per_10k : float
         False incidents per 10,000 benign flows, environments balanced, on the scores that the
         thresholds were chosen on.
@@ -161,21 +177,30 @@ def choose_thresholds(
     budget : float
         False incidents per benign flow.
     """
+    limits, false = _choose(folds, calibration, policy, budget)
+    values = np.round(score_of(limits, calibration.base_rate), 6)
+    return Thresholds(
+        values=dict(zip(THREATS, values.tolist(), strict=True)),
+        candidate_score=calibration.base_rate,
+        false_per_10k=1e4 * false,
+    )
+
+
+def _choose(
+    folds: Sequence[Fold], calibration: Calibration, policy: Policy, budget: float
+) -> tuple[FloatArray, float]:
+    """Return the thresholds as evidence, and the false incidents per benign flow they cost."""
     peaks, costs = [], []
     sizes = [int((fold.labels == 0).sum()) for fold in folds]
     total = float(np.sqrt(sizes).sum())
     for fold, size in zip(folds, sizes, strict=True):
-        site = scored_flows(fold, calibration.scores(fold.prediction.log_odds), policy)
+        site = scored_flows(fold, calibration.evidence(fold.prediction.log_odds), policy)
         found = activities(site, site.labels == 0, policy)
         peaks.append(np.array([item.peaks for item in found]).reshape(-1, len(THREATS)))
         costs.append(np.full(len(found), 1 / (np.sqrt(size) * total)))
     all_peaks, all_costs = np.concatenate(peaks), np.concatenate(costs)
-    limits = np.round(_limits(all_peaks, all_costs, budget), 4)
-    return Thresholds(
-        values=dict(zip(THREATS, limits.tolist(), strict=True)),
-        candidate_score=CANDIDATE_SCORE,
-        false_per_10k=float(1e4 * all_costs[(all_peaks >= limits).any(axis=1)].sum()),
-    )
+    limits = _limits(all_peaks, all_costs, budget)
+    return limits, float(all_costs[(all_peaks >= limits).any(axis=1)].sum())
 
 
 def _limits(peaks: FloatArray, costs: FloatArray, budget: float) -> FloatArray:
@@ -225,10 +250,8 @@ def cross_check(
         if not others:
             continue
         calibration = calibrate(others)
-        thresholds = choose_thresholds(others, calibration, policy, budget=budget)
-        limits = np.array([thresholds.values[threat] for threat in THREATS])
-        scores = calibration.scores(held_out.prediction.log_odds)
-        site = scored_flows(held_out, scores, policy)
+        limits, _ = _choose(others, calibration, policy, budget)
+        site = scored_flows(held_out, calibration.evidence(held_out.prediction.log_odds), policy)
         benign = site.labels == 0
         alarms = _raised(activities(site, benign, policy), limits)
         checks.append(

@@ -67,31 +67,46 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.score)
 
-    def rows(self) -> list[Candidate]:
-        """All rows as objects; `Candidate.row` is the place in these columns."""
-        if not len(self):
-            return []
-        columns = {name: self.flows.column(name).to_pylist() for name in CANDIDATE_COLUMNS}
-        return [self._row(columns, k) for k in range(len(self))]
+    def check(self) -> None:
+        """Make sure of what incidents rest on.
 
-    def _row(self, columns: dict[str, list[object]], k: int) -> Candidate:
+        Raises
+        ------
+        ValueError
+            A time is not finite, a score not within 0..1, or there are not as many class shares
+            as threats.
+        """
+        ts = self.flows.column("ts").to_numpy(zero_copy_only=False)
+        for times in (self.clock, ts, self.end):
+            if not np.isfinite(times).all():
+                raise ValueError("the clock, start and end of a candidate must be finite")
+        if not ((self.score >= 0.0) & (self.score <= 1.0)).all():
+            raise ValueError("the scores of candidates must lie in 0..1")
+        if self.classes.shape[1] != len(THREATS):
+            raise ValueError(f"expected {len(THREATS)} class shares, not {self.classes.shape[1]}")
+        if (self.threat >= len(THREATS)).any():
+            raise ValueError(f"there are only {len(THREATS)} threats")
+
+    def row(self, k: int) -> Candidate:
+        """One row as an object; `Candidate.row` is its place in these columns."""
+        flow = {name: self.flows.column(name)[k].as_py() for name in CANDIDATE_COLUMNS}
         threat = int(self.threat[k])
         return Candidate(
             clock=float(self.clock[k]),
-            ts=columns["ts"][k],  # type: ignore[arg-type]
+            ts=flow["ts"],
             end=float(self.end[k]),
-            sensor=columns["sensor"][k],  # type: ignore[arg-type]
-            uid=columns["uid"][k],  # type: ignore[arg-type]
-            orig_h=columns["id.orig_h"][k],  # type: ignore[arg-type]
-            orig_p=columns["id.orig_p"][k],  # type: ignore[arg-type]
-            resp_h=columns["id.resp_h"][k],  # type: ignore[arg-type]
-            resp_p=columns["id.resp_p"][k],  # type: ignore[arg-type]
-            proto=columns["proto"][k],  # type: ignore[arg-type]
-            service=columns["service"][k],  # type: ignore[arg-type]
-            community_id=columns["community_id"][k],  # type: ignore[arg-type]
-            signatures=tuple(columns["signatures"][k] or ()),  # type: ignore[arg-type]
-            orig_ip_bytes=columns["orig_ip_bytes"][k],  # type: ignore[arg-type]
-            resp_ip_bytes=columns["resp_ip_bytes"][k],  # type: ignore[arg-type]
+            sensor=flow["sensor"],
+            uid=flow["uid"],
+            orig_h=flow["id.orig_h"],
+            orig_p=flow["id.orig_p"],
+            resp_h=flow["id.resp_h"],
+            resp_p=flow["id.resp_p"],
+            proto=flow["proto"],
+            service=flow["service"],
+            community_id=flow["community_id"],
+            signatures=tuple(flow["signatures"] or ()),
+            orig_ip_bytes=flow["orig_ip_bytes"],
+            resp_ip_bytes=flow["resp_ip_bytes"],
             score=float(self.score[k]),
             threat=THREATS[threat] if threat >= 0 else "",
             classes=tuple(self.classes[k].tolist()),

@@ -2,36 +2,43 @@
 
 Everything here follows record time and the order of the candidates, and nothing else: cutting
 the rows into other batches, or asking more or less often what is due, changes no line.
+
+The rules themselves are compiled: `window` keeps the groups, `opening` says when one becomes an
+incident, `ledger` counts for the open ones, `passage` takes each candidate through all of it. What
+is here happens once for each line, not once for each candidate.
 """
 
 from __future__ import annotations
 
 import heapq
-import math
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from statistics import median_low
-from typing import Final
 
-from zeekml.ensemble.classes import THREATS
-from zeekml.notices.community import community_id
-from zeekml.notices.incident import Allowance, Incident
-from zeekml.notices.notice import Candidate, Flow, Notice, State, plain
-from zeekml.notices.policy import Detector, Policy
-from zeekml.notices.window import ANY_THREAT, Group, GroupKey, Row, Windows
-from zeekml.notices.wording import detail, message
+import numpy as np
+import numpy.typing as npt
+
+from zeekml.notices.candidates import Candidates
+from zeekml.notices.flow_store import FlowStore, QuotedFlow
+from zeekml.notices.incident import GroupKey, incident_id
+from zeekml.notices.ledger import QUOTED_ROWS, close_incident, new_ledger, open_incident
+from zeekml.notices.lines import Case, LineWriter, Origin
+from zeekml.notices.notice import Candidate, Notice, State, plain
+from zeekml.notices.passage import DONE, DUE, OPENS, advance_rows, new_buffer, new_position
+from zeekml.notices.plan import ORIGINATOR, PORT, RESPONDER, make_plan
+from zeekml.notices.policy import Policy
+from zeekml.notices.rows import EVEN, Batch, number_rows
+from zeekml.notices.text_keys import ABSENT
+from zeekml.notices.window import clear, forget
+from zeekml.notices.window_state import MAX_ROWS, new_windows
+
+__all__ = ["EVEN", "Explain", "IncidentTracker", "Limits"]
 
 Explain = Callable[[Candidate], tuple[str, ...]]
 """Says which features made a candidate's score, as texts, largest first."""
 
-EVEN: Final = 0.5
-"""A flow with a lower score speaks for benign: it counts in the evidence, but neither opens an
-incident nor belongs to one, or every such incident would trail its host's ordinary traffic."""
-
-_DIGEST_LENGTH: Final = 12
-_MAX_WHY: Final = 16
-_ORIGINATOR: Final = "id.orig_h"
+_DIGEST_LENGTH = 12
+_MAX_WHY = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,8 @@ class Limits:
     Attributes
     ----------
     groups, rows
-        Groups with a window, and rows in all windows together.
+        Groups with a window, and rows in all windows together; both count once for each
+        different `window` among the detectors of one `group_by`.
     incidents
         Incidents open at a time.
     values
@@ -86,8 +94,6 @@ class IncidentTracker:
 
     Attributes
     ----------
-    suppressed
-        Candidates that belonged to an open incident without a line being written for them.
     opened
         Incidents opened, by note.
     cut_short
@@ -111,93 +117,89 @@ class IncidentTracker:
         explain: Explain | None = None,
         limits: Limits | None = None,
     ) -> None:
-        self._limits = limits or Limits()
-        self._sensor = plain(sensor)
-        self._stream = plain(stream)
-        self._bundle = bundle[:_DIGEST_LENGTH]
-        self._features = features[:_DIGEST_LENGTH]
+        limits = limits or Limits()
+        self._policy = policy
+        self._plan = make_plan(policy, thresholds)
         self._explain = explain
-        chosen = policy.thresholds(thresholds)
-        enabled = [d for d in policy.detectors if d.enabled]
-        self._detectors: list[Detector | None] = [
-            d if d.enabled else None for d in policy.detectors
-        ]
-        self._thresholds = [chosen.get(threat, math.inf) for threat in THREATS]
-        kinds = list(dict.fromkeys(d.group_by for d in enabled))
-        self._kinds = [_home_first(kinds, detector) for detector in self._detectors]
-        span = max((d.window for d in enabled), default=0.0)
-        self._windows = Windows(span, self._limits.groups, self._limits.rows)
-        self._open: dict[GroupKey, dict[int, Incident]] = {}
-        self._recent: OrderedDict[int, Incident] = OrderedDict()
-        self._due: list[tuple[float, str, int, Incident]] = []
-        self._allowance = Allowance(self._limits.values)
-        self._clock = -math.inf
-        self.suppressed = 0
+        self._max_open = limits.incidents
+        others = QUOTED_ROWS * (limits.incidents + 1) + MAX_ROWS + 1
+        self._windows = new_windows(self._plan, limits.groups, limits.rows, others)
+        self._ledger = new_ledger(limits.incidents, limits.values)
+        self._position = new_position()
+        self._here, self._rows = new_buffer()
+        self._flows = FlowStore()
+        origin = Origin(
+            sensor=plain(sensor),
+            stream=plain(stream),
+            bundle=bundle[:_DIGEST_LENGTH],
+            features=features[:_DIGEST_LENGTH],
+        )
+        self._writer = LineWriter(origin, self._windows, self._ledger, self._flows)
+        self._cases: dict[int, Case] = {}
+        self._due: list[tuple[float, str, int, Case]] = []
         self.opened: Counter[str] = Counter()
         self.cut_short = 0
 
     @property
+    def suppressed(self) -> int:
+        """Candidates that belonged to an open incident without a line being written for them."""
+        return int(self._position["suppressed"][0])
+
+    @property
     def evicted_groups(self) -> int:
         """Groups whose window was dropped early because there were too many."""
-        return self._windows.evicted
+        return int(self._windows.tally["evicted"][0])
 
     @property
     def dropped_rows(self) -> int:
         """Rows dropped early because their group's window held too many."""
-        return self._windows.dropped_rows
+        return int(self._windows.tally["dropped"][0])
 
     @property
     def open_incidents(self) -> int:
         """How many incidents are open."""
-        return len(self._recent)
+        return len(self._cases)
 
-    def add(self, candidate: Candidate) -> list[Notice]:
-        """Take in the next candidate of the stream.
+    def add(self, candidates: Candidates) -> list[Notice]:
+        """Take in the next candidates of the stream.
 
         Returns
         -------
         list of Notice
-            The lines that were due before it, then those it causes.
+            For each candidate, the lines that were due before it, then those it causes.
+
+        Raises
+        ------
+        ValueError
+            A time is not finite, or a score not within 0..1.
         """
-        notices = self.advance(candidate.clock)
-        clock = self._clock
-        row = Row(candidate, clock)
-        belongs = False
-        written = len(notices)
-        for kind in self._kinds[row.threat]:
-            key = (kind, _values(kind, candidate))
-            group = self._windows.add(key, row)
-            if row.claimed or candidate.score < EVEN:
-                continue
-            here = self._open.get(key)
-            if here is None:
-                self._open_first(key, group, row, notices)
-                continue
-            incident = here.get(row.threat)
-            if incident is None:
-                if self._open_another(key, group, row, notices):
-                    continue
-                # of the incidents there are, the one the row resembles most
-                incident = max(here.values(), key=lambda i: (row.shares[i.threat], -i.threat))
-            belongs = True
-            self._join(incident, row, notices)
-        if belongs and len(notices) == written:
-            self.suppressed += 1
+        notices: list[Notice] = []
+        if not len(candidates):
+            return notices
+        candidates.check()
+        place = self._flows.append(candidates.flows)
+        batch = number_rows(candidates, self._plan, self._clock, place)
+        self._position["number"] = 0
+        while True:
+            todo = advance_rows(
+                self._position, self._windows, self._ledger, batch, self._here, self._rows
+            )
+            if todo == DONE:
+                break
+            if todo == DUE:
+                self._close_due(notices)
+            elif todo == OPENS:
+                self._open(batch, candidates, notices)
+            else:
+                self._joined(candidates, notices)
+        self._clear_up()
         return notices
 
     def advance(self, clock: float) -> list[Notice]:
         """The closing lines due when the stream clock reaches `clock`, by due time, then id."""
-        self._clock = max(self._clock, clock)
+        self._position["clock"] = max(self._clock, clock)
         notices: list[Notice] = []
-        while self._due and self._due[0][0] <= self._clock:
-            due, _, order, incident = heapq.heappop(self._due)
-            if incident.closed:
-                continue
-            if incident.due == due:
-                notices.append(self._close(incident, due))
-            else:
-                # flows have come since; it may still be due now, but others may be due before it
-                heapq.heappush(self._due, (incident.due, incident.id, order, incident))
+        self._close_due(notices)
         return notices
 
     def close(self, clock: float) -> list[Notice]:
@@ -210,232 +212,125 @@ class IncidentTracker:
             of their opening.
         """
         notices = self.advance(clock)
-        for _, incident in sorted(self._recent.items()):
-            notices.append(self._close(incident, self._clock))
+        for case in sorted(self._cases.values(), key=lambda case: case.order):
+            notices.append(self._close(case, self._clock))
         self._due.clear()
-        self._windows.clear()
+        self._set_next_due()
+        clear(self._windows)
+        self._clear_up()
         return notices
 
-    def _open_first(self, key: GroupKey, group: Group, row: Row, notices: list[Notice]) -> None:
-        votes: dict[tuple[float, int], tuple[float, int, list[Row]]] = {}
-        for threat, detector in enumerate(self._detectors):
-            if detector is None or detector.group_by != key[0]:
-                continue
-            if group.count(row.clock - detector.window) < detector.minimum_flows:
-                continue
-            view = (detector.window, detector.top)
-            if view not in votes:
-                votes[view] = _vote(group, *view, row.clock)
-            evidence, winner, rows = votes[view]
-            if winner != threat or evidence < self._thresholds[threat]:
-                continue
-            own, contested = _own(group.since(row.clock - detector.window))
-            if len(own) - contested < detector.minimum_flows:
-                self._open_another(key, group, row, notices)
-                return
-            if self._agreed(threat, detector, rows):
-                self._open_incident(key, threat, detector, own, notices)
-                return
-        if _ORIGINATOR not in key[0]:
-            # many hosts have flows here, so the vote may have been about somebody else's doings:
-            # a flood of a host stays a flood though others scan it meanwhile
-            self._open_another(key, group, row, notices)
+    @property
+    def _clock(self) -> float:
+        return float(self._position["clock"][0])
 
-    def _open_another(self, key: GroupKey, group: Group, row: Row, notices: list[Notice]) -> bool:
-        threat = row.threat
-        detector = self._detectors[threat]
-        if detector is None or detector.group_by != key[0]:
-            return False
-        rows = group.best(threat, detector.window, detector.top, row.clock)
-        if math.fsum(r.shares[threat] for r in rows) / detector.top < self._thresholds[threat]:
-            return False
-        own = [
-            r
-            for r in group.since(row.clock - detector.window)
-            if r.threat == threat and not r.claimed and r.candidate.score >= EVEN
-        ]
-        if len(own) < detector.minimum_flows or not self._agreed(threat, detector, rows):
-            return False
-        self._open_incident(key, threat, detector, own, notices)
-        return True
+    def _close_due(self, notices: list[Notice]) -> None:
+        while self._due and self._due[0][0] <= self._clock:
+            due, _, order, case = heapq.heappop(self._due)
+            if self._cases.get(case.place) is not case:
+                continue
+            now_due = self._due_of(case)
+            if now_due == due:
+                notices.append(self._close(case, due))
+            else:
+                # flows have come since; it may still be due now, but others may be due before it
+                heapq.heappush(self._due, (now_due, case.id, order, case))
+        self._set_next_due()
 
-    def _agreed(self, threat: int, detector: Detector, rows: list[Row]) -> bool:
-        threshold = self._thresholds[threat]
-        counts = [sum(m >= threshold for m in r.candidate.members) for r in rows]
-        members = max(len(r.candidate.members) for r in rows)
-        return median_low(counts) >= min(detector.minimum_members, members)
+    def _due_of(self, case: Case) -> float:
+        """Stream clock at which an incident closes unless another flow comes before."""
+        incident = self._ledger.incidents[case.place]
+        return float(incident["last_clock"] + incident["suppress_for"])
 
-    def _open_incident(
-        self,
-        key: GroupKey,
-        threat: int,
-        detector: Detector,
-        rows: list[Row],
-        notices: list[Notice],
-    ) -> None:
-        """Open an incident with these rows, the last of which is the one that triggered it."""
-        if len(self._recent) >= self._limits.incidents:
+    def _set_next_due(self) -> None:
+        self._ledger.account["next_due"] = self._due[0][0] if self._due else np.inf
+
+    def _open(self, batch: Batch, candidates: Candidates, notices: list[Notice]) -> None:
+        """Open an incident with the rows that `advance_rows` found; the last triggered it."""
+        position = self._position[0]
+        threat, kind = int(position["threat"]), int(position["kind"])
+        if len(self._cases) >= self._max_open:
             notices.append(self._cut_short())
-        incident = Incident(
-            detector,
-            threat,
-            self._thresholds[threat],
-            key,
-            self.opened.total(),
-            rows[0].candidate,
-            self._allowance,
+        rows = self._rows[: position["count"]]
+        texts = [self._flows.value(place, "signatures") for place in self._places_signed(rows)]
+        first = self._flows.flow(int(self._windows.rows["place"][rows[0]]))
+        key = batch.keys[position["number"], kind]
+        detector = self._policy.detectors[threat]
+        place = open_incident(self._ledger, self._windows, key, threat, rows)
+        case = Case(
+            detector=detector,
+            threshold=self._plan.thresholds[threat],
+            id=incident_id(detector.note, _group_key(detector.group_by, first), first),
+            place=place,
+            order=self.opened.total(),
+            key=key,
+            kind=kind,
+            first=first,
         )
-        for row in rows:
-            incident.take(row)
-            row.claimed = row.claimed or row.threat == threat
+        for signatures in texts:
+            case.add_signatures(signatures)
         self.opened[detector.note] += 1
-        self._open.setdefault(key, {})[threat] = incident
-        self._recent[incident.order] = incident
-        heapq.heappush(self._due, (incident.due, incident.id, incident.order, incident))
-        notices.append(self._tell(incident, "open"))
+        self._cases[place] = case
+        heapq.heappush(self._due, (self._due_of(case), case.id, case.order, case))
+        notices.append(self._tell(case, candidates, "open"))
 
-    def _join(self, incident: Incident, row: Row, notices: list[Notice]) -> None:
-        incident.take(row)
-        row.claimed = row.threat == incident.threat
-        self._recent.move_to_end(incident.order)
-        if row.clock - incident.line_clock >= incident.detector.suppress_for:
-            notices.append(self._tell(incident, "update"))
+    def _places_signed(self, rows: npt.NDArray[np.int32]) -> list[int]:
+        """Places of the flows of those of these rows that have signatures."""
+        entries = self._windows.rows[rows]
+        places: list[int] = entries["place"][entries["signatures"] != ABSENT].tolist()
+        return places
+
+    def _joined(self, candidates: Candidates, notices: list[Notice]) -> None:
+        """See to what a row brought the incident that it joined."""
+        position = self._position[0]
+        case = self._cases[int(position["incident"])]
+        if position["signatures_due"]:
+            number = int(position["number"])
+            case.add_signatures(candidates.flows.column("signatures")[number].as_py())
+        if position["line_due"]:
+            notices.append(self._tell(case, candidates, "update"))
 
     def _cut_short(self) -> Notice:
-        incident = next(iter(self._recent.values()))
+        """Close the incident heard of least recently."""
+        activity = self._ledger.incidents["activity"]
+        case = min(self._cases.values(), key=lambda case: activity[case.place])
         self.cut_short += 1
         # what is in the window was reported: it must not open the same incident again
-        self._windows.forget(incident.key)
-        return self._close(incident, self._clock)
+        forget(self._windows, case.key, case.kind)
+        return self._close(case, self._clock)
 
-    def _close(self, incident: Incident, ts: float) -> Notice:
-        incident.end_of_life()
-        del self._recent[incident.order]
-        here = self._open[incident.key]
-        del here[incident.threat]
-        if not here:
-            del self._open[incident.key]
-        return self._line(incident, "closed", ts)
+    def _close(self, case: Case, ts: float) -> Notice:
+        notice = self._writer.line(case, "closed", ts)
+        close_incident(self._ledger, self._windows, case.place)
+        del self._cases[case.place]
+        return notice
 
-    def _tell(self, incident: Incident, state: State) -> Notice:
+    def _tell(self, case: Case, candidates: Candidates, state: State) -> Notice:
         if self._explain is not None:
-            why = self._explain(incident.last)[:_MAX_WHY]
-            incident.why = tuple(plain(text) for text in why)
-        incident.line_clock = self._clock
-        return self._line(incident, state, self._clock)
+            why = self._explain(candidates.row(int(self._position["number"][0])))[:_MAX_WHY]
+            case.why = tuple(plain(text) for text in why)
+        self._ledger.incidents["line_clock"][case.place] = self._clock
+        return self._writer.line(case, state, self._clock)
 
-    def _line(self, incident: Incident, state: State, ts: float) -> Notice:
-        detector = incident.detector
-        severity = detector.severity(incident.score, incident.flows)
-        seq = incident.seq
-        incident.seq += 1
-        return Notice(
-            state=state,
-            seq=seq,
-            id=incident.id,
-            note=detector.note,
-            threat=detector.threat,
-            ts=ts,
-            flow=_flow(incident.last),
-            src=_plain_or_none(incident.src),
-            dst=_plain_or_none(incident.dst),
-            p=incident.p,
-            msg=message(incident, state),
-            sub=detail(incident, severity),
-            score=incident.score,
-            spread=incident.spread if math.isfinite(incident.spread) else None,
-            threshold=incident.threshold,
-            severity=severity,
-            flows=incident.flows,
-            first_ts=incident.first_ts,
-            last_ts=incident.last_ts,
-            sources=incident.sources.tally(),
-            destinations=incident.destinations.tally(),
-            ports=incident.ports.tally(),
-            sent_bytes=incident.sent,
-            received_bytes=incident.received,
-            signatures=tuple(incident.signatures),
-            why=incident.why,
-            tactic=detector.tactic,
-            techniques=detector.techniques,
-            suppress_for=detector.suppress_for,
-            bundle=self._bundle,
-            features=self._features,
-            sensor=self._sensor,
-            stream=self._stream,
-        )
+    def _clear_up(self) -> None:
+        """Forget the flows that no line can quote any more, once there are many."""
+        unused = int(self._windows.tally["unused"][0])
+        in_use = len(self._windows.rows) - unused
+        if not self._flows.crowded(in_use):
+            return
+        used = np.ones(len(self._windows.rows), np.bool_)
+        used[self._windows.free[:unused]] = False
+        rows = np.flatnonzero(used)
+        places = self._windows.rows["place"]
+        rows = rows[np.argsort(places[rows])]
+        self._flows.keep(places[rows])
+        places[rows] = np.arange(len(rows))
 
 
-def _home_first(kinds: list[tuple[str, ...]], detector: Detector | None) -> list[tuple[str, ...]]:
-    """The kinds of groups in the order a row enters them: first where its threat is reported."""
-    if detector is None:
-        return kinds
-    return [detector.group_by, *(kind for kind in kinds if kind != detector.group_by)]
-
-
-def _values(kind: tuple[str, ...], candidate: Candidate) -> tuple[str | int | None, ...]:
-    values: list[str | int | None] = []
-    for column in kind:
-        if column == "id.orig_h":
-            values.append(candidate.orig_h)
-        elif column == "id.resp_h":
-            values.append(candidate.resp_h)
-        else:
-            values.append(candidate.resp_p)
-    return tuple(values)
-
-
-def _vote(group: Group, span: float, top: int, clock: float) -> tuple[float, int, list[Row]]:
-    """Evidence of a group, the threat its highest rows vote for, and those rows.
-
-    Sums are exact (fsum): Python's own sum rounds differently from version to version.
-    """
-    rows = group.best(ANY_THREAT, span, top, clock)
-    evidence = math.fsum(row.candidate.score for row in rows) / top
-    shares = [math.fsum(row.shares[threat] for row in rows) for threat in range(len(THREATS))]
-    # of equals the first in the order of THREATS, so that ties are decided the same everywhere
-    return evidence, shares.index(max(shares)), rows
-
-
-def _own(rows: list[Row]) -> tuple[list[Row], int]:
-    """The rows that may belong to an incident here, and how many of them are contested.
-
-    Rows of another kind's incident may not, nor those that speak for benign.
-
-    A row is contested where most rows between the same two hosts do belong to one: they are of
-    one piece, and a flood whose flows waver would otherwise, if it is only long enough, once win
-    the vote for something else in its source's group.
-    """
-    own = [row for row in rows if not row.claimed and row.candidate.score >= EVEN]
-    claimed = Counter(_hosts(row) for row in rows if row.claimed)
-    others = Counter(map(_hosts, own))
-    return own, sum(count for hosts, count in others.items() if claimed[hosts] >= count)
-
-
-def _hosts(row: Row) -> tuple[str, str]:
-    return row.candidate.orig_h, row.candidate.resp_h
-
-
-def _flow(candidate: Candidate) -> Flow:
-    return Flow(
-        sensor=plain(candidate.sensor),
-        uid=_plain_or_none(candidate.uid),
-        orig_h=plain(candidate.orig_h),
-        orig_p=candidate.orig_p,
-        resp_h=plain(candidate.resp_h),
-        resp_p=candidate.resp_p,
-        proto=plain(candidate.proto),
-        service=_plain_or_none(candidate.service),
-        community_id=_plain_or_none(candidate.community_id)
-        or community_id(
-            candidate.orig_h,
-            candidate.orig_p,
-            candidate.resp_h,
-            candidate.resp_p,
-            candidate.proto,
-        ),
-    )
-
-
-def _plain_or_none(text: str | None) -> str | None:
-    return None if text is None else plain(text)
+def _group_key(columns: tuple[str, ...], flow: QuotedFlow) -> GroupKey:
+    values: dict[str, str | int | None] = {
+        ORIGINATOR: flow.orig_h,
+        RESPONDER: flow.resp_h,
+        PORT: flow.resp_p,
+    }
+    return columns, tuple(values[column] for column in columns)

@@ -2,231 +2,245 @@
 
 A window at stream clock c and of length w holds the rows whose clock lies in (c - w, c]. The ends
 are chosen so that the rows of an incident have all left the window when the incident closes, w
-after its last row at the earliest.
+after its last row at the earliest. All functions are compiled.
 """
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left, bisect_right
-from collections import OrderedDict
-from typing import Final
+import numpy as np
 
-from zeekml.ensemble.classes import THREATS
-from zeekml.notices.notice import UNKNOWN_AS, Candidate
-
-MAX_ROWS: Final = 4096
-"""Rows one group remembers; older ones are dropped and counted."""
-
-_MAX_ENTRIES: Final = 1024
-
-ANY_THREAT: Final = -1
-"""The measure of a row that is its score; the others are its shares, by place in `THREATS`."""
-
-GroupKey = tuple[tuple[str, ...], tuple[str | int | None, ...]]
-"""Columns of a group and their values."""
-
-_UNKNOWN: Final = THREATS.index(UNKNOWN_AS)
+from zeekml.features.addresses import mix
+from zeekml.features.tables import find, find_or_add, remove
+from zeekml.notices.compiled import compiled
+from zeekml.notices.ranking import enter_ranking, leave_ranking
+from zeekml.notices.rows import Batch
+from zeekml.notices.window_state import MAX_ROWS, NONE, Links, Windows
 
 
-class Row:
-    """A candidate within windows.
-
-    Attributes
-    ----------
-    clock
-        Stream clock of the row, which is never less than that of any row before.
-    threat
-        Place of the most likely threat in `THREATS`.
-    shares
-        Score times P(threat | malicious), for each of `THREATS`.
-    claimed
-        Whether the row belongs to an incident of its own most likely threat.
-    """
-
-    __slots__ = ("candidate", "claimed", "clock", "shares", "threat")
-
-    def __init__(self, candidate: Candidate, clock: float) -> None:
-        self.candidate = candidate
-        self.clock = clock
-        self.claimed = False
-        score, classes = candidate.score, candidate.classes
-        if candidate.threat and all(map(math.isfinite, classes)):
-            self.threat = THREATS.index(candidate.threat)
-            self.shares = tuple([score * share for share in classes])
-        else:
-            self.threat = _UNKNOWN
-            self.shares = tuple([score if t == _UNKNOWN else 0.0 for t in range(len(THREATS))])
-
-    def value(self, measure: int) -> float:
-        """The row's score, or its share for a threat."""
-        return self.candidate.score if measure == ANY_THREAT else self.shares[measure]
+@compiled
+def place_row(w: Windows, batch: Batch, number: int) -> int:
+    """Give a row of the batch a place in `rows`, held by the caller."""
+    w.tally[0].unused -= 1
+    row = w.free[w.tally[0].unused]
+    w.rows[row] = batch.rows[number]
+    link = w.links[row]
+    link.held = 1
+    link.group[:] = NONE
+    link.beaten[:] = NONE
+    return row
 
 
-class _Entry:
-    __slots__ = ("beaten", "key", "row")
-
-    def __init__(self, key: float, row: Row) -> None:
-        self.key = key  # the negated value: ascending keys are descending values
-        self.row = row
-        self.beaten = 0  # how many newer rows have at least this value
+@compiled
+def hold(w: Windows, row: int) -> None:
+    """Keep a row until it is let go as often."""
+    w.links[row].held += 1
 
 
-def _key(entry: _Entry) -> float:
-    return entry.key
+@compiled
+def let_go(w: Windows, row: int) -> None:
+    """Give up a row held before."""
+    w.links[row].held -= 1
+    if w.links[row].held == 0:
+        w.free[w.tally[0].unused] = row
+        w.tally[0].unused += 1
 
 
-class TopRows:
-    """The `top` highest rows of a sliding window, without keeping the window.
-
-    A row that `top` newer rows equal or exceed can never again be among the highest, since those
-    outlive it. What remains is about top * ln(rows / top) long when values come in any order.
-    """
-
-    __slots__ = ("_entries", "_measure", "_span", "_top")
-
-    def __init__(self, measure: int, span: float, top: int) -> None:
-        self._measure = measure
-        self._span = span
-        self._top = top
-        self._entries: list[_Entry] = []
-
-    def add(self, row: Row) -> None:
-        """Take in the newest row."""
-        entry = _Entry(-row.value(self._measure), row)
-        entries = self._current(row.clock)
-        at = bisect_left(entries, entry.key, key=_key)
-        lower = entries[at:]
-        for other in lower:
-            other.beaten += 1
-        entries[at:] = [entry, *[other for other in lower if other.beaten < self._top]]
-        # only values that keep falling come this far; of those the lowest matter least
-        del entries[_MAX_ENTRIES:]
-        self._entries = entries
-
-    def best(self, clock: float) -> list[Row]:
-        """At most `top` rows in the window at `clock`, highest first; of equals, newest first."""
-        return [entry.row for entry in self._current(clock)[: self._top]]
-
-    def _current(self, clock: float) -> list[_Entry]:
-        horizon = clock - self._span
-        return [entry for entry in self._entries if entry.row.clock > horizon]
+@compiled
+def lane_key(key: np.uint64, lane: int) -> np.uint64:
+    """Key of the group of a lane, from the key for the lane's kind."""
+    return mix(key + np.uint64(lane))
 
 
-def _clock(row: Row) -> float:
-    return row.clock
+@compiled
+def enter_group(w: Windows, lane: int, key: np.uint64, row: int) -> int:
+    """Put the newest row into its group of a lane, which is made if need be; return the group."""
+    key = lane_key(key, lane)
+    g = find(w.table, key)
+    if g == NONE:
+        g = find_or_add(w.table, key)
+        w.tally[0].groups += 1
+        group = w.groups[g]
+        group.key = key
+        group.lane = lane
+        group.size = 0
+        group.uncontested = 0
+        group.own[:] = 0
+        group.highest[:] = NONE
+        group.lowest[:] = NONE
+    else:
+        _unlink_group(w, g)
+    group = w.groups[g]
+    _link_group(w, g)
+    w.links[row].newer[lane] = NONE
+    if group.size == 0:
+        group.oldest = row
+    else:
+        w.links[group.newest].newer[lane] = row
+    group.newest = row
+    group.size += 1
+    w.tally[0].rows += 1
+    hold(w, row)
+    w.links[row].group[lane] = g
+    _count(w, g, row, 1)
+    horizon = w.rows[row].clock - w.layout[0].window[lane]
+    while w.rows[group.oldest].clock <= horizon:
+        _drop_row(w, g)
+    while group.size > MAX_ROWS:
+        _drop_row(w, g)
+        w.tally[0].dropped += 1
+    first, end = w.layout[0].first_ranking[lane], w.layout[0].first_ranking[lane + 1]
+    for ranking in range(first, end):
+        enter_ranking(w, ranking, g, row)
+    return g
 
 
-class Group:
-    """The rows that share a group key, newest last."""
-
-    __slots__ = ("_tops", "rows")
-
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
-        self._tops: dict[tuple[int, float, int], TopRows] = {}
-
-    def add(self, row: Row, span: float) -> tuple[int, int]:
-        """Take in the newest row and drop what is older than `span` seconds.
-
-        Returns
-        -------
-        tuple of int
-            Change of the number of rows kept, and how many were dropped though still current.
-        """
-        before = len(self.rows)
-        self.rows.append(row)
-        del self.rows[: bisect_right(self.rows, row.clock - span, key=_clock)]
-        excess = max(len(self.rows) - MAX_ROWS, 0)
-        del self.rows[:excess]
-        for top in self._tops.values():
-            top.add(row)
-        return len(self.rows) - before, excess
-
-    def since(self, horizon: float) -> list[Row]:
-        """The rows whose clock is later than `horizon`, oldest first."""
-        return self.rows[bisect_right(self.rows, horizon, key=_clock) :]
-
-    def count(self, horizon: float) -> int:
-        """How many rows `since` gives."""
-        return len(self.rows) - bisect_right(self.rows, horizon, key=_clock)
-
-    def best(self, measure: int, span: float, top: int, clock: float) -> list[Row]:
-        """The `top` highest rows of the last `span` seconds, by score or by share."""
-        key = (measure, span, top)
-        known = self._tops.get(key)
-        if known is None:
-            # most groups never get this far, so nothing is kept up to date before it is asked for
-            known = self._tops[key] = TopRows(measure, span, top)
-            for row in self.rows:
-                known.add(row)
-        return known.best(clock)
-
-
-class Windows:
-    """All groups of a stream; the least recently active are dropped first when memory is short.
-
-    Parameters
-    ----------
-    span
-        Longest window, seconds.
-    max_groups, max_rows
-        Bounds on the groups and on the rows in all of them together.
-
-    Attributes
-    ----------
-    evicted
-        Groups dropped although their window was not over.
-    dropped_rows
-        Rows dropped although their window was not over, from groups that remained.
-    """
-
-    def __init__(self, span: float, max_groups: int, max_rows: int) -> None:
-        self._span = span
-        self._max_groups = max_groups
-        self._max_rows = max_rows
-        self._groups: OrderedDict[GroupKey, Group] = OrderedDict()
-        self._rows = 0
-        self.evicted = 0
-        self.dropped_rows = 0
-
-    def __len__(self) -> int:
-        return len(self._groups)
-
-    def add(self, key: GroupKey, row: Row) -> Group:
-        """Put a row into a group, which is made if need be."""
-        self._drop_stale(row.clock - self._span)
-        group = self._groups.get(key)
-        if group is None:
-            group = self._groups[key] = Group()
-        else:
-            self._groups.move_to_end(key)
-        change, dropped = group.add(row, self._span)
-        self._rows += change
-        self.dropped_rows += dropped
-        while len(self._groups) > 1 and (
-            len(self._groups) > self._max_groups or self._rows > self._max_rows
+@compiled
+def make_room(w: Windows, entered: int) -> None:
+    """Keep to the bounds, sparing the `entered` groups that got a row last."""
+    tally = w.tally[0]
+    while True:
+        if tally.groups <= entered or (
+            tally.groups <= tally.max_groups and tally.rows <= tally.max_rows
         ):
-            self._drop_oldest()
-            self.evicted += 1
-        return group
+            return
+        _drop_group(w, tally.stalest)
+        tally.evicted += 1
 
-    def forget(self, key: GroupKey) -> None:
-        """Drop a group and its rows."""
-        group = self._groups.pop(key, None)
-        if group is not None:
-            self._rows -= len(group.rows)
 
-    def clear(self) -> None:
-        """Drop all groups."""
-        self._groups.clear()
-        self._rows = 0
+@compiled
+def drop_stale(w: Windows, clock: float) -> None:
+    """Drop the groups whose windows are over."""
+    # groups stand in the order of their newest rows, so the stale ones come first
+    tally = w.tally[0]
+    while tally.stalest != NONE:
+        if w.rows[w.groups[tally.stalest].newest].clock > clock - w.layout[0].span:
+            return
+        _drop_group(w, tally.stalest)
 
-    def _drop_stale(self, horizon: float) -> None:
-        # groups stand in the order of their newest rows, so the stale ones come first
-        while self._groups and next(iter(self._groups.values())).rows[-1].clock <= horizon:
-            self._drop_oldest()
 
-    def _drop_oldest(self) -> None:
-        _, group = self._groups.popitem(last=False)
-        self._rows -= len(group.rows)
+@compiled
+def forget(w: Windows, key: np.uint64, kind: int) -> None:
+    """Drop the groups of a key and their rows."""
+    first, end = w.layout[0].first_lane[kind], w.layout[0].first_lane[kind + 1]
+    for lane in range(first, end):
+        g = find(w.table, lane_key(key, lane))
+        if g != NONE:
+            _drop_group(w, g)
+
+
+@compiled
+def clear(w: Windows) -> None:
+    """Drop all groups."""
+    while w.tally[0].stalest != NONE:
+        _drop_group(w, w.tally[0].stalest)
+
+
+@compiled
+def claim(w: Windows, row: int) -> None:
+    """Mark a row as belonging to an incident of its own most likely threat."""
+    if w.rows[row].claimed:
+        return
+    _count_everywhere(w, row, -1)
+    w.rows[row].claimed = True
+    _count_everywhere(w, row, 1)
+
+
+@compiled
+def _count_everywhere(w: Windows, row: int, change: int) -> None:
+    for lane in range(w.layout[0].lanes):
+        g = w.links[row].group[lane]
+        if g != NONE:
+            _count(w, g, row, change)
+
+
+@compiled
+def own_rows(w: Windows, g: int, threat: int, out: Links) -> int:
+    """Write the rows that may belong to an incident into `out`, oldest first; return how many.
+
+    Rows of another kind's incident may not, nor those that speak for benign. With `threat`, only
+    those for which it is the most likely; `NONE` takes all. Each is held once more.
+    """
+    found = 0
+    lane = w.groups[g].lane
+    row = w.groups[g].oldest
+    while row != NONE:
+        entry = w.rows[row]
+        if entry.even and not entry.claimed and (threat == NONE or entry.threat == threat):
+            hold(w, row)
+            out[found] = row
+            found += 1
+        row = w.links[row].newer[lane]
+    return found
+
+
+@compiled
+def _drop_row(w: Windows, g: int) -> None:
+    """Drop the oldest row of a group."""
+    group = w.groups[g]
+    lane, row = group.lane, group.oldest
+    group.oldest = w.links[row].newer[lane]
+    group.size -= 1
+    w.tally[0].rows -= 1
+    first, end = w.layout[0].first_ranking[lane], w.layout[0].first_ranking[lane + 1]
+    for ranking in range(first, end):
+        leave_ranking(w, ranking, g, row)
+    _count(w, g, row, -1)
+    w.links[row].group[lane] = NONE
+    let_go(w, row)
+
+
+@compiled
+def _drop_group(w: Windows, g: int) -> None:
+    while w.groups[g].size:
+        _drop_row(w, g)
+    _unlink_group(w, g)
+    remove(w.table, g)
+    w.tally[0].groups -= 1
+
+
+@compiled
+def _link_group(w: Windows, g: int) -> None:
+    tally, group = w.tally[0], w.groups[g]
+    group.before, group.after = tally.freshest, NONE
+    if tally.freshest == NONE:
+        tally.stalest = g
+    else:
+        w.groups[tally.freshest].after = g
+    tally.freshest = g
+
+
+@compiled
+def _unlink_group(w: Windows, g: int) -> None:
+    tally, group = w.tally[0], w.groups[g]
+    if group.before == NONE:
+        tally.stalest = group.after
+    else:
+        w.groups[group.before].after = group.after
+    if group.after == NONE:
+        tally.freshest = group.before
+    else:
+        w.groups[group.after].before = group.before
+
+
+@compiled
+def _count(w: Windows, g: int, row: int, change: int) -> None:
+    """Count a row in or out of its group.
+
+    A row that may belong to an incident is contested where most rows between the same two hosts
+    belong to one of another kind: they are of one piece, and a flood whose flows waver would
+    otherwise, if it is only long enough, once win the vote for something else in its source's
+    group.
+    """
+    entry = w.rows[row]
+    if not entry.claimed:
+        if not entry.even:
+            return
+        w.groups[g].own[entry.threat] += change
+    pair = find_or_add(w.pairs, mix(entry.hosts + np.uint64(g)))
+    counts = w.of_pair[pair]
+    before = counts[0] if counts[0] > counts[1] else 0
+    counts[1 if entry.claimed else 0] += change
+    after = counts[0] if counts[0] > counts[1] else 0
+    w.groups[g].uncontested += after - before
+    if counts[0] == 0 and counts[1] == 0:
+        remove(w.pairs, pair)

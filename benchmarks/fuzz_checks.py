@@ -1,0 +1,230 @@
+"""What must hold for `fuzz.py` whatever was done to a log, and reading it to find out."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import random
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from fuzz_cases import Case, Log
+
+from zeekml.errors import InputError
+from zeekml.flows.archive import read_stream
+from zeekml.flows.columns import COUNTS, PORTS, TEXTS, canonical_address, flow_end
+from zeekml.flows.compression import ByteStream
+from zeekml.flows.detect import Kind
+from zeekml.flows.discovery import LogFile, Stream, discover
+from zeekml.flows.rejects import REASONS, ReadCounters
+from zeekml.flows.schema import FLOW_SCHEMA, REQUIRED
+
+DATA: Final = Path(__file__).resolve().parent.parent / "tests" / "flows" / "data"
+LOGS: Final = {
+    Kind.ZEEK_TSV: "office_conn.log.gz",
+    Kind.ZEEK_JSON: "office_conn.json.gz",
+    Kind.EVE: "office_eve.json.gz",
+}
+SOUND: Final = 4  # untouched flows from which a file must be recognised, whatever else is in it
+PLACE: Final = ("source", "line", "signatures")  # depend on other lines
+
+DROPPED = re.compile(rb"^(?:\0|\xef\xbb\xbf)+", re.MULTILINE)
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+@dataclass
+class Reading:
+    """What came of reading a case; takes its rejects."""
+
+    counters: ReadCounters = field(default_factory=ReadCounters)
+    rejects: list[tuple[int, str]] = field(default_factory=list)
+    batches: list[pa.RecordBatch] = field(default_factory=list)
+
+    def add(self, source: str, line: int, reason: str, excerpt: bytes | str) -> None:
+        self.rejects.append((line, reason))
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [row for batch in self.batches for row in batch.to_pylist()]
+
+
+class InvariantError(AssertionError):
+    """Something that must hold does not."""
+
+
+def load_logs() -> list[Log]:
+    """Read the logs that mutations start from."""
+    logs = []
+    for kind, name in LOGS.items():
+        data = gzip.decompress((DATA / name).read_bytes())
+        lines = data.splitlines(keepends=True)
+        header = [line for line in lines if line.startswith(b"#") and b"#close" not in line]
+        body = [line for line in lines if not line.startswith(b"#")]
+        reading = read_as(kind, [b"".join(header + body)])
+        if reading.rejects:
+            raise InvariantError(f"{name}: the undamaged log has rejects: {reading.rejects[:3]}")
+        by_line = {row["line"] - len(header) - 1: _without_place(row) for row in reading.rows()}
+        logs.append(
+            Log(kind, b"".join(header), tuple(body), tuple(map(by_line.get, range(len(body)))))
+        )
+    return logs
+
+
+def read_as(kind: Kind, pieces: Iterable[bytes]) -> Reading:
+    """Read bytes of a known kind that arrive in pieces."""
+    pipe = ByteStream(cast(BinaryIO, _Pieces(pieces)))
+    file = LogFile("-", None, kind, pipe=pipe)
+    return _read(Stream("-", "", kind, ((file,),)))
+
+
+def _read(stream: Stream) -> Reading:
+    reading = Reading()
+    reading.batches = list(read_stream(stream, counters=reading.counters, rejects=reading))
+    return reading
+
+
+class _Pieces(io.RawIOBase):
+    """A pipe whose writer decides how much arrives at a time."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces: Iterator[bytes] = (piece for piece in pieces if piece)
+
+    def read(self, size: int = -1) -> bytes:
+        return next(self._pieces, b"")
+
+
+def _without_place(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in PLACE}
+
+
+def check(case: Case, rng: random.Random) -> Reading | None:
+    """Read a case and check it; None when the file was refused, as it may be.
+
+    Raises
+    ------
+    InvariantError
+        Something does not hold.
+    """
+    expected = {line: case.log.rows[at] for line, at in case.untouched.items()}
+    sound = sum(row is not None for row in expected.values())
+    must_be_known = sound >= SOUND
+    try:
+        found = discover(["-"], stdin=io.BytesIO(case.data))
+    except InputError as error:
+        if must_be_known:
+            raise InvariantError(f"{sound} sound flows refused: {error}") from error
+        return None
+    (stream,) = found.streams
+    if stream.kind is not case.log.kind:
+        if must_be_known and sound > len(expected) / 2 and not _is_mixed(case):
+            raise InvariantError(f"taken for {stream.kind}")
+        expected = {}
+    reading = _read(stream)
+    _check_books(case, reading, counted=case.countable and stream.kind is case.log.kind)
+    for batch in reading.batches:
+        check_batch(batch)
+    rows = reading.rows()
+    _check_lines(case, reading, [row["line"] for row in rows])
+    by_line = {row["line"]: _without_place(row) for row in rows}
+    for line, row in expected.items():
+        if by_line.get(line) != row:
+            raise InvariantError(
+                f"untouched line {line} gives {by_line.get(line)} instead of {row}"
+            )
+    _check_pieces(case, reading, rows, stream.kind, rng)
+    return reading
+
+
+def _is_mixed(case: Case) -> bool:
+    """Tell whether another format takes part; then either may be the one that counts."""
+    return any(d in ("foreign_line", "splice", "header_again") for d in case.damages)
+
+
+def _check_books(case: Case, reading: Reading, *, counted: bool) -> None:
+    c = reading.counters
+    accepted = sum(map(len, reading.batches))
+    if c.accepted != accepted:
+        raise InvariantError(f"{accepted} flows given, {c.accepted} counted")
+    total = c.accepted + sum(c.rejected.values()) + sum(c.skipped.values())
+    if c.records_read != total:
+        raise InvariantError(f"{c.records_read} records read, {total} accounted for")
+    if counted and case.content is not None:
+        records = _records(case.content, tsv=case.log.kind is Kind.ZEEK_TSV)
+        if c.records_read != records:
+            raise InvariantError(f"{records} records in the file, {c.records_read} read")
+    # compressed data is not read on after damage
+    least = len(case.data) if case.content is not None else 1
+    if not least <= c.bytes_read <= len(case.data):
+        raise InvariantError(f"{c.bytes_read} of {len(case.data)} bytes read")
+
+
+def _records(content: bytes, *, tsv: bool) -> int:
+    """Count the records of a file from its lines alone."""
+    records = 0
+    for line in DROPPED.sub(b"", content).split(b"\n"):
+        text = line.removesuffix(b"\r") if tsv else line.strip()
+        records += bool(text) and not (tsv and text.startswith(b"#"))
+    return records
+
+
+def check_batch(batch: pa.RecordBatch) -> None:
+    """Check that a batch is what all stages behind the readers take for granted."""
+    if batch.schema != FLOW_SCHEMA or not len(batch):
+        raise InvariantError("a batch is empty or of another schema")
+    batch.validate(full=True)
+    for name in REQUIRED:
+        if batch.column(name).null_count:
+            raise InvariantError(f"null in {name}")
+    if not np.isfinite(flow_end(batch)).all():
+        raise InvariantError("a time is not finite")
+    for name in ("ts", "duration", *PORTS, *COUNTS):
+        limits = pc.min_max(batch.column(name)).as_py()
+        low, high = limits["min"], limits["max"]
+        if low is not None and (low < 0 or (name in PORTS and high > 65535)):
+            raise InvariantError(f"{name} spans {low} to {high}")
+    for name in ("id.orig_h", "id.resp_h"):
+        for address in batch.column(name).to_pylist():
+            if canonical_address(address) != address:
+                raise InvariantError(f"address {address!r}")
+    for name in (*TEXTS, "proto", "service"):
+        for text in batch.column(name).to_pylist():
+            if text is not None and CONTROL.search(text):
+                raise InvariantError(f"{name} carries control characters: {text!r}")
+
+
+def _check_lines(case: Case, reading: Reading, accepted: list[int]) -> None:
+    numbers = [line for line, _ in reading.rejects]
+    if case.content is not None:
+        last = case.content.count(b"\n") + 1
+        if any(not 1 <= line <= last for line in numbers + accepted):
+            raise InvariantError(f"line numbers beyond {last}: {reading.rejects}")
+        if len(numbers) != sum(reading.counters.rejected.values()):
+            raise InvariantError("rejects are not those that were counted")
+    if len(set(numbers + accepted)) != len(numbers) + len(accepted):
+        raise InvariantError("a line is entered twice")
+    if any(reason not in REASONS for _, reason in reading.rejects):
+        raise InvariantError(f"unknown reason: {reading.rejects}")
+
+
+def _check_pieces(
+    case: Case, reading: Reading, rows: list[dict[str, Any]], kind: Kind, rng: random.Random
+) -> None:
+    """Read the same bytes in up to four pieces: nothing may depend on what stands together."""
+    cuts = sorted(rng.randrange(len(case.data) + 1) for _ in range(rng.randint(1, 3)))
+    ends = [*cuts, len(case.data)]
+    pieces = [case.data[a:b] for a, b in zip([0, *cuts], ends, strict=True)]
+    again = read_as(kind, pieces)
+    if again.rows() != rows:
+        raise InvariantError(f"pieces up to {ends} give other flows")
+    if sorted(again.rejects) != sorted(reading.rejects):
+        raise InvariantError(f"pieces up to {ends} give other rejects: {again.rejects}")
+    if case.content is None:
+        # how much is taken from disk before damage shows depends on the pieces
+        again.counters.bytes_read = reading.counters.bytes_read
+    if again.counters != reading.counters:
+        raise InvariantError(f"pieces up to {ends} give other counts: {again.counters}")

@@ -1,0 +1,132 @@
+"""Processes that do the work, such that none outlives the one that started them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.sharedctypes import Synchronized
+from typing import Any, Protocol
+
+from zeekml.errors import ZeekmlError
+
+_done: Synchronized[int] | None = None  # in a worker: bytes of input, and records, done by all
+_scored: Synchronized[int] | None = None
+
+
+class Pool(Protocol):
+    """Takes calls of functions whose first argument is a progress callback."""
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Have ``function(progress, *args)`` called."""
+
+    def progress(self) -> tuple[int, int]:
+        """Bytes and records that the calls have reported since this was last asked."""
+
+
+class _InProcess:
+    """Makes each call at once."""
+
+    def __init__(self) -> None:
+        self._totals = [0, 0]
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(function(self._add, *args))
+        return future
+
+    def progress(self) -> tuple[int, int]:
+        totals, self._totals = self._totals, [0, 0]
+        return totals[0], totals[1]
+
+    def _add(self, done: int, rows: int) -> None:
+        self._totals[0] += done
+        self._totals[1] += rows
+
+
+class _Processes:
+    def __init__(
+        self,
+        executor: ProcessPoolExecutor,
+        done: Synchronized[int],
+        scored: Synchronized[int],
+    ) -> None:
+        self._executor = executor
+        self._counts = (done, scored)
+        self._reported = (0, 0)
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        return self._executor.submit(_call, function, *args)
+
+    def progress(self) -> tuple[int, int]:
+        # without the lock: a worker that was killed may hold it
+        now = tuple(int(count.get_obj().value) for count in self._counts)
+        before, self._reported = self._reported, (now[0], now[1])
+        return now[0] - before[0], now[1] - before[1]
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[Pool]:
+    """Give a pool of processes, which are gone afterwards; a single worker is this process.
+
+    Raises
+    ------
+    ZeekmlError
+        A process ended without being told to.
+    """
+    if workers == 1:
+        yield _InProcess()
+        return
+    # spawn: forking a process in which Arrow or LiteRT threads already run can hang
+    context = multiprocessing.get_context("spawn")
+    counts = (context.Value("q", 0), context.Value("q", 0))
+    executor = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=counts)
+    try:
+        yield _Processes(executor, *counts)
+    except BaseException as error:
+        processes = list((executor._processes or {}).values())
+        executor.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.kill()  # it has nothing to put in order
+        for process in processes:
+            process.join()
+        if isinstance(error, BrokenProcessPool):
+            raise ZeekmlError(
+                "a worker process was ended from outside, perhaps for want of memory; "
+                "nothing was changed; try fewer --workers"
+            ) from error
+        raise
+    executor.shutdown()
+
+
+def _begin(done: Synchronized[int], scored: Synchronized[int]) -> None:
+    global _done, _scored
+    _done, _scored = done, scored
+    # the parent hears of interrupts, too, and ends all
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _call(function: Callable[..., Any], *args: Any) -> Any:
+    return function(_report, *args)
+
+
+def _report(done: int, rows: int) -> None:
+    assert _done is not None
+    assert _scored is not None
+    with _done.get_lock():
+        _done.value += done
+    with _scored.get_lock():
+        _scored.value += rows

@@ -1,0 +1,150 @@
+r"""How a flow event of Suricata's EVE log maps to Zeek's fields.
+
+``ts``                  ``flow.start`` (never ``timestamp``, which is when the event was written)
+``duration``            ``flow.end - flow.start``; null for 0, as Zeek leaves it unset then
+``id.*``                ``src_ip, src_port, dest_ip, dest_port``, turned round where Zeek does
+                        (`is_turned`); for ICMP type and code as ports
+``orig_pkts`` …         ``pkts_toserver``, ``pkts_toclient``
+``orig_ip_bytes`` …     ``bytes_* - (14 + 4 · VLAN tags) · pkts_*``: Suricata counts whole frames
+``conn_state``          derived from the TCP flags of both sides (`tcp_state`), else from packets
+``service``             ``app_proto`` by Zeek's names (`SERVICES`); ``failed`` is null
+``uid``                 ``flow_id`` as text
+payload bytes, missed bytes, history: null, Suricata does not log them.
+
+`SERVICES` gives ``smb`` the three names that Zeek logs for one SMB session
+(``gssapi,ntlm,smb``): features look at the set, and it has to be equal on both sensors.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from zeekml.flows.server_ports import LIKELY_SERVER_PORTS_UDP
+
+SERVICES: Final[dict[str, str | None]] = {
+    "failed": None,
+    "unknown": None,
+    "tls": "ssl",
+    "smb": "gssapi,ntlm,smb",
+    "dcerpc": "dce_rpc",
+    "bittorrent-dht": "bittorrent",
+    "doh2": "http",
+    "http2": "http",
+    "pgsql": "postgresql",
+}
+_SERVICES_BY_TRANSPORT: Final = {
+    ("krb5", "tcp"): "krb_tcp",
+    ("krb5", "udp"): "krb",
+    ("ldap", "tcp"): "ldap_tcp",
+    ("ldap", "udp"): "ldap_udp",
+    ("dnp3", "tcp"): "dnp3_tcp",
+    ("dnp3", "udp"): "dnp3_udp",
+}
+PROTOCOLS: Final = {"ipv6-icmp": "icmp", "icmpv6": "icmp"}
+
+FIN: Final = 0x01
+SYN: Final = 0x02
+RST: Final = 0x04
+
+ETHERNET: Final = 14
+VLAN_TAG: Final = 4
+
+
+def is_turned(proto: str, src_port: int | None, dest_port: int | None) -> bool:
+    """Tell whether Zeek takes the receiver of a flow's first packet for its originator.
+
+    It does for UDP when the sender's port is a server's and the receiver's is not. For TCP it
+    does, too, but only when there was no SYN, and the flags that Suricata logs cannot tell: it
+    has none for connections that it picks up midway, nor for those it has no memory to track.
+    """
+    return (
+        proto == "udp"
+        and src_port in LIKELY_SERVER_PORTS_UDP
+        and dest_port is not None
+        and dest_port not in LIKELY_SERVER_PORTS_UDP
+    )
+
+
+def tcp_state(client: int, server: int) -> str:
+    """Derive Zeek's conn_state from the TCP flags that each side sent at least once.
+
+    Parameters
+    ----------
+    client, server : int
+        Flags of all segments of one side, or-ed together (FIN 1, SYN 2, RST 4, …).
+
+    Notes
+    -----
+    The order of segments is lost in the flags, so a reset after both sides' FIN counts as a
+    normal end, and of two resets the client's is taken as the first. A flow without any flag is
+    a lone reset that Suricata did not track.
+    """
+    if not client and not server:
+        return "RSTR"
+    fins = (bool(client & FIN), bool(server & FIN))
+    resets = (bool(client & RST), bool(server & RST))
+    if client & SYN and server & SYN:
+        if all(fins):
+            return "SF"
+        if any(resets):
+            return "RSTO" if resets[0] else "RSTR"
+        return {(False, False): "S1", (True, False): "S2", (False, True): "S3"}[fins]
+    if client & SYN:
+        if resets[1]:
+            return "REJ"
+        if resets[0]:
+            return "RSTOS0"
+        if fins[0]:
+            return "SH"
+        return "OTH" if server else "S0"
+    if server & SYN:
+        if resets[1]:
+            return "RSTRH"
+        return "SHR" if fins[1] else "OTH"
+    if all(fins):
+        return "SF"
+    if resets[1]:
+        return "RSTR"
+    return "RSTO" if resets[0] and server else "OTH"
+
+
+def state_of_flags(client: str | None, server: str | None) -> str:
+    """Derive Zeek's conn_state from logged flags, in hexadecimal; ValueError for what is not."""
+    client, server = client or "0", server or "0"
+    # two hexadecimal digits; the cache must never hold long texts from a log
+    if len(client) > 2 or len(server) > 2:
+        raise ValueError(client)
+    return _cached_state(client, server)
+
+
+@lru_cache(maxsize=1 << 16)
+def _cached_state(client: str, server: str) -> str:
+    return tcp_state(int(client, 16), int(server, 16))
+
+
+def datagram_state(to_server: int | None, to_client: int | None) -> str | None:
+    """Derive Zeek's conn_state of a UDP flow from the packets each way."""
+    if to_server is None or to_client is None:
+        return None
+    if to_server:
+        return "SF" if to_client else "S0"
+    return "SHR" if to_client else "OTH"
+
+
+def service_name(app_proto: str | None, proto: str) -> str | None:
+    """Return Zeek's name of a protocol that Suricata has recognised."""
+    if app_proto is None:
+        return None
+    name = app_proto.lower()
+    by_transport = _SERVICES_BY_TRANSPORT.get((name, proto))
+    return by_transport if by_transport is not None else SERVICES.get(name, name)
+
+
+def ip_bytes(frames: int | None, packets: int | None, overhead: int) -> int | None:
+    """Bytes of IP packets out of those of frames; ValueError for negative counts."""
+    if frames is None or packets is None:
+        return None
+    if frames < 0 or packets < 0:
+        raise ValueError(frames)
+    return max(0, frames - overhead * packets)

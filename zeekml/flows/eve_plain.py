@@ -1,0 +1,215 @@
+"""Flow events that are plain JSON (`zeekml.flows.json_scan`), whole columns at a time.
+
+The mapping is that of `zeekml.flows.eve_mapping`; an event in which anything would be rejected or
+needs a closer look is left to the parser.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from numba import njit
+
+from zeekml.flows.columns import BoolArray
+from zeekml.flows.eve_mapping import (
+    ETHERNET,
+    PROTOCOLS,
+    VLAN_TAG,
+    datagram_state,
+    service_name,
+    tcp_state,
+)
+from zeekml.flows.json_columns import PlainLines
+from zeekml.flows.json_scan import ABSENT, ARRAY, NULL, OBJECT, TEXT, WHOLE, Bytes, Ints, make_keys
+from zeekml.flows.server_ports import LIKELY_SERVER_PORTS_UDP
+
+_COUNTS: Final = (
+    "flow/pkts_toserver",
+    "flow/pkts_toclient",
+    "flow/bytes_toserver",
+    "flow/bytes_toclient",
+)
+_FLAGS: Final = ("tcp/tcp_flags_ts", "tcp/tcp_flags_tc")
+_RULES: Final = {
+    "event_type": TEXT,
+    "flow": OBJECT,
+    "tcp": OBJECT,
+    "vlan": WHOLE | ARRAY,
+    "flow_id": WHOLE,
+    **dict.fromkeys(("src_port", "dest_port", "icmp_type", "icmp_code"), WHOLE),
+    **dict.fromkeys(("src_ip", "dest_ip", "proto", "app_proto", "community_id"), TEXT),
+    **dict.fromkeys(_COUNTS, WHOLE),
+    **dict.fromkeys(("flow/start", "flow/end"), TEXT),
+    **dict.fromkeys(_FLAGS, TEXT),
+}
+PLAIN: Final = (
+    list(_RULES),
+    make_keys(
+        _RULES,
+        objects=("flow", "tcp"),
+        type_key="event_type",
+        type_text="flow",
+        parsed_type="alert",
+    ),
+)
+
+_MOST: Final = 10**15  # packets or bytes: their products stay far within 64 bits
+_SERVER_PORT: Final = np.isin(np.arange(65537), sorted(LIKELY_SERVER_PORTS_UDP))
+
+# what tells connection states apart: three flags of each side, and whether it had any other
+_FLAG_STATES: Final = [tcp_state(client, server) for client in range(16) for server in range(16)]
+_DATAGRAM_STATES: Final = [
+    datagram_state(to_server, to_client) for to_server in (0, 1) for to_client in (0, 1)
+]
+_STATES: Final = sorted({*_FLAG_STATES, *(s for s in _DATAGRAM_STATES if s), "OTH"})
+_BY_FLAGS: Final = np.array([_STATES.index(s) for s in _FLAG_STATES], np.int32)
+_BY_PACKETS: Final = np.array([_STATES.index(s or "OTH") for s in _DATAGRAM_STATES], np.int32)
+
+
+def are_flows(plain: PlainLines) -> BoolArray:
+    """Tell which plain rows (n,) are flows that need no closer look."""
+    good = plain.kinds("event_type") == TEXT
+    good &= (plain.kinds("flow") == OBJECT) & (plain.kinds("proto") == TEXT)
+    good &= plain.moments("flow/start")[1]
+    good &= plain.moments("flow/end")[1] | ~plain.has("flow/end")
+    for name in _COUNTS:
+        good &= (plain.kinds(name) != WHOLE) | (plain.values(name) <= _MOST)
+    for name in _FLAGS:
+        good &= _flags(plain, name) >= 0
+    return good
+
+
+def flow_columns(plain: PlainLines) -> dict[str, pa.Array]:
+    """Columns of the flows of plain lines, of which all must be `are_flows`; turns some round."""
+    protos = plain.texts("proto").dictionary_encode()
+    names = [text.lower() for text in protos.dictionary.to_pylist()]
+    names = [PROTOCOLS.get(name, name) for name in names]
+    proto = protos.indices.to_numpy(zero_copy_only=False)
+    is_tcp, is_udp, is_icmp = (
+        np.array([name == wanted for name in names], np.bool_)[proto]
+        for wanted in ("tcp", "udp", "icmp")
+    )
+    _turn_round(plain, is_udp)
+    if is_icmp.any():
+        plain.replace("src_port", "icmp_type", is_icmp)
+        plain.replace("dest_port", "icmp_code", is_icmp)
+    tags = np.where(plain.kinds("vlan") == WHOLE, 1, plain.values("vlan"))
+    tags[~plain.has("vlan")] = 0
+    overhead = ETHERNET + VLAN_TAG * tags
+    start, end = plain.moments("flow/start")[0] / 1e6, plain.moments("flow/end")[0] / 1e6
+    duration = end - start
+    orig_pkts, resp_pkts = plain.whole(_COUNTS[0]), plain.whole(_COUNTS[1])
+    return {
+        "ts": pa.array(start),
+        "uid": plain.whole("flow_id").cast(pa.string()),
+        "id.orig_h": plain.texts("src_ip"),
+        "id.orig_p": plain.ports("src_port"),
+        "id.resp_h": plain.texts("dest_ip"),
+        "id.resp_p": plain.ports("dest_port"),
+        "proto": pa.DictionaryArray.from_arrays(protos.indices, pa.array(names, pa.string())),
+        "service": _services(plain, proto, names),
+        "duration": pa.array(duration, mask=~plain.has("flow/end") | (duration == 0)),
+        "conn_state": _states(plain, is_tcp, is_udp),
+        "orig_pkts": orig_pkts,
+        "orig_ip_bytes": _ip_bytes(plain, 0, overhead),
+        "resp_pkts": resp_pkts,
+        "resp_ip_bytes": _ip_bytes(plain, 1, overhead),
+        "community_id": plain.texts("community_id"),
+    }
+
+
+def _turn_round(plain: PlainLines, is_udp: BoolArray) -> None:
+    """Swap both sides where `zeekml.flows.eve_mapping.is_turned` says so."""
+    src, dest = (
+        np.where(plain.kinds(name) == WHOLE, np.minimum(plain.values(name), 65536), -1)
+        for name in ("src_port", "dest_port")
+    )
+    turned = is_udp & (dest >= 0) & (src >= 0) & _SERVER_PORT[src] & ~_SERVER_PORT[dest]
+    if turned.any():
+        for one, other in (
+            ("src_ip", "dest_ip"),
+            ("src_port", "dest_port"),
+            _COUNTS[:2],
+            _COUNTS[2:],
+        ):
+            plain.swap(one, other, turned)
+
+
+def _ip_bytes(plain: PlainLines, side: int, overhead: Ints) -> pa.Array:
+    packets, frames = _COUNTS[side], _COUNTS[side + 2]
+    missing = (plain.kinds(packets) != WHOLE) | (plain.kinds(frames) != WHOLE)
+    values = np.where(missing, 0, plain.values(frames)) - overhead * np.where(
+        missing, 0, plain.values(packets)
+    )
+    return pa.array(np.maximum(values, 0), mask=missing)
+
+
+def _services(plain: PlainLines, proto: npt.NDArray[Any], names: list[str]) -> pa.Array:
+    """Zeek's name for each pair of application and transport protocol that occurs."""
+    encoded = plain.texts("app_proto").dictionary_encode(null_encoding="encode")
+    apps = encoded.dictionary.to_pylist()
+    pairs = encoded.indices.to_numpy(zero_copy_only=False) * np.int64(len(names)) + proto
+    used, indices = np.unique(pairs, return_inverse=True)
+    services = [service_name(apps[p // len(names)], names[p % len(names)]) for p in used.tolist()]
+    return pa.DictionaryArray.from_arrays(
+        pa.array(indices.astype(np.int32)), pa.array(services, pa.string())
+    )
+
+
+def _states(plain: PlainLines, is_tcp: BoolArray, is_udp: BoolArray) -> pa.Array:
+    states = np.full(len(plain), _STATES.index("OTH"), np.int32)
+    missing = np.zeros(len(plain), np.bool_)
+    if is_tcp.any():
+        by_flags = _BY_FLAGS[16 * _flags(plain, _FLAGS[0]) + _flags(plain, _FLAGS[1])]
+        states = np.where(is_tcp, by_flags, states)
+        missing |= is_tcp & (plain.kinds("tcp") != OBJECT)
+    if is_udp.any():
+        sent, received = (
+            (plain.kinds(name) == WHOLE) & (plain.values(name) > 0) for name in _COUNTS[:2]
+        )
+        states = np.where(is_udp, _BY_PACKETS[2 * sent + received], states)
+        for name in _COUNTS[:2]:
+            missing |= is_udp & (plain.kinds(name) != WHOLE)
+    return pa.DictionaryArray.from_arrays(
+        pa.array(states, pa.int32(), mask=missing), pa.array(_STATES, pa.string())
+    )
+
+
+def _flags(plain: PlainLines, field: str) -> Ints:
+    """FIN, SYN, RST (n,) and, as 8, whether there are others; -1 where it is no hexadecimal."""
+    out = np.empty(len(plain), np.int64)
+    _read_flags(plain.data, plain.kinds(field), plain.values(field), out)
+    return out
+
+
+@njit(cache=True)
+def _hexadecimal(c: int) -> int:
+    if 48 <= c <= 57:
+        return c - 48
+    if 97 <= c <= 102:
+        return c - 87
+    if 65 <= c <= 70:
+        return c - 55
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def _read_flags(data: Bytes, kinds: npt.NDArray[np.uint8], values: Ints, out: Ints) -> None:
+    for row in range(len(kinds)):
+        if kinds[row] == ABSENT or kinds[row] == NULL:
+            out[row] = 0
+            continue
+        at = values[row] >> 32
+        length = values[row] & 0xFFFFFFFF
+        out[row] = -1
+        if length < 1 or length > 2:
+            continue
+        flags = _hexadecimal(np.int64(data[at]))
+        if length == 2:
+            low = _hexadecimal(np.int64(data[at + 1]))
+            flags = -1 if flags < 0 or low < 0 else 16 * flags + low
+        if flags >= 0:
+            out[row] = (flags & 7) | (8 if flags & ~7 else 0)

@@ -1,0 +1,205 @@
+"""From the files of one stream to batches of flows, whatever their format and damage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Final, Protocol
+
+import pyarrow as pa
+
+from zeekml.flows import flow_table
+from zeekml.flows.compression import ByteStream
+from zeekml.flows.detect import Kind
+from zeekml.flows.discovery import LogFile, Stream, open_log
+from zeekml.flows.lines import Block, LineSplitter, LongLine
+from zeekml.flows.rejects import LINE_TOO_LONG, ReadCounters, SourceAccount, count_bounded
+from zeekml.flows.suricata_eve import AlertMemory, EveDecoder
+from zeekml.flows.zeek_json import ZeekJsonDecoder
+from zeekml.flows.zeek_tsv import TsvDecoder
+
+NETFLOW_ONLY: Final = "suricata_netflow_only"
+
+
+class _Decoder(Protocol):
+    def decode(self, block: Block) -> list[pa.RecordBatch]: ...
+
+
+@dataclass(slots=True)
+class Events:
+    """How many Suricata events of two types were read."""
+
+    flows: int = 0
+    netflows: int = 0
+
+    @property
+    def only_netflows(self) -> bool:
+        """A log of these cannot be scored, and its owner should know why."""
+        return self.netflows > 0 and self.flows == 0
+
+
+class LogReader:
+    """Reads the files of one stream.
+
+    Parameters
+    ----------
+    counters : ReadCounters
+        Is kept up to date while reading.
+    account : callable
+        Makes the books of a source from its name.
+    keep_originals, on_bytes
+        As for `zeekml.flows.archive.read_stream`.
+    alerts : AlertMemory, optional
+        Gets the alerts and is asked for those of each flow.
+    """
+
+    def __init__(
+        self,
+        counters: ReadCounters,
+        account: Callable[[str], SourceAccount],
+        *,
+        keep_originals: bool = False,
+        on_bytes: Callable[[int], None] | None = None,
+        alerts: AlertMemory | None = None,
+    ) -> None:
+        self._counters = counters
+        self._account = account
+        self._keep_originals = keep_originals
+        self._on_bytes = on_bytes
+        self._alerts = AlertMemory() if alerts is None else alerts
+
+    def tables(self, stream: Stream) -> Iterator[pa.RecordBatch]:
+        for file in stream.files:
+            if file.path is None:
+                continue
+            account = self._account(file.source)
+            try:
+                yield from flow_table.read_table(
+                    file.path,
+                    capture=stream.capture,
+                    account=account,
+                    keep_originals=self._keep_originals,
+                )
+            except flow_table.TABLE_ERRORS as error:
+                account.cut_short(1, b"", str(error))
+            self._took(file.size)
+
+    def logs(self, files: Iterable[LogFile]) -> Iterator[pa.RecordBatch]:
+        """Yield the flows of one writer's files, one file after the other."""
+        for file in files:
+            if file.pipe is not None:
+                yield from self._log(file, file.pipe)
+                continue
+            try:
+                raw: BinaryIO = open_log(file.path) if file.path is not None else _no_file()
+            except OSError as error:
+                self.cannot_open(file, error)
+                continue
+            with raw:
+                yield from self._log(file, ByteStream(raw))
+
+    def cannot_open(self, file: LogFile, error: OSError) -> None:
+        """Enter a file in the books that cannot be read at all."""
+        self._account(file.source).cut_short(1, b"", f"cannot be read: {error.strerror}")
+        count_bounded(self._counters.files_skipped, "unreadable")
+
+    def _log(self, file: LogFile, stream: ByteStream) -> Iterator[pa.RecordBatch]:
+        events = Events()
+        yield from self.stretch(file, stream, events=events)
+        if events.only_netflows:
+            count_bounded(self._counters.files_skipped, NETFLOW_ONLY)
+
+    def stretch(
+        self,
+        file: LogFile,
+        stream: ByteStream,
+        begin: int = 0,
+        end: int | None = None,
+        *,
+        events: Events,
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the flows of a log whose last byte was taken from disk as byte `begin` … `end`−1.
+
+        Parameters
+        ----------
+        begin, end
+            Count bytes taken from disk. Lines that are complete before `begin` are not decoded;
+            without `end`, the end of the file is judged, too.
+        events
+            Is added to.
+        """
+        account = self._account(file.source)
+        decoder = self._decoder(file.kind, account)
+        yield from self._lines(file.kind, stream, decoder, account, begin, end)
+        if isinstance(decoder, EveDecoder):
+            events.flows += decoder.flows
+            events.netflows += decoder.netflows
+
+    def _lines(
+        self,
+        kind: Kind,
+        stream: ByteStream,
+        decoder: _Decoder,
+        account: SourceAccount,
+        begin: int,
+        end: int | None,
+    ) -> Iterator[pa.RecordBatch]:
+        splitter = LineSplitter()
+        counted = 0
+        for chunk in stream.chunks():
+            taken = stream.raw_bytes
+            if end is not None and taken >= end:
+                return
+            if taken < begin:
+                for item in splitter.feed(chunk):
+                    if isinstance(item, Block) and isinstance(decoder, TsvDecoder):
+                        decoder.pass_over(item)
+                counted = taken
+                continue
+            self._took(taken - counted)
+            counted = taken
+            for item in splitter.feed(chunk):
+                yield from _decoded(item, decoder, account)
+        if end is not None:
+            return
+        self._took(stream.raw_bytes - counted)
+        rest = list(splitter.finish())
+        if stream.damage is not None:
+            # the last line stops where the data does, so even a line that parses is not whole
+            cut = rest[0] if rest else None
+            data = b""
+            if isinstance(cut, Block):
+                data = cut.data.strip(b"\r")
+            elif isinstance(cut, LongLine):
+                data = cut.excerpt
+            if kind is Kind.ZEEK_TSV and data.startswith(b"#"):
+                data = b""
+            account.cut_short(splitter.line - isinstance(cut, LongLine), data, stream.damage)
+        else:
+            for item in rest:
+                yield from _decoded(item, decoder, account)
+
+    def _decoder(self, kind: Kind, account: SourceAccount) -> _Decoder:
+        if kind is Kind.ZEEK_TSV:
+            return TsvDecoder(account, keep_originals=self._keep_originals)
+        if kind is Kind.ZEEK_JSON:
+            return ZeekJsonDecoder(account, keep_originals=self._keep_originals)
+        return EveDecoder(account, alerts=self._alerts, keep_originals=self._keep_originals)
+
+    def _took(self, n: int) -> None:
+        self._counters.bytes_read += n
+        if self._on_bytes is not None:
+            self._on_bytes(n)
+
+
+def _no_file() -> BinaryIO:
+    raise OSError(0, "has no path")
+
+
+def _decoded(
+    item: Block | LongLine, decoder: _Decoder, account: SourceAccount
+) -> Iterator[pa.RecordBatch]:
+    if isinstance(item, LongLine):
+        account.reject(item.line, LINE_TOO_LONG, item.excerpt)
+    else:
+        yield from decoder.decode(item)

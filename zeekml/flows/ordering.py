@@ -1,0 +1,203 @@
+"""Flows put in the order in which they ended, with a bound on how long one is held back.
+
+Suricata logs a flow when one of its passes over the flow table finds it timed out: in bursts,
+in no order within half a minute, and later than Zeek would. What a window over the last minute
+holds would depend on these passes. So each flow is held until the stream's clock has passed its end
+by `hold` seconds of log time, and then comes in its place.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from numba import njit
+
+from zeekml.flows.schema import SURICATA_HOLD
+from zeekml.flows.stream_clock import CLOCK_WIDTH, NOW, SECOND, Ints64, flow_ends, tick
+
+MAX_HELD: Final = 1 << 18
+"""Most flows held; beyond it the earliest go on before their time."""
+
+
+class EndOrder:
+    """Orders one stream, record by record: how it is cut into batches changes nothing.
+
+    Parameters
+    ----------
+    hold
+        Seconds of log time; above 0.
+    max_held
+        Most flows held at a time.
+    """
+
+    def __init__(self, hold: float = SURICATA_HOLD, max_held: int = MAX_HELD) -> None:
+        if not hold > 0:
+            raise ValueError(f"flows cannot be held for {hold} s; it must be above 0")
+        if max_held < 1:
+            raise ValueError(f"max_held is {max_held}; it must be at least 1")
+        self._hold = round(hold * SECOND)
+        self._max_held = max_held
+        self._clock = np.zeros(CLOCK_WIDTH, np.int64)
+        # a heap of (end, number) of the flows held; its size stands in front
+        self._ends = np.zeros(1024, np.int64)
+        self._numbers = np.zeros(1024, np.int64)
+        self._size = np.zeros(1, np.int64)
+        self._first = 0  # number of the first row of the oldest batch kept
+        self._batches: deque[pa.RecordBatch] = deque()
+        self._unsent: deque[int] = deque()  # how many rows of each are still held
+        self._next = 0
+
+    @property
+    def held(self) -> int:
+        """How many flows are held."""
+        return int(self._size[0])
+
+    def push(self, batch: pa.RecordBatch) -> list[pa.RecordBatch]:
+        """Take the next flows of the stream; return those that can go on, in order."""
+        if not len(batch):
+            return []
+        self._make_room(len(batch))
+        ends = flow_ends(batch)
+        sent = np.empty(self.held + len(batch), np.int64)
+        count = _pass(
+            self._clock,
+            self._ends,
+            self._numbers,
+            self._size,
+            ends,
+            self._next,
+            self._hold,
+            self._max_held,
+            sent,
+        )
+        self._batches.append(batch)
+        self._unsent.append(len(batch))
+        self._next += len(batch)
+        return self._rows(sent[:count])
+
+    def flush(self) -> list[pa.RecordBatch]:
+        """At the end of the stream: all flows that are still held, in order."""
+        sent = np.empty(self.held, np.int64)
+        for i in range(len(sent)):
+            sent[i] = _pop(self._ends, self._numbers, self._size)
+        return self._rows(sent)
+
+    def _make_room(self, rows: int) -> None:
+        needed = min(self.held + rows, self._max_held) + 1
+        if needed > len(self._ends):
+            more = np.zeros(2 * needed - len(self._ends), np.int64)
+            self._ends = np.concatenate([self._ends, more])
+            self._numbers = np.concatenate([self._numbers, more])
+
+    def _rows(self, numbers: Ints64) -> list[pa.RecordBatch]:
+        """The rows with these numbers, in their order, in one batch."""
+        if not len(numbers):
+            return []
+        begins = np.cumsum([self._first, *map(len, self._batches)])
+        owner = np.searchsorted(begins, numbers, "right") - 1
+        parts: list[pa.RecordBatch] = []
+        places = np.empty(len(numbers), np.int64)
+        taken = 0
+        for i in np.unique(owner).tolist():
+            mine = np.flatnonzero(owner == i)
+            parts.append(self._batches[i].take(pa.array(numbers[mine] - begins[i])))
+            places[mine] = np.arange(taken, taken + len(mine))
+            taken += len(mine)
+            self._unsent[i] -= len(mine)
+        while self._unsent and self._unsent[0] == 0:
+            self._first += len(self._batches.popleft())
+            self._unsent.popleft()
+        if len(parts) == 1:
+            return parts
+        joined = pa.Table.from_batches(parts).combine_chunks().to_batches()[0]
+        return [joined.take(pa.array(places))]
+
+
+def in_end_order(
+    batches: Iterable[pa.RecordBatch], hold: float = SURICATA_HOLD
+) -> Iterator[pa.RecordBatch]:
+    """Yield the flows of a stream in the order of `EndOrder`; as they are if `hold` is 0."""
+    if hold <= 0:
+        yield from batches
+        return
+    order = EndOrder(hold)
+    for batch in batches:
+        yield from order.push(batch)
+    yield from order.flush()
+
+
+@njit(cache=True)
+def _push(ends: Ints64, numbers: Ints64, size: Ints64, end: int, number: int) -> None:
+    at = size[0]
+    size[0] += 1
+    while at > 0:
+        above = (at - 1) // 2
+        # numbers grow, so among equal ends the newcomer stays below
+        if ends[above] <= end:
+            break
+        ends[at], numbers[at] = ends[above], numbers[above]
+        at = above
+    ends[at], numbers[at] = end, number
+
+
+@njit(cache=True)
+def _pop(ends: Ints64, numbers: Ints64, size: Ints64) -> int:
+    first = numbers[0]
+    size[0] -= 1
+    n = size[0]
+    end, number = ends[n], numbers[n]
+    at = 0
+    while True:
+        below = 2 * at + 1
+        if below >= n:
+            break
+        other = below + 1
+        if other < n and (
+            ends[other] < ends[below]
+            or (ends[other] == ends[below] and numbers[other] < numbers[below])
+        ):
+            below = other
+        if end < ends[below] or (end == ends[below] and number < numbers[below]):
+            break
+        ends[at], numbers[at] = ends[below], numbers[below]
+        at = below
+    ends[at], numbers[at] = end, number
+    return first
+
+
+@njit(cache=True, nogil=True)
+def _pass(
+    clock: Ints64,
+    heap_ends: Ints64,
+    heap_numbers: Ints64,
+    size: Ints64,
+    ends: Ints64,
+    first: int,
+    hold: int,
+    max_held: int,
+    sent: npt.NDArray[np.int64],
+) -> int:
+    """Take rows numbered from `first`; write the numbers of those that go on to `sent`."""
+    count = 0
+    for i in range(len(ends)):
+        end = ends[i]
+        if tick(clock, end):
+            # the stream begins anew: what was held is of another time
+            while size[0] > 0:
+                sent[count] = _pop(heap_ends, heap_numbers, size)
+                count += 1
+        if end > clock[NOW]:
+            # too far ahead to be believed: nothing can be said of its place
+            sent[count] = first + i
+            count += 1
+        else:
+            _push(heap_ends, heap_numbers, size, end, first + i)
+        while size[0] > 0 and (heap_ends[0] <= clock[NOW] - hold or size[0] > max_held):
+            sent[count] = _pop(heap_ends, heap_numbers, size)
+            count += 1
+    return count

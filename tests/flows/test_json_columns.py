@@ -200,7 +200,7 @@ def test_numbers_round_to_the_microsecond_of_the_parser(text: str) -> None:
 
 @settings(max_examples=300)
 @given(
-    st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1)),
+    st.datetimes(datetime(1970, 1, 2), datetime(2250, 1, 1)),
     st.integers(-14 * 60, 14 * 60),
     st.sampled_from(["", ":"]),
 )
@@ -208,11 +208,10 @@ def test_moments(moment: datetime, zone: int, colon: str) -> None:
     sign = "-" if zone < 0 else "+"
     text = moment.isoformat(timespec="microseconds")
     text += f"{sign}{abs(zone) // 60:02}{colon}{abs(zone) % 60:02}"
-    micros, understood = _lines(
-        f'{{"text":"{text}"}}', '{"text":"2026-02-29T00:00:00.000000Z"}'
-    ).moments("text")
-    assert understood.tolist() == [True, False]
-    assert micros[0] / 1e6 == datetime.fromisoformat(text).timestamp()
+    lines = _lines(f'{{"text":"{text}"}}', '{"text":"2026-02-29T00:00:00.000000Z"}')
+    lines.read_moments("text")
+    assert lines.texts("text").to_pylist() == [None, "2026-02-29T00:00:00.000000Z"]
+    assert lines.numbers("text")[0] == datetime.fromisoformat(text).timestamp()
 
 
 @pytest.mark.parametrize(

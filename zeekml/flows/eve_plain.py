@@ -23,7 +23,7 @@ from zeekml.flows.eve_mapping import (
     tcp_state,
 )
 from zeekml.flows.json_columns import PlainLines
-from zeekml.flows.json_scan import ABSENT, ARRAY, NULL, OBJECT, TEXT, WHOLE, Bytes, Ints, make_keys
+from zeekml.flows.json_scan import ARRAY, MICROS, OBJECT, TEXT, WHOLE, Bytes, Ints, make_keys
 from zeekml.flows.server_ports import LIKELY_SERVER_PORTS_UDP
 
 _COUNTS: Final = (
@@ -32,6 +32,7 @@ _COUNTS: Final = (
     "flow/bytes_toserver",
     "flow/bytes_toclient",
 )
+_TIMES: Final = ("flow/start", "flow/end")
 _FLAGS: Final = ("tcp/tcp_flags_ts", "tcp/tcp_flags_tc")
 _RULES: Final = {
     "event_type": TEXT,
@@ -42,7 +43,7 @@ _RULES: Final = {
     **dict.fromkeys(("src_port", "dest_port", "icmp_type", "icmp_code"), WHOLE),
     **dict.fromkeys(("src_ip", "dest_ip", "proto", "app_proto", "community_id"), TEXT),
     **dict.fromkeys(_COUNTS, WHOLE),
-    **dict.fromkeys(("flow/start", "flow/end"), TEXT),
+    **dict.fromkeys(_TIMES, TEXT),
     **dict.fromkeys(_FLAGS, TEXT),
 }
 PLAIN: Final = (
@@ -70,15 +71,18 @@ _BY_PACKETS: Final = np.array([_STATES.index(s or "OTH") for s in _DATAGRAM_STAT
 
 
 def are_flows(plain: PlainLines) -> BoolArray:
-    """Tell which plain rows (n,) are flows that need no closer look."""
+    """Read times and flags, and tell which plain rows (n,) are flows beyond doubt."""
+    for name in _TIMES:
+        plain.read_moments(name)
+    for name in _FLAGS:
+        _read_flags(plain.data, plain.kinds(name), plain.values(name))
     good = plain.kinds("event_type") == TEXT
     good &= (plain.kinds("flow") == OBJECT) & (plain.kinds("proto") == TEXT)
-    good &= plain.moments("flow/start")[1]
-    good &= plain.moments("flow/end")[1] | ~plain.has("flow/end")
+    good &= plain.kinds("flow/start") == MICROS
+    for name in (*_TIMES, *_FLAGS):
+        good &= plain.kinds(name) != TEXT
     for name in _COUNTS:
         good &= (plain.kinds(name) != WHOLE) | (plain.values(name) <= _MOST)
-    for name in _FLAGS:
-        good &= _flags(plain, name) >= 0
     return good
 
 
@@ -99,7 +103,7 @@ def flow_columns(plain: PlainLines) -> dict[str, pa.Array]:
     tags = np.where(plain.kinds("vlan") == WHOLE, 1, plain.values("vlan"))
     tags[~plain.has("vlan")] = 0
     overhead = ETHERNET + VLAN_TAG * tags
-    start, end = plain.moments("flow/start")[0] / 1e6, plain.moments("flow/end")[0] / 1e6
+    start, end = (plain.numbers(name) for name in _TIMES)
     duration = end - start
     orig_pkts, resp_pkts = plain.whole(_COUNTS[0]), plain.whole(_COUNTS[1])
     return {
@@ -163,7 +167,8 @@ def _states(plain: PlainLines, is_tcp: BoolArray, is_udp: BoolArray) -> pa.Array
     states = np.full(len(plain), _STATES.index("OTH"), np.int32)
     missing = np.zeros(len(plain), np.bool_)
     if is_tcp.any():
-        by_flags = _BY_FLAGS[16 * _flags(plain, _FLAGS[0]) + _flags(plain, _FLAGS[1])]
+        client, server = (np.where(plain.has(name), plain.values(name), 0) for name in _FLAGS)
+        by_flags = _BY_FLAGS[16 * client + server]
         states = np.where(is_tcp, by_flags, states)
         missing |= is_tcp & (plain.kinds("tcp") != OBJECT)
     if is_udp.any():
@@ -178,13 +183,6 @@ def _states(plain: PlainLines, is_tcp: BoolArray, is_udp: BoolArray) -> pa.Array
     )
 
 
-def _flags(plain: PlainLines, field: str) -> Ints:
-    """FIN, SYN, RST (n,) and, as 8, whether there are others; -1 where it is no hexadecimal."""
-    out = np.empty(len(plain), np.int64)
-    _read_flags(plain.data, plain.kinds(field), plain.values(field), out)
-    return out
-
-
 @njit(cache=True)
 def _hexadecimal(c: int) -> int:
     if 48 <= c <= 57:
@@ -197,19 +195,17 @@ def _hexadecimal(c: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _read_flags(data: Bytes, kinds: npt.NDArray[np.uint8], values: Ints, out: Ints) -> None:
+def _read_flags(data: Bytes, kinds: npt.NDArray[np.uint8], values: Ints) -> None:
+    """Turn hexadecimal texts (n,) into FIN, SYN, RST and, as 8, whether there are others."""
     for row in range(len(kinds)):
-        if kinds[row] == ABSENT or kinds[row] == NULL:
-            out[row] = 0
-            continue
         at = values[row] >> 32
         length = values[row] & 0xFFFFFFFF
-        out[row] = -1
-        if length < 1 or length > 2:
+        if kinds[row] != TEXT or length < 1 or length > 2:
             continue
-        flags = _hexadecimal(np.int64(data[at]))
+        flags = _hexadecimal(int(data[at]))
         if length == 2:
-            low = _hexadecimal(np.int64(data[at + 1]))
+            low = _hexadecimal(int(data[at + 1]))
             flags = -1 if flags < 0 or low < 0 else 16 * flags + low
         if flags >= 0:
-            out[row] = (flags & 7) | (8 if flags & ~7 else 0)
+            kinds[row] = WHOLE
+            values[row] = (flags & 7) | (8 if flags & ~7 else 0)

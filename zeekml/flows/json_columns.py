@@ -25,6 +25,8 @@ from zeekml.flows.json_scan import (
 from zeekml.flows.lines import Block
 
 _MOST_UNUSUAL: Final = 0.5
+# until the year 2255 a float64 holds every microsecond, and all ways to divide it agree
+_MOST_MICROS: Final = 1 << 53
 _DAYS_BEFORE: Final = np.array([0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334], np.int64)
 _MONTH_DAYS: Final = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
 
@@ -152,11 +154,10 @@ class PlainLines:
         numbers[~self.has(field)] = np.nan
         return numbers
 
-    def moments(self, field: str) -> tuple[Ints, BoolArray]:
-        """A field of ISO 8601 times (n,) in microseconds, and which of them are understood."""
-        out = np.zeros(len(self), np.int64)
-        _moments(self.data, self.kinds(field), self.values(field), _DAYS_BEFORE, _MONTH_DAYS, out)
-        return out, out >= 0
+    def read_moments(self, field: str) -> None:
+        """Turn the ISO 8601 times of a field into numbers; texts of another form stay texts."""
+        at = self._fields[field]
+        _moments(self.data, self._kinds[at], self._values[at], _DAYS_BEFORE, _MONTH_DAYS)
 
     def texts(self, field: str) -> pa.StringArray:
         """A field of texts (n,)."""
@@ -242,11 +243,9 @@ def _moments(
     values: Ints,
     days_before: Ints,
     month_days: Ints,
-    out: Ints,
 ) -> None:
-    """Read ``2026-11-23T10:30:48.019698+0000`` (n,); -1 for everything of another form."""
+    """Turn texts (n,) like ``2026-11-23T10:30:48.019698+0000`` into microseconds."""
     for row in range(len(kinds)):
-        out[row] = -1
         if kinds[row] != TEXT:
             continue
         i = values[row] >> 32
@@ -275,7 +274,10 @@ def _moments(
         days = 365 * (year - 1970) + before // 4 - before // 100 + before // 400 - 477
         days += days_before[month - 1] + day - 1 + (1 if leap and month > 2 else 0)
         minutes = 24 * 60 * days + 60 * hour + minute - zone
-        out[row] = (60 * minutes + second) * 1_000_000 + 10_000 * high + 100 * middle + low
+        micros = (60 * minutes + second) * 1_000_000 + 10_000 * high + 100 * middle + low
+        if 0 <= micros < _MOST_MICROS:
+            kinds[row] = MICROS
+            values[row] = micros
 
 
 T = TypeVar("T")

@@ -37,6 +37,8 @@ _LONGEST_TYPE: Final = 64
 # below, half a unit in the last place of a float64 is less than a quarter of a microsecond
 _MOST_MICROS: Final = 1 << 51
 
+_ENDS_TEXT: Final = np.array([c < 32 or c > 126 or c in b'"\\' for c in range(256)])
+
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
@@ -122,6 +124,12 @@ def _hash_of(key: bytes, group: int, seed: int) -> int:
 
 
 @njit(cache=True)
+def _at(data: Bytes, i: int) -> np.uint8:
+    """One byte; an unsigned index spares the test for one that counts from the end."""
+    return data[np.uint64(i)]
+
+
+@njit(cache=True)
 def _hash(data: Bytes, start: int, end: int, group: int, seed: int) -> int:
     # five characters and the length tell all keys apart
     length = end - start
@@ -145,7 +153,7 @@ def _find(data: Bytes, start: int, end: int, group: int, keys: Keys) -> np.int64
     if keys.offsets[key + 1] - at != end - start:
         return np.int64(-1)
     for i in range(end - start):
-        if data[start + i] != keys.text[at + i]:
+        if _at(data, start + i) != keys.text[at + i]:
             return np.int64(-1)
     return np.int64(key)
 
@@ -159,23 +167,19 @@ def span(start: int, end: int) -> np.int64:
 @njit(cache=True)
 def _text_end(data: Bytes, i: int) -> int:
     """Place of the closing quote; -1 when the text is not plain."""
-    while True:
-        c = data[i]
-        if c == 34:
-            return i
-        if c < 32 or c > 126 or c == 92:
-            return -1
+    while not _ENDS_TEXT[_at(data, i)]:
         i += 1
+    return i if _at(data, i) == 34 else -1
 
 
 @njit(cache=True)
 def _exponent(data: Bytes, i: int) -> int:
     """Place behind an exponent whose letter is at `i`; -1 for bad grammar."""
     i += 1
-    if data[i] == 43 or data[i] == 45:
+    if _at(data, i) == 43 or _at(data, i) == 45:
         i += 1
     first = i
-    while 48 <= data[i] <= 57:
+    while 48 <= _at(data, i) <= 57:
         i += 1
     return i if i > first else -1
 
@@ -184,38 +188,38 @@ def _exponent(data: Bytes, i: int) -> int:
 def _number(data: Bytes, i: int) -> tuple[int, int, int | np.int64]:
     """Read a number; give its end (-1 for bad grammar), kind and value."""
     start = i
-    negative = data[i] == 45
+    negative = _at(data, i) == 45
     if negative:
         i += 1
     first = i
     whole = np.int64(0)
-    while 48 <= data[i] <= 57:
+    while 48 <= _at(data, i) <= 57:
         if i - first < 18:
-            whole = whole * 10 + np.int64(data[i] - 48)
+            whole = whole * 10 + np.int64(_at(data, i) - 48)
         i += 1
     places = i - first
-    if places == 0 or (places > 1 and data[first] == 48):
+    if places == 0 or (places > 1 and _at(data, first) == 48):
         return -1, OTHER, 0
     micros = np.int64(0)
     rest = 0.0
-    if data[i] == 46:
+    if _at(data, i) == 46:
         i += 1
         fraction = i
         for _ in range(6):
             micros *= 10
-            if 48 <= data[i] <= 57:
-                micros += np.int64(data[i] - 48)
+            if 48 <= _at(data, i) <= 57:
+                micros += np.int64(_at(data, i) - 48)
                 i += 1
         scale = 0.1
-        while 48 <= data[i] <= 57:
-            rest += scale * np.float64(data[i] - 48)
+        while 48 <= _at(data, i) <= 57:
+            rest += scale * np.float64(_at(data, i) - 48)
             scale *= 0.1
             i += 1
         if i == fraction:
             return -1, OTHER, 0
-    elif data[i] != 101 and data[i] != 69:
+    elif _at(data, i) != 101 and _at(data, i) != 69:
         return i, OTHER if negative or places > 18 else WHOLE, whole
-    if data[i] == 101 or data[i] == 69:
+    if _at(data, i) == 101 or _at(data, i) == 69:
         i = _exponent(data, i)
         return i, OTHER if negative else DECIMAL, span(start, i)
     if negative:
@@ -236,7 +240,7 @@ def _whole_numbers(data: Bytes, i: int) -> tuple[int, int]:
     """Read the rest of an array of whole numbers; give its end (-1 for others) and length."""
     n = 0
     i = _blank(data, i)
-    if data[i] == 93:
+    if _at(data, i) == 93:
         return i + 1, 0
     while True:
         i, kind, _ = _number(data, _blank(data, i))
@@ -244,16 +248,16 @@ def _whole_numbers(data: Bytes, i: int) -> tuple[int, int]:
             return -1, 0
         n += 1
         i = _blank(data, i)
-        if data[i] == 93:
+        if _at(data, i) == 93:
             return i + 1, n
-        if data[i] != 44:
+        if _at(data, i) != 44:
             return -1, 0
         i += 1
 
 
 @njit(cache=True)
 def _blank(data: Bytes, i: int) -> int:
-    while data[i] == 32 or data[i] == 9 or data[i] == 13:
+    while _at(data, i) == 32 or _at(data, i) == 9 or _at(data, i) == 13:
         i += 1
     return i
 
@@ -261,17 +265,17 @@ def _blank(data: Bytes, i: int) -> int:
 @njit(cache=True)
 def _literal(data: Bytes, i: int) -> tuple[int, int]:
     """Read true, false or null; give its end (-1 for anything else) and kind."""
-    c = data[i]
-    if c == 110 and data[i + 1] == 117 and data[i + 2] == 108 and data[i + 3] == 108:
+    c = _at(data, i)
+    if c == 110 and _at(data, i + 1) == 117 and _at(data, i + 2) == 108 and _at(data, i + 3) == 108:
         return i + 4, NULL
-    if c == 116 and data[i + 1] == 114 and data[i + 2] == 117 and data[i + 3] == 101:
+    if c == 116 and _at(data, i + 1) == 114 and _at(data, i + 2) == 117 and _at(data, i + 3) == 101:
         return i + 4, OTHER
     if (
         c == 102
-        and data[i + 1] == 97
-        and data[i + 2] == 108
-        and data[i + 3] == 115
-        and data[i + 4] == 101
+        and _at(data, i + 1) == 97
+        and _at(data, i + 2) == 108
+        and _at(data, i + 3) == 115
+        and _at(data, i + 4) == 101
     ):
         return i + 5, OTHER
     return -1, OTHER
@@ -282,7 +286,7 @@ def _line_end(data: Bytes, words: npt.NDArray[np.uint64], i: int) -> int:
     """Place of the next newline, eight bytes at a time where it is far."""
     ones = np.uint64(0x0101010101010101)
     while i & 7:
-        if data[i] == 10:
+        if _at(data, i) == 10:
             return i
         i += 1
     word = i >> 3
@@ -292,7 +296,7 @@ def _line_end(data: Bytes, words: npt.NDArray[np.uint64], i: int) -> int:
             break
         word += 1
     i = word << 3
-    while data[i] != 10:
+    while _at(data, i) != 10:
         i += 1
     return i
 
@@ -302,7 +306,7 @@ def _same_text(data: Bytes, start: int, end: int, text: Bytes) -> bool:
     if end - start != len(text):
         return False
     for i in range(len(text)):  # noqa: SIM110 - numba compiles no generators
-        if data[start + i] != text[i]:
+        if _at(data, start + i) != text[i]:
             return False
     return True
 
@@ -320,13 +324,20 @@ def _scan_line(
     kinds: npt.NDArray[np.uint8],
     values: Ints,
     row: int,
-) -> int:
-    """Fill one row from one line; give `PLAIN`, `UNUSUAL`, `EMPTY`, or the span of its type."""
+) -> tuple[int, int]:
+    """Fill one row from one line.
+
+    Returns
+    -------
+    found, place
+        `PLAIN`, `UNUSUAL`, `EMPTY`, or the span of the line's type; and how far it was read.
+    """
+    begin = i
     i = _blank(data, i)
-    if data[i] == 10:
-        return EMPTY
-    if data[i] != 123:
-        return UNUSUAL
+    if _at(data, i) == 10:
+        return EMPTY, i
+    if _at(data, i) != 123:
+        return UNUSUAL, i
     i = _blank(data, i + 1)
     depth = 1
     arrays = np.uint64(0)  # a bit for each depth at which an array is open
@@ -334,58 +345,58 @@ def _scan_line(
     while True:
         # here a member of an object, an element of an array, or the end of either begins
         in_array = (arrays >> np.uint64(depth)) & np.uint64(1) == np.uint64(1)
-        c = data[i]
+        c = _at(data, i)
         if c == (93 if in_array else 125):
             i = _blank(data, i + 1)
             arrays &= ~(np.uint64(1) << np.uint64(depth))
             depth -= 1
             if depth == 0:
-                return PLAIN if data[i] == 10 else UNUSUAL
+                return (PLAIN, i) if _at(data, i) == 10 else (UNUSUAL, i)
         else:
             field = -1
             if not in_array:
                 if c != 34:
-                    return UNUSUAL
+                    return UNUSUAL, begin
                 end = _text_end(data, i + 1)
                 if end < 0:
-                    return UNUSUAL
+                    return UNUSUAL, begin
                 group = 0 if depth == 1 else (inner_group if depth == 2 else -1)
                 if group >= 0:
                     key = _find(data, i + 1, end, group, keys)
                     if key >= 0:
                         field = keys.fields[key]
                         if kinds[field, row]:
-                            return UNUSUAL
+                            return UNUSUAL, begin
                 if keys.type_key >= 0 and field != keys.type_key:
                     # another key of this name may be what a search for the type finds first
                     at = keys.offsets[keys.type_key]
                     name = keys.text[at : keys.offsets[keys.type_key + 1]]
                     if _same_text(data, i + 1, end, name):
-                        return UNUSUAL
+                        return UNUSUAL, begin
                 i = _blank(data, end + 1)
-                if data[i] != 58:
-                    return UNUSUAL
+                if _at(data, i) != 58:
+                    return UNUSUAL, begin
                 i = _blank(data, i + 1)
-                c = data[i]
+                c = _at(data, i)
             kind = OTHER
             value = np.int64(0)
             opened = False
             if c == 34:
                 end = _text_end(data, i + 1)
                 if end < 0:
-                    return UNUSUAL
+                    return UNUSUAL, begin
                 kind, value = TEXT, span(i + 1, end)
                 i = end + 1
                 if field >= 0 and field == keys.type_key:
                     start = value >> 32
                     if not _same_text(data, start, end, keys.type_text):
                         if _same_text(data, start, end, keys.parsed_type):
-                            return UNUSUAL
-                        return value if 0 < end - start <= _LONGEST_TYPE else UNUSUAL
+                            return UNUSUAL, begin
+                        return (value if 0 < end - start <= _LONGEST_TYPE else UNUSUAL), end
             elif c == 45 or 48 <= c <= 57:
                 i, kind, value = _number(data, i)
                 if i < 0:
-                    return UNUSUAL
+                    return UNUSUAL, begin
             elif c == 123:
                 kind, opened = OBJECT, True
             elif c == 91:
@@ -393,22 +404,22 @@ def _scan_line(
                     kind = ARRAY
                     i, value = _whole_numbers(data, i + 1)
                     if i < 0:
-                        return UNUSUAL
+                        return UNUSUAL, begin
                 else:
                     opened = True
             else:
                 i, kind = _literal(data, i)
                 if i < 0:
-                    return UNUSUAL
+                    return UNUSUAL, begin
             if field >= 0:
                 if not keys.rules[field] & kind:
-                    return UNUSUAL
+                    return UNUSUAL, begin
                 kinds[field, row] = kind
                 values[field, row] = value
             if opened:
                 depth += 1
                 if depth > _MOST_DEPTH:
-                    return UNUSUAL
+                    return UNUSUAL, begin
                 if c == 91:
                     arrays |= np.uint64(1) << np.uint64(depth)
                 if depth == 2:
@@ -417,12 +428,12 @@ def _scan_line(
                 continue
         # behind a value: another one or the end
         i = _blank(data, i)
-        if data[i] == 44:
+        if _at(data, i) == 44:
             i = _blank(data, i + 1)
-            if data[i] == 93 or data[i] == 125:
-                return UNUSUAL
-        elif data[i] != 93 and data[i] != 125:
-            return UNUSUAL
+            if _at(data, i) == 93 or _at(data, i) == 125:
+                return UNUSUAL, begin
+        elif _at(data, i) != 93 and _at(data, i) != 125:
+            return UNUSUAL, begin
 
 
 @njit(cache=True, nogil=True)
@@ -462,8 +473,9 @@ def scan(
     line = 0
     start = 0
     while start < len(data):
-        found = _scan_line(data, start, keys, kinds, values, n_rows)
-        end = _line_end(data, words, start)
+        found, end = _scan_line(data, start, keys, kinds, values, n_rows)
+        if _at(data, end) != 10:
+            end = _line_end(data, words, end)
         if found == PLAIN:
             rows[n_rows, 0] = start
             rows[n_rows, 1] = end

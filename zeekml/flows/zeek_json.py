@@ -265,7 +265,7 @@ _PLAIN: Final = _plain_keys()
 
 
 def _are_conn(plain: PlainLines) -> BoolArray:
-    """Tell which plain rows are conn records beyond doubt, with a time that is understood."""
+    """Read the times, and tell which plain rows are conn records beyond doubt."""
     markers = [plain.kinds(name) == TEXT for name in TYPE_FIELDS]
     marked = np.logical_or.reduce(markers)
     conn = np.logical_or.reduce([plain.has(name) for name in CONN_MARKERS])
@@ -277,10 +277,8 @@ def _are_conn(plain: PlainLines) -> BoolArray:
             texts = plain.texts(name)
             said = pc.fill_null(pc.equal(texts, CONN), False).to_numpy(zero_copy_only=False)
             conn = np.where(marker, alone & said, conn)
-    written_out = plain.kinds("ts") == TEXT
-    if written_out.any():
-        conn &= ~written_out | plain.moments("ts")[1]
-    return conn
+    plain.read_moments("ts")
+    return conn & (plain.kinds("ts") != TEXT)
 
 
 def _plain_columns(plain: PlainLines) -> dict[str, pa.Array]:
@@ -290,9 +288,6 @@ def _plain_columns(plain: PlainLines) -> dict[str, pa.Array]:
             numbers = plain.numbers(name)
             if name == "ts":
                 numbers = np.where(numbers >= _MILLISECONDS_FROM, numbers / 1000, numbers)
-                written_out = plain.kinds(name) == TEXT
-                if written_out.any():
-                    numbers = np.where(written_out, plain.moments(name)[0] / 1e6, numbers)
             columns[name] = pa.array(numbers, mask=~plain.has(name))
         elif name in PORTS:
             columns[name] = plain.ports(name)

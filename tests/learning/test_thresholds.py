@@ -100,7 +100,7 @@ def test_calibration_weighs_environments_alike(make_environment: Make) -> None:
 
 def test_thresholds_keep_to_the_budget(make_environment: Make, policy: Policy) -> None:
     folds = [noisy_fold(make_environment(name=f"e{s}", seed=s), s, 2.0) for s in range(3)]
-    calibration = calibrate(folds)
+    calibration = calibrate(folds, base_rate=0.01)
     previous = None
     for budget in (0.0, 1e-3, 4e-3, 1.0):
         chosen = choose_thresholds(folds, calibration, policy, budget=budget)
@@ -118,7 +118,7 @@ def test_threats_that_never_false_alarm_get_half_the_way_down(
     make_environment: Make, policy: Policy
 ) -> None:
     folds = [noisy_fold(make_environment(name=f"e{s}", seed=s), s, 1.0) for s in range(2)]
-    chosen = choose_thresholds(folds, calibrate(folds), policy, budget=0.0)
+    chosen = choose_thresholds(folds, calibrate(folds, base_rate=0.01), policy, budget=0.0)
     others = {chosen.values[threat] for threat in THREATS if threat != "scan"}
     assert len(others) == 1
     assert 0.01 < others.pop() < chosen.values["scan"]

@@ -200,12 +200,16 @@ def _copy_texts(
     offsets: npt.NDArray[np.int32],
     out: Bytes,
 ) -> None:
+    one = np.uint64(1)
+    to = np.uint64(0)
     for i in range(len(kinds)):
         if kinds[i] == TEXT:
-            start = values[i] >> 32
-            at = offsets[i]
-            for j in range(offsets[i + 1] - at):
-                out[at + j] = data[start + j]
+            # unsigned indices spare the test for those that count from the end
+            at = np.uint64(values[i] >> 32)
+            for _ in range(offsets[i + 1] - offsets[i]):
+                out[to] = data[at]
+                at += one
+                to += one
 
 
 @njit(cache=True)

@@ -18,31 +18,27 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-# kinds of values, as bits so that a rule can name several
-ABSENT: Final = 0
-TEXT: Final = 1  # the value is its span, without quotes
-WHOLE: Final = 2  # an integer from 0 to 10**18 - 1
-MICROS: Final = 4  # a decimal fraction; its millionths, rounded
-DECIMAL: Final = 8  # a decimal fraction whose rounding is too close to call; its span
-NULL: Final = 16
-OBJECT: Final = 32
-ARRAY: Final = 64  # of whole numbers; how many
-OTHER: Final = 128  # true, false, negative, huge, …: nothing a rule may name
-
-NUMBER: Final = WHOLE | MICROS | DECIMAL
+from zeekml.flows.json_values import (
+    ABSENT,
+    ARRAY,
+    NULL,
+    OBJECT,
+    OTHER,
+    TEXT,
+    Bytes,
+    Ints,
+    byte_at,
+    read_literal,
+    read_number,
+    read_whole_numbers,
+    skip_blank,
+    span,
+    text_end,
+)
 
 _BUCKETS: Final = 512
 _MOST_DEPTH: Final = 60
 _LONGEST_TYPE: Final = 64
-# below, half a unit in the last place of a float64 is less than a quarter of a microsecond
-_MOST_MICROS: Final = 1 << 51
-
-_ENDS_TEXT: Final = np.array([c < 32 or c > 126 or c in b'"\\' for c in range(256)])
-
-Bytes = npt.NDArray[np.uint8]
-Ints = npt.NDArray[np.int64]
-
-
 class Keys(NamedTuple):
     """The wanted keys of one log format, as the compiled code looks them up."""
 
@@ -124,12 +120,6 @@ def _hash_of(key: bytes, group: int, seed: int) -> int:
 
 
 @njit(cache=True)
-def _at(data: Bytes, i: int) -> np.uint8:
-    """One byte; an unsigned index spares the test for one that counts from the end."""
-    return data[np.uint64(i)]
-
-
-@njit(cache=True)
 def _hash(data: Bytes, start: int, end: int, group: int, seed: int) -> int:
     # five characters and the length tell all keys apart
     length = end - start
@@ -153,132 +143,9 @@ def _find(data: Bytes, start: int, end: int, group: int, keys: Keys) -> np.int64
     if keys.offsets[key + 1] - at != end - start:
         return np.int64(-1)
     for i in range(end - start):
-        if _at(data, start + i) != keys.text[at + i]:
+        if byte_at(data, start + i) != keys.text[at + i]:
             return np.int64(-1)
     return np.int64(key)
-
-
-@njit(cache=True)
-def span(start: int, end: int) -> np.int64:
-    """Pack the place of a text into 64 bits."""
-    return (np.int64(start) << 32) | np.int64(end - start)
-
-
-@njit(cache=True)
-def _text_end(data: Bytes, i: int) -> int:
-    """Place of the closing quote; -1 when the text is not plain."""
-    while not _ENDS_TEXT[_at(data, i)]:
-        i += 1
-    return i if _at(data, i) == 34 else -1
-
-
-@njit(cache=True)
-def _exponent(data: Bytes, i: int) -> int:
-    """Place behind an exponent whose letter is at `i`; -1 for bad grammar."""
-    i += 1
-    if _at(data, i) == 43 or _at(data, i) == 45:
-        i += 1
-    first = i
-    while 48 <= _at(data, i) <= 57:
-        i += 1
-    return i if i > first else -1
-
-
-@njit(cache=True)
-def _number(data: Bytes, i: int) -> tuple[int, int, int | np.int64]:
-    """Read a number; give its end (-1 for bad grammar), kind and value."""
-    start = i
-    negative = _at(data, i) == 45
-    if negative:
-        i += 1
-    first = i
-    whole = np.int64(0)
-    while 48 <= _at(data, i) <= 57:
-        if i - first < 18:
-            whole = whole * 10 + np.int64(_at(data, i) - 48)
-        i += 1
-    places = i - first
-    if places == 0 or (places > 1 and _at(data, first) == 48):
-        return -1, OTHER, 0
-    micros = np.int64(0)
-    rest = 0.0
-    if _at(data, i) == 46:
-        i += 1
-        fraction = i
-        for _ in range(6):
-            micros *= 10
-            if 48 <= _at(data, i) <= 57:
-                micros += np.int64(_at(data, i) - 48)
-                i += 1
-        scale = 0.1
-        while 48 <= _at(data, i) <= 57:
-            rest += scale * np.float64(_at(data, i) - 48)
-            scale *= 0.1
-            i += 1
-        if i == fraction:
-            return -1, OTHER, 0
-    elif _at(data, i) != 101 and _at(data, i) != 69:
-        return i, OTHER if negative or places > 18 else WHOLE, whole
-    if _at(data, i) == 101 or _at(data, i) == 69:
-        i = _exponent(data, i)
-        return i, OTHER if negative else DECIMAL, span(start, i)
-    if negative:
-        return i, OTHER, 0
-    if places > 10:
-        return i, DECIMAL, span(start, i)
-    micros += whole * 1_000_000
-    # a parser rounds the text to a float64, whose product with 10**6 is rounded again: each
-    # time by at most one part in 2**53
-    doubt = np.float64(micros) * 2.0**-52 + 1e-6
-    if micros >= _MOST_MICROS or abs(rest - 0.5) <= doubt:
-        return i, DECIMAL, span(start, i)
-    return i, MICROS, micros + (rest > 0.5)
-
-
-@njit(cache=True)
-def _whole_numbers(data: Bytes, i: int) -> tuple[int, int]:
-    """Read the rest of an array of whole numbers; give its end (-1 for others) and length."""
-    n = 0
-    i = _blank(data, i)
-    if _at(data, i) == 93:
-        return i + 1, 0
-    while True:
-        i, kind, _ = _number(data, _blank(data, i))
-        if i < 0 or kind != WHOLE:
-            return -1, 0
-        n += 1
-        i = _blank(data, i)
-        if _at(data, i) == 93:
-            return i + 1, n
-        if _at(data, i) != 44:
-            return -1, 0
-        i += 1
-
-
-@njit(cache=True)
-def _blank(data: Bytes, i: int) -> int:
-    while _at(data, i) == 32 or _at(data, i) == 9 or _at(data, i) == 13:
-        i += 1
-    return i
-
-
-@njit(cache=True)
-def _literal(data: Bytes, i: int) -> tuple[int, int]:
-    """Read true, false or null; give its end (-1 for anything else) and kind."""
-    c = _at(data, i)
-    if c == 110 and _at(data, i + 1) == 117 and _at(data, i + 2) == 108 and _at(data, i + 3) == 108:
-        return i + 4, NULL
-    if c == 116 and _at(data, i + 1) == 114 and _at(data, i + 2) == 117 and _at(data, i + 3) == 101:
-        return i + 4, OTHER
-    if (
-        c == 102
-        and _at(data, i + 1) == 97
-        and _at(data, i + 2) == 108
-        and _at(data, i + 3) == 115
-        and _at(data, i + 4) == 101
-    ):
-        return i + 5, OTHER
-    return -1, OTHER
 
 
 @njit(cache=True)
@@ -286,7 +153,7 @@ def _line_end(data: Bytes, words: npt.NDArray[np.uint64], i: int) -> int:
     """Place of the next newline, eight bytes at a time where it is far."""
     ones = np.uint64(0x0101010101010101)
     while i & 7:
-        if _at(data, i) == 10:
+        if byte_at(data, i) == 10:
             return i
         i += 1
     word = i >> 3
@@ -296,7 +163,7 @@ def _line_end(data: Bytes, words: npt.NDArray[np.uint64], i: int) -> int:
             break
         word += 1
     i = word << 3
-    while _at(data, i) != 10:
+    while byte_at(data, i) != 10:
         i += 1
     return i
 
@@ -306,7 +173,7 @@ def _same_text(data: Bytes, start: int, end: int, text: Bytes) -> bool:
     if end - start != len(text):
         return False
     for i in range(len(text)):  # noqa: SIM110 - numba compiles no generators
-        if _at(data, start + i) != text[i]:
+        if byte_at(data, start + i) != text[i]:
             return False
     return True
 
@@ -333,31 +200,31 @@ def _scan_line(
         `PLAIN`, `UNUSUAL`, `EMPTY`, or the span of the line's type; and how far it was read.
     """
     begin = i
-    i = _blank(data, i)
-    if _at(data, i) == 10:
+    i = skip_blank(data, i)
+    if byte_at(data, i) == 10:
         return EMPTY, i
-    if _at(data, i) != 123:
+    if byte_at(data, i) != 123:
         return UNUSUAL, i
-    i = _blank(data, i + 1)
+    i = skip_blank(data, i + 1)
     depth = 1
     arrays = np.uint64(0)  # a bit for each depth at which an array is open
     inner_group = -1  # of the keys at depth 2
     while True:
         # here a member of an object, an element of an array, or the end of either begins
         in_array = (arrays >> np.uint64(depth)) & np.uint64(1) == np.uint64(1)
-        c = _at(data, i)
+        c = byte_at(data, i)
         if c == (93 if in_array else 125):
-            i = _blank(data, i + 1)
+            i = skip_blank(data, i + 1)
             arrays &= ~(np.uint64(1) << np.uint64(depth))
             depth -= 1
             if depth == 0:
-                return (PLAIN, i) if _at(data, i) == 10 else (UNUSUAL, i)
+                return (PLAIN, i) if byte_at(data, i) == 10 else (UNUSUAL, i)
         else:
             field = -1
             if not in_array:
                 if c != 34:
                     return UNUSUAL, begin
-                end = _text_end(data, i + 1)
+                end = text_end(data, i + 1)
                 if end < 0:
                     return UNUSUAL, begin
                 group = 0 if depth == 1 else (inner_group if depth == 2 else -1)
@@ -373,16 +240,16 @@ def _scan_line(
                     name = keys.text[at : keys.offsets[keys.type_key + 1]]
                     if _same_text(data, i + 1, end, name):
                         return UNUSUAL, begin
-                i = _blank(data, end + 1)
-                if _at(data, i) != 58:
+                i = skip_blank(data, end + 1)
+                if byte_at(data, i) != 58:
                     return UNUSUAL, begin
-                i = _blank(data, i + 1)
-                c = _at(data, i)
+                i = skip_blank(data, i + 1)
+                c = byte_at(data, i)
             kind = OTHER
             value = np.int64(0)
             opened = False
             if c == 34:
-                end = _text_end(data, i + 1)
+                end = text_end(data, i + 1)
                 if end < 0:
                     return UNUSUAL, begin
                 kind, value = TEXT, span(i + 1, end)
@@ -394,7 +261,7 @@ def _scan_line(
                             return UNUSUAL, begin
                         return (value if 0 < end - start <= _LONGEST_TYPE else UNUSUAL), end
             elif c == 45 or 48 <= c <= 57:
-                i, kind, value = _number(data, i)
+                i, kind, value = read_number(data, i)
                 if i < 0:
                     return UNUSUAL, begin
             elif c == 123:
@@ -402,13 +269,13 @@ def _scan_line(
             elif c == 91:
                 if field >= 0:
                     kind = ARRAY
-                    i, value = _whole_numbers(data, i + 1)
+                    i, value = read_whole_numbers(data, i + 1)
                     if i < 0:
                         return UNUSUAL, begin
                 else:
                     opened = True
             else:
-                i, kind = _literal(data, i)
+                i, kind = read_literal(data, i)
                 if i < 0:
                     return UNUSUAL, begin
             if field >= 0:
@@ -424,15 +291,15 @@ def _scan_line(
                     arrays |= np.uint64(1) << np.uint64(depth)
                 if depth == 2:
                     inner_group = keys.opens[field] if field >= 0 and keys.opens[field] else -1
-                i = _blank(data, i + 1)
+                i = skip_blank(data, i + 1)
                 continue
         # behind a value: another one or the end
-        i = _blank(data, i)
-        if _at(data, i) == 44:
-            i = _blank(data, i + 1)
-            if _at(data, i) == 93 or _at(data, i) == 125:
+        i = skip_blank(data, i)
+        if byte_at(data, i) == 44:
+            i = skip_blank(data, i + 1)
+            if byte_at(data, i) == 93 or byte_at(data, i) == 125:
                 return UNUSUAL, begin
-        elif _at(data, i) != 93 and _at(data, i) != 125:
+        elif byte_at(data, i) != 93 and byte_at(data, i) != 125:
             return UNUSUAL, begin
 
 
@@ -474,7 +341,7 @@ def scan(
     start = 0
     while start < len(data):
         found, end = _scan_line(data, start, keys, kinds, values, n_rows)
-        if _at(data, end) != 10:
+        if byte_at(data, end) != 10:
             end = _line_end(data, words, end)
         if found == PLAIN:
             rows[n_rows, 0] = start

@@ -75,7 +75,8 @@ def test_manifest_has_the_documented_form(bundle: Bundle) -> None:
     assert manifest["format"] == "zeekml-bundle"
     assert manifest["format_version"] == 1
     assert manifest["combine"] == "logit"
-    assert manifest["calibration"] == {"slope": 1.3, "intercept": -0.4, "method": "platt"}
+    calibration = {"slope": 1.3, "intercept": -0.4, "base_rate": 0.5, "method": "platt"}
+    assert manifest["calibration"] == calibration
     assert manifest["scaler"]["file"] == "scaler.npz"
     assert manifest["model_card"]["file"] == "MODEL_CARD.md"
     assert manifest["usual"]["duration"] == {"p05": 0.0, "p50": 0.5, "p95": 1.0}

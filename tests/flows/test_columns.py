@@ -19,6 +19,7 @@ from zeekml.flows.columns import (
     normal_service,
     to_microseconds,
 )
+from zeekml.flows.ipv4 import are_dotted_quads
 from zeekml.flows.rejects import ReadCounters, SourceAccount
 from zeekml.flows.schema import FLOW_SCHEMA, ZEEK
 
@@ -53,6 +54,24 @@ def test_addresses_have_one_spelling(
 )
 def test_what_is_no_address(text: str) -> None:
     assert canonical_address(text) is None
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.one_of(
+            st.none(),
+            st.ip_addresses().map(str),
+            st.from_regex(r"[0-9]{1,4}(\.[0-9]{0,3}){2,4}", fullmatch=True),
+            st.text("0129.: ", max_size=16),
+        )
+    ),
+    st.integers(0, 3),
+)
+def test_dotted_quads_are_ipv4_in_its_one_spelling(texts: list[str | None], skip: int) -> None:
+    expected = [t is not None and ":" not in t and canonical_address(t) == t for t in texts]
+    found = are_dotted_quads(pa.array(texts, pa.string()).slice(skip))
+    assert found.tolist() == expected[skip:]
 
 
 @settings(max_examples=100)

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from zeekml.flows.columns import to_microseconds
 from zeekml.flows.json_columns import PlainLines
-from zeekml.flows.json_scan import NUMBER, TEXT, WHOLE, make_keys
+from zeekml.flows.json_scan import make_keys
+from zeekml.flows.json_values import NUMBER, OBJECT, TEXT, WHOLE
 from zeekml.flows.lines import Block
 from zeekml.flows.suricata_eve import EveDecoder
 from zeekml.flows.zeek_json import ZeekJsonDecoder
@@ -170,7 +171,7 @@ def test_whole_logs_take_the_fast_path(
         assert len(lines) > 0.9 * data.count(b"\n")
 
 
-RULES = {"num": NUMBER, "text": TEXT, "whole": WHOLE, "obj/key": WHOLE, "obj": 32}
+RULES = {"num": NUMBER, "text": TEXT, "whole": WHOLE, "obj/key": WHOLE, "obj": OBJECT}
 
 
 def _lines(*texts: str) -> PlainLines:

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zeekml.flows.eve_mapping import datagram_state, service_name, tcp_state
+from zeekml.flows.json_columns import PlainLines
 from zeekml.flows.rejects import SourceAccount
 from zeekml.flows.suricata_eve import MAX_ALERTED_FLOWS, AlertMemory, EveDecoder
 from zeekml.flows.zeek_json import ZeekJsonDecoder
@@ -154,6 +155,44 @@ def test_icmp_over_ipv6(read: Read) -> None:
     (row,) = read(EveDecoder, lines(event)).rows
     assert (row["proto"], row["id.orig_h"], row["id.resp_h"]) == ("icmp", "::", "ff02::16")
     assert (row["id.orig_p"], row["id.resp_p"], row["conn_state"]) == (143, 0, "OTH")
+
+
+@pytest.mark.parametrize("parser", [False, True])
+@pytest.mark.parametrize(
+    ("proto", "src_port", "dest_port", "turned"),
+    [
+        ("UDP", 123, 40622, True),
+        ("UDP", 67, 68, True),
+        ("UDP", 40622, 123, False),
+        ("UDP", 53, 53, False),
+        ("UDP", 53, 123, False),
+        ("UDP", 40622, 40623, False),
+        ("UDP", 123, None, False),
+        ("TCP", 53, 40622, False),
+    ],
+)
+def test_udp_from_a_server_is_turned_round_as_zeek_does(
+    read: Read,
+    monkeypatch: pytest.MonkeyPatch,
+    proto: str,
+    src_port: int,
+    dest_port: int | None,
+    turned: bool,
+    parser: bool,
+) -> None:
+    if parser:
+        monkeypatch.setattr(PlainLines, "mostly", property(lambda _self: False))
+    counts = {"pkts_toserver": 2, "pkts_toclient": 0, "bytes_toserver": 180, "bytes_toclient": 0}
+    event = flow(proto=proto, src_port=src_port, dest_port=dest_port, tcp=None, flow=counts)
+    (row,) = read(EveDecoder, lines(event)).rows
+    sides = [
+        (row[f"id.{side}_h"], row[f"id.{side}_p"], row[f"{side}_pkts"], row[f"{side}_ip_bytes"])
+        for side in ("orig", "resp")
+    ]
+    as_logged = [("10.20.1.24", src_port, 2, 152), ("10.20.0.10", dest_port, 0, 0)]
+    assert sides == (as_logged[::-1] if turned else as_logged)
+    if proto == "UDP":
+        assert row["conn_state"] == ("SHR" if turned else "S0")
 
 
 @pytest.mark.parametrize(

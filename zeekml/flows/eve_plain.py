@@ -23,7 +23,8 @@ from zeekml.flows.eve_mapping import (
     tcp_state,
 )
 from zeekml.flows.json_columns import PlainLines
-from zeekml.flows.json_scan import ARRAY, MICROS, OBJECT, TEXT, WHOLE, Bytes, Ints, make_keys
+from zeekml.flows.json_scan import make_keys
+from zeekml.flows.json_values import ARRAY, MICROS, OBJECT, TEXT, WHOLE, Bytes, Ints
 from zeekml.flows.server_ports import LIKELY_SERVER_PORTS_UDP
 
 _COUNTS: Final = (

@@ -11,17 +11,8 @@ import pyarrow as pa
 from numba import njit
 
 from zeekml.flows.columns import MAX_PORT, BoolArray
-from zeekml.flows.json_scan import (
-    DECIMAL,
-    MICROS,
-    NULL,
-    TEXT,
-    WHOLE,
-    Bytes,
-    Ints,
-    Keys,
-    scan,
-)
+from zeekml.flows.json_scan import Keys, scan
+from zeekml.flows.json_values import DECIMAL, MICROS, NULL, TEXT, WHOLE, Bytes, Ints
 from zeekml.flows.lines import Block
 
 _MOST_UNUSUAL: Final = 0.5

@@ -5,8 +5,8 @@ without escapes, no wanted key stands in it twice, and every wanted value is of 
 names. Values of such lines mean the same to any JSON parser. All other lines are only pointed at:
 they are the business of a real parser, which may then accept them, explain or skip them.
 
-What was found in a line stands in two arrays of shape (fields, rows): the kind of each value and,
-in 64 bits, the value itself or where its text is (`span`).
+What was found in a line stands in two arrays of shape (fields, rows): the kind of each value
+(`zeekml.flows.json_values`) and, in 64 bits, the value itself or where its text is (`span`).
 """
 
 from __future__ import annotations
@@ -21,10 +21,21 @@ from numba import njit
 from zeekml.flows.json_values import (
     ABSENT,
     ARRAY,
+    CLOSE_ARRAY,
+    CLOSE_OBJECT,
+    COLON,
+    COMMA,
+    MINUS,
+    NEWLINE,
+    NINE,
     NULL,
     OBJECT,
+    OPEN_ARRAY,
+    OPEN_OBJECT,
     OTHER,
+    QUOTE,
     TEXT,
+    ZERO,
     Bytes,
     Ints,
     byte_at,
@@ -33,12 +44,20 @@ from zeekml.flows.json_values import (
     read_whole_numbers,
     skip_blank,
     span,
+    starts_with,
     text_end,
 )
 
 _BUCKETS: Final = 512
 _MOST_DEPTH: Final = 60
 _LONGEST_TYPE: Final = 64
+
+# what a line was found to be
+PLAIN: Final = -1
+UNUSUAL: Final = -2
+EMPTY: Final = -3
+
+
 class Keys(NamedTuple):
     """The wanted keys of one log format, as the compiled code looks them up."""
 
@@ -153,34 +172,24 @@ def _line_end(data: Bytes, words: npt.NDArray[np.uint64], i: int) -> int:
     """Place of the next newline, eight bytes at a time where it is far."""
     ones = np.uint64(0x0101010101010101)
     while i & 7:
-        if byte_at(data, i) == 10:
+        if byte_at(data, i) == NEWLINE:
             return i
         i += 1
     word = i >> 3
     while word < len(words):
-        x = words[word] ^ (ones * np.uint64(10))
+        x = words[word] ^ (ones * np.uint64(NEWLINE))
         if (x - ones) & ~x & (ones * np.uint64(128)):
             break
         word += 1
     i = word << 3
-    while byte_at(data, i) != 10:
+    while byte_at(data, i) != NEWLINE:
         i += 1
     return i
 
 
 @njit(cache=True)
 def _same_text(data: Bytes, start: int, end: int, text: Bytes) -> bool:
-    if end - start != len(text):
-        return False
-    for i in range(len(text)):  # noqa: SIM110 - numba compiles no generators
-        if byte_at(data, start + i) != text[i]:
-            return False
-    return True
-
-
-PLAIN: Final = -1
-UNUSUAL: Final = -2
-EMPTY: Final = -3
+    return end - start == len(text) and starts_with(data, start, text)
 
 
 @njit(cache=True)
@@ -201,9 +210,9 @@ def _scan_line(
     """
     begin = i
     i = skip_blank(data, i)
-    if byte_at(data, i) == 10:
+    if byte_at(data, i) == NEWLINE:
         return EMPTY, i
-    if byte_at(data, i) != 123:
+    if byte_at(data, i) != OPEN_OBJECT:
         return UNUSUAL, i
     i = skip_blank(data, i + 1)
     depth = 1
@@ -213,16 +222,16 @@ def _scan_line(
         # here a member of an object, an element of an array, or the end of either begins
         in_array = (arrays >> np.uint64(depth)) & np.uint64(1) == np.uint64(1)
         c = byte_at(data, i)
-        if c == (93 if in_array else 125):
+        if c == (CLOSE_ARRAY if in_array else CLOSE_OBJECT):
             i = skip_blank(data, i + 1)
             arrays &= ~(np.uint64(1) << np.uint64(depth))
             depth -= 1
             if depth == 0:
-                return (PLAIN, i) if byte_at(data, i) == 10 else (UNUSUAL, i)
+                return (PLAIN, i) if byte_at(data, i) == NEWLINE else (UNUSUAL, i)
         else:
             field = -1
             if not in_array:
-                if c != 34:
+                if c != QUOTE:
                     return UNUSUAL, begin
                 end = text_end(data, i + 1)
                 if end < 0:
@@ -241,14 +250,14 @@ def _scan_line(
                     if _same_text(data, i + 1, end, name):
                         return UNUSUAL, begin
                 i = skip_blank(data, end + 1)
-                if byte_at(data, i) != 58:
+                if byte_at(data, i) != COLON:
                     return UNUSUAL, begin
                 i = skip_blank(data, i + 1)
                 c = byte_at(data, i)
             kind = OTHER
             value = np.int64(0)
             opened = False
-            if c == 34:
+            if c == QUOTE:
                 end = text_end(data, i + 1)
                 if end < 0:
                     return UNUSUAL, begin
@@ -260,13 +269,13 @@ def _scan_line(
                         if _same_text(data, start, end, keys.parsed_type):
                             return UNUSUAL, begin
                         return (value if 0 < end - start <= _LONGEST_TYPE else UNUSUAL), end
-            elif c == 45 or 48 <= c <= 57:
+            elif c == MINUS or ZERO <= c <= NINE:
                 i, kind, value = read_number(data, i)
                 if i < 0:
                     return UNUSUAL, begin
-            elif c == 123:
+            elif c == OPEN_OBJECT:
                 kind, opened = OBJECT, True
-            elif c == 91:
+            elif c == OPEN_ARRAY:
                 if field >= 0:
                     kind = ARRAY
                     i, value = read_whole_numbers(data, i + 1)
@@ -287,7 +296,7 @@ def _scan_line(
                 depth += 1
                 if depth > _MOST_DEPTH:
                     return UNUSUAL, begin
-                if c == 91:
+                if c == OPEN_ARRAY:
                     arrays |= np.uint64(1) << np.uint64(depth)
                 if depth == 2:
                     inner_group = keys.opens[field] if field >= 0 and keys.opens[field] else -1
@@ -295,11 +304,11 @@ def _scan_line(
                 continue
         # behind a value: another one or the end
         i = skip_blank(data, i)
-        if byte_at(data, i) == 44:
+        if byte_at(data, i) == COMMA:
             i = skip_blank(data, i + 1)
-            if byte_at(data, i) == 93 or byte_at(data, i) == 125:
+            if byte_at(data, i) == CLOSE_ARRAY or byte_at(data, i) == CLOSE_OBJECT:
                 return UNUSUAL, begin
-        elif byte_at(data, i) != 93 and byte_at(data, i) != 125:
+        elif byte_at(data, i) != CLOSE_ARRAY and byte_at(data, i) != CLOSE_OBJECT:
             return UNUSUAL, begin
 
 
@@ -341,7 +350,7 @@ def scan(
     start = 0
     while start < len(data):
         found, end = _scan_line(data, start, keys, kinds, values, n_rows)
-        if byte_at(data, end) != 10:
+        if byte_at(data, end) != NEWLINE:
             end = _line_end(data, words, end)
         if found == PLAIN:
             rows[n_rows, 0] = start

@@ -31,7 +31,8 @@ from zeekml.flows.columns import (
 )
 from zeekml.flows.json_columns import PlainLines, Texts, Together
 from zeekml.flows.json_lines import DECODE_ERRORS, columns_of_values, json_object
-from zeekml.flows.json_scan import NUMBER, TEXT, WHOLE, Keys, make_keys
+from zeekml.flows.json_scan import Keys, make_keys
+from zeekml.flows.json_values import NUMBER, TEXT, WHOLE
 from zeekml.flows.lines import Block
 from zeekml.flows.rejects import BAD_VALUE, OTHER, SourceAccount
 from zeekml.flows.schema import ZEEK

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 import zeekml
 from zeekml.ensemble.bundle import load_bundle
-from zeekml.features.columns import flow_ends
-from zeekml.features.stream_clock import ClockState, StreamClock
 from zeekml.flows.archive import read_flow_table
+from zeekml.flows.stream_clock import ClockState, StreamClock, flow_ends
 from zeekml.notices.notice import Notice
 from zeekml.notices.policy import load_policy
 from zeekml.outputs import scores_table

@@ -20,7 +20,7 @@ from zeekml.ensemble.explanation import explain
 from zeekml.ensemble.scoring import Ensemble, Scores
 from zeekml.features.matrix import FeatureBatch, FeatureExtractor
 from zeekml.features.schema import SCHEMA_HASH
-from zeekml.features.stream_clock import ClockState
+from zeekml.flows.stream_clock import ClockState
 from zeekml.notices.candidates import CANDIDATE_COLUMNS, Candidates
 from zeekml.notices.incidents import IncidentTracker
 from zeekml.notices.notice import Candidate, Notice

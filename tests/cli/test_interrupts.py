@@ -36,3 +36,4 @@ def test_a_dropped_signal_is_remembered(name: str, code: int) -> None:
     )
     assert done.stdout == "went on\n", done.stderr
     assert done.returncode == code
+    assert "Exception ignored" not in done.stderr

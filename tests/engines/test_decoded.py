@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from zeekml.engines.decoded import AlertReplay, DecodedPart, decode_part, read_batches
 from zeekml.engines.job import Cutting, ScoreJob
 from zeekml.errors import OutputError
-from zeekml.features.columns import flow_ends
 from zeekml.flows import suricata_eve
 from zeekml.flows.archive import read_stream
 from zeekml.flows.detect import Kind
 from zeekml.flows.discovery import LogFile, Stream
 from zeekml.flows.parts import cut_file
 from zeekml.flows.rejects import ReadCounters
+from zeekml.flows.stream_clock import flow_ends
 
 JOB = ScoreJob(out=Path(), cutting=Cutting(read_size=300, batch_rows=3))
 

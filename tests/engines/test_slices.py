@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeekml.engines.slices import Run, Slice, SlicePlanner
-from zeekml.features.columns import flow_ends
 from zeekml.features.matrix import FeatureExtractor
 from zeekml.flows.archive import read_flow_table
 from zeekml.flows.schema import FLOW_SCHEMA
+from zeekml.flows.stream_clock import flow_ends
 
 TSV = Path(__file__).parent.parent.parent / "sample_logs" / "zeek_tsv" / "conn.log"
 NOON = 1_795_435_200.0

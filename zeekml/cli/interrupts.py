@@ -2,7 +2,7 @@
 
 Python raises from a signal handler wherever the main thread happens to be, and inside a callback of
 compiled code or a destructor such an exception is printed and dropped. So the signal is also
-remembered, and long work asks for it now and then.
+remembered, long work asks for it now and then, and what was dropped is not printed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ def install() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
+    sys.unraisablehook = _report_dropped
 
 
 def check() -> None:
@@ -32,6 +33,12 @@ def check() -> None:
 def _end(number: int, _frame: FrameType | None) -> None:
     _received.append(number)
     _raise(number)
+
+
+def _report_dropped(dropped: sys.UnraisableHookArgs) -> None:
+    """Report an exception that could not be raised, unless it is that of a signal."""
+    if not (_received and isinstance(dropped.exc_value, KeyboardInterrupt | SystemExit)):
+        sys.__unraisablehook__(dropped)
 
 
 def _raise(number: int) -> None:

@@ -22,12 +22,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.engines.job import ScoreJob
-from zeekml.features.columns import flow_ends
 from zeekml.flows.detect import Kind
 from zeekml.flows.log_reader import Events
 from zeekml.flows.parts import LogPart, read_part
 from zeekml.flows.rejects import ReadCounters, RejectWriter
 from zeekml.flows.schema import FLOW_SCHEMA, ORIGINAL_FIELD
+from zeekml.flows.stream_clock import flow_ends
 from zeekml.flows.suricata_eve import AlertMemory
 from zeekml.outputs import REJECTS, as_output_error
 

@@ -19,7 +19,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.engines.decoded import read_batches
-from zeekml.features.stream_clock import HORIZON, ClockState, StreamClock
+from zeekml.features.context_state import HORIZON
+from zeekml.flows.stream_clock import ClockState, StreamClock
 
 _GONE: Final = -(1 << 62)  # an arrival before all times
 # A record costs about a fifth as much to warm up with as to score: a slice half as long as its

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from zeekml.features.addresses import HostClassifier
 from zeekml.features.schema import SERVICES
+from zeekml.flows.stream_clock import floats, flow_times
 
 Floats = npt.NDArray[np.float64]
 
@@ -21,10 +22,6 @@ ICMP: Final = 2
 OTHER_PROTO: Final = 3
 
 UNKNOWN_PORT: Final = -1
-
-# a damaged record may claim any time; these bounds keep microseconds far inside an int64
-_LATEST: Final = 1e11  # epoch seconds, in the year 5138
-_LONGEST: Final = 1e9  # seconds, 31 years
 
 _PROTOS: Final = {"tcp": TCP, "udp": UDP, "icmp": ICMP, "icmp6": ICMP, "ipv6-icmp": ICMP}
 
@@ -65,7 +62,7 @@ class FlowColumns(NamedTuple):
 
 def flow_columns(batch: pa.RecordBatch, classify: HostClassifier) -> FlowColumns:
     """Columns of a batch of `FLOW_SCHEMA` for the feature code."""
-    start, end, duration = _times(batch)
+    start, end, duration = flow_times(batch)
     proto = _coded(batch.column("proto"), _proto_code).astype(np.int8)
     header = np.where(proto == TCP, 40.0, 28.0)  # IPv4 and the smallest TCP, or UDP/ICMP, header
     orig_pkts, resp_pkts = _counts(batch, "orig_pkts"), _counts(batch, "resp_pkts")
@@ -100,32 +97,8 @@ def flow_columns(batch: pa.RecordBatch, classify: HostClassifier) -> FlowColumns
     )
 
 
-def flow_ends(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
-    """End of each flow (rows,) in microseconds, as the stream's clock takes it."""
-    return _times(batch)[1]
-
-
-def _times(
-    batch: pa.RecordBatch,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]:
-    """Start and end in microseconds, and duration in seconds with NaN for unknown."""
-    start = _microseconds(np.clip(_floats(batch, "ts"), 0.0, _LATEST))
-    duration = np.clip(_floats(batch, "duration"), 0.0, _LONGEST)
-    return start, start + _microseconds(np.nan_to_num(duration, nan=0.0)), duration
-
-
-def _floats(batch: pa.RecordBatch, name: str) -> Floats:
-    column = batch.column(name)
-    values: Floats = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    return values
-
-
 def _counts(batch: pa.RecordBatch, name: str) -> Floats:
-    return np.maximum(_floats(batch, name), 0.0)
-
-
-def _microseconds(seconds: Floats) -> npt.NDArray[np.int64]:
-    return np.rint(seconds * 1e6).astype(np.int64)
+    return np.maximum(floats(batch, name), 0.0)
 
 
 def _ip_bytes(batch: pa.RecordBatch, side: str, pkts: Floats, header: Floats) -> Floats:

@@ -28,7 +28,6 @@ from numba import njit
 from zeekml.features.columns import FlowColumns
 from zeekml.features.context_state import (
     ANSWERS,
-    BEGAN,
     EVICTED,
     FAILED,
     FIRST_IN,
@@ -42,9 +41,7 @@ from zeekml.features.context_state import (
     IN_HOSTS,
     IN_PORTS,
     LAST,
-    LATE,
     LENGTHS,
-    NOW,
     OUT_FAILED,
     OUT_FIRST,
     OUT_FLOWS,
@@ -52,19 +49,27 @@ from zeekml.features.context_state import (
     OUT_PORTS,
     PAIR_WINDOW,
     PORTS,
-    SECOND,
     SERVICE_WINDOW,
     SOURCES,
     TAIL,
     Context,
-    Ints64,
     new_context,
     with_room,
 )
 from zeekml.features.context_windows import enter, expire
 from zeekml.features.schema import CONTACTS, FEATURES, FLOW_WIDTH, LOOKUPS, REGULAR_FROM, WINDOWS
 from zeekml.features.series import SERIES_WIDTH, write_series
-from zeekml.features.stream_clock import ClockState, read_clock, set_clock, tick
+from zeekml.flows.stream_clock import (
+    BEGAN,
+    LATE,
+    NOW,
+    SECOND,
+    ClockState,
+    Ints64,
+    read_clock,
+    set_clock,
+    tick,
+)
 
 MAX_RECORDS: Final = 1 << 22
 """Default bound on records held; beyond it the oldest leave before their hour is over."""

@@ -16,17 +16,22 @@ import numpy.typing as npt
 
 from zeekml.features.schema import WINDOWS
 from zeekml.features.tables import Table, grown, new_table
+from zeekml.flows.stream_clock import CLOCK_WIDTH, SECOND, Ints64
 
-Ints64 = npt.NDArray[np.int64]
 Counters = npt.NDArray[np.uint32]
 
-SECOND: Final = 1_000_000  # microseconds
 LAST: Final = len(WINDOWS) - 1  # the longest window, after which a record is forgotten
 LENGTHS: Final = np.array(WINDOWS, np.int64) * SECOND
+HORIZON: Final = WINDOWS[LAST] * SECOND
+"""Microseconds after which a record has left every window."""
 
-# entries of Context.clock; TAIL holds one record number per window
-NOW, AHEAD, SEEN, BEGAN, HEAD, TAIL = 0, 1, 2, 3, 4, 5
-SOURCES, EVICTED, LATE = TAIL + len(WINDOWS), TAIL + len(WINDOWS) + 1, TAIL + len(WINDOWS) + 2
+# entries of Context.clock behind those of the clock itself; TAIL holds a record number per window
+HEAD, TAIL = CLOCK_WIDTH, CLOCK_WIDTH + 1
+SOURCES, EVICTED, STATE_WIDTH = (
+    TAIL + len(WINDOWS),
+    TAIL + len(WINDOWS) + 1,
+    TAIL + len(WINDOWS) + 2,
+)
 
 RECORD: Final = np.dtype(
     [
@@ -117,7 +122,7 @@ def new_context(records: int, keys: int) -> Context:
         return np.zeros((keys, width), np.uint32)
 
     return Context(
-        clock=np.zeros(LATE + 1, np.int64),
+        clock=np.zeros(STATE_WIDTH, np.int64),
         ring=np.zeros(records, RECORD),
         hosts=new_table(keys),
         pairs=new_table(keys),

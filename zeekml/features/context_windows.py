@@ -35,7 +35,6 @@ from zeekml.features.context_state import (
     LAST_LOOKUP,
     LAST_OF_PAIR,
     LENGTHS,
-    NOW,
     OUT_FAILED,
     OUT_FIRST,
     OUT_FLOWS,
@@ -52,6 +51,7 @@ from zeekml.features.context_state import (
     Context,
 )
 from zeekml.features.tables import find_or_add, remove
+from zeekml.flows.stream_clock import NOW
 
 _DNS_PORT: Final = 53
 _BYTES_CAP: Final = 1 << 40  # one record's share of a byte sum; sums stay far inside an int64

@@ -14,7 +14,7 @@ from zeekml.features.columns import flow_columns
 from zeekml.features.context import MAX_RECORDS, ContextEngine
 from zeekml.features.flow import write_flow_features
 from zeekml.features.schema import FEATURES, LOCAL_NETS
-from zeekml.features.stream_clock import ClockState
+from zeekml.flows.stream_clock import ClockState
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from zeekml.features.context_state import SECOND
 from zeekml.features.schema import REGULAR_FROM
+from zeekml.flows.stream_clock import SECOND
 
 SERIES_WIDTH: Final = 11
 """Columns that `write_series` writes."""

@@ -14,6 +14,7 @@ from zeekml.flows.columns import flow_end
 from zeekml.flows.detect import Kind
 from zeekml.flows.discovery import Discovery, Stream, discover
 from zeekml.flows.log_reader import LogReader
+from zeekml.flows.ordering import in_end_order
 from zeekml.flows.rejects import ReadCounters, RejectSink, SourceAccount, count_bounded
 from zeekml.flows.schema import FLOW_SCHEMA, ORIGINAL_FIELD
 
@@ -49,7 +50,8 @@ def read_stream(
     Notes
     -----
     Within one writer, records come as they were logged. Several writers of one sensor are merged
-    by (largest flow end so far, writer, place in its files). A file that is damaged, cut short
+    by (largest flow end so far, writer, place in its files). Suricata's flows are then put in the
+    order in which they ended, see `zeekml.flows.ordering`. A file that is damaged, cut short
     or gone gives what it has; then its name is in ``counters.truncated``.
     """
     reader = LogReader(
@@ -64,6 +66,8 @@ def read_stream(
         batches = reader.logs(stream.loggers[0])
     else:
         batches = merge_by_end([reader.logs(files) for files in stream.loggers])
+    if stream.kind is Kind.EVE:
+        batches = in_end_order(batches)
     for batch in batches:
         for start in range(0, len(batch), batch_rows):
             yield batch.slice(start, batch_rows)

@@ -128,8 +128,8 @@ def flow_times(
     batch: pa.RecordBatch,
 ) -> tuple[Ints64, Ints64, npt.NDArray[np.float64]]:
     """Start and end in microseconds, and duration in seconds with NaN for unknown."""
-    start = _microseconds(np.clip(_floats(batch, "ts"), 0.0, LATEST))
-    duration = np.clip(_floats(batch, "duration"), 0.0, LONGEST)
+    start = _microseconds(np.clip(floats(batch, "ts"), 0.0, LATEST))
+    duration = np.clip(floats(batch, "duration"), 0.0, LONGEST)
     return start, start + _microseconds(np.nan_to_num(duration, nan=0.0)), duration
 
 
@@ -138,7 +138,8 @@ def flow_ends(batch: pa.RecordBatch) -> Ints64:
     return flow_times(batch)[1]
 
 
-def _floats(batch: pa.RecordBatch, name: str) -> npt.NDArray[np.float64]:
+def floats(batch: pa.RecordBatch, name: str) -> npt.NDArray[np.float64]:
+    """A column of numbers (rows,), with NaN for null."""
     column = batch.column(name)
     values: npt.NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy(
         zero_copy_only=False

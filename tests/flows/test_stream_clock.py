@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeekml.features.stream_clock import CLOCK_SLACK, ClockState, StreamClock
+from zeekml.flows.stream_clock import CLOCK_SLACK, ClockState, StreamClock
 
 SECOND = 1_000_000
 NOON = 1_795_435_200 * SECOND

@@ -159,22 +159,29 @@ def test_icmp_over_ipv6(read: Read) -> None:
 
 @pytest.mark.parametrize("parser", [False, True])
 @pytest.mark.parametrize(
-    ("proto", "src_port", "dest_port", "turned"),
+    ("proto", "tcp", "src_port", "dest_port", "turned"),
     [
-        ("UDP", 123, 40622, True),
-        ("UDP", 67, 68, True),
-        ("UDP", 40622, 123, False),
-        ("UDP", 53, 53, False),
-        ("UDP", 53, 123, False),
-        ("UDP", 40622, 40623, False),
-        ("UDP", 123, None, False),
-        ("TCP", 53, 40622, False),
+        ("UDP", None, 123, 40622, True),
+        ("UDP", None, 67, 68, True),
+        ("UDP", None, 40622, 123, False),
+        ("UDP", None, 53, 53, False),
+        ("UDP", None, 53, 123, False),
+        ("UDP", None, 40622, 40623, False),
+        ("UDP", None, 123, None, False),
+        ("TCP", None, 53, 40622, False),
+        ("TCP", ("00", "00"), 80, 40622, True),
+        ("TCP", ("00", "00"), 40622, 80, False),
+        ("TCP", ("00", "00"), 80, 443, False),
+        ("TCP", ("00", "00"), 123, 40622, False),
+        ("TCP", ("02", "00"), 80, 40622, False),
+        ("TCP", ("00", "14"), 80, 40622, False),
     ],
 )
-def test_udp_from_a_server_is_turned_round_as_zeek_does(
+def test_what_comes_from_a_server_is_turned_round_as_zeek_does(
     read: Read,
     monkeypatch: pytest.MonkeyPatch,
     proto: str,
+    tcp: tuple[str, str] | None,
     src_port: int,
     dest_port: int | None,
     turned: bool,
@@ -183,7 +190,8 @@ def test_udp_from_a_server_is_turned_round_as_zeek_does(
     if parser:
         monkeypatch.setattr(PlainLines, "mostly", property(lambda _self: False))
     counts = {"pkts_toserver": 2, "pkts_toclient": 0, "bytes_toserver": 180, "bytes_toclient": 0}
-    event = flow(proto=proto, src_port=src_port, dest_port=dest_port, tcp=None, flow=counts)
+    flags = tcp and {"tcp_flags_ts": tcp[0], "tcp_flags_tc": tcp[1]}
+    event = flow(proto=proto, src_port=src_port, dest_port=dest_port, tcp=flags, flow=counts)
     (row,) = read(EveDecoder, lines(event)).rows
     sides = [
         (row[f"id.{side}_h"], row[f"id.{side}_p"], row[f"{side}_pkts"], row[f"{side}_ip_bytes"])

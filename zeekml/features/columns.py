@@ -23,6 +23,14 @@ OTHER_PROTO: Final = 3
 
 UNKNOWN_PORT: Final = -1
 
+LEAST_PACKET: Final = 46.0
+"""Bytes of an IP packet in the smallest Ethernet frame.
+
+Smaller packets are filled up on the wire, and what is logged of them depends on the sensor and on
+where it listens: Suricata counts the filling, Zeek does not, and a host's own capture has none. So
+sizes say nothing below it.
+"""
+
 _PROTOS: Final = {"tcp": TCP, "udp": UDP, "icmp": ICMP, "icmp6": ICMP, "ipv6-icmp": ICMP}
 
 # connection states in which nobody answered, or only to refuse
@@ -44,7 +52,7 @@ class FlowColumns(NamedTuple):
     resp_pkts: Floats
     orig_ip_bytes: Floats
     resp_ip_bytes: Floats
-    orig_payload: Floats  # bytes above the smallest possible headers
+    orig_payload: Floats  # bytes above those of the smallest packets
     resp_payload: Floats
     proto: npt.NDArray[np.int8]
     services: npt.NDArray[np.uint32]  # bit per service group
@@ -66,8 +74,9 @@ def flow_columns(batch: pa.RecordBatch, classify: HostClassifier) -> FlowColumns
     proto = _coded(batch.column("proto"), _proto_code).astype(np.int8)
     header = np.where(proto == TCP, 40.0, 28.0)  # IPv4 and the smallest TCP, or UDP/ICMP, header
     orig_pkts, resp_pkts = _counts(batch, "orig_pkts"), _counts(batch, "resp_pkts")
-    orig_ip = _ip_bytes(batch, "orig", orig_pkts, header)
-    resp_ip = _ip_bytes(batch, "resp", resp_pkts, header)
+    orig_least, resp_least = LEAST_PACKET * orig_pkts, LEAST_PACKET * resp_pkts
+    orig_ip = np.fmax(_ip_bytes(batch, "orig", orig_pkts, header), orig_least)
+    resp_ip = np.fmax(_ip_bytes(batch, "resp", resp_pkts, header), resp_least)
     failed_state = _coded(batch.column("conn_state"), _is_failed_state).astype(np.bool_)
     orig_key, orig_kind = classify(batch.column("id.orig_h"))
     resp_key, resp_kind = classify(batch.column("id.resp_h"))
@@ -84,8 +93,8 @@ def flow_columns(batch: pa.RecordBatch, classify: HostClassifier) -> FlowColumns
         resp_pkts=resp_pkts,
         orig_ip_bytes=orig_ip,
         resp_ip_bytes=resp_ip,
-        orig_payload=np.maximum(orig_ip - header * orig_pkts, 0.0),
-        resp_payload=np.maximum(resp_ip - header * resp_pkts, 0.0),
+        orig_payload=np.maximum(orig_ip - orig_least, 0.0),
+        resp_payload=np.maximum(resp_ip - resp_least, 0.0),
         proto=proto,
         services=_coded(batch.column("service"), _service_bits).astype(np.uint32),
         resp_port=port,

@@ -116,8 +116,8 @@ def _flow_features() -> list[Feature]:
         _log("resp_pkts", "size", "packets", "packets from the responder"),
         _log("orig_ip_bytes", "size", "bytes", "IP bytes from the originator"),
         _log("resp_ip_bytes", "size", "bytes", "IP bytes from the responder"),
-        _log("orig_payload", "size", "bytes", "originator's bytes above the smallest headers"),
-        _log("resp_payload", "size", "bytes", "responder's bytes above the smallest headers"),
+        _log("orig_payload", "size", "bytes", "originator's bytes above the smallest packets"),
+        _log("resp_payload", "size", "bytes", "responder's bytes above the smallest packets"),
         _log("orig_payload_per_pkt", "size", "bytes", "originator's payload per packet"),
         _log("resp_payload_per_pkt", "size", "bytes", "responder's payload per packet"),
         _plain("payload_log_ratio", "size", "ln", "log ratio of the two payloads"),
@@ -225,7 +225,7 @@ FEATURE_INDEX: Final = {name: i for i, name in enumerate(FEATURE_NAMES)}
 FLOW_WIDTH: Final = len(_flow_features())
 """How many leading columns describe the record alone; the rest is context."""
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Raised whenever the meaning of a column changes without its name doing so."""
 
 

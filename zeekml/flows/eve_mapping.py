@@ -20,7 +20,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from zeekml.flows.server_ports import LIKELY_SERVER_PORTS_UDP
+from zeekml.flows.server_ports import LIKELY_SERVER_PORTS_TCP, LIKELY_SERVER_PORTS_UDP
 
 SERVICES: Final[dict[str, str | None]] = {
     "failed": None,
@@ -51,19 +51,27 @@ ETHERNET: Final = 14
 VLAN_TAG: Final = 4
 
 
-def is_turned(proto: str, src_port: int | None, dest_port: int | None) -> bool:
+def is_turned(
+    proto: str, src_port: int | None, dest_port: int | None, *, without_flags: bool = False
+) -> bool:
     """Tell whether Zeek takes the receiver of a flow's first packet for its originator.
 
-    It does for UDP when the sender's port is a server's and the receiver's is not. For TCP it
-    does, too, but only when there was no SYN, and the flags that Suricata logs cannot tell: it
-    has none for connections that it picks up midway, nor for those it has no memory to track.
+    It does when the sender's port is a server's and the receiver's is not: for UDP always, for TCP
+    when no connection was opened before its eyes. Of those Suricata logs no flags, be it that it
+    picked them up midway or had no memory to track them.
+
+    Parameters
+    ----------
+    without_flags : bool
+        Whether a TCP flow was logged with the flags of neither side set.
     """
-    return (
-        proto == "udp"
-        and src_port in LIKELY_SERVER_PORTS_UDP
-        and dest_port is not None
-        and dest_port not in LIKELY_SERVER_PORTS_UDP
-    )
+    if proto == "udp":
+        servers = LIKELY_SERVER_PORTS_UDP
+    elif proto == "tcp" and without_flags:
+        servers = LIKELY_SERVER_PORTS_TCP
+    else:
+        return False
+    return src_port in servers and dest_port is not None and dest_port not in servers
 
 
 def tcp_state(client: int, server: int) -> str:
@@ -109,18 +117,19 @@ def tcp_state(client: int, server: int) -> str:
     return "RSTO" if resets[0] and server else "OTH"
 
 
-def state_of_flags(client: str | None, server: str | None) -> str:
-    """Derive Zeek's conn_state from logged flags, in hexadecimal; ValueError for what is not."""
-    client, server = client or "0", server or "0"
+def flags_of_text(text: str | None) -> int:
+    """Flags as logged, in hexadecimal; ValueError for what is not."""
+    if text is None:
+        return 0
     # two hexadecimal digits; the cache must never hold long texts from a log
-    if len(client) > 2 or len(server) > 2:
-        raise ValueError(client)
-    return _cached_state(client, server)
+    if len(text) > 2:
+        raise ValueError(text)
+    return _cached_flags(text)
 
 
-@lru_cache(maxsize=1 << 16)
-def _cached_state(client: str, server: str) -> str:
-    return tcp_state(int(client, 16), int(server, 16))
+@lru_cache(maxsize=1 << 10)
+def _cached_flags(text: str) -> int:
+    return int(text or "0", 16)
 
 
 def datagram_state(to_server: int | None, to_client: int | None) -> str | None:

@@ -25,7 +25,7 @@ from zeekml.flows.eve_mapping import (
 from zeekml.flows.json_columns import PlainLines
 from zeekml.flows.json_scan import make_keys
 from zeekml.flows.json_values import ARRAY, MICROS, OBJECT, TEXT, WHOLE, Bytes, Ints
-from zeekml.flows.server_ports import LIKELY_SERVER_PORTS_UDP
+from zeekml.flows.server_ports import LIKELY_SERVER_PORTS_TCP, LIKELY_SERVER_PORTS_UDP
 
 _COUNTS: Final = (
     "flow/pkts_toserver",
@@ -59,7 +59,10 @@ PLAIN: Final = (
 )
 
 _MOST: Final = 10**15  # packets or bytes: their products stay far within 64 bits
-_SERVER_PORT: Final = np.isin(np.arange(65537), sorted(LIKELY_SERVER_PORTS_UDP))
+_UDP_SERVERS, _TCP_SERVERS = (
+    np.isin(np.arange(65537), sorted(ports))
+    for ports in (LIKELY_SERVER_PORTS_UDP, LIKELY_SERVER_PORTS_TCP)
+)
 
 # what tells connection states apart: three flags of each side, and whether it had any other
 _FLAG_STATES: Final = [tcp_state(client, server) for client in range(16) for server in range(16)]
@@ -97,7 +100,7 @@ def flow_columns(plain: PlainLines) -> dict[str, pa.Array]:
         np.array([name == wanted for name in names], np.bool_)[proto]
         for wanted in ("tcp", "udp", "icmp")
     )
-    _turn_round(plain, is_udp)
+    _turn_round(plain, is_tcp, is_udp)
     if is_icmp.any():
         plain.replace("src_port", "icmp_type", is_icmp)
         plain.replace("dest_port", "icmp_code", is_icmp)
@@ -126,13 +129,17 @@ def flow_columns(plain: PlainLines) -> dict[str, pa.Array]:
     }
 
 
-def _turn_round(plain: PlainLines, is_udp: BoolArray) -> None:
+def _turn_round(plain: PlainLines, is_tcp: BoolArray, is_udp: BoolArray) -> None:
     """Swap both sides where `zeekml.flows.eve_mapping.is_turned` says so."""
     src, dest = (
         np.where(plain.kinds(name) == WHOLE, np.minimum(plain.values(name), 65536), -1)
         for name in ("src_port", "dest_port")
     )
-    turned = is_udp & (dest >= 0) & (src >= 0) & _SERVER_PORT[src] & ~_SERVER_PORT[dest]
+    client, server = _flags(plain)
+    midway = is_tcp & (plain.kinds("tcp") == OBJECT) & (client == 0) & (server == 0)
+    turned = is_udp & _UDP_SERVERS[src] & ~_UDP_SERVERS[dest]
+    turned |= midway & _TCP_SERVERS[src] & ~_TCP_SERVERS[dest]
+    turned &= (dest >= 0) & (src >= 0)
     if turned.any():
         for one, other in (
             ("src_ip", "dest_ip"),
@@ -141,6 +148,12 @@ def _turn_round(plain: PlainLines, is_udp: BoolArray) -> None:
             _COUNTS[2:],
         ):
             plain.swap(one, other, turned)
+
+
+def _flags(plain: PlainLines) -> tuple[Ints, Ints]:
+    """Flags of client and server (n,), as `_read_flags` leaves them; 0 where there are none."""
+    client, server = (np.where(plain.has(name), plain.values(name), 0) for name in _FLAGS)
+    return client, server
 
 
 def _ip_bytes(plain: PlainLines, side: int, overhead: Ints) -> pa.Array:
@@ -168,7 +181,7 @@ def _states(plain: PlainLines, is_tcp: BoolArray, is_udp: BoolArray) -> pa.Array
     states = np.full(len(plain), _STATES.index("OTH"), np.int32)
     missing = np.zeros(len(plain), np.bool_)
     if is_tcp.any():
-        client, server = (np.where(plain.has(name), plain.values(name), 0) for name in _FLAGS)
+        client, server = _flags(plain)
         by_flags = _BY_FLAGS[16 * client + server]
         states = np.where(is_tcp, by_flags, states)
         missing |= is_tcp & (plain.kinds("tcp") != OBJECT)

@@ -23,10 +23,11 @@ from zeekml.flows.eve_mapping import (
     PROTOCOLS,
     VLAN_TAG,
     datagram_state,
+    flags_of_text,
     ip_bytes,
     is_turned,
     service_name,
-    state_of_flags,
+    tcp_state,
 )
 from zeekml.flows.eve_plain import PLAIN, are_flows, flow_columns
 from zeekml.flows.json_columns import PlainLines, Texts, Together
@@ -80,6 +81,10 @@ class _Flow(msgspec.Struct, gc=False):
 class _Tcp(msgspec.Struct, gc=False):
     tcp_flags_ts: str | None = None
     tcp_flags_tc: str | None = None
+
+    def flags(self) -> tuple[int, int]:
+        """Flags of the client and the server; ValueError if they are no such texts."""
+        return flags_of_text(self.tcp_flags_ts), flags_of_text(self.tcp_flags_tc)
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -170,10 +175,10 @@ def _seconds(text: str) -> float:
 
 
 def _state(
-    proto: str, tcp: _Tcp | None, orig_pkts: int | None, resp_pkts: int | None
+    proto: str, flags: tuple[int, int] | None, orig_pkts: int | None, resp_pkts: int | None
 ) -> str | None:
     if proto == "tcp":
-        return None if tcp is None else state_of_flags(tcp.tcp_flags_ts, tcp.tcp_flags_tc)
+        return None if flags is None else tcp_state(*flags)
     return datagram_state(orig_pkts, resp_pkts) if proto == "udp" else "OTH"
 
 
@@ -359,16 +364,21 @@ class EveDecoder:
         )
         orig_pkts, resp_pkts = flow.pkts_toserver, flow.pkts_toclient
         orig_frames, resp_frames = flow.bytes_toserver, flow.bytes_toclient
+        try:
+            flags = event.tcp.flags() if proto == "tcp" and event.tcp is not None else None
+        except ValueError:
+            self._account.reject(line, BAD_VALUE, text)
+            return
         if proto == "icmp":
             orig_p, resp_p = event.icmp_type, event.icmp_code
-        elif is_turned(proto, orig_p, resp_p):
+        elif is_turned(proto, orig_p, resp_p, without_flags=flags == (0, 0)):
             orig_h, orig_p, resp_h, resp_p = resp_h, resp_p, orig_h, orig_p
             orig_pkts, resp_pkts = resp_pkts, orig_pkts
             orig_frames, resp_frames = resp_frames, orig_frames
         try:
             orig_ip_bytes = ip_bytes(orig_frames, orig_pkts, overhead)
             resp_ip_bytes = ip_bytes(resp_frames, resp_pkts, overhead)
-            state = _state(proto, event.tcp, orig_pkts, resp_pkts)
+            state = _state(proto, flags, orig_pkts, resp_pkts)
         except (ValueError, OverflowError):
             self._account.reject(line, BAD_VALUE, text)
             return

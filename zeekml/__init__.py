@@ -34,5 +34,4 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'zeekml' has no attribute {name!r}")
-    import_module("zeekml.compile_cache").provide_compile_cache()
     return getattr(import_module(_HOMES[name]), name)

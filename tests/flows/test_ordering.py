@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeekml.flows.ordering import EndOrder, in_end_order
-from zeekml.flows.schema import FLOW_SCHEMA
+from zeekml.flows.schema import AT_EXIT_FIELD, FLOW_SCHEMA
 from zeekml.flows.stream_clock import StreamClock
 
 T0 = 1_700_000_000.0
 
 
-def flows(ends: list[float]) -> pa.RecordBatch:
+def flows(ends: list[float], at_exit: list[bool] | None = None) -> pa.RecordBatch:
     """Flows that end at these seconds after T0; `line` tells them apart."""
     rows = [
         {
@@ -30,21 +30,30 @@ def flows(ends: list[float]) -> pa.RecordBatch:
         }
         for i, end in enumerate(ends)
     ]
-    return pa.Table.from_pylist(rows, FLOW_SCHEMA).combine_chunks().to_batches()[0]
+    batch = pa.Table.from_pylist(rows, FLOW_SCHEMA).combine_chunks().to_batches()[0]
+    return batch if at_exit is None else batch.append_column(AT_EXIT_FIELD, pa.array(at_exit))
 
 
 def lines(batches: list[pa.RecordBatch]) -> list[int]:
     return [line for batch in batches for line in batch.column("line").to_pylist()]
 
 
-def reference(ends: list[float], hold: float, max_held: int) -> list[int]:
+def reference(ends: list[float], at_exit: list[bool], hold: float, max_held: int) -> list[int]:
     """The rule, record by record, on a heap from the library."""
     clock, out = StreamClock(), []
     held: list[tuple[int, int]] = []
     began = None
+    exiting = False
     for i, end in enumerate(round((T0 + e) * 1e6) for e in ends):
+        if at_exit[i]:
+            exiting = True
+            heapq.heappush(held, (end, i))
+            if len(held) > max_held:
+                out.append(heapq.heappop(held)[1])
+            continue
         state = clock.run(np.array([end]))
-        if began is not None and state.began != began:
+        if exiting or (began is not None and state.began != began):
+            exiting = False
             out += [heapq.heappop(held)[1] for _ in range(len(held))]
         began = state.began
         if end > state.now:
@@ -67,9 +76,17 @@ end_times = st.lists(
 
 
 @settings(max_examples=150, deadline=None)
-@given(end_times, st.lists(st.integers(1, 20), max_size=20), st.integers(1, 12))
-def test_the_rule_whatever_the_cuts(ends: list[float], cuts: list[int], max_held: int) -> None:
-    batch = flows(ends)
+@given(
+    end_times,
+    st.lists(st.integers(1, 20), max_size=20),
+    st.integers(1, 12),
+    st.lists(st.integers(0, 59), max_size=30),
+)
+def test_the_rule_whatever_the_cuts(
+    ends: list[float], cuts: list[int], max_held: int, exits: list[int]
+) -> None:
+    at_exit = [i in exits for i in range(len(ends))]
+    batch = flows(ends, at_exit)
     order = EndOrder(30.0, max_held)
     found: list[pa.RecordBatch] = []
     at = 0
@@ -79,10 +96,10 @@ def test_the_rule_whatever_the_cuts(ends: list[float], cuts: list[int], max_held
         at = min(at + cut, len(ends))
     found += order.flush()
     assert order.held == 0
-    assert lines(found) == reference(ends, 30.0, max_held)
+    assert lines(found) == reference(ends, at_exit, 30.0, max_held)
     # rows stay whole
     table = pa.Table.from_batches(found).unify_dictionaries().sort_by("line")
-    assert table.to_pylist() == batch.to_pylist()
+    assert table.to_pylist() == flows(ends).to_pylist()
 
 
 def test_disorder_within_the_hold_is_mended() -> None:
@@ -93,6 +110,32 @@ def test_disorder_within_the_hold_is_mended() -> None:
     found = lines(list(in_end_order(batch.slice(i, 512) for i in range(0, len(batch), 512))))
     assert (np.diff(ends[arrival][found]) >= 0).all()
     assert sorted(found) == list(range(4000))
+
+
+def test_what_is_logged_at_exit_comes_in_order_and_at_once() -> None:
+    rng = np.random.default_rng(2)
+    ends = rng.uniform(0, 90_000, 3000).tolist()
+    batch = flows([*ends, 100_000.0], [True] * 3000 + [False])
+    order = EndOrder(60.0)
+    found = [out for i in range(0, 3000, 500) for out in order.push(batch.slice(i, 500))]
+    assert found == []
+    assert lines(order.push(batch.slice(3000))) == np.argsort(ends, kind="stable").tolist()
+    assert lines(order.flush()) == [3000]
+
+
+def test_rows_that_went_on_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zeekml.flows.ordering._SPARE_ROWS", 100)
+    rng = np.random.default_rng(3)
+    # each batch leaves some rows behind that stay to the end
+    ends = np.where(rng.random(20_000) < 0.01, 1e6, rng.uniform(0, 1e5, 20_000)).tolist()
+    batch = flows(ends, [True] * 20_000)
+    order = EndOrder(60.0, 300)
+    found: list[pa.RecordBatch] = []
+    for i in range(0, 20_000, 500):
+        found += order.push(batch.slice(i, 500))
+        assert sum(map(len, order._batches)) <= 2 * order.held + 100 + 500
+    found += order.flush()
+    assert lines(found) == reference(ends, [True] * 20_000, 60.0, 300)
 
 
 def test_without_a_hold_nothing_moves() -> None:

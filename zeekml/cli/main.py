@@ -17,7 +17,6 @@ from zeekml.cli.features import features
 from zeekml.cli.rules import rules
 from zeekml.cli.score import score
 from zeekml.cli.train import train
-from zeekml.compile_cache import provide_compile_cache
 from zeekml.errors import OutputError, ZeekmlError
 
 EXIT_INTERRUPTED = 130
@@ -58,7 +57,6 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line and leave with the exit code that fits."""
-    provide_compile_cache()
     interrupts.install()
     try:
         code = cli.main(standalone_mode=False)

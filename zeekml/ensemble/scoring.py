@@ -13,7 +13,6 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -22,6 +21,7 @@ from zeekml.ensemble.classes import CLASSES, THREATS
 from zeekml.ensemble.interpreter import MAX_BATCH, Member
 from zeekml.errors import BundleError
 from zeekml.features.schema import FEATURE_INDEX, FEATURE_NAMES
+from zeekml.jit import njit
 
 NO_THREAT: Final = -1
 """`Scores.threat` where no member knows threats."""
@@ -175,7 +175,7 @@ def check_matrix(matrix: _Float32) -> None:
 
 
 # numpy's error model: a division is a division, without a branch that raises
-@numba.njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def _scale(
     matrix: _Float32,
     columns: npt.NDArray[np.int64],
@@ -197,7 +197,7 @@ def _scale(
             out[r, j] = value
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _sigmoid(x: float) -> float:
     if x >= 0:
         return 1.0 / (1.0 + math.exp(-x))
@@ -205,7 +205,7 @@ def _sigmoid(x: float) -> float:
     return odds / (1.0 + odds)
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _log_sum_exp(values: _Float32 | _Float64, start: int, stop: int) -> float:
     # float64 throughout; numba's float() would leave a float32 as it is
     highest = np.float64(values[start])
@@ -217,7 +217,7 @@ def _log_sum_exp(values: _Float32 | _Float64, start: int, stop: int) -> float:
     return highest + math.log(total)
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _mean_log_odds(odds: _Float64, probability: bool) -> float:
     """Average of the members' log-odds, or log-odds of their average probability."""
     if not probability:
@@ -234,7 +234,7 @@ def _mean_log_odds(odds: _Float64, probability: bool) -> float:
     return math.log(max(malicious, _TINY)) - math.log(max(benign, _TINY))
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _deviation(values: _Float64) -> float:
     # two passes: the difference of squares would lose small deviations
     mean = 0.0
@@ -247,7 +247,7 @@ def _deviation(values: _Float64) -> float:
     return math.sqrt(variance / values.shape[0])
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _share_threats(votes: _Float64, known: int, probability: bool, shares: _Float32) -> int:
     """Fill P(threat | malicious) from votes (threats, members); return the likeliest threat."""
     averaged = np.empty(_THREATS, np.float64)
@@ -273,7 +273,7 @@ def _share_threats(votes: _Float64, known: int, probability: bool, shares: _Floa
     return best
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _combine(
     logits: _Float32,
     knows: npt.NDArray[np.bool_],

@@ -15,9 +15,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
 
 from zeekml.features.schema import LOCAL_NETS
+from zeekml.jit import njit
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 

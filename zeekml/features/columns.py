@@ -138,7 +138,6 @@ def _is_failed_state(state: str | None) -> int:
 
 @lru_cache(maxsize=4096)
 def _service_bits(service: str | None) -> int:
-    if not service:
-        return 1 << NO_SERVICE_BIT
-    text = service.lower()
-    return sum(1 << i for i, name in enumerate(SERVICES) if name in text)
+    text = (service or "").lower()
+    groups = sum(1 << i for i, name in enumerate(SERVICES) if name in text)
+    return groups or 1 << NO_SERVICE_BIT

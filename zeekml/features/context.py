@@ -23,7 +23,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from zeekml.features.columns import FlowColumns
 from zeekml.features.context_state import (
@@ -70,6 +69,7 @@ from zeekml.flows.stream_clock import (
     set_clock,
     tick,
 )
+from zeekml.jit import njit
 
 MAX_RECORDS: Final = 1 << 22
 """Default bound on records held; beyond it the oldest leave before their hour is over."""

@@ -10,7 +10,6 @@ import math
 from typing import Final
 
 import numpy as np
-from numba import njit
 
 from zeekml.features.addresses import mix
 from zeekml.features.columns import TCP, UDP, FlowColumns
@@ -52,6 +51,7 @@ from zeekml.features.context_state import (
 )
 from zeekml.features.tables import find_or_add, remove
 from zeekml.flows.stream_clock import NOW
+from zeekml.jit import njit
 
 _DNS_PORT: Final = 53
 _BYTES_CAP: Final = 1 << 40  # one record's share of a byte sum; sums stay far inside an int64

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from zeekml.features.columns import FlowColumns
 from zeekml.features.schema import FLOW_WIDTH, SERVICES
+from zeekml.jit import njit
 
 _SERVICE_COLUMNS = len(SERVICES) + 1
 

@@ -51,12 +51,12 @@ SERVICES: Final = (
     "rdp",
     "ntp",
     "dhcp",
-    "irc",
     "telnet",
     "mqtt",
     "krb",
 )
-"""Service groups; a record's service belongs to each group whose name it contains."""
+"""Service groups that both sensors can name; a record's service belongs to each whose name it has
+in it. What only one of them knows, such as IRC, is in no group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def _flow_features() -> list[Feature]:
     ]
     proto = [_flag(f"proto_{p}", "proto", f"protocol is {p}") for p in ("tcp", "udp", "icmp")]
     service = [_flag(f"service_{s}", "service", f"service is {s}") for s in SERVICES]
-    service.append(_flag("service_none", "service", "the sensor recognised no service"))
+    service.append(_flag("service_none", "service", "no service of these was recognised"))
     port = [
         _flag("port_well_known", "port", "responder port below 1024"),
         _flag("port_ephemeral", "port", "responder port from 32768"),

@@ -7,10 +7,10 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from zeekml.features.schema import REGULAR_FROM
 from zeekml.flows.stream_clock import SECOND
+from zeekml.jit import njit
 
 SERIES_WIDTH: Final = 11
 """Columns that `write_series` writes."""

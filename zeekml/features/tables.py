@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from zeekml.jit import njit
 
 
 class Table(NamedTuple):

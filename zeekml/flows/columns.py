@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from zeekml.flows.ipv4 import are_dotted_quads
 from zeekml.flows.rejects import BAD_VALUE, MISSING_FIELD, SourceAccount
-from zeekml.flows.schema import FLOW_SCHEMA, ORIGINAL_FIELD, REQUIRED
+from zeekml.flows.schema import AT_EXIT_FIELD, FLOW_SCHEMA, ORIGINAL_FIELD, REQUIRED
 
 MAX_COUNT: Final = 2**63 - 1
 MAX_PORT: Final = 65535
@@ -140,6 +140,7 @@ def build_batch(
     excerpt: Callable[[int], bytes],
     original: Callable[[int], bytes] | None = None,
     signatures: pa.Array | None = None,
+    at_exit: BoolArray | None = None,
     bad_rows: BoolArray | None = None,
 ) -> pa.RecordBatch | None:
     """Check and normalise decoded columns, enter every row in the books, and give the flows.
@@ -161,6 +162,8 @@ def build_batch(
         Row index to the record as one line of JSON; adds the column ``original``.
     signatures : list array, optional
         Alerts on the same flow.
+    at_exit : bool array, optional
+        Rows that were logged because the sensor stopped; adds the column `AT_EXIT_FIELD`.
     bad_rows : bool array, optional
         Rows in which the reader itself found a value it could not convert.
 
@@ -232,6 +235,9 @@ def build_batch(
     if original is not None:
         fields.append(ORIGINAL_FIELD)
         arrays.append(pa.array([original(int(row)) for row in rows], ORIGINAL_FIELD.type))
+    if at_exit is not None:
+        fields.append(AT_EXIT_FIELD)
+        arrays.append(pa.array(at_exit[rows]))
     ts = out["ts"].to_numpy(zero_copy_only=False)
     account.accept(len(rows), float(ts.min()), float(ts.max()))
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))

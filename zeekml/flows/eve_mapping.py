@@ -47,6 +47,9 @@ FIN: Final = 0x01
 SYN: Final = 0x02
 RST: Final = 0x04
 
+AT_EXIT: Final = "shutdown"
+"""``flow.reason`` of a flow that was logged because Suricata stopped."""
+
 ETHERNET: Final = 14
 VLAN_TAG: Final = 4
 

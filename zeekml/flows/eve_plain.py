@@ -11,10 +11,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
 
 from zeekml.flows.columns import BoolArray
 from zeekml.flows.eve_mapping import (
+    AT_EXIT,
     ETHERNET,
     PROTOCOLS,
     VLAN_TAG,
@@ -26,6 +26,7 @@ from zeekml.flows.json_columns import PlainLines
 from zeekml.flows.json_scan import make_keys
 from zeekml.flows.json_values import ARRAY, MICROS, OBJECT, TEXT, WHOLE, Bytes, Ints
 from zeekml.flows.server_ports import LIKELY_SERVER_PORTS_TCP, LIKELY_SERVER_PORTS_UDP
+from zeekml.jit import njit
 
 _COUNTS: Final = (
     "flow/pkts_toserver",
@@ -46,6 +47,7 @@ _RULES: Final = {
     **dict.fromkeys(_COUNTS, WHOLE),
     **dict.fromkeys(_TIMES, TEXT),
     **dict.fromkeys(_FLAGS, TEXT),
+    "flow/reason": TEXT,
 }
 PLAIN: Final = (
     list(_RULES),
@@ -57,6 +59,8 @@ PLAIN: Final = (
         parsed_type="alert",
     ),
 )
+
+_AT_EXIT: Final = np.frombuffer(AT_EXIT.encode(), np.uint8).copy()
 
 _MOST: Final = 10**15  # packets or bytes: their products stay far within 64 bits
 _UDP_SERVERS, _TCP_SERVERS = (
@@ -129,6 +133,11 @@ def flow_columns(plain: PlainLines) -> dict[str, pa.Array]:
     }
 
 
+def at_exit(plain: PlainLines) -> BoolArray:
+    """Tell which plain rows (n,) were logged because Suricata stopped."""
+    return _are(plain.data, plain.kinds("flow/reason"), plain.values("flow/reason"), _AT_EXIT)
+
+
 def _turn_round(plain: PlainLines, is_tcp: BoolArray, is_udp: BoolArray) -> None:
     """Swap both sides where `zeekml.flows.eve_mapping.is_turned` says so."""
     src, dest = (
@@ -195,6 +204,22 @@ def _states(plain: PlainLines, is_tcp: BoolArray, is_udp: BoolArray) -> pa.Array
     return pa.DictionaryArray.from_arrays(
         pa.array(states, pa.int32(), mask=missing), pa.array(_STATES, pa.string())
     )
+
+
+@njit(cache=True, nogil=True)
+def _are(data: Bytes, kinds: npt.NDArray[np.uint8], values: Ints, word: Bytes) -> BoolArray:
+    """Compare texts (n,) with a word."""
+    found = np.zeros(len(kinds), np.bool_)
+    for row in range(len(kinds)):
+        if kinds[row] != TEXT or values[row] & 0xFFFFFFFF != len(word):
+            continue
+        at = values[row] >> 32
+        found[row] = True
+        for k in range(len(word)):
+            if data[at + k] != word[k]:
+                found[row] = False
+                break
+    return found
 
 
 @njit(cache=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
+
+from zeekml.jit import njit
 
 
 def are_dotted_quads(texts: pa.StringArray) -> npt.NDArray[np.bool_]:

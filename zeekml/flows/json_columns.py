@@ -8,12 +8,12 @@ from typing import Final, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
 
 from zeekml.flows.columns import MAX_PORT, BoolArray
 from zeekml.flows.json_scan import Keys, scan
 from zeekml.flows.json_values import DECIMAL, MICROS, NULL, TEXT, WHOLE, Bytes, Ints
 from zeekml.flows.lines import Block
+from zeekml.jit import njit
 
 _MOST_UNUSUAL: Final = 0.5
 # until the year 2255 a float64 holds every microsecond, and all ways to divide it agree
@@ -320,9 +320,11 @@ class Together:
         both = [*plain, *parsed]
         return both if self._order is None else [both[i] for i in self._order.tolist()]
 
-    def flags(self, parsed: BoolArray) -> BoolArray:
-        """Flags of all rows; those of plain rows are not set."""
-        both = np.concatenate([np.zeros(len(self._plain), np.bool_), parsed])
+    def flags(self, parsed: BoolArray, plain: BoolArray | None = None) -> BoolArray:
+        """Flags of all rows; without `plain`, those of plain rows are not set."""
+        if plain is None:
+            plain = np.zeros(len(self._plain), np.bool_)
+        both = np.concatenate([plain, parsed])
         return both if self._order is None else both[self._order]
 
     def __getitem__(self, row: int) -> bytes:

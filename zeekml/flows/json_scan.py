@@ -16,7 +16,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from zeekml.flows.json_values import (
     ABSENT,
@@ -47,6 +46,7 @@ from zeekml.flows.json_values import (
     starts_with,
     text_end,
 )
+from zeekml.jit import njit
 
 _BUCKETS: Final = 512
 _MOST_DEPTH: Final = 60

@@ -9,7 +9,8 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from zeekml.jit import njit
 
 # kinds of values, as bits so that a rule can name several
 ABSENT: Final = 0

@@ -4,6 +4,9 @@ Suricata logs a flow when one of its passes over the flow table finds it timed o
 in no order within half a minute, and later than Zeek would. What a window over the last minute
 holds would depend on these passes. So each flow is held until the stream's clock has passed its end
 by `hold` seconds of log time, and then comes in its place.
+
+When Suricata stops, it logs all flows that it still knows, in the order of its hash table; at the
+end of a capture file, that is nearly all there were. Such a run of flows is held until it is over.
 """
 
 from __future__ import annotations
@@ -15,13 +18,19 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
 
-from zeekml.flows.schema import SURICATA_HOLD
+from zeekml.flows.columns import BoolArray
+from zeekml.flows.schema import AT_EXIT_FIELD, SURICATA_HOLD
 from zeekml.flows.stream_clock import CLOCK_WIDTH, NOW, SECOND, Ints64, flow_ends, tick
+from zeekml.jit import njit
 
 MAX_HELD: Final = 1 << 18
 """Most flows held; beyond it the earliest go on before their time."""
+
+_SPARE_ROWS: Final = 1 << 16
+"""How many rows that have gone on may be kept, besides as many as are held."""
+
+HELD, EXITING = 0, 1  # entries of EndOrder._state
 
 
 class EndOrder:
@@ -43,10 +52,10 @@ class EndOrder:
         self._hold = round(hold * SECOND)
         self._max_held = max_held
         self._clock = np.zeros(CLOCK_WIDTH, np.int64)
-        # a heap of (end, number) of the flows held; its size stands in front
+        # a heap of (end, number) of the flows held
         self._ends = np.zeros(1024, np.int64)
         self._numbers = np.zeros(1024, np.int64)
-        self._size = np.zeros(1, np.int64)
+        self._state = np.zeros(2, np.int64)
         self._first = 0  # number of the first row of the oldest batch kept
         self._batches: deque[pa.RecordBatch] = deque()
         self._unsent: deque[int] = deque()  # how many rows of each are still held
@@ -55,12 +64,19 @@ class EndOrder:
     @property
     def held(self) -> int:
         """How many flows are held."""
-        return int(self._size[0])
+        return int(self._state[HELD])
 
     def push(self, batch: pa.RecordBatch) -> list[pa.RecordBatch]:
-        """Take the next flows of the stream; return those that can go on, in order."""
+        """Take the next flows of the stream; return those that can go on, in order.
+
+        The column `AT_EXIT_FIELD`, if there is one, is taken off.
+        """
         if not len(batch):
             return []
+        at_exit = np.zeros(len(batch), np.bool_)
+        if (at := batch.schema.get_field_index(AT_EXIT_FIELD.name)) >= 0:
+            at_exit = batch.column(at).to_numpy(zero_copy_only=False)
+            batch = batch.drop_columns([AT_EXIT_FIELD.name])
         self._make_room(len(batch))
         ends = flow_ends(batch)
         sent = np.empty(self.held + len(batch), np.int64)
@@ -68,8 +84,9 @@ class EndOrder:
             self._clock,
             self._ends,
             self._numbers,
-            self._size,
+            self._state,
             ends,
+            at_exit,
             self._next,
             self._hold,
             self._max_held,
@@ -84,7 +101,7 @@ class EndOrder:
         """At the end of the stream: all flows that are still held, in order."""
         sent = np.empty(self.held, np.int64)
         for i in range(len(sent)):
-            sent[i] = _pop(self._ends, self._numbers, self._size)
+            sent[i] = _pop(self._ends, self._numbers, self._state)
         return self._rows(sent)
 
     def _make_room(self, rows: int) -> None:
@@ -95,9 +112,30 @@ class EndOrder:
             self._numbers = np.concatenate([self._numbers, more])
 
     def _rows(self, numbers: Ints64) -> list[pa.RecordBatch]:
-        """The rows with these numbers, in their order, in one batch."""
+        """Let the rows with these numbers go on, in their order, in one batch."""
         if not len(numbers):
             return []
+        batch = self._take(numbers)
+        while self._unsent and self._unsent[0] == 0:
+            self._first += len(self._batches.popleft())
+            self._unsent.popleft()
+        if self._next - self._first > 2 * self.held + _SPARE_ROWS:
+            self._let_batches_go()
+        return [batch]
+
+    def _let_batches_go(self) -> None:
+        """Keep the rows that are held in one batch, and no others."""
+        held = self._numbers[: self.held]
+        in_order = np.sort(held)
+        batch = self._take(in_order)
+        self._first = self._next - len(held)
+        # numbered anew up to the next one; which of two comes first stays the same
+        held[:] = self._first + np.searchsorted(in_order, held)
+        self._batches = deque([batch])
+        self._unsent = deque([len(batch)])
+
+    def _take(self, numbers: Ints64) -> pa.RecordBatch:
+        """The rows with these numbers, in their order."""
         begins = np.cumsum([self._first, *map(len, self._batches)])
         owner = np.searchsorted(begins, numbers, "right") - 1
         parts: list[pa.RecordBatch] = []
@@ -109,13 +147,10 @@ class EndOrder:
             places[mine] = np.arange(taken, taken + len(mine))
             taken += len(mine)
             self._unsent[i] -= len(mine)
-        while self._unsent and self._unsent[0] == 0:
-            self._first += len(self._batches.popleft())
-            self._unsent.popleft()
         if len(parts) == 1:
-            return parts
+            return parts[0]
         joined = pa.Table.from_batches(parts).combine_chunks().to_batches()[0]
-        return [joined.take(pa.array(places))]
+        return joined.take(pa.array(places))
 
 
 def in_end_order(
@@ -132,9 +167,9 @@ def in_end_order(
 
 
 @njit(cache=True)
-def _push(ends: Ints64, numbers: Ints64, size: Ints64, end: int, number: int) -> None:
-    at = size[0]
-    size[0] += 1
+def _push(ends: Ints64, numbers: Ints64, state: Ints64, end: int, number: int) -> None:
+    at = state[HELD]
+    state[HELD] += 1
     while at > 0:
         above = (at - 1) // 2
         # numbers grow, so among equal ends the newcomer stays below
@@ -146,10 +181,10 @@ def _push(ends: Ints64, numbers: Ints64, size: Ints64, end: int, number: int) ->
 
 
 @njit(cache=True)
-def _pop(ends: Ints64, numbers: Ints64, size: Ints64) -> int:
+def _pop(ends: Ints64, numbers: Ints64, state: Ints64) -> int:
     first = numbers[0]
-    size[0] -= 1
-    n = size[0]
+    state[HELD] -= 1
+    n = state[HELD]
     end, number = ends[n], numbers[n]
     at = 0
     while True:
@@ -175,8 +210,9 @@ def _pass(
     clock: Ints64,
     heap_ends: Ints64,
     heap_numbers: Ints64,
-    size: Ints64,
+    state: Ints64,
     ends: Ints64,
+    at_exit: BoolArray,
     first: int,
     hold: int,
     max_held: int,
@@ -186,18 +222,27 @@ def _pass(
     count = 0
     for i in range(len(ends)):
         end = ends[i]
-        if tick(clock, end):
-            # the stream begins anew: what was held is of another time
-            while size[0] > 0:
-                sent[count] = _pop(heap_ends, heap_numbers, size)
+        if at_exit[i]:
+            state[EXITING] = 1
+            _push(heap_ends, heap_numbers, state, end, first + i)
+            if state[HELD] > max_held:
+                sent[count] = _pop(heap_ends, heap_numbers, state)
+                count += 1
+            continue
+        anew = tick(clock, end)
+        if anew or state[EXITING]:
+            # what was held is of another time, or of another run of the sensor
+            state[EXITING] = 0
+            while state[HELD] > 0:
+                sent[count] = _pop(heap_ends, heap_numbers, state)
                 count += 1
         if end > clock[NOW]:
             # too far ahead to be believed: nothing can be said of its place
             sent[count] = first + i
             count += 1
         else:
-            _push(heap_ends, heap_numbers, size, end, first + i)
-        while size[0] > 0 and (heap_ends[0] <= clock[NOW] - hold or size[0] > max_held):
-            sent[count] = _pop(heap_ends, heap_numbers, size)
+            _push(heap_ends, heap_numbers, state, end, first + i)
+        while state[HELD] > 0 and (heap_ends[0] <= clock[NOW] - hold or state[HELD] > max_held):
+            sent[count] = _pop(heap_ends, heap_numbers, state)
             count += 1
     return count

@@ -50,5 +50,8 @@ FLOW_SCHEMA: Final = pa.schema(
 # appended only when asked for: the record as it stood in the log, as one line of JSON
 ORIGINAL_FIELD: Final = pa.field("original", pa.binary())
 
+AT_EXIT_FIELD: Final = pa.field("at_exit", pa.bool_(), nullable=False)
+"""Whether Suricata logged the flow because it stopped; `zeekml.flows.ordering` takes it off."""
+
 # the columns a record must have to be a flow at all
 REQUIRED: Final = ("ts", "id.orig_h", "id.resp_h", "proto")

@@ -14,7 +14,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
+
+from zeekml.jit import njit
 
 Ints64 = npt.NDArray[np.int64]
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from zeekml.flows.columns import BoolArray, Lines, build_batch
 from zeekml.flows.eve_mapping import (
+    AT_EXIT,
     ETHERNET,
     PROTOCOLS,
     VLAN_TAG,
@@ -29,7 +30,7 @@ from zeekml.flows.eve_mapping import (
     service_name,
     tcp_state,
 )
-from zeekml.flows.eve_plain import PLAIN, are_flows, flow_columns
+from zeekml.flows.eve_plain import PLAIN, are_flows, at_exit, flow_columns
 from zeekml.flows.json_columns import PlainLines, Texts, Together
 from zeekml.flows.json_lines import DECODE_ERRORS, columns_of_values, json_object
 from zeekml.flows.lines import Block
@@ -70,6 +71,7 @@ _EVENT_TYPE: Final = re.compile(rb'"event_type"\s*:\s*"([^"\\]{1,64})"')
 
 
 class _Flow(msgspec.Struct, gc=False):
+    reason: Any = None
     pkts_toserver: int | None = None
     pkts_toclient: int | None = None
     bytes_toserver: int | None = None
@@ -125,6 +127,7 @@ class _Flows:
     lines: list[int] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)
     signatures: list[list[str] | None] = field(default_factory=list)
+    at_exit: list[bool] = field(default_factory=list)
 
 
 class AlertMemory:
@@ -228,7 +231,8 @@ class EveDecoder:
                 self._read(flows, line, text, complete=block.complete)
         bad = np.zeros(len(flows.lines), np.bool_)
         columns = self._columns(flows, bad)
-        return self._batch(columns, bad, flows.lines, flows.texts, flows.signatures)
+        at_exit = np.array(flows.at_exit, np.bool_)
+        return self._batch(columns, bad, flows.lines, flows.texts, flows.signatures, at_exit)
 
     def _decode_mostly_plain(self, plain: PlainLines) -> list[pa.RecordBatch]:
         flows = _Flows()
@@ -254,7 +258,14 @@ class EveDecoder:
             parsed = self._columns(flows, bad)
             columns = {name: together.column(columns[name], parsed[name]) for name in columns}
             signatures = together.values(signatures, flows.signatures)
-        return self._batch(columns, together.flags(bad), together.lines, together, signatures)
+        return self._batch(
+            columns,
+            together.flags(bad),
+            together.lines,
+            together,
+            signatures,
+            together.flags(np.array(flows.at_exit, np.bool_), at_exit(plain)),
+        )
 
     def _take_alerts(
         self, plain: PlainLines, signatures: list[list[str] | None], start: int, end: int
@@ -315,6 +326,7 @@ class EveDecoder:
         lines: Sequence[int] | Lines,
         texts: Texts,
         signatures: list[list[str] | None],
+        at_exit: BoolArray,
     ) -> list[pa.RecordBatch]:
         if not len(lines):
             return []
@@ -326,6 +338,7 @@ class EveDecoder:
             excerpt=texts.__getitem__,
             original=(lambda row: texts[row].strip()) if self._keep_originals else None,
             signatures=pa.array(signatures, _SIGNATURES) if any(signatures) else None,
+            at_exit=at_exit,
             bad_rows=bad,
         )
         return [] if batch is None else [batch]
@@ -385,6 +398,7 @@ class EveDecoder:
         flows.lines.append(line)
         flows.texts.append(text)
         flows.signatures.append(self._alerts.take(event.flow_id))
+        flows.at_exit.append(flow.reason == AT_EXIT)
         flows.rows.append(
             (
                 flow.start,

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from zeekml.ensemble.calibration import EVEN
 from zeekml.ensemble.classes import THREATS
+from zeekml.jit import njit
 from zeekml.learning.environment import Environment
 from zeekml.learning.evaluation import Fold
 from zeekml.learning.network import Labels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from numba import njit
+from zeekml.jit import njit
 
 compiled: Final = njit(cache=True, _nrt=False)
 """Compile for code that works on arrays it is given and makes none.

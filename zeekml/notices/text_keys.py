@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
 
 from zeekml.features.addresses import mix
+from zeekml.jit import njit
 
 Keys = npt.NDArray[np.uint64]
 

@@ -39,9 +39,10 @@ from sensor_pairs import (
     tolerance,
 )
 
+from zeekml.ensemble.bundle import load_bundle
+from zeekml.ensemble.calibration import evidence
 from zeekml.errors import ZeekmlError
 from zeekml.features.schema import FEATURES
-from zeekml.notices.incidents import EVEN
 
 PROTOCOLS: Final = ("all", "tcp", "udp", "icmp")
 SCORE_TOLERANCE: Final = 0.05
@@ -68,6 +69,8 @@ class ScoreParity:
     ----------
     within
         Share of pairs whose scores differ by at most `SCORE_TOLERANCE`.
+    evidence_within
+        The same for the evidence: the scores with their base rate taken out, the strictest scale.
     same_decision
         Share of pairs with both scores below, or both at or above, the score of even evidence.
     malicious
@@ -78,6 +81,7 @@ class ScoreParity:
 
     pairs: int
     within: float | None
+    evidence_within: float | None
     same_decision: float | None
     malicious: int
     both_malicious: float | None
@@ -103,6 +107,7 @@ def compare(pairs: Sequence[Pairs]) -> Parity:
     agree = agreement(pairs)
     checks = [compare_records(a, b) for one in pairs for a, b in one.records()]
     both = [one.scores() for one in pairs]
+    base_rate = load_bundle().manifest.calibration.base_rate
     zeek, suricata = (np.concatenate([scores[i] for scores in both]) for i in (0, 1))
     unmatched: dict[str, Counter[str]] = {"zeek": Counter(), "suricata": Counter()}
     for one in pairs:
@@ -122,7 +127,9 @@ def compare(pairs: Sequence[Pairs]) -> Parity:
             FeatureParity(f.name, group(i), tolerance(i).text, _shares(agree[:, i], masks))
             for i, f in enumerate(FEATURES)
         ],
-        scores={p: _score_parity(zeek[mask], suricata[mask]) for p, mask in masks.items()},
+        scores={
+            p: _score_parity(zeek[mask], suricata[mask], base_rate) for p, mask in masks.items()
+        },
         unmatched={sensor: dict(reasons) for sensor, reasons in unmatched.items()},
     )
 
@@ -135,12 +142,16 @@ def _share(values: BoolArray) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
-def _score_parity(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> ScoreParity:
+def _score_parity(
+    a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], even: float
+) -> ScoreParity:
     difference = np.abs(a - b)
-    any_high, both_high = (a >= EVEN) | (b >= EVEN), (a >= EVEN) & (b >= EVEN)
+    apart = np.abs(evidence(a, even) - evidence(b, even))
+    any_high, both_high = (a >= even) | (b >= even), (a >= even) & (b >= even)
     return ScoreParity(
         pairs=len(a),
         within=_share(difference <= SCORE_TOLERANCE),
+        evidence_within=_share(apart <= SCORE_TOLERANCE),
         same_decision=_share(any_high == both_high),
         malicious=int(any_high.sum()),
         both_malicious=_share(both_high[any_high]),
@@ -190,6 +201,7 @@ def score_rows(parity: Parity) -> list[list[str]]:
                 protocol,
                 f"{s.pairs:,}",
                 _percent(s.within),
+                _percent(s.evidence_within),
                 *quantiles,
                 _percent(s.same_decision),
                 f"{s.malicious:,}",
@@ -220,9 +232,10 @@ def report(parity: Parity, *, every_feature: bool) -> str:
         "protocol",
         "pairs",
         f"within {SCORE_TOLERANCE:g}, %",
+        "evidence within, %",
         *_quantile_heads(),
         "same decision, %",
-        f"either from {EVEN:g}",
+        "either from even",
         "both, %",
     ]
     kinds = sorted({kind for reasons in parity.unmatched.values() for kind in reasons})

@@ -159,6 +159,7 @@ class Judge:
             stream=stream,
             bundle=bundle.short_digest,
             features=SCHEMA_HASH[:SHORT_HASH],
+            base_rate=bundle.manifest.calibration.base_rate,
             explain=self._explain,
         )
         self._matrix: npt.NDArray[np.float32] = np.empty((0, 0), np.float32)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from zeekml.ensemble.calibration import EVEN
 from zeekml.ensemble.classes import THREATS
 from zeekml.flows.schema import FLOW_SCHEMA
 from zeekml.notices.candidates import CANDIDATE_COLUMNS, Candidates
@@ -160,6 +161,7 @@ def make_tracker(make_policy: MakePolicy) -> MakeTracker:
         limits: Limits | None = None,
         explain: Any = None,
         thresholds: Mapping[str, float] | None = None,
+        base_rate: float = EVEN,
     ) -> FlowTracker:
         return FlowTracker(
             make_policy() if policy is None else policy,
@@ -168,6 +170,7 @@ def make_tracker(make_policy: MakePolicy) -> MakeTracker:
             stream="conn",
             bundle="0123456789abcdef" * 4,
             features="fedcba9876543210" * 4,
+            base_rate=base_rate,
             explain=explain,
             limits=limits,
         )

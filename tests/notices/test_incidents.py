@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zeekml.ensemble.calibration import score_of
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import ConfigError
 from zeekml.notices.incidents import Limits
@@ -341,6 +343,28 @@ def test_thresholds_come_from_the_bundle_unless_the_policy_sets_them(
     assert run(tracker(dict.fromkeys(THREATS, 0.81)), flows) == []
     with pytest.raises(ConfigError, match="auto"):
         tracker({"dos": 0.5})
+
+
+def test_the_base_rate_of_scores_changes_no_decision(
+    make_tracker: MakeTracker, make_policy: MakePolicy, make_candidate: MakeCandidate
+) -> None:
+    rng = np.random.default_rng(4)
+    flows = [
+        make_candidate(
+            float(10 * i), ("scan", "bruteforce")[i % 2], score=s, resp_h=f"10.0.0.{i % 5}"
+        )
+        for i, s in enumerate(rng.uniform(0.3, 0.99, 200).tolist())
+    ]
+    rare = [
+        replace(flow, score=score, members=(score,) * 5)
+        for flow, score in zip(flows, score_of([f.score for f in flows], 0.01), strict=True)
+    ]
+    even = run(make_tracker(make_policy(threshold=0.7)), flows)
+    threshold = float(score_of(0.7, 0.01))
+    low = run(make_tracker(make_policy(threshold=threshold), base_rate=0.01), rare)
+    assert [n.state for n in even].count("open") > 1
+    assert [(n.id, n.ts, n.flows) for n in low] == [(n.id, n.ts, n.flows) for n in even]
+    assert {n.threshold for n in low} == {threshold}
 
 
 def test_hostile_text_never_reaches_a_notice(

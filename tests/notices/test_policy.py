@@ -85,7 +85,7 @@ def test_values_are_taken() -> None:
         ("{from: 0, severity: medium}", "{from: 0, severity: huge}", "low, medium, high, critical"),
         ("{from: 0, severity: medium}", "{from: 0.1, severity: medium}", "first band"),
         ("flows: 100, severity: high}", "flows: 100, severity: medium}", "more severe"),
-        ("from: 0.95, flows: 100", "from: -1", "from 0 to 1"),
+        ("from: 0.2, flows: 100", "from: -1", "from 0 to 1"),
         ("tactic: TA0040", "tactic: impact", "TA0043"),
         ("[T1498, T1499]", "[T1498, T149]", "T1046"),
         ("version: 1", "version: 2", "from 1 to 1"),

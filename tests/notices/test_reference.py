@@ -11,8 +11,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zeekml.ensemble.calibration import EVEN
 from zeekml.ensemble.classes import THREATS
-from zeekml.notices.incidents import EVEN, Limits
+from zeekml.notices.incidents import Limits
 from zeekml.notices.notice import Candidate, Notice
 from zeekml.notices.policy import Detector, Policy
 

@@ -26,7 +26,7 @@ from zeekml.flows.detect import Kind
 from zeekml.flows.log_reader import Events
 from zeekml.flows.parts import LogPart, read_part
 from zeekml.flows.rejects import ReadCounters, RejectWriter
-from zeekml.flows.schema import FLOW_SCHEMA, ORIGINAL_FIELD
+from zeekml.flows.schema import AT_EXIT_FIELD, FLOW_SCHEMA, ORIGINAL_FIELD
 from zeekml.flows.stream_clock import flow_ends
 from zeekml.flows.suricata_eve import AlertMemory
 from zeekml.outputs import REJECTS, as_output_error
@@ -81,17 +81,18 @@ def decode_part(part: LogPart, directory: Path, job: ScoreJob) -> DecodedPart:
         A file cannot be created or written.
     """
     counters, events = ReadCounters(), Events()
+    is_eve = part.file.kind is Kind.EVE
     schema = FLOW_SCHEMA.append(ORIGINAL_FIELD) if job.options.enriched else FLOW_SCHEMA
+    if is_eve:
+        schema = schema.append(AT_EXIT_FIELD)
     rows: list[int] = []
     with as_output_error(directory):
         directory.mkdir(parents=True)
-        trace = _AlertTrace(directory / _ALERTS) if part.file.kind is Kind.EVE else None
+        trace = _AlertTrace(directory / _ALERTS) if is_eve else None
         with (
             RejectWriter(directory / REJECTS, cap=job.options.rejects_per_file) as rejects,
             (directory / _ENDS).open("wb") as ends,
-            pa.ipc.new_file(
-                str(directory / _FLOWS), schema, options=pa.ipc.IpcWriteOptions(compression="lz4")
-            ) as flows,
+            write_flows(directory, schema) as flows,
         ):
             for batch in read_part(
                 part,
@@ -110,6 +111,12 @@ def decode_part(part: LogPart, directory: Path, job: ScoreJob) -> DecodedPart:
             trace.close()
     alerts = trace is not None and trace.alerts > 0
     return DecodedPart(directory, tuple(rows), counters, events, alerts)
+
+
+def write_flows(directory: Path, schema: pa.Schema) -> pa.ipc.RecordBatchFileWriter:
+    """Open the file of flows in the directory of a part."""
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    return pa.ipc.new_file(str(directory / _FLOWS), schema, options=options)
 
 
 def read_batches(directory: Path, begin: int, end: int) -> Iterator[pa.RecordBatch]:

@@ -1,7 +1,7 @@
 """One stream scored in slices: parts are decoded and slices scored elsewhere, judged here in order.
 
-    files → parts → decoded parts → (clock, slices) → candidates → notices
-            any process             here              here, in order of the stream
+    files → parts → decoded parts → (order, clock, slices) → candidates → notices
+            any process             here                     here, in order of the stream
 
 Decoding and scoring run ahead of judging, but not far: what lies on disk in between is bounded.
 """
@@ -19,6 +19,7 @@ from typing import Final
 from zeekml.engines.candidate_file import CandidateWriter, read_candidates
 from zeekml.engines.decoded import AlertReplay, DecodedPart, decode_part
 from zeekml.engines.job import NoticeBook, Progress, ScoreJob, StreamResult
+from zeekml.engines.ordered import OrderedPart, PartOrder
 from zeekml.engines.slices import Slice, SlicePlanner, read_runs
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.ensemble.scoring import Ensemble
@@ -169,6 +170,8 @@ class SlicedStream:
         self._parts = [part for file in stream.files for part in _parts(file, job, workers)]
         self._planner = SlicePlanner(target, job.config.context_records)
         self._alerts = AlertReplay()
+        in_disorder = stream.kind is Kind.EVE
+        self._order = PartOrder(directory, job.cutting.batch_rows) if in_disorder else None
         self._events = Events()
         self._counters = ReadCounters()
         self._book = NoticeBook()
@@ -269,12 +272,23 @@ class SlicedStream:
             self._events = Events()
         self._alerts.run(part)
         self._bytes += part.counters.bytes_read
-        for piece in self._planner.add(part.directory, part.ends()):
-            self._add_slice(piece)
+        for directory, ends in self._in_order(part):
+            self._on_disk.add(directory)
+            for piece in self._planner.add(directory, ends):
+                self._add_slice(piece)
         if self._planned == len(self._parts):
             for piece in self._planner.finish():
                 self._add_slice(piece)
         self._clear()
+
+    def _in_order(self, part: DecodedPart) -> Iterator[OrderedPart]:
+        """What can be scored once the next part is there, as parts in the order of the stream."""
+        if self._order is None:
+            yield part.directory, list(part.ends())
+            return
+        yield from self._order.add(part)
+        if self._planned == len(self._parts):
+            yield from self._order.finish()
 
     def _add_slice(self, piece: Slice) -> None:
         self._slices[self._cut] = piece

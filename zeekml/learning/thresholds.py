@@ -9,6 +9,7 @@ choosing thresholds on all environments but one and counting on that one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -39,7 +40,7 @@ from zeekml.notices.policy import Policy
 FloatArray = npt.NDArray[np.float64]
 
 FALSE_INCIDENTS_PER_FLOW: Final = 2e-4
-BASE_RATE: Final = 0.5
+BASE_RATE: Final = 0.01
 """Share of malicious flows for which scores are probabilities.
 
 Real networks have fewer attacks than recordings made to hold some; with as many as there are benign
@@ -85,30 +86,43 @@ class Calibration:
 
 
 def calibrate(folds: Sequence[Fold], *, base_rate: float = BASE_RATE) -> Calibration:
-    """Fit one curve to all folds, environments weighing the same, `base_rate` of each malicious.
+    """Fit one curve to all folds, environments weighing the same, then move it to the base rate.
+
+    It is fitted to as many malicious as benign flows and moved by Bayes' rule. A fit to the rare
+    case itself rests on the few loudest benign flows, and those differ from site to site: on an
+    environment left out of the fit, its scores are further from the truth.
 
     Raises
     ------
     ValueError
         Higher log-odds do not go with more malicious rows: the ensemble learned nothing.
     """
-    log_odds, malicious, weights = [], [], []
+    log_odds, malicious = [], []
     for fold in folds:
         used = fold.labels >= 0
-        bad = fold.labels[used] > 0
         log_odds.append(fold.prediction.log_odds[used])
-        malicious.append(bad)
-        share = np.where(bad, base_rate / max(bad.sum(), 1), (1 - base_rate) / max((~bad).sum(), 1))
-        weights.append(share)
-    z, y, w = np.concatenate(log_odds), np.concatenate(malicious), np.concatenate(weights)
-    slope, intercept = fit_platt(z, y, w)
+        malicious.append(fold.labels[used] > 0)
+    z, y = np.concatenate(log_odds), np.concatenate(malicious)
+    slope, intercept = fit_platt(z, y, _weights(malicious, EVEN))
+    intercept += math.log(base_rate / (1 - base_rate))
     scores = apply_platt(z, slope, intercept)
+    weights = _weights(malicious, base_rate)
     return Calibration(
         slope=slope,
         intercept=intercept,
         base_rate=base_rate,
-        brier=brier(scores, y, w),
-        error=expected_calibration_error(scores, y, w),
+        brier=brier(scores, y, weights),
+        error=expected_calibration_error(scores, y, weights),
+    )
+
+
+def _weights(malicious: Sequence[npt.NDArray[np.bool_]], base_rate: float) -> FloatArray:
+    """Weights of all rows, one array of flags per environment, with `base_rate` of each bad."""
+    return np.concatenate(
+        [
+            np.where(bad, base_rate / max(bad.sum(), 1), (1 - base_rate) / max((~bad).sum(), 1))
+            for bad in malicious
+        ]
     )
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.ensemble.calibration import EVEN
 from zeekml.notices.candidates import Candidates
 from zeekml.notices.flow_store import FlowStore, QuotedFlow
 from zeekml.notices.incident import GroupKey, incident_id
@@ -27,12 +28,12 @@ from zeekml.notices.notice import Candidate, Notice, State, plain
 from zeekml.notices.passage import DONE, DUE, OPENS, advance_rows, new_buffer, new_position
 from zeekml.notices.plan import ORIGINATOR, PORT, RESPONDER, make_plan
 from zeekml.notices.policy import Policy
-from zeekml.notices.rows import EVEN, Batch, number_rows
+from zeekml.notices.rows import Batch, number_rows
 from zeekml.notices.text_keys import ABSENT
 from zeekml.notices.window import clear, forget
 from zeekml.notices.window_state import MAX_ROWS, new_windows
 
-__all__ = ["EVEN", "Explain", "IncidentTracker", "Limits"]
+__all__ = ["Explain", "IncidentTracker", "Limits"]
 
 Explain = Callable[[Candidate], tuple[str, ...]]
 """Says which features made a candidate's score, as texts, largest first."""
@@ -65,13 +66,15 @@ class Limits:
 class IncidentTracker:
     """The incidents of one stream.
 
+    Scores are weighed with their base rate taken out (`zeekml.ensemble.calibration.evidence`).
+
     A candidate enters one group for each `group_by` the enabled detectors use. Where no incident
-    of the group is open, the `top` highest scores of the window are the evidence, and the threat
-    with the largest sum of score times P(threat | malicious) over those rows is the one threat
+    of the group is open, the `top` strongest rows of the window are the evidence, and the threat
+    with the largest sum of strength times P(threat | malicious) over those rows is the one threat
     that may open (or another on evidence of its own, in groups that do not share an originator).
 
     Where one is open, the group's flows belong to it; another threat then opens on evidence of
-    its own: the mean of the `top` highest score times P(threat | malicious), and `minimum_flows`
+    its own: the mean of the `top` highest strength times P(threat | malicious), and `minimum_flows`
     rows for which it is the most likely. A flow that belongs to an incident of its own most
     likely threat still counts as evidence in its other groups, but belongs to no incident there;
     a threat whose flows are mixed with such flows needs evidence of its own too.
@@ -86,6 +89,8 @@ class IncidentTracker:
         What the notices call the origin of the records.
     bundle, features
         Digest of the bundle and hash of the feature schema; the first 12 digits are used.
+    base_rate
+        Share of malicious flows for which scores are probabilities.
     explain
         Called once for each opening and updating line, with the candidate being added: what the
         candidate's `row` refers to need not outlive `add`. None leaves explanations out.
@@ -114,12 +119,13 @@ class IncidentTracker:
         stream: str,
         bundle: str,
         features: str,
+        base_rate: float = EVEN,
         explain: Explain | None = None,
         limits: Limits | None = None,
     ) -> None:
         limits = limits or Limits()
         self._policy = policy
-        self._plan = make_plan(policy, thresholds)
+        self._plan = make_plan(policy, thresholds, base_rate)
         self._explain = explain
         self._max_open = limits.incidents
         others = QUOTED_ROWS * (limits.incidents + 1) + MAX_ROWS + 1

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.ensemble.calibration import EVEN, evidence
 from zeekml.ensemble.classes import THREATS
 from zeekml.notices.policy import GROUP_COLUMNS, Policy
 
@@ -28,7 +29,7 @@ Records = npt.NDArray[Any]
 
 DETECTOR: Final = np.dtype(
     [
-        ("threshold", np.float64),
+        ("threshold", np.float64),  # as evidence
         ("suppress_for", np.float64),
         ("minimum_flows", np.int64),
         ("kind", np.int64),  # -1 if the detector is disabled
@@ -73,14 +74,17 @@ class Plan:
     ----------
     kinds
         Each different `group_by` of an enabled detector.
+    base_rate
+        Of the scores, see `zeekml.ensemble.calibration.evidence`.
     thresholds
-        For each of `THREATS`; infinite if its detector is disabled.
+        Score for each of `THREATS`; infinite if its detector is disabled.
     members
         For each of `THREATS`, how many members must reach the threshold.
     detectors : DETECTOR (threats,)
     layout : LAYOUT (1,)
     """
 
+    base_rate: float
     kinds: tuple[tuple[str, ...], ...]
     thresholds: tuple[float, ...]
     members: tuple[int, ...]
@@ -88,7 +92,7 @@ class Plan:
     layout: Records
 
 
-def make_plan(policy: Policy, automatic: Mapping[str, float]) -> Plan:
+def make_plan(policy: Policy, automatic: Mapping[str, float], base_rate: float = EVEN) -> Plan:
     """Lay a policy out.
 
     Parameters
@@ -97,6 +101,8 @@ def make_plan(policy: Policy, automatic: Mapping[str, float]) -> Plan:
         Detectors.
     automatic
         The bundle's threshold for each threat, for detectors that say ``auto``.
+    base_rate
+        Share of malicious flows for which scores are probabilities.
 
     Raises
     ------
@@ -136,13 +142,14 @@ def make_plan(policy: Policy, automatic: Mapping[str, float]) -> Plan:
         if home < 0:
             continue
         lane = lanes.index((home, detector.window))
-        entry["threshold"] = thresholds[threat]
+        entry["threshold"] = evidence(thresholds[threat], base_rate)
         entry["suppress_for"] = detector.suppress_for
         entry["minimum_flows"] = detector.minimum_flows
         entry["lane"] = lane
         entry["by_score"] = rankings.index((lane, len(THREATS), detector.top))
         entry["by_share"] = rankings.index((lane, threat, detector.top))
     return Plan(
+        base_rate=base_rate,
         kinds=kinds,
         thresholds=thresholds,
         members=tuple(d.minimum_members for d in policy.detectors),

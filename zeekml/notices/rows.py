@@ -9,21 +9,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from zeekml.ensemble.calibration import EVEN, evidence
 from zeekml.ensemble.classes import THREATS
 from zeekml.notices.candidates import Candidates
 from zeekml.notices.notice import UNKNOWN_AS
 from zeekml.notices.plan import ORIGINATOR, PORT, RESPONDER, Plan, Records
 from zeekml.notices.text_keys import ABSENT, joint_keys, text_keys
 
-EVEN: Final = 0.5
-"""A flow with a lower score speaks for benign: it counts in the evidence, but neither opens an
-incident nor belongs to one, or every such incident would trail its host's ordinary traffic."""
-
 UNIT: Final = 2.0**-56
-"""Scores and shares are counted in this unit, so that sums of up to 127 of them are exact."""
+"""Evidence and shares are counted in this unit, so that sums of up to 127 of them are exact."""
 
 SCORE: Final = len(THREATS)
-"""The measure of a row that is its score; the others are its shares, by place in `THREATS`."""
+"""The measure of a row that is its evidence; the others are its shares, by place in `THREATS`."""
 
 NO_PORT: Final = -(2**31)
 NO_SIZE: Final = -(2**63)
@@ -46,12 +43,15 @@ ROW: Final = np.dtype(
         ("hosts", np.uint64),  # key of originator and responder together
         ("proto_port", np.uint64),  # ABSENT if there is no port worth counting
         ("port", np.int32),  # the responder's, or NO_PORT
-        # score times P(threat | malicious) for each threat, then the score, in units of UNIT
+        # evidence times P(threat | malicious) for each threat, then the evidence, in units of UNIT
         ("values", np.int64, (len(THREATS) + 1,)),
         ("threat", np.int8),  # place of the most likely threat in THREATS
         ("agrees", np.uint8),  # bit t: enough members reach the threshold of threat t
         ("named", np.bool_),  # whether the bundle could tell the threat
-        ("even", np.bool_),  # whether the score reaches EVEN
+        # Whether the evidence reaches EVEN. A flow with less speaks for benign: it counts in the
+        # window, but neither opens an incident nor belongs to one, or every such incident would
+        # trail its host's ordinary traffic.
+        ("even", np.bool_),
         ("claimed", np.bool_),  # whether it belongs to an incident of its own most likely threat
     ],
     align=True,
@@ -113,7 +113,8 @@ def number_rows(candidates: Candidates, plan: Plan, clock: float, place: int) ->
     told = (candidates.threat >= 0) & np.isfinite(candidates.classes).all(axis=1)
     rows["threat"] = np.where(told, candidates.threat, _UNKNOWN)
     rows["named"] = candidates.threat >= 0
-    rows["even"] = candidates.score >= EVEN
+    strength = evidence(candidates.score, plan.base_rate)
+    rows["even"] = strength >= EVEN
     for threat in range(len(THREATS)):
         agreeing = (candidates.members >= plan.thresholds[threat]).sum(axis=1)
         asked = min(plan.members[threat], candidates.members.shape[1])
@@ -122,16 +123,18 @@ def number_rows(candidates: Candidates, plan: Plan, clock: float, place: int) ->
     keys = np.zeros((n, len(plan.kinds)), np.uint64)
     for number, kind in enumerate(plan.kinds):
         keys[:, number] = joint_keys(number + 1, *(of_group[column] for column in kind))
-    rows["values"] = _values(candidates, told)
+    rows["values"] = _values(candidates, strength, told)
     return Batch(rows, keys)
 
 
-def _values(candidates: Candidates, told: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+def _values(
+    candidates: Candidates, strength: npt.NDArray[np.float64], told: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int64]:
     shares = np.zeros((len(candidates), len(THREATS) + 1))
     shares[:, SCORE] = 1.0
     shares[~told, _UNKNOWN] = 1.0
     shares[told, :SCORE] = np.clip(candidates.classes[told], 0.0, 1.0)
-    return np.rint(shares * candidates.score[:, np.newaxis] / UNIT).astype(np.int64)
+    return np.rint(shares * strength[:, np.newaxis] / UNIT).astype(np.int64)
 
 
 def _integers(column: pa.Array, absent: int) -> npt.NDArray[np.int64]:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zeekml.features.columns import LEAST_PACKET
 from zeekml.features.context import ContextEngine
 from zeekml.features.matrix import FeatureExtractor, feature_matrix
 from zeekml.features.schema import (
@@ -96,7 +97,6 @@ class Oracle:
         else:
             self.ahead = 0
             self.clock = max(self.clock, end)
-        header = 40 if r["proto"] == "tcp" else 28
         row = {
             "arrival": self.clock,
             "ts": r["ts"],
@@ -104,9 +104,10 @@ class Oracle:
             "dst": r["id.resp_h"],
             "port": (r["proto"], r["id.resp_p"]),
             "failed": r["resp_pkts"] == 0,
-            "sent": max(r["orig_ip_bytes"] - header * r["orig_pkts"], 0),
-            "got": max(r["resp_ip_bytes"] - header * r["resp_pkts"], 0),
+            "sent": max(r["orig_ip_bytes"] - LEAST_PACKET * r["orig_pkts"], 0),
+            "got": max(r["resp_ip_bytes"] - LEAST_PACKET * r["resp_pkts"], 0),
             "lookup": r["service"] == "dns" or r["id.resp_p"] == 53,
+            "misdated": not 0 <= self.clock - end <= HOUR,
         }
         self.rows.append(row)
         live = [x for x in self.rows if x["arrival"] > self.clock - HOUR]
@@ -183,7 +184,11 @@ class Oracle:
             f"{prefix}_resp_kinds": len(set(got)) / len(last),
         }
         if len(last) >= REGULAR_FROM:
-            times = sorted(x["ts"] for x in last)
+            times = [last[-1]["ts"]]
+            for x in last[-2::-1]:
+                # a time that cannot be right counts as that of the record after
+                times.append(times[-1] if x["misdated"] else x["ts"])
+            times.sort()
             gaps = [b - a for a, b in pairwise(times)]
             median = statistics.median(gaps)
             deviation = statistics.median([abs(g - median) for g in gaps])

@@ -46,16 +46,31 @@ def test_a_plain_flow() -> None:
     got = values()
     assert got["duration"] == pytest.approx(2.0, rel=1e-5)
     assert got["orig_pkts"] == pytest.approx(10, rel=1e-5)
-    assert got["orig_payload"] == pytest.approx(1000, rel=1e-5)  # 1400 − 10 · 40
-    assert got["resp_payload"] == pytest.approx(4000, rel=1e-5)
-    assert got["orig_payload_per_pkt"] == pytest.approx(100, rel=1e-5)
+    assert got["orig_payload"] == pytest.approx(940, rel=1e-5)  # 1400 − 10 · 46
+    assert got["resp_payload"] == pytest.approx(3970, rel=1e-5)
+    assert got["orig_payload_per_pkt"] == pytest.approx(94, rel=1e-5)
     assert got["pkt_rate"] == pytest.approx(7.5, rel=1e-5)
-    assert got["byte_rate"] == pytest.approx(2500, rel=1e-5)
-    assert got["payload_log_ratio"] == pytest.approx(math.log(1001 / 4001), rel=1e-5)
+    assert got["byte_rate"] == pytest.approx(2455, rel=1e-5)
+    assert got["payload_log_ratio"] == pytest.approx(math.log(941 / 3971), rel=1e-5)
     assert (got["proto_tcp"], got["proto_udp"], got["proto_icmp"]) == (1, 0, 0)
     assert (got["service_ssl"], got["service_none"]) == (1, 0)
     assert (got["port_well_known"], got["port_web"], got["port_admin"]) == (1, 1, 0)
     assert (got["orig_local"], got["resp_local"], got["resp_multicast"]) == (1, 0, 0)
+
+
+def test_filling_of_small_frames_does_not_matter() -> None:
+    # a SYN and its answer as they are, and as Ethernet fills them up
+    bare = values(orig_pkts=3, orig_ip_bytes=120, resp_pkts=1, resp_ip_bytes=44)
+    filled = values(orig_pkts=3, orig_ip_bytes=138, resp_pkts=1, resp_ip_bytes=46)
+    np.testing.assert_equal(bare, filled)
+    assert bare["orig_payload"] == bare["resp_payload"] == 0
+    assert bare["orig_ip_bytes"] == pytest.approx(138, rel=1e-5)
+
+
+def test_a_service_that_one_sensor_alone_can_name_is_none() -> None:
+    irc, unset = values(service="irc"), values(service=None)
+    np.testing.assert_equal(irc, unset)
+    assert irc["service_none"] == 1
 
 
 def test_missing_is_not_zero() -> None:

@@ -88,7 +88,22 @@ def test_mapping(read: Read) -> None:
         "sensor": "suricata",
         "source": "test.log",
         "line": 1,
+        "at_exit": False,
     }
+
+
+@pytest.mark.parametrize("parser", [False, True])
+@pytest.mark.parametrize(
+    ("reason", "at_exit"),
+    [("shutdown", True), ("timeout", False), ("shutdowns", False), ("", False), (5, False)],
+)
+def test_what_was_logged_at_exit(
+    read: Read, monkeypatch: pytest.MonkeyPatch, reason: Any, at_exit: bool, parser: bool
+) -> None:
+    if parser:
+        monkeypatch.setattr(PlainLines, "mostly", property(lambda _self: False))
+    event = flow(flow={"start": FLOW["flow"]["start"], "reason": reason})
+    assert [row["at_exit"] for row in read(EveDecoder, lines(event, FLOW)).rows] == [at_exit, False]
 
 
 def test_both_sensors_agree_on_the_same_packets(

@@ -124,8 +124,8 @@ def test_a_silenced_detector_needs_no_threshold() -> None:
 
 def test_severity_bands() -> None:
     dos = load_policy().detectors[0]
-    assert dos.severity(0.5, 5000) == "medium"
-    assert dos.severity(0.99, 99) == "medium"
-    assert dos.severity(0.95, 100) == "high"
-    assert dos.severity(0.98, 5000) == "high"
-    assert dos.severity(0.99, 1000) == "critical"
+    assert dos.severity(0.1, 5000) == "medium"
+    assert dos.severity(0.5, 99) == "medium"
+    assert dos.severity(0.2, 100) == "high"
+    assert dos.severity(0.4, 5000) == "high"
+    assert dos.severity(0.5, 1000) == "critical"

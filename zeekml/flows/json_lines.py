@@ -22,6 +22,7 @@ from zeekml.flows.rejects import BAD_JSON, BAD_UTF8, TRUNCATED, SourceAccount
 DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for a line; the last one for thousands of nested brackets."""
 
+_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _ARROW_ERRORS: Final = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeError)
 
 
@@ -37,25 +38,39 @@ def whole_number(value: int | float) -> int:
 def json_object(
     account: SourceAccount, line: int, text: bytes, *, complete: bool
 ) -> dict[str, Any] | None:
-    """Decode one line that is to be a JSON object; None if it is not, which enters the books.
+    """Read a line that a decoder of records refused; None if it is no object, which is booked.
+
+    The first of these that fails is the reason: it is an object by JSON's grammar, it is UTF-8,
+    its values fit. Values are not decoded for that, since no grammar bounds them: a number too
+    large for any machine is sound JSON all the same.
 
     Parameters
     ----------
     complete : bool
         False for the last line of a file when no newline ends it.
+
+    Returns
+    -------
+    dict of str to object, or None
+        Members by name: texts as str, all others as they stand in the line.
     """
     try:
-        value = msgspec.json.decode(text)
+        members = _members(text)
+        text.decode()
     except UnicodeDecodeError:
         account.reject(line, BAD_UTF8, text)
-        return None
+    except msgspec.ValidationError:
+        # something else than an object, which no further bytes would have made one
+        account.reject(line, BAD_JSON, text)
     except (msgspec.DecodeError, RecursionError):
         account.reject(line, BAD_JSON if complete else TRUNCATED, text)
-        return None
-    if not isinstance(value, dict):
-        account.reject(line, BAD_JSON, text)
-        return None
-    return value
+    else:
+        return {name: _text(value) for name, value in members.items()}
+    return None
+
+
+def _text(value: msgspec.Raw) -> str | msgspec.Raw:
+    return msgspec.json.decode(value, type=str) if bytes(value).startswith(b'"') else value
 
 
 def columns_of_values(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -9,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zeekml.flows.eve_mapping import datagram_state, service_name, tcp_state
-from zeekml.flows.json_columns import PlainLines
 from zeekml.flows.rejects import SourceAccount
 from zeekml.flows.suricata_eve import MAX_ALERTED_FLOWS, AlertMemory, EveDecoder
 from zeekml.flows.zeek_json import ZeekJsonDecoder
@@ -173,18 +173,17 @@ def test_icmp_over_ipv6(read: Read) -> None:
 )
 def test_udp_from_a_server_is_turned_round_as_zeek_does(
     read: Read,
-    monkeypatch: pytest.MonkeyPatch,
+    parser_only: Callable[[], AbstractContextManager[None]],
     proto: str,
     src_port: int,
     dest_port: int | None,
     turned: bool,
     parser: bool,
 ) -> None:
-    if parser:
-        monkeypatch.setattr(PlainLines, "mostly", property(lambda _self: False))
     counts = {"pkts_toserver": 2, "pkts_toclient": 0, "bytes_toserver": 180, "bytes_toclient": 0}
     event = flow(proto=proto, src_port=src_port, dest_port=dest_port, tcp=None, flow=counts)
-    (row,) = read(EveDecoder, lines(event)).rows
+    with parser_only() if parser else nullcontext():
+        (row,) = read(EveDecoder, lines(event)).rows
     sides = [
         (row[f"id.{side}_h"], row[f"id.{side}_p"], row[f"{side}_pkts"], row[f"{side}_ip_bytes"])
         for side in ("orig", "resp")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -17,7 +16,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from zeekml.flows.columns import BoolArray, Lines, build_batch
+from zeekml.flows.columns import BoolArray, build_batch
 from zeekml.flows.eve_mapping import (
     ETHERNET,
     PROTOCOLS,
@@ -29,7 +28,7 @@ from zeekml.flows.eve_mapping import (
     state_of_flags,
 )
 from zeekml.flows.eve_plain import PLAIN, are_flows, flow_columns
-from zeekml.flows.json_columns import PlainLines, Texts, Together
+from zeekml.flows.json_columns import PlainLines, Together
 from zeekml.flows.json_lines import DECODE_ERRORS, columns_of_values, json_object
 from zeekml.flows.lines import Block
 from zeekml.flows.rejects import (
@@ -212,20 +211,9 @@ class EveDecoder:
 
     def decode(self, block: Block) -> list[pa.RecordBatch]:
         """Return the flows of a block, in order; batches are never empty."""
-        if block.complete:
-            plain = PlainLines(block, *PLAIN)
-            plain.set_aside(are_flows(plain))
-            if plain.mostly:
-                return self._decode_mostly_plain(plain)
-        flows = _Flows()
-        for line, text in enumerate(block.data.split(b"\n"), block.first_line):
-            if text:
-                self._read(flows, line, text, complete=block.complete)
-        bad = np.zeros(len(flows.lines), np.bool_)
-        columns = self._columns(flows, bad)
-        return self._batch(columns, bad, flows.lines, flows.texts, flows.signatures)
-
-    def _decode_mostly_plain(self, plain: PlainLines) -> list[pa.RecordBatch]:
+        # which lines go through the parser is up to each line alone, not to what stands around it
+        plain = PlainLines(block, *PLAIN)
+        plain.set_aside(are_flows(plain))
         flows = _Flows()
         signatures: list[list[str] | None] = [None] * len(plain)
         skipped: dict[bytes, int] = {}
@@ -238,7 +226,7 @@ class EveDecoder:
             # a flow takes the alerts that come before it, and no others
             self._take_alerts(plain, signatures, done, following)
             done = following
-            self._read(flows, line, text, complete=True)
+            self._read(flows, line, text, complete=block.complete)
         self._skip_all(skipped)
         self._take_alerts(plain, signatures, done, len(plain))
         self.flows += len(plain)
@@ -249,7 +237,7 @@ class EveDecoder:
             parsed = self._columns(flows, bad)
             columns = {name: together.column(columns[name], parsed[name]) for name in columns}
             signatures = together.values(signatures, flows.signatures)
-        return self._batch(columns, together.flags(bad), together.lines, together, signatures)
+        return self._batch(columns, together.flags(bad), together, signatures)
 
     def _take_alerts(
         self, plain: PlainLines, signatures: list[list[str] | None], start: int, end: int
@@ -307,19 +295,18 @@ class EveDecoder:
         self,
         columns: dict[str, pa.Array],
         bad: BoolArray,
-        lines: Sequence[int] | Lines,
-        texts: Texts,
+        rows: Together,
         signatures: list[list[str] | None],
     ) -> list[pa.RecordBatch]:
-        if not len(lines):
+        if not len(rows.lines):
             return []
         batch = build_batch(
             columns,
-            np.asarray(lines, np.int64),
+            rows.lines,
             sensor=SURICATA,
             account=self._account,
-            excerpt=texts.__getitem__,
-            original=(lambda row: texts[row].strip()) if self._keep_originals else None,
+            excerpt=rows.__getitem__,
+            original=(lambda row: rows[row].strip()) if self._keep_originals else None,
             signatures=pa.array(signatures, _SIGNATURES) if any(signatures) else None,
             bad_rows=bad,
         )

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from zeekml.flows.columns import to_microseconds
 from zeekml.flows.json_columns import PlainLines
+from zeekml.flows.json_lines import MAX_DEPTH
 from zeekml.flows.json_scan import make_keys
 from zeekml.flows.json_values import NUMBER, OBJECT, TEXT, WHOLE
 from zeekml.flows.lines import Block
@@ -202,6 +203,36 @@ def test_whole_logs_take_the_fast_path(
         # and few lines of them need the parser
         lines = PlainLines(Block(data, 1), ["event_type"], make_keys({"event_type": TEXT}))
         assert len(lines) > 0.9 * data.count(b"\n")
+
+
+@pytest.mark.parametrize("lines", [ZEEK_LINES, EVE_LINES])
+@pytest.mark.parametrize(
+    ("opened", "closed", "accepted"),
+    [
+        (b"[" * (MAX_DEPTH - 1), b"]" * (MAX_DEPTH - 1), True),
+        (b"[" * MAX_DEPTH, b"]" * MAX_DEPTH, False),
+        (b'{"[":' * MAX_DEPTH + b"1", b"}" * MAX_DEPTH, False),
+        (b"[" * 100_000, b"]" * 100_000, False),
+        (b"[" * 990, b"", False),
+        (b"[" + b"[]," * 5000, b"[]]", True),
+        (b'"' + b"[" * 5000, b'\\""', True),
+    ],
+)
+def test_how_deep_a_line_may_be_nested_is_not_up_to_the_caller(
+    read: Read, lines: list[bytes], opened: bytes, closed: bytes, accepted: bool
+) -> None:
+    decoder = ZeekJsonDecoder if lines is ZEEK_LINES else EveDecoder
+    flow = b'"conn_state"' if lines is ZEEK_LINES else b'"event_type":"flow"'
+    line = next(line for line in lines if flow in line)
+    line = b'{"x":' + opened + closed + b"," + line[1:] + b"\n"
+
+    def read_from(depth: int) -> Any:
+        return read_from(depth - 1) if depth else read(decoder, line)
+
+    for depth in (0, 300):
+        reading = read_from(depth)
+        assert reading.counters.accepted == accepted
+        assert reading.reasons == ([] if accepted else [(1, "bad_json")])
 
 
 RULES = {"num": NUMBER, "text": TEXT, "whole": WHOLE, "obj/key": WHOLE, "obj": OBJECT}

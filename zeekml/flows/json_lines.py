@@ -1,11 +1,13 @@
-"""What the two JSON readers share: from decoded values to typed columns."""
+"""What the two JSON readers share: parsing single lines, and typed columns of their values."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from zeekml.flows.columns import (
@@ -20,10 +22,47 @@ from zeekml.flows.columns import (
 from zeekml.flows.rejects import BAD_JSON, BAD_UTF8, TRUNCATED, SourceAccount
 
 DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for a line; the last one for thousands of nested brackets."""
+"""What a `line_decoder` raises; the last one for brackets in great number that nothing closes."""
 
-_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+MAX_DEPTH: Final = 400
+"""Most objects and arrays within each other, far more than any log has."""
+
+_TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?')
 _ARROW_ERRORS: Final = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeError)
+
+
+T = TypeVar("T")
+
+
+def line_decoder(kind: type[T]) -> Callable[[bytes], T]:
+    """Make a function that decodes a line, and refuses those nested beyond `MAX_DEPTH`.
+
+    Left to itself, the parser gives up at a depth that hangs on how deep its caller stands.
+    """
+    decode = msgspec.json.Decoder(kind).decode
+
+    def checked(line: bytes) -> T:
+        # few lines are long enough to open and close so many brackets, and fewer have them
+        if (
+            len(line) > 2 * MAX_DEPTH
+            and line.count(b"[") + line.count(b"{") > MAX_DEPTH
+            and _depth(line) > MAX_DEPTH
+        ):
+            raise msgspec.DecodeError("nested too deeply")
+        return decode(line)
+
+    return checked
+
+
+def _depth(line: bytes) -> int:
+    """Most brackets open at a time, but for those within texts."""
+    bare = np.frombuffer(_TEXT.sub(b"", line), np.uint8)
+    opened = np.isin(bare, [ord("["), ord("{")])
+    closed = np.isin(bare, [ord("]"), ord("}")])
+    return int(np.cumsum(opened.astype(np.int64) - closed).max(initial=0))
+
+
+_members: Final = line_decoder(dict[str, msgspec.Raw])
 
 
 def whole_number(value: int | float) -> int:

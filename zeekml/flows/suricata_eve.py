@@ -29,7 +29,7 @@ from zeekml.flows.eve_mapping import (
 )
 from zeekml.flows.eve_plain import PLAIN, are_flows, flow_columns
 from zeekml.flows.json_columns import PlainLines, Together
-from zeekml.flows.json_lines import DECODE_ERRORS, columns_of_values, json_object
+from zeekml.flows.json_lines import DECODE_ERRORS, columns_of_values, json_object, line_decoder
 from zeekml.flows.lines import Block
 from zeekml.flows.rejects import (
     BAD_VALUE,
@@ -204,8 +204,8 @@ class EveDecoder:
         self._account = account
         self._alerts = AlertMemory() if alerts is None else alerts
         self._keep_originals = keep_originals
-        self._decode_event = msgspec.json.Decoder(_Event).decode
-        self._decode_alert = msgspec.json.Decoder(_Alert).decode
+        self._decode_event = line_decoder(_Event)
+        self._decode_alert = line_decoder(_Alert)
         self.flows = 0
         self.netflows = 0
 

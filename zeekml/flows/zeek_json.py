@@ -29,7 +29,7 @@ from zeekml.flows.columns import (
     is_conn_record,
 )
 from zeekml.flows.json_columns import PlainLines, Together
-from zeekml.flows.json_lines import DECODE_ERRORS, columns_of_values, json_object
+from zeekml.flows.json_lines import DECODE_ERRORS, columns_of_values, json_object, line_decoder
 from zeekml.flows.json_scan import Keys, make_keys
 from zeekml.flows.json_values import NUMBER, TEXT, WHOLE
 from zeekml.flows.lines import Block
@@ -166,7 +166,7 @@ class ZeekJsonDecoder:
     def __init__(self, account: SourceAccount, *, keep_originals: bool = False) -> None:
         self._account = account
         self._keep_originals = keep_originals
-        self._decode = msgspec.json.Decoder(_Record).decode
+        self._decode = line_decoder(_Record)
 
     def decode(self, block: Block) -> list[pa.RecordBatch]:
         """Return the flows of a block, in order; batches are never empty."""

@@ -47,7 +47,7 @@ ZEEK: tuple[set[str], set[str], set[tuple[str, str]]] = (
     # a beacon over HTTPS, a long session, uploads of one or two flows, generated names, an upload
     # in lookups that nobody answers
     {"office-01", "office-09", "office-19", "office-27", "office-dga", "office-dnsup"},
-    # a beacon from a host that also spreads the worm, a flood of SYNs to many ports
+    # a beacon from a host that also spreads the worm, a flood over many ports
     {"office-03", "office-23"},
     # the monitoring host, which connects to every service
     {("malware", "10.20.0.99")},

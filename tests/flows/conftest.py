@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import settings
 
+from zeekml.flows import json_columns
 from zeekml.flows.lines import LineSplitter, LongLine
 from zeekml.flows.rejects import LINE_TOO_LONG, ReadCounters, SourceAccount
 
@@ -78,6 +81,52 @@ def _take(item: Any, decoder: Any, account: SourceAccount, reading: Reading) -> 
         account.reject(item.line, LINE_TOO_LONG, item.excerpt)
     else:
         reading.batches.extend(decoder.decode(item))
+
+
+@pytest.fixture
+def parser_only() -> Callable[[], AbstractContextManager[None]]:
+    """Make contexts in which the JSON readers find no line plain."""
+
+    def scan(data: Any, _words: Any, _keys: Any, *arrays: Any) -> tuple[int, int]:
+        others = arrays[-1]
+        ends = np.flatnonzero(data == ord("\n")).tolist()
+        n = start = 0
+        for line, end in enumerate(ends):
+            if bytes(data[start:end]).strip():
+                others[n] = start, end, line, -1
+                n += 1
+            start = end + 1
+        return 0, n
+
+    @contextmanager
+    def run() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(json_columns, "scan", scan)
+            yield
+
+    return run
+
+
+@pytest.fixture
+def read_alike(read: Callable[..., Reading]) -> Callable[..., Reading]:
+    """Read bytes in one piece, line by line and as cut: nothing but the order may differ."""
+
+    def run(make: DecoderFactory, data: bytes, cuts: Iterable[int]) -> Reading:
+        whole = read(make, data)
+        ends = sorted({min(cut, len(data)) for cut in cuts} | {len(data)})
+        pieces = [data[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+        for chunks in (pieces, data.splitlines(keepends=True)):
+            check_same(whole, read(make, *chunks))
+        return whole
+
+    return run
+
+
+def check_same(one: Reading, other: Reading) -> None:
+    """Check that flows, rejects and counters are the same."""
+    assert one.rows == other.rows
+    assert sorted(map(repr, one.rejects)) == sorted(map(repr, other.rejects))
+    assert one.counters == other.counters
 
 
 @pytest.fixture(scope="session")

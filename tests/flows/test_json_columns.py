@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from zeekml.flows.columns import to_microseconds
 from zeekml.flows.json_columns import PlainLines
+from zeekml.flows.json_lines import MAX_DEPTH
 from zeekml.flows.json_scan import make_keys
 from zeekml.flows.json_values import NUMBER, OBJECT, TEXT, WHOLE
 from zeekml.flows.lines import Block
@@ -24,6 +28,8 @@ from zeekml.flows.suricata_eve import EveDecoder
 from zeekml.flows.zeek_json import ZeekJsonDecoder
 
 Read = Callable[..., Any]
+Check = Callable[..., None]
+ParserOnly = Callable[[], AbstractContextManager[None]]
 
 DATA = Path(__file__).parent / "data"
 ZEEK_LINES = gzip.decompress((DATA / "office_conn.json.gz").read_bytes()).splitlines()
@@ -50,7 +56,12 @@ VALUES = st.one_of(
     st.lists(st.integers(0, 4095), max_size=3),
     st.dictionaries(st.sampled_from(["flow", "start", "event_type", "x"]), st.text(max_size=3)),
 )
+NUMBERS = st.one_of(
+    st.sampled_from([b"1e999", b"-1e999", b"1e-999", b"9" * 400, b"9" * 5000, b"9" * 400 + b".5"]),
+    st.from_regex(rb"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,8})?([eE][+-]?[0-9]{1,4})?", fullmatch=True),
+)
 SPACES = st.sampled_from([b" ", b"\t", b"  ", b"\r", b"\n", b"\x0b", b"\0", b"\xc2\xa0"])
+CHANGES = ["none", "none", "flip", "cut", "insert", "space", "escape", "number", "number"]
 
 
 def _pairs(line: bytes) -> list[tuple[str, Any]]:
@@ -91,7 +102,7 @@ def _changed(draw: st.DrawFn, lines: list[bytes]) -> bytes:
     text = _spelled(pairs, draw(st.sampled_from(["", "", " ", "\t "]))).encode(
         "utf-8", "surrogatepass"
     )
-    change = draw(st.sampled_from(["none", "none", "flip", "cut", "insert", "space", "escape"]))
+    change = draw(st.sampled_from(CHANGES))
     at = draw(st.integers(0, len(text) - 1))
     if change == "flip":
         return text[:at] + bytes([draw(st.integers(0, 255))]) + text[at + 1 :]
@@ -101,22 +112,41 @@ def _changed(draw: st.DrawFn, lines: list[bytes]) -> bytes:
         return text[:at] + draw(st.sampled_from([b'"', b"}", b"{", b",", b"1", text])) + text[at:]
     if change == "space":
         return text[:at] + draw(SPACES) + text[at:]
+    if change == "number" and (number := re.search(rb"-?\d[\d.eE+-]*(?=[,}\]])", text[at:])):
+        start, end = number.span()
+        return text[: at + start] + draw(NUMBERS) + text[at + end :]
     if change == "escape" and (quote := text.find(b'"', at)) >= 0:
         return text[: quote + 1] + b"\\u0041" + text[quote + 1 :]
     return text
 
 
-def _same(read: Read, make: Any, data: bytes, cuts: list[int]) -> None:
-    ends = sorted({min(cut, len(data)) for cut in cuts} | {len(data)})
-    chunks = [data[a:b] for a, b in zip([0, *ends], ends, strict=False)]
-    fast = read(make, *chunks)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PlainLines, "mostly", property(lambda _self: False))
-        exact = read(make, data)
-    assert fast.rows == exact.rows
-    assert sorted(map(repr, fast.rejects)) == sorted(map(repr, exact.rejects))
-    assert fast.counters == exact.counters
+@pytest.fixture
+def check(read: Read, read_alike: Read, parser_only: ParserOnly) -> Check:
+    """Check that bytes are read as by the parser, and alike however they are cut."""
 
+    def run(make: Any, data: bytes, cuts: list[int]) -> None:
+        fast = read_alike(make, data, cuts)
+        with parser_only():
+            exact = read(make, data)
+        assert fast.rows == exact.rows
+        assert sorted(map(repr, fast.rejects)) == sorted(map(repr, exact.rejects))
+        assert fast.counters == exact.counters
+
+    return run
+
+
+def _with(field: bytes, number: bytes) -> bytes:
+    return re.sub(rb'("%s":)[^,}]+' % field, rb"\g<1>" + number, ZEEK_LINES[0])
+
+
+HUGE = [
+    _with(b"duration", b"0.00101111e111939697266"),
+    _with(b"ts", b"17954" + b"9" * 3000 + b"5439635.411753"),
+    _with(b"ts", b"9" * 600 + b"795431135.310142"),
+    _with(b"ts", b"1795429993.1e153782"),
+    _with(b"orig_bytes", b"9" * 5000),
+]
+"""Sound JSON whose numbers no parser takes, as random damage once made them."""
 
 COMMON = settings(
     max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
@@ -131,12 +161,17 @@ COMMON = settings(
     st.randoms(use_true_random=False),
     st.sampled_from([b"\n", b""]),
 )
+# among lines that are all damaged, among whole ones, and where the log breaks off
+@example(HUGE, [], [0], Random(1), b"\n")
+@example(HUGE, ZEEK_LINES[:9], [], Random(1), b"\n")
+@example([HUGE[0], *[b"{"] * 5], [], [], Random(1), b"\n")
+@example([], HUGE[1:2], [], Random(1), b"")
 def test_zeek_is_read_as_by_the_parser(
-    read: Read, changed: list[bytes], whole: list[bytes], cuts: list[int], rng: Any, end: bytes
+    check: Check, changed: list[bytes], whole: list[bytes], cuts: list[int], rng: Any, end: bytes
 ) -> None:
     lines = changed + whole
     rng.shuffle(lines)
-    _same(read, ZeekJsonDecoder, b"\n".join(lines) + end, cuts)
+    check(ZeekJsonDecoder, b"\n".join(lines) + end, cuts)
 
 
 @COMMON
@@ -148,27 +183,56 @@ def test_zeek_is_read_as_by_the_parser(
     st.sampled_from([b"\n", b""]),
 )
 def test_eve_is_read_as_by_the_parser(
-    read: Read, changed: list[bytes], whole: list[bytes], cuts: list[int], rng: Any, end: bytes
+    check: Check, changed: list[bytes], whole: list[bytes], cuts: list[int], rng: Any, end: bytes
 ) -> None:
     lines = changed + whole
     rng.shuffle(lines)
-    _same(read, EveDecoder, b"\n".join(lines) + end, cuts)
+    check(EveDecoder, b"\n".join(lines) + end, cuts)
 
 
 @pytest.mark.parametrize("originals", [False, True])
 def test_whole_logs_take_the_fast_path(
-    read: Read, office_json: bytes, office_eve: bytes, originals: bool
+    check: Check, office_json: bytes, office_eve: bytes, originals: bool
 ) -> None:
     for data, decoder in ((office_json, ZeekJsonDecoder), (office_eve, EveDecoder)):
 
         def make(account: Any, decoder: Any = decoder) -> Any:
             return decoder(account, keep_originals=originals)
 
-        _same(read, make, data, [1000, 100_000])
+        check(make, data, [1000, 100_000])
         # and few lines of them need the parser
         lines = PlainLines(Block(data, 1), ["event_type"], make_keys({"event_type": TEXT}))
-        assert lines.mostly
         assert len(lines) > 0.9 * data.count(b"\n")
+
+
+@pytest.mark.parametrize("lines", [ZEEK_LINES, EVE_LINES])
+@pytest.mark.parametrize(
+    ("opened", "closed", "accepted"),
+    [
+        (b"[" * (MAX_DEPTH - 1), b"]" * (MAX_DEPTH - 1), True),
+        (b"[" * MAX_DEPTH, b"]" * MAX_DEPTH, False),
+        (b'{"[":' * MAX_DEPTH + b"1", b"}" * MAX_DEPTH, False),
+        (b"[" * 100_000, b"]" * 100_000, False),
+        (b"[" * 990, b"", False),
+        (b"[" + b"[]," * 5000, b"[]]", True),
+        (b'"' + b"[" * 5000, b'\\""', True),
+    ],
+)
+def test_how_deep_a_line_may_be_nested_is_not_up_to_the_caller(
+    read: Read, lines: list[bytes], opened: bytes, closed: bytes, accepted: bool
+) -> None:
+    decoder = ZeekJsonDecoder if lines is ZEEK_LINES else EveDecoder
+    flow = b'"conn_state"' if lines is ZEEK_LINES else b'"event_type":"flow"'
+    line = next(line for line in lines if flow in line)
+    line = b'{"x":' + opened + closed + b"," + line[1:] + b"\n"
+
+    def read_from(depth: int) -> Any:
+        return read_from(depth - 1) if depth else read(decoder, line)
+
+    for depth in (0, 300):
+        reading = read_from(depth)
+        assert reading.counters.accepted == accepted
+        assert reading.reasons == ([] if accepted else [(1, "bad_json")])
 
 
 RULES = {"num": NUMBER, "text": TEXT, "whole": WHOLE, "obj/key": WHOLE, "obj": OBJECT}

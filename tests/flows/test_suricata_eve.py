@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -9,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zeekml.flows.eve_mapping import datagram_state, service_name, tcp_state
-from zeekml.flows.json_columns import PlainLines
 from zeekml.flows.rejects import SourceAccount
 from zeekml.flows.suricata_eve import MAX_ALERTED_FLOWS, AlertMemory, EveDecoder
 from zeekml.flows.zeek_json import ZeekJsonDecoder
@@ -98,12 +98,16 @@ def test_mapping(read: Read) -> None:
     [("shutdown", True), ("timeout", False), ("shutdowns", False), ("", False), (5, False)],
 )
 def test_what_was_logged_at_exit(
-    read: Read, monkeypatch: pytest.MonkeyPatch, reason: Any, at_exit: bool, parser: bool
+    read: Read,
+    parser_only: Callable[[], AbstractContextManager[None]],
+    reason: Any,
+    at_exit: bool,
+    parser: bool,
 ) -> None:
-    if parser:
-        monkeypatch.setattr(PlainLines, "mostly", property(lambda _self: False))
     event = flow(flow={"start": FLOW["flow"]["start"], "reason": reason})
-    assert [row["at_exit"] for row in read(EveDecoder, lines(event, FLOW)).rows] == [at_exit, False]
+    with parser_only() if parser else nullcontext():
+        found = read(EveDecoder, lines(event, FLOW)).rows
+    assert [row["at_exit"] for row in found] == [at_exit, False]
 
 
 def test_both_sensors_agree_on_the_same_packets(
@@ -194,7 +198,7 @@ def test_icmp_over_ipv6(read: Read) -> None:
 )
 def test_what_comes_from_a_server_is_turned_round_as_zeek_does(
     read: Read,
-    monkeypatch: pytest.MonkeyPatch,
+    parser_only: Callable[[], AbstractContextManager[None]],
     proto: str,
     tcp: tuple[str, str] | None,
     src_port: int,
@@ -202,12 +206,11 @@ def test_what_comes_from_a_server_is_turned_round_as_zeek_does(
     turned: bool,
     parser: bool,
 ) -> None:
-    if parser:
-        monkeypatch.setattr(PlainLines, "mostly", property(lambda _self: False))
     counts = {"pkts_toserver": 2, "pkts_toclient": 0, "bytes_toserver": 180, "bytes_toclient": 0}
     flags = tcp and {"tcp_flags_ts": tcp[0], "tcp_flags_tc": tcp[1]}
     event = flow(proto=proto, src_port=src_port, dest_port=dest_port, tcp=flags, flow=counts)
-    (row,) = read(EveDecoder, lines(event)).rows
+    with parser_only() if parser else nullcontext():
+        (row,) = read(EveDecoder, lines(event)).rows
     sides = [
         (row[f"id.{side}_h"], row[f"id.{side}_p"], row[f"{side}_pkts"], row[f"{side}_ip_bytes"])
         for side in ("orig", "resp")

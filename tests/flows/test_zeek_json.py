@@ -45,6 +45,11 @@ def without(*names: str, **more: Any) -> dict[str, Any]:
     return {**{k: v for k, v in RECORD.items() if k not in names}, **more}
 
 
+def with_number(name: str, number: str, **more: Any) -> bytes:
+    """One record with a number that Python itself would not write."""
+    return lines({**RECORD, **more, name: -12321})[:-1].replace(b"-12321", number.encode())
+
+
 def test_lab_log(read: Read, office_json: bytes) -> None:
     reading = read(ZeekJsonDecoder, office_json)
     assert reading.counters.accepted == 324
@@ -113,6 +118,15 @@ def test_counts_beyond_64_bits_become_null(read: Read) -> None:
         ({**RECORD, "ts": -5}, "bad_value"),
         ({**RECORD, "ts": True}, "bad_value"),
         ({**RECORD, "duration": -1e-3}, "bad_value"),
+        (with_number("ts", "1e999"), "bad_value"),
+        (with_number("ts", "9" * 400 + ".5"), "bad_value"),
+        (with_number("duration", "-1e999"), "bad_value"),
+        (with_number("orig_bytes", "9" * 5000), "bad_value"),
+        (with_number("uid", "1e999"), "bad_value"),
+        # grammar comes first, then encoding, then values
+        (with_number("ts", "1e999") + b"}", "bad_json"),
+        (with_number("ts", "1e999").replace(b"ShADadFf", b"\xff"), "bad_utf8"),
+        (with_number("ts", "1.e999").replace(b"ShADadFf", b"\xff"), "bad_json"),
         (without("ts"), "missing_field"),
         (without("id.resp_h"), "missing_field"),
         (without("proto"), "missing_field"),
@@ -161,6 +175,17 @@ def test_other_types_in_one_file_are_skipped_by_type(read: Read) -> None:
     assert reading.counters.accepted == 1
 
 
+def test_numbers_of_any_size_in_what_is_not_read(read: Read) -> None:
+    data = [
+        with_number("other", "1e999"),
+        with_number("other", "9" * 5000, history="caf\u00e9"),
+        with_number("ts", "1e999", _path="dns"),
+    ]
+    reading = read(ZeekJsonDecoder, lines(*data))
+    assert reading.counters.accepted == 2
+    assert reading.counters.skipped == {"dns": 1}
+
+
 def test_blank_lines_do_not_count(read: Read) -> None:
     reading = read(ZeekJsonDecoder, b"\n  \n" + lines(RECORD) + b"\r\n\n" + lines(RECORD))
     assert [row["line"] for row in reading.rows] == [3, 6]
@@ -173,6 +198,9 @@ def test_last_line_without_newline(read: Read) -> None:
     cut = read(ZeekJsonDecoder, data[:-9])
     assert cut.reasons == [(2, "truncated")]
     assert cut.counters.truncated == ["test.log"]
+    whole = read(ZeekJsonDecoder, with_number("ts", "1e999"))
+    assert whole.reasons == [(1, "bad_value")]
+    assert not whole.counters.truncated
 
 
 def test_originals_are_the_lines(read: Read) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from zeekml.flows.rejects import SourceAccount
@@ -216,17 +216,22 @@ def test_service_is_a_set(read: Read, conn_tsv: Make, cells: Make) -> None:
 
 
 BAD = {
-    "ts": ["nan", "-1.0", "inf", "x", "1_0", "1e999"],
+    "ts": ["nan", "-1.0", "inf", "x", "1_0", "1e999", "9" * 200_000 + "x"],
     "id_orig_h": ["10.0.0.256", "010.0.0.1", "host", "fe80::1%eth0", "1.2.3", "10.0.0.1 "],
     "id_resp_p": ["65536", "-1", "80/tcp", "99999999999", "1.0"],
-    "orig_bytes": ["-5", "1.5", "abc", "1e3", "0xFFFFFFFFFFFFFFFF", "+5"],
+    "orig_bytes": ["-5", "1.5", "abc", "1e3", "0xFFFFFFFFFFFFFFFF", "+5", "٣"],
     "duration": ["-0.1", "nan", "1,5"],
 }
 GOOD = {
     "ts": [("631152000.0", 631152000.0), ("4070908800", 4070908800.0), ("1.0000004", 1.0)],
     "id_orig_h": [("2001:DB8::1", "2001:db8::1"), ("0:0:0:0:0:0:0:1", "::1")],
     "id_resp_p": [("0", 0), ("65535", 65535), ("-", None)],
-    "orig_bytes": [("9223372036854775807", 2**63 - 1), ("-", None), ("", None)],
+    "orig_bytes": [
+        ("9223372036854775807", 2**63 - 1),
+        ("-", None),
+        ("", None),
+        ("0" * 150 + "5", 5),
+    ],
     "duration": [("0.000000", 0.0), ("-", None)],
 }
 
@@ -329,6 +334,62 @@ def test_a_record_is_judged_alike_beside_a_broken_one(
     assert alone.rows == beside.rows
     assert alone.reasons == [r for r in beside.reasons if r[0] == 9]
     assert alone.counters.clamped == beside.counters.clamped
+
+
+CHANGED = st.dictionaries(
+    st.sampled_from([0, 1, 2, 3, 8, 9, 19]),
+    st.one_of(
+        CELL.map(str.encode),
+        st.sampled_from(
+            [
+                *(b"0" * 150 + end for end in (b"", b"5", b"5.5", b"x1f")),
+                b"-" + b"0" * 150,
+                *(b"9" * 99, b"9" * 101, b"9" * 5000, b"1e999", b"1e-999", b"0x" + b"f" * 16),
+                *(
+                    "٣".encode(),
+                    b"\xff",
+                    b"\xed\xa0\x80",
+                    b"caf\xc3\xa9",
+                    b"\\x5cx0a",
+                    b"\\xff",
+                    b"\\",
+                ),
+                *(b"-", b"(empty)", b"", b" -", b"\r", b"a\rb", b"\0", b"a\tb", b"\n", b"#close"),
+            ]
+        ),
+    ),
+    max_size=2,
+)
+BROKEN = st.sampled_from(
+    [b"", b"\r", b"short\tline", b"#close\t1", b"#fields\tts\tuid", b"\t" * 20]
+)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.one_of(CHANGED, CHANGED, BROKEN), min_size=1, max_size=5),
+    st.lists(st.integers(0, 3000), max_size=3),
+    st.sampled_from([b"\n", b"\r\n"]),
+    st.booleans(),
+)
+@example([{9: b"0" * 150 + b"5"}, {9: b"y"}], [], b"\n", True)
+def test_records_are_read_alike_however_the_log_is_cut(
+    read_alike: Read,
+    conn_tsv: Make,
+    cells: Make,
+    records: list[bytes | dict[int, bytes]],
+    cuts: list[int],
+    newline: bytes,
+    ended: bool,
+) -> None:
+    lines = [conn_tsv([])]
+    for record in records:
+        if isinstance(record, dict):
+            row = dict(enumerate(cell.encode() for cell in cells())) | record
+            record = b"\t".join(row.values())
+        lines.append(record + newline)
+    data = b"".join(lines)
+    read_alike(TsvDecoder, data if ended else data.removesuffix(newline), cuts)
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])

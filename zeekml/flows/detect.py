@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-import msgspec
-
 from zeekml.flows import flow_table
-from zeekml.flows.json_lines import DECODE_ERRORS
+from zeekml.flows.json_lines import DECODE_ERRORS, line_decoder
 from zeekml.flows.lines import without_rubbish
 from zeekml.flows.rejects import OTHER
 from zeekml.flows.zeek_json import CONN, TYPE_FIELDS, record_type
@@ -29,6 +27,7 @@ _SEPARATOR: Final = re.compile(rb"[^\s\w]{1,8}separator \S")
 _NOT_CONN_NAMES: Final = re.compile(
     r"(?:^|[^a-z])(open_conn|conn[_-]long|long_conn|conn[-_]summary)(?:$|[^a-z])", re.IGNORECASE
 )
+_decode_object: Final = line_decoder(dict[str, Any])
 _WORD: Final = re.compile(r"[a-z0-9_]+")
 
 
@@ -116,11 +115,9 @@ def _detect_json(text: bytes, name: str) -> Detected:
     records = []
     for line in text.split(b"\n", _SAMPLE_LINES)[:_SAMPLE_LINES]:
         try:
-            record = msgspec.json.decode(line)
+            records.append(_decode_object(line))
         except DECODE_ERRORS:
             continue
-        if isinstance(record, dict):
-            records.append(record)
     if not records:
         return _detect_json_by_keys(text)
     if any(_is_own(record) for record in records):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,6 @@ from zeekml.flows.json_values import DECIMAL, MICROS, NULL, TEXT, WHOLE, Bytes, 
 from zeekml.flows.lines import Block
 from zeekml.jit import njit
 
-_MOST_UNUSUAL: Final = 0.5
 # until the year 2255 a float64 holds every microsecond, and all ways to divide it agree
 _MOST_MICROS: Final = 1 << 53
 _DAYS_BEFORE: Final = np.array([0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334], np.int64)
@@ -28,7 +27,7 @@ class PlainLines:
     Parameters
     ----------
     block : Block
-        Whole lines; the last one need not have its newline.
+        Whole lines; the last one of a file need not have its newline.
     fields : sequence of str
         Names of the rows of `Keys.rules`, in their order.
     keys : Keys
@@ -42,6 +41,7 @@ class PlainLines:
         self.data = np.frombuffer(text, np.uint8)
         self._text = text
         self._first_line = block.first_line
+        self._complete = block.complete
         self._fields = {name: i for i, name in enumerate(fields)}
         lines = int(np.count_nonzero(self.data == 10))
         kinds = np.zeros((len(fields), lines), np.uint8)
@@ -68,18 +68,23 @@ class PlainLines:
         """The raw line of a row."""
         return self._text[self._rows[row, 0] : self._rows[row, 1]]
 
-    @property
-    def mostly(self) -> bool:
-        """Whether few of the lines need a parser; else it may as well read all of them."""
-        lines = len(self._rows) + len(self._others)
-        return int(np.count_nonzero(self._others[:, 3] < 0)) <= _MOST_UNUSUAL * lines
-
     def others(self) -> Iterator[tuple[int, bytes, bytes | None, int]]:
-        """Yield of each other line its number, text, type if known, and the row that follows."""
-        following = np.searchsorted(self._rows[:, 2], self._others[:, 2]).tolist()
-        for (start, end, line, kind), row in zip(self._others.tolist(), following, strict=True):
-            number = line + self._first_line
-            if kind < 0:
+        """Yield of each other line its number, text, type if known, and the row that follows.
+
+        Where the type is known there is no text. Of a line that nothing ends no type is known:
+        what stands behind the type has to show that the line is whole.
+        """
+        following = np.searchsorted(self._rows[:, 2], self._others[:, 2])
+        starts, ends, lines, kinds = self._others.T
+        for start, end, number, kind, row in zip(
+            starts.tolist(),
+            ends.tolist(),
+            (lines + self._first_line).tolist(),
+            kinds.tolist(),
+            following.tolist(),
+            strict=True,
+        ):
+            if kind < 0 or not self._complete:
                 yield number, self._text[start:end], None, row
             else:
                 at = kind >> 32
@@ -276,12 +281,6 @@ def _moments(
 
 
 T = TypeVar("T")
-
-
-class Texts(Protocol):
-    """Raw lines by row."""
-
-    def __getitem__(self, row: int, /) -> bytes: ...
 
 
 class Together:

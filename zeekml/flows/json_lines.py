@@ -1,11 +1,13 @@
-"""What the two JSON readers share: from decoded values to typed columns."""
+"""What the two JSON readers share: parsing single lines, and typed columns of their values."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from zeekml.flows.columns import (
@@ -20,9 +22,47 @@ from zeekml.flows.columns import (
 from zeekml.flows.rejects import BAD_JSON, BAD_UTF8, TRUNCATED, SourceAccount
 
 DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for a line; the last one for thousands of nested brackets."""
+"""What a `line_decoder` raises; the last one for brackets in great number that nothing closes."""
 
+MAX_DEPTH: Final = 400
+"""Most objects and arrays within each other, far more than any log has."""
+
+_TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?')
 _ARROW_ERRORS: Final = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeError)
+
+
+T = TypeVar("T")
+
+
+def line_decoder(kind: type[T]) -> Callable[[bytes], T]:
+    """Make a function that decodes a line, and refuses those nested beyond `MAX_DEPTH`.
+
+    Left to itself, the parser gives up at a depth that hangs on how deep its caller stands.
+    """
+    decode = msgspec.json.Decoder(kind).decode
+
+    def checked(line: bytes) -> T:
+        # few lines are long enough to open and close so many brackets, and fewer have them
+        if (
+            len(line) > 2 * MAX_DEPTH
+            and line.count(b"[") + line.count(b"{") > MAX_DEPTH
+            and _depth(line) > MAX_DEPTH
+        ):
+            raise msgspec.DecodeError("nested too deeply")
+        return decode(line)
+
+    return checked
+
+
+def _depth(line: bytes) -> int:
+    """Most brackets open at a time, but for those within texts."""
+    bare = np.frombuffer(_TEXT.sub(b"", line), np.uint8)
+    opened = np.isin(bare, [ord("["), ord("{")])
+    closed = np.isin(bare, [ord("]"), ord("}")])
+    return int(np.cumsum(opened.astype(np.int64) - closed).max(initial=0))
+
+
+_members: Final = line_decoder(dict[str, msgspec.Raw])
 
 
 def whole_number(value: int | float) -> int:
@@ -37,25 +77,39 @@ def whole_number(value: int | float) -> int:
 def json_object(
     account: SourceAccount, line: int, text: bytes, *, complete: bool
 ) -> dict[str, Any] | None:
-    """Decode one line that is to be a JSON object; None if it is not, which enters the books.
+    """Read a line that a decoder of records refused; None if it is no object, which is booked.
+
+    The first of these that fails is the reason: it is an object by JSON's grammar, it is UTF-8,
+    its values fit. Values are not decoded for that, since no grammar bounds them: a number too
+    large for any machine is sound JSON all the same.
 
     Parameters
     ----------
     complete : bool
         False for the last line of a file when no newline ends it.
+
+    Returns
+    -------
+    dict of str to object, or None
+        Members by name: texts as str, all others as they stand in the line.
     """
     try:
-        value = msgspec.json.decode(text)
+        members = _members(text)
+        text.decode()
     except UnicodeDecodeError:
         account.reject(line, BAD_UTF8, text)
-        return None
+    except msgspec.ValidationError:
+        # something else than an object, which no further bytes would have made one
+        account.reject(line, BAD_JSON, text)
     except (msgspec.DecodeError, RecursionError):
         account.reject(line, BAD_JSON if complete else TRUNCATED, text)
-        return None
-    if not isinstance(value, dict):
-        account.reject(line, BAD_JSON, text)
-        return None
-    return value
+    else:
+        return {name: _text(value) for name, value in members.items()}
+    return None
+
+
+def _text(value: msgspec.Raw) -> str | msgspec.Raw:
+    return msgspec.json.decode(value, type=str) if bytes(value).startswith(b'"') else value
 
 
 def columns_of_values(

@@ -2,8 +2,9 @@
 
 A line is *plain* when it is one JSON object in strict grammar, all its texts are printable ASCII
 without escapes, no wanted key stands in it twice, and every wanted value is of a kind its rule
-names. Values of such lines mean the same to any JSON parser. All other lines are only pointed at:
-they are the business of a real parser, which may then accept them, explain or skip them.
+names. Values of such lines mean the same to any JSON parser, but for numbers beyond a float64: they
+are sound JSON that no reader takes. All other lines are only pointed at: they are the business of
+a real parser, which may then accept them, explain or skip them.
 
 What was found in a line stands in two arrays of shape (fields, rows): the kind of each value
 (`zeekml.flows.json_values`) and, in 64 bits, the value itself or where its text is (`span`).

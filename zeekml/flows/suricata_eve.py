@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -17,7 +16,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from zeekml.flows.columns import BoolArray, Lines, build_batch
+from zeekml.flows.columns import BoolArray, build_batch
 from zeekml.flows.eve_mapping import (
     AT_EXIT,
     ETHERNET,
@@ -31,8 +30,8 @@ from zeekml.flows.eve_mapping import (
     tcp_state,
 )
 from zeekml.flows.eve_plain import PLAIN, are_flows, at_exit, flow_columns
-from zeekml.flows.json_columns import PlainLines, Texts, Together
-from zeekml.flows.json_lines import DECODE_ERRORS, columns_of_values, json_object
+from zeekml.flows.json_columns import PlainLines, Together
+from zeekml.flows.json_lines import DECODE_ERRORS, columns_of_values, json_object, line_decoder
 from zeekml.flows.lines import Block
 from zeekml.flows.rejects import (
     BAD_VALUE,
@@ -213,28 +212,16 @@ class EveDecoder:
         self._account = account
         self._alerts = AlertMemory() if alerts is None else alerts
         self._keep_originals = keep_originals
-        self._decode_event = msgspec.json.Decoder(_Event).decode
-        self._decode_alert = msgspec.json.Decoder(_Alert).decode
+        self._decode_event = line_decoder(_Event)
+        self._decode_alert = line_decoder(_Alert)
         self.flows = 0
         self.netflows = 0
 
     def decode(self, block: Block) -> list[pa.RecordBatch]:
         """Return the flows of a block, in order; batches are never empty."""
-        if block.complete:
-            plain = PlainLines(block, *PLAIN)
-            plain.set_aside(are_flows(plain))
-            if plain.mostly:
-                return self._decode_mostly_plain(plain)
-        flows = _Flows()
-        for line, text in enumerate(block.data.split(b"\n"), block.first_line):
-            if text:
-                self._read(flows, line, text, complete=block.complete)
-        bad = np.zeros(len(flows.lines), np.bool_)
-        columns = self._columns(flows, bad)
-        at_exit = np.array(flows.at_exit, np.bool_)
-        return self._batch(columns, bad, flows.lines, flows.texts, flows.signatures, at_exit)
-
-    def _decode_mostly_plain(self, plain: PlainLines) -> list[pa.RecordBatch]:
+        # which lines go through the parser is up to each line alone, not to what stands around it
+        plain = PlainLines(block, *PLAIN)
+        plain.set_aside(are_flows(plain))
         flows = _Flows()
         signatures: list[list[str] | None] = [None] * len(plain)
         skipped: dict[bytes, int] = {}
@@ -247,7 +234,7 @@ class EveDecoder:
             # a flow takes the alerts that come before it, and no others
             self._take_alerts(plain, signatures, done, following)
             done = following
-            self._read(flows, line, text, complete=True)
+            self._read(flows, line, text, complete=block.complete)
         self._skip_all(skipped)
         self._take_alerts(plain, signatures, done, len(plain))
         self.flows += len(plain)
@@ -261,7 +248,6 @@ class EveDecoder:
         return self._batch(
             columns,
             together.flags(bad),
-            together.lines,
             together,
             signatures,
             together.flags(np.array(flows.at_exit, np.bool_), at_exit(plain)),
@@ -323,20 +309,19 @@ class EveDecoder:
         self,
         columns: dict[str, pa.Array],
         bad: BoolArray,
-        lines: Sequence[int] | Lines,
-        texts: Texts,
+        rows: Together,
         signatures: list[list[str] | None],
         at_exit: BoolArray,
     ) -> list[pa.RecordBatch]:
-        if not len(lines):
+        if not len(rows.lines):
             return []
         batch = build_batch(
             columns,
-            np.asarray(lines, np.int64),
+            rows.lines,
             sensor=SURICATA,
             account=self._account,
-            excerpt=texts.__getitem__,
-            original=(lambda row: texts[row].strip()) if self._keep_originals else None,
+            excerpt=rows.__getitem__,
+            original=(lambda row: rows[row].strip()) if self._keep_originals else None,
             signatures=pa.array(signatures, _SIGNATURES) if any(signatures) else None,
             at_exit=at_exit,
             bad_rows=bad,

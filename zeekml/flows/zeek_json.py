@@ -7,7 +7,7 @@ put all of Zeek's logs into one file; then a field such as ``_path`` tells the t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -25,12 +25,11 @@ from zeekml.flows.columns import (
     RECORD_COLUMNS,
     TIMES,
     BoolArray,
-    Lines,
     build_batch,
     is_conn_record,
 )
-from zeekml.flows.json_columns import PlainLines, Texts, Together
-from zeekml.flows.json_lines import DECODE_ERRORS, columns_of_values, json_object
+from zeekml.flows.json_columns import PlainLines, Together
+from zeekml.flows.json_lines import DECODE_ERRORS, columns_of_values, json_object, line_decoder
 from zeekml.flows.json_scan import Keys, make_keys
 from zeekml.flows.json_values import NUMBER, TEXT, WHOLE
 from zeekml.flows.lines import Block
@@ -167,38 +166,28 @@ class ZeekJsonDecoder:
     def __init__(self, account: SourceAccount, *, keep_originals: bool = False) -> None:
         self._account = account
         self._keep_originals = keep_originals
-        self._decode = msgspec.json.Decoder(_Record).decode
+        self._decode = line_decoder(_Record)
 
     def decode(self, block: Block) -> list[pa.RecordBatch]:
         """Return the flows of a block, in order; batches are never empty."""
-        if block.complete:
-            plain = PlainLines(block, *_PLAIN)
-            plain.set_aside(_are_conn(plain))
-            if plain.mostly:
-                return self._decode_mostly_plain(plain)
-        lines = enumerate(block.data.split(b"\n"), block.first_line)
-        records = self._records(lines, complete=block.complete)
-        bad = np.zeros(len(records.lines), np.bool_)
-        return self._batch(self._columns(records, bad), bad, records.lines, records.texts)
-
-    def _decode_mostly_plain(self, plain: PlainLines) -> list[pa.RecordBatch]:
+        # which lines go through the parser is up to each line alone, not to what stands around it
+        plain = PlainLines(block, *_PLAIN)
+        plain.set_aside(_are_conn(plain))
         columns = _plain_columns(plain)
         others = ((line, text) for line, text, _, _ in plain.others())
-        records = self._records(others, complete=True)
+        records = self._records(others, complete=block.complete)
         together = Together(plain, records.lines, records.texts)
         bad = np.zeros(len(records.lines), np.bool_)
         if records.lines:
             parsed = self._columns(records, bad)
             columns = {name: together.column(columns[name], parsed[name]) for name in columns}
-        return self._batch(columns, together.flags(bad), together.lines, together)
+        return self._batch(columns, together.flags(bad), together)
 
     def _records(self, lines: Iterable[tuple[int, bytes]], *, complete: bool) -> _Records:
         """Parse lines one by one; all that are no conn records enter the books."""
         found = _Records([], [], [])
         decode = self._decode
         for line, text in lines:
-            if not text:
-                continue
             try:
                 record = decode(text)
             except DECODE_ERRORS:
@@ -234,18 +223,17 @@ class ZeekJsonDecoder:
         self,
         columns: dict[str, pa.Array],
         bad: BoolArray,
-        lines: Sequence[int] | Lines,
-        texts: Texts,
+        rows: Together,
     ) -> list[pa.RecordBatch]:
-        if not len(lines):
+        if not len(rows.lines):
             return []
         batch = build_batch(
             columns,
-            np.asarray(lines, np.int64),
+            rows.lines,
             sensor=ZEEK,
             account=self._account,
-            excerpt=texts.__getitem__,
-            original=(lambda row: texts[row].strip()) if self._keep_originals else None,
+            excerpt=rows.__getitem__,
+            original=(lambda row: rows[row].strip()) if self._keep_originals else None,
             bad_rows=bad,
         )
         return [] if batch is None else [batch]

@@ -49,9 +49,10 @@ CONN: Final = "conn"
 _SEPARATOR_LINE: Final = re.compile(rb"([^\s\w]{1,8})separator (\S+)\r?$")
 _ESCAPE: Final = re.compile(rb"\\(?:\\|x([0-9A-Fa-f]{2}))")
 _JSON_NUMBER: Final = re.compile(rb"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
-_DECIMAL: Final = re.compile(r"-?\d+")
+# as Arrow reads them: ASCII digits, and no digit that could be matched in two ways
+_DECIMAL: Final = re.compile(r"-?[0-9]+")
 _HEX: Final = re.compile(r"0[xX][0-9A-Fa-f]{1,16}")
-_FLOAT: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_FLOAT: Final = re.compile(r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]+)?")
 _NUMBER_TYPES: Final = frozenset({"time", "interval", "double", "count", "int", "port"})
 # Arrow splits at single ASCII characters only; Zeek never leaves this one bare in a value
 _STAND_IN: Final = b"\x1f"
@@ -408,11 +409,11 @@ def _parse_count(text: str) -> int | None:
         if value > MAX_COUNT:
             raise ValueError(text)
         return value
-    if not _DECIMAL.fullmatch(text) or len(text) > 100:
+    # to Arrow leading zeros mean nothing, however many there are, nor does the sign of zero
+    digits = text.lstrip("-0")
+    if not _DECIMAL.fullmatch(text) or len(digits) > 100 or (digits and text.startswith("-")):
         raise ValueError(text)
-    value = int(text)
-    if value < 0:
-        raise ValueError(text)
+    value = int(digits or "0")
     return value if value <= MAX_COUNT else None
 
 

@@ -87,8 +87,12 @@ def test_windows_of_one_count_are_one_reason(linear: Ensemble) -> None:
     drop = np.log(42 / 3) + 0.5 * np.log(42 / 5)
     assert texts(linear, rows) == [f"src60_ports=41 (usual 2) +{drop:.2f}"]
     # the window that is furthest from usual is shown
-    drop = np.log(4 / 3) + 0.5 * np.log(401 / 5)
-    expected = [f"src600_ports=400 (usual 4) +{drop:.2f}"]
+    drop = np.log(4 / 3) + 0.5 * np.log(201 / 5)
+    expected = [f"src600_ports=200 (usual 4) +{drop:.2f}"]
+    assert texts(linear, row(src60_ports=3, src600_ports=200)) == expected
+    # counts end, and do not pretend to be exact there
+    drop = np.log(4 / 3) + 0.5 * np.log(256 / 5)
+    expected = [f"src600_ports=255+ (usual 4) +{drop:.2f}"]
     assert texts(linear, row(src60_ports=3, src600_ports=400)) == expected
 
 

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.scoring import Ensemble, check_matrix
-from zeekml.features.schema import FEATURE_INDEX, FEATURES, Feature
+from zeekml.features.schema import COUNTED, FEATURE_INDEX, FEATURES, MOST_COUNTED, Feature
 
 MISSING: Final = "missing"
 MIXED: Final = "mixed"
@@ -63,7 +63,8 @@ class Contribution:
     def text(self) -> str:
         """As notices carry it, for example ``src60_ports=41 (usual 2) +1.83``."""
         return (
-            f"{self.feature}={_number(self.value)} (usual {_number(self.usual)}) "
+            f"{self.feature}={_text(self.value, self.unit)} "
+            f"(usual {_text(self.usual, self.unit)}) "
             f"{self.contribution:+.2f}"
         )
 
@@ -226,9 +227,11 @@ def _without_family(feature: Feature) -> str:
     return feature.name.removeprefix(f"{feature.family}_")
 
 
-def _number(value: float | str) -> str:
+def _text(value: float | str, unit: str) -> str:
     if isinstance(value, str):
         return value
+    if unit in COUNTED and round(value) >= MOST_COUNTED:
+        return f"{MOST_COUNTED}+"
     # three digits, but no exponents for the large counts that logs are full of
     text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
     return "0" if text == "-0" else text

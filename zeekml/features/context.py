@@ -57,7 +57,7 @@ from zeekml.features.context_state import (
 )
 from zeekml.features.context_windows import enter, expire
 from zeekml.features.schema import CONTACTS, FEATURES, FLOW_WIDTH, LOOKUPS, REGULAR_FROM, WINDOWS
-from zeekml.features.series import SERIES_WIDTH, write_series
+from zeekml.features.series import SERIES_WIDTH, log_count, write_series
 from zeekml.flows.stream_clock import (
     BEGAN,
     LATE,
@@ -75,7 +75,6 @@ MAX_RECORDS: Final = 1 << 22
 """Default bound on records held; beyond it the oldest leave before their hour is over."""
 
 _SLICE: Final = 8192  # rows between two checks for room
-_SMALL_LOGS: Final = np.array([math.log1p(n) for n in range(4096)])
 
 
 class ContextEngine:
@@ -137,12 +136,6 @@ class ContextEngine:
         return clocks / SECOND
 
 
-@njit(cache=True, inline="always")
-def _log_count(n: np.uint32) -> float:
-    """log(1 + n); most counts are small, and looking a logarithm up is faster."""
-    return _SMALL_LOGS[n] if n < len(_SMALL_LOGS) else math.log1p(np.float64(n))
-
-
 @njit(cache=True, error_model="numpy", inline="always")
 def _write_windows(c: Context, at: int, row: npt.NDArray[np.float32], column: int) -> int:
     """Write the window columns for the record at `at`, from `column` on; return the next one."""
@@ -159,31 +152,31 @@ def _write_windows(c: Context, at: int, row: npt.NDArray[np.float32], column: in
         sources = c.host[target, out + IN_HOSTS]
         sent, got = np.float64(sent_flows), np.float64(got_flows)
         shared = np.float64(shared_flows)
-        row[column] = _log_count(sent_flows)
+        row[column] = log_count(sent_flows)
         row[column + 1] = c.host[source, out + OUT_FAILED] / sent
-        row[column + 2] = _log_count(hosts)
-        row[column + 3] = _log_count(ports)
+        row[column + 2] = log_count(hosts)
+        row[column + 3] = log_count(ports)
         row[column + 4] = hosts / sent
         row[column + 5] = ports / sent
         column += 6
         if window != LAST:
             row[column] = c.host[source, out + OUT_FIRST] / sent
             column += 1
-        row[column] = _log_count(got_flows)
+        row[column] = log_count(got_flows)
         row[column + 1] = c.host[target, out + IN_FAILED] / got
-        row[column + 2] = _log_count(sources)
-        row[column + 3] = _log_count(c.host[target, out + IN_PORTS])
+        row[column + 2] = log_count(sources)
+        row[column + 3] = log_count(c.host[target, out + IN_PORTS])
         row[column + 4] = sources / got
         row[column + 5] = math.log1p(np.float64(c.host_bytes[target, window]))
-        row[column + 6] = _log_count(shared_flows)
+        row[column + 6] = log_count(shared_flows)
         row[column + 7] = c.pair[pair, of_pair + FAILED] / shared
-        row[column + 8] = _log_count(c.pair[pair, of_pair + PORTS])
+        row[column + 8] = log_count(c.pair[pair, of_pair + PORTS])
         row[column + 9] = c.pair[pair, of_pair + ANSWERS] / shared
         row[column + 10] = shared / sent
         flows = c.service[service, of_service + FLOWS]
-        row[column + 11] = _log_count(flows)
+        row[column + 11] = log_count(flows)
         row[column + 12] = c.service[service, of_service + FAILED] / np.float64(flows)
-        row[column + 13] = _log_count(c.service[service, of_service + HOSTS])
+        row[column + 13] = log_count(c.service[service, of_service + HOSTS])
         column += 14
     return column
 
@@ -246,7 +239,7 @@ def _update(
         held = np.float64(clock[HEAD] - clock[TAIL + LAST])
         hour = LAST * HOST_WINDOW
         row[column] = 1.0 if c.pair[r.pair, LAST * PAIR_WINDOW + FLOWS] == 1 else 0.0
-        row[column + 1] = _log_count(c.host[source, hour + IN_HOSTS])
+        row[column + 1] = log_count(c.host[source, hour + IN_HOSTS])
         row[column + 2] = c.host[target, hour + IN_HOSTS] / np.float64(clock[SOURCES])
         row[column + 3] = math.log1p(age / SECOND)
         row[column + 4] = math.log1p(c.port_flows[r.port] / held * 1e4)

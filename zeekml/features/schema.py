@@ -30,6 +30,13 @@ LOOKUPS: Final = 32
 REGULAR_FROM: Final = 4
 """Contacts needed before intervals between them say anything."""
 
+MOST_COUNTED: Final = 255
+"""Where counts of flows, hosts and ports end. Which flow of a flood is the hundredth and which the
+ten-thousandth is up to the order in which a sensor writes them: it tells nothing of what they are."""
+
+COUNTED: Final = frozenset({"flows", "hosts", "ports"})
+"""Units of these counts."""
+
 LOCAL_NETS: Final = (
     "10.0.0.0/8",
     "172.16.0.0/12",
@@ -91,7 +98,9 @@ class Feature:
         return stored
 
     def stored(self, natural: float) -> float:
-        """Value as the matrix holds it for a value in `unit`."""
+        """Value as the matrix holds it for a value in `unit`; counts end at `MOST_COUNTED`."""
+        if self.unit in COUNTED:
+            natural = min(natural, MOST_COUNTED)
         if self.transform == "log1p":
             return math.log1p(natural * self.scale)
         return natural
@@ -231,7 +240,7 @@ SCHEMA_VERSION: Final = 2
 
 def _schema_hash() -> str:
     columns = [[f.name, f.family, f.unit, f.transform, f.scale] for f in FEATURES]
-    settings = [SCHEMA_VERSION, WINDOWS, CONTACTS, LOOKUPS, REGULAR_FROM, SERVICES]
+    settings = [SCHEMA_VERSION, WINDOWS, CONTACTS, LOOKUPS, REGULAR_FROM, MOST_COUNTED, SERVICES]
     text = json.dumps([settings, columns], separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.features.schema import REGULAR_FROM
+from zeekml.features.schema import MOST_COUNTED, REGULAR_FROM
 from zeekml.flows.stream_clock import SECOND
 from zeekml.jit import njit
 
@@ -16,6 +16,14 @@ SERIES_WIDTH: Final = 11
 """Columns that `write_series` writes."""
 
 _RATIO_CAP: Final = 6.0
+# looking a logarithm up is faster
+_LOG_COUNTS: Final = np.array([math.log1p(n) for n in range(MOST_COUNTED + 1)])
+
+
+@njit(cache=True, inline="always")
+def log_count(n: np.int64) -> float:
+    """ln(1 + n), up to where counts end."""
+    return _LOG_COUNTS[min(n, MOST_COUNTED)]
 
 
 @njit(cache=True, error_model="numpy")
@@ -140,7 +148,7 @@ def write_series(
             answer_sum += answer
             answer_squares += answer * answer
         here = np.int64((r.prev_lookup if lookups else r.prev_contact) & mask)
-    row[column] = math.log1p(np.float64(alive))
+    row[column] = log_count(alive)
     _write_moments(asked, ask_sum, ask_squares, row, column + 1)
     _write_moments(answered, answer_sum, answer_squares, row, column + 3)
     row[column + 5] = failed / n

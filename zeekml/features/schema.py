@@ -32,7 +32,7 @@ REGULAR_FROM: Final = 4
 
 MOST_COUNTED: Final = 255
 """Where counts of flows, hosts and ports end. Which flow of a flood is the hundredth and which the
-ten-thousandth is up to the order in which a sensor writes them: it tells nothing of what they are."""
+ten-thousandth is up to the order in which a sensor writes them: it says nothing of either."""
 
 COUNTED: Final = frozenset({"flows", "hosts", "ports"})
 """Units of these counts."""

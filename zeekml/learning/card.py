@@ -130,8 +130,8 @@ tested on this one. "Recall at {RATES[0]:g}" is the share of malicious flows tha
 {RATES[0]:.0%} of the environment's own benign flows: it measures ranking, not a fixed threshold.
 "Distinct" counts flows that repeat each other once together. "n/r": too few benign flows to resolve
 this rate, so no figure; means are over the environments that have one. The recipe was chosen with
-such figures in view, so they are somewhat optimistic, and another seed can move a mean recall by more
-than a tenth.
+such figures in view, so they are somewhat optimistic, and another seed can move a mean recall by
+more than a tenth.
 
 {as_markdown(facts.figures)}"""
 

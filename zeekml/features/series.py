@@ -21,9 +21,9 @@ _LOG_COUNTS: Final = np.array([math.log1p(n) for n in range(MOST_COUNTED + 1)])
 
 
 @njit(cache=True, inline="always")
-def log_count(n: np.int64) -> float:
+def log_count(n: int) -> float:
     """ln(1 + n), up to where counts end."""
-    return _LOG_COUNTS[min(n, MOST_COUNTED)]
+    return float(_LOG_COUNTS[min(n, MOST_COUNTED)])
 
 
 @njit(cache=True, error_model="numpy")

@@ -1,0 +1,400 @@
+"""Find the files that a log was rotated into, and tell which of them are still to be read.
+
+Looked at are the directory of the log, archives with Zeek's dated directories in them, and the
+directory that the log was in before it was moved away. Order is that of `zeekml.flows.naming`;
+where that says nothing (a finished file was deleted meanwhile), files written later are newer:
+what keeps a log short deletes the oldest first.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from zeekml.flows.discovery import open_log
+from zeekml.flows.naming import LogName, natural_key, parse_name
+from zeekml.watch.identity import FileIdentity, identify
+from zeekml.watch.open_file import Head, open_entry, read_head
+from zeekml.watch.position import Finished
+
+MAX_FILES: Final = 4096
+"""Rotated files of one log that are looked into, the newest by their time of writing."""
+
+MAX_ENTRIES: Final = 1 << 17
+"""Entries of one directory that are looked at."""
+
+MAX_DIRECTORIES: Final = 400
+"""Dated directories of one archive that are looked at, the newest by name."""
+
+NEVER_READ: Final = 1 << 62
+"""Offset in a finished file of which nothing is to be read: it was there before the first start."""
+
+_SLACK: Final = 2 * 10**9
+"""Nanoseconds by which a copy may seem older: some file systems keep even seconds only."""
+
+_TIMES_SLACK: Final = 3900.0
+"""Names and ``#open`` are local time, which is set back by an hour once a year."""
+
+_DATE: Final = re.compile(r"(?:19|20)\d\d-\d\d-\d\d")
+_DAY: Final = datetime.timedelta(days=2)
+_ATTEMPTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file that may hold a part of the log, as a directory lists it."""
+
+    path: Path
+    device: int
+    inode: int
+    size: int
+    written: int
+    name: LogName
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A file that may hold a part of the log, with its beginning.
+
+    Attributes
+    ----------
+    entry : Entry
+        Where it is.
+    head : Head
+        Its beginning; empty where it cannot be read.
+    identity : FileIdentity
+        By its head.
+    obstacle : str
+        Why it cannot be read, or empty.
+    """
+
+    entry: Entry
+    head: Head
+    identity: FileIdentity
+    obstacle: str = ""
+
+    def is_file(self, identity: FileIdentity) -> bool:
+        """Tell whether this is the file with that identity."""
+        entry = self.entry
+        if self.obstacle:
+            return (entry.device, entry.inode) == (identity.device, identity.inode)
+        return identity.matches(self.head.data, entry.device, entry.inode)
+
+    @property
+    def time(self) -> float | None:
+        """When it was begun, by its content, else by its name."""
+        opened = self.identity.opened
+        return opened if opened is not None else self.entry.name.time
+
+    @property
+    def age(self) -> tuple[object, ...]:
+        """Sort key, oldest first."""
+        name, natural = self.entry.name, natural_key(str(self.entry.path))
+        shifts = -(name.number or 0)
+        if self.time is not None:
+            return (0, self.time, shifts, natural)
+        return (1, shifts, 0, natural) if name.number is not None else (2, 0, 0, natural)
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """Where to read on: a file, and the place in it."""
+
+    candidate: Candidate
+    offset: int = 0
+    line: int = 1
+
+
+def usual_archives(path: Path) -> list[Path]:
+    """Return the directories that rotated files of a log are usually moved to, if they exist."""
+    lexical = Path(os.path.normpath(path.absolute())).parent
+    real = Path(os.path.realpath(lexical))
+    found = []
+    if lexical.name == "current":
+        found.append(lexical.parent)
+    for directory in (real, *real.parents[:3]):
+        # Zeek's supervisor puts them into a queue beside the logger's own directory
+        found.append(directory.parent / "log-queue")
+        if directory.name == "spool":
+            found.append(directory.parent / "logs")
+    return [directory for directory in dict.fromkeys(found) if directory.is_dir()]
+
+
+class Rotations:
+    """The rotated files of one log.
+
+    Parameters
+    ----------
+    path : Path
+        The live file.
+
+    Attributes
+    ----------
+    archives : tuple of Path
+        Directories that are looked at besides the live file's own, with their dated directories.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.archives: tuple[Path, ...] = ()
+        self._path = path
+        self._heads: dict[tuple[int, int, int, int], Head] = {}
+
+    def live(self) -> Candidate | None:
+        """Return the live file; None if there is none.
+
+        Raises OSError if it cannot be read or is no regular file.
+        """
+        try:
+            raw = open_log(self._path)
+        except FileNotFoundError:
+            return None
+        with raw:
+            entry = _entry(self._path, os.fstat(raw.fileno()), self._name())
+            head = read_head(raw)
+        return Candidate(entry, head, identify(head.data, entry.device, entry.inode))
+
+    def scan(self, since: int = 0, moved: Path | None = None) -> list[Entry] | None:
+        """Return the rotated files that were written since; None when they are just being moved.
+
+        Parameters
+        ----------
+        since : int
+            In nanoseconds.
+        moved : Path, optional
+            The directory that the live file's directory has become.
+
+        Raises
+        ------
+        OSError
+            When the directory of the live file cannot be read.
+        """
+        own = self._name()
+        found: dict[tuple[int, int], Entry] = {}
+        parent = self._path.parent
+        directories = [parent, *([moved] if moved is not None else [])]
+        for archive in self.archives:
+            directories += [archive, *_dated(archive, since)]
+        for directory in dict.fromkeys(directories):
+            try:
+                listed = _list(directory)
+            except OSError:
+                if directory == parent:
+                    raise
+                continue
+            if listed is None:
+                return None
+            above = Path(os.path.realpath(directory)).parts
+            for name, status in listed:
+                if status.st_mtime_ns < since - _SLACK:
+                    continue
+                if name == self._path.name and directory == parent:
+                    continue
+                parsed = parse_name(name, above)
+                if parsed.base != own.base or parsed.logger not in ("", own.logger):
+                    continue
+                identity = (status.st_dev, status.st_ino)
+                found.setdefault(identity, _entry(directory / name, status, parsed))
+        return list(found.values())
+
+    def look(self, entries: Iterable[Entry]) -> list[Candidate] | None:
+        """Return rotated files, oldest first; None when one of them is gone meanwhile.
+
+        Of several copies of a file one is given: rather as it was written than compressed, for
+        the compressed one may not be finished.
+        """
+        candidates = []
+        heads: dict[tuple[int, int, int, int], Head] = {}
+        for entry in entries:
+            key = (entry.device, entry.inode, entry.size, entry.written)
+            obstacle = ""
+            try:
+                head = self._heads.get(key) or _read_head(entry)
+                heads[key] = head
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                head, obstacle = Head(b""), error.strerror or "cannot be read"
+            if not obstacle and head.packed and not head.data:
+                obstacle = "holds no whole compressed data"
+            if not head.data and not obstacle:
+                continue
+            identity = identify(head.data, entry.device, entry.inode)
+            candidates.append(Candidate(entry, head, identity, obstacle))
+        self._heads = heads
+        return sorted(_without_copies(candidates), key=lambda candidate: candidate.age)
+
+    def _name(self) -> LogName:
+        # `current` is a link to the directory of a logger, whose name tells whose log it is
+        above = Path(os.path.realpath(self._path.parent)).parts
+        return parse_name(self._path.name, above)
+
+
+def find(
+    identity: FileIdentity, candidates: Iterable[Candidate], live: Candidate | None
+) -> Candidate | None:
+    """Return the file with this identity, or the best of its copies."""
+    files = [*candidates, *([live] if live is not None else [])]
+    same = [c for c in files if not c.obstacle and c.is_file(identity)]
+    place = (identity.device, identity.inode)
+    return max(
+        same,
+        key=lambda c: ((c.entry.device, c.entry.inode) == place, not c.head.packed, c.entry.size),
+        default=None,
+    )
+
+
+def successors(
+    candidates: Sequence[Candidate],
+    live: Candidate | None,
+    finished: Sequence[Finished],
+    reading: FileIdentity | None = None,
+) -> list[Next]:
+    """Return what is to be read after a file, in order.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+        Rotated files from `Rotations.look`.
+    live : Candidate or None
+        The live file.
+    finished : sequence of Finished
+        What has been read, oldest first.
+    reading : FileIdentity or None
+        The file after which the others come; None for the last of `finished`.
+    """
+    anchor = _anchor(candidates, finished, reading)
+    found = []
+    for i, candidate in enumerate(candidates):
+        if reading is not None and candidate.is_file(reading):
+            continue
+        if live is not None and candidate.identity.distinct and live.is_file(candidate.identity):
+            # a copy that is made before the live file is emptied
+            continue
+        known = _known(candidate, finished)
+        if known is not None:
+            # its writer may have been late; how long a compressed file is nobody knows
+            if not candidate.obstacle and not candidate.head.packed:
+                found += _rest(candidate, known)
+        elif anchor is None or i > anchor or _is_newer(candidate, candidates[anchor]):
+            found.append(Next(candidate))
+    if live is not None and live.head.data and not (reading and live.is_file(reading)):
+        known = _known(live, finished)
+        if known is None or known.offset == NEVER_READ:
+            found.append(Next(live))
+        else:
+            found += _rest(live, known)
+    return found
+
+
+def _anchor(
+    candidates: Sequence[Candidate], finished: Sequence[Finished], reading: FileIdentity | None
+) -> int | None:
+    """Return the index of the file that the others are compared with."""
+    known = [item.identity for item in finished]
+    for identity in reversed([*known, *([reading] if reading is not None else [])]):
+        for i, candidate in enumerate(candidates):
+            if candidate.is_file(identity):
+                return i
+    return None
+
+
+def _is_newer(candidate: Candidate, anchor: Candidate) -> bool:
+    """Tell whether a file that seems older is newer, because clocks were set back in between."""
+    if candidate.time is None or anchor.time is None:
+        return False
+    later = candidate.entry.written > anchor.entry.written
+    return later and candidate.time > anchor.time - _TIMES_SLACK
+
+
+def _known(candidate: Candidate, finished: Sequence[Finished]) -> Finished | None:
+    return next((f for f in reversed(finished) if candidate.is_file(f.identity)), None)
+
+
+def _rest(candidate: Candidate, known: Finished) -> list[Next]:
+    if candidate.entry.size <= known.offset:
+        return []
+    return [Next(candidate, known.offset, known.line)]
+
+
+def _without_copies(candidates: list[Candidate]) -> list[Candidate]:
+    best: dict[tuple[int, str], Candidate] = {}
+    others = []
+    for candidate in candidates:
+        identity = candidate.identity
+        if candidate.obstacle or not identity.distinct:
+            others.append(candidate)
+            continue
+        key = (identity.length, identity.digest)
+        rival = best.get(key)
+        if rival is None or _worth(candidate) > _worth(rival):
+            best[key] = candidate
+    plain = [c for c in best.values() if not c.head.packed]
+    return others + [
+        c
+        for c in best.values()
+        # what is just being compressed has a shorter beginning
+        if not c.head.packed or not any(p.head.data.startswith(c.head.data) for p in plain)
+    ]
+
+
+def _worth(candidate: Candidate) -> tuple[bool, int]:
+    return not candidate.head.packed, candidate.entry.size
+
+
+def _entry(path: Path, status: os.stat_result, name: LogName) -> Entry:
+    return Entry(path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, name)
+
+
+def _read_head(entry: Entry) -> Head:
+    with open_entry(entry.path, entry.device, entry.inode) as raw:
+        return read_head(raw)
+
+
+def _list(directory: Path) -> list[tuple[str, os.stat_result]] | None:
+    """List regular files; None when the directory changes again and again meanwhile.
+
+    A file that is renamed while its directory is listed may be missed.
+    """
+    for _ in range(_ATTEMPTS):
+        before = directory.stat()
+        found = []
+        with os.scandir(directory) as entries:
+            for entry, _ in zip(entries, range(MAX_ENTRIES), strict=False):
+                if entry.name.startswith("."):
+                    continue
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if stat.S_ISREG(status.st_mode):
+                    found.append((entry.name, status))
+        after = directory.stat()
+        if (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns):
+            return found
+    return None
+
+
+def _dated(archive: Path, since: int) -> list[Path]:
+    """Return the directories of an archive for the days since."""
+    first = ""
+    if since > 0:
+        day = datetime.datetime.fromtimestamp(since / 10**9, datetime.UTC) - _DAY
+        first = f"{day:%Y-%m-%d}"
+    try:
+        with os.scandir(archive) as entries:
+            names = [
+                entry.name
+                for entry, _ in zip(entries, range(MAX_ENTRIES), strict=False)
+                if _DATE.fullmatch(entry.name)
+                and entry.name >= first
+                and entry.is_dir(follow_symlinks=False)
+            ]
+    except OSError:
+        return []
+    return [archive / name for name in sorted(names)[-MAX_DIRECTORIES:]]

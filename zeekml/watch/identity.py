@@ -104,7 +104,8 @@ def _measure(head: bytes) -> tuple[int, bool, float | None]:
         begin = end
     # here `end` is that of the first record, or 0 where there is none
     length = min(len(head), max(PREFIX_SIZE, end or len(head)), MAX_PREFIX)
-    return length, bool(end) or header.opened is not None, header.opened
+    distinct = bool(end) or header.opened is not None or len(head) - begin >= PREFIX_SIZE
+    return length, distinct, header.opened
 
 
 def _digest(data: bytes) -> str:

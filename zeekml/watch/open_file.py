@@ -61,11 +61,14 @@ class Head:
         Whether it is compressed.
     nuls : int
         How many leading NULs there are; 0 for compressed files.
+    damage : str or None
+        Why there is no more of a compressed file.
     """
 
     data: bytes
     packed: bool = False
     nuls: int = 0
+    damage: str | None = None
 
 
 def read_head(raw: BinaryIO) -> Head:
@@ -73,7 +76,9 @@ def read_head(raw: BinaryIO) -> Head:
     fd = raw.fileno()
     if _is_packed(fd):
         os.lseek(fd, 0, os.SEEK_SET)
-        return Head(_prefix_of(ByteStream(raw).head(MAX_PREFIX)), packed=True)
+        stream = ByteStream(raw)
+        head = _prefix_of(stream.head(MAX_PREFIX))
+        return Head(head, packed=True, damage=stream.damage)
     begin = _first_data(fd)
     while data := os.pread(fd, READ_SIZE, begin):
         text = data.lstrip(b"\0")
@@ -152,7 +157,7 @@ class OpenFile:
         return self.read_to if self.packed else max(self.read_to, self.stat.st_size)
 
     def identity(self, *, delivered: bool = True) -> FileIdentity:
-        """Return the identity by all that was read, or only by the whole lines of it."""
+        """Return the identity by all that was seen, or only by what was delivered."""
         if self._identity is not None:
             return self._identity
         prefix = bytes(self._prefix)
@@ -165,7 +170,7 @@ class OpenFile:
 
     @property
     def prefix(self) -> bytes:
-        """The first bytes that were read, without leading NULs."""
+        """The first bytes, without leading NULs."""
         return bytes(self._prefix)
 
     def read(self, limit: int) -> tuple[int, list[Piece]]:
@@ -254,18 +259,16 @@ class OpenFile:
             text = data.lstrip(b"\0")
             self._prefix_begin = begin + len(data) - len(text)
             data = text
+        else:
+            data = data[max(self._prefix_begin + len(self._prefix) - begin, 0) :]
         self._prefix += data[: MAX_PREFIX - len(self._prefix)]
         if not needs_more(bytes(self._prefix)):
             del self._prefix[identify(bytes(self._prefix), 0, 0).length :]
             self._prefix_full = True
 
-    def _fill_prefix(self, first: int) -> None:
-        """Read again what stands before the place to go on from."""
-        at = first
-        while at < self.read_to and not self._prefix_full:
-            data = os.pread(self._fd, min(READ_SIZE, self.read_to - at), at)
-            if not data:
-                break
+    def _fill_prefix(self, at: int) -> None:
+        """Read the beginning, so that it is noticed when it goes, even before it was delivered."""
+        while not self._prefix_full and (data := os.pread(self._fd, MAX_PREFIX, at)):
             self._extend_prefix(data, at)
             at += len(data)
 

@@ -220,14 +220,18 @@ class Rotations:
                 return None
             except OSError as error:
                 head, obstacle = Head(b""), error.strerror or "cannot be read"
-            if not obstacle and head.packed and not head.data:
-                obstacle = "holds no whole compressed data"
+            if not head.data and head.damage is not None:
+                obstacle = head.damage
             if not head.data and not obstacle:
                 continue
             identity = identify(head.data, entry.device, entry.inode)
             candidates.append(Candidate(entry, head, identity, obstacle))
         self._heads = heads
-        return sorted(_without_copies(candidates), key=lambda candidate: candidate.age)
+        candidates = _without_copies(candidates)
+        if all(c.entry.name.number is not None and c.entry.name.time is None for c in candidates):
+            # `#open` stands in some of them only when they were made by copytruncate
+            return sorted(candidates, key=lambda c: -(c.entry.name.number or 0))
+        return sorted(candidates, key=lambda c: c.age)
 
     def _name(self) -> LogName:
         # `current` is a link to the directory of a logger, whose name tells whose log it is

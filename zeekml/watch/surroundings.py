@@ -56,21 +56,29 @@ class Surroundings:
         self._archives = archives
         self._known = Rotations(path)
         self._directory: int | None = None
+        self._held: tuple[int, int] | None = None
+        self._looked_at: tuple[int, int] | None = None
 
     def close(self) -> None:
         """Forget the directory of the live file."""
         if self._directory is not None:
             os.close(self._directory)
-            self._directory = None
+            self._directory, self._held = None, None
 
     def hold_directory(self) -> None:
-        """Keep hold of the directory that the live file is in now, should it be moved away.
+        """Keep hold of the directory that was looked at, should it be moved away.
 
         ``zeekctl stop`` moves the whole directory with all that is still to be read.
         """
+        if self._looked_at is None or self._looked_at == self._held:
+            return
         held = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        status = os.fstat(held)
+        if (status.st_dev, status.st_ino) != self._looked_at:
+            os.close(held)
+            return
         self.close()
-        self._directory = held
+        self._directory, self._held = held, self._looked_at
 
     def look(self, since: int) -> Sight | None:
         """Return the files written since a time in nanoseconds; None to look again later.
@@ -100,6 +108,7 @@ class Surroundings:
         Raises OSError as `look` does.
         """
         live = self._live()
+        self._moved_directory()
         entries = self._rotations().scan()
         if entries is None:
             return None
@@ -135,13 +144,11 @@ class Surroundings:
 
     def _moved_directory(self) -> Path | None:
         """Return where the directory is that was held, if the log is in another one by now."""
-        if self._directory is None:
-            return None
-        held = os.fstat(self._directory)
         present = self._path.parent.stat()
-        if (held.st_dev, held.st_ino) == (present.st_dev, present.st_ino):
+        self._looked_at = (present.st_dev, present.st_ino)
+        if self._directory is None or self._held == self._looked_at:
             return None
-        return Path(os.readlink(f"/proc/self/fd/{self._directory}"))
+        return Path(f"/proc/self/fd/{self._directory}").readlink()
 
 
 def _written(entry: Entry) -> int:

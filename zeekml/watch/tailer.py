@@ -12,7 +12,6 @@ more, and on file systems that show changes late (NFS) no sooner than `settle` s
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +34,8 @@ _LOOK_AGAIN: Final = 1.0
 
 Place = tuple[int, int]
 """Device and inode."""
+
+_NEVER_LOOKED: Final[tuple[float, Place | None]] = (-_LOOK_AGAIN, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +106,8 @@ class LogTail:
         self._seen = 0
         # of what is being waited for
         self._since: dict[str, float] = {}
-        self._looked: tuple[float, Place | None] = (-_LOOK_AGAIN, None)
-        self._trouble = ""
+        self._looked = _NEVER_LOOKED
+        self._trouble: Trouble | None = None
         # of what was lost
         self._emptied: Place | None = None
         self._torn: _Torn | None = None
@@ -170,20 +171,30 @@ class LogTail:
             self._header.see(Block(data, 1), begins=begins)
         else:
             self._header.see(Block(data, 1), begins=False)
-        self.position = replace(
-            self.position,
-            identity=file.identity(),
-            offset=piece.offset,
-            line=piece.line,
-            size=max(file.known_size, piece.offset),
-            header=self._header.text,
-        )
+        identity = file.identity()
+        if identity.distinct:
+            self.position = replace(
+                self.position,
+                identity=identity,
+                offset=piece.offset,
+                line=piece.line,
+                size=max(file.known_size, piece.offset),
+                header=self._header.text,
+            )
         self._events.append(Lines(source, lines, self.position))
 
-    def _gap(self, source: str, cause: Cause, at_least: int, after: Position) -> None:
-        before = self.position
+    def _gap(
+        self,
+        source: str,
+        cause: Cause,
+        at_least: int,
+        after: Position,
+        place: Finished | None = None,
+    ) -> None:
+        before = self.position if place is None else place
         offset, line = (before.offset, before.line) if before is not None else (0, 1)
         self.position = after
+        self._looked = _NEVER_LOOKED
         self._events.append(Gap(source, cause, offset, line, at_least, after))
 
     def _finished(self, identity: FileIdentity, offset: int, line: int, written: int) -> Position:
@@ -216,7 +227,10 @@ class LogTail:
         if not self._may_look(live):
             return False
         sight = self._look()
-        if sight is None or not self._successors(sight, file.identity(delivered=False)):
+        if sight is None:
+            return False
+        if not self._successors(sight, file.identity(delivered=False)):
+            self._surroundings.hold_directory()
             return False
         if not file.packed and file.stat.st_size > file.read_to:
             return True
@@ -235,6 +249,7 @@ class LogTail:
         if file.packed and file.read_to < file.offset:
             self._gap(str(file.path), Cause.TRUNCATED, 0, after)
         self.position = after
+        self._looked = _NEVER_LOOKED
         self._how = How.ROTATED
         self._close_file()
 
@@ -261,6 +276,7 @@ class LogTail:
             self.position = replace(self.position, size=max(self.position.size, seen))
         elif file.prefix:
             self._torn = _Torn(str(file.path), file.prefix, seen)
+        self._looked = _NEVER_LOOKED
         self._how = How.RESUMED
         self._close_file()
 
@@ -305,6 +321,7 @@ class LogTail:
             return self._open_again(sight, self.position, self.position.identity)
         following = self._successors(sight)
         if not following:
+            self._surroundings.hold_directory()
             return False
         return self._open_next(following[0], sight)
 
@@ -325,6 +342,13 @@ class LogTail:
             after = self._finished(identity, position.offset, position.line, found.entry.written)
             self._gap(str(found.entry.path), Cause.TRUNCATED, 0, after)
             return True
+        if found is live and self._emptied == place:
+            # the end alone was written anew, with nothing delivered in it
+            self._emptied = None
+            lost = max(position.size - position.offset, 0)
+            self._gap(
+                str(self.path), Cause.TRUNCATED, lost, replace(position, size=position.offset)
+            )
         return self._start(Next(found, position.offset, position.line), is_live=found is live)
 
     def _lose(self, live: Candidate | None, position: Position, identity: FileIdentity) -> None:
@@ -341,6 +365,7 @@ class LogTail:
         after = self._finished(identity, position.offset, position.line, 0)
         if certain:
             self.position = after
+            self._looked = _NEVER_LOOKED
         else:
             self._gap(str(self.path), cause, lost, after)
         self._how = How.TRUNCATED if self._emptied else How.ROTATED
@@ -378,6 +403,7 @@ class LogTail:
         self._tell_what_is_lost(candidate)
         if is_live and self._emptied == _place(candidate):
             self._how, self._emptied = How.TRUNCATED, None
+        self._recover()
         self._file = OpenFile(raw, entry.path, following.offset, following.line)
         self._announced = False
         self._followed_live = is_live
@@ -389,15 +415,15 @@ class LogTail:
         """Report what the file before lost when it was emptied, as far as this one tells."""
         assert self.position is not None
         torn, self._torn = self._torn, None
-        if torn is not None and not candidate.head.data.startswith(torn.prefix):
+        is_copy = torn is not None and candidate.head.data.startswith(torn.prefix)
+        if torn is not None and (not is_copy or self._emptied == _place(candidate)):
             self._gap(torn.source, Cause.TRUNCATED, torn.size, self.position)
         elif self._emptied == _place(candidate) and self.position.finished:
             latest = self.position.finished[-1]
             lost = candidate.head.nuls - latest.offset
             if lost > 0:
-                before = self.position
-                self.position = replace(before, offset=latest.offset, line=latest.line)
-                self._gap(str(candidate.entry.path), Cause.TRUNCATED, lost, before)
+                source = str(candidate.entry.path)
+                self._gap(source, Cause.TRUNCATED, lost, self.position, latest)
 
     def _successors(self, sight: Sight, reading: FileIdentity | None = None) -> list[Next]:
         assert self.position is not None
@@ -430,7 +456,7 @@ class LogTail:
     def _live_place(self) -> Place | None:
         """Return where the live file is; None if there is nothing in it."""
         try:
-            status = os.stat(self.path)
+            status = self.path.stat()
         except OSError:
             return None
         return (status.st_dev, status.st_ino) if status.st_size else None
@@ -447,15 +473,15 @@ class LogTail:
         return self._clock() >= self._since.setdefault(what, self._clock()) + seconds
 
     def _stop(self, source: str, reason: str | None) -> None:
-        told = f"{source}: {reason}"
-        if told != self._trouble:
-            self._trouble = told
-            self._events.append(Trouble(source, reason or "cannot be read"))
+        trouble = Trouble(source, reason or "cannot be read")
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._events.append(trouble)
 
     def _recover(self) -> None:
-        if self._trouble:
-            self._events.append(Recovered(self._trouble.partition(": ")[0]))
-            self._trouble = ""
+        if self._trouble is not None:
+            self._events.append(Recovered(self._trouble.source))
+            self._trouble = None
 
 
 def _place(candidate: Candidate) -> Place:

@@ -201,11 +201,13 @@ class Sensor:
         content = self._idle_rotated(index)
         if content is None or content.path.suffix in (".gz", ".zst"):
             return
+        self._settle_swap()
         source = content.path
         if self.names == "begin":
             day = self.root / f"{content.opened:%Y-%m-%d}"
             day.mkdir(exist_ok=True)
-            target = day / f"conn.{content.opened:%H:%M:%S}-{content.opened + HOUR:%H:%M:%S}.log"
+            span = f"{content.opened:%H:%M:%S}-{content.opened + HOUR:%H:%M:%S}"
+            target = day / f"{self.live_path.stem}.{span}{self.live_path.suffix}"
         else:
             target = source
         raw = source.read_bytes()
@@ -227,6 +229,7 @@ class Sensor:
         content = self._idle_rotated(index)
         if content is None or self.names == "numbered" or content.path.parent != self.directory:
             return
+        self._settle_swap()
         day = self.root / f"{content.opened:%Y-%m-%d}"
         day.mkdir(exist_ok=True)
         target = day / content.path.name
@@ -251,9 +254,7 @@ class Sensor:
 
     def swap_directory(self) -> None:
         """Move the directory away with all that is in it, as `zeekctl stop` does."""
-        if self.swapped and not self.blind:
-            # a tail holds on to one directory
-            self.drain()
+        self._settle_swap()
         self.swapped = True
         self.close_log()
         self.swaps += 1
@@ -351,6 +352,11 @@ class Sensor:
         self.blind = False
         for content in [*self.rotated, *([self.live] if self.live is not None else [])]:
             content.unseen = False
+
+    def _settle_swap(self) -> None:
+        """Nothing tells whether what is archived now was written before or after a swap."""
+        if self.swapped and not self.blind:
+            self.drain()
 
     def _tear(self) -> None:
         """The line that was begun will never be whole."""

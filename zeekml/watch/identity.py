@@ -2,8 +2,9 @@
 
 Device and inode survive a rename, but not a copy, a move to another disk or compression, and an
 inode is given to the next new file as soon as it is free. So a file is known by what stands at its
-beginning, and device and inode are a hint. All Zeek logs begin alike, up to ``#open`` at least:
-a beginning counts as a file's own only with ``#open`` or a whole record in it (`distinct`).
+beginning, and device and inode are a hint. All Zeek logs begin alike up to ``#open``, and those
+that are opened within one second up to their first record: a beginning counts as a file's own only
+with a whole record in it (`distinct`).
 """
 
 from __future__ import annotations
@@ -104,8 +105,7 @@ def _measure(head: bytes) -> tuple[int, bool, float | None]:
         begin = end
     # here `end` is that of the first record, or 0 where there is none
     length = min(len(head), max(PREFIX_SIZE, end or len(head)), MAX_PREFIX)
-    distinct = bool(end) or header.opened is not None or len(head) - begin >= PREFIX_SIZE
-    return length, distinct, header.opened
+    return length, bool(end) or len(head) - begin >= PREFIX_SIZE, header.opened
 
 
 def _digest(data: bytes) -> str:

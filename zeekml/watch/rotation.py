@@ -1,9 +1,7 @@
-"""Find the files that a log was rotated into, and tell which of them are still to be read.
+"""Find the files that a log was rotated into, and put them in order.
 
 Looked at are the directory of the log, archives with Zeek's dated directories in them, and the
-directory that the log was in before it was moved away. Order is that of `zeekml.flows.naming`;
-where that says nothing (a finished file was deleted meanwhile), files written later are newer:
-what keeps a log short deletes the oldest first.
+directory that the log was in before it was moved away.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ import datetime
 import os
 import re
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,7 +19,6 @@ from zeekml.flows.discovery import open_log
 from zeekml.flows.naming import LogName, natural_key, parse_name
 from zeekml.watch.identity import FileIdentity, identify
 from zeekml.watch.open_file import Head, open_entry, read_head
-from zeekml.watch.position import Finished
 
 MAX_FILES: Final = 4096
 """Rotated files of one log that are looked into, the newest by their time of writing."""
@@ -32,14 +29,8 @@ MAX_ENTRIES: Final = 1 << 17
 MAX_DIRECTORIES: Final = 400
 """Dated directories of one archive that are looked at, the newest by name."""
 
-NEVER_READ: Final = 1 << 62
-"""Offset in a finished file of which nothing is to be read: it was there before the first start."""
-
 _SLACK: Final = 2 * 10**9
 """Nanoseconds by which a copy may seem older: some file systems keep even seconds only."""
-
-_TIMES_SLACK: Final = 3900.0
-"""Names and ``#open`` are local time, which is set back by an hour once a year."""
 
 _DATE: Final = re.compile(r"(?:19|20)\d\d-\d\d-\d\d")
 _DAY: Final = datetime.timedelta(days=2)
@@ -48,7 +39,21 @@ _ATTEMPTS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file that may hold a part of the log, as a directory lists it."""
+    """A file that may hold a part of the log, as a directory lists it.
+
+    Attributes
+    ----------
+    path : Path
+        Where it is.
+    device, inode, size, written : int
+        From its status; `written` is in nanoseconds.
+    name : LogName
+        What its name says.
+    fresh : bool
+        Whether it is in a directory that took the place of one that was moved away.
+    last : bool
+        Whether it has the live file's name there.
+    """
 
     path: Path
     device: int
@@ -56,6 +61,8 @@ class Entry:
     size: int
     written: int
     name: LogName
+    fresh: bool = False
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +88,14 @@ class Candidate:
 
     def is_file(self, identity: FileIdentity) -> bool:
         """Tell whether this is the file with that identity."""
-        entry = self.entry
         if self.obstacle:
-            return (entry.device, entry.inode) == (identity.device, identity.inode)
-        return identity.matches(self.head.data, entry.device, entry.inode)
+            return self.place == (identity.device, identity.inode)
+        return identity.matches(self.head.data, *self.place)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Device and inode."""
+        return self.entry.device, self.entry.inode
 
     @property
     def time(self) -> float | None:
@@ -95,20 +106,15 @@ class Candidate:
     @property
     def age(self) -> tuple[object, ...]:
         """Sort key, oldest first."""
-        name, natural = self.entry.name, natural_key(str(self.entry.path))
-        shifts = -(name.number or 0)
+        entry, natural = self.entry, natural_key(str(self.entry.path))
+        place = (entry.fresh, entry.last)
+        shifts = -(entry.name.number or 0)
+        if entry.name.time is None and entry.name.number is not None:
+            # whether `#open` stands in it depends on whether copytruncate made it
+            return (*place, 1, shifts, 0, natural)
         if self.time is not None:
-            return (0, self.time, shifts, natural)
-        return (1, shifts, 0, natural) if name.number is not None else (2, 0, 0, natural)
-
-
-@dataclass(frozen=True, slots=True)
-class Next:
-    """Where to read on: a file, and the place in it."""
-
-    candidate: Candidate
-    offset: int = 0
-    line: int = 1
+            return (*place, 0, self.time, shifts, natural)
+        return (*place, 2, 0, 0, natural)
 
 
 def usual_archives(path: Path) -> list[Path]:
@@ -199,7 +205,14 @@ class Rotations:
                 if parsed.base != own.base or parsed.logger not in ("", own.logger):
                     continue
                 identity = (status.st_dev, status.st_ino)
-                found.setdefault(identity, _entry(directory / name, status, parsed))
+                entry = _entry(
+                    directory / name,
+                    status,
+                    parsed,
+                    fresh=moved is not None and directory == parent,
+                    last=name == self._path.name,
+                )
+                found.setdefault(identity, entry)
         return list(found.values())
 
     def look(self, entries: Iterable[Entry]) -> list[Candidate] | None:
@@ -227,103 +240,12 @@ class Rotations:
             identity = identify(head.data, entry.device, entry.inode)
             candidates.append(Candidate(entry, head, identity, obstacle))
         self._heads = heads
-        candidates = _without_copies(candidates)
-        if all(c.entry.name.number is not None and c.entry.name.time is None for c in candidates):
-            # `#open` stands in some of them only when they were made by copytruncate
-            return sorted(candidates, key=lambda c: -(c.entry.name.number or 0))
-        return sorted(candidates, key=lambda c: c.age)
+        return sorted(_without_copies(candidates), key=lambda candidate: candidate.age)
 
     def _name(self) -> LogName:
         # `current` is a link to the directory of a logger, whose name tells whose log it is
         above = Path(os.path.realpath(self._path.parent)).parts
         return parse_name(self._path.name, above)
-
-
-def find(
-    identity: FileIdentity, candidates: Iterable[Candidate], live: Candidate | None
-) -> Candidate | None:
-    """Return the file with this identity, or the best of its copies."""
-    files = [*candidates, *([live] if live is not None else [])]
-    same = [c for c in files if not c.obstacle and c.is_file(identity)]
-    place = (identity.device, identity.inode)
-    return max(
-        same,
-        key=lambda c: ((c.entry.device, c.entry.inode) == place, not c.head.packed, c.entry.size),
-        default=None,
-    )
-
-
-def successors(
-    candidates: Sequence[Candidate],
-    live: Candidate | None,
-    finished: Sequence[Finished],
-    reading: FileIdentity | None = None,
-) -> list[Next]:
-    """Return what is to be read after a file, in order.
-
-    Parameters
-    ----------
-    candidates : sequence of Candidate
-        Rotated files from `Rotations.look`.
-    live : Candidate or None
-        The live file.
-    finished : sequence of Finished
-        What has been read, oldest first.
-    reading : FileIdentity or None
-        The file after which the others come; None for the last of `finished`.
-    """
-    anchor = _anchor(candidates, finished, reading)
-    found = []
-    for i, candidate in enumerate(candidates):
-        if reading is not None and candidate.is_file(reading):
-            continue
-        if live is not None and candidate.identity.distinct and live.is_file(candidate.identity):
-            # a copy that is made before the live file is emptied
-            continue
-        known = _known(candidate, finished)
-        if known is not None:
-            # its writer may have been late; how long a compressed file is nobody knows
-            if not candidate.obstacle and not candidate.head.packed:
-                found += _rest(candidate, known)
-        elif anchor is None or i > anchor or _is_newer(candidate, candidates[anchor]):
-            found.append(Next(candidate))
-    if live is not None and live.head.data and not (reading and live.is_file(reading)):
-        known = _known(live, finished)
-        if known is None or known.offset == NEVER_READ:
-            found.append(Next(live))
-        else:
-            found += _rest(live, known)
-    return found
-
-
-def _anchor(
-    candidates: Sequence[Candidate], finished: Sequence[Finished], reading: FileIdentity | None
-) -> int | None:
-    """Return the index of the file that the others are compared with."""
-    known = [item.identity for item in finished]
-    for identity in reversed([*known, *([reading] if reading is not None else [])]):
-        for i, candidate in enumerate(candidates):
-            if candidate.is_file(identity):
-                return i
-    return None
-
-
-def _is_newer(candidate: Candidate, anchor: Candidate) -> bool:
-    """Tell whether a file that seems older is newer, because clocks were set back in between."""
-    if candidate.time is None or anchor.time is None:
-        return False
-    later = candidate.entry.written > anchor.entry.written
-    return later and candidate.time > anchor.time - _TIMES_SLACK
-
-
-def _known(candidate: Candidate, finished: Sequence[Finished]) -> Finished | None:
-    return next((f for f in reversed(finished) if candidate.is_file(f.identity)), None)
-
-
-def _rest(candidate: Candidate, known: Finished) -> list[Next]:
-    if candidate.entry.size <= known.offset:
-        return []
-    return [Next(candidate, known.offset, known.line)]
 
 
 def _without_copies(candidates: list[Candidate]) -> list[Candidate]:
@@ -351,8 +273,16 @@ def _worth(candidate: Candidate) -> tuple[bool, int]:
     return not candidate.head.packed, candidate.entry.size
 
 
-def _entry(path: Path, status: os.stat_result, name: LogName) -> Entry:
-    return Entry(path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, name)
+def _entry(
+    path: Path,
+    status: os.stat_result,
+    name: LogName,
+    *,
+    fresh: bool = False,
+    last: bool = False,
+) -> Entry:
+    place = status.st_dev, status.st_ino
+    return Entry(path, *place, status.st_size, status.st_mtime_ns, name, fresh, last)
 
 
 def _read_head(entry: Entry) -> Head:

@@ -11,12 +11,12 @@ from typing import Final
 from zeekml.watch.position import MAX_FINISHED, Finished, Position
 from zeekml.watch.rotation import (
     MAX_FILES,
-    NEVER_READ,
     Candidate,
     Entry,
     Rotations,
     usual_archives,
 )
+from zeekml.watch.succession import NEVER_READ
 
 PACKED_LIVE: Final = "is compressed while it is written and cannot be followed"
 

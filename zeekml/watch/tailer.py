@@ -25,7 +25,8 @@ from zeekml.watch.header import HeaderMemory, begins_header
 from zeekml.watch.identity import FileIdentity
 from zeekml.watch.open_file import OpenFile, Piece, State, open_entry, read_head
 from zeekml.watch.position import MAX_FINISHED, Finished, Position
-from zeekml.watch.rotation import Candidate, Next, find, successors
+from zeekml.watch.rotation import Candidate
+from zeekml.watch.succession import Next, find, successors
 from zeekml.watch.surroundings import Sight, Surroundings
 
 MAX_POLL: Final = 8 << 20
@@ -197,12 +198,12 @@ class LogTail:
         self._looked = _NEVER_LOOKED
         self._events.append(Gap(source, cause, offset, line, at_least, after))
 
-    def _finished(self, identity: FileIdentity, offset: int, line: int, written: int) -> Position:
+    def _finished(self, file: Finished, written: int = 0) -> Position:
         """Return the position after a file that is left."""
         assert self.position is not None
         return Position(
             header=self._header.text,
-            finished=(*self.position.finished, Finished(identity, offset, line))[-MAX_FINISHED:],
+            finished=(*self.position.finished, file)[-MAX_FINISHED:],
             written=max(self.position.written, written),
         )
 
@@ -229,7 +230,7 @@ class LogTail:
         sight = self._look()
         if sight is None:
             return False
-        if not self._successors(sight, file.identity(delivered=False)):
+        if not self._successors(sight, _as_finished(file)):
             self._surroundings.hold_directory()
             return False
         if not file.packed and file.stat.st_size > file.read_to:
@@ -245,7 +246,7 @@ class LogTail:
             self._deliver(file, piece)
         # compression may set its own time, which says nothing about the log
         written = 0 if file.packed else file.stat.st_mtime_ns
-        after = self._finished(file.identity(delivered=False), file.offset, file.line, written)
+        after = self._finished(_as_finished(file), written)
         if file.packed and file.read_to < file.offset:
             self._gap(str(file.path), Cause.TRUNCATED, 0, after)
         self.position = after
@@ -261,7 +262,7 @@ class LogTail:
             return True
         if not self._waited("damaged", self._patience):
             return False
-        after = self._finished(file.identity(delivered=False), file.offset, file.line, 0)
+        after = self._finished(_as_finished(file))
         self._gap(str(file.path), Cause.DAMAGED, 0, after)
         self._how = How.ROTATED
         self._close_file()
@@ -330,7 +331,7 @@ class LogTail:
         place = (identity.device, identity.inode)
         found = find(identity, sight.rotated, sight.live)
         live = sight.live
-        if live is not None and _place(live) == place and found is not live:
+        if live is not None and live.place == place and found is not live:
             self._emptied = place
         if found is None:
             if not self._waited("missing", self._settle):
@@ -339,7 +340,8 @@ class LogTail:
             return True
         if found is not live and not found.head.packed and found.entry.size < position.offset:
             # copied before the last lines were written, and then emptied with them
-            after = self._finished(identity, position.offset, position.line, found.entry.written)
+            finished = Finished(identity, position.offset, position.line)
+            after = self._finished(finished, found.entry.written)
             self._gap(str(found.entry.path), Cause.TRUNCATED, 0, after)
             return True
         if found is live and self._emptied == place:
@@ -358,11 +360,11 @@ class LogTail:
         cause = Cause.VANISHED
         if self._emptied == (identity.device, identity.inode):
             cause = Cause.TRUNCATED
-            if live is not None and _place(live) == self._emptied and live.head.data:
+            if live is not None and live.place == self._emptied and live.head.data:
                 # a writer that goes on where it was tells by NULs how much it had written
                 lost = max(lost, live.head.nuls - position.offset)
                 certain = certain or live.head.nuls == position.offset
-        after = self._finished(identity, position.offset, position.line, 0)
+        after = self._finished(Finished(identity, position.offset, position.line))
         if certain:
             self.position = after
             self._looked = _NEVER_LOOKED
@@ -401,7 +403,7 @@ class LogTail:
         if is_live:
             self._surroundings.hold_directory()
         self._tell_what_is_lost(candidate)
-        if is_live and self._emptied == _place(candidate):
+        if is_live and self._emptied == candidate.place:
             self._how, self._emptied = How.TRUNCATED, None
         self._recover()
         self._file = OpenFile(raw, entry.path, following.offset, following.line)
@@ -416,16 +418,16 @@ class LogTail:
         assert self.position is not None
         torn, self._torn = self._torn, None
         is_copy = torn is not None and candidate.head.data.startswith(torn.prefix)
-        if torn is not None and (not is_copy or self._emptied == _place(candidate)):
+        if torn is not None and (not is_copy or self._emptied == candidate.place):
             self._gap(torn.source, Cause.TRUNCATED, torn.size, self.position)
-        elif self._emptied == _place(candidate) and self.position.finished:
+        elif self._emptied == candidate.place and self.position.finished:
             latest = self.position.finished[-1]
             lost = candidate.head.nuls - latest.offset
             if lost > 0:
                 source = str(candidate.entry.path)
                 self._gap(source, Cause.TRUNCATED, lost, self.position, latest)
 
-    def _successors(self, sight: Sight, reading: FileIdentity | None = None) -> list[Next]:
+    def _successors(self, sight: Sight, reading: Finished | None = None) -> list[Next]:
         assert self.position is not None
         rotated = [
             c
@@ -484,5 +486,5 @@ class LogTail:
             self._trouble = None
 
 
-def _place(candidate: Candidate) -> Place:
-    return candidate.entry.device, candidate.entry.inode
+def _as_finished(file: OpenFile) -> Finished:
+    return Finished(file.identity(delivered=False), file.offset, file.line)

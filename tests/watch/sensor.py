@@ -456,7 +456,7 @@ class Sensor:
         held = self.tail._file
         status = content.path.stat()
         content.path.unlink()
-        known = held is not None and not content.unseen
+        known = held is not None and not held.packed and not content.unseen
         if held and known and (held.device, held.inode) == (status.st_dev, status.st_ino):
             self.destroyings += 1
             self.gone.append(content)

@@ -12,6 +12,7 @@ import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -106,7 +107,9 @@ class Candidate:
     @property
     def age(self) -> tuple[object, ...]:
         """Sort key, oldest first."""
-        entry, natural = self.entry, natural_key(str(self.entry.path))
+        entry = self.entry
+        # what cannot be read may be a copy that is being made
+        natural = (self.obstacle != "", natural_key(str(entry.path)))
         place = (entry.fresh, entry.last)
         shifts = -(entry.name.number or 0)
         if entry.name.time is None and entry.name.number is not None:
@@ -233,11 +236,12 @@ class Rotations:
                 return None
             except OSError as error:
                 head, obstacle = Head(b""), error.strerror or "cannot be read"
-            if not head.data and head.damage is not None:
-                obstacle = head.damage
-            if not head.data and not obstacle:
+            if not head.data and head.damage is None and not obstacle:
                 continue
             identity = identify(head.data, entry.device, entry.inode)
+            if head.damage is not None and not identity.distinct:
+                # whose beginning this is cannot be told before there is more of it
+                obstacle = head.damage
             candidates.append(Candidate(entry, head, identity, obstacle))
         self._heads = heads
         return sorted(_without_copies(candidates), key=lambda candidate: candidate.age)
@@ -249,24 +253,18 @@ class Rotations:
 
 
 def _without_copies(candidates: list[Candidate]) -> list[Candidate]:
-    best: dict[tuple[int, str], Candidate] = {}
-    others = []
-    for candidate in candidates:
-        identity = candidate.identity
-        if candidate.obstacle or not identity.distinct:
-            others.append(candidate)
-            continue
-        key = (identity.length, identity.digest)
-        rival = best.get(key)
-        if rival is None or _worth(candidate) > _worth(rival):
-            best[key] = candidate
-    plain = [c for c in best.values() if not c.head.packed]
-    return others + [
-        c
-        for c in best.values()
-        # what is just being compressed has a shorter beginning
-        if not c.head.packed or not any(p.head.data.startswith(c.head.data) for p in plain)
+    """Leave out copies, and copies that are still being made, beside what they are made from."""
+    readable = sorted(
+        (c for c in candidates if not c.obstacle), key=lambda c: (c.head.data, _worth(c))
+    )
+    kept = [
+        candidate
+        for candidate, longer in zip_longest(readable, readable[1:])
+        # in this order, whatever begins with a text comes right after it
+        if longer is None or not longer.head.data.startswith(candidate.head.data)
     ]
+    ages = {candidate.age[:-1] for candidate in kept}
+    return kept + [c for c in candidates if c.obstacle and c.age[:-1] not in ages]
 
 
 def _worth(candidate: Candidate) -> tuple[bool, int]:

@@ -71,7 +71,7 @@ def successors(
     for i, candidate in enumerate(candidates):
         if candidate.place == place:
             continue
-        if live is not None and candidate.identity.distinct and live.is_file(candidate.identity):
+        if not candidate.obstacle and live and live.head.data.startswith(candidate.head.data):
             # a copy that is made before the live file is emptied
             continue
         known = _known(candidate, finished)

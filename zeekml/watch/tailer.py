@@ -19,12 +19,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from zeekml.flows.lines import Block
-from zeekml.watch.events import Cause, Event, Gap, How, Lines, Opened, Recovered, Trouble
-from zeekml.watch.header import HeaderMemory, begins_header
+from zeekml.watch.delivery import Delivery
+from zeekml.watch.events import Cause, Event, How
 from zeekml.watch.identity import FileIdentity
-from zeekml.watch.open_file import OpenFile, Piece, State, open_entry, read_head
-from zeekml.watch.position import MAX_FINISHED, Finished, Position
+from zeekml.watch.open_file import OpenFile, State, open_entry, read_head
+from zeekml.watch.position import Finished, Position
 from zeekml.watch.rotation import Candidate
 from zeekml.watch.succession import Next, find, successors
 from zeekml.watch.surroundings import Sight, Surroundings
@@ -72,8 +71,6 @@ class LogTail:
 
     Attributes
     ----------
-    position : Position or None
-        The position after all events so far. None until the log's directory could be read once.
     idle : bool
         Whether the last `poll` ended because there is nothing more to read at present.
     """
@@ -90,25 +87,20 @@ class LogTail:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
-        self.position = position
         self.idle = False
         self._settle = settle
         self._patience = patience
         self._max_poll = max_poll
         self._clock = clock
         self._surroundings = Surroundings(path, archives)
-        self._header = HeaderMemory(position.header if position is not None else b"")
-        self._events: list[Event] = []
+        self._out = Delivery(position)
         # of the file that is open
         self._file: OpenFile | None = None
-        self._how = How.STARTED if position is None else How.RESUMED
-        self._announced = False
         self._followed_live = False
         self._seen = 0
         # of what is being waited for
         self._since: dict[str, float] = {}
         self._looked = _NEVER_LOOKED
-        self._trouble: Trouble | None = None
         # of what was lost
         self._emptied: Place | None = None
         self._torn: _Torn | None = None
@@ -131,9 +123,16 @@ class LogTail:
         self._surroundings.close()
         self._close_file()
 
+    @property
+    def position(self) -> Position | None:
+        """The position after all events so far, to be stored together with their effect.
+
+        None until the log's directory could be read for the first time.
+        """
+        return self._out.position
+
     def poll(self) -> list[Event]:
         """Return what there is now; never waits."""
-        self._events = []
         self.idle = False
         left = self._max_poll
         while left > 0:
@@ -146,7 +145,7 @@ class LogTail:
                 continue
             taken, pieces = file.read(left)
             for piece in pieces:
-                self._deliver(file, piece)
+                self._out.lines(file, piece)
             left -= taken
             if taken:
                 self._since.clear()
@@ -154,58 +153,7 @@ class LogTail:
             elif not self._at_end(file):
                 self.idle = True
                 break
-        return self._events
-
-    # -- delivering ------------------------------------------------------------------------------
-
-    def _deliver(self, file: OpenFile, piece: Piece) -> None:
-        assert self.position is not None
-        lines, source = piece.lines, str(file.path)
-        data = lines.data if isinstance(lines, Block) else lines.excerpt
-        if not self._announced:
-            begins = file.begun_at == 0 and begins_header(data[: data.find(b"\n") + 1])
-            header = Block(self._header.text, 1) if self._header.text and not begins else None
-            self._events.append(Opened(source, self._how, header))
-            self._announced = True
-            if begins and isinstance(lines, Block):
-                self._header = HeaderMemory()
-            self._header.see(Block(data, 1), begins=begins)
-        else:
-            self._header.see(Block(data, 1), begins=False)
-        identity = file.identity()
-        if identity.distinct:
-            self.position = replace(
-                self.position,
-                identity=identity,
-                offset=piece.offset,
-                line=piece.line,
-                size=max(file.known_size, piece.offset),
-                header=self._header.text,
-            )
-        self._events.append(Lines(source, lines, self.position))
-
-    def _gap(
-        self,
-        source: str,
-        cause: Cause,
-        at_least: int,
-        after: Position,
-        place: Finished | None = None,
-    ) -> None:
-        before = self.position if place is None else place
-        offset, line = (before.offset, before.line) if before is not None else (0, 1)
-        self.position = after
-        self._looked = _NEVER_LOOKED
-        self._events.append(Gap(source, cause, offset, line, at_least, after))
-
-    def _finished(self, file: Finished, written: int = 0) -> Position:
-        """Return the position after a file that is left."""
-        assert self.position is not None
-        return Position(
-            header=self._header.text,
-            finished=(*self.position.finished, file)[-MAX_FINISHED:],
-            written=max(self.position.written, written),
-        )
+        return self._out.take_events()
 
     # -- at the end of a file --------------------------------------------------------------------
 
@@ -223,7 +171,7 @@ class LogTail:
         live = self._live_place()
         if live == (file.device, file.inode):
             self._followed_live = True
-            self._recover()
+            self._out.recover()
             return False
         if not self._may_look(live):
             return False
@@ -235,7 +183,7 @@ class LogTail:
             return False
         if not file.packed and file.stat.st_size > file.read_to:
             return True
-        settled = self._header.closed or not self._followed_live
+        settled = self._out.header.closed or not self._followed_live
         if not settled and not self._waited("settled", self._settle):
             return False
         self._leave(file)
@@ -243,15 +191,15 @@ class LogTail:
 
     def _leave(self, file: OpenFile) -> None:
         for piece in file.rest():
-            self._deliver(file, piece)
+            self._out.lines(file, piece)
         # compression may set its own time, which says nothing about the log
         written = 0 if file.packed else file.stat.st_mtime_ns
-        after = self._finished(_as_finished(file), written)
+        after = self._out.after(_as_finished(file), written)
         if file.packed and file.read_to < file.offset:
             self._gap(str(file.path), Cause.TRUNCATED, 0, after)
-        self.position = after
+        self._out.position = after
         self._looked = _NEVER_LOOKED
-        self._how = How.ROTATED
+        self._out.how = How.ROTATED
         self._close_file()
 
     def _at_damage(self, file: OpenFile) -> bool:
@@ -262,31 +210,29 @@ class LogTail:
             return True
         if not self._waited("damaged", self._patience):
             return False
-        after = self._finished(_as_finished(file))
+        after = self._out.after(_as_finished(file))
         self._gap(str(file.path), Cause.DAMAGED, 0, after)
-        self._how = How.ROTATED
+        self._out.how = How.ROTATED
         self._close_file()
         return True
 
     def _drop_emptied(self, file: OpenFile) -> None:
         """Close a file whose content is gone; a copy of it may be found."""
-        assert self.position is not None
         self._emptied = (file.device, file.inode)
         seen = max(self._seen, file.read_to)
-        if self.position.identity is not None:
-            self.position = replace(self.position, size=max(self.position.size, seen))
+        if self._out.at.identity is not None:
+            self._out.position = replace(self._out.at, size=max(self._out.at.size, seen))
         elif file.prefix:
             self._torn = _Torn(str(file.path), file.prefix, seen)
         self._looked = _NEVER_LOOKED
-        self._how = How.RESUMED
+        self._out.how = How.RESUMED
         self._close_file()
 
     def _go_back(self, file: OpenFile) -> None:
-        assert self.position is not None
         lost = max(self._seen - file.offset, 0)
         file.go_back()
         self._seen = file.offset
-        after = self.position
+        after = self._out.at
         if after.identity is not None:
             after = replace(
                 after,
@@ -297,6 +243,17 @@ class LogTail:
             )
         self._gap(str(file.path), Cause.TRUNCATED, lost, after)
 
+    def _gap(
+        self,
+        source: str,
+        cause: Cause,
+        at_least: int,
+        after: Position,
+        place: Finished | None = None,
+    ) -> None:
+        self._out.gap(source, cause, at_least, after, place)
+        self._looked = _NEVER_LOOKED
+
     def _close_file(self) -> None:
         if self._file is not None:
             self._file.close()
@@ -306,20 +263,20 @@ class LogTail:
 
     def _open(self) -> bool:
         """Open the file that comes next; False if there is none at present."""
-        if self.position is None:
+        if self._out.position is None:
             try:
-                self.position = self._surroundings.first_position()
+                self._out.position = self._surroundings.first_position()
             except OSError as error:
-                self._stop(str(self.path), error.strerror)
-        if self.position is None:
+                self._out.stop(str(self.path), error.strerror)
+        if self._out.position is None:
             return False
-        if self.position.identity is None and not self._may_look(self._live_place()):
+        if self._out.at.identity is None and not self._may_look(self._live_place()):
             return False
         sight = self._look()
         if sight is None:
             return False
-        if self.position.identity is not None:
-            return self._open_again(sight, self.position, self.position.identity)
+        if self._out.at.identity is not None:
+            return self._open_again(sight, self._out.at, self._out.at.identity)
         following = self._successors(sight)
         if not following:
             self._surroundings.hold_directory()
@@ -341,7 +298,7 @@ class LogTail:
         if found is not live and not found.head.packed and found.entry.size < position.offset:
             # copied before the last lines were written, and then emptied with them
             finished = Finished(identity, position.offset, position.line)
-            after = self._finished(finished, found.entry.written)
+            after = self._out.after(finished, found.entry.written)
             self._gap(str(found.entry.path), Cause.TRUNCATED, 0, after)
             return True
         if found is live and self._emptied == place:
@@ -356,7 +313,7 @@ class LogTail:
     def _lose(self, live: Candidate | None, position: Position, identity: FileIdentity) -> None:
         """Give up a file that is nowhere to be found."""
         lost = max(position.size - position.offset, 0)
-        certain = self._header.closed and not lost
+        certain = self._out.header.closed and not lost
         cause = Cause.VANISHED
         if self._emptied == (identity.device, identity.inode):
             cause = Cause.TRUNCATED
@@ -364,13 +321,13 @@ class LogTail:
                 # a writer that goes on where it was tells by NULs how much it had written
                 lost = max(lost, live.head.nuls - position.offset)
                 certain = certain or live.head.nuls == position.offset
-        after = self._finished(Finished(identity, position.offset, position.line))
+        after = self._out.after(Finished(identity, position.offset, position.line))
         if certain:
-            self.position = after
+            self._out.position = after
             self._looked = _NEVER_LOOKED
         else:
             self._gap(str(self.path), cause, lost, after)
-        self._how = How.TRUNCATED if self._emptied else How.ROTATED
+        self._out.how = How.TRUNCATED if self._emptied else How.ROTATED
         self._emptied = None
 
     def _open_next(self, following: Next, sight: Sight) -> bool:
@@ -378,11 +335,12 @@ class LogTail:
         is_live = candidate is sight.live
         if candidate.obstacle:
             entry = candidate.entry
-            self._stop(str(entry.path), candidate.obstacle)
+            # what is just being compressed is no trouble yet
+            if self._waited(f"obstacle {entry.path}", self._settle):
+                self._out.stop(str(entry.path), candidate.obstacle)
             if self._waited(f"obstacle {entry.path}", self._patience):
                 self._given_up.add((entry.device, entry.inode, entry.written))
-                assert self.position is not None
-                self._gap(str(entry.path), Cause.UNREADABLE, 1, self.position)
+                self._gap(str(entry.path), Cause.UNREADABLE, 1, self._out.at)
                 return True
             return False
         return self._start(following, is_live=is_live)
@@ -394,7 +352,7 @@ class LogTail:
         except FileNotFoundError:
             return False
         except OSError as error:
-            self._stop(str(entry.path), error.strerror)
+            self._out.stop(str(entry.path), error.strerror)
             return False
         if not read_head(raw).data.startswith(candidate.head.data):
             # emptied since it was looked at
@@ -404,10 +362,10 @@ class LogTail:
             self._surroundings.hold_directory()
         self._tell_what_is_lost(candidate)
         if is_live and self._emptied == candidate.place:
-            self._how, self._emptied = How.TRUNCATED, None
-        self._recover()
+            self._out.how, self._emptied = How.TRUNCATED, None
+        self._out.recover()
         self._file = OpenFile(raw, entry.path, following.offset, following.line)
-        self._announced = False
+        self._out.open()
         self._followed_live = is_live
         self._seen = self._file.known_size
         self._since.clear()
@@ -415,44 +373,41 @@ class LogTail:
 
     def _tell_what_is_lost(self, candidate: Candidate) -> None:
         """Report what the file before lost when it was emptied, as far as this one tells."""
-        assert self.position is not None
         torn, self._torn = self._torn, None
         is_copy = torn is not None and candidate.head.data.startswith(torn.prefix)
         if torn is not None and (not is_copy or self._emptied == candidate.place):
-            self._gap(torn.source, Cause.TRUNCATED, torn.size, self.position)
-        elif self._emptied == candidate.place and self.position.finished:
-            latest = self.position.finished[-1]
+            self._gap(torn.source, Cause.TRUNCATED, torn.size, self._out.at)
+        elif self._emptied == candidate.place and self._out.at.finished:
+            latest = self._out.at.finished[-1]
             lost = candidate.head.nuls - latest.offset
             if lost > 0:
                 source = str(candidate.entry.path)
-                self._gap(source, Cause.TRUNCATED, lost, self.position, latest)
+                self._gap(source, Cause.TRUNCATED, lost, self._out.at, latest)
 
     def _successors(self, sight: Sight, reading: Finished | None = None) -> list[Next]:
-        assert self.position is not None
         rotated = [
             c
             for c in sight.rotated
             if (c.entry.device, c.entry.inode, c.entry.written) not in self._given_up
         ]
-        return successors(rotated, sight.live, self.position.finished, reading)
+        return successors(rotated, sight.live, self._out.at.finished, reading)
 
     # -- looking around --------------------------------------------------------------------------
 
     def _look(self) -> Sight | None:
         """Look at all files of the log; None if that is not possible at present."""
-        assert self.position is not None
         try:
-            sight = self._surroundings.look(self.position.written)
+            sight = self._surroundings.look(self._out.at.written)
         except OSError as error:
-            self._stop(str(self.path), error.strerror)
+            self._out.stop(str(self.path), error.strerror)
             return None
         if sight is None:
             return None
         if not any(candidate.obstacle for candidate in sight.rotated):
-            self._recover()
+            self._out.recover()
         if sight.overlooked and not self._overlooked:
             self._overlooked = True
-            self._gap(str(self.path), Cause.TOO_MANY_FILES, 0, self.position)
+            self._gap(str(self.path), Cause.TOO_MANY_FILES, 0, self._out.at)
         return sight
 
     def _live_place(self) -> Place | None:
@@ -473,17 +428,6 @@ class LogTail:
 
     def _waited(self, what: str, seconds: float) -> bool:
         return self._clock() >= self._since.setdefault(what, self._clock()) + seconds
-
-    def _stop(self, source: str, reason: str | None) -> None:
-        trouble = Trouble(source, reason or "cannot be read")
-        if trouble != self._trouble:
-            self._trouble = trouble
-            self._events.append(trouble)
-
-    def _recover(self) -> None:
-        if self._trouble is not None:
-            self._events.append(Recovered(self._trouble.source))
-            self._trouble = None
 
 
 def _as_finished(file: OpenFile) -> Finished:

@@ -366,6 +366,8 @@ class LogTail:
         self._out.recover()
         self._file = OpenFile(raw, entry.path, following.offset, following.line)
         self._out.open()
+        # several files may be waiting, one after the other
+        self._looked = _NEVER_LOOKED
         self._followed_live = is_live
         self._seen = self._file.known_size
         self._since.clear()

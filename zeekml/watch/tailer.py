@@ -289,7 +289,8 @@ class LogTail:
         found = find(identity, sight.rotated, sight.live)
         live = sight.live
         if live is not None and live.place == place and found is not live:
-            self._emptied = place
+            # without NULs, the inode may just as well have been given to a new file
+            self._emptied = place if found is None or live.head.nuls else self._emptied
         if found is None:
             if not self._waited("missing", self._settle):
                 return False

@@ -545,6 +545,24 @@ def test_something_else_takes_the_place_of_the_log(
     assert follower.text == b"1\n2\n3\n"
 
 
+def test_a_file_that_was_waiting_and_is_gone(log: Path) -> None:
+    follower = Follower(log)
+    follower.tail = LogTail(log, max_poll=1, clock=lambda: follower.now)
+    log.write_bytes(b"1\n")
+    follower.poll()
+    log.rename(log.with_name("eve.json.3"))
+    log.with_name("eve.json.2").write_bytes(b"2\n")
+    log.with_name("eve.json.1").write_bytes(b"three\n")
+    log.write_bytes(b"4\n")
+    while b"2\n" not in follower.text:
+        follower.poll(0.25)
+    log.with_name("eve.json.1").unlink()
+    follower.poll(10)
+    assert follower.text == b"1\n2\n4\n"
+    assert [(g.cause, g.at_least) for g in follower.gaps] == [(Cause.VANISHED, 6)]
+    follower.tail.close()
+
+
 def test_links_and_special_files_among_the_rotated(
     log: Path, follower: Follower, tmp_path: Path
 ) -> None:

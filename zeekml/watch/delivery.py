@@ -85,12 +85,12 @@ class Delivery:
         cause: Cause,
         at_least: int,
         after: Position,
-        place: Finished | None = None,
+        place: tuple[int, int] | None = None,
     ) -> None:
-        """Report a loss at the position, or at the end of a file before; go on from `after`."""
-        before = self.at if place is None else place
+        """Report a loss at the position, or at an offset and line of a file that it is not in."""
+        offset, line = (self.at.offset, self.at.line) if place is None else place
         self.position = after
-        self._events.append(Gap(source, cause, before.offset, before.line, at_least, after))
+        self._events.append(Gap(source, cause, offset, line, at_least, after))
 
     def after(self, file: Finished, written: int = 0) -> Position:
         """Return the position after a file that is left, last written at `written`."""

@@ -21,6 +21,7 @@ from typing import Final, Self
 
 from zeekml.watch.delivery import Delivery
 from zeekml.watch.events import Cause, Event, How
+from zeekml.watch.expected import Expected
 from zeekml.watch.identity import FileIdentity
 from zeekml.watch.open_file import OpenFile, State, open_entry, read_head
 from zeekml.watch.position import Finished, Position
@@ -104,6 +105,7 @@ class LogTail:
         # of what was lost
         self._emptied: Place | None = None
         self._torn: _Torn | None = None
+        self._expected = Expected()
         self._given_up: set[tuple[int, int, int]] = set()
         self._overlooked = False
 
@@ -249,7 +251,7 @@ class LogTail:
         cause: Cause,
         at_least: int,
         after: Position,
-        place: Finished | None = None,
+        place: tuple[int, int] | None = None,
     ) -> None:
         self._out.gap(source, cause, at_least, after, place)
         self._looked = _NEVER_LOOKED
@@ -278,6 +280,12 @@ class LogTail:
         if self._out.at.identity is not None:
             return self._open_again(sight, self._out.at, self._out.at.identity)
         following = self._successors(sight)
+        if self._expected.missing:
+            if not self._waited("expected", self._settle):
+                return False
+            for gone in self._expected.forget_missing():
+                known = 1 if gone.head.packed else gone.entry.size
+                self._gap(str(gone.entry.path), Cause.VANISHED, known, self._out.at, (0, 1))
         if not following:
             self._surroundings.hold_directory()
             return False
@@ -361,6 +369,7 @@ class LogTail:
             return False
         if is_live:
             self._surroundings.hold_directory()
+        self._expected.open(candidate)
         self._tell_what_is_lost(candidate)
         if is_live and self._emptied == candidate.place:
             self._out.how, self._emptied = How.TRUNCATED, None
@@ -385,7 +394,8 @@ class LogTail:
             lost = candidate.head.nuls - latest.offset
             if lost > 0:
                 source = str(candidate.entry.path)
-                self._gap(source, Cause.TRUNCATED, lost, self._out.at, latest)
+                place = (latest.offset, latest.line)
+                self._gap(source, Cause.TRUNCATED, lost, self._out.at, place)
 
     def _successors(self, sight: Sight, reading: Finished | None = None) -> list[Next]:
         rotated = [
@@ -393,7 +403,10 @@ class LogTail:
             for c in sight.rotated
             if (c.entry.device, c.entry.inode, c.entry.written) not in self._given_up
         ]
-        return successors(rotated, sight.live, self._out.at.finished, reading)
+        following = successors(rotated, sight.live, self._out.at.finished, reading)
+        live = [sight.live] if sight.live is not None else []
+        self._expected.look([*sight.rotated, *live], following)
+        return following
 
     # -- looking around --------------------------------------------------------------------------
 

@@ -101,7 +101,9 @@ def _anchor(candidates: Sequence[Candidate], finished: Sequence[Finished]) -> in
 
 def _is_newer(candidate: Candidate, anchor: Candidate) -> bool:
     """Tell whether a file that seems older is newer, because clocks were set back in between."""
-    if candidate.time is None or anchor.time is None:
+    if candidate.time is None or anchor.time is None or not candidate.identity.distinct:
+        return False
+    if candidate.entry.name.time is None and candidate.entry.name.number is not None:
         return False
     later = candidate.entry.written > anchor.entry.written
     return later and candidate.time > anchor.time - _TIMES_SLACK

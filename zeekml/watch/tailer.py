@@ -19,9 +19,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from zeekml.flows.lines import Block
 from zeekml.watch.delivery import Delivery
 from zeekml.watch.events import Cause, Event, How
 from zeekml.watch.expected import Expected
+from zeekml.watch.header import HeaderMemory
 from zeekml.watch.identity import FileIdentity
 from zeekml.watch.open_file import OpenFile, State, open_entry, read_head
 from zeekml.watch.position import Finished, Position
@@ -375,6 +377,10 @@ class LogTail:
             self._out.how, self._emptied = How.TRUNCATED, None
         self._out.recover()
         self._file = OpenFile(raw, entry.path, following.offset, following.line)
+        if following.offset and self._out.at.identity is None:
+            # of a file that was left before: the header in force is that of another by now
+            self._out.header = HeaderMemory()
+            self._out.header.see(Block(candidate.head.data[: following.offset], 1), begins=True)
         self._out.open()
         # several files may be waiting, one after the other
         self._looked = _NEVER_LOOKED

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+
+from zeekml.watch import places
+from zeekml.watch.places import Found, look_around
+
+CONN = (
+    b"#separator \\x09\n#path\tconn\n"
+    b"#fields\tts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto\n"
+    b"1.0\tC1\t10.0.0.1\t1\t10.0.0.2\t2\ttcp\n"
+)
+EVE = b'{"timestamp":"2026-01-01T00:00:00.000000+0000","event_type":"stats","stats":{}}\n'
+
+
+def put(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def reasons(root: Path) -> dict[str, str]:
+    return {str(r.path.relative_to(root)): r.reason for r in look_around(root).refused}
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    found = look_around(tmp_path)
+    assert found.found == []
+    assert {r.reason for r in found.refused} == {places.NO_DIRECTORY}
+    assert len(found.refused) == len(places.ZEEK_PLACES) + len(places.SURICATA_PLACES)
+
+
+def test_both_sensors(tmp_path: Path) -> None:
+    zeek = put(tmp_path / "opt/zeek/spool/zeek/conn.log", CONN)
+    (tmp_path / "opt/zeek/logs").mkdir()
+    (tmp_path / "opt/zeek/logs/current").symlink_to("../spool/zeek")
+    eve = put(tmp_path / "var/log/suricata/eve.json", EVE)
+    live = tmp_path / "opt/zeek/logs/current/conn.log"
+    assert look_around(tmp_path).found == [Found(live, "zeek"), Found(eve, "suricata")]
+    why = reasons(tmp_path)
+    assert why[str(zeek.relative_to(tmp_path))] == places.SAME.format(live)
+    assert why["var/log/zeek"] == places.NO_DIRECTORY
+
+
+def test_threads_of_suricata_but_not_its_rotated_files(tmp_path: Path) -> None:
+    directory = tmp_path / "var/log/suricata"
+    for name in ("eve.2.json", "eve.10.json", "eve.1700000000.json", "eve.json.1", "eve-x.json"):
+        put(directory / name, EVE)
+    names = [found.path.name for found in look_around(tmp_path).found]
+    assert names == ["eve.10.json", "eve.2.json"]
+
+
+def test_an_empty_log_is_found(tmp_path: Path) -> None:
+    eve = put(tmp_path / "var/log/suricata/eve.json", b"")
+    assert look_around(tmp_path).found == [Found(eve, "suricata", empty=True)]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (gzip.compress(CONN), places.COMPRESSED),
+        (EVE, "is no log of zeek's connections (suricata_eve)"),
+        (CONN.replace(b"conn\n", b"dns\n"), "is no log of zeek's connections (zeek_dns)"),
+        (b"hello\n", "is no log of zeek's connections (unsupported)"),
+    ],
+)
+def test_what_is_no_connection_log(tmp_path: Path, data: bytes, reason: str) -> None:
+    put(tmp_path / "var/log/zeek/conn.log", data)
+    assert reasons(tmp_path)["var/log/zeek/conn.log"] == reason
+
+
+def test_a_directory_without_a_log(tmp_path: Path) -> None:
+    put(tmp_path / "var/log/zeek/dns.log", b"")
+    assert reasons(tmp_path)["var/log/zeek"] == places.NO_LOG.format("conn.log")
+
+
+def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "var/log/zeek").mkdir(parents=True)
+    os.mkfifo(tmp_path / "var/log/zeek/conn.log")
+    assert reasons(tmp_path)["var/log/zeek/conn.log"] == places.NO_REGULAR_FILE
+
+
+def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "var/log/suricata/eve.json", EVE)
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(places, "open_log", refuse)
+    assert reasons(tmp_path)["var/log/suricata/eve.json"] == places.NO_PERMISSION

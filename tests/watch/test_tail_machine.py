@@ -1,0 +1,117 @@
+"""The tail against whatever may befall a log, in random order."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from sensor import Sensor
+
+SIZES = st.lists(st.sampled_from([0, 5, 40, 300]), min_size=1, max_size=5)
+INDEX = st.integers(0, 5)
+
+
+class TailMachine(RuleBasedStateMachine):
+    """Drives a `Sensor`; what must hold is checked whenever the tail has caught up."""
+
+    @initialize(
+        zeek=st.booleans(),
+        appends=st.booleans(),
+        names=st.sampled_from(["numbered", "begin", "end"]),
+        linked=st.booleans(),
+        max_poll=st.sampled_from([64, 1000, 1 << 20]),
+    )
+    def start(self, zeek: bool, appends: bool, names: str, linked: bool, max_poll: int) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="tail-"))
+        self.sensor = Sensor(
+            self.root, zeek=zeek, appends=appends, names=names, linked=linked, max_poll=max_poll
+        )
+
+    def teardown(self) -> None:
+        if hasattr(self, "sensor"):
+            try:
+                self.sensor.drain()
+                self.sensor.restart()
+                self.sensor.drain()
+            finally:
+                self.sensor.close()
+                shutil.rmtree(self.root)
+
+    @rule(sizes=SIZES)
+    def write(self, sizes: list[int]) -> None:
+        self.sensor.write(sizes)
+
+    @rule(sizes=SIZES, half=st.sampled_from([1, 5, 9]))
+    def write_half(self, sizes: list[int], half: int) -> None:
+        self.sensor.write(sizes, half=half)
+
+    @rule()
+    def change_header(self) -> None:
+        self.sensor.change_header()
+
+    @rule()
+    def reopen(self) -> None:
+        self.sensor.close_log()
+
+    @rule(close=st.booleans(), note=st.booleans(), create=st.booleans())
+    def rename(self, close: bool, note: bool, create: bool) -> None:
+        self.sensor.rename_log(close=close, note=note, create=create)
+
+    @rule(packed=st.booleans())
+    def copy_and_truncate(self, packed: bool) -> None:
+        self.sensor.copy_and_truncate(packed=packed)
+
+    @rule()
+    def restart_in_place(self) -> None:
+        self.sensor.restart_in_place()
+
+    @rule(index=INDEX, keep_time=st.booleans(), look=st.booleans(), zstd=st.booleans())
+    def compress(self, index: int, keep_time: bool, look: bool, zstd: bool) -> None:
+        self.sensor.compress(index, keep_time=keep_time, look=look, zstd=zstd)
+
+    @rule(index=INDEX, copy=st.booleans())
+    def archive(self, index: int, copy: bool) -> None:
+        self.sensor.archive(index, copy=copy)
+
+    @rule()
+    def delete_oldest(self) -> None:
+        self.sensor.delete_oldest()
+
+    @rule()
+    def delete_log(self) -> None:
+        self.sensor.delete_log()
+
+    @rule()
+    def swap_directory(self) -> None:
+        self.sensor.swap_directory()
+
+    @rule()
+    def poll(self) -> None:
+        self.sensor.poll()
+
+    @rule()
+    def drain(self) -> None:
+        self.sensor.drain()
+
+    @rule()
+    def restart(self) -> None:
+        self.sensor.restart()
+
+    @rule(kept=st.integers(0, 6))
+    def crash(self, kept: int) -> None:
+        self.sensor.crash(kept)
+
+
+TestTail = TailMachine.TestCase
+TestTail.settings = settings(
+    max_examples=int(os.environ.get("TAIL_EXAMPLES", "300")),
+    stateful_step_count=40,
+    deadline=None,
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+)

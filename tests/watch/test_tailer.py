@@ -1,0 +1,633 @@
+"""Each way in which a log is rotated, truncated, moved or lost."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from zeekml.flows.lines import MAX_LINE, Block, LongLine
+from zeekml.watch import rotation, surroundings
+from zeekml.watch.events import Cause, Event, Gap, How, Lines, Opened, Recovered, Trouble
+from zeekml.watch.position import Position
+from zeekml.watch.tailer import LogTail
+
+HEADER = b"#separator \\x09\n#path\tconn\n#open\t2026-01-01-%d-00-00\n#fields\tts\tuid\n"
+
+
+class Follower:
+    """A tail with a clock of its own, which keeps what came."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.now = 0.0
+        self.events: list[Event] = []
+        self.tail = self._tail(None)
+
+    def _tail(self, position: Position | None) -> LogTail:
+        return LogTail(self.path, position, clock=lambda: self.now)
+
+    def poll(self, seconds: float = 3.0) -> list[Event]:
+        """Poll for a while; return the events."""
+        events: list[Event] = []
+        end = self.now + seconds
+        while self.now < end:
+            events += self.tail.poll()
+            self.now += 0.25
+        self.events += events
+        return events
+
+    def restart(self) -> None:
+        position = self.tail.position
+        self.tail.close()
+        assert position is not None
+        self.tail = self._tail(Position.from_plain(json.loads(json.dumps(position.to_plain()))))
+
+    @property
+    def text(self) -> bytes:
+        return text(self.events)
+
+    @property
+    def gaps(self) -> list[Gap]:
+        return [event for event in self.events if isinstance(event, Gap)]
+
+    @property
+    def ways(self) -> list[How]:
+        return [event.how for event in self.events if isinstance(event, Opened)]
+
+
+def text(events: list[Event]) -> bytes:
+    blocks = [e.lines for e in events if isinstance(e, Lines)]
+    return b"".join(block.data for block in blocks if isinstance(block, Block))
+
+
+def append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    (tmp_path / "current").mkdir()
+    return tmp_path / "current" / "eve.json"
+
+
+@pytest.fixture
+def follower(log: Path) -> Iterator[Follower]:
+    follower = Follower(log)
+    follower.poll(1)
+    yield follower
+    follower.tail.close()
+
+
+def test_a_log_that_appears_late_and_grows(log: Path, follower: Follower) -> None:
+    assert follower.events == []
+    assert follower.tail.idle
+    log.write_bytes(b"one\ntw")
+    events = follower.poll()
+    assert isinstance(events[0], Opened)
+    assert isinstance(events[1], Lines)
+    assert events[1].lines == Block(b"one\n", 1)
+    assert (events[1].position.offset, events[1].position.line) == (4, 2)
+    append(log, b"o\nthree\n")
+    assert [e.lines for e in follower.poll() if isinstance(e, Lines)] == [Block(b"two\nthree\n", 2)]
+    assert follower.poll() == []
+
+
+def test_files_from_before_the_first_start_are_left_alone(log: Path) -> None:
+    log.with_name("eve.json.1").write_bytes(b"old\n")
+    log.write_bytes(b"new\n")
+    follower = Follower(log)
+    follower.poll()
+    log.with_name("eve.json.1").rename(log.with_name("eve.json.2"))
+    log.rename(log.with_name("eve.json.1"))
+    log.write_bytes(b"newer\n")
+    follower.poll()
+    follower.restart()
+    follower.poll()
+    assert follower.text == b"new\nnewer\n"
+    follower.tail.close()
+
+
+def test_rename_and_create(log: Path, follower: Follower) -> None:
+    log.write_bytes(b"1\n")
+    follower.poll()
+    with log.open("ab") as writer:
+        log.rename(log.with_name("eve.json.1"))
+        # the sensor has not been told yet
+        writer.write(b"2\n")
+        writer.flush()
+        log.touch()
+        follower.poll()
+        writer.write(b"3\n")
+    log.write_bytes(b"4\n")
+    follower.poll()
+    assert follower.text == b"1\n2\n3\n4\n"
+    assert follower.ways == [How.STARTED, How.ROTATED]
+    assert follower.gaps == []
+
+
+def test_several_rotations_between_two_polls(log: Path, follower: Follower) -> None:
+    log.write_bytes(b"1\n")
+    follower.poll()
+    for number in (2, 3, 4):
+        for shift in (3, 2, 1):
+            older = log.with_name(f"eve.json.{shift}")
+            if older.exists():
+                older.rename(log.with_name(f"eve.json.{shift + 1}"))
+        log.rename(log.with_name("eve.json.1"))
+        log.write_bytes(b"%d\n" % number)
+    follower.poll()
+    assert follower.text == b"1\n2\n3\n4\n"
+
+
+@pytest.mark.parametrize("keep_time", [True, False])
+def test_zeekctl_moves_and_compresses_while_we_are_away(tmp_path: Path, keep_time: bool) -> None:
+    log = tmp_path / "current" / "conn.log"
+    log.parent.mkdir()
+    follower = Follower(log)
+    log.write_bytes(HEADER % 10 + b"1\ta\n2\tb\n")
+    follower.poll()
+    follower.restart()
+    append(log, b"3\tc\n#close\t2026-01-01-11-00-00\n")
+    day = tmp_path / "2026-01-01"
+    day.mkdir()
+    for hour in (10, 11, 12):
+        archived = day / f"conn.{hour}:00:00-{hour + 1}:00:00.log.gz"
+        archived.write_bytes(gzip.compress(log.read_bytes()))
+        if keep_time:
+            shutil.copystat(log, archived)
+        log.unlink()
+        log.write_bytes(HEADER % (hour + 1) + b"%d\tx\n" % hour)
+    # dated directories are looked at from the day of the latest finished file
+    follower.poll()
+    records = re.findall(rb"^\d+\t\w", follower.text, re.MULTILINE)
+    assert records == [b"1\ta", b"2\tb", b"3\tc", b"10\tx", b"11\tx", b"12\tx"]
+    assert follower.gaps == []
+    assert follower.ways == [How.STARTED, How.RESUMED, How.ROTATED, How.ROTATED, How.ROTATED]
+    follower.tail.close()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["eve.json.3.gz", "eve.json.2", "eve.json.1"],
+        ["eve.json-20260101.gz", "eve.json-20260102.gz", "eve.json-20260103"],
+        ["eve-2026-01-01-10:00.json", "eve-2026-01-01-11:00.json", "eve-2026-01-01-12:00.json"],
+    ],
+)
+def test_rotated_files_are_finished_in_order(
+    log: Path, follower: Follower, names: list[str]
+) -> None:
+    log.write_bytes(b"1\n")
+    follower.poll()
+    follower.restart()
+    for number, name in enumerate(names):
+        data = b"1\n2\n" if number == 0 else b"%d\n" % (number + 2)
+        packed = gzip.compress(data) if name.endswith(".gz") else data
+        log.with_name(name).write_bytes(packed)
+    log.write_bytes(b"5\n")
+    follower.poll()
+    assert follower.text == b"1\n2\n3\n4\n5\n"
+    assert follower.gaps == []
+
+
+def test_suricata_puts_the_time_into_the_live_name(log: Path) -> None:
+    log.with_name("eve-2026-01-01-09:00.json").write_bytes(b"old\n")
+    first = log.with_name("eve-2026-01-01-10:00.json")
+    first.write_bytes(b"1\n")
+    follower = Follower(log)
+    follower.poll()
+    append(first, b"2\n")
+    follower.poll()
+    log.with_name("eve-2026-01-01-11:00.json").write_bytes(b"3\n")
+    follower.poll()
+    assert follower.text == b"1\n2\n3\n"
+    follower.tail.close()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_copytruncate_with_unread_lines(log: Path, follower: Follower, packed: bool) -> None:
+    log.write_bytes(b"1\n")
+    follower.poll()
+    append(log, b"2\n3\n")
+    copy = log.with_name("eve.json.1.gz" if packed else "eve.json.1")
+    copy.write_bytes(gzip.compress(log.read_bytes()) if packed else log.read_bytes())
+    os.truncate(log, 0)
+    append(log, b"4\n")
+    follower.poll()
+    assert follower.text == b"1\n2\n3\n4\n"
+    assert follower.ways == [How.STARTED, How.RESUMED, How.TRUNCATED]
+    assert follower.gaps == []
+
+
+def test_copytruncate_under_a_writer_that_does_not_append(log: Path, follower: Follower) -> None:
+    """The log has NULs then, whose number tells what was written between copy and truncation."""
+    with log.open("wb", buffering=0) as writer:
+        writer.write(b"1\n")
+        follower.poll()
+        shutil.copy(log, log.with_name("eve.json.1"))
+        writer.write(b"lost\n")
+        os.truncate(log, 0)
+        writer.write(b"2\n3\n")
+        follower.poll()
+    assert follower.text == b"1\n2\n3\n"
+    assert [(g.cause, g.offset, g.line, g.at_least) for g in follower.gaps] == [
+        (Cause.TRUNCATED, 2, 2, 5)
+    ]
+    assert follower.tail.position is not None
+    assert follower.tail.position.offset == 11
+
+
+def test_the_header_stays_in_force_after_copytruncate(log: Path, follower: Follower) -> None:
+    header = HEADER % 10
+    log.write_bytes(header + b"1\ta\n")
+    follower.poll()
+    shutil.copy(log, log.with_name("eve.json.1"))
+    os.truncate(log, 0)
+    append(log, b"2\tb\n")
+    follower.poll()
+    log.with_name("eve.json.1").unlink()
+    follower.restart()
+    append(log, b"3\tc\n")
+    follower.poll()
+    known = [event.header for event in follower.events if isinstance(event, Opened)]
+    assert known == [None, Block(header, 1), Block(header, 1)]
+    assert follower.text == header + b"1\ta\n2\tb\n3\tc\n"
+
+
+def test_a_restart_in_place_loses_what_was_not_read(log: Path, follower: Follower) -> None:
+    log.write_bytes(b"1\n2\nhal")
+    follower.poll()
+    log.write_bytes(b"3\n")
+    follower.poll()
+    assert follower.text == b"1\n2\n3\n"
+    gap = follower.gaps[0]
+    assert (gap.cause, gap.offset, gap.line, gap.at_least) == (Cause.TRUNCATED, 4, 3, 3)
+    assert follower.ways == [How.STARTED, How.TRUNCATED]
+    # told once, though nothing new was delivered after the gap
+    follower.restart()
+    follower.poll()
+    assert len(follower.gaps) == 1
+
+
+def test_nothing_is_lost_when_zeek_had_closed_its_log(log: Path, follower: Follower) -> None:
+    log.write_bytes(HEADER % 10 + b"1\ta\n#close\t2026-01-01-11-00-00\n")
+    follower.poll()
+    log.write_bytes(HEADER % 11 + b"2\tb\n")
+    follower.poll()
+    assert follower.gaps == []
+    assert follower.text.endswith(b"2\tb\n")
+
+
+def test_rewritten_in_place_to_the_same_size(log: Path, follower: Follower) -> None:
+    log.write_bytes(b"1\n2\n")
+    follower.poll()
+    log.write_bytes(b"3\n4\n")
+    follower.poll()
+    assert follower.text == b"1\n2\n3\n4\n"
+
+
+def test_an_end_that_is_cut_off_is_not_read_again(log: Path, follower: Follower) -> None:
+    log.write_bytes(b"1\n2\n3\n")
+    follower.poll()
+    os.truncate(log, 4)
+    follower.poll()
+    append(log, b"4\n")
+    follower.poll()
+    assert follower.text == b"1\n2\n3\n4\n"
+    assert [gap.cause for gap in follower.gaps] == [Cause.TRUNCATED]
+    lines = [e for e in follower.events if isinstance(e, Lines)]
+    assert isinstance(lines[-1].lines, Block)
+    assert lines[-1].lines.first_line == 3
+
+
+def test_a_log_that_vanished_while_we_were_away(log: Path, follower: Follower) -> None:
+    log.write_bytes(b"1\n")
+    follower.poll()
+    follower.restart()
+    log.unlink()
+    # keeps the inode from being given to the next file
+    log.with_name("other").touch()
+    log.write_bytes(b"9\n")
+    follower.poll()
+    assert follower.text == b"1\n9\n"
+    assert [(g.cause, g.offset, g.at_least) for g in follower.gaps] == [(Cause.VANISHED, 2, 0)]
+
+
+def test_a_log_that_is_deleted_while_open_is_read_to_its_end(log: Path, follower: Follower) -> None:
+    with log.open("wb", buffering=0) as writer:
+        writer.write(b"1\n")
+        follower.poll()
+        log.unlink()
+        writer.write(b"2\n")
+        follower.poll()
+        writer.write(b"3\n")
+    log.write_bytes(b"4\n")
+    follower.poll()
+    assert follower.text == b"1\n2\n3\n4\n"
+    assert follower.gaps == []
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_the_directory_is_moved_away(tmp_path: Path, linked: bool) -> None:
+    current = tmp_path / "current"
+    if linked:
+        (tmp_path / "spool").mkdir()
+        (tmp_path / "spool" / "1").mkdir()
+        current.symlink_to(tmp_path / "spool" / "1")
+    else:
+        current.mkdir()
+    log = current / "conn.log"
+    follower = Follower(log)
+    log.write_bytes(b"1\n")
+    follower.poll()
+    append(log, b"2\n")
+    log.rename(current / "conn.2026-01-01-10-00-00.log")
+    log.write_bytes(b"3\n")
+    if linked:
+        current.unlink()
+        (tmp_path / "spool" / "2").mkdir()
+        current.symlink_to(tmp_path / "spool" / "2")
+    else:
+        current.rename(tmp_path / "post-terminate")
+        current.mkdir()
+    log.write_bytes(b"4\n")
+    follower.poll()
+    assert follower.text == b"1\n2\n3\n4\n"
+    follower.tail.close()
+
+
+def test_an_inode_that_is_used_again_is_another_file(log: Path, follower: Follower) -> None:
+    log.write_bytes(b"1\n2\n")
+    follower.poll()
+    inode = log.stat().st_ino
+    follower.restart()
+    log.write_bytes(b"3\n4\n")
+    assert log.stat().st_ino == inode
+    follower.poll()
+    assert follower.text == b"1\n2\n3\n4\n"
+
+
+def test_a_half_line_waits_until_its_file_is_left(log: Path, follower: Follower) -> None:
+    log.write_bytes(b"1\nhal")
+    assert text(follower.poll()) == b"1\n"
+    log.rename(log.with_name("eve.json.1"))
+    assert follower.poll() == []
+    log.write_bytes(b"2\n")
+    lines = [e.lines for e in follower.poll() if isinstance(e, Lines)]
+    assert lines == [Block(b"hal", 2, complete=False), Block(b"2\n", 1)]
+
+
+def test_a_line_that_is_too_long(log: Path, follower: Follower) -> None:
+    log.write_bytes(b"1\n" + b"x" * (MAX_LINE + 1))
+    follower.poll()
+    position = follower.tail.position
+    assert position is not None
+    assert position.offset == 2
+    append(log, b"\n2\n")
+    follower.poll()
+    lines = [e for e in follower.events if isinstance(e, Lines)]
+    assert isinstance(lines[1].lines, LongLine)
+    assert lines[1].position.offset == MAX_LINE + 4
+    assert lines[1].position.line == 3
+    assert lines[2].lines == Block(b"2\n", 3)
+
+
+def test_a_poll_reads_no_more_than_it_may(log: Path) -> None:
+    log.write_bytes(b"".join(b"%06d\n" % i for i in range(200_000)))
+    with LogTail(log, max_poll=1 << 18) as tail:
+        sizes = []
+        while not tail.idle:
+            sizes.append(len(text(tail.poll())))
+    assert sum(sizes) == 1_400_000
+    # and what was left of a line before
+    assert max(sizes) < (1 << 18) + 7
+
+
+def test_few_files_are_open(log: Path, follower: Follower) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for i in range(30):
+        log.write_bytes(b"%d\n" % i)
+        if i % 2:
+            follower.poll()
+            follower.restart()
+        log.rename(log.with_name(f"eve.json-202601{i + 1:02}"))
+    follower.poll()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 2
+    assert follower.text == b"".join(b"%d\n" % i for i in range(30))
+
+
+def test_a_file_that_is_just_being_compressed(log: Path, follower: Follower) -> None:
+    log.write_bytes(b"1\n")
+    follower.poll()
+    follower.restart()
+    data = gzip.compress(b"1\n" + b"".join(b"%d\n" % i for i in range(2, 50_000)))
+    packed = log.with_name("eve.json.1.gz")
+    log.unlink()
+    packed.write_bytes(data[:100])
+    log.write_bytes(b"50000\n")
+    follower.poll()
+    packed.write_bytes(data[: len(data) // 2])
+    follower.poll(30)
+    packed.write_bytes(data)
+    follower.poll()
+    assert follower.text == b"".join(b"%d\n" % i for i in range(1, 50_001))
+    assert follower.gaps == []
+
+
+def test_a_compressed_file_that_stays_damaged(log: Path, follower: Follower) -> None:
+    log.write_bytes(b"1\n")
+    follower.poll()
+    follower.restart()
+    lines = b"".join(b"%d\n" % i for i in range(1, 50_000))
+    data = gzip.compress(lines)
+    log.with_name("eve.json.1.gz").write_bytes(data[: len(data) // 2])
+    log.write_bytes(b"new\n")
+    follower.poll(100)
+    found = follower.text
+    assert found.endswith(b"new\n")
+    assert lines.startswith(found.removesuffix(b"new\n"))
+    assert len(found) > len(lines) // 3
+    assert [gap.cause for gap in follower.gaps] == [Cause.DAMAGED]
+
+
+def test_a_rotated_file_that_may_not_be_read(
+    log: Path, follower: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.write_bytes(b"1\n")
+    follower.poll()
+    log.rename(log.with_name("eve.json.2"))
+    log.with_name("eve.json.1").write_bytes(b"2\n")
+    log.write_bytes(b"3\n")
+    real, forbidden = rotation.open_entry, [log.with_name("eve.json.1")]
+
+    def guarded(path: Path, device: int, inode: int) -> object:
+        if path in forbidden:
+            raise PermissionError(13, "Permission denied")
+        return real(path, device, inode)
+
+    monkeypatch.setattr(rotation, "open_entry", guarded)
+    events = follower.poll(10)
+    assert events == [Trouble(str(forbidden[0]), "Permission denied")]
+    forbidden.clear()
+    assert isinstance(follower.poll(10)[0], Recovered)
+    assert follower.text == b"1\n2\n3\n"
+
+
+def test_one_that_stays_forbidden_is_given_up(
+    log: Path, follower: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.write_bytes(b"1\n")
+    follower.poll()
+    log.rename(log.with_name("eve.json.2"))
+    log.with_name("eve.json.1").write_bytes(b"2\n")
+    log.write_bytes(b"3\n")
+    real = rotation.open_entry
+
+    def guarded(path: Path, device: int, inode: int) -> object:
+        if path.name == "eve.json.1":
+            raise PermissionError(13, "Permission denied")
+        return real(path, device, inode)
+
+    monkeypatch.setattr(rotation, "open_entry", guarded)
+    follower.poll(100)
+    assert follower.text == b"1\n3\n"
+    assert [gap.cause for gap in follower.gaps] == [Cause.UNREADABLE]
+
+
+def test_the_directory_may_not_be_read_for_a_while(
+    log: Path, follower: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.write_bytes(b"1\n")
+    follower.poll()
+    log.rename(log.with_name("eve.json.1"))
+    log.write_bytes(b"2\n")
+    with monkeypatch.context() as patch:
+
+        def refuse(*_: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        patch.setattr(rotation, "_list", refuse)
+        assert follower.poll(5) == [Trouble(str(log), "Permission denied")]
+    assert follower.poll()[0] == Recovered(str(log))
+    assert follower.text == b"1\n2\n"
+    assert follower.gaps == []
+
+
+@pytest.mark.parametrize("kind", ["directory", "fifo", "gzip"])
+def test_something_else_takes_the_place_of_the_log(
+    log: Path, follower: Follower, kind: str
+) -> None:
+    log.write_bytes(b"1\n")
+    follower.poll()
+    log.rename(log.with_name("eve.json.1"))
+    if kind == "directory":
+        log.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(log)
+    else:
+        log.write_bytes(gzip.compress(b"2\n"))
+    append(log.with_name("eve.json.1"), b"2\n")
+    events = follower.poll(5)
+    assert text(events) == b"2\n"
+    reason = surroundings.PACKED_LIVE if kind == "gzip" else "is no regular file"
+    assert [e for e in events if isinstance(e, Trouble)] == [Trouble(str(log), reason)]
+    log.rmdir() if kind == "directory" else log.unlink()
+    log.write_bytes(b"3\n")
+    follower.poll()
+    assert follower.text == b"1\n2\n3\n"
+
+
+def test_a_file_that_was_waiting_and_is_gone(log: Path) -> None:
+    follower = Follower(log)
+    follower.tail = LogTail(log, max_poll=1, clock=lambda: follower.now)
+    log.write_bytes(b"1\n")
+    follower.poll()
+    log.rename(log.with_name("eve.json.3"))
+    log.with_name("eve.json.2").write_bytes(b"2\n")
+    log.with_name("eve.json.1").write_bytes(b"three\n")
+    log.write_bytes(b"4\n")
+    while b"2\n" not in follower.text:
+        follower.poll(0.25)
+    log.with_name("eve.json.1").unlink()
+    follower.poll(10)
+    assert follower.text == b"1\n2\n4\n"
+    assert [(g.cause, g.at_least) for g in follower.gaps] == [(Cause.VANISHED, 6)]
+    follower.tail.close()
+
+
+def test_links_and_special_files_among_the_rotated(
+    log: Path, follower: Follower, tmp_path: Path
+) -> None:
+    log.write_bytes(b"1\n")
+    follower.poll()
+    (tmp_path / "secret").write_bytes(b"secret\n")
+    log.with_name("eve.json.1").symlink_to(tmp_path / "secret")
+    os.mkfifo(log.with_name("eve.json.2"))
+    log.with_name(".eve.json.3").write_bytes(b"hidden\n")
+    log.with_name("stats.json.1").write_bytes(b"other\n")
+    log.rename(log.with_name("eve.json.3"))
+    log.write_bytes(b"2\n")
+    follower.poll()
+    assert follower.text == b"1\n2\n"
+
+
+def test_too_many_rotated_files_are_told(
+    log: Path, follower: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.write_bytes(b"0\n")
+    follower.poll()
+    follower.restart()
+    monkeypatch.setattr(surroundings, "MAX_FILES", 4)
+    log.rename(log.with_name("eve.json.9"))
+    for number in range(8, 0, -1):
+        rotated = log.with_name(f"eve.json.{number}")
+        rotated.write_bytes(b"%d\n" % number)
+        os.utime(rotated, (2e9 - number, 2e9 - number))
+    log.write_bytes(b"live\n")
+    follower.poll()
+    assert follower.text == b"0\n4\n3\n2\n1\nlive\n"
+    assert {gap.cause for gap in follower.gaps} == {Cause.TOO_MANY_FILES, Cause.VANISHED}
+
+
+def test_gigabytes_of_leading_nuls_are_passed_over(log: Path, follower: Follower) -> None:
+    with log.open("wb") as file:
+        file.seek(1 << 36)
+        file.write(b"1\n")
+    follower.poll()
+    assert follower.text == b"1\n"
+    assert follower.tail.position is not None
+    assert follower.tail.position.offset == (1 << 36) + 2
+    follower.restart()
+    append(log, b"2\n")
+    follower.poll()
+    assert follower.text == b"1\n2\n"
+
+
+def test_two_loggers_do_not_read_each_others_files(tmp_path: Path) -> None:
+    directory = tmp_path / "spool" / "logger-1"
+    directory.mkdir(parents=True)
+    (tmp_path / "current").symlink_to(directory)
+    log = tmp_path / "current" / "conn.log"
+    follower = Follower(log)
+    log.write_bytes(HEADER % 10 + b"1\ta\n")
+    follower.poll()
+    follower.restart()
+    day = tmp_path / "2026-01-01"
+    day.mkdir()
+    for logger in (1, 2):
+        data = HEADER % 10 + b"%d\ta\n" % logger
+        path = day / f"conn.10:00:00-11:00:00-logger-{logger}.log.gz"
+        path.write_bytes(gzip.compress(data + b"%d\tb\n" % logger))
+    log.write_bytes(HEADER % 11 + b"1\tc\n")
+    follower.poll()
+    records = re.findall(rb"^\d\t\w", follower.text, re.MULTILINE)
+    assert records == [b"1\ta", b"1\tb", b"1\tc"]
+    follower.tail.close()

@@ -1,0 +1,1 @@
+"""Following the logs of a sensor while it writes them."""

@@ -1,0 +1,114 @@
+"""What has been delivered of a log, and the position that this makes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from zeekml.flows.lines import Block
+from zeekml.watch.events import Cause, Event, Gap, How, Lines, Opened, Recovered, Trouble
+from zeekml.watch.header import HeaderMemory, begins_header
+from zeekml.watch.open_file import OpenFile, Piece
+from zeekml.watch.position import MAX_FINISHED, Finished, Position
+
+
+class Delivery:
+    """Makes events, and moves the position along with them.
+
+    Parameters
+    ----------
+    position : Position or None
+        Where to begin.
+
+    Attributes
+    ----------
+    position : Position or None
+        After all events so far; None until it is known where the log begins.
+    header : HeaderMemory
+        The header in force.
+    how : How
+        Why the next file is opened.
+    """
+
+    def __init__(self, position: Position | None) -> None:
+        self.position = position
+        self.header = HeaderMemory(position.header if position is not None else b"")
+        self.how = How.STARTED if position is None else How.RESUMED
+        self._events: list[Event] = []
+        self._announced = False
+        self._trouble: Trouble | None = None
+
+    @property
+    def at(self) -> Position:
+        """The position, once there is one."""
+        assert self.position is not None
+        return self.position
+
+    def take_events(self) -> list[Event]:
+        """Return the events since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def open(self) -> None:
+        """Begin to deliver from another file."""
+        self._announced = False
+
+    def lines(self, file: OpenFile, piece: Piece) -> None:
+        """Deliver the next lines of the open file."""
+        lines, source = piece.lines, str(file.path)
+        block = lines if isinstance(lines, Block) else Block(lines.excerpt, lines.line)
+        begins = False
+        if not self._announced:
+            first = block.data[: block.data.find(b"\n") + 1]
+            begins = file.begun_at == 0 and begins_header(first)
+            known = Block(self.header.text, 1) if self.header.text and not begins else None
+            self._events.append(Opened(source, self.how, known))
+            self._announced = True
+            if begins:
+                self.header = HeaderMemory()
+        self.header.see(block, begins=begins)
+        identity = file.identity()
+        self.position = replace(self.at, header=self.header.text)
+        # before its first record a file cannot be told from others: its header is read again then
+        if identity.distinct:
+            self.position = replace(
+                self.position,
+                identity=identity,
+                offset=piece.offset,
+                line=piece.line,
+                size=max(file.known_size, piece.offset),
+            )
+        self._events.append(Lines(source, lines, self.position))
+
+    def gap(
+        self,
+        source: str,
+        cause: Cause,
+        at_least: int,
+        after: Position,
+        place: tuple[int, int] | None = None,
+    ) -> None:
+        """Report a loss at the position, or at an offset and line of a file that it is not in."""
+        offset, line = (self.at.offset, self.at.line) if place is None else place
+        self.position = after
+        self._events.append(Gap(source, cause, offset, line, at_least, after))
+
+    def after(self, file: Finished, written: int = 0) -> Position:
+        """Return the position after a file that is left, last written at `written`."""
+        return Position(
+            header=self.header.text,
+            finished=(*self.at.finished, file)[-MAX_FINISHED:],
+            written=max(self.at.written, written),
+        )
+
+    def stop(self, source: str, reason: str | None) -> None:
+        """Report what stands in the way, once."""
+        trouble = Trouble(source, reason or "cannot be read")
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._events.append(trouble)
+
+    def recover(self) -> None:
+        """Report that nothing stands in the way any more."""
+        if self._trouble is not None:
+            self._events.append(Recovered(self._trouble.source))
+            self._trouble = None

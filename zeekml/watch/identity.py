@@ -1,0 +1,112 @@
+"""Recognise a log file again, whatever it is called and however it is packed by now.
+
+Device and inode survive a rename, but not a copy, a move to another disk or compression, and an
+inode is given to the next new file as soon as it is free. So a file is known by what stands at its
+beginning, and device and inode are a hint. All Zeek logs begin alike up to ``#open``, and those
+that are opened within one second up to their first record: a beginning counts as a file's own only
+with a whole record in it (`distinct`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+from zeekml.flows.zeek_tsv import Header, plain_header
+
+PREFIX_SIZE: Final = 4096
+"""Bytes from the beginning that identify a file; fewer while it is shorter."""
+
+MAX_PREFIX: Final = 1 << 16
+"""The prefix goes on beyond `PREFIX_SIZE` to the end of the first record, but not beyond this."""
+
+_DIGEST_SIZE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class FileIdentity:
+    """What a file is recognised by.
+
+    Attributes
+    ----------
+    device, inode : int
+        Where the file was when it was last read.
+    length : int
+        Length of the prefix, without the NUL bytes that `copytruncate` leaves before it.
+    digest : str
+        Hash of the prefix.
+    distinct : bool
+        Whether the prefix is the file's own, so that it suffices alone.
+    opened : float or None
+        Zeek's ``#open``, in seconds on a scale without time zones.
+    """
+
+    device: int
+    inode: int
+    length: int
+    digest: str
+    distinct: bool
+    opened: float | None = None
+
+    def matches(self, head: bytes, device: int, inode: int) -> bool:
+        """Tell whether a file is this one.
+
+        Parameters
+        ----------
+        head : bytes
+            Its first bytes, unpacked and without leading NULs: `MAX_PREFIX` or all there are.
+        device, inode : int
+            Where it is.
+        """
+        if not self.distinct and (device, inode) != (self.device, self.inode):
+            return False
+        return len(head) >= self.length and _digest(head[: self.length]) == self.digest
+
+
+def identify(head: bytes, device: int, inode: int) -> FileIdentity:
+    """Return the identity of a file.
+
+    Parameters
+    ----------
+    head : bytes
+        Its first bytes, unpacked and without leading NULs. The more of them, the better, but the
+        result may be compared with that of any other number.
+    device, inode : int
+        Where it is.
+    """
+    length, distinct, opened = _measure(head)
+    return FileIdentity(device, inode, length, _digest(head[:length]), distinct, opened)
+
+
+def needs_more(head: bytes) -> bool:
+    """Tell whether further bytes could make the prefix longer."""
+    if len(head) < PREFIX_SIZE:
+        return True
+    return len(head) < MAX_PREFIX and _measure(head)[0] == len(head)
+
+
+def _measure(head: bytes) -> tuple[int, bool, float | None]:
+    """Return the prefix's length, whether it is distinct, and ``#open``."""
+    header = Header()
+    begin = 0
+    while end := head.find(b"\n", begin, MAX_PREFIX) + 1:
+        line = head[begin:end]
+        if not begin:
+            header = header.read(line)
+            if not line.startswith(header.prefix):
+                header = Header()
+                if plain_header(line) is None:
+                    break
+        elif not line.startswith(header.prefix):
+            break
+        else:
+            header = header.read(line)
+        begin = end
+    # here `end` is that of the first record, or 0 where there is none
+    length = min(len(head), max(PREFIX_SIZE, end or len(head)), MAX_PREFIX)
+    return length, bool(end) or len(head) - begin >= PREFIX_SIZE, header.opened
+
+
+def _digest(data: bytes) -> str:
+    return blake2b(data, digest_size=_DIGEST_SIZE).hexdigest()

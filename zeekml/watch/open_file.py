@@ -1,0 +1,299 @@
+"""One file of a log, open, from some place in it to wherever it ends at the moment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from zeekml.flows.compression import ByteStream, compression_of
+from zeekml.flows.discovery import open_log
+from zeekml.flows.lines import Block, LineSplitter, LongLine
+from zeekml.watch.identity import MAX_PREFIX, FileIdentity, identify, needs_more
+
+READ_SIZE: Final = 1 << 20
+_MAGIC_SIZE: Final = 8
+
+
+class State(Enum):
+    """What `OpenFile.state` finds."""
+
+    WHOLE = auto()
+    """What was read is still there."""
+    SHORTENED = auto()
+    """The end was cut off; what is left was read."""
+    REWRITTEN = auto()
+    """What was read is gone: the file was emptied, and may have been written anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Lines, and the place after them: bytes of the uncompressed file, number of the next line."""
+
+    lines: Block | LongLine
+    offset: int
+    line: int
+
+
+def open_entry(path: Path, device: int, inode: int) -> BinaryIO:
+    """Open a file that was met in a directory; raises OSError when it is another one by now."""
+    raw = open_log(path)
+    status = os.fstat(raw.fileno())
+    if (status.st_dev, status.st_ino) != (device, inode):
+        raw.close()
+        raise FileNotFoundError(0, "was replaced meanwhile")
+    return raw
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The beginning of a file.
+
+    Attributes
+    ----------
+    data : bytes
+        What identifies it, without leading NULs: the prefix of its identity.
+    packed : bool
+        Whether it is compressed.
+    nuls : int
+        How many leading NULs there are; 0 for compressed files.
+    damage : str or None
+        Why there is no more of a compressed file.
+    """
+
+    data: bytes
+    packed: bool = False
+    nuls: int = 0
+    damage: str | None = None
+
+
+def read_head(raw: BinaryIO) -> Head:
+    """Read what identifies a file."""
+    fd = raw.fileno()
+    if _is_packed(fd):
+        os.lseek(fd, 0, os.SEEK_SET)
+        stream = ByteStream(raw)
+        head = _prefix_of(stream.head(MAX_PREFIX))
+        return Head(head, packed=True, damage=stream.damage)
+    begin = _first_data(fd)
+    while data := os.pread(fd, READ_SIZE, begin):
+        text = data.lstrip(b"\0")
+        begin += len(data) - len(text)
+        if text:
+            return Head(_prefix_of(os.pread(fd, MAX_PREFIX, begin)), nuls=begin)
+    return Head(b"", nuls=begin)
+
+
+class OpenFile:
+    """Reads a file piece by piece; never beyond what was there when it was looked at.
+
+    Parameters
+    ----------
+    raw : binary file
+        Is closed by `close`.
+    path : Path
+        For messages.
+    offset, line : int
+        Where to go on: bytes of the uncompressed file, at the beginning of a line, and its number.
+
+    Attributes
+    ----------
+    begun_at : int
+        The offset to go on from.
+    offset, line : int
+        After the last whole line that was returned.
+    read_to : int
+        After the last byte that was read.
+    damage : str or None
+        Why a compressed file cannot be read further, once its end is reached.
+    """
+
+    def __init__(self, raw: BinaryIO, path: Path, offset: int = 0, line: int = 1) -> None:
+        self.path = path
+        self.begun_at = offset
+        self.offset = offset
+        self.line = line
+        self.damage: str | None = None
+        self._raw = raw
+        self._fd = raw.fileno()
+        status = os.fstat(self._fd)
+        self.device, self.inode = status.st_dev, status.st_ino
+        self._opened_as = (status.st_size, status.st_mtime_ns)
+        self.packed = _is_packed(self._fd)
+        self._splitter = LineSplitter()
+        self._splitter.line = line
+        self._prefix = bytearray()
+        self._prefix_full = False
+        self._prefix_begin = 0
+        self._identity: FileIdentity | None = None
+        self._chunks: Iterator[bytes] | None = None
+        self._stream: ByteStream | None = None
+        if self.packed:
+            os.lseek(self._fd, 0, os.SEEK_SET)
+            self._stream = ByteStream(raw)
+            self._chunks = self._stream.chunks()
+            self.read_to = 0
+        else:
+            first = _first_data(self._fd)
+            self.read_to = max(offset, first)
+            self._fill_prefix(first)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._raw.close()
+
+    @property
+    def stat(self) -> os.stat_result:
+        """The file's present status."""
+        return os.fstat(self._fd)
+
+    @property
+    def known_size(self) -> int:
+        """Bytes of the uncompressed file that are known to be there."""
+        return self.read_to if self.packed else max(self.read_to, self.stat.st_size)
+
+    def identity(self, *, delivered: bool = True) -> FileIdentity:
+        """Return the identity by all that was seen, or only by what was delivered."""
+        if self._identity is not None:
+            return self._identity
+        prefix = bytes(self._prefix)
+        if delivered:
+            prefix = prefix[: max(self.offset - self._prefix_begin, 0)]
+        found = identify(prefix, self.device, self.inode)
+        if self._prefix_full and len(prefix) == len(self._prefix):
+            self._identity = found
+        return found
+
+    @property
+    def prefix(self) -> bytes:
+        """The first bytes, without leading NULs."""
+        return bytes(self._prefix)
+
+    def read(self, limit: int) -> tuple[int, list[Piece]]:
+        """Read on.
+
+        Returns
+        -------
+        tuple of int and list of Piece
+            How many bytes were read, and the lines they complete. No bytes: see `state`.
+        """
+        if self._chunks is not None:
+            return self._read_packed(self._chunks)
+        data = os.pread(self._fd, min(limit, READ_SIZE), self.read_to)
+        # had the file been rewritten before this read, the bytes would belong to something else
+        if not data or self.state() is not State.WHOLE:
+            return 0, []
+        return len(data), self._take(data)
+
+    def has_changed(self) -> bool:
+        """Tell whether the file was written to since it was opened."""
+        status = self.stat
+        return (status.st_size, status.st_mtime_ns) != self._opened_as
+
+    def rest(self) -> list[Piece]:
+        """Return the unterminated line at the end of a file that nobody writes to any more."""
+        items = list(self._splitter.finish())
+        if items:
+            self.offset, self.line = self.read_to, self._splitter.line
+        return [Piece(item, self.read_to, self._splitter.line) for item in items]
+
+    def state(self) -> State:
+        """Look whether what was read is still in the file."""
+        if self.packed:
+            return State.WHOLE
+        prefix = bytes(self._prefix)
+        there = os.pread(self._fd, len(prefix), self._prefix_begin)
+        if self.stat.st_size >= self.read_to:
+            return State.WHOLE if there == prefix else State.REWRITTEN
+        # a header that is just being written begins like the one before
+        own = identify(there, self.device, self.inode).distinct
+        return State.SHORTENED if own and prefix.startswith(there) else State.REWRITTEN
+
+    def go_back(self) -> None:
+        """Go on from the present end of a shortened file, from the beginning of its last line."""
+        size = self.stat.st_size
+        self.offset, self.line = end_of_lines(self._fd, min(size, self.offset))
+        self.read_to = self.offset
+        self._splitter = LineSplitter()
+        self._splitter.line = self.line
+        del self._prefix[max(self.offset - self._prefix_begin, 0) :]
+        self._prefix_full = False
+        self._identity = None
+
+    def _read_packed(self, chunks: Iterator[bytes]) -> tuple[int, list[Piece]]:
+        chunk = next(chunks, None)
+        if chunk is None:
+            assert self._stream is not None
+            self.damage = self._stream.damage
+            return 0, []
+        pieces: list[Piece] = []
+        for start in range(0, len(chunk), READ_SIZE):
+            part = chunk[start : start + READ_SIZE]
+            skipped = min(max(self.offset - self.read_to, 0), len(part))
+            self._extend_prefix(part[:skipped], self.read_to)
+            self.read_to += skipped
+            if skipped < len(part):
+                pieces += self._take(part[skipped:])
+        return len(chunk), pieces
+
+    def _take(self, data: bytes) -> list[Piece]:
+        begin = self.read_to
+        self._extend_prefix(data, begin)
+        self.read_to += len(data)
+        pieces = []
+        # at most one long line, which ends at the first newline, and one block up to the last
+        for item in self._splitter.feed(data):
+            end = data.find(b"\n") if isinstance(item, LongLine) else data.rfind(b"\n")
+            self.offset, self.line = begin + end + 1, self._splitter.line
+            pieces.append(Piece(item, self.offset, self.line))
+        return pieces
+
+    def _extend_prefix(self, data: bytes, begin: int) -> None:
+        if self._prefix_full or not data:
+            return
+        if not self._prefix:
+            text = data.lstrip(b"\0")
+            self._prefix_begin = begin + len(data) - len(text)
+            data = text
+        else:
+            data = data[max(self._prefix_begin + len(self._prefix) - begin, 0) :]
+        self._prefix += data[: MAX_PREFIX - len(self._prefix)]
+        if not needs_more(bytes(self._prefix)):
+            del self._prefix[identify(bytes(self._prefix), 0, 0).length :]
+            self._prefix_full = True
+
+    def _fill_prefix(self, at: int) -> None:
+        """Read the beginning, so that it is noticed when it goes, even before it was delivered."""
+        while not self._prefix_full and (data := os.pread(self._fd, MAX_PREFIX, at)):
+            self._extend_prefix(data, at)
+            at += len(data)
+
+
+def end_of_lines(fd: int, size: int) -> tuple[int, int]:
+    """Return where the last whole line within `size` bytes ends, and the number of the next."""
+    end, line, at = 0, 1, 0
+    while at < size and (data := os.pread(fd, min(READ_SIZE, size - at), at)):
+        line += data.count(b"\n")
+        end = max(end, at + data.rfind(b"\n") + 1) if b"\n" in data else end
+        at += len(data)
+    return end, line
+
+
+def _prefix_of(head: bytes) -> bytes:
+    return head[: identify(head, 0, 0).length]
+
+
+def _is_packed(fd: int) -> bool:
+    return compression_of(os.pread(fd, _MAGIC_SIZE, 0)) is not None
+
+
+def _first_data(fd: int) -> int:
+    """Return where data begins: gigabytes of leading NULs are mostly a hole."""
+    with contextlib.suppress(OSError):
+        # fails for an empty file, for one that is all hole, and where it is not supported
+        return os.lseek(fd, 0, os.SEEK_DATA)
+    return 0

@@ -1,0 +1,191 @@
+"""Look where sensors usually write their logs, and say what was found and what was not, and why."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from zeekml.flows.compression import ByteStream, compression_of
+from zeekml.flows.detect import EMPTY, HEAD_SIZE, Detected, Kind, detect
+from zeekml.flows.discovery import open_log
+from zeekml.flows.schema import SURICATA, ZEEK
+
+ZEEK_PLACES: Final = (
+    "opt/zeek/logs/current",
+    "usr/local/zeek/logs/current",
+    "var/log/zeek/current",
+    "var/log/zeek",
+    "nsm/zeek/logs/current",
+    "nsm/zeek/spool/manager",
+    "nsm/zeek/spool/logger",
+    "opt/zeek/spool/zeek",
+    "usr/local/zeek/spool/zeek",
+    "var/spool/zeek",
+)
+"""Directories in which Zeek writes: by zeekctl, distributions' packages and Security Onion."""
+
+SURICATA_PLACES: Final = ("var/log/suricata", "usr/local/var/log/suricata", "nsm/suricata")
+"""Directories in which Suricata writes."""
+
+NO_DIRECTORY: Final = "there is no such directory"
+NO_LOG: Final = "there is no {} in it"
+NO_PERMISSION: Final = "no permission to read it"
+NO_REGULAR_FILE: Final = "is no regular file"
+COMPRESSED: Final = "is compressed while it is written and cannot be followed"
+SAME: Final = "is the same as {}"
+
+_MAX_ENTRIES: Final = 10_000
+_MAX_LOGS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A log that can be followed.
+
+    Attributes
+    ----------
+    path : Path
+        As it is to be given to `LogTail`.
+    sensor : str
+        ``zeek`` or ``suricata``.
+    empty : bool
+        Whether nothing is in it yet, so that its kind is known by its name alone.
+    """
+
+    path: Path
+    sensor: str
+    empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A place where a log could be, and why there is none to be followed."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(slots=True)
+class Places:
+    """What was found in the usual places.
+
+    Attributes
+    ----------
+    found : list of Found
+        Logs, each only once; Zeek's first.
+    refused : list of Refused
+        In the order in which they were looked at.
+    """
+
+    found: list[Found] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+
+def look_around(root: Path = Path("/")) -> Places:
+    """Look into the usual places.
+
+    Parameters
+    ----------
+    root : Path
+        Directory that stands for ``/``.
+    """
+    search = _Search()
+    for place in ZEEK_PLACES:
+        search.directory(root / place, ZEEK)
+    for place in SURICATA_PLACES:
+        search.directory(root / place, SURICATA)
+    return search.places
+
+
+class _Search:
+    def __init__(self) -> None:
+        self.places = Places()
+        self._seen: dict[tuple[int, int], Path] = {}
+
+    def directory(self, directory: Path, sensor: str) -> None:
+        """Look into one directory."""
+        try:
+            with os.scandir(directory) as entries:
+                names = sorted(e.name for e, _ in zip(entries, range(_MAX_ENTRIES), strict=False))
+        except OSError as error:
+            self._refuse(directory, _reason(error))
+            return
+        logs = list(_zeek_logs(names) if sensor == ZEEK else _suricata_logs(names))
+        if not logs:
+            self._refuse(directory, NO_LOG.format("conn.log" if sensor == ZEEK else "eve.json"))
+        for name in logs[:_MAX_LOGS]:
+            self._log(directory / name, sensor)
+
+    def _log(self, path: Path, sensor: str) -> None:
+        try:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                self._refuse(path, NO_REGULAR_FILE)
+                return
+            place = (status.st_dev, status.st_ino)
+            if place in self._seen:
+                self._refuse(path, SAME.format(self._seen[place]))
+                return
+            with open_log(path) as raw:
+                packed = compression_of(raw.read(8) or b"") is not None
+                raw.seek(0)
+                head = b"" if packed else ByteStream(raw).head(HEAD_SIZE)
+        except OSError as error:
+            self._refuse(path, _reason(error))
+            return
+        if packed:
+            self._refuse(path, COMPRESSED)
+            return
+        detected = detect(head, path.name)
+        if not _fits(detected, sensor):
+            self._refuse(path, f"is no log of {sensor}'s connections ({_what(detected)})")
+            return
+        self._seen[place] = path
+        self.places.found.append(Found(path, sensor, detected.refusal == EMPTY))
+
+    def _refuse(self, path: Path, reason: str) -> None:
+        self.places.refused.append(Refused(path, reason))
+
+
+def _zeek_logs(names: list[str]) -> Iterator[str]:
+    """Yield the connection log; that of json-streaming-logs only where there is no other."""
+    for name in ("conn.log", "json_streaming_conn.log"):
+        if name in names:
+            yield name
+            return
+
+
+def _suricata_logs(names: list[str]) -> Iterator[str]:
+    """Yield ``eve.json``, or one file per thread: ``eve.1.json``, ``eve.2.json``, …"""
+    if "eve.json" in names:
+        yield "eve.json"
+    for name in names:
+        middle = name.removeprefix("eve.").removesuffix(".json")
+        # a longer number is a time: Suricata's own rotation
+        number = middle.isascii() and middle.isdecimal() and len(middle) <= 4
+        if number and name == f"eve.{middle}.json":
+            yield name
+
+
+def _fits(detected: Detected, sensor: str) -> bool:
+    if detected.refusal == EMPTY:
+        return True
+    if sensor == SURICATA:
+        return detected.kind is Kind.EVE
+    return detected.kind in (Kind.ZEEK_TSV, Kind.ZEEK_JSON)
+
+
+def _what(detected: Detected) -> str:
+    return detected.refusal if detected.kind is None else str(detected.kind)
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return NO_DIRECTORY
+    if isinstance(error, PermissionError):
+        return NO_PERMISSION
+    return error.strerror or "cannot be read"

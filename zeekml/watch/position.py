@@ -1,0 +1,74 @@
+"""How far a log has been delivered, in a form that can be stored and gone on from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from zeekml.errors import InputError
+from zeekml.watch.identity import FileIdentity
+
+MAX_FINISHED: Final = 16
+"""Finished files that a position remembers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A file that has been left, and how much of it was delivered."""
+
+    identity: FileIdentity
+    offset: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The place between two lines up to which everything was delivered or reported as lost.
+
+    Attributes
+    ----------
+    identity : FileIdentity or None
+        The file that is being read; None between two files.
+    offset : int
+        Bytes of it that were delivered, counted in the uncompressed log.
+    line : int
+        1-based number of its next line.
+    size : int
+        How long the file was known to be, at least, in the same bytes.
+    header : bytes
+        Header lines of a Zeek log that are in force here; they are before `offset`.
+    finished : tuple of Finished
+        The files before it, oldest first, at most `MAX_FINISHED`.
+    written : int
+        When the latest finished file was last written, in nanoseconds: what was not written
+        since is older.
+    """
+
+    identity: FileIdentity | None = None
+    offset: int = 0
+    line: int = 1
+    size: int = 0
+    header: bytes = b""
+    finished: tuple[Finished, ...] = ()
+    written: int = 0
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the position as values that JSON knows."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
+
+    @classmethod
+    def from_plain(cls, plain: Any) -> Position:
+        """Return the position that `to_plain` was called on.
+
+        Raises
+        ------
+        InputError
+            When `plain` is nothing that `to_plain` returns.
+        """
+        try:
+            return msgspec.convert(plain, cls)
+        except msgspec.ValidationError as error:
+            raise InputError(f"stored position in a log is damaged: {error}") from error

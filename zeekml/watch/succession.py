@@ -1,0 +1,120 @@
+"""Tell where a log goes on: which of its files is which, and what comes after it.
+
+Order is that of the files' names and ``#open``; where a finished file was deleted meanwhile, files
+written later are newer: what keeps a log short deletes the oldest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from zeekml.watch.identity import FileIdentity
+from zeekml.watch.position import Finished
+from zeekml.watch.rotation import Candidate
+
+NEVER_READ: Final = 1 << 62
+"""Offset in a finished file of which nothing is to be read: it was there before the first start."""
+
+_TIMES_SLACK: Final = 3900.0
+"""Names and ``#open`` are local time, which is set back by an hour once a year."""
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """Where to read on: a file, and the place in it."""
+
+    candidate: Candidate
+    offset: int = 0
+    line: int = 1
+
+
+def find(
+    identity: FileIdentity, candidates: Iterable[Candidate], live: Candidate | None
+) -> Candidate | None:
+    """Return the file with this identity, or the best of its copies."""
+    files = [*candidates, *([live] if live is not None else [])]
+    same = [c for c in files if not c.obstacle and c.is_file(identity)]
+    place = (identity.device, identity.inode)
+    return max(
+        same,
+        key=lambda c: (c.place == place, not c.head.packed, c.entry.size),
+        default=None,
+    )
+
+
+def successors(
+    candidates: Sequence[Candidate],
+    live: Candidate | None,
+    finished: Sequence[Finished],
+    reading: Finished | None = None,
+) -> list[Next]:
+    """Return what is to be read after a file, in order.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+        Rotated files from `Rotations.look`.
+    live : Candidate or None
+        The live file.
+    finished : sequence of Finished
+        What has been read, oldest first.
+    reading : Finished or None
+        The file after which the others come, of which all has been read; None for the last of
+        `finished`.
+    """
+    place = (reading.identity.device, reading.identity.inode) if reading is not None else None
+    finished = [*finished, *([reading] if reading is not None else [])]
+    anchor = _anchor(candidates, finished)
+    found = []
+    for i, candidate in enumerate(candidates):
+        if candidate.place == place:
+            continue
+        if not candidate.obstacle and live and live.head.data.startswith(candidate.head.data):
+            # a copy that is made before the live file is emptied
+            continue
+        known = _known(candidate, finished)
+        if known is not None:
+            # its writer may have been late; how long a compressed file is nobody knows
+            if not candidate.obstacle and not candidate.head.packed:
+                found += _rest(candidate, known)
+        elif anchor is None or i > anchor or _is_newer(candidate, candidates[anchor]):
+            found.append(Next(candidate))
+    if live is not None and live.head.data and live.place != place:
+        known = _known(live, finished)
+        if known is None or known.offset == NEVER_READ:
+            found.append(Next(live))
+        else:
+            found += _rest(live, known)
+    return found
+
+
+def _anchor(candidates: Sequence[Candidate], finished: Sequence[Finished]) -> int | None:
+    """Return the index of the file that the others are compared with."""
+    for item in reversed(finished):
+        for i, candidate in enumerate(candidates):
+            if candidate.is_file(item.identity):
+                return i
+    return None
+
+
+def _is_newer(candidate: Candidate, anchor: Candidate) -> bool:
+    """Tell whether a file that seems older is newer, because clocks were set back in between."""
+    if candidate.time is None or anchor.time is None or not candidate.identity.distinct:
+        return False
+    if candidate.entry.name.time is None and candidate.entry.name.number is not None:
+        return False
+    later = candidate.entry.written > anchor.entry.written
+    return later and candidate.time > anchor.time - _TIMES_SLACK
+
+
+def _known(candidate: Candidate, finished: Sequence[Finished]) -> Finished | None:
+    same = [f for f in reversed(finished) if candidate.is_file(f.identity)]
+    return max(same, key=lambda f: f.identity.length, default=None)
+
+
+def _rest(candidate: Candidate, known: Finished) -> list[Next]:
+    if candidate.entry.size <= known.offset:
+        return []
+    return [Next(candidate, known.offset, known.line)]

@@ -1,0 +1,155 @@
+"""What there is of a log at one moment: the live file, and what it was rotated into."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from zeekml.watch.position import MAX_FINISHED, Finished, Position
+from zeekml.watch.rotation import (
+    MAX_FILES,
+    Candidate,
+    Entry,
+    Rotations,
+    usual_archives,
+)
+from zeekml.watch.succession import NEVER_READ
+
+PACKED_LIVE: Final = "is compressed while it is written and cannot be followed"
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The files of a log.
+
+    Attributes
+    ----------
+    live : Candidate or None
+        The live file; None if there is none.
+    rotated : list of Candidate
+        Rotated files, oldest first.
+    overlooked : int
+        How many more there are, of which only the latest `MAX_FILES` are looked into.
+    """
+
+    live: Candidate | None
+    rotated: list[Candidate]
+    overlooked: int = 0
+
+
+class Surroundings:
+    """Looks at the files of one log.
+
+    Parameters
+    ----------
+    path : Path
+        The live file.
+    archives : sequence of Path or None
+        Where rotated files go besides the live file's directory; None for `usual_archives`.
+    """
+
+    def __init__(self, path: Path, archives: Sequence[Path] | None) -> None:
+        self._path = path
+        self._archives = archives
+        self._known = Rotations(path)
+        self._directory: int | None = None
+        self._held: tuple[int, int] | None = None
+        self._looked_at: tuple[int, int] | None = None
+
+    def close(self) -> None:
+        """Forget the directory of the live file."""
+        if self._directory is not None:
+            os.close(self._directory)
+            self._directory, self._held = None, None
+
+    def hold_directory(self) -> None:
+        """Keep hold of the directory that was looked at, should it be moved away.
+
+        ``zeekctl stop`` moves the whole directory with all that is still to be read.
+        """
+        if self._looked_at is None or self._looked_at == self._held:
+            return
+        held = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        status = os.fstat(held)
+        if (status.st_dev, status.st_ino) != self._looked_at:
+            os.close(held)
+            return
+        self.close()
+        self._directory, self._held = held, self._looked_at
+
+    def look(self, since: int) -> Sight | None:
+        """Return the files written since a time in nanoseconds; None to look again later.
+
+        Raises
+        ------
+        OSError
+            When the live file or its directory cannot be read.
+        """
+        # What the live file becomes after this is met a second time among the rotated files. In
+        # the other order, a file that is rotated in between would be missed.
+        live = self._live()
+        entries = self._rotations().scan(since, self._moved_directory())
+        if entries is None:
+            return None
+        latest = sorted(entries, key=_written)[-MAX_FILES:]
+        rotated = self._rotations().look(latest)
+        if rotated is None:
+            return None
+        if self._directory is None:
+            self.hold_directory()
+        return Sight(live, rotated, len(entries) - len(latest))
+
+    def first_position(self) -> Position | None:
+        """Return the position before the live file; None to look again later.
+
+        Raises OSError as `look` does.
+        """
+        live = self._live()
+        self._moved_directory()
+        entries = self._rotations().scan()
+        if entries is None:
+            return None
+        entries.sort(key=_written)
+        latest = self._rotations().look(entries[-MAX_FINISHED:])
+        if latest is None:
+            return None
+        if live is None and latest and not latest[-1].head.packed and not latest[-1].obstacle:
+            # Suricata can put the time into the name of the file that it is writing
+            newest = latest.pop().entry
+            entries.remove(newest)
+        self.hold_directory()
+        return Position(
+            finished=tuple(
+                Finished(candidate.identity, NEVER_READ, 1)
+                for candidate in latest
+                if candidate.identity.distinct
+            ),
+            written=max(map(_written, entries), default=0),
+        )
+
+    def _live(self) -> Candidate | None:
+        live = self._rotations().live()
+        if live is not None and live.head.packed:
+            raise OSError(0, PACKED_LIVE)
+        return live
+
+    def _rotations(self) -> Rotations:
+        # archives may be mounted, and `current` may come to lead elsewhere, at any time
+        archives = usual_archives(self._path) if self._archives is None else self._archives
+        self._known.archives = tuple(archives)
+        return self._known
+
+    def _moved_directory(self) -> Path | None:
+        """Return where the directory is that was held, if the log is in another one by now."""
+        present = self._path.parent.stat()
+        self._looked_at = (present.st_dev, present.st_ino)
+        if self._directory is None or self._held == self._looked_at:
+            return None
+        return Path(f"/proc/self/fd/{self._directory}").readlink()
+
+
+def _written(entry: Entry) -> int:
+    return entry.written

@@ -109,7 +109,7 @@ class Candidate:
         """Sort key, oldest first."""
         entry = self.entry
         # what cannot be read may be a copy that is being made
-        natural = (self.obstacle != "", natural_key(str(entry.path)))
+        natural = (self.obstacle != "", natural_key(entry.path.name), str(entry.path))
         place = (entry.fresh, entry.last)
         shifts = -(entry.name.number or 0)
         if entry.name.time is None and entry.name.number is not None:

@@ -291,6 +291,7 @@ class LogTail:
         if not following:
             self._surroundings.hold_directory()
             return False
+        self._tell_what_is_torn(sight)
         return self._open_next(following[0], sight)
 
     def _open_again(self, sight: Sight, position: Position, identity: FileIdentity) -> bool:
@@ -372,7 +373,7 @@ class LogTail:
         if is_live:
             self._surroundings.hold_directory()
         self._expected.open(candidate)
-        self._tell_what_is_lost(candidate)
+        self._tell_what_nuls_tell(candidate)
         if is_live and self._emptied == candidate.place:
             self._out.how, self._emptied = How.TRUNCATED, None
         self._out.recover()
@@ -389,19 +390,27 @@ class LogTail:
         self._since.clear()
         return True
 
-    def _tell_what_is_lost(self, candidate: Candidate) -> None:
-        """Report what the file before lost when it was emptied, as far as this one tells."""
+    def _tell_what_is_torn(self, sight: Sight) -> None:
+        """Report a file that was emptied before anything was delivered, if there is no copy."""
         torn, self._torn = self._torn, None
-        is_copy = torn is not None and candidate.head.data.startswith(torn.prefix)
-        if torn is not None and (not is_copy or self._emptied == candidate.place):
+        if torn is None:
+            return
+        copies = (c for c in sight.rotated if c.place != self._emptied)
+        if not any(copy.head.data.startswith(torn.prefix) for copy in copies):
             self._gap(torn.source, Cause.TRUNCATED, torn.size, self._out.at)
-        elif self._emptied == candidate.place and self._out.at.finished:
-            latest = self._out.at.finished[-1]
-            lost = candidate.head.nuls - latest.offset
-            if lost > 0:
-                source = str(candidate.entry.path)
-                place = (latest.offset, latest.line)
-                self._gap(source, Cause.TRUNCATED, lost, self._out.at, place)
+
+    def _tell_what_nuls_tell(self, candidate: Candidate) -> None:
+        """Report what was written to an emptied file between its copying and its emptying.
+
+        A writer that does not append goes on at its old place, with NULs before it.
+        """
+        if self._emptied != candidate.place or not self._out.at.finished:
+            return
+        latest = self._out.at.finished[-1]
+        lost = candidate.head.nuls - latest.offset
+        if lost > 0:
+            place = (latest.offset, latest.line)
+            self._gap(str(candidate.entry.path), Cause.TRUNCATED, lost, self._out.at, place)
 
     def _successors(self, sight: Sight, reading: Finished | None = None) -> list[Next]:
         rotated = [

@@ -1,4 +1,4 @@
-"""The tail against whatever may befall a log, in random order."""
+"""The tail against whatever may befall a log, in random order; ``TAIL_EXAMPLES=20000`` for more."""
 
 from __future__ import annotations
 

@@ -170,8 +170,7 @@ class SlicedStream:
         self._parts = [part for file in stream.files for part in _parts(file, job, workers)]
         self._planner = SlicePlanner(target, job.config.context_records)
         self._alerts = AlertReplay()
-        in_disorder = stream.kind is Kind.EVE
-        self._order = PartOrder(directory, job.cutting.batch_rows) if in_disorder else None
+        self._order = PartOrder(directory, job.cutting.batch_rows) if stream.in_disorder else None
         self._events = Events()
         self._counters = ReadCounters()
         self._book = NoticeBook()

@@ -66,7 +66,7 @@ def read_stream(
         batches = reader.logs(stream.loggers[0])
     else:
         batches = merge_by_end([reader.logs(files) for files in stream.loggers])
-    if stream.kind is Kind.EVE:
+    if stream.in_disorder:
         batches = in_end_order(batches)
     for batch in batches:
         for start in range(0, len(batch), batch_rows):

@@ -118,6 +118,11 @@ class Stream:
         """Bytes on disk."""
         return sum(file.size for file in self.files)
 
+    @property
+    def in_disorder(self) -> bool:
+        """Whether its flows are put in order before they are scored (`zeekml.flows.ordering`)."""
+        return self.kind is Kind.EVE
+
 
 @dataclass
 class Discovery:

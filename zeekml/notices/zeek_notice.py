@@ -102,6 +102,9 @@ _COLUMNS: Final = (
     *_AFTER_SUB,
     *_EXTRAS,
 )
+NOTICE_COLUMNS: Final = tuple(column.name for column in _COLUMNS)
+"""Names of the columns of a notice.log, in order."""
+
 _STRICT_COLUMNS: Final = (
     *_BEFORE_SUB,
     _Column("sub", "string", _extras_as_text),

@@ -97,7 +97,7 @@ def watch(
     places are followed. Every complete line counts exactly once, through rotations and restarts.
     """
     from zeekml.outputs import OutputOptions, refuse_output_among_inputs
-    from zeekml.watch.service import WatchJob, Watcher
+    from zeekml.watch.service import Watcher, WatchJob
 
     config = settings(config_file)
     out = chosen_path(out, config.out)
@@ -140,7 +140,9 @@ def watch(
         sys.exit(130)
 
 
-def _chosen_logs(zeek: tuple[Path, ...], suricata: tuple[Path, ...], config: Config) -> list[LogSet]:
+def _chosen_logs(
+    zeek: tuple[Path, ...], suricata: tuple[Path, ...], config: Config
+) -> list[LogSet]:
     from zeekml.watch.inputs import found_logs, named_logs
     from zeekml.watch.places import look_around
 

@@ -16,6 +16,7 @@ from zeekml.flows.schema import SURICATA
 from zeekml.flows.suricata_eve import AlertMemory
 from zeekml.flows.zeek_tsv import TsvDecoder
 from zeekml.watch.events import Lines, Opened
+from zeekml.watch.sensor_stats import SensorStats
 
 _ZEEK_KINDS: Final = (Kind.ZEEK_TSV, Kind.ZEEK_JSON)
 
@@ -38,6 +39,8 @@ class TailDecoder:
     ----------
     kind : Kind or None
         Format of the latest file.
+    stats : SensorStats
+        What the sensor says about itself.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class TailDecoder:
         keep_originals: bool,
     ) -> None:
         self.kind: Kind | None = Kind.EVE if sensor == SURICATA else None
+        self.stats = SensorStats()
         self._sensor = sensor
         self._new_account = account
         self._alerts = alerts
@@ -65,6 +69,8 @@ class TailDecoder:
 
     def lines(self, event: Lines) -> Iterator[pa.RecordBatch]:
         """Yield the flows of the next lines."""
+        if self.kind is Kind.EVE and isinstance(event.lines, Block):
+            self.stats.see(event.lines.data)
         yield from decoded(event.lines, self._decoder_for(event), self._account)
 
     def pass_over(self, event: Lines) -> int:

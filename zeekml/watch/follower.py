@@ -1,4 +1,4 @@
-"""One live stream: its logs are followed, its flows scored, and it knows what is to be committed."""
+"""One live stream: follows its logs, scores its flows, and knows what is to be committed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from zeekml.flows.rejects import ReadCounters, RejectSink, SourceAccount, count_
 from zeekml.flows.schema import SURICATA
 from zeekml.notices.policy import Policy
 from zeekml.pipeline import Judge
+from zeekml.watch.coverage import Coverage
 from zeekml.watch.decoding import TailDecoder
-from zeekml.watch.events import Event, Gap, Lines, Opened, Recovered, Trouble
+from zeekml.watch.events import Event, Gap, Lines, Opened
 from zeekml.watch.journal import Intake, pack
 from zeekml.watch.live_pipeline import Outcome
 from zeekml.watch.position import Position
@@ -169,6 +170,7 @@ class Follower:
         self._rows_since = 0
         self._last_flow = clock()
         self._caught_up = clock()
+        self.coverage = Coverage(logs.sensor)
         self._intakes: list[Intake] = []
         self._carried: Outcome | None = self._meet_rules(policy)
         self._rejects = rejects
@@ -221,6 +223,28 @@ class Follower:
     def evicted_records(self) -> int:
         """Records that left the context before their hour was over, for want of room."""
         return self._pipeline.scorer.evicted_records
+
+    @property
+    def context_records(self) -> int:
+        """Records that the context holds."""
+        return self._pipeline.scorer.context_records
+
+    @property
+    def late(self) -> int:
+        """Records since the start that ended before the stream's clock."""
+        return self._pipeline.scorer.late_records
+
+    @property
+    def drops(self) -> int | None:
+        """Packets that the sensor says it lost; None if it does not say."""
+        said = [decoder.stats.drops for _, decoder in self._tails]
+        return max((n for n in said if n is not None), default=None)
+
+    @property
+    def packets(self) -> int | None:
+        """Packets that the sensor says it got; None if it does not say."""
+        said = [decoder.stats.packets for _, decoder in self._tails]
+        return max((n for n in said if n is not None), default=None)
 
     def bytes_behind(self) -> int:
         """Bytes of the live files that have not been read, as far as can be told."""
@@ -304,6 +328,8 @@ class Follower:
                 count_bounded(self.record.gaps, event.cause)
         if flows:
             self._last_flow = self._clock()
+            for batch in flows:
+                self.coverage.add(batch)
             self._feed(Intake(flows, self._alerts.changes()), look)
 
     def _feed(self, intake: Intake, look: Look) -> None:

@@ -170,7 +170,7 @@ class LiveFile:
     def _is_in_place(self, descriptor: int) -> bool:
         ours = os.fstat(descriptor)
         try:
-            there = os.stat(self.path, follow_symlinks=False)
+            there = self.path.stat(follow_symlinks=False)
         except FileNotFoundError:
             return False
         return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
@@ -238,7 +238,7 @@ class LiveFile:
                 ]
         for path in candidates:
             try:
-                status = os.stat(path, follow_symlinks=False)
+                status = path.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue
             place = (status.st_dev, status.st_ino) == (mark.device, mark.inode)

@@ -147,7 +147,7 @@ def _alerts(latest: Anchor, problems: list[str]) -> AlertMemory:
 
 
 def _cut_off(anchor: Anchor) -> Anchor:
-    """The anchor with a clock that claims to have seen nothing before: windows know what is missing."""
+    """The anchor with a clock that claims to begin there, so that windows know what they lack."""
     clock = anchor.clock
     return replace(anchor, clock=clock._replace(began=clock.now))
 

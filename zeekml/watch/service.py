@@ -19,12 +19,13 @@ from typing import Final, Self
 from zeekml.config import Config
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.errors import ConfigError, OutputError
+from zeekml.flows.rejects import printable
 from zeekml.notices.notice import Notice
 from zeekml.notices.policy import Policy, load_policy
 from zeekml.outputs import OutputOptions
-from zeekml.watch.follower import Follower, LogSet, Look
+from zeekml.watch.follower import SHED, Follower, LogSet, Look
 from zeekml.watch.live_outputs import LiveOutputs
-from zeekml.watch.oversight import Oversight
+from zeekml.watch.oversight import Facts, Oversight
 from zeekml.watch.service_manager import ServiceManager
 from zeekml.watch.state import IncidentLine, State
 from zeekml.watch.wake_up import WakeUp
@@ -106,7 +107,10 @@ class Watcher:
             self.policy.thresholds(self.bundle.manifest.thresholds)
             self._state = State(job.state)
             stack.callback(self._state.close)
-            self.oversight = Oversight(job, self.bundle, self.policy, self._state, clock, wall)
+            facts = Facts(
+                job.logs, job.out, job.state, job.config, job.options, self.bundle, self.policy
+            )
+            self.oversight = Oversight(facts, self._state, clock, wall)
             self._outputs = LiveOutputs(
                 job.out, job.options, self._state.marks(), self.oversight.opening, wall
             )
@@ -188,6 +192,7 @@ class Watcher:
                 time.sleep(max(LINGER - (self._clock() - begun), 0.0))
         self._manager.stopping()
         self._persist(self.followers, anchor=True)
+        self.oversight.publish(self.followers, self._state, up=False, now=True)
 
     def _is_over(self, quiet_since: float) -> bool:
         limit = self._job.until_idle
@@ -197,6 +202,7 @@ class Watcher:
         """Look at all logs once; tell whether anything came."""
         changed = []
         for follower in self.followers:
+            self._shed_if_asked(follower)
             look = follower.look()
             self._take(follower, look)
             if look.progress:
@@ -206,6 +212,24 @@ class Watcher:
         if changed or told:
             self._persist(changed)
         return bool(changed)
+
+    def _shed_if_asked(self, follower: Follower) -> None:
+        """Leave lines out to catch up, where the configuration allows it; never quietly."""
+        limit = self._job.config.shed_lag
+        if limit > 0 and not follower.shedding and follower.lag > limit:
+            follower.shedding = True
+            log.error(
+                "%s: %.0f s behind; lines are left out until the end of the log is reached",
+                printable(follower.logs.name),
+                follower.lag,
+            )
+        elif follower.shedding and follower.idle:
+            follower.shedding = False
+            log.warning(
+                "%s: caught up; %s lines were left out so far",
+                printable(follower.logs.name),
+                f"{follower.record.counters.skipped[SHED]:,}",
+            )
 
     def _take(self, follower: Follower, look: Look) -> None:
         for batch in look.outcome.batches:
@@ -291,7 +315,8 @@ class Watcher:
     def _keep_up_appearances(self) -> None:
         """What is done now and then, whether or not there are records."""
         self._manager.watchdog()
-        self.oversight.publish(self.followers, self._state)
+        if self.oversight.publish(self.followers, self._state) and not self._complaint:
+            self._manager.status(self.oversight.status(self.followers))
         if self._clock() - self._checked < _OUTPUT_CHECK:
             return
         self._checked = self._clock()

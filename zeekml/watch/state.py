@@ -168,7 +168,9 @@ class State:
         self.commits = 0
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = os.open(
+                directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
         except OSError as error:
             raise StateError(
                 f"{directory}: cannot be used as state directory: {error.strerror}; "
@@ -196,9 +198,7 @@ class State:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_SCHEMA)
-            self._db.execute(
-                "INSERT OR IGNORE INTO meta VALUES ('format', ?)", (str(FORMAT),)
-            )
+            self._db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (str(FORMAT),))
             (found,) = self._db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
         if found != str(FORMAT):
             self._db.close()
@@ -246,8 +246,7 @@ class State:
         """One anchor with what it holds."""
         with self._complaining():
             clock, ordering, judge, alerts = self._db.execute(
-                "SELECT clock, ordering, judge, alerts FROM anchor "
-                "WHERE stream = ? AND number = ?",
+                "SELECT clock, ordering, judge, alerts FROM anchor WHERE stream = ? AND number = ?",
                 (stream, number),
             ).fetchone()
         return Anchor(

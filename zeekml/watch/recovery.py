@@ -94,7 +94,7 @@ def recover(
 
     Raises
     ------
-    StateError
+    StateFileError
         The state cannot be read.
     """
     problems: list[str] = []

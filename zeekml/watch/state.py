@@ -48,7 +48,7 @@ CREATE INDEX IF NOT EXISTS incident_by_time ON incident (last_ts);
 """
 
 
-class StateError(OutputError):
+class StateFileError(OutputError):
     """The state directory cannot be used or written."""
 
 
@@ -159,7 +159,7 @@ class State:
 
     Raises
     ------
-    StateError
+    StateFileError
         The directory cannot be made, locked, read or written, or is another version's.
     """
 
@@ -172,7 +172,7 @@ class State:
                 directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
             )
         except OSError as error:
-            raise StateError(
+            raise StateFileError(
                 f"{directory}: cannot be used as state directory: {error.strerror}; "
                 "make it writable for this user or choose another --state"
             ) from error
@@ -180,7 +180,7 @@ class State:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._lock)
-            raise StateError(
+            raise StateFileError(
                 f"{directory}: another zeekml watch uses this state directory; "
                 "stop it, or choose another --state"
             ) from error
@@ -202,7 +202,7 @@ class State:
             (found,) = self._db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
         if found != str(FORMAT):
             self._db.close()
-            raise StateError(
+            raise StateFileError(
                 f"{self.path}: has format {printable(found, 20)}, this version reads {FORMAT}; "
                 "move the directory away to start anew"
             )
@@ -216,9 +216,9 @@ class State:
             remedy = (
                 "move it away to start anew" if damaged else "it is tried again until it succeeds"
             )
-            raise StateError(f"{self.path}: {error}; {remedy}") from error
+            raise StateFileError(f"{self.path}: {error}; {remedy}") from error
         except OSError as error:
-            raise StateError(f"{self.path}: {error.strerror}") from error
+            raise StateFileError(f"{self.path}: {error.strerror}") from error
 
     def close(self) -> None:
         """Close the file and give the lock back."""
@@ -317,7 +317,7 @@ class State:
 
         Raises
         ------
-        StateError
+        StateFileError
             Nothing was committed; it can be tried again.
         """
         with self._complaining():

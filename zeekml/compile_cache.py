@@ -25,6 +25,8 @@ _VARIABLE: Final = "NUMBA_CACHE_DIR"
 _PREFIX: Final = "zeekml-"
 _KEPT: Final = 60 * 86_400  # seconds for which the code of another version is kept
 
+_kept = True
+
 
 def provide_compile_cache() -> None:
     """Point numba to a private directory for this version's code.
@@ -32,19 +34,40 @@ def provide_compile_cache() -> None:
     It is made in the directory that `NUMBA_CACHE_DIR` names, else in the user's cache, else for
     this process alone. Call it before anything imports numba; afterwards it does nothing.
     """
-    name = _PREFIX + _source_digest()
-    chosen = os.environ.get(_VARIABLE)
-    if "numba" in sys.modules or (chosen and Path(chosen).name == name):
+    directory = cache_directory()
+    if not is_kept() or "numba" in sys.modules or os.environ.get(_VARIABLE) == str(directory):
         return
-    for base in [Path(chosen)] if chosen else [_user_cache()]:
-        directory = base / name
-        if _usable(directory):
-            os.environ[_VARIABLE] = str(directory)
-            _drop_old(base, directory)
-            return
+    if _usable(directory):
+        os.environ[_VARIABLE] = str(directory)
+        _drop_old(directory.parent, directory)
+        return
     temporary = tempfile.mkdtemp(prefix="zeekml-compiled-")
     atexit.register(shutil.rmtree, temporary, ignore_errors=True)
-    os.environ[_VARIABLE] = str(Path(temporary) / name)
+    os.environ[_VARIABLE] = str(Path(temporary) / directory.name)
+
+
+def cache_directory() -> Path:
+    """Return where this version's compiled code is to be kept, which need not be there yet."""
+    name = _PREFIX + _source_digest()
+    chosen = os.environ.get(_VARIABLE)
+    if chosen and Path(chosen).name == name:
+        return Path(chosen)
+    return (Path(chosen) if chosen else _user_cache()) / name
+
+
+def keep_nothing_compiled() -> None:
+    """Let this process make no place for compiled code; what it compiles goes with it.
+
+    For commands that change nothing and hardly run a compiled function. Call it before anything
+    imports numba.
+    """
+    global _kept
+    _kept = False
+
+
+def is_kept() -> bool:
+    """Whether this process keeps compiled code."""
+    return _kept
 
 
 def _source_digest() -> str:

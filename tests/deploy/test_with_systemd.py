@@ -69,11 +69,11 @@ def test_sysusers_makes_the_user_and_all_groups(tmp_path: Path) -> None:
     assert (name, home) == ("zeekml", "/var/lib/zeekml")
     assert shell.strip().endswith("nologin")
     assert 0 < int(uid) < 1000
-    groups = dict(
-        (fields[0], (fields[2], fields[3]))
+    groups = {
+        name: (gid, members)
         for line in (tmp_path / "etc" / "group").read_text().splitlines()
-        for fields in [line.split(":")]
-    )
+        for name, _, gid, members in [line.split(":")]
+    }
     assert groups["zeekml"][0] == gid
     assert groups["zeek"][1] == groups["suricata"][1] == "zeekml"
 

@@ -1,0 +1,148 @@
+"""Who may read or write what, and what would let the service do it."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+SERVICE_USER: Final = "zeekml"
+"""User of the unit that comes with zeekml."""
+
+_ACL: Final = "system.posix_acl_access"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The user whose rights are looked at.
+
+    Attributes
+    ----------
+    name : str
+        As the system knows it.
+    uid : int
+        Its number.
+    groups : frozenset of int
+        All groups, the primary one too.
+    ours : bool
+        Whether this process runs as that user, so that the system itself can be asked.
+    """
+
+    name: str
+    uid: int
+    groups: frozenset[int]
+    ours: bool
+
+    @classmethod
+    def examined(cls) -> Account:
+        """Return the user of this process; for root, who may do anything, that of the service."""
+        uid = os.geteuid()
+        if uid == 0:
+            try:
+                entry = pwd.getpwnam(SERVICE_USER)
+            except KeyError:
+                pass
+            else:
+                groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
+                return cls(entry.pw_name, entry.pw_uid, frozenset(groups), False)
+        return cls(_user(uid), uid, frozenset((os.getegid(), *os.getgroups())), True)
+
+    def may(self, path: Path, status: os.stat_result, need: int) -> bool:
+        """Tell whether the user has the rights `need`, some of 4 (read), 2 (write), 1 (search)."""
+        if self.ours:
+            return os.access(path, need, effective_ids=True)
+        in_group = status.st_gid in self.groups
+        shift = 6 if self.uid == status.st_uid else 3 if in_group else 0
+        return (status.st_mode >> shift) & need == need
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """The first file or directory on a way that cannot be passed.
+
+    Attributes
+    ----------
+    path : Path
+        The file or directory.
+    text : str
+        Who owns it, and its mode.
+    remedy : str
+        Command that lets the service pass.
+    certain : bool
+        False where access lists may say otherwise, which cannot be looked at for another user.
+    """
+
+    path: Path
+    text: str
+    remedy: str
+    certain: bool
+
+
+def obstacle(path: Path, account: Account, need: int = os.R_OK) -> Obstacle | None:
+    """Return what keeps a user from a file, or None.
+
+    Parameters
+    ----------
+    path : Path
+        A file or directory, which needs to be there as far as it can be seen.
+    account : Account
+        The user.
+    need : int
+        Rights at the end of the way; on the way it is the right to search.
+
+    Raises
+    ------
+    OSError
+        Something on the way is not there.
+    """
+    real = Path(os.path.realpath(path))
+    for step in (*reversed(real.parents), real):
+        wanted = need if step == real else os.X_OK
+        status = step.stat()
+        if not account.may(step, status, wanted):
+            return _obstacle(step, status, wanted, account)
+    return None
+
+
+def _obstacle(path: Path, status: os.stat_result, need: int, account: Account) -> Obstacle:
+    group = _group(status.st_gid)
+    text = f"owned by {_user(status.st_uid)}:{group}, mode {stat.S_IMODE(status.st_mode):04o}"
+    letters = "".join(c for bit, c in ((4, "r"), (2, "w"), (1, "x")) if need & bit)
+    if (
+        (status.st_mode >> 3) & need == need
+        and status.st_gid not in account.groups
+        and status.st_gid != 0
+    ):
+        remedy = (
+            f"usermod -aG {group} {account.name}, add {group} to SupplementaryGroups= "
+            "(systemctl edit zeekml), and restart"
+        )
+    else:
+        letters += "x" if path.is_dir() and "x" not in letters else ""
+        remedy = f"setfacl -m u:{account.name}:{letters} {path}"
+    return Obstacle(path, text, remedy, account.ours or not _has_list(path))
+
+
+def _has_list(path: Path) -> bool:
+    try:
+        return bool(os.getxattr(path, _ACL))
+    except OSError:
+        return False
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _group(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)

@@ -1,0 +1,52 @@
+"""Findings that both sensors' logs share: lines that do not parse, and community ids."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from zeekml.check.finding import Finding, fail, ok, unknown, warn
+from zeekml.check.log_sample import Sample
+
+FEW: Final = 20
+"""Records below which nothing is said about what a log lacks."""
+
+_MOSTLY: Final = 0.5
+
+
+def parsed(sample: Sample, good: int, bad: int) -> Finding:
+    """Judge how many of the latest lines can be read."""
+    name, path = "lines", sample.path
+    lines = good + bad
+    if not lines:
+        return unknown(name, path, "no whole line is there yet")
+    if not bad:
+        return ok(name, path, f"all of the latest {lines:,} lines can be read")
+    text = f"{bad:,} of the latest {lines:,} lines cannot be read ({bad / lines:.1%})"
+    remedy = f"see rejects.jsonl of: zeekml score {path} --out DIR"
+    return (fail if bad > _MOSTLY * lines else warn)(name, path, text, remedy)
+
+
+def community_ids(sample: Sample, flows: int, with_id: int, remedy: str) -> Finding:
+    """Judge how many of the latest flows have a community id.
+
+    Parameters
+    ----------
+    flows, with_id : int
+        Flows, and those of them with an id.
+    remedy : str
+        How this sensor is told to log them.
+    """
+    name, path = "community_id", sample.path
+    if not flows:
+        return unknown(name, path, "no flow is there to look for a community id")
+    if with_id == flows:
+        return ok(name, path, "flows have a community id")
+    if with_id:
+        return warn(name, path, f"{flows - with_id:,} of {flows:,} flows lack one", remedy)
+    return warn(
+        name,
+        path,
+        "flows have no community id; zeekml computes it for its notices, but the sensor's own "
+        "records cannot be joined with them by it",
+        remedy,
+    )

@@ -139,6 +139,14 @@ def test_records_that_lose_their_values() -> None:
     assert watch.records(1000, coverage=0.8) == ["coverage closed 1"]
 
 
+@pytest.mark.parametrize("usual", [0.9, 0.2])
+def test_half_of_what_is_usual_is_too_little(usual: float) -> None:
+    watch = Watch()
+    warm_up(watch, usual)
+    assert watch.records(1000, coverage=usual * 0.51) == []
+    assert watch.records(1000, coverage=usual * 0.47) == ["coverage open 0"]
+
+
 def test_the_usual_coverage_survives_a_restart_and_is_not_known_at_first() -> None:
     watch = Watch()
     watch.step(coverage=0.9)
@@ -152,7 +160,8 @@ def test_the_usual_coverage_survives_a_restart_and_is_not_known_at_first() -> No
 
 def test_a_lasting_change_becomes_usual() -> None:
     watch = Watch()
-    warm_up(watch)
+    for _ in range(300):
+        warm_up(watch)
     said = [line for _ in range(600) for line in watch.records(1000, coverage=0.3)]
     assert said == ["coverage open 0", "coverage closed 1"]
 
@@ -228,6 +237,22 @@ def test_an_archive_has_no_wrong_clock() -> None:
         assert watch.records(1000, 30.0, record_clock=1e9 + n) == []
     assert watch.records(1000, 30.0, bytes_behind=0) == []
     assert watch.step(HOUR / 2) == []
+
+
+def test_an_archive_that_is_read_in_pieces_has_no_wrong_clock() -> None:
+    """Each piece is read to its end, but is there as a whole before."""
+    watch = Watch()
+    for n in range(20):
+        assert watch.step(30.0, bytes_behind=10**6) == []
+        assert watch.records(1000, 30.0, record_clock=1e9 + n, bytes_behind=0) == []
+
+
+@pytest.mark.parametrize(("first", "then"), [(9000.0, 0.0), (0.0, 9000.0), (-9e3, 9e3)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_clock_that_is_just_being_set(first: float, then: float, sign: int) -> None:
+    watch = Watch()
+    watch.step()
+    assert live(watch, sign * first, 1) == live(watch, sign * then, 2) == []
 
 
 def test_a_jump_of_the_wall_clock_is_no_problem() -> None:
@@ -339,6 +364,37 @@ def test_many_gaps_are_summed_up() -> None:
     assert watch.event(gap(at_least=0)) == ["gap closed 0"]
     assert watch.told[-1].msg == "conn: data may be lost before it was read: /l/conn.log"
     assert len({notice.id for notice in watch.told}) == 4
+
+
+def test_a_gap_after_the_hour_is_summed_up_with_those_before() -> None:
+    watch = Watch()
+    said = [watch.event(gap()), watch.event(gap())]
+    watch.now += HOUR
+    said += [watch.event(gap()), watch.step()]
+    assert said == [["gap closed 0"], [], [], ["gap closed 0"]]
+    assert watch.told[-1].msg == "conn: 2 further gaps, at least 10 kB lost"
+
+
+@pytest.mark.parametrize("away", [0.0, -100 * HOUR, 500.0])
+def test_the_hour_goes_on_over_a_restart(away: float) -> None:
+    """It may get longer when the clock is set back meanwhile, but not by more than that run."""
+    watch = Watch()
+    watch.event(gap())
+    watch.step(3000.0)
+    watch.restart(away)
+    left = 600.0 - max(away, 0.0)
+    assert watch.event(gap()) == watch.step(left - 1.0) == []
+    assert watch.step(1.0) == ["gap closed 0"]
+
+
+def test_the_same_moment_twice_makes_two_ids() -> None:
+    watch = Watch()
+    watch.event(gap())
+    watch.now += HOUR
+    watch.event(gap())
+    first, second = watch.told
+    assert first.ts == second.ts
+    assert first.id != second.id
 
 
 @pytest.mark.parametrize(("cut", "text"), [(True, "known in part only"), (False, "not known")])

@@ -251,19 +251,19 @@ def test_inotify_that_is_used_up_and_free_again(
 ) -> None:
     monkeypatch.setattr(wake_up, "_RETRY", 0.1)
     leave_descriptors(2)
-    with WakeUp([directory], poll=0.3) as wake:
+    with WakeUp([directory], poll=1.5) as wake:
         assert wake.problem is not None
         assert "instance limit" in wake.problem
         leave_descriptors(None)
         append(directory / "conn.log")
-        assert seconds_of(wake.wait) >= 0.29
+        assert seconds_of(wake.wait) >= 1.49
         wake.set()
-        assert seconds_of(wake.wait) < 0.29
+        assert seconds_of(wake.wait) < 1.2
         time.sleep(0.1)
         wake.wait()
         assert wake.problem is None
         append(directory / "conn.log")
-        assert seconds_of(wake.wait) < 0.29
+        assert seconds_of(wake.wait) < 1.2
 
 
 def test_closing_leaves_nothing_behind_and_does_not_hang(directory: Path) -> None:
@@ -288,28 +288,35 @@ def test_closing_leaves_nothing_behind_and_does_not_hang(directory: Path) -> Non
     assert descriptors() <= open_before
 
 
-def test_a_burst_wakes_once(directory: Path) -> None:
+def test_a_burst_wakes_few_times(directory: Path, later: Later) -> None:
+    def write() -> None:
+        for n in range(150):
+            append(directory / f"{n % 2}.log")
+            time.sleep(0.001)
+
     with WakeUp([directory], poll=LONG) as wake:
-        for n in range(50):
-            append(directory / f"{n}.log")
+        later(write)
         waits = 0
-        while seconds_of(lambda: wake.wait(0.2)) < 0.19:
+        while seconds_of(lambda: wake.wait(0.5)) < 0.49:
             waits += 1
-        assert 1 <= waits <= 5
+        assert wake.problem is None
+    assert 1 <= waits <= 50
 
 
 def test_a_flood_is_polled_until_it_is_over(
     directory: Path, monkeypatch: pytest.MonkeyPatch, later: Later
 ) -> None:
-    monkeypatch.setattr(wake_up, "_REST", 0.5)
+    monkeypatch.setattr(wake_up, "_REST", 1.5)
     with WakeUp([directory], poll=LONG) as wake:
         for n in range(2000):
             append(directory / f"{n % 7}.log")
         pass_over_events(wake)
+        time.sleep(0.15)
+        wake.wait(0.0)
         append(directory / "conn.log")
         assert seconds_of(lambda: wake.wait(0.2)) >= 0.19
         assert wake.problem is None
-        time.sleep(0.6)
+        time.sleep(1.5)
         wake.wait(0.0)
         later(lambda: append(directory / "conn.log"))
         assert seconds_of(wake.wait) < SOON

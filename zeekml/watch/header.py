@@ -26,7 +26,6 @@ _DIRECTIVES: Final = (
     b"types",
 )
 _CLOSE: Final = b"close"
-_USUAL_SEPARATOR: Final = b"#separator \\x09\n"
 _SEPARATOR: Final = re.compile(rb"[^\s\w]{1,8}(separator) \S")
 
 
@@ -94,11 +93,7 @@ class HeaderMemory:
             self._take(data[position:end])
             position, changed = end, True
         if changed:
-            lines = b"".join(self._lines.values())
-            if lines and not self._plain and b"separator" not in self._lines:
-                # without it the first line would be taken for mere names
-                lines = _USUAL_SEPARATOR + lines
-            self.text = self._plain + lines
+            self.text = self._plain + b"".join(self._lines.values())
 
     def _take(self, line: bytes) -> None:
         if first := _SEPARATOR.match(line):

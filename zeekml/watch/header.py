@@ -27,11 +27,29 @@ _DIRECTIVES: Final = (
 )
 _CLOSE: Final = b"close"
 _SEPARATOR: Final = re.compile(rb"[^\s\w]{1,8}(separator) \S")
+# the prefix of a header can be chosen; a brace is JSON
+_BEGUN: Final = re.compile(rb"#|(?!\{)[^\s\w]{1,8}(s[epartor]* ?)?\Z|[A-Za-z_]")
 
 
 def begins_header(line: bytes) -> bool:
     """Tell whether the first line of a file begins a header."""
     return _SEPARATOR.match(line) is not None or plain_header(line) is not None
+
+
+def may_be_header(line: bytes, prefix: bytes, *, first: bool) -> bool:
+    """Tell whether a line without an end could become one of a header.
+
+    Parameters
+    ----------
+    prefix : bytes
+        What header lines begin with.
+    first : bool
+        Whether it is the first of its file, which may begin with another prefix, or be the line
+        of names in a log that has only this for a header.
+    """
+    if first and (_BEGUN.match(line) is not None or begins_header(line)):
+        return True
+    return line.startswith(prefix) or prefix.startswith(line)
 
 
 class HeaderMemory:
@@ -59,6 +77,11 @@ class HeaderMemory:
         self._plain = b""
         if text:
             self.see(Block(text, 1), begins=True)
+
+    @property
+    def prefix(self) -> bytes:
+        """What its lines begin with."""
+        return self._header.prefix
 
     def see(self, block: Block, *, begins: bool) -> None:
         """Take in the next lines.

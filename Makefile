@@ -35,6 +35,8 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
 
 test: lint
 	$(BIN)/python -m pytest
@@ -44,6 +46,7 @@ fuzz: $(VENV)/.installed-dev
 
 ci: lint
 	.ci/install-suricata
+	.ci/install-systemd
 	$(BIN)/python -m pytest --fail-on-skip
 	$(MAKE) fuzz
 	$(MAKE) wheel-test

@@ -26,6 +26,20 @@ def test_values_replace_defaults(tmp_path: Path) -> None:
     assert config.rejects_per_file == Config().rejects_per_file
 
 
+def test_what_watch_follows_and_writes(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        'zeek = ["/opt/zeek/logs/current/conn.log"]\nout = "/var/log/zeekml"\n'
+        "suricata_hold = 0\nstall_after = 0\nlag_after = 1.5\njournal_mb = 1\n",
+    )
+    config = load_config(path)
+    assert config.zeek == ("/opt/zeek/logs/current/conn.log",)
+    assert (config.suricata, config.state, config.metrics_file) == ((), None, None)
+    assert config.out == "/var/log/zeekml"
+    assert (config.suricata_hold, config.stall_after, config.lag_after) == (0.0, 0.0, 1.5)
+    assert config.journal_mb == 1
+
+
 @pytest.mark.parametrize(
     ("text", "line", "what"),
     [
@@ -35,6 +49,16 @@ def test_values_replace_defaults(tmp_path: Path) -> None:
         ("context_records = 5", 1, "must be at least 1000"),
         ("rejects_per_file = -1", 1, "must not be negative"),
         ('context_records = "many"', 1, "Expected `int`, got `str`"),
+        ('zeek = "/var/log/zeek/conn.log"', 1, "Expected `array`, got `str`"),
+        ('zeek = ["/a/conn.log", ""]', 1, "must be a path and must not be empty"),
+        ('out = ""', 1, "must be a path and must not be empty"),
+        ('state = "/var\\u0000/lib"', 1, "must be a path and must not be empty"),
+        ("suricata_hold = 301", 1, "must be at most 300"),
+        ("suricata_hold = -1", 1, "must be a number of seconds, 0 or more"),
+        ("stall_after = nan", 1, "must be a number of seconds, 0 or more"),
+        ("lag_after = inf", 1, "must be a number of seconds, 0 or more"),
+        ('shed_lag = "10s"', 1, "Expected `float`, got `str`"),
+        ("journal_mb = 0", 1, "must be at least 1"),
     ],
 )
 def test_mistakes_are_named_with_their_line(
@@ -58,10 +82,11 @@ def test_what_is_not_toml_and_what_is_not_there(tmp_path: Path) -> None:
 
 def test_every_key_is_documented_with_its_default() -> None:
     text = DOCS.read_text()
-    for key in Config.__struct_fields__:
-        assert f"`{key}`" in text, key
     defaults = Config()
-    assert f"`{defaults.context_records}`" in text
-    assert f"`{defaults.rejects_per_file}`" in text
+    for key in Config.__struct_fields__:
+        assert f"\n| `{key}` | " in text, key
+        default = getattr(defaults, key)
+        if isinstance(default, int | float):
+            assert f"\n| `{key}` | `{default}` | " in text, key
     for net in defaults.local_nets:
         assert net in text

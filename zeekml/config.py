@@ -6,6 +6,7 @@ Every key and its default stands in `Config`; `docs/configuration.md` explains t
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 import tomllib
 from pathlib import Path
@@ -15,6 +16,7 @@ import msgspec
 
 from zeekml.errors import ConfigError
 from zeekml.features.schema import LOCAL_NETS
+from zeekml.flows.schema import SURICATA_HOLD
 
 DEFAULT_CONFIG: Final = Path("/etc/zeekml/zeekml.toml")
 """Read when it exists and no other file is named."""
@@ -39,6 +41,23 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         Most records of the last hour that are held per stream.
     rejects_per_file
         Most rejected lines of one file that are written per hour; the rest is counted.
+    zeek, suricata
+        Live logs that `zeekml watch` follows; where both are empty it looks in the usual places.
+    out, state
+        Directories of the outputs and of the state of `zeekml watch`; None where only the
+        command line names them.
+    suricata_hold
+        Seconds of log time for which Suricata's flows are held, to be put in order of their end.
+    metrics_file
+        File that gets the figures for Prometheus' node exporter, or None.
+    stall_after
+        Seconds without a record after which a log counts as stalled; 0 for never.
+    lag_after
+        Seconds by which scoring may lag behind before that is a problem; 0 for never.
+    journal_mb
+        Most megabytes (2**20 bytes) of the last hour's context that are kept on disk.
+    shed_lag
+        Seconds of lag from which on records are passed over to catch up; 0 for never.
     """
 
     local_nets: tuple[str, ...] = LOCAL_NETS
@@ -48,6 +67,23 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     notice_format: str = "json"
     context_records: int = 1 << 22
     rejects_per_file: int = 1000
+    zeek: tuple[str, ...] = ()
+    suricata: tuple[str, ...] = ()
+    out: str | None = None
+    state: str | None = None
+    suricata_hold: float = SURICATA_HOLD
+    metrics_file: str | None = None
+    stall_after: float = 3600.0
+    lag_after: float = 300.0
+    journal_mb: int = 1024
+    shed_lag: float = 0.0
+
+
+MAX_SURICATA_HOLD: Final = 300.0
+"""Longest `Config.suricata_hold`, in seconds: notices come that much later."""
+
+_PATHS: Final = ("bundle", "rules", "zeek", "suricata", "out", "state", "metrics_file")
+_SECONDS: Final = ("suricata_hold", "stall_after", "lag_after", "shed_lag")
 
 
 def load_config(path: Path | None = None) -> Config:
@@ -90,6 +126,19 @@ def _check(config: Config) -> None:
         raise ValueError("must be at least 1000 - at `$.context_records`")
     if config.rejects_per_file < 0:
         raise ValueError("must not be negative - at `$.rejects_per_file`")
+    for key in _PATHS:
+        value = getattr(config, key)
+        for path in (value,) if isinstance(value, str) else value or ():
+            if not path or "\0" in path:
+                raise ValueError(f"must be a path and must not be empty - at `$.{key}`")
+    for key in _SECONDS:
+        seconds = getattr(config, key)
+        if not math.isfinite(seconds) or seconds < 0:
+            raise ValueError(f"must be a number of seconds, 0 or more - at `$.{key}`")
+    if config.suricata_hold > MAX_SURICATA_HOLD:
+        raise ValueError(f"must be at most {MAX_SURICATA_HOLD:g} - at `$.suricata_hold`")
+    if config.journal_mb < 1:
+        raise ValueError("must be at least 1 - at `$.journal_mb`")
 
 
 def _located(path: Path, text: str, problem: str) -> str:

@@ -112,7 +112,7 @@ class RowOutputs:
             if self._scores is not None:
                 self._scores.write_table(scores_table(batch))
             if self._enriched is not None:
-                self._enriched.writelines(_enriched_lines(batch))
+                self._enriched.writelines(enriched_lines(batch))
 
     def close(self) -> None:
         """Finish all files."""
@@ -185,7 +185,7 @@ class StreamOutputs(NoticeOutputs):
         super().close()
 
 
-def _enriched_lines(batch: ScoredBatch) -> Iterator[bytes]:
+def enriched_lines(batch: ScoredBatch) -> Iterator[bytes]:
     """The original records as JSON with our three keys added at the end."""
     originals = batch.flows.column("original").to_pylist()
     scores = batch.scores

@@ -88,6 +88,16 @@ class Scorer:
         return self._features.context.evicted
 
     @property
+    def context_records(self) -> int:
+        """Records that the context holds."""
+        return self._features.context.held
+
+    @property
+    def late_records(self) -> int:
+        """Records that ended before the stream's clock."""
+        return self._features.context.late
+
+    @property
     def clock(self) -> ClockState:
         """Where the stream's clock stands, and what it remembers."""
         return self._features.context.clock

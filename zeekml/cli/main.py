@@ -17,6 +17,7 @@ from zeekml.cli.features import features
 from zeekml.cli.rules import rules
 from zeekml.cli.score import score
 from zeekml.cli.train import train
+from zeekml.cli.watch import watch
 from zeekml.errors import OutputError, ZeekmlError
 
 EXIT_INTERRUPTED = 130
@@ -35,7 +36,7 @@ def cli() -> None:
     """Machine learning beside a Zeek or Suricata sensor: flows in, explained notices out."""
 
 
-for _command in (score, features, train, bundle, rules):
+for _command in (score, watch, features, train, bundle, rules):
     cli.add_command(_command)
 
 

@@ -102,6 +102,11 @@ class ContextEngine:
         return int(self._context.clock[EVICTED])
 
     @property
+    def held(self) -> int:
+        """Records that are held."""
+        return int(self._context.clock[HEAD] - self._context.clock[TAIL + LAST])
+
+    @property
     def late(self) -> int:
         """Records that ended before the clock and were counted as arriving then."""
         return int(self._context.clock[LATE])

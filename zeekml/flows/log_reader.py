@@ -21,8 +21,11 @@ from zeekml.flows.zeek_tsv import TsvDecoder
 NETFLOW_ONLY: Final = "suricata_netflow_only"
 
 
-class _Decoder(Protocol):
-    def decode(self, block: Block) -> list[pa.RecordBatch]: ...
+class Decoder(Protocol):
+    """Makes flows of whole lines."""
+
+    def decode(self, block: Block) -> list[pa.RecordBatch]:
+        """Return the flows of a block, in order; batches are never empty."""
 
 
 @dataclass(slots=True)
@@ -129,7 +132,9 @@ class LogReader:
             Is added to.
         """
         account = self._account(file.source)
-        decoder = self._decoder(file.kind, account)
+        decoder = new_decoder(
+            file.kind, account, alerts=self._alerts, keep_originals=self._keep_originals
+        )
         yield from self._lines(file.kind, stream, decoder, account, begin, end)
         if isinstance(decoder, EveDecoder):
             events.flows += decoder.flows
@@ -139,7 +144,7 @@ class LogReader:
         self,
         kind: Kind,
         stream: ByteStream,
-        decoder: _Decoder,
+        decoder: Decoder,
         account: SourceAccount,
         begin: int,
         end: int | None,
@@ -159,7 +164,7 @@ class LogReader:
             self._took(taken - counted)
             counted = taken
             for item in splitter.feed(chunk):
-                yield from _decoded(item, decoder, account)
+                yield from decoded(item, decoder, account)
         if end is not None:
             return
         self._took(stream.raw_bytes - counted)
@@ -177,14 +182,7 @@ class LogReader:
             account.cut_short(splitter.line - isinstance(cut, LongLine), data, stream.damage)
         else:
             for item in rest:
-                yield from _decoded(item, decoder, account)
-
-    def _decoder(self, kind: Kind, account: SourceAccount) -> _Decoder:
-        if kind is Kind.ZEEK_TSV:
-            return TsvDecoder(account, keep_originals=self._keep_originals)
-        if kind is Kind.ZEEK_JSON:
-            return ZeekJsonDecoder(account, keep_originals=self._keep_originals)
-        return EveDecoder(account, alerts=self._alerts, keep_originals=self._keep_originals)
+                yield from decoded(item, decoder, account)
 
     def _took(self, n: int) -> None:
         self._counters.bytes_read += n
@@ -196,9 +194,21 @@ def _no_file() -> BinaryIO:
     raise OSError(0, "has no path")
 
 
-def _decoded(
-    item: Block | LongLine, decoder: _Decoder, account: SourceAccount
+def new_decoder(
+    kind: Kind, account: SourceAccount, *, alerts: AlertMemory, keep_originals: bool = False
+) -> Decoder:
+    """A decoder for the lines of one file of a text format."""
+    if kind is Kind.ZEEK_TSV:
+        return TsvDecoder(account, keep_originals=keep_originals)
+    if kind is Kind.ZEEK_JSON:
+        return ZeekJsonDecoder(account, keep_originals=keep_originals)
+    return EveDecoder(account, alerts=alerts, keep_originals=keep_originals)
+
+
+def decoded(
+    item: Block | LongLine, decoder: Decoder, account: SourceAccount
 ) -> Iterator[pa.RecordBatch]:
+    """Yield the flows of lines, or enter a line that is too long in the books."""
     if isinstance(item, LongLine):
         account.reject(item.line, LINE_TOO_LONG, item.excerpt)
     else:

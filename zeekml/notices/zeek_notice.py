@@ -1,15 +1,18 @@
 """Notices as lines of a notice.log: Zeek's columns, then ours, as JSON or as TSV.
 
 Columns, types and forms are those of Zeek 4.1 and later (scripts/base/frameworks/notice and the
-ASCII and JSON formatters). One table of columns serves both forms, so that they cannot differ.
+ASCII and JSON formatters). One table of columns serves both forms, so that they cannot differ, and
+both kinds of notices: a notice about health leaves unset whatever is about flows.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, cast
 
+from zeekml.notices.health_notice import HealthNotice
 from zeekml.notices.notice import Notice, utc
 
 PEER_DESCR: Final = "zeekml"
@@ -92,8 +95,41 @@ _EXTRAS: Final = (
 )
 
 
+_OF_HEALTH: Final[Mapping[str, Callable[[HealthNotice], _Value]]] = MappingProxyType(
+    {
+        "ts": lambda n: n.ts,
+        "note": lambda n: n.note,
+        "msg": lambda n: n.msg,
+        "sub": lambda n: n.sub,
+        "peer_descr": lambda n: PEER_DESCR,
+        "actions": lambda n: _ACTIONS,
+        "email_dest": lambda n: (),
+        "zeekml_id": lambda n: n.id,
+        "zeekml_seq": lambda n: n.seq,
+        "zeekml_state": lambda n: n.state,
+        "zeekml_severity": lambda n: n.severity,
+        "zeekml_why": HealthNotice.described,
+    }
+)
+
+
+def _read(column: _Column, notice: Notice | HealthNotice) -> _Value:
+    if isinstance(notice, Notice):
+        return column.read(notice)
+    if column.read is _extras_as_text:
+        return _health_as_text(notice)
+    read = _OF_HEALTH.get(column.name)
+    return None if read is None else read(notice)
+
+
 def _extras_as_text(notice: Notice) -> str:
     return _object(_EXTRAS, notice)
+
+
+def _health_as_text(notice: HealthNotice) -> str:
+    # what to do about a problem stands nowhere else
+    text = json.dumps(notice.sub)
+    return f'{{"sub":{text},{_object(_EXTRAS, notice)[1:]}'
 
 
 _COLUMNS: Final = (
@@ -102,6 +138,9 @@ _COLUMNS: Final = (
     *_AFTER_SUB,
     *_EXTRAS,
 )
+NOTICE_COLUMNS: Final = tuple(column.name for column in _COLUMNS)
+"""Names of the columns of a notice.log, in order."""
+
 _STRICT_COLUMNS: Final = (
     *_BEFORE_SUB,
     _Column("sub", "string", _extras_as_text),
@@ -109,7 +148,7 @@ _STRICT_COLUMNS: Final = (
 )
 
 
-def encode_json(notice: Notice, strict: bool = False) -> bytes:
+def encode_json(notice: Notice | HealthNotice, strict: bool = False) -> bytes:
     """One line of a notice.log in JSON.
 
     Parameters
@@ -117,7 +156,8 @@ def encode_json(notice: Notice, strict: bool = False) -> bytes:
     notice
         The notice.
     strict
-        Whether to keep to Zeek's own columns; ours then stand as JSON in ``sub``.
+        Whether to keep to Zeek's own columns; ours then stand as JSON in ``sub``, beside the
+        text of a notice about health.
 
     Returns
     -------
@@ -159,16 +199,16 @@ class TsvEncoder:
         )
         return "".join(line + "\n" for line in lines).encode("ascii")
 
-    def encode(self, notice: Notice) -> bytes:
+    def encode(self, notice: Notice | HealthNotice) -> bytes:
         """One line, in UTF-8."""
-        cells = [_cell(column.type, column.read(notice)) for column in self._columns]
+        cells = [_cell(column.type, _read(column, notice)) for column in self._columns]
         return ("\t".join(cells) + "\n").encode("utf-8", "backslashreplace")
 
 
-def _object(columns: tuple[_Column, ...], notice: Notice) -> str:
+def _object(columns: tuple[_Column, ...], notice: Notice | HealthNotice) -> str:
     parts: list[str] = []
     for column in columns:
-        value = column.read(notice)
+        value = _read(column, notice)
         if value is not None:
             parts.append(f'"{column.name}":{_json_value(column.type, value)}')
     return "{" + ",".join(parts) + "}"

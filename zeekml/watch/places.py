@@ -101,6 +101,20 @@ def look_around(root: Path = Path("/")) -> Places:
     return search.places
 
 
+def logs_in(directory: Path, sensor: str) -> list[Path]:
+    """The logs that a sensor writes into a directory, by their names.
+
+    Raises
+    ------
+    OSError
+        The directory cannot be read.
+    """
+    with os.scandir(directory) as entries:
+        names = sorted(e.name for e, _ in zip(entries, range(_MAX_ENTRIES), strict=False))
+    logs = _zeek_logs(names) if sensor == ZEEK else _suricata_logs(names)
+    return [directory / name for name in logs]
+
+
 class _Search:
     def __init__(self) -> None:
         self.places = Places()
@@ -109,16 +123,14 @@ class _Search:
     def directory(self, directory: Path, sensor: str) -> None:
         """Look into one directory."""
         try:
-            with os.scandir(directory) as entries:
-                names = sorted(e.name for e, _ in zip(entries, range(_MAX_ENTRIES), strict=False))
+            logs = logs_in(directory, sensor)
         except OSError as error:
             self._refuse(directory, _reason(error))
             return
-        logs = list(_zeek_logs(names) if sensor == ZEEK else _suricata_logs(names))
         if not logs:
             self._refuse(directory, NO_LOG.format("conn.log" if sensor == ZEEK else "eve.json"))
-        for name in logs[:_MAX_LOGS]:
-            self._log(directory / name, sensor)
+        for path in logs[:_MAX_LOGS]:
+            self._log(path, sensor)
 
     def _log(self, path: Path, sensor: str) -> None:
         try:

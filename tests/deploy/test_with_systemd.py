@@ -1,0 +1,118 @@
+"""The unit, its user and the rotation, as systemd and logrotate themselves take them."""
+
+from __future__ import annotations
+
+import getpass
+import grp
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DEPLOY = Path(__file__).parent.parent.parent / "deploy"
+MOST_EXPOSURE = 2.5
+TOOLS = ("systemd-analyze", "systemd-sysusers", "logrotate")
+pytestmark = [
+    pytest.mark.apt,
+    pytest.mark.skipif(
+        any(shutil.which(tool) is None for tool in TOOLS),
+        reason="systemd or logrotate is not installed; .ci/install-systemd installs them",
+    ),
+]
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit for a virtual environment that is here: verify wants to see what it starts."""
+    path = tmp_path / "zeekml.service"
+    text = (DEPLOY / "systemd" / "zeekml.service").read_text()
+    assert "\nExecStart=/opt/zeekml/bin/zeekml watch " in text
+    path.write_text(text.replace("=/opt/zeekml/bin/zeekml ", f"={sys.executable} -m zeekml "))
+    return path
+
+
+def test_the_unit_is_sound(unit: Path) -> None:
+    done = run("systemd-analyze", "verify", unit)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_verify_would_see_a_mistake(unit: Path) -> None:
+    unit.write_text(unit.read_text().replace("ProtectHome=yes", "ProtectHomes=yes"))
+    assert "ProtectHomes" in run("systemd-analyze", "verify", unit).stderr
+
+
+def test_the_unit_exposes_little(unit: Path) -> None:
+    done = run("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
+    assert done.returncode == 0, done.stderr
+    level = re.search(r"Overall exposure level for zeekml\.service: ([\d.]+)", done.stdout)
+    assert level, done.stdout
+    assert float(level[1]) <= MOST_EXPOSURE
+    # what would have to be given up for a lower one is written down in the unit
+    assert "✗ MemoryDenyWriteExecute=" in done.stdout
+
+
+def test_sysusers_makes_the_user_and_all_groups(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    done = run(
+        "systemd-sysusers", f"--root={tmp_path}", DEPLOY / "systemd" / "zeekml.sysusers.conf"
+    )
+    assert done.returncode == 0, done.stderr
+    name, _, uid, gid, _, home, shell = (tmp_path / "etc" / "passwd").read_text().split(":")
+    assert (name, home) == ("zeekml", "/var/lib/zeekml")
+    assert shell.strip().endswith("nologin")
+    assert 0 < int(uid) < 1000
+    groups = dict(
+        (fields[0], (fields[2], fields[3]))
+        for line in (tmp_path / "etc" / "group").read_text().splitlines()
+        for fields in [line.split(":")]
+    )
+    assert groups["zeekml"][0] == gid
+    assert groups["zeek"][1] == groups["suricata"][1] == "zeekml"
+
+
+def rotated(tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """Rotate by the shipped rules, for files of this user in a directory of the test."""
+    owner = f"{getpass.getuser()} {grp.getgrgid(os.getgid()).gr_name}"
+    rules = tmp_path / "zeekml"
+    text = (DEPLOY / "logrotate" / "zeekml").read_text()
+    assert "0640 zeekml zeekml" in text
+    text = text.replace("/var/log/zeekml/", f"{tmp_path}/out/").replace("zeekml zeekml", owner)
+    rules.write_text(text)
+    rules.chmod(0o644)
+    return run("logrotate", "--force", f"--state={tmp_path}/state", rules)
+
+
+def test_rotation_renames_and_never_copies(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir(mode=0o750)
+    inodes = {}
+    for name in ("notice.log", "eve.json"):
+        (out / name).write_text("{}\n")
+        inodes[name] = (out / name).stat().st_ino
+    with (out / "notice.log").open("a") as held:
+        done = rotated(tmp_path)
+        assert done.returncode == 0, done.stderr
+        # written between the rename and the signal
+        held.write('{"late":1}\n')
+    for name, inode in inodes.items():
+        assert (out / f"{name}.1").stat().st_ino == inode
+        assert (out / name).stat().st_size == 0
+        assert (out / name).stat().st_mode & 0o777 == 0o640
+    assert (out / "notice.log.1").read_text() == '{}\n{"late":1}\n'
+    assert sorted(p.name for p in out.iterdir()) == [
+        *("eve.json", "eve.json.1", "notice.log", "notice.log.1"),
+    ]
+    (out / "notice.log").write_text("{}\n")
+    assert rotated(tmp_path).returncode == 0
+    # a turn later it is compressed, and what got no line stays as it is
+    assert sorted(p.name for p in out.iterdir()) == [
+        *("eve.json", "eve.json.1", "notice.log", "notice.log.1", "notice.log.2.gz"),
+    ]

@@ -1,0 +1,162 @@
+"""`zeekml watch`: follow the logs of a live sensor."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zeekml.cli.options import bundle_option, chosen_path, config_option, rules_option, settings
+
+if TYPE_CHECKING:
+    from zeekml.config import Config
+    from zeekml.watch.follower import LogSet
+
+_EPILOG = """\b
+Examples:
+  zeekml watch --out /var/log/zeekml --state /var/lib/zeekml
+  zeekml watch --zeek /opt/zeek/logs/current --out notices --state state
+  zeekml watch --suricata /var/log/suricata/eve.json --out notices --state state
+  zeekml watch --zeek conn.log --out notices --state state --until-idle 5
+
+\b
+Signals: SIGTERM and SIGINT end the watch after what was read has been committed; SIGHUP reads the
+rules again and opens the outputs anew.
+Exit codes: 0 stopped, 66 no log to follow, 74 output or state cannot be written,
+78 configuration or rules wrong, 130 interrupted.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.option(
+    "--zeek",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="PATH",
+    help="A conn.log that Zeek writes, or the directory it writes to. May be given several times.",
+)
+@click.option(
+    "--suricata",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="PATH",
+    help="An eve.json that Suricata writes, or its directory. May be given several times.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where notices go; files that are there are appended to.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the watch remembers how far it is; one watch at a time may use it.",
+)
+@bundle_option
+@rules_option
+@config_option
+@click.option("--enriched", is_flag=True, help="Write conn_scored.log: each record with its score.")
+@click.option(
+    "--notice-format",
+    type=click.Choice(["json", "tsv"]),
+    help="Form of notice.log [default: json].",
+)
+@click.option(
+    "--strict-notice",
+    is_flag=True,
+    help="Only Zeek's own columns in notice.log; ours go into `sub` as JSON.",
+)
+@click.option(
+    "--until-idle",
+    type=click.FloatRange(min=0.0, min_open=True),
+    metavar="SECONDS",
+    help="Stop when nothing has come for so long, and close all incidents.",
+)
+def watch(
+    zeek: tuple[Path, ...],
+    suricata: tuple[Path, ...],
+    out: Path | None,
+    state: Path | None,
+    bundle: Path | None,
+    rules: Path | None,
+    config_file: Path | None,
+    enriched: bool,
+    notice_format: str | None,
+    strict_notice: bool,
+    until_idle: float | None,
+) -> None:
+    """Follow the logs of a live sensor and write notices as they come.
+
+    Without --zeek and --suricata, and where the configuration names no logs, those in the usual
+    places are followed. Every complete line counts exactly once, through rotations and restarts.
+    """
+    from zeekml.outputs import OutputOptions, refuse_output_among_inputs
+    from zeekml.watch.service import Watcher, WatchJob
+
+    config = settings(config_file)
+    out = chosen_path(out, config.out)
+    state = chosen_path(state, config.state)
+    if out is None or state is None:
+        missing = "--out" if out is None else "--state"
+        raise click.UsageError(f"{missing} is needed, as an option or in the configuration.")
+    _log_to_stderr()
+    logs = _chosen_logs(zeek, suricata, config)
+    paths = [path for group in logs for path in group.paths]
+    for directory in (out, state):
+        refuse_output_among_inputs([path.parent for path in paths], directory)
+    job = WatchJob(
+        logs=logs,
+        out=out,
+        state=state,
+        config=config,
+        bundle=chosen_path(bundle, config.bundle),
+        rules=chosen_path(rules, config.rules),
+        options=OutputOptions(
+            enriched=enriched,
+            notice_format=notice_format or config.notice_format,
+            strict_notice=strict_notice,
+            rejects_per_file=config.rejects_per_file,
+        ),
+        until_idle=until_idle,
+    )
+    with Watcher(job) as watcher:
+        received: list[int] = []
+
+        def end(number: int, _frame: object) -> None:
+            received.append(number)
+            watcher.stop()
+
+        signal.signal(signal.SIGTERM, end)
+        signal.signal(signal.SIGINT, end)
+        signal.signal(signal.SIGHUP, lambda _number, _frame: watcher.reload())
+        watcher.run()
+    if signal.SIGINT in received:
+        sys.exit(130)
+
+
+def _chosen_logs(
+    zeek: tuple[Path, ...], suricata: tuple[Path, ...], config: Config
+) -> list[LogSet]:
+    from zeekml.watch.inputs import found_logs, named_logs
+    from zeekml.watch.places import look_around
+
+    if not zeek and not suricata:
+        zeek, suricata = tuple(map(Path, config.zeek)), tuple(map(Path, config.suricata))
+    if zeek or suricata:
+        return named_logs(zeek, suricata)
+    return found_logs(look_around())
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("zeekml")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

@@ -1,0 +1,106 @@
+"""From the events of one tail to batches of flows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from zeekml.flows.detect import HEAD_SIZE, Kind, detect
+from zeekml.flows.lines import Block, LongLine
+from zeekml.flows.log_reader import Decoder, decoded, new_decoder
+from zeekml.flows.rejects import SourceAccount
+from zeekml.flows.schema import SURICATA
+from zeekml.flows.suricata_eve import AlertMemory
+from zeekml.flows.zeek_tsv import TsvDecoder
+from zeekml.watch.events import Lines, Opened
+from zeekml.watch.sensor_stats import SensorStats
+
+_ZEEK_KINDS: Final = (Kind.ZEEK_TSV, Kind.ZEEK_JSON)
+
+
+class TailDecoder:
+    """Decodes what one tail delivers; each file gets a decoder of its own.
+
+    Parameters
+    ----------
+    sensor
+        ``zeek`` or ``suricata``: what is asked for, whatever a file looks like.
+    account
+        Makes the books of a source from its name.
+    alerts
+        Shared by all tails of a stream.
+    keep_originals
+        As for `zeekml.flows.archive.read_stream`.
+
+    Attributes
+    ----------
+    kind : Kind or None
+        Format of the latest file.
+    stats : SensorStats
+        What the sensor says about itself.
+    """
+
+    def __init__(
+        self,
+        sensor: str,
+        account: Callable[[str], SourceAccount],
+        *,
+        alerts: AlertMemory,
+        keep_originals: bool,
+    ) -> None:
+        self.kind: Kind | None = Kind.EVE if sensor == SURICATA else None
+        self.stats = SensorStats()
+        self._sensor = sensor
+        self._new_account = account
+        self._alerts = alerts
+        self._keep_originals = keep_originals
+        self._header: Block | None = None
+        self._decoder: Decoder | None = None
+        self._account = account("")
+
+    def opened(self, event: Opened) -> None:
+        """The lines that follow are from another file."""
+        self._account = self._new_account(event.source)
+        self._header = event.header
+        self._decoder = None
+
+    def lines(self, event: Lines) -> Iterator[pa.RecordBatch]:
+        """Yield the flows of the next lines."""
+        if self.kind is Kind.EVE and isinstance(event.lines, Block):
+            self.stats.see(event.lines.data)
+        yield from decoded(event.lines, self._decoder_for(event), self._account)
+
+    def pass_over(self, event: Lines) -> int:
+        """Leave the next lines out, but for a header among them; return how many there are."""
+        decoder = self._decoder_for(event)
+        if isinstance(event.lines, LongLine):
+            return 1
+        if isinstance(decoder, TsvDecoder):
+            decoder.pass_over(event.lines)
+        return event.lines.data.count(b"\n") + (not event.lines.complete)
+
+    def _decoder_for(self, event: Lines) -> Decoder:
+        if self._decoder is None:
+            self.kind = self._kind_of(event)
+            self._decoder = new_decoder(
+                self.kind, self._account, alerts=self._alerts, keep_originals=self._keep_originals
+            )
+            if self._header is not None and isinstance(self._decoder, TsvDecoder):
+                self._decoder.pass_over(self._header)
+        return self._decoder
+
+    def _kind_of(self, event: Lines) -> Kind:
+        """The format of a file from its first lines: Zeek may change it from one to the next."""
+        if self._sensor == SURICATA:
+            return Kind.EVE
+        if self._header is not None:
+            return Kind.ZEEK_TSV
+        if isinstance(event.lines, Block):
+            head = event.lines.data[:HEAD_SIZE]
+            found = detect(head, Path(event.source).name).kind
+            if found in _ZEEK_KINDS:
+                return found
+        return self.kind or Kind.ZEEK_TSV

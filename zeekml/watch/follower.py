@@ -1,0 +1,442 @@
+"""One live stream: follows its logs, scores its flows, and knows what is to be committed."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pyarrow as pa
+
+from zeekml.config import Config
+from zeekml.ensemble.bundle import Bundle
+from zeekml.flows.rejects import ReadCounters, RejectSink, SourceAccount, count_bounded
+from zeekml.flows.schema import SURICATA
+from zeekml.notices.policy import Policy
+from zeekml.pipeline import Judge
+from zeekml.watch.coverage import Coverage
+from zeekml.watch.decoding import TailDecoder
+from zeekml.watch.events import Event, Gap, Lines, Opened
+from zeekml.watch.journal import Intake, pack
+from zeekml.watch.live_pipeline import Outcome
+from zeekml.watch.position import Position
+from zeekml.watch.recovery import context_start, recover
+from zeekml.watch.state import Entry, State, StreamCommit
+from zeekml.watch.tailer import LogTail
+
+LOGGERS_HOLD: Final = 2.0
+"""Seconds for which the flows of several loggers of one sensor are held, to be put in order."""
+
+SHED: Final = "shed"
+"""Under which type lines are counted that were left out to catch up."""
+
+MAX_POLL: Final = 4 << 20
+"""Bytes of a log that are taken at a time: they are in memory as flows and scores, too."""
+
+ANCHOR_SECONDS: Final = 60.0
+ANCHOR_ROWS: Final = 200_000
+"""An anchor is made when one of these has passed since the last one: it bounds how much is scored
+again at a restart."""
+
+
+@dataclass(frozen=True)
+class LogSet:
+    """The logs that one sensor writes at the same time.
+
+    Attributes
+    ----------
+    name
+        The stream's, for notices and messages.
+    sensor
+        ``zeek`` or ``suricata``.
+    paths
+        The live files: several where a cluster has several loggers, or Suricata a file per thread.
+    """
+
+    name: str
+    sensor: str
+    paths: tuple[Path, ...]
+
+
+class Record(msgspec.Struct):
+    """What is committed of a stream besides its journal.
+
+    Attributes
+    ----------
+    positions
+        By path, how far each log was delivered.
+    counters
+        What was read.
+    notices
+        Opened incidents by note.
+    rotations, gaps
+        By how, and by cause.
+    """
+
+    positions: dict[str, Any] = {}
+    counters: ReadCounters = msgspec.field(default_factory=ReadCounters)
+    notices: Counter[str] = msgspec.field(default_factory=Counter)
+    rotations: Counter[str] = msgspec.field(default_factory=Counter)
+    gaps: Counter[str] = msgspec.field(default_factory=Counter)
+
+
+@dataclass
+class Look:
+    """What one look at the logs brought.
+
+    Attributes
+    ----------
+    outcome
+        Scored batches and notices.
+    happened
+        Gaps, troubles and their ends, and files opened, in order.
+    progress
+        Whether there is anything to commit.
+    lines
+        Lines that came.
+    """
+
+    outcome: Outcome = field(default_factory=Outcome)
+    happened: list[Event] = field(default_factory=list)
+    progress: bool = False
+    lines: int = 0
+
+
+class Follower:
+    """Follows the logs of one stream.
+
+    Parameters
+    ----------
+    logs
+        The stream.
+    state
+        Where it is remembered.
+    bundle, policy, config
+        As for `zeekml.pipeline.Pipeline`.
+    rejects
+        Gets the records that cannot be read.
+    keep_originals
+        Whether scored batches have the records as they were logged.
+    clock
+        Seconds that never go backwards.
+
+    Attributes
+    ----------
+    problems
+        What could not be brought back from the state, in words.
+    shedding
+        Whether lines are left out to catch up.
+    """
+
+    def __init__(
+        self,
+        logs: LogSet,
+        state: State,
+        bundle: Bundle,
+        policy: Policy,
+        config: Config,
+        rejects: RejectSink,
+        *,
+        keep_originals: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.logs = logs
+        self.shedding = False
+        self._state = state
+        self._bundle = bundle
+        self._config = config
+        self._clock = clock
+        self._hold = (
+            config.suricata_hold
+            if logs.sensor == SURICATA
+            else LOGGERS_HOLD * (len(logs.paths) > 1)
+        )
+        self.record = self._remembered()
+        back = recover(
+            state, logs.name, bundle, config, lambda: self._new_judge(policy), hold=self._hold
+        )
+        self.problems = back.problems
+        self._pipeline = back.pipeline
+        self._alerts = back.alerts
+        self._number = state.next_number(logs.name)
+        if not state.anchors(logs.name):
+            first = self._pipeline.anchor(self._number, self._alerts.save())
+            state.commit([StreamCommit(logs.name, self._encoded_record(), anchor=first)])
+        self._anchored = clock()
+        self._rows_since = 0
+        self._last_flow = clock()
+        self._caught_up = clock()
+        self.coverage = Coverage(logs.sensor)
+        self._intakes: list[Intake] = []
+        self._carried: Outcome | None = self._meet_rules(policy)
+        self._rejects = rejects
+        self._tails: list[tuple[LogTail, TailDecoder]] = []
+        for path in logs.paths:
+            stored = self.record.positions.get(str(path))
+            position = Position.from_plain(stored) if stored is not None else None
+            tail = LogTail(path, position, max_poll=MAX_POLL)
+            decoder = TailDecoder(
+                logs.sensor,
+                self._account,
+                alerts=self._alerts,
+                keep_originals=keep_originals,
+            )
+            self._tails.append((tail, decoder))
+
+    # -- what is to be seen of it ----------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Whether the last look found the end of all logs."""
+        return all(tail.idle for tail, _ in self._tails)
+
+    @property
+    def held(self) -> int:
+        """Flows that are held back to be put in order."""
+        return self._pipeline.held
+
+    @property
+    def lag(self) -> float:
+        """Seconds since the ends of all logs were last seen."""
+        return 0.0 if self.idle else self._clock() - self._caught_up
+
+    @property
+    def judge(self) -> Judge:
+        return self._pipeline.judge
+
+    @property
+    def stream_clock(self) -> float | None:
+        """The stream's clock, epoch seconds; None before its first flow."""
+        clock = self._pipeline.scorer.clock
+        return clock.now / 1e6 if clock.seen else None
+
+    @property
+    def formats(self) -> list[str]:
+        """Formats of the latest files, as far as they are known."""
+        return sorted({str(decoder.kind) for _, decoder in self._tails if decoder.kind})
+
+    @property
+    def evicted_records(self) -> int:
+        """Records that left the context before their hour was over, for want of room."""
+        return self._pipeline.scorer.evicted_records
+
+    @property
+    def context_records(self) -> int:
+        """Records that the context holds."""
+        return self._pipeline.scorer.context_records
+
+    @property
+    def late(self) -> int:
+        """Records since the start that ended before the stream's clock."""
+        return self._pipeline.scorer.late_records
+
+    @property
+    def drops(self) -> int | None:
+        """Packets that the sensor says it lost; None if it does not say."""
+        said = [decoder.stats.drops for _, decoder in self._tails]
+        return max((n for n in said if n is not None), default=None)
+
+    @property
+    def packets(self) -> int | None:
+        """Packets that the sensor says it got; None if it does not say."""
+        said = [decoder.stats.packets for _, decoder in self._tails]
+        return max((n for n in said if n is not None), default=None)
+
+    def bytes_behind(self) -> int:
+        """Bytes of the live files that have not been read, as far as can be told."""
+        behind = 0
+        for tail, _ in self._tails:
+            position = tail.position
+            try:
+                status = tail.path.stat()
+            except OSError:
+                continue
+            same = (
+                position is not None
+                and position.identity is not None
+                and (position.identity.device, position.identity.inode)
+                == (status.st_dev, status.st_ino)
+            )
+            behind += max(status.st_size - (position.offset if same and position else 0), 0)
+        return behind
+
+    # -- following -------------------------------------------------------------------------------
+
+    def look(self) -> Look:
+        """Take what the logs have now; never waits."""
+        look = Look()
+        if self._carried is not None:
+            look.outcome, self._carried = self._carried, None
+            look.progress = True
+        for tail, decoder in self._tails:
+            before = tail.position
+            self._take(tail.poll(), decoder, look)
+            look.progress |= tail.position != before
+        if self.idle:
+            self._caught_up = self._clock()
+        if self.held and self._clock() - self._last_flow >= self._hold:
+            # nothing in the log moves its clock on: what waits for that must not wait for ever
+            self._feed(Intake(let_go=True), look)
+        if changes := self._alerts.changes():
+            self._intakes.append(Intake(alerts=changes))
+        return look
+
+    def finish(self) -> Look:
+        """Nobody writes any more: take what is left, and close the incidents."""
+        look = Look(progress=True)
+        for tail, decoder in self._tails:
+            self._take(tail.finish(), decoder, look)
+        self._add(self._pipeline.close(), look)
+        self._rows_since = ANCHOR_ROWS
+        return look
+
+    def change_rules(self, policy: Policy) -> Look:
+        """Judge what follows by other rules; what is open is closed under the old ones."""
+        look = Look()
+        if (outcome := self._meet_rules(policy)) is not None:
+            self._add(outcome, look)
+            look.progress = True
+        return look
+
+    def close(self) -> None:
+        """Close the logs."""
+        for tail, _ in self._tails:
+            tail.close()
+
+    def _take(self, events: Sequence[Event], decoder: TailDecoder, look: Look) -> None:
+        flows: list[pa.RecordBatch] = []
+        for event in events:
+            look.progress = True
+            if isinstance(event, Lines):
+                look.lines += 1
+                if self.shedding:
+                    n = decoder.pass_over(event)
+                    self.record.counters.records_read += n
+                    count_bounded(self.record.counters.skipped, SHED, n)
+                    continue
+                flows += decoder.lines(event)
+                continue
+            look.happened.append(event)
+            if isinstance(event, Opened):
+                decoder.opened(event)
+                count_bounded(self.record.rotations, event.how)
+            elif isinstance(event, Gap):
+                count_bounded(self.record.gaps, event.cause)
+        if flows:
+            self._last_flow = self._clock()
+            for batch in flows:
+                self.coverage.add(batch)
+            self._feed(Intake(flows, self._alerts.changes()), look)
+
+    def _feed(self, intake: Intake, look: Look) -> None:
+        self._intakes.append(intake)
+        self._rows_since += intake.rows
+        look.progress = True
+        self._add(self._pipeline.take(intake), look)
+
+    def _add(self, outcome: Outcome, look: Look) -> None:
+        look.outcome.batches += outcome.batches
+        look.outcome.notices += outcome.notices
+        for notice in outcome.notices:
+            self.record.notices[notice.note] += notice.seq == 0
+
+    # -- committing ------------------------------------------------------------------------------
+
+    def to_commit(self, *, anchor: bool = False) -> StreamCommit:
+        """What is to be committed after the outputs are on disk.
+
+        Parameters
+        ----------
+        anchor
+            Whether to make an anchor, however long ago the last one was made: the next start is
+            quicker then.
+        """
+        name = self.logs.name
+        entry = None
+        if any(self._intakes):
+            intake = _joined(self._intakes)
+            entry = Entry(self._number, intake.rows, pack(intake))
+        following = self._number + (entry is not None)
+        due = (
+            self._rows_since >= ANCHOR_ROWS
+            or (self._rows_since > 0 and self._clock() - self._anchored >= ANCHOR_SECONDS)
+            or anchor
+        )
+        self.record.positions = {
+            str(tail.path): tail.position.to_plain()
+            for tail, _ in self._tails
+            if tail.position is not None
+        }
+        made = self._pipeline.anchor(following, self._alerts.save()) if due else None
+        return StreamCommit(
+            stream=name,
+            record=self._encoded_record(),
+            entry=entry,
+            anchor=made,
+            forget_before=self._no_longer_needed() if due else 0,
+        )
+
+    def committed(self, commit: StreamCommit) -> None:
+        """Take notice that a commit succeeded."""
+        self._intakes.clear()
+        if commit.entry is not None:
+            self._number = commit.entry.number + 1
+        if commit.anchor is not None:
+            self._anchored = self._clock()
+            self._rows_since = 0
+
+    def _no_longer_needed(self) -> int:
+        """The journal entry before which nothing is needed for the context any more."""
+        anchors = self._state.anchors(self.logs.name)
+        if not anchors:
+            return 0
+        clock = self._pipeline.scorer.clock
+        start, _ = context_start(anchors, clock, self._config.context_records)
+        most = self._config.journal_mb << 20
+        for anchor in anchors:
+            if anchor.number < start.number:
+                continue
+            if self._state.journal_size(self.logs.name, anchor.number)[0] <= most:
+                return anchor.number
+        return anchors[-1].number
+
+    def _encoded_record(self) -> bytes:
+        return msgspec.json.encode(msgspec.to_builtins(self.record))
+
+    def _remembered(self) -> Record:
+        stored = self._state.record(self.logs.name)
+        if stored is None:
+            return Record()
+        return msgspec.json.decode(stored, type=Record, dec_hook=_counter)
+
+    def _new_judge(self, policy: Policy) -> Judge:
+        return Judge(self._bundle, policy, sensor=self.logs.sensor, stream=self.logs.name)
+
+    def _meet_rules(self, policy: Policy) -> Outcome | None:
+        """Change to other rules if these are not the ones that judged so far."""
+        asked = self._new_judge(policy)
+        if asked.fingerprint == self._pipeline.judge.fingerprint:
+            return None
+        outcome = self._pipeline.change_judge(asked)
+        self._rows_since = ANCHOR_ROWS
+        return outcome
+
+    def _account(self, source: str) -> SourceAccount:
+        return SourceAccount(source, self.record.counters, self._rejects)
+
+
+def _counter(kind: type[Any], value: Any) -> Any:
+    """A `Counter` that was stored as an object."""
+    return Counter(value)
+
+
+def _joined(intakes: Sequence[Intake]) -> Intake:
+    return Intake(
+        [batch for intake in intakes for batch in intake.flows],
+        [change for intake in intakes for change in intake.alerts],
+        any(intake.let_go for intake in intakes),
+    )

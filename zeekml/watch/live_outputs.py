@@ -1,0 +1,205 @@
+"""The files that a watcher appends to, and by what it knows their lines."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from zeekml.flows.rejects import RejectWriter
+from zeekml.notices.eve_alert import encode_alert
+from zeekml.notices.notice import Notice
+from zeekml.notices.zeek_notice import NOTICE_COLUMNS, TsvEncoder, encode_json
+from zeekml.outputs import (
+    ENRICHED,
+    EVE_JSON,
+    NOTICE_LOG,
+    REJECTS,
+    OutputOptions,
+    enriched_lines,
+)
+from zeekml.pipeline import ScoredBatch
+from zeekml.watch.live_file import LiveFile
+from zeekml.watch.state import Mark
+
+_ID_COLUMN: Final = NOTICE_COLUMNS.index("zeekml_id")
+_SEQ_COLUMN: Final = NOTICE_COLUMNS.index("zeekml_seq")
+_SUB_COLUMN: Final = NOTICE_COLUMNS.index("sub")
+_LINE_KEY_BYTES: Final = 12
+
+Opening = Callable[[str], list[bytes]]
+"""Returns the lines with which a new file of this name begins."""
+
+
+class LiveOutputs:
+    """All output files of a watcher.
+
+    Parameters
+    ----------
+    directory
+        Where they are; is made if need be.
+    options
+        Which files, and in which form.
+    marks
+        By file name, how far each was written at the last commit.
+    opening
+        See `Opening`.
+    open_ts
+        For the header of a notice.log in TSV, epoch seconds.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be opened or written.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        options: OutputOptions,
+        marks: Mapping[str, Mark],
+        opening: Opening,
+        open_ts: Callable[[], float],
+    ) -> None:
+        self.directory = directory
+        self._options = options
+        self._tsv = TsvEncoder(0.0, strict=options.strict_notice)
+        self._open_ts = open_ts
+        keys = {NOTICE_LOG: _notice_key, EVE_JSON: _alert_key, REJECTS: line_key}
+        if options.enriched:
+            keys[ENRICHED] = line_key
+        self._files = {
+            name: LiveFile(
+                directory / name, marks.get(name), key_of, self._opening_of(name, opening)
+            )
+            for name, key_of in keys.items()
+        }
+        self._rejects = io.StringIO()
+        self.rejects = RejectWriter(self._rejects, cap=options.rejects_per_file)
+
+    @property
+    def marks(self) -> dict[str, Mark]:
+        """How far each file is written; to be committed after `flush`."""
+        return {name: file.mark for name, file in self._files.items()}
+
+    def encode(self, notice: Notice) -> bytes:
+        """A notice as a line of notice.log."""
+        if self._options.notice_format == "tsv":
+            return self._tsv.encode(notice)
+        return encode_json(notice, strict=self._options.strict_notice)
+
+    def add_batch(self, batch: ScoredBatch) -> None:
+        """Add the enriched records of a batch, if they are wanted."""
+        if ENRICHED in self._files:
+            for line in enriched_lines(batch):
+                self._files[ENRICHED].add(line_key(line), line)
+
+    def add_notices(self, notices: Sequence[Notice]) -> int:
+        """Add notices; return how many of them were there already."""
+        known = 0
+        for notice in notices:
+            key = f"{notice.id}/{notice.seq}"
+            known += not self._files[NOTICE_LOG].add(key, self.encode(notice))
+            if notice.seq == 0:
+                self._files[EVE_JSON].add(key, encode_alert(notice))
+        return known
+
+    def add_lines(self, lines: Iterable[bytes]) -> None:
+        """Add lines to notice.log that are about the watcher itself."""
+        for line in lines:
+            self._files[NOTICE_LOG].add(_notice_key(line) or line_key(line), line)
+
+    def flush(self) -> None:
+        """Bring everything to disk.
+
+        Raises
+        ------
+        OutputError
+            Something is not there yet; it can be tried again.
+        """
+        if written := self._rejects.getvalue():
+            for text in written.splitlines(keepends=True):
+                line = text.encode()
+                self._files[REJECTS].add(line_key(line), line)
+            self._rejects.seek(0)
+            self._rejects.truncate()
+        for file in self._files.values():
+            file.flush()
+
+    def check(self) -> None:
+        """Take notice of files that were renamed or removed.
+
+        Raises
+        ------
+        OutputError
+            As `flush`.
+        """
+        for file in self._files.values():
+            file.check()
+
+    def forget_already(self) -> None:
+        """All that was read before the last stop has been gone through."""
+        for file in self._files.values():
+            file.forget_already()
+
+    def close(self) -> None:
+        """Close all files."""
+        for file in self._files.values():
+            file.close()
+
+    def _opening_of(self, name: str, opening: Opening) -> Callable[[], list[bytes]]:
+        def lines() -> list[bytes]:
+            header = []
+            if name == NOTICE_LOG and self._options.notice_format == "tsv":
+                strict = self._options.strict_notice
+                header = [TsvEncoder(self._open_ts(), strict=strict).header()]
+            return header + opening(name)
+
+        return lines
+
+
+def line_key(line: bytes) -> str:
+    """A key for a line that has no name of its own."""
+    return hashlib.blake2b(line, digest_size=_LINE_KEY_BYTES).hexdigest()
+
+
+def _notice_key(line: bytes) -> str | None:
+    """The incident and number of a line of notice.log, in whichever form it is."""
+    if line.startswith(b"#"):
+        return None
+    if line.startswith(b"{"):
+        return _key_in(_json(line))
+    cells = line.decode("utf-8", "replace").rstrip("\n").split("\t")
+    if len(cells) == len(NOTICE_COLUMNS):
+        return f"{cells[_ID_COLUMN]}/{cells[_SEQ_COLUMN]}"
+    if len(cells) > _SUB_COLUMN:
+        return _key_in({"sub": cells[_SUB_COLUMN].replace("\\\\", "\\")})
+    return None
+
+
+def _key_in(notice: Any) -> str | None:
+    if not isinstance(notice, dict):
+        return None
+    if "zeekml_id" not in notice:
+        notice = _json(str(notice.get("sub", "")).encode())
+    if not isinstance(notice, dict) or "zeekml_id" not in notice:
+        return None
+    return f"{notice['zeekml_id']}/{notice.get('zeekml_seq')}"
+
+
+def _alert_key(line: bytes) -> str | None:
+    event = _json(line)
+    try:
+        return f"{event['alert']['metadata']['zeekml_id'][0]}/0"
+    except (KeyError, TypeError, IndexError):
+        return None
+
+
+def _json(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

@@ -1,0 +1,109 @@
+"""Ordering, scoring and judging of one live stream, in a form that a restart can go on from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from zeekml.config import Config
+from zeekml.ensemble.bundle import Bundle
+from zeekml.flows.archive import DEFAULT_BATCH_ROWS
+from zeekml.flows.ordering import EndOrder
+from zeekml.notices.notice import Notice
+from zeekml.pipeline import Judge, ScoredBatch, Scorer
+from zeekml.watch.journal import Intake
+from zeekml.watch.state import Anchor
+
+
+@dataclass
+class Outcome:
+    """What became of an intake."""
+
+    batches: list[ScoredBatch] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+
+
+class LivePipeline:
+    """What `zeekml.pipeline.Pipeline` is for archives, one intake after the other.
+
+    Parameters
+    ----------
+    bundle, config
+        As for `Scorer`.
+    judge
+        As it stood at the place where this goes on, or a new one.
+    hold
+        Seconds for which flows are held to be put in order; 0 for a log that is in order.
+    at
+        Where the stream's clock and the flows held back stood there; None at the very start.
+    """
+
+    def __init__(
+        self, bundle: Bundle, judge: Judge, config: Config, *, hold: float, at: Anchor | None = None
+    ) -> None:
+        self.judge = judge
+        self.scorer = Scorer(bundle, config, clock=at.clock if at else None)
+        self._order: EndOrder | None = None
+        if at is not None and at.ordering is not None:
+            self._order = EndOrder.load(at.ordering)
+        elif hold > 0:
+            self._order = EndOrder(hold)
+
+    @property
+    def held(self) -> int:
+        """Flows that are held back."""
+        return self._order.held if self._order is not None else 0
+
+    def warm_up(self, intakes: Iterable[Intake]) -> None:
+        """Take flows into the context that were scored before."""
+        for intake in intakes:
+            self.scorer.warm_up(self._in_order(intake))
+
+    def take(self, intake: Intake) -> Outcome:
+        """Score the next flows and see what notices they give rise to."""
+        return self._judged(self._in_order(intake))
+
+    def close(self) -> Outcome:
+        """At the end of the input: score what is held back, and close the incidents."""
+        outcome = self._judged(self._order.flush() if self._order is not None else [])
+        outcome.notices += self.judge.close()
+        return outcome
+
+    def change_judge(self, judge: Judge) -> Outcome:
+        """Close the incidents under the rules so far; what follows is for another judge."""
+        outcome = Outcome(notices=self.judge.close())
+        self.judge = judge
+        return outcome
+
+    def anchor(self, number: int, alerts: bytes) -> Anchor:
+        """The anchor before journal entry `number`, which comes next."""
+        return Anchor(
+            number=number,
+            clock=self.scorer.clock,
+            ordering=self._order.save() if self._order is not None else None,
+            judge=self.judge.save(),
+            alerts=alerts,
+        )
+
+    def _in_order(self, intake: Intake) -> Iterator[pa.RecordBatch]:
+        for flows in intake.flows:
+            ready = [flows] if self._order is None else self._order.push(flows)
+            yield from _cut(ready)
+        if intake.let_go and self._order is not None:
+            yield from _cut(self._order.flush())
+
+    def _judged(self, flows: Iterable[pa.RecordBatch]) -> Outcome:
+        outcome = Outcome()
+        for batch in _cut(flows):
+            scored = self.scorer.score(batch)
+            outcome.batches.append(scored)
+            outcome.notices += self.judge.judge(scored.candidates, scored.clock)
+        return outcome
+
+
+def _cut(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        for start in range(0, len(batch), DEFAULT_BATCH_ROWS):
+            yield batch.slice(start, DEFAULT_BATCH_ROWS)

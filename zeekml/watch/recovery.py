@@ -1,0 +1,157 @@
+"""Go on where the last run of a watcher stopped, as if it had never stopped.
+
+The context is made of the flows of the last hour, so it is filled from the journal: from the last
+anchor that lies more than an hour of log time before the latest one. There the incidents stand as
+they were. What the journal holds behind the latest anchor is scored again, for what it does to the
+incidents; the lines that this makes were written before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from zeekml.config import Config
+from zeekml.ensemble.bundle import Bundle
+from zeekml.errors import DataError
+from zeekml.features.context_state import HORIZON
+from zeekml.flows.stream_clock import ClockState
+from zeekml.flows.suricata_eve import AlertMemory
+from zeekml.pipeline import Judge
+from zeekml.watch.alerts import LiveAlerts
+from zeekml.watch.journal import Intake, unpack
+from zeekml.watch.live_pipeline import LivePipeline
+from zeekml.watch.state import Anchor, State
+
+LOST_INCIDENTS: Final = (
+    "what is known of the open incidents cannot be used ({}); they begin anew, so that a notice "
+    "may come a second time under another id"
+)
+LOST_ALERTS: Final = "the sensor's alerts of flows that are still open cannot be used ({})"
+LOST_CONTEXT: Final = (
+    "the journal of the last hour cannot be used ({}); scores may be off until an hour of log "
+    "time has passed"
+)
+
+
+@dataclass
+class Recovered:
+    """A stream as it stood at the last commit.
+
+    Attributes
+    ----------
+    pipeline, alerts
+        As they stood.
+    problems
+        What could not be brought back, in words.
+    """
+
+    pipeline: LivePipeline
+    alerts: LiveAlerts
+    problems: list[str]
+
+
+def context_start(
+    anchors: Sequence[Anchor], clock: ClockState, max_records: int
+) -> tuple[Anchor, bool]:
+    """Find where to begin filling the context at a clock.
+
+    Returns
+    -------
+    tuple
+        The last anchor from which on it comes out right, or the first one there is; and whether
+        it comes out right.
+    """
+    for anchor in reversed(anchors):
+        before = anchor.clock
+        long_ago = before.now <= clock.now - HORIZON or before.seen <= clock.seen - max_records
+        # a stream that began anew let everything go that came before
+        if long_ago or before.began != clock.began or before.seen == 0:
+            return anchor, True
+    return anchors[0], False
+
+
+def recover(
+    state: State,
+    stream: str,
+    bundle: Bundle,
+    config: Config,
+    new_judge: Callable[[], Judge],
+    *,
+    hold: float,
+) -> Recovered:
+    """Bring a stream back.
+
+    Parameters
+    ----------
+    state, stream
+        Where it is remembered, and its name.
+    bundle, config, hold
+        As for `LivePipeline`.
+    new_judge
+        Makes the judge of a stream that is not remembered.
+
+    Raises
+    ------
+    StateFileError
+        The state cannot be read.
+    """
+    problems: list[str] = []
+    anchors = state.anchors(stream)
+    if not anchors:
+        pipeline = LivePipeline(bundle, new_judge(), config, hold=hold)
+        return Recovered(pipeline, LiveAlerts(AlertMemory()), problems)
+    latest = state.anchor(stream, anchors[-1].number)
+    judge = _judge(latest, bundle, new_judge, problems)
+    alerts = LiveAlerts(_alerts(latest, problems))
+    start, complete = context_start(anchors, latest.clock, config.context_records)
+    if not complete:
+        problems.append(LOST_CONTEXT.format("it was cut for want of room: raise journal_mb"))
+    try:
+        begin = state.anchor(stream, start.number)
+        pipeline = LivePipeline(
+            bundle, judge, config, hold=hold, at=begin if complete else _cut_off(begin)
+        )
+        pipeline.warm_up(_intakes(state, stream, start.number, latest.number))
+    except DataError as error:
+        problems.append(LOST_CONTEXT.format(error))
+        pipeline = LivePipeline(bundle, judge, config, hold=hold, at=_cut_off(latest))
+    try:
+        for intake in _intakes(state, stream, latest.number, None):
+            alerts.apply(intake.alerts)
+            pipeline.take(intake)
+    except DataError as error:
+        problems.append(LOST_CONTEXT.format(error))
+    return Recovered(pipeline, alerts, problems)
+
+
+def _judge(
+    latest: Anchor, bundle: Bundle, new_judge: Callable[[], Judge], problems: list[str]
+) -> Judge:
+    try:
+        if latest.judge is not None:
+            return Judge.load(bundle, latest.judge)
+    except DataError as error:
+        problems.append(LOST_INCIDENTS.format(error))
+    return new_judge()
+
+
+def _alerts(latest: Anchor, problems: list[str]) -> AlertMemory:
+    try:
+        if latest.alerts is not None:
+            return AlertMemory.load(latest.alerts)
+    except DataError as error:
+        problems.append(LOST_ALERTS.format(error))
+    return AlertMemory()
+
+
+def _cut_off(anchor: Anchor) -> Anchor:
+    """The anchor with a clock that claims to begin there, so that windows know what they lack."""
+    clock = anchor.clock
+    return replace(anchor, clock=clock._replace(began=clock.now))
+
+
+def _intakes(state: State, stream: str, begin: int, end: int | None) -> Iterator[Intake]:
+    for entry in state.journal(stream, begin, end):
+        yield unpack(entry.data)

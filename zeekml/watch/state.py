@@ -1,0 +1,375 @@
+"""What a watcher remembers from one run to the next, in one SQLite file.
+
+Everything that belongs together is committed together or not at all: how far the logs were read,
+the journal of what was read, what the outputs held at that moment. A transaction is on disk when
+`State.commit` returns.
+
+The journal holds the flows of the last hour as they were taken in. An anchor is a place in the
+journal from which the rest of it can be taken in again: it tells where the stream's clock stood
+and, the latest one, what the incidents were. See `zeekml.watch.recovery`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from zeekml.errors import OutputError
+from zeekml.flows.rejects import printable
+from zeekml.flows.stream_clock import ClockState
+
+STATE_FILE: Final = "state.db"
+LOCK_FILE: Final = "lock"
+FORMAT: Final = 1
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS stream (name TEXT PRIMARY KEY, record BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS journal (
+    stream TEXT NOT NULL, number INTEGER NOT NULL, rows INTEGER NOT NULL, size INTEGER NOT NULL,
+    entry BLOB NOT NULL, UNIQUE (stream, number));
+CREATE TABLE IF NOT EXISTS anchor (
+    stream TEXT NOT NULL, number INTEGER NOT NULL, clock BLOB NOT NULL, ordering BLOB,
+    judge BLOB, alerts BLOB, UNIQUE (stream, number));
+CREATE TABLE IF NOT EXISTS output (name TEXT PRIMARY KEY, mark BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS incident (
+    id TEXT PRIMARY KEY, stream TEXT NOT NULL, note TEXT NOT NULL, state TEXT NOT NULL,
+    severity TEXT NOT NULL, seq INTEGER NOT NULL, first_ts REAL NOT NULL, last_ts REAL NOT NULL,
+    line BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS incident_by_time ON incident (last_ts);
+"""
+
+
+class StateFileError(OutputError):
+    """The state directory cannot be used or written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One commit's share of a stream's journal.
+
+    Attributes
+    ----------
+    number
+        Counts up by one within a stream.
+    rows
+        Flows in it.
+    data
+        As `zeekml.watch.journal` writes it.
+    """
+
+    number: int
+    rows: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A place in the journal of a stream from which it can be taken in again.
+
+    Attributes
+    ----------
+    number
+        Of the first journal entry behind it.
+    clock
+        Of the stream there.
+    ordering
+        What is held to be put in order, from `EndOrder.save`; None for a log in order.
+    judge, alerts
+        Incidents (`Judge.save`) and remembered alerts (`AlertMemory.save`) there; kept for the
+        latest anchor only.
+    """
+
+    number: int
+    clock: ClockState
+    ordering: bytes | None = None
+    judge: bytes | None = None
+    alerts: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far an output file was written at a commit.
+
+    Attributes
+    ----------
+    device, inode, offset
+        The file and its length.
+    already
+        Keys of lines that are in it though what made them has not been committed.
+    """
+
+    device: int
+    inode: int
+    offset: int
+    already: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentLine:
+    """The latest line of an incident, for whoever wants to look at the incidents."""
+
+    id: str
+    stream: str
+    note: str
+    state: str
+    severity: str
+    seq: int
+    first_ts: float
+    last_ts: float
+    line: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCommit:
+    """What a stream has to commit.
+
+    Attributes
+    ----------
+    record
+        Positions and counters.
+    entry, anchor
+        What the journal gains; the anchor stands behind the entry.
+    forget_before
+        Journal entries and anchors before this number are needed no more.
+    """
+
+    stream: str
+    record: bytes
+    entry: Entry | None = None
+    anchor: Anchor | None = None
+    forget_before: int = 0
+
+
+class State:
+    """The state directory of one watcher, locked for it alone.
+
+    Parameters
+    ----------
+    directory
+        Is made if need be, for the user alone.
+
+    Raises
+    ------
+    StateFileError
+        The directory cannot be made, locked, read or written, or is another version's.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.commits = 0
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = os.open(
+                directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
+        except OSError as error:
+            raise StateFileError(
+                f"{directory}: cannot be used as state directory: {error.strerror}; "
+                "make it writable for this user or choose another --state"
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            raise StateFileError(
+                f"{directory}: another zeekml watch uses this state directory; "
+                "stop it, or choose another --state"
+            ) from error
+        self.path = directory / STATE_FILE
+        try:
+            self._open()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def _open(self) -> None:
+        with self._complaining():
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=10.0)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.executescript(_SCHEMA)
+            self._db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (str(FORMAT),))
+            (found,) = self._db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+        if found != str(FORMAT):
+            self._db.close()
+            raise StateFileError(
+                f"{self.path}: has format {printable(found, 20)}, this version reads {FORMAT}; "
+                "move the directory away to start anew"
+            )
+
+    @contextmanager
+    def _complaining(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            damaged = "not a database" in str(error) or "malformed" in str(error)
+            remedy = (
+                "move it away to start anew" if damaged else "it is tried again until it succeeds"
+            )
+            raise StateFileError(f"{self.path}: {error}; {remedy}") from error
+        except OSError as error:
+            raise StateFileError(f"{self.path}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Close the file and give the lock back."""
+        self._db.close()
+        os.close(self._lock)
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def record(self, stream: str) -> bytes | None:
+        """Positions and counters of a stream, as committed."""
+        with self._complaining():
+            row = self._db.execute("SELECT record FROM stream WHERE name = ?", (stream,)).fetchone()
+        return row[0] if row else None
+
+    def anchors(self, stream: str) -> list[Anchor]:
+        """A stream's anchors in their order, without what they hold."""
+        with self._complaining():
+            rows = self._db.execute(
+                "SELECT number, clock FROM anchor WHERE stream = ? ORDER BY number",
+                (stream,),
+            ).fetchall()
+        return [Anchor(n, msgspec.json.decode(clock, type=ClockState)) for n, clock in rows]
+
+    def anchor(self, stream: str, number: int) -> Anchor:
+        """One anchor with what it holds."""
+        with self._complaining():
+            clock, ordering, judge, alerts = self._db.execute(
+                "SELECT clock, ordering, judge, alerts FROM anchor WHERE stream = ? AND number = ?",
+                (stream, number),
+            ).fetchone()
+        return Anchor(
+            number,
+            msgspec.json.decode(clock, type=ClockState),
+            ordering,
+            judge,
+            alerts,
+        )
+
+    def journal(self, stream: str, begin: int, end: int | None = None) -> Iterator[Entry]:
+        """The entries of a stream numbered begin … end−1, one at a time."""
+        number = begin
+        while end is None or number < end:
+            with self._complaining():
+                row = self._db.execute(
+                    "SELECT number, rows, entry FROM journal WHERE stream = ? AND number >= ? "
+                    "ORDER BY number LIMIT 1",
+                    (stream, number),
+                ).fetchone()
+            if row is None or (end is not None and row[0] >= end):
+                return
+            yield Entry(*row)
+            number = row[0] + 1
+
+    def next_number(self, stream: str) -> int:
+        """The number that a stream's next journal entry gets."""
+        with self._complaining():
+            (number,) = self._db.execute(
+                "SELECT max(number) FROM (SELECT number + 1 AS number FROM journal "
+                "WHERE stream = ?1 UNION SELECT number FROM anchor WHERE stream = ?1)",
+                (stream,),
+            ).fetchone()
+        return number or 0
+
+    def journal_size(self, stream: str, begin: int = 0) -> tuple[int, int]:
+        """Bytes and rows of a stream's journal from an entry on."""
+        with self._complaining():
+            size, rows = self._db.execute(
+                "SELECT coalesce(sum(size), 0), coalesce(sum(rows), 0) FROM journal "
+                "WHERE stream = ? AND number >= ?",
+                (stream, begin),
+            ).fetchone()
+        return size, rows
+
+    def marks(self) -> dict[str, Mark]:
+        """How far each output was written."""
+        with self._complaining():
+            rows = self._db.execute("SELECT name, mark FROM output").fetchall()
+        return {name: msgspec.json.decode(mark, type=Mark) for name, mark in rows}
+
+    def note(self, key: str) -> str | None:
+        """A remark stored with `commit`."""
+        with self._complaining():
+            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def commit(
+        self,
+        streams: Sequence[StreamCommit] = (),
+        marks: Mapping[str, Mark] | None = None,
+        incidents: Sequence[IncidentLine] = (),
+        notes: Mapping[str, str] | None = None,
+    ) -> None:
+        """Commit all of this, or nothing; on disk when it returns.
+
+        Raises
+        ------
+        StateFileError
+            Nothing was committed; it can be tried again.
+        """
+        with self._complaining():
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                for stream in streams:
+                    self._put_stream(stream)
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO output VALUES (?, ?)",
+                    [(name, msgspec.json.encode(mark)) for name, mark in (marks or {}).items()],
+                )
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO incident VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    [astuple(incident) for incident in incidents],
+                )
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO meta VALUES (?, ?)", list((notes or {}).items())
+                )
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+        self.commits += 1
+
+    def _put_stream(self, commit: StreamCommit) -> None:
+        name = commit.stream
+        self._db.execute("INSERT OR REPLACE INTO stream VALUES (?, ?)", (name, commit.record))
+        if (entry := commit.entry) is not None:
+            self._db.execute(
+                "INSERT INTO journal VALUES (?, ?, ?, ?, ?)",
+                (name, entry.number, entry.rows, len(entry.data), entry.data),
+            )
+        if (anchor := commit.anchor) is not None:
+            # incidents are gone on with from the latest anchor; the others serve the context
+            self._db.execute(
+                "UPDATE anchor SET judge = NULL, alerts = NULL WHERE stream = ?", (name,)
+            )
+            self._db.execute(
+                "INSERT OR REPLACE INTO anchor VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    name,
+                    anchor.number,
+                    msgspec.json.encode(anchor.clock),
+                    anchor.ordering,
+                    anchor.judge,
+                    anchor.alerts,
+                ),
+            )
+        if commit.forget_before:
+            for table in ("journal", "anchor"):
+                self._db.execute(
+                    f"DELETE FROM {table} WHERE stream = ? AND number < ?",
+                    (name, commit.forget_before),
+                )

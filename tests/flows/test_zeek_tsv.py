@@ -160,6 +160,17 @@ def test_plain_header_line(read: Read) -> None:
     assert (row["line"], row["proto"], row["history"]) == (2, "tcp", "S")
 
 
+def test_a_header_whose_first_lines_were_cut_off(read: Read, conn_tsv: Make, cells: Make) -> None:
+    plain = conn_tsv([cells()])
+    cut = plain[plain.index(b"#fields") :]
+    (row,), (other,) = read(TsvDecoder, plain).rows, read(TsvDecoder, cut).rows
+    assert row.pop("line") - other.pop("line") == plain.count(b"\n") - cut.count(b"\n")
+    assert row == other
+    unknown = read(TsvDecoder, cut.replace(b"#", b"%"))
+    assert unknown.rows == []
+    assert {reason for _, reason in unknown.reasons} == {"column_count"}
+
+
 def test_records_without_header_are_rejected(read: Read) -> None:
     reading = read(TsvDecoder, b"1\t2\t3\n\n4\t5\t6\n")
     assert reading.reasons == [(1, "column_count"), (3, "column_count")]

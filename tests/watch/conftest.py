@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
-# the model of a sensor stands in a module of its own beside the tests
+# the models of a sensor and of who follows it stand in modules of their own beside the tests
 sys.path.insert(0, str(Path(__file__).parent))
+
+from follower import Follower
 
 # a busy machine is no reason to fail
 settings.register_profile("watch", deadline=None)
 settings.load_profile("watch")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    (tmp_path / "current").mkdir()
+    return tmp_path / "current" / "eve.json"
+
+
+@pytest.fixture
+def follower(log: Path) -> Iterator[Follower]:
+    follower = Follower(log)
+    follower.poll(1)
+    yield follower
+    follower.tail.close()

@@ -46,9 +46,9 @@ class TailMachine(RuleBasedStateMachine):
     def write(self, sizes: list[int]) -> None:
         self.sensor.write(sizes)
 
-    @rule(sizes=SIZES, half=st.sampled_from([1, 5, 9]))
-    def write_half(self, sizes: list[int], half: int) -> None:
-        self.sensor.write(sizes, half=half)
+    @rule(sizes=SIZES | st.just([]), half=st.sampled_from([1, 5, 9, 90, 300]), whole=st.booleans())
+    def write_half(self, sizes: list[int], half: int, whole: bool) -> None:
+        self.sensor.write(sizes, half=half, whole=whole)
 
     @rule()
     def change_header(self) -> None:
@@ -105,6 +105,14 @@ class TailMachine(RuleBasedStateMachine):
     @rule(kept=st.integers(0, 6))
     def crash(self, kept: int) -> None:
         self.sensor.crash(kept)
+
+    @rule(sizes=SIZES | st.just([]), whole=st.booleans(), kept=st.integers(0, 3) | st.none())
+    def finish(self, sizes: list[int], whole: bool, kept: int | None) -> None:
+        self.sensor.write(sizes, half=90, whole=whole)
+        if kept is None:
+            self.sensor.finish()
+        else:
+            self.sensor.crash(kept, finish=True)
 
 
 TestTail = TailMachine.TestCase

@@ -68,6 +68,11 @@ class LineSplitter:
         self._excerpt = b""
         self._started = False
 
+    @property
+    def begun(self) -> bytes:
+        """The line that has no end yet; of one that is too long, the beginning."""
+        return self._excerpt if self._skipping else without_rubbish(b"".join(self._pending))
+
     def feed(self, chunk: bytes) -> Iterator[Block | LongLine]:
         """Take the next bytes and yield the lines they complete."""
         if not self._started:

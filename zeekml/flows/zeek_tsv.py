@@ -47,6 +47,7 @@ MAX_COLUMNS: Final = 4096
 CONN: Final = "conn"
 
 _SEPARATOR_LINE: Final = re.compile(rb"([^\s\w]{1,8})separator (\S+)\r?$")
+_FIELDS_WORD: Final = re.compile(rb"[^\s\w]{1,8}fields")
 _ESCAPE: Final = re.compile(rb"\\(?:\\|x([0-9A-Fa-f]{2}))")
 _JSON_NUMBER: Final = re.compile(rb"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 # as Arrow reads them: ASCII digits, and no digit that could be matched in two ways
@@ -146,6 +147,9 @@ def unescape(value: bytes) -> bytes:
 def plain_header(line: bytes) -> Header | None:
     """Read a first line that holds only column names (``tsv=T``), or return None."""
     names = tuple(line.rstrip(b"\r\n").split(b"\t"))
+    if _FIELDS_WORD.fullmatch(names[0]):
+        # a header whose first lines were cut off: the word is no column
+        return None
     known = {standard_name(name.decode("utf-8", "replace")) for name in names}
     return Header(fields=names) if {"ts", "id.orig_h"} <= known else None
 

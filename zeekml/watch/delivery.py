@@ -7,7 +7,7 @@ from dataclasses import replace
 from zeekml.flows.lines import Block
 from zeekml.watch.events import Cause, Event, Gap, How, Lines, Opened, Recovered, Trouble
 from zeekml.watch.header import HeaderMemory, begins_header
-from zeekml.watch.open_file import OpenFile, Piece
+from zeekml.watch.open_file import OpenFile, Piece, Rest
 from zeekml.watch.position import MAX_FINISHED, Finished, Position
 
 
@@ -52,9 +52,14 @@ class Delivery:
         """Begin to deliver from another file."""
         self._announced = False
 
-    def lines(self, file: OpenFile, piece: Piece) -> None:
-        """Deliver the next lines of the open file."""
+    def piece(self, file: OpenFile, piece: Piece, after: Position | None = None) -> None:
+        """Deliver the next lines of the open file; `after` is the position if they are its last."""
         lines, source = piece.lines, str(file.path)
+        if isinstance(lines, Rest):
+            self._move(file, piece, after)
+            if lines.size:
+                self.gap(source, Cause.CUT, lines.size, self.at, (lines.offset, lines.line))
+            return
         block = lines if isinstance(lines, Block) else Block(lines.excerpt, lines.line)
         begins = False
         if not self._announced:
@@ -66,6 +71,13 @@ class Delivery:
             if begins:
                 self.header = HeaderMemory()
         self.header.see(block, begins=begins)
+        self._move(file, piece, after)
+        self._events.append(Lines(source, lines, self.at))
+
+    def _move(self, file: OpenFile, piece: Piece, after: Position | None) -> None:
+        if after is not None:
+            self.position = after
+            return
         identity = file.identity()
         self.position = replace(self.at, header=self.header.text)
         # before its first record a file cannot be told from others: its header is read again then
@@ -77,7 +89,6 @@ class Delivery:
                 line=piece.line,
                 size=max(file.known_size, piece.offset),
             )
-        self._events.append(Lines(source, lines, self.position))
 
     def gap(
         self,

@@ -26,6 +26,7 @@ class Cause(StrEnum):
     DAMAGED = "damaged"
     UNREADABLE = "unreadable"
     TOO_MANY_FILES = "too_many_files"
+    CUT = "cut"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class Lines:
         The file's path.
     lines : Block or LongLine
         As from `LineSplitter`. An unterminated line (`Block.complete` False) comes only when
-        nobody writes to its file any more.
+        nobody writes to its file any more. Should it be written to its end after all, the rest is
+        passed over, and a `Gap` (`Cause.CUT`) tells how much that was.
     position : Position
         The position after these lines.
     """

@@ -26,13 +26,30 @@ _DIRECTIVES: Final = (
     b"types",
 )
 _CLOSE: Final = b"close"
-_USUAL_SEPARATOR: Final = b"#separator \\x09\n"
 _SEPARATOR: Final = re.compile(rb"[^\s\w]{1,8}(separator) \S")
+# the prefix of a header can be chosen; a brace is JSON
+_BEGUN: Final = re.compile(rb"#|(?!\{)[^\s\w]{1,8}(s[epartor]* ?)?\Z|[A-Za-z_]")
 
 
 def begins_header(line: bytes) -> bool:
     """Tell whether the first line of a file begins a header."""
     return _SEPARATOR.match(line) is not None or plain_header(line) is not None
+
+
+def may_be_header(line: bytes, prefix: bytes, *, first: bool) -> bool:
+    """Tell whether a line without an end could become one of a header.
+
+    Parameters
+    ----------
+    prefix : bytes
+        What header lines begin with.
+    first : bool
+        Whether it is the first of its file, which may begin with another prefix, or be the line
+        of names in a log that has only this for a header.
+    """
+    if first and (_BEGUN.match(line) is not None or begins_header(line)):
+        return True
+    return line.startswith(prefix) or prefix.startswith(line)
 
 
 class HeaderMemory:
@@ -60,6 +77,11 @@ class HeaderMemory:
         self._plain = b""
         if text:
             self.see(Block(text, 1), begins=True)
+
+    @property
+    def prefix(self) -> bytes:
+        """What its lines begin with."""
+        return self._header.prefix
 
     def see(self, block: Block, *, begins: bool) -> None:
         """Take in the next lines.
@@ -94,11 +116,7 @@ class HeaderMemory:
             self._take(data[position:end])
             position, changed = end, True
         if changed:
-            lines = b"".join(self._lines.values())
-            if lines and not self._plain and b"separator" not in self._lines:
-                # without it the first line would be taken for mere names
-                lines = _USUAL_SEPARATOR + lines
-            self.text = self._plain + lines
+            self.text = self._plain + b"".join(self._lines.values())
 
     def _take(self, line: bytes) -> None:
         if first := _SEPARATOR.match(line):

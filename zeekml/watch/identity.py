@@ -14,12 +14,16 @@ from hashlib import blake2b
 from typing import Final
 
 from zeekml.flows.zeek_tsv import Header, plain_header
+from zeekml.watch.header import may_be_header
 
 PREFIX_SIZE: Final = 4096
 """Bytes from the beginning that identify a file; fewer while it is shorter."""
 
 MAX_PREFIX: Final = 1 << 16
 """The prefix goes on beyond `PREFIX_SIZE` to the end of the first record, but not beyond this."""
+
+_BEGUN_RECORD: Final = 64
+"""Bytes of a record without an end that have its time and more in them."""
 
 _DIGEST_SIZE: Final = 16
 
@@ -64,7 +68,7 @@ class FileIdentity:
         return len(head) >= self.length and _digest(head[: self.length]) == self.digest
 
 
-def identify(head: bytes, device: int, inode: int) -> FileIdentity:
+def identify(head: bytes, device: int, inode: int, *, ended: bool = False) -> FileIdentity:
     """Return the identity of a file.
 
     Parameters
@@ -74,8 +78,10 @@ def identify(head: bytes, device: int, inode: int) -> FileIdentity:
         result may be compared with that of any other number.
     device, inode : int
         Where it is.
+    ended : bool
+        Whether the first record counts even without its end, as long as there is enough of it.
     """
-    length, distinct, opened = _measure(head)
+    length, distinct, opened = _measure(head, ended=ended)
     return FileIdentity(device, inode, length, _digest(head[:length]), distinct, opened)
 
 
@@ -86,7 +92,7 @@ def needs_more(head: bytes) -> bool:
     return len(head) < MAX_PREFIX and _measure(head)[0] == len(head)
 
 
-def _measure(head: bytes) -> tuple[int, bool, float | None]:
+def _measure(head: bytes, *, ended: bool = False) -> tuple[int, bool, float | None]:
     """Return the prefix's length, whether it is distinct, and ``#open``."""
     header = Header()
     begin = 0
@@ -105,7 +111,10 @@ def _measure(head: bytes) -> tuple[int, bool, float | None]:
         begin = end
     # here `end` is that of the first record, or 0 where there is none
     length = min(len(head), max(PREFIX_SIZE, end or len(head)), MAX_PREFIX)
-    return length, bool(end) or len(head) - begin >= PREFIX_SIZE, header.opened
+    least = PREFIX_SIZE
+    if ended and not may_be_header(head[begin:], header.prefix, first=not begin):
+        least = _BEGUN_RECORD
+    return length, bool(end) or len(head) - begin >= least, header.opened
 
 
 def _digest(data: bytes) -> str:

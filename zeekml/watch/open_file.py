@@ -31,10 +31,27 @@ class State(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Rest:
+    """The rest of a line whose beginning was delivered as a line of its own.
+
+    Attributes
+    ----------
+    offset, line : int
+        Where it begins, and the line's number.
+    size : int
+        Its bytes, without the end of the line.
+    """
+
+    offset: int
+    line: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Piece:
     """Lines, and the place after them: bytes of the uncompressed file, number of the next line."""
 
-    lines: Block | LongLine
+    lines: Block | LongLine | Rest
     offset: int
     line: int
 
@@ -98,14 +115,17 @@ class OpenFile:
     path : Path
         For messages.
     offset, line : int
-        Where to go on: bytes of the uncompressed file, at the beginning of a line, and its number.
+        Where to go on: bytes of the uncompressed file, and the number of the line there. In the
+        middle of a line, the rest of it is passed over.
 
     Attributes
     ----------
     begun_at : int
         The offset to go on from.
     offset, line : int
-        After the last whole line that was returned.
+        After the last line that was returned.
+    within_line : bool
+        Whether it was returned in part, so that what follows of it is passed over.
     read_to : int
         After the last byte that was read.
     damage : str or None
@@ -126,6 +146,8 @@ class OpenFile:
         self.packed = _is_packed(self._fd)
         self._splitter = LineSplitter()
         self._splitter.line = line
+        self.within_line = False
+        self._passed_over = 0
         self._prefix = bytearray()
         self._prefix_full = False
         self._prefix_begin = 0
@@ -140,6 +162,8 @@ class OpenFile:
         else:
             first = _first_data(self._fd)
             self.read_to = max(offset, first)
+            if offset:
+                self.within_line = _is_within_line(os.pread(self._fd, 1, offset - 1))
             self._fill_prefix(first)
 
     def close(self) -> None:
@@ -163,10 +187,20 @@ class OpenFile:
         prefix = bytes(self._prefix)
         if delivered:
             prefix = prefix[: max(self.offset - self._prefix_begin, 0)]
-        found = identify(prefix, self.device, self.inode)
+        found = identify(prefix, self.device, self.inode, ended=self.within_line)
         if self._prefix_full and len(prefix) == len(self._prefix):
             self._identity = found
         return found
+
+    @property
+    def begun(self) -> bytes:
+        """The line at the end that was read but not returned, since it has no end yet."""
+        return self._splitter.begun
+
+    @property
+    def can_end(self) -> bool:
+        """Whether the file could be told from others by what was read, if it ended here."""
+        return identify(bytes(self._prefix), self.device, self.inode, ended=True).distinct
 
     @property
     def prefix(self) -> bytes:
@@ -195,11 +229,17 @@ class OpenFile:
         return (status.st_size, status.st_mtime_ns) != self._opened_as
 
     def rest(self) -> list[Piece]:
-        """Return the unterminated line at the end of a file that nobody writes to any more."""
+        """Return the unterminated line at the end of a file that nobody writes to any more.
+
+        What is written to that line later is passed over.
+        """
+        if self.within_line:
+            return self._rest_of_line(self.read_to, self.line)
         items = list(self._splitter.finish())
         if items:
-            self.offset, self.line = self.read_to, self._splitter.line
-        return [Piece(item, self.read_to, self._splitter.line) for item in items]
+            self.offset = self.read_to
+            self.within_line = any(isinstance(item, LongLine) or item.data for item in items)
+        return [Piece(item, self.offset, self.line) for item in items]
 
     def state(self) -> State:
         """Look whether what was read is still in the file."""
@@ -216,7 +256,10 @@ class OpenFile:
     def go_back(self) -> None:
         """Go on from the present end of a shortened file, from the beginning of its last line."""
         size = self.stat.st_size
-        self.offset, self.line = end_of_lines(self._fd, min(size, self.offset))
+        if size < self.offset:
+            self.offset, self.line = end_of_lines(self._fd, size)
+            self.within_line = False
+        self._passed_over = 0
         self.read_to = self.offset
         self._splitter = LineSplitter()
         self._splitter.line = self.line
@@ -236,6 +279,8 @@ class OpenFile:
             skipped = min(max(self.offset - self.read_to, 0), len(part))
             self._extend_prefix(part[:skipped], self.read_to)
             self.read_to += skipped
+            if skipped and self.read_to == self.offset:
+                self.within_line = _is_within_line(part[skipped - 1 : skipped])
             if skipped < len(part):
                 pieces += self._take(part[skipped:])
         return len(chunk), pieces
@@ -244,13 +289,30 @@ class OpenFile:
         begin = self.read_to
         self._extend_prefix(data, begin)
         self.read_to += len(data)
-        pieces = []
+        pieces: list[Piece] = []
+        if self.within_line:
+            end = data.find(b"\n")
+            self._passed_over += len((data if end < 0 else data[:end]).strip(b"\0\r"))
+            if end < 0:
+                return []
+            begin += end + 1
+            data = data[end + 1 :]
+            pieces += self._rest_of_line(begin, self.line + 1)
+            self._splitter.line = self.line
+            self.within_line = False
         # at most one long line, which ends at the first newline, and one block up to the last
         for item in self._splitter.feed(data):
             end = data.find(b"\n") if isinstance(item, LongLine) else data.rfind(b"\n")
             self.offset, self.line = begin + end + 1, self._splitter.line
             pieces.append(Piece(item, self.offset, self.line))
         return pieces
+
+    def _rest_of_line(self, offset: int, line: int) -> list[Piece]:
+        """Go on at a place, and return what was passed over before it, if it is any."""
+        rest = Rest(self.offset, self.line, self._passed_over)
+        moved = offset > self.offset
+        self.offset, self.line, self._passed_over = offset, line, 0
+        return [Piece(rest, offset, line)] if moved else []
 
     def _extend_prefix(self, data: bytes, begin: int) -> None:
         if self._prefix_full or not data:
@@ -281,6 +343,11 @@ def end_of_lines(fd: int, size: int) -> tuple[int, int]:
         end = max(end, at + data.rfind(b"\n") + 1) if b"\n" in data else end
         at += len(data)
     return end, line
+
+
+def _is_within_line(before: bytes) -> bool:
+    """Tell by the byte before a place whether it is in the middle of a line."""
+    return before not in (b"", b"\n", b"\0")
 
 
 def _prefix_of(head: bytes) -> bytes:

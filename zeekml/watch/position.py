@@ -25,7 +25,10 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The place between two lines up to which everything was delivered or reported as lost.
+    """The place up to which everything was delivered or reported as lost.
+
+    It is between two lines, or after the beginning of a line that was delivered as the last of its
+    file: then the rest of that line, should there ever be one, is passed over.
 
     Attributes
     ----------
@@ -34,7 +37,7 @@ class Position:
     offset : int
         Bytes of it that were delivered, counted in the uncompressed log.
     line : int
-        1-based number of its next line.
+        1-based number of its next line, or of the line that the place is in.
     size : int
         How long the file was known to be, at least, in the same bytes.
     header : bytes

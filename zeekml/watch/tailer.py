@@ -23,7 +23,7 @@ from zeekml.flows.lines import Block
 from zeekml.watch.delivery import Delivery
 from zeekml.watch.events import Cause, Event, How
 from zeekml.watch.expected import Expected
-from zeekml.watch.header import HeaderMemory
+from zeekml.watch.header import HeaderMemory, may_be_header
 from zeekml.watch.identity import FileIdentity
 from zeekml.watch.open_file import OpenFile, State, open_entry, read_head
 from zeekml.watch.position import Finished, Position
@@ -76,6 +76,9 @@ class LogTail:
     ----------
     idle : bool
         Whether the last `poll` ended because there is nothing more to read at present.
+    waiting : bool
+        Whether time alone may bring more, `settle` or `patience` seconds of it: a file is about to
+        be left for the next, or another that ought to be there is missing or cannot be read.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class LogTail:
     ) -> None:
         self.path = path
         self.idle = False
+        self.waiting = False
         self._settle = settle
         self._patience = patience
         self._max_poll = max_poll
@@ -149,15 +153,40 @@ class LogTail:
                 continue
             taken, pieces = file.read(left)
             for piece in pieces:
-                self._out.lines(file, piece)
+                self._out.piece(file, piece)
             left -= taken
             if taken:
                 self._since.clear()
+                self.waiting = False
                 self._seen = max(self._seen, file.known_size)
             elif not self._at_end(file):
                 self.idle = True
                 break
         return self._out.take_events()
+
+    def finish(self) -> list[Event]:
+        """Return what there is when nobody writes any more, the unterminated last line included.
+
+        To be called when `poll` has nothing more to bring; the tail can be used further. The
+        position is in the middle of that line then. Should it be written to its end after all,
+        the rest is passed over and told as a `Gap` (`Cause.CUT`), unless there is nothing but the
+        end of the line in it. So a record is never delivered twice, and what follows never lost.
+
+        Left alone, as if it were not there, is a line that may become one of a header, without
+        which what follows could not be read; and a first record of which there is so little that
+        its file could not be told from others. Both come when they are whole.
+        """
+        self._looked = _NEVER_LOOKED
+        events = self.poll()
+        file = self._file
+        if not self.idle or file is None or file.damage is not None:
+            return events
+        begun, prefix = file.begun, self._out.header.prefix
+        counts = not may_be_header(begun, prefix, first=file.line == 1)
+        if file.within_line or (counts and file.can_end):
+            for piece in file.rest():
+                self._out.piece(file, piece)
+        return events + self._out.take_events()
 
     # -- at the end of a file --------------------------------------------------------------------
 
@@ -175,6 +204,7 @@ class LogTail:
         live = self._live_place()
         if live == (file.device, file.inode):
             self._followed_live = True
+            self.waiting = False
             self._out.recover()
             return False
         if not self._may_look(live):
@@ -194,11 +224,13 @@ class LogTail:
         return True
 
     def _leave(self, file: OpenFile) -> None:
-        for piece in file.rest():
-            self._out.lines(file, piece)
+        rest = file.rest()
         # compression may set its own time, which says nothing about the log
         written = 0 if file.packed else file.stat.st_mtime_ns
         after = self._out.after(_as_finished(file), written)
+        for piece in rest:
+            # a file with nothing but this line in it may not be recognised again: left with it
+            self._out.piece(file, piece, after)
         if file.packed and file.read_to < file.offset:
             self._gap(str(file.path), Cause.TRUNCATED, 0, after)
         self._out.position = after
@@ -427,6 +459,7 @@ class LogTail:
 
     def _look(self) -> Sight | None:
         """Look at all files of the log; None if that is not possible at present."""
+        self.waiting = False
         try:
             sight = self._surroundings.look(self._out.at.written)
         except OSError as error:
@@ -458,7 +491,9 @@ class LogTail:
         return True
 
     def _waited(self, what: str, seconds: float) -> bool:
-        return self._clock() >= self._since.setdefault(what, self._clock()) + seconds
+        waited = self._clock() >= self._since.setdefault(what, self._clock()) + seconds
+        self.waiting = self.waiting or not waited
+        return waited
 
 
 def _as_finished(file: OpenFile) -> Finished:

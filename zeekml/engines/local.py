@@ -113,6 +113,7 @@ def _score_stream(
             rejects=outputs.rejects,
             batch_rows=job.cutting.batch_rows,
             keep_originals=job.options.enriched,
+            hold=job.config.suricata_hold,
         )
         extracted = ((flows, pipeline.scorer.extract(flows)) for flows in read)
         for flows, features in _ahead(extracted) if overlap else extracted:

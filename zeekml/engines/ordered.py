@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from zeekml.engines.decoded import DecodedPart, read_batches, write_flows
 from zeekml.flows.ordering import EndOrder
+from zeekml.flows.schema import SURICATA_HOLD
 from zeekml.flows.stream_clock import flow_ends
 from zeekml.outputs import as_output_error
 
@@ -27,12 +28,14 @@ class PartOrder:
         For the directories of the ordered parts.
     batch_rows
         Most rows of a batch.
+    hold
+        As for `EndOrder`.
     """
 
-    def __init__(self, directory: Path, batch_rows: int) -> None:
+    def __init__(self, directory: Path, batch_rows: int, hold: float = SURICATA_HOLD) -> None:
         self._directory = directory
         self._batch_rows = batch_rows
-        self._order = EndOrder()
+        self._order = EndOrder(hold)
         self._written = 0
 
     def add(self, part: DecodedPart) -> Iterator[OrderedPart]:

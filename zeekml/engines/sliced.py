@@ -170,7 +170,12 @@ class SlicedStream:
         self._parts = [part for file in stream.files for part in _parts(file, job, workers)]
         self._planner = SlicePlanner(target, job.config.context_records)
         self._alerts = AlertReplay()
-        self._order = PartOrder(directory, job.cutting.batch_rows) if stream.in_disorder else None
+        hold = job.config.suricata_hold
+        self._order = (
+            PartOrder(directory, job.cutting.batch_rows, hold)
+            if stream.in_disorder and hold
+            else None
+        )
         self._events = Events()
         self._counters = ReadCounters()
         self._book = NoticeBook()

@@ -16,7 +16,7 @@ from zeekml.flows.discovery import Discovery, Stream, discover
 from zeekml.flows.log_reader import LogReader
 from zeekml.flows.ordering import in_end_order
 from zeekml.flows.rejects import ReadCounters, RejectSink, SourceAccount, count_bounded
-from zeekml.flows.schema import FLOW_SCHEMA, ORIGINAL_FIELD
+from zeekml.flows.schema import FLOW_SCHEMA, ORIGINAL_FIELD, SURICATA_HOLD
 
 DEFAULT_BATCH_ROWS: Final = 8192
 
@@ -29,6 +29,7 @@ def read_stream(
     batch_rows: int = DEFAULT_BATCH_ROWS,
     keep_originals: bool = False,
     on_bytes: Callable[[int], None] | None = None,
+    hold: float = SURICATA_HOLD,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the flows of a stream in its order, as batches of `FLOW_SCHEMA`.
 
@@ -46,6 +47,8 @@ def read_stream(
         Appends the column ``original`` (`ORIGINAL_FIELD`): the record as one line of JSON.
     on_bytes : callable, optional
         Called with the bytes taken from disk since its last call.
+    hold : float
+        Seconds for which flows of Suricata are held; 0 leaves them as they were logged.
 
     Notes
     -----
@@ -67,7 +70,7 @@ def read_stream(
     else:
         batches = merge_by_end([reader.logs(files) for files in stream.loggers])
     if stream.in_disorder:
-        batches = in_end_order(batches)
+        batches = in_end_order(batches, hold)
     for batch in batches:
         for start in range(0, len(batch), batch_rows):
             yield batch.slice(start, batch_rows)

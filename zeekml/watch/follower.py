@@ -195,6 +195,11 @@ class Follower:
         return all(tail.idle for tail, _ in self._tails)
 
     @property
+    def waiting(self) -> bool:
+        """Whether time alone may bring more, such as a file that is still being compressed."""
+        return any(tail.waiting for tail, _ in self._tails)
+
+    @property
     def held(self) -> int:
         """Flows that are held back to be put in order."""
         return self._pipeline.held

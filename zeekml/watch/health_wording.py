@@ -60,6 +60,8 @@ _WHAT_TO_DO: Final[Mapping[Cause, str]] = MappingProxyType(
         "was full",
         Cause.UNREADABLE: "the file could not be read or unpacked for too long and was left out; "
         "check its permissions, then score it with `zeekml score`",
+        Cause.CUT: "the line had been taken as it stood when --until-idle ended the watch, and was "
+        "written to its end after that; let the watch wait longer",
         Cause.TOO_MANY_FILES: "there are more rotated files than are looked at; older ones were "
         "left out: score them with `zeekml score`",
     }

@@ -183,7 +183,7 @@ class Watcher:
                 self._read_rules_again()
             if self._look():
                 quiet_since = self._clock()
-            elif all(follower.idle for follower in self.followers):
+            elif all(follower.idle and not follower.waiting for follower in self.followers):
                 if self._is_over(quiet_since):
                     self._finish()
                     return

@@ -186,7 +186,7 @@ class Watcher:
             elif all(follower.idle and not follower.waiting for follower in self.followers):
                 if self._is_over(quiet_since):
                     self._finish()
-                    return
+                    break
                 self._outputs.forget_already()
             self._keep_up_appearances()
             if all(follower.idle for follower in self.followers) and not self._stop:
@@ -195,6 +195,7 @@ class Watcher:
                 time.sleep(max(LINGER - (self._clock() - begun), 0.0))
         self._manager.stopping()
         self._persist(self.followers, anchor=True)
+        log.info("stopped: %s", self.oversight.status(self.followers))
         self.oversight.publish(self.followers, self._state, up=False, now=True)
 
     def _is_over(self, quiet_since: float) -> bool:
@@ -264,7 +265,6 @@ class Watcher:
         """The end of the input, as far as anybody can tell: close what is open."""
         for follower in self.followers:
             self._take(follower, follower.finish())
-        self._persist(self.followers, anchor=True)
 
     # -- writing ---------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ from zeekml.notices.passage import DONE, DUE, OPENS, advance_rows, new_buffer, n
 from zeekml.notices.plan import ORIGINATOR, PORT, RESPONDER, make_plan
 from zeekml.notices.policy import Policy
 from zeekml.notices.rows import Batch, number_rows
-from zeekml.notices.text_keys import ABSENT
+from zeekml.notices.text_keys import ABSENT, new_secret
 from zeekml.notices.window import clear, forget
 from zeekml.notices.window_state import MAX_ROWS, new_windows
 
@@ -127,6 +127,7 @@ class IncidentTracker:
         self._policy = policy
         self._plan = make_plan(policy, thresholds, base_rate)
         self._explain = explain
+        self._secret = new_secret()
         self._max_open = limits.incidents
         others = QUOTED_ROWS * (limits.incidents + 1) + MAX_ROWS + 1
         self._windows = new_windows(self._plan, limits.groups, limits.rows, others)
@@ -184,7 +185,7 @@ class IncidentTracker:
             return notices
         candidates.check()
         place = self._flows.append(candidates.flows)
-        batch = number_rows(candidates, self._plan, self._clock, place)
+        batch = number_rows(candidates, self._plan, self._clock, place, self._secret)
         self._position["number"] = 0
         while True:
             todo = advance_rows(

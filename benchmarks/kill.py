@@ -20,11 +20,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -32,7 +30,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
@@ -40,14 +38,13 @@ from typing import Any, Final
 
 from kill_checks import Findings, check
 from live_writer import FORMATS, LOG, ROTATIONS, WRITTEN
-from measure import HERE, ROOT, BenchmarkError, machine, zeekml_score
+from measure import HERE, BenchmarkError, machine, zeekml_score
+from watcher_process import FIRST_START, START, WatcherProcess
 
 KINDS: Final = [(f, r) for r in ROTATIONS for f in FORMATS]
 
 _STARTS: Final = 1 / 3  # share of kills that come before the watcher is ready
 _AT_WORK: Final = 2.0  # most seconds from being ready to a kill
-_FIRST_START: Final = 300.0  # code may have to be compiled
-_START: Final = 120.0
 _IDLE: Final = 2
 _LAST: Final = 600.0
 _PROGRESS_EVERY: Final = 15.0
@@ -64,78 +61,6 @@ class Run:
     seed: str
     findings: Findings = field(default_factory=Findings)
     figures: dict[str, int] = field(default_factory=dict)
-
-
-class Watcher:
-    """Starts and kills watchers of one log.
-
-    Attributes
-    ----------
-    slowest_start
-        Most seconds that one took to be ready.
-    """
-
-    def __init__(self, directory: Path, name: str) -> None:
-        self.out = directory / "out"
-        self.stderr = directory / "watch.stderr"
-        self._command = [sys.executable, "-m", "zeekml", "watch", "--enriched"]
-        self._command += ["--zeek", str(directory / LOG), "--out", str(self.out)]
-        self._command += ["--state", str(directory / "state")]
-        self._address = f"@{name}"
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind("\0" + name)
-        self.process: subprocess.Popen[bytes] | None = None
-        self.slowest_start = 0.0
-        self._started = 0.0
-        self._ready = False
-
-    def start(self, *options: str) -> None:
-        """Start a watcher."""
-        self._socket.setblocking(False)
-        with suppress(BlockingIOError):
-            while self._socket.recv(4096):
-                pass
-        self._started, self._ready = time.monotonic(), False
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "NOTIFY_SOCKET": self._address}
-        with self.stderr.open("ab") as errors:
-            self.process = subprocess.Popen(
-                [*self._command, *options], stderr=errors, env=environment
-            )
-
-    def wait_until_ready(self, seconds: float) -> None:
-        """Wait until it says that it is.
-
-        Raises
-        ------
-        BenchmarkError
-            It is not after so many seconds.
-        """
-        assert self.process is not None
-        self._socket.settimeout(0.1)
-        while not self._ready and self.process.poll() is None:
-            with suppress(TimeoutError):
-                self._ready = b"READY=1" in self._socket.recv(4096).split(b"\n")
-            took = time.monotonic() - self._started
-            self.slowest_start = max(self.slowest_start, took)
-            if took > seconds:
-                raise BenchmarkError(f"a watcher was not ready after {seconds} s: {self.last()}")
-
-    def kill(self) -> bool:
-        """Kill it; False if it was dead already."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGKILL)
-        return self.process.wait() == -signal.SIGKILL
-
-    def last(self) -> str:
-        """What was said last."""
-        lines = self.stderr.read_text(errors="replace").strip().splitlines()
-        return f"{lines[-1] if lines else 'nothing said'} ({self.stderr})"
-
-    def close(self) -> None:
-        """Leave nothing behind."""
-        if self.process is not None and self.process.poll() is None:
-            self.kill()
-        self._socket.close()
 
 
 class Campaign:
@@ -177,11 +102,11 @@ class Campaign:
         directory = self._work / f"run-{run.number}"
         directory.mkdir()
         rng = random.Random(run.seed)
-        watcher = Watcher(directory, f"zeekml-kill-{os.getpid()}-{run.number}")
+        watcher = WatcherProcess(directory, directory / LOG, "--enriched")
         writer: subprocess.Popen[bytes] | None = None
         try:
             watcher.start()
-            watcher.wait_until_ready(_FIRST_START)
+            watcher.wait_until_ready(FIRST_START)
             watcher.slowest_start = 0.0
             # it looks around right after
             time.sleep(1.0)
@@ -207,14 +132,14 @@ class Campaign:
         command += ["--seed", str(rng.randrange(1 << 30))]
         return subprocess.Popen(command, stdout=subprocess.PIPE)
 
-    def _kill_again_and_again(self, watcher: Watcher, run: Run, rng: random.Random) -> None:
+    def _kill_again_and_again(self, watcher: WatcherProcess, run: Run, rng: random.Random) -> None:
         for _ in range(run.kills):
             if self._stop.is_set():
                 return
             if rng.random() < _STARTS:
                 time.sleep(rng.uniform(0, watcher.slowest_start))
             else:
-                watcher.wait_until_ready(_START)
+                watcher.wait_until_ready(START)
                 time.sleep(rng.uniform(0, _AT_WORK))
             run.findings.died += not watcher.kill()
             if run.findings.died > 3:
@@ -225,7 +150,7 @@ class Campaign:
         watcher.kill()
         run.figures["slowest_start_ms"] = round(watcher.slowest_start * 1000)
 
-    def _finish(self, watcher: Watcher, run: Run) -> None:
+    def _finish(self, watcher: WatcherProcess, run: Run) -> None:
         """Let a last watcher come to the end."""
         watcher.start("--until-idle", str(_IDLE))
         assert watcher.process is not None
@@ -280,8 +205,13 @@ def summary(runs: list[Run]) -> dict[str, Any]:
         findings.add(run.findings)
         for name in totals:
             totals[name] += run.figures.get(name, 0)
-    kills = sum(run.kills for run in runs)
-    return {**machine(), "kills": kills, **totals, "amiss": asdict(findings)}
+    return {
+        **machine(),
+        "kills": sum(run.kills for run in runs),
+        **totals,
+        "slowest_start": max(run.figures["slowest_start_ms"] for run in runs) / 1000,
+        "amiss": asdict(findings),
+    }
 
 
 def report(figures: dict[str, Any], runs: list[Run]) -> str:
@@ -291,9 +221,8 @@ def report(figures: dict[str, Any], runs: list[Run]) -> str:
         f"{figures['halves']:,} times with a pause within a line, and {figures['rotations']:,} "
         f"times rotated",
         f"{figures['notices']:,} notices compared",
+        f"{figures['slowest_start']:.1f} s for the slowest start",
     ]
-    slowest = max(run.figures.get("slowest_start_ms", 0) for run in runs) / 1000
-    lines.append(f"{slowest:.1f} s for the slowest start")
     lines += [f"{name.replace('_', ' ')}: {n:,}" for name, n in figures["amiss"].items()]
     lines += [
         f"run {run.number} ({run.format}, {run.rotation}): {run.findings}"

@@ -4,9 +4,9 @@
 
 For each rate a log is written (see volume_writer.py) at a pace at which its time runs `--speedup`
 times as fast as the clock, so that ten minutes fill the hour of context. Attacks, each with hosts
-of their own, make the notices. The delay of a notice is from just before the write that put the line
-of its `uid` into the log until the notice's line was seen in notice.log, and so has the time that
-the observer takes in it (some milliseconds).
+of their own, make the notices. The delay of a notice is from just before the write that put the
+line of its `uid` into the log until the notice's line was seen in notice.log, and so has the time
+that the observer takes in it (some milliseconds).
 
 The watcher runs on one core, writer and observer on the others. "lag" is how far what was committed
 was behind what was written, by a look each second. "lost" is by the counters in the state; with

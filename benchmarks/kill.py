@@ -130,7 +130,10 @@ class Campaign:
         command = [sys.executable, HERE / "live_writer.py", directory, "--format", run.format]
         command += ["--rotation", run.rotation, "--rate", str(self._rate)]
         command += ["--seed", str(rng.randrange(1 << 30))]
-        return subprocess.Popen(command, stdout=subprocess.PIPE)
+        writer = subprocess.Popen(command, stdout=subprocess.PIPE)
+        while not (directory / LOG).exists() and writer.poll() is None:
+            time.sleep(0.01)
+        return writer
 
     def _kill_again_and_again(self, watcher: WatcherProcess, run: Run, rng: random.Random) -> None:
         for _ in range(run.kills):

@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from kill_checks import Findings, check
-from live_writer import FORMATS, LOG, ROTATIONS, WRITTEN
+from live_writer import FORMATS, LOG, ROTATIONS, WRITTEN, make_directories
 from measure import HERE, BenchmarkError, machine, zeekml_score
 from watcher_process import FIRST_START, START, WatcherProcess
 
@@ -100,7 +100,7 @@ class Campaign:
 
     def _carry_out(self, run: Run) -> None:
         directory = self._work / f"run-{run.number}"
-        directory.mkdir()
+        make_directories(directory)
         rng = random.Random(run.seed)
         watcher = WatcherProcess(directory, directory / LOG, "--enriched")
         writer: subprocess.Popen[bytes] | None = None

@@ -84,7 +84,7 @@ class Writer:
     Parameters
     ----------
     root
-        Directory, which must be empty.
+        Directory, which must hold no log yet.
     format_, rotation
         See the head of this file.
     rate
@@ -95,14 +95,9 @@ class Writer:
         self, root: Path, format_: str, rotation: str, rate: float, rng: random.Random
     ) -> None:
         self._rotation, self._rate, self._rng = rotation, rate, rng
-        self._spool = root / "spool" / "zeek"
-        self._spool.mkdir(parents=True, exist_ok=True)
+        self._spool = make_directories(root)
         self._log = root / LOG
-        archive = self._log.parent.parent
-        archive.mkdir(exist_ok=True)
-        if not self._log.parent.is_symlink():
-            self._log.parent.symlink_to(Path("..", "spool", "zeek"))
-        self._archiver = Archiver(archive, random.Random(rng.random()))
+        self._archiver = Archiver(self._log.parent.parent, random.Random(rng.random()))
         if format_ == "tsv":
             sample = read_zeek_tsv(SAMPLES / "zeek_tsv" / "conn.log")
         else:
@@ -214,6 +209,16 @@ class Writer:
 
     def _soon(self) -> float:
         return time.monotonic() + self._rng.uniform(*_BETWEEN_ROTATIONS)
+
+
+def make_directories(root: Path) -> Path:
+    """Make those that zeekctl has, if they are not there; return where Zeek writes."""
+    spool, current = root / "spool" / "zeek", root / LOG.parent
+    spool.mkdir(parents=True, exist_ok=True)
+    current.parent.mkdir(exist_ok=True)
+    if not current.is_symlink():
+        current.symlink_to(Path("..", "spool", "zeek"))
+    return spool
 
 
 def compress(source: Path, target: Path, rng: random.Random) -> None:

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import OutputError
 from zeekml.flows.rejects import DEFAULT_CAP, RejectWriter
+from zeekml.flows.schema import ORIGINAL_FIELD
 from zeekml.notices.eve_alert import encode_alert
 from zeekml.notices.notice import Notice
 from zeekml.notices.zeek_notice import TsvEncoder, encode_json
@@ -186,10 +187,16 @@ class StreamOutputs(NoticeOutputs):
 
 
 def enriched_lines(batch: ScoredBatch) -> Iterator[bytes]:
-    """The original records as JSON with our three keys added at the end."""
-    originals = batch.flows.column("original").to_pylist()
+    """The original records as JSON with our three keys added at the end.
+
+    Records of which the original is not there are left out.
+    """
+    at = batch.flows.schema.get_field_index(ORIGINAL_FIELD.name)
+    originals = batch.flows.column(at).to_pylist() if at >= 0 else []
     scores = batch.scores
     for i, original in enumerate(originals):
+        if original is None:
+            continue
         threat = int(scores.threat[i])
         ours = {
             "zeekml_score": round(float(scores.score[i]), 6),

@@ -364,7 +364,9 @@ class Follower:
         entry = None
         if any(self._intakes):
             intake = _joined(self._intakes)
-            entry = Entry(self._number, intake.rows, pack(intake))
+            # flows in order go on at once; only of those held back is the record needed again
+            packed = pack(intake, originals=self._hold > 0)
+            entry = Entry(self._number, intake.rows, packed)
         following = self._number + (entry is not None)
         due = (
             self._rows_since >= ANCHOR_ROWS

@@ -6,24 +6,22 @@ import os
 import re
 import shutil
 import stat
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from small_disk import FULL, SmallDisk
+from unprivileged import run_unprivileged
 
 from zeekml.errors import OutputError
 from zeekml.watch.live_file import LiveFile
 from zeekml.watch.state import Mark
 
-ROOT = Path(__file__).parent.parent.parent
 OPENING = [b"# first\n", b"# second\n"]
-NOBODY = 65534
 
 
 def key_of(line: bytes) -> str | None:
@@ -60,17 +58,6 @@ def starts_rightly(data: bytes) -> bool:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "out" / "notice.log"
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small disk is not permitted")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 class Output(RuleBasedStateMachine):
@@ -372,65 +359,55 @@ def test_nothing_is_left_open_where_it_cannot_start(path: Path) -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_a_full_disk(small_disk: Path) -> None:
-    path = small_disk / "notice.log"
-    ballast = small_disk / "ballast"
-    ballast.write_bytes(b"b" * 100_000)
+def test_a_full_disk(small_disk: SmallDisk) -> None:
+    path = small_disk.path / "notice.log"
     file = opened(path)
-    made = 0
-    with pytest.raises(OutputError, match="No space left"):
-        while True:
-            put(file, *range(made, made + 20))
-            made += 20
-            file.flush()
-            file.committed()
+    put(file, 0, 1, 2)
+    file.flush()
+    file.committed()
     before = path.read_bytes()
-    assert numbers_in(before) == list(range(made - 20)), "a failed try leaves nothing"
+    # room for some lines but not for all
+    small_disk.fill(20_000, path)
+    put(file, *range(3, 60))
     for _ in range(3):
-        with pytest.raises(OutputError, match="No space left"):
+        with pytest.raises(OutputError, match=FULL):
             file.flush()
-    assert path.read_bytes() == before
-    mark = file.mark
-    assert mark.offset == len(before)
-    # rotating does not help: the new file can be made, but nothing goes into it
-    path.rename(small_disk / "notice.log.1")
-    ballast.write_bytes(b"b" * 90_000)
-    with (small_disk / "rest").open("wb", buffering=0) as rest, pytest.raises(OSError):
-        while True:
-            rest.write(b"r" * 4096)
-    with pytest.raises(OutputError, match="No space left"):
-        file.flush()
-    ballast.unlink()
+        assert path.read_bytes() == before, "a failed try leaves nothing"
+    assert file.mark.offset == len(before)
+    assert file.waiting == 57
+    # rotating does not help: a new file can be made, but nothing goes into it
+    small_disk.fill(0, path.with_name("new"))
+    path.rename(path.with_name("notice.log.1"))
+    for _ in range(3):
+        with pytest.raises(OutputError, match=FULL):
+            file.flush()
+        assert path.read_bytes() == b""
+    small_disk.make_room()
     file.flush()
     file.close()
     data = path.read_bytes()
     assert starts_rightly(data)
-    assert numbers_in(data) == list(range(made - 20, made))
+    assert numbers_in(data) == list(range(3, 60))
+    assert path.with_name("notice.log.1").read_bytes() == before
 
 
-def test_starting_on_a_full_disk(small_disk: Path) -> None:
-    with (small_disk / "rest").open("wb", buffering=0) as rest, pytest.raises(OSError):
-        while True:
-            rest.write(b"r" * 4096)
-    with pytest.raises(OutputError, match="No space left"):
-        opened(small_disk / "notice.log")
-    (small_disk / "rest").unlink()
-    opened(small_disk / "notice.log").close()
-    assert starts_rightly((small_disk / "notice.log").read_bytes())
+def test_starting_on_a_full_disk(small_disk: SmallDisk) -> None:
+    path = small_disk.path / "notice.log"
+    small_disk.fill(0, path)
+    with pytest.raises(OutputError, match=FULL):
+        opened(path)
+    small_disk.make_room()
+    opened(path).close()
+    assert starts_rightly(path.read_bytes())
 
 
-# root passes by all permissions, so this runs as somebody else
 UNPRIVILEGED = """
-import os, sys
+import sys
 from pathlib import Path
 from zeekml.errors import OutputError
 from zeekml.watch.live_file import LiveFile
 directory = Path(sys.argv[1])
 path = directory / "notice.log"
-if os.geteuid() == 0:
-    os.chown(directory, {nobody}, -1)
-    os.setgid({nobody})
-    os.setuid({nobody})
 file = LiveFile(path, None, lambda line: None, lambda: [b"# first\\n"])
 file.add("1", b"1\\n")
 file.flush()
@@ -456,16 +433,6 @@ print(path.read_text().split(), (directory / "notice.log.1").read_text().split()
 
 
 def test_permission_is_lost(tmp_path: Path) -> None:
-    # a directory that somebody else can get to
-    with tempfile.TemporaryDirectory() as place:
-        done = subprocess.run(
-            [sys.executable, "-c", UNPRIVILEGED.format(nobody=NOBODY), place],
-            env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert done.stderr == ""
-    *errors, content = done.stdout.splitlines()
-    assert errors == [f"{place}/notice.log: cannot write: Permission denied"] * 3
+    *errors, content = run_unprivileged(UNPRIVILEGED, tmp_path)
+    assert errors == [f"{tmp_path}/notice.log: cannot write: Permission denied"] * 3
     assert content == "['#', 'first', '2'] ['#', 'first', '1']"

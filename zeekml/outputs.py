@@ -295,5 +295,6 @@ def refuse_output_among_inputs(inputs: Sequence[str | Path], out: Path) -> None:
     target = out.resolve()
     for given in inputs:
         path = Path(given).resolve()
-        if target == path or (path.is_file() and target == path.parent):
+        # unlike Path.is_file, this takes what cannot be looked at for none
+        if target == path or (os.path.isfile(path) and target == path.parent):  # noqa: PTH113
             raise OutputError(f"{out}: logs are read from this directory; choose another --out")

@@ -12,6 +12,7 @@ from typing import Final
 from zeekml.flows.compression import ByteStream, compression_of
 from zeekml.flows.detect import EMPTY, HEAD_SIZE, Detected, Kind, detect
 from zeekml.flows.discovery import open_log
+from zeekml.flows.rejects import printable
 from zeekml.flows.schema import SURICATA, ZEEK
 
 ZEEK_PLACES: Final = (
@@ -192,7 +193,8 @@ def _fits(detected: Detected, sensor: str) -> bool:
 
 
 def _what(detected: Detected) -> str:
-    return detected.refusal if detected.kind is None else str(detected.kind)
+    # Zeek's logs say themselves what they are, so this is text from a log
+    return printable(detected.refusal if detected.kind is None else str(detected.kind), 60)
 
 
 def _reason(error: OSError) -> str:

@@ -1,8 +1,7 @@
 """Hash tables on NumPy arrays for compiled code: 64-bit key → slot number, with deletion.
 
 A slot number stays the same while its key lives, so other arrays can hold counters per slot. The
-tables are tuples of arrays, which numba can compile once and cache on disk; they grow between
-batches, in Python, never inside compiled code.
+tables are tuples of arrays, which numba can compile once and cache on disk.
 """
 
 from __future__ import annotations
@@ -47,36 +46,6 @@ def new_table(slots: int) -> Table:
         keys=np.zeros(slots, np.uint64),
         free=np.append(np.arange(slots - 1, -1, -1, dtype=np.int32), np.int32(slots)),
     )
-
-
-def grown(table: Table, slots: int) -> Table:
-    """A copy with room for `slots` keys; all slot numbers stay."""
-    old = table.slots
-    keys = np.zeros(slots, np.uint64)
-    keys[:old] = table.keys
-    used = np.ones(old, np.bool_)
-    still_free = table.free[: table.unused]
-    used[still_free] = False
-    free = np.zeros(slots + 1, np.int32)
-    added = slots - old
-    free[:added] = np.arange(slots - 1, old - 1, -1, dtype=np.int32)
-    free[added : added + len(still_free)] = still_free
-    free[-1] = added + len(still_free)
-    cells = np.full(2 * slots, -1, np.int32)
-    _reinsert(cells, keys, np.flatnonzero(used).astype(np.int32))
-    return Table(cells, keys, free)
-
-
-@njit(cache=True)
-def _reinsert(
-    cells: npt.NDArray[np.int32], keys: npt.NDArray[np.uint64], slots: npt.NDArray[np.int32]
-) -> None:
-    mask = len(cells) - 1
-    for slot in slots:
-        at = np.int64(keys[slot] & np.uint64(mask))
-        while cells[at] >= 0:
-            at = (at + 1) & mask
-        cells[at] = slot
 
 
 @njit(cache=True)

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import OutputError
 from zeekml.flows.rejects import DEFAULT_CAP, RejectWriter
+from zeekml.flows.schema import ORIGINAL_FIELD
 from zeekml.notices.eve_alert import encode_alert
 from zeekml.notices.notice import Notice
 from zeekml.notices.zeek_notice import TsvEncoder, encode_json
@@ -186,10 +187,16 @@ class StreamOutputs(NoticeOutputs):
 
 
 def enriched_lines(batch: ScoredBatch) -> Iterator[bytes]:
-    """The original records as JSON with our three keys added at the end."""
-    originals = batch.flows.column("original").to_pylist()
+    """The original records as JSON with our three keys added at the end.
+
+    Records of which the original is not there are left out.
+    """
+    at = batch.flows.schema.get_field_index(ORIGINAL_FIELD.name)
+    originals = batch.flows.column(at).to_pylist() if at >= 0 else []
     scores = batch.scores
     for i, original in enumerate(originals):
+        if original is None:
+            continue
         threat = int(scores.threat[i])
         ours = {
             "zeekml_score": round(float(scores.score[i]), 6),
@@ -288,5 +295,6 @@ def refuse_output_among_inputs(inputs: Sequence[str | Path], out: Path) -> None:
     target = out.resolve()
     for given in inputs:
         path = Path(given).resolve()
-        if target == path or (path.is_file() and target == path.parent):
+        # unlike Path.is_file, this takes what cannot be looked at for none
+        if target == path or (os.path.isfile(path) and target == path.parent):  # noqa: PTH113
             raise OutputError(f"{out}: logs are read from this directory; choose another --out")

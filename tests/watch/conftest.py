@@ -13,6 +13,7 @@ from hypothesis import settings
 sys.path.insert(0, str(Path(__file__).parent))
 
 from follower import Follower
+from small_disk import SmallDisk
 
 # a busy machine is no reason to fail
 settings.register_profile("watch", deadline=None)
@@ -23,6 +24,13 @@ settings.load_profile("watch")
 def log(tmp_path: Path) -> Path:
     (tmp_path / "current").mkdir()
     return tmp_path / "current" / "eve.json"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    disk = SmallDisk(tmp_path / "disk")
+    yield disk
+    disk.remove()
 
 
 @pytest.fixture

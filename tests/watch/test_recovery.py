@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from zeekml.config import Config
@@ -47,7 +47,7 @@ def sample() -> pa.RecordBatch:
     """Flows in which incidents open, go on and close, spread over three hours."""
     table = read_flow_table([SAMPLE]).slice(9000, ROWS)
     ts = table.column("ts").to_numpy()
-    spread = ts[0] + (ts - ts[0]) * 60
+    spread = ts[0] + (ts - ts[0]) * 30
     at = table.schema.get_field_index("ts")
     table = table.set_column(at, table.schema.field(at), pa.array(spread))
     return table.combine_chunks().to_batches()[0]
@@ -119,7 +119,7 @@ def uninterrupted(hold: float) -> tuple[tuple[Notice, ...], tuple[float, ...]]:
     return (*outcome.notices, *end.notices), tuple(scores)
 
 
-@settings(max_examples=15, derandomize=True)
+@settings(max_examples=15, derandomize=True, phases=[Phase.explicit, Phase.generate])
 @given(
     cuts=st.lists(st.integers(1, ROWS - 1), min_size=1, max_size=8, unique=True).map(sorted),
     anchored=st.lists(st.booleans(), min_size=9, max_size=9),
@@ -144,7 +144,7 @@ def test_restarts_change_nothing(
     run.stop()
     assert run.problems == []
     notices, scores = uninterrupted(hold)
-    assert len(notices) > 10
+    assert {notice.state for notice in notices} >= {"open", "closed"}
     assert run.notices == list(notices)
     assert run.scores == list(scores)
 

@@ -1,8 +1,7 @@
 """Hash tables on NumPy arrays for compiled code: 64-bit key → slot number, with deletion.
 
 A slot number stays the same while its key lives, so other arrays can hold counters per slot. The
-tables are tuples of arrays, which numba can compile once and cache on disk; they grow between
-batches, in Python, never inside compiled code.
+tables are tuples of arrays, which numba can compile once and cache on disk.
 """
 
 from __future__ import annotations
@@ -47,22 +46,6 @@ def new_table(slots: int) -> Table:
         keys=np.zeros(slots, np.uint64),
         free=np.append(np.arange(slots - 1, -1, -1, dtype=np.int32), np.int32(slots)),
     )
-
-
-def grown(table: Table, slots: int) -> Table:
-    """A copy with room for `slots` keys; all slot numbers stay."""
-    old = table.slots
-    keys = np.zeros(slots, np.uint64)
-    keys[:old] = table.keys
-    still_free = table.free[: table.unused]
-    free = np.zeros(slots + 1, np.int32)
-    added = slots - old
-    free[:added] = np.arange(slots - 1, old - 1, -1, dtype=np.int32)
-    free[added : added + len(still_free)] = still_free
-    free[-1] = added + len(still_free)
-    cells = np.full(2 * slots, -1, np.int32)
-    _reinsert(cells, keys, used_slots(table))
-    return Table(cells, keys, free)
 
 
 def used_slots(table: Table) -> npt.NDArray[np.int32]:

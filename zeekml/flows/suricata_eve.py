@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from zeekml.errors import StateError
-from zeekml.flows.columns import BoolArray, build_batch
+from zeekml.flows.columns import MAX_COUNT, BoolArray, build_batch
 from zeekml.flows.eve_mapping import (
     AT_EXIT,
     ETHERNET,
@@ -381,6 +381,9 @@ class EveDecoder:
             return
         alert = event.alert
         if event.flow_id is None or alert is None or not alert.signature:
+            return
+        # Suricata's ids have 63 bits at most; what is remembered must fit into 64 to be stored
+        if not 0 <= event.flow_id <= MAX_COUNT:
             return
         signature = printable(alert.signature, MAX_SIGNATURE_LENGTH)
         if alert.signature_id is not None:

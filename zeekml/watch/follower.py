@@ -14,7 +14,13 @@ import pyarrow as pa
 
 from zeekml.config import Config
 from zeekml.ensemble.bundle import Bundle
-from zeekml.flows.rejects import ReadCounters, RejectSink, SourceAccount, count_bounded
+from zeekml.flows.rejects import (
+    ReadCounters,
+    RejectSink,
+    SourceAccount,
+    count_bounded,
+    printable,
+)
 from zeekml.flows.schema import SURICATA
 from zeekml.notices.policy import Policy
 from zeekml.pipeline import Judge, fingerprint_of
@@ -25,7 +31,7 @@ from zeekml.watch.journal import Intake, pack
 from zeekml.watch.live_pipeline import Outcome
 from zeekml.watch.position import Position
 from zeekml.watch.recovery import context_start, recover
-from zeekml.watch.state import Entry, State, StreamCommit
+from zeekml.watch.state import Entry, State, StateFileError, StreamCommit
 from zeekml.watch.tailer import LogTail
 
 LOGGERS_HOLD: Final = 2.0
@@ -173,7 +179,6 @@ class Follower:
         self.coverage = Coverage(logs.sensor)
         self._intakes: list[Intake] = []
         self._carried: Outcome | None = self._meet_rules(policy)
-        self._rejects = rejects
         self._tails: list[tuple[LogTail, TailDecoder]] = []
         for path in logs.paths:
             stored = self.record.positions.get(str(path))
@@ -181,7 +186,7 @@ class Follower:
             tail = LogTail(path, position, max_poll=MAX_POLL)
             decoder = TailDecoder(
                 logs.sensor,
-                self._account,
+                _account_maker(self.record.counters, rejects),
                 alerts=self._alerts,
                 keep_originals=keep_originals,
             )
@@ -364,7 +369,9 @@ class Follower:
         entry = None
         if any(self._intakes):
             intake = _joined(self._intakes)
-            entry = Entry(self._number, intake.rows, pack(intake))
+            # flows in order go on at once; only of those held back is the record needed again
+            packed = pack(intake, originals=self._hold > 0)
+            entry = Entry(self._number, intake.rows, packed)
         following = self._number + (entry is not None)
         due = (
             self._rows_since >= ANCHOR_ROWS
@@ -416,7 +423,13 @@ class Follower:
         stored = self._state.record(self.logs.name)
         if stored is None:
             return Record()
-        return msgspec.json.decode(stored, type=Record, dec_hook=_counter)
+        try:
+            return msgspec.json.decode(stored, type=Record, dec_hook=_counter)
+        except msgspec.MsgspecError as error:
+            raise StateFileError(
+                f"{printable(str(self._state.directory), 4096)}: what is known of "
+                f"{printable(self.logs.name)} is damaged; move the directory away to start anew"
+            ) from error
 
     def _new_judge(self, policy: Policy) -> Judge:
         return Judge(self._bundle, policy, sensor=self.logs.sensor, stream=self.logs.name)
@@ -429,8 +442,10 @@ class Follower:
         self._rows_since = ANCHOR_ROWS
         return outcome
 
-    def _account(self, source: str) -> SourceAccount:
-        return SourceAccount(source, self.record.counters, self._rejects)
+
+def _account_maker(counters: ReadCounters, rejects: RejectSink) -> Callable[[str], SourceAccount]:
+    """Makes the books of a source; no method, so that decoders do not keep the follower."""
+    return lambda source: SourceAccount(source, counters, rejects)
 
 
 def _counter(kind: type[Any], value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ from zeekml.errors import InputError
 from zeekml.flows.compression import ByteStream, compression_of
 from zeekml.flows.detect import HEAD_SIZE
 from zeekml.flows.discovery import open_log
-from zeekml.flows.naming import parse_name
+from zeekml.flows.naming import LogName, natural_key, parse_name
 from zeekml.flows.rejects import printable
 from zeekml.flows.schema import SURICATA, ZEEK
 from zeekml.watch.follower import LogSet
@@ -38,14 +39,20 @@ def named_logs(zeek: Iterable[Path], suricata: Iterable[Path]) -> list[LogSet]:
     InputError
         One is no log of that sensor's connections, or a directory has none.
     """
-    paths: dict[Path, str] = {}
+    paths: dict[tuple[int, int] | Path, tuple[Path, str]] = {}
     for sensor, given in ((ZEEK, zeek), (SURICATA, suricata)):
         for path in given:
             for log in _logs_of(path, sensor):
+                _, known = paths.get(_file(log), (log, sensor))
+                if known != sensor:
+                    raise InputError(
+                        f"{printable(str(log), 4096)}: is named as a log of both sensors; "
+                        "name it once"
+                    )
                 check_log(log, sensor)
-                if paths.setdefault(log, sensor) != sensor:
-                    raise InputError(f"{log}: is named as a log of both sensors; name it once")
-    return log_sets(paths.items())
+                # a log that is named twice is still one
+                paths.setdefault(_file(log), (log, sensor))
+    return log_sets(paths.values())
 
 
 def found_logs(places: Places) -> list[LogSet]:
@@ -58,7 +65,7 @@ def found_logs(places: Places) -> list[LogSet]:
     """
     if not places.found:
         looked = "; ".join(
-            f"{printable(str(place.path), 200)}: {place.reason}"
+            f"{printable(str(place.path), 200)}: {printable(place.reason, 300)}"
             for place in places.refused[:_SHOWN]
         )
         raise InputError(
@@ -69,21 +76,28 @@ def found_logs(places: Places) -> list[LogSet]:
 
 
 def log_sets(paths: Iterable[tuple[Path, str]]) -> list[LogSet]:
-    """Sort logs into streams: those of several loggers of one sensor belong together."""
+    """Sort logs into streams: those of several loggers of one sensor belong together.
+
+    A stream's name does not hang on the order of its logs, and no two have the same.
+    """
     groups: dict[tuple[str, tuple[str, ...], str], list[Path]] = {}
     for path, sensor in paths:
-        absolute = Path(os.path.normpath(path.absolute()))
-        name = parse_name(absolute.name, absolute.parent.parts)
+        name = _name(path)
         groups.setdefault((sensor, name.directory, name.base), []).append(path)
-    sets: list[LogSet] = []
+    found: list[tuple[str, str, tuple[Path, ...]]] = []
     for (sensor, _, base), together in groups.items():
+        together.sort(key=lambda path: natural_key(str(path)))
         # two logs of one name and directory are different logs unless they say who writes them
-        loggers = {parse_name(p.name, p.absolute().parent.parts).logger for p in together}
-        if len(loggers) == len(together):
-            sets.append(LogSet(str(together[0].parent / base), sensor, tuple(together)))
+        if len({_name(path).logger for path in together}) == len(together):
+            found.append((str(together[0].parent / base), sensor, tuple(together)))
         else:
-            sets += [LogSet(str(path.parent / base), sensor, (path,)) for path in together]
-    return sets
+            found += [(str(path.parent / base), sensor, (path,)) for path in together]
+    # conn.log and conn.json in one directory, or logs of one name by both sensors
+    used = Counter(name for name, _, _ in found)
+    return [
+        LogSet(name if used[name] == 1 else str(logs[0]), sensor, logs)
+        for name, sensor, logs in found
+    ]
 
 
 def check_log(path: Path, sensor: str) -> None:
@@ -103,6 +117,8 @@ def check_log(path: Path, sensor: str) -> None:
             packed = compression_of(raw.read(8) or b"") is not None
             raw.seek(0)
             head = b"" if packed else ByteStream(raw).head(HEAD_SIZE)
+    except ValueError as error:
+        raise InputError(f"{name}: is no path: {error}") from error
     except OSError:
         # not there yet, or not readable yet: the watcher says so and waits
         return
@@ -112,8 +128,23 @@ def check_log(path: Path, sensor: str) -> None:
         raise InputError(f"{name}: is {what}, not {_WANTED[sensor]}")
 
 
+def _name(path: Path) -> LogName:
+    absolute = Path(os.path.normpath(path.absolute()))
+    return parse_name(absolute.name, absolute.parent.parts)
+
+
+def _file(path: Path) -> tuple[int, int] | Path:
+    """What is the same for all names of a file."""
+    try:
+        status = path.stat()
+        return status.st_dev, status.st_ino
+    except (OSError, ValueError):
+        return Path(os.path.normpath(path.absolute()))
+
+
 def _logs_of(path: Path, sensor: str) -> Sequence[Path]:
-    if not path.is_dir():
+    # unlike Path.is_dir, this takes a directory that cannot be looked into for none
+    if not os.path.isdir(path):  # noqa: PTH112
         return [path]
     try:
         logs = logs_in(path, sensor)

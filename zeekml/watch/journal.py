@@ -16,7 +16,8 @@ import pyarrow as pa
 import zstandard
 
 from zeekml.errors import DataError
-from zeekml.flows.schema import ORIGINAL_FIELD
+from zeekml.flows.rejects import printable
+from zeekml.flows.schema import FLOW_SCHEMA, ORIGINAL_FIELD
 
 AlertChange = tuple[int, str | None]
 """A flow's id with a signature that it got; None where its signatures were taken."""
@@ -61,11 +62,22 @@ class _Packed(msgspec.Struct):
     let_go: bool
 
 
-def pack(intake: Intake) -> bytes:
-    """The bytes of an entry."""
+def pack(intake: Intake, *, originals: bool = False) -> bytes:
+    """The bytes of an entry.
+
+    Parameters
+    ----------
+    intake
+        What to pack; all its batches have the same columns.
+    originals
+        Whether to keep the records as they were logged, where batches have them: flows that are
+        held back are still to be written after a restart.
+    """
     flows = b""
     if intake.flows:
-        batches = [_without_original(batch) for batch in intake.flows]
+        batches = list(intake.flows)
+        if not originals:
+            batches = [_without_original(batch) for batch in batches]
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, batches[0].schema) as writer:
             for batch in batches:
@@ -86,14 +98,26 @@ def unpack(data: bytes) -> Intake:
         They are no such bytes.
     """
     try:
-        packed = msgspec.msgpack.decode(zstandard.ZstdDecompressor().decompress(data), type=_Packed)
+        packed = msgspec.msgpack.decode(_decompressed(data), type=_Packed)
         flows: list[pa.RecordBatch] = []
         if packed.flows:
             with pa.ipc.open_stream(packed.flows) as reader:
+                if reader.schema.names[: len(FLOW_SCHEMA)] != FLOW_SCHEMA.names:
+                    raise JournalError("an entry of the journal has the columns of another version")
                 flows = list(reader)
     except (zstandard.ZstdError, msgspec.MsgspecError, pa.ArrowException, OSError) as error:
-        raise JournalError(f"an entry of the journal is damaged: {error}") from error
+        reason = printable(str(error))
+        raise JournalError(f"an entry of the journal is damaged: {reason}") from error
     return Intake(flows, packed.alerts, packed.let_go)
+
+
+def _decompressed(data: bytes) -> bytes:
+    # the size that a damaged head claims must not be believed: memory grows with what comes
+    frame = zstandard.ZstdDecompressor().decompressobj()
+    unpacked: bytes = frame.decompress(data)
+    if not frame.eof or frame.unused_data:
+        raise zstandard.ZstdError("it does not end where it should")
+    return unpacked
 
 
 def _without_original(batch: pa.RecordBatch) -> pa.RecordBatch:

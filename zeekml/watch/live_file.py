@@ -10,6 +10,7 @@ them by their keys.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections import Counter
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from zeekml.errors import OutputError
+from zeekml.flows.rejects import printable
 from zeekml.outputs import FILE_MODE
 from zeekml.watch.state import Mark
 
@@ -59,15 +61,19 @@ class LiveFile:
         self._opening = opening
         self._descriptor: int | None = None
         self._pending: list[bytes] = []
+        self._uncommitted: list[bytes] = []
         self._size = 0
+        self._untidy = False
         self._already: Counter[str] = Counter()
         self._identity = (0, 0)
         try:
             self._recover(mark, key_of)
-            self._open()
-        except OSError as error:
-            raise self._error(error) from error
-        self.flush()
+            self.flush()
+        except BaseException as error:
+            self._close()
+            if isinstance(error, OSError):
+                raise self._error(error) from error
+            raise
 
     @property
     def mark(self) -> Mark:
@@ -110,16 +116,22 @@ class LiveFile:
         try:
             while True:
                 descriptor = self._open()
-                if not self._pending:
+                self._tidy(descriptor)
+                lines = self._pending if self._size else [*self._opening(), *self._pending]
+                if not lines:
                     return
-                self._append(descriptor)
+                self._append(descriptor, b"".join(lines))
                 if os.fstat(descriptor).st_nlink:
-                    self._pending.clear()
+                    self._uncommitted += self._pending
+                    self._pending = []
                     return
                 # removed before the lines were committed: they belong into the file that follows
-                self._close()
         except OSError as error:
             raise self._error(error) from error
+
+    def committed(self) -> None:
+        """What was flushed has been committed: it will not be made again."""
+        self._uncommitted.clear()
 
     def check(self) -> None:
         """Take notice of a file that was renamed or removed: go on in a new one.
@@ -129,12 +141,22 @@ class LiveFile:
         OutputError
             There is none, and none can be made.
         """
+        self.flush()
+
+    def last_line(self) -> bytes:
+        """The last line in the file, without its newline; empty if there is none.
+
+        Raises
+        ------
+        OutputError
+            It cannot be read.
+        """
         try:
-            if self._descriptor is not None and not self._is_in_place(self._descriptor):
-                self._close()
+            descriptor = self._open()
+            begin = self._whole_lines(descriptor, max(self._size - 1, 0))
+            return os.pread(descriptor, max(self._size - 1 - begin, 0), begin)
         except OSError as error:
             raise self._error(error) from error
-        self.flush()
 
     def close(self) -> None:
         """Close the file; lines not yet flushed are dropped."""
@@ -145,7 +167,6 @@ class LiveFile:
     def _open(self) -> int:
         if self._descriptor is not None and self._is_in_place(self._descriptor):
             return self._descriptor
-        self._close()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # a FIFO in its place must not hold the watcher up
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
@@ -154,17 +175,23 @@ class LiveFile:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(0, "is no regular file")
-            self._size = self._whole_lines(descriptor, status.st_size)
-            if self._size < status.st_size:
-                os.ftruncate(descriptor, self._size)
+            size = self._whole_lines(descriptor, status.st_size)
+            if size < status.st_size:
+                os.ftruncate(descriptor, size)
             self._sync_directory()
+            if self._descriptor is not None and not os.fstat(self._descriptor).st_nlink:
+                # what is removed with its file before it is committed would never be made again
+                self._pending[:0] = self._uncommitted
+                self._uncommitted = []
         except BaseException:
             os.close(descriptor)
             raise
+        # only now: as long as the old file is open, no other can pass for it by its inode
+        self._close()
         self._descriptor = descriptor
         self._identity = (status.st_dev, status.st_ino)
-        if self._size == 0:
-            self._pending[:0] = self._opening()
+        self._size = size
+        self._untidy = False
         return descriptor
 
     def _is_in_place(self, descriptor: int) -> bool:
@@ -175,18 +202,31 @@ class LiveFile:
             return False
         return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
 
-    def _append(self, descriptor: int) -> None:
-        begin = os.fstat(descriptor).st_size
-        data = memoryview(b"".join(self._pending))
+    def _tidy(self, descriptor: int) -> None:
+        """Take off what a failed try may have left, or what somebody who cut the file left."""
+        found = os.fstat(descriptor).st_size
+        size = self._size
+        if not (self._untidy and found >= size):
+            size = found if found == size else self._whole_lines(descriptor, found)
+        if size < found:
+            os.ftruncate(descriptor, size)
+        self._size = size
+        self._untidy = False
+
+    def _append(self, descriptor: int, lines: bytes) -> None:
+        data = memoryview(lines)
+        self._untidy = True
         try:
             while data:
                 data = data[os.write(descriptor, data) :]
             os.fsync(descriptor)
         except OSError:
-            # half of the lines would be there twice after the next try
-            os.ftruncate(descriptor, begin)
+            # half of the lines would be there twice after the next try; and should there be none,
+            # whoever reads the file should not find half a line
+            self._tidy(descriptor)
             raise
-        self._size = os.fstat(descriptor).st_size
+        self._untidy = False
+        self._size += len(lines)
 
     def _close(self) -> None:
         if self._descriptor is not None:
@@ -222,7 +262,7 @@ class LiveFile:
         marked = self._find(mark)
         if marked is not None:
             self._already.update(_keys(marked, mark.offset, key_of))
-        if marked != self.path and self.path.is_file():
+        if marked != self.path and self.path.is_file() and not self.path.is_symlink():
             # rotated since: what is in the new file came after
             self._already.update(_keys(self.path, 0, key_of))
 
@@ -234,7 +274,7 @@ class LiveFile:
                 candidates += [
                     self.path.parent / entry.name
                     for entry, _ in zip(entries, range(_MOST_SIBLINGS), strict=False)
-                    if entry.name.startswith(self.path.name) and entry.name != self.path.name
+                    if entry.name != self.path.name
                 ]
         for path in candidates:
             try:
@@ -248,7 +288,9 @@ class LiveFile:
 
     def _error(self, error: OSError) -> OutputError:
         reason = error.strerror or str(error)
-        return OutputError(f"{self.path}: cannot write: {reason}")
+        if error.errno == errno.ELOOP and self.path.is_symlink():
+            reason = "is a symbolic link; it must be a file of its own"
+        return OutputError(f"{printable(str(self.path), 4096)}: cannot write: {reason}")
 
 
 def _keys(path: Path, offset: int, key_of: KeyOf) -> Iterator[str]:

@@ -71,12 +71,16 @@ class LiveOutputs:
         keys = {NOTICE_LOG: _notice_key, EVE_JSON: _alert_key, REJECTS: line_key}
         if options.enriched:
             keys[ENRICHED] = line_key
-        self._files = {
-            name: LiveFile(
-                directory / name, marks.get(name), key_of, self._opening_of(name, opening)
-            )
-            for name, key_of in keys.items()
-        }
+        self._files: dict[str, LiveFile] = {}
+        try:
+            for name, key_of in keys.items():
+                self._files[name] = LiveFile(
+                    directory / name, marks.get(name), key_of, self._opening_of(name, opening)
+                )
+            self._name_columns()
+        except BaseException:
+            self.close()
+            raise
         self._rejects = io.StringIO()
         self.rejects = RejectWriter(self._rejects, cap=options.rejects_per_file)
 
@@ -91,11 +95,22 @@ class LiveOutputs:
             return self._tsv.encode(notice)
         return encode_json(notice, strict=self._options.strict_notice)
 
-    def add_batch(self, batch: ScoredBatch) -> None:
-        """Add the enriched records of a batch, if they are wanted."""
-        if ENRICHED in self._files:
-            for line in enriched_lines(batch):
-                self._files[ENRICHED].add(line_key(line), line)
+    def add_batch(self, batch: ScoredBatch) -> int:
+        """Add the enriched records of a batch, if they are wanted.
+
+        Returns
+        -------
+        int
+            How many are left out because nobody knows any more how they stood in the log: they
+            were read by a run that did not write enriched records.
+        """
+        if ENRICHED not in self._files:
+            return 0
+        lines = 0
+        for line in enriched_lines(batch):
+            self._files[ENRICHED].add(line_key(line), line)
+            lines += 1
+        return len(batch.flows) - lines
 
     def add_notices(self, notices: Sequence[Notice]) -> int:
         """Add notices; return how many of them were there already."""
@@ -129,6 +144,11 @@ class LiveOutputs:
         for file in self._files.values():
             file.flush()
 
+    def committed(self) -> None:
+        """What was flushed has been committed."""
+        for file in self._files.values():
+            file.committed()
+
     def check(self) -> None:
         """Take notice of files that were renamed or removed.
 
@@ -154,11 +174,23 @@ class LiveOutputs:
         def lines() -> list[bytes]:
             header = []
             if name == NOTICE_LOG and self._options.notice_format == "tsv":
-                strict = self._options.strict_notice
-                header = [TsvEncoder(self._open_ts(), strict=strict).header()]
+                header = [self._header()]
             return header + opening(name)
 
         return lines
+
+    def _header(self) -> bytes:
+        return TsvEncoder(self._open_ts(), strict=self._options.strict_notice).header()
+
+    def _name_columns(self) -> None:
+        """Repeat the header if what the last run wrote has other columns, or none."""
+        if self._options.notice_format != "tsv":
+            return
+        header = self._header()
+        file = self._files[NOTICE_LOG]
+        if _width(file.last_line()) != _width(header.splitlines()[-1]):
+            file.add(line_key(header), header)
+            file.flush()
 
 
 def line_key(line: bytes) -> str:
@@ -178,6 +210,11 @@ def _notice_key(line: bytes) -> str | None:
     if len(cells) > _SUB_COLUMN:
         return _key_in({"sub": cells[_SUB_COLUMN].replace("\\\\", "\\")})
     return None
+
+
+def _width(line: bytes) -> int:
+    """How many columns a line of a notice.log in TSV has; 0 for a line in JSON."""
+    return line.count(b"\t") + (not line.startswith((b"#", b"{")))
 
 
 def _key_in(notice: Any) -> str | None:
@@ -201,5 +238,5 @@ def _alert_key(line: bytes) -> str | None:
 def _json(text: bytes) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

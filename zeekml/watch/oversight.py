@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -126,7 +127,8 @@ class Oversight:
         for follower in followers:
             name = follower.logs.name
             for path in follower.logs.paths:
-                if not path.exists():
+                # unlike Path.exists, this takes what cannot be looked at for missing
+                if not os.path.exists(path):  # noqa: PTH110
                     log.warning("%s: is not there yet; waiting for it", printable(str(path), 4096))
             if (scored := follower.record.counters.accepted) > 0:
                 log.info(

@@ -14,6 +14,7 @@ from zeekml.flows.compression import ByteStream, compression_of
 from zeekml.flows.detect import EMPTY, HEAD_SIZE, Detected, Kind, detect
 from zeekml.flows.discovery import open_log
 from zeekml.flows.lines import without_rubbish
+from zeekml.flows.rejects import printable
 from zeekml.flows.schema import SURICATA, ZEEK
 from zeekml.flows.zeek_tsv import Header
 
@@ -45,6 +46,7 @@ _KINDS: Final = {ZEEK: (Kind.ZEEK_TSV, Kind.ZEEK_JSON), SURICATA: (Kind.EVE,)}
 _RECORD: Final = re.compile(rb"\d{1,12}\.\d{1,9}\t(?:[^\t\n]*\t){5}")
 _MAX_ENTRIES: Final = 10_000
 _MAX_LOGS: Final = 64
+_KIND_LENGTH: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,8 @@ def objection(head: bytes, name: str, sensor: str) -> str:
             return ""
     if found.refusal == EMPTY or found.kind in _KINDS[sensor]:
         return ""
-    return found.refusal if found.kind is None else str(found.kind)
+    # Zeek's logs say themselves what they are, so this is text from a log
+    return printable(found.refusal if found.kind is None else str(found.kind), _KIND_LENGTH)
 
 
 def _is_header_begun(whole: bytes, found: Detected) -> bool:

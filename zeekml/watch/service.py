@@ -22,7 +22,7 @@ from zeekml.errors import ConfigError, OutputError
 from zeekml.flows.rejects import printable
 from zeekml.notices.notice import Notice
 from zeekml.notices.policy import Policy, load_policy
-from zeekml.outputs import OutputOptions
+from zeekml.outputs import ENRICHED, OutputOptions
 from zeekml.watch.follower import SHED, Follower, LogSet, Look
 from zeekml.watch.live_outputs import LiveOutputs
 from zeekml.watch.oversight import Facts, Oversight
@@ -187,7 +187,9 @@ class Watcher:
                 if self._is_over(quiet_since):
                     self._finish()
                     break
-                self._outputs.forget_already()
+                # what is held back was read, but may still make lines that are there already
+                if not any(follower.held for follower in self.followers):
+                    self._outputs.forget_already()
             self._keep_up_appearances()
             if all(follower.idle for follower in self.followers) and not self._stop:
                 self._wake.wait(POLL)
@@ -236,8 +238,14 @@ class Watcher:
             )
 
     def _take(self, follower: Follower, look: Look) -> None:
-        for batch in look.outcome.batches:
-            self._outputs.add_batch(batch)
+        left_out = sum(self._outputs.add_batch(batch) for batch in look.outcome.batches)
+        if left_out:
+            log.warning(
+                "%s: %s records that were held back by a run without --enriched are not in %s",
+                printable(follower.logs.name),
+                f"{left_out:,}",
+                ENRICHED,
+            )
         self._add_notices(follower, look.outcome.notices)
         self._tell(self.oversight.happened(follower, look.happened))
 
@@ -295,6 +303,7 @@ class Watcher:
                 self._manager.watchdog()
                 self._pause(pause)
                 pause = min(2 * pause, most)
+        self._outputs.committed()
         for follower, commit in commits:
             follower.committed(commit)
         self._incidents.clear()

@@ -30,8 +30,10 @@ STATE_FILE: Final = "state.db"
 LOCK_FILE: Final = "lock"
 FORMAT: Final = 1
 
+_PATIENCE: Final = 10.0  # seconds to wait for somebody who reads the file at the same time
+
+_META: Final = "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
 _SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS stream (name TEXT PRIMARY KEY, record BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS journal (
     stream TEXT NOT NULL, number INTEGER NOT NULL, rows INTEGER NOT NULL, size INTEGER NOT NULL,
@@ -173,52 +175,73 @@ class State:
             )
         except OSError as error:
             raise StateFileError(
-                f"{directory}: cannot be used as state directory: {error.strerror}; "
+                f"{self._shown}: cannot be used as state directory: {error.strerror}; "
                 "make it writable for this user or choose another --state"
             ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._lock)
+            raise StateFileError(
+                f"{self._shown}: another zeekml watch uses this state directory; "
+                "stop it, or choose another --state"
+            ) from error
         except OSError as error:
             os.close(self._lock)
             raise StateFileError(
-                f"{directory}: another zeekml watch uses this state directory; "
-                "stop it, or choose another --state"
+                f"{self._shown}: cannot be locked: {error.strerror}; choose another --state"
             ) from error
         self.path = directory / STATE_FILE
         try:
-            self._open()
+            with self._complaining():
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                self._db = sqlite3.connect(self.path, isolation_level=None, timeout=_PATIENCE)
+            try:
+                self._set_up()
+            except BaseException:
+                self._db.close()
+                raise
         except BaseException:
             os.close(self._lock)
             raise
 
-    def _open(self) -> None:
+    def _set_up(self) -> None:
         with self._complaining():
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=10.0)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
-            self._db.executescript(_SCHEMA)
+            # before the tables, which another version may have made with other columns
+            self._db.execute(_META)
             self._db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (str(FORMAT),))
             (found,) = self._db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
-        if found != str(FORMAT):
-            self._db.close()
-            raise StateFileError(
-                f"{self.path}: has format {printable(found, 20)}, this version reads {FORMAT}; "
-                "move the directory away to start anew"
-            )
+            if found != str(FORMAT):
+                raise StateFileError(
+                    f"{self._shown}: has format {printable(str(found), 20)}, this version reads "
+                    f"{FORMAT}; move the directory away to start anew"
+                )
+            self._db.executescript(_SCHEMA)
+
+    @property
+    def _shown(self) -> str:
+        return printable(str(self.directory), 4096)
 
     @contextmanager
     def _complaining(self) -> Iterator[None]:
+        path = f"{self._shown}/{STATE_FILE}"
         try:
             yield
-        except sqlite3.DatabaseError as error:
-            damaged = "not a database" in str(error) or "malformed" in str(error)
-            remedy = (
-                "move it away to start anew" if damaged else "it is tried again until it succeeds"
+        except (sqlite3.Error, msgspec.MsgspecError) as error:
+            text = str(error)
+            damaged = isinstance(error, msgspec.MsgspecError) or (
+                "not a database" in text or "malformed" in text or "no such" in text
             )
-            raise StateFileError(f"{self.path}: {error}; {remedy}") from error
+            remedy = (
+                "is damaged; move the directory away to start anew"
+                if damaged
+                else "nothing is lost; make sure that it can be written"
+            )
+            raise StateFileError(f"{path}: {printable(text)}; {remedy}") from error
         except OSError as error:
-            raise StateFileError(f"{self.path}: {error.strerror}") from error
+            raise StateFileError(f"{path}: {error.strerror}") from error
 
     def close(self) -> None:
         """Close the file and give the lock back."""
@@ -240,7 +263,7 @@ class State:
                 "SELECT number, clock FROM anchor WHERE stream = ? ORDER BY number",
                 (stream,),
             ).fetchall()
-        return [Anchor(n, msgspec.json.decode(clock, type=ClockState)) for n, clock in rows]
+            return [Anchor(n, msgspec.json.decode(clock, type=ClockState)) for n, clock in rows]
 
     def anchor(self, stream: str, number: int) -> Anchor:
         """One anchor with what it holds."""
@@ -249,13 +272,8 @@ class State:
                 "SELECT clock, ordering, judge, alerts FROM anchor WHERE stream = ? AND number = ?",
                 (stream, number),
             ).fetchone()
-        return Anchor(
-            number,
-            msgspec.json.decode(clock, type=ClockState),
-            ordering,
-            judge,
-            alerts,
-        )
+            decoded = msgspec.json.decode(clock, type=ClockState)
+        return Anchor(number, decoded, ordering, judge, alerts)
 
     def journal(self, stream: str, begin: int, end: int | None = None) -> Iterator[Entry]:
         """The entries of a stream numbered begin … end−1, one at a time."""
@@ -296,7 +314,7 @@ class State:
         """How far each output was written."""
         with self._complaining():
             rows = self._db.execute("SELECT name, mark FROM output").fetchall()
-        return {name: msgspec.json.decode(mark, type=Mark) for name, mark in rows}
+            return {name: msgspec.json.decode(mark, type=Mark) for name, mark in rows}
 
     def note(self, key: str) -> str | None:
         """A remark stored with `commit`."""
@@ -322,6 +340,9 @@ class State:
         """
         with self._complaining():
             try:
+                if self._db.in_transaction:
+                    # the last one failed, and so did calling it off
+                    self._db.execute("ROLLBACK")
                 self._db.execute("BEGIN IMMEDIATE")
                 for stream in streams:
                     self._put_stream(stream)

@@ -173,7 +173,9 @@ class Follower:
             first = self._pipeline.anchor(self._number, self._alerts.save())
             state.commit([StreamCommit(logs.name, self._encoded_record(), anchor=first)])
         self._anchored = clock()
-        self._rows_since = 0
+        # what was scored again counts: who is stopped again and again would do ever more of it
+        latest = state.anchors(logs.name)[-1].number
+        self._rows_since = state.journal_size(logs.name, latest)[1]
         self._last_flow = clock()
         self._caught_up = clock()
         self.coverage = Coverage(logs.sensor)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,9 +18,9 @@ from zeekml.ensemble.bundle import load_bundle
 from zeekml.flows.archive import read_flow_table
 from zeekml.flows.stream_clock import ClockState, StreamClock, flow_ends
 from zeekml.notices.notice import Notice
-from zeekml.notices.policy import load_policy
+from zeekml.notices.policy import Policy, load_policy
 from zeekml.outputs import scores_table
-from zeekml.pipeline import Pipeline, Scorer
+from zeekml.pipeline import Judge, Pipeline, Scorer, fingerprint_of
 
 TSV = Path(__file__).parent.parent / "sample_logs" / "zeek_tsv" / "conn.log"
 ROWS = 6000
@@ -75,6 +77,37 @@ def test_a_scorer_that_warmed_up_goes_on_as_if_it_had_scored(
     assert scorer.clock == StreamClock().run(flow_ends(flows.slice(0, 3000)))
     table = scores_table(scorer.score(flows.slice(3000)))
     assert table.equals(whole[0].slice(3000))
+
+
+def test_a_judge_that_was_saved_goes_on(
+    flows: pa.RecordBatch, whole: tuple[pa.Table, list[Notice]]
+) -> None:
+    bundle, policy = load_bundle(), load_policy()
+    scorer, judge = Scorer(bundle), Judge(bundle, policy, sensor="zeek", stream="conn")
+    notices: list[Notice] = []
+    still_open = 0
+    for at in range(0, ROWS, 1500):
+        scored = scorer.score(flows.slice(at, 1500))
+        notices += judge.judge(scored.candidates, scored.clock)
+        still_open = max(still_open, judge.incidents.open_incidents)
+        judge = Judge.load(bundle, judge.save())
+        assert judge.fingerprint == fingerprint_of(bundle, policy)
+    assert still_open
+    assert notices + judge.close() == whole[1]
+
+
+def test_another_policy_has_another_fingerprint() -> None:
+    bundle, policy = load_bundle(), load_policy()
+    first, *others = policy.detectors
+    stricter = Policy(policy.file, (replace(first, minimum_flows=4000), *others))
+    judge = Judge(bundle, policy, sensor="zeek", stream="conn")
+    assert judge.fingerprint == fingerprint_of(bundle, policy) != fingerprint_of(bundle, stricter)
+    manifest = msgspec.structs.replace(bundle.manifest, thresholds={"scan": 1.0})
+    scan_only = Policy(
+        policy.file, tuple(replace(d, enabled=d.threat == "scan") for d in policy.detectors)
+    )
+    raised = replace(bundle, manifest=manifest)
+    assert fingerprint_of(raised, scan_only) != fingerprint_of(bundle, scan_only)
 
 
 def renumbered(flows: pa.RecordBatch, shift: float) -> pa.RecordBatch:

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zeekml.errors import StateError
 from zeekml.flows.ordering import EndOrder, in_end_order
 from zeekml.flows.schema import AT_EXIT_FIELD, FLOW_SCHEMA
 from zeekml.flows.stream_clock import StreamClock
+from zeekml.stored import seal, unseal
 
 T0 = 1_700_000_000.0
 
@@ -38,13 +40,21 @@ def lines(batches: list[pa.RecordBatch]) -> list[int]:
     return [line for batch in batches for line in batch.column("line").to_pylist()]
 
 
-def reference(ends: list[float], at_exit: list[bool], hold: float, max_held: int) -> list[int]:
-    """The rule, record by record, on a heap from the library."""
+def reference(
+    ends: list[float],
+    at_exit: list[bool],
+    hold: float,
+    max_held: int,
+    flushes: frozenset[int] = frozenset(),
+) -> list[int]:
+    """The rule, record by record, on a heap from the library; flushed before some records."""
     clock, out = StreamClock(), []
     held: list[tuple[int, int]] = []
     began = None
     exiting = False
     for i, end in enumerate(round((T0 + e) * 1e6) for e in ends):
+        if i in flushes:
+            out += [heapq.heappop(held)[1] for _ in range(len(held))]
         if at_exit[i]:
             exiting = True
             heapq.heappush(held, (end, i))
@@ -100,6 +110,97 @@ def test_the_rule_whatever_the_cuts(
     # rows stay whole
     table = pa.Table.from_batches(found).unify_dictionaries().sort_by("line")
     assert table.to_pylist() == flows(ends).to_pylist()
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    end_times,
+    st.lists(st.tuples(st.integers(1, 20), st.booleans(), st.booleans()), max_size=12),
+    st.integers(1, 12),
+    st.lists(st.integers(0, 59), max_size=30),
+)
+def test_saved_and_flushed_in_the_middle_it_goes_on(
+    ends: list[float], steps: list[tuple[int, bool, bool]], max_held: int, exits: list[int]
+) -> None:
+    at_exit = [i in exits for i in range(len(ends))]
+    batch = flows(ends, at_exit)
+    order = EndOrder(30.0, max_held)
+    found: list[pa.RecordBatch] = []
+    flushes: set[int] = set()
+    at = 0
+    for rows, flush, save in [*steps, (len(ends), True, True)]:
+        found += order.push(batch.slice(at, rows))
+        at = min(at + rows, len(ends))
+        held = order.held
+        if save:
+            saved = order.save()
+            order = EndOrder.load(saved)
+            assert order.held == held
+            assert order.save() == saved
+        if flush:
+            found += order.flush()
+            flushes.add(at)
+            assert order.held == 0
+    assert lines(found) == reference(ends, at_exit, 30.0, max_held, frozenset(flushes))
+    table = pa.Table.from_batches(found).unify_dictionaries().sort_by("line")
+    assert table.to_pylist() == flows(ends).to_pylist()
+
+
+def test_a_restart_keeps_rows_as_they_are() -> None:
+    rng = np.random.default_rng(4)
+    ends = np.cumsum(rng.exponential(0.2, 3000)) + rng.uniform(0, 50, 3000)
+    batch = flows(ends.tolist())
+    batch = batch.append_column("original", pa.array([b"\xff\x00"] * 3000))
+    whole, parts = EndOrder(), EndOrder()
+    for i in range(0, 3000, 250):
+        expected, found = whole.push(batch.slice(i, 250)), parts.push(batch.slice(i, 250))
+        assert len(expected) == len(found)
+        for one, other in zip(expected, found, strict=True):
+            assert one.schema == other.schema
+            assert one.to_pylist() == other.to_pylist()
+        parts = EndOrder.load(parts.save())
+    assert parts.held == whole.held > 0
+    assert lines(parts.flush()) == lines(whole.flush())
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.data())
+def test_damage_to_saved_bytes_is_refused(data: st.DataObject) -> None:
+    order = EndOrder(30.0)
+    order.push(flows([float(n % 7) for n in range(40)]))
+    assert order.held == 40
+    saved = order.save()
+    at, bit = data.draw(st.integers(0, len(saved) - 1)), data.draw(st.integers(0, 7))
+    damaged = bytearray(saved)
+    damaged[at] ^= 1 << bit
+    try:
+        again = EndOrder.load(bytes(damaged)).save()
+    except StateError:
+        pass
+    else:
+        assert again == saved
+    with pytest.raises(StateError):
+        EndOrder.load(saved[:at])
+
+
+def test_saved_bytes_that_contradict_themselves_are_refused() -> None:
+    order = EndOrder(30.0)
+    order.push(flows([1.0, 2.0, 3.0]))
+    parts = unseal("order", 1, order.save())
+    names = ["clock", "state", "ends", "numbers"]
+    assert len(parts) == 3 + len(names)
+    for number, wrong in [
+        (0, b""),
+        (1, b""),
+        (3 + names.index("numbers"), np.array([0, 1, 3]).tobytes()),
+        (3 + names.index("numbers"), np.array([0, 1, 1]).tobytes()),
+        (3 + names.index("state"), np.array([2, 0]).tobytes()),
+        (3 + names.index("ends"), np.array([2, 0]).tobytes()),
+    ]:
+        with pytest.raises(StateError):
+            EndOrder.load(seal("order", 1, [*parts[:number], wrong, *parts[number + 1 :]]))
+    with pytest.raises(StateError):
+        EndOrder.load(seal("order", 1, parts[:1]))
 
 
 def test_disorder_within_the_hold_is_mended() -> None:

@@ -5,14 +5,17 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from zeekml.errors import StateError
 from zeekml.flows.eve_mapping import datagram_state, service_name, tcp_state
 from zeekml.flows.rejects import SourceAccount
 from zeekml.flows.suricata_eve import MAX_ALERTED_FLOWS, AlertMemory, EveDecoder
 from zeekml.flows.zeek_json import ZeekJsonDecoder
+from zeekml.stored import seal
 
 Read = Callable[..., Any]
 
@@ -298,6 +301,66 @@ def test_alert_memory_is_bounded() -> None:
     assert len(memory) == MAX_ALERTED_FLOWS
     assert memory.take(0) == ["x"]
     assert memory.take(1) is None
+
+
+alerts = st.lists(
+    st.tuples(
+        st.one_of(st.integers(0, 5), st.sampled_from([-7, 2**63, 10**30, 10**4299])),
+        st.sampled_from([*"abcdefg", "ü\\x1b[31m"]),
+        st.booleans(),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(alerts, st.integers(0, 60))
+def test_a_saved_alert_memory_goes_on(drawn: list[tuple[int, str, bool]], cut: int) -> None:
+    whole, parts = AlertMemory(), AlertMemory()
+    for n, (flow_id, signature, asks) in enumerate(drawn):
+        if n == cut:
+            saved = parts.save()
+            parts = AlertMemory.load(saved)
+            assert parts.save() == saved
+        for memory in (whole, parts):
+            memory.add(flow_id, signature)
+        if asks:
+            flow_id = drawn[n // 2][0]
+            assert parts.take(flow_id) == whole.take(flow_id)
+    assert parts.save() == whole.save()
+
+
+def test_a_saved_alert_memory_forgets_in_the_same_order() -> None:
+    memory = AlertMemory()
+    for i in range(MAX_ALERTED_FLOWS):
+        memory.add(i, "x")
+    memory.add(0, "y")
+    memory = AlertMemory.load(memory.save())
+    memory.add(-1, "x")
+    assert len(memory) == MAX_ALERTED_FLOWS
+    assert memory.take(1) is None
+    assert memory.take(0) == ["x", "y"]
+
+
+def test_damage_to_a_saved_alert_memory_is_refused() -> None:
+    memory = AlertMemory()
+    memory.add(5, "a")
+    saved = memory.save()
+    for at in range(len(saved)):
+        with pytest.raises(StateError):
+            AlertMemory.load(saved[:at])
+        for bit in range(8):
+            damaged = bytearray(saved)
+            damaged[at] ^= 1 << bit
+            try:
+                again = AlertMemory.load(bytes(damaged))
+            except StateError:
+                continue
+            assert again.save() == saved
+    for number in ("x", "", "1" * 5000, "٣"):
+        forged = msgspec.msgpack.encode({"flows": [(number, ["a"])]})
+        with pytest.raises(StateError):
+            AlertMemory.load(seal("alerts", 1, [forged]))
 
 
 def test_alert_memory_may_be_shared(read: Read) -> None:

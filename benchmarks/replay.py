@@ -96,6 +96,7 @@ class Record:
 class Episode:
     """One row of the sample's table of attacks; times in microseconds."""
 
+    name: str
     start: int
     end: int
     orig: ipaddress.IPv4Network
@@ -116,6 +117,7 @@ def read_episodes(path: Path) -> list[Episode]:
     with path.open(encoding="utf-8", newline="") as file:
         return [
             Episode(
+                row["episode"],
                 _microseconds(row["start"]),
                 _microseconds(row["end"]),
                 ipaddress.IPv4Network(row["orig_h"]),
@@ -142,6 +144,7 @@ class Sample:
     ) -> None:
         self.header = header
         self.footer = footer
+        self.records = records
         self._slots = slots
         self._text = [[r.text[i] for r in records] for i in range(len(slots) + 1)]
         episodes = read_episodes(SAMPLES / "labels.csv")
@@ -197,6 +200,10 @@ class Sample:
             columns += [values[slot], text]
         lines = map("".join, zip(*columns, strict=True))
         return lines if number % shape.attacks_every == 0 else compress(lines, self._ordinary)
+
+    def begin(self, number: int, shape: Shape) -> int:
+        """When the first record of a replay ends, in microseconds since the epoch."""
+        return int(self._times(number, shape)[1][0])
 
     def _times(self, number: int, shape: Shape) -> tuple[IntArray, IntArray]:
         """By how much each record is shifted, and the times at which the flows end."""

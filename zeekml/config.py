@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from zeekml.errors import ConfigError
-from zeekml.features.schema import LOCAL_NETS
+from zeekml.features.schema import LOCAL_NETS, MOST_RECORDS
 from zeekml.flows.schema import SURICATA_HOLD
 
 DEFAULT_CONFIG: Final = Path("/etc/zeekml/zeekml.toml")
@@ -122,8 +122,8 @@ def _check(config: Config) -> None:
             raise ValueError(f"{error} - at `$.local_nets`") from error
     if config.notice_format not in ("json", "tsv"):
         raise ValueError("must be 'json' or 'tsv' - at `$.notice_format`")
-    if config.context_records < 1000:
-        raise ValueError("must be at least 1000 - at `$.context_records`")
+    if not 1000 <= config.context_records <= MOST_RECORDS:
+        raise ValueError(f"must be from 1000 to {MOST_RECORDS} - at `$.context_records`")
     if config.rejects_per_file < 0:
         raise ValueError("must not be negative - at `$.rejects_per_file`")
     for key in _PATHS:

@@ -15,13 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeekml.features.columns import LEAST_PACKET
-from zeekml.features.context import ContextEngine
+from zeekml.features.context import MAX_RECORDS, ContextEngine
 from zeekml.features.matrix import FeatureExtractor, feature_matrix
 from zeekml.features.schema import (
     CONTACTS,
     FEATURE_INDEX,
     FEATURES,
     LOOKUPS,
+    MOST_RECORDS,
     REGULAR_FROM,
     WINDOWS,
 )
@@ -77,7 +78,8 @@ def record(
 class Oracle:
     """Keeps every record and counts anew for each row."""
 
-    def __init__(self) -> None:
+    def __init__(self, bound: int | None = None) -> None:
+        self.bound = bound
         self.rows: list[dict[str, Any]] = []
         self.clock = -math.inf
         self.began = 0.0
@@ -111,6 +113,7 @@ class Oracle:
         }
         self.rows.append(row)
         live = [x for x in self.rows if x["arrival"] > self.clock - HOUR]
+        live = live if self.bound is None else live[-self.bound :]
         first_of_pair: dict[tuple[str, str], Any] = {}
         for x in live:
             first_of_pair.setdefault((x["src"], x["dst"]), x)
@@ -233,9 +236,13 @@ def as_stream(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @settings(max_examples=150, deadline=None)
 @given(records)
 def test_every_context_column_means_what_the_oracle_says(steps: list[dict[str, Any]]) -> None:
-    stream = as_stream(steps)
-    matrix = feature_matrix([flow_batch(stream)])
-    oracle = Oracle()
+    check_all(as_stream(steps))
+
+
+def check_all(stream: list[dict[str, Any]], bound: int | None = None) -> None:
+    """Compare the context columns of all rows with the oracle's."""
+    matrix = feature_matrix([flow_batch(stream)], max_records=bound or MAX_RECORDS)
+    oracle = Oracle(bound)
     for row, flow in zip(matrix, stream, strict=True):
         expected = oracle.features(flow)
         for name, value in expected.items():
@@ -246,6 +253,33 @@ def test_every_context_column_means_what_the_oracle_says(steps: list[dict[str, A
         for name in ("contact_interval", "lookup_interval", "lookup_flows"):
             if name not in expected:
                 assert math.isnan(row[FEATURE_INDEX[name]]), name
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(records, st.integers(1, 20))
+def test_a_full_context_forgets_the_oldest_first(steps: list[dict[str, Any]], bound: int) -> None:
+    check_all(as_stream(steps), bound)
+
+
+def test_counts_beyond_those_of_a_small_row() -> None:
+    """Hundreds of flows in the hour, gigabytes and long flows; then they leave again."""
+    rng = np.random.default_rng(5)
+    busy = [
+        record(
+            1_700_000_000.0 + i * (4.0 if i < 700 else 30.0),
+            f"10.0.0.{rng.choice([1, 1, 1, 1, 2])}",
+            f"10.0.0.{rng.choice([2, 3, 3, 3, 3, 3])}",
+            int(rng.choice([53, 80, 80, 80])),
+            duration=float(rng.choice([0.0, 3.5, 40_000.0, 9e8])),
+            sent=int(rng.choice([0, 100, 2**31, 2**39])),
+            received=int(rng.choice([0, 50, 700, 2**40])),
+        )
+        for i in range(900)
+    ]
+    for flow in busy:  # the clock runs over their ends
+        flow["ts"] -= flow["duration"] or 0.0
+        flow["ts"] = max(flow["ts"], 0.0)
+    check_all(busy)
 
 
 @settings(max_examples=60, deadline=None)
@@ -341,11 +375,14 @@ def test_memory_is_given_back_to_the_tables_after_the_hour() -> None:
         extractor.transform(flow_batch(stream))
     state = extractor.context._context
     # the first two records of an hour are too far ahead to move the clock, so they leave with it
-    assert state.hosts.live == 3_998 + 1
-    assert state.contacts.live == 3_998
-    assert state.hosts.slots <= 1 << 15
+    assert state.hosts.live == state.host.slots.live == 3_998 + 1
+    assert state.pairs.live == state.services.live == state.source_ports.live == 3_998
+    # rows of the hours before are used again, so is what the tables hold
+    assert state.host.slots.counts[1] <= 2 * 4_000 + 1
+    assert len(state.pairs.cells) <= 1 << 15
 
 
-def test_a_bound_of_no_records_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 1"):
-        ContextEngine(0)
+@pytest.mark.parametrize("bound", [0, MOST_RECORDS + 1])
+def test_a_bound_that_cannot_be_kept_is_refused(bound: int) -> None:
+    with pytest.raises(ValueError, match="must be from 1 to"):
+        ContextEngine(bound)

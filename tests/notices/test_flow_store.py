@@ -42,9 +42,23 @@ def test_it_is_crowded_long_before_memory_is_short(
     make_candidate: MakeCandidate, make_columns: MakeColumns
 ) -> None:
     store = FlowStore()
-    flows = make_columns([make_candidate()] * 50_000).flows
+    flows = make_columns([make_candidate()] * 10_000).flows
     store.append(flows)
     assert not store.crowded(0)
     store.append(flows)
     assert store.crowded(0)
-    assert not store.crowded(50_000)
+    assert not store.crowded(10_000)
+
+
+def test_many_small_batches_are_put_together(
+    make_candidate: MakeCandidate, make_columns: MakeColumns
+) -> None:
+    store = FlowStore()
+    names = []
+    for n in range(300):
+        rows = n % 4  # some bring nothing
+        flows = [make_candidate(n, uid=f"C{n}.{k}", sensor=f"s{n % 3}") for k in range(rows)]
+        assert store.append(make_columns(flows).flows) == len(names)
+        names += [(f"C{n}.{k}", f"s{n % 3}") for k in range(rows)]
+    assert [(store.value(p, "uid"), store.value(p, "sensor")) for p in range(len(names))] == names
+    assert len(store._batches) < 100

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from zeekml.watch import places
-from zeekml.watch.places import Found, look_around
+from zeekml.watch.places import Found, look_around, objection
 
 CONN = (
     b"#separator \\x09\n#path\tconn\n"
@@ -92,3 +92,30 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(places, "open_log", refuse)
     assert reasons(tmp_path)["var/log/suricata/eve.json"] == places.NO_PERMISSION
+
+
+@pytest.mark.parametrize(("log", "sensor"), [(CONN, "zeek"), (EVE, "suricata")])
+def test_a_log_that_has_just_been_begun_is_no_other(log: bytes, sensor: str) -> None:
+    assert [objection(log[:cut], "x.log", sensor) for cut in range(len(log) + 1)] == [""] * (
+        len(log) + 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("head", "sensor", "what"),
+    [
+        # what copytruncate leaves
+        (b"1795430594.054974\tC1\t10.0.0.1\t1\t10.0.0.2\t2\ttcp\n", "zeek", ""),
+        (b"1795430594.054974\tC1\t10.0.0.1\t1\t10.0.0.2\t2\ttcp\n", "suricata", "unsupported"),
+        (CONN.replace(b"conn", b"dns"), "zeek", "zeek_dns"),
+        (b"#separator \\x09\n#path\tdns\n#open\t2026", "zeek", "zeek_dns"),
+        (b"#separator \\x09\n#path\tdns\n", "suricata", "zeek_dns"),
+        (b"#separator \\x09\n#path\tconn\n#fields\tts\tuid\n", "zeek", "no_conn_fields"),
+        (CONN, "suricata", "zeek_tsv"),
+        (EVE, "zeek", "suricata_eve"),
+        (b"root:x:0:0\n", "zeek", "unsupported"),
+        (b"x" * places.HEAD_SIZE, "zeek", "unsupported"),
+    ],
+)
+def test_what_a_live_log_is(head: bytes, sensor: str, what: str) -> None:
+    assert objection(head, "x.log", sensor) == what

@@ -24,39 +24,64 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.features.cells import number_at, state_at
 from zeekml.features.columns import FlowColumns
+from zeekml.features.compiled import compiled
+from zeekml.features.context_keys import CONTACT_KEY, key_hash_of, known_cell, with_room
 from zeekml.features.context_state import (
     ANSWERS,
     EVICTED,
     FAILED,
-    FIRST_IN,
     FLOWS,
     HEAD,
     HELD_LOOKUPS,
+    HOST_COUNTS,
     HOST_WINDOW,
     HOSTS,
     IN_FAILED,
     IN_FLOWS,
     IN_HOSTS,
     IN_PORTS,
+    LARGE_ROW,
     LAST,
     LENGTHS,
+    NONE,
     OUT_FAILED,
     OUT_FIRST,
     OUT_FLOWS,
     OUT_HOSTS,
     OUT_PORTS,
+    PAIR_COUNTS,
     PAIR_WINDOW,
     PORTS,
+    RECORD_OF,
+    SERVICE_COUNTS,
     SERVICE_WINDOW,
+    SMALL_ROW,
     SOURCES,
     TAIL,
     Context,
     new_context,
-    with_room,
 )
 from zeekml.features.context_windows import enter, expire
-from zeekml.features.schema import CONTACTS, FEATURES, FLOW_WIDTH, LOOKUPS, REGULAR_FROM, WINDOWS
+from zeekml.features.memory import Ring
+from zeekml.features.record import (
+    FAILED_FLAG,
+    LOOKUP_FLAG,
+    RECORD,
+    arrival_of,
+    is_set,
+    port_of,
+)
+from zeekml.features.schema import (
+    CONTACTS,
+    FEATURES,
+    FLOW_WIDTH,
+    LOOKUPS,
+    MOST_RECORDS,
+    REGULAR_FROM,
+    WINDOWS,
+)
 from zeekml.features.series import SERIES_WIDTH, log_count, write_series
 from zeekml.flows.stream_clock import (
     BEGAN,
@@ -76,6 +101,13 @@ MAX_RECORDS: Final = 1 << 22
 
 _SLICE: Final = 8192  # rows between two checks for room
 
+# gathered counters of one record
+OF_SOURCE, OF_TARGET, OF_BYTES = 0, HOST_COUNTS, 2 * HOST_COUNTS
+OF_PAIR: Final = OF_BYTES + len(WINDOWS)
+OF_SERVICE: Final = OF_PAIR + PAIR_COUNTS
+OF_CONTACT: Final = OF_SERVICE + SERVICE_COUNTS
+GATHERED: Final = OF_CONTACT + 1
+
 
 class ContextEngine:
     """Context features of one stream, fed in order of arrival.
@@ -83,18 +115,22 @@ class ContextEngine:
     Parameters
     ----------
     max_records
-        Bound on the records held at a time (about 150 bytes each with their keys).
+        Bound on the records held at a time, at most `MOST_RECORDS` (see `context_state` for what
+        each takes).
     clock
         Where the stream's clock stands when the engine is to start inside a stream; it must take
         in (`absorb`) what the windows hold there before it can `write`.
     """
 
     def __init__(self, max_records: int = MAX_RECORDS, clock: ClockState | None = None) -> None:
-        if max_records < 1:
-            raise ValueError(f"max_records is {max_records}; it must be at least 1")
+        if not 1 <= max_records <= MOST_RECORDS:
+            raise ValueError(f"max_records is {max_records}; it must be from 1 to {MOST_RECORDS}")
         self._max_records = max_records
-        self._context = new_context(_SLICE, 2 * _SLICE)
+        self._ring = Ring(1 << max(max_records - 1, 1).bit_length(), RECORD)
+        self._context = new_context(self._ring.entries, max_records, 2 * _SLICE)
         set_clock(self._context.clock, clock or ClockState())
+        self._counts = np.zeros(GATHERED, np.int64)
+        self._scratch = np.zeros((3, max(CONTACTS, LOOKUPS)), np.float64)
 
     @property
     def evicted(self) -> int:
@@ -121,7 +157,7 @@ class ContextEngine:
         counts = self._context.clock[[EVICTED, LATE]]
         for begin in range(0, columns.rows, _SLICE):
             end = min(begin + _SLICE, columns.rows)
-            self._context = with_room(self._context, end - begin, self._max_records)
+            self._make_room(end - begin)
             _absorb(self._context, columns, begin, end, self._max_records)
         self._context.clock[[EVICTED, LATE]] = counts
 
@@ -136,59 +172,112 @@ class ContextEngine:
         clocks = np.zeros(columns.rows, np.int64)
         for begin in range(0, columns.rows, _SLICE):
             end = min(begin + _SLICE, columns.rows)
-            self._context = with_room(self._context, end - begin, self._max_records)
-            _update(self._context, columns, begin, end, self._max_records, out, clocks)
+            self._make_room(end - begin)
+            _update(
+                self._context,
+                columns,
+                begin,
+                end,
+                self._max_records,
+                out,
+                clocks,
+                self._counts,
+                self._scratch,
+            )
         return clocks / SECOND
 
+    def _make_room(self, rows: int) -> None:
+        clock = self._context.clock
+        self._ring.release(int(clock[TAIL + LAST]), int(clock[HEAD]))
+        self._context = with_room(self._context, rows)
 
-@njit(cache=True, error_model="numpy", inline="always")
-def _write_windows(c: Context, at: int, row: npt.NDArray[np.float32], column: int) -> int:
-    """Write the window columns for the record at `at`, from `column` on; return the next one."""
+
+@compiled
+def _gather(c: Context, at: int, pair: int, service: int, scratch: Ints64) -> None:
+    """Bring all counters that concern the record at `at` together; the cells are its keys'."""
     r = c.ring[at]
-    source, target, pair, service = r.source, r.target, r.pair, r.service
+    for of_host, slot in ((OF_SOURCE, r.source), (OF_TARGET, r.target)):
+        row = c.host.rows[slot]
+        if row.large == NONE:
+            for i in range(HOST_COUNTS):
+                scratch[of_host + i] = row.n[i]
+        else:
+            for i in range(HOST_COUNTS):
+                scratch[of_host + i] = c.large_host.rows[row.large].n[i]
+    target = c.host.rows[r.target]
     for window in range(LAST + 1):
-        out = window * HOST_WINDOW
-        of_pair = window * PAIR_WINDOW
-        of_service = window * SERVICE_WINDOW
-        sent_flows = c.host[source, out + OUT_FLOWS]
-        got_flows = c.host[target, out + IN_FLOWS]
-        shared_flows = c.pair[pair, of_pair + FLOWS]
-        hosts, ports = c.host[source, out + OUT_HOSTS], c.host[source, out + OUT_PORTS]
-        sources = c.host[target, out + IN_HOSTS]
-        sent, got = np.float64(sent_flows), np.float64(got_flows)
-        shared = np.float64(shared_flows)
-        row[column] = log_count(sent_flows)
-        row[column + 1] = c.host[source, out + OUT_FAILED] / sent
+        if target.large == NONE:
+            scratch[OF_BYTES + window] = target.bytes[window]
+        else:
+            scratch[OF_BYTES + window] = c.large_host.rows[target.large].bytes[window]
+    failed = int(is_set(r, FAILED_FLAG))
+    state, number = state_at(c.pairs, pair), number_at(c.pairs, pair)
+    for i in range(PAIR_COUNTS):
+        if state == SMALL_ROW:
+            scratch[OF_PAIR + i] = c.pair.rows[number].n[i]
+        elif state == LARGE_ROW:
+            scratch[OF_PAIR + i] = c.large_pair.rows[number].n[i]
+        else:
+            scratch[OF_PAIR + i] = failed if i % PAIR_WINDOW == FAILED else 1
+    state, number = state_at(c.services, service), number_at(c.services, service)
+    for i in range(SERVICE_COUNTS):
+        if state == SMALL_ROW:
+            scratch[OF_SERVICE + i] = c.service.rows[number].n[i]
+        elif state == LARGE_ROW:
+            scratch[OF_SERVICE + i] = c.large_service.rows[number].n[i]
+        else:
+            scratch[OF_SERVICE + i] = failed if i % SERVICE_WINDOW == FAILED else 1
+    scratch[OF_CONTACT] = 1
+    if state_at(c.pairs, pair) != RECORD_OF:
+        key_hash = key_hash_of(c, CONTACT_KEY, r)
+        contact = known_cell(c, c.contacts, CONTACT_KEY, key_hash, r)
+        if state_at(c.contacts, contact) != RECORD_OF:
+            scratch[OF_CONTACT] = c.contact.rows[number_at(c.contacts, contact)].count
+
+
+@compiled
+def _write_windows(n: Ints64, row: npt.NDArray[np.float32], column: int) -> int:
+    """Write the window columns from gathered counters, from `column` on; return the next one."""
+    for window in range(LAST + 1):
+        source = OF_SOURCE + window * HOST_WINDOW
+        target = OF_TARGET + window * HOST_WINDOW
+        pair = OF_PAIR + window * PAIR_WINDOW
+        service = OF_SERVICE + window * SERVICE_WINDOW
+        hosts, ports = n[source + OUT_HOSTS], n[source + OUT_PORTS]
+        sources = n[target + IN_HOSTS]
+        sent, got = np.float64(n[source + OUT_FLOWS]), np.float64(n[target + IN_FLOWS])
+        shared = np.float64(n[pair + FLOWS])
+        row[column] = log_count(n[source + OUT_FLOWS])
+        row[column + 1] = n[source + OUT_FAILED] / sent
         row[column + 2] = log_count(hosts)
         row[column + 3] = log_count(ports)
         row[column + 4] = hosts / sent
         row[column + 5] = ports / sent
         column += 6
         if window != LAST:
-            row[column] = c.host[source, out + OUT_FIRST] / sent
+            row[column] = n[source + OUT_FIRST] / sent
             column += 1
-        row[column] = log_count(got_flows)
-        row[column + 1] = c.host[target, out + IN_FAILED] / got
+        row[column] = log_count(n[target + IN_FLOWS])
+        row[column + 1] = n[target + IN_FAILED] / got
         row[column + 2] = log_count(sources)
-        row[column + 3] = log_count(c.host[target, out + IN_PORTS])
+        row[column + 3] = log_count(n[target + IN_PORTS])
         row[column + 4] = sources / got
-        row[column + 5] = math.log1p(np.float64(c.host_bytes[target, window]))
-        row[column + 6] = log_count(shared_flows)
-        row[column + 7] = c.pair[pair, of_pair + FAILED] / shared
-        row[column + 8] = log_count(c.pair[pair, of_pair + PORTS])
-        row[column + 9] = c.pair[pair, of_pair + ANSWERS] / shared
+        row[column + 5] = math.log1p(np.float64(n[OF_BYTES + window]))
+        row[column + 6] = log_count(n[pair + FLOWS])
+        row[column + 7] = n[pair + FAILED] / shared
+        row[column + 8] = log_count(n[pair + PORTS])
+        row[column + 9] = n[pair + ANSWERS] / shared
         row[column + 10] = shared / sent
-        flows = c.service[service, of_service + FLOWS]
-        row[column + 11] = log_count(flows)
-        row[column + 12] = c.service[service, of_service + FAILED] / np.float64(flows)
-        row[column + 13] = log_count(c.service[service, of_service + HOSTS])
+        row[column + 11] = log_count(n[service + FLOWS])
+        row[column + 12] = n[service + FAILED] / np.float64(n[service + FLOWS])
+        row[column + 13] = log_count(n[service + HOSTS])
         column += 14
     return column
 
 
-@njit(cache=True, inline="always")
-def _take(c: Context, columns: FlowColumns, i: int, max_records: int) -> int:
-    """Let row `i` in and what it displaces out; return its place in the ring."""
+@compiled
+def _take(c: Context, columns: FlowColumns, i: int, max_records: int) -> tuple[int, int, int]:
+    """Let row `i` in and what it displaces out; return what `enter` does."""
     clock = c.clock
     evicted = clock[EVICTED]
     if tick(clock, columns.end[i]):
@@ -200,13 +289,13 @@ def _take(c: Context, columns: FlowColumns, i: int, max_records: int) -> int:
     return enter(c, columns, i)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _absorb(c: Context, columns: FlowColumns, begin: int, end: int, max_records: int) -> None:
     for i in range(begin, end):
         _take(c, columns, i, max_records)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def _update(
     c: Context,
     columns: FlowColumns,
@@ -215,42 +304,44 @@ def _update(
     max_records: int,
     out: npt.NDArray[np.float32],
     clocks: Ints64,
+    counts: Ints64,
+    scratch: npt.NDArray[np.float64],
 ) -> None:
     """Take rows begin … end−1 in, one after the other, and write their context columns."""
     clock = c.clock
-    scratch = np.empty((3, max(CONTACTS, LOOKUPS)), np.float64)
-    mask = np.uint32(len(c.ring) - 1)
+    mask = len(c.ring) - 1
+    hour = LAST * HOST_WINDOW
     for i in range(begin, end):
-        at = _take(c, columns, i, max_records)
-        clocks[i] = clock[NOW]
+        at, pair, service = _take(c, columns, i, max_records)
+        now, start = clock[NOW], columns.start[i]
+        clocks[i] = now
         row = out[i]
         r = c.ring[at]
-        source, target = r.source, r.target
-        column = _write_windows(c, at, row, FLOW_WIDTH)
-        contacts = c.contact[r.contact, LAST]
-        write_series(c.ring, at, False, contacts, CONTACTS, scratch, row, column)
-        row[column + SERIES_WIDTH] = 1.0 if contacts >= REGULAR_FROM else 0.0
+        _gather(c, at, pair, service, counts)
+        column = _write_windows(counts, row, FLOW_WIDTH)
+        held = counts[OF_CONTACT]
+        write_series(c.ring, at, False, held, CONTACTS, start, now, scratch, row, column)
+        row[column + SERIES_WIDTH] = 1.0 if held >= REGULAR_FROM else 0.0
         column += SERIES_WIDTH + 1
-        is_lookup = r.lookup != 0
+        is_lookup = is_set(r, LOOKUP_FLAG)
         if is_lookup:
-            lookups = c.host[source, HELD_LOOKUPS]
-            write_series(c.ring, at, True, lookups, LOOKUPS, scratch, row, column)
+            held = counts[OF_SOURCE + HELD_LOOKUPS]
+            write_series(c.ring, at, True, held, LOOKUPS, start, now, scratch, row, column)
         else:
             for k in range(SERIES_WIDTH):
                 row[column + k] = np.nan
         row[column + SERIES_WIDTH] = 1.0 if is_lookup else 0.0
         column += SERIES_WIDTH + 1
-        age = clock[NOW] - c.ring[c.host[target, FIRST_IN] & mask].arrival
-        held = np.float64(clock[HEAD] - clock[TAIL + LAST])
-        hour = LAST * HOST_WINDOW
-        row[column] = 1.0 if c.pair[r.pair, LAST * PAIR_WINDOW + FLOWS] == 1 else 0.0
-        row[column + 1] = log_count(c.host[source, hour + IN_HOSTS])
-        row[column + 2] = c.host[target, hour + IN_HOSTS] / np.float64(clock[SOURCES])
+        age = now - arrival_of(c.ring[c.host.rows[r.target].first_in & mask], now)
+        records = np.float64(clock[HEAD] - clock[TAIL + LAST])
+        row[column] = 1.0 if counts[OF_PAIR + LAST * PAIR_WINDOW + FLOWS] == 1 else 0.0
+        row[column + 1] = log_count(counts[OF_SOURCE + hour + IN_HOSTS])
+        row[column + 2] = counts[OF_TARGET + hour + IN_HOSTS] / np.float64(clock[SOURCES])
         row[column + 3] = math.log1p(age / SECOND)
-        row[column + 4] = math.log1p(c.port_flows[r.port] / held * 1e4)
+        row[column + 4] = math.log1p(c.port_flows[port_of(r)] / records * 1e4)
         column += 5
         for window in range(LAST + 1):
-            observed = (clock[NOW] - clock[BEGAN]) / np.float64(LENGTHS[window])
+            observed = (now - clock[BEGAN]) / np.float64(LENGTHS[window])
             row[column + window] = min(observed, 1.0)
 
 

@@ -1,24 +1,31 @@
 """The state of the context engine: a ring of the hour's records and counters per key.
 
-Few plain arrays in a tuple: compiled functions take them all as arguments, and cache on disk. They
-grow between batches, in Python; record and slot numbers stay the same while they live. What is used
-together lies together, since reading memory is what the engine spends its time on.
+Few plain arrays in tuples: compiled functions take them all as arguments, and cache on disk. What
+is used together lies together, since reading memory is what the engine spends its time on, and
+what occurs once takes next to nothing, since most of a busy hour's keys do:
 
-Counters and links are unsigned 32-bit numbers. A link is the low half of a record number.
+- A pair, service or contact (a pair's port) that has one record is a cell of a hash table with the
+  record's number. From the second record on it has a row of counters.
+- A source's port and a pair's answer size need no counters: they count in a window if their latest
+  record is in it. Each record knows whether a newer one of the kind is held.
+- A pair with one record has no contacts and answers of its own in the tables; that record tells.
+- Rows count to 255, which is the most of nearly all; those that go on move to a larger one.
 """
 
 from __future__ import annotations
 
+import secrets
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.features.cells import Cells, new_cells
+from zeekml.features.memory import Slots, new_slots, reserved
 from zeekml.features.schema import WINDOWS
-from zeekml.features.tables import Table, grown, new_table
 from zeekml.flows.stream_clock import CLOCK_WIDTH, SECOND, Ints64
 
-Counters = npt.NDArray[np.uint32]
+Rows = npt.NDArray[np.void]
 
 LAST: Final = len(WINDOWS) - 1  # the longest window, after which a record is forgotten
 LENGTHS: Final = np.array(WINDOWS, np.int64) * SECOND
@@ -27,147 +34,117 @@ HORIZON: Final = WINDOWS[LAST] * SECOND
 
 # entries of Context.clock behind those of the clock itself; TAIL holds a record number per window
 HEAD, TAIL = CLOCK_WIDTH, CLOCK_WIDTH + 1
-SOURCES, EVICTED, STATE_WIDTH = (
-    TAIL + len(WINDOWS),
-    TAIL + len(WINDOWS) + 1,
-    TAIL + len(WINDOWS) + 2,
-)
+SOURCES, EVICTED, ARRIVED, SEED, STATE_WIDTH = range(TAIL + len(WINDOWS), TAIL + len(WINDOWS) + 5)
 
-RECORD: Final = np.dtype(
-    [
-        # what series walk through, in one half of a cache line
-        ("start", np.int64),
-        ("orig_log", np.float32),
-        ("resp_log", np.float32),
-        ("prev_contact", np.uint32),  # previous record of the same source, destination and port
-        ("prev_lookup", np.uint32),  # previous DNS record of the same source
-        ("failed", np.uint32),
-        ("lookup", np.uint16),
-        ("misdated", np.uint16),  # its time is far from the clock: no interval rests on it
-        ("arrival", np.int64),
-        ("payload", np.int64),
-        ("next_in", np.uint32),  # next record to the same destination
-        ("next_pair", np.uint32),  # next record of the same pair
-        ("port", np.int32),
-        # slots
-        ("source", np.int32),
-        ("target", np.int32),
-        ("pair", np.int32),
-        ("source_port", np.int32),
-        ("service", np.int32),
-        ("contact", np.int32),
-        ("answer", np.int32),
-    ],
-    align=True,
-)
-"""One record of the ring."""
-
-# A row of counters has its windows one after the other, each with these entries, then the rest.
+# Counters of a row have their windows one after the other, each with these entries, then the rest.
 OUT_FLOWS, OUT_FAILED, OUT_HOSTS, OUT_PORTS, OUT_FIRST = 0, 1, 2, 3, 4
 IN_FLOWS, IN_FAILED, IN_HOSTS, IN_PORTS, HOST_WINDOW = 5, 6, 7, 8, 9
-REFS = len(WINDOWS) * HOST_WINDOW  # records in the hour that name the host
-FIRST_IN, LAST_IN, LAST_LOOKUP, HELD_LOOKUPS, HOST_ROW = REFS + 1, REFS + 2, REFS + 3, REFS + 4, 32
+HELD_LOOKUPS: Final = len(WINDOWS) * HOST_WINDOW
+HOST_COUNTS: Final = HELD_LOOKUPS + 1
 
 # pairs, and services (a host's port)
 FLOWS, FAILED, PORTS, ANSWERS, PAIR_WINDOW = 0, 1, 2, 3, 4
-FIRST_OF_PAIR = len(WINDOWS) * PAIR_WINDOW
-LAST_OF_PAIR, PAIR_ROW = FIRST_OF_PAIR + 1, 16
-HOSTS, SERVICE_WINDOW, SERVICE_ROW = 2, 3, 12
+HOSTS, SERVICE_WINDOW = 2, 3
+PAIR_COUNTS, SERVICE_COUNTS = len(WINDOWS) * PAIR_WINDOW, len(WINDOWS) * SERVICE_WINDOW
 
-# source ports, contacts and answers: one counter per window
-LAST_CONTACT = len(WINDOWS)
-SMALL_ROW = 4
+SMALL_MOST: Final = 255
+SMALL_BYTES: Final = 2**32 - 1
+NONE: Final = -1
+
+# states of a cell: where the number leads to
+RECORD_OF, SMALL_ROW, LARGE_ROW = 1, 2, 3
+
+HOST: Final = np.dtype(
+    [
+        ("key", np.uint64),
+        ("bytes", np.uint32, (len(WINDOWS),)),
+        ("first_in", np.uint32),  # the oldest record held and the newest to the host
+        ("last_in", np.uint32),
+        ("last_lookup", np.uint32),
+        ("large", np.int32),  # row in which it is counted instead, or NONE
+        ("n", np.uint8, (HOST_COUNTS,)),
+    ],
+    align=True,
+)
+LARGE_HOST: Final = np.dtype(
+    [("bytes", np.int64, (len(WINDOWS),)), ("n", np.uint32, (HOST_COUNTS,))], align=True
+)
+
+
+def _row(kind: type, counts: int, *links: str) -> np.dtype[Any]:
+    fields = [(name, np.uint32) for name in ("latest", *links)]
+    return np.dtype([*fields, ("n", kind, (counts,))], align=True)
+
+
+PAIR: Final = _row(np.uint8, PAIR_COUNTS, "first")
+LARGE_PAIR: Final = _row(np.uint32, PAIR_COUNTS, "first")
+SERVICE: Final = _row(np.uint8, SERVICE_COUNTS)
+LARGE_SERVICE: Final = _row(np.uint32, SERVICE_COUNTS)
+CONTACT: Final = np.dtype([("latest", np.uint32), ("count", np.uint32)], align=True)
 
 PORTS_PER_PROTO: Final = 65536
 UNKNOWN_PORT_INDEX: Final = 4 * PORTS_PER_PROTO
 
 
+class Pool(NamedTuple):
+    """Rows, and which of them are used."""
+
+    rows: Rows
+    slots: Slots
+
+
 class Context(NamedTuple):
-    """All state, as arrays; rows of counters go with the slots of the table of the same key."""
+    """All state, as arrays."""
 
     clock: Ints64
-    ring: npt.NDArray[np.void]  # `RECORD`, indexed by record number modulo capacity
-    # keys
-    hosts: Table
-    pairs: Table
-    source_ports: Table
-    services: Table
-    contacts: Table
-    answers: Table
-    # counters
-    host: Counters  # (slots, HOST_ROW)
-    host_bytes: Ints64  # (slots, windows)
-    pair: Counters  # (slots, PAIR_ROW)
-    source_port: Counters  # (slots, SMALL_ROW)
-    service: Counters  # (slots, SERVICE_ROW)
-    contact: Counters  # (slots, SMALL_ROW)
-    answer: Counters  # (slots, SMALL_ROW)
-    port_flows: Counters
+    ring: Rows  # `RECORD`, indexed by record number modulo capacity
+    port_flows: npt.NDArray[np.uint32]
+    # hash tables
+    hosts: Cells
+    pairs: Cells
+    services: Cells
+    contacts: Cells
+    source_ports: Cells
+    answers: Cells
+    # rows
+    host: Pool
+    large_host: Pool
+    pair: Pool
+    large_pair: Pool
+    service: Pool
+    large_service: Pool
+    contact: Pool
 
 
-def _power_of_two(n: int) -> int:
-    return 1 << max(n - 1, 1).bit_length()
+TABLES: Final = ("hosts", "pairs", "services", "contacts", "source_ports", "answers")
 
 
-def _longer(array: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:
-    result = np.zeros((length, *array.shape[1:]), array.dtype)
-    result[: len(array)] = array
-    return result
+def new_context(ring: Rows, max_records: int, keys: int) -> Context:
+    """Empty state for so many records, with room for so many keys at first."""
+    # a record names two hosts, and may be the last that holds a row
+    hosts, bits = 2 * max_records, (len(ring) - 1).bit_length()
 
+    def pool(places: int, kind: np.dtype[Any], *, dense: bool = False) -> Pool:
+        return Pool(reserved(places, kind, dense=dense), new_slots(places))
 
-def new_context(records: int, keys: int) -> Context:
-    """Empty state with room for so many records and keys (powers of two)."""
-
-    def counters(width: int) -> Counters:
-        return np.zeros((keys, width), np.uint32)
-
+    clock = np.zeros(STATE_WIDTH, np.int64)
+    # no result depends on it; who writes a log cannot know which keys meet in a table
+    clock[SEED] = secrets.randbits(63)
     return Context(
-        clock=np.zeros(STATE_WIDTH, np.int64),
-        ring=np.zeros(records, RECORD),
-        hosts=new_table(keys),
-        pairs=new_table(keys),
-        source_ports=new_table(keys),
-        services=new_table(keys),
-        contacts=new_table(keys),
-        answers=new_table(keys),
-        host=counters(HOST_ROW),
-        host_bytes=np.zeros((keys, len(WINDOWS)), np.int64),
-        pair=counters(PAIR_ROW),
-        source_port=counters(SMALL_ROW),
-        service=counters(SERVICE_ROW),
-        contact=counters(SMALL_ROW),
-        answer=counters(SMALL_ROW),
+        clock=clock,
+        ring=ring,
         port_flows=np.zeros(UNKNOWN_PORT_INDEX + 1, np.uint32),
+        hosts=new_cells(keys, bits + 1),
+        pairs=new_cells(keys, bits),
+        services=new_cells(keys, bits),
+        contacts=new_cells(keys, bits),
+        source_ports=new_cells(keys, bits),
+        answers=new_cells(keys, bits),
+        host=pool(hosts, HOST, dense=True),
+        large_host=pool(hosts, LARGE_HOST),
+        pair=pool(max_records, PAIR, dense=True),
+        large_pair=pool(max_records, LARGE_PAIR),
+        service=pool(max_records, SERVICE, dense=True),
+        large_service=pool(max_records, LARGE_SERVICE),
+        contact=pool(max_records, CONTACT),
     )
-
-
-_KEYED_FIELDS: Final = {
-    "hosts": ("host", "host_bytes"),
-    "pairs": ("pair",),
-    "source_ports": ("source_port",),
-    "services": ("service",),
-    "contacts": ("contact",),
-    "answers": ("answer",),
-}
-
-
-def with_room(c: Context, rows: int, max_records: int) -> Context:
-    """The same state with room for `rows` more records, or for `max_records` in all."""
-    changed: dict[str, Any] = {}
-    tail = int(c.clock[TAIL + LAST])
-    needed = min(int(c.clock[HEAD]) - tail + rows, max_records) + 1
-    if needed > len(c.ring):
-        capacity = _power_of_two(needed)
-        # records keep their numbers, so links stay valid
-        numbers = np.arange(tail, c.clock[HEAD])
-        ring = np.zeros(capacity, RECORD)
-        ring[numbers & (capacity - 1)] = c.ring[numbers & (len(c.ring) - 1)]
-        changed["ring"] = ring
-    for key, fields in _KEYED_FIELDS.items():
-        table: Table = getattr(c, key)
-        wanted = 2 * rows if key == "hosts" else rows
-        if table.unused < wanted:
-            slots = _power_of_two(table.live + wanted)
-            changed[key] = grown(table, slots)
-            changed.update({name: _longer(getattr(c, name), slots) for name in fields})
-    return c._replace(**changed)

@@ -34,6 +34,9 @@ MOST_COUNTED: Final = 255
 """Where counts of flows, hosts and ports end. Which flow of a flood is the hundredth and which the
 ten-thousandth is up to the order in which a sensor writes them: it says nothing of either."""
 
+MOST_RECORDS: Final = 1 << 26
+"""The most records of the hour that the context can be told to hold."""
+
 COUNTED: Final = frozenset({"flows", "hosts", "ports"})
 """Units of these counts."""
 

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.features.record import FAILED_FLAG, MISDATED_FLAG, arrival_of, is_set, lead_of
 from zeekml.features.schema import MOST_COUNTED, REGULAR_FROM
 from zeekml.flows.stream_clock import SECOND
 from zeekml.jit import njit
@@ -110,13 +111,16 @@ def write_series(
     lookups: bool,
     alive: int,
     longest: int,
+    begin: int,
+    now: int,
     scratch: npt.NDArray[np.float64],
     row: npt.NDArray[np.float32],
     column: int,
 ) -> None:
     """Describe the series of records that ends at `at`: of a client's lookups, or of contacts.
 
-    `scratch` is room to work in: (3, at least `longest`).
+    `begin` is that record's start and `now` its arrival, in microseconds. `scratch` is room to work
+    in: (3, at least `longest`).
     """
     n = longest
     if alive < longest:
@@ -124,7 +128,6 @@ def write_series(
     times, requests, answers = scratch[0], scratch[1], scratch[2]
     mask = np.uint32(len(ring) - 1)
     here = np.int64(at)
-    begin = ring[at].start
     time = 0.0
     failed = asked = answered = 0
     ask_sum = ask_squares = answer_sum = answer_squares = 0.0
@@ -132,10 +135,10 @@ def write_series(
     for i in range(n - 1, -1, -1):
         r = ring[here]
         # a wrong time would make two intervals of decades; it counts as that of the record after
-        if r.misdated == 0 or i == n - 1:
-            time = (r.start - begin) / SECOND
+        if i < n - 1 and not is_set(r, MISDATED_FLAG):
+            time = (arrival_of(r, now) - lead_of(r) - begin) / SECOND
         times[i] = time
-        failed += r.failed
+        failed += int(is_set(r, FAILED_FLAG))
         request, answer = np.float64(r.orig_log), np.float64(r.resp_log)
         if not math.isnan(request):
             requests[asked] = request

@@ -1,8 +1,7 @@
 """Hash tables on NumPy arrays for compiled code: 64-bit key → slot number, with deletion.
 
 A slot number stays the same while its key lives, so other arrays can hold counters per slot. The
-tables are tuples of arrays, which numba can compile once and cache on disk; they grow between
-batches, in Python, never inside compiled code.
+tables are tuples of arrays, which numba can compile once and cache on disk.
 """
 
 from __future__ import annotations
@@ -49,22 +48,24 @@ def new_table(slots: int) -> Table:
     )
 
 
-def grown(table: Table, slots: int) -> Table:
-    """A copy with room for `slots` keys; all slot numbers stay."""
-    old = table.slots
-    keys = np.zeros(slots, np.uint64)
-    keys[:old] = table.keys
-    used = np.ones(old, np.bool_)
-    still_free = table.free[: table.unused]
-    used[still_free] = False
-    free = np.zeros(slots + 1, np.int32)
-    added = slots - old
-    free[:added] = np.arange(slots - 1, old - 1, -1, dtype=np.int32)
-    free[added : added + len(still_free)] = still_free
-    free[-1] = added + len(still_free)
-    cells = np.full(2 * slots, -1, np.int32)
-    _reinsert(cells, keys, np.flatnonzero(used).astype(np.int32))
-    return Table(cells, keys, free)
+def used_slots(table: Table) -> npt.NDArray[np.int32]:
+    """The slots that have a key, in ascending order."""
+    return places_except(table.slots, table.free[: table.unused])
+
+
+def places_except(count: int, unused: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Of so many places, those that are not in a list of unused ones, in ascending order."""
+    used = np.ones(count, np.bool_)
+    used[unused] = False
+    return np.flatnonzero(used).astype(np.int32)
+
+
+def reindex(table: Table, slots: npt.NDArray[np.int32]) -> None:
+    """Let an empty table find the keys that were put into these slots of `keys`, all different."""
+    unused = places_except(table.slots, slots)
+    table.free[: len(unused)] = unused[::-1]
+    table.free[-1] = len(unused)
+    _reinsert(table.cells, table.keys, slots)
 
 
 @njit(cache=True)

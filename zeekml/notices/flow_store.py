@@ -15,7 +15,10 @@ import pyarrow as pa
 
 from zeekml.notices.candidates import CANDIDATE_COLUMNS
 
-_SLACK: Final = 65_536
+_SLACK: Final = 16_384
+_MOST_SMALL: Final = 64
+"""Batches on end that are put together: a live stream brings a few rows at a time, and a batch of
+its own for those takes many times their memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,16 @@ class FlowStore:
     def __init__(self) -> None:
         self._batches: list[pa.RecordBatch] = []
         self._starts: list[int] = []
+        self._small = 0  # of the last batches have not been put together
         self._size = 0
 
     def __len__(self) -> int:
         return self._size
+
+    @property
+    def batches(self) -> list[pa.RecordBatch]:
+        """All flows, in the order of their places."""
+        return list(self._batches)
 
     def append(self, flows: pa.RecordBatch) -> int:
         """Add a batch with `CANDIDATE_COLUMNS`; return the place of its first row."""
@@ -51,6 +60,9 @@ class FlowStore:
         self._batches.append(flows)
         self._starts.append(start)
         self._size += flows.num_rows
+        self._small = self._small + 1 if flows.num_rows < _SLACK // _MOST_SMALL else 0
+        if self._small == _MOST_SMALL:
+            self._put_together()
         return start
 
     def value(self, place: int, column: str) -> Any:
@@ -79,10 +91,24 @@ class FlowStore:
 
     def keep(self, places: npt.NDArray[np.int64]) -> None:
         """Forget all flows but these, given in ascending order; the k-th gets place k."""
-        table = pa.Table.from_batches(
-            [batch.select(CANDIDATE_COLUMNS) for batch in self._batches]
-        ).unify_dictionaries()
-        kept = table.take(pa.array(places)).combine_chunks()
-        self._batches, self._starts, self._size = [], [], 0
+        if not self._batches:
+            return
+        kept = _table(self._batches).take(pa.array(places)).combine_chunks()
+        self._batches, self._starts, self._small, self._size = [], [], 0, 0
         for batch in kept.to_batches():
             self.append(batch)
+
+    def _put_together(self) -> None:
+        small = self._batches[-_MOST_SMALL:]
+        del self._batches[-_MOST_SMALL:], self._starts[-_MOST_SMALL:]
+        self._small = 0
+        for batch in _table(small).combine_chunks().to_batches():
+            self._starts.append(
+                self._starts[-1] + self._batches[-1].num_rows if self._batches else 0
+            )
+            self._batches.append(batch)
+
+
+def _table(batches: list[pa.RecordBatch]) -> pa.Table:
+    columns = [batch.select(CANDIDATE_COLUMNS) for batch in batches]
+    return pa.Table.from_batches(columns).unify_dictionaries()

@@ -23,7 +23,7 @@ from zeekml.flows.rejects import (
 )
 from zeekml.flows.schema import SURICATA
 from zeekml.notices.policy import Policy
-from zeekml.pipeline import Judge
+from zeekml.pipeline import Judge, fingerprint_of
 from zeekml.watch.coverage import Coverage
 from zeekml.watch.decoding import TailDecoder
 from zeekml.watch.events import Event, Gap, Lines, Opened
@@ -173,13 +173,14 @@ class Follower:
             first = self._pipeline.anchor(self._number, self._alerts.save())
             state.commit([StreamCommit(logs.name, self._encoded_record(), anchor=first)])
         self._anchored = clock()
-        self._rows_since = 0
+        # what was scored again counts: who is stopped again and again would do ever more of it
+        latest = state.anchors(logs.name)[-1].number
+        self._rows_since = state.journal_size(logs.name, latest)[1]
         self._last_flow = clock()
         self._caught_up = clock()
         self.coverage = Coverage(logs.sensor)
         self._intakes: list[Intake] = []
         self._carried: Outcome | None = self._meet_rules(policy)
-        self._rejects = rejects
         self._tails: list[tuple[LogTail, TailDecoder]] = []
         for path in logs.paths:
             stored = self.record.positions.get(str(path))
@@ -187,7 +188,7 @@ class Follower:
             tail = LogTail(path, position, max_poll=MAX_POLL)
             decoder = TailDecoder(
                 logs.sensor,
-                self._account,
+                _account_maker(self.record.counters, rejects),
                 alerts=self._alerts,
                 keep_originals=keep_originals,
             )
@@ -437,15 +438,16 @@ class Follower:
 
     def _meet_rules(self, policy: Policy) -> Outcome | None:
         """Change to other rules if these are not the ones that judged so far."""
-        asked = self._new_judge(policy)
-        if asked.fingerprint == self._pipeline.judge.fingerprint:
+        if fingerprint_of(self._bundle, policy) == self._pipeline.judge.fingerprint:
             return None
-        outcome = self._pipeline.change_judge(asked)
+        outcome = self._pipeline.change_judge(self._new_judge(policy))
         self._rows_since = ANCHOR_ROWS
         return outcome
 
-    def _account(self, source: str) -> SourceAccount:
-        return SourceAccount(source, self.record.counters, self._rejects)
+
+def _account_maker(counters: ReadCounters, rejects: RejectSink) -> Callable[[str], SourceAccount]:
+    """Makes the books of a source; no method, so that decoders do not keep the follower."""
+    return lambda source: SourceAccount(source, counters, rejects)
 
 
 def _counter(kind: type[Any], value: Any) -> Any:

@@ -11,21 +11,19 @@ from typing import Final
 
 from zeekml.errors import InputError
 from zeekml.flows.compression import ByteStream, compression_of
-from zeekml.flows.detect import EMPTY, HEAD_SIZE, Kind, detect
+from zeekml.flows.detect import HEAD_SIZE
 from zeekml.flows.discovery import open_log
 from zeekml.flows.naming import LogName, natural_key, parse_name
 from zeekml.flows.rejects import printable
 from zeekml.flows.schema import SURICATA, ZEEK
 from zeekml.watch.follower import LogSet
-from zeekml.watch.places import COMPRESSED, Places, logs_in
+from zeekml.watch.places import COMPRESSED, Places, logs_in, objection
 
-_KINDS: Final = {ZEEK: (Kind.ZEEK_TSV, Kind.ZEEK_JSON), SURICATA: (Kind.EVE,)}
 _WANTED: Final = {
     ZEEK: "a Zeek conn.log (TSV or JSON)",
     SURICATA: "a Suricata eve.json",
 }
 _SHOWN: Final = 20
-_KIND_LENGTH: Final = 60
 
 
 def named_logs(zeek: Iterable[Path], suricata: Iterable[Path]) -> list[LogSet]:
@@ -128,10 +126,7 @@ def check_log(path: Path, sensor: str) -> None:
         return
     if packed:
         raise InputError(f"{name}: {COMPRESSED}; name the file that the sensor writes to")
-    found = detect(head, path.name)
-    if found.refusal != EMPTY and found.kind not in _KINDS[sensor]:
-        # Zeek's logs say themselves what they are, so this is text from a log
-        what = printable(found.refusal if found.kind is None else str(found.kind), _KIND_LENGTH)
+    if what := objection(head, path.name, sensor):
         raise InputError(f"{name}: is {what}, not {_WANTED[sensor]}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,8 +13,10 @@ from typing import Final
 from zeekml.flows.compression import ByteStream, compression_of
 from zeekml.flows.detect import EMPTY, HEAD_SIZE, Detected, Kind, detect
 from zeekml.flows.discovery import open_log
+from zeekml.flows.lines import without_rubbish
 from zeekml.flows.rejects import printable
 from zeekml.flows.schema import SURICATA, ZEEK
+from zeekml.flows.zeek_tsv import Header
 
 ZEEK_PLACES: Final = (
     "opt/zeek/logs/current",
@@ -39,8 +42,11 @@ NO_REGULAR_FILE: Final = "is no regular file"
 COMPRESSED: Final = "is compressed while it is written and cannot be followed"
 SAME: Final = "is the same as {}"
 
+_KINDS: Final = {ZEEK: (Kind.ZEEK_TSV, Kind.ZEEK_JSON), SURICATA: (Kind.EVE,)}
+_RECORD: Final = re.compile(rb"\d{1,12}\.\d{1,9}\t(?:[^\t\n]*\t){5}")
 _MAX_ENTRIES: Final = 10_000
 _MAX_LOGS: Final = 64
+_KIND_LENGTH: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +159,12 @@ class _Search:
         if packed:
             self._refuse(path, COMPRESSED)
             return
-        detected = detect(head, path.name)
-        if not _fits(detected, sensor):
-            self._refuse(path, f"is no log of {sensor}'s connections ({_what(detected)})")
+        if what := objection(head, path.name, sensor):
+            self._refuse(path, f"is no log of {sensor}'s connections ({what})")
             return
         self._seen[place] = path
-        self.places.found.append(Found(path, sensor, detected.refusal == EMPTY))
+        empty = detect(head, path.name).refusal == EMPTY
+        self.places.found.append(Found(path, sensor, empty))
 
     def _refuse(self, path: Path, reason: str) -> None:
         self.places.refused.append(Refused(path, reason))
@@ -184,17 +190,41 @@ def _suricata_logs(names: list[str]) -> Iterator[str]:
             yield name
 
 
-def _fits(detected: Detected, sensor: str) -> bool:
-    if detected.refusal == EMPTY:
-        return True
-    if sensor == SURICATA:
-        return detected.kind is Kind.EVE
-    return detected.kind in (Kind.ZEEK_TSV, Kind.ZEEK_JSON)
+def objection(head: bytes, name: str, sensor: str) -> str:
+    """Return what a live log is if it is none of a sensor's connections, or an empty text.
 
+    It may just have been begun: neither a first line without an end nor a header without its
+    columns says what it will be. And when it was copied and emptied, Zeek goes on without a header.
 
-def _what(detected: Detected) -> str:
+    Parameters
+    ----------
+    head : bytes
+        Its first bytes: `HEAD_SIZE` or all of it.
+    name : str
+        Its name without directories.
+    sensor : str
+        ``zeek`` or ``suricata``.
+    """
+    found = detect(head, name)
+    if found.kind is None and found.refusal != EMPTY:
+        whole = without_rubbish(head[: head.rfind(b"\n") + 1])
+        if not whole:
+            return "" if len(head) < HEAD_SIZE else found.refusal
+        found = detect(whole, name)
+        if sensor == ZEEK and (_RECORD.match(whole) or _is_header_begun(whole, found)):
+            return ""
+    if found.refusal == EMPTY or found.kind in _KINDS[sensor]:
+        return ""
     # Zeek's logs say themselves what they are, so this is text from a log
-    return printable(detected.refusal if detected.kind is None else str(detected.kind), 60)
+    return printable(found.refusal if found.kind is None else str(found.kind), _KIND_LENGTH)
+
+
+def _is_header_begun(whole: bytes, found: Detected) -> bool:
+    if found.refusal.startswith("zeek_"):
+        return False
+    prefix = Header().read(whole.partition(b"\n")[0]).prefix
+    lines = whole.splitlines()
+    return all(line.startswith(prefix) and line[len(prefix) :][:6] != b"fields" for line in lines)
 
 
 def _reason(error: OSError) -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -25,29 +24,16 @@ from zeekml.watch.events import Cause, Event, How
 from zeekml.watch.expected import Expected
 from zeekml.watch.header import HeaderMemory, may_be_header
 from zeekml.watch.identity import FileIdentity
+from zeekml.watch.losses import Losses
 from zeekml.watch.open_file import OpenFile, State, open_entry, read_head
 from zeekml.watch.position import Finished, Position
-from zeekml.watch.rotation import Candidate
 from zeekml.watch.succession import Next, find, successors
 from zeekml.watch.surroundings import Sight, Surroundings
+from zeekml.watch.waits import Place, Waits
 
 MAX_POLL: Final = 8 << 20
 _OPENING_COST: Final = 1 << 16
-_LOOK_AGAIN: Final = 1.0
-
-Place = tuple[int, int]
-"""Device and inode."""
-
-_NEVER_LOOKED: Final[tuple[float, Place | None]] = (-_LOOK_AGAIN, None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Torn:
-    """A file that was emptied before a whole line of it was delivered."""
-
-    source: str
-    prefix: bytes
-    size: int
+_SETTLED: Final = "settled"
 
 
 class LogTail:
@@ -76,9 +62,6 @@ class LogTail:
     ----------
     idle : bool
         Whether the last `poll` ended because there is nothing more to read at present.
-    waiting : bool
-        Whether time alone may bring more, `settle` or `patience` seconds of it: a file is about to
-        be left for the next, or another that ought to be there is missing or cannot be read.
     """
 
     def __init__(
@@ -94,23 +77,17 @@ class LogTail:
     ) -> None:
         self.path = path
         self.idle = False
-        self.waiting = False
         self._settle = settle
         self._patience = patience
         self._max_poll = max_poll
-        self._clock = clock
         self._surroundings = Surroundings(path, archives)
         self._out = Delivery(position)
         # of the file that is open
         self._file: OpenFile | None = None
         self._followed_live = False
         self._seen = 0
-        # of what is being waited for
-        self._since: dict[str, float] = {}
-        self._looked = _NEVER_LOOKED
-        # of what was lost
-        self._emptied: Place | None = None
-        self._torn: _Torn | None = None
+        self._waits = Waits(clock)
+        self._losses = Losses(path, self._out, self._waits)
         self._expected = Expected()
         self._given_up: set[tuple[int, int, int]] = set()
         self._overlooked = False
@@ -139,6 +116,15 @@ class LogTail:
         """
         return self._out.position
 
+    @property
+    def waiting(self) -> bool:
+        """Whether time alone may bring more, `settle` or `patience` seconds of it.
+
+        A file is about to be left for the next, or one that ought to be there is missing or cannot
+        be read.
+        """
+        return self._waits.going_on
+
     def poll(self) -> list[Event]:
         """Return what there is now; never waits."""
         self.idle = False
@@ -156,8 +142,8 @@ class LogTail:
                 self._out.piece(file, piece)
             left -= taken
             if taken:
-                self._since.clear()
-                self.waiting = False
+                self._waits.forget()
+                self._waits.going_on = False
                 self._seen = max(self._seen, file.known_size)
             elif not self._at_end(file):
                 self.idle = True
@@ -176,7 +162,7 @@ class LogTail:
         which what follows could not be read; and a first record of which there is so little that
         its file could not be told from others. Both come when they are whole.
         """
-        self._looked = _NEVER_LOOKED
+        self._waits.look_soon()
         events = self.poll()
         file = self._file
         if not self.idle or file is None or file.damage is not None:
@@ -194,20 +180,22 @@ class LogTail:
         """Decide what follows the end of the open file; False if nothing does at present."""
         state = file.state()
         if state is State.REWRITTEN:
-            self._drop_emptied(file)
+            self._losses.emptied_under(file, self._seen)
+            self._close_file()
             return True
         if state is State.SHORTENED:
-            self._go_back(file)
+            self._losses.end_cut_off(file, self._seen)
+            self._seen = file.offset
             return True
         if file.damage is not None:
             return self._at_damage(file)
         live = self._live_place()
         if live == (file.device, file.inode):
             self._followed_live = True
-            self.waiting = False
+            self._waits.going_on = False
             self._out.recover()
             return False
-        if not self._may_look(live):
+        if not self._waits.may_look(live, eager=_SETTLED):
             return False
         sight = self._look()
         if sight is None:
@@ -218,7 +206,7 @@ class LogTail:
         if not file.packed and file.stat.st_size > file.read_to:
             return True
         settled = self._out.header.closed or not self._followed_live
-        if not settled and not self._waited("settled", self._settle):
+        if not settled and not self._waits.over(_SETTLED, self._settle):
             return False
         self._leave(file)
         return True
@@ -232,9 +220,9 @@ class LogTail:
             # a file with nothing but this line in it may not be recognised again: left with it
             self._out.piece(file, piece, after)
         if file.packed and file.read_to < file.offset:
-            self._gap(str(file.path), Cause.TRUNCATED, 0, after)
+            self._losses.gap(str(file.path), Cause.TRUNCATED, 0, after)
         self._out.position = after
-        self._looked = _NEVER_LOOKED
+        self._waits.look_soon()
         self._out.how = How.ROTATED
         self._close_file()
 
@@ -242,53 +230,15 @@ class LogTail:
         """Wait for a compressed file to be written to its end, but not for ever."""
         if file.has_changed():
             self._close_file()
-            self._since.clear()
+            self._waits.forget()
             return True
-        if not self._waited("damaged", self._patience):
+        if not self._waits.over("damaged", self._patience):
             return False
         after = self._out.after(_as_finished(file))
-        self._gap(str(file.path), Cause.DAMAGED, 0, after)
+        self._losses.gap(str(file.path), Cause.DAMAGED, 0, after)
         self._out.how = How.ROTATED
         self._close_file()
         return True
-
-    def _drop_emptied(self, file: OpenFile) -> None:
-        """Close a file whose content is gone; a copy of it may be found."""
-        self._emptied = (file.device, file.inode)
-        seen = max(self._seen, file.read_to)
-        if self._out.at.identity is not None:
-            self._out.position = replace(self._out.at, size=max(self._out.at.size, seen))
-        elif file.prefix:
-            self._torn = _Torn(str(file.path), file.prefix, seen)
-        self._looked = _NEVER_LOOKED
-        self._out.how = How.RESUMED
-        self._close_file()
-
-    def _go_back(self, file: OpenFile) -> None:
-        lost = max(self._seen - file.offset, 0)
-        file.go_back()
-        self._seen = file.offset
-        after = self._out.at
-        if after.identity is not None:
-            after = replace(
-                after,
-                identity=file.identity(),
-                offset=file.offset,
-                line=file.line,
-                size=file.known_size,
-            )
-        self._gap(str(file.path), Cause.TRUNCATED, lost, after)
-
-    def _gap(
-        self,
-        source: str,
-        cause: Cause,
-        at_least: int,
-        after: Position,
-        place: tuple[int, int] | None = None,
-    ) -> None:
-        self._out.gap(source, cause, at_least, after, place)
-        self._looked = _NEVER_LOOKED
 
     def _close_file(self) -> None:
         if self._file is not None:
@@ -306,7 +256,9 @@ class LogTail:
                 self._out.stop(str(self.path), error.strerror)
         if self._out.position is None:
             return False
-        if self._out.at.identity is None and not self._may_look(self._live_place()):
+        if self._out.at.identity is None and not self._waits.may_look(
+            self._live_place(), eager=_SETTLED
+        ):
             return False
         sight = self._look()
         if sight is None:
@@ -315,64 +267,38 @@ class LogTail:
             return self._open_again(sight, self._out.at, self._out.at.identity)
         following = self._successors(sight)
         if self._expected.missing:
-            if not self._waited("expected", self._settle):
+            if not self._waits.over("expected", self._settle):
                 return False
             for gone in self._expected.forget_missing():
                 known = 1 if gone.head.packed else gone.entry.size
-                self._gap(str(gone.entry.path), Cause.VANISHED, known, self._out.at, (0, 1))
+                self._losses.gap(str(gone.entry.path), Cause.VANISHED, known, self._out.at, (0, 1))
         if not following:
             self._surroundings.hold_directory()
             return False
-        self._tell_what_is_torn(sight)
+        self._losses.tell_what_is_torn(sight.rotated)
         return self._open_next(following[0], sight)
 
     def _open_again(self, sight: Sight, position: Position, identity: FileIdentity) -> bool:
         """Open the file that the position is in, wherever it is now."""
         place = (identity.device, identity.inode)
         found = find(identity, sight.rotated, sight.live)
-        live = sight.live
-        if live is not None and live.place == place and found is not live:
-            # without NULs, the inode may just as well have been given to a new file
-            self._emptied = place if found is None or live.head.nuls else self._emptied
+        if sight.live is not None and sight.live.place == place and found is not sight.live:
+            self._losses.place_taken(sight.live, copied=found is not None)
         if found is None:
-            if not self._waited("missing", self._settle):
+            if not self._waits.over("missing", self._settle):
                 return False
-            self._lose(live, position, identity)
+            self._losses.nowhere(sight.live, position, identity)
             return True
-        if found is not live and not found.head.packed and found.entry.size < position.offset:
+        if found is not sight.live and not found.head.packed and found.entry.size < position.offset:
             # copied before the last lines were written, and then emptied with them
             finished = Finished(identity, position.offset, position.line)
             after = self._out.after(finished, found.entry.written)
-            self._gap(str(found.entry.path), Cause.TRUNCATED, 0, after)
+            self._losses.gap(str(found.entry.path), Cause.TRUNCATED, 0, after)
             return True
-        if found is live and self._emptied == place:
-            # the end alone was written anew, with nothing delivered in it
-            self._emptied = None
-            lost = max(position.size - position.offset, 0)
-            self._gap(
-                str(self.path), Cause.TRUNCATED, lost, replace(position, size=position.offset)
-            )
-        return self._start(Next(found, position.offset, position.line), is_live=found is live)
-
-    def _lose(self, live: Candidate | None, position: Position, identity: FileIdentity) -> None:
-        """Give up a file that is nowhere to be found."""
-        lost = max(position.size - position.offset, 0)
-        certain = self._out.header.closed and not lost
-        cause = Cause.VANISHED
-        if self._emptied == (identity.device, identity.inode):
-            cause = Cause.TRUNCATED
-            if live is not None and live.place == self._emptied and live.head.data:
-                # a writer that goes on where it was tells by NULs how much it had written
-                lost = max(lost, live.head.nuls - position.offset)
-                certain = certain or live.head.nuls == position.offset
-        after = self._out.after(Finished(identity, position.offset, position.line))
-        if certain:
-            self._out.position = after
-            self._looked = _NEVER_LOOKED
-        else:
-            self._gap(str(self.path), cause, lost, after)
-        self._out.how = How.TRUNCATED if self._emptied else How.ROTATED
-        self._emptied = None
+        is_live = found is sight.live
+        if is_live:
+            self._losses.found_again(position, place)
+        return self._start(Next(found, position.offset, position.line), is_live=is_live)
 
     def _open_next(self, following: Next, sight: Sight) -> bool:
         candidate = following.candidate
@@ -380,11 +306,11 @@ class LogTail:
         if candidate.obstacle:
             entry = candidate.entry
             # what is just being compressed is no trouble yet
-            if self._waited(f"obstacle {entry.path}", self._settle):
+            if self._waits.over(f"obstacle {entry.path}", self._settle):
                 self._out.stop(str(entry.path), candidate.obstacle)
-            if self._waited(f"obstacle {entry.path}", self._patience):
+            if self._waits.over(f"obstacle {entry.path}", self._patience):
                 self._given_up.add((entry.device, entry.inode, entry.written))
-                self._gap(str(entry.path), Cause.UNREADABLE, 1, self._out.at)
+                self._losses.gap(str(entry.path), Cause.UNREADABLE, 1, self._out.at)
                 return True
             return False
         return self._start(following, is_live=is_live)
@@ -405,9 +331,7 @@ class LogTail:
         if is_live:
             self._surroundings.hold_directory()
         self._expected.open(candidate)
-        self._tell_what_nuls_tell(candidate)
-        if is_live and self._emptied == candidate.place:
-            self._out.how, self._emptied = How.TRUNCATED, None
+        self._losses.reading(candidate, is_live=is_live)
         self._out.recover()
         self._file = OpenFile(raw, entry.path, following.offset, following.line)
         if following.offset and self._out.at.identity is None:
@@ -416,33 +340,11 @@ class LogTail:
             self._out.header.see(Block(candidate.head.data[: following.offset], 1), begins=True)
         self._out.open()
         # several files may be waiting, one after the other
-        self._looked = _NEVER_LOOKED
+        self._waits.look_soon()
         self._followed_live = is_live
         self._seen = self._file.known_size
-        self._since.clear()
+        self._waits.forget()
         return True
-
-    def _tell_what_is_torn(self, sight: Sight) -> None:
-        """Report a file that was emptied before anything was delivered, if there is no copy."""
-        torn, self._torn = self._torn, None
-        if torn is None:
-            return
-        copies = (c for c in sight.rotated if c.place != self._emptied)
-        if not any(copy.head.data.startswith(torn.prefix) for copy in copies):
-            self._gap(torn.source, Cause.TRUNCATED, torn.size, self._out.at)
-
-    def _tell_what_nuls_tell(self, candidate: Candidate) -> None:
-        """Report what was written to an emptied file between its copying and its emptying.
-
-        A writer that does not append goes on at its old place, with NULs before it.
-        """
-        if self._emptied != candidate.place or not self._out.at.finished:
-            return
-        latest = self._out.at.finished[-1]
-        lost = candidate.head.nuls - latest.offset
-        if lost > 0:
-            place = (latest.offset, latest.line)
-            self._gap(str(candidate.entry.path), Cause.TRUNCATED, lost, self._out.at, place)
 
     def _successors(self, sight: Sight, reading: Finished | None = None) -> list[Next]:
         rotated = [
@@ -459,7 +361,7 @@ class LogTail:
 
     def _look(self) -> Sight | None:
         """Look at all files of the log; None if that is not possible at present."""
-        self.waiting = False
+        self._waits.going_on = False
         try:
             sight = self._surroundings.look(self._out.at.written)
         except OSError as error:
@@ -471,7 +373,7 @@ class LogTail:
             self._out.recover()
         if sight.overlooked and not self._overlooked:
             self._overlooked = True
-            self._gap(str(self.path), Cause.TOO_MANY_FILES, 0, self._out.at)
+            self._losses.gap(str(self.path), Cause.TOO_MANY_FILES, 0, self._out.at)
         return sight
 
     def _live_place(self) -> Place | None:
@@ -481,19 +383,6 @@ class LogTail:
         except OSError:
             return None
         return (status.st_dev, status.st_ino) if status.st_size else None
-
-    def _may_look(self, live: Place | None) -> bool:
-        """Tell whether it is time to look around again: at once when the live file is another."""
-        looked, place = self._looked
-        if live == place and self._clock() < looked + _LOOK_AGAIN and "settled" not in self._since:
-            return False
-        self._looked = (self._clock(), live)
-        return True
-
-    def _waited(self, what: str, seconds: float) -> bool:
-        waited = self._clock() >= self._since.setdefault(what, self._clock()) + seconds
-        self.waiting = self.waiting or not waited
-        return waited
 
 
 def _as_finished(file: OpenFile) -> Finished:

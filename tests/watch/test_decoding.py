@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -185,6 +186,13 @@ def test_a_first_line_that_tells_nothing_does_not_spoil_the_file(
     reading.read(tsv(2) if after == "tsv" else zeek_json(2))
     assert reading.uids()[before is not None :] == ["C1", "C2"]
     assert sum(reading.counters.rejected.values()) == 2 * (junk != b"\n")
+
+
+def test_a_name_that_cannot_be_written() -> None:
+    reading = Reading("zeek")
+    reading.open(os.fsdecode(b"conn.log-\xff\x1b[31m"))
+    reading.read(HEADER + tsv(1))
+    assert reading.column("source") == ["conn.log-\\udcff\\x1b[31m"]
 
 
 def test_a_log_of_something_else_is_skipped() -> None:

@@ -179,7 +179,7 @@ def test_a_log_cannot_colour_the_screen(tmp_path: Path) -> None:
     assert str(caught.value).isprintable()
     hostile = tmp_path / "a\x1b[31m\n.log"
     hostile.write_bytes(EVE)
-    for path in (hostile, Path("a\0b")):
+    for path in (hostile, Path("a\0b"), Path(os.fsdecode(b"a\xff/conn.log"))):
         with pytest.raises(InputError) as caught:
             named_logs([path], [])
         assert str(caught.value).isprintable()

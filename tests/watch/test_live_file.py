@@ -197,7 +197,7 @@ class Output(RuleBasedStateMachine):
 
 TestOutput = Output.TestCase
 TestOutput.settings = settings(
-    max_examples=120, stateful_step_count=30, derandomize=True, deadline=None
+    max_examples=80, stateful_step_count=30, derandomize=True, deadline=None
 )
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from zeekml.flows.detect import HEAD_SIZE, Kind, detect
 from zeekml.flows.lines import Block, LongLine
 from zeekml.flows.log_reader import Decoder, decoded, new_decoder
-from zeekml.flows.rejects import SourceAccount
+from zeekml.flows.rejects import SourceAccount, printable
 from zeekml.flows.schema import SURICATA
 from zeekml.flows.suricata_eve import AlertMemory
 from zeekml.flows.zeek_tsv import TsvDecoder
@@ -64,7 +64,8 @@ class TailDecoder:
 
     def opened(self, event: Opened) -> None:
         """The lines that follow are from another file."""
-        self._account = self._new_account(event.source)
+        # as in archives; a name need not even be UTF-8
+        self._account = self._new_account(printable(event.source, 4096))
         self._header = event.header
         self._decoder = None
         self._certain = False

@@ -110,6 +110,8 @@ def check_log(path: Path, sensor: str) -> None:
     """
     name = printable(str(path), 4096)
     try:
+        # a stream is remembered by the names of its logs
+        str(path).encode()
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise InputError(f"{name}: is no regular file and cannot be followed")
@@ -118,7 +120,7 @@ def check_log(path: Path, sensor: str) -> None:
             raw.seek(0)
             head = b"" if packed else ByteStream(raw).head(HEAD_SIZE)
     except ValueError as error:
-        raise InputError(f"{name}: is no path: {error}") from error
+        raise InputError(f"{name}: has a name that cannot be stored; use another") from error
     except OSError:
         # not there yet, or not readable yet: the watcher says so and waits
         return

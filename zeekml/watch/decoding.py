@@ -59,6 +59,7 @@ class TailDecoder:
         self._keep_originals = keep_originals
         self._header: Block | None = None
         self._decoder: Decoder | None = None
+        self._certain = False
         self._account = account("")
 
     def opened(self, event: Opened) -> None:
@@ -66,6 +67,7 @@ class TailDecoder:
         self._account = self._new_account(event.source)
         self._header = event.header
         self._decoder = None
+        self._certain = False
 
     def lines(self, event: Lines) -> Iterator[pa.RecordBatch]:
         """Yield the flows of the next lines."""
@@ -74,33 +76,53 @@ class TailDecoder:
         yield from decoded(event.lines, self._decoder_for(event), self._account)
 
     def pass_over(self, event: Lines) -> int:
-        """Leave the next lines out, but for a header among them; return how many there are."""
+        """Leave the next lines out, but for a header among them.
+
+        Returns
+        -------
+        int
+            How many records there are, as far as can be told without decoding them.
+        """
         decoder = self._decoder_for(event)
         if isinstance(event.lines, LongLine):
             return 1
+        lines = [line for line in event.lines.data.split(b"\n") if line and not line.isspace()]
         if isinstance(decoder, TsvDecoder):
             decoder.pass_over(event.lines)
-        return event.lines.data.count(b"\n") + (not event.lines.complete)
+            return sum(not line.startswith(b"#") for line in lines)
+        return len(lines)
 
     def _decoder_for(self, event: Lines) -> Decoder:
-        if self._decoder is None:
-            self.kind = self._kind_of(event)
-            self._decoder = new_decoder(
-                self.kind, self._account, alerts=self._alerts, keep_originals=self._keep_originals
-            )
-            if self._header is not None and isinstance(self._decoder, TsvDecoder):
-                self._decoder.pass_over(self._header)
+        if not self._certain:
+            found = self._kind_of(event)
+            self._certain = found is not None
+            kind = found or self.kind or Kind.ZEEK_TSV
+            # a header that is being written may have been begun by a decoder that was a guess
+            if self._decoder is None or kind is not self.kind:
+                self._decoder = self._new_decoder(kind)
+            self.kind = kind
+        assert self._decoder is not None
         return self._decoder
 
-    def _kind_of(self, event: Lines) -> Kind:
-        """The format of a file from its first lines: Zeek may change it from one to the next."""
+    def _new_decoder(self, kind: Kind) -> Decoder:
+        decoder = new_decoder(
+            kind, self._account, alerts=self._alerts, keep_originals=self._keep_originals
+        )
+        if self._header is not None and isinstance(decoder, TsvDecoder):
+            decoder.pass_over(self._header)
+        return decoder
+
+    def _kind_of(self, event: Lines) -> Kind | None:
+        """The format of a file, once its lines tell: Zeek may change it from one to the next."""
         if self._sensor == SURICATA:
             return Kind.EVE
         if self._header is not None:
             return Kind.ZEEK_TSV
-        if isinstance(event.lines, Block):
-            head = event.lines.data[:HEAD_SIZE]
-            found = detect(head, Path(event.source).name).kind
-            if found in _ZEEK_KINDS:
-                return found
-        return self.kind or Kind.ZEEK_TSV
+        if isinstance(event.lines, LongLine):
+            return None
+        head = event.lines.data[:HEAD_SIZE]
+        if head.startswith(b"#"):
+            # its header may still be being written
+            return Kind.ZEEK_TSV
+        found = detect(head, Path(event.source).name).kind
+        return found if found in _ZEEK_KINDS else None

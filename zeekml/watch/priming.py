@@ -48,8 +48,9 @@ def prime(sensor: str, bundle: Bundle, policy: Policy, config: Config, *, hold: 
     decoder = TailDecoder(sensor, lambda _: account, alerts=AlertMemory(), keep_originals=False)
     judge = Judge(bundle, policy, sensor=sensor, stream="priming")
     pipeline = LivePipeline(bundle, judge, config, hold=hold)
-    decoder.opened(Opened("priming", How.STARTED))
     for text in _texts(sensor):
+        # each form is read by a decoder of its own
+        decoder.opened(Opened("priming", How.STARTED))
         for flows in decoder.lines(Lines("priming", Block(text, 1), Position())):
             pipeline.take(Intake([flows]))
     return len(pipeline.close().notices)

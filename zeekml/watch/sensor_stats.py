@@ -21,6 +21,7 @@ class _Stats(msgspec.Struct):
 
 
 class _Event(msgspec.Struct):
+    event_type: str | None = None
     stats: _Stats | None = None
 
 
@@ -41,15 +42,22 @@ class SensorStats:
 
     def see(self, data: bytes) -> None:
         """Look at the next lines of the log."""
-        at = data.rfind(_MARK)
-        if at < 0:
-            return
-        begin = data.rfind(b"\n", 0, at) + 1
-        end = data.find(b"\n", at)
+        end = len(data)
+        # from the last one back, until one of them tells
+        while (at := data.rfind(_MARK, 0, end)) >= 0:
+            begin = data.rfind(b"\n", 0, at) + 1
+            after = data.find(b"\n", at)
+            capture = self._capture(data[begin : after if after >= 0 else len(data)])
+            if capture is not None:
+                self.packets, self.drops = capture.kernel_packets, capture.kernel_drops
+                return
+            end = begin
+
+    def _capture(self, line: bytes) -> _Capture | None:
         try:
-            event = self._decode(data[begin : end if end >= 0 else len(data)])
+            event = self._decode(line)
         except DECODE_ERRORS:
-            return
-        capture = event.stats.capture if event.stats is not None else None
-        if capture is not None:
-            self.packets, self.drops = capture.kernel_packets, capture.kernel_drops
+            return None
+        if event.event_type != "stats" or event.stats is None:
+            return None
+        return event.stats.capture

@@ -1,0 +1,92 @@
+"""The first record must not wait for what is compiled, and nothing of the rehearsal may be seen."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+import pytest
+
+from zeekml.config import Config
+from zeekml.ensemble.bundle import Bundle, load_bundle
+from zeekml.flows.detect import Kind
+from zeekml.flows.lines import Block
+from zeekml.flows.rejects import ReadCounters, SourceAccount
+from zeekml.flows.suricata_eve import AlertMemory
+from zeekml.notices.policy import Policy, load_policy
+from zeekml.watch import priming
+from zeekml.watch.decoding import TailDecoder
+from zeekml.watch.events import How, Lines, Opened
+from zeekml.watch.position import Position
+from zeekml.watch.priming import prime
+
+SENSORS = ["zeek", "suricata"]
+KINDS = {"zeek": [Kind.ZEEK_TSV, Kind.ZEEK_JSON], "suricata": [Kind.EVE]}
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return load_bundle()
+
+
+@pytest.fixture(scope="module")
+def policy() -> Policy:
+    return load_policy()
+
+
+@pytest.mark.parametrize("sensor", SENSORS)
+def test_every_form_is_read_whole(sensor: str) -> None:
+    for text, kind in zip(priming._texts(sensor), KINDS[sensor], strict=True):
+        account = SourceAccount("x", ReadCounters(), None)
+        decoder = TailDecoder(
+            sensor, lambda _, a=account: a, alerts=AlertMemory(), keep_originals=False
+        )
+        decoder.opened(Opened("x", How.STARTED))
+        flows = list(decoder.lines(Lines("x", Block(text, 1), Position())))
+        assert decoder.kind is kind
+        assert sum(map(len, flows)) == account.counters.records_read == 300
+
+
+@pytest.mark.parametrize("hold", [0.0, 1.0])
+@pytest.mark.parametrize("sensor", SENSORS)
+def test_it_goes_through_to_a_notice(
+    sensor: str, hold: float, bundle: Bundle, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds: list[Kind | None] = []
+    accounts: list[SourceAccount] = []
+
+    class Watched(TailDecoder):
+        def lines(self, event: Lines) -> object:  # type: ignore[override]
+            yield from super().lines(event)
+            kinds.append(self.kind)
+            accounts.append(self._account)
+
+    monkeypatch.setattr(priming, "TailDecoder", Watched)
+    assert prime(sensor, bundle, policy, Config(), hold=hold) >= 1
+    assert kinds == KINDS[sensor]
+    assert accounts[-1].counters.accepted == 300 * len(kinds)
+    assert not accounts[-1].counters.rejected
+
+
+@pytest.mark.parametrize("sensor", SENSORS)
+def test_it_leaves_nothing_behind(
+    sensor: str,
+    bundle: Bundle,
+    policy: Policy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    prime(sensor, bundle, policy, Config(), hold=1.0)
+    caplog.set_level(logging.DEBUG, "zeekml")
+    files, threads = len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+    numbers = [prime(sensor, bundle, policy, Config(), hold=1.0) for _ in range(2)]
+    assert numbers[0] == numbers[1], "the second does not know of the first"
+    assert list(tmp_path.iterdir()) == []
+    assert len(list(Path("/proc/self/fd").iterdir())) == files
+    assert threading.active_count() == threads
+    assert caplog.records == []
+    assert capfd.readouterr() == ("", "")

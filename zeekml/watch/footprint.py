@@ -1,0 +1,71 @@
+"""Keeping a process that stays for months small.
+
+Most of what it takes to start is never used again: compilers read in by the hundred megabytes,
+and libraries that others would use if they were there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import re
+import sys
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Final
+
+_MAPS: Final = Path("/proc/self/smaps")
+_MAPPING: Final = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (....) \S+ \S+ \S+ *(.*)$", re.MULTILINE)
+_UNCHANGED: Final = re.compile(r"^Anonymous: +0 kB$", re.MULTILINE)
+_LIBRARY: Final = re.compile(r"^/.*\.so(\.[0-9.]+)?$")
+
+
+def shed_library_pages() -> None:
+    """Let go of the pages of libraries that are as they are in the file.
+
+    The system reads those in again that are used again, from its cache. On another system than
+    Linux, or where it does not tell what is mapped, nothing is done. Takes some 20 ms.
+    """
+    if not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    try:
+        text = _MAPS.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    madvise = ctypes.CDLL(None).madvise
+    madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    mappings = list(_MAPPING.finditer(text))
+    ends = [mapping.start() for mapping in mappings[1:]] + [len(text)]
+    for mapping, end in zip(mappings, ends, strict=True):
+        begin, stop, access, path = mapping.groups()
+        # what was written to is not in the file: relocated addresses, which are read-only by now
+        unchanged = _UNCHANGED.search(text, mapping.end(), end) is not None
+        if access in ("r-xp", "r--p") and unchanged and _LIBRARY.match(path):
+            madvise(int(begin, 16), int(stop, 16) - int(begin, 16), mmap.MADV_DONTNEED)
+
+
+class _WithoutPandas:
+    """An import hook in whose presence there is no pandas."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if name == "pandas":
+            raise ModuleNotFoundError("pandas is not used by this process", name=name)
+        return None
+
+
+def do_without_pandas() -> None:
+    """Keep Arrow from importing pandas, which it else does the first time it makes an array.
+
+    Whatever asks for pandas by name, as Arrow's own `to_pandas`, still gets it.
+    """
+    import pyarrow as pa
+
+    if "pandas" in sys.modules:
+        return
+    hook = _WithoutPandas()
+    sys.meta_path.insert(0, hook)
+    try:
+        pa.array([0])
+    finally:
+        sys.meta_path.remove(hook)

@@ -22,6 +22,7 @@ LOG = Path(__file__).resolve().parents[2] / "sample_logs" / "zeek_tsv" / "conn.l
 
 def test_it_does_not_grow_with_each_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower, "ANCHOR_ROWS", 250)
+    monkeypatch.setattr(follower, "ANCHOR_SECONDS", float("inf"))
     rejects = RejectWriter(io.StringIO(), cap=0)
     bundle, policy = load_bundle(), load_policy()
     log = tmp_path / "conn.log"

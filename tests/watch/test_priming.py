@@ -45,7 +45,7 @@ def test_every_form_is_read_whole(sensor: str) -> None:
         decoder.opened(Opened("x", How.STARTED))
         flows = list(decoder.lines(Lines("x", Block(text, 1), Position())))
         assert decoder.kind is kind
-        assert sum(map(len, flows)) == account.counters.records_read == 300
+        assert sum(map(len, flows)) == account.counters.records_read == 600
 
 
 @pytest.mark.parametrize("hold", [0.0, 1.0])
@@ -65,7 +65,7 @@ def test_it_goes_through_to_a_notice(
     monkeypatch.setattr(priming, "TailDecoder", Watched)
     assert prime(sensor, bundle, policy, Config(), hold=hold) >= 1
     assert kinds == KINDS[sensor]
-    assert accounts[-1].counters.accepted == 300 * len(kinds)
+    assert accounts[-1].counters.accepted == 600 * len(kinds)
     assert not accounts[-1].counters.rejected
 
 

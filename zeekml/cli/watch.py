@@ -96,7 +96,11 @@ def watch(
     Without --zeek and --suricata, and where the configuration names no logs, those in the usual
     places are followed. Every complete line counts exactly once, through rotations and restarts.
     """
+    from zeekml.watch.footprint import do_without_pandas, shed_library_pages
+
+    do_without_pandas()
     from zeekml.outputs import OutputOptions, refuse_output_among_inputs
+    from zeekml.watch.ahead import compile_ahead
     from zeekml.watch.service import Watcher, WatchJob
 
     config = settings(config_file)
@@ -125,7 +129,9 @@ def watch(
         ),
         until_idle=until_idle,
     )
+    compile_ahead()
     with Watcher(job) as watcher:
+        shed_library_pages()
         received: list[int] = []
 
         def end(number: int, _frame: object) -> None:

@@ -8,7 +8,8 @@ wait for it. So a small scan goes through a pipeline of its own, and all of it i
 from __future__ import annotations
 
 import json
-from typing import Final
+from datetime import UTC, datetime
+from typing import Final, cast
 
 from zeekml.config import Config
 from zeekml.ensemble.bundle import Bundle
@@ -24,7 +25,9 @@ from zeekml.watch.journal import Intake
 from zeekml.watch.live_pipeline import LivePipeline
 from zeekml.watch.position import Position
 
-_FLOWS: Final = 300
+_FLOWS: Final = 600
+_BURST: Final = 300
+_PAUSE: Final = 7200  # seconds: incidents close, and the context forgets
 _BEGIN: Final = 1_700_000_000
 _NAMES: Final = (
     ("ts", "time"),
@@ -48,12 +51,15 @@ def prime(sensor: str, bundle: Bundle, policy: Policy, config: Config, *, hold: 
     decoder = TailDecoder(sensor, lambda _: account, alerts=AlertMemory(), keep_originals=False)
     judge = Judge(bundle, policy, sensor=sensor, stream="priming")
     pipeline = LivePipeline(bundle, judge, config, hold=hold)
+    notices = 0
     for text in _texts(sensor):
         # each form is read by a decoder of its own
         decoder.opened(Opened("priming", How.STARTED))
         for flows in decoder.lines(Lines("priming", Block(text, 1), Position())):
-            pipeline.take(Intake([flows]))
-    return len(pipeline.close().notices)
+            intake = Intake([flows])
+            notices += len(pipeline.take(intake).notices)
+            pipeline.warm_up([intake])
+    return notices + len(pipeline.close().notices)
 
 
 def _texts(sensor: str) -> list[bytes]:
@@ -66,7 +72,7 @@ def _records() -> list[dict[str, object]]:
     for i in range(_FLOWS):
         host, port = f"10.0.{i % 4}.{i % 200 + 1}", 1 + i * 7 % 1024
         row = (
-            _BEGIN + i * 0.02,
+            _BEGIN + i * 0.02 + i // _BURST * _PAUSE,
             f"C{i}",
             "10.9.8.7",
             40000 + i,
@@ -99,7 +105,8 @@ def _json() -> bytes:
 def _eve() -> bytes:
     events = []
     for i, record in enumerate(_records()):
-        second = f"2023-11-14T22:{13 + i // 3000:02}:{i // 50 % 60:02}.{i % 50 * 20000:06}+0000"
+        moment = datetime.fromtimestamp(cast(float, record["ts"]), UTC)
+        second = f"{moment:%Y-%m-%dT%H:%M:%S.%f}+0000"
         event = {
             "timestamp": second,
             "flow_id": i + 1,

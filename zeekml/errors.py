@@ -3,7 +3,8 @@
     ZeekmlError            1   anything else
     ├── InputError        66   input missing, unreadable, empty, or no supported log
     ├── DataError         65   input cut short, or nothing in it could be scored
-    │   └── BundleError   65   a model bundle that is damaged or does not fit
+    │   ├── BundleError   65   a model bundle that is damaged or does not fit
+    │   └── StateError    65   stored state that is damaged or of another version
     ├── OutputError       74   an output could not be written
     └── ConfigError       78   configuration or rules are wrong
 
@@ -36,6 +37,10 @@ class DataError(ZeekmlError):
 
 class BundleError(DataError):
     """A model bundle is damaged, unsafe, or does not fit this version."""
+
+
+class StateError(DataError):
+    """The stored state of a stream is damaged, something else, or of another version."""
 
 
 class OutputError(ZeekmlError):

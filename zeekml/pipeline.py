@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +21,10 @@ from zeekml.features.matrix import FeatureBatch, FeatureExtractor
 from zeekml.features.schema import SCHEMA_HASH
 from zeekml.flows.stream_clock import ClockState
 from zeekml.notices.candidates import CANDIDATE_COLUMNS, Candidates
+from zeekml.notices.fingerprint import rules_fingerprint
 from zeekml.notices.incidents import IncidentTracker
 from zeekml.notices.notice import Candidate, Notice
 from zeekml.notices.policy import Policy
-
-SHORT_HASH: Final = 12  # hex digits of a digest that a notice carries
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +139,23 @@ class Scorer:
         return self.rate(flows, self.extract(flows))
 
 
+def fingerprint_of(bundle: Bundle, policy: Policy) -> str:
+    """The `Judge.fingerprint` of a judge made from these.
+
+    Raises
+    ------
+    ConfigError
+        The policy asks for a threshold that the bundle does not have.
+    """
+    return rules_fingerprint(
+        policy,
+        bundle.manifest.thresholds,
+        base_rate=bundle.manifest.calibration.base_rate,
+        bundle=bundle.short_digest,
+        features=SCHEMA_HASH,
+    )
+
+
 class Judge:
     """Stage 2: from candidate rows to notices, in the order of the stream. Sequential and cheap.
 
@@ -160,20 +175,55 @@ class Judge:
     """
 
     def __init__(self, bundle: Bundle, policy: Policy, *, sensor: str, stream: str) -> None:
-        self._bundle = bundle
-        self._explainer: Ensemble | None = None
+        self._begin(bundle)
         self.incidents = IncidentTracker(
             policy,
             policy.thresholds(bundle.manifest.thresholds),
             sensor=sensor,
             stream=stream,
             bundle=bundle.short_digest,
-            features=SCHEMA_HASH[:SHORT_HASH],
+            features=SCHEMA_HASH,
             base_rate=bundle.manifest.calibration.base_rate,
             explain=self._explain,
         )
+
+    @classmethod
+    def load(cls, bundle: Bundle, data: bytes) -> Judge:
+        """A judge that goes on where the one that was saved stood, by the same rules.
+
+        Compare `fingerprint` with `fingerprint_of` what is wanted now: after a change, this judge
+        is only good for closing what is open.
+
+        Parameters
+        ----------
+        bundle
+            The one that scores from now on; it explains new lines.
+        data
+            From `save`.
+
+        Raises
+        ------
+        StateError
+            The bytes are damaged, something else, or of another version.
+        """
+        judge = cls.__new__(cls)
+        judge._begin(bundle)
+        judge.incidents = IncidentTracker.load(data, explain=judge._explain)
+        return judge
+
+    def save(self) -> bytes:
+        """All that the notices to come depend on, besides the bundle, for `load`."""
+        return self.incidents.save()
+
+    def _begin(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._explainer: Ensemble | None = None
         self._matrix: npt.NDArray[np.float32] = np.empty((0, 0), np.float32)
-        self._clock = 0.0
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the policy, its thresholds, and the bundle's digest and calibration."""
+        return self.incidents.fingerprint
 
     def judge(self, candidates: Candidates, clock: float | None) -> list[Notice]:
         """Notices that the next batch gives rise to, in order.
@@ -186,13 +236,12 @@ class Judge:
         self._matrix = candidates.matrix
         notices = self.incidents.add(candidates)
         if clock is not None:
-            self._clock = clock
             notices += self.incidents.advance(clock)
         return notices
 
     def close(self) -> list[Notice]:
         """Close what is still open, at the end of the input."""
-        return self.incidents.close(self._clock)
+        return self.incidents.close()
 
     def _explain(self, candidate: Candidate) -> tuple[str, ...]:
         """Why a row of the batch at hand scored as it did."""

@@ -23,6 +23,7 @@ from zeekml.notices.notice import Candidate, Flow, Notice, Tally
 from zeekml.notices.plan import make_plan
 from zeekml.notices.policy import Band, Detector, Policy, load_policy
 from zeekml.notices.rows import number_rows
+from zeekml.notices.text_keys import new_secret
 from zeekml.notices.window import place_row
 from zeekml.notices.window_state import new_windows
 
@@ -135,7 +136,7 @@ def make_incident(make_policy: MakePolicy) -> Callable[..., Incident]:
         plan = make_plan(policy, {})
         windows, ledger, store = new_windows(plan, 8, 8, 8192), new_ledger(4, values), FlowStore()
         columns = columns_of(flows)
-        batch = number_rows(columns, plan, 0.0, store.append(columns.flows))
+        batch = number_rows(columns, plan, 0.0, store.append(columns.flows), new_secret())
         rows = np.array([place_row(windows, batch, n) for n in range(len(flows))], np.int32)
         number = THREATS.index(threat)
         place = open_incident(ledger, windows, np.uint64(1), number, rows)

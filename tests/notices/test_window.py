@@ -30,6 +30,8 @@ MakeCandidate = Callable[..., Candidate]
 MakeColumns = Callable[[Sequence[Candidate]], Candidates]
 MakePolicy = Callable[..., Policy]
 
+SECRET = np.uint64(1)
+
 
 class Stream:
     """Windows of one lane, and what enters them."""
@@ -43,7 +45,7 @@ class Stream:
 
     def add(self, candidate: Candidate, key: int = 1) -> tuple[int, int]:
         """Let a candidate enter the group of this key; return its row and group."""
-        batch = number_rows(self._columns([candidate]), self.plan, 0.0, self._number)
+        batch = number_rows(self._columns([candidate]), self.plan, 0.0, self._number, SECRET)
         self._number += 1
         w = self.windows
         drop_stale(w, candidate.clock)
@@ -138,7 +140,7 @@ def test_shares_of_a_row(
     make_stream: MakeStream, make_candidate: MakeCandidate, make_columns: MakeColumns
 ) -> None:
     columns = make_columns([make_candidate(threat="web", share=0.75, score=0.5)])
-    row = number_rows(columns, make_stream().plan, 0.0, 0).rows[0]
+    row = number_rows(columns, make_stream().plan, 0.0, 0, SECRET).rows[0]
     assert row["threat"] == THREATS.index("web")
     assert row["values"][row["threat"]] * UNIT == 0.375
     assert row["values"][SCORE] * UNIT == 0.5
@@ -149,7 +151,7 @@ def test_a_row_whose_threat_nobody_knows(
 ) -> None:
     nan = (float("nan"),) * len(THREATS)
     columns = make_columns([make_candidate(score=0.75, threat="", classes=nan)])
-    row = number_rows(columns, make_stream().plan, 0.0, 0).rows[0]
+    row = number_rows(columns, make_stream().plan, 0.0, 0, SECRET).rows[0]
     assert THREATS[row["threat"]] == UNKNOWN_AS
     assert not row["named"]
     assert [v * UNIT for v in row["values"] if v] == [0.75, 0.75]  # one share, and the score

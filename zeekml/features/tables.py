@@ -54,17 +54,35 @@ def grown(table: Table, slots: int) -> Table:
     old = table.slots
     keys = np.zeros(slots, np.uint64)
     keys[:old] = table.keys
-    used = np.ones(old, np.bool_)
     still_free = table.free[: table.unused]
-    used[still_free] = False
     free = np.zeros(slots + 1, np.int32)
     added = slots - old
     free[:added] = np.arange(slots - 1, old - 1, -1, dtype=np.int32)
     free[added : added + len(still_free)] = still_free
     free[-1] = added + len(still_free)
     cells = np.full(2 * slots, -1, np.int32)
-    _reinsert(cells, keys, np.flatnonzero(used).astype(np.int32))
+    _reinsert(cells, keys, used_slots(table))
     return Table(cells, keys, free)
+
+
+def used_slots(table: Table) -> npt.NDArray[np.int32]:
+    """The slots that have a key, in ascending order."""
+    return places_except(table.slots, table.free[: table.unused])
+
+
+def places_except(count: int, unused: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Of so many places, those that are not in a list of unused ones, in ascending order."""
+    used = np.ones(count, np.bool_)
+    used[unused] = False
+    return np.flatnonzero(used).astype(np.int32)
+
+
+def reindex(table: Table, slots: npt.NDArray[np.int32]) -> None:
+    """Let an empty table find the keys that were put into these slots of `keys`, all different."""
+    unused = places_except(table.slots, slots)
+    table.free[: len(unused)] = unused[::-1]
+    table.free[-1] = len(unused)
+    _reinsert(table.cells, table.keys, slots)
 
 
 @njit(cache=True)

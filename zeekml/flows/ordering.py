@@ -15,14 +15,25 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from zeekml.errors import StateError
 from zeekml.flows.columns import BoolArray
-from zeekml.flows.schema import AT_EXIT_FIELD, SURICATA_HOLD
+from zeekml.flows.schema import AT_EXIT_FIELD, FLOW_SCHEMA, SURICATA_HOLD
 from zeekml.flows.stream_clock import CLOCK_WIDTH, NOW, SECOND, Ints64, flow_ends, tick
 from zeekml.jit import njit
+from zeekml.stored import (
+    array_parts,
+    arrays_of_parts,
+    batches_of_part,
+    batches_part,
+    decode,
+    seal,
+    unseal,
+)
 
 MAX_HELD: Final = 1 << 18
 """Most flows held; beyond it the earliest go on before their time."""
@@ -31,6 +42,15 @@ _SPARE_ROWS: Final = 1 << 16
 """How many rows that have gone on may be kept, besides as many as are held."""
 
 HELD, EXITING = 0, 1  # entries of EndOrder._state
+
+_KIND: Final = "order"
+_VERSION: Final = 1
+"""To be raised with every change of what is stored or of the rule."""
+
+
+class _Bounds(msgspec.Struct, frozen=True):
+    hold: int  # microseconds
+    max_held: int
 
 
 class EndOrder:
@@ -60,6 +80,59 @@ class EndOrder:
         self._batches: deque[pa.RecordBatch] = deque()
         self._unsent: deque[int] = deque()  # how many rows of each are still held
         self._next = 0
+
+    @classmethod
+    def load(cls, data: bytes) -> EndOrder:
+        """An order that goes on where the one that was saved stood.
+
+        Raises
+        ------
+        StateError
+            The bytes are damaged, something else, or of another version.
+        """
+        parts = unseal(_KIND, _VERSION, data)
+        if len(parts) < 2:
+            raise StateError("the stored state is of another version: it has other parts")
+        bounds = decode(parts[0], _Bounds)
+        if bounds.hold <= 0 or bounds.max_held < 1:
+            raise StateError("the stored state has bounds that no order can keep")
+        order = cls(max_held=bounds.max_held)
+        order._hold = bounds.hold
+        stored = arrays_of_parts(parts[2:], order._arrays())
+        batches = batches_of_part(parts[1], FLOW_SCHEMA.names)
+        held = sum(map(len, batches))
+        fixed = (len(stored["clock"]), len(stored["state"]))
+        if fixed != (CLOCK_WIDTH, 2) or stored["state"][HELD] != held:
+            raise StateError("the stored state contradicts itself")
+        if not held == len(stored["ends"]) == len(stored["numbers"]):
+            raise StateError("the stored state contradicts itself")
+        if not np.array_equal(np.sort(stored["numbers"]), np.arange(held)):
+            raise StateError("the stored state numbers its flows wrongly")
+        order._make_room(held)
+        order._clock[:] = stored["clock"]
+        order._state[:] = stored["state"]
+        order._ends[:held] = stored["ends"]
+        order._numbers[:held] = stored["numbers"]
+        order._batches.extend(batches)
+        order._unsent.extend(map(len, batches))
+        order._next = held
+        return order
+
+    def save(self) -> bytes:
+        """All that the flows to come depend on, for `load`."""
+        self._let_batches_go()
+        arrays = self._arrays()
+        arrays["numbers"] = arrays["numbers"] - self._first
+        bounds = msgspec.msgpack.encode(_Bounds(self._hold, self._max_held))
+        return seal(_KIND, _VERSION, [bounds, batches_part(self._batches), *array_parts(arrays)])
+
+    def _arrays(self) -> dict[str, Ints64]:
+        return {
+            "clock": self._clock,
+            "state": self._state,
+            "ends": self._ends[: self.held],
+            "numbers": self._numbers[: self.held],
+        }
 
     @property
     def held(self) -> int:
@@ -98,7 +171,10 @@ class EndOrder:
         return self._rows(sent[:count])
 
     def flush(self) -> list[pa.RecordBatch]:
-        """At the end of the stream: all flows that are still held, in order."""
+        """All flows that are still held, in order, for the end of the stream.
+
+        The stream may go on: the clock stays, and what comes is held as before.
+        """
         sent = np.empty(self.held, np.int64)
         for i in range(len(sent)):
             sent[i] = _pop(self._ends, self._numbers, self._state)
@@ -126,6 +202,11 @@ class EndOrder:
     def _let_batches_go(self) -> None:
         """Keep the rows that are held in one batch, and no others."""
         held = self._numbers[: self.held]
+        if not len(held):
+            self._batches.clear()
+            self._unsent.clear()
+            self._first = self._next
+            return
         in_order = np.sort(held)
         batch = self._take(in_order)
         self._first = self._next - len(held)

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from zeekml.errors import StateError
 from zeekml.flows.columns import BoolArray, build_batch
 from zeekml.flows.eve_mapping import (
     AT_EXIT,
@@ -41,10 +42,18 @@ from zeekml.flows.rejects import (
     printable,
 )
 from zeekml.flows.schema import SURICATA
+from zeekml.stored import decode, seal, unseal
 
 MAX_ALERTED_FLOWS: Final = 20_000
 MAX_SIGNATURES: Final = 5
 MAX_SIGNATURE_LENGTH: Final = 120
+
+_KIND: Final = "alerts"
+_VERSION: Final = 1
+"""To be raised with every change of what is stored."""
+
+# Python reads no longer numbers, so no log can bring one
+_NUMBER: Final = re.compile(r"-?[0-9]{1,4300}", re.ASCII)
 
 _MICROSECONDS: Final = pa.timestamp("us", "UTC")
 _SIGNATURES: Final = pa.list_(pa.string())
@@ -129,6 +138,15 @@ class _Flows:
     at_exit: list[bool] = field(default_factory=list)
 
 
+class _Remembered(msgspec.Struct, frozen=True):
+    """What an `AlertMemory` holds, the flow heard of longest ago first.
+
+    Numbers of flows are texts, since a log may hold some that no 64 bits can.
+    """
+
+    flows: list[tuple[str, list[str]]]
+
+
 class AlertMemory:
     """The latest alerts by flow, until the flow itself is logged.
 
@@ -141,6 +159,30 @@ class AlertMemory:
 
     def __len__(self) -> int:
         return len(self._signatures)
+
+    @classmethod
+    def load(cls, data: bytes) -> AlertMemory:
+        """A memory with what the one that was saved remembered.
+
+        Raises
+        ------
+        StateError
+            The bytes are damaged, something else, or of another version.
+        """
+        parts = unseal(_KIND, _VERSION, data)
+        if len(parts) != 1:
+            raise StateError("the stored state is of another version: it has other parts")
+        memory = cls()
+        for number, signatures in decode(parts[0], _Remembered).flows:
+            if not _NUMBER.fullmatch(number):
+                raise StateError("the stored state has a flow whose number is none")
+            memory._signatures[int(number)] = signatures
+        return memory
+
+    def save(self) -> bytes:
+        """What is remembered, for `load`."""
+        flows = [(str(number), signatures) for number, signatures in self._signatures.items()]
+        return seal(_KIND, _VERSION, [msgspec.msgpack.encode(_Remembered(flows))])
 
     def add(self, flow_id: int, signature: str) -> None:
         """Remember one alert of a flow; at most `MAX_SIGNATURES` different ones are kept."""

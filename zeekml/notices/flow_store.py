@@ -45,6 +45,11 @@ class FlowStore:
     def __len__(self) -> int:
         return self._size
 
+    @property
+    def batches(self) -> list[pa.RecordBatch]:
+        """All flows, in the order of their places."""
+        return list(self._batches)
+
     def append(self, flows: pa.RecordBatch) -> int:
         """Add a batch with `CANDIDATE_COLUMNS`; return the place of its first row."""
         start = self._size
@@ -79,6 +84,8 @@ class FlowStore:
 
     def keep(self, places: npt.NDArray[np.int64]) -> None:
         """Forget all flows but these, given in ascending order; the k-th gets place k."""
+        if not self._batches:
+            return
         table = pa.Table.from_batches(
             [batch.select(CANDIDATE_COLUMNS) for batch in self._batches]
         ).unify_dictionaries()

@@ -13,23 +13,27 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from zeekml.ensemble.calibration import EVEN
+from zeekml.features.tables import places_except
 from zeekml.notices.candidates import Candidates
+from zeekml.notices.fingerprint import SHORT_DIGEST, rules_fingerprint
 from zeekml.notices.flow_store import FlowStore, QuotedFlow
 from zeekml.notices.incident import GroupKey, incident_id
 from zeekml.notices.ledger import QUOTED_ROWS, close_incident, new_ledger, open_incident
+from zeekml.notices.limits import Limits
 from zeekml.notices.lines import Case, LineWriter, Origin
 from zeekml.notices.notice import Candidate, Notice, State, plain
 from zeekml.notices.passage import DONE, DUE, OPENS, advance_rows, new_buffer, new_position
 from zeekml.notices.plan import ORIGINATOR, PORT, RESPONDER, make_plan
 from zeekml.notices.policy import Policy
 from zeekml.notices.rows import Batch, number_rows
-from zeekml.notices.text_keys import ABSENT
+from zeekml.notices.text_keys import ABSENT, new_secret
+from zeekml.notices.tracker_state import Head, read_state, restored_case, stored_case, write_state
 from zeekml.notices.window import clear, forget
 from zeekml.notices.window_state import MAX_ROWS, new_windows
 
@@ -38,29 +42,7 @@ __all__ = ["Explain", "IncidentTracker", "Limits"]
 Explain = Callable[[Candidate], tuple[str, ...]]
 """Says which features made a candidate's score, as texts, largest first."""
 
-_DIGEST_LENGTH = 12
 _MAX_WHY = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds on memory; an incident or window past them ends early, and is counted.
-
-    Attributes
-    ----------
-    groups, rows
-        Groups with a window, and rows in all windows together; both count once for each
-        different `window` among the detectors of one `group_by`.
-    incidents
-        Incidents open at a time.
-    values
-        Distinct hosts and ports that all open incidents together remember.
-    """
-
-    groups: int = 65_536
-    rows: int = 131_072
-    incidents: int = 16_384
-    values: int = 500_000
 
 
 class IncidentTracker:
@@ -125,26 +107,95 @@ class IncidentTracker:
     ) -> None:
         limits = limits or Limits()
         self._policy = policy
+        self._thresholds = policy.thresholds(thresholds)
         self._plan = make_plan(policy, thresholds, base_rate)
         self._explain = explain
-        self._max_open = limits.incidents
+        self._secret = new_secret()
+        self._limits = limits
         others = QUOTED_ROWS * (limits.incidents + 1) + MAX_ROWS + 1
         self._windows = new_windows(self._plan, limits.groups, limits.rows, others)
         self._ledger = new_ledger(limits.incidents, limits.values)
         self._position = new_position()
         self._here, self._rows = new_buffer()
         self._flows = FlowStore()
-        origin = Origin(
+        self._origin = Origin(
             sensor=plain(sensor),
             stream=plain(stream),
-            bundle=bundle[:_DIGEST_LENGTH],
-            features=features[:_DIGEST_LENGTH],
+            bundle=bundle[:SHORT_DIGEST],
+            features=features[:SHORT_DIGEST],
         )
-        self._writer = LineWriter(origin, self._windows, self._ledger, self._flows)
+        self._writer = LineWriter(self._origin, self._windows, self._ledger, self._flows)
         self._cases: dict[int, Case] = {}
         self._due: list[tuple[float, str, int, Case]] = []
         self.opened: Counter[str] = Counter()
         self.cut_short = 0
+
+    @classmethod
+    def load(cls, data: bytes, *, explain: Explain | None = None) -> Self:
+        """A tracker that goes on where the one that was saved stood.
+
+        Parameters
+        ----------
+        data
+            From `save`.
+        explain
+            As for a new tracker; it is no part of what is saved.
+
+        Raises
+        ------
+        StateError
+            The bytes are damaged, something else, or of another version.
+        """
+        state = read_state(data)
+        head = state.head
+        tracker = cls(
+            head.policy,
+            head.thresholds,
+            sensor=head.origin.sensor,
+            stream=head.origin.stream,
+            bundle=head.origin.bundle,
+            features=head.origin.features,
+            base_rate=head.base_rate,
+            explain=explain,
+            limits=head.limits,
+        )
+        state.fill(tracker._windows, tracker._ledger, tracker._position, tracker._flows)
+        tracker._secret = np.uint64(head.secret)
+        tracker.opened.update(head.opened)
+        tracker.cut_short = head.cut_short
+        for stored in head.cases:
+            detector = head.policy.detectors[stored.threat]
+            case = restored_case(stored, detector, tracker._plan.thresholds[stored.threat])
+            tracker._cases[case.place] = case
+            heapq.heappush(tracker._due, tracker._entry(case))
+        return tracker
+
+    def save(self) -> bytes:
+        """All that the lines to come depend on, for `load`; what `explain` is, is left out."""
+        self._clear_up()
+        head = Head(
+            policy=self._policy,
+            thresholds=self._thresholds,
+            base_rate=self._plan.base_rate,
+            origin=self._origin,
+            limits=self._limits,
+            secret=int(self._secret),
+            opened=dict(self.opened),
+            cut_short=self.cut_short,
+            cases=[stored_case(case) for case in self._cases.values()],
+        )
+        return write_state(head, self._windows, self._ledger, self._position, self._flows)
+
+    @property
+    def fingerprint(self) -> str:
+        """What `rules_fingerprint` gives for the rules and the bundle that this tracker follows."""
+        return rules_fingerprint(
+            self._policy,
+            self._thresholds,
+            base_rate=self._plan.base_rate,
+            bundle=self._origin.bundle,
+            features=self._origin.features,
+        )
 
     @property
     def suppressed(self) -> int:
@@ -184,7 +235,7 @@ class IncidentTracker:
             return notices
         candidates.check()
         place = self._flows.append(candidates.flows)
-        batch = number_rows(candidates, self._plan, self._clock, place)
+        batch = number_rows(candidates, self._plan, self._clock, place, self._secret)
         self._position["number"] = 0
         while True:
             todo = advance_rows(
@@ -198,7 +249,8 @@ class IncidentTracker:
                 self._open(batch, candidates, notices)
             else:
                 self._joined(candidates, notices)
-        self._clear_up()
+        if self._flows.crowded(len(self._windows.rows) - self._unused_rows):
+            self._clear_up()
         return notices
 
     def advance(self, clock: float) -> list[Notice]:
@@ -208,8 +260,13 @@ class IncidentTracker:
         self._close_due(notices)
         return notices
 
-    def close(self, clock: float) -> list[Notice]:
-        """End of input at this stream clock: close what is open, and forget all windows.
+    def close(self, clock: float = -np.inf) -> list[Notice]:
+        """End of input: close what is open, and forget all windows.
+
+        Parameters
+        ----------
+        clock
+            Stream clock at the end, if it has moved on since the last call.
 
         Returns
         -------
@@ -223,7 +280,8 @@ class IncidentTracker:
         self._due.clear()
         self._set_next_due()
         clear(self._windows)
-        self._clear_up()
+        if self._flows.crowded(len(self._windows.rows) - self._unused_rows):
+            self._clear_up()
         return notices
 
     @property
@@ -232,21 +290,22 @@ class IncidentTracker:
 
     def _close_due(self, notices: list[Notice]) -> None:
         while self._due and self._due[0][0] <= self._clock:
-            due, _, order, case = heapq.heappop(self._due)
+            due, _, _, case = heapq.heappop(self._due)
             if self._cases.get(case.place) is not case:
                 continue
-            now_due = self._due_of(case)
-            if now_due == due:
+            entry = self._entry(case)
+            if entry[0] == due:
                 notices.append(self._close(case, due))
             else:
                 # flows have come since; it may still be due now, but others may be due before it
-                heapq.heappush(self._due, (now_due, case.id, order, case))
+                heapq.heappush(self._due, entry)
         self._set_next_due()
 
-    def _due_of(self, case: Case) -> float:
-        """Stream clock at which an incident closes unless another flow comes before."""
+    def _entry(self, case: Case) -> tuple[float, str, int, Case]:
+        """When an incident closes unless another flow comes before, in stream clock; and which."""
         incident = self._ledger.incidents[case.place]
-        return float(incident["last_clock"] + incident["suppress_for"])
+        due = float(incident["last_clock"] + incident["suppress_for"])
+        return due, case.id, case.order, case
 
     def _set_next_due(self) -> None:
         self._ledger.account["next_due"] = self._due[0][0] if self._due else np.inf
@@ -255,7 +314,7 @@ class IncidentTracker:
         """Open an incident with the rows that `advance_rows` found; the last triggered it."""
         position = self._position[0]
         threat, kind = int(position["threat"]), int(position["kind"])
-        if len(self._cases) >= self._max_open:
+        if len(self._cases) >= self._limits.incidents:
             notices.append(self._cut_short())
         rows = self._rows[: position["count"]]
         texts = [self._flows.value(place, "signatures") for place in self._places_signed(rows)]
@@ -277,7 +336,7 @@ class IncidentTracker:
             case.add_signatures(signatures)
         self.opened[detector.note] += 1
         self._cases[place] = case
-        heapq.heappush(self._due, (self._due_of(case), case.id, case.order, case))
+        heapq.heappush(self._due, self._entry(case))
         notices.append(self._tell(case, candidates, "open"))
 
     def _places_signed(self, rows: npt.NDArray[np.int32]) -> list[int]:
@@ -318,15 +377,14 @@ class IncidentTracker:
         self._ledger.incidents["line_clock"][case.place] = self._clock
         return self._writer.line(case, state, self._clock)
 
+    @property
+    def _unused_rows(self) -> int:
+        return int(self._windows.tally["unused"][0])
+
     def _clear_up(self) -> None:
-        """Forget the flows that no line can quote any more, once there are many."""
-        unused = int(self._windows.tally["unused"][0])
-        in_use = len(self._windows.rows) - unused
-        if not self._flows.crowded(in_use):
-            return
-        used = np.ones(len(self._windows.rows), np.bool_)
-        used[self._windows.free[:unused]] = False
-        rows = np.flatnonzero(used)
+        """Forget the flows that no line can quote any more."""
+        unused = self._windows.free[: self._unused_rows]
+        rows = places_except(len(self._windows.rows), unused)
         places = self._windows.rows["place"]
         rows = rows[np.argsort(places[rows])]
         self._flows.keep(places[rows])

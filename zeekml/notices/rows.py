@@ -74,7 +74,9 @@ class Batch(NamedTuple):
     keys: npt.NDArray[np.uint64]
 
 
-def number_rows(candidates: Candidates, plan: Plan, clock: float, place: int) -> Batch:
+def number_rows(
+    candidates: Candidates, plan: Plan, clock: float, place: int, secret: np.uint64
+) -> Batch:
     """Bring candidates into the form that compiled code works on.
 
     Parameters
@@ -87,6 +89,8 @@ def number_rows(candidates: Candidates, plan: Plan, clock: float, place: int) ->
         Stream clock so far.
     place
         Place of the first row in the `FlowStore`; the others follow.
+    secret
+        What the stream's keys start from, see `text_keys`.
     """
     flows = candidates.flows
     n = len(candidates)
@@ -101,15 +105,15 @@ def number_rows(candidates: Candidates, plan: Plan, clock: float, place: int) ->
     rows["received"] = _integers(flows.column("resp_ip_bytes"), NO_SIZE)
     port = _integers(flows.column("id.resp_p"), NO_PORT)
     rows["port"] = port
-    rows["orig"] = text_keys(flows.column("id.orig_h"))
-    rows["resp"] = text_keys(flows.column("id.resp_h"))
-    rows["proto"] = text_keys(flows.column("proto"))
-    rows["service"] = text_keys(flows.column("service"))
-    rows["signatures"] = _signature_keys(flows.column("signatures"))
-    rows["hosts"] = joint_keys(0, rows["orig"], rows["resp"])
+    rows["orig"] = text_keys(flows.column("id.orig_h"), secret)
+    rows["resp"] = text_keys(flows.column("id.resp_h"), secret)
+    rows["proto"] = text_keys(flows.column("proto"), secret)
+    rows["service"] = text_keys(flows.column("service"), secret)
+    rows["signatures"] = _signature_keys(flows.column("signatures"), secret)
+    rows["hosts"] = joint_keys(secret, 0, rows["orig"], rows["resp"])
     numbered = (port != NO_PORT) & _have_ports(flows.column("proto"))
     port_keys = port.astype(np.uint64)
-    rows["proto_port"] = np.where(numbered, joint_keys(0, rows["proto"], port_keys), ABSENT)
+    rows["proto_port"] = np.where(numbered, joint_keys(secret, 0, rows["proto"], port_keys), ABSENT)
     told = (candidates.threat >= 0) & np.isfinite(candidates.classes).all(axis=1)
     rows["threat"] = np.where(told, candidates.threat, _UNKNOWN)
     rows["named"] = candidates.threat >= 0
@@ -122,7 +126,7 @@ def number_rows(candidates: Candidates, plan: Plan, clock: float, place: int) ->
     of_group = {ORIGINATOR: rows["orig"], RESPONDER: rows["resp"], PORT: port_keys}
     keys = np.zeros((n, len(plan.kinds)), np.uint64)
     for number, kind in enumerate(plan.kinds):
-        keys[:, number] = joint_keys(number + 1, *(of_group[column] for column in kind))
+        keys[:, number] = joint_keys(secret, number + 1, *(of_group[column] for column in kind))
     rows["values"] = _values(candidates, strength, told)
     return Batch(rows, keys)
 
@@ -150,12 +154,13 @@ def _have_ports(proto: pa.StringArray) -> npt.NDArray[np.bool_]:
     return have
 
 
-def _signature_keys(column: pa.ListArray) -> npt.NDArray[np.uint64]:
+def _signature_keys(column: pa.ListArray, secret: np.uint64) -> npt.NDArray[np.uint64]:
     """The sum of the keys of each row's signatures: whichever order they stand in."""
     texts = column.flatten()
     if not len(texts):
         return np.zeros(len(column), np.uint64)
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(text_keys(texts), dtype=np.uint64)])
+    keys = text_keys(texts, secret)
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(keys, dtype=np.uint64)])
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
     ends = np.cumsum(lengths)
     return sums[ends] - sums[ends - lengths]

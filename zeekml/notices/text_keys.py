@@ -1,6 +1,6 @@
 """Texts as 64-bit numbers that say nothing but "the same text", straight from Arrow's buffers.
 
-The numbers start from a secret drawn for each process: who writes the addresses of a log cannot
+The numbers start from a secret drawn for each stream: who writes the addresses of a log cannot
 know which of them meet in a hash table. No result depends on the numbers themselves; that two of
 a million different texts get the same one has odds of one in 10^7.
 """
@@ -22,10 +22,13 @@ Keys = npt.NDArray[np.uint64]
 ABSENT: Final = 0
 """Key of a text that is not there."""
 
-_SECRET: Final = np.uint64(secrets.randbits(64))
+
+def new_secret() -> np.uint64:
+    """What the keys of one stream start from."""
+    return np.uint64(secrets.randbits(64))
 
 
-def text_keys(column: pa.StringArray) -> Keys:
+def text_keys(column: pa.StringArray, secret: np.uint64) -> Keys:
     """The key of each text of a column, (n,)."""
     keys = np.zeros(len(column), np.uint64)
     if not len(column):
@@ -35,15 +38,15 @@ def text_keys(column: pa.StringArray) -> Keys:
     data = np.frombuffer(data_buffer, np.uint8) if data_buffer else np.zeros(0, np.uint8)
     # whether Arrow's buffers may be written to differs; compile for one of the two only
     data.flags.writeable = offsets.flags.writeable = False
-    _hash_texts(data, offsets, _SECRET, keys)
+    _hash_texts(data, offsets, secret, keys)
     if column.null_count:
         keys[column.is_null().to_numpy(zero_copy_only=False)] = ABSENT
     return keys
 
 
-def joint_keys(first: int, *columns: Keys) -> Keys:
+def joint_keys(secret: np.uint64, first: int, *columns: Keys) -> Keys:
     """A key for each row's values in all these columns; another `first` gives other keys."""
-    keys = np.full(len(columns[0]), np.uint64(first) ^ _SECRET)
+    keys = np.full(len(columns[0]), np.uint64(first) ^ secret)
     for column in columns:
         _join(keys, column)
     return keys

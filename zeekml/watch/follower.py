@@ -17,7 +17,7 @@ from zeekml.ensemble.bundle import Bundle
 from zeekml.flows.rejects import ReadCounters, RejectSink, SourceAccount, count_bounded
 from zeekml.flows.schema import SURICATA
 from zeekml.notices.policy import Policy
-from zeekml.pipeline import Judge
+from zeekml.pipeline import Judge, fingerprint_of
 from zeekml.watch.coverage import Coverage
 from zeekml.watch.decoding import TailDecoder
 from zeekml.watch.events import Event, Gap, Lines, Opened
@@ -178,7 +178,7 @@ class Follower:
         for path in logs.paths:
             stored = self.record.positions.get(str(path))
             position = Position.from_plain(stored) if stored is not None else None
-            tail = LogTail(path, position, max_poll=MAX_POLL)
+            tail = LogTail(path, position, max_poll=MAX_POLL, clock=clock)
             decoder = TailDecoder(
                 logs.sensor,
                 self._account,
@@ -423,10 +423,9 @@ class Follower:
 
     def _meet_rules(self, policy: Policy) -> Outcome | None:
         """Change to other rules if these are not the ones that judged so far."""
-        asked = self._new_judge(policy)
-        if asked.fingerprint == self._pipeline.judge.fingerprint:
+        if fingerprint_of(self._bundle, policy) == self._pipeline.judge.fingerprint:
             return None
-        outcome = self._pipeline.change_judge(asked)
+        outcome = self._pipeline.change_judge(self._new_judge(policy))
         self._rows_since = ANCHOR_ROWS
         return outcome
 

@@ -26,7 +26,7 @@ from zeekml.outputs import OutputOptions
 from zeekml.watch.follower import SHED, Follower, LogSet, Look
 from zeekml.watch.live_outputs import LiveOutputs
 from zeekml.watch.oversight import Facts, Oversight
-from zeekml.watch.priming import prime
+from zeekml.watch.priming import prime_once
 from zeekml.watch.service_manager import ServiceManager
 from zeekml.watch.state import IncidentLine, State
 from zeekml.watch.wake_up import WakeUp
@@ -117,7 +117,7 @@ class Watcher:
             )
             stack.callback(self._outputs.close)
             for sensor in sorted({logs.sensor for logs in job.logs}):
-                prime(sensor, self.bundle, self.policy, job.config, hold=1.0)
+                prime_once(sensor, self.bundle, self.policy, job.config, hold=1.0)
             self.followers = [
                 Follower(
                     logs,

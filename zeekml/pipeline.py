@@ -6,6 +6,7 @@ results whichever way they come.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ from zeekml.features.schema import SCHEMA_HASH
 from zeekml.flows.stream_clock import ClockState
 from zeekml.notices.candidates import CANDIDATE_COLUMNS, Candidates
 from zeekml.notices.fingerprint import rules_fingerprint
-from zeekml.notices.incidents import IncidentTracker
+from zeekml.notices.incidents import Explain, IncidentTracker
 from zeekml.notices.notice import Candidate, Notice
 from zeekml.notices.policy import Policy
 
@@ -184,7 +185,7 @@ class Judge:
             bundle=bundle.short_digest,
             features=SCHEMA_HASH,
             base_rate=bundle.manifest.calibration.base_rate,
-            explain=self._explain,
+            explain=_explainer(self),
         )
 
     @classmethod
@@ -208,7 +209,7 @@ class Judge:
         """
         judge = cls.__new__(cls)
         judge._begin(bundle)
-        judge.incidents = IncidentTracker.load(data, explain=judge._explain)
+        judge.incidents = IncidentTracker.load(data, explain=_explainer(judge))
         return judge
 
     def save(self) -> bytes:
@@ -243,12 +244,24 @@ class Judge:
         """Close what is still open, at the end of the input."""
         return self.incidents.close()
 
-    def _explain(self, candidate: Candidate) -> tuple[str, ...]:
+    def explain_row(self, candidate: Candidate) -> tuple[str, ...]:
         """Why a row of the batch at hand scored as it did."""
         if self._explainer is None:
             self._explainer = Ensemble(self._bundle)
         row = self._matrix[candidate.row : candidate.row + 1]
         return tuple(c.text() for c in explain(self._explainer, row)[0])
+
+
+def _explainer(judge: Judge) -> Explain:
+    """The judge's explanations, without keeping it: a tracker that is replaced, and it is large,
+    goes at once instead of waiting for the collector of cycles."""
+    keeps_none = weakref.ref(judge)
+
+    def explain_row(candidate: Candidate) -> tuple[str, ...]:
+        alive = keeps_none()
+        return () if alive is None else alive.explain_row(candidate)
+
+    return explain_row
 
 
 class Pipeline:

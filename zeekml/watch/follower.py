@@ -173,7 +173,6 @@ class Follower:
         self.coverage = Coverage(logs.sensor)
         self._intakes: list[Intake] = []
         self._carried: Outcome | None = self._meet_rules(policy)
-        self._rejects = rejects
         self._tails: list[tuple[LogTail, TailDecoder]] = []
         for path in logs.paths:
             stored = self.record.positions.get(str(path))
@@ -181,7 +180,7 @@ class Follower:
             tail = LogTail(path, position, max_poll=MAX_POLL, clock=clock)
             decoder = TailDecoder(
                 logs.sensor,
-                self._account,
+                _account_maker(self.record.counters, rejects),
                 alerts=self._alerts,
                 keep_originals=keep_originals,
             )
@@ -429,8 +428,10 @@ class Follower:
         self._rows_since = ANCHOR_ROWS
         return outcome
 
-    def _account(self, source: str) -> SourceAccount:
-        return SourceAccount(source, self.record.counters, self._rejects)
+
+def _account_maker(counters: ReadCounters, rejects: RejectSink) -> Callable[[str], SourceAccount]:
+    """Makes the books of a source; no method, so that decoders do not keep the follower."""
+    return lambda source: SourceAccount(source, counters, rejects)
 
 
 def _counter(kind: type[Any], value: Any) -> Any:

@@ -1,0 +1,239 @@
+"""Going on after a restart."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from zeekml.config import Config
+from zeekml.ensemble.bundle import Bundle, load_bundle
+from zeekml.flows.archive import read_flow_table
+from zeekml.flows.schema import AT_EXIT_FIELD
+from zeekml.flows.stream_clock import ClockState
+from zeekml.flows.suricata_eve import AlertMemory
+from zeekml.notices.notice import Notice
+from zeekml.notices.policy import Policy, load_policy
+from zeekml.pipeline import Judge
+from zeekml.watch.journal import Intake, pack
+from zeekml.watch.live_pipeline import LivePipeline
+from zeekml.watch.recovery import Recovered, context_start, recover
+from zeekml.watch.state import STATE_FILE, Anchor, Entry, State, StreamCommit
+
+SAMPLE = Path(__file__).parents[2] / "sample_logs" / "zeek_tsv" / "conn.log"
+STREAM = "sample/conn"
+ROWS = 2600
+HOUR = 3_600_000_000
+
+
+@cache
+def bundle() -> Bundle:
+    return load_bundle()
+
+
+@cache
+def policy() -> Policy:
+    return load_policy(None)
+
+
+@cache
+def sample() -> pa.RecordBatch:
+    """Flows in which incidents open, go on and close, spread over three hours."""
+    table = read_flow_table([SAMPLE]).slice(9000, ROWS)
+    ts = table.column("ts").to_numpy()
+    spread = ts[0] + (ts - ts[0]) * 30
+    at = table.schema.get_field_index("ts")
+    table = table.set_column(at, table.schema.field(at), pa.array(spread))
+    return table.combine_chunks().to_batches()[0]
+
+
+def new_judge() -> Judge:
+    return Judge(bundle(), policy(), sensor="zeek", stream=STREAM)
+
+
+def with_exit_column(flows: pa.RecordBatch) -> pa.RecordBatch:
+    return flows.append_column(AT_EXIT_FIELD, pa.array([False] * len(flows)))
+
+
+class Run:
+    """A stream with its state, as a follower keeps it, without logs or outputs."""
+
+    def __init__(self, directory: Path, *, hold: float = 0.0, config: Config | None = None) -> None:
+        self.directory = directory
+        self.hold = hold
+        self.config = config or Config()
+        self.notices: list[Notice] = []
+        self.scores: list[float] = []
+        self.problems: list[str] = []
+        self.start()
+
+    def start(self) -> None:
+        self.state = State(self.directory)
+        self.back: Recovered = recover(
+            self.state, STREAM, bundle(), self.config, new_judge, hold=self.hold
+        )
+        self.problems += self.back.problems
+        self.number = self.state.next_number(STREAM)
+        if not self.state.anchors(STREAM):
+            self.commit(None, anchor=True)
+
+    def stop(self) -> None:
+        self.state.close()
+
+    def take(self, intake: Intake, *, anchor: bool) -> None:
+        outcome = self.pipeline.take(intake)
+        self.notices += outcome.notices
+        for batch in outcome.batches:
+            self.scores += batch.scores.score.tolist()
+        self.commit(Entry(self.number, intake.rows, pack(intake)), anchor=anchor)
+
+    def commit(self, entry: Entry | None, *, anchor: bool, forget_before: int = 0) -> None:
+        self.number += entry is not None
+        alerts = AlertMemory().save()
+        made = self.pipeline.anchor(self.number, alerts) if anchor else None
+        self.state.commit([StreamCommit(STREAM, b"{}", entry, made, forget_before)])
+
+    def close(self) -> None:
+        outcome = self.pipeline.close()
+        self.notices += outcome.notices
+        for batch in outcome.batches:
+            self.scores += batch.scores.score.tolist()
+
+    @property
+    def pipeline(self) -> LivePipeline:
+        return self.back.pipeline
+
+
+@cache
+def uninterrupted(hold: float) -> tuple[tuple[Notice, ...], tuple[float, ...]]:
+    pipeline = LivePipeline(bundle(), new_judge(), Config(), hold=hold)
+    outcome = pipeline.take(Intake([with_exit_column(sample()) if hold else sample()]))
+    end = pipeline.close()
+    scores = [s for b in [*outcome.batches, *end.batches] for s in b.scores.score.tolist()]
+    return (*outcome.notices, *end.notices), tuple(scores)
+
+
+@settings(max_examples=15, derandomize=True, phases=[Phase.explicit, Phase.generate])
+@given(
+    cuts=st.lists(st.integers(1, ROWS - 1), min_size=1, max_size=8, unique=True).map(sorted),
+    anchored=st.lists(st.booleans(), min_size=9, max_size=9),
+    restarted=st.lists(st.booleans(), min_size=9, max_size=9),
+    hold=st.sampled_from([0.0, 60.0]),
+)
+def test_restarts_change_nothing(
+    tmp_path_factory: pytest.TempPathFactory,
+    cuts: Sequence[int],
+    anchored: Sequence[bool],
+    restarted: Sequence[bool],
+    hold: float,
+) -> None:
+    run = Run(tmp_path_factory.mktemp("state"), hold=hold)
+    flows = with_exit_column(sample()) if hold else sample()
+    for i, (begin, end) in enumerate(zip([0, *cuts], [*cuts, ROWS], strict=True)):
+        run.take(Intake([flows.slice(begin, end - begin)]), anchor=anchored[i])
+        if restarted[i]:
+            run.stop()
+            run.start()
+    run.close()
+    run.stop()
+    assert run.problems == []
+    notices, scores = uninterrupted(hold)
+    assert {notice.state for notice in notices} >= {"open", "closed"}
+    assert run.notices == list(notices)
+    assert run.scores == list(scores)
+
+
+def pieces(size: int = 200) -> list[Intake]:
+    return [Intake([sample().slice(begin, size)]) for begin in range(0, ROWS, size)]
+
+
+def test_what_is_older_than_the_hour_is_not_needed(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for intake in pieces():
+        run.take(intake, anchor=True)
+    anchors = run.state.anchors(STREAM)
+    clock = run.pipeline.scorer.clock
+    start, complete = context_start(anchors, clock, 1 << 22)
+    assert complete
+    assert 0 < start.number < anchors[-1].number
+    run.commit(None, anchor=False, forget_before=start.number)
+    run.stop()
+    run.start()
+    assert run.problems == []
+    held = run.pipeline.scorer.context_records
+    run.stop()
+    whole = LivePipeline(bundle(), new_judge(), Config(), hold=0)
+    whole.take(Intake([sample()]))
+    assert held == whole.scorer.context_records
+
+
+def test_a_journal_that_was_cut_is_told_of_and_windows_know(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for intake in pieces():
+        run.take(intake, anchor=True)
+    last = run.state.anchors(STREAM)[-2]
+    run.commit(None, anchor=False, forget_before=last.number)
+    run.stop()
+    run.start()
+    assert len(run.problems) == 1
+    assert "journal_mb" in run.problems[0]
+    clock = run.pipeline.scorer.clock
+    assert clock.began == last.clock.now
+    assert clock.now > clock.began
+    run.stop()
+
+
+def test_a_damaged_entry_costs_no_more_than_it_must(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for intake in pieces():
+        run.take(intake, anchor=False)
+    number = run.number
+    run.stop()
+    with sqlite3.connect(tmp_path / STATE_FILE) as db:
+        db.execute("UPDATE journal SET entry = x'00112233' WHERE number = 7")
+    db.close()
+    run.start()
+    assert len(run.problems) == 1
+    assert "damaged" in run.problems[0]
+    # no number is given twice, and the stream goes on
+    assert run.number == number
+    run.take(pieces()[-1], anchor=True)
+    run.stop()
+
+
+@pytest.mark.parametrize("column", ["judge", "alerts"])
+def test_damaged_memory_is_told_of(tmp_path: Path, column: str) -> None:
+    run = Run(tmp_path)
+    run.take(pieces()[0], anchor=True)
+    run.stop()
+    with sqlite3.connect(tmp_path / STATE_FILE) as db:
+        db.execute(f"UPDATE anchor SET {column} = x'0011' WHERE {column} IS NOT NULL")
+    db.close()
+    run.start()
+    assert len(run.problems) == 1
+    run.take(pieces()[1], anchor=True)
+    run.stop()
+
+
+def at(number: int, now: int, *, seen: int = 1, began: int = 5) -> Anchor:
+    return Anchor(number, ClockState(now=now, seen=seen, began=began))
+
+
+def test_where_the_context_starts() -> None:
+    anchors = [at(3, 10), at(5, 10 + HOUR // 2), at(9, 10 + HOUR)]
+    now = ClockState(now=10 + HOUR, seen=99, began=5)
+    assert context_start(anchors, now, 1 << 22) == (anchors[0], True)
+    later = now._replace(now=now.now + HOUR // 2)
+    assert context_start(anchors, later, 1 << 22) == (anchors[1], True)
+    assert context_start(anchors[1:], now, 1 << 22) == (anchors[1], False)
+    # the bound on records leaves nothing older either
+    assert context_start(anchors[1:], now, 98) == (anchors[2], True)
+    # nor does a stream that began anew
+    assert context_start(anchors[1:], now._replace(began=7), 1 << 22) == (anchors[2], True)
+    assert context_start([at(0, 0, seen=0, began=0)], ClockState(), 1 << 22)[1]

@@ -190,6 +190,9 @@ def enriched_lines(batch: ScoredBatch) -> Iterator[bytes]:
     originals = batch.flows.column("original").to_pylist()
     scores = batch.scores
     for i, original in enumerate(originals):
+        if original is None:
+            # was read when nobody wanted it enriched
+            continue
         threat = int(scores.threat[i])
         ours = {
             "zeekml_score": round(float(scores.score[i]), 6),

@@ -442,7 +442,7 @@ def _rules() -> tuple[str, str]:
 
 @cache
 def _policies() -> tuple[Policy, Policy]:
-    policies = []
+    policies: list[Policy] = []
     for text in _rules():
         with tempfile.TemporaryDirectory() as directory:
             (Path(directory) / "policy.yaml").write_text(text)

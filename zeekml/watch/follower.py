@@ -157,7 +157,13 @@ class Follower:
         )
         self.record = self._remembered()
         back = recover(
-            state, logs.name, bundle, config, lambda: self._new_judge(policy), hold=self._hold
+            state,
+            logs.name,
+            bundle,
+            config,
+            lambda: self._new_judge(policy),
+            hold=self._hold,
+            originals=keep_originals,
         )
         self.problems = back.problems
         self._pipeline = back.pipeline
@@ -363,7 +369,7 @@ class Follower:
         entry = None
         if any(self._intakes):
             intake = _joined(self._intakes)
-            entry = Entry(self._number, intake.rows, pack(intake))
+            entry = Entry(self._number, intake.rows, pack(intake, originals=self._hold > 0))
         following = self._number + (entry is not None)
         due = (
             self._rows_since >= ANCHOR_ROWS

@@ -16,7 +16,7 @@ import pyarrow as pa
 import zstandard
 
 from zeekml.errors import DataError
-from zeekml.flows.schema import ORIGINAL_FIELD
+from zeekml.flows.schema import with_originals
 
 AlertChange = tuple[int, str | None]
 """A flow's id with a signature that it got; None where its signatures were taken."""
@@ -61,11 +61,13 @@ class _Packed(msgspec.Struct):
     let_go: bool
 
 
-def pack(intake: Intake) -> bytes:
-    """The bytes of an entry."""
+def pack(intake: Intake, *, originals: bool = False) -> bytes:
+    """The bytes of an entry; with the records as they were logged only if asked for."""
     flows = b""
     if intake.flows:
-        batches = [_without_original(batch) for batch in intake.flows]
+        batches = list(intake.flows)
+        if not originals:
+            batches = [with_originals(batch, False) for batch in batches]
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, batches[0].schema) as writer:
             for batch in batches:
@@ -94,8 +96,3 @@ def unpack(data: bytes) -> Intake:
     except (zstandard.ZstdError, msgspec.MsgspecError, pa.ArrowException, OSError) as error:
         raise JournalError(f"an entry of the journal is damaged: {error}") from error
     return Intake(flows, packed.alerts, packed.let_go)
-
-
-def _without_original(batch: pa.RecordBatch) -> pa.RecordBatch:
-    at = batch.schema.get_field_index(ORIGINAL_FIELD.name)
-    return batch if at < 0 else batch.drop_columns([ORIGINAL_FIELD.name])

@@ -134,11 +134,13 @@ class WatchMachine(RuleBasedStateMachine):
     ) -> None:
         if sizes:
             self.sensor.write(sizes)
-        self.sensor.crash_at(point, finish=finish, reload=False, meanwhile=meanwhile)
+        self.sensor.crash_at(
+            point, late=False, finish=finish, reload=False, meanwhile=meanwhile
+        )
 
-    @rule(point=POINTS)
-    def crash_at_reload(self, point: str) -> None:
-        self.sensor.crash_at(point, finish=False, reload=True, meanwhile=None)
+    @rule(point=POINTS, finish=st.booleans(), late=st.booleans())
+    def crash_while_closing(self, point: str, finish: bool, late: bool) -> None:
+        self.sensor.crash_at(point, late=late, finish=finish, reload=not finish, meanwhile=None)
 
     @rule(commit=st.booleans(), times=st.integers(1, 8))
     def fail_to_write(self, commit: bool, times: int) -> None:

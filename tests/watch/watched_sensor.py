@@ -82,6 +82,7 @@ class WatchedSensor(Sensor):
         self.versions: dict[int, int] = {}
         self.cuts: list[Cut] = []
         self.exact = True
+        self._commits = self._told = 0
         self.watcher: Watcher | None = None
         self._heard: list[Event] = []
         super().__init__(root, zeek=form == "tsv", **manner)
@@ -123,7 +124,7 @@ class WatchedSensor(Sensor):
                 options=OutputOptions(enriched=True),
             ),
             clock=lambda: self.now,
-            wall=lambda: _NOON + self.now,
+            wall=self._wall,
         )
         self.watcher._pause = self._wait  # type: ignore[method-assign]
         (follower,) = self.watcher.followers
@@ -134,6 +135,7 @@ class WatchedSensor(Sensor):
         self._listen(tail)
         if position is not None and self.policy != self._judged_by:
             self._cut()
+        self.watcher._begin()
         return tail
 
     def close(self) -> None:
@@ -145,6 +147,10 @@ class WatchedSensor(Sensor):
         if self.watcher is not None:
             self.watcher.__exit__(None, None, None)
             self.watcher = None
+
+    def _wall(self) -> float:
+        self._told += 1
+        return _NOON + self.now + self._told / 1000
 
     def _wait(self, seconds: float) -> None:
         self.now += seconds
@@ -224,15 +230,15 @@ class WatchedSensor(Sensor):
         watcher._read_rules_again()
         self._cut()
 
-    def crash_at(self, point: str, *, finish: bool, reload: bool, meanwhile: Disturbance | None) -> None:
+    def crash_at(self, point: str, *, late: bool, finish: bool, reload: bool, meanwhile: Disturbance | None) -> None:
         """Look, but come to a sudden end on the way to the commit."""
         watcher = self.watcher
         assert watcher is not None
         self._look()
         position = self.tail.position
         heard: list[Event] = []
-        self._arm(point)
-        done = True
+        self._commits = 0
+        self._arm(point, late and (finish or reload))
         try:
             if reload:
                 self._put_rules(1 - self.variant)
@@ -242,55 +248,54 @@ class WatchedSensor(Sensor):
                 heard = self._events(finish=finish)
         except Crash:
             heard = self._heard
-            done = point == "committed"
-        if done:
+        if self._commits or not heard:
             self._take_last(heard)
             position = self.tail.position
-            if finish:
+            if finish and self._commits:
                 self.cuts.append(Cut(len(self._came), self.policy))
-            elif reload:
-                self._cut()
         else:
             for event in heard:
                 if isinstance(event, Lines) and isinstance(event.lines, Block):
                     self.doubtful |= {
                         n for t in event.lines.data.split(b"\n") if (n := number_in(t)) is not None
                     }
-            # incidents were closed in the outputs that are open in the state
-            self.exact = self.exact and not finish
         self._abandon()
         self.disturb(meanwhile)
         self._go_on_from(position)
 
-    def _arm(self, point: str) -> None:
+    def _arm(self, point: str, late: bool) -> None:
+        """Have the next way to a commit, or the one after it, end at a point."""
         watcher = self.watcher
         assert watcher is not None
         outputs, state = watcher._outputs, watcher._state
-        commit = state.commit
+        flush, commit = outputs.flush, state.commit
 
-        def crash(*_: Any) -> None:
-            raise Crash
+        def flush_or_crash() -> None:
+            if self._commits < late:
+                flush()
+            elif point == "before":
+                raise Crash
+            elif point not in outputs._files:
+                flush()
+            else:
+                for name, file in outputs._files.items():
+                    if name == point:
+                        # the power goes: some of what was to be written is there
+                        data = b"".join(file._pending)
+                        os.write(file._open(), data[: 2 * len(data) // 3])
+                        raise Crash
+                    file.flush()
 
-        def commit_and_crash(*arguments: Any) -> None:
+        def commit_or_crash(*arguments: Any) -> None:
+            if self._commits >= late and point == "flushed":
+                raise Crash
             commit(*arguments)
-            raise Crash
-
-        if point == "before":
-            outputs.flush = crash  # type: ignore[method-assign]
-        elif point == "flushed":
-            state.commit = crash  # type: ignore[method-assign, assignment]
-        elif point == "committed":
-            state.commit = commit_and_crash  # type: ignore[method-assign, assignment]
-        else:
-            file = outputs._files[point]
-
-            def half() -> None:
-                # the power goes: some of what was to be written is there
-                data = b"".join(file._pending)
-                os.write(file._open(), data[: 2 * len(data) // 3])
+            self._commits += 1
+            if self._commits > late:
                 raise Crash
 
-            file.flush = half  # type: ignore[method-assign]
+        outputs.flush = flush_or_crash  # type: ignore[method-assign]
+        state.commit = commit_or_crash  # type: ignore[method-assign, assignment]
 
     def fail_to_write(self, *, commit: bool, times: int) -> None:
         """Have the next outputs or commits fail, as on a disk that is full for a while."""
@@ -343,8 +348,9 @@ class WatchedSensor(Sensor):
         there: list[bytes] = []
         for path in sorted(self.out.glob(f"{name}*")):
             data = path.read_bytes()
-            assert not data or data.endswith(b"\n")
-            there += data.splitlines()
+            # what was renamed may end in the middle of a line, when that was where the power went
+            assert path.name != name or not data or data.endswith(b"\n")
+            there += data[: data.rfind(b"\n") + 1].splitlines()
         gone = [line for n, data in self.removed if n == name for line in data.splitlines()]
         return there, gone
 

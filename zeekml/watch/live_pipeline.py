@@ -82,11 +82,9 @@ class LivePipeline:
         outcome.notices += self.judge.close()
         return outcome
 
-    def change_judge(self, judge: Judge) -> Outcome:
-        """Close the incidents under the rules so far; what follows is for another judge."""
-        outcome = Outcome(notices=self.judge.close())
-        self.judge = judge
-        return outcome
+    def close_incidents(self) -> Outcome:
+        """Close what is open; what is held back stays so."""
+        return Outcome(notices=self.judge.close())
 
     def anchor(self, number: int, alerts: bytes) -> Anchor:
         """The anchor before journal entry `number`, which comes next."""

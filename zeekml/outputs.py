@@ -37,6 +37,9 @@ SCORES: Final = "scores.parquet"
 ENRICHED: Final = "conn_scored.log"
 SUMMARY: Final = "summary.json"
 
+FIRST_ADDED_KEY: Final = b',"zeekml_score":'
+"""With what our part of an enriched record begins."""
+
 FILE_MODE: Final = 0o640
 
 SCORES_SCHEMA: Final = pa.schema(

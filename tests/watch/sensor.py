@@ -96,9 +96,9 @@ class Sensor:
         self.arrivals: list[Arrival] = []
         self.delivered: set[int] = set()
         self.believed = -1
-        self.tail = LogTail(self.live_path, max_poll=max_poll, clock=lambda: self.now)
         self.blind = False
-        self.take(self.tail.poll())
+        self.tail = self._new_tail(None)
+        self.take(self._events())
 
     def close(self) -> None:
         self.tail.close()
@@ -144,7 +144,7 @@ class Sensor:
             self.version += 1
             self._open()
             assert self.writes_to is not None
-            self._put(b"#fields\tv%d\n#types\tstring\n" % self.version)
+            self._put(self._columns())
             self.writes_to.versions.add(self.version)
 
     def close_log(self, *, note: bool = False) -> None:
@@ -286,7 +286,7 @@ class Sensor:
 
     def poll(self) -> None:
         self._look()
-        self.take(self.tail.poll())
+        self.take(self._events())
 
     def restart(self) -> None:
         """Go on with a new tail from the position of the old one."""
@@ -295,13 +295,13 @@ class Sensor:
     def finish(self) -> None:
         """Take what there is, as if nobody wrote any more."""
         self._look()
-        self._take_last(self.tail.finish())
+        self._take_last(self._events(finish=True))
 
     def crash(self, kept: int, *, finish: bool = False) -> None:
         """Poll, but let only the first events take effect before a new tail goes on."""
         self._look()
         position = self.tail.position
-        events = (self.tail.finish() if finish else self.tail.poll())[:kept]
+        events = self._events(finish=finish)[:kept]
         self._take_last(events)
         for event in events:
             if isinstance(event, Lines | Gap):
@@ -313,7 +313,7 @@ class Sensor:
         self._look()
         self.swapped, quiet = False, 0
         while quiet < 8:
-            events = self.tail.poll()
+            events = self._events()
             self.take(events)
             quiet = 0 if events or not self.tail.idle else quiet + 1
             self.now += 0.4
@@ -382,14 +382,17 @@ class Sensor:
                 and isinstance(event, Lines)
                 and event.lines == Block(self.begun, event.position.line, complete=False)
             ):
-                whole = LINE.fullmatch(self.begun)
-                (self.may_come if whole else self.cut).add(self.half[0])
+                number, rest = self.half
+                if rest != b"\n":
+                    self.cut.add(number)
+                if self._reads(self.begun):
+                    self.may_come.add(number)
 
     def _tear(self) -> None:
         """The line that was begun will never be whole."""
         assert self.half is not None
         self.torn.add(self.half[0])
-        if LINE.fullmatch(self.begun):
+        if self._reads(self.begun):
             self.may_come.add(self.half[0])
 
     def _read(self, block: Block) -> None:
@@ -412,12 +415,34 @@ class Sensor:
         self._lose_what_is_away()
         self.blind = True
         stored: Any = json.loads(json.dumps(position.to_plain())) if position is not None else None
-        self.tail = LogTail(
-            self.live_path,
-            None if stored is None else Position.from_plain(stored),
-            max_poll=self.max_poll,
-            clock=lambda: self.now,
-        )
+        self.tail = self._new_tail(None if stored is None else Position.from_plain(stored))
+
+    # -- what another kind of log, or of follower, does in another way ---------------------------
+
+    def _new_tail(self, position: Position | None) -> LogTail:
+        return LogTail(self.live_path, position, max_poll=self.max_poll, clock=lambda: self.now)
+
+    def _events(self, *, finish: bool = False) -> list[Event]:
+        """What the tail brings now."""
+        return self.tail.finish() if finish else self.tail.poll()
+
+    def _line(self, size: int) -> bytes:
+        """The line with the latest number."""
+        return b"<%d v%d %s>\n" % (self.written, self.version, b"x" * size)
+
+    def _reads(self, begun: bytes) -> bool:
+        """Whether the beginning of a line can be read as a record."""
+        return LINE.fullmatch(begun) is not None
+
+    def _header(self) -> bytes:
+        """What a new file begins with."""
+        opened = f"{self.date:%Y-%m-%d-%H-%M-%S}".encode()
+        return b"#separator \\x09\n#path\tconn\n#open\t" + opened + b"\n" + self._columns()
+
+    def _columns(self) -> bytes:
+        return b"#fields\tv%d\n#types\tstring\n" % self.version
+
+    # --------------------------------------------------------------------------------------------
 
     def _make_directory(self) -> None:
         if self.linked:
@@ -426,9 +451,6 @@ class Sensor:
             self.directory.symlink_to(real)
         else:
             self.directory.mkdir()
-
-    def _line(self, size: int) -> bytes:
-        return b"<%d v%d %s>\n" % (self.written, self.version, b"x" * size)
 
     def _open(self, more: int = 0) -> None:
         if self.descriptor is not None:
@@ -443,10 +465,7 @@ class Sensor:
             self.live = Content(self.date, self.live_path, unseen=emptied)
             self.writes_to = self.live
             if self.zeek:
-                self._put(
-                    b"#separator \\x09\n#path\tconn\n#open\t%s\n#fields\tv%d\n"
-                    % (f"{self.date:%Y-%m-%d-%H-%M-%S}".encode(), self.version)
-                )
+                self._put(self._header())
                 self.live.versions.add(self.version)
         self.writes_to = self.live
         if self.live.ragged:

@@ -85,8 +85,10 @@ class Watch:
             keep_originals=enriched,
         )
         assert follower.problems == []
-        look = follower.look()
-        batches = [*look.outcome.batches, *(follower.finish().outcome.batches if end else [])]
+        looks = [follower.look()]
+        if end:
+            looks += [follower.finish(), follower.settle()]
+        batches = [batch for look in looks for batch in look.outcome.batches]
         left_out = sum(outputs.add_batch(batch) for batch in batches)
         outputs.flush()
         commit = follower.to_commit(anchor=anchor)

@@ -22,7 +22,13 @@ import pyarrow as pa
 
 from zeekml.errors import StateError
 from zeekml.flows.columns import BoolArray
-from zeekml.flows.schema import AT_EXIT_FIELD, FLOW_SCHEMA, ORIGINAL_FIELD, SURICATA_HOLD
+from zeekml.flows.schema import (
+    AT_EXIT_FIELD,
+    FLOW_SCHEMA,
+    ORIGINAL_FIELD,
+    SURICATA_HOLD,
+    with_originals,
+)
 from zeekml.flows.stream_clock import CLOCK_WIDTH, NOW, SECOND, Ints64, flow_ends, tick
 from zeekml.jit import njit
 from zeekml.stored import (
@@ -82,8 +88,15 @@ class EndOrder:
         self._next = 0
 
     @classmethod
-    def load(cls, data: bytes) -> EndOrder:
+    def load(cls, data: bytes, *, originals: bool = False) -> EndOrder:
         """An order that goes on where the one that was saved stood.
+
+        Parameters
+        ----------
+        data
+            From `save`.
+        originals
+            Whether the batches to come have `ORIGINAL_FIELD`.
 
         Raises
         ------
@@ -99,7 +112,10 @@ class EndOrder:
         order = cls(max_held=bounds.max_held)
         order._hold = bounds.hold
         stored = arrays_of_parts(parts[2:], order._arrays())
-        batches = batches_of_part(parts[1], FLOW_SCHEMA.names)
+        batches = [
+            with_originals(batch, originals)
+            for batch in batches_of_part(parts[1], FLOW_SCHEMA.names)
+        ]
         held = sum(map(len, batches))
         fixed = (len(stored["clock"]), len(stored["state"]))
         if fixed != (CLOCK_WIDTH, 2) or stored["state"][HELD] != held:

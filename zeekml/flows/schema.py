@@ -50,6 +50,17 @@ FLOW_SCHEMA: Final = pa.schema(
 # appended only when asked for: the record as it stood in the log, as one line of JSON
 ORIGINAL_FIELD: Final = pa.field("original", pa.binary())
 
+
+def with_originals(batch: pa.RecordBatch, wanted: bool) -> pa.RecordBatch:
+    """A batch of `FLOW_SCHEMA` with `ORIGINAL_FIELD` or without; null where it is not known."""
+    there = batch.schema.get_field_index(ORIGINAL_FIELD.name) >= 0
+    if there == wanted:
+        return batch
+    if there:
+        return batch.drop_columns([ORIGINAL_FIELD.name])
+    return batch.append_column(ORIGINAL_FIELD, pa.nulls(len(batch), ORIGINAL_FIELD.type))
+
+
 AT_EXIT_FIELD: Final = pa.field("at_exit", pa.bool_(), nullable=False)
 """Whether Suricata logged the flow because it stopped; `zeekml.flows.ordering` takes it off."""
 

@@ -81,6 +81,11 @@ class Record(msgspec.Struct):
         Opened incidents by note.
     rotations, gaps
         By how, and by cause.
+    let_go, close
+        Decided and to be done next, before anything else is read: let the flows that are held go
+        on; close the incidents. The log itself does not say when, so a run that dies on the way
+        must leave to the next one that it is to happen at this very place. Were it not written
+        down first, the outputs could hold what came of a decision that nobody remembers.
     """
 
     positions: dict[str, Any] = {}
@@ -88,6 +93,8 @@ class Record(msgspec.Struct):
     notices: Counter[str] = msgspec.field(default_factory=Counter)
     rotations: Counter[str] = msgspec.field(default_factory=Counter)
     gaps: Counter[str] = msgspec.field(default_factory=Counter)
+    let_go: bool = False
+    close: bool = False
 
 
 @dataclass
@@ -163,14 +170,24 @@ class Follower:
         )
         self.record = self._remembered()
         back = recover(
-            state, logs.name, bundle, config, lambda: self._new_judge(policy), hold=self._hold
+            state,
+            logs.name,
+            bundle,
+            config,
+            lambda: self._new_judge(policy),
+            hold=self._hold,
+            originals=keep_originals,
         )
         self.problems = back.problems
         self._pipeline = back.pipeline
         self._alerts = back.alerts
         self._number = state.next_number(logs.name)
+        self._policy = policy
+        first = None
         if not state.anchors(logs.name):
             first = self._pipeline.anchor(self._number, self._alerts.save())
+        self.record.close |= self._has_other_rules()
+        if first is not None or self.record.close:
             state.commit([StreamCommit(logs.name, self._encoded_record(), anchor=first)])
         self._anchored = clock()
         # what was scored again counts: who is stopped again and again would do ever more of it
@@ -180,12 +197,11 @@ class Follower:
         self._caught_up = clock()
         self.coverage = Coverage(logs.sensor)
         self._intakes: list[Intake] = []
-        self._carried: Outcome | None = self._meet_rules(policy)
         self._tails: list[tuple[LogTail, TailDecoder]] = []
         for path in logs.paths:
             stored = self.record.positions.get(str(path))
             position = Position.from_plain(stored) if stored is not None else None
-            tail = LogTail(path, position, max_poll=MAX_POLL)
+            tail = LogTail(path, position, max_poll=MAX_POLL, clock=clock)
             decoder = TailDecoder(
                 logs.sensor,
                 _account_maker(self.record.counters, rejects),
@@ -279,11 +295,11 @@ class Follower:
     # -- following -------------------------------------------------------------------------------
 
     def look(self) -> Look:
-        """Take what the logs have now; never waits."""
-        look = Look()
-        if self._carried is not None:
-            look.outcome, self._carried = self._carried, None
-            look.progress = True
+        """Take what the logs have now; never waits.
+
+        What was decided before is done first, so that has to be committed by now.
+        """
+        look = self.settle()
         for tail, decoder in self._tails:
             before = tail.position
             self._take(tail.poll(), decoder, look)
@@ -292,26 +308,46 @@ class Follower:
             self._caught_up = self._clock()
         if self.held and self._clock() - self._last_flow >= self._hold:
             # nothing in the log moves its clock on: what waits for that must not wait for ever
-            self._feed(Intake(let_go=True), look)
+            self.record.let_go = look.progress = True
         if changes := self._alerts.changes():
             self._intakes.append(Intake(alerts=changes))
         return look
 
     def finish(self) -> Look:
-        """Nobody writes any more: take what is left, and close the incidents."""
-        look = Look(progress=True)
+        """Nobody writes any more: take what is left, and decide to close the incidents.
+
+        `settle` does so, after a commit.
+        """
+        look = self.settle()
         for tail, decoder in self._tails:
             self._take(tail.finish(), decoder, look)
-        self._add(self._pipeline.close(), look)
-        self._rows_since = ANCHOR_ROWS
+        self.record.let_go = self.held > 0
+        self.record.close = look.progress = True
         return look
 
-    def change_rules(self, policy: Policy) -> Look:
-        """Judge what follows by other rules; what is open is closed under the old ones."""
+    def change_rules(self, policy: Policy) -> None:
+        """Decide to judge what follows by other rules; what is open is closed under the old ones.
+
+        `settle` does so, after a commit.
+        """
+        self._policy = policy
+        self.record.close |= self._has_other_rules()
+
+    def settle(self) -> Look:
+        """Do what was decided, and committed."""
         look = Look()
-        if (outcome := self._meet_rules(policy)) is not None:
-            self._add(outcome, look)
+        if self.record.let_go:
+            self.record.let_go = False
             look.progress = True
+            if self.held:
+                self._feed(Intake(let_go=True), look)
+        if self.record.close:
+            self.record.close = False
+            look.progress = True
+            self._add(self._pipeline.close_incidents(), look)
+            if self._has_other_rules():
+                self._pipeline.judge = self._new_judge(self._policy)
+            self._rows_since = ANCHOR_ROWS
         return look
 
     def close(self) -> None:
@@ -436,13 +472,10 @@ class Follower:
     def _new_judge(self, policy: Policy) -> Judge:
         return Judge(self._bundle, policy, sensor=self.logs.sensor, stream=self.logs.name)
 
-    def _meet_rules(self, policy: Policy) -> Outcome | None:
-        """Change to other rules if these are not the ones that judged so far."""
-        if fingerprint_of(self._bundle, policy) == self._pipeline.judge.fingerprint:
-            return None
-        outcome = self._pipeline.change_judge(self._new_judge(policy))
-        self._rows_since = ANCHOR_ROWS
-        return outcome
+    def _has_other_rules(self) -> bool:
+        """Whether other rules are asked for than those that judged so far."""
+        asked = fingerprint_of(self._bundle, self._policy)
+        return asked != self._pipeline.judge.fingerprint
 
 
 def _account_maker(counters: ReadCounters, rejects: RejectSink) -> Callable[[str], SourceAccount]:

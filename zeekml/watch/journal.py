@@ -17,7 +17,7 @@ import zstandard
 
 from zeekml.errors import DataError
 from zeekml.flows.rejects import printable
-from zeekml.flows.schema import FLOW_SCHEMA, ORIGINAL_FIELD
+from zeekml.flows.schema import FLOW_SCHEMA, with_originals
 
 AlertChange = tuple[int, str | None]
 """A flow's id with a signature that it got; None where its signatures were taken."""
@@ -77,7 +77,7 @@ def pack(intake: Intake, *, originals: bool = False) -> bytes:
     if intake.flows:
         batches = list(intake.flows)
         if not originals:
-            batches = [_without_original(batch) for batch in batches]
+            batches = [with_originals(batch, False) for batch in batches]
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, batches[0].schema) as writer:
             for batch in batches:
@@ -118,8 +118,3 @@ def _decompressed(data: bytes) -> bytes:
     if not frame.eof or frame.unused_data:
         raise zstandard.ZstdError("it does not end where it should")
     return unpacked
-
-
-def _without_original(batch: pa.RecordBatch) -> pa.RecordBatch:
-    at = batch.schema.get_field_index(ORIGINAL_FIELD.name)
-    return batch if at < 0 else batch.drop_columns([ORIGINAL_FIELD.name])

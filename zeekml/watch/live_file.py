@@ -14,7 +14,7 @@ import errno
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -22,12 +22,9 @@ from zeekml.errors import OutputError
 from zeekml.flows.rejects import printable
 from zeekml.outputs import FILE_MODE
 from zeekml.watch.state import Mark
+from zeekml.watch.written_lines import KeyOf, keys_since
 
 _READ_SIZE: Final = 1 << 20
-_MOST_SIBLINGS: Final = 10_000
-
-KeyOf = Callable[[bytes], str | None]
-"""Tells the key of a line that stands in the file; None for a line that is of no interest."""
 
 
 class LiveFile:
@@ -66,8 +63,11 @@ class LiveFile:
         self._untidy = False
         self._already: Counter[str] = Counter()
         self._identity = (0, 0)
+        self._written = 0
         try:
-            self._recover(mark, key_of)
+            if mark is not None:
+                self._already.update(mark.already)
+                self._already.update(keys_since(path, mark, key_of))
             self.flush()
         except BaseException as error:
             self._close()
@@ -78,7 +78,7 @@ class LiveFile:
     @property
     def mark(self) -> Mark:
         """How far it is written; to be committed after `flush`."""
-        return Mark(*self._identity, self._size, tuple(self._already.elements()))
+        return Mark(*self._identity, self._size, tuple(self._already.elements()), self._written)
 
     @property
     def waiting(self) -> int:
@@ -192,6 +192,7 @@ class LiveFile:
         self._identity = (status.st_dev, status.st_ino)
         self._size = size
         self._untidy = False
+        self._written = os.fstat(descriptor).st_mtime_ns
         return descriptor
 
     def _is_in_place(self, descriptor: int) -> bool:
@@ -227,6 +228,7 @@ class LiveFile:
             raise
         self._untidy = False
         self._size += len(lines)
+        self._written = os.fstat(descriptor).st_mtime_ns
 
     def _close(self) -> None:
         if self._descriptor is not None:
@@ -253,49 +255,8 @@ class LiveFile:
             end = begin
         return 0
 
-    # -- what is in it already -------------------------------------------------------------------
-
-    def _recover(self, mark: Mark | None, key_of: KeyOf) -> None:
-        if mark is None:
-            return
-        self._already.update(mark.already)
-        marked = self._find(mark)
-        if marked is not None:
-            self._already.update(_keys(marked, mark.offset, key_of))
-        if marked != self.path and self.path.is_file() and not self.path.is_symlink():
-            # rotated since: what is in the new file came after
-            self._already.update(_keys(self.path, 0, key_of))
-
-    def _find(self, mark: Mark) -> Path | None:
-        """The file that the mark is about, which may have been rotated away."""
-        candidates = [self.path]
-        if self.path.parent.is_dir():
-            with os.scandir(self.path.parent) as entries:
-                candidates += [
-                    self.path.parent / entry.name
-                    for entry, _ in zip(entries, range(_MOST_SIBLINGS), strict=False)
-                    if entry.name != self.path.name
-                ]
-        for path in candidates:
-            try:
-                status = path.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            place = (status.st_dev, status.st_ino) == (mark.device, mark.inode)
-            if place and status.st_size >= mark.offset and stat.S_ISREG(status.st_mode):
-                return path
-        return None
-
     def _error(self, error: OSError) -> OutputError:
         reason = error.strerror or str(error)
         if error.errno == errno.ELOOP and self.path.is_symlink():
             reason = "is a symbolic link; it must be a file of its own"
         return OutputError(f"{printable(str(self.path), 4096)}: cannot write: {reason}")
-
-
-def _keys(path: Path, offset: int, key_of: KeyOf) -> Iterator[str]:
-    with path.open("rb") as file:
-        file.seek(offset)
-        for line in file:
-            if line.endswith(b"\n") and (key := key_of(line)) is not None:
-                yield key

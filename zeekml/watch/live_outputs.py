@@ -16,6 +16,7 @@ from zeekml.notices.zeek_notice import NOTICE_COLUMNS, TsvEncoder, encode_json
 from zeekml.outputs import (
     ENRICHED,
     EVE_JSON,
+    FIRST_ADDED_KEY,
     NOTICE_LOG,
     REJECTS,
     OutputOptions,
@@ -70,7 +71,7 @@ class LiveOutputs:
         self._open_ts = open_ts
         keys = {NOTICE_LOG: _notice_key, EVE_JSON: _alert_key, REJECTS: line_key}
         if options.enriched:
-            keys[ENRICHED] = line_key
+            keys[ENRICHED] = record_key
         self._files: dict[str, LiveFile] = {}
         try:
             for name, key_of in keys.items():
@@ -108,7 +109,7 @@ class LiveOutputs:
             return 0
         lines = 0
         for line in enriched_lines(batch):
-            self._files[ENRICHED].add(line_key(line), line)
+            self._files[ENRICHED].add(record_key(line), line)
             lines += 1
         return len(batch.flows) - lines
 
@@ -196,6 +197,11 @@ class LiveOutputs:
 def line_key(line: bytes) -> str:
     """A key for a line that has no name of its own."""
     return hashlib.blake2b(line, digest_size=_LINE_KEY_BYTES).hexdigest()
+
+
+def record_key(line: bytes) -> str:
+    """A key for an enriched record, whatever its score."""
+    return line_key(line.rpartition(FIRST_ADDED_KEY)[0])
 
 
 def _notice_key(line: bytes) -> str | None:

@@ -11,6 +11,7 @@ from zeekml.config import Config
 from zeekml.ensemble.bundle import Bundle
 from zeekml.flows.archive import DEFAULT_BATCH_ROWS
 from zeekml.flows.ordering import EndOrder
+from zeekml.flows.schema import with_originals
 from zeekml.notices.notice import Notice
 from zeekml.pipeline import Judge, ScoredBatch, Scorer
 from zeekml.watch.journal import Intake
@@ -36,18 +37,28 @@ class LivePipeline:
         As it stood at the place where this goes on, or a new one.
     hold
         Seconds for which flows are held to be put in order; 0 for a log that is in order.
+    originals
+        Whether scored batches have the records as they were logged.
     at
         Where the stream's clock and the flows held back stood there; None at the very start.
     """
 
     def __init__(
-        self, bundle: Bundle, judge: Judge, config: Config, *, hold: float, at: Anchor | None = None
+        self,
+        bundle: Bundle,
+        judge: Judge,
+        config: Config,
+        *,
+        hold: float,
+        originals: bool = False,
+        at: Anchor | None = None,
     ) -> None:
         self.judge = judge
+        self._originals = originals
         self.scorer = Scorer(bundle, config, clock=at.clock if at else None)
         self._order: EndOrder | None = None
         if at is not None and at.ordering is not None:
-            self._order = EndOrder.load(at.ordering)
+            self._order = EndOrder.load(at.ordering, originals=originals)
         elif hold > 0:
             self._order = EndOrder(hold)
 
@@ -71,11 +82,9 @@ class LivePipeline:
         outcome.notices += self.judge.close()
         return outcome
 
-    def change_judge(self, judge: Judge) -> Outcome:
-        """Close the incidents under the rules so far; what follows is for another judge."""
-        outcome = Outcome(notices=self.judge.close())
-        self.judge = judge
-        return outcome
+    def close_incidents(self) -> Outcome:
+        """Close what is open; what is held back stays so."""
+        return Outcome(notices=self.judge.close())
 
     def anchor(self, number: int, alerts: bytes) -> Anchor:
         """The anchor before journal entry `number`, which comes next."""
@@ -88,7 +97,8 @@ class LivePipeline:
         )
 
     def _in_order(self, intake: Intake) -> Iterator[pa.RecordBatch]:
-        for flows in intake.flows:
+        for batch in intake.flows:
+            flows = with_originals(batch, self._originals)
             ready = [flows] if self._order is None else self._order.push(flows)
             yield from _cut(ready)
         if intake.let_go and self._order is not None:

@@ -45,6 +45,16 @@ _NAMES: Final = (
 )
 
 
+_primed: set[str] = set()
+
+
+def prime_once(sensor: str, bundle: Bundle, policy: Policy, config: Config, *, hold: float) -> None:
+    """Do as `prime`, unless this process has done so for the sensor."""
+    if sensor not in _primed:
+        prime(sensor, bundle, policy, config, hold=hold)
+        _primed.add(sensor)
+
+
 def prime(sensor: str, bundle: Bundle, policy: Policy, config: Config, *, hold: float) -> int:
     """Score and judge a scan by one host, as `sensor` logs it; return how many notices it gave."""
     account = SourceAccount("priming", ReadCounters(), None)

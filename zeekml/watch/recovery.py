@@ -80,6 +80,7 @@ def recover(
     new_judge: Callable[[], Judge],
     *,
     hold: float,
+    originals: bool = False,
 ) -> Recovered:
     """Bring a stream back.
 
@@ -87,7 +88,7 @@ def recover(
     ----------
     state, stream
         Where it is remembered, and its name.
-    bundle, config, hold
+    bundle, config, hold, originals
         As for `LivePipeline`.
     new_judge
         Makes the judge of a stream that is not remembered.
@@ -100,7 +101,7 @@ def recover(
     problems: list[str] = []
     anchors = state.anchors(stream)
     if not anchors:
-        pipeline = LivePipeline(bundle, new_judge(), config, hold=hold)
+        pipeline = LivePipeline(bundle, new_judge(), config, hold=hold, originals=originals)
         return Recovered(pipeline, LiveAlerts(AlertMemory()), problems)
     latest = state.anchor(stream, anchors[-1].number)
     judge = _judge(latest, bundle, new_judge, problems)
@@ -111,12 +112,19 @@ def recover(
     try:
         begin = state.anchor(stream, start.number)
         pipeline = LivePipeline(
-            bundle, judge, config, hold=hold, at=begin if complete else _cut_off(begin)
+            bundle,
+            judge,
+            config,
+            hold=hold,
+            originals=originals,
+            at=begin if complete else _cut_off(begin),
         )
         pipeline.warm_up(_intakes(state, stream, start.number, latest.number))
     except DataError as error:
         problems.append(LOST_CONTEXT.format(error))
-        pipeline = LivePipeline(bundle, judge, config, hold=hold, at=_cut_off(latest))
+        pipeline = LivePipeline(
+            bundle, judge, config, hold=hold, originals=originals, at=_cut_off(latest)
+        )
     try:
         for intake in _intakes(state, stream, latest.number, None):
             alerts.apply(intake.alerts)

@@ -26,7 +26,7 @@ from zeekml.outputs import ENRICHED, OutputOptions
 from zeekml.watch.follower import SHED, Follower, LogSet, Look
 from zeekml.watch.live_outputs import LiveOutputs
 from zeekml.watch.oversight import Facts, Oversight
-from zeekml.watch.priming import prime
+from zeekml.watch.priming import prime_once
 from zeekml.watch.service_manager import ServiceManager
 from zeekml.watch.state import IncidentLine, State
 from zeekml.watch.wake_up import WakeUp
@@ -117,7 +117,7 @@ class Watcher:
             )
             stack.callback(self._outputs.close)
             for sensor in sorted({logs.sensor for logs in job.logs}):
-                prime(sensor, self.bundle, self.policy, job.config, hold=1.0)
+                prime_once(sensor, self.bundle, self.policy, job.config, hold=1.0)
             self.followers = [
                 Follower(
                     logs,
@@ -172,8 +172,7 @@ class Watcher:
             `stop` was called while something could not be written. Nothing is lost: it was not
             committed, and is read again by the next run.
         """
-        self._tell(self.oversight.start(self.followers, self._wake.problem))
-        self._persist(self.followers)
+        self._begin()
         self._manager.ready(self.oversight.status(self.followers))
         quiet_since = self._clock()
         while not self._stop:
@@ -199,6 +198,11 @@ class Watcher:
         self._persist(self.followers, anchor=True)
         log.info("stopped: %s", self.oversight.status(self.followers))
         self.oversight.publish(self.followers, self._state, up=False, now=True)
+
+    def _begin(self) -> None:
+        self._tell(self.oversight.start(self.followers, self._wake.problem))
+        # what comes is committed against what the outputs hold now
+        self._persist(self.followers)
 
     def _is_over(self, quiet_since: float) -> bool:
         limit = self._job.until_idle
@@ -273,6 +277,13 @@ class Watcher:
         """The end of the input, as far as anybody can tell: close what is open."""
         for follower in self.followers:
             self._take(follower, follower.finish())
+        self._settle()
+
+    def _settle(self) -> None:
+        """Do what the followers have decided, once that is written down."""
+        self._persist(self.followers)
+        for follower in self.followers:
+            self._take(follower, follower.settle())
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -347,9 +358,10 @@ class Watcher:
         else:
             self.policy = policy
             for follower in self.followers:
-                self._take(follower, follower.change_rules(policy))
-            log.info("rules read again")
+                follower.change_rules(policy)
+            self._settle()
             self._persist(self.followers)
+            log.info("rules read again")
         try:
             self._outputs.check()
         except OutputError as error:

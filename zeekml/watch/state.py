@@ -107,12 +107,15 @@ class Mark:
         The file and its length.
     already
         Keys of lines that are in it though what made them has not been committed.
+    written
+        When it was last written to, in nanoseconds.
     """
 
     device: int
     inode: int
     offset: int
     already: tuple[str, ...] = ()
+    written: int = 0
 
 
 @dataclass(frozen=True, slots=True)

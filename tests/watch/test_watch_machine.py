@@ -1,0 +1,161 @@
+"""The whole watcher against whatever may befall it; ``WATCH_EXAMPLES=5000`` for more sequences."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, event, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from watched_sensor import Disturbance, WatchedSensor
+
+from zeekml.outputs import ENRICHED, EVE_JSON, NOTICE_LOG, REJECTS
+
+SIZES = st.lists(st.sampled_from([0, 40]), min_size=1, max_size=12)
+INDEX = st.integers(0, 5)
+FILES = (NOTICE_LOG, EVE_JSON, REJECTS, ENRICHED)
+DISTURBANCES = st.builds(
+    Disturbance, st.sampled_from([NOTICE_LOG, ENRICHED, EVE_JSON]), st.booleans()
+)
+POINTS = st.sampled_from(["before", *FILES, "flushed", "flushed", "committed"])
+
+
+class WatchMachine(RuleBasedStateMachine):
+    """Drives a `WatchedSensor`; what must hold is checked whenever the watcher has caught up."""
+
+    @initialize(
+        form=st.sampled_from(["tsv", "json", "eve"]),
+        appends=st.booleans(),
+        names=st.sampled_from(["numbered", "begin", "end"]),
+        max_poll=st.sampled_from([1000, 1 << 20]),
+    )
+    def start(self, form: str, appends: bool, names: str, max_poll: int) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="watch-"))
+        self.sensor = WatchedSensor(
+            self.root, form, appends=appends, names=names, linked=False, max_poll=max_poll
+        )
+
+    def teardown(self) -> None:
+        if hasattr(self, "sensor"):
+            try:
+                self.sensor.drain()
+                self.sensor.restart()
+                self.sensor.drain()
+                self.sensor.finish()
+                self.sensor.check()
+                compared = self.sensor.check_notices()
+                event("notices: " + ("any" if compared < 0 else "none" if not compared else "same"))
+            finally:
+                self.sensor.close()
+                shutil.rmtree(self.root)
+
+    # -- the sensor, and who rotates its log -----------------------------------------------------
+
+    @rule(sizes=SIZES)
+    def write(self, sizes: list[int]) -> None:
+        self.sensor.write(sizes)
+
+    @rule(sizes=SIZES | st.just([]), half=st.sampled_from([1, 9, 90, 300]), whole=st.booleans())
+    def write_half(self, sizes: list[int], half: int, whole: bool) -> None:
+        self.sensor.write(sizes, half=half, whole=whole)
+
+    @rule()
+    def change_header(self) -> None:
+        self.sensor.change_header()
+
+    @rule(close=st.booleans(), note=st.booleans(), create=st.booleans())
+    def rename(self, close: bool, note: bool, create: bool) -> None:
+        self.sensor.rename_log(close=close, note=note, create=create)
+
+    @rule(packed=st.booleans())
+    def copy_and_truncate(self, packed: bool) -> None:
+        self.sensor.copy_and_truncate(packed=packed)
+
+    @rule()
+    def restart_in_place(self) -> None:
+        self.sensor.restart_in_place()
+
+    @rule(index=INDEX, look=st.booleans(), zstd=st.booleans())
+    def compress(self, index: int, look: bool, zstd: bool) -> None:
+        self.sensor.compress(index, keep_time=True, look=look, zstd=zstd)
+
+    @rule()
+    def delete_oldest(self) -> None:
+        self.sensor.delete_oldest()
+
+    @rule()
+    def delete_log(self) -> None:
+        self.sensor.delete_log()
+
+    @rule()
+    def swap_directory(self) -> None:
+        self.sensor.swap_directory()
+
+    # -- the watcher -----------------------------------------------------------------------------
+
+    @rule()
+    def look(self) -> None:
+        self.sensor.poll()
+
+    @rule(seconds=st.sampled_from([1.0, 15.0, 61.0]))
+    def wait(self, seconds: float) -> None:
+        self.sensor.wait(seconds)
+
+    @rule()
+    def drain(self) -> None:
+        self.sensor.drain()
+
+    @rule()
+    def stop(self) -> None:
+        self.sensor.stop()
+
+    @rule(broken=st.booleans())
+    def reload(self, broken: bool) -> None:
+        self.sensor.reload(broken=broken)
+
+    @rule(sizes=SIZES | st.just([]), whole=st.booleans())
+    def finish(self, sizes: list[int], whole: bool) -> None:
+        self.sensor.write(sizes, half=90, whole=whole)
+        self.sensor.finish()
+
+    # -- what befalls it -------------------------------------------------------------------------
+
+    @rule(
+        sizes=SIZES | st.just([]),
+        point=POINTS,
+        finish=st.sampled_from([False, False, False, True]),
+        meanwhile=st.none() | DISTURBANCES,
+    )
+    def crash(
+        self, sizes: list[int], point: str, finish: bool, meanwhile: Disturbance | None
+    ) -> None:
+        if sizes:
+            self.sensor.write(sizes)
+        self.sensor.crash_at(point, late=False, finish=finish, reload=False, meanwhile=meanwhile)
+
+    @rule(point=POINTS, finish=st.booleans(), late=st.booleans())
+    def crash_while_closing(self, point: str, finish: bool, late: bool) -> None:
+        self.sensor.crash_at(point, late=late, finish=finish, reload=not finish, meanwhile=None)
+
+    @rule(commit=st.booleans(), times=st.integers(1, 8))
+    def fail_to_write(self, commit: bool, times: int) -> None:
+        self.sensor.fail_to_write(commit=commit, times=times)
+
+    @rule(what=DISTURBANCES)
+    def disturb_output(self, what: Disturbance) -> None:
+        self.sensor.disturb(what)
+
+
+TestWatch = WatchMachine.TestCase
+TestWatch.settings = settings(
+    max_examples=int(os.environ.get("WATCH_EXAMPLES", "150")),
+    # the suite takes the same sequences each time; asked for a number, it takes others
+    derandomize="WATCH_EXAMPLES" not in os.environ,
+    stateful_step_count=30,
+    deadline=None,
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+)

@@ -96,7 +96,7 @@ def watch(
     Without --zeek and --suricata, and where the configuration names no logs, those in the usual
     places are followed. Every complete line counts exactly once, through rotations and restarts.
     """
-    from zeekml.watch.footprint import do_without_pandas, shed_library_pages
+    from zeekml.watch.footprint import do_without_pandas
 
     do_without_pandas()
     from zeekml.outputs import OutputOptions, refuse_output_among_inputs
@@ -131,7 +131,6 @@ def watch(
     )
     compile_ahead()
     with Watcher(job) as watcher:
-        shed_library_pages()
         received: list[int] = []
 
         def end(number: int, _frame: object) -> None:

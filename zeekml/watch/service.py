@@ -24,6 +24,7 @@ from zeekml.notices.notice import Notice
 from zeekml.notices.policy import Policy, load_policy
 from zeekml.outputs import ENRICHED, OutputOptions
 from zeekml.watch.follower import SHED, Follower, LogSet, Look
+from zeekml.watch.footprint import shed_library_pages
 from zeekml.watch.live_outputs import LiveOutputs
 from zeekml.watch.oversight import Facts, Oversight
 from zeekml.watch.priming import prime_once
@@ -39,6 +40,8 @@ that are worth the effort."""
 
 POLL: Final = 0.25
 _RETRY: Final = (0.2, 5.0)  # seconds between tries to write, from the first to the last
+_SLIM: Final = 300.0  # seconds between two times that pages of libraries are let go
+_FIRST_SLIM: Final = 5.0  # seconds after the start until the first time
 _OUTPUT_CHECK: Final = 1.0  # seconds between looks at whether the outputs are in place
 
 
@@ -102,6 +105,8 @@ class Watcher:
         self._complaint = ""
         self._manager = ServiceManager.from_environment()
         self._checked = clock()
+        # what starting needed is let go once the first records have come
+        self._slimmed = clock() - _SLIM + _FIRST_SLIM
         with ExitStack() as stack:
             self.bundle: Bundle = load_bundle(job.bundle, pin=job.config.bundle_sha256)
             self.policy: Policy = load_policy(job.rules)
@@ -340,6 +345,9 @@ class Watcher:
         self._manager.watchdog()
         if self.oversight.publish(self.followers, self._state) and not self._complaint:
             self._manager.status(self.oversight.status(self.followers))
+        if self._clock() - self._slimmed >= _SLIM:
+            self._slimmed = self._clock()
+            shed_library_pages()
         if self._clock() - self._checked < _OUTPUT_CHECK:
             return
         self._checked = self._clock()

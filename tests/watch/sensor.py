@@ -311,8 +311,10 @@ class Sensor:
     def drain(self) -> None:
         """Poll until nothing comes any more, and check what came."""
         self._look()
-        self.swapped, quiet = False, 0
+        self.swapped, quiet, looks = False, 0, 0
         while quiet < 8:
+            looks += 1
+            assert looks < 5000, "does not come to rest"
             events = self._events()
             self.take(events)
             quiet = 0 if events or not self.tail.idle else quiet + 1

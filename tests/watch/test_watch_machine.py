@@ -14,7 +14,7 @@ from watched_sensor import Disturbance, WatchedSensor
 
 from zeekml.outputs import ENRICHED, EVE_JSON, NOTICE_LOG, REJECTS
 
-SIZES = st.lists(st.sampled_from([0, 40]), min_size=1, max_size=12)
+SIZES = st.lists(st.sampled_from([0, 40]), min_size=3, max_size=15)
 INDEX = st.integers(0, 5)
 FILES = (NOTICE_LOG, EVE_JSON, REJECTS, ENRICHED)
 DISTURBANCES = st.builds(

@@ -116,10 +116,10 @@ class Traffic:
         return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
     def is_whole(self, begun: bytes) -> bool:
-        """Whether a line without its end can be read as a record."""
+        """Whether a line can be read as a record, though its end may be missing."""
         if self.form == "tsv":
-            return begun.count(b"\t") == len(self.columns) - 1
-        return begun.endswith(b"}") and begun.count(b"{") == begun.count(b"}")
+            return begun.startswith(b"C") and begun.count(b"\t") == len(self.columns) - 1
+        return begun[:1] == b"{" and begun[-1:] == b"}" and begun.count(b"{") == begun.count(b"}")
 
     def flows(self, numbers: Iterable[int]) -> list[Any]:
         """The records of these numbers, read as a whole."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
 from sensor import Arrival, Sensor
 from traffic import Traffic, number_in
@@ -28,6 +29,7 @@ from zeekml.pipeline import Judge, Pipeline
 from zeekml.watch.events import Event, Lines
 from zeekml.watch.follower import LogSet
 from zeekml.watch.position import Position
+from zeekml.watch import service
 from zeekml.watch.service import Watcher, WatchJob
 from zeekml.watch.tailer import LogTail
 
@@ -79,11 +81,15 @@ class WatchedSensor(Sensor):
         self.renamed = 0
         self.fails = 0
         self.doubtful: set[int] = set()
+        self.uncertain: set[int] = set()
         self.versions: dict[int, int] = {}
         self.cuts: list[Cut] = []
         self.exact = True
         self._commits = self._told = 0
         self.watcher: Watcher | None = None
+        # reading the rules would take most of the time
+        self._rules_read = patch.object(service, "load_policy", _policy_in)
+        self._rules_read.start()
         self._heard: list[Event] = []
         super().__init__(root, zeek=form == "tsv", **manner)
 
@@ -94,7 +100,11 @@ class WatchedSensor(Sensor):
         return self.traffic.line(self.written, self.version, size)
 
     def _reads(self, begun: bytes) -> bool:
-        return self.traffic.is_whole(begun)
+        reads = self.traffic.is_whole(begun)
+        if reads and self.half is not None and self.half[1] != b"\n":
+            # its last value may have been cut
+            self.uncertain.add(self.half[0])
+        return reads
 
     def _header(self) -> bytes:
         return self.traffic.header(self.version, f"{self.date:%Y-%m-%d-%H-%M-%S}")
@@ -105,7 +115,7 @@ class WatchedSensor(Sensor):
     def _read(self, block: Block) -> None:
         for text in block.data.split(b"\n"):
             number = number_in(text)
-            if number is not None and (block.complete or self._reads(text)):
+            if number is not None and self.traffic.is_whole(text):
                 self.arrivals.append(Arrival(number))
                 self.delivered.add(number)
 
@@ -142,6 +152,7 @@ class WatchedSensor(Sensor):
         self._abandon()
         super().close()
         shutil.rmtree(self.memory)
+        self._rules_read.stop()
 
     def _abandon(self) -> None:
         if self.watcher is not None:
@@ -180,11 +191,12 @@ class WatchedSensor(Sensor):
     def _judged_by(self) -> Policy:
         return self.cuts[-1].policy if self.cuts else _policies()[0]
 
-    def _cut(self) -> None:
-        """Incidents are closed here."""
+    def _cut(self, *, letting_go: bool = False) -> None:
+        """Incidents are closed here; with `letting_go`, what is held goes on before."""
         assert self.watcher is not None
-        held = self.watcher.followers[0].held
-        self.exact = self.exact and not held
+        # what is in the outputs already was judged without this
+        early = self.doubtful - set(self._came)
+        self.exact = self.exact and not early and (letting_go or not self.watcher.followers[0].held)
         self.cuts.append(Cut(len(self._came), self.policy))
 
     @property
@@ -205,7 +217,7 @@ class WatchedSensor(Sensor):
 
     def finish(self) -> None:
         super().finish()
-        self.cuts.append(Cut(len(self._came), self.policy))
+        self._cut(letting_go=True)
         self.restart()
 
     def wait(self, seconds: float) -> None:
@@ -254,7 +266,7 @@ class WatchedSensor(Sensor):
             self._take_last(heard)
             position = self.tail.position
             if finish and self._commits:
-                self.cuts.append(Cut(len(self._came), self.policy))
+                self._cut(letting_go=True)
         else:
             for event in heard:
                 if isinstance(event, Lines) and isinstance(event.lines, Block):
@@ -352,8 +364,8 @@ class WatchedSensor(Sensor):
             data = path.read_bytes()
             # what was renamed may end in the middle of a line, when that was where the power went
             assert path.name != name or not data or data.endswith(b"\n")
-            there += data[: data.rfind(b"\n") + 1].splitlines()
-        gone = [line for n, data in self.removed if n == name for line in data.splitlines()]
+            there += _whole_lines(data)
+        gone = [line for n, data in self.removed if n == name for line in _whole_lines(data)]
         return there, gone
 
     def _check_records(self) -> None:
@@ -369,16 +381,24 @@ class WatchedSensor(Sensor):
         for line in there:
             number = number_in(line)
             if number in must:
-                self._check_values(number, json.loads(line))
+                assert self._is_right(number, json.loads(line)), "in another column"
 
     @property
     def _odd(self) -> set[int]:
         """Records whose header is gone."""
         return {n for n, version in self.versions.items() if version in self.lost_versions}
 
-    def _check_values(self, number: int, scored: dict[str, Any]) -> None:
-        for name in ("id.orig_h", "src_ip", "id.resp_h", "dest_ip"):
-            assert scored.get(name) == self.traffic.record(number).get(name), "in another column"
+    def _all_understood(self) -> bool:
+        """Whether no record came to be read with the header of another."""
+        there, gone = self._lines(ENRICHED)
+        scored = {number_in(line): json.loads(line) for line in (*gone, *there)}
+        return all(self._is_right(n, scored.get(n, {})) for n in self._odd & set(self._came))
+
+    def _is_right(self, number: int, scored: dict[str, Any]) -> bool:
+        """Whether a scored record has its values in their columns."""
+        record = self.traffic.record(number)
+        names = ("id.orig_h", "src_ip", "id.resp_h", "dest_ip")
+        return all(scored.get(name) == record.get(name) for name in names)
 
     def _check_unique(self) -> None:
         for name in (NOTICE_LOG, EVE_JSON):
@@ -395,8 +415,8 @@ class WatchedSensor(Sensor):
             How many there were to compare; −1 if they need not be the same.
         """
         came = self._came
-        surely = self.exact and not self._odd & set(came) and not self.may_come & set(came)
-        if not surely or not self.doubtful <= set(came) or self.traffic.has_leaps(came):
+        known = self.doubtful <= set(came) and not self.uncertain & set(came)
+        if not (self.exact and known and self._all_understood()) or self.traffic.has_leaps(came):
             return -1
         there, gone = self._lines(NOTICE_LOG)
         got = {key: line for line in (*gone, *there) if (key := _detection(line)) is not None}
@@ -420,6 +440,10 @@ class WatchedSensor(Sensor):
                 pipeline.judge = Judge(bundle, cut.policy, **judge)
             begin, policy = cut.after, cut.policy
         return [encode_json(notice).rstrip(b"\n") for notice in notices]
+
+
+def _whole_lines(data: bytes) -> list[bytes]:
+    return data[: data.rfind(b"\n") + 1].splitlines()
 
 
 def _key(line: bytes) -> str | None:
@@ -450,9 +474,18 @@ def _rules() -> tuple[str, str]:
 
 @cache
 def _policies() -> tuple[Policy, Policy]:
-    policies: list[Policy] = []
-    for text in _rules():
-        with tempfile.TemporaryDirectory() as directory:
-            (Path(directory) / "policy.yaml").write_text(text)
-            policies.append(load_policy(Path(directory)))
-    return policies[0], policies[1]
+    first, second = map(_policy_of, _rules())
+    return first, second
+
+
+def _policy_in(directory: Path | None = None) -> Policy:
+    """As `load_policy`, but the same rules are read once."""
+    assert directory is not None
+    return _policy_of((directory / "policy.yaml").read_text())
+
+
+@cache
+def _policy_of(text: str) -> Policy:
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / "policy.yaml").write_text(text)
+        return load_policy(Path(directory))

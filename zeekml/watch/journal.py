@@ -2,7 +2,7 @@
 
 An entry is what one look at a stream's logs brought, in order: batches of flows as they were
 decoded, alerts that were remembered or used up meanwhile, and whether the flows held back were let
-go at its end because the log had fallen silent (which nothing in the log itself tells).
+go before, because the log had fallen silent (which nothing in the log itself tells).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Intake:
     alerts
         Changes to the alerts remembered, in order.
     let_go
-        Whether all flows held back went on at its end.
+        Whether all flows held back went on before these came.
     """
 
     flows: Sequence[pa.RecordBatch] = ()

@@ -97,12 +97,12 @@ class LivePipeline:
         )
 
     def _in_order(self, intake: Intake) -> Iterator[pa.RecordBatch]:
+        if intake.let_go and self._order is not None:
+            yield from _cut(self._order.flush())
         for batch in intake.flows:
             flows = with_originals(batch, self._originals)
             ready = [flows] if self._order is None else self._order.push(flows)
             yield from _cut(ready)
-        if intake.let_go and self._order is not None:
-            yield from _cut(self._order.flush())
 
     def _judged(self, flows: Iterable[pa.RecordBatch]) -> Outcome:
         outcome = Outcome()

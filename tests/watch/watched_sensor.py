@@ -26,10 +26,10 @@ from zeekml.notices.policy import Policy, load_policy
 from zeekml.notices.zeek_notice import encode_json
 from zeekml.outputs import ENRICHED, EVE_JSON, NOTICE_LOG, OutputOptions
 from zeekml.pipeline import Judge, Pipeline
+from zeekml.watch import service
 from zeekml.watch.events import Event, Lines
 from zeekml.watch.follower import LogSet
 from zeekml.watch.position import Position
-from zeekml.watch import service
 from zeekml.watch.service import Watcher, WatchJob
 from zeekml.watch.tailer import LogTail
 

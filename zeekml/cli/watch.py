@@ -96,8 +96,9 @@ def watch(
     Without --zeek and --suricata, and where the configuration names no logs, those in the usual
     places are followed. Every complete line counts exactly once, through rotations and restarts.
     """
-    from zeekml.watch.footprint import do_without_pandas
+    from zeekml.watch.footprint import do_without_pandas, give_back_large_blocks
 
+    give_back_large_blocks()
     do_without_pandas()
     from zeekml.outputs import OutputOptions, refuse_output_among_inputs
     from zeekml.watch.ahead import compile_ahead

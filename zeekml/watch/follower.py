@@ -40,7 +40,7 @@ LOGGERS_HOLD: Final = 2.0
 SHED: Final = "shed"
 """Under which type lines are counted that were left out to catch up."""
 
-MAX_POLL: Final = 4 << 20
+MAX_POLL: Final = 1 << 20
 """Bytes of a log that are taken at a time: they are in memory as flows and scores, too."""
 
 ANCHOR_SECONDS: Final = 60.0

@@ -14,6 +14,11 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Final
 
+# options of glibc's mallopt, see malloc.h
+_TRIM_THRESHOLD: Final = -1
+_MMAP_THRESHOLD: Final = -3
+_LARGE: Final = 128 << 10
+
 _MAPS: Final = Path("/proc/self/smaps")
 _MAPPING: Final = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (....) \S+ \S+ \S+ *(.*)$", re.MULTILINE)
 _UNCHANGED: Final = re.compile(r"^Anonymous: +0 kB$", re.MULTILINE)
@@ -42,6 +47,19 @@ def shed_library_pages() -> None:
         unchanged = _UNCHANGED.search(text, mapping.end(), end) is not None
         if access in ("r-xp", "r--p") and unchanged and _LIBRARY.match(path):
             madvise(int(begin, 16), int(stop, 16) - int(begin, 16), mmap.MADV_DONTNEED)
+
+
+def give_back_large_blocks() -> None:
+    """Have freed memory go back to the system in blocks from 128 KiB on.
+
+    glibc would raise that limit with the first larger block that is freed, and then keep for
+    itself whatever lies between blocks that are still in use. With another C library nothing is
+    done.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for option in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
+            mallopt(option, _LARGE)
 
 
 class _WithoutPandas:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 import pyarrow as pa
 
 from zeekml.config import Config
 from zeekml.ensemble.bundle import Bundle
-from zeekml.flows.archive import DEFAULT_BATCH_ROWS
 from zeekml.flows.ordering import EndOrder
 from zeekml.flows.schema import with_originals
 from zeekml.notices.notice import Notice
 from zeekml.pipeline import Judge, ScoredBatch, Scorer
 from zeekml.watch.journal import Intake
 from zeekml.watch.state import Anchor
+
+BATCH_ROWS: Final = 1024
+"""Records that are scored at a time: the model runtime keeps what the largest batch ever took."""
 
 
 @dataclass
@@ -115,5 +118,5 @@ class LivePipeline:
 
 def _cut(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        for start in range(0, len(batch), DEFAULT_BATCH_ROWS):
-            yield batch.slice(start, DEFAULT_BATCH_ROWS)
+        for start in range(0, len(batch), BATCH_ROWS):
+            yield batch.slice(start, BATCH_ROWS)

@@ -25,7 +25,6 @@ from zeekml.flows.columns import BoolArray
 from zeekml.flows.schema import (
     AT_EXIT_FIELD,
     FLOW_SCHEMA,
-    ORIGINAL_FIELD,
     SURICATA_HOLD,
     with_originals,
 )
@@ -246,21 +245,8 @@ class EndOrder:
             self._unsent[i] -= len(mine)
         if len(parts) == 1:
             return parts[0]
-        joined = pa.Table.from_batches(_alike(parts)).combine_chunks().to_batches()[0]
+        joined = pa.Table.from_batches(parts).combine_chunks().to_batches()[0]
         return joined.take(pa.array(places))
-
-
-def _alike(parts: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
-    """The parts with one schema: the column `ORIGINAL_FIELD` may be missing in some."""
-    name = ORIGINAL_FIELD.name
-    if len({part.schema.get_field_index(name) >= 0 for part in parts}) == 1:
-        return parts
-    return [
-        part
-        if part.schema.get_field_index(name) >= 0
-        else part.append_column(ORIGINAL_FIELD, pa.nulls(len(part), ORIGINAL_FIELD.type))
-        for part in parts
-    ]
 
 
 def in_end_order(

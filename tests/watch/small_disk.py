@@ -15,13 +15,13 @@ FULL = "No space left|disk is full|File too large|disk I/O error"
 
 
 class SmallDisk:
-    """A disk of `SIZE` bytes; without the right to mount one, files that may grow no more."""
+    """A disk of `size` bytes; without the right to mount one, files that may grow no more."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, size: int = SIZE) -> None:
         self.path = path
         self.path.mkdir()
         self._ballast = path / "ballast"
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(path)]
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)]
         self.mounted = (
             os.geteuid() == 0
             and subprocess.run(mount, capture_output=True, check=False).returncode == 0

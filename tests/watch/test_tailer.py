@@ -6,6 +6,7 @@ import gzip
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,70 @@ def test_rotated_files_are_finished_in_order(
     follower.poll()
     assert follower.text == b"1\n2\n3\n4\n5\n"
     assert follower.gaps == []
+
+
+def minute(number: int) -> bytes:
+    """The beginning of a log that was opened in a minute of the hour."""
+    return HEADER.replace(b"%d-00-00", b"10-%02d-00" % number)
+
+
+@pytest.mark.parametrize("back", [0, 30])
+def test_many_files_that_were_packed_while_we_were_away(tmp_path: Path, back: int) -> None:
+    """More than a position remembers in any case, and a clock that is set back among them."""
+    log = tmp_path / "current" / "conn.log"
+    log.parent.mkdir()
+    log.write_bytes(minute(9) + b"9\ta\n")
+    follower = Follower(log)
+    follower.poll()
+    follower.restart()
+    append(log, b"9\tb\n")
+    for number in range(10, 50):
+        opened = number - back * (number >= 45)
+        archived = log.with_name(f"conn.2026-01-01-10-{number}-00.log.gz")
+        archived.write_bytes(gzip.compress(log.read_bytes()))
+        os.utime(archived, (1_700_000_000 + 60 * number,) * 2)
+        log.write_bytes(minute(opened) + b"%d\ta\n" % number)
+    follower.poll(60)
+    follower.restart()
+    follower.poll()
+    records = re.findall(rb"^\d+\t\w", follower.text, re.MULTILINE)
+    assert sorted(records) == [b"%d\ta" % n for n in range(10, 50)] + [b"9\ta", b"9\tb"]
+    assert follower.tail.idle
+    assert follower.gaps == []
+    follower.tail.close()
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_files_that_are_packed_together_later_are_not_read_again(
+    tmp_path: Path, watched: bool
+) -> None:
+    """Neither those that were read, nor those from before the first start."""
+    log = tmp_path / "current" / "conn.log"
+    log.parent.mkdir()
+    follower = Follower(log)
+    for number in range(10, 50):
+        log.write_bytes(minute(number) + b"%d\ta\n" % number)
+        os.utime(log, (time.time() + 60 * (number - 50),) * 2)
+        if watched:
+            follower.poll()
+        log.rename(log.with_name(f"conn.2026-01-01-10-{number}-00.log"))
+    log.write_bytes(minute(50) + b"50\ta\n")
+    if not watched:
+        follower.tail.close()
+        follower = Follower(log)
+    follower.poll()
+    before = follower.text
+    for path in log.parent.glob("conn.2026*"):
+        path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    follower.poll()
+    log.rename(log.with_name("conn.2026-01-01-10-50-00.log"))
+    log.write_bytes(minute(51) + b"51\ta\n")
+    follower.poll()
+    assert follower.text == before + minute(51) + b"51\ta\n"
+    assert b"\n50\ta\n" in before
+    assert follower.gaps == []
+    follower.tail.close()
 
 
 def test_suricata_puts_the_time_into_the_live_name(log: Path) -> None:

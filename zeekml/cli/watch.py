@@ -30,31 +30,35 @@ Exit codes: 0 stopped, 66 no log to follow, 74 output or state cannot be written
 78 configuration or rules wrong, 130 interrupted.
 """
 
+# whether something can be read is found out by reading it: the watcher waits for a log until it can
+# be, and rights that a service was given one by one are not known to a check ahead
+_PATH = click.Path(path_type=Path, readable=False)
+
 
 @click.command(epilog=_EPILOG)
 @click.option(
     "--zeek",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     multiple=True,
     metavar="PATH",
     help="A conn.log that Zeek writes, or the directory it writes to. May be given several times.",
 )
 @click.option(
     "--suricata",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     multiple=True,
     metavar="PATH",
     help="An eve.json that Suricata writes, or its directory. May be given several times.",
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     metavar="DIR",
     help="Where notices go; files that are there are appended to.",
 )
 @click.option(
     "--state",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     metavar="DIR",
     help="Where the watch remembers how far it is; one watch at a time may use it.",
 )

@@ -8,7 +8,7 @@ from zeekml.flows.lines import Block
 from zeekml.watch.events import Cause, Event, Gap, How, Lines, Opened, Recovered, Trouble
 from zeekml.watch.header import HeaderMemory, begins_header
 from zeekml.watch.open_file import OpenFile, Piece, Rest
-from zeekml.watch.position import MAX_FINISHED, Finished, Position
+from zeekml.watch.position import Finished, Position, worth_remembering
 
 
 class Delivery:
@@ -107,7 +107,7 @@ class Delivery:
         """Return the position after a file that is left, last written at `written`."""
         return Position(
             header=self.header.text,
-            finished=(*self.at.finished, file)[-MAX_FINISHED:],
+            finished=worth_remembering((*self.at.finished, file)),
             written=max(self.at.written, written),
         )
 

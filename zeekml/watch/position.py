@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,17 +11,43 @@ import msgspec
 from zeekml.errors import InputError
 from zeekml.watch.identity import FileIdentity
 
-MAX_FINISHED: Final = 16
-"""Finished files that a position remembers."""
+MIN_FINISHED: Final = 16
+"""Finished files that a position remembers, if there have been so many."""
+
+MAX_FINISHED: Final = 512
+"""Finished files that a position remembers at most."""
+
+RECENT: Final = 7800 * 10**9
+"""Nanoseconds for which a finished file is remembered after it was last written.
+
+Clocks are set back, by an hour once a year, and many files may be compressed together: then a file
+that was read two hours ago can look like one that comes next.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A file that has been left, and how much of it was delivered."""
+    """A file that has been left, and how much of it was delivered.
+
+    Attributes
+    ----------
+    identity, offset, line
+        As for `Position`.
+    written
+        When it was last written to, in nanoseconds; 0 if that is not known.
+    """
 
     identity: FileIdentity
     offset: int
     line: int
+    written: int = 0
+
+
+def worth_remembering(finished: Sequence[Finished]) -> tuple[Finished, ...]:
+    """Return those of the finished files, oldest first, that could be taken for others."""
+    since = max((file.written for file in finished), default=0) - RECENT
+    older = [file for file in finished[:-MIN_FINISHED] if file.written > since]
+    return (*older, *finished[-MIN_FINISHED:])[-MAX_FINISHED:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +70,7 @@ class Position:
     header : bytes
         Header lines of a Zeek log that are in force here; they are before `offset`.
     finished : tuple of Finished
-        The files before it, oldest first, at most `MAX_FINISHED`.
+        The files before it, oldest first, as far as they are `worth_remembering`.
     written : int
         When the latest finished file was last written, in nanoseconds: what was not written
         since is older.

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from zeekml.watch.position import MAX_FINISHED, Finished, Position
+from zeekml.watch.position import (
+    MAX_FINISHED,
+    MIN_FINISHED,
+    RECENT,
+    Finished,
+    Position,
+)
 from zeekml.watch.rotation import (
     MAX_FILES,
     Candidate,
@@ -113,7 +119,10 @@ class Surroundings:
         if entries is None:
             return None
         entries.sort(key=_written)
-        latest = self._rotations().look(entries[-MAX_FINISHED:])
+        since = entries[-1].written - RECENT if entries else 0
+        recent = sum(entry.written > since for entry in entries)
+        several = min(max(recent, MIN_FINISHED), MAX_FINISHED)
+        latest = self._rotations().look(entries[-several:])
         if latest is None:
             return None
         if live is None and latest and not latest[-1].head.packed and not latest[-1].obstacle:
@@ -123,7 +132,7 @@ class Surroundings:
         self.hold_directory()
         return Position(
             finished=tuple(
-                Finished(candidate.identity, NEVER_READ, 1)
+                Finished(candidate.identity, NEVER_READ, 1, candidate.entry.written)
                 for candidate in latest
                 if candidate.identity.distinct
             ),

@@ -291,8 +291,9 @@ class LogTail:
             return True
         if found is not sight.live and not found.head.packed and found.entry.size < position.offset:
             # copied before the last lines were written, and then emptied with them
-            finished = Finished(identity, position.offset, position.line)
-            after = self._out.after(finished, found.entry.written)
+            written = found.entry.written
+            finished = Finished(identity, position.offset, position.line, written)
+            after = self._out.after(finished, written)
             self._losses.gap(str(found.entry.path), Cause.TRUNCATED, 0, after)
             return True
         is_live = found is sight.live
@@ -386,4 +387,4 @@ class LogTail:
 
 
 def _as_finished(file: OpenFile) -> Finished:
-    return Finished(file.identity(delivered=False), file.offset, file.line)
+    return Finished(file.identity(delivered=False), file.offset, file.line, file.stat.st_mtime_ns)

@@ -134,7 +134,8 @@ def watch(
         ),
         until_idle=until_idle,
     )
-    compile_ahead()
+    logger = logging.getLogger("zeekml.watch")
+    compile_ahead(lambda: logger.info("compiling, once for this version; takes up to a minute"))
     with Watcher(job) as watcher:
         received: list[int] = []
 

@@ -9,13 +9,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from zeekml.compile_cache import provide_compile_cache
 
 
-def compile_ahead() -> bool:
+def compile_ahead(on_begin: Callable[[], None] | None = None) -> bool:
     """Compile all that is not in the cache yet; the first time takes half a minute.
+
+    Parameters
+    ----------
+    on_begin
+        Called before, if there is something to do.
 
     Returns
     -------
@@ -31,6 +37,8 @@ def compile_ahead() -> bool:
     done = cache / f"live-{numba.__version__}-{binding.get_host_cpu_name()}"
     if done.exists():
         return False
+    if on_begin is not None:
+        on_begin()
     child = subprocess.run(
         [sys.executable, "-P", "-m", __name__],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},

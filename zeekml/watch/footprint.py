@@ -60,6 +60,17 @@ def give_back_large_blocks() -> None:
     if mallopt is not None:
         for option in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
             mallopt(option, _LARGE)
+        import pyarrow as pa
+
+        # Arrow's own allocator would keep some 20 MB
+        pa.set_memory_pool(pa.system_memory_pool())
+
+
+def trim_heap() -> None:
+    """Give back the pages of freed memory that lie between what is in use; some milliseconds."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 class _WithoutPandas:

@@ -24,7 +24,7 @@ from zeekml.notices.notice import Notice
 from zeekml.notices.policy import Policy, load_policy
 from zeekml.outputs import ENRICHED, OutputOptions
 from zeekml.watch.follower import SHED, Follower, LogSet, Look
-from zeekml.watch.footprint import shed_library_pages
+from zeekml.watch.footprint import shed_library_pages, trim_heap
 from zeekml.watch.live_outputs import LiveOutputs
 from zeekml.watch.oversight import Facts, Oversight
 from zeekml.watch.priming import prime_once
@@ -40,7 +40,7 @@ that are worth the effort."""
 
 POLL: Final = 0.25
 _RETRY: Final = (0.2, 5.0)  # seconds between tries to write, from the first to the last
-_SLIM: Final = 300.0  # seconds between two times that pages of libraries are let go
+_SLIM: Final = 60.0  # seconds between two times that memory no longer needed is given back
 _FIRST_SLIM: Final = 5.0  # seconds after the start until the first time
 _OUTPUT_CHECK: Final = 1.0  # seconds between looks at whether the outputs are in place
 
@@ -348,6 +348,7 @@ class Watcher:
         if self._clock() - self._slimmed >= _SLIM:
             self._slimmed = self._clock()
             shed_library_pages()
+            trim_heap()
         if self._clock() - self._checked < _OUTPUT_CHECK:
             return
         self._checked = self._clock()

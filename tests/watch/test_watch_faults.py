@@ -261,7 +261,7 @@ def test_signals_and_a_day_without_watch(start: Start, log: Log, tmp_path: Path)
 
 @pytest.mark.parametrize("form", ["zeek_tsv", "zeek_json", "suricata"])
 def test_live_is_as_at_once(form: str, start: Start, tmp_path: Path) -> None:
-    """A log that is written and rotated meanwhile gives what it gives when it is read as a whole."""
+    """A log that is written and rotated meanwhile gives what it gives when read as a whole."""
     (sample,) = (SAMPLES / form).iterdir()
     text = sample.read_bytes()
     if sample.suffix == ".gz":

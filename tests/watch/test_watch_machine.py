@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -51,6 +52,9 @@ class WatchMachine(RuleBasedStateMachine):
             finally:
                 self.sensor.close()
                 shutil.rmtree(self.root)
+                del self.sensor
+                # a watcher that was left to itself by a crash is large, and refers to itself
+                gc.collect()
 
     # -- the sensor, and who rotates its log -----------------------------------------------------
 

@@ -12,7 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeekml.flows.ordering import EndOrder
-from zeekml.flows.schema import AT_EXIT_FIELD, FLOW_SCHEMA, ORIGINAL_FIELD
+from zeekml.flows.schema import (
+    AT_EXIT_FIELD,
+    FLOW_SCHEMA,
+    ORIGINAL_FIELD,
+    with_originals,
+)
 from zeekml.watch.journal import AlertChange, Intake, JournalError, pack, unpack
 
 TEXT = st.text(max_size=8)
@@ -183,14 +188,14 @@ def test_flows_held_over_a_restart_are_enriched_as_far_as_can_be(
     before = [flows_at(1, 0.5, 2, original=wanted_before, at_exit=True)]
     order = EndOrder(60.0)
     for batch in unpack(pack(Intake(before), originals=True)).flows:
-        assert order.push(batch) == []
+        assert order.push(with_originals(batch, wanted_now)) == []
     now = flows_at(0.25, 3, 1.5, original=wanted_now, at_exit=True)
     assert order.push(now) == []
     (ready,) = order.flush()
     assert [ts - 1.7e9 for ts in ready.column("ts").to_pylist()] == [0.25, 0.5, 1, 1.5, 2, 3]
     names = ready.schema.names
-    assert (ORIGINAL_FIELD.name in names) == (wanted_before or wanted_now)
-    if ORIGINAL_FIELD.name in names:
+    assert (ORIGINAL_FIELD.name in names) == wanted_now
+    if wanted_now:
         kept = [value is not None for value in ready.column("original").to_pylist()]
         of_now = [True, False, False, True, False, True]
-        assert kept == [wanted_now if new else wanted_before for new in of_now]
+        assert kept == [new or wanted_before for new in of_now]

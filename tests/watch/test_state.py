@@ -521,3 +521,18 @@ def test_somebody_reads_and_somebody_writes(
     state.commit([step(2)])
     assert entries(state) == [0, 1, 2]
     state.close()
+
+
+def test_incidents_not_heard_of_are_forgotten(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_module, "INCIDENT_LINES", 3)
+    state = State(directory)
+    for n in range(6):
+        state.commit(incidents=[incident(n)])
+    state.commit(incidents=[incident(4, seq=1)])
+    state.close()
+    with sqlite3.connect(directory / "state.db") as db:
+        found = db.execute("SELECT id, seq FROM incident ORDER BY rowid").fetchall()
+    db.close()
+    assert found == [("i5", 0), ("i4", 1)]

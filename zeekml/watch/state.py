@@ -30,6 +30,9 @@ STATE_FILE: Final = "state.db"
 LOCK_FILE: Final = "lock"
 FORMAT: Final = 1
 
+INCIDENT_LINES: Final = 100_000
+"""An incident is forgotten when so many lines have come after its latest one."""
+
 _PATIENCE: Final = 10.0  # seconds to wait for somebody who reads the file at the same time
 
 _META: Final = "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
@@ -360,6 +363,12 @@ class State:
                 self._db.executemany(
                     "INSERT OR REPLACE INTO meta VALUES (?, ?)", list((notes or {}).items())
                 )
+                if incidents:
+                    # what is written anew comes last, so the first are those heard of least lately
+                    self._db.execute(
+                        "DELETE FROM incident WHERE rowid <= (SELECT max(rowid) FROM incident) - ?",
+                        (INCIDENT_LINES,),
+                    )
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:

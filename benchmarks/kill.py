@@ -107,6 +107,8 @@ class Campaign:
         try:
             watcher.start()
             watcher.wait_until_ready(FIRST_START)
+            if not watcher.is_ready:
+                raise BenchmarkError(f"the first watcher has ended: {watcher.last()}")
             watcher.slowest_start = 0.0
             # it looks around right after
             time.sleep(1.0)
@@ -116,6 +118,12 @@ class Campaign:
                 run.figures |= _end(writer)
                 self._finish(watcher, run)
                 self._compare(directory, run)
+                amiss = {name: n for name, n in asdict(run.findings).items() if n}
+                print(
+                    f"run {run.number} ({run.format}, {run.rotation}), {run.kills} kills: "
+                    f"{amiss or 'nothing amiss'}; {run.figures}",
+                    file=sys.stderr,
+                )
         finally:
             watcher.close()
             if writer is not None and writer.poll() is None:

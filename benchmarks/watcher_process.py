@@ -71,7 +71,7 @@ class WatcherProcess:
             )
 
     def wait_until_ready(self, seconds: float) -> None:
-        """Wait until it says that it is ready, or ends.
+        """Wait until it says that it is ready, or is dead.
 
         Raises
         ------
@@ -86,9 +86,16 @@ class WatcherProcess:
                 raise BenchmarkError(f"a watcher was not ready after {seconds} s: {self.last()}")
         self.slowest_start = max(self.slowest_start, time.monotonic() - self._started)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the latest one has said that it is ready."""
+        return self._ready.is_set()
+
     def kill(self) -> bool:
-        """Kill it; False if it was dead already."""
+        """Kill it; False if it was dead already, whoever did that."""
         assert self.process is not None
+        if self.process.poll() is not None:
+            return False
         self.process.send_signal(signal.SIGKILL)
         return self.process.wait() == -signal.SIGKILL
 

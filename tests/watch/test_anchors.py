@@ -14,7 +14,8 @@ from zeekml.ensemble.bundle import load_bundle
 from zeekml.flows.rejects import RejectWriter
 from zeekml.notices.policy import load_policy
 from zeekml.watch import follower
-from zeekml.watch.follower import Follower, LogSet
+from zeekml.watch.follower import Follower
+from zeekml.watch.log_set import LogSet
 from zeekml.watch.state import State
 
 LOG = Path(__file__).resolve().parents[2] / "sample_logs" / "zeek_tsv" / "conn.log"

@@ -13,8 +13,9 @@ from zeekml.config import Config
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.notices.policy import Policy, load_policy
 from zeekml.outputs import ENRICHED, OutputOptions
-from zeekml.watch.follower import Follower, LogSet
+from zeekml.watch.follower import Follower
 from zeekml.watch.live_outputs import LiveOutputs
+from zeekml.watch.log_set import LogSet
 from zeekml.watch.state import State
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from unprivileged import run_unprivileged
 
 from zeekml.errors import InputError
-from zeekml.watch.follower import LogSet
 from zeekml.watch.inputs import check_log, found_logs, log_sets, named_logs
+from zeekml.watch.log_set import LogSet
 from zeekml.watch.places import SURICATA_PLACES, ZEEK_PLACES, look_around
 
 CONN = (

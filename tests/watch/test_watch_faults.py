@@ -22,7 +22,7 @@ from watch_process import ROOT, Log, WatchProcess, of_flows, until, zeekml
 from zeekml.compile_cache import cache_directory
 from zeekml.outputs import ENRICHED, NOTICE_LOG, OutputOptions
 from zeekml.watch.ahead import compile_ahead
-from zeekml.watch.follower import LogSet
+from zeekml.watch.log_set import LogSet
 from zeekml.watch.service import Watcher, WatchJob
 
 RULES: Final = ROOT / "rules" / "policy.yaml"

@@ -28,7 +28,7 @@ from zeekml.outputs import ENRICHED, EVE_JSON, NOTICE_LOG, OutputOptions
 from zeekml.pipeline import Judge, Pipeline
 from zeekml.watch import service
 from zeekml.watch.events import Event, Lines
-from zeekml.watch.follower import LogSet
+from zeekml.watch.log_set import LogSet
 from zeekml.watch.position import Position
 from zeekml.watch.service import Watcher, WatchJob
 from zeekml.watch.tailer import LogTail

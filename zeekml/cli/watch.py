@@ -14,7 +14,7 @@ from zeekml.cli.options import bundle_option, chosen_path, config_option, rules_
 
 if TYPE_CHECKING:
     from zeekml.config import Config
-    from zeekml.watch.follower import LogSet
+    from zeekml.watch.log_set import LogSet
 
 _EPILOG = """\b
 Examples:

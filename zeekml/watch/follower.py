@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 import pyarrow as pa
 
 from zeekml.config import Config
@@ -19,7 +16,6 @@ from zeekml.flows.rejects import (
     RejectSink,
     SourceAccount,
     count_bounded,
-    printable,
 )
 from zeekml.flows.schema import SURICATA
 from zeekml.notices.policy import Policy
@@ -29,9 +25,11 @@ from zeekml.watch.decoding import TailDecoder
 from zeekml.watch.events import Event, Gap, Lines, Opened
 from zeekml.watch.journal import Intake, pack
 from zeekml.watch.live_pipeline import Outcome
+from zeekml.watch.log_set import LogSet
 from zeekml.watch.position import Position
+from zeekml.watch.record import Record
 from zeekml.watch.recovery import context_start, recover
-from zeekml.watch.state import Entry, State, StateFileError, StreamCommit
+from zeekml.watch.state import Entry, State, StreamCommit
 from zeekml.watch.tailer import LogTail
 
 LOGGERS_HOLD: Final = 2.0
@@ -49,54 +47,6 @@ ANCHOR_ROWS: Final = 200_000
 again at a restart."""
 
 
-@dataclass(frozen=True)
-class LogSet:
-    """The logs that one sensor writes at the same time.
-
-    Attributes
-    ----------
-    name
-        The stream's, for notices and messages.
-    sensor
-        ``zeek`` or ``suricata``.
-    paths
-        The live files: several where a cluster has several loggers, or Suricata a file per thread.
-    """
-
-    name: str
-    sensor: str
-    paths: tuple[Path, ...]
-
-
-class Record(msgspec.Struct):
-    """What is committed of a stream besides its journal.
-
-    Attributes
-    ----------
-    positions
-        By path, how far each log was delivered.
-    counters
-        What was read.
-    notices
-        Opened incidents by note.
-    rotations, gaps
-        By how, and by cause.
-    let_go, close
-        Decided and to be done next, before anything else is read: let the flows that are held go
-        on; close the incidents. The log itself does not say when, so a run that dies on the way
-        must leave to the next one that it is to happen at this very place. Were it not written
-        down first, the outputs could hold what came of a decision that nobody remembers.
-    """
-
-    positions: dict[str, Any] = {}
-    counters: ReadCounters = msgspec.field(default_factory=ReadCounters)
-    notices: Counter[str] = msgspec.field(default_factory=Counter)
-    rotations: Counter[str] = msgspec.field(default_factory=Counter)
-    gaps: Counter[str] = msgspec.field(default_factory=Counter)
-    let_go: bool = False
-    close: bool = False
-
-
 @dataclass
 class Look:
     """What one look at the logs brought.
@@ -109,14 +59,11 @@ class Look:
         Gaps, troubles and their ends, and files opened, in order.
     progress
         Whether there is anything to commit.
-    lines
-        Lines that came.
     """
 
     outcome: Outcome = field(default_factory=Outcome)
     happened: list[Event] = field(default_factory=list)
     progress: bool = False
-    lines: int = 0
 
 
 class Follower:
@@ -168,7 +115,7 @@ class Follower:
             if logs.sensor == SURICATA
             else LOGGERS_HOLD * (len(logs.paths) > 1)
         )
-        self.record = self._remembered()
+        self.record = Record.of(state, logs.name)
         back = recover(
             state,
             logs.name,
@@ -188,7 +135,7 @@ class Follower:
             first = self._pipeline.anchor(self._number, self._alerts.save())
         self.record.close |= self._has_other_rules()
         if first is not None or self.record.close:
-            state.commit([StreamCommit(logs.name, self._encoded_record(), anchor=first)])
+            state.commit([StreamCommit(logs.name, self.record.encode(), anchor=first)])
         self._anchored = clock()
         # what was scored again counts: who is stopped again and again would do ever more of it
         latest = state.anchors(logs.name)[-1].number
@@ -246,11 +193,6 @@ class Follower:
     def formats(self) -> list[str]:
         """Formats of the latest files, as far as they are known."""
         return sorted({str(decoder.kind) for _, decoder in self._tails if decoder.kind})
-
-    @property
-    def evicted_records(self) -> int:
-        """Records that left the context before their hour was over, for want of room."""
-        return self._pipeline.scorer.evicted_records
 
     @property
     def context_records(self) -> int:
@@ -360,7 +302,6 @@ class Follower:
         for event in events:
             look.progress = True
             if isinstance(event, Lines):
-                look.lines += 1
                 if self.shedding:
                     n = decoder.pass_over(event)
                     self.record.counters.records_read += n
@@ -424,7 +365,7 @@ class Follower:
         made = self._pipeline.anchor(following, self._alerts.save()) if due else None
         return StreamCommit(
             stream=name,
-            record=self._encoded_record(),
+            record=self.record.encode(),
             entry=entry,
             anchor=made,
             forget_before=self._no_longer_needed() if due else 0,
@@ -454,21 +395,6 @@ class Follower:
                 return anchor.number
         return anchors[-1].number
 
-    def _encoded_record(self) -> bytes:
-        return msgspec.json.encode(msgspec.to_builtins(self.record))
-
-    def _remembered(self) -> Record:
-        stored = self._state.record(self.logs.name)
-        if stored is None:
-            return Record()
-        try:
-            return msgspec.json.decode(stored, type=Record, dec_hook=_counter)
-        except msgspec.MsgspecError as error:
-            raise StateFileError(
-                f"{printable(str(self._state.directory), 4096)}: what is known of "
-                f"{printable(self.logs.name)} is damaged; move the directory away to start anew"
-            ) from error
-
     def _new_judge(self, policy: Policy) -> Judge:
         return Judge(self._bundle, policy, sensor=self.logs.sensor, stream=self.logs.name)
 
@@ -481,11 +407,6 @@ class Follower:
 def _account_maker(counters: ReadCounters, rejects: RejectSink) -> Callable[[str], SourceAccount]:
     """Makes the books of a source; no method, so that decoders do not keep the follower."""
     return lambda source: SourceAccount(source, counters, rejects)
-
-
-def _counter(kind: type[Any], value: Any) -> Any:
-    """A `Counter` that was stored as an object."""
-    return Counter(value)
 
 
 def _joined(intakes: Sequence[Intake]) -> Intake:

@@ -16,7 +16,7 @@ from zeekml.flows.discovery import open_log
 from zeekml.flows.naming import LogName, natural_key, parse_name
 from zeekml.flows.rejects import printable
 from zeekml.flows.schema import SURICATA, ZEEK
-from zeekml.watch.follower import LogSet
+from zeekml.watch.log_set import LogSet
 from zeekml.watch.places import COMPRESSED, Places, logs_in, objection
 
 _WANTED: Final = {

@@ -22,9 +22,10 @@ from zeekml.notices.policy import Policy
 from zeekml.notices.zeek_notice import TsvEncoder, encode_json
 from zeekml.outputs import EVE_JSON, NOTICE_LOG, OutputOptions
 from zeekml.watch.events import Event, Gap, Opened, Recovered, Trouble
-from zeekml.watch.follower import SHED, Follower, LogSet
+from zeekml.watch.follower import SHED, Follower
 from zeekml.watch.health import HealthMonitor
 from zeekml.watch.health_checks import HealthLimits, StreamFigures
+from zeekml.watch.log_set import LogSet
 from zeekml.watch.metrics import StreamMetrics, WatchMetrics, write_metrics
 from zeekml.watch.state import State
 

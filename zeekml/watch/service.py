@@ -23,9 +23,10 @@ from zeekml.flows.rejects import printable
 from zeekml.notices.notice import Notice
 from zeekml.notices.policy import Policy, load_policy
 from zeekml.outputs import ENRICHED, OutputOptions
-from zeekml.watch.follower import SHED, Follower, LogSet, Look
+from zeekml.watch.follower import SHED, Follower, Look
 from zeekml.watch.footprint import shed_library_pages, trim_heap
 from zeekml.watch.live_outputs import LiveOutputs
+from zeekml.watch.log_set import LogSet
 from zeekml.watch.oversight import Facts, Oversight
 from zeekml.watch.priming import prime_once
 from zeekml.watch.service_manager import ServiceManager

@@ -1,0 +1,69 @@
+"""What is known of a stream from one run to the next, besides its journal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Self
+
+import msgspec
+
+from zeekml.flows.rejects import ReadCounters, printable
+from zeekml.watch.state import State, StateFileError
+
+
+class Record(msgspec.Struct):
+    """What is committed of a stream besides its journal.
+
+    Attributes
+    ----------
+    positions
+        By path, how far each log was delivered.
+    counters
+        What was read.
+    notices
+        Opened incidents by note.
+    rotations, gaps
+        By how, and by cause.
+    let_go, close
+        Decided and to be done next, before anything else is read: let the flows that are held go
+        on; close the incidents. The log itself does not say when, so a run that dies on the way
+        must leave to the next one that it is to happen at this very place. Were it not written
+        down first, the outputs could hold what came of a decision that nobody remembers.
+    """
+
+    positions: dict[str, Any] = {}
+    counters: ReadCounters = msgspec.field(default_factory=ReadCounters)
+    notices: Counter[str] = msgspec.field(default_factory=Counter)
+    rotations: Counter[str] = msgspec.field(default_factory=Counter)
+    gaps: Counter[str] = msgspec.field(default_factory=Counter)
+    let_go: bool = False
+    close: bool = False
+
+    @classmethod
+    def of(cls, state: State, stream: str) -> Self:
+        """The record of a stream as committed, or a new one.
+
+        Raises
+        ------
+        StateFileError
+            It is damaged.
+        """
+        stored = state.record(stream)
+        if stored is None:
+            return cls()
+        try:
+            return msgspec.json.decode(stored, type=cls, dec_hook=_counter)
+        except msgspec.MsgspecError as error:
+            raise StateFileError(
+                f"{printable(str(state.directory), 4096)}: what is known of "
+                f"{printable(stream)} is damaged; move the directory away to start anew"
+            ) from error
+
+    def encode(self) -> bytes:
+        """The record in the form in which it is committed."""
+        return msgspec.json.encode(msgspec.to_builtins(self))
+
+
+def _counter(kind: type[Any], value: Any) -> Any:
+    """A `Counter` that was stored as an object."""
+    return Counter(value)

@@ -15,26 +15,13 @@ from zeekml.flows.columns import standard_name
 from zeekml.flows.detect import Kind
 from zeekml.flows.json_lines import DECODE_ERRORS, line_decoder
 from zeekml.flows.rejects import count_bounded
-from zeekml.flows.schema import REQUIRED
+from zeekml.flows.schema import REQUIRED, SCORED
 from zeekml.flows.zeek_json import CONN, epoch_seconds, record_type
 from zeekml.flows.zeek_tsv import Header, plain_header
 
 COMMUNITY_ID_REMEDY: Final = (
     "put `@load policy/protocols/conn/community-id-logging` into local.zeek and deploy"
 )
-SCORED: Final = (
-    "id.orig_p",
-    "id.resp_p",
-    "service",
-    "duration",
-    "conn_state",
-    "orig_pkts",
-    "orig_ip_bytes",
-    "resp_pkts",
-    "resp_ip_bytes",
-)
-"""Columns besides the required ones that features are made from."""
-
 _decode: Final = line_decoder(dict[str, Any])
 
 

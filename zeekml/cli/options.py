@@ -47,6 +47,24 @@ def rules_option(command: _Command) -> _Command:
     )(command)
 
 
+def notice_options(command: _Command) -> _Command:
+    """`--notice-format` and `--strict-notice`."""
+    for option in (
+        click.option(
+            "--strict-notice",
+            is_flag=True,
+            help="Only Zeek's own columns in notice.log; ours go into `sub` as JSON.",
+        ),
+        click.option(
+            "--notice-format",
+            type=click.Choice(["json", "tsv"]),
+            help="Form of notice.log [default: json].",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def progress_option(command: _Command) -> _Command:
     """`--no-progress`."""
     return click.option(

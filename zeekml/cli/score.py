@@ -12,6 +12,7 @@ from zeekml.cli.options import (
     chosen_path,
     config_option,
     inputs_argument,
+    notice_options,
     progress_option,
     rules_option,
     settings,
@@ -44,16 +45,7 @@ or nothing could be scored, 66 no usable input, 74 output cannot be written,
 @bundle_option
 @rules_option
 @config_option
-@click.option(
-    "--notice-format",
-    type=click.Choice(["json", "tsv"]),
-    help="Form of notice.log [default: json].",
-)
-@click.option(
-    "--strict-notice",
-    is_flag=True,
-    help="Only Zeek's own columns in notice.log; ours go into `sub` as JSON.",
-)
+@notice_options
 @click.option(
     "--workers",
     type=click.IntRange(min=1),

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zeekml.cli.options import bundle_option, chosen_path, config_option, rules_option, settings
+from zeekml.cli.options import (
+    bundle_option,
+    chosen_path,
+    config_option,
+    notice_options,
+    rules_option,
+    settings,
+)
 
 if TYPE_CHECKING:
     from zeekml.config import Config
@@ -66,16 +73,7 @@ _PATH = click.Path(path_type=Path, readable=False)
 @rules_option
 @config_option
 @click.option("--enriched", is_flag=True, help="Write conn_scored.log: each record with its score.")
-@click.option(
-    "--notice-format",
-    type=click.Choice(["json", "tsv"]),
-    help="Form of notice.log [default: json].",
-)
-@click.option(
-    "--strict-notice",
-    is_flag=True,
-    help="Only Zeek's own columns in notice.log; ours go into `sub` as JSON.",
-)
+@notice_options
 @click.option(
     "--until-idle",
     type=click.FloatRange(min=0.0, min_open=True),

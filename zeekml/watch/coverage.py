@@ -6,23 +6,12 @@ from typing import Final
 
 import pyarrow as pa
 
-from zeekml.flows.schema import SURICATA, ZEEK
+from zeekml.flows.schema import SCORED, SURICATA, ZEEK
 
 WINDOW: Final = 1000
 """Records that the share is taken of, at least."""
 
-_BOTH: Final = (
-    "id.orig_p",
-    "id.resp_p",
-    "service",
-    "duration",
-    "conn_state",
-    "orig_pkts",
-    "orig_ip_bytes",
-    "resp_pkts",
-    "resp_ip_bytes",
-)
-_COLUMNS: Final = {ZEEK: (*_BOTH, "orig_bytes", "resp_bytes", "history"), SURICATA: _BOTH}
+_COLUMNS: Final = {ZEEK: (*SCORED, "orig_bytes", "resp_bytes", "history"), SURICATA: SCORED}
 
 
 class Coverage:

@@ -77,11 +77,16 @@ class LivePipeline:
 
     def take(self, intake: Intake) -> Outcome:
         """Score the next flows and see what notices they give rise to."""
-        return self._judged(self._in_order(intake))
+        outcome = Outcome()
+        for batch in self._in_order(intake):
+            scored = self.scorer.score(batch)
+            outcome.batches.append(scored)
+            outcome.notices += self.judge.judge(scored.candidates, scored.clock)
+        return outcome
 
     def close(self) -> Outcome:
         """At the end of the input: score what is held back, and close the incidents."""
-        outcome = self._judged(self._order.flush() if self._order is not None else [])
+        outcome = self.take(Intake(let_go=True))
         outcome.notices += self.judge.close()
         return outcome
 
@@ -106,14 +111,6 @@ class LivePipeline:
             flows = with_originals(batch, self._originals)
             ready = [flows] if self._order is None else self._order.push(flows)
             yield from _cut(ready)
-
-    def _judged(self, flows: Iterable[pa.RecordBatch]) -> Outcome:
-        outcome = Outcome()
-        for batch in _cut(flows):
-            scored = self.scorer.score(batch)
-            outcome.batches.append(scored)
-            outcome.notices += self.judge.judge(scored.candidates, scored.clock)
-        return outcome
 
 
 def _cut(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -47,7 +47,7 @@ class _Shape(msgspec.Struct, frozen=True):
     shape: tuple[int, ...]
 
 
-def seal(kind: str, version: int, parts: Sequence[Part]) -> bytes:
+def seal(kind: str, version: int, parts: Sequence[Part], *, level: int = _LEVEL) -> bytes:
     """Compress the parts of a state and join them.
 
     Parameters
@@ -56,17 +56,19 @@ def seal(kind: str, version: int, parts: Sequence[Part]) -> bytes:
         What the state is of, and the version of its format; `unseal` asks for the same.
     parts
         Bytes, or contiguous memory.
+    level
+        Of zstd.
     """
     # a frame ends with a checksum of what is compressed in it
-    compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
+    compressor = zstandard.ZstdCompressor(level=level, write_checksum=True)
     frames = [compressor.compress(part) for part in parts]
     sizes = [(len(part), len(frame)) for part, frame in zip(parts, frames, strict=True)]
     head = msgspec.msgpack.encode(_Head(kind, version, sizes))
     return b"".join((_MAGIC, _digest(head), len(head).to_bytes(_SIZE_BYTES, "big"), head, *frames))
 
 
-def unseal(kind: str, version: int, data: bytes) -> list[bytes]:
-    """The parts that `seal` was given.
+def unseal(kind: str, version: int, data: bytes, *, least: int = 0) -> list[bytes]:
+    """The parts that `seal` was given, of which there must be `least`.
 
     Raises
     ------
@@ -88,6 +90,8 @@ def unseal(kind: str, version: int, data: bytes) -> list[bytes]:
         )
     if len(data) != at + sum(size for _, size in head.sizes):
         raise StateError(f"the stored state is cut short or too long ({kind})")
+    if len(head.sizes) < least:
+        raise StateError("the stored state is of another version: it has other parts")
     parts: list[bytes] = []
     for size, compressed in head.sizes:
         parts.append(_decompressed(memoryview(data)[at : at + compressed], size, kind))

@@ -18,6 +18,7 @@ from zeekml.flows.schema import (
     ORIGINAL_FIELD,
     with_originals,
 )
+from zeekml.stored import seal
 from zeekml.watch.journal import AlertChange, Intake, JournalError, pack, unpack
 
 TEXT = st.text(max_size=8)
@@ -158,11 +159,14 @@ def test_what_is_no_entry(data: bytes) -> None:
 
 
 def test_flows_that_are_no_flows() -> None:
-    class Packed(msgspec.Struct):
-        flows: bytes
+    class Head(msgspec.Struct):
         alerts: list[AlertChange]
         let_go: bool
 
+    def entry(flows: bytes) -> bytes:
+        return seal("journal", 1, [msgspec.msgpack.encode(Head([], False)), flows])
+
+    assert unpack(entry(b"")) == Intake([], [], False)
     sink = pa.BufferOutputStream()
     table = pa.record_batch({"x": [1]})
     with pa.ipc.new_stream(sink, table.schema) as writer:
@@ -170,7 +174,7 @@ def test_flows_that_are_no_flows() -> None:
     other = sink.getvalue().to_pybytes()
     for flows in (b"no stream", other):
         with pytest.raises(JournalError):
-            unpack(zstandard.compress(msgspec.msgpack.encode(Packed(flows, [], False))))
+            unpack(entry(flows))
 
 
 def test_an_entry_that_claims_a_monstrous_size() -> None:

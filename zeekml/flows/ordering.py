@@ -102,9 +102,7 @@ class EndOrder:
         StateError
             The bytes are damaged, something else, or of another version.
         """
-        parts = unseal(_KIND, _VERSION, data)
-        if len(parts) < 2:
-            raise StateError("the stored state is of another version: it has other parts")
+        parts = unseal(_KIND, _VERSION, data, least=2)
         bounds = decode(parts[0], _Bounds)
         if bounds.hold <= 0 or bounds.max_held < 1:
             raise StateError("the stored state has bounds that no order can keep")

@@ -158,9 +158,7 @@ def read_state(data: bytes) -> StoredTracker:
     StateError
         The bytes are damaged, something else, or of another version.
     """
-    parts = unseal(_KIND, _VERSION, data)
-    if len(parts) < 2:
-        raise StateError("the stored state is of another version: it has other parts")
+    parts = unseal(_KIND, _VERSION, data, least=2)
     head = decode(parts[0], Head)
     detectors = head.policy.detectors
     if tuple(detector.threat for detector in detectors) != THREATS:

@@ -264,7 +264,9 @@ class WatchedSensor(Sensor):
             heard = self._heard
         if self._commits or not heard:
             self._take_last(heard)
-            position = self.tail.position
+            if self._commits:
+                # without a commit it may have moved all the same: a file can be left in silence
+                position = self.tail.position
             if finish and self._commits:
                 self._cut(letting_go=True)
         else:

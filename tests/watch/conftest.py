@@ -15,6 +15,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from follower import Follower
 from small_disk import SmallDisk
 
+from zeekml.ensemble.bundle import Bundle, load_bundle
+from zeekml.notices.policy import Policy, load_policy
+
 # a busy machine is no reason to fail
 settings.register_profile("watch", deadline=None)
 settings.load_profile("watch")
@@ -39,3 +42,13 @@ def follower(log: Path) -> Iterator[Follower]:
     follower.poll(1)
     yield follower
     follower.tail.close()
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Bundle:
+    return load_bundle()
+
+
+@pytest.fixture(scope="session")
+def policy() -> Policy:
+    return load_policy()

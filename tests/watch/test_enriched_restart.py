@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from zeekml.config import Config
-from zeekml.ensemble.bundle import Bundle, load_bundle
-from zeekml.notices.policy import Policy, load_policy
+from zeekml.ensemble.bundle import Bundle
+from zeekml.notices.policy import Policy
 from zeekml.outputs import ENRICHED, OutputOptions
 from zeekml.watch.follower import Follower
 from zeekml.watch.live_outputs import LiveOutputs
@@ -43,16 +43,6 @@ def event(n: int) -> bytes:
         "flow": flow,
     }
     return json.dumps(record, separators=(",", ":")).encode() + b"\n"
-
-
-@pytest.fixture(scope="module")
-def bundle() -> Bundle:
-    return load_bundle()
-
-
-@pytest.fixture(scope="module")
-def policy() -> Policy:
-    return load_policy()
 
 
 class Watch:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from zeekml.config import Config
-from zeekml.ensemble.bundle import Bundle, load_bundle
+from zeekml.ensemble.bundle import Bundle
 from zeekml.flows.detect import Kind
 from zeekml.flows.lines import Block
 from zeekml.flows.rejects import ReadCounters, SourceAccount
 from zeekml.flows.suricata_eve import AlertMemory
-from zeekml.notices.policy import Policy, load_policy
+from zeekml.notices.policy import Policy
 from zeekml.watch import priming
 from zeekml.watch.decoding import TailDecoder
 from zeekml.watch.events import How, Lines, Opened
@@ -23,16 +23,6 @@ from zeekml.watch.priming import prime
 
 SENSORS = ["zeek", "suricata"]
 KINDS = {"zeek": [Kind.ZEEK_TSV, Kind.ZEEK_JSON], "suricata": [Kind.EVE]}
-
-
-@pytest.fixture(scope="module")
-def bundle() -> Bundle:
-    return load_bundle()
-
-
-@pytest.fixture(scope="module")
-def policy() -> Policy:
-    return load_policy()
 
 
 @pytest.mark.parametrize("sensor", SENSORS)

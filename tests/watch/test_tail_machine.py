@@ -9,14 +9,15 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import initialize, rule
+from rotation_rules import RotationRules
 from sensor import Sensor
 
 SIZES = st.lists(st.sampled_from([0, 5, 40, 300]), min_size=1, max_size=5)
 INDEX = st.integers(0, 5)
 
 
-class TailMachine(RuleBasedStateMachine):
+class TailMachine(RotationRules):
     """Drives a `Sensor`; what must hold is checked whenever the tail has caught up."""
 
     @initialize(
@@ -51,24 +52,8 @@ class TailMachine(RuleBasedStateMachine):
         self.sensor.write(sizes, half=half, whole=whole)
 
     @rule()
-    def change_header(self) -> None:
-        self.sensor.change_header()
-
-    @rule()
     def reopen(self) -> None:
         self.sensor.close_log()
-
-    @rule(close=st.booleans(), note=st.booleans(), create=st.booleans())
-    def rename(self, close: bool, note: bool, create: bool) -> None:
-        self.sensor.rename_log(close=close, note=note, create=create)
-
-    @rule(packed=st.booleans())
-    def copy_and_truncate(self, packed: bool) -> None:
-        self.sensor.copy_and_truncate(packed=packed)
-
-    @rule()
-    def restart_in_place(self) -> None:
-        self.sensor.restart_in_place()
 
     @rule(index=INDEX, keep_time=st.booleans(), look=st.booleans(), zstd=st.booleans())
     def compress(self, index: int, keep_time: bool, look: bool, zstd: bool) -> None:
@@ -79,24 +64,8 @@ class TailMachine(RuleBasedStateMachine):
         self.sensor.archive(index, copy=copy)
 
     @rule()
-    def delete_oldest(self) -> None:
-        self.sensor.delete_oldest()
-
-    @rule()
-    def delete_log(self) -> None:
-        self.sensor.delete_log()
-
-    @rule()
-    def swap_directory(self) -> None:
-        self.sensor.swap_directory()
-
-    @rule()
     def poll(self) -> None:
         self.sensor.poll()
-
-    @rule()
-    def drain(self) -> None:
-        self.sensor.drain()
 
     @rule()
     def restart(self) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import initialize, rule
+from rotation_rules import RotationRules
 from watched_sensor import Disturbance, WatchedSensor
 
 from zeekml.outputs import ENRICHED, EVE_JSON, NOTICE_LOG, REJECTS
@@ -24,7 +25,7 @@ DISTURBANCES = st.builds(
 POINTS = st.sampled_from(["before", *FILES, "flushed", "flushed", "committed"])
 
 
-class WatchMachine(RuleBasedStateMachine):
+class WatchMachine(RotationRules):
     """Drives a `WatchedSensor`; what must hold is checked whenever the watcher has caught up."""
 
     @initialize(
@@ -66,37 +67,9 @@ class WatchMachine(RuleBasedStateMachine):
     def write_half(self, sizes: list[int], half: int, whole: bool) -> None:
         self.sensor.write(sizes, half=half, whole=whole)
 
-    @rule()
-    def change_header(self) -> None:
-        self.sensor.change_header()
-
-    @rule(close=st.booleans(), note=st.booleans(), create=st.booleans())
-    def rename(self, close: bool, note: bool, create: bool) -> None:
-        self.sensor.rename_log(close=close, note=note, create=create)
-
-    @rule(packed=st.booleans())
-    def copy_and_truncate(self, packed: bool) -> None:
-        self.sensor.copy_and_truncate(packed=packed)
-
-    @rule()
-    def restart_in_place(self) -> None:
-        self.sensor.restart_in_place()
-
     @rule(index=INDEX, look=st.booleans(), zstd=st.booleans())
     def compress(self, index: int, look: bool, zstd: bool) -> None:
         self.sensor.compress(index, keep_time=True, look=look, zstd=zstd)
-
-    @rule()
-    def delete_oldest(self) -> None:
-        self.sensor.delete_oldest()
-
-    @rule()
-    def delete_log(self) -> None:
-        self.sensor.delete_log()
-
-    @rule()
-    def swap_directory(self) -> None:
-        self.sensor.swap_directory()
 
     # -- the watcher -----------------------------------------------------------------------------
 
@@ -107,10 +80,6 @@ class WatchMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1.0, 15.0, 61.0]))
     def wait(self, seconds: float) -> None:
         self.sensor.wait(seconds)
-
-    @rule()
-    def drain(self) -> None:
-        self.sensor.drain()
 
     @rule()
     def stop(self) -> None:

@@ -378,7 +378,7 @@ def test_lines_of_a_file_removed_before_the_commit_are_written_again(tmp_path: P
     assert written(tmp_path) == Counter([f"{1:024x}/0"])
     outputs.committed()
     (tmp_path / NOTICE_LOG).unlink()
-    outputs.check()
+    outputs.flush()
     outputs.close()
     assert written(tmp_path) == Counter()
 

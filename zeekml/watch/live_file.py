@@ -106,7 +106,7 @@ class LiveFile:
         self._already.clear()
 
     def flush(self) -> None:
-        """Bring all lines to disk.
+        """Bring all lines to disk, in a new file if this one was renamed or removed.
 
         Raises
         ------
@@ -132,16 +132,6 @@ class LiveFile:
     def committed(self) -> None:
         """What was flushed has been committed: it will not be made again."""
         self._uncommitted.clear()
-
-    def check(self) -> None:
-        """Take notice of a file that was renamed or removed: go on in a new one.
-
-        Raises
-        ------
-        OutputError
-            There is none, and none can be made.
-        """
-        self.flush()
 
     def last_line(self) -> bytes:
         """The last line in the file, without its newline; empty if there is none.

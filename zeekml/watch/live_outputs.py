@@ -129,7 +129,7 @@ class LiveOutputs:
             self._files[NOTICE_LOG].add(_notice_key(line) or line_key(line), line)
 
     def flush(self) -> None:
-        """Bring everything to disk.
+        """Bring everything to disk, in new files where they were renamed or removed.
 
         Raises
         ------
@@ -149,17 +149,6 @@ class LiveOutputs:
         """What was flushed has been committed."""
         for file in self._files.values():
             file.committed()
-
-    def check(self) -> None:
-        """Take notice of files that were renamed or removed.
-
-        Raises
-        ------
-        OutputError
-            As `flush`.
-        """
-        for file in self._files.values():
-            file.check()
 
     def forget_already(self) -> None:
         """All that was read before the last stop has been gone through."""

@@ -353,8 +353,12 @@ class Watcher:
         if self._clock() - self._checked < _OUTPUT_CHECK:
             return
         self._checked = self._clock()
+        self._check_outputs()
+
+    def _check_outputs(self) -> None:
+        """Make new files in the place of those that were renamed or removed."""
         try:
-            self._outputs.check()
+            self._outputs.flush()
         except OutputError as error:
             self._complain(error)
 
@@ -372,8 +376,5 @@ class Watcher:
             self._settle()
             self._persist(self.followers)
             log.info("rules read again")
-        try:
-            self._outputs.check()
-        except OutputError as error:
-            self._complain(error)
+        self._check_outputs()
         self._manager.ready(self.oversight.status(self.followers))

@@ -31,6 +31,15 @@ def test_logs_with_one_header_are_told_apart_by_their_first_record() -> None:
     assert not identify(b"ts\tid.orig_h\tproto\n", 1, 2).distinct
 
 
+def test_the_end_of_a_line_from_before_copytruncate_is_no_record() -> None:
+    rest = identify(b"\n", 1, 2)
+    assert not rest.distinct
+    assert not identify(b"\r\n\n", 1, 2).distinct
+    one = identify(b'\n{"flow_id":1}\n', 1, 2)
+    assert one.distinct
+    assert not one.matches(b'\n{"flow_id":2}\n', 1, 2)
+
+
 def test_an_inode_that_is_used_again() -> None:
     old = identify(b'{"a":1}\n', 1, 2)
     assert not old.matches(b'{"b":1}\n{"a":1}\n', 1, 2)

@@ -98,6 +98,10 @@ def _measure(head: bytes, *, ended: bool = False) -> tuple[int, bool, float | No
     begin = 0
     while end := head.find(b"\n", begin, MAX_PREFIX) + 1:
         line = head[begin:end]
+        if not line.strip():
+            # the end of a line that was begun before copytruncate is no record
+            begin = end
+            continue
         if not begin:
             header = header.read(line)
             if not line.startswith(header.prefix):

@@ -17,6 +17,7 @@ from zeekml.ensemble.manifest import TrainingSource, Usual
 from zeekml.errors import InputError
 from zeekml.features.schema import FEATURE_INDEX, FEATURES
 from zeekml.learning.card import CardFacts, model_card
+from zeekml.learning.dataset_arguments import parse_argument
 from zeekml.learning.datasets import Collection, Skipped, collect
 from zeekml.learning.environment import DataReport, describe
 from zeekml.learning.evaluation import (
@@ -104,7 +105,7 @@ def build_bundle(
     Parameters
     ----------
     dataset_args : sequence of str
-        Parquet files, folders of them, or NAME=PATH; see ``datasets.collect``.
+        Tables, folders of them, or logs with labels; see ``datasets.collect``.
     out : Path
         The bundle directory to make.
     name : str
@@ -300,10 +301,7 @@ def _command(dataset_args: Sequence[str], name: str, exclude: Sequence[str], see
     Where the bundle goes is left open: the same bundle elsewhere has the same bytes.
     """
     words = ["zeekml", "train"]
-    for argument in dataset_args:
-        head, separator, rest = argument.partition("=")
-        named = bool(separator) and not Path(argument).exists()
-        words.append(f"{head}={Path(rest).name}" if named else Path(argument).name)
+    words += [parse_argument(argument).without_folders() for argument in dataset_args]
     words += ["--out", "BUNDLE", "--name", name, "--seed", str(seed)]
     for environment in exclude:
         words += ["--exclude", environment]

@@ -1,8 +1,10 @@
 """Labelled environments: what `zeekml train` learns from.
 
-An environment is one network recorded by one sensor. It comes as a Parquet file with the flow
-columns (Zeek's names) and a ``label`` per row: one of the classes, ``other-attack`` (malicious,
-class not known) or null (background: seen by the context windows, never trained or scored on).
+An environment is one network recorded by one sensor. It comes as logs with their labels, see
+`zeekml.learning.labelled_logs`, or as a Parquet file with the flow columns (Zeek's names) and a
+``label`` per row: one of the classes, ``other-attack`` (malicious, class not known), a name that
+`zeekml.learning.label_names` knows, or null (background: seen by the context windows, never trained
+or scored on).
 Optional columns: ``capture`` (recordings whose context must not mix), ``label_quality`` (text;
 "circular" marks labels made by rules on the flow itself) and ``indirect`` (1 = leave the row
 unlabelled). Extractors other than Zeek and Suricata are repaired on reading, see ``repairs``.
@@ -10,7 +12,6 @@ unlabelled). Extractors other than Zeek and Suricata are repaired on reading, se
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,8 +26,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from zeekml.errors import DataError, InputError
+from zeekml.flows.flow_table import MAGIC
 from zeekml.flows.schema import FLOW_SCHEMA, REQUIRED, ZEEK
-from zeekml.learning.environment import LABEL_NAMES, UNLABELLED, Environment, LabelArray
+from zeekml.learning.dataset_arguments import DatasetArgument, parse_argument
+from zeekml.learning.environment import (
+    UNLABELLED,
+    Environment,
+    LabelArray,
+    NotLabelledFlowsError,
+)
+from zeekml.learning.label_names import CONTRADICTORY, UnknownLabelError
+from zeekml.learning.label_settings import LabelSettings, find_settings
+from zeekml.learning.labelled_logs import digest, read_logs
 from zeekml.learning.references import reference_for
 from zeekml.learning.repairs import Columns, repair
 
@@ -78,8 +89,8 @@ def collect(arguments: Sequence[str], *, exclude: Iterable[str] = ()) -> Collect
     Parameters
     ----------
     arguments : sequence of str
-        Each a Parquet file, a folder of Parquet files (each an environment, named after the
-        file), or ``NAME=PATH`` for one file.
+        Each ``[NAME=]PATH[::LABELS]``. PATH is a Parquet file, a log, a directory of logs (one
+        environment), or a folder of Parquet files (each an environment, named after the file).
     exclude : iterable of str
         Names of environments to leave out; they are not even read.
 
@@ -89,11 +100,12 @@ def collect(arguments: Sequence[str], *, exclude: Iterable[str] = ()) -> Collect
         A path is missing, a name occurs twice, an excluded name does not exist, or nothing is
         left.
     DataError
-        A file named explicitly is no labelled flow table, or has an unknown label.
+        What is named explicitly holds no labelled flows, or has an unknown label.
     """
     excluded = set(exclude)
     collection, seen = Collection(), set[str]()
-    for name, path, explicit in _candidates(arguments):
+    for found, explicit in _candidates(arguments):
+        name, path = found.name, found.path
         if name in seen:
             raise InputError(f"{path}: two environments are called {name!r}; use NAME=PATH")
         seen.add(name)
@@ -101,7 +113,8 @@ def collect(arguments: Sequence[str], *, exclude: Iterable[str] = ()) -> Collect
             collection.skipped.append(Skipped(name, "excluded by request"))
             continue
         try:
-            collection.environments.append(read_environment(path, name=name))
+            environment = read_environment(path, name=name, label_file=found.labels)
+            collection.environments.append(environment)
         except NotLabelledFlowsError as error:
             if explicit:
                 raise
@@ -115,54 +128,69 @@ def collect(arguments: Sequence[str], *, exclude: Iterable[str] = ()) -> Collect
     if not collection.environments:
         raise InputError(
             "no labelled environment found: give Parquet files with the flow columns and a "
-            "'label' column, or folders of them"
+            "'label' column, folders of them, or logs with their labels"
         )
     return collection
 
 
-class NotLabelledFlowsError(DataError):
-    """A Parquet file that is no labelled flow table."""
-
-
-def _candidates(arguments: Sequence[str]) -> Iterator[tuple[str, Path, bool]]:
-    for argument in arguments:
-        name, separator, rest = argument.partition("=")
-        path = Path(argument)
-        if separator and name and not path.exists():
-            path = Path(rest)
-        else:
-            name = path.stem
-        if path.is_dir():
-            if separator and path != Path(argument):
-                raise InputError(f"{path}: NAME=PATH takes a file, not a folder")
-            files = sorted(path.glob("*.parquet"))
-            if not files:
-                raise InputError(f"{path}: no *.parquet file in this folder")
-            yield from ((file.stem, file, False) for file in files)
-        elif path.is_file():
-            yield name, path, True
-        else:
+def _candidates(arguments: Sequence[str]) -> Iterator[tuple[DatasetArgument, bool]]:
+    """Yield each environment, and whether it was named by itself."""
+    for text in arguments:
+        argument = parse_argument(text)
+        path = argument.path
+        if not path.exists():
             raise InputError(f"{path}: no such file or folder")
+        tables = sorted(path.glob("*.parquet")) if path.is_dir() else []
+        if tables and argument.named:
+            raise InputError(f"{path}: NAME=PATH takes a file, not a folder of tables")
+        if argument.labels is not None and (tables or _is_table(path)):
+            raise InputError(f"{path}: a label file goes with logs; tables have a column 'label'")
+        if tables:
+            yield from ((DatasetArgument(table.stem, table), False) for table in tables)
+        else:
+            yield argument, True
 
 
-def read_environment(path: Path, *, name: str | None = None) -> Environment:
-    """Read one labelled flow table.
+def _is_table(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def read_environment(
+    path: Path, *, name: str | None = None, label_file: Path | None = None
+) -> Environment:
+    """Read one environment, a table or logs.
 
     Parameters
     ----------
     path : Path
-        Parquet file.
+        Parquet file, log, or directory of logs.
     name : str, optional
-        Name of the environment; the file's stem by default.
+        Name of the environment; by default that of the file or directory.
+    label_file : Path, optional
+        The label file of logs, see `zeekml.learning.labelled_logs.read_logs`.
 
     Raises
     ------
     NotLabelledFlowsError
         Flow columns or labels are missing, or nothing is labelled.
+    InputError
+        There is no supported log.
     DataError
-        The file is damaged, or a label is none of the classes.
+        The file is damaged, or a label is unknown.
     """
-    name = name or path.stem
+    name = name or parse_argument(str(path)).name
+    if path.suffix == ".parquet" or _is_table(path):
+        return _read_table(path, name)
+    return read_logs(path, name=name, label_file=label_file)
+
+
+def _read_table(path: Path, name: str) -> Environment:
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
@@ -172,12 +200,17 @@ def read_environment(path: Path, *, name: str | None = None) -> Environment:
     if lacking:
         raise NotLabelledFlowsError(f"{path}: no labelled flows (column {lacking[0]!r} is missing)")
 
+    settings = find_settings(path.parent)
     columns = _columns(table)
-    labels = _labels(table, path)
+    labels = _labels(table, path, settings)
     notes = []
     good = _usable(columns)
     if not good.all():
         notes.append(f"{int((~good).sum()):,} rows without time, addresses or protocol left out")
+    conflicts = int((labels[good] == CONTRADICTORY).sum())
+    if conflicts:
+        notes.append(f"{conflicts:,} flows with contradictory labels left unlabelled")
+    labels[labels == CONTRADICTORY] = UNLABELLED
     for text in ("proto", "service", "conn_state"):
         columns[text] = _normalised(columns[text], text)
     notes += repair(columns)
@@ -203,14 +236,10 @@ def read_environment(path: Path, *, name: str | None = None) -> Environment:
         capture_names=capture_names,
         circular=circular[order],
         reference=reference_for(name),
-        sha256=_digest(path),
+        sha256=digest([path] if settings.path is None else [path, settings.path]),
         notes=tuple(notes),
+        label_conflicts=conflicts,
     )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def flow_table(columns: Columns, *, source: str) -> pa.Table:
@@ -286,15 +315,17 @@ def _text_column(table: pa.Table, name: str) -> npt.NDArray[Any]:
     return values
 
 
-def _labels(table: pa.Table, path: Path) -> LabelArray:
+def _labels(table: pa.Table, path: Path, settings: LabelSettings) -> LabelArray:
     texts = _text_column(table, "label")
-    codes = {label: code for code, label in enumerate(LABEL_NAMES)}
-    unknown = {text for text in texts if text is not None} - codes.keys()
-    if unknown:
-        raise DataError(
-            f"{path}: unknown label {min(unknown)[:40]!r}; known are: {', '.join(LABEL_NAMES)}"
-        )
-    labels = np.array([codes.get(text, UNLABELLED) for text in texts], dtype=np.int8)
+    codes: dict[str | None, int] = {None: UNLABELLED}
+    for row, text in enumerate(texts, 1):
+        if text not in codes:
+            try:
+                codes[text] = settings.names.resolve(text)
+            except UnknownLabelError as error:
+                where = f"{path}: row {row}"
+                raise DataError(error.explain(where, settings.suggested)) from error
+    labels = np.array([codes[text] for text in texts], dtype=np.int8)
     if "indirect" in table.column_names:
         labels[_number_column(table, "indirect") == 1] = UNLABELLED
     return labels

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.ensemble.classes import CLASSES
+from zeekml.errors import DataError
 from zeekml.learning.references import Reference
 
 UNLABELLED: Final = -1
@@ -25,6 +26,10 @@ MIN_BENIGN_ROWS: Final = 400
 MIN_MALICIOUS_ROWS: Final = 50
 
 LabelArray = npt.NDArray[np.int8]
+
+
+class NotLabelledFlowsError(DataError):
+    """A file or folder that holds no labelled flows."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,11 @@ class Environment:
         The label was made by a rule on the flow's own fields: good for training, never for a
         figure.
     sha256 : str
-        Digest of the file it was read from.
+        Digest of the file it was read from; of the digests of all files if there are several.
+    duplicates : int
+        Records that repeated others and were left out.
+    label_conflicts : int
+        Rows left unlabelled since their labels contradict each other.
     """
 
     name: str
@@ -58,6 +67,8 @@ class Environment:
     reference: Reference
     sha256: str = ""
     notes: tuple[str, ...] = ()
+    duplicates: int = 0
+    label_conflicts: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -14,6 +14,7 @@ _EPILOG = """\b
 Examples:
   zeekml train labelled/ --out my-bundle
   zeekml train labelled/ office=lab/flows.parquet --exclude old_set --out my-bundle --seed 7
+  zeekml train labelled/ dmz=logs/2026-11-23::dmz-labels.csv --out my-bundle
 """
 
 
@@ -51,9 +52,11 @@ def train(
 ) -> None:
     """Train an ensemble on labelled flows of several networks and write it as a bundle.
 
-    DATASET is a Parquet table of labelled flows, a directory of such tables (each one an
-    environment), or NAME=PATH. The bundle's model card says how the recipe did on each
-    environment when it was left out of training.
+    DATASET is [NAME=]PATH[::LABELS]. PATH is a Parquet table of labelled flows, a directory of such
+    tables (each one an environment), a log, or a directory of logs (one environment). LABELS is a
+    label file (CSV); without it, labels.csv beside the logs is taken, or the labels inside of them
+    (conn.log.labeled). See `zeekml datasets` for what such data hold. The bundle's model card says
+    how the recipe did on each environment when it was left out of training.
     """
     from zeekml.cli.progress import step_progress
     from zeekml.learning.build import build_bundle

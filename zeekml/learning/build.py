@@ -17,9 +17,10 @@ from zeekml.ensemble.manifest import TrainingSource, Usual
 from zeekml.errors import InputError
 from zeekml.features.schema import FEATURE_INDEX, FEATURES
 from zeekml.learning.card import CardFacts, model_card
+from zeekml.learning.data_quality import report_on
 from zeekml.learning.dataset_arguments import parse_argument
 from zeekml.learning.datasets import Collection, Skipped, collect
-from zeekml.learning.environment import DataReport, describe
+from zeekml.learning.environment import DataReport
 from zeekml.learning.evaluation import (
     EnvironmentFigures,
     Fold,
@@ -43,7 +44,6 @@ from zeekml.learning.training import (
     MemberPlan,
     Prepared,
     TrainedEnsemble,
-    distinct_records,
     prepare,
     row_weights,
     train,
@@ -159,10 +159,7 @@ def build_bundle(
         recipe=recipe,
         progress=lambda done, total: tell("training", done, total),
     )
-    reports = [
-        describe(item.environment, distinct=distinct_records(item.matrix, item.environment.labels))
-        for item in prepared
-    ]
+    reports = [report_on(item.environment, item.matrix) for item in prepared]
     card = model_card(
         CardFacts(
             name=name,

@@ -95,6 +95,11 @@ def _data(facts: CardFacts) -> str:
     remarks = []
     for environment, report in zip(facts.environments, facts.reports, strict=True):
         found = [environment.reference.caution, *report.notes]
+        if report.contradictions:
+            found.append(
+                f"{report.contradictions:,} rows equal one of the other side in all that a record "
+                "tells by itself"
+            )
         if report.why_not:
             found.append(f"trained on, not evaluated: {report.why_not}")
         remarks += [f"- {_plain(report.name)}: {_plain(note)}." for note in found if note]

@@ -29,6 +29,7 @@ from zeekml.errors import DataError, InputError
 from zeekml.flows.flow_table import MAGIC
 from zeekml.flows.schema import FLOW_SCHEMA, REQUIRED, ZEEK
 from zeekml.learning.dataset_arguments import DatasetArgument, parse_argument
+from zeekml.learning.duplicates import repeated
 from zeekml.learning.environment import (
     UNLABELLED,
     Environment,
@@ -207,10 +208,6 @@ def _read_table(path: Path, name: str) -> Environment:
     good = _usable(columns)
     if not good.all():
         notes.append(f"{int((~good).sum()):,} rows without time, addresses or protocol left out")
-    conflicts = int((labels[good] == CONTRADICTORY).sum())
-    if conflicts:
-        notes.append(f"{conflicts:,} flows with contradictory labels left unlabelled")
-    labels[labels == CONTRADICTORY] = UNLABELLED
     for text in ("proto", "service", "conn_state"):
         columns[text] = _normalised(columns[text], text)
     notes += repair(columns)
@@ -218,27 +215,38 @@ def _read_table(path: Path, name: str) -> Environment:
     captures, capture_names = _captures(table, name)
     quality = _text_column(table, "label_quality")
     circular = np.array([bool(q) and "circular" in q for q in quality], dtype=bool)
-    circular &= labels != UNLABELLED
-    if circular.any():
-        notes.append(f"{int(circular.sum()):,} circular labels: trained on, never evaluated on")
-
     end = columns["ts"] + np.nan_to_num(columns["duration"])
     rows = np.flatnonzero(good)
     order = rows[np.lexsort((end[rows], captures[rows]))]
     labels = labels[order]
+    flows = flow_table({key: value[order] for key, value in columns.items()}, source=name)
+    copies = repeated(flows, labels)
+    kept = np.flatnonzero(~copies)
+    order, labels = order[kept], labels[kept]
+    conflicts = int((labels == CONTRADICTORY).sum())
+    labels[labels == CONTRADICTORY] = UNLABELLED
     if not (labels != UNLABELLED).any():
         raise NotLabelledFlowsError(f"{path}: no row has a label")
+    circular = circular[order] & (labels != UNLABELLED)
+    if copies.any():
+        notes.append(f"{int(copies.sum()):,} records that repeat others left out")
+    if conflicts:
+        notes.append(f"{conflicts:,} flows with contradictory labels left unlabelled")
+    if circular.any():
+        notes.append(f"{int(circular.sum()):,} circular labels: trained on, never evaluated on")
     return Environment(
         name=name,
-        flows=flow_table({key: value[order] for key, value in columns.items()}, source=name),
+        flows=flows.take(pa.array(kept)),
         labels=labels,
         captures=captures[order],
         capture_names=capture_names,
-        circular=circular[order],
+        circular=circular,
         reference=reference_for(name),
         sha256=digest([path] if settings.path is None else [path, settings.path]),
         notes=tuple(notes),
+        duplicates=int(copies.sum()),
         label_conflicts=conflicts,
+        sensors=tuple(sorted({s for s in _text_column(table, "sensor") if s is not None})),
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -56,6 +56,8 @@ class Environment:
         Records that repeated others and were left out.
     label_conflicts : int
         Rows left unlabelled since their labels contradict each other.
+    sensors : tuple of str
+        Who wrote the records; empty for a table that does not say.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Environment:
     notes: tuple[str, ...] = ()
     duplicates: int = 0
     label_conflicts: int = 0
+    sensors: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -102,7 +105,32 @@ class Environment:
 
 @dataclass(frozen=True)
 class DataReport:
-    """What one environment holds; `distinct` counts records that differ by themselves."""
+    """What one environment holds.
+
+    Attributes
+    ----------
+    distinct : int
+        Records that differ by themselves.
+    classes : dict of str to int
+        Rows by label, the most frequent first; ``unlabelled`` among them.
+    span_seconds : float
+        Log time that the captures cover together.
+    title, licence, caution : str
+        Origin, terms, and what a reader of figures has to know.
+    sensors : tuple of str
+        Who wrote the records; empty where the data do not say.
+    families : dict of str to float
+        Share of values of each feature family that the records tell (0 to 1).
+    contradictions : int
+        Labelled rows that equal a row of the other side (benign, malicious) in all that a record
+        tells by itself.
+    duplicates : int
+        Records that repeated others and were left out.
+    label_conflicts : int
+        Rows left unlabelled since their labels contradict each other.
+    why_not : str or None
+        Why no figure is computed on it; None if `evaluated`.
+    """
 
     name: str
     rows: int
@@ -113,9 +141,24 @@ class DataReport:
     notes: tuple[str, ...]
     evaluated: bool
     why_not: str | None
+    title: str = ""
+    licence: str = ""
+    caution: str = ""
+    sensors: tuple[str, ...] = ()
+    families: dict[str, float] = field(default_factory=dict)
+    contradictions: int = 0
+    duplicates: int = 0
+    label_conflicts: int = 0
+    sha256: str = ""
 
 
-def describe(environment: Environment, *, distinct: int) -> DataReport:
+def describe(
+    environment: Environment,
+    *,
+    distinct: int,
+    families: Mapping[str, float] | None = None,
+    contradictions: int = 0,
+) -> DataReport:
     """Summarise an environment for the data report.
 
     Parameters
@@ -123,6 +166,8 @@ def describe(environment: Environment, *, distinct: int) -> DataReport:
     environment : Environment
     distinct : int
         Number of records that differ by themselves, see ``training.distinct_records``.
+    families, contradictions : optional
+        From its feature matrix, see `zeekml.learning.data_quality`.
 
     Notes
     -----
@@ -146,4 +191,13 @@ def describe(environment: Environment, *, distinct: int) -> DataReport:
         notes=environment.notes,
         evaluated=why_not is None,
         why_not=why_not,
+        title=environment.reference.title,
+        licence=environment.reference.licence,
+        caution=environment.reference.caution,
+        sensors=environment.sensors,
+        families=dict(families or {}),
+        contradictions=contradictions,
+        duplicates=environment.duplicates,
+        label_conflicts=environment.label_conflicts,
+        sha256=environment.sha256,
     )

@@ -94,7 +94,8 @@ def read_logs(path: Path, *, name: str, label_file: Path | None = None) -> Envir
     found = discover([path], exclude=[p for p in (label_file, settings.path) if p is not None])
     counters = ReadCounters()
     for reason, n in found.files_skipped.items():
-        count_bounded(counters.files_skipped, reason, n)
+        if reason != "excluded":  # the label file and the mapping: those are read, elsewhere
+            count_bounded(counters.files_skipped, reason, n)
     streams = [stream for stream in found.streams if stream.kind is not Kind.TABLE]
     if tables := len(found.streams) - len(streams):
         count_bounded(counters.files_skipped, "flow_table", tables)
@@ -135,6 +136,7 @@ def read_logs(path: Path, *, name: str, label_file: Path | None = None) -> Envir
         notes=(*reading_notes(counters, int(copies.sum())), *label_notes(matched, contradictory)),
         duplicates=int(copies.sum()),
         label_conflicts=contradictory,
+        sensors=tuple(sorted({stream.sensor for stream in streams})),
     )
 
 

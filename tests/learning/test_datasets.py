@@ -130,6 +130,26 @@ def test_damaged_file(tmp_path: Path) -> None:
         read_environment(path)
 
 
+def test_flows_that_a_table_holds_twice(make_table: Make, make_environment: Make) -> None:
+    table = make_table(benign=10, malicious=2)
+    again = changed(table.slice(0, 2), label=["scan", "benign"])
+    environment = make_environment(pa.concat_tables([table, again]))
+    assert (len(environment), environment.duplicates, environment.label_conflicts) == (12, 2, 1)
+    assert sorted(environment.labels.tolist()) == [UNLABELLED, *[0] * 9, 2, 2]
+    assert any("2 records that repeat others" in note for note in environment.notes)
+
+
+def test_a_table_without_rows(make_table: Make, make_environment: Make) -> None:
+    with pytest.raises(NotLabelledFlowsError, match="no row has a label"):
+        make_environment(make_table(benign=10, malicious=1).slice(0, 0))
+
+
+def test_ten_rows_of_one_class(make_environment: Make) -> None:
+    environment = make_environment(benign=10, malicious=0)
+    assert environment.labels.tolist() == [0] * 10
+    assert "10 benign rows" in str(environment.why_not_evaluable())
+
+
 class TestCollect:
     @pytest.fixture
     def folder(self, tmp_path: Path, make_table: Make) -> Path:
@@ -151,6 +171,33 @@ class TestCollect:
         collection = collect([f"gamma={folder / 'alpha.parquet'}", str(folder)], exclude=["beta"])
         assert [e.name for e in collection.environments] == ["gamma", "alpha"]
         assert ("beta", "excluded by request") in [(s.name, s.reason) for s in collection.skipped]
+
+    def test_logs_are_one_environment(self, folder: Path, row_of: Make, tsv_of: Make) -> None:
+        logs = folder / "office"
+        (logs / "2026-11-23").mkdir(parents=True)
+        log = logs / "2026-11-23" / "conn.log"
+        log.write_text(tsv_of([row_of(1), row_of(2)]))
+        rows = folder / "truth.csv"
+        rows.write_text("uid,label\nC1,benign\nC2,scan\n")
+        collection = collect([f"{logs}::{rows}", f"lab={log}::{rows}", str(folder)])
+        assert [e.name for e in collection.environments] == ["office", "lab", "alpha", "beta"]
+        assert [e.labels.tolist() for e in collection.environments[:2]] == [[0, 2], [0, 2]]
+        assert collection.environments[0].reference.title.startswith("zeekml's own")
+
+    def test_label_files_go_with_logs(self, folder: Path) -> None:
+        for path in (folder, folder / "alpha.parquet"):
+            with pytest.raises(InputError, match="tables have a column 'label'"):
+                collect([f"{path}::labels.csv"])
+
+    def test_mapping_beside_tables(self, folder: Path, make_table: Make) -> None:
+        labels = ["benign"] * 10 + ["trojan", "PortScan"]
+        table = changed(make_table(seed=7, benign=10, malicious=2), label=labels)
+        pq.write_table(table, folder / "gamma.parquet")
+        with pytest.raises(DataError, match=r"gamma\.parquet: row 11: .*'trojan'.*labels\.toml"):
+            collect([str(folder)])
+        (folder / "labels.toml").write_text('trojan = "malware"')
+        found = collect([str(folder)]).environments[2]
+        assert sorted(found.labels.tolist()) == [*[0] * 10, 2, 7]
 
     def test_a_file_named_on_purpose_must_be_good(self, folder: Path) -> None:
         with pytest.raises(NotLabelledFlowsError):

@@ -105,7 +105,7 @@ def test_compressed_with_byte_order_mark(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("uid,threat\nC1,dos\n", r"no column 'label' \(it has 'uid', 'threat'\); needed are it"),
+        ("uid,kind\nC1,dos\n", r"no column 'label' \(it has 'uid', 'kind'\); needed are it"),
         ("label,proto\ndos,tcp\n", "no column says which flows are meant .*community_id"),
         ("uid,label\nC1,trojan\n", r"labels\.csv: line 2: unknown label 'trojan'.*labels\.toml"),
         ("uid,label\nC1\n", "line 2: has 1 cells, the header 2"),

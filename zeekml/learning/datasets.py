@@ -349,7 +349,8 @@ def _captures(table: pa.Table, name: str) -> tuple[npt.NDArray[np.int32], tuple[
 def _usable(columns: Columns) -> npt.NDArray[np.bool_]:
     good = np.isfinite(columns["ts"]) & columns["proto"].astype(bool)
     for name in ("id.orig_h", "id.resp_h"):
-        good &= np.array([value is not None and _is_address(value) for value in columns[name]])
+        given = [value is not None and _is_address(value) for value in columns[name]]
+        good &= np.array(given, dtype=np.bool_)
     return good
 
 

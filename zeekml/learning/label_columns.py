@@ -26,7 +26,7 @@ CONDITIONS: Final = (
     "dns_suffix",
 )
 _ALIASES: Final[dict[str, tuple[str, ...]]] = {
-    LABEL: ("label", "class", "attack_cat"),
+    LABEL: ("label", "class", "threat", "attack_cat"),
     "detail": ("detailed-label", "detail"),
     "label_quality": ("label_quality",),
     "indirect": ("indirect",),

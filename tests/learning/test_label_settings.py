@@ -6,6 +6,7 @@ import pytest
 
 from zeekml.errors import DataError
 from zeekml.learning.environment import LABEL_NAMES, UNLABELLED
+from zeekml.learning.label_file import read_label_file
 from zeekml.learning.label_settings import DEFAULT_TOLERANCE, find_settings
 
 
@@ -73,3 +74,24 @@ def test_two_files_are_one_too_many(tmp_path: Path) -> None:
         (tmp_path / name).write_text("")
     with pytest.raises(DataError, match="has both"):
         find_settings(tmp_path)
+
+
+DOCUMENTATION = Path(__file__).parent.parent.parent / "docs" / "training.md"
+
+
+def blocks(language: str) -> list[str]:
+    parts = DOCUMENTATION.read_text().split(f"```{language}\n")[1:]
+    return [part.partition("```")[0] for part in parts]
+
+
+def test_the_examples_of_the_documentation_work(tmp_path: Path) -> None:
+    (settings_text,), (rows_text,) = blocks("toml"), blocks("csv")
+    (tmp_path / "labels.toml").write_text(settings_text)
+    (tmp_path / "labels.csv").write_text(rows_text)
+    settings = find_settings(tmp_path)
+    assert (settings.default, settings.before, settings.after) == (0, 1.0, 3.0)
+    assert settings.names.resolve("lab_noise") == UNLABELLED
+    rows = read_label_file(tmp_path / "labels.csv", settings)
+    assert [LABEL_NAMES[rule.code] for rule in rows.rules] == ["bruteforce", "scan"]
+    assert rows.rules[0].first == 1795430084.0
+    assert rows.default is not None

@@ -232,6 +232,20 @@ class TestLabelFiles:
         both = hashlib.sha256("".join(f"{one}\n" for one in digests).encode()).hexdigest()
         assert environment.sha256 == both
 
+    def test_settings_beside_a_label_file_that_is_named(self, log: Path, tmp_path: Path) -> None:
+        rows = write(tmp_path / "elsewhere" / "truth.csv", "uid,label\nC3,odd\n")
+        with pytest.raises(DataError, match=r"elsewhere/labels\.toml"):
+            read(log, rows)
+        write(rows.parent / "labels.toml", 'default = "benign"\n[labels]\nodd = "web"')
+        assert names(read(log, rows)) == {
+            "C0": "benign",
+            "C1": "benign",
+            "C2": "benign",
+            "C3": "web",
+        }
+        write(log.parent / "labels.toml", 'odd = "dos"')
+        assert names(read(log, rows)) == {"C0": None, "C1": None, "C2": None, "C3": "dos"}
+
     def test_by_flow_and_time(self, log: Path) -> None:
         write(
             log.parent / "labels.csv",

@@ -186,7 +186,7 @@ def read_environment(
         The file is damaged, or a label is unknown.
     """
     name = name or parse_argument(str(path)).name
-    if path.suffix == ".parquet" or _is_table(path):
+    if not path.is_dir() and (path.suffix == ".parquet" or _is_table(path)):
         return _read_table(path, name)
     return read_logs(path, name=name, label_file=label_file)
 

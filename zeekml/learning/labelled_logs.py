@@ -76,7 +76,8 @@ def read_logs(path: Path, *, name: str, label_file: Path | None = None) -> Envir
         What to call the environment.
     label_file : Path, optional
         The label file; by default ``<log>.labels.csv`` or ``labels.csv`` beside a log, or
-        ``labels.csv`` in the directory, if there is one.
+        ``labels.csv`` in the directory, if there is one. Settings (`labels.toml`) are looked for
+        beside the logs, then beside a label file that is named here.
 
     Raises
     ------
@@ -87,8 +88,10 @@ def read_logs(path: Path, *, name: str, label_file: Path | None = None) -> Envir
     DataError
         The label file or the mapping is wrong or matches nothing, or a label is unknown.
     """
-    folder = path if path.is_dir() else path.parent
-    settings = find_settings(folder)
+    settings = find_settings(path if path.is_dir() else path.parent)
+    if settings.path is None and label_file is not None:
+        # recordings may lie where nobody may write
+        settings = find_settings(label_file.parent)
     label_file = label_file or _label_file_beside(path)
     rows = None if label_file is None else read_label_file(label_file, settings)
     found = discover([path], exclude=[p for p in (label_file, settings.path) if p is not None])

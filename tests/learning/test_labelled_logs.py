@@ -357,3 +357,20 @@ class TestPoorLogs:
     def test_another_kind_of_file(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="is no supported log"):
             read(write(tmp_path / "notes.txt", "no log at all\n"))
+
+
+SAMPLES = Path(__file__).parent.parent.parent / "sample_logs"
+
+
+def test_one_label_file_says_the_same_about_all_sample_logs() -> None:
+    """Both sensors recorded the same packets; flows are compared by addresses, ports and label."""
+    keys = ("id.orig_h", "id.resp_h", "id.resp_p", "proto")
+    seen = []
+    for name in ("zeek_tsv", "zeek_json", "suricata"):
+        environment = read(SAMPLES / name, SAMPLES / "labels.csv")
+        columns = [environment.flows[key].to_pylist() for key in keys]
+        threats = environment.labels.tolist()
+        seen.append({row for row in zip(*columns, threats, strict=True) if row[-1] > 0})
+    tsv, from_json, suricata = seen
+    assert tsv == from_json
+    assert len(tsv & suricata) > 0.95 * len(tsv | suricata)

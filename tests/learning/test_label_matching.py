@@ -102,7 +102,7 @@ def test_a_condition_nobody_can_check_casts_doubt() -> None:
     flows = [{"id.resp_p": 53}, {"id.resp_p": 80}]
     found = match_labels(flows_of(flows), file_of(doubt), default=0)
     assert found.labels.tolist() == [UNLABELLED, 0]
-    assert found.doubtful == 1
+    assert (found.doubtful, found.by_default) == (1, 1)
     assert labels_of(flows, doubt) == [UNLABELLED, UNLABELLED]
     # rows that agree leave no doubt; two that do not agree are never settled
     assert labels_of(flows, doubt, Rule(3, 4, resp_p=53)) == [4, UNLABELLED]

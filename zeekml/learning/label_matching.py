@@ -88,8 +88,8 @@ def match_labels(flows: pa.Table, file: LabelFile, *, default: int | None = None
     by_default = 0
     if named is not None:
         rest = np.flatnonzero(~state.decided)
-        by_default = len(rest)
         state.take(Rule(0, named.code, named.circular), rest)
+        by_default = int((~state.overruled[rest]).sum())
     open_doubt = ~state.decided & (state.doubt != _NO_DOUBT)
     return Matched(
         labels=state.labels,

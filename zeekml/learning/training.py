@@ -22,7 +22,8 @@ from zeekml.features.matrix import feature_matrix
 from zeekml.features.schema import FEATURE_INDEX, FEATURES
 from zeekml.learning.environment import Environment
 from zeekml.learning.network import Labels, Matrix, Mlp, Recipe, fit
-from zeekml.learning.synthetic import synthetic_copy
+from zeekml.learning.scene import Kind
+from zeekml.learning.synthetic import KINDS, synthetic_copy
 
 Weights = npt.NDArray[np.float64]
 
@@ -73,17 +74,38 @@ def prepare(environment: Environment, *, seed: int) -> Prepared:
         feature_matrix(environment.flows.slice(rows.start, rows.stop - rows.start))
         for rows in environment.capture_slices()
     ]
-    synthetic: list[Matrix] = [np.empty((0, len(FEATURES)), dtype=np.float32)]
-    labels: list[Labels] = [np.empty(0, dtype=np.int8)]
-    for stretch in synthetic_copy(environment, seed=seed):
-        synthetic.append(feature_matrix(stretch.flows)[stretch.train])
-        labels.append(stretch.labels[stretch.train])
+    matrix, labels = synthetic_rows(environment, seed=seed)
     return Prepared(
         environment=environment,
         matrix=np.concatenate(parts),
-        synthetic=np.concatenate(synthetic),
-        synthetic_labels=np.concatenate(labels),
+        synthetic=matrix,
+        synthetic_labels=labels,
     )
+
+
+def synthetic_rows(
+    environment: Environment, *, seed: int, kinds: Sequence[Kind] = KINDS
+) -> tuple[Matrix, Labels]:
+    """Return features and labels of an environment's synthetic copy.
+
+    Parameters
+    ----------
+    environment : Environment
+    seed : int
+    kinds : sequence of Kind
+        What may be injected.
+
+    Returns
+    -------
+    matrix : float32 array (rows, all features of the schema)
+    labels : int8 array (rows,)
+    """
+    parts: list[Matrix] = [np.empty((0, len(FEATURES)), dtype=np.float32)]
+    labels: list[Labels] = [np.empty(0, dtype=np.int8)]
+    for stretch in synthetic_copy(environment, seed=seed, kinds=kinds):
+        parts.append(feature_matrix(stretch.flows)[stretch.train])
+        labels.append(stretch.labels[stretch.train])
+    return np.concatenate(parts), np.concatenate(labels)
 
 
 def duplicate_weights(matrix: Matrix, labels: Labels) -> Weights:
@@ -260,8 +282,19 @@ class MemberPlan:
 
 
 @dataclass
-class _Pool:
-    """Training rows of all sources, and which environment each comes from."""
+class Pool:
+    """Training rows of all sources, and which environment each comes from.
+
+    Attributes
+    ----------
+    x : float32 array (rows, features of ``FEATURE_SET``)
+        Not yet standardised; NaN where missing.
+    labels : int8 array (rows,)
+    weights : float64 array (rows,)
+        They add up to one.
+    environment : int32 array (rows,)
+        Index into `names`.
+    """
 
     x: Matrix
     labels: Labels
@@ -298,7 +331,7 @@ def train(
         There is nothing to learn: no benign or no malicious row.
     """
     plan, recipe = plan or MemberPlan(), recipe or Recipe()
-    pool = _pool(prepared, seed)
+    pool = pool_of(prepared, seed)
     if not (pool.labels == 0).any() or not (pool.labels > 0).any():
         raise ValueError("training needs benign and malicious rows")
     scaler = fit_scaler(pool.x, pool.weights)
@@ -322,7 +355,8 @@ def train(
     return TrainedEnsemble(tuple(members), scaler)
 
 
-def _pool(prepared: Sequence[Prepared], seed: int) -> _Pool:
+def pool_of(prepared: Sequence[Prepared], seed: int) -> Pool:
+    """Gather what an ensemble with this seed learns from: environments and synthetic copies."""
     columns = [FEATURE_INDEX[name] for name in FEATURE_SET]
     xs: list[Matrix] = [np.empty((0, len(columns)), dtype=np.float32)]
     labels: list[Labels] = [np.empty(0, dtype=np.int8)]
@@ -341,7 +375,7 @@ def _pool(prepared: Sequence[Prepared], seed: int) -> _Pool:
             weights.append(counted)
             owners.append(np.full(len(chosen), number, dtype=np.int32))
     total = np.concatenate(weights)
-    return _Pool(
+    return Pool(
         x=np.concatenate(xs),
         labels=np.concatenate(labels),
         weights=total / max(total.sum(), 1e-12),
@@ -361,7 +395,7 @@ def _cap(weights: Weights, rng: np.random.Generator) -> tuple[npt.NDArray[np.int
     return chosen, times * (total / MAX_SOURCE_ROWS)
 
 
-def _left_out(pool: _Pool, rng: np.random.Generator) -> frozenset[int]:
+def _left_out(pool: Pool, rng: np.random.Generator) -> frozenset[int]:
     """Draw the environments that a member does not see; the others must teach both sides."""
     count = len(pool.names)
     if count < FEWEST_FOR_SUBSETS:

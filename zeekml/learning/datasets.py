@@ -5,7 +5,8 @@ columns (Zeek's names) and a ``label`` per row: one of the classes, ``other-atta
 class not known) or null (background: seen by the context windows, never trained or scored on).
 Optional columns: ``capture`` (recordings whose context must not mix), ``episode`` (which attack a
 row belongs to), ``label_quality`` (text; "circular" marks labels made by rules on the flow itself)
-and ``indirect`` (1 = leave the row unlabelled). Extractors other than Zeek and Suricata are repaired on reading, see ``repairs``.
+and ``indirect`` (1 = leave the row unlabelled). Extractors other than Zeek and Suricata are
+repaired on reading, see ``repairs``.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class Baselines:
     models : dict of str to callable
         From standardised rows to scores.
     rows : int
-        Training rows that they were fitted to.
+        Training rows that they were fitted to, repeated ones included.
     """
 
     scaler: Scaler
@@ -100,7 +100,7 @@ def fit_baselines(
     scaler : Scaler
         Fitted to the same.
     rows : int
-        The most rows to use; more are drawn by weight, with replacement.
+        The most rows to use: a sample drawn by weight, with replacement.
     seed : int
     done : callable
         Called with the name of each baseline that is finished.
@@ -113,7 +113,7 @@ def fit_baselines(
     from sklearn.linear_model import LogisticRegression
 
     rng = np.random.default_rng([seed, 7])
-    chosen, weights = _sample(pool.weights, rows, rng)
+    chosen = _sample(pool.weights, rows, rng)
     x = standardise(scaler, pool.x[chosen])
     y = pool.labels[chosen] > 0
     classifiers = {
@@ -126,21 +126,21 @@ def fit_baselines(
             early_stopping=False, random_state=seed
         ),
     }
-    stump = best_stump(x, y, weights)
+    stump = best_stump(x, y)
     done("one feature")
     models: dict[str, Callable[[Matrix], Floats]] = {}
     # sums in one order, so that a second run gives the same bits
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name, model in classifiers.items():
-            model.fit(x, y, sample_weight=weights)
+            model.fit(x, y)
             # two threads would add trees up in any order
             if name == "random forest":
                 model.set_params(n_jobs=1)
             models[name] = _probability_of(model)
             done(name)
         benign = np.where(pool.labels == 0, pool.weights, 0.0)
-        own, _ = _sample(benign, rows, rng)
+        own = _sample(benign, rows, rng)
         forest = IsolationForest(n_estimators=_TREES, random_state=seed)
         forest.fit(standardise(scaler, pool.x[own]))
         models["isolation forest"] = _strangeness_by(forest)
@@ -148,36 +148,28 @@ def fit_baselines(
     return Baselines(scaler, stump, models, rows=len(chosen))
 
 
-def best_stump(x: Matrix, malicious: npt.NDArray[np.bool_], weights: Floats) -> Stump:
-    """Return the feature and direction of the highest weighted average precision.
+def best_stump(x: Matrix, malicious: npt.NDArray[np.bool_]) -> Stump:
+    """Return the feature and direction of the highest average precision.
 
     Parameters
     ----------
     x : float32 array (rows, features of ``FEATURE_SET``)
     malicious : bool array (rows,)
-    weights : float64 array (rows,)
     """
+    ones = np.ones(len(x))
     best, stump = -1.0, Stump(FEATURE_SET[0], 1)
     for column, feature in enumerate(FEATURE_SET):
         for direction in (1, -1):
-            worth = Ranking(direction * x[:, column], malicious).figures(weights)[0]
+            worth = Ranking(direction * x[:, column], malicious).figures(ones)[0]
             if worth > best:
                 best, stump = float(worth), Stump(feature, direction)
     return stump
 
 
-def _sample(
-    weights: Floats, rows: int, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.intp], Floats]:
-    """Rows to fit to, and their weights, one on average."""
-    used = np.flatnonzero(weights > 0)
-    if len(used) <= rows:
-        counted = weights[used]
-    else:
-        drawn = rng.choice(used, rows, p=weights[used] / weights[used].sum())
-        used, times = np.unique(drawn, return_counts=True)
-        counted = times.astype(np.float64)
-    return used, counted / counted.mean()
+def _sample(weights: Floats, rows: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+    """Rows to fit to, drawn by weight with replacement, so that all of them weigh the same."""
+    used = int((weights > 0).sum())
+    return rng.choice(len(weights), min(rows, used), p=weights / weights.sum())
 
 
 def _probability_of(model: Any) -> Callable[[Matrix], Floats]:

@@ -97,7 +97,7 @@ def _verdicts(
             ]
             clauses.append(f"in {title} on {listed(ahead)}")
         if clauses:
-            found.append(f"{name.capitalize()} is ahead of ours {'; '.join(clauses)}.")
+            found.append(f"The baseline “{name}” is ahead of ours {'; '.join(clauses)}.")
         open_ones = [
             title
             for (_, _, title), result in zip(COLUMNS, columns, strict=True)

@@ -51,7 +51,7 @@ def calibration_section(study: Study) -> Section:
             for measure, name in (("Brier", "brier"), ("ECE", "error"))
             for order, when in enumerate(("before", "after"))
         }
-        rows.append([site.name, *(over_seeds(values) for values in numbers.values())])
+        rows.append([site.name, *(over_seeds(values, digits=4) for values in numbers.values())])
         data[site.name] = {
             key.replace(" ", "_").lower(): spread_data(v) for key, v in numbers.items()
         }

@@ -33,14 +33,14 @@ def signed(value: float | None, digits: int = 3) -> str:
     return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
-def over_seeds(values: Floats, interval: Interval | None = None) -> str:
+def over_seeds(values: Floats, interval: Interval | None = None, digits: int = 2) -> str:
     """Mean ± standard deviation over seeds, and the interval if there is one."""
     if not np.isfinite(values).all():
         return NOT_RESOLVED
-    text = plain(float(values.mean()))
+    text = plain(float(values.mean()), digits)
     if len(values) > 1:
-        text += f" ± {values.std(ddof=1):.2f}"
-    return text + between(interval)
+        text += f" ± {values.std(ddof=1):.{digits}f}"
+    return text + between(interval, digits)
 
 
 def between(interval: Interval | None, digits: int = 2) -> str:

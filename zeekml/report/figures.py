@@ -186,6 +186,10 @@ def lines(
         if logarithmic:
             axes.set_xscale("log")
             axes.set_yscale("log")
+            for one in (axes.xaxis, axes.yaxis):
+                # the usual labels are formulas, which are not parsed here
+                one.set_major_formatter(lambda value, _: f"{value:g}")
+                one.set_minor_formatter(lambda value, _: "")
         axes.set(xlabel=x_axis, ylabel=y_axis, xlim=limits, ylim=limits)
         axes.grid(color=_INK, alpha=0.15)
         _legend(axes)

@@ -113,8 +113,8 @@ def _prose(study: Study) -> list[str]:
         "threshold. By chance: the same with malicious flows scored like benign ones, which "
         "shows how many are found by size alone. Where the data name no episodes, all flows of "
         "an originator and class in one recording are one. Flows until found: the median number "
-        "of an episode's flows that had come, over those found. Detectors ask for several flows: an "
-        "originator with one or two is only found among others' flows to the same place.",
+        "of an episode's flows that had come, over those found. Detectors ask for several flows: "
+        "an originator with one or two is only found among others' flows to the same place.",
     ]
 
 

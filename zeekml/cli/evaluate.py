@@ -82,7 +82,7 @@ def evaluate(
     # said before minutes of work, not after
     require_matplotlib()
     if directory is not None:
-        check_directory(directory)
+        check_directory(directory, other_than=[bundle] if bundle is not None else [])
     settings = Settings(ablations=ablations)
     if quick:
         settings = Settings(seeds=seeds or 1, draws=_QUICK_DRAWS, ablations=ablations)

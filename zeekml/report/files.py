@@ -22,13 +22,20 @@ def json_text(report: Report) -> str:
     return json.dumps(as_json(report), indent=2, allow_nan=False, ensure_ascii=True) + "\n"
 
 
-def check_directory(directory: Path, sources: Iterable[Path] = ()) -> None:
-    """Refuse a place that no report can be written to, before the work and not after it.
+def check_directory(directory: Path, *, other_than: Iterable[Path] = ()) -> None:
+    """Refuse a place that no report should be written to, before the work and not after it.
+
+    Parameters
+    ----------
+    directory : Path
+        It need not exist yet.
+    other_than : iterable of Path
+        Directories that hold something else and must stay as they are.
 
     Raises
     ------
     OutputError
-        It is a file, or lies below one, or a report would replace one of `sources`.
+        It is a file, lies below one, cannot be written to, or is one of `other_than`.
     """
     for place in (directory, *directory.parents):
         if place.exists():
@@ -37,10 +44,8 @@ def check_directory(directory: Path, sources: Iterable[Path] = ()) -> None:
             if not os.access(place, os.W_OK | os.X_OK):
                 raise OutputError(f"{place}: cannot write here")
             break
-    targets = {(directory / name).resolve() for name in (HTML_NAME, JSON_NAME)}
-    for source in sources:
-        if source.resolve() in targets:
-            raise OutputError(f"{source}: the report would replace its own input")
+    if directory.resolve() in {other.resolve() for other in other_than}:
+        raise OutputError(f"{directory}: holds a bundle; the report needs another directory")
 
 
 def write_report(report: Report, directory: Path) -> tuple[Path, Path]:

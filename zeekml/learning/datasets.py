@@ -3,9 +3,10 @@
 An environment is one network recorded by one sensor. It comes as a Parquet file with the flow
 columns (Zeek's names) and a ``label`` per row: one of the classes, ``other-attack`` (malicious,
 class not known) or null (background: seen by the context windows, never trained or scored on).
-Optional columns: ``capture`` (recordings whose context must not mix), ``label_quality`` (text;
-"circular" marks labels made by rules on the flow itself) and ``indirect`` (1 = leave the row
-unlabelled). Extractors other than Zeek and Suricata are repaired on reading, see ``repairs``.
+Optional columns: ``capture`` (recordings whose context must not mix), ``episode`` (which attack a
+row belongs to), ``label_quality`` (text; "circular" marks labels made by rules on the flow itself)
+and ``indirect`` (1 = leave the row unlabelled). Extractors other than Zeek and Suricata are
+repaired on reading, see ``repairs``.
 """
 
 from __future__ import annotations
@@ -189,6 +190,7 @@ def read_environment(path: Path, *, name: str | None = None) -> Environment:
     if circular.any():
         notes.append(f"{int(circular.sum()):,} circular labels: trained on, never evaluated on")
 
+    episodes = _text_column(table, "episode") if "episode" in table.column_names else None
     end = columns["ts"] + np.nan_to_num(columns["duration"])
     rows = np.flatnonzero(good)
     order = rows[np.lexsort((end[rows], captures[rows]))]
@@ -205,6 +207,7 @@ def read_environment(path: Path, *, name: str | None = None) -> Environment:
         reference=reference_for(name),
         sha256=_digest(path),
         notes=tuple(notes),
+        episodes=None if episodes is None else episodes[order],
     )
 
 

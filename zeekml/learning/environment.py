@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,9 @@ class Environment:
         figure.
     sha256 : str
         Digest of the file it was read from.
+    episodes : object array, one per row, or None
+        Name of the attack episode that a row belongs to, None for rows of none; None altogether
+        where the data do not tell episodes apart.
     """
 
     name: str
@@ -58,9 +61,21 @@ class Environment:
     reference: Reference
     sha256: str = ""
     notes: tuple[str, ...] = ()
+    episodes: npt.NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> Environment:
+        """Return the environment with some of its rows alone (bool, one per row)."""
+        return replace(
+            self,
+            flows=self.flows.filter(pa.array(chosen)),
+            labels=self.labels[chosen],
+            captures=self.captures[chosen],
+            circular=self.circular[chosen],
+            episodes=None if self.episodes is None else self.episodes[chosen],
+        )
 
     def capture_slices(self) -> Iterator[slice]:
         """Yield the rows of each capture, in order."""

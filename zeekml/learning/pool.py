@@ -17,7 +17,8 @@ from zeekml.features.matrix import feature_matrix
 from zeekml.features.schema import FEATURE_INDEX, FEATURES
 from zeekml.learning.environment import Environment
 from zeekml.learning.network import Labels, Matrix
-from zeekml.learning.synthetic import synthetic_copy
+from zeekml.learning.scene import Kind
+from zeekml.learning.synthetic import KINDS, synthetic_copy
 from zeekml.learning.trained import FEATURE_SET
 from zeekml.learning.weighting import Weights, row_weights
 
@@ -54,22 +55,54 @@ def prepare(environment: Environment, *, seed: int) -> Prepared:
         feature_matrix(environment.flows.slice(rows.start, rows.stop - rows.start))
         for rows in environment.capture_slices()
     ]
-    synthetic: list[Matrix] = [np.empty((0, len(FEATURES)), dtype=np.float32)]
-    labels: list[Labels] = [np.empty(0, dtype=np.int8)]
-    for stretch in synthetic_copy(environment, seed=seed):
-        synthetic.append(feature_matrix(stretch.flows)[stretch.train])
-        labels.append(stretch.labels[stretch.train])
+    matrix, labels = synthetic_rows(environment, seed=seed)
     return Prepared(
         environment=environment,
         matrix=np.concatenate(parts),
-        synthetic=np.concatenate(synthetic),
-        synthetic_labels=np.concatenate(labels),
+        synthetic=matrix,
+        synthetic_labels=labels,
     )
+
+
+def synthetic_rows(
+    environment: Environment, *, seed: int, kinds: Sequence[Kind] = KINDS
+) -> tuple[Matrix, Labels]:
+    """Return features and labels of an environment's synthetic copy.
+
+    Parameters
+    ----------
+    environment : Environment
+    seed : int
+    kinds : sequence of Kind
+        What may be injected.
+
+    Returns
+    -------
+    matrix : float32 array (rows, all features of the schema)
+    labels : int8 array (rows,)
+    """
+    parts: list[Matrix] = [np.empty((0, len(FEATURES)), dtype=np.float32)]
+    labels: list[Labels] = [np.empty(0, dtype=np.int8)]
+    for stretch in synthetic_copy(environment, seed=seed, kinds=kinds):
+        parts.append(feature_matrix(stretch.flows)[stretch.train])
+        labels.append(stretch.labels[stretch.train])
+    return np.concatenate(parts), np.concatenate(labels)
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Training rows of all sources, and which environment each comes from."""
+    """Training rows of all sources, and which environment each comes from.
+
+    Attributes
+    ----------
+    x : float32 array (rows, features of ``FEATURE_SET``)
+        Not yet standardised; NaN where missing.
+    labels : int8 array (rows,)
+    weights : float64 array (rows,)
+        They add up to one.
+    environment : int32 array (rows,)
+        Index into `names`.
+    """
 
     x: Matrix
     labels: Labels
@@ -79,6 +112,7 @@ class Pool:
 
 
 def pool_of(prepared: Sequence[Prepared], seed: int) -> Pool:
+    """Gather what an ensemble with this seed learns from: environments and synthetic copies."""
     columns = [FEATURE_INDEX[name] for name in FEATURE_SET]
     xs: list[Matrix] = [np.empty((0, len(columns)), dtype=np.float32)]
     labels: list[Labels] = [np.empty(0, dtype=np.int8)]

@@ -13,6 +13,7 @@ learned.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -69,25 +70,34 @@ class Task:
 def host_groups(environment: Environment) -> npt.NDArray[np.int64]:
     """Return for each row the number of the group of rows it must not be parted from.
 
-    Rows of one originator belong together, whatever their labels. The malicious flows of
-    originators that have fewer than ``FEW_FLOWS`` of them go by what they attack instead: a
-    flood with a forged address per packet is one attack, not thousands.
+    Rows of one originator belong together, whatever their labels, and so do those of one attack
+    episode, where the data tell episodes apart. The malicious flows of originators that have fewer
+    than ``FEW_FLOWS`` of them go by what they attack instead: a flood with a forged address per
+    packet is one attack, not thousands.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     flows = environment.flows
-    originators = np.array(flows["id.orig_h"].to_pylist(), dtype=object)
-    targets = np.array(flows["id.resp_h"].to_pylist(), dtype=object)
+    originators = flows["id.orig_h"].to_pylist()
+    targets = flows["id.resp_h"].to_pylist()
     labels = environment.labels
     malicious = labels > 0
-    names, number = np.unique(originators[malicious].astype(str), return_counts=True)
-    rare = set(names[number < FEW_FLOWS].tolist())
+    count = Counter(o for o, bad in zip(originators, malicious.tolist(), strict=True) if bad)
     codes: dict[tuple[Any, ...], int] = {}
-    out = np.empty(len(labels), dtype=np.int64)
-    for row, (originator, target) in enumerate(zip(originators, targets, strict=True)):
+    groups = np.empty(len(labels), dtype=np.int64)
+    for row, originator in enumerate(originators):
         key: tuple[Any, ...] = (originator,)
-        if malicious[row] and originator in rare:
-            key = (target, int(labels[row]))
-        out[row] = codes.setdefault(key, len(codes))
-    return out
+        if malicious[row] and count[originator] < FEW_FLOWS:
+            key = (targets[row], int(labels[row]))
+        groups[row] = codes.setdefault(key, len(codes))
+    if environment.episodes is None:
+        return groups
+    named = np.flatnonzero(np.array([bool(e) for e in environment.episodes], dtype=bool))
+    names = [codes.setdefault(("episode", e), len(codes)) for e in environment.episodes[named]]
+    links = coo_array((np.ones(len(named)), (groups[named], names)), shape=(len(codes),) * 2)
+    together: npt.NDArray[np.int64] = connected_components(links, directed=False)[1][groups]
+    return together.astype(np.int64)
 
 
 def flow_ends(environment: Environment) -> npt.NDArray[np.float64]:

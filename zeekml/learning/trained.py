@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,6 +47,11 @@ def fit_scaler(x: Matrix, weights: Weights) -> Scaler:
     )
 
 
+def select(matrix: Matrix, features: Sequence[str]) -> Matrix:
+    """Return columns of a matrix of all features, by name and in that order."""
+    return matrix[:, [FEATURE_INDEX[name] for name in features]]
+
+
 def standardise(scaler: Scaler, x: Matrix) -> Matrix:
     """Return the members' inputs: ``(x - mean) / scale``, clipped, missing values filled."""
     scaled = np.clip((x - scaler.mean) / scaler.scale, -scaler.clip, scaler.clip)
@@ -83,7 +89,7 @@ class TrainedEnsemble:
 
     def select(self, matrix: Matrix) -> Matrix:
         """Return the columns that the members take, in their order."""
-        return matrix[:, [FEATURE_INDEX[name] for name in self.features]]
+        return select(matrix, self.features)
 
     def predict(self, matrix: Matrix) -> Prediction:
         """Score rows.

@@ -77,12 +77,15 @@ class MemberPlan:
     subsets: bool = True
     meta: MetaRecipe | None = field(default_factory=MetaRecipe)
 
+    def outputs(self) -> list[tuple[str, ...]]:
+        """Return what each member scores."""
+        return [BINARY_CLASSES] * self.binary + [CLASSES] * self.eight_class
+
     def candidates(self, recipe: Recipe) -> list[Candidate]:
         """Return the ensemble's members as candidates."""
-        kinds = [BINARY_CLASSES] * self.binary + [CLASSES] * self.eight_class
         return [
             Candidate(outputs, number, recipe, self.meta, self.subsets)
-            for number, outputs in enumerate(kinds)
+            for number, outputs in enumerate(self.outputs())
         ]
 
 

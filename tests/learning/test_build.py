@@ -14,12 +14,15 @@ from zeekml.errors import InputError
 from zeekml.features.schema import FEATURE_INDEX, FEATURES
 from zeekml.learning.build import BuildReport, build_bundle
 from zeekml.learning.datasets import read_environment
+from zeekml.learning.metalearning import MetaRecipe
 from zeekml.learning.network import Recipe
-from zeekml.learning.training import FEATURE_SET, MemberPlan, prepare
+from zeekml.learning.pool import prepare
+from zeekml.learning.trained import FEATURE_SET
+from zeekml.learning.training import MemberPlan
 
 Make = Callable[..., pa.Table]
 QUICK = Recipe(hidden=(16, 8), steps=60, batch=128)
-PAIR = MemberPlan(binary=1, eight_class=1)
+PAIR = MemberPlan(binary=1, eight_class=1, meta=MetaRecipe(steps=5))
 
 
 @pytest.fixture(scope="module")

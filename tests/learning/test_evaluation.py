@@ -19,7 +19,9 @@ from zeekml.learning.evaluation import (
     threshold_at,
 )
 from zeekml.learning.network import Recipe
-from zeekml.learning.training import MemberPlan, Prediction, prepare
+from zeekml.learning.pool import prepare
+from zeekml.learning.trained import Prediction
+from zeekml.learning.training import MemberPlan
 
 Make = Callable[..., Environment]
 
@@ -82,7 +84,7 @@ def test_leave_one_out_and_its_table(make_environment: Make) -> None:
     folds = leave_one_out(
         prepared,
         seed=0,
-        plan=MemberPlan(1, 1),
+        plan=MemberPlan(1, 1, meta=None),
         recipe=Recipe(hidden=(8,), steps=80, batch=128),
         progress=lambda name, done, total: seen.append(f"{name} {done}/{total}"),
     )

@@ -11,7 +11,8 @@ from zeekml.errors import OutputError
 from zeekml.learning.environment import Environment
 from zeekml.learning.evaluation import Fold
 from zeekml.learning.plots import draw_precision_recall
-from zeekml.learning.training import Prediction, prepare
+from zeekml.learning.pool import prepare
+from zeekml.learning.trained import Prediction
 
 Make = Callable[..., Environment]
 

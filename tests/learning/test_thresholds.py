@@ -12,8 +12,9 @@ from zeekml.ensemble.classes import THREATS
 from zeekml.learning.environment import Environment
 from zeekml.learning.evaluation import Fold
 from zeekml.learning.evidence import activities, follow, scored_flows
+from zeekml.learning.pool import prepare
 from zeekml.learning.thresholds import as_dict, calibrate, choose_thresholds, cross_check
-from zeekml.learning.training import Prediction, prepare
+from zeekml.learning.trained import Prediction
 from zeekml.notices.policy import Policy, load_policy
 
 Make = Callable[..., Environment]

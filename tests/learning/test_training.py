@@ -9,25 +9,21 @@ from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
 from zeekml.features.matrix import feature_matrix
 from zeekml.features.schema import FEATURE_INDEX, FEATURES
 from zeekml.learning.environment import OTHER_ATTACK, UNLABELLED, Environment
+from zeekml.learning.metalearning import MetaRecipe
 from zeekml.learning.network import Recipe
-from zeekml.learning.training import (
-    FEATURE_SET,
-    MAX_SOURCE_ROWS,
+from zeekml.learning.pool import MAX_SOURCE_ROWS, Prepared, prepare
+from zeekml.learning.trained import FEATURE_SET, fit_scaler, standardise
+from zeekml.learning.training import MemberPlan, train
+from zeekml.learning.weighting import (
     ONE_SIDED_WEIGHT,
-    MemberPlan,
-    Prepared,
     distinct_records,
     duplicate_weights,
-    fit_scaler,
-    prepare,
     row_weights,
-    standardise,
-    train,
 )
 
 Make = Callable[..., Environment]
 QUICK = Recipe(hidden=(8,), steps=60, batch=64)
-PAIR = MemberPlan(binary=1, eight_class=1)
+PAIR = MemberPlan(binary=1, eight_class=1, meta=MetaRecipe(steps=5))
 
 
 def rows(count: int, seed: int = 0) -> np.ndarray:
@@ -119,14 +115,14 @@ def test_prediction_is_the_mean_of_the_members(prepared: list[Prepared]) -> None
 
 
 def test_binary_members_alone_know_no_threats(prepared: list[Prepared]) -> None:
-    ensemble = train(prepared, seed=0, plan=MemberPlan(1, 0), recipe=QUICK)
+    ensemble = train(prepared, seed=0, plan=MemberPlan(1, 0, meta=None), recipe=QUICK)
     assert ensemble.predict(prepared[0].matrix[:3]).threat_shares() is None
 
 
 def test_members_leave_out_environments_from_four_on(prepared: list[Prepared]) -> None:
     few = train(prepared, seed=0, plan=PAIR, recipe=QUICK)
     assert all(member.left_out == () for member in few.members)
-    many = train(prepared * 2, seed=0, plan=MemberPlan(2, 2), recipe=QUICK)
+    many = train(prepared * 2, seed=0, plan=MemberPlan(2, 2, meta=None), recipe=QUICK)
     assert all(len(member.left_out) == 1 for member in many.members)
     assert len({member.left_out for member in many.members}) > 1
 
@@ -141,7 +137,7 @@ def test_big_sources_are_sampled(make_environment: Make) -> None:
     many = 2 * MAX_SOURCE_ROWS
     labels = np.tile(np.array([0, 1], dtype=np.int8), many // 2)
     big = Prepared(item.environment, item.matrix, rows(many), labels)
-    ensemble = train([big], seed=0, plan=MemberPlan(1, 0), recipe=QUICK)
+    ensemble = train([big], seed=0, plan=MemberPlan(1, 0, meta=None), recipe=QUICK)
     assert np.isfinite(ensemble.scaler.mean).all()
 
 

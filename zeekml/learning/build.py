@@ -31,6 +31,7 @@ from zeekml.learning.evaluation import (
 )
 from zeekml.learning.export import write_mlp
 from zeekml.learning.network import Matrix, Recipe
+from zeekml.learning.pool import Prepared, prepare
 from zeekml.learning.thresholds import (
     Calibration,
     SiteCheck,
@@ -40,14 +41,9 @@ from zeekml.learning.thresholds import (
     cross_check,
 )
 from zeekml.learning.thresholds import as_dict as incidents_as_dict
-from zeekml.learning.training import (
-    MemberPlan,
-    Prepared,
-    TrainedEnsemble,
-    prepare,
-    row_weights,
-    train,
-)
+from zeekml.learning.trained import TrainedEnsemble
+from zeekml.learning.training import MemberPlan, train
+from zeekml.learning.weighting import row_weights
 from zeekml.notices.policy import Policy, load_policy
 
 Progress = Callable[[str, int, int], None]

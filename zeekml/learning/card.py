@@ -10,15 +10,11 @@ from zeekml.learning.datasets import Skipped
 from zeekml.learning.environment import DataReport, Environment
 from zeekml.learning.evaluation import RATES, EnvironmentFigures, as_markdown
 from zeekml.learning.network import Recipe
+from zeekml.learning.pool import MAX_SOURCE_ROWS, SYNTHETIC_WEIGHT
 from zeekml.learning.synthetic import KINDS
 from zeekml.learning.thresholds import Calibration, SiteCheck, Thresholds
-from zeekml.learning.training import (
-    BENIGN_SHARE,
-    LEFT_OUT_FAMILIES,
-    MAX_SOURCE_ROWS,
-    SYNTHETIC_WEIGHT,
-    TrainedEnsemble,
-)
+from zeekml.learning.trained import LEFT_OUT_FAMILIES, TrainedEnsemble
+from zeekml.learning.weighting import BENIGN_SHARE
 
 
 @dataclass(frozen=True)

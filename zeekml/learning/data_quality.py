@@ -10,7 +10,7 @@ from zeekml.features.matrix import feature_matrix
 from zeekml.features.schema import FEATURES
 from zeekml.learning.environment import DataReport, Environment, describe
 from zeekml.learning.network import Labels, Matrix
-from zeekml.learning.training import FLOW_FAMILIES, distinct_records
+from zeekml.learning.weighting import distinct_records, equal_records
 
 FAMILIES: Final = tuple(dict.fromkeys(f.family for f in FEATURES))
 
@@ -34,8 +34,8 @@ def family_shares(matrix: Matrix) -> dict[str, float]:
 def contradictory_rows(matrix: Matrix, labels: Labels) -> int:
     """Return how many labelled rows equal a row of the other side, benign or malicious.
 
-    Rows are equal if their flow-level features (``FLOW_FAMILIES``), rounded to a tenth, are: as
-    training sees them, but without the context that may yet tell them apart.
+    Rows are equal as `zeekml.learning.weighting.equal_records` has it: the context that may yet
+    tell them apart does not count.
 
     Parameters
     ----------
@@ -45,12 +45,7 @@ def contradictory_rows(matrix: Matrix, labels: Labels) -> int:
     labelled = labels >= 0
     if not labelled.any():
         return 0
-    columns = [i for i, f in enumerate(FEATURES) if f.family in FLOW_FAMILIES]
-    rounded = np.round(np.nan_to_num(matrix[labelled][:, columns], nan=-9.0), 1)
-    keys = np.ascontiguousarray(rounded.astype(np.float32))
-    keys += np.float32(0)  # minus zero would be a different key
-    packed = keys.view(np.dtype((np.void, keys.shape[1] * 4))).ravel()
-    _, groups = np.unique(packed, return_inverse=True)
+    groups = equal_records(matrix[labelled])
     malicious = labels[labelled] > 0
     counts = np.bincount(groups)
     attacks = np.bincount(groups, weights=malicious)

@@ -5,9 +5,10 @@ An environment is one network recorded by one sensor. It comes as logs with thei
 ``label`` per row: one of the classes, ``other-attack`` (malicious, class not known), a name that
 `zeekml.learning.label_names` knows, or null (background: seen by the context windows, never trained
 or scored on).
-Optional columns: ``capture`` (recordings whose context must not mix), ``label_quality`` (text;
-"circular" marks labels made by rules on the flow itself) and ``indirect`` (1 = leave the row
-unlabelled). Extractors other than Zeek and Suricata are repaired on reading, see ``repairs``.
+Optional columns: ``capture`` (recordings whose context must not mix), ``episode`` (which attack a
+row belongs to), ``label_quality`` (text; "circular" marks labels made by rules on the flow itself)
+and ``indirect`` (1 = leave the row unlabelled). Extractors other than Zeek and Suricata are
+repaired on reading, see ``repairs``.
 """
 
 from __future__ import annotations
@@ -215,6 +216,7 @@ def _read_table(path: Path, name: str) -> Environment:
     captures, capture_names = _captures(table, name)
     quality = _text_column(table, "label_quality")
     circular = np.array([bool(q) and "circular" in q for q in quality], dtype=bool)
+    episodes = _text_column(table, "episode") if "episode" in table.column_names else None
     end = columns["ts"] + np.nan_to_num(columns["duration"])
     rows = np.flatnonzero(good)
     order = rows[np.lexsort((end[rows], captures[rows]))]
@@ -247,6 +249,7 @@ def _read_table(path: Path, name: str) -> Environment:
         duplicates=int(copies.sum()),
         label_conflicts=conflicts,
         sensors=tuple(sorted({s for s in _text_column(table, "sensor") if s is not None})),
+        episodes=None if episodes is None else episodes[order],
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,9 @@ class Environment:
         Rows left unlabelled since their labels contradict each other.
     sensors : tuple of str
         Who wrote the records; empty for a table that does not say.
+    episodes : object array, one per row, or None
+        Name of the attack episode that a row belongs to, None for rows of none; None altogether
+        where the data do not tell episodes apart.
     """
 
     name: str
@@ -72,9 +75,21 @@ class Environment:
     duplicates: int = 0
     label_conflicts: int = 0
     sensors: tuple[str, ...] = ()
+    episodes: npt.NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> Environment:
+        """Return the environment with some of its rows alone (bool, one per row)."""
+        return replace(
+            self,
+            flows=self.flows.filter(pa.array(chosen)),
+            labels=self.labels[chosen],
+            captures=self.captures[chosen],
+            circular=self.circular[chosen],
+            episodes=None if self.episodes is None else self.episodes[chosen],
+        )
 
     def capture_slices(self) -> Iterator[slice]:
         """Yield the rows of each capture, in order."""
@@ -165,7 +180,7 @@ def describe(
     ----------
     environment : Environment
     distinct : int
-        Number of records that differ by themselves, see ``training.distinct_records``.
+        Number of records that differ by themselves, see ``weighting.distinct_records``.
     families, contradictions : optional
         From its feature matrix, see `zeekml.learning.data_quality`.
 

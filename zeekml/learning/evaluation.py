@@ -20,14 +20,10 @@ import numpy.typing as npt
 
 from zeekml.learning.environment import LABEL_NAMES
 from zeekml.learning.network import Labels, Recipe
-from zeekml.learning.training import (
-    MemberPlan,
-    Prediction,
-    Prepared,
-    Weights,
-    duplicate_weights,
-    train,
-)
+from zeekml.learning.pool import Prepared
+from zeekml.learning.trained import Prediction
+from zeekml.learning.training import MemberPlan, train
+from zeekml.learning.weighting import Weights, duplicate_weights
 
 Scores = npt.NDArray[np.float64]
 

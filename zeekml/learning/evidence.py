@@ -110,13 +110,19 @@ class Activity:
     ----------
     rows : int array
         Numbers of its flows, in order.
-    peaks : float64 array (threats,)
-        Highest evidence while the threat was the likeliest and the window held enough flows; zero
-        where that never was, and for threats that group flows in another way.
+    readings : float64 array (flows, threats)
+        Evidence at each flow where the threat was the likeliest and the window held enough flows;
+        zero where it was not, and for threats that group flows in another way.
     """
 
     rows: RowNumbers
-    peaks: FloatArray
+    readings: FloatArray
+
+    @property
+    def peaks(self) -> FloatArray:
+        """Highest reading of each threat, shape (threats,)."""
+        peaks: FloatArray = self.readings.max(axis=0, initial=0.0)
+        return peaks
 
 
 def activities(flows: ScoredFlows, chosen: npt.NDArray[np.bool_], policy: Policy) -> list[Activity]:
@@ -142,12 +148,14 @@ def activities(flows: ScoredFlows, chosen: npt.NDArray[np.bool_], policy: Policy
             of_group = np.array(numbers, dtype=np.intp)
             pauses = np.flatnonzero(np.diff(flows.clock[of_group]) > rest) + 1
             for active in np.split(of_group, pauses):
-                found.append(Activity(active, _peaks(flows, active, detectors)))
+                found.append(Activity(active, _readings(flows, active, detectors)))
     return found
 
 
-def _peaks(flows: ScoredFlows, rows: RowNumbers, detectors: Mapping[str, Detector]) -> FloatArray:
-    peaks = np.zeros(len(THREATS))
+def _readings(
+    flows: ScoredFlows, rows: RowNumbers, detectors: Mapping[str, Detector]
+) -> FloatArray:
+    readings = np.zeros((len(rows), len(THREATS)))
     clock, scores, shares = flows.clock[rows], flows.evidence[rows], flows.shares[rows]
     likeliest = shares.argmax(axis=1)
     # detectors of one grouping mostly share window and top: evidence is computed once for each
@@ -159,16 +167,15 @@ def _peaks(flows: ScoredFlows, rows: RowNumbers, detectors: Mapping[str, Detecto
             if detector is None or (detector.window, detector.top) != (window, top):
                 continue
             enough = count >= detector.minimum_flows
-            counted = evidence[(threat == code) & enough]
-            peaks[code] = counted.max(initial=0.0)
+            readings[:, code] = np.where((threat == code) & enough, evidence, 0.0)
             if _ORIGINATOR not in detector.group_by:
                 # several hosts' flows: a threat may open on evidence of its own, whoever won
                 own, _ = follow(clock, scores * shares[:, code], shares, window, top)
                 of_threat = likeliest == code
                 enough = _recent(clock, of_threat, window) >= detector.minimum_flows
-                counted = own[enough & of_threat]
-                peaks[code] = max(peaks[code], counted.max(initial=0.0))
-    return peaks
+                alone = np.where(enough & of_threat, own, 0.0)
+                readings[:, code] = np.maximum(readings[:, code], alone)
+    return readings
 
 
 def _recent(

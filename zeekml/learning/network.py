@@ -54,6 +54,10 @@ class Mlp:
         ]
         return cls(weights, [np.zeros(out, dtype=np.float32) for out in widths[1:]])
 
+    def copy(self) -> Mlp:
+        """Return a network of its own with the same weights."""
+        return Mlp([w.copy() for w in self.weights], [b.copy() for b in self.biases])
+
     @property
     def outputs(self) -> int:
         """Number of classes scored."""
@@ -191,14 +195,51 @@ class AdamW:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one network is trained; see ``fit``."""
+    """How one network is trained; see ``fit``.
+
+    Attributes
+    ----------
+    hidden : tuple of int
+        Hidden units of each layer.
+    dropout : float
+        Share of hidden units that are dropped.
+    family_dropout : float
+        Chance that a row lacks a whole family of features, each by itself: a network that has to
+        do without one now and then leans on none.
+    noise : float
+        Standard deviation of the noise that is added to the standardised features.
+    rate, decay : float
+        Peak step size, and weight decay, of AdamW.
+    steps, batch : int
+        Steps, and rows of each.
+    """
 
     hidden: tuple[int, ...] = (64, 32)
     dropout: float = 0.1
+    family_dropout: float = 0.2
+    noise: float = 0.3
     rate: float = 3e-3
     decay: float = 1e-2
     steps: int = 500
     batch: int = 384
+
+
+def disturb(
+    x: Matrix,
+    recipe: Recipe,
+    families: npt.NDArray[np.intp] | None,
+    rng: np.random.Generator,
+) -> Matrix:
+    """Return standardised rows with noise, and without some of their feature families.
+
+    A feature that is left out is zero, as is one that is missing.
+    """
+    if recipe.noise:
+        x = x + rng.standard_normal(x.shape, dtype=np.float32) * np.float32(recipe.noise)
+    if recipe.family_dropout and families is not None:
+        kept = rng.random((len(x), int(families.max()) + 1)) >= recipe.family_dropout
+        x = x * kept[:, families]
+    return x
 
 
 def fit(
@@ -209,6 +250,7 @@ def fit(
     outputs: int,
     recipe: Recipe,
     rng: np.random.Generator,
+    families: npt.NDArray[np.intp] | None = None,
     on_step: Callable[[int], None] | None = None,
 ) -> Mlp:
     """Train one network on rows drawn in proportion to their weights.
@@ -222,6 +264,8 @@ def fit(
         Not negative, not all zero.
     outputs : int
         Number of classes.
+    families : int array (features,), optional
+        Number of each feature's family, from 0; without it, families are not dropped.
     on_step : callable, optional
         Called with the number of steps done, after each.
     """
@@ -232,7 +276,8 @@ def fit(
     for step in range(recipe.steps):
         drawn = np.searchsorted(cumulative, rng.random(recipe.batch), side="right")
         rows = np.minimum(drawn, len(x) - 1)
-        activations = network.forward(x[rows], dropout=recipe.dropout, rng=rng)
+        batch = disturb(x[rows], recipe, families, rng)
+        activations = network.forward(batch, dropout=recipe.dropout, rng=rng)
         _, gradient = loss_and_gradient(activations[-1], labels[rows])
         gradients = network.backward(activations, gradient, dropout=recipe.dropout)
         optimiser.step(gradients, one_cycle(step, recipe.steps, recipe.rate))

@@ -1,273 +1,92 @@
-"""Joint training of the ensemble's members on several environments.
+"""Training of the ensemble's members: jointly on several environments, then learning to learn.
 
-Every environment counts the same, however big it is; within it benign rows make up half, classes
-count by the square root of their mass, and rows that repeat each other by the square root of their
-number. Beside each environment stands its synthetic copy with half its weight. Members differ by
-kind (binary, eight-class), seed and the environments they see; their log-odds are averaged.
+Members differ by kind (binary, eight-class), by seed and by the environments they see; their
+log-odds are averaged. Each is first trained jointly on rows of all its environments. From there
+meta-learning goes on (see ``metalearning``): over and over, one environment is adapted to from a
+few of its flows and judged on others of other hosts.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
 from zeekml.ensemble.scaling import Scaler
-from zeekml.features.matrix import feature_matrix
 from zeekml.features.schema import FEATURE_INDEX, FEATURES
-from zeekml.learning.environment import Environment
-from zeekml.learning.network import Labels, Matrix, Mlp, Recipe, fit
-from zeekml.learning.synthetic import synthetic_copy
+from zeekml.learning.adaptation import Replay
+from zeekml.learning.metalearning import MetaRecipe, meta_learn
+from zeekml.learning.network import Matrix, Mlp, Recipe, fit
+from zeekml.learning.pool import Pool, Prepared, draw_left_out, pool_of
+from zeekml.learning.tasks import TaskSource, flow_ends, host_groups
+from zeekml.learning.trained import (
+    FEATURE_SET,
+    Member,
+    TrainedEnsemble,
+    fit_scaler,
+    standardise,
+)
+from zeekml.learning.weighting import row_weights
 
-Weights = npt.NDArray[np.float64]
-
-# describe one record alone; rows equal in these repeat each other, whatever surrounds them
-FLOW_FAMILIES: Final = ("size", "proto", "service", "port", "direction")
-# how much of a window was observed tells captures apart, not attacks
-LEFT_OUT_FAMILIES: Final = ("coverage",)
-
-MAX_SOURCE_ROWS: Final = 20_000
-SYNTHETIC_WEIGHT: Final = 0.5
-# what an environment counts that has only benign or only malicious rows
-ONE_SIDED_WEIGHT: Final = 0.35
-BENIGN_SHARE: Final = 0.5
-CLASS_EXPONENT: Final = 0.5
-DUPLICATE_EXPONENT: Final = 0.5
-LEFT_OUT_SHARE: Final = 0.2
-FEWEST_FOR_SUBSETS: Final = 4
-CLIP: Final = 5.0
-SCALE_FLOOR: Final = 1e-2
-
-FEATURE_SET: Final = tuple(f.name for f in FEATURES if f.family not in LEFT_OUT_FAMILIES)
+_FAMILY_NAMES: Final = [FEATURES[FEATURE_INDEX[name]].family for name in FEATURE_SET]
+_FAMILIES: Final = np.unique(_FAMILY_NAMES, return_inverse=True)[1]
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """An environment with its features, and its synthetic copy.
+class Candidate:
+    """A way to train one member.
 
     Attributes
     ----------
-    matrix, synthetic : float32 arrays (rows, all features of the schema)
-    synthetic_labels : int8 array
+    outputs : tuple of str
+        What it scores: ``BINARY_CLASSES`` or ``CLASSES``.
+    number : int
+        Tells candidates of one ensemble apart: each has random numbers of its own.
+    recipe : Recipe
+        Its joint training.
+    meta : MetaRecipe or None
+        Its meta-learning; None to leave it at joint training.
+    subsets : bool
+        Whether it does without a random part of the environments.
     """
 
-    environment: Environment
-    matrix: Matrix
-    synthetic: Matrix
-    synthetic_labels: Labels
-
-    @property
-    def name(self) -> str:
-        """Name of the environment."""
-        return self.environment.name
-
-
-def prepare(environment: Environment, *, seed: int) -> Prepared:
-    """Compute the features of an environment, capture by capture, and of its synthetic copy."""
-    parts = [
-        feature_matrix(environment.flows.slice(rows.start, rows.stop - rows.start))
-        for rows in environment.capture_slices()
-    ]
-    synthetic: list[Matrix] = [np.empty((0, len(FEATURES)), dtype=np.float32)]
-    labels: list[Labels] = [np.empty(0, dtype=np.int8)]
-    for stretch in synthetic_copy(environment, seed=seed):
-        synthetic.append(feature_matrix(stretch.flows)[stretch.train])
-        labels.append(stretch.labels[stretch.train])
-    return Prepared(
-        environment=environment,
-        matrix=np.concatenate(parts),
-        synthetic=np.concatenate(synthetic),
-        synthetic_labels=np.concatenate(labels),
-    )
-
-
-def duplicate_weights(matrix: Matrix, labels: Labels) -> Weights:
-    """Return one over the number of rows that equal each row.
-
-    Rows are equal if their label is and their flow-level features (``FLOW_FAMILIES``), rounded to
-    a tenth, are.
-
-    Parameters
-    ----------
-    matrix : float32 array (rows, all features of the schema)
-    labels : int8 array (rows,)
-    """
-    if not len(matrix):
-        return np.empty(0)
-    columns = [i for i, f in enumerate(FEATURES) if f.family in FLOW_FAMILIES]
-    rounded = np.round(np.nan_to_num(matrix[:, columns], nan=-9.0), 1)
-    keys = np.ascontiguousarray(np.column_stack([rounded, labels]).astype(np.float32))
-    keys += np.float32(0)  # minus zero would be a different key
-    packed = keys.view(np.dtype((np.void, keys.shape[1] * 4))).ravel()
-    _, inverse, counts = np.unique(packed, return_inverse=True, return_counts=True)
-    return 1.0 / counts[inverse]
-
-
-def distinct_records(matrix: Matrix, labels: Labels) -> int:
-    """Return the number of rows that differ by label or flow-level features."""
-    return round(float(duplicate_weights(matrix, labels).sum()))
-
-
-def row_weights(matrix: Matrix, labels: Labels) -> Weights:
-    """Return what each row of one environment counts; they add up to one.
-
-    An environment without benign or without malicious rows adds up to ``ONE_SIDED_WEIGHT``, one
-    without any labelled row to zero.
-    """
-    repeated = duplicate_weights(matrix, labels) ** DUPLICATE_EXPONENT
-    weights = np.zeros(len(labels))
-    for label in np.unique(labels[labels > 0]):
-        chosen = labels == label
-        mass = repeated[chosen].sum()
-        weights[chosen] = repeated[chosen] / mass * mass**CLASS_EXPONENT
-    benign = labels == 0
-    malicious = weights.sum()
-    if benign.any() and malicious > 0:
-        weights *= (1 - BENIGN_SHARE) / malicious
-        weights[benign] = repeated[benign] / repeated[benign].sum() * BENIGN_SHARE
-    elif benign.any():
-        weights[benign] = repeated[benign] / repeated[benign].sum() * ONE_SIDED_WEIGHT
-    elif malicious > 0:
-        weights *= ONE_SIDED_WEIGHT / malicious
-    return weights
-
-
-def fit_scaler(x: Matrix, weights: Weights) -> Scaler:
-    """Fit the standardisation: weighted mean and standard deviation per column, ignoring NaN.
-
-    Parameters
-    ----------
-    x : float32 array (rows, features)
-    weights : float64 array (rows,)
-    """
-    known = ~np.isnan(x)
-    values = np.where(known, x, 0).astype(np.float64)
-    mass = np.maximum(weights @ known, 1e-12)
-    mean = (weights @ values) / mass
-    variance = (weights @ (np.where(known, values - mean, 0.0) ** 2)) / mass
-    return Scaler(
-        mean=mean.astype(np.float32),
-        scale=(np.sqrt(variance) + SCALE_FLOOR).astype(np.float32),
-        fill=np.zeros(x.shape[1], dtype=np.float32),
-        clip=CLIP,
-    )
-
-
-def standardise(scaler: Scaler, x: Matrix) -> Matrix:
-    """Return the members' inputs: ``(x - mean) / scale``, clipped, missing values filled."""
-    scaled = np.clip((x - scaler.mean) / scaler.scale, -scaler.clip, scaler.clip)
-    return np.where(np.isnan(scaled), scaler.fill, scaled).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Member:
-    """One trained network and the names of what it scores."""
-
-    network: Mlp
     outputs: tuple[str, ...]
-    left_out: tuple[str, ...]
+    number: int
+    recipe: Recipe
+    meta: MetaRecipe | None = None
+    subsets: bool = True
 
     @property
-    def knows_threats(self) -> bool:
-        """Whether it tells threats apart."""
-        return self.outputs == CLASSES
-
-
-@dataclass(frozen=True)
-class TrainedEnsemble:
-    """Members, the scaler before them, and the features they take in order."""
-
-    members: tuple[Member, ...]
-    scaler: Scaler
-    features: tuple[str, ...] = FEATURE_SET
-
-    def select(self, matrix: Matrix) -> Matrix:
-        """Return the columns that the members take, in their order."""
-        return matrix[:, [FEATURE_INDEX[name] for name in self.features]]
-
-    def predict(self, matrix: Matrix) -> Prediction:
-        """Score rows.
-
-        Parameters
-        ----------
-        matrix : float32 array (rows, all features of the schema)
-        """
-        x = standardise(self.scaler, self.select(matrix))
-        log_odds = np.empty((len(x), len(self.members)))
-        threats: list[npt.NDArray[np.float64]] = []
-        with threadpool_limits(limits=1):
-            for index, member in enumerate(self.members):
-                logits = member.network.logits(x).astype(np.float64)
-                log_odds[:, index] = _log_sum_exp(logits[:, 1:]) - logits[:, 0]
-                if member.knows_threats:
-                    threats.append(logits[:, 1:] - _log_sum_exp(logits[:, 1:])[:, None])
-        return Prediction(
-            log_odds=log_odds.mean(axis=1) if self.members else np.zeros(len(x)),
-            member_log_odds=log_odds,
-            threat_logits=np.mean(threats, axis=0) if threats else None,
-        )
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What an ensemble says about rows.
-
-    Attributes
-    ----------
-    log_odds : float64 array (rows,)
-        Uncalibrated log-odds of malicious, mean over the members.
-    member_log_odds : float64 array (rows, members)
-    threat_logits : float64 array (rows, threats) or None
-        Mean log-probabilities of the threats given malicious, not normalised; None if no member
-        tells threats apart.
-    """
-
-    log_odds: npt.NDArray[np.float64]
-    member_log_odds: npt.NDArray[np.float64]
-    threat_logits: npt.NDArray[np.float64] | None
-
-    def threat_shares(self) -> npt.NDArray[np.float64] | None:
-        """Return P(threat | malicious), shape (rows, threats); None as for `threat_logits`."""
-        if self.threat_logits is None:
-            return None
-        shifted = self.threat_logits - self.threat_logits.max(axis=1, keepdims=True)
-        shares: npt.NDArray[np.float64] = np.exp(shifted)
-        return shares / shares.sum(axis=1, keepdims=True)
-
-
-def _log_sum_exp(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    top = values.max(axis=1)
-    total: npt.NDArray[np.float64] = top + np.log(np.exp(values - top[:, None]).sum(axis=1))
-    return total
+    def binary(self) -> bool:
+        """Whether it tells malicious from benign only."""
+        return self.outputs == BINARY_CLASSES
 
 
 @dataclass(frozen=True)
 class MemberPlan:
-    """How many members of each kind an ensemble has."""
+    """How many members of each kind an ensemble has, and how they are meta-learned."""
 
     binary: int = 5
     eight_class: int = 5
     subsets: bool = True
+    meta: MetaRecipe | None = field(default_factory=MetaRecipe)
 
     def outputs(self) -> list[tuple[str, ...]]:
         """Return what each member scores."""
         return [BINARY_CLASSES] * self.binary + [CLASSES] * self.eight_class
 
-
-@dataclass
-class _Pool:
-    """Training rows of all sources, and which environment each comes from."""
-
-    x: Matrix
-    labels: Labels
-    weights: Weights
-    environment: npt.NDArray[np.int32]
-    names: list[str] = field(default_factory=list)
+    def candidates(self, recipe: Recipe) -> list[Candidate]:
+        """Return the ensemble's members as candidates."""
+        return [
+            Candidate(outputs, number, recipe, self.meta, self.subsets)
+            for number, outputs in enumerate(self.outputs())
+        ]
 
 
 def train(
@@ -289,6 +108,7 @@ def train(
     plan : MemberPlan, optional
         Members to train; five binary and five eight-class ones by default.
     recipe : Recipe, optional
+        How each is trained jointly.
     progress : callable, optional
         Called with (members done, members in all).
 
@@ -298,77 +118,93 @@ def train(
         There is nothing to learn: no benign or no malicious row.
     """
     plan, recipe = plan or MemberPlan(), recipe or Recipe()
-    pool = _pool(prepared, seed)
+    return train_candidates(prepared, plan.candidates(recipe), seed=seed, progress=progress)
+
+
+def train_candidates(
+    prepared: Sequence[Prepared],
+    candidates: Sequence[Candidate],
+    *,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> TrainedEnsemble:
+    """Train members as `candidates` say; otherwise as ``train``."""
+    pool = pool_of(prepared, seed)
     if not (pool.labels == 0).any() or not (pool.labels > 0).any():
         raise ValueError("training needs benign and malicious rows")
     scaler = fit_scaler(pool.x, pool.weights)
-    x = standardise(scaler, pool.x)
+    classroom = _Classroom(pool, standardise(scaler, pool.x), _sources(prepared, scaler), seed)
     members: list[Member] = []
-    kinds = plan.outputs()
     # one BLAS thread: sums in one order, so that a second run gives the same bits
-    with threadpool_limits(limits=1):
-        for index, outputs in enumerate(kinds):
-            rng = np.random.default_rng([seed, index])
-            left_out = _left_out(pool, rng) if plan.subsets else frozenset[int]()
-            weights = np.where(np.isin(pool.environment, list(left_out)), 0.0, pool.weights)
-            labels = pool.labels
-            if outputs == BINARY_CLASSES:
-                labels = (labels > 0).astype(np.int8)
-            network = fit(x, labels, weights, outputs=len(outputs), recipe=recipe, rng=rng)
-            names = tuple(sorted(pool.names[i] for i in left_out))
-            members.append(Member(network, outputs, names))
-            if progress is not None:
-                progress(index + 1, len(kinds))
+    with threadpool_limits(limits=1), ThreadPoolExecutor(os.cpu_count()) as threads:
+        try:
+            for member in threads.map(classroom.teach, candidates):
+                members.append(member)
+                if progress is not None:
+                    progress(len(members), len(candidates))
+        finally:
+            threads.shutdown(cancel_futures=True)
     return TrainedEnsemble(tuple(members), scaler)
 
 
-def _pool(prepared: Sequence[Prepared], seed: int) -> _Pool:
+def _sources(prepared: Sequence[Prepared], scaler: Scaler) -> list[TaskSource]:
     columns = [FEATURE_INDEX[name] for name in FEATURE_SET]
-    xs: list[Matrix] = [np.empty((0, len(columns)), dtype=np.float32)]
-    labels: list[Labels] = [np.empty(0, dtype=np.int8)]
-    weights: list[Weights] = [np.empty(0)]
-    owners: list[npt.NDArray[np.int32]] = [np.empty(0, dtype=np.int32)]
-    for number, item in enumerate(prepared):
-        rng = np.random.default_rng([seed, len(item.environment), number, 1])
-        for matrix, rows, scale in (
-            (item.matrix, item.environment.labels, 1.0),
-            (item.synthetic, item.synthetic_labels, SYNTHETIC_WEIGHT),
-        ):
-            counted = row_weights(matrix, rows) * scale
-            chosen, counted = _cap(counted, rng)
-            xs.append(matrix[chosen][:, columns])
-            labels.append(rows[chosen])
-            weights.append(counted)
-            owners.append(np.full(len(chosen), number, dtype=np.int32))
-    total = np.concatenate(weights)
-    return _Pool(
-        x=np.concatenate(xs),
-        labels=np.concatenate(labels),
-        weights=total / max(total.sum(), 1e-12),
-        environment=np.concatenate(owners),
-        names=[item.name for item in prepared],
-    )
+    return [
+        TaskSource(
+            name=item.name,
+            x=standardise(scaler, item.matrix[:, columns]),
+            labels=item.environment.labels,
+            weights=row_weights(item.matrix, item.environment.labels),
+            hosts=host_groups(item.environment),
+            time=flow_ends(item.environment),
+        )
+        for item in prepared
+    ]
 
 
-def _cap(weights: Weights, rng: np.random.Generator) -> tuple[npt.NDArray[np.intp], Weights]:
-    """Choose at most ``MAX_SOURCE_ROWS`` rows; the chosen ones carry the weight of all."""
-    used = np.flatnonzero(weights > 0)
-    if len(used) <= MAX_SOURCE_ROWS:
-        return used, weights[used]
-    total = weights[used].sum()
-    drawn = rng.choice(used, MAX_SOURCE_ROWS, p=weights[used] / total)
-    chosen, times = np.unique(drawn, return_counts=True)
-    return chosen, times * (total / MAX_SOURCE_ROWS)
+@dataclass(frozen=True)
+class _Classroom:
+    """What all members of an ensemble learn from.
 
+    Attributes
+    ----------
+    pool : Pool
+    x : float32 array (rows, features)
+        Its rows, standardised.
+    sources : list of TaskSource
+        The environments, in the pool's order.
+    seed : int
+    """
 
-def _left_out(pool: _Pool, rng: np.random.Generator) -> frozenset[int]:
-    """Draw the environments that a member does not see; the others must teach both sides."""
-    count = len(pool.names)
-    if count < FEWEST_FOR_SUBSETS:
-        return frozenset()
-    order = rng.permutation(count)
-    left_out = frozenset(int(i) for i in order[: max(1, round(LEFT_OUT_SHARE * count))])
-    seen = pool.labels[~np.isin(pool.environment, list(left_out))]
-    if not (seen == 0).any() or not (seen > 0).any():
-        return frozenset()
-    return left_out
+    pool: Pool
+    x: Matrix
+    sources: Sequence[TaskSource]
+    seed: int
+
+    def teach(self, candidate: Candidate) -> Member:
+        """Train one member."""
+        pool = self.pool
+        rng = np.random.default_rng([self.seed, candidate.number])
+        left_out = draw_left_out(pool, rng) if candidate.subsets else frozenset[int]()
+        weights = np.where(np.isin(pool.environment, list(left_out)), 0.0, pool.weights)
+        labels = (pool.labels > 0).astype(np.int8) if candidate.binary else pool.labels
+        network: Mlp = fit(
+            self.x,
+            labels,
+            weights,
+            outputs=len(candidate.outputs),
+            recipe=candidate.recipe,
+            rng=rng,
+            families=_FAMILIES,
+        )
+        if candidate.meta is not None:
+            network = meta_learn(
+                network,
+                [source for i, source in enumerate(self.sources) if i not in left_out],
+                Replay.of(self.x, labels, weights),
+                candidate.meta,
+                rng,
+                binary=candidate.binary,
+            )
+        names = tuple(sorted(pool.names[i] for i in left_out))
+        return Member(network, candidate.outputs, names)

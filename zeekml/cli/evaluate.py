@@ -1,0 +1,128 @@
+"""`zeekml evaluate`: what the recipe or a bundle is worth on networks held out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zeekml.cli.options import progress_option
+
+if TYPE_CHECKING:
+    from zeekml.report.section import Report
+
+_EPILOG = """\b
+Examples:
+  zeekml evaluate labelled/ --report report
+  zeekml evaluate labelled/ office=lab/flows.parquet --quick
+  zeekml evaluate new_network.parquet --bundle my-bundle --report report
+"""
+_QUICK_DRAWS = 50
+_PIPE_WIDTH = 160
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("datasets", nargs=-1, required=True, metavar="DATASET...")
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Score with this finished bundle instead of fitting the recipe anew.",
+)
+@click.option(
+    "--report",
+    "directory",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Directory for report.html and report.json; earlier ones there are replaced.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    help="Repeat every fit with so many seeds [default: 5].",
+)
+@click.option("--exclude", multiple=True, metavar="NAME", help="Environment to leave out.")
+@click.option(
+    "--ablations",
+    is_flag=True,
+    help="Also leave out each synthetic kind and each feature family in turn; takes hours.",
+)
+@click.option("--quick", is_flag=True, help="One seed and rough intervals, for trying.")
+@progress_option
+@click.option("--json", "as_json", is_flag=True, help="Print report.json instead of the tables.")
+def evaluate(
+    datasets: tuple[str, ...],
+    bundle: Path | None,
+    directory: Path | None,
+    seeds: int | None,
+    exclude: tuple[str, ...],
+    ablations: bool,
+    quick: bool,
+    no_progress: bool,
+    as_json: bool,
+) -> None:
+    """Evaluate the recipe, leaving one network out, or a finished bundle.
+
+    DATASET is what `zeekml train` takes: [NAME=]PATH[::LABELS], tables of labelled flows or logs
+    with labels. Each environment is scored by what was fitted on all others alone: scaling,
+    members, calibration, thresholds and the baselines that it is compared with.
+    """
+    from zeekml.cli.progress import step_progress
+    from zeekml.evaluate.run import evaluate as run
+    from zeekml.evaluate.settings import Settings
+    from zeekml.report.figures import require_matplotlib
+    from zeekml.report.files import check_directory, json_text, write_report
+
+    if bundle is not None and ablations:
+        raise click.UsageError("--ablations fits the recipe anew; it cannot go with --bundle")
+    if bundle is not None and seeds is not None:
+        raise click.UsageError("--seeds repeats fits; with --bundle nothing is fitted")
+    # said before minutes of work, not after
+    require_matplotlib()
+    if directory is not None:
+        check_directory(directory, other_than=[bundle] if bundle is not None else [])
+    settings = Settings(ablations=ablations)
+    if quick:
+        settings = Settings(seeds=seeds or 1, draws=_QUICK_DRAWS, ablations=ablations)
+    elif seeds is not None:
+        settings = Settings(seeds=seeds, ablations=ablations)
+    with step_progress(hidden=no_progress) as progress:
+        report = run(datasets, exclude=exclude, settings=settings, bundle=bundle, progress=progress)
+    if directory is not None:
+        write_report(report, directory)
+    if as_json:
+        click.echo(json_text(report), nl=False)
+        return
+    _print(report)
+    if directory is not None:
+        click.echo(f"Report: {directory / 'report.html'}, {directory / 'report.json'}")
+
+
+def _print(report: Report) -> None:
+    """Print headline and comparison; the rest is in the report."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from zeekml.report.page import visible
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PIPE_WIDTH, no_color=True)
+    for key, count in (("headline", 2), ("baselines", 2)):
+        section = report.section(key)
+        if section is None:
+            continue
+        for table in section.tables[:count]:
+            drawn = Table(box=SIMPLE, pad_edge=False, title=Text(table.caption), title_style="bold")
+            # what a baseline is stands in the report
+            shown = len(table.heads) - (table.heads[-1] == "what it is")
+            for number, head in enumerate(table.heads[:shown]):
+                drawn.add_column(Text(head), justify="right" if number else "left")
+            for number, row in enumerate(table.rows):
+                style = "bold" if number in table.strong else ""
+                drawn.add_row(*(Text(visible(cell)) for cell in row[:shown]), style=style)
+            console.print(drawn)

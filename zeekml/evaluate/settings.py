@@ -1,0 +1,71 @@
+"""How thorough an evaluation is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from zeekml.learning.network import Recipe
+from zeekml.learning.training import MemberPlan
+
+Progress = Callable[[str, int, int], None]
+
+FIRST_SEED: Final = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Seeds, members and draws.
+
+    Attributes
+    ----------
+    seeds : int
+        Every fit is repeated with this many seeds: 1, 2, …
+    draws : int
+        Bootstrap draws behind an interval.
+    plan, recipe
+        Members and how each is trained.
+    baseline_rows : int
+        The most training rows that baselines are fitted to: a sample drawn by weight.
+    ablations : bool
+        Leave out each synthetic kind and each feature family in turn, which is slow.
+    """
+
+    seeds: int = 5
+    draws: int = 400
+    plan: MemberPlan = field(default_factory=MemberPlan)
+    recipe: Recipe = field(default_factory=Recipe)
+    baseline_rows: int = 25_000
+    ablations: bool = False
+
+    @property
+    def seed_list(self) -> range:
+        """The seeds."""
+        return range(FIRST_SEED, FIRST_SEED + self.seeds)
+
+
+class Steps:
+    """Counts what is done and tells a progress bar.
+
+    Parameters
+    ----------
+    total : int
+    tell : callable, optional
+        Called with (what is being done, steps done, steps in all).
+    """
+
+    def __init__(self, total: int, tell: Progress | None = None) -> None:
+        self._total = total
+        self._done = 0
+        self._tell = tell
+
+    def now(self, what: str) -> None:
+        """Say what is being done."""
+        if self._tell is not None:
+            self._tell(what, self._done, self._total)
+
+    def done(self, what: str, count: int = 1) -> None:
+        """Say that `count` steps of it are done."""
+        self._done = min(self._done + count, self._total)
+        self.now(what)

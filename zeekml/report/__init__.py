@@ -1,0 +1,1 @@
+"""Report pages: sections that render to one self-contained HTML file and to JSON."""

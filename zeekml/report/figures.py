@@ -1,0 +1,263 @@
+"""Drawings for report pages: inline SVG that follows the page's colours.
+
+The only module of the package that needs matplotlib, which is imported when something is drawn.
+Colours are those of Okabe and Ito ("Color Universal Design", 2008), told apart by all common kinds
+of colour vision; markers and line styles differ as well, so that colour is never the only sign.
+What is drawn in ink takes the colour of the page's text, in the dark as on paper.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from zeekml.errors import ConfigError
+
+COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+MARKERS: Final = ("o", "s", "^", "D", "v", "P")
+STYLES: Final = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
+
+# stands for the colour of the page's text until the drawing is finished
+_INK: Final = "#010203"
+_LABEL_LENGTH: Final = 32
+_SETTINGS: Final = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "zeekml",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    # a name may hold a dollar sign
+    "text.parse_math": False,
+    **dict.fromkeys(
+        ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK
+    ),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+}
+
+Values = Sequence[float | None]
+
+
+def require_matplotlib() -> None:
+    """Raise unless figures can be drawn; to be asked before long work.
+
+    Raises
+    ------
+    ConfigError
+        matplotlib is not installed.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ConfigError("a report needs matplotlib: pip install 'zeekml[train]'")
+
+
+@dataclass(frozen=True)
+class Series:
+    """Numbers with a name; None where there is nothing to draw.
+
+    Attributes
+    ----------
+    name : str
+    values : sequence of float or None
+    low, high : sequence of float or None, optional
+        Ends of an interval around each value.
+    """
+
+    name: str
+    values: Values
+    low: Values | None = None
+    high: Values | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve: points (x, y), drawn in their order."""
+
+    name: str
+    x: npt.NDArray[np.float64]
+    y: npt.NDArray[np.float64]
+
+
+def label(text: str) -> str:
+    """Return a text that every font can draw: plain ASCII, and short."""
+    drawn = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
+    return drawn if len(drawn) <= _LABEL_LENGTH else drawn[: _LABEL_LENGTH - 3] + "..."
+
+
+def dots(
+    names: Sequence[str],
+    series: Sequence[Series],
+    *,
+    axis: str,
+    limits: tuple[float, float] | None = None,
+    zero: bool = False,
+) -> str:
+    """Draw one row per name, and in it one marker per series, with its interval.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Rows, from the top.
+    series : sequence of Series
+        Each with a value per name.
+    axis : str
+        What the values are.
+    limits : tuple of float, optional
+        Of the axis.
+    zero : bool
+        Draw a line at zero.
+    """
+    with _drawing(7.5, 0.9 + 0.42 * len(names) + 0.22 * len(series)) as (axes, out):
+        if zero:
+            axes.axvline(0, color=_INK, linewidth=0.8)
+        for number, one in enumerate(series):
+            shift = 0.5 * ((number + 0.5) / len(series) - 0.5)
+            colour = COLOURS[number % len(COLOURS)]
+            rows = [row for row, value in enumerate(one.values) if value is not None]
+            for row in rows:
+                low = one.low[row] if one.low is not None else None
+                high = one.high[row] if one.high is not None else None
+                if low is not None and high is not None:
+                    axes.plot([low, high], [row + shift] * 2, color=colour, linewidth=2, alpha=0.7)
+            axes.plot(
+                [one.values[row] for row in rows],
+                [row + shift for row in rows],
+                MARKERS[number % len(MARKERS)],
+                color=colour,
+                label=label(one.name),
+                markersize=6,
+            )
+        axes.set_yticks(range(len(names)), [label(name) for name in names])
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_xlabel(axis)
+        if limits is not None:
+            axes.set_xlim(*limits)
+        axes.grid(axis="x", color=_INK, alpha=0.15)
+        if len(series) > 1:
+            _legend(axes)
+    return out[0]
+
+
+def lines(
+    curves: Sequence[Line],
+    *,
+    x_axis: str,
+    y_axis: str,
+    limits: tuple[float, float] = (0.0, 1.0),
+    logarithmic: bool = False,
+    diagonal: bool = False,
+    markers: bool = False,
+) -> str:
+    """Draw curves over one another, both axes alike.
+
+    Parameters
+    ----------
+    curves : sequence of Line
+    x_axis, y_axis : str
+    limits : tuple of float
+        Of both axes.
+    logarithmic : bool
+        Both axes are.
+    diagonal : bool
+        Draw where x equals y.
+    markers : bool
+        Mark the points.
+    """
+    with _drawing(7.5, 4.6) as (axes, out):
+        if diagonal:
+            axes.plot(limits, limits, color=_INK, linewidth=0.8)
+        for number, curve in enumerate(curves):
+            axes.plot(
+                curve.x,
+                curve.y,
+                linestyle=STYLES[number % len(STYLES)],
+                marker=MARKERS[number % len(MARKERS)] if markers else None,
+                markersize=4,
+                color=COLOURS[number % len(COLOURS)],
+                label=label(curve.name),
+            )
+        if logarithmic:
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            for one in (axes.xaxis, axes.yaxis):
+                # the usual labels are formulas, which are not parsed here
+                one.set_major_formatter(lambda value, _: f"{value:g}")
+                one.set_minor_formatter(lambda value, _: "")
+        axes.set(xlabel=x_axis, ylabel=y_axis, xlim=limits, ylim=limits)
+        axes.grid(color=_INK, alpha=0.15)
+        _legend(axes)
+    return out[0]
+
+
+def heat_map(
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: npt.NDArray[np.float64],
+    *,
+    x_axis: str,
+    y_axis: str,
+) -> str:
+    """Draw shares in 0..1 as a grid of cells, each with its number; NaN cells stay empty.
+
+    Parameters
+    ----------
+    rows, columns : sequence of str
+    values : float64 array (rows, columns)
+    """
+    with _drawing(1.8 + 0.75 * len(columns), 1.3 + 0.42 * len(rows)) as (axes, out):
+        for row, column in zip(*np.nonzero(np.isfinite(values)), strict=True):
+            share = float(values[row, column])
+            # transparent where nothing is, so that the page's own colour shows
+            axes.fill_between(
+                [column - 0.48, column + 0.48],
+                row - 0.46,
+                row + 0.46,
+                color=COLOURS[0],
+                alpha=0.05 + 0.7 * share,
+                linewidth=0,
+            )
+            axes.text(column, row, f"{share:.2f}", ha="center", va="center")
+        axes.set_xticks(range(len(columns)), [label(name) for name in columns], rotation=25)
+        axes.set_yticks(range(len(rows)), [label(name) for name in rows])
+        axes.set_xlim(-0.5, len(columns) - 0.5)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set(xlabel=x_axis, ylabel=y_axis)
+    return out[0]
+
+
+def _legend(axes: Any) -> None:
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")
+
+
+@contextmanager
+def _drawing(width: float, height: float) -> Iterator[tuple[Any, list[str]]]:
+    """Yield axes to draw on and the list that the finished SVG is put into; sizes in inches."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    out: list[str] = []
+    with rc_context(_SETTINGS):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure.subplots(), out
+        file = io.StringIO()
+        figure.savefig(
+            file, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+        )
+    out.append(_inline(file.getvalue()))
+
+
+def _inline(document: str) -> str:
+    """Return the drawing as an element of a page."""
+    svg = document[document.index("<svg") :].strip().replace(_INK, "currentColor")
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    # several drawings share a page: what nothing refers to needs no name
+    referred = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", svg))
+    return re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in referred else "", svg)

@@ -1,0 +1,100 @@
+"""A report as one HTML page that needs nothing else.
+
+Names of logs, hosts and datasets are chosen by others: every text is escaped, characters that do
+not print are written out, and the page's own policy forbids it to load or run anything.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from typing import Final
+
+from zeekml.report.section import Figure, Report, Section, Table
+from zeekml.report.style import CSS
+
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
+# a cell with more text than this may break over lines
+_LONG_CELL: Final = 40
+
+
+def visible(text: str) -> str:
+    """Return the text with every character that does not print written out.
+
+    That includes those that turn the direction of writing: a name must not rearrange its line.
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def escaped(text: str) -> str:
+    """Return the text as it may stand in HTML, between tags or in a quoted attribute."""
+    return html.escape(visible(text), quote=True)
+
+
+def render(report: Report) -> str:
+    """Return the page: a whole HTML document."""
+    return "\n".join(_document(report)) + "\n"
+
+
+def _document(report: Report) -> Iterator[str]:
+    yield "<!DOCTYPE html>"
+    yield '<html lang="en">'
+    yield "<head>"
+    yield '<meta charset="utf-8">'
+    yield f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    yield f"<title>{escaped(report.title)}</title>"
+    yield f"<style>{CSS}</style>"
+    yield "</head>"
+    yield "<body>"
+    yield f"<h1>{escaped(report.title)}</h1>"
+    yield from (f"<p>{escaped(text)}</p>" for text in report.lead)
+    yield "<nav><ol>"
+    for section in report.sections:
+        yield f'<li><a href="#{escaped(section.key)}">{escaped(section.title)}</a></li>'
+    yield "</ol></nav>"
+    yield "<main>"
+    for section in report.sections:
+        yield from _section(section)
+    yield "</main>"
+    yield "<footer><p>Made by zeekml. The same figures, for programs, are in report.json.</p>"
+    yield "</footer>"
+    yield "</body>"
+    yield "</html>"
+
+
+def _section(section: Section) -> Iterator[str]:
+    yield f'<section id="{escaped(section.key)}">'
+    yield f"<h2>{escaped(section.title)}</h2>"
+    yield from (f"<p>{escaped(text)}</p>" for text in section.prose)
+    for figure in section.figures:
+        yield from _figure(figure)
+    for table in section.tables:
+        yield from _table(table)
+    yield "</section>"
+
+
+def _figure(figure: Figure) -> Iterator[str]:
+    yield f'<figure role="img" aria-label="{escaped(figure.description)}">'
+    yield figure.svg
+    yield f"<figcaption>{escaped(figure.caption)}</figcaption>"
+    yield "</figure>"
+
+
+def _table(table: Table) -> Iterator[str]:
+    yield '<div class="scroll"><table>'
+    yield f"<caption>{escaped(table.caption)}</caption>"
+    heads = "".join(f'<th scope="col">{escaped(head)}</th>' for head in table.heads)
+    yield f"<thead><tr>{heads}</tr></thead>"
+    yield "<tbody>"
+    for number, row in enumerate(table.rows):
+        name, *cells = row
+        strong = ' class="strong"' if number in table.strong else ""
+        inner = "".join(_cell(cell) for cell in cells)
+        yield f'<tr{strong}><th scope="row">{escaped(name)}</th>{inner}</tr>'
+    yield "</tbody></table></div>"
+
+
+def _cell(text: str) -> str:
+    long = ' class="long"' if len(text) > _LONG_CELL else ""
+    return f"<td{long}>{escaped(text)}</td>"

@@ -93,6 +93,14 @@ def test_indirect_rows_and_dns_names(tmp_path: Path) -> None:
     assert [rule.code for rule in file.rules] == [LABEL_NAMES.index("c2"), UNLABELLED]
 
 
+def test_episodes(tmp_path: Path) -> None:
+    file = read(tmp_path, "uid,src,label,episode\nC1,,dos,flood\nC1,,dos,\n,10.0.0.1,scan,nmap\n")
+    assert file.has_episodes
+    assert file.uids == {"C1": NamedFlow(DOS, False, "flood")}
+    assert file.rules[0].episode == "nmap"
+    assert not read(tmp_path, "uid,label\nC1,dos\n").has_episodes
+
+
 def test_compressed_with_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv.gz"
     path.write_bytes(gzip.compress("\ufeffuid,label\r\nC1,scan\r\n".encode()))

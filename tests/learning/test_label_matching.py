@@ -59,8 +59,21 @@ def test_uids_go_before_rules() -> None:
     found = match_labels(flows_of([{"uid": "C1"}, {"uid": "C2"}, {"uid": "C3"}, {}]), file)
     assert found.labels.tolist() == [1, CONTRADICTORY, 2, 2]
     assert found.circular.tolist() == [True, False, False, False]
-    assert found.lines.tolist() == [0, 0, 2, 2]
     assert (found.matched, found.unused) == (4, 0)
+
+
+def test_episodes() -> None:
+    file = file_of(
+        Rule(2, 1, episode="a", resp_p=80),
+        Rule(3, 0),
+        uids={"C1": NamedFlow(2, False, "b")},
+        has_episodes=True,
+    )
+    flows = flows_of([{"uid": "C1"}, {}, {"id.resp_p": 53}])
+    found = match_labels(flows, file).episodes
+    assert found is not None
+    assert found.tolist() == ["b", "a", None]
+    assert match_labels(flows, replace(file, has_episodes=False)).episodes is None
 
 
 def test_rules_with_both_hosts_fit_in_either_direction() -> None:

@@ -292,6 +292,12 @@ class TestLabelFiles:
         assert environment.circular.tolist() == [True, False, False, False]
         assert (environment.evaluation_labels() > 0).sum() == 0
 
+    def test_episodes(self, log: Path) -> None:
+        write(log.parent / "labels.csv", "uid,label,episode\nC1,dos,flood\n,benign,\n")
+        found = read(log).episodes
+        assert found is not None
+        assert found.tolist() == [None, "flood", None, None]
+
     @pytest.mark.parametrize(
         ("text", "message"),
         [

@@ -30,6 +30,7 @@ _ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "detail": ("detailed-label", "detail"),
     "label_quality": ("label_quality",),
     "indirect": ("indirect",),
+    "episode": ("episode",),
     "uid": ("uid", "flow_id"),
     "community_id": ("community_id",),
     "id.orig_h": ("id.orig_h", "orig_h", "src_ip", "source ip", "src", "source", "saddr"),

@@ -50,6 +50,8 @@ class Rule:
         1-based line in the label file.
     code : int
         Index of a class, ``UNLABELLED`` or ``CONTRADICTORY``.
+    episode : str or None
+        Name of the attack that the flows belong to.
     first, last : float
         When the flow starts, epoch seconds, tolerance included.
     certain : bool
@@ -59,6 +61,7 @@ class Rule:
     line: int
     code: int
     circular: bool = False
+    episode: str | None = None
     community_id: str | None = None
     orig: Hosts | None = None
     resp: Hosts | None = None
@@ -76,6 +79,7 @@ class NamedFlow:
 
     code: int
     circular: bool
+    episode: str | None = None
 
 
 @dataclass
@@ -91,6 +95,8 @@ class LabelFile:
         In the order of the file.
     default : NamedFlow or None
         What flows are that nothing matches.
+    has_episodes : bool
+        Whether the file tells attacks apart.
     """
 
     path: Path
@@ -98,6 +104,7 @@ class LabelFile:
     uids: dict[str, NamedFlow] = field(default_factory=dict)
     rules: list[Rule] = field(default_factory=list)
     default: NamedFlow | None = None
+    has_episodes: bool = False
 
 
 def read_label_file(path: Path, settings: LabelSettings) -> LabelFile:
@@ -179,7 +186,7 @@ class _RowReader:
     """Makes rules of rows."""
 
     def __init__(self, path: Path, columns: dict[str, int], settings: LabelSettings) -> None:
-        self.file = LabelFile(path)
+        self.file = LabelFile(path, has_episodes="episode" in columns)
         self._columns = columns
         self._settings = settings
         self._codes: dict[tuple[str, str], int] = {}
@@ -194,15 +201,16 @@ class _RowReader:
         if given.get("indirect") in ("1", "1.0"):
             code = UNLABELLED
         circular = "circular" in given.get("label_quality", "")
+        said = NamedFlow(code, circular, given.get("episode") or None)
         conditions = [name for name in CONDITIONS if name in given]
         if not conditions:
-            self._take_default(line, NamedFlow(code, circular))
+            self._take_default(line, said)
             return
         self.file.rows += 1
         if "uid" in given:
-            self._take_uid(given["uid"], code, circular)
+            self._take_uid(given["uid"], said)
         else:
-            self.file.rules.append(self._rule(line, given, code, circular))
+            self.file.rules.append(self._rule(line, given, said))
 
     def _code(self, line: int, label: str, detail: str) -> int:
         key = (label, detail)
@@ -222,13 +230,16 @@ class _RowReader:
             )
         self.file.default = named
 
-    def _take_uid(self, uid: str, code: int, circular: bool) -> None:
-        known = self.file.uids.get(uid)
-        if known is not None and known.code != code:
-            code = CONTRADICTORY
-        self.file.uids[uid] = NamedFlow(code, circular or (known is not None and known.circular))
+    def _take_uid(self, uid: str, said: NamedFlow) -> None:
+        known = self.file.uids.setdefault(uid, said)
+        if known != said:
+            self.file.uids[uid] = NamedFlow(
+                known.code if known.code == said.code else CONTRADICTORY,
+                known.circular or said.circular,
+                known.episode or said.episode,
+            )
 
-    def _rule(self, line: int, given: dict[str, str], code: int, circular: bool) -> Rule:
+    def _rule(self, line: int, given: dict[str, str], said: NamedFlow) -> Rule:
         column = ""
         try:
             hosts: list[Hosts | None] = []
@@ -250,8 +261,9 @@ class _RowReader:
         first, last = self._span(line, times)
         return Rule(
             line=line,
-            code=code,
-            circular=circular,
+            code=said.code,
+            circular=said.circular,
+            episode=said.episode,
             community_id=given.get("community_id"),
             orig=hosts[0],
             resp=hosts[1],

@@ -37,8 +37,8 @@ class Matched:
     labels : int8 array, one per flow
         Index of a class, ``UNLABELLED``, or ``CONTRADICTORY`` where rows disagree.
     circular : bool array, one per flow
-    lines : int64 array, one per flow
-        Line of the rule that decided; 0 for those decided by uid, by default, or not at all.
+    episodes : object array, one per flow, or None
+        Name of the attack, None for flows of none; None altogether where the file names none.
     matched : int
         Flows that some row (other than the default) fits.
     unused : int
@@ -50,7 +50,7 @@ class Matched:
 
     labels: LabelArray
     circular: BoolArray
-    lines: Rows
+    episodes: npt.NDArray[Any] | None
     matched: int
     unused: int
     doubtful: int
@@ -88,13 +88,13 @@ def match_labels(flows: pa.Table, file: LabelFile, *, default: int | None = None
     by_default = 0
     if named is not None:
         rest = np.flatnonzero(~state.decided)
-        state.take(Rule(0, named.code, named.circular), rest)
+        state.take(Rule(0, named.code, named.circular, named.episode), rest)
         by_default = int((~state.overruled[rest]).sum())
     open_doubt = ~state.decided & (state.doubt != _NO_DOUBT)
     return Matched(
         labels=state.labels,
         circular=state.circular & (state.labels >= 0),
-        lines=state.lines,
+        episodes=state.episodes if file.has_episodes else None,
         matched=matched,
         unused=len(file.uids) + len(file.rules) - used_uids - used_rules,
         doubtful=int(state.overruled.sum() + open_doubt.sum()),
@@ -111,7 +111,7 @@ class _State:
         self.decided = np.zeros(n, np.bool_)
         self.overruled = np.zeros(n, np.bool_)
         self.doubt = np.full(n, _NO_DOUBT, np.int8)
-        self.lines = np.zeros(n, np.int64)
+        self.episodes = np.full(n, None, dtype=object)
 
     def take(self, rule: Rule, rows: Rows) -> None:
         """Enter what a rule says about flows that are not decided yet."""
@@ -124,8 +124,8 @@ class _State:
         doubt = self.doubt[rows]
         agreed = (doubt == _NO_DOUBT) | (doubt == rule.code)
         self.decided[rows] = True
-        self.lines[rows] = rule.line
         self.labels[rows[agreed]] = rule.code
+        self.episodes[rows[agreed]] = rule.episode
         self.circular[rows[agreed]] = rule.circular
         self.overruled[rows[~agreed]] = True
 
@@ -142,6 +142,7 @@ def _by_uid(flows: pa.Table, uids: Mapping[str, NamedFlow], state: _State) -> in
             state.decided[row] = True
             state.labels[row] = named.code
             state.circular[row] = named.circular
+            state.episodes[row] = named.episode
     return len(used)
 
 

@@ -2,9 +2,8 @@
 
 Names are compared without regard to case, spaces, underscores and punctuation, so ``DoS Hulk``,
 ``dos_hulk`` and ``DOS-HULK`` are one name. Data sets with a coarse and a detailed label (IoT-23,
-CTU) give both; a name made of two (``C&C-FileDownload``) counts as its first part, as in the
-published tables. ``other-attack`` means malicious without a class. A mapping of the user's own
-goes before all of this.
+CTU) give both; of IoT-23's double names (``C&C-FileDownload``) the first part counts.
+``other-attack`` means malicious without a class. A mapping of the user's own goes before all.
 """
 
 from __future__ import annotations

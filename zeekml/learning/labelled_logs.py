@@ -125,6 +125,7 @@ def read_logs(path: Path, *, name: str, label_file: Path | None = None) -> Envir
     order = kept[np.lexsort((end[kept], codes[kept]))]
     _require_labels(labels[order], path, rows)
     circular = np.zeros(len(labels), np.bool_) if matched is None else matched.circular
+    episodes = None if matched is None else matched.episodes
     paths = [file.path for stream in streams for file in stream.files if file.path is not None]
     beside = [p for p in (label_file, settings.path) if p is not None]
     return Environment(
@@ -140,6 +141,7 @@ def read_logs(path: Path, *, name: str, label_file: Path | None = None) -> Envir
         duplicates=int(copies.sum()),
         label_conflicts=contradictory,
         sensors=tuple(sorted({stream.sensor for stream in streams})),
+        episodes=None if episodes is None else episodes[order],
     )
 
 

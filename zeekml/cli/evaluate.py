@@ -19,6 +19,7 @@ Examples:
   zeekml evaluate new_network.parquet --bundle my-bundle --report report
 """
 _QUICK_DRAWS = 50
+_QUICK_FEW_DRAWS = 3
 _PIPE_WIDTH = 160
 
 
@@ -85,7 +86,12 @@ def evaluate(
         check_directory(directory, other_than=[bundle] if bundle is not None else [])
     settings = Settings(ablations=ablations)
     if quick:
-        settings = Settings(seeds=seeds or 1, draws=_QUICK_DRAWS, ablations=ablations)
+        settings = Settings(
+            seeds=seeds or 1,
+            draws=_QUICK_DRAWS,
+            few_draws=_QUICK_FEW_DRAWS,
+            ablations=ablations,
+        )
     elif seeds is not None:
         settings = Settings(seeds=seeds, ablations=ablations)
     with step_progress(hidden=no_progress) as progress:

@@ -12,15 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from zeekml.evaluate.baselines import Baselines, fit_baselines
 from zeekml.evaluate.metrics import Ranking
 from zeekml.evaluate.settings import Settings, Steps
 from zeekml.learning.evaluation import Fold
 from zeekml.learning.pool import Prepared, pool_of
+from zeekml.learning.selection import Validation, select
 from zeekml.learning.thresholds import Calibration, Thresholds, calibrate, choose_thresholds
 from zeekml.learning.trained import Prediction, TrainedEnsemble
 from zeekml.learning.training import train
+from zeekml.learning.weighting import DUPLICATE_EXPONENT, duplicate_weights
 from zeekml.notices.policy import Policy
 
 
@@ -38,6 +41,8 @@ class Fits:
     thresholds : Thresholds or None
     best_member : int or None
         Number of the member that ranks the other environments best.
+    places : int array (members,) or None
+        How often each member was chosen by greedy selection on the other environments.
     """
 
     ensemble: TrainedEnsemble
@@ -45,6 +50,7 @@ class Fits:
     calibration: Calibration | None
     thresholds: Thresholds | None
     best_member: int | None
+    places: npt.NDArray[np.int64] | None
 
 
 def evaluable(prepared: Sequence[Prepared]) -> list[int]:
@@ -151,7 +157,8 @@ def fit_without(
     further = [number for number in evaluable(prepared) if number != held_out]
     folds = [fold for number in further if (fold := pairs.fold(number, held_out)) is not None]
     calibration, thresholds = calibrated(folds, policy)
-    return Fits(ensemble, baselines, calibration, thresholds, best_member(folds))
+    places = selected(folds, seed)
+    return Fits(ensemble, baselines, calibration, thresholds, best_member(folds), places)
 
 
 def calibrated(
@@ -168,6 +175,20 @@ def calibrated(
     if any(fold.prediction.threat_logits is None for fold in folds):
         return calibration, None
     return calibration, choose_thresholds(folds, calibration, policy)
+
+
+def selected(folds: Sequence[Fold], seed: int) -> npt.NDArray[np.int64] | None:
+    """Choose as many members as there are, with replacement, on folds; None without folds."""
+    if not folds:
+        return None
+    validations = []
+    for fold in folds:
+        used = fold.labels >= 0
+        labels = fold.labels[used]
+        weights = duplicate_weights(fold.prepared.matrix[used], labels) ** DUPLICATE_EXPONENT
+        validations.append(Validation(fold.prediction.member_log_odds[used], labels, weights))
+    members = validations[0].log_odds.shape[1]
+    return select(validations, members, np.random.default_rng([seed, members]))
 
 
 def best_member(folds: Sequence[Fold]) -> int | None:

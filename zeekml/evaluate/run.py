@@ -10,6 +10,7 @@ from zeekml import __version__
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.errors import InputError
 from zeekml.evaluate.ablation import ablate, ablation_steps
+from zeekml.evaluate.adapting import adapting_steps, study_adapting
 from zeekml.evaluate.finished import bundle_study
 from zeekml.evaluate.fits import evaluable
 from zeekml.evaluate.sections.ablation import ablation_section
@@ -17,8 +18,10 @@ from zeekml.evaluate.sections.baselines import baselines_section
 from zeekml.evaluate.sections.calibration import calibration_section
 from zeekml.evaluate.sections.data import data_section
 from zeekml.evaluate.sections.ensemble import ensemble_section
+from zeekml.evaluate.sections.few_labels import few_labels_section
 from zeekml.evaluate.sections.headline import headline_section
 from zeekml.evaluate.sections.incidents import incidents_section
+from zeekml.evaluate.sections.learners import learners_section
 from zeekml.evaluate.sections.shortcuts import shortcuts_section
 from zeekml.evaluate.sections.threats import threats_section
 from zeekml.evaluate.sections.timesplit import timesplit_section
@@ -90,16 +93,20 @@ def _of_recipe(
 ) -> Report:
     members = len(settings.plan.outputs())
     total = steps_of(prepared, settings) + settings.seeds * members
+    total += adapting_steps(prepared)
     total += ablation_steps(prepared, settings) if settings.ablations else 0
     steps = Steps(total, tell)
     study = leave_one_out_study(prepared, policy, settings, steps)
     if not study.held_out:
         raise InputError(_why_nothing(prepared))
+    adapting = study_adapting(prepared, settings, steps)
     later = past_to_future(prepared, settings, steps)
     ablated = ablate(study, steps) if settings.ablations else None
     steps.now("computing figures")
     sections = [
         *_common(study, collection, steps),
+        learners_section(adapting),
+        few_labels_section(adapting),
         timesplit_section(study, later),
         *([ablation_section(study, ablated)] if ablated is not None else []),
     ]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from zeekml.learning.few_shot import DRAWS
 from zeekml.learning.network import Recipe
 from zeekml.learning.training import MemberPlan
 
@@ -28,6 +29,8 @@ class Settings:
         Members and how each is trained.
     baseline_rows : int
         The most training rows that baselines are fitted to: a sample drawn by weight.
+    few_draws : int
+        Draws of labels behind each point of a few-shot curve.
     ablations : bool
         Leave out each synthetic kind and each feature family in turn, which is slow.
     """
@@ -37,6 +40,7 @@ class Settings:
     plan: MemberPlan = field(default_factory=MemberPlan)
     recipe: Recipe = field(default_factory=Recipe)
     baseline_rows: int = 25_000
+    few_draws: int = DRAWS
     ablations: bool = False
 
     @property

@@ -38,7 +38,7 @@ class SeedRun:
     prediction : Prediction
         For all rows, labelled or not.
     baselines : dict of str to float64 array (rows,)
-    calibration, thresholds, best_member
+    calibration, thresholds, best_member, places
         See ``fits.Fits``.
     controls : dict of str to float64 array (rows,)
         The ensemble's log-odds for rows with something taken away, see ``controls``.
@@ -53,6 +53,7 @@ class SeedRun:
     calibration: Calibration | None
     thresholds: Thresholds | None
     best_member: int | None
+    places: npt.NDArray[np.int64] | None
     controls: Mapping[str, Floats]
     transplants: Mapping[str, tuple[Floats, Floats]]
 
@@ -262,6 +263,7 @@ def _run(prepared: Sequence[Prepared], number: int, fits: Fits, pairs: Pairs) ->
         calibration=fits.calibration,
         thresholds=fits.thresholds,
         best_member=fits.best_member,
+        places=fits.places,
         controls={
             control: fits.ensemble.predict(altered(site.matrix, control, pairs.seed)).log_odds
             for control in CONTROLS

@@ -35,12 +35,12 @@ class AdaptationRule:
         Labelled rows, and replayed rows, per step at most.
     """
 
-    steps: int = 60
+    steps: int = 40
     rate: float = 1e-3
     head_only: bool = False
     pull: float = 0.1
     replay: float = 0.5
-    batch: int = 128
+    batch: int = 64
 
 
 @dataclass(frozen=True)

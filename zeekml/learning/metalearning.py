@@ -10,7 +10,7 @@ step, so that the start stays good where nobody adapts it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
@@ -23,6 +23,9 @@ Algorithm = Literal["reptile", "fomaml", "anil"]
 
 ALGORITHMS: Final[tuple[Algorithm, ...]] = ("reptile", "fomaml", "anil")
 _JOINT_BATCH: Final = 384
+
+INNER: Final = AdaptationRule(steps=8, rate=2e-3, batch=32)
+"""How a task is adapted to while a start is learned."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class MetaRecipe:
     joint: float = 0.5
     k: int = 10
     query: int = 64
-    inner: AdaptationRule = field(default_factory=lambda: AdaptationRule(steps=8, rate=2e-3))
+    inner: AdaptationRule = INNER
 
 
 def meta_learn(

@@ -58,6 +58,21 @@ class Mlp:
         """Return a network of its own with the same weights."""
         return Mlp([w.copy() for w in self.weights], [b.copy() for b in self.biases])
 
+    @classmethod
+    def mean_of(cls, networks: Sequence[Mlp]) -> Mlp:
+        """Return the network whose weights are the mean of theirs.
+
+        Makes sense for networks that set out from the same weights: others have their hidden units
+        in different orders.
+        """
+        weights = [
+            np.mean(layer, axis=0) for layer in zip(*(n.weights for n in networks), strict=True)
+        ]
+        biases = [
+            np.mean(layer, axis=0) for layer in zip(*(n.biases for n in networks), strict=True)
+        ]
+        return cls(weights, biases)
+
     @property
     def outputs(self) -> int:
         """Number of classes scored."""

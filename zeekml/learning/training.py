@@ -22,7 +22,7 @@ from zeekml.ensemble.scaling import Scaler
 from zeekml.features.schema import FEATURE_INDEX, FEATURES
 from zeekml.learning.adaptation import Replay
 from zeekml.learning.metalearning import MetaRecipe, meta_learn
-from zeekml.learning.network import Matrix, Mlp, Recipe, fit
+from zeekml.learning.network import Labels, Matrix, Mlp, Recipe, fit
 from zeekml.learning.pool import Pool, Prepared, draw_left_out, pool_of
 from zeekml.learning.tasks import TaskSource, flow_ends, host_groups
 from zeekml.learning.trained import (
@@ -30,9 +30,10 @@ from zeekml.learning.trained import (
     Member,
     TrainedEnsemble,
     fit_scaler,
+    select,
     standardise,
 )
-from zeekml.learning.weighting import row_weights
+from zeekml.learning.weighting import Weights, row_weights
 
 _FAMILY_NAMES: Final = [FEATURES[FEATURE_INDEX[name]].family for name in FEATURE_SET]
 _FAMILIES: Final = np.unique(_FAMILY_NAMES, return_inverse=True)[1]
@@ -129,11 +130,7 @@ def train_candidates(
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainedEnsemble:
     """Train members as `candidates` say; otherwise as ``train``."""
-    pool = pool_of(prepared, seed)
-    if not (pool.labels == 0).any() or not (pool.labels > 0).any():
-        raise ValueError("training needs benign and malicious rows")
-    scaler = fit_scaler(pool.x, pool.weights)
-    classroom = _Classroom(pool, standardise(scaler, pool.x), _sources(prepared, scaler), seed)
+    classroom = Classroom.of(prepared, seed)
     members: list[Member] = []
     # one BLAS thread: sums in one order, so that a second run gives the same bits
     with threadpool_limits(limits=1), ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -144,67 +141,125 @@ def train_candidates(
                     progress(len(members), len(candidates))
         finally:
             threads.shutdown(cancel_futures=True)
-    return TrainedEnsemble(tuple(members), scaler)
-
-
-def _sources(prepared: Sequence[Prepared], scaler: Scaler) -> list[TaskSource]:
-    columns = [FEATURE_INDEX[name] for name in FEATURE_SET]
-    return [
-        TaskSource(
-            name=item.name,
-            x=standardise(scaler, item.matrix[:, columns]),
-            labels=item.environment.labels,
-            weights=row_weights(item.matrix, item.environment.labels),
-            hosts=host_groups(item.environment),
-            time=flow_ends(item.environment),
-        )
-        for item in prepared
-    ]
+    return TrainedEnsemble(tuple(members), classroom.scaler)
 
 
 @dataclass(frozen=True)
-class _Classroom:
+class Classroom:
     """What all members of an ensemble learn from.
 
     Attributes
     ----------
     pool : Pool
+    scaler : Scaler
+        Fitted to the pool.
     x : float32 array (rows, features)
-        Its rows, standardised.
-    sources : list of TaskSource
+        The pool's rows, standardised.
+    sources : sequence of TaskSource
         The environments, in the pool's order.
     seed : int
     """
 
     pool: Pool
+    scaler: Scaler
     x: Matrix
     sources: Sequence[TaskSource]
     seed: int
 
-    def teach(self, candidate: Candidate) -> Member:
-        """Train one member."""
+    @classmethod
+    def of(cls, prepared: Sequence[Prepared], seed: int) -> Classroom:
+        """Gather rows and tasks; raises ValueError where there is nothing to learn."""
+        pool = pool_of(prepared, seed)
+        if not (pool.labels == 0).any() or not (pool.labels > 0).any():
+            raise ValueError("training needs benign and malicious rows")
+        scaler = fit_scaler(pool.x, pool.weights)
+        sources = [task_source(item, scaler) for item in prepared]
+        return cls(pool, scaler, standardise(scaler, pool.x), sources, seed)
+
+    def desk(self, candidate: Candidate) -> Desk:
+        """Return what one member learns from: a part of it all."""
         pool = self.pool
         rng = np.random.default_rng([self.seed, candidate.number])
         left_out = draw_left_out(pool, rng) if candidate.subsets else frozenset[int]()
-        weights = np.where(np.isin(pool.environment, list(left_out)), 0.0, pool.weights)
-        labels = (pool.labels > 0).astype(np.int8) if candidate.binary else pool.labels
-        network: Mlp = fit(
-            self.x,
-            labels,
-            weights,
-            outputs=len(candidate.outputs),
-            recipe=candidate.recipe,
+        return Desk(
+            candidate=candidate,
+            x=self.x,
+            labels=(pool.labels > 0).astype(np.int8) if candidate.binary else pool.labels,
+            weights=np.where(np.isin(pool.environment, list(left_out)), 0.0, pool.weights),
+            sources=[source for i, source in enumerate(self.sources) if i not in left_out],
+            left_out=tuple(sorted(pool.names[i] for i in left_out)),
             rng=rng,
+        )
+
+    def teach(self, candidate: Candidate) -> Member:
+        """Train one member."""
+        desk = self.desk(candidate)
+        network = desk.joint()
+        if candidate.meta is not None:
+            network = desk.meta(network, candidate.meta, desk.rng)
+        return Member(network, candidate.outputs, desk.left_out)
+
+
+def task_source(item: Prepared, scaler: Scaler) -> TaskSource:
+    """Return an environment as tasks are drawn from it."""
+    labels = item.environment.labels
+    return TaskSource(
+        name=item.name,
+        x=standardise(scaler, select(item.matrix, FEATURE_SET)),
+        labels=labels,
+        weights=row_weights(item.matrix, labels),
+        hosts=host_groups(item.environment),
+        time=flow_ends(item.environment),
+    )
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What one member learns from.
+
+    Attributes
+    ----------
+    candidate : Candidate
+    x : float32 array (rows, features)
+        Standardised.
+    labels : int8 array (rows,)
+        As the member scores them.
+    weights : float64 array (rows,)
+        Zero for environments that it does without.
+    sources : list of TaskSource
+        The environments that it learns from.
+    left_out : tuple of str
+        The others.
+    rng : numpy.random.Generator
+    """
+
+    candidate: Candidate
+    x: Matrix
+    labels: Labels
+    weights: Weights
+    sources: Sequence[TaskSource]
+    left_out: tuple[str, ...]
+    rng: np.random.Generator
+
+    @property
+    def replay(self) -> Replay:
+        """The rows, to be drawn by weight."""
+        return Replay.of(self.x, self.labels, self.weights)
+
+    def joint(self) -> Mlp:
+        """Train a network on all rows together."""
+        return fit(
+            self.x,
+            self.labels,
+            self.weights,
+            outputs=len(self.candidate.outputs),
+            recipe=self.candidate.recipe,
+            rng=self.rng,
             families=_FAMILIES,
         )
-        if candidate.meta is not None:
-            network = meta_learn(
-                network,
-                [source for i, source in enumerate(self.sources) if i not in left_out],
-                Replay.of(self.x, labels, weights),
-                candidate.meta,
-                rng,
-                binary=candidate.binary,
-            )
-        names = tuple(sorted(pool.names[i] for i in left_out))
-        return Member(network, candidate.outputs, names)
+
+    def meta(self, network: Mlp, recipe: MetaRecipe, rng: np.random.Generator) -> Mlp:
+        """Learn a start from a jointly trained network, which stays as it is."""
+        return meta_learn(
+            network, self.sources, self.replay, recipe, rng, binary=self.candidate.binary
+        )

@@ -196,6 +196,47 @@ def lines(
     return out[0]
 
 
+def bands(
+    steps: Sequence[str], series: Sequence[Series], *, x_axis: str, y_axis: str, zero: bool = False
+) -> str:
+    """Draw one curve per series over steps that stand side by side, with a band around it.
+
+    Parameters
+    ----------
+    steps : sequence of str
+        What stands below the axis, evenly spaced.
+    series : sequence of Series
+        Each with a value per step; `low` and `high` bound the band.
+    x_axis, y_axis : str
+    zero : bool
+        Draw a line at zero.
+    """
+    places = np.arange(len(steps), dtype=np.float64)
+    with _drawing(7.5, 4.2) as (axes, out):
+        if zero:
+            axes.axhline(0, color=_INK, linewidth=0.8)
+        for number, one in enumerate(series):
+            colour = COLOURS[number % len(COLOURS)]
+            values, low, high = (
+                np.array([np.nan if v is None else v for v in ends], dtype=np.float64)
+                for ends in (one.values, one.low or one.values, one.high or one.values)
+            )
+            axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.plot(
+                places,
+                values,
+                linestyle=STYLES[number % len(STYLES)],
+                marker=MARKERS[number % len(MARKERS)],
+                color=colour,
+                label=label(one.name),
+            )
+        axes.set_xticks(places, [label(step) for step in steps])
+        axes.set(xlabel=x_axis, ylabel=y_axis)
+        axes.grid(color=_INK, alpha=0.15)
+        _legend(axes)
+    return out[0]
+
+
 def heat_map(
     rows: Sequence[str],
     columns: Sequence[str],

@@ -17,6 +17,7 @@ from zeekml.report.section import Figure, Section, Table
 UNIFORM: Final = "uniform mean of log-odds"
 BEST: Final = "single best member"
 SINGLE: Final = "mean single member"
+SELECTED: Final = "greedy selection"
 
 Variant = Callable[[Study, SeedRun], list[Floats] | None]
 
@@ -36,6 +37,12 @@ def _best(_study: Study, run: SeedRun) -> list[Floats] | None:
     return [run.prediction.member_log_odds[:, run.best_member]]
 
 
+def _selected(_study: Study, run: SeedRun) -> list[Floats] | None:
+    if run.places is None:
+        return None
+    return [run.prediction.member_log_odds @ (run.places / run.places.sum())]
+
+
 def _probabilities(_study: Study, run: SeedRun) -> list[Floats]:
     """Log-odds of the mean probability; both sides are added up to keep the far tail."""
     odds = run.prediction.member_log_odds
@@ -47,6 +54,7 @@ def _probabilities(_study: Study, run: SeedRun) -> list[Floats]:
 VARIANTS: Final[dict[str, Variant]] = {
     UNIFORM: lambda _, run: [run.prediction.log_odds],
     BEST: _best,
+    SELECTED: _selected,
     SINGLE: lambda _, run: list(run.prediction.member_log_odds.T),
     "binary members only": _of_kind(False),
     "eight-class members only": _of_kind(True),
@@ -90,6 +98,8 @@ def ensemble_section(study: Study) -> Section:
             "scored by members that had seen neither it nor the environment at hand. The "
             f"{SINGLE} is what a member drawn at random would do: the mean of the members' "
             "figures.",
+            "Greedy selection (Caruana and others, 2004: with replacement, from the best few, "
+            "bagged) chose as many members as there are on the same scores of other environments.",
             "All means are over environments that resolve a figure, raw, and over seeds; "
             "differences are paired by environment and seed, with 95 % intervals.",
         ],

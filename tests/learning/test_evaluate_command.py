@@ -19,6 +19,7 @@ from zeekml.errors import ConfigError, InputError, OutputError
 from zeekml.evaluate import settings as settings_module
 from zeekml.evaluate.settings import Settings
 from zeekml.learning.build import build_bundle
+from zeekml.learning.metalearning import MetaRecipe
 from zeekml.learning.network import Recipe
 from zeekml.learning.training import MemberPlan
 
@@ -32,6 +33,8 @@ SECTIONS = [
     "incidents",
     "calibration",
     "shortcuts",
+    "learners",
+    "few-labels",
     "time-split",
 ]
 PLAN, RECIPE = MemberPlan(1, 1, meta=None), Recipe(hidden=(8,), steps=60, batch=128)
@@ -55,7 +58,9 @@ def datasets(make_table: Callable[..., pa.Table], tmp_path: Path) -> Path:
 
 @pytest.fixture
 def evaluate(monkeypatch: pytest.MonkeyPatch) -> Run:
-    tiny = partial(Settings, plan=PLAN, recipe=RECIPE, baseline_rows=500)
+    tiny = partial(
+        Settings, plan=PLAN, recipe=RECIPE, meta=MetaRecipe(steps=2), few_draws=2, baseline_rows=500
+    )
     monkeypatch.setattr(settings_module, "Settings", tiny)
 
     def run(*arguments: object) -> Result:

@@ -113,7 +113,7 @@ def _study(prepared: Sequence[Prepared], number: int, settings: Settings) -> Ada
     # labels that figures must not rest on are no labels here
     source = replace(source, labels=site.environment.evaluation_labels())
     desks = [classroom.desk(candidate) for candidate in COMPARED.candidates(settings.recipe)]
-    starts = _starts(desks)
+    starts = _starts(desks, settings.meta)
     recipe = [classroom.teach(c) for c in settings.plan.candidates(settings.recipe)]
     learned = {name: _learned(networks, desks) for name, networks in starts.items()}
     few = few_shot(source, _ways(learned, desks, recipe), seed=FIRST_SEED, draws=settings.few_draws)
@@ -125,17 +125,17 @@ def _study(prepared: Sequence[Prepared], number: int, settings: Settings) -> Ada
     )
 
 
-def _starts(desks: Sequence[Desk]) -> dict[str, list[Mlp]]:
+def _starts(desks: Sequence[Desk], recipe: MetaRecipe) -> dict[str, list[Mlp]]:
     """Return the small ensemble's networks by learner."""
     joint = [desk.joint() for desk in desks]
     starts = {JOINT: joint}
     for algorithm in ALGORITHMS:
         starts[algorithm] = [
-            desk.meta(network, MetaRecipe(algorithm), _rng(desk, 1))
+            desk.meta(network, replace(recipe, algorithm=algorithm), _rng(desk, 1))
             for desk, network in zip(desks, joint, strict=True)
         ]
     again = [
-        desk.meta(network, MetaRecipe("fomaml"), _rng(desk, 2))
+        desk.meta(network, replace(recipe, algorithm="fomaml"), _rng(desk, 2))
         for desk, network in zip(desks, joint, strict=True)
     ]
     pairs = zip(starts["fomaml"], again, strict=True)

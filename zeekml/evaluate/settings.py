@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from zeekml.learning.few_shot import DRAWS
+from zeekml.learning.metalearning import MetaRecipe
 from zeekml.learning.network import Recipe
 from zeekml.learning.training import MemberPlan
 
@@ -29,6 +30,8 @@ class Settings:
         Members and how each is trained.
     baseline_rows : int
         The most training rows that baselines are fitted to: a sample drawn by weight.
+    meta : MetaRecipe
+        How learners are compared; each with its own algorithm.
     few_draws : int
         Draws of labels behind each point of a few-shot curve.
     ablations : bool
@@ -40,6 +43,7 @@ class Settings:
     plan: MemberPlan = field(default_factory=MemberPlan)
     recipe: Recipe = field(default_factory=Recipe)
     baseline_rows: int = 25_000
+    meta: MetaRecipe = field(default_factory=MetaRecipe)
     few_draws: int = DRAWS
     ablations: bool = False
 

@@ -231,7 +231,7 @@ class Recipe:
 
     hidden: tuple[int, ...] = (64, 32)
     dropout: float = 0.1
-    family_dropout: float = 0.2
+    family_dropout: float = 0.1
     noise: float = 0.3
     rate: float = 3e-3
     decay: float = 1e-2

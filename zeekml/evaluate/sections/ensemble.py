@@ -18,6 +18,11 @@ UNIFORM: Final = "uniform mean of log-odds"
 BEST: Final = "single best member"
 SINGLE: Final = "mean single member"
 
+_CHOICE: Final = (
+    f"The {BEST} was chosen by its average precision on the other environments, each scored by "
+    "members that had seen neither it nor the environment at hand."
+)
+
 Variant = Callable[[Study, SeedRun], list[Floats] | None]
 
 
@@ -86,9 +91,8 @@ def ensemble_section(study: Study) -> Section:
         key="ensemble",
         title="What averaging brings",
         prose=[
-            f"The {BEST} was chosen by its average precision on the other environments, each "
-            "scored by members that had seen neither it nor the environment at hand. The "
-            f"{SINGLE} is what a member drawn at random would do: the mean of the members' "
+            *([_CHOICE] if BEST in figures else []),
+            f"The {SINGLE} is what a member drawn at random would do: the mean of the members' "
             "figures.",
             "All means are over environments that resolve a figure, raw, and over seeds; "
             "differences are paired by environment and seed, with 95 % intervals.",

@@ -185,7 +185,7 @@ def _facts(study: Study, settings: Settings) -> dict[str, Any]:
         "feature_schema": SCHEMA_HASH,
         "method": "finished bundle" if study.bundle is not None else "leave one environment out",
         "settings": {
-            "seeds": study.seeds,
+            "seeds": study.seeds if study.bundle is None else [],
             "bootstrap_draws": settings.draws,
             "baseline_rows": settings.baseline_rows,
             "members": {

@@ -40,16 +40,7 @@ def baselines_section(study: Study) -> Section:
     compared = {
         name: [_compare(study, figures, name, view, m) for view, m, _ in COLUMNS] for name in names
     }
-    prose = [
-        "Baselines were fitted to the same training environments and their synthetic copies, with "
-        "the same features, scaling, weights and seeds, and scored on the same rows. Those with "
-        f"much to compute saw a sample of {study.settings.baseline_rows:,} training rows drawn by "
-        "weight. None was tuned; the recipe's own choices were made while looking at environments "
-        "such as these, which favours it.",
-        "Differences are ours minus the baseline's, paired by environment and seed, with a 95 % "
-        "interval from drawing environments and seeds. Won and lost count environments.",
-        *_verdicts(study, figures, compared),
-    ]
+    prose = [*_prose(study), *_verdicts(study, figures, compared)]
     return Section(
         key="baselines",
         title="Against simpler methods",
@@ -62,6 +53,29 @@ def baselines_section(study: Study) -> Section:
         figures=[_picture(names, compared)] if names else [],
         data=_data(study, figures, compared),
     )
+
+
+def _prose(study: Study) -> list[str]:
+    if study.bundle is None:
+        how = (
+            "Baselines were fitted to the same training environments and their synthetic copies, "
+            "with the same features, scaling, weights and seeds, and scored on the same rows: to "
+            f"a sample of at most {study.settings.baseline_rows:,} training rows drawn by weight. "
+            "None was tuned; the recipe's own choices were made while looking at environments "
+            "such as these, which favours it."
+        )
+    else:
+        how = (
+            "Rules written down beforehand are the only baseline here: all others need training "
+            "data, and nothing was fitted. Where the bundle saw an environment in training, the "
+            "comparison favours it."
+        )
+    return [
+        how,
+        "Differences are ours minus the baseline's, paired by environment and seed, with a 95 % "
+        "interval from drawing environments and seeds, given for three environments or more. Won "
+        "and lost count environments.",
+    ]
 
 
 def _compare(

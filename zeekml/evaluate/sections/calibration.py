@@ -67,7 +67,7 @@ def calibration_section(study: Study) -> Section:
             "scores are probabilities for, whatever the recording holds. A score that always "
             f"said {share:.0%} would have a Brier score of {share * (1 - share):.4f} and an ECE "
             "of 0: it would be honest and useless. Read both with the ranking figures.",
-            "Before: the calibration comes from other environments. After: it was fitted to the "
+            f"Before: the calibration {_source(study)}. After: it was fitted to the "
             f"labelled flows in the first {EARLY_SHARE:.0%} of each recording's time. Both are "
             "measured on the rest of it. ECE is the mean distance between score and observed "
             f"share over {BINS} bins of equal mass. {NOT_RESOLVED} stands where one of the parts "
@@ -77,6 +77,10 @@ def calibration_section(study: Study) -> Section:
         figures=[_picture(curves)] if curves else [],
         data={"prior": share, "early_share": EARLY_SHARE, "bins": BINS, "environments": data},
     )
+
+
+def _source(study: Study) -> str:
+    return "comes from other environments" if study.bundle is None else "is the bundle's own"
 
 
 def _both(study: Study, site: HeldOut, run: SeedRun) -> tuple[_Fit, _Fit] | None:

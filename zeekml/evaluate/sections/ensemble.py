@@ -19,6 +19,11 @@ BEST: Final = "single best member"
 SINGLE: Final = "mean single member"
 SELECTED: Final = "greedy selection"
 
+_CHOICE: Final = (
+    f"The {BEST} was chosen by its average precision on the other environments, each scored by "
+    "members that had seen neither it nor the environment at hand."
+)
+
 Variant = Callable[[Study, SeedRun], list[Floats] | None]
 
 
@@ -94,9 +99,8 @@ def ensemble_section(study: Study) -> Section:
         key="ensemble",
         title="What averaging brings",
         prose=[
-            f"The {BEST} was chosen by its average precision on the other environments, each "
-            "scored by members that had seen neither it nor the environment at hand. The "
-            f"{SINGLE} is what a member drawn at random would do: the mean of the members' "
+            *([_CHOICE] if BEST in figures else []),
+            f"The {SINGLE} is what a member drawn at random would do: the mean of the members' "
             "figures.",
             "Greedy selection (Caruana and others, 2004: with replacement, from the best few, "
             "bagged) chose as many members as there are on the same scores of other environments.",

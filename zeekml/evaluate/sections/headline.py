@@ -77,7 +77,7 @@ def headline_section(study: Study) -> Section:
         ),
         Figure(
             _curves(study),
-            f"Precision over recall, seed {study.seeds[0]}, each flow counted once.",
+            f"Precision over recall, {_first(study)}each flow counted once.",
             "Precision-recall curves by environment",
         ),
     ]
@@ -216,6 +216,10 @@ def _data(study: Study, sites: dict[str, _Site]) -> dict[str, Any]:
         **(spread_data(_over_all(sites)) or {}),
     }
     return {"environments": environments, "mean": mean}
+
+
+def _first(study: Study) -> str:
+    return f"seed {study.seeds[0]}, " if study.bundle is None else ""
 
 
 def _curves(study: Study) -> str:

@@ -24,12 +24,10 @@ class Expected:
     def look(self, files: Iterable[Candidate], following: Iterable[Next]) -> None:
         """Take in what there is now, and what of it is to be read."""
         found = list(files)
-        known = [*self._waiting, *self.missing]
-        self.missing = [
-            candidate
-            for candidate in known
-            if not any(file.is_file(candidate.identity) for file in found)
-        ]
+        # most are where they were: hundreds need not be compared with hundreds
+        still = {(file.place, file.head.data) for file in found}
+        gone = [c for c in (*self._waiting, *self.missing) if (c.place, c.head.data) not in still]
+        self.missing = [c for c in gone if not any(file.is_file(c.identity) for file in found)]
         self._waiting = [
             item.candidate
             for item in following

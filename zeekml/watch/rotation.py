@@ -37,6 +37,9 @@ _DATE: Final = re.compile(r"(?:19|20)\d\d-\d\d-\d\d")
 _DAY: Final = datetime.timedelta(days=2)
 _ATTEMPTS: Final = 3
 
+_Status = tuple[int, int, int, int]
+"""Device, inode, size and time of writing: a file with the same ones begins as it did."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -152,7 +155,7 @@ class Rotations:
     def __init__(self, path: Path) -> None:
         self.archives: tuple[Path, ...] = ()
         self._path = path
-        self._heads: dict[tuple[int, int, int, int], Head] = {}
+        self._known: dict[_Status, tuple[Head, FileIdentity]] = {}
 
     def live(self) -> Candidate | None:
         """Return the live file; None if there is none.
@@ -225,25 +228,27 @@ class Rotations:
         the compressed one may not be finished.
         """
         candidates = []
-        heads: dict[tuple[int, int, int, int], Head] = {}
+        known: dict[_Status, tuple[Head, FileIdentity]] = {}
         for entry in entries:
             key = (entry.device, entry.inode, entry.size, entry.written)
             obstacle = ""
             try:
-                head = self._heads.get(key) or _read_head(entry)
-                heads[key] = head
+                if key not in self._known:
+                    head = _read_head(entry)
+                    self._known[key] = head, identify(head.data, entry.device, entry.inode)
+                head, identity = known[key] = self._known[key]
             except FileNotFoundError:
                 return None
             except OSError as error:
                 head, obstacle = Head(b""), error.strerror or "cannot be read"
+                identity = identify(b"", entry.device, entry.inode)
             if not head.data and head.damage is None and not obstacle:
                 continue
-            identity = identify(head.data, entry.device, entry.inode)
             if head.damage is not None and not identity.distinct:
                 # whose beginning this is cannot be told before there is more of it
                 obstacle = head.damage
             candidates.append(Candidate(entry, head, identity, obstacle))
-        self._heads = heads
+        self._known = known
         return sorted(_without_copies(candidates), key=lambda candidate: candidate.age)
 
     def _name(self) -> LogName:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from zeekml.watch.identity import FileIdentity
+from zeekml.watch.identity import FileIdentity, digest_of
 from zeekml.watch.position import Finished
 from zeekml.watch.rotation import Candidate
 
@@ -66,7 +66,8 @@ def successors(
     """
     place = (reading.identity.device, reading.identity.inode) if reading is not None else None
     finished = [*finished, *([reading] if reading is not None else [])]
-    anchor = _anchor(candidates, finished)
+    index = _Index(finished)
+    anchor = _anchor(candidates, index)
     found = []
     for i, candidate in enumerate(candidates):
         if candidate.place == place:
@@ -74,7 +75,7 @@ def successors(
         if not candidate.obstacle and live and live.head.data.startswith(candidate.head.data):
             # a copy that is made before the live file is emptied
             continue
-        known = _known(candidate, finished)
+        known = index.known(candidate)
         if known is not None:
             # its writer may have been late; how long a compressed file is nobody knows
             if not candidate.obstacle and not candidate.head.packed:
@@ -82,7 +83,7 @@ def successors(
         elif anchor is None or i > anchor or _is_newer(candidate, candidates[anchor]):
             found.append(Next(candidate))
     if live is not None and live.head.data and live.place != place:
-        known = _known(live, finished)
+        known = index.known(live)
         if known is None or known.offset == NEVER_READ:
             found.append(Next(live))
         else:
@@ -90,13 +91,48 @@ def successors(
     return found
 
 
-def _anchor(candidates: Sequence[Candidate], finished: Sequence[Finished]) -> int | None:
-    """Return the index of the file that the others are compared with."""
-    for item in reversed(finished):
-        for i, candidate in enumerate(candidates):
-            if candidate.is_file(item.identity):
-                return i
-    return None
+class _Index:
+    """Finished files, found by their beginnings: there may be hundreds, and as many candidates."""
+
+    def __init__(self, finished: Sequence[Finished]) -> None:
+        self._finished = finished
+        self._by_content: dict[tuple[int, str], list[int]] = {}
+        self._by_place: dict[tuple[int, int], list[int]] = {}
+        for number, item in enumerate(finished):
+            identity = item.identity
+            content, place = (identity.length, identity.digest), (identity.device, identity.inode)
+            self._by_content.setdefault(content, []).append(number)
+            self._by_place.setdefault(place, []).append(number)
+        self._lengths = {item.identity.length for item in finished}
+
+    def numbers(self, candidate: Candidate) -> list[int]:
+        """Return the numbers of the finished files that a file may be."""
+        if candidate.obstacle:
+            return self._by_place.get(candidate.place, [])
+        head = candidate.head.data
+        return [
+            number
+            for length in self._lengths
+            if length <= len(head)
+            for number in self._by_content.get((length, digest_of(head, length)), ())
+            if candidate.is_file(self._finished[number].identity)
+        ]
+
+    def known(self, candidate: Candidate) -> Finished | None:
+        """Return what is known best, and latest, of a file that was finished."""
+        number = max(
+            self.numbers(candidate),
+            key=lambda number: (self._finished[number].identity.length, number),
+            default=None,
+        )
+        return None if number is None else self._finished[number]
+
+
+def _anchor(candidates: Sequence[Candidate], index: _Index) -> int | None:
+    """Return the index of the file that the others are compared with: the last one finished."""
+    latest = [max(index.numbers(candidate), default=-1) for candidate in candidates]
+    last = max(latest, default=-1)
+    return None if last < 0 else latest.index(last)
 
 
 def _is_newer(candidate: Candidate, anchor: Candidate) -> bool:
@@ -107,11 +143,6 @@ def _is_newer(candidate: Candidate, anchor: Candidate) -> bool:
         return False
     later = candidate.entry.written > anchor.entry.written
     return later and candidate.time > anchor.time - _TIMES_SLACK
-
-
-def _known(candidate: Candidate, finished: Sequence[Finished]) -> Finished | None:
-    same = [f for f in reversed(finished) if candidate.is_file(f.identity)]
-    return max(same, key=lambda f: f.identity.length, default=None)
 
 
 def _rest(candidate: Candidate, known: Finished) -> list[Next]:

@@ -37,6 +37,12 @@ Examples:
     metavar="FILE.png",
     help="Draw precision over recall of each environment left out (needs the extra `train`).",
 )
+@click.option(
+    "--evaluation",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="report.json",
+    help="Report of `zeekml evaluate` on the same data, whose figures the model card is to hold.",
+)
 @progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print the evaluation as JSON.")
 def train(
@@ -47,6 +53,7 @@ def train(
     overwrite: bool,
     seed: int,
     plot: Path | None,
+    evaluation: Path | None,
     no_progress: bool,
     as_json: bool,
 ) -> None:
@@ -64,6 +71,12 @@ def train(
     if plot is not None and importlib.util.find_spec("matplotlib") is None:
         # said before minutes of training, not after
         raise click.UsageError("--plot needs matplotlib: pip install 'zeekml[train]'")
+    known = None
+    if evaluation is not None:
+        from zeekml.features.schema import SCHEMA_HASH
+        from zeekml.learning.evaluation_report import read_evaluation
+
+        known = read_evaluation(evaluation, feature_schema=SCHEMA_HASH)
     with step_progress(hidden=no_progress) as progress:
         report = build_bundle(
             datasets,
@@ -71,6 +84,7 @@ def train(
             name=name,
             exclude=exclude,
             seed=seed,
+            evaluation=known,
             overwrite=overwrite,
             progress=progress,
         )

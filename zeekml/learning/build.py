@@ -29,6 +29,7 @@ from zeekml.learning.evaluation import (
     leave_one_out,
     measure,
 )
+from zeekml.learning.evaluation_report import EvaluationReport
 from zeekml.learning.export import write_mlp
 from zeekml.learning.network import Matrix, Recipe
 from zeekml.learning.pool import Prepared, prepare
@@ -93,6 +94,7 @@ def build_bundle(
     plan: MemberPlan | None = None,
     recipe: Recipe | None = None,
     policy: Policy | None = None,
+    evaluation: EvaluationReport | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> BuildReport:
@@ -114,6 +116,8 @@ def build_bundle(
         Members and how each is trained.
     policy : Policy, optional
         Whose windows and groupings the thresholds are chosen for; the shipped one by default.
+    evaluation : EvaluationReport, optional
+        Of the same recipe on the same data; the card then holds its figures.
     overwrite : bool
         Replace a bundle that is there already.
     progress : callable, optional
@@ -132,6 +136,8 @@ def build_bundle(
     excluded = sorted(set(exclude))
     tell("reading", 0, 1)
     collection = collect(dataset_args, exclude=excluded)
+    if evaluation is not None:
+        evaluation.check({e.name: e.sha256 for e in collection.environments})
     prepared = _prepare(collection, seed, tell)
     folds = leave_one_out(
         prepared,
@@ -159,12 +165,14 @@ def build_bundle(
     card = model_card(
         CardFacts(
             name=name,
-            command=_command(dataset_args, name, excluded, seed),
+            command=_command(dataset_args, name, excluded, seed, evaluation),
             environments=collection.environments,
             reports=reports,
             skipped=collection.skipped,
             ensemble=ensemble,
             recipe=recipe,
+            meta=plan.meta,
+            evaluation=evaluation,
             figures=figures,
             calibration=calibration,
             thresholds=thresholds,
@@ -288,7 +296,13 @@ def _weighted_quantiles(values: Matrix, mass: npt.NDArray[np.float64]) -> list[f
     return [float(value) for value in values[order][rows]]
 
 
-def _command(dataset_args: Sequence[str], name: str, exclude: Sequence[str], seed: int) -> str:
+def _command(
+    dataset_args: Sequence[str],
+    name: str,
+    exclude: Sequence[str],
+    seed: int,
+    evaluation: EvaluationReport | None,
+) -> str:
     """Return the command line, with last path components only: a card tells nobody's folders.
 
     Where the bundle goes is left open: the same bundle elsewhere has the same bytes.
@@ -298,4 +312,6 @@ def _command(dataset_args: Sequence[str], name: str, exclude: Sequence[str], see
     words += ["--out", "BUNDLE", "--name", name, "--seed", str(seed)]
     for environment in exclude:
         words += ["--exclude", environment]
+    if evaluation is not None:
+        words += ["--evaluation", evaluation.path.name]
     return shlex.join(words)

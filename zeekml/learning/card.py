@@ -9,6 +9,8 @@ from zeekml.ensemble.classes import THREATS
 from zeekml.learning.datasets import Skipped
 from zeekml.learning.environment import DataReport, Environment
 from zeekml.learning.evaluation import RATES, EnvironmentFigures, as_markdown
+from zeekml.learning.evaluation_report import EvaluationReport, evaluation_text
+from zeekml.learning.metalearning import MetaRecipe
 from zeekml.learning.network import Recipe
 from zeekml.learning.pool import MAX_SOURCE_ROWS, SYNTHETIC_WEIGHT
 from zeekml.learning.synthetic import KINDS
@@ -28,6 +30,8 @@ class CardFacts:
     skipped: Sequence[Skipped]
     ensemble: TrainedEnsemble
     recipe: Recipe
+    meta: MetaRecipe | None
+    evaluation: EvaluationReport | None
     figures: Sequence[EnvironmentFigures]
     calibration: Calibration
     thresholds: Thresholds
@@ -43,6 +47,7 @@ def model_card(facts: CardFacts) -> str:
         _recipe(facts),
         _figures(facts),
         _thresholds(facts),
+        *([evaluation_text(facts.evaluation)] if facts.evaluation is not None else []),
         _limits(facts),
         _reproduction(facts),
     ]
@@ -114,14 +119,25 @@ def _recipe(facts: CardFacts) -> str:
 - {len(facts.ensemble.members)} multilayer perceptrons ({hidden} hidden units), {binary} of them
   binary, the others with eight classes, each with its own seed and without a random part of the
   environments; {facts.recipe.steps} steps of {facts.recipe.batch} rows, AdamW, one-cycle rate
-  {facts.recipe.rate:g}, dropout {facts.recipe.dropout:g}. Their log-odds are averaged, then
-  calibrated.
+  {facts.recipe.rate:g}, dropout {facts.recipe.dropout:g}, noise of {facts.recipe.noise:g} standard
+  deviations, each feature family missing from {facts.recipe.family_dropout:.0%} of the rows. Their
+  log-odds are averaged, then calibrated.
+- {_meta(facts.meta)}
 - Rows: every environment weighs the same, {BENIGN_SHARE:.0%} of it benign; classes by the square
   root of their mass, repeated rows by the square root of their number; at most
   {MAX_SOURCE_ROWS:,} rows per source. Rows known to be malicious but not of what class teach only
   "not benign".
 - Synthetic episodes, for training only, weigh {SYNTHETIC_WEIGHT:g} of each environment. They are
   drawn at random and put into its benign traffic before features are computed: {kinds}."""
+
+
+def _meta(recipe: MetaRecipe | None) -> str:
+    if recipe is None:
+        return "No meta-learning: every member is as joint training left it."
+    return f"""From joint training, each goes on with {recipe.algorithm}: {recipe.steps} outer
+  steps, {recipe.joint:.0%} of each an ordinary joint one. A task is an environment with
+  {recipe.k} benign and {recipe.k} malicious flows to adapt to, in {recipe.inner.steps} steps
+  with replay, and others of other hosts to judge that by."""
 
 
 def _figures(facts: CardFacts) -> str:

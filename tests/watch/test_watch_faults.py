@@ -210,6 +210,30 @@ def test_what_was_permitted_and_is_no_more(start: Start, log: Log, tmp_path: Pat
     assert watch.notices() == scored_at_once(log, tmp_path)
 
 
+def test_a_state_directory_that_may_not_be_written_any_more(
+    start: Start, log: Log, tmp_path: Path
+) -> None:
+    """Its files are there already: nothing stops, neither now nor at the next start."""
+    before = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+    log.write(20)
+    watch = start("--zeek", log.path, before=before if os.geteuid() == 0 else ())
+    watch.has_scored(20)
+    watch.state.chmod(0o555)
+    log.write(20)
+    log.rotate()
+    log.write(20)
+    watch.has_scored(60)
+    assert watch.end(signal.SIGTERM) == 0
+    log.write(20)
+    watch.start()
+    watch.has_scored(80)
+    assert watch.end(signal.SIGTERM) == 0
+    watch.state.chmod(0o700)
+    watch.start("--until-idle", "0.5")
+    assert watch.end() == 0
+    assert watch.notices() == scored_at_once(log, tmp_path)
+
+
 def test_signals_and_a_day_without_watch(start: Start, log: Log, tmp_path: Path) -> None:
     rules = tmp_path / "rules"
     rules.mkdir()

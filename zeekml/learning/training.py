@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
@@ -36,6 +37,9 @@ from zeekml.learning.trained import (
 from zeekml.learning.weighting import Weights, row_weights
 
 _FAMILY_NAMES: Final = [FEATURES[FEATURE_INDEX[name]].family for name in FEATURE_SET]
+SITE_BOUND: Final = ("port", "service", "regularity")
+"""What a site runs on which port, and how often: half of the members do without."""
+
 _FAMILIES: Final = np.unique(_FAMILY_NAMES, return_inverse=True)[1]
 
 
@@ -55,6 +59,8 @@ class Candidate:
         Its meta-learning; None to leave it at joint training.
     subsets : bool
         Whether it does without a random part of the environments.
+    without : tuple of str
+        Feature families that it does without.
     """
 
     outputs: tuple[str, ...]
@@ -62,6 +68,7 @@ class Candidate:
     recipe: Recipe
     meta: MetaRecipe | None = None
     subsets: bool = True
+    without: tuple[str, ...] = ()
 
     @property
     def binary(self) -> bool:
@@ -71,12 +78,22 @@ class Candidate:
 
 @dataclass(frozen=True)
 class MemberPlan:
-    """How many members of each kind an ensemble has, and how they are meta-learned."""
+    """How many members of each kind an ensemble has, and how they differ.
+
+    Attributes
+    ----------
+    binary, eight_class : int
+    subsets, meta
+        See ``Candidate``.
+    without : tuple of tuples of str
+        Feature families that members do without, in turn.
+    """
 
     binary: int = 5
     eight_class: int = 5
     subsets: bool = True
     meta: MetaRecipe | None = field(default_factory=MetaRecipe)
+    without: tuple[tuple[str, ...], ...] = ((), SITE_BOUND)
 
     def outputs(self) -> list[tuple[str, ...]]:
         """Return what each member scores."""
@@ -85,7 +102,14 @@ class MemberPlan:
     def candidates(self, recipe: Recipe) -> list[Candidate]:
         """Return the ensemble's members as candidates."""
         return [
-            Candidate(outputs, number, recipe, self.meta, self.subsets)
+            Candidate(
+                outputs,
+                number,
+                recipe,
+                self.meta,
+                self.subsets,
+                self.without[number % len(self.without)],
+            )
             for number, outputs in enumerate(self.outputs())
         ]
 
@@ -131,6 +155,9 @@ def train_candidates(
 ) -> TrainedEnsemble:
     """Train members as `candidates` say; otherwise as ``train``."""
     classroom = Classroom.of(prepared, seed)
+    for candidate in candidates:
+        # made before the threads begin: each would make its own
+        classroom.view(candidate.without)
     members: list[Member] = []
     # one BLAS thread: sums in one order, so that a second run gives the same bits
     with threadpool_limits(limits=1), ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -165,6 +192,7 @@ class Classroom:
     x: Matrix
     sources: Sequence[TaskSource]
     seed: int
+    _views: dict[tuple[str, ...], tuple[Matrix, list[TaskSource]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, prepared: Sequence[Prepared], seed: int) -> Classroom:
@@ -176,17 +204,29 @@ class Classroom:
         sources = [task_source(item, scaler) for item in prepared]
         return cls(pool, scaler, standardise(scaler, pool.x), sources, seed)
 
+    def view(self, without: tuple[str, ...]) -> tuple[Matrix, list[TaskSource]]:
+        """Return rows and environments as they are without some feature families."""
+        if without not in self._views:
+            gone = columns_of(without)
+            x, sources = self.x, list(self.sources)
+            if len(gone):
+                x = _blank(x, gone)
+                sources = [replace(source, x=_blank(source.x, gone)) for source in sources]
+            self._views[without] = x, sources
+        return self._views[without]
+
     def desk(self, candidate: Candidate) -> Desk:
         """Return what one member learns from: a part of it all."""
         pool = self.pool
+        x, sources = self.view(candidate.without)
         rng = np.random.default_rng([self.seed, candidate.number])
         left_out = draw_left_out(pool, rng) if candidate.subsets else frozenset[int]()
         return Desk(
             candidate=candidate,
-            x=self.x,
+            x=x,
             labels=(pool.labels > 0).astype(np.int8) if candidate.binary else pool.labels,
             weights=np.where(np.isin(pool.environment, list(left_out)), 0.0, pool.weights),
-            sources=[source for i, source in enumerate(self.sources) if i not in left_out],
+            sources=[source for i, source in enumerate(sources) if i not in left_out],
             left_out=tuple(sorted(pool.names[i] for i in left_out)),
             rng=rng,
         )
@@ -197,7 +237,20 @@ class Classroom:
         network = desk.joint()
         if candidate.meta is not None:
             network = desk.meta(network, candidate.meta, desk.rng)
+        # what it never saw must not be heard when it is there
+        network.weights[0][:, columns_of(candidate.without)] = 0
         return Member(network, candidate.outputs, desk.left_out)
+
+
+def columns_of(families: Sequence[str]) -> npt.NDArray[np.intp]:
+    """Return the numbers of the features of some families, in ``FEATURE_SET``."""
+    return np.flatnonzero(np.isin(_FAMILY_NAMES, list(families)))
+
+
+def _blank(x: Matrix, columns: npt.NDArray[np.intp]) -> Matrix:
+    out = x.copy()
+    out[:, columns] = 0
+    return out
 
 
 def task_source(item: Prepared, scaler: Scaler) -> TaskSource:

@@ -207,14 +207,11 @@ def _check_layer(layer: Layer) -> None:
         for setting, plain in (("max_value", None), ("negative_slope", 0.0), ("threshold", 0.0)):
             if config.get(setting) not in (None, plain):
                 raise layer.fail(f"{setting} is set; only the plain ReLU can be taken over")
-    elif layer.kind in ("Softmax", "BatchNormalization"):
+    elif layer.kind in ("Softmax", "BatchNormalization", "Normalization"):
         if not _is_last_axis(config.get("axis", -1)):
             raise layer.fail("its axis is not the last one")
-    elif layer.kind == "Normalization":
         if config.get("invert"):
             raise layer.fail("it is inverted")
-        if config.get("axis", -1) is not None and not _is_last_axis(config.get("axis", -1)):
-            raise layer.fail("its axis is not the last one")
 
 
 def _check_number_type(layer: Layer) -> None:

@@ -77,8 +77,7 @@ class KerasModel:
         In the order in which rows pass through them.
     weights
         For each of them its arrays in float64: of Dense `kernel` (inputs, units) and `bias`
-        (units,), of the normalisations what is in `_needed`, each (units,),
-        or () where one number stands for all.
+        (units,), of the normalisations what is in `_needed`, each (units,).
     """
 
     file: str
@@ -259,8 +258,6 @@ def _needed(layer: Layer) -> list[str]:
 
 def _shapes(layer: Layer, needed: Sequence[str], width: int | None) -> dict[str, tuple[int, ...]]:
     """What the shapes of a layer's weights must be if it takes `width` numbers."""
-    if layer.kind == "Normalization" and layer.config.get("axis", -1) is None:
-        return dict.fromkeys(needed, ())
     if not needed:
         return {}
     if width is None:

@@ -226,16 +226,17 @@ def _affine(layer: Layer, weights: Weights, width: int) -> Affine | None:
 
 def _moment(layer: Layer, weights: Weights, name: str, width: int) -> Array:
     """Mean or variance of a Normalization layer, (width,): a weight, or one of its settings."""
-    values = weights.get(name)
-    if values is None:
+    if name in weights:
+        flat = weights[name]
+    else:
         try:
             # Keras computes with it in float32
             single = np.asarray(plain_value(layer.config.get(name)), dtype=np.float32)
         except (ValueError, TypeError, OverflowError) as err:
             raise layer.fail(f"{name} is not a list of numbers") from err
-        values = single.astype(np.float64)
-    # one number stands for all; a row of numbers may have brackets of its own
-    flat = np.broadcast_to(values, (width,)) if values.size == 1 else values.reshape(-1)
+        # one number stands for all; a row of numbers may have brackets of its own
+        flat = single.astype(np.float64).reshape(-1)
+        flat = np.broadcast_to(flat, (width,)) if len(flat) == 1 else flat
     _check_width(layer, len(flat), width)
     return flat
 

@@ -238,7 +238,9 @@ def _check_input(layer: Layer) -> None:
 def _check_activation(layer: Layer) -> None:
     activation = layer.config.get("activation")
     if activation is not None and not isinstance(activation, str):
-        raise layer.fail("its activation has settings of its own, which cannot be taken over")
+        raise layer.fail(
+            "its activation is more than a name of Keras' own, and cannot be taken over"
+        )
     if activation is not None and activation not in ACTIVATIONS:
         raise layer.fail(
             f"the activation {shown(activation)} cannot be written into a bundle exactly; "

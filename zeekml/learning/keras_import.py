@@ -19,7 +19,7 @@ from zeekml.ensemble.manifest import Calibration
 from zeekml.errors import BundleError, DataError, InputError
 from zeekml.features.schema import FEATURE_NAMES
 from zeekml.learning.keras_config import shown
-from zeekml.learning.keras_file import KerasModel, read_keras
+from zeekml.learning.keras_file import KerasModel
 from zeekml.learning.keras_inputs import (
     Scaling,
     read_feature_names,
@@ -32,6 +32,7 @@ from zeekml.learning.keras_layers import (
     fold,
     starts_with_normalization,
 )
+from zeekml.learning.keras_reader import read_models
 
 MAX_MODELS: Final = 64
 DEFAULT_THRESHOLD: Final = 0.5
@@ -107,7 +108,7 @@ def import_keras(
     if not 0 < len(paths) <= MAX_MODELS:
         raise InputError(f"{len(paths)} models; a bundle is made of 1 to {MAX_MODELS}")
     chosen = None if classes is None else _check_classes(classes)
-    models = tuple(read_keras(path) for path in paths)
+    models = read_models(paths)
     scaling, names = _inputs(models, scaler, features)
     in_bundle, before = scaling.split()
     perceptrons = [fold(model, before) for model in models]

@@ -1,4 +1,4 @@
-"""`zeekml bundle`: look at a model bundle and verify it."""
+"""`zeekml bundle`: look at a model bundle, verify it, and make one of Keras models."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from pathlib import Path
 
 import click
 
+_IMPORT_EPILOG = """\b
+Examples:
+  zeekml bundle import-keras model_*.keras --scaler scaler.npz --out my-bundle
+  zeekml bundle import-keras net.h5 --scaler scaler.json --classes benign,scan,dos --out my-bundle
+"""
+
 
 @click.group()
 def bundle() -> None:
-    """Show or verify a model bundle."""
+    """Show or verify a model bundle, or make one of Keras models."""
 
 
 @bundle.command()
@@ -52,3 +58,98 @@ def show(path: Path | None, as_json: bool, card: bool) -> None:
     click.echo("trained on")
     for source in manifest.training:
         click.echo(f"  {source.environment}: {source.rows:,} rows, {source.malicious:,} malicious")
+    if not manifest.training:
+        click.echo("  data that the bundle does not state")
+
+
+@bundle.command(epilog=_IMPORT_EPILOG)
+@click.argument(
+    "models", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="MODEL..."
+)
+@click.option(
+    "--scaler",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Mean and scale of each feature (.npz, .json, .parquet or .csv). Needed unless every "
+    "model begins with a Normalization layer.",
+)
+@click.option(
+    "--features",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Names of the models' inputs in order [default: those in the scaler file, or all columns "
+    "of `zeekml features`].",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="BUNDLE",
+    help="Directory of the bundle to write; see --overwrite.",
+)
+@click.option("--name", default="keras", show_default=True, help="Name kept in the manifest.")
+@click.option(
+    "--classes",
+    metavar="A,B,...",
+    help="Names of the outputs, in the models' order [default: benign,malicious, or zeekml's "
+    "eight classes].",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.5,
+    show_default=True,
+    help="Score from which an incident is reported.",
+)
+@click.option(
+    "--base-rate",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.5,
+    show_default=True,
+    help="Share of malicious flows in the training data; a flow of this score tells nothing.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
+def import_keras(
+    models: tuple[Path, ...],
+    scaler: Path | None,
+    features: Path | None,
+    out: Path,
+    name: str,
+    classes: str | None,
+    threshold: float,
+    base_rate: float,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Make a bundle of Keras models (.h5, .keras) trained on `zeekml features` tables.
+
+    Its score is the mean of the models' probabilities, as Keras gives them. Neither Keras nor
+    TensorFlow is needed, and no code in the files is run.
+    """
+    from zeekml.learning import keras_import
+
+    report = keras_import.import_keras(
+        models,
+        out,
+        scaler=scaler,
+        features=features,
+        name=name,
+        classes=None if classes is None else [part.strip() for part in classes.split(",")],
+        threshold=threshold,
+        base_rate=base_rate,
+        overwrite=overwrite,
+    )
+    made = report.bundle
+    if as_json:
+        summary = {
+            "bundle": str(made.path),
+            "sha256": made.digest,
+            "features": len(made.manifest.features),
+            "members": made.manifest.evaluation["keras"],
+        }
+        click.echo(json.dumps(summary, indent=2))
+        return
+    for model, outputs in zip(report.models, report.outputs, strict=True):
+        click.echo(f"{model.file}: {', '.join(outputs)}")
+    click.echo(f"bundle written to {made.path}, sha256 {made.digest}")

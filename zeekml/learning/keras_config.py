@@ -1,0 +1,326 @@
+"""Which Keras models can be taken over: their configuration, checked before a weight is read.
+
+A configuration is a tree of JSON. Keras makes objects of the classes that it names, and some of
+them run code that the file brings along (`Lambda`). Here no object is made: each layer's class must
+be in a list, whatever is registered by another package is refused, and what is left is a plain
+chain of `Layer`s.
+
+The forms are those of Keras 3 (`keras/src/saving/serialization_lib.py`,
+`keras/src/models/functional.py`) and of Keras 2, which differ in how a layer says what comes
+before it, and in that only newer files name modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from zeekml.errors import DataError
+
+MAX_LAYERS: Final = 256
+MAX_UNITS: Final = 4096
+"""Units of the widest layer that is taken over; it bounds what composing layers can cost."""
+
+ACTIVATIONS: Final = ("linear", "relu", "sigmoid", "softmax")
+"""What a perceptron in a bundle can express; sigmoid and softmax only at its end."""
+
+IDENTITIES: Final = frozenset(
+    {
+        "InputLayer",
+        "Dropout",
+        "GaussianNoise",
+        "GaussianDropout",
+        "AlphaDropout",
+        "ActivityRegularization",
+        "Flatten",  # of rows that are flat already, see `_check_input`
+    }
+)
+"""Layers that give what they are given once training is over."""
+
+LAYERS: Final = IDENTITIES | {
+    "Dense",
+    "BatchNormalization",
+    "Normalization",
+    "Activation",
+    "ReLU",
+    "Softmax",
+}
+"""All layers that can be taken over."""
+
+_MODELS: Final = frozenset({"Sequential", "Functional", "Model"})
+_PACKAGES: Final = ("keras", "tf_keras")
+_DTYPES: Final = frozenset({"float32", "float64"})
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer that was found fit.
+
+    Attributes
+    ----------
+    name
+        What the file calls it; may hold any character.
+    kind
+        Its class, one of `LAYERS`.
+    config
+        Its settings as in the file.
+    place
+        Which of its class it is in the file's own list of layers, from 0.
+    """
+
+    name: str
+    kind: str
+    config: Mapping[str, Any]
+    place: int
+
+    def fail(self, why: str) -> DataError:
+        """The error that this layer cannot be taken over; the caller adds the file."""
+        return DataError(f"layer '{shown(self.name)}' ({self.kind}): {why}")
+
+
+def read_layers(config: Any) -> tuple[Layer, ...]:
+    """Layers of a model in the order in which a row passes through them.
+
+    Parameters
+    ----------
+    config
+        The decoded JSON of a file's configuration.
+
+    Returns
+    -------
+    tuple of Layer
+        At least one. Their shapes are not known yet.
+
+    Raises
+    ------
+    DataError
+        The model is no chain, or holds anything that is not in the lists above. The message says
+        which layer; the caller adds the file.
+    """
+    model = _mapping(config, "the configuration")
+    kind = _text(model.get("class_name"), "the model's class")
+    if kind not in _MODELS:
+        raise DataError(
+            f"the model is a {shown(kind)}; only Sequential and Functional models can be taken over"
+        )
+    settings = _mapping(model.get("config"), "the model's configuration")
+    entries = settings.get("layers")
+    # What the model was trained with (a loss of one's own, for one) says nothing about what it
+    # gives, and is not looked at. The layers' turn comes below.
+    around = {key: value for key, value in model.items() if key not in ("config", "compile_config")}
+    inside = {key: value for key, value in settings.items() if key != "layers"}
+    _refuse_foreign([around, inside], f"the model ({kind})")
+    if not isinstance(entries, list) or not 0 < len(entries) <= MAX_LAYERS:
+        raise DataError(f"the model has no layers, or more than {MAX_LAYERS}")
+    # all of them before the first is looked into
+    layers: dict[str, Layer] = {}
+    count: dict[str, int] = {}
+    for entry in entries:
+        layer = _layer(_mapping(entry, "a layer"), count)
+        if layer.name in layers:
+            raise layer.fail("there are two layers of this name")
+        layers[layer.name] = layer
+    for layer in layers.values():
+        _check_layer(layer)
+    if kind == "Sequential":
+        return tuple(layers.values())
+    return tuple(layers[name] for name in _order(settings, entries, layers))
+
+
+def shown(text: str, limit: int = 60) -> str:
+    """Untrusted text made fit for an error message."""
+    plain = "".join(c if c.isprintable() else "?" for c in text[:limit])
+    return plain + "…" if len(text) > limit else plain
+
+
+def plain_value(value: Any) -> Any:
+    """A setting out of the wrappings in which Keras stores tuples and arrays."""
+    if isinstance(value, dict):
+        if value.get("class_name") == "__tuple__":
+            return value.get("items")
+        if value.get("class_name") in ("__tensor__", "__numpy__"):
+            inner = value.get("config")
+            return inner.get("value") if isinstance(inner, dict) else None
+    return value
+
+
+def _layer(entry: Mapping[str, Any], count: dict[str, int]) -> Layer:
+    kind = _text(entry.get("class_name"), "a layer's class")
+    config = _mapping(entry.get("config"), f"the configuration of a {shown(kind)} layer")
+    name = _text(config.get("name", entry.get("name")), f"the name of a {shown(kind)} layer")
+    what = f"layer '{shown(name)}' ({shown(kind)})"
+    if kind not in LAYERS:
+        raise DataError(f"{what} cannot be taken over; possible are {', '.join(sorted(LAYERS))}")
+    _refuse_foreign(entry, what)
+    place = count.get(kind, 0)
+    count[kind] = place + 1
+    return Layer(name, kind, config, place)
+
+
+def _refuse_foreign(entry: Any, what: str) -> None:
+    """Raise `DataError` if anything in this part of the tree is not Keras' own."""
+    for node in _nodes(entry):
+        named = node.get("class_name")
+        if named is None:
+            continue
+        if named == "__lambda__":
+            raise DataError(f"{what} carries code of its own (a lambda), which is never run")
+        module, registered = node.get("module"), node.get("registered_name")
+        ours = module is None or (isinstance(module, str) and module.split(".")[0] in _PACKAGES)
+        # Keras joins package and name with ">" for everything but its own classes
+        foreign = not isinstance(named, str) or ">" in named
+        if registered is not None and registered != named:
+            foreign = True
+        if foreign or not ours:
+            label = registered if isinstance(registered, str) else named
+            raise DataError(
+                f"{what} uses '{shown(str(label))}', which is no part of Keras; custom objects "
+                "cannot be taken over"
+            )
+
+
+def _nodes(value: Any) -> Iterator[Mapping[str, Any]]:
+    """All objects in a tree of JSON, itself included, however deep it is."""
+    waiting = [value]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            yield found
+            waiting += found.values()
+        elif isinstance(found, list):
+            waiting += found
+
+
+def _check_layer(layer: Layer) -> None:
+    config = layer.config
+    _check_number_type(layer)
+    _check_input(layer)
+    if layer.kind == "Dense":
+        _check_activation(layer)
+        for setting in ("lora_rank", "quantization_mode", "quantization_config"):
+            if config.get(setting) is not None:
+                raise layer.fail(f"{setting} is set; save the model with plain weights")
+    elif layer.kind == "Activation":
+        _check_activation(layer)
+    elif layer.kind == "ReLU":
+        for setting, plain in (("max_value", None), ("negative_slope", 0.0), ("threshold", 0.0)):
+            if config.get(setting) not in (None, plain):
+                raise layer.fail(f"{setting} is set; only the plain ReLU can be taken over")
+    elif layer.kind in ("Softmax", "BatchNormalization", "Normalization"):
+        if not _is_last_axis(config.get("axis", -1)):
+            raise layer.fail("its axis is not the last one")
+        if config.get("invert"):
+            raise layer.fail("it is inverted")
+
+
+def _check_number_type(layer: Layer) -> None:
+    dtype = layer.config.get("dtype")
+    if isinstance(dtype, dict):  # a DTypePolicy of Keras 3, a Policy of Keras 2
+        inner = dtype.get("config")
+        dtype = inner.get("name") if isinstance(inner, dict) else "?"
+    if dtype is not None and dtype not in _DTYPES:
+        raise layer.fail(
+            f"it computes in {shown(str(dtype))}, whose rounding a bundle does not share; save "
+            "the model in float32"
+        )
+
+
+def _check_input(layer: Layer) -> None:
+    for setting in ("batch_shape", "batch_input_shape"):
+        shape = plain_value(layer.config.get(setting))
+        if shape is not None and (not isinstance(shape, list) or len(shape) != 2):
+            raise layer.fail("the model takes something else than rows of numbers")
+    if layer.config.get("sparse") or layer.config.get("ragged"):
+        raise layer.fail("the model takes sparse or ragged rows")
+
+
+def _check_activation(layer: Layer) -> None:
+    activation = layer.config.get("activation")
+    if activation is not None and not isinstance(activation, str):
+        raise layer.fail(
+            "its activation is more than a name of Keras' own, and cannot be taken over"
+        )
+    if activation is not None and activation not in ACTIVATIONS:
+        raise layer.fail(
+            f"the activation {shown(activation)} cannot be written into a bundle exactly; "
+            f"possible are {', '.join(ACTIVATIONS)}"
+        )
+
+
+def _is_last_axis(axis: Any) -> bool:
+    """Of rows, Keras counts the last axis as 1 or −1, alone or in a list."""
+    axis = plain_value(axis)
+    if isinstance(axis, list) and len(axis) == 1:
+        axis = axis[0]
+    return axis in (-1, 1) and not isinstance(axis, bool)
+
+
+def _order(
+    settings: Mapping[str, Any], entries: list[Any], layers: Mapping[str, Layer]
+) -> list[str]:
+    """Names of a Functional model's layers from its input to its output."""
+    first = _only_end(settings.get("input_layers"), "input")
+    last = _only_end(settings.get("output_layers"), "output")
+    following: dict[str, str] = {}
+    for entry, layer in zip(entries, layers.values(), strict=True):
+        source = _source(entry.get("inbound_nodes"), layer)
+        if source is None:
+            continue
+        if source in following:
+            raise DataError(
+                f"the model branches behind layer '{shown(source)}'; only a chain can be taken over"
+            )
+        following[source] = layer.name
+    order = [first]
+    while order[-1] in following and len(order) <= len(layers):
+        order.append(following[order[-1]])
+    if set(order) != set(layers) or len(order) != len(layers) or order[-1] != last:
+        raise DataError("the model's layers are not one chain from its input to its output")
+    return order
+
+
+def _only_end(value: Any, what: str) -> str:
+    """The layer in ``["name", 0, 0]`` (Keras 3) or ``[["name", 0, 0]]``."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, list) and len(value) == 3 and isinstance(value[0], str):
+        return value[0]
+    raise DataError(f"the model does not have exactly one {what}")
+
+
+def _source(nodes: Any, layer: Layer) -> str | None:
+    """The layer before this one; None for the input."""
+    if layer.kind == "InputLayer":
+        if nodes:
+            raise layer.fail("something comes before the input")
+        return None
+    if not isinstance(nodes, list) or len(nodes) != 1:
+        raise layer.fail("it is used more than once, or never")
+    node = nodes[0]
+    if isinstance(node, dict):  # Keras 3
+        arguments, settings = node.get("args"), node.get("kwargs")
+        tensor = arguments[0] if isinstance(arguments, list) and len(arguments) == 1 else None
+        inner = tensor.get("config") if isinstance(tensor, dict) else None
+        history = inner.get("keras_history") if isinstance(inner, dict) else None
+    else:  # Keras 2: [[name, 0, 0, {}]]
+        call = node[0] if isinstance(node, list) and len(node) == 1 else None
+        history = call[:3] if isinstance(call, list) and len(call) == 4 else None
+        settings = call[3] if isinstance(call, list) and len(call) == 4 else None
+    if not isinstance(history, list) or len(history) != 3 or not isinstance(history[0], str):
+        raise layer.fail("it takes something else than the output of one layer")
+    if not isinstance(settings, dict) or any(v not in (None, False) for v in settings.values()):
+        raise layer.fail("it is called with settings of its own")
+    return history[0]
+
+
+def _mapping(value: Any, what: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise DataError(f"{what} is not what Keras writes")
+    return value
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise DataError(f"{what} is not what Keras writes")
+    return value

@@ -1,0 +1,244 @@
+"""`zeekml bundle import-keras`: Keras models become the members of a bundle.
+
+The bundle's score is the mean of the models' probabilities, as Keras gives them: probabilities are
+averaged, and the calibration is the identity. With Platt scaling, score = sigmoid(slope · z +
+intercept), where z are the log-odds of the mean probability; so slope 1 and intercept 0 give the
+mean back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from zeekml.ensemble import bundle as bundles
+from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES, THREATS
+from zeekml.ensemble.manifest import Calibration
+from zeekml.errors import BundleError, DataError, InputError
+from zeekml.features.schema import FEATURE_NAMES
+from zeekml.learning.keras_config import shown
+from zeekml.learning.keras_file import KerasModel
+from zeekml.learning.keras_inputs import (
+    Scaling,
+    read_feature_names,
+    read_scaling,
+    unscaled,
+)
+from zeekml.learning.keras_layers import (
+    Perceptron,
+    as_member,
+    fold,
+    starts_with_normalization,
+)
+from zeekml.learning.keras_reader import read_models
+
+MAX_MODELS: Final = 64
+DEFAULT_THRESHOLD: Final = 0.5
+DEFAULT_BASE_RATE: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImportReport:
+    """What was taken over.
+
+    Attributes
+    ----------
+    bundle
+        As read back from disk.
+    models
+        In the order of the members.
+    outputs
+        The names of each model's outputs, in the model's order.
+    """
+
+    bundle: bundles.Bundle
+    models: tuple[KerasModel, ...]
+    outputs: tuple[tuple[str, ...], ...]
+
+
+def import_keras(
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    scaler: Path | None = None,
+    features: Path | None = None,
+    name: str = "keras",
+    classes: Sequence[str] | None = None,
+    threshold: float = DEFAULT_THRESHOLD,
+    base_rate: float = DEFAULT_BASE_RATE,
+    overwrite: bool = False,
+) -> ImportReport:
+    """Make a bundle of Keras models.
+
+    Parameters
+    ----------
+    paths
+        Keras files, one per member.
+    out
+        The bundle directory to make.
+    scaler
+        How features were scaled, see `read_scaling`. May be left out only if every model begins
+        with a Normalization layer.
+    features
+        What the models take, see `read_feature_names`; by default what the scaler file says, or
+        all features in the order of `zeekml features`.
+    name
+        Short name for people.
+    classes
+        Names of the outputs of the models that have so many, in their order; by default benign
+        and malicious for two (or a sigmoid), and `CLASSES` for eight.
+    threshold
+        Score from which an incident is reported, the same for each threat.
+    base_rate
+        Share of malicious flows in what the models were trained on.
+    overwrite
+        Replace a bundle that is there already.
+
+    Raises
+    ------
+    InputError, DataError
+        A file cannot be used; the message names it.
+    OutputError
+        The bundle cannot be written.
+    ZeekmlError
+        h5py is not installed.
+    """
+    if not 0 < len(paths) <= MAX_MODELS:
+        raise InputError(f"{len(paths)} models; a bundle is made of 1 to {MAX_MODELS}")
+    chosen = None if classes is None else _check_classes(classes)
+    models = read_models(paths)
+    scaling, names = _inputs(models, scaler, features)
+    in_bundle, before = scaling.split()
+    perceptrons = [fold(model, before) for model in models]
+    outputs = tuple(
+        _outputs(model, perceptron, chosen)
+        for model, perceptron in zip(models, perceptrons, strict=True)
+    )
+    members = [
+        as_member(model, perceptron, own)
+        for model, perceptron, own in zip(models, perceptrons, outputs, strict=True)
+    ]
+    try:
+        bundle = bundles.write_bundle(
+            out,
+            name=name,
+            features=names,
+            members=members,
+            scaler=in_bundle,
+            calibration=Calibration(slope=1.0, intercept=0.0, base_rate=base_rate),
+            thresholds=dict.fromkeys(THREATS, threshold),
+            candidate_score=min(threshold, base_rate),
+            usual={},
+            training=(),
+            evaluation={"keras": [_origin(*pair) for pair in zip(models, outputs, strict=True)]},
+            model_card=_card(name, models, outputs, threshold, base_rate),
+            combine="probability",
+            overwrite=overwrite,
+        )
+    except BundleError as err:
+        raise DataError(f"the bundle cannot be made: {err}") from err
+    return ImportReport(bundle, models, outputs)
+
+
+def _check_classes(classes: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(classes)
+    if set(names) == set(BINARY_CLASSES) and len(names) == len(BINARY_CLASSES):
+        return names
+    unknown = [name for name in names if name not in CLASSES]
+    if unknown:
+        raise DataError(
+            f"there is no class '{shown(unknown[0])}'; possible are {', '.join(CLASSES)}, or "
+            f"{' and '.join(BINARY_CLASSES)}"
+        )
+    if len(set(names)) != len(names) or len(names) < 2 or CLASSES[0] not in names:
+        raise DataError("the classes must be named once each: benign and at least one more")
+    return names
+
+
+def _inputs(
+    models: Sequence[KerasModel], scaler: Path | None, features: Path | None
+) -> tuple[Scaling, tuple[str, ...]]:
+    """The scaling, and the features it is for."""
+    named = None if features is None else read_feature_names(features)
+    if scaler is None:
+        without = [model.file for model in models if not starts_with_normalization(model)]
+        if without:
+            raise InputError(
+                f"{without[0]} does not scale its inputs by a Normalization layer; name the scaler "
+                "it was trained with (--scaler)"
+            )
+        names = named or FEATURE_NAMES
+        return unscaled(len(names)), names
+    scaling = read_scaling(scaler)
+    names = named or scaling.features or FEATURE_NAMES
+    if scaling.features is not None and scaling.features != names:
+        raise DataError(
+            f"{scaler.name} is for other features than --features names, or for another order; "
+            "leave --features out, or scale what it names"
+        )
+    if len(scaling.mean) != len(names):
+        raise DataError(
+            f"{scaler.name} is for {len(scaling.mean)} features, but there are {len(names)}; "
+            "--features names what the models take"
+        )
+    return scaling, names
+
+
+def _outputs(
+    model: KerasModel, perceptron: Perceptron, chosen: tuple[str, ...] | None
+) -> tuple[str, ...]:
+    count = perceptron.classes
+    if chosen is not None and len(chosen) == count:
+        return chosen
+    if count == len(BINARY_CLASSES):
+        return BINARY_CLASSES
+    if count == len(CLASSES) and chosen is None:
+        return CLASSES
+    raise DataError(
+        f"{model.file}: it tells {count} classes apart; name them in its order with --classes"
+    )
+
+
+def _origin(model: KerasModel, outputs: Sequence[str]) -> dict[str, Any]:
+    return {
+        "file": model.file,
+        "sha256": model.sha256,
+        "keras_version": model.keras_version,
+        "layers": [layer.kind for layer in model.layers],
+        "outputs": list(outputs),
+    }
+
+
+def _card(
+    name: str,
+    models: Sequence[KerasModel],
+    outputs: Sequence[Sequence[str]],
+    threshold: float,
+    base_rate: float,
+) -> str:
+    rows = [
+        f"| {_cell(model.file)} | {_cell(model.keras_version)} | {', '.join(own)} | "
+        f"{model.sha256} |"
+        for model, own in zip(models, outputs, strict=True)
+    ]
+    table = "\n".join(["| file | Keras | outputs | SHA-256 |", "|---|---|---|---|", *rows])
+    return f"""# {_cell(name)}: model card
+
+## What it is
+{len(models)} Keras models, taken over as they are. A score is the mean of their probabilities of
+malicious, without any calibration: it means what it meant where they were trained. zeekml knows
+nothing of their training data and has not evaluated them.
+
+{table}
+
+## Thresholds
+Incidents are reported from {threshold:g}, and flows count from {min(threshold, base_rate):g}. Both
+were set by hand, or are the defaults; no data stands behind them.
+"""
+
+
+def _cell(text: str) -> str:
+    """Keep a text from breaking out of a table cell."""
+    return shown(text, 100).replace("|", "/")

@@ -1,0 +1,266 @@
+"""What Keras models were fed with: the features, in which order, and how they were scaled.
+
+Scaling is read from plain numbers only. A pickled scikit-learn scaler would run whatever code it
+carries on being loaded, so that is refused, with the way out.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from zeekml.ensemble.scaling import Scaler
+from zeekml.errors import BundleError, DataError, InputError
+from zeekml.features.schema import FEATURE_INDEX, FEATURE_NAMES, SCHEMA_HASH
+from zeekml.features.table import TABLE_SCHEMA
+from zeekml.learning.keras_config import shown
+from zeekml.learning.keras_hdf5 import Array
+from zeekml.learning.keras_layers import Affine
+
+MAX_INPUT_FILE: Final = 64 << 20
+HOW_TO_WRITE: Final = (
+    "write it from a fitted StandardScaler with: import numpy; "
+    'numpy.savez("scaler.npz", mean=scaler.mean_, scale=scaler.scale_)'
+)
+
+_PICKLES: Final = frozenset({".pkl", ".pickle", ".joblib", ".sav", ".dill"})
+_COLUMNS: Final = ("mean", "scale", "impute", "fill")
+_IDENTITY_COLUMNS: Final = frozenset(TABLE_SCHEMA.names) - set(FEATURE_NAMES)
+_NO_CLIP: Final = float(np.finfo(np.float32).max)
+_UNREADABLE: Final = (
+    OSError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+    LookupError,
+    EOFError,
+    MemoryError,
+    RecursionError,
+    zipfile.BadZipFile,
+    zlib.error,
+    pa.ArrowException,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scaling:
+    """How features become a model's inputs: (x − mean) / scale, and `fill` where x is missing.
+
+    Attributes
+    ----------
+    features
+        Names of the features that the numbers belong to, if the file says.
+    mean, scale, fill
+        float64, one per feature; `fill` is in scaled units.
+    clip
+        Scaled values are cut at ± this.
+    """
+
+    features: tuple[str, ...] | None
+    mean: Array
+    scale: Array
+    fill: Array
+    clip: float = _NO_CLIP
+
+    def split(self) -> tuple[Scaler, Affine]:
+        """The scaling in a bundle's single precision, and what that lacks.
+
+        A bundle scales in float32. Where a feature hardly varies, rounding its mean moves it by a
+        good part of its scale; so what is rounded away goes into the models' first layers, which
+        are multiplied out in float64.
+        """
+        with np.errstate(over="ignore"):
+            mean, scale = self.mean.astype(np.float32), self.scale.astype(np.float32)
+        if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
+            raise DataError("a mean or scale is beyond single precision")
+        factor = scale.astype(np.float64) / self.scale
+        offset = (mean.astype(np.float64) - self.mean) / self.scale
+        with np.errstate(over="ignore"):
+            fill = ((self.fill - offset) / factor).astype(np.float32)
+        return Scaler(mean, scale, fill, self.clip), Affine(factor, offset)
+
+
+def unscaled(count: int) -> Scaling:
+    """Features as they are, 0 where missing: for models that scale by themselves."""
+    return Scaling(None, np.zeros(count), np.ones(count), np.zeros(count))
+
+
+def read_scaling(path: Path) -> Scaling:
+    """Read a scaler file: .npz, .json, .parquet or .csv.
+
+    It holds `mean` and `scale` (one number per feature, as scikit-learn's `mean_` and `scale_`)
+    and may hold `features` (a column `feature` in a table), `impute` (what stands for a missing
+    value before scaling), or `fill` (the same after scaling; 0 if neither is there), and `clip`.
+    A bundle's scaler.npz is such a file.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or it is of another kind.
+    DataError
+        It is damaged, or lacks something.
+    """
+    kind = path.suffix.lower()
+    if kind in _PICKLES:
+        raise InputError(
+            f"{path.name} is not read: loading such a file can run code; {HOW_TO_WRITE}"
+        )
+    if kind not in (".npz", ".json", ".parquet", ".csv"):
+        raise InputError(
+            f"{path.name} is no scaler file (.npz, .json, .parquet or .csv); {HOW_TO_WRITE}"
+        )
+    data = _contents(path)
+    try:
+        if kind == ".npz":
+            values = _npz(data)
+        elif kind == ".json":
+            values = json.loads(data)
+        else:
+            values = _table(data, kind)
+        return _scaling(values)
+    except (DataError, BundleError) as err:
+        raise DataError(f"{path.name}: {err}") from err
+    except _UNREADABLE as err:
+        raise DataError(
+            f"{path.name} is damaged or holds something else than numbers; {HOW_TO_WRITE}"
+        ) from err
+
+
+def read_feature_names(path: Path) -> tuple[str, ...]:
+    """Names of features in their order, from a file.
+
+    Parameters
+    ----------
+    path
+        A table of `zeekml features` or a part of its columns (.parquet), a JSON list (.json), or
+        a text with one name in each line.
+
+    Raises
+    ------
+    InputError
+        There is no such file.
+    DataError
+        It is damaged, names something else than features of this version, or one twice.
+    """
+    data = _contents(path)
+    try:
+        if path.suffix.lower() == ".parquet":
+            names = _column_names(data)
+        elif path.suffix.lower() == ".json":
+            names = json.loads(data)
+        else:
+            names = [line.strip() for line in data.decode().splitlines() if line.strip()]
+        return check_features(names)
+    except DataError as err:
+        raise DataError(f"{path.name}: {err}") from err
+    except _UNREADABLE as err:
+        raise DataError(f"{path.name} is damaged or holds something else than names") from err
+
+
+def check_features(names: Any) -> tuple[str, ...]:
+    """Raise `DataError` unless these are names of features, each once."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError("the features are not a list of names")
+    for name in names:
+        if name not in FEATURE_INDEX:
+            near = difflib.get_close_matches(name[:60], FEATURE_NAMES, 1)
+            hint = f" (is it {near[0]}?)" if near else ""
+            raise DataError(f"there is no feature '{shown(name)}'{hint}")
+    if not names or len(set(names)) != len(names):
+        raise DataError("the features must be named once each, and at least one")
+    return tuple(names)
+
+
+def _contents(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_INPUT_FILE + 1)
+    except OSError as err:
+        raise InputError(f"{path} cannot be read ({err.strerror or err})") from err
+    if len(data) > MAX_INPUT_FILE:
+        raise DataError(f"{path} is larger than {MAX_INPUT_FILE >> 20} MiB")
+    return data
+
+
+def _npz(data: bytes) -> dict[str, Any]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > MAX_INPUT_FILE:
+            raise DataError(f"it unpacks to more than {MAX_INPUT_FILE >> 20} MiB")
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return {name: arrays[name].tolist() for name in arrays.files}
+
+
+def _table(data: bytes, kind: str) -> dict[str, Any]:
+    if kind == ".csv":
+        table = pyarrow.csv.read_csv(io.BytesIO(data))
+    else:
+        file = pq.ParquetFile(io.BytesIO(data))
+        if file.metadata.num_rows > len(FEATURE_NAMES):
+            raise DataError("it has more rows than there are features")
+        table = file.read()
+    values = {name: table.column(name).to_pylist() for name in table.column_names}
+    if "feature" not in values:
+        raise DataError("it has no column 'feature'")
+    values["features"] = values.pop("feature")
+    return values
+
+
+def _column_names(data: bytes) -> list[str]:
+    schema = pq.ParquetFile(io.BytesIO(data)).schema_arrow
+    made_for = (schema.metadata or {}).get(b"zeekml_feature_schema", SCHEMA_HASH.encode())
+    if made_for != SCHEMA_HASH.encode():
+        raise DataError(
+            "its features are those of another version of zeekml; compute them and train again"
+        )
+    return [name for name in schema.names if name not in _IDENTITY_COLUMNS]
+
+
+def _scaling(values: Any) -> Scaling:
+    if not isinstance(values, Mapping):
+        raise DataError(f"it does not hold mean and scale; {HOW_TO_WRITE}")
+    known = {*_COLUMNS, "clip", "features"}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise DataError(f"'{shown(str(unknown[0]))}' is none of {', '.join(sorted(known))}")
+    for name in ("mean", "scale"):
+        if name not in values:
+            raise DataError(f"it lacks {name}; {HOW_TO_WRITE}")
+    if "impute" in values and "fill" in values:
+        raise DataError("it holds both impute and fill; keep one")
+    columns = {name: _vector(values[name], name) for name in _COLUMNS if name in values}
+    mean, scale = columns["mean"], columns["scale"]
+    for name, column in columns.items():
+        if len(column) != len(mean):
+            raise DataError(f"{name} has {len(column)} numbers, mean has {len(mean)}")
+    if not (scale > 0).all():
+        raise DataError("scale holds numbers that are not above 0; use 1 for constant features")
+    features = values.get("features")
+    names = None if features is None else check_features(features)
+    if names is not None and len(names) != len(mean):
+        raise DataError(f"it names {len(names)} features, but mean has {len(mean)} numbers")
+    fill = columns.get("fill", np.zeros(len(mean)))
+    if "impute" in columns:
+        fill = (columns["impute"] - mean) / scale
+    clip = values.get("clip", _NO_CLIP)
+    if not isinstance(clip, (int, float)) or not 0 < clip <= _NO_CLIP:
+        raise DataError("clip is not a number above 0")
+    return Scaling(names, mean, scale, fill, float(clip))
+
+
+def _vector(values: Sequence[Any], name: str) -> Array:
+    vector = np.asarray(values, dtype=np.float64)
+    if vector.ndim != 1 or not np.isfinite(vector).all():
+        raise DataError(f"{name} is not a list of finite numbers")
+    return vector

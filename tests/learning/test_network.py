@@ -9,6 +9,7 @@ from zeekml.learning.network import (
     AdamW,
     Mlp,
     Recipe,
+    disturb,
     fit,
     loss_and_gradient,
     one_cycle,
@@ -128,3 +129,34 @@ def test_rows_without_weight_are_never_drawn() -> None:
         rng=np.random.default_rng(0),
     )
     assert all(np.isfinite(w).all() for w in network.weights)
+
+
+def test_rows_lack_whole_families_now_and_then() -> None:
+    families = np.array([0, 0, 1, 2, 2, 2])
+    recipe = Recipe(noise=0.0, family_dropout=0.25)
+    x = disturb(np.ones((4000, 6), np.float32), recipe, families, np.random.default_rng(0))
+    assert set(np.unique(x).tolist()) == {0.0, 1.0}
+    assert (x[:, 0] == x[:, 1]).all()
+    assert (x[:, 3:] == x[:, 3:4]).all()
+    shares = x[:, [0, 2, 3]].mean(axis=0)
+    assert np.allclose(shares, 0.75, atol=0.03)
+    # each family by itself
+    assert abs(np.corrcoef(x[:, 0], x[:, 2])[0, 1]) < 0.06
+
+
+def test_noise_has_the_size_it_says() -> None:
+    zeros = np.zeros((2000, 5), np.float32)
+    recipe = Recipe(noise=0.5, family_dropout=0.1)
+    x = disturb(zeros, recipe, None, np.random.default_rng(0))
+    assert x.std() == pytest.approx(0.5, rel=0.03)
+    assert x.dtype == np.float32
+
+
+def test_networks_are_averaged_weight_by_weight() -> None:
+    networks = [Mlp.initialise((3, 4, 2), np.random.default_rng(seed)) for seed in range(2)]
+    mean = Mlp.mean_of(networks)
+    assert np.allclose(mean.weights[0], (networks[0].weights[0] + networks[1].weights[0]) / 2)
+    assert [w.shape for w in mean.weights] == [(4, 3), (2, 4)]
+    copy = networks[0].copy()
+    copy.weights[0][:] = 7
+    assert (networks[0].weights[0] != 7).all()

@@ -13,7 +13,7 @@ from zeekml.learning.metalearning import MetaRecipe
 from zeekml.learning.network import Recipe
 from zeekml.learning.pool import MAX_SOURCE_ROWS, Prepared, prepare
 from zeekml.learning.trained import FEATURE_SET, fit_scaler, standardise
-from zeekml.learning.training import MemberPlan, train
+from zeekml.learning.training import MemberPlan, columns_of, train
 from zeekml.learning.weighting import (
     ONE_SIDED_WEIGHT,
     distinct_records,
@@ -145,3 +145,24 @@ def test_nothing_to_learn(make_environment: Make) -> None:
     only_benign = prepare(make_environment(name="calm", benign=20, malicious=0), seed=0)
     with pytest.raises(ValueError, match="benign and malicious"):
         train([only_benign], seed=0, recipe=QUICK)
+
+
+def test_members_do_without_some_families(prepared: list[Prepared]) -> None:
+    plan = MemberPlan(2, 0, meta=MetaRecipe(steps=2), without=((), ("port", "size")))
+    whole, part = train(prepared, seed=0, plan=plan, recipe=QUICK).members
+    gone = columns_of(("port", "size"))
+    assert len(gone) > 10
+    assert (whole.network.weights[0][:, gone] != 0).any()
+    assert (part.network.weights[0][:, gone] == 0).all()
+    others = np.setdiff1d(np.arange(len(FEATURE_SET)), gone)
+    assert (part.network.weights[0][:, others] != 0).any()
+
+
+def test_what_a_member_never_saw_changes_nothing(prepared: list[Prepared]) -> None:
+    plan = MemberPlan(1, 0, meta=None, without=(("port", "size"),))
+    seen = train(prepared, seed=0, plan=plan, recipe=QUICK)
+    columns = [FEATURE_INDEX[FEATURE_SET[i]] for i in columns_of(("port",))]
+    rows = prepared[0].matrix
+    changed = rows.copy()
+    changed[:, columns] = 1 - changed[:, columns]
+    assert np.array_equal(seen.predict(rows).log_odds, seen.predict(changed).log_odds)

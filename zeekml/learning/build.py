@@ -171,7 +171,7 @@ def build_bundle(
             skipped=collection.skipped,
             ensemble=ensemble,
             recipe=recipe,
-            meta=plan.meta,
+            plan=plan,
             evaluation=evaluation,
             figures=figures,
             calibration=calibration,

@@ -16,6 +16,7 @@ from zeekml.learning.pool import MAX_SOURCE_ROWS, SYNTHETIC_WEIGHT
 from zeekml.learning.synthetic import KINDS
 from zeekml.learning.thresholds import Calibration, SiteCheck, Thresholds
 from zeekml.learning.trained import LEFT_OUT_FAMILIES, TrainedEnsemble
+from zeekml.learning.training import MemberPlan
 from zeekml.learning.weighting import BENIGN_SHARE
 
 
@@ -30,7 +31,7 @@ class CardFacts:
     skipped: Sequence[Skipped]
     ensemble: TrainedEnsemble
     recipe: Recipe
-    meta: MetaRecipe | None
+    plan: MemberPlan
     evaluation: EvaluationReport | None
     figures: Sequence[EnvironmentFigures]
     calibration: Calibration
@@ -122,13 +123,19 @@ def _recipe(facts: CardFacts) -> str:
   {facts.recipe.rate:g}, dropout {facts.recipe.dropout:g}, noise of {facts.recipe.noise:g} standard
   deviations, each feature family missing from {facts.recipe.family_dropout:.0%} of the rows. Their
   log-odds are averaged, then calibrated.
-- {_meta(facts.meta)}
+- {_without(facts.plan)}
+- {_meta(facts.plan.meta)}
 - Rows: every environment weighs the same, {BENIGN_SHARE:.0%} of it benign; classes by the square
   root of their mass, repeated rows by the square root of their number; at most
   {MAX_SOURCE_ROWS:,} rows per source. Rows known to be malicious but not of what class teach only
   "not benign".
 - Synthetic episodes, for training only, weigh {SYNTHETIC_WEIGHT:g} of each environment. They are
   drawn at random and put into its benign traffic before features are computed: {kinds}."""
+
+
+def _without(plan: MemberPlan) -> str:
+    kinds = [", ".join(families) if families else "none" for families in plan.without]
+    return f"""Feature families that members do without, in turn: {"; ".join(kinds)}."""
 
 
 def _meta(recipe: MetaRecipe | None) -> str:

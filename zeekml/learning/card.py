@@ -123,7 +123,6 @@ def _recipe(facts: CardFacts) -> str:
   {facts.recipe.rate:g}, dropout {facts.recipe.dropout:g}, noise of {facts.recipe.noise:g} standard
   deviations, each feature family missing from {facts.recipe.family_dropout:.0%} of the rows. Their
   log-odds are averaged, then calibrated.
-- {_without(facts.plan)}
 - {_meta(facts.plan.meta)}
 - Rows: every environment weighs the same, {BENIGN_SHARE:.0%} of it benign; classes by the square
   root of their mass, repeated rows by the square root of their number; at most
@@ -131,11 +130,6 @@ def _recipe(facts: CardFacts) -> str:
   "not benign".
 - Synthetic episodes, for training only, weigh {SYNTHETIC_WEIGHT:g} of each environment. They are
   drawn at random and put into its benign traffic before features are computed: {kinds}."""
-
-
-def _without(plan: MemberPlan) -> str:
-    kinds = [", ".join(families) if families else "none" for families in plan.without]
-    return f"""Feature families that members do without, in turn: {"; ".join(kinds)}."""
 
 
 def _meta(recipe: MetaRecipe | None) -> str:

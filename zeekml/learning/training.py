@@ -37,9 +37,6 @@ from zeekml.learning.trained import (
 from zeekml.learning.weighting import Weights, row_weights
 
 _FAMILY_NAMES: Final = [FEATURES[FEATURE_INDEX[name]].family for name in FEATURE_SET]
-SITE_BOUND: Final = ("port", "service", "regularity")
-"""What a site runs on which port, and how often: half of the members do without."""
-
 _FAMILIES: Final = np.unique(_FAMILY_NAMES, return_inverse=True)[1]
 
 
@@ -93,7 +90,7 @@ class MemberPlan:
     eight_class: int = 5
     subsets: bool = True
     meta: MetaRecipe | None = field(default_factory=MetaRecipe)
-    without: tuple[tuple[str, ...], ...] = ((), SITE_BOUND)
+    without: tuple[tuple[str, ...], ...] = ((),)
 
     def outputs(self) -> list[tuple[str, ...]]:
         """Return what each member scores."""

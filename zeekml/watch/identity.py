@@ -10,7 +10,6 @@ with a whole record in it (`distinct`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -64,9 +63,13 @@ class FileIdentity:
         device, inode : int
             Where it is.
         """
-        if not self.distinct and (device, inode) != (self.device, self.inode):
+        if not self.could_be_at(device, inode):
             return False
         return len(head) >= self.length and digest_of(head, self.length) == self.digest
+
+    def could_be_at(self, device: int, inode: int) -> bool:
+        """Tell whether a file that begins alike may be this one, being where it is."""
+        return self.distinct or (device, inode) == (self.device, self.inode)
 
 
 def identify(head: bytes, device: int, inode: int, *, ended: bool = False) -> FileIdentity:
@@ -83,16 +86,12 @@ def identify(head: bytes, device: int, inode: int, *, ended: bool = False) -> Fi
         Whether the first record counts even without its end, as long as there is enough of it.
     """
     length, distinct, opened = _measure(head, ended=ended)
-    return FileIdentity(device, inode, length, _digest(head[:length]), distinct, opened)
+    return FileIdentity(device, inode, length, digest_of(head, length), distinct, opened)
 
 
-@lru_cache(maxsize=4096)
 def digest_of(head: bytes, length: int) -> str:
-    """Return what `FileIdentity.digest` is for a file that begins so.
-
-    Whoever looks around compares each file with all those that were read before.
-    """
-    return _digest(head[:length])
+    """Return what `FileIdentity.digest` is for a file that begins so."""
+    return blake2b(head[:length], digest_size=_DIGEST_SIZE).hexdigest()
 
 
 def needs_more(head: bytes) -> bool:
@@ -129,7 +128,3 @@ def _measure(head: bytes, *, ended: bool = False) -> tuple[int, bool, float | No
     if ended and not may_be_header(head[begin:], header.prefix, first=not begin):
         least = _BEGUN_RECORD
     return length, bool(end) or len(head) - begin >= least, header.opened
-
-
-def _digest(data: bytes) -> str:
-    return blake2b(data, digest_size=_DIGEST_SIZE).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 from zeekml.flows.compression import ByteStream, compression_of
 from zeekml.flows.discovery import open_log
 from zeekml.flows.lines import Block, LineSplitter, LongLine
-from zeekml.watch.identity import MAX_PREFIX, FileIdentity, identify, needs_more
+from zeekml.watch.identity import MAX_PREFIX, FileIdentity, digest_of, identify, needs_more
 
 READ_SIZE: Final = 1 << 20
 _MAGIC_SIZE: Final = 8
@@ -86,6 +86,13 @@ class Head:
     packed: bool = False
     nuls: int = 0
     damage: str | None = None
+    _digests: dict[int, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def digest(self, length: int) -> str:
+        """Hash of the first `length` bytes: each file is compared with all that were read."""
+        if length not in self._digests:
+            self._digests[length] = digest_of(self.data, length)
+        return self._digests[length]
 
 
 def read_head(raw: BinaryIO) -> Head:

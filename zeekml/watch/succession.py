@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from zeekml.watch.identity import FileIdentity, digest_of
+from zeekml.watch.identity import FileIdentity
 from zeekml.watch.position import Finished
 from zeekml.watch.rotation import Candidate
 
@@ -109,13 +109,13 @@ class _Index:
         """Return the numbers of the finished files that a file may be."""
         if candidate.obstacle:
             return self._by_place.get(candidate.place, [])
-        head = candidate.head.data
+        head = candidate.head
         return [
             number
             for length in self._lengths
-            if length <= len(head)
-            for number in self._by_content.get((length, digest_of(head, length)), ())
-            if candidate.is_file(self._finished[number].identity)
+            if length <= len(head.data)
+            for number in self._by_content.get((length, head.digest(length)), ())
+            if self._finished[number].identity.could_be_at(*candidate.place)
         ]
 
     def known(self, candidate: Candidate) -> Finished | None:

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from zeekml.evaluate.fits import can_teach
 from zeekml.evaluate.metrics import Floats
 from zeekml.evaluate.settings import Settings, Steps
-from zeekml.evaluate.study import judged
+from zeekml.evaluate.study import judged, with_synthetic
 from zeekml.features.schema import WINDOWS
 from zeekml.learning.environment import Environment
-from zeekml.learning.pool import Prepared, synthetic_rows
+from zeekml.learning.pool import Prepared
 from zeekml.learning.training import train
 
 TRAIN_SHARE: Final = 0.6
@@ -62,8 +62,7 @@ def early_and_late(environment: Environment, share: float, *, gap: bool) -> tupl
     early, late : bool array (rows,)
     """
     ts = np.asarray(environment.flows["ts"].to_numpy(), dtype=np.float64)
-    duration = np.asarray(environment.flows["duration"].to_numpy(), dtype=np.float64)
-    end = ts + np.nan_to_num(duration)
+    end = environment.ends()
     early, late = np.zeros(len(ts), dtype=bool), np.zeros(len(ts), dtype=bool)
     for rows in environment.capture_slices():
         begin, span = float(ts[rows].min()), float(np.ptp(ts[rows]))
@@ -87,10 +86,7 @@ def past_to_future(
     scored: dict[str, list[Floats]] = {}
     for seed in settings.seed_list:
         steps.now(f"seed {seed}: trained on the past")
-        drawn = []
-        for item in usable:
-            matrix, labels = synthetic_rows(item.environment, seed=seed)
-            drawn.append(replace(item, synthetic=matrix, synthetic_labels=labels))
+        drawn = with_synthetic(usable, seed)
         if not can_teach(drawn):
             break
         ensemble = train(drawn, seed=seed, plan=settings.plan, recipe=settings.recipe)

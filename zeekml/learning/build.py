@@ -44,7 +44,6 @@ from zeekml.learning.thresholds import (
 from zeekml.learning.thresholds import as_dict as incidents_as_dict
 from zeekml.learning.trained import TrainedEnsemble
 from zeekml.learning.training import MemberPlan, train
-from zeekml.learning.weighting import row_weights
 from zeekml.notices.policy import Policy, load_policy
 
 Progress = Callable[[str, int, int], None]
@@ -275,7 +274,7 @@ def usual_values(prepared: Sequence[Prepared], features: Sequence[str]) -> dict[
         benign = item.environment.labels == 0
         if benign.any():
             parts.append(item.matrix[benign])
-            masses.append(row_weights(item.matrix, item.environment.labels)[benign])
+            masses.append(item.weights[benign])
     matrix, mass = np.concatenate(parts), np.concatenate(masses)
     usual = {}
     for feature in features:

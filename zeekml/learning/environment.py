@@ -91,6 +91,12 @@ class Environment:
             episodes=None if self.episodes is None else self.episodes[chosen],
         )
 
+    def ends(self) -> npt.NDArray[np.float64]:
+        """Return when each flow ended, in epoch seconds; one without a duration when it began."""
+        duration = np.asarray(self.flows["duration"].to_numpy(), dtype=np.float64)
+        ends: npt.NDArray[np.float64] = self.flows["ts"].to_numpy() + np.nan_to_num(duration)
+        return ends
+
     def capture_slices(self) -> Iterator[slice]:
         """Yield the rows of each capture, in order."""
         edges = np.flatnonzero(np.diff(self.captures)) + 1

@@ -89,9 +89,7 @@ def scored_flows(fold: Fold, evidence: FloatArray, policy: Policy) -> ScoredFlow
 
 
 def _clock(environment: Environment) -> FloatArray:
-    flows = environment.flows
-    duration = np.asarray(flows["duration"].to_numpy(), dtype=np.float64)
-    end = flows["ts"].to_numpy() + np.nan_to_num(duration)
+    end = environment.ends()
     clock = np.empty(len(end))
     for rows in environment.capture_slices():
         clock[rows] = np.maximum.accumulate(end[rows])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from zeekml.learning.environment import Environment
 from zeekml.learning.network import Labels, Matrix
 from zeekml.learning.scene import Kind
 from zeekml.learning.synthetic import KINDS, synthetic_copy
+from zeekml.learning.tasks import host_groups
 from zeekml.learning.trained import FEATURE_SET
 from zeekml.learning.weighting import Weights, row_weights
 
@@ -47,6 +49,16 @@ class Prepared:
     def name(self) -> str:
         """Name of the environment."""
         return self.environment.name
+
+    @cached_property
+    def weights(self) -> Weights:
+        """What each row counts, see ``weighting.row_weights``."""
+        return row_weights(self.matrix, self.environment.labels)
+
+    @cached_property
+    def hosts(self) -> npt.NDArray[np.int64]:
+        """Which rows must not be parted, see ``tasks.host_groups``."""
+        return host_groups(self.environment)
 
 
 def prepare(environment: Environment, *, seed: int) -> Prepared:
@@ -120,11 +132,11 @@ def pool_of(prepared: Sequence[Prepared], seed: int) -> Pool:
     owners: list[npt.NDArray[np.int32]] = [np.empty(0, dtype=np.int32)]
     for number, item in enumerate(prepared):
         rng = np.random.default_rng([seed, len(item.environment), number, 1])
-        for matrix, rows, scale in (
-            (item.matrix, item.environment.labels, 1.0),
-            (item.synthetic, item.synthetic_labels, SYNTHETIC_WEIGHT),
+        synthetic = row_weights(item.synthetic, item.synthetic_labels) * SYNTHETIC_WEIGHT
+        for matrix, rows, counted in (
+            (item.matrix, item.environment.labels, item.weights),
+            (item.synthetic, item.synthetic_labels, synthetic),
         ):
-            counted = row_weights(matrix, rows) * scale
             chosen, counted = _cap(counted, rng)
             xs.append(matrix[chosen][:, columns])
             labels.append(rows[chosen])

@@ -100,13 +100,6 @@ def host_groups(environment: Environment) -> npt.NDArray[np.int64]:
     return together.astype(np.int64)
 
 
-def flow_ends(environment: Environment) -> npt.NDArray[np.float64]:
-    """Return when each flow ended, in epoch seconds."""
-    duration = np.asarray(environment.flows["duration"].to_numpy(), dtype=np.float64)
-    ends: npt.NDArray[np.float64] = environment.flows["ts"].to_numpy() + np.nan_to_num(duration)
-    return ends
-
-
 def part_hosts(
     source: TaskSource, rng: np.random.Generator, *, ordered: bool = False
 ) -> tuple[Flags, Flags] | None:

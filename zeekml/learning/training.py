@@ -25,7 +25,7 @@ from zeekml.learning.adaptation import Replay
 from zeekml.learning.metalearning import MetaRecipe, meta_learn
 from zeekml.learning.network import Labels, Matrix, Mlp, Recipe, fit
 from zeekml.learning.pool import Pool, Prepared, draw_left_out, pool_of
-from zeekml.learning.tasks import TaskSource, flow_ends, host_groups
+from zeekml.learning.tasks import TaskSource
 from zeekml.learning.trained import (
     FEATURE_SET,
     Member,
@@ -34,7 +34,7 @@ from zeekml.learning.trained import (
     select,
     standardise,
 )
-from zeekml.learning.weighting import Weights, row_weights
+from zeekml.learning.weighting import Weights
 
 _FAMILY_NAMES: Final = [FEATURES[FEATURE_INDEX[name]].family for name in FEATURE_SET]
 _FAMILIES: Final = np.unique(_FAMILY_NAMES, return_inverse=True)[1]
@@ -252,14 +252,13 @@ def _blank(x: Matrix, columns: npt.NDArray[np.intp]) -> Matrix:
 
 def task_source(item: Prepared, scaler: Scaler) -> TaskSource:
     """Return an environment as tasks are drawn from it."""
-    labels = item.environment.labels
     return TaskSource(
         name=item.name,
         x=standardise(scaler, select(item.matrix, FEATURE_SET)),
-        labels=labels,
-        weights=row_weights(item.matrix, labels),
-        hosts=host_groups(item.environment),
-        time=flow_ends(item.environment),
+        labels=item.environment.labels,
+        weights=item.weights,
+        hosts=item.hosts,
+        time=item.environment.ends(),
     )
 
 

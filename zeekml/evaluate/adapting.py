@@ -17,10 +17,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from zeekml.ensemble.classes import BINARY_CLASSES
-from zeekml.evaluate.fits import can_teach, evaluable
+from zeekml.evaluate.fits import can_be_held_out
 from zeekml.evaluate.metrics import Floats
-from zeekml.evaluate.settings import FIRST_SEED, Settings, Steps
-from zeekml.evaluate.study import judged
+from zeekml.evaluate.settings import FIRST_SEED, Steps
+from zeekml.evaluate.study import HeldOut, Study, judged
 from zeekml.learning.adaptation import AdaptationRule
 from zeekml.learning.few_shot import (
     Learned,
@@ -78,19 +78,16 @@ class Adapting:
 
 def adapting_steps(prepared: Sequence[Prepared]) -> int:
     """Return how many steps `study_adapting` takes."""
-    return len(_held_out(prepared))
+    return len(can_be_held_out(prepared))
 
 
-def study_adapting(
-    prepared: Sequence[Prepared], settings: Settings, steps: Steps
-) -> list[Adapting]:
+def study_adapting(study: Study, steps: Steps) -> list[Adapting]:
     """Compare learners and ways to take labels in, on each environment held out."""
-    numbers = _held_out(prepared)
     found = []
     steps.now("learning to learn")
     with threadpool_limits(limits=1), ThreadPoolExecutor(os.cpu_count()) as threads:
         try:
-            for result in threads.map(lambda n: _study(prepared, n, settings), numbers):
+            for result in threads.map(lambda site: _study(study, site), study.held_out):
                 found.append(result)
                 steps.done(f"learning to learn: {result.name}")
         finally:
@@ -98,25 +95,20 @@ def study_adapting(
     return found
 
 
-def _held_out(prepared: Sequence[Prepared]) -> list[int]:
-    return [
-        number
-        for number in evaluable(prepared)
-        if can_teach([item for i, item in enumerate(prepared) if i != number])
-    ]
-
-
-def _study(prepared: Sequence[Prepared], number: int, settings: Settings) -> Adapting:
-    site = prepared[number]
-    classroom = Classroom.of([p for i, p in enumerate(prepared) if i != number], FIRST_SEED)
+def _study(study: Study, held_out: HeldOut) -> Adapting:
+    site, settings, first = held_out.prepared, study.settings, held_out.runs[0]
+    others = [item for item in study.prepared if item is not site]
+    # the same rows, and so the same scaler, as the recipe's members had with the first seed
+    classroom = Classroom.of(others, first.seed)
     source = task_source(site, classroom.scaler)
     # labels that figures must not rest on are no labels here
     source = replace(source, labels=site.environment.evaluation_labels())
     desks = [classroom.desk(candidate) for candidate in COMPARED.candidates(settings.recipe)]
     starts = _starts(desks, settings.meta)
-    recipe = [classroom.teach(c) for c in settings.plan.candidates(settings.recipe)]
     learned = {name: _learned(networks, desks) for name, networks in starts.items()}
-    few = few_shot(source, _ways(learned, desks, recipe), seed=FIRST_SEED, draws=settings.few_draws)
+    few = few_shot(
+        source, _ways(learned, desks, first.members), seed=FIRST_SEED, draws=settings.few_draws
+    )
     return Adapting(
         name=site.name,
         starts={name: _figures(networks, site, source) for name, networks in starts.items()},

@@ -57,6 +57,7 @@ def bundle_study(
             thresholds=thresholds if prediction.threat_logits is not None else None,
             best_member=None,
             places=None,
+            members=(),
             controls={
                 control: ensemble.score(altered(item.matrix, control, seed=0)).log_odds
                 for control in CONTROLS

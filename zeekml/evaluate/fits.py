@@ -68,6 +68,15 @@ def can_teach(prepared: Sequence[Prepared]) -> bool:
     return any((y == 0).any() for y in labels) and any((y > 0).any() for y in labels)
 
 
+def can_be_held_out(prepared: Sequence[Prepared]) -> list[int]:
+    """Return the numbers of the environments whose figures rest on fits to all others."""
+    return [
+        number
+        for number in evaluable(prepared)
+        if can_teach([item for other, item in enumerate(prepared) if other != number])
+    ]
+
+
 @dataclass
 class Pairs:
     """Ensembles trained without two environments, each trained once for one seed.

@@ -99,7 +99,7 @@ def _of_recipe(
     study = leave_one_out_study(prepared, policy, settings, steps)
     if not study.held_out:
         raise InputError(_why_nothing(prepared))
-    adapting = study_adapting(prepared, settings, steps)
+    adapting = study_adapting(study, steps)
     later = past_to_future(prepared, settings, steps)
     ablated = ablate(study, steps) if settings.ablations else None
     steps.now("computing figures")

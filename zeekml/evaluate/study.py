@@ -14,14 +14,14 @@ from zeekml.ensemble.manifest import Manifest
 from zeekml.evaluate.baselines import NAMES as BASELINES
 from zeekml.evaluate.bootstrap import Numbers
 from zeekml.evaluate.controls import CONTROLS, altered
-from zeekml.evaluate.fits import Fits, Pairs, can_teach, evaluable, fit_without
+from zeekml.evaluate.fits import Fits, Pairs, can_be_held_out, evaluable, fit_without
 from zeekml.evaluate.metrics import Floats, Ranking, resolvable
 from zeekml.evaluate.settings import Settings, Steps
 from zeekml.learning.evaluation import Fold
 from zeekml.learning.network import Labels
 from zeekml.learning.pool import Prepared, synthetic_rows
 from zeekml.learning.thresholds import Calibration, Thresholds
-from zeekml.learning.trained import Prediction
+from zeekml.learning.trained import Member, Prediction
 from zeekml.learning.weighting import duplicate_weights
 from zeekml.notices.policy import Policy
 
@@ -40,6 +40,8 @@ class SeedRun:
     baselines : dict of str to float64 array (rows,)
     calibration, thresholds, best_member, places
         See ``fits.Fits``.
+    members : sequence of Member
+        Of the ensemble; empty for a finished bundle.
     controls : dict of str to float64 array (rows,)
         The ensemble's log-odds for rows with something taken away, see ``controls``.
     transplants : dict of str to (float64 array, float64 array)
@@ -54,6 +56,7 @@ class SeedRun:
     thresholds: Thresholds | None
     best_member: int | None
     places: npt.NDArray[np.int64] | None
+    members: Sequence[Member]
     controls: Mapping[str, Floats]
     transplants: Mapping[str, tuple[Floats, Floats]]
 
@@ -234,11 +237,7 @@ def steps_of(prepared: Sequence[Prepared], settings: Settings) -> int:
     """Return how many steps `leave_one_out_study` takes."""
     numbers = evaluable(prepared)
     members = len(settings.plan.outputs())
-    one = sum(
-        members + len(BASELINES) - 1
-        for number in numbers
-        if can_teach([item for i, item in enumerate(prepared) if i != number])
-    )
+    one = (members + len(BASELINES) - 1) * len(can_be_held_out(prepared))
     two = members * len(numbers) * (len(numbers) - 1) // 2
     return settings.seeds * (one + two)
 
@@ -264,6 +263,7 @@ def _run(prepared: Sequence[Prepared], number: int, fits: Fits, pairs: Pairs) ->
         thresholds=fits.thresholds,
         best_member=fits.best_member,
         places=fits.places,
+        members=fits.ensemble.members,
         controls={
             control: fits.ensemble.predict(altered(site.matrix, control, pairs.seed)).log_odds
             for control in CONTROLS

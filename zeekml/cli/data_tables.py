@@ -6,24 +6,21 @@ from collections.abc import Sequence
 from typing import Final
 
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from zeekml.cli.console import output_console
 from zeekml.flows.rejects import printable
 from zeekml.learning.datasets import Skipped
 from zeekml.learning.environment import DataReport
 
-_PIPE_WIDTH: Final = 160  # columns when the output is no terminal
 _SHOWN: Final = 200
 _FULL: Final = 0.9995  # less than this is not "100.0 %"
 
 
 def print_data(reports: Sequence[DataReport], skipped: Sequence[Skipped]) -> None:
     """Print one row per environment, then what has to be known about each."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_PIPE_WIDTH, no_color=True)
+    console = output_console()
     console.print(_table(reports))
     for report in reports:
         console.print(Text(printable(report.name, _SHOWN), style="bold"))

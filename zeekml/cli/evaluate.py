@@ -20,7 +20,6 @@ Examples:
 """
 _QUICK_DRAWS = 50
 _QUICK_FEW_DRAWS = 3
-_PIPE_WIDTH = 160
 
 
 @click.command(epilog=_EPILOG)
@@ -109,15 +108,13 @@ def evaluate(
 def _print(report: Report) -> None:
     """Print headline and comparison; the rest is in the report."""
     from rich.box import SIMPLE
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from zeekml.cli.console import output_console
     from zeekml.report.page import visible
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_PIPE_WIDTH, no_color=True)
+    console = output_console()
     for key, count in (("headline", 2), ("baselines", 2)):
         section = report.section(key)
         if section is None:

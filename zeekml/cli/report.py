@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from zeekml.cli.console import output_console
 from zeekml.engines.local import RunResult
 from zeekml.flows.discovery import Discovery
 from zeekml.flows.rejects import printable
@@ -22,7 +23,6 @@ from zeekml.notices.notice import NOTES, SEVERITIES, Notice
 SHOWN: Final = 50
 """Most incidents listed; the rest is in notice.log."""
 
-_PIPE_WIDTH: Final = 160  # columns when the output is no terminal
 _SLACK: Final = 60.0  # seconds by which two sensors' views of one incident may lie apart
 _STYLES: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
 
@@ -61,9 +61,7 @@ def merged_incidents(notices: Iterable[Notice]) -> list[Seen]:
 
 def print_run(result: RunResult, discovery: Discovery, out: Path) -> None:
     """Print the closing summary to standard output."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_PIPE_WIDTH, no_color=True)
+    console = output_console()
     summary = result.summary
     console.print(_reading_table(summary))
     incidents = merged_incidents(n for r in result.results for n in r.incidents)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from zeekml.evaluate.baselines import Baselines, fit_baselines
 from zeekml.evaluate.metrics import Ranking
 from zeekml.evaluate.settings import Settings, Steps
-from zeekml.learning.evaluation import Fold
+from zeekml.learning.evaluation import Fold, can_teach
 from zeekml.learning.pool import Prepared, pool_of
 from zeekml.learning.selection import Validation, select
 from zeekml.learning.thresholds import Calibration, Thresholds, calibrate, choose_thresholds
@@ -60,12 +60,6 @@ def evaluable(prepared: Sequence[Prepared]) -> list[int]:
         for number, item in enumerate(prepared)
         if item.environment.why_not_evaluable() is None
     ]
-
-
-def can_teach(prepared: Sequence[Prepared]) -> bool:
-    """Whether there are benign and malicious rows to learn from."""
-    labels = [item.environment.labels for item in prepared]
-    return any((y == 0).any() for y in labels) and any((y > 0).any() for y in labels)
 
 
 def can_be_held_out(prepared: Sequence[Prepared]) -> list[int]:

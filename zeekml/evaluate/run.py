@@ -30,6 +30,7 @@ from zeekml.evaluate.study import Study, leave_one_out_study, steps_of
 from zeekml.evaluate.timesplit import past_to_future
 from zeekml.features.schema import SCHEMA_HASH
 from zeekml.learning.datasets import Collection, collect
+from zeekml.learning.evaluation import why_none_held_out
 from zeekml.learning.pool import Prepared, prepare
 from zeekml.notices.policy import Policy, load_policy
 from zeekml.report.section import Report, Section
@@ -204,8 +205,5 @@ def _facts(study: Study, settings: Settings) -> dict[str, Any]:
 
 
 def _why_nothing(prepared: Sequence[Prepared]) -> str:
-    reasons = []
-    for item in prepared:
-        reason = item.environment.why_not_evaluable() or "the others lack benign or malicious rows"
-        reasons.append(f"{item.name}: {reason}")
-    return f"no environment can be evaluated; add labelled environments ({'; '.join(reasons)})"
+    why = why_none_held_out(prepared)
+    return f"no environment can be evaluated; add labelled environments ({why})"

@@ -28,6 +28,7 @@ from zeekml.learning.evaluation import (
     as_markdown,
     leave_one_out,
     measure,
+    why_none_held_out,
 )
 from zeekml.learning.evaluation_report import EvaluationReport
 from zeekml.learning.export import write_mlp
@@ -146,7 +147,10 @@ def build_bundle(
         progress=lambda held_out, done, total: tell(f"evaluating on {held_out}", done, total),
     )
     if not folds:
-        raise InputError(_why_no_fold(prepared))
+        raise InputError(
+            "no environment can be held out to calibrate on; add labelled environments "
+            f"({why_none_held_out(prepared)})"
+        )
     figures = [measure(fold) for fold in folds]
     tell("choosing thresholds", 0, 1)
     policy = policy or load_policy()
@@ -213,17 +217,6 @@ def _prepare(collection: Collection, seed: int, tell: Progress) -> list[Prepared
         tell(f"features of {environment.name}", done, total)
         prepared.append(prepare(environment, seed=seed))
     return prepared
-
-
-def _why_no_fold(prepared: Sequence[Prepared]) -> str:
-    reasons = []
-    for item in prepared:
-        reason = item.environment.why_not_evaluable() or "the others lack benign or malicious rows"
-        reasons.append(f"{item.name}: {reason}")
-    return (
-        "no environment can be held out to calibrate on; add labelled environments "
-        f"({'; '.join(reasons)})"
-    )
 
 
 def _members(ensemble: TrainedEnsemble) -> list[bundles.NewMember]:

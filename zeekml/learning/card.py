@@ -10,6 +10,7 @@ from zeekml.learning.datasets import Skipped
 from zeekml.learning.environment import DataReport, Environment
 from zeekml.learning.evaluation import RATES, EnvironmentFigures, as_markdown
 from zeekml.learning.evaluation_report import EvaluationReport, evaluation_text
+from zeekml.learning.markdown import plain, table
 from zeekml.learning.metalearning import MetaRecipe
 from zeekml.learning.network import Recipe
 from zeekml.learning.pool import MAX_SOURCE_ROWS, SYNTHETIC_WEIGHT
@@ -42,7 +43,7 @@ class CardFacts:
 def model_card(facts: CardFacts) -> str:
     """Return the card as Markdown; the same facts give the same text."""
     sections = [
-        f"# {_plain(facts.name)}: model card",
+        f"# {plain(facts.name)}: model card",
         _use(),
         _data(facts),
         _recipe(facts),
@@ -53,17 +54,6 @@ def model_card(facts: CardFacts) -> str:
         _reproduction(facts),
     ]
     return "\n\n".join(sections) + "\n"
-
-
-def _plain(text: str) -> str:
-    """Keep a text from breaking out of a table cell or a heading."""
-    return "".join(c if c.isprintable() else "?" for c in text).replace("|", "/")
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    lines += ["| " + " | ".join(_plain(cell) for cell in row) + " |" for row in rows]
-    return "\n".join(lines)
 
 
 def _use() -> str:
@@ -91,7 +81,7 @@ def _data(facts: CardFacts) -> str:
                 reference.licence,
             ]
         )
-    text = "## Training data\n" + _table(
+    text = "## Training data\n" + table(
         ["environment", "rows", "distinct records", "labels", "captures", "origin", "terms"], rows
     )
     remarks = []
@@ -104,8 +94,8 @@ def _data(facts: CardFacts) -> str:
             )
         if report.why_not:
             found.append(f"trained on, not evaluated: {report.why_not}")
-        remarks += [f"- {_plain(report.name)}: {_plain(note)}." for note in found if note]
-    remarks += [f"- {_plain(s.name)} left out: {_plain(s.reason)}." for s in facts.skipped]
+        remarks += [f"- {plain(report.name)}: {plain(note)}." for note in found if note]
+    remarks += [f"- {plain(s.name)} left out: {plain(s.reason)}." for s in facts.skipped]
     return text + "\n\n" + "\n".join(remarks)
 
 
@@ -156,7 +146,7 @@ more than a tenth.
 
 def _thresholds(facts: CardFacts) -> str:
     chosen = facts.thresholds
-    limits = _table(
+    limits = table(
         ["threat", "threshold"], [[t, f"{value:.3f}"] for t, value in chosen.values.items()]
     )
     rows = [
@@ -168,7 +158,7 @@ def _thresholds(facts: CardFacts) -> str:
         ]
         for check in facts.checks
     ]
-    check = _table(
+    check = table(
         ["environment", "false incidents", "per 10,000 benign", "malicious flows in incidents"],
         rows,
     )
@@ -200,7 +190,7 @@ def _limits(facts: CardFacts) -> str:
     )
     worst = ", ".join(f"{name} in {site} ({value:.2f})" for value, site, name in weak[:8])
     return f"""## What it does not see
-- Lowest recall at {RATES[0]:g} above: {_plain(worst)}.
+- Lowest recall at {RATES[0]:g} above: {plain(worst)}.
 - Single flows of beacons, tunnels and slow uploads look like ordinary traffic; they show up, if at
   all, as incidents of several flows.
 - It reads no payload: one successful request, one mail, one download leave nothing to see.
@@ -210,7 +200,7 @@ def _limits(facts: CardFacts) -> str:
 
 
 def _reproduction(facts: CardFacts) -> str:
-    files = _table(
+    files = table(
         ["environment", "SHA-256 of its file"],
         [[environment.name, environment.sha256] for environment in facts.environments],
     )

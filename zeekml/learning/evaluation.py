@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.learning.environment import LABEL_NAMES
+from zeekml.learning.markdown import table
 from zeekml.learning.network import Labels, Recipe
 from zeekml.learning.pool import Prepared
 from zeekml.learning.trained import Prediction
@@ -112,7 +113,7 @@ def leave_one_out(
         if held_out.environment.why_not_evaluable() is not None:
             continue
         others = [item for item in prepared if item is not held_out]
-        if not _both_sides(others):
+        if not can_teach(others):
             continue
 
         def report(done: int, total: int, name: str = held_out.name) -> None:
@@ -124,9 +125,19 @@ def leave_one_out(
     return folds
 
 
-def _both_sides(prepared: Sequence[Prepared]) -> bool:
+def can_teach(prepared: Sequence[Prepared]) -> bool:
+    """Whether there are benign and malicious rows to learn from."""
     labels = [item.environment.labels for item in prepared]
     return any((y == 0).any() for y in labels) and any((y > 0).any() for y in labels)
+
+
+def why_none_held_out(prepared: Sequence[Prepared]) -> str:
+    """Return for each environment why no figure can rest on it, where none can."""
+    reasons = []
+    for item in prepared:
+        reason = item.environment.why_not_evaluable() or "the others lack benign or malicious rows"
+        reasons.append(f"{item.name}: {reason}")
+    return "; ".join(reasons)
 
 
 def measure(fold: Fold) -> EnvironmentFigures:
@@ -251,7 +262,7 @@ def as_markdown(figures: Sequence[EnvironmentFigures]) -> str:
     heads = ["environment", "benign", "malicious", "AP"]
     heads += [f"recall at {rate:g}" for rate in RATES]
     heads += ["AP, distinct", *(f"recall at {rate:g}, distinct" for rate in RATES), "by class"]
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    rows = []
     for item in figures:
         cells = [item.name, f"{item.benign:,}", f"{item.malicious:,}"]
         for view in (item.raw, item.distinct):
@@ -262,7 +273,7 @@ def as_markdown(figures: Sequence[EnvironmentFigures]) -> str:
             ]
         by_class = item.by_class if item.resolvable[RATES[0]] else {}
         cells.append(", ".join(f"{name} {value:.2f}" for name, value in by_class.items()))
-        lines.append("| " + " | ".join(cells) + " |")
+        rows.append(cells)
     if figures:
         mean = mean_figures(figures)
         cells = ["**mean**", "", ""]
@@ -271,5 +282,5 @@ def as_markdown(figures: Sequence[EnvironmentFigures]) -> str:
                 NOT_RESOLVED if value is None else f"**{value:.2f}**"
                 for value in mean[view_name].values()
             ]
-        lines.append("| " + " | ".join([*cells, ""]) + " |")
-    return "\n".join(lines)
+        rows.append([*cells, ""])
+    return table(heads, rows)

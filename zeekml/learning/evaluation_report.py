@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from zeekml.errors import DataError, InputError
+from zeekml.learning.markdown import plain, table
 
 FORMAT: Final = "zeekml-evaluation"
 
@@ -122,19 +123,8 @@ def evaluation_text(evaluation: EvaluationReport) -> str:
         section = report.sections.get(key)
         if section is None:
             continue
-        parts.append(f"### {_cell(section.title)}")
-        parts += [_cell(text) for text in section.prose]
-        parts += [_table(table) for table in section.tables[:count]]
+        parts.append(f"### {plain(section.title)}")
+        parts += map(plain, section.prose)
+        for shown in section.tables[:count]:
+            parts += [f"{plain(shown.caption)}:", table(shown.heads, shown.rows)]
     return "\n\n".join(parts)
-
-
-def _table(table: _Table) -> str:
-    lines = [f"{_cell(table.caption)}:", ""]
-    lines += ["| " + " | ".join(map(_cell, table.heads)) + " |", "|" + "---|" * len(table.heads)]
-    lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in table.rows]
-    return "\n".join(lines)
-
-
-def _cell(text: str) -> str:
-    """Keep a text on its line and in its cell."""
-    return "".join(c if c.isprintable() else "?" for c in text).replace("|", "/")

@@ -17,15 +17,10 @@ from zeekml.evaluate.bootstrap import (
     percentile_interval,
 )
 from zeekml.evaluate.incidents import poisson_interval
-from zeekml.evaluate.metrics import (
-    RATES,
-    Ranking,
-    calibration_error,
-    reliability,
-    resolvable,
-)
+from zeekml.evaluate.metrics import calibration_error, reliability, resolvable
 from zeekml.evaluate.sections.calibration import prior_weights
 from zeekml.learning.evaluation import recall_at
+from zeekml.learning.ranking import RATES, Ranking
 
 rows = st.lists(
     st.tuples(st.integers(0, 6), st.booleans(), st.sampled_from([0.0, 0.5, 1.0, 3.0])),

@@ -9,12 +9,12 @@ from typing import Final
 import numpy as np
 
 from zeekml.evaluate.fits import evaluable, train_if_possible
-from zeekml.evaluate.metrics import Floats
 from zeekml.evaluate.settings import Settings, Steps
 from zeekml.evaluate.study import OURS, Study, judged
 from zeekml.features.schema import FEATURES
 from zeekml.learning.network import Matrix
 from zeekml.learning.pool import Prepared, synthetic_rows
+from zeekml.learning.ranking import Floats
 from zeekml.learning.synthetic import KINDS
 from zeekml.learning.trained import LEFT_OUT_FAMILIES
 

@@ -18,7 +18,6 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from zeekml.ensemble.classes import BINARY_CLASSES
 from zeekml.evaluate.fits import can_be_held_out
-from zeekml.evaluate.metrics import Floats
 from zeekml.evaluate.settings import FIRST_SEED, Steps
 from zeekml.evaluate.study import HeldOut, Study, judged
 from zeekml.learning.adaptation import AdaptationRule
@@ -35,6 +34,7 @@ from zeekml.learning.few_shot import (
 from zeekml.learning.metalearning import ALGORITHMS, MetaRecipe
 from zeekml.learning.network import Mlp
 from zeekml.learning.pool import Prepared
+from zeekml.learning.ranking import Floats
 from zeekml.learning.tasks import TaskSource
 from zeekml.learning.trained import Member, member_log_odds
 from zeekml.learning.training import Classroom, Desk, MemberPlan, task_source

@@ -15,10 +15,10 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from zeekml.ensemble.scaling import Scaler
-from zeekml.evaluate.metrics import Ranking
 from zeekml.evaluate.rules import strongest_rule
 from zeekml.learning.network import Matrix
 from zeekml.learning.pool import Pool
+from zeekml.learning.ranking import Ranking
 from zeekml.learning.trained import FEATURE_SET, select, standardise
 
 Floats = npt.NDArray[np.float64]

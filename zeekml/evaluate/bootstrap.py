@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.evaluate.metrics import MEASURES, Floats, Ranking
+from zeekml.learning.ranking import MEASURES, Floats, Ranking
 
 CONFIDENCE: Final = 0.95
 FEWEST_HOSTS: Final = 5

@@ -13,12 +13,12 @@ from zeekml.ensemble.scoring import Ensemble
 from zeekml.evaluate.baselines import RULES_NAME
 from zeekml.evaluate.controls import CONTROLS, altered
 from zeekml.evaluate.fits import evaluable
-from zeekml.evaluate.metrics import Floats
 from zeekml.evaluate.rules import strongest_rule
 from zeekml.evaluate.settings import Settings, Steps
 from zeekml.evaluate.study import HeldOut, SeedRun, Study, judged
 from zeekml.learning.network import Matrix
 from zeekml.learning.pool import Prepared
+from zeekml.learning.ranking import Floats
 from zeekml.learning.thresholds import Calibration, Thresholds
 from zeekml.learning.trained import Prediction
 from zeekml.notices.policy import Policy

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.evaluate.baselines import Baselines, fit_baselines
-from zeekml.evaluate.metrics import Ranking
 from zeekml.evaluate.settings import Settings, Steps
 from zeekml.learning.evaluation import Fold, can_teach
 from zeekml.learning.pool import Prepared, pool_of
+from zeekml.learning.ranking import Ranking
 from zeekml.learning.selection import Validation, select
 from zeekml.learning.thresholds import Calibration, Thresholds, calibrate, choose_thresholds
 from zeekml.learning.trained import Prediction, TrainedEnsemble

@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from zeekml.ensemble.calibration import evidence
 from zeekml.ensemble.classes import THREATS
-from zeekml.evaluate.metrics import Floats
 from zeekml.evaluate.study import HeldOut, SeedRun
 from zeekml.learning.environment import LABEL_NAMES, Environment
 from zeekml.learning.evidence import ScoredFlows, activities, scored_flows
+from zeekml.learning.ranking import Floats
 from zeekml.notices.policy import Policy
 
 CONFIDENCE: Final = 0.95

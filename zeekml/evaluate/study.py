@@ -15,11 +15,12 @@ from zeekml.evaluate.baselines import NAMES as BASELINES
 from zeekml.evaluate.bootstrap import Numbers
 from zeekml.evaluate.controls import CONTROLS, altered
 from zeekml.evaluate.fits import Fits, Pairs, can_be_held_out, evaluable, fit_without
-from zeekml.evaluate.metrics import Floats, Ranking, resolvable
+from zeekml.evaluate.metrics import resolvable
 from zeekml.evaluate.settings import Settings, Steps
 from zeekml.learning.evaluation import Fold
 from zeekml.learning.network import Labels
 from zeekml.learning.pool import Prepared, synthetic_rows
+from zeekml.learning.ranking import Floats, Ranking
 from zeekml.learning.thresholds import Calibration, Thresholds
 from zeekml.learning.trained import Member, Prediction
 from zeekml.learning.weighting import duplicate_weights

@@ -9,13 +9,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.evaluate.metrics import Floats
 from zeekml.evaluate.settings import Settings, Steps
 from zeekml.evaluate.study import judged, with_synthetic
 from zeekml.features.schema import WINDOWS
 from zeekml.learning.environment import Environment
 from zeekml.learning.evaluation import can_teach
 from zeekml.learning.pool import Prepared
+from zeekml.learning.ranking import Floats
 from zeekml.learning.training import train
 
 TRAIN_SHARE: Final = 0.6

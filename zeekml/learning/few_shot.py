@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.learning import ranking
 from zeekml.learning.adaptation import AdaptationRule, Replay, adapt
-from zeekml.learning.evaluation import recall_at
 from zeekml.learning.network import Labels, Matrix, Mlp
 from zeekml.learning.tasks import Flags, Rows, TaskSource, draw_support, part_hosts
 from zeekml.learning.trained import member_log_odds
@@ -29,7 +29,7 @@ LABELS: Final = (1, 5, 10, 50)
 DRAWS: Final = 20
 MOST_BENIGN: Final = 6000
 MOST_MALICIOUS: Final = 3000
-RATES: Final = (1e-2, 1e-3)
+RATES: Final = ranking.RATES[:2]
 
 FEEDBACK: Final = (10, 50)
 FEEDBACK_SHARE: Final = 0.4
@@ -245,15 +245,9 @@ def _sampled(source: TaskSource, side: Flags, rng: np.random.Generator) -> Rows:
 
 
 def _judge(way: str, count: int, draw: int, labels: Labels, scores: FloatArray) -> Outcome:
-    from sklearn.metrics import average_precision_score
-
-    return Outcome(
-        way,
-        count,
-        draw,
-        float(average_precision_score(labels > 0, scores)),
-        tuple(recall_at(scores, labels, rate) for rate in RATES),
-    )
+    figures = ranking.Ranking(scores, labels > 0).figures(np.ones(len(labels)))
+    precision, *recall = figures[: 1 + len(RATES)].tolist()
+    return Outcome(way, count, draw, precision, tuple(recall))
 
 
 def _log_odds(networks: Sequence[Mlp], x: Matrix) -> FloatArray:

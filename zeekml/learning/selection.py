@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.learning.evaluation import threshold_at
+from zeekml.learning import ranking
 from zeekml.learning.network import Labels
 
 Scores = npt.NDArray[np.float64]
@@ -26,7 +26,7 @@ BAGS: Final = 20
 BAG_SHARE: Final = 0.5
 MOST_BENIGN: Final = 4000
 MOST_MALICIOUS: Final = 2000
-RATES: Final = (1e-2, 1e-3)
+RATES: Final = ranking.RATES[:2]
 """False-positive rates whose recalls, with the average precision, are what is climbed."""
 
 
@@ -66,18 +66,8 @@ def worth(log_odds: Scores, validation: Validation) -> float:
     ----------
     log_odds : float64 array (rows,)
     """
-    malicious = validation.labels > 0
-    weights = validation.weights
-    order = np.argsort(-log_odds, kind="stable")
-    hit = np.cumsum(np.where(malicious, weights, 0.0)[order])
-    seen = np.cumsum(weights[order])
-    total = hit[-1]
-    precision = float(((hit / seen) * np.where(malicious, weights, 0.0)[order]).sum() / total)
-    figures = [precision]
-    for rate in RATES:
-        threshold = threshold_at(log_odds, validation.labels, rate, weights)
-        figures.append(float(weights[malicious & (log_odds > threshold)].sum() / total))
-    return float(np.mean(figures))
+    ranked = ranking.Ranking(log_odds, validation.labels > 0)
+    return float(ranked.figures(validation.weights)[: 1 + len(RATES)].mean())
 
 
 def select(

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from zeekml.evaluate.bootstrap import compare
-from zeekml.evaluate.metrics import MEASURES, TITLES, Floats
+from zeekml.evaluate.metrics import TITLES
 from zeekml.evaluate.sections.wording import difference, ends
 from zeekml.evaluate.study import Study
+from zeekml.learning.ranking import MEASURES, Floats
 from zeekml.report.section import NOT_RESOLVED, Section, Table
 
 _SHOWN = range(3)

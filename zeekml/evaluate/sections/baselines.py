@@ -8,9 +8,9 @@ import numpy as np
 
 from zeekml.evaluate.baselines import DESCRIPTIONS
 from zeekml.evaluate.bootstrap import Comparison, compare
-from zeekml.evaluate.metrics import MEASURES, Floats
 from zeekml.evaluate.sections.wording import difference, ends, listed, mean_known, plain
 from zeekml.evaluate.study import OURS, Study
+from zeekml.learning.ranking import MEASURES, Floats
 from zeekml.report.figures import Series, dots
 from zeekml.report.section import Figure, Section, Table
 

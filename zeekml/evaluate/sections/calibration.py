@@ -9,10 +9,11 @@ from typing import Any, Final
 import numpy as np
 
 from zeekml.ensemble.calibration import EVEN, apply_platt, brier, fit_platt
-from zeekml.evaluate.metrics import Flags, Floats, ReliabilityBin, calibration_error, reliability
+from zeekml.evaluate.metrics import ReliabilityBin, calibration_error, reliability
 from zeekml.evaluate.sections.wording import over_seeds, spread_data
 from zeekml.evaluate.study import HeldOut, SeedRun, Study
 from zeekml.evaluate.timesplit import early_and_late
+from zeekml.learning.ranking import Flags, Floats
 from zeekml.learning.thresholds import BASE_RATE
 from zeekml.report.figures import Line, lines
 from zeekml.report.section import NOT_RESOLVED, Figure, Section, Table

@@ -8,9 +8,10 @@ from typing import Final
 import numpy as np
 
 from zeekml.evaluate.bootstrap import Comparison, compare
-from zeekml.evaluate.metrics import MEASURES, TITLES, Floats
+from zeekml.evaluate.metrics import TITLES
 from zeekml.evaluate.sections.wording import difference, ends, mean_known, plain
 from zeekml.evaluate.study import HeldOut, SeedRun, Study
+from zeekml.learning.ranking import MEASURES, Floats
 from zeekml.report.figures import Series, dots
 from zeekml.report.section import Figure, Section, Table
 

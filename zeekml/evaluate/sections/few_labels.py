@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 
 from zeekml.evaluate.adapting import RECIPE, RECIPE_WEIGHED, Adapting
-from zeekml.evaluate.metrics import Floats
 from zeekml.evaluate.sections.wording import listed, plain, signed
 from zeekml.learning.few_shot import FEEDBACK_SHARE, RATES, Outcome
+from zeekml.learning.ranking import Floats
 from zeekml.report.figures import Series, bands
 from zeekml.report.section import Figure, Section, Table
 

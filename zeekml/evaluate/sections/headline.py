@@ -15,9 +15,10 @@ from zeekml.evaluate.bootstrap import (
     network_draws,
     percentile_interval,
 )
-from zeekml.evaluate.metrics import MEASURES, TITLES, Floats
+from zeekml.evaluate.metrics import TITLES
 from zeekml.evaluate.sections.wording import over_seeds, spread_data
 from zeekml.evaluate.study import OURS, HeldOut, Study
+from zeekml.learning.ranking import MEASURES, Floats
 from zeekml.report.figures import Line, Series, dots, lines
 from zeekml.report.section import NOT_RESOLVED, Figure, Section, Table
 

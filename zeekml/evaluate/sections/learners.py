@@ -8,8 +8,9 @@ import numpy as np
 
 from zeekml.evaluate.adapting import JOINT, Adapting
 from zeekml.evaluate.bootstrap import compare
-from zeekml.evaluate.metrics import MEASURES, TITLES
+from zeekml.evaluate.metrics import TITLES
 from zeekml.evaluate.sections.wording import difference, ends, mean_known, plain
+from zeekml.learning.ranking import MEASURES
 from zeekml.report.section import NOT_RESOLVED, Section, Table
 
 _SHOWN = range(3)

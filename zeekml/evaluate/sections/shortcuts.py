@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from zeekml.evaluate.controls import CONTROLS
-from zeekml.evaluate.metrics import Floats, Ranking
 from zeekml.evaluate.sections.wording import mean_known, plain, signed
 from zeekml.evaluate.study import OURS, HeldOut, Study
+from zeekml.learning.ranking import Floats, Ranking
 from zeekml.report.section import Section, Table
 
 

@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 
 from zeekml.ensemble.classes import THREATS
-from zeekml.evaluate.metrics import RATES, Floats
 from zeekml.evaluate.sections.wording import over_seeds, spread_data
 from zeekml.evaluate.study import HeldOut, Study
 from zeekml.learning.environment import LABEL_NAMES
 from zeekml.learning.evaluation import threshold_at
+from zeekml.learning.ranking import RATES, Floats
 from zeekml.report.figures import heat_map
 from zeekml.report.section import NOT_RESOLVED, Figure, Section, Table
 

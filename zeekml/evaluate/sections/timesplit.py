@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from zeekml.evaluate.metrics import MEASURES, TITLES
+from zeekml.evaluate.metrics import TITLES
 from zeekml.evaluate.sections.wording import mean_known, over_seeds, plain, spread_data
 from zeekml.evaluate.study import OURS, Study
 from zeekml.evaluate.timesplit import GAP_SHARE, LARGEST_GAP, TRAIN_SHARE, LaterPart
+from zeekml.learning.ranking import MEASURES
 from zeekml.report.section import Section, Table
 
 

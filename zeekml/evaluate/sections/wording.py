@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from zeekml.evaluate.bootstrap import Interval
-from zeekml.evaluate.metrics import Floats
+from zeekml.learning.ranking import Floats
 from zeekml.report.section import NOT_RESOLVED
 
 

@@ -14,7 +14,7 @@ from zeekml.ensemble.bundle import load_bundle
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
 from zeekml.ensemble.scoring import Ensemble
 from zeekml.features.schema import FEATURE_NAMES
-from zeekml.learning.keras_import import import_keras
+from zeekml.keras_import.convert import import_keras
 
 KERAS2 = Path(__file__).parent / "keras2"
 FIVE = ("model_0.h5", "model_1.keras", "model_2.h5", "model_3.keras", "model_4.keras")

@@ -18,8 +18,8 @@ from zeekml.ensemble.scoring import Ensemble
 from zeekml.errors import DataError, InputError
 from zeekml.features.schema import FEATURE_NAMES
 from zeekml.features.table import TABLE_SCHEMA
-from zeekml.learning.keras_import import import_keras
-from zeekml.learning.keras_inputs import read_feature_names, read_scaling
+from zeekml.keras_import.convert import import_keras
+from zeekml.keras_import.inputs import read_feature_names, read_scaling
 
 NAMES = list(FEATURE_NAMES[:3])
 MEAN, SCALE = [1.0, 2.5, -0.25], [0.5, 1.0, 3.0]

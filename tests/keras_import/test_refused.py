@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from zeekml.errors import DataError, InputError, ZeekmlError
-from zeekml.learning import keras_reader
-from zeekml.learning.keras_config import read_layers
-from zeekml.learning.keras_file import MAX_FILE, KerasModel, read_keras
-from zeekml.learning.keras_import import import_keras
-from zeekml.learning.keras_reader import read_each
+from zeekml.keras_import import reader
+from zeekml.keras_import.config import read_layers
+from zeekml.keras_import.convert import import_keras
+from zeekml.keras_import.file import MAX_FILE, KerasModel, read_keras
+from zeekml.keras_import.reader import read_each
 
 h5py = pytest.importorskip("h5py")
 
@@ -183,14 +183,14 @@ def test_a_library_that_does_not_cope(
     paths[1].write_bytes(paths[0].read_bytes())
     if how == "dies":
         started: list[Any] = []
-        start = keras_reader._Reader.__init__
+        start = reader._Reader.__init__
 
         def watched(self: Any) -> None:
             start(self)
             started.append(self)
 
-        monkeypatch.setattr(keras_reader._Reader, "__init__", watched)
-        answers = keras_reader.read_each(paths)
+        monkeypatch.setattr(reader._Reader, "__init__", watched)
+        answers = reader.read_each(paths)
         first = next(answers)
         started[0]._process.kill()
         second, third = answers
@@ -198,7 +198,7 @@ def test_a_library_that_does_not_cope(
         data = bytearray(paths[0].read_bytes())
         data[ENDLESS[0]] = ENDLESS[1]
         paths[1].write_bytes(bytes(data))
-        first, second, third = keras_reader.read_each(paths, seconds=2)
+        first, second, third = reader.read_each(paths, seconds=2)
     assert isinstance(first, KerasModel)
     assert isinstance(third, KerasModel)
     assert isinstance(second, DataError)

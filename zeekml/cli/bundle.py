@@ -127,9 +127,9 @@ def import_keras(
     Its score is the mean of the models' probabilities, as Keras gives them. Neither Keras nor
     TensorFlow is needed, and no code in the files is run.
     """
-    from zeekml.learning import keras_import
+    from zeekml.keras_import import convert
 
-    report = keras_import.import_keras(
+    report = convert.import_keras(
         models,
         out,
         scaler=scaler,

@@ -18,21 +18,21 @@ from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES, THREATS
 from zeekml.ensemble.manifest import Calibration
 from zeekml.errors import BundleError, DataError, InputError
 from zeekml.features.schema import FEATURE_NAMES
-from zeekml.learning.keras_config import shown
-from zeekml.learning.keras_file import KerasModel
-from zeekml.learning.keras_inputs import (
+from zeekml.keras_import.config import shown
+from zeekml.keras_import.file import KerasModel
+from zeekml.keras_import.inputs import (
     Scaling,
     read_feature_names,
     read_scaling,
     unscaled,
 )
-from zeekml.learning.keras_layers import (
+from zeekml.keras_import.layers import (
     Perceptron,
     as_member,
     fold,
     starts_with_normalization,
 )
-from zeekml.learning.keras_reader import read_models
+from zeekml.keras_import.reader import read_models
 
 MAX_MODELS: Final = 64
 DEFAULT_THRESHOLD: Final = 0.5

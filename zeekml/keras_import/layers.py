@@ -23,10 +23,10 @@ import numpy as np
 from zeekml.ensemble.bundle import NewMember
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
 from zeekml.errors import DataError
+from zeekml.keras_import.config import IDENTITIES, Layer, plain_value
+from zeekml.keras_import.file import KerasModel, Weights
+from zeekml.keras_import.hdf5 import Array
 from zeekml.learning.export import write_mlp
-from zeekml.learning.keras_config import IDENTITIES, Layer, plain_value
-from zeekml.learning.keras_file import KerasModel, Weights
-from zeekml.learning.keras_hdf5 import Array
 
 Head = Literal["sigmoid", "softmax"]
 

@@ -25,9 +25,9 @@ from zeekml.ensemble.scaling import Scaler
 from zeekml.errors import BundleError, DataError, InputError
 from zeekml.features.schema import FEATURE_INDEX, FEATURE_NAMES, SCHEMA_HASH
 from zeekml.features.table import TABLE_SCHEMA
-from zeekml.learning.keras_config import shown
-from zeekml.learning.keras_hdf5 import Array
-from zeekml.learning.keras_layers import Affine
+from zeekml.keras_import.config import shown
+from zeekml.keras_import.hdf5 import Array
+from zeekml.keras_import.layers import Affine
 
 MAX_INPUT_FILE: Final = 64 << 20
 HOW_TO_WRITE: Final = (

@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from zeekml.errors import DataError, InputError
-from zeekml.learning import keras_hdf5 as hdf5
-from zeekml.learning.keras_config import MAX_UNITS, Layer, read_layers, shown
-from zeekml.learning.keras_hdf5 import Array
+from zeekml.keras_import import hdf5
+from zeekml.keras_import.config import MAX_UNITS, Layer, read_layers, shown
+from zeekml.keras_import.hdf5 import Array
 
 # An honest file of the largest model that fits a bundle is smaller, optimiser included.
 MAX_FILE: Final = 256 << 20

@@ -1,0 +1,1 @@
+"""Models that Keras saved, read without Keras, as members of a bundle."""

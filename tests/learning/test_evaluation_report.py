@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from zeekml.errors import DataError, InputError
-from zeekml.learning.evaluation_report import evaluation_text, read_evaluation
+from zeekml.learning.evaluation_report import described, evaluation_text, read_evaluation
+from zeekml.learning.training import MemberPlan
+
+PLAN = MemberPlan()
 
 
 def report(**changes: Any) -> dict[str, Any]:
@@ -16,7 +19,7 @@ def report(**changes: Any) -> dict[str, Any]:
         "format_version": 1,
         "feature_schema": "abc",
         "method": "leave one environment out",
-        "settings": {"seeds": [1, 2]},
+        "settings": {"seeds": [1, 2], "members": described(PLAN)},
         "environments": {"here": {"sha256": "11", "rows": 3}, "there": {"sha256": "22"}},
         "sections": {
             "headline": {
@@ -55,11 +58,19 @@ def test_its_first_tables_become_text(file: Path) -> None:
 def test_it_must_be_about_the_same_data(file: Path) -> None:
     file.write_text(json.dumps(report()))
     read = read_evaluation(file, feature_schema="abc")
-    read.check({"here": "11", "there": "22"})
+    read.check({"here": "11", "there": "22"}, PLAN)
     with pytest.raises(InputError, match=r"other data.*\(there\)"):
-        read.check({"here": "11", "there": "33"})
+        read.check({"here": "11", "there": "33"}, PLAN)
     with pytest.raises(InputError, match=r"other data.*\(more\)"):
-        read.check({"here": "11", "there": "22", "more": "44"})
+        read.check({"here": "11", "there": "22", "more": "44"}, PLAN)
+
+
+def test_it_must_be_about_the_same_members(file: Path) -> None:
+    file.write_text(json.dumps(report()))
+    read = read_evaluation(file, feature_schema="abc")
+    for other in (MemberPlan.of("reptile"), MemberPlan(binary=4), MemberPlan(without=((),))):
+        with pytest.raises(InputError, match="other members"):
+            read.check({"here": "11", "there": "22"}, other)
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from zeekml.cli.options import progress_option
+from zeekml.cli.options import learner_option, progress_option
 
 if TYPE_CHECKING:
+    from zeekml.learning.training import Learner
     from zeekml.report.section import Report
 
 _EPILOG = """\b
@@ -49,6 +51,7 @@ _QUICK_FEW_DRAWS = 3
     is_flag=True,
     help="Also leave out each synthetic kind and each feature family in turn; takes hours.",
 )
+@learner_option
 @click.option("--quick", is_flag=True, help="One seed and rough intervals, for trying.")
 @progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of the tables.")
@@ -59,6 +62,7 @@ def evaluate(
     seeds: int | None,
     exclude: tuple[str, ...],
     ablations: bool,
+    learner: Learner,
     quick: bool,
     no_progress: bool,
     as_json: bool,
@@ -72,6 +76,7 @@ def evaluate(
     from zeekml.cli.progress import step_progress
     from zeekml.evaluate.run import evaluate as run
     from zeekml.evaluate.settings import Settings
+    from zeekml.learning.training import MemberPlan
     from zeekml.report.figures import require_matplotlib
     from zeekml.report.files import check_directory, json_text, write_report
 
@@ -83,16 +88,15 @@ def evaluate(
     require_matplotlib()
     if directory is not None:
         check_directory(directory, other_than=[bundle] if bundle is not None else [])
-    settings = Settings(ablations=ablations)
+    if bundle is not None and learner != "joint":
+        raise click.UsageError("--learner says how members are trained; --bundle has its own")
+    settings = Settings(plan=MemberPlan.of(learner), ablations=ablations)
     if quick:
-        settings = Settings(
-            seeds=seeds or 1,
-            draws=_QUICK_DRAWS,
-            few_draws=_QUICK_FEW_DRAWS,
-            ablations=ablations,
+        settings = replace(
+            settings, seeds=seeds or 1, draws=_QUICK_DRAWS, few_draws=_QUICK_FEW_DRAWS
         )
     elif seeds is not None:
-        settings = Settings(seeds=seeds, ablations=ablations)
+        settings = replace(settings, seeds=seeds)
     with step_progress(hidden=no_progress) as progress:
         report = run(datasets, exclude=exclude, settings=settings, bundle=bundle, progress=progress)
     if directory is not None:

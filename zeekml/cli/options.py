@@ -72,6 +72,17 @@ def progress_option(command: _Command) -> _Command:
     )(command)
 
 
+def learner_option(command: _Command) -> _Command:
+    """`--learner NAME`."""
+    return click.option(
+        "--learner",
+        type=click.Choice(["joint", "reptile", "fomaml", "anil"]),
+        default="joint",
+        show_default=True,
+        help="Joint training alone, or a meta-learner after it.",
+    )(command)
+
+
 def settings(config_file: Path | None) -> Config:
     """The configuration in force."""
     from zeekml.config import load_config

@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from zeekml.cli.options import progress_option
+from zeekml.cli.options import learner_option, progress_option
+
+if TYPE_CHECKING:
+    from zeekml.learning.training import Learner
 
 _EPILOG = """\b
 Examples:
@@ -43,6 +47,7 @@ Examples:
     metavar="report.json",
     help="Report of `zeekml evaluate` on the same data, whose figures the model card is to hold.",
 )
+@learner_option
 @progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print the evaluation as JSON.")
 def train(
@@ -54,6 +59,7 @@ def train(
     seed: int,
     plot: Path | None,
     evaluation: Path | None,
+    learner: Learner,
     no_progress: bool,
     as_json: bool,
 ) -> None:
@@ -67,6 +73,7 @@ def train(
     """
     from zeekml.cli.progress import step_progress
     from zeekml.learning.build import build_bundle
+    from zeekml.learning.training import MemberPlan
 
     if plot is not None and importlib.util.find_spec("matplotlib") is None:
         # said before minutes of training, not after
@@ -84,6 +91,7 @@ def train(
             name=name,
             exclude=exclude,
             seed=seed,
+            plan=MemberPlan.of(learner),
             evaluation=known,
             overwrite=overwrite,
             progress=progress,

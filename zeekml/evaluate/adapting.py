@@ -40,7 +40,7 @@ from zeekml.learning.trained import Member, member_log_odds
 from zeekml.learning.training import Classroom, Desk, MemberPlan, task_source
 from zeekml.learning.weighing import SHARPNESS
 
-COMPARED: Final = MemberPlan(binary=2, eight_class=2, meta=None, without=((),))
+COMPARED: Final = MemberPlan(binary=2, eight_class=2, without=((),))
 """The small ensemble that learners are compared on."""
 
 JOINT: Final = "joint"

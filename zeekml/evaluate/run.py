@@ -31,6 +31,7 @@ from zeekml.evaluate.timesplit import past_to_future
 from zeekml.features.schema import SCHEMA_HASH
 from zeekml.learning.datasets import Collection, collect
 from zeekml.learning.evaluation import why_none_held_out
+from zeekml.learning.evaluation_report import described
 from zeekml.learning.pool import Prepared, prepare
 from zeekml.notices.policy import Policy, load_policy
 from zeekml.report.section import Report, Section
@@ -189,10 +190,7 @@ def _facts(study: Study, settings: Settings) -> dict[str, Any]:
             "seeds": study.seeds if study.bundle is None else [],
             "bootstrap_draws": settings.draws,
             "baseline_rows": settings.baseline_rows,
-            "members": {
-                "binary": settings.plan.binary,
-                "eight_class": settings.plan.eight_class,
-            }
+            "members": described(settings.plan)
             if study.bundle is None
             else len(study.bundle.members),
             "ablations": settings.ablations,

@@ -137,7 +137,7 @@ def build_bundle(
     tell("reading", 0, 1)
     collection = collect(dataset_args, exclude=excluded)
     if evaluation is not None:
-        evaluation.check({e.name: e.sha256 for e in collection.environments})
+        evaluation.check({e.name: e.sha256 for e in collection.environments}, plan)
     prepared = _prepare(collection, seed, tell)
     folds = leave_one_out(
         prepared,
@@ -168,7 +168,7 @@ def build_bundle(
     card = model_card(
         CardFacts(
             name=name,
-            command=_command(dataset_args, name, excluded, seed, evaluation),
+            command=_command(dataset_args, name, excluded, seed, plan, evaluation),
             environments=collection.environments,
             reports=reports,
             skipped=collection.skipped,
@@ -293,6 +293,7 @@ def _command(
     name: str,
     exclude: Sequence[str],
     seed: int,
+    plan: MemberPlan,
     evaluation: EvaluationReport | None,
 ) -> str:
     """Return the command line, with last path components only: a card tells nobody's folders.
@@ -304,6 +305,8 @@ def _command(
     words += ["--out", "BUNDLE", "--name", name, "--seed", str(seed)]
     for environment in exclude:
         words += ["--exclude", environment]
+    if plan.learner != "joint":
+        words += ["--learner", plan.learner]
     if evaluation is not None:
         words += ["--evaluation", evaluation.path.name]
     return shlex.join(words)

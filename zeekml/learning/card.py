@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -113,6 +114,7 @@ def _recipe(facts: CardFacts) -> str:
   {facts.recipe.rate:g}, dropout {facts.recipe.dropout:g}, noise of {facts.recipe.noise:g} standard
   deviations, each feature family missing from {facts.recipe.family_dropout:.0%} of the rows. Their
   log-odds are averaged, then calibrated.
+- {_without(facts.plan)}
 - {_meta(facts.plan.meta)}
 - Rows: every environment weighs the same, {BENIGN_SHARE:.0%} of it benign; classes by the square
   root of their mass, repeated rows by the square root of their number; at most
@@ -120,6 +122,15 @@ def _recipe(facts: CardFacts) -> str:
   "not benign".
 - Synthetic episodes, for training only, weigh {SYNTHETIC_WEIGHT:g} of each environment. They are
   drawn at random and put into its benign traffic before features are computed: {kinds}."""
+
+
+def _without(plan: MemberPlan) -> str:
+    candidates = plan.candidates(Recipe())
+    counts = Counter(candidate.without for candidate in candidates if candidate.without)
+    if not counts:
+        return "Every member is given all feature families."
+    parts = [f"{count} do without {', '.join(names)}" for names, count in counts.items()]
+    return f"Of the {len(candidates)} members, {'; '.join(parts)}: such features are site-bound."
 
 
 def _meta(recipe: MetaRecipe | None) -> str:

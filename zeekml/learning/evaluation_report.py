@@ -11,6 +11,7 @@ import msgspec
 
 from zeekml.errors import DataError, InputError
 from zeekml.learning.markdown import plain, table
+from zeekml.learning.training import MemberPlan
 
 FORMAT: Final = "zeekml-evaluation"
 
@@ -43,6 +44,16 @@ class _Report(msgspec.Struct):
     sections: dict[str, _Section]
 
 
+def described(plan: MemberPlan) -> dict[str, Any]:
+    """Return the members of a recipe as a report names them."""
+    return {
+        "learner": plan.learner,
+        "binary": plan.binary,
+        "eight_class": plan.eight_class,
+        "without": [list(families) for families in plan.without],
+    }
+
+
 @dataclass(frozen=True)
 class EvaluationReport:
     """A ``report.json`` that was read.
@@ -56,14 +67,20 @@ class EvaluationReport:
     path: Path
     report: _Report
 
-    def check(self, environments: Mapping[str, str]) -> None:
-        """Raise InputError unless the report is about these environments.
+    def check(self, environments: Mapping[str, str], plan: MemberPlan) -> None:
+        """Raise InputError unless the report is about these environments and such members.
 
         Parameters
         ----------
         environments : mapping of str to str
             Digests of their data, by name.
+        plan : MemberPlan
         """
+        if self.report.settings.get("members") != described(plan):
+            raise InputError(
+                f"{self.path}: evaluates other members than are trained; run `zeekml evaluate` "
+                "again with the same --learner"
+            )
         own = {name: item.sha256 for name, item in self.report.environments.items()}
         if own == dict(environments):
             return

@@ -1,9 +1,9 @@
 """Training of the ensemble's members: jointly on several environments, then learning to learn.
 
-Members differ by kind (binary, eight-class), by seed and by the environments they see; their
-log-odds are averaged. Each is first trained jointly on rows of all its environments. From there
-meta-learning goes on (see ``metalearning``): over and over, one environment is adapted to from a
-few of its flows and judged on others of other hosts.
+Members differ by kind (binary, eight-class), by seed, by the environments they see and by the
+feature families they do without; their log-odds are averaged. Each is first trained jointly on
+rows of all its environments. From there meta-learning may go on (see ``metalearning``): over and
+over, one environment is adapted to from a few of its flows and judged on others of other hosts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
 from zeekml.ensemble.scaling import Scaler
 from zeekml.features.schema import FEATURE_INDEX, FEATURES
 from zeekml.learning.adaptation import Replay
-from zeekml.learning.metalearning import MetaRecipe, meta_learn
+from zeekml.learning.metalearning import ALGORITHMS, MetaRecipe, meta_learn
 from zeekml.learning.network import Labels, Matrix, Mlp, Recipe, fit
 from zeekml.learning.pool import Pool, Prepared, draw_left_out, pool_of
 from zeekml.learning.tasks import TaskSource
@@ -38,6 +38,19 @@ from zeekml.learning.weighting import Weights
 
 _FAMILY_NAMES: Final = [FEATURES[FEATURE_INDEX[name]].family for name in FEATURE_SET]
 _FAMILIES: Final = np.unique(_FAMILY_NAMES, return_inverse=True)[1]
+
+WITHOUT: Final[tuple[tuple[str, ...], ...]] = (
+    (),
+    ("port", "service", "regularity"),
+    (),
+    ("port", "service"),
+)
+"""Feature families that members do without, in turn. What ports and services stand for, and what
+keeps a rhythm, differs from site to site: members that cannot lean on it rank unlike networks
+better, and the others what a known port gives away."""
+
+Learner = Literal["joint", "reptile", "fomaml", "anil"]
+LEARNERS: Final[tuple[Learner, ...]] = ("joint", *ALGORITHMS)
 
 
 @dataclass(frozen=True)
@@ -89,8 +102,18 @@ class MemberPlan:
     binary: int = 5
     eight_class: int = 5
     subsets: bool = True
-    meta: MetaRecipe | None = field(default_factory=MetaRecipe)
-    without: tuple[tuple[str, ...], ...] = ((),)
+    meta: MetaRecipe | None = None
+    without: tuple[tuple[str, ...], ...] = WITHOUT
+
+    @classmethod
+    def of(cls, learner: Learner) -> Self:
+        """Return the usual members, with joint training alone or a meta-learner after it."""
+        return cls(meta=None if learner == "joint" else MetaRecipe(algorithm=learner))
+
+    @property
+    def learner(self) -> Learner:
+        """How members are trained."""
+        return "joint" if self.meta is None else self.meta.algorithm
 
     def outputs(self) -> list[tuple[str, ...]]:
         """Return what each member scores."""

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import click
 import numpy as np
 import pytest
 
+from zeekml.cli.evaluate import evaluate as evaluate_command
+from zeekml.cli.train import train as train_command
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
 from zeekml.features.matrix import feature_matrix
 from zeekml.features.schema import FEATURE_INDEX, FEATURES
@@ -13,7 +16,7 @@ from zeekml.learning.metalearning import MetaRecipe
 from zeekml.learning.network import Recipe
 from zeekml.learning.pool import MAX_SOURCE_ROWS, Prepared, prepare
 from zeekml.learning.trained import FEATURE_SET, fit_scaler, standardise
-from zeekml.learning.training import MemberPlan, columns_of, train
+from zeekml.learning.training import LEARNERS, Learner, MemberPlan, columns_of, train
 from zeekml.learning.weighting import (
     ONE_SIDED_WEIGHT,
     distinct_records,
@@ -166,3 +169,24 @@ def test_what_a_member_never_saw_changes_nothing(prepared: list[Prepared]) -> No
     changed = rows.copy()
     changed[:, columns] = 1 - changed[:, columns]
     assert np.array_equal(seen.predict(rows).log_odds, seen.predict(changed).log_odds)
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_each_learner_has_a_plan(learner: Learner) -> None:
+    plan = MemberPlan.of(learner)
+    assert plan.learner == learner
+    assert all((c.meta is None) == (learner == "joint") for c in plan.candidates(QUICK))
+
+
+def test_the_commands_offer_every_learner() -> None:
+    for command in (train_command, evaluate_command):
+        option = next(p for p in command.params if p.name == "learner")
+        assert isinstance(option.type, click.Choice)
+        assert tuple(option.type.choices) == LEARNERS
+        assert option.default == MemberPlan().learner
+
+
+def test_half_of_the_usual_members_do_without_what_is_site_bound() -> None:
+    without = [candidate.without for candidate in MemberPlan().candidates(QUICK)]
+    assert sum(not families for families in without) == len(without) / 2
+    assert all(len(columns_of([name])) for families in without for name in families)

@@ -27,11 +27,13 @@ from zeekml.flows.rejects import DEFAULT_CAP, RejectWriter
 from zeekml.flows.schema import ORIGINAL_FIELD
 from zeekml.notices.eve_alert import encode_alert
 from zeekml.notices.notice import Notice
+from zeekml.notices.silenced import Silenced, encode_silenced
 from zeekml.notices.zeek_notice import TsvEncoder, encode_json
 from zeekml.pipeline import ScoredBatch
 
 NOTICE_LOG: Final = "notice.log"
 EVE_JSON: Final = "eve.json"
+SILENCED: Final = "silenced.jsonl"
 REJECTS: Final = "rejects.jsonl"
 SCORES: Final = "scores.parquet"
 ENRICHED: Final = "conn_scored.log"
@@ -143,6 +145,7 @@ class NoticeOutputs:
             directory.mkdir(parents=True)
             self._notices = (directory / NOTICE_LOG).open("wb")
             self._alerts = (directory / EVE_JSON).open("wb")
+            self._silenced = (directory / SILENCED).open("wb")
         self.rejects = RejectWriter(directory / REJECTS, cap=options.rejects_per_file)
         # the header comes once, before the parts, so only its escaping rules matter here
         self._tsv = TsvEncoder(0.0, strict=options.strict_notice)
@@ -158,11 +161,17 @@ class NoticeOutputs:
                 if notice.seq == 0:
                     self._alerts.write(encode_alert(notice))
 
+    def write_silenced(self, silenced: Sequence[Silenced]) -> None:
+        """Write the lines that the allowlist silenced."""
+        with as_output_error(self._directory):
+            self._silenced.writelines(map(encode_silenced, silenced))
+
     def close(self) -> None:
         """Finish all files."""
         with as_output_error(self._directory):
             self._notices.close()
             self._alerts.close()
+            self._silenced.close()
         self.rejects.close()
 
 
@@ -230,7 +239,7 @@ def assemble(
     joined = parts[0].parent / "joined" if parts else out
     with as_output_error(out):
         joined.mkdir()
-        names = [NOTICE_LOG, EVE_JSON, REJECTS]
+        names = [NOTICE_LOG, EVE_JSON, SILENCED, REJECTS]
         if options.enriched:
             names.append(ENRICHED)
         for name in names:

@@ -7,11 +7,10 @@ results whichever way they come.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.config import Config
@@ -19,13 +18,15 @@ from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.explanation import explain
 from zeekml.ensemble.scoring import Ensemble, Scores
 from zeekml.features.matrix import FeatureBatch, FeatureExtractor
-from zeekml.features.schema import SCHEMA_HASH
+from zeekml.features.schema import LOCAL_NETS, SCHEMA_HASH
 from zeekml.flows.stream_clock import ClockState
+from zeekml.notices.allowlist import EMPTY, Allowlist
 from zeekml.notices.candidates import CANDIDATE_COLUMNS, Candidates
 from zeekml.notices.fingerprint import rules_fingerprint
-from zeekml.notices.incidents import Explain, IncidentTracker
-from zeekml.notices.notice import Candidate, Notice
+from zeekml.notices.gate import ExplainRow, Gate
+from zeekml.notices.notice import Notice
 from zeekml.notices.policy import Policy
+from zeekml.notices.silenced import Silenced
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,10 @@ class Judge:
         From `load_policy`.
     sensor, stream
         What wrote the records, and the stream's name; both appear in notices.
+    allowlist
+        From `load_allowlist`; empty if not given.
+    local_nets
+        Networks that count as local, for entries of the allowlist with a direction.
 
     Raises
     ------
@@ -175,9 +180,18 @@ class Judge:
         The policy asks for a threshold that the bundle does not have.
     """
 
-    def __init__(self, bundle: Bundle, policy: Policy, *, sensor: str, stream: str) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        policy: Policy,
+        *,
+        sensor: str,
+        stream: str,
+        allowlist: Allowlist = EMPTY,
+        local_nets: Sequence[str] = LOCAL_NETS,
+    ) -> None:
         self._begin(bundle)
-        self.incidents = IncidentTracker(
+        self.incidents = Gate(
             policy,
             policy.thresholds(bundle.manifest.thresholds),
             sensor=sensor,
@@ -186,6 +200,8 @@ class Judge:
             features=SCHEMA_HASH,
             base_rate=bundle.manifest.calibration.base_rate,
             explain=_explainer(self),
+            allowlist=allowlist,
+            local_nets=local_nets,
         )
 
     @classmethod
@@ -193,7 +209,7 @@ class Judge:
         """A judge that goes on where the one that was saved stood, by the same rules.
 
         Compare `fingerprint` with `fingerprint_of` what is wanted now: after a change, this judge
-        is only good for closing what is open.
+        is only good for closing what is open. The allowlist can be changed (`change_allowlist`).
 
         Parameters
         ----------
@@ -209,7 +225,7 @@ class Judge:
         """
         judge = cls.__new__(cls)
         judge._begin(bundle)
-        judge.incidents = IncidentTracker.load(data, explain=_explainer(judge))
+        judge.incidents = Gate.load(data, explain=_explainer(judge))
         return judge
 
     def save(self) -> bytes:
@@ -219,12 +235,20 @@ class Judge:
     def _begin(self, bundle: Bundle) -> None:
         self._bundle = bundle
         self._explainer: Ensemble | None = None
-        self._matrix: npt.NDArray[np.float32] = np.empty((0, 0), np.float32)
 
     @property
     def fingerprint(self) -> str:
         """Digest of the policy, its thresholds, and the bundle's digest and calibration."""
         return self.incidents.fingerprint
+
+    @property
+    def allowlist(self) -> Allowlist:
+        """The allowlist in force."""
+        return self.incidents.allowlist
+
+    def change_allowlist(self, allowlist: Allowlist) -> None:
+        """Judge by another allowlist from the next candidate on; see `zeekml.notices.gate`."""
+        self.incidents.change(allowlist)
 
     def judge(self, candidates: Candidates, clock: float | None) -> list[Notice]:
         """Notices that the next batch gives rise to, in order.
@@ -234,32 +258,32 @@ class Judge:
         candidates, clock
             As in `ScoredBatch`.
         """
-        self._matrix = candidates.matrix
-        notices = self.incidents.add(candidates)
-        if clock is not None:
-            notices += self.incidents.advance(clock)
-        return notices
+        return self.incidents.judge(candidates, clock)
 
     def close(self) -> list[Notice]:
         """Close what is still open, at the end of the input."""
         return self.incidents.close()
 
-    def explain_row(self, candidate: Candidate) -> tuple[str, ...]:
-        """Why a row of the batch at hand scored as it did."""
+    def take_silenced(self) -> list[Silenced]:
+        """Lines since the last call that the allowlist silenced, in order."""
+        return self.incidents.take_silenced()
+
+    def explain_row(self, candidates: Candidates, row: int) -> tuple[str, ...]:
+        """Why a row scored as it did."""
         if self._explainer is None:
             self._explainer = Ensemble(self._bundle)
-        row = self._matrix[candidate.row : candidate.row + 1]
-        return tuple(c.text() for c in explain(self._explainer, row)[0])
+        matrix = candidates.matrix[row : row + 1]
+        return tuple(c.text() for c in explain(self._explainer, matrix)[0])
 
 
-def _explainer(judge: Judge) -> Explain:
-    """The judge's explanations, without keeping it: a tracker that is replaced, and it is large,
+def _explainer(judge: Judge) -> ExplainRow:
+    """The judge's explanations, without keeping it: a gate that is replaced, and it is large,
     goes at once instead of waiting for the collector of cycles."""
     keeps_none = weakref.ref(judge)
 
-    def explain_row(candidate: Candidate) -> tuple[str, ...]:
+    def explain_row(candidates: Candidates, row: int) -> tuple[str, ...]:
         alive = keeps_none()
-        return () if alive is None else alive.explain_row(candidate)
+        return () if alive is None else alive.explain_row(candidates, row)
 
     return explain_row
 
@@ -277,6 +301,8 @@ class Pipeline:
         What wrote the records, and the stream's name; both appear in notices.
     config
         Local networks and bounds.
+    allowlist
+        From `load_allowlist`; empty if not given.
 
     Raises
     ------
@@ -292,13 +318,26 @@ class Pipeline:
         sensor: str,
         stream: str,
         config: Config | None = None,
+        allowlist: Allowlist = EMPTY,
     ) -> None:
+        config = config or Config()
         self.scorer = Scorer(bundle, config)
-        self.judge = Judge(bundle, policy, sensor=sensor, stream=stream)
+        self.judge = Judge(
+            bundle,
+            policy,
+            sensor=sensor,
+            stream=stream,
+            allowlist=allowlist,
+            local_nets=config.local_nets,
+        )
 
     @property
-    def incidents(self) -> IncidentTracker:
+    def incidents(self) -> Gate:
         return self.judge.incidents
+
+    def take_silenced(self) -> list[Silenced]:
+        """Lines since the last call that the allowlist silenced, in order."""
+        return self.judge.take_silenced()
 
     @property
     def evicted_records(self) -> int:

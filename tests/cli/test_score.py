@@ -292,6 +292,60 @@ def test_an_unknown_key_in_the_policy(zeekml: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+SCANNER = "198.51.100.99"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_allowlist_silences_what_it_covers_and_nothing_else(
+    zeekml: Any, tmp_path: Path, workers: str
+) -> None:
+    rules = tmp_path / "rules"
+    shutil.copytree(ROOT / "rules", rules)
+    arguments = ("score", TSV, "--rules", rules, "--workers", workers, "--json", "--out")
+    assert zeekml(*arguments, tmp_path / "before").returncode == 0
+    added = zeekml(
+        *("rules", "allow", "--rules", rules, "--cidr", SCANNER, "--reason", "our own"),
+        *("--owner", "alice", "--expiry", "never", "--id", "scanner"),
+    )
+    assert added.returncode == 0
+    done = zeekml(*arguments, tmp_path / "after")
+    assert done.returncode == 0
+
+    before = (tmp_path / "before" / "notice.log").read_bytes().splitlines()
+    after = (tmp_path / "after" / "notice.log").read_bytes().splitlines()
+    silenced = (tmp_path / "after" / "silenced.jsonl").read_bytes().splitlines()
+    theirs = [line for line in before if json.loads(line).get("src") == SCANNER]
+    assert theirs
+    # the rest is the same to the byte, and so is what was silenced
+    assert after == [line for line in before if line not in theirs]
+    assert [line.split(b',"silenced_by":')[0] + b"}" for line in silenced] == theirs
+    assert {json.loads(line)["silenced_by"]["id"] for line in silenced} == {"scanner"}
+    opened = sum(json.loads(line)["zeekml_seq"] == 0 for line in theirs)
+    assert json.loads(done.stdout)["allowlisted"] == opened
+    assert (tmp_path / "before" / "silenced.jsonl").read_bytes() == b""
+    alerts = (tmp_path / "after" / "eve.json").read_text()
+    assert SCANNER not in alerts
+
+
+def test_an_expired_entry_is_warned_of_and_silences_nothing(zeekml: Any, tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    shutil.copytree(ROOT / "rules", rules)
+    (rules / "allowlist.yaml").write_text(
+        "version: 1\nentries:\n  - {cidr: 0.0.0.0/0, reason: all, owner: bob, expiry: 2020-01-01}\n"
+    )
+    done = zeekml("score", TSV, "--out", tmp_path / "out", "--rules", rules, "--json")
+    assert done.returncode == 0
+    assert "allowlist.yaml:3: the entry" in one_line(done.stderr)
+    assert "of bob expired" in done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["allowlisted"] == 0
+    assert summary["notices"]
+    checked = zeekml("rules", "check", "--rules", rules)
+    assert checked.returncode == 0
+    assert "0 entries in force" in checked.stdout
+    assert "expired" in checked.stderr
+
+
 def test_usage_errors(zeekml: Any, tmp_path: Path) -> None:
     assert zeekml("score").returncode == 2
     assert zeekml("score", TSV, "--out", tmp_path, "--frobnicate").returncode == 2

@@ -31,7 +31,14 @@ SAMPLES = ROOT / "sample_logs"
 TSV = SAMPLES / "zeek_tsv" / "conn.log"
 RECORDS = 3000
 CUTTING = Cutting(slice_records=400, part_bytes=150_000, read_size=30_000, batch_rows=150)
-OUTPUTS = ("notice.log", "eve.json", "rejects.jsonl", "conn_scored.log", "summary.json")
+OUTPUTS = (
+    "notice.log",
+    "eve.json",
+    "silenced.jsonl",
+    "rejects.jsonl",
+    "conn_scored.log",
+    "summary.json",
+)
 # what 3,000 records of twelve minutes lack: many hours, damaged lines, hosts that the context drops
 CONFIG = Config(context_records=1000, rejects_per_file=5)
 

@@ -23,7 +23,7 @@ from zeekml.notices.eve_alert import encode_alert
 from zeekml.notices.health_notice import HealthNotice, first_notice, health_event
 from zeekml.notices.notice import Flow, Notice, Tally
 from zeekml.notices.zeek_notice import NOTICE_COLUMNS, TsvEncoder, encode_json
-from zeekml.outputs import ENRICHED, EVE_JSON, NOTICE_LOG, REJECTS, OutputOptions
+from zeekml.outputs import ENRICHED, EVE_JSON, NOTICE_LOG, REJECTS, SILENCED, OutputOptions
 from zeekml.pipeline import ScoredBatch
 from zeekml.watch import live_outputs
 from zeekml.watch.live_outputs import LiveOutputs, line_key
@@ -365,8 +365,8 @@ def test_enriched_records_only_where_they_are_wanted(tmp_path: Path) -> None:
     assert outputs.add_batch(scored(None)) == 0
     outputs.flush()
     outputs.close()
-    assert {path.name for path in tmp_path.iterdir()} == {NOTICE_LOG, EVE_JSON, REJECTS}
-    assert set(outputs.marks) == {NOTICE_LOG, EVE_JSON, REJECTS}
+    assert {path.name for path in tmp_path.iterdir()} == {NOTICE_LOG, EVE_JSON, SILENCED, REJECTS}
+    assert set(outputs.marks) == {NOTICE_LOG, EVE_JSON, SILENCED, REJECTS}
 
 
 def test_lines_of_a_file_removed_before_the_commit_are_written_again(tmp_path: Path) -> None:

@@ -1,41 +1,130 @@
-"""`zeekml rules`: check and show the policy."""
+"""`zeekml rules`: check and show policy and allowlist, and add to the latter."""
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from zeekml.cli.options import rules_option
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from zeekml.notices.allowlist import Allowlist, Entry
+    from zeekml.notices.policy import Policy
+
+_DAYS = re.compile(r"(\d{1,4})d", re.ASCII)
+
+_ALLOW_EPILOG = """\b
+Examples:
+  zeekml rules allow --rules /etc/zeekml/rules --src 10.0.0.5 --threat scan \\
+      --reason "weekly scan" --owner alice@example.org --expiry 90d
+  zeekml rules allow --rules /etc/zeekml/rules --src 10.0.8.0/24 --dst 192.0.2.10 --port 443 \\
+      --note ZeekML::Exfiltration --reason "nightly backup" --owner bob --expiry 2027-06-30
+"""
+
 
 @click.group()
 def rules() -> None:
-    """Check or show the rules."""
+    """Check or show the rules, or add to the allowlist."""
 
 
 @rules.command()
 @rules_option
 def check(rules: Path | None) -> None:
-    """Read policy.yaml and report the first mistake with its line."""
+    """Read policy.yaml and allowlist.yaml and report the first mistake with its line."""
+    from zeekml.notices.allowlist import load_allowlist
     from zeekml.notices.policy import load_policy
 
     policy = load_policy(rules)
     click.echo(f"{policy.file}: {len(policy.detectors)} detectors, no mistakes")
+    allowlist = load_allowlist(rules)
+    click.echo(f"{allowlist.file}: {len(allowlist.active)} entries in force, no mistakes")
+    for warning in allowlist.warnings():
+        click.echo(f"zeekml: warning: {warning}", err=True)
 
 
 @rules.command()
 @rules_option
 def show(rules: Path | None) -> None:
-    """Show the detectors in force."""
-    from rich.console import Console
+    """Show the detectors and the allowlist in force."""
+    from zeekml.cli.console import output_console
+    from zeekml.notices.allowlist import load_allowlist
+    from zeekml.notices.policy import load_policy
+
+    console = output_console()
+    console.print(_detectors(load_policy(rules)))
+    allowlist = load_allowlist(rules)
+    if allowlist.entries:
+        console.print(_entries(allowlist))
+    else:
+        click.echo(f"{allowlist.file}: no entries")
+
+
+@rules.command(epilog=_ALLOW_EPILOG)
+@click.option(
+    "--rules",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Directory of allowlist.yaml.",
+)
+@click.option("--cidr", multiple=True, metavar="NET", help="Either host; may be repeated.")
+@click.option("--src", multiple=True, metavar="NET", help="The host that starts the flow.")
+@click.option("--dst", multiple=True, metavar="NET", help="The host that is contacted.")
+@click.option("--port", multiple=True, type=int, help="Port of the host that is contacted.")
+@click.option("--service", multiple=True, help="Service, as the sensor names it.")
+@click.option("--direction", multiple=True, help="inbound, outbound, internal or external.")
+@click.option("--note", multiple=True, help="Note that the flows shall not raise.")
+@click.option("--threat", multiple=True, help="The same by the threat.")
+@click.option("--uid", multiple=True, help="A single flow.")
+@click.option("--id", "name", metavar="NAME", help="By what silenced.jsonl calls the entry.")
+@click.option("--reason", required=True, help="Why this is no incident.")
+@click.option("--owner", required=True, help="Who says so.")
+@click.option("--expiry", required=True, help="2027-01-31, 30d (from now), or never.")
+def allow(
+    rules: Path,
+    name: str | None,
+    reason: str,
+    owner: str,
+    expiry: str,
+    **scopes: tuple[str, ...] | tuple[int, ...],
+) -> None:
+    """Add an entry to allowlist.yaml.
+
+    The file keeps its text and comments, and is replaced only by one without mistakes. A running
+    `zeekml watch` takes it up within seconds.
+    """
+    from zeekml.notices.allowlist import allowlist_path
+    from zeekml.notices.allowlist_edit import Scope, append_entry
+
+    values: dict[str, Scope] = {"reason": reason, "owner": owner, "expiry": _expiry(expiry)}
+    if name is not None:
+        values["id"] = name
+    for scope, given in scopes.items():
+        if given:
+            values[scope] = given[0] if len(given) == 1 else given
+    path = allowlist_path(rules)
+    entry = append_entry(path, values)
+    click.echo(f"{path}:{entry.line}: entry {entry.id}, until {entry.until}")
+
+
+def _expiry(text: str) -> str:
+    days = _DAYS.fullmatch(text)
+    if days is None:
+        return text
+    return (datetime.now(UTC) + timedelta(days=int(days[1]))).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _detectors(policy: Policy) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from zeekml.notices.policy import load_policy
-
-    policy = load_policy(rules)
-    table = Table(title=None, caption=policy.file)
+    table = Table(title=None, caption=Text(policy.file))
     for heading in (
         "threat",
         "group by",
@@ -45,9 +134,16 @@ def show(rules: Path | None) -> None:
         "flows",
         "members",
         "quiet",
+        "severity",
+        "ATT&CK",
     ):
         table.add_column(heading)
     for d in policy.detectors:
+        bands = ", ".join(
+            f"{band.severity} from {band.score:g}"
+            + (f" and {band.flows:,} flows" if band.flows > 1 else "")
+            for band in d.bands
+        )
         table.add_row(
             Text(d.threat if d.enabled else f"{d.threat} (off)"),
             Text(", ".join(d.group_by)),
@@ -57,5 +153,48 @@ def show(rules: Path | None) -> None:
             str(d.minimum_flows),
             str(d.minimum_members),
             f"{d.suppress_for:g} s",
+            Text(bands),
+            Text(" ".join((d.tactic, *d.techniques)).strip()),
         )
-    Console().print(table)
+    return table
+
+
+def _entries(allowlist: Allowlist) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=None, caption=Text(allowlist.file))
+    for heading in ("entry", "line", "covers", "for", "reason", "owner", "until"):
+        table.add_column(heading, overflow="fold")
+    expired = set(allowlist.expired)
+    for entry in allowlist.entries:
+        until = f"{entry.until} (expired)" if entry in expired else entry.until
+        table.add_row(
+            Text(entry.id),
+            str(entry.line),
+            Text(_scopes(entry)),
+            Text(", ".join(sorted(entry.notes)) or "all notes"),
+            Text(entry.reason),
+            Text(entry.owner),
+            Text(until),
+        )
+    return table
+
+
+def _scopes(entry: Entry) -> str:
+    from zeekml.notices.notice import plain
+
+    parts = [
+        f"{name} {', '.join(sorted(plain(str(value), 80) for value in values))}"
+        for name, values in (
+            ("cidr", entry.cidr),
+            ("src", entry.src),
+            ("dst", entry.dst),
+            ("port", entry.ports),
+            ("service", entry.services),
+            ("direction", entry.directions),
+            ("uid", entry.uids),
+        )
+        if values
+    ]
+    return "; ".join(parts) or "all flows"

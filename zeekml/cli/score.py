@@ -103,6 +103,8 @@ def score(
     )
     with input_progress("Scoring", discovery.size or None, hidden=no_progress) as advance:
         result = run(discovery, job, advance)
+    for warning in result.warnings:
+        click.echo(f"zeekml: warning: {warning}", err=True)
     if as_json:
         click.echo(json.dumps(result.summary, indent=2))
     else:

@@ -11,6 +11,7 @@ from typing import Final
 from zeekml.config import Config
 from zeekml.flows.archive import DEFAULT_BATCH_ROWS
 from zeekml.flows.rejects import ReadCounters
+from zeekml.notices.allowlist import EMPTY, Allowlist
 from zeekml.notices.notice import Notice
 from zeekml.outputs import OutputOptions
 
@@ -51,6 +52,8 @@ class ScoreJob:
     ----------
     bundle, rules
         Paths; None for what comes with zeekml.
+    allowlist
+        Set from the rules when scoring begins.
     workers
         Processes to score with.
     """
@@ -59,6 +62,7 @@ class ScoreJob:
     config: Config = field(default_factory=Config)
     bundle: Path | None = None
     rules: Path | None = None
+    allowlist: Allowlist = EMPTY
     options: OutputOptions = field(default_factory=OutputOptions)
     workers: int = 1
     cutting: Cutting = field(default_factory=Cutting)
@@ -72,6 +76,7 @@ class StreamResult:
     counters: ReadCounters
     notices: Counter[str]  # by note, opening lines only
     suppressed: int
+    silenced: int  # incidents
     evicted_records: int
     incidents: list[Notice]  # the last line of each, at most MAX_SHOWN
 

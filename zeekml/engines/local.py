@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -25,6 +25,7 @@ from zeekml.errors import OutputError
 from zeekml.flows.archive import read_stream
 from zeekml.flows.discovery import Discovery, Stream
 from zeekml.flows.rejects import ReadCounters
+from zeekml.notices.allowlist import load_allowlist
 from zeekml.notices.policy import load_policy
 from zeekml.outputs import StreamOutputs, assemble
 from zeekml.pipeline import Pipeline
@@ -42,6 +43,7 @@ class RunResult:
     truncated: list[str]
     results: list[StreamResult]
     bundle: Bundle
+    warnings: list[str]
 
 
 def score(discovery: Discovery, job: ScoreJob, progress: Progress | None = None) -> RunResult:
@@ -58,6 +60,8 @@ def score(discovery: Discovery, job: ScoreJob, progress: Progress | None = None)
     """
     bundle = load_bundle(job.bundle, pin=job.config.bundle_sha256)
     load_policy(job.rules).thresholds(bundle.manifest.thresholds)
+    # read once: what expires meanwhile expires for all streams or for none
+    job = replace(job, allowlist=load_allowlist(job.rules))
     streams = discovery.streams
     with _work_directory(job.out) as work:
         workers = useful_workers(streams, job)
@@ -74,7 +78,7 @@ def score(discovery: Discovery, job: ScoreJob, progress: Progress | None = None)
             totals.merge(result.counters)
         summary = _summary(totals, results, bundle)
         assemble(parts, job.out, job.options, first_ts=totals.first_ts, summary=summary)
-    return RunResult(summary, totals.truncated, results, bundle)
+    return RunResult(summary, totals.truncated, results, bundle, job.allowlist.warnings())
 
 
 def _ahead(items: Iterator[_T], depth: int = 2) -> Iterator[_T]:
@@ -102,6 +106,7 @@ def _score_stream(
         sensor=stream.sensor,
         stream=stream.name,
         config=job.config,
+        allowlist=job.allowlist,
     )
     book = NoticeBook()
     outputs = StreamOutputs(part, job.options)
@@ -121,12 +126,14 @@ def _score_stream(
             notices = pipeline.judge.judge(batch.candidates, batch.clock)
             outputs.write_batch(batch)
             outputs.write_notices(notices)
+            outputs.write_silenced(pipeline.take_silenced())
             book.add(notices)
             if progress is not None:
                 progress(counters.bytes_read - reported, flows.num_rows)
                 reported = counters.bytes_read
         closing = pipeline.close()
         outputs.write_notices(closing)
+        outputs.write_silenced(pipeline.take_silenced())
         book.add(closing)
         if progress is not None:
             progress(counters.bytes_read - reported, 0)
@@ -137,6 +144,7 @@ def _score_stream(
         counters=counters,
         notices=book.opened,
         suppressed=pipeline.incidents.suppressed,
+        silenced=pipeline.incidents.silenced_count,
         evicted_records=pipeline.evicted_records,
         incidents=book.incidents,
     )
@@ -160,7 +168,7 @@ def _summary(
         "files_skipped": dict(sorted(totals.files_skipped.items())),
         "notices": dict(sorted(notices.items())),
         "suppressed": sum(r.suppressed for r in results),
-        "allowlisted": 0,
+        "allowlisted": sum(r.silenced for r in results),
         "bytes_read": totals.bytes_read,
         "first_ts": totals.first_ts,
         "last_ts": totals.last_ts,

@@ -182,7 +182,12 @@ class SlicedStream:
         bundle = load_bundle(job.bundle, pin=job.config.bundle_sha256)
         self._digest = bundle.digest
         self._judge = Judge(
-            bundle, load_policy(job.rules), sensor=stream.sensor, stream=stream.name
+            bundle,
+            load_policy(job.rules),
+            sensor=stream.sensor,
+            stream=stream.name,
+            allowlist=job.allowlist,
+            local_nets=job.config.local_nets,
         )
         self._evicted = 0
         self._outputs = NoticeOutputs(directory, job.options)
@@ -315,6 +320,7 @@ class SlicedStream:
         for candidates, clock in zip(read_candidates(path), scored.clocks, strict=True):
             notices = self._judge.judge(candidates, clock)
             self._outputs.write_notices(notices)
+            self._outputs.write_silenced(self._judge.take_silenced())
             self._book.add(notices)
             yield
         path.unlink()
@@ -322,6 +328,7 @@ class SlicedStream:
     def _finish(self) -> None:
         notices = self._judge.close()
         self._outputs.write_notices(notices)
+        self._outputs.write_silenced(self._judge.take_silenced())
         self._book.add(notices)
         self._outputs.close()
         self.result = StreamResult(
@@ -329,6 +336,7 @@ class SlicedStream:
             counters=self._counters,
             notices=self._book.opened,
             suppressed=self._judge.incidents.suppressed,
+            silenced=self._judge.incidents.silenced_count,
             evicted_records=self._evicted,
             incidents=self._book.incidents,
         )

@@ -39,7 +39,7 @@ from zeekml.notices.policy import Policy
 
 FloatArray = npt.NDArray[np.float64]
 
-FALSE_INCIDENTS_PER_FLOW: Final = 2e-4
+FALSE_INCIDENTS_PER_FLOW: Final = 1e-4
 BASE_RATE: Final = 0.01
 """Share of malicious flows for which scores are probabilities.
 

@@ -67,6 +67,20 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.score)
 
+    def take(self, places: npt.NDArray[np.intp]) -> Candidates:
+        """Some of the rows, by their places."""
+        return Candidates(
+            flows=self.flows.take(pa.array(places)),
+            clock=self.clock[places],
+            end=self.end[places],
+            score=self.score[places],
+            spread=self.spread[places],
+            threat=self.threat[places],
+            classes=self.classes[places],
+            members=self.members[places],
+            matrix=self.matrix[places],
+        )
+
     def check(self) -> None:
         """Make sure of what incidents rest on.
 

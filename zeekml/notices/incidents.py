@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Self
 
 import numpy as np
@@ -85,6 +85,8 @@ class IncidentTracker:
         Incidents opened, by note.
     cut_short
         Incidents closed early because too many were open.
+    caused_by
+        For each line of the last `add`, the candidate that caused it; negative if it was due.
 
     Raises
     ------
@@ -129,6 +131,21 @@ class IncidentTracker:
         self._due: list[tuple[float, str, int, Case]] = []
         self.opened: Counter[str] = Counter()
         self.cut_short = 0
+        self.caused_by: list[int] = []
+
+    def new_one(self, *, explain: Explain | None = None) -> IncidentTracker:
+        """A tracker for the same stream by the same rules that has seen nothing yet."""
+        return IncidentTracker(
+            self._policy,
+            self._thresholds,
+            sensor=self._origin.sensor,
+            stream=self._origin.stream,
+            bundle=self._origin.bundle,
+            features=self._origin.features,
+            base_rate=self._plan.base_rate,
+            explain=explain,
+            limits=self._limits,
+        )
 
     @classmethod
     def load(cls, data: bytes, *, explain: Explain | None = None) -> Self:
@@ -231,6 +248,8 @@ class IncidentTracker:
             A time is not finite, or a score not within 0..1.
         """
         notices: list[Notice] = []
+        causes: list[int] = []
+        self.caused_by = causes
         if not len(candidates):
             return notices
         candidates.check()
@@ -245,10 +264,13 @@ class IncidentTracker:
                 break
             if todo == DUE:
                 self._close_due(notices)
-            elif todo == OPENS:
+                causes += [-1] * (len(notices) - len(causes))
+                continue
+            if todo == OPENS:
                 self._open(batch, candidates, notices)
             else:
                 self._joined(candidates, notices)
+            causes += [int(self._position["number"][0])] * (len(notices) - len(causes))
         if self._flows.crowded(len(self._windows.rows) - self._unused_rows):
             self._clear_up()
         return notices
@@ -283,6 +305,14 @@ class IncidentTracker:
         if self._flows.crowded(len(self._windows.rows) - self._unused_rows):
             self._clear_up()
         return notices
+
+    def forget_evidence(self) -> None:
+        """Forget all windows, so that only what comes counts; open incidents go on."""
+        clear(self._windows)
+
+    def open_of(self, notes: Collection[str]) -> int:
+        """How many incidents of some notes are open."""
+        return sum(case.detector.note in notes for case in self._cases.values())
 
     @property
     def _clock(self) -> float:

@@ -49,6 +49,11 @@ class Value:
         """1-based line of the value in its file."""
         return self._node.start_mark.line + 1
 
+    @property
+    def absent(self) -> bool:
+        """Whether nothing, or null, stands there."""
+        return self._node.tag == "tag:yaml.org,2002:null"
+
     def fail(self, problem: str) -> NoReturn:
         """Refuse this value; `problem` says what is wrong and what would be right."""
         raise _error(self.file, self.line, f"{self.path} {problem}" if self.path else problem)
@@ -95,6 +100,10 @@ class Value:
             Value(item, self.file, f"{self.path}[{number}]")
             for number, item in enumerate(self._node.value)
         ]
+
+    def items(self) -> list[Value]:
+        """The items of a list; a single value is a list of one."""
+        return self.sequence() if isinstance(self._node, yaml.SequenceNode) else [self]
 
     def text(self) -> str:
         """A scalar as it is written."""
@@ -173,7 +182,7 @@ def read_yaml(path: Path) -> Value:
     return parse_yaml(text, name)
 
 
-def parse_yaml(text: bytes, name: str) -> Value:
+def parse_yaml(text: bytes, name: str, *, most: int = MAX_BYTES) -> Value:
     """The root of a rule file's tree.
 
     Parameters
@@ -182,16 +191,16 @@ def parse_yaml(text: bytes, name: str) -> Value:
         The file's bytes.
     name
         What messages call the file.
+    most
+        Bytes that it may have.
 
     Raises
     ------
     ConfigError
         Not YAML of the plain kind; the message names the line.
     """
-    if len(text) > MAX_BYTES:
-        raise ConfigError(
-            f"{name}: larger than {MAX_BYTES:,} bytes; a rule file is a few kilobytes"
-        )
+    if len(text) > most:
+        raise ConfigError(f"{name}: larger than {most:,} bytes; a rule file is a few kilobytes")
     try:
         decoded = text.decode("utf-8-sig")
     except UnicodeDecodeError as error:

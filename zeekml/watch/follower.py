@@ -18,6 +18,7 @@ from zeekml.flows.rejects import (
     count_bounded,
 )
 from zeekml.flows.schema import SURICATA
+from zeekml.notices.allowlist import EMPTY, Allowlist
 from zeekml.notices.policy import Policy
 from zeekml.pipeline import Judge, fingerprint_of
 from zeekml.watch.coverage import Coverage
@@ -75,7 +76,7 @@ class Follower:
         The stream.
     state
         Where it is remembered.
-    bundle, policy, config
+    bundle, policy, allowlist, config
         As for `zeekml.pipeline.Pipeline`.
     rejects
         Gets the records that cannot be read.
@@ -101,6 +102,7 @@ class Follower:
         config: Config,
         rejects: RejectSink,
         *,
+        allowlist: Allowlist = EMPTY,
         keep_originals: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -108,6 +110,7 @@ class Follower:
         self.shedding = False
         self._state = state
         self._bundle = bundle
+        self._allowlist = allowlist
         self._config = config
         self._clock = clock
         self._hold = (
@@ -134,7 +137,8 @@ class Follower:
         if not state.anchors(logs.name):
             first = self._pipeline.anchor(self._number, self._alerts.save())
         self.record.close |= self._has_other_rules()
-        if first is not None or self.record.close:
+        self.record.allowlist |= self._has_other_allowlist()
+        if first is not None or self.record.close or self.record.allowlist:
             state.commit([StreamCommit(logs.name, self.record.encode(), anchor=first)])
         self._anchored = clock()
         # what was scored again counts: who is stopped again and again would do ever more of it
@@ -267,13 +271,16 @@ class Follower:
         self.record.close = look.progress = True
         return look
 
-    def change_rules(self, policy: Policy) -> None:
-        """Decide to judge what follows by other rules; what is open is closed under the old ones.
+    def change_rules(self, policy: Policy, allowlist: Allowlist) -> None:
+        """Decide to judge what follows by other rules.
 
-        `settle` does so, after a commit.
+        After a change of the policy, what is open is closed under the old one; after one of the
+        allowlist, it goes on. `settle` does so, after a commit.
         """
         self._policy = policy
+        self._allowlist = allowlist
         self.record.close |= self._has_other_rules()
+        self.record.allowlist |= self._has_other_allowlist()
 
     def settle(self) -> Look:
         """Do what was decided, and committed."""
@@ -289,6 +296,13 @@ class Follower:
             self._add(self._pipeline.close_incidents(), look)
             if self._has_other_rules():
                 self._pipeline.judge = self._new_judge(self._policy)
+            self._rows_since = ANCHOR_ROWS
+        if self.record.allowlist:
+            self.record.allowlist = False
+            look.progress = True
+            if self._has_other_allowlist():
+                self._pipeline.judge.change_allowlist(self._allowlist)
+            # what follows must not be judged by the old one again
             self._rows_since = ANCHOR_ROWS
         return look
 
@@ -330,8 +344,10 @@ class Follower:
     def _add(self, outcome: Outcome, look: Look) -> None:
         look.outcome.batches += outcome.batches
         look.outcome.notices += outcome.notices
+        look.outcome.silenced += outcome.silenced
         for notice in outcome.notices:
             self.record.notices[notice.note] += notice.seq == 0
+        self.record.silenced += sum(item.notice.seq == 0 for item in outcome.silenced)
 
     # -- committing ------------------------------------------------------------------------------
 
@@ -396,12 +412,23 @@ class Follower:
         return anchors[-1].number
 
     def _new_judge(self, policy: Policy) -> Judge:
-        return Judge(self._bundle, policy, sensor=self.logs.sensor, stream=self.logs.name)
+        return Judge(
+            self._bundle,
+            policy,
+            sensor=self.logs.sensor,
+            stream=self.logs.name,
+            allowlist=self._allowlist,
+            local_nets=self._config.local_nets,
+        )
 
     def _has_other_rules(self) -> bool:
         """Whether other rules are asked for than those that judged so far."""
         asked = fingerprint_of(self._bundle, self._policy)
         return asked != self._pipeline.judge.fingerprint
+
+    def _has_other_allowlist(self) -> bool:
+        """Whether another allowlist is asked for than what was in force so far."""
+        return not self._allowlist.same_as(self._pipeline.judge.allowlist)
 
 
 def _account_maker(counters: ReadCounters, rejects: RejectSink) -> Callable[[str], SourceAccount]:

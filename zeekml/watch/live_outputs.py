@@ -12,6 +12,7 @@ from typing import Any, Final
 from zeekml.flows.rejects import RejectWriter
 from zeekml.notices.eve_alert import encode_alert
 from zeekml.notices.notice import Notice
+from zeekml.notices.silenced import Silenced, encode_silenced
 from zeekml.notices.zeek_notice import NOTICE_COLUMNS, TsvEncoder, encode_json
 from zeekml.outputs import (
     ENRICHED,
@@ -19,6 +20,7 @@ from zeekml.outputs import (
     FIRST_ADDED_KEY,
     NOTICE_LOG,
     REJECTS,
+    SILENCED,
     OutputOptions,
     enriched_lines,
 )
@@ -69,7 +71,12 @@ class LiveOutputs:
         self._options = options
         self._tsv = TsvEncoder(0.0, strict=options.strict_notice)
         self._open_ts = open_ts
-        keys = {NOTICE_LOG: _notice_key, EVE_JSON: _alert_key, REJECTS: line_key}
+        keys = {
+            NOTICE_LOG: _notice_key,
+            EVE_JSON: _alert_key,
+            SILENCED: _notice_key,
+            REJECTS: line_key,
+        }
         if options.enriched:
             keys[ENRICHED] = record_key
         self._files: dict[str, LiveFile] = {}
@@ -122,6 +129,12 @@ class LiveOutputs:
             if notice.seq == 0:
                 self._files[EVE_JSON].add(key, encode_alert(notice))
         return known
+
+    def add_silenced(self, silenced: Sequence[Silenced]) -> None:
+        """Add lines that the allowlist silenced."""
+        for item in silenced:
+            key = f"{item.notice.id}/{item.notice.seq}"
+            self._files[SILENCED].add(key, encode_silenced(item))
 
     def add_lines(self, lines: Iterable[bytes]) -> None:
         """Add lines to notice.log that are about the watcher itself."""

@@ -13,6 +13,7 @@ from zeekml.ensemble.bundle import Bundle
 from zeekml.flows.ordering import EndOrder
 from zeekml.flows.schema import with_originals
 from zeekml.notices.notice import Notice
+from zeekml.notices.silenced import Silenced
 from zeekml.pipeline import Judge, ScoredBatch, Scorer
 from zeekml.watch.journal import Intake
 from zeekml.watch.state import Anchor
@@ -27,6 +28,7 @@ class Outcome:
 
     batches: list[ScoredBatch] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
+    silenced: list[Silenced] = field(default_factory=list)
 
 
 class LivePipeline:
@@ -82,17 +84,20 @@ class LivePipeline:
             scored = self.scorer.score(batch)
             outcome.batches.append(scored)
             outcome.notices += self.judge.judge(scored.candidates, scored.clock)
+        outcome.silenced += self.judge.take_silenced()
         return outcome
 
     def close(self) -> Outcome:
         """At the end of the input: score what is held back, and close the incidents."""
         outcome = self.take(Intake(let_go=True))
         outcome.notices += self.judge.close()
+        outcome.silenced += self.judge.take_silenced()
         return outcome
 
     def close_incidents(self) -> Outcome:
         """Close what is open; what is held back stays so."""
-        return Outcome(notices=self.judge.close())
+        notices = self.judge.close()
+        return Outcome(notices=notices, silenced=self.judge.take_silenced())
 
     def anchor(self, number: int, alerts: bytes) -> Anchor:
         """The anchor before journal entry `number`, which comes next."""

@@ -45,7 +45,9 @@ class StreamMetrics:
     notices
         Total of incidents opened, by note.
     suppressed
-        Total of notices that a rule held back.
+        Total of flows that belonged to an open incident without a line being due.
+    silenced
+        Total of incidents that the allowlist silenced.
     open_incidents, context_records
         How many there are now.
     late, shed
@@ -65,6 +67,7 @@ class StreamMetrics:
     gaps: Mapping[str, int] = field(default_factory=dict)
     notices: Mapping[str, int] = field(default_factory=dict)
     suppressed: int = 0
+    silenced: int = 0
     open_incidents: int = 0
     context_records: int = 0
     late: int = 0
@@ -114,7 +117,8 @@ _OF_STREAMS: Final = (
     _Metric("zeekml_rotations_total", "counter", "Files opened, by why.", "how"),
     _Metric("zeekml_gaps_total", "counter", "Losses of data before it was read.", "cause"),
     _Metric("zeekml_notices_total", "counter", "Incidents opened.", "note"),
-    _Metric("zeekml_suppressed_total", "counter", "Notices held back by rules."),
+    _Metric("zeekml_suppressed_total", "counter", "Flows of open incidents without a line."),
+    _Metric("zeekml_silenced_total", "counter", "Incidents silenced by the allowlist."),
     _Metric("zeekml_open_incidents", "gauge", "Incidents that are open."),
     _Metric("zeekml_context_records", "gauge", "Records that the context remembers."),
     _Metric("zeekml_late_total", "counter", "Records too late for the context."),

@@ -286,6 +286,7 @@ def _metrics_of(follower: Follower) -> StreamMetrics:
         gaps=record.gaps,
         notices=record.notices,
         suppressed=follower.judge.incidents.suppressed,
+        silenced=record.silenced,
         open_incidents=follower.judge.incidents.open_incidents,
         context_records=follower.context_records,
         late=follower.late,

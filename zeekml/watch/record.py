@@ -24,11 +24,14 @@ class Record(msgspec.Struct):
         Opened incidents by note.
     rotations, gaps
         By how, and by cause.
-    let_go, close
+    silenced
+        Incidents that the allowlist silenced.
+    let_go, close, allowlist
         Decided and to be done next, before anything else is read: let the flows that are held go
-        on; close the incidents. The log itself does not say when, so a run that dies on the way
-        must leave to the next one that it is to happen at this very place. Were it not written
-        down first, the outputs could hold what came of a decision that nobody remembers.
+        on; close the incidents; go by another allowlist. The log itself does not say when, so a
+        run that dies on the way must leave to the next one that it is to happen at this very
+        place. Were it not written down first, the outputs could hold what came of a decision that
+        nobody remembers.
     """
 
     positions: dict[str, Any] = {}
@@ -36,8 +39,10 @@ class Record(msgspec.Struct):
     notices: Counter[str] = msgspec.field(default_factory=Counter)
     rotations: Counter[str] = msgspec.field(default_factory=Counter)
     gaps: Counter[str] = msgspec.field(default_factory=Counter)
+    silenced: int = 0
     let_go: bool = False
     close: bool = False
+    allowlist: bool = False
 
     @classmethod
     def of(cls, state: State, stream: str) -> Self:

@@ -32,6 +32,7 @@ from zeekml.watch.priming import prime_once
 from zeekml.watch.service_manager import ServiceManager
 from zeekml.watch.state import IncidentLine, State
 from zeekml.watch.wake_up import WakeUp
+from zeekml.watch.watched_allowlist import WatchedAllowlist
 
 log = logging.getLogger("zeekml.watch")
 
@@ -112,6 +113,7 @@ class Watcher:
             self.bundle: Bundle = load_bundle(job.bundle, pin=job.config.bundle_sha256)
             self.policy: Policy = load_policy(job.rules)
             self.policy.thresholds(self.bundle.manifest.thresholds)
+            self._allowlist = WatchedAllowlist(job.rules)
             self._state = State(job.state)
             stack.callback(self._state.close)
             facts = Facts(
@@ -132,6 +134,7 @@ class Watcher:
                     self.policy,
                     job.config,
                     self._outputs.rejects,
+                    allowlist=self._allowlist.current,
                     keep_originals=job.options.enriched,
                     clock=clock,
                 )
@@ -257,6 +260,7 @@ class Watcher:
                 ENRICHED,
             )
         self._add_notices(follower, look.outcome.notices)
+        self._outputs.add_silenced(look.outcome.silenced)
         self._tell(self.oversight.happened(follower, look.happened))
 
     def _add_notices(self, follower: Follower, notices: Sequence[Notice]) -> None:
@@ -354,6 +358,8 @@ class Watcher:
             return
         self._checked = self._clock()
         self._check_outputs()
+        if self._allowlist.changed():
+            self._change_rules()
 
     def _check_outputs(self) -> None:
         """Make new files in the place of those that were renamed or removed."""
@@ -361,6 +367,12 @@ class Watcher:
             self._outputs.flush()
         except OutputError as error:
             self._complain(error)
+
+    def _change_rules(self) -> None:
+        for follower in self.followers:
+            follower.change_rules(self.policy, self._allowlist.current)
+        self._settle()
+        self._persist(self.followers)
 
     def _read_rules_again(self) -> None:
         self._manager.reloading()
@@ -371,10 +383,8 @@ class Watcher:
             log.error("%s; the rules read before stay in force", error)
         else:
             self.policy = policy
-            for follower in self.followers:
-                follower.change_rules(policy)
-            self._settle()
-            self._persist(self.followers)
+            self._allowlist.read_again()
+            self._change_rules()
             log.info("rules read again")
         self._check_outputs()
         self._manager.ready(self.oversight.status(self.followers))

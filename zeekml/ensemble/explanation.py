@@ -1,6 +1,9 @@
 """Why a row scored as it did: by how much the score falls when something is made usual.
 
-Occlusion over the whole averaged ensemble. Columns that say one thing are changed together:
+Occlusion over the whole averaged ensemble. Integrated gradients would need gradients, which the
+model runtime does not give, and would share a reason out over columns that say the same thing;
+occlusion asks the very models that made the score, and what it says can be checked by hand: score
+the flow again with the usual value. Columns that say one thing are changed together:
 
 - the same count over 60, 600 and 3,600 s (each alone changes little, the others still say it);
 - the flags of which one names the protocol, the service or the kind of port.
@@ -22,8 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.ensemble.bundle import Bundle
+from zeekml.ensemble.phrases import amount, phrase
 from zeekml.ensemble.scoring import Ensemble, check_matrix
-from zeekml.features.schema import COUNTED, FEATURE_INDEX, FEATURES, MOST_COUNTED, Feature
+from zeekml.features.schema import FEATURE_INDEX, FEATURES, Feature
 
 MISSING: Final = "missing"
 MIXED: Final = "mixed"
@@ -60,11 +64,19 @@ class Contribution:
     unit: str
     contribution: float
 
-    def text(self) -> str:
-        """As notices carry it, for example ``src60_ports=41 (usual 2) +1.83``."""
+    def text(self, usual: str = "usual") -> str:
+        """As notices carry it.
+
+        For example ``src60_ports=41 ports contacted by the source in 60 s (usual 2) +1.83``.
+
+        Parameters
+        ----------
+        usual
+            What the usual value is called.
+        """
         return (
-            f"{self.feature}={_text(self.value, self.unit)} "
-            f"(usual {_text(self.usual, self.unit)}) "
+            f"{self.feature}={phrase(self.feature, self.value)} "
+            f"({usual} {amount(self.feature, self.usual)}) "
             f"{self.contribution:+.2f}"
         )
 
@@ -225,13 +237,3 @@ def _natural(feature: Feature, stored: float) -> float | str:
 
 def _without_family(feature: Feature) -> str:
     return feature.name.removeprefix(f"{feature.family}_")
-
-
-def _text(value: float | str, unit: str) -> str:
-    if isinstance(value, str):
-        return value
-    if unit in COUNTED and round(value) >= MOST_COUNTED:
-        return f"{MOST_COUNTED}+"
-    # three digits, but no exponents for the large counts that logs are full of
-    text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-    return "0" if text == "-0" else text

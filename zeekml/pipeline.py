@@ -273,7 +273,9 @@ class Judge:
         if self._explainer is None:
             self._explainer = Ensemble(self._bundle)
         matrix = candidates.matrix[row : row + 1]
-        return tuple(c.text() for c in explain(self._explainer, matrix)[0])
+        site = self._bundle.manifest.usual_source == "site"
+        usual = "usual here" if site else "usual"
+        return tuple(c.text(usual) for c in explain(self._explainer, matrix)[0])
 
 
 def _explainer(judge: Judge) -> ExplainRow:

@@ -13,6 +13,8 @@ Examples:
   zeekml bundle import-keras net.h5 --scaler scaler.json --classes benign,scan,dos --out my-bundle
 """
 
+_USUAL = {"training": "benign training rows", "site": "the site's ordinary flows"}
+
 
 @click.group()
 def bundle() -> None:
@@ -55,6 +57,12 @@ def show(path: Path | None, as_json: bool, card: bool) -> None:
     click.echo(f"members         {len(manifest.members)}, averaged as {manifest.combine}")
     thresholds = {t: round(v, 4) for t, v in manifest.thresholds.items()}
     click.echo(f"thresholds      {json.dumps(thresholds)}")
+    click.echo(f"usual values    of {_USUAL[manifest.usual_source]}")
+    if manifest.parent is not None:
+        click.echo(f"made from       {manifest.parent[:12]}")
+    site = manifest.evaluation.get("site")
+    if isinstance(site, dict):
+        click.echo(f"calibrated      {json.dumps(site)}")
     click.echo("trained on")
     for source in manifest.training:
         click.echo(f"  {source.environment}: {source.rows:,} rows, {source.malicious:,} malicious")

@@ -13,6 +13,7 @@ import click
 from zeekml import __version__
 from zeekml.cli import interrupts
 from zeekml.cli.bundle import bundle
+from zeekml.cli.calibrate import calibrate
 from zeekml.cli.check import check
 from zeekml.cli.datasets import datasets
 from zeekml.cli.evaluate import evaluate
@@ -39,7 +40,18 @@ def cli() -> None:
     """Machine learning beside a Zeek or Suricata sensor: flows in, explained notices out."""
 
 
-for _command in (score, watch, features, datasets, train, evaluate, bundle, rules, check):
+for _command in (
+    score,
+    watch,
+    calibrate,
+    features,
+    datasets,
+    train,
+    evaluate,
+    bundle,
+    rules,
+    check,
+):
     cli.add_command(_command)
 
 

@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from zeekml import __version__
 from zeekml.ensemble import manifest as manifest_format
@@ -178,6 +178,7 @@ def write_bundle(
     model_card: str,
     combine: Combine = "logit",
     parent: str | None = None,
+    usual_source: Literal["training", "site"] = "training",
     overwrite: bool = False,
 ) -> Bundle:
     """Write a bundle directory, whole or not at all.
@@ -211,6 +212,8 @@ def write_bundle(
         Whether the members' log-odds or their probabilities are averaged.
     parent
         Digest of the bundle this one was made from.
+    usual_source
+        See `Manifest`.
     overwrite
         Replace a bundle that is already there. Anything else in its place is never touched.
 
@@ -261,6 +264,7 @@ def write_bundle(
         training=tuple(training),
         evaluation=evaluation,
         parent=parent,
+        usual_source=usual_source,
     )
     # last, so that a directory with a manifest is never half a bundle
     contents[MANIFEST_FILE] = manifest_format.encode(manifest)

@@ -80,7 +80,15 @@ class TrainingSource(
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Contents of manifest.json. See `check` for what must hold beyond the types."""
+    """Contents of manifest.json. See `check` for what must hold beyond the types.
+
+    Attributes
+    ----------
+    usual_source
+        Whose percentiles `usual` holds: of benign training rows, or of a site's own traffic.
+    parent
+        Digest of the bundle that this one was made from.
+    """
 
     format: Literal["zeekml-bundle"]
     format_version: int
@@ -100,6 +108,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     training: tuple[TrainingSource, ...]
     evaluation: dict[str, Any]
     parent: str | None
+    usual_source: Literal["training", "site"] = "training"
 
     def check(self) -> None:
         """Raise `BundleError`, with the reason alone, unless this version can use the bundle."""

@@ -1,0 +1,164 @@
+"""`zeekml calibrate`: thresholds for a site, from its own logs and a budget of notices."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zeekml.cli.options import (
+    bundle_option,
+    chosen_path,
+    config_option,
+    inputs_argument,
+    progress_option,
+    rules_option,
+    settings,
+)
+
+if TYPE_CHECKING:
+    from zeekml.site.calibrate import Calibrated
+    from zeekml.site.volume import Volume
+
+_EPILOG = """\b
+Examples:
+  zeekml calibrate /opt/zeek/logs --notices-per-day 5 --out /etc/zeekml/bundle
+  zeekml calibrate eve.json.gz --notices-per-day 0.5 --out site-bundle --json
+"""
+
+
+@click.command(epilog=_EPILOG)
+@inputs_argument
+@click.option(
+    "--notices-per-day",
+    type=click.FloatRange(min=0, min_open=True, max=100_000),
+    required=True,
+    metavar="N",
+    help="Incidents a day that you are ready to look at.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="BUNDLE",
+    help="Directory of the bundle to write; see --overwrite.",
+)
+@click.option("--name", help="Name kept in the manifest [default: that of the bundle].")
+@click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")
+@bundle_option
+@rules_option
+@config_option
+@progress_option
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+def calibrate(
+    inputs: tuple[str, ...],
+    notices_per_day: float,
+    out: Path,
+    name: str | None,
+    overwrite: bool,
+    bundle: Path | None,
+    rules: Path | None,
+    config_file: Path | None,
+    no_progress: bool,
+    as_json: bool,
+) -> None:
+    """Fit thresholds to your own logs and a budget of notices; no labels are needed.
+
+    INPUT is what `zeekml score` reads: a week or more of ordinary days. Writes a bundle with the
+    same models, the thresholds that give so many incidents a day on these logs, and what is usual
+    at your site.
+    """
+    from zeekml.cli.progress import input_progress, step_progress
+    from zeekml.ensemble.bundle import load_bundle
+    from zeekml.errors import OutputError
+    from zeekml.flows.discovery import discover
+    from zeekml.notices.allowlist import load_allowlist
+    from zeekml.notices.policy import load_policy
+    from zeekml.outputs import refuse_output_among_inputs
+    from zeekml.site.calibrate import calibrate as run
+
+    config = settings(config_file)
+    if out.exists() and not overwrite:
+        # said before minutes of work, not after
+        raise OutputError(f"{out} exists already; choose another --out, or add --overwrite")
+    refuse_output_among_inputs(inputs, out)
+    rules_dir = chosen_path(rules, config.rules)
+    loaded = load_bundle(chosen_path(bundle, config.bundle), pin=config.bundle_sha256)
+    policy, allowlist = load_policy(rules_dir), load_allowlist(rules_dir)
+    discovery = discover(inputs, exclude=(out,))
+    with (
+        input_progress("Scoring", discovery.size or None, hidden=no_progress) as advance,
+        step_progress(hidden=no_progress) as step,
+    ):
+        found = run(
+            discovery.streams,
+            out,
+            notices_per_day=notices_per_day,
+            bundle=loaded,
+            policy=policy,
+            allowlist=allowlist,
+            config=config,
+            name=name,
+            overwrite=overwrite,
+            progress=advance,
+            trying=lambda done, total: step("trying thresholds", done, total),
+        )
+    for warning in [*allowlist.warnings(), *found.warnings()]:
+        click.echo(f"zeekml: warning: {warning}", err=True)
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), indent=2))
+        return
+    _print(found)
+
+
+def _print(found: Calibrated) -> None:
+    from rich.box import SIMPLE
+    from rich.table import Table
+    from rich.text import Text
+
+    from zeekml.cli.console import output_console
+
+    console = output_console()
+    low, high = found.days.interval(found.chosen)
+    counters = found.traffic.counters
+    console.print(
+        Text(
+            f"{counters.accepted:,} flows of {found.days.observed:.1f} observed days. "
+            f"{found.per_day(found.before):.1f} notices a day at the thresholds so far, "
+            f"{found.per_day(found.chosen):.1f} at the new ones (95 % interval {low:.1f} to "
+            f"{high:.1f}; budget {found.budget:g})."
+        )
+    )
+    threats = list(found.chosen.thresholds)
+    table = Table(box=SIMPLE, pad_edge=False, title=Text("Incidents by threshold"))
+    for head in ("thresholds", "a day", *threats):
+        table.add_column(Text(head), justify="left" if head == "thresholds" else "right")
+    for volume in _shown(found):
+        counts = volume.by_threat()
+        marks = [f"{volume.shift:+g}"]
+        if volume.shift == 0:
+            marks.append("as they were")
+        if volume is found.chosen:
+            marks.append("chosen")
+        table.add_row(
+            Text(", ".join(marks)),
+            f"{found.per_day(volume):.1f}",
+            *(f"{counts.get(threat, 0):,}" for threat in threats),
+            style="bold" if volume is found.chosen else "",
+        )
+    console.print(table)
+    console.print(Text("Moved by so much on the log-odds of evidence; + is stricter."), style="dim")
+    bundle = found.bundle
+    console.print(Text(f"bundle written to {bundle.path}, sha256 {bundle.digest}"))
+
+
+def _shown(found: Calibrated) -> list[Volume]:
+    """The curve, without steps that change nothing."""
+    shown: list[Volume] = []
+    for volume in found.curve:
+        telling = volume is found.chosen or volume is found.before
+        if telling or not shown or volume.opened != shown[-1].opened:
+            shown.append(volume)
+    return shown

@@ -1,0 +1,1 @@
+"""What a site's own logs say about thresholds and usual values, without labels."""

@@ -40,14 +40,12 @@ _FAMILY_NAMES: Final = [FEATURES[FEATURE_INDEX[name]].family for name in FEATURE
 _FAMILIES: Final = np.unique(_FAMILY_NAMES, return_inverse=True)[1]
 
 WITHOUT: Final[tuple[tuple[str, ...], ...]] = (
-    (),
     ("port", "service", "regularity"),
-    (),
     ("port", "service"),
 )
-"""Feature families that members do without, in turn. What ports and services stand for, and what
-keeps a rhythm, differs from site to site: members that cannot lean on it rank unlike networks
-better, and the others what a known port gives away."""
+"""Feature families that binary members do without, in turn. What ports and services stand for, and
+what keeps a rhythm, differs from site to site: members that cannot lean on it rank unlike networks
+better. The eight-class members are given all of it: threats cannot be told apart without."""
 
 Learner = Literal["joint", "reptile", "fomaml", "anil"]
 LEARNERS: Final[tuple[Learner, ...]] = ("joint", *ALGORITHMS)
@@ -96,7 +94,7 @@ class MemberPlan:
     subsets, meta
         See ``Candidate``.
     without : tuple of tuples of str
-        Feature families that members do without, in turn.
+        Feature families that binary members do without, in turn; eight-class ones have all.
     """
 
     binary: int = 5
@@ -128,7 +126,7 @@ class MemberPlan:
                 recipe,
                 self.meta,
                 self.subsets,
-                self.without[number % len(self.without)],
+                self.without[number % len(self.without)] if outputs == BINARY_CLASSES else (),
             )
             for number, outputs in enumerate(self.outputs())
         ]

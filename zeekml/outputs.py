@@ -26,6 +26,7 @@ from zeekml.errors import OutputError
 from zeekml.flows.rejects import DEFAULT_CAP, RejectWriter
 from zeekml.flows.schema import ORIGINAL_FIELD
 from zeekml.notices.eve_alert import encode_alert
+from zeekml.notices.evidence_line import encode_evidence
 from zeekml.notices.notice import Notice
 from zeekml.notices.silenced import Silenced, encode_silenced
 from zeekml.notices.zeek_notice import TsvEncoder, encode_json
@@ -34,6 +35,7 @@ from zeekml.pipeline import ScoredBatch
 NOTICE_LOG: Final = "notice.log"
 EVE_JSON: Final = "eve.json"
 SILENCED: Final = "silenced.jsonl"
+EVIDENCE: Final = "evidence.jsonl"
 REJECTS: Final = "rejects.jsonl"
 SCORES: Final = "scores.parquet"
 ENRICHED: Final = "conn_scored.log"
@@ -146,12 +148,13 @@ class NoticeOutputs:
             self._notices = (directory / NOTICE_LOG).open("wb")
             self._alerts = (directory / EVE_JSON).open("wb")
             self._silenced = (directory / SILENCED).open("wb")
+            self._evidence = (directory / EVIDENCE).open("wb")
         self.rejects = RejectWriter(directory / REJECTS, cap=options.rejects_per_file)
         # the header comes once, before the parts, so only its escaping rules matter here
         self._tsv = TsvEncoder(0.0, strict=options.strict_notice)
 
     def write_notices(self, notices: Sequence[Notice]) -> None:
-        """Write notices to notice.log and, where they open an incident, to eve.json."""
+        """Write notices to notice.log, where they open an incident to eve.json, and evidence."""
         with as_output_error(self._directory):
             for notice in notices:
                 if self._options.notice_format == "tsv":
@@ -160,6 +163,8 @@ class NoticeOutputs:
                     self._notices.write(encode_json(notice, strict=self._options.strict_notice))
                 if notice.seq == 0:
                     self._alerts.write(encode_alert(notice))
+                if notice.evidence is not None:
+                    self._evidence.write(encode_evidence(notice, notice.evidence))
 
     def write_silenced(self, silenced: Sequence[Silenced]) -> None:
         """Write the lines that the allowlist silenced."""
@@ -172,6 +177,7 @@ class NoticeOutputs:
             self._notices.close()
             self._alerts.close()
             self._silenced.close()
+            self._evidence.close()
         self.rejects.close()
 
 
@@ -239,7 +245,7 @@ def assemble(
     joined = parts[0].parent / "joined" if parts else out
     with as_output_error(out):
         joined.mkdir()
-        names = [NOTICE_LOG, EVE_JSON, SILENCED, REJECTS]
+        names = [NOTICE_LOG, EVE_JSON, EVIDENCE, SILENCED, REJECTS]
         if options.enriched:
             names.append(ENRICHED)
         for name in names:

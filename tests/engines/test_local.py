@@ -34,6 +34,7 @@ CUTTING = Cutting(slice_records=400, part_bytes=150_000, read_size=30_000, batch
 OUTPUTS = (
     "notice.log",
     "eve.json",
+    "evidence.jsonl",
     "silenced.jsonl",
     "rejects.jsonl",
     "conn_scored.log",

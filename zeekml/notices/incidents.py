@@ -21,6 +21,7 @@ import numpy.typing as npt
 from zeekml.ensemble.calibration import EVEN
 from zeekml.features.tables import places_except
 from zeekml.notices.candidates import Candidates
+from zeekml.notices.evidence_line import MOST_RELATED, Evidence, RelatedFlow
 from zeekml.notices.fingerprint import SHORT_DIGEST, rules_fingerprint
 from zeekml.notices.flow_store import FlowStore, QuotedFlow
 from zeekml.notices.incident import GroupKey, incident_id
@@ -367,7 +368,16 @@ class IncidentTracker:
         self.opened[detector.note] += 1
         self._cases[place] = case
         heapq.heappush(self._due, self._entry(case))
-        notices.append(self._tell(case, candidates, "open"))
+        notices.append(self._tell(case, candidates, "open", self._strongest(rows)))
+
+    def _strongest(self, rows: npt.NDArray[np.int32]) -> tuple[RelatedFlow, ...]:
+        """Those of these rows with the highest scores, the highest first, else the earlier."""
+        entries = self._windows.rows[rows]
+        order = np.argsort(-entries["score"], kind="stable")[:MOST_RELATED]
+        return tuple(
+            RelatedFlow(self._flows.flow(int(entries["place"][i])), float(entries["score"][i]))
+            for i in order
+        )
 
     def _places_signed(self, rows: npt.NDArray[np.int32]) -> list[int]:
         """Places of the flows of those of these rows that have signatures."""
@@ -400,12 +410,20 @@ class IncidentTracker:
         del self._cases[case.place]
         return notice
 
-    def _tell(self, case: Case, candidates: Candidates, state: State) -> Notice:
+    def _tell(
+        self,
+        case: Case,
+        candidates: Candidates,
+        state: State,
+        related: tuple[RelatedFlow, ...] = (),
+    ) -> Notice:
+        number = int(self._position["number"][0])
+        candidate = candidates.row(number)
         if self._explain is not None:
-            why = self._explain(candidates.row(int(self._position["number"][0])))[:_MAX_WHY]
-            case.why = tuple(plain(text) for text in why)
+            case.why = tuple(plain(text) for text in self._explain(candidate)[:_MAX_WHY])
         self._ledger.incidents["line_clock"][case.place] = self._clock
-        return self._writer.line(case, state, self._clock)
+        evidence = Evidence.of(candidate, candidates.matrix[number], related)
+        return self._writer.line(case, state, self._clock, evidence)
 
     @property
     def _unused_rows(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from zeekml.notices.community import community_id
+from zeekml.notices.evidence_line import Evidence
 from zeekml.notices.flow_store import FlowStore, QuotedFlow
 from zeekml.notices.incident import MAX_SIGNATURES, Distinct, Incident
 from zeekml.notices.ledger import DESTINATIONS, PORTS, SOURCES, Ledger
@@ -88,7 +89,7 @@ class LineWriter:
         self._ledger = ledger
         self._flows = flows
 
-    def line(self, case: Case, state: State, ts: float) -> Notice:
+    def line(self, case: Case, state: State, ts: float, evidence: Evidence | None = None) -> Notice:
         """The next line of an incident, as of now."""
         incident = self.snapshot(case)
         detector = case.detector
@@ -129,6 +130,7 @@ class LineWriter:
             features=self._origin.features,
             sensor=self._origin.sensor,
             stream=self._origin.stream,
+            evidence=evidence,
         )
 
     def snapshot(self, case: Case) -> Incident:

@@ -12,9 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from zeekml.ensemble.classes import THREATS
+
+if TYPE_CHECKING:
+    from zeekml.notices.evidence_line import Evidence
 
 NOTES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -204,6 +207,8 @@ class Notice:
         First 12 hexadecimal digits of the bundle's digest and of the feature schema's hash.
     sensor, stream
         What the records came from, as the caller names it.
+    evidence
+        What an opening or updating line rests on.
     """
 
     state: State
@@ -239,3 +244,4 @@ class Notice:
     features: str
     sensor: str
     stream: str
+    evidence: Evidence | None = None

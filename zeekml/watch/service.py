@@ -20,8 +20,10 @@ from zeekml.config import Config
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.errors import ConfigError, OutputError
 from zeekml.flows.rejects import printable
+from zeekml.notices.evidence_line import encode_evidence
 from zeekml.notices.notice import Notice
 from zeekml.notices.policy import Policy, load_policy
+from zeekml.notices.zeek_notice import encode_json
 from zeekml.outputs import ENRICHED, OutputOptions
 from zeekml.watch.follower import SHED, Follower, Look
 from zeekml.watch.footprint import shed_library_pages, trim_heap
@@ -276,7 +278,11 @@ class Watcher:
                     seq=notice.seq,
                     first_ts=notice.first_ts,
                     last_ts=notice.last_ts,
-                    line=self._outputs.encode(notice),
+                    line=encode_json(notice),
+                    uid=notice.flow.uid,
+                    evidence=None
+                    if notice.evidence is None
+                    else encode_evidence(notice, notice.evidence),
                 )
             )
 

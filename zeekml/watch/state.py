@@ -33,8 +33,12 @@ FORMAT: Final = 1
 INCIDENT_LINES: Final = 100_000
 """An incident is forgotten when so many lines have come after its latest one."""
 
+EXPLAINED_LINES: Final = 20_000
+"""So many of the latest lines are kept with what they rest on: about 2 kB each."""
+
 _PATIENCE: Final = 10.0  # seconds to wait for somebody who reads the file at the same time
 
+_INCIDENT_COLUMNS: Final = 9
 _META: Final = "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS stream (name TEXT PRIMARY KEY, record BLOB NOT NULL);
@@ -50,6 +54,10 @@ CREATE TABLE IF NOT EXISTS incident (
     severity TEXT NOT NULL, seq INTEGER NOT NULL, first_ts REAL NOT NULL, last_ts REAL NOT NULL,
     line BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS incident_by_time ON incident (last_ts);
+CREATE TABLE IF NOT EXISTS line (
+    id TEXT NOT NULL, seq INTEGER NOT NULL, uid TEXT, line BLOB NOT NULL, evidence BLOB,
+    UNIQUE (id, seq));
+CREATE INDEX IF NOT EXISTS line_by_uid ON line (uid);
 """
 
 
@@ -123,7 +131,11 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class IncidentLine:
-    """The latest line of an incident, for whoever wants to look at the incidents."""
+    """A line of an incident, for whoever wants to look at the incidents.
+
+    The latest of each is kept, and of all incidents the latest `EXPLAINED_LINES` with what they
+    rest on (a line of ``evidence.jsonl``; None for closing lines).
+    """
 
     id: str
     stream: str
@@ -134,6 +146,8 @@ class IncidentLine:
     first_ts: float
     last_ts: float
     line: bytes
+    uid: str | None = None
+    evidence: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +372,11 @@ class State:
                 )
                 self._db.executemany(
                     "INSERT OR REPLACE INTO incident VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [astuple(incident) for incident in incidents],
+                    [astuple(incident)[:_INCIDENT_COLUMNS] for incident in incidents],
+                )
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO line VALUES (?, ?, ?, ?, ?)",
+                    [(i.id, i.seq, i.uid, i.line, i.evidence) for i in incidents],
                 )
                 self._db.executemany(
                     "INSERT OR REPLACE INTO meta VALUES (?, ?)", list((notes or {}).items())
@@ -368,6 +386,10 @@ class State:
                     self._db.execute(
                         "DELETE FROM incident WHERE rowid <= (SELECT max(rowid) FROM incident) - ?",
                         (INCIDENT_LINES,),
+                    )
+                    self._db.execute(
+                        "DELETE FROM line WHERE rowid <= (SELECT max(rowid) FROM line) - ?",
+                        (EXPLAINED_LINES,),
                     )
                 self._db.execute("COMMIT")
             except BaseException:

@@ -26,7 +26,7 @@ from zeekml.errors import OutputError
 from zeekml.flows.rejects import DEFAULT_CAP, RejectWriter
 from zeekml.flows.schema import ORIGINAL_FIELD
 from zeekml.notices.eve_alert import encode_alert
-from zeekml.notices.evidence_line import encode_evidence
+from zeekml.notices.evidence_line import encode_explained
 from zeekml.notices.notice import Notice
 from zeekml.notices.silenced import Silenced, encode_silenced
 from zeekml.notices.zeek_notice import TsvEncoder, encode_json
@@ -163,8 +163,7 @@ class NoticeOutputs:
                     self._notices.write(encode_json(notice, strict=self._options.strict_notice))
                 if notice.seq == 0:
                     self._alerts.write(encode_alert(notice))
-                if notice.evidence is not None:
-                    self._evidence.write(encode_evidence(notice, notice.evidence))
+                self._evidence.write(encode_explained(notice))
 
     def write_silenced(self, silenced: Sequence[Silenced]) -> None:
         """Write the lines that the allowlist silenced."""

@@ -17,6 +17,7 @@ from zeekml.cli.calibrate import calibrate
 from zeekml.cli.check import check
 from zeekml.cli.datasets import datasets
 from zeekml.cli.evaluate import evaluate
+from zeekml.cli.explain import explain
 from zeekml.cli.features import features
 from zeekml.cli.rules import rules
 from zeekml.cli.score import score
@@ -43,6 +44,7 @@ def cli() -> None:
 for _command in (
     score,
     watch,
+    explain,
     calibrate,
     features,
     datasets,

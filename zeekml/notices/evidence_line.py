@@ -1,7 +1,7 @@
 """What a line of notice.log rests on: kept beside it, for `zeekml explain` and for labels.
 
-One JSON object per opening or updating line: the features of the flow that triggered it, what each
-member of the ensemble said, and of an opening line the flows that made the evidence.
+The features of the flow that triggered an opening or updating line, what each member of the
+ensemble said, and of an opening line the flows that made the evidence.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from zeekml.ensemble.classes import THREATS
 from zeekml.notices.flow_store import QuotedFlow
 from zeekml.notices.notice import Candidate, Notice, plain
+from zeekml.notices.zeek_notice import encode_json
 
 MOST_RELATED: Final = 10
 """Flows of an opening line, the strongest."""
@@ -71,15 +72,10 @@ class Evidence:
         )
 
 
-def encode_evidence(notice: Notice, evidence: Evidence) -> bytes:
-    """A line of evidence.jsonl."""
+def encode_evidence(evidence: Evidence) -> bytes:
+    """Evidence as a JSON object."""
     known = all(np.isfinite(evidence.classes))
     told: dict[str, Any] = {
-        "zeekml_id": notice.id,
-        "zeekml_seq": notice.seq,
-        "zeekml_bundle": notice.bundle,
-        "zeekml_features": notice.features,
-        "uid": notice.flow.uid,
         "score": round(evidence.score, 6),
         "members": [round(score, 6) for score in evidence.members],
         "classes": {
@@ -90,18 +86,25 @@ def encode_evidence(notice: Notice, evidence: Evidence) -> bytes:
         "features": base64.b64encode(evidence.features).decode(),
         "related": [_related(item) for item in evidence.related],
     }
-    return json.dumps(told, separators=(",", ":")).encode() + b"\n"
+    return json.dumps(told, separators=(",", ":")).encode()
 
 
-def features_of(line: dict[str, Any]) -> npt.NDArray[np.float32]:
-    """The feature vector in a decoded line, NaN where missing.
+def encode_explained(notice: Notice) -> bytes:
+    """A line of evidence.jsonl: a notice as in notice.log, and what it rests on, if anything."""
+    evidence = b"null" if notice.evidence is None else encode_evidence(notice.evidence)
+    line = encode_json(notice).rstrip(b"\n")
+    return b'{"notice":' + line + b',"evidence":' + evidence + b"}\n"
+
+
+def features_of(evidence: dict[str, Any]) -> npt.NDArray[np.float32]:
+    """The feature vector in decoded evidence, NaN where missing.
 
     Raises
     ------
     ValueError, KeyError, TypeError
         There is none.
     """
-    return np.frombuffer(base64.b64decode(line["features"], validate=True), "<f4")
+    return np.frombuffer(base64.b64decode(evidence["features"], validate=True), "<f4")
 
 
 def _related(item: RelatedFlow) -> dict[str, Any]:

@@ -53,6 +53,8 @@ class _Head(msgspec.Struct, frozen=True):
     allowlist_read_at: float
     local_nets: tuple[str, ...]
     groups: list[tuple[str, ...]]
+    opened: dict[str, int]
+    openings: int
     silenced: dict[str, By]
     silenced_count: int
     with_silenced: bool
@@ -143,6 +145,8 @@ class Gate:
         self._covering = Covering(allowlist, local_nets)
         self._lanes = lanes
         self._aside = aside
+        self._opened: dict[str, int] = {}  # number of each open incident, from 1 on
+        self._openings = 0
         self._silenced_by: dict[str, By] = {}  # of silenced incidents that are open
         self._waiting: list[Silenced] = []
         self.silenced_count = 0
@@ -178,6 +182,8 @@ class Gate:
             head.allowlist_source, head.allowlist_file, now=head.allowlist_read_at
         )
         gate._start(allowlist, head.local_nets, lanes, aside)
+        gate._opened.update(head.opened)
+        gate._openings = head.openings
         gate._silenced_by.update(head.silenced)
         gate.silenced_count = head.silenced_count
         gate._split()
@@ -191,6 +197,8 @@ class Gate:
             allowlist_read_at=self.allowlist.read_at,
             local_nets=self._local_nets,
             groups=[tuple(sorted(lane.notes)) for lane in self._lanes],
+            opened=self._opened,
+            openings=self._openings,
             silenced=self._silenced_by,
             silenced_count=self.silenced_count,
             with_silenced=self._aside is not None,
@@ -261,14 +269,27 @@ class Gate:
             self._set_aside(candidates, np.flatnonzero([mask != 0 for mask in masks]))
         if self._aside is not None and clock is not None:
             self._silence(self._aside.advance(clock))
-        return _in_order(found)
+        notices = _in_order(found)
+        self._keep_order(notices)
+        return notices
+
+    def _keep_order(self, notices: Sequence[Notice]) -> None:
+        """Number the incidents that are open in the order of their opening."""
+        for notice in notices:
+            if notice.state == "open":
+                self._opened[notice.id] = self._openings = self._openings + 1
+            elif notice.state == "closed":
+                self._opened.pop(notice.id, None)
 
     def close(self) -> list[Notice]:
         """End of input: close what is open, and forget all evidence."""
-        lines = [_own(lane, lane.tracker.close()) for lane in self._lanes]
+        closed = [n for lane in self._lanes for n in _own(lane, lane.tracker.close())]
+        if len(self._lanes) > 1:
+            closed.sort(key=lambda notice: self._opened.get(notice.id, 0))
+        self._opened.clear()
         if self._aside is not None:
             self._silence(self._aside.close())
-        return [notice for own in lines for notice in own]
+        return closed
 
     def take_silenced(self) -> list[Silenced]:
         """The silenced lines since the last call, in order."""

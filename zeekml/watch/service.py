@@ -280,9 +280,7 @@ class Watcher:
                     last_ts=notice.last_ts,
                     line=encode_json(notice),
                     uid=notice.flow.uid,
-                    evidence=None
-                    if notice.evidence is None
-                    else encode_evidence(notice, notice.evidence),
+                    evidence=None if notice.evidence is None else encode_evidence(notice.evidence),
                 )
             )
 

@@ -17,6 +17,7 @@ from zeekml.cli.check import check
 from zeekml.cli.datasets import datasets
 from zeekml.cli.evaluate import evaluate
 from zeekml.cli.features import features
+from zeekml.cli.label import label
 from zeekml.cli.rules import rules
 from zeekml.cli.score import score
 from zeekml.cli.train import train
@@ -39,7 +40,7 @@ def cli() -> None:
     """Machine learning beside a Zeek or Suricata sensor: flows in, explained notices out."""
 
 
-for _command in (score, watch, features, datasets, train, evaluate, bundle, rules, check):
+for _command in (score, watch, label, features, datasets, train, evaluate, bundle, rules, check):
     cli.add_command(_command)
 
 

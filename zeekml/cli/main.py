@@ -14,6 +14,7 @@ from zeekml import __version__
 from zeekml.cli import interrupts
 from zeekml.cli.bundle import bundle
 from zeekml.cli.check import check
+from zeekml.cli.dashboard import dashboard
 from zeekml.cli.datasets import datasets
 from zeekml.cli.evaluate import evaluate
 from zeekml.cli.features import features
@@ -40,7 +41,19 @@ def cli() -> None:
     """Machine learning beside a Zeek or Suricata sensor: flows in, explained notices out."""
 
 
-for _command in (score, watch, label, features, datasets, train, evaluate, bundle, rules, check):
+for _command in (
+    score,
+    watch,
+    dashboard,
+    label,
+    features,
+    datasets,
+    train,
+    evaluate,
+    bundle,
+    rules,
+    check,
+):
     cli.add_command(_command)
 
 

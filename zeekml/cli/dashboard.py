@@ -65,7 +65,7 @@ def dashboard(
             from zeekml.dashboard.app import write_svg
 
             write_svg(source, policy, rules, svg)
-        elif not (sys.stdin.isatty() and sys.stdout.isatty()):
+        elif not all(s.isatty() for s in (sys.stdin, sys.stdout, sys.stderr)):
             raise click.UsageError("this is no terminal; --once or --json print one picture.")
         else:
             from zeekml.dashboard.app import DashboardApp

@@ -63,7 +63,7 @@ class DashboardApp(App[None]):
     TITLE = "zeekml"
     CSS = """
     Screen { layout: vertical; }
-    #health { height: auto; max-height: 2; text-style: bold; }
+    #health { height: auto; max-height: 3; text-style: bold; }
     #heading { height: 1; text-style: underline; }
     IncidentTable { height: 1fr; min-height: 4; scrollbar-size-vertical: 1;
         overflow-x: hidden; overflow-y: auto; }
@@ -101,7 +101,7 @@ class DashboardApp(App[None]):
         self._rules = rules
         self._typed = ""
         # a run that is over has closed all its incidents
-        self._closed = not source.live
+        self._shows_closed = not source.live
         self._message = ""
 
     def compose(self) -> ComposeResult:
@@ -176,7 +176,7 @@ class DashboardApp(App[None]):
 
     @property
     def _filter(self) -> Filter:
-        return parse_filter(self._typed, self._closed)
+        return parse_filter(self._typed, self._shows_closed)
 
     def _pane(self, name: str, title: str, rows: list[Text]) -> None:
         self._put(name, Text("\n").join([Text(title, style="bold"), *rows]))
@@ -250,7 +250,7 @@ class DashboardApp(App[None]):
 
     def action_toggle_closed(self) -> None:
         """Show incidents that are over, or hide them."""
-        self._closed = not self._closed
+        self._shows_closed = not self._shows_closed
         self._show()
 
     def action_label(self, truth: bool) -> None:

@@ -108,9 +108,10 @@ def _bar(count: int, most: int) -> str:
 
 def counted(pairs: Sequence[tuple[str, int]], width: int, most: int) -> list[Text]:
     """Names with their counts, one a row."""
-    room = max(width - 6, 8)
+    digits = max((len(f"{n:,}") for _, n in pairs[:most]), default=0)
+    room = max(width - digits - 1, 8)
     return [
-        Text(f"{name if len(name) <= room else name[: room - 1] + '…':<{room}} {n:>5,}")
+        Text(f"{name if len(name) <= room else name[: room - 1] + '…':<{room}} {n:>{digits},}")
         for name, n in pairs[:most]
     ]
 

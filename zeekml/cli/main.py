@@ -15,10 +15,12 @@ from zeekml.cli import interrupts
 from zeekml.cli.bundle import bundle
 from zeekml.cli.calibrate import calibrate
 from zeekml.cli.check import check
+from zeekml.cli.dashboard import dashboard
 from zeekml.cli.datasets import datasets
 from zeekml.cli.evaluate import evaluate
 from zeekml.cli.explain import explain
 from zeekml.cli.features import features
+from zeekml.cli.label import label
 from zeekml.cli.rules import rules
 from zeekml.cli.score import score
 from zeekml.cli.train import train
@@ -46,6 +48,8 @@ for _command in (
     watch,
     explain,
     calibrate,
+    dashboard,
+    label,
     features,
     datasets,
     train,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +14,6 @@ if TYPE_CHECKING:
 
     from zeekml.notices.allowlist import Allowlist, Entry
     from zeekml.notices.policy import Policy
-
-_DAYS = re.compile(r"(\d{1,4})d", re.ASCII)
 
 _ALLOW_EPILOG = """\b
 Examples:
@@ -100,9 +96,9 @@ def allow(
     `zeekml watch` takes it up within seconds.
     """
     from zeekml.notices.allowlist import allowlist_path
-    from zeekml.notices.allowlist_edit import Scope, append_entry
+    from zeekml.notices.allowlist_edit import Scope, append_entry, expiry_from_now
 
-    values: dict[str, Scope] = {"reason": reason, "owner": owner, "expiry": _expiry(expiry)}
+    values: dict[str, Scope] = {"reason": reason, "owner": owner, "expiry": expiry_from_now(expiry)}
     if name is not None:
         values["id"] = name
     for scope, given in scopes.items():
@@ -111,13 +107,6 @@ def allow(
     path = allowlist_path(rules)
     entry = append_entry(path, values)
     click.echo(f"{path}:{entry.line}: entry {entry.id}, until {entry.until}")
-
-
-def _expiry(text: str) -> str:
-    days = _DAYS.fullmatch(text)
-    if days is None:
-        return text
-    return (datetime.now(UTC) + timedelta(days=int(days[1]))).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _detectors(policy: Policy) -> Table:

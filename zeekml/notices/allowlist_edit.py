@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -31,11 +32,20 @@ _KEYS: Final = (
     "owner",
     "expiry",
 )
+_DAYS: Final = re.compile(r"(\d{1,4})d", re.ASCII)
 _EMPTY_LIST: Final = re.compile(rb"^entries:[ \t]*\[[ \t]*\]", re.MULTILINE)
 _LIST: Final = re.compile(rb"^entries:", re.MULTILINE)
 _NEW: Final = b"version: 1\n\nentries:\n"
 
 Scope = str | int | Sequence[str | int]
+
+
+def expiry_from_now(text: str) -> str:
+    """An expiry as the file has it, for one such as ``30d``, from now; others stay as they are."""
+    days = _DAYS.fullmatch(text)
+    if days is None:
+        return text
+    return (datetime.now(UTC) + timedelta(days=int(days[1]))).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def append_entry(path: Path, values: Mapping[str, Scope]) -> Entry:

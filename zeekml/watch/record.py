@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 
 from zeekml.flows.rejects import ReadCounters, printable
 from zeekml.watch.state import State, StateFileError
+
+R = TypeVar("R", bound="Record")
 
 
 class Record(msgspec.Struct):
@@ -57,7 +59,7 @@ class Record(msgspec.Struct):
         if stored is None:
             return cls()
         try:
-            return msgspec.json.decode(stored, type=cls, dec_hook=_counter)
+            return decode_record(stored, cls)
         except msgspec.MsgspecError as error:
             raise StateFileError(
                 f"{printable(str(state.directory), 4096)}: what is known of "
@@ -67,6 +69,17 @@ class Record(msgspec.Struct):
     def encode(self) -> bytes:
         """The record in the form in which it is committed."""
         return msgspec.json.encode(msgspec.to_builtins(self))
+
+
+def decode_record(stored: bytes, kind: type[R]) -> R:
+    """The record that `Record.encode` wrote, as `Record` or what goes beyond it.
+
+    Raises
+    ------
+    msgspec.MsgspecError
+        It is damaged.
+    """
+    return msgspec.json.decode(stored, type=kind, dec_hook=_counter)
 
 
 def _counter(kind: type[Any], value: Any) -> Any:

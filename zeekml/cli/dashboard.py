@@ -1,0 +1,75 @@
+"""`zeekml dashboard`: what goes on, at a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zeekml.cli.options import config_option, rules_option, settings
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option("--state", type=_PATH, metavar="DIR", help="State directory of a zeekml watch.")
+@click.option("--out", type=_PATH, metavar="DIR", help="Output directory of a zeekml score.")
+@click.option("--once", is_flag=True, help="Print one picture as text and leave.")
+@click.option("--json", "as_json", is_flag=True, help="Print one picture as JSON and leave.")
+@click.option(
+    "--svg", type=_PATH, metavar="FILE", help="Write a picture of the first screen and leave."
+)
+@rules_option
+@config_option
+def dashboard(
+    state: Path | None,
+    out: Path | None,
+    once: bool,
+    as_json: bool,
+    svg: Path | None,
+    rules: Path | None,
+    config_file: Path | None,
+) -> None:
+    """Show incidents as they stand: beside a running watch, or of a finished run.
+
+    Incidents can be opened, labelled true or false (with --state), and silenced, which adds an
+    entry to the allowlist in the directory of rules. Press ? there for the keys.
+    """
+    if (state is None) == (out is None):
+        raise click.UsageError("--state or --out is needed, and not both.")
+    import sys
+
+    from zeekml.cli.options import chosen_path
+    from zeekml.dashboard.source import open_source
+    from zeekml.notices.policy import load_policy
+
+    rules = chosen_path(rules, settings(config_file).rules)
+    policy = load_policy(rules)
+    source = open_source(state, out)
+    try:
+        source.poll()
+        if as_json:
+            import json
+
+            from zeekml.dashboard.picture import data
+
+            click.echo(json.dumps(data(source, policy), indent=2))
+        elif once:
+            from zeekml.cli.console import output_console
+            from zeekml.dashboard.picture import lines
+
+            console = output_console()
+            for line in lines(source, policy, console.width):
+                console.print(line, soft_wrap=True, highlight=False)
+        elif svg is not None:
+            from zeekml.dashboard.app import write_svg
+
+            write_svg(source, policy, rules, svg)
+        elif not all(s.isatty() for s in (sys.stdin, sys.stdout, sys.stderr)):
+            raise click.UsageError("this is no terminal; --once or --json print one picture.")
+        else:
+            from zeekml.dashboard.app import DashboardApp
+
+            DashboardApp(source, policy, rules).run()
+    finally:
+        source.close()

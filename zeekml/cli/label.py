@@ -1,0 +1,92 @@
+"""`zeekml label`: say of an incident whether it was one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("incident", metavar="ID", required=False)
+@click.argument("verdict", type=click.Choice(["true", "false"]), required=False)
+@click.option("--threat", metavar="T", help="What it was, if not what the notice says.")
+@click.option("--note", default="", metavar="TEXT", help="Why, for whoever reads the label.")
+@click.option("--list", "listed", is_flag=True, help="Show the labels; with ID, its history.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="State directory of the watch.",
+)
+def label(
+    incident: str | None,
+    verdict: str | None,
+    threat: str | None,
+    note: str,
+    listed: bool,
+    state: Path,
+) -> None:
+    """Say that an incident is true, or a false alarm.
+
+    ID is the notice's zeekml_id, or as much of it as no other incident begins with. Labels are kept
+    in the state directory, with who gave them and when; a later one takes the place of an earlier
+    one, which stays on record.
+    """
+    if listed:
+        if verdict is not None or threat is not None or note:
+            raise click.UsageError("--list only shows labels; leave the rest out.")
+        _show(state, incident)
+        return
+    if incident is None or verdict is None:
+        raise click.UsageError("ID and true or false are needed, or --list.")
+    from zeekml.watch.labels import label_incident
+    from zeekml.watch.state_reader import StateReader
+
+    reader = StateReader(state)
+    try:
+        name, line = reader.incident(incident)
+    finally:
+        reader.close()
+    new = label_incident(state, name, verdict == "true", line, threat=threat or "", note=note)
+    click.echo(f"{name}: {verdict}" + ("" if new else ", as before"))
+
+
+def _show(state: Path, incident: str | None) -> None:
+    from rich.box import SIMPLE
+    from rich.table import Table
+    from rich.text import Text
+
+    from zeekml.cli.console import output_console
+    from zeekml.errors import InputError
+    from zeekml.notices.notice import plain, utc
+    from zeekml.watch.labels import Labels, present_labels
+
+    if not state.is_dir():
+        raise InputError(f"{state}: is no state directory")
+    shown = present_labels(state)
+    if incident is not None:
+        names = sorted({label.id for label in shown if label.id.startswith(incident)})
+        if len(names) > 1:
+            raise InputError(f"several labelled incidents begin with {incident}; give more of it")
+        labels = Labels(state) if names else None
+        shown = labels.history(names[0]) if labels else []
+        if labels:
+            labels.close()
+    if not shown:
+        click.echo("No labels.")
+        return
+    table = Table(box=SIMPLE, pad_edge=False)
+    for heading in ("incident", "label", "threat", "when (UTC)", "who", "note"):
+        table.add_column(heading, overflow="fold")
+    for label in shown:
+        table.add_row(
+            Text(plain(label.id, 24)),
+            "true" if label.truth else "false",
+            Text(plain(label.threat, 40)),
+            f"{utc(label.at):%Y-%m-%d %H:%M:%S}",
+            Text(plain(label.who, 80)),
+            Text(plain(label.note, 1000)),
+        )
+    output_console().print(table)

@@ -1,0 +1,322 @@
+"""The dashboard on a terminal. Whatever it shows of a log went through `notice_lines` before."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from rich.text import Text
+from textual import on
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.widgets import Input, Static
+
+from zeekml.dashboard.board import Filter, Tracked, parse_filter, totals
+from zeekml.dashboard.incident_table import IncidentTable
+from zeekml.dashboard.panes import (
+    ONE_LINE_HEADING,
+    counted,
+    explanation,
+    health_text,
+    open_count,
+    over_time,
+    tactics,
+)
+from zeekml.dashboard.screens import HELP, IncidentScreen, SilenceScreen, TextScreen
+from zeekml.dashboard.source import Source
+from zeekml.errors import ZeekmlError
+from zeekml.notices.allowlist import allowlist_path
+from zeekml.notices.allowlist_edit import Scope, append_entry
+from zeekml.notices.notice import plain
+from zeekml.notices.policy import Policy
+from zeekml.outputs import as_output_error
+from zeekml.watch.labels import Label, Labels, label_incident
+
+POLL: Final = 0.5
+"""Seconds between looks at the source."""
+
+SCREENSHOT_SIZE: Final = (120, 36)
+
+_WIDE: Final = 110  # columns from which sources and targets have a pane each
+_PANE_ROWS: Final = 5
+_KEYS: Final = "Enter open  / filter  t f label  s silence  c over  ? help  q quit"
+
+
+class DashboardApp(App[None]):
+    """The dashboard.
+
+    Parameters
+    ----------
+    source
+        What to look at.
+    policy
+        Tells the tactics.
+    rules
+        Where the allowlist is; None if nowhere that entries may be written to.
+    """
+
+    ENABLE_COMMAND_PALETTE = False
+    TITLE = "zeekml"
+    CSS = """
+    Screen { layout: vertical; }
+    #health { height: auto; max-height: 3; text-style: bold; }
+    #heading { height: 1; text-style: underline; }
+    IncidentTable { height: 1fr; min-height: 4; scrollbar-size-vertical: 1;
+        overflow-x: hidden; overflow-y: auto; }
+    #why { height: 2; }
+    #panes { height: 6; }
+    #panes Static { width: 1fr; padding: 0 1 0 0; }
+    #panes #time { width: 2fr; }
+    #targets { display: none; }
+    .wide #targets { display: block; }
+    .status { height: 1; text-style: reverse; dock: bottom; }
+    #filter { dock: bottom; height: 1; border: none; padding: 0; display: none; }
+    #filter.asked { display: block; }
+    TextScreen { background: $background; }
+    SilenceScreen { align: center middle; }
+    #dialog { width: 90%; max-width: 100; height: auto; border: solid $primary; padding: 0 1; }
+    #dialog Input { border: none; height: 1; margin: 1 0 0 0; padding: 0; }
+    #ask { margin: 1 0 0 0; height: auto; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "quit", "Quit"),
+        Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
+        Binding("slash", "ask_filter", "Filter"),
+        Binding("c", "toggle_closed", "Over"),
+        Binding("t", "label(True)", "True"),
+        Binding("f", "label(False)", "False"),
+        Binding("s", "silence", "Silence"),
+        Binding("question_mark", "help", "Help"),
+        Binding("escape", "leave_filter", "Back", show=False),
+    ]
+
+    def __init__(self, source: Source, policy: Policy | None, rules: Path | None) -> None:
+        super().__init__()
+        self._source = source
+        self._policy = policy
+        self._rules = rules
+        self._typed = ""
+        # a run that is over has closed all its incidents
+        self._shows_closed = not source.live
+        self._message = ""
+
+    def compose(self) -> ComposeResult:
+        """Health, incidents, reasons, panes, keys; from top to bottom."""
+        yield Static(id="health", markup=False)
+        yield Static(Text(ONE_LINE_HEADING, no_wrap=True), id="heading", markup=False)
+        yield IncidentTable(id="incidents")
+        yield Static(id="why", markup=False)
+        with Horizontal(id="panes"):
+            for name in ("time", "sources", "targets", "tactics"):
+                yield Static(id=name, markup=False)
+        yield Static(id="keys", classes="status", markup=False)
+        yield Input(id="filter", placeholder="filter: words, severity, threat")
+
+    def on_mount(self) -> None:
+        """Show what is there, and look again from now on."""
+        self._table.focus()
+        self.call_after_refresh(self._show)
+        self.set_interval(POLL, self._poll)
+
+    def on_resize(self) -> None:
+        """Lay the panes out for the new size."""
+        self.call_after_refresh(self._show)
+
+    @property
+    def _table(self) -> IncidentTable:
+        return self._base.query_one(IncidentTable)
+
+    @property
+    def _base(self) -> Any:
+        return self.screen_stack[0]
+
+    @property
+    def current(self) -> Tracked | None:
+        """The incident that is open, or else under the cursor."""
+        if isinstance(self.screen, IncidentScreen):
+            return self._source.board.incidents.get(self.screen.incident)
+        return self._table.current
+
+    # -- showing ---------------------------------------------------------------------------------
+
+    def _poll(self) -> None:
+        try:
+            changed = self._source.poll()
+        except ZeekmlError as error:
+            self._tell(str(error))
+            return
+        if changed:
+            self._show()
+
+    def _show(self) -> None:
+        shown = self._source.board.shown(self._filter)
+        self._base.set_class(self.size.width >= _WIDE, "wide")
+        self._put("health", health_text(self._source))
+        self._table.show_incidents(shown, self._source.labels)
+        counts = totals(shown, _PANE_ROWS)
+        wide = self.size.width >= _WIDE
+        share = self.size.width // (5 if wide else 4) - 1
+        self._pane("time", "Incidents over time", over_time(shown, share * 2))
+        if wide:
+            self._pane("sources", "Top sources", counted(counts.sources, share, _PANE_ROWS))
+            self._pane("targets", "Top targets", counted(counts.targets, share, _PANE_ROWS))
+        else:
+            hosts = counted(counts.sources, share, 2)
+            hosts += [Text("Top targets", style="bold"), *counted(counts.targets, share, 2)]
+            self._pane("sources", "Top sources", hosts)
+        named = counted(tactics(counts, self._policy), share, _PANE_ROWS)
+        self._pane("tactics", "ATT&CK tactics", named)
+        self._show_keys()
+        if isinstance(self.screen, TextScreen):
+            self.screen.bring_up_to_date()
+
+    @property
+    def _filter(self) -> Filter:
+        return parse_filter(self._typed, self._shows_closed)
+
+    def _pane(self, name: str, title: str, rows: list[Text]) -> None:
+        self._put(name, Text("\n").join([Text(title, style="bold"), *rows]))
+
+    def _put(self, name: str, text: Text) -> None:
+        text.no_wrap = name not in ("health", "why")
+        self._base.query_one(f"#{name}", Static).update(text)
+
+    def _show_keys(self) -> None:
+        shown = f"{open_count(self._source.board):,} open"
+        if self._typed:
+            shown += f", filter: {plain(self._typed, 40)}"
+        self._put("keys", Text(f"{self._message or shown}   {_KEYS}"))
+
+    def _tell(self, message: str) -> None:
+        self._message = plain(message, 400)
+        self._show_keys()
+        if isinstance(self.screen, TextScreen):
+            self.screen.tell(self._message)
+
+    @on(IncidentTable.Moved)
+    def _show_why(self) -> None:
+        incident = self._table.current
+        why = "; ".join(incident.latest.why) if incident else "nothing is shown"
+        self._put("why", Text(f"Why: {why or 'not known'}"))
+
+    # -- doing -----------------------------------------------------------------------------------
+
+    @on(IncidentTable.Opened)
+    def _open(self) -> None:
+        incident = self._table.current
+        if incident is not None:
+            name = incident.latest.id
+            self.push_screen(IncidentScreen(name, lambda: self._explained(name, incident)))
+
+    def _explained(self, name: str, opened: Tracked) -> list[Text]:
+        incident = self._source.board.incidents.get(name, opened)
+        return explanation(incident, self._history(name))
+
+    def _history(self, name: str) -> list[Label]:
+        if self._source.state is None or name not in self._source.labels:
+            return []
+        labels = Labels(self._source.state)
+        try:
+            return labels.history(name)
+        finally:
+            labels.close()
+
+    def action_help(self) -> None:
+        """Show the keys."""
+        self.push_screen(TextScreen(lambda: [Text(HELP)], "Esc back"))
+
+    def action_ask_filter(self) -> None:
+        """Ask for a filter."""
+        asked = self._base.query_one("#filter", Input)
+        asked.value = self._typed
+        asked.add_class("asked")
+        asked.focus()
+
+    @on(Input.Submitted, "#filter")
+    def _take_filter(self, event: Input.Submitted) -> None:
+        self._typed = event.value
+        self.action_leave_filter()
+
+    def action_leave_filter(self) -> None:
+        """Back to the list."""
+        self._base.query_one("#filter", Input).remove_class("asked")
+        self._message = ""
+        self._table.focus()
+        self._show()
+
+    def action_toggle_closed(self) -> None:
+        """Show incidents that are over, or hide them."""
+        self._shows_closed = not self._shows_closed
+        self._show()
+
+    def action_label(self, truth: bool) -> None:
+        """Label the incident under the cursor."""
+        incident, state = self.current, self._source.state
+        if incident is None:
+            return
+        if state is None:
+            self._tell("labels are kept in the state of a watch: start with --state DIR")
+            return
+        line = incident.latest
+        self._try(
+            lambda: label_incident(state, line.id, truth, line.raw),
+            f"labelled {'true' if truth else 'false'}: {line.id}",
+        )
+
+    def action_silence(self) -> None:
+        """Ask for an entry of the allowlist that covers the incident under the cursor."""
+        incident, rules = self.current, self._rules
+        if incident is None or isinstance(self.screen, SilenceScreen):
+            return
+        if rules is None:
+            self._tell("start with --rules DIR, the directory of the allowlist of the watch")
+            return
+        path = allowlist_path(rules)
+
+        def write(entry: dict[str, Scope] | None) -> None:
+            if entry is not None:
+                self._try(lambda: append_entry(path, entry), f"silenced in {path}")
+
+        screen = SilenceScreen(incident.latest, plain(str(path), 200), _user())
+        self.push_screen(screen, write)
+
+    def _try(self, step: Callable[[], object], done: str) -> None:
+        try:
+            step()
+        except ZeekmlError as error:
+            self._tell(f"!! {error}")
+            return
+        self._poll()
+        self._tell(done)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user id without a name
+        return ""
+
+
+def write_svg(source: Source, policy: Policy | None, rules: Path | None, path: Path) -> None:
+    """Write the first screen as an SVG picture.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+
+    async def drawn() -> str:
+        app = DashboardApp(source, policy, rules)
+        async with app.run_test(size=SCREENSHOT_SIZE) as pilot:
+            await pilot.pause()
+            await pilot.pause()
+            return app.export_screenshot(title="zeekml dashboard")
+
+    text = asyncio.run(drawn())
+    with as_output_error(path):
+        path.write_text(text, encoding="utf-8")

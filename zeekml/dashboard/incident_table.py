@@ -1,0 +1,117 @@
+"""The list of incidents: only the rows in sight are ever drawn, however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from rich.style import Style
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from zeekml.dashboard.board import Tracked
+from zeekml.dashboard.panes import one_line
+from zeekml.watch.labels import Label
+
+_CURSOR = Style(reverse=True)
+
+
+class IncidentTable(ScrollView, can_focus=True):
+    """Rows of incidents with a cursor, which stays on its incident when others come and go."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+        Binding("home,g", "edge(0)", "First", show=False),
+        Binding("end,G", "edge(1)", "Last", show=False),
+        Binding("enter", "open", "Open", show=False),
+    ]
+
+    class Moved(Message):
+        """The cursor is on another incident, or what it is on has changed."""
+
+    class Opened(Message):
+        """The incident under the cursor is to be shown."""
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._rows: Sequence[Tracked] = ()
+        self._labels: Mapping[str, Label] = {}
+        self._cursor = 0
+
+    @property
+    def current(self) -> Tracked | None:
+        """The incident under the cursor."""
+        return self._rows[self._cursor] if self._rows else None
+
+    @property
+    def cursor(self) -> int:
+        """Row of the cursor, from 0."""
+        return self._cursor
+
+    def show_incidents(self, rows: Sequence[Tracked], labels: Mapping[str, Label]) -> None:
+        """Show these rows from now on."""
+        held = self.current
+        at = self._cursor
+        self._rows, self._labels = rows, labels
+        self._cursor = min(at, max(len(rows) - 1, 0))
+        if held is not None and (not rows or rows[self._cursor].latest.id != held.latest.id):
+            for i, row in enumerate(rows):
+                if row.latest.id == held.latest.id:
+                    self._cursor = i
+                    break
+        self.virtual_size = Size(self.size.width, len(rows))
+        self._keep_in_sight()
+        self.refresh()
+        self.post_message(self.Moved())
+
+    def render_line(self, y: int) -> Strip:
+        """Draw a row that is in sight."""
+        width = self.size.width
+        at = self.scroll_offset.y + y
+        if at >= len(self._rows):
+            return Strip.blank(width, self.rich_style)
+        incident = self._rows[at]
+        text = one_line(incident, self._labels.get(incident.latest.id))
+        text.truncate(width, overflow="ellipsis")
+        text.end = ""
+        strip = Strip(text.render(self.app.console)).adjust_cell_length(width)
+        if at == self._cursor:
+            return strip.apply_style(_CURSOR)
+        return strip.apply_style(self.rich_style)
+
+    def action_move(self, rows: int) -> None:
+        """Move the cursor by so many rows."""
+        self._go(self._cursor + rows)
+
+    def action_page(self, pages: int) -> None:
+        """Move the cursor by so many screens."""
+        self._go(self._cursor + pages * max(self.size.height - 1, 1))
+
+    def action_edge(self, last: int) -> None:
+        """Move the cursor to the first row, or the last."""
+        self._go(len(self._rows) - 1 if last else 0)
+
+    def action_open(self) -> None:
+        """Ask for the incident under the cursor to be shown."""
+        if self._rows:
+            self.post_message(self.Opened())
+
+    def on_resize(self) -> None:
+        """Another width, and other rows in sight."""
+        self.virtual_size = Size(self.size.width, len(self._rows))
+        self._keep_in_sight()
+
+    def _go(self, row: int) -> None:
+        self._cursor = min(max(row, 0), max(len(self._rows) - 1, 0))
+        self._keep_in_sight()
+        self.refresh()
+        self.post_message(self.Moved())
+
+    def _keep_in_sight(self) -> None:
+        self.scroll_to_region(Region(0, self._cursor, 1, 1), animate=False)

@@ -1,0 +1,221 @@
+"""What the panes say, as styled text: the same on a screen and in the picture of `--once`.
+
+Every severity is a word and a sign beside its colour. The colours are Okabe and Ito's, which
+colour-blind people tell apart. Text is built as `Text`, never as markup, so that nothing in a log
+is taken for an instruction.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from rich.text import Text
+
+from zeekml.dashboard.board import Board, Totals, Tracked, timeline
+from zeekml.dashboard.source import Health, Source
+from zeekml.notices.notice import SEVERITIES, utc
+from zeekml.notices.policy import Policy
+from zeekml.watch.labels import Label
+
+SIGNS: Final = {"critical": "!!!", "high": "!! ", "medium": "!  ", "low": ".  "}
+STYLES: Final = {
+    "critical": "bold #D55E00",
+    "high": "#E69F00",
+    "medium": "#F0E442",
+    "low": "#56B4E9",
+}
+_BARS: Final = " ▁▂▃▄▅▆▇█"
+_TACTICS: Final = {
+    "TA0043": "Reconnaissance",
+    "TA0042": "Resource Development",
+    "TA0001": "Initial Access",
+    "TA0002": "Execution",
+    "TA0003": "Persistence",
+    "TA0004": "Privilege Escalation",
+    "TA0005": "Defense Evasion",
+    "TA0006": "Credential Access",
+    "TA0007": "Discovery",
+    "TA0008": "Lateral Movement",
+    "TA0009": "Collection",
+    "TA0011": "Command and Control",
+    "TA0010": "Exfiltration",
+    "TA0040": "Impact",
+}
+
+
+def severity_text(severity: str) -> Text:
+    """Sign and word of a severity, 12 columns wide."""
+    return Text(f"{SIGNS[severity]} {severity:<8}", style=STYLES[severity])
+
+
+def label_sign(label: Label | None) -> str:
+    """What was said of an incident, in one column."""
+    return " " if label is None else "T" if label.truth else "F"
+
+
+def health_text(source: Source) -> Text:
+    """The health line."""
+    health: Health = source.health
+    rejected = f"{health.rejected:,} rejected"
+    parts = [
+        f"{'watch' if source.live else 'run'} {source.name}",
+        f"{len(health.inputs):,} input{'s' * (len(health.inputs) != 1)}",
+        f"{health.records:,} records",
+    ]
+    if health.rate is not None:
+        parts.append(f"{health.rate:,.0f}/s")
+    parts += [rejected, f"{health.silenced:,} silenced"]
+    if health.last_ts is not None:
+        parts.append(f"newest {utc(health.last_ts):%Y-%m-%d %H:%M:%S} UTC")
+    if health.bundle:
+        parts.append(f"bundle {health.bundle}")
+    text = Text(" · ".join(parts))
+    problems = list(source.board.problems.values())
+    if problems:
+        latest = max(problems, key=lambda p: p.ts)
+        text.append(f"\n!! {len(problems):,} open: {latest.msg}", style=STYLES["high"])
+    return text
+
+
+def over_time(incidents: Sequence[Tracked], columns: int) -> list[Text]:
+    """A row of bars for each severity, and one of times; each as wide as asked for."""
+    width = max(columns - 13, 8)
+    line = timeline(incidents, width)
+    most = max((max(counts) for counts in line.counts.values()), default=0)
+    rows = []
+    for severity in reversed(SEVERITIES):
+        bars = "".join(_bar(count, most) for count in line.counts[severity])
+        row = severity_text(severity)
+        row.append(f" {bars}")
+        rows.append(row)
+    if most:
+        form = "%m-%d %H:%M" if line.span * width > 86_400 else "%H:%M:%S"
+        begin = utc(line.begin).strftime(form)
+        end = utc(line.begin + line.span * width).strftime(form)
+        rows.append(
+            Text(f"{'at most ' + str(most):<12} {begin}{end:>{max(width - len(begin), 0)}}")
+        )
+    return rows
+
+
+def _bar(count: int, most: int) -> str:
+    if not count:
+        return " "
+    return _BARS[max(1, round(count / most * 8))]
+
+
+def counted(pairs: Sequence[tuple[str, int]], width: int, most: int) -> list[Text]:
+    """Names with their counts, one a row."""
+    digits = max((len(f"{n:,}") for _, n in pairs[:most]), default=0)
+    room = max(width - digits - 1, 8)
+    return [
+        Text(f"{name if len(name) <= room else name[: room - 1] + '…':<{room}} {n:>{digits},}")
+        for name, n in pairs[:most]
+    ]
+
+
+def tactics(totals: Totals, policy: Policy | None) -> list[tuple[str, int]]:
+    """Incidents by ATT&CK tactic, as the policy assigns it to their threats."""
+    named: Mapping[str, str] = {d.threat: d.tactic for d in policy.detectors} if policy else {}
+    counts: Counter[str] = Counter()
+    for threat, count in totals.threats:
+        tactic = named.get(threat, "")
+        counts[f"{tactic} {_TACTICS.get(tactic, '')}".strip() or f"({threat})"] += count
+    return counts.most_common()
+
+
+def agreement(incident: Tracked) -> str:
+    """How far the members agree: the score, and their standard deviation around it."""
+    line = incident.latest
+    return f"{line.score:.3f}" if line.spread is None else f"{line.score:.3f}±{line.spread:.3f}"
+
+
+def one_line(incident: Tracked, label: Label | None) -> Text:
+    """An incident in a row: severity, threat, score and agreement, what happened, why."""
+    line = incident.latest
+    text = severity_text(line.severity)
+    text.append(f"{label_sign(label)} {line.threat:<10} {agreement(incident):<11} ")
+    text.append(_shortened(line.msg))
+    if line.why:
+        text.append(f"  ← {line.why[0]}", style="dim")
+    if not incident.open:
+        text.stylize("dim")
+    return text
+
+
+def _shortened(msg: str) -> str:
+    return msg.removesuffix(".")
+
+
+ONE_LINE_HEADING: Final = (
+    f"{'severity':<12}{'L'} {'threat':<10} {'score':<11} what happened  ← strongest reason"
+)
+
+
+def explanation(incident: Tracked, history: Sequence[Label]) -> list[Text]:
+    """All that is known of an incident, a paragraph a line."""
+    line = incident.latest
+    head = severity_text(line.severity)
+    head.append(f" {line.note}  {line.state}, line {line.seq}  {line.id}", style="bold")
+    rows = [head, Text(line.msg), Text(line.sub, style="dim"), Text()]
+    spread = "unknown" if line.spread is None else f"{line.spread:.3f}"
+    rows += [
+        _pair("score", f"{line.score:.4f} of threshold {line.threshold:.4f}"),
+        _pair("members", f"differ by {spread} (standard deviation)"),
+        _pair("flows", f"{line.flows:,}, {_when(line.first_ts)} to {_when(line.last_ts)} UTC"),
+        _pair("shared", _shared(incident)),
+        _pair("latest flow", f"{line.flow}  uid {line.uid or '-'}"),
+    ]
+    if line.community_id:
+        rows.append(_pair("", f"community id {line.community_id}"))
+    rows.append(_pair("ATT&CK", " ".join(line.techniques) or "-"))
+    if line.signatures:
+        rows.append(_pair("Suricata", "; ".join(line.signatures)))
+    rows.append(_pair("bundle", line.bundle or "-"))
+    rows += [Text(), Text("Why (largest first)", style="bold")]
+    rows += [Text(f"  {reason}") for reason in line.why] or [Text("  not known")]
+    rows += [Text(), Text("Lines so far, the latest first", style="bold")]
+    rows += [
+        Text(
+            f"  {_when(seen.ts)}  {seen.seq:>3} {seen.state:<7} {seen.flows:>9,} flows  {seen.msg}"
+        )
+        for seen in reversed(incident.lines)
+    ]
+    if history:
+        rows += [Text(), Text("Labels", style="bold")]
+        rows += [Text(f"  {label_text(label)}") for label in history]
+    return rows
+
+
+def label_text(label: Label) -> str:
+    """A label as a sentence."""
+    said = "true" if label.truth else "false"
+    parts = [f"{_when(label.at)}  {said}", label.threat, f"by {label.who}", label.note]
+    return "  ".join(part for part in parts if part)
+
+
+def _shared(incident: Tracked) -> str:
+    line = incident.latest
+    parts = [
+        f"{name} {value}"
+        for name, value in (("source", line.src), ("target", line.dst), ("port", line.p))
+        if value not in ("", None)
+    ]
+    return ", ".join(parts) or "nothing"
+
+
+def _pair(name: str, value: str) -> Text:
+    text = Text(f"{name:<12}", style="bold")
+    text.append(value, style="not bold")
+    return text
+
+
+def _when(ts: float) -> str:
+    return f"{utc(ts):%Y-%m-%d %H:%M:%S}"
+
+
+def open_count(board: Board) -> int:
+    """Incidents that go on."""
+    return sum(incident.open for incident in board.incidents.values())

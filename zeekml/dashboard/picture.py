@@ -1,0 +1,136 @@
+"""One picture of what goes on, for a pipe: as text, or as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from rich.text import Text
+
+from zeekml.dashboard.board import Filter, Tracked, timeline, totals
+from zeekml.dashboard.panes import (
+    ONE_LINE_HEADING,
+    counted,
+    health_text,
+    one_line,
+    open_count,
+    over_time,
+    tactics,
+)
+from zeekml.dashboard.source import Source
+from zeekml.notices.policy import Policy
+
+SHOWN: Final = 50
+"""Most incidents in the text; the data has all."""
+
+_TIME_COLUMNS: Final = 60
+_TOP: Final = 10
+
+
+def lines(source: Source, policy: Policy | None, width: int) -> Iterator[Text]:
+    """The picture as lines of text.
+
+    Parameters
+    ----------
+    source
+        Polled before.
+    policy
+        Tells the tactics.
+    width
+        Columns; longer lines are cut.
+    """
+    chosen = _chosen(source)
+    shown = source.board.shown(chosen)
+    everything = list(source.board.incidents.values())
+    yield from _cut(health_text(source).split("\n"), width)
+    yield Text()
+    yield Text("Incidents over time", style="bold")
+    yield from over_time(everything, min(width, _TIME_COLUMNS + 13))
+    yield Text()
+    kind = "all" if chosen.closed else "open"
+    yield Text(f"Incidents ({kind}): {len(shown):,}", style="bold")
+    yield from _cut([Text(ONE_LINE_HEADING, style="underline")], width)
+    rows = [one_line(i, source.labels.get(i.latest.id)) for i in shown[:SHOWN]]
+    yield from _cut(rows, width)
+    if len(shown) > SHOWN:
+        yield Text(f"{len(shown) - SHOWN:,} less severe incidents are not listed.")
+    counts = totals(shown)
+    for title, pairs in (
+        ("Top sources", counts.sources),
+        ("Top targets", counts.targets),
+        ("ATT&CK tactics", tactics(counts, policy)),
+    ):
+        yield Text()
+        yield Text(title, style="bold")
+        yield from counted(pairs, min(width, 50), _TOP) or [Text("none")]
+
+
+def data(source: Source, policy: Policy | None) -> dict[str, Any]:
+    """The picture as data: health, incidents in the order of the text, and totals."""
+    shown = source.board.shown(_chosen(source))
+    counts = totals(shown)
+    line = timeline(list(source.board.incidents.values()), _TIME_COLUMNS)
+    health = source.health
+    return {
+        "source": source.name,
+        "live": source.live,
+        "health": {
+            "inputs": list(health.inputs),
+            "records_read": health.records,
+            "records_rejected": health.rejected,
+            "silenced": health.silenced,
+            "last_ts": health.last_ts,
+            "bundle": health.bundle,
+            "problems": [
+                {"id": p.id, "ts": p.ts, "severity": p.severity, "msg": p.msg}
+                for p in source.board.problems.values()
+            ],
+        },
+        "open": open_count(source.board),
+        "severities": counts.severities,
+        "over_time": {"begin": line.begin, "span": line.span, "counts": line.counts},
+        "incidents": [_incident(i, source) for i in shown],
+        "sources": _pairs(counts.sources),
+        "targets": _pairs(counts.targets),
+        "tactics": _pairs(tactics(counts, policy)),
+    }
+
+
+def _chosen(source: Source) -> Filter:
+    # a run that is over has closed all its incidents
+    return Filter(closed=not source.live)
+
+
+def _incident(incident: Tracked, source: Source) -> dict[str, Any]:
+    line = incident.latest
+    label = source.labels.get(line.id)
+    return {
+        "id": line.id,
+        "seq": line.seq,
+        "state": line.state,
+        "note": line.note,
+        "threat": line.threat,
+        "severity": line.severity,
+        "score": line.score,
+        "spread": line.spread,
+        "threshold": line.threshold,
+        "flows": line.flows,
+        "first_ts": line.first_ts,
+        "last_ts": line.last_ts,
+        "src": line.src or None,
+        "dst": line.dst or None,
+        "p": line.p,
+        "msg": line.msg,
+        "why": list(line.why),
+        "label": None if label is None else label.truth,
+    }
+
+
+def _pairs(pairs: list[tuple[str, int]]) -> list[dict[str, Any]]:
+    return [{"name": name, "incidents": count} for name, count in pairs]
+
+
+def _cut(rows: Any, width: int) -> Iterator[Text]:
+    for row in rows:
+        row.truncate(width, overflow="ellipsis")
+        yield row

@@ -1,5 +1,6 @@
 # make demo   set up and score sample_logs/
 # make test   set up and run the checks and tests that need no root
+# make pictures   draw the picture of the dashboard in docs/ anew
 # make fuzz   damage logs at random, MUTATIONS times (100,000), and check what must hold
 # make ci     tests with nothing skipped, the fuzzer, then the built wheel in a clean environment
 
@@ -10,7 +11,7 @@ DEMO_OUT ?= demo_out
 MUTATIONS ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz ci wheel-test clean
+.PHONY: help demo pictures test lint fuzz ci wheel-test clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -31,6 +32,10 @@ $(VENV)/.installed-dev: $(BIN)/python pyproject.toml
 demo: $(VENV)/.installed
 	$(BIN)/zeekml score sample_logs --out $(DEMO_OUT)
 
+pictures: $(VENV)/.installed
+	$(BIN)/zeekml score sample_logs/zeek_tsv --out $(DEMO_OUT) --no-progress
+	$(BIN)/zeekml dashboard --out $(DEMO_OUT) --svg docs/dashboard.svg
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,6 +52,7 @@ fuzz: $(VENV)/.installed-dev
 ci: lint
 	.ci/install-suricata
 	.ci/install-systemd
+	.ci/install-tmux
 	$(BIN)/python -m pytest --fail-on-skip
 	$(MAKE) fuzz
 	$(MAKE) wheel-test

@@ -84,7 +84,7 @@ def test_manifest_has_the_documented_form(bundle: Bundle) -> None:
     assert set(manifest) == {
         "format", "format_version", "name", "zeekml_version", "feature_schema", "features",
         "classes", "combine", "members", "scaler", "model_card", "calibration", "thresholds",
-        "candidate_score", "usual", "training", "evaluation", "parent",
+        "candidate_score", "usual", "training", "evaluation", "parent", "usual_source",
     }  # fmt: skip
 
 

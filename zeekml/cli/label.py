@@ -47,9 +47,13 @@ def label(
     reader = StateReader(state)
     try:
         name, line = reader.incident(incident)
+        evidence = reader.evidence(name)
     finally:
         reader.close()
-    new = label_incident(state, name, verdict == "true", line, threat=threat or "", note=note)
+    truth = verdict == "true"
+    new = label_incident(
+        state, name, truth, line, threat=threat or "", note=note, evidence=evidence
+    )
     click.echo(f"{name}: {verdict}" + ("" if new else ", as before"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -20,6 +21,7 @@ from zeekml.dashboard.incident_table import IncidentTable
 from zeekml.dashboard.panes import (
     ONE_LINE_HEADING,
     counted,
+    evidence_rows,
     explanation,
     health_text,
     open_count,
@@ -39,6 +41,7 @@ from zeekml.watch.labels import Label, Labels, label_incident
 POLL: Final = 0.5
 """Seconds between looks at the source."""
 
+_FONT_FACE: Final = re.compile(r"@font-face\s*\{[^}]*\}\s*|<!--.*?-->\s*", re.DOTALL)
 SCREENSHOT_SIZE: Final = (120, 36)
 
 _WIDE: Final = 110  # columns from which sources and targets have a pane each
@@ -96,7 +99,7 @@ class DashboardApp(App[None]):
 
     def __init__(self, source: Source, policy: Policy | None, rules: Path | None) -> None:
         super().__init__()
-        self._source = source
+        self.source = source
         self._policy = policy
         self._rules = rules
         self._typed = ""
@@ -138,14 +141,14 @@ class DashboardApp(App[None]):
     def current(self) -> Tracked | None:
         """The incident that is open, or else under the cursor."""
         if isinstance(self.screen, IncidentScreen):
-            return self._source.board.incidents.get(self.screen.incident)
+            return self.source.board.incidents.get(self.screen.incident)
         return self._table.current
 
     # -- showing ---------------------------------------------------------------------------------
 
     def _poll(self) -> None:
         try:
-            changed = self._source.poll()
+            changed = self.source.poll()
         except ZeekmlError as error:
             self._tell(str(error))
             return
@@ -153,10 +156,10 @@ class DashboardApp(App[None]):
             self._show()
 
     def _show(self) -> None:
-        shown = self._source.board.shown(self._filter)
+        shown = self.source.board.shown(self._filter)
         self._base.set_class(self.size.width >= _WIDE, "wide")
-        self._put("health", health_text(self._source))
-        self._table.show_incidents(shown, self._source.labels)
+        self._put("health", health_text(self.source))
+        self._table.show_incidents(shown, self.source.labels)
         counts = totals(shown, _PANE_ROWS)
         wide = self.size.width >= _WIDE
         share = self.size.width // (5 if wide else 4) - 1
@@ -186,7 +189,7 @@ class DashboardApp(App[None]):
         self._base.query_one(f"#{name}", Static).update(text)
 
     def _show_keys(self) -> None:
-        shown = f"{open_count(self._source.board):,} open"
+        shown = f"{open_count(self.source.board):,} open"
         if self._typed:
             shown += f", filter: {plain(self._typed, 40)}"
         self._put("keys", Text(f"{self._message or shown}   {_KEYS}"))
@@ -213,13 +216,14 @@ class DashboardApp(App[None]):
             self.push_screen(IncidentScreen(name, lambda: self._explained(name, incident)))
 
     def _explained(self, name: str, opened: Tracked) -> list[Text]:
-        incident = self._source.board.incidents.get(name, opened)
-        return explanation(incident, self._history(name))
+        incident = self.source.board.incidents.get(name, opened)
+        rows = explanation(incident, self._history(name))
+        return [*rows, *evidence_rows(self.source.lines(name))]
 
     def _history(self, name: str) -> list[Label]:
-        if self._source.state is None or name not in self._source.labels:
+        if self.source.state is None or name not in self.source.labels:
             return []
-        labels = Labels(self._source.state)
+        labels = Labels(self.source.state)
         try:
             return labels.history(name)
         finally:
@@ -255,7 +259,7 @@ class DashboardApp(App[None]):
 
     def action_label(self, truth: bool) -> None:
         """Label the incident under the cursor."""
-        incident, state = self.current, self._source.state
+        incident, state = self.current, self.source.state
         if incident is None:
             return
         if state is None:
@@ -263,7 +267,9 @@ class DashboardApp(App[None]):
             return
         line = incident.latest
         self._try(
-            lambda: label_incident(state, line.id, truth, line.raw),
+            lambda: label_incident(
+                state, line.id, truth, line.raw, evidence=self.source.evidence(line.id)
+            ),
             f"labelled {'true' if truth else 'false'}: {line.id}",
         )
 
@@ -317,6 +323,7 @@ def write_svg(source: Source, policy: Policy | None, rules: Path | None, path: P
             await pilot.pause()
             return app.export_screenshot(title="zeekml dashboard")
 
-    text = asyncio.run(drawn())
+    # it comes with the addresses of fonts: whoever looks at a picture should not be sent for them
+    text = _FONT_FACE.sub("", asyncio.run(drawn()))
     with as_output_error(path):
         path.write_text(text, encoding="utf-8")

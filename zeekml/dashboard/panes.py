@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from rich.text import Text
 
 from zeekml.dashboard.board import Board, Totals, Tracked, timeline
 from zeekml.dashboard.source import Health, Source
-from zeekml.notices.notice import SEVERITIES, utc
+from zeekml.incident_lookup import ExplainedLine
+from zeekml.notices.notice import SEVERITIES, plain, utc
 from zeekml.notices.policy import Policy
 from zeekml.watch.labels import Label
 
@@ -26,6 +27,7 @@ STYLES: Final = {
     "medium": "#F0E442",
     "low": "#56B4E9",
 }
+_SIDES: Final = ("orig", "resp")
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _TACTICS: Final = {
     "TA0043": "Reconnaissance",
@@ -186,6 +188,25 @@ def explanation(incident: Tracked, history: Sequence[Label]) -> list[Text]:
     if history:
         rows += [Text(), Text("Labels", style="bold")]
         rows += [Text(f"  {label_text(label)}") for label in history]
+    return rows
+
+
+def evidence_rows(lines: Sequence[ExplainedLine]) -> list[Text]:
+    """The members' scores and the flows that opened an incident, as far as they are kept."""
+    kept = [line.evidence for line in lines if line.evidence is not None]
+    if not kept:
+        return []
+    rows = [Text(), Text("Members' scores of the latest line's flow", style="bold")]
+    rows.append(Text("  " + "  ".join(f"{float(score):.3f}" for score in kept[-1]["members"])))
+    related: Sequence[Mapping[str, Any]]
+    related = next((evidence["related"] for evidence in kept if evidence["related"]), [])
+    if related:
+        rows += [Text(), Text("Flows that opened it, the strongest first", style="bold")]
+    for flow in related:
+        ends = " to ".join(f"{flow[f'id.{side}_h']} {flow[f'id.{side}_p']}" for side in _SIDES)
+        told = f"{flow['proto']} {flow['service'] or ''}  uid {flow['uid'] or '-'}"
+        when = _when(float(flow["ts"]))
+        rows.append(Text(f"  {when}  {float(flow['score']):.3f}  {plain(f'{ends}  {told}', 300)}"))
     return rows
 
 

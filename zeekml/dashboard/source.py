@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, Final, Protocol
 
 from zeekml.dashboard.board import Board
 from zeekml.dashboard.notice_lines import read_line
-from zeekml.errors import InputError
+from zeekml.errors import DataError, InputError
+from zeekml.incident_lookup import ExplainedLine, find_incident
 from zeekml.notices.notice import plain
 from zeekml.outputs import NOTICE_LOG, SUMMARY
 from zeekml.watch.labels import Label, present_labels
@@ -78,6 +79,12 @@ class Source(Protocol):
             It cannot be read (any more).
         """
 
+    def lines(self, incident: str) -> list[ExplainedLine]:
+        """What the lines of an incident rest on, as far as it is kept."""
+
+    def evidence(self, incident: str) -> bytes | None:
+        """What the first of them rests on, as JSON, to be kept with a label."""
+
     def close(self) -> None:
         """Let go of the files."""
 
@@ -101,6 +108,7 @@ class StateSource:
     live = True
 
     def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._directory = directory
         self._reader = StateReader(directory)
         self._clock = clock
         self._version = -1
@@ -126,6 +134,17 @@ class StateSource:
                     self.board.add(read)
             changed = True
         return self._look_at_health(changed) or changed
+
+    def lines(self, incident: str) -> list[ExplainedLine]:
+        """See `Source.lines`."""
+        try:
+            return find_incident(incident, state=self._directory)
+        except (InputError, DataError):
+            return []
+
+    def evidence(self, incident: str) -> bytes | None:
+        """See `Source.evidence`."""
+        return self._reader.evidence(incident)
 
     def close(self) -> None:
         """Let go of the state."""
@@ -226,6 +245,17 @@ class OutputSource:
         if changed or replaced or not self.health.inputs:
             self.health = self._read_health()
         return changed or replaced
+
+    def lines(self, incident: str) -> list[ExplainedLine]:
+        """See `Source.lines`."""
+        try:
+            return find_incident(incident, out=self._log.parent)
+        except (InputError, DataError):
+            return []
+
+    def evidence(self, incident: str) -> bytes | None:
+        """See `Source.evidence`; labels are not kept here."""
+        return None
 
     def close(self) -> None:
         """Let go of the file."""

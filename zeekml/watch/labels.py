@@ -28,7 +28,8 @@ _PATIENCE: Final = 5.0  # seconds to wait for another person's write
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS label (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL, truth INTEGER NOT NULL, threat TEXT NOT NULL,
-    note TEXT NOT NULL, who TEXT NOT NULL, at REAL NOT NULL, line BLOB NOT NULL);
+    note TEXT NOT NULL, who TEXT NOT NULL, at REAL NOT NULL, line BLOB NOT NULL,
+    evidence BLOB);
 CREATE INDEX IF NOT EXISTS label_by_id ON label (id, number);
 """
 
@@ -51,6 +52,9 @@ class Label:
         Epoch seconds.
     line
         The line of the incident that was known then, as in notice.log.
+    evidence
+        What its opening line rests on, with the flow's features (see
+        `zeekml.notices.evidence_line`), if it was still kept.
     """
 
     id: str
@@ -60,6 +64,7 @@ class Label:
     who: str
     at: float
     line: bytes
+    evidence: bytes | None = None
 
 
 class Labels:
@@ -141,9 +146,18 @@ class Labels:
                 new = latest != (int(label.truth), label.threat, note)
                 if new:
                     self._db.execute(
-                        "INSERT INTO label (id, truth, threat, note, who, at, line) "
-                        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                        (label.id, label.truth, label.threat, note, who, label.at, label.line),
+                        "INSERT INTO label (id, truth, threat, note, who, at, line, evidence) "
+                        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                        (
+                            label.id,
+                            label.truth,
+                            label.threat,
+                            note,
+                            who,
+                            label.at,
+                            label.line,
+                            label.evidence,
+                        ),
                     )
                 self._db.execute("COMMIT")
             except BaseException:
@@ -187,7 +201,14 @@ def present_labels(directory: Path) -> list[Label]:
 
 
 def label_incident(
-    directory: Path, incident: str, truth: bool, line: bytes, *, threat: str = "", note: str = ""
+    directory: Path,
+    incident: str,
+    truth: bool,
+    line: bytes,
+    *,
+    threat: str = "",
+    note: str = "",
+    evidence: bytes | None = None,
 ) -> bool:
     """Store what this user says of an incident, now.
 
@@ -203,7 +224,8 @@ def label_incident(
     """
     labels = Labels(directory)
     try:
-        return labels.put(Label(incident, truth, threat, note, _user(), time.time(), line))
+        label = Label(incident, truth, threat, note, _user(), time.time(), line, evidence)
+        return labels.put(label)
     finally:
         labels.close()
 

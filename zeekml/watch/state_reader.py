@@ -142,6 +142,14 @@ class StateReader:
             raise InputError(f"several incidents begin with {shown}; give more of the id")
         return rows[0]
 
+    def evidence(self, incident: str) -> bytes | None:
+        """What the first line of an incident that is still kept rests on, as JSON."""
+        rows = self._all(
+            "SELECT evidence FROM line WHERE id = ? AND evidence IS NOT NULL ORDER BY seq LIMIT 1",
+            incident,
+        )
+        return rows[0][0] if rows else None
+
     def _all(self, query: str, *values: object) -> list[Any]:
         with self._complaining():
             return self._db.execute(query, values).fetchall()

@@ -103,6 +103,27 @@ def test_open_filter_label_silence(app: DashboardApp, directory: Path, tmp_path:
     assert [str(net) for net in entry.src] == ["192.0.2.1/32"]
 
 
+def test_no_key_is_taken_for_what_has_just_come_under_the_cursor(
+    app: DashboardApp, directory: Path
+) -> None:
+    async def act(pilot: Pilot[None]) -> None:
+        state = State(directory)
+        over = notice(1, severity="critical", msg="beta", state="closed", seq=1)
+        commit(state, [over])
+        state.close()
+        table = app.screen.query_one(IncidentTable)
+        while table.current is None or table.current.latest.msg == "beta":
+            await pilot.pause(0.05)
+        await pilot.press("t", "s")
+        assert not isinstance(app.screen, SilenceScreen)
+        assert present_labels(directory) == []
+        await pilot.pause(1.6)
+        await pilot.press("t")
+        assert present_labels(directory)[0].id == table.current.latest.id
+
+    drive(app, act)
+
+
 def test_a_no_leaves_all_as_it_is(app: DashboardApp, tmp_path: Path) -> None:
     async def act(pilot: Pilot[None]) -> None:
         await pilot.press("s", *"x", "enter", "enter", "enter")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -42,6 +43,9 @@ POLL: Final = 0.5
 """Seconds between looks at the source."""
 
 _FONT_FACE: Final = re.compile(r"@font-face\s*\{[^}]*\}\s*|<!--.*?-->\s*", re.DOTALL)
+JUST_NOW: Final = 1.5
+"""Seconds in which a key is not taken for an incident that has just come under the cursor."""
+
 SCREENSHOT_SIZE: Final = (120, 36)
 
 _WIDE: Final = 110  # columns from which sources and targets have a pane each
@@ -106,6 +110,7 @@ class DashboardApp(App[None]):
         # a run that is over has closed all its incidents
         self._shows_closed = not source.live
         self._message = ""
+        self._shifted = -JUST_NOW
 
     def compose(self) -> ComposeResult:
         """Health, incidents, reasons, panes, keys; from top to bottom."""
@@ -152,8 +157,13 @@ class DashboardApp(App[None]):
         except ZeekmlError as error:
             self._tell(str(error))
             return
-        if changed:
-            self._show()
+        if not changed:
+            return
+        before = self._table.current
+        self._show()
+        after = self._table.current
+        if before is not None and (after is None or after.latest.id != before.latest.id):
+            self._shifted = time.monotonic()
 
     def _show(self) -> None:
         shown = self.source.board.shown(self._filter)
@@ -257,10 +267,19 @@ class DashboardApp(App[None]):
         self._shows_closed = not self._shows_closed
         self._show()
 
+    def _is_meant(self) -> bool:
+        """Whether what is under the cursor is what whoever pressed the key was looking at."""
+        if isinstance(self.screen, IncidentScreen):
+            return True
+        if time.monotonic() - self._shifted < JUST_NOW:
+            self._tell("the incident under the cursor has just gone; look, and press again")
+            return False
+        return True
+
     def action_label(self, truth: bool) -> None:
         """Label the incident under the cursor."""
         incident, state = self.current, self.source.state
-        if incident is None:
+        if incident is None or not self._is_meant():
             return
         if state is None:
             self._tell("labels are kept in the state of a watch: start with --state DIR")
@@ -276,7 +295,7 @@ class DashboardApp(App[None]):
     def action_silence(self) -> None:
         """Ask for an entry of the allowlist that covers the incident under the cursor."""
         incident, rules = self.current, self._rules
-        if incident is None or isinstance(self.screen, SilenceScreen):
+        if incident is None or isinstance(self.screen, SilenceScreen) or not self._is_meant():
             return
         if rules is None:
             self._tell("start with --rules DIR, the directory of the allowlist of the watch")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from zeekml.dashboard.notice_lines import NoticeLine
 from zeekml.errors import InputError
 from zeekml.notices.allowlist_edit import Scope, expiry_from_now
+from zeekml.notices.incident import has_ports
 
 
 def entry_for(line: NoticeLine, *, reason: str, owner: str, expiry: str) -> dict[str, Scope]:
@@ -38,7 +39,7 @@ def entry_for(line: NoticeLine, *, reason: str, owner: str, expiry: str) -> dict
         values["src"] = line.src
     if line.dst:
         values["dst"] = line.dst
-    if line.p is not None and not line.flow.endswith("icmp"):
+    if line.p is not None and has_ports(line.flow.rpartition(" ")[2]):
         values["port"] = line.p
     values["note"] = line.note
     return {**values, **given, "expiry": expiry_from_now(given["expiry"])}

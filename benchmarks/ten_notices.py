@@ -41,7 +41,8 @@ def main() -> None:
     notices = [json.loads(line) for line in lines]
     for notice in chosen([n for n in notices if n["zeekml_state"] == "open"]):
         print(f"**{notice['msg']}**  ")
-        print(f"{notice['note']}, {notice['zeekml_severity']}, {' '.join(notice['zeekml_attack'])}\n")
+        attack = " ".join(notice["zeekml_attack"])
+        print(f"{notice['note']}, {notice['zeekml_severity']}, {attack}\n")
         print("".join(f"    {reason}\n" for reason in notice["zeekml_why"]))
 
 

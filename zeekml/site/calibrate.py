@@ -79,11 +79,12 @@ class Calibrated:
                 f"known no better than {low:.1f} to {high:.1f}, and thresholds were moved up by "
                 f"{CAUTIOUS:g} at most; calibrate again on a week or more"
             )
-        elif not self.within:
+        if not self.within:
+            bound = f", since no threshold is put above evidence of {HIGHEST:g}"
             found.append(
                 f"the budget of {self.budget:g} a day is not met: {self.per_day(self.chosen):.1f} "
-                f"remain, since no threshold is put above evidence of {HIGHEST:g}; look into the "
-                "hosts below, and put what is known on the allowlist"
+                f"remain{bound if self.days.observed >= FEW_DAYS else ''}; look into the hosts "
+                "with most incidents, and put what is known on the allowlist"
             )
         for host, count in self.loud():
             found.append(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,10 @@ from typing import Any, Final
 from zeekml.errors import DataError, InputError
 from zeekml.notices.notice import plain
 from zeekml.outputs import EVIDENCE
-from zeekml.watch.state import STATE_FILE
+from zeekml.watch.state_reader import StateReader
 
 _ID: Final = re.compile(r"[0-9a-f]{4,24}")
 _NAMED: Final = 8
-_PATIENCE: Final = 5.0  # seconds to wait for a watcher that is committing
 
 
 @dataclass(frozen=True)
@@ -124,33 +122,18 @@ def _fits(line: ExplainedLine, name: str) -> bool:
 
 
 def _of_state(state: Path, name: str) -> Iterator[ExplainedLine]:
-    path = state / STATE_FILE
-    if not path.is_file():
-        raise InputError(f"{path}: no state of a watcher; name the --state of `zeekml watch`")
-    try:
-        # of its own reading alone: a watcher that commits meanwhile is never kept waiting
-        address = f"{path.resolve().as_uri()}?mode=ro"
-        database = sqlite3.connect(address, uri=True, timeout=_PATIENCE)
-        with closing(database) as db:
-            ids = {row[0] for row in db.execute("SELECT id FROM line WHERE uid = ?", (name,))}
-            if _ID.fullmatch(name):
-                # hexadecimal digits hold nothing that means something to GLOB
-                rows = db.execute("SELECT DISTINCT id FROM line WHERE id GLOB ?", (f"{name}*",))
-                ids |= {row[0] for row in rows}
-            if not ids:
-                ids = {line.id for line in _rows(db, None) if name in line.uids}
-            for incident in sorted(ids):
-                yield from _rows(db, incident)
-    except sqlite3.Error as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
+    with closing(StateReader(state)) as reader:
+        ids = reader.named(name)
+        if not ids:
+            # flows that only the evidence names
+            ids = sorted({line.id for line in _kept(reader, None) if name in line.uids})
+        for incident in ids:
+            yield from _kept(reader, incident)
 
 
-def _rows(db: sqlite3.Connection, incident: str | None) -> Iterable[ExplainedLine]:
-    where, values = ("WHERE id = ?", (incident,)) if incident is not None else ("", ())
-    for line, evidence in db.execute(f"SELECT line, evidence FROM line {where}", values):
+def _kept(reader: StateReader, incident: str | None) -> Iterator[ExplainedLine]:
+    for line, evidence in reader.lines(incident):
         try:
-            yield ExplainedLine(
-                json.loads(line), None if evidence is None else json.loads(evidence)
-            )
+            yield ExplainedLine(json.loads(line), json.loads(evidence or b"null"))
         except ValueError as error:
             raise DataError(f"a line in the state is damaged: {error}") from error

@@ -73,7 +73,7 @@ def test_what_cannot_be_found(out: Path, tmp_path: Path, zeekml: Any) -> None:
         find_incident("Cnobody", out=out)
     with pytest.raises(InputError, match=r"evidence\.jsonl: cannot read"):
         find_incident("abcd", out=tmp_path)
-    with pytest.raises(InputError, match=r"state\.db: no state"):
+    with pytest.raises(InputError, match=r"state\.db: No such file.*give --state"):
         find_incident("abcd", state=tmp_path)
     assert zeekml("explain", "abcd").returncode == 2
     assert zeekml("explain", "abcd", "--out", out, "--state", out).returncode == 2

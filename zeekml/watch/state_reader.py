@@ -142,6 +142,20 @@ class StateReader:
             raise InputError(f"several incidents begin with {shown}; give more of the id")
         return rows[0]
 
+    def lines(self, incident: str | None = None) -> list[tuple[bytes, bytes | None]]:
+        """Lines that are kept, as in notice.log, and what they rest on; of one incident or all."""
+        where, values = ("WHERE id = ?", [incident]) if incident is not None else ("", [])
+        return self._all(f"SELECT line, evidence FROM line {where} ORDER BY id, seq", *values)
+
+    def named(self, name: str) -> list[str]:
+        """Ids of kept incidents that begin with a name, or of which a line has it as its uid."""
+        by_uid = self._all("SELECT DISTINCT id FROM line WHERE uid = ?", name)
+        by_id = []
+        if len(name) >= _MIN_PREFIX and name.isalnum():
+            query = "SELECT DISTINCT id FROM line WHERE id >= ? AND id < ?"
+            by_id = self._all(query, name, name + "~")
+        return sorted({row[0] for row in (*by_uid, *by_id)})
+
     def evidence(self, incident: str) -> bytes | None:
         """What the first line of an incident that is still kept rests on, as JSON."""
         rows = self._all(

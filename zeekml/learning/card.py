@@ -185,7 +185,8 @@ of their size: {chosen.false_per_10k:.2f} false incidents per 10,000 benign flow
 
 {limits}
 
-The same choice made on all environments but one, and counted on that one:
+The same choice made on all environments but one, and counted on that one (a rough check: the
+scores of the others come from ensembles that had seen it, which `zeekml evaluate` avoids):
 
 {check}"""
 

@@ -7,10 +7,10 @@ not print are written out, and the page's own policy forbids it to load or run a
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from zeekml.report.section import Figure, Report, Section, Table
+from zeekml.report.section import NOT_RESOLVED, Figure, Report, Section, Table
 from zeekml.report.style import CSS
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
@@ -84,17 +84,30 @@ def _figure(figure: Figure) -> Iterator[str]:
 def _table(table: Table) -> Iterator[str]:
     yield '<div class="scroll"><table>'
     yield f"<caption>{escaped(table.caption)}</caption>"
-    heads = "".join(f'<th scope="col">{escaped(head)}</th>' for head in table.heads)
+    words = [_holds_words([row[i] for row in table.rows]) for i in range(len(table.heads))]
+    heads = "".join(
+        f'<th scope="col"{_classes(text=text)}>{escaped(head)}</th>'
+        for head, text in zip(table.heads, words, strict=True)
+    )
     yield f"<thead><tr>{heads}</tr></thead>"
     yield "<tbody>"
     for number, row in enumerate(table.rows):
         name, *cells = row
         strong = ' class="strong"' if number in table.strong else ""
-        inner = "".join(_cell(cell) for cell in cells)
+        inner = "".join(_cell(cell, text) for cell, text in zip(cells, words[1:], strict=True))
         yield f'<tr{strong}><th scope="row">{escaped(name)}</th>{inner}</tr>'
     yield "</tbody></table></div>"
 
 
-def _cell(text: str) -> str:
-    long = ' class="long"' if len(text) > _LONG_CELL else ""
-    return f"<td{long}>{escaped(text)}</td>"
+def _holds_words(cells: Sequence[str]) -> bool:
+    """Whether a column is text, which is read from the left, and not numbers."""
+    return any(cell[:1].isalpha() and cell != NOT_RESOLVED for cell in cells)
+
+
+def _cell(cell: str, text: bool) -> str:
+    return f"<td{_classes(text=text, long=len(cell) > _LONG_CELL)}>{escaped(cell)}</td>"
+
+
+def _classes(**used: bool) -> str:
+    names = " ".join(name for name, use in used.items() if use)
+    return f' class="{names}"' if names else ""

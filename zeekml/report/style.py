@@ -10,7 +10,7 @@ CSS: Final = """
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ed; --soft: #9aa4af; --line: #3a424b;
   --page: #14171a; --stripe: #1d2126; --accent: #56b4e9; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 68rem; padding: 1.5rem 1.25rem 4rem; color: var(--ink);
+body { margin: 0 auto; max-width: 84rem; padding: 1.5rem 1.25rem 4rem; color: var(--ink);
   background: var(--page); font: 16px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .75rem; }
 h2 { font-size: 1.25rem; margin: 2.75rem 0 .6rem; padding-top: .9rem;
@@ -23,7 +23,7 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
 caption { text-align: left; color: var(--soft); padding-bottom: .35rem; }
 th, td { padding: .28rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
   vertical-align: top; white-space: nowrap; }
-th:first-child, td:first-child, .long { text-align: left; }
+th:first-child, td:first-child, .long, .text { text-align: left; }
 .long { white-space: normal; min-width: 16rem; overflow-wrap: anywhere; }
 thead th { border-bottom: 2px solid var(--line); color: var(--soft); font-weight: 600;
   white-space: normal; vertical-align: bottom; }

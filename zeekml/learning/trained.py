@@ -60,9 +60,7 @@ def standardise(scaler: Scaler, x: Matrix) -> Matrix:
 
 def member_log_odds(network: Mlp, x: Matrix) -> npt.NDArray[np.float64]:
     """Return one network's log-odds of malicious (rows,) for standardised rows."""
-    logits = network.logits(x).astype(np.float64)
-    log_odds: npt.NDArray[np.float64] = _log_sum_exp(logits[:, 1:]) - logits[:, 0]
-    return log_odds
+    return _log_odds(network.logits(x).astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ class TrainedEnsemble:
         with threadpool_limits(limits=1):
             for index, member in enumerate(self.members):
                 logits = member.network.logits(x).astype(np.float64)
-                log_odds[:, index] = _log_sum_exp(logits[:, 1:]) - logits[:, 0]
+                log_odds[:, index] = _log_odds(logits)
                 if member.knows_threats:
                     threats.append(logits[:, 1:] - _log_sum_exp(logits[:, 1:])[:, None])
         return Prediction(
@@ -139,6 +137,11 @@ class Prediction:
         shifted = self.threat_logits - self.threat_logits.max(axis=1, keepdims=True)
         shares: npt.NDArray[np.float64] = np.exp(shifted)
         return shares / shares.sum(axis=1, keepdims=True)
+
+
+def _log_odds(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    odds: npt.NDArray[np.float64] = _log_sum_exp(logits[:, 1:]) - logits[:, 0]
+    return odds
 
 
 def _log_sum_exp(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

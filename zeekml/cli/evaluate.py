@@ -72,11 +72,15 @@ def evaluate(
     DATASET is what `zeekml train` takes: [NAME=]PATH[::LABELS], tables of labelled flows or logs
     with labels. Each environment is scored by what was fitted on all others alone: scaling,
     members, calibration, thresholds and the baselines that it is compared with.
+
+    With --report, trained members are kept in DIR.unfinished until the report is written: the same
+    command after one that was cut short goes on from them.
     """
     from zeekml.cli.progress import step_progress
     from zeekml.evaluate.run import evaluate as run
     from zeekml.evaluate.settings import Settings
     from zeekml.learning.training import MemberPlan
+    from zeekml.learning.unfinished import Unfinished
     from zeekml.report.figures import require_matplotlib
     from zeekml.report.files import check_directory, json_text, write_report
 
@@ -90,7 +94,8 @@ def evaluate(
         check_directory(directory, other_than=[bundle] if bundle is not None else [])
     if bundle is not None and learner != "joint":
         raise click.UsageError("--learner says how members are trained; --bundle has its own")
-    settings = Settings(plan=MemberPlan.of(learner), ablations=ablations)
+    unfinished = Unfinished.beside(directory) if directory is not None and bundle is None else None
+    settings = Settings(plan=MemberPlan.of(learner), ablations=ablations, unfinished=unfinished)
     if quick:
         settings = replace(
             settings, seeds=seeds or 1, draws=_QUICK_DRAWS, few_draws=_QUICK_FEW_DRAWS
@@ -101,6 +106,8 @@ def evaluate(
         report = run(datasets, exclude=exclude, settings=settings, bundle=bundle, progress=progress)
     if directory is not None:
         write_report(report, directory)
+    if unfinished is not None:
+        unfinished.remove()
     if as_json:
         click.echo(json_text(report), nl=False)
         return

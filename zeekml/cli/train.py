@@ -70,6 +70,9 @@ def train(
     label file (CSV); without it, labels.csv beside the logs is taken, or the labels inside of them
     (conn.log.labeled). See `zeekml datasets` for what such data hold. The bundle's model card says
     how the recipe did on each environment when it was left out of training.
+
+    Trained members are kept in BUNDLE.unfinished until the bundle is written: the same command
+    after one that was cut short goes on from them, and makes the same bundle.
     """
     from zeekml.cli.progress import step_progress
     from zeekml.learning.build import build_bundle
@@ -110,6 +113,8 @@ def train(
         }
         click.echo(json.dumps(summary, indent=2))
         return
+    if report.taken:
+        click.echo(f"{report.taken} members were there from a run that had not ended")
     for skipped in report.skipped:
         click.echo(f"not used: {skipped.name}: {skipped.reason}")
     click.echo("Leaving one environment out:")

@@ -116,7 +116,13 @@ def train_if_possible(
     """Train the recipe, or return None if these environments teach nothing."""
     if not can_teach(prepared):
         return None
-    return train(prepared, seed=seed, plan=settings.plan, recipe=settings.recipe)
+    return train(
+        prepared,
+        seed=seed,
+        plan=settings.plan,
+        recipe=settings.recipe,
+        unfinished=settings.unfinished,
+    )
 
 
 def fit_without(

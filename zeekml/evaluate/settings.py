@@ -10,6 +10,7 @@ from zeekml.learning.few_shot import DRAWS
 from zeekml.learning.metalearning import MetaRecipe
 from zeekml.learning.network import Recipe
 from zeekml.learning.training import MemberPlan
+from zeekml.learning.unfinished import Unfinished
 
 Progress = Callable[[str, int, int], None]
 
@@ -36,6 +37,8 @@ class Settings:
         Draws of labels behind each point of a few-shot curve.
     ablations : bool
         Leave out each synthetic kind and each feature family in turn, which is slow.
+    unfinished : Unfinished or None
+        Where members of the recipe are kept, for a run that goes on from them.
     """
 
     seeds: int = 5
@@ -46,6 +49,7 @@ class Settings:
     meta: MetaRecipe = field(default_factory=MetaRecipe)
     few_draws: int = DRAWS
     ablations: bool = False
+    unfinished: Unfinished | None = None
 
     @property
     def seed_list(self) -> range:

@@ -89,7 +89,13 @@ def past_to_future(
         drawn = with_synthetic(usable, seed)
         if not can_teach(drawn):
             break
-        ensemble = train(drawn, seed=seed, plan=settings.plan, recipe=settings.recipe)
+        ensemble = train(
+            drawn,
+            seed=seed,
+            plan=settings.plan,
+            recipe=settings.recipe,
+            unfinished=settings.unfinished,
+        )
         for item in future:
             if item.environment.why_not_evaluable() is None:
                 scores = ensemble.predict(item.matrix).log_odds

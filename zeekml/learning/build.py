@@ -45,6 +45,7 @@ from zeekml.learning.thresholds import (
 from zeekml.learning.thresholds import as_dict as incidents_as_dict
 from zeekml.learning.trained import TrainedEnsemble
 from zeekml.learning.training import MemberPlan, train
+from zeekml.learning.unfinished import Unfinished
 from zeekml.notices.policy import Policy, load_policy
 
 Progress = Callable[[str, int, int], None]
@@ -68,6 +69,8 @@ class BuildReport:
         What these scores are worth.
     checks : list of SiteCheck
         What thresholds chosen on the others do on each environment.
+    taken : int
+        Members that a run before, which did not end, had trained already.
     """
 
     bundle: bundles.Bundle
@@ -78,6 +81,7 @@ class BuildReport:
     calibration: Calibration
     thresholds: Thresholds
     checks: list[SiteCheck]
+    taken: int = 0
 
     def markdown(self) -> str:
         """Return the leave-one-out table."""
@@ -99,6 +103,9 @@ def build_bundle(
     progress: Progress | None = None,
 ) -> BuildReport:
     """Train, evaluate, calibrate and write a bundle.
+
+    Members are kept in ``<out>.unfinished`` until the bundle is written: the same call after one
+    that did not end goes on from them.
 
     Parameters
     ----------
@@ -139,11 +146,13 @@ def build_bundle(
     if evaluation is not None:
         evaluation.check({e.name: e.sha256 for e in collection.environments}, plan)
     prepared = _prepare(collection, seed, tell)
+    unfinished = Unfinished.beside(out)
     folds = leave_one_out(
         prepared,
         seed=seed,
         plan=plan,
         recipe=recipe,
+        unfinished=unfinished,
         progress=lambda held_out, done, total: tell(f"evaluating on {held_out}", done, total),
     )
     if not folds:
@@ -162,6 +171,7 @@ def build_bundle(
         seed=seed,
         plan=plan,
         recipe=recipe,
+        unfinished=unfinished,
         progress=lambda done, total: tell("training", done, total),
     )
     reports = [report_on(item.environment, item.matrix) for item in prepared]
@@ -200,9 +210,18 @@ def build_bundle(
         model_card=card,
         overwrite=overwrite,
     )
+    unfinished.remove()
     tell("writing", 1, 1)
     return BuildReport(
-        bundle, reports, collection.skipped, folds, figures, calibration, thresholds, checks
+        bundle,
+        reports,
+        collection.skipped,
+        folds,
+        figures,
+        calibration,
+        thresholds,
+        checks,
+        taken=unfinished.taken,
     )
 
 

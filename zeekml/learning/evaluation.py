@@ -24,6 +24,7 @@ from zeekml.learning.network import Labels, Recipe
 from zeekml.learning.pool import Prepared
 from zeekml.learning.trained import Prediction
 from zeekml.learning.training import MemberPlan, train
+from zeekml.learning.unfinished import Unfinished
 from zeekml.learning.weighting import Weights, duplicate_weights
 
 Scores = npt.NDArray[np.float64]
@@ -98,6 +99,7 @@ def leave_one_out(
     seed: int,
     plan: MemberPlan | None = None,
     recipe: Recipe | None = None,
+    unfinished: Unfinished | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[Fold]:
     """Score every evaluable environment by an ensemble trained on all others.
@@ -105,6 +107,8 @@ def leave_one_out(
     Parameters
     ----------
     prepared : sequence of Prepared
+    unfinished : Unfinished, optional
+        See ``training.train``.
     progress : callable, optional
         Called with (environment held out, its members done, members in all).
     """
@@ -120,7 +124,9 @@ def leave_one_out(
             if progress is not None:
                 progress(name, done, total)
 
-        ensemble = train(others, seed=seed, plan=plan, recipe=recipe, progress=report)
+        ensemble = train(
+            others, seed=seed, plan=plan, recipe=recipe, unfinished=unfinished, progress=report
+        )
         folds.append(Fold(held_out, ensemble.predict(held_out.matrix)))
     return folds
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ from zeekml.learning.trained import (
     select,
     standardise,
 )
+from zeekml.learning.unfinished import Unfinished, digest_of
 from zeekml.learning.weighting import Weights
 
 _FAMILY_NAMES: Final = [FEATURES[FEATURE_INDEX[name]].family for name in FEATURE_SET]
@@ -138,6 +139,7 @@ def train(
     seed: int,
     plan: MemberPlan | None = None,
     recipe: Recipe | None = None,
+    unfinished: Unfinished | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainedEnsemble:
     """Train an ensemble on environments and their synthetic copies.
@@ -152,6 +154,8 @@ def train(
         Members to train; five binary and five eight-class ones by default.
     recipe : Recipe, optional
         How each is trained jointly.
+    unfinished : Unfinished, optional
+        Where members are kept, and taken from if a run before has trained the same ones.
     progress : callable, optional
         Called with (members done, members in all).
 
@@ -159,9 +163,14 @@ def train(
     ------
     ValueError
         There is nothing to learn: no benign or no malicious row.
+    OutputError
+        A member cannot be kept.
     """
     plan, recipe = plan or MemberPlan(), recipe or Recipe()
-    return train_candidates(prepared, plan.candidates(recipe), seed=seed, progress=progress)
+    candidates = plan.candidates(recipe)
+    return train_candidates(
+        prepared, candidates, seed=seed, unfinished=unfinished, progress=progress
+    )
 
 
 def train_candidates(
@@ -169,6 +178,7 @@ def train_candidates(
     candidates: Sequence[Candidate],
     *,
     seed: int,
+    unfinished: Unfinished | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainedEnsemble:
     """Train members as `candidates` say; otherwise as ``train``."""
@@ -176,11 +186,23 @@ def train_candidates(
     for candidate in candidates:
         # made before the threads begin: each would make its own
         classroom.view(candidate.without)
+    digest = classroom.digest() if unfinished is not None else ""
+
+    def member_of(candidate: Candidate) -> Member:
+        if unfinished is None:
+            return classroom.teach(candidate)
+        name = digest_of([], digest, candidate)
+        member = unfinished.take(name)
+        if member is None:
+            member = classroom.teach(candidate)
+            unfinished.keep(name, member)
+        return member
+
     members: list[Member] = []
     # one BLAS thread: sums in one order, so that a second run gives the same bits
     with threadpool_limits(limits=1), ThreadPoolExecutor(os.cpu_count()) as threads:
         try:
-            for member in threads.map(classroom.teach, candidates):
+            for member in threads.map(member_of, candidates):
                 members.append(member)
                 if progress is not None:
                     progress(len(members), len(candidates))
@@ -221,6 +243,15 @@ class Classroom:
         scaler = fit_scaler(pool.x, pool.weights)
         sources = [task_source(item, scaler) for item in prepared]
         return cls(pool, scaler, standardise(scaler, pool.x), sources, seed)
+
+    def digest(self) -> str:
+        """Return a digest of all that members learn from."""
+        pool = self.pool
+        arrays: list[npt.NDArray[Any]] = [self.x, pool.labels, pool.weights, pool.environment]
+        for source in self.sources:
+            arrays += [source.x, source.labels, source.weights, source.hosts, source.time]
+        names = [source.name for source in self.sources]
+        return digest_of(arrays, self.seed, pool.names, names)
 
     def view(self, without: tuple[str, ...]) -> tuple[Matrix, list[TaskSource]]:
         """Return rows and environments as they are without some feature families."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,14 +33,23 @@ def rules() -> None:
 
 @rules.command()
 @rules_option
-def check(rules: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+def check(rules: Path | None, as_json: bool) -> None:
     """Read policy.yaml and allowlist.yaml and report the first mistake with its line."""
     from zeekml.notices.allowlist import load_allowlist
     from zeekml.notices.policy import load_policy
 
     policy = load_policy(rules)
-    click.echo(f"{policy.file}: {len(policy.detectors)} detectors, no mistakes")
     allowlist = load_allowlist(rules)
+    if as_json:
+        found = {
+            "policy": {"file": policy.file, "detectors": len(policy.detectors)},
+            "allowlist": {"file": allowlist.file, "entries_in_force": len(allowlist.active)},
+            "warnings": list(allowlist.warnings()),
+        }
+        click.echo(json.dumps(found, indent=2))
+        return
+    click.echo(f"{policy.file}: {len(policy.detectors)} detectors, no mistakes")
     click.echo(f"{allowlist.file}: {len(allowlist.active)} entries in force, no mistakes")
     for warning in allowlist.warnings():
         click.echo(f"zeekml: warning: {warning}", err=True)
@@ -46,15 +57,19 @@ def check(rules: Path | None) -> None:
 
 @rules.command()
 @rules_option
-def show(rules: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+def show(rules: Path | None, as_json: bool) -> None:
     """Show the detectors and the allowlist in force."""
     from zeekml.cli.console import output_console
     from zeekml.notices.allowlist import load_allowlist
     from zeekml.notices.policy import load_policy
 
+    policy, allowlist = load_policy(rules), load_allowlist(rules)
+    if as_json:
+        click.echo(json.dumps(_as_dict(policy, allowlist), indent=2))
+        return
     console = output_console()
-    console.print(_detectors(load_policy(rules)))
-    allowlist = load_allowlist(rules)
+    console.print(_detectors(policy))
     if allowlist.entries:
         console.print(_entries(allowlist))
     else:
@@ -107,6 +122,30 @@ def allow(
     path = allowlist_path(rules)
     entry = append_entry(path, values)
     click.echo(f"{path}:{entry.line}: entry {entry.id}, until {entry.until}")
+
+
+def _as_dict(policy: Policy, allowlist: Allowlist) -> dict[str, Any]:
+    """Return policy and allowlist as JSON takes them; a threshold of null is the bundle's."""
+    expired = set(allowlist.expired)
+    entries = [
+        {
+            "id": entry.id,
+            "line": entry.line,
+            **_scope_values(entry),
+            "note": sorted(entry.notes),
+            "reason": entry.reason,
+            "owner": entry.owner,
+            "until": entry.until,
+            "expired": entry in expired,
+        }
+        for entry in allowlist.entries
+    ]
+    return {
+        "policy": policy.file,
+        "detectors": [asdict(detector) for detector in policy.detectors],
+        "allowlist": allowlist.file,
+        "entries": entries,
+    }
 
 
 def _detectors(policy: Policy) -> Table:
@@ -174,16 +213,21 @@ def _scopes(entry: Entry) -> str:
     from zeekml.notices.notice import plain
 
     parts = [
-        f"{name} {', '.join(sorted(plain(str(value), 80) for value in values))}"
-        for name, values in (
-            ("cidr", entry.cidr),
-            ("src", entry.src),
-            ("dst", entry.dst),
-            ("port", entry.ports),
-            ("service", entry.services),
-            ("direction", entry.directions),
-            ("uid", entry.uids),
-        )
-        if values
+        f"{name} {', '.join(plain(str(value), 80) for value in values)}"
+        for name, values in _scope_values(entry).items()
     ]
     return "; ".join(parts) or "all flows"
+
+
+def _scope_values(entry: Entry) -> dict[str, list[str | int]]:
+    """Return the keys that say which flows an entry covers; nets and names as text."""
+    scopes: dict[str, list[str | int]] = {
+        "cidr": sorted(str(net) for net in entry.cidr),
+        "src": sorted(str(net) for net in entry.src),
+        "dst": sorted(str(net) for net in entry.dst),
+        "port": sorted(entry.ports),
+        "service": sorted(entry.services),
+        "direction": sorted(entry.directions),
+        "uid": sorted(entry.uids),
+    }
+    return {name: values for name, values in scopes.items() if values}

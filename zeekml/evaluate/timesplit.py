@@ -9,14 +9,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.evaluate.fits import train_if_possible
 from zeekml.evaluate.settings import Settings, Steps
 from zeekml.evaluate.study import judged, with_synthetic
 from zeekml.features.schema import WINDOWS
 from zeekml.learning.environment import Environment
-from zeekml.learning.evaluation import can_teach
 from zeekml.learning.pool import Prepared
 from zeekml.learning.ranking import Floats
-from zeekml.learning.training import train
 
 TRAIN_SHARE: Final = 0.6
 LARGEST_GAP: Final = float(WINDOWS[-1])
@@ -87,15 +86,9 @@ def past_to_future(
     for seed in settings.seed_list:
         steps.now(f"seed {seed}: trained on the past")
         drawn = with_synthetic(usable, seed)
-        if not can_teach(drawn):
+        ensemble = train_if_possible(drawn, seed, settings)
+        if ensemble is None:
             break
-        ensemble = train(
-            drawn,
-            seed=seed,
-            plan=settings.plan,
-            recipe=settings.recipe,
-            unfinished=settings.unfinished,
-        )
         for item in future:
             if item.environment.why_not_evaluable() is None:
                 scores = ensemble.predict(item.matrix).log_odds

@@ -71,8 +71,7 @@ def calibrate(
     at your site.
     """
     from zeekml.cli.progress import input_progress, step_progress
-    from zeekml.ensemble.bundle import load_bundle
-    from zeekml.errors import OutputError
+    from zeekml.ensemble.bundle import check_place, load_bundle
     from zeekml.flows.discovery import discover
     from zeekml.notices.allowlist import load_allowlist
     from zeekml.notices.policy import load_policy
@@ -80,9 +79,8 @@ def calibrate(
     from zeekml.site.calibrate import calibrate as run
 
     config = settings(config_file)
-    if out.exists() and not overwrite:
-        # said before minutes of work, not after
-        raise OutputError(f"{out} exists already; choose another --out, or add --overwrite")
+    # said before minutes of work, not after
+    check_place(out, overwrite=overwrite)
     refuse_output_among_inputs(inputs, out)
     rules_dir = chosen_path(rules, config.rules)
     loaded = load_bundle(chosen_path(bundle, config.bundle), pin=config.bundle_sha256)

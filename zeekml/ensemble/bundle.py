@@ -276,17 +276,29 @@ def write_bundle(
         raise OutputError(f"cannot write bundle {path}: {err.strerror or err}") from err
 
 
-def _place(target: Path, contents: Mapping[str, bytes], *, overwrite: bool) -> Bundle:
-    """Write the files beside the target, check them, and only then move them into place."""
-    existing = target.exists()
-    if existing and not overwrite:
-        raise OutputError(
-            f"{target} exists already; choose another directory, or ask to replace it"
-        )
-    if existing and not (target / MANIFEST_FILE).is_file():
+def check_place(path: Path, *, overwrite: bool) -> None:
+    """Refuse a place that no bundle may be written to: also before the work that makes one.
+
+    Raises
+    ------
+    OutputError
+        Something is there that is no bundle, or a bundle that is not to be replaced.
+    """
+    target = Path(path).resolve()
+    if not target.exists():
+        return
+    if not overwrite:
+        raise OutputError(f"{target} exists already; choose another place, or add --overwrite")
+    if not (target / MANIFEST_FILE).is_file():
         raise OutputError(
             f"{target} is not a bundle and will not be replaced; choose another place"
         )
+
+
+def _place(target: Path, contents: Mapping[str, bytes], *, overwrite: bool) -> Bundle:
+    """Write the files beside the target, check them, and only then move them into place."""
+    check_place(target, overwrite=overwrite)
+    existing = target.exists()
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:

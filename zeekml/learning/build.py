@@ -141,6 +141,8 @@ def build_bundle(
     tell = progress or _silent
     plan, recipe = plan or MemberPlan(), recipe or Recipe()
     excluded = sorted(set(exclude))
+    # said before minutes of training, not after
+    bundles.check_place(out, overwrite=overwrite)
     tell("reading", 0, 1)
     collection = collect(dataset_args, exclude=excluded)
     if evaluation is not None:

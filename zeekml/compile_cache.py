@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from zeekml.private_directory import usable
+
 _VARIABLE: Final = "NUMBA_CACHE_DIR"
 _PREFIX: Final = "zeekml-"
 _KEPT: Final = 60 * 86_400  # seconds for which the code of another version is kept
@@ -37,7 +39,7 @@ def provide_compile_cache() -> None:
     directory = cache_directory()
     if not is_kept() or "numba" in sys.modules or os.environ.get(_VARIABLE) == str(directory):
         return
-    if _usable(directory):
+    if usable(directory):
         os.environ[_VARIABLE] = str(directory)
         _drop_old(directory.parent, directory)
         return
@@ -81,17 +83,6 @@ def _source_digest() -> str:
 
 def _user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-
-
-def _usable(directory: Path) -> bool:
-    """Whether the directory is there or can be made, is ours alone, and can be written."""
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = directory.stat()
-    except OSError:
-        return False
-    private = status.st_uid == os.geteuid() and not status.st_mode & 0o022
-    return private and os.access(directory, os.W_OK | os.X_OK)
 
 
 def _drop_old(base: Path, current: Path) -> None:

@@ -182,3 +182,41 @@ def test_an_interrupted_run_leaves_no_report(
     out = tmp_path / "report"
     evaluate(datasets, "--report", out, "--quick")
     assert not out.exists()
+
+
+def test_a_run_that_was_cut_short_goes_on(
+    evaluate: Run, datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zeekml.evaluate import run
+
+    whole, out = tmp_path / "whole", tmp_path / "new" / "report"
+    assert evaluate(datasets, "--report", whole, "--quick").exit_code == 0
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        cut.setattr(run, "headline_section", stop)
+        evaluate(datasets, "--report", out, "--quick")
+    assert not out.exists()
+    kept = len(list((tmp_path / "new" / "report.unfinished").iterdir()))
+    # an ensemble without each of three environments, without each pair, and of the past of all
+    assert kept == 7 * len(MemberPlan().outputs())
+
+    again = evaluate(datasets, "--report", out, "--quick")
+    assert again.exit_code == 0, again.output
+    assert f"{kept} members were there" in again.output
+    assert (out / "report.json").read_bytes() == (whole / "report.json").read_bytes()
+    assert [path.name for path in out.parent.iterdir()] == ["report"]
+
+
+def test_a_report_is_written_where_members_cannot_be_kept(
+    evaluate: Run, datasets: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "report"
+    (tmp_path / "report.unfinished").write_text("a file")
+    done = evaluate(datasets, "--report", out, "--quick")
+    assert done.exit_code == 0, done.output
+    assert "trained members are not kept" in done.stderr
+    assert (out / "report.json").is_file()
+    assert (tmp_path / "report.unfinished").read_text() == "a file"

@@ -109,6 +109,33 @@ def test_a_place_that_cannot_be_written_is_said(prepared: list[Prepared], tmp_pa
         train(prepared, seed=3, plan=PLAN, recipe=RECIPE, unfinished=kept)
 
 
+def test_nothing_is_taken_where_others_may_write(prepared: list[Prepared], tmp_path: Path) -> None:
+    kept = Unfinished.beside(tmp_path / "out")
+    train(prepared, seed=3, plan=PLAN, recipe=RECIPE, unfinished=kept)
+    assert kept.directory.stat().st_mode & 0o077 == 0
+    kept.directory.chmod(0o777)
+    again = Unfinished.beside(tmp_path / "out")
+    with pytest.raises(OutputError, match="nobody else may write to"):
+        train(prepared, seed=3, plan=PLAN, recipe=RECIPE, unfinished=again)
+    assert again.taken == 0
+
+
+def test_folders_above_are_made(prepared: list[Prepared], tmp_path: Path) -> None:
+    kept = Unfinished.beside(tmp_path / "new" / "folder" / "out")
+    train(prepared, seed=3, plan=PLAN, recipe=RECIPE, unfinished=kept)
+    assert len(list((tmp_path / "new" / "folder" / "out.unfinished").iterdir())) == 3
+
+
+def test_a_bundle_in_the_way_is_said_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    told: list[str] = []
+    with pytest.raises(OutputError, match="exists already"):
+        build_bundle(["x"], tmp_path / "out", progress=lambda what, *_: told.append(what))
+    with pytest.raises(OutputError, match="not a bundle"):
+        build_bundle(["x"], tmp_path / "out", overwrite=True)
+    assert told == []
+
+
 def test_a_bundle_after_a_cut_is_that_of_one_run(make_environment: Make, tmp_path: Path) -> None:
     tables = [f"net{n}={tmp_path / f'net{n}.parquet'}" for n in range(3)]
     for n in range(3):

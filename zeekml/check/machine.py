@@ -11,6 +11,7 @@ from typing import Final
 from zeekml.check.access import Account, obstacle
 from zeekml.check.finding import Finding, fail, ok, unknown, warn
 from zeekml.compile_cache import cache_directory
+from zeekml.private_directory import belongs_to
 
 SERVICE_CACHE: Final = Path("var/cache/zeekml")
 """Where the unit that comes with zeekml keeps compiled code."""
@@ -47,7 +48,7 @@ def examine_cache(account: Account, root: Path) -> Finding:
     if wall is not None:
         return warn(name, directory, f"{wall.path} is {wall.text}: nothing can be kept", remedy)
     if base == directory:
-        if status.st_uid != account.uid or status.st_mode & 0o022:
+        if not belongs_to(status, account.uid):
             text = "others could put code there, so it is not used"
             return warn(name, directory, text, f"remove it: rm -r {directory}")
         if any(directory.rglob("*.nbi")):

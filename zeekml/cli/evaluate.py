@@ -12,6 +12,7 @@ from zeekml.cli.options import learner_option, progress_option
 
 if TYPE_CHECKING:
     from zeekml.learning.training import Learner
+    from zeekml.learning.unfinished import Unfinished
     from zeekml.report.section import Report
 
 _EPILOG = """\b
@@ -80,7 +81,6 @@ def evaluate(
     from zeekml.evaluate.run import evaluate as run
     from zeekml.evaluate.settings import Settings
     from zeekml.learning.training import MemberPlan
-    from zeekml.learning.unfinished import Unfinished
     from zeekml.report.figures import require_matplotlib
     from zeekml.report.files import check_directory, json_text, write_report
 
@@ -94,7 +94,7 @@ def evaluate(
         check_directory(directory, other_than=[bundle] if bundle is not None else [])
     if bundle is not None and learner != "joint":
         raise click.UsageError("--learner says how members are trained; --bundle has its own")
-    unfinished = Unfinished.beside(directory) if directory is not None and bundle is None else None
+    unfinished = _unfinished(directory) if directory is not None and bundle is None else None
     settings = Settings(plan=MemberPlan.of(learner), ablations=ablations, unfinished=unfinished)
     if quick:
         settings = replace(
@@ -111,9 +111,26 @@ def evaluate(
     if as_json:
         click.echo(json_text(report), nl=False)
         return
+    if unfinished is not None and unfinished.taken:
+        click.echo(f"{unfinished.taken} members were there from a run that had not ended")
     _print(report)
     if directory is not None:
         click.echo(f"Report: {directory / 'report.html'}, {directory / 'report.json'}")
+
+
+def _unfinished(directory: Path) -> Unfinished | None:
+    """Return where members are kept beside the report; None, said aloud, where that cannot be."""
+    from zeekml.errors import OutputError
+    from zeekml.learning.unfinished import Unfinished
+    from zeekml.report.files import check_directory
+
+    unfinished = Unfinished.beside(directory)
+    try:
+        check_directory(unfinished.directory)
+    except OutputError as error:
+        click.echo(f"zeekml: warning: trained members are not kept: {error}", err=True)
+        return None
+    return unfinished
 
 
 def _print(report: Report) -> None:

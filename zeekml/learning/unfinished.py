@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,7 @@ from zeekml.errors import OutputError, StateError
 from zeekml.features.schema import SCHEMA_HASH
 from zeekml.learning.network import Mlp
 from zeekml.learning.trained import Member
+from zeekml.private_directory import ours_alone, usable
 from zeekml.stored import Part, array_parts, arrays_of_parts, decode, seal, unseal
 
 _KIND: Final = "member"
@@ -47,12 +48,10 @@ class Unfinished:
     Attributes
     ----------
     directory : Path
-    taken : int
-        Members that were taken from it so far.
     """
 
     directory: Path
-    taken: int = 0
+    _taken: list[str] = field(default_factory=list)
 
     @classmethod
     def beside(cls, out: Path) -> Unfinished:
@@ -60,8 +59,18 @@ class Unfinished:
         path = out.absolute()
         return cls(path.with_name(f"{path.name}.unfinished"))
 
+    @property
+    def taken(self) -> int:
+        """Members that were taken from it so far."""
+        return len(self._taken)
+
     def take(self, digest: str) -> Member | None:
-        """Return the member that was kept under a digest, None if none is or it is damaged."""
+        """Return the member that was kept under a digest, None if none is or it is damaged.
+
+        Where others may write, nothing is taken.
+        """
+        if not ours_alone(self.directory):
+            return None
         try:
             data = self._path(digest).read_bytes()
         except OSError:
@@ -71,7 +80,8 @@ class Unfinished:
         except StateError:
             # trained once more, and written over
             return None
-        self.taken += 1
+        # an append: members are taken by several threads
+        self._taken.append(digest)
         return member
 
     def keep(self, digest: str, member: Member) -> None:
@@ -80,12 +90,16 @@ class Unfinished:
         Raises
         ------
         OutputError
-            That cannot be done.
+            That cannot be done, or others may write there.
         """
+        if not usable(self.directory):
+            raise OutputError(
+                f"{self.directory}: cannot keep trained members here; it must be a directory of "
+                "this account that nobody else may write to: remove it, or write somewhere else"
+            )
         path = self._path(digest)
         part = path.with_suffix(".part")
         try:
-            self.directory.mkdir(exist_ok=True)
             part.write_bytes(seal(_KIND, _VERSION, _parts(member)))
             part.replace(path)
         except OSError as error:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import click
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from zeekml.cli.evaluate import evaluate as evaluate_command
@@ -190,3 +191,29 @@ def test_half_of_the_usual_members_do_without_what_is_site_bound() -> None:
     without = [candidate.without for candidate in MemberPlan().candidates(QUICK)]
     assert sum(not families for families in without) == len(without) / 2
     assert all(len(columns_of([name])) for families in without for name in families)
+
+
+def test_an_environment_may_know_next_to_nothing(
+    make_table: Callable[..., pa.Table], make_environment: Make
+) -> None:
+    table = make_table(seed=4)
+    for name in ("service", "duration", "conn_state", "orig_bytes", "resp_bytes", "orig_pkts"):
+        empty = pa.nulls(len(table), table.schema.field(name).type)
+        table = table.set_column(table.schema.get_field_index(name), name, empty)
+    poor = prepare(make_environment(table, name="poor"), seed=1)
+    missing = np.isnan(poor.matrix).all(axis=0)
+    assert missing.sum() > 3
+    # no row is made up or dropped, and what is missing stays so
+    assert len(poor.matrix) == len(table)
+
+    rich = prepare(make_environment(name="rich", seed=5), seed=1)
+    for sites in ([poor], [poor, rich]):
+        ensemble = train(sites, seed=7, plan=PAIR, recipe=QUICK)
+        for member in ensemble.members:
+            for array in (*member.network.weights, *member.network.biases):
+                assert np.isfinite(array).all()
+        for site in sites:
+            log_odds = ensemble.predict(site.matrix).log_odds
+            labels = site.environment.labels
+            assert np.isfinite(log_odds).all()
+            assert np.median(log_odds[labels > 0]) > np.median(log_odds[labels == 0])

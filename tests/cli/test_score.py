@@ -63,6 +63,16 @@ def test_every_incident_opens_once_and_closes(scored: tuple[Path, Any]) -> None:
         assert group[-1]["zeekml_state"] == "closed"
 
 
+def test_what_both_sensors_saw_carries_one_mark(scored: tuple[Path, Any]) -> None:
+    found = {}
+    for n in notices(scored[0]):
+        # Suricata's uids are the numbers of its flows
+        found.setdefault(n["zeekml_group"], set()).add(n["uid"].isdecimal())
+    assert sum(sensors == {True, False} for sensors in found.values()) >= 0.9 * len(found) > 0
+    for line in (scored[0] / "eve.json").read_text().splitlines():
+        assert json.loads(line)["alert"]["metadata"]["zeekml_group"][0] in found
+
+
 def test_scores_have_a_row_per_record_in_stream_order(scored: tuple[Path, Any]) -> None:
     out, summary = scored
     table = pq.read_table(out / "scores.parquet")

@@ -124,6 +124,19 @@ def test_no_key_is_taken_for_what_has_just_come_under_the_cursor(
     drive(app, act)
 
 
+def test_the_same_attack_of_another_sensor_is_named(app: DashboardApp, directory: Path) -> None:
+    state = State(directory)
+    commit(state, [notice(9, severity="low", msg="delta", group=f"{1:016x}")])
+    state.close()
+    app.source.poll()
+
+    async def act(pilot: Pilot[None]) -> None:
+        await pilot.press("enter")
+        assert f"also seen   by another sensor: {9:024x}  delta" in shown(app, "text")
+
+    drive(app, act)
+
+
 def test_a_no_leaves_all_as_it_is(app: DashboardApp, tmp_path: Path) -> None:
     async def act(pilot: Pilot[None]) -> None:
         await pilot.press("s", *"x", "enter", "enter", "enter")

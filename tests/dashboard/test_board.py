@@ -49,6 +49,14 @@ def test_the_latest_line_counts_however_often_lines_come(seen: list[tuple[int, i
         assert kept == sorted(set(kept))
 
 
+def test_the_same_attack_of_another_sensor_is_found() -> None:
+    board = board_of(notice(1, group="g"), notice(2, group="g"), notice(3))
+    one, two, three = board.incidents.values()
+    assert board.counterparts(one) == [two]
+    assert board.counterparts(two) == [one]
+    assert board.counterparts(three) == []
+
+
 def test_closed_incidents_are_hidden_until_asked_for() -> None:
     board = board_of(notice(1), notice(1, seq=1, state="closed"), notice(2))
     assert [i.latest.id[-1] for i in board.shown(Filter())] == ["2"]

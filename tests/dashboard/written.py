@@ -17,6 +17,7 @@ ONE = Notice(
     state="open",
     seq=0,
     id="0" * 24,
+    group="89abcdef01234567",
     note=NOTES["scan"],
     threat="scan",
     ts=1_700_000_100.0,
@@ -54,7 +55,7 @@ HOSTILE = "\x1b[2J\x1b]0;owned\x07[bold red]x[/] [@click=app.quit]y[/] \u202e\x9
 
 def notice(n: int, **changes: Any) -> Notice:
     """The n-th incident's notice."""
-    return replace(ONE, **{"id": f"{n:024x}", **changes})
+    return replace(ONE, **{"id": f"{n:024x}", "group": f"{n:016x}", **changes})
 
 
 def commit(state: State, notices: Iterable[Notice], records: int = 0) -> None:

@@ -197,6 +197,7 @@ def make_notice() -> Callable[..., Notice]:
             state="open",
             seq=0,
             id="0123456789abcdef01234567",
+            group="89abcdef01234567",
             note="ZeekML::Scan",
             threat="scan",
             ts=1795430487.5,

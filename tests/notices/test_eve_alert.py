@@ -66,9 +66,11 @@ def test_golden(make_notice: MakeNotice) -> None:
             "severity": 2,
             "metadata": {
                 "zeekml_id": ["0123456789abcdef01234567"],
+                "zeekml_group": ["89abcdef01234567"],
                 "zeekml_note": ["ZeekML::Scan"],
                 "zeekml_threat": ["scan"],
                 "zeekml_msg": ["10.20.5.67 scanned 41 hosts on tcp/445 (312 flows in 12 s)"],
+                "zeekml_sub": ["since 2026-11-23 10:41:25 UTC"],
                 "zeekml_score": ["0.987654"],
                 "zeekml_spread": ["0.000000"],
                 "zeekml_threshold": ["0.750000"],

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from zeekml.notices.flow_store import QuotedFlow
-from zeekml.notices.incident import has_ports, incident_id
+from zeekml.notices.incident import group_key, group_name, has_ports, incident_id
 
 KEY = (("id.orig_h",), ("192.0.2.66",))
 
@@ -42,6 +42,24 @@ def test_the_id_rests_on_what_it_should(first: QuotedFlow) -> None:
         incident_id("ZeekML::Scan", KEY, replace(first, uid=None, orig_p=1)),
     }
     assert len(others | {known}) == 9
+
+
+def test_the_groups_name_rests_on_note_and_group_alone(first: QuotedFlow) -> None:
+    by_host = group_key(("id.orig_h",), first)
+    known = group_name("ZeekML::Scan", by_host)
+    assert known == group_name("ZeekML::Scan", KEY)
+    assert len(known) == 16
+    assert known != incident_id("ZeekML::Scan", KEY, first)[:16]
+    other_sensor = replace(first, sensor="suricata", uid="1234", ts=1001.0, orig_p=1, service="x")
+    assert group_name("ZeekML::Scan", group_key(("id.orig_h",), other_sensor)) == known
+    others = {
+        group_name("ZeekML::Web_Attack", by_host),
+        group_name("ZeekML::Scan", (("id.resp_h",), by_host[1])),
+        group_name("ZeekML::Scan", group_key(("id.orig_h", "id.resp_h"), first)),
+        group_name("ZeekML::Scan", group_key(("id.orig_h", "id.resp_p"), first)),
+        group_name("ZeekML::Scan", group_key(("id.orig_h",), replace(first, orig_h="192.0.2.1"))),
+    }
+    assert len(others | {known}) == 6
 
 
 def test_any_text_can_be_hashed(first: QuotedFlow) -> None:

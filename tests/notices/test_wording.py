@@ -134,10 +134,32 @@ def test_many_more_than_remembered(make: Make) -> None:
 
 def test_detail_says_since_when_and_how_sure(make: Make) -> None:
     assert detail(make("scan", HOSTS), "medium") == (
-        "since 1970-01-01 00:16:40 UTC; highest score 0.900 (spread 0.020), threshold 0.500; "
+        "since 1970-01-01 00:16:40 UTC; 1 source, 41 targets, 1 port, 4.1 kB sent, "
+        "1.6 kB received; highest score 0.900 (spread 0.020), threshold 0.500; "
         "severity medium; ATT&CK T1595 T1046"
     )
     assert "spread" not in detail(make("scan", [{"spread": float("nan")}]), "medium")
+
+
+@pytest.mark.parametrize(
+    ("signatures", "says"),
+    [
+        (None, ""),
+        (0, "; no Suricata signature saw it"),
+        (1, "; 1 Suricata signature saw it"),
+        (2, "; 2 Suricata signatures saw it"),
+    ],
+)
+def test_detail_says_whether_a_signature_saw_it(
+    make: Make, signatures: int | None, says: str
+) -> None:
+    silent = detail(make("scan", HOSTS), "medium")
+    assert detail(make("scan", HOSTS), "medium", signatures) == silent + says
+
+
+def test_detail_leaves_out_what_no_record_said(make: Make) -> None:
+    bare = [{"proto": "icmp", "orig_ip_bytes": None, "resp_ip_bytes": None}]
+    assert "; 1 source, 1 target; " in detail(make("scan", bare), "medium")
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ NOTICE = Notice(
     state="open",
     seq=0,
     id=ID,
+    group="89abcdef01234567",
     note="ZeekML::Scan",
     threat="scan",
     ts=1795430487.5,

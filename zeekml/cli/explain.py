@@ -62,7 +62,7 @@ def _print(console: Console, found: Explained) -> None:
     say(plain(str(notice["msg"]), 400), "bold")
     say(
         f"{notice['note']}, {notice['zeekml_severity']}, {notice['zeekml_state']}; "
-        f"incident {notice['zeekml_id']}"
+        f"incident {notice['zeekml_id']}, group {plain(str(notice.get('zeekml_group', '-')), 40)}"
     )
     say(plain(str(notice["sub"]), 400))
     attack = " ".join(map(str, notice.get("zeekml_attack", ())))

@@ -18,12 +18,12 @@ from zeekml.cli.console import output_console
 from zeekml.engines.local import RunResult
 from zeekml.flows.discovery import Discovery
 from zeekml.flows.rejects import printable
+from zeekml.notices.counterparts import are_one_attack
 from zeekml.notices.notice import NOTES, SEVERITIES, Notice
 
 SHOWN: Final = 50
 """Most incidents listed; the rest is in notice.log."""
 
-_SLACK: Final = 60.0  # seconds by which two sensors' views of one incident may lie apart
 _STYLES: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
 
 
@@ -34,24 +34,13 @@ class Seen:
     notice: Notice
     streams: list[str] = field(default_factory=list)
 
-    def matches(self, other: Notice) -> bool:
-        """Whether another stream's incident is the same event: threat, host and time agree."""
-        mine = self.notice
-        return (
-            mine.threat == other.threat
-            and (mine.src, mine.src is None and mine.dst)
-            == (other.src, other.src is None and other.dst)
-            and mine.first_ts <= other.last_ts + _SLACK
-            and other.first_ts <= mine.last_ts + _SLACK
-        )
-
 
 def merged_incidents(notices: Iterable[Notice]) -> list[Seen]:
     """Incidents with those that several streams saw shown once, the earliest first."""
     seen: list[Seen] = []
     for notice in sorted(notices, key=lambda n: (n.first_ts, n.id)):
         for entry in seen:
-            if notice.stream not in entry.streams and entry.matches(notice):
+            if notice.stream not in entry.streams and are_one_attack(entry.notice, notice):
                 entry.streams.append(notice.stream)
                 break
         else:

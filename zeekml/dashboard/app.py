@@ -227,7 +227,7 @@ class DashboardApp(App[None]):
 
     def _explained(self, name: str, opened: Tracked) -> list[Text]:
         incident = self.source.board.incidents.get(name, opened)
-        rows = explanation(incident, self._history(name))
+        rows = explanation(incident, self._history(name), self.source.board.counterparts(incident))
         return [*rows, *evidence_rows(self.source.lines(name))]
 
     def _history(self, name: str) -> list[Label]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from zeekml.dashboard.notice_lines import NoticeLine
 from zeekml.ensemble.classes import THREATS
+from zeekml.notices.counterparts import are_one_attack
 from zeekml.notices.notice import SEVERITIES
 
 MAX_INCIDENTS: Final = 100_000
@@ -127,6 +128,14 @@ class Board:
             )
         )
         return taken
+
+    def counterparts(self, incident: Tracked) -> list[Tracked]:
+        """The same attack as other sensors show it."""
+        return [
+            other
+            for other in self.incidents.values()
+            if are_one_attack(incident.latest, other.latest)
+        ]
 
     @property
     def newest(self) -> NoticeLine | None:

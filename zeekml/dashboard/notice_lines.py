@@ -35,6 +35,8 @@ class NoticeLine:
         As in the notice: what all flows share.
     flow
         The flow that triggered the line, as text.
+    group
+        Name of note and group; empty in lines of older versions.
     """
 
     id: str
@@ -58,6 +60,7 @@ class NoticeLine:
     flow: str
     uid: str
     community_id: str
+    group: str
     why: tuple[str, ...]
     techniques: tuple[str, ...]
     signatures: tuple[str, ...]
@@ -112,6 +115,7 @@ def read_line(line: bytes) -> NoticeLine | None:
         flow=_flow(fields),
         uid=_text(fields, "uid", 64),
         community_id=_text(fields, "community_id", 64),
+        group=_text(fields, "zeekml_group", 64),
         why=_list(fields, "zeekml_why"),
         techniques=_list(fields, "zeekml_attack"),
         signatures=_list(fields, "zeekml_signatures"),

@@ -156,8 +156,18 @@ ONE_LINE_HEADING: Final = (
 )
 
 
-def explanation(incident: Tracked, history: Sequence[Label]) -> list[Text]:
-    """All that is known of an incident, a paragraph a line."""
+def explanation(
+    incident: Tracked, history: Sequence[Label], counterparts: Sequence[Tracked] = ()
+) -> list[Text]:
+    """All that is known of an incident, a paragraph a line.
+
+    Parameters
+    ----------
+    history
+        What was said of it, the earliest first.
+    counterparts
+        The same attack as other sensors show it.
+    """
     line = incident.latest
     head = severity_text(line.severity)
     head.append(f" {line.note}  {line.state}, line {line.seq}  {line.id}", style="bold")
@@ -175,6 +185,9 @@ def explanation(incident: Tracked, history: Sequence[Label]) -> list[Text]:
     rows.append(_pair("ATT&CK", " ".join(line.techniques) or "-"))
     if line.signatures:
         rows.append(_pair("Suricata", "; ".join(line.signatures)))
+    for other in counterparts:
+        told = other.latest
+        rows.append(_pair("also seen", f"by another sensor: {told.id}  {told.msg}"))
     rows.append(_pair("bundle", line.bundle or "-"))
     rows += [Text(), Text("Why (largest first)", style="bold")]
     rows += [Text(f"  {reason}") for reason in line.why] or [Text("  not known")]

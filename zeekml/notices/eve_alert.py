@@ -174,9 +174,11 @@ def _alert(notice: Notice) -> dict[str, object]:
 def _metadata(notice: Notice) -> dict[str, list[str]]:
     texts = {
         "zeekml_id": [notice.id],
+        "zeekml_group": [notice.group],
         "zeekml_note": [notice.note],
         "zeekml_threat": [notice.threat],
         "zeekml_msg": [notice.msg],
+        "zeekml_sub": [notice.sub],
         "zeekml_score": [f"{notice.score:.6f}"],
         "zeekml_spread": [] if notice.spread is None else [f"{notice.spread:.6f}"],
         "zeekml_threshold": [f"{notice.threshold:.6f}"],

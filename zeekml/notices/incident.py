@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from zeekml.notices.flow_store import QuotedFlow
 from zeekml.notices.notice import Tally
+from zeekml.notices.plan import ORIGINATOR, PORT, RESPONDER
 from zeekml.notices.policy import Detector
 
 MAX_SIGNATURES: Final = 16
 _ID_BYTES: Final = 12
+_GROUP_BYTES: Final = 8
 
 GroupKey = tuple[tuple[str, ...], tuple[str | int | None, ...]]
 """Columns of a group and their values."""
@@ -91,6 +94,16 @@ def has_ports(proto: str) -> bool:
     return not proto.startswith(("icmp", "ipv6-icmp"))
 
 
+def group_key(columns: tuple[str, ...], flow: QuotedFlow) -> GroupKey:
+    """The group by these columns that a flow is in."""
+    values: dict[str, str | int | None] = {
+        ORIGINATOR: flow.orig_h,
+        RESPONDER: flow.resp_h,
+        PORT: flow.resp_p,
+    }
+    return columns, tuple(values[column] for column in columns)
+
+
 def incident_id(note: str, key: GroupKey, first: QuotedFlow) -> str:
     """Name of an incident: the same whenever the same records are read again.
 
@@ -110,8 +123,29 @@ def incident_id(note: str, key: GroupKey, first: QuotedFlow) -> str:
     uid = first.uid
     if uid is None:
         uid = f"{first.orig_h} {first.orig_p} {first.resp_h} {first.resp_p} {first.proto}"
-    digest = hashlib.blake2b(digest_size=_ID_BYTES)
-    for part in (note, *columns, *map(str, values), first.sensor, uid, f"{first.ts:.6f}"):
+    own = (first.sensor, uid, f"{first.ts:.6f}")
+    return _digest(_ID_BYTES, (note, *columns, *map(str, values), *own))
+
+
+def group_name(note: str, key: GroupKey) -> str:
+    """Name that all incidents of one note and group share, whichever sensor's records show them.
+
+    It rests on nothing but what every sensor says of the group, so that each stream's lines stay
+    the same whether or not other streams are read beside it. Readers bring addresses into one
+    form, so that two spellings of an IPv6 address make no difference here.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    columns, values = key
+    return _digest(_GROUP_BYTES, (note, *columns, *map(str, values)))
+
+
+def _digest(size: int, parts: Iterable[str]) -> str:
+    digest = hashlib.blake2b(digest_size=size)
+    for part in parts:
         encoded = part.encode("utf-8", "surrogatepass")
         digest.update(len(encoded).to_bytes(8, "big"))
         digest.update(encoded)

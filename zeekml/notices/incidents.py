@@ -23,14 +23,14 @@ from zeekml.features.tables import places_except
 from zeekml.notices.candidates import Candidates
 from zeekml.notices.evidence_line import MOST_RELATED, Evidence, RelatedFlow
 from zeekml.notices.fingerprint import SHORT_DIGEST, rules_fingerprint
-from zeekml.notices.flow_store import FlowStore, QuotedFlow
-from zeekml.notices.incident import GroupKey, incident_id
+from zeekml.notices.flow_store import FlowStore
+from zeekml.notices.incident import group_key, incident_id
 from zeekml.notices.ledger import QUOTED_ROWS, close_incident, new_ledger, open_incident
 from zeekml.notices.limits import Limits
 from zeekml.notices.lines import Case, LineWriter, Origin
 from zeekml.notices.notice import Candidate, Notice, State, plain
 from zeekml.notices.passage import DONE, DUE, OPENS, advance_rows, new_buffer, new_position
-from zeekml.notices.plan import ORIGINATOR, PORT, RESPONDER, make_plan
+from zeekml.notices.plan import make_plan
 from zeekml.notices.policy import Policy
 from zeekml.notices.rows import Batch, number_rows
 from zeekml.notices.text_keys import ABSENT, new_secret
@@ -356,7 +356,7 @@ class IncidentTracker:
         case = Case(
             detector=detector,
             threshold=self._plan.thresholds[threat],
-            id=incident_id(detector.note, _group_key(detector.group_by, first), first),
+            id=incident_id(detector.note, group_key(detector.group_by, first), first),
             place=place,
             order=self.opened.total(),
             key=key,
@@ -437,12 +437,3 @@ class IncidentTracker:
         rows = rows[np.argsort(places[rows])]
         self._flows.keep(places[rows])
         places[rows] = np.arange(len(rows))
-
-
-def _group_key(columns: tuple[str, ...], flow: QuotedFlow) -> GroupKey:
-    values: dict[str, str | int | None] = {
-        ORIGINATOR: flow.orig_h,
-        RESPONDER: flow.resp_h,
-        PORT: flow.resp_p,
-    }
-    return columns, tuple(values[column] for column in columns)

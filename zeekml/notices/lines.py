@@ -8,10 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from zeekml.flows.schema import SURICATA
 from zeekml.notices.community import community_id
 from zeekml.notices.evidence_line import Evidence
 from zeekml.notices.flow_store import FlowStore, QuotedFlow
-from zeekml.notices.incident import MAX_SIGNATURES, Distinct, Incident
+from zeekml.notices.incident import (
+    MAX_SIGNATURES,
+    Distinct,
+    Incident,
+    group_key,
+    group_name,
+)
 from zeekml.notices.ledger import DESTINATIONS, PORTS, SOURCES, Ledger
 from zeekml.notices.notice import Flow, Notice, State, plain
 from zeekml.notices.policy import Detector
@@ -100,6 +107,7 @@ class LineWriter:
             state=state,
             seq=seq,
             id=case.id,
+            group=group_name(detector.note, group_key(detector.group_by, case.first)),
             note=detector.note,
             threat=detector.threat,
             ts=ts,
@@ -108,7 +116,7 @@ class LineWriter:
             dst=_plain_or_none(incident.dst),
             p=incident.p,
             msg=message(incident, state),
-            sub=detail(incident, severity),
+            sub=detail(incident, severity, self._signatures(case)),
             score=incident.score,
             spread=incident.spread if math.isfinite(incident.spread) else None,
             threshold=incident.threshold,
@@ -132,6 +140,12 @@ class LineWriter:
             stream=self._origin.stream,
             evidence=evidence,
         )
+
+    def _signatures(self, case: Case) -> int | None:
+        """How many signatures saw it; None where the log is of a sensor that has none."""
+        if not case.signatures and case.first.sensor != SURICATA:
+            return None
+        return len(case.signatures)
 
     def snapshot(self, case: Case) -> Incident:
         """The incident as it is now."""

@@ -180,6 +180,9 @@ class Notice:
         Whether the line opens, updates or closes the incident, and its number, from 0.
     id
         Name of the incident, 24 hexadecimal digits; (`id`, `seq`) is unique.
+    group
+        Name of note and group, 16 hexadecimal digits: the same from every sensor that shows the
+        attack, and whenever the group is reported again.
     ts
         Stream clock at writing, epoch seconds.
     flow
@@ -214,6 +217,7 @@ class Notice:
     state: State
     seq: int
     id: str
+    group: str
     note: str
     threat: str
     ts: float

@@ -24,17 +24,44 @@ def message(incident: Incident, state: State) -> str:
     return plain(f"{deed(incident)} ({amount}{_ENDINGS[state]})", 400)
 
 
-def detail(incident: Incident, severity: str) -> str:
-    """What stands beside the message: since when, how sure, and how bad."""
+def detail(incident: Incident, severity: str, signatures: int | None = None) -> str:
+    """What stands beside the message: since when, how much, how sure, and how bad.
+
+    Parameters
+    ----------
+    signatures
+        How many different alerts there were on its flows; None if its log holds no alerts.
+    """
     spread = f" (spread {incident.spread:.3f})" if math.isfinite(incident.spread) else ""
     parts = [
         f"since {utc(incident.first_ts):%Y-%m-%d %H:%M:%S} UTC",
+        _extent(incident),
         f"highest score {incident.score:.3f}{spread}, threshold {incident.threshold:.3f}",
         f"severity {severity}",
     ]
     if incident.detector.techniques:
         parts.append(f"ATT&CK {' '.join(incident.detector.techniques)}")
-    return "; ".join(parts)
+    if signatures is not None:
+        seen = counted(signatures, "Suricata signature") if signatures else "no Suricata signature"
+        parts.append(f"{seen} saw it")
+    return "; ".join(part for part in parts if part)
+
+
+def _extent(incident: Incident) -> str:
+    """How many hosts and ports, and how much data, in numbers."""
+    told = (
+        (incident.sources.tally(), "source"),
+        (incident.destinations.tally(), "target"),
+        (incident.ports.tally(), "port"),
+    )
+    parts = [
+        f"{tally} {noun}{'' if tally.count == 1 and not tally.more else 's'}"
+        for tally, noun in told
+        if tally.count
+    ]
+    sizes = ((incident.sent, "sent"), (incident.received, "received"))
+    parts += [f"{amount_of_data(size)} {way}" for size, way in sizes if size is not None]
+    return ", ".join(parts)
 
 
 def counted(number: int, noun: str) -> str:

@@ -92,6 +92,12 @@ _EXTRAS: Final = (
     _Column("zeekml_signatures", "vector[string]", lambda n: n.signatures),
     _Column("zeekml_bundle", "string", lambda n: n.bundle),
     _Column("zeekml_features", "string", lambda n: n.features),
+    _Column("zeekml_group", "string", lambda n: n.group),
+    _Column("zeekml_sources", "count", lambda n: n.sources.count),
+    _Column("zeekml_targets", "count", lambda n: n.destinations.count),
+    _Column("zeekml_ports", "count", lambda n: n.ports.count),
+    _Column("zeekml_sent_bytes", "count", lambda n: n.sent_bytes),
+    _Column("zeekml_received_bytes", "count", lambda n: n.received_bytes),
 )
 
 

@@ -213,7 +213,7 @@ def _notice_key(line: bytes) -> str | None:
     if line.startswith(b"{"):
         return _key_in(_json(line))
     cells = line.decode("utf-8", "replace").rstrip("\n").split("\t")
-    if len(cells) == len(NOTICE_COLUMNS):
+    if len(cells) > _SEQ_COLUMN:  # an older version wrote fewer columns after it
         return f"{cells[_ID_COLUMN]}/{cells[_SEQ_COLUMN]}"
     if len(cells) > _SUB_COLUMN:
         return _key_in({"sub": cells[_SUB_COLUMN].replace("\\\\", "\\")})

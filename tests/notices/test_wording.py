@@ -145,7 +145,7 @@ def test_detail_says_since_when_and_how_sure(make: Make) -> None:
     ("signatures", "says"),
     [
         (None, ""),
-        (0, "; no Suricata signature saw it"),
+        (0, "; no Suricata alert on its flows in this log"),
         (1, "; 1 Suricata signature saw it"),
         (2, "; 2 Suricata signatures saw it"),
     ],

@@ -30,7 +30,7 @@ def detail(incident: Incident, severity: str, signatures: int | None = None) -> 
     Parameters
     ----------
     signatures
-        How many different alerts there were on its flows; None if its log holds no alerts.
+        How many different alerts there were on its flows; None if its log can hold none.
     """
     spread = f" (spread {incident.spread:.3f})" if math.isfinite(incident.spread) else ""
     parts = [
@@ -42,8 +42,9 @@ def detail(incident: Incident, severity: str, signatures: int | None = None) -> 
     if incident.detector.techniques:
         parts.append(f"ATT&CK {' '.join(incident.detector.techniques)}")
     if signatures is not None:
-        seen = counted(signatures, "Suricata signature") if signatures else "no Suricata signature"
-        parts.append(f"{seen} saw it")
+        # all that a log can say: Suricata may have been told not to write its alerts into it
+        saw = f"{counted(signatures, 'Suricata signature')} saw it"
+        parts.append(saw if signatures else "no Suricata alert on its flows in this log")
     return "; ".join(part for part in parts if part)
 
 

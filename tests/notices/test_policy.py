@@ -88,6 +88,10 @@ def test_values_are_taken() -> None:
         ("from: 0.2, flows: 100", "from: -1", "from 0 to 1"),
         ("tactic: TA0040", "tactic: impact", "TA0043"),
         ("[T1498, T1499]", "[T1498, T149]", "T1046"),
+        ("[T1498, T1499]", "[T1498, T1433]", "is T1433, which ATT&CK 18.0 does not have"),
+        ("[T1498, T1499]", "[T1498, T1498.003]", "is T1498.003, which"),
+        ("tactic: TA0040", "tactic: TA0041", "is TA0041, which ATT&CK 18.0 does not have"),
+        ("[T1498, T1499]", "[T1498], unlisted: maybe", "true, false"),
         ("version: 1", "version: 2", "from 1 to 1"),
         ("  malware:\n", "  virus:\n", "unknown key 'virus'"),
     ],
@@ -99,6 +103,13 @@ def test_mistakes_name_their_line(old: str, new: str, says: str) -> None:
     assert says in str(caught.value)
     line = line_of(text, new.splitlines()[-1].strip())
     assert str(caught.value).startswith(f"policy.yaml:{line}: ")
+
+
+def test_ids_newer_than_the_list_are_taken_where_that_is_said() -> None:
+    new = "{tactic: TA0112, techniques: [T1999, T1498.009], unlisted: true}"
+    policy = parse_policy(changed("{tactic: TA0040, techniques: [T1498, T1499]}", new))
+    assert policy.detectors[0].tactic == "TA0112"
+    assert policy.detectors[0].techniques == ("T1999", "T1498.009")
 
 
 def test_a_missing_detector_is_no_silent_one() -> None:

@@ -16,6 +16,7 @@ from rich.text import Text
 from zeekml.dashboard.board import Board, Totals, Tracked, timeline
 from zeekml.dashboard.source import Health, Source
 from zeekml.incident_lookup import ExplainedLine
+from zeekml.notices.attack_ids import TACTICS
 from zeekml.notices.notice import SEVERITIES, plain, utc
 from zeekml.notices.policy import Policy
 from zeekml.watch.labels import Label
@@ -29,22 +30,6 @@ STYLES: Final = {
 }
 _SIDES: Final = ("orig", "resp")
 _BARS: Final = " ▁▂▃▄▅▆▇█"
-_TACTICS: Final = {
-    "TA0043": "Reconnaissance",
-    "TA0042": "Resource Development",
-    "TA0001": "Initial Access",
-    "TA0002": "Execution",
-    "TA0003": "Persistence",
-    "TA0004": "Privilege Escalation",
-    "TA0005": "Defense Evasion",
-    "TA0006": "Credential Access",
-    "TA0007": "Discovery",
-    "TA0008": "Lateral Movement",
-    "TA0009": "Collection",
-    "TA0011": "Command and Control",
-    "TA0010": "Exfiltration",
-    "TA0040": "Impact",
-}
 
 
 def severity_text(severity: str) -> Text:
@@ -124,7 +109,7 @@ def tactics(totals: Totals, policy: Policy | None) -> list[tuple[str, int]]:
     counts: Counter[str] = Counter()
     for threat, count in totals.threats:
         tactic = named.get(threat, "")
-        counts[f"{tactic} {_TACTICS.get(tactic, '')}".strip() or f"({threat})"] += count
+        counts[f"{tactic} {TACTICS.get(tactic, '')}".strip() or f"({threat})"] += count
     return counts.most_common()
 
 

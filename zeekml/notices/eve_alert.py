@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from zeekml.flows.schema import SURICATA
+from zeekml.notices.attack_ids import TACTICS
 from zeekml.notices.notice import Flow, Notice, utc
 
 GENERATOR_ID: Final = 1
@@ -40,24 +41,6 @@ _PRIORITY: Final = MappingProxyType({"low": 3, "medium": 2, "high": 1, "critical
 # the words of the Emerging Threats rule sets, which SIEM content knows
 _SIGNATURE_SEVERITY: Final = MappingProxyType(
     {"low": "Informational", "medium": "Minor", "high": "Major", "critical": "Critical"}
-)
-_TACTICS: Final = MappingProxyType(
-    {
-        "TA0001": "Initial_Access",
-        "TA0002": "Execution",
-        "TA0003": "Persistence",
-        "TA0004": "Privilege_Escalation",
-        "TA0005": "Defense_Evasion",
-        "TA0006": "Credential_Access",
-        "TA0007": "Discovery",
-        "TA0008": "Lateral_Movement",
-        "TA0009": "Collection",
-        "TA0010": "Exfiltration",
-        "TA0011": "Command_And_Control",
-        "TA0040": "Impact",
-        "TA0042": "Resource_Development",
-        "TA0043": "Reconnaissance",
-    }
 )
 # Zeek's service names with Suricata's; of several on one flow the one that comes first here is
 # the application, the others carry it
@@ -192,11 +175,16 @@ def _metadata(notice: Notice) -> dict[str, list[str]]:
         "confidence": [_confidence(notice.spread)],
         "signature_severity": [_SIGNATURE_SEVERITY[notice.severity]],
         "mitre_tactic_id": [notice.tactic] if notice.tactic else [],
-        "mitre_tactic_name": [_TACTICS[notice.tactic]] if notice.tactic in _TACTICS else [],
+        "mitre_tactic_name": _tactic_name(notice.tactic),
         "mitre_technique_id": list(notice.techniques),
     }
     # the schema wants at least one text in every list
     return {key: values for key, values in texts.items() if values}
+
+
+def _tactic_name(tactic: str) -> list[str]:
+    """The name as Emerging Threats rules write it, such as ``Command_And_Control``."""
+    return [TACTICS[tactic].title().replace(" ", "_")] if tactic in TACTICS else []
 
 
 def _confidence(spread: float | None) -> str:

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import ConfigError
+from zeekml.notices.attack_ids import TACTICS, TECHNIQUES, VERSION
 from zeekml.notices.notice import NOTES, SEVERITIES
 from zeekml.notices.yaml_tree import Value, parse_yaml, read_yaml
 
@@ -225,11 +226,25 @@ def _bands(value: Value) -> tuple[Band, ...]:
 
 
 def _attack(value: Value) -> tuple[str, tuple[str, ...]]:
-    entry = value.mapping(("tactic", "techniques"))
+    entry = value.mapping(("tactic", "techniques"), ("unlisted",))
+    unlisted = entry["unlisted"].flag() if "unlisted" in entry else False
     tactic = entry["tactic"].matching(_TACTIC, "TA0043")
-    techniques = tuple(
-        item.matching(_TECHNIQUE, "T1046 or T1110.001") for item in entry["techniques"].sequence()
-    )
+    if not unlisted:
+        _check_listed(entry["tactic"], tactic, TACTICS)
+    techniques: list[str] = []
+    for item in entry["techniques"].sequence():
+        technique = item.matching(_TECHNIQUE, "T1046 or T1110.001")
+        if not unlisted:
+            _check_listed(item, technique, TECHNIQUES)
+        techniques.append(technique)
     if len(techniques) > 16:
         entry["techniques"].fail("names more than 16 techniques; keep the telling ones")
-    return tactic, techniques
+    return tactic, tuple(techniques)
+
+
+def _check_listed(value: Value, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        value.fail(
+            f"is {name}, which ATT&CK {VERSION} does not have; correct it, or if it is newer "
+            "than that, add 'unlisted: true' beside it"
+        )

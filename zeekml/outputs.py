@@ -220,7 +220,28 @@ def enriched_lines(batch: ScoredBatch) -> Iterator[bytes]:
             "zeekml_threat": THREATS[threat] if threat >= 0 else None,
             "zeekml_spread": round(float(scores.spread[i]), 6),
         }
-        yield original[:-1] + b"," + json.dumps(ours, separators=(",", ":"))[1:].encode() + b"\n"
+        yield (
+            _inert(original)[:-1]
+            + b","
+            + json.dumps(ours, separators=(",", ":"))[1:].encode()
+            + b"\n"
+        )
+
+
+def _inert(record: bytes) -> bytes:
+    """The same JSON without a character that a terminal acts upon.
+
+    In JSON, what is not ASCII stands only inside texts, where an escape means the same character.
+    """
+    if record.isascii() and b"\x7f" not in record:
+        return record
+    try:
+        text = record.decode()
+    except UnicodeDecodeError:
+        return record  # no reader takes such a record
+    return "".join(
+        c if c.isprintable() or c < "\x7f" else json.dumps(c)[1:-1] for c in text
+    ).encode()
 
 
 def assemble(

@@ -53,6 +53,7 @@ ci: lint
 	.ci/install-suricata
 	.ci/install-systemd
 	.ci/install-tmux
+	.ci/install-chromium
 	$(BIN)/python -m pytest --fail-on-skip
 	$(MAKE) fuzz
 	$(MAKE) wheel-test

@@ -121,7 +121,9 @@ class Explained:
         }
 
 
-def explain_incident(lines: Sequence[ExplainedLine], bundle: Bundle) -> Explained:
+def explain_incident(
+    lines: Sequence[ExplainedLine], bundle: Bundle, ensemble: Ensemble | None = None
+) -> Explained:
     """Put together what is known of an incident.
 
     Parameters
@@ -130,6 +132,8 @@ def explain_incident(lines: Sequence[ExplainedLine], bundle: Bundle) -> Explaine
         From `find_incident`; not empty.
     bundle
         The one that scored, if it is at hand: reasons are computed from its models.
+    ensemble
+        One made from it already, for many incidents.
 
     Raises
     ------
@@ -149,7 +153,7 @@ def explain_incident(lines: Sequence[ExplainedLine], bundle: Bundle) -> Explaine
                 if row.shape != (len(FEATURES),):
                     raise ValueError(f"{len(row)} features")
                 matrix = np.ascontiguousarray(row[None, :], np.float32)
-                found = explain(Ensemble(bundle), matrix, MOST_REASONS)[0]
+                found = explain(ensemble or Ensemble(bundle), matrix, MOST_REASONS)[0]
                 reasons = [_reason(item, bundle) for item in found]
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"the evidence of {lines[-1].id} is damaged: {error}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +89,21 @@ def find_incident(
         raise InputError(f"{plain(name, 60)} fits {len(found)} incidents: {some}{more}; name one")
     (by_number,) = found.values()
     return [by_number[number] for number in sorted(by_number)]
+
+
+def lines_by_incident(out: Path, ids: Collection[str]) -> dict[str, list[ExplainedLine]]:
+    """The lines of some incidents from the output of `zeekml score`, in order, read once.
+
+    Raises
+    ------
+    InputError, DataError
+        As for `find_incident`.
+    """
+    found: dict[str, list[ExplainedLine]] = {name: [] for name in ids}
+    for line in _lines_of(out / EVIDENCE):
+        if line.id in found:
+            found[line.id].append(line)
+    return found
 
 
 def _of_output(out: Path, name: str) -> Iterator[ExplainedLine]:

@@ -114,6 +114,7 @@ def run(request: Any, zeekml: Any, tmp_path_factory: pytest.TempPathFactory) -> 
     path.write_bytes(text)
     shutil.copytree(ROOT / "rules", rules)
     options = (*FORMS[form], "--enriched", "--scores", "--rules", rules)
+    options += ("--report", out / "report.html")
     done = zeekml("score", path, "--out", out, *options)
     assert done.returncode == 0, done.stderr
     return log, form, path, out, done
@@ -222,16 +223,30 @@ def test_what_is_shown_is_inert(run: Any, zeekml: Any) -> None:
         assert_inert(process.stderr)
 
 
-class Picture(HTMLParser):
-    """Elements of a picture; all of ours are drawn, none is from a log."""
+class Elements(HTMLParser):
+    """Elements of a picture or page; all of ours are drawn, none is from a log."""
 
     def __init__(self) -> None:
         super().__init__()
         self.tags: set[str] = set()
+        self.text = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         assert all(not name.startswith("on") for name, _ in attrs)
         self.tags.add(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_is_inert(run: Any) -> None:
+    *_, out, _ = run
+    text = (out / "report.html").read_text()
+    assert_inert(text)
+    page = Elements()
+    page.feed(text)
+    assert not page.tags & {"script", "b", "red"}
+    assert "[red]r[/red]" in page.text
 
 
 def test_a_picture_of_it_is_inert(run: Any, zeekml: Any) -> None:
@@ -242,7 +257,7 @@ def test_a_picture_of_it_is_inert(run: Any, zeekml: Any) -> None:
     assert zeekml("dashboard", "--out", out, "--svg", picture).returncode == 0
     text = picture.read_text()
     assert_inert(text)
-    parser = Picture()
+    parser = Elements()
     parser.feed(text)
     assert parser.tags
     assert "script" not in parser.tags

@@ -22,6 +22,7 @@ _EPILOG = """\b
 Examples:
   zeekml score /opt/zeek/logs/2026-11-2* --out scored
   zeekml score /var/log/suricata/eve.json --out scored --scores --enriched
+  zeekml score conn.log --out scored --report scored/report.html
   zcat conn.*.log.gz | zeekml score - --out scored --json
 
 \b
@@ -42,6 +43,13 @@ or nothing could be scored, 66 no usable input, 74 output cannot be written,
 )
 @click.option("--scores", is_flag=True, help="Write scores.parquet: one row per record.")
 @click.option("--enriched", is_flag=True, help="Write conn_scored.log: each record with its score.")
+@click.option(
+    "--report",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.html",
+    help="Write what was found as one web page that needs nothing else.",
+)
 @bundle_option
 @rules_option
 @config_option
@@ -61,6 +69,7 @@ def score(
     out: Path,
     scores: bool,
     enriched: bool,
+    page: Path | None,
     bundle: Path | None,
     rules: Path | None,
     config_file: Path | None,
@@ -86,6 +95,8 @@ def score(
 
     config = settings(config_file)
     refuse_output_among_inputs(inputs, out)
+    if page is not None:
+        _check_page(page, inputs)
     discovery = discover(inputs, exclude=(out,))
     job = ScoreJob(
         out=out,
@@ -103,12 +114,19 @@ def score(
     )
     with input_progress("Scoring", discovery.size or None, hidden=no_progress) as advance:
         result = run(discovery, job, advance)
+    if page is not None:
+        from zeekml.notices.policy import load_policy
+        from zeekml.score_report import score_report, write_score_report
+
+        write_score_report(score_report(out, result.bundle, load_policy(job.rules)), page)
     for warning in result.warnings:
         click.echo(f"zeekml: warning: {warning}", err=True)
     if as_json:
         click.echo(json.dumps(result.summary, indent=2))
     else:
         print_run(result, discovery, out)
+        if page is not None:
+            click.echo(f"Report: {page}")
     if result.truncated:
         more = f" and {len(result.truncated) - 1} more" if len(result.truncated) > 1 else ""
         raise DataError(
@@ -119,3 +137,12 @@ def score(
             f"nothing could be scored: {result.summary['records_read']} records read, none of them "
             f"a flow; see {out / 'rejects.jsonl'}, and for Suricata enable flow events in eve-log"
         )
+
+
+def _check_page(page: Path, inputs: tuple[str, ...]) -> None:
+    """Refuse a place for the page before the work and not after it."""
+    from zeekml.outputs import refuse_output_among_inputs
+    from zeekml.report.files import check_directory
+
+    refuse_output_among_inputs(inputs, page)
+    check_directory(page.parent)

@@ -57,20 +57,21 @@ def _document(report: Report) -> Iterator[str]:
     for section in report.sections:
         yield from _section(section)
     yield "</main>"
-    yield "<footer><p>Made by zeekml. The same figures, for programs, are in report.json.</p>"
-    yield "</footer>"
+    yield f"<footer><p>Made by zeekml. {escaped(report.footnote)}</p></footer>"
     yield "</body>"
     yield "</html>"
 
 
-def _section(section: Section) -> Iterator[str]:
+def _section(section: Section, level: int = 2) -> Iterator[str]:
     yield f'<section id="{escaped(section.key)}">'
-    yield f"<h2>{escaped(section.title)}</h2>"
+    yield f"<h{level}>{escaped(section.title)}</h{level}>"
     yield from (f"<p>{escaped(text)}</p>" for text in section.prose)
     for figure in section.figures:
         yield from _figure(figure)
     for table in section.tables:
         yield from _table(table)
+    for part in section.parts:
+        yield from _section(part, level + 1)
     yield "</section>"
 
 
@@ -95,13 +96,20 @@ def _table(table: Table) -> Iterator[str]:
         name, *cells = row
         strong = ' class="strong"' if number in table.strong else ""
         inner = "".join(_cell(cell, text) for cell, text in zip(cells, words[1:], strict=True))
-        yield f'<tr{strong}><th scope="row">{escaped(name)}</th>{inner}</tr>'
+        yield f'<tr{strong}><th scope="row">{_linked(table, number, name)}</th>{inner}</tr>'
     yield "</tbody></table></div>"
+
+
+def _linked(table: Table, number: int, name: str) -> str:
+    key = table.links[number] if number < len(table.links) else ""
+    return f'<a href="#{escaped(key)}">{escaped(name)}</a>' if key else escaped(name)
 
 
 def _holds_words(cells: Sequence[str]) -> bool:
     """Whether a column is text, which is read from the left, and not numbers."""
-    return any(cell[:1].isalpha() and cell != NOT_RESOLVED for cell in cells)
+    return any(
+        (cell[:1].isalpha() or len(cell) > _LONG_CELL) and cell != NOT_RESOLVED for cell in cells
+    )
 
 
 def _cell(cell: str, text: bool) -> str:

@@ -27,12 +27,15 @@ class Table:
         Each as long as `heads`. The first cell names the row.
     strong : collection of int
         Numbers of the rows that sum up others.
+    links : sequence of str
+        Keys of the sections that say more of each row, for the first rows; empty for none.
     """
 
     caption: str
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
     strong: frozenset[int] = frozenset()
+    links: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -73,6 +76,8 @@ class Section:
     figures : sequence of Figure
     data : dict of str to Any
         Plain JSON values. NaN and infinities become null.
+    parts : sequence of Section
+        What it is divided into; these have no parts of their own.
     """
 
     key: str
@@ -81,6 +86,7 @@ class Section:
     tables: Sequence[Table] = ()
     figures: Sequence[Figure] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
+    parts: Sequence[Section] = ()
 
     def __post_init__(self) -> None:
         if not self.key or not all(c.isascii() and (c.isalnum() or c == "-") for c in self.key):
@@ -102,6 +108,8 @@ class Report:
         How it was made: plain JSON values. No time stamps: the same run gives the same report.
     sections : sequence of Section
         With different keys.
+    footnote : str
+        Where the same is for programs.
     """
 
     kind: str
@@ -109,6 +117,7 @@ class Report:
     lead: Sequence[str]
     facts: Mapping[str, Any]
     sections: Sequence[Section]
+    footnote: str = "The same figures, for programs, are in report.json."
 
     def section(self, key: str) -> Section | None:
         """The section of that key, None if there is none."""

@@ -15,6 +15,7 @@ body { margin: 0 auto; max-width: 84rem; padding: 1.5rem 1.25rem 4rem; color: va
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .75rem; }
 h2 { font-size: 1.25rem; margin: 2.75rem 0 .6rem; padding-top: .9rem;
   border-top: 1px solid var(--line); }
+h3 { font-size: 1.05rem; margin: 2rem 0 .4rem; overflow-wrap: anywhere; }
 p { max-width: 46rem; margin: 0 0 .8rem; overflow-wrap: anywhere; }
 nav ol { columns: 2 18rem; padding-left: 1.4rem; }
 a { color: var(--accent); }
@@ -34,7 +35,7 @@ figure { margin: 1.2rem 0; max-width: 52rem; }
 figure svg { width: 100%; height: auto; color: var(--ink); }
 figcaption, footer { color: var(--soft); font-size: .9rem; }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; color: #000;
-  background: #fff; } nav { display: none; } h2 { break-after: avoid; }
+  background: #fff; } nav { display: none; } h2, h3 { break-after: avoid; }
   figure, tr { break-inside: avoid; } .scroll { overflow: visible; }
   th, td { white-space: normal; padding: .15rem .4rem; } }
 """

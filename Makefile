@@ -1,6 +1,6 @@
 # make demo   set up and score sample_logs/
 # make test   set up and run the checks and tests that need no root
-# make pictures   draw the picture of the dashboard in docs/ anew
+# make pictures   draw the pictures of the dashboard and of a report in docs/ anew (needs chromium)
 # make fuzz   damage logs at random, MUTATIONS times (100,000), and check what must hold
 # make ci     tests with nothing skipped, the fuzzer, then the built wheel in a clean environment
 
@@ -35,6 +35,10 @@ demo: $(VENV)/.installed
 pictures: $(VENV)/.installed
 	$(BIN)/zeekml score sample_logs/zeek_tsv --out $(DEMO_OUT) --no-progress
 	$(BIN)/zeekml dashboard --out $(DEMO_OUT) --svg docs/dashboard.svg
+	$(BIN)/zeekml score sample_logs/zeek_tsv sample_logs/suricata --out $(DEMO_OUT) \
+		--report $(DEMO_OUT)/report.html --no-progress
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1100,1500 \
+		--screenshot=docs/report.png "file://$(CURDIR)/$(DEMO_OUT)/report.html"
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

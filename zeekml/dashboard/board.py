@@ -11,6 +11,7 @@ from zeekml.dashboard.notice_lines import NoticeLine
 from zeekml.ensemble.classes import THREATS
 from zeekml.notices.counterparts import are_one_attack
 from zeekml.notices.notice import SEVERITIES
+from zeekml.watch.about import Problem
 
 MAX_INCIDENTS: Final = 100_000
 """As many as the state remembers; those heard of least lately go first."""
@@ -95,7 +96,7 @@ class Board:
 
     def __init__(self) -> None:
         self.incidents: dict[str, Tracked] = {}
-        self.problems: dict[str, NoticeLine] = {}
+        self.problems: dict[str, NoticeLine | Problem] = {}
 
     def add(self, line: NoticeLine) -> None:
         """Take in a line; one that is known, or older than what is known, changes nothing."""
@@ -115,6 +116,10 @@ class Board:
         self.incidents[line.id] = known
         if len(self.incidents) > MAX_INCIDENTS:
             del self.incidents[next(iter(self.incidents))]
+
+    def take_problems(self, problems: Iterable[Problem]) -> None:
+        """The problems that a watch has now; others that it told of are over."""
+        self.problems = {problem.id: problem for problem in problems}
 
     def shown(self, chosen: Filter) -> list[Tracked]:
         """Incidents that a filter takes, the most severe first, then by score, then the newest."""

@@ -43,7 +43,7 @@ def label_sign(label: Label | None) -> str:
 
 
 def health_text(source: Source) -> Text:
-    """The health line."""
+    """The lines about health: what is read, how it stands, what is wrong, by which thresholds."""
     health: Health = source.health
     rejected = f"{health.rejected:,} rejected"
     parts = [
@@ -54,15 +54,23 @@ def health_text(source: Source) -> Text:
     if health.rate is not None:
         parts.append(f"{health.rate:,.0f}/s")
     parts += [rejected, f"{health.silenced:,} silenced"]
+    stands = []
     if health.last_ts is not None:
-        parts.append(f"newest {utc(health.last_ts):%Y-%m-%d %H:%M:%S} UTC")
+        stands.append(f"newest {utc(health.last_ts):%Y-%m-%d %H:%M:%S} UTC")
+    if health.lag is not None:
+        stands.append(f"{health.lag:.0f} s behind")
+    budget = "" if health.budget is None else f" of {health.budget:g}"
+    stands.append(f"{health.today:,}{budget} today")
     if health.bundle:
-        parts.append(f"bundle {health.bundle}")
-    text = Text(" · ".join(parts))
+        stands.append(f"bundle {health.bundle}")
+    text = Text(f"{' · '.join(parts)}\n{' · '.join(stands)}")
     problems = list(source.board.problems.values())
     if problems:
         latest = max(problems, key=lambda p: p.ts)
         text.append(f"\n!! {len(problems):,} open: {latest.msg}", style=STYLES["high"])
+    if health.thresholds:
+        told = (f"{threat} {value:.3f}" for threat, value in sorted(health.thresholds.items()))
+        text.append(f"\nthresholds {' '.join(told)}", style="not bold")
     return text
 
 

@@ -81,6 +81,10 @@ def data(source: Source, policy: Policy | None) -> dict[str, Any]:
             "silenced": health.silenced,
             "last_ts": health.last_ts,
             "bundle": health.bundle,
+            "thresholds": dict(health.thresholds),
+            "lag_seconds": health.lag,
+            "incidents_today": health.today,
+            "notices_per_day": health.budget,
             "problems": [
                 {"id": p.id, "ts": p.ts, "severity": p.severity, "msg": p.msg}
                 for p in source.board.problems.values()

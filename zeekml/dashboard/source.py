@@ -6,8 +6,8 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 
@@ -17,10 +17,12 @@ from zeekml.errors import DataError, InputError
 from zeekml.incident_lookup import ExplainedLine, find_incident
 from zeekml.notices.notice import plain
 from zeekml.outputs import NOTICE_LOG, SUMMARY
+from zeekml.watch.about import Problem
 from zeekml.watch.labels import Label, present_labels
 from zeekml.watch.state_reader import StateReader
 
 _RATE_OVER: Final = 10.0  # seconds
+_DAY: Final = 86_400.0
 _MAX_LINE: Final = 1 << 20
 
 
@@ -40,6 +42,13 @@ class Health:
         Time of the newest record, epoch seconds.
     bundle
         Digest of the models, as far as known.
+    thresholds
+        By threat, as far as known.
+    lag
+        Seconds by which reading was behind the logs at the last commit; None if not known.
+    today, budget
+        Incidents that began on the day of the newest record (UTC), and how many a day the bundle
+        was calibrated for; None if it was not.
     """
 
     inputs: tuple[str, ...] = ()
@@ -49,6 +58,10 @@ class Health:
     rate: float | None = None
     last_ts: float | None = None
     bundle: str = ""
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    lag: float | None = None
+    today: int = 0
+    budget: float | None = None
 
 
 class Source(Protocol):
@@ -163,15 +176,26 @@ class StateSource:
         since, then = self._reads[0]
         times = [r.counters.last_ts for r in records.values() if r.counters.last_ts is not None]
         newest = self.board.newest
+        last_ts = max(times, default=None)
+        about = self._reader.about()
         self.health = Health(
             inputs=tuple(plain(name, 200) for name in records),
             records=total,
             rejected=sum(sum(r.counters.rejected.values()) for r in records.values()),
             silenced=sum(r.silenced for r in records.values()),
             rate=(total - then) / (now - since) if now > since else None,
-            last_ts=max(times, default=None),
-            bundle=newest.bundle if newest else "",
+            last_ts=last_ts,
+            bundle=about.bundle if about else newest.bundle if newest else "",
+            thresholds=about.thresholds if about else _told_thresholds(self.board),
+            lag=about.lag if about else None,
+            today=_on_day_of(self.board, last_ts),
+            budget=about.notices_per_day if about else None,
         )
+        if about is not None:
+            self.board.take_problems(
+                Problem(plain(p.id, 40), p.ts, plain(p.severity, 20), plain(p.msg, 1000))
+                for p in about.problems
+            )
         return self.health != before
 
     def _look_at_labels(self) -> bool:
@@ -295,7 +319,23 @@ class OutputSource:
             silenced=_count(summary.get("allowlisted")),
             last_ts=last if isinstance(last, float) else None,
             bundle=plain(str(summary.get("bundle", bundle)), 64)[:12],
+            thresholds=_told_thresholds(self.board),
+            today=_on_day_of(self.board, last if isinstance(last, float) else None),
         )
+
+
+def _told_thresholds(board: Board) -> dict[str, float]:
+    """Thresholds as far as lines tell of them."""
+    lines = [incident.latest for incident in board.incidents.values()]
+    return {line.threat: line.threshold for line in lines}
+
+
+def _on_day_of(board: Board, ts: float | None) -> int:
+    """Incidents that began on the same day (UTC)."""
+    if ts is None:
+        return 0
+    day = ts // _DAY
+    return sum(i.latest.first_ts // _DAY == day for i in board.incidents.values())
 
 
 def _count(value: object) -> int:

@@ -21,6 +21,7 @@ from zeekml.notices.health_notice import HealthNotice, first_notice, health_even
 from zeekml.notices.policy import Policy
 from zeekml.notices.zeek_notice import TsvEncoder, encode_json
 from zeekml.outputs import EVE_JSON, NOTICE_LOG, OutputOptions
+from zeekml.watch.about import ABOUT, About, Problem, budget_of, decode_about, encode_about
 from zeekml.watch.events import Event, Gap, Opened, Recovered, Trouble
 from zeekml.watch.follower import SHED, Follower
 from zeekml.watch.health import HealthMonitor
@@ -33,6 +34,7 @@ log = logging.getLogger("zeekml.watch")
 
 _NOTE: Final = "health"
 _OBSERVE_EVERY: Final = 1.0
+_MOST_PROBLEMS: Final = 100
 _PUBLISH_EVERY: Final = 10.0
 _FIRST_RECORDS: Final = 1000
 
@@ -103,6 +105,13 @@ class Oversight:
                 self._monitor.load(json.loads(stored))
             except (InputError, ValueError) as error:
                 log.warning("%s; problems that are open may be told of again", error)
+        manifest = facts.bundle.manifest
+        self._thresholds = facts.policy.thresholds(manifest.thresholds)
+        self._budget = budget_of(manifest.evaluation)
+        self._lag = 0.0
+        before = decode_about(state.note(ABOUT) or "")
+        open_before = before.problems if before is not None and self._monitor.open_problems else []
+        self._problems = {problem.id: problem for problem in open_before}
         self._observed = self._published = -_PUBLISH_EVERY
         self._unseen: set[str] = {logs.name for logs in facts.logs}
         self._metrics_failed = ""
@@ -138,7 +147,7 @@ class Oversight:
             for problem in follower.problems:
                 log.warning("%s: %s", printable(name), printable(problem, 400))
                 notices += self._monitor.context_lost(name, now, wall, problem, cut=False)
-        return [self._encoded(notice) for notice in notices]
+        return self._lines(notices)
 
     def happened(self, follower: Follower, events: Sequence[Event]) -> list[bytes]:
         """Report what happened to the logs; return lines for notice.log."""
@@ -151,7 +160,7 @@ class Oversight:
                 notices += self._monitor.event(
                     follower.logs.name, self._clock(), self._wall(), event
                 )
-        return [self._encoded(notice) for notice in notices]
+        return self._lines(notices)
 
     def observe(self, followers: Sequence[Follower]) -> list[bytes]:
         """Look at the figures once a second; return lines for notice.log."""
@@ -159,6 +168,7 @@ class Oversight:
         if now < self._observed + _OBSERVE_EVERY:
             return []
         self._observed = now
+        self._lag = max((follower.lag for follower in followers), default=0.0)
         notices: list[HealthNotice] = []
         for follower in followers:
             self._tell_of_first_records(follower)
@@ -177,11 +187,29 @@ class Oversight:
             notices += self._monitor.observe(follower.logs.name, now, self._wall(), figures)
         for notice in notices:
             log.warning("%s", notice.msg)
-        return [self._encoded(notice) for notice in notices]
+        return self._lines(notices)
 
     def notes(self) -> dict[str, str]:
         """What is to be remembered with the next commit."""
-        return {_NOTE: json.dumps(self._monitor.save())}
+        about = About(
+            at=self._wall(),
+            bundle=self._facts.bundle.short_digest,
+            thresholds=self._thresholds,
+            notices_per_day=self._budget,
+            lag=self._lag,
+            problems=list(self._problems.values())[-_MOST_PROBLEMS:],
+        )
+        return {_NOTE: json.dumps(self._monitor.save()), ABOUT: encode_about(about)}
+
+    def _remember(self, notices: Sequence[HealthNotice]) -> None:
+        """Keep in mind which problems are open, for those who look on."""
+        for notice in notices:
+            if notice.state == "closed":
+                self._problems.pop(notice.id, None)
+            else:
+                self._problems[notice.id] = Problem(
+                    notice.id, notice.ts, notice.severity, notice.msg
+                )
 
     def status(self, followers: Sequence[Follower]) -> str:
         """The state of things in a few words."""
@@ -248,6 +276,10 @@ class Oversight:
             100 * rejected,
             100 * follower.coverage.share,
         )
+
+    def _lines(self, notices: Sequence[HealthNotice]) -> list[bytes]:
+        self._remember(notices)
+        return [self._encoded(notice) for notice in notices]
 
     def _encoded(self, notice: HealthNotice) -> bytes:
         if self._tsv is not None:

@@ -17,6 +17,7 @@ import msgspec
 
 from zeekml.errors import InputError
 from zeekml.notices.notice import plain
+from zeekml.watch.about import ABOUT, About, decode_about
 from zeekml.watch.record import Record, decode_record
 from zeekml.watch.state import FORMAT, STATE_FILE
 
@@ -92,6 +93,11 @@ class StateReader:
         rows = self._all("SELECT name, record FROM stream ORDER BY name")
         with self._complaining():
             return {name: decode_record(record, Record) for name, record in rows}
+
+    def about(self) -> About | None:
+        """How the watch stood when it last committed; None if it never said."""
+        rows = self._all("SELECT value FROM meta WHERE key = ?", ABOUT)
+        return decode_about(rows[0][0]) if rows else None
 
     def incidents(self, since: int = 0) -> Iterator[tuple[int, bytes]]:
         """Latest lines of incidents, as in notice.log, in the order in which they were committed.

@@ -1,0 +1,70 @@
+"""What a watch tells those who look on: by which thresholds it goes, and how it fares.
+
+Committed with everything else, so that whoever reads the state needs nothing from the watcher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+ABOUT: Final = "about"
+"""Where it is in the state."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A health notice that is open."""
+
+    id: str
+    ts: float
+    severity: str
+    msg: str
+
+
+class About(msgspec.Struct, frozen=True, kw_only=True):
+    """How a watch stands.
+
+    Attributes
+    ----------
+    at
+        When it was so, wall clock, epoch seconds.
+    bundle
+        First 12 digits of the bundle's digest.
+    thresholds
+        By threat.
+    notices_per_day
+        The budget that the bundle was calibrated for; None if it was not.
+    lag
+        Seconds by which reading is behind the logs, the largest of all streams.
+    problems
+        Those that are open.
+    """
+
+    at: float
+    bundle: str
+    thresholds: dict[str, float]
+    notices_per_day: float | None = None
+    lag: float = 0.0
+    problems: list[Problem] = []
+
+
+def budget_of(evaluation: Mapping[str, Any]) -> float | None:
+    """The budget of notices a day that a bundle's manifest tells of, if it was calibrated."""
+    site = evaluation.get("site")
+    value = site.get("notices_per_day") if isinstance(site, Mapping) else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def encode_about(about: About) -> str:
+    """As it is kept in the state."""
+    return msgspec.json.encode(about).decode()
+
+
+def decode_about(text: str) -> About | None:
+    """What was kept; None if it is damaged or of another version: it is not worth an error."""
+    try:
+        return msgspec.json.decode(text, type=About)
+    except msgspec.MsgspecError:
+        return None

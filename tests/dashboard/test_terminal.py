@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,11 +28,11 @@ pytestmark = [
 
 
 class Terminal:
-    """A tmux session of 80 by 24 with one command in it."""
+    """A tmux session with one command in it."""
 
-    def __init__(self, socket: Path, command: str) -> None:
+    def __init__(self, socket: Path, command: str, width: int = 80, height: int = 24) -> None:
         self._tmux = ["tmux", "-S", str(socket), "-f", "/dev/null"]
-        self._run("new-session", "-d", "-x", "80", "-y", "24", command)
+        self._run("new-session", "-d", "-x", str(width), "-y", str(height), command)
 
     def _run(self, *words: str) -> str:
         done = subprocess.run(
@@ -48,6 +49,11 @@ class Terminal:
     @property
     def screen(self) -> str:
         return self._run("capture-pane", "-p")
+
+    @property
+    def styled(self) -> str:
+        """The screen with its colours, as escapes."""
+        return self._run("capture-pane", "-p", "-e")
 
     @property
     def runs(self) -> bool:
@@ -87,6 +93,23 @@ def terminal(tmp_path: Path, state: Path) -> Iterator[Terminal]:
     session = Terminal(tmp_path / "tmux", f"{environment} {' '.join(map(str, words))}")
     yield session
     session.close()
+
+
+def test_without_colour_severities_still_differ(tmp_path: Path, state: Path) -> None:
+    """With NO_COLOR all is grey, on a wide screen: sign and word tell what colour would."""
+    command = f"env PYTHONPATH={ROOT} LC_ALL=C.UTF-8 TERM=xterm-256color COLORTERM=truecolor"
+    command += f" NO_COLOR=1 {sys.executable} -m zeekml dashboard --state {state}"
+    terminal = Terminal(tmp_path / "tmux", command, 200, 60)
+    try:
+        terminal.shows("!!! critical")
+        terminal.shows(".   low")
+        assert not re.search(r"\x1b\[[0-9;]*\b(3[1-7]|9[1-7]|4[1-7])m", terminal.styled)
+        colours = re.findall(r"[34]8;2;(\d+);(\d+);(\d+)", terminal.styled)
+        assert colours
+        assert all(red == green == blue for red, green, blue in colours)
+        assert all(len(line) <= 200 for line in terminal.screen.splitlines())
+    finally:
+        terminal.close()
 
 
 def test_open_filter_label_silence_quit(terminal: Terminal, state: Path, tmp_path: Path) -> None:

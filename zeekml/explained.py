@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -166,6 +166,14 @@ def explain_incident(
         agreeing=agreeing,
         silence=_silence(lines[-1].notice),
     )
+
+
+def end_of(flow: Mapping[str, Any], side: str) -> str:
+    """Host and port of a related flow, as text; `side` is ``orig`` or ``resp``."""
+    host, port = plain(str(flow[f"id.{side}_h"]), 60), flow[f"id.{side}_p"]
+    if port is None:
+        return host
+    return f"[{host}]:{int(port)}" if ":" in host else f"{host}:{int(port)}"
 
 
 def _reason(item: Contribution, bundle: Bundle) -> Reason:

@@ -150,6 +150,7 @@ def _print_members(console: Console, found: Explained) -> None:
 def _print_flows(console: Console, found: Explained) -> None:
     from rich.text import Text
 
+    from zeekml.explained import end_of
     from zeekml.notices.notice import plain
 
     related = found.related
@@ -159,22 +160,13 @@ def _print_flows(console: Console, found: Explained) -> None:
     for flow in related:
         table.add_row(
             _utc(float(flow["ts"])),
-            Text(_end(flow, "orig")),
-            Text(f"{_end(flow, 'resp')}/{plain(str(flow['proto']), 20)}"),
+            Text(end_of(flow, "orig")),
+            Text(f"{end_of(flow, 'resp')}/{plain(str(flow['proto']), 20)}"),
             Text(plain(str(flow["service"] or ""), 40)),
             f"{float(flow['score']):.3f}",
             Text(plain(str(flow["uid"] or ""), 40)),
         )
     console.print(table)
-
-
-def _end(flow: dict[str, Any], side: str) -> str:
-    from zeekml.notices.notice import plain
-
-    host, port = plain(str(flow[f"id.{side}_h"]), 60), flow[f"id.{side}_p"]
-    if port is None:
-        return host
-    return f"[{host}]:{int(port)}" if ":" in host else f"{host}:{int(port)}"
 
 
 def _table(*heads: str, title: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from zeekml.dashboard.board import Tracked
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.scoring import Ensemble
-from zeekml.explained import Explained, explain_incident
+from zeekml.explained import Explained, end_of, explain_incident
 from zeekml.incident_lookup import ExplainedLine
 from zeekml.notices.notice import plain, utc
 from zeekml.report.section import Section, Table
@@ -104,8 +104,8 @@ def _flows(related: Sequence[Mapping[str, Any]]) -> Table:
     rows = [
         [
             f"{utc(float(flow['ts'])):%Y-%m-%d %H:%M:%S}",
-            _end(flow, "orig"),
-            f"{_end(flow, 'resp')}/{plain(str(flow['proto']), 20)}",
+            end_of(flow, "orig"),
+            f"{end_of(flow, 'resp')}/{plain(str(flow['proto']), 20)}",
             plain(str(flow["service"] or "-"), _TEXT),
             f"{float(flow['score']):.3f}",
             plain(str(flow["uid"] or "-"), _TEXT),
@@ -115,13 +115,6 @@ def _flows(related: Sequence[Mapping[str, Any]]) -> Table:
     ]
     heads = ["began (UTC)", "from", "to", "service", "score", "uid", "community id"]
     return Table("Flows that opened it, the strongest first", heads, rows)
-
-
-def _end(flow: Mapping[str, Any], side: str) -> str:
-    host, port = plain(str(flow[f"id.{side}_h"]), 60), flow[f"id.{side}_p"]
-    if port is None:
-        return host
-    return f"[{host}]:{int(port)}" if ":" in host else f"{host}:{int(port)}"
 
 
 def _history(lines: Sequence[ExplainedLine]) -> Table:

@@ -44,7 +44,7 @@ from measure import (
 from zeekml.watch.state import STATE_FILE
 
 IDLE: Final = 2.0
-_STATE_PATIENCE: Final = 30.0
+_STATE_PATIENCE: Final = 120.0  # numba may compile first
 
 
 @contextmanager

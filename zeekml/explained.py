@@ -180,7 +180,11 @@ def _reason(item: Contribution, bundle: Bundle) -> Reason:
     feature, value = item.feature, item.value
     usual = bundle.manifest.usual.get(feature)
     if isinstance(value, str) or isinstance(item.usual, str) or usual is None:
-        return Reason(item, phrase(feature, value), amount(feature, item.usual), "")
+        words = phrase(feature, value)
+        if isinstance(value, str) and ":" not in words:
+            # a name alone, such as that of a service, does not say what it is the name of
+            words = f"{feature.replace('_', ' ')}: {words}"
+        return Reason(item, words, amount(feature, item.usual), "")
     low, high = amount(feature, usual.p05), amount(feature, usual.p95)
     if value > usual.p95:
         place = "above 95 % of what is usual"

@@ -40,6 +40,10 @@ REJECTS: Final = "rejects.jsonl"
 SCORES: Final = "scores.parquet"
 ENRICHED: Final = "conn_scored.log"
 SUMMARY: Final = "summary.json"
+OUTPUT_NAMES: Final = frozenset(
+    {NOTICE_LOG, EVE_JSON, SILENCED, EVIDENCE, REJECTS, SCORES, ENRICHED, SUMMARY}
+)
+"""What a run may write into its directory."""
 
 FIRST_ADDED_KEY: Final = b',"zeekml_score":'
 """With what our part of an enriched record begins."""

@@ -381,6 +381,32 @@ def test_output_into_the_log_directory_is_refused(zeekml: Any, tmp_path: Path) -
         assert "choose another --out" in one_line(done.stderr)
 
 
+def test_a_page_that_would_cost_another_file_is_refused(zeekml: Any, tmp_path: Path) -> None:
+    logs, out = tmp_path / "logs", tmp_path / "out"
+    logs.mkdir()
+    shutil.copy(TSV, logs / "conn.log")
+    for page, says in (
+        (logs / "conn.log", "is there and is no such page"),
+        (out / "notice.log", "the run writes notice.log there"),
+        (logs / "conn.log" / "x.html", "is a file"),
+    ):
+        done = zeekml("score", logs, "--out", out, "--report", page)
+        assert done.returncode == 74
+        assert says in one_line(done.stderr)
+    assert (logs / "conn.log").read_bytes() == TSV.read_bytes()
+    assert not out.exists()
+
+
+def test_the_page_is_written_and_replaced(zeekml: Any, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    for _ in range(2):
+        done = zeekml("score", TSV, "--out", tmp_path / "out", "--report", page)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith(f"Report: {page}\n")
+        assert page.read_text().startswith("<!DOCTYPE html>")
+        assert page.read_text().endswith("</html>\n")
+
+
 def test_our_own_outputs_are_not_read_again(zeekml: Any, tmp_path: Path) -> None:
     shutil.copy(TSV, tmp_path / "conn.log")
     first = zeekml("score", tmp_path, "--out", tmp_path / "out", "--enriched", "--json")

@@ -96,7 +96,7 @@ def score(
     config = settings(config_file)
     refuse_output_among_inputs(inputs, out)
     if page is not None:
-        _check_page(page, inputs)
+        _check_page(page, out)
     discovery = discover(inputs, exclude=(out,))
     job = ScoreJob(
         out=out,
@@ -139,10 +139,16 @@ def score(
         )
 
 
-def _check_page(page: Path, inputs: tuple[str, ...]) -> None:
+def _check_page(page: Path, out: Path) -> None:
     """Refuse a place for the page before the work and not after it."""
-    from zeekml.outputs import refuse_output_among_inputs
+    from zeekml.errors import OutputError
+    from zeekml.outputs import OUTPUT_NAMES
     from zeekml.report.files import check_directory
+    from zeekml.report.page import is_page
 
-    refuse_output_among_inputs(inputs, page)
+    if page.exists() and not is_page(page):
+        # a slip of the keyboard must not cost a log
+        raise OutputError(f"{page}: is there and is no such page; choose another --report")
+    if page.resolve().parent == out.resolve() and page.name in OUTPUT_NAMES:
+        raise OutputError(f"{page}: the run writes {page.name} there; choose another --report")
     check_directory(page.parent)

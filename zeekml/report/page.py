@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 from zeekml.report.section import NOT_RESOLVED, Figure, Report, Section, Table
 from zeekml.report.style import CSS
 
+_DOCTYPE: Final = "<!DOCTYPE html>"
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 # a cell with more text than this may break over lines
 _LONG_CELL: Final = 40
@@ -36,8 +38,17 @@ def render(report: Report) -> str:
     return "\n".join(_document(report)) + "\n"
 
 
+def is_page(path: Path) -> bool:
+    """Whether a file is a web page, which another may replace."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_DOCTYPE)) == _DOCTYPE.encode()
+    except OSError:
+        return False
+
+
 def _document(report: Report) -> Iterator[str]:
-    yield "<!DOCTYPE html>"
+    yield _DOCTYPE
     yield '<html lang="en">'
     yield "<head>"
     yield '<meta charset="utf-8">'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -71,6 +72,18 @@ def test_what_both_sensors_saw_carries_one_mark(scored: tuple[Path, Any]) -> Non
     assert sum(sensors == {True, False} for sensors in found.values()) >= 0.9 * len(found) > 0
     for line in (scored[0] / "eve.json").read_text().splitlines():
         assert json.loads(line)["alert"]["metadata"]["zeekml_group"][0] in found
+
+
+def test_the_closing_table_has_an_attack_once_however_many_logs_show_it(
+    scored: tuple[Path, Any], zeekml: Any, tmp_path: Path
+) -> None:
+    """Zeek's log in two forms, with incidents of the same names, and Suricata's, with others."""
+    shown = zeekml("score", SAMPLES, "--out", tmp_path / "out").stdout
+    (heading,) = re.findall(r"Incidents: (.*)", shown)
+    listed = sum(int(count) for count in re.findall(r"[a-z0-9]+ (\d+)", heading))
+    groups = {n["zeekml_group"] for n in notices(scored[0])}
+    assert listed == len(groups)
+    assert shown.count("zeek_tsv") == shown.count("zeek_json,")
 
 
 def test_scores_have_a_row_per_record_in_stream_order(scored: tuple[Path, Any]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeekml.notices.counterparts import APART, are_one_attack
+from zeekml.notices.counterparts import APART, are_one_attack, counterparts
 
 
 @dataclass
@@ -51,3 +51,23 @@ def test_it_does_not_matter_from_which_side_one_looks(
 ) -> None:
     a, b = Seen(one_id, "g", *one), Seen(other_id, "g", *other)
     assert are_one_attack(a, b) == are_one_attack(b, a)
+
+
+@given(st.lists(st.tuples(st.sampled_from("gh"), spans), max_size=12))
+def test_all_at_once_finds_what_pairs_do(seen: list[tuple[str, list[float]]]) -> None:
+    incidents = [Seen(str(n), group, *span) for n, (group, span) in enumerate(seen)]
+    found = counterparts(incidents)
+    assert found.keys() == {i.id for i in incidents}
+    for one in incidents:
+        wanted = {other.id for other in incidents if are_one_attack(one, other)}
+        assert {other.id for other in found[one.id]} == wanted
+        assert len(found[one.id]) == len(wanted)
+
+
+def test_a_group_that_comes_back_often_takes_no_longer_each_time() -> None:
+    many = [Seen(f"{n}", "g", 1000.0 * n, 1000.0 * n + 10) for n in range(50_000)]
+    assert not any(counterparts(many).values())
+
+
+def test_lines_without_a_group_have_none() -> None:
+    assert counterparts([Seen("a", ""), Seen("b", "")]) == {"a": [], "b": []}

@@ -18,7 +18,7 @@ from zeekml.cli.console import output_console
 from zeekml.engines.local import RunResult
 from zeekml.flows.discovery import Discovery
 from zeekml.flows.rejects import printable
-from zeekml.notices.counterparts import are_one_attack
+from zeekml.notices.counterparts import counterparts
 from zeekml.notices.notice import NOTES, SEVERITIES, Notice
 
 SHOWN: Final = 50
@@ -36,16 +36,25 @@ class Seen:
 
 
 def merged_incidents(notices: Iterable[Notice]) -> list[Seen]:
-    """Incidents with those that several streams saw shown once, the earliest first."""
-    seen: list[Seen] = []
+    """Incidents with those that several streams saw shown once, the earliest first.
+
+    Logs that are copies of each other have incidents of the same name; two sensors' logs have
+    incidents of the same group.
+    """
+    seen: dict[str, Seen] = {}
     for notice in sorted(notices, key=lambda n: (n.first_ts, n.id)):
-        for entry in seen:
-            if notice.stream not in entry.streams and are_one_attack(entry.notice, notice):
-                entry.streams.append(notice.stream)
-                break
+        entry = seen.setdefault(notice.id, Seen(notice))
+        if notice.stream not in entry.streams:
+            entry.streams.append(notice.stream)
+    others = counterparts(entry.notice for entry in seen.values())
+    merged: dict[str, Seen] = {}
+    for name, entry in seen.items():
+        first = next((merged[o.id] for o in others[name] if o.id in merged), None)
+        if first is None:
+            merged[name] = entry
         else:
-            seen.append(Seen(notice, [notice.stream]))
-    return seen
+            first.streams += [s for s in entry.streams if s not in first.streams]
+    return list(merged.values())
 
 
 def print_run(result: RunResult, discovery: Discovery, out: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from collections.abc import Iterable
+from typing import Final, Protocol, TypeVar
 
 APART: Final = 60.0
 """Seconds by which two sensors' times of one attack may lie apart: they cut flows differently."""
@@ -28,6 +29,9 @@ class OfAttack(Protocol):
         """Start of its last flow so far, epoch seconds."""
 
 
+T = TypeVar("T", bound=OfAttack)
+
+
 def are_one_attack(one: OfAttack, other: OfAttack) -> bool:
     """Whether two incidents are of the same note and group at the same time.
 
@@ -40,3 +44,27 @@ def are_one_attack(one: OfAttack, other: OfAttack) -> bool:
         and one.first_ts <= other.last_ts + APART
         and other.first_ts <= one.last_ts + APART
     )
+
+
+def counterparts(incidents: Iterable[T]) -> dict[str, list[T]]:
+    """For each incident's id, the others that are one attack with it.
+
+    Takes time in proportion to the incidents, however many there are of a group.
+
+    Parameters
+    ----------
+    incidents
+        With different ids.
+    """
+    found: dict[str, list[T]] = {}
+    lately: dict[str, list[T]] = {}  # by group, those that may still be one with what comes
+    for incident in sorted(incidents, key=lambda i: (i.first_ts, i.id)):
+        found[incident.id] = []
+        before = lately.get(incident.group, [])
+        going_on = [other for other in before if other.last_ts + APART >= incident.first_ts]
+        for other in going_on:
+            if are_one_attack(incident, other):
+                found[incident.id].append(other)
+                found[other.id].append(incident)
+        lately[incident.group] = [*going_on, incident] if incident.group else []
+    return found

@@ -17,6 +17,7 @@ from zeekml.ensemble.scoring import Ensemble
 from zeekml.errors import DataError, InputError
 from zeekml.flows.rejects import printable
 from zeekml.incident_lookup import lines_by_incident
+from zeekml.notices.counterparts import counterparts
 from zeekml.notices.notice import SEVERITIES, utc
 from zeekml.notices.policy import Policy
 from zeekml.outputs import NOTICE_LOG, REJECTS, SUMMARY, as_output_error
@@ -57,10 +58,11 @@ def score_report(out: Path, bundle: Bundle, policy: Policy) -> Report:
     """
     summary = _summary(out)
     board = _board(out)
-    incidents = _one_each(board)
+    others = _counterparts(board)
+    incidents = _one_each(board, others)
     sections = [
         _timeline_section(incidents, policy),
-        _incidents_section(incidents, board, out, bundle),
+        _incidents_section(incidents, others, out, bundle),
         hosts_section(incidents),
         _reading_section(summary, out),
         _acting_section(out),
@@ -124,12 +126,18 @@ def _board(out: Path) -> Board:
     return board
 
 
-def _one_each(board: Board) -> list[Tracked]:
+def _counterparts(board: Board) -> dict[str, list[Tracked]]:
+    """For each incident's id, the same attack as other sensors show it."""
+    others = counterparts(incident.latest for incident in board.incidents.values())
+    return {name: [board.incidents[line.id] for line in lines] for name, lines in others.items()}
+
+
+def _one_each(board: Board, others: Mapping[str, Sequence[Tracked]]) -> list[Tracked]:
     """The incidents, an attack that several sensors saw by one of them, the most severe first."""
     chosen: dict[str, Tracked] = {}
-    for incident in board.incidents.values():
-        if not any(other.latest.id in chosen for other in board.counterparts(incident)):
-            chosen[incident.latest.id] = incident
+    for name, incident in board.incidents.items():
+        if not any(other.latest.id in chosen for other in others[name]):
+            chosen[name] = incident
     rank = {severity: n for n, severity in enumerate(SEVERITIES)}
     return sorted(
         chosen.values(),
@@ -189,11 +197,14 @@ def _timeline_section(incidents: Sequence[Tracked], policy: Policy) -> Section:
 
 
 def _incidents_section(
-    incidents: Sequence[Tracked], board: Board, out: Path, bundle: Bundle
+    incidents: Sequence[Tracked],
+    others: Mapping[str, Sequence[Tracked]],
+    out: Path,
+    bundle: Bundle,
 ) -> Section:
     listed = incidents[:LISTED]
     detailed = listed[:DETAILED]
-    seen_by = {i.latest.id: len(board.counterparts(i)) + 1 for i in listed}
+    seen_by = {i.latest.id: len(others[i.latest.id]) + 1 for i in listed}
     rows = [
         [
             _when(i.latest.first_ts),
@@ -220,7 +231,7 @@ def _incidents_section(
     found = lines_by_incident(out, {i.latest.id for i in detailed})
     ensemble = Ensemble(bundle)
     parts = [
-        detail_part(i, found[i.latest.id], board.counterparts(i), bundle, ensemble, out)
+        detail_part(i, found[i.latest.id], others[i.latest.id], bundle, ensemble, out)
         for i in detailed
     ]
     return Section("incidents", "Incidents", prose, [table] * bool(rows), parts=parts)

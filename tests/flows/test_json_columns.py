@@ -96,7 +96,9 @@ def _changed(draw: st.DrawFn, lines: list[bytes]) -> bytes:
         elif change == "rename":
             names = ["id_orig_h", "id_resp_p", "_path", "@stream", "event_type", "vlan", "\x7f"]
             pairs[at] = (draw(st.sampled_from([*names, name.upper()])), value)
-        elif change == "inner" and isinstance(value, list) and isinstance(value[0], tuple):
+        elif (
+            change == "inner" and isinstance(value, list) and value and isinstance(value[0], tuple)
+        ):
             inner = draw(st.integers(0, len(value) - 1))
             value[inner] = (value[inner][0], draw(VALUES))
     text = _spelled(pairs, draw(st.sampled_from(["", "", " ", "\t "]))).encode(

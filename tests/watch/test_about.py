@@ -9,7 +9,6 @@ import pytest
 from zeekml.watch.about import About, Problem, budget_of, decode_about, encode_about
 
 KNOWN = About(
-    at=1.5,
     bundle="0123456789ab",
     thresholds={"scan": 0.25},
     notices_per_day=5.0,

@@ -37,6 +37,11 @@ def severity_text(severity: str) -> Text:
     return Text(f"{SIGNS[severity]} {severity:<8}", style=STYLES[severity])
 
 
+def severity_words(severity: str) -> str:
+    """Word and sign of a severity, for where there is no colour and no column to fill."""
+    return f"{severity} {SIGNS[severity].strip()}"
+
+
 def label_sign(label: Label | None) -> str:
     """What was said of an incident, in one column."""
     return " " if label is None else "T" if label.truth else "F"
@@ -169,7 +174,7 @@ def explanation(
     rows += [
         _pair("score", f"{line.score:.4f} of threshold {line.threshold:.4f}"),
         _pair("members", f"differ by {spread} (standard deviation)"),
-        _pair("flows", f"{line.flows:,}, {_when(line.first_ts)} to {_when(line.last_ts)} UTC"),
+        _pair("flows", f"{line.flows:,}, {when(line.first_ts)} to {when(line.last_ts)} UTC"),
         _pair("shared", _shared(incident)),
         _pair("latest flow", f"{line.flow}  uid {line.uid or '-'}"),
     ]
@@ -186,9 +191,7 @@ def explanation(
     rows += [Text(f"  {reason}") for reason in line.why] or [Text("  not known")]
     rows += [Text(), Text("Lines so far, the latest first", style="bold")]
     rows += [
-        Text(
-            f"  {_when(seen.ts)}  {seen.seq:>3} {seen.state:<7} {seen.flows:>9,} flows  {seen.msg}"
-        )
+        Text(f"  {when(seen.ts)}  {seen.seq:>3} {seen.state:<7} {seen.flows:>9,} flows  {seen.msg}")
         for seen in reversed(incident.lines)
     ]
     if history:
@@ -211,15 +214,15 @@ def evidence_rows(lines: Sequence[ExplainedLine]) -> list[Text]:
     for flow in related:
         ends = " to ".join(f"{flow[f'id.{side}_h']} {flow[f'id.{side}_p']}" for side in _SIDES)
         told = f"{flow['proto']} {flow['service'] or ''}  uid {flow['uid'] or '-'}"
-        when = _when(float(flow["ts"]))
-        rows.append(Text(f"  {when}  {float(flow['score']):.3f}  {plain(f'{ends}  {told}', 300)}"))
+        began = when(float(flow["ts"]))
+        rows.append(Text(f"  {began}  {float(flow['score']):.3f}  {plain(f'{ends}  {told}', 300)}"))
     return rows
 
 
 def label_text(label: Label) -> str:
     """A label as a sentence."""
     said = "true" if label.truth else "false"
-    parts = [f"{_when(label.at)}  {said}", label.threat, f"by {label.who}", label.note]
+    parts = [f"{when(label.at)}  {said}", label.threat, f"by {label.who}", label.note]
     return "  ".join(part for part in parts if part)
 
 
@@ -239,7 +242,8 @@ def _pair(name: str, value: str) -> Text:
     return text
 
 
-def _when(ts: float) -> str:
+def when(ts: float) -> str:
+    """A moment in UTC, to the second."""
     return f"{utc(ts):%Y-%m-%d %H:%M:%S}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -61,13 +61,34 @@ def write_report(report: Report, directory: Path) -> tuple[Path, Path]:
     OutputError
         They cannot be written.
     """
-    texts = {HTML_NAME: render(report), JSON_NAME: json_text(report)}
+    write_whole(directory, {HTML_NAME: render(report), JSON_NAME: json_text(report)})
+    return directory / HTML_NAME, directory / JSON_NAME
+
+
+def write_whole(directory: Path, texts: Mapping[str, str], mode: int = 0o666) -> None:
+    """Write files by name; earlier ones are replaced when all are complete.
+
+    Parameters
+    ----------
+    directory
+        Is made if it is not there.
+    texts
+        By the file's name.
+    mode
+        Of the files, as far as the umask lets it.
+
+    Raises
+    ------
+    OutputError
+        They cannot be written.
+    """
     with as_output_error(directory):
         directory.mkdir(parents=True, exist_ok=True)
         parts = {directory / f".{name}.{os.getpid()}": name for name in texts}
         try:
             for part, name in parts.items():
-                with part.open("w", encoding="utf-8", newline="\n") as file:
+                descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+                with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
                     file.write(texts[name])
                     file.flush()
                     os.fsync(file.fileno())
@@ -76,4 +97,3 @@ def write_report(report: Report, directory: Path) -> tuple[Path, Path]:
         finally:
             for part in parts:
                 part.unlink(missing_ok=True)
-    return directory / HTML_NAME, directory / JSON_NAME

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from zeekml.dashboard.board import Board, Tracked, timeline, totals
-from zeekml.dashboard.notice_lines import read_line
-from zeekml.dashboard.panes import SIGNS, agreement, tactics
+from zeekml.dashboard.board import Board, Filter, Tracked, timeline, totals
+from zeekml.dashboard.panes import agreement, severity_words, tactics, when
+from zeekml.dashboard.source import OutputSource
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.scoring import Ensemble
 from zeekml.errors import DataError, InputError
 from zeekml.flows.rejects import printable
 from zeekml.incident_lookup import lines_by_incident
 from zeekml.notices.counterparts import counterparts
-from zeekml.notices.notice import SEVERITIES, utc
+from zeekml.notices.notice import SEVERITIES
 from zeekml.notices.policy import Policy
-from zeekml.outputs import NOTICE_LOG, REJECTS, SUMMARY, as_output_error
+from zeekml.outputs import FILE_MODE, NOTICE_LOG, REJECTS, SUMMARY
+from zeekml.report.files import write_whole
 from zeekml.report.page import render
 from zeekml.report.section import Figure, Report, Section, Table
 from zeekml.score_report.chart import COLUMNS, timeline_svg
@@ -86,19 +86,8 @@ def write_score_report(report: Report, path: Path) -> None:
     OutputError
         It cannot be written.
     """
-    part = path.parent / f".{path.name}.{os.getpid()}"
-    with as_output_error(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # hosts and their doings are for those who may read the notices
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-                file.write(render(report))
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+    # hosts and their doings are for those who may read the notices
+    write_whole(path.parent, {path.name: render(report)}, FILE_MODE)
 
 
 def _summary(out: Path) -> dict[str, Any]:
@@ -115,15 +104,12 @@ def _summary(out: Path) -> dict[str, Any]:
 
 
 def _board(out: Path) -> Board:
-    board = Board()
+    source = OutputSource(out)
     try:
-        with (out / NOTICE_LOG).open("rb") as file:
-            while line := file.readline(_MAX_LINE):
-                if (read := read_line(line)) is not None:
-                    board.add(read)
-    except OSError as error:
-        raise InputError(f"{out / NOTICE_LOG}: cannot read: {error.strerror}") from error
-    return board
+        source.poll()
+    finally:
+        source.close()
+    return source.board
 
 
 def _counterparts(board: Board) -> dict[str, list[Tracked]]:
@@ -138,24 +124,20 @@ def _one_each(board: Board, others: Mapping[str, Sequence[Tracked]]) -> list[Tra
     for name, incident in board.incidents.items():
         if not any(other.latest.id in chosen for other in others[name]):
             chosen[name] = incident
-    rank = {severity: n for n, severity in enumerate(SEVERITIES)}
-    return sorted(
-        chosen.values(),
-        key=lambda i: (-rank[i.latest.severity], -i.latest.score, i.latest.first_ts, i.latest.id),
-    )
+    return [i for i in board.shown(Filter(closed=True)) if i.latest.id in chosen]
 
 
 def _lead(summary: Mapping[str, Any], incidents: Sequence[Tracked]) -> list[str]:
     counts = Counter(incident.latest.severity for incident in incidents)
     found = ", ".join(f"{counts[s]:,} {s}" for s in reversed(SEVERITIES) if counts[s])
     first, last = summary.get("first_ts"), summary.get("last_ts")
-    when = ""
+    period = ""
     if isinstance(first, int | float) and isinstance(last, int | float):
-        when = f" from {_when(first)} to {_when(last)} UTC"
+        period = f" from {when(first)} to {when(last)} UTC"
     number = f"{len(incidents):,} incident{'s' * (len(incidents) != 1)}"
     detail = f" ({found})" if found else ""
     return [
-        f"{summary.get('records_scored', 0):,} records{when}: {number}{detail}.",
+        f"{summary.get('records_scored', 0):,} records{period}: {number}{detail}.",
         f"Models: bundle {str(summary.get('bundle', ''))[:12]}. A score is the probability that a "
         "flow is malicious where one in a hundred is; an incident is what one threat's detector "
         "saw of one host.",
@@ -207,8 +189,8 @@ def _incidents_section(
     seen_by = {i.latest.id: len(others[i.latest.id]) + 1 for i in listed}
     rows = [
         [
-            _when(i.latest.first_ts),
-            f"{i.latest.severity} {SIGNS[i.latest.severity].strip()}",
+            when(i.latest.first_ts),
+            severity_words(i.latest.severity),
             i.latest.threat,
             i.latest.msg,
             f"{i.latest.flows:,}",
@@ -309,10 +291,6 @@ def _acting_section(out: Path) -> Section:
             "zeekml calibrate LOGS --notices-per-day 5 --out BUNDLE",
         ],
     )
-
-
-def _when(ts: float) -> str:
-    return f"{utc(ts):%Y-%m-%d %H:%M:%S}"
 
 
 def _span(seconds: float) -> str:

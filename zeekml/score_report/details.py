@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from zeekml.dashboard.board import Tracked
+from zeekml.dashboard.panes import when
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.scoring import Ensemble
 from zeekml.explained import Explained, end_of, explain_incident
 from zeekml.incident_lookup import ExplainedLine
-from zeekml.notices.notice import plain, utc
+from zeekml.notices.notice import plain
 from zeekml.report.section import Section, Table
 
 _LINES: Final = 20
@@ -50,7 +51,6 @@ def detail_part(
         The evidence is damaged.
     """
     line = incident.latest
-    when = f"{utc(line.first_ts):%Y-%m-%d %H:%M:%S}"
     prose = [line.msg, f"{line.note}: {line.sub}" if line.sub else line.note]
     if line.signatures:
         prose.append("Suricata alerts on its flows: " + "; ".join(line.signatures))
@@ -71,7 +71,7 @@ def detail_part(
     prose.append(f"Incident {line.id}; all of it: zeekml explain {line.id} --out {out}")
     return Section(
         key_of(line.id),
-        f"{when} UTC, {line.severity}, {line.threat}",
+        f"{when(line.first_ts)} UTC, {line.severity}, {line.threat}",
         [p for p in prose if p],
         tables,
     )
@@ -103,7 +103,7 @@ def _members(explained: Explained, threshold: float) -> str:
 def _flows(related: Sequence[Mapping[str, Any]]) -> Table:
     rows = [
         [
-            f"{utc(float(flow['ts'])):%Y-%m-%d %H:%M:%S}",
+            when(float(flow["ts"])),
             end_of(flow, "orig"),
             f"{end_of(flow, 'resp')}/{plain(str(flow['proto']), 20)}",
             plain(str(flow["service"] or "-"), _TEXT),
@@ -120,7 +120,7 @@ def _flows(related: Sequence[Mapping[str, Any]]) -> Table:
 def _history(lines: Sequence[ExplainedLine]) -> Table:
     rows = [
         [
-            f"{utc(float(line.notice['ts'])):%Y-%m-%d %H:%M:%S}",
+            when(float(line.notice["ts"])),
             plain(str(line.notice["zeekml_state"]), 20),
             f"{int(line.notice['zeekml_flows']):,}",
             plain(str(line.notice["msg"]), 400),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from zeekml.dashboard.board import Tracked
-from zeekml.dashboard.panes import SIGNS
+from zeekml.dashboard.panes import severity_words
 from zeekml.notices.notice import SEVERITIES
 from zeekml.report.section import Section, Table
 
@@ -52,7 +52,7 @@ def hosts_section(incidents: Sequence[Tracked]) -> Section:
     rows = [
         [
             name,
-            f"{host.worst} {SIGNS[host.worst].strip()}",
+            severity_words(host.worst),
             _counts(host.started),
             _counts(host.suffered),
             f"{host.flows:,}",

@@ -28,8 +28,6 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    at
-        When it was so, wall clock, epoch seconds.
     bundle
         First 12 digits of the bundle's digest.
     thresholds
@@ -42,7 +40,6 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
         Those that are open.
     """
 
-    at: float
     bundle: str
     thresholds: dict[str, float]
     notices_per_day: float | None = None

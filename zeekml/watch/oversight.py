@@ -168,7 +168,7 @@ class Oversight:
         if now < self._observed + _OBSERVE_EVERY:
             return []
         self._observed = now
-        self._lag = max((follower.lag for follower in followers), default=0.0)
+        self._lag = _lag_of(followers)
         notices: list[HealthNotice] = []
         for follower in followers:
             self._tell_of_first_records(follower)
@@ -192,7 +192,6 @@ class Oversight:
     def notes(self) -> dict[str, str]:
         """What is to be remembered with the next commit."""
         about = About(
-            at=self._wall(),
             bundle=self._facts.bundle.short_digest,
             thresholds=self._thresholds,
             notices_per_day=self._budget,
@@ -215,7 +214,7 @@ class Oversight:
         """The state of things in a few words."""
         scored = sum(follower.record.counters.accepted for follower in followers)
         opened = sum(follower.record.notices.total() for follower in followers)
-        lag = max((follower.lag for follower in followers), default=0.0)
+        lag = _lag_of(followers)
         problems = len(self._monitor.open_problems)
         return (
             f"{scored:,} records scored, {opened:,} incidents, {lag:.0f} s behind, "
@@ -285,6 +284,11 @@ class Oversight:
         if self._tsv is not None:
             return self._tsv.encode(notice)
         return encode_json(notice, strict=self._strict)
+
+
+def _lag_of(followers: Sequence[Follower]) -> float:
+    """Seconds by which reading is behind, the largest of all streams."""
+    return max((follower.lag for follower in followers), default=0.0)
 
 
 def _log_event(event: Gap | Trouble | Recovered) -> None:

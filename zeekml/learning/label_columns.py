@@ -5,11 +5,11 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
-from zeekml.flows.columns import MAX_PORT, MAX_TIME, canonical_address
+from zeekml.flows.columns import canonical_address
+from zeekml.flows.values import MAX_PORT, MAX_TIME, read_time
 from zeekml.learning.label_names import SHOWN
 
 LABEL: Final = "label"
@@ -53,7 +53,6 @@ _NUMBERED_PROTOCOLS: Final = {
     "ipv6-icmp": "icmp",
 }
 _ANY: Final = frozenset({"", "*", "-", "any"})
-_MILLISECONDS_FROM: Final = 1e11
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,21 +137,14 @@ def parse_proto(cell: str) -> str:
 
 
 def parse_time(cell: str) -> float:
-    """Read epoch seconds or an ISO 8601 time (UTC unless it names a zone).
+    """Read a time as the readers of logs do.
 
     Raises
     ------
     ValueError
-        It is neither; times in milliseconds are refused, too.
+        It is none.
     """
-    text = cell.strip()
-    try:
-        seconds = float(text)
-    except ValueError:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        seconds = moment.timestamp()
-    if not 0 <= seconds < min(MAX_TIME, _MILLISECONDS_FROM):
+    seconds = read_time(cell.strip())
+    if seconds is None or not 0 <= seconds < MAX_TIME:
         raise ValueError(cell)
     return seconds

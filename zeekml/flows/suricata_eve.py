@@ -316,7 +316,10 @@ class EveDecoder:
         if kind and kind not in (b"flow", b"alert") and complete:
             self._skip(kind.decode("utf-8", "backslashreplace"))
             return
-        event = self._event(line, text, complete=complete)
+        try:
+            event: _Event | None = self._decode_event(text)
+        except DECODE_ERRORS:
+            event = self._value_by_value(line, text, complete=complete)
         if event is None:
             return
         if event.event_type == "flow":
@@ -328,12 +331,10 @@ class EveDecoder:
         named = isinstance(event.event_type, str)
         self._skip((event.event_type if named else None) or OTHER)
 
-    def _event(self, line: int, text: bytes, *, complete: bool) -> _Event | None:
-        try:
-            return self._decode_event(text)
-        except DECODE_ERRORS:
-            if not text.strip():
-                return None
+    def _value_by_value(self, line: int, text: bytes, *, complete: bool) -> _Event | None:
+        """Read a line that the decoder refused; None for what is no event, which is booked."""
+        if not text.strip():
+            return None
         members = json_object(self._account, line, text, complete=complete)
         return None if members is None else record_of(_Event, members)
 

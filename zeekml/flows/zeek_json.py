@@ -167,8 +167,12 @@ class ZeekJsonDecoder:
     def _records(self, lines: Iterable[tuple[int, bytes]], *, complete: bool) -> _Records:
         """Parse lines one by one; all that are no conn records enter the books."""
         found = _Records([], [], [])
+        decode = self._decode
         for line, text in lines:
-            record = self._record(line, text, complete=complete)
+            try:
+                record: _Record | None = decode(text)
+            except DECODE_ERRORS:
+                record = self._value_by_value(line, text, complete=complete)
             if record is None:
                 continue
             if (kind := _type_of(record)) != CONN:
@@ -179,12 +183,10 @@ class ZeekJsonDecoder:
             found.texts.append(text)
         return found
 
-    def _record(self, line: int, text: bytes, *, complete: bool) -> _Record | None:
-        try:
-            return self._decode(text)
-        except DECODE_ERRORS:
-            if not text.strip():
-                return None
+    def _value_by_value(self, line: int, text: bytes, *, complete: bool) -> _Record | None:
+        """Read a line that the decoder refused; None for what is no record, which is booked."""
+        if not text.strip():
+            return None
         members = json_object(self._account, line, text, complete=complete)
         return None if members is None else record_of(_Record, members)
 

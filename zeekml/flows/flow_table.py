@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from zeekml.flows.columns import BoolArray, build_batch, flow_end, standard_name
+from zeekml.flows.columns import BoolArray, build_batch, flow_end
 from zeekml.flows.rejects import SourceAccount
 from zeekml.flows.schema import REQUIRED, SURICATA, ZEEK
-from zeekml.flows.values import HIGHEST, RAW_TYPES, TIMES, read_column
+from zeekml.flows.values import HIGHEST, RAW_TYPES, RECORD_COLUMNS, TIMES, read_column
 
 CAPTURE: Final = "capture"
 MAGIC: Final = b"PAR1"
@@ -45,15 +45,17 @@ def table_refusal(path: Path) -> str | None:
 
 def _places(schema: pa.Schema) -> dict[str, list[tuple[str, int | None]]]:
     """Where the values of each column of a record stand: columns, and members of one."""
+    spelled: dict[str, tuple[str, int | None]] = {name: (name, None) for name in schema.names}
+    nested = schema.field(_NESTED).type if schema.names.count(_NESTED) == 1 else None
+    if nested is not None and pa.types.is_struct(nested):
+        names = [nested.field(i).name for i in range(nested.num_fields)]
+        spelled |= {f"{_NESTED}/{name}": (_NESTED, i) for i, name in enumerate(names)}
     places: dict[str, list[tuple[str, int | None]]] = {}
-    for field in schema:
-        if field.name == _NESTED and pa.types.is_struct(field.type):
-            for i in range(field.type.num_fields):
-                name = f"{_NESTED}.{field.type.field(i).name}"
-                if name in RAW_TYPES:
-                    places.setdefault(name, []).append((field.name, i))
-        elif (name := standard_name(field.name)) in RAW_TYPES:
-            places.setdefault(name, []).append((field.name, None))
+    for name in RECORD_COLUMNS:
+        # as in Zeek's JSON, and in its order
+        ways = dict.fromkeys((name, name.replace(".", "_"), name.replace(".", "/")))
+        if found := [spelled[way] for way in ways if way in spelled]:
+            places[name] = found
     return places
 
 

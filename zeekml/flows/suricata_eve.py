@@ -381,9 +381,7 @@ class EveDecoder:
 
     def _add_flow(self, flows: _Flows, line: int, text: bytes, event: _Event) -> None:
         # a value that cannot be understood goes on as such: what it costs is decided in one place
-        flow = {} if event.flow is None else event.flow
-        if not isinstance(flow, dict):
-            flow = {"start": UNREADABLE}
+        flow = event.flow if isinstance(event.flow, dict) else {}
         start, end = (understood(read_time, flow.get(name)) for name in ("start", "end"))
         proto = understood(read_text, event.proto)
         transport = ""

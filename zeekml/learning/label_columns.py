@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from zeekml.flows.columns import canonical_address
-from zeekml.flows.values import MAX_PORT, MAX_TIME, read_time
+from zeekml.flows.values import MAX_TIME, read_port, read_time
 from zeekml.learning.label_names import SHOWN
 
 LABEL: Final = "label"
@@ -123,11 +123,11 @@ def _hosts(text: str) -> Hosts:
 
 
 def parse_port(cell: str) -> int:
-    """Read a port; spreadsheets may have made it ``53.0``. Raises ValueError."""
-    value = float(cell)
-    if not 0 <= value <= MAX_PORT or value != int(value):
+    """Read a port as the readers of logs do; ValueError for what is none."""
+    port = read_port(cell)
+    if port is None:
         raise ValueError(cell)
-    return int(value)
+    return port
 
 
 def parse_proto(cell: str) -> str:

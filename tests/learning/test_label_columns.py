@@ -20,7 +20,7 @@ def test_times_as_readers_of_logs_take_them(cell: str) -> None:
     assert parse_time(cell) == 1795429847.5
 
 
-@pytest.mark.parametrize("cell", ["noon", "-5", "inf", "1e30", "-", "2026-11-23"])
+@pytest.mark.parametrize("cell", ["noon", "-5", "inf", "1e30", "-", "2026-11"])
 def test_what_is_no_time(cell: str) -> None:
     with pytest.raises(ValueError):
         parse_time(cell)
@@ -31,3 +31,7 @@ def test_ports() -> None:
     for cell in ("70000", "-", "dns", "53.5", "inf"):
         with pytest.raises(ValueError):
             parse_port(cell)
+
+
+def test_a_day_begins_at_midnight() -> None:
+    assert parse_time("2026-11-23") == 1795392000.0

@@ -67,7 +67,8 @@ _HEX: Final = re.compile(r"0[xX][0-9A-Fa-f]{1,16}")
 _FLOAT: Final = re.compile(r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]+)?")
 _EXACT_DIGITS: Final = 19
 _MOMENT: Final = re.compile(
-    r"(\d{4}-?\d\d-?\d\d[T ]\d[\d:.,]*) ?(?:Z|UTC|GMT|([+-]\d\d(?::?\d\d)?))?",
+    r"(\d{4}-\d\d-\d\d)"
+    r"|(\d{4}-?\d\d-?\d\d[T ]\d[\d:.,]*) ?(?:Z|UTC|GMT|([+-]\d\d(?::?\d\d)?))?",
     re.ASCII | re.IGNORECASE,
 )
 _LONGEST_MOMENT: Final = 64
@@ -99,8 +100,8 @@ def read_time(value: Any) -> float | None:
         It is neither.
     """
     if type(value) is str and (match := _moment(value)):
-        clock, zone = match.groups()
-        moment = datetime.fromisoformat(clock + (zone or ""))
+        day, clock, zone = match.groups()
+        moment = datetime.fromisoformat(day or clock + (zone or ""))
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         seconds = moment.timestamp()

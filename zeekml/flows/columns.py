@@ -38,6 +38,15 @@ _SPELLINGS: Final = {
     "id_resp_h": "id.resp_h",
     "id_resp_p": "id.resp_p",
 }
+_PROTOCOLS: Final = {
+    "1": "icmp",
+    "6": "tcp",
+    "17": "udp",
+    "58": "icmp",
+    "icmp6": "icmp",
+    "icmpv6": "icmp",
+    "ipv6-icmp": "icmp",
+}
 _MICRO: Final = 1e6
 _LONGEST_ADDRESS: Final = 45  # an IPv6 address with a dotted tail
 
@@ -93,6 +102,12 @@ def normal_service(text: str) -> str | None:
     """
     names = {name.strip() for name in text.split(",")}
     return ",".join(sorted(n for n in names if n and not n.startswith("-"))) or None
+
+
+def standard_protocol(text: str) -> str:
+    """Return Zeek's name of a transport protocol, which some name otherwise or by its number."""
+    name = clean_text(text.strip().lower())
+    return _PROTOCOLS.get(name.removesuffix(".0"), name)
 
 
 def clean_text(text: str) -> str:
@@ -176,7 +191,7 @@ def build_batch(
         if name in columns:
             out[name] = _clean(columns[name])
     if "proto" in columns:
-        out["proto"] = _map_unique(columns["proto"], lambda t: clean_text(t.lower()))
+        out["proto"] = _map_unique(columns["proto"], lambda t: standard_protocol(t) or None)
     if "service" in columns:
         out["service"] = _map_unique(columns["service"], lambda t: normal_service(clean_text(t)))
 
@@ -187,8 +202,8 @@ def build_batch(
     for name in REQUIRED:
         if name not in columns:
             missing[:] = True
-        elif columns[name].null_count:
-            missing |= columns[name].is_null().to_numpy(zero_copy_only=False)
+        elif out[name].null_count:
+            missing |= ~_valid(out[name])
     keep = ~(bad | missing)
     rows = np.flatnonzero(keep)
     for row in np.flatnonzero(~keep):

@@ -41,7 +41,6 @@ _SERVICES_BY_TRANSPORT: Final = {
     ("dnp3", "tcp"): "dnp3_tcp",
     ("dnp3", "udp"): "dnp3_udp",
 }
-PROTOCOLS: Final = {"ipv6-icmp": "icmp", "icmpv6": "icmp"}
 
 FIN: Final = 0x01
 SYN: Final = 0x02

@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from zeekml.flows.columns import BoolArray
+from zeekml.flows.columns import BoolArray, standard_protocol
 from zeekml.flows.eve_mapping import (
     AT_EXIT,
     ETHERNET,
-    PROTOCOLS,
     VLAN_TAG,
     datagram_state,
     service_name,
@@ -98,8 +97,7 @@ def are_flows(plain: PlainLines) -> BoolArray:
 def flow_columns(plain: PlainLines) -> dict[str, pa.Array]:
     """Columns of the flows of plain lines, of which all must be `are_flows`; turns some round."""
     protos = plain.texts("proto").dictionary_encode()
-    names = [text.lower() for text in protos.dictionary.to_pylist()]
-    names = [PROTOCOLS.get(name, name) for name in names]
+    names = list(map(standard_protocol, protos.dictionary.to_pylist()))
     proto = protos.indices.to_numpy(zero_copy_only=False)
     is_tcp, is_udp, is_icmp = (
         np.array([name == wanted for name in names], np.bool_)[proto]

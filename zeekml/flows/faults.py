@@ -48,7 +48,7 @@ def first_fault(values: Mapping[str, Any], *, eve: bool = False) -> Fault | None
         field = EVE_FIELDS[name] if eve else name
         value = _value(values, field)
         known = understood(READERS[name], value)
-        if known is None:
+        if known is None or (name == "proto" and not str(known).strip()):
             return Fault(field, None)
         if known is UNREADABLE or not _is_good(name, known):
             return Fault(field, _shown(value))

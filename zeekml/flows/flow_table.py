@@ -113,7 +113,7 @@ def read_table(
     columns: dict[str, pa.Array] = {}
     unread: dict[str, BoolArray] = {}
     for name, spelled in places.items():
-        read = [_read(name, _column(table, *place)) for place in spelled]
+        read = [read_array(name, _column(table, *place)) for place in spelled]
         columns[name] = pc.coalesce(*(column for column, _ in read))
         unread[name] = np.logical_or.reduce([rows for _, rows in read])
         unread[name] &= ~_valid(columns[name])
@@ -162,8 +162,8 @@ def _column(table: pa.Table, name: str, member: int | None) -> pa.Array:
     return column if member is None else pc.struct_field(column, [member])
 
 
-def _read(name: str, column: pa.Array) -> tuple[pa.Array, BoolArray]:
-    """Bring a column to its type, by the rules of `zeekml.flows.values`."""
+def read_array(name: str, column: pa.Array) -> tuple[pa.Array, BoolArray]:
+    """Read a column of any type as `zeekml.flows.values.read_column` reads single values."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     kind = column.type

@@ -15,11 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from zeekml.errors import StateError
-from zeekml.flows.columns import BoolArray, build_batch
+from zeekml.flows.columns import BoolArray, build_batch, standard_protocol
 from zeekml.flows.eve_mapping import (
     AT_EXIT,
     ETHERNET,
-    PROTOCOLS,
     VLAN_TAG,
     datagram_state,
     flags_of_text,
@@ -384,10 +383,7 @@ class EveDecoder:
         flow = event.flow if isinstance(event.flow, dict) else {}
         start, end = (understood(read_time, flow.get(name)) for name in ("start", "end"))
         proto = understood(read_text, event.proto)
-        transport = ""
-        if isinstance(proto, str):
-            proto = PROTOCOLS.get(proto.lower(), proto.lower())
-            transport = proto
+        transport = standard_protocol(proto) if isinstance(proto, str) else ""
         tags = _tags(event.vlan)
         overhead = ETHERNET + VLAN_TAG * (tags or 0)
         flags = _flags(event.tcp) if transport == "tcp" else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from zeekml.flows.columns import canonical_address
+from zeekml.flows.columns import canonical_address, standard_protocol
 from zeekml.flows.values import MAX_TIME, read_port, read_time
 from zeekml.learning.label_names import SHOWN
 
@@ -42,15 +42,6 @@ _ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "start": ("start", "first_ts", "start_time", "begin", "first_seen"),
     "end": ("end", "last_ts", "end_time", "last_seen"),
     "dns_suffix": ("dns_suffix",),
-}
-_NUMBERED_PROTOCOLS: Final = {
-    "1": "icmp",
-    "6": "tcp",
-    "17": "udp",
-    "58": "icmp",
-    "icmp6": "icmp",
-    "icmpv6": "icmp",
-    "ipv6-icmp": "icmp",
 }
 _ANY: Final = frozenset({"", "*", "-", "any"})
 
@@ -132,8 +123,7 @@ def parse_port(cell: str) -> int:
 
 def parse_proto(cell: str) -> str:
     """Read a protocol by name or number, in the readers' spelling."""
-    text = cell.strip().lower()[:SHOWN].removesuffix(".0")
-    return _NUMBERED_PROTOCOLS.get(text, text)
+    return standard_protocol(cell)[:SHOWN]
 
 
 def parse_time(cell: str) -> float:

@@ -98,7 +98,7 @@ def _as_flows(frame: pd.DataFrame, counters: ReadCounters) -> pa.Table:
     rows = batch.column("line").to_numpy() - 1
     for name in ("sensor", "source", "line", "signatures"):
         if name in given:
-            said = pa.array(given[name].iloc[rows], from_pandas=True)
+            said = _array(given[name].iloc[rows])
             kind = FLOW_SCHEMA.field(name).type
             if pa.types.is_dictionary(kind):
                 said = said.cast(pa.string()).dictionary_encode()
@@ -110,8 +110,14 @@ def _as_flows(frame: pd.DataFrame, counters: ReadCounters) -> pa.Table:
 
 def _read(name: str, values: pd.Series) -> tuple[pa.Array, BoolArray]:
     try:
-        return read_array(name, pa.array(values, from_pandas=True))
+        return read_array(name, _array(values))
     except pa.ArrowException:
         # values of several types
         there = values.notna()
         return read_column(name, values.astype(object).where(there, None).tolist())
+
+
+def _array(values: pd.Series) -> pa.Array:
+    # frames that hold Arrow's types give their chunks
+    array = pa.array(values, from_pandas=True)
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array

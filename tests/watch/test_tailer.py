@@ -47,6 +47,19 @@ def test_files_from_before_the_first_start_are_left_alone(log: Path) -> None:
     follower.tail.close()
 
 
+def test_a_log_that_becomes_json_has_no_header_any_more(log: Path, follower: Follower) -> None:
+    log.write_bytes(HEADER + b"1\n")
+    follower.poll()
+    log.rename(log.with_name("eve.json.1"))
+    log.write_bytes(b'{"ts":2}\n')
+    events = follower.poll()
+    assert [event.header for event in events if isinstance(event, Opened)] == [None]
+    follower.restart()
+    append(log, b'{"ts":3}\n')
+    events = follower.poll()
+    assert [event.header for event in events if isinstance(event, Opened)] == [None]
+
+
 def test_rename_and_create(log: Path, follower: Follower) -> None:
     log.write_bytes(b"1\n")
     follower.poll()

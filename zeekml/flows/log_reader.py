@@ -15,8 +15,7 @@ from zeekml.flows.discovery import LogFile, Stream, open_log
 from zeekml.flows.lines import Block, LineSplitter, LongLine
 from zeekml.flows.rejects import LINE_TOO_LONG, ReadCounters, SourceAccount, count_bounded
 from zeekml.flows.suricata_eve import AlertMemory, EveDecoder
-from zeekml.flows.zeek_json import ZeekJsonDecoder
-from zeekml.flows.zeek_tsv import TsvDecoder
+from zeekml.flows.zeek_log import ZeekDecoder
 
 NETFLOW_ONLY: Final = "suricata_netflow_only"
 
@@ -157,7 +156,7 @@ class LogReader:
                 return
             if taken < begin:
                 for item in splitter.feed(chunk):
-                    if isinstance(item, Block) and isinstance(decoder, TsvDecoder):
+                    if isinstance(item, Block) and isinstance(decoder, ZeekDecoder):
                         decoder.pass_over(item)
                 counted = taken
                 continue
@@ -198,10 +197,8 @@ def new_decoder(
     kind: Kind, account: SourceAccount, *, alerts: AlertMemory, keep_originals: bool = False
 ) -> Decoder:
     """A decoder for the lines of one file of a text format."""
-    if kind is Kind.ZEEK_TSV:
-        return TsvDecoder(account, keep_originals=keep_originals)
-    if kind is Kind.ZEEK_JSON:
-        return ZeekJsonDecoder(account, keep_originals=keep_originals)
+    if kind in (Kind.ZEEK_TSV, Kind.ZEEK_JSON):
+        return ZeekDecoder(kind, account, keep_originals=keep_originals)
     return EveDecoder(account, alerts=alerts, keep_originals=keep_originals)
 
 

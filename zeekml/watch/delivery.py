@@ -65,11 +65,12 @@ class Delivery:
         if not self._announced:
             first = block.data[: block.data.find(b"\n") + 1]
             begins = file.begun_at == 0 and begins_header(first)
-            known = Block(self.header.text, 1) if self.header.text and not begins else None
+            if begins or (file.begun_at == 0 and first.startswith(b"{")):
+                # JSON has no header, so the log's format was changed
+                self.header = HeaderMemory()
+            known = Block(self.header.text, 1) if self.header.text else None
             self._events.append(Opened(source, self.how, known))
             self._announced = True
-            if begins:
-                self.header = HeaderMemory()
         self.header.see(block, begins=begins)
         self._move(file, piece, after)
         self._events.append(Lines(source, lines, self.at))

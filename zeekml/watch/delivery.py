@@ -110,6 +110,8 @@ class Delivery:
             header=self.header.text,
             finished=worth_remembering((*self.at.finished, file)),
             written=max(self.at.written, written),
+            passed=self.at.passed,
+            directories=self.at.directories,
         )
 
     def stop(self, source: str, reason: str | None) -> None:

@@ -150,6 +150,7 @@ class OpenFile:
         status = os.fstat(self._fd)
         self.device, self.inode = status.st_dev, status.st_ino
         self._opened_as = (status.st_size, status.st_mtime_ns)
+        self._opened_in = _identity_of(path.parent)
         self.packed = _is_packed(self._fd)
         self._splitter = LineSplitter()
         self._splitter.line = line
@@ -181,6 +182,18 @@ class OpenFile:
     def stat(self) -> os.stat_result:
         """The file's present status."""
         return os.fstat(self._fd)
+
+    @property
+    def moved_to(self) -> Path | None:
+        """Directory that the file was moved into by itself; None if it was not, or is unknown."""
+        try:
+            path = Path(f"/proc/self/fd/{self._fd}").readlink()
+            if not os.path.samestat(path.stat(), self.stat):
+                return None
+            # with its directory moved away, a file is still where it was
+            return None if _identity_of(path.parent) == self._opened_in else path.parent
+        except OSError:
+            return None
 
     @property
     def known_size(self) -> int:
@@ -340,6 +353,14 @@ class OpenFile:
         while not self._prefix_full and (data := os.pread(self._fd, MAX_PREFIX, at)):
             self._extend_prefix(data, at)
             at += len(data)
+
+
+def _identity_of(directory: Path) -> tuple[int, int] | None:
+    try:
+        status = directory.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def end_of_lines(fd: int, size: int) -> tuple[int, int]:

@@ -16,7 +16,8 @@ from zeekml.flows.detect import Kind
 from zeekml.flows.json_lines import DECODE_ERRORS, line_decoder
 from zeekml.flows.rejects import count_bounded
 from zeekml.flows.schema import REQUIRED, SCORED
-from zeekml.flows.zeek_json import CONN, epoch_seconds, record_type
+from zeekml.flows.values import read_time
+from zeekml.flows.zeek_json import CONN, record_type
 from zeekml.flows.zeek_tsv import Header, plain_header
 
 COMMUNITY_ID_REMEDY: Final = (
@@ -121,7 +122,7 @@ def _json(sample: Sample) -> _Seen:
         record = {standard_name(key): value for key, value in record.items() if value is not None}
         ts, duration = record.get("ts"), record.get("duration")
         try:
-            moment = epoch_seconds(ts) if isinstance(ts, int | float | str) else math.nan
+            moment = read_time(ts) or math.nan
         except (ValueError, OverflowError):
             moment = math.nan
         if not math.isfinite(moment) or any(key not in record for key in REQUIRED):

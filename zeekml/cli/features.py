@@ -61,6 +61,7 @@ def features(
         "rows": counters.accepted,
         "records_rejected": dict(counters.rejected),
         "records_skipped": dict(counters.skipped),
+        "values_unknown": dict(counters.values_unknown),
         "out": str(out),
     }
     if as_json:

@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from zeekml.flows import flow_table
+from zeekml.flows.joining import without_rubbish
 from zeekml.flows.json_lines import DECODE_ERRORS, line_decoder
-from zeekml.flows.lines import without_rubbish
 from zeekml.flows.rejects import OTHER
 from zeekml.flows.zeek_json import CONN, TYPE_FIELDS, record_type
 from zeekml.flows.zeek_tsv import Header, plain_header

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from zeekml.errors import StateError
 from zeekml.flows.columns import MAX_COUNT, BoolArray, build_batch
+from zeekml.flows.envelopes import several, unwrap
 from zeekml.flows.eve_mapping import (
     AT_EXIT,
     ETHERNET,
@@ -218,6 +219,15 @@ def _seconds(text: str) -> float:
         return math.nan
 
 
+def _is_alone(text: bytes, at: int) -> bool:
+    """Tell whether a type that stands at some place is that of the line, and not of one within."""
+    return (
+        text.lstrip().startswith(b"{")
+        and text.count(b"{", 0, at) - text.count(b"}", 0, at) == 1
+        and not several(text)
+    )
+
+
 def _state(
     proto: str, flags: tuple[int, int] | None, orig_pkts: int | None, resp_pkts: int | None
 ) -> str | None:
@@ -268,7 +278,7 @@ class EveDecoder:
         signatures: list[list[str] | None] = [None] * len(plain)
         skipped: dict[bytes, int] = {}
         done = 0
-        for line, text, kind, following in plain.others():
+        for line, text, kind, following in plain.others(several if several(block.data) else None):
             if kind is not None:
                 skipped[kind] = skipped.get(kind, 0) + 1
                 continue
@@ -312,10 +322,12 @@ class EveDecoder:
             self._skip(kind.decode("utf-8", "backslashreplace"), n)
         kinds.clear()
 
-    def _read(self, flows: _Flows, line: int, text: bytes, *, complete: bool) -> None:
-        """Parse one event."""
+    def _read(
+        self, flows: _Flows, line: int, text: bytes, *, complete: bool, inside: bool = False
+    ) -> None:
+        """Parse one event, or what its line is the envelope of."""
         match = _EVENT_TYPE.search(text)
-        kind = match[1] if match else b""
+        kind = match[1] if match and _is_alone(text, match.start()) else b""
         # most events are of other types: they are counted without being decoded, but for
         # a last line, which has to be shown to be whole
         if kind and kind not in (b"flow", b"alert") and complete:
@@ -324,6 +336,13 @@ class EveDecoder:
         try:
             event = self._decode_event(text)
         except DECODE_ERRORS:
+            event = None
+        if (event is None or event.event_type is None) and not inside and (opened := unwrap(text)):
+            self._account.unwrap(opened.envelope, len(opened.records))
+            for each in opened.records:
+                self._read(flows, line, each, complete=complete, inside=True)
+            return
+        if event is None:
             if text.strip():
                 self._explain(line, text, complete=complete)
             return

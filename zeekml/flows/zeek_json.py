@@ -28,6 +28,7 @@ from zeekml.flows.columns import (
     build_batch,
     is_conn_record,
 )
+from zeekml.flows.envelopes import unwrap
 from zeekml.flows.json_columns import PlainLines, Together
 from zeekml.flows.json_lines import DECODE_ERRORS, columns_of_values, json_object, line_decoder
 from zeekml.flows.json_scan import Keys, make_keys
@@ -186,21 +187,31 @@ class ZeekJsonDecoder:
     def _records(self, lines: Iterable[tuple[int, bytes]], *, complete: bool) -> _Records:
         """Parse lines one by one; all that are no conn records enter the books."""
         found = _Records([], [], [])
-        decode = self._decode
         for line, text in lines:
-            try:
-                record = decode(text)
-            except DECODE_ERRORS:
-                if text.strip():
-                    self._explain(line, text, complete=complete)
-                continue
-            if (kind := _type_of(record)) != CONN:
-                self._account.skip(kind)
-                continue
+            self._read(found, line, text, complete=complete)
+        return found
+
+    def _read(
+        self, found: _Records, line: int, text: bytes, *, complete: bool, inside: bool = False
+    ) -> None:
+        """Parse one record, or what its line is the envelope of."""
+        try:
+            record = self._decode(text)
+        except DECODE_ERRORS:
+            record = None
+        if (record is None or record.ts is None) and not inside and (opened := unwrap(text)):
+            self._account.unwrap(opened.envelope, len(opened.records))
+            for each in opened.records:
+                self._read(found, line, each, complete=complete, inside=True)
+        elif record is None:
+            if text.strip():
+                self._explain(line, text, complete=complete)
+        elif (kind := _type_of(record)) != CONN:
+            self._account.skip(kind)
+        else:
             found.records.append(record)
             found.lines.append(line)
             found.texts.append(text)
-        return found
 
     def _columns(self, found: _Records, bad: BoolArray) -> dict[str, pa.Array]:
         if not found.records:

@@ -13,7 +13,7 @@ from typing import Final
 from zeekml.flows.compression import ByteStream, compression_of
 from zeekml.flows.detect import EMPTY, HEAD_SIZE, Detected, Kind, detect
 from zeekml.flows.discovery import open_log
-from zeekml.flows.lines import without_rubbish
+from zeekml.flows.joining import without_rubbish
 from zeekml.flows.rejects import printable
 from zeekml.flows.schema import SURICATA, ZEEK
 from zeekml.flows.zeek_tsv import Header

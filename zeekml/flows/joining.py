@@ -115,6 +115,7 @@ class RecordJoiner:
                 yield rest, False
             return
         if record is not None and not record.left_out:
+            self.taken = self._seen
             yield record.text + b"\n" * record.lines, record.broken or bool(line)
         if line:
             yield line, False
@@ -285,6 +286,18 @@ class _Record:
         if self._last == b":":
             return first in _VALUE
         return first in b",:}]"
+
+
+def record_end(data: bytes) -> int:
+    """Where the lines of the first record end that is whole; 0 if none is."""
+    joiner = RecordJoiner(len(data))
+    begin = 0
+    while end := data.find(b"\n", begin) + 1:
+        for item in joiner.feed(data[begin:end]):
+            if isinstance(item, bytes) and item.strip(_BETWEEN + b"\n{"):
+                return joiner.taken
+        begin = end
+    return 0
 
 
 def elements_end(text: bytes) -> int:

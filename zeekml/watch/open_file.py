@@ -248,9 +248,10 @@ class OpenFile:
         pieces: list[Piece] = []
         for item in self._splitter.finish():
             self.offset, self.line = self._fed_from + self._splitter.taken, self._splitter.line
-            if isinstance(item, LongLine) or not item.complete:
-                self.offset = self.read_to
-                self.within_line = isinstance(item, LongLine) or bool(item.data)
+            if isinstance(item, LongLine):
+                self.offset, self.line, self.within_line = self.read_to, item.line, True
+            elif not item.complete:
+                self.offset, self.within_line = self.read_to, bool(item.data)
             pieces.append(Piece(item, self.offset, self.line))
         return pieces
 

@@ -11,6 +11,7 @@ by the grammar of JSON, the rest of the broken record is told from the next one 
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -185,6 +186,7 @@ class _Record:
         self.broken = debris
         self.left_out = False
         self._debris = debris
+        self._members = _indent(line)
         self._indent = indent
         self._indented: bool | None = True if debris else None
         self._parts: list[bytes] = []
@@ -215,8 +217,9 @@ class _Record:
         if self._indented is None:
             self._indented = indent > self._indent
         if first == b"{" and (
-            self._debris
-            or (indent <= self._indent and (self._indented or _is_sound(bare.rstrip(b", \t"))))
+            indent < self._members
+            if self._debris
+            else indent <= self._indent and (self._indented or _is_sound(bare.rstrip(b", \t")))
         ):
             # even where the grammar would have it: what was begun breaks off, and another begins
             return False
@@ -228,7 +231,7 @@ class _Record:
 
     def would_end(self, line: bytes) -> bool:
         """Tell whether the record would be whole with a line that is not taken yet."""
-        if not self.goes_on(line):
+        if not copy.copy(self).goes_on(line):
             return True
         level = len(self._open)
         for token in _TOKEN.finditer(line):
@@ -242,10 +245,15 @@ class _Record:
         self.size += 0 if self.left_out else size
         self.lines += 1
         if self.broken:
+            bare, indent = line.lstrip(b" \t"), _indent(line)
+            over = indent < self._members if self._debris else indent == self._indent
+            if over and bare.startswith((b"}", b"]")):
+                self._keep(bare[:1])
+                return bare[1:]
+            if bare.startswith(b'"'):
+                self._members = min(self._members, indent)
             self._keep(line)
-            bare = line.strip(_BLANK)
-            over = bare and _indent(line) == self._indent and bare[:1] in b"}]"
-            return b"" if over else None
+            return None
         if self._last in (b"{", b",") and (member := _MEMBER.fullmatch(line)):
             self._keep(line)
             self._last = member[1] or b'"'

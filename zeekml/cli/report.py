@@ -104,6 +104,8 @@ def _reading_table(summary: dict[str, object]) -> Table:
         table.add_row("rejected", Text(", ".join(f"{k} {v:,}" for k, v in rejected.items())))
     if skipped:
         table.add_row("skipped", Text(", ".join(f"{k} {v:,}" for k, v in skipped.items())))
+    if isinstance(unwrapped := summary["unwrapped"], dict) and unwrapped:
+        table.add_row("unwrapped", Text(", ".join(f"{k} {v:,}" for k, v in unwrapped.items())))
     first, last = summary["first_ts"], summary["last_ts"]
     if isinstance(first, float) and isinstance(last, float):
         table.add_row("time", Text(f"{_utc(first)} to {_utc(last)} UTC"))

@@ -175,6 +175,7 @@ def _summary(
         "bundle": bundle.digest,
         "truncated": totals.truncated,
         "counts_clamped": totals.clamped,
+        "unwrapped": dict(sorted(totals.unwrapped.items())),
         "context_evicted": sum(r.evicted_records for r in results),
         "streams": [
             {"name": r.stream, "records_scored": r.counters.accepted, "notices": dict(r.notices)}

@@ -97,7 +97,7 @@ class TailDecoder:
         if not self._certain:
             found = self._kind_of(event)
             self._certain = found is not None
-            kind = found or self.kind or Kind.ZEEK_TSV
+            kind = found or self.kind or _guess(event)
             # a header that is being written may have been begun by a decoder that was a guess
             if self._decoder is None or kind is not self.kind:
                 self._decoder = self._new_decoder(kind)
@@ -127,3 +127,8 @@ class TailDecoder:
             return Kind.ZEEK_TSV
         found = detect(head, Path(event.source).name).kind
         return found if found in _ZEEK_KINDS else None
+
+
+def _guess(event: Lines) -> Kind:
+    data = event.lines.data if isinstance(event.lines, Block) else event.lines.excerpt
+    return Kind.ZEEK_JSON if data.lstrip()[:1] in (b"{", b"[") else Kind.ZEEK_TSV

@@ -207,7 +207,7 @@ def test_service_as_text_or_list(read: Read, service: Any) -> None:
         (b'{"ts": 1', "bad_json"),
         (b'{"ts": NaN}', "bad_json"),
         (b"[" * 5000, "bad_json"),
-        (lines(RECORD)[:-1] + b"{}", "bad_json"),
+        (lines(RECORD)[:-1] + b"xyz", "bad_json"),
         (lines(RECORD)[:-1].replace(b"ShADadFf", b"\xff"), "bad_utf8"),
     ],
 )

@@ -109,6 +109,8 @@ def _reading_table(summary: dict[str, object]) -> Table:
     if unknown:
         listed = ", ".join(f"{k} {v:,}" for k, v in unknown.items())
         table.add_row("unknown", Text(f"values not understood: {listed}"))
+    if isinstance(unwrapped := summary["unwrapped"], dict) and unwrapped:
+        table.add_row("unwrapped", Text(", ".join(f"{k} {v:,}" for k, v in unwrapped.items())))
     first, last = summary["first_ts"], summary["last_ts"]
     if isinstance(first, float) and isinstance(last, float):
         table.add_row("time", Text(f"{_utc(first)} to {_utc(last)} UTC"))

@@ -177,6 +177,7 @@ def _summary(
         "truncated": totals.truncated,
         "values_unknown": dict(sorted(totals.values_unknown.items())),
         "counts_clamped": sum(totals.values_unknown[name] for name in COUNTS),
+        "unwrapped": dict(sorted(totals.unwrapped.items())),
         "context_evicted": sum(r.evicted_records for r in results),
         "streams": [
             {"name": r.stream, "records_scored": r.counters.accepted, "notices": dict(r.notices)}

@@ -1,5 +1,7 @@
 """Read bytes from plain or compressed files, recognised by content, within bounded memory.
 
+Text in UTF-16 that says so by a byte order mark, as Windows writes it, is given as UTF-8.
+
 A file that breaks off or is damaged gives everything before the damage; what went wrong is then
 in `ByteStream.damage`. A file that unpacks to absurd sizes is stopped (`EXPANSION_RATIO`).
 """
@@ -7,6 +9,8 @@ in `ByteStream.damage`. A file that unpacks to absurd sizes is stopped (`EXPANSI
 from __future__ import annotations
 
 import bz2
+import codecs
+import itertools
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
@@ -35,6 +39,7 @@ _MAGIC: Final = (
     (b"\xfd7zXZ\x00", "xz"),
 )
 _LONGEST_MAGIC: Final = 6
+_UTF_16: Final = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 def compression_of(head: bytes) -> str | None:
@@ -161,6 +166,8 @@ class ByteStream:
     ----------
     damage : str or None
         After the last chunk: why the input ended early, or None when it ended as it should.
+    utf_16 : bool
+        After the first chunk: whether the input is text in UTF-16.
     raw_bytes : int
         Bytes taken from `raw` so far.
     """
@@ -170,8 +177,9 @@ class ByteStream:
         self.on_bytes = on_bytes
         self.raw_bytes = 0
         self.damage: str | None = None
+        self.utf_16 = False
         self._head = b""
-        self._source = self._unpacked()
+        self._source = self._as_utf_8(self._unpacked())
 
     def head(self, size: int) -> bytes:
         """Return the first bytes without consuming them: `size` or more, fewer at the end.
@@ -221,6 +229,26 @@ class ByteStream:
             parts.append(part)
             size -= len(part)
         return b"".join(parts)
+
+    def _as_utf_8(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        first = b""
+        for chunk in chunks:
+            first += chunk
+            if len(first) >= len(codecs.BOM_UTF16_LE):
+                break
+        encoding = _UTF_16.get(first[:2])
+        if encoding is None:
+            if first:
+                yield first
+            yield from chunks
+            return
+        self.utf_16 = True
+        decoder = codecs.getincrementaldecoder(encoding)("replace")
+        for chunk in itertools.chain([first[2:]], chunks):
+            if text := decoder.decode(chunk):
+                yield text.encode()
+        if decoder.getstate()[0] and self.damage is None:
+            self.damage = "text in UTF-16 breaks off within a character"
 
     def _unpacked(self) -> Iterator[bytes]:
         first = self._read(_READ_SIZE_COMPRESSED)

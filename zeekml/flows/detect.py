@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 from zeekml.flows import flow_table
+from zeekml.flows.envelopes import unwrap
+from zeekml.flows.joining import without_rubbish
 from zeekml.flows.json_lines import DECODE_ERRORS, line_decoder
-from zeekml.flows.lines import without_rubbish
+from zeekml.flows.lines import Block, LineSplitter
 from zeekml.flows.rejects import OTHER
 from zeekml.flows.zeek_json import CONN, TYPE_FIELDS, record_type
 from zeekml.flows.zeek_tsv import Header, plain_header
@@ -22,6 +27,7 @@ UNSUPPORTED: Final = "unsupported"
 EMPTY: Final = "empty"
 
 _SAMPLE_LINES: Final = 200
+_MAX_LINES: Final = 50 * _SAMPLE_LINES  # of records written over several lines
 _SEPARATOR: Final = re.compile(rb"[^\s\w]{1,8}separator \S")
 # logs of connections that are still open list the same connection again and again
 _NOT_CONN_NAMES: Final = re.compile(
@@ -80,9 +86,10 @@ def detect(head: bytes, name: str) -> Detected:
         found = _detect_tsv(text)
     else:
         found = Detected(refusal=UNSUPPORTED)
-    if found.kind is None and not text.startswith(b"{") and b"\n{" in text:
-        # JSON lines of which the first is cut or damaged, whatever it looks like now
-        later = _detect_json(text.partition(b"\n")[2], name)
+    if found.kind is None and not text.startswith(b"{") and _may_be_json(text, found):
+        # JSON lines of which the first is cut or damaged or begins with something else, whatever
+        # it looks like now
+        later = _detect_json(text, name)
         found = later if later.kind is not None or found.refusal == UNSUPPORTED else found
     if found.kind in (Kind.ZEEK_TSV, Kind.ZEEK_JSON) and (other := _NOT_CONN_NAMES.search(name)):
         return Detected(refusal=f"zeek_{other[1].lower()}")
@@ -111,13 +118,12 @@ def _detect_tsv(text: bytes) -> Detected:
     return Detected(Kind.ZEEK_TSV, opened=header.opened)
 
 
+def _may_be_json(text: bytes, found: Detected) -> bool:
+    return b"\n{" in text or (found.refusal == UNSUPPORTED and b"{" in text)
+
+
 def _detect_json(text: bytes, name: str) -> Detected:
-    records = []
-    for line in text.split(b"\n", _SAMPLE_LINES)[:_SAMPLE_LINES]:
-        try:
-            records.append(_decode_object(line))
-        except DECODE_ERRORS:
-            continue
+    records = list(itertools.islice(_records(text), _SAMPLE_LINES))
     if not records:
         return _detect_json_by_keys(text)
     if any(_is_own(record) for record in records):
@@ -138,6 +144,23 @@ def _detect_json(text: bytes, name: str) -> Detected:
     if marked and only not in _WORD.findall(name.lower().replace("json_streaming_", "")):
         return Detected(Kind.ZEEK_JSON)
     return Detected(refusal=f"zeek_{only}")
+
+
+def _records(text: bytes) -> Iterator[dict[str, Any]]:
+    splitter = LineSplitter(cut_arrays=True)
+    for item in itertools.chain(splitter.feed(text), splitter.finish()):
+        lines = item.data.split(b"\n", _MAX_LINES)[:_MAX_LINES] if isinstance(item, Block) else []
+        for line in filter(None, lines):
+            try:
+                record = _decode_object(line)
+            except DECODE_ERRORS:
+                record = {}
+            if "ts" not in record and "event_type" not in record and (inside := unwrap(line)):
+                for each in inside.records:
+                    with suppress(*DECODE_ERRORS):
+                        yield _decode_object(each)
+            elif record:
+                yield record
 
 
 def _detect_json_by_keys(text: bytes) -> Detected:

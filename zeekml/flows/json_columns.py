@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 import numpy as np
@@ -69,11 +69,14 @@ class PlainLines:
         """The raw line of a row."""
         return self._text[self._rows[row, 0] : self._rows[row, 1]]
 
-    def others(self) -> Iterator[tuple[int, bytes, bytes | None, int]]:
+    def others(
+        self, doubtful: Callable[[bytes], bool] | None = None
+    ) -> Iterator[tuple[int, bytes, bytes | None, int]]:
         """Yield of each other line its number, text, type if known, and the row that follows.
 
         Where the type is known there is no text. Of a line that nothing ends no type is known:
-        what stands behind the type has to show that the line is whole.
+        what stands behind the type has to show that the line is whole. Nor of one that is
+        `doubtful`.
         """
         following = np.searchsorted(self._rows[:, 2], self._others[:, 2])
         starts, ends, lines, kinds = self._others.T
@@ -85,7 +88,7 @@ class PlainLines:
             following.tolist(),
             strict=True,
         ):
-            if kind < 0 or not self._complete:
+            if kind < 0 or not self._complete or (doubtful and doubtful(self._text[start:end])):
                 yield number, self._text[start:end], None, row
             else:
                 at = kind >> 32

@@ -148,7 +148,7 @@ class LogReader:
         begin: int,
         end: int | None,
     ) -> Iterator[pa.RecordBatch]:
-        splitter = LineSplitter()
+        splitter = LineSplitter(cut_arrays=kind is not Kind.ZEEK_TSV)
         counted = 0
         for chunk in stream.chunks():
             taken = stream.raw_bytes
@@ -170,15 +170,17 @@ class LogReader:
         rest = list(splitter.finish())
         if stream.damage is not None:
             # the last line stops where the data does, so even a line that parses is not whole
-            cut = rest[0] if rest else None
-            data = b""
+            cut = rest.pop() if rest and not _is_whole(rest[-1]) else None
+            for item in rest:
+                yield from decoded(item, decoder, account)
+            line, data = splitter.line, b""
             if isinstance(cut, Block):
-                data = cut.data.strip(b"\r")
+                line, data = cut.first_line, cut.data.strip(b"\r\n")
             elif isinstance(cut, LongLine):
-                data = cut.excerpt
+                line, data = cut.line, cut.excerpt
             if kind is Kind.ZEEK_TSV and data.startswith(b"#"):
                 data = b""
-            account.cut_short(splitter.line - isinstance(cut, LongLine), data, stream.damage)
+            account.cut_short(line, data, stream.damage)
         else:
             for item in rest:
                 yield from decoded(item, decoder, account)
@@ -187,6 +189,10 @@ class LogReader:
         self._counters.bytes_read += n
         if self._on_bytes is not None:
             self._on_bytes(n)
+
+
+def _is_whole(item: Block | LongLine) -> bool:
+    return isinstance(item, Block) and item.complete
 
 
 def _no_file() -> BinaryIO:

@@ -1,7 +1,7 @@
 """What the readers say about records they could not use, and how they count the others.
 
-Every non-empty line that is no header ends in exactly one of three places, so that a summary can
-prove that nothing was lost::
+Every record (mostly a non-empty line that is no header) ends in exactly one of three places, so
+that a summary can prove that nothing was lost::
 
     records_read == accepted + sum(rejected.values()) + sum(skipped.values())
 
@@ -97,7 +97,7 @@ class ReadCounters:
     Attributes
     ----------
     records_read : int
-        Non-empty lines (or rows) that are no ``#`` header.
+        Non-empty lines (or rows) that are no ``#`` header; of one with several records, these.
     accepted : int
         Records handed on as flows.
     rejected : Counter
@@ -112,6 +112,8 @@ class ReadCounters:
         Bytes taken from disk, before decompression.
     truncated : list of str
         Files that end too early; at most 1,000 names are kept.
+    unwrapped : Counter
+        Records that stood in an envelope (`zeekml.flows.envelopes`), by what that was.
     first_ts, last_ts : float or None
         Smallest and largest `ts` of the accepted records, epoch seconds.
     """
@@ -126,6 +128,7 @@ class ReadCounters:
     truncated: list[str] = field(default_factory=list)
     first_ts: float | None = None
     last_ts: float | None = None
+    unwrapped: Counter[str] = field(default_factory=Counter)
 
     def saw(self, first: float, last: float) -> None:
         """Widen the time span to include `first` and `last`, epoch seconds."""
@@ -147,6 +150,7 @@ class ReadCounters:
             (self.skipped, other.skipped),
             (self.files_skipped, other.files_skipped),
             (self.values_unknown, other.values_unknown),
+            (self.unwrapped, other.unwrapped),
         ):
             for key, n in theirs.items():
                 count_bounded(mine, key, n)
@@ -296,6 +300,11 @@ class SourceAccount:
         """Enter `n` values of accepted records that could not be understood and became null."""
         if n:
             count_bounded(self.counters.values_unknown, column, n)
+
+    def unwrap(self, envelope: str, n: int) -> None:
+        """Enter that `n` records stood in an envelope; what becomes of them is entered, too."""
+        if n:
+            count_bounded(self.counters.unwrapped, envelope, n)
 
     def cut_short(self, line: int, rest: bytes, why: str) -> None:
         """Enter that the source breaks off in `line`, with `rest` of that line still there.

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from msgspec.structs import astuple
 
 from zeekml.flows.columns import CONN_MARKERS, BoolArray, build_batch, is_conn_record
+from zeekml.flows.envelopes import unwrap
 from zeekml.flows.json_columns import PlainLines, Together
 from zeekml.flows.json_lines import DECODE_ERRORS, json_object, line_decoder, record_of
 from zeekml.flows.json_scan import Keys, make_keys
@@ -167,21 +168,33 @@ class ZeekJsonDecoder:
     def _records(self, lines: Iterable[tuple[int, bytes]], *, complete: bool) -> _Records:
         """Parse lines one by one; all that are no conn records enter the books."""
         found = _Records([], [], [])
-        decode = self._decode
         for line, text in lines:
-            try:
-                record: _Record | None = decode(text)
-            except DECODE_ERRORS:
-                record = self._value_by_value(line, text, complete=complete)
-            if record is None:
-                continue
-            if (kind := _type_of(record)) != CONN:
-                self._account.skip(kind)
-                continue
+            self._read(found, line, text, complete=complete)
+        return found
+
+    def _read(
+        self, found: _Records, line: int, text: bytes, *, complete: bool, inside: bool = False
+    ) -> None:
+        """Parse one record, or what its line is the envelope of."""
+        try:
+            record: _Record | None = self._decode(text)
+        except DECODE_ERRORS:
+            record = None
+        if (record is None or record.ts is None) and not inside and (opened := unwrap(text)):
+            self._account.unwrap(opened.envelope, len(opened.records))
+            for each in opened.records:
+                self._read(found, line, each, complete=complete, inside=True)
+            return
+        if record is None:
+            record = self._value_by_value(line, text, complete=complete)
+        if record is None:
+            return
+        if (kind := _type_of(record)) != CONN:
+            self._account.skip(kind)
+        else:
             found.records.append(record)
             found.lines.append(line)
             found.texts.append(text)
-        return found
 
     def _value_by_value(self, line: int, text: bytes, *, complete: bool) -> _Record | None:
         """Read a line that the decoder refused; None for what is no record, which is booked."""

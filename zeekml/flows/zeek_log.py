@@ -24,6 +24,9 @@ _BEGINS_HEADER: Final = re.compile(rb"^#(?:separator \S|fields\t)", re.MULTILINE
 # a carriage return ends no line
 _LINE: Final = re.compile(rb"[^\n]*\n|[^\n]+")
 
+# records, what frames them, and the lines that a record over several of them leaves empty
+_JSON: Final = re.compile(rb" *+(?:[\[\]{]|\r?\n)")
+
 
 class ZeekDecoder:
     """Decodes one conn.log in blocks of whole lines.
@@ -80,16 +83,25 @@ class ZeekDecoder:
             block = Block(data[first.start() :], line, block.complete)
             data = block.data
         objects = data.startswith(b"{") + data.count(b"\n{")
-        if not objects:
+        if not objects and not _may_frame_objects(data):
             yield Kind.ZEEK_TSV, block
         elif objects == data.count(b"\n") + (not data.endswith(b"\n")):
             yield Kind.ZEEK_JSON, block
         else:
             line = block.first_line
-            for is_object, lines in groupby(
-                _LINE.findall(data), lambda text: text.startswith(b"{")
-            ):
+            for is_json, lines in groupby(_LINE.findall(data), _is_json):
                 run = b"".join(lines)
-                kind = Kind.ZEEK_JSON if is_object else Kind.ZEEK_TSV
+                kind = Kind.ZEEK_JSON if is_json else Kind.ZEEK_TSV
                 yield kind, Block(run, line, block.complete or run.endswith(b"\n"))
                 line += run.count(b"\n")
+
+
+def _is_json(line: bytes) -> bool:
+    return _JSON.match(line) is not None
+
+
+def _may_frame_objects(lines: bytes) -> bool:
+    """Tell whether lines of an array may be among them; no record of TSV begins like one."""
+    return lines.startswith((b" ", b"[", b"]")) or any(
+        begin in lines for begin in (b"\n ", b"\n[", b"\n]")
+    )

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.flows.compression import ByteStream
-from zeekml.flows.lines import MAX_LINE, without_rubbish
+from zeekml.flows.joining import without_rubbish
+from zeekml.flows.lines import MAX_LINE
 from zeekml.flows.zeek_tsv import Header, plain_header, unescape
 
 _SPACES: Final = re.compile(rb" {2,}")

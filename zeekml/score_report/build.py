@@ -239,6 +239,7 @@ def _reading_section(summary: Mapping[str, Any], out: Path) -> Section:
         ("records_rejected", "Rejected lines, by reason"),
         ("records_skipped", "Skipped records, by type"),
         ("values_unknown", "Values that were not understood, by column"),
+        ("unwrapped", "Records taken out of what shippers put around them, by what that was"),
         ("files_skipped", "Files that were not read, by reason"),
     ):
         if found := rows(key):

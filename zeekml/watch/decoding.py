@@ -95,7 +95,8 @@ class TailDecoder:
 
     def _decoder_for(self, event: Lines) -> Decoder:
         if self._decoder is None:
-            self._decoder = self._new_decoder(self._kind_of(event) or self.kind or Kind.ZEEK_TSV)
+            kind = self._kind_of(event) or self.kind or _guess(event)
+            self._decoder = self._new_decoder(kind)
         return self._decoder
 
     def _new_decoder(self, kind: Kind) -> Decoder:
@@ -120,3 +121,8 @@ class TailDecoder:
             return Kind.ZEEK_TSV
         found = detect(head, Path(event.source).name).kind
         return found if found in _ZEEK_KINDS else None
+
+
+def _guess(event: Lines) -> Kind:
+    data = event.lines.data if isinstance(event.lines, Block) else event.lines.excerpt
+    return Kind.ZEEK_JSON if data.lstrip()[:1] in (b"{", b"[") else Kind.ZEEK_TSV

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
+from zeekml.flows.joining import record_end
 from zeekml.flows.zeek_tsv import Header, plain_header
 from zeekml.watch.header import may_be_header
 
@@ -122,7 +123,10 @@ def _measure(head: bytes, *, ended: bool = False) -> tuple[int, bool, float | No
         else:
             header = header.read(line)
         begin = end
-    # here `end` is that of the first record, or 0 where there is none
+    # here `end` is that of the first record's first line, or 0 where there is none
+    if end:
+        found = record_end(head[begin:MAX_PREFIX])
+        end = begin + found if found else 0
     length = min(len(head), max(PREFIX_SIZE, end or len(head)), MAX_PREFIX)
     least = PREFIX_SIZE
     if ended and not may_be_header(head[begin:], header.prefix, first=not begin):

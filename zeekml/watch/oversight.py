@@ -114,6 +114,7 @@ class Oversight:
         self._problems = {problem.id: problem for problem in open_before}
         self._observed = self._published = -_PUBLISH_EVERY
         self._unseen: set[str] = {logs.name for logs in facts.logs}
+        self._envelopes: set[tuple[str, str]] = set()
         self._metrics_failed = ""
 
     def opening(self, name: str) -> list[bytes]:
@@ -152,6 +153,7 @@ class Oversight:
     def happened(self, follower: Follower, events: Sequence[Event]) -> list[bytes]:
         """Report what happened to the logs; return lines for notice.log."""
         notices: list[HealthNotice] = []
+        self._tell_of_envelopes(follower)
         for event in events:
             if isinstance(event, Opened):
                 log.info("%s: reading (%s)", printable(event.source, 4096), event.how)
@@ -254,6 +256,14 @@ class Oversight:
             if str(error) != self._metrics_failed:
                 self._metrics_failed = str(error)
                 log.error("%s", error)
+
+    def _tell_of_envelopes(self, follower: Follower) -> None:
+        """Once for each kind: that records do not stand alone in their lines."""
+        name = follower.logs.name
+        for envelope in follower.record.counters.unwrapped:
+            if (name, envelope) not in self._envelopes:
+                self._envelopes.add((name, envelope))
+                log.info("%s: there are records to be unwrapped (%s)", printable(name), envelope)
 
     def _tell_of_first_records(self, follower: Follower) -> None:
         """Once there are some records: whether they can be read, and tell what they should."""

@@ -13,7 +13,7 @@ from typing import Final
 from zeekml.flows.compression import ByteStream, compression_of
 from zeekml.flows.detect import EMPTY, HEAD_SIZE, Detected, Kind, detect
 from zeekml.flows.discovery import open_log
-from zeekml.flows.lines import without_rubbish
+from zeekml.flows.joining import without_rubbish
 from zeekml.flows.rejects import printable
 from zeekml.flows.schema import SURICATA, ZEEK
 from zeekml.flows.zeek_tsv import Header
@@ -40,6 +40,7 @@ NO_LOG: Final = "there is no {} in it"
 NO_PERMISSION: Final = "no permission to read it"
 NO_REGULAR_FILE: Final = "is no regular file"
 COMPRESSED: Final = "is compressed while it is written and cannot be followed"
+IN_UTF_16: Final = "is written in UTF-16 and cannot be followed"
 SAME: Final = "is the same as {}"
 
 _KINDS: Final = {ZEEK: (Kind.ZEEK_TSV, Kind.ZEEK_JSON), SURICATA: (Kind.EVE,)}
@@ -152,12 +153,16 @@ class _Search:
             with open_log(path) as raw:
                 packed = compression_of(raw.read(8) or b"") is not None
                 raw.seek(0)
-                head = b"" if packed else ByteStream(raw).head(HEAD_SIZE)
+                stream = ByteStream(raw)
+                head = b"" if packed else stream.head(HEAD_SIZE)
         except OSError as error:
             self._refuse(path, _reason(error))
             return
         if packed:
             self._refuse(path, COMPRESSED)
+            return
+        if stream.utf_16:
+            self._refuse(path, IN_UTF_16)
             return
         if what := objection(head, path.name, sensor):
             self._refuse(path, f"is no log of {sensor}'s connections ({what})")

@@ -12,11 +12,12 @@ import pyarrow as pa
 
 from zeekml.flows.columns import flow_end
 from zeekml.flows.detect import Kind
-from zeekml.flows.discovery import Discovery, Stream, discover
+from zeekml.flows.discovery import discover
 from zeekml.flows.log_reader import LogReader
 from zeekml.flows.ordering import in_end_order
 from zeekml.flows.rejects import ReadCounters, RejectSink, SourceAccount, count_bounded
 from zeekml.flows.schema import FLOW_SCHEMA, ORIGINAL_FIELD, SURICATA_HOLD
+from zeekml.flows.streams import Discovery, Stream
 
 DEFAULT_BATCH_ROWS: Final = 8192
 

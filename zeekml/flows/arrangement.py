@@ -50,6 +50,7 @@ _LARGEST_SHIFT: Final = 95 * 60.0
 _NEIGHBOURS: Final = 64
 _TAIL: Final = 1 << 16
 _CLEAR: Final = 60.0
+_USUAL_LAG: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,18 +186,18 @@ def _in_pieces(entries: list[Entry]) -> list[Entry] | None:
     timed.sort(key=lambda pair: (pair[0], natural_key(pair[1].file.source)))
     ordered = [entry for _, entry in timed]
     for earlier, later in pairwise(ordered):
-        ending = _ending(earlier.file)
-        begun = later.file.beginning.first
-        if ending is None or begun is None or later.time is None:
+        ended, begun = _ended(earlier.file), later.file.beginning.first
+        if earlier.time is None or later.time is None or begun is None or ended is None:
             return None
-        usual, last = ending
-        if later.time < usual or begun - last > LARGEST_GAP:
+        # some flows are logged a minute or two after their end
+        lag = min(_USUAL_LAG, (ended - earlier.time) / 10)
+        if later.time < ended - lag or begun - ended > LARGEST_GAP:
             return None
     return ordered
 
 
-def _ending(file: LogFile) -> tuple[float, float] | None:
-    """When the last flows of a log ended: half of them, and all."""
+def _ended(file: LogFile) -> float | None:
+    """When the last flows of a log had ended."""
     account = SourceAccount(file.source, ReadCounters(), None)
     reader = LogReader(account.counters, lambda source: account)
     ends = np.empty(0)
@@ -208,4 +209,4 @@ def _ending(file: LogFile) -> tuple[float, float] | None:
                 ends = np.concatenate([ends, flow_end(batch)])[-SAMPLE:]
     except OSError:
         return None
-    return (float(np.median(ends)), float(ends.max())) if len(ends) else None
+    return float(ends.max()) if len(ends) else None

@@ -28,7 +28,7 @@ from zeekml.flows.columns import flow_end
 from zeekml.flows.compression import ByteStream, compression_of
 from zeekml.flows.detect import Kind
 from zeekml.flows.log_reader import LogReader
-from zeekml.flows.naming import natural_key
+from zeekml.flows.naming import natural_key, parse_name
 from zeekml.flows.rejects import ReadCounters, SourceAccount
 from zeekml.flows.streams import Discovery, Key, LogFile, Stream, open_log
 
@@ -69,7 +69,10 @@ def without_copies(files: Sequence[LogFile], found: Discovery) -> list[LogFile]:
 
 def _worth(file: LogFile) -> tuple[object, ...]:
     """Sort key: of files with the same bytes, the first is kept."""
-    return (_is_packed(file), len(file.source), natural_key(file.source))
+    assert file.path is not None
+    name = parse_name(file.path.name, file.path.parent.parts)
+    said = (name.time is None, name.number is not None)
+    return (_is_packed(file), said, len(file.path.parts), natural_key(file.source))
 
 
 def _is_packed(file: LogFile) -> bool:
@@ -108,20 +111,25 @@ def without_doubles(placed: Sequence[Placed], found: Discovery) -> list[Stream]:
     """Leave out the files whose flows are all in another log of the same sensor."""
     sampled = lru_cache(maxsize=_CACHED)(_sample)
     left = [[list(files) for files in entry.stream.loggers] for entry in placed]
-    for i, j in _related(placed):
-        more, less = (i, j) if _worth_more(placed[i]) >= _worth_more(placed[j]) else (j, i)
+    pairs = [
+        (i, j) if _worth_more(placed[i]) < _worth_more(placed[j]) else (j, i)
+        for i, j in _related(placed)
+    ]
+    for less, more in pairs:
         for one, other in ((less, more), (more, less)):
             for files in left[one]:
                 for file in list(files):
                     if _share(file, left[other], sampled) == 1.0:
                         files.remove(file)
                         found.skip(file.source, DUPLICATE)
-        found.doubled += [
-            file.source
-            for files in left[less]
-            for file in files
-            if _share(file, left[more], sampled)
-        ]
+    doubled = {
+        file.source
+        for less, more in pairs
+        for files in left[less]
+        for file in files
+        if _share(file, left[more], sampled)
+    }
+    found.doubled += sorted(doubled, key=natural_key)
     kept = (tuple(tuple(files) for files in loggers if files) for loggers in left)
     return [
         replace(entry.stream, loggers=loggers)

@@ -1,11 +1,12 @@
 """Find what an archive holds twice, so that each record is read once.
 
-A file is a copy of another if its unpacked bytes, which include a record, are the other's or the
-beginning of the other's: a log beside its compressed form, finished or not, or under another name.
-Two logs are one in two writings (Zeek's TSV beside its JSON, Suricata's flow log beside its log of
-everything) if they hold the same uids, which no two sensors share. Of these, a file is left out
-when all of its flows are in the files of the other log; where only some are, nothing is left out
-and `Discovery.doubled` has its name.
+A file is a copy of another, wherever it lies, if its unpacked bytes, with two records at least, are
+the other's or the beginning of the other's: a log beside its compressed form, finished or not, or
+under another name. Two logs in one place are one in two writings (Zeek's TSV beside its JSON,
+Suricata's flow log beside its log of everything) if they hold the same uids, which no two sensors
+share. Of these, a file is left out when all of its flows are in the files of the other log. Where
+only some are, or the logs lie in different places, nothing is left out, and `Discovery.doubled` has
+the file's name.
 """
 
 from __future__ import annotations
@@ -111,9 +112,9 @@ def without_doubles(placed: Sequence[Placed], found: Discovery) -> list[Stream]:
     """Leave out the files whose flows are all in another log of the same sensor."""
     sampled = lru_cache(maxsize=_CACHED)(_sample)
     left = [[list(files) for files in entry.stream.loggers] for entry in placed]
+    related, apart = _related(placed)
     pairs = [
-        (i, j) if _worth_more(placed[i]) < _worth_more(placed[j]) else (j, i)
-        for i, j in _related(placed)
+        (i, j) if _worth_more(placed[i]) < _worth_more(placed[j]) else (j, i) for i, j in related
     ]
     for less, more in pairs:
         for one, other in ((less, more), (more, less)):
@@ -129,7 +130,7 @@ def without_doubles(placed: Sequence[Placed], found: Discovery) -> list[Stream]:
         for file in files
         if _share(file, left[more], sampled)
     }
-    found.doubled += sorted(doubled, key=natural_key)
+    found.doubled += sorted(doubled | apart, key=natural_key)
     kept = (tuple(tuple(files) for files in loggers if files) for loggers in left)
     return [
         replace(entry.stream, loggers=loggers)
@@ -146,17 +147,19 @@ def _worth_more(entry: Placed) -> tuple[object, ...]:
     return (columns, stream.kind is Kind.ZEEK_TSV, usual, stream.size)
 
 
-def _related(placed: Sequence[Placed]) -> list[tuple[int, int]]:
-    """Find pairs of logs that share flows."""
+def _related(placed: Sequence[Placed]) -> tuple[list[tuple[int, int]], set[str]]:
+    """Find pairs of logs in one place that share flows, and files that share some elsewhere."""
     pairs: set[tuple[int, int]] = set()
+    apart: set[str] = set()
     holders: dict[Key, int] = {}
     for i, entry in enumerate(placed):
-        for key in {key for file in entry.stream.files for key in file.beginning.keys}:
-            if (j := holders.setdefault(key, i)) != i:
-                pairs.add((j, i))
+        for file in entry.stream.files:
+            others = {holders.setdefault(key, i) for key in file.beginning.keys} - {i}
+            pairs |= {(j, i) for j in others if placed[j].place == entry.place}
+            apart |= {file.source for j in others if placed[j].place != entry.place}
     for i, entry in enumerate(placed):
         # logs that begin at other times share no first flows
-        others = [
+        nearby = [
             (j, file)
             for j, other in enumerate(placed)
             if _may_be_one(entry, other) and not {(i, j), (j, i)} & pairs
@@ -166,21 +169,19 @@ def _related(placed: Sequence[Placed]) -> list[tuple[int, int]]:
         for file, begin, end in _spans(entry.stream.loggers):
             probes = {
                 key: j
-                for j, other in others
+                for j, other in nearby
                 if other.beginning.time is not None and begin <= other.beginning.time <= end
                 for key in other.beginning.keys
             }
             if probes and asked < _ASKED:
                 asked += 1
                 pairs |= {(min(i, j), max(i, j)) for j in _found(probes, file)}
-    return sorted(pairs)
+    return sorted(pairs), apart
 
 
 def _may_be_one(one: Placed, other: Placed) -> bool:
     return (
-        one is not other
-        and one.stream.sensor == other.stream.sensor
-        and (one.stream.kind != other.stream.kind or one.place == other.place)
+        one is not other and one.stream.sensor == other.stream.sensor and one.place == other.place
     )
 
 

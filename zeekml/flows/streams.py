@@ -26,7 +26,7 @@ class Beginning:
     Attributes
     ----------
     digest : bytes
-        Of the header and the first record, as they are written; empty where there is no record.
+        Of the header and the first two records, as they are written; empty where there are none.
     keys : tuple of Key
         The first flows.
     first : float or None

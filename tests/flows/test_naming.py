@@ -136,6 +136,14 @@ FIVE_PAST = at(2026, 4, 7, 23, 5)
         ("conn_2026.log", "conn_2026", None),
         ("2026-02-30_conn.log", "2026-02-30_conn", None),
         ("conn_15min.log", "conn_15min", None),
+        # addresses and numbers of sensors and networks
+        ("2026-04-07/192.168.20.10_conn.log", "192.168.20.10_conn", at(2026, 4, 7)),
+        ("2026-04-07_10.20.30.40-conn.log", "20.30.40-conn", at(2026, 4, 7, 10)),
+        ("2026-04-07/sensor-12.conn.log", "sensor-12.conn", at(2026, 4, 7)),
+        ("2026-04-07/conn_1001.log", "conn_1001", at(2026, 4, 7)),
+        ("2026-04-07/conn_02.log", "conn_02", at(2026, 4, 7)),
+        ("2026-04-07/23.conn.log", "conn", at(2026, 4, 7, 23)),
+        ("2026-04-07/conn_230500.log", "conn", FIVE_PAST),
     ],
 )
 def test_times_are_found_wherever_they_stand(path: str, base: str, time: float | None) -> None:

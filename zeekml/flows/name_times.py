@@ -27,7 +27,7 @@ _CLOCK: Final = re.compile(
     r"(?P<hour>[01]\d|2[0-4])"
     r"(?:(?P<mark>[-:._hH]?)(?P<minute>[0-5]\d)"
     r"(?:(?:(?P=mark)|(?<=[hH]\d\d)[mM])(?P<second>[0-5]\d|60)(?:[.,]\d{3,9}(?!\d))?)?[ms]?)?"
-    r"(?!\d|[A-Za-z][a-z])"
+    r"(?!\d|[A-Za-z][a-z]|(?<=\.\d\d)\.\d)"  # nor the beginning of an address
 )
 _BEFORE_CLOCK: Final = re.compile(r"[-_.@ ]{0,2}T?", re.IGNORECASE)
 _OFFSET: Final = re.compile(
@@ -115,8 +115,11 @@ def _dated(stem: str, match: re.Match[str], ended: int) -> Moment | None:
 
 
 def _lone_clock(stem: str, ended: int, day: float | None) -> Moment | None:
-    """Find a clock without a date: that of a span, or where directories tell the day, any."""
-    for match in re.finditer(r"(?<![0-9A-Za-z])T?(?=\d)", stem):
+    """Find a clock without a date: that of a span, or one of a day that directories tell.
+
+    Two or four digits may as well be the number of a sensor or its network.
+    """
+    for match in re.finditer(r"(?<![0-9A-Za-z])(?<!\d\.)T?(?=\d)", stem):
         clock = _CLOCK.match(stem, match.end())
         if clock is None:
             continue
@@ -127,12 +130,18 @@ def _lone_clock(stem: str, ended: int, day: float | None) -> Moment | None:
         elif day is None:
             clear = clock["second"] is not None and clock["mark"] == ":"
         else:
-            thread = stem[: match.start()].lower() == "eve." and clock["minute"] is None
-            clear = (
-                not thread
-                and match.start() < ended
-                and stem[end : end + 1] in ("", *EDGES, "+", "Z")
-            )
+            before, after = stem[: match.start()], stem[end : end + 1]
+            clear = match.start() < ended and after in ("", *EDGES, "+", "Z")
+            if clock["minute"] is None:
+                # Suricata numbers its threads in this place
+                clear = (
+                    clear
+                    and before[-1:] in ("", ".")
+                    and after in ("", ".")
+                    and before.lower() != "eve."
+                )
+            elif clock["second"] is None:
+                clear = clear and clock["mark"] not in ("", ".")
         if clear:
             offset, end = _offset(stem, end, None)
             time = (day or 0.0) // _DAY * _DAY + _seconds(clock)

@@ -88,6 +88,20 @@ def test_the_longer_one_of_two_is_kept(tmp_path: Path) -> None:
     assert uids(tmp_path) == [uid(i) for i in range(50)]
 
 
+@pytest.mark.parametrize("day", ["conn.2026-04-07.log", "conn.log", "conn.2026-04-07-whole.log.gz"])
+def test_the_log_of_a_day_beside_those_of_its_hours(
+    tmp_path: Path, conn_tsv: Callable[..., bytes], cells: Callable[..., list[str]], day: str
+) -> None:
+    hours = [tsv(conn_tsv, cells, range(300 * i, 300 * i + 300)) for i in range(5)]
+    names = [f"conn.2026-04-07-1{i}-00-00.log.gz" for i in range(5)]
+    for name, data in zip(names, hours, strict=True):
+        (tmp_path / name).write_bytes(gzip.compress(data))
+    whole = b"".join(hours[:4])
+    (tmp_path / day).write_bytes(gzip.compress(whole) if day.endswith(".gz") else whole)
+    assert left_out(discover([tmp_path])) == set(names[:4])
+    assert uids(tmp_path) == [uid(i) for i in range(1500)]
+
+
 def test_logs_that_only_begin_alike_are_all_read(tmp_path: Path) -> None:
     (tmp_path / "conn.2026-04-07-10-00-00.log").write_bytes(zeek_json(range(20)))
     other = zeek_json(range(10)) + zeek_json(range(30, 40))

@@ -22,7 +22,7 @@ from zeekml.flows.suricata_eve import AlertMemory
 SAMPLE: Final = 16
 """Flows that are looked at."""
 
-_PIECE: Final = 1 << 14
+_PIECE: Final = 1 << 12
 _SIZE: Final = 16
 
 

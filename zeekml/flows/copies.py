@@ -44,8 +44,17 @@ _CACHED: Final = 64
 _MIX: Final = 0x9E3779B97F4A7C15  # spreads milliseconds evenly
 
 
-def without_copies(files: Sequence[LogFile], found: Discovery) -> list[LogFile]:
-    """Leave out the files whose bytes are those of others, or the beginning of them."""
+def without_copies(
+    files: Sequence[LogFile], found: Discovery
+) -> tuple[list[LogFile], frozenset[str]]:
+    """Leave out the files whose bytes are those of others, or the beginning of them.
+
+    Returns
+    -------
+    tuple
+        The files that are left, and the names of those that begin with a whole other file.
+    """
+    grown: set[str] = set()
     alike: dict[bytes, list[LogFile]] = {}
     for file in files:
         alike.setdefault(file.beginning.digest, []).append(file)
@@ -54,9 +63,10 @@ def without_copies(files: Sequence[LogFile], found: Discovery) -> list[LogFile]:
         kept: list[LogFile] = []
         for file in sorted(together, key=_worth) if digest and len(together) > 1 else ():
             for i, other in enumerate(kept):
-                longer = _longer(other, file)
+                longer, more = _longer(other, file)
                 if longer is not None:
                     copies.add((file if longer is other else other).source)
+                    grown |= {longer.source} if more else set()
                     kept[i] = longer
                     break
             else:
@@ -65,7 +75,8 @@ def without_copies(files: Sequence[LogFile], found: Discovery) -> list[LogFile]:
     for file in files:
         if file.source in copies:
             found.skip(file.source, DUPLICATE)
-    return [file for file in files if file.source not in copies]
+    left = [file for file in files if file.source not in copies]
+    return left, frozenset(grown - copies)
 
 
 def _worth(file: LogFile) -> tuple[object, ...]:
@@ -85,8 +96,8 @@ def _is_packed(file: LogFile) -> bool:
         return True
 
 
-def _longer(first: LogFile, second: LogFile) -> LogFile | None:
-    """The file that holds all bytes of the other; the first if they are equal, None if neither."""
+def _longer(first: LogFile, second: LogFile) -> tuple[LogFile | None, bool]:
+    """The file that holds all bytes of the other, and whether it holds more; None for neither."""
     assert first.path is not None
     assert second.path is not None
     try:
@@ -97,21 +108,44 @@ def _longer(first: LogFile, second: LogFile) -> LogFile | None:
                 mine = mine or next(ours, b"")
                 other = other or next(theirs, b"")
                 if not other:
-                    return first
+                    return first, bool(mine)
                 if not mine:
-                    return second
+                    return second, True
                 size = min(len(mine), len(other))
                 if mine[:size] != other[:size]:
-                    return None
+                    return None, False
                 mine, other = mine[size:], other[size:]
     except OSError:
-        return None
+        return None, False
 
 
-def without_doubles(placed: Sequence[Placed], found: Discovery) -> list[Stream]:
-    """Leave out the files whose flows are all in another log of the same sensor."""
+def without_doubles(
+    placed: Sequence[Placed], grown: frozenset[str], found: Discovery
+) -> list[Stream]:
+    """Leave out the files whose flows are all in another log of the same sensor, or another file.
+
+    Parameters
+    ----------
+    placed
+        The streams.
+    grown
+        Files that begin with a whole other file: they may hold more of them, as the log of a day
+        beside those of its hours.
+    found
+        Gets the names.
+    """
     sampled = lru_cache(maxsize=_CACHED)(_sample)
     left = [[list(files) for files in entry.stream.loggers] for entry in placed]
+    for files in (files for loggers in left for files in loggers):
+        for whole in [file for file in files if file.source in grown]:
+            held = sampled(whole)
+            for file in list(files):
+                begun = file.beginning.time
+                if file is whole or begun is None or not held.first <= begun <= held.last:
+                    continue
+                if _share(file, [[whole]], sampled) == 1.0:
+                    files.remove(file)
+                    found.skip(file.source, DUPLICATE)
     related, apart = _related(placed)
     pairs = [
         (i, j) if _worth_more(placed[i]) < _worth_more(placed[j]) else (j, i) for i, j in related

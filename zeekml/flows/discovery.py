@@ -304,7 +304,8 @@ def _streams(files: list[LogFile], found: Discovery) -> list[Stream]:
             streams.extend(_table_streams(file, file.path, found))
         else:
             logs.append(file)
-    streams += without_doubles(arrange(without_copies(logs, found)), found)
+    left, grown = without_copies(logs, found)
+    streams += without_doubles(arrange(left), grown, found)
     return sorted(streams, key=lambda s: (natural_key(s.name), s.kind))
 
 

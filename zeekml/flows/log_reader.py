@@ -11,9 +11,9 @@ import pyarrow as pa
 from zeekml.flows import flow_table
 from zeekml.flows.compression import ByteStream
 from zeekml.flows.detect import Kind
-from zeekml.flows.discovery import LogFile, Stream, open_log
 from zeekml.flows.lines import Block, LineSplitter, LongLine
 from zeekml.flows.rejects import LINE_TOO_LONG, ReadCounters, SourceAccount, count_bounded
+from zeekml.flows.streams import LogFile, Stream, open_log
 from zeekml.flows.suricata_eve import AlertMemory, EveDecoder
 from zeekml.flows.zeek_log import ZeekDecoder
 

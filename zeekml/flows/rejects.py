@@ -108,6 +108,11 @@ class ReadCounters:
         Files that were not read, by reason.
     values_unknown : Counter
         Values of accepted records that could not be understood and became null, by column.
+    behind : int
+        Records that ended more than a day before others that come before them: their log is in no
+        order of time.
+    first_behind : str
+        Where the first of them stands; empty for none.
     bytes_read : int
         Bytes taken from disk, before decompression.
     truncated : list of str
@@ -124,6 +129,8 @@ class ReadCounters:
     skipped: Counter[str] = field(default_factory=Counter)
     files_skipped: Counter[str] = field(default_factory=Counter)
     values_unknown: Counter[str] = field(default_factory=Counter)
+    behind: int = 0
+    first_behind: str = ""
     bytes_read: int = 0
     truncated: list[str] = field(default_factory=list)
     first_ts: float | None = None
@@ -140,10 +147,17 @@ class ReadCounters:
         if source not in self.truncated and len(self.truncated) < _MAX_NAMES:
             self.truncated.append(source)
 
+    def fell_behind(self, n: int, source: str, line: int) -> None:
+        """Enter `n` records out of the order of time, the first of them in `line` of `source`."""
+        self.behind += n
+        self.first_behind = self.first_behind or f"{source}, line {line:,}"
+
     def merge(self, other: ReadCounters) -> None:
         """Add the counts of another worker."""
         self.records_read += other.records_read
         self.accepted += other.accepted
+        self.behind += other.behind
+        self.first_behind = self.first_behind or other.first_behind
         self.bytes_read += other.bytes_read
         for mine, theirs in (
             (self.rejected, other.rejected),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -21,13 +22,13 @@ from zeekml.flows.schema import SURICATA
 from zeekml.notices.allowlist import EMPTY, Allowlist
 from zeekml.notices.policy import Policy
 from zeekml.pipeline import Judge, fingerprint_of
+from zeekml.watch.beginning import tail_of
 from zeekml.watch.coverage import Coverage
 from zeekml.watch.decoding import TailDecoder
 from zeekml.watch.events import Event, Gap, Lines, Opened
 from zeekml.watch.journal import Intake, pack
 from zeekml.watch.live_pipeline import Outcome
 from zeekml.watch.log_set import LogSet
-from zeekml.watch.position import Position
 from zeekml.watch.record import Record
 from zeekml.watch.recovery import context_start, recover
 from zeekml.watch.state import Entry, State, StreamCommit
@@ -38,9 +39,6 @@ LOGGERS_HOLD: Final = 2.0
 
 SHED: Final = "shed"
 """Under which type lines are counted that were left out to catch up."""
-
-MAX_POLL: Final = 1 << 20
-"""Bytes of a log that are taken at a time: they are in memory as flows and scores, too."""
 
 ANCHOR_SECONDS: Final = 60.0
 ANCHOR_ROWS: Final = 200_000
@@ -82,6 +80,8 @@ class Follower:
         Gets the records that cannot be read.
     keep_originals
         Whether scored batches have the records as they were logged.
+    tails
+        Logs that were begun already, by path.
     clock
         Seconds that never go backwards.
 
@@ -104,6 +104,7 @@ class Follower:
         *,
         allowlist: Allowlist = EMPTY,
         keep_originals: bool = False,
+        tails: Mapping[Path, LogTail] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.logs = logs
@@ -144,15 +145,16 @@ class Follower:
         # what was scored again counts: who is stopped again and again would do ever more of it
         latest = state.anchors(logs.name)[-1].number
         self._rows_since = state.journal_size(logs.name, latest)[1]
-        self._last_flow = clock()
+        self._silent_since: float | None = None
+        self._stats_since: float | None = None
         self._caught_up = clock()
         self.coverage = Coverage(logs.sensor)
         self._intakes: list[Intake] = []
         self._tails: list[tuple[LogTail, TailDecoder]] = []
         for path in logs.paths:
-            stored = self.record.positions.get(str(path))
-            position = Position.from_plain(stored) if stored is not None else None
-            tail = LogTail(path, position, max_poll=MAX_POLL, clock=clock)
+            tail = tails.get(path) if tails is not None else None
+            if tail is None:
+                tail = tail_of(path, self.record, clock)
             decoder = TailDecoder(
                 logs.sensor,
                 _account_maker(self.record.counters, rejects),
@@ -246,18 +248,44 @@ class Follower:
         What was decided before is done first, so that has to be committed by now.
         """
         look = self.settle()
+        # before reading: whatever happened until then in the log is read now
+        begun, grown = self._clock(), False
         for tail, decoder in self._tails:
             before = tail.position
             self._take(tail.poll(), decoder, look)
-            look.progress |= tail.position != before
+            grown |= tail.position != before
+        look.progress |= grown
         if self.idle:
             self._caught_up = self._clock()
-        if self.held and self._clock() - self._last_flow >= self._hold:
+        silent = max(self._silent_for(begun, grown), self._only_stats_for())
+        if self.held and silent >= self._hold:
             # nothing in the log moves its clock on: what waits for that must not wait for ever
             self.record.let_go = look.progress = True
         if changes := self._alerts.changes():
             self._intakes.append(Intake(alerts=changes))
         return look
+
+    def _silent_for(self, now: float, grown: bool) -> float:
+        """Seconds for which nothing at all has come, as far as the logs could be seen to end."""
+        if grown or not self.idle or any(tail.waiting or tail.troubled for tail, _ in self._tails):
+            self._silent_since = None
+            return 0.0
+        if self._silent_since is None:
+            self._silent_since = self._clock()
+        return max(now - self._silent_since, 0.0)
+
+    def _only_stats_for(self) -> float:
+        """Seconds of the log's own time for which the sensor has told of nothing but itself."""
+        if not self.idle:
+            # what was not read yet may be flows
+            self._stats_since = None
+        times = [decoder.stats.time for _, decoder in self._tails]
+        latest = max((time for time in times if time is not None), default=None)
+        if latest is None:
+            return 0.0
+        if self._stats_since is None:
+            self._stats_since = latest
+        return latest - self._stats_since
 
     def finish(self) -> Look:
         """Nobody writes any more: take what is left, and decide to close the incidents.
@@ -330,7 +358,7 @@ class Follower:
             elif isinstance(event, Gap):
                 count_bounded(self.record.gaps, event.cause)
         if flows:
-            self._last_flow = self._clock()
+            self._stats_since = decoder.stats.time = None
             for batch in flows:
                 self.coverage.add(batch)
             self._feed(Intake(flows, self._alerts.changes()), look)

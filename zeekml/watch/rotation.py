@@ -171,7 +171,9 @@ class Rotations:
             head = read_head(raw)
         return Candidate(entry, head, identify(head.data, entry.device, entry.inode))
 
-    def scan(self, since: int = 0, moved: Path | None = None) -> list[Entry] | None:
+    def scan(
+        self, since: int = 0, moved: Path | None = None, *, absent: bool = False
+    ) -> list[Entry] | None:
         """Return the rotated files that were written since; None when they are just being moved.
 
         Parameters
@@ -180,6 +182,8 @@ class Rotations:
             In nanoseconds.
         moved : Path, optional
             The directory that the live file's directory has become.
+        absent : bool
+            Whether the live file's directory is known not to exist; then it is not looked at.
 
         Raises
         ------
@@ -189,7 +193,8 @@ class Rotations:
         own = self._name()
         found: dict[tuple[int, int], Entry] = {}
         parent = self._path.parent
-        directories = [parent, *([moved] if moved is not None else [])]
+        directories = [] if absent else [parent]
+        directories += [moved] if moved is not None else []
         for archive in self.archives:
             directories += [archive, *_dated(archive, since)]
         for directory in dict.fromkeys(directories):

@@ -19,6 +19,7 @@ from zeekml.cli.options import (
     rules_option,
     settings,
 )
+from zeekml.errors import DataError
 
 if TYPE_CHECKING:
     from zeekml.watch.log_set import LogSet
@@ -162,6 +163,8 @@ def watch(
             watcher.run()
     if signal.SIGINT in received:
         sys.exit(130)
+    if until_idle is not None and not received and watcher.scored_nothing:
+        raise DataError("nothing that was read could be scored; notice.log says what came instead")
 
 
 def _compile() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from zeekml.watch.record import Record
 from zeekml.watch.recovery import context_start, recover
 from zeekml.watch.state import Entry, State, StreamCommit
 from zeekml.watch.tailer import LogTail
+from zeekml.watch.unscored import FirstReject, Instead
 
 LOGGERS_HOLD: Final = 2.0
 """Seconds for which the flows of several loggers of one sensor are held, to be put in order."""
@@ -149,6 +151,7 @@ class Follower:
         self._stats_since: float | None = None
         self._caught_up = clock()
         self.coverage = Coverage(logs.sensor)
+        self._rejects = FirstReject(rejects)
         self._intakes: list[Intake] = []
         self._tails: list[tuple[LogTail, TailDecoder]] = []
         for path in logs.paths:
@@ -157,7 +160,7 @@ class Follower:
                 tail = tail_of(path, self.record, clock)
             decoder = TailDecoder(
                 logs.sensor,
-                _account_maker(self.record.counters, rejects),
+                _account_maker(self.record.counters, self._rejects),
                 alerts=self._alerts,
                 keep_originals=keep_originals,
             )
@@ -221,6 +224,22 @@ class Follower:
         """Packets that the sensor says it got; None if it does not say."""
         said = [decoder.stats.packets for _, decoder in self._tails]
         return max((n for n in said if n is not None), default=None)
+
+    def instead(self) -> Instead:
+        """What there is besides records that were scored, in totals."""
+        counters = self.record.counters
+        absent: tuple[str, ...] = ()
+        if not counters.records_read:
+            # unlike Path.exists, this takes what cannot be looked at for missing
+            absent = tuple(str(p) for p in self.logs.paths if not os.path.exists(p))  # noqa: PTH110
+        return Instead(
+            sensor=self.logs.sensor,
+            skipped={kind: n for kind, n in counters.skipped.items() if kind != SHED},
+            rejected=counters.rejected,
+            formats=tuple(self.formats),
+            reject=self._rejects.first,
+            absent=absent,
+        )
 
     def bytes_behind(self) -> int:
         """Bytes of the live files that have not been read, as far as can be told."""
@@ -359,6 +378,7 @@ class Follower:
                 count_bounded(self.record.gaps, event.cause)
         if flows:
             self._stats_since = decoder.stats.time = None
+            self._rejects.forget()
             for batch in flows:
                 self.coverage.add(batch)
             self._feed(Intake(flows, self._alerts.changes()), look)

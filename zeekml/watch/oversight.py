@@ -172,21 +172,26 @@ class Oversight:
         notices: list[HealthNotice] = []
         for follower in followers:
             self._tell_of_first_records(follower)
-            counters = follower.record.counters
-            figures = StreamFigures(
-                records_read=counters.records_read,
-                records_rejected=counters.rejected.total(),
-                records_scored=counters.accepted,
-                bytes_behind=0 if follower.idle else follower.bytes_behind(),
-                lag=follower.lag,
-                record_clock=follower.stream_clock,
-                coverage=follower.coverage.share,
-                drops=follower.drops,
-                packets=follower.packets,
-            )
+            figures = _figures_of(follower)
             notices += self._monitor.observe(follower.logs.name, now, self._wall(), figures)
+        return self._warned(notices)
+
+    def ended(self, followers: Sequence[Follower]) -> list[bytes]:
+        """Look at what came until the input was over; return lines for notice.log."""
+        notices: list[HealthNotice] = []
+        for follower in followers:
+            if follower.record.counters.accepted:
+                # it has flows, if only not lately
+                continue
+            figures = _figures_of(follower)
+            notices += self._monitor.ended(follower.logs.name, self._clock(), self._wall(), figures)
+        return self._warned(notices)
+
+    def _warned(self, notices: Sequence[HealthNotice]) -> list[bytes]:
         for notice in notices:
             log.warning("%s", notice.msg)
+            if notice.state == "open":
+                log.warning("%s", notice.sub)
         return self._lines(notices)
 
     def notes(self) -> dict[str, str]:
@@ -284,6 +289,22 @@ class Oversight:
         if self._tsv is not None:
             return self._tsv.encode(notice)
         return encode_json(notice, strict=self._strict)
+
+
+def _figures_of(follower: Follower) -> StreamFigures:
+    counters = follower.record.counters
+    return StreamFigures(
+        records_read=counters.records_read,
+        records_rejected=counters.rejected.total(),
+        records_scored=counters.accepted,
+        bytes_behind=0 if follower.idle else follower.bytes_behind(),
+        lag=follower.lag,
+        record_clock=follower.stream_clock,
+        coverage=follower.coverage.share,
+        drops=follower.drops,
+        packets=follower.packets,
+        instead=follower.instead(),
+    )
 
 
 def _lag_of(followers: Sequence[Follower]) -> float:

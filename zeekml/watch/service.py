@@ -172,6 +172,12 @@ class Watcher:
 
     # -- from signal handlers --------------------------------------------------------------------
 
+    @property
+    def scored_nothing(self) -> bool:
+        """Whether there was something to read, and never anything that could be scored."""
+        counters = [follower.record.counters for follower in self.followers]
+        return any(c.records_read for c in counters) and not any(c.accepted for c in counters)
+
     def stop(self) -> None:
         """End `run` after what is in hand has been committed."""
         self._stop = True
@@ -301,6 +307,7 @@ class Watcher:
         """The end of the input, as far as anybody can tell: close what is open."""
         for follower in self.followers:
             self._take(follower, follower.finish())
+        self._tell(self.oversight.ended(self.followers))
         self._settle()
 
     def _settle(self) -> None:

@@ -20,7 +20,7 @@ from zeekml.watch.unscored import FirstReject, Instead, Reject, unscored
 def test_other_types(sensor: str, skipped: dict[str, int], what: str, remedy: str) -> None:
     read = sum(skipped.values())
     finding = unscored(7200.0, Instead(sensor=sensor, read=read, skipped=skipped))
-    assert finding.msg.startswith("no flow for 2.0 h: ")
+    assert finding.msg.startswith("no flow for 2 h: ")
     assert what in finding.msg
     assert remedy in finding.sub
     assert finding.details["skipped"] == read

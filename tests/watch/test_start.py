@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
 import json
 import os
 import signal
@@ -12,12 +13,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from watch_process import PATIENCE, ROOT, Log, until
+from traffic import SAMPLES
+from watch_process import PATIENCE, ROOT, Log, until, zeekml
 
+from zeekml.outputs import NOTICE_LOG
 from zeekml.watch.service_manager import ServiceManager
 
 _COMPILER: Final = b"zeekml.watch.ahead"
@@ -96,6 +100,31 @@ def test_a_signal_to_the_whole_group_does_not_make_the_watch_compile_by_itself(
     process = start()
     (compiler,) = compilers(tmp_path)
     assert os.getpgid(compiler) != os.getpgid(process.pid)
+
+
+def test_a_log_without_flows_and_then_with_them(tmp_path: Path) -> None:
+    log, out = tmp_path / "eve.json", tmp_path / "out"
+    options = ["--suricata", log, "--out", out, "--state", tmp_path / "state"]
+    event = {"timestamp": "2026-11-23T10:45:00.000000+0000", "flow_id": 1, "event_type": "drop"}
+    log.write_text(json.dumps(event) + "\n")
+    done = zeekml("watch", *options, "--until-idle", "0.5")
+    assert done.returncode == 65, done.stderr
+    assert "drop 1" in done.stderr
+    (opened,) = problems(out)
+    assert "drop 1" in opened["msg"]
+    assert "`- flow`" in opened["sub"]
+    with log.open("ab") as file, gzip.open(SAMPLES / "suricata" / "eve.json.gz") as sample:
+        file.writelines(islice(sample, 20))
+    done = zeekml("watch", *options, "--until-idle", "1.5")
+    assert done.returncode == 0, done.stderr
+    _, closed = problems(out)
+    assert (closed["zeekml_id"], closed["zeekml_state"]) == (opened["zeekml_id"], "closed")
+
+
+def problems(out: Path) -> list[Any]:
+    """What notice.log says of the watch itself."""
+    notices = map(json.loads, (out / NOTICE_LOG).read_text().splitlines())
+    return [notice for notice in notices if notice["note"] == "ZeekML::Sensor_Problem"]
 
 
 def test_one_compiles_for_all(tmp_path: Path, environment: dict[str, str]) -> None:

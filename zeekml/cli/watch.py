@@ -160,6 +160,7 @@ def watch(
             signal.signal(signal.SIGTERM, end)
             signal.signal(signal.SIGINT, end)
             interrupts.on_reload(watcher.reload)
+            interrupts.check()
             watcher.run()
     if signal.SIGINT in received:
         sys.exit(130)

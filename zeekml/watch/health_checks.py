@@ -97,8 +97,10 @@ class Remembered:
         Long-run mean, and how many windows it is of.
     drops, packets
         The sensor's totals when last seen.
+    total
+        Records that were scored.
     unscored
-        Seconds of watching since a record was last scored.
+        Seconds of watching since one last was.
     skipped, rejected
         Totals at that time, by type and by reason.
     """
@@ -109,6 +111,7 @@ class Remembered:
     windows: int = 0
     drops: int | None = None
     packets: int | None = None
+    total: int = 0
     unscored: float = 0.0
     skipped: dict[str, int] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
@@ -153,7 +156,7 @@ class StreamChecks:
         self._rejected += _grown(last.records_rejected, figures.records_rejected)
         self._scored += scored
         yield from self._stalled(now, wall, read, figures.records_scored > 0)
-        yield from self._unscored(now, scored, figures)
+        yield from self._unscored(now, figures)
         yield from self._rejects()
         yield from self._coverage(figures)
         yield from self._behind(now, figures)
@@ -173,8 +176,11 @@ class StreamChecks:
         elif self._is_stalled(now):
             yield Kind.STALLED, wording.stalled(now - self._silent[0], self._silent[1])
 
-    def _unscored(self, now: float, scored: int, figures: StreamFigures) -> Iterator[Opinion]:
+    def _unscored(self, now: float, figures: StreamFigures) -> Iterator[Opinion]:
         known = self._remembered
+        # much may have come before the first look of a run
+        scored = _grown(known.total, figures.records_scored)
+        known.total = figures.records_scored
         if self._looked is not None:
             known.unscored += now - self._looked
         self._looked = now

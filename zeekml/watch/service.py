@@ -47,7 +47,7 @@ POLL: Final = 0.25
 _RETRY: Final = (0.2, 5.0)  # seconds between tries to write, from the first to the last
 _SLIM: Final = 60.0  # seconds between two times that memory no longer needed is given back
 _FIRST_SLIM: Final = 5.0  # seconds after the start until the first time
-_RESTORE: Final = 600.0
+_PATIENCE: Final = 600.0
 """Most seconds that the service manager is asked to wait until the context is restored."""
 
 _OUTPUT_CHECK: Final = 1.0  # seconds between looks at whether the outputs are in place
@@ -122,6 +122,7 @@ class Watcher:
             if begun is None:
                 begun = stack.enter_context(begin(job.logs, job.state, clock=clock))
             self._state = begun.state
+            self._manager.starting("loading the models and the last hour", _PATIENCE)
             self.bundle: Bundle = load_bundle(job.bundle, pin=job.config.bundle_sha256)
             self.policy: Policy = load_policy(job.rules)
             self.policy.thresholds(self.bundle.manifest.thresholds)
@@ -136,7 +137,6 @@ class Watcher:
             stack.callback(self._outputs.close)
             for sensor in sorted({logs.sensor for logs in job.logs}):
                 prime_once(sensor, self.bundle, self.policy, job.config, hold=1.0)
-            self._manager.starting("restoring what hosts did in the last hour", _RESTORE)
             self.followers = [
                 Follower(
                     logs,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zeekml.flows.rejects import BAD_VALUE, COLUMN_COUNT
+from zeekml.flows.rejects import BAD_VALUE, COLUMN_COUNT, MISSING_FIELD
 from zeekml.watch.unscored import FirstReject, Instead, Reject, unscored
 
 
@@ -51,6 +51,20 @@ def test_lines_that_cannot_be_read() -> None:
     assert finding.sub.startswith("line 12 of /l/conn.log (bad_value): 1.5\\x09C1\\x09no\\x1b]addr")
 
 
+@pytest.mark.parametrize(
+    ("sensor", "line", "missing"),
+    [
+        ("zeek", b'{"ts":1.5,"id_orig_h":"10.0.0.1","id.resp_h":"10.0.0.2"}', "proto"),
+        ("zeek", b'{"@timestamp":"x","source":{"ip":"10.0.0.1"}}', "ts, id.orig_h"),
+        ("suricata", b'{"event_type":"flow","src_ip":"10.0.0.1","proto":"TCP"}', "flow, dest_ip"),
+    ],
+)
+def test_fields_that_are_missing_are_named(sensor: str, line: bytes, missing: str) -> None:
+    reject = Reject("x.log", 1, MISSING_FIELD, line)
+    instead = Instead(sensor=sensor, read=1, rejected={MISSING_FIELD: 1}, reject=reject)
+    assert f"it lacks {missing}" in unscored(60.0, instead).sub
+
+
 def test_flows_that_were_switched_off() -> None:
     instead = Instead(sensor="suricata", read=4, skipped={"dns": 4}, ever=True)
     assert "flows came before" in unscored(60.0, instead).sub
@@ -68,9 +82,9 @@ def test_the_first_reject_is_kept_and_all_go_on() -> None:
     sink = _Sink()
     rejects = FirstReject(sink)
     for line in (3, 4):
-        rejects.add("conn.log", line, BAD_VALUE, b"x" * 5000)
+        rejects.add("conn.log", line, BAD_VALUE, b"x" * 9000)
     assert rejects.first is not None
-    assert (rejects.first.line, len(rejects.first.excerpt)) == (3, 1000)
+    assert (rejects.first.line, len(rejects.first.excerpt)) == (3, 4000)
     rejects.forget()
     rejects.add("conn.log", 9, BAD_VALUE, "y")
     assert rejects.first == Reject("conn.log", 9, BAD_VALUE, "y")

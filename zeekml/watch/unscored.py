@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
+from msgspec.json import decode as json_decode
+
+from zeekml.flows.json_lines import DECODE_ERRORS
 from zeekml.flows.rejects import (
     BAD_JSON,
     BAD_UTF8,
@@ -16,7 +19,7 @@ from zeekml.flows.rejects import (
     RejectSink,
     printable,
 )
-from zeekml.flows.schema import SURICATA
+from zeekml.flows.schema import REQUIRED, SURICATA
 from zeekml.notices.wording import counted, duration
 from zeekml.watch.health_wording import Finding
 
@@ -36,9 +39,10 @@ _READABLE: Final = {
     MISSING_FIELD: "fields that a flow cannot do without were renamed or taken out on the way",
 }
 _OF_ITSELF: Final = frozenset(["stats", "engine"])
+_EVE_FIELDS: Final = ("event_type", "flow", "src_ip", "dest_ip", "proto")
 _MOST_TYPES: Final = 8
 _EXCERPT: Final = 120
-_KEPT: Final = 1000
+_KEPT: Final = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +175,20 @@ def _only_rejects(instead: Instead) -> tuple[str, str]:
     if first is not None:
         where = f"line {first.line} of {first.source} ({first.reason}): "
         where += f"{printable(first.excerpt, _EXCERPT)}; "
+        if missing := _missing(instead.sensor, first.excerpt):
+            return what, f"{where}it lacks {', '.join(missing)}, without which there is no flow"
     usual = reasons[0] if first is None else first.reason
     return what, where + _READABLE.get(usual, "see whether something else writes to the log")
+
+
+def _missing(sensor: str, text: bytes | str) -> list[str]:
+    """Fields that a flow needs and a record in JSON has not, as its sensor calls them."""
+    try:
+        record = json_decode(text, type=dict[str, Any])
+    except DECODE_ERRORS:
+        return []
+    needed = _EVE_FIELDS if sensor == SURICATA else REQUIRED
+    return [name for name in needed if name not in record and name.replace(".", "_") not in record]
 
 
 def _in(instead: Instead) -> str:

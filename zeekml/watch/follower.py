@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,9 +31,10 @@ from zeekml.watch.live_pipeline import Outcome
 from zeekml.watch.log_set import LogSet
 from zeekml.watch.record import Record
 from zeekml.watch.recovery import context_start, recover
+from zeekml.watch.silence import Silence
 from zeekml.watch.state import Entry, State, StreamCommit
 from zeekml.watch.tailer import LogTail
-from zeekml.watch.unscored import FirstReject, Instead
+from zeekml.watch.unscored import FirstReject, Reject
 
 LOGGERS_HOLD: Final = 2.0
 """Seconds for which the flows of several loggers of one sensor are held, to be put in order."""
@@ -147,8 +147,7 @@ class Follower:
         # what was scored again counts: who is stopped again and again would do ever more of it
         latest = state.anchors(logs.name)[-1].number
         self._rows_since = state.journal_size(logs.name, latest)[1]
-        self._silent_since: float | None = None
-        self._stats_since: float | None = None
+        self._silence = Silence(clock)
         self._caught_up = clock()
         self.coverage = Coverage(logs.sensor)
         self._rejects = FirstReject(rejects)
@@ -225,21 +224,10 @@ class Follower:
         said = [decoder.stats.packets for _, decoder in self._tails]
         return max((n for n in said if n is not None), default=None)
 
-    def instead(self) -> Instead:
-        """What there is besides records that were scored, in totals."""
-        counters = self.record.counters
-        absent: tuple[str, ...] = ()
-        if not counters.records_read:
-            # unlike Path.exists, this takes what cannot be looked at for missing
-            absent = tuple(str(p) for p in self.logs.paths if not os.path.exists(p))  # noqa: PTH110
-        return Instead(
-            sensor=self.logs.sensor,
-            skipped={kind: n for kind, n in counters.skipped.items() if kind != SHED},
-            rejected=counters.rejected,
-            formats=tuple(self.formats),
-            reject=self._rejects.first,
-            absent=absent,
-        )
+    @property
+    def first_reject(self) -> Reject | None:
+        """The first line since the latest flow that could not be read, if this run met it."""
+        return self._rejects.first
 
     def bytes_behind(self) -> int:
         """Bytes of the live files that have not been read, as far as can be told."""
@@ -267,8 +255,7 @@ class Follower:
         What was decided before is done first, so that has to be committed by now.
         """
         look = self.settle()
-        # before reading: whatever happened until then in the log is read now
-        begun, grown = self._clock(), False
+        looked, grown = self._clock(), False
         for tail, decoder in self._tails:
             before = tail.position
             self._take(tail.poll(), decoder, look)
@@ -276,7 +263,7 @@ class Follower:
         look.progress |= grown
         if self.idle:
             self._caught_up = self._clock()
-        silent = max(self._silent_for(begun, grown), self._only_stats_for())
+        silent = self._silent_for(looked, grown)
         if self.held and silent >= self._hold:
             # nothing in the log moves its clock on: what waits for that must not wait for ever
             self.record.let_go = look.progress = True
@@ -284,27 +271,16 @@ class Follower:
             self._intakes.append(Intake(alerts=changes))
         return look
 
-    def _silent_for(self, now: float, grown: bool) -> float:
-        """Seconds for which nothing at all has come, as far as the logs could be seen to end."""
-        if grown or not self.idle or any(tail.waiting or tail.troubled for tail, _ in self._tails):
-            self._silent_since = None
-            return 0.0
-        if self._silent_since is None:
-            self._silent_since = self._clock()
-        return max(now - self._silent_since, 0.0)
-
-    def _only_stats_for(self) -> float:
-        """Seconds of the log's own time for which the sensor has told of nothing but itself."""
-        if not self.idle:
-            # what was not read yet may be flows
-            self._stats_since = None
+    def _silent_for(self, looked: float, grown: bool) -> float:
+        """Seconds for which nothing has come that could move the stream's clock on."""
         times = [decoder.stats.time for _, decoder in self._tails]
-        latest = max((time for time in times if time is not None), default=None)
-        if latest is None:
-            return 0.0
-        if self._stats_since is None:
-            self._stats_since = latest
-        return latest - self._stats_since
+        return self._silence.seconds(
+            looked,
+            max((time for time in times if time is not None), default=None),
+            grown=grown,
+            at_end=self.idle,
+            in_sight=not any(tail.waiting or tail.out_of_sight for tail, _ in self._tails),
+        )
 
     def finish(self) -> Look:
         """Nobody writes any more: take what is left, and decide to close the incidents.
@@ -377,7 +353,8 @@ class Follower:
             elif isinstance(event, Gap):
                 count_bounded(self.record.gaps, event.cause)
         if flows:
-            self._stats_since = decoder.stats.time = None
+            self._silence.flows()
+            decoder.stats.time = None
             self._rejects.forget()
             for batch in flows:
                 self.coverage.add(batch)

@@ -29,6 +29,7 @@ from zeekml.watch.health_checks import HealthLimits, StreamFigures
 from zeekml.watch.log_set import LogSet
 from zeekml.watch.metrics import StreamMetrics, WatchMetrics, write_metrics
 from zeekml.watch.state import State
+from zeekml.watch.unscored import Instead
 
 log = logging.getLogger("zeekml.watch")
 
@@ -136,10 +137,8 @@ class Oversight:
         notices = self._monitor.keep_only([f.logs.name for f in followers], now, wall)
         for follower in followers:
             name = follower.logs.name
-            for path in follower.logs.paths:
-                # unlike Path.exists, this takes what cannot be looked at for missing
-                if not os.path.exists(path):  # noqa: PTH110
-                    log.warning("%s: is not there yet; waiting for it", printable(str(path), 4096))
+            for path in _missing(follower.logs):
+                log.warning("%s: is not there yet; waiting for it", printable(str(path), 4096))
             if (scored := follower.record.counters.accepted) > 0:
                 log.info(
                     "%s: goes on after %s records scored before", printable(name), f"{scored:,}"
@@ -303,8 +302,26 @@ def _figures_of(follower: Follower) -> StreamFigures:
         coverage=follower.coverage.share,
         drops=follower.drops,
         packets=follower.packets,
-        instead=follower.instead(),
+        instead=_instead_in(follower),
     )
+
+
+def _instead_in(follower: Follower) -> Instead:
+    counters, logs = follower.record.counters, follower.logs
+    return Instead(
+        sensor=logs.sensor,
+        skipped={kind: n for kind, n in counters.skipped.items() if kind != SHED},
+        rejected=counters.rejected,
+        formats=tuple(follower.formats),
+        reject=follower.first_reject,
+        absent=() if counters.records_read else tuple(map(str, _missing(logs))),
+    )
+
+
+def _missing(logs: LogSet) -> list[Path]:
+    """The logs that are not there yet."""
+    # unlike Path.exists, this takes what cannot be looked at for missing
+    return [path for path in logs.paths if not os.path.exists(path)]  # noqa: PTH110
 
 
 def _lag_of(followers: Sequence[Follower]) -> float:

@@ -130,6 +130,13 @@ class LogTail:
         """Whether something stands in the way of reading on, as the last `Trouble` said."""
         return self._out.troubled
 
+    @property
+    def out_of_sight(self) -> bool:
+        """Whether a log that was there cannot be looked at, so that it may go on unseen."""
+        position = self._out.position
+        was_there = position is not None and (position.identity or position.finished)
+        return self.troubled and bool(was_there)
+
     def begin(self, begun: FileIdentity | None = None) -> bool:
         """Take the position where the log begins, unless there is one; hold what it begins with.
 

@@ -27,6 +27,7 @@ from zeekml.notices.zeek_notice import encode_json
 from zeekml.outputs import ENRICHED, EVE_JSON, NOTICE_LOG, OutputOptions
 from zeekml.pipeline import Judge, Pipeline
 from zeekml.watch import service
+from zeekml.watch.beginning import begin
 from zeekml.watch.events import Event, Lines
 from zeekml.watch.log_set import LogSet
 from zeekml.watch.position import Position
@@ -66,9 +67,13 @@ class WatchedSensor(Sensor):
     ----------
     form : str
         As for `Traffic`.
+    early : int
+        How often the log is rotated before the first watcher has read anything: one before it has
+        noted where the log begins, and died.
     """
 
-    def __init__(self, root: Path, form: str, **manner: Any) -> None:
+    def __init__(self, root: Path, form: str, *, early: int = 0, **manner: Any) -> None:
+        self.early = early
         self.traffic = Traffic(form)
         # what is brought to disk all the time, where that costs nothing
         self.memory = Path(tempfile.mkdtemp(prefix="watch-", dir=_MEMORY))
@@ -124,11 +129,14 @@ class WatchedSensor(Sensor):
     def _new_tail(self, position: Position | None) -> LogTail:
         self._abandon()
         config = Config()
+        logs, state = LogSet(STREAM, self.traffic.sensor, (self.live_path,)), self.memory / "state"
+        if self.early:
+            self._begin_and_die(logs, state)
         self.watcher = Watcher(
             WatchJob(
-                [LogSet(STREAM, self.traffic.sensor, (self.live_path,))],
+                [logs],
                 self.out,
-                self.memory / "state",
+                state,
                 config,
                 rules=self.rules,
                 options=OutputOptions(enriched=True),
@@ -140,13 +148,20 @@ class WatchedSensor(Sensor):
         (follower,) = self.watcher.followers
         assert not follower.problems
         ((tail, _),) = follower._tails
-        assert tail.position == position, "goes on elsewhere"
+        assert position is None or tail.position == position, "goes on elsewhere"
         tail._max_poll = self.max_poll
         self._listen(tail)
         if position is not None and self.policy != self._judged_by:
             self._cut()
         self.watcher._begin()
         return tail
+
+    def _begin_and_die(self, logs: LogSet, state: Path) -> None:
+        begin([logs], state, clock=lambda: self.now).__exit__()
+        while self.early:
+            self.early -= 1
+            self.write([0, 40, 0])
+            self.rename_log(close=False)
 
     def close(self) -> None:
         self._abandon()

@@ -15,10 +15,8 @@ from zeekml.check.log_sample import TAIL_SIZE, Sample
 from zeekml.check.records import FEW, community_ids, parsed
 from zeekml.flows.json_lines import DECODE_ERRORS, line_decoder
 from zeekml.flows.rejects import count_bounded
+from zeekml.watch.unscored import FLOW_REMEDY
 
-FLOW_REMEDY: Final = (
-    "in suricata.yaml, under outputs: - eve-log: types:, list `- flow`, and restart Suricata"
-)
 COMMUNITY_ID_REMEDY: Final = (
     "in suricata.yaml, under outputs: - eve-log:, set `community-id: true`, and restart Suricata"
 )

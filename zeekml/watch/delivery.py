@@ -43,6 +43,11 @@ class Delivery:
         assert self.position is not None
         return self.position
 
+    @property
+    def troubled(self) -> bool:
+        """Whether something stands in the way that was reported."""
+        return self._trouble is not None
+
     def take_events(self) -> list[Event]:
         """Return the events since the last call."""
         events, self._events = self._events, []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -21,26 +22,25 @@ from zeekml.flows.schema import SURICATA
 from zeekml.notices.allowlist import EMPTY, Allowlist
 from zeekml.notices.policy import Policy
 from zeekml.pipeline import Judge, fingerprint_of
+from zeekml.watch.beginning import tail_of
 from zeekml.watch.coverage import Coverage
 from zeekml.watch.decoding import TailDecoder
 from zeekml.watch.events import Event, Gap, Lines, Opened
 from zeekml.watch.journal import Intake, pack
 from zeekml.watch.live_pipeline import Outcome
 from zeekml.watch.log_set import LogSet
-from zeekml.watch.position import Position
 from zeekml.watch.record import Record
 from zeekml.watch.recovery import context_start, recover
+from zeekml.watch.silence import Silence
 from zeekml.watch.state import Entry, State, StreamCommit
 from zeekml.watch.tailer import LogTail
+from zeekml.watch.unscored import FirstReject, Reject
 
 LOGGERS_HOLD: Final = 2.0
 """Seconds for which the flows of several loggers of one sensor are held, to be put in order."""
 
 SHED: Final = "shed"
 """Under which type lines are counted that were left out to catch up."""
-
-MAX_POLL: Final = 1 << 20
-"""Bytes of a log that are taken at a time: they are in memory as flows and scores, too."""
 
 ANCHOR_SECONDS: Final = 60.0
 ANCHOR_ROWS: Final = 200_000
@@ -82,6 +82,8 @@ class Follower:
         Gets the records that cannot be read.
     keep_originals
         Whether scored batches have the records as they were logged.
+    tails
+        Logs that were begun already, by path.
     clock
         Seconds that never go backwards.
 
@@ -104,6 +106,7 @@ class Follower:
         *,
         allowlist: Allowlist = EMPTY,
         keep_originals: bool = False,
+        tails: Mapping[Path, LogTail] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.logs = logs
@@ -144,18 +147,19 @@ class Follower:
         # what was scored again counts: who is stopped again and again would do ever more of it
         latest = state.anchors(logs.name)[-1].number
         self._rows_since = state.journal_size(logs.name, latest)[1]
-        self._last_flow = clock()
+        self._silence = Silence(clock)
         self._caught_up = clock()
         self.coverage = Coverage(logs.sensor)
+        self._rejects = FirstReject(rejects)
         self._intakes: list[Intake] = []
         self._tails: list[tuple[LogTail, TailDecoder]] = []
         for path in logs.paths:
-            stored = self.record.positions.get(str(path))
-            position = Position.from_plain(stored) if stored is not None else None
-            tail = LogTail(path, position, max_poll=MAX_POLL, clock=clock)
+            tail = tails.get(path) if tails is not None else None
+            if tail is None:
+                tail = tail_of(path, self.record, clock)
             decoder = TailDecoder(
                 logs.sensor,
-                _account_maker(self.record.counters, rejects),
+                _account_maker(self.record.counters, self._rejects),
                 alerts=self._alerts,
                 keep_originals=keep_originals,
             )
@@ -220,6 +224,11 @@ class Follower:
         said = [decoder.stats.packets for _, decoder in self._tails]
         return max((n for n in said if n is not None), default=None)
 
+    @property
+    def first_reject(self) -> Reject | None:
+        """The first line since the latest flow that could not be read, if this run met it."""
+        return self._rejects.first
+
     def bytes_behind(self) -> int:
         """Bytes of the live files that have not been read, as far as can be told."""
         behind = 0
@@ -246,18 +255,32 @@ class Follower:
         What was decided before is done first, so that has to be committed by now.
         """
         look = self.settle()
+        looked, grown = self._clock(), False
         for tail, decoder in self._tails:
             before = tail.position
             self._take(tail.poll(), decoder, look)
-            look.progress |= tail.position != before
+            grown |= tail.position != before
+        look.progress |= grown
         if self.idle:
             self._caught_up = self._clock()
-        if self.held and self._clock() - self._last_flow >= self._hold:
+        silent = self._silent_for(looked, grown)
+        if self.held and silent >= self._hold:
             # nothing in the log moves its clock on: what waits for that must not wait for ever
             self.record.let_go = look.progress = True
         if changes := self._alerts.changes():
             self._intakes.append(Intake(alerts=changes))
         return look
+
+    def _silent_for(self, looked: float, grown: bool) -> float:
+        """Seconds for which nothing has come that could move the stream's clock on."""
+        times = [decoder.stats.time for _, decoder in self._tails]
+        return self._silence.seconds(
+            looked,
+            max((time for time in times if time is not None), default=None),
+            grown=grown,
+            at_end=self.idle,
+            in_sight=not any(tail.waiting or tail.out_of_sight for tail, _ in self._tails),
+        )
 
     def finish(self) -> Look:
         """Nobody writes any more: take what is left, and decide to close the incidents.
@@ -330,7 +353,9 @@ class Follower:
             elif isinstance(event, Gap):
                 count_bounded(self.record.gaps, event.cause)
         if flows:
-            self._last_flow = self._clock()
+            self._silence.flows()
+            decoder.stats.time = None
+            self._rejects.forget()
             for batch in flows:
                 self.coverage.add(batch)
             self._feed(Intake(flows, self._alerts.changes()), look)

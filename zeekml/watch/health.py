@@ -126,7 +126,8 @@ class HealthMonitor:
         trouble = self._trouble.get(stream)
         for kind, finding in self._checks[stream].look(now_monotonic, now_wall, figures):
             # of a log that cannot be read, silence says nothing
-            if kind is not Kind.STALLED or finding is None or trouble is None:
+            silent = kind is Kind.STALLED or (kind is Kind.UNSCORED and not figures.records_read)
+            if not silent or finding is None or trouble is None:
                 notices += self._settle(stream, kind, finding)
         if trouble is not None:
             notices += self._settle(stream, Kind.TROUBLE, wording.trouble(trouble))
@@ -150,6 +151,16 @@ class HealthMonitor:
             return self._settle(stream, Kind.TROUBLE, wording.trouble(event))
         self._trouble.pop(stream, None)
         return self._settle(stream, Kind.TROUBLE, None)
+
+    def ended(
+        self, stream: str, now_monotonic: float, now_wall: float, figures: StreamFigures
+    ) -> list[HealthNotice]:
+        """Take that the input is over and none of it was scored; the arguments as in `observe`."""
+        notices = self.observe(stream, now_monotonic, now_wall, figures)
+        finding = self._checks[stream].nothing_scored(figures)
+        if finding is None or (stream in self._trouble and not figures.records_read):
+            return notices
+        return notices + self._settle(stream, Kind.UNSCORED, finding)
 
     def context_lost(
         self, stream: str, now_monotonic: float, now_wall: float, reason: str, *, cut: bool

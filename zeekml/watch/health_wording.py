@@ -17,6 +17,7 @@ class Kind(StrEnum):
     """What can be the matter with a stream. The first ones last, those from GAP on just happen."""
 
     STALLED = "stalled"
+    UNSCORED = "unscored"
     REJECTS = "rejects"
     COVERAGE = "coverage"
     BEHIND = "behind"
@@ -40,6 +41,7 @@ class Finding:
 OVER: Final[Mapping[Kind, str]] = MappingProxyType(
     {
         Kind.STALLED: "new records come again",
+        Kind.UNSCORED: "flows come and are scored",
         Kind.REJECTS: "nearly all lines can be read again",
         Kind.COVERAGE: "records have their usual fields again",
         Kind.BEHIND: "no longer behind",

@@ -29,6 +29,7 @@ from zeekml.watch.health_checks import HealthLimits, StreamFigures
 from zeekml.watch.log_set import LogSet
 from zeekml.watch.metrics import StreamMetrics, WatchMetrics, write_metrics
 from zeekml.watch.state import State
+from zeekml.watch.unscored import Instead
 
 log = logging.getLogger("zeekml.watch")
 
@@ -137,10 +138,8 @@ class Oversight:
         notices = self._monitor.keep_only([f.logs.name for f in followers], now, wall)
         for follower in followers:
             name = follower.logs.name
-            for path in follower.logs.paths:
-                # unlike Path.exists, this takes what cannot be looked at for missing
-                if not os.path.exists(path):  # noqa: PTH110
-                    log.warning("%s: is not there yet; waiting for it", printable(str(path), 4096))
+            for path in _missing(follower.logs):
+                log.warning("%s: is not there yet; waiting for it", printable(str(path), 4096))
             if (scored := follower.record.counters.accepted) > 0:
                 log.info(
                     "%s: goes on after %s records scored before", printable(name), f"{scored:,}"
@@ -174,21 +173,26 @@ class Oversight:
         notices: list[HealthNotice] = []
         for follower in followers:
             self._tell_of_first_records(follower)
-            counters = follower.record.counters
-            figures = StreamFigures(
-                records_read=counters.records_read,
-                records_rejected=counters.rejected.total(),
-                records_scored=counters.accepted,
-                bytes_behind=0 if follower.idle else follower.bytes_behind(),
-                lag=follower.lag,
-                record_clock=follower.stream_clock,
-                coverage=follower.coverage.share,
-                drops=follower.drops,
-                packets=follower.packets,
-            )
+            figures = _figures_of(follower)
             notices += self._monitor.observe(follower.logs.name, now, self._wall(), figures)
+        return self._warned(notices)
+
+    def ended(self, followers: Sequence[Follower]) -> list[bytes]:
+        """Look at what came until the input was over; return lines for notice.log."""
+        notices: list[HealthNotice] = []
+        for follower in followers:
+            if follower.record.counters.accepted:
+                # it has flows, if only not lately
+                continue
+            figures = _figures_of(follower)
+            notices += self._monitor.ended(follower.logs.name, self._clock(), self._wall(), figures)
+        return self._warned(notices)
+
+    def _warned(self, notices: Sequence[HealthNotice]) -> list[bytes]:
         for notice in notices:
             log.warning("%s", notice.msg)
+            if notice.state == "open":
+                log.warning("%s", notice.sub)
         return self._lines(notices)
 
     def notes(self) -> dict[str, str]:
@@ -294,6 +298,40 @@ class Oversight:
         if self._tsv is not None:
             return self._tsv.encode(notice)
         return encode_json(notice, strict=self._strict)
+
+
+def _figures_of(follower: Follower) -> StreamFigures:
+    counters = follower.record.counters
+    return StreamFigures(
+        records_read=counters.records_read,
+        records_rejected=counters.rejected.total(),
+        records_scored=counters.accepted,
+        bytes_behind=0 if follower.idle else follower.bytes_behind(),
+        lag=follower.lag,
+        record_clock=follower.stream_clock,
+        coverage=follower.coverage.share,
+        drops=follower.drops,
+        packets=follower.packets,
+        instead=_instead_in(follower),
+    )
+
+
+def _instead_in(follower: Follower) -> Instead:
+    counters, logs = follower.record.counters, follower.logs
+    return Instead(
+        sensor=logs.sensor,
+        skipped={kind: n for kind, n in counters.skipped.items() if kind != SHED},
+        rejected=counters.rejected,
+        formats=tuple(follower.formats),
+        reject=follower.first_reject,
+        absent=() if counters.records_read else tuple(map(str, _missing(logs))),
+    )
+
+
+def _missing(logs: LogSet) -> list[Path]:
+    """The logs that are not there yet."""
+    # unlike Path.exists, this takes what cannot be looked at for missing
+    return [path for path in logs.paths if not os.path.exists(path)]  # noqa: PTH110
 
 
 def _lag_of(followers: Sequence[Follower]) -> float:

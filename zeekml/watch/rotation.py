@@ -253,7 +253,9 @@ class Rotations:
             head = read_head(raw)
         return Candidate(entry, head, identify(head.data, entry.device, entry.inode))
 
-    def scan(self, horizon: Horizon = _ALL, moved: Path | None = None) -> Listing | None:
+    def scan(
+        self, horizon: Horizon = _ALL, moved: Path | None = None, *, absent: bool = False
+    ) -> Listing | None:
         """Return the rotated files that may be new; None when they are just being moved.
 
         Parameters
@@ -262,6 +264,8 @@ class Rotations:
             By default all may be.
         moved : Path, optional
             The directory that the live file's directory has become.
+        absent : bool
+            Whether the live file's directory is known not to exist; then it is not looked at.
 
         Raises
         ------
@@ -273,7 +277,8 @@ class Rotations:
         passed: list[int] = []
         parent = self._path.parent
         beside = {parent, *([moved] if moved is not None else []), *self.directories}
-        directories = [parent, *sorted(beside - {parent})]
+        directories = [] if absent else [parent]
+        directories += sorted(beside - {parent})
         for archive in self.archives:
             directories += [archive, *_dated(archive, horizon.earliest)]
         for directory in dict.fromkeys(directories):

@@ -25,6 +25,7 @@ from zeekml.notices.notice import Notice
 from zeekml.notices.policy import Policy, load_policy
 from zeekml.notices.zeek_notice import encode_json
 from zeekml.outputs import ENRICHED, OutputOptions
+from zeekml.watch.beginning import Beginning, begin
 from zeekml.watch.follower import SHED, Follower, Look
 from zeekml.watch.footprint import shed_library_pages, trim_heap
 from zeekml.watch.live_outputs import LiveOutputs
@@ -32,7 +33,7 @@ from zeekml.watch.log_set import LogSet
 from zeekml.watch.oversight import Facts, Oversight
 from zeekml.watch.priming import prime_once
 from zeekml.watch.service_manager import ServiceManager
-from zeekml.watch.state import IncidentLine, State
+from zeekml.watch.state import IncidentLine
 from zeekml.watch.wake_up import WakeUp
 from zeekml.watch.watched_allowlist import WatchedAllowlist
 
@@ -46,6 +47,9 @@ POLL: Final = 0.25
 _RETRY: Final = (0.2, 5.0)  # seconds between tries to write, from the first to the last
 _SLIM: Final = 60.0  # seconds between two times that memory no longer needed is given back
 _FIRST_SLIM: Final = 5.0  # seconds after the start until the first time
+_PATIENCE: Final = 600.0
+"""Most seconds that the service manager is asked to wait until the context is restored."""
+
 _OUTPUT_CHECK: Final = 1.0  # seconds between looks at whether the outputs are in place
 
 
@@ -82,6 +86,8 @@ class Watcher:
     ----------
     job
         What to do.
+    begun
+        Its state and logs, where they were taken hold of before; whoever did that gives them back.
     clock, wall
         Seconds that never go backwards, and the time of day; nothing that is reported about flows
         rests on the latter.
@@ -97,6 +103,7 @@ class Watcher:
     def __init__(
         self,
         job: WatchJob,
+        begun: Beginning | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -112,12 +119,14 @@ class Watcher:
         # what starting needed is let go once the first records have come
         self._slimmed = clock() - _SLIM + _FIRST_SLIM
         with ExitStack() as stack:
+            if begun is None:
+                begun = stack.enter_context(begin(job.logs, job.state, clock=clock))
+            self._state = begun.state
+            self._manager.starting("loading the models and the last hour", _PATIENCE)
             self.bundle: Bundle = load_bundle(job.bundle, pin=job.config.bundle_sha256)
             self.policy: Policy = load_policy(job.rules)
             self.policy.thresholds(self.bundle.manifest.thresholds)
             self._allowlist = WatchedAllowlist(job.rules)
-            self._state = State(job.state)
-            stack.callback(self._state.close)
             facts = Facts(
                 job.logs, job.out, job.state, job.config, job.options, self.bundle, self.policy
             )
@@ -138,6 +147,7 @@ class Watcher:
                     self._outputs.rejects,
                     allowlist=self._allowlist.current,
                     keep_originals=job.options.enriched,
+                    tails=begun.tails,
                     clock=clock,
                 )
                 for logs in job.logs
@@ -161,6 +171,12 @@ class Watcher:
         self._stack.close()
 
     # -- from signal handlers --------------------------------------------------------------------
+
+    @property
+    def scored_nothing(self) -> bool:
+        """Whether there was something to read, and never anything that could be scored."""
+        counters = [follower.record.counters for follower in self.followers]
+        return any(c.records_read for c in counters) and not any(c.accepted for c in counters)
 
     def stop(self) -> None:
         """End `run` after what is in hand has been committed."""
@@ -291,6 +307,7 @@ class Watcher:
         """The end of the input, as far as anybody can tell: close what is open."""
         for follower in self.followers:
             self._take(follower, follower.finish())
+        self._tell(self.oversight.ended(self.followers))
         self._settle()
 
     def _settle(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,14 +157,28 @@ class Surroundings:
         beside = Path(os.path.realpath(self._path.parent))
         return directory in {beside, *archives} or directory.parent in archives
 
-    def first_position(self) -> Position | None:
+    def first_position(self, begun: FileIdentity | None = None) -> Position | None:
         """Return the position before the live file; None to look again later.
 
-        Raises OSError as `look` does.
+        Where there is no directory yet, the log begins with whatever appears in it.
+
+        Parameters
+        ----------
+        begun : FileIdentity or None
+            What the live file was a moment ago, with which the log begins wherever it is now.
+
+        Raises
+        ------
+        OSError
+            As `look` does, but for a directory that does not exist.
         """
         live = self._live()
-        self._moved_directory()
-        listing = self._rotations().scan()
+        try:
+            self._moved_directory()
+            absent = False
+        except (FileNotFoundError, NotADirectoryError):
+            absent = True
+        listing = self._rotations().scan(absent=absent)
         if listing is None:
             return None
         entries = sorted(listing.entries, key=_written)
@@ -173,20 +188,47 @@ class Surroundings:
         latest = self._rotations().look(entries[-several:])
         if latest is None:
             return None
-        if live is None and latest and not latest[-1].head.packed and not latest[-1].obstacle:
-            # Suricata can put the time into the name of the file that it is writing
-            newest = latest.pop().entry
-            entries.remove(newest)
-        self.hold_directory()
+        finished = self._before(begun, live, latest)
+        unread = {file.place for file in latest[finished:]}
+        left = [entry.written for entry in entries if (entry.device, entry.inode) not in unread]
+        if absent:
+            # what is mounted here one day may have been written long ago
+            left.append(time.time_ns() - RECENT)
+        else:
+            self.hold_directory()
+        first = latest[finished] if unread else live
+        identity = first.identity if first is not None else None
+        if begun is not None and (first is None or not first.is_file(begun)):
+            # gone already, which is told when it is looked for
+            first, identity = None, begun
+        # before its first record a file cannot be told from others
+        known = identity if identity is not None and identity.distinct else None
         return Position(
+            identity=known,
+            size=first.entry.size if first and known and not first.head.packed else 0,
             finished=tuple(
                 Finished(candidate.identity, NEVER_READ, 1, candidate.entry.written)
-                for candidate in latest
+                for candidate in latest[:finished]
                 if candidate.identity.distinct
             ),
-            written=max(map(_written, entries), default=0),
-            passed=Passed(map(_written, entries)).save(),
+            written=max(left, default=0),
+            passed=Passed(left).save(),
         )
+
+    @staticmethod
+    def _before(
+        begun: FileIdentity | None, live: Candidate | None, latest: Sequence[Candidate]
+    ) -> int:
+        """Return how many of the rotated files, oldest first, are older than the log's begin."""
+        if begun is not None:
+            for number, file in enumerate(latest):
+                if file.is_file(begun):
+                    return number
+        newest = latest[-1] if latest else None
+        if live is None and newest and not newest.head.packed and not newest.obstacle:
+            # Suricata can put the time into the name of the file that it is writing
+            return len(latest) - 1
+        return len(latest)
 
     def _live(self) -> Candidate | None:
         live = self._rotations().live()

@@ -128,6 +128,42 @@ class LogTail:
         """
         return self._waits.going_on
 
+    @property
+    def troubled(self) -> bool:
+        """Whether something stands in the way of reading on, as the last `Trouble` said."""
+        return self._out.troubled
+
+    @property
+    def out_of_sight(self) -> bool:
+        """Whether a log that was there cannot be looked at, so that it may go on unseen."""
+        position = self._out.position
+        was_there = position is not None and (position.identity or position.finished)
+        return self.troubled and bool(was_there)
+
+    def begin(self, begun: FileIdentity | None = None) -> bool:
+        """Take the position where the log begins, unless there is one; hold what it begins with.
+
+        Parameters
+        ----------
+        begun : FileIdentity, optional
+            What the live file was a moment ago.
+
+        Returns
+        -------
+        bool
+            Whether there is a position that was not there before.
+        """
+        if self._out.position is not None:
+            return False
+        try:
+            self._out.position = self._surroundings.first_position(begun)
+        except OSError as error:
+            self._out.stop(str(self.path), error.strerror)
+        if self._out.position is None:
+            return False
+        self._open()
+        return True
+
     def poll(self) -> list[Event]:
         """Return what there is now; never waits."""
         self.idle = False
@@ -254,12 +290,8 @@ class LogTail:
     def _open(self) -> bool:
         """Open the file that comes next; False if there is none at present."""
         if self._out.position is None:
-            try:
-                self._out.position = self._surroundings.first_position()
-            except OSError as error:
-                self._out.stop(str(self.path), error.strerror)
-        if self._out.position is None:
-            return False
+            self.begin()
+            return self._file is not None
         if self._out.at.identity is None and not self._waits.may_look(
             self._live_place(), eager=_SETTLED
         ):

@@ -85,6 +85,8 @@ class LiveFile:
             self._open()
             if mark is not None and (self.cut.lines or self._identity == (mark.device, mark.inode)):
                 self._first = mark.first
+            if self.cut.opening and self._size:
+                self._pending += self._opening()
             self._pending += self.cut.lines.values()
             self._first_pending = next(iter(self.cut.lines), "")
             self.flush()

@@ -132,8 +132,8 @@ class LiveOutputs:
                 )
                 self._files[name] = file
                 if file.cut.lines or file.cut.size:
-                    size = file.cut.size - sum(map(len, file.cut.lines.values()))
-                    self.shortened.append(Shortened(name, len(file.cut.lines), max(size, 0)))
+                    size = max(marks[name].offset - file.mark.offset, 0)
+                    self.shortened.append(Shortened(name, len(file.cut.lines), size))
             self._name_columns()
         except BaseException:
             self.close()

@@ -74,6 +74,8 @@ class StatePlace:
         except TakenError as error:
             raise StateTakenError(str(error)) from error
         except OSError as error:
+            if error.filename is not None:
+                raise self._unusable(error) from error
             raise StateFileError(
                 f"{self.shown}: cannot be locked: {error.strerror}; choose another --state"
             ) from error
@@ -181,10 +183,13 @@ class StatePlace:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._keep_others_out()
         except OSError as error:
-            raise StateFileError(
-                f"{self.shown}: cannot be used as state directory: {error.strerror}; "
-                "make it writable for this user or choose another --state"
-            ) from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> StateFileError:
+        return StateFileError(
+            f"{self.shown}: cannot be used as state directory: {error.strerror}; "
+            "make it writable for this user or choose another --state"
+        )
 
     def _keep_others_out(self) -> None:
         status = self.directory.stat()

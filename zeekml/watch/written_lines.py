@@ -92,10 +92,13 @@ class Cut:
         Those that are to be written again, by their keys and in their order.
     size
         Bytes by which the file is shorter than it was.
+    opening
+        Whether the cut may go through the lines that the file began with.
     """
 
     lines: Mapping[str, bytes] = field(default_factory=dict)
     size: int = 0
+    opening: bool = False
 
 
 def find_cut(path: Path, mark: Mark, key_of: KeyOf, kept: Callable[[], Mapping[str, bytes]]) -> Cut:
@@ -143,7 +146,7 @@ def find_cut(path: Path, mark: Mark, key_of: KeyOf, kept: Callable[[], Mapping[s
                 continue
     found = {key: lines[key] for key in wanted if key not in there}
     copied = here.place == place and any(f.status.st_mtime_ns >= mark.written for f in copies)
-    return Cut(found, 0 if copied and not found else size)
+    return Cut(found, 0 if copied and not found else size, bool(found) and after is None)
 
 
 def _files(path: Path) -> Iterator[_File]:

@@ -206,11 +206,13 @@ class LiveFile:
             if size < status.st_size:
                 os.ftruncate(descriptor, size)
             self._sync_directory()
-            if self._descriptor is not None and not os.fstat(self._descriptor).st_nlink:
-                # what is removed with its file before it is committed would never be made again
-                self._pending[:0] = self._uncommitted
+            if self._descriptor is not None:
+                if not os.fstat(self._descriptor).st_nlink:
+                    # what is removed with its file before it is committed would never be made again
+                    self._pending[:0] = self._uncommitted
+                    self._first_pending = self._first_uncommitted or self._first_pending
+                # and what is in a file of another name is not in this one
                 self._uncommitted = []
-                self._first_pending = self._first_uncommitted or self._first_pending
                 self._first_uncommitted = ""
         except BaseException:
             os.close(descriptor)

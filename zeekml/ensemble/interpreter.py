@@ -53,11 +53,15 @@ class Member:
     """
 
     def __init__(self, model: bytes) -> None:
+        self._rows: int | None = None
         with _failing():
             # one thread: at these sizes a second one costs more than it brings
             self._interpreter = Interpreter(model_content=model, num_threads=1)
             with _without_chatter():
                 self._interpreter.allocate_tensors()
+            self._describe()
+
+    def _describe(self) -> None:
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 2:
@@ -68,7 +72,6 @@ class Member:
         self._input: int = inputs[0]["index"]
         self._scores: int = outputs[0]["index"]
         self._embedding: int = outputs[1]["index"]
-        self._rows: int | None = None
 
     def scores(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Scores for the rows of a batch.
@@ -148,6 +151,8 @@ def _failing() -> Iterator[None]:
     """Whatever LiteRT raises inside is a `MemberError`."""
     try:
         yield
+    except MemberError:
+        raise
     except Exception as err:
         raise MemberError(f"LiteRT cannot run the model: {_first_line(err)}") from err
 

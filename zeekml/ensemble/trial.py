@@ -136,8 +136,6 @@ def _failure(model: bytes, features: int, held: list[Member]) -> str | None:
                     return "gives numbers that are not finite"
     except MemberError as error:
         return str(error)
-    except MemoryError:
-        return f"needs more than {MEMORY >> 20:,} MiB"
     return None
 
 

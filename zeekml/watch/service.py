@@ -395,15 +395,14 @@ class Watcher:
     def _check_outputs(self) -> None:
         """Make new files in the place of those that were renamed or removed."""
         try:
-            self._outputs.flush()
-            in_place = self._state.in_place
+            if self._state.in_place:
+                self._outputs.flush()
+            else:
+                self._persist(())
         except TakenError:
             raise
         except OutputError as error:
             self._complain(error)
-            return
-        if not in_place:
-            self._persist(())
 
     def _change_rules(self) -> None:
         for follower in self.followers:

@@ -128,6 +128,14 @@ class WatchMachine(RotationRules):
     def disturb_output(self, what: Disturbance) -> None:
         self.sensor.disturb(what)
 
+    @rule(output=st.sampled_from([NOTICE_LOG, EVE_JSON]), keep=st.sampled_from([0.0, 0.3, 0.9]))
+    def cut_output(self, output: str, keep: float) -> None:
+        self.sensor.cut_output(output, keep)
+
+    @rule(file=st.sampled_from([None, "state.db", "state.db-wal", "lock"]))
+    def take_state(self, file: str | None) -> None:
+        self.sensor.take_state(file)
+
 
 TestWatch = WatchMachine.TestCase
 TestWatch.settings = settings(

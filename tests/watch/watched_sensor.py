@@ -359,6 +359,27 @@ class WatchedSensor(Sensor):
             self.renamed += 1
             path.rename(path.with_name(f"{path.name}.{self.renamed}"))
 
+    def cut_output(self, name: str, keep: float) -> None:
+        """End the watch, cut an output, and begin another."""
+        assert self.watcher is not None
+        self.watcher._persist(self.watcher.followers, anchor=True)
+        position = self.tail.position
+        self._abandon()
+        path = self.out / name
+        if path.exists():
+            os.truncate(path, int(path.stat().st_size * keep))
+        self._go_on_from(position)
+
+    def take_state(self, name: str | None) -> None:
+        """Remove a file of the state, or all of it, until the watcher looks for it."""
+        assert self.watcher is not None
+        state = self.memory / "state"
+        if name is None:
+            shutil.rmtree(state)
+        else:
+            (state / name).unlink()
+        self.watcher._check_outputs()
+
     def _put_rules(self, variant: int) -> None:
         self.variant = variant
         (self.rules / "policy.yaml").write_text(_rules()[variant])

@@ -124,13 +124,14 @@ def watch(
 
     give_back_large_blocks()
     do_without_pandas()
-    from zeekml.outputs import OutputOptions, refuse_output_among_inputs
+    from zeekml.outputs import OutputOptions, refuse_nested, refuse_output_among_inputs
     from zeekml.watch.beginning import begin
 
     logs = _chosen_logs(zeek, suricata)
     paths = [path for group in logs for path in group.paths]
     for directory in (out, state):
         refuse_output_among_inputs([path.parent for path in paths], directory)
+    refuse_nested(out, state)
     received: list[int] = []
     with begin(logs, state, sightings) as begun:
         _compile()

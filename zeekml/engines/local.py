@@ -13,7 +13,7 @@ import tempfile
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -28,7 +28,7 @@ from zeekml.flows.rejects import ReadCounters, printable
 from zeekml.flows.values import COUNTS
 from zeekml.notices.allowlist import load_allowlist
 from zeekml.notices.policy import load_policy
-from zeekml.outputs import StreamOutputs, assemble
+from zeekml.outputs import StreamOutputs, assemble, lock_output
 from zeekml.pipeline import Pipeline
 
 __all__ = ["Cutting", "RunResult", "ScoreJob", "StreamResult", "score", "usable_processors"]
@@ -216,17 +216,17 @@ def _summary(
 @contextmanager
 def _work_directory(out: Path) -> Iterator[Path]:
     """A directory inside `out` (so that moving files is a rename), gone again afterwards."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".zeekml-", dir=out))
-    except OSError as error:
-        raise OutputError(
-            f"{out}: cannot write there: {error.strerror}; choose another --out"
-        ) from error
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with closing(lock_output(out)):
+        try:
+            work = Path(tempfile.mkdtemp(prefix=".zeekml-", dir=out))
+        except OSError as error:
+            raise OutputError(
+                f"{out}: cannot write there: {error.strerror}; choose another --out"
+            ) from error
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def usable_processors() -> int:

@@ -21,11 +21,14 @@ from zeekml.notices.health_notice import HealthNotice, first_notice, health_even
 from zeekml.notices.policy import Policy
 from zeekml.notices.zeek_notice import TsvEncoder, encode_json
 from zeekml.outputs import EVE_JSON, NOTICE_LOG, OutputOptions
+from zeekml.watch import health_wording as wording
 from zeekml.watch.about import ABOUT, About, Problem, budget_of, decode_about, encode_about
 from zeekml.watch.events import Event, Gap, Opened, Recovered, Trouble
 from zeekml.watch.follower import SHED, Follower
 from zeekml.watch.health import HealthMonitor
 from zeekml.watch.health_checks import HealthLimits, StreamFigures
+from zeekml.watch.health_wording import Finding, Kind
+from zeekml.watch.live_outputs import Shortened
 from zeekml.watch.log_set import LogSet
 from zeekml.watch.metrics import StreamMetrics, WatchMetrics, write_metrics
 from zeekml.watch.state import State
@@ -147,6 +150,26 @@ class Oversight:
             for problem in follower.problems:
                 log.warning("%s: %s", printable(name), printable(problem, 400))
                 notices += self._monitor.context_lost(name, now, wall, problem, cut=False)
+        return self._lines(notices)
+
+    def shortened(self, outputs: Sequence[Shortened]) -> list[bytes]:
+        """Report outputs that lacked something at the start; return lines for notice.log."""
+        return [
+            line
+            for lost in outputs
+            for line in self._of_watch(
+                Kind.OUTPUT, wording.output_shortened(lost.name, lost.lines, lost.size)
+            )
+        ]
+
+    def state_put_back(self, missing: str) -> list[bytes]:
+        """Report that the state had to be written again; return lines for notice.log."""
+        return self._of_watch(Kind.STATE, wording.state_put_back(str(self._facts.state), missing))
+
+    def _of_watch(self, kind: Kind, finding: Finding) -> list[bytes]:
+        notices = self._monitor.of_watch(self._clock(), self._wall(), kind, finding)
+        for notice in notices:
+            log.warning("%s", notice.msg)
         return self._lines(notices)
 
     def happened(self, follower: Follower, events: Sequence[Event]) -> list[bytes]:

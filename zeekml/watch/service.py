@@ -17,14 +17,22 @@ from types import TracebackType
 from typing import Final, Self
 
 from zeekml.config import Config
+from zeekml.directory_lock import TakenError
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.errors import ConfigError, OutputError
 from zeekml.flows.rejects import printable
+from zeekml.notices.eve_alert import encode_alert
 from zeekml.notices.evidence_line import encode_evidence
 from zeekml.notices.notice import Notice
 from zeekml.notices.policy import Policy, load_policy
 from zeekml.notices.zeek_notice import encode_json
-from zeekml.outputs import ENRICHED, OutputOptions
+from zeekml.outputs import (
+    ENRICHED,
+    EVE_JSON,
+    NOTICE_LOG,
+    OutputOptions,
+    refuse_nested,
+)
 from zeekml.watch.beginning import Beginning, begin
 from zeekml.watch.follower import SHED, Follower, Look
 from zeekml.watch.footprint import shed_library_pages, trim_heap
@@ -119,6 +127,7 @@ class Watcher:
         # what starting needed is let go once the first records have come
         self._slimmed = clock() - _SLIM + _FIRST_SLIM
         with ExitStack() as stack:
+            refuse_nested(job.out, job.state)
             if begun is None:
                 begun = stack.enter_context(begin(job.logs, job.state, clock=clock))
             self._state = begun.state
@@ -132,7 +141,12 @@ class Watcher:
             )
             self.oversight = Oversight(facts, self._state, clock, wall)
             self._outputs = LiveOutputs(
-                job.out, job.options, self._state.marks(), self.oversight.opening, wall
+                job.out,
+                job.options,
+                self._state.marks(),
+                self.oversight.opening,
+                wall,
+                {NOTICE_LOG: self._state.notice_lines, EVE_JSON: self._state.alert_lines},
             )
             stack.callback(self._outputs.close)
             for sensor in sorted({logs.sensor for logs in job.logs}):
@@ -227,6 +241,7 @@ class Watcher:
         self.oversight.publish(self.followers, self._state, up=False, now=True)
 
     def _begin(self) -> None:
+        self._tell(self.oversight.shortened(self._outputs.shortened))
         self._tell(self.oversight.start(self.followers, self._wake.problem))
         # what comes is committed against what the outputs hold now
         self._persist(self.followers)
@@ -297,6 +312,7 @@ class Watcher:
                     line=encode_json(notice),
                     uid=notice.flow.uid,
                     evidence=None if notice.evidence is None else encode_evidence(notice.evidence),
+                    alert=encode_alert(notice) if notice.seq == 0 else None,
                 )
             )
 
@@ -323,6 +339,8 @@ class Watcher:
 
         Raises
         ------
+        TakenError
+            Another watch has taken the place of the outputs or the state.
         OutputError
             It did not, and `stop` was called.
         """
@@ -330,6 +348,7 @@ class Watcher:
         pause, most = _RETRY
         while True:
             try:
+                self._keep_state()
                 self._outputs.flush()
                 self._state.commit(
                     [commit for _, commit in commits],
@@ -338,6 +357,8 @@ class Watcher:
                     self.oversight.notes(),
                 )
                 break
+            except TakenError:
+                raise
             except OutputError as error:
                 self._complain(error)
                 if self._stop:
@@ -353,6 +374,12 @@ class Watcher:
             log.warning("written again; nothing was lost meanwhile")
             self._complaint = ""
             self._manager.status(self.oversight.status(self.followers))
+
+    def _keep_state(self) -> None:
+        """Have the state written again where somebody removed it."""
+        missing = self._state.put_back(self._manager.watchdog)
+        if missing is not None:
+            self._tell(self.oversight.state_put_back(missing))
 
     def _pause(self, seconds: float) -> None:
         end = self._clock() + seconds
@@ -385,7 +412,12 @@ class Watcher:
     def _check_outputs(self) -> None:
         """Make new files in the place of those that were renamed or removed."""
         try:
-            self._outputs.flush()
+            if self._state.in_place:
+                self._outputs.flush()
+            else:
+                self._persist(())
+        except TakenError:
+            raise
         except OutputError as error:
             self._complain(error)
 

@@ -207,6 +207,7 @@ class Watcher:
                 time.sleep(max(LINGER - (self._clock() - begun), 0.0))
         self._manager.stopping()
         self._persist(self.followers, anchor=True)
+        self._persist([follower for follower in self.followers if follower.keep_context()])
         log.info("stopped: %s", self.oversight.status(self.followers))
         self.oversight.publish(self.followers, self._state, up=False, now=True)
 

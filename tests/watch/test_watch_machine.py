@@ -33,11 +33,18 @@ class WatchMachine(RotationRules):
         appends=st.booleans(),
         names=st.sampled_from(["numbered", "begin", "end"]),
         max_poll=st.sampled_from([1000, 1 << 20]),
+        keeps=st.booleans(),
     )
-    def start(self, form: str, appends: bool, names: str, max_poll: int) -> None:
+    def start(self, form: str, appends: bool, names: str, max_poll: int, keeps: bool) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="watch-"))
         self.sensor = WatchedSensor(
-            self.root, form, appends=appends, names=names, linked=False, max_poll=max_poll
+            self.root,
+            form,
+            keeps=keeps,
+            appends=appends,
+            names=names,
+            linked=False,
+            max_poll=max_poll,
         )
 
     def teardown(self) -> None:

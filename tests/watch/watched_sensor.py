@@ -26,7 +26,7 @@ from zeekml.notices.policy import Policy, load_policy
 from zeekml.notices.zeek_notice import encode_json
 from zeekml.outputs import ENRICHED, EVE_JSON, NOTICE_LOG, OutputOptions
 from zeekml.pipeline import Judge, Pipeline
-from zeekml.watch import service
+from zeekml.watch import service, snapshots
 from zeekml.watch.events import Event, Lines
 from zeekml.watch.log_set import LogSet
 from zeekml.watch.position import Position
@@ -66,9 +66,11 @@ class WatchedSensor(Sensor):
     ----------
     form : str
         As for `Traffic`.
+    keeps : bool
+        Whether the context is written out whenever it can be.
     """
 
-    def __init__(self, root: Path, form: str, **manner: Any) -> None:
+    def __init__(self, root: Path, form: str, *, keeps: bool, **manner: Any) -> None:
         self.traffic = Traffic(form)
         # what is brought to disk all the time, where that costs nothing
         self.memory = Path(tempfile.mkdtemp(prefix="watch-", dir=_MEMORY))
@@ -90,6 +92,9 @@ class WatchedSensor(Sensor):
         # reading the rules would take most of the time
         self._rules_read = patch.object(service, "load_policy", _policy_in)
         self._rules_read.start()
+        rows = 1 if keeps else 1 << 30
+        self._kept = patch.multiple(snapshots, ROWS=rows, WORTH=rows)
+        self._kept.start()
         self._heard: list[Event] = []
         super().__init__(root, zeek=form == "tsv", **manner)
 
@@ -153,6 +158,7 @@ class WatchedSensor(Sensor):
         super().close()
         shutil.rmtree(self.memory)
         self._rules_read.stop()
+        self._kept.stop()
 
     def _abandon(self) -> None:
         if self.watcher is not None:
@@ -209,7 +215,7 @@ class WatchedSensor(Sensor):
         self._heard = []
         if finish:
             watcher._finish()
-            watcher._persist(watcher.followers, anchor=True)
+            watcher._put_away()
         elif not watcher._look() and all(f.idle and not f.waiting for f in watcher.followers):
             watcher._outputs.forget_already()
         watcher._keep_up_appearances()
@@ -226,7 +232,7 @@ class WatchedSensor(Sensor):
     def stop(self) -> None:
         """End the watch as SIGTERM does, and begin another."""
         assert self.watcher is not None
-        self.watcher._persist(self.watcher.followers, anchor=True)
+        self.watcher._put_away()
         self.restart()
 
     def reload(self, *, broken: bool) -> None:

@@ -46,6 +46,8 @@ SHARE: Final = 8
 WORTH: Final = 50_000
 """Records that a restart takes in again without anybody noticing."""
 
+THREAD: Final = "zeekml-snapshot"
+
 _KIND: Final = f"context {__version__}"
 _VERSION: Final = 1
 _STRIDE: Final = 1 << 20
@@ -184,7 +186,7 @@ class _Copy:
         self._go_on = threading.Event()
         self.rows = 0
         self.made: Snapshot | None = None
-        self._thread = threading.Thread(target=self._run, name="snapshot", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
         self._thread.start()
 
     @property

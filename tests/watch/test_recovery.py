@@ -86,7 +86,7 @@ class Run:
         )
         self.problems += self.back.problems
         self.number = self.state.next_number(STREAM)
-        self.snapshots = Snapshots(self.state, STREAM)
+        self.snapshots = Snapshots(self.state, STREAM, self.back.snapshot)
         if not self.state.anchors(STREAM):
             self.commit(None, anchor=True)
 
@@ -355,6 +355,12 @@ def test_a_damaged_snapshot_costs_nothing_but_time(
         assert run.problems == []
         assert "snapshot" in caplog.text
         assert run.pipeline.scorer.context_records == held
+    # the next one takes its place, though no record came
+    run.keep()
+    run.stop()
+    caplog.clear()
+    run.start()
+    assert "snapshot" not in caplog.text
     assert_goes_on_like(run.pipeline, whole_run())
     run.stop()
 
@@ -373,10 +379,14 @@ def test_a_snapshot_of_another_layout_or_moment_is_not_used(
     assert run.pipeline.scorer.context_records <= 1000
     run.stop()
     run.config = Config()
-    caplog.clear()
     with patch.object(snapshots, "_KIND", "context 99"):
         run.start()
+        run.keep()
+        run.stop()
+    caplog.clear()
+    run.start()
     assert "context 99" in caplog.text
+    run.keep()
     run.stop()
     caplog.clear()
     with sqlite3.connect(tmp_path / STATE_FILE) as db:

@@ -133,7 +133,7 @@ class Follower:
         self._pipeline = back.pipeline
         self._alerts = back.alerts
         self._number = state.next_number(logs.name)
-        self._snapshots = Snapshots(state, logs.name)
+        self._snapshots = Snapshots(state, logs.name, back.snapshot)
         self._policy = policy
         first = None
         if not state.anchors(logs.name):

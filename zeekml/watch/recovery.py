@@ -26,7 +26,7 @@ from zeekml.watch.alerts import LiveAlerts
 from zeekml.watch.journal import Intake, unpack
 from zeekml.watch.live_pipeline import LivePipeline
 from zeekml.watch.snapshots import load_context
-from zeekml.watch.state import Anchor, State
+from zeekml.watch.state import Anchor, Snapshot, State
 
 log = logging.getLogger("zeekml.watch")
 
@@ -51,11 +51,14 @@ class Recovered:
         As they stood.
     problems
         What could not be brought back, in words.
+    snapshot
+        What the context was taken up from; None if that was the journal alone.
     """
 
     pipeline: LivePipeline
     alerts: LiveAlerts
     problems: list[str]
+    snapshot: Snapshot | None = None
 
 
 def context_start(
@@ -116,8 +119,10 @@ def recover(
     def pipeline_at(anchor: Anchor) -> LivePipeline:
         return LivePipeline(bundle, judge, config, hold=hold, originals=originals, at=anchor)
 
-    pipeline = _from_snapshot(state, stream, anchors, pipeline_at)
+    snapshot = state.snapshot(stream)
+    pipeline = _from_snapshot(state, stream, snapshot, anchors, pipeline_at)
     if pipeline is None:
+        snapshot = None
         begin = context_start(anchors, latest.clock, config.context_records)
         pipeline = _from_journal(state, stream, *begin, latest, pipeline_at, problems)
     try:
@@ -126,17 +131,17 @@ def recover(
             pipeline.take(intake)
     except DataError as error:
         problems.append(LOST_CONTEXT.format(error))
-    return Recovered(pipeline, alerts, problems)
+    return Recovered(pipeline, alerts, problems, snapshot)
 
 
 def _from_snapshot(
     state: State,
     stream: str,
+    snapshot: Snapshot | None,
     anchors: Sequence[Anchor],
     pipeline_at: Callable[[Anchor], LivePipeline],
 ) -> LivePipeline | None:
     """The pipeline at the latest anchor by way of the snapshot; None where that is of no use."""
-    snapshot = state.snapshot(stream)
     if snapshot is None or all(anchor.number != snapshot.number for anchor in anchors):
         return None
     try:

@@ -87,13 +87,14 @@ class Snapshots:
     ----------
     state, stream
         Where it is remembered, and its name.
+    latest
+        The one that the context was taken up from, if any.
     """
 
-    def __init__(self, state: State, stream: str) -> None:
+    def __init__(self, state: State, stream: str, latest: Snapshot | None) -> None:
         self._directory = state.directory
         self._stream = stream
         self._name = f"context-{hashlib.blake2b(stream.encode(), digest_size=8).hexdigest()}"
-        latest = state.snapshot(stream)
         self._since = state.journal_size(stream, latest.number if latest else 0)[1]
         self._tried = 0
         self._copy: _Copy | None = None

@@ -159,7 +159,11 @@ class Snapshots:
         if self._since - self._tried >= due and _one_at_a_time.acquire(blocking=False):
             # should it fail, the next try is as far off
             self._tried = self._since
-            self._copy = _Copy(self._directory, self._name, self._stream, context)
+            try:
+                self._copy = _Copy(self._directory, self._name, self._stream, context)
+            except RuntimeError as error:  # no more threads
+                _one_at_a_time.release()
+                _complain(self._stream, error)
 
     def _remove_all_but(self, snapshot: Snapshot | None) -> None:
         for path in self._directory.glob(f"{self._name}-*"):
@@ -272,10 +276,9 @@ def _write(
     return Snapshot(number, path.name, digest.digest())
 
 
-def _complain(stream: str, error: OSError | MemoryError) -> None:
-    reason = error.strerror if isinstance(error, OSError) else "no memory"
+def _complain(stream: str, error: Exception) -> None:
     log.warning(
         "%s: the context cannot be written for the next start, which will take longer: %s",
         printable(stream),
-        reason,
+        getattr(error, "strerror", None) or str(error) or "no memory",
     )

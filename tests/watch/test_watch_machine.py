@@ -34,13 +34,17 @@ class WatchMachine(RotationRules):
         names=st.sampled_from(["numbered", "begin", "end"]),
         max_poll=st.sampled_from([1000, 1 << 20]),
         early=st.integers(0, 2),
+        keeps=st.booleans(),
     )
-    def start(self, form: str, appends: bool, names: str, max_poll: int, early: int) -> None:
+    def start(
+        self, form: str, appends: bool, names: str, max_poll: int, early: int, keeps: bool
+    ) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="watch-"))
         self.sensor = WatchedSensor(
             self.root,
             form,
             early=early,
+            keeps=keeps,
             appends=appends,
             names=names,
             linked=False,

@@ -26,7 +26,7 @@ from zeekml.notices.policy import Policy, load_policy
 from zeekml.notices.zeek_notice import encode_json
 from zeekml.outputs import ENRICHED, EVE_JSON, NOTICE_LOG, OutputOptions
 from zeekml.pipeline import Judge, Pipeline
-from zeekml.watch import service
+from zeekml.watch import service, snapshots
 from zeekml.watch.beginning import begin
 from zeekml.watch.events import Event, Lines
 from zeekml.watch.log_set import LogSet
@@ -70,9 +70,13 @@ class WatchedSensor(Sensor):
     early : int
         How often the log is rotated before the first watcher has read anything: one before it has
         noted where the log begins, and died.
+    keeps : bool
+        Whether the context is written out whenever it can be.
     """
 
-    def __init__(self, root: Path, form: str, *, early: int = 0, **manner: Any) -> None:
+    def __init__(
+        self, root: Path, form: str, *, keeps: bool, early: int = 0, **manner: Any
+    ) -> None:
         self.early = early
         self.traffic = Traffic(form)
         # what is brought to disk all the time, where that costs nothing
@@ -95,6 +99,9 @@ class WatchedSensor(Sensor):
         # reading the rules would take most of the time
         self._rules_read = patch.object(service, "load_policy", _policy_in)
         self._rules_read.start()
+        rows = 1 if keeps else 1 << 30
+        self._kept = patch.multiple(snapshots, ROWS=rows, WORTH=rows)
+        self._kept.start()
         self._heard: list[Event] = []
         super().__init__(root, zeek=form == "tsv", **manner)
 
@@ -168,6 +175,7 @@ class WatchedSensor(Sensor):
         super().close()
         shutil.rmtree(self.memory)
         self._rules_read.stop()
+        self._kept.stop()
 
     def _abandon(self) -> None:
         if self.watcher is not None:
@@ -224,7 +232,7 @@ class WatchedSensor(Sensor):
         self._heard = []
         if finish:
             watcher._finish()
-            watcher._persist(watcher.followers, anchor=True)
+            watcher._put_away()
         elif not watcher._look() and all(f.idle and not f.waiting for f in watcher.followers):
             watcher._outputs.forget_already()
         watcher._keep_up_appearances()
@@ -241,7 +249,7 @@ class WatchedSensor(Sensor):
     def stop(self) -> None:
         """End the watch as SIGTERM does, and begin another."""
         assert self.watcher is not None
-        self.watcher._persist(self.watcher.followers, anchor=True)
+        self.watcher._put_away()
         self.restart()
 
     def reload(self, *, broken: bool) -> None:

@@ -32,6 +32,7 @@ from zeekml.watch.log_set import LogSet
 from zeekml.watch.record import Record
 from zeekml.watch.recovery import context_start, recover
 from zeekml.watch.silence import Silence
+from zeekml.watch.snapshots import Snapshots
 from zeekml.watch.state import Entry, State, StreamCommit
 from zeekml.watch.tailer import LogTail
 from zeekml.watch.unscored import FirstReject, Reject
@@ -135,6 +136,7 @@ class Follower:
         self._pipeline = back.pipeline
         self._alerts = back.alerts
         self._number = state.next_number(logs.name)
+        self._snapshots = Snapshots(state, logs.name, back.snapshot)
         self._policy = policy
         first = None
         if not state.anchors(logs.name):
@@ -269,6 +271,7 @@ class Follower:
             self.record.let_go = look.progress = True
         if changes := self._alerts.changes():
             self._intakes.append(Intake(alerts=changes))
+        look.progress |= self._snapshots.wanted or self._snapshots.finished is not None
         return look
 
     def _silent_for(self, looked: float, grown: bool) -> float:
@@ -333,6 +336,7 @@ class Follower:
         """Close the logs."""
         for tail, _ in self._tails:
             tail.close()
+        self._snapshots.close()
 
     def _take(self, events: Sequence[Event], decoder: TailDecoder, look: Look) -> None:
         flows: list[pa.RecordBatch] = []
@@ -363,6 +367,7 @@ class Follower:
     def _feed(self, intake: Intake, look: Look) -> None:
         self._intakes.append(intake)
         self._rows_since += intake.rows
+        self._snapshots.feed(intake.rows)
         look.progress = True
         self._add(self._pipeline.take(intake), look)
 
@@ -396,6 +401,7 @@ class Follower:
         due = (
             self._rows_since >= ANCHOR_ROWS
             or (self._rows_since > 0 and self._clock() - self._anchored >= ANCHOR_SECONDS)
+            or self._snapshots.wanted
             or anchor
         )
         self.record.positions = {
@@ -410,6 +416,7 @@ class Follower:
             entry=entry,
             anchor=made,
             forget_before=self._no_longer_needed() if due else 0,
+            snapshot=self._snapshots.finished,
         )
 
     def committed(self, commit: StreamCommit) -> None:
@@ -420,6 +427,17 @@ class Follower:
         if commit.anchor is not None:
             self._anchored = self._clock()
             self._rows_since = 0
+        self._snapshots.committed(commit, self._pipeline.scorer.context)
+
+    def keep_context(self) -> bool:
+        """At the end, after an anchor: see to it that the next start is quick.
+
+        Returns
+        -------
+        bool
+            Whether there is something to commit.
+        """
+        return self._snapshots.last(self._number, self._pipeline.scorer.context)
 
     def _no_longer_needed(self) -> int:
         """The journal entry before which nothing is needed for the context any more."""

@@ -236,7 +236,7 @@ class Watcher:
             if not self._stop:
                 time.sleep(max(LINGER - (self._clock() - begun), 0.0))
         self._manager.stopping()
-        self._persist(self.followers, anchor=True)
+        self._put_away()
         log.info("stopped: %s", self.oversight.status(self.followers))
         self.oversight.publish(self.followers, self._state, up=False, now=True)
 
@@ -325,6 +325,12 @@ class Watcher:
             self._take(follower, follower.finish())
         self._tell(self.oversight.ended(self.followers))
         self._settle()
+
+    def _put_away(self) -> None:
+        """At a stop: commit all, so that the next start is quick."""
+        self._persist(self.followers, anchor=True)
+        if kept := [follower for follower in self.followers if follower.keep_context()]:
+            self._persist(kept)
 
     def _settle(self) -> None:
         """Do what the followers have decided, once that is written down."""

@@ -43,6 +43,8 @@ CREATE TABLE IF NOT EXISTS journal (
 CREATE TABLE IF NOT EXISTS anchor (
     stream TEXT NOT NULL, number INTEGER NOT NULL, clock BLOB NOT NULL, ordering BLOB,
     judge BLOB, alerts BLOB, UNIQUE (stream, number));
+CREATE TABLE IF NOT EXISTS snapshot (
+    stream TEXT PRIMARY KEY, number INTEGER NOT NULL, file TEXT NOT NULL, digest BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS output (name TEXT PRIMARY KEY, mark BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS incident (
     id TEXT PRIMARY KEY, stream TEXT NOT NULL, note TEXT NOT NULL, state TEXT NOT NULL,
@@ -98,6 +100,25 @@ class Anchor:
     ordering: bytes | None = None
     judge: bytes | None = None
     alerts: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A file with a stream's context as it stood at an anchor; see `zeekml.watch.snapshots`.
+
+    Attributes
+    ----------
+    number
+        Of the anchor.
+    file
+        Its name in the state directory.
+    digest
+        Of all its bytes.
+    """
+
+    number: int
+    file: str
+    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +180,8 @@ class StreamCommit:
         What the journal gains; the anchor stands behind the entry.
     forget_before
         Journal entries and anchors before this number are needed no more.
+    snapshot
+        The one in force from now on; its file is on disk.
     """
 
     stream: str
@@ -166,6 +189,7 @@ class StreamCommit:
     entry: Entry | None = None
     anchor: Anchor | None = None
     forget_before: int = 0
+    snapshot: Snapshot | None = None
 
 
 class State:
@@ -286,6 +310,14 @@ class State:
             ).fetchone()
             decoded = msgspec.json.decode(clock, type=ClockState)
         return Anchor(number, decoded, ordering, judge, alerts)
+
+    def snapshot(self, stream: str) -> Snapshot | None:
+        """The snapshot of a stream's context that is in force."""
+        with self._complaining():
+            row = self._db.execute(
+                "SELECT number, file, digest FROM snapshot WHERE stream = ?", (stream,)
+            ).fetchone()
+        return Snapshot(*row) if row else None
 
     def journal(self, stream: str, begin: int, end: int | None = None) -> Iterator[Entry]:
         """The entries of a stream numbered begin … end−1, one at a time."""
@@ -431,6 +463,10 @@ class State:
                     anchor.judge,
                     anchor.alerts,
                 ),
+            )
+        if (snapshot := commit.snapshot) is not None:
+            self._db.execute(
+                "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)", (name, *astuple(snapshot))
             )
         if commit.forget_before:
             for table in ("journal", "anchor"):

@@ -16,8 +16,9 @@ from zeekml.flows.detect import Kind
 from zeekml.flows.json_lines import DECODE_ERRORS, line_decoder
 from zeekml.flows.rejects import count_bounded
 from zeekml.flows.schema import REQUIRED, SCORED
-from zeekml.flows.zeek_json import CONN, epoch_seconds, record_type
-from zeekml.flows.zeek_tsv import Header, plain_header
+from zeekml.flows.zeek_header import HeaderReader, plain_header
+from zeekml.flows.zeek_json import epoch_seconds, record_type
+from zeekml.flows.zeek_logs import CONN
 
 COMMUNITY_ID_REMEDY: Final = (
     "put `@load policy/protocols/conn/community-id-logging` into local.zeek and deploy"
@@ -143,10 +144,11 @@ def _is_span(value: object) -> bool:
 
 def _tsv(sample: Sample) -> _Seen:
     seen = _Seen()
-    header = _header(sample.head)
+    headers = _headers(sample.head)
     for line in sample.lines:
+        header = headers.header
         if line.startswith(header.prefix):
-            header = header.read(line)
+            headers.read(line)
             continue
         if line.startswith(b"{"):
             seen.in_json += 1
@@ -167,16 +169,14 @@ def _tsv(sample: Sample) -> _Seen:
     return seen
 
 
-def _header(head: bytes) -> Header:
+def _headers(head: bytes) -> HeaderReader:
+    headers = HeaderReader()
     lines = head.lstrip(b"\0").split(b"\n", 200)
-    plain = plain_header(lines[0])
-    if plain is not None:
-        return plain
-    header = Header()
-    for line in lines:
-        if line.startswith(header.prefix) or not header.fields:
-            header = header.read(line)
-    return header
+    if headers.begin(lines[0]):
+        for line in lines[1:]:
+            if line.startswith(headers.header.prefix):
+                headers.read(line)
+    return headers
 
 
 def _number(text: bytes) -> float | None:

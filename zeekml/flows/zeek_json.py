@@ -2,7 +2,8 @@
 
 Two spellings of the connection's fields are in use (``id.orig_h`` and ``id_orig_h``), and three
 of times: epoch seconds, epoch milliseconds (numbers from 1e11 on) and ISO 8601. Some shippers
-put all of Zeek's logs into one file; then a field such as ``_path`` tells the type of each.
+put all of Zeek's logs into one file; then a field such as ``_path`` tells the type of each, where
+it holds the name of one of Zeek's logs (`zeekml.flows.zeek_logs`).
 """
 
 from __future__ import annotations
@@ -26,17 +27,16 @@ from zeekml.flows.columns import (
     TIMES,
     BoolArray,
     build_batch,
-    is_conn_record,
 )
 from zeekml.flows.json_columns import PlainLines, Together
 from zeekml.flows.json_lines import DECODE_ERRORS, columns_of_values, json_object, line_decoder
 from zeekml.flows.json_scan import Keys, make_keys
 from zeekml.flows.json_values import NUMBER, TEXT, WHOLE
 from zeekml.flows.lines import Block
-from zeekml.flows.rejects import BAD_VALUE, OTHER, SourceAccount
+from zeekml.flows.rejects import BAD_VALUE, SourceAccount
 from zeekml.flows.schema import ZEEK
+from zeekml.flows.zeek_logs import CONN, ZEEK_LOGS, log_of
 
-CONN: Final = "conn"
 TYPE_FIELDS: Final = ("_path", "@path", "@stream", "log_type")
 """Where the type of a record stands when several types share a file."""
 
@@ -95,6 +95,9 @@ class _Records:
     texts: list[bytes]
 
 
+_NULL: Final = msgspec.Raw(b"null")
+# what `log_of` looks for
+_TELLING: Final = (*CONN_MARKERS, "proto", "duration", "orig_bytes")
 _FIELDS: Final = {name: name.removeprefix("id.") for name in RECORD_COLUMNS}
 _UNDERSCORED: Final = {
     name: name.replace(".", "_") for name in RECORD_COLUMNS if name.startswith("id.")
@@ -103,29 +106,19 @@ _UNDERSCORED: Final = {
 
 def record_type(record: dict[str, Any]) -> str:
     """Return the Zeek log that a decoded record belongs to; ``other`` when it does not say."""
-    for field in TYPE_FIELDS:
-        if isinstance(value := record.get(field), str):
-            return value
-    return CONN if is_conn_record(record) else OTHER
+    said = (record.get(field) for field in TYPE_FIELDS)
+    return log_of([name for name in said if isinstance(name, str)], _set_fields(record))
+
+
+def _set_fields(record: dict[str, Any]) -> list[str]:
+    # null stands for what is not set, in members that are not decoded as well
+    return [name for name, value in record.items() if value not in (None, _NULL)]
 
 
 def _type_of(record: _Record) -> str:
-    marker = record.path or record.at_path or record.at_stream or record.log_type
-    if marker is not None:
-        return marker
-    # the same rule as is_conn_record, on attributes
-    if (
-        record.conn_state is not None
-        or record.orig_pkts is not None
-        or record.history is not None
-        or record.missed_bytes is not None
-        or record.orig_ip_bytes is not None
-        or record.resp_ip_bytes is not None
-    ):
-        return CONN
-    if record.proto is not None and (record.duration is not None or record.orig_bytes is not None):
-        return CONN
-    return OTHER
+    said = (record.path, record.at_path, record.at_stream, record.log_type)
+    fields = [name for name in _TELLING if getattr(record, name) is not None]
+    return log_of([name for name in said if name is not None], fields)
 
 
 def epoch_seconds(value: int | float | str) -> float:
@@ -251,6 +244,7 @@ class ZeekJsonDecoder:
 
 
 _PLAIN: Final = _plain_keys()
+_LOG_NAMES: Final = pa.array(sorted(ZEEK_LOGS), pa.string())
 
 
 def _are_conn(plain: PlainLines) -> BoolArray:
@@ -265,7 +259,8 @@ def _are_conn(plain: PlainLines) -> BoolArray:
             alone = marker & (np.sum(markers, axis=0) == 1)
             texts = plain.texts(name)
             said = pc.fill_null(pc.equal(texts, CONN), False).to_numpy(zero_copy_only=False)
-            conn = np.where(marker, alone & said, conn)
+            known = pc.is_in(texts, _LOG_NAMES).to_numpy(zero_copy_only=False)
+            conn = np.where(marker, alone & (said | (conn & ~known)), conn)
     plain.read_moments("ts")
     return conn & (plain.kinds("ts") != TEXT)
 

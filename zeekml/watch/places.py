@@ -16,7 +16,7 @@ from zeekml.flows.discovery import open_log
 from zeekml.flows.lines import without_rubbish
 from zeekml.flows.rejects import printable
 from zeekml.flows.schema import SURICATA, ZEEK
-from zeekml.flows.zeek_tsv import Header
+from zeekml.flows.zeek_header import HeaderReader
 
 ZEEK_PLACES: Final = (
     "opt/zeek/logs/current",
@@ -222,8 +222,10 @@ def objection(head: bytes, name: str, sensor: str) -> str:
 def _is_header_begun(whole: bytes, found: Detected) -> bool:
     if found.refusal.startswith("zeek_"):
         return False
-    prefix = Header().read(whole.partition(b"\n")[0]).prefix
+    headers = HeaderReader()
     lines = whole.splitlines()
+    headers.begin(lines[0])
+    prefix = headers.header.prefix
     return all(line.startswith(prefix) and line[len(prefix) :][:6] != b"fields" for line in lines)
 
 

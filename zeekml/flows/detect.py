@@ -7,9 +7,10 @@ from enum import StrEnum
 from typing import Any, Final
 
 from zeekml.flows import flow_table
+from zeekml.flows.foreign import foreign_file, foreign_json, foreign_text
 from zeekml.flows.json_lines import DECODE_ERRORS, line_decoder
 from zeekml.flows.lines import without_rubbish
-from zeekml.flows.rejects import OTHER, printable
+from zeekml.flows.rejects import OTHER
 from zeekml.flows.zeek_header import MAX_COLUMNS, Header, HeaderReader
 from zeekml.flows.zeek_json import TYPE_FIELDS, record_type
 from zeekml.flows.zeek_logs import CONN, OTHER_CONN_LOGS, logs_named, may_hold_conn
@@ -22,9 +23,9 @@ UNSUPPORTED: Final = "unsupported"
 EMPTY: Final = "empty"
 NO_HEADER: Final = "no_header"
 BAD_HEADER: Final = "bad_header"
+NO_CONN_FIELDS: Final = "no_conn_fields"
 
 _LEAST_COLUMNS: Final = 4
-_SHOWN_KEYS: Final = 5
 _decode_object: Final = line_decoder(dict[str, Any])
 
 
@@ -76,15 +77,17 @@ def detect(head: bytes, name: str, columns: Header | None = None) -> Detected:
     """
     if head.startswith(flow_table.MAGIC):
         return Detected(Kind.TABLE)
+    if what := foreign_file(head):
+        return Detected(refusal=UNSUPPORTED, detail=what)
     text = without_rubbish(head).lstrip(b" \t\r\n")
     if not text:
         return Detected(refusal=EMPTY)
     if text.startswith(b"{"):
         found = _detect_json(text, name)
-    elif b"\t" in text.partition(b"\n")[0] or HeaderReader().begin(text.partition(b"\n")[0]):
+    elif _is_split(text.partition(b"\n")[0], columns):
         found = _detect_tsv(text, columns)
     else:
-        found = Detected(refusal=UNSUPPORTED)
+        found = Detected(refusal=UNSUPPORTED, detail=foreign_text(text))
     if found.kind is None and not text.startswith(b"{") and b"\n{" in text:
         # JSON lines of which the first is cut or damaged, whatever it looks like now
         later = _detect_json(text.partition(b"\n")[2], name)
@@ -97,6 +100,12 @@ def detect(head: bytes, name: str, columns: Header | None = None) -> Detected:
         for log in sorted(OTHER_CONN_LOGS & logs_named(name)):
             return Detected(refusal=f"zeek_{log}")
     return found
+
+
+def _is_split(line: bytes, columns: Header | None) -> bool:
+    """Tell whether a first line is that of a log in columns."""
+    separator = b"\t" if columns is None else columns.separator
+    return separator in line or b"\t" in line or HeaderReader().begin(line)
 
 
 def _detect_tsv(text: bytes, columns: Header | None) -> Detected:
@@ -137,8 +146,9 @@ def _detect_bare(line: bytes, columns: Header | None) -> Detected:
     """Judge records above which no header stands, by the first of them."""
     n = line.count(b"\t") + 1
     if columns is None:
-        refusal = UNSUPPORTED if n < _LEAST_COLUMNS else NO_HEADER
-        return Detected(refusal=refusal, detail=f"{n:,} tab-separated columns and no header")
+        if n < _LEAST_COLUMNS:
+            return Detected(refusal=UNSUPPORTED, detail=foreign_text(line))
+        return Detected(refusal=NO_HEADER, detail=f"{n:,} tab-separated columns and no header")
     named = len(columns.fields)
     seen = line.count(columns.separator) + 1
     if seen != named:
@@ -151,7 +161,7 @@ def _detect_bare(line: bytes, columns: Header | None) -> Detected:
 def _judge(header: Header) -> Detected:
     if b"zeekml_id" in header.fields:
         return Detected(refusal=OWN_OUTPUT)
-    if not header.fields and header.refusal in ("no_conn_fields", "zeek_other"):
+    if not header.fields and header.refusal in (NO_CONN_FIELDS, "zeek_other"):
         return Detected(refusal=BAD_HEADER, detail="no #fields line")
     if header.refusal is None:
         return Detected(Kind.ZEEK_TSV, opened=header.opened)
@@ -182,7 +192,7 @@ def _detect_json(text: bytes, name: str) -> Detected:
     if CONN in types:
         return Detected(Kind.ZEEK_JSON)
     if not types:
-        return Detected(refusal=UNSUPPORTED, detail=_keys_of(records[0]))
+        return Detected(refusal=UNSUPPORTED, detail=foreign_json(records[0]))
     kinds = set(types)
     only = kinds.pop() if len(kinds) == 1 else OTHER
     marked = any(field in records[0] for field in TYPE_FIELDS)
@@ -191,11 +201,6 @@ def _detect_json(text: bytes, name: str) -> Detected:
     if marked and (len(set(types)) > 1 or may_hold_conn(name, only)):
         return Detected(Kind.ZEEK_JSON)
     return Detected(refusal=f"zeek_{only}")
-
-
-def _keys_of(record: dict[str, Any]) -> str:
-    names = ", ".join(printable(name, 20) for name in list(record)[:_SHOWN_KEYS])
-    return f"the fields {names}" + (", …" if len(record) > _SHOWN_KEYS else "")
 
 
 def _detect_json_by_keys(text: bytes) -> Detected:

@@ -118,7 +118,7 @@ def _set_fields(record: dict[str, Any]) -> list[str]:
 def _type_of(record: _Record) -> str:
     said = (record.path, record.at_path, record.at_stream, record.log_type)
     fields = [name for name in _TELLING if getattr(record, name) is not None]
-    return log_of([name for name in said if name is not None], fields)
+    return log_of([name for name in said if isinstance(name, str)], fields)
 
 
 def epoch_seconds(value: int | float | str) -> float:

@@ -40,7 +40,7 @@ class RunResult:
     """What scoring all streams came to."""
 
     summary: dict[str, Any]
-    truncated: list[str]
+    counters: ReadCounters
     results: list[StreamResult]
     bundle: Bundle
     warnings: list[str]
@@ -78,7 +78,7 @@ def score(discovery: Discovery, job: ScoreJob, progress: Progress | None = None)
             totals.merge(result.counters)
         summary = _summary(totals, results, bundle)
         assemble(parts, job.out, job.options, first_ts=totals.first_ts, summary=summary)
-    return RunResult(summary, totals.truncated, results, bundle, job.allowlist.warnings())
+    return RunResult(summary, totals, results, bundle, job.allowlist.warnings())
 
 
 def _ahead(items: Iterator[_T], depth: int = 2) -> Iterator[_T]:

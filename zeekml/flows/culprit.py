@@ -33,9 +33,8 @@ _GOOD: Final[dict[str, Any]] = {
     "start": _MOMENT,
     "proto": "TCP",
     "event_type": "flow",
+    "conn_state": "SF",
 }
-_ZEEK_MARK: Final = {"conn_state": "SF"}
-"""Makes a record one of a connection where its own columns are away."""
 _EVE_REQUIRED: Final = ("src_ip", "dest_ip", "proto", "start")
 _MOST_FIELDS: Final = 200
 _DEEPEST: Final = 5
@@ -122,10 +121,11 @@ def _in_object(kind: Kind, record: dict[str, Any]) -> Culprit | None:
             present.add(plain)
         owner[name] = _GOOD.get(plain)
         if kind is Kind.ZEEK_JSON and plain == "ts":
-            owner.update(_ZEEK_MARK)
-    names = _EVE_REQUIRED if kind is Kind.EVE else tuple(map(_plain, REQUIRED))
+            # one of a connection, whatever becomes of its own columns
+            owner.setdefault("conn_state", _GOOD["conn_state"])
+    names = _EVE_REQUIRED if kind is Kind.EVE else REQUIRED
     if not _reads(kind, _encode(good)):
-        missing = [name for name in names if name not in present]
+        missing = [name for name in names if _plain(name) not in present]
         return Culprit(missing[0], None) if missing else None
     for (owner, name, path), (own, _, _) in zip(places, _leaves(record), strict=True):
         kept, owner[name] = owner.get(name), own[name]

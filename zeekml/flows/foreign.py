@@ -56,7 +56,7 @@ def foreign_text(text: bytes) -> str:
     line = text.partition(b"\n")[0].rstrip(b"\r")
     if not line.decode("utf-8", "replace").replace("\t", " ").isprintable():
         return f"is no supported log, but binary data; {_WANTED}"
-    if _CSV.fullmatch(line):
+    if _CSV.fullmatch(line) and b"{" not in line:
         return (
             "is no supported log, but comma-separated text; give Zeek's own conn.log "
             f"(tab-separated or JSON), or {_PARQUET}"

@@ -14,7 +14,7 @@ from zeekml.flows.discovery import open_log
 from zeekml.flows.lines import without_rubbish
 from zeekml.flows.refusal import explain
 from zeekml.flows.rejects import printable
-from zeekml.flows.zeek_header import MAX_COLUMNS, Header, HeaderReader
+from zeekml.flows.zeek_header import MAX_COLUMNS, Header, conn_header
 from zeekml.flows.zeek_logs import CONN
 
 
@@ -58,14 +58,7 @@ def columns_like(path: Path) -> Header:
     found = detect(head, path.name)
     if found.kind is not None and found.kind is not Kind.ZEEK_TSV:
         raise InputError(f"{name}: is no tab-separated log; its header would be needed")
-    text = without_rubbish(head)
-    headers = HeaderReader()
-    first = text[: text.find(b"\n") + 1 or len(text)]
-    if headers.begin(first):
-        text = text[len(first) :]
-    for _ in headers.runs(text):
-        if headers.header.refusal is None:
-            break
-    if headers.header.refusal is not None:
+    header = conn_header(without_rubbish(head))
+    if header is None:
         raise InputError(f"{name}: {explain(found)}")
-    return replace(headers.header, opened=None)
+    return replace(header, opened=None)

@@ -273,3 +273,14 @@ class HeaderReader:
             parts.append(b"".join(kept))
         # an empty line is no record, but ends a run of header lines
         return b"\n".join(parts) if parts[0] else parts[1]
+
+
+def conn_header(head: bytes) -> Header | None:
+    """Return the first header of connections in the beginning of a file, without rubbish there."""
+    headers = HeaderReader()
+    first = head[: head.find(b"\n") + 1 or len(head)]
+    begin = len(first) if headers.begin(first) else 0
+    for _ in headers.runs(head[begin:]):
+        if headers.header.refusal is None:
+            break
+    return headers.header if headers.header.refusal is None else None

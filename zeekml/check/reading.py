@@ -98,4 +98,4 @@ def _complaint(counters: ReadCounters, kind: Kind, header: Header | None) -> str
     (reason, _), *_ = counters.rejected.most_common(1)
     first = counters.first_rejects[reason]
     found = culprit(kind, first.text, header)
-    return f'{reason}: "{printable(first.text, _SHOWN)}"' if found is None else str(found)
+    return f"{found}" if found else f'the reason is {reason}: "{printable(first.text, _SHOWN)}"'

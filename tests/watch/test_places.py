@@ -144,7 +144,7 @@ def test_a_log_that_has_just_been_begun_is_no_other(log: bytes, sensor: str) -> 
     [
         # what copytruncate leaves
         (b"1795430594.054974\tC1\t10.0.0.1\t1\t10.0.0.2\t2\ttcp\n", "zeek", ""),
-        (b"1795430594.054974\tC1\t10.0.0.1\t1\t10.0.0.2\t2\ttcp\n", "suricata", "unsupported"),
+        (b"1795430594.054974\tC1\t10.0.0.1\t1\t10.0.0.2\t2\ttcp\n", "suricata", "no_header"),
         (CONN.replace(b"conn", b"dns"), "zeek", "zeek_dns"),
         (b"#separator \\x09\n#path\tdns\n#open\t2026", "zeek", "zeek_dns"),
         (b"#separator \\x09\n#path\tdns\n", "suricata", "zeek_dns"),

@@ -41,7 +41,7 @@ class RunResult:
     """What scoring all streams came to."""
 
     summary: dict[str, Any]
-    truncated: list[str]
+    counters: ReadCounters
     results: list[StreamResult]
     bundle: Bundle
     warnings: list[str]
@@ -80,7 +80,7 @@ def score(discovery: Discovery, job: ScoreJob, progress: Progress | None = None)
         summary = _summary(totals, results, bundle, discovery)
         assemble(parts, job.out, job.options, first_ts=totals.first_ts, summary=summary)
         warnings = [*_read_warnings(totals, discovery), *job.allowlist.warnings()]
-    return RunResult(summary, totals.truncated, results, bundle, warnings)
+    return RunResult(summary, totals, results, bundle, warnings)
 
 
 def _read_warnings(totals: ReadCounters, discovery: Discovery) -> list[str]:

@@ -115,8 +115,22 @@ def read_flow_table(
     InputError
         As `discover`.
     """
-    counters = ReadCounters() if counters is None else counters
-    found: Discovery = discover(inputs)
+    return flows_of(
+        discover(inputs),
+        counters=ReadCounters() if counters is None else counters,
+        rejects=rejects,
+        keep_originals=keep_originals,
+    )
+
+
+def flows_of(
+    found: Discovery,
+    *,
+    counters: ReadCounters,
+    rejects: RejectSink | None = None,
+    keep_originals: bool = False,
+) -> pa.Table:
+    """Read all flows of what was discovered, as `read_flow_table` does."""
     for reason, n in found.files_skipped.items():
         count_bounded(counters.files_skipped, reason, n)
     batches = [

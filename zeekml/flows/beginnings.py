@@ -18,6 +18,7 @@ from zeekml.flows.rejects import ReadCounters, SourceAccount
 from zeekml.flows.schema import FLOW_SCHEMA
 from zeekml.flows.streams import Beginning, Key
 from zeekml.flows.suricata_eve import AlertMemory
+from zeekml.flows.zeek_header import Header
 
 SAMPLE: Final = 16
 """Flows that are looked at."""
@@ -26,7 +27,7 @@ _PIECE: Final = 1 << 12
 _SIZE: Final = 16
 
 
-def beginning(head: bytes, kind: Kind) -> Beginning:
+def beginning(head: bytes, kind: Kind, header: Header | None = None) -> Beginning:
     """Look at the first flows of a log.
 
     Parameters
@@ -35,10 +36,12 @@ def beginning(head: bytes, kind: Kind) -> Beginning:
         Its first bytes, unpacked: `HEAD_SIZE` or all of it.
     kind : Kind
         A format of lines.
+    header : Header, optional
+        For records above which no header stands.
     """
     batches = []
     missing = SAMPLE
-    for batch in _flows(head, kind):
+    for batch in _flows(head, kind, header):
         batches.append(batch.slice(0, missing))
         missing -= len(batches[-1])
         if not missing:
@@ -71,9 +74,9 @@ def milliseconds(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
     return np.rint(starts * 1e6).astype(np.int64) // 1000
 
 
-def _flows(head: bytes, kind: Kind) -> Iterator[pa.RecordBatch]:
+def _flows(head: bytes, kind: Kind, header: Header | None) -> Iterator[pa.RecordBatch]:
     account = SourceAccount("", ReadCounters(), None)
-    decoder = new_decoder(kind, account, alerts=AlertMemory())
+    decoder = new_decoder(kind, account, alerts=AlertMemory(), header=header)
     splitter = LineSplitter()
     for start in range(0, len(head), _PIECE):
         for item in splitter.feed(head[start : start + _PIECE]):

@@ -21,7 +21,6 @@ from zeekml.flows.beginnings import beginning
 from zeekml.flows.compression import ByteStream
 from zeekml.flows.copies import DUPLICATE, without_copies, without_doubles
 from zeekml.flows.detect import (
-    EMPTY,
     HEAD_SIZE,
     OWN_OUTPUT,
     Detected,
@@ -29,8 +28,10 @@ from zeekml.flows.detect import (
     detect,
 )
 from zeekml.flows.naming import natural_key
+from zeekml.flows.refusal import explain
 from zeekml.flows.rejects import printable
 from zeekml.flows.streams import Beginning, Discovery, LogFile, Stream, open_log
+from zeekml.flows.zeek_header import Header
 
 __all__ = ["STDIN", "UNREADABLE", "Discovery", "LogFile", "Stream", "discover", "open_log"]
 
@@ -58,6 +59,7 @@ def discover(
     *,
     exclude: Iterable[str | Path] = (),
     stdin: BinaryIO | None = None,
+    columns: Header | None = None,
 ) -> Discovery:
     """Find the logs in `inputs` and sort them into streams.
 
@@ -69,6 +71,8 @@ def discover(
         Files or directories that are not walked into, such as the output directory.
     stdin : binary file, optional
         What ``-`` stands for; `sys.stdin` by default.
+    columns : Header, optional
+        Columns of tab-separated files that have no header (`zeekml.flows.given_columns`).
 
     Raises
     ------
@@ -78,7 +82,7 @@ def discover(
     """
     if not inputs:
         raise InputError("no input: name a log file, a directory with logs, or - for stdin")
-    walk = _Walk(exclude)
+    walk = _Walk(exclude, columns)
     for given in inputs:
         if str(given) == STDIN:
             walk.add_stdin(stdin if stdin is not None else sys.stdin.buffer)
@@ -90,29 +94,41 @@ def discover(
         names = ", ".join(printable(str(given), 80) for given in list(inputs)[:3])
         reasons = ", ".join(f"{n} {reason}" for reason, n in found.files_skipped.most_common(5))
         detail = f" (files skipped: {reasons})" if reasons else ""
-        raise InputError(
-            f"{names}: no supported log found{detail}; give a Zeek conn.log, "
-            "a Suricata eve.json with flow events, or a flow table in Parquet"
+        remedy = found.refused or (
+            "give a Zeek conn.log, a Suricata eve.json with flow events, or a flow table in Parquet"
         )
+        raise InputError(f"{names}: no supported log found{detail}; {remedy}")
     return found
 
 
 class _Walk:
     """Collects files from the inputs, each only once."""
 
-    def __init__(self, exclude: Iterable[str | Path]) -> None:
+    def __init__(self, exclude: Iterable[str | Path], columns: Header | None) -> None:
         self.found = Discovery()
         self.files: list[LogFile] = []
+        self._columns = columns
         self._excluded = {Path(path).resolve() for path in exclude}
         self._seen: set[tuple[int, int]] = set()
 
     def add_stdin(self, raw: BinaryIO) -> None:
         pipe = ByteStream(raw)
         head = pipe.head(HEAD_SIZE)
-        detected = detect(head, "")
-        if detected.kind is None or detected.kind is Kind.TABLE:
-            raise InputError(f"-: {_explain(detected.refusal)}")
-        self.files.append(LogFile(STDIN, None, detected.kind, opened=detected.opened, pipe=pipe))
+        detected = detect(head, "", self._columns)
+        if detected.kind is Kind.TABLE:
+            raise InputError("-: is a Parquet file; give its path instead of -")
+        if detected.kind is None:
+            raise InputError(f"-: {explain(detected)}")
+        self.files.append(
+            LogFile(
+                STDIN,
+                None,
+                detected.kind,
+                opened=detected.opened,
+                header=detected.header,
+                pipe=pipe,
+            )
+        )
 
     def add(self, path: Path) -> None:
         name = printable(str(path), 4096)
@@ -135,9 +151,9 @@ class _Walk:
         detected, begun = self._look(path, name)
         if detected.refusal.startswith("zeek_") or detected.refusal == OWN_OUTPUT:
             # shells expand *.log to all of Zeek's logs: known files are passed over
-            self.found.skip(name, detected.refusal)
+            self.found.refuse(name, detected)
         elif detected.kind is None:
-            raise InputError(f"{name}: {_explain(detected.refusal)}")
+            raise InputError(f"{name}: {explain(detected)}")
         else:
             self._take(path, name, detected, begun, status)
 
@@ -226,8 +242,7 @@ class _Walk:
     def _is_excluded(self, real: Path) -> bool:
         return any(real.is_relative_to(excluded) for excluded in self._excluded)
 
-    @staticmethod
-    def _look(path: Path, name: str) -> tuple[Detected, Beginning]:
+    def _look(self, path: Path, name: str) -> tuple[Detected, Beginning]:
         try:
             with open_log(path) as raw:
                 stream = ByteStream(raw)
@@ -236,7 +251,7 @@ class _Walk:
             raise InputError(f"{name}: cannot be read: {error.strerror}") from error
         if not head and stream.damage is not None:
             raise InputError(f"{name}: {stream.damage}")
-        detected = detect(head, path.name)
+        detected = detect(head, path.name, self._columns)
         if detected.kind is Kind.TABLE:
             try:
                 refusal = flow_table.table_refusal(path)
@@ -247,13 +262,13 @@ class _Walk:
                 return Detected(refusal=refusal), Beginning()
         if detected.kind in (None, Kind.TABLE):
             return detected, Beginning()
-        return detected, beginning(head, detected.kind)
+        return detected, beginning(head, detected.kind, detected.header)
 
     def _take(
         self, path: Path, name: str, detected: Detected, begun: Beginning, status: os.stat_result
     ) -> None:
         if detected.kind is None:
-            self.found.skip(name, detected.refusal)
+            self.found.refuse(name, detected)
             return
         file = LogFile(
             name,
@@ -261,6 +276,7 @@ class _Walk:
             detected.kind,
             status.st_size,
             detected.opened,
+            header=detected.header,
             modified=status.st_mtime,
             beginning=begun,
         )
@@ -274,23 +290,6 @@ def _holds_our_summary(directory: Path) -> bool:
     except OSError:
         return False
     return b'"records_scored"' in text and b'"files_skipped"' in text
-
-
-def _explain(refusal: str) -> str:
-    """Say in a few words why an input that the user has named is refused."""
-    if refusal == EMPTY:
-        return "is empty; give a log with records"
-    if refusal == OWN_OUTPUT:
-        return "is an output of zeekml; give the sensor's own log"
-    if refusal == "no_conn_fields":
-        return "lacks ts, id.orig_h, id.resp_h or proto; give a conn.log with these columns"
-    if refusal == "bad_header":
-        return "has a damaged Zeek header; give the file with its #fields line"
-    if refusal.startswith("zeek_"):
-        return f"is another Zeek log ({refusal.removeprefix('zeek_')}); give conn.log"
-    if refusal == "":
-        return "is a Parquet file; give its path instead of -"
-    return "is no supported log; give a Zeek conn.log, a Suricata eve.json or a flow table"
 
 
 def _streams(files: list[LogFile], found: Discovery) -> list[Stream]:

@@ -15,6 +15,7 @@ from zeekml.flows.lines import Block, LineSplitter, LongLine
 from zeekml.flows.rejects import LINE_TOO_LONG, ReadCounters, SourceAccount, count_bounded
 from zeekml.flows.streams import LogFile, Stream, open_log
 from zeekml.flows.suricata_eve import AlertMemory, EveDecoder
+from zeekml.flows.zeek_header import Header
 from zeekml.flows.zeek_log import ZeekDecoder
 
 NETFLOW_ONLY: Final = "suricata_netflow_only"
@@ -132,7 +133,11 @@ class LogReader:
         """
         account = self._account(file.source)
         decoder = new_decoder(
-            file.kind, account, alerts=self._alerts, keep_originals=self._keep_originals
+            file.kind,
+            account,
+            alerts=self._alerts,
+            keep_originals=self._keep_originals,
+            header=file.header,
         )
         yield from self._lines(file.kind, stream, decoder, account, begin, end)
         if isinstance(decoder, EveDecoder):
@@ -167,6 +172,11 @@ class LogReader:
         if end is not None:
             return
         self._took(stream.raw_bytes - counted)
+        if stream.left_out:
+            self._counters.remark(
+                f"{account.source}: {stream.left_out:,} bytes behind the end of the compressed "
+                "data were left out"
+            )
         rest = list(splitter.finish())
         if stream.damage is not None:
             # the last line stops where the data does, so even a line that parses is not whole
@@ -200,11 +210,16 @@ def _no_file() -> BinaryIO:
 
 
 def new_decoder(
-    kind: Kind, account: SourceAccount, *, alerts: AlertMemory, keep_originals: bool = False
+    kind: Kind,
+    account: SourceAccount,
+    *,
+    alerts: AlertMemory,
+    keep_originals: bool = False,
+    header: Header | None = None,
 ) -> Decoder:
     """A decoder for the lines of one file of a text format."""
     if kind in (Kind.ZEEK_TSV, Kind.ZEEK_JSON):
-        return ZeekDecoder(kind, account, keep_originals=keep_originals)
+        return ZeekDecoder(kind, account, keep_originals=keep_originals, header=header)
     return EveDecoder(account, alerts=alerts, keep_originals=keep_originals)
 
 

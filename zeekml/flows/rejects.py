@@ -48,6 +48,7 @@ _MAX_KEYS: Final = 64
 _MAX_KEY_LENGTH: Final = 40
 _MAX_NAMES: Final = 1000
 _MAX_SOURCES: Final = 4096
+_MAX_REJECT: Final = 1 << 14
 
 
 def printable(text: bytes | str, limit: int = EXCERPT_LENGTH) -> str:
@@ -90,6 +91,15 @@ def count_bounded(counter: Counter[str], key: str, n: int = 1) -> None:
     counter[key] += n
 
 
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A record that could not be read, and where it stands."""
+
+    source: str
+    line: int
+    text: bytes
+
+
 @dataclass
 class ReadCounters:
     """What was read and what became of it.
@@ -119,6 +129,10 @@ class ReadCounters:
         Files that end too early; at most 1,000 names are kept.
     unwrapped : Counter
         Records that stood in an envelope (`zeekml.flows.envelopes`), by what that was.
+    remarks : list of str
+        What else there is to say about files that were read whole; as many.
+    first_rejects : dict of str to Reject
+        The first record rejected for each reason.
     first_ts, last_ts : float or None
         Smallest and largest `ts` of the accepted records, epoch seconds.
     """
@@ -133,6 +147,8 @@ class ReadCounters:
     first_behind: str = ""
     bytes_read: int = 0
     truncated: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    first_rejects: dict[str, Reject] = field(default_factory=dict, compare=False)
     first_ts: float | None = None
     last_ts: float | None = None
     unwrapped: Counter[str] = field(default_factory=Counter)
@@ -152,6 +168,11 @@ class ReadCounters:
         self.behind += n
         self.first_behind = self.first_behind or f"{source}, line {line:,}"
 
+    def remark(self, text: str) -> None:
+        """Remember something about a file."""
+        if text not in self.remarks and len(self.remarks) < _MAX_NAMES:
+            self.remarks.append(text)
+
     def merge(self, other: ReadCounters) -> None:
         """Add the counts of another worker."""
         self.records_read += other.records_read
@@ -170,6 +191,9 @@ class ReadCounters:
                 count_bounded(mine, key, n)
         for source in other.truncated:
             self.cut_short(source)
+        for text in other.remarks:
+            self.remark(text)
+        self.first_rejects = {**other.first_rejects, **self.first_rejects}
         if other.first_ts is not None and other.last_ts is not None:
             self.saw(other.first_ts, other.last_ts)
 
@@ -300,6 +324,11 @@ class SourceAccount:
         """Enter one record that cannot be used."""
         self.counters.records_read += 1
         self.counters.rejected[reason] += 1
+        if reason not in self.counters.first_rejects:
+            text = (
+                excerpt.encode("utf-8", "backslashreplace") if isinstance(excerpt, str) else excerpt
+            )
+            self.counters.first_rejects[reason] = Reject(self.source, line, text[:_MAX_REJECT])
         if reason == TRUNCATED:
             self.counters.cut_short(self.source)
         if self._rejects is not None:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from zeekml.flows.compression import ByteStream
-from zeekml.flows.detect import Kind
+from zeekml.flows.detect import Detected, Kind
+from zeekml.flows.refusal import explain
 from zeekml.flows.rejects import OTHER, count_bounded, printable
+from zeekml.flows.zeek_header import Header
 
 _MAX_NAMES: Final = 20
 
@@ -61,6 +63,8 @@ class LogFile:
         Bytes on disk; 0 for standard input.
     opened : float or None
         Zeek's ``#open``, in seconds on a scale without time zones.
+    header : Header or None
+        For its records above which no header stands.
     modified : float
         When it was written last, epoch seconds.
     beginning : Beginning
@@ -74,6 +78,7 @@ class LogFile:
     kind: Kind
     size: int = 0
     opened: float | None = None
+    header: Header | None = None
     modified: float = field(default=0.0, compare=False, repr=False)
     beginning: Beginning = field(default=Beginning(), compare=False, repr=False)
     pipe: ByteStream | None = field(default=None, compare=False, repr=False)
@@ -132,6 +137,8 @@ class Discovery:
         Files left out, by reason.
     skipped_names : dict of str to list of str
         Some of their names; at most 20 per reason.
+    refused : str
+        The first file that is no log of connections, and what would be one.
     doubled : list of str
         Files of which some flows, but not all, are in another log, too: these count twice.
     """
@@ -139,7 +146,13 @@ class Discovery:
     streams: list[Stream] = field(default_factory=list)
     files_skipped: Counter[str] = field(default_factory=Counter)
     skipped_names: dict[str, list[str]] = field(default_factory=dict)
+    refused: str = ""
     doubled: list[str] = field(default_factory=list)
+
+    def refuse(self, source: str, found: Detected) -> None:
+        """Count a file that is no log of connections."""
+        self.refused = self.refused or f"{source}: {explain(found)}"
+        self.skip(source, found.refusal)
 
     def skip(self, source: str, reason: str) -> None:
         """Count a file that is left out."""

@@ -17,6 +17,7 @@ import pyarrow as pa
 from zeekml.flows.detect import Kind
 from zeekml.flows.lines import Block
 from zeekml.flows.rejects import SourceAccount
+from zeekml.flows.zeek_header import Header
 from zeekml.flows.zeek_json import ZeekJsonDecoder
 from zeekml.flows.zeek_tsv import TsvDecoder
 
@@ -38,6 +39,8 @@ class ZeekDecoder:
         a file, everything in a JSON log is JSON.
     account : SourceAccount
         Gets every record as accepted, rejected or skipped.
+    header : Header, optional
+        For records above which no header stands.
     keep_originals : bool
         Adds the column ``original``, as the decoders of the two formats do.
 
@@ -47,9 +50,16 @@ class ZeekDecoder:
         Format of the latest line.
     """
 
-    def __init__(self, kind: Kind, account: SourceAccount, *, keep_originals: bool = False) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        account: SourceAccount,
+        *,
+        keep_originals: bool = False,
+        header: Header | None = None,
+    ) -> None:
         self.kind = kind
-        self._tsv = TsvDecoder(account, keep_originals=keep_originals)
+        self._tsv = TsvDecoder(account, keep_originals=keep_originals, header=header)
         self._json = ZeekJsonDecoder(account, keep_originals=keep_originals)
         self._has_header = kind is Kind.ZEEK_TSV
 

@@ -18,7 +18,7 @@ from zeekml.flows.joining import without_rubbish
 from zeekml.flows.naming import natural_key, parse_name
 from zeekml.flows.rejects import printable
 from zeekml.flows.schema import SURICATA, ZEEK
-from zeekml.flows.zeek_tsv import Header
+from zeekml.flows.zeek_header import HeaderReader
 
 log = logging.getLogger("zeekml.watch")
 
@@ -298,8 +298,10 @@ def objection(head: bytes, name: str, sensor: str) -> str:
 def _is_header_begun(whole: bytes, found: Detected) -> bool:
     if found.refusal.startswith("zeek_"):
         return False
-    prefix = Header().read(whole.partition(b"\n")[0]).prefix
+    headers = HeaderReader()
     lines = whole.splitlines()
+    headers.begin(lines[0])
+    prefix = headers.header.prefix
     return all(line.startswith(prefix) and line[len(prefix) :][:6] != b"fields" for line in lines)
 
 

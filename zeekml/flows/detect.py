@@ -99,7 +99,8 @@ def detect(head: bytes, name: str, columns: Header | None = None) -> Detected:
         # JSON lines of which the first is cut or damaged or begins with something else, whatever
         # it looks like now
         later = _detect_json(text, name)
-        found = later if later.kind is not None or found.refusal == UNSUPPORTED else found
+        if later.kind is not None or (found.refusal == UNSUPPORTED != later.refusal):
+            found = later
     log = found.refusal.removeprefix("zeek_")
     if log != found.refusal and len(head) >= HEAD_SIZE and may_hold_conn(name, log):
         # logs that were put together

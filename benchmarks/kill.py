@@ -2,9 +2,11 @@
 
     python benchmarks/kill.py --kills 1000 --seed 1
 
-Every run has a log, a writer and a state of its own (see live_writer.py): TSV or JSON, archived as
-zeekctl does or copied and truncated as logrotate does, in turn. The watcher is killed with SIGKILL
-at a random moment: one time in three while it starts, else some time after it has started. When all
+Every run has a log, a writer and a state of its own (see live_writer.py): TSV, JSON or EVE with
+stretches of alerts alone, archived as zeekctl does or copied and truncated as logrotate does, in
+turn; in every other run the sensor's clock is set back now and then. The watcher is killed with
+SIGKILL at a random moment: one time in three while it starts, else some time after it has started;
+the first ones of each run within the first seconds of a watch that has read nothing yet. When all
 kills are done the writer ends, and a last watcher goes on until nothing comes any more. Then
 
 - each record that was written must be in conn_scored.log once, told by its uid, and with the line
@@ -12,8 +14,9 @@ kills are done the writer ends, and a last watcher goes on until nothing comes a
 - notice.log must have the lines about flows that `zeekml score` writes, and no other;
 - no incident may be named twice with the same number, no line of any output may be damaged.
 
-Only the first watcher of a run is left alone until it has seen the log: what was rotated before it
-had is not its business. Exit code 1 if anything is amiss; the files of such a run are kept.
+Only the very first watcher of a run is left alone until it has noted where the log begins: what was
+rotated before is not its business. Exit code 1 if anything is amiss; the files of such a run are
+kept.
 """
 
 from __future__ import annotations
@@ -37,15 +40,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from kill_checks import Findings, check
-from live_writer import FORMATS, LOG, ROTATIONS, WRITTEN, make_directories
+from live_writer import FORMATS, HOLD, ROTATIONS, WRITTEN, log_of, make_directories
 from measure import HERE, BenchmarkError, machine, zeekml_score
 from watcher_process import FIRST_START, START, WatcherProcess
 
 KINDS: Final = [(f, r) for r in ROTATIONS for f in FORMATS]
 
 _STARTS: Final = 1 / 3  # share of kills that come before the watcher is ready
+_FIRST: Final = 3  # kills before anything has been read
+_AT_FIRST: Final = 2.5  # most seconds from a start to one of these
 _AT_WORK: Final = 2.0  # most seconds from being ready to a kill
 _IDLE: Final = 2
+_TOTALS: Final = ("lines", "rotations", "halves", "clock_steps", "alert_stretches", "notices")
 _LAST: Final = 600.0
 _PROGRESS_EVERY: Final = 15.0
 
@@ -57,6 +63,7 @@ class Run:
     number: int
     format: str
     rotation: str
+    clock_steps: bool
     kills: int
     seed: str
     findings: Findings = field(default_factory=Findings)
@@ -70,17 +77,21 @@ class Campaign:
     ----------
     work
         Directory for their files.
-    kills, per_run, seed, rate
+    kills, per_run, seed, rate, clock_steps
         See `--help`.
     """
 
-    def __init__(self, work: Path, kills: int, per_run: int, seed: int, rate: float) -> None:
+    def __init__(
+        self, work: Path, kills: int, per_run: int, seed: int, rate: float, *, clock_steps: bool
+    ) -> None:
         self.runs: list[Run] = []
         for number in count():
             if kills <= 0:
                 break
             kind = KINDS[number % len(KINDS)]
-            self.runs.append(Run(number, *kind, min(kills, per_run), f"{seed}/{number}"))
+            # each kind with steps and without
+            steps = clock_steps and (number + number // len(KINDS)) % 2 == 0
+            self.runs.append(Run(number, *kind, steps, min(kills, per_run), f"{seed}/{number}"))
             kills -= per_run
         self._work, self._rate = work, rate
         self._kills = 0
@@ -102,17 +113,23 @@ class Campaign:
         directory = self._work / f"run-{run.number}"
         make_directories(directory)
         rng = random.Random(run.seed)
-        watcher = WatcherProcess(directory, directory / LOG, "--enriched")
+        config, noted = directory / "zeekml.toml", directory / "noted"
+        config.write_text(f"suricata_hold = {HOLD}\n")
+        options = ("--enriched", "--config", str(config))
+        watcher = WatcherProcess(directory, directory / log_of(run.format), *options)
         writer: subprocess.Popen[bytes] | None = None
         try:
+            writer = self._start_writer(directory, run, rng, noted)
             watcher.start()
+            watcher.wait_until_noted(FIRST_START)
+            noted.touch()
+            for _ in range(min(_FIRST, run.kills)):
+                time.sleep(rng.uniform(0, _AT_FIRST))
+                self._kill(watcher, run)
             watcher.wait_until_ready(FIRST_START)
             if not watcher.is_ready:
                 raise BenchmarkError(f"the first watcher has ended: {watcher.last()}")
             watcher.slowest_start = 0.0
-            # it looks around right after
-            time.sleep(1.0)
-            writer = self._start_writer(directory, run, rng)
             self._kill_again_and_again(watcher, run, rng)
             if not self._stop.is_set():
                 run.figures |= _end(writer)
@@ -120,7 +137,7 @@ class Campaign:
                 self._compare(directory, run)
                 amiss = {name: n for name, n in asdict(run.findings).items() if n}
                 print(
-                    f"run {run.number} ({run.format}, {run.rotation}), {run.kills} kills: "
+                    f"run {_named(run)}, {run.kills} kills: "
                     f"{amiss or 'nothing amiss'}; {run.figures}",
                     file=sys.stderr,
                 )
@@ -133,18 +150,19 @@ class Campaign:
             shutil.rmtree(directory)
 
     def _start_writer(
-        self, directory: Path, run: Run, rng: random.Random
+        self, directory: Path, run: Run, rng: random.Random, noted: Path
     ) -> subprocess.Popen[bytes]:
         command = [sys.executable, HERE / "live_writer.py", directory, "--format", run.format]
         command += ["--rotation", run.rotation, "--rate", str(self._rate)]
-        command += ["--seed", str(rng.randrange(1 << 30))]
+        command += ["--seed", str(rng.randrange(1 << 30)), "--hold", noted]
+        command += ["--clock-steps"] if run.clock_steps else []
         writer = subprocess.Popen(command, stdout=subprocess.PIPE)
-        while not (directory / LOG).exists() and writer.poll() is None:
+        while not (directory / log_of(run.format)).exists() and writer.poll() is None:
             time.sleep(0.01)
         return writer
 
     def _kill_again_and_again(self, watcher: WatcherProcess, run: Run, rng: random.Random) -> None:
-        for _ in range(run.kills):
+        for _ in range(run.kills - _FIRST):
             if self._stop.is_set():
                 return
             if rng.random() < _STARTS:
@@ -152,14 +170,17 @@ class Campaign:
             else:
                 watcher.wait_until_ready(START)
                 time.sleep(rng.uniform(0, _AT_WORK))
-            run.findings.died += not watcher.kill()
-            if run.findings.died > 3:
-                raise BenchmarkError(f"watchers die by themselves: {watcher.last()}")
-            with self._lock:
-                self._kills += 1
-            watcher.start()
+            self._kill(watcher, run)
         watcher.kill()
         run.figures["slowest_start_ms"] = round(watcher.slowest_start * 1000)
+
+    def _kill(self, watcher: WatcherProcess, run: Run) -> None:
+        run.findings.died += not watcher.kill()
+        if run.findings.died > 3:
+            raise BenchmarkError(f"watchers die by themselves: {watcher.last()}")
+        with self._lock:
+            self._kills += 1
+        watcher.start()
 
     def _finish(self, watcher: WatcherProcess, run: Run) -> None:
         """Let a last watcher come to the end."""
@@ -174,7 +195,8 @@ class Campaign:
 
     def _compare(self, directory: Path, run: Run) -> None:
         died = run.findings.died
-        zeekml_score(directory / WRITTEN, directory / "scored", "--enriched")
+        config = str(directory / "zeekml.toml")
+        zeekml_score(directory / WRITTEN, directory / "scored", "--enriched", "--config", config)
         out = directory / "out"
         run.findings, figures = check(directory / WRITTEN, out, directory / "scored")
         run.findings.died = died
@@ -209,9 +231,14 @@ def _end(writer: subprocess.Popen[bytes]) -> dict[str, int]:
     return figures
 
 
+def _named(run: Run) -> str:
+    steps = ", clock steps" if run.clock_steps else ""
+    return f"{run.number} ({run.format}, {run.rotation}{steps})"
+
+
 def summary(runs: list[Run]) -> dict[str, Any]:
     """All figures."""
-    findings, totals = Findings(), dict.fromkeys(("lines", "rotations", "halves", "notices"), 0)
+    findings, totals = Findings(), dict.fromkeys(_TOTALS, 0)
     for run in runs:
         findings.add(run.findings)
         for name in totals:
@@ -230,16 +257,13 @@ def report(figures: dict[str, Any], runs: list[Run]) -> str:
     lines = [
         f"{figures['kills']:,} kills while {figures['lines']:,} records were written, "
         f"{figures['halves']:,} times with a pause within a line, and {figures['rotations']:,} "
-        f"times rotated",
+        f"times rotated; the clock was set back {figures['clock_steps']:,} times, and "
+        f"{figures['alert_stretches']:,} times there were alerts alone",
         f"{figures['notices']:,} notices compared",
         f"{figures['slowest_start']:.1f} s for the slowest start",
     ]
     lines += [f"{name.replace('_', ' ')}: {n:,}" for name, n in figures["amiss"].items()]
-    lines += [
-        f"run {run.number} ({run.format}, {run.rotation}): {run.findings}"
-        for run in runs
-        if run.findings.any
-    ]
+    lines += [f"run {_named(run)}: {run.findings}" for run in runs if run.findings.any]
     return "\n".join(lines)
 
 
@@ -251,12 +275,22 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=150.0, help="records per second and log")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--work", type=Path, help="where logs and outputs go [the system's place]")
+    parser.add_argument(
+        "--no-clock-steps", action="store_true", help="never set the sensor's clock back"
+    )
     parser.add_argument("--json", action="store_true", dest="as_json")
     given = parser.parse_args()
     if min(given.kills, given.per_run, given.parallel) < 1 or given.rate <= 0:
         parser.error("--kills, --per-run, --parallel and --rate must be positive")
     work = Path(tempfile.mkdtemp(prefix="zeekml-kill-", dir=given.work))
-    campaign = Campaign(work, given.kills, given.per_run, given.seed, given.rate)
+    campaign = Campaign(
+        work,
+        given.kills,
+        given.per_run,
+        given.seed,
+        given.rate,
+        clock_steps=not given.no_clock_steps,
+    )
     try:
         campaign.carry_out(given.parallel)
     except BenchmarkError as error:

@@ -96,7 +96,7 @@ def check(written: Path, watched: Path, scored: Path) -> tuple[Findings, dict[st
     found = Findings()
     expected = set(_uids(written))
     records = Lines(watched / "conn_scored.log")
-    came = Counter(record.get("uid") for record in records.objects)
+    came = Counter(map(_uid, records.objects))
     found.lost = len(expected - came.keys())
     found.strange = len(came.keys() - expected)
     found.twice = sum(came.values()) - len(came)
@@ -132,15 +132,20 @@ def _of_flows(notices: Lines) -> Counter[bytes]:
 
 
 def _by_uid(lines: Lines) -> dict[Any, bytes]:
-    return {
-        record.get("uid"): text for record, text in zip(lines.objects, lines.texts, strict=True)
-    }
+    return {_uid(record): text for record, text in zip(lines.objects, lines.texts, strict=True)}
+
+
+def _uid(record: dict[str, Any]) -> str:
+    """Zeek's uid, or Suricata's number of the flow."""
+    return str(record.get("uid", record.get("flow_id")))
 
 
 def _uids(log: Path) -> Iterator[str]:
     with log.open(encoding="utf-8") as file:
         for line in file:
             if line.startswith("{"):
-                yield json.loads(line)["uid"]
+                record = json.loads(line)
+                if record.get("event_type", "flow") == "flow":
+                    yield _uid(record)
             elif not line.startswith("#"):
                 yield line.split("\t")[1]

@@ -6,11 +6,12 @@ import os
 import secrets
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -50,7 +51,8 @@ class WatcherProcess:
         self.stderr = directory / "watch.stderr"
         self.process: subprocess.Popen[bytes] | None = None
         self.slowest_start = 0.0
-        self._command = [sys.executable, "-m", "zeekml", "watch", "--zeek", str(log), *options]
+        sensor = "--suricata" if log.name.startswith("eve") else "--zeek"
+        self._command = [sys.executable, "-m", "zeekml", "watch", sensor, str(log), *options]
         self._command += ["--out", str(self.out), "--state", str(self.state)]
         self._started = 0.0
         self._ready = threading.Event()
@@ -69,6 +71,26 @@ class WatcherProcess:
             self.process = subprocess.Popen(
                 [*self._command, *options], stderr=errors, env=environment
             )
+
+    def wait_until_noted(self, seconds: float) -> None:
+        """Wait until the state says where the log begins.
+
+        Raises
+        ------
+        BenchmarkError
+            It does not after so many seconds, or the watcher has ended.
+        """
+        assert self.process is not None
+        while not self._noted():
+            ended = self.process.poll() is not None
+            if ended or time.monotonic() - self._started > seconds:
+                raise BenchmarkError(f"a watcher did not note where its log begins: {self.last()}")
+            time.sleep(0.01)
+
+    def _noted(self) -> bool:
+        with suppress(sqlite3.Error), closing(_read_only(self.state / "state.db")) as database:
+            return database.execute("SELECT count(*) FROM stream").fetchone() != (0,)
+        return False
 
     def wait_until_ready(self, seconds: float) -> None:
         """Wait until it says that it is ready, or is dead.
@@ -118,3 +140,7 @@ class WatcherProcess:
                 with suppress(TimeoutError):
                     if b"READY=1" in listening.recv(4096).split(b"\n"):
                         ready.set()
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)

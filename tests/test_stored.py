@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,9 @@ from zeekml.stored import (
     batches_part,
     decode,
     seal,
+    seal_pieces,
     unseal,
+    unseal_pieces,
 )
 
 RECORD = np.dtype([("a", np.int64), ("b", np.int8), ("c", np.float32, (3,))], align=True)
@@ -137,3 +140,36 @@ def test_other_values_are_refused() -> None:
     for data in (b"", b"\xc1", msgspec.msgpack.encode(["x"]), b"\x91" * 100_000):
         with pytest.raises(StateError):
             decode(data, list[int])
+
+
+LARGE = [b"head", np.arange(700_000).tobytes(), b"", memoryview(bytes(3 << 20))]
+
+
+def test_large_parts_come_back_in_pieces() -> None:
+    written = b"".join(seal_pieces("thing", 3, LARGE))
+    pieces = list(unseal_pieces("thing", 3, io.BytesIO(written)))
+    assert pieces[0] == LARGE[0]
+    assert b"".join(pieces) == b"".join(LARGE)
+    assert max(map(len, pieces)) <= 1 << 20
+    with pytest.raises(StateError, match="another version"):
+        next(unseal_pieces("thing", 4, io.BytesIO(written)))
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.data(), st.integers(1, 255))
+def test_damaged_pieces_are_refused(data: st.DataObject, change: int) -> None:
+    written = bytearray(b"".join(seal_pieces("thing", 3, LARGE)))
+    at = data.draw(st.integers(0, len(written) - 1) | st.integers(0, 60))
+    written[at] ^= change
+    try:
+        pieces = list(unseal_pieces("thing", 3, io.BytesIO(bytes(written))))
+    except StateError:
+        return
+    assert b"".join(pieces) == b"".join(LARGE)
+
+
+def test_pieces_that_are_cut_short_or_claim_too_much_are_refused() -> None:
+    written = b"".join(seal_pieces("thing", 3, LARGE))
+    for broken in (written[:-1], written[:2], b"\xff\xff\xff\xff" + written[4:], b"\0\0\0\1x"):
+        with pytest.raises(StateError):
+            list(unseal_pieces("thing", 3, io.BytesIO(broken)))

@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from zeekml.ensemble.bundle import load_bundle
+    from zeekml.errors import ReadWarning
     from zeekml.frames import read_flows, score
     from zeekml.pipeline import Pipeline
 
 __version__ = "0.1.0"
 
-__all__ = ["Pipeline", "__version__", "load_bundle", "read_flows", "score"]
+__all__ = ["Pipeline", "ReadWarning", "__version__", "load_bundle", "read_flows", "score"]
 
 _HOMES = {
     "Pipeline": "zeekml.pipeline",
+    "ReadWarning": "zeekml.errors",
     "load_bundle": "zeekml.ensemble.bundle",
     "read_flows": "zeekml.frames",
     "score": "zeekml.frames",

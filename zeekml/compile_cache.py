@@ -58,10 +58,10 @@ def cache_directory() -> Path:
 
 
 def keep_nothing_compiled() -> None:
-    """Let this process make no place for compiled code; what it compiles goes with it.
+    """Let this process make no place for compiled code, and compile none.
 
-    For commands that change nothing and hardly run a compiled function. Call it before anything
-    imports numba.
+    For commands that change nothing and read few records. Call it before anything imports
+    `zeekml.jit`.
     """
     global _kept
     _kept = False

@@ -51,7 +51,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     metrics_file
         File that gets the figures for Prometheus' node exporter, or None.
     stall_after
-        Seconds without a record after which a log counts as stalled; 0 for never.
+        Seconds without a record, or without one that can be scored, after which that is a problem;
+        0 for never.
     lag_after
         Seconds by which scoring may lag behind before that is a problem; 0 for never.
     journal_mb

@@ -53,3 +53,32 @@ class ConfigError(ZeekmlError):
     """The configuration or the rules are wrong; the message names the line."""
 
     exit_code: ClassVar[int] = 78
+
+
+class ReadWarning(UserWarning):
+    """Not all of an input could be read; what could be is in the result.
+
+    Attributes
+    ----------
+    records_read : int
+        Records that were met.
+    records_rejected, records_skipped : dict of str to int
+        Records that could not be read, by reason, and sound ones that are no flows, by type.
+    truncated : list of str
+        Files that end too early.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        records_read: int = 0,
+        records_rejected: dict[str, int] | None = None,
+        records_skipped: dict[str, int] | None = None,
+        truncated: list[str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.records_read = records_read
+        self.records_rejected = records_rejected or {}
+        self.records_skipped = records_skipped or {}
+        self.truncated = truncated or []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,30 +13,51 @@ import pyarrow as pa
 
 from zeekml.config import Config
 from zeekml.ensemble.bundle import Bundle, load_bundle
-from zeekml.flows.archive import read_flow_table, read_stream
+from zeekml.errors import ReadWarning
+from zeekml.flows.archive import flows_of, read_stream
 from zeekml.flows.columns import BoolArray, build_batch, standard_name
-from zeekml.flows.discovery import discover
+from zeekml.flows.discovery import Discovery, Stream, discover
 from zeekml.flows.flow_table import read_array
+from zeekml.flows.given_columns import named_columns
 from zeekml.flows.rejects import ReadCounters, SourceAccount
 from zeekml.flows.schema import FLOW_SCHEMA, REQUIRED
 from zeekml.flows.values import RECORD_COLUMNS, read_column
+from zeekml.flows.verdict import shortfall
 from zeekml.outputs import SCORES_SCHEMA, scores_table
 from zeekml.pipeline import Scorer
 
 _CHUNK = 8192
 
 
-def read_flows(path: str | os.PathLike[str]) -> pd.DataFrame:
+def read_flows(
+    path: str | os.PathLike[str], *, columns: str | Sequence[str] | None = None
+) -> pd.DataFrame:
     """Flows of a log, a directory of logs or a flow table, with Zeek's column names.
 
-    Records that cannot be read are left out; `zeekml score` reports them.
+    Parameters
+    ----------
+    path
+        The log, directory or table.
+    columns
+        Names of all columns of tab-separated files without a header, in their order.
 
     Raises
     ------
     InputError
         There is no supported log at `path`.
+    ValueError
+        `columns` lacks one without which there is no connection.
+
+    Warns
+    -----
+    ReadWarning
+        Records could not be read and were left out, or a file ends too early.
     """
-    return read_flow_table([Path(path)]).to_pandas()
+    discovery = _discovered(path, columns)
+    counters = ReadCounters()
+    table = flows_of(discovery, counters=counters)
+    _warn(counters, discovery.streams)
+    return table.to_pandas()
 
 
 def score(
@@ -42,6 +65,7 @@ def score(
     *,
     bundle: Bundle | None = None,
     config: Config | None = None,
+    columns: str | Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Score flows and return one row per flow: the columns of `scores.parquet`.
 
@@ -55,13 +79,20 @@ def score(
         From `zeekml.load_bundle`; by default the bundle that comes with zeekml.
     config
         Local networks and bounds.
+    columns
+        As for `read_flows`.
 
     Raises
     ------
     InputError
         There is no supported log at the path.
     ValueError
-        The frame lacks a required column.
+        The frame or `columns` lacks a required column.
+
+    Warns
+    -----
+    ReadWarning
+        As `read_flows`.
     """
     bundle = bundle or load_bundle()
     tables = []
@@ -70,11 +101,38 @@ def score(
         for batch in _as_flows(flows, ReadCounters()).to_batches(max_chunksize=_CHUNK):
             tables.append(scores_table(scorer.score(batch)))
     else:
-        for stream in discover([Path(flows)]).streams:
+        counters = ReadCounters()
+        streams = _discovered(flows, columns).streams
+        for stream in streams:
             scorer = Scorer(bundle, config)
-            for batch in read_stream(stream, counters=ReadCounters()):
+            for batch in read_stream(stream, counters=counters):
                 tables.append(scores_table(scorer.score(batch)))
+        _warn(counters, streams)
     return pa.concat_tables([SCORES_SCHEMA.empty_table(), *tables]).to_pandas()
+
+
+def _discovered(path: str | os.PathLike[str], columns: str | Sequence[str] | None) -> Discovery:
+    header = None if columns is None else named_columns(columns)
+    return discover([Path(path)], columns=header)
+
+
+def _warn(counters: ReadCounters, streams: Sequence[Stream]) -> None:
+    """Say what could not be read; nobody looks at a summary here."""
+    rejected = ", ".join(f"{reason} {n:,}" for reason, n in counters.rejected.most_common())
+    message = shortfall(counters, streams, done="read")
+    if message is None and rejected:
+        message = f"{sum(counters.rejected.values()):,} records could not be read ({rejected})"
+    if message is not None:
+        warnings.warn(
+            ReadWarning(
+                message,
+                records_read=counters.records_read,
+                records_rejected=dict(counters.rejected),
+                records_skipped=dict(counters.skipped),
+                truncated=list(counters.truncated),
+            ),
+            stacklevel=3,
+        )
 
 
 def _as_flows(frame: pd.DataFrame, counters: ReadCounters) -> pa.Table:

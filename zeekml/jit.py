@@ -5,20 +5,28 @@ numba asks where to keep it when it is first imported, so nothing else here impo
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from zeekml.compile_cache import is_kept, provide_compile_cache
 
-provide_compile_cache()
+COMPILED: Final = is_kept()
+"""False in a process that keeps nothing compiled: what is made for the compiler runs as it stands
+then, which is slow for more than a handful of records."""
 
-import numba  # noqa: E402  the cache's place must be known before
+if COMPILED:
+    provide_compile_cache()
+
+    import numba
 
 
 def njit(*arguments: Any, **options: Any) -> Any:
-    """`numba.njit`, which keeps nothing where nothing is to be kept."""
-    if not is_kept():
-        options["cache"] = False
-    return numba.njit(*arguments, **options)
+    """`numba.njit`, which does nothing where nothing is to be kept."""
+    return numba.njit(*arguments, **options) if COMPILED else _as_it_stands
 
 
-__all__ = ["njit"]
+def _as_it_stands(function: Any) -> Any:
+    function.py_func = function
+    return function
+
+
+__all__ = ["COMPILED", "njit"]

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from zeekml.directory_lock import DirectoryLock
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import OutputError
 from zeekml.flows.rejects import DEFAULT_CAP, RejectWriter
@@ -328,6 +329,23 @@ def as_output_error(path: Path) -> Iterator[None]:
         raise OutputError(f"{error.filename or path}: cannot write: {reason}") from error
 
 
+def lock_output(out: Path) -> DirectoryLock:
+    """Make the output directory if need be, and keep other runs and watches out of it.
+
+    Raises
+    ------
+    TakenError
+        Another one writes there.
+    OutputError
+        It cannot be made or locked.
+    """
+    with as_output_error(out):
+        out.mkdir(parents=True, exist_ok=True)
+        return DirectoryLock(
+            out, f"{out}: another zeekml writes to this directory; stop it, or choose another --out"
+        )
+
+
 def refuse_output_among_inputs(inputs: Sequence[str | Path], out: Path) -> None:
     """Raise `OutputError` if `out` is a directory that logs are to be read from.
 
@@ -340,3 +358,16 @@ def refuse_output_among_inputs(inputs: Sequence[str | Path], out: Path) -> None:
         # unlike Path.is_file, this takes what cannot be looked at for none
         if target == path or (os.path.isfile(path) and target == path.parent):  # noqa: PTH113
             raise OutputError(f"{out}: logs are read from this directory; choose another --out")
+
+
+def refuse_nested(out: Path, state: Path) -> None:
+    """Raise `OutputError` if outputs and state are one directory, or one lies in the other.
+
+    What is rotated, shipped or cleared away in the one would take the other along.
+    """
+    first, second = out.resolve(), state.resolve()
+    if first.is_relative_to(second) or second.is_relative_to(first):
+        raise OutputError(
+            f"{out}: --out and --state must be directories apart, neither in the other; "
+            f"--state is {state}"
+        )

@@ -17,6 +17,7 @@ from zeekml.config import Config
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.explanation import explain
 from zeekml.ensemble.scoring import Ensemble, Scores
+from zeekml.features.context import ContextEngine
 from zeekml.features.matrix import FeatureBatch, FeatureExtractor
 from zeekml.features.schema import LOCAL_NETS, SCHEMA_HASH
 from zeekml.flows.stream_clock import ClockState
@@ -81,6 +82,11 @@ class Scorer:
             local_nets=config.local_nets, max_records=config.context_records, clock=clock
         )
         self._ensemble = ensemble or Ensemble(bundle)
+
+    @property
+    def context(self) -> ContextEngine:
+        """What is remembered of the flows of the last hour."""
+        return self._features.context
 
     @property
     def evicted_records(self) -> int:

@@ -7,9 +7,9 @@ bytes may make others that pass, so keep them where only zeekml writes.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, Final, TypeVar
+from typing import Any, BinaryIO, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -26,6 +26,7 @@ Part = bytes | memoryview
 _MAGIC: Final = b"zeekml.s"
 _DIGEST_SIZE: Final = 16
 _SIZE_BYTES: Final = 4
+_PIECE: Final = 1 << 20
 
 # state is written often and read once, and most of it are keys that no level makes smaller
 _LEVEL: Final = -3
@@ -97,6 +98,38 @@ def unseal(kind: str, version: int, data: bytes, *, least: int = 0) -> list[byte
         parts.append(_decompressed(memoryview(data)[at : at + compressed], size, kind))
         at += compressed
     return parts
+
+
+def seal_pieces(kind: str, version: int, parts: Iterable[Part]) -> Iterator[bytes]:
+    """What `seal` is for a state too large to hold twice: bytes to be written one after the other.
+
+    Parameters
+    ----------
+    kind, version
+        As for `seal`.
+    parts
+        Bytes, or contiguous memory; they are cut into pieces, which `unseal_pieces` gives back.
+    """
+    for part in parts:
+        view = memoryview(part)
+        for begin in range(0, len(view), _PIECE):
+            data = seal(kind, version, [view[begin : begin + _PIECE]])
+            yield len(data).to_bytes(_SIZE_BYTES, "big") + data
+
+
+def unseal_pieces(kind: str, version: int, file: BinaryIO) -> Iterator[bytes]:
+    """The pieces of a file that `seal_pieces` made.
+
+    Raises
+    ------
+    StateError
+        As for `unseal`.
+    """
+    while length := file.read(_SIZE_BYTES):
+        size = int.from_bytes(length, "big")
+        if size > 2 * _PIECE:
+            raise StateError(f"the stored state is damaged ({kind})")
+        yield from unseal(kind, version, file.read(size))
 
 
 def decode(data: Part, as_type: type[T]) -> T:

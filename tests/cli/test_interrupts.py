@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -37,3 +38,30 @@ def test_a_dropped_signal_is_remembered(name: str, code: int) -> None:
     assert done.stdout == "went on\n", done.stderr
     assert done.returncode == code
     assert "Exception ignored" not in done.stderr
+
+
+RELOADS = """
+import os, signal, sys
+sys.argv = ["zeekml", {command!r}]
+import zeekml.cli
+os.kill(os.getpid(), signal.SIGHUP)
+from zeekml.cli import interrupts
+interrupts.on_reload(lambda: print("reload"))
+print("listens")
+os.kill(os.getpid(), signal.SIGHUP)
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [("watch", 0, "reload\nlistens\nreload\n"), ("score", -signal.SIGHUP, "")],
+)
+def test_a_reload_asked_for_too_early_comes_later(command: str, code: int, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RELOADS.format(command=command)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (code, said), done.stderr

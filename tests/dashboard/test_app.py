@@ -132,7 +132,7 @@ def test_the_same_attack_of_another_sensor_is_named(app: DashboardApp, directory
 
     async def act(pilot: Pilot[None]) -> None:
         await pilot.press("enter")
-        assert f"also seen   by another sensor: {9:024x}  delta" in shown(app, "text")
+        assert f"also seen   by another sensor (conn): {9:024x}  delta" in shown(app, "text")
 
     drive(app, act)
 

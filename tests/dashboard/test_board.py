@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from written import notice
 from zeekml.dashboard import board as board_module
 from zeekml.dashboard.board import LINES_KEPT, Board, Filter, parse_filter, timeline, totals
 from zeekml.dashboard.notice_lines import NoticeLine, read_line
+from zeekml.dashboard.panes import one_line, open_count
 from zeekml.notices.notice import NOTES, SEVERITIES, Notice
 from zeekml.notices.zeek_notice import encode_json
 
@@ -55,6 +57,42 @@ def test_the_same_attack_of_another_sensor_is_found() -> None:
     assert board.counterparts(one) == [two]
     assert board.counterparts(two) == [one]
     assert board.counterparts(three) == []
+
+
+def test_an_attack_that_several_sensors_saw_is_listed_and_counted_once() -> None:
+    board = Board()
+    seen = [
+        (notice(1, group="g"), "/nsm/zeek/conn"),
+        (notice(2, group="g", first_ts=1_700_000_020.0), "/nsm/suricata/eve"),
+        (notice(3), "/nsm/zeek/conn"),
+        # the same group an hour later is another attack
+        (notice(4, group="g", first_ts=1_700_003_700.0, last_ts=1_700_003_800.0), "/nsm/b/conn"),
+    ]
+    for written, stream in reversed(seen):
+        board.add(line(written), stream)
+    shown = board.shown(Filter())
+    assert sorted(int(i.latest.id, 16) for i in shown) == [1, 3, 4]
+    assert totals(shown).severities["high"] == 3
+    assert open_count(board) == 3
+    sensors = {int(i.latest.id, 16): board.sensors(i) for i in board.incidents.values()}
+    assert sensors == {1: ["conn", "eve"], 2: ["conn", "eve"], 3: ["conn"], 4: ["conn"]}
+    row = one_line(board.incidents[f"{1:024x}"], None, sensors[1]).plain
+    assert "(2 sensors: conn, eve)" in row
+    # one sensor's incident is over, the other's goes on
+    board.add(line(notice(1, group="g", seq=1, state="closed")))
+    assert sorted(int(i.latest.id, 16) for i in board.shown(Filter())) == [2, 3, 4]
+    assert len(board.shown(Filter(closed=True))) == 3
+    assert open_count(board) == 3
+
+
+def test_sensors_of_one_name_and_those_of_no_name() -> None:
+    board = Board()
+    flow = notice(1).flow
+    board.add(line(notice(1, group="g")), "/a/conn")
+    board.add(line(notice(2, group="g")), "/b/conn")
+    assert board.sensors(board.incidents[f"{1:024x}"]) == ["/a/conn", "/b/conn"]
+    board = board_of(notice(1, group="g"), notice(2, group="g", flow=replace(flow, uid="77")))
+    assert board.sensors(board.incidents[f"{2:024x}"]) == ["suricata", "zeek"]
 
 
 def test_closed_incidents_are_hidden_until_asked_for() -> None:

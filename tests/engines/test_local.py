@@ -332,3 +332,41 @@ def test_no_worker_outlives_the_run(kind: signal.Signals, tmp_path: Path) -> Non
     assert (out / "notice.log").read_text() == "from an earlier run\n"
     if kind == signal.SIGINT:
         assert [p.name for p in out.iterdir()] == ["notice.log"]
+
+
+def test_records_in_no_order_of_time_are_told(tmp_path: Path) -> None:
+    header, body = sample(Kind.ZEEK_TSV)
+    path = tmp_path / "conn.log"
+    path.write_bytes(b"".join([*header, *body[2000:], *body[:500]]))
+    found = discover([path])
+    whole = run(found, tmp_path / "whole", 1, Cutting())
+    assert (whole.summary["records_out_of_order"], whole.warnings) == (0, [])
+    far = [
+        b"%.6f" % (float(ts) - 5e6) + tab + rest
+        for ts, tab, rest in (
+            line.partition(b"\t") for line in body[500:900] if line.startswith(b"1")
+        )
+    ]
+    path.write_bytes(b"".join([*header, *body[2000:], *far]))
+    whole = run(found, tmp_path / "whole", 1, Cutting())
+    pieces = run(found, tmp_path / "sliced", 1, CUTTING)
+    assert whole.summary["records_out_of_order"] == len(far)
+    assert pieces.summary["records_out_of_order"] == len(far)
+    (warning,) = whole.warnings
+    assert f"{path}, line {len(header) + 1001:,}" in warning
+    assert pieces.warnings == [warning]
+
+
+def test_copies_and_doubled_flows_are_named(tmp_path: Path) -> None:
+    header, body = sample(Kind.ZEEK_TSV)
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "conn.log").write_bytes(b"".join([*header, *body[:300]]))
+    (logs / "conn.log.gz").write_bytes(gzip.compress(b"".join([*header, *body[:300]])))
+    (logs / "conn.json").write_bytes(b"".join(sample(Kind.ZEEK_JSON)[1][200:500]))
+    result = run(discover([logs]), tmp_path / "out", 1, Cutting())
+    assert result.summary["files_skipped"] == {"duplicate": 1}
+    assert result.summary["files_skipped_names"] == {"duplicate": [str(logs / "conn.log.gz")]}
+    assert result.summary["files_doubled"] == [str(logs / "conn.json")]
+    (warning,) = result.warnings
+    assert str(logs / "conn.json") in warning

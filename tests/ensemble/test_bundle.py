@@ -15,8 +15,8 @@ import pytest
 from zeekml.ensemble import bundle as bundle_module
 from zeekml.ensemble.bundle import Bundle, NewMember, load_bundle, write_bundle
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
+from zeekml.ensemble.mlp_file import write_mlp
 from zeekml.errors import BundleError, OutputError
-from zeekml.learning.export import write_mlp
 
 Make = Callable[..., Bundle]
 

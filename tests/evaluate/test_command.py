@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -166,8 +169,40 @@ def test_mistakes_are_said_before_the_work(
     alone = evaluate(datasets / "one.parquet", "--quick")
     assert isinstance(alone.exception, InputError)
     assert "one: the others lack" in str(alone.exception)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert isinstance(evaluate(datasets).exception, ConfigError)
+    hide_matplotlib(monkeypatch)
+    without = evaluate(datasets, "--report", tmp_path / "report").exception
+    assert isinstance(without, ConfigError)
+    assert "pip install" in str(without)
+
+
+def hide_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [n for n in sys.modules if n.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    # to import it raises, and to look for its place finds nothing
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec",
+        lambda name, *more: None if name == "matplotlib" else found(name, *more),
+    )
+
+
+def test_figures_for_programs_and_tables_need_no_matplotlib(
+    evaluate: Run, datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tmp_path / "bundle"
+    names = [str(datasets / "one.parquet"), str(datasets / "two.parquet")]
+    build_bundle(names, bundle, plan=PLAN, recipe=RECIPE)
+    drawn = evaluate(datasets, "--bundle", bundle, "--json")
+    hide_matplotlib(monkeypatch)
+    with pytest.raises(ImportError):
+        importlib.import_module("matplotlib")
+    bare = evaluate(datasets, "--bundle", bundle, "--json")
+    assert bare.exit_code == 0, bare.output
+    assert bare.output == drawn.output
+    tables = evaluate(datasets, "--bundle", bundle)
+    assert tables.exit_code == 0, tables.output
+    assert "PR-AUC" in tables.output
 
 
 def test_an_interrupted_run_leaves_no_report(

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import settings
@@ -87,21 +86,10 @@ def _take(item: Any, decoder: Any, account: SourceAccount, reading: Reading) -> 
 def parser_only() -> Callable[[], AbstractContextManager[None]]:
     """Make contexts in which the JSON readers find no line plain."""
 
-    def scan(data: Any, _words: Any, _keys: Any, *arrays: Any) -> tuple[int, int]:
-        others = arrays[-1]
-        ends = np.flatnonzero(data == ord("\n")).tolist()
-        n = start = 0
-        for line, end in enumerate(ends):
-            if bytes(data[start:end]).strip():
-                others[n] = start, end, line, -1
-                n += 1
-            start = end + 1
-        return 0, n
-
     @contextmanager
     def run() -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(json_columns, "scan", scan)
+            patch.setattr(json_columns, "scan", json_columns.find_no_plain_line)
             yield
 
     return run

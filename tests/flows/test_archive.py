@@ -240,3 +240,45 @@ def test_merged_loggers_lose_nothing(tmp_path: Path, office_tsv: bytes) -> None:
             keys.append(clocks[source])
     assert keys == sorted(keys)
     assert len(last) == 2
+
+
+def months(conn_tsv: Make, cells: Make, days: list[float], uid: str = "C") -> bytes:
+    return conn_tsv(
+        [
+            cells(uid=f"{uid}{day}{i}", ts=f"{1.79e9 + day * 86_400 + i:.6f}")
+            for day in days
+            for i in range(4)
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("days", "behind", "line"),
+    [
+        # in order, with pauses, and records that were logged late
+        ([0, 1, 40, 39.5, 41, 40.2], 0, 0),
+        ([60, 0, 30], 8, 9 + 4),
+        ([0, 30, 28.9], 4, 9 + 8),
+        # only the clock of the first record was wrong: the log begins anew
+        ([0], 0, 0),
+    ],
+)
+def test_records_in_no_order_of_time_are_counted(
+    tmp_path: Path, conn_tsv: Make, cells: Make, days: list[float], behind: int, line: int
+) -> None:
+    path = tmp_path / "conn.log"
+    path.write_bytes(months(conn_tsv, cells, days))
+    for batch_rows in (1, 3, 8192):
+        _, counters, _ = read(discover([path]), batch_rows=batch_rows)
+        assert counters.behind == behind
+        assert counters.first_behind == (f"{path}, line {line}" if behind else "")
+        assert counters.accepted == 4 * len(days)
+
+
+def test_files_in_no_order_of_time_are_counted(tmp_path: Path, conn_tsv: Make, cells: Make) -> None:
+    for name, day in (("conn.2026-04-01-10-00-00.log", 90), ("conn.2026-04-01-11-00-00.log", 1)):
+        data = months(conn_tsv, cells, [day], name).replace(b"2026-11-23-10", name[5:18].encode())
+        (tmp_path / name).write_bytes(data)
+    _, counters, _ = read(discover([tmp_path]))
+    assert counters.behind == 4
+    assert counters.first_behind == f"{tmp_path / 'conn.2026-04-01-11-00-00.log'}, line 9"

@@ -50,10 +50,30 @@ def test_cut_file_gives_what_it_has(name: str) -> None:
 
 
 @every
-def test_rubbish_after_a_member_is_damage(name: str) -> None:
-    got, damage = unpack(COMPRESS[name](TEXT) + b"rubbish that is no member")
-    assert got == TEXT
-    assert damage is not None
+def test_rubbish_behind_a_member_is_left_out(name: str) -> None:
+    for padding in (b"", b"\0" * 300_000):
+        stream = ByteStream(io.BytesIO(COMPRESS[name](TEXT) + padding + b"rubbish"))
+        assert b"".join(stream.chunks()) == TEXT
+        assert (stream.damage, stream.left_out) == (None, 7)
+
+
+@every
+def test_a_member_that_has_only_begun_is_missing(name: str) -> None:
+    member = COMPRESS[name](TEXT)
+    for begun in (1, 2, 9):
+        got, damage = unpack(member + b"\0" * 20 + member[:begun])
+        assert (got, damage) == (TEXT, "compressed data breaks off")
+
+
+def test_members_of_several_kinds() -> None:
+    data = b"".join(make(name.encode()) for name, make in COMPRESS.items())
+    assert unpack(data) == (b"gzipzstdbzip2xz", None)
+
+
+def test_frames_for_other_programs_are_passed_over() -> None:
+    frame = b"\x5a\x2a\x4d\x18\x03\0\0\0abc"
+    data = zstandard.compress(b"log")
+    assert unpack(frame + data + frame + data) == (b"loglog", None)
 
 
 def test_flipped_bits_are_damage() -> None:

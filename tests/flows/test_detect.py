@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeekml.flows.detect import Kind, detect
+from zeekml.flows.detect import HEAD_SIZE, Kind, detect
+from zeekml.flows.zeek_header import Header
 
 CONN_JSON = {"ts": 1.0, "uid": "C", "id.orig_h": "10.0.0.1", "proto": "tcp", "conn_state": "SF"}
 DNS_JSON = {"ts": 1.0, "uid": "C", "id.orig_h": "10.0.0.1", "proto": "udp", "query": "a.test"}
@@ -37,7 +38,7 @@ FIELDS = "ts id.orig_h id.resp_h proto duration"
         (tsv("open_conn", FIELDS), "conn.log", None, "zeek_open_conn"),
         (tsv("conn", FIELDS), "open_conn.log", None, "zeek_open_conn"),
         (tsv("conn", FIELDS), "conn_long.log.gz", None, "zeek_conn_long"),
-        (tsv("conn", FIELDS), "conn-summary.10:00:00-11:00:00.log", None, "zeek_conn-summary"),
+        (tsv("conn", FIELDS), "conn-summary.10:00:00-11:00:00.log", None, "zeek_conn_summary"),
         (tsv("conn", "ts uid"), "conn.log", None, "no_conn_fields"),
         (tsv("notice", "ts note zeekml_id"), "notice.log", None, "own_output"),
         (b"#separator \\x09\n", "conn.log", None, "bad_header"),
@@ -45,10 +46,12 @@ FIELDS = "ts id.orig_h id.resp_h proto duration"
         (b"ts\tid.orig_h\tid.resp_h\tproto\tquery\n", "x.log", None, "zeek_other"),
         (b"#fields\tts\tid.orig_h\tid.resp_h\tproto\thistory\n", "x.log", Kind.ZEEK_TSV, ""),
         (b"#fields\tts\tid.orig_h\tid.resp_h\tproto\tzeekml_id\n", "x.log", None, "own_output"),
-        (b"%fields\tts\tid.orig_h\tid.resp_h\tproto\thistory\n", "x.log", None, "unsupported"),
+        (b"%fields\tts\tid.orig_h\tid.resp_h\tproto\thistory\n", "x.log", None, "no_header"),
         (js(CONN_JSON), "x.log", Kind.ZEEK_JSON, ""),
         (js(CONN_JSON)[:-5], "x.log", Kind.ZEEK_JSON, ""),
         (b'"cut off": 1}\n' + js(CONN_JSON), "x.log", Kind.ZEEK_JSON, ""),
+        (js({**CONN_JSON, "log_type": "bro-conn"}), "x.log", Kind.ZEEK_JSON, ""),
+        (js({**CONN_JSON, "log_type": "ssl"}), "ssl.log", None, "zeek_ssl"),
         (js(DNS_JSON, DNS_JSON), "dns.log", None, "zeek_other"),
         (js({**DNS_JSON, "_path": "dns"}), "json_streaming_dns.log", None, "zeek_dns"),
         # more types may follow in a file that is not named after the one seen
@@ -81,6 +84,55 @@ FIELDS = "ts id.orig_h id.resp_h proto duration"
 def test_detection(head: bytes, name: str, kind: Kind | None, refusal: str) -> None:
     found = detect(head, name)
     assert (found.kind, found.refusal) == (kind, refusal)
+
+
+DNS_LOG = tsv("dns", "ts uid id.orig_h id.resp_h proto query") + b"1\tC\t1.1.1.1\t2.2.2.2\tudp\ta\n"
+CONN_LOG = tsv("conn_if2", FIELDS) + b"1\t10.0.0.1\t10.0.0.2\ttcp\t2\n"
+RECORD = CONN_LOG.splitlines(keepends=True)[-1]
+
+
+def test_a_header_further_down_counts() -> None:
+    assert detect(DNS_LOG + CONN_LOG, "x.log").kind is Kind.ZEEK_TSV
+    many = js(*[DNS_JSON] * 300, CONN_JSON)
+    assert detect(many, "x.json").kind is Kind.ZEEK_JSON
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("conn.log", Kind.ZEEK_TSV), ("", Kind.ZEEK_TSV), ("dns.log", None)]
+)
+def test_what_lies_beyond_the_head_may_be_connections(name: str, kind: Kind | None) -> None:
+    long = (DNS_LOG + DNS_LOG.splitlines(keepends=True)[-1] * HEAD_SIZE)[:HEAD_SIZE]
+    assert detect(long, name).kind is kind
+    assert detect(long[:1000], name).refusal == "zeek_dns"
+
+
+def test_a_header_below_its_records_is_theirs() -> None:
+    lines = CONN_LOG.splitlines(keepends=True)
+    found = detect(b"".join(reversed(lines)), "x.log")
+    assert found.kind is Kind.ZEEK_TSV
+    assert found.header is not None
+    assert len(found.header.fields) == 5
+    # not where it has other columns
+    other = detect(RECORD.replace(b"tcp", b"tcp\tx") + CONN_LOG, "x.log")
+    assert (other.kind, other.header) == (Kind.ZEEK_TSV, None)
+
+
+def test_records_without_header_are_what_they_are_said_to_be() -> None:
+    names = tuple(FIELDS.encode().split())
+    assert detect(RECORD, "x.log").refusal == "no_header"
+    given = Header(path="conn", fields=names)
+    found = detect(RECORD, "x.log", given)
+    assert (found.kind, found.header) == (Kind.ZEEK_TSV, given)
+    fewer = detect(RECORD, "x.log", Header(path="conn", fields=names[:4]))
+    assert fewer.refusal == "no_header"
+    assert fewer.detail == "5 columns and no header, but 4 are named"
+    # a file's own header is believed
+    assert detect(CONN_LOG, "x.log", Header(path="conn", fields=names[:4])).header is None
+
+
+def test_notes_are_no_header() -> None:
+    assert detect(b"#!/bin/sh\n# a note\necho\n", "x.sh").refusal == "unsupported"
+    assert detect(b"# a note\n" + RECORD, "x.log").refusal == "no_header"
 
 
 def test_open_time_is_read() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import os
@@ -255,3 +256,19 @@ def test_names_on_the_terminal_are_safe(tmp_path: Path) -> None:
         discover([path])
     assert "\x1b" not in str(caught.value)
     shutil.rmtree(tmp_path)
+
+
+def test_a_tree_that_is_too_deep_is_left_out(tmp_path: Path) -> None:
+    put(tmp_path, "conn.log", json_record())
+    put(tmp_path, "/".join("d" * 60) + "/conn.log", json_record(2.0))
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(300):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir("d", dir_fd=descriptor)
+        below = os.open("d", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.close(descriptor)
+    found = discover([tmp_path])
+    assert found.files_skipped == {"too_deep": 1}
+    assert sum(len(stream.files) for stream in found.streams) == 2

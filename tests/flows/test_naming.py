@@ -77,5 +77,126 @@ def test_natural_order() -> None:
 @given(st.text(max_size=60), st.lists(st.text(max_size=12), max_size=4))
 def test_any_name_is_survived(name: str, directory: list[str]) -> None:
     parsed = parse_name(name, directory)
-    assert parsed.directory == tuple(directory[: len(parsed.directory)])
+    rest = iter(directory)
+    assert all(part in rest for part in parsed.directory)
+    assert parsed.base or not name
     natural_key(name)
+
+
+FIVE_PAST = at(2026, 4, 7, 23, 5)
+
+
+@pytest.mark.parametrize(
+    ("path", "base", "time"),
+    [
+        # pfSense, Corelight, logrotate's dateext with hours, collectors
+        ("eve.json.2026_0407_2305", "eve", FIVE_PAST),
+        ("2026-04-07/conn_20260407_23:05:00-23:10:00+0000.log.gz", "conn", FIVE_PAST),
+        ("conn_20260407_23:05:00-23:10:00-0330.log.gz", "conn", FIVE_PAST),
+        ("eve.json-2026040723.gz", "eve", at(2026, 4, 7, 23)),
+        ("eve.json-20260407-2305", "eve", FIVE_PAST),
+        ("conn-2026-04-07T23-05-00Z.log", "conn", FIVE_PAST),
+        ("conn.2026-04-07T23:05:00+00:00.log.zst", "conn", FIVE_PAST),
+        ("eve_2026-04-07_23-05.json", "eve", FIVE_PAST),
+        ("eve-20260407T2305.json", "eve", FIVE_PAST),
+        ("conn_2026-04-07_23h05m00.log", "conn", FIVE_PAST),
+        ("conn_260407-230500.log", "conn", FIVE_PAST),
+        ("conn.2026-04-07 23:05:00.250.log", "conn", FIVE_PAST),
+        ("conn_2026-04-07T23:05:00,123Z.log", "conn", FIVE_PAST),
+        ("conn-07Apr2026-2305.log", "conn", FIVE_PAST),
+        ("conn-2026-Apr-07.log", "conn", at(2026, 4, 7)),
+        ("eve-2026-04-07_23.05.00_CEST.json", "eve", FIVE_PAST),
+        # the time comes first
+        ("2026-04-07_conn.log", "conn", at(2026, 4, 7)),
+        ("20260407T230500-eve.json.gz", "eve", FIVE_PAST),
+        ("site-2026-04-07-conn.log", "site-conn", at(2026, 4, 7)),
+        # both ends of a span
+        ("conn_20260407T230500Z-20260407T231000Z.log", "conn", FIVE_PAST),
+        ("conn.2026-04-07-23-05-00-2026-04-07-23-10-00.log", "conn", FIVE_PAST),
+        ("conn_2305-2310.log", "conn_2305-2310", None),
+        ("2026-04-07/conn_2305-2310.log", "conn", FIVE_PAST),
+        # seconds, milliseconds and microseconds since 1970
+        ("eve.json.1775603100", "eve", FIVE_PAST),
+        ("eve.1775603100000.json", "eve", FIVE_PAST),
+        ("eve.1775603100.123456.json", "eve", FIVE_PAST),
+        ("conn-1775603100-1775603400.log", "conn", FIVE_PAST),
+        # days and hours as directories
+        ("2026/04/07/conn.23.log", "conn", at(2026, 4, 7, 23)),
+        ("2026/04/07/23/conn.log", "conn", at(2026, 4, 7, 23)),
+        ("202604/07/conn.23:05:00-23:10:00.log", "conn", FIVE_PAST),
+        ("year=2026/month=04/day=07/hour=23/eve.json.gz", "eve", at(2026, 4, 7, 23)),
+        ("dt=2026-04-07/conn.log", "conn", at(2026, 4, 7)),
+        ("2026-04/conn.2026-04-07-23-05-00.log", "conn", FIVE_PAST),
+        ("2026/conn.2026-04-07-23-05-00.log", "conn", FIVE_PAST),
+        # which is the month is not said, unless one of the numbers cannot be it
+        ("07-04-2026_conn.log", "conn", None),
+        ("conn_23.04.2026.log", "conn", at(2026, 4, 23)),
+        # no times at all
+        ("192.168.20.10_conn.log", "192.168.20.10_conn", None),
+        ("conn_2026.log", "conn_2026", None),
+        ("2026-02-30_conn.log", "2026-02-30_conn", None),
+        ("conn_15min.log", "conn_15min", None),
+        # addresses and numbers of sensors and networks
+        ("2026-04-07/192.168.20.10_conn.log", "192.168.20.10_conn", at(2026, 4, 7)),
+        ("2026-04-07_10.20.30.40-conn.log", "20.30.40-conn", at(2026, 4, 7, 10)),
+        ("2026-04-07/sensor-12.conn.log", "sensor-12.conn", at(2026, 4, 7)),
+        ("2026-04-07/conn_1001.log", "conn_1001", at(2026, 4, 7)),
+        ("2026-04-07/conn_02.log", "conn_02", at(2026, 4, 7)),
+        ("2026-04-07/23.conn.log", "conn", at(2026, 4, 7, 23)),
+        ("2026-04-07/conn_230500.log", "conn", FIVE_PAST),
+    ],
+)
+def test_times_are_found_wherever_they_stand(path: str, base: str, time: float | None) -> None:
+    *above, name = path.split("/")
+    parsed = parse_name(name, ["nsm", *above])
+    assert (parsed.base, parsed.time, parsed.number, parsed.logger) == (base, time, None, "")
+    assert parsed.directory == ("nsm",)
+
+
+@pytest.mark.parametrize(
+    ("name", "offset"),
+    [
+        ("conn_20260407_23:05:00-23:10:00+0200.log", 7200.0),
+        ("conn_20260407_23:05:00-23:10:00-0500.log", -18000.0),
+        ("eve.json.2026-04-07T23:05:00-05:30", -19800.0),
+        ("eve-2026-04-07T23-05-00Z.json", 0.0),
+        ("eve.1775603100.json", 0.0),
+        ("eve-2026-04-07-23:05.json", None),
+    ],
+)
+def test_offsets_from_utc(name: str, offset: float | None) -> None:
+    parsed = parse_name(name)
+    assert (parsed.time, parsed.offset) == (FIVE_PAST, offset)
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "logger", "number"),
+    [
+        ("eve.json.20260407.1", "eve", "", 1),
+        ("eve.json-20260407.12.gz", "eve", "", 12),
+        ("conn.2026-04-07.log.2", "conn", "", 2),
+        ("conn.log.gz.3", "conn", "", 3),
+        ("conn.log.0", "conn", "", 0),
+        ("conn.log.old", "conn", "", 1),
+        ("conn.log.bak.gz", "conn", "", 1),
+        ("eve.json~", "eve", "", 1),
+        ("eve-2026-04-07-23:05.3.json", "eve", "3", None),
+        ("eve.3.2026-04-07-23:05.json", "eve", "3", None),
+        ("conn-logger-2.2026-04-07-23-05-00.log", "conn", "logger-2", None),
+        ("conn.2026-04-07-23-05-00-logger-2.log", "conn", "logger-2", None),
+    ],
+)
+def test_numbers_and_writers(name: str, base: str, logger: str, number: int | None) -> None:
+    parsed = parse_name(name)
+    assert (parsed.base, parsed.logger, parsed.number) == (base, logger, number)
+
+
+def test_directories_by_day_above_those_of_sensors() -> None:
+    days = [parse_name("conn.log", ["nsm", f"2026-04-0{day}", "dmz"]) for day in (7, 8)]
+    assert [name.directory for name in days] == [("nsm", "dmz")] * 2
+    assert [name.time for name in days] == [at(2026, 4, 7), at(2026, 4, 8)]
+
+
+def test_pieces_agree_in_their_family() -> None:
+    assert parse_name("conn_part03.log").family == parse_name("conn_part11.log").family
+    assert parse_name("conn_a.log").family != parse_name("conn_b.log").family

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from zeekml.flows.rejects import SourceAccount
-from zeekml.flows.zeek_json import ZeekJsonDecoder
+from zeekml.flows.zeek_json import TYPE_FIELDS, ZeekJsonDecoder
+from zeekml.flows.zeek_logs import ZEEK_LOGS
 
 Read = Callable[..., Any]
 
@@ -33,6 +34,9 @@ RECORD: dict[str, Any] = {
     "resp_pkts": 16,
     "resp_ip_bytes": 16343,
 }
+
+
+DNS = {"ts": 1.0, "uid": "C1", "id.orig_h": "10.0.0.1", "proto": "udp", "query": "a.test"}
 
 
 def lines(*records: Any) -> bytes:
@@ -207,7 +211,7 @@ def test_service_as_text_or_list(read: Read, service: Any) -> None:
         (b'{"ts": 1', "bad_json"),
         (b'{"ts": NaN}', "bad_json"),
         (b"[" * 5000, "bad_json"),
-        (lines(RECORD)[:-1] + b"{}", "bad_json"),
+        (lines(RECORD)[:-1] + b"xyz", "bad_json"),
         (lines(RECORD)[:-1].replace(b"ShADadFf", b"\xff"), "bad_utf8"),
     ],
 )
@@ -225,15 +229,14 @@ def test_null_and_absent_are_the_same(read: Read) -> None:
 
 
 def test_other_types_in_one_file_are_skipped_by_type(read: Read) -> None:
-    dns = {"ts": 1.0, "uid": "C1", "id.orig_h": "10.0.0.1", "proto": "udp", "query": "a.test"}
     data = lines(
         {**RECORD, "_path": "conn", "_write_ts": 1795429850.0},
-        {**dns, "_path": "dns"},
+        {**DNS, "_path": "dns"},
         {"@stream": "capture_loss", "ts": 1.0, "gaps": 2},
         # a type that uses a conn field's name for something else
         {"_path": "weird", "ts": 1.0, "service": 5},
         {**RECORD, "_path": "open_conn"},
-        dns,
+        DNS,
         {"ts": 1.0, "fuid": "F1", "duration": 0.5},
     )
     reading = read(ZeekJsonDecoder, data)
@@ -245,6 +248,32 @@ def test_other_types_in_one_file_are_skipped_by_type(read: Read) -> None:
         "other": 2,
     }
     assert reading.counters.accepted == 1
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(
+        st.sampled_from(TYPE_FIELDS),
+        st.sampled_from(["conn", "dns", "conn_long", "zeek_conn", "conn_eno2", "x509", "", None]),
+        max_size=4,
+    ),
+    st.sampled_from([RECORD, without("conn_state", "history"), DNS]),
+)
+@example({"log_type": "connections"}, RECORD)
+def test_a_type_counts_only_if_it_is_one_of_zeeks_logs(
+    read: Read, parser_only: Any, types: dict[str, str | None], record: dict[str, Any]
+) -> None:
+    data = lines({**record, **types})
+    told = [types[f] for f in TYPE_FIELDS if types.get(f) in ZEEK_LOGS]
+    reading = read(ZeekJsonDecoder, data)
+    if not told:
+        assert reading.counters.accepted == ("query" not in record)
+    elif told[0] == "conn":
+        assert reading.counters.accepted + sum(reading.counters.rejected.values()) == 1
+    else:
+        assert reading.counters.skipped == {told[0]: 1}
+    with parser_only():
+        assert read(ZeekJsonDecoder, data).counters == reading.counters
 
 
 def test_numbers_of_any_size_in_what_is_not_read(read: Read) -> None:

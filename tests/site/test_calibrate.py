@@ -146,7 +146,7 @@ def test_known_flows_do_not_use_up_the_budget(run: Run) -> None:
 def test_nothing_to_score(run: Run, tmp_path: Path) -> None:
     empty = tmp_path / "conn.log"
     empty.write_bytes(b"".join(sample_lines()[0]))
-    with pytest.raises(DataError, match="nothing could be scored: 0 records"):
+    with pytest.raises(DataError, match="nothing could be scored: there is no record"):
         run(5.0, path=empty)
     assert not (tmp_path / "new").exists()
 

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,11 @@ class Sensor:
         self.max_poll = max_poll
         self.now = 0.0
         self.date = datetime.datetime.now(datetime.UTC).replace(minute=0, second=0, microsecond=0)
+        # seconds by which the sensor's clock is ahead of the file system's
+        self.ahead = 0.0
+        self.steps = 0
+        self.set_back = False
+        self.step_of: list[int] = [0]
         self.directory = root / "current"
         self.swaps = 0
         self.swapped = False
@@ -125,11 +131,11 @@ class Sensor:
                 self.must_tell.add(number)
                 self.destroyings += 1
         for size in sizes:
-            self.written += 1
+            self._count()
             data += self._line(size)
             done.append(self.written)
         if half:
-            self.written += 1
+            self._count()
             # real records are long enough to tell their files apart by
             line = self._line(half + 60 if whole else half)
             self.begun = line[:-1] if whole else line[:half]
@@ -137,6 +143,10 @@ class Sensor:
             self.half = (self.written, line[len(self.begun) :])
         self._put(data)
         content.numbers += [number for number in done if number > 0]
+
+    def _count(self) -> None:
+        self.written += 1
+        self.step_of.append(self.steps)
 
     def change_header(self) -> None:
         """Write another header into the same file, as Zeek does when its columns change."""
@@ -168,6 +178,15 @@ class Sensor:
         assert self.live is not None
         self.live.unseen = True
 
+    def set_clock(self, hours: int) -> None:
+        """Set the sensor's clock forward, or back."""
+        self.steps += 1
+        self.set_back |= hours < 0
+        # no two files get one name: what overwrites another destroys it
+        step = datetime.timedelta(hours=hours, minutes=self.steps)
+        self.date += step
+        self.ahead += step.total_seconds()
+
     # -- those who rotate ------------------------------------------------------------------------
 
     def rename_log(self, *, close: bool, note: bool = False, create: bool = False) -> None:
@@ -192,6 +211,9 @@ class Sensor:
         target = self._rotated_path(content)
         shutil.copyfile(self.live_path, target)
         os.truncate(self.live_path, 0)
+        # whoever rotates goes by the same clock
+        self._date(target)
+        self._date(self.live_path)
         was_written = self.writes_to is content
         content.path = target
         self.rotated.append(content)
@@ -231,6 +253,8 @@ class Sensor:
             file.write(data[len(data) // 2 :])
         if keep_time:
             shutil.copystat(source, target)
+        else:
+            self._date(target)
         source.unlink()
         content.path = target
 
@@ -337,7 +361,10 @@ class Sensor:
     def check(self) -> None:
         """Everything that must have come has come, and only what is lost is told to be."""
         came = [a.number for a in self.arrivals if a.gap is None]
-        assert came == sorted(set(came)), "twice or out of order"
+        assert len(came) == len(set(came)), "twice"
+        # of two files of which none was seen, nothing tells which was before the clock was set back
+        order = came if not self.set_back else sorted(came, key=self.step_of.__getitem__)
+        assert order == sorted(came), "out of order"
         unfinished = {self.half[0]} if self.half is not None else set()
         complete = set(range(1, self.written + 1)) - unfinished - self.torn
         missing = complete - set(came)
@@ -349,6 +376,10 @@ class Sensor:
 
     def _check_gaps(self, missing: set[int]) -> None:
         before, told, gaps = 0, False, 0
+        if self.set_back:
+            told_of = any(arrival.gap is not None for arrival in self.arrivals)
+            assert told_of or not missing & self.must_tell, "lost in silence"
+            return
         for arrival in [*self.arrivals, Arrival(self.written + 1)]:
             if arrival.gap is not None:
                 told, gaps = True, gaps + 1
@@ -477,6 +508,13 @@ class Sensor:
     def _put(self, data: bytes) -> None:
         assert self.descriptor is not None
         os.write(self.descriptor, data)
+        self._date(self.descriptor)
+
+    def _date(self, file: int | Path) -> None:
+        """Have a file written by the sensor's clock."""
+        if self.ahead:
+            written = time.time_ns() + int(self.ahead * 1e9)
+            os.utime(file, ns=(written, written))
 
     def _shift(self) -> None:
         """Make room for the next rotated file."""
@@ -495,7 +533,7 @@ class Sensor:
         if self.names == "numbered":
             return self.directory / f"{name}.1"
         if self.names == "end":
-            return self.directory / f"{name}-{self.date:%Y%m%d%H}"
+            return self.directory / f"{name}-{self.date:%Y%m%d-%H%M}"
         return self.directory / name.replace(".", f".{content.opened:%Y-%m-%d-%H-%M-%S}.")
 
     def _idle_rotated(self, index: int) -> Content | None:

@@ -188,6 +188,17 @@ def test_a_first_line_that_tells_nothing_does_not_spoil_the_file(
     assert sum(reading.counters.rejected.values()) == 2 * (junk != b"\n")
 
 
+def test_a_remembered_header_gives_way_to_what_a_line_is() -> None:
+    reading = Reading("zeek")
+    reading.open("conn.log", b"".join(HEADER))
+    reading.read(zeek_json(1, 2))
+    assert reading.decoder.kind is Kind.ZEEK_JSON
+    # an emptied log goes on without its header
+    reading.read(tsv(3))
+    assert reading.uids() == ["C1", "C2", "C3"]
+    assert not reading.counters.rejected
+
+
 def test_a_name_that_cannot_be_written() -> None:
     reading = Reading("zeek")
     reading.open(os.fsdecode(b"conn.log-\xff\x1b[31m"))

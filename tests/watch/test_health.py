@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from zeekml.watch.events import Cause, Gap, Recovered, Trouble
 from zeekml.watch.health import HealthMonitor
 from zeekml.watch.health_checks import HealthLimits, StreamFigures
 from zeekml.watch.position import Position
+from zeekml.watch.unscored import Instead
 
 WALL = 1_795_430_000.0
 HOUR = 3600.0
@@ -45,6 +47,15 @@ class Watch:
     def records(self, number: int, seconds: float = 1.0, **changes: Any) -> list[str]:
         """Read and score so many records."""
         return self.step(seconds, more_records_read=number, more_records_scored=number, **changes)
+
+    def others(self, seconds: float, **types: int) -> list[str]:
+        """Let time pass, and read lines of other types."""
+        skipped = Counter(self.figures.instead.skipped) + Counter(types)
+        instead = Instead(sensor="suricata", skipped=skipped, formats=("suricata_eve",))
+        return self.step(seconds, more_records_read=sum(types.values()), instead=instead)
+
+    def ended(self) -> list[str]:
+        return self.keep(self.monitor.ended("conn", self.now, self.wall, self.figures))
 
     def event(self, event: Gap | Trouble | Recovered) -> list[str]:
         return self.keep(self.monitor.event("conn", self.now, self.wall, event))
@@ -83,9 +94,61 @@ def test_a_log_that_falls_silent_and_comes_back() -> None:
     assert closed.sub == "the problem lasted 5 h; nothing is to be done"
 
 
-def test_a_log_that_never_was_alive_may_stay_silent() -> None:
+def test_a_log_that_never_appears() -> None:
     watch = Watch()
-    assert watch.step() == watch.step(HOUR * 50) == []
+    watch.figures = StreamFigures(instead=Instead(sensor="zeek", absent=("/l/conn.log",)))
+    assert watch.step() == watch.step(HOUR - 1) == []
+    assert watch.step(1) == ["unscored open 0"]
+    assert watch.told[0].msg == "conn: no flow for 60 min: /l/conn.log does not exist"
+    assert "--zeek" in watch.told[0].sub
+    assert watch.step(HOUR * 50) == []
+    assert watch.records(1) == ["unscored closed 1"]
+    assert watch.told[0].id == watch.told[1].id
+
+
+def test_a_log_that_cannot_be_looked_at_is_told_of_once() -> None:
+    watch = Watch()
+    assert watch.event(Trouble("/l/conn.log", "Permission denied")) == ["trouble open 0"]
+    assert watch.step() == watch.step(HOUR * 2) == []
+    assert watch.ended() == []
+
+
+def test_lines_of_which_none_is_a_flow() -> None:
+    watch = Watch()
+    watch.records(5)
+    assert watch.others(30, alert=40, dns=2) == []
+    assert watch.others(HOUR - 31, alert=1) == []
+    # a start is no flow
+    watch.restart()
+    assert watch.others(0) == []
+    assert watch.others(1) == ["unscored open 0"]
+    assert watch.told[-1].msg == (
+        "conn: no flow for 60 min: read as suricata_eve, 43 records of other types came: "
+        "alert 41, dns 2"
+    )
+    assert "`- flow`" in watch.told[-1].sub
+    watch.restart(HOUR)
+    assert watch.others(HOUR * 2, alert=5) == []
+    assert watch.records(1) == ["unscored closed 1"]
+    # what came before is not told of again
+    assert watch.others(HOUR - 1, alert=3) == []
+    assert watch.others(1, alert=1) == ["unscored open 0"]
+    assert watch.told[-1].msg.endswith("4 records of other types came: alert 4")
+
+
+def test_a_log_with_flows_that_falls_silent_after_something_else_is_silent() -> None:
+    watch = Watch()
+    watch.records(5)
+    assert watch.others(1, stats=1) == []
+    assert watch.others(HOUR) == ["stalled open 0"]
+
+
+def test_nothing_scored_is_told_at_the_end_of_the_input_at_once() -> None:
+    watch = Watch()
+    assert watch.others(1, netflow=7) == []
+    assert watch.ended() == ["unscored open 0"]
+    assert watch.told[0].msg.startswith("conn: nothing was scored: ")
+    assert watch.ended() == []
 
 
 @pytest.mark.parametrize("limit", [0.0, 60.0, 90_000.0])
@@ -267,7 +330,7 @@ def test_a_jump_of_the_wall_clock_is_no_problem() -> None:
 
 
 def test_packets_that_the_sensor_lost() -> None:
-    watch = Watch()
+    watch = Watch(HealthLimits(stall_after=0.0))
     assert watch.step(drops=100, packets=10_000) == []
     assert watch.step(60, drops=100, packets=20_000) == []
     assert watch.step(60, drops=350, packets=30_000) == ["drops open 0"]
@@ -351,7 +414,7 @@ def test_a_gap_has_one_line(cause: Cause) -> None:
 
 
 def test_many_gaps_are_summed_up() -> None:
-    watch = Watch()
+    watch = Watch(HealthLimits(stall_after=0.0))
     assert watch.event(gap()) == ["gap closed 0"]
     assert watch.event(gap()) == watch.event(gap(at_least=0)) == []
     assert watch.event(gap(Cause.DAMAGED)) == ["gap closed 0"]

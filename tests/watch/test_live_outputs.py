@@ -353,6 +353,7 @@ def test_enriched_records_come_once(tmp_path: Path, enriched: LiveOutputs) -> No
     marks = enriched.marks
     enriched.add_batch(scored([b'{"uid":"A"}', b'{"uid":"B"}']))
     enriched.flush()
+    enriched.close()
     again = opened(tmp_path, marks, OutputOptions(enriched=True))
     again.add_batch(scored([b'{"uid":"A"}', b'{"uid":"B"}', b'{"uid":"C"}']))
     again.flush()

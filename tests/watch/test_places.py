@@ -54,6 +54,44 @@ def test_threads_of_suricata_but_not_its_rotated_files(tmp_path: Path) -> None:
     assert names == ["eve.10.json", "eve.2.json"]
 
 
+def eve_events(*types: str) -> bytes:
+    return b"".join(EVE.replace(b"stats", kind.encode(), 1) for kind in types)
+
+
+@pytest.mark.parametrize(
+    ("sensor", "files", "taken"),
+    [
+        ("suricata", {"eve-flow.json": "flow", "eve-alert.json": "alert"}, ["eve-flow.json"]),
+        ("suricata", {"eve_netflow.json": "netflow", "eve_all.json": "dns flow"}, ["eve_all.json"]),
+        # rather the log of flows alone, if both have them
+        ("suricata", {"eve-all.json": "flow", "eve-flow.json": "flow"}, ["eve-flow.json"]),
+        ("suricata", {"eve-flow.1.json": "flow", "eve-flow.2.json": "flow"}, None),
+        # the usual name comes first, but for one that never had a flow
+        ("suricata", {"eve.json": "dns", "eve-flow.json": "flow"}, ["eve.json"]),
+        ("suricata", {"eve.json": "alert " * 200, "eve-flow.json": "flow"}, ["eve-flow.json"]),
+        ("suricata", {"eve.json": "alert " * 200, "eve-dns.json": "dns"}, ["eve.json"]),
+        # rotated files are none that are written, but tell the name of the one that is
+        ("suricata", {"eve-flow.json": "flow", "eve-flow.json.1": "flow"}, ["eve-flow.json"]),
+        ("suricata", {"eve-flow.json-20260407": "flow"}, ["eve-flow.json"]),
+        ("suricata", {"eve-flow-2026-04-07.json": "flow"}, []),
+        ("suricata", {"eve-alert.json": "alert", "fast.log": "flow"}, []),
+        ("zeek", {"conn-eth0.log": "conn", "dns-eth0.log": "dns"}, ["conn-eth0.log"]),
+        ("zeek", {"zeek_conn.json": "conn", "conn.log": ""}, ["conn.log"]),
+        ("zeek", {"conn.2026-04-07-10-00-00.log": "conn", "reconn.log": "conn"}, []),
+    ],
+)
+def test_the_log_of_flows_under_another_name(
+    tmp_path: Path, sensor: str, files: dict[str, str], taken: list[str] | None
+) -> None:
+    for name, types in files.items():
+        zeek = (
+            CONN if types == "conn" else CONN.replace(b"\tconn", b"\tdns").replace(b"proto", b"q")
+        )
+        put(tmp_path / name, eve_events(*types.split()) if sensor == "suricata" else zeek)
+    logs = [path.name for path in places.logs_in(tmp_path, sensor)]
+    assert logs == (sorted(files) if taken is None else taken)
+
+
 def test_an_empty_log_is_found(tmp_path: Path) -> None:
     eve = put(tmp_path / "var/log/suricata/eve.json", b"")
     assert look_around(tmp_path).found == [Found(eve, "suricata", empty=True)]
@@ -106,7 +144,7 @@ def test_a_log_that_has_just_been_begun_is_no_other(log: bytes, sensor: str) -> 
     [
         # what copytruncate leaves
         (b"1795430594.054974\tC1\t10.0.0.1\t1\t10.0.0.2\t2\ttcp\n", "zeek", ""),
-        (b"1795430594.054974\tC1\t10.0.0.1\t1\t10.0.0.2\t2\ttcp\n", "suricata", "unsupported"),
+        (b"1795430594.054974\tC1\t10.0.0.1\t1\t10.0.0.2\t2\ttcp\n", "suricata", "no_header"),
         (CONN.replace(b"conn", b"dns"), "zeek", "zeek_dns"),
         (b"#separator \\x09\n#path\tdns\n#open\t2026", "zeek", "zeek_dns"),
         (b"#separator \\x09\n#path\tdns\n", "suricata", "zeek_dns"),

@@ -50,3 +50,16 @@ def test_what_says_nothing_changes_nothing(line: bytes) -> None:
 def test_a_sensor_that_tells_of_drops_alone() -> None:
     line = b'{"event_type":"stats","stats":{"capture":{"kernel_drops":5}}}\n'
     assert seen(line) == (None, 5)
+
+
+def test_the_time_of_the_latest() -> None:
+    stats = SensorStats()
+    line = b'{"timestamp":"2026-11-23T10:45:%s+0000","event_type":"stats","stats":{}}\n'
+    stats.see(line % b"46.500000" + line % b"47.500000" + FLOW)
+    assert stats.time == 1795430747.5
+    stats.see(FLOW)
+    assert stats.time == 1795430747.5
+    stats.see(FIRST)
+    assert stats.time is None
+    stats.see(line % b"no time")
+    assert stats.time is None

@@ -20,6 +20,7 @@ from unprivileged import ROOT, run_unprivileged
 
 from zeekml.flows.stream_clock import ClockState
 from zeekml.watch import state as state_module
+from zeekml.watch import state_place
 from zeekml.watch.state import (
     Anchor,
     Entry,
@@ -504,7 +505,7 @@ def test_starting_and_ending_on_a_full_disk(small_disk: SmallDisk) -> None:
 def test_somebody_reads_and_somebody_writes(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(state_module, "_PATIENCE", 0.1)
+    monkeypatch.setattr(state_place, "_PATIENCE", 0.1)
     state = State(directory)
     state.commit([step(0)])
     other = sqlite3.connect(directory / "state.db", isolation_level=None)

@@ -47,6 +47,19 @@ def test_files_from_before_the_first_start_are_left_alone(log: Path) -> None:
     follower.tail.close()
 
 
+def test_a_log_that_becomes_json_has_no_header_any_more(log: Path, follower: Follower) -> None:
+    log.write_bytes(HEADER + b"1\n")
+    follower.poll()
+    log.rename(log.with_name("eve.json.1"))
+    log.write_bytes(b'{"ts":2}\n')
+    events = follower.poll()
+    assert [event.header for event in events if isinstance(event, Opened)] == [None]
+    follower.restart()
+    append(log, b'{"ts":3}\n')
+    events = follower.poll()
+    assert [event.header for event in events if isinstance(event, Opened)] == [None]
+
+
 def test_rename_and_create(log: Path, follower: Follower) -> None:
     log.write_bytes(b"1\n")
     follower.poll()
@@ -590,7 +603,8 @@ def test_too_many_rotated_files_are_told(
     log.write_bytes(b"live\n")
     follower.poll()
     assert follower.text == b"0\n4\n3\n2\n1\nlive\n"
-    assert {gap.cause for gap in follower.gaps} == {Cause.TOO_MANY_FILES, Cause.VANISHED}
+    # the file that was being read is found all the same
+    assert {gap.cause for gap in follower.gaps} == {Cause.TOO_MANY_FILES}
 
 
 def test_gigabytes_of_leading_nuls_are_passed_over(log: Path, follower: Follower) -> None:
@@ -627,3 +641,122 @@ def test_two_loggers_do_not_read_each_others_files(tmp_path: Path) -> None:
     records = re.findall(rb"^\d\t\w", follower.text, re.MULTILINE)
     assert records == [b"1\ta", b"1\tb", b"1\tc"]
     follower.tail.close()
+
+
+def lines(*numbers: int) -> bytes:
+    return b"".join(b"<%d %s>\n" % (number, b"x" * 80) for number in numbers)
+
+
+def rewind(path: Path, seconds: float) -> None:
+    """Have a file written so long ago."""
+    written = path.stat().st_mtime - seconds
+    os.utime(path, (written, written))
+
+
+@pytest.mark.parametrize("running", [True, False])
+@pytest.mark.parametrize("names", ["eve.json.%d", "eve.json.2026_0301_101%d", "eve.json~%d~"])
+def test_a_clock_that_is_set_back_before_files_were_seen(
+    log: Path, follower: Follower, running: bool, names: str
+) -> None:
+    log.write_bytes(lines(1))
+    follower.poll()
+    log.rename(log.with_name("eve-2026-03-09.json"))
+    log.write_bytes(lines(2))
+    follower.poll()
+    if not running:
+        follower.tail.close()
+    for number in (2, 4):
+        append(log, lines(number + 1))
+        rewind(log, 86_400 * 3 - number)
+        # numbered files are shifted by those who rotate
+        if "%d" in names[-2:] and (first := log.with_name(names % 1)).exists():
+            first.rename(log.with_name(names % 2))
+        log.rename(log.with_name(names % (1 if "%d" in names[-2:] else number)))
+        log.write_bytes(lines(number + 2))
+    rewind(log, 86_400 * 3)
+    if not running:
+        follower.restart()
+    follower.poll()
+    follower.restart()
+    follower.poll()
+    assert follower.text == lines(1, 2, 3, 4, 5, 6)
+    assert follower.gaps == []
+
+
+def test_old_files_that_turn_up_in_an_archive_are_left_alone(log: Path, follower: Follower) -> None:
+    log.write_bytes(lines(1))
+    follower.poll()
+    log.rename(log.with_name("eve.json.1"))
+    log.write_bytes(lines(2))
+    follower.poll()
+    archive = log.parent.parent / "log-queue"
+    archive.mkdir()
+    for number in range(5):
+        old = archive / f"eve.json.{number + 2}"
+        old.write_bytes(lines(100 + number))
+        rewind(old, 86_400.0 * number + 3600)
+    log.rename(log.with_name("eve.json.0"))
+    log.write_bytes(lines(3))
+    follower.poll()
+    follower.restart()
+    follower.poll()
+    assert follower.text == lines(1, 2, 3)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("directory", ["old", "../kept/old", "rotated/2026"])
+def test_a_directory_that_nobody_told_of(
+    log: Path, follower: Follower, directory: str, packed: bool
+) -> None:
+    old = log.parent / directory
+    old.mkdir(parents=True)
+    log.write_bytes(lines(1))
+    follower.poll()
+    follower.tail.close()
+    append(log, lines(2))
+    first = old / "eve.json.2"
+    log.rename(first)
+    if packed:
+        first.with_suffix(".2.gz").write_bytes(gzip.compress(first.read_bytes()))
+        first.unlink()
+    (old / "eve.json.1").write_bytes(lines(3))
+    log.write_bytes(lines(4))
+    follower.restart()
+    follower.poll()
+    follower.restart()
+    follower.poll()
+    assert follower.text == lines(1, 2, 3, 4)
+    assert follower.gaps == []
+
+
+def test_a_directory_is_remembered_once_a_file_went_there(log: Path, follower: Follower) -> None:
+    away = log.parent.parent / "elsewhere" / "past"
+    away.mkdir(parents=True)
+    log.write_bytes(lines(1))
+    follower.poll()
+    log.rename(away / "eve.json.20260301")
+    log.write_bytes(lines(2))
+    follower.poll()
+    follower.tail.close()
+    log.rename(away / "eve.json.20260302")
+    (away / "eve.json.20260303").write_bytes(lines(3))
+    log.write_bytes(lines(4))
+    follower.restart()
+    follower.poll()
+    assert follower.text == lines(1, 2, 3, 4)
+    assert follower.gaps == []
+
+
+def test_a_name_that_nobody_thought_of(log: Path, follower: Follower) -> None:
+    log.write_bytes(lines(1))
+    follower.poll()
+    follower.tail.close()
+    append(log, lines(2))
+    log.rename(log.with_name("eve.json=before=noon"))
+    time.sleep(0.01)
+    log.with_name("eve.json=after=noon").write_bytes(lines(3))
+    log.write_bytes(lines(4))
+    follower.restart()
+    follower.poll()
+    assert follower.text == lines(1, 2, 3, 4)
+    assert follower.gaps == []

@@ -33,11 +33,22 @@ class WatchMachine(RotationRules):
         appends=st.booleans(),
         names=st.sampled_from(["numbered", "begin", "end"]),
         max_poll=st.sampled_from([1000, 1 << 20]),
+        early=st.integers(0, 2),
+        keeps=st.booleans(),
     )
-    def start(self, form: str, appends: bool, names: str, max_poll: int) -> None:
+    def start(
+        self, form: str, appends: bool, names: str, max_poll: int, early: int, keeps: bool
+    ) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="watch-"))
         self.sensor = WatchedSensor(
-            self.root, form, appends=appends, names=names, linked=False, max_poll=max_poll
+            self.root,
+            form,
+            early=early,
+            keeps=keeps,
+            appends=appends,
+            names=names,
+            linked=False,
+            max_poll=max_poll,
         )
 
     def teardown(self) -> None:
@@ -120,6 +131,14 @@ class WatchMachine(RotationRules):
     @rule(what=DISTURBANCES)
     def disturb_output(self, what: Disturbance) -> None:
         self.sensor.disturb(what)
+
+    @rule(output=st.sampled_from([NOTICE_LOG, EVE_JSON]), keep=st.sampled_from([0.0, 0.3, 0.9]))
+    def cut_output(self, output: str, keep: float) -> None:
+        self.sensor.cut_output(output, keep)
+
+    @rule(file=st.sampled_from([None, "state.db", "state.db-wal", "lock"]))
+    def take_state(self, file: str | None) -> None:
+        self.sensor.take_state(file)
 
 
 TestWatch = WatchMachine.TestCase

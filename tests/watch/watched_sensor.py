@@ -26,7 +26,8 @@ from zeekml.notices.policy import Policy, load_policy
 from zeekml.notices.zeek_notice import encode_json
 from zeekml.outputs import ENRICHED, EVE_JSON, NOTICE_LOG, OutputOptions
 from zeekml.pipeline import Judge, Pipeline
-from zeekml.watch import service
+from zeekml.watch import service, snapshots
+from zeekml.watch.beginning import begin
 from zeekml.watch.events import Event, Lines
 from zeekml.watch.log_set import LogSet
 from zeekml.watch.position import Position
@@ -66,9 +67,17 @@ class WatchedSensor(Sensor):
     ----------
     form : str
         As for `Traffic`.
+    early : int
+        How often the log is rotated before the first watcher has read anything: one before it has
+        noted where the log begins, and died.
+    keeps : bool
+        Whether the context is written out whenever it can be.
     """
 
-    def __init__(self, root: Path, form: str, **manner: Any) -> None:
+    def __init__(
+        self, root: Path, form: str, *, keeps: bool, early: int = 0, **manner: Any
+    ) -> None:
+        self.early = early
         self.traffic = Traffic(form)
         # what is brought to disk all the time, where that costs nothing
         self.memory = Path(tempfile.mkdtemp(prefix="watch-", dir=_MEMORY))
@@ -90,6 +99,9 @@ class WatchedSensor(Sensor):
         # reading the rules would take most of the time
         self._rules_read = patch.object(service, "load_policy", _policy_in)
         self._rules_read.start()
+        rows = 1 if keeps else 1 << 30
+        self._kept = patch.multiple(snapshots, ROWS=rows, WORTH=rows)
+        self._kept.start()
         self._heard: list[Event] = []
         super().__init__(root, zeek=form == "tsv", **manner)
 
@@ -124,11 +136,14 @@ class WatchedSensor(Sensor):
     def _new_tail(self, position: Position | None) -> LogTail:
         self._abandon()
         config = Config()
+        logs, state = LogSet(STREAM, self.traffic.sensor, (self.live_path,)), self.memory / "state"
+        if self.early:
+            self._begin_and_die(logs, state)
         self.watcher = Watcher(
             WatchJob(
-                [LogSet(STREAM, self.traffic.sensor, (self.live_path,))],
+                [logs],
                 self.out,
-                self.memory / "state",
+                state,
                 config,
                 rules=self.rules,
                 options=OutputOptions(enriched=True),
@@ -140,7 +155,7 @@ class WatchedSensor(Sensor):
         (follower,) = self.watcher.followers
         assert not follower.problems
         ((tail, _),) = follower._tails
-        assert tail.position == position, "goes on elsewhere"
+        assert position is None or tail.position == position, "goes on elsewhere"
         tail._max_poll = self.max_poll
         self._listen(tail)
         if position is not None and self.policy != self._judged_by:
@@ -148,11 +163,19 @@ class WatchedSensor(Sensor):
         self.watcher._begin()
         return tail
 
+    def _begin_and_die(self, logs: LogSet, state: Path) -> None:
+        begin([logs], state, clock=lambda: self.now).__exit__()
+        while self.early:
+            self.early -= 1
+            self.write([0, 40, 0])
+            self.rename_log(close=False)
+
     def close(self) -> None:
         self._abandon()
         super().close()
         shutil.rmtree(self.memory)
         self._rules_read.stop()
+        self._kept.stop()
 
     def _abandon(self) -> None:
         if self.watcher is not None:
@@ -209,7 +232,7 @@ class WatchedSensor(Sensor):
         self._heard = []
         if finish:
             watcher._finish()
-            watcher._persist(watcher.followers, anchor=True)
+            watcher._put_away()
         elif not watcher._look() and all(f.idle and not f.waiting for f in watcher.followers):
             watcher._outputs.forget_already()
         watcher._keep_up_appearances()
@@ -226,7 +249,7 @@ class WatchedSensor(Sensor):
     def stop(self) -> None:
         """End the watch as SIGTERM does, and begin another."""
         assert self.watcher is not None
-        self.watcher._persist(self.watcher.followers, anchor=True)
+        self.watcher._put_away()
         self.restart()
 
     def reload(self, *, broken: bool) -> None:
@@ -343,6 +366,27 @@ class WatchedSensor(Sensor):
         else:
             self.renamed += 1
             path.rename(path.with_name(f"{path.name}.{self.renamed}"))
+
+    def cut_output(self, name: str, keep: float) -> None:
+        """End the watch, cut an output, and begin another."""
+        assert self.watcher is not None
+        self.watcher._persist(self.watcher.followers, anchor=True)
+        position = self.tail.position
+        self._abandon()
+        path = self.out / name
+        if path.exists():
+            os.truncate(path, int(path.stat().st_size * keep))
+        self._go_on_from(position)
+
+    def take_state(self, name: str | None) -> None:
+        """Remove a file of the state, or all of it, until the watcher looks for it."""
+        assert self.watcher is not None
+        state = self.memory / "state"
+        if name is None:
+            shutil.rmtree(state)
+        else:
+            (state / name).unlink()
+        self.watcher._check_outputs()
 
     def _put_rules(self, variant: int) -> None:
         self.variant = variant

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
-from collections import Counter
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from zeekml.check.clock import last_record
 from zeekml.check.finding import Finding, fail, ok, unknown, warn
 from zeekml.check.log_sample import TAIL_SIZE, Sample
+from zeekml.check.reading import Reading, read_sample
 from zeekml.check.records import FEW, community_ids, parsed
+from zeekml.flows.detect import Kind
 from zeekml.flows.json_lines import DECODE_ERRORS, line_decoder
-from zeekml.flows.rejects import count_bounded
+from zeekml.watch.unscored import FLOW_REMEDY
 
-FLOW_REMEDY: Final = (
-    "in suricata.yaml, under outputs: - eve-log: types:, list `- flow`, and restart Suricata"
-)
 COMMUNITY_ID_REMEDY: Final = (
     "in suricata.yaml, under outputs: - eve-log:, set `community-id: true`, and restart Suricata"
 )
@@ -30,10 +27,6 @@ _PLACE: Final = f"the latest {TAIL_SIZE >> 20} MB"
 
 @dataclass(slots=True)
 class _Seen:
-    events: Counter[str] = field(default_factory=Counter)
-    bad: int = 0
-    flows: int = 0
-    with_id: int = 0
     latest: float | None = None
     packets: int | None = None
     drops: int | None = None
@@ -49,27 +42,29 @@ def examine_eve(sample: Sample, *, now: float | None = None) -> list[Finding]:
     now : float, optional
         The time in epoch seconds, for tests.
     """
-    seen = _read(sample)
-    good = sum(seen.events.values())
+    reading = read_sample(sample, Kind.EVE)
+    seen = _look(sample)
     return [
         ok("format", sample.path, "Suricata EVE"),
-        parsed(sample, good, seen.bad),
-        _flow_events(sample, seen),
-        _alerts(sample, seen),
-        community_ids(sample, seen.flows, seen.with_id, COMMUNITY_ID_REMEDY),
+        parsed(sample, reading),
+        _flow_events(sample, reading),
+        _alerts(sample, reading),
+        community_ids(sample, reading, COMMUNITY_ID_REMEDY),
         _drops(sample, seen),
         last_record(sample, seen.latest, now=now),
     ]
 
 
-def _flow_events(sample: Sample, seen: _Seen) -> Finding:
+def _flow_events(sample: Sample, reading: Reading) -> Finding:
     name, path = "flow_events", sample.path
-    if seen.flows:
-        return ok(name, path, f"{seen.flows:,} flow events among {_PLACE}")
-    others = sum(seen.events.values())
+    if reading.flows:
+        return ok(name, path, f"{reading.flows:,} flow events among {_PLACE}")
+    if reading.bad:
+        return unknown(name, path, "no flow event could be read")
+    others = reading.others
     if others < FEW:
         return unknown(name, path, f"{others} events are too few to tell whether flows are logged")
-    if seen.events["netflow"]:
+    if reading.counters.skipped["netflow"]:
         return fail(
             name,
             path,
@@ -80,8 +75,8 @@ def _flow_events(sample: Sample, seen: _Seen) -> Finding:
     return fail(name, path, f"no flow event among the latest {others:,} events", FLOW_REMEDY)
 
 
-def _alerts(sample: Sample, seen: _Seen) -> Finding:
-    n = seen.events["alert"]
+def _alerts(sample: Sample, reading: Reading) -> Finding:
+    n = reading.counters.skipped["alert"]
     if n:
         text = f"{n:,} alerts among {_PLACE}; notices quote those on the same flow"
     else:
@@ -106,42 +101,20 @@ def _drops(sample: Sample, seen: _Seen) -> Finding:
     )
 
 
-def _read(sample: Sample) -> _Seen:
+def _look(sample: Sample) -> _Seen:
+    """Look for what Suricata says about itself and the time, which no flow tells."""
     seen = _Seen()
     for line in sample.lines:
         try:
             event = _decode(line)
         except DECODE_ERRORS:
-            seen.bad += 1
             continue
-        kind = event.get("event_type")
-        logged = _moment(event.get("timestamp"))
-        if not isinstance(kind, str) or logged is None:
-            seen.bad += 1
-            continue
-        if kind == "flow":
-            if not _is_flow(event):
-                seen.bad += 1
-                continue
-            seen.flows += 1
-            seen.with_id += isinstance(event.get("community_id"), str)
-        elif kind == "stats":
+        if event.get("event_type") == "stats":
             _read_stats(event, seen)
-        count_bounded(seen.events, kind)
-        seen.latest = logged if seen.latest is None else max(seen.latest, logged)
+        logged = _moment(event.get("timestamp"))
+        if logged is not None:
+            seen.latest = logged if seen.latest is None else max(seen.latest, logged)
     return seen
-
-
-def _is_flow(event: dict[str, Any]) -> bool:
-    flow = event.get("flow")
-    if not isinstance(flow, dict) or not isinstance(event.get("proto"), str):
-        return False
-    try:
-        for key in ("src_ip", "dest_ip"):
-            ipaddress.ip_address(str(event.get(key)))
-    except ValueError:
-        return False
-    return _moment(flow.get("start")) is not None
 
 
 def _read_stats(event: dict[str, Any], seen: _Seen) -> None:
@@ -160,12 +133,12 @@ def _is_count(value: object) -> bool:
 
 
 def _moment(value: object) -> float | None:
-    """Read a time with its zone; None for what is none."""
+    """Read a time, in UTC if it has no zone; None for what is none."""
     if not isinstance(value, str):
         return None
     try:
         moment = datetime.fromisoformat(value)
-        seconds = moment.timestamp() if moment.tzinfo is not None else math.nan
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
     return seconds if math.isfinite(seconds) else None

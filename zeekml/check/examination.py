@@ -14,6 +14,7 @@ from zeekml.check.machine import examine_cache, examine_notifications, examine_o
 from zeekml.check.unit import examine_unit
 from zeekml.config import DEFAULT_CONFIG, Config, load_config
 from zeekml.errors import BundleError, ConfigError, DataError
+from zeekml.flows.zeek_header import Header
 
 _SERVICE_OUT = Path("var/log/zeekml")
 _SERVICE_STATE = Path("var/lib/zeekml")
@@ -31,6 +32,8 @@ class Wanted:
         Directories.
     config : Path or None
         The configuration.
+    columns : Header or None
+        Columns of logs of Zeek without a header.
     """
 
     zeek: Sequence[str] = ()
@@ -40,6 +43,7 @@ class Wanted:
     bundle: Path | None = None
     rules: Path | None = None
     config: Path | None = None
+    columns: Header | None = None
 
 
 def examine(wanted: Wanted, root: Path = Path("/"), *, now: float | None = None) -> list[Finding]:
@@ -67,7 +71,7 @@ def examine(wanted: Wanted, root: Path = Path("/"), *, now: float | None = None)
     )
     findings += trouble
     for log in logs:
-        findings += examine_log(log, logs, account, root, now=now)
+        findings += examine_log(log, logs, account, root, columns=wanted.columns, now=now)
     out = _directory(wanted.out, config.out, root / _SERVICE_OUT)
     state = _directory(wanted.state, config.state, root / _SERVICE_STATE)
     if out is None:

@@ -10,6 +10,7 @@ from typing import Final
 from zeekml.flows.compression import ByteStream, compression_of
 from zeekml.flows.detect import HEAD_SIZE, Detected, detect
 from zeekml.flows.discovery import open_log
+from zeekml.flows.zeek_header import Header
 
 TAIL_SIZE: Final = 4 << 20
 """Bytes at the end that are looked at."""
@@ -48,8 +49,15 @@ class Sample:
     written: float
 
 
-def take_sample(path: Path) -> Sample:
+def take_sample(path: Path, columns: Header | None = None) -> Sample:
     """Read the beginning and the end of a log.
+
+    Parameters
+    ----------
+    path : Path
+        The log.
+    columns : Header, optional
+        As for `detect`.
 
     Raises
     ------
@@ -73,5 +81,5 @@ def take_sample(path: Path) -> Sample:
     lines = [line.rstrip(b"\r").lstrip(b"\0") for line in tail.split(b"\n")]
     lines = [line for line in lines if line][-_MAX_LINES:]
     return Sample(
-        path, detect(head, path.name), False, head, lines, status.st_size, status.st_mtime
+        path, detect(head, path.name, columns), False, head, lines, status.st_size, status.st_mtime
     )

@@ -13,9 +13,11 @@ from zeekml.check.eve_log import examine_eve
 from zeekml.check.finding import Finding, fail, ok, unknown, warn
 from zeekml.check.log_sample import Sample, take_sample
 from zeekml.check.logrotate import by_copytruncate
-from zeekml.check.zeek_log import examine_zeek
-from zeekml.flows.detect import EMPTY, OWN_OUTPUT, Kind
+from zeekml.check.zeek_log import HEADER_REMEDY, examine_zeek
+from zeekml.flows.detect import EMPTY, NO_HEADER, OWN_OUTPUT, Kind
+from zeekml.flows.refusal import explain
 from zeekml.flows.schema import SURICATA, ZEEK
+from zeekml.flows.zeek_header import Header
 from zeekml.watch.places import COMPRESSED, NO_PERMISSION, look_around
 
 _PACKED_REMEDY: Final = "let the sensor write plain files and compress them when they are rotated"
@@ -76,7 +78,13 @@ def chosen_logs(
 
 
 def examine_log(
-    log: Log, others: Sequence[Log], account: Account, root: Path, *, now: float | None = None
+    log: Log,
+    others: Sequence[Log],
+    account: Account,
+    root: Path,
+    *,
+    columns: Header | None = None,
+    now: float | None = None,
 ) -> list[Finding]:
     """Judge one log.
 
@@ -90,6 +98,8 @@ def examine_log(
         Whose rights count.
     root : Path
         Directory that stands for ``/`` for the sensor's logrotate rules.
+    columns : Header, optional
+        Columns of a log of Zeek without a header.
     now : float, optional
         The time in epoch seconds, for tests.
     """
@@ -100,7 +110,7 @@ def examine_log(
     access = _access(path, account)
     findings = [access] if access is not None else []
     try:
-        sample = take_sample(path)
+        sample = take_sample(path, columns)
     except PermissionError:
         return findings or [_refused(path, account)]
     except FileNotFoundError:
@@ -138,12 +148,17 @@ def _content(log: Log, sample: Sample, now: float | None) -> list[Finding]:
         return examine_zeek(sample, now=now)
     if log.sensor == SURICATA and detected.kind is Kind.EVE:
         return examine_eve(sample, now=now)
-    what = detected.refusal if detected.kind is None else str(detected.kind)
     wanted = "a conn.log of Zeek" if log.sensor == ZEEK else "an eve.json of Suricata"
-    remedy = "name conn.log" if log.sensor == ZEEK else "name eve.json"
     if detected.kind is not None:
-        remedy = f"give it with --{SURICATA if log.sensor == ZEEK else ZEEK}"
-    return [fail("format", path, f"is not {wanted} ({what})", remedy)]
+        other = SURICATA if log.sensor == ZEEK else ZEEK
+        text = f"is not {wanted} ({detected.kind})"
+        return [fail("format", path, text, f"give it with --{other}")]
+    what, _, remedy = explain(detected).partition("; ")
+    if detected.refusal == NO_HEADER:
+        remedy = HEADER_REMEDY
+    elif log.sensor == SURICATA:
+        remedy = "name eve.json"
+    return [fail("format", path, f"is not {wanted}: {what}", remedy)]
 
 
 def _access(path: Path, account: Account) -> Finding | None:

@@ -6,6 +6,7 @@ from typing import Final
 
 from zeekml.check.finding import Finding, fail, ok, unknown, warn
 from zeekml.check.log_sample import Sample
+from zeekml.check.reading import Reading
 
 FEW: Final = 20
 """Records below which nothing is said about what a log lacks."""
@@ -13,30 +14,34 @@ FEW: Final = 20
 _MOSTLY: Final = 0.5
 
 
-def parsed(sample: Sample, good: int, bad: int) -> Finding:
-    """Judge how many of the latest lines can be read."""
+def parsed(sample: Sample, reading: Reading) -> Finding:
+    """Judge how many of the latest records can be read."""
     name, path = "lines", sample.path
-    lines = good + bad
+    bad, lines = reading.bad, reading.counters.records_read
     if not lines:
         return unknown(name, path, "no whole line is there yet")
     if not bad:
         return ok(name, path, f"all of the latest {lines:,} lines can be read")
-    text = f"{bad:,} of the latest {lines:,} lines cannot be read ({bad / lines:.1%})"
+    text = (
+        f"{bad:,} of the latest {lines:,} lines cannot be read ({bad / lines:.1%}), "
+        f"such as one where {reading.complaint}"
+    )
     remedy = f"see rejects.jsonl of: zeekml score {path} --out DIR"
     return (fail if bad > _MOSTLY * lines else warn)(name, path, text, remedy)
 
 
-def community_ids(sample: Sample, flows: int, with_id: int, remedy: str) -> Finding:
+def community_ids(sample: Sample, reading: Reading, remedy: str) -> Finding:
     """Judge how many of the latest flows have a community id.
 
     Parameters
     ----------
-    flows, with_id : int
-        Flows, and those of them with an id.
+    reading : Reading
+        The latest flows.
     remedy : str
         How this sensor is told to log them.
     """
     name, path = "community_id", sample.path
+    flows, with_id = reading.flows, reading.with_id
     if not flows:
         return unknown(name, path, "no flow is there to look for a community id")
     if with_id == flows:

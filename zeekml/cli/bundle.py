@@ -26,11 +26,10 @@ def bundle() -> None:
 @click.option("--pin", metavar="SHA256", help="Digest the bundle must have.")
 def verify(path: Path | None, pin: str | None) -> None:
     """Check every digest, the feature schema and that all members run."""
-    from zeekml.ensemble.bundle import load_bundle
-    from zeekml.ensemble.scoring import Ensemble
+    from zeekml.ensemble.bundle import load_bundle, try_members
 
     loaded = load_bundle(path, pin=pin)
-    Ensemble(loaded)
+    try_members(loaded)
     click.echo(f"{loaded.path}: sound, {len(loaded.models)} members, sha256 {loaded.digest}")
 
 

@@ -72,7 +72,9 @@ def calibrate(
     """
     from zeekml.cli.progress import input_progress, step_progress
     from zeekml.ensemble.bundle import check_place, load_bundle
+    from zeekml.errors import DataError
     from zeekml.flows.discovery import discover
+    from zeekml.flows.verdict import shortfall
     from zeekml.notices.allowlist import load_allowlist
     from zeekml.notices.policy import load_policy
     from zeekml.outputs import refuse_output_among_inputs
@@ -107,8 +109,11 @@ def calibrate(
         click.echo(f"zeekml: warning: {warning}", err=True)
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=2))
-        return
-    _print(found)
+    else:
+        _print(found)
+    short = shortfall(found.traffic.counters, discovery.streams)
+    if short is not None:
+        raise DataError(short)
 
 
 def _print(found: Calibrated) -> None:

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import click
 
-from zeekml.cli.options import bundle_option, config_option, rules_option
+from zeekml.cli.options import (
+    bundle_option,
+    column_options,
+    config_option,
+    given_header,
+    rules_option,
+)
 
 _EPILOG = """\b
 Examples:
@@ -38,6 +44,7 @@ _DIRECTORY = click.Path(path_type=Path, readable=False)
 )
 @click.option("--out", type=_DIRECTORY, metavar="DIR", help="Where outputs go.")
 @click.option("--state", type=_DIRECTORY, metavar="DIR", help="Where state goes.")
+@column_options
 @bundle_option
 @rules_option
 @config_option
@@ -47,6 +54,8 @@ def check(
     suricata: tuple[str, ...],
     out: Path | None,
     state: Path | None,
+    columns: str | None,
+    like: Path | None,
     bundle: Path | None,
     rules: Path | None,
     config_file: Path | None,
@@ -73,6 +82,7 @@ def check(
             bundle=bundle,
             rules=rules,
             config=config_file,
+            columns=given_header(columns, like),
         )
     )
     counts = {level: sum(f.level is level for f in findings) for level in Level}

@@ -38,7 +38,8 @@ _QUICK_FEW_DRAWS = 3
     "directory",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Directory for report.html and report.json; earlier ones there are replaced.",
+    help="Directory for report.html and report.json; earlier ones there are replaced. Needs "
+    "matplotlib.",
 )
 @click.option(
     "--seeds",
@@ -88,9 +89,9 @@ def evaluate(
         raise click.UsageError("--ablations fits the recipe anew; it cannot go with --bundle")
     if bundle is not None and seeds is not None:
         raise click.UsageError("--seeds repeats fits; with --bundle nothing is fitted")
-    # said before minutes of work, not after
-    require_matplotlib()
     if directory is not None:
+        # said before minutes of work, not after
+        require_matplotlib()
         check_directory(directory, other_than=[bundle] if bundle is not None else [])
     if bundle is not None and learner != "joint":
         raise click.UsageError("--learner says how members are trained; --bundle has its own")

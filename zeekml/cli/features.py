@@ -7,12 +7,22 @@ from pathlib import Path
 
 import click
 
-from zeekml.cli.options import config_option, inputs_argument, progress_option, settings
+from zeekml.cli.options import (
+    column_options,
+    config_option,
+    given_header,
+    inputs_argument,
+    progress_option,
+    settings,
+)
 
 _EPILOG = """\b
 Examples:
   zeekml features conn.log --out features.parquet
   zeekml features /opt/zeek/logs/2026-11-23 --out day.parquet --json
+
+\b
+Exit codes: those of zeekml score. It also writes each rejected line to a file.
 """
 
 
@@ -25,12 +35,15 @@ Examples:
     metavar="FILE.parquet",
     help="Parquet file to write; replaced when the run is complete.",
 )
+@column_options
 @config_option
 @progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 def features(
     inputs: tuple[str, ...],
     out: Path,
+    columns: str | None,
+    like: Path | None,
     config_file: Path | None,
     no_progress: bool,
     as_json: bool,
@@ -41,11 +54,13 @@ def features(
     float32, null where the record does not tell.
     """
     from zeekml.cli.progress import input_progress
+    from zeekml.errors import DataError
     from zeekml.features.table import write_feature_table
     from zeekml.flows.discovery import discover
+    from zeekml.flows.verdict import shortfall
 
     config = settings(config_file)
-    discovery = discover(inputs, exclude=(out,))
+    discovery = discover(inputs, exclude=(out,), columns=given_header(columns, like))
     with input_progress(
         "Computing features", discovery.size or None, hidden=no_progress
     ) as advance:
@@ -62,14 +77,22 @@ def features(
         "records_rejected": dict(counters.rejected),
         "records_skipped": dict(counters.skipped),
         "values_unknown": dict(counters.values_unknown),
+        "files_skipped": dict(discovery.files_skipped),
+        "truncated": counters.truncated,
         "out": str(out),
     }
     if as_json:
         click.echo(json.dumps(report, indent=2))
     else:
-        rejected = sum(counters.rejected.values())
-        skipped = sum(counters.skipped.values())
         click.echo(
-            f"{counters.accepted:,} rows written to {out} "
-            f"({counters.records_read:,} records read, {rejected:,} rejected, {skipped:,} skipped)"
+            f"{counters.accepted:,} rows written to {out} ({counters.records_read:,} records read, "
+            f"{sum(counters.rejected.values()):,} rejected, "
+            f"{sum(counters.skipped.values()):,} skipped)"
         )
+    for remark in counters.remarks:
+        click.echo(f"zeekml: note: {remark}", err=True)
+    if rejected := ", ".join(f"{reason} {n:,}" for reason, n in counters.rejected.most_common()):
+        click.echo(f"zeekml: warning: records that could not be read: {rejected}", err=True)
+    short = shortfall(counters, discovery.streams, done="written")
+    if short is not None:
+        raise DataError(short)

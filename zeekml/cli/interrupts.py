@@ -3,21 +3,34 @@
 Python raises from a signal handler wherever the main thread happens to be, and inside a callback of
 compiled code or a destructor such an exception is printed and dropped. So the signal is also
 remembered, long work asks for it now and then, and what was dropped is not printed.
+
+SIGHUP asks a service to reload. It would end one that is not yet able to, so it is remembered.
 """
 
 from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 EXIT_TERMINATED = 143
 
 _received: list[int] = []
+_reloads: list[int] = []
+_exit_code = EXIT_TERMINATED
 
 
-def install() -> None:
-    """Make SIGINT and SIGTERM end the run, unless the caller has them ignored."""
+def install(terminated: int = EXIT_TERMINATED) -> None:
+    """Make SIGINT and SIGTERM end the run, unless the caller has them ignored.
+
+    Parameters
+    ----------
+    terminated
+        Exit code after SIGTERM: 0 where that is the usual end.
+    """
+    global _exit_code
+    _exit_code = terminated
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
@@ -28,6 +41,19 @@ def check() -> None:
     """Raise what a signal that came earlier should have raised."""
     if _received:
         _raise(_received[0])
+
+
+def remember_reloads() -> None:
+    """Keep SIGHUP from ending the process; `on_reload` gets to know of it."""
+    signal.signal(signal.SIGHUP, lambda number, _frame: _reloads.append(number))
+
+
+def on_reload(listener: Callable[[], None]) -> None:
+    """Call `listener` at each SIGHUP from now on, and at once if there was one before."""
+    signal.signal(signal.SIGHUP, lambda _number, _frame: listener())
+    if _reloads:
+        _reloads.clear()
+        listener()
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
@@ -43,5 +69,5 @@ def _report_dropped(dropped: sys.UnraisableHookArgs) -> None:
 
 def _raise(number: int) -> None:
     if number == signal.SIGTERM:
-        sys.exit(EXIT_TERMINATED)
+        sys.exit(_exit_code)
     raise KeyboardInterrupt

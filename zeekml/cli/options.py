@@ -10,10 +10,47 @@ import click
 
 if TYPE_CHECKING:
     from zeekml.config import Config
+    from zeekml.flows.zeek_header import Header
 
 _Command = Callable[..., Any]
 
 inputs_argument = click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+
+
+def column_options(command: _Command) -> _Command:
+    """`--columns NAMES` and `--like FILE`."""
+    for option in (
+        click.option(
+            "--like",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Another file of the same log, whose header holds for files without one.",
+        ),
+        click.option(
+            "--columns",
+            metavar="NAMES",
+            help="Columns of tab-separated files without a header, all of them in their order: "
+            "ts,uid,id.orig_h,…",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def given_header(columns: str | None, like: Path | None) -> Header | None:
+    """What `column_options` say."""
+    from zeekml.flows.given_columns import columns_like, named_columns
+
+    if columns is not None and like is not None:
+        raise click.UsageError("give either --columns or --like")
+    if like is not None:
+        return columns_like(like)
+    if columns is None:
+        return None
+    try:
+        return named_columns(columns)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--columns") from error
 
 
 def config_option(command: _Command) -> _Command:

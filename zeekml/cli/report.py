@@ -18,7 +18,7 @@ from zeekml.cli.console import output_console
 from zeekml.engines.local import RunResult
 from zeekml.flows.discovery import Discovery
 from zeekml.flows.rejects import printable
-from zeekml.notices.counterparts import counterparts
+from zeekml.notices.counterparts import attacks
 from zeekml.notices.notice import NOTES, SEVERITIES, Notice
 
 SHOWN: Final = 50
@@ -46,15 +46,11 @@ def merged_incidents(notices: Iterable[Notice]) -> list[Seen]:
         entry = seen.setdefault(notice.id, Seen(notice))
         if notice.stream not in entry.streams:
             entry.streams.append(notice.stream)
-    others = counterparts(entry.notice for entry in seen.values())
-    merged: dict[str, Seen] = {}
-    for name, entry in seen.items():
-        first = next((merged[o.id] for o in others[name] if o.id in merged), None)
-        if first is None:
-            merged[name] = entry
-        else:
-            first.streams += [s for s in entry.streams if s not in first.streams]
-    return list(merged.values())
+    merged = []
+    for attack in attacks(entry.notice for entry in seen.values()):
+        streams = (stream for notice in attack for stream in seen[notice.id].streams)
+        merged.append(Seen(attack[0], list(dict.fromkeys(streams))))
+    return merged
 
 
 def print_run(result: RunResult, discovery: Discovery, out: Path) -> None:
@@ -109,6 +105,8 @@ def _reading_table(summary: dict[str, object]) -> Table:
     if unknown:
         listed = ", ".join(f"{k} {v:,}" for k, v in unknown.items())
         table.add_row("unknown", Text(f"values not understood: {listed}"))
+    if isinstance(unwrapped := summary["unwrapped"], dict) and unwrapped:
+        table.add_row("unwrapped", Text(", ".join(f"{k} {v:,}" for k, v in unwrapped.items())))
     first, last = summary["first_ts"], summary["last_ts"]
     if isinstance(first, float) and isinstance(last, float):
         table.add_row("time", Text(f"{_utc(first)} to {_utc(last)} UTC"))

@@ -10,7 +10,9 @@ import click
 from zeekml.cli.options import (
     bundle_option,
     chosen_path,
+    column_options,
     config_option,
+    given_header,
     inputs_argument,
     notice_options,
     progress_option,
@@ -24,10 +26,12 @@ Examples:
   zeekml score /var/log/suricata/eve.json --out scored --scores --enriched
   zeekml score conn.log --out scored --report scored/report.html
   zcat conn.*.log.gz | zeekml score - --out scored --json
+  zeekml score no_header.log --like conn.log --out scored
 
 \b
-Exit codes: 0 all input read (rejected lines are in the summary), 65 input cut short
-or nothing could be scored, 66 no usable input, 74 output cannot be written,
+Exit codes: 0 all input read (rejected lines are in the summary), 65 input cut short,
+less than half of the records could be read, or nothing could be scored
+(what could be is written all the same), 66 no usable input, 74 output cannot be written,
 78 configuration or rules wrong, 130 interrupted.
 """
 
@@ -50,6 +54,7 @@ or nothing could be scored, 66 no usable input, 74 output cannot be written,
     metavar="FILE.html",
     help="Write what was found as one web page that needs nothing else.",
 )
+@column_options
 @bundle_option
 @rules_option
 @config_option
@@ -70,6 +75,8 @@ def score(
     scores: bool,
     enriched: bool,
     page: Path | None,
+    columns: str | None,
+    like: Path | None,
     bundle: Path | None,
     rules: Path | None,
     config_file: Path | None,
@@ -91,13 +98,15 @@ def score(
     from zeekml.engines.local import score as run
     from zeekml.errors import DataError
     from zeekml.flows.discovery import discover
+    from zeekml.flows.rejects import printable
+    from zeekml.flows.verdict import shortfall
     from zeekml.outputs import OutputOptions, refuse_output_among_inputs
 
     config = settings(config_file)
     refuse_output_among_inputs(inputs, out)
     if page is not None:
         _check_page(page, out)
-    discovery = discover(inputs, exclude=(out,))
+    discovery = discover(inputs, exclude=(out,), columns=given_header(columns, like))
     job = ScoreJob(
         out=out,
         config=config,
@@ -121,22 +130,19 @@ def score(
         write_score_report(score_report(out, result.bundle, load_policy(job.rules)), page)
     for warning in result.warnings:
         click.echo(f"zeekml: warning: {warning}", err=True)
+    for remark in result.counters.remarks:
+        click.echo(f"zeekml: note: {remark}", err=True)
     if as_json:
         click.echo(json.dumps(result.summary, indent=2))
     else:
         print_run(result, discovery, out)
         if page is not None:
             click.echo(f"Report: {page}")
-    if result.truncated:
-        more = f" and {len(result.truncated) - 1} more" if len(result.truncated) > 1 else ""
-        raise DataError(
-            f"{result.truncated[0]}{more}: the file ends too early; what could be read was scored"
-        )
-    if result.summary["records_scored"] == 0:
-        raise DataError(
-            f"nothing could be scored: {result.summary['records_read']} records read, none of them "
-            f"a flow; see {out / 'rejects.jsonl'}, and for Suricata enable flow events in eve-log"
-        )
+    short = shortfall(
+        result.counters, discovery.streams, rejects=printable(str(out / "rejects.jsonl"), 4096)
+    )
+    if short is not None:
+        raise DataError(short)
 
 
 def _check_page(page: Path, out: Path) -> None:

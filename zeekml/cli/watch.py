@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zeekml.cli import interrupts
 from zeekml.cli.options import (
     bundle_option,
     chosen_path,
@@ -18,9 +19,9 @@ from zeekml.cli.options import (
     rules_option,
     settings,
 )
+from zeekml.errors import DataError
 
 if TYPE_CHECKING:
-    from zeekml.config import Config
     from zeekml.watch.log_set import LogSet
 
 _EPILOG = """\b
@@ -33,9 +34,14 @@ Examples:
 \b
 Signals: SIGTERM and SIGINT end the watch after what was read has been committed; SIGHUP reads the
 rules again and opens the outputs anew.
-Exit codes: 0 stopped, 66 no log to follow, 74 output or state cannot be written,
-78 configuration or rules wrong, 130 interrupted.
+Exit codes: 0 stopped, 65 nothing of what was read until it was idle could be scored,
+66 no log to follow, 74 output or state cannot be written, 78 configuration or rules wrong,
+130 interrupted.
 """
+
+_COMPILING = "compiling, once for this version; takes a minute or two"
+_PATIENCE = 60.0
+"""Seconds that the service manager is asked to wait until it hears of the start again."""
 
 # whether something can be read is found out by reading it: the watcher waits for a log until it can
 # be, and rights that a service was given one by one are not known to a check ahead
@@ -98,65 +104,89 @@ def watch(
     Without --zeek and --suricata, and where the configuration names no logs, those in the usual
     places are followed. Every complete line counts exactly once, through rotations and restarts.
     """
-    from zeekml.watch.footprint import do_without_pandas, give_back_large_blocks
+    interrupts.remember_reloads()
+    # for a service, SIGTERM is the usual end, at any time
+    interrupts.install(terminated=0)
+    from zeekml.watch.sighting import sight
 
-    give_back_large_blocks()
-    do_without_pandas()
-    from zeekml.outputs import OutputOptions, refuse_output_among_inputs
-    from zeekml.watch.ahead import compile_ahead
-    from zeekml.watch.service import Watcher, WatchJob
-
+    sightings = sight([*zeek, *suricata])
     config = settings(config_file)
+    if not zeek and not suricata:
+        zeek, suricata = tuple(map(Path, config.zeek)), tuple(map(Path, config.suricata))
+        sightings = sight([*zeek, *suricata])
     out = chosen_path(out, config.out)
     state = chosen_path(state, config.state)
     if out is None or state is None:
         missing = "--out" if out is None else "--state"
         raise click.UsageError(f"{missing} is needed, as an option or in the configuration.")
     _log_to_stderr()
-    logs = _chosen_logs(zeek, suricata, config)
+    from zeekml.watch.footprint import do_without_pandas, give_back_large_blocks
+
+    give_back_large_blocks()
+    do_without_pandas()
+    from zeekml.outputs import OutputOptions, refuse_nested, refuse_output_among_inputs
+    from zeekml.watch.beginning import begin
+
+    logs = _chosen_logs(zeek, suricata)
     paths = [path for group in logs for path in group.paths]
     for directory in (out, state):
         refuse_output_among_inputs([path.parent for path in paths], directory)
-    job = WatchJob(
-        logs=logs,
-        out=out,
-        state=state,
-        config=config,
-        bundle=chosen_path(bundle, config.bundle),
-        rules=chosen_path(rules, config.rules),
-        options=OutputOptions(
-            enriched=enriched,
-            notice_format=notice_format or config.notice_format,
-            strict_notice=strict_notice,
-            rejects_per_file=config.rejects_per_file,
-        ),
-        until_idle=until_idle,
-    )
-    logger = logging.getLogger("zeekml.watch")
-    compile_ahead(lambda: logger.info("compiling, once for this version; takes up to a minute"))
-    with Watcher(job) as watcher:
-        received: list[int] = []
+    refuse_nested(out, state)
+    received: list[int] = []
+    with begin(logs, state, sightings) as begun:
+        _compile()
+        from zeekml.watch.service import Watcher, WatchJob
 
-        def end(number: int, _frame: object) -> None:
-            received.append(number)
-            watcher.stop()
+        job = WatchJob(
+            logs=logs,
+            out=out,
+            state=state,
+            config=config,
+            bundle=chosen_path(bundle, config.bundle),
+            rules=chosen_path(rules, config.rules),
+            options=OutputOptions(
+                enriched=enriched,
+                notice_format=notice_format or config.notice_format,
+                strict_notice=strict_notice,
+                rejects_per_file=config.rejects_per_file,
+            ),
+            until_idle=until_idle,
+        )
+        with Watcher(job, begun) as watcher:
 
-        signal.signal(signal.SIGTERM, end)
-        signal.signal(signal.SIGINT, end)
-        signal.signal(signal.SIGHUP, lambda _number, _frame: watcher.reload())
-        watcher.run()
+            def end(number: int, _frame: object) -> None:
+                received.append(number)
+                watcher.stop()
+
+            signal.signal(signal.SIGTERM, end)
+            signal.signal(signal.SIGINT, end)
+            interrupts.on_reload(watcher.reload)
+            interrupts.check()
+            watcher.run()
     if signal.SIGINT in received:
         sys.exit(130)
+    if until_idle is not None and not received and watcher.scored_nothing:
+        raise DataError("nothing that was read could be scored; notice.log says what came instead")
 
 
-def _chosen_logs(
-    zeek: tuple[Path, ...], suricata: tuple[Path, ...], config: Config
-) -> list[LogSet]:
+def _compile() -> None:
+    """Compile what is not compiled yet, and tell whoever waits for the start."""
+    from zeekml.watch.ahead import compile_ahead
+    from zeekml.watch.service_manager import ServiceManager
+
+    manager = ServiceManager.from_environment()
+    logger = logging.getLogger("zeekml.watch")
+
+    def tell() -> None:
+        manager.starting(_COMPILING, _PATIENCE)
+
+    compile_ahead(lambda: logger.info(_COMPILING), tell)
+
+
+def _chosen_logs(zeek: tuple[Path, ...], suricata: tuple[Path, ...]) -> list[LogSet]:
     from zeekml.watch.inputs import found_logs, named_logs
     from zeekml.watch.places import look_around
 
-    if not zeek and not suricata:
-        zeek, suricata = tuple(map(Path, config.zeek)), tuple(map(Path, config.suricata))
     if zeek or suricata:
         return named_logs(zeek, suricata)
     return found_logs(look_around())

@@ -169,7 +169,7 @@ class DashboardApp(App[None]):
         shown = self.source.board.shown(self._filter)
         self._base.set_class(self.size.width >= _WIDE, "wide")
         self._put("health", health_text(self.source))
-        self._table.show_incidents(shown, self.source.labels)
+        self._table.show_incidents(shown, self.source.labels, self.source.board.sensors)
         counts = totals(shown, _PANE_ROWS)
         wide = self.size.width >= _WIDE
         share = self.size.width // (5 if wide else 4) - 1

@@ -9,7 +9,8 @@ from typing import Final
 
 from zeekml.dashboard.notice_lines import NoticeLine
 from zeekml.ensemble.classes import THREATS
-from zeekml.notices.counterparts import are_one_attack
+from zeekml.flows.schema import SURICATA, ZEEK
+from zeekml.notices.counterparts import are_one_attack, attacks
 from zeekml.notices.notice import SEVERITIES
 from zeekml.watch.about import Problem
 
@@ -24,15 +25,27 @@ _RANK: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 
 @dataclass(slots=True)
 class Tracked:
-    """An incident: its latest line, and those before it as far as they were seen."""
+    """An incident: its latest line, and those before it as far as they were seen.
+
+    Attributes
+    ----------
+    stream
+        The log that showed it, as far as is known.
+    """
 
     latest: NoticeLine
+    stream: str = ""
     lines: deque[NoticeLine] = field(default_factory=lambda: deque(maxlen=LINES_KEPT))
 
     @property
     def open(self) -> bool:
         """Whether it goes on."""
         return self.latest.state != "closed"
+
+    @property
+    def sensor(self) -> str:
+        """What saw it: its stream, or else which kind of sensor gave its flow a name."""
+        return self.stream or (SURICATA if self.latest.uid.isdecimal() else ZEEK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +110,9 @@ class Board:
     def __init__(self) -> None:
         self.incidents: dict[str, Tracked] = {}
         self.problems: dict[str, NoticeLine | Problem] = {}
+        self._attacks: dict[str, list[Tracked]] = {}  # by id; empty when not known
 
-    def add(self, line: NoticeLine) -> None:
+    def add(self, line: NoticeLine, stream: str = "") -> None:
         """Take in a line; one that is known, or older than what is known, changes nothing."""
         if not line.threat:
             if line.state == "closed":
@@ -106,9 +120,10 @@ class Board:
             elif line.note != "ZeekML::Sensor_Health":
                 self.problems[line.id] = line
             return
+        self._attacks = {}
         known = self.incidents.pop(line.id, None)
         if known is None:
-            known = Tracked(line)
+            known = Tracked(line, stream)
             known.lines.append(line)
         elif line.seq > known.latest.seq:
             known.latest = line
@@ -121,9 +136,36 @@ class Board:
         """The problems that a watch has now; others that it told of are over."""
         self.problems = {problem.id: problem for problem in problems}
 
+    @property
+    def attacks(self) -> list[list[Tracked]]:
+        """The incidents by attack, each attack by its earliest; sensors that saw it have others."""
+        self._group()
+        return [attack for name, attack in self._attacks.items() if attack[0].latest.id == name]
+
+    def sensors(self, incident: Tracked) -> list[str]:
+        """What saw the attack that an incident belongs to, in few words."""
+        self._group()
+        names = {i.sensor for i in self._attacks.get(incident.latest.id, [incident])}
+        short = {name.rpartition("/")[2] or name for name in names}
+        return sorted(short if len(short) == len(names) else names)
+
+    def _group(self) -> None:
+        if not self._attacks:
+            together = attacks(incident.latest for incident in self.incidents.values())
+            for lines in together:
+                attack = [self.incidents[line.id] for line in lines]
+                self._attacks.update((line.id, attack) for line in lines)
+
     def shown(self, chosen: Filter) -> list[Tracked]:
-        """Incidents that a filter takes, the most severe first, then by score, then the newest."""
-        taken = [incident for incident in self.incidents.values() if chosen.takes(incident)]
+        """Attacks that a filter takes, the most severe first, then by score, then the newest.
+
+        Each stands there once, by the earliest of its incidents that the filter takes.
+        """
+        taken = [
+            first
+            for attack in self.attacks
+            if (first := next(filter(chosen.takes, attack), None)) is not None
+        ]
         taken.sort(
             key=lambda i: (
                 -_RANK[i.latest.severity],

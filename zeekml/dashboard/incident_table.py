@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from rich.style import Style
@@ -42,6 +42,7 @@ class IncidentTable(ScrollView, can_focus=True):
         super().__init__(id=id)
         self._rows: Sequence[Tracked] = ()
         self._labels: Mapping[str, Label] = {}
+        self._sensors: Callable[[Tracked], Sequence[str]] = lambda _: ()
         self._cursor = 0
 
     @property
@@ -54,8 +55,14 @@ class IncidentTable(ScrollView, can_focus=True):
         """Row of the cursor, from 0."""
         return self._cursor
 
-    def show_incidents(self, rows: Sequence[Tracked], labels: Mapping[str, Label]) -> None:
-        """Show these rows from now on."""
+    def show_incidents(
+        self,
+        rows: Sequence[Tracked],
+        labels: Mapping[str, Label],
+        sensors: Callable[[Tracked], Sequence[str]],
+    ) -> None:
+        """Show these rows from now on; `sensors` tells who saw one."""
+        self._sensors = sensors
         held = self.current
         at = self._cursor
         self._rows, self._labels = rows, labels
@@ -77,7 +84,7 @@ class IncidentTable(ScrollView, can_focus=True):
         if at >= len(self._rows):
             return Strip.blank(width, self.rich_style)
         incident = self._rows[at]
-        text = one_line(incident, self._labels.get(incident.latest.id))
+        text = one_line(incident, self._labels.get(incident.latest.id), self._sensors(incident))
         text.truncate(width, overflow="ellipsis")
         text.end = ""
         strip = Strip(text.render(self.app.console)).adjust_cell_length(width)

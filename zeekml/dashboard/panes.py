@@ -132,12 +132,17 @@ def agreement(incident: Tracked) -> str:
     return f"{line.score:.3f}" if line.spread is None else f"{line.score:.3f}±{line.spread:.3f}"
 
 
-def one_line(incident: Tracked, label: Label | None) -> Text:
-    """An incident in a row: severity, threat, score and agreement, what happened, why."""
+def one_line(incident: Tracked, label: Label | None, sensors: Sequence[str] = ()) -> Text:
+    """An incident in a row: severity, threat, score and agreement, what happened, why.
+
+    Where several sensors saw it, their names come before the reason.
+    """
     line = incident.latest
     text = severity_text(line.severity)
     text.append(f"{label_sign(label)} {line.threat:<10} {agreement(incident):<11} ")
     text.append(_shortened(line.msg))
+    if len(sensors) > 1:
+        text.append(f"  ({len(sensors)} sensors: {', '.join(sensors)})")
     if line.why:
         text.append(f"  ← {line.why[0]}", style="dim")
     if not incident.open:
@@ -185,7 +190,9 @@ def explanation(
         rows.append(_pair("Suricata", "; ".join(line.signatures)))
     for other in counterparts:
         told = other.latest
-        rows.append(_pair("also seen", f"by another sensor: {told.id}  {told.msg}"))
+        rows.append(
+            _pair("also seen", f"by another sensor ({other.sensor}): {told.id}  {told.msg}")
+        )
     rows.append(_pair("bundle", line.bundle or "-"))
     rows += [Text(), Text("Why (largest first)", style="bold")]
     rows += [Text(f"  {reason}") for reason in line.why] or [Text("  not known")]
@@ -248,5 +255,5 @@ def when(ts: float) -> str:
 
 
 def open_count(board: Board) -> int:
-    """Incidents that go on."""
-    return sum(incident.open for incident in board.incidents.values())
+    """Attacks that go on, as some sensor shows them."""
+    return sum(any(incident.open for incident in attack) for attack in board.attacks)

@@ -41,7 +41,7 @@ def lines(source: Source, policy: Policy | None, width: int) -> Iterator[Text]:
     """
     chosen = _chosen(source)
     shown = source.board.shown(chosen)
-    everything = list(source.board.incidents.values())
+    everything = [attack[0] for attack in source.board.attacks]
     yield from _cut(health_text(source).split("\n"), width)
     yield Text()
     yield Text("Incidents over time", style="bold")
@@ -50,7 +50,9 @@ def lines(source: Source, policy: Policy | None, width: int) -> Iterator[Text]:
     kind = "all" if chosen.closed else "open"
     yield Text(f"Incidents ({kind}): {len(shown):,}", style="bold")
     yield from _cut([Text(ONE_LINE_HEADING, style="underline")], width)
-    rows = [one_line(i, source.labels.get(i.latest.id)) for i in shown[:SHOWN]]
+    rows = [
+        one_line(i, source.labels.get(i.latest.id), source.board.sensors(i)) for i in shown[:SHOWN]
+    ]
     yield from _cut(rows, width)
     if len(shown) > SHOWN:
         yield Text(f"{len(shown) - SHOWN:,} less severe incidents are not listed.")
@@ -69,7 +71,7 @@ def data(source: Source, policy: Policy | None) -> dict[str, Any]:
     """The picture as data: health, incidents in the order of the text, and totals."""
     shown = source.board.shown(_chosen(source))
     counts = totals(shown)
-    line = timeline(list(source.board.incidents.values()), _TIME_COLUMNS)
+    line = timeline([attack[0] for attack in source.board.attacks], _TIME_COLUMNS)
     health = source.health
     return {
         "source": source.name,
@@ -126,6 +128,7 @@ def _incident(incident: Tracked, source: Source) -> dict[str, Any]:
         "p": line.p,
         "msg": line.msg,
         "why": list(line.why),
+        "sensors": source.board.sensors(incident),
         "label": None if label is None else label.truth,
     }
 

@@ -141,10 +141,10 @@ class StateSource:
         if version != self._version:
             # asked for before the rest: a commit in between is seen at the next look
             self._version = version
-            for number, line in self._reader.incidents(self._number):
+            for number, stream, line in self._reader.incidents(self._number):
                 self._number = number
                 if (read := read_line(line)) is not None:
-                    self.board.add(read)
+                    self.board.add(read, plain(stream, 200))
             changed = True
         return self._look_at_health(changed) or changed
 
@@ -331,11 +331,11 @@ def _told_thresholds(board: Board) -> dict[str, float]:
 
 
 def _on_day_of(board: Board, ts: float | None) -> int:
-    """Incidents that began on the same day (UTC)."""
+    """Attacks that began on the same day (UTC), each once however many sensors saw it."""
     if ts is None:
         return 0
     day = ts // _DAY
-    return sum(i.latest.first_ts // _DAY == day for i in board.incidents.values())
+    return sum(attack[0].latest.first_ts // _DAY == day for attack in board.attacks)
 
 
 def _count(value: object) -> int:

@@ -13,7 +13,7 @@ import tempfile
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -24,11 +24,11 @@ from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.errors import OutputError
 from zeekml.flows.archive import read_stream
 from zeekml.flows.discovery import Discovery, Stream
-from zeekml.flows.rejects import ReadCounters
+from zeekml.flows.rejects import ReadCounters, printable
 from zeekml.flows.values import COUNTS
 from zeekml.notices.allowlist import load_allowlist
 from zeekml.notices.policy import load_policy
-from zeekml.outputs import StreamOutputs, assemble
+from zeekml.outputs import StreamOutputs, assemble, lock_output
 from zeekml.pipeline import Pipeline
 
 __all__ = ["Cutting", "RunResult", "ScoreJob", "StreamResult", "score", "usable_processors"]
@@ -41,7 +41,7 @@ class RunResult:
     """What scoring all streams came to."""
 
     summary: dict[str, Any]
-    truncated: list[str]
+    counters: ReadCounters
     results: list[StreamResult]
     bundle: Bundle
     warnings: list[str]
@@ -77,9 +77,30 @@ def score(discovery: Discovery, job: ScoreJob, progress: Progress | None = None)
         totals = ReadCounters(files_skipped=Counter(discovery.files_skipped))
         for result in results:
             totals.merge(result.counters)
-        summary = _summary(totals, results, bundle)
+        summary = _summary(totals, results, bundle, discovery)
         assemble(parts, job.out, job.options, first_ts=totals.first_ts, summary=summary)
-    return RunResult(summary, totals.truncated, results, bundle, job.allowlist.warnings())
+        warnings = [*_read_warnings(totals, discovery), *job.allowlist.warnings()]
+    return RunResult(summary, totals, results, bundle, warnings)
+
+
+def _read_warnings(totals: ReadCounters, discovery: Discovery) -> list[str]:
+    """What makes results doubtful although everything could be read."""
+    warnings = []
+    if totals.behind:
+        warnings.append(
+            f"records are not in order of time: {totals.behind:,} ended more than a day before "
+            f"others that come before them (first {printable(totals.first_behind, 200)}), and all "
+            "that belongs to one attack there becomes one incident; sort the log, or give its "
+            "files singly"
+        )
+    if discovery.doubled:
+        names = ", ".join(printable(name, 120) for name in discovery.doubled[:3])
+        more = ", …" if len(discovery.doubled) > 3 else ""
+        warnings.append(
+            f"some flows count twice, for they are in another log, too: {names}{more}; give only "
+            "one of the logs"
+        )
+    return warnings
 
 
 def _ahead(items: Iterator[_T], depth: int = 2) -> Iterator[_T]:
@@ -156,7 +177,10 @@ def _score_in_worker(progress: Progress, stream: Stream, job: ScoreJob, part: Pa
 
 
 def _summary(
-    totals: ReadCounters, results: Sequence[StreamResult], bundle: Bundle
+    totals: ReadCounters,
+    results: Sequence[StreamResult],
+    bundle: Bundle,
+    discovery: Discovery,
 ) -> dict[str, Any]:
     notices: Counter[str] = Counter()
     for result in results:
@@ -167,6 +191,8 @@ def _summary(
         "records_rejected": dict(sorted(totals.rejected.items())),
         "records_skipped": dict(sorted(totals.skipped.items())),
         "files_skipped": dict(sorted(totals.files_skipped.items())),
+        "files_skipped_names": dict(sorted(discovery.skipped_names.items())),
+        "files_doubled": discovery.doubled,
         "notices": dict(sorted(notices.items())),
         "suppressed": sum(r.suppressed for r in results),
         "allowlisted": sum(r.silenced for r in results),
@@ -175,8 +201,10 @@ def _summary(
         "last_ts": totals.last_ts,
         "bundle": bundle.digest,
         "truncated": totals.truncated,
+        "records_out_of_order": totals.behind,
         "values_unknown": dict(sorted(totals.values_unknown.items())),
         "counts_clamped": sum(totals.values_unknown[name] for name in COUNTS),
+        "unwrapped": dict(sorted(totals.unwrapped.items())),
         "context_evicted": sum(r.evicted_records for r in results),
         "streams": [
             {"name": r.stream, "records_scored": r.counters.accepted, "notices": dict(r.notices)}
@@ -188,17 +216,17 @@ def _summary(
 @contextmanager
 def _work_directory(out: Path) -> Iterator[Path]:
     """A directory inside `out` (so that moving files is a rename), gone again afterwards."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".zeekml-", dir=out))
-    except OSError as error:
-        raise OutputError(
-            f"{out}: cannot write there: {error.strerror}; choose another --out"
-        ) from error
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with closing(lock_output(out)):
+        try:
+            work = Path(tempfile.mkdtemp(prefix=".zeekml-", dir=out))
+        except OSError as error:
+            raise OutputError(
+                f"{out}: cannot write there: {error.strerror}; choose another --out"
+            ) from error
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def usable_processors() -> int:

@@ -168,7 +168,6 @@ class SlicedStream:
         self._workers = workers
         self._target = target
         self._parts = [part for file in stream.files for part in _parts(file, job, workers)]
-        self._planner = SlicePlanner(target, job.config.context_records)
         self._alerts = AlertReplay()
         hold = job.config.suricata_hold
         self._order = (
@@ -178,6 +177,7 @@ class SlicedStream:
         )
         self._events = Events()
         self._counters = ReadCounters()
+        self._planner = SlicePlanner(target, job.config.context_records, self._counters)
         self._book = NoticeBook()
         bundle = load_bundle(job.bundle, pin=job.config.bundle_sha256)
         self._digest = bundle.digest

@@ -20,6 +20,8 @@ import pyarrow as pa
 
 from zeekml.engines.decoded import read_batches
 from zeekml.features.context_state import HORIZON
+from zeekml.flows.archive import enter_behind
+from zeekml.flows.rejects import ReadCounters
 from zeekml.flows.stream_clock import ClockState, StreamClock
 
 _GONE: Final = -(1 << 62)  # an arrival before all times
@@ -86,12 +88,15 @@ class SlicePlanner:
         Least records of a slice; the last one may have less.
     max_records
         Bound on the records that the context holds.
+    counters : ReadCounters, optional
+        Gets the records that are out of the order of time.
     """
 
-    def __init__(self, target: int, max_records: int) -> None:
+    def __init__(self, target: int, max_records: int, counters: ReadCounters | None = None) -> None:
         self._target = target
         self._max_records = max_records
         self._clock = StreamClock()
+        self._counters = counters
         self._batches: deque[_Batch] = deque()  # those to warm up with, then those of the slice
         self._warm = 0  # how many are for warming up
         self._warm_rows = 0
@@ -115,6 +120,9 @@ class SlicePlanner:
         for index, ends in enumerate(batches):
             before = self._clock.state
             after = self._clock.run(ends)
+            if self._clock.behind and self._counters is not None:
+                (batch,) = read_batches(directory, index, index + 1)
+                enter_behind(batch, self._clock, self._counters)
             if after.began != before.began:
                 # the stream began anew: the context let everything go that came before
                 for batch in self._batches:

@@ -7,7 +7,8 @@
 
 A bundle decides what is reported and what is not, so whoever can change it can hide an attack:
 nothing in it is code or pickle, every byte is covered by the manifest's digests, and one that
-others may write to is refused.
+others may write to is refused. A member that zeekml has not written itself is tried in another
+process before it runs in this one (`trial`); what is installed with zeekml is believed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import Any, Final, Literal, TypeVar
 from zeekml import __version__
 from zeekml.ensemble import manifest as manifest_format
 from zeekml.ensemble.classes import CLASSES, THREATS
-from zeekml.ensemble.interpreter import Member
+from zeekml.ensemble.interpreter import Member, MemberError
 from zeekml.ensemble.manifest import (
     Calibration,
     Combine,
@@ -53,6 +54,8 @@ _MAX_MANIFEST: Final = 4 << 20
 _MAX_MEMBER: Final = 64 << 20
 _MAX_CARD: Final = 4 << 20
 _T = TypeVar("_T")
+
+_tried: set[str] = set()  # digests of bundles whose members ran, in this process's time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,14 +155,53 @@ def load_bundle(path: str | os.PathLike[str] | None = None, *, pin: str | None =
         scaler.check(len(manifest.features))
     except BundleError as err:
         raise BundleError(f"bundle {directory}: {manifest.scaler.file}: {err}") from err
+    bundle = Bundle(directory, manifest, digest, models, scaler, card.decode(errors="replace"))
+    if not inside_package:
+        _try_foreign(bundle)
     for entry, model in zip(manifest.members, models, strict=True):
         try:
             _check_member(entry, model, len(manifest.features))
-        except ValueError as err:
+        except MemberError as err:
             raise BundleError(
                 f"bundle {directory}: {entry.file}: {err}; make the bundle again"
             ) from err
-    return Bundle(directory, manifest, digest, models, scaler, card.decode(errors="replace"))
+    return bundle
+
+
+def try_members(bundle: Bundle) -> None:
+    """Run every member on some rows in a process of its own.
+
+    Raises
+    ------
+    BundleError
+        A member fails, gives numbers that are not finite, or takes too much memory or time.
+    """
+    _try(bundle, range(len(bundle.models)))
+
+
+def _try_foreign(bundle: Bundle) -> None:
+    """Try the members that zeekml has not written itself, once per bundle and process."""
+    # the schema of .tflite files takes a moment to import, and is not needed for what is installed
+    from zeekml.ensemble.mlp_file import is_plain_mlp
+
+    if bundle.digest not in _tried:
+        models = enumerate(bundle.models)
+        _try(bundle, [i for i, model in models if not is_plain_mlp(model)])
+        _tried.add(bundle.digest)
+
+
+def _try(bundle: Bundle, numbers: Sequence[int]) -> None:
+    from zeekml.ensemble.trial import failures
+
+    if not numbers:
+        return
+    found = failures([bundle.models[i] for i in numbers], len(bundle.manifest.features))
+    for i, failure in zip(numbers, found, strict=False):
+        if failure is not None:
+            raise BundleError(
+                f"bundle {bundle.path}: {bundle.manifest.members[i].file}: {failure}; "
+                "make the bundle again"
+            )
 
 
 def write_bundle(
@@ -240,7 +282,7 @@ def write_bundle(
         file = f"member_{i}.tflite"
         try:
             embedding = Member(member.model).embedding
-        except ValueError as err:
+        except MemberError as err:
             raise BundleError(f"{file}: {err}") from err
         digest = add(file, member.model)
         entries.append(MemberEntry(file, digest, tuple(member.outputs), embedding))
@@ -354,11 +396,11 @@ def _in_order(values: Mapping[str, _T], order: Sequence[str]) -> dict[str, _T]:
 def _check_member(entry: MemberEntry, model: bytes, features: int) -> None:
     member = Member(model)
     if member.inputs != features:
-        raise ValueError(f"takes {member.inputs} features, the manifest lists {features}")
+        raise MemberError(f"takes {member.inputs} features, the manifest lists {features}")
     if member.outputs != len(entry.outputs):
-        raise ValueError(f"gives {member.outputs} scores, the manifest lists {len(entry.outputs)}")
+        raise MemberError(f"gives {member.outputs} scores, the manifest lists {len(entry.outputs)}")
     if member.embedding != entry.embedding:
-        raise ValueError(
+        raise MemberError(
             f"gives an embedding of {member.embedding}, the manifest says {entry.embedding}"
         )
 

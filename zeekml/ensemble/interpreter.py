@@ -23,6 +23,10 @@ _first_use = threading.Lock()
 _announced = False
 
 
+class MemberError(ValueError):
+    """LiteRT cannot run a model, or it does not give what it should."""
+
+
 class Member:
     """A .tflite model that takes rows of features and gives scores and an embedding.
 
@@ -44,29 +48,30 @@ class Member:
 
     Raises
     ------
-    ValueError
+    MemberError
         LiteRT cannot run the model, or its tensors are not as described.
     """
 
     def __init__(self, model: bytes) -> None:
-        try:
+        self._rows: int | None = None
+        with _failing():
             # one thread: at these sizes a second one costs more than it brings
             self._interpreter = Interpreter(model_content=model, num_threads=1)
             with _without_chatter():
                 self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as err:
-            raise ValueError(f"LiteRT cannot run the model: {_first_line(err)}") from err
+            self._describe()
+
+    def _describe(self) -> None:
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 2:
-            raise ValueError(f"{len(inputs)} inputs and {len(outputs)} outputs instead of 1 and 2")
+            raise MemberError(f"{len(inputs)} inputs and {len(outputs)} outputs instead of 1 and 2")
         self.inputs = _width(inputs[0])
         self.outputs = _width(outputs[0])
         self.embedding = _width(outputs[1])
         self._input: int = inputs[0]["index"]
         self._scores: int = outputs[0]["index"]
         self._embedding: int = outputs[1]["index"]
-        self._rows: int | None = None
 
     def scores(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Scores for the rows of a batch.
@@ -80,6 +85,13 @@ class Member:
         -------
         ndarray
             float32, shape (rows, `outputs`). A row's values do not depend on the other rows.
+
+        Raises
+        ------
+        MemberError
+            LiteRT cannot run the model after all, or it gives another shape.
+        ValueError
+            The batch is not as described.
         """
         self._run(features)
         return self._output(self._scores, len(features), self.outputs)
@@ -100,17 +112,21 @@ class Member:
             raise ValueError(f"{rows} rows in a batch, at most {MAX_BATCH} are allowed")
         if rows == 0:
             return
-        if rows != self._rows:
-            self._interpreter.resize_tensor_input(self._input, features.shape, strict=True)
-            self._interpreter.allocate_tensors()
-            self._rows = rows
-        self._interpreter.set_tensor(self._input, features)
-        self._interpreter.invoke()
+        with _failing():
+            if rows != self._rows:
+                self._interpreter.resize_tensor_input(self._input, features.shape, strict=True)
+                self._interpreter.allocate_tensors()
+                self._rows = rows
+            self._interpreter.set_tensor(self._input, features)
+            self._interpreter.invoke()
 
     def _output(self, tensor: int, rows: int, width: int) -> npt.NDArray[np.float32]:
         if rows == 0:
             return np.empty((0, width), dtype=np.float32)
-        values: npt.NDArray[np.float32] = self._interpreter.get_tensor(tensor)
+        with _failing():
+            values: npt.NDArray[np.float32] = self._interpreter.get_tensor(tensor)
+        if values.shape != (rows, width):
+            raise MemberError(f"gives the shape {values.shape} instead of {(rows, width)}")
         return values
 
 
@@ -119,15 +135,26 @@ def _width(details: dict[str, Any]) -> int:
     signature = [int(size) for size in details["shape_signature"]]
     name = "".join(c for c in str(details["name"])[:40] if c.isprintable())
     if details["dtype"] != np.float32 or len(signature) != 2 or signature[0] != -1:
-        raise ValueError(f"tensor '{name}' is not float32 of shape [-1, width]")
+        raise MemberError(f"tensor '{name}' is not float32 of shape [-1, width]")
     if signature[1] < 1:
-        raise ValueError(f"tensor '{name}' has no fixed width")
+        raise MemberError(f"tensor '{name}' has no fixed width")
     return signature[1]
 
 
 def _first_line(err: Exception) -> str:
-    text = str(err).partition("\n")[0][:200]
+    text = str(err).partition("\n")[0][:200] or type(err).__name__
     return "".join(c for c in text if c.isprintable())
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    """Whatever LiteRT raises inside is a `MemberError`."""
+    try:
+        yield
+    except MemberError:
+        raise
+    except Exception as err:
+        raise MemberError(f"LiteRT cannot run the model: {_first_line(err)}") from err
 
 
 @contextmanager

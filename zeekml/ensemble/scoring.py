@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.classes import CLASSES, THREATS
-from zeekml.ensemble.interpreter import MAX_BATCH, Member
+from zeekml.ensemble.interpreter import MAX_BATCH, Member, MemberError
 from zeekml.errors import BundleError
 from zeekml.features.schema import FEATURE_INDEX, FEATURE_NAMES
 from zeekml.jit import njit
@@ -105,7 +105,7 @@ class Ensemble:
         ValueError
             Another shape or type.
         BundleError
-            A member gave something other than finite numbers.
+            A member cannot be run, or gave something other than finite numbers.
         """
         check_matrix(matrix)
         rows = len(matrix)
@@ -161,7 +161,13 @@ class Ensemble:
         inputs = self.inputs(matrix)
         logits = np.zeros((len(inputs), len(self._members), _CLASSES), np.float32)
         for i, member in enumerate(self._members):
-            logits[:, i, : member.outputs] = member.scores(inputs)
+            try:
+                logits[:, i, : member.outputs] = member.scores(inputs)
+            except MemberError as error:
+                name = self.bundle.manifest.members[i].file
+                raise BundleError(
+                    f"bundle {self.bundle.path}: {name}: {error}; make the bundle again"
+                ) from error
         return logits
 
 

@@ -38,6 +38,24 @@ _FAILED_STATES: Final = frozenset({"S0", "REJ", "SH", "SHR"})
 
 NO_SERVICE_BIT: Final = len(SERVICES)
 
+READ: Final = (
+    "ts",
+    "id.orig_h",
+    "id.resp_h",
+    "id.resp_p",
+    "proto",
+    "service",
+    "duration",
+    "orig_bytes",
+    "resp_bytes",
+    "conn_state",
+    "orig_pkts",
+    "orig_ip_bytes",
+    "resp_pkts",
+    "resp_ip_bytes",
+)
+"""Columns of a flow that features rest on."""
+
 
 class FlowColumns(NamedTuple):
     """One batch, row-aligned; counts are float64 with NaN for unknown.

@@ -19,6 +19,7 @@ additions and cuts between batches cannot change a bit of the result.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -28,6 +29,7 @@ from zeekml.features.cells import number_at, state_at
 from zeekml.features.columns import FlowColumns
 from zeekml.features.compiled import compiled
 from zeekml.features.context_keys import CONTACT_KEY, key_hash_of, known_cell, with_room
+from zeekml.features.context_snapshot import Bytes, head_of, parts_of, restored
 from zeekml.features.context_state import (
     ANSWERS,
     EVICTED,
@@ -185,6 +187,26 @@ class ContextEngine:
                 self._scratch,
             )
         return clocks / SECOND
+
+    def save(self) -> tuple[bytes, list[Bytes]]:
+        """All that what follows depends on: a head, and parts that lie where the engine works."""
+        return head_of(self._context, self._max_records), parts_of(self._context)
+
+    def load(self, head: bytes, pieces: Iterator[bytes]) -> None:
+        """Go on where another engine was saved, before any row came.
+
+        Parameters
+        ----------
+        head, pieces
+            From `save`, the parts one after the other and cut anyhow. They must be known to be
+            undamaged: only sizes are checked here.
+
+        Raises
+        ------
+        StateError
+            They are of another layout or bound; the engine is of no use any more.
+        """
+        self._context = restored(self._context, self._max_records, head, pieces)
 
     def _make_room(self, rows: int) -> None:
         clock = self._context.clock

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.features.addresses import HostClassifier
-from zeekml.features.columns import flow_columns
+from zeekml.features.columns import READ, flow_columns
 from zeekml.features.context import MAX_RECORDS, ContextEngine
 from zeekml.features.flow import write_flow_features
 from zeekml.features.schema import FEATURES, LOCAL_NETS
 from zeekml.flows.stream_clock import ClockState
+
+_JOINED_ROWS: Final = 8192  # small batches cost more than their rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class FeatureExtractor:
 
     def warm_up(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Take flows in that others score: they fill the windows and are counted nowhere."""
-        for batch in batches:
+        for batch in _joined(batches):
             self._context.absorb(flow_columns(batch, self._classify))
 
     def transform(self, batch: pa.RecordBatch) -> FeatureBatch:
@@ -98,3 +101,15 @@ def feature_matrix(
     batches = flows.to_batches(max_chunksize=65536) if isinstance(flows, pa.Table) else flows
     parts = [extractor.transform(batch).matrix for batch in batches if batch.num_rows]
     return np.concatenate(parts) if parts else np.empty((0, len(FEATURES)), np.float32)
+
+
+def _joined(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches that are not small, as far as what is read of them goes."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch.select(READ))
+        if sum(map(len, waiting)) >= _JOINED_ROWS:
+            yield pa.concat_batches(waiting)
+            waiting.clear()
+    if waiting:
+        yield pa.concat_batches(waiting)

@@ -63,7 +63,7 @@ def write_feature_table(
             reported = 0
             for stream in streams:
                 extractor = FeatureExtractor(local_nets=local_nets, max_records=max_records)
-                for flows in read_stream(stream, counters=counters, rejects=None):
+                for flows in read_stream(stream, counters=counters):
                     matrix = extractor.transform(flows).matrix
                     writer.write_batch(_rows(flows, matrix))
                     if progress is not None:

@@ -12,11 +12,13 @@ import pyarrow as pa
 
 from zeekml.flows.columns import flow_end
 from zeekml.flows.detect import Kind
-from zeekml.flows.discovery import Discovery, Stream, discover
+from zeekml.flows.discovery import discover
 from zeekml.flows.log_reader import LogReader
 from zeekml.flows.ordering import in_end_order
 from zeekml.flows.rejects import ReadCounters, RejectSink, SourceAccount, count_bounded
 from zeekml.flows.schema import FLOW_SCHEMA, ORIGINAL_FIELD, SURICATA_HOLD
+from zeekml.flows.stream_clock import StreamClock, flow_ends
+from zeekml.flows.streams import Discovery, Stream
 
 DEFAULT_BATCH_ROWS: Final = 8192
 
@@ -71,9 +73,20 @@ def read_stream(
         batches = merge_by_end([reader.logs(files) for files in stream.loggers])
     if stream.in_disorder:
         batches = in_end_order(batches, hold)
+    clock = StreamClock()
     for batch in batches:
+        clock.run(flow_ends(batch))
+        if clock.behind:
+            enter_behind(batch, clock, counters)
         for start in range(0, len(batch), batch_rows):
             yield batch.slice(start, batch_rows)
+
+
+def enter_behind(batch: pa.RecordBatch, clock: StreamClock, counters: ReadCounters) -> None:
+    """Enter the records of a batch that a clock, which ran over it, found far behind."""
+    row = clock.first_behind
+    source, line = batch.column("source")[row].as_py(), batch.column("line")[row].as_py()
+    counters.fell_behind(clock.behind, source, line)
 
 
 def read_flow_table(
@@ -102,8 +115,22 @@ def read_flow_table(
     InputError
         As `discover`.
     """
-    counters = ReadCounters() if counters is None else counters
-    found: Discovery = discover(inputs)
+    return flows_of(
+        discover(inputs),
+        counters=ReadCounters() if counters is None else counters,
+        rejects=rejects,
+        keep_originals=keep_originals,
+    )
+
+
+def flows_of(
+    found: Discovery,
+    *,
+    counters: ReadCounters,
+    rejects: RejectSink | None = None,
+    keep_originals: bool = False,
+) -> pa.Table:
+    """Read all flows of what was discovered, as `read_flow_table` does."""
     for reason, n in found.files_skipped.items():
         count_bounded(counters.files_skipped, reason, n)
     batches = [

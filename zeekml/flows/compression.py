@@ -1,13 +1,19 @@
 """Read bytes from plain or compressed files, recognised by content, within bounded memory.
 
+Text in UTF-16 that says so by a byte order mark, as Windows writes it, is given as UTF-8.
+
 A file that breaks off or is damaged gives everything before the damage; what went wrong is then
-in `ByteStream.damage`. A file that unpacks to absurd sizes is stopped (`EXPANSION_RATIO`).
+in `ByteStream.damage`. What follows whole compressed data is passed over. A file that unpacks to
+absurd sizes is stopped (`EXPANSION_RATIO`).
 """
 
 from __future__ import annotations
 
 import bz2
+import codecs
+import itertools
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final, Protocol
@@ -35,10 +41,15 @@ _MAGIC: Final = (
     (b"\xfd7zXZ\x00", "xz"),
 )
 _LONGEST_MAGIC: Final = 6
+_UTF_16: Final = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+# a frame for other programs' use, which pzstd puts first
+_ZSTD_SKIPPED: Final = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 
 
 def compression_of(head: bytes) -> str | None:
     """Return ``gzip``, ``zstd``, ``bzip2`` or ``xz`` by the first bytes, else None."""
+    if _ZSTD_SKIPPED.match(head):
+        return "zstd"
     return next((name for magic, name in _MAGIC if head.startswith(magic)), None)
 
 
@@ -161,6 +172,10 @@ class ByteStream:
     ----------
     damage : str or None
         After the last chunk: why the input ended early, or None when it ended as it should.
+    utf_16 : bool
+        After the first chunk: whether the input is text in UTF-16.
+    left_out : int
+        After the last chunk: bytes behind the compressed data that belong to nothing.
     raw_bytes : int
         Bytes taken from `raw` so far.
     """
@@ -170,8 +185,10 @@ class ByteStream:
         self.on_bytes = on_bytes
         self.raw_bytes = 0
         self.damage: str | None = None
+        self.utf_16 = False
+        self.left_out = 0
         self._head = b""
-        self._source = self._unpacked()
+        self._source = self._as_utf_8(self._unpacked())
 
     def head(self, size: int) -> bytes:
         """Return the first bytes without consuming them: `size` or more, fewer at the end.
@@ -222,6 +239,26 @@ class ByteStream:
             size -= len(part)
         return b"".join(parts)
 
+    def _as_utf_8(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        first = b""
+        for chunk in chunks:
+            first += chunk
+            if len(first) >= len(codecs.BOM_UTF16_LE):
+                break
+        encoding = _UTF_16.get(first[:2])
+        if encoding is None:
+            if first:
+                yield first
+            yield from chunks
+            return
+        self.utf_16 = True
+        decoder = codecs.getincrementaldecoder(encoding)("replace")
+        for chunk in itertools.chain([first[2:]], chunks):
+            if text := decoder.decode(chunk):
+                yield text.encode()
+        if decoder.getstate()[0] and self.damage is None:
+            self.damage = "text in UTF-16 breaks off within a character"
+
     def _unpacked(self) -> Iterator[bytes]:
         first = self._read(_READ_SIZE_COMPRESSED)
         while 0 < len(first) < _LONGEST_MAGIC and (more := self._read(_READ_SIZE_COMPRESSED)):
@@ -245,9 +282,8 @@ class ByteStream:
                 return
 
     def _members(self, compression: str, data: bytes) -> Iterator[bytes]:
-        """Unpack members until the input ends, which must be between two of them."""
+        """Unpack members until the input ends, which must not be within one of them."""
         member = _MEMBERS[compression]()
-        begun = True
         while True:
             try:
                 if data:
@@ -256,17 +292,30 @@ class ByteStream:
                 self.damage = self.damage or f"compressed data is damaged: {error}"
                 return
             if member.eof:
-                # tapes and block devices pad with zeros; anything else must be the next member
-                data = member.unused_data.lstrip(b"\0")
-                member = _MEMBERS[compression]()
-                begun = bool(data)
-                if data:
-                    continue
+                data = self._behind(member.unused_data)
+                following = compression_of(data)
+                if following is None:
+                    self._end_at(data)
+                    return
+                member = _MEMBERS[following]()
+                continue
             data = self._read_whole(_READ_SIZE_COMPRESSED)
-            if not begun:
-                data = data.lstrip(b"\0") if data else data
-                begun = bool(data)
             if not data:
-                if begun and self.damage is None:
-                    self.damage = "compressed data breaks off"
+                self.damage = self.damage or "compressed data breaks off"
                 return
+
+    def _behind(self, data: bytes) -> bytes:
+        """What follows a member, as far as is needed to tell whether it is another one."""
+        # tapes and block devices pad with zeros
+        data = data.lstrip(b"\0")
+        while len(data) < _LONGEST_MAGIC and (more := self._read_whole(_READ_SIZE_COMPRESSED)):
+            data = (data + more).lstrip(b"\0")
+        return data
+
+    def _end_at(self, data: bytes) -> None:
+        """Pass over what follows the last member; nothing of the log is lost by it."""
+        if data and any(magic.startswith(data) for magic, _ in _MAGIC):
+            self.damage = self.damage or "compressed data breaks off"
+        while data:
+            self.left_out += len(data)
+            data = self._read_whole(_READ_SIZE_COMPRESSED)

@@ -10,29 +10,34 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from zeekml.errors import InputError
 from zeekml.flows import flow_table
+from zeekml.flows.arrangement import SENSORS, arrange
+from zeekml.flows.beginnings import beginning
 from zeekml.flows.compression import ByteStream
+from zeekml.flows.copies import DUPLICATE, without_copies, without_doubles
 from zeekml.flows.detect import (
-    EMPTY,
     HEAD_SIZE,
     OWN_OUTPUT,
     Detected,
     Kind,
     detect,
 )
-from zeekml.flows.naming import LogName, natural_key, parse_name
-from zeekml.flows.rejects import OTHER, count_bounded, printable
-from zeekml.flows.schema import SURICATA, ZEEK
+from zeekml.flows.naming import natural_key
+from zeekml.flows.refusal import explain
+from zeekml.flows.rejects import printable
+from zeekml.flows.streams import Beginning, Discovery, LogFile, Stream, open_log
+from zeekml.flows.zeek_header import Header
+
+__all__ = ["STDIN", "UNREADABLE", "Discovery", "LogFile", "Stream", "discover", "open_log"]
 
 STDIN: Final = "-"
 UNREADABLE: Final = "unreadable"
+TOO_DEEP: Final = "too_deep"
 
 _OUTPUT_NAMES: Final = frozenset(
     {
@@ -45,117 +50,8 @@ _OUTPUT_NAMES: Final = frozenset(
     }
 )
 _SUMMARY: Final = "summary.json"
-_MAX_NAMES: Final = 20
 _MAX_SUMMARY: Final = 1 << 20
-_SENSORS: Final = {
-    Kind.ZEEK_TSV: ZEEK,
-    Kind.ZEEK_JSON: ZEEK,
-    Kind.EVE: SURICATA,
-    Kind.TABLE: "table",
-}
-
-
-@dataclass(frozen=True)
-class LogFile:
-    """One supported file.
-
-    Attributes
-    ----------
-    source : str
-        The name that users, rejects and scores see: as given, or below the directory given.
-    path : Path or None
-        None for standard input.
-    kind : Kind
-        Its format.
-    size : int
-        Bytes on disk; 0 for standard input.
-    opened : float or None
-        Zeek's ``#open``, in seconds on a scale without time zones.
-    pipe : ByteStream or None
-        Standard input, of which the first bytes have been looked at.
-    """
-
-    source: str
-    path: Path | None
-    kind: Kind
-    size: int = 0
-    opened: float | None = None
-    pipe: ByteStream | None = field(default=None, compare=False, repr=False)
-
-
-@dataclass(frozen=True)
-class Stream:
-    """One sensor's log with its rotations: context is kept per stream.
-
-    Attributes
-    ----------
-    name : str
-        For messages: directory and base name.
-    sensor : str
-        ``zeek``, ``suricata`` or ``table``.
-    kind : Kind
-        The format of all its files.
-    loggers : tuple of tuple of LogFile
-        One tuple per writer, oldest file first. There are several when a cluster has several
-        loggers, or Suricata one file per thread.
-    capture : str or None
-        The recording inside a flow table.
-    """
-
-    name: str
-    sensor: str
-    kind: Kind
-    loggers: tuple[tuple[LogFile, ...], ...]
-    capture: str | None = None
-
-    @property
-    def files(self) -> tuple[LogFile, ...]:
-        """All files, writer by writer."""
-        return tuple(file for files in self.loggers for file in files)
-
-    @property
-    def size(self) -> int:
-        """Bytes on disk."""
-        return sum(file.size for file in self.files)
-
-    @property
-    def in_disorder(self) -> bool:
-        """Whether its flows are put in order before they are scored (`zeekml.flows.ordering`)."""
-        return self.kind is Kind.EVE
-
-
-@dataclass
-class Discovery:
-    """What was found in the inputs.
-
-    Attributes
-    ----------
-    streams : list of Stream
-        In order of their names.
-    files_skipped : Counter
-        Files left out, by reason.
-    skipped_names : dict of str to list of str
-        Some of their names; at most 20 per reason.
-    """
-
-    streams: list[Stream] = field(default_factory=list)
-    files_skipped: Counter[str] = field(default_factory=Counter)
-    skipped_names: dict[str, list[str]] = field(default_factory=dict)
-
-    def skip(self, source: str, reason: str) -> None:
-        """Count a file that is left out."""
-        reason = printable(reason, 40)
-        count_bounded(self.files_skipped, reason)
-        if reason not in self.files_skipped:
-            reason = OTHER
-        names = self.skipped_names.setdefault(reason, [])
-        if len(names) < _MAX_NAMES:
-            names.append(source)
-
-    @property
-    def size(self) -> int:
-        """Bytes on disk of all that will be read."""
-        return sum(stream.size for stream in self.streams)
+_MAX_DEPTH: Final = 64
 
 
 def discover(
@@ -163,6 +59,7 @@ def discover(
     *,
     exclude: Iterable[str | Path] = (),
     stdin: BinaryIO | None = None,
+    columns: Header | None = None,
 ) -> Discovery:
     """Find the logs in `inputs` and sort them into streams.
 
@@ -174,6 +71,8 @@ def discover(
         Files or directories that are not walked into, such as the output directory.
     stdin : binary file, optional
         What ``-`` stands for; `sys.stdin` by default.
+    columns : Header, optional
+        Columns of tab-separated files that have no header (`zeekml.flows.given_columns`).
 
     Raises
     ------
@@ -183,7 +82,7 @@ def discover(
     """
     if not inputs:
         raise InputError("no input: name a log file, a directory with logs, or - for stdin")
-    walk = _Walk(exclude)
+    walk = _Walk(exclude, columns)
     for given in inputs:
         if str(given) == STDIN:
             walk.add_stdin(stdin if stdin is not None else sys.stdin.buffer)
@@ -195,29 +94,41 @@ def discover(
         names = ", ".join(printable(str(given), 80) for given in list(inputs)[:3])
         reasons = ", ".join(f"{n} {reason}" for reason, n in found.files_skipped.most_common(5))
         detail = f" (files skipped: {reasons})" if reasons else ""
-        raise InputError(
-            f"{names}: no supported log found{detail}; give a Zeek conn.log, "
-            "a Suricata eve.json with flow events, or a flow table in Parquet"
+        remedy = found.refused or (
+            "give a Zeek conn.log, a Suricata eve.json with flow events, or a flow table in Parquet"
         )
+        raise InputError(f"{names}: no supported log found{detail}; {remedy}")
     return found
 
 
 class _Walk:
     """Collects files from the inputs, each only once."""
 
-    def __init__(self, exclude: Iterable[str | Path]) -> None:
+    def __init__(self, exclude: Iterable[str | Path], columns: Header | None) -> None:
         self.found = Discovery()
         self.files: list[LogFile] = []
+        self._columns = columns
         self._excluded = {Path(path).resolve() for path in exclude}
         self._seen: set[tuple[int, int]] = set()
 
     def add_stdin(self, raw: BinaryIO) -> None:
         pipe = ByteStream(raw)
         head = pipe.head(HEAD_SIZE)
-        detected = detect(head, "")
-        if detected.kind is None or detected.kind is Kind.TABLE:
-            raise InputError(f"-: {_explain(detected.refusal)}")
-        self.files.append(LogFile(STDIN, None, detected.kind, opened=detected.opened, pipe=pipe))
+        detected = detect(head, "", self._columns)
+        if detected.kind is Kind.TABLE:
+            raise InputError("-: is a Parquet file; give its path instead of -")
+        if detected.kind is None:
+            raise InputError(f"-: {explain(detected)}")
+        self.files.append(
+            LogFile(
+                STDIN,
+                None,
+                detected.kind,
+                opened=detected.opened,
+                header=detected.header,
+                pipe=pipe,
+            )
+        )
 
     def add(self, path: Path) -> None:
         name = printable(str(path), 4096)
@@ -237,20 +148,23 @@ class _Walk:
             raise InputError(f"{name}: is an output of this run; choose another --out or input")
         if not self._first_time(status):
             return
-        detected = self._look(path, name)
+        detected, begun = self._look(path, name)
         if detected.refusal.startswith("zeek_") or detected.refusal == OWN_OUTPUT:
             # shells expand *.log to all of Zeek's logs: known files are passed over
-            self.found.skip(name, detected.refusal)
+            self.found.refuse(name, detected)
         elif detected.kind is None:
-            raise InputError(f"{name}: {_explain(detected.refusal)}")
+            raise InputError(f"{name}: {explain(detected)}")
         else:
-            self._take(path, name, detected, status)
+            self._take(path, name, detected, begun, status)
 
     def _walk(self, root: Path) -> None:
         inside = root.resolve()
-        pending = [(root, inside)]
+        pending = [(root, inside, 0)]
         while pending:
-            directory, real = pending.pop()
+            directory, real, depth = pending.pop()
+            if depth > _MAX_DEPTH:
+                self.found.skip(printable(str(directory), 4096), TOO_DEEP)
+                continue
             if self._is_excluded(real):
                 self.found.skip(str(directory), "excluded")
                 continue
@@ -266,23 +180,29 @@ class _Walk:
             ours = _OUTPUT_NAMES if _holds_our_summary(directory) else frozenset()
             below = []
             for entry in listed:
-                path = directory / entry.name
-                target = self._admit(entry, path, inside, ours)
-                if target is not None and target.is_dir():
-                    below.append((path, target))
+                target = self._admit(entry, directory, real, inside, ours)
+                if target is not None:
+                    below.append((directory / entry.name, target, depth + 1))
             pending.extend(reversed(below))
 
     def _admit(
-        self, entry: os.DirEntry[str], path: Path, inside: Path, ours: frozenset[str]
+        self,
+        entry: os.DirEntry[str],
+        directory: Path,
+        real: Path,
+        inside: Path,
+        ours: frozenset[str],
     ) -> Path | None:
-        """Take a regular file; return the real path of what may be a directory to walk."""
+        """Take a regular file; return the real path of a directory to walk."""
+        path = directory / entry.name
         name = printable(str(path), 4096)
         if entry.name.startswith("."):
             self.found.skip(name, "hidden")
             return None
         try:
-            real = path.resolve() if entry.is_symlink() else None
-            if real is not None and not real.is_relative_to(inside):
+            linked = entry.is_symlink()
+            target = path.resolve() if linked else real / entry.name
+            if linked and not target.is_relative_to(inside):
                 self.found.skip(name, "symlink_outside")
                 return None
             status = entry.stat()
@@ -292,24 +212,24 @@ class _Walk:
             return None
         if stat.S_ISDIR(status.st_mode):
             if not self._first_time(status):
-                self.found.skip(name, "duplicate")
+                self.found.skip(name, DUPLICATE)
                 return None
-            return path.resolve()
+            return target
         if not stat.S_ISREG(status.st_mode):
             self.found.skip(name, "special_file")
         elif entry.name in ours:
             self.found.skip(name, OWN_OUTPUT)
-        elif self._excluded and self._is_excluded(path.resolve()):
+        elif self._excluded and self._is_excluded(target):
             self.found.skip(name, "excluded")
         elif not self._first_time(status):
-            self.found.skip(name, "duplicate")
+            self.found.skip(name, DUPLICATE)
         else:
             try:
-                detected = self._look(path, name)
+                detected, begun = self._look(path, name)
             except InputError:
                 self.found.skip(name, UNREADABLE)
             else:
-                self._take(path, name, detected, status)
+                self._take(path, name, detected, begun, status)
         return None
 
     def _first_time(self, status: os.stat_result) -> bool:
@@ -322,8 +242,7 @@ class _Walk:
     def _is_excluded(self, real: Path) -> bool:
         return any(real.is_relative_to(excluded) for excluded in self._excluded)
 
-    @staticmethod
-    def _look(path: Path, name: str) -> Detected:
+    def _look(self, path: Path, name: str) -> tuple[Detected, Beginning]:
         try:
             with open_log(path) as raw:
                 stream = ByteStream(raw)
@@ -332,7 +251,7 @@ class _Walk:
             raise InputError(f"{name}: cannot be read: {error.strerror}") from error
         if not head and stream.damage is not None:
             raise InputError(f"{name}: {stream.damage}")
-        detected = detect(head, path.name)
+        detected = detect(head, path.name, self._columns)
         if detected.kind is Kind.TABLE:
             try:
                 refusal = flow_table.table_refusal(path)
@@ -340,26 +259,28 @@ class _Walk:
                 reason = printable(str(error), 100)
                 raise InputError(f"{name}: is no sound Parquet file: {reason}") from error
             if refusal is not None:
-                return Detected(refusal=refusal)
-        return detected
+                return Detected(refusal=refusal), Beginning()
+        if detected.kind in (None, Kind.TABLE):
+            return detected, Beginning()
+        return detected, beginning(head, detected.kind, detected.header)
 
-    def _take(self, path: Path, name: str, detected: Detected, status: os.stat_result) -> None:
+    def _take(
+        self, path: Path, name: str, detected: Detected, begun: Beginning, status: os.stat_result
+    ) -> None:
         if detected.kind is None:
-            self.found.skip(name, detected.refusal)
-        else:
-            self.files.append(LogFile(name, path, detected.kind, status.st_size, detected.opened))
-
-
-def open_log(path: Path) -> BinaryIO:
-    """Open a regular file for reading; raises OSError for anything else.
-
-    What was a file when the directory was walked may be a FIFO by now: opening must not block.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(0, "is no regular file")
-    return os.fdopen(descriptor, "rb", buffering=0)
+            self.found.refuse(name, detected)
+            return
+        file = LogFile(
+            name,
+            path,
+            detected.kind,
+            status.st_size,
+            detected.opened,
+            header=detected.header,
+            modified=status.st_mtime,
+            beginning=begun,
+        )
+        self.files.append(file)
 
 
 def _holds_our_summary(directory: Path) -> bool:
@@ -371,45 +292,19 @@ def _holds_our_summary(directory: Path) -> bool:
     return b'"records_scored"' in text and b'"files_skipped"' in text
 
 
-def _explain(refusal: str) -> str:
-    """Say in a few words why an input that the user has named is refused."""
-    if refusal == EMPTY:
-        return "is empty; give a log with records"
-    if refusal == OWN_OUTPUT:
-        return "is an output of zeekml; give the sensor's own log"
-    if refusal == "no_conn_fields":
-        return "lacks ts, id.orig_h, id.resp_h or proto; give a conn.log with these columns"
-    if refusal == "bad_header":
-        return "has a damaged Zeek header; give the file with its #fields line"
-    if refusal.startswith("zeek_"):
-        return f"is another Zeek log ({refusal.removeprefix('zeek_')}); give conn.log"
-    if refusal == "":
-        return "is a Parquet file; give its path instead of -"
-    return "is no supported log; give a Zeek conn.log, a Suricata eve.json or a flow table"
-
-
 def _streams(files: list[LogFile], found: Discovery) -> list[Stream]:
-    """Group files by sensor, format, place and base name, and order each group."""
-    groups: dict[tuple[Kind, tuple[str, ...], str], dict[str, list[tuple[LogFile, LogName]]]] = {}
+    """Sort files into streams, without those that hold what others do."""
     streams: list[Stream] = []
+    logs: list[LogFile] = []
     for file in files:
         if file.path is None:
-            streams.append(Stream(STDIN, _SENSORS[file.kind], file.kind, ((file,),)))
-            continue
-        if file.kind is Kind.TABLE:
+            streams.append(Stream(STDIN, SENSORS[file.kind], file.kind, ((file,),)))
+        elif file.kind is Kind.TABLE:
             streams.extend(_table_streams(file, file.path, found))
-            continue
-        above = Path(os.path.normpath(file.path.absolute())).parent.parts
-        name = parse_name(file.path.name, above)
-        key = (file.kind, name.directory, name.base)
-        groups.setdefault(key, {}).setdefault(name.logger, []).append((file, name))
-    for (kind, _, base), loggers in groups.items():
-        ordered = tuple(
-            tuple(file for file, _ in sorted(loggers[logger], key=_age))
-            for logger in sorted(loggers, key=natural_key)
-        )
-        label = str(Path(ordered[0][0].source).parent / base)
-        streams.append(Stream(label, _SENSORS[kind], kind, ordered))
+        else:
+            logs.append(file)
+    left, grown = without_copies(logs, found)
+    streams += without_doubles(arrange(left), grown, found)
     return sorted(streams, key=lambda s: (natural_key(s.name), s.kind))
 
 
@@ -421,17 +316,4 @@ def _table_streams(file: LogFile, path: Path, found: Discovery) -> Iterator[Stre
         return
     for capture in names:
         label = file.source if capture is None else f"{file.source}:{printable(capture, 80)}"
-        yield Stream(label, _SENSORS[Kind.TABLE], Kind.TABLE, ((file,),), capture)
-
-
-def _age(entry: tuple[LogFile, LogName]) -> tuple[object, ...]:
-    """Sort key, oldest first. Records say nothing about it: they are logged at their end."""
-    file, name = entry
-    shifts = -(name.number or 0)
-    natural = natural_key(file.source)
-    time = file.opened if file.opened is not None else name.time
-    if time is not None:
-        return (0, time, shifts, natural)
-    if name.number is not None:
-        return (1, shifts, 0, natural)
-    return (2, 0, 0, natural)
+        yield Stream(label, SENSORS[Kind.TABLE], Kind.TABLE, ((file,),), capture)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from zeekml.flows.json_scan import Keys, scan
 from zeekml.flows.json_values import DECIMAL, MICROS, NULL, TEXT, WHOLE, Bytes, Ints
 from zeekml.flows.lines import Block
 from zeekml.flows.values import MAX_PORT
-from zeekml.jit import njit
+from zeekml.jit import COMPILED, njit
 
 # until the year 2255 a float64 holds every microsecond, and all ways to divide it agree
 _MOST_MICROS: Final = 1 << 53
@@ -50,7 +50,8 @@ class PlainLines:
         rows = np.empty((lines, 3), np.int64)
         others = np.empty((lines, 4), np.int64)
         words = np.frombuffer(text, np.uint64, len(text) // 8)
-        n_rows, n_others = scan(self.data, words, keys, kinds, values, rows, others)
+        search = scan if COMPILED else find_no_plain_line
+        n_rows, n_others = search(self.data, words, keys, kinds, values, rows, others)
         self._kinds = kinds[:, :n_rows]
         self._values = values[:, :n_rows]
         self._rows = rows[:n_rows]
@@ -69,11 +70,14 @@ class PlainLines:
         """The raw line of a row."""
         return self._text[self._rows[row, 0] : self._rows[row, 1]]
 
-    def others(self) -> Iterator[tuple[int, bytes, bytes | None, int]]:
+    def others(
+        self, doubtful: Callable[[bytes], bool] | None = None
+    ) -> Iterator[tuple[int, bytes, bytes | None, int]]:
         """Yield of each other line its number, text, type if known, and the row that follows.
 
         Where the type is known there is no text. Of a line that nothing ends no type is known:
-        what stands behind the type has to show that the line is whole.
+        what stands behind the type has to show that the line is whole. Nor of one that is
+        `doubtful`.
         """
         following = np.searchsorted(self._rows[:, 2], self._others[:, 2])
         starts, ends, lines, kinds = self._others.T
@@ -85,7 +89,7 @@ class PlainLines:
             following.tolist(),
             strict=True,
         ):
-            if kind < 0 or not self._complete:
+            if kind < 0 or not self._complete or (doubtful and doubtful(self._text[start:end])):
                 yield number, self._text[start:end], None, row
             else:
                 at = kind >> 32
@@ -172,6 +176,25 @@ class PlainLines:
     def _cell(self, place: int) -> bytes:
         start = place >> 32
         return self._text[start : start + (place & 0xFFFFFFFF)]
+
+
+def find_no_plain_line(
+    data: Bytes,
+    words: npt.NDArray[np.uint64],
+    keys: Keys,
+    kinds: npt.NDArray[np.uint8],
+    values: Ints,
+    rows: Ints,
+    others: Ints,
+) -> tuple[int, int]:
+    """Leave all lines to the parser, where `scan` is not compiled; called as that is."""
+    ends = np.flatnonzero(data == ord("\n"))
+    starts = np.concatenate([[0], ends[:-1] + 1]) if len(ends) else ends
+    full = [
+        n for n, (a, b) in enumerate(zip(starts, ends, strict=True)) if bytes(data[a:b]).strip()
+    ]
+    others[: len(full)] = np.column_stack([starts[full], ends[full], full, np.full(len(full), -1)])
+    return 0, len(full)
 
 
 @njit(cache=True, nogil=True)

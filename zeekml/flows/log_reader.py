@@ -11,12 +11,12 @@ import pyarrow as pa
 from zeekml.flows import flow_table
 from zeekml.flows.compression import ByteStream
 from zeekml.flows.detect import Kind
-from zeekml.flows.discovery import LogFile, Stream, open_log
 from zeekml.flows.lines import Block, LineSplitter, LongLine
 from zeekml.flows.rejects import LINE_TOO_LONG, ReadCounters, SourceAccount, count_bounded
+from zeekml.flows.streams import LogFile, Stream, open_log
 from zeekml.flows.suricata_eve import AlertMemory, EveDecoder
-from zeekml.flows.zeek_json import ZeekJsonDecoder
-from zeekml.flows.zeek_tsv import TsvDecoder
+from zeekml.flows.zeek_header import Header
+from zeekml.flows.zeek_log import ZeekDecoder
 
 NETFLOW_ONLY: Final = "suricata_netflow_only"
 
@@ -133,7 +133,11 @@ class LogReader:
         """
         account = self._account(file.source)
         decoder = new_decoder(
-            file.kind, account, alerts=self._alerts, keep_originals=self._keep_originals
+            file.kind,
+            account,
+            alerts=self._alerts,
+            keep_originals=self._keep_originals,
+            header=file.header,
         )
         yield from self._lines(file.kind, stream, decoder, account, begin, end)
         if isinstance(decoder, EveDecoder):
@@ -149,7 +153,7 @@ class LogReader:
         begin: int,
         end: int | None,
     ) -> Iterator[pa.RecordBatch]:
-        splitter = LineSplitter()
+        splitter = LineSplitter(cut_arrays=kind is not Kind.ZEEK_TSV)
         counted = 0
         for chunk in stream.chunks():
             taken = stream.raw_bytes
@@ -157,7 +161,7 @@ class LogReader:
                 return
             if taken < begin:
                 for item in splitter.feed(chunk):
-                    if isinstance(item, Block) and isinstance(decoder, TsvDecoder):
+                    if isinstance(item, Block) and isinstance(decoder, ZeekDecoder):
                         decoder.pass_over(item)
                 counted = taken
                 continue
@@ -168,18 +172,25 @@ class LogReader:
         if end is not None:
             return
         self._took(stream.raw_bytes - counted)
+        if stream.left_out:
+            self._counters.remark(
+                f"{account.source}: {stream.left_out:,} bytes behind the end of the compressed "
+                "data were left out"
+            )
         rest = list(splitter.finish())
         if stream.damage is not None:
             # the last line stops where the data does, so even a line that parses is not whole
-            cut = rest[0] if rest else None
-            data = b""
+            cut = rest.pop() if rest and not _is_whole(rest[-1]) else None
+            for item in rest:
+                yield from decoded(item, decoder, account)
+            line, data = splitter.line, b""
             if isinstance(cut, Block):
-                data = cut.data.strip(b"\r")
+                line, data = cut.first_line, cut.data.strip(b"\r\n")
             elif isinstance(cut, LongLine):
-                data = cut.excerpt
+                line, data = cut.line, cut.excerpt
             if kind is Kind.ZEEK_TSV and data.startswith(b"#"):
                 data = b""
-            account.cut_short(splitter.line - isinstance(cut, LongLine), data, stream.damage)
+            account.cut_short(line, data, stream.damage)
         else:
             for item in rest:
                 yield from decoded(item, decoder, account)
@@ -190,18 +201,25 @@ class LogReader:
             self._on_bytes(n)
 
 
+def _is_whole(item: Block | LongLine) -> bool:
+    return isinstance(item, Block) and item.complete
+
+
 def _no_file() -> BinaryIO:
     raise OSError(0, "has no path")
 
 
 def new_decoder(
-    kind: Kind, account: SourceAccount, *, alerts: AlertMemory, keep_originals: bool = False
+    kind: Kind,
+    account: SourceAccount,
+    *,
+    alerts: AlertMemory,
+    keep_originals: bool = False,
+    header: Header | None = None,
 ) -> Decoder:
     """A decoder for the lines of one file of a text format."""
-    if kind is Kind.ZEEK_TSV:
-        return TsvDecoder(account, keep_originals=keep_originals)
-    if kind is Kind.ZEEK_JSON:
-        return ZeekJsonDecoder(account, keep_originals=keep_originals)
+    if kind in (Kind.ZEEK_TSV, Kind.ZEEK_JSON):
+        return ZeekDecoder(kind, account, keep_originals=keep_originals, header=header)
     return EveDecoder(account, alerts=alerts, keep_originals=keep_originals)
 
 

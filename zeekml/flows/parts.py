@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from zeekml.flows.archive import DEFAULT_BATCH_ROWS
 from zeekml.flows.compression import ByteStream
-from zeekml.flows.discovery import LogFile, open_log
 from zeekml.flows.log_reader import Events, LogReader
 from zeekml.flows.rejects import OTHER, ReadCounters, RejectSink, SourceAccount, printable
+from zeekml.flows.streams import LogFile, open_log
 from zeekml.flows.suricata_eve import AlertMemory
 
 _MAX_KINDS: Final = 1 << 16

@@ -1,7 +1,7 @@
 """What the readers say about records they could not use, and how they count the others.
 
-Every non-empty line that is no header ends in exactly one of three places, so that a summary can
-prove that nothing was lost::
+Every record (mostly a non-empty line that is no header) ends in exactly one of three places, so
+that a summary can prove that nothing was lost::
 
     records_read == accepted + sum(rejected.values()) + sum(skipped.values())
 
@@ -48,6 +48,7 @@ _MAX_KEYS: Final = 64
 _MAX_KEY_LENGTH: Final = 40
 _MAX_NAMES: Final = 1000
 _MAX_SOURCES: Final = 4096
+_MAX_REJECT: Final = 1 << 14
 
 
 def printable(text: bytes | str, limit: int = EXCERPT_LENGTH) -> str:
@@ -90,6 +91,15 @@ def count_bounded(counter: Counter[str], key: str, n: int = 1) -> None:
     counter[key] += n
 
 
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A record that could not be read, and where it stands."""
+
+    source: str
+    line: int
+    text: bytes
+
+
 @dataclass
 class ReadCounters:
     """What was read and what became of it.
@@ -97,7 +107,7 @@ class ReadCounters:
     Attributes
     ----------
     records_read : int
-        Non-empty lines (or rows) that are no ``#`` header.
+        Non-empty lines (or rows) that are no ``#`` header; of one with several records, these.
     accepted : int
         Records handed on as flows.
     rejected : Counter
@@ -108,10 +118,21 @@ class ReadCounters:
         Files that were not read, by reason.
     values_unknown : Counter
         Values of accepted records that could not be understood and became null, by column.
+    behind : int
+        Records that ended more than a day before others that come before them: their log is in no
+        order of time.
+    first_behind : str
+        Where the first of them stands; empty for none.
     bytes_read : int
         Bytes taken from disk, before decompression.
     truncated : list of str
         Files that end too early; at most 1,000 names are kept.
+    unwrapped : Counter
+        Records that stood in an envelope (`zeekml.flows.envelopes`), by what that was.
+    remarks : list of str
+        What else there is to say about files that were read whole; as many.
+    first_rejects : dict of str to Reject
+        The first record rejected for each reason.
     first_ts, last_ts : float or None
         Smallest and largest `ts` of the accepted records, epoch seconds.
     """
@@ -122,10 +143,15 @@ class ReadCounters:
     skipped: Counter[str] = field(default_factory=Counter)
     files_skipped: Counter[str] = field(default_factory=Counter)
     values_unknown: Counter[str] = field(default_factory=Counter)
+    behind: int = 0
+    first_behind: str = ""
     bytes_read: int = 0
     truncated: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    first_rejects: dict[str, Reject] = field(default_factory=dict, compare=False)
     first_ts: float | None = None
     last_ts: float | None = None
+    unwrapped: Counter[str] = field(default_factory=Counter)
 
     def saw(self, first: float, last: float) -> None:
         """Widen the time span to include `first` and `last`, epoch seconds."""
@@ -137,21 +163,37 @@ class ReadCounters:
         if source not in self.truncated and len(self.truncated) < _MAX_NAMES:
             self.truncated.append(source)
 
+    def fell_behind(self, n: int, source: str, line: int) -> None:
+        """Enter `n` records out of the order of time, the first of them in `line` of `source`."""
+        self.behind += n
+        self.first_behind = self.first_behind or f"{source}, line {line:,}"
+
+    def remark(self, text: str) -> None:
+        """Remember something about a file."""
+        if text not in self.remarks and len(self.remarks) < _MAX_NAMES:
+            self.remarks.append(text)
+
     def merge(self, other: ReadCounters) -> None:
         """Add the counts of another worker."""
         self.records_read += other.records_read
         self.accepted += other.accepted
+        self.behind += other.behind
+        self.first_behind = self.first_behind or other.first_behind
         self.bytes_read += other.bytes_read
         for mine, theirs in (
             (self.rejected, other.rejected),
             (self.skipped, other.skipped),
             (self.files_skipped, other.files_skipped),
             (self.values_unknown, other.values_unknown),
+            (self.unwrapped, other.unwrapped),
         ):
             for key, n in theirs.items():
                 count_bounded(mine, key, n)
         for source in other.truncated:
             self.cut_short(source)
+        for text in other.remarks:
+            self.remark(text)
+        self.first_rejects = {**other.first_rejects, **self.first_rejects}
         if other.first_ts is not None and other.last_ts is not None:
             self.saw(other.first_ts, other.last_ts)
 
@@ -282,6 +324,11 @@ class SourceAccount:
         """Enter one record that cannot be used."""
         self.counters.records_read += 1
         self.counters.rejected[reason] += 1
+        if reason not in self.counters.first_rejects:
+            text = (
+                excerpt.encode("utf-8", "backslashreplace") if isinstance(excerpt, str) else excerpt
+            )
+            self.counters.first_rejects[reason] = Reject(self.source, line, text[:_MAX_REJECT])
         if reason == TRUNCATED:
             self.counters.cut_short(self.source)
         if self._rejects is not None:
@@ -296,6 +343,11 @@ class SourceAccount:
         """Enter `n` values of accepted records that could not be understood and became null."""
         if n:
             count_bounded(self.counters.values_unknown, column, n)
+
+    def unwrap(self, envelope: str, n: int) -> None:
+        """Enter that `n` records stood in an envelope; what becomes of them is entered, too."""
+        if n:
+            count_bounded(self.counters.unwrapped, envelope, n)
 
     def cut_short(self, line: int, rest: bytes, why: str) -> None:
         """Enter that the source breaks off in `line`, with `rest` of that line still there.

@@ -28,6 +28,9 @@ RESTART: Final = 3600
 """Seconds by which the second or third record of a stream must lie before the first to show that
 it was the first that was wrong."""
 
+FAR_BEHIND: Final = 86_400
+"""Seconds that a record of a log in order of time is never behind the clock."""
+
 # entries of a clock array; what uses one may keep more behind them
 NOW, AHEAD, SEEN, BEGAN, LATE, CLOCK_WIDTH = 0, 1, 2, 3, 4, 5
 
@@ -88,9 +91,16 @@ def tick(clock: Ints64, end: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _run(clock: Ints64, ends: Ints64) -> None:
+def _run(clock: Ints64, ends: Ints64) -> tuple[int, int]:
+    """Return how many records were far behind, and which was the first."""
+    behind, first = 0, -1
     for i in range(len(ends)):
-        tick(clock, ends[i])
+        anew = tick(clock, ends[i])
+        if not anew and ends[i] < clock[NOW] - FAR_BEHIND * SECOND:
+            behind += 1
+            if first < 0:
+                first = i
+    return behind, first
 
 
 def read_clock(clock: Ints64) -> ClockState:
@@ -109,9 +119,19 @@ def set_clock(clock: Ints64, state: ClockState) -> None:
 
 
 class StreamClock:
-    """The clock of one stream, run over end times alone."""
+    """The clock of one stream, run over end times alone.
+
+    Attributes
+    ----------
+    behind : int
+        How many of the records that were taken last were more than `FAR_BEHIND` behind the clock.
+    first_behind : int
+        Which of them was the first; -1 for none.
+    """
 
     def __init__(self, state: ClockState | None = None) -> None:
+        self.behind = 0
+        self.first_behind = -1
         self._clock = np.zeros(CLOCK_WIDTH, np.int64)
         set_clock(self._clock, state or ClockState())
 
@@ -121,7 +141,7 @@ class StreamClock:
 
     def run(self, ends: Ints64) -> ClockState:
         """Take the next records' end times (microseconds, (n,)); return the state after them."""
-        _run(self._clock, ends)
+        self.behind, self.first_behind = _run(self._clock, ends)
         return self.state
 
 

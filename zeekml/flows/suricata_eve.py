@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from zeekml.errors import StateError
 from zeekml.flows.columns import BoolArray, build_batch, standard_protocol
+from zeekml.flows.envelopes import several, unwrap
 from zeekml.flows.eve_mapping import (
     AT_EXIT,
     ETHERNET,
@@ -212,6 +213,15 @@ def _flags(tcp: Any) -> Any:
         return UNREADABLE
 
 
+def _is_alone(text: bytes, at: int) -> bool:
+    """Tell whether a type that stands at some place is that of the line, and not of one within."""
+    return (
+        text.lstrip().startswith(b"{")
+        and text.count(b"{", 0, at) - text.count(b"}", 0, at) == 1
+        and not several(text)
+    )
+
+
 def _state(proto: str, flags: Any, orig_pkts: int | None, resp_pkts: int | None) -> Any:
     if proto == "tcp":
         return tcp_state(*flags) if isinstance(flags, tuple) else flags
@@ -259,7 +269,7 @@ class EveDecoder:
         signatures: list[list[str] | None] = [None] * len(plain)
         skipped: dict[bytes, int] = {}
         done = 0
-        for line, text, kind, following in plain.others():
+        for line, text, kind, following in plain.others(several if several(block.data) else None):
             if kind is not None:
                 skipped[kind] = skipped.get(kind, 0) + 1
                 continue
@@ -306,10 +316,12 @@ class EveDecoder:
             self._skip(kind.decode("utf-8", "backslashreplace"), n)
         kinds.clear()
 
-    def _read(self, flows: _Flows, line: int, text: bytes, *, complete: bool) -> None:
-        """Parse one event."""
+    def _read(
+        self, flows: _Flows, line: int, text: bytes, *, complete: bool, inside: bool = False
+    ) -> None:
+        """Parse one event, or what its line is the envelope of."""
         match = _EVENT_TYPE.search(text)
-        kind = match[1] if match else b""
+        kind = match[1] if match and _is_alone(text, match.start()) else b""
         # most events are of other types: they are counted without being decoded, but for
         # a last line, which has to be shown to be whole
         if kind and kind not in (b"flow", b"alert") and complete:
@@ -318,6 +330,13 @@ class EveDecoder:
         try:
             event: _Event | None = self._decode_event(text)
         except DECODE_ERRORS:
+            event = None
+        if (event is None or event.event_type is None) and not inside and (opened := unwrap(text)):
+            self._account.unwrap(opened.envelope, len(opened.records))
+            for each in opened.records:
+                self._read(flows, line, each, complete=complete, inside=True)
+            return
+        if event is None:
             event = self._value_by_value(line, text, complete=complete)
         if event is None:
             return

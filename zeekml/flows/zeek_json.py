@@ -2,7 +2,8 @@
 
 Three spellings of the connection's fields are in use: ``id.orig_h``, ``id_orig_h`` and an object
 ``id`` with ``orig_h``. Some shippers put all of Zeek's logs into one file; then a field such as
-``_path`` tells the type of each.
+``_path`` tells the type of each, where it holds the name of one of Zeek's logs
+(`zeekml.flows.zeek_logs`).
 """
 
 from __future__ import annotations
@@ -17,17 +18,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec.structs import astuple
 
-from zeekml.flows.columns import CONN_MARKERS, BoolArray, build_batch, is_conn_record
+from zeekml.flows.columns import CONN_MARKERS, BoolArray, build_batch
+from zeekml.flows.envelopes import unwrap
 from zeekml.flows.json_columns import PlainLines, Together
 from zeekml.flows.json_lines import DECODE_ERRORS, json_object, line_decoder, record_of
 from zeekml.flows.json_scan import Keys, make_keys
 from zeekml.flows.json_values import NUMBER, OBJECT, TEXT, WHOLE
 from zeekml.flows.lines import Block
-from zeekml.flows.rejects import OTHER, SourceAccount
+from zeekml.flows.rejects import SourceAccount
 from zeekml.flows.schema import ZEEK
 from zeekml.flows.values import COUNTS, PORTS, RECORD_COLUMNS, TIMES, read_column
+from zeekml.flows.zeek_logs import CONN, ZEEK_LOGS, log_of
 
-CONN: Final = "conn"
 TYPE_FIELDS: Final = ("_path", "@path", "@stream", "log_type")
 """Where the type of a record stands when several types share a file."""
 
@@ -89,35 +91,28 @@ class _Records:
     texts: list[bytes]
 
 
+_NULL: Final = msgspec.Raw(b"null")
+# what `log_of` looks for
+_TELLING: Final = (*CONN_MARKERS, "proto", "duration", "orig_bytes")
 _FIELDS: Final = {name: name.removeprefix("id.") for name in RECORD_COLUMNS}
 _UNDERSCORED: Final = {name: name.replace(".", "_") for name in _SIDES}
 
 
 def record_type(record: dict[str, Any]) -> str:
     """Return the Zeek log that a decoded record belongs to; ``other`` when it does not say."""
-    for field in TYPE_FIELDS:
-        if isinstance(value := record.get(field), str):
-            return value
-    return CONN if is_conn_record(record) else OTHER
+    said = (record.get(field) for field in TYPE_FIELDS)
+    return log_of([name for name in said if isinstance(name, str)], _set_fields(record))
+
+
+def _set_fields(record: dict[str, Any]) -> list[str]:
+    # null stands for what is not set, in members that are not decoded as well
+    return [name for name, value in record.items() if value not in (None, _NULL)]
 
 
 def _type_of(record: _Record) -> str:
-    for marker in (record.path, record.at_path, record.at_stream, record.log_type):
-        if marker and type(marker) is str:
-            return marker
-    # the same rule as is_conn_record, on attributes
-    if (
-        record.conn_state is not None
-        or record.orig_pkts is not None
-        or record.history is not None
-        or record.missed_bytes is not None
-        or record.orig_ip_bytes is not None
-        or record.resp_ip_bytes is not None
-    ):
-        return CONN
-    if record.proto is not None and (record.duration is not None or record.orig_bytes is not None):
-        return CONN
-    return OTHER
+    said = (record.path, record.at_path, record.at_stream, record.log_type)
+    fields = [name for name in _TELLING if getattr(record, name) is not None]
+    return log_of([name for name in said if isinstance(name, str)], fields)
 
 
 def _plain_keys() -> tuple[list[str], Keys]:
@@ -167,21 +162,33 @@ class ZeekJsonDecoder:
     def _records(self, lines: Iterable[tuple[int, bytes]], *, complete: bool) -> _Records:
         """Parse lines one by one; all that are no conn records enter the books."""
         found = _Records([], [], [])
-        decode = self._decode
         for line, text in lines:
-            try:
-                record: _Record | None = decode(text)
-            except DECODE_ERRORS:
-                record = self._value_by_value(line, text, complete=complete)
-            if record is None:
-                continue
-            if (kind := _type_of(record)) != CONN:
-                self._account.skip(kind)
-                continue
+            self._read(found, line, text, complete=complete)
+        return found
+
+    def _read(
+        self, found: _Records, line: int, text: bytes, *, complete: bool, inside: bool = False
+    ) -> None:
+        """Parse one record, or what its line is the envelope of."""
+        try:
+            record: _Record | None = self._decode(text)
+        except DECODE_ERRORS:
+            record = None
+        if (record is None or record.ts is None) and not inside and (opened := unwrap(text)):
+            self._account.unwrap(opened.envelope, len(opened.records))
+            for each in opened.records:
+                self._read(found, line, each, complete=complete, inside=True)
+            return
+        if record is None:
+            record = self._value_by_value(line, text, complete=complete)
+        if record is None:
+            return
+        if (kind := _type_of(record)) != CONN:
+            self._account.skip(kind)
+        else:
             found.records.append(record)
             found.lines.append(line)
             found.texts.append(text)
-        return found
 
     def _value_by_value(self, line: int, text: bytes, *, complete: bool) -> _Record | None:
         """Read a line that the decoder refused; None for what is no record, which is booked."""
@@ -233,6 +240,7 @@ def _within(objects: Iterable[Any], name: str) -> Iterator[Any]:
 
 
 _PLAIN: Final = _plain_keys()
+_LOG_NAMES: Final = pa.array(sorted(ZEEK_LOGS), pa.string())
 
 
 def _are_conn(plain: PlainLines) -> BoolArray:
@@ -247,7 +255,8 @@ def _are_conn(plain: PlainLines) -> BoolArray:
             alone = marker & (np.sum(markers, axis=0) == 1)
             texts = plain.texts(name)
             said = pc.fill_null(pc.equal(texts, CONN), False).to_numpy(zero_copy_only=False)
-            conn = np.where(marker, alone & said, conn)
+            known = pc.is_in(texts, _LOG_NAMES).to_numpy(zero_copy_only=False)
+            conn = np.where(marker, alone & (said | (conn & ~known)), conn)
     plain.read_moments("ts")
     return conn & (plain.kinds("ts") != TEXT)
 

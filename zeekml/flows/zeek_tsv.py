@@ -1,10 +1,8 @@
 r"""Zeek's tab-separated conn.log, as its ASCII writer makes it.
 
-Format (zeek: src/logging/writers/ascii/Ascii.cc and src/threading/formatters/Ascii.cc): a header
-of ``#`` lines names the separators, the markers of unset and empty fields, and the columns; every
-one of them can be configured, so nothing but the word ``separator`` is taken for granted. With
-the filter option ``tsv=T`` there is only one line of names without ``#``. In values a backslash
-is written ``\\`` and anything unprintable ``\xHH``.
+Format (zeek: src/threading/formatters/Ascii.cc): a header (`zeekml.flows.zeek_header`) names the
+separators, the markers of unset and empty fields, and the columns. In values a backslash is
+written ``\\`` and anything unprintable ``\xHH``.
 
 Blocks go through Arrow's CSV reader with fixed types. When Arrow refuses a block, its lines are
 counted out one by one and only the values that fail are read singly (`zeekml.flows.values`), by
@@ -13,11 +11,8 @@ rules that accept all that Arrow accepts: a record is judged the same whatever s
 
 from __future__ import annotations
 
-import calendar
 import re
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -27,121 +22,21 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from zeekml.flows.columns import (
-    CONN_MARKERS,
     BoolArray,
     build_batch,
-    standard_name,
 )
 from zeekml.flows.lines import Block
 from zeekml.flows.rejects import BAD_UTF8, COLUMN_COUNT, TRUNCATED, SourceAccount
-from zeekml.flows.schema import REQUIRED, ZEEK
+from zeekml.flows.schema import ZEEK
 from zeekml.flows.values import RAW_TYPES, RECORD_COLUMNS, read_column
+from zeekml.flows.zeek_header import Header, HeaderReader, unescape
 
-MAX_COLUMNS: Final = 4096
-CONN: Final = "conn"
-
-_SEPARATOR_LINE: Final = re.compile(rb"([^\s\w]{1,8})separator (\S+)\r?$")
-_FIELDS_WORD: Final = re.compile(rb"[^\s\w]{1,8}fields")
-_ESCAPE: Final = re.compile(rb"\\(?:\\|x([0-9A-Fa-f]{2}))")
 _JSON_NUMBER: Final = re.compile(rb"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _NUMBER_TYPES: Final = frozenset({"time", "interval", "double", "count", "int", "port"})
 # Arrow splits at single ASCII characters only; Zeek never leaves this one bare in a value
 _STAND_IN: Final = b"\x1f"
 # few different texts, each of which is looked at once
 _DICTIONARY_COLUMNS: Final = frozenset({"proto", "service"})
-
-
-@dataclass(frozen=True)
-class Header:
-    """What the ``#`` lines above a block of records say."""
-
-    prefix: bytes = b"#"
-    separator: bytes = b"\t"
-    set_separator: bytes = b","
-    empty: bytes = b"(empty)"
-    unset: bytes = b"-"
-    path: str = ""
-    opened: float | None = None
-    fields: tuple[bytes, ...] = ()
-    types: tuple[bytes, ...] = ()
-
-    def read(self, line: bytes) -> Header:
-        """Return the header after one more of its lines; comments change nothing."""
-        line = line.rstrip(b"\r\n")
-        first = _SEPARATOR_LINE.match(line)
-        if first:
-            # a new header starts: a log that was written anew in place may differ in everything
-            return Header(prefix=first[1], separator=unescape(first[2]))
-        word, *values = line[len(self.prefix) :].split(self.separator)
-        value = values[0] if values else b""
-        if word == b"fields":
-            return replace(self, fields=tuple(values), types=())
-        if word == b"types":
-            return replace(self, types=tuple(values))
-        if word == b"path":
-            return replace(self, path=unescape(value).decode("utf-8", "backslashreplace"))
-        if word == b"set_separator":
-            return replace(self, set_separator=unescape(value) or b",")
-        if word == b"empty_field":
-            return replace(self, empty=unescape(value))
-        if word == b"unset_field":
-            return replace(self, unset=unescape(value))
-        if word == b"open":
-            return replace(self, opened=_open_time(value))
-        return self
-
-    @cached_property
-    def wanted(self) -> dict[str, int]:
-        """Position of each column that a flow takes; the first where a name stands twice."""
-        positions: dict[str, int] = {}
-        for i, field in enumerate(self.fields):
-            name = standard_name(field.decode("utf-8", "replace"))
-            if name in RAW_TYPES:
-                positions.setdefault(name, i)
-        return positions
-
-    @cached_property
-    def refusal(self) -> str | None:
-        """Why records under this header cannot be flows, as a key for counting, or None."""
-        if self.path not in ("", CONN):
-            return f"zeek_{self.path}"
-        if len(self.fields) > MAX_COLUMNS or not _is_separator(self.separator):
-            return "bad_header"
-        if any(name not in self.wanted for name in REQUIRED):
-            return "no_conn_fields" if self.path else "zeek_other"
-        if not self.path and not CONN_MARKERS.intersection(self.wanted):
-            return "zeek_other"
-        return None
-
-
-def _is_separator(separator: bytes) -> bool:
-    return bool(separator) and not any(c in separator for c in (b"\n", b"\r", b"\0", b"\\"))
-
-
-def _open_time(value: bytes) -> float | None:
-    """Read ``#open`` (local time of the sensor) as seconds on a scale without time zones."""
-    try:
-        parsed = time.strptime(value.decode("ascii"), "%Y-%m-%d-%H-%M-%S")
-        return float(calendar.timegm(parsed))
-    except (ValueError, OverflowError):
-        return None
-
-
-def unescape(value: bytes) -> bytes:
-    r"""Undo Zeek's ``\\`` and ``\xHH`` in one pass from left to right."""
-    if b"\\" not in value:
-        return value
-    return _ESCAPE.sub(lambda m: bytes([int(m[1], 16)]) if m[1] else b"\\", value)
-
-
-def plain_header(line: bytes) -> Header | None:
-    """Read a first line that holds only column names (``tsv=T``), or return None."""
-    names = tuple(line.rstrip(b"\r\n").split(b"\t"))
-    if _FIELDS_WORD.fullmatch(names[0]):
-        # a header whose first lines were cut off: the word is no column
-        return None
-    known = {standard_name(name.decode("utf-8", "replace")) for name in names}
-    return Header(fields=names) if {"ts", "id.orig_h"} <= known else None
 
 
 class TsvDecoder:
@@ -153,13 +48,26 @@ class TsvDecoder:
         Gets every record as accepted, rejected or skipped.
     keep_originals : bool
         Adds the column ``original``: the record as Zeek's JSON writer would put it.
+    header : Header, optional
+        What holds for records that none stands above.
     """
 
-    def __init__(self, account: SourceAccount, *, keep_originals: bool = False) -> None:
-        self.header = Header()
+    def __init__(
+        self,
+        account: SourceAccount,
+        *,
+        keep_originals: bool = False,
+        header: Header | None = None,
+    ) -> None:
+        self._headers = HeaderReader(header)
         self._account = account
         self._keep_originals = keep_originals
         self._at_start = True
+
+    @property
+    def header(self) -> Header:
+        """The header in force."""
+        return self._headers.header
 
     def decode(self, block: Block) -> list[pa.RecordBatch]:
         """Return the flows of a block, in order; batches are never empty."""
@@ -187,37 +95,19 @@ class TsvDecoder:
         if self._at_start and data:
             self._at_start = False
             first, newline, rest = data.partition(b"\n")
-            if (match := _SEPARATOR_LINE.match(first)) is not None:
-                self.header = replace(self.header, prefix=match[1])
-            elif (header := plain_header(first)) is not None:
-                self.header = header
+            if self._headers.begin(first):
                 data, line = rest, line + len(newline)
-        yield from self._without_headers(data, line)
-
-    def _without_headers(self, data: bytes, line: int) -> Iterator[tuple[bytes, int]]:
-        """Yield runs of records; headers between them take effect on the way."""
-        position = 0
-        while position < len(data):
-            prefix = self.header.prefix
-            if data.startswith(prefix, position):
-                end = data.find(b"\n", position) + 1 or len(data)
-                self.header = self.header.read(data[position:end])
-                position, line = end, line + 1
-                continue
-            # a search for one character is far faster, and mostly there is none
-            found = data.find(prefix, position)
-            end = (data.find(b"\n" + prefix, position) + 1 if found >= 0 else 0) or len(data)
-            run = data[position:end]
-            yield run, line
-            if end < len(data):
-                line += run.count(b"\n")
-            position = end
+        last = 0
+        for begin, end in self._headers.runs(data):
+            line += data.count(b"\n", last, begin)
+            yield data[begin:end], line
+            last = begin
 
     def _decode_records(self, data: bytes, line: int, *, complete: bool) -> pa.RecordBatch | None:
         header = self.header
         if header.refusal is not None:
-            kind = header.path if header.path not in ("", CONN) else header.refusal
             if header.fields:
+                kind = header.refusal.removeprefix("zeek_")
                 self._account.skip(kind, sum(1 for text in data.split(b"\n") if text))
             else:
                 for offset, text in enumerate(data.split(b"\n")):

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from zeekml.ensemble import bundle as bundles
 from zeekml.ensemble.manifest import Calibration as ManifestCalibration
 from zeekml.ensemble.manifest import TrainingSource, Usual
+from zeekml.ensemble.mlp_file import write_mlp
 from zeekml.errors import InputError
 from zeekml.features.schema import FEATURE_INDEX, FEATURES
 from zeekml.learning.card import CardFacts, model_card
@@ -31,7 +32,6 @@ from zeekml.learning.evaluation import (
     why_none_held_out,
 )
 from zeekml.learning.evaluation_report import EvaluationReport
-from zeekml.learning.export import write_mlp
 from zeekml.learning.network import Matrix, Recipe
 from zeekml.learning.pool import Prepared, prepare
 from zeekml.learning.thresholds import (

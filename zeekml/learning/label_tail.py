@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.flows.compression import ByteStream
-from zeekml.flows.lines import MAX_LINE, without_rubbish
-from zeekml.flows.zeek_tsv import Header, plain_header, unescape
+from zeekml.flows.joining import without_rubbish
+from zeekml.flows.lines import MAX_LINE
+from zeekml.flows.zeek_header import Header, HeaderReader, unescape
 
 _SPACES: Final = re.compile(rb" {2,}")
 _LABEL: Final = b"label"
@@ -56,7 +57,7 @@ class LabelTail(ByteStream):
     def __init__(self, raw: BinaryIO) -> None:
         super().__init__(raw)
         self.labelled = False
-        self._header = Header()
+        self._headers = HeaderReader()
         self._names: tuple[bytes, ...] = ()
         self._base = 0  # columns besides the labels
         self._pairs: dict[tuple[bytes, bytes], int] = {}
@@ -98,7 +99,14 @@ class LabelTail(ByteStream):
         label = _NO_LABEL
         if line[:1] in (b"\0", b"\xef"):
             line = without_rubbish(line)
-        if line.startswith(self._header.prefix) or (line and not self._begun):
+        if line and not self._begun:
+            self._begun = True
+            is_header = self._headers.begin(line)
+        elif is_header := line.startswith(self._headers.header.prefix):
+            self._headers.read(line)
+        else:
+            self._headers.end_run()
+        if is_header:
             line = self._header_line(line)
         elif self._names:
             line, label = self._record(line)
@@ -106,33 +114,25 @@ class LabelTail(ByteStream):
         return line
 
     def _header_line(self, line: bytes) -> bytes:
-        before = self._header
-        if not self._begun:
-            self._begun = True
-            plain = plain_header(line)
-            if plain is not None:
-                self._understand(plain)
-                return self._cut(line.rstrip(b"\r"), 0) if self._names else line
-        self._header = before.read(line)
-        if self._header.fields != before.fields:
-            self._understand(self._header)
-        word = line[len(self._header.prefix) :].split(self._header.separator, 1)[0]
-        if self._names and word in (b"fields", b"types"):
-            return self._cut(line.rstrip(b"\r"), 1)
+        header = self._headers.header
+        self._understand(header)
+        first = line.split(header.separator, 1)[0]
+        words = int(first.startswith(header.prefix))
+        if self._names and (not words or first[len(header.prefix) :] in (b"fields", b"types")):
+            return self._cut(line.rstrip(b"\r"), words)
         return line
 
     def _understand(self, header: Header) -> None:
-        self._header = header
         self._names = label_columns(header.fields)
         self._base = len(_flat(header.fields)) - len(self._names)
         self.labelled |= bool(self._names)
 
     def _cut(self, line: bytes, words: int) -> bytes:
-        separator = self._header.separator
+        separator = self._headers.header.separator
         return separator.join(_flat(line.split(separator))[: words + self._base])
 
     def _record(self, line: bytes) -> tuple[bytes, int]:
-        separator = self._header.separator
+        separator = self._headers.header.separator
         end = b"\r" if line.endswith(b"\r") else b""
         cells = line.removesuffix(end).split(separator)
         width = self._base + len(self._names)

@@ -31,6 +31,11 @@ def reading_notes(counters: ReadCounters, duplicates: int) -> list[str]:
         )
     if skipped := sum(counters.skipped.values()):
         notes.append(f"{skipped:,} records are no flows ({_listed(counters.skipped)})")
+    if unwrapped := sum(counters.unwrapped.values()):
+        notes.append(
+            f"{unwrapped:,} records were taken out of what stood around them "
+            f"({_listed(counters.unwrapped)})"
+        )
     if counters.truncated:
         notes.append(f"{len(counters.truncated):,} files end too early")
     if files := sum(counters.files_skipped.values()):

@@ -68,3 +68,23 @@ def counterparts(incidents: Iterable[T]) -> dict[str, list[T]]:
                 found[other.id].append(incident)
         lately[incident.group] = [*going_on, incident] if incident.group else []
     return found
+
+
+def attacks(incidents: Iterable[T]) -> list[list[T]]:
+    """Incidents by attack, each attack by its earliest incident with those that are one with it.
+
+    Parameters
+    ----------
+    incidents
+        With different ids.
+    """
+    ordered = sorted(incidents, key=lambda i: (i.first_ts, i.id))
+    others = counterparts(ordered)
+    found: dict[str, list[T]] = {}
+    for incident in ordered:
+        first = next((found[o.id] for o in others[incident.id] if o.id in found), None)
+        if first is None:
+            found[incident.id] = [incident]
+        else:
+            first.append(incident)
+    return list(found.values())

@@ -119,9 +119,15 @@ _OF_HEALTH: Final[Mapping[str, Callable[[HealthNotice], _Value]]] = MappingProxy
 )
 
 
-def _read(column: _Column, notice: Notice | HealthNotice) -> _Value:
+_Source = Notice | HealthNotice | Mapping[str, _Value]
+"""What columns are read from; a mapping has them by their names."""
+
+
+def _read(column: _Column, notice: _Source) -> _Value:
     if isinstance(notice, Notice):
         return column.read(notice)
+    if isinstance(notice, Mapping):
+        return notice.get(column.name)
     if column.read is _extras_as_text:
         return _health_as_text(notice)
     read = _OF_HEALTH.get(column.name)
@@ -175,6 +181,36 @@ def encode_json(notice: Notice | HealthNotice, strict: bool = False) -> bytes:
     return _object(columns, notice).encode("ascii") + b"\n"
 
 
+def line_in_form(line: bytes, tsv: TsvEncoder | None, *, strict: bool) -> bytes:
+    """A line about an incident that `encode_json` wrote with all columns, in another form.
+
+    Parameters
+    ----------
+    line
+        What ``encode_json(notice)`` returned.
+    tsv
+        Its form, or None for JSON.
+    strict
+        As in `encode_json`.
+
+    Returns
+    -------
+    bytes
+        What encoding the notice in that form would give.
+    """
+    if tsv is None and not strict:
+        return line
+    values: dict[str, _Value] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in json.loads(line).items()
+    }
+    if strict:
+        values["sub"] = _object(_EXTRAS, values)
+    if tsv is not None:
+        return tsv.encode(values)
+    return _object(_STRICT_COLUMNS, values).encode("ascii") + b"\n"
+
+
 class TsvEncoder:
     """A notice.log in Zeek's tab-separated form.
 
@@ -205,13 +241,13 @@ class TsvEncoder:
         )
         return "".join(line + "\n" for line in lines).encode("ascii")
 
-    def encode(self, notice: Notice | HealthNotice) -> bytes:
-        """One line, in UTF-8."""
+    def encode(self, notice: Notice | HealthNotice | Mapping[str, _Value]) -> bytes:
+        """One line, in UTF-8; of a mapping, the values by the names of the columns."""
         cells = [_cell(column.type, _read(column, notice)) for column in self._columns]
         return ("\t".join(cells) + "\n").encode("utf-8", "backslashreplace")
 
 
-def _object(columns: tuple[_Column, ...], notice: Notice | HealthNotice) -> str:
+def _object(columns: tuple[_Column, ...], notice: _Source) -> str:
     parts: list[str] = []
     for column in columns:
         value = _read(column, notice)

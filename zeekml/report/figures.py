@@ -11,10 +11,11 @@ from __future__ import annotations
 import importlib.util
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import wraps
+from typing import Any, Final, ParamSpec
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +44,13 @@ _SETTINGS: Final = {
     "legend.frameon": False,
 }
 
+_P = ParamSpec("_P")
 Values = Sequence[float | None]
+
+
+def can_draw() -> bool:
+    """Whether matplotlib is installed. Without it, all drawings are empty."""
+    return importlib.util.find_spec("matplotlib") is not None
 
 
 def require_matplotlib() -> None:
@@ -54,8 +61,16 @@ def require_matplotlib() -> None:
     ConfigError
         matplotlib is not installed.
     """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise ConfigError("a report needs matplotlib: pip install 'zeekml[train]'")
+    if not can_draw():
+        raise ConfigError("a page with figures needs matplotlib: pip install 'zeekml[train]'")
+
+
+def _if_possible(draw: Callable[_P, str]) -> Callable[_P, str]:
+    @wraps(draw)
+    def drawn(*args: _P.args, **kwargs: _P.kwargs) -> str:
+        return draw(*args, **kwargs) if can_draw() else ""
+
+    return drawn
 
 
 @dataclass(frozen=True)
@@ -91,6 +106,7 @@ def label(text: str) -> str:
     return drawn if len(drawn) <= _LABEL_LENGTH else drawn[: _LABEL_LENGTH - 3] + "..."
 
 
+@_if_possible
 def dots(
     names: Sequence[str],
     series: Sequence[Series],
@@ -145,6 +161,7 @@ def dots(
     return out[0]
 
 
+@_if_possible
 def lines(
     curves: Sequence[Line],
     *,
@@ -196,6 +213,7 @@ def lines(
     return out[0]
 
 
+@_if_possible
 def bands(
     steps: Sequence[str], series: Sequence[Series], *, x_axis: str, y_axis: str, zero: bool = False
 ) -> str:
@@ -237,6 +255,7 @@ def bands(
     return out[0]
 
 
+@_if_possible
 def heat_map(
     rows: Sequence[str],
     columns: Sequence[str],

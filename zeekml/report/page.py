@@ -88,7 +88,7 @@ def _section(section: Section, level: int = 2) -> Iterator[str]:
 
 def _figure(figure: Figure) -> Iterator[str]:
     yield f'<figure role="img" aria-label="{escaped(figure.description)}">'
-    yield figure.svg
+    yield figure.svg or "<p>Not drawn: matplotlib is not installed.</p>"
     yield f"<figcaption>{escaped(figure.caption)}</figcaption>"
     yield "</figure>"
 

@@ -51,6 +51,7 @@ class Figure:
     ----------
     svg : str
         An ``<svg>`` element, made by ``zeekml.report.figures``; it is put into the page as it is.
+        Empty where nothing could be drawn.
     caption : str
     description : str
         What it shows, for those who cannot see it.

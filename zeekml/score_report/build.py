@@ -59,7 +59,7 @@ def score_report(out: Path, bundle: Bundle, policy: Policy) -> Report:
     summary = _summary(out)
     board = _board(out)
     others = _counterparts(board)
-    incidents = _one_each(board, others)
+    incidents = board.shown(Filter(closed=True))
     sections = [
         _timeline_section(incidents, policy),
         _incidents_section(incidents, others, out, bundle),
@@ -116,15 +116,6 @@ def _counterparts(board: Board) -> dict[str, list[Tracked]]:
     """For each incident's id, the same attack as other sensors show it."""
     others = counterparts(incident.latest for incident in board.incidents.values())
     return {name: [board.incidents[line.id] for line in lines] for name, lines in others.items()}
-
-
-def _one_each(board: Board, others: Mapping[str, Sequence[Tracked]]) -> list[Tracked]:
-    """The incidents, an attack that several sensors saw by one of them, the most severe first."""
-    chosen: dict[str, Tracked] = {}
-    for name, incident in board.incidents.items():
-        if not any(other.latest.id in chosen for other in others[name]):
-            chosen[name] = incident
-    return [i for i in board.shown(Filter(closed=True)) if i.latest.id in chosen]
 
 
 def _lead(summary: Mapping[str, Any], incidents: Sequence[Tracked]) -> list[str]:
@@ -239,6 +230,7 @@ def _reading_section(summary: Mapping[str, Any], out: Path) -> Section:
         ("records_rejected", "Rejected lines, by reason"),
         ("records_skipped", "Skipped records, by type"),
         ("values_unknown", "Values that were not understood, by column"),
+        ("unwrapped", "Records taken out of what shippers put around them, by what that was"),
         ("files_skipped", "Files that were not read, by reason"),
     ):
         if found := rows(key):

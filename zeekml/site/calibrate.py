@@ -19,6 +19,7 @@ from zeekml.ensemble import bundle as bundles
 from zeekml.ensemble.bundle import Bundle
 from zeekml.errors import DataError
 from zeekml.flows.discovery import Stream
+from zeekml.flows.verdict import shortfall
 from zeekml.learning.markdown import plain, table
 from zeekml.notices.allowlist import Allowlist
 from zeekml.notices.policy import Policy
@@ -186,10 +187,7 @@ def calibrate(
     with tempfile.TemporaryDirectory(prefix="zeekml-") as work:
         traffic = read_traffic(streams, bundle, config, Path(work), progress=progress)
         if not traffic.counters.accepted:
-            raise DataError(
-                f"nothing could be scored: {traffic.counters.records_read} records read, none of "
-                "them a flow; calibrate on the logs that are scored"
-            )
+            raise DataError(f"{shortfall(traffic.counters, streams)}")
         steps = shifts(bundle)
         curve = []
         for number, shift in enumerate(steps):

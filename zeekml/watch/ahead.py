@@ -6,22 +6,35 @@ that would be as many for as long as the process lives.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from zeekml.compile_cache import provide_compile_cache
 
+_LOOK_EVERY: Final = 1.0
+"""Seconds between two calls of `on_wait`."""
 
-def compile_ahead(on_begin: Callable[[], None] | None = None) -> bool:
-    """Compile all that is not in the cache yet; the first time takes half a minute.
+
+def compile_ahead(
+    on_begin: Callable[[], None] | None = None, on_wait: Callable[[], None] | None = None
+) -> bool:
+    """Compile all that is not in the cache yet; the first time takes a minute or two.
+
+    Who asks for it at the same time waits for whoever was first.
 
     Parameters
     ----------
     on_begin
         Called before, if there is something to do.
+    on_wait
+        Called about once a second until it is done.
 
     Returns
     -------
@@ -39,18 +52,26 @@ def compile_ahead(on_begin: Callable[[], None] | None = None) -> bool:
         return False
     if on_begin is not None:
         on_begin()
-    child = subprocess.run(
-        [sys.executable, "-P", "-m", __name__],
+    child = subprocess.Popen(
+        [sys.executable, "-P", "-m", __name__, str(done)],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        stdin=subprocess.DEVNULL,
+        # never written to: it ends with this process, however that comes
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        check=False,
+        # signals that a terminal sends to all are for this process to answer
+        start_new_session=True,
     )
-    if child.returncode != 0:
-        return False
-    done.touch()
-    return True
+    try:
+        while child.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(_LOOK_EVERY)
+            if on_wait is not None:
+                on_wait()
+    finally:
+        child.kill()
+        child.communicate()
+    return child.returncode == 0
 
 
 def rehearse() -> int:
@@ -67,5 +88,35 @@ def rehearse() -> int:
     return sum(prime(sensor, bundle, policy, Config(), hold=1.0) for sensor in sensors)
 
 
+def _compile(done: Path) -> None:
+    """Compile, unless another process does so at this moment: then wait until it has."""
+    done.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(done.with_name(f"{done.name}.lock")):
+        if not done.exists():
+            rehearse()
+            done.touch()
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        # some file systems have no locks; compiling twice does no harm
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _end_with_parent() -> None:
+    """Wait until the other end of standard input is closed, which only its owner's death does."""
+    with suppress(OSError):
+        while os.read(0, 1):
+            pass
+    os._exit(1)
+
+
 if __name__ == "__main__":
-    rehearse()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _compile(Path(sys.argv[1]))

@@ -14,7 +14,7 @@ from zeekml.flows.log_reader import Decoder, decoded, new_decoder
 from zeekml.flows.rejects import SourceAccount, printable
 from zeekml.flows.schema import SURICATA
 from zeekml.flows.suricata_eve import AlertMemory
-from zeekml.flows.zeek_tsv import TsvDecoder
+from zeekml.flows.zeek_log import ZeekDecoder
 from zeekml.watch.events import Lines, Opened
 from zeekml.watch.sensor_stats import SensorStats
 
@@ -38,7 +38,7 @@ class TailDecoder:
     Attributes
     ----------
     kind : Kind or None
-        Format of the latest file.
+        Format of the latest lines.
     stats : SensorStats
         What the sensor says about itself.
     """
@@ -59,7 +59,6 @@ class TailDecoder:
         self._keep_originals = keep_originals
         self._header: Block | None = None
         self._decoder: Decoder | None = None
-        self._certain = False
         self._account = account("")
 
     def opened(self, event: Opened) -> None:
@@ -68,13 +67,14 @@ class TailDecoder:
         self._account = self._new_account(printable(event.source, 4096))
         self._header = event.header
         self._decoder = None
-        self._certain = False
 
     def lines(self, event: Lines) -> Iterator[pa.RecordBatch]:
         """Yield the flows of the next lines."""
         if self.kind is Kind.EVE and isinstance(event.lines, Block):
             self.stats.see(event.lines.data)
-        yield from decoded(event.lines, self._decoder_for(event), self._account)
+        decoder = self._decoder_for(event)
+        yield from decoded(event.lines, decoder, self._account)
+        self.kind = decoder.kind if isinstance(decoder, ZeekDecoder) else self.kind
 
     def pass_over(self, event: Lines) -> int:
         """Leave the next lines out, but for a header among them.
@@ -88,33 +88,27 @@ class TailDecoder:
         if isinstance(event.lines, LongLine):
             return 1
         lines = [line for line in event.lines.data.split(b"\n") if line and not line.isspace()]
-        if isinstance(decoder, TsvDecoder):
+        if isinstance(decoder, ZeekDecoder):
             decoder.pass_over(event.lines)
             return sum(not line.startswith(b"#") for line in lines)
         return len(lines)
 
     def _decoder_for(self, event: Lines) -> Decoder:
-        if not self._certain:
-            found = self._kind_of(event)
-            self._certain = found is not None
-            kind = found or self.kind or Kind.ZEEK_TSV
-            # a header that is being written may have been begun by a decoder that was a guess
-            if self._decoder is None or kind is not self.kind:
-                self._decoder = self._new_decoder(kind)
-            self.kind = kind
-        assert self._decoder is not None
+        if self._decoder is None:
+            kind = self._kind_of(event) or self.kind or _guess(event)
+            self._decoder = self._new_decoder(kind)
         return self._decoder
 
     def _new_decoder(self, kind: Kind) -> Decoder:
         decoder = new_decoder(
             kind, self._account, alerts=self._alerts, keep_originals=self._keep_originals
         )
-        if self._header is not None and isinstance(decoder, TsvDecoder):
+        if self._header is not None and isinstance(decoder, ZeekDecoder):
             decoder.pass_over(self._header)
         return decoder
 
     def _kind_of(self, event: Lines) -> Kind | None:
-        """The format of a file, once its lines tell: Zeek may change it from one to the next."""
+        """The format that a file begins with; where no line tells, what the one before had."""
         if self._sensor == SURICATA:
             return Kind.EVE
         if self._header is not None:
@@ -127,3 +121,8 @@ class TailDecoder:
             return Kind.ZEEK_TSV
         found = detect(head, Path(event.source).name).kind
         return found if found in _ZEEK_KINDS else None
+
+
+def _guess(event: Lines) -> Kind:
+    data = event.lines.data if isinstance(event.lines, Block) else event.lines.excerpt
+    return Kind.ZEEK_JSON if data.lstrip()[:1] in (b"{", b"[") else Kind.ZEEK_TSV

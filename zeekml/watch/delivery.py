@@ -43,6 +43,11 @@ class Delivery:
         assert self.position is not None
         return self.position
 
+    @property
+    def troubled(self) -> bool:
+        """Whether something stands in the way that was reported."""
+        return self._trouble is not None
+
     def take_events(self) -> list[Event]:
         """Return the events since the last call."""
         events, self._events = self._events, []
@@ -65,11 +70,12 @@ class Delivery:
         if not self._announced:
             first = block.data[: block.data.find(b"\n") + 1]
             begins = file.begun_at == 0 and begins_header(first)
-            known = Block(self.header.text, 1) if self.header.text and not begins else None
+            if begins or (file.begun_at == 0 and first.startswith(b"{")):
+                # JSON has no header, so the log's format was changed
+                self.header = HeaderMemory()
+            known = Block(self.header.text, 1) if self.header.text else None
             self._events.append(Opened(source, self.how, known))
             self._announced = True
-            if begins:
-                self.header = HeaderMemory()
         self.header.see(block, begins=begins)
         self._move(file, piece, after)
         self._events.append(Lines(source, lines, self.at))
@@ -109,6 +115,8 @@ class Delivery:
             header=self.header.text,
             finished=worth_remembering((*self.at.finished, file)),
             written=max(self.at.written, written),
+            passed=self.at.passed,
+            directories=self.at.directories,
         )
 
     def stop(self, source: str, reason: str | None) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -21,26 +22,26 @@ from zeekml.flows.schema import SURICATA
 from zeekml.notices.allowlist import EMPTY, Allowlist
 from zeekml.notices.policy import Policy
 from zeekml.pipeline import Judge, fingerprint_of
+from zeekml.watch.beginning import tail_of
 from zeekml.watch.coverage import Coverage
 from zeekml.watch.decoding import TailDecoder
 from zeekml.watch.events import Event, Gap, Lines, Opened
 from zeekml.watch.journal import Intake, pack
 from zeekml.watch.live_pipeline import Outcome
 from zeekml.watch.log_set import LogSet
-from zeekml.watch.position import Position
 from zeekml.watch.record import Record
 from zeekml.watch.recovery import context_start, recover
+from zeekml.watch.silence import Silence
+from zeekml.watch.snapshots import Snapshots
 from zeekml.watch.state import Entry, State, StreamCommit
 from zeekml.watch.tailer import LogTail
+from zeekml.watch.unscored import FirstReject, Reject
 
 LOGGERS_HOLD: Final = 2.0
 """Seconds for which the flows of several loggers of one sensor are held, to be put in order."""
 
 SHED: Final = "shed"
 """Under which type lines are counted that were left out to catch up."""
-
-MAX_POLL: Final = 1 << 20
-"""Bytes of a log that are taken at a time: they are in memory as flows and scores, too."""
 
 ANCHOR_SECONDS: Final = 60.0
 ANCHOR_ROWS: Final = 200_000
@@ -82,6 +83,8 @@ class Follower:
         Gets the records that cannot be read.
     keep_originals
         Whether scored batches have the records as they were logged.
+    tails
+        Logs that were begun already, by path.
     clock
         Seconds that never go backwards.
 
@@ -104,6 +107,7 @@ class Follower:
         *,
         allowlist: Allowlist = EMPTY,
         keep_originals: bool = False,
+        tails: Mapping[Path, LogTail] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.logs = logs
@@ -132,6 +136,7 @@ class Follower:
         self._pipeline = back.pipeline
         self._alerts = back.alerts
         self._number = state.next_number(logs.name)
+        self._snapshots = Snapshots(state, logs.name, back.snapshot)
         self._policy = policy
         first = None
         if not state.anchors(logs.name):
@@ -144,18 +149,19 @@ class Follower:
         # what was scored again counts: who is stopped again and again would do ever more of it
         latest = state.anchors(logs.name)[-1].number
         self._rows_since = state.journal_size(logs.name, latest)[1]
-        self._last_flow = clock()
+        self._silence = Silence(clock)
         self._caught_up = clock()
         self.coverage = Coverage(logs.sensor)
+        self._rejects = FirstReject(rejects)
         self._intakes: list[Intake] = []
         self._tails: list[tuple[LogTail, TailDecoder]] = []
         for path in logs.paths:
-            stored = self.record.positions.get(str(path))
-            position = Position.from_plain(stored) if stored is not None else None
-            tail = LogTail(path, position, max_poll=MAX_POLL, clock=clock)
+            tail = tails.get(path) if tails is not None else None
+            if tail is None:
+                tail = tail_of(path, self.record, clock)
             decoder = TailDecoder(
                 logs.sensor,
-                _account_maker(self.record.counters, rejects),
+                _account_maker(self.record.counters, self._rejects),
                 alerts=self._alerts,
                 keep_originals=keep_originals,
             )
@@ -220,6 +226,11 @@ class Follower:
         said = [decoder.stats.packets for _, decoder in self._tails]
         return max((n for n in said if n is not None), default=None)
 
+    @property
+    def first_reject(self) -> Reject | None:
+        """The first line since the latest flow that could not be read, if this run met it."""
+        return self._rejects.first
+
     def bytes_behind(self) -> int:
         """Bytes of the live files that have not been read, as far as can be told."""
         behind = 0
@@ -246,18 +257,33 @@ class Follower:
         What was decided before is done first, so that has to be committed by now.
         """
         look = self.settle()
+        looked, grown = self._clock(), False
         for tail, decoder in self._tails:
             before = tail.position
             self._take(tail.poll(), decoder, look)
-            look.progress |= tail.position != before
+            grown |= tail.position != before
+        look.progress |= grown
         if self.idle:
             self._caught_up = self._clock()
-        if self.held and self._clock() - self._last_flow >= self._hold:
+        silent = self._silent_for(looked, grown)
+        if self.held and silent >= self._hold:
             # nothing in the log moves its clock on: what waits for that must not wait for ever
             self.record.let_go = look.progress = True
         if changes := self._alerts.changes():
             self._intakes.append(Intake(alerts=changes))
+        look.progress |= self._snapshots.wanted or self._snapshots.finished is not None
         return look
+
+    def _silent_for(self, looked: float, grown: bool) -> float:
+        """Seconds for which nothing has come that could move the stream's clock on."""
+        times = [decoder.stats.time for _, decoder in self._tails]
+        return self._silence.seconds(
+            looked,
+            max((time for time in times if time is not None), default=None),
+            grown=grown,
+            at_end=self.idle,
+            in_sight=not any(tail.waiting or tail.out_of_sight for tail, _ in self._tails),
+        )
 
     def finish(self) -> Look:
         """Nobody writes any more: take what is left, and decide to close the incidents.
@@ -310,6 +336,7 @@ class Follower:
         """Close the logs."""
         for tail, _ in self._tails:
             tail.close()
+        self._snapshots.close()
 
     def _take(self, events: Sequence[Event], decoder: TailDecoder, look: Look) -> None:
         flows: list[pa.RecordBatch] = []
@@ -330,7 +357,9 @@ class Follower:
             elif isinstance(event, Gap):
                 count_bounded(self.record.gaps, event.cause)
         if flows:
-            self._last_flow = self._clock()
+            self._silence.flows()
+            decoder.stats.time = None
+            self._rejects.forget()
             for batch in flows:
                 self.coverage.add(batch)
             self._feed(Intake(flows, self._alerts.changes()), look)
@@ -338,6 +367,7 @@ class Follower:
     def _feed(self, intake: Intake, look: Look) -> None:
         self._intakes.append(intake)
         self._rows_since += intake.rows
+        self._snapshots.feed(intake.rows)
         look.progress = True
         self._add(self._pipeline.take(intake), look)
 
@@ -371,6 +401,7 @@ class Follower:
         due = (
             self._rows_since >= ANCHOR_ROWS
             or (self._rows_since > 0 and self._clock() - self._anchored >= ANCHOR_SECONDS)
+            or self._snapshots.wanted
             or anchor
         )
         self.record.positions = {
@@ -385,6 +416,7 @@ class Follower:
             entry=entry,
             anchor=made,
             forget_before=self._no_longer_needed() if due else 0,
+            snapshot=self._snapshots.finished,
         )
 
     def committed(self, commit: StreamCommit) -> None:
@@ -395,6 +427,17 @@ class Follower:
         if commit.anchor is not None:
             self._anchored = self._clock()
             self._rows_since = 0
+        self._snapshots.committed(commit, self._pipeline.scorer.context)
+
+    def keep_context(self) -> bool:
+        """At the end, after an anchor: see to it that the next start is quick.
+
+        Returns
+        -------
+        bool
+            Whether there is something to commit.
+        """
+        return self._snapshots.last(self._number, self._pipeline.scorer.context)
 
     def _no_longer_needed(self) -> int:
         """The journal entry before which nothing is needed for the context any more."""

@@ -29,6 +29,9 @@ _APART: Final = 3600.0
 _TROUBLE_AGAIN: Final = 60.0
 """Seconds after a restart in which trouble from before is reported again if it lasts."""
 
+_OURS: Final = ""
+"""The stream of what is about the watch as a whole."""
+
 _GAP_PREFIX: Final = f"{Kind.GAP.value} "
 _KEYS: Final = frozenset(
     [kind.value for kind in Kind if kind is not Kind.GAP]
@@ -126,7 +129,8 @@ class HealthMonitor:
         trouble = self._trouble.get(stream)
         for kind, finding in self._checks[stream].look(now_monotonic, now_wall, figures):
             # of a log that cannot be read, silence says nothing
-            if kind is not Kind.STALLED or finding is None or trouble is None:
+            silent = kind is Kind.STALLED or (kind is Kind.UNSCORED and not figures.records_read)
+            if not silent or finding is None or trouble is None:
                 notices += self._settle(stream, kind, finding)
         if trouble is not None:
             notices += self._settle(stream, Kind.TROUBLE, wording.trouble(trouble))
@@ -151,6 +155,16 @@ class HealthMonitor:
         self._trouble.pop(stream, None)
         return self._settle(stream, Kind.TROUBLE, None)
 
+    def ended(
+        self, stream: str, now_monotonic: float, now_wall: float, figures: StreamFigures
+    ) -> list[HealthNotice]:
+        """Take that the input is over and none of it was scored; the arguments as in `observe`."""
+        notices = self.observe(stream, now_monotonic, now_wall, figures)
+        finding = self._checks[stream].nothing_scored(figures)
+        if finding is None or (stream in self._trouble and not figures.records_read):
+            return notices
+        return notices + self._settle(stream, Kind.UNSCORED, finding)
+
     def context_lost(
         self, stream: str, now_monotonic: float, now_wall: float, reason: str, *, cut: bool
     ) -> list[HealthNotice]:
@@ -164,13 +178,20 @@ class HealthMonitor:
         self._at(stream, now_monotonic, now_wall)
         return self._happened(stream, Kind.CONTEXT, wording.context_lost(reason, cut=cut))
 
+    def of_watch(
+        self, now_monotonic: float, now_wall: float, kind: Kind, finding: Finding
+    ) -> list[HealthNotice]:
+        """Tell of what happened to the watch's own files, each time; the times as in `observe`."""
+        self._at(_OURS, now_monotonic, now_wall)
+        return [self._tell(_OURS, kind.value, finding, "closed")]
+
     def keep_only(
         self, streams: Collection[str], now_monotonic: float, now_wall: float
     ) -> list[HealthNotice]:
         """Forget all other streams, and close what is open of them; the times as in `observe`."""
         notices: list[HealthNotice] = []
         self._begin(now_monotonic, now_wall)
-        for stream in [name for name in self._streams if name not in streams]:
+        for stream in [s for s in self._streams if s not in streams and s != _OURS]:
             for key, problem in self._streams[stream].problems.items():
                 if problem.open:
                     notices.append(self._close(stream, key, problem, "no longer watched"))
@@ -301,7 +322,7 @@ class HealthMonitor:
         return HealthNotice(
             ts=self._wall,
             note=SENSOR_PROBLEM,
-            msg=plain(f"{stream}: {finding.msg}", 400),
+            msg=plain(f"{stream}: {finding.msg}" if stream else finding.msg, 400),
             sub=plain(finding.sub, 1000),
             state=state,
             seq=seq,

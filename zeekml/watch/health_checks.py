@@ -6,12 +6,13 @@ holds until it says something else; what it remembers across restarts is in `Rem
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from zeekml.watch import health_wording as wording
 from zeekml.watch.health_wording import Finding, Kind
+from zeekml.watch.unscored import Instead, unscored
 
 _WINDOW: Final = 1000
 """Lines or records that a share is taken of, at least."""
@@ -39,7 +40,7 @@ class HealthLimits:
     Attributes
     ----------
     stall_after
-        Seconds without a record in a log that had some.
+        Seconds without a record in a log that had some, or without one that is scored.
     lag_after
         Seconds that reading may be behind.
     """
@@ -79,6 +80,7 @@ class StreamFigures:
     coverage: float | None = None
     drops: int | None = None
     packets: int | None = None
+    instead: Instead = field(default_factory=Instead)
 
 
 @dataclass(slots=True)
@@ -89,17 +91,30 @@ class Remembered:
     ----------
     alive
         Whether there ever was a record.
+    scored
+        Whether one was ever scored.
     coverage, windows
         Long-run mean, and how many windows it is of.
     drops, packets
         The sensor's totals when last seen.
+    total
+        Records that were scored.
+    unscored
+        Seconds of watching since one last was.
+    skipped, rejected
+        Totals at that time, by type and by reason.
     """
 
     alive: bool = False
+    scored: bool = False
     coverage: float = 0.0
     windows: int = 0
     drops: int | None = None
     packets: int | None = None
+    total: int = 0
+    unscored: float = 0.0
+    skipped: dict[str, int] = field(default_factory=dict)
+    rejected: dict[str, int] = field(default_factory=dict)
 
 
 class StreamChecks:
@@ -117,6 +132,7 @@ class StreamChecks:
         self._limits = limits
         self._remembered = remembered
         self._last: StreamFigures | None = None
+        self._looked: float | None = None
         # since when, by the clock that never goes back and by that on the wall
         self._silent: tuple[float, float] | None = None
         # lines and rejected ones, and records, of the windows that are not full yet
@@ -139,7 +155,8 @@ class StreamChecks:
         self._read += read
         self._rejected += _grown(last.records_rejected, figures.records_rejected)
         self._scored += scored
-        yield from self._stalled(now, wall, read)
+        yield from self._stalled(now, wall, read, figures.records_scored > 0)
+        yield from self._unscored(now, figures)
         yield from self._rejects()
         yield from self._coverage(figures)
         yield from self._behind(now, figures)
@@ -147,15 +164,61 @@ class StreamChecks:
             yield from self._clock(now, wall, scored, figures)
         yield from self._drops(now, figures)
 
-    def _stalled(self, now: float, wall: float, read: int) -> Iterator[Opinion]:
+    def _stalled(self, now: float, wall: float, read: int, scored: bool) -> Iterator[Opinion]:
+        known = self._remembered
+        known.scored |= scored
         if read or self._silent is None:
             self._silent = (now, wall)
         limit = self._limits.stall_after
         if read or limit <= 0:
-            self._remembered.alive |= read > 0
+            known.alive |= read > 0
             yield Kind.STALLED, None
-        elif self._remembered.alive and now - self._silent[0] >= limit:
+        elif self._is_stalled(now):
             yield Kind.STALLED, wording.stalled(now - self._silent[0], self._silent[1])
+
+    def _unscored(self, now: float, figures: StreamFigures) -> Iterator[Opinion]:
+        known = self._remembered
+        # much may have come before the first look of a run
+        scored = _grown(known.total, figures.records_scored)
+        known.total = figures.records_scored
+        if self._looked is not None:
+            known.unscored += now - self._looked
+        self._looked = now
+        limit = self._limits.stall_after
+        if scored or limit <= 0:
+            known.unscored = 0.0
+            known.skipped = dict(figures.instead.skipped)
+            known.rejected = dict(figures.instead.rejected)
+            yield Kind.UNSCORED, None
+        elif known.unscored >= limit and not self._is_stalled(now):
+            finding = self.nothing_scored(figures, known.unscored)
+            if finding is not None:
+                yield Kind.UNSCORED, finding
+
+    def _is_stalled(self, now: float) -> bool:
+        """Whether a log that had flows has fallen silent, which is told of as such."""
+        if self._silent is None or not (self._remembered.alive and self._remembered.scored):
+            return False
+        return now - self._silent[0] >= self._limits.stall_after
+
+    def nothing_scored(
+        self, figures: StreamFigures, seconds: float | None = None
+    ) -> Finding | None:
+        """What there is instead of records that can be scored; None where there is nothing new.
+
+        Parameters
+        ----------
+        seconds
+            For how long that has been so; None at the end of the input.
+        """
+        known, totals = self._remembered, figures.instead
+        skipped = _more(known.skipped, totals.skipped)
+        rejected = _more(known.rejected, totals.rejected)
+        read = sum(skipped.values()) + sum(rejected.values())
+        if not read and (known.scored or figures.records_read):
+            return None
+        instead = replace(totals, read=read, skipped=skipped, rejected=rejected, ever=known.scored)
+        return unscored(seconds, instead)
 
     def _rejects(self) -> Iterator[Opinion]:
         if self._read >= _WINDOW:
@@ -234,3 +297,10 @@ class StreamChecks:
 def _grown(before: int, now: int) -> int:
     """By how much a total grew; one that fell has begun anew."""
     return now - before if now >= before else now
+
+
+def _more(before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
+    """What was added to totals; to all of them where they began anew."""
+    if any(now.get(key, 0) < n for key, n in before.items()):
+        before = {}
+    return {key: n - before.get(key, 0) for key, n in now.items() if n > before.get(key, 0)}

@@ -14,9 +14,10 @@ from zeekml.watch.events import Cause, Gap, Trouble
 
 
 class Kind(StrEnum):
-    """What can be the matter with a stream. The first ones last, those from GAP on just happen."""
+    """What can be the matter. The first ones last, those from GAP on just happen."""
 
     STALLED = "stalled"
+    UNSCORED = "unscored"
     REJECTS = "rejects"
     COVERAGE = "coverage"
     BEHIND = "behind"
@@ -25,6 +26,8 @@ class Kind(StrEnum):
     TROUBLE = "trouble"
     GAP = "gap"
     CONTEXT = "context"
+    OUTPUT = "output"
+    STATE = "state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Finding:
 OVER: Final[Mapping[Kind, str]] = MappingProxyType(
     {
         Kind.STALLED: "new records come again",
+        Kind.UNSCORED: "flows come and are scored",
         Kind.REJECTS: "nearly all lines can be read again",
         Kind.COVERAGE: "records have their usual fields again",
         Kind.BEHIND: "no longer behind",
@@ -187,4 +191,30 @@ def context_lost(reason: str, *, cut: bool) -> Finding:
         "comes again: then see whether the state directory is kept and its disk is not full",
         "low",
         {"reason": reason},
+    )
+
+
+def output_shortened(name: str, lines: int, size: int) -> Finding:
+    """An output lacked what had been written to it; so many lines are there again."""
+    back = f"{counted(lines, 'notice')} written again" if lines else "nothing can be written again"
+    more = f"; {amount_of_data(size)} of other lines are gone" if size else ""
+    return Finding(
+        f"{name} was shorter than this watch had left it: {back}{more}",
+        "somebody cut it or put an older copy in its place while no watch ran, or the disk lost "
+        "what it had confirmed; what is written again is the same as before, "
+        "(zeekml_id, zeekml_seq) included; health notices, records and rejects are not kept "
+        "elsewhere, nor are notices beyond the latest 20,000",
+        "medium" if lines or not size else "low",
+        {"file": name, "written_again": lines, "bytes_gone": size},
+    )
+
+
+def state_put_back(directory: str, missing: str) -> Finding:
+    """Somebody removed the state; it is there again."""
+    return Finding(
+        f"the state in {directory} was written again: {missing}",
+        "nothing was lost or is repeated, but a watch that is started without its state begins "
+        "anew and repeats notices; see who removes files there",
+        "medium",
+        {"directory": directory, "missing": missing},
     )

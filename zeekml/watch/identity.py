@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
-from zeekml.flows.zeek_tsv import Header, plain_header
+from zeekml.flows.joining import record_end
+from zeekml.flows.zeek_header import HeaderReader
 from zeekml.watch.header import may_be_header
 
 PREFIX_SIZE: Final = 4096
@@ -103,26 +104,25 @@ def needs_more(head: bytes) -> bool:
 
 def _measure(head: bytes, *, ended: bool = False) -> tuple[int, bool, float | None]:
     """Return the prefix's length, whether it is distinct, and ``#open``."""
-    header = Header()
+    headers = HeaderReader()
     begin = 0
     while end := head.find(b"\n", begin, MAX_PREFIX) + 1:
         line = head[begin:end]
-        if not line.strip():
-            # the end of a line that was begun before copytruncate is no record
-            begin = end
-            continue
-        if not begin:
-            header = header.read(line)
-            if not line.startswith(header.prefix):
-                header = Header()
-                if plain_header(line) is None:
+        # the end of a line that was begun before copytruncate is no record
+        if line.strip():
+            if not begin:
+                if not headers.begin(line):
                     break
-        elif not line.startswith(header.prefix):
-            break
-        else:
-            header = header.read(line)
+            elif line.startswith(headers.header.prefix):
+                headers.read(line)
+            else:
+                break
         begin = end
-    # here `end` is that of the first record, or 0 where there is none
+    header = headers.header
+    # here `end` is that of the first record's first line, or 0 where there is none
+    if end:
+        found = record_end(head[begin:MAX_PREFIX])
+        end = begin + found if found else 0
     length = min(len(head), max(PREFIX_SIZE, end or len(head)), MAX_PREFIX)
     least = PREFIX_SIZE
     if ended and not may_be_header(head[begin:], header.prefix, first=not begin):

@@ -17,7 +17,7 @@ from zeekml.flows.naming import LogName, natural_key, parse_name
 from zeekml.flows.rejects import printable
 from zeekml.flows.schema import SURICATA, ZEEK
 from zeekml.watch.log_set import LogSet
-from zeekml.watch.places import COMPRESSED, Places, logs_in, objection
+from zeekml.watch.places import COMPRESSED, IN_UTF_16, Places, logs_in, objection
 
 _WANTED: Final = {
     ZEEK: "a Zeek conn.log (TSV or JSON)",
@@ -118,7 +118,8 @@ def check_log(path: Path, sensor: str) -> None:
         with open_log(path) as raw:
             packed = compression_of(raw.read(8) or b"") is not None
             raw.seek(0)
-            head = b"" if packed else ByteStream(raw).head(HEAD_SIZE)
+            stream = ByteStream(raw)
+            head = b"" if packed else stream.head(HEAD_SIZE)
     except ValueError as error:
         raise InputError(f"{name}: has a name that cannot be stored; use another") from error
     except OSError:
@@ -126,6 +127,8 @@ def check_log(path: Path, sensor: str) -> None:
         return
     if packed:
         raise InputError(f"{name}: {COMPRESSED}; name the file that the sensor writes to")
+    if stream.utf_16:
+        raise InputError(f"{name}: {IN_UTF_16}; write it in UTF-8, or read it with zeekml score")
     if what := objection(head, path.name, sensor):
         raise InputError(f"{name}: is {what}, not {_WANTED[sensor]}")
 

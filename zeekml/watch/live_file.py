@@ -5,7 +5,8 @@ goes in the middle of a line. Lines wait in memory until they are known to be on
 is still there; then, and not before, what made them may be committed.
 
 A watcher that died between the two finds lines in the file that it is about to make again. It knows
-them by their keys.
+them by their keys. And one that finds less in the file than was committed writes again what the
+state still has of it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import errno
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +23,7 @@ from zeekml.errors import OutputError
 from zeekml.flows.rejects import printable
 from zeekml.outputs import FILE_MODE
 from zeekml.watch.state import Mark
-from zeekml.watch.written_lines import KeyOf, keys_since
+from zeekml.watch.written_lines import Cut, KeyOf, find_cut, keys_since
 
 _READ_SIZE: Final = 1 << 20
 
@@ -40,6 +41,13 @@ class LiveFile:
         See `KeyOf`.
     opening
         Returns the lines that every new file begins with.
+    kept
+        Returns the lines that can be written again if the file lacks them, by their keys.
+
+    Attributes
+    ----------
+    cut
+        What the file lacked at the start.
 
     Raises
     ------
@@ -53,6 +61,7 @@ class LiveFile:
         mark: Mark | None,
         key_of: KeyOf,
         opening: Callable[[], list[bytes]] = list,
+        kept: Callable[[], Mapping[str, bytes]] = dict,
     ) -> None:
         self.path = path
         self._opening = opening
@@ -64,10 +73,22 @@ class LiveFile:
         self._already: Counter[str] = Counter()
         self._identity = (0, 0)
         self._written = 0
+        # keys of the first lines that are kept elsewhere, too: in the file, among those that wait,
+        # and among those that are not committed
+        self._first = self._first_pending = self._first_uncommitted = ""
+        self.cut = Cut()
         try:
             if mark is not None:
                 self._already.update(mark.already)
                 self._already.update(keys_since(path, mark, key_of))
+                self.cut = find_cut(path, mark, key_of, kept)
+            self._open()
+            if mark is not None and (self.cut.lines or self._identity == (mark.device, mark.inode)):
+                self._first = mark.first
+            if self.cut.opening and self._size:
+                self._pending += self._opening()
+            self._pending += self.cut.lines.values()
+            self._first_pending = next(iter(self.cut.lines), "")
             self.flush()
         except BaseException as error:
             self._close()
@@ -78,15 +99,23 @@ class LiveFile:
     @property
     def mark(self) -> Mark:
         """How far it is written; to be committed after `flush`."""
-        return Mark(*self._identity, self._size, tuple(self._already.elements()), self._written)
+        already = tuple(self._already.elements())
+        return Mark(*self._identity, self._size, already, self._written, self._first)
 
     @property
     def waiting(self) -> int:
         """Lines that are not known to be on disk."""
         return len(self._pending)
 
-    def add(self, key: str, line: bytes) -> bool:
+    def add(self, key: str, line: bytes, *, kept: bool = False) -> bool:
         """Have a line written by the next `flush`, unless it is there already.
+
+        Parameters
+        ----------
+        key, line
+            The line, and by what it is known.
+        kept
+            Whether it is committed, too, so that it can be written again.
 
         Returns
         -------
@@ -95,10 +124,14 @@ class LiveFile:
         """
         if self._already[key] > 0:
             self._already[key] -= 1
+            if kept:
+                self._first = self._first or key
             return False
         # an empty count is none: what was asked for must not stay in memory
         del self._already[key]
         self._pending.append(line)
+        if kept:
+            self._first_pending = self._first_pending or key
         return True
 
     def forget_already(self) -> None:
@@ -124,6 +157,9 @@ class LiveFile:
                 if os.fstat(descriptor).st_nlink:
                     self._uncommitted += self._pending
                     self._pending = []
+                    first, self._first_pending = self._first_pending, ""
+                    self._first = self._first or first
+                    self._first_uncommitted = self._first_uncommitted or first
                     return
                 # removed before the lines were committed: they belong into the file that follows
         except OSError as error:
@@ -132,6 +168,7 @@ class LiveFile:
     def committed(self) -> None:
         """What was flushed has been committed: it will not be made again."""
         self._uncommitted.clear()
+        self._first_uncommitted = ""
 
     def last_line(self) -> bytes:
         """The last line in the file, without its newline; empty if there is none.
@@ -169,10 +206,14 @@ class LiveFile:
             if size < status.st_size:
                 os.ftruncate(descriptor, size)
             self._sync_directory()
-            if self._descriptor is not None and not os.fstat(self._descriptor).st_nlink:
-                # what is removed with its file before it is committed would never be made again
-                self._pending[:0] = self._uncommitted
+            if self._descriptor is not None:
+                if not os.fstat(self._descriptor).st_nlink:
+                    # what is removed with its file before it is committed would never be made again
+                    self._pending[:0] = self._uncommitted
+                    self._first_pending = self._first_uncommitted or self._first_pending
+                # and what is in a file of another name is not in this one
                 self._uncommitted = []
+                self._first_uncommitted = ""
         except BaseException:
             os.close(descriptor)
             raise
@@ -181,6 +222,7 @@ class LiveFile:
         self._descriptor = descriptor
         self._identity = (status.st_dev, status.st_ino)
         self._size = size
+        self._first = ""
         self._untidy = False
         self._written = os.fstat(descriptor).st_mtime_ns
         return descriptor

@@ -6,14 +6,17 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
+from zeekml.directory_lock import DirectoryLock
 from zeekml.flows.rejects import RejectWriter
 from zeekml.notices.eve_alert import encode_alert
 from zeekml.notices.notice import Notice
 from zeekml.notices.silenced import Silenced, encode_silenced
-from zeekml.notices.zeek_notice import NOTICE_COLUMNS, TsvEncoder, encode_json
+from zeekml.notices.zeek_notice import NOTICE_COLUMNS, TsvEncoder, encode_json, line_in_form
 from zeekml.outputs import (
     ENRICHED,
     EVE_JSON,
@@ -22,7 +25,9 @@ from zeekml.outputs import (
     REJECTS,
     SILENCED,
     OutputOptions,
+    as_output_error,
     enriched_lines,
+    lock_output,
 )
 from zeekml.pipeline import ScoredBatch
 from zeekml.watch.live_file import LiveFile
@@ -35,6 +40,28 @@ _LINE_KEY_BYTES: Final = 12
 
 Opening = Callable[[str], list[bytes]]
 """Returns the lines with which a new file of this name begins."""
+
+Kept = Callable[[], Mapping[str, bytes]]
+"""Returns lines as they are kept elsewhere, by their keys and in their order; notices as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortened:
+    """An output that was shorter at the start than at the last commit.
+
+    Attributes
+    ----------
+    name
+        Of the file.
+    lines
+        How many were written again.
+    size
+        Bytes that cannot be.
+    """
+
+    name: str
+    lines: int
+    size: int
 
 
 class LiveOutputs:
@@ -52,9 +79,19 @@ class LiveOutputs:
         See `Opening`.
     open_ts
         For the header of a notice.log in TSV, epoch seconds.
+    kept
+        By file name, what its lines are known by elsewhere, so that those it lacks can be written
+        again.
+
+    Attributes
+    ----------
+    shortened
+        The files that lacked something.
 
     Raises
     ------
+    TakenError
+        Somebody else writes to the directory.
     OutputError
         A file cannot be opened or written.
     """
@@ -66,6 +103,7 @@ class LiveOutputs:
         marks: Mapping[str, Mark],
         opening: Opening,
         open_ts: Callable[[], float],
+        kept: Mapping[str, Kept] = MappingProxyType({}),
     ) -> None:
         self.directory = directory
         self._options = options
@@ -80,11 +118,22 @@ class LiveOutputs:
         if options.enriched:
             keys[ENRICHED] = record_key
         self._files: dict[str, LiveFile] = {}
+        self._lock: DirectoryLock | None = None
+        self.shortened: list[Shortened] = []
         try:
+            self._hold_directory()
             for name, key_of in keys.items():
-                self._files[name] = LiveFile(
-                    directory / name, marks.get(name), key_of, self._opening_of(name, opening)
+                file = LiveFile(
+                    directory / name,
+                    marks.get(name),
+                    key_of,
+                    self._opening_of(name, opening),
+                    self._in_form(name, kept.get(name, dict)),
                 )
+                self._files[name] = file
+                if file.cut.lines or file.cut.size:
+                    size = max(marks[name].offset - file.mark.offset, 0)
+                    self.shortened.append(Shortened(name, len(file.cut.lines), size))
             self._name_columns()
         except BaseException:
             self.close()
@@ -125,9 +174,9 @@ class LiveOutputs:
         known = 0
         for notice in notices:
             key = f"{notice.id}/{notice.seq}"
-            known += not self._files[NOTICE_LOG].add(key, self.encode(notice))
+            known += not self._files[NOTICE_LOG].add(key, self.encode(notice), kept=True)
             if notice.seq == 0:
-                self._files[EVE_JSON].add(key, encode_alert(notice))
+                self._files[EVE_JSON].add(key, encode_alert(notice), kept=True)
         return known
 
     def add_silenced(self, silenced: Sequence[Silenced]) -> None:
@@ -146,9 +195,12 @@ class LiveOutputs:
 
         Raises
         ------
+        TakenError
+            Somebody else writes to the directory that was made in the place of ours.
         OutputError
             Something is not there yet; it can be tried again.
         """
+        self._hold_directory()
         if written := self._rejects.getvalue():
             for text in written.splitlines(keepends=True):
                 line = text.encode()
@@ -172,6 +224,29 @@ class LiveOutputs:
         """Close all files."""
         for file in self._files.values():
             file.close()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _hold_directory(self) -> None:
+        """Be the only one who writes to the directory, also to one made in its place."""
+        if self._lock is None:
+            self._lock = lock_output(self.directory)
+        elif not self._lock.in_place:
+            with as_output_error(self.directory):
+                self.directory.mkdir(parents=True, exist_ok=True)
+                self._lock.take_again()
+
+    def _in_form(self, name: str, kept: Kept) -> Kept:
+        """What is kept, as it stands in this file."""
+        if name != NOTICE_LOG:
+            return kept
+        options = self._options
+        tsv = self._tsv if options.notice_format == "tsv" else None
+        return lambda: {
+            key: line_in_form(line, tsv, strict=options.strict_notice)
+            for key, line in kept().items()
+        }
 
     def _opening_of(self, name: str, opening: Opening) -> Callable[[], list[bytes]]:
         def lines() -> list[bytes]:

@@ -74,8 +74,7 @@ class LivePipeline:
 
     def warm_up(self, intakes: Iterable[Intake]) -> None:
         """Take flows into the context that were scored before."""
-        for intake in intakes:
-            self.scorer.warm_up(self._in_order(intake))
+        self.scorer.warm_up(batch for intake in intakes for batch in self._in_order(intake))
 
     def take(self, intake: Intake) -> Outcome:
         """Score the next flows and see what notices they give rise to."""

@@ -117,7 +117,7 @@ class Losses:
             if live is not None and live.place == self._emptied and live.head.data:
                 # a writer that goes on where it was tells by NULs how much it had written
                 lost = max(lost, live.head.nuls - position.offset)
-                certain = certain or live.head.nuls == position.offset
+                certain = certain or live.head.nuls == position.offset > 0
         after = self._out.after(Finished(identity, position.offset, position.line))
         if certain:
             self._out.position = after

@@ -150,9 +150,9 @@ class OpenFile:
         status = os.fstat(self._fd)
         self.device, self.inode = status.st_dev, status.st_ino
         self._opened_as = (status.st_size, status.st_mtime_ns)
+        self._opened_in = _identity_of(path.parent)
         self.packed = _is_packed(self._fd)
-        self._splitter = LineSplitter()
-        self._splitter.line = line
+        self._splitter, self._fed_from = _splitter(line), -1
         self.within_line = False
         self._passed_over = 0
         self._prefix = bytearray()
@@ -183,6 +183,18 @@ class OpenFile:
         return os.fstat(self._fd)
 
     @property
+    def moved_to(self) -> Path | None:
+        """Directory that the file was moved into by itself; None if it was not, or is unknown."""
+        try:
+            path = Path(f"/proc/self/fd/{self._fd}").readlink()
+            if not os.path.samestat(path.stat(), self.stat):
+                return None
+            # with its directory moved away, a file is still where it was
+            return None if _identity_of(path.parent) == self._opened_in else path.parent
+        except OSError:
+            return None
+
+    @property
     def known_size(self) -> int:
         """Bytes of the uncompressed file that are known to be there."""
         return self.read_to if self.packed else max(self.read_to, self.stat.st_size)
@@ -201,13 +213,17 @@ class OpenFile:
 
     @property
     def begun(self) -> bytes:
-        """The line at the end that was read but not returned, since it has no end yet."""
+        """The record at the end that was read but not returned, since it has no end yet."""
         return self._splitter.begun
 
     @property
     def can_end(self) -> bool:
-        """Whether the file could be told from others by what was read, if it ended here."""
-        return identify(bytes(self._prefix), self.device, self.inode, ended=True).distinct
+        """Whether the file may end here.
+
+        It could be told from others by what was read, and ends at no line within a record.
+        """
+        own = identify(bytes(self._prefix), self.device, self.inode, ended=True).distinct
+        return own and self._splitter.can_end
 
     @property
     def prefix(self) -> bytes:
@@ -242,11 +258,15 @@ class OpenFile:
         """
         if self.within_line:
             return self._rest_of_line(self.read_to, self.line)
-        items = list(self._splitter.finish())
-        if items:
-            self.offset = self.read_to
-            self.within_line = any(isinstance(item, LongLine) or item.data for item in items)
-        return [Piece(item, self.offset, self.line) for item in items]
+        pieces: list[Piece] = []
+        for item in self._splitter.finish():
+            self.offset, self.line = self._fed_from + self._splitter.taken, self._splitter.line
+            if isinstance(item, LongLine):
+                self.offset, self.line, self.within_line = self.read_to, item.line, True
+            elif not item.complete:
+                self.offset, self.within_line = self.read_to, bool(item.data)
+            pieces.append(Piece(item, self.offset, self.line))
+        return pieces
 
     def state(self) -> State:
         """Look whether what was read is still in the file."""
@@ -268,8 +288,7 @@ class OpenFile:
             self.within_line = False
         self._passed_over = 0
         self.read_to = self.offset
-        self._splitter = LineSplitter()
-        self._splitter.line = self.line
+        self._splitter, self._fed_from = _splitter(self.line), -1
         del self._prefix[max(self.offset - self._prefix_begin, 0) :]
         self._prefix_full = False
         self._identity = None
@@ -305,12 +324,12 @@ class OpenFile:
             begin += end + 1
             data = data[end + 1 :]
             pieces += self._rest_of_line(begin, self.line + 1)
-            self._splitter.line = self.line
+            self._splitter, self._fed_from = _splitter(self.line), -1
             self.within_line = False
-        # at most one long line, which ends at the first newline, and one block up to the last
+        if self._fed_from < 0:
+            self._fed_from = begin
         for item in self._splitter.feed(data):
-            end = data.find(b"\n") if isinstance(item, LongLine) else data.rfind(b"\n")
-            self.offset, self.line = begin + end + 1, self._splitter.line
+            self.offset, self.line = self._fed_from + self._splitter.taken, self._splitter.line
             pieces.append(Piece(item, self.offset, self.line))
         return pieces
 
@@ -340,6 +359,20 @@ class OpenFile:
         while not self._prefix_full and (data := os.pread(self._fd, MAX_PREFIX, at)):
             self._extend_prefix(data, at)
             at += len(data)
+
+
+def _identity_of(directory: Path) -> tuple[int, int] | None:
+    try:
+        status = directory.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _splitter(line: int) -> LineSplitter:
+    splitter = LineSplitter()
+    splitter.line = line
+    return splitter
 
 
 def end_of_lines(fd: int, size: int) -> tuple[int, int]:

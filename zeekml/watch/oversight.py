@@ -21,14 +21,18 @@ from zeekml.notices.health_notice import HealthNotice, first_notice, health_even
 from zeekml.notices.policy import Policy
 from zeekml.notices.zeek_notice import TsvEncoder, encode_json
 from zeekml.outputs import EVE_JSON, NOTICE_LOG, OutputOptions
+from zeekml.watch import health_wording as wording
 from zeekml.watch.about import ABOUT, About, Problem, budget_of, decode_about, encode_about
 from zeekml.watch.events import Event, Gap, Opened, Recovered, Trouble
 from zeekml.watch.follower import SHED, Follower
 from zeekml.watch.health import HealthMonitor
 from zeekml.watch.health_checks import HealthLimits, StreamFigures
+from zeekml.watch.health_wording import Finding, Kind
+from zeekml.watch.live_outputs import Shortened
 from zeekml.watch.log_set import LogSet
 from zeekml.watch.metrics import StreamMetrics, WatchMetrics, write_metrics
 from zeekml.watch.state import State
+from zeekml.watch.unscored import Instead
 
 log = logging.getLogger("zeekml.watch")
 
@@ -114,6 +118,7 @@ class Oversight:
         self._problems = {problem.id: problem for problem in open_before}
         self._observed = self._published = -_PUBLISH_EVERY
         self._unseen: set[str] = {logs.name for logs in facts.logs}
+        self._envelopes: set[tuple[str, str]] = set()
         self._metrics_failed = ""
 
     def opening(self, name: str) -> list[bytes]:
@@ -136,10 +141,8 @@ class Oversight:
         notices = self._monitor.keep_only([f.logs.name for f in followers], now, wall)
         for follower in followers:
             name = follower.logs.name
-            for path in follower.logs.paths:
-                # unlike Path.exists, this takes what cannot be looked at for missing
-                if not os.path.exists(path):  # noqa: PTH110
-                    log.warning("%s: is not there yet; waiting for it", printable(str(path), 4096))
+            for path in _missing(follower.logs):
+                log.warning("%s: is not there yet; waiting for it", printable(str(path), 4096))
             if (scored := follower.record.counters.accepted) > 0:
                 log.info(
                     "%s: goes on after %s records scored before", printable(name), f"{scored:,}"
@@ -149,9 +152,30 @@ class Oversight:
                 notices += self._monitor.context_lost(name, now, wall, problem, cut=False)
         return self._lines(notices)
 
+    def shortened(self, outputs: Sequence[Shortened]) -> list[bytes]:
+        """Report outputs that lacked something at the start; return lines for notice.log."""
+        return [
+            line
+            for lost in outputs
+            for line in self._of_watch(
+                Kind.OUTPUT, wording.output_shortened(lost.name, lost.lines, lost.size)
+            )
+        ]
+
+    def state_put_back(self, missing: str) -> list[bytes]:
+        """Report that the state had to be written again; return lines for notice.log."""
+        return self._of_watch(Kind.STATE, wording.state_put_back(str(self._facts.state), missing))
+
+    def _of_watch(self, kind: Kind, finding: Finding) -> list[bytes]:
+        notices = self._monitor.of_watch(self._clock(), self._wall(), kind, finding)
+        for notice in notices:
+            log.warning("%s", notice.msg)
+        return self._lines(notices)
+
     def happened(self, follower: Follower, events: Sequence[Event]) -> list[bytes]:
         """Report what happened to the logs; return lines for notice.log."""
         notices: list[HealthNotice] = []
+        self._tell_of_envelopes(follower)
         for event in events:
             if isinstance(event, Opened):
                 log.info("%s: reading (%s)", printable(event.source, 4096), event.how)
@@ -172,21 +196,26 @@ class Oversight:
         notices: list[HealthNotice] = []
         for follower in followers:
             self._tell_of_first_records(follower)
-            counters = follower.record.counters
-            figures = StreamFigures(
-                records_read=counters.records_read,
-                records_rejected=counters.rejected.total(),
-                records_scored=counters.accepted,
-                bytes_behind=0 if follower.idle else follower.bytes_behind(),
-                lag=follower.lag,
-                record_clock=follower.stream_clock,
-                coverage=follower.coverage.share,
-                drops=follower.drops,
-                packets=follower.packets,
-            )
+            figures = _figures_of(follower)
             notices += self._monitor.observe(follower.logs.name, now, self._wall(), figures)
+        return self._warned(notices)
+
+    def ended(self, followers: Sequence[Follower]) -> list[bytes]:
+        """Look at what came until the input was over; return lines for notice.log."""
+        notices: list[HealthNotice] = []
+        for follower in followers:
+            if follower.record.counters.accepted:
+                # it has flows, if only not lately
+                continue
+            figures = _figures_of(follower)
+            notices += self._monitor.ended(follower.logs.name, self._clock(), self._wall(), figures)
+        return self._warned(notices)
+
+    def _warned(self, notices: Sequence[HealthNotice]) -> list[bytes]:
         for notice in notices:
             log.warning("%s", notice.msg)
+            if notice.state == "open":
+                log.warning("%s", notice.sub)
         return self._lines(notices)
 
     def notes(self) -> dict[str, str]:
@@ -255,6 +284,14 @@ class Oversight:
                 self._metrics_failed = str(error)
                 log.error("%s", error)
 
+    def _tell_of_envelopes(self, follower: Follower) -> None:
+        """Once for each kind: that records do not stand alone in their lines."""
+        name = follower.logs.name
+        for envelope in follower.record.counters.unwrapped:
+            if (name, envelope) not in self._envelopes:
+                self._envelopes.add((name, envelope))
+                log.info("%s: there are records to be unwrapped (%s)", printable(name), envelope)
+
     def _tell_of_first_records(self, follower: Follower) -> None:
         """Once there are some records: whether they can be read, and tell what they should."""
         counters = follower.record.counters
@@ -284,6 +321,40 @@ class Oversight:
         if self._tsv is not None:
             return self._tsv.encode(notice)
         return encode_json(notice, strict=self._strict)
+
+
+def _figures_of(follower: Follower) -> StreamFigures:
+    counters = follower.record.counters
+    return StreamFigures(
+        records_read=counters.records_read,
+        records_rejected=counters.rejected.total(),
+        records_scored=counters.accepted,
+        bytes_behind=0 if follower.idle else follower.bytes_behind(),
+        lag=follower.lag,
+        record_clock=follower.stream_clock,
+        coverage=follower.coverage.share,
+        drops=follower.drops,
+        packets=follower.packets,
+        instead=_instead_in(follower),
+    )
+
+
+def _instead_in(follower: Follower) -> Instead:
+    counters, logs = follower.record.counters, follower.logs
+    return Instead(
+        sensor=logs.sensor,
+        skipped={kind: n for kind, n in counters.skipped.items() if kind != SHED},
+        rejected=counters.rejected,
+        formats=tuple(follower.formats),
+        reject=follower.first_reject,
+        absent=() if counters.records_read else tuple(map(str, _missing(logs))),
+    )
+
+
+def _missing(logs: LogSet) -> list[Path]:
+    """The logs that are not there yet."""
+    # unlike Path.exists, this takes what cannot be looked at for missing
+    return [path for path in logs.paths if not os.path.exists(path)]  # noqa: PTH110
 
 
 def _lag_of(followers: Sequence[Follower]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import stat
@@ -13,10 +14,13 @@ from typing import Final
 from zeekml.flows.compression import ByteStream, compression_of
 from zeekml.flows.detect import EMPTY, HEAD_SIZE, Detected, Kind, detect
 from zeekml.flows.discovery import open_log
-from zeekml.flows.lines import without_rubbish
+from zeekml.flows.joining import without_rubbish
+from zeekml.flows.naming import natural_key, parse_name
 from zeekml.flows.rejects import printable
 from zeekml.flows.schema import SURICATA, ZEEK
-from zeekml.flows.zeek_tsv import Header
+from zeekml.flows.zeek_header import HeaderReader
+
+log = logging.getLogger("zeekml.watch")
 
 ZEEK_PLACES: Final = (
     "opt/zeek/logs/current",
@@ -40,10 +44,17 @@ NO_LOG: Final = "there is no {} in it"
 NO_PERMISSION: Final = "no permission to read it"
 NO_REGULAR_FILE: Final = "is no regular file"
 COMPRESSED: Final = "is compressed while it is written and cannot be followed"
+IN_UTF_16: Final = "is written in UTF-16 and cannot be followed"
 SAME: Final = "is the same as {}"
 
 _KINDS: Final = {ZEEK: (Kind.ZEEK_TSV, Kind.ZEEK_JSON), SURICATA: (Kind.EVE,)}
 _RECORD: Final = re.compile(rb"\d{1,12}\.\d{1,9}\t(?:[^\t\n]*\t){5}")
+_EVE_NAME: Final = re.compile(r"^eve\b|^eve_", re.IGNORECASE)
+_CONN_NAME: Final = re.compile(r"(?:^|[^a-z])conn(?:$|[^a-z])", re.IGNORECASE)
+_ROTATED: Final = re.compile(r"^(.+?\.(?:json|log))[-._]\d", re.IGNORECASE)
+# what shippers put around an event may have escaped its quotes
+_FLOW_EVENT: Final = re.compile(rb'event_type\\*"\s*:\s*\\*"flow\\*"')
+_LONG: Final = 200  # lines
 _MAX_ENTRIES: Final = 10_000
 _MAX_LOGS: Final = 64
 _KIND_LENGTH: Final = 60
@@ -109,7 +120,10 @@ def look_around(root: Path = Path("/")) -> Places:
 
 
 def logs_in(directory: Path, sensor: str) -> list[Path]:
-    """The logs that a sensor writes into a directory, by their names.
+    """The logs of connections that a sensor writes into a directory.
+
+    They are known by their usual names. Where there is none, or Suricata's ``eve.json`` goes on
+    and on without flow events, it is the log under a similar name that holds them.
 
     Raises
     ------
@@ -118,8 +132,18 @@ def logs_in(directory: Path, sensor: str) -> list[Path]:
     """
     with os.scandir(directory) as entries:
         names = sorted(e.name for e, _ in zip(entries, range(_MAX_ENTRIES), strict=False))
-    logs = _zeek_logs(names) if sensor == ZEEK else _suricata_logs(names)
-    return [directory / name for name in logs]
+    usual = list(_zeek_logs(names) if sensor == ZEEK else _suricata_logs(names))
+    if usual and not all(_has_only_others(directory / name, sensor) for name in usual):
+        return [directory / name for name in usual]
+    others = _flow_logs(directory, names, sensor)
+    if others:
+        log.info(
+            "%s: follows %s, which holds the flows; %s",
+            printable(str(directory), 4096),
+            printable(", ".join(others), 200),
+            f"{printable(usual[0], 80)} has none" if usual else "there is no log of the usual name",
+        )
+    return [directory / name for name in others or usual]
 
 
 class _Search:
@@ -152,12 +176,16 @@ class _Search:
             with open_log(path) as raw:
                 packed = compression_of(raw.read(8) or b"") is not None
                 raw.seek(0)
-                head = b"" if packed else ByteStream(raw).head(HEAD_SIZE)
+                stream = ByteStream(raw)
+                head = b"" if packed else stream.head(HEAD_SIZE)
         except OSError as error:
             self._refuse(path, _reason(error))
             return
         if packed:
             self._refuse(path, COMPRESSED)
+            return
+        if stream.utf_16:
+            self._refuse(path, IN_UTF_16)
             return
         if what := objection(head, path.name, sensor):
             self._refuse(path, f"is no log of {sensor}'s connections ({what})")
@@ -188,6 +216,54 @@ def _suricata_logs(names: list[str]) -> Iterator[str]:
         number = middle.isascii() and middle.isdecimal() and len(middle) <= 4
         if number and name == f"eve.{middle}.json":
             yield name
+
+
+def _flow_logs(directory: Path, names: list[str], sensor: str) -> list[str]:
+    """Return the log, or one log per writer, whose name is not the usual one, by its content."""
+    mark = _CONN_NAME if sensor == ZEEK else _EVE_NAME
+    found: dict[str, list[str]] = {}
+    rotated: dict[str, list[str]] = {}
+    for name in sorted(filter(mark.search, names), key=natural_key):
+        parsed = parse_name(name)
+        # the live file of these may be missing for the moment
+        live = _ROTATED.match(name)
+        if not _holds_flows(_head(directory / name), name, sensor):
+            continue
+        if parsed.time is None and parsed.number is None:
+            found.setdefault(parsed.base, []).append(name)
+        elif live is not None:
+            rotated[parsed.base] = [live[1]]
+    if not found:
+        found = rotated
+    return min(found.items(), key=lambda item: ("flow" not in item[0], item[0]), default=("", []))[
+        1
+    ]
+
+
+def _has_only_others(path: Path, sensor: str) -> bool:
+    """Whether a log has gone on for long without a flow."""
+    if sensor == ZEEK:
+        return False
+    head = _head(path)
+    return head.count(b"\n") >= _LONG and not _holds_flows(head, path.name, sensor)
+
+
+def _holds_flows(head: bytes, name: str, sensor: str) -> bool:
+    if detect(head, name).kind not in _KINDS[sensor]:
+        return False
+    return sensor == ZEEK or _FLOW_EVENT.search(head) is not None
+
+
+def _head(path: Path) -> bytes:
+    """Return the beginning of a plain file, or nothing."""
+    try:
+        with open_log(path) as raw:
+            if compression_of(raw.read(8) or b"") is not None:
+                return b""
+            raw.seek(0)
+            return ByteStream(raw).head(HEAD_SIZE)
+    except OSError:
+        return b""
 
 
 def objection(head: bytes, name: str, sensor: str) -> str:
@@ -222,8 +298,10 @@ def objection(head: bytes, name: str, sensor: str) -> str:
 def _is_header_begun(whole: bytes, found: Detected) -> bool:
     if found.refusal.startswith("zeek_"):
         return False
-    prefix = Header().read(whole.partition(b"\n")[0]).prefix
+    headers = HeaderReader()
     lines = whole.splitlines()
+    headers.begin(lines[0])
+    prefix = headers.header.prefix
     return all(line.startswith(prefix) and line[len(prefix) :][:6] != b"fields" for line in lines)
 
 

@@ -17,6 +17,9 @@ MIN_FINISHED: Final = 16
 MAX_FINISHED: Final = 512
 """Finished files that a position remembers at most."""
 
+MAX_DIRECTORIES: Final = 8
+"""Directories with rotated files that a position remembers besides the usual ones."""
+
 RECENT: Final = 7800 * 10**9
 """Nanoseconds for which a finished file is remembered after it was last written.
 
@@ -72,8 +75,12 @@ class Position:
     finished : tuple of Finished
         The files before it, oldest first, as far as they are `worth_remembering`.
     written : int
-        When the latest finished file was last written, in nanoseconds: what was not written
-        since is older.
+        The latest time at which a finished file was last written, in nanoseconds: what was not
+        written since is older, unless a clock was set back.
+    passed : bytes or None
+        What was there and is not to be read, as `Passed` stores it; None where nobody kept it.
+    directories : tuple of str
+        Where files of the log were met, besides where they are looked for anyway.
     """
 
     identity: FileIdentity | None = None
@@ -83,6 +90,8 @@ class Position:
     header: bytes = b""
     finished: tuple[Finished, ...] = ()
     written: int = 0
+    passed: bytes | None = None
+    directories: tuple[str, ...] = ()
 
     def to_plain(self) -> dict[str, Any]:
         """Return the position as values that JSON knows."""

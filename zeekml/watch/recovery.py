@@ -1,6 +1,7 @@
 """Go on where the last run of a watcher stopped, as if it had never stopped.
 
-The context is made of the flows of the last hour, so it is filled from the journal: from the last
+The context is taken up from its snapshot, and the journal from there on. It is made of the flows of
+the last hour, so where the snapshot is of no use it is filled from the journal alone: from the last
 anchor that lies more than an hour of log time before the latest one. There the incidents stand as
 they were. What the journal holds behind the latest anchor is scored again, for what it does to the
 incidents; the lines that this makes were written before.
@@ -8,21 +9,26 @@ incidents; the lines that this makes were written before.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from zeekml.config import Config
 from zeekml.ensemble.bundle import Bundle
-from zeekml.errors import DataError
+from zeekml.errors import DataError, StateError
 from zeekml.features.context_state import HORIZON
+from zeekml.flows.rejects import printable
 from zeekml.flows.stream_clock import ClockState
 from zeekml.flows.suricata_eve import AlertMemory
 from zeekml.pipeline import Judge
 from zeekml.watch.alerts import LiveAlerts
 from zeekml.watch.journal import Intake, unpack
 from zeekml.watch.live_pipeline import LivePipeline
-from zeekml.watch.state import Anchor, State
+from zeekml.watch.snapshots import load_context
+from zeekml.watch.state import Anchor, Snapshot, State
+
+log = logging.getLogger("zeekml.watch")
 
 LOST_INCIDENTS: Final = (
     "what is known of the open incidents cannot be used ({}); they begin anew, so that a notice "
@@ -45,11 +51,14 @@ class Recovered:
         As they stood.
     problems
         What could not be brought back, in words.
+    snapshot
+        What the context was taken up from; None if that was the journal alone.
     """
 
     pipeline: LivePipeline
     alerts: LiveAlerts
     problems: list[str]
+    snapshot: Snapshot | None = None
 
 
 def context_start(
@@ -101,37 +110,73 @@ def recover(
     problems: list[str] = []
     anchors = state.anchors(stream)
     if not anchors:
-        pipeline = LivePipeline(bundle, new_judge(), config, hold=hold, originals=originals)
-        return Recovered(pipeline, LiveAlerts(AlertMemory()), problems)
+        new = LivePipeline(bundle, new_judge(), config, hold=hold, originals=originals)
+        return Recovered(new, LiveAlerts(AlertMemory()), problems)
     latest = state.anchor(stream, anchors[-1].number)
     judge = _judge(latest, bundle, new_judge, problems)
     alerts = LiveAlerts(_alerts(latest, problems))
-    start, complete = context_start(anchors, latest.clock, config.context_records)
-    if not complete:
-        problems.append(LOST_CONTEXT.format("it was cut for want of room: raise journal_mb"))
-    try:
-        begin = state.anchor(stream, start.number)
-        pipeline = LivePipeline(
-            bundle,
-            judge,
-            config,
-            hold=hold,
-            originals=originals,
-            at=begin if complete else _cut_off(begin),
-        )
-        pipeline.warm_up(_intakes(state, stream, start.number, latest.number))
-    except DataError as error:
-        problems.append(LOST_CONTEXT.format(error))
-        pipeline = LivePipeline(
-            bundle, judge, config, hold=hold, originals=originals, at=_cut_off(latest)
-        )
+
+    def pipeline_at(anchor: Anchor) -> LivePipeline:
+        return LivePipeline(bundle, judge, config, hold=hold, originals=originals, at=anchor)
+
+    snapshot = state.snapshot(stream)
+    pipeline = _from_snapshot(state, stream, snapshot, anchors, pipeline_at)
+    if pipeline is None:
+        snapshot = None
+        begin = context_start(anchors, latest.clock, config.context_records)
+        pipeline = _from_journal(state, stream, *begin, latest, pipeline_at, problems)
     try:
         for intake in _intakes(state, stream, latest.number, None):
             alerts.apply(intake.alerts)
             pipeline.take(intake)
     except DataError as error:
         problems.append(LOST_CONTEXT.format(error))
-    return Recovered(pipeline, alerts, problems)
+    return Recovered(pipeline, alerts, problems, snapshot)
+
+
+def _from_snapshot(
+    state: State,
+    stream: str,
+    snapshot: Snapshot | None,
+    anchors: Sequence[Anchor],
+    pipeline_at: Callable[[Anchor], LivePipeline],
+) -> LivePipeline | None:
+    """The pipeline at the latest anchor by way of the snapshot; None where that is of no use."""
+    if snapshot is None or all(anchor.number != snapshot.number for anchor in anchors):
+        return None
+    try:
+        anchor = state.anchor(stream, snapshot.number)
+        pipeline = pipeline_at(anchor)
+        load_context(state.directory, snapshot, pipeline.scorer.context)
+        if pipeline.scorer.clock != anchor.clock:
+            raise StateError("the snapshot of the context is of another moment")
+        pipeline.warm_up(_intakes(state, stream, anchor.number, anchors[-1].number))
+    except DataError as error:
+        log.warning("%s: %s; the journal takes its place", printable(stream), error)
+        return None
+    return pipeline
+
+
+def _from_journal(
+    state: State,
+    stream: str,
+    start: Anchor,
+    complete: bool,
+    latest: Anchor,
+    pipeline_at: Callable[[Anchor], LivePipeline],
+    problems: list[str],
+) -> LivePipeline:
+    """The pipeline at the latest anchor by way of the journal alone, from an anchor on."""
+    if not complete:
+        problems.append(LOST_CONTEXT.format("it was cut for want of room: raise journal_mb"))
+    try:
+        begin = state.anchor(stream, start.number)
+        pipeline = pipeline_at(begin if complete else _cut_off(begin))
+        pipeline.warm_up(_intakes(state, stream, start.number, latest.number))
+    except DataError as error:
+        problems.append(LOST_CONTEXT.format(error))
+        return pipeline_at(_cut_off(latest))
+    return pipeline
 
 
 def _judge(

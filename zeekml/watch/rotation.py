@@ -1,7 +1,7 @@
 """Find the files that a log was rotated into, and put them in order.
 
-Looked at are the directory of the log, archives with Zeek's dated directories in them, and the
-directory that the log was in before it was moved away.
+Looked at are the directory of the log, archives with Zeek's dated directories in them, directories
+in which files of the log were met before, and the one that the log was in before it was moved away.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import datetime
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -20,6 +20,7 @@ from zeekml.flows.discovery import open_log
 from zeekml.flows.naming import LogName, natural_key, parse_name
 from zeekml.watch.identity import FileIdentity, identify
 from zeekml.watch.open_file import Head, open_entry, read_head
+from zeekml.watch.passed import Passed
 
 MAX_FILES: Final = 4096
 """Rotated files of one log that are looked into, the newest by their time of writing."""
@@ -36,6 +37,11 @@ _SLACK: Final = 2 * 10**9
 _DATE: Final = re.compile(r"(?:19|20)\d\d-\d\d-\d\d")
 _DAY: Final = datetime.timedelta(days=2)
 _ATTEMPTS: Final = 3
+
+# how far is looked for a file that was moved
+_DEPTH: Final = 4
+_MOST_SEARCHED: Final = 1 << 16
+_MOST_HEADS: Final = 512
 
 _Status = tuple[int, int, int, int]
 """Device, inode, size and time of writing: a file with the same ones begins as it did."""
@@ -57,6 +63,10 @@ class Entry:
         Whether it is in a directory that took the place of one that was moved away.
     last : bool
         Whether it has the live file's name there.
+    old : bool
+        Whether it was written before what was finished: a clock was set back, if it is new.
+    came : bool
+        Whether it is known that it was not there before.
     """
 
     path: Path
@@ -67,6 +77,75 @@ class Entry:
     name: LogName
     fresh: bool = False
     last: bool = False
+    old: bool = False
+    came: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """Which files may be new.
+
+    Attributes
+    ----------
+    written : int
+        What was not written since is old, in nanoseconds, unless a clock was set back.
+    passed : Passed or None
+        What was there before, if that is known.
+    live : int or None
+        When the live file was last written, if there is one.
+    place : tuple of int or None
+        Device and inode of the file that is being read, which is wanted however old it seems.
+    """
+
+    written: int = 0
+    passed: Passed | None = None
+    live: int | None = None
+    place: tuple[int, int] | None = None
+
+    @property
+    def set_back(self) -> bool:
+        """Whether the live file shows that a clock was set back."""
+        return self.live is not None and self.live < self.written - _SLACK
+
+    @property
+    def earliest(self) -> int:
+        """The time from which on directories may have something new in them."""
+        return min(self.written, self.live) if self.live is not None else self.written
+
+    def seems_old(self, written: int) -> bool:
+        """Tell whether a file was not written since."""
+        return written < self.written - _SLACK
+
+    def came(self, written: int) -> bool:
+        """Tell whether it is known that a file was not there before."""
+        return self.passed is not None and written not in self.passed
+
+    def is_believed(self, written: int, *, beside: bool) -> bool:
+        """Tell whether a file that seems old, but was not there before, is taken for new.
+
+        An archive may be mounted at any time, with years of logs in it, so there it takes a live
+        file that seems older than what was finished; beside the live file it does not.
+        """
+        return beside or (self.set_back and self.live is not None and written <= self.live + _SLACK)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What directories hold of a log.
+
+    Attributes
+    ----------
+    entries : list of Entry
+        What may have to be read.
+    passed : list of int
+        When the others were last written, in nanoseconds.
+    """
+
+    entries: list[Entry]
+    passed: list[int]
+
+
+_ALL: Final = Horizon()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +199,7 @@ class Candidate:
             return (*place, 1, shifts, 0, natural)
         if self.time is not None:
             return (*place, 0, self.time, shifts, natural)
-        return (*place, 2, 0, 0, natural)
+        return (*place, 2, entry.written, 0, natural)
 
 
 def usual_archives(path: Path) -> list[Path]:
@@ -150,10 +229,13 @@ class Rotations:
     ----------
     archives : tuple of Path
         Directories that are looked at besides the live file's own, with their dated directories.
+    directories : tuple of Path
+        Directories in which files of the log were met.
     """
 
     def __init__(self, path: Path) -> None:
         self.archives: tuple[Path, ...] = ()
+        self.directories: tuple[Path, ...] = ()
         self._path = path
         self._known: dict[_Status, tuple[Head, FileIdentity]] = {}
 
@@ -171,15 +253,19 @@ class Rotations:
             head = read_head(raw)
         return Candidate(entry, head, identify(head.data, entry.device, entry.inode))
 
-    def scan(self, since: int = 0, moved: Path | None = None) -> list[Entry] | None:
-        """Return the rotated files that were written since; None when they are just being moved.
+    def scan(
+        self, horizon: Horizon = _ALL, moved: Path | None = None, *, absent: bool = False
+    ) -> Listing | None:
+        """Return the rotated files that may be new; None when they are just being moved.
 
         Parameters
         ----------
-        since : int
-            In nanoseconds.
+        horizon : Horizon, optional
+            By default all may be.
         moved : Path, optional
             The directory that the live file's directory has become.
+        absent : bool
+            Whether the live file's directory is known not to exist; then it is not looked at.
 
         Raises
         ------
@@ -188,10 +274,13 @@ class Rotations:
         """
         own = self._name()
         found: dict[tuple[int, int], Entry] = {}
+        passed: list[int] = []
         parent = self._path.parent
-        directories = [parent, *([moved] if moved is not None else [])]
+        beside = {parent, *([moved] if moved is not None else []), *self.directories}
+        directories = [] if absent else [parent]
+        directories += sorted(beside - {parent})
         for archive in self.archives:
-            directories += [archive, *_dated(archive, since)]
+            directories += [archive, *_dated(archive, horizon.earliest)]
         for directory in dict.fromkeys(directories):
             try:
                 listed = _list(directory)
@@ -203,23 +292,56 @@ class Rotations:
                 return None
             above = Path(os.path.realpath(directory)).parts
             for name, status in listed:
-                if status.st_mtime_ns < since - _SLACK:
-                    continue
                 if name == self._path.name and directory == parent:
                     continue
-                parsed = parse_name(name, above)
-                if parsed.base != own.base or parsed.logger not in ("", own.logger):
-                    continue
                 identity = (status.st_dev, status.st_ino)
+                parsed = parse_name(name, above)
+                if identity != horizon.place and not self._is_rotated(name, parsed, own):
+                    continue
+                written = status.st_mtime_ns
+                old, came = horizon.seems_old(written), horizon.came(written)
+                believed = came and horizon.is_believed(written, beside=directory in beside)
+                if old and not believed and identity != horizon.place:
+                    passed.append(written)
+                    continue
                 entry = _entry(
                     directory / name,
                     status,
                     parsed,
                     fresh=moved is not None and directory == parent,
                     last=name == self._path.name,
+                    old=old,
+                    came=came,
                 )
                 found.setdefault(identity, entry)
-        return list(found.values())
+        return Listing(list(found.values()), passed)
+
+    def search(self, identity: FileIdentity) -> Candidate | None:
+        """Look for a file wherever it may have been moved to; None if it is nowhere near.
+
+        As long as it was only renamed it has its inode, whatever its name and directory; a copy,
+        packed or not, still begins as it did and mostly keeps the beginning of its name.
+        """
+        place = (identity.device, identity.inode)
+        stem = self._path.name.partition(".")[0]
+        heads = 0
+        for entry in _below(Path(os.path.realpath(self._path.parent)).parent):
+            alike = entry.name.startswith(stem) and heads < _MOST_HEADS
+            if entry.inode() != identity.inode and not alike:
+                continue
+            try:
+                status = entry.stat(follow_symlinks=False)
+                if (status.st_dev, status.st_ino) != place and not alike:
+                    continue
+                heads += 1
+                found = _entry(Path(entry.path), status, parse_name(entry.name))
+                head = _read_head(found)
+            except OSError:
+                continue
+            candidate = Candidate(found, head, identify(head.data, *_place(found)))
+            if candidate.is_file(identity):
+                return candidate
+        return None
 
     def look(self, entries: Iterable[Entry]) -> list[Candidate] | None:
         """Return rotated files, oldest first; None when one of them is gone meanwhile.
@@ -250,6 +372,14 @@ class Rotations:
             candidates.append(Candidate(entry, head, identity, obstacle))
         self._known = known
         return sorted(_without_copies(candidates), key=lambda candidate: candidate.age)
+
+    def _is_rotated(self, name: str, parsed: LogName, own: LogName) -> bool:
+        """Tell by its name whether a file may have been the live one."""
+        if parsed.base == own.base:
+            return parsed.logger in ("", own.logger)
+        # whatever was put behind the whole name, in a way nobody thought of
+        live = self._path.name
+        return name.startswith(live) and not name[len(live) :][:1].isalnum()
 
     def _name(self) -> LogName:
         # `current` is a link to the directory of a logger, whose name tells whose log it is
@@ -283,9 +413,36 @@ def _entry(
     *,
     fresh: bool = False,
     last: bool = False,
+    old: bool = False,
+    came: bool = False,
 ) -> Entry:
     place = status.st_dev, status.st_ino
-    return Entry(path, *place, status.st_size, status.st_mtime_ns, name, fresh, last)
+    size, written = status.st_size, status.st_mtime_ns
+    return Entry(path, *place, size, written, name, fresh, last, old, came)
+
+
+def _place(entry: Entry) -> tuple[int, int]:
+    return entry.device, entry.inode
+
+
+def _below(root: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield regular files in a directory and those below it, nearest first, within bounds."""
+    level, left = [str(root)], _MOST_SEARCHED
+    for _ in range(_DEPTH):
+        below: list[str] = []
+        for directory in level:
+            try:
+                with os.scandir(directory) as entries:
+                    listed = [entry for entry, _ in zip(entries, range(left), strict=False)]
+            except OSError:
+                continue
+            left -= len(listed)
+            for entry in listed:
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(entry.path)
+                elif entry.is_file(follow_symlinks=False):
+                    yield entry
+        level = below
 
 
 def _read_head(entry: Entry) -> Head:

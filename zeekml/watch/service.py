@@ -17,14 +17,23 @@ from types import TracebackType
 from typing import Final, Self
 
 from zeekml.config import Config
+from zeekml.directory_lock import TakenError
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.errors import ConfigError, OutputError
 from zeekml.flows.rejects import printable
+from zeekml.notices.eve_alert import encode_alert
 from zeekml.notices.evidence_line import encode_evidence
 from zeekml.notices.notice import Notice
 from zeekml.notices.policy import Policy, load_policy
 from zeekml.notices.zeek_notice import encode_json
-from zeekml.outputs import ENRICHED, OutputOptions
+from zeekml.outputs import (
+    ENRICHED,
+    EVE_JSON,
+    NOTICE_LOG,
+    OutputOptions,
+    refuse_nested,
+)
+from zeekml.watch.beginning import Beginning, begin
 from zeekml.watch.follower import SHED, Follower, Look
 from zeekml.watch.footprint import shed_library_pages, trim_heap
 from zeekml.watch.live_outputs import LiveOutputs
@@ -32,7 +41,7 @@ from zeekml.watch.log_set import LogSet
 from zeekml.watch.oversight import Facts, Oversight
 from zeekml.watch.priming import prime_once
 from zeekml.watch.service_manager import ServiceManager
-from zeekml.watch.state import IncidentLine, State
+from zeekml.watch.state import IncidentLine
 from zeekml.watch.wake_up import WakeUp
 from zeekml.watch.watched_allowlist import WatchedAllowlist
 
@@ -46,6 +55,9 @@ POLL: Final = 0.25
 _RETRY: Final = (0.2, 5.0)  # seconds between tries to write, from the first to the last
 _SLIM: Final = 60.0  # seconds between two times that memory no longer needed is given back
 _FIRST_SLIM: Final = 5.0  # seconds after the start until the first time
+_PATIENCE: Final = 600.0
+"""Most seconds that the service manager is asked to wait until the context is restored."""
+
 _OUTPUT_CHECK: Final = 1.0  # seconds between looks at whether the outputs are in place
 
 
@@ -82,6 +94,8 @@ class Watcher:
     ----------
     job
         What to do.
+    begun
+        Its state and logs, where they were taken hold of before; whoever did that gives them back.
     clock, wall
         Seconds that never go backwards, and the time of day; nothing that is reported about flows
         rests on the latter.
@@ -97,6 +111,7 @@ class Watcher:
     def __init__(
         self,
         job: WatchJob,
+        begun: Beginning | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -112,18 +127,26 @@ class Watcher:
         # what starting needed is let go once the first records have come
         self._slimmed = clock() - _SLIM + _FIRST_SLIM
         with ExitStack() as stack:
+            refuse_nested(job.out, job.state)
+            if begun is None:
+                begun = stack.enter_context(begin(job.logs, job.state, clock=clock))
+            self._state = begun.state
+            self._manager.starting("loading the models and the last hour", _PATIENCE)
             self.bundle: Bundle = load_bundle(job.bundle, pin=job.config.bundle_sha256)
             self.policy: Policy = load_policy(job.rules)
             self.policy.thresholds(self.bundle.manifest.thresholds)
             self._allowlist = WatchedAllowlist(job.rules)
-            self._state = State(job.state)
-            stack.callback(self._state.close)
             facts = Facts(
                 job.logs, job.out, job.state, job.config, job.options, self.bundle, self.policy
             )
             self.oversight = Oversight(facts, self._state, clock, wall)
             self._outputs = LiveOutputs(
-                job.out, job.options, self._state.marks(), self.oversight.opening, wall
+                job.out,
+                job.options,
+                self._state.marks(),
+                self.oversight.opening,
+                wall,
+                {NOTICE_LOG: self._state.notice_lines, EVE_JSON: self._state.alert_lines},
             )
             stack.callback(self._outputs.close)
             for sensor in sorted({logs.sensor for logs in job.logs}):
@@ -138,6 +161,7 @@ class Watcher:
                     self._outputs.rejects,
                     allowlist=self._allowlist.current,
                     keep_originals=job.options.enriched,
+                    tails=begun.tails,
                     clock=clock,
                 )
                 for logs in job.logs
@@ -161,6 +185,12 @@ class Watcher:
         self._stack.close()
 
     # -- from signal handlers --------------------------------------------------------------------
+
+    @property
+    def scored_nothing(self) -> bool:
+        """Whether there was something to read, and never anything that could be scored."""
+        counters = [follower.record.counters for follower in self.followers]
+        return any(c.records_read for c in counters) and not any(c.accepted for c in counters)
 
     def stop(self) -> None:
         """End `run` after what is in hand has been committed."""
@@ -206,11 +236,12 @@ class Watcher:
             if not self._stop:
                 time.sleep(max(LINGER - (self._clock() - begun), 0.0))
         self._manager.stopping()
-        self._persist(self.followers, anchor=True)
+        self._put_away()
         log.info("stopped: %s", self.oversight.status(self.followers))
         self.oversight.publish(self.followers, self._state, up=False, now=True)
 
     def _begin(self) -> None:
+        self._tell(self.oversight.shortened(self._outputs.shortened))
         self._tell(self.oversight.start(self.followers, self._wake.problem))
         # what comes is committed against what the outputs hold now
         self._persist(self.followers)
@@ -281,6 +312,7 @@ class Watcher:
                     line=encode_json(notice),
                     uid=notice.flow.uid,
                     evidence=None if notice.evidence is None else encode_evidence(notice.evidence),
+                    alert=encode_alert(notice) if notice.seq == 0 else None,
                 )
             )
 
@@ -291,7 +323,14 @@ class Watcher:
         """The end of the input, as far as anybody can tell: close what is open."""
         for follower in self.followers:
             self._take(follower, follower.finish())
+        self._tell(self.oversight.ended(self.followers))
         self._settle()
+
+    def _put_away(self) -> None:
+        """At a stop: commit all, so that the next start is quick."""
+        self._persist(self.followers, anchor=True)
+        if kept := [follower for follower in self.followers if follower.keep_context()]:
+            self._persist(kept)
 
     def _settle(self) -> None:
         """Do what the followers have decided, once that is written down."""
@@ -306,6 +345,8 @@ class Watcher:
 
         Raises
         ------
+        TakenError
+            Another watch has taken the place of the outputs or the state.
         OutputError
             It did not, and `stop` was called.
         """
@@ -313,6 +354,7 @@ class Watcher:
         pause, most = _RETRY
         while True:
             try:
+                self._keep_state()
                 self._outputs.flush()
                 self._state.commit(
                     [commit for _, commit in commits],
@@ -321,6 +363,8 @@ class Watcher:
                     self.oversight.notes(),
                 )
                 break
+            except TakenError:
+                raise
             except OutputError as error:
                 self._complain(error)
                 if self._stop:
@@ -336,6 +380,12 @@ class Watcher:
             log.warning("written again; nothing was lost meanwhile")
             self._complaint = ""
             self._manager.status(self.oversight.status(self.followers))
+
+    def _keep_state(self) -> None:
+        """Have the state written again where somebody removed it."""
+        missing = self._state.put_back(self._manager.watchdog)
+        if missing is not None:
+            self._tell(self.oversight.state_put_back(missing))
 
     def _pause(self, seconds: float) -> None:
         end = self._clock() + seconds
@@ -368,7 +418,12 @@ class Watcher:
     def _check_outputs(self) -> None:
         """Make new files in the place of those that were renamed or removed."""
         try:
-            self._outputs.flush()
+            if self._state.in_place:
+                self._outputs.flush()
+            else:
+                self._persist(())
+        except TakenError:
+            raise
         except OutputError as error:
             self._complain(error)
 

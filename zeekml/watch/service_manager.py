@@ -63,6 +63,10 @@ class ServiceManager:
         """Seconds between two signs of life; 0 if none are wanted."""
         return self._every
 
+    def starting(self, status: str, seconds: float) -> bool:
+        """Tell what the start is about, and that it may take so many seconds from now on."""
+        return self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}\n{_status(status)}")
+
     def ready(self, status: str) -> bool:
         """Tell that the service has started, or is done reloading.
 

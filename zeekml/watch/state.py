@@ -11,23 +11,20 @@ and, the latest one, what the incidents were. See `zeekml.watch.recovery`.
 
 from __future__ import annotations
 
-import fcntl
-import os
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from zeekml.errors import OutputError
 from zeekml.flows.rejects import printable
 from zeekml.flows.stream_clock import ClockState
+from zeekml.watch.state_place import STATE_FILE as STATE_FILE
+from zeekml.watch.state_place import StateFileError as StateFileError
+from zeekml.watch.state_place import StatePlace
 
-STATE_FILE: Final = "state.db"
-LOCK_FILE: Final = "lock"
 FORMAT: Final = 1
 
 INCIDENT_LINES: Final = 100_000
@@ -35,8 +32,6 @@ INCIDENT_LINES: Final = 100_000
 
 EXPLAINED_LINES: Final = 20_000
 """So many of the latest lines are kept with what they rest on: about 2 kB each."""
-
-_PATIENCE: Final = 10.0  # seconds to wait for somebody who reads the file at the same time
 
 _INCIDENT_COLUMNS: Final = 9
 _META: Final = "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
@@ -48,6 +43,8 @@ CREATE TABLE IF NOT EXISTS journal (
 CREATE TABLE IF NOT EXISTS anchor (
     stream TEXT NOT NULL, number INTEGER NOT NULL, clock BLOB NOT NULL, ordering BLOB,
     judge BLOB, alerts BLOB, UNIQUE (stream, number));
+CREATE TABLE IF NOT EXISTS snapshot (
+    stream TEXT PRIMARY KEY, number INTEGER NOT NULL, file TEXT NOT NULL, digest BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS output (name TEXT PRIMARY KEY, mark BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS incident (
     id TEXT PRIMARY KEY, stream TEXT NOT NULL, note TEXT NOT NULL, state TEXT NOT NULL,
@@ -58,11 +55,8 @@ CREATE TABLE IF NOT EXISTS line (
     id TEXT NOT NULL, seq INTEGER NOT NULL, uid TEXT, line BLOB NOT NULL, evidence BLOB,
     UNIQUE (id, seq));
 CREATE INDEX IF NOT EXISTS line_by_uid ON line (uid);
+CREATE TABLE IF NOT EXISTS alert (id TEXT PRIMARY KEY, line BLOB NOT NULL);
 """
-
-
-class StateFileError(OutputError):
-    """The state directory cannot be used or written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +103,25 @@ class Anchor:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A file with a stream's context as it stood at an anchor; see `zeekml.watch.snapshots`.
+
+    Attributes
+    ----------
+    number
+        Of the anchor.
+    file
+        Its name in the state directory.
+    digest
+        Of all its bytes.
+    """
+
+    number: int
+    file: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """How far an output file was written at a commit.
 
@@ -120,6 +133,8 @@ class Mark:
         Keys of lines that are in it though what made them has not been committed.
     written
         When it was last written to, in nanoseconds.
+    first
+        Key of the first line about an incident in it; empty if there is none.
     """
 
     device: int
@@ -127,6 +142,7 @@ class Mark:
     offset: int
     already: tuple[str, ...] = ()
     written: int = 0
+    first: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +150,8 @@ class IncidentLine:
     """A line of an incident, for whoever wants to look at the incidents.
 
     The latest of each is kept, and of all incidents the latest `EXPLAINED_LINES` with what they
-    rest on (a line of ``evidence.jsonl``; None for closing lines).
+    rest on (a line of ``evidence.jsonl``; None for closing lines). `alert` is the line of eve.json
+    that goes with it; None if there is none.
     """
 
     id: str
@@ -148,6 +165,7 @@ class IncidentLine:
     line: bytes
     uid: str | None = None
     evidence: bytes | None = None
+    alert: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +180,8 @@ class StreamCommit:
         What the journal gains; the anchor stands behind the entry.
     forget_before
         Journal entries and anchors before this number are needed no more.
+    snapshot
+        The one in force from now on; its file is on disk.
     """
 
     stream: str
@@ -169,6 +189,7 @@ class StreamCommit:
     entry: Entry | None = None
     anchor: Anchor | None = None
     forget_before: int = 0
+    snapshot: Snapshot | None = None
 
 
 class State:
@@ -188,85 +209,80 @@ class State:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.commits = 0
+        self._place = StatePlace(directory)
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(
-                directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-            )
-        except OSError as error:
-            raise StateFileError(
-                f"{self._shown}: cannot be used as state directory: {error.strerror}; "
-                "make it writable for this user or choose another --state"
-            ) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._lock)
-            raise StateFileError(
-                f"{self._shown}: another zeekml watch uses this state directory; "
-                "stop it, or choose another --state"
-            ) from error
-        except OSError as error:
-            os.close(self._lock)
-            raise StateFileError(
-                f"{self._shown}: cannot be locked: {error.strerror}; choose another --state"
-            ) from error
-        self.path = directory / STATE_FILE
-        try:
-            with self._complaining():
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-                self._db = sqlite3.connect(self.path, isolation_level=None, timeout=_PATIENCE)
+            self._db = self._place.open()
             try:
                 self._set_up()
             except BaseException:
                 self._db.close()
                 raise
         except BaseException:
-            os.close(self._lock)
+            self._place.close()
             raise
 
     def _set_up(self) -> None:
         with self._complaining():
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
             # before the tables, which another version may have made with other columns
             self._db.execute(_META)
             self._db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (str(FORMAT),))
             (found,) = self._db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
             if found != str(FORMAT):
                 raise StateFileError(
-                    f"{self._shown}: has format {printable(str(found), 20)}, this version reads "
-                    f"{FORMAT}; move the directory away to start anew"
+                    f"{self._place.shown}: has format {printable(str(found), 20)}, this version "
+                    f"reads {FORMAT}; move the directory away to start anew"
                 )
             self._db.executescript(_SCHEMA)
+        self._place.remember()
+
+    def _complaining(self) -> AbstractContextManager[None]:
+        return self._place.complaining()
 
     @property
-    def _shown(self) -> str:
-        return printable(str(self.directory), 4096)
+    def path(self) -> Path:
+        """The file."""
+        return self._place.path
 
-    @contextmanager
-    def _complaining(self) -> Iterator[None]:
-        path = f"{self._shown}/{STATE_FILE}"
-        try:
-            yield
-        except (sqlite3.Error, msgspec.MsgspecError) as error:
-            text = str(error)
-            damaged = isinstance(error, msgspec.MsgspecError) or (
-                "not a database" in text or "malformed" in text or "no such" in text
-            )
-            remedy = (
-                "is damaged; move the directory away to start anew"
-                if damaged
-                else "nothing is lost; make sure that it can be written"
-            )
-            raise StateFileError(f"{path}: {printable(text)}; {remedy}") from error
-        except OSError as error:
-            raise StateFileError(f"{path}: {error.strerror}") from error
+    @property
+    def in_place(self) -> bool:
+        """Whether its files are where the next start will look for them."""
+        with self._complaining():
+            return self._place.missing() is None
+
+    def put_back(self, progress: Callable[[], object] = lambda: None) -> str | None:
+        """Write it where it should be, if somebody removed or replaced it; nothing is lost.
+
+        Parameters
+        ----------
+        progress
+            Called now and then while this takes its time.
+
+        Returns
+        -------
+        str or None
+            What had become of it, in words; None if all was in place.
+
+        Raises
+        ------
+        StateTakenError
+            Another watch has taken the place.
+        StateFileError
+            It cannot be written there at present; it can be tried again.
+        """
+        with self._complaining():
+            missing = self._place.missing()
+            if missing is None:
+                return None
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            self._db = self._place.put_back(self._db, progress)
+            self._set_up()
+        return missing
 
     def close(self) -> None:
         """Close the file and give the lock back."""
         self._db.close()
-        os.close(self._lock)
+        self._place.close()
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -294,6 +310,14 @@ class State:
             ).fetchone()
             decoded = msgspec.json.decode(clock, type=ClockState)
         return Anchor(number, decoded, ordering, judge, alerts)
+
+    def snapshot(self, stream: str) -> Snapshot | None:
+        """The snapshot of a stream's context that is in force."""
+        with self._complaining():
+            row = self._db.execute(
+                "SELECT number, file, digest FROM snapshot WHERE stream = ?", (stream,)
+            ).fetchone()
+        return Snapshot(*row) if row else None
 
     def journal(self, stream: str, begin: int, end: int | None = None) -> Iterator[Entry]:
         """The entries of a stream numbered begin … end−1, one at a time."""
@@ -335,6 +359,18 @@ class State:
         with self._complaining():
             rows = self._db.execute("SELECT name, mark FROM output").fetchall()
             return {name: msgspec.json.decode(mark, type=Mark) for name, mark in rows}
+
+    def notice_lines(self) -> dict[str, bytes]:
+        """The lines about incidents that are kept, by incident and number, as they were written."""
+        return self._lines("SELECT id || '/' || seq, line FROM line ORDER BY rowid")
+
+    def alert_lines(self) -> dict[str, bytes]:
+        """The alerts that are kept, likewise."""
+        return self._lines("SELECT id || '/0', line FROM alert ORDER BY rowid")
+
+    def _lines(self, query: str) -> dict[str, bytes]:
+        with self._complaining():
+            return dict(self._db.execute(query).fetchall())
 
     def note(self, key: str) -> str | None:
         """A remark stored with `commit`."""
@@ -379,6 +415,10 @@ class State:
                     [(i.id, i.seq, i.uid, i.line, i.evidence) for i in incidents],
                 )
                 self._db.executemany(
+                    "INSERT OR REPLACE INTO alert VALUES (?, ?)",
+                    [(i.id, i.alert) for i in incidents if i.alert is not None],
+                )
+                self._db.executemany(
                     "INSERT OR REPLACE INTO meta VALUES (?, ?)", list((notes or {}).items())
                 )
                 if incidents:
@@ -387,10 +427,12 @@ class State:
                         "DELETE FROM incident WHERE rowid <= (SELECT max(rowid) FROM incident) - ?",
                         (INCIDENT_LINES,),
                     )
-                    self._db.execute(
-                        "DELETE FROM line WHERE rowid <= (SELECT max(rowid) FROM line) - ?",
-                        (EXPLAINED_LINES,),
-                    )
+                    for table in ("line", "alert"):
+                        self._db.execute(
+                            f"DELETE FROM {table} "
+                            f"WHERE rowid <= (SELECT max(rowid) FROM {table}) - ?",
+                            (EXPLAINED_LINES,),
+                        )
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:
@@ -421,6 +463,10 @@ class State:
                     anchor.judge,
                     anchor.alerts,
                 ),
+            )
+        if (snapshot := commit.snapshot) is not None:
+            self._db.execute(
+                "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)", (name, *astuple(snapshot))
             )
         if commit.forget_before:
             for table in ("journal", "anchor"):

@@ -99,8 +99,10 @@ class StateReader:
         rows = self._all("SELECT value FROM meta WHERE key = ?", ABOUT)
         return decode_about(rows[0][0]) if rows else None
 
-    def incidents(self, since: int = 0) -> Iterator[tuple[int, bytes]]:
+    def incidents(self, since: int = 0) -> Iterator[tuple[int, str, bytes]]:
         """Latest lines of incidents, as in notice.log, in the order in which they were committed.
+
+        Each comes with its number and the name of its stream.
 
         Parameters
         ----------
@@ -111,7 +113,7 @@ class StateReader:
         number = since
         while True:
             rows = self._all(
-                "SELECT rowid, line FROM incident WHERE rowid >= ? ORDER BY rowid LIMIT ?",
+                "SELECT rowid, stream, line FROM incident WHERE rowid >= ? ORDER BY rowid LIMIT ?",
                 number,
                 _CHUNK,
             )

@@ -6,6 +6,8 @@ written later are newer: what keeps a log short deletes the oldest first.
 
 from __future__ import annotations
 
+import calendar
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -80,7 +82,12 @@ def successors(
             # its writer may have been late; how long a compressed file is nobody knows
             if not candidate.obstacle and not candidate.head.packed:
                 found += _rest(candidate, known)
-        elif anchor is None or i > anchor or _is_newer(candidate, candidates[anchor]):
+        elif (
+            anchor is None
+            or i > anchor
+            or candidate.entry.old
+            or _is_newer(candidate, candidates[anchor])
+        ):
             found.append(Next(candidate))
     if live is not None and live.head.data and live.place != place:
         known = index.known(live)
@@ -89,6 +96,30 @@ def successors(
         else:
             found += _rest(live, known)
     return found
+
+
+def passed(
+    candidates: Iterable[Candidate], live: Candidate | None, to_read: Iterable[Candidate]
+) -> list[int]:
+    """When those files were last written that need not be looked at again, in nanoseconds.
+
+    Parameters
+    ----------
+    candidates : iterable of Candidate
+        Rotated files.
+    live : Candidate or None
+        The live file, which may just be being copied.
+    to_read : iterable of Candidate
+        What is to be read.
+    """
+    places = {candidate.place for candidate in to_read}
+    return [
+        candidate.entry.written
+        for candidate in candidates
+        if candidate.place not in places
+        and not candidate.obstacle
+        and not (live is not None and live.head.data.startswith(candidate.head.data))
+    ]
 
 
 class _Index:
@@ -141,8 +172,17 @@ def _is_newer(candidate: Candidate, anchor: Candidate) -> bool:
         return False
     if candidate.entry.name.time is None and candidate.entry.name.number is not None:
         return False
-    later = candidate.entry.written > anchor.entry.written
-    return later and candidate.time > anchor.time - _TIMES_SLACK
+    if candidate.entry.written <= anchor.entry.written:
+        return False
+    return candidate.time > anchor.time - _TIMES_SLACK or (
+        candidate.entry.came and _was_set_back(anchor)
+    )
+
+
+def _was_set_back(file: Candidate) -> bool:
+    """Tell whether a clock was set back while a file was written: it ends before it begins."""
+    ended = calendar.timegm(time.localtime(file.entry.written / 1e9))
+    return file.time is not None and file.time > ended + _TIMES_SLACK
 
 
 def _rest(candidate: Candidate, known: Finished) -> list[Next]:

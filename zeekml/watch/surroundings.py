@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from zeekml.watch.identity import FileIdentity
+from zeekml.watch.passed import Passed
 from zeekml.watch.position import (
     MAX_FINISHED,
     MIN_FINISHED,
@@ -19,10 +23,14 @@ from zeekml.watch.rotation import (
     MAX_FILES,
     Candidate,
     Entry,
+    Horizon,
     Rotations,
     usual_archives,
 )
 from zeekml.watch.succession import NEVER_READ
+
+_FOR_ROTATED: Final = re.compile(r"old|arch|rotat|backup|\bbak|hist", re.IGNORECASE)
+"""What directories are called that logs are moved into."""
 
 PACKED_LIVE: Final = "is compressed while it is written and cannot be followed"
 
@@ -37,12 +45,15 @@ class Sight:
         The live file; None if there is none.
     rotated : list of Candidate
         Rotated files, oldest first.
+    passed : list of int
+        When those were last written that are not looked into, in nanoseconds.
     overlooked : int
         How many more there are, of which only the latest `MAX_FILES` are looked into.
     """
 
     live: Candidate | None
     rotated: list[Candidate]
+    passed: list[int]
     overlooked: int = 0
 
 
@@ -86,8 +97,15 @@ class Surroundings:
         self.close()
         self._directory, self._held = held, self._looked_at
 
-    def look(self, since: int) -> Sight | None:
-        """Return the files written since a time in nanoseconds; None to look again later.
+    def look(self, position: Position, reading: int = 0) -> Sight | None:
+        """Return the files that may have to be read; None to look again later.
+
+        Parameters
+        ----------
+        position : Position
+            What was read.
+        reading : int
+            When the file that comes before them was last written, in nanoseconds, if it is open.
 
         Raises
         ------
@@ -97,47 +115,120 @@ class Surroundings:
         # What the live file becomes after this is met a second time among the rotated files. In
         # the other order, a file that is rotated in between would be missed.
         live = self._live()
-        entries = self._rotations().scan(since, self._moved_directory())
-        if entries is None:
+        identity = position.identity
+        horizon = Horizon(
+            max(position.written, reading),
+            None if position.passed is None else Passed.load(position.passed),
+            None if live is None else live.entry.written,
+            None if identity is None else (identity.device, identity.inode),
+        )
+        rotations = self._rotations()
+        rotations.directories = tuple(map(Path, position.directories))
+        listing = rotations.scan(horizon, self._moved_directory())
+        if listing is None:
             return None
-        latest = sorted(entries, key=_written)[-MAX_FILES:]
+        entries = listing.entries
+        entries.sort(key=_written)
+        latest, overlooked = entries[-MAX_FILES:], entries[:-MAX_FILES]
         rotated = self._rotations().look(latest)
         if rotated is None:
             return None
         if self._directory is None:
             self.hold_directory()
-        return Sight(live, rotated, len(entries) - len(latest))
+        passed = [*listing.passed, *map(_written, overlooked)]
+        return Sight(live, rotated, passed, len(overlooked))
 
-    def first_position(self) -> Position | None:
+    def search(self, identity: FileIdentity) -> Candidate | None:
+        """Look for a file further away than its log's files usually are."""
+        return self._rotations().search(identity)
+
+    def rotated_into(self, found: Candidate) -> Path | None:
+        """Return the directory of a file that `search` found if others will be rotated into it.
+
+        It may as well have been moved away with the whole directory that the log was in.
+        """
+        directory = found.entry.path.parent
+        below = directory.is_relative_to(os.path.realpath(self._path.parent))
+        return directory if below or _FOR_ROTATED.search(directory.name) else None
+
+    def is_usual(self, directory: Path) -> bool:
+        """Tell whether rotated files in a directory are found anyway."""
+        archives = {Path(os.path.realpath(place)) for place in self._rotations().archives}
+        beside = Path(os.path.realpath(self._path.parent))
+        return directory in {beside, *archives} or directory.parent in archives
+
+    def first_position(self, begun: FileIdentity | None = None) -> Position | None:
         """Return the position before the live file; None to look again later.
 
-        Raises OSError as `look` does.
+        Where there is no directory yet, the log begins with whatever appears in it.
+
+        Parameters
+        ----------
+        begun : FileIdentity or None
+            What the live file was a moment ago, with which the log begins wherever it is now.
+
+        Raises
+        ------
+        OSError
+            As `look` does, but for a directory that does not exist.
         """
         live = self._live()
-        self._moved_directory()
-        entries = self._rotations().scan()
-        if entries is None:
+        try:
+            self._moved_directory()
+            absent = False
+        except (FileNotFoundError, NotADirectoryError):
+            absent = True
+        listing = self._rotations().scan(absent=absent)
+        if listing is None:
             return None
-        entries.sort(key=_written)
+        entries = sorted(listing.entries, key=_written)
         since = entries[-1].written - RECENT if entries else 0
         recent = sum(entry.written > since for entry in entries)
         several = min(max(recent, MIN_FINISHED), MAX_FINISHED)
         latest = self._rotations().look(entries[-several:])
         if latest is None:
             return None
-        if live is None and latest and not latest[-1].head.packed and not latest[-1].obstacle:
-            # Suricata can put the time into the name of the file that it is writing
-            newest = latest.pop().entry
-            entries.remove(newest)
-        self.hold_directory()
+        finished = self._before(begun, live, latest)
+        unread = {file.place for file in latest[finished:]}
+        left = [entry.written for entry in entries if (entry.device, entry.inode) not in unread]
+        if absent:
+            # what is mounted here one day may have been written long ago
+            left.append(time.time_ns() - RECENT)
+        else:
+            self.hold_directory()
+        first = latest[finished] if unread else live
+        identity = first.identity if first is not None else None
+        if begun is not None and (first is None or not first.is_file(begun)):
+            # gone already, which is told when it is looked for
+            first, identity = None, begun
+        # before its first record a file cannot be told from others
+        known = identity if identity is not None and identity.distinct else None
         return Position(
+            identity=known,
+            size=first.entry.size if first and known and not first.head.packed else 0,
             finished=tuple(
                 Finished(candidate.identity, NEVER_READ, 1, candidate.entry.written)
-                for candidate in latest
+                for candidate in latest[:finished]
                 if candidate.identity.distinct
             ),
-            written=max(map(_written, entries), default=0),
+            written=max(left, default=0),
+            passed=Passed(left).save(),
         )
+
+    @staticmethod
+    def _before(
+        begun: FileIdentity | None, live: Candidate | None, latest: Sequence[Candidate]
+    ) -> int:
+        """Return how many of the rotated files, oldest first, are older than the log's begin."""
+        if begun is not None:
+            for number, file in enumerate(latest):
+                if file.is_file(begun):
+                    return number
+        newest = latest[-1] if latest else None
+        if live is None and newest and not newest.head.packed and not newest.obstacle:
+            # Suricata can put the time into the name of the file that it is writing
+            return len(latest) - 1
+        return len(latest)
 
     def _live(self) -> Candidate | None:
         live = self._rotations().live()

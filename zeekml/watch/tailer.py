@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -26,8 +27,10 @@ from zeekml.watch.header import HeaderMemory, may_be_header
 from zeekml.watch.identity import FileIdentity
 from zeekml.watch.losses import Losses
 from zeekml.watch.open_file import OpenFile, State, open_entry, read_head
-from zeekml.watch.position import Finished, Position
-from zeekml.watch.succession import Next, find, successors
+from zeekml.watch.passed import Passed
+from zeekml.watch.position import MAX_DIRECTORIES, Finished, Position
+from zeekml.watch.rotation import Candidate
+from zeekml.watch.succession import Next, find, passed, successors
 from zeekml.watch.surroundings import Sight, Surroundings
 from zeekml.watch.waits import Place, Waits
 
@@ -125,6 +128,42 @@ class LogTail:
         """
         return self._waits.going_on
 
+    @property
+    def troubled(self) -> bool:
+        """Whether something stands in the way of reading on, as the last `Trouble` said."""
+        return self._out.troubled
+
+    @property
+    def out_of_sight(self) -> bool:
+        """Whether a log that was there cannot be looked at, so that it may go on unseen."""
+        position = self._out.position
+        was_there = position is not None and (position.identity or position.finished)
+        return self.troubled and bool(was_there)
+
+    def begin(self, begun: FileIdentity | None = None) -> bool:
+        """Take the position where the log begins, unless there is one; hold what it begins with.
+
+        Parameters
+        ----------
+        begun : FileIdentity, optional
+            What the live file was a moment ago.
+
+        Returns
+        -------
+        bool
+            Whether there is a position that was not there before.
+        """
+        if self._out.position is not None:
+            return False
+        try:
+            self._out.position = self._surroundings.first_position(begun)
+        except OSError as error:
+            self._out.stop(str(self.path), error.strerror)
+        if self._out.position is None:
+            return False
+        self._open()
+        return True
+
     def poll(self) -> list[Event]:
         """Return what there is now; never waits."""
         self.idle = False
@@ -213,6 +252,7 @@ class LogTail:
 
     def _leave(self, file: OpenFile) -> None:
         rest = file.rest()
+        self._met(file.moved_to)
         # compression may set its own time, which says nothing about the log
         written = 0 if file.packed else file.stat.st_mtime_ns
         after = self._out.after(_as_finished(file), written)
@@ -250,12 +290,8 @@ class LogTail:
     def _open(self) -> bool:
         """Open the file that comes next; False if there is none at present."""
         if self._out.position is None:
-            try:
-                self._out.position = self._surroundings.first_position()
-            except OSError as error:
-                self._out.stop(str(self.path), error.strerror)
-        if self._out.position is None:
-            return False
+            self.begin()
+            return self._file is not None
         if self._out.at.identity is None and not self._waits.may_look(
             self._live_place(), eager=_SETTLED
         ):
@@ -281,7 +317,7 @@ class LogTail:
     def _open_again(self, sight: Sight, position: Position, identity: FileIdentity) -> bool:
         """Open the file that the position is in, wherever it is now."""
         place = (identity.device, identity.inode)
-        found = find(identity, sight.rotated, sight.live)
+        found = find(identity, sight.rotated, sight.live) or self._search(identity)
         if sight.live is not None and sight.live.place == place and found is not sight.live:
             self._losses.place_taken(sight.live, copied=found is not None)
         if found is None:
@@ -356,7 +392,36 @@ class LogTail:
         following = successors(rotated, sight.live, self._out.at.finished, reading)
         live = [sight.live] if sight.live is not None else []
         self._expected.look([*sight.rotated, *live], following)
+        self._pass(sight, following)
         return following
+
+    def _pass(self, sight: Sight, following: Sequence[Next]) -> None:
+        """Remember what is not to be read, however old or new it may seem later."""
+        position = self._out.at
+        before = Passed.load(position.passed or b"")
+        reading = None if self._file is None else (self._file.device, self._file.inode)
+        rotated = [candidate for candidate in sight.rotated if candidate.place != reading]
+        times = passed(rotated, sight.live, (item.candidate for item in following))
+        now = before.with_([*sight.passed, *times])
+        if now is not before or position.passed is None:
+            self._out.position = replace(position, passed=now.save())
+
+    def _search(self, identity: FileIdentity) -> Candidate | None:
+        """Look for the file that the position is in where nobody usually looks."""
+        if not identity.distinct:
+            return None
+        found = self._surroundings.search(identity)
+        if found is not None:
+            self._met(self._surroundings.rotated_into(found))
+        return found
+
+    def _met(self, directory: Path | None) -> None:
+        """Look for further rotated files where one was met."""
+        known = self._out.at.directories
+        if directory is None or str(directory) in known or self._surroundings.is_usual(directory):
+            return
+        met = (*known, str(directory))[-MAX_DIRECTORIES:]
+        self._out.position = replace(self._out.at, directories=met)
 
     # -- looking around --------------------------------------------------------------------------
 
@@ -364,7 +429,9 @@ class LogTail:
         """Look at all files of the log; None if that is not possible at present."""
         self._waits.going_on = False
         try:
-            sight = self._surroundings.look(self._out.at.written)
+            file = self._file
+            reading = 0 if file is None or file.packed else file.stat.st_mtime_ns
+            sight = self._surroundings.look(self._out.at, reading)
         except OSError as error:
             self._out.stop(str(self.path), error.strerror)
             return None

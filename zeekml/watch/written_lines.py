@@ -1,16 +1,17 @@
-"""What the last run wrote to an output after its last commit, wherever that is by now.
+"""What the last run wrote to an output, wherever that is by now.
 
-A run that died between the two has written lines that the next one is about to make again. Since
-then the file may have been renamed, copied and emptied, or compressed, and so may the one that
-followed it.
+A run that died between writing and committing has written lines that the next one is about to make
+again. Since then the file may have been renamed, copied and emptied, or compressed, and so may the
+one that followed it. Or it was cut, or replaced by an older copy, and lacks lines that were
+committed and that nobody would make again.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -79,6 +80,73 @@ def keys_since(path: Path, mark: Mark, key_of: KeyOf) -> Iterator[str]:
                 raise
         if rotated:
             skip = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What an output lacks of what had been committed.
+
+    Attributes
+    ----------
+    lines
+        Those that are to be written again, by their keys and in their order.
+    size
+        Bytes by which the file is shorter than it was.
+    opening
+        Whether the cut may go through the lines that the file began with.
+    """
+
+    lines: Mapping[str, bytes] = field(default_factory=dict)
+    size: int = 0
+    opening: bool = False
+
+
+def find_cut(path: Path, mark: Mark, key_of: KeyOf, kept: Callable[[], Mapping[str, bytes]]) -> Cut:
+    """Tell what an output lacks that it held when the mark was made.
+
+    A file that was renamed, copied and emptied, or compressed lacks nothing. Of one that is gone as
+    a whole, nobody can tell whether it was removed or put elsewhere, so nothing of it comes back.
+
+    Parameters
+    ----------
+    path, mark, key_of
+        As for `keys_since`.
+    kept
+        Returns the lines that can be written again, by their keys, in the order in which they were
+        written; called only if need be.
+
+    Raises
+    ------
+    OSError
+        The output is there and cannot be read.
+    """
+    files = list(_files(path))
+    place = (mark.device, mark.inode)
+    here = next((f for f in files if f.path == path), None)
+    if here is None or any(f.place == place and f.status.st_size >= mark.offset for f in files):
+        return Cut()
+    size = max(mark.offset - here.status.st_size, 0)
+    copies = [f for f in files if f is not here and f.path.name.startswith(path.stem)]
+    lines = kept()
+    order = {key: number for number, key in enumerate(lines)}
+    there = {key for key in _keys(here, 0, key_of) if key in order} if order else set()
+    after = max((order[key] + 1 for key in there), default=None)
+    if here.place != place and after is None:
+        # another file: an older copy only if nothing else can be what the old one became
+        moved = not here.status.st_size or any(f.status.st_mtime_ns >= mark.written for f in copies)
+        return Cut(size=0 if moved or order else size)
+    begin = order.get(mark.first, 0) if mark.first else len(order)
+    begin = min(begin, len(order) if after is None else after)
+    wanted = [key for key in lines if order[key] >= begin and key not in there]
+    if wanted:
+        for file in copies:
+            try:
+                there.update(_keys(file, 0, key_of))
+            except OSError:
+                continue
+    found = {key: lines[key] for key in wanted if key not in there}
+    copied = here.place == place and any(f.status.st_mtime_ns >= mark.written for f in copies)
+    return Cut(found, 0 if copied and not found else size, bool(found) and after is None)
 
 
 def _files(path: Path) -> Iterator[_File]:

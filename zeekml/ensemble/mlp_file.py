@@ -28,6 +28,7 @@ SIGNATURE: Final = "serving_default"
 INPUT_NAME: Final = "features"
 SCORES_NAME: Final = "scores"
 EMBEDDING_NAME: Final = "embedding"
+_MAX_WIDTHS: Final = 1 << 16  # of all layers: times 4,096 rows this is a gigabyte of numbers
 # what the schema demands of tensor data (force_align); the Python classes do not do it themselves
 DATA_ALIGNMENT: Final = 16
 
@@ -116,43 +117,69 @@ def read_mlp(model: bytes) -> tuple[list[Matrix], list[Matrix]]:
     if model[4:8] != FILE_IDENTIFIER:
         raise ValueError("not a .tflite file")
     try:
-        chain = _read_chain(schema.ModelT.InitFromPackedBuf(model))
+        chain = _read_chain(schema.Model.GetRootAs(model, 0), len(model))
     except (struct.error, IndexError, TypeError, AttributeError, UnicodeDecodeError) as err:
         raise ValueError(f"damaged .tflite file ({type(err).__name__})") from err
     layers = _checked_layers(*chain)
     return [weight for weight, _ in layers], [bias for _, bias in layers]
 
 
-def _read_chain(model: Any) -> tuple[list[Matrix], list[Matrix]]:
-    if len(model.subgraphs) != 1:
+def is_plain_mlp(model: bytes) -> bool:
+    """Whether the file is, to the byte, what `write_mlp` writes, and small enough for any batch.
+
+    Such a file holds nothing that could fail, or take more memory than its layers are wide.
+    """
+    try:
+        weights, biases = read_mlp(model)
+        return sum(map(len, biases)) <= _MAX_WIDTHS and write_mlp(weights, biases) == model
+    except ValueError:
+        return False
+
+
+def _read_chain(model: Any, size: int) -> tuple[list[Matrix], list[Matrix]]:
+    """Weights and biases of a model of so many bytes.
+
+    One after the other: a damaged file may claim any number of parts, and that all lie at one
+    place.
+    """
+    if model.SubgraphsLength() != 1:
         raise ValueError("more than one subgraph")
-    graph = model.subgraphs[0]
+    graph = model.Subgraphs(0)
     weights: list[Matrix] = []
     biases: list[Matrix] = []
-    current = graph.inputs[0]
-    last = len(graph.operators) - 1
-    for i, operator in enumerate(graph.operators):
-        code = model.operatorCodes[operator.opcodeIndex].builtinCode
+    current = graph.Inputs(0)
+    last = graph.OperatorsLength() - 1
+    for i in range(last + 1):
+        operator = graph.Operators(i)
+        code = model.OperatorCodes(operator.OpcodeIndex()).BuiltinCode()
         if code != schema.BuiltinOperator.FULLY_CONNECTED:
             raise ValueError(f"operator {i} is not FULLY_CONNECTED")
-        function = operator.builtinOptions.fusedActivationFunction
         wanted = schema.ActivationFunctionType
-        if function != (wanted.RELU if i < last else wanted.NONE):
+        if _activation(operator) != (wanted.RELU if i < last else wanted.NONE):
             raise ValueError(f"layer {i} has an activation that is not supported")
-        source, weight, bias = operator.inputs
-        if source != current:
+        if operator.InputsLength() != 3 or operator.Inputs(0) != current:
             raise ValueError("the layers are not one chain")
-        weights.append(_read_constant(model, graph.tensors[weight]))
-        biases.append(_read_constant(model, graph.tensors[bias]))
-        current = operator.outputs[0]
+        weights.append(_read_constant(model, graph.Tensors(operator.Inputs(1))))
+        biases.append(_read_constant(model, graph.Tensors(operator.Inputs(2))))
+        size -= weights[-1].nbytes + biases[-1].nbytes
+        if size < 0:
+            raise ValueError("several layers have the same weights")
+        current = operator.Outputs(0)
     return weights, biases
 
 
+def _activation(operator: Any) -> int:
+    table = operator.BuiltinOptions()
+    options = schema.FullyConnectedOptions()
+    options.Init(table.Bytes, table.Pos)
+    return int(options.FusedActivationFunction())
+
+
 def _read_constant(model: Any, tensor: Any) -> Matrix:
-    if tensor.type != schema.TensorType.FLOAT32:
+    if tensor.Type() != schema.TensorType.FLOAT32:
         raise ValueError("weights are not float32")
-    data = np.asarray(model.buffers[tensor.buffer].data, dtype=np.uint8).tobytes()
-    shape = [int(size) for size in tensor.shape]
+    data = np.asarray(model.Buffers(tensor.Buffer()).DataAsNumpy(), dtype=np.uint8).tobytes()
+    shape = [int(length) for length in tensor.ShapeAsNumpy()]
     return np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(shape)
 
 

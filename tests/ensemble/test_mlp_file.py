@@ -9,7 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeekml.learning.export import DATA_ALIGNMENT, read_mlp, write_mlp
+from zeekml.ensemble.mlp_file import DATA_ALIGNMENT, read_mlp, write_mlp
 
 Layers = tuple[list[npt.NDArray[np.float32]], list[npt.NDArray[np.float32]]]
 

@@ -1,0 +1,67 @@
+"""Whether a stream has fallen silent, so that nothing in it will move its clock on.
+
+Silence is that of the log. By the clock of the machine it counts only while the ends of all logs
+are in sight and nothing at all is added to them: a watch that was stopped, or is behind, has seen
+no silence. Suricata's stats events come without traffic, too; where there is nothing else, it is
+they that tell how much time has passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class Silence:
+    """Measures for how long nothing has come.
+
+    Parameters
+    ----------
+    clock
+        Seconds that never go backwards.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since: float | None = None
+        self._stats_since: float | None = None
+
+    def flows(self) -> None:
+        """There were flows."""
+        self._stats_since = None
+
+    def seconds(
+        self, looked: float, stats: float | None, *, grown: bool, at_end: bool, in_sight: bool
+    ) -> float:
+        """For how long it has been silent, after a look at the logs.
+
+        Parameters
+        ----------
+        looked
+            When the look began: what happened in the logs until then was seen by it.
+        stats
+            Time of the latest stats event since the latest flow.
+        grown
+            Whether anything came.
+        at_end
+            Whether all was read that is there.
+        in_sight
+            Whether all logs can be read, and none is still being waited for.
+        """
+        if not at_end:
+            # what was not read yet may be flows
+            self._since = self._stats_since = None
+            return 0.0
+        by_stats = self._by_stats(stats)
+        if grown or not in_sight:
+            self._since = None
+            return by_stats
+        if self._since is None:
+            self._since = self._clock()
+        return max(looked - self._since, by_stats)
+
+    def _by_stats(self, stats: float | None) -> float:
+        if stats is None:
+            return 0.0
+        if self._stats_since is None:
+            self._stats_since = stats
+        return stats - self._stats_since

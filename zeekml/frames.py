@@ -96,17 +96,19 @@ def score(
     """
     bundle = bundle or load_bundle()
     tables = []
+    counters = ReadCounters()
+    streams: Sequence[Stream] = ()
     if isinstance(flows, pd.DataFrame):
         scorer = Scorer(bundle, config)
-        for batch in _as_flows(flows, ReadCounters()).to_batches(max_chunksize=_CHUNK):
+        for batch in _as_flows(flows, counters).to_batches(max_chunksize=_CHUNK):
             tables.append(scores_table(scorer.score(batch)))
     else:
-        counters = ReadCounters()
         streams = _discovered(flows, columns).streams
         for stream in streams:
             scorer = Scorer(bundle, config)
             for batch in read_stream(stream, counters=counters):
                 tables.append(scores_table(scorer.score(batch)))
+    if counters.records_read or streams:
         _warn(counters, streams)
     return pa.concat_tables([SCORES_SCHEMA.empty_table(), *tables]).to_pandas()
 

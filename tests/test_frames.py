@@ -113,3 +113,15 @@ def test_a_frame_without_what_a_flow_needs() -> None:
         _as_flows(pd.DataFrame({"ts": [1.0], "id_orig_h": ["::1"]}), ReadCounters())
     frame = pd.DataFrame({"ts": [1], "id.orig_h": ["x"], "id.resp_h": ["y"], "proto": ["tcp"]})
     assert len(_as_flows(frame, ReadCounters())) == 0
+
+
+def test_rows_that_are_left_out_are_told() -> None:
+    common = {"id.orig_h": ["10.0.0.1"] * 3, "id.resp_h": ["10.0.0.2"] * 3, "proto": ["tcp"] * 3}
+    frame = pd.DataFrame({"ts": ["soon", 1795429847.5, 1795429848], **common})
+    with pytest.warns(zeekml.ReadWarning, match="1 records could not be read"):
+        scores = zeekml.score(frame)
+    assert scores["line"].tolist() == [2, 3]
+    with pytest.warns(zeekml.ReadWarning, match="nothing could be read"):
+        assert len(zeekml.score(frame[:1])) == 0
+    # nothing is missing from what is empty
+    assert len(zeekml.score(frame[:0])) == 0

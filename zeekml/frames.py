@@ -96,17 +96,19 @@ def score(
     """
     bundle = bundle or load_bundle()
     tables = []
+    counters = ReadCounters()
+    streams: Sequence[Stream] = ()
     if isinstance(flows, pd.DataFrame):
         scorer = Scorer(bundle, config)
-        for batch in _as_flows(flows, ReadCounters()).to_batches(max_chunksize=_CHUNK):
+        for batch in _as_flows(flows, counters).to_batches(max_chunksize=_CHUNK):
             tables.append(scores_table(scorer.score(batch)))
     else:
-        counters = ReadCounters()
         streams = _discovered(flows, columns).streams
         for stream in streams:
             scorer = Scorer(bundle, config)
             for batch in read_stream(stream, counters=counters):
                 tables.append(scores_table(scorer.score(batch)))
+    if counters.records_read or streams:
         _warn(counters, streams)
     return pa.concat_tables([SCORES_SCHEMA.empty_table(), *tables]).to_pandas()
 
@@ -156,7 +158,7 @@ def _as_flows(frame: pd.DataFrame, counters: ReadCounters) -> pa.Table:
     rows = batch.column("line").to_numpy() - 1
     for name in ("sensor", "source", "line", "signatures"):
         if name in given:
-            said = pa.array(given[name].iloc[rows], from_pandas=True)
+            said = _array(given[name].iloc[rows])
             kind = FLOW_SCHEMA.field(name).type
             if pa.types.is_dictionary(kind):
                 said = said.cast(pa.string()).dictionary_encode()
@@ -168,8 +170,14 @@ def _as_flows(frame: pd.DataFrame, counters: ReadCounters) -> pa.Table:
 
 def _read(name: str, values: pd.Series) -> tuple[pa.Array, BoolArray]:
     try:
-        return read_array(name, pa.array(values, from_pandas=True))
+        return read_array(name, _array(values))
     except pa.ArrowException:
         # values of several types
         there = values.notna()
         return read_column(name, values.astype(object).where(there, None).tolist())
+
+
+def _array(values: pd.Series) -> pa.Array:
+    # frames that hold Arrow's types give their chunks
+    array = pa.array(values, from_pandas=True)
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array

@@ -84,6 +84,8 @@ def test_merged_counters_equal_counters_of_one_run() -> None:
         account = SourceAccount(f"f{i}", part, None)
         account.accept(3, 10.0 - i, 20.0 + i)
         account.skip("dns", 2)
+        account.unknown("duration", i)
+        account.unknown("id.orig_p", 2)
         account.reject(1, BAD_VALUE, b"")
         account.reject(2, TRUNCATED, b"rest")
     total = ReadCounters()
@@ -92,6 +94,7 @@ def test_merged_counters_equal_counters_of_one_run() -> None:
     assert total.records_read == 14
     assert total.accepted == 6
     assert total.skipped == {"dns": 4}
+    assert total.values_unknown == {"duration": 1, "id.orig_p": 4}
     assert total.rejected == {"bad_value": 2, "truncated": 2}
     assert total.truncated == ["f0", "f1"]
     assert (total.first_ts, total.last_ts) == (9.0, 21.0)

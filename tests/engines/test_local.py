@@ -241,6 +241,15 @@ def test_netflow_alone_is_named_once(tmp_path: Path) -> None:
     assert result.summary["records_skipped"] == {"netflow": 3000}
 
 
+def test_what_was_taken_out_of_envelopes_is_in_the_summary(tmp_path: Path) -> None:
+    lines = [line.decode() for line in sample(Kind.ZEEK_JSON)[1][1:31]]
+    log = tmp_path / "conn.log"
+    log.write_text("".join(json.dumps({"message": line}) + "\n" for line in lines))
+    result = run(discover([log]), tmp_path / "out", 1, CUTTING)
+    assert result.summary["unwrapped"] == {"message": len(lines)}
+    assert result.summary["records_scored"] == len(lines)
+
+
 def test_small_inputs_do_not_pay_for_processes(tmp_path: Path) -> None:
     small = discover([TSV])
     job = ScoreJob(tmp_path, workers=4)

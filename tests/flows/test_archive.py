@@ -3,7 +3,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import lzma
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -110,6 +112,38 @@ def test_a_whole_line_before_the_break_is_not_trusted(
     _, counters, sink = read(discover([path]))
     assert sink.got == [("conn.log.gz", 10, "truncated")]
     assert counters.rejected == {"truncated": 1}
+
+
+def test_what_a_break_leaves_of_a_record_over_several_lines_is_one_reject(
+    tmp_path: Path, office_json: bytes
+) -> None:
+    records = [json.loads(line) for line in office_json.splitlines()[:4]]
+    pretty = "".join(json.dumps(record, indent=2) + "\n" for record in records).encode()
+    stream = zlib.compressobj(wbits=31)
+    cut = pretty.rindex(b'"proto"')
+    path = tmp_path / "conn.log.gz"
+    path.write_bytes(stream.compress(pretty[:cut]) + stream.flush(zlib.Z_SYNC_FLUSH))
+    counters, sink = ReadCounters(), Sink()
+    read_flow_table([path], counters=counters, rejects=sink)
+    assert counters.accepted == 3
+    assert [reason for _, _, reason in sink.got] == ["truncated"]
+    # the line that the record begins in
+    assert sink.got[0][1] == pretty[: pretty.rindex(b"\n{\n")].count(b"\n") + 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_utf_16_gives_the_same(
+    tmp_path: Path, office_tsv: bytes, office_json: bytes, encoding: str, packed: bool
+) -> None:
+    for data in (office_tsv, office_json):
+        path = tmp_path / "conn.log"
+        path.write_bytes(data)
+        expected = read_flow_table([path]).drop_columns("source")
+        mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
+        text = mark + data.decode().replace("\n", "\r\n").encode(encoding)
+        path.write_bytes(gzip.compress(text) if packed else text)
+        assert read_flow_table([path]).drop_columns("source") == expected
 
 
 def test_overlong_line(tmp_path: Path, conn_tsv: Make, cells: Make) -> None:

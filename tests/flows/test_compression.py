@@ -91,6 +91,38 @@ def test_plain_bytes_pass_through() -> None:
     assert unpack(b"\x1f") == (b"\x1f", None)
 
 
+class Dribble(io.BytesIO):
+    """Gives some bytes at a time."""
+
+    def __init__(self, data: bytes, size: int) -> None:
+        super().__init__(data)
+        self._size = size
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(self._size)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("size", [1, 3, 1 << 20])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_utf_16_comes_as_utf_8(encoding: str, size: int, pack: Callable[[bytes], bytes]) -> None:
+    text = "#fields\tts\n1.5 \N{SNOWMAN} \N{PILE OF POO}\r\n" * 50
+    stream = ByteStream(Dribble(pack(("\ufeff" + text).encode(encoding)), size))
+    assert b"".join(stream.chunks()) == text.encode()
+    assert stream.utf_16
+    assert stream.damage is None
+
+
+def test_utf_16_cut_within_a_character() -> None:
+    data = "\ufeffone\ntwo\n".encode("utf-16-le")
+    got, damage = unpack(data[:-1])
+    assert got == b"one\ntwo"
+    assert damage == "text in UTF-16 breaks off within a character"
+    assert unpack(data[:2]) == (b"", None)
+    # half a pair of surrogates is no character, and harmless
+    assert unpack(data + b"\x00\xd8x\x00")[0] == "one\ntwo\n\ufffdx".encode()
+
+
 def test_head_consumes_nothing() -> None:
     stream = ByteStream(io.BytesIO(gzip.compress(TEXT)))
     assert stream.head(100)[:100] == TEXT[:100]
@@ -99,12 +131,8 @@ def test_head_consumes_nothing() -> None:
 
 
 def test_magic_may_come_in_pieces() -> None:
-    class Dribble(io.BytesIO):
-        def read(self, size: int | None = -1) -> bytes:
-            return super().read(1)
-
     data = gzip.compress(b"hello\n")
-    assert b"".join(ByteStream(Dribble(data)).chunks()) == b"hello\n"
+    assert b"".join(ByteStream(Dribble(data, 1)).chunks()) == b"hello\n"
 
 
 def test_bytes_are_counted_before_unpacking() -> None:

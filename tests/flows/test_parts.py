@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -92,6 +93,11 @@ def damaged(data: bytes, kind: Kind) -> bytes:
     else:
         lines[70:70] = [b'{"event_type":"%d","_path":"%d"}\n' % (i, i) for i in range(90)]
         lines[165:165] = [b'{"event_type":"netflow","_path":"1"}\n'] * 3
+        for i in range(200, 230):
+            lines[i] = json.dumps(json.loads(lines[i]), indent=2).encode() + b"\n"
+        lines[229] = lines[229][:-40]
+        lines[240:250] = [b"Mar  1 10:00:00 fw sensor: " + line for line in lines[240:250]]
+        lines[260:270] = [b"[" + b",".join(lines[260:270]).replace(b"\n", b"") + b"]\n"]
     lines[-5] = lines[-5].replace(b"\n", b"\r\n")
     return b"".join(lines)[:-7]
 

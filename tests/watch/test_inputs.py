@@ -157,6 +157,7 @@ def test_both_sensors_cannot_write_one_log(tmp_path: Path) -> None:
         (b'{"note":"ZeekML::Scan","ts":1}\n', "suricata", "is own_output, not"),
         (gzip.compress(CONN), "zeek", "is compressed while it is written and cannot be followed"),
         (b"\x28\xb5\x2f\xfd" + EVE, "suricata", "is compressed"),
+        (CONN.decode().encode("utf-16"), "zeek", "is written in UTF-16 and cannot be followed"),
     ],
 )
 def test_wrong_kinds(tmp_path: Path, data: bytes, sensor: str, what: str) -> None:

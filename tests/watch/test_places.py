@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 from pathlib import Path
 
@@ -132,7 +133,25 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert reasons(tmp_path)["var/log/suricata/eve.json"] == places.NO_PERMISSION
 
 
-@pytest.mark.parametrize(("log", "sensor"), [(CONN, "zeek"), (EVE, "suricata")])
+PRETTY = json.dumps([json.loads(EVE)], indent=1).encode()
+KAFKA = (
+    b'{\n "conn": {\n  "ts": 1.5,\n  "uid": "C1",\n  "id.orig_h": "10.0.0.1",\n'
+    b'  "proto": "tcp",\n  "conn_state": "SF"\n }\n}\n'
+)
+SYSLOG = b"Mar  1 10:00:00 fw suricata: " + EVE
+
+
+@pytest.mark.parametrize(
+    ("log", "sensor"),
+    [
+        (CONN, "zeek"),
+        (EVE, "suricata"),
+        (PRETTY, "suricata"),
+        (b"[\n" + EVE, "suricata"),
+        (KAFKA, "zeek"),
+        (SYSLOG, "suricata"),
+    ],
+)
 def test_a_log_that_has_just_been_begun_is_no_other(log: bytes, sensor: str) -> None:
     assert [objection(log[:cut], "x.log", sensor) for cut in range(len(log) + 1)] == [""] * (
         len(log) + 1
@@ -152,6 +171,8 @@ def test_a_log_that_has_just_been_begun_is_no_other(log: bytes, sensor: str) -> 
         (CONN, "suricata", "zeek_tsv"),
         (EVE, "zeek", "suricata_eve"),
         (b"root:x:0:0\n", "zeek", "unsupported"),
+        (PRETTY, "zeek", "suricata_eve"),
+        (KAFKA, "suricata", "zeek_json"),
         (b"x" * places.HEAD_SIZE, "zeek", "unsupported"),
     ],
 )

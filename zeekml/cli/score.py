@@ -90,7 +90,9 @@ def score(
 
     INPUT is a Zeek conn.log (TSV or JSON), a Suricata eve.json, a directory of such files, a
     Parquet table of flows, or - for standard input. Compressed files (gzip, Zstandard, bzip2, xz)
-    are read as they are; files of other kinds in a directory are skipped and counted.
+    are read as they are; files of other kinds in a directory are skipped and counted. JSON records
+    may be in arrays, over several lines, behind a prefix of syslog or in what a shipper puts around
+    them.
     """
     from zeekml.cli.progress import input_progress
     from zeekml.cli.report import print_run

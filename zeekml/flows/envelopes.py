@@ -61,7 +61,7 @@ _FRAME: Final = re.compile(
 _ARRAY_GOES_ON: Final = re.compile(rb"\}\s*(?:,|\]\s*\}?\s*,?)\s*\Z")
 
 _EVENT: Final = b'{"timestamp"'
-_ADJOINING: Final = int.from_bytes(b"}{", "little")
+_NEWLINE: Final = 10
 
 _members: Final = line_decoder(dict[str, msgspec.Raw])
 _text: Final = line_decoder(str)
@@ -96,15 +96,20 @@ def unwrap(line: bytes) -> Inside | None:
 
 def several(lines: bytes) -> bool:
     """Tell, quickly, whether some of these lines may each hold several events of Suricata."""
-    first = lines.startswith(_EVENT)
-    if lines.count(_EVENT) != lines.count(b"\n" + _EVENT) + first:
-        return True
+    return any(lines.startswith(_EVENT, at) for at in _within(lines, _EVENT[:4])) or any(
+        True for _ in _within(lines, b"}{")
+    )
+
+
+def _within(lines: bytes, word: bytes) -> Iterator[int]:
+    """Yield where a word of two or four letters stands that is not at the start of a line."""
     data = np.frombuffer(lines, np.uint8)
-    for begin in (0, 1):
-        pairs = data[begin : begin + (len(data) - begin) // 2 * 2].view("<u2")
-        if (pairs == _ADJOINING).any():
-            return True
-    return False
+    wanted = int.from_bytes(word, "little")
+    for begin in range(len(word)):
+        size = (len(data) - begin) // len(word) * len(word)
+        words = data[begin : begin + max(size, 0)].view(f"<u{len(word)}")
+        at = np.flatnonzero(words == wanted) * len(word) + begin
+        yield from at[(at > 0) & (data[at - 1] != _NEWLINE)].tolist()
 
 
 def _look_into(text: bytes, layers: int) -> Inside | None:
@@ -116,7 +121,9 @@ def _look_into(text: bytes, layers: int) -> Inside | None:
     if text.startswith(b"{") and (members := _object(text)) is not None:
         return None if _is_record(members) else _in_members(members, layers)
     begin = text.find(b"{")
-    pieces = list(_pieces(text[begin:]))
+    alone = text.strip(_BETWEEN)
+    # most lines of an array hold one object: no need to look for where it ends
+    pieces = [alone] if _object(alone) is not None else list(_pieces(text[begin:]))
     before = text[:begin].strip(b" \t\r\n")
     if before.strip(_BETWEEN):
         found = [_records_of(piece, layers - 1) for piece in pieces]

@@ -206,7 +206,9 @@ class OpenFile:
         prefix = bytes(self._prefix)
         if delivered:
             prefix = prefix[: max(self.offset - self._prefix_begin, 0)]
-        found = identify(prefix, self.device, self.inode, ended=self.within_line)
+        # the last line of what was delivered may go on with the next record
+        ended = self.within_line or delivered
+        found = identify(prefix, self.device, self.inode, ended=ended)
         if self._prefix_full and len(prefix) == len(self._prefix):
             self._identity = found
         return found

@@ -286,11 +286,11 @@ class Oversight:
 
     def _tell_of_envelopes(self, follower: Follower) -> None:
         """Once for each kind: that records do not stand alone in their lines."""
-        name = follower.logs.name
+        name = printable(follower.logs.name)
         for envelope in follower.record.counters.unwrapped:
             if (name, envelope) not in self._envelopes:
                 self._envelopes.add((name, envelope))
-                log.info("%s: there are records to be unwrapped (%s)", printable(name), envelope)
+                log.info("%s: records are taken out of what is around them (%s)", name, envelope)
 
     def _tell_of_first_records(self, follower: Follower) -> None:
         """Once there are some records: whether they can be read, and tell what they should."""

@@ -14,7 +14,7 @@ from typing import Final
 from zeekml.flows.compression import ByteStream, compression_of
 from zeekml.flows.detect import EMPTY, HEAD_SIZE, Detected, Kind, detect
 from zeekml.flows.discovery import open_log
-from zeekml.flows.joining import without_rubbish
+from zeekml.flows.joining import record_end, without_rubbish
 from zeekml.flows.naming import natural_key, parse_name
 from zeekml.flows.rejects import printable
 from zeekml.flows.schema import SURICATA, ZEEK
@@ -284,7 +284,7 @@ def objection(head: bytes, name: str, sensor: str) -> str:
     found = detect(head, name)
     if found.kind is None and found.refusal != EMPTY:
         whole = without_rubbish(head[: head.rfind(b"\n") + 1])
-        if not whole:
+        if not record_end(whole):
             return "" if len(head) < HEAD_SIZE else found.refusal
         found = detect(whole, name)
         if sensor == ZEEK and (_RECORD.match(whole) or _is_header_begun(whole, found)):

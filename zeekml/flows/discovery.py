@@ -58,6 +58,7 @@ def discover(
     *,
     exclude: Iterable[str | Path] = (),
     stdin: BinaryIO | None = None,
+    copies: bool = False,
 ) -> Discovery:
     """Find the logs in `inputs` and sort them into streams.
 
@@ -69,6 +70,9 @@ def discover(
         Files or directories that are not walked into, such as the output directory.
     stdin : binary file, optional
         What ``-`` stands for; `sys.stdin` by default.
+    copies : bool
+        Whether files that hold what others do are read, too, by whoever looks for the same
+        records himself.
 
     Raises
     ------
@@ -85,7 +89,7 @@ def discover(
         else:
             walk.add(Path(given))
     found = walk.found
-    found.streams = _streams(walk.files, found)
+    found.streams = _streams(walk.files, found, copies=copies)
     if not found.streams:
         names = ", ".join(printable(str(given), 80) for given in list(inputs)[:3])
         reasons = ", ".join(f"{n} {reason}" for reason, n in found.files_skipped.most_common(5))
@@ -293,8 +297,8 @@ def _explain(refusal: str) -> str:
     return "is no supported log; give a Zeek conn.log, a Suricata eve.json or a flow table"
 
 
-def _streams(files: list[LogFile], found: Discovery) -> list[Stream]:
-    """Sort files into streams, without those that hold what others do."""
+def _streams(files: list[LogFile], found: Discovery, *, copies: bool) -> list[Stream]:
+    """Sort files into streams, with or without those that hold what others do."""
     streams: list[Stream] = []
     logs: list[LogFile] = []
     for file in files:
@@ -304,8 +308,11 @@ def _streams(files: list[LogFile], found: Discovery) -> list[Stream]:
             streams.extend(_table_streams(file, file.path, found))
         else:
             logs.append(file)
-    left, grown = without_copies(logs, found)
-    streams += without_doubles(arrange(left), grown, found)
+    if copies:
+        streams += [placed.stream for placed in arrange(logs)]
+    else:
+        left, grown = without_copies(logs, found)
+        streams += without_doubles(arrange(left), grown, found)
     return sorted(streams, key=lambda s: (natural_key(s.name), s.kind))
 
 

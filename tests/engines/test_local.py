@@ -377,5 +377,3 @@ def test_copies_and_doubled_flows_are_named(tmp_path: Path) -> None:
     assert result.summary["files_skipped"] == {"duplicate": 1}
     assert result.summary["files_skipped_names"] == {"duplicate": [str(logs / "conn.log.gz")]}
     assert result.summary["files_doubled"] == [str(logs / "conn.json")]
-    (warning,) = result.warnings
-    assert str(logs / "conn.json") in warning

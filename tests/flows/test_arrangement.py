@@ -4,10 +4,17 @@ import gzip
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
+from zeekml.flows.arrangement import Entry, in_order
+from zeekml.flows.detect import Kind
 from zeekml.flows.discovery import discover
+from zeekml.flows.naming import LogName
+from zeekml.flows.streams import Beginning, LogFile
 
 DAY = 1775520000.0  # 2026-04-07
 
@@ -94,6 +101,49 @@ def test_local_times_while_clocks_are_put_back(tmp_path: Path, minutes: int) -> 
     ]
     assert len(found) == 1
     assert starts == sorted(starts)
+
+
+@settings(max_examples=150)
+@given(
+    rotation=st.sampled_from([1, 2, 5, 10, 15, 20]),
+    back=st.sampled_from([30, 60]),
+    begin=st.integers(0, 59),
+    hours=st.integers(2, 30),
+    seed=st.randoms(use_true_random=False),
+    named_at_end=st.booleans(),
+)
+def test_any_archive_over_the_change_of_clocks(
+    rotation: int, back: int, begin: int, hours: int, seed: Random, named_at_end: bool
+) -> None:
+    """Flows of a file were logged some time after its begin; names tell local time."""
+    assume(rotation <= back // 2 - 5)
+    change = 60 * (hours // 2) + begin
+    entries = []
+    for number, minute in enumerate(range(0, 60 * hours, rotation)):
+        at = minute + rotation * named_at_end
+        local = DAY + 60.0 * (at if at < change else at - back)
+        logged = DAY + 60.0 * minute + seed.uniform(0.0, 30.0 * rotation)
+        path = Path(f"{number:04}")
+        file = LogFile(str(path), path, Kind.EVE, beginning=Beginning(time=logged))
+        entries.append(Entry(file, LogName((), "eve", time=local)))
+    shuffled = seed.sample(entries, len(entries))
+    assert in_order(shuffled) == entries
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_any_sound_archive_stays_in_the_order_of_its_names(data: st.DataObject) -> None:
+    """Whatever long connections, quiet hours and damaged times its files begin with."""
+    minutes = data.draw(st.lists(st.integers(1, 300), min_size=1, max_size=40))
+    entries = []
+    begun = DAY
+    for number, minute in enumerate(minutes):
+        late = data.draw(st.none() | st.floats(-1200.0, 60.0 * minute) | st.just(-1e8))
+        time = None if late is None else begun + late
+        file = LogFile(f"{number:04}", Path("x"), Kind.EVE, beginning=Beginning(time=time))
+        entries.append(Entry(file, LogName((), "eve", time=begun)))
+        begun += 60.0 * minute
+    assert in_order(data.draw(st.permutations(entries))) == entries
 
 
 def test_sound_archives_are_not_put_in_the_order_of_their_records(tmp_path: Path) -> None:

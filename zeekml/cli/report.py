@@ -74,6 +74,10 @@ def print_run(result: RunResult, discovery: Discovery, out: Path) -> None:
         shown = ", ".join(printable(name, 60) for name in names[:3])
         more = ", …" if count > 3 else ""
         console.print(Text(f"not read ({reason}): {count:,}: {shown}{more}"), style="dim")
+    if doubled := discovery.doubled:
+        named = f"files_doubled in {out / 'summary.json'}"
+        told = f"flows in two logs, which count twice: {len(doubled):,} files; see {named}"
+        console.print(Text(told), style="dim")
     rejected = sum(summary["records_rejected"].values())
     if rejected:
         console.print(Text(f"{rejected:,} lines could not be read; see {out / 'rejects.jsonl'}"))

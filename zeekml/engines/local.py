@@ -79,28 +79,19 @@ def score(discovery: Discovery, job: ScoreJob, progress: Progress | None = None)
             totals.merge(result.counters)
         summary = _summary(totals, results, bundle, discovery)
         assemble(parts, job.out, job.options, first_ts=totals.first_ts, summary=summary)
-        warnings = [*_read_warnings(totals, discovery), *job.allowlist.warnings()]
+        warnings = [*_disorder(totals), *job.allowlist.warnings()]
     return RunResult(summary, totals, results, bundle, warnings)
 
 
-def _read_warnings(totals: ReadCounters, discovery: Discovery) -> list[str]:
-    """What makes results doubtful although everything could be read."""
-    warnings = []
-    if totals.behind:
-        warnings.append(
-            f"records are not in order of time: {totals.behind:,} ended more than a day before "
-            f"others that come before them (first {printable(totals.first_behind, 200)}), and all "
-            "that belongs to one attack there becomes one incident; sort the log, or give its "
-            "files singly"
-        )
-    if discovery.doubled:
-        names = ", ".join(printable(name, 120) for name in discovery.doubled[:3])
-        more = ", …" if len(discovery.doubled) > 3 else ""
-        warnings.append(
-            f"some flows count twice, for they are in another log, too: {names}{more}; give only "
-            "one of the logs"
-        )
-    return warnings
+def _disorder(totals: ReadCounters) -> list[str]:
+    """Say that records are in no order of time, if they are not."""
+    if not totals.behind:
+        return []
+    return [
+        f"records are not in order of time: {totals.behind:,} ended more than a day before others "
+        f"that come before them (first {printable(totals.first_behind, 200)}), and all that "
+        "belongs to one attack there becomes one incident; sort the log, or give its files singly"
+    ]
 
 
 def _ahead(items: Iterator[_T], depth: int = 2) -> Iterator[_T]:

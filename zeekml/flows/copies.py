@@ -178,8 +178,7 @@ def _worth_more(entry: Placed) -> tuple[object, ...]:
     stream = entry.stream
     columns = max(file.beginning.columns for file in stream.files)
     usual = Path(stream.name).name in ("conn", "eve")
-    labelled = any(".labeled" in Path(file.source).name.lower() for file in stream.files)
-    return (labelled, columns, stream.kind is Kind.ZEEK_TSV, usual, stream.size)
+    return (columns, stream.kind is Kind.ZEEK_TSV, usual, stream.size)
 
 
 def _related(placed: Sequence[Placed]) -> tuple[list[tuple[int, int]], set[str]]:

@@ -60,6 +60,7 @@ def discover(
     exclude: Iterable[str | Path] = (),
     stdin: BinaryIO | None = None,
     columns: Header | None = None,
+    copies: bool = False,
 ) -> Discovery:
     """Find the logs in `inputs` and sort them into streams.
 
@@ -73,6 +74,9 @@ def discover(
         What ``-`` stands for; `sys.stdin` by default.
     columns : Header, optional
         Columns of tab-separated files that have no header (`zeekml.flows.given_columns`).
+    copies : bool
+        Whether files that hold what others do are read, too, by whoever looks for the same
+        records himself.
 
     Raises
     ------
@@ -89,7 +93,7 @@ def discover(
         else:
             walk.add(Path(given))
     found = walk.found
-    found.streams = _streams(walk.files, found)
+    found.streams = _streams(walk.files, found, copies=copies)
     if not found.streams:
         names = ", ".join(printable(str(given), 80) for given in list(inputs)[:3])
         reasons = ", ".join(f"{n} {reason}" for reason, n in found.files_skipped.most_common(5))
@@ -292,8 +296,8 @@ def _holds_our_summary(directory: Path) -> bool:
     return b'"records_scored"' in text and b'"files_skipped"' in text
 
 
-def _streams(files: list[LogFile], found: Discovery) -> list[Stream]:
-    """Sort files into streams, without those that hold what others do."""
+def _streams(files: list[LogFile], found: Discovery, *, copies: bool) -> list[Stream]:
+    """Sort files into streams, with or without those that hold what others do."""
     streams: list[Stream] = []
     logs: list[LogFile] = []
     for file in files:
@@ -303,8 +307,11 @@ def _streams(files: list[LogFile], found: Discovery) -> list[Stream]:
             streams.extend(_table_streams(file, file.path, found))
         else:
             logs.append(file)
-    left, grown = without_copies(logs, found)
-    streams += without_doubles(arrange(left), grown, found)
+    if copies:
+        streams += [placed.stream for placed in arrange(logs)]
+    else:
+        left, grown = without_copies(logs, found)
+        streams += without_doubles(arrange(left), grown, found)
     return sorted(streams, key=lambda s: (natural_key(s.name), s.kind))
 
 

@@ -94,7 +94,9 @@ def read_logs(path: Path, *, name: str, label_file: Path | None = None) -> Envir
         settings = find_settings(label_file.parent)
     label_file = label_file or _label_file_beside(path)
     rows = None if label_file is None else read_label_file(label_file, settings)
-    found = discover([path], exclude=[p for p in (label_file, settings.path) if p is not None])
+    beside = [p for p in (label_file, settings.path) if p is not None]
+    # flows that are there twice are found later, with their labels
+    found = discover([path], exclude=beside, copies=True)
     counters = ReadCounters()
     for reason, n in found.files_skipped.items():
         if reason != "excluded":  # the label file and the mapping: those are read, elsewhere

@@ -211,6 +211,8 @@ class Writer:
             self._put(_with_time(self._header, self._opened).encode())
 
     def _put(self, data: bytes) -> None:
+        if not data:
+            return
         assert self._descriptor is not None
         while data:
             data = data[os.write(self._descriptor, data) :]

@@ -17,6 +17,7 @@ from zeekml.cli.options import (
     rules_option,
     settings,
 )
+from zeekml.cli.say import say
 
 _EPILOG = """\b
 Examples:
@@ -120,7 +121,7 @@ def score(
 
         write_score_report(score_report(out, result.bundle, load_policy(job.rules)), page)
     for warning in result.warnings:
-        click.echo(f"zeekml: warning: {warning}", err=True)
+        say(f"zeekml: warning: {warning}", err=True)
     if as_json:
         click.echo(json.dumps(result.summary, indent=2))
     else:

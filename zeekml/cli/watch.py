@@ -18,6 +18,7 @@ from zeekml.cli.options import (
     rules_option,
     settings,
 )
+from zeekml.cli.say import inert
 
 if TYPE_CHECKING:
     from zeekml.config import Config
@@ -162,9 +163,16 @@ def _chosen_logs(
     return found_logs(look_around())
 
 
+class _InertLines(logging.Formatter):
+    """A message is one line, whatever name or text of others is in it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging calls it so
+        return inert(super().formatMessage(record))
+
+
 def _log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_InertLines("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("zeekml")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -9,12 +9,19 @@ import sys
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 
+from zeekml.directory_lock import TakenError
+from zeekml.engines.local import ScoreJob, score
 from zeekml.ensemble.bundle import load_bundle
+from zeekml.errors import OutputError
+from zeekml.flows.discovery import discover
 from zeekml.flows.schema import FLOW_SCHEMA, ORIGINAL_FIELD
 from zeekml.notices.policy import load_policy
-from zeekml.outputs import OutputOptions, StreamOutputs
+from zeekml.outputs import OutputOptions, StreamOutputs, lock_output, refuse_nested
 from zeekml.pipeline import Pipeline
+
+SAMPLE = Path(__file__).parents[1] / "sample_logs" / "zeek_tsv" / "conn.log"
 
 ROOT = Path(__file__).parent.parent
 HOSTILE = 'x"},\n{"forged": 1}\r\n\x1b[31m[bold]\u202e\x00'
@@ -98,3 +105,29 @@ def test_a_full_disk_is_one_line_and_changes_nothing(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     assert [p.name for p in out.iterdir()] == ["notice.log"]
     assert (out / "notice.log").read_text() == "from an earlier run\n"
+
+
+@pytest.mark.parametrize(
+    ("out", "state"), [("a", "a"), ("a/b", "a"), ("a", "a/b/c"), ("a/../b", "b"), ("link", "a")]
+)
+def test_outputs_and_state_are_apart(tmp_path: Path, out: str, state: str) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to("a")
+    with pytest.raises(OutputError, match="directories apart"):
+        refuse_nested(tmp_path / out, tmp_path / state)
+    refuse_nested(tmp_path / "a", tmp_path / "ab")
+
+
+def test_a_run_does_not_replace_what_another_writes(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    held = lock_output(out)
+    (out / "notice.log").write_text("mine")
+    job = ScoreJob(out=out)
+    found = discover([str(SAMPLE)])
+    with pytest.raises(TakenError, match="another zeekml writes to this directory"):
+        score(found, job)
+    assert [path.name for path in out.iterdir()] == ["notice.log"]
+    held.close()
+    score(found, job)
+    assert (out / "notice.log").read_text() != "mine"
+    assert not [path.name for path in out.iterdir() if path.name.startswith(".")]

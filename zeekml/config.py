@@ -107,6 +107,10 @@ def load_config(path: Path | None = None) -> Config:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(
+            f"{path}: not valid TOML: nested too deeply; no setting needs that"
+        ) from error
     try:
         config = msgspec.convert(values, Config)
         _check(config)

@@ -204,9 +204,7 @@ def test_a_broken_member_is_one_line(
     bundle: Bundle, change: Callable[[Any], None], command: str, tmp_path: Path
 ) -> None:
     put_member(bundle, change)
-    log = tmp_path / "conn.log"
-    record = {"ts": 1.0, "id.orig_h": "10.0.0.1", "id.orig_p": 1, "id.resp_h": "10.0.0.2"}
-    log.write_text(json.dumps(record | {"id.resp_p": 2, "proto": "tcp"}) + "\n")
+    log = Path(__file__).parents[2] / "sample_logs" / "zeek_tsv"
     arguments = {
         "verify": ["bundle", "verify", str(bundle.path)],
         "show": ["bundle", "show", str(bundle.path)],

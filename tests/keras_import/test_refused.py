@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import resource
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -203,6 +204,18 @@ def test_a_library_that_does_not_cope(
     assert isinstance(third, KerasModel)
     assert isinstance(second, DataError)
     assert str(second).startswith("bad.h5: ")
+
+
+def test_what_runs_for_ever_costs_seconds_by_itself(tmp_path: Path) -> None:
+    data = bytearray((KERAS2 / "sequential.h5").read_bytes())
+    data[ENDLESS[0]] = ENDLESS[1]
+    path = tmp_path / "bad.h5"
+    path.write_bytes(bytes(data))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    (answer,) = reader.read_each([path], seconds=600)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert isinstance(answer, DataError)
+    assert after.ru_utime - before.ru_utime < 20
 
 
 def test_random_bytes(tmp_path: Path) -> None:

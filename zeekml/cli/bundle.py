@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from zeekml.cli.say import inert, say
+
 _IMPORT_EPILOG = """\b
 Examples:
   zeekml bundle import-keras model_*.keras --scaler scaler.npz --out my-bundle
@@ -30,7 +32,7 @@ def verify(path: Path | None, pin: str | None) -> None:
 
     loaded = load_bundle(path, pin=pin)
     try_members(loaded)
-    click.echo(f"{loaded.path}: sound, {len(loaded.models)} members, sha256 {loaded.digest}")
+    say(f"{loaded.path}: sound, {len(loaded.models)} members, sha256 {loaded.digest}")
 
 
 @bundle.command()
@@ -45,28 +47,30 @@ def show(path: Path | None, as_json: bool, card: bool) -> None:
     loaded = load_bundle(path)
     manifest = loaded.manifest
     if as_json:
-        click.echo(encode(manifest).decode().rstrip("\n"))
+        say(encode(manifest).decode().rstrip("\n"))
         return
     if card:
-        click.echo(loaded.model_card)
+        say(loaded.model_card)
         return
-    click.echo(f"{manifest.name}  ({loaded.path})")
-    click.echo(f"sha256          {loaded.digest}")
-    click.echo(f"feature schema  {manifest.feature_schema[:12]}, {len(manifest.features)} inputs")
-    click.echo(f"members         {len(manifest.members)}, averaged as {manifest.combine}")
+    # each of these is one line, so that no name can pass for one of ours
+    say(f"{inert(manifest.name)}  ({loaded.path})")
+    say(f"sha256          {loaded.digest}")
+    say(f"feature schema  {manifest.feature_schema[:12]}, {len(manifest.features)} inputs")
+    say(f"members         {len(manifest.members)}, averaged as {manifest.combine}")
     thresholds = {t: round(v, 4) for t, v in manifest.thresholds.items()}
-    click.echo(f"thresholds      {json.dumps(thresholds)}")
-    click.echo(f"usual values    of {_USUAL[manifest.usual_source]}")
+    say(f"thresholds      {json.dumps(thresholds)}")
+    say(f"usual values    of {_USUAL[manifest.usual_source]}")
     if manifest.parent is not None:
-        click.echo(f"made from       {manifest.parent[:12]}")
+        say(f"made from       {manifest.parent[:12]}")
     site = manifest.evaluation.get("site")
     if isinstance(site, dict):
-        click.echo(f"calibrated      {json.dumps(site)}")
-    click.echo("trained on")
+        say(f"calibrated      {json.dumps(site)}")
+    say("trained on")
     for source in manifest.training:
-        click.echo(f"  {source.environment}: {source.rows:,} rows, {source.malicious:,} malicious")
+        name = inert(source.environment)
+        say(f"  {name}: {source.rows:,} rows, {source.malicious:,} malicious")
     if not manifest.training:
-        click.echo("  data that the bundle does not state")
+        say("  data that the bundle does not state")
 
 
 @bundle.command(epilog=_IMPORT_EPILOG)
@@ -155,8 +159,8 @@ def import_keras(
             "features": len(made.manifest.features),
             "members": made.manifest.evaluation["keras"],
         }
-        click.echo(json.dumps(summary, indent=2))
+        say(json.dumps(summary, indent=2))
         return
     for model, outputs in zip(report.models, report.outputs, strict=True):
-        click.echo(f"{model.file}: {', '.join(outputs)}")
-    click.echo(f"bundle written to {made.path}, sha256 {made.digest}")
+        say(f"{model.file}: {', '.join(outputs)}")
+    say(f"bundle written to {made.path}, sha256 {made.digest}")

@@ -17,6 +17,7 @@ from zeekml.cli.options import (
     rules_option,
     settings,
 )
+from zeekml.cli.say import say
 
 if TYPE_CHECKING:
     from zeekml.site.calibrate import Calibrated
@@ -106,9 +107,9 @@ def calibrate(
             trying=lambda done, total: step("trying thresholds", done, total),
         )
     for warning in [*allowlist.warnings(), *found.warnings()]:
-        click.echo(f"zeekml: warning: {warning}", err=True)
+        say(f"zeekml: warning: {warning}", err=True)
     if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=2))
+        say(json.dumps(found.as_dict(), indent=2))
     else:
         _print(found)
     short = shortfall(found.traffic.counters, discovery.streams)

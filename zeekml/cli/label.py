@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from zeekml.cli.say import say
+
 
 @click.command()
 @click.argument("incident", metavar="ID", required=False)
@@ -54,7 +56,7 @@ def label(
     new = label_incident(
         state, name, truth, line, threat=threat or "", note=note, evidence=evidence
     )
-    click.echo(f"{name}: {verdict}" + ("" if new else ", as before"))
+    say(f"{name}: {verdict}" + ("" if new else ", as before"))
 
 
 def _show(state: Path, incident: str | None) -> None:
@@ -79,7 +81,7 @@ def _show(state: Path, incident: str | None) -> None:
         if labels:
             labels.close()
     if not shown:
-        click.echo("No labels.")
+        say("No labels.")
         return
     table = Table(box=SIMPLE, pad_edge=False)
     for heading in ("incident", "label", "threat", "when (UTC)", "who", "note"):

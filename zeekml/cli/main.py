@@ -11,7 +11,7 @@ import sys
 import click
 
 from zeekml import __version__
-from zeekml.cli import interrupts
+from zeekml.cli import interrupts, memory
 from zeekml.cli.bundle import bundle
 from zeekml.cli.calibrate import calibrate
 from zeekml.cli.check import check
@@ -22,12 +22,15 @@ from zeekml.cli.explain import explain
 from zeekml.cli.features import features
 from zeekml.cli.label import label
 from zeekml.cli.rules import rules
+from zeekml.cli.say import inert
 from zeekml.cli.score import score
 from zeekml.cli.train import train
 from zeekml.cli.watch import watch
-from zeekml.errors import OutputError, ZeekmlError
+from zeekml.errors import DataError, OutputError, ZeekmlError
 
 EXIT_INTERRUPTED = 130
+
+_HELP = frozenset({"-h", "--help", "--version"})
 
 _EPILOG = """\b
 Examples:
@@ -81,6 +84,8 @@ def main() -> None:
     """Run the command line and leave with the exit code that fits."""
     interrupts.install()
     try:
+        if (problem := memory.prepare()) is not None and not _HELP.intersection(sys.argv):
+            _fail(problem, 1)
         code = cli.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Abort:
@@ -95,9 +100,17 @@ def main() -> None:
     except BrokenPipeError:
         _silence_stdout()
         sys.exit(0)
+    except RecursionError:
+        _fail("an input is nested too deeply to be read", DataError.exit_code)
     except OSError as error:
+        if (problem := memory.shortage(error)) is not None:
+            _fail(problem, 1)
         what = error.filename or "file system"
         _fail(f"{what}: {error.strerror or error}", OutputError.exit_code)
+    except Exception as error:
+        if (problem := memory.shortage(error)) is None:
+            raise
+        _fail(problem, 1)
 
 
 def _silence_stdout() -> None:
@@ -107,6 +120,5 @@ def _silence_stdout() -> None:
 
 def _fail(message: str, code: int) -> None:
     # a file name may hold anything, and the message stays one line on any terminal
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
-    click.echo(f"zeekml: {shown}", err=True)
+    click.echo(f"zeekml: {inert(message)}", err=True)
     sys.exit(code)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zeekml.cli.options import rules_option
+from zeekml.cli.say import say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,12 +48,12 @@ def check(rules: Path | None, as_json: bool) -> None:
             "allowlist": {"file": allowlist.file, "entries_in_force": len(allowlist.active)},
             "warnings": list(allowlist.warnings()),
         }
-        click.echo(json.dumps(found, indent=2))
+        say(json.dumps(found, indent=2))
         return
-    click.echo(f"{policy.file}: {len(policy.detectors)} detectors, no mistakes")
-    click.echo(f"{allowlist.file}: {len(allowlist.active)} entries in force, no mistakes")
+    say(f"{policy.file}: {len(policy.detectors)} detectors, no mistakes")
+    say(f"{allowlist.file}: {len(allowlist.active)} entries in force, no mistakes")
     for warning in allowlist.warnings():
-        click.echo(f"zeekml: warning: {warning}", err=True)
+        say(f"zeekml: warning: {warning}", err=True)
 
 
 @rules.command()
@@ -66,14 +67,14 @@ def show(rules: Path | None, as_json: bool) -> None:
 
     policy, allowlist = load_policy(rules), load_allowlist(rules)
     if as_json:
-        click.echo(json.dumps(_as_dict(policy, allowlist), indent=2))
+        say(json.dumps(_as_dict(policy, allowlist), indent=2))
         return
     console = output_console()
     console.print(_detectors(policy))
     if allowlist.entries:
         console.print(_entries(allowlist))
     else:
-        click.echo(f"{allowlist.file}: no entries")
+        say(f"{allowlist.file}: no entries")
 
 
 @rules.command(epilog=_ALLOW_EPILOG)
@@ -121,7 +122,7 @@ def allow(
             values[scope] = given[0] if len(given) == 1 else given
     path = allowlist_path(rules)
     entry = append_entry(path, values)
-    click.echo(f"{path}:{entry.line}: entry {entry.id}, until {entry.until}")
+    say(f"{path}:{entry.line}: entry {entry.id}, until {entry.until}")
 
 
 def _as_dict(policy: Policy, allowlist: Allowlist) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from zeekml.cli.options import (
     rules_option,
     settings,
 )
+from zeekml.cli.say import say
 
 _EPILOG = """\b
 Examples:
@@ -131,9 +132,9 @@ def score(
 
         write_score_report(score_report(out, result.bundle, load_policy(job.rules)), page)
     for warning in result.warnings:
-        click.echo(f"zeekml: warning: {warning}", err=True)
+        say(f"zeekml: warning: {warning}", err=True)
     for remark in result.counters.remarks:
-        click.echo(f"zeekml: note: {remark}", err=True)
+        say(f"zeekml: note: {remark}", err=True)
     if as_json:
         click.echo(json.dumps(result.summary, indent=2))
     else:

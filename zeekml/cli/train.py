@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zeekml.cli.options import learner_option, progress_option
+from zeekml.cli.say import say
 
 if TYPE_CHECKING:
     from zeekml.learning.training import Learner
@@ -111,12 +112,12 @@ def train(
             "skipped": [{"name": s.name, "reason": s.reason} for s in report.skipped],
             "evaluation": bundle.manifest.evaluation,
         }
-        click.echo(json.dumps(summary, indent=2))
+        say(json.dumps(summary, indent=2))
         return
     if report.taken:
-        click.echo(f"{report.taken} members were there from a run that had not ended")
+        say(f"{report.taken} members were there from a run that had not ended")
     for skipped in report.skipped:
-        click.echo(f"not used: {skipped.name}: {skipped.reason}")
-    click.echo("Leaving one environment out:")
-    click.echo(report.markdown())
-    click.echo(f"bundle written to {bundle.path}, sha256 {bundle.digest}")
+        say(f"not used: {skipped.name}: {skipped.reason}")
+    say("Leaving one environment out:")
+    say(report.markdown())
+    say(f"bundle written to {bundle.path}, sha256 {bundle.digest}")

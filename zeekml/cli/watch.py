@@ -19,6 +19,7 @@ from zeekml.cli.options import (
     rules_option,
     settings,
 )
+from zeekml.cli.say import inert
 from zeekml.errors import DataError
 
 if TYPE_CHECKING:
@@ -192,9 +193,16 @@ def _chosen_logs(zeek: tuple[Path, ...], suricata: tuple[Path, ...]) -> list[Log
     return found_logs(look_around())
 
 
+class _InertLines(logging.Formatter):
+    """A message is one line, whatever name or text of others is in it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging calls it so
+        return inert(super().formatMessage(record))
+
+
 def _log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_InertLines("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("zeekml")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

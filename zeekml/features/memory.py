@@ -39,7 +39,10 @@ def reserved(count: int, kind: npt.DTypeLike, *, dense: bool = False) -> npt.NDA
 
 def _mapped(size: int, dense: bool) -> tuple[mmap.mmap, npt.NDArray[np.uint8]]:
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE
-    memory = mmap.mmap(-1, max(size, 1), flags=flags)
+    try:
+        memory = mmap.mmap(-1, max(size, 1), flags=flags)
+    except OSError as error:
+        raise MemoryError(f"{size >> 20:,} MiB cannot be reserved for the context") from error
     if dense and size >= CHUNK and hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
     return memory, np.frombuffer(memory, np.uint8, size)

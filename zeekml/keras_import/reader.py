@@ -9,6 +9,7 @@ against somebody who can take the library over.
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import resource
 import signal
@@ -23,6 +24,9 @@ from zeekml.keras_import.file import KerasModel, read_keras
 
 TIME_LIMIT: Final = 60.0
 """Seconds that one file may take; the largest takes a few, on a slow disk too."""
+
+_LEAST_WORK: Final = 4  # seconds of processor time for any file, and for a further so many bytes
+_BYTES_PER_SECOND: Final = 8 << 20
 
 _START_LIMIT: Final = 60.0
 _MEMORY: Final = 8 << 30
@@ -107,8 +111,22 @@ def _serve(line: Connection) -> None:
             line.send("ready")
             path = line.recv()
             answer: KerasModel | ZeekmlError
+            _bound_work(path)
             try:
                 answer = read_keras(path)
             except ZeekmlError as err:
                 answer = err
             line.send(answer)
+
+
+def _bound_work(path: Path) -> None:
+    """Have the process ended when it computes far longer than a sound file of this size takes."""
+    try:
+        size = path.stat().st_size
+    except OSError:
+        size = 0  # reading it will say so
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    bound = math.ceil(used.ru_utime + used.ru_stime) + _LEAST_WORK + size // _BYTES_PER_SECOND
+    _, highest = resource.getrlimit(resource.RLIMIT_CPU)
+    if highest == resource.RLIM_INFINITY or bound < highest:
+        resource.setrlimit(resource.RLIMIT_CPU, (bound, highest))

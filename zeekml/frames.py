@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -14,10 +15,13 @@ from zeekml.config import Config
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.errors import ReadWarning
 from zeekml.flows.archive import flows_of, read_stream
+from zeekml.flows.columns import BoolArray, build_batch, standard_name
 from zeekml.flows.discovery import Discovery, Stream, discover
+from zeekml.flows.flow_table import read_array
 from zeekml.flows.given_columns import named_columns
-from zeekml.flows.rejects import ReadCounters
+from zeekml.flows.rejects import ReadCounters, SourceAccount
 from zeekml.flows.schema import FLOW_SCHEMA, REQUIRED
+from zeekml.flows.values import RECORD_COLUMNS, read_column
 from zeekml.flows.verdict import shortfall
 from zeekml.outputs import SCORES_SCHEMA, scores_table
 from zeekml.pipeline import Scorer
@@ -69,7 +73,8 @@ def score(
     ----------
     flows
         A path as for `read_flows`, or a frame with Zeek's column names, taken as one stream in
-        the order of its rows. `ts`, `id.orig_h`, `id.resp_h` and `proto` are required.
+        the order of its rows. `ts`, `id.orig_h`, `id.resp_h` and `proto` are required; rows in
+        which one of them is missing or bad are left out. Values may be written as in logs.
     bundle
         From `zeekml.load_bundle`; by default the bundle that comes with zeekml.
     config
@@ -91,17 +96,19 @@ def score(
     """
     bundle = bundle or load_bundle()
     tables = []
+    counters = ReadCounters()
+    streams: Sequence[Stream] = ()
     if isinstance(flows, pd.DataFrame):
         scorer = Scorer(bundle, config)
-        for batch in _as_flows(flows).to_batches(max_chunksize=_CHUNK):
+        for batch in _as_flows(flows, counters).to_batches(max_chunksize=_CHUNK):
             tables.append(scores_table(scorer.score(batch)))
     else:
-        counters = ReadCounters()
         streams = _discovered(flows, columns).streams
         for stream in streams:
             scorer = Scorer(bundle, config)
             for batch in read_stream(stream, counters=counters):
                 tables.append(scores_table(scorer.score(batch)))
+    if counters.records_read or streams:
         _warn(counters, streams)
     return pa.concat_tables([SCORES_SCHEMA.empty_table(), *tables]).to_pandas()
 
@@ -130,24 +137,41 @@ def _warn(counters: ReadCounters, streams: Sequence[Stream]) -> None:
         )
 
 
-def _as_flows(frame: pd.DataFrame) -> pa.Table:
-    missing = [name for name in REQUIRED if name not in frame.columns]
+def _as_flows(frame: pd.DataFrame, counters: ReadCounters) -> pa.Table:
+    """Rows of a frame by the rules of the readers, in their order."""
+    given = {standard_name(str(name)): frame[name] for name in frame.columns}
+    given |= {name: frame[name] for name in frame.columns if name in given}
+    missing = [name for name in REQUIRED if name not in given]
     if missing:
         raise ValueError(f"the frame lacks the columns {', '.join(missing)}")
-    rows = len(frame)
-    columns = []
-    for field in FLOW_SCHEMA:
-        if field.name in frame.columns:
-            column = pa.array(frame[field.name], from_pandas=True)
-            if pa.types.is_dictionary(column.type) or pa.types.is_dictionary(field.type):
-                column = column.cast(pa.string()).dictionary_encode()
-            if not pa.types.is_dictionary(field.type):
-                column = column.cast(field.type)
-        elif field.name in ("sensor", "source"):
-            column = pa.array(["frame"] * rows).dictionary_encode()
-        elif field.name == "line":
-            column = pa.array(range(1, rows + 1), pa.int64())
-        else:
-            column = pa.nulls(rows, field.type)
-        columns.append(column)
-    return pa.Table.from_arrays(columns, schema=FLOW_SCHEMA)
+    read = {name: _read(name, given[name]) for name in RECORD_COLUMNS if name in given}
+    batch = build_batch(
+        {name: column for name, (column, _) in read.items()},
+        np.arange(1, len(frame) + 1, dtype=np.int64),
+        sensor="frame",
+        account=SourceAccount("frame", counters, None),
+        excerpt=lambda row: repr(frame.iloc[row].to_dict()).encode(),
+        unread={name: rows for name, (_, rows) in read.items()},
+    )
+    if batch is None:
+        return FLOW_SCHEMA.empty_table()
+    rows = batch.column("line").to_numpy() - 1
+    for name in ("sensor", "source", "line", "signatures"):
+        if name in given:
+            said = pa.array(given[name].iloc[rows], from_pandas=True)
+            kind = FLOW_SCHEMA.field(name).type
+            if pa.types.is_dictionary(kind):
+                said = said.cast(pa.string()).dictionary_encode()
+            batch = batch.set_column(
+                FLOW_SCHEMA.get_field_index(name), FLOW_SCHEMA.field(name), said.cast(kind)
+            )
+    return pa.Table.from_batches([batch])
+
+
+def _read(name: str, values: pd.Series) -> tuple[pa.Array, BoolArray]:
+    try:
+        return read_array(name, pa.array(values, from_pandas=True))
+    except pa.ArrowException:
+        # values of several types
+        there = values.notna()
+        return read_column(name, values.astype(object).where(there, None).tolist())

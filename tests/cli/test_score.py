@@ -462,3 +462,28 @@ def test_an_interrupted_run_leaves_the_earlier_results(
     assert "Traceback" not in errors
     assert [p.name for p in out.iterdir()] == ["notice.log"]
     assert (out / "notice.log").read_text() == "from an earlier run\n"
+
+
+def test_values_that_are_not_understood_are_counted_and_told(zeekml: Any, tmp_path: Path) -> None:
+    head, *rows = TSV.read_text().partition("#types")[2].splitlines()[1:11]
+    names = TSV.read_text().partition("#fields\t")[2].splitlines()[0].split("\t")
+    records = []
+    for i, row in enumerate([head, *rows]):
+        cells = dict(zip(names, row.split("\t"), strict=True))
+        record = {name: cell for name, cell in cells.items() if cell != "-"}
+        if i < 3:
+            record["id.resp_p"] = "443/tcp"
+        records.append(json.dumps(record))
+    log = tmp_path / "conn.json"
+    log.write_text("\n".join(records) + "\n")
+    done = zeekml("score", log, "--out", tmp_path / "out", "--enriched")
+    assert done.returncode == 0, done.stderr
+    assert "values not understood: id.resp_p 3" in done.stdout
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["records_scored"] == len(records)
+    assert summary["values_unknown"] == {"id.resp_p": 3}
+    assert (tmp_path / "out" / "rejects.jsonl").read_text() == ""
+    enriched = (tmp_path / "out" / "conn_scored.log").read_text().splitlines()
+    assert [json.loads(line)["id.resp_p"] for line in enriched][:3] == ["443/tcp"] * 3
+    done = zeekml("features", log, "--out", tmp_path / "features.parquet", "--json")
+    assert json.loads(done.stdout)["values_unknown"] == {"id.resp_p": 3}

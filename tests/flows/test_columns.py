@@ -143,3 +143,14 @@ def test_flow_end_takes_the_start_where_no_duration_is_known() -> None:
     batch, _ = make({**GOOD, "proto": ["tcp", "udp"], "duration": [None, 0.5]})
     assert batch is not None
     assert flow_end(batch).tolist() == [1.0, 2.5]
+
+
+def test_protocols_by_other_names_and_numbers() -> None:
+    protos = ["6", "17", "1", "58", "6.0", "IPv6-ICMP", "icmp6", " Tcp ", "sctp", "132", ""]
+    n = len(protos)
+    columns = {"ts": [1.0] * n, "id.orig_h": ["::1"] * n, "id.resp_h": ["::2"] * n}
+    batch, counters = make({**columns, "proto": protos})
+    assert batch is not None
+    names = ["tcp", "udp", "icmp", "icmp", "tcp", "icmp", "icmp", "tcp", "sctp", "132"]
+    assert batch.column("proto").to_pylist() == names
+    assert counters.rejected == {"missing_field": 1}

@@ -82,7 +82,63 @@ def test_numbers_of_other_types(table: Any) -> None:
     assert [r["id.resp_p"] for r in by_line] == [1, 2, 3, 4]
     assert [r["orig_bytes"] for r in by_line] == [5, None, 7, None]
     assert [r["resp_bytes"] for r in by_line] == [1, None, 2, 3]
-    assert counters.clamped == 1
+    assert counters.values_unknown.total() == 1
+
+
+def test_columns_as_others_write_them(table: Any) -> None:
+    ids = {"orig_h": "10.0.0.1", "resp_h": "10.0.0.2", "orig_p": "40000", "resp_p": 443.0}
+    common = {k: v[:2] for k, v in COLUMNS.items() if not k.startswith(("id.", "ts", "dur"))}
+    flat = {f"id_{k}": [v] * 2 for k, v in ids.items()}
+    more: dict[str, Any] = {
+        "ts": pa.array([1795429847098, 1795429848098], pa.int64()),
+        "duration": ["1.25", "x"],
+        "service": pa.array([["ssl", "http"], []], pa.list_(pa.string())),
+        "orig_bytes": ["517", "-"],
+        "resp_bytes": pa.array([-5, 7], pa.int32()),
+        "orig_pkts": pa.array([True, None]),
+        "conn_state": pa.array([b"SF", None], pa.binary()),
+        "uid": pa.array([7, 8], pa.int64()),
+    }
+    for columns in ({**common, **more, **flat}, {**common, **more, "id": [ids] * 2}):
+        rows, counters = read(table(columns))
+        one, two = rows[0] if rows[0][0]["line"] == 1 else rows[0][::-1]
+        assert (one["id.orig_h"], one["id.orig_p"], one["id.resp_p"]) == ("10.0.0.1", 40000, 443)
+        assert (one["ts"], one["duration"], one["service"]) == (1795429847.098, 1.25, "http,ssl")
+        assert (one["orig_bytes"], one["resp_bytes"], one["orig_pkts"]) == (517, None, None)
+        assert (two["orig_bytes"], two["resp_bytes"], two["service"]) == (None, 7, None)
+        assert (one["uid"], two["duration"], one["conn_state"]) == ("7", None, None)
+        assert counters.values_unknown == {
+            "duration": 1,
+            "resp_bytes": 1,
+            "orig_pkts": 1,
+            "conn_state": 1,
+        }
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pa.array([1795429847, 1795429848], pa.timestamp("s")),
+        pa.array([1795429847000, 1795429848000], pa.timestamp("ms", "Europe/Berlin")),
+        pa.array([1795429847000000, 1795429848000000], pa.int64()),
+        pa.array([1795429847000000000, 1795429848000000000], pa.int64()),
+        pa.array(["2026-11-23T10:30:47", "2026-11-23 10:30:48+00:00"]),
+        pa.array(["1795429847.0", "1795429848000"], pa.large_string()).dictionary_encode(),
+    ],
+)
+def test_times_of_any_type(table: Any, times: pa.Array) -> None:
+    path = table({**{k: v[:2] for k, v in COLUMNS.items()}, "ts": times, "duration": [1.0, 1.0]})
+    rows, _ = read(path)
+    assert [row["ts"] for row in rows[0]] == [1795429847.0, 1795429848.0]
+
+
+def test_a_column_in_two_spellings(table: Any) -> None:
+    ids = {"orig_h": "10.0.0.7", "orig_p": 1, "resp_p": 2}
+    path = table({**COLUMNS, "id_orig_p": [None, 5, 6, 7], "id": [ids] * 4})
+    rows, _ = read(path)
+    by_line = sorted(rows[0], key=lambda row: row["line"])
+    assert [row["id.orig_p"] for row in by_line] == [1, 5, 6, 7]
+    assert {row["id.orig_h"] for row in by_line} == {"10.0.0.1"}
 
 
 def test_bad_rows_drop_alone(table: Any) -> None:

@@ -49,6 +49,10 @@ VALUES = st.one_of(
     st.floats(),
     st.floats(0, 3e12).map(lambda x: round(x, 6)),
     st.text(max_size=8),
+    st.integers(-5, 70_000).map(str),
+    st.integers(0, 65535).map(float),
+    st.floats(0, 1e19).map(str),
+    st.sampled_from(["1900-01-00T00:00:14.199185+0000", "2026-11-23 10:30:48", "(empty)", "0x1F"]),
     st.sampled_from(["conn", "dns", "flow", "alert", "UDP", "tcp", "ICMP", "", "-", "1f", "zz"]),
     st.datetimes(datetime(1960, 1, 1), datetime(2100, 1, 1)).map(
         lambda t: t.replace(tzinfo=UTC).isoformat()
@@ -61,6 +65,7 @@ NUMBERS = st.one_of(
     st.from_regex(rb"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,8})?([eE][+-]?[0-9]{1,4})?", fullmatch=True),
 )
 SPACES = st.sampled_from([b" ", b"\t", b"  ", b"\r", b"\n", b"\x0b", b"\0", b"\xc2\xa0"])
+INNER = ["value", "again", "drop", "move", "rename", "inner", "nest"]
 CHANGES = ["none", "none", "flip", "cut", "insert", "space", "escape", "number", "number"]
 
 
@@ -84,7 +89,9 @@ def _changed(draw: st.DrawFn, lines: list[bytes]) -> bytes:
     for _ in range(draw(st.integers(0, 2))):
         at = draw(st.integers(0, len(pairs) - 1))
         name, value = pairs[at]
-        change = draw(st.sampled_from(["value", "again", "drop", "move", "rename", "inner"]))
+        change = draw(
+            st.sampled_from(["value", "again", "drop", "move", "rename", "inner", "nest"])
+        )
         if change == "value":
             pairs[at] = (name, draw(VALUES))
         elif change == "again":
@@ -96,6 +103,11 @@ def _changed(draw: st.DrawFn, lines: list[bytes]) -> bytes:
         elif change == "rename":
             names = ["id_orig_h", "id_resp_p", "_path", "@stream", "event_type", "vlan", "\x7f"]
             pairs[at] = (draw(st.sampled_from([*names, name.upper()])), value)
+        elif change == "nest" and (ids := [pair for pair in pairs if pair[0].startswith("id.")]):
+            kept = draw(st.sampled_from([0, 0, 1]))
+            pairs = [pair for pair in pairs if pair not in ids[kept:]]
+            inside = [(name.removeprefix("id."), value) for name, value in ids]
+            pairs.insert(draw(st.integers(0, len(pairs))), ("id", inside))
         elif (
             change == "inner" and isinstance(value, list) and value and isinstance(value[0], tuple)
         ):

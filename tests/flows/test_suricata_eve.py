@@ -378,14 +378,13 @@ def test_alert_memory_may_be_shared(read: Read) -> None:
     ("event", "reason"),
     [
         (flow(flow={"start": "soon"}), "bad_value"),
-        (flow(flow={"start": "2026-11-23T10:30:48.019698"}), "bad_value"),
-        (flow(flow={"end": "2026-11-23T10:30:47.0+0000"}), "bad_value"),
-        (flow(flow={"pkts_toserver": -1}), "bad_value"),
-        (flow(flow={"pkts_toserver": "7"}), "bad_value"),
-        (flow(src_port=70000), "bad_value"),
-        (flow(tcp={"tcp_flags_ts": "zz"}), "bad_value"),
+        (flow(flow={"start": True}), "bad_value"),
+        (flow(flow={"start": "1900-01-00T00:00:14.199185+0000"}), "bad_value"),
+        (flow(src_ip=5), "bad_value"),
+        (flow(proto=[6]), "bad_value"),
         (flow(src_ip=None), "missing_field"),
         (flow(proto=None), "missing_field"),
+        ({**FLOW, "flow": 5}, "missing_field"),
         (flow(flow={"start": None}), "missing_field"),
         ({k: v for k, v in FLOW.items() if k != "flow"}, "missing_field"),
         (lines(FLOW)[:-20], "bad_json"),
@@ -396,6 +395,77 @@ def test_bad_flows_drop_alone(read: Read, event: Any, reason: str) -> None:
     reading = read(EveDecoder, lines(FLOW, event, FLOW))
     assert reading.reasons == [(2, reason)]
     assert reading.counters.accepted == 2
+
+
+@pytest.mark.parametrize(
+    ("event", "unknown"),
+    [
+        (flow(flow={"end": "2026-11-23T10:30:47.0+0000"}), {"duration": None}),
+        (flow(flow={"end": "1900-01-00T00:00:14.199185+0000"}), {"duration": None}),
+        (flow(flow={"end": False}), {"duration": None}),
+        (flow(flow={"pkts_toserver": -1}), {"orig_pkts": None, "orig_ip_bytes": None}),
+        (flow(flow={"pkts_toclient": [5]}), {"resp_pkts": None, "resp_ip_bytes": None}),
+        (flow(flow={"bytes_toclient": 2**63}), {"resp_ip_bytes": None}),
+        (flow(flow={"bytes_toserver": "lots"}), {"orig_ip_bytes": None}),
+        (flow(src_port=70000), {"id.orig_p": None}),
+        (flow(dest_port={"port": 80}), {"id.resp_p": None}),
+        (flow(tcp={"tcp_flags_ts": "zz"}), {"conn_state": None}),
+        (flow(tcp={"tcp_flags_ts": "-1", "tcp_flags_tc": "1b"}), {"conn_state": None}),
+        (flow(tcp={"tcp_flags_ts": 2, "tcp_flags_tc": "1b"}), {"conn_state": None}),
+        (flow(tcp="SYN"), {"conn_state": None}),
+        (flow(app_proto=["http"]), {"service": None}),
+        (flow(flow_id=1.5), {"uid": None}),
+        (flow(community_id=True), {"community_id": None}),
+        (flow(vlan={"id": 5}), {"vlan": None}),
+    ],
+)
+def test_what_is_not_understood_is_unknown_and_costs_no_flow(
+    read: Read, event: Any, unknown: dict[str, None]
+) -> None:
+    reading = read(EveDecoder, lines(FLOW, event, FLOW))
+    assert not reading.rejects
+    first, row, _ = reading.rows
+    assert row == {k: v for k, v in {**first, **unknown, "line": 2}.items() if k in row}
+    # the books name what could not be read, not what would have followed from it
+    assert reading.counters.values_unknown == {next(iter(unknown)): 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "value"),
+    [
+        ({"flow": {"start": "2026-11-23T10:30:48.019698"}}, "ts", 1795429848.019698),
+        ({"flow": {"start": "2026-11-23 10:30:48.019698Z"}}, "ts", 1795429848.019698),
+        ({"flow": {"start": 1795429848.019698}}, "ts", 1795429848.019698),
+        ({"flow": {"start": 1795429848019.698, "end": "1795429848020.427"}}, "duration", 0.000729),
+        ({"flow": {"end": "2026-11-23T12:30:48.020427+02:00"}}, "duration", 0.000729),
+        ({"flow": {"pkts_toserver": "7"}}, "orig_pkts", 7),
+        ({"flow": {"bytes_toclient": 2438.0}}, "resp_ip_bytes", 2438 - 5 * 14),
+        ({"src_port": "43222"}, "id.orig_p", 43222),
+        ({"dest_port": 80.0}, "id.resp_p", 80),
+        ({"flow_id": "84604727325133"}, "uid", "84604727325133"),
+        ({"flow_id": 84604727325133.0}, "uid", "84604727325133"),
+        ({"flow_id": "f-7"}, "uid", "f-7"),
+        ({"vlan": "10"}, "orig_ip_bytes", 654 - 7 * 18),
+        ({"vlan": ["10", 20]}, "orig_ip_bytes", 654 - 7 * 22),
+    ],
+)
+def test_other_ways_to_write_a_value(
+    read: Read, changes: dict[str, Any], name: str, value: Any
+) -> None:
+    reading = read(EveDecoder, lines(flow(**changes)))
+    assert [row[name] for row in reading.rows] == [value]
+    assert not reading.counters.values_unknown
+
+
+@pytest.mark.parametrize("flow_id", [84604727325133, "84604727325133", 84604727325133.0])
+def test_alerts_go_to_their_flow_however_its_number_is_written(read: Read, flow_id: Any) -> None:
+    event = {**alert(0, "A"), "flow_id": flow_id}
+    odd = {**alert(0, "B"), "flow_id": flow_id, "alert": {"signature": "B", "signature_id": "x"}}
+    reading = read(EveDecoder, lines(event, odd, FLOW, event, flow(flow_id=str(flow_id))))
+    assert [row["signatures"] for row in reading.rows] == [
+        ["A [sid 2030053]", "B [sid x]"],
+        ["A [sid 2030053]"],
+    ]
 
 
 def test_spaces_in_the_json_and_odd_events(read: Read) -> None:

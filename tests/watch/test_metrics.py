@@ -20,6 +20,7 @@ STREAM = StreamMetrics(
     records_scored=100,
     rejected={"bad_json": 3, "truncated": 1},
     skipped={"dns": 16},
+    unknown={"duration": 2},
     lag_seconds=1.25,
     bytes_behind=4096,
     rotations={"rotated": 2},
@@ -73,6 +74,7 @@ def test_names_types_and_values() -> None:
         ("records_rejected_total", "bad_json", 3),
         ("records_rejected_total", "truncated", 1),
         ("records_skipped_total", "dns", 16),
+        ("values_unknown_total", "duration", 2),
         ("lag_seconds", 1.25),
         ("bytes_behind", 4096),
         ("rotations_total", "rotated", 2),
@@ -90,6 +92,7 @@ def test_names_types_and_values() -> None:
     assert {name: keys for name, keys in labels.items() if keys} == {
         "zeekml_records_rejected_total": {"reason"},
         "zeekml_records_skipped_total": {"type"},
+        "zeekml_values_unknown_total": {"column"},
         "zeekml_rotations_total": {"how"},
         "zeekml_gaps_total": {"cause"},
         "zeekml_notices_total": {"note"},

@@ -78,6 +78,7 @@ def features(
         "records_skipped": dict(counters.skipped),
         "files_skipped": dict(discovery.files_skipped),
         "truncated": counters.truncated,
+        "values_unknown": dict(counters.values_unknown),
         "out": str(out),
     }
     if as_json:

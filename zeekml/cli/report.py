@@ -91,8 +91,10 @@ def _reading_table(summary: dict[str, object]) -> Table:
     table.add_column(style="bold")
     table.add_column()
     rejected, skipped = summary["records_rejected"], summary["records_skipped"]
+    unknown = summary["values_unknown"]
     assert isinstance(rejected, dict)
     assert isinstance(skipped, dict)
+    assert isinstance(unknown, dict)
     table.add_row(
         "records",
         Text(
@@ -104,6 +106,9 @@ def _reading_table(summary: dict[str, object]) -> Table:
         table.add_row("rejected", Text(", ".join(f"{k} {v:,}" for k, v in rejected.items())))
     if skipped:
         table.add_row("skipped", Text(", ".join(f"{k} {v:,}" for k, v in skipped.items())))
+    if unknown:
+        listed = ", ".join(f"{k} {v:,}" for k, v in unknown.items())
+        table.add_row("unknown", Text(f"values not understood: {listed}"))
     first, last = summary["first_ts"], summary["last_ts"]
     if isinstance(first, float) and isinstance(last, float):
         table.add_row("time", Text(f"{_utc(first)} to {_utc(last)} UTC"))

@@ -25,6 +25,7 @@ from zeekml.errors import OutputError
 from zeekml.flows.archive import read_stream
 from zeekml.flows.discovery import Discovery, Stream
 from zeekml.flows.rejects import ReadCounters
+from zeekml.flows.values import COUNTS
 from zeekml.notices.allowlist import load_allowlist
 from zeekml.notices.policy import load_policy
 from zeekml.outputs import StreamOutputs, assemble
@@ -174,7 +175,8 @@ def _summary(
         "last_ts": totals.last_ts,
         "bundle": bundle.digest,
         "truncated": totals.truncated,
-        "counts_clamped": totals.clamped,
+        "values_unknown": dict(sorted(totals.values_unknown.items())),
+        "counts_clamped": sum(totals.values_unknown[name] for name in COUNTS),
         "context_evicted": sum(r.evicted_records for r in results),
         "streams": [
             {"name": r.stream, "records_scored": r.counters.accepted, "notices": dict(r.notices)}

@@ -18,29 +18,14 @@ import pyarrow.compute as pc
 from zeekml.flows.ipv4 import are_dotted_quads
 from zeekml.flows.rejects import BAD_VALUE, MISSING_FIELD, SourceAccount
 from zeekml.flows.schema import AT_EXIT_FIELD, FLOW_SCHEMA, ORIGINAL_FIELD, REQUIRED
-
-MAX_COUNT: Final = 2**63 - 1
-MAX_PORT: Final = 65535
-MAX_TIME: Final = 253_402_300_800
-"""Seconds from 1970 to the year 10000: no calendar goes further, nor do times in features."""
-
-TIMES: Final = ("ts", "duration")
-PORTS: Final = ("id.orig_p", "id.resp_p")
-COUNTS: Final = (
-    "orig_bytes",
-    "resp_bytes",
-    "missed_bytes",
-    "orig_pkts",
-    "orig_ip_bytes",
-    "resp_pkts",
-    "resp_ip_bytes",
+from zeekml.flows.values import (
+    ADDRESSES,
+    HIGHEST,
+    MAX_TIME,
+    TEXTS,
+    TIMES,
+    epoch_seconds,
 )
-ADDRESSES: Final = ("id.orig_h", "id.resp_h")
-TEXTS: Final = ("uid", "conn_state", "history", "community_id")
-RECORD_COLUMNS: Final = (*TIMES, *PORTS, *COUNTS, *ADDRESSES, *TEXTS, "proto", "service")
-"""The columns that a record itself can carry; the others say where it came from."""
-
-RAW_TYPES: Final[dict[str, Any]] = {name: FLOW_SCHEMA.field(name).type for name in RECORD_COLUMNS}
 
 CONN_MARKERS: Final = frozenset(
     {"conn_state", "history", "missed_bytes", "orig_pkts", "orig_ip_bytes", "resp_ip_bytes"}
@@ -52,6 +37,15 @@ _SPELLINGS: Final = {
     "id_orig_p": "id.orig_p",
     "id_resp_h": "id.resp_h",
     "id_resp_p": "id.resp_p",
+}
+_PROTOCOLS: Final = {
+    "1": "icmp",
+    "6": "tcp",
+    "17": "udp",
+    "58": "icmp",
+    "icmp6": "icmp",
+    "icmpv6": "icmp",
+    "ipv6-icmp": "icmp",
 }
 _MICRO: Final = 1e6
 _LONGEST_ADDRESS: Final = 45  # an IPv6 address with a dotted tail
@@ -110,6 +104,12 @@ def normal_service(text: str) -> str | None:
     return ",".join(sorted(n for n in names if n and not n.startswith("-"))) or None
 
 
+def standard_protocol(text: str) -> str:
+    """Return Zeek's name of a transport protocol, which some name otherwise or by its number."""
+    name = clean_text(text.strip().lower())
+    return _PROTOCOLS.get(name.removesuffix(".0"), name)
+
+
 def clean_text(text: str) -> str:
     r"""Spell control characters out as ``\xHH``, so that no output can pass one on."""
     if text.isprintable():
@@ -141,9 +141,12 @@ def build_batch(
     original: Callable[[int], bytes] | None = None,
     signatures: pa.Array | None = None,
     at_exit: BoolArray | None = None,
-    bad_rows: BoolArray | None = None,
+    unread: Mapping[str, BoolArray] | None = None,
 ) -> pa.RecordBatch | None:
     """Check and normalise decoded columns, enter every row in the books, and give the flows.
+
+    A row is a flow if its `REQUIRED` values are good. Any other value that cannot be is taken for
+    unknown and counted; it costs no flow.
 
     Parameters
     ----------
@@ -164,8 +167,8 @@ def build_batch(
         Alerts on the same flow.
     at_exit : bool array, optional
         Rows that were logged because the sensor stopped; adds the column `AT_EXIT_FIELD`.
-    bad_rows : bool array, optional
-        Rows in which the reader itself found a value it could not convert.
+    unread : mapping of str to bool array, optional
+        By column, the rows in which the reader itself found a value it could not read; it is null.
 
     Returns
     -------
@@ -173,41 +176,41 @@ def build_batch(
         The good rows in `FLOW_SCHEMA`, None when there are none.
     """
     n = len(lines)
-    bad = np.zeros(n, np.bool_) if bad_rows is None else bad_rows.copy()
+    wrong = {name: rows for name, rows in (unread or {}).items() if rows.any()}
     out: dict[str, pa.Array] = {}
     for name in TIMES:
         if name in columns:
-            out[name] = _times(columns[name], bad)
-    for name in PORTS:
+            out[name] = _times(name, columns[name], wrong)
+    for name, highest in HIGHEST.items():
         if name in columns:
-            _check_range(columns[name], MAX_PORT, bad)
-            out[name] = columns[name]
-    for name in COUNTS:
-        if name in columns:
-            _check_range(columns[name], MAX_COUNT, bad)
-            out[name] = columns[name]
+            out[name] = _in_range(name, columns[name], highest, wrong)
     for name in ADDRESSES:
         if name in columns:
-            out[name] = _addresses(columns[name], bad)
+            out[name] = _addresses(name, columns[name], wrong)
     for name in TEXTS:
         if name in columns:
             out[name] = _clean(columns[name])
     if "proto" in columns:
-        out["proto"] = _map_unique(columns["proto"], lambda t: clean_text(t.lower()))
+        out["proto"] = _map_unique(columns["proto"], lambda t: standard_protocol(t) or None)
     if "service" in columns:
         out["service"] = _map_unique(columns["service"], lambda t: normal_service(clean_text(t)))
 
+    bad = np.zeros(n, np.bool_)
+    for name in REQUIRED:
+        bad |= wrong.pop(name, False)
     missing = np.zeros(n, np.bool_)
     for name in REQUIRED:
         if name not in columns:
             missing[:] = True
-        elif columns[name].null_count:
-            missing |= columns[name].is_null().to_numpy(zero_copy_only=False)
+        elif out[name].null_count:
+            missing |= ~_valid(out[name])
     keep = ~(bad | missing)
     rows = np.flatnonzero(keep)
     for row in np.flatnonzero(~keep):
         reason = BAD_VALUE if bad[row] else MISSING_FIELD
         account.reject(int(lines[row]), reason, excerpt(int(row)))
+    for name, unknown in wrong.items():
+        account.unknown(name, int((unknown & keep).sum()))
     if not len(rows):
         return None
 
@@ -252,31 +255,39 @@ def _valid(column: pa.Array) -> BoolArray:
     return valid
 
 
-def _times(column: pa.Array, bad: BoolArray) -> pa.Array:
+def _mark(wrong: dict[str, BoolArray], name: str, rows: BoolArray) -> None:
+    """Enter the rows in which a column's value is none that can be."""
+    wrong[name] = wrong[name] | rows if name in wrong else rows
+
+
+def _times(name: str, column: pa.Array, wrong: dict[str, BoolArray]) -> pa.Array:
     # a negative, endless or non-finite time or duration cannot be placed on any clock
     values = column.to_numpy(zero_copy_only=False)
-    rounded = to_microseconds(values)
+    rounded = to_microseconds(epoch_seconds(values) if name == "ts" else values)
     with np.errstate(invalid="ignore"):
-        wrong = ~((values >= 0) & (rounded < MAX_TIME))
-    if not column.null_count:
-        bad |= wrong
+        off = ~((values >= 0) & (rounded < MAX_TIME))
+    if not column.null_count and not off.any():
         return pa.array(rounded)
     valid = _valid(column)
-    bad |= wrong & valid
-    return pa.array(rounded, mask=~valid)
+    off &= valid
+    if off.any():
+        _mark(wrong, name, off)
+    return pa.array(rounded, mask=off | ~valid)
 
 
-def _check_range(column: pa.Array, highest: int, bad: BoolArray) -> None:
+def _in_range(name: str, column: pa.Array, highest: int, wrong: dict[str, BoolArray]) -> pa.Array:
     limits = pc.min_max(column)
     if not limits["min"].is_valid:
-        return
+        return column
     if limits["min"].as_py() >= 0 and limits["max"].as_py() <= highest:
-        return
+        return column
     values = pc.fill_null(column, 0).to_numpy(zero_copy_only=False)
-    bad |= (values < 0) | (values > highest)
+    off = (values < 0) | (values > highest)
+    _mark(wrong, name, off)
+    return pc.if_else(pa.array(off), pa.scalar(None, column.type), column)
 
 
-def _addresses(column: pa.Array, bad: BoolArray) -> pa.Array:
+def _addresses(name: str, column: pa.Array, wrong: dict[str, BoolArray]) -> pa.Array:
     if not pa.types.is_dictionary(column.type):
         if are_dotted_quads(column).all():
             return column
@@ -291,10 +302,10 @@ def _addresses(column: pa.Array, bad: BoolArray) -> pa.Array:
     if spelled == texts:
         return encoded.cast(pa.string())
     indices = encoded.indices
-    wrong = np.array([a is None and t is not None for a, t in zip(spelled, texts, strict=True)])
-    if wrong.any():
+    none = np.array([a is None and t is not None for a, t in zip(spelled, texts, strict=True)])
+    if none.any():
         at = pc.fill_null(indices, 0).to_numpy(zero_copy_only=False)
-        bad |= wrong[at] & _valid(indices)
+        _mark(wrong, name, none[at] & _valid(indices))
     return pa.array(spelled, pa.string()).take(indices)
 
 

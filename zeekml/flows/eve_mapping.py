@@ -17,7 +17,7 @@ payload bytes, missed bytes, history: null, Suricata does not log them.
 
 from __future__ import annotations
 
-from functools import lru_cache
+import re
 from typing import Final
 
 from zeekml.flows.server_ports import LIKELY_SERVER_PORTS_TCP, LIKELY_SERVER_PORTS_UDP
@@ -41,7 +41,6 @@ _SERVICES_BY_TRANSPORT: Final = {
     ("dnp3", "tcp"): "dnp3_tcp",
     ("dnp3", "udp"): "dnp3_udp",
 }
-PROTOCOLS: Final = {"ipv6-icmp": "icmp", "icmpv6": "icmp"}
 
 FIN: Final = 0x01
 SYN: Final = 0x02
@@ -49,6 +48,8 @@ RST: Final = 0x04
 
 AT_EXIT: Final = "shutdown"
 """``flow.reason`` of a flow that was logged because Suricata stopped."""
+
+_FLAGS: Final = re.compile(r"[0-9A-Fa-f]{0,2}")
 
 ETHERNET: Final = 14
 VLAN_TAG: Final = 4
@@ -124,14 +125,8 @@ def flags_of_text(text: str | None) -> int:
     """Flags as logged, in hexadecimal; ValueError for what is not."""
     if text is None:
         return 0
-    # two hexadecimal digits; the cache must never hold long texts from a log
-    if len(text) > 2:
+    if not _FLAGS.fullmatch(text):
         raise ValueError(text)
-    return _cached_flags(text)
-
-
-@lru_cache(maxsize=1 << 10)
-def _cached_flags(text: str) -> int:
     return int(text or "0", 16)
 
 
@@ -154,9 +149,7 @@ def service_name(app_proto: str | None, proto: str) -> str | None:
 
 
 def ip_bytes(frames: int | None, packets: int | None, overhead: int) -> int | None:
-    """Bytes of IP packets out of those of frames; ValueError for negative counts."""
+    """Bytes of IP packets out of those of frames."""
     if frames is None or packets is None:
         return None
-    if frames < 0 or packets < 0:
-        raise ValueError(frames)
     return max(0, frames - overhead * packets)

@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from zeekml.flows.columns import BoolArray
+from zeekml.flows.columns import BoolArray, standard_protocol
 from zeekml.flows.eve_mapping import (
     AT_EXIT,
     ETHERNET,
-    PROTOCOLS,
     VLAN_TAG,
     datagram_state,
     service_name,
@@ -26,6 +25,7 @@ from zeekml.flows.json_columns import PlainLines
 from zeekml.flows.json_scan import make_keys
 from zeekml.flows.json_values import ARRAY, MICROS, OBJECT, TEXT, WHOLE, Bytes, Ints
 from zeekml.flows.server_ports import LIKELY_SERVER_PORTS_TCP, LIKELY_SERVER_PORTS_UDP
+from zeekml.flows.values import MAX_PORT
 from zeekml.jit import njit
 
 _COUNTS: Final = (
@@ -64,7 +64,7 @@ _AT_EXIT: Final = np.frombuffer(AT_EXIT.encode(), np.uint8).copy()
 
 _MOST: Final = 10**15  # packets or bytes: their products stay far within 64 bits
 _UDP_SERVERS, _TCP_SERVERS = (
-    np.isin(np.arange(65537), sorted(ports))
+    np.isin(np.arange(MAX_PORT + 2), sorted(ports))
     for ports in (LIKELY_SERVER_PORTS_UDP, LIKELY_SERVER_PORTS_TCP)
 )
 
@@ -97,8 +97,7 @@ def are_flows(plain: PlainLines) -> BoolArray:
 def flow_columns(plain: PlainLines) -> dict[str, pa.Array]:
     """Columns of the flows of plain lines, of which all must be `are_flows`; turns some round."""
     protos = plain.texts("proto").dictionary_encode()
-    names = [text.lower() for text in protos.dictionary.to_pylist()]
-    names = [PROTOCOLS.get(name, name) for name in names]
+    names = list(map(standard_protocol, protos.dictionary.to_pylist()))
     proto = protos.indices.to_numpy(zero_copy_only=False)
     is_tcp, is_udp, is_icmp = (
         np.array([name == wanted for name in names], np.bool_)[proto]
@@ -140,8 +139,11 @@ def at_exit(plain: PlainLines) -> BoolArray:
 
 def _turn_round(plain: PlainLines, is_tcp: BoolArray, is_udp: BoolArray) -> None:
     """Swap both sides where `zeekml.flows.eve_mapping.is_turned` says so."""
+    # what is no port counts as -1, which is the last place of the tables below
     src, dest = (
-        np.where(plain.kinds(name) == WHOLE, np.minimum(plain.values(name), 65536), -1)
+        np.where(
+            (plain.kinds(name) == WHOLE) & (plain.values(name) <= MAX_PORT), plain.values(name), -1
+        )
         for name in ("src_port", "dest_port")
     )
     client, server = _flags(plain)

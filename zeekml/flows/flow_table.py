@@ -1,4 +1,4 @@
-"""Flow tables: Parquet files with conn.log's column names.
+"""Flow tables: Parquet files with conn.log's column names (or ``id_orig_h``, or a struct ``id``).
 
 A table has no order of arrival, so its rows are taken by the end of their flows. An optional
 column `capture` separates recordings that must not share any context: each is a stream of its
@@ -17,23 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from zeekml.flows.columns import (
-    COUNTS,
-    MAX_COUNT,
-    MAX_PORT,
-    PORTS,
-    RAW_TYPES,
-    RECORD_COLUMNS,
-    TIMES,
-    BoolArray,
-    build_batch,
-    flow_end,
-)
+from zeekml.flows.columns import BoolArray, build_batch, flow_end
 from zeekml.flows.rejects import SourceAccount
 from zeekml.flows.schema import REQUIRED, SURICATA, ZEEK
+from zeekml.flows.values import HIGHEST, RAW_TYPES, RECORD_COLUMNS, TIMES, read_column
 
 CAPTURE: Final = "capture"
 MAGIC: Final = b"PAR1"
+_NESTED: Final = "id"
 TABLE_ERRORS: Final = (pa.ArrowException, OSError, ValueError)
 """What pyarrow raises for files that are no sound Parquet."""
 
@@ -46,10 +37,26 @@ def table_refusal(path: Path) -> str | None:
     pyarrow.ArrowException, OSError
         When the file cannot be read.
     """
-    names = set(pq.read_schema(path).names)
-    if {"score", "threat", "spread"} <= names:
+    schema = pq.read_schema(path)
+    if {"score", "threat", "spread"} <= set(schema.names):
         return "own_output"
-    return None if set(REQUIRED) <= names else "no_conn_fields"
+    return None if set(REQUIRED) <= _places(schema).keys() else "no_conn_fields"
+
+
+def _places(schema: pa.Schema) -> dict[str, list[tuple[str, int | None]]]:
+    """Where the values of each column of a record stand: columns, and members of one."""
+    spelled: dict[str, tuple[str, int | None]] = {name: (name, None) for name in schema.names}
+    nested = schema.field(_NESTED).type if schema.names.count(_NESTED) == 1 else None
+    if nested is not None and pa.types.is_struct(nested):
+        names = [nested.field(i).name for i in range(nested.num_fields)]
+        spelled |= {f"{_NESTED}/{name}": (_NESTED, i) for i, name in enumerate(names)}
+    places: dict[str, list[tuple[str, int | None]]] = {}
+    for name in RECORD_COLUMNS:
+        # as in Zeek's JSON, and in its order
+        ways = dict.fromkeys((name, name.replace(".", "_"), name.replace(".", "/")))
+        if found := [spelled[way] for way in ways if way in spelled]:
+            places[name] = found
+    return places
 
 
 def captures(path: Path) -> list[str | None]:
@@ -75,7 +82,8 @@ def read_table(
     Parameters
     ----------
     path : Path
-        A Parquet file with at least `ts`, `id.orig_h`, `id.resp_h` and `proto`.
+        A Parquet file with at least `ts`, `id.orig_h`, `id.resp_h` and `proto`. Of a column in two
+        spellings, the first one with a value counts.
     capture : str or None
         Only rows of this capture; None takes those that name none.
     account : SourceAccount
@@ -90,8 +98,9 @@ def read_table(
     """
     file = pq.ParquetFile(path)
     names = file.schema_arrow.names
-    wanted = None if keep_originals else [n for n in names if n in _USED]
-    table = file.read(columns=wanted)
+    places = _places(file.schema_arrow)
+    used = _BESIDE | {name for spelled in places.values() for name, _ in spelled}
+    table = file.read(columns=None if keep_originals else [n for n in names if n in used])
     rows = np.arange(1, len(table) + 1, dtype=np.int64)
     if CAPTURE in names:
         named = _texts(table.column(CAPTURE).combine_chunks())
@@ -101,12 +110,13 @@ def read_table(
         rows = rows[mask.to_numpy(zero_copy_only=False)]
     if not len(table):
         return
-    bad = np.zeros(len(table), np.bool_)
-    columns = {
-        name: _converted(name, table.column(name).combine_chunks(), bad, account)
-        for name in RECORD_COLUMNS
-        if name in names
-    }
+    columns: dict[str, pa.Array] = {}
+    unread: dict[str, BoolArray] = {}
+    for name, spelled in places.items():
+        read = [read_array(name, _column(table, *place)) for place in spelled]
+        columns[name] = pc.coalesce(*(column for column, _ in read))
+        unread[name] = np.logical_or.reduce([rows for _, rows in read])
+        unread[name] &= ~_valid(columns[name])
 
     def as_json(row: int) -> bytes:
         record = table.slice(row, 1).to_pylist()[0]
@@ -121,13 +131,13 @@ def read_table(
         excerpt=as_json,
         original=as_json if keep_originals else None,
         signatures=_signatures(table) if "signatures" in names else None,
-        bad_rows=bad,
+        unread=unread,
     )
     if batch is not None:
         yield batch.take(pa.array(np.argsort(flow_end(batch), kind="stable")))
 
 
-_USED: Final = frozenset({*RECORD_COLUMNS, CAPTURE, "sensor", "signatures"})
+_BESIDE: Final = frozenset({CAPTURE, "sensor", "signatures"})
 
 
 def _texts(column: pa.Array) -> pa.Array:
@@ -146,68 +156,82 @@ def _signatures(table: pa.Table) -> pa.Array | None:
     return column.cast(kind) if pa.types.is_list(column.type) else None
 
 
-def _converted(name: str, column: pa.Array, bad: BoolArray, account: SourceAccount) -> pa.Array:
-    """Bring a column to its type; rows whose value cannot be converted are marked in `bad`."""
-    kind = RAW_TYPES[name]
+def _column(table: pa.Table, name: str, member: int | None) -> pa.Array:
+    column = table.column(name).combine_chunks()
+    # a member of nothing is null, too
+    return column if member is None else pc.struct_field(column, [member])
+
+
+def read_array(name: str, column: pa.Array) -> tuple[pa.Array, BoolArray]:
+    """Read a column of any type as `zeekml.flows.values.read_column` reads single values."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if name in TIMES:
-        return _as_seconds(column, bad)
-    if name in PORTS or name in COUNTS:
-        return _as_whole(column, kind, MAX_PORT if name in PORTS else None, bad, account)
-    try:
-        return column.cast(kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        bad |= column.is_valid().to_numpy(zero_copy_only=False)
-        return pa.nulls(len(column), kind)
-
-
-def _as_seconds(column: pa.Array, bad: BoolArray) -> pa.Array:
     kind = column.type
-    if pa.types.is_timestamp(kind):
-        microseconds = column.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64())
-        return pc.divide(microseconds.cast(pa.float64(), safe=False), 1e6)
+    number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    if name in TIMES and (number or _is_time(name, kind)):
+        return _seconds(column), np.zeros(len(column), np.bool_)
+    if name in HIGHEST and number:
+        return _whole(name, column)
+    if RAW_TYPES[name] == pa.string() and (_is_text(kind) or pa.types.is_integer(kind)):
+        return column.cast(pa.string()), np.zeros(len(column), np.bool_)
+    if pa.types.is_null(kind) or number or _is_text(kind) or _holds_texts(kind):
+        return read_column(name, _nan_to_null(column).to_pylist())
+    # nothing that any format would put there
+    return pa.nulls(len(column), RAW_TYPES[name]), _valid(column)
+
+
+def _is_text(kind: Any) -> bool:
+    return any(
+        is_it(kind) for is_it in (pa.types.is_string, pa.types.is_large_string, _is_string_view)
+    )
+
+
+def _is_string_view(kind: Any) -> bool:
+    return bool(kind == pa.string_view())
+
+
+def _holds_texts(kind: Any) -> bool:
+    if pa.types.is_boolean(kind) or pa.types.is_decimal(kind):
+        return True
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(is_it(kind) for is_it in lists) and _is_text(kind.value_type)
+
+
+def _is_time(name: str, kind: Any) -> bool:
+    if name == "duration":
+        return bool(pa.types.is_duration(kind))
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
+
+
+def _seconds(column: pa.Array) -> pa.Array:
+    kind = column.type
     if pa.types.is_duration(kind):
-        microseconds = column.cast(pa.duration("us"), safe=False).cast(pa.int64())
-        return pc.divide(microseconds.cast(pa.float64(), safe=False), 1e6)
-    return _nan_to_null(_as_float(column, bad))
-
-
-def _as_float(column: pa.Array, bad: BoolArray) -> pa.Array:
-    kind = column.type
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind):
-        return column.cast(pa.float64(), safe=False)
-    bad |= column.is_valid().to_numpy(zero_copy_only=False)
-    return pa.nulls(len(column), pa.float64())
+        column = column.cast(pa.duration("us"), safe=False).cast(pa.int64())
+    elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        zone = kind.tz if pa.types.is_timestamp(kind) else None
+        column = column.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
+    else:
+        return _nan_to_null(column.cast(pa.float64(), safe=False))
+    return pc.divide(column.cast(pa.float64(), safe=False), 1e6)
 
 
 def _nan_to_null(column: pa.Array) -> pa.Array:
     # pandas has no integers with gaps: what it writes as NaN was never a number
-    return pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
+    if not pa.types.is_floating(column.type):
+        return column
+    return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
 
 
-def _as_whole(
-    column: pa.Array, kind: Any, highest: int | None, bad: BoolArray, account: SourceAccount
-) -> pa.Array:
-    if pa.types.is_integer(column.type) and column.type != pa.uint64():
-        whole = column.cast(pa.int64())
-    else:
-        numbers = _nan_to_null(_as_float(column, bad))
-        values = pc.fill_null(numbers, 0.0).to_numpy(zero_copy_only=False)
-        bad |= (values != np.floor(values)) | (values < 0)
-        large = values >= float(MAX_COUNT)
-        if highest is None:
-            account.clamp(int((large & ~bad).sum()))
-        else:
-            bad |= large
-        unusable = bad | large
-        usable = np.where(unusable, 0, values).astype(np.int64)
-        gaps = numbers.is_null().to_numpy(zero_copy_only=False) | unusable
-        whole = pa.array(usable, pa.int64(), mask=gaps)
-    if highest is None:
-        return whole
-    ports = pc.fill_null(whole, 0).to_numpy(zero_copy_only=False)
-    outside = (ports < 0) | (ports > highest)
-    bad |= outside
-    gaps = whole.is_null().to_numpy(zero_copy_only=False) | outside
-    return pa.array(np.where(outside, 0, ports).astype(np.int32), kind, mask=gaps)
+def _whole(name: str, column: pa.Array) -> tuple[pa.Array, BoolArray]:
+    valid = _valid(_nan_to_null(column))
+    values = np.where(valid, column.to_numpy(zero_copy_only=False), 0)
+    off = ~((values >= 0) & (values < float(HIGHEST[name] + 1)))
+    if pa.types.is_floating(column.type):
+        off |= values != np.floor(values)
+    whole = np.where(off, 0, values).astype(np.int64)
+    return pa.array(whole, mask=off | ~valid).cast(RAW_TYPES[name]), off
+
+
+def _valid(column: pa.Array) -> BoolArray:
+    valid: BoolArray = column.is_valid().to_numpy(zero_copy_only=False)
+    return valid

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from zeekml.flows.columns import MAX_PORT, BoolArray
+from zeekml.flows.columns import BoolArray
 from zeekml.flows.json_scan import Keys, scan
 from zeekml.flows.json_values import DECIMAL, MICROS, NULL, TEXT, WHOLE, Bytes, Ints
 from zeekml.flows.lines import Block
+from zeekml.flows.values import MAX_PORT
 from zeekml.jit import COMPILED, njit
 
 # until the year 2255 a float64 holds every microsecond, and all ways to divide it agree

@@ -91,7 +91,7 @@ def make_keys(
     rules : dict of str to int
         For each field the kinds of values that are plain, or-ed; null and absence always are.
         A field within one of `objects` is called ``object/key``. The order is that of the rows.
-        Keys have three letters or more.
+        Keys have two letters or more.
     aliases : dict of str to str, optional
         Other keys for a field; a line that has both is not plain.
     objects : sequence of str
@@ -143,10 +143,10 @@ def _hash_of(key: bytes, group: int, seed: int) -> int:
 def _hash(data: Bytes, start: int, end: int, group: int, seed: int) -> int:
     # five characters and the length tell all keys apart
     length = end - start
-    if length < 3:
+    if length < 2:
         return 0
     x = length * 131 + data[start]
-    x = x * 131 + data[start + 2]
+    x = x * 131 + data[start + (2 if length > 2 else 1)]
     x = x * 131 + data[start + (length >> 1)]
     x = x * 131 + data[end - 2]
     x = x * 131 + data[end - 1]

@@ -116,8 +116,8 @@ class ReadCounters:
         Sound records that are no flows, by record type (``dns``, ``alert``, …).
     files_skipped : Counter
         Files that were not read, by reason.
-    clamped : int
-        Counts above 2**63 - 1 that became null; their records are kept.
+    values_unknown : Counter
+        Values of accepted records that could not be understood and became null, by column.
     bytes_read : int
         Bytes taken from disk, before decompression.
     truncated : list of str
@@ -135,7 +135,7 @@ class ReadCounters:
     rejected: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     files_skipped: Counter[str] = field(default_factory=Counter)
-    clamped: int = 0
+    values_unknown: Counter[str] = field(default_factory=Counter)
     bytes_read: int = 0
     truncated: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -162,12 +162,12 @@ class ReadCounters:
         """Add the counts of another worker."""
         self.records_read += other.records_read
         self.accepted += other.accepted
-        self.clamped += other.clamped
         self.bytes_read += other.bytes_read
         for mine, theirs in (
             (self.rejected, other.rejected),
             (self.skipped, other.skipped),
             (self.files_skipped, other.files_skipped),
+            (self.values_unknown, other.values_unknown),
         ):
             for key, n in theirs.items():
                 count_bounded(mine, key, n)
@@ -321,9 +321,10 @@ class SourceAccount:
         self.counters.records_read += n
         count_bounded(self.counters.skipped, kind, n)
 
-    def clamp(self, n: int) -> None:
-        """Enter `n` counts too large for 64 bits that became null."""
-        self.counters.clamped += n
+    def unknown(self, column: str, n: int) -> None:
+        """Enter `n` values of accepted records that could not be understood and became null."""
+        if n:
+            count_bounded(self.counters.values_unknown, column, n)
 
     def cut_short(self, line: int, rest: bytes, why: str) -> None:
         """Enter that the source breaks off in `line`, with `rest` of that line still there.

@@ -5,11 +5,9 @@ What becomes of an event's fields is told in `zeekml.flows.eve_mapping`.
 
 from __future__ import annotations
 
-import math
 import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -17,11 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from zeekml.errors import StateError
-from zeekml.flows.columns import MAX_COUNT, BoolArray, build_batch
+from zeekml.flows.columns import BoolArray, build_batch, standard_protocol
 from zeekml.flows.eve_mapping import (
     AT_EXIT,
     ETHERNET,
-    PROTOCOLS,
     VLAN_TAG,
     datagram_state,
     flags_of_text,
@@ -32,16 +29,19 @@ from zeekml.flows.eve_mapping import (
 )
 from zeekml.flows.eve_plain import PLAIN, are_flows, at_exit, flow_columns
 from zeekml.flows.json_columns import PlainLines, Together
-from zeekml.flows.json_lines import DECODE_ERRORS, columns_of_values, json_object, line_decoder
+from zeekml.flows.json_lines import DECODE_ERRORS, json_object, line_decoder, record_of
 from zeekml.flows.lines import Block
-from zeekml.flows.rejects import (
-    BAD_VALUE,
-    MISSING_FIELD,
-    OTHER,
-    SourceAccount,
-    printable,
-)
+from zeekml.flows.rejects import OTHER, SourceAccount, printable
 from zeekml.flows.schema import SURICATA
+from zeekml.flows.values import (
+    UNREADABLE,
+    read_column,
+    read_count,
+    read_port,
+    read_text,
+    read_time,
+    understood,
+)
 from zeekml.stored import decode, seal, unseal
 
 MAX_ALERTED_FLOWS: Final = 20_000
@@ -55,7 +55,6 @@ _VERSION: Final = 1
 # Python reads no longer numbers, so no log can bring one
 _NUMBER: Final = re.compile(r"-?[0-9]{1,4300}", re.ASCII)
 
-_MICROSECONDS: Final = pa.timestamp("us", "UTC")
 _SIGNATURES: Final = pa.list_(pa.string())
 _COLUMNS: Final = (
     "ts",
@@ -74,68 +73,43 @@ _COLUMNS: Final = (
     "resp_ip_bytes",
     "community_id",
 )
+_TAGS: Final = "vlan"
+"""Under which name VLAN tags that cannot be counted are entered in the books."""
+
 # quotes inside a JSON string are escaped, so this matches keys only
 _EVENT_TYPE: Final = re.compile(rb'"event_type"\s*:\s*"([^"\\]{1,64})"')
 
 
-class _Flow(msgspec.Struct, gc=False):
-    reason: Any = None
-    pkts_toserver: int | None = None
-    pkts_toclient: int | None = None
-    bytes_toserver: int | None = None
-    bytes_toclient: int | None = None
-    start: str | None = None
-    end: str | None = None
-
-
-class _Tcp(msgspec.Struct, gc=False):
-    tcp_flags_ts: str | None = None
-    tcp_flags_tc: str | None = None
-
-    def flags(self) -> tuple[int, int]:
-        """Flags of the client and the server; ValueError if they are no such texts."""
-        return flags_of_text(self.tcp_flags_ts), flags_of_text(self.tcp_flags_tc)
-
-
 class _Event(msgspec.Struct, gc=False):
-    event_type: str | None = None
-    flow_id: int | None = None
-    src_ip: str | None = None
-    src_port: int | None = None
-    dest_ip: str | None = None
-    dest_port: int | None = None
-    proto: str | None = None
-    icmp_type: int | None = None
-    icmp_code: int | None = None
-    app_proto: str | None = None
-    community_id: str | None = None
-    vlan: list[int] | int | None = None
-    flow: _Flow | None = None
-    tcp: _Tcp | None = None
+    """An event as it stands: what its values mean is for `zeekml.flows.values` to say."""
 
-
-class _Signature(msgspec.Struct, gc=False):
-    signature: str | None = None
-    signature_id: int | None = None
-
-
-class _Alert(msgspec.Struct, gc=False):
-    flow_id: int | None = None
-    alert: _Signature | None = None
+    event_type: Any = None
+    flow_id: Any = None
+    src_ip: Any = None
+    src_port: Any = None
+    dest_ip: Any = None
+    dest_port: Any = None
+    proto: Any = None
+    icmp_type: Any = None
+    icmp_code: Any = None
+    app_proto: Any = None
+    community_id: Any = None
+    vlan: Any = None
+    flow: Any = None
+    tcp: Any = None
+    alert: Any = None
 
 
 @dataclass
 class _Flows:
-    """Flow events of one block, row by row in the order of `_COLUMNS`.
-
-    Start and end stand as texts in the places of `ts` and `duration` until all are read at once.
-    """
+    """Flow events of one block, row by row in the order of `_COLUMNS`."""
 
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)
     signatures: list[list[str] | None] = field(default_factory=list)
     at_exit: list[bool] = field(default_factory=list)
+    odd_tags: list[bool] = field(default_factory=list)
 
 
 class _Remembered(msgspec.Struct, frozen=True):
@@ -200,29 +174,47 @@ class AlertMemory:
         return self._signatures.pop(flow_id, None)
 
 
-def _epoch_seconds(texts: list[str | None]) -> list[float | None]:
-    """Read times with zones; NaN for what is none."""
+def _known(value: Any) -> Any:
+    return None if value is UNREADABLE else value
+
+
+def _duration(start: Any, end: Any) -> Any:
+    if end is UNREADABLE:
+        return end
+    return (end - start) or None if type(start) is type(end) is float else None
+
+
+def _service(app_proto: Any, transport: str) -> Any:
+    name = understood(read_text, app_proto)
+    return name if name is UNREADABLE else service_name(name, transport)
+
+
+def _ip_bytes(frames: Any, packets: Any, overhead: int) -> Any:
+    return frames if frames is UNREADABLE else ip_bytes(frames, _known(packets), overhead)
+
+
+def _tags(vlan: Any) -> int | None:
+    """Number of VLAN tags; None where what stands there is no tag nor a list of them."""
+    if isinstance(vlan, list):
+        return len(vlan)
+    if isinstance(vlan, bool | dict) or vlan is UNREADABLE:
+        return None
+    return int(vlan is not None and vlan != "")
+
+
+def _flags(tcp: Any) -> Any:
+    """Flags of the client and the server."""
+    if tcp is None:
+        return None
     try:
-        # Arrow reads whole columns at once, but gives up at the first time it does not know
-        moments = pa.array(texts, pa.string()).cast(_MICROSECONDS).cast(pa.int64())
-    except (pa.ArrowInvalid, UnicodeError):
-        return [None if text is None else _seconds(text) for text in texts]
-    return [None if n is None else n / 1e6 for n in moments.to_pylist()]
+        return flags_of_text(tcp.get("tcp_flags_ts")), flags_of_text(tcp.get("tcp_flags_tc"))
+    except (AttributeError, TypeError, ValueError):
+        return UNREADABLE
 
 
-def _seconds(text: str) -> float:
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.timestamp() if moment.tzinfo is not None else math.nan
-    except (ValueError, OverflowError):
-        return math.nan
-
-
-def _state(
-    proto: str, flags: tuple[int, int] | None, orig_pkts: int | None, resp_pkts: int | None
-) -> str | None:
+def _state(proto: str, flags: Any, orig_pkts: int | None, resp_pkts: int | None) -> Any:
     if proto == "tcp":
-        return None if flags is None else tcp_state(*flags)
+        return tcp_state(*flags) if isinstance(flags, tuple) else flags
     return datagram_state(orig_pkts, resp_pkts) if proto == "udp" else "OTH"
 
 
@@ -255,7 +247,6 @@ class EveDecoder:
         self._alerts = AlertMemory() if alerts is None else alerts
         self._keep_originals = keep_originals
         self._decode_event = line_decoder(_Event)
-        self._decode_alert = line_decoder(_Alert)
         self.flows = 0
         self.netflows = 0
 
@@ -281,15 +272,18 @@ class EveDecoder:
         self._take_alerts(plain, signatures, done, len(plain))
         self.flows += len(plain)
         columns = flow_columns(plain)
-        bad = np.zeros(len(flows.lines), np.bool_)
+        unread: dict[str, BoolArray] = {}
         together = Together(plain, flows.lines, flows.texts)
         if flows.lines:
-            parsed = self._columns(flows, bad)
-            columns = {name: together.column(columns[name], parsed[name]) for name in columns}
+            for name, values in zip(_COLUMNS, zip(*flows.rows, strict=True), strict=True):
+                parsed, rows = read_column(name, values)
+                columns[name] = together.column(columns[name], parsed)
+                unread[name] = together.flags(rows)
+            unread[_TAGS] = together.flags(np.array(flows.odd_tags, np.bool_))
             signatures = together.values(signatures, flows.signatures)
         return self._batch(
             columns,
-            together.flags(bad),
+            unread,
             together,
             signatures,
             together.flags(np.array(flows.at_exit, np.bool_), at_exit(plain)),
@@ -322,35 +316,31 @@ class EveDecoder:
             self._skip(kind.decode("utf-8", "backslashreplace"))
             return
         try:
-            event = self._decode_event(text)
+            event: _Event | None = self._decode_event(text)
         except DECODE_ERRORS:
-            if text.strip():
-                self._explain(line, text, complete=complete)
+            event = self._value_by_value(line, text, complete=complete)
+        if event is None:
             return
         if event.event_type == "flow":
             self.flows += 1
             self._add_flow(flows, line, text, event)
             return
         if event.event_type == "alert":
-            self._remember(text)
-        self._skip(event.event_type or OTHER)
+            self._remember(event)
+        named = isinstance(event.event_type, str)
+        self._skip((event.event_type if named else None) or OTHER)
 
-    def _columns(self, flows: _Flows, bad: BoolArray) -> dict[str, pa.Array]:
-        if not flows.lines:
-            return {}
-        values = dict(zip(_COLUMNS, map(list, zip(*flows.rows, strict=True)), strict=True))
-        start, end = _epoch_seconds(values["ts"]), _epoch_seconds(values["duration"])
-        values["ts"] = start
-        values["duration"] = [
-            None if a is None or b is None else (b - a) or None
-            for a, b in zip(start, end, strict=True)
-        ]
-        return columns_of_values(values, bad, self._account)
+    def _value_by_value(self, line: int, text: bytes, *, complete: bool) -> _Event | None:
+        """Read a line that the decoder refused; None for what is no event, which is booked."""
+        if not text.strip():
+            return None
+        members = json_object(self._account, line, text, complete=complete)
+        return None if members is None else record_of(_Event, members)
 
     def _batch(
         self,
         columns: dict[str, pa.Array],
-        bad: BoolArray,
+        unread: dict[str, BoolArray],
         rows: Together,
         signatures: list[list[str] | None],
         at_exit: BoolArray,
@@ -366,7 +356,7 @@ class EveDecoder:
             original=(lambda row: rows[row].strip()) if self._keep_originals else None,
             signatures=pa.array(signatures, _SIGNATURES) if any(signatures) else None,
             at_exit=at_exit,
-            bad_rows=bad,
+            unread=unread,
         )
         return [] if batch is None else [batch]
 
@@ -374,91 +364,62 @@ class EveDecoder:
         self.netflows += n * (kind == "netflow")
         self._account.skip(kind, n)
 
-    def _remember(self, text: bytes) -> None:
-        try:
-            event = self._decode_alert(text)
-        except DECODE_ERRORS:
-            return
-        alert = event.alert
-        if event.flow_id is None or alert is None or not alert.signature:
-            return
+    def _remember(self, event: _Event) -> None:
         # Suricata's ids have 63 bits at most; what is remembered must fit into 64 to be stored
-        if not 0 <= event.flow_id <= MAX_COUNT:
+        flow_id = _known(understood(read_count, event.flow_id))
+        alert = event.alert
+        if flow_id is None or not isinstance(alert, dict):
             return
-        signature = printable(alert.signature, MAX_SIGNATURE_LENGTH)
-        if alert.signature_id is not None:
-            signature = f"{signature} [sid {printable(str(alert.signature_id), 20)}]"
-        self._alerts.add(event.flow_id, signature)
+        name, sid = alert.get("signature"), understood(read_text, alert.get("signature_id"))
+        if not name or not isinstance(name, str):
+            return
+        signature = printable(name, MAX_SIGNATURE_LENGTH)
+        if _known(sid) is not None:
+            signature = f"{signature} [sid {printable(sid, 20)}]"
+        self._alerts.add(flow_id, signature)
 
     def _add_flow(self, flows: _Flows, line: int, text: bytes, event: _Event) -> None:
-        flow = event.flow
-        if flow is None or flow.start is None or event.proto is None:
-            self._account.reject(line, MISSING_FIELD, text)
-            return
-        proto = event.proto.lower()
-        proto = PROTOCOLS.get(proto, proto)
-        tags = len(event.vlan) if isinstance(event.vlan, list) else int(event.vlan is not None)
-        overhead = ETHERNET + VLAN_TAG * tags
-        orig_h, orig_p, resp_h, resp_p = (
-            event.src_ip,
-            event.src_port,
-            event.dest_ip,
-            event.dest_port,
+        # a value that cannot be understood goes on as such: what it costs is decided in one place
+        flow = event.flow if isinstance(event.flow, dict) else {}
+        start, end = (understood(read_time, flow.get(name)) for name in ("start", "end"))
+        proto = understood(read_text, event.proto)
+        transport = standard_protocol(proto) if isinstance(proto, str) else ""
+        tags = _tags(event.vlan)
+        overhead = ETHERNET + VLAN_TAG * (tags or 0)
+        flags = _flags(event.tcp) if transport == "tcp" else None
+        icmp = transport == "icmp"
+        ports = (event.icmp_type, event.icmp_code) if icmp else (event.src_port, event.dest_port)
+        orig_p, resp_p = (understood(read_port, port) for port in ports)
+        orig_pkts, resp_pkts, orig_frames, resp_frames = (
+            understood(read_count, flow.get(name))
+            for name in ("pkts_toserver", "pkts_toclient", "bytes_toserver", "bytes_toclient")
         )
-        orig_pkts, resp_pkts = flow.pkts_toserver, flow.pkts_toclient
-        orig_frames, resp_frames = flow.bytes_toserver, flow.bytes_toclient
-        try:
-            flags = event.tcp.flags() if proto == "tcp" and event.tcp is not None else None
-        except ValueError:
-            self._account.reject(line, BAD_VALUE, text)
-            return
-        if proto == "icmp":
-            orig_p, resp_p = event.icmp_type, event.icmp_code
-        elif is_turned(proto, orig_p, resp_p, without_flags=flags == (0, 0)):
+        orig_h, resp_h = event.src_ip, event.dest_ip
+        if is_turned(transport, _known(orig_p), _known(resp_p), without_flags=flags == (0, 0)):
             orig_h, orig_p, resp_h, resp_p = resp_h, resp_p, orig_h, orig_p
             orig_pkts, resp_pkts = resp_pkts, orig_pkts
             orig_frames, resp_frames = resp_frames, orig_frames
-        try:
-            orig_ip_bytes = ip_bytes(orig_frames, orig_pkts, overhead)
-            resp_ip_bytes = ip_bytes(resp_frames, resp_pkts, overhead)
-            state = _state(proto, flags, orig_pkts, resp_pkts)
-        except (ValueError, OverflowError):
-            self._account.reject(line, BAD_VALUE, text)
-            return
         flows.lines.append(line)
         flows.texts.append(text)
-        flows.signatures.append(self._alerts.take(event.flow_id))
-        flows.at_exit.append(flow.reason == AT_EXIT)
+        flows.signatures.append(self._alerts.take(_known(understood(read_count, event.flow_id))))
+        flows.at_exit.append(flow.get("reason") == AT_EXIT)
+        flows.odd_tags.append(tags is None)
         flows.rows.append(
             (
-                flow.start,
-                None if event.flow_id is None else str(event.flow_id),
+                start,
+                event.flow_id,
                 orig_h,
                 orig_p,
                 resp_h,
                 resp_p,
                 proto,
-                service_name(event.app_proto, proto),
-                flow.end,
-                state,
+                _service(event.app_proto, transport),
+                _duration(start, end),
+                _state(transport, flags, _known(orig_pkts), _known(resp_pkts)),
                 orig_pkts,
-                orig_ip_bytes,
+                _ip_bytes(orig_frames, orig_pkts, overhead),
                 resp_pkts,
-                resp_ip_bytes,
+                _ip_bytes(resp_frames, resp_pkts, overhead),
                 event.community_id,
             )
         )
-
-    def _explain(self, line: int, text: bytes, *, complete: bool) -> None:
-        """Find out why a line did not fit an event, and enter it in the books."""
-        event = json_object(self._account, line, text, complete=complete)
-        if event is None:
-            return
-        kind = event.get("event_type")
-        if kind == "flow":
-            self.flows += 1
-            self._account.reject(line, BAD_VALUE, text)
-            return
-        if kind == "alert":
-            self._remember(text)
-        self._skip(kind if isinstance(kind, str) else OTHER)

@@ -18,8 +18,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
-from zeekml.flows.columns import RAW_TYPES, standard_name
+from zeekml.flows.columns import standard_name
 from zeekml.flows.schema import REQUIRED
+from zeekml.flows.values import RAW_TYPES
 from zeekml.flows.zeek_logs import CONN, log_of
 
 MAX_COLUMNS: Final = 4096

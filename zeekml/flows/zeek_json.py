@@ -1,16 +1,15 @@
 """Zeek's conn.log as JSON lines: LogAscii::use_json, json-streaming-logs, and combined logs.
 
-Two spellings of the connection's fields are in use (``id.orig_h`` and ``id_orig_h``), and three
-of times: epoch seconds, epoch milliseconds (numbers from 1e11 on) and ISO 8601. Some shippers
-put all of Zeek's logs into one file; then a field such as ``_path`` tells the type of each, where
-it holds the name of one of Zeek's logs (`zeekml.flows.zeek_logs`).
+Three spellings of the connection's fields are in use: ``id.orig_h``, ``id_orig_h`` and an object
+``id`` with ``orig_h``. Some shippers put all of Zeek's logs into one file; then a field such as
+``_path`` tells the type of each, where it holds the name of one of Zeek's logs
+(`zeekml.flows.zeek_logs`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -19,29 +18,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec.structs import astuple
 
-from zeekml.flows.columns import (
-    CONN_MARKERS,
-    COUNTS,
-    PORTS,
-    RECORD_COLUMNS,
-    TIMES,
-    BoolArray,
-    build_batch,
-)
+from zeekml.flows.columns import CONN_MARKERS, BoolArray, build_batch
 from zeekml.flows.json_columns import PlainLines, Together
-from zeekml.flows.json_lines import DECODE_ERRORS, columns_of_values, json_object, line_decoder
+from zeekml.flows.json_lines import DECODE_ERRORS, json_object, line_decoder, record_of
 from zeekml.flows.json_scan import Keys, make_keys
-from zeekml.flows.json_values import NUMBER, TEXT, WHOLE
+from zeekml.flows.json_values import NUMBER, OBJECT, TEXT, WHOLE
 from zeekml.flows.lines import Block
-from zeekml.flows.rejects import BAD_VALUE, SourceAccount
+from zeekml.flows.rejects import SourceAccount
 from zeekml.flows.schema import ZEEK
+from zeekml.flows.values import COUNTS, PORTS, RECORD_COLUMNS, TIMES, read_column
 from zeekml.flows.zeek_logs import CONN, ZEEK_LOGS, log_of
 
 TYPE_FIELDS: Final = ("_path", "@path", "@stream", "log_type")
 """Where the type of a record stands when several types share a file."""
 
-_MILLISECONDS_FROM: Final = 1e11
-_Number = int | float | None
+_NESTED: Final = "id"
+_SIDES: Final = tuple(name for name in RECORD_COLUMNS if name.startswith("id."))
 
 
 class _Record(
@@ -57,33 +49,36 @@ class _Record(
         "at_stream": "@stream",
     },
 ):
-    ts: int | float | str | None = None
-    uid: str | None = None
-    orig_h: str | None = None
-    orig_p: _Number = None
-    resp_h: str | None = None
-    resp_p: _Number = None
-    id_orig_h: str | None = None
-    id_orig_p: _Number = None
-    id_resp_h: str | None = None
-    id_resp_p: _Number = None
-    proto: str | None = None
-    service: str | list[str] | None = None
-    duration: _Number = None
-    orig_bytes: _Number = None
-    resp_bytes: _Number = None
-    conn_state: str | None = None
-    missed_bytes: _Number = None
-    history: str | None = None
-    orig_pkts: _Number = None
-    orig_ip_bytes: _Number = None
-    resp_pkts: _Number = None
-    resp_ip_bytes: _Number = None
-    community_id: str | None = None
-    path: str | None = None
-    at_path: str | None = None
-    at_stream: str | None = None
-    log_type: str | None = None
+    """A record as it stands: what its values mean is for `zeekml.flows.values` to say."""
+
+    ts: Any = None
+    uid: Any = None
+    orig_h: Any = None
+    orig_p: Any = None
+    resp_h: Any = None
+    resp_p: Any = None
+    id_orig_h: Any = None
+    id_orig_p: Any = None
+    id_resp_h: Any = None
+    id_resp_p: Any = None
+    id: Any = None
+    proto: Any = None
+    service: Any = None
+    duration: Any = None
+    orig_bytes: Any = None
+    resp_bytes: Any = None
+    conn_state: Any = None
+    missed_bytes: Any = None
+    history: Any = None
+    orig_pkts: Any = None
+    orig_ip_bytes: Any = None
+    resp_pkts: Any = None
+    resp_ip_bytes: Any = None
+    community_id: Any = None
+    path: Any = None
+    at_path: Any = None
+    at_stream: Any = None
+    log_type: Any = None
 
 
 @dataclass(slots=True)
@@ -99,9 +94,7 @@ _NULL: Final = msgspec.Raw(b"null")
 # what `log_of` looks for
 _TELLING: Final = (*CONN_MARKERS, "proto", "duration", "orig_bytes")
 _FIELDS: Final = {name: name.removeprefix("id.") for name in RECORD_COLUMNS}
-_UNDERSCORED: Final = {
-    name: name.replace(".", "_") for name in RECORD_COLUMNS if name.startswith("id.")
-}
+_UNDERSCORED: Final = {name: name.replace(".", "_") for name in _SIDES}
 
 
 def record_type(record: dict[str, Any]) -> str:
@@ -121,28 +114,15 @@ def _type_of(record: _Record) -> str:
     return log_of([name for name in said if isinstance(name, str)], fields)
 
 
-def epoch_seconds(value: int | float | str) -> float:
-    """Read a time as any of Zeek's JSON writers puts it.
-
-    Raises
-    ------
-    ValueError
-        When a text is not ISO 8601; one without a zone is taken as UTC.
-    """
-    if isinstance(value, str):
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return moment.timestamp()
-    return value / 1000 if value >= _MILLISECONDS_FROM else float(value)
-
-
 def _plain_keys() -> tuple[list[str], Keys]:
     rules = dict.fromkeys(RECORD_COLUMNS, TEXT)
     rules |= dict.fromkeys(TIMES, NUMBER) | dict.fromkeys((*PORTS, *COUNTS), WHOLE)
     rules |= {"ts": NUMBER | TEXT} | dict.fromkeys(TYPE_FIELDS, TEXT)
+    # an object, unless the name is used for something else that concerns nobody here
+    rules |= {_NESTED: OBJECT | TEXT | WHOLE}
     aliases = {spelled: name for name, spelled in _UNDERSCORED.items()}
-    return list(rules), make_keys(rules, aliases=aliases)
+    aliases |= {name.replace(".", "/"): name for name in _SIDES}
+    return list(rules), make_keys(rules, aliases=aliases, objects=[_NESTED])
 
 
 class ZeekJsonDecoder:
@@ -170,11 +150,13 @@ class ZeekJsonDecoder:
         others = ((line, text) for line, text, _, _ in plain.others())
         records = self._records(others, complete=block.complete)
         together = Together(plain, records.lines, records.texts)
-        bad = np.zeros(len(records.lines), np.bool_)
+        unread: dict[str, BoolArray] = {}
         if records.lines:
-            parsed = self._columns(records, bad)
-            columns = {name: together.column(columns[name], parsed[name]) for name in columns}
-        return self._batch(columns, together.flags(bad), together)
+            for name, values in _values(records.records).items():
+                parsed, rows = read_column(name, values)
+                columns[name] = together.column(columns[name], parsed)
+                unread[name] = together.flags(rows)
+        return self._batch(columns, unread, together)
 
     def _records(self, lines: Iterable[tuple[int, bytes]], *, complete: bool) -> _Records:
         """Parse lines one by one; all that are no conn records enter the books."""
@@ -182,10 +164,10 @@ class ZeekJsonDecoder:
         decode = self._decode
         for line, text in lines:
             try:
-                record = decode(text)
+                record: _Record | None = decode(text)
             except DECODE_ERRORS:
-                if text.strip():
-                    self._explain(line, text, complete=complete)
+                record = self._value_by_value(line, text, complete=complete)
+            if record is None:
                 continue
             if (kind := _type_of(record)) != CONN:
                 self._account.skip(kind)
@@ -195,27 +177,17 @@ class ZeekJsonDecoder:
             found.texts.append(text)
         return found
 
-    def _columns(self, found: _Records, bad: BoolArray) -> dict[str, pa.Array]:
-        if not found.records:
-            return {}
-        cells = zip(*map(astuple, found.records), strict=True)
-        by_field = dict(zip(_Record.__struct_fields__, cells, strict=True))
-        values = {name: list(by_field[field]) for name, field in _FIELDS.items()}
-        for name, field in _UNDERSCORED.items():
-            if None in by_field[_FIELDS[name]]:
-                values[name] = [
-                    other if value is None else value
-                    for value, other in zip(values[name], by_field[field], strict=True)
-                ]
-        values["service"] = [
-            ",".join(value) if type(value) is list else value for value in values["service"]
-        ]
-        return columns_of_values(values, bad, self._account, epoch_seconds)
+    def _value_by_value(self, line: int, text: bytes, *, complete: bool) -> _Record | None:
+        """Read a line that the decoder refused; None for what is no record, which is booked."""
+        if not text.strip():
+            return None
+        members = json_object(self._account, line, text, complete=complete)
+        return None if members is None else record_of(_Record, members)
 
     def _batch(
         self,
         columns: dict[str, pa.Array],
-        bad: BoolArray,
+        unread: dict[str, BoolArray],
         rows: Together,
     ) -> list[pa.RecordBatch]:
         if not len(rows.lines):
@@ -227,20 +199,31 @@ class ZeekJsonDecoder:
             account=self._account,
             excerpt=rows.__getitem__,
             original=(lambda row: rows[row].strip()) if self._keep_originals else None,
-            bad_rows=bad,
+            unread=unread,
         )
         return [] if batch is None else [batch]
 
-    def _explain(self, line: int, text: bytes, *, complete: bool) -> None:
-        """Find out why a line did not fit a conn record, and enter it in the books."""
-        record = json_object(self._account, line, text, complete=complete)
-        if record is None:
-            return
-        if (kind := record_type(record)) != CONN:
-            # other logs use the same names for other things
-            self._account.skip(kind)
-        else:
-            self._account.reject(line, BAD_VALUE, text)
+
+def _values(records: list[_Record]) -> dict[str, list[Any]]:
+    """What stands in each column of some records."""
+    cells = zip(*map(astuple, records), strict=True)
+    by_field = dict(zip(_Record.__struct_fields__, cells, strict=True))
+    values = {name: list(by_field[field]) for name, field in _FIELDS.items()}
+    for name, field in _UNDERSCORED.items():
+        if None in values[name]:
+            values[name] = list(map(_first, values[name], by_field[field]))
+        if None in values[name]:
+            values[name] = list(map(_first, values[name], _within(by_field[_NESTED], name)))
+    return values
+
+
+def _first(value: Any, other: Any) -> Any:
+    return other if value is None else value
+
+
+def _within(objects: Iterable[Any], name: str) -> Iterator[Any]:
+    key = name.removeprefix("id.")
+    return (value.get(key) if type(value) is dict else None for value in objects)
 
 
 _PLAIN: Final = _plain_keys()
@@ -269,10 +252,7 @@ def _plain_columns(plain: PlainLines) -> dict[str, pa.Array]:
     columns: dict[str, pa.Array] = {}
     for name in RECORD_COLUMNS:
         if name in TIMES:
-            numbers = plain.numbers(name)
-            if name == "ts":
-                numbers = np.where(numbers >= _MILLISECONDS_FROM, numbers / 1000, numbers)
-            columns[name] = pa.array(numbers, mask=~plain.has(name))
+            columns[name] = pa.array(plain.numbers(name), mask=~plain.has(name))
         elif name in PORTS:
             columns[name] = plain.ports(name)
         elif name in COUNTS:

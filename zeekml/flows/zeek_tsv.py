@@ -5,14 +5,14 @@ separators, the markers of unset and empty fields, and the columns. In values a 
 written ``\\`` and anything unprintable ``\xHH``.
 
 Blocks go through Arrow's CSV reader with fixed types. When Arrow refuses a block, its lines are
-counted out one by one and only the values that fail are converted singly, by rules that accept
-all that Arrow accepts: a record is judged the same whatever stands beside it.
+counted out one by one and only the values that fail are read singly (`zeekml.flows.values`), by
+rules that accept all that Arrow accepts: a record is judged the same whatever stands beside it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Final
 
@@ -22,26 +22,16 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from zeekml.flows.columns import (
-    COUNTS,
-    MAX_COUNT,
-    MAX_PORT,
-    PORTS,
-    RAW_TYPES,
-    RECORD_COLUMNS,
-    TIMES,
     BoolArray,
     build_batch,
 )
 from zeekml.flows.lines import Block
 from zeekml.flows.rejects import BAD_UTF8, COLUMN_COUNT, TRUNCATED, SourceAccount
 from zeekml.flows.schema import ZEEK
+from zeekml.flows.values import RAW_TYPES, RECORD_COLUMNS, read_column
 from zeekml.flows.zeek_header import Header, HeaderReader, unescape
 
 _JSON_NUMBER: Final = re.compile(rb"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
-# as Arrow reads them: ASCII digits, and no digit that could be matched in two ways
-_DECIMAL: Final = re.compile(r"-?[0-9]+")
-_HEX: Final = re.compile(r"0[xX][0-9A-Fa-f]{1,16}")
-_FLOAT: Final = re.compile(r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]+)?")
 _NUMBER_TYPES: Final = frozenset({"time", "interval", "double", "count", "int", "port"})
 # Arrow splits at single ASCII characters only; Zeek never leaves this one bare in a value
 _STAND_IN: Final = b"\x1f"
@@ -153,7 +143,7 @@ class _Run:
 
     def decode(self, *, keep_originals: bool, complete: bool) -> pa.RecordBatch | None:
         table = self._typed()
-        bad: BoolArray | None = None
+        unread: dict[str, BoolArray] = {}
         if table is not None:
             lines = np.arange(self._first_line, self._first_line + len(table), dtype=np.int64)
             columns = dict(zip(table.column_names, map(_single, table.columns), strict=True))
@@ -161,7 +151,7 @@ class _Run:
             lines = self._drop_unusable_lines(complete=complete)
             if not len(lines):
                 return None
-            columns, bad = self._singly()
+            columns, unread = self._singly()
         if b"\\" in self._data:
             for name, column in columns.items():
                 columns[name] = _unescaped(column)
@@ -172,7 +162,7 @@ class _Run:
             account=self._account,
             excerpt=lambda row: self._texts[row],
             original=self._original if keep_originals else None,
-            bad_rows=bad,
+            unread=unread,
         )
 
     @cached_property
@@ -250,35 +240,19 @@ class _Run:
             return False
         return True
 
-    def _singly(self) -> tuple[dict[str, pa.Array], BoolArray]:
-        """Convert column by column; a column that fails is converted value by value."""
+    def _singly(self) -> tuple[dict[str, pa.Array], dict[str, BoolArray]]:
+        """Convert column by column; a column that fails is read value by value."""
         wanted = [name for name in RECORD_COLUMNS if name in self._header.wanted]
         table = self._read({name: pa.string() for name in wanted}, check_utf8=True)
-        bad = np.zeros(len(table), np.bool_)
         columns: dict[str, pa.Array] = {}
+        unread: dict[str, BoolArray] = {}
         for name in wanted:
             texts = _single(table.column(name))
             try:
                 columns[name] = texts.cast(RAW_TYPES[name])
             except pa.ArrowInvalid:
-                columns[name] = self._convert(name, texts, bad)
-        return columns, bad
-
-    def _convert(self, name: str, texts: pa.Array, bad: BoolArray) -> pa.Array:
-        values: list[float | int | None] = []
-        parse = _PARSERS[name]
-        for row, text in enumerate(texts.to_pylist()):
-            value: float | int | None = None
-            if text is not None:
-                try:
-                    value = parse(text.strip(" \t"))
-                except ValueError:
-                    bad[row] = True
-                else:
-                    if value is None:
-                        self._account.clamp(1)
-            values.append(value)
-        return pa.array(values, RAW_TYPES[name])
+                columns[name], unread[name] = read_column(name, texts.to_pylist())
+        return columns, unread
 
     def _original(self, row: int) -> bytes:
         header = self._header
@@ -294,42 +268,6 @@ class _Run:
 
 def _single(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
-def _parse_count(text: str) -> int | None:
-    """Read a count; None when it is too large. Raises ValueError for anything else."""
-    if _HEX.fullmatch(text):
-        value = int(text, 16)
-        if value > MAX_COUNT:
-            raise ValueError(text)
-        return value
-    # to Arrow leading zeros mean nothing, however many there are, nor does the sign of zero
-    digits = text.lstrip("-0")
-    if not _DECIMAL.fullmatch(text) or len(digits) > 100 or (digits and text.startswith("-")):
-        raise ValueError(text)
-    value = int(digits or "0")
-    return value if value <= MAX_COUNT else None
-
-
-def _parse_port(text: str) -> int:
-    value = _parse_count(text)
-    if value is None or value > MAX_PORT:
-        raise ValueError(text)
-    return value
-
-
-def _parse_seconds(text: str) -> float:
-    # whatever else Arrow accepts (infinities, NaN) is no time either
-    if not _FLOAT.fullmatch(text):
-        raise ValueError(text)
-    return float(text)
-
-
-_PARSERS: Final[dict[str, Callable[[str], float | int | None]]] = {
-    **dict.fromkeys(TIMES, _parse_seconds),
-    **dict.fromkeys(PORTS, _parse_port),
-    **dict.fromkeys(COUNTS, _parse_count),
-}
 
 
 def _unescaped(column: pa.Array) -> pa.Array:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
-from zeekml.flows.columns import MAX_PORT, MAX_TIME, canonical_address
+from zeekml.flows.columns import canonical_address, standard_protocol
+from zeekml.flows.values import MAX_TIME, read_port, read_time
 from zeekml.learning.label_names import SHOWN
 
 LABEL: Final = "label"
@@ -43,17 +43,7 @@ _ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "end": ("end", "last_ts", "end_time", "last_seen"),
     "dns_suffix": ("dns_suffix",),
 }
-_NUMBERED_PROTOCOLS: Final = {
-    "1": "icmp",
-    "6": "tcp",
-    "17": "udp",
-    "58": "icmp",
-    "icmp6": "icmp",
-    "icmpv6": "icmp",
-    "ipv6-icmp": "icmp",
-}
 _ANY: Final = frozenset({"", "*", "-", "any"})
-_MILLISECONDS_FROM: Final = 1e11
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,35 +114,27 @@ def _hosts(text: str) -> Hosts:
 
 
 def parse_port(cell: str) -> int:
-    """Read a port; spreadsheets may have made it ``53.0``. Raises ValueError."""
-    value = float(cell)
-    if not 0 <= value <= MAX_PORT or value != int(value):
+    """Read a port as the readers of logs do; ValueError for what is none."""
+    port = read_port(cell)
+    if port is None:
         raise ValueError(cell)
-    return int(value)
+    return port
 
 
 def parse_proto(cell: str) -> str:
     """Read a protocol by name or number, in the readers' spelling."""
-    text = cell.strip().lower()[:SHOWN].removesuffix(".0")
-    return _NUMBERED_PROTOCOLS.get(text, text)
+    return standard_protocol(cell)[:SHOWN]
 
 
 def parse_time(cell: str) -> float:
-    """Read epoch seconds or an ISO 8601 time (UTC unless it names a zone).
+    """Read a time as the readers of logs do.
 
     Raises
     ------
     ValueError
-        It is neither; times in milliseconds are refused, too.
+        It is none.
     """
-    text = cell.strip()
-    try:
-        seconds = float(text)
-    except ValueError:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        seconds = moment.timestamp()
-    if not 0 <= seconds < min(MAX_TIME, _MILLISECONDS_FROM):
+    seconds = read_time(cell.strip())
+    if seconds is None or not 0 <= seconds < MAX_TIME:
         raise ValueError(cell)
     return seconds

@@ -35,8 +35,11 @@ def reading_notes(counters: ReadCounters, duplicates: int) -> list[str]:
         notes.append(f"{len(counters.truncated):,} files end too early")
     if files := sum(counters.files_skipped.values()):
         notes.append(f"{files:,} other files were not read ({_listed(counters.files_skipped)})")
-    if counters.clamped:
-        notes.append(f"{counters.clamped:,} counts too large for 64 bits taken as missing")
+    if unknown := sum(counters.values_unknown.values()):
+        notes.append(
+            f"{unknown:,} values could not be understood and are taken as unknown "
+            f"({_listed(counters.values_unknown)})"
+        )
     if duplicates:
         notes.append(f"{duplicates:,} records that repeat others left out")
     return notes

@@ -238,6 +238,7 @@ def _reading_section(summary: Mapping[str, Any], out: Path) -> Section:
     for key, caption in (
         ("records_rejected", "Rejected lines, by reason"),
         ("records_skipped", "Skipped records, by type"),
+        ("values_unknown", "Values that were not understood, by column"),
         ("files_skipped", "Files that were not read, by reason"),
     ):
         if found := rows(key):

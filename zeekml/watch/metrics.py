@@ -36,6 +36,8 @@ class StreamMetrics:
         Totals.
     rejected, skipped
         Totals by reason, and by type of record.
+    unknown
+        Total of values in flows that could not be understood, by column.
     lag_seconds
         How far what has been read is behind what could be; None if not known.
     bytes_behind
@@ -61,6 +63,7 @@ class StreamMetrics:
     records_scored: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
+    unknown: Mapping[str, int] = field(default_factory=dict)
     lag_seconds: float | None = None
     bytes_behind: int = 0
     rotations: Mapping[str, int] = field(default_factory=dict)
@@ -112,6 +115,7 @@ _OF_STREAMS: Final = (
     _Metric("zeekml_records_scored_total", "counter", "Records scored."),
     _Metric("zeekml_records_rejected_total", "counter", "Records that cannot be read.", "reason"),
     _Metric("zeekml_records_skipped_total", "counter", "Records that are no flows.", "type"),
+    _Metric("zeekml_values_unknown_total", "counter", "Values that are not understood.", "column"),
     _Metric("zeekml_lag_seconds", "gauge", "How far reading is behind the log."),
     _Metric("zeekml_bytes_behind", "gauge", "Bytes of the log not read yet."),
     _Metric("zeekml_rotations_total", "counter", "Files opened, by why.", "how"),

@@ -316,6 +316,7 @@ def _metrics_of(follower: Follower) -> StreamMetrics:
         records_scored=counters.accepted,
         rejected=counters.rejected,
         skipped=counters.skipped,
+        unknown=counters.values_unknown,
         lag_seconds=follower.lag,
         bytes_behind=follower.bytes_behind(),
         rotations=record.rotations,

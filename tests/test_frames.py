@@ -1,4 +1,4 @@
-"""Frames are read by the rules of the readers, and what could not be read is said."""
+"""The library's edge: how frames are read, and what is told of what could not be."""
 
 from __future__ import annotations
 

@@ -103,7 +103,9 @@ def score(
         for batch in _as_flows(flows, counters).to_batches(max_chunksize=_CHUNK):
             tables.append(scores_table(scorer.score(batch)))
     else:
-        streams = _discovered(flows, columns).streams
+        found = _discovered(flows, columns)
+        counters.files_skipped.update(found.files_skipped)
+        streams = found.streams
         for stream in streams:
             scorer = Scorer(bundle, config)
             for batch in read_stream(stream, counters=counters):

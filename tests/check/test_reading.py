@@ -77,6 +77,15 @@ def test_other_spellings_are_columns_as_well(tmp_path: Path) -> None:
     assert found.level("lines") is found.level("columns") is Level.OK
 
 
+def test_values_that_are_taken_for_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "conn.log"
+    path.write_bytes(as_json(*[{**GOOD, "duration": "long", "orig_pkts": -1}] * 30))
+    found = look(path, "zeek")
+    assert found.level("lines") is Level.OK
+    assert found.level("values") is Level.WARN
+    assert "duration 30" in found["values"].text
+
+
 def test_nothing_is_said_of_columns_where_no_flow_could_be_read(tmp_path: Path) -> None:
     path = tmp_path / "conn.log"
     path.write_bytes(as_json(*[{**GOOD, "ts": "yesterday"}] * 30))

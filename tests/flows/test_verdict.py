@@ -87,6 +87,16 @@ def test_a_file_that_breaks_off(tmp_path: Path) -> None:
     assert text.endswith("conn.log: the file ends too early; what could be read was scored")
 
 
+def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
+    found = discover([conn_json(tmp_path, GOOD)])
+    for unreadable, short in ((1, False), (2, True)):
+        counters = ReadCounters()
+        flows_of(found, counters=counters)
+        counters.files_skipped["unreadable"] = unreadable
+        text = shortfall(counters, found.streams)
+        assert (text == "only 1 of 3 files could be opened") is short
+
+
 def test_texts_of_a_log_are_inert(tmp_path: Path) -> None:
     text = judged(conn_json(tmp_path, {**GOOD, "id.orig_h": "\x1b[31m\u202e"}))
     assert text is not None

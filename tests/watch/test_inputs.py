@@ -169,7 +169,8 @@ def test_wrong_kinds(tmp_path: Path, data: bytes, sensor: str, what: str) -> Non
 
 
 def test_a_log_cannot_colour_the_screen(tmp_path: Path) -> None:
-    log = put(tmp_path / "x.log", CONN.replace(b"\tconn\n", b"\tx\x1b[31m" + b"y" * 500 + b"\n"))
+    other = CONN.replace(b"\tconn\n", b"\tx\x1b[31m" + b"y" * 500 + b"\n").split(b"#fields")[0]
+    log = put(tmp_path / "x.log", other + b"#fields\tts\tquery\n")
     with pytest.raises(InputError) as caught:
         named_logs([log], [])
     assert str(caught.value).isprintable()

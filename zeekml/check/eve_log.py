@@ -11,7 +11,7 @@ from zeekml.check.clock import last_record
 from zeekml.check.finding import Finding, fail, ok, unknown, warn
 from zeekml.check.log_sample import TAIL_SIZE, Sample
 from zeekml.check.reading import Reading, read_sample
-from zeekml.check.records import FEW, community_ids, parsed
+from zeekml.check.records import FEW, community_ids, parsed, values
 from zeekml.flows.detect import Kind
 from zeekml.flows.json_lines import DECODE_ERRORS, line_decoder
 from zeekml.watch.unscored import FLOW_REMEDY
@@ -47,6 +47,7 @@ def examine_eve(sample: Sample, *, now: float | None = None) -> list[Finding]:
     return [
         ok("format", sample.path, "Suricata EVE"),
         parsed(sample, reading),
+        *values(sample, reading),
         _flow_events(sample, reading),
         _alerts(sample, reading),
         community_ids(sample, reading, COMMUNITY_ID_REMEDY),

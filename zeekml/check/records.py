@@ -12,6 +12,7 @@ FEW: Final = 20
 """Records below which nothing is said about what a log lacks."""
 
 _MOSTLY: Final = 0.5
+_SHOWN: Final = 9
 
 
 def parsed(sample: Sample, reading: Reading) -> Finding:
@@ -28,6 +29,22 @@ def parsed(sample: Sample, reading: Reading) -> Finding:
     )
     remedy = f"see rejects.jsonl of: zeekml score {path} --out DIR"
     return (fail if bad > _MOSTLY * lines else warn)(name, path, text, remedy)
+
+
+def values(sample: Sample, reading: Reading) -> list[Finding]:
+    """Say which values of flows that can be read are taken for unknown."""
+    unknown_ones = reading.counters.values_unknown
+    if not unknown_ones:
+        return []
+    named = ", ".join(f"{column} {n:,}" for column, n in unknown_ones.most_common(_SHOWN))
+    return [
+        warn(
+            "values",
+            sample.path,
+            f"values in flows cannot be understood and are taken for unknown ({named})",
+            "see what writes or rewrites these fields; scores without them are worse",
+        )
+    ]
 
 
 def community_ids(sample: Sample, reading: Reading, remedy: str) -> Finding:

@@ -9,7 +9,7 @@ from zeekml.check.clock import last_record
 from zeekml.check.finding import Finding, fail, ok, unknown, warn
 from zeekml.check.log_sample import Sample
 from zeekml.check.reading import Reading, read_sample
-from zeekml.check.records import FEW, community_ids, parsed
+from zeekml.check.records import FEW, community_ids, parsed, values
 from zeekml.flows.detect import Kind
 from zeekml.flows.schema import SCORED
 
@@ -37,6 +37,7 @@ def examine_zeek(sample: Sample, *, now: float | None = None) -> list[Finding]:
     findings = [
         _format(sample, kind),
         parsed(sample, reading),
+        *values(sample, reading),
         _columns(sample, reading, kind),
         community_ids(sample, reading, COMMUNITY_ID_REMEDY),
         last_record(sample, reading.latest, now=now),

@@ -71,14 +71,15 @@ def features(
             max_records=config.context_records,
             progress=advance,
         )
+    counters.files_skipped.update(discovery.files_skipped)
     report = {
         "records_read": counters.records_read,
         "rows": counters.accepted,
         "records_rejected": dict(counters.rejected),
         "records_skipped": dict(counters.skipped),
-        "values_unknown": dict(counters.values_unknown),
-        "files_skipped": dict(discovery.files_skipped),
+        "files_skipped": dict(counters.files_skipped),
         "truncated": counters.truncated,
+        "values_unknown": dict(counters.values_unknown),
         "out": str(out),
     }
     if as_json:

@@ -10,7 +10,7 @@ from typing import Final
 from zeekml.flows.compression import ByteStream
 from zeekml.flows.culprit import culprit
 from zeekml.flows.detect import HEAD_SIZE, Kind
-from zeekml.flows.discovery import LogFile, Stream, open_log
+from zeekml.flows.discovery import UNREADABLE, LogFile, Stream, open_log
 from zeekml.flows.joining import without_rubbish
 from zeekml.flows.rejects import (
     BAD_JSON,
@@ -71,6 +71,9 @@ def shortfall(
         )
     if parts and rejected and rejects:
         parts[0] += f"; see {rejects}"
+    unreadable, files = counters.files_skipped[UNREADABLE], sum(len(s.files) for s in streams)
+    if unreadable > files:
+        parts.append(f"only {files:,} of {files + unreadable:,} files could be opened")
     if counters.truncated:
         n = len(counters.truncated) - 1
         more = f" and {n:,} more" if n else ""

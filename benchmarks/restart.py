@@ -172,7 +172,7 @@ def main() -> None:
     try:
         for records in given.records:
             with tempfile.TemporaryDirectory(prefix="zeekml-restart-", dir=given.work) as work:
-                results.append(measure_restarts(records, given, Path(work)))
+                results.append(measure_restarts(records, given, Path(work).resolve()))
         measured = {**machine(), "hosts": given.hosts, "results": results}
         if given.update is not None:
             about = f"{given.hosts:,} hosts, {measured['processor']}, Python {measured['python']}."

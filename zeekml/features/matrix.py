@@ -106,10 +106,12 @@ def feature_matrix(
 def _joined(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The same rows in batches that are not small, as far as what is read of them goes."""
     waiting: list[pa.RecordBatch] = []
+    rows = 0
     for batch in batches:
         waiting.append(batch.select(READ))
-        if sum(map(len, waiting)) >= _JOINED_ROWS:
+        rows += len(batch)
+        if rows >= _JOINED_ROWS:
             yield pa.concat_batches(waiting)
-            waiting.clear()
+            waiting, rows = [], 0
     if waiting:
         yield pa.concat_batches(waiting)

@@ -206,7 +206,7 @@ def test_the_header_is_given_to_who_goes_on(tmp_path: Path) -> None:
     finish(follower, restart=True)
     append(follower.path, b"bb\n3\tc\n")
     events = follower.poll()
-    assert [e.header for e in events if isinstance(e, Opened)] == [Block(header, 1)]
+    assert [e.header for e in events if isinstance(e, Opened)] == [Block(header + b"\n", 1)]
     assert lines(events) == [Block(b"3\tc\n", 7)]
     follower.tail.close()
 

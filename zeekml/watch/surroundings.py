@@ -212,7 +212,8 @@ class Surroundings:
                 if candidate.identity.distinct
             ),
             written=max(left, default=0),
-            passed=Passed(left).save(),
+            # of what appears with the directory nobody knows since when it has been there
+            passed=None if absent else Passed(left).save(),
         )
 
     @staticmethod

@@ -138,7 +138,7 @@ def test_any_sound_archive_stays_in_the_order_of_its_names(data: st.DataObject) 
     entries = []
     begun = DAY
     for number, minute in enumerate(minutes):
-        late = data.draw(st.none() | st.floats(-1200.0, 60.0 * minute) | st.just(-1e8))
+        late = data.draw(st.none() | st.floats(-599.0, 60.0 * minute) | st.just(-1e8))
         time = None if late is None else begun + late
         file = LogFile(f"{number:04}", Path("x"), Kind.EVE, beginning=Beginning(time=time))
         entries.append(Entry(file, LogName((), "eve", time=begun)))
@@ -205,3 +205,30 @@ def test_different_logs_stay_apart(tmp_path: Path, names: list[str], starts: lis
     files = [(n, conn_json(DAY + s, tag=n[:2])) for n, s in zip(names, starts, strict=True)]
     put(tmp_path, files)
     assert order(tmp_path) == [[name] for name in names]
+
+
+def conn_tsv(start: float, n: int = 30, *, tag: str = "T") -> bytes:
+    names = b"ts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto\tconn_state"
+    rows = [
+        b"%.6f\tC%s%d\t10.0.0.1\t%d\t10.0.0.2\t80\ttcp\tS0\n"
+        % (start + i * 10, tag.encode(), int(start) + i, 1024 + i)
+        for i in range(n)
+    ]
+    return b"#separator \\x09\n#path\tconn\n#fields\t" + names + b"\n" + b"".join(rows)
+
+
+@pytest.mark.parametrize("to_json", [True, False])
+def test_a_log_that_goes_over_to_the_other_format_is_one(tmp_path: Path, to_json: bool) -> None:
+    one, other = (conn_tsv, conn_json) if to_json else (conn_json, conn_tsv)
+    names = ["conn.2026-04-07-08-00-00.log", "conn.2026-04-07-09-00-00.log", "conn.log"]
+    put(
+        tmp_path,
+        [(names[0], one(DAY)), (names[1], other(DAY + 3600)), (names[2], other(DAY + 7200))],
+    )
+    assert order(tmp_path) == [names]
+
+
+def test_two_logs_side_by_side_in_two_formats_are_two(tmp_path: Path) -> None:
+    put(tmp_path, [("conn.log", conn_tsv(DAY)), ("conn.1.log", conn_tsv(DAY + 7200))])
+    put(tmp_path, [("conn.json", conn_json(DAY + 3600))])
+    assert len(order(tmp_path)) == 2

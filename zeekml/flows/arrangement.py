@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Final
@@ -47,6 +47,7 @@ SENSORS: Final = {
 
 _LEAST_SHIFT: Final = 25 * 60.0
 _LARGEST_SHIFT: Final = 95 * 60.0
+_CLEARLY: Final = 10 * 60.0
 _NEIGHBOURS: Final = 64
 _TAIL: Final = 1 << 16
 _CLEAR: Final = 60.0
@@ -113,6 +114,45 @@ def _placed(loggers: tuple[Sequence[Entry], ...], base: str) -> Placed:
     return Placed(Stream(label, SENSORS[kind], kind, files), first.name.directory)
 
 
+def across_formats(streams: Sequence[Stream], apart: Collection[str]) -> list[Stream]:
+    """Join the two streams of a log of Zeek's that went over from one format to the other.
+
+    Parameters
+    ----------
+    streams
+        Of one format each.
+    apart
+        Files of which some flows are in another stream, so that it is no continuation.
+    """
+    found: list[Stream] = []
+    same: dict[tuple[str, str], int] = {}
+    for stream in streams:
+        key = (stream.name, stream.sensor)
+        before = same.get(key)
+        joined = None if before is None else _continued(found[before], stream)
+        if before is None or joined is None or any(f.source in apart for f in joined.files):
+            same.setdefault(key, len(found))
+            found.append(stream)
+        else:
+            found[before] = joined
+    return found
+
+
+def _continued(one: Stream, other: Stream) -> Stream | None:
+    """Both as one stream if one begins after all files of the other, else None."""
+    if one.sensor != ZEEK or len(one.loggers) != 1 or len(other.loggers) != 1:
+        return None
+    begun = [[file.beginning.time for file in stream.files] for stream in (one, other)]
+    first, second = ([time for time in times if time is not None] for times in begun)
+    if len(first) < len(one.files) or len(second) < len(other.files):
+        return None
+    if max(second) < min(first):
+        one, other = other, one
+    elif not max(first) < min(second):
+        return None
+    return replace(one, loggers=((*one.files, *other.files),))
+
+
 def in_order(entries: Sequence[Entry]) -> list[Entry]:
     """Put the files of one writer in order, oldest first."""
     dated = [entry for entry in entries if entry.dated(absolute=False) is not None]
@@ -155,20 +195,24 @@ def _without_fold(entries: list[Entry]) -> list[Entry]:
         if (time := entry.dated(absolute=False)) is not None and entry.time is not None
     ]
     ordered = list(entries)
-    spans: list[list[int]] = []
+    spans: list[tuple[int, int, float]] = []
     for j, (time, begun, place) in enumerate(known):
-        first = None
+        first, most = None, 0.0
         for earlier, other, i in reversed(known[max(0, j - _NEIGHBOURS) : j]):
             if time - earlier > _LARGEST_SHIFT:
                 break
             shift = time - earlier + other - begun
             if other > begun and _LEAST_SHIFT <= shift <= _LARGEST_SHIFT:
-                first = i
+                first, most = i, max(most, other - begun)
         if first is not None:
             while spans and first <= spans[-1][1]:
-                first = min(first, spans.pop()[0])
-            spans.append([first, place])
-    for first, last in spans:
+                before = spans.pop()
+                first, most = min(first, before[0]), max(most, before[2])
+            spans.append((first, place, most))
+    for first, last, most in spans:
+        if most < _CLEARLY:
+            # flows that were logged late, after a quiet hour
+            continue
         places = [i for _, _, i in known if first <= i <= last]
         by_flows = sorted(places, key=lambda i: entries[i].time or 0.0)
         for place, i in zip(places, by_flows, strict=True):

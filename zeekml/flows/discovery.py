@@ -16,7 +16,7 @@ from typing import BinaryIO, Final
 
 from zeekml.errors import InputError
 from zeekml.flows import flow_table
-from zeekml.flows.arrangement import SENSORS, arrange
+from zeekml.flows.arrangement import SENSORS, across_formats, arrange
 from zeekml.flows.beginnings import beginning
 from zeekml.flows.compression import ByteStream
 from zeekml.flows.copies import DUPLICATE, without_copies, without_doubles
@@ -311,7 +311,7 @@ def _streams(files: list[LogFile], found: Discovery, *, copies: bool) -> list[St
         streams += [placed.stream for placed in arrange(logs)]
     else:
         left, grown = without_copies(logs, found)
-        streams += without_doubles(arrange(left), grown, found)
+        streams += across_formats(without_doubles(arrange(left), grown, found), found.doubled)
     return sorted(streams, key=lambda s: (natural_key(s.name), s.kind))
 
 

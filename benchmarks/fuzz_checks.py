@@ -43,6 +43,7 @@ DROPPED = re.compile(rb"^(?:\0|\xef\xbb\xbf)+", re.MULTILINE)
 HEADER = re.compile(rb"#(?:separator \S|fields\t)[^{]*\Z")
 UTF_16: Final = (b"\xfe\xff", b"\xff\xfe")
 OPENS = re.compile(rb" *[\[\]{]")
+KNOWN_BY: Final = ("ts", "event_type")
 FRAME = re.compile(rb'[\s\[\]{},]*(?:"[^"\\]*"\s*:\s*\[\s*)?')
 GOES_ON = re.compile(rb"[{\[,:][ \t\r]*\Z")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -190,7 +191,7 @@ def _json_record(line: bytes) -> dict[str, Any] | None:
         record = json.loads(line.decode("utf-8", "replace"), parse_int=_number)
     except (ValueError, RecursionError):
         return None
-    known = isinstance(record, dict) and {record.get("ts"), record.get("event_type")} != {None}
+    known = isinstance(record, dict) and any(record.get(n) is not None for n in KNOWN_BY)
     return record if known else None
 
 
@@ -258,6 +259,8 @@ def _check_unknown(case: Case, reading: Reading) -> None:
 def _says_nothing(name: str, value: Any) -> bool:
     if name == "service" and isinstance(value, list):
         return all(isinstance(item, str) and _says_nothing(name, item) for item in value)
+    if name == "service" and type(value) is int:
+        value = str(value)
     if not isinstance(value, str):
         return False
     if name == "service":

@@ -46,6 +46,8 @@ INSERTS: Final = (
     *(b'{"a":' * 3000, b"A" * 70_000, b"\x1f", b"\x0b", b" ", b'"event_type":"flow",'),
     # a form feed, a line separator, digits of other scripts, a UTF-16 mark
     *(b"\x0c", b"\xe2\x80\xa8", b"\xef\xbc\x91", b"\xd9\xa3", b"\xfe\xff", b"\r\r\n", b"#types\t"),
+    # records that are left open at the end of a line
+    *(b'{"a":\n', b'{"a":[\n', b'{"a":[1,\n', b'{"a":1,\n', b"{\n", b"[\n", b'  "a":\n', b"},\n"),
 )
 HEADER_WORDS: Final = (b"count", b"time", b"string", b"set[string]", b"proto", b"-", b"\\x2c", b"")
 

@@ -151,6 +151,12 @@ def _with_port(value: bytes) -> Callable[[Log, bytes], bytes]:
     return change
 
 
+def _with_zeros(log: Log, line: bytes) -> bytes:
+    if log.kind is Kind.ZEEK_TSV:
+        return line.replace(b".", b"\0", 1)  # in the time
+    return _with_port(b"8\0\0\0\0")(log, line)
+
+
 def _not_utf8(_log: Log, line: bytes) -> bytes:
     return re.sub(rb"\b(tcp|udp|icmp|TCP|UDP|ICMP)\b", rb"\1" + b"\xff", line, count=1)
 
@@ -161,15 +167,11 @@ SPOILT: dict[str, tuple[Callable[[Log, bytes], bytes], dict[Kind, str] | str]] =
         {**TEXT, Kind.ZEEK_TSV: "bad_value"},
     ),
     "half lines": (lambda _log, line: line[: len(line) // 3] + b"\n", TEXT),
-    "port out of range": (_with_port(b"65536"), "bad_value"),
     "required field missing": (_without_proto, "missing_field"),
     "invalid UTF-8": (_not_utf8, "bad_utf8"),
-    "zeros inside": (_with_port(b"8\0\0\0\0"), {**TEXT, Kind.ZEEK_TSV: "bad_value"}),
+    "zeros inside": (_with_zeros, {**TEXT, Kind.ZEEK_TSV: "bad_value"}),
     "ten megabytes": (lambda _log, line: line[:-2] + b"x" * MAX_LINE + b"\n", "line_too_long"),
-    "deep nesting": (
-        lambda _log, line: b"{" * 50_000 + line,
-        {**TEXT, Kind.ZEEK_TSV: "bad_value"},
-    ),
+    "deep nesting": (lambda _log, line: b"{" * 50_000 + line, "bad_json"),
 }
 
 
@@ -191,6 +193,35 @@ def test_spoilt_records_cost_no_other(log: Log, spared: Run, damage: str, tmp_pa
     kept = [log.first + i for i in log.flow_lines() if i not in victims(log)]
     assert sorted(outcome.lines) == kept
     assert outcome.scores.equals(spared.scores)
+    assert outcome.exit_code == 0
+
+
+# --- values that become unknown ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("port", [b"65536", b"8\0\0", b"-7"], ids=["too high", "zeros", "negative"])
+def test_a_spoilt_port_is_as_good_as_none(log: Log, port: bytes, tmp_path: Path) -> None:
+    rows = victims(log)
+
+    def file(value: bytes) -> bytes:
+        lines = list(log.lines)
+        for i in rows:
+            lines[i] = _with_port(value)(log, lines[i])
+        data: bytes = log.file(lines)
+        return data
+
+    if log.kind is not Kind.ZEEK_TSV and b"\0" in port:
+        port = port.replace(b"\0", b"x").join([b'"', b'"'])
+    none = run(log, file(b"-" if log.kind is Kind.ZEEK_TSV else b"null"), tmp_path / "none")
+    assert none.summary["values_unknown"] == {}
+    outcome = run(log, file(port), tmp_path / "damaged")
+    # the type of an ICMP message stands where others have the port of the originator
+    icmp = sum(b'"icmp_type"' in log.lines[i] for i in rows)
+    ports = {"id.orig_p": icmp, "id.resp_p": len(rows) - icmp}
+    assert outcome.summary["values_unknown"] == {name: n for name, n in ports.items() if n}
+    assert not outcome.rejects
+    assert len(outcome.scores) == len(log.flow_lines())
+    assert outcome.scores.equals(none.scores)
     assert outcome.exit_code == 0
 
 
@@ -291,7 +322,7 @@ def _bomb(log: Log) -> Damaged:
 
 def _everything(log: Log) -> Damaged:
     rubbish = [(b"\0\n", None), (b"x" * (MAX_LINE + 1) + b"\n", "line_too_long")]
-    rubbish += [(b"\xff\n", TEXT[log.kind]), (b"{" * 9000 + b"\n", TEXT[log.kind])]
+    rubbish += [(b"\xff\n", TEXT[log.kind]), (b"{" * 9000 + b"\n", "bad_json")]
     some = between(log, rubbish)
     line = log.first + len(log.lines) + len(rubbish)
     data = (MARK + some.data + log.lines[-1][:60]).replace(b"\n", b"\r\n")
@@ -313,7 +344,7 @@ AROUND: dict[str, Callable[[Log], Damaged]] = {
         log, [(b"\xff\xfe\xc3\n", TEXT[log.kind]), (b"\xed\xa0\x80\n", TEXT[log.kind])]
     ),
     "deep nesting": lambda log: between(
-        log, [(b'{"a":' * 50_000 + b"\n", TEXT[log.kind]), (b"[" * 50_000 + b"\n", TEXT[log.kind])]
+        log, [(b'{"a":' * 50_000 + b"\n", "bad_json"), (b"[" * 50_000 + b"\n", "bad_json")]
     ),
     "half lines": lambda log: between(
         log, [(line[:70] + b"\n", TEXT[log.kind]) for line in log.lines[:50]]
@@ -359,7 +390,7 @@ def test_records_before_a_break_keep_their_scores(log: Log, sound: Run, tmp_path
 def test_required_column_missing_in_all_the_file(log: Log, tmp_path: Path) -> None:
     data = bytes_of(log).replace(b"proto", b"protx")
     if log.kind is Kind.ZEEK_TSV:
-        with pytest.raises(InputError, match=r"lacks .* proto"):
+        with pytest.raises(InputError, match=r": lacks proto; no connection can do without"):
             run(log, data, tmp_path)
         return
     outcome = run(log, data, tmp_path)

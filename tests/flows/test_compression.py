@@ -123,6 +123,15 @@ def test_utf_16_cut_within_a_character() -> None:
     assert unpack(data + b"\x00\xd8x\x00")[0] == "one\ntwo\n\ufffdx".encode()
 
 
+@pytest.mark.parametrize("mark", [b"\xff\xfe", b"\xfe\xff"])
+@pytest.mark.parametrize("size", [1, 3, 1 << 20])
+def test_a_mark_of_utf_16_before_other_text_is_only_rubbish(mark: bytes, size: int) -> None:
+    for text in (b'{"ts":1}\n', b"#fields\tts\n", b"1.5\t-\n"):
+        stream = ByteStream(Dribble(mark + text, size))
+        assert b"".join(stream.chunks()) == mark + text
+        assert not stream.utf_16
+
+
 def test_head_consumes_nothing() -> None:
     stream = ByteStream(io.BytesIO(gzip.compress(TEXT)))
     assert stream.head(100)[:100] == TEXT[:100]

@@ -155,6 +155,37 @@ def test_a_record_cut_at_the_end_is_marked() -> None:
     assert _is_sound(lines_of(split(text[:-1]))[-1][1])
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "1795430526.962997\tCxyz\t10.0.0.1\t443",
+        "1795430526.962997,Cxyz,10.0.0.1,443",
+        "1795430526|Cxyz",
+        "-\t-\t10.0.0.1",
+        "null and void",
+    ],
+)
+@pytest.mark.parametrize("begun", ['{"a":', '{"a": [', '{"a": [1,', '[{"a": {"b":'])
+def test_a_record_of_columns_is_no_value(begun: str, line: str) -> None:
+    found = lines_of(split(f"{begun}\n{line}\n{line}\n".encode()))
+    assert [(number, text.lstrip(b"[")) for number, text, _ in found] == [
+        (1, begun.lstrip("[").encode()),
+        (2, line.encode()),
+        (3, line.encode()),
+    ]
+
+
+def test_values_on_lines_of_their_own() -> None:
+    values = [0, -1, 1.5, -2e-05, 1e300, True, False, None, "1\t2", float("nan"), -float("inf")]
+    for indent in (0, 2):
+        for end in ("\n", " \n", "\r\n"):
+            text = json.dumps({"ts": 1, "a": values, "b": 1.5}, indent=indent).replace(": ", ":\n")
+            pairs = text.replace("0,\n", "0, ").replace("true,\n", "true,")
+            for data in (text, pairs):
+                (found,) = lines_of(split((data.replace("\n", end) + "\n").encode()))
+                assert str(json.loads(found[1])["a"]) == str(values)
+
+
 def test_a_record_that_is_too_long_is_dropped_and_numbers_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -171,6 +171,20 @@ def test_a_text_that_says_there_is_no_number(read: Read, unset: str) -> None:
     assert read(ZeekJsonDecoder, lines({**RECORD, "ts": unset})).reasons == [(1, "missing_field")]
 
 
+@pytest.mark.parametrize("unset", ["", "-", "(empty)"])
+@pytest.mark.parametrize("beside", [{}, {"note": "\u00e9"}], ids=["plain", "parsed"])
+def test_a_text_that_says_there_is_no_text(read: Read, unset: str, beside: Any) -> None:
+    names = ("uid", "conn_state", "history", "community_id", "service")
+    record = {**RECORD, **dict.fromkeys(names, unset), **beside}
+    reading = read(ZeekJsonDecoder, lines(record, RECORD))
+    row, whole = reading.rows
+    assert row == {**whole, **dict.fromkeys(names), "line": 1}
+    assert not reading.counters.values_unknown
+    for name in ("id.orig_h", "id.resp_h", "proto"):
+        gone = read(ZeekJsonDecoder, lines({**RECORD, name: unset, **beside}))
+        assert gone.reasons == [(1, "missing_field")]
+
+
 def test_numbers_given_as_texts(read: Read) -> None:
     texts = {k: str(v) if isinstance(v, int | float) else v for k, v in RECORD.items()}
     plain, quoted = read(ZeekJsonDecoder, lines(RECORD)), read(ZeekJsonDecoder, lines(texts))

@@ -55,6 +55,24 @@ def test_a_header_in_a_json_log(read: Callable[..., Any]) -> None:
     assert reading.reasons == [(2, "bad_json"), (8, "column_count")]
 
 
+@pytest.mark.parametrize("start", [b"#fields\t", b"#separator \\x09 ", b"#fields\tts\tuid\t"])
+def test_a_record_behind_the_word_of_a_header(read: Callable[..., Any], start: bytes) -> None:
+    # half a line of one file and a whole one of another; no name of a column has a brace
+    reading = read(decoder(Kind.ZEEK_JSON), json(1) + start + json(2) + HEADER + tsv(3) + json(4))
+    assert uids(reading) == ["J1", "J2", "T3", "J4"]
+    assert reading.counters.unwrapped == {"prefix": 1}
+    assert not reading.rejects
+
+
+@pytest.mark.parametrize("blank", [b" ", b"   ", b" \r", b"\r", b""])
+@pytest.mark.parametrize("kind", [Kind.ZEEK_TSV, Kind.ZEEK_JSON])
+def test_blanks_are_no_record(read: Callable[..., Any], kind: Kind, blank: bytes) -> None:
+    sound = HEADER + tsv(1) if kind is Kind.ZEEK_TSV else json(1)
+    # be it in the middle, or the last line, which nothing ends
+    reading = read(decoder(kind), sound + blank + b"\n" + sound + blank)
+    assert reading.counters.records_read == reading.counters.accepted == 2
+
+
 @given(
     lines=st.lists(
         st.sampled_from([HEADER, tsv(1), json(2), CLOSE, b"rubbish\n", b"\n", b"\r{}\n", b"{\n"]),

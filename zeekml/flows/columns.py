@@ -24,6 +24,7 @@ from zeekml.flows.values import (
     MAX_TIME,
     TEXTS,
     TIMES,
+    UNSET,
     epoch_seconds,
 )
 
@@ -48,6 +49,7 @@ _PROTOCOLS: Final = {
     "ipv6-icmp": "icmp",
 }
 _MICRO: Final = 1e6
+_NO_TEXT: Final = pa.array(sorted(UNSET), pa.string())
 _LONGEST_ADDRESS: Final = 45  # an IPv6 address with a dotted tail
 
 BoolArray = npt.NDArray[np.bool_]
@@ -142,6 +144,7 @@ def build_batch(
     signatures: pa.Array | None = None,
     at_exit: BoolArray | None = None,
     unread: Mapping[str, BoolArray] | None = None,
+    own_marks: bool = False,
 ) -> pa.RecordBatch | None:
     """Check and normalise decoded columns, enter every row in the books, and give the flows.
 
@@ -169,12 +172,16 @@ def build_batch(
         Rows that were logged because the sensor stopped; adds the column `AT_EXIT_FIELD`.
     unread : mapping of str to bool array, optional
         By column, the rows in which the reader itself found a value it could not read; it is null.
+    own_marks : bool
+        Whether the format says by itself what stands for no text; else that is `UNSET`.
 
     Returns
     -------
     RecordBatch or None
         The good rows in `FLOW_SCHEMA`, None when there are none.
     """
+    if not own_marks:
+        columns = {name: _given(column) for name, column in columns.items()}
     n = len(lines)
     wrong = {name: rows for name, rows in (unread or {}).items() if rows.any()}
     out: dict[str, pa.Array] = {}
@@ -263,7 +270,8 @@ def _mark(wrong: dict[str, BoolArray], name: str, rows: BoolArray) -> None:
 def _times(name: str, column: pa.Array, wrong: dict[str, BoolArray]) -> pa.Array:
     # a negative, endless or non-finite time or duration cannot be placed on any clock
     values = column.to_numpy(zero_copy_only=False)
-    rounded = to_microseconds(epoch_seconds(values) if name == "ts" else values)
+    # adding 0 takes the sign off -0, which only some parsers keep
+    rounded = to_microseconds(epoch_seconds(values) if name == "ts" else values) + 0.0
     with np.errstate(invalid="ignore"):
         off = ~((values >= 0) & (rounded < MAX_TIME))
     if not column.null_count and not off.any():
@@ -285,6 +293,15 @@ def _in_range(name: str, column: pa.Array, highest: int, wrong: dict[str, BoolAr
     off = (values < 0) | (values > highest)
     _mark(wrong, name, off)
     return pc.if_else(pa.array(off), pa.scalar(None, column.type), column)
+
+
+def _given(column: pa.Array) -> pa.Array:
+    """Put null for texts that say there is none."""
+    values = column.dictionary if pa.types.is_dictionary(column.type) else column
+    if not pa.types.is_string(values.type) or not pc.is_in(values, _NO_TEXT).true_count:
+        return column
+    texts = column.cast(pa.string())
+    return pc.if_else(pc.is_in(texts, _NO_TEXT), pa.scalar(None, pa.string()), texts)
 
 
 def _addresses(name: str, column: pa.Array, wrong: dict[str, BoolArray]) -> pa.Array:

@@ -41,6 +41,7 @@ _MAGIC: Final = (
     (b"\xfd7zXZ\x00", "xz"),
 )
 _LONGEST_MAGIC: Final = 6
+_LATIN: Final = "\xff"
 _UTF_16: Final = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 # a frame for other programs' use, which pzstd puts first
 _ZSTD_SKIPPED: Final = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
@@ -243,9 +244,12 @@ class ByteStream:
         first = b""
         for chunk in chunks:
             first += chunk
-            if len(first) >= len(codecs.BOM_UTF16_LE):
+            if len(first) >= 2 * len(codecs.BOM_UTF16_LE):
                 break
         encoding = _UTF_16.get(first[:2])
+        if encoding is not None and first[2:4].decode(encoding, "replace") > _LATIN:
+            # no log begins with such a character: the mark is rubbish before a line
+            encoding = None
         if encoding is None:
             if first:
                 yield first

@@ -35,7 +35,11 @@ _MEMBER: Final = re.compile(
 )
 _DEBRIS: Final = re.compile(rb"[ \t]++" + _TEXT + rb"\s*:")
 _CLOSES: Final = {b"}": b"{", b"]": b"["}
-_VALUE: Final = b'"{[-0123456789tfnNI'
+# no value of another format is followed by what may follow in JSON
+_VALUE: Final = re.compile(
+    rb'["{\[]|(?:-?+(?:[0-9]++(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+|Infinity)|true|false|null|NaN)'
+    rb'[ \t\r]*+(?:,[ \t\r]*+(?:["{\[\-0-9tfnNI]|\Z)|[\]}]|\Z)'
+)
 
 
 def without_rubbish(data: bytes) -> bytes:
@@ -223,7 +227,7 @@ class _Record:
         ):
             # even where the grammar would have it: what was begun breaks off, and another begins
             return False
-        if not self.broken and self._may_follow(first):
+        if not self.broken and self._may_follow(bare):
             return True
         self.broken = True
         closes = indent == self._indent and first in b"}]"
@@ -283,16 +287,17 @@ class _Record:
         if not self.left_out:
             self._parts.append(line.strip(_BLANK))
 
-    def _may_follow(self, first: bytes) -> bool:
+    def _may_follow(self, line: bytes) -> bool:
+        first = line[:1]
         in_object = self._open[-1:] == [b"{"]
         if self._last == b"{":
             return first in b'"}'
         if self._last == b"," and in_object:
             return first in b'"}'
         if self._last in (b",", b"["):
-            return first in _VALUE or first == b"]"
+            return first == b"]" or _VALUE.match(line) is not None
         if self._last == b":":
-            return first in _VALUE
+            return _VALUE.match(line) is not None
         return first in b",:}]"
 
 

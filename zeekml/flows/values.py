@@ -72,8 +72,8 @@ _MOMENT: Final = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _LONGEST_MOMENT: Final = 64
-_UNSET: Final = frozenset({"", "-", "(empty)"})
-"""What a writer that knows texts alone puts for a number it does not have."""
+UNSET: Final = frozenset({"", "-", "(empty)"})
+"""What a writer that knows texts alone puts for a value it does not have."""
 
 
 def epoch_seconds(times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -134,7 +134,7 @@ def read_number(value: Any) -> int | float | None:
     if kind is not str:
         raise ValueError(value)
     text = value.strip(" \t")
-    if text in _UNSET:
+    if text in UNSET:
         return None
     if (match := _DECIMAL.fullmatch(text)) is not None and len(match[2]) <= _EXACT_DIGITS:
         return int(match[1] + (match[2] or "0"))

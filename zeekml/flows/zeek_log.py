@@ -21,12 +21,13 @@ from zeekml.flows.zeek_header import Header
 from zeekml.flows.zeek_json import ZeekJsonDecoder
 from zeekml.flows.zeek_tsv import TsvDecoder
 
-_BEGINS_HEADER: Final = re.compile(rb"^#(?:separator \S|fields\t)", re.MULTILINE)
+# no column has a brace in its name: with one, it is something before a record
+_BEGINS_HEADER: Final = re.compile(rb"^#(?:separator \S|fields\t)[^{\n]*+$", re.MULTILINE)
 # a carriage return ends no line
 _LINE: Final = re.compile(rb"[^\n]*\n|[^\n]+")
 
 # records, what frames them, and the lines that a record over several of them leaves empty
-_JSON: Final = re.compile(rb" *+(?:[\[\]{]|\r?\n)")
+_JSON: Final = re.compile(rb" *+(?:[\[\]{]|\r?(?:\n|\Z))")
 
 
 class ZeekDecoder:

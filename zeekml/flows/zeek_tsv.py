@@ -163,6 +163,7 @@ class _Run:
             excerpt=lambda row: self._texts[row],
             original=self._original if keep_originals else None,
             unread=unread,
+            own_marks=True,
         )
 
     @cached_property

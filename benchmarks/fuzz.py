@@ -31,9 +31,9 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from fuzz_cases import Case, Log, make_case
-from fuzz_checks import LOGS, InvariantError, Reading, check, load_logs
+from fuzz_checks import LOGS, InvariantError, Reading, check, load_logs, read_as
 
-__all__ = ["LOGS", "InvariantError", "check", "load_logs", "make_case", "run"]
+__all__ = ["LOGS", "InvariantError", "check", "load_logs", "make_case", "read_as", "run"]
 
 CHUNK = 100  # files that a process takes at a time
 MOST_FAILURES = 50  # after which nothing new is to be learnt

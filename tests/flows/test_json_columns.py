@@ -34,6 +34,7 @@ ParserOnly = Callable[[], AbstractContextManager[None]]
 DATA = Path(__file__).parent / "data"
 ZEEK_LINES = gzip.decompress((DATA / "office_conn.json.gz").read_bytes()).splitlines()
 EVE_LINES = gzip.decompress((DATA / "office_eve.json.gz").read_bytes()).splitlines()
+FLOW_LINE = next(line for line in EVE_LINES if b'"event_type":"flow"' in line)
 EVE_LINES += [
     b'{"timestamp":"2026-11-23T10:30:49.000000+0000","flow_id":%d,"event_type":"alert",'
     b'"alert":{"signature_id":7,"signature":"S%d"}}' % (json.loads(line)["flow_id"], i)
@@ -162,6 +163,12 @@ HUGE = [
 ]
 """Sound JSON whose numbers no parser takes, as random damage once made them."""
 
+# a brace in a name, and two types: the first one counts where it is not that of a flow
+TWICE = [
+    re.sub(rb'("event_type":)', rb'"%s":1,\1"stats",\1' % name, FLOW_LINE)
+    for name in (b"}", b"{", b"}{", rb"\\\"}", b"a")
+]
+
 COMMON = settings(
     max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
@@ -196,6 +203,7 @@ def test_zeek_is_read_as_by_the_parser(
     st.randoms(use_true_random=False),
     st.sampled_from([b"\n", b""]),
 )
+@example(TWICE, [], [], Random(1), b"\n")
 def test_eve_is_read_as_by_the_parser(
     check: Check, changed: list[bytes], whole: list[bytes], cuts: list[int], rng: Any, end: bytes
 ) -> None:

@@ -77,6 +77,7 @@ _COLUMNS: Final = (
 _TAGS: Final = "vlan"
 """Under which name VLAN tags that cannot be counted are entered in the books."""
 
+_TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 # quotes inside a JSON string are escaped, so this matches keys only
 _EVENT_TYPE: Final = re.compile(rb'"event_type"\s*:\s*"([^"\\]{1,64})"')
 
@@ -215,9 +216,10 @@ def _flags(tcp: Any) -> Any:
 
 def _is_alone(text: bytes, at: int) -> bool:
     """Tell whether a type that stands at some place is that of the line, and not of one within."""
+    before = _TEXT.sub(b"", text[:at])
     return (
-        text.lstrip().startswith(b"{")
-        and text.count(b"{", 0, at) - text.count(b"}", 0, at) == 1
+        before.lstrip().startswith(b"{")
+        and before.count(b"{") - before.count(b"}") == 1
         and not several(text)
     )
 

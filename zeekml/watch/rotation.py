@@ -42,6 +42,7 @@ _ATTEMPTS: Final = 3
 _DEPTH: Final = 4
 _MOST_SEARCHED: Final = 1 << 16
 _MOST_HEADS: Final = 512
+_MOST_DATED: Final = 8
 
 _Status = tuple[int, int, int, int]
 """Device, inode, size and time of writing: a file with the same ones begins as it did."""
@@ -65,8 +66,8 @@ class Entry:
         Whether it has the live file's name there.
     old : bool
         Whether it was written before what was finished: a clock was set back, if it is new.
-    came : bool
-        Whether it is known that it was not there before.
+    came, passed : bool
+        Whether it is known that it was not there before, or that it is not to be read.
     """
 
     path: Path
@@ -79,6 +80,7 @@ class Entry:
     last: bool = False
     old: bool = False
     came: bool = False
+    passed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +314,7 @@ class Rotations:
                     last=name == self._path.name,
                     old=old,
                     came=came,
+                    passed=horizon.passed is not None and horizon.passed.surely(written),
                 )
                 found.setdefault(identity, entry)
         return Listing(list(found.values()), passed)
@@ -325,7 +328,7 @@ class Rotations:
         place = (identity.device, identity.inode)
         stem = self._path.name.partition(".")[0]
         heads = 0
-        for entry in _below(Path(os.path.realpath(self._path.parent)).parent):
+        for entry in self._nearby():
             alike = entry.name.startswith(stem) and heads < _MOST_HEADS
             if entry.inode() != identity.inode and not alike:
                 continue
@@ -373,6 +376,14 @@ class Rotations:
         self._known = known
         return sorted(_without_copies(candidates), key=lambda candidate: candidate.age)
 
+    def _nearby(self) -> Iterator[os.DirEntry[str]]:
+        """Yield files around the live one, then those of the archives, lately filled first."""
+        yield from _below(Path(os.path.realpath(self._path.parent)).parent, _DEPTH)
+        for archive in self.archives:
+            dated = sorted(_dated(archive, 0), key=_filled, reverse=True)
+            for directory in (archive, *dated[:_MOST_DATED]):
+                yield from _below(directory, 1)
+
     def _is_rotated(self, name: str, parsed: LogName, own: LogName) -> bool:
         """Tell by its name whether a file may have been the live one."""
         if parsed.base == own.base:
@@ -415,20 +426,29 @@ def _entry(
     last: bool = False,
     old: bool = False,
     came: bool = False,
+    passed: bool = False,
 ) -> Entry:
     place = status.st_dev, status.st_ino
     size, written = status.st_size, status.st_mtime_ns
-    return Entry(path, *place, size, written, name, fresh, last, old, came)
+    return Entry(path, *place, size, written, name, fresh, last, old, came, passed)
 
 
 def _place(entry: Entry) -> tuple[int, int]:
     return entry.device, entry.inode
 
 
-def _below(root: Path) -> Iterator[os.DirEntry[str]]:
+def _filled(directory: Path) -> int:
+    """When something was last put into a directory, or taken from it; 0 if that is unknown."""
+    try:
+        return directory.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _below(root: Path, depth: int) -> Iterator[os.DirEntry[str]]:
     """Yield regular files in a directory and those below it, nearest first, within bounds."""
     level, left = [str(root)], _MOST_SEARCHED
-    for _ in range(_DEPTH):
+    for _ in range(depth):
         below: list[str] = []
         for directory in level:
             try:

@@ -82,7 +82,7 @@ def successors(
             # its writer may have been late; how long a compressed file is nobody knows
             if not candidate.obstacle and not candidate.head.packed:
                 found += _rest(candidate, known)
-        elif (
+        elif not candidate.entry.passed and (
             anchor is None
             or i > anchor
             or candidate.entry.old

@@ -19,6 +19,7 @@ from zeekml.watch.rotation import Candidate
 NEVER_READ: Final = 1 << 62
 """Offset in a finished file of which nothing is to be read: it was there before the first start."""
 
+_SLACK: Final = 2 * 10**9  # nanoseconds, for file systems that keep even seconds only
 _TIMES_SLACK: Final = 3900.0
 """Names and ``#open`` are local time, which is set back by an hour once a year."""
 
@@ -86,7 +87,7 @@ def successors(
             anchor is None
             or i > anchor
             or candidate.entry.old
-            or _is_newer(candidate, candidates[anchor])
+            or _is_newer(candidate, candidates[anchor], live)
         ):
             found.append(Next(candidate))
     if live is not None and live.head.data and live.place != place:
@@ -166,23 +167,24 @@ def _anchor(candidates: Sequence[Candidate], index: _Index) -> int | None:
     return None if last < 0 else latest.index(last)
 
 
-def _is_newer(candidate: Candidate, anchor: Candidate) -> bool:
+def _is_newer(candidate: Candidate, anchor: Candidate, live: Candidate | None) -> bool:
     """Tell whether a file that seems older is newer, because clocks were set back in between."""
     if candidate.time is None or anchor.time is None or not candidate.identity.distinct:
         return False
     if candidate.entry.name.time is None and candidate.entry.name.number is not None:
         return False
-    if candidate.entry.written <= anchor.entry.written:
-        return False
-    return candidate.time > anchor.time - _TIMES_SLACK or (
-        candidate.entry.came and _was_set_back(anchor)
-    )
+    if candidate.entry.came and _was_set_back(anchor, live):
+        return True
+    later = candidate.entry.written > anchor.entry.written
+    return later and candidate.time > anchor.time - _TIMES_SLACK
 
 
-def _was_set_back(file: Candidate) -> bool:
-    """Tell whether a clock was set back while a file was written: it ends before it begins."""
+def _was_set_back(file: Candidate, live: Candidate | None) -> bool:
+    """Tell whether a clock was set back since a file was begun: it ends before, or the log does."""
     ended = calendar.timegm(time.localtime(file.entry.written / 1e9))
-    return file.time is not None and file.time > ended + _TIMES_SLACK
+    if file.time is not None and file.time > ended + _TIMES_SLACK:
+        return True
+    return live is not None and live.entry.written < file.entry.written - _SLACK
 
 
 def _rest(candidate: Candidate, known: Finished) -> list[Next]:

@@ -398,6 +398,9 @@ class LogTail:
     def _pass(self, sight: Sight, following: Sequence[Next]) -> None:
         """Remember what is not to be read, however old or new it may seem later."""
         position = self._out.at
+        if sight.live is None or not sight.live.head.data:
+            # by the live file it is told whether a clock was set back
+            return
         before = Passed.load(position.passed or b"")
         reading = None if self._file is None else (self._file.device, self._file.inode)
         rotated = [candidate for candidate in sight.rotated if candidate.place != reading]

@@ -19,6 +19,7 @@ from zeekml.watch.rotation import Candidate
 NEVER_READ: Final = 1 << 62
 """Offset in a finished file of which nothing is to be read: it was there before the first start."""
 
+_MOST_ORDERED: Final = 512
 _SLACK: Final = 2 * 10**9  # nanoseconds, for file systems that keep even seconds only
 _TIMES_SLACK: Final = 3900.0
 """Names and ``#open`` are local time, which is set back by an hour once a year."""
@@ -90,6 +91,10 @@ def successors(
             or _is_newer(candidate, candidates[anchor], live)
         ):
             found.append(Next(candidate))
+    if anchor is not None and any(
+        _is_out_of_order(item.candidate, candidates[anchor]) for item in found
+    ):
+        found = _by_continuity(found, candidates[anchor])
     if live is not None and live.head.data and live.place != place:
         known = index.known(live)
         if known is None or known.offset == NEVER_READ:
@@ -179,10 +184,34 @@ def _is_newer(candidate: Candidate, anchor: Candidate, live: Candidate | None) -
     return later and candidate.time > anchor.time - _TIMES_SLACK
 
 
+def _is_out_of_order(candidate: Candidate, anchor: Candidate) -> bool:
+    times = candidate.time, anchor.time
+    return times[0] is not None and times[1] is not None and times[0] < times[1]
+
+
+def _by_continuity(found: list[Next], anchor: Candidate) -> list[Next]:
+    """Put files in order between which clocks were set back: each begins where another ends."""
+    if len(found) > _MOST_ORDERED or any(item.candidate.time is None for item in found):
+        return found
+    items = list(found)
+    ordered: list[Next] = []
+    end = _ended(anchor)
+    while items:
+        nearest = min(items, key=lambda item: abs((item.candidate.time or 0.0) - end))
+        items.remove(nearest)
+        ordered.append(nearest)
+        end = _ended(nearest.candidate)
+    return ordered
+
+
+def _ended(file: Candidate) -> float:
+    """When a file was last written, as its name would tell it."""
+    return float(calendar.timegm(time.localtime(file.entry.written / 1e9)))
+
+
 def _was_set_back(file: Candidate, live: Candidate | None) -> bool:
     """Tell whether a clock was set back since a file was begun: it ends before, or the log does."""
-    ended = calendar.timegm(time.localtime(file.entry.written / 1e9))
-    if file.time is not None and file.time > ended + _TIMES_SLACK:
+    if file.time is not None and file.time > _ended(file) + _TIMES_SLACK:
         return True
     return live is not None and live.entry.written < file.entry.written - _SLACK
 

@@ -761,3 +761,31 @@ def test_a_name_that_nobody_thought_of(log: Path, follower: Follower) -> None:
     follower.poll()
     assert follower.text == lines(1, 2, 3, 4)
     assert follower.gaps == []
+
+
+@pytest.mark.parametrize("between", [0, 400])
+def test_files_come_in_the_order_in_which_one_goes_on_from_another(
+    log: Path, follower: Follower, between: int
+) -> None:
+    """Clocks were set back within files, and by so many seconds between the first and second."""
+    log.write_bytes(lines(0))
+    follower.poll()
+    follower.tail.close()
+    spans = [(0, 60), (60 - between, -5000), (-5000, -4940), (-4940, -9000), (-9000, -8000)]
+    now = time.time() - 60
+    for number, (begun, ended) in enumerate(spans):
+        name = time.strftime("eve-%Y-%m-%dT%H-%M-%S.json", time.localtime(now + begun))
+        rotated = log.with_name(name)
+        if number:
+            rotated.write_bytes(lines(number))
+        else:
+            log.rename(rotated)
+        os.utime(rotated, (now + ended, now + ended))
+    log.write_bytes(lines(len(spans)))
+    os.utime(log, (now - 8000, now - 8000))
+    follower.restart()
+    follower.poll()
+    follower.restart()
+    follower.poll()
+    assert follower.text == lines(*range(len(spans) + 1))
+    assert follower.gaps == []

@@ -20,6 +20,7 @@ NEVER_READ: Final = 1 << 62
 """Offset in a finished file of which nothing is to be read: it was there before the first start."""
 
 _MOST_ORDERED: Final = 512
+_CLOSE: Final = 5.0  # most seconds from the end of a file to the beginning of the next
 _SLACK: Final = 2 * 10**9  # nanoseconds, for file systems that keep even seconds only
 _TIMES_SLACK: Final = 3900.0
 """Names and ``#open`` are local time, which is set back by an hour once a year."""
@@ -197,11 +198,28 @@ def _by_continuity(found: list[Next], anchor: Candidate) -> list[Next]:
     ordered: list[Next] = []
     end = _ended(anchor)
     while items:
-        nearest = min(items, key=lambda item: abs((item.candidate.time or 0.0) - end))
+        nearest = _nearest(items, end)
+        if abs((nearest.candidate.time or 0.0) - end) > _CLOSE:
+            # the clock was set back between two files: the next one goes on from no other
+            ends = [(item, _ended(item.candidate)) for item in items]
+            heads = [
+                item
+                for item in items
+                if not any(
+                    abs((item.candidate.time or 0.0) - ended) <= _CLOSE
+                    for other, ended in ends
+                    if other is not item
+                )
+            ]
+            nearest = _nearest(heads or items, end)
         items.remove(nearest)
         ordered.append(nearest)
         end = _ended(nearest.candidate)
     return ordered
+
+
+def _nearest(items: Sequence[Next], end: float) -> Next:
+    return min(items, key=lambda item: abs((item.candidate.time or 0.0) - end))
 
 
 def _ended(file: Candidate) -> float:

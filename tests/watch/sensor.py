@@ -202,6 +202,7 @@ class Sensor:
         self.rotated.append(content)
         if create:
             self.live_path.touch()
+            self._date(self.live_path)
 
     def copy_and_truncate(self, *, packed: bool) -> None:
         if self.live is None or not self.live_path.exists():

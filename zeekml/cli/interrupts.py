@@ -62,7 +62,10 @@ def _end(number: int, _frame: FrameType | None) -> None:
 
 
 def _report_dropped(dropped: sys.UnraisableHookArgs) -> None:
-    """Report an exception that could not be raised, unless it is that of a signal."""
+    """Report an exception that could not be raised, unless it is that of a signal or of memory."""
+    if isinstance(dropped.exc_value, MemoryError):
+        # what fails for want of memory is told in one line, at the end
+        return
     if not (_received and isinstance(dropped.exc_value, KeyboardInterrupt | SystemExit)):
         sys.__unraisablehook__(dropped)
 

@@ -44,7 +44,14 @@ def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Start]:
 
     def start() -> subprocess.Popen[bytes]:
         with (tmp_path / "stderr").open("ab") as errors:
-            processes.append(subprocess.Popen(command, env=environment, stderr=errors))
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stderr=errors,
+                # where the suite runs in the background, SIGINT is ignored
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            )
+            processes.append(process)
         until(lambda: compilers(tmp_path) or processes[-1].poll() is not None, "compiling")
         assert processes[-1].poll() is None, (tmp_path / "stderr").read_text()
         return processes[-1]

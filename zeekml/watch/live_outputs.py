@@ -37,6 +37,7 @@ _ID_COLUMN: Final = NOTICE_COLUMNS.index("zeekml_id")
 _SEQ_COLUMN: Final = NOTICE_COLUMNS.index("zeekml_seq")
 _SUB_COLUMN: Final = NOTICE_COLUMNS.index("sub")
 _LINE_KEY_BYTES: Final = 12
+_NOTICES: Final = (NOTICE_LOG, EVE_JSON, SILENCED)
 
 Opening = Callable[[str], list[bytes]]
 """Returns the lines with which a new file of this name begins."""
@@ -217,8 +218,11 @@ class LiveOutputs:
 
     def forget_already(self) -> None:
         """All that was read before the last stop has been gone through."""
-        for file in self._files.values():
-            file.forget_already()
+        for name, file in self._files.items():
+            # a notice stays the one that it is: under rules that were changed meanwhile it may come
+            # from other records than those that were gone through
+            if name not in _NOTICES:
+                file.forget_already()
 
     def close(self) -> None:
         """Close all files."""

@@ -59,7 +59,7 @@ _WHAT_TO_DO: Final[Mapping[Cause, str]] = MappingProxyType(
         Cause.TRUNCATED: "the file was emptied before it was read to its end; let logs be rotated "
         "by renaming, not by copying and emptying (logrotate's copytruncate)",
         Cause.VANISHED: "the file was removed or moved out of sight before it was read to its end; "
-        "keep rotated files longer, or name the directory that they are moved to",
+        "keep rotated files longer, and near the log, where they are looked for",
         Cause.DAMAGED: "the compressed file is damaged or was never finished; see whether the disk "
         "was full",
         Cause.UNREADABLE: "the file could not be read or unpacked for too long and was left out; "

@@ -198,28 +198,29 @@ def _by_continuity(found: list[Next], anchor: Candidate) -> list[Next]:
     ordered: list[Next] = []
     end = _ended(anchor)
     while items:
-        nearest = _nearest(items, end)
-        if abs((nearest.candidate.time or 0.0) - end) > _CLOSE:
+        following = [item for item in items if _goes_on(item, end)]
+        if not following:
             # the clock was set back between two files: the next one goes on from no other
             ends = [(item, _ended(item.candidate)) for item in items]
-            heads = [
+            following = [
                 item
                 for item in items
-                if not any(
-                    abs((item.candidate.time or 0.0) - ended) <= _CLOSE
-                    for other, ended in ends
-                    if other is not item
-                )
+                if not any(_goes_on(item, ended) for other, ended in ends if other is not item)
             ]
-            nearest = _nearest(heads or items, end)
+        nearest = min(following or items, key=lambda item: abs(_begun(item) - end))
         items.remove(nearest)
         ordered.append(nearest)
         end = _ended(nearest.candidate)
     return ordered
 
 
-def _nearest(items: Sequence[Next], end: float) -> Next:
-    return min(items, key=lambda item: abs((item.candidate.time or 0.0) - end))
+def _goes_on(item: Next, end: float) -> bool:
+    """Tell whether a file was begun when another one had just been written to its end."""
+    return -1.0 <= _begun(item) - end <= _CLOSE
+
+
+def _begun(item: Next) -> float:
+    return item.candidate.time or 0.0
 
 
 def _ended(file: Candidate) -> float:

@@ -31,7 +31,7 @@ MAX_ENTRIES: Final = 1 << 17
 MAX_DIRECTORIES: Final = 400
 """Dated directories of one archive that are looked at, the newest by name."""
 
-_SLACK: Final = 2 * 10**9
+SLACK: Final = 2 * 10**9
 """Nanoseconds by which a copy may seem older: some file systems keep even seconds only."""
 
 _DATE: Final = re.compile(r"(?:19|20)\d\d-\d\d-\d\d")
@@ -107,7 +107,7 @@ class Horizon:
     @property
     def set_back(self) -> bool:
         """Whether the live file shows that a clock was set back."""
-        return self.live is not None and self.live < self.written - _SLACK
+        return self.live is not None and self.live < self.written - SLACK
 
     @property
     def earliest(self) -> int:
@@ -116,7 +116,7 @@ class Horizon:
 
     def seems_old(self, written: int) -> bool:
         """Tell whether a file was not written since."""
-        return written < self.written - _SLACK
+        return written < self.written - SLACK
 
     def came(self, written: int) -> bool:
         """Tell whether it is known that a file was not there before."""
@@ -128,7 +128,7 @@ class Horizon:
         An archive may be mounted at any time, with years of logs in it, so there it takes a live
         file that seems older than what was finished; beside the live file it does not.
         """
-        return beside or (self.set_back and self.live is not None and written <= self.live + _SLACK)
+        return beside or (self.set_back and self.live is not None and written <= self.live + SLACK)
 
 
 @dataclass(frozen=True, slots=True)

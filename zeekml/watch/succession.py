@@ -14,14 +14,13 @@ from typing import Final
 
 from zeekml.watch.identity import FileIdentity
 from zeekml.watch.position import Finished
-from zeekml.watch.rotation import Candidate
+from zeekml.watch.rotation import SLACK, Candidate
 
 NEVER_READ: Final = 1 << 62
 """Offset in a finished file of which nothing is to be read: it was there before the first start."""
 
 _MOST_ORDERED: Final = 512
 _CLOSE: Final = 5.0  # most seconds from the end of a file to the beginning of the next
-_SLACK: Final = 2 * 10**9  # nanoseconds, for file systems that keep even seconds only
 _TIMES_SLACK: Final = 3900.0
 """Names and ``#open`` are local time, which is set back by an hour once a year."""
 
@@ -77,8 +76,7 @@ def successors(
     for i, candidate in enumerate(candidates):
         if candidate.place == place:
             continue
-        if not candidate.obstacle and live and live.head.data.startswith(candidate.head.data):
-            # a copy that is made before the live file is emptied
+        if not candidate.obstacle and _may_be_copy(candidate, live):
             continue
         known = index.known(candidate)
         if known is not None:
@@ -125,8 +123,13 @@ def passed(
         for candidate in candidates
         if candidate.place not in places
         and not candidate.obstacle
-        and not (live is not None and live.head.data.startswith(candidate.head.data))
+        and not _may_be_copy(candidate, live)
     ]
+
+
+def _may_be_copy(candidate: Candidate, live: Candidate | None) -> bool:
+    """Tell whether a file begins as the live one: a copy is made before that is emptied."""
+    return live is not None and live.head.data.startswith(candidate.head.data)
 
 
 class _Index:
@@ -232,7 +235,7 @@ def _was_set_back(file: Candidate, live: Candidate | None) -> bool:
     """Tell whether a clock was set back since a file was begun: it ends before, or the log does."""
     if file.time is not None and file.time > _ended(file) + _TIMES_SLACK:
         return True
-    return live is not None and live.entry.written < file.entry.written - _SLACK
+    return live is not None and live.entry.written < file.entry.written - SLACK
 
 
 def _rest(candidate: Candidate, known: Finished) -> list[Next]:

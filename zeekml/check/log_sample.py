@@ -38,6 +38,8 @@ class Sample:
         Bytes of the file.
     written : float
         When it was last written, in epoch seconds of this machine's or the file server's clock.
+    utf_16 : bool
+        Whether it is text in UTF-16, which cannot be followed.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class Sample:
     lines: list[bytes]
     size: int
     written: float
+    utf_16: bool = False
 
 
 def take_sample(path: Path, columns: Header | None = None) -> Sample:
@@ -70,7 +73,8 @@ def take_sample(path: Path, columns: Header | None = None) -> Sample:
         if packed:
             return Sample(path, Detected(), True, b"", [], status.st_size, status.st_mtime)
         raw.seek(0)
-        head = ByteStream(raw).head(HEAD_SIZE)
+        stream = ByteStream(raw)
+        head = stream.head(HEAD_SIZE)
         start = max(0, status.st_size - TAIL_SIZE)
         raw.seek(start)
         tail = raw.read(TAIL_SIZE) or b""
@@ -80,6 +84,6 @@ def take_sample(path: Path, columns: Header | None = None) -> Sample:
         tail = tail[tail.find(b"\n") + 1 :]
     lines = [line.rstrip(b"\r").lstrip(b"\0") for line in tail.split(b"\n")]
     lines = [line for line in lines if line][-_MAX_LINES:]
-    return Sample(
-        path, detect(head, path.name, columns), False, head, lines, status.st_size, status.st_mtime
-    )
+    detected = detect(head, path.name, columns)
+    size, written = status.st_size, status.st_mtime
+    return Sample(path, detected, False, head, lines, size, written, stream.utf_16)

@@ -18,7 +18,7 @@ from zeekml.flows.detect import EMPTY, NO_HEADER, OWN_OUTPUT, Kind
 from zeekml.flows.refusal import explain
 from zeekml.flows.schema import SURICATA, ZEEK
 from zeekml.flows.zeek_header import Header
-from zeekml.watch.places import COMPRESSED, NO_PERMISSION, look_around
+from zeekml.watch.places import COMPRESSED, IN_UTF_16, NO_PERMISSION, look_around
 
 _PACKED_REMEDY: Final = "let the sensor write plain files and compress them when they are rotated"
 _MAX_SIBLINGS: Final = 1000
@@ -139,6 +139,8 @@ def _content(log: Log, sample: Sample, now: float | None) -> list[Finding]:
     path, detected = sample.path, sample.detected
     if sample.packed:
         return [fail("compressed", path, COMPRESSED, _PACKED_REMEDY)]
+    if sample.utf_16:
+        return [fail("format", path, IN_UTF_16, "write it in UTF-8, or read it with zeekml score")]
     if detected.refusal == EMPTY:
         return [unknown("format", path, "is empty; nothing can be told of its records")]
     if detected.refusal == OWN_OUTPUT:

@@ -237,3 +237,10 @@ def test_hostile_values_never_break_it(
     for name, sensor in (("eve.json", "suricata"), ("conn.log", "zeek"), ("tsv.log", "zeek")):
         for finding in look(directory / name, sensor).all:
             assert (finding.about + finding.text + finding.remedy).isprintable()
+
+
+def test_text_in_utf_16(tmp_path: Path) -> None:
+    text = as_tsv(conn(NOW - 20)).decode()
+    found = zeek(tmp_path, text.encode("utf-16"))
+    assert found.level("format") is Level.FAIL
+    assert "UTF-16" in found["format"].text

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import zstandard
 
-from zeekml.flows.compression import compression_of
-from zeekml.flows.detect import Kind
+from zeekml.readers.files.compression import compression_of
+from zeekml.readers.files.file_type import Kind
 
 WINDOW: Final = 24  # lines of a log that one file is made of
 MOST_DAMAGES: Final = 10  # of single lines in one file

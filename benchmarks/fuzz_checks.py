@@ -19,16 +19,16 @@ import pyarrow.compute as pc
 from fuzz_cases import Case, Log
 
 from zeekml.errors import InputError
-from zeekml.flows.archive import read_stream
-from zeekml.flows.columns import canonical_address, flow_end
-from zeekml.flows.compression import ByteStream
-from zeekml.flows.detect import Kind
-from zeekml.flows.discovery import LogFile, Stream, discover
-from zeekml.flows.rejects import REASONS, ReadCounters
-from zeekml.flows.schema import FLOW_SCHEMA, REQUIRED
-from zeekml.flows.values import COUNTS, PORTS, RECORD_COLUMNS, TEXTS
+from zeekml.readers.archive import read_stream
+from zeekml.readers.batch_builder import canonical_address, flow_end
+from zeekml.readers.files.compression import ByteStream
+from zeekml.readers.files.discovery import LogFile, Stream, discover
+from zeekml.readers.files.file_type import Kind
+from zeekml.readers.flow_schema import FLOW_SCHEMA, REQUIRED
+from zeekml.readers.rejects import REASONS, ReadCounters
+from zeekml.readers.values import COUNTS, PORTS, RECORD_COLUMNS, TEXTS
 
-DATA: Final = Path(__file__).resolve().parent.parent / "tests" / "flows" / "data"
+DATA: Final = Path(__file__).resolve().parent.parent / "tests" / "readers" / "data"
 LOGS: Final = {
     Kind.ZEEK_TSV: "office_conn.log.gz",
     Kind.ZEEK_JSON: "office_conn.json.gz",

@@ -40,9 +40,9 @@ from sensor_pairs import (
 )
 
 from zeekml.ensemble.bundle import load_bundle
-from zeekml.ensemble.calibration import evidence
+from zeekml.ensemble.probability import evidence
 from zeekml.errors import ZeekmlError
-from zeekml.features.schema import FEATURES
+from zeekml.features.feature_schema import FEATURES
 
 PROTOCOLS: Final = ("all", "tcp", "udp", "icmp")
 SCORE_TOLERANCE: Final = 0.05

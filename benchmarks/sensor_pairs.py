@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from zeekml.detection.community_id import community_id
 from zeekml.ensemble.bundle import load_bundle
-from zeekml.features.schema import FEATURES, FLOW_WIDTH, Feature
-from zeekml.flows.archive import read_stream
-from zeekml.flows.discovery import discover
-from zeekml.flows.rejects import ReadCounters
-from zeekml.notices.community import community_id
+from zeekml.features.feature_schema import FEATURES, FLOW_WIDTH, Feature
 from zeekml.pipeline import Scorer
+from zeekml.readers.archive import read_stream
+from zeekml.readers.files.discovery import discover
+from zeekml.readers.rejects import ReadCounters
 
 BoolArray = npt.NDArray[np.bool_]
 

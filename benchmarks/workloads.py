@@ -23,15 +23,15 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 
-import zeekml.engines.local
+import zeekml.batch.run
 import zeekml.pipeline
-from zeekml.engines.local import ScoreJob
+from zeekml.batch.run import ScoreJob
 from zeekml.ensemble.scoring import Ensemble
-from zeekml.features.matrix import FeatureExtractor
-from zeekml.flows.archive import read_stream
-from zeekml.flows.discovery import discover
+from zeekml.features.extractor import FeatureExtractor
 from zeekml.outputs import OutputOptions, StreamOutputs
 from zeekml.pipeline import Judge
+from zeekml.readers.archive import read_stream
+from zeekml.readers.files.discovery import discover
 
 STAGES: Final = ("read", "features", "ensemble", "incidents", "explanations", "write")
 
@@ -181,7 +181,7 @@ def timed_stages(watch: Stopwatch) -> Iterator[None]:
     A stage is what its public methods do, called as the product calls them. `Judge.judge` less
     the explanations within it is what incidents cost.
     """
-    local, pipeline = zeekml.engines.local, zeekml.pipeline
+    local, pipeline = zeekml.batch.run, zeekml.pipeline
     targets: tuple[tuple[object, str, str], ...] = (
         (FeatureExtractor, "transform", "features"),
         (Ensemble, "score", "ensemble"),
@@ -213,11 +213,11 @@ def score(log: Path, *, warm_up: Path, scores: bool) -> dict[str, Any]:
     options = OutputOptions(scores=scores)
     with tempfile.TemporaryDirectory(dir=log.parent) as out:
         place = Path(out)
-        zeekml.engines.local.score(discover([warm_up]), ScoreJob(place / "warm", options=options))
+        zeekml.batch.run.score(discover([warm_up]), ScoreJob(place / "warm", options=options))
         watch = Stopwatch()
         with timed_stages(watch):
             begin = time.perf_counter()
-            result = zeekml.engines.local.score(
+            result = zeekml.batch.run.score(
                 discover([log]), ScoreJob(place / "out", options=options)
             )
             seconds = time.perf_counter() - begin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from zeekml.learning.datasets import read_environment
-from zeekml.learning.environment import Environment
+from zeekml.datasets.environment import Environment
+from zeekml.datasets.read import read_environment
+
+# models, factories and fixtures that several folders share
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+pytest_plugins = ["notice_fixtures", "zeek_connections"]
 
 Table = Callable[..., pa.Table]
 

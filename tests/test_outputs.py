@@ -11,15 +11,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from zeekml.directory_lock import TakenError
-from zeekml.engines.local import ScoreJob, score
+from zeekml.batch.run import ScoreJob, score
+from zeekml.core.directory_lock import TakenError
+from zeekml.detection.policy import load_policy
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.errors import OutputError
-from zeekml.flows.discovery import discover
-from zeekml.flows.schema import FLOW_SCHEMA, ORIGINAL_FIELD
-from zeekml.notices.policy import load_policy
 from zeekml.outputs import OutputOptions, StreamOutputs, lock_output, refuse_nested
 from zeekml.pipeline import Pipeline
+from zeekml.readers.files.discovery import discover
+from zeekml.readers.flow_schema import FLOW_SCHEMA, ORIGINAL_FIELD
 
 SAMPLE = Path(__file__).parents[1] / "sample_logs" / "zeek_tsv" / "conn.log"
 

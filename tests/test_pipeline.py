@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import zeekml
+from zeekml.detection.notice import Notice
+from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.bundle import load_bundle
-from zeekml.flows.archive import read_flow_table
-from zeekml.flows.stream_clock import ClockState, StreamClock, flow_ends
-from zeekml.notices.notice import Notice
-from zeekml.notices.policy import Policy, load_policy
 from zeekml.outputs import scores_table
 from zeekml.pipeline import Judge, Pipeline, Scorer, fingerprint_of
+from zeekml.readers.archive import read_flow_table
+from zeekml.readers.stream_clock import ClockState, StreamClock, flow_ends
 
 TSV = Path(__file__).parent.parent / "sample_logs" / "zeek_tsv" / "conn.log"
 ROWS = 6000

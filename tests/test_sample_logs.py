@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from zeekml.engines.local import ScoreJob, score
-from zeekml.flows.discovery import discover
+from zeekml.batch.run import ScoreJob, score
+from zeekml.readers.files.discovery import discover
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "sample_logs"

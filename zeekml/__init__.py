@@ -15,9 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from zeekml.api import read_flows, score
     from zeekml.ensemble.bundle import load_bundle
     from zeekml.errors import ReadWarning
-    from zeekml.frames import read_flows, score
     from zeekml.pipeline import Pipeline
 
 __version__ = "0.1.0"
@@ -28,8 +28,8 @@ _HOMES = {
     "Pipeline": "zeekml.pipeline",
     "ReadWarning": "zeekml.errors",
     "load_bundle": "zeekml.ensemble.bundle",
-    "read_flows": "zeekml.frames",
-    "score": "zeekml.frames",
+    "read_flows": "zeekml.api",
+    "score": "zeekml.api",
 }
 
 

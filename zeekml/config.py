@@ -15,8 +15,8 @@ from typing import Final
 import msgspec
 
 from zeekml.errors import ConfigError
-from zeekml.features.schema import LOCAL_NETS, MOST_RECORDS
-from zeekml.flows.schema import SURICATA_HOLD
+from zeekml.features.feature_schema import LOCAL_NETS, MOST_RECORDS
+from zeekml.readers.flow_schema import SURICATA_HOLD
 
 DEFAULT_CONFIG: Final = Path("/etc/zeekml/zeekml.toml")
 """Read when it exists and no other file is named."""

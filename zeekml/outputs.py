@@ -21,17 +21,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zeekml.directory_lock import DirectoryLock
+from zeekml.alerts.eve_alert import encode_alert
+from zeekml.alerts.zeek_notice import TsvEncoder, encode_json
+from zeekml.core.directory_lock import DirectoryLock
+from zeekml.detection.evidence import encode_explained
+from zeekml.detection.notice import Notice
+from zeekml.detection.suppressed import Silenced, encode_silenced
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import OutputError
-from zeekml.flows.rejects import DEFAULT_CAP, RejectWriter
-from zeekml.flows.schema import ORIGINAL_FIELD
-from zeekml.notices.eve_alert import encode_alert
-from zeekml.notices.evidence_line import encode_explained
-from zeekml.notices.notice import Notice
-from zeekml.notices.silenced import Silenced, encode_silenced
-from zeekml.notices.zeek_notice import TsvEncoder, encode_json
 from zeekml.pipeline import ScoredBatch
+from zeekml.readers.flow_schema import ORIGINAL_FIELD
+from zeekml.readers.rejects import DEFAULT_CAP, RejectWriter
 
 NOTICE_LOG: Final = "notice.log"
 EVE_JSON: Final = "eve.json"

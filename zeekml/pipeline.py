@@ -14,20 +14,20 @@ import numpy as np
 import pyarrow as pa
 
 from zeekml.config import Config
+from zeekml.detection.allowlist import EMPTY, Allowlist
+from zeekml.detection.allowlist_filter import ExplainRow, Gate
+from zeekml.detection.candidates import CANDIDATE_COLUMNS, Candidates
+from zeekml.detection.notice import Notice
+from zeekml.detection.policy import Policy
+from zeekml.detection.rules_digest import rules_fingerprint
+from zeekml.detection.suppressed import Silenced
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.explanation import explain
 from zeekml.ensemble.scoring import Ensemble, Scores
-from zeekml.features.context import ContextEngine
-from zeekml.features.matrix import FeatureBatch, FeatureExtractor
-from zeekml.features.schema import LOCAL_NETS, SCHEMA_HASH
-from zeekml.flows.stream_clock import ClockState
-from zeekml.notices.allowlist import EMPTY, Allowlist
-from zeekml.notices.candidates import CANDIDATE_COLUMNS, Candidates
-from zeekml.notices.fingerprint import rules_fingerprint
-from zeekml.notices.gate import ExplainRow, Gate
-from zeekml.notices.notice import Notice
-from zeekml.notices.policy import Policy
-from zeekml.notices.silenced import Silenced
+from zeekml.features.context.engine import ContextEngine
+from zeekml.features.extractor import FeatureBatch, FeatureExtractor
+from zeekml.features.feature_schema import LOCAL_NETS, SCHEMA_HASH
+from zeekml.readers.stream_clock import ClockState
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +253,7 @@ class Judge:
         return self.incidents.allowlist
 
     def change_allowlist(self, allowlist: Allowlist) -> None:
-        """Judge by another allowlist from the next candidate on; see `zeekml.notices.gate`."""
+        """Judge by another allowlist from the next candidate on."""
         self.incidents.change(allowlist)
 
     def judge(self, candidates: Candidates, clock: float | None) -> list[Notice]:

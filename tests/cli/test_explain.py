@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from zeekml.detection.evidence import features_of
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.errors import DataError, InputError
-from zeekml.explained import explain_incident
-from zeekml.incident_lookup import find_incident
-from zeekml.notices.evidence_line import features_of
+from zeekml.triage.explanation import explain_incident
+from zeekml.triage.lookup import find_incident
 
 ROOT = Path(__file__).parents[2]
 TSV = ROOT / "sample_logs" / "zeek_tsv"

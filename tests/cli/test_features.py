@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from zeekml.features.matrix import feature_matrix
-from zeekml.features.schema import FEATURE_NAMES, SCHEMA_HASH
-from zeekml.flows.archive import read_flow_table
+from zeekml.features.extractor import feature_matrix
+from zeekml.features.feature_schema import FEATURE_NAMES, SCHEMA_HASH
+from zeekml.readers.archive import read_flow_table
 
 TSV = Path(__file__).parent.parent.parent / "sample_logs" / "zeek_tsv" / "conn.log"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from zeekml.notices.policy import default_rules_dir, load_policy
+from zeekml.detection.policy import default_rules_dir, load_policy
 
 HOSTILE = "\x1b[2j\u202e[red]\u2028<script>"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-CAPTURE = Path(__file__).parent.parent / "flows" / "data" / "office_flood.pcap.gz"
+CAPTURE = Path(__file__).parent.parent / "readers" / "data" / "office_flood.pcap.gz"
 FLOOD = "10.20.0.10"  # port 80 of this host is flooded in the capture
 
 # a message may hold whatever a rule's author likes

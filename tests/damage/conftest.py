@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from zeekml.flows.archive import read_stream
-from zeekml.flows.detect import Kind
-from zeekml.flows.discovery import discover
-from zeekml.flows.rejects import ReadCounters, RejectWriter
+from zeekml.readers.archive import read_stream
+from zeekml.readers.files.discovery import discover
+from zeekml.readers.files.file_type import Kind
+from zeekml.readers.rejects import ReadCounters, RejectWriter
 
 ROOT = Path(__file__).parent.parent.parent
-DATA = ROOT / "tests" / "flows" / "data"
+DATA = ROOT / "tests" / "readers" / "data"
 NAMES = {
     Kind.ZEEK_TSV: ("office_conn.log.gz", "conn.log"),
     Kind.ZEEK_JSON: ("office_conn.json.gz", "conn.log"),

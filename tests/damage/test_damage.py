@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from zeekml.errors import InputError
-from zeekml.flows.detect import Kind
-from zeekml.flows.lines import MAX_LINE
+from zeekml.readers.files.file_type import Kind
+from zeekml.readers.files.line_splitter import MAX_LINE
 
 Log = Any  # the classes of conftest.py
 Reader = Callable[[Log, bytes], Any]

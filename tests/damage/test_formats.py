@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from zeekml.flows.detect import Kind
-from zeekml.flows.values import ADDRESSES, COUNTS, PORTS, RECORD_COLUMNS, TEXTS, TIMES
+from zeekml.readers.files.file_type import Kind
+from zeekml.readers.values import ADDRESSES, COUNTS, PORTS, RECORD_COLUMNS, TEXTS, TIMES
 
 WORDS = """
 0 -0 -0.0 1 +1 -1 1. .5 1.5 443.0 007 0x1F 0xg 1_000 1,000 1E5 1e-9 1e11 99999999999 1795431000123

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from zeekml.detection.policy import load_policy
 from zeekml.ensemble.bundle import load_bundle
-from zeekml.notices.policy import load_policy
 from zeekml.pipeline import Pipeline
 
 MUTATIONS = 10_000

@@ -19,9 +19,9 @@ from click.testing import CliRunner
 
 from zeekml.cli.main import cli
 from zeekml.errors import DataError, InputError
-from zeekml.flows.archive import read_flow_table
-from zeekml.flows.detect import Kind
-from zeekml.flows.lines import MAX_LINE
+from zeekml.readers.archive import read_flow_table
+from zeekml.readers.files.file_type import Kind
+from zeekml.readers.files.line_splitter import MAX_LINE
 
 Log = Any  # the classes of conftest.py
 MARK = b"\xef\xbb\xbf"

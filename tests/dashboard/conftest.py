@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from zeekml.notices.policy import Policy, load_policy
+from zeekml.detection.policy import Policy, load_policy
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,11 @@ from written import HOSTILE, commit, notice, write_log
 from zeekml.dashboard.app import DashboardApp, write_svg
 from zeekml.dashboard.incident_table import IncidentTable
 from zeekml.dashboard.screens import IncidentScreen, SilenceScreen
-from zeekml.dashboard.source import OutputSource, StateSource
-from zeekml.notices.allowlist import load_allowlist
-from zeekml.notices.policy import Policy
-from zeekml.watch.labels import present_labels
-from zeekml.watch.state import State
+from zeekml.detection.allowlist import load_allowlist
+from zeekml.detection.policy import Policy
+from zeekml.live.state.database import State
+from zeekml.live.state.labels import present_labels
+from zeekml.triage.source import OutputSource, StateSource
 
 Act = Callable[[Pilot[None]], Awaitable[None]]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zeekml.dashboard.panes import evidence_rows, severity_words, when
-from zeekml.incident_lookup import ExplainedLine
+from zeekml.triage.lookup import ExplainedLine
 
 
 def test_flows_that_opened_an_incident() -> None:

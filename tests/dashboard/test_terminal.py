@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from written import HOSTILE, commit, notice
 
-from zeekml.notices.allowlist import load_allowlist
-from zeekml.watch.labels import present_labels
-from zeekml.watch.state import State
+from zeekml.detection.allowlist import load_allowlist
+from zeekml.live.state.database import State
+from zeekml.live.state.labels import present_labels
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0

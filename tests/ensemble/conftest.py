@@ -13,9 +13,9 @@ import pytest
 from zeekml.ensemble.bundle import Bundle, NewMember, write_bundle
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES, THREATS
 from zeekml.ensemble.manifest import Calibration, TrainingSource, Usual
-from zeekml.ensemble.mlp_file import write_mlp
-from zeekml.ensemble.scaling import Scaler
-from zeekml.features.schema import FEATURES
+from zeekml.ensemble.scaler import Scaler
+from zeekml.ensemble.tflite_file import write_mlp
+from zeekml.features.feature_schema import FEATURES
 
 INPUTS = [f.name for f in FEATURES if f.family != "coverage"]
 

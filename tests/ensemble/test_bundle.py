@@ -15,7 +15,7 @@ import pytest
 from zeekml.ensemble import bundle as bundle_module
 from zeekml.ensemble.bundle import Bundle, NewMember, load_bundle, write_bundle
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
-from zeekml.ensemble.mlp_file import write_mlp
+from zeekml.ensemble.tflite_file import write_mlp
 from zeekml.errors import BundleError, OutputError
 
 Make = Callable[..., Bundle]

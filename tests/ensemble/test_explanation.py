@@ -9,10 +9,10 @@ from zeekml.ensemble.bundle import Bundle, NewMember
 from zeekml.ensemble.classes import BINARY_CLASSES
 from zeekml.ensemble.explanation import Contribution, explain
 from zeekml.ensemble.manifest import Calibration, Usual
-from zeekml.ensemble.mlp_file import write_mlp
-from zeekml.ensemble.scaling import Scaler
+from zeekml.ensemble.scaler import Scaler
 from zeekml.ensemble.scoring import Ensemble
-from zeekml.features.schema import FEATURE_INDEX, FEATURES
+from zeekml.ensemble.tflite_file import write_mlp
+from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
 
 Make = Callable[..., Bundle]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from zeekml.ensemble.interpreter import MAX_BATCH, Member
-from zeekml.ensemble.mlp_file import write_mlp
+from zeekml.ensemble.tflite_file import write_mlp
 
 
 def one_layer() -> bytes:

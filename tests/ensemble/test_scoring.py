@@ -15,11 +15,11 @@ from zeekml.ensemble.bundle import Bundle, NewMember
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES, THREATS
 from zeekml.ensemble.interpreter import MAX_BATCH, Member
 from zeekml.ensemble.manifest import Calibration
-from zeekml.ensemble.mlp_file import write_mlp
-from zeekml.ensemble.scaling import Scaler
+from zeekml.ensemble.scaler import Scaler
 from zeekml.ensemble.scoring import NO_THREAT, Ensemble, Scores
+from zeekml.ensemble.tflite_file import write_mlp
 from zeekml.errors import BundleError
-from zeekml.features.schema import FEATURE_INDEX, FEATURES
+from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
 
 Make = Callable[..., Bundle]
 

@@ -23,8 +23,8 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from zeekml.features.schema import FEATURE_NAMES
-from zeekml.frames import read_flows
+from zeekml.api import read_flows
+from zeekml.features.feature_schema import FEATURE_NAMES
 
 ROOT = Path(__file__).parent.parent.parent
 LOGS = ROOT / "sample_logs" / "zeek_tsv"

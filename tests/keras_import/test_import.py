@@ -13,7 +13,7 @@ import zeekml as library
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
 from zeekml.ensemble.scoring import Ensemble
-from zeekml.features.schema import FEATURE_NAMES
+from zeekml.features.feature_schema import FEATURE_NAMES
 from zeekml.keras_import.convert import import_keras
 
 KERAS2 = Path(__file__).parent / "keras2"

@@ -16,8 +16,8 @@ import pytest
 
 from zeekml.ensemble.scoring import Ensemble
 from zeekml.errors import DataError, InputError
-from zeekml.features.schema import FEATURE_NAMES
-from zeekml.features.table import TABLE_SCHEMA
+from zeekml.features.feature_schema import FEATURE_NAMES
+from zeekml.features.parquet_export import TABLE_SCHEMA
 from zeekml.keras_import.convert import import_keras
 from zeekml.keras_import.inputs import read_feature_names, read_scaling
 

@@ -16,9 +16,9 @@ import pytest
 
 from zeekml.errors import DataError, InputError, ZeekmlError
 from zeekml.keras_import import reader
-from zeekml.keras_import.config import read_layers
 from zeekml.keras_import.convert import import_keras
-from zeekml.keras_import.file import MAX_FILE, KerasModel, read_keras
+from zeekml.keras_import.model_config import read_layers
+from zeekml.keras_import.model_file import MAX_FILE, KerasModel, read_keras
 from zeekml.keras_import.reader import read_each
 
 h5py = pytest.importorskip("h5py")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from zeekml.features.schema import FEATURE_NAMES
+from zeekml.features.feature_schema import FEATURE_NAMES
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

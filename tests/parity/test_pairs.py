@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from zeekml.features.matrix import FeatureExtractor
-from zeekml.features.schema import FEATURE_NAMES, FEATURES, FLOW_WIDTH
-from zeekml.flows.archive import read_flow_table
+from zeekml.features.extractor import FeatureExtractor
+from zeekml.features.feature_schema import FEATURE_NAMES, FEATURES, FLOW_WIDTH
+from zeekml.readers.archive import read_flow_table
 
 HERE = Path(__file__).parent
 Record = Mapping[str, Any]

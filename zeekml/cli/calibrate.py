@@ -20,8 +20,8 @@ from zeekml.cli.options import (
 from zeekml.cli.say import say
 
 if TYPE_CHECKING:
-    from zeekml.site.calibrate import Calibrated
-    from zeekml.site.volume import Volume
+    from zeekml.calibration.calibrate import Calibrated
+    from zeekml.calibration.notice_volume import Volume
 
 _EPILOG = """\b
 Examples:
@@ -71,15 +71,15 @@ def calibrate(
     same models, the thresholds that give so many incidents a day on these logs, and what is usual
     at your site.
     """
+    from zeekml.calibration.calibrate import calibrate as run
     from zeekml.cli.progress import input_progress, step_progress
+    from zeekml.detection.allowlist import load_allowlist
+    from zeekml.detection.policy import load_policy
     from zeekml.ensemble.bundle import check_place, load_bundle
     from zeekml.errors import DataError
-    from zeekml.flows.discovery import discover
-    from zeekml.flows.verdict import shortfall
-    from zeekml.notices.allowlist import load_allowlist
-    from zeekml.notices.policy import load_policy
     from zeekml.outputs import refuse_output_among_inputs
-    from zeekml.site.calibrate import calibrate as run
+    from zeekml.readers.files.discovery import discover
+    from zeekml.readers.verdict import shortfall
 
     config = settings(config_file)
     # said before minutes of work, not after

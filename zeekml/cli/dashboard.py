@@ -40,8 +40,8 @@ def dashboard(
     import sys
 
     from zeekml.cli.options import chosen_path
-    from zeekml.dashboard.source import open_source
-    from zeekml.notices.policy import load_policy
+    from zeekml.detection.policy import load_policy
+    from zeekml.triage.source import open_source
 
     rules = chosen_path(rules, settings(config_file).rules)
     policy = load_policy(rules)

@@ -33,8 +33,8 @@ def datasets(
     is taken, or the labels inside of them (conn.log.labeled).
     """
     from zeekml.cli.progress import step_progress
-    from zeekml.learning.data_quality import report_on
-    from zeekml.learning.datasets import collect
+    from zeekml.datasets.quality import report_on
+    from zeekml.datasets.read import collect
 
     with step_progress(hidden=no_progress) as progress:
         progress("reading", 0, 1)

@@ -11,9 +11,9 @@ import click
 from zeekml.cli.options import learner_option, progress_option
 
 if TYPE_CHECKING:
-    from zeekml.learning.training import Learner
-    from zeekml.learning.unfinished import Unfinished
-    from zeekml.report.section import Report
+    from zeekml.html.sections import Report
+    from zeekml.training.trainer import Learner
+    from zeekml.training.training_checkpoints import Unfinished
 
 _EPILOG = """\b
 Examples:
@@ -79,11 +79,11 @@ def evaluate(
     command after one that was cut short goes on from them.
     """
     from zeekml.cli.progress import step_progress
-    from zeekml.evaluate.run import evaluate as run
-    from zeekml.evaluate.settings import Settings
-    from zeekml.learning.training import MemberPlan
-    from zeekml.report.figures import require_matplotlib
-    from zeekml.report.files import check_directory, json_text, write_report
+    from zeekml.evaluation.evaluate import evaluate as run
+    from zeekml.evaluation.settings import Settings
+    from zeekml.html.figures import require_matplotlib
+    from zeekml.html.write import check_directory, json_text, write_report
+    from zeekml.training.trainer import MemberPlan
 
     if bundle is not None and ablations:
         raise click.UsageError("--ablations fits the recipe anew; it cannot go with --bundle")
@@ -122,8 +122,8 @@ def evaluate(
 def _unfinished(directory: Path) -> Unfinished | None:
     """Return where members are kept beside the report; None, said aloud, where that cannot be."""
     from zeekml.errors import OutputError
-    from zeekml.learning.unfinished import Unfinished
-    from zeekml.report.files import check_directory
+    from zeekml.html.write import check_directory
+    from zeekml.training.training_checkpoints import Unfinished
 
     unfinished = Unfinished.beside(directory)
     try:
@@ -141,7 +141,7 @@ def _print(report: Report) -> None:
     from rich.text import Text
 
     from zeekml.cli.console import output_console
-    from zeekml.report.page import visible
+    from zeekml.html.page import visible
 
     console = output_console()
     for key, count in (("headline", 2), ("baselines", 2)):

@@ -13,7 +13,7 @@ from zeekml.cli.options import bundle_option
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from zeekml.explained import Explained
+    from zeekml.triage.explanation import Explained
 
 _EPILOG = """\b
 Examples:
@@ -38,8 +38,8 @@ def explain(
     """
     from zeekml.cli.console import output_console
     from zeekml.ensemble.bundle import load_bundle
-    from zeekml.explained import explain_incident
-    from zeekml.incident_lookup import find_incident
+    from zeekml.triage.explanation import explain_incident
+    from zeekml.triage.lookup import find_incident
 
     if (state is None) == (out is None):
         raise click.UsageError("name one of --state and --out")
@@ -53,7 +53,7 @@ def explain(
 def _print(console: Console, found: Explained) -> None:
     from rich.text import Text
 
-    from zeekml.notices.notice import plain
+    from zeekml.detection.notice import plain
 
     def say(text: str = "", style: str = "") -> None:
         console.print(Text(text, style=style))
@@ -100,7 +100,7 @@ def _print_lines(console: Console, found: Explained) -> None:
 def _print_reasons(console: Console, found: Explained) -> None:
     from rich.text import Text
 
-    from zeekml.notices.notice import plain
+    from zeekml.detection.notice import plain
 
     assert found.at is not None
     if not found.reasons:
@@ -150,8 +150,8 @@ def _print_members(console: Console, found: Explained) -> None:
 def _print_flows(console: Console, found: Explained) -> None:
     from rich.text import Text
 
-    from zeekml.explained import end_of
-    from zeekml.notices.notice import plain
+    from zeekml.detection.notice import plain
+    from zeekml.triage.explanation import end_of
 
     related = found.related
     if not related:
@@ -181,6 +181,6 @@ def _table(*heads: str, title: str) -> Any:
 
 
 def _utc(ts: float) -> str:
-    from zeekml.notices.notice import utc
+    from zeekml.detection.notice import utc
 
     return f"{utc(ts):%Y-%m-%d %H:%M:%S}"

@@ -55,9 +55,9 @@ def features(
     """
     from zeekml.cli.progress import input_progress
     from zeekml.errors import DataError
-    from zeekml.features.table import write_feature_table
-    from zeekml.flows.discovery import discover
-    from zeekml.flows.verdict import shortfall
+    from zeekml.features.parquet_export import write_feature_table
+    from zeekml.readers.files.discovery import discover
+    from zeekml.readers.verdict import shortfall
 
     config = settings(config_file)
     discovery = discover(inputs, exclude=(out,), columns=given_header(columns, like))

@@ -43,8 +43,8 @@ def label(
         return
     if incident is None or verdict is None:
         raise click.UsageError("ID and true or false are needed, or --list.")
-    from zeekml.watch.labels import label_incident
-    from zeekml.watch.state_reader import StateReader
+    from zeekml.live.state.labels import label_incident
+    from zeekml.live.state.reader import StateReader
 
     reader = StateReader(state)
     try:
@@ -65,9 +65,9 @@ def _show(state: Path, incident: str | None) -> None:
     from rich.text import Text
 
     from zeekml.cli.console import output_console
+    from zeekml.detection.notice import plain, utc
     from zeekml.errors import InputError
-    from zeekml.notices.notice import plain, utc
-    from zeekml.watch.labels import Labels, present_labels
+    from zeekml.live.state.labels import Labels, present_labels
 
     if not state.is_dir():
         raise InputError(f"{state}: is no state directory")

@@ -69,7 +69,7 @@ def version() -> None:
     """Print the versions of zeekml, its feature schema and the shipped bundle."""
     from zeekml.ensemble.bundle import load_bundle
     from zeekml.errors import BundleError
-    from zeekml.features.schema import FEATURES, SCHEMA_HASH
+    from zeekml.features.feature_schema import FEATURES, SCHEMA_HASH
 
     click.echo(f"zeekml {__version__}")
     click.echo(f"feature schema {SCHEMA_HASH[:12]} ({len(FEATURES)} features)")

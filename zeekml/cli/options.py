@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from zeekml.config import Config
-    from zeekml.flows.zeek_header import Header
+    from zeekml.readers.formats.zeek_header import Header
 
 _Command = Callable[..., Any]
 
@@ -39,7 +39,7 @@ def column_options(command: _Command) -> _Command:
 
 def given_header(columns: str | None, like: Path | None) -> Header | None:
     """What `column_options` say."""
-    from zeekml.flows.given_columns import columns_like, named_columns
+    from zeekml.readers.formats.given_columns import columns_like, named_columns
 
     if columns is not None and like is not None:
         raise click.UsageError("give either --columns or --like")

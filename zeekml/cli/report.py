@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from zeekml.batch.run import RunResult
 from zeekml.cli.console import output_console
-from zeekml.engines.local import RunResult
-from zeekml.flows.discovery import Discovery
-from zeekml.flows.rejects import printable
-from zeekml.notices.counterparts import attacks
-from zeekml.notices.notice import NOTES, SEVERITIES, Notice
+from zeekml.detection.notice import NOTES, SEVERITIES, Notice
+from zeekml.readers.files.discovery import Discovery
+from zeekml.readers.rejects import printable
+from zeekml.triage.correlation import attacks
 
 SHOWN: Final = 50
 """Most incidents listed; the rest is in notice.log."""

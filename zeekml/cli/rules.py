@@ -15,8 +15,8 @@ from zeekml.cli.say import say
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from zeekml.notices.allowlist import Allowlist, Entry
-    from zeekml.notices.policy import Policy
+    from zeekml.detection.allowlist import Allowlist, Entry
+    from zeekml.detection.policy import Policy
 
 _ALLOW_EPILOG = """\b
 Examples:
@@ -37,8 +37,8 @@ def rules() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def check(rules: Path | None, as_json: bool) -> None:
     """Read policy.yaml and allowlist.yaml and report the first mistake with its line."""
-    from zeekml.notices.allowlist import load_allowlist
-    from zeekml.notices.policy import load_policy
+    from zeekml.detection.allowlist import load_allowlist
+    from zeekml.detection.policy import load_policy
 
     policy = load_policy(rules)
     allowlist = load_allowlist(rules)
@@ -62,8 +62,8 @@ def check(rules: Path | None, as_json: bool) -> None:
 def show(rules: Path | None, as_json: bool) -> None:
     """Show the detectors and the allowlist in force."""
     from zeekml.cli.console import output_console
-    from zeekml.notices.allowlist import load_allowlist
-    from zeekml.notices.policy import load_policy
+    from zeekml.detection.allowlist import load_allowlist
+    from zeekml.detection.policy import load_policy
 
     policy, allowlist = load_policy(rules), load_allowlist(rules)
     if as_json:
@@ -111,8 +111,8 @@ def allow(
     The file keeps its text and comments, and is replaced only by one without mistakes. A running
     `zeekml watch` takes it up within seconds.
     """
-    from zeekml.notices.allowlist import allowlist_path
-    from zeekml.notices.allowlist_edit import Scope, append_entry, expiry_from_now
+    from zeekml.detection.allowlist import allowlist_path
+    from zeekml.detection.allowlist_edit import Scope, append_entry, expiry_from_now
 
     values: dict[str, Scope] = {"reason": reason, "owner": owner, "expiry": expiry_from_now(expiry)}
     if name is not None:
@@ -211,7 +211,7 @@ def _entries(allowlist: Allowlist) -> Table:
 
 
 def _scopes(entry: Entry) -> str:
-    from zeekml.notices.notice import plain
+    from zeekml.detection.notice import plain
 
     parts = [
         f"{name} {', '.join(plain(str(value), 80) for value in values)}"

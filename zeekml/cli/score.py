@@ -95,15 +95,15 @@ def score(
     may be in arrays, over several lines, behind a prefix of syslog or in what a shipper puts around
     them.
     """
+    from zeekml.batch.run import ScoreJob
+    from zeekml.batch.run import score as run
     from zeekml.cli.progress import input_progress
     from zeekml.cli.report import print_run
-    from zeekml.engines.local import ScoreJob
-    from zeekml.engines.local import score as run
     from zeekml.errors import DataError
-    from zeekml.flows.discovery import discover
-    from zeekml.flows.rejects import printable
-    from zeekml.flows.verdict import shortfall
     from zeekml.outputs import OutputOptions, refuse_output_among_inputs
+    from zeekml.readers.files.discovery import discover
+    from zeekml.readers.rejects import printable
+    from zeekml.readers.verdict import shortfall
 
     config = settings(config_file)
     refuse_output_among_inputs(inputs, out)
@@ -127,8 +127,8 @@ def score(
     with input_progress("Scoring", discovery.size or None, hidden=no_progress) as advance:
         result = run(discovery, job, advance)
     if page is not None:
-        from zeekml.notices.policy import load_policy
-        from zeekml.score_report import score_report, write_score_report
+        from zeekml.detection.policy import load_policy
+        from zeekml.triage import score_report, write_score_report
 
         write_score_report(score_report(out, result.bundle, load_policy(job.rules)), page)
     for warning in result.warnings:
@@ -151,9 +151,9 @@ def score(
 def _check_page(page: Path, out: Path) -> None:
     """Refuse a place for the page before the work and not after it."""
     from zeekml.errors import OutputError
+    from zeekml.html.page import is_page
+    from zeekml.html.write import check_directory
     from zeekml.outputs import OUTPUT_NAMES
-    from zeekml.report.files import check_directory
-    from zeekml.report.page import is_page
 
     if page.exists() and not is_page(page):
         # a slip of the keyboard must not cost a log

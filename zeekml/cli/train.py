@@ -13,7 +13,7 @@ from zeekml.cli.options import learner_option, progress_option
 from zeekml.cli.say import say
 
 if TYPE_CHECKING:
-    from zeekml.learning.training import Learner
+    from zeekml.training.trainer import Learner
 
 _EPILOG = """\b
 Examples:
@@ -76,16 +76,16 @@ def train(
     after one that was cut short goes on from them, and makes the same bundle.
     """
     from zeekml.cli.progress import step_progress
-    from zeekml.learning.build import build_bundle
-    from zeekml.learning.training import MemberPlan
+    from zeekml.training.build import build_bundle
+    from zeekml.training.trainer import MemberPlan
 
     if plot is not None and importlib.util.find_spec("matplotlib") is None:
         # said before minutes of training, not after
         raise click.UsageError("--plot needs matplotlib: pip install 'zeekml[train]'")
     known = None
     if evaluation is not None:
-        from zeekml.features.schema import SCHEMA_HASH
-        from zeekml.learning.evaluation_report import read_evaluation
+        from zeekml.features.feature_schema import SCHEMA_HASH
+        from zeekml.training.evaluation_report import read_evaluation
 
         known = read_evaluation(evaluation, feature_schema=SCHEMA_HASH)
     with step_progress(hidden=no_progress) as progress:
@@ -101,7 +101,7 @@ def train(
             progress=progress,
         )
     if plot is not None:
-        from zeekml.learning.plots import draw_precision_recall
+        from zeekml.training.precision_recall_plot import draw_precision_recall
 
         draw_precision_recall(report.folds, plot)
     bundle = report.bundle

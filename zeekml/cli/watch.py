@@ -23,7 +23,7 @@ from zeekml.cli.say import inert
 from zeekml.errors import DataError
 
 if TYPE_CHECKING:
-    from zeekml.watch.log_set import LogSet
+    from zeekml.live.tail.stream_logs import LogSet
 
 _EPILOG = """\b
 Examples:
@@ -108,7 +108,7 @@ def watch(
     interrupts.remember_reloads()
     # for a service, SIGTERM is the usual end, at any time
     interrupts.install(terminated=0)
-    from zeekml.watch.sighting import sight
+    from zeekml.live.tail.files_at_start import sight
 
     sightings = sight([*zeek, *suricata])
     config = settings(config_file)
@@ -121,12 +121,12 @@ def watch(
         missing = "--out" if out is None else "--state"
         raise click.UsageError(f"{missing} is needed, as an option or in the configuration.")
     _log_to_stderr()
-    from zeekml.watch.footprint import do_without_pandas, give_back_large_blocks
+    from zeekml.live.memory_trim import do_without_pandas, give_back_large_blocks
 
     give_back_large_blocks()
     do_without_pandas()
+    from zeekml.live.startup import begin
     from zeekml.outputs import OutputOptions, refuse_nested, refuse_output_among_inputs
-    from zeekml.watch.beginning import begin
 
     logs = _chosen_logs(zeek, suricata)
     paths = [path for group in logs for path in group.paths]
@@ -136,7 +136,7 @@ def watch(
     received: list[int] = []
     with begin(logs, state, sightings) as begun:
         _compile()
-        from zeekml.watch.service import Watcher, WatchJob
+        from zeekml.live.service import Watcher, WatchJob
 
         job = WatchJob(
             logs=logs,
@@ -172,8 +172,8 @@ def watch(
 
 def _compile() -> None:
     """Compile what is not compiled yet, and tell whoever waits for the start."""
-    from zeekml.watch.ahead import compile_ahead
-    from zeekml.watch.service_manager import ServiceManager
+    from zeekml.live.health.systemd import ServiceManager
+    from zeekml.live.precompile import compile_ahead
 
     manager = ServiceManager.from_environment()
     logger = logging.getLogger("zeekml.watch")
@@ -185,8 +185,8 @@ def _compile() -> None:
 
 
 def _chosen_logs(zeek: tuple[Path, ...], suricata: tuple[Path, ...]) -> list[LogSet]:
-    from zeekml.watch.inputs import found_logs, named_logs
-    from zeekml.watch.places import look_around
+    from zeekml.live.tail.default_paths import look_around
+    from zeekml.live.tail.inputs import found_logs, named_logs
 
     if zeek or suricata:
         return named_logs(zeek, suricata)

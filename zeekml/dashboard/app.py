@@ -17,7 +17,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widgets import Input, Static
 
-from zeekml.dashboard.board import Filter, Tracked, parse_filter, totals
 from zeekml.dashboard.incident_table import IncidentTable
 from zeekml.dashboard.panes import (
     ONE_LINE_HEADING,
@@ -30,14 +29,15 @@ from zeekml.dashboard.panes import (
     tactics,
 )
 from zeekml.dashboard.screens import HELP, IncidentScreen, SilenceScreen, TextScreen
-from zeekml.dashboard.source import Source
+from zeekml.detection.allowlist import allowlist_path
+from zeekml.detection.allowlist_edit import Scope, append_entry
+from zeekml.detection.notice import plain
+from zeekml.detection.policy import Policy
 from zeekml.errors import ZeekmlError
-from zeekml.notices.allowlist import allowlist_path
-from zeekml.notices.allowlist_edit import Scope, append_entry
-from zeekml.notices.notice import plain
-from zeekml.notices.policy import Policy
+from zeekml.live.state.labels import Label, Labels, label_incident
 from zeekml.outputs import as_output_error
-from zeekml.watch.labels import Label, Labels, label_incident
+from zeekml.triage.incident_list import Filter, Tracked, parse_filter, totals
+from zeekml.triage.source import Source
 
 POLL: Final = 0.5
 """Seconds between looks at the source."""

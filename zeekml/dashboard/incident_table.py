@@ -12,9 +12,9 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from zeekml.dashboard.board import Tracked
 from zeekml.dashboard.panes import one_line
-from zeekml.watch.labels import Label
+from zeekml.live.state.labels import Label
+from zeekml.triage.incident_list import Tracked
 
 _CURSOR = Style(reverse=True)
 

@@ -13,13 +13,13 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from zeekml.dashboard.board import Board, Totals, Tracked, timeline
-from zeekml.dashboard.source import Health, Source
-from zeekml.incident_lookup import ExplainedLine
-from zeekml.notices.attack_ids import TACTICS
-from zeekml.notices.notice import SEVERITIES, plain, utc
-from zeekml.notices.policy import Policy
-from zeekml.watch.labels import Label
+from zeekml.detection.attack_ids import TACTICS
+from zeekml.detection.notice import SEVERITIES, plain, utc
+from zeekml.detection.policy import Policy
+from zeekml.live.state.labels import Label
+from zeekml.triage.incident_list import Board, Totals, Tracked, timeline
+from zeekml.triage.lookup import ExplainedLine
+from zeekml.triage.source import Health, Source
 
 SIGNS: Final = {"critical": "!!!", "high": "!! ", "medium": "!  ", "low": ".  "}
 STYLES: Final = {

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from zeekml.dashboard.board import Filter, Tracked, timeline, totals
 from zeekml.dashboard.panes import (
     ONE_LINE_HEADING,
     counted,
@@ -17,8 +16,9 @@ from zeekml.dashboard.panes import (
     over_time,
     tactics,
 )
-from zeekml.dashboard.source import Source
-from zeekml.notices.policy import Policy
+from zeekml.detection.policy import Policy
+from zeekml.triage.incident_list import Filter, Tracked, timeline, totals
+from zeekml.triage.source import Source
 
 SHOWN: Final = 50
 """Most incidents in the text; the data has all."""

@@ -12,10 +12,10 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from zeekml.dashboard.notice_lines import NoticeLine
-from zeekml.dashboard.silencing import described, entry_for
+from zeekml.detection.allowlist_edit import Scope
 from zeekml.errors import ZeekmlError
-from zeekml.notices.allowlist_edit import Scope
+from zeekml.triage.allowlist_entry import described, entry_for
+from zeekml.triage.notice_reader import NoticeLine
 
 HELP: Final = """\
 Up Down PgUp PgDn Home End (j k g G)   move

@@ -37,9 +37,9 @@ from zeekml.ensemble.manifest import (
     TrainingSource,
     Usual,
 )
-from zeekml.ensemble.scaling import MAX_SCALER, Scaler, decode_scaler, encode_scaler
+from zeekml.ensemble.scaler import MAX_SCALER, Scaler, decode_scaler, encode_scaler
 from zeekml.errors import BundleError, OutputError
-from zeekml.features.schema import SCHEMA_HASH
+from zeekml.features.feature_schema import SCHEMA_HASH
 
 MANIFEST_FILE: Final = "manifest.json"
 SCALER_FILE: Final = "scaler.npz"
@@ -182,7 +182,7 @@ def try_members(bundle: Bundle) -> None:
 def _try_foreign(bundle: Bundle) -> None:
     """Try the members that zeekml has not written itself, once per bundle and process."""
     # the schema of .tflite files takes a moment to import, and is not needed for what is installed
-    from zeekml.ensemble.mlp_file import is_plain_mlp
+    from zeekml.ensemble.tflite_file import is_plain_mlp
 
     if bundle.digest not in _tried:
         models = enumerate(bundle.models)
@@ -191,7 +191,7 @@ def _try_foreign(bundle: Bundle) -> None:
 
 
 def _try(bundle: Bundle, numbers: Sequence[int]) -> None:
-    from zeekml.ensemble.trial import failures
+    from zeekml.ensemble.trial_run import failures
 
     if not numbers:
         return

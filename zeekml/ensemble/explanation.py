@@ -25,9 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.ensemble.bundle import Bundle
-from zeekml.ensemble.phrases import amount, phrase
+from zeekml.ensemble.feature_text import amount, phrase
 from zeekml.ensemble.scoring import Ensemble, check_matrix
-from zeekml.features.schema import FEATURE_INDEX, FEATURES, Feature
+from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES, Feature
 
 MISSING: Final = "missing"
 MIXED: Final = "mixed"

@@ -12,7 +12,7 @@ import numpy as np
 
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES, THREATS
 from zeekml.errors import BundleError
-from zeekml.features.schema import FEATURE_INDEX, FEATURES, SCHEMA_HASH
+from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES, SCHEMA_HASH
 
 FORMAT: Final = "zeekml-bundle"
 FORMAT_VERSION: Final = 1

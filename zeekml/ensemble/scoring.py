@@ -16,12 +16,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.core.jit import njit
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.classes import CLASSES, THREATS
 from zeekml.ensemble.interpreter import MAX_BATCH, Member, MemberError
 from zeekml.errors import BundleError
-from zeekml.features.schema import FEATURE_INDEX, FEATURE_NAMES
-from zeekml.jit import njit
+from zeekml.features.feature_schema import FEATURE_INDEX, FEATURE_NAMES
 
 NO_THREAT: Final = -1
 """`Scores.threat` where no member knows threats."""

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from zeekml.features.schema import LOCAL_NETS
-from zeekml.jit import njit
+from zeekml.core.jit import njit
+from zeekml.features.feature_schema import LOCAL_NETS
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 

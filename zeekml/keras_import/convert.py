@@ -17,9 +17,7 @@ from zeekml.ensemble import bundle as bundles
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES, THREATS
 from zeekml.ensemble.manifest import Calibration
 from zeekml.errors import BundleError, DataError, InputError
-from zeekml.features.schema import FEATURE_NAMES
-from zeekml.keras_import.config import shown
-from zeekml.keras_import.file import KerasModel
+from zeekml.features.feature_schema import FEATURE_NAMES
 from zeekml.keras_import.inputs import (
     Scaling,
     read_feature_names,
@@ -32,6 +30,8 @@ from zeekml.keras_import.layers import (
     fold,
     starts_with_normalization,
 )
+from zeekml.keras_import.model_config import shown
+from zeekml.keras_import.model_file import KerasModel
 from zeekml.keras_import.reader import read_models
 
 MAX_MODELS: Final = 64

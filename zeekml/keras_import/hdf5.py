@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.errors import DataError, ZeekmlError
-from zeekml.keras_import.config import shown
+from zeekml.keras_import.model_config import shown
 
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 

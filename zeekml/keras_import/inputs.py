@@ -21,13 +21,13 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from zeekml.ensemble.scaling import Scaler
+from zeekml.ensemble.scaler import Scaler
 from zeekml.errors import BundleError, DataError, InputError
-from zeekml.features.schema import FEATURE_INDEX, FEATURE_NAMES, SCHEMA_HASH
-from zeekml.features.table import TABLE_SCHEMA
-from zeekml.keras_import.config import shown
+from zeekml.features.feature_schema import FEATURE_INDEX, FEATURE_NAMES, SCHEMA_HASH
+from zeekml.features.parquet_export import TABLE_SCHEMA
 from zeekml.keras_import.hdf5 import Array
 from zeekml.keras_import.layers import Affine
+from zeekml.keras_import.model_config import shown
 
 MAX_INPUT_FILE: Final = 64 << 20
 HOW_TO_WRITE: Final = (

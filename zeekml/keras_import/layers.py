@@ -22,11 +22,11 @@ import numpy as np
 
 from zeekml.ensemble.bundle import NewMember
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
-from zeekml.ensemble.mlp_file import write_mlp
+from zeekml.ensemble.tflite_file import write_mlp
 from zeekml.errors import DataError
-from zeekml.keras_import.config import IDENTITIES, Layer, plain_value
-from zeekml.keras_import.file import KerasModel, Weights
 from zeekml.keras_import.hdf5 import Array
+from zeekml.keras_import.model_config import IDENTITIES, Layer, plain_value
+from zeekml.keras_import.model_file import KerasModel, Weights
 
 Head = Literal["sigmoid", "softmax"]
 

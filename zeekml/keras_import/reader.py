@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from zeekml.errors import DataError, ZeekmlError
-from zeekml.keras_import.config import shown
-from zeekml.keras_import.file import KerasModel, read_keras
+from zeekml.keras_import.model_config import shown
+from zeekml.keras_import.model_file import KerasModel, read_keras
 
 TIME_LIMIT: Final = 60.0
 """Seconds that one file may take; the largest takes a few, on a slow disk too."""

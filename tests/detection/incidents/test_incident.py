@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from zeekml.detection.incidents.flow_store import QuotedFlow
+from zeekml.detection.incidents.incident import group_key, group_name, has_ports, incident_id
+
+KEY = (("id.orig_h",), ("192.0.2.66",))
+
+
+@pytest.fixture
+def first() -> QuotedFlow:
+    return QuotedFlow(
+        ts=1000.0,
+        sensor="zeek",
+        uid="C0",
+        orig_h="192.0.2.66",
+        orig_p=40000,
+        resp_h="10.20.0.10",
+        resp_p=80,
+        proto="tcp",
+        service=None,
+        community_id=None,
+    )
+
+
+def test_the_id_rests_on_what_it_should(first: QuotedFlow) -> None:
+    known = incident_id("ZeekML::Scan", KEY, first)
+    assert known == "c48b57eeec1463e5f9279fba"
+    same = replace(first, orig_p=1, service="http", community_id="1:x")
+    assert incident_id("ZeekML::Scan", KEY, same) == known
+    others = {
+        incident_id("ZeekML::Web_Attack", KEY, first),
+        incident_id("ZeekML::Scan", (("id.resp_h",), ("192.0.2.66",)), first),
+        incident_id("ZeekML::Scan", (("id.orig_h",), ("192.0.2.6",)), replace(first, uid="6C0")),
+        incident_id("ZeekML::Scan", KEY, replace(first, uid="C1")),
+        incident_id("ZeekML::Scan", KEY, replace(first, ts=1000.000001)),
+        incident_id("ZeekML::Scan", KEY, replace(first, sensor="suricata")),
+        incident_id("ZeekML::Scan", KEY, replace(first, uid=None)),
+        incident_id("ZeekML::Scan", KEY, replace(first, uid=None, orig_p=1)),
+    }
+    assert len(others | {known}) == 9
+
+
+def test_the_groups_name_rests_on_note_and_group_alone(first: QuotedFlow) -> None:
+    by_host = group_key(("id.orig_h",), first)
+    known = group_name("ZeekML::Scan", by_host)
+    assert known == group_name("ZeekML::Scan", KEY)
+    assert len(known) == 16
+    assert known != incident_id("ZeekML::Scan", KEY, first)[:16]
+    other_sensor = replace(first, sensor="suricata", uid="1234", ts=1001.0, orig_p=1, service="x")
+    assert group_name("ZeekML::Scan", group_key(("id.orig_h",), other_sensor)) == known
+    others = {
+        group_name("ZeekML::Web_Attack", by_host),
+        group_name("ZeekML::Scan", (("id.resp_h",), by_host[1])),
+        group_name("ZeekML::Scan", group_key(("id.orig_h", "id.resp_h"), first)),
+        group_name("ZeekML::Scan", group_key(("id.orig_h", "id.resp_p"), first)),
+        group_name("ZeekML::Scan", group_key(("id.orig_h",), replace(first, orig_h="192.0.2.1"))),
+    }
+    assert len(others | {known}) == 6
+
+
+def test_any_text_can_be_hashed(first: QuotedFlow) -> None:
+    assert len(incident_id("ZeekML::Scan", KEY, replace(first, uid="\ud83d\x00\x1b"))) == 24
+
+
+@pytest.mark.parametrize(
+    ("proto", "have"), [("tcp", True), ("udp", True), ("icmp6", False), ("ipv6-icmp", False)]
+)
+def test_which_protocols_have_ports(proto: str, have: bool) -> None:
+    assert has_ports(proto) == have

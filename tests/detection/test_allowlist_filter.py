@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zeekml.alerts.zeek_notice import encode_json
+from zeekml.detection.allowlist import EMPTY, Allowlist, parse_allowlist
+from zeekml.detection.allowlist_filter import Gate
+from zeekml.detection.allowlist_matcher import Covering
+from zeekml.detection.candidates import Candidates
+from zeekml.detection.incidents.tracker import Limits
+from zeekml.detection.notice import NOTES, Candidate, Notice
+from zeekml.detection.policy import Policy
+from zeekml.detection.suppressed import Silenced, encode_silenced
+from zeekml.errors import StateError
+
+MakeCandidate = Callable[..., Candidate]
+MakeColumns = Callable[[Sequence[Candidate]], Candidates]
+MakePolicy = Callable[..., Policy]
+MakeGate = Callable[..., Gate]
+Lines = tuple[list[Notice], list[Silenced]]
+
+HOSTS = ("10.0.0.1", "10.0.0.2", "192.0.2.7")
+THREATS = ("scan", "web", "dos", "malware")
+
+
+def allowlist(entries: Sequence[dict[str, Any]]) -> Allowlist:
+    items = "".join(
+        "  - {"
+        + ", ".join(f"{key}: {value}" for key, value in entry.items())
+        + f", reason: r{n}, owner: o, id: e{n}"
+        + ("" if "expiry" in entry else ", expiry: never")
+        + "}\n"
+        for n, entry in enumerate(entries)
+    )
+    return parse_allowlist(f"version: 1\nentries:\n{items}".encode(), "a.yaml", now=0.0)
+
+
+@pytest.fixture(scope="session")
+def make_gate(make_policy: MakePolicy) -> MakeGate:
+    def make(known: Allowlist = EMPTY) -> Gate:
+        return Gate(
+            make_policy(),
+            {},
+            sensor="office",
+            stream="conn",
+            bundle="0123456789abcdef" * 4,
+            features="fedcba9876543210" * 4,
+            explain=lambda candidates, row: (f"row of {candidates.row(row).uid}",),
+            allowlist=known,
+            local_nets=("10.0.0.0/8",),
+            limits=Limits(groups=64, rows=64, incidents=64, values=64),
+        )
+
+    return make
+
+
+entry = st.fixed_dictionaries(
+    {},
+    optional={
+        "src": st.sampled_from([f"{HOSTS[0]}", "10.0.0.0/8", "0.0.0.0/0"]),
+        "port": st.sampled_from([80, 443]),
+        "threat": st.sampled_from(THREATS),
+        "direction": st.sampled_from(["inbound", "internal"]),
+        "expiry": st.just("1970-01-01T00:17:10Z"),  # second 1030
+    },
+).filter(lambda e: set(e) - {"expiry"})
+entries = st.lists(entry, max_size=4)
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Flows of few hosts, often enough of them for incidents, now and then after a long rest."""
+    clock = 0.0
+    found = []
+    for _ in range(draw(st.integers(1, 40))):
+        clock += draw(st.sampled_from([0.0, 0.5, 3.0, 3.0, 120.0]))
+        found.append(
+            {
+                "clock": clock,
+                "threat": draw(st.sampled_from(THREATS)),
+                "orig_h": draw(st.sampled_from(HOSTS)),
+                "resp_h": draw(st.sampled_from(HOSTS)),
+                "resp_p": draw(st.sampled_from([80, 80, 443])),
+                "score": draw(st.sampled_from([0.6, 0.9])),
+                "uid": f"C{len(found)}",
+            }
+        )
+    return found
+
+
+def run(gate: Gate, parts: Sequence[Candidates]) -> Lines:
+    notices: list[Notice] = []
+    silenced: list[Silenced] = []
+    for part in parts:
+        notices += gate.judge(part, float(part.clock[-1]))
+        silenced += gate.take_silenced()
+    notices += gate.close()
+    return notices, silenced + gate.take_silenced()
+
+
+def written(lines: Lines) -> tuple[list[bytes], list[bytes]]:
+    return [encode_json(n) for n in lines[0]], [encode_silenced(s) for s in lines[1]]
+
+
+@settings(deadline=None)
+@given(known=entries, stream=streams())
+def test_for_each_note_as_if_covered_flows_had_not_been(
+    known: list[dict[str, Any]],
+    stream: list[dict[str, Any]],
+    make_gate: MakeGate,
+    make_candidate: MakeCandidate,
+    make_columns: MakeColumns,
+) -> None:
+    rules = allowlist(known)
+    flows = [make_candidate(**values) for values in stream]
+    columns = make_columns(flows)
+    notices, silenced = run(make_gate(rules), [columns])
+    cover = Covering(rules, ("10.0.0.0/8",))
+    masks = cover.masks(columns) if cover else [0] * len(flows)
+    for note in NOTES.values():
+        rest = [f for f, m in zip(flows, masks, strict=True) if not m & cover.of_note[note]]
+        plain = run(make_gate(), [make_columns(rest)])[0] if rest else []
+        mine = [n for n in notices if n.note == note]
+        # what ends at the end of the input is closed at the clock of its last flow
+        assert [encode_json(n) for n in mine if n.state != "closed"] == [
+            encode_json(n) for n in plain if n.note == note and n.state != "closed"
+        ]
+        assert [(n.id, n.flows) for n in mine if n.state == "closed"] == [
+            (n.id, n.flows) for n in plain if n.note == note and n.state == "closed"
+        ]
+    by_name = {e.id: e for e in rules.entries}
+    of_uid = {f.uid: m for f, m in zip(flows, masks, strict=True)}
+    for item in silenced:
+        number = list(by_name).index(item.by.id)
+        if item.notice.state == "open":
+            covering = of_uid[item.notice.flow.uid] & cover.of_note[item.notice.note]
+            assert covering >> number & 1
+
+
+@settings(deadline=None)
+@given(known=entries, later=entries, stream=streams(), data=st.data())
+def test_cuts_and_restarts_change_nothing(
+    known: list[dict[str, Any]],
+    later: list[dict[str, Any]],
+    stream: list[dict[str, Any]],
+    data: st.DataObject,
+    make_gate: MakeGate,
+    make_candidate: MakeCandidate,
+    make_columns: MakeColumns,
+) -> None:
+    flows = [make_candidate(**values) for values in stream]
+    change = data.draw(st.integers(0, len(flows)), "change")
+    cuts = data.draw(st.sets(st.integers(1, len(flows)), max_size=4), "cuts")
+    first, second = allowlist(known), allowlist(later)
+
+    def pieces(begin: int, end: int, at: set[int]) -> list[Candidates]:
+        places = [begin, *sorted(c for c in at if begin < c < end), end]
+        return [make_columns(flows[a:b]) for a, b in pairwise(places) if b > a]
+
+    def lines(cut: set[int], restart: bool) -> tuple[list[bytes], list[bytes]]:
+        gate = make_gate(first)
+        notices: list[Notice] = []
+        silenced: list[Silenced] = []
+        for begin, end in ((0, change), (change, len(flows))):
+            for part in pieces(begin, end, cut):
+                notices += gate.judge(part, float(part.clock[-1]))
+                silenced += gate.take_silenced()
+                if restart:
+                    gate = Gate.load(gate.save(), explain=lambda c, r: (f"row of {c.row(r).uid}",))
+            if begin == 0:
+                gate.change(second)
+        notices += gate.close()
+        silenced += gate.take_silenced()
+        return written((notices, silenced))
+
+    whole = lines(set(), restart=False)
+    assert lines(cuts, restart=False) == whole
+    assert lines(cuts, restart=True) == whole
+
+
+def test_after_a_change_open_incidents_go_on_without_covered_flows(
+    make_gate: MakeGate, make_candidate: MakeCandidate, make_columns: MakeColumns
+) -> None:
+    gate = make_gate()
+
+    def scan(host: str, *clocks: float) -> list[Candidate]:
+        return [make_candidate(c, orig_h=host, resp_h=f"10.9.0.{int(c)}") for c in clocks]
+
+    def take(*flows: Candidate) -> list[Notice]:
+        part = make_columns(sorted(flows, key=lambda f: f.clock))
+        return gate.judge(part, float(part.clock[-1]))
+
+    opened = take(*scan(HOSTS[0], 0, 1, 2), *scan(HOSTS[2], 3, 4, 5))
+    assert [(n.src, n.state) for n in opened] == [(HOSTS[0], "open"), (HOSTS[2], "open")]
+    assert gate.open_incidents == 2
+    gate.change(allowlist([{"src": HOSTS[0]}]))
+    later = take(*scan(HOSTS[0], 101, 102, 103), *scan(HOSTS[2], 104.5, 106))
+    # the covered one takes no more flows and is over; the other goes on under its name
+    assert [(n.src, n.state, n.id) for n in later] == [
+        (HOSTS[0], "closed", opened[0].id),
+        (HOSTS[2], "update", opened[1].id),
+    ]
+    (silenced,) = gate.take_silenced()
+    assert (silenced.notice.src, silenced.by.id, silenced.by.owner) == (HOSTS[0], "e0", "o")
+    assert gate.silenced_count == 1
+    # and back: what was covered counts again, from now on
+    gate.change(EMPTY)
+    again = take(*scan(HOSTS[0], 107, 108))
+    assert again == []
+    assert [n.state for n in take(*scan(HOSTS[0], 109))] == ["open"]
+
+
+def test_a_flow_covered_for_one_note_votes_on(
+    make_gate: MakeGate, make_candidate: MakeCandidate, make_columns: MakeColumns
+) -> None:
+    gate = make_gate(allowlist([{"src": HOSTS[0], "threat": "scan"}]))
+    flows = [make_candidate(c, orig_h=HOSTS[0]) for c in range(6)]
+    notices, silenced = run(gate, [make_columns(flows)])
+    # known scans are not reported under another name
+    assert notices == []
+    assert [(s.notice.note, s.notice.state, s.by.id) for s in silenced] == [
+        (NOTES["scan"], "open", "e0"),
+        (NOTES["scan"], "closed", "e0"),
+    ]
+
+
+def test_damaged_state(make_gate: MakeGate) -> None:
+    data = make_gate(allowlist([{"port": 80, "threat": "scan"}])).save()
+    assert Gate.load(data).allowlist.entries[0].notes == {NOTES["scan"]}
+    with pytest.raises(StateError):
+        Gate.load(data[:-20])
+    with pytest.raises(StateError):
+        Gate.load(make_gate()._lanes[0].tracker.save())

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import math
+import os
+import stat
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from zeekml.errors import OutputError
+from zeekml.live.health.prometheus import StreamMetrics, WatchMetrics, render, write_metrics
+
+STREAM = StreamMetrics(
+    records_read=120,
+    records_scored=100,
+    rejected={"bad_json": 3, "truncated": 1},
+    skipped={"dns": 16},
+    unknown={"duration": 2},
+    lag_seconds=1.25,
+    bytes_behind=4096,
+    rotations={"rotated": 2},
+    gaps={"vanished": 1},
+    notices={"ZeekML::Scan": 4},
+    suppressed=5,
+    silenced=6,
+    open_incidents=6,
+    context_records=7,
+    late=8,
+    shed=9,
+    last_record_timestamp_seconds=1795430487.5,
+)
+METRICS = WatchMetrics({"conn": STREAM, "eve": StreamMetrics()}, 11, "0123abcd", "default", "0.1.0")
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def parsed(data: bytes) -> tuple[Samples, dict[str, str]]:
+    assert data.endswith(b"\n")
+    samples: Samples = {}
+    types = {}
+    for family in text_string_to_metric_families(data.decode()):
+        assert family.documentation
+        for sample in family.samples:
+            types[sample.name] = family.type
+            key = (sample.name, frozenset(sample.labels.items()))
+            assert key not in samples
+            assert sample.timestamp is None
+            samples[key] = sample.value
+    return samples, types
+
+
+def test_names_types_and_values() -> None:
+    samples, types = parsed(render(METRICS))
+    counters = {name for name, kind in types.items() if kind == "counter"}
+    assert counters == {name for name in types if name.endswith("_total")}
+    assert set(types.values()) == {"counter", "gauge"}
+    conn = {
+        (
+            name.removeprefix("zeekml_"),
+            *(text for label, text in labels if label != "stream"),
+            value,
+        )
+        for (name, labels), value in samples.items()
+        if ("stream", "conn") in labels
+    }
+    assert conn == {
+        ("records_read_total", 120),
+        ("records_scored_total", 100),
+        ("records_rejected_total", "bad_json", 3),
+        ("records_rejected_total", "truncated", 1),
+        ("records_skipped_total", "dns", 16),
+        ("values_unknown_total", "duration", 2),
+        ("lag_seconds", 1.25),
+        ("bytes_behind", 4096),
+        ("rotations_total", "rotated", 2),
+        ("gaps_total", "vanished", 1),
+        ("notices_total", "ZeekML::Scan", 4),
+        ("suppressed_total", 5),
+        ("silenced_total", 6),
+        ("open_incidents", 6),
+        ("context_records", 7),
+        ("late_total", 8),
+        ("shed_total", 9),
+        ("last_record_timestamp_seconds", 1795430487.5),
+    }
+    labels = {name: {key for key, _ in labels} - {"stream"} for name, labels in samples}
+    assert {name: keys for name, keys in labels.items() if keys} == {
+        "zeekml_records_rejected_total": {"reason"},
+        "zeekml_records_skipped_total": {"type"},
+        "zeekml_values_unknown_total": {"column"},
+        "zeekml_rotations_total": {"how"},
+        "zeekml_gaps_total": {"cause"},
+        "zeekml_notices_total": {"note"},
+        "zeekml_bundle_info": {"sha256", "name", "version"},
+    }
+    assert samples["zeekml_state_commits_total", frozenset()] == 11
+    assert samples["zeekml_up", frozenset()] == 1
+    bundle = {("sha256", "0123abcd"), ("name", "default"), ("version", "0.1.0")}
+    assert samples["zeekml_bundle_info", frozenset(bundle)] == 1
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    samples, _ = parsed(render(METRICS))
+    eve = {name for name, labels in samples if ("stream", "eve") in labels}
+    assert "zeekml_records_read_total" in eve
+    assert not {"zeekml_lag_seconds", "zeekml_last_record_timestamp_seconds"} & eve
+
+
+def test_no_streams_and_the_end() -> None:
+    samples, _ = parsed(render(replace(METRICS, streams={}, up=False)))
+    assert {name for name, _ in samples} == {
+        "zeekml_state_commits_total",
+        "zeekml_up",
+        "zeekml_bundle_info",
+    }
+    assert samples["zeekml_up", frozenset()] == 0
+
+
+def test_every_figure_has_its_place() -> None:
+    """Each one, when it alone changes, changes exactly its own samples."""
+    before = parsed(render(METRICS))[0]
+    for figure in fields(StreamMetrics):
+        value: Any = getattr(STREAM, figure.name)
+        more = {key: n + 1 for key, n in value.items()} if isinstance(value, dict) else value + 1
+        changed = replace(STREAM, **{figure.name: more})
+        after = parsed(render(replace(METRICS, streams={**METRICS.streams, "conn": changed})))[0]
+        names = {name for (name, labels), n in after.items() if before[name, labels] != n}
+        assert len(names) == 1
+        assert figure.name in names.pop()
+
+
+@settings(max_examples=150, derandomize=True)
+@given(stream=st.text(min_size=1), kind=st.text(), value=st.integers(0, 2**63))
+def test_any_text_stays_in_its_label(stream: str, kind: str, value: int) -> None:
+    metrics = replace(METRICS, streams={stream: StreamMetrics(skipped={kind: value})})
+    data = render(metrics)
+    assert data.decode().replace("\n", "").isprintable()
+    samples, _ = parsed(data)
+    found = [v for (name, _), v in samples.items() if name == "zeekml_records_skipped_total"]
+    assert found == [value]
+
+
+def test_two_labels_that_look_alike_are_one_sample() -> None:
+    metrics = replace(METRICS, streams={"s": StreamMetrics(skipped={"\x1b": 2, "\\x1b": 3})})
+    samples, _ = parsed(render(metrics))
+    key = frozenset({("stream", "s"), ("type", "\\x1b")})
+    assert samples["zeekml_records_skipped_total", key] == 5
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, 1e300, 0.1])
+def test_numbers(value: float) -> None:
+    metrics = replace(METRICS, streams={"s": StreamMetrics(lag_seconds=value)})
+    samples, _ = parsed(render(metrics))
+    assert samples["zeekml_lag_seconds", frozenset({("stream", "s")})] == value
+
+
+def test_the_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "zeekml.prom"
+    before = os.umask(0o077)
+    try:
+        write_metrics(path, METRICS)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    with path.open("rb") as reader:
+        write_metrics(path, replace(METRICS, state_commits=12))
+        assert b"zeekml_state_commits_total 11\n" in reader.read()
+    assert b"zeekml_state_commits_total 12\n" in path.read_bytes()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_lies_beside_is_not_written_through(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"untouched")
+    (tmp_path / ".zeekml.prom.new").symlink_to(victim)
+    write_metrics(tmp_path / "zeekml.prom", METRICS)
+    assert victim.read_bytes() == b"untouched"
+    assert not (tmp_path / "zeekml.prom").is_symlink()
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "zeekml.prom").mkdir()
+    for path in (tmp_path / "zeekml.prom", tmp_path / "none/zeekml.prom"):
+        with pytest.raises(OutputError, match=r"zeekml\.prom: cannot write: "):
+            write_metrics(path, METRICS)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["zeekml.prom"]

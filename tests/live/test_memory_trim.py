@@ -1,0 +1,100 @@
+"""What a small process does not hold, looked at in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+# the scores of the sample's flows, and what is in memory, before and after
+SCRIPT = """
+import json, re, sys
+from pathlib import Path
+from zeekml.live.memory_trim import do_without_pandas, shed_library_pages
+do_without_pandas()
+import zeekml
+from zeekml.readers.archive import read_flow_table
+from zeekml.detection.policy import load_policy
+from zeekml.pipeline import Pipeline
+
+def of_files():
+    status = Path("/proc/self/status").read_text()
+    return int(re.findall(r"RssFile:\\s+(\\d+)", status)[0]) // 1024
+
+batches = read_flow_table([Path(sys.argv[1])]).to_batches()
+bundle, policy = zeekml.load_bundle(), load_policy(None)
+
+def run(shed):
+    pipeline = Pipeline(bundle, policy, sensor="zeek", stream="sample")
+    found = []
+    for batch in batches:
+        for begin in range(0, batch.num_rows, 500):
+            if shed:
+                shed_library_pages()
+            scored, notices = pipeline.feed(batch.slice(begin, 500))
+            found.append(scored.scores.score.tobytes().hex())
+            found += [notice.id for notice in notices]
+    return found + [notice.id for notice in pipeline.close()]
+
+first = run(False)
+before = of_files()
+shed_library_pages()
+after = of_files()
+again = run(True)
+print(json.dumps({
+    "same": first == again, "found": len(first), "before": before, "after": after,
+    "strangers": sorted({name.partition(".")[0] for name in sys.modules}
+                        & {"pandas", "sklearn", "tensorflow", "keras", "matplotlib"}),
+}))
+"""
+
+
+def outcome(*arguments: str) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def test_a_small_process_gives_the_same_results() -> None:
+    told = outcome(SCRIPT, str(ROOT / "sample_logs" / "zeek_tsv"))
+    assert told["same"]
+    assert told["found"] > 5
+    assert told["before"] > 60  # MB
+    assert told["after"] < told["before"] / 4
+    assert told["strangers"] == []
+
+
+def test_pandas_comes_when_it_is_asked_for_and_not_before() -> None:
+    told = outcome("""
+import json, sys
+from zeekml.live.memory_trim import do_without_pandas
+hooks = list(sys.meta_path)
+do_without_pandas()
+import pyarrow as pa
+column = pa.array([1, 2])
+unasked = "pandas" not in sys.modules
+print(json.dumps([unasked, sys.meta_path == hooks, column.to_pandas().tolist()]))
+""")
+    assert told == [True, True, [1, 2]]
+
+
+def test_once_pandas_is_there_nothing_changes() -> None:
+    told = outcome("""
+import json
+import pandas
+from zeekml.live.memory_trim import do_without_pandas
+do_without_pandas()
+import pyarrow as pa
+print(json.dumps(pa.array([1, 2]).to_pandas().tolist()))
+""")
+    assert told == [1, 2]

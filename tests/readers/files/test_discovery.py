@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zeekml.errors import InputError
+from zeekml.readers.files.discovery import discover
+from zeekml.readers.files.file_type import Kind
+
+Make = Callable[..., bytes]
+
+
+def names(stream: Any, root: Path) -> list[list[str]]:
+    return [[str(Path(f.source).relative_to(root)) for f in files] for files in stream.loggers]
+
+
+def json_record(ts: float = 1.0) -> bytes:
+    return (
+        b'{"ts":%f,"uid":"C","id.orig_h":"10.0.0.1","id.orig_p":1,"id.resp_h":"10.0.0.2",'
+        b'"id.resp_p":2,"proto":"tcp","conn_state":"SF"}\n' % ts
+    )
+
+
+EVE = b'{"timestamp":"2026-11-23T10:31:00.650568+0000","event_type":"stats"}\n'
+
+
+def put(root: Path, name: str, data: bytes) -> None:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+
+
+def test_rotations_are_ordered_by_open_not_by_name(
+    tmp_path: Path, conn_tsv: Make, cells: Make
+) -> None:
+    late = conn_tsv([cells()])
+    early = late.replace(b"2026-11-23-10-00-00", b"2026-11-23-09-00-00")
+    put(tmp_path, "conn.log", late)
+    put(tmp_path, "conn.log.1.gz", early)
+    put(tmp_path, "conn.log.2.gz", late.replace(b"2026-11-23", b"2026-11-22"))
+    (stream,) = discover([tmp_path]).streams
+    assert names(stream, tmp_path) == [["conn.log.2.gz", "conn.log.1.gz", "conn.log"]]
+
+
+def test_zeekctl_archive_with_two_loggers(tmp_path: Path) -> None:
+    for day in ("2026-11-22", "2026-11-23"):
+        for hour in ("09:00:00-10:00:00", "10:00:00-11:00:00"):
+            for logger in ("-logger-1", "-logger-2"):
+                put(tmp_path, f"{day}/conn.{hour}{logger}.log.gz", json_record())
+                put(tmp_path, f"{day}/dns.{hour}{logger}.log.gz", b'{"ts":1,"query":"a"}\n')
+    found = discover([tmp_path])
+    (stream,) = found.streams
+    assert (stream.sensor, stream.kind) == ("zeek", Kind.ZEEK_JSON)
+    assert names(stream, tmp_path) == [
+        [
+            f"{day}/conn.{hour}-{logger}.log.gz"
+            for day in ("2026-11-22", "2026-11-23")
+            for hour in ("09:00:00-10:00:00", "10:00:00-11:00:00")
+        ]
+        for logger in ("logger-1", "logger-2")
+    ]
+    assert found.files_skipped == {"zeek_other": 8}
+    assert stream.size == sum(p.stat().st_size for p in tmp_path.rglob("conn*"))
+
+
+def test_live_file_last_and_numbers_falling(tmp_path: Path) -> None:
+    for name in ("conn.log", "conn.2.log", "conn.10.log", "conn.2026-11-20-00-00-00.log"):
+        put(tmp_path, name, json_record())
+    (stream,) = discover([tmp_path]).streams
+    assert names(stream, tmp_path) == [
+        ["conn.2026-11-20-00-00-00.log", "conn.10.log", "conn.2.log", "conn.log"]
+    ]
+
+
+def test_eve_threads_are_writers_of_one_sensor(tmp_path: Path) -> None:
+    for name in ("eve.1.json", "eve.2.json", "eve.2.json.1.gz", "eve.10.json"):
+        put(tmp_path, name, EVE)
+    (stream,) = discover([tmp_path]).streams
+    assert names(stream, tmp_path) == [
+        ["eve.1.json"],
+        ["eve.2.json.1.gz", "eve.2.json"],
+        ["eve.10.json"],
+    ]
+
+
+def test_formats_and_places_make_streams_of_their_own(
+    tmp_path: Path, conn_tsv: Make, cells: Make
+) -> None:
+    put(tmp_path, "a/conn.log", conn_tsv([cells()]))
+    put(tmp_path, "b/conn.log", conn_tsv([cells()]))
+    put(tmp_path, "b/conn.json", json_record())
+    put(tmp_path, "b/eve.json", EVE)
+    streams = discover([tmp_path]).streams
+    assert [(Path(s.name).relative_to(tmp_path).as_posix(), s.kind) for s in streams] == [
+        ("a/conn", Kind.ZEEK_TSV),
+        ("b/conn", Kind.ZEEK_JSON),
+        ("b/conn", Kind.ZEEK_TSV),
+        ("b/eve", Kind.EVE),
+    ]
+
+
+def test_what_a_directory_may_hold_besides(tmp_path: Path, conn_tsv: Make, cells: Make) -> None:
+    root = tmp_path / "logs"
+    good = conn_tsv([cells()])
+    put(root, "conn.log", good)
+    put(root, ".shadow.conn.log", b".log\n")
+    put(root, "stdout.log", b"listening on eth0\n")
+    put(root, "empty.log", b"")
+    put(root, "ssl.log", good.replace(b"#path\tconn", b"#path\tssl"))
+    put(root, "damaged.gz", b"")
+    (root / "damaged.gz").write_bytes(b"\x1f\x8bnonsense")
+    os.mkfifo(root / "fifo.log")
+    put(tmp_path, "outside/conn.log", good)
+    (root / "link.log").symlink_to(tmp_path / "outside" / "conn.log")
+    (root / "link").symlink_to(tmp_path / "outside")
+    (root / "dangling.log").symlink_to(root / "nothing")
+    (root / "again.log").symlink_to("conn.log")
+    (root / "loop").symlink_to(root)
+    put(root, "out/summary.json", b'{"records_scored": 1, "files_skipped": {}}')
+    put(root, "out/notice.log", b"anything")
+    put(root, "excluded/conn.log", good)
+    found = discover([root], exclude=[root / "excluded"])
+    assert found.files_skipped == {
+        "hidden": 1,
+        "unsupported": 1,
+        "empty": 1,
+        "zeek_ssl": 1,
+        "unreadable": 2,
+        "special_file": 1,
+        "symlink_outside": 2,
+        "duplicate": 2,
+        "own_output": 2,
+        "excluded": 1,
+    }
+    (stream,) = found.streams
+    assert len(stream.files) == 1
+    assert found.skipped_names["zeek_ssl"] == [str(root / "ssl.log")]
+
+
+def test_the_same_file_named_twice_is_read_once(
+    tmp_path: Path, conn_tsv: Make, cells: Make
+) -> None:
+    put(tmp_path, "conn.log", conn_tsv([cells()]))
+    found = discover([tmp_path, tmp_path / "conn.log", tmp_path])
+    assert sum(len(s.files) for s in found.streams) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "is empty"),
+        (b"hello\n", "no supported log"),
+        (b"\x1f\x8b\x08\x00", "breaks off"),
+    ],
+)
+def test_a_named_file_must_be_good(tmp_path: Path, data: bytes, message: str) -> None:
+    path = tmp_path / "bad.log"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=message) as caught:
+        discover([path])
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_and_special_inputs(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        discover([tmp_path / "nothing"])
+    with pytest.raises(InputError, match="no input"):
+        discover([])
+    with pytest.raises(InputError, match="no regular file"):
+        discover(["/dev/null"])
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(InputError, match="give - instead"):
+        discover([tmp_path / "fifo"])
+
+
+def test_nothing_supported(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no supported log found"):
+        discover([tmp_path])
+    put(tmp_path, "dns.log", b"#separator \\x09\n#path\tdns\n#fields\tts\tquery\n")
+    with pytest.raises(InputError, match="1 zeek_dns"):
+        discover([tmp_path])
+    with pytest.raises(InputError, match="1 zeek_dns"):
+        discover([tmp_path / "dns.log"])
+
+
+def test_other_zeek_logs_of_a_shell_pattern_are_passed_over(
+    tmp_path: Path, conn_tsv: Make, cells: Make
+) -> None:
+    put(tmp_path, "conn.log", conn_tsv([cells()]))
+    put(tmp_path, "dns.log", b"#separator \\x09\n#path\tdns\n#fields\tts\tquery\n")
+    found = discover(sorted(tmp_path.glob("*.log")))
+    assert found.files_skipped == {"zeek_dns": 1}
+    assert len(found.streams) == 1
+
+
+@contextmanager
+def as_ordinary_user() -> Iterator[None]:
+    """Root reads everything; give that up for a moment."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+def test_unreadable_files(conn_tsv: Make, cells: Make) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        put(root, "conn.log", conn_tsv([cells()]))
+        put(root, "b/conn.log", conn_tsv([cells()]))
+        put(root, "c/conn.log", conn_tsv([cells()]))
+        (root / "conn.log").chmod(0)
+        (root / "c").chmod(0)
+        with as_ordinary_user():
+            assert discover([root]).files_skipped == {"unreadable": 2}
+            with pytest.raises(InputError, match="Permission denied"):
+                discover([root / "conn.log"])
+            with pytest.raises(InputError, match="Permission denied"):
+                discover([root / "c"])
+        (root / "c").chmod(0o755)
+
+
+def test_output_directory_inside_the_input(tmp_path: Path, conn_tsv: Make, cells: Make) -> None:
+    put(tmp_path, "conn.log", conn_tsv([cells()]))
+    with pytest.raises(InputError, match="output of this run"):
+        discover([tmp_path / "conn.log"], exclude=[tmp_path / "conn.log"])
+
+
+def test_stdin(conn_tsv: Make, cells: Make) -> None:
+    found = discover(["-"], stdin=io.BytesIO(gzip.compress(conn_tsv([cells()]))))
+    (stream,) = found.streams
+    assert (stream.name, stream.kind) == ("-", Kind.ZEEK_TSV)
+    for data, message in ((b"", "is empty"), (b"PAR1", "give its path"), (b"x\n", "no supported")):
+        with pytest.raises(InputError, match=message):
+            discover(["-"], stdin=io.BytesIO(data))
+
+
+def test_names_on_the_terminal_are_safe(tmp_path: Path) -> None:
+    path = tmp_path / "x\x1b[31m.log"
+    path.write_bytes(b"hello")
+    with pytest.raises(InputError) as caught:
+        discover([path])
+    assert "\x1b" not in str(caught.value)
+    shutil.rmtree(tmp_path)
+
+
+def test_a_tree_that_is_too_deep_is_left_out(tmp_path: Path) -> None:
+    put(tmp_path, "conn.log", json_record())
+    put(tmp_path, "/".join("d" * 60) + "/conn.log", json_record(2.0))
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(300):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir("d", dir_fd=descriptor)
+        below = os.open("d", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.close(descriptor)
+    found = discover([tmp_path])
+    assert found.files_skipped == {"too_deep": 1}
+    assert sum(len(stream.files) for stream in found.streams) == 2

@@ -1,0 +1,67 @@
+"""Notices that nobody raised, in all the forms that an output may have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+
+from zeekml.alerts.health_notice import HealthNotice
+from zeekml.detection.notice import Flow, Notice, Tally
+
+ID = "0123456789abcdef01234567"
+FORMS = [("json", False), ("json", True), ("tsv", False), ("tsv", True)]
+
+NOTICE = Notice(
+    state="open",
+    seq=0,
+    id=ID,
+    group="89abcdef01234567",
+    note="ZeekML::Scan",
+    threat="scan",
+    ts=1795430487.5,
+    flow=Flow("zeek", "C1", "10.20.5.67", 40112, "10.20.1.33", 445, "tcp", None, None),
+    src="10.20.5.67",
+    dst=None,
+    p=445,
+    msg="10.20.5.67 scanned 41 hosts",
+    sub="since 10:41",
+    score=0.98,
+    spread=0.01,
+    threshold=0.75,
+    severity="medium",
+    flows=312,
+    first_ts=1795430485.0,
+    last_ts=1795430487.1,
+    sources=Tally(1),
+    destinations=Tally(41),
+    ports=Tally(1),
+    sent_bytes=12480,
+    received_bytes=None,
+    signatures=(),
+    why=("src60_hosts=41",),
+    tactic="TA0043",
+    techniques=("T1595",),
+    suppress_for=900.0,
+    bundle="0123456789ab",
+    features="fedcba987654",
+    sensor="office",
+    stream="conn",
+)
+HEALTH = HealthNotice(
+    ts=1795430487.5,
+    note="ZeekML::Sensor_Problem",
+    msg="conn.log is not written",
+    sub="for 300 s\tand more",
+    state="open",
+    seq=0,
+    id=ID,
+    severity="high",
+    stream="conn",
+    sensor="office",
+    details=MappingProxyType({}),
+)
+
+
+def notices(*pairs: tuple[int, int]) -> list[Notice]:
+    """Notices of incidents with these numbers, each with a line's number."""
+    return [replace(NOTICE, id=f"{n:024x}", seq=seq) for n, seq in pairs]

@@ -1,0 +1,154 @@
+"""Notices about the sensor and about us, beside those about what the sensor saw.
+
+They follow the wall clock, not the records', and stand in the same files: as lines of a notice.log
+(`zeek_notice`), and as the engine event that an eve.json begins with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
+
+from zeekml.detection.notice import plain, utc
+
+SENSOR_HEALTH: Final = "ZeekML::Sensor_Health"
+SENSOR_PROBLEM: Final = "ZeekML::Sensor_Problem"
+MODEL_DRIFT: Final = "ZeekML::Model_Drift"
+HEALTH_NOTES: Final = (SENSOR_HEALTH, SENSOR_PROBLEM, MODEL_DRIFT)
+
+SHORTEST_START: Final = 1100
+"""Characters of the first notice's `sub`: with it alone the file is longer than 1,024 bytes."""
+
+_MSG_LENGTH: Final = 400
+_SUB_LENGTH: Final = 4000
+_DETAIL_LENGTH: Final = 256
+_ID_BYTES: Final = 12
+_PADDING_SAYS: Final = (
+    "; what follows makes this line longer than 1,024 bytes, because shippers that tell files by "
+    "their first 1,024 bytes do not read a shorter one: "
+)
+# Suricata's words for the levels of its own log
+_LOG_LEVEL: Final = MappingProxyType(
+    {"low": "Info", "medium": "Warning", "high": "Error", "critical": "Error"}
+)
+
+HealthState = Literal["open", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class HealthNotice:
+    """One line about the health of what is watched.
+
+    Attributes
+    ----------
+    ts
+        Wall clock, epoch seconds.
+    note
+        One of `HEALTH_NOTES`.
+    msg, sub
+        What is the matter; since when, how much, and what to do about it. Plain text.
+    state, seq
+        ``open`` and 0 when a problem begins, ``closed`` and 1 when it is over. What happens and
+        is over at once has one line, ``closed`` and 0.
+    id
+        24 hexadecimal digits, the same for both lines of a problem; (`id`, `seq`) is unique.
+    severity
+        One of `SEVERITIES`.
+    stream, sensor
+        What it is about, as the caller names it; `stream` is empty for what is about all.
+    details
+        Figures by name.
+    """
+
+    ts: float
+    note: str
+    msg: str
+    sub: str
+    state: HealthState
+    seq: int
+    id: str
+    severity: str
+    stream: str
+    sensor: str
+    details: Mapping[str, str | int | float]
+
+    def described(self) -> tuple[str, ...]:
+        """What it is about and the figures, each as plain ``name=value``."""
+        about = {"sensor": self.sensor, "stream": self.stream}
+        pairs = {name: value for name, value in about.items() if value} | dict(self.details)
+        return tuple(
+            plain(f"{name}={_shown(value)}", _DETAIL_LENGTH) for name, value in pairs.items()
+        )
+
+
+def health_id(*parts: str) -> str:
+    """Name of a problem: 24 hexadecimal digits of BLAKE2b over the parts, each after its length."""
+    digest = hashlib.blake2b(digest_size=_ID_BYTES)
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "big"))
+        digest.update(encoded)
+    return digest.hexdigest()
+
+
+def first_notice(
+    ts: float, msg: str, facts: Mapping[str, str], *, sensor: str, stream: str = ""
+) -> HealthNotice:
+    """The notice that a live notice.log or eve.json begins with, longer than 1,024 bytes.
+
+    Parameters
+    ----------
+    ts
+        Wall clock, epoch seconds.
+    msg
+        Why there is a new file, such as ``zeekml 0.1.0 started``.
+    facts
+        What is read, with what and within which limits, by name, in the order to be told.
+    sensor, stream
+        What it is about.
+    """
+    sub = plain("; ".join(f"{name}: {value}" for name, value in facts.items()), _SUB_LENGTH)
+    if len(sub) < SHORTEST_START:
+        sub = (sub + _PADDING_SAYS).ljust(SHORTEST_START, ".")
+    return HealthNotice(
+        ts=ts,
+        note=SENSOR_HEALTH,
+        msg=plain(msg, _MSG_LENGTH),
+        sub=sub,
+        state="closed",
+        seq=0,
+        id=health_id(SENSOR_HEALTH, sensor, stream, f"{ts:.6f}"),
+        severity="low",
+        stream=plain(stream),
+        sensor=plain(sensor),
+        details=MappingProxyType({}),
+    )
+
+
+def health_event(notice: HealthNotice) -> bytes:
+    """The notice as an EVE event of type ``engine``, which Suricata's schema allows.
+
+    Returns
+    -------
+    bytes
+        A JSON object in ASCII and a newline.
+    """
+    record: dict[str, object] = {
+        "timestamp": f"{utc(notice.ts):%Y-%m-%dT%H:%M:%S.%f}+0000",
+        "log_level": _LOG_LEVEL[notice.severity],
+        "event_type": "engine",
+        "engine": {"module": "zeekml", "message": f"{notice.note}: {notice.msg}; {notice.sub}"},
+    }
+    if notice.sensor:
+        record["host"] = notice.sensor
+    return json.dumps(record, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _shown(value: str | int | float) -> str:
+    if isinstance(value, float):
+        return f"{value:.6f}".rstrip("0").rstrip(".")
+    return str(value)

@@ -1,0 +1,304 @@
+"""Notices as lines of a notice.log: Zeek's columns, then ours, as JSON or as TSV.
+
+Columns, types and forms are those of Zeek 4.1 and later (scripts/base/frameworks/notice and the
+ASCII and JSON formatters). One table of columns serves both forms, so that they cannot differ, and
+both kinds of notices: a notice about health leaves unset whatever is about flows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple, cast
+
+from zeekml.alerts.health_notice import HealthNotice
+from zeekml.detection.notice import Notice, utc
+
+PEER_DESCR: Final = "zeekml"
+_ACTIONS: Final = ("Notice::ACTION_LOG",)
+
+_Type = Literal[
+    "time",
+    "interval",
+    "double",
+    "count",
+    "port",
+    "string",
+    "enum",
+    "addr",
+    "set[enum]",
+    "set[string]",
+    "vector[string]",
+]
+_Scalar = str | int | float
+_Value = _Scalar | tuple[str, ...] | None
+
+
+class _Column(NamedTuple):
+    name: str
+    type: _Type
+    read: Callable[[Notice], _Value]
+
+
+def _unset(_: Notice) -> None:
+    return None
+
+
+_BEFORE_SUB: Final = (
+    _Column("ts", "time", lambda n: n.ts),
+    _Column("uid", "string", lambda n: n.flow.uid),
+    _Column("id.orig_h", "addr", lambda n: n.flow.orig_h),
+    _Column("id.orig_p", "port", lambda n: n.flow.orig_p),
+    _Column("id.resp_h", "addr", lambda n: n.flow.resp_h),
+    _Column("id.resp_p", "port", lambda n: n.flow.resp_p),
+    _Column("fuid", "string", _unset),
+    _Column("file_mime_type", "string", _unset),
+    _Column("file_desc", "string", _unset),
+    _Column("proto", "enum", lambda n: n.flow.proto),
+    _Column("note", "enum", lambda n: n.note),
+    _Column("msg", "string", lambda n: n.msg),
+)
+_AFTER_SUB: Final = (
+    _Column("src", "addr", lambda n: n.src),
+    _Column("dst", "addr", lambda n: n.dst),
+    _Column("p", "port", lambda n: n.p),
+    _Column("n", "count", lambda n: n.flows),
+    _Column("peer_descr", "string", lambda n: PEER_DESCR),
+    _Column("actions", "set[enum]", lambda n: _ACTIONS),
+    _Column("email_dest", "set[string]", lambda n: ()),
+    _Column("suppress_for", "interval", lambda n: n.suppress_for),
+    _Column("remote_location.country_code", "string", _unset),
+    _Column("remote_location.region", "string", _unset),
+    _Column("remote_location.city", "string", _unset),
+    _Column("remote_location.latitude", "double", _unset),
+    _Column("remote_location.longitude", "double", _unset),
+)
+_EXTRAS: Final = (
+    _Column("community_id", "string", lambda n: n.flow.community_id),
+    _Column("zeekml_id", "string", lambda n: n.id),
+    _Column("zeekml_seq", "count", lambda n: n.seq),
+    _Column("zeekml_state", "string", lambda n: n.state),
+    _Column("zeekml_threat", "string", lambda n: n.threat),
+    _Column("zeekml_score", "double", lambda n: n.score),
+    _Column("zeekml_spread", "double", lambda n: n.spread),
+    _Column("zeekml_threshold", "double", lambda n: n.threshold),
+    _Column("zeekml_severity", "string", lambda n: n.severity),
+    _Column("zeekml_flows", "count", lambda n: n.flows),
+    _Column("zeekml_first_ts", "time", lambda n: n.first_ts),
+    _Column("zeekml_last_ts", "time", lambda n: n.last_ts),
+    _Column("zeekml_why", "vector[string]", lambda n: n.why),
+    _Column("zeekml_attack", "vector[string]", lambda n: n.techniques),
+    _Column("zeekml_signatures", "vector[string]", lambda n: n.signatures),
+    _Column("zeekml_bundle", "string", lambda n: n.bundle),
+    _Column("zeekml_features", "string", lambda n: n.features),
+    _Column("zeekml_group", "string", lambda n: n.group),
+    _Column("zeekml_sources", "count", lambda n: n.sources.count),
+    _Column("zeekml_targets", "count", lambda n: n.destinations.count),
+    _Column("zeekml_ports", "count", lambda n: n.ports.count),
+    _Column("zeekml_sent_bytes", "count", lambda n: n.sent_bytes),
+    _Column("zeekml_received_bytes", "count", lambda n: n.received_bytes),
+)
+
+
+_OF_HEALTH: Final[Mapping[str, Callable[[HealthNotice], _Value]]] = MappingProxyType(
+    {
+        "ts": lambda n: n.ts,
+        "note": lambda n: n.note,
+        "msg": lambda n: n.msg,
+        "sub": lambda n: n.sub,
+        "peer_descr": lambda n: PEER_DESCR,
+        "actions": lambda n: _ACTIONS,
+        "email_dest": lambda n: (),
+        "zeekml_id": lambda n: n.id,
+        "zeekml_seq": lambda n: n.seq,
+        "zeekml_state": lambda n: n.state,
+        "zeekml_severity": lambda n: n.severity,
+        "zeekml_why": HealthNotice.described,
+    }
+)
+
+
+_Source = Notice | HealthNotice | Mapping[str, _Value]
+"""What columns are read from; a mapping has them by their names."""
+
+
+def _read(column: _Column, notice: _Source) -> _Value:
+    if isinstance(notice, Notice):
+        return column.read(notice)
+    if isinstance(notice, Mapping):
+        return notice.get(column.name)
+    if column.read is _extras_as_text:
+        return _health_as_text(notice)
+    read = _OF_HEALTH.get(column.name)
+    return None if read is None else read(notice)
+
+
+def _extras_as_text(notice: Notice) -> str:
+    return _object(_EXTRAS, notice)
+
+
+def _health_as_text(notice: HealthNotice) -> str:
+    # what to do about a problem stands nowhere else
+    text = json.dumps(notice.sub)
+    return f'{{"sub":{text},{_object(_EXTRAS, notice)[1:]}'
+
+
+_COLUMNS: Final = (
+    *_BEFORE_SUB,
+    _Column("sub", "string", lambda n: n.sub),
+    *_AFTER_SUB,
+    *_EXTRAS,
+)
+NOTICE_COLUMNS: Final = tuple(column.name for column in _COLUMNS)
+"""Names of the columns of a notice.log, in order."""
+
+_STRICT_COLUMNS: Final = (
+    *_BEFORE_SUB,
+    _Column("sub", "string", _extras_as_text),
+    *_AFTER_SUB,
+)
+
+
+def encode_json(notice: Notice | HealthNotice, strict: bool = False) -> bytes:
+    """One line of a notice.log in JSON.
+
+    Parameters
+    ----------
+    notice
+        The notice.
+    strict
+        Whether to keep to Zeek's own columns; ours then stand as JSON in ``sub``, beside the
+        text of a notice about health.
+
+    Returns
+    -------
+    bytes
+        A JSON object in ASCII, in the order of the columns, and a newline. Unset columns are
+        left out. Times have 6 decimals; other numbers are rounded to 6 decimals.
+    """
+    columns = _STRICT_COLUMNS if strict else _COLUMNS
+    return _object(columns, notice).encode("ascii") + b"\n"
+
+
+def line_in_form(line: bytes, tsv: TsvEncoder | None, *, strict: bool) -> bytes:
+    """A line about an incident that `encode_json` wrote with all columns, in another form.
+
+    Parameters
+    ----------
+    line
+        What ``encode_json(notice)`` returned.
+    tsv
+        Its form, or None for JSON.
+    strict
+        As in `encode_json`.
+
+    Returns
+    -------
+    bytes
+        What encoding the notice in that form would give.
+    """
+    if tsv is None and not strict:
+        return line
+    values: dict[str, _Value] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in json.loads(line).items()
+    }
+    if strict:
+        values["sub"] = _object(_EXTRAS, values)
+    if tsv is not None:
+        return tsv.encode(values)
+    return _object(_STRICT_COLUMNS, values).encode("ascii") + b"\n"
+
+
+class TsvEncoder:
+    """A notice.log in Zeek's tab-separated form.
+
+    Parameters
+    ----------
+    open_ts
+        Time for the ``#open`` line, epoch seconds: that of the first record, so that the same
+        records give the same bytes. Written in UTC.
+    strict
+        As in `encode_json`.
+    """
+
+    def __init__(self, open_ts: float, strict: bool = False) -> None:
+        self._open_ts = open_ts
+        self._columns = _STRICT_COLUMNS if strict else _COLUMNS
+
+    def header(self) -> bytes:
+        """The header lines. There is no ``#close`` line to go with them."""
+        lines = (
+            "#separator \\x09",
+            "#set_separator\t,",
+            "#empty_field\t(empty)",
+            "#unset_field\t-",
+            "#path\tnotice",
+            f"#open\t{utc(self._open_ts):%Y-%m-%d-%H-%M-%S}",
+            "\t".join(["#fields", *(c.name for c in self._columns)]),
+            "\t".join(["#types", *(c.type for c in self._columns)]),
+        )
+        return "".join(line + "\n" for line in lines).encode("ascii")
+
+    def encode(self, notice: Notice | HealthNotice | Mapping[str, _Value]) -> bytes:
+        """One line, in UTF-8; of a mapping, the values by the names of the columns."""
+        cells = [_cell(column.type, _read(column, notice)) for column in self._columns]
+        return ("\t".join(cells) + "\n").encode("utf-8", "backslashreplace")
+
+
+def _object(columns: tuple[_Column, ...], notice: _Source) -> str:
+    parts: list[str] = []
+    for column in columns:
+        value = _read(column, notice)
+        if value is not None:
+            parts.append(f'"{column.name}":{_json_value(column.type, value)}')
+    return "{" + ",".join(parts) + "}"
+
+
+def _json_value(kind: _Type, value: _Value) -> str:
+    if isinstance(value, tuple):
+        return "[" + ",".join(json.dumps(item) for item in value) + "]"
+    if kind == "interval":  # JSON logs show intervals as plain doubles
+        return _double(cast(float, value))
+    if isinstance(value, str):
+        return json.dumps(value)
+    return _number(kind, cast(float, value))
+
+
+def _cell(kind: _Type, value: _Value) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, tuple):
+        return ",".join(_escaped(item, ",") for item in value) if value else "(empty)"
+    if isinstance(value, str):
+        return _escaped(value) if value else "(empty)"
+    return _number(kind, value)
+
+
+def _number(kind: _Type, value: float) -> str:
+    if kind in ("time", "interval"):
+        return f"{value:.6f}"
+    return _double(value) if kind == "double" else str(value)
+
+
+def _double(value: float) -> str:
+    """A number rounded to 6 decimals, without exponent, that still looks like a double."""
+    text = f"{value:.6f}".rstrip("0")
+    return text + "0" if text.endswith(".") else text
+
+
+def _escaped(text: str, set_separator: str = "") -> str:
+    """Text as Zeek's ASCII writer puts it into a cell, or into an item of a set."""
+    if text in ("-", "(empty)"):
+        return f"\\x{ord(text[0]):02x}{text[1:]}"
+    shown: list[str] = []
+    for character in text:
+        if character == "\\":
+            shown.append("\\\\")
+        elif character == set_separator or not character.isprintable():
+            data = character.encode("utf-8", "surrogatepass")
+            shown.extend(f"\\x{byte:02x}" for byte in data)
+        else:
+            shown.append(character)
+    return "".join(shown)

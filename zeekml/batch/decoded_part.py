@@ -1,0 +1,210 @@
+"""Decoded parts of logs on disk: what one process has read and others score.
+
+A record is decoded once, although two processes may need it (one to score it, one to warm up). Each
+part is a directory with the flows in batches, the end times of all flows for the stream's clock,
+the rejects, and for Suricata what happened to alerts.
+
+Which alerts a flow of an EVE log gets depends on everything before it, so a part that is decoded
+on its own only writes down, in order, which alerts came and which flows asked for theirs.
+`AlertReplay` goes through these notes part after part, and writes down the answers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from zeekml.batch.job import ScoreJob
+from zeekml.outputs import REJECTS, as_output_error
+from zeekml.readers.files.byte_ranges import LogPart, read_part
+from zeekml.readers.files.file_type import Kind
+from zeekml.readers.flow_schema import AT_EXIT_FIELD, FLOW_SCHEMA, ORIGINAL_FIELD
+from zeekml.readers.formats.suricata_eve import AlertMemory
+from zeekml.readers.rejects import ReadCounters, RejectWriter
+from zeekml.readers.stream_clock import flow_ends
+from zeekml.readers.stream_reader import Events
+
+_FLOWS: Final = "flows.arrow"
+_ENDS: Final = "ends.i64"
+_ALERTS: Final = "alerts.jsonl"
+_SIGNATURES: Final = "signatures.json"
+_NOTES_AT_ONCE: Final = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedPart:
+    """One decoded part.
+
+    Attributes
+    ----------
+    directory
+        Where it lies.
+    rows
+        Of each of its batches.
+    counters, events
+        As the reader left them.
+    alerts
+        Whether there are alerts in it.
+    """
+
+    directory: Path
+    rows: tuple[int, ...]
+    counters: ReadCounters
+    events: Events
+    alerts: bool
+
+    def ends(self) -> Iterator[npt.NDArray[np.int64]]:
+        """End times of the flows of each batch, in microseconds."""
+        with (self.directory / _ENDS).open("rb") as file:
+            for rows in self.rows:
+                yield np.fromfile(file, np.int64, rows)
+
+    def reject_lines(self) -> Iterator[dict[str, Any]]:
+        """The rejects as they were written, line by line."""
+        with (self.directory / REJECTS).open(encoding="utf-8") as file:
+            yield from map(json.loads, file)
+
+
+def decode_part(part: LogPart, directory: Path, job: ScoreJob) -> DecodedPart:
+    """Decode a part of a log into a directory that does not exist yet.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be created or written.
+    """
+    counters, events = ReadCounters(), Events()
+    is_eve = part.file.kind is Kind.EVE
+    schema = FLOW_SCHEMA.append(ORIGINAL_FIELD) if job.options.enriched else FLOW_SCHEMA
+    if is_eve:
+        schema = schema.append(AT_EXIT_FIELD)
+    rows: list[int] = []
+    with as_output_error(directory):
+        directory.mkdir(parents=True)
+        trace = _AlertTrace(directory / _ALERTS) if is_eve else None
+        with (
+            RejectWriter(directory / REJECTS, cap=job.options.rejects_per_file) as rejects,
+            (directory / _ENDS).open("wb") as ends,
+            write_flows(directory, schema) as flows,
+        ):
+            for batch in read_part(
+                part,
+                counters=counters,
+                rejects=rejects,
+                batch_rows=job.cutting.batch_rows,
+                keep_originals=job.options.enriched,
+                alerts=trace,
+                events=events,
+                read_size=job.cutting.read_size,
+            ):
+                flows.write_batch(batch)
+                flow_ends(batch).tofile(ends)
+                rows.append(len(batch))
+        if trace is not None:
+            trace.close()
+    alerts = trace is not None and trace.alerts > 0
+    return DecodedPart(directory, tuple(rows), counters, events, alerts)
+
+
+def write_flows(directory: Path, schema: pa.Schema) -> pa.ipc.RecordBatchFileWriter:
+    """Open the file of flows in the directory of a part."""
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    return pa.ipc.new_file(str(directory / _FLOWS), schema, options=options)
+
+
+def read_batches(directory: Path, begin: int, end: int) -> Iterator[pa.RecordBatch]:
+    """Yield batches begin … end−1 of a decoded part, with the alerts on each flow."""
+    answers: dict[str, list[str]] | None = None
+    if (directory / _ALERTS).exists():
+        found = directory / _SIGNATURES
+        answers = json.loads(found.read_bytes()) if found.exists() else {}
+    with pa.memory_map(str(directory / _FLOWS)) as source, pa.ipc.open_file(source) as file:
+        for i in range(begin, end):
+            batch = file.get_batch(i)
+            yield batch if answers is None else _answered(batch, answers)
+
+
+def _answered(batch: pa.RecordBatch, answers: dict[str, list[str]]) -> pa.RecordBatch:
+    """The batch with alerts in the place of the numbers that stand for them."""
+    at = batch.schema.get_field_index("signatures")
+    field = batch.schema.field(at)
+    column = pa.nulls(len(batch), field.type)
+    if answers:
+        numbers = batch.column(at).to_pylist()
+        column = pa.array([answers.get(n[0]) if n else None for n in numbers], field.type)
+    return batch.set_column(at, field, column)
+
+
+class _AlertTrace(AlertMemory):
+    """Notes alerts and the flows that ask for them; each such flow gets a number as its answer."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._file: IO[str] = path.open("w", encoding="ascii")
+        self._notes: list[int | tuple[int, str]] = []
+        self._asked = 0
+        self.alerts = 0
+
+    def __len__(self) -> int:
+        # nobody can tell here whether the parts before have left any alerts
+        return 1
+
+    def add(self, flow_id: int, signature: str) -> None:
+        """Note an alert."""
+        self.alerts += 1
+        self._note((flow_id, signature))
+
+    def take(self, flow_id: int | None) -> list[str] | None:
+        """Note that a flow asks for its alerts; return its number."""
+        if flow_id is None:
+            return None
+        self._note(flow_id)
+        self._asked += 1
+        return [str(self._asked - 1)]
+
+    def close(self) -> None:
+        """Write what is left and close the file."""
+        self._flush()
+        self._file.close()
+
+    def _note(self, note: int | tuple[int, str]) -> None:
+        self._notes.append(note)
+        if len(self._notes) >= _NOTES_AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._file.write(json.dumps(self._notes) + "\n")
+        self._notes = []
+
+
+class AlertReplay:
+    """Answers the flows of a stream's parts that asked for their alerts, part after part."""
+
+    def __init__(self) -> None:
+        self._memory = AlertMemory()
+
+    def run(self, part: DecodedPart) -> None:
+        """Write down the answers for the next part of the stream."""
+        if not part.alerts and not len(self._memory):
+            return
+        answers: dict[int, list[str]] = {}
+        asked = 0
+        with (part.directory / _ALERTS).open(encoding="ascii") as file:
+            for line in file:
+                for note in json.loads(line):
+                    if isinstance(note, list):
+                        self._memory.add(*note)
+                        continue
+                    if (found := self._memory.take(note)) is not None:
+                        answers[asked] = found
+                    asked += 1
+        if answers:
+            with as_output_error(part.directory):
+                (part.directory / _SIGNATURES).write_text(json.dumps(answers), encoding="ascii")

@@ -1,0 +1,225 @@
+"""Score streams of archived logs on this machine, in one process or several.
+
+Large streams are cut into slices that are scored side by side (`zeekml.batch.scheduler`). In one
+process, a stream can still use a second core: one thread reads and computes features while another
+scores.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from zeekml.batch.job import Cutting, NoticeBook, Progress, ScoreJob, StreamResult
+from zeekml.batch.scheduler import score_parallel, useful_workers
+from zeekml.detection.allowlist import load_allowlist
+from zeekml.detection.policy import load_policy
+from zeekml.ensemble.bundle import Bundle, load_bundle
+from zeekml.errors import OutputError
+from zeekml.outputs import StreamOutputs, assemble, lock_output
+from zeekml.pipeline import Pipeline
+from zeekml.readers.archive import read_stream
+from zeekml.readers.files.discovery import Discovery, Stream
+from zeekml.readers.rejects import ReadCounters, printable
+from zeekml.readers.values import COUNTS
+
+__all__ = ["Cutting", "RunResult", "ScoreJob", "StreamResult", "score", "usable_processors"]
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class RunResult:
+    """What scoring all streams came to."""
+
+    summary: dict[str, Any]
+    counters: ReadCounters
+    results: list[StreamResult]
+    bundle: Bundle
+    warnings: list[str]
+
+
+def score(discovery: Discovery, job: ScoreJob, progress: Progress | None = None) -> RunResult:
+    """Score all streams of a discovery and write the outputs to `job.out`.
+
+    Raises
+    ------
+    BundleError, ConfigError
+        The bundle or the rules cannot be used; nothing was written then.
+    OutputError
+        The output directory cannot be written; what was there before is unchanged.
+    ZeekmlError
+        A worker process ended without being told to; nothing was changed either.
+    """
+    bundle = load_bundle(job.bundle, pin=job.config.bundle_sha256)
+    load_policy(job.rules).thresholds(bundle.manifest.thresholds)
+    # read once: what expires meanwhile expires for all streams or for none
+    job = replace(job, allowlist=load_allowlist(job.rules))
+    streams = discovery.streams
+    with _work_directory(job.out) as work:
+        workers = useful_workers(streams, job)
+        if workers > 1 or job.cutting.slice_records is not None:
+            results, parts = score_parallel(streams, job, work, workers, _score_in_worker, progress)
+        else:
+            parts = [work / f"{i:06}" for i in range(len(streams))]
+            results = [
+                _score_stream(stream, job, part, progress, overlap=job.workers > 1)
+                for stream, part in zip(streams, parts, strict=True)
+            ]
+        totals = ReadCounters(files_skipped=Counter(discovery.files_skipped))
+        for result in results:
+            totals.merge(result.counters)
+        summary = _summary(totals, results, bundle, discovery)
+        assemble(parts, job.out, job.options, first_ts=totals.first_ts, summary=summary)
+        warnings = [*_disorder(totals), *job.allowlist.warnings()]
+    return RunResult(summary, totals, results, bundle, warnings)
+
+
+def _disorder(totals: ReadCounters) -> list[str]:
+    """Say that records are in no order of time, if they are not."""
+    if not totals.behind:
+        return []
+    return [
+        f"records are not in order of time: {totals.behind:,} ended more than a day before others "
+        f"that come before them (first {printable(totals.first_behind, 200)}), and all that "
+        "belongs to one attack there becomes one incident; sort the log, or give its files singly"
+    ]
+
+
+def _ahead(items: Iterator[_T], depth: int = 2) -> Iterator[_T]:
+    """The same items, made in a thread of its own, up to `depth` ahead of their use."""
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+        pending = deque(pool.submit(next, items, end) for _ in range(depth))
+        while (item := pending.popleft().result()) is not end:
+            pending.append(pool.submit(next, items, end))
+            yield cast("_T", item)
+
+
+def _score_stream(
+    stream: Stream,
+    job: ScoreJob,
+    part: Path,
+    progress: Progress | None,
+    *,
+    overlap: bool = False,
+) -> StreamResult:
+    counters = ReadCounters()
+    pipeline = Pipeline(
+        load_bundle(job.bundle, pin=job.config.bundle_sha256),
+        load_policy(job.rules),
+        sensor=stream.sensor,
+        stream=stream.name,
+        config=job.config,
+        allowlist=job.allowlist,
+    )
+    book = NoticeBook()
+    outputs = StreamOutputs(part, job.options)
+    try:
+        reported = 0
+        read = read_stream(
+            stream,
+            counters=counters,
+            rejects=outputs.rejects,
+            batch_rows=job.cutting.batch_rows,
+            keep_originals=job.options.enriched,
+            hold=job.config.suricata_hold,
+        )
+        extracted = ((flows, pipeline.scorer.extract(flows)) for flows in read)
+        for flows, features in _ahead(extracted) if overlap else extracted:
+            batch = pipeline.scorer.rate(flows, features)
+            notices = pipeline.judge.judge(batch.candidates, batch.clock)
+            outputs.write_batch(batch)
+            outputs.write_notices(notices)
+            outputs.write_silenced(pipeline.take_silenced())
+            book.add(notices)
+            if progress is not None:
+                progress(counters.bytes_read - reported, flows.num_rows)
+                reported = counters.bytes_read
+        closing = pipeline.close()
+        outputs.write_notices(closing)
+        outputs.write_silenced(pipeline.take_silenced())
+        book.add(closing)
+        if progress is not None:
+            progress(counters.bytes_read - reported, 0)
+    finally:
+        outputs.close()
+    return StreamResult(
+        stream=stream.name,
+        counters=counters,
+        notices=book.opened,
+        suppressed=pipeline.incidents.suppressed,
+        silenced=pipeline.incidents.silenced_count,
+        evicted_records=pipeline.evicted_records,
+        incidents=book.incidents,
+    )
+
+
+def _score_in_worker(progress: Progress, stream: Stream, job: ScoreJob, part: Path) -> StreamResult:
+    return _score_stream(stream, job, part, progress)
+
+
+def _summary(
+    totals: ReadCounters,
+    results: Sequence[StreamResult],
+    bundle: Bundle,
+    discovery: Discovery,
+) -> dict[str, Any]:
+    notices: Counter[str] = Counter()
+    for result in results:
+        notices.update(result.notices)
+    return {
+        "records_read": totals.records_read,
+        "records_scored": totals.accepted,
+        "records_rejected": dict(sorted(totals.rejected.items())),
+        "records_skipped": dict(sorted(totals.skipped.items())),
+        "files_skipped": dict(sorted(totals.files_skipped.items())),
+        "files_skipped_names": dict(sorted(discovery.skipped_names.items())),
+        "files_doubled": discovery.doubled,
+        "notices": dict(sorted(notices.items())),
+        "suppressed": sum(r.suppressed for r in results),
+        "allowlisted": sum(r.silenced for r in results),
+        "bytes_read": totals.bytes_read,
+        "first_ts": totals.first_ts,
+        "last_ts": totals.last_ts,
+        "bundle": bundle.digest,
+        "truncated": totals.truncated,
+        "records_out_of_order": totals.behind,
+        "values_unknown": dict(sorted(totals.values_unknown.items())),
+        "counts_clamped": sum(totals.values_unknown[name] for name in COUNTS),
+        "unwrapped": dict(sorted(totals.unwrapped.items())),
+        "context_evicted": sum(r.evicted_records for r in results),
+        "streams": [
+            {"name": r.stream, "records_scored": r.counters.accepted, "notices": dict(r.notices)}
+            for r in results
+        ],
+    }
+
+
+@contextmanager
+def _work_directory(out: Path) -> Iterator[Path]:
+    """A directory inside `out` (so that moving files is a rename), gone again afterwards."""
+    with closing(lock_output(out)):
+        try:
+            work = Path(tempfile.mkdtemp(prefix=".zeekml-", dir=out))
+        except OSError as error:
+            raise OutputError(
+                f"{out}: cannot write there: {error.strerror}; choose another --out"
+            ) from error
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def usable_processors() -> int:
+    """Processors that this process may run on."""
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,350 @@
+"""One stream scored in slices: parts are decoded and slices scored elsewhere, judged here in order.
+
+    files → parts → decoded parts → (order, clock, slices) → candidates → notices
+            any process             here                     here, in order of the stream
+
+Decoding and scoring run ahead of judging, but not far: what lies on disk in between is bounded.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from zeekml.batch.decoded_part import AlertReplay, DecodedPart, decode_part
+from zeekml.batch.eve_reorder import OrderedPart, PartOrder
+from zeekml.batch.job import NoticeBook, Progress, ScoreJob, StreamResult
+from zeekml.batch.slice_planner import Slice, SlicePlanner, read_runs
+from zeekml.detection.candidate_file import CandidateWriter, read_candidates
+from zeekml.detection.policy import load_policy
+from zeekml.ensemble.bundle import load_bundle
+from zeekml.ensemble.scoring import Ensemble
+from zeekml.outputs import NoticeOutputs, RowOutputs, as_output_error
+from zeekml.pipeline import Judge, Scorer
+from zeekml.readers.files.byte_ranges import LogPart, cut_file
+from zeekml.readers.files.compression import compression_of
+from zeekml.readers.files.discovery import LogFile, Stream, open_log
+from zeekml.readers.files.file_type import Kind
+from zeekml.readers.rejects import ReadCounters, count_bounded
+from zeekml.readers.stream_reader import NETFLOW_ONLY, Events
+
+COMPRESSION: Final = 8
+"""By how much compressed logs are taken to be smaller."""
+
+_CANDIDATES: Final = "candidates.arrow"
+_MAGIC_BYTES: Final = 6
+_PARTS_PER_WORKER: Final = 4  # of one file: each part reads over those before it
+_SLICES_AHEAD: Final = 2  # per worker
+_RECORDS_AHEAD: Final = 4  # slices per worker that may lie decoded
+
+
+def can_be_sliced(stream: Stream) -> bool:
+    """Whether a stream is one writer's log in files on disk.
+
+    Several writers are merged by time and a table is sorted as a whole: both stay in one piece.
+    """
+    return (
+        stream.kind is not Kind.TABLE
+        and len(stream.loggers) == 1
+        and all(file.pipe is None and file.path is not None for file in stream.files)
+    )
+
+
+def is_compressed(file: LogFile) -> bool:
+    """Look at the first bytes of a file."""
+    try:
+        if file.path is None:
+            return False
+        with open_log(file.path) as raw:
+            return compression_of(raw.read(_MAGIC_BYTES)) is not None
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredSlice:
+    """What a worker leaves of a slice, besides the files in its directory.
+
+    Attributes
+    ----------
+    clocks
+        Stream clock after each batch of candidates.
+    evicted
+        Records that left the context early during its own rows.
+    """
+
+    clocks: tuple[float | None, ...]
+    evicted: int
+
+
+@lru_cache(maxsize=1)
+def _ensemble(bundle: Path | None, digest: str) -> Ensemble:
+    """The ensemble of this process."""
+    return Ensemble(load_bundle(bundle, pin=digest))
+
+
+def decode(progress: Progress, part: LogPart, directory: Path, job: ScoreJob) -> DecodedPart:
+    """Decode a part; for a worker."""
+    return decode_part(part, directory, job)
+
+
+def score_slice(
+    progress: Progress, piece: Slice, size: int, directory: Path, job: ScoreJob, digest: str
+) -> ScoredSlice:
+    """Score a slice into a directory that does not exist yet; for a worker.
+
+    Parameters
+    ----------
+    size
+        Bytes of the input that it stands for.
+    digest
+        Of the bundle.
+    """
+    ensemble = _ensemble(job.bundle, digest)
+    scorer = Scorer(ensemble.bundle, job.config, clock=piece.clock, ensemble=ensemble)
+    scorer.warm_up(read_runs(piece.warm_up))
+    assert scorer.clock == piece.start, "the warm-up did not end where the slice begins"
+    clocks: list[float | None] = []
+    rows = reported = 0
+    with as_output_error(directory):
+        directory.mkdir()
+        outputs = RowOutputs(directory, job.options)
+        try:
+            with CandidateWriter(directory / _CANDIDATES) as candidates:
+                for flows in read_runs(piece.own):
+                    batch = scorer.score(flows)
+                    outputs.write_batch(batch)
+                    candidates.write(batch.candidates)
+                    clocks.append(batch.clock)
+                    rows += flows.num_rows
+                    done = size * rows // piece.rows
+                    progress(done - reported, flows.num_rows)
+                    reported = done
+        finally:
+            outputs.close()
+    return ScoredSlice(tuple(clocks), scorer.evicted_records)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A call for the pool, and where its result belongs."""
+
+    kind: str
+    number: int
+    args: tuple[object, ...]
+
+
+class SlicedStream:
+    """The state of one stream while others decode and score it.
+
+    Parameters
+    ----------
+    stream
+        One that `can_be_sliced`.
+    directory
+        For its part files; must not exist.
+    target
+        Least records of a slice.
+    workers
+        How many processes there are.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be created or written.
+    """
+
+    def __init__(
+        self, stream: Stream, job: ScoreJob, directory: Path, *, target: int, workers: int
+    ) -> None:
+        self._stream = stream
+        self._job = job
+        self._directory = directory
+        self._workers = workers
+        self._target = target
+        self._parts = [part for file in stream.files for part in _parts(file, job, workers)]
+        self._alerts = AlertReplay()
+        hold = job.config.suricata_hold
+        self._order = (
+            PartOrder(directory, job.cutting.batch_rows, hold)
+            if stream.in_disorder and hold
+            else None
+        )
+        self._events = Events()
+        self._counters = ReadCounters()
+        self._planner = SlicePlanner(target, job.config.context_records, self._counters)
+        self._book = NoticeBook()
+        bundle = load_bundle(job.bundle, pin=job.config.bundle_sha256)
+        self._digest = bundle.digest
+        self._judge = Judge(
+            bundle,
+            load_policy(job.rules),
+            sensor=stream.sensor,
+            stream=stream.name,
+            allowlist=job.allowlist,
+            local_nets=job.config.local_nets,
+        )
+        self._evicted = 0
+        self._outputs = NoticeOutputs(directory, job.options)
+
+        self._decoding = 0  # parts handed out
+        self._decoded: dict[int, DecodedPart] = {}  # back, but not yet planned
+        self._planned = 0  # parts
+        self._on_disk: set[Path] = set()  # decoded parts
+        self._bytes = 0  # of the input, not yet given to a slice
+        self._slices: dict[int, Slice] = {}  # not yet scored
+        self._waiting: deque[tuple[int, int]] = deque()  # number and bytes of slices to hand out
+        self._cut = 0  # slices
+        self._scored: dict[int, ScoredSlice] = {}
+        self._judged = 0  # slices
+        self._records_ahead = 0  # decoded, but not yet scored
+        self._judging: Iterator[None] | None = None
+        self.result: StreamResult | None = None
+
+    @property
+    def directories(self) -> list[Path]:
+        """All part directories for `zeekml.outputs.assemble`, in order."""
+        return [self._directory, *(self._slice_directory(i) for i in range(self._cut))]
+
+    def next_task(self) -> Task | None:
+        """What to do next elsewhere; None if nothing can or should be started now."""
+        if self._waiting and self._waiting[0][0] < self._judged + self._workers * _SLICES_AHEAD:
+            number, size = self._waiting.popleft()
+            args = (
+                self._slices[number],
+                size,
+                self._slice_directory(number),
+                self._job,
+                self._digest,
+            )
+            return Task("score", number, args)
+        full = self._records_ahead >= _RECORDS_AHEAD * self._workers * self._target
+        if self._decoding < len(self._parts) and not (full and self._judged < self._cut):
+            number = self._decoding
+            self._decoding += 1
+            directory = self._directory / f"part-{number:06}"
+            return Task("decode", number, (self._parts[number], directory, self._job))
+        return None
+
+    def done(self, task: Task, result: object) -> None:
+        """Take the result of a task in."""
+        if isinstance(result, DecodedPart):
+            self._decoded[task.number] = result
+            self._records_ahead += sum(result.rows)
+            while self._planned in self._decoded:
+                self._plan(self._decoded.pop(self._planned))
+        elif isinstance(result, ScoredSlice):
+            self._scored[task.number] = result
+            self._records_ahead -= self._slices.pop(task.number).rows
+            self._clear()
+
+    def step(self) -> bool:
+        """Judge one more batch, or finish; False if there is nothing to do here now."""
+        if self.result is not None:
+            return False
+        if self._judging is None and self._judged in self._scored:
+            self._judging = self._judge_slice(self._judged, self._scored.pop(self._judged))
+        if self._judging is not None:
+            if next(self._judging, False) is False:
+                self._judging = None
+                self._judged += 1
+            return True
+        if self._planned == len(self._parts) and self._judged == self._cut:
+            self._finish()
+            return True
+        return False
+
+    def close(self) -> None:
+        """Close all files, whether or not the stream is finished."""
+        self._outputs.close()
+
+    def _slice_directory(self, number: int) -> Path:
+        return self._directory / f"slice-{number:06}"
+
+    def _plan(self, part: DecodedPart) -> None:
+        log = self._parts[self._planned]
+        self._planned += 1
+        self._on_disk.add(part.directory)
+        self._counters.merge(part.counters)
+        for reject in part.reject_lines():
+            self._outputs.rejects.add(**reject)
+        self._events.flows += part.events.flows
+        self._events.netflows += part.events.netflows
+        if log.end is None:
+            if self._events.only_netflows:
+                count_bounded(self._counters.files_skipped, NETFLOW_ONLY)
+            self._events = Events()
+        self._alerts.run(part)
+        self._bytes += part.counters.bytes_read
+        for directory, ends in self._in_order(part):
+            self._on_disk.add(directory)
+            for piece in self._planner.add(directory, ends):
+                self._add_slice(piece)
+        if self._planned == len(self._parts):
+            for piece in self._planner.finish():
+                self._add_slice(piece)
+        self._clear()
+
+    def _in_order(self, part: DecodedPart) -> Iterator[OrderedPart]:
+        """What can be scored once the next part is there, as parts in the order of the stream."""
+        if self._order is None:
+            yield part.directory, list(part.ends())
+            return
+        yield from self._order.add(part)
+        if self._planned == len(self._parts):
+            yield from self._order.finish()
+
+    def _add_slice(self, piece: Slice) -> None:
+        self._slices[self._cut] = piece
+        self._waiting.append((self._cut, self._bytes))
+        self._bytes = 0
+        self._cut += 1
+
+    def _clear(self) -> None:
+        """Remove the decoded parts that nobody needs any more."""
+        needed = self._planner.directories if self._planned < len(self._parts) else set()
+        for piece in self._slices.values():
+            needed |= piece.directories
+        for directory in self._on_disk - needed:
+            shutil.rmtree(directory, ignore_errors=True)
+        self._on_disk &= needed
+
+    def _judge_slice(self, number: int, scored: ScoredSlice) -> Iterator[None]:
+        path = self._slice_directory(number) / _CANDIDATES
+        self._evicted += scored.evicted
+        for candidates, clock in zip(read_candidates(path), scored.clocks, strict=True):
+            notices = self._judge.judge(candidates, clock)
+            self._outputs.write_notices(notices)
+            self._outputs.write_silenced(self._judge.take_silenced())
+            self._book.add(notices)
+            yield
+        path.unlink()
+
+    def _finish(self) -> None:
+        notices = self._judge.close()
+        self._outputs.write_notices(notices)
+        self._outputs.write_silenced(self._judge.take_silenced())
+        self._book.add(notices)
+        self._outputs.close()
+        self.result = StreamResult(
+            stream=self._stream.name,
+            counters=self._counters,
+            notices=self._book.opened,
+            suppressed=self._judge.incidents.suppressed,
+            silenced=self._judge.incidents.silenced_count,
+            evicted_records=self._evicted,
+            incidents=self._book.incidents,
+        )
+
+
+def _parts(file: LogFile, job: ScoreJob, workers: int) -> list[LogPart]:
+    size = job.cutting.part_bytes
+    if is_compressed(file):
+        size = max(1, size // COMPRESSION)
+    wanted = -(-file.size // size)
+    return cut_file(file, max(1, min(wanted, workers * _PARTS_PER_WORKER)))

@@ -1,0 +1,212 @@
+"""How many notices a site's logs give at other thresholds: counted, not estimated.
+
+All thresholds are moved together, on the scale of the log-odds of evidence: by so much that the
+notices fit a budget. The same candidates go through the same incidents as ever, so what is counted
+is what `zeekml score` writes, grouping, suppression and allowlist included.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from zeekml.calibration.site_traffic import DAY, HOUR, Traffic
+from zeekml.detection.allowlist import Allowlist
+from zeekml.detection.allowlist_filter import Gate
+from zeekml.detection.policy import Policy
+from zeekml.ensemble.bundle import Bundle
+from zeekml.ensemble.probability import evidence, score_of
+from zeekml.features.feature_schema import SCHEMA_HASH
+
+LOWEST: Final = 0.6
+"""Evidence under which no threshold is put: more than a coin's word, in the mean of the top."""
+
+HIGHEST: Final = 0.99
+"""Evidence over which no threshold is put. Logs without labels may hold attacks, and a budget must
+not be met by raising thresholds until an attack that nobody can mistake is silent."""
+
+STEP: Final = 0.25
+_FEW: Final = 5
+_TRIMMED: Final = 0.2  # of the days, the busiest: an attack or a fault makes a day, not a site
+_LEAST_HOURS: Final = 6  # of a day that is counted as one
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Notices at some thresholds.
+
+    Attributes
+    ----------
+    shift
+        By how much log-odds were moved from the bundle's thresholds.
+    thresholds
+        On the scale of scores, by threat.
+    opened
+        Incidents by UTC day (epoch days) and threat.
+    hosts
+        Incidents by the host they share: originator, else responder.
+    """
+
+    shift: float
+    thresholds: Mapping[str, float]
+    opened: Counter[tuple[int, str]]
+    hosts: Counter[str]
+
+    @property
+    def total(self) -> int:
+        """All incidents."""
+        return self.opened.total()
+
+    def by_threat(self) -> dict[str, int]:
+        """Incidents by threat."""
+        found: Counter[str] = Counter()
+        for (_, threat), count in self.opened.items():
+            found[threat] += count
+        return dict(sorted(found.items()))
+
+
+@dataclass(frozen=True)
+class Days:
+    """The time that logs cover.
+
+    Attributes
+    ----------
+    hours
+        Hours of each UTC day (epoch days) in which there were flows.
+    """
+
+    hours: Mapping[int, int]
+
+    @classmethod
+    def of(cls, traffic: Traffic) -> Days:
+        """The days of what was read."""
+        hours: Counter[int] = Counter()
+        for hour in traffic.hours:
+            hours[hour * HOUR // DAY] += 1
+        return cls(hours)
+
+    @property
+    def observed(self) -> float:
+        """Days, by the hours that there are flows of."""
+        return sum(self.hours.values()) * HOUR / DAY
+
+    def rates(self, volume: Volume) -> list[float]:
+        """Incidents per 24 observed hours, of each day that was seen for long enough."""
+        counts: Counter[int] = Counter()
+        for (day, _), count in volume.opened.items():
+            counts[day] += count
+        return [
+            counts[day] * DAY / (hours * HOUR)
+            for day, hours in sorted(self.hours.items())
+            if hours >= _LEAST_HOURS
+        ]
+
+    def per_day(self, volume: Volume) -> float:
+        """Incidents to expect on a day.
+
+        The mean over the days, without the busiest fifth where there are five days or more; over
+        all hours where fewer than two days were seen for long enough.
+        """
+        rates = sorted(self.rates(volume))
+        if len(rates) < 2:
+            return volume.total / self.observed if self.observed else 0.0
+        if len(rates) >= _FEW:
+            rates = rates[: len(rates) - int(len(rates) * _TRIMMED)]
+        return float(np.mean(rates))
+
+    def interval(self, volume: Volume) -> tuple[float, float]:
+        """Where the mean number per day lies, with 95 % confidence.
+
+        The exact interval of a Poisson rate (F. Garwood, 1936), widened by the square root of
+        variance over mean of the days where they differ by more than chance.
+        """
+        from scipy.stats import chi2
+
+        if not self.observed:
+            return 0.0, math.inf
+        expected = self.per_day(volume)
+        count = expected * self.observed
+        low = chi2.ppf(0.025, 2 * count) / 2 if count > 0 else 0.0
+        high = chi2.ppf(0.975, 2 * count + 2) / 2
+        rates = self.rates(volume)
+        wider = 1.0
+        if len(rates) >= 2 and np.mean(rates) > 0:
+            wider = max(1.0, math.sqrt(float(np.var(rates, ddof=1) / np.mean(rates))))
+        centre = count / self.observed
+        return (
+            max(0.0, centre - wider * (centre - float(low) / self.observed)),
+            centre + wider * (float(high) / self.observed - centre),
+        )
+
+
+def shifted(bundle: Bundle, shift: float) -> dict[str, float]:
+    """The bundle's thresholds, moved on the log-odds of evidence and kept within bounds.
+
+    A threshold of the bundle that lies out of bounds is moved towards them only.
+    """
+    base_rate = bundle.manifest.calibration.base_rate
+    lowest, highest = _log_odds(LOWEST), _log_odds(HIGHEST)
+    found = {}
+    for threat, threshold in bundle.manifest.thresholds.items():
+        at = _log_odds(float(evidence(threshold, base_rate)))
+        moved = min(max(at + shift, min(lowest, at)), max(highest, at))
+        found[threat] = round(float(score_of(1 / (1 + math.exp(-moved)), base_rate)), 6)
+    # untouched to the last digit: without a shift, nothing changes
+    return dict(bundle.manifest.thresholds) if shift == 0 else found
+
+
+def _log_odds(probability: float) -> float:
+    return math.log(probability / (1 - probability))
+
+
+def shifts(bundle: Bundle) -> list[float]:
+    """All shifts that make a difference, from strict to lenient, 0 among them."""
+    base_rate = bundle.manifest.calibration.base_rate
+    places = [_log_odds(float(evidence(t, base_rate))) for t in bundle.manifest.thresholds.values()]
+    up = max(0, math.ceil((_log_odds(HIGHEST) - min(places)) / STEP))
+    down = max(0, math.ceil((max(places) - _log_odds(LOWEST)) / STEP))
+    return [STEP * number for number in range(up, -down - 1, -1)]
+
+
+def volume_at(
+    traffic: Traffic,
+    bundle: Bundle,
+    policy: Policy,
+    allowlist: Allowlist,
+    local_nets: Sequence[str],
+    shift: float,
+) -> Volume:
+    """Count the incidents that thresholds moved by `shift` give.
+
+    Raises
+    ------
+    ConfigError
+        The policy asks for a threshold that the bundle does not have.
+    """
+    thresholds = shifted(bundle, shift)
+    opened: Counter[tuple[int, str]] = Counter()
+    hosts: Counter[str] = Counter()
+    for stream in traffic.streams:
+        gate = Gate(
+            policy,
+            policy.thresholds(thresholds),
+            sensor=stream.sensor,
+            stream=stream.name,
+            bundle=bundle.short_digest,
+            features=SCHEMA_HASH,
+            base_rate=bundle.manifest.calibration.base_rate,
+            allowlist=allowlist,
+            local_nets=local_nets,
+        )
+        for candidates in stream.candidates():
+            for notice in gate.judge(candidates, None):
+                if notice.state == "open":
+                    opened[int(notice.ts // DAY), notice.threat] += 1
+                    hosts[notice.src or notice.dst or "many hosts"] += 1
+            gate.take_silenced()
+    return Volume(shift, thresholds, opened, hosts)

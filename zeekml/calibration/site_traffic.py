@@ -1,0 +1,177 @@
+"""A site's logs, scored once: what thresholds can be tried on, and what is usual there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from zeekml.config import Config
+from zeekml.detection.candidate_file import CandidateWriter, read_candidates
+from zeekml.detection.candidates import Candidates
+from zeekml.ensemble.bundle import Bundle
+from zeekml.ensemble.manifest import Usual
+from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
+from zeekml.outputs import as_output_error
+from zeekml.pipeline import Scorer
+from zeekml.readers.archive import read_stream
+from zeekml.readers.files.discovery import Stream
+from zeekml.readers.rejects import ReadCounters
+
+HOUR: Final = 3600
+DAY: Final = 86_400
+
+MOST_USUAL_ROWS: Final = 100_000
+LEAST_USUAL_ROWS: Final = 1_000
+"""Ordinary rows that percentiles need; with fewer, those of the bundle stay."""
+
+_PERCENTILES: Final = (5, 50, 95)
+
+Matrix = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ScoredStream:
+    """Candidates of one stream, in a file."""
+
+    sensor: str
+    name: str
+    path: Path
+
+    def candidates(self) -> Iterator[Candidates]:
+        """Yield them in the order of the stream."""
+        return read_candidates(self.path) if self.path.exists() else iter(())
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What was read of a site.
+
+    Attributes
+    ----------
+    streams
+        One after the other.
+    hours
+        Hours of record time (epoch hours) in which some flow began, and how many.
+    counters
+        What was read and what could not be.
+    usual
+        Percentiles of the bundle's inputs over ordinary flows; empty if there are too few.
+    """
+
+    streams: Sequence[ScoredStream]
+    hours: Counter[int]
+    counters: ReadCounters
+    usual: dict[str, Usual]
+
+
+def read_traffic(
+    streams: Sequence[Stream],
+    bundle: Bundle,
+    config: Config,
+    work: Path,
+    *,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Traffic:
+    """Score logs, and keep the candidates on disk.
+
+    Parameters
+    ----------
+    streams
+        From `discover`.
+    bundle, config
+        As for `Scorer`.
+    work
+        A directory that exists, for files of candidates.
+    seed
+        Of the sample that usual values are computed from.
+    progress
+        Called with bytes read and records scored since the last call.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be written.
+    """
+    counters = ReadCounters()
+    hours: Counter[int] = Counter()
+    ordinary = _Sample(MOST_USUAL_ROWS, np.random.default_rng(seed))
+    scored = []
+    reported = 0
+    for number, stream in enumerate(streams):
+        scorer = Scorer(bundle, config)
+        path = work / f"{number:06}.arrow"
+        with as_output_error(path), CandidateWriter(path) as file:
+            read = read_stream(stream, counters=counters, hold=config.suricata_hold)
+            for flows in read:
+                features = scorer.extract(flows)
+                batch = scorer.rate(flows, features)
+                # nothing is explained here
+                bare = np.empty((len(batch.candidates), 1), np.float32)
+                file.write(replace(batch.candidates, matrix=bare))
+                ordinary.add(features.matrix[batch.scores.score < bundle.manifest.candidate_score])
+                begun = flows.column("ts").to_numpy(zero_copy_only=False) // HOUR
+                found, counts = np.unique(begun, return_counts=True)
+                hours.update(dict(zip(found.astype(int).tolist(), counts.tolist(), strict=True)))
+                if progress is not None:
+                    progress(counters.bytes_read - reported, flows.num_rows)
+                    reported = counters.bytes_read
+        scored.append(ScoredStream(stream.sensor, stream.name, path))
+    return Traffic(scored, hours, counters, _usual(ordinary.rows, bundle.manifest.features))
+
+
+class _Sample:
+    """Rows drawn evenly from all that come, in bounded memory.
+
+    Every row is kept with the same chance, which is halved whenever there are too many.
+    """
+
+    def __init__(self, most: int, rng: np.random.Generator) -> None:
+        self._most = most
+        self._rng = rng
+        self._chance = 1.0
+        self._parts: list[Matrix] = []
+        self._held = 0
+
+    def add(self, rows: Matrix) -> None:
+        """Take some of the rows."""
+        self._keep(rows if self._chance == 1.0 else self._thinned(rows, self._chance))
+        while self._held > self._most:
+            self._chance /= 2
+            parts, self._parts, self._held = self._parts, [], 0
+            for part in parts:
+                self._keep(self._thinned(part, 0.5))
+
+    def _keep(self, rows: Matrix) -> None:
+        self._parts.append(rows)
+        self._held += len(rows)
+
+    def _thinned(self, rows: Matrix, chance: float) -> Matrix:
+        return rows[self._rng.random(len(rows)) < chance]
+
+    @property
+    def rows(self) -> Matrix:
+        """What was kept."""
+        empty = np.empty((0, len(FEATURES)), np.float32)
+        return np.concatenate([empty, *self._parts])
+
+
+def _usual(rows: Matrix, names: Sequence[str]) -> dict[str, Usual]:
+    if len(rows) < LEAST_USUAL_ROWS:
+        return {}
+    usual = {}
+    for name in names:
+        column = rows[:, FEATURE_INDEX[name]]
+        known = column[~np.isnan(column)]
+        if len(known):
+            feature = FEATURES[FEATURE_INDEX[name]]
+            # of the values that are there, none in between
+            stored = np.percentile(known, _PERCENTILES, method="inverted_cdf")
+            usual[name] = Usual(*(feature.natural(float(value)) for value in stored))
+    return usual

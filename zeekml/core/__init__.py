@@ -1,0 +1,1 @@
+"""What every room may use: bytes on disk, compiled code, tables, text."""

@@ -1,0 +1,1 @@
+"""Labelled networks: what training and evaluation read."""

@@ -1,0 +1,77 @@
+"""Records that an environment holds twice, as when a log lies beside its compressed copy."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from zeekml.datasets.environment import UNLABELLED, LabelArray
+from zeekml.datasets.label_names import CONTRADICTORY
+from zeekml.readers.flow_schema import FLOW_SCHEMA
+
+Keys = npt.NDArray[np.int64]
+
+# a uid alone is not enough: Suricata uses the numbers of past flows again
+_SAME_FLOW: Final = ("uid", "ts", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto")
+_ABOUT_THE_FILE: Final = ("source", "line", "sensor", "signatures")
+_WHOLE: Final = tuple(f.name for f in FLOW_SCHEMA if f.name not in _ABOUT_THE_FILE)
+
+
+def repeated(flows: pa.Table, labels: LabelArray) -> npt.NDArray[np.bool_]:
+    """Tell which rows repeat an earlier one, and settle the labels of those that stay.
+
+    With a uid, a row repeats another if both are of the same flow: uid, start, addresses, ports
+    and protocol agree. Without one, rows must agree in everything and come from different files:
+    a single sensor may well log the same figures twice.
+
+    Parameters
+    ----------
+    flows : pyarrow.Table
+        Columns of ``FLOW_SCHEMA``.
+    labels : int8 array (rows,)
+        Changed in place: a row that stays takes the label of its copies if it has none, and
+        becomes ``CONTRADICTORY`` where they disagree.
+
+    Returns
+    -------
+    bool array (rows,)
+        True for rows to leave out.
+    """
+    if not len(flows):
+        return np.zeros(0, np.bool_)
+    has_uid = flows["uid"].is_valid().to_numpy()
+    keys = _numbered(flows, _SAME_FLOW, has_uid)
+    if not has_uid.all():
+        # the third of three equal rows of one file repeats the third of another file
+        within = pd.Series(_numbered(flows, (*_WHOLE, "source"), ~has_uid)[~has_uid])
+        whole = _numbered(flows, _WHOLE, ~has_uid)[~has_uid]
+        places = pd.DataFrame({"row": whole, "time": within.groupby(within).cumcount()})
+        keys[~has_uid] = -1 - places.groupby(["row", "time"], sort=False).ngroup().to_numpy()
+    copies = pd.Series(keys).duplicated(keep="first").to_numpy()
+    if copies.any():
+        _settle(keys, labels)
+    return np.asarray(copies, np.bool_)
+
+
+def _numbered(flows: pa.Table, names: tuple[str, ...], rows: npt.NDArray[np.bool_]) -> Keys:
+    """Number the distinct rows by these columns, from 1; 0 for rows that are not asked about."""
+    keys = np.zeros(len(flows), np.int64)
+    if rows.any():
+        frame = flows.select(list(names)).filter(pa.array(rows)).to_pandas()
+        groups = frame.groupby(list(names), dropna=False, sort=False, observed=True)
+        keys[rows] = groups.ngroup().to_numpy() + 1
+    return keys
+
+
+def _settle(keys: Keys, labels: LabelArray) -> None:
+    stated = pd.Series(np.where(labels == UNLABELLED, np.nan, labels))
+    groups = stated.groupby(keys)
+    lowest, highest = groups.transform("min").to_numpy(), groups.transform("max").to_numpy()
+    known = pd.Series(keys).duplicated(keep=False).to_numpy() & ~np.isnan(lowest)
+    agreed, differ = known & (lowest == highest), known & (lowest != highest)
+    labels[agreed] = lowest[agreed].astype(np.int8)
+    labels[differ] = CONTRADICTORY

@@ -1,0 +1,303 @@
+"""The allowlist: flows that are known and shall raise no notice, each entry with who says so.
+
+`rules/allowlist.yaml` explains every key to its users; this module holds them to it. What entries
+do to flows is in ``covering``, what that does to incidents in ``gate``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+from zeekml.detection.notice import NOTES, plain
+from zeekml.detection.policy import default_rules_dir
+from zeekml.detection.yaml_values import Value, parse_yaml
+from zeekml.errors import ConfigError
+from zeekml.features.addresses import IPNetwork
+
+ALLOWLIST_FILE: Final = "allowlist.yaml"
+MAX_BYTES: Final = 4 << 20
+MAX_ENTRIES: Final = 20_000
+
+DIRECTIONS: Final = ("inbound", "outbound", "internal", "external")
+"""By whether originator and responder are local: no and yes, yes and no, both, neither."""
+
+_SCOPES: Final = ("cidr", "src", "dst", "port", "service", "direction", "note", "threat", "uid")
+_REQUIRED: Final = ("reason", "owner", "expiry")
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Which flows are known, for which notes, and who says so until when.
+
+    A flow must fit every scope that is not empty.
+
+    Attributes
+    ----------
+    id
+        Its own, or digits that follow from its scopes.
+    line
+        1-based line in the file.
+    cidr, src, dst
+        Networks of either host, of the originator, of the responder.
+    ports
+        Ports of the responder.
+    services
+        Of which the flow has at least one.
+    directions
+        Some of `DIRECTIONS`.
+    notes
+        Notes that the flows shall not raise; empty for all.
+    uids
+        As the sensor writes them.
+    expiry
+        When it ceases to count, epoch seconds; infinite for never.
+    """
+
+    id: str
+    line: int
+    cidr: tuple[IPNetwork, ...]
+    src: tuple[IPNetwork, ...]
+    dst: tuple[IPNetwork, ...]
+    ports: frozenset[int]
+    services: frozenset[str]
+    directions: frozenset[str]
+    notes: frozenset[str]
+    uids: frozenset[str]
+    reason: str
+    owner: str
+    expiry: float
+
+    @property
+    def until(self) -> str:
+        """The expiry in words of the file."""
+        if math.isinf(self.expiry):
+            return "never"
+        return datetime.fromtimestamp(self.expiry, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True, slots=True)
+class Allowlist:
+    """All entries of a file.
+
+    Attributes
+    ----------
+    file
+        What messages call it.
+    source
+        Its bytes.
+    read_at
+        Time of day when it was read, epoch seconds: what had expired by then covers nothing,
+        not even in older logs.
+    """
+
+    file: str
+    source: bytes
+    read_at: float
+    entries: tuple[Entry, ...]
+
+    @property
+    def active(self) -> tuple[Entry, ...]:
+        """Entries that had not expired when the file was read."""
+        return tuple(entry for entry in self.entries if entry.expiry > self.read_at)
+
+    @property
+    def expired(self) -> tuple[Entry, ...]:
+        """Entries that had."""
+        return tuple(entry for entry in self.entries if entry.expiry <= self.read_at)
+
+    def warnings(self) -> list[str]:
+        """A line for each expired entry, for whoever looks after the file."""
+        return [
+            f"{self.file}:{entry.line}: the entry {entry.id} of {entry.owner} expired "
+            f"({entry.until}) and silences nothing any more; renew or remove it"
+            for entry in self.expired
+        ]
+
+    def same_as(self, other: Allowlist) -> bool:
+        """Whether both cover the same flows."""
+        return self.active == other.active
+
+
+EMPTY: Final = Allowlist(ALLOWLIST_FILE, b"", 0.0, ())
+
+
+def allowlist_path(rules: Path | None) -> Path:
+    """Where the allowlist is that belongs to some rules.
+
+    Parameters
+    ----------
+    rules
+        A rules directory, or a policy file; None for the rules that come with zeekml.
+    """
+    chosen = default_rules_dir() if rules is None else rules
+    return (chosen if chosen.is_dir() else chosen.parent) / ALLOWLIST_FILE
+
+
+def load_allowlist(
+    rules: Path | None = None, *, clock: Callable[[], float] = time.time
+) -> Allowlist:
+    """Read the allowlist beside a policy; without the file, the allowlist is empty.
+
+    Parameters
+    ----------
+    rules
+        As for `allowlist_path`.
+    clock
+        Time of day.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read or holds something wrong; the message names file and line.
+    """
+    path = allowlist_path(rules)
+    name = plain(str(path), 300)
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return Allowlist(name, b"", clock(), ())
+    except OSError as error:
+        raise ConfigError(
+            f"{name}: cannot read the allowlist ({error.strerror}); check its permissions"
+        ) from error
+    return parse_allowlist(text, name, now=clock())
+
+
+def parse_allowlist(text: bytes, name: str = ALLOWLIST_FILE, *, now: float) -> Allowlist:
+    """Read an allowlist from the bytes of its file.
+
+    Parameters
+    ----------
+    text
+        The file's bytes.
+    name
+        What messages call it.
+    now
+        See `Allowlist.read_at`.
+
+    Raises
+    ------
+    ConfigError
+        The text holds something wrong; the message names the line.
+    """
+    if not text:
+        return Allowlist(name, b"", now, ())
+    root = parse_yaml(text, name, most=MAX_BYTES)
+    top = root.mapping(("version",), ("entries",))
+    top["version"].integer(1, 1)
+    listed = top.get("entries")
+    items = [] if listed is None or listed.absent else listed.sequence()
+    if len(items) > MAX_ENTRIES:
+        top["entries"].fail(f"holds more than {MAX_ENTRIES:,} entries; use wider networks")
+    entries: list[Entry] = []
+    lines: dict[str, int] = {}
+    for item in items:
+        entry = _entry(item)
+        if entry.id in lines:
+            item.fail(
+                f"is called {entry.id}, as is the entry in line {lines[entry.id]}; "
+                "remove one, or give it another id"
+            )
+        lines[entry.id] = entry.line
+        entries.append(entry)
+    return Allowlist(name, text, now, tuple(entries))
+
+
+def _entry(value: Value) -> Entry:
+    keys = value.mapping(_REQUIRED, ("id", *_SCOPES))
+    if not any(scope in keys for scope in _SCOPES):
+        value.fail(f"has no scope and would silence everything; add one of {', '.join(_SCOPES)}")
+    notes = {item.choice(NOTES.values()) for item in _items(keys, "note")}
+    notes |= {NOTES[item.choice(NOTES)] for item in _items(keys, "threat")}
+    entry = Entry(
+        id="",
+        line=value.line,
+        cidr=_networks(keys, "cidr"),
+        src=_networks(keys, "src"),
+        dst=_networks(keys, "dst"),
+        ports=frozenset(item.integer(0, 65_535) for item in _items(keys, "port")),
+        services=frozenset(_word(item).lower() for item in _items(keys, "service")),
+        directions=frozenset(item.choice(DIRECTIONS) for item in _items(keys, "direction")),
+        notes=frozenset(notes),
+        uids=frozenset(_word(item) for item in _items(keys, "uid")),
+        reason=plain(_word(keys["reason"]), 400),
+        owner=plain(_word(keys["owner"]), 100),
+        expiry=_expiry(keys["expiry"]),
+    )
+    own = keys["id"].matching(_ID, "vulnerability-scanner") if "id" in keys else _digest(entry)
+    return replace(entry, id=own)
+
+
+def _digest(entry: Entry) -> str:
+    scopes = (
+        entry.cidr,
+        entry.src,
+        entry.dst,
+        entry.ports,
+        entry.services,
+        entry.directions,
+        entry.notes,
+        entry.uids,
+    )
+    told = repr([sorted(map(str, scope)) for scope in scopes])
+    return blake2b(told.encode(), digest_size=4).hexdigest()
+
+
+def _items(keys: dict[str, Value], name: str) -> list[Value]:
+    if name not in keys:
+        return []
+    items = keys[name].items()
+    if not items:
+        keys[name].fail("is empty and would fit everything; name something or remove the key")
+    return items
+
+
+def _word(value: Value) -> str:
+    text = value.text().strip()
+    if not text:
+        value.fail("must not be empty")
+    return text
+
+
+def _networks(keys: dict[str, Value], name: str) -> tuple[IPNetwork, ...]:
+    found: list[IPNetwork] = []
+    for item in _items(keys, name):
+        text = item.text().strip()
+        try:
+            found.append(ipaddress.ip_network(text))
+        except ValueError:
+            item.fail(
+                "must be an address or a network such as 10.0.0.5 or 10.0.0.0/8 (without host "
+                f"bits), not '{plain(text, 60)}'"
+            )
+    return tuple(found)
+
+
+def _expiry(value: Value) -> float:
+    text = value.text().strip()
+    if text == "never":
+        return math.inf
+    try:
+        if _DATE.fullmatch(text):
+            # through that day
+            day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
+            return day.timestamp()
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        value.fail(
+            "must be a day such as 2027-01-31 (it counts through that day, UTC), a time such as "
+            f"2027-01-31T12:00:00Z, or never, not '{plain(text, 60)}'"
+        )
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,140 @@
+"""Adding an entry to an allowlist file, whose own text and comments stay as they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from zeekml.detection.allowlist import Allowlist, Entry, parse_allowlist
+from zeekml.detection.notice import plain
+from zeekml.errors import ConfigError, OutputError
+
+_KEYS: Final = (
+    "id",
+    "cidr",
+    "src",
+    "dst",
+    "port",
+    "service",
+    "direction",
+    "note",
+    "threat",
+    "uid",
+    "reason",
+    "owner",
+    "expiry",
+)
+_DAYS: Final = re.compile(r"(\d{1,4})d", re.ASCII)
+_EMPTY_LIST: Final = re.compile(rb"^entries:[ \t]*\[[ \t]*\]", re.MULTILINE)
+_LIST: Final = re.compile(rb"^entries:", re.MULTILINE)
+_NEW: Final = b"version: 1\n\nentries:\n"
+
+Scope = str | int | Sequence[str | int]
+
+
+def expiry_from_now(text: str) -> str:
+    """An expiry as the file has it, for one such as ``30d``, from now; others stay as they are."""
+    days = _DAYS.fullmatch(text)
+    if days is None:
+        return text
+    return (datetime.now(UTC) + timedelta(days=int(days[1]))).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def append_entry(path: Path, values: Mapping[str, Scope]) -> Entry:
+    """Add an entry to the end of an allowlist file, which is made if there is none.
+
+    The file is replaced in one step, and only by what can be read.
+
+    Parameters
+    ----------
+    path
+        The file, such as ``rules/allowlist.yaml``.
+    values
+        The keys of the entry and their values.
+
+    Returns
+    -------
+    Entry
+        As read back.
+
+    Raises
+    ------
+    ConfigError
+        The entry, or the file as it is, holds something wrong, or the file ends in no list.
+    OutputError
+        The file cannot be written.
+    """
+    name = plain(str(path), 300)
+    try:
+        before = path.read_bytes()
+        mode = path.stat().st_mode & 0o777
+    except FileNotFoundError:
+        before, mode = _NEW, 0o640
+    except OSError as error:
+        raise ConfigError(f"{name}: cannot read the allowlist ({error.strerror})") from error
+    known = parse_allowlist(before, name, now=time.time())
+    after = _with_room(before) + _text(values)
+    read = _checked(after, known, name)
+    _replace(path, after, mode)
+    return read.entries[-1]
+
+
+def _with_room(text: bytes) -> bytes:
+    """The file as it must be for an item of `entries` to follow at its end."""
+    if not text.endswith(b"\n"):
+        text += b"\n"
+    if not _LIST.search(text):
+        text += b"entries:\n"
+    return _EMPTY_LIST.sub(b"entries:", text, count=1)
+
+
+def _text(values: Mapping[str, Scope]) -> bytes:
+    lines = []
+    for key in _KEYS:
+        if key not in values:
+            continue
+        value = values[key]
+        # JSON's strings and lists are YAML's, whatever is in them
+        shown = json.dumps(value if isinstance(value, (str, int)) else list(value))
+        lines.append(f"{key}: {shown}")
+    unknown = sorted(set(values) - set(_KEYS))
+    lines += [f"{json.dumps(key)}: null" for key in unknown]
+    first, *rest = lines or ["{}"]
+    return "".join([f"  - {first}\n", *(f"    {line}\n" for line in rest)]).encode()
+
+
+def _checked(text: bytes, known: Allowlist, name: str) -> Allowlist:
+    read = parse_allowlist(text, name, now=known.read_at)
+    unchanged = [entry.id for entry in read.entries[:-1]] == [entry.id for entry in known.entries]
+    if len(read.entries) != len(known.entries) + 1 or not unchanged:
+        raise ConfigError(
+            f"{name}: does not end in the list of entries, each indented by two spaces; add the "
+            "entry by hand"
+        )
+    return read
+
+
+def _replace(path: Path, text: bytes, mode: int) -> None:
+    target = path.resolve()
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=".allowlist-", dir=target.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(target)
+    except OSError as error:
+        if temporary is not None:
+            with suppress(OSError):
+                Path(temporary).unlink()
+        raise OutputError(f"{path}: cannot write: {error.strerror}") from error

@@ -1,0 +1,166 @@
+"""Candidate rows as numbers: what compiled code needs to know of each."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from zeekml.detection.candidates import Candidates
+from zeekml.detection.incidents.compiled_policy import ORIGINATOR, PORT, RESPONDER, Plan, Records
+from zeekml.detection.incidents.text_hash import ABSENT, joint_keys, text_keys
+from zeekml.detection.notice import UNKNOWN_AS
+from zeekml.ensemble.classes import THREATS
+from zeekml.ensemble.probability import EVEN, evidence
+
+UNIT: Final = 2.0**-56
+"""Evidence and shares are counted in this unit, so that sums of up to 127 of them are exact."""
+
+SCORE: Final = len(THREATS)
+"""The measure of a row that is its evidence; the others are its shares, by place in `THREATS`."""
+
+NO_PORT: Final = -(2**31)
+NO_SIZE: Final = -(2**63)
+
+ROW: Final = np.dtype(
+    [
+        ("clock", np.float64),  # stream clock, never less than that of any row before
+        ("ts", np.float64),
+        ("end", np.float64),
+        ("score", np.float64),
+        ("spread", np.float64),
+        ("place", np.int64),  # of its texts in the `FlowStore`
+        ("sent", np.int64),  # bytes of IP packets, or NO_SIZE
+        ("received", np.int64),
+        ("orig", np.uint64),  # keys of texts
+        ("resp", np.uint64),
+        ("proto", np.uint64),
+        ("service", np.uint64),
+        ("signatures", np.uint64),  # key of all its signatures together; ABSENT if it has none
+        ("hosts", np.uint64),  # key of originator and responder together
+        ("proto_port", np.uint64),  # ABSENT if there is no port worth counting
+        ("port", np.int32),  # the responder's, or NO_PORT
+        # evidence times P(threat | malicious) for each threat, then the evidence, in units of UNIT
+        ("values", np.int64, (len(THREATS) + 1,)),
+        ("threat", np.int8),  # place of the most likely threat in THREATS
+        ("agrees", np.uint8),  # bit t: enough members reach the threshold of threat t
+        ("named", np.bool_),  # whether the bundle could tell the threat
+        # Whether the evidence reaches EVEN. A flow with less speaks for benign: it counts in the
+        # window, but neither opens an incident nor belongs to one, or every such incident would
+        # trail its host's ordinary traffic.
+        ("even", np.bool_),
+        ("claimed", np.bool_),  # whether it belongs to an incident of its own most likely threat
+    ],
+    align=True,
+)
+
+_UNKNOWN: Final = THREATS.index(UNKNOWN_AS)
+
+
+class Batch(NamedTuple):
+    """The candidates of one batch.
+
+    Attributes
+    ----------
+    rows : ROW (n,)
+    keys : uint64 (n, kinds)
+        Key of the group of each kind that the row is in.
+    """
+
+    rows: Records
+    keys: npt.NDArray[np.uint64]
+
+
+def number_rows(
+    candidates: Candidates, plan: Plan, clock: float, place: int, secret: np.uint64
+) -> Batch:
+    """Bring candidates into the form that compiled code works on.
+
+    Parameters
+    ----------
+    candidates
+        At least one row.
+    plan
+        The policy.
+    clock
+        Stream clock so far.
+    place
+        Place of the first row in the `FlowStore`; the others follow.
+    secret
+        What the stream's keys start from, see `text_keys`.
+    """
+    flows = candidates.flows
+    n = len(candidates)
+    rows = np.zeros(n, ROW)
+    rows["clock"] = np.maximum.accumulate(np.maximum(candidates.clock, clock))
+    rows["ts"] = flows.column("ts").to_numpy(zero_copy_only=False)
+    rows["end"] = candidates.end
+    rows["score"] = candidates.score
+    rows["spread"] = candidates.spread
+    rows["place"] = np.arange(place, place + n)
+    rows["sent"] = _integers(flows.column("orig_ip_bytes"), NO_SIZE)
+    rows["received"] = _integers(flows.column("resp_ip_bytes"), NO_SIZE)
+    port = _integers(flows.column("id.resp_p"), NO_PORT)
+    rows["port"] = port
+    rows["orig"] = text_keys(flows.column("id.orig_h"), secret)
+    rows["resp"] = text_keys(flows.column("id.resp_h"), secret)
+    rows["proto"] = text_keys(flows.column("proto"), secret)
+    rows["service"] = text_keys(flows.column("service"), secret)
+    rows["signatures"] = _signature_keys(flows.column("signatures"), secret)
+    rows["hosts"] = joint_keys(secret, 0, rows["orig"], rows["resp"])
+    numbered = (port != NO_PORT) & _have_ports(flows.column("proto"))
+    port_keys = port.astype(np.uint64)
+    rows["proto_port"] = np.where(numbered, joint_keys(secret, 0, rows["proto"], port_keys), ABSENT)
+    told = (candidates.threat >= 0) & np.isfinite(candidates.classes).all(axis=1)
+    rows["threat"] = np.where(told, candidates.threat, _UNKNOWN)
+    rows["named"] = candidates.threat >= 0
+    strength = evidence(candidates.score, plan.base_rate)
+    rows["even"] = strength >= EVEN
+    for threat in range(len(THREATS)):
+        agreeing = (candidates.members >= plan.thresholds[threat]).sum(axis=1)
+        asked = min(plan.members[threat], candidates.members.shape[1])
+        rows["agrees"] |= (agreeing >= asked).astype(np.uint8) << np.uint8(threat)
+    of_group = {ORIGINATOR: rows["orig"], RESPONDER: rows["resp"], PORT: port_keys}
+    keys = np.zeros((n, len(plan.kinds)), np.uint64)
+    for number, kind in enumerate(plan.kinds):
+        keys[:, number] = joint_keys(secret, number + 1, *(of_group[column] for column in kind))
+    rows["values"] = _values(candidates, strength, told)
+    return Batch(rows, keys)
+
+
+def _values(
+    candidates: Candidates, strength: npt.NDArray[np.float64], told: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int64]:
+    shares = np.zeros((len(candidates), len(THREATS) + 1))
+    shares[:, SCORE] = 1.0
+    shares[~told, _UNKNOWN] = 1.0
+    shares[told, :SCORE] = np.clip(candidates.classes[told], 0.0, 1.0)
+    return np.rint(shares * strength[:, np.newaxis] / UNIT).astype(np.int64)
+
+
+def _integers(column: pa.Array, absent: int) -> npt.NDArray[np.int64]:
+    filled = pc.fill_null(column.cast(pa.int64()), absent)
+    values: npt.NDArray[np.int64] = filled.to_numpy(zero_copy_only=False)
+    return values
+
+
+def _have_ports(proto: pa.StringArray) -> npt.NDArray[np.bool_]:
+    # as in `incident.has_ports`, for a column
+    icmp = pc.or_(pc.starts_with(proto, "icmp"), pc.starts_with(proto, "ipv6-icmp"))
+    have: npt.NDArray[np.bool_] = pc.invert(icmp).to_numpy(zero_copy_only=False)
+    return have
+
+
+def _signature_keys(column: pa.ListArray, secret: np.uint64) -> npt.NDArray[np.uint64]:
+    """The sum of the keys of each row's signatures: whichever order they stand in."""
+    texts = column.flatten()
+    if not len(texts):
+        return np.zeros(len(column), np.uint64)
+    keys = text_keys(texts, secret)
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(keys, dtype=np.uint64)])
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    ends = np.cumsum(lengths)
+    return sums[ends] - sums[ends - lengths]

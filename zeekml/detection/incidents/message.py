@@ -1,0 +1,183 @@
+"""What an incident says to a person: who did what to whom, how much, in what time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from zeekml.detection.incidents.incident import Distinct, Incident, has_ports
+from zeekml.detection.notice import State, Tally, plain, utc
+
+_ENDINGS: Final[Mapping[State, str]] = MappingProxyType(
+    {"open": "", "update": ", going on", "closed": ", over"}
+)
+
+
+def message(incident: Incident, state: State) -> str:
+    """One sentence, such as ``10.0.0.7 scanned 41 hosts on tcp/445 (312 flows in 12 s)``."""
+    deed = _DEEDS[incident.detector.threat] if incident.named else _unnamed
+    amount = counted(incident.flows, "flow")
+    if incident.flows > 1 or incident.end - incident.first_ts >= 1.0:
+        amount += f" in {duration(incident.end - incident.first_ts)}"
+    return plain(f"{deed(incident)} ({amount}{_ENDINGS[state]})", 400)
+
+
+def detail(incident: Incident, severity: str, signatures: int | None = None) -> str:
+    """What stands beside the message: since when, how much, how sure, and how bad.
+
+    Parameters
+    ----------
+    signatures
+        How many different alerts there were on its flows; None if its log can hold none.
+    """
+    spread = f" (spread {incident.spread:.3f})" if math.isfinite(incident.spread) else ""
+    parts = [
+        f"since {utc(incident.first_ts):%Y-%m-%d %H:%M:%S} UTC",
+        _extent(incident),
+        f"highest score {incident.score:.3f}{spread}, threshold {incident.threshold:.3f}",
+        f"severity {severity}",
+    ]
+    if incident.detector.techniques:
+        parts.append(f"ATT&CK {' '.join(incident.detector.techniques)}")
+    if signatures is not None:
+        # all that a log can say: Suricata may have been told not to write its alerts into it
+        saw = f"{counted(signatures, 'Suricata signature')} saw it"
+        parts.append(saw if signatures else "no Suricata alert on its flows in this log")
+    return "; ".join(part for part in parts if part)
+
+
+def _extent(incident: Incident) -> str:
+    """How many hosts and ports, and how much data, in numbers."""
+    told = (
+        (incident.sources.tally(), "source"),
+        (incident.destinations.tally(), "target"),
+        (incident.ports.tally(), "port"),
+    )
+    parts = [
+        f"{tally} {noun}{'' if tally.count == 1 and not tally.more else 's'}"
+        for tally, noun in told
+        if tally.count
+    ]
+    sizes = ((incident.sent, "sent"), (incident.received, "received"))
+    parts += [f"{amount_of_data(size)} {way}" for size, way in sizes if size is not None]
+    return ", ".join(parts)
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 flow``, ``312 flows``, ``1,024 flows``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """A length of time in the one unit that suits it, such as ``12 s`` or ``5 min``."""
+    if seconds < 1.0:
+        return "less than 1 s"
+    for size, unit, limit in ((1.0, "s", 120.0), (60.0, "min", 7200.0), (3600.0, "h", 172_800.0)):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86_400.0:,.0f} days"
+
+
+def amount_of_data(size: int) -> str:
+    """Bytes in decimal units with two or three telling digits, such as ``4.2 MB``."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 999.5 or unit == "TB":
+            break
+        value /= 1000.0
+    return f"{value:.1f} {unit}" if value < 10.0 and unit != "B" else f"{value:,.0f} {unit}"
+
+
+def _hosts(common: str | None, seen: Distinct[str]) -> str:
+    """One host by its address, many by their number; the one that matters most by both."""
+    if common is not None:
+        return common
+    tally = seen.tally()
+    main = seen.main()
+    if main is None:
+        return f"{tally} hosts"
+    others = Tally(tally.count - 1, tally.more)
+    return f"{main} and {others} other host{'' if others.count == 1 and not others.more else 's'}"
+
+
+def _who(incident: Incident) -> str:
+    return _hosts(incident.src, incident.sources)
+
+
+def _target(incident: Incident) -> str:
+    """The responders, and the port or ports."""
+    if incident.dst is not None and incident.proto == "tcp" and incident.p is not None:
+        host = incident.dst
+        return f"[{host}]:{incident.p}" if ":" in host else f"{host}:{incident.p}"
+    return _hosts(incident.dst, incident.destinations) + _ports(incident)
+
+
+def _ports(incident: Incident) -> str:
+    tally, main = incident.ports.tally(), incident.ports.main()
+    if tally.count == 0:
+        return ""
+    if tally.count == 1 and not tally.more and main is not None:
+        return f" on {main[0]}/{main[1]}"
+    return f" on {tally} ports" if main is None else f" mostly on {main[0]}/{main[1]}"
+
+
+def _by_protocol(incident: Incident) -> str:
+    proto = incident.proto
+    return f" by {proto}" if proto is not None and not has_ports(proto) else ""
+
+
+def _dos(incident: Incident) -> str:
+    how = _by_protocol(incident)
+    if incident.src is not None or incident.sources.main() is not None:
+        return f"{_who(incident)} flooded {_target(incident)}{how}"
+    be = "was" if incident.dst is not None else "were"
+    return f"{_target(incident)} {be} flooded from {incident.sources.tally()} sources{how}"
+
+
+def _scan(incident: Incident) -> str:
+    ports = incident.ports.tally()
+    if incident.dst is not None and (ports.count > 1 or ports.more):
+        return f"{_who(incident)} scanned {ports} ports of {incident.dst}"
+    return f"{_who(incident)} scanned {_target(incident)}{_by_protocol(incident)}"
+
+
+def _bruteforce(incident: Incident) -> str:
+    service = f" ({incident.service})" if incident.service else ""
+    return f"{_who(incident)} guessed logins at {_target(incident)}{service}"
+
+
+def _c2(incident: Incident) -> str:
+    return f"{_who(incident)} kept in touch, as with a command server, with {_target(incident)}"
+
+
+def _exfil(incident: Incident) -> str:
+    much = "data" if incident.sent is None else amount_of_data(incident.sent)
+    return f"{_who(incident)} sent {much} to {_target(incident)}"
+
+
+def _web(incident: Incident) -> str:
+    return f"{_who(incident)} probed the web service at {_target(incident)}"
+
+
+def _malware(incident: Incident) -> str:
+    return f"{_who(incident)} reached out, as spreading malware does, to {_target(incident)}"
+
+
+def _unnamed(incident: Incident) -> str:
+    how = _by_protocol(incident)
+    return f"{_who(incident)} behaved maliciously towards {_target(incident)}{how}, threat unknown"
+
+
+_DEEDS: Final[Mapping[str, Callable[[Incident], str]]] = MappingProxyType(
+    {
+        "dos": _dos,
+        "scan": _scan,
+        "bruteforce": _bruteforce,
+        "c2": _c2,
+        "exfil": _exfil,
+        "web": _web,
+        "malware": _malware,
+    }
+)

@@ -1,0 +1,328 @@
+"""The numbers of all open incidents: how many of everything, and what their flows share.
+
+A ledger holds rows of `Windows` for what a line may have to quote: the last flow, and the flows of
+the hosts and ports that matter most. All functions here are compiled.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from zeekml.core.hash_table import Table, find, find_or_add, new_table, remove
+from zeekml.detection.incidents.candidate_rows import NO_SIZE, UNIT
+from zeekml.detection.incidents.compile import compiled
+from zeekml.detection.incidents.compiled_policy import Records
+from zeekml.detection.incidents.sliding_windows import claim, hold, let_go
+from zeekml.detection.incidents.text_hash import ABSENT
+from zeekml.detection.incidents.window_arrays import NONE, Links, Windows
+from zeekml.ensemble.classes import THREATS
+from zeekml.features.addresses import mix
+
+MAX_DISTINCT: Final = 1024
+MAX_SIGNATURE_SETS: Final = 32
+
+SOURCES: Final = 0
+DESTINATIONS: Final = 1
+PORTS: Final = 2
+QUOTED_ROWS: Final = 4
+"""The most rows an incident holds: its last one, and one for each kind of value."""
+
+_MOST_BYTES: Final = 2**63 - 1
+
+INCIDENT: Final = np.dtype(
+    [
+        ("key", np.uint64),  # of its group
+        ("order", np.int64),  # incidents opened before
+        ("activity", np.int64),  # grows with each row of any incident
+        ("flows", np.int64),
+        ("suppress_for", np.float64),
+        ("last_clock", np.float64),  # stream clock at the last flow and at the last line
+        ("line_clock", np.float64),
+        ("first_ts", np.float64),
+        ("last_ts", np.float64),
+        ("end", np.float64),
+        ("score", np.float64),
+        ("spread", np.float64),
+        ("sent", np.int64),
+        ("received", np.int64),
+        ("orig", np.uint64),  # of the first flow, as the five below
+        ("resp", np.uint64),
+        ("proto", np.uint64),
+        ("service", np.uint64),
+        ("port", np.int32),
+        ("last", np.int32),  # row
+        ("threat", np.int8),
+        ("open", np.bool_),
+        ("named", np.bool_),
+        ("same_orig", np.bool_),  # whether all flows share it
+        ("same_resp", np.bool_),
+        ("same_port", np.bool_),
+        ("same_proto", np.bool_),
+        ("same_service", np.bool_),
+        # originators, responders, and pairs of protocol and responder's port
+        ("total", np.float64, (3,)),  # weight of all flows
+        ("count", np.int32, (3,)),
+        ("newest", np.int32, (3,)),  # value, the others are linked from there
+        ("main", np.int32, (3,)),  # value with the largest weight
+        ("main_row", np.int32, (3,)),  # a row that has it
+        ("more", np.int8, (3,)),  # whether there were values that are not remembered
+        ("signature_sets", np.uint64, (MAX_SIGNATURE_SETS,)),  # keys of sets that were seen
+        ("signatures_seen", np.int64),  # how often a set was new
+    ],
+    align=True,
+)
+
+VALUE: Final = np.dtype(
+    [
+        ("weight", np.float64),  # how much its flows speak for the incident's threat
+        ("older", np.int32),  # the value remembered before, of the same incident and sort
+    ],
+    align=True,
+)
+
+OF_GROUP: Final = np.dtype(
+    [
+        ("incident", np.int32, (len(THREATS),)),  # of each threat
+        ("count", np.int32),
+    ],
+    align=True,
+)
+
+ACCOUNT: Final = np.dtype(
+    [
+        ("values_left", np.int64),  # how many values all incidents together may still remember
+        ("opened", np.int64),
+        ("open", np.int64),
+        ("activity", np.int64),
+        ("next_due", np.float64),  # no incident is due before this stream clock
+    ],
+    align=True,
+)
+
+
+class Ledger(NamedTuple):
+    """Open incidents, known by their place in `incidents`.
+
+    Attributes
+    ----------
+    account : ACCOUNT (1,)
+    incidents : INCIDENT (incidents,)
+    free : int32 (incidents,)
+        Stack of unused places, of which there are incidents − account.open.
+    table
+        Key of an incident and a value → place in `values`.
+    values : VALUE (values,)
+    groups
+        Key of a group → place in `of_group`.
+    of_group : OF_GROUP (groups,)
+        The group's open incidents.
+    """
+
+    account: Records
+    incidents: Records
+    free: Links
+    table: Table
+    values: Records
+    groups: Table
+    of_group: Records
+
+
+def new_ledger(max_incidents: int, max_values: int) -> Ledger:
+    """An empty ledger for so many open incidents, and so many values remembered by all of them."""
+    places = max_incidents + 1
+    groups = new_table(1 << places.bit_length())
+    table = new_table(1 << max_values.bit_length())
+    account = np.zeros(1, ACCOUNT)
+    account["values_left"] = max_values
+    account["next_due"] = np.inf
+    return Ledger(
+        account=account,
+        incidents=np.zeros(places, INCIDENT),
+        free=np.arange(places - 1, -1, -1, dtype=np.int32),
+        table=table,
+        values=np.zeros(table.slots, VALUE),
+        groups=groups,
+        of_group=np.zeros(groups.slots, OF_GROUP),
+    )
+
+
+@compiled
+def open_incident(ledger: Ledger, w: Windows, key: np.uint64, threat: int, rows: Links) -> int:
+    """Open an incident with these rows, of which there is at least one, and let them go.
+
+    Returns its place. The group has no other incident of the threat, and a place is left.
+    """
+    account = ledger.account[0]
+    place = ledger.free[len(ledger.free) - 1 - account.open]
+    account.open += 1
+    first = w.rows[rows[0]]
+    incident = ledger.incidents[place]
+    incident.key = key
+    incident.threat = threat
+    incident.order = account.opened
+    incident.suppress_for = w.detectors[threat].suppress_for
+    incident.flows = 0
+    incident.line_clock = -np.inf
+    incident.first_ts = incident.last_ts = first.ts
+    incident.end = first.end
+    incident.score = first.score
+    incident.spread = first.spread
+    incident.sent = incident.received = NO_SIZE
+    incident.orig, incident.resp = first.orig, first.resp
+    incident.proto, incident.service, incident.port = first.proto, first.service, first.port
+    incident.last = NONE
+    incident.open = True
+    incident.named = False
+    incident.same_orig = incident.same_resp = incident.same_port = True
+    incident.same_proto = incident.same_service = True
+    incident.total[:] = 0.0
+    incident.count[:] = 0
+    incident.newest[:] = NONE
+    incident.main[:] = NONE
+    incident.main_row[:] = NONE
+    incident.more[:] = 0
+    incident.signatures_seen = 0
+    account.opened += 1
+    for row in rows:
+        take(ledger, w, place, row)
+        let_go(w, row)
+    group = find(ledger.groups, key)
+    if group == NONE:
+        group = find_or_add(ledger.groups, key)
+        ledger.of_group[group].incident[:] = NONE
+        ledger.of_group[group].count = 0
+    ledger.of_group[group].incident[threat] = place
+    ledger.of_group[group].count += 1
+    account.next_due = min(account.next_due, incident.last_clock + incident.suppress_for)
+    return place
+
+
+@compiled
+def close_incident(ledger: Ledger, w: Windows, place: int) -> None:
+    """Give back what an incident remembers and holds."""
+    account, incident = ledger.account[0], ledger.incidents[place]
+    for sort in range(3):
+        value = incident.newest[sort]
+        while value != NONE:
+            remove(ledger.table, value)
+            value = ledger.values[value].older
+        account.values_left += incident.count[sort]
+        if incident.main_row[sort] != NONE:
+            let_go(w, incident.main_row[sort])
+    let_go(w, incident.last)
+    group = find(ledger.groups, incident.key)
+    ledger.of_group[group].incident[incident.threat] = NONE
+    ledger.of_group[group].count -= 1
+    if ledger.of_group[group].count == 0:
+        remove(ledger.groups, group)
+    incident.open = False
+    account.open -= 1
+    ledger.free[len(ledger.free) - 1 - account.open] = place
+
+
+@compiled
+def take(ledger: Ledger, w: Windows, place: int, row: int) -> None:
+    """Count a flow; hosts and ports weigh as much as their flows speak for the threat."""
+    account, incident, flow = ledger.account[0], ledger.incidents[place], w.rows[row]
+    weight = flow.values[incident.threat] * UNIT
+    if flow.threat == incident.threat:
+        claim(w, row)
+    account.activity += 1
+    incident.activity = account.activity
+    hold(w, row)
+    if incident.last != NONE:
+        let_go(w, incident.last)
+    incident.last = row
+    incident.last_clock = flow.clock
+    incident.flows += 1
+    incident.named |= flow.named
+    incident.first_ts = min(incident.first_ts, flow.ts)
+    incident.last_ts = max(incident.last_ts, flow.ts)
+    incident.end = max(incident.end, flow.end, flow.ts)
+    if flow.score > incident.score:
+        incident.score, incident.spread = flow.score, flow.spread
+    incident.same_orig &= flow.orig == incident.orig
+    incident.same_resp &= flow.resp == incident.resp
+    incident.same_port &= flow.port == incident.port
+    incident.same_proto &= flow.proto == incident.proto
+    incident.same_service &= flow.service == incident.service
+    incident.sent = _added(incident.sent, flow.sent)
+    incident.received = _added(incident.received, flow.received)
+    _add_value(ledger, w, place, SOURCES, flow.orig, row, weight)
+    _add_value(ledger, w, place, DESTINATIONS, flow.resp, row, weight)
+    if flow.proto_port != ABSENT:
+        _add_value(ledger, w, place, PORTS, flow.proto_port, row, weight)
+
+
+@compiled
+def new_signatures(ledger: Ledger, w: Windows, place: int, row: int) -> bool:
+    """Whether a row may bring an incident signatures it does not have yet; asked once a row."""
+    key = w.rows[row].signatures
+    if key == ABSENT:
+        return False
+    incident = ledger.incidents[place]
+    for n in range(min(incident.signatures_seen, MAX_SIGNATURE_SETS)):
+        if incident.signature_sets[n] == key:
+            return False
+    # the oldest makes room: to ask for a set again does no harm
+    incident.signature_sets[incident.signatures_seen % MAX_SIGNATURE_SETS] = key
+    incident.signatures_seen += 1
+    return True
+
+
+@compiled
+def incident_like(ledger: Ledger, w: Windows, group: int, row: int) -> int:
+    """The incident of a group that a row belongs to: its own threat's, or the most similar."""
+    here, flow = ledger.of_group[group].incident, w.rows[row]
+    best: int = flow.threat
+    if here[best] == NONE:
+        for threat in range(len(THREATS)):
+            if here[threat] != NONE and (
+                here[best] == NONE or flow.values[threat] > flow.values[best]
+            ):
+                best = threat
+    return here[best]
+
+
+@compiled
+def _added(total: int, size: int) -> int:
+    """The sum of sizes that may be unknown; it stops growing where it would overflow."""
+    if size == NO_SIZE:
+        return total
+    if total == NO_SIZE:
+        return size
+    if size > 0 and total > _MOST_BYTES - size:
+        return _MOST_BYTES
+    return total + size
+
+
+@compiled
+def _add_value(
+    ledger: Ledger, w: Windows, place: int, sort: int, key: np.uint64, row: int, weight: float
+) -> None:
+    """Count a value if it is new and there is room to remember it, and add to its weight."""
+    account, incident = ledger.account[0], ledger.incidents[place]
+    incident.total[sort] += weight
+    owner = np.uint64(incident.order * 4 + sort)
+    key = mix(key ^ mix(owner))
+    value = find(ledger.table, key)
+    if value != NONE:
+        ledger.values[value].weight += weight
+    elif incident.more[sort] or incident.count[sort] >= MAX_DISTINCT or account.values_left <= 0:
+        incident.more[sort] = 1
+        return
+    else:
+        value = find_or_add(ledger.table, key)
+        ledger.values[value].weight = weight
+        ledger.values[value].older = incident.newest[sort]
+        incident.newest[sort] = value
+        incident.count[sort] += 1
+        account.values_left -= 1
+    main = incident.main[sort]
+    if main == NONE or ledger.values[value].weight > ledger.values[main].weight:
+        hold(w, row)
+        if main != NONE:
+            let_go(w, incident.main_row[sort])
+        incident.main[sort], incident.main_row[sort] = value, row

@@ -1,0 +1,146 @@
+"""The passage of candidates through groups and incidents, up to where a line may be due.
+
+Nearly all candidates of a dense log only join an incident. Compiled code takes them in and comes
+back for what needs texts: an incident to open, a line to write, a new signature.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from zeekml.core.hash_table import find
+from zeekml.detection.incidents.candidate_rows import Batch
+from zeekml.detection.incidents.compile import compiled
+from zeekml.detection.incidents.compiled_policy import MAX_KINDS, Records
+from zeekml.detection.incidents.open_incidents import Ledger, incident_like, new_signatures, take
+from zeekml.detection.incidents.opening_rule import opening_another, opening_first
+from zeekml.detection.incidents.sliding_windows import (
+    drop_stale,
+    enter_group,
+    let_go,
+    make_room,
+    own_rows,
+    place_row,
+)
+from zeekml.detection.incidents.window_arrays import MAX_ROWS, NONE, Links, Windows
+
+# why `advance_rows` comes back
+DONE: Final = 0
+DUE: Final = 1  # an incident may have to be closed before the next row
+OPENS: Final = 2  # `threat` opens with the first `count` of `Passage.rows`, which are held
+JOINED: Final = 3  # the row is in `incident`, which has a line due or signatures to look at
+
+POSITION: Final = np.dtype(
+    [
+        ("clock", np.float64),  # stream clock
+        ("number", np.int64),  # of the row in the batch
+        ("step", np.int64),  # how many kinds of groups the row has been through
+        ("row", np.int32),  # its place in `Windows.rows`
+        ("kind", np.int64),
+        ("threat", np.int64),
+        ("count", np.int64),
+        ("incident", np.int32),
+        ("suppressed", np.int64),  # rows that belonged to an incident without any line
+        ("begun", np.bool_),
+        ("belongs", np.bool_),
+        ("written", np.bool_),
+        ("line_due", np.bool_),
+        ("signatures_due", np.bool_),
+    ],
+    align=True,
+)
+
+
+def new_position() -> Records:
+    """Before the first row of a stream."""
+    position = np.zeros(1, POSITION)
+    position["clock"] = -np.inf
+    return position
+
+
+def new_buffer() -> tuple[Links, Links]:
+    """Room for the groups of a row, and for the rows that open an incident."""
+    return np.zeros(MAX_KINDS, np.int32), np.zeros(MAX_ROWS, np.int32)
+
+
+@compiled
+def advance_rows(
+    at: Records, w: Windows, ledger: Ledger, batch: Batch, here: Links, rows: Links
+) -> int:
+    """Take in the rows of a batch from the position on, until something is to be done or all are.
+
+    Parameters
+    ----------
+    at : POSITION (1,)
+        Is moved on. `number` is 0 for a new batch.
+    w, ledger, batch
+        The state of the stream, and what comes next.
+    here, rows
+        From `new_buffer`.
+
+    Returns
+    -------
+    int
+        `DONE`, or what is to be done before calling again.
+    """
+    p = at[0]
+    while p.number < len(batch.rows):
+        if not p.begun:
+            p.clock = batch.rows[p.number].clock
+            if ledger.account[0].next_due <= p.clock:
+                return DUE
+            drop_stale(w, p.clock)
+            p.row = place_row(w, batch, p.number)
+            p.step = 0
+            p.begun = True
+            p.belongs = p.written = False
+        while p.step < w.layout[0].kinds:
+            p.kind = w.layout[0].order[w.rows[p.row].threat, p.step]
+            p.step += 1
+            todo = _pass(p, w, ledger, batch.keys[p.number, p.kind], here, rows)
+            if todo != DONE:
+                p.written |= todo == OPENS or p.line_due
+                return todo
+        if p.belongs and not p.written:
+            p.suppressed += 1
+        let_go(w, p.row)
+        p.begun = False
+        p.number += 1
+    return DONE
+
+
+@compiled
+def _pass(p: Any, w: Windows, ledger: Ledger, key: np.uint64, here: Links, rows: Links) -> int:
+    """Take a row into its group of one kind, and into an incident there, if it belongs to one."""
+    layout = w.layout[0]
+    first, end = layout.first_lane[p.kind], layout.first_lane[p.kind + 1]
+    for lane in range(first, end):
+        here[lane] = enter_group(w, lane, key, p.row)
+    make_room(w, end - first)
+    row = w.rows[p.row]
+    if row.claimed or not row.even:
+        return DONE
+    group = find(ledger.groups, key)
+    mixed = False
+    if group == NONE:
+        threat, mixed = opening_first(w, p.kind, here, p.row)
+    elif ledger.of_group[group].incident[row.threat] == NONE:
+        threat = opening_another(w, p.kind, here, p.row)
+    else:
+        threat = NONE
+    if threat != NONE:
+        g = here[w.detectors[threat].lane]
+        p.threat = threat
+        p.count = own_rows(w, g, NONE if mixed else threat, rows)
+        return OPENS
+    if group == NONE:
+        return DONE
+    p.belongs = True
+    p.incident = incident_like(ledger, w, group, p.row)
+    take(ledger, w, p.incident, p.row)
+    incident = ledger.incidents[p.incident]
+    p.line_due = p.clock - incident.line_clock >= incident.suppress_for
+    p.signatures_due = new_signatures(ledger, w, p.incident, p.row)
+    return JOINED if p.line_due or p.signatures_due else DONE

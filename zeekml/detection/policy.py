@@ -1,0 +1,250 @@
+"""The policy: for each threat, when scored flows become a notice.
+
+`rules/policy.yaml` explains every key to its users; this module holds them to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from zeekml.detection.attack_ids import TACTICS, TECHNIQUES, VERSION
+from zeekml.detection.notice import NOTES, SEVERITIES
+from zeekml.detection.yaml_values import Value, parse_yaml, read_yaml
+from zeekml.ensemble.classes import THREATS
+from zeekml.errors import ConfigError
+
+POLICY_FILE: Final = "policy.yaml"
+GROUP_COLUMNS: Final = ("id.orig_h", "id.resp_h", "id.resp_p")
+MAX_MINIMUM_FLOWS: Final = 4096
+
+_DAY: Final = 86_400.0
+_TACTIC: Final = re.compile(r"TA\d{4}", re.ASCII)
+_TECHNIQUE: Final = re.compile(r"T\d{4}(\.\d{3})?", re.ASCII)
+_REQUIRED: Final = (
+    "note",
+    "group_by",
+    "threshold",
+    "window",
+    "top",
+    "minimum_flows",
+    "minimum_members",
+    "severity",
+    "suppress_for",
+)
+_OPTIONAL: Final = ("enabled", "description", "attack")
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A severity, and the highest score and number of flows it asks for."""
+
+    score: float
+    flows: int
+    severity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """When flows become a notice of one threat.
+
+    Attributes
+    ----------
+    group_by
+        Flow columns whose values an incident's flows share, in the order of `GROUP_COLUMNS`.
+    threshold
+        What the evidence must reach; None takes the bundle's threshold.
+    window, suppress_for
+        Seconds.
+    top
+        How many of the highest scores make the evidence.
+    bands
+        From mild to severe; the first takes any score.
+    """
+
+    threat: str
+    note: str
+    enabled: bool
+    description: str
+    group_by: tuple[str, ...]
+    threshold: float | None
+    window: float
+    top: int
+    minimum_flows: int
+    minimum_members: int
+    bands: tuple[Band, ...]
+    suppress_for: float
+    tactic: str
+    techniques: tuple[str, ...]
+
+    def severity(self, score: float, flows: int) -> str:
+        """The most severe band that an incident with this highest score and size reaches."""
+        return [b for b in self.bands if score >= b.score and flows >= b.flows][-1].severity
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """All detectors, one for each of `THREATS`, in that order."""
+
+    file: str
+    detectors: tuple[Detector, ...]
+
+    def thresholds(self, automatic: Mapping[str, float]) -> dict[str, float]:
+        """The threshold of each enabled detector.
+
+        Parameters
+        ----------
+        automatic
+            The bundle's threshold for each threat.
+
+        Raises
+        ------
+        ConfigError
+            A detector says ``auto`` and the bundle has no threshold for its threat.
+        """
+        chosen: dict[str, float] = {}
+        for detector in self.detectors:
+            if not detector.enabled:
+                continue
+            threshold = detector.threshold
+            if threshold is None:
+                threshold = automatic.get(detector.threat)
+            if threshold is None:
+                raise ConfigError(
+                    f"{self.file}: detectors.{detector.threat}.threshold is auto, but the bundle "
+                    "has no threshold for it; write a number between 0 and 1"
+                )
+            chosen[detector.threat] = threshold
+        return chosen
+
+
+def default_rules_dir() -> Path:
+    """The directory of the rules that come with zeekml, in an installation or a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "rules"
+    return installed if installed.is_dir() else package.parent / "rules"
+
+
+def load_policy(path: Path | None = None) -> Policy:
+    """Read a policy.
+
+    Parameters
+    ----------
+    path
+        A rules directory, or the policy file itself; None takes the rules that come with zeekml.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read or holds something wrong; the message names file and line.
+    """
+    chosen = default_rules_dir() if path is None else path
+    return _policy(read_yaml(chosen / POLICY_FILE if chosen.is_dir() else chosen))
+
+
+def parse_policy(text: bytes, name: str = POLICY_FILE) -> Policy:
+    """Read a policy from the bytes of its file; `name` is what messages call it.
+
+    Raises
+    ------
+    ConfigError
+        The text holds something wrong; the message names the line.
+    """
+    return _policy(parse_yaml(text, name))
+
+
+def _policy(root: Value) -> Policy:
+    top = root.mapping(("version", "detectors"))
+    top["version"].integer(1, 1)
+    entries = top["detectors"].mapping(THREATS)
+    return Policy(root.file, tuple(_detector(threat, entries[threat]) for threat in THREATS))
+
+
+def _detector(threat: str, value: Value) -> Detector:
+    entry = value.mapping(_REQUIRED, _OPTIONAL)
+    window = entry["window"].duration(1.0, _DAY)
+    suppress_for = entry["suppress_for"].duration(1.0, 7 * _DAY)
+    if suppress_for < window:
+        # otherwise an incident could close and open again on the very same flows
+        entry["suppress_for"].fail(f"must not be shorter than window ({window:g} seconds)")
+    tactic, techniques = _attack(entry["attack"]) if "attack" in entry else ("", ())
+    return Detector(
+        threat=threat,
+        note=entry["note"].choice((NOTES[threat],)),
+        enabled=entry["enabled"].flag() if "enabled" in entry else True,
+        description=entry["description"].text() if "description" in entry else "",
+        group_by=_group_by(entry["group_by"]),
+        threshold=_threshold(entry["threshold"]),
+        window=window,
+        top=entry["top"].integer(1, 100),
+        minimum_flows=entry["minimum_flows"].integer(1, MAX_MINIMUM_FLOWS),
+        minimum_members=entry["minimum_members"].integer(0, 64),
+        bands=_bands(entry["severity"]),
+        suppress_for=suppress_for,
+        tactic=tactic,
+        techniques=techniques,
+    )
+
+
+def _threshold(value: Value) -> float | None:
+    return None if value.text() == "auto" else value.share()
+
+
+def _group_by(value: Value) -> tuple[str, ...]:
+    items = value.sequence()
+    columns = {item.choice(GROUP_COLUMNS) for item in items}
+    if not columns:
+        value.fail(f"must name at least one of {', '.join(GROUP_COLUMNS)}")
+    if len(columns) < len(items):
+        value.fail("names a column twice; remove one")
+    return tuple(column for column in GROUP_COLUMNS if column in columns)
+
+
+def _bands(value: Value) -> tuple[Band, ...]:
+    bands: list[Band] = []
+    for item in value.sequence():
+        entry = item.mapping(("from", "severity"), ("flows",))
+        band = Band(
+            score=entry["from"].number(0.0, 1.0),
+            flows=entry["flows"].integer(1, 1_000_000_000 - 1) if "flows" in entry else 1,
+            severity=entry["severity"].choice(SEVERITIES),
+        )
+        if not bands and (band.score > 0.0 or band.flows > 1):
+            item.fail("is the first band and must take every incident: from 0, without flows")
+        if bands and (
+            band.score < bands[-1].score
+            or SEVERITIES.index(band.severity) <= SEVERITIES.index(bands[-1].severity)
+        ):
+            item.fail("must not start lower than the band above it, and must be more severe")
+        bands.append(band)
+    if not bands:
+        value.fail("must hold at least one band, such as {from: 0, severity: medium}")
+    return tuple(bands)
+
+
+def _attack(value: Value) -> tuple[str, tuple[str, ...]]:
+    entry = value.mapping(("tactic", "techniques"), ("unlisted",))
+    unlisted = entry["unlisted"].flag() if "unlisted" in entry else False
+    tactic = entry["tactic"].matching(_TACTIC, "TA0043")
+    if not unlisted:
+        _check_listed(entry["tactic"], tactic, TACTICS)
+    techniques: list[str] = []
+    for item in entry["techniques"].sequence():
+        technique = item.matching(_TECHNIQUE, "T1046 or T1110.001")
+        if not unlisted:
+            _check_listed(item, technique, TECHNIQUES)
+        techniques.append(technique)
+    if len(techniques) > 16:
+        entry["techniques"].fail("names more than 16 techniques; keep the telling ones")
+    return tactic, tuple(techniques)
+
+
+def _check_listed(value: Value, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        value.fail(
+            f"is {name}, which ATT&CK {VERSION} does not have; correct it, or if it is newer "
+            "than that, add 'unlisted: true' beside it"
+        )

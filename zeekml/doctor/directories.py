@@ -1,0 +1,162 @@
+"""Whether the directories that zeekml writes into are right, have room, and are free."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from zeekml.doctor.access import Account, obstacle
+from zeekml.doctor.finding import Finding, fail, ok, unknown, warn
+from zeekml.errors import OutputError
+from zeekml.outputs import refuse_output_among_inputs
+
+LITTLE: Final = 256 << 20
+"""Bytes free below which zeekml would stop soon."""
+
+ROOM: Final = 1 << 30
+"""Bytes that outputs want besides the journal."""
+
+_FEW_FILES: Final = 1000
+_LOCKS: Final = Path("/proc/locks")
+
+
+def examine_out(out: Path, inputs: Sequence[Path], account: Account) -> list[Finding]:
+    """Judge the directory of the outputs."""
+    name = "out_directory"
+    try:
+        refuse_output_among_inputs(inputs, out)
+    except OutputError as error:
+        return [fail(name, out, str(error), "such as /var/log/zeekml")]
+    for given in inputs:
+        if out.resolve().is_relative_to(given.resolve().parent):
+            text = f"lies inside {given.parent}, where the sensor's rotation may take hold of it"
+            return [warn(name, out, text, "choose a directory of zeekml's own")]
+    return [_writable(name, out, account), _room(out, ROOM)]
+
+
+def examine_state(state: Path, out: Path | None, account: Account, journal: int) -> list[Finding]:
+    """Judge the directory of the state.
+
+    Parameters
+    ----------
+    state, out : Path
+        The directory, and that of the outputs, if it is known.
+    account : Account
+        Whose rights count.
+    journal : int
+        Most bytes that the journal takes.
+    """
+    name = "state_directory"
+    if out is not None and state.resolve() == out.resolve():
+        text = "is the output directory, too, which others read and rotate"
+        return [fail(name, state, text, "choose another --state, such as /var/lib/zeekml")]
+    findings = [_writable(name, state, account)]
+    try:
+        status = state.stat()
+    except OSError:
+        return [*findings, _room(state, journal + LITTLE)]
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o077:
+        findings.append(
+            warn(
+                "state_private",
+                state,
+                f"others can look into it (mode {mode:04o}); it holds addresses and labels",
+                f"chmod 0700 {state}",
+            )
+        )
+    else:
+        findings.append(ok("state_private", state, f"mode {mode:04o}"))
+    findings.append(_lock(state))
+    findings.append(_room(state, journal + LITTLE))
+    return findings
+
+
+def _existing(path: Path) -> Path:
+    """Return the directory, or the nearest one above that is there."""
+    path = path.absolute()
+    for step in (path, *path.parents):
+        try:
+            step.lstat()
+        except OSError:
+            continue
+        return step
+    return Path("/")
+
+
+def _writable(name: str, path: Path, account: Account) -> Finding:
+    existing = _existing(path)
+    if not existing.is_dir():
+        return fail(name, path, f"{existing} is no directory", "choose another directory")
+    made = "" if existing == path.absolute() else f" (it would be made in {existing})"
+    try:
+        wall = obstacle(existing, account, os.W_OK | os.X_OK)
+    except OSError as error:
+        return unknown(name, path, f"cannot be looked at: {error.strerror}")
+    if wall is not None:
+        text = f"{account.name} may not write there{made}: {wall.path} is {wall.text}"
+        remedy = f"install -d -o {account.name} -g {account.name} -m 0750 {path}"
+        if not wall.certain:
+            text += "; there is an access list, which cannot be looked at for another user"
+            return unknown(name, path, text, f"try: sudo -u {account.name} zeekml check")
+        return fail(name, path, text, remedy)
+    if account.ours:
+        try:
+            with tempfile.TemporaryFile(dir=existing) as file:
+                file.write(b"zeekml")
+                file.flush()
+        except OSError as error:
+            text = f"cannot be written{made}: {error.strerror}"
+            return fail(name, path, text, "mount it writable, and make room on it")
+    elif os.statvfs(existing).f_flag & os.ST_RDONLY:
+        return fail(name, path, "its file system is read-only", "mount it writable")
+    return ok(name, path, f"{account.name} may write there{made}")
+
+
+def _room(path: Path, wanted: int) -> Finding:
+    name = "disk_space"
+    try:
+        room = os.statvfs(_existing(path))
+    except OSError as error:
+        return unknown(name, path, f"cannot be looked at: {error.strerror}")
+    free = room.f_bavail * room.f_frsize
+    text = f"{free / 2**30:,.1f} GiB free"
+    if room.f_files and room.f_favail < _FEW_FILES:
+        return fail(name, path, f"room for {room.f_favail} more files", "remove files there")
+    if free < LITTLE:
+        return fail(name, path, text, "make room; nothing can be written without")
+    if free < wanted:
+        remedy = "make room, or lower journal_mb and keep fewer rotated outputs"
+        return warn(name, path, f"{text}, {wanted / 2**30:,.1f} GiB are wanted", remedy)
+    return ok(name, path, text)
+
+
+def _lock(state: Path) -> Finding:
+    """Tell whether somebody holds a lock on a file in a directory, without taking one."""
+    name = "state_lock"
+    try:
+        with os.scandir(state) as entries:
+            files = {entry.inode(): entry.stat(follow_symlinks=False) for entry in entries}
+    except OSError as error:
+        return unknown(name, state, f"cannot be looked into: {error.strerror}")
+    try:
+        lines = _LOCKS.read_text().splitlines()
+    except OSError:
+        return unknown(name, state, f"{_LOCKS} cannot be read: is another zeekml at work there?")
+    for line in lines:
+        # 1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF; a waiting one has "->" before its kind
+        fields = [field for field in line.split() if field != "->"]
+        if len(fields) < 6 or fields[5].count(":") != 2:
+            continue
+        major, minor, inode = fields[5].split(":")
+        status = files.get(int(inode))
+        if status is not None and (int(major, 16), int(minor, 16)) == (
+            os.major(status.st_dev),
+            os.minor(status.st_dev),
+        ):
+            return ok(name, state, f"process {fields[4]} is at work with it")
+    return ok(name, state, "no other process holds it")

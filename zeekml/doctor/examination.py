@@ -1,0 +1,137 @@
+"""The whole check: configuration, logs, directories, models, rules, machine and service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from zeekml.config import DEFAULT_CONFIG, Config, load_config
+from zeekml.doctor.access import Account
+from zeekml.doctor.directories import examine_out, examine_state
+from zeekml.doctor.finding import Finding, fail, ok, unknown
+from zeekml.doctor.logs import chosen_logs, examine_log
+from zeekml.doctor.machine import examine_cache, examine_notifications, examine_open_files
+from zeekml.doctor.unit import examine_unit
+from zeekml.errors import BundleError, ConfigError, DataError
+from zeekml.readers.formats.zeek_header import Header
+
+_SERVICE_OUT = Path("var/log/zeekml")
+_SERVICE_STATE = Path("var/lib/zeekml")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What `zeekml watch` would be given; each empty or None for the configuration's.
+
+    Attributes
+    ----------
+    zeek, suricata : sequence of str
+        Live logs.
+    out, state, bundle, rules : Path or None
+        Directories.
+    config : Path or None
+        The configuration.
+    columns : Header or None
+        Columns of logs of Zeek without a header.
+    """
+
+    zeek: Sequence[str] = ()
+    suricata: Sequence[str] = ()
+    out: Path | None = None
+    state: Path | None = None
+    bundle: Path | None = None
+    rules: Path | None = None
+    config: Path | None = None
+    columns: Header | None = None
+
+
+def examine(wanted: Wanted, root: Path = Path("/"), *, now: float | None = None) -> list[Finding]:
+    """Look at everything and change nothing.
+
+    Files for a test of whether a directory can be written have no name and are gone at once.
+
+    Parameters
+    ----------
+    wanted : Wanted
+        What would be given on the command line.
+    root : Path
+        Directory that stands for ``/``, for tests.
+    now : float, optional
+        The time in epoch seconds, for tests.
+    """
+    account = Account.examined()
+    config, findings = _configuration(wanted.config)
+    given = bool(wanted.zeek or wanted.suricata)
+    logs, trouble = chosen_logs(
+        wanted.zeek if given else config.zeek,
+        wanted.suricata if given else config.suricata,
+        account,
+        root,
+    )
+    findings += trouble
+    for log in logs:
+        findings += examine_log(log, logs, account, root, columns=wanted.columns, now=now)
+    out = _directory(wanted.out, config.out, root / _SERVICE_OUT)
+    state = _directory(wanted.state, config.state, root / _SERVICE_STATE)
+    if out is None:
+        findings.append(unknown("out_directory", "--out", "is neither given nor configured"))
+    else:
+        findings += examine_out(out, [log.path for log in logs], account)
+    if state is None:
+        findings.append(unknown("state_directory", "--state", "is neither given nor configured"))
+    else:
+        findings += examine_state(state, out, account, config.journal_mb << 20)
+    findings += _models_and_rules(wanted, config)
+    findings += [examine_cache(account, root), examine_notifications(), examine_open_files()]
+    return findings + examine_unit(root)
+
+
+def _configuration(path: Path | None) -> tuple[Config, list[Finding]]:
+    try:
+        config = load_config(path)
+    except ConfigError as error:
+        named = path or DEFAULT_CONFIG
+        remedy = "every key is explained in docs/configuration.md"
+        return Config(), [fail("configuration", named, str(error), remedy)]
+    if path is None and not DEFAULT_CONFIG.is_file():
+        return config, [ok("configuration", DEFAULT_CONFIG, "is not there; defaults are in force")]
+    return config, [ok("configuration", path or DEFAULT_CONFIG, "no mistakes")]
+
+
+def _directory(flag: Path | None, configured: str | None, of_service: Path) -> Path | None:
+    if flag is not None:
+        return flag
+    if configured is not None:
+        return Path(configured)
+    return of_service if of_service.is_dir() else None
+
+
+def _models_and_rules(wanted: Wanted, config: Config) -> list[Finding]:
+    from zeekml.detection.policy import load_policy
+    from zeekml.ensemble.bundle import load_bundle
+
+    findings = []
+    thresholds = None
+    named = wanted.bundle or (Path(config.bundle) if config.bundle else None)
+    try:
+        bundle = load_bundle(named, pin=config.bundle_sha256)
+    except (BundleError, DataError) as error:
+        remedy = "install the bundle again, or name another with --bundle"
+        findings.append(fail("bundle", named or "bundle", str(error), remedy))
+    else:
+        thresholds = bundle.manifest.thresholds
+        pinned = "as pinned" if config.bundle_sha256 else "not pinned by bundle_sha256"
+        text = f"{bundle.manifest.name}, sha256 {bundle.short_digest}, {pinned}"
+        findings.append(ok("bundle", bundle.path, text))
+    rules = wanted.rules or (Path(config.rules) if config.rules else None)
+    try:
+        policy = load_policy(rules)
+        if thresholds is not None:
+            policy.thresholds(thresholds)
+    except ConfigError as error:
+        remedy = "correct the line, and see: zeekml rules check"
+        findings.append(fail("rules", rules or "rules", str(error), remedy))
+    else:
+        findings.append(ok("rules", policy.file, f"{len(policy.detectors)} detectors, no mistakes"))
+    return findings

@@ -1,0 +1,207 @@
+"""`zeekml evaluate`: from datasets to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from zeekml import __version__
+from zeekml.datasets.read import Collection, collect
+from zeekml.detection.policy import Policy, load_policy
+from zeekml.ensemble.bundle import Bundle, load_bundle
+from zeekml.errors import InputError
+from zeekml.evaluation.ablation import ablate, ablation_steps
+from zeekml.evaluation.bundle_scores import bundle_study
+from zeekml.evaluation.few_label_study import adapting_steps, study_adapting
+from zeekml.evaluation.fits import evaluable
+from zeekml.evaluation.scores import Study, leave_one_out_study, steps_of
+from zeekml.evaluation.sections.ablation import ablation_section
+from zeekml.evaluation.sections.baselines import baselines_section
+from zeekml.evaluation.sections.calibration import calibration_section
+from zeekml.evaluation.sections.data import data_section
+from zeekml.evaluation.sections.ensemble import ensemble_section
+from zeekml.evaluation.sections.few_labels import few_labels_section
+from zeekml.evaluation.sections.headline import headline_section
+from zeekml.evaluation.sections.incidents import incidents_section
+from zeekml.evaluation.sections.learners import learners_section
+from zeekml.evaluation.sections.shortcuts import shortcuts_section
+from zeekml.evaluation.sections.threats import threats_section
+from zeekml.evaluation.sections.timesplit import timesplit_section
+from zeekml.evaluation.settings import FIRST_SEED, Progress, Settings, Steps
+from zeekml.evaluation.time_split import past_to_future
+from zeekml.features.feature_schema import SCHEMA_HASH
+from zeekml.html.sections import Report, Section
+from zeekml.training.evaluation_report import described
+from zeekml.training.leave_one_out import why_none_held_out
+from zeekml.training.training_rows import Prepared, prepare
+
+KIND: Final = "evaluation"
+
+
+def evaluate(
+    dataset_args: Sequence[str],
+    *,
+    exclude: Iterable[str] = (),
+    settings: Settings | None = None,
+    bundle: Path | None = None,
+    policy: Policy | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Evaluate the recipe, or a finished bundle, and put a report together.
+
+    Parameters
+    ----------
+    dataset_args : sequence of str
+        See ``datasets.collect``.
+    exclude : iterable of str
+        Environments to leave out altogether.
+    settings : Settings, optional
+    bundle : Path, optional
+        Score with this bundle instead of fitting the recipe anew.
+    policy : Policy, optional
+        Whose windows and groupings incidents follow; the shipped one by default.
+    progress : callable, optional
+        Called with (what is being done, steps done, steps in all).
+
+    Raises
+    ------
+    InputError, DataError
+        The data cannot be used, or no environment can be held out.
+    BundleError
+        The bundle was refused.
+    """
+    settings = settings or Settings()
+    tell = progress or (lambda what, done, total: None)
+    loaded = load_bundle(bundle) if bundle is not None else None
+    tell("reading", 0, 1)
+    collection = collect(dataset_args, exclude=exclude)
+    prepared = []
+    for done, environment in enumerate(collection.environments):
+        tell(f"features of {environment.name}", done, len(collection.environments))
+        prepared.append(prepare(environment, seed=FIRST_SEED))
+    policy = policy or load_policy()
+    if loaded is not None:
+        return _of_bundle(collection, prepared, loaded, policy, settings, tell)
+    return _of_recipe(collection, prepared, policy, settings, tell)
+
+
+def _of_recipe(
+    collection: Collection,
+    prepared: list[Prepared],
+    policy: Policy,
+    settings: Settings,
+    tell: Progress,
+) -> Report:
+    members = len(settings.plan.outputs())
+    total = steps_of(prepared, settings) + settings.seeds * members
+    total += adapting_steps(prepared)
+    total += ablation_steps(prepared, settings) if settings.ablations else 0
+    steps = Steps(total, tell)
+    study = leave_one_out_study(prepared, policy, settings, steps)
+    if not study.held_out:
+        raise InputError(_why_nothing(prepared))
+    adapting = study_adapting(study, steps)
+    later = past_to_future(prepared, settings, steps)
+    ablated = ablate(study, steps) if settings.ablations else None
+    steps.now("computing figures")
+    sections = [
+        *_common(study, collection, steps),
+        learners_section(adapting),
+        few_labels_section(adapting),
+        timesplit_section(study, later),
+        *([ablation_section(study, ablated)] if ablated is not None else []),
+    ]
+    seeds = settings.seeds
+    lead = [
+        f"The recipe of zeekml {__version__} on {len(study.held_out)} environments, each scored by "
+        "what was fitted without it: scaling, members, calibration, thresholds and baselines. "
+        f"Repeated with {seeds} seed{'s' if seeds > 1 else ''}.",
+        *_reading(),
+    ]
+    return Report(KIND, "Evaluation of zeekml", lead, _facts(study, settings), sections)
+
+
+def _of_bundle(
+    collection: Collection,
+    prepared: list[Prepared],
+    bundle: Bundle,
+    policy: Policy,
+    settings: Settings,
+    tell: Progress,
+) -> Report:
+    steps = Steps(len(evaluable(prepared)), tell)
+    study = bundle_study(prepared, bundle, policy, settings, steps)
+    if not study.held_out:
+        raise InputError(_why_nothing(prepared))
+    steps.now("computing figures")
+    seen = [site.name for site in study.held_out if site.seen]
+    lead = [
+        f"The bundle {bundle.manifest.name} ({bundle.short_digest}) on {len(study.held_out)} "
+        "environments. Nothing was fitted."
+    ]
+    if seen:
+        lead.append(
+            f"It was trained on {', '.join(seen)}: by their names, figures there are those of a "
+            "network seen in training, and the means hold them too."
+        )
+    else:
+        lead.append("By their names, none of them is among its training data.")
+    return Report(
+        KIND,
+        f"Evaluation of the bundle {bundle.manifest.name}",
+        [*lead, *_reading()],
+        {**_facts(study, settings), "bundle": bundle.digest, "seen_in_training": seen},
+        _common(study, collection, steps),
+    )
+
+
+def _common(study: Study, collection: Collection, steps: Steps) -> list[Section]:
+    """The sections that need scores alone."""
+    sections = [data_section(study, collection.skipped)]
+    for make in (
+        headline_section,
+        baselines_section,
+        ensemble_section,
+        threats_section,
+        incidents_section,
+        calibration_section,
+        shortcuts_section,
+    ):
+        steps.now("computing figures")
+        sections.append(make(study))
+    return sections
+
+
+def _reading() -> list[str]:
+    return [
+        "n/r stands for figures that the data do not resolve. These few recordings are no sample "
+        "of the world's networks: expect another network to lie as far from the mean as they lie "
+        "from one another."
+    ]
+
+
+def _facts(study: Study, settings: Settings) -> dict[str, Any]:
+    return {
+        "zeekml_version": __version__,
+        "feature_schema": SCHEMA_HASH,
+        "method": "finished bundle" if study.bundle is not None else "leave one environment out",
+        "settings": {
+            "seeds": study.seeds if study.bundle is None else [],
+            "bootstrap_draws": settings.draws,
+            "baseline_rows": settings.baseline_rows,
+            "members": described(settings.plan)
+            if study.bundle is None
+            else len(study.bundle.members),
+            "ablations": settings.ablations,
+        },
+        "environments": {
+            item.name: {"sha256": item.environment.sha256, "rows": len(item.environment)}
+            for item in study.prepared
+        },
+    }
+
+
+def _why_nothing(prepared: Sequence[Prepared]) -> str:
+    why = why_none_held_out(prepared)
+    return f"no environment can be evaluated; add labelled environments ({why})"

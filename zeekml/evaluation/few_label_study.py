@@ -1,0 +1,192 @@
+"""What meta-learning and a few labels bring on environments that no member has seen.
+
+Ways to learn are compared on a small ensemble, whose members are trained jointly once; every
+learner then sets out from the same networks. The recipe's own members are judged beside them, as
+they are and weighed by the labels.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from zeekml.ensemble.classes import BINARY_CLASSES
+from zeekml.evaluation.few_shot import (
+    Learned,
+    Outcome,
+    Way,
+    as_they_are,
+    feedback,
+    few_shot,
+    tuned,
+    weighed,
+)
+from zeekml.evaluation.fits import can_be_held_out
+from zeekml.evaluation.scores import HeldOut, Study, judged
+from zeekml.evaluation.settings import FIRST_SEED, Steps
+from zeekml.training.adaptation import AdaptationRule
+from zeekml.training.member_weights import SHARPNESS
+from zeekml.training.meta_learning import ALGORITHMS, MetaRecipe
+from zeekml.training.mlp import Mlp
+from zeekml.training.ranking import Floats
+from zeekml.training.tasks import TaskSource
+from zeekml.training.trained_ensemble import Member, member_log_odds
+from zeekml.training.trainer import Classroom, Desk, MemberPlan, task_source
+from zeekml.training.training_rows import Prepared
+
+COMPARED: Final = MemberPlan(binary=2, eight_class=2, without=((),))
+"""The small ensemble that learners are compared on."""
+
+JOINT: Final = "joint"
+MEAN_WEIGHTS: Final = "fomaml, weights of two averaged"
+
+RECIPE: Final = "the recipe's members, no labels"
+RECIPE_WEIGHED: Final = "the recipe's members, weighed"
+
+_HEAD: Final = AdaptationRule(rate=2e-3, head_only=True, replay=0.8)
+_NETWORK: Final = AdaptationRule(replay=0.8)
+_SCRATCH: Final = AdaptationRule(steps=80, rate=1e-2, head_only=True, pull=0.0, replay=0.0)
+_ALONE: Final = AdaptationRule(pull=0.0, replay=0.0)
+
+
+@dataclass(frozen=True)
+class Adapting:
+    """Figures of one environment.
+
+    Attributes
+    ----------
+    name : str
+    starts : dict of str to float64 array (measures,)
+        ``metrics.MEASURES`` of the small ensemble by learner, without any label.
+    few : list of Outcome
+        Empty where the environment's hosts cannot be parted.
+    feedback : list of Outcome
+        Empty where either part of the time lacks benign or malicious rows.
+    """
+
+    name: str
+    starts: Mapping[str, Floats]
+    few: Sequence[Outcome]
+    feedback: Sequence[Outcome]
+
+
+def adapting_steps(prepared: Sequence[Prepared]) -> int:
+    """Return how many steps `study_adapting` takes."""
+    return len(can_be_held_out(prepared))
+
+
+def study_adapting(study: Study, steps: Steps) -> list[Adapting]:
+    """Compare learners and ways to take labels in, on each environment held out."""
+    found = []
+    steps.now("learning to learn")
+    with threadpool_limits(limits=1), ThreadPoolExecutor(os.cpu_count()) as threads:
+        try:
+            for result in threads.map(lambda site: _study(study, site), study.held_out):
+                found.append(result)
+                steps.done(f"learning to learn: {result.name}")
+        finally:
+            threads.shutdown(cancel_futures=True)
+    return found
+
+
+def _study(study: Study, held_out: HeldOut) -> Adapting:
+    site, settings, first = held_out.prepared, study.settings, held_out.runs[0]
+    others = [item for item in study.prepared if item is not site]
+    # the same rows, and so the same scaler, as the recipe's members had with the first seed
+    classroom = Classroom.of(others, first.seed)
+    source = task_source(site, classroom.scaler)
+    # labels that figures must not rest on are no labels here
+    source = replace(source, labels=site.environment.evaluation_labels())
+    desks = [classroom.desk(candidate) for candidate in COMPARED.candidates(settings.recipe)]
+    starts = _starts(desks, settings.meta)
+    learned = {name: _learned(networks, desks) for name, networks in starts.items()}
+    few = few_shot(
+        source, _ways(learned, desks, first.members), seed=FIRST_SEED, draws=settings.few_draws
+    )
+    return Adapting(
+        name=site.name,
+        starts={name: _figures(networks, site, source) for name, networks in starts.items()},
+        few=few,
+        feedback=feedback(source, learned[JOINT], seed=FIRST_SEED),
+    )
+
+
+def _starts(desks: Sequence[Desk], recipe: MetaRecipe) -> dict[str, list[Mlp]]:
+    """Return the small ensemble's networks by learner."""
+    joint = [desk.joint() for desk in desks]
+    starts = {JOINT: joint}
+    for algorithm in ALGORITHMS:
+        starts[algorithm] = [
+            desk.meta(network, replace(recipe, algorithm=algorithm), _rng(desk, 1))
+            for desk, network in zip(desks, joint, strict=True)
+        ]
+    again = [
+        desk.meta(network, replace(recipe, algorithm="fomaml"), _rng(desk, 2))
+        for desk, network in zip(desks, joint, strict=True)
+    ]
+    pairs = zip(starts["fomaml"], again, strict=True)
+    starts[MEAN_WEIGHTS] = [Mlp.mean_of(pair) for pair in pairs]
+    return starts
+
+
+def _rng(desk: Desk, turn: int) -> np.random.Generator:
+    return np.random.default_rng([FIRST_SEED, desk.candidate.number, turn])
+
+
+def _learned(networks: Sequence[Mlp], desks: Sequence[Desk]) -> Learned:
+    return Learned(
+        networks, [desk.candidate.binary for desk in desks], [desk.replay for desk in desks]
+    )
+
+
+def _ways(
+    learned: Mapping[str, Learned], desks: Sequence[Desk], recipe: Sequence[Member]
+) -> dict[str, Way]:
+    joint = learned[JOINT]
+    random = [
+        Mlp.initialise(
+            (network.weights[0].shape[1], *_hidden(network), network.outputs), _rng(d, 3)
+        )
+        for network, d in zip(joint.networks, desks, strict=True)
+    ]
+    beheaded = [_without_head(network) for network in joint.networks]
+    whole = Learned(
+        [member.network for member in recipe],
+        [member.outputs == BINARY_CLASSES for member in recipe],
+        [],
+    )
+    return {
+        RECIPE: as_they_are(whole),
+        RECIPE_WEIGHED: weighed(whole, SHARPNESS),
+        "joint, no labels": as_they_are(joint),
+        "joint, last layer": tuned(joint, _HEAD),
+        "joint, whole network": tuned(joint, _NETWORK),
+        "last layer from scratch": tuned(replace(joint, networks=beheaded), _SCRATCH, replay=False),
+        "random start, whole network": tuned(replace(joint, networks=random), _ALONE, replay=False),
+        "reptile, whole network": tuned(learned["reptile"], _NETWORK),
+        "fomaml, no labels": as_they_are(learned["fomaml"]),
+        "fomaml, whole network": tuned(learned["fomaml"], _NETWORK),
+        "anil, last layer": tuned(learned["anil"], _HEAD),
+    }
+
+
+def _hidden(network: Mlp) -> list[int]:
+    return [len(bias) for bias in network.biases[:-1]]
+
+
+def _without_head(network: Mlp) -> Mlp:
+    changed = network.copy()
+    changed.weights[-1][:] = 0
+    changed.biases[-1][:] = 0
+    return changed
+
+
+def _figures(networks: Sequence[Mlp], site: Prepared, source: TaskSource) -> Floats:
+    scores = np.mean([member_log_odds(network, source.x) for network in networks], axis=0)
+    return judged(site).figures(scores, "raw")

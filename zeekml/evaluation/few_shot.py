@@ -1,0 +1,254 @@
+"""What a few labels of a new site are worth: curves over their number.
+
+Labels and the flows that are judged never share a host (``tasks.part_hosts``): labelled rows and
+other rows of the same hosts and episodes are so alike that any way to adapt, even from a random
+network, would look perfect. All ways are given the same draws, so that differences are paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from zeekml.training import ranking
+from zeekml.training.adaptation import AdaptationRule, Replay, adapt
+from zeekml.training.member_weights import member_weights
+from zeekml.training.mlp import Labels, Matrix, Mlp
+from zeekml.training.tasks import Flags, Rows, TaskSource, draw_support, part_hosts
+from zeekml.training.trained_ensemble import member_log_odds
+
+FloatArray = npt.NDArray[np.float64]
+
+LABELS: Final = (1, 5, 10, 50)
+"""Labels in all, half of them malicious, the odd one too."""
+
+DRAWS: Final = 20
+MOST_BENIGN: Final = 6000
+MOST_MALICIOUS: Final = 3000
+RATES: Final = ranking.RATES[:2]
+
+FEEDBACK: Final = (10, 50)
+FEEDBACK_SHARE: Final = 0.4
+FEEDBACK_RULE: Final = AdaptationRule(steps=150, rate=1e-3, pull=0.1, replay=0.5)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Members that may adapt, and the rows they replay while they do.
+
+    Attributes
+    ----------
+    networks : sequence of Mlp
+    binary : sequence of bool
+        Whether each tells malicious from benign only.
+    replays : sequence of Replay
+        For each, with labels as it scores them.
+    """
+
+    networks: Sequence[Mlp]
+    binary: Sequence[bool]
+    replays: Sequence[Replay]
+
+
+@dataclass(frozen=True)
+class Support:
+    """Labelled rows of a site.
+
+    Attributes
+    ----------
+    x : float32 array (rows, features)
+    labels : int8 array (rows,)
+    seed : sequence of int
+        Of what is random in adapting to them.
+    """
+
+    x: Matrix
+    labels: Labels
+    seed: Sequence[int]
+
+
+Way = Callable[[Support, Matrix], FloatArray]
+"""Takes labels in and returns the log-odds of other rows (rows,)."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One draw: figures of one way with one number of labels.
+
+    Attributes
+    ----------
+    average_precision : float
+    recall : tuple of float
+        At each of ``RATES``, the threshold being that of the query's own benign rows.
+    """
+
+    way: str
+    labels: int
+    draw: int
+    average_precision: float
+    recall: tuple[float, ...]
+
+
+def as_they_are(learned: Learned) -> Way:
+    """Return the way that takes no notice of the labels."""
+
+    def score(_support: Support, x: Matrix) -> FloatArray:
+        return _log_odds(learned.networks, x).mean(axis=1)
+
+    return score
+
+
+def weighed(learned: Learned, sharpness: float) -> Way:
+    """Return the way that weighs members by how they rank the labels."""
+
+    def score(support: Support, x: Matrix) -> FloatArray:
+        own = _log_odds(learned.networks, support.x)
+        weights = member_weights(own, support.labels > 0, sharpness=sharpness)
+        scores: FloatArray = _log_odds(learned.networks, x) @ weights
+        return scores
+
+    return score
+
+
+def tuned(learned: Learned, rule: AdaptationRule, *, replay: bool = True) -> Way:
+    """Return the way that changes the networks' weights as `rule` says."""
+
+    def score(support: Support, x: Matrix) -> FloatArray:
+        networks = adapted(learned, support, rule, replay=replay)
+        return _log_odds(networks, x).mean(axis=1)
+
+    return score
+
+
+def adapted(
+    learned: Learned, support: Support, rule: AdaptationRule, *, replay: bool = True
+) -> list[Mlp]:
+    """Return the members after they took labels in."""
+    networks = []
+    for number, network in enumerate(learned.networks):
+        labels = support.labels
+        if learned.binary[number]:
+            labels = (labels > 0).astype(np.int8)
+        networks.append(
+            adapt(
+                network,
+                support.x,
+                labels,
+                rule,
+                replay=learned.replays[number] if replay else None,
+                rng=np.random.default_rng([*support.seed, number]),
+            )
+        )
+    return networks
+
+
+def few_shot(
+    source: TaskSource,
+    ways: Mapping[str, Way],
+    *,
+    seed: int,
+    counts: Sequence[int] = LABELS,
+    draws: int = DRAWS,
+) -> list[Outcome]:
+    """Draw labels again and again, and judge each way to take them in.
+
+    Parameters
+    ----------
+    source : TaskSource
+        An environment that the members have not seen.
+    ways : mapping of str to Way
+    seed : int
+    counts : sequence of int
+        Numbers of labels.
+    draws : int
+        Partings of the hosts, each with labels of its own.
+
+    Returns
+    -------
+    list of Outcome
+        Empty if the environment has too few hosts to be parted.
+    """
+    rng = np.random.default_rng(seed)
+    found = []
+    for draw in range(draws):
+        parted = part_hosts(source, rng)
+        if parted is None:
+            continue
+        first, second = parted
+        query = _sampled(source, second, rng)
+        for count in counts:
+            rows = _labelled(source, first, count, rng)
+            support = Support(source.x[rows], source.labels[rows], (seed, draw, count))
+            for name, way in ways.items():
+                scores = way(support, source.x[query])
+                found.append(_judge(name, count, draw, source.labels[query], scores))
+    return found
+
+
+def feedback(
+    source: TaskSource,
+    learned: Learned,
+    *,
+    seed: int,
+    counts: Sequence[int] = FEEDBACK,
+    rule: AdaptationRule = FEEDBACK_RULE,
+) -> list[Outcome]:
+    """Judge what it brings to mark the loudest false alarms as benign.
+
+    The `count` benign flows with the highest scores in the first ``FEEDBACK_SHARE`` of the time
+    are what an analyst would have been shown first. Judged is the time after them; hosts may be
+    the same, as they are at a site. Nothing is drawn, so there is one outcome per count.
+
+    Returns
+    -------
+    list of Outcome
+        Ways ``none`` and ``feedback``; empty if either part lacks benign or malicious rows.
+    """
+    rng = np.random.default_rng(seed)
+    labelled = source.labels >= 0
+    cut = float(np.quantile(source.time[labelled], FEEDBACK_SHARE))
+    before, after = labelled & (source.time <= cut), labelled & (source.time > cut)
+    late = source.labels[after]
+    benign = np.flatnonzero(before & (source.labels == 0))
+    if not len(benign) or not (late == 0).any() or not (late > 0).any():
+        return []
+    query = _sampled(source, after, rng)
+    labels, x = source.labels[query], source.x[query]
+    loudest = benign[np.argsort(-_log_odds(learned.networks, source.x[benign]).mean(axis=1))]
+    found = []
+    for count in counts:
+        rows = loudest[:count]
+        support = Support(source.x[rows], source.labels[rows], (seed, count))
+        for name, way in (("none", as_they_are(learned)), ("feedback", tuned(learned, rule))):
+            found.append(_judge(name, count, 0, labels, way(support, x)))
+    return found
+
+
+def _labelled(source: TaskSource, side: Flags, count: int, rng: np.random.Generator) -> Rows:
+    """Draw labels, half of them malicious; of a single one, that."""
+    malicious = draw_support(source, side & (source.labels > 0), (count + 1) // 2, rng)
+    benign = draw_support(source, side & (source.labels == 0), count // 2, rng)
+    return np.concatenate([benign, malicious])
+
+
+def _sampled(source: TaskSource, side: Flags, rng: np.random.Generator) -> Rows:
+    """Return rows of a side, not more than it takes to tell figures apart."""
+    parts = []
+    for of_kind, most in ((source.labels == 0, MOST_BENIGN), (source.labels > 0, MOST_MALICIOUS)):
+        rows = np.flatnonzero(side & of_kind)
+        parts.append(rng.choice(rows, most, replace=False) if len(rows) > most else rows)
+    return np.concatenate(parts)
+
+
+def _judge(way: str, count: int, draw: int, labels: Labels, scores: FloatArray) -> Outcome:
+    figures = ranking.Ranking(scores, labels > 0).figures(np.ones(len(labels)))
+    precision, *recall = figures[: 1 + len(RATES)].tolist()
+    return Outcome(way, count, draw, precision, tuple(recall))
+
+
+def _log_odds(networks: Sequence[Mlp], x: Matrix) -> FloatArray:
+    return np.stack([member_log_odds(network, x) for network in networks], axis=1)

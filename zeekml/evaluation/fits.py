@@ -1,0 +1,219 @@
+"""Everything that is fitted for one environment, without a single row of it.
+
+Calibration, thresholds and the choice of a member need scores of environments that an ensemble has
+not seen. If those came from ensembles that had seen the environment held out, it would still have a
+say. So for every pair of environments an ensemble is trained without both: what it says about the
+one is what the other's calibration may rest on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from zeekml.detection.policy import Policy
+from zeekml.evaluation.baselines import Baselines, fit_baselines
+from zeekml.evaluation.settings import Settings, Steps
+from zeekml.training.ensemble_selection import Validation, select
+from zeekml.training.leave_one_out import Fold, can_teach
+from zeekml.training.ranking import Ranking
+from zeekml.training.sample_weights import DUPLICATE_EXPONENT, duplicate_weights
+from zeekml.training.thresholds import Calibration, Thresholds, calibrate, choose_thresholds
+from zeekml.training.trained_ensemble import Prediction, TrainedEnsemble
+from zeekml.training.trainer import train
+from zeekml.training.training_rows import Prepared, pool_of
+
+
+@dataclass(frozen=True)
+class Fits:
+    """What was fitted without one environment.
+
+    Attributes
+    ----------
+    ensemble : TrainedEnsemble
+        With the scaler that the baselines share.
+    baselines : Baselines
+    calibration : Calibration or None
+        None where no further environment could be held out, or the ensembles learned nothing.
+    thresholds : Thresholds or None
+    best_member : int or None
+        Number of the member that ranks the other environments best.
+    places : int array (members,) or None
+        How often each member was chosen by greedy selection on the other environments.
+    """
+
+    ensemble: TrainedEnsemble
+    baselines: Baselines
+    calibration: Calibration | None
+    thresholds: Thresholds | None
+    best_member: int | None
+    places: npt.NDArray[np.int64] | None
+
+
+def evaluable(prepared: Sequence[Prepared]) -> list[int]:
+    """Return the numbers of the environments that figures can be computed on."""
+    return [
+        number
+        for number, item in enumerate(prepared)
+        if item.environment.why_not_evaluable() is None
+    ]
+
+
+def can_be_held_out(prepared: Sequence[Prepared]) -> list[int]:
+    """Return the numbers of the environments whose figures rest on fits to all others."""
+    return [
+        number
+        for number in evaluable(prepared)
+        if can_teach([item for other, item in enumerate(prepared) if other != number])
+    ]
+
+
+@dataclass
+class Pairs:
+    """Ensembles trained without two environments, each trained once for one seed.
+
+    Attributes
+    ----------
+    prepared : sequence of Prepared
+    seed : int
+    settings : Settings
+    steps : Steps
+    """
+
+    prepared: Sequence[Prepared]
+    seed: int
+    settings: Settings
+    steps: Steps = field(default_factory=lambda: Steps(0))
+    _trained: dict[frozenset[int], TrainedEnsemble | None] = field(default_factory=dict)
+
+    def without(self, one: int, other: int) -> TrainedEnsemble | None:
+        """Return the ensemble trained without both, None if the rest teaches nothing."""
+        key = frozenset((one, other))
+        if key not in self._trained:
+            rest = [item for number, item in enumerate(self.prepared) if number not in key]
+            names = " and ".join(self.prepared[number].name for number in sorted(key))
+            what = f"seed {self.seed}: without {names}"
+            self.steps.now(what)
+            self._trained[key] = train_if_possible(rest, self.seed, self.settings)
+            self.steps.done(what, len(self.settings.plan.outputs()))
+        return self._trained[key]
+
+    def fold(self, scored: int, hidden: int) -> Fold | None:
+        """Return one environment as scored by the ensemble trained without both."""
+        ensemble = self.without(scored, hidden)
+        if ensemble is None:
+            return None
+        item = self.prepared[scored]
+        return Fold(item, ensemble.predict(item.matrix))
+
+
+def train_if_possible(
+    prepared: Sequence[Prepared], seed: int, settings: Settings
+) -> TrainedEnsemble | None:
+    """Train the recipe, or return None if these environments teach nothing."""
+    if not can_teach(prepared):
+        return None
+    return train(
+        prepared,
+        seed=seed,
+        plan=settings.plan,
+        recipe=settings.recipe,
+        unfinished=settings.unfinished,
+    )
+
+
+def fit_without(
+    prepared: Sequence[Prepared],
+    held_out: int,
+    pairs: Pairs,
+    policy: Policy,
+) -> Fits | None:
+    """Fit everything for one environment on all others.
+
+    Parameters
+    ----------
+    prepared : sequence of Prepared
+    held_out : int
+        Number of the environment; nothing of it but its name is looked at.
+    pairs : Pairs
+        Of the same environments; seed and settings are its own.
+    policy : Policy
+        That thresholds are chosen for.
+
+    Returns
+    -------
+    Fits or None
+        None if the others teach nothing.
+    """
+    others = [item for number, item in enumerate(prepared) if number != held_out]
+    seed, settings, steps = pairs.seed, pairs.settings, pairs.steps
+    what = f"seed {seed}: without {prepared[held_out].name}"
+    steps.now(what)
+    ensemble = train_if_possible(others, seed, settings)
+    if ensemble is None:
+        return None
+    steps.done(what, len(settings.plan.outputs()))
+    baselines = fit_baselines(
+        pool_of(others, seed),
+        ensemble.scaler,
+        rows=settings.baseline_rows,
+        seed=seed,
+        done=lambda name: steps.done(f"{what}: {name}"),
+    )
+    further = [number for number in evaluable(prepared) if number != held_out]
+    folds = [fold for number in further if (fold := pairs.fold(number, held_out)) is not None]
+    calibration, thresholds = calibrated(folds, policy)
+    places = selected(folds, seed)
+    return Fits(ensemble, baselines, calibration, thresholds, best_member(folds), places)
+
+
+def calibrated(
+    folds: Sequence[Fold], policy: Policy
+) -> tuple[Calibration | None, Thresholds | None]:
+    """Fit calibration and thresholds, or return None for what cannot be fitted."""
+    if not folds:
+        return None, None
+    try:
+        calibration = calibrate(folds)
+    except ValueError:
+        # higher scores do not go with more malicious rows: there is nothing to calibrate
+        return None, None
+    if any(fold.prediction.threat_logits is None for fold in folds):
+        return calibration, None
+    return calibration, choose_thresholds(folds, calibration, policy)
+
+
+def selected(folds: Sequence[Fold], seed: int) -> npt.NDArray[np.int64] | None:
+    """Choose as many members as there are, with replacement, on folds; None without folds."""
+    if not folds:
+        return None
+    validations = []
+    for fold in folds:
+        used = fold.labels >= 0
+        labels = fold.labels[used]
+        weights = duplicate_weights(fold.prepared.matrix[used], labels) ** DUPLICATE_EXPONENT
+        validations.append(Validation(fold.prediction.member_log_odds[used], labels, weights))
+    members = validations[0].log_odds.shape[1]
+    return select(validations, members, np.random.default_rng([seed, members]))
+
+
+def best_member(folds: Sequence[Fold]) -> int | None:
+    """Return the number of the member with the highest mean average precision over folds."""
+    if not folds:
+        return None
+    worth = np.mean([member_precision(fold.prediction, fold) for fold in folds], axis=0)
+    return int(worth.argmax())
+
+
+def member_precision(prediction: Prediction, fold: Fold) -> list[float]:
+    """Return the average precision of each member on a fold."""
+    used = fold.labels >= 0
+    malicious = fold.labels[used] > 0
+    ones = np.ones(int(used.sum()))
+    return [
+        float(Ranking(column, malicious).figures(ones)[0])
+        for column in prediction.member_log_odds[used].T
+    ]

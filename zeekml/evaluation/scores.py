@@ -1,0 +1,273 @@
+"""The scores that every section of the report is computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from zeekml.detection.policy import Policy
+from zeekml.ensemble.classes import CLASSES
+from zeekml.ensemble.manifest import Manifest
+from zeekml.evaluation.baselines import NAMES as BASELINES
+from zeekml.evaluation.bootstrap import Numbers
+from zeekml.evaluation.controls import CONTROLS, altered
+from zeekml.evaluation.fits import Fits, Pairs, can_be_held_out, evaluable, fit_without
+from zeekml.evaluation.metrics import resolvable
+from zeekml.evaluation.settings import Settings, Steps
+from zeekml.training.leave_one_out import Fold
+from zeekml.training.mlp import Labels
+from zeekml.training.ranking import Floats, Ranking
+from zeekml.training.sample_weights import duplicate_weights
+from zeekml.training.thresholds import Calibration, Thresholds
+from zeekml.training.trained_ensemble import Member, Prediction
+from zeekml.training.training_rows import Prepared, synthetic_rows
+
+OURS: Final = "zeekml"
+
+
+@dataclass(frozen=True)
+class SeedRun:
+    """What one set of fits says about the environment that it has not seen.
+
+    Attributes
+    ----------
+    seed : int
+    prediction : Prediction
+        For all rows, labelled or not.
+    baselines : dict of str to float64 array (rows,)
+    calibration, thresholds, best_member, places
+        See ``fits.Fits``.
+    members : sequence of Member
+        Of the ensemble; empty for a finished bundle.
+    controls : dict of str to float64 array (rows,)
+        The ensemble's log-odds for rows with something taken away, see ``controls``.
+    transplants : dict of str to (float64 array, float64 array)
+        By other environment: log-odds of this one's benign rows and of the other's malicious rows,
+        by the ensemble that has seen neither.
+    """
+
+    seed: int
+    prediction: Prediction
+    baselines: Mapping[str, Floats]
+    calibration: Calibration | None
+    thresholds: Thresholds | None
+    best_member: int | None
+    places: npt.NDArray[np.int64] | None
+    members: Sequence[Member]
+    controls: Mapping[str, Floats]
+    transplants: Mapping[str, tuple[Floats, Floats]]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One environment, and all that was said about it by what has not seen it.
+
+    Attributes
+    ----------
+    prepared : Prepared
+    runs : sequence of SeedRun
+        One per seed.
+    seen : bool
+        The scoring bundle names it among its training data.
+    """
+
+    prepared: Prepared
+    runs: Sequence[SeedRun]
+    seen: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the environment."""
+        return self.prepared.name
+
+    def fold(self, run: SeedRun) -> Fold:
+        """Return the environment with one run's scores."""
+        return Fold(self.prepared, run.prediction)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The rows of an environment that figures rest on.
+
+    Attributes
+    ----------
+    rows : bool array (all rows,)
+    labels : int8 array (judged rows,)
+    malicious : bool array (judged rows,)
+    weights : dict of str to float64 array (judged rows,)
+        ``raw`` counts each row once, ``distinct`` rows that repeat each other once together.
+    hosts : int array (judged rows,)
+        Number of the row's host: an originator in one recording.
+    """
+
+    rows: npt.NDArray[np.bool_]
+    labels: Labels
+    malicious: npt.NDArray[np.bool_]
+    weights: Mapping[str, Floats]
+    hosts: Numbers
+
+    def resolvable(self, view: str) -> npt.NDArray[np.bool_]:
+        """Whether each of ``metrics.MEASURES`` can be told apart from chance."""
+        return resolvable(float(self.weights[view][~self.malicious].sum()))
+
+    def figures(self, scores: Floats, view: str) -> Floats:
+        """Return ``metrics.MEASURES`` of scores of all rows, NaN where not resolvable."""
+        found = self.ranking(scores).figures(self.weights[view])
+        return np.where(self.resolvable(view), found, np.nan)
+
+    def ranking(self, scores: Floats) -> Ranking:
+        """Rank the judged rows by scores of all rows."""
+        return Ranking(scores[self.rows], self.malicious)
+
+
+def judged(prepared: Prepared) -> Judged:
+    """Return what figures of an environment rest on."""
+    environment = prepared.environment
+    everything = environment.evaluation_labels()
+    rows = everything >= 0
+    labels = everything[rows]
+    originators = environment.flows["id.orig_h"].to_pylist()
+    pairs = [(c, h) for c, h in zip(environment.captures.tolist(), originators, strict=True)]
+    numbers: dict[tuple[int, str], int] = {}
+    hosts = [
+        numbers.setdefault(pair, len(numbers))
+        for pair, used in zip(pairs, rows.tolist(), strict=True)
+        if used
+    ]
+    return Judged(
+        rows=rows,
+        labels=labels,
+        malicious=labels > 0,
+        weights={
+            "raw": np.ones(len(labels)),
+            "distinct": duplicate_weights(prepared.matrix[rows], labels),
+        },
+        hosts=np.array(hosts, dtype=np.intp),
+    )
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything that the sections of a report are computed from.
+
+    Attributes
+    ----------
+    prepared : sequence of Prepared
+        All environments read, with the first seed's synthetic copies.
+    held_out : sequence of HeldOut
+        Those that figures can be computed on.
+    judged : dict of str to Judged
+        By name of the environment.
+    policy : Policy
+    settings : Settings
+    bundle : Manifest or None
+        Of the finished bundle that was scored with; None if the recipe was fitted anew.
+    """
+
+    prepared: Sequence[Prepared]
+    held_out: Sequence[HeldOut]
+    judged: Mapping[str, Judged]
+    policy: Policy
+    settings: Settings
+    bundle: Manifest | None = None
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds that every environment was scored with."""
+        return [run.seed for run in self.held_out[0].runs] if self.held_out else []
+
+    @property
+    def knows_threats(self) -> list[bool]:
+        """For each member, whether it tells threats apart."""
+        if self.bundle is not None:
+            return [entry.knows_threats for entry in self.bundle.members]
+        return [outputs == CLASSES for outputs in self.settings.plan.outputs()]
+
+    def methods(self) -> list[str]:
+        """Names of what was compared: ours, then the baselines."""
+        return [OURS, *self.held_out[0].runs[0].baselines] if self.held_out else []
+
+    def figures(self, site: HeldOut, method: str, view: str) -> Floats:
+        """Return ``metrics.MEASURES``, shape (seeds, measures), NaN where not resolvable."""
+        rows = self.judged[site.name]
+        return np.stack([rows.figures(scores_of(run, method), view) for run in site.runs])
+
+
+def scores_of(run: SeedRun, method: str) -> Floats:
+    """Return a method's scores of all rows."""
+    return run.prediction.log_odds if method == OURS else run.baselines[method]
+
+
+def leave_one_out_study(
+    prepared: Sequence[Prepared], policy: Policy, settings: Settings, steps: Steps
+) -> Study:
+    """Fit and score everything, seed by seed, each environment by what has not seen it."""
+    runs: dict[int, list[SeedRun]] = {number: [] for number in evaluable(prepared)}
+    for seed in settings.seed_list:
+        steps.now(f"seed {seed}: synthetic episodes")
+        drawn = with_synthetic(prepared, seed)
+        pairs = Pairs(drawn, seed, settings, steps)
+        for number, of_site in runs.items():
+            fits = fit_without(drawn, number, pairs, policy)
+            if fits is not None:
+                of_site.append(_run(drawn, number, fits, pairs))
+    held_out = [HeldOut(prepared[number], found) for number, found in runs.items() if found]
+    return Study(
+        prepared=prepared,
+        held_out=held_out,
+        judged={site.name: judged(site.prepared) for site in held_out},
+        policy=policy,
+        settings=settings,
+    )
+
+
+def with_synthetic(prepared: Sequence[Prepared], seed: int) -> list[Prepared]:
+    """Return the environments with the synthetic copies of a seed."""
+    found = []
+    for item in prepared:
+        matrix, labels = synthetic_rows(item.environment, seed=seed)
+        found.append(replace(item, synthetic=matrix, synthetic_labels=labels))
+    return found
+
+
+def steps_of(prepared: Sequence[Prepared], settings: Settings) -> int:
+    """Return how many steps `leave_one_out_study` takes."""
+    numbers = evaluable(prepared)
+    members = len(settings.plan.outputs())
+    one = (members + len(BASELINES) - 1) * len(can_be_held_out(prepared))
+    two = members * len(numbers) * (len(numbers) - 1) // 2
+    return settings.seeds * (one + two)
+
+
+def _run(prepared: Sequence[Prepared], number: int, fits: Fits, pairs: Pairs) -> SeedRun:
+    site = prepared[number]
+    benign = site.environment.evaluation_labels() == 0
+    transplants = {}
+    for other in evaluable(prepared):
+        ensemble = pairs.without(number, other) if other != number else None
+        if ensemble is not None:
+            donor = prepared[other]
+            attacks = donor.environment.evaluation_labels() > 0
+            transplants[donor.name] = (
+                ensemble.predict(site.matrix[benign]).log_odds,
+                ensemble.predict(donor.matrix[attacks]).log_odds,
+            )
+    return SeedRun(
+        seed=pairs.seed,
+        prediction=fits.ensemble.predict(site.matrix),
+        baselines=fits.baselines.scores(site.matrix),
+        calibration=fits.calibration,
+        thresholds=fits.thresholds,
+        best_member=fits.best_member,
+        places=fits.places,
+        members=fits.ensemble.members,
+        controls={
+            control: fits.ensemble.predict(altered(site.matrix, control, pairs.seed)).log_odds
+            for control in CONTROLS
+        },
+        transplants=transplants,
+    )

@@ -1,0 +1,152 @@
+"""Whether scores are probabilities on a network held out, before and after fitting them there."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from zeekml.ensemble.probability import EVEN, apply_platt, brier, fit_platt
+from zeekml.evaluation.metrics import ReliabilityBin, calibration_error, reliability
+from zeekml.evaluation.scores import HeldOut, SeedRun, Study
+from zeekml.evaluation.sections.wording import over_seeds, spread_data
+from zeekml.evaluation.time_split import early_and_late
+from zeekml.html.figures import Line, lines
+from zeekml.html.sections import NOT_RESOLVED, Figure, Section, Table
+from zeekml.training.ranking import Flags, Floats
+from zeekml.training.thresholds import BASE_RATE
+
+EARLY_SHARE: Final = 0.4
+BINS: Final = 15
+FEWEST: Final = 50
+"""Flows of each side that both parts of an environment must have."""
+
+_LOWEST: Final = 1e-4
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Brier score, calibration error and reliability of scores on the later part of a site."""
+
+    brier: float
+    error: float
+    bins: list[ReliabilityBin]
+
+
+def calibration_section(study: Study) -> Section:
+    """Brier score, calibration error and reliability, before and after a fit to the site."""
+    rows: list[list[str]] = []
+    data: dict[str, Any] = {}
+    curves: dict[str, list[ReliabilityBin]] = {}
+    for site in study.held_out:
+        found = [_both(study, site, run) for run in site.runs]
+        known = [pair for pair in found if pair is not None]
+        if len(known) < len(found):
+            rows.append([site.name, *[NOT_RESOLVED] * 4])
+            data[site.name] = None
+            continue
+        numbers = {
+            f"{measure} {when}": np.array([getattr(pair[order], name) for pair in known])
+            for measure, name in (("Brier", "brier"), ("ECE", "error"))
+            for order, when in enumerate(("before", "after"))
+        }
+        rows.append([site.name, *(over_seeds(values, digits=4) for values in numbers.values())])
+        data[site.name] = {
+            key.replace(" ", "_").lower(): spread_data(v) for key, v in numbers.items()
+        }
+        for order, when in enumerate(("before", "after")):
+            curves.setdefault(when, []).extend(b for pair in known for b in pair[order].bins)
+    heads = ["environment", "Brier before", "Brier after", "ECE before", "ECE after"]
+    share = BASE_RATE if study.bundle is None else study.bundle.calibration.base_rate
+    return Section(
+        key="calibration",
+        title="Are scores probabilities?",
+        prose=[
+            f"Prior: flows are weighted so that {share:.0%} of them are malicious, which is what "
+            "scores are probabilities for, whatever the recording holds. A score that always "
+            f"said {share:.0%} would have a Brier score of {share * (1 - share):.4f} and an ECE "
+            "of 0: it would be honest and useless. Read both with the ranking figures.",
+            f"Before: the calibration {_source(study)}. After: it was fitted to the "
+            f"labelled flows in the first {EARLY_SHARE:.0%} of each recording's time. Both are "
+            "measured on the rest of it. ECE is the mean distance between score and observed "
+            f"share over {BINS} bins of equal mass. {NOT_RESOLVED} stands where one of the parts "
+            f"has fewer than {FEWEST} flows of a side.",
+        ],
+        tables=[Table("Later part of each environment", heads, rows)],
+        figures=[_picture(curves)] if curves else [],
+        data={"prior": share, "early_share": EARLY_SHARE, "bins": BINS, "environments": data},
+    )
+
+
+def _source(study: Study) -> str:
+    return "comes from other environments" if study.bundle is None else "is the bundle's own"
+
+
+def _both(study: Study, site: HeldOut, run: SeedRun) -> tuple[_Fit, _Fit] | None:
+    if run.calibration is None:
+        return None
+    judged = study.judged[site.name]
+    early, late = early_and_late(site.prepared.environment, EARLY_SHARE, gap=False)
+    early, late = early[judged.rows], late[judged.rows]
+    z, bad = run.prediction.log_odds[judged.rows], judged.malicious
+    if min((bad & part).sum() for part in (early, late)) < FEWEST:
+        return None
+    if min((~bad & part).sum() for part in (early, late)) < FEWEST:
+        return None
+    rate = run.calibration.base_rate
+    try:
+        slope, intercept = fit_platt(z[early], bad[early], prior_weights(bad[early], EVEN))
+    except ValueError:
+        # the first part ranks the wrong way round: nothing can be fitted to it
+        return None
+    intercept += math.log(rate / (1 - rate))
+    before = _fit(run.calibration.scores(z[late]), bad[late], rate)
+    return before, _fit(apply_platt(z[late], slope, intercept), bad[late], rate)
+
+
+def _fit(scores: Floats, malicious: Flags, rate: float) -> _Fit:
+    weights = prior_weights(malicious, rate)
+    bins = reliability(scores, malicious, weights, BINS)
+    return _Fit(brier(scores, malicious, weights), calibration_error(bins), bins)
+
+
+def prior_weights(malicious: Flags, rate: float) -> Floats:
+    """Weights that make `rate` of the flows malicious; they add up to one."""
+    bad = malicious.sum()
+    return np.where(malicious, rate / bad, (1 - rate) / (len(malicious) - bad))
+
+
+def _picture(curves: dict[str, list[ReliabilityBin]]) -> Figure:
+    drawn = []
+    for when, found in curves.items():
+        # environments' and seeds' bins, put together by score
+        order = sorted(found, key=lambda b: b.score)
+        groups = np.array_split(np.arange(len(order)), min(BINS, len(order)))
+        points = []
+        for group in groups:
+            inside = [order[i] for i in group]
+            mass = sum(b.mass for b in inside)
+            points.append(
+                (
+                    sum(b.mass * b.score for b in inside) / mass,
+                    sum(b.mass * b.observed for b in inside) / mass,
+                )
+            )
+        x, y = np.maximum(np.array(points), _LOWEST).T
+        drawn.append(Line(when, x, y))
+    return Figure(
+        lines(
+            drawn,
+            x_axis="mean score",
+            y_axis="observed share malicious",
+            limits=(_LOWEST, 1.0),
+            logarithmic=True,
+            diagonal=True,
+            markers=True,
+        ),
+        f"Reliability, environments weighing the same, at the prior; shares below {_LOWEST:g} are "
+        "drawn there. On the line, scores are probabilities.",
+        "Reliability diagram before and after calibration on the site",
+    )

@@ -1,0 +1,225 @@
+"""What an analyst would have seen: incidents, true and false."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from zeekml.evaluation.incident_figures import (
+    Episode,
+    Outcome,
+    benign_days,
+    episodes,
+    outcome,
+    poisson_interval,
+)
+from zeekml.evaluation.scores import Study
+from zeekml.html.figures import Series, dots
+from zeekml.html.sections import NOT_RESOLVED, Figure, Section, Table
+
+PER_FLOWS: Final = 10_000
+SHORTEST_DAYS: Final = 0.25
+"""Days of benign traffic without which no number of notices per day is given."""
+
+
+@dataclass(frozen=True)
+class _Site:
+    name: str
+    benign: int
+    days: float
+    named: bool
+    episodes: list[Episode]
+    outcomes: list[Outcome]
+
+    @property
+    def false(self) -> float:
+        """False incidents, mean over seeds."""
+        return float(np.mean([o.false for o in self.outcomes]))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of false incidents per `PER_FLOWS` benign flows."""
+        return poisson_interval(self.false, self.benign / PER_FLOWS)
+
+
+def incidents_section(study: Study) -> Section:
+    """Count episodes found and false incidents."""
+    sites = []
+    for site in study.held_out:
+        environment = site.prepared.environment
+        found_in = episodes(environment)
+        outcomes = [outcome(site, run, found_in, study.policy) for run in site.runs]
+        known = [one for one in outcomes if one is not None]
+        if len(known) == len(outcomes):
+            sites.append(
+                _Site(
+                    site.name,
+                    int((environment.evaluation_labels() == 0).sum()),
+                    benign_days(environment),
+                    environment.episodes is not None,
+                    found_in,
+                    known,
+                )
+            )
+    if not sites:
+        return Section(
+            key="incidents",
+            title="Incidents",
+            prose=[
+                "There are no thresholds: choosing them for an environment takes at least two "
+                "further environments with enough rows of both sides, and members that tell "
+                "threats apart."
+            ],
+            data={"environments": {}, "pooled": None},
+        )
+    benign, false = sum(s.benign for s in sites), sum(s.false for s in sites)
+    pooled = poisson_interval(false, benign / PER_FLOWS)
+    return Section(
+        key="incidents",
+        title="Incidents",
+        prose=_prose(study),
+        tables=[_table(sites, false, benign, pooled), _threat_table(sites)],
+        figures=[_picture(sites, false, benign, pooled)],
+        data={
+            "environments": {site.name: _data(site) for site in sites},
+            "pooled": {
+                "benign": benign,
+                "false_incidents": false,
+                "per_10000_benign_flows": false / benign * PER_FLOWS,
+                "interval": list(pooled),
+            },
+        },
+    )
+
+
+def _prose(study: Study) -> list[str]:
+    where = (
+        "Calibration and thresholds were chosen on the other environments, each scored by "
+        "ensembles that had seen neither it nor the one at hand."
+        if study.bundle is None
+        else "Calibration and thresholds are the bundle's own."
+    )
+    return [
+        f"{where} Incidents follow the rules of the policy in force: flows are grouped, and the "
+        "mean of the strongest evidence in the window has to reach the threshold of a threat.",
+        "False incidents are those on the benign flows alone. The interval is the exact 95 % one "
+        "of a Poisson count, at the mean over seeds (seeds see the same flows, so they do not "
+        "narrow it). Notices per day divide them by the time that benign flows span; below "
+        f"{SHORTEST_DAYS * 24:.0f} hours {NOT_RESOLVED} stands.",
+        "An episode is found if one of its own flows stands where the evidence reaches a "
+        "threshold. By chance: the same with malicious flows scored like benign ones, which "
+        "shows how many are found by size alone. Where the data name no episodes, all flows of "
+        "an originator and class in one recording are one. Flows until found: the median number "
+        "of an episode's flows that had come, over those found. Detectors ask for several flows: "
+        "an originator with one or two is only found among others' flows to the same place.",
+    ]
+
+
+def _until(outcomes: Sequence[Outcome], chosen: Sequence[int]) -> str:
+    known = [u for o in outcomes for i in chosen if (u := o.flows_until[i]) is not None]
+    return f"{np.median(known):,.0f}" if known else ""
+
+
+def _found(outcomes: Sequence[Outcome], chosen: Sequence[int]) -> float:
+    """Episodes found, mean over seeds."""
+    return float(np.mean([sum(o.flows_until[i] is not None for i in chosen) for o in outcomes]))
+
+
+def _table(sites: Sequence[_Site], false: float, benign: int, pooled: tuple[float, float]) -> Table:
+    rows = []
+    for site in sites:
+        everything = range(len(site.episodes))
+        rows.append(
+            [
+                site.name,
+                f"{site.benign:,}",
+                f"{site.false:.1f}",
+                _rate(site.false, site.benign, site.interval),
+                f"{site.false / site.days:,.1f}" if site.days >= SHORTEST_DAYS else NOT_RESOLVED,
+                f"{len(site.episodes):,}" + ("" if site.named else " (by originator)"),
+                f"{_found(site.outcomes, everything):,.1f}",
+                f"{np.mean([o.by_chance for o in site.outcomes]):,.1f}",
+                _until(site.outcomes, everything),
+            ]
+        )
+    rows.append(
+        ["pooled", f"{benign:,}", f"{false:.1f}", _rate(false, benign, pooled), "", "", "", "", ""]
+    )
+    heads = [
+        "environment",
+        "benign flows",
+        "false incidents",
+        "per 10,000 benign flows",
+        "notices per day",
+        "episodes",
+        "found",
+        "by chance",
+        "flows until found",
+    ]
+    return Table("By environment, mean over seeds", heads, rows, frozenset({len(rows) - 1}))
+
+
+def _rate(false: float, benign: int, interval: tuple[float, float]) -> str:
+    return f"{false / benign * PER_FLOWS:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
+
+
+def _threat_table(sites: Sequence[_Site]) -> Table:
+    rows = []
+    for site in sites:
+        for threat in sorted({e.threat for e in site.episodes}):
+            chosen = [i for i, e in enumerate(site.episodes) if e.threat == threat]
+            sizes = [len(site.episodes[i].rows) for i in chosen]
+            rows.append(
+                [
+                    site.name,
+                    threat,
+                    f"{len(chosen):,}",
+                    f"{np.median(sizes):,.0f}",
+                    f"{_found(site.outcomes, chosen):,.1f}",
+                    _until(site.outcomes, chosen),
+                ]
+            )
+    heads = ["environment", "threat", "episodes", "flows in each", "found", "flows until found"]
+    return Table("By threat; medians over episodes, means over seeds", heads, rows)
+
+
+def _picture(
+    sites: Sequence[_Site], false: float, benign: int, pooled: tuple[float, float]
+) -> Figure:
+    series = Series(
+        "false incidents",
+        [*(s.false / s.benign * PER_FLOWS for s in sites), false / benign * PER_FLOWS],
+        [*(s.interval[0] for s in sites), pooled[0]],
+        [*(s.interval[1] for s in sites), pooled[1]],
+    )
+    return Figure(
+        dots([*(s.name for s in sites), "pooled"], [series], axis="per 10,000 benign flows"),
+        "False incidents with exact 95 % Poisson intervals.",
+        "Dot plot of false incidents per 10,000 benign flows by environment",
+    )
+
+
+def _data(site: _Site) -> dict[str, Any]:
+    everything = range(len(site.episodes))
+    return {
+        "benign": site.benign,
+        "false_incidents": site.false,
+        "per_10000_benign_flows": site.false / site.benign * PER_FLOWS,
+        "interval": list(site.interval),
+        "notices_per_day": site.false / site.days if site.days >= SHORTEST_DAYS else None,
+        "episodes": len(site.episodes),
+        "episodes_named": site.named,
+        "found": _found(site.outcomes, everything),
+        "found_by_chance": float(np.mean([o.by_chance for o in site.outcomes])),
+        "by_threat": {
+            threat: {
+                "episodes": len(chosen),
+                "found": _found(site.outcomes, chosen),
+            }
+            for threat in sorted({e.threat for e in site.episodes})
+            if (chosen := [i for i, e in enumerate(site.episodes) if e.threat == threat])
+        },
+    }

@@ -1,0 +1,83 @@
+"""How thorough an evaluation is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from zeekml.evaluation.few_shot import DRAWS
+from zeekml.training.meta_learning import MetaRecipe
+from zeekml.training.mlp import Recipe
+from zeekml.training.trainer import MemberPlan
+from zeekml.training.training_checkpoints import Unfinished
+
+Progress = Callable[[str, int, int], None]
+
+FIRST_SEED: Final = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Seeds, members and draws.
+
+    Attributes
+    ----------
+    seeds : int
+        Every fit is repeated with this many seeds: 1, 2, …
+    draws : int
+        Bootstrap draws behind an interval.
+    plan, recipe
+        Members and how each is trained.
+    baseline_rows : int
+        The most training rows that baselines are fitted to: a sample drawn by weight.
+    meta : MetaRecipe
+        How learners are compared; each with its own algorithm.
+    few_draws : int
+        Draws of labels behind each point of a few-shot curve.
+    ablations : bool
+        Leave out each synthetic kind and each feature family in turn, which is slow.
+    unfinished : Unfinished or None
+        Where members of the recipe are kept, for a run that goes on from them.
+    """
+
+    seeds: int = 5
+    draws: int = 400
+    plan: MemberPlan = field(default_factory=MemberPlan)
+    recipe: Recipe = field(default_factory=Recipe)
+    baseline_rows: int = 25_000
+    meta: MetaRecipe = field(default_factory=MetaRecipe)
+    few_draws: int = DRAWS
+    ablations: bool = False
+    unfinished: Unfinished | None = None
+
+    @property
+    def seed_list(self) -> range:
+        """The seeds."""
+        return range(FIRST_SEED, FIRST_SEED + self.seeds)
+
+
+class Steps:
+    """Counts what is done and tells a progress bar.
+
+    Parameters
+    ----------
+    total : int
+    tell : callable, optional
+        Called with (what is being done, steps done, steps in all).
+    """
+
+    def __init__(self, total: int, tell: Progress | None = None) -> None:
+        self._total = total
+        self._done = 0
+        self._tell = tell
+
+    def now(self, what: str) -> None:
+        """Say what is being done."""
+        if self._tell is not None:
+            self._tell(what, self._done, self._total)
+
+    def done(self, what: str, count: int = 1) -> None:
+        """Say that `count` steps of it are done."""
+        self._done = min(self._done + count, self._total)
+        self.now(what)

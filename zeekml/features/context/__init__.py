@@ -1,0 +1,1 @@
+"""What a flow's hosts did in the last minute, ten minutes and hour."""

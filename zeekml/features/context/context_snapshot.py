@@ -1,0 +1,170 @@
+"""The state of the context engine as bytes: what results depend on, and nothing else.
+
+Everything is taken as it lies in memory: the records that are held, the tables, the used part of
+each pool. That is of use to the same layout only, which the head tells. Sizes are checked before
+anything is put in place; what the arrays say to each other is not, so bytes that may be damaged
+must be checked (a digest) before the engine is used.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from zeekml.core.serialization import decode
+from zeekml.errors import StateError
+from zeekml.features.context.compact_hash_table import LANES, Cells
+from zeekml.features.context.lazy_memory import reserved
+from zeekml.features.context.state import (
+    EVICTED,
+    HEAD,
+    LAST,
+    STATE_WIDTH,
+    TABLES,
+    TAIL,
+    Context,
+    Pool,
+)
+from zeekml.features.feature_schema import SCHEMA_HASH
+from zeekml.readers.stream_clock import LATE
+
+Bytes = npt.NDArray[np.uint8]
+
+_VERSION: Final = 1
+"""To be raised when the engine means something else by the same arrays."""
+
+_MOST_CELLS: Final = 8  # for each record held: four times as many as there can be keys
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What tells how long each part is.
+
+    Attributes
+    ----------
+    layout
+        Digest of what the arrays look like.
+    clock
+        `Context.clock`.
+    tables
+        Cells and keys of each table.
+    pools
+        `Slots.counts` of each pool.
+    """
+
+    layout: str
+    clock: list[int]
+    tables: list[tuple[int, int]]
+    pools: list[tuple[int, int]]
+
+
+def head_of(c: Context, max_records: int) -> bytes:
+    """The `Head` of a state, encoded."""
+    head = Head(
+        _layout(c, max_records),
+        c.clock.tolist(),
+        [(len(table.cells), table.live) for table in _tables(c)],
+        [tuple(pool.slots.counts.tolist()) for pool in _pools(c)],
+    )
+    return msgspec.msgpack.encode(head)
+
+
+def parts_of(c: Context) -> list[Bytes]:
+    """The parts of a state, where they lie."""
+    tail, head = int(c.clock[TAIL + LAST]), int(c.clock[HEAD])
+    at, held = tail & (len(c.ring) - 1), head - tail
+    beyond = max(at + held - len(c.ring), 0)
+    parts: list[npt.NDArray[Any]] = [c.ring[at : at + held], c.ring[:beyond]]
+    parts += [c.port_flows, *(table.cells for table in _tables(c))]
+    for pool in _pools(c):
+        height, used = pool.slots.counts.tolist()
+        parts += [pool.rows[:used], pool.slots.free[:height]]
+    return [part.view(np.uint8) for part in parts]
+
+
+def restored(c: Context, max_records: int, head: bytes, pieces: Iterator[bytes]) -> Context:
+    """A state that goes on where another one stood.
+
+    Parameters
+    ----------
+    c
+        A new, empty state; it is of no use afterwards.
+    max_records
+        Of the engine.
+    head, pieces
+        From `head_of`; and the parts of `parts_of` one after the other, cut anyhow.
+
+    Raises
+    ------
+    StateError
+        They are of another layout, or no such bytes.
+    """
+    told = decode(head, Head)
+    if told.layout != _layout(c, max_records):
+        raise StateError("the context was kept by another version, or for other context_records")
+    _check(c, max_records, told)
+    c.clock[:] = told.clock
+    # they count what happened since the start
+    c.clock[[EVICTED, LATE]] = 0
+    tables: dict[str, Any] = {}
+    for name, table, (cells, live) in zip(TABLES, _tables(c), told.tables, strict=True):
+        bits = table.counts[1]
+        tables[name] = Cells(reserved(cells, np.uint32), np.array([live, bits], np.int64))
+    for pool, counts in zip(_pools(c), told.pools, strict=True):
+        pool.slots.counts[:] = counts
+    c = c._replace(**tables)
+    _fill(parts_of(c), pieces)
+    return c
+
+
+def _fill(parts: Sequence[Bytes], pieces: Iterator[bytes]) -> None:
+    piece = np.empty(0, np.uint8)
+    for part in parts:
+        at = 0
+        while at < len(part):
+            if not len(piece):
+                piece = np.frombuffer(next(pieces, b""), np.uint8)
+                if not len(piece):
+                    raise StateError("the context that was kept is cut short")
+            n = min(len(piece), len(part) - at)
+            part[at : at + n] = piece[:n]
+            piece = piece[n:]
+            at += n
+    if len(piece) or next(pieces, b""):
+        raise StateError("the context that was kept is too long")
+
+
+def _check(c: Context, max_records: int, told: Head) -> None:
+    """Make sure that all sizes are possible."""
+    if len(told.clock) != STATE_WIDTH:
+        raise StateError("the context that was kept is damaged: its clock is another one")
+    marks = [0, *reversed(told.clock[TAIL : TAIL + LAST + 1]), told.clock[HEAD]]
+    sound = marks == sorted(marks) and marks[-1] - marks[1] <= max_records
+    sound &= len(told.tables) == len(TABLES) and len(told.pools) == len(_pools(c))
+    for cells, live in told.tables:
+        most = _MOST_CELLS * max_records + len(c.port_flows)
+        sound &= 0 < cells <= most and cells % LANES == 0 and 0 <= live <= cells
+    for pool, (height, used) in zip(_pools(c), told.pools, strict=False):
+        sound &= 0 <= height <= used <= len(pool.rows)
+    if not sound:
+        raise StateError("the context that was kept is damaged: its sizes are impossible")
+
+
+def _layout(c: Context, max_records: int) -> str:
+    kinds = [str(array.dtype) for array in (c.ring, *(pool.rows for pool in _pools(c)))]
+    sizes = max_records, len(c.ring), len(c.port_flows)
+    told = _VERSION, SCHEMA_HASH, sys.byteorder, sizes, kinds
+    return blake2b(repr(told).encode(), digest_size=16).hexdigest()
+
+
+def _tables(c: Context) -> list[Cells]:
+    return [getattr(c, name) for name in TABLES]
+
+
+def _pools(c: Context) -> list[Pool]:
+    return [value for value in c if isinstance(value, Pool)]

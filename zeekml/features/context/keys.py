@@ -1,0 +1,326 @@
+"""Where the keys of a record are in the context's tables, and how many that is counted (compiled).
+
+A key is what its latest record says: the tables hold no keys. So a cell that may be the right one
+is compared by that record, unless it is known that the key is there and no other cell is like it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from zeekml.core.jit import njit
+from zeekml.features.addresses import mix
+from zeekml.features.context.compact_hash_table import (
+    LANES,
+    Cells,
+    erase,
+    home,
+    insert,
+    larger,
+    next_alike,
+    number_at,
+    set_cell,
+    state_at,
+)
+from zeekml.features.context.compiled import compiled, signed
+from zeekml.features.context.lazy_memory import give_slot, take_slot
+from zeekml.features.context.packed_record import FAILED_FLAG, answer_of, is_set, port_of
+from zeekml.features.context.state import (
+    ANSWERS,
+    FAILED,
+    FLOWS,
+    HEAD,
+    HOST_COUNTS,
+    HOSTS,
+    LARGE_ROW,
+    LAST,
+    NONE,
+    PAIR_COUNTS,
+    PAIR_WINDOW,
+    PORTS,
+    RECORD_OF,
+    SEED,
+    SERVICE_COUNTS,
+    SERVICE_WINDOW,
+    SMALL_MOST,
+    SMALL_ROW,
+    TABLES,
+    TAIL,
+    Context,
+)
+
+# kinds of keys, in the order of `TABLES`
+HOST_KEY, PAIR_KEY, SERVICE_KEY, CONTACT_KEY, SOURCE_PORT_KEY, ANSWER_KEY = range(6)
+
+_NUMBERS: Final = 0xFFFFFFFF
+
+
+@compiled
+def host_hash(c: Context, key: np.uint64) -> np.uint64:
+    return mix(key ^ np.uint64(c.clock[SEED]))
+
+
+@compiled
+def joint_hash(c: Context, first: int, second: int) -> np.uint64:
+    """Of two numbers of 32 bits."""
+    return mix(np.uint64((first << 32) | second) ^ np.uint64(c.clock[SEED]))
+
+
+@compiled
+def triple_hash(pair_hash: np.uint64, number: int) -> np.uint64:
+    """Of a pair and another number."""
+    return mix(pair_hash ^ mix(np.uint64(number) + np.uint64(0x9E3779B97F4A7C15)))
+
+
+@compiled
+def age_of(c: Context, number: int) -> int:
+    """How many records before the next one the record held with this number, or link, came."""
+    return (c.clock[HEAD] - signed(number)) & (len(c.ring) - 1)
+
+
+@compiled
+def inside(c: Context, window: int, age: int) -> bool:
+    """Whether the record that came so many before the next one is in a window."""
+    return age <= c.clock[HEAD] - c.clock[TAIL + window]
+
+
+@compiled
+def latest_of(c: Context, kind: int, at: int) -> int:
+    """Place in the ring of the latest record of the key in a cell."""
+    if kind == PAIR_KEY:
+        table = c.pairs
+    elif kind == SERVICE_KEY:
+        table = c.services
+    elif kind == CONTACT_KEY:
+        table = c.contacts
+    elif kind == SOURCE_PORT_KEY:
+        table = c.source_ports
+    else:
+        table = c.answers
+    state, number = state_at(table, at), number_at(table, at)
+    if state != RECORD_OF:
+        if kind == PAIR_KEY:
+            if state == SMALL_ROW:
+                number = signed(c.pair.rows[number].latest)
+            else:
+                number = signed(c.large_pair.rows[number].latest)
+        elif kind == SERVICE_KEY:
+            if state == SMALL_ROW:
+                number = signed(c.service.rows[number].latest)
+            else:
+                number = signed(c.large_service.rows[number].latest)
+        elif kind == CONTACT_KEY:
+            number = signed(c.contact.rows[number].latest)
+    return number & (len(c.ring) - 1)
+
+
+@compiled
+def _is_key(c: Context, kind: int, at: int, source: int, target: int, port: int, size: int) -> bool:
+    r = c.ring[latest_of(c, kind, at)]
+    if kind != SERVICE_KEY and r.source != source:
+        return False
+    if kind != SOURCE_PORT_KEY and r.target != target:
+        return False
+    if kind == ANSWER_KEY:
+        return answer_of(r) == size
+    return kind == PAIR_KEY or port_of(r) == port
+
+
+@compiled
+def cell_of(
+    c: Context,
+    table: Cells,
+    kind: int,
+    key_hash: np.uint64,
+    source: int,
+    target: int,
+    port: int,
+    size: int,
+) -> int:
+    """The cell of a key, or NONE."""
+    at = next_alike(table, key_hash, home(table, key_hash))
+    while at != NONE and not _is_key(c, kind, at, source, target, port, size):
+        at = next_alike(table, key_hash, at)
+    return at
+
+
+@compiled
+def known_cell(c: Context, table: Cells, kind: int, key_hash: np.uint64, r: Any) -> int:
+    """The cell of a key of a record that is held, so the key is there."""
+    at = next_alike(table, key_hash, home(table, key_hash))
+    if next_alike(table, key_hash, at) == NONE:
+        return at
+    source, target = signed(r.source), signed(r.target)
+    return cell_of(c, table, kind, key_hash, source, target, port_of(r), answer_of(r))
+
+
+@compiled
+def host_of(c: Context, key: np.uint64) -> int:
+    """Slot of a host, newly taken if need be."""
+    key_hash = host_hash(c, key)
+    at = next_alike(c.hosts, key_hash, home(c.hosts, key_hash))
+    while at != NONE:
+        slot = number_at(c.hosts, at)
+        if c.host.rows[slot].key == key:
+            return slot
+        at = next_alike(c.hosts, key_hash, at)
+    slot = take_slot(c.host.slots)
+    row = c.host.rows[slot]
+    row.key = key
+    row.large = NONE
+    for i in range(HOST_COUNTS):
+        row.n[i] = 0
+    for window in range(LAST + 1):
+        row.bytes[window] = 0
+    insert(c.hosts, key_hash, RECORD_OF, slot)
+    return slot
+
+
+@compiled
+def drop_host(c: Context, slot: int) -> None:
+    """Forget a host that no record names any more."""
+    row = c.host.rows[slot]
+    key_hash = host_hash(c, row.key)
+    at = next_alike(c.hosts, key_hash, home(c.hosts, key_hash))
+    while number_at(c.hosts, at) != slot:
+        at = next_alike(c.hosts, key_hash, at)
+    erase(c.hosts, key_hash, at)
+    if row.large != NONE:
+        give_slot(c.large_host.slots, row.large)
+    give_slot(c.host.slots, slot)
+
+
+@compiled
+def enlarge_host(c: Context, slot: int) -> None:
+    """Count a host in a large row from now on."""
+    row = c.host.rows[slot]
+    large = take_slot(c.large_host.slots)
+    for i in range(HOST_COUNTS):
+        c.large_host.rows[large].n[i] = row.n[i]
+    for window in range(LAST + 1):
+        c.large_host.rows[large].bytes[window] = row.bytes[window]
+    row.large = large
+
+
+@compiled
+def pair_row(c: Context, at: int) -> None:
+    """Give the pair in a cell, which has one record or a full row, the next larger row."""
+    number = number_at(c.pairs, at)
+    if state_at(c.pairs, at) == RECORD_OF:
+        r = c.ring[number]
+        age = age_of(c, number)
+        place = take_slot(c.pair.slots)
+        row = c.pair.rows[place]
+        row.first = row.latest = (c.clock[HEAD] - age) & _NUMBERS
+        for window in range(LAST + 1):
+            here = int(inside(c, window, age))
+            of_pair = window * PAIR_WINDOW
+            row.n[of_pair + FLOWS] = here
+            row.n[of_pair + FAILED] = here * int(is_set(r, FAILED_FLAG))
+            row.n[of_pair + PORTS] = here
+            row.n[of_pair + ANSWERS] = here
+        set_cell(c.pairs, at, SMALL_ROW, place)
+        pair_hash = joint_hash(c, r.source, r.target)
+        insert(c.contacts, triple_hash(pair_hash, port_of(r)), RECORD_OF, number)
+        insert(c.answers, triple_hash(pair_hash, answer_of(r)), RECORD_OF, number)
+    else:
+        small = c.pair.rows[number]
+        place = take_slot(c.large_pair.slots)
+        large = c.large_pair.rows[place]
+        large.first, large.latest = small.first, small.latest
+        for i in range(PAIR_COUNTS):
+            large.n[i] = small.n[i]
+        give_slot(c.pair.slots, number)
+        set_cell(c.pairs, at, LARGE_ROW, place)
+
+
+@compiled
+def pair_is_full(c: Context, at: int) -> bool:
+    """Whether another record of the pair in a cell needs `pair_row` first."""
+    state = state_at(c.pairs, at)
+    return state == RECORD_OF or (
+        state == SMALL_ROW
+        and c.pair.rows[number_at(c.pairs, at)].n[LAST * PAIR_WINDOW + FLOWS] == SMALL_MOST
+    )
+
+
+@compiled
+def service_row(c: Context, at: int) -> None:
+    """Give the service in a cell, which has one record or a full row, the next larger row."""
+    number = number_at(c.services, at)
+    if state_at(c.services, at) == RECORD_OF:
+        r = c.ring[number]
+        age = age_of(c, number)
+        place = take_slot(c.service.slots)
+        row = c.service.rows[place]
+        row.latest = (c.clock[HEAD] - age) & _NUMBERS
+        for window in range(LAST + 1):
+            here = int(inside(c, window, age))
+            of_service = window * SERVICE_WINDOW
+            row.n[of_service + FLOWS] = here
+            row.n[of_service + FAILED] = here * int(is_set(r, FAILED_FLAG))
+            row.n[of_service + HOSTS] = here
+        set_cell(c.services, at, SMALL_ROW, place)
+    else:
+        small = c.service.rows[number]
+        place = take_slot(c.large_service.slots)
+        large = c.large_service.rows[place]
+        large.latest = small.latest
+        for i in range(SERVICE_COUNTS):
+            large.n[i] = small.n[i]
+        give_slot(c.service.slots, number)
+        set_cell(c.services, at, LARGE_ROW, place)
+
+
+@compiled
+def service_is_full(c: Context, at: int) -> bool:
+    """Whether another record of the service in a cell needs `service_row` first."""
+    state = state_at(c.services, at)
+    return state == RECORD_OF or (
+        state == SMALL_ROW
+        and c.service.rows[number_at(c.services, at)].n[LAST * SERVICE_WINDOW + FLOWS] == SMALL_MOST
+    )
+
+
+@compiled
+def key_hash_of(c: Context, kind: int, r: Any) -> np.uint64:
+    """Hash of a record's key."""
+    if kind == SERVICE_KEY:
+        return joint_hash(c, r.target, port_of(r))
+    if kind == SOURCE_PORT_KEY:
+        return joint_hash(c, r.source, port_of(r))
+    pair_hash = joint_hash(c, r.source, r.target)
+    if kind == CONTACT_KEY:
+        return triple_hash(pair_hash, port_of(r))
+    if kind == ANSWER_KEY:
+        return triple_hash(pair_hash, answer_of(r))
+    return pair_hash
+
+
+@njit(cache=True, _nrt=False, nogil=True)
+def _refill(c: Context, kind: int, old: Cells, new: Cells) -> None:
+    """Put all keys of a table into a larger one."""
+    for at in range(len(old.cells)):
+        state = state_at(old, at)
+        if at % LANES == 0 or state == 0:
+            continue
+        number = number_at(old, at)
+        if kind == HOST_KEY:
+            key_hash = host_hash(c, c.host.rows[number].key)
+        else:
+            key_hash = key_hash_of(c, kind, c.ring[latest_of(c, kind, at)])
+        insert(new, key_hash, state, number)
+
+
+def with_room(c: Context, rows: int) -> Context:
+    """The same state with room in its tables for `rows` more records."""
+    changed: dict[str, Any] = {}
+    for kind, name in enumerate(TABLES):
+        table: Cells = getattr(c, name)
+        # a record names two hosts, and may be the second of a pair, which then enters both
+        if table.full_with(2 * rows):
+            changed[name] = larger(table, 2 * rows)
+            _refill(c, kind, table, changed[name])
+    return c._replace(**changed)

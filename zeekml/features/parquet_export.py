@@ -1,0 +1,86 @@
+"""The feature matrix as a Parquet table, with what identifies each row."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from zeekml.errors import OutputError
+from zeekml.features.extractor import FeatureExtractor
+from zeekml.features.feature_schema import FEATURE_NAMES, FEATURES, SCHEMA_HASH
+from zeekml.readers.archive import read_stream
+from zeekml.readers.files.discovery import Stream
+from zeekml.readers.rejects import ReadCounters
+
+_IDENTITY: Final = ("sensor", "source", "line", "uid", "ts")
+
+TABLE_SCHEMA: Final = pa.schema(
+    [
+        ("sensor", pa.string()),
+        ("source", pa.string()),
+        ("line", pa.int64()),
+        ("uid", pa.string()),
+        ("ts", pa.float64()),
+        *(
+            pa.field(f.name, pa.float32(), metadata={"unit": f.unit, "description": f.description})
+            for f in FEATURES
+        ),
+    ],
+    metadata={"zeekml_feature_schema": SCHEMA_HASH},
+)
+
+
+def write_feature_table(
+    streams: Sequence[Stream],
+    path: Path,
+    *,
+    local_nets: Sequence[str],
+    max_records: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> ReadCounters:
+    """Write features of all streams to a Parquet file, which appears once it is complete.
+
+    Parameters
+    ----------
+    progress
+        Called with bytes read and rows written since the last call.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    counters = ReadCounters()
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with pq.ParquetWriter(partial, TABLE_SCHEMA, compression="zstd") as writer:
+            reported = 0
+            for stream in streams:
+                extractor = FeatureExtractor(local_nets=local_nets, max_records=max_records)
+                for flows in read_stream(stream, counters=counters):
+                    matrix = extractor.transform(flows).matrix
+                    writer.write_batch(_rows(flows, matrix))
+                    if progress is not None:
+                        progress(counters.bytes_read - reported, flows.num_rows)
+                        reported = counters.bytes_read
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return counters
+
+
+def _rows(
+    flows: pa.RecordBatch, matrix: np.ndarray[tuple[int, int], np.dtype[np.float32]]
+) -> pa.RecordBatch:
+    identity = [flows.column(n).cast(TABLE_SCHEMA.field(n).type) for n in _IDENTITY]
+    # missing values are nulls, so that readers in other languages see them as such
+    columns = [pa.array(matrix[:, i], from_pandas=True) for i in range(len(FEATURE_NAMES))]
+    return pa.RecordBatch.from_arrays([*identity, *columns], schema=TABLE_SCHEMA)

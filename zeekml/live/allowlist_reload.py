@@ -1,0 +1,79 @@
+"""The allowlist while a watcher runs: whoever edits the file expects it to count at once."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from zeekml.detection.allowlist import Allowlist, allowlist_path, load_allowlist
+from zeekml.errors import ConfigError
+
+log = logging.getLogger("zeekml.watch")
+
+_Stamp = tuple[int, int, int, int] | None
+
+
+class WatchedAllowlist:
+    """Reads the allowlist, and again whenever its file is another one.
+
+    Parameters
+    ----------
+    rules
+        As for `load_allowlist`.
+    wall
+        Time of day.
+
+    Attributes
+    ----------
+    current
+        What was read last without a mistake.
+
+    Raises
+    ------
+    ConfigError
+        The file holds a mistake to begin with.
+    """
+
+    def __init__(self, rules: Path | None, wall: Callable[[], float] = time.time) -> None:
+        self._rules = rules
+        self._wall = wall
+        self._path = allowlist_path(rules)
+        self._stamp = self._look()
+        self.current: Allowlist = load_allowlist(rules, clock=wall)
+        self._warn()
+
+    def changed(self) -> bool:
+        """Look at the file; tell whether `current` is another one now."""
+        return self._look() != self._stamp and self.read_again()
+
+    def read_again(self) -> bool:
+        """Read the file; tell whether `current` is another one now.
+
+        A mistake is logged, and what was read before stays in force.
+        """
+        # looked at before it is read: a change in between is seen at the next look
+        self._stamp = self._look()
+        try:
+            read = load_allowlist(self._rules, clock=self._wall)
+        except ConfigError as error:
+            log.error("%s; the allowlist read before stays in force", error)
+            return False
+        different = not read.same_as(self.current)
+        self.current = read
+        self._warn()
+        if different:
+            log.info("%s read again: %s entries", read.file, f"{len(read.active):,}")
+        return different
+
+    def _look(self) -> _Stamp:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+    def _warn(self) -> None:
+        for warning in self.current.warnings():
+            log.warning("%s", warning)

@@ -1,0 +1,1 @@
+"""Problems of sensors, logs and the watch itself, and how they are told."""

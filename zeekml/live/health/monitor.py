@@ -1,0 +1,334 @@
+"""Watching the watch: problems of sensors and logs become notices, once each.
+
+The monitor reads no clock. It is told the time twice: by a clock that never goes back, which all
+durations are measured with, and by the clock on the wall, which notices are dated with. So a jump
+of the latter neither raises nor hides a problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+
+from zeekml.alerts.health_notice import SENSOR_PROBLEM, HealthNotice, HealthState, health_id
+from zeekml.detection.incidents.message import duration
+from zeekml.detection.notice import plain
+from zeekml.errors import InputError
+from zeekml.live.health import text as wording
+from zeekml.live.health.checks import HealthLimits, Remembered, StreamChecks, StreamFigures
+from zeekml.live.health.text import OVER, Finding, Kind
+from zeekml.live.tail.events import Cause, Gap, Recovered, Trouble
+
+_APART: Final = 3600.0
+"""Seconds between two openings of the same kind of problem of the same stream."""
+
+_TROUBLE_AGAIN: Final = 60.0
+"""Seconds after a restart in which trouble from before is reported again if it lasts."""
+
+_OURS: Final = ""
+"""The stream of what is about the watch as a whole."""
+
+_GAP_PREFIX: Final = f"{Kind.GAP.value} "
+_KEYS: Final = frozenset(
+    [kind.value for kind in Kind if kind is not Kind.GAP]
+    + [_GAP_PREFIX + cause.value for cause in Cause]
+)
+
+
+@dataclass(slots=True)
+class _Problem:
+    """The last problem of a kind.
+
+    Attributes
+    ----------
+    id
+        Of its notices.
+    opened
+        When it was told of; in storage, how many seconds ago.
+    open
+        Whether its end is still to be told of.
+    further, at_least
+        What has happened since and is not told of yet: how often, and how many bytes.
+    """
+
+    id: str
+    opened: float
+    open: bool
+    severity: str
+    further: int = 0
+    at_least: int = 0
+
+
+@dataclass(slots=True)
+class _Stream:
+    problems: dict[str, _Problem] = field(default_factory=dict)
+    remembered: Remembered = field(default_factory=Remembered)
+
+
+@dataclass(slots=True)
+class _Stored:
+    wall: float
+    number: int
+    streams: dict[str, _Stream]
+
+
+class HealthMonitor:
+    """Raises `ZeekML::Sensor_Problem` when a problem begins and when it is over.
+
+    Of one kind and stream at most one problem is opened per hour; what is still wrong after the
+    hour is told of then. What just happens (a gap, a lost context) has a single line; what happens
+    again within the hour is summed up after it.
+
+    Parameters
+    ----------
+    sensor : str
+        Name of the sensor, for the notices.
+    limits : HealthLimits, optional
+        What is normal.
+    """
+
+    def __init__(self, sensor: str = "", limits: HealthLimits | None = None) -> None:
+        self._sensor = sensor
+        self._limits = HealthLimits() if limits is None else limits
+        self._streams: dict[str, _Stream] = {}
+        self._checks: dict[str, StreamChecks] = {}
+        self._trouble: dict[str, Trouble] = {}
+        self._number = 0
+        # the latest moment by both clocks, and what was loaded and waits for the first
+        self._now = self._wall = 0.0
+        self._stored: _Stored | None = None
+        self._began: float | None = None
+
+    def observe(
+        self, stream: str, now_monotonic: float, now_wall: float, figures: StreamFigures
+    ) -> list[HealthNotice]:
+        """Take a stream's figures of this moment; to be called often, at least every minute.
+
+        Parameters
+        ----------
+        stream : str
+            Name of the stream.
+        now_monotonic, now_wall : float
+            Seconds of a clock that never goes back, and of the epoch.
+        figures : StreamFigures
+            The figures.
+
+        Returns
+        -------
+        list of HealthNotice
+            What began or ended.
+        """
+        state = self._at(stream, now_monotonic, now_wall)
+        if stream not in self._checks:
+            self._checks[stream] = StreamChecks(self._limits, state.remembered)
+        notices: list[HealthNotice] = []
+        trouble = self._trouble.get(stream)
+        for kind, finding in self._checks[stream].look(now_monotonic, now_wall, figures):
+            # of a log that cannot be read, silence says nothing
+            silent = kind is Kind.STALLED or (kind is Kind.UNSCORED and not figures.records_read)
+            if not silent or finding is None or trouble is None:
+                notices += self._settle(stream, kind, finding)
+        if trouble is not None:
+            notices += self._settle(stream, Kind.TROUBLE, wording.trouble(trouble))
+        elif self._began is not None and now_monotonic >= self._began + _TROUBLE_AGAIN:
+            notices += self._settle(stream, Kind.TROUBLE, None)
+        for key, problem in list(state.problems.items()):
+            if problem.further and now_monotonic >= problem.opened + _APART:
+                notices.append(self._sum_up(stream, key, problem))
+        return notices
+
+    def event(
+        self, stream: str, now_monotonic: float, now_wall: float, event: Gap | Trouble | Recovered
+    ) -> list[HealthNotice]:
+        """Take an event of a stream's tail; the times as in `observe`."""
+        self._at(stream, now_monotonic, now_wall)
+        if isinstance(event, Gap):
+            key = _GAP_PREFIX + event.cause.value
+            return self._happened(stream, key, wording.gap(event), event.at_least)
+        if isinstance(event, Trouble):
+            self._trouble[stream] = event
+            return self._settle(stream, Kind.TROUBLE, wording.trouble(event))
+        self._trouble.pop(stream, None)
+        return self._settle(stream, Kind.TROUBLE, None)
+
+    def ended(
+        self, stream: str, now_monotonic: float, now_wall: float, figures: StreamFigures
+    ) -> list[HealthNotice]:
+        """Take that the input is over and none of it was scored; the arguments as in `observe`."""
+        notices = self.observe(stream, now_monotonic, now_wall, figures)
+        finding = self._checks[stream].nothing_scored(figures)
+        if finding is None or (stream in self._trouble and not figures.records_read):
+            return notices
+        return notices + self._settle(stream, Kind.UNSCORED, finding)
+
+    def context_lost(
+        self, stream: str, now_monotonic: float, now_wall: float, reason: str, *, cut: bool
+    ) -> list[HealthNotice]:
+        """Tell that the journal of the context is gone, or `cut` short; the times as in `observe`.
+
+        Parameters
+        ----------
+        reason : str
+            What happened to it.
+        """
+        self._at(stream, now_monotonic, now_wall)
+        return self._happened(stream, Kind.CONTEXT, wording.context_lost(reason, cut=cut))
+
+    def of_watch(
+        self, now_monotonic: float, now_wall: float, kind: Kind, finding: Finding
+    ) -> list[HealthNotice]:
+        """Tell of what happened to the watch's own files, each time; the times as in `observe`."""
+        self._at(_OURS, now_monotonic, now_wall)
+        return [self._tell(_OURS, kind.value, finding, "closed")]
+
+    def keep_only(
+        self, streams: Collection[str], now_monotonic: float, now_wall: float
+    ) -> list[HealthNotice]:
+        """Forget all other streams, and close what is open of them; the times as in `observe`."""
+        notices: list[HealthNotice] = []
+        self._begin(now_monotonic, now_wall)
+        for stream in [s for s in self._streams if s not in streams and s != _OURS]:
+            for key, problem in self._streams[stream].problems.items():
+                if problem.open:
+                    notices.append(self._close(stream, key, problem, "no longer watched"))
+            del self._streams[stream]
+            self._checks.pop(stream, None)
+            self._trouble.pop(stream, None)
+        return notices
+
+    @property
+    def open_problems(self) -> list[tuple[str, str]]:
+        """Streams and kinds of the problems that are open."""
+        stored = self._streams if self._stored is None else self._stored.streams
+        return [
+            (stream, key)
+            for stream, state in stored.items()
+            for key, problem in state.problems.items()
+            if problem.open
+        ]
+
+    def save(self) -> dict[str, Any]:
+        """Return what is to be known after a restart, as values that JSON knows.
+
+        Its size is bounded by the number of streams: some hundred bytes each.
+        """
+        stored = self._stored
+        if stored is None:
+            stored = _Stored(self._wall, self._number, self._streams)
+        plain_values: dict[str, Any] = msgspec.to_builtins(stored)
+        if self._stored is None:
+            for state in plain_values["streams"].values():
+                for problem in state["problems"].values():
+                    problem["opened"] = self._now - problem["opened"]
+        return plain_values
+
+    def load(self, stored: Any) -> None:
+        """Go on from what `save` returned; before anything else.
+
+        Raises
+        ------
+        InputError
+            When it is nothing that `save` returns; the monitor then knows as little as before.
+        """
+        try:
+            converted = msgspec.convert(stored, _Stored)
+        except msgspec.ValidationError as error:
+            raise InputError(f"stored state of the health monitor is damaged: {error}") from error
+        for state in converted.streams.values():
+            if unknown := state.problems.keys() - _KEYS:
+                shown = plain(min(unknown))
+                raise InputError(f"stored state of the health monitor is damaged: {shown}")
+        self._stored = converted
+
+    # -- time and storage ------------------------------------------------------------------------
+
+    def _at(self, stream: str, now: float, wall: float) -> _Stream:
+        self._begin(now, wall)
+        return self._streams.setdefault(stream, _Stream())
+
+    def _begin(self, now: float, wall: float) -> None:
+        self._now, self._wall = now, wall
+        if self._began is None:
+            self._began = now
+        if self._stored is None:
+            return
+        stored, self._stored = self._stored, None
+        away = max(wall - stored.wall, 0.0)
+        self._number, self._streams = stored.number, stored.streams
+        for state in stored.streams.values():
+            for problem in state.problems.values():
+                problem.opened = now - away - problem.opened
+
+    # -- problems --------------------------------------------------------------------------------
+
+    def _settle(self, stream: str, kind: Kind, finding: Finding | None) -> list[HealthNotice]:
+        """Open or close a problem if that is due."""
+        problem = self._streams[stream].problems.get(kind.value)
+        if finding is None:
+            if problem is None or not problem.open:
+                return []
+            return [self._close(stream, kind.value, problem, OVER[kind])]
+        if problem is not None and (problem.open or self._now < problem.opened + _APART):
+            return []
+        return [self._tell(stream, kind.value, finding, "open")]
+
+    def _happened(
+        self, stream: str, key: str, finding: Finding, at_least: int = 0
+    ) -> list[HealthNotice]:
+        """Tell of what began and ended at once, or count it until the hour is over."""
+        problem = self._streams[stream].problems.get(key)
+        if problem is None or (self._now >= problem.opened + _APART and not problem.further):
+            return [self._tell(stream, key, finding, "closed")]
+        problem.further += 1
+        problem.at_least += at_least
+        return []
+
+    def _sum_up(self, stream: str, key: str, problem: _Problem) -> HealthNotice:
+        if key.startswith(_GAP_PREFIX):
+            cause = Cause(key.removeprefix(_GAP_PREFIX))
+            finding = wording.further_gaps(cause, problem.further, problem.at_least)
+        else:
+            finding = wording.context_lost(f"{problem.further} more times in an hour", cut=False)
+        return self._tell(stream, key, finding, "closed")
+
+    def _tell(self, stream: str, key: str, finding: Finding, state: HealthState) -> HealthNotice:
+        self._number += 1
+        name = health_id(
+            SENSOR_PROBLEM, key, self._sensor, stream, f"{self._wall:.6f}", str(self._number)
+        )
+        self._streams[stream].problems[key] = _Problem(
+            name, self._now, state == "open", finding.severity
+        )
+        return self._notice(stream, key, name, finding, state, 0)
+
+    def _close(self, stream: str, key: str, problem: _Problem, what: str) -> HealthNotice:
+        problem.open = False
+        lasted = max(self._now - problem.opened, 0.0)
+        finding = Finding(
+            what,
+            f"the problem lasted {duration(lasted)}; nothing is to be done",
+            problem.severity,
+            {"seconds": round(lasted)},
+        )
+        return self._notice(stream, key, problem.id, finding, "closed", 1)
+
+    def _notice(
+        self, stream: str, key: str, name: str, finding: Finding, state: HealthState, seq: int
+    ) -> HealthNotice:
+        return HealthNotice(
+            ts=self._wall,
+            note=SENSOR_PROBLEM,
+            msg=plain(f"{stream}: {finding.msg}" if stream else finding.msg, 400),
+            sub=plain(finding.sub, 1000),
+            state=state,
+            seq=seq,
+            id=name,
+            severity=finding.severity,
+            stream=plain(stream),
+            sensor=plain(self._sensor),
+            details=MappingProxyType({"problem": key.split()[0], **finding.details}),
+        )

@@ -1,0 +1,195 @@
+"""A watch that runs and scores nothing: what its log holds instead, and what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from msgspec.json import decode as json_decode
+
+from zeekml.detection.incidents.message import counted, duration
+from zeekml.live.health.text import Finding
+from zeekml.readers.flow_schema import REQUIRED, SURICATA
+from zeekml.readers.formats.json_parser import DECODE_ERRORS
+from zeekml.readers.rejects import (
+    BAD_JSON,
+    BAD_UTF8,
+    BAD_VALUE,
+    COLUMN_COUNT,
+    LINE_TOO_LONG,
+    MISSING_FIELD,
+    RejectSink,
+    printable,
+)
+
+FLOW_REMEDY: Final = (
+    "in suricata.yaml, under outputs: - eve-log: types:, list `- flow`, and restart Suricata"
+)
+_CONN_REMEDY: Final = (
+    "name the file that Zeek writes its connections to, conn.log, or its directory; where one file "
+    "holds all of Zeek's logs, see that conn is among them"
+)
+_READABLE: Final = {
+    COLUMN_COUNT: "lines must have the columns that the #fields header before them names",
+    BAD_VALUE: "compare a value in it with what the sensor itself writes",
+    BAD_JSON: "each line must be one whole JSON object",
+    BAD_UTF8: "the log must be UTF-8",
+    LINE_TOO_LONG: "each record must be a line of its own",
+    MISSING_FIELD: "fields that a flow cannot do without were renamed or taken out on the way",
+}
+_OF_ITSELF: Final = frozenset(["stats", "engine"])
+_EVE_FIELDS: Final = ("event_type", "flow", "src_ip", "dest_ip", "proto")
+_MOST_TYPES: Final = 8
+_EXCERPT: Final = 120
+_KEPT: Final = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A line that could not be read."""
+
+    source: str
+    line: int
+    reason: str
+    excerpt: bytes | str
+
+
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """What came while nothing was scored.
+
+    Attributes
+    ----------
+    sensor
+        ``zeek`` or ``suricata``.
+    read
+        Lines.
+    skipped, rejected
+        Lines by type and by reason.
+    formats
+        Of the files, as far as known.
+    reject
+        The first line of those that could not be read, if it is known.
+    absent
+        Logs that do not exist.
+    ever
+        Whether anything was scored before.
+    """
+
+    sensor: str = ""
+    read: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    formats: tuple[str, ...] = ()
+    reject: Reject | None = None
+    absent: tuple[str, ...] = ()
+    ever: bool = False
+
+
+class FirstReject:
+    """A `RejectSink` that keeps the first reject since `forget` in mind.
+
+    Parameters
+    ----------
+    rejects
+        Gets all of them.
+    """
+
+    def __init__(self, rejects: RejectSink) -> None:
+        self.first: Reject | None = None
+        self._rejects = rejects
+
+    def add(self, source: str, line: int, reason: str, excerpt: bytes | str) -> None:
+        """As for `RejectSink`."""
+        if self.first is None:
+            self.first = Reject(source, line, reason, excerpt[:_KEPT])
+        self._rejects.add(source, line, reason, excerpt)
+
+    def forget(self) -> None:
+        """The next one is the first again."""
+        self.first = None
+
+
+def unscored(seconds: float | None, instead: Instead) -> Finding:
+    """Nothing was scored for `seconds`; None at the end of the input."""
+    since = "nothing was scored" if seconds is None else f"no flow for {duration(seconds)}"
+    details: dict[str, str | int | float] = {"lines": instead.read}
+    if seconds is not None:
+        details["seconds"] = round(seconds)
+    if not instead.read:
+        what, sub = _nothing_came(instead)
+    else:
+        rejected, skipped = sum(instead.rejected.values()), sum(instead.skipped.values())
+        details |= {"skipped": skipped, "rejected": rejected}
+        what, sub = _only_rejects(instead) if rejected >= skipped else _other_types(instead)
+    return Finding(f"{since}: {what}", sub, "high", details)
+
+
+def _nothing_came(instead: Instead) -> tuple[str, str]:
+    what = "nothing was ever written to the log"
+    if instead.absent:
+        what = f"{instead.absent[0]} does not exist"
+    if instead.sensor == SURICATA:
+        return what, (
+            "see whether Suricata runs, gets traffic and writes to this very file (suricata.yaml, "
+            "outputs: - eve-log: filename:), or name another one with --suricata"
+        )
+    return what, (
+        "see whether Zeek runs, gets traffic and writes to this very file, or name another one, "
+        "or its directory, with --zeek"
+    )
+
+
+def _other_types(instead: Instead) -> tuple[str, str]:
+    types = sorted(instead.skipped, key=lambda kind: (-instead.skipped[kind], kind))
+    listed = ", ".join(f"{kind} {instead.skipped[kind]:,}" for kind in types[:_MOST_TYPES])
+    more = f" and {len(types) - _MOST_TYPES} more types" if len(types) > _MOST_TYPES else ""
+    what = f"{_in(instead)}{counted(instead.read, 'record')} of other types came: {listed}{more}"
+    if instead.sensor != SURICATA:
+        return what, f"these are no connections; {_CONN_REMEDY}"
+    if _OF_ITSELF.issuperset(types):
+        return what, (
+            "the sensor tells of nothing but itself; see whether it gets traffic (its interface, "
+            f"the mirror port); and that it logs flows: {FLOW_REMEDY}"
+        )
+    if "netflow" in instead.skipped:
+        return what, (
+            "netflow has one record per direction and cannot be scored, flow events are needed; "
+            + FLOW_REMEDY
+        )
+    if instead.ever:
+        return what, f"flows came before; see whether they were switched off; {FLOW_REMEDY}"
+    return what, f"flow events are needed, and are not logged; {FLOW_REMEDY}"
+
+
+def _only_rejects(instead: Instead) -> tuple[str, str]:
+    rejected = sum(instead.rejected.values())
+    reasons = sorted(instead.rejected, key=lambda reason: (-instead.rejected[reason], reason))
+    listed = ", ".join(f"{reason} {instead.rejected[reason]:,}" for reason in reasons)
+    what = (
+        f"{_in(instead)}{rejected:,} of {counted(instead.read, 'line')} cannot be read ({listed})"
+    )
+    first = instead.reject
+    where = "see rejects.jsonl; "
+    if first is not None:
+        where = f"line {first.line} of {first.source} ({first.reason}): "
+        where += f"{printable(first.excerpt, _EXCERPT)}; "
+        if missing := _missing(instead.sensor, first.excerpt):
+            return what, f"{where}it lacks {', '.join(missing)}, without which there is no flow"
+    usual = reasons[0] if first is None else first.reason
+    return what, where + _READABLE.get(usual, "see whether something else writes to the log")
+
+
+def _missing(sensor: str, text: bytes | str) -> list[str]:
+    """Fields that a flow needs and a record in JSON has not, as its sensor calls them."""
+    try:
+        record = json_decode(text, type=dict[str, Any])
+    except DECODE_ERRORS:
+        return []
+    needed = _EVE_FIELDS if sensor == SURICATA else REQUIRED
+    return [name for name in needed if name not in record and name.replace(".", "_") not in record]
+
+
+def _in(instead: Instead) -> str:
+    return f"read as {', '.join(instead.formats)}, " if instead.formats else ""

@@ -1,0 +1,123 @@
+"""Ordering, scoring and judging of one live stream, in a form that a restart can go on from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import pyarrow as pa
+
+from zeekml.config import Config
+from zeekml.detection.notice import Notice
+from zeekml.detection.suppressed import Silenced
+from zeekml.ensemble.bundle import Bundle
+from zeekml.live.state.database import Anchor
+from zeekml.live.state.journal import Intake
+from zeekml.pipeline import Judge, ScoredBatch, Scorer
+from zeekml.readers.flow_order import EndOrder
+from zeekml.readers.flow_schema import with_originals
+
+BATCH_ROWS: Final = 1024
+"""Records that are scored at a time: the model runtime keeps what the largest batch ever took."""
+
+
+@dataclass
+class Outcome:
+    """What became of an intake."""
+
+    batches: list[ScoredBatch] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    silenced: list[Silenced] = field(default_factory=list)
+
+
+class LivePipeline:
+    """What `zeekml.pipeline.Pipeline` is for archives, one intake after the other.
+
+    Parameters
+    ----------
+    bundle, config
+        As for `Scorer`.
+    judge
+        As it stood at the place where this goes on, or a new one.
+    hold
+        Seconds for which flows are held to be put in order; 0 for a log that is in order.
+    originals
+        Whether scored batches have the records as they were logged.
+    at
+        Where the stream's clock and the flows held back stood there; None at the very start.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        judge: Judge,
+        config: Config,
+        *,
+        hold: float,
+        originals: bool = False,
+        at: Anchor | None = None,
+    ) -> None:
+        self.judge = judge
+        self._originals = originals
+        self.scorer = Scorer(bundle, config, clock=at.clock if at else None)
+        self._order: EndOrder | None = None
+        if at is not None and at.ordering is not None:
+            self._order = EndOrder.load(at.ordering, originals=originals)
+        elif hold > 0:
+            self._order = EndOrder(hold)
+
+    @property
+    def held(self) -> int:
+        """Flows that are held back."""
+        return self._order.held if self._order is not None else 0
+
+    def warm_up(self, intakes: Iterable[Intake]) -> None:
+        """Take flows into the context that were scored before."""
+        self.scorer.warm_up(batch for intake in intakes for batch in self._in_order(intake))
+
+    def take(self, intake: Intake) -> Outcome:
+        """Score the next flows and see what notices they give rise to."""
+        outcome = Outcome()
+        for batch in self._in_order(intake):
+            scored = self.scorer.score(batch)
+            outcome.batches.append(scored)
+            outcome.notices += self.judge.judge(scored.candidates, scored.clock)
+        outcome.silenced += self.judge.take_silenced()
+        return outcome
+
+    def close(self) -> Outcome:
+        """At the end of the input: score what is held back, and close the incidents."""
+        outcome = self.take(Intake(let_go=True))
+        outcome.notices += self.judge.close()
+        outcome.silenced += self.judge.take_silenced()
+        return outcome
+
+    def close_incidents(self) -> Outcome:
+        """Close what is open; what is held back stays so."""
+        notices = self.judge.close()
+        return Outcome(notices=notices, silenced=self.judge.take_silenced())
+
+    def anchor(self, number: int, alerts: bytes) -> Anchor:
+        """The anchor before journal entry `number`, which comes next."""
+        return Anchor(
+            number=number,
+            clock=self.scorer.clock,
+            ordering=self._order.save() if self._order is not None else None,
+            judge=self.judge.save(),
+            alerts=alerts,
+        )
+
+    def _in_order(self, intake: Intake) -> Iterator[pa.RecordBatch]:
+        if intake.let_go and self._order is not None:
+            yield from _cut(self._order.flush())
+        for batch in intake.flows:
+            flows = with_originals(batch, self._originals)
+            ready = [flows] if self._order is None else self._order.push(flows)
+            yield from _cut(ready)
+
+
+def _cut(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        for start in range(0, len(batch), BATCH_ROWS):
+            yield batch.slice(start, BATCH_ROWS)

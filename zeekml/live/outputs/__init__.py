@@ -1,0 +1,1 @@
+"""Files that a watcher appends to, each line once."""

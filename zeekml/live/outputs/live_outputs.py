@@ -1,0 +1,329 @@
+"""The files that a watcher appends to, and by what it knows their lines."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from zeekml.alerts.eve_alert import encode_alert
+from zeekml.alerts.zeek_notice import NOTICE_COLUMNS, TsvEncoder, encode_json, line_in_form
+from zeekml.core.directory_lock import DirectoryLock
+from zeekml.detection.notice import Notice
+from zeekml.detection.suppressed import Silenced, encode_silenced
+from zeekml.live.outputs.append_file import LiveFile
+from zeekml.live.state.database import Mark
+from zeekml.outputs import (
+    ENRICHED,
+    EVE_JSON,
+    FIRST_ADDED_KEY,
+    NOTICE_LOG,
+    REJECTS,
+    SILENCED,
+    OutputOptions,
+    as_output_error,
+    enriched_lines,
+    lock_output,
+)
+from zeekml.pipeline import ScoredBatch
+from zeekml.readers.rejects import RejectWriter
+
+_ID_COLUMN: Final = NOTICE_COLUMNS.index("zeekml_id")
+_SEQ_COLUMN: Final = NOTICE_COLUMNS.index("zeekml_seq")
+_SUB_COLUMN: Final = NOTICE_COLUMNS.index("sub")
+_LINE_KEY_BYTES: Final = 12
+_NOTICES: Final = (NOTICE_LOG, EVE_JSON, SILENCED)
+
+Opening = Callable[[str], list[bytes]]
+"""Returns the lines with which a new file of this name begins."""
+
+Kept = Callable[[], Mapping[str, bytes]]
+"""Returns lines as they are kept elsewhere, by their keys and in their order; notices as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortened:
+    """An output that was shorter at the start than at the last commit.
+
+    Attributes
+    ----------
+    name
+        Of the file.
+    lines
+        How many were written again.
+    size
+        Bytes that cannot be.
+    """
+
+    name: str
+    lines: int
+    size: int
+
+
+class LiveOutputs:
+    """All output files of a watcher.
+
+    Parameters
+    ----------
+    directory
+        Where they are; is made if need be.
+    options
+        Which files, and in which form.
+    marks
+        By file name, how far each was written at the last commit.
+    opening
+        See `Opening`.
+    open_ts
+        For the header of a notice.log in TSV, epoch seconds.
+    kept
+        By file name, what its lines are known by elsewhere, so that those it lacks can be written
+        again.
+
+    Attributes
+    ----------
+    shortened
+        The files that lacked something.
+
+    Raises
+    ------
+    TakenError
+        Somebody else writes to the directory.
+    OutputError
+        A file cannot be opened or written.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        options: OutputOptions,
+        marks: Mapping[str, Mark],
+        opening: Opening,
+        open_ts: Callable[[], float],
+        kept: Mapping[str, Kept] = MappingProxyType({}),
+    ) -> None:
+        self.directory = directory
+        self._options = options
+        self._tsv = TsvEncoder(0.0, strict=options.strict_notice)
+        self._open_ts = open_ts
+        keys = {
+            NOTICE_LOG: _notice_key,
+            EVE_JSON: _alert_key,
+            SILENCED: _notice_key,
+            REJECTS: line_key,
+        }
+        if options.enriched:
+            keys[ENRICHED] = record_key
+        self._files: dict[str, LiveFile] = {}
+        self._lock: DirectoryLock | None = None
+        self.shortened: list[Shortened] = []
+        try:
+            self._hold_directory()
+            for name, key_of in keys.items():
+                file = LiveFile(
+                    directory / name,
+                    marks.get(name),
+                    key_of,
+                    self._opening_of(name, opening),
+                    self._in_form(name, kept.get(name, dict)),
+                )
+                self._files[name] = file
+                if file.cut.lines or file.cut.size:
+                    size = max(marks[name].offset - file.mark.offset, 0)
+                    self.shortened.append(Shortened(name, len(file.cut.lines), size))
+            self._name_columns()
+        except BaseException:
+            self.close()
+            raise
+        self._rejects = io.StringIO()
+        self.rejects = RejectWriter(self._rejects, cap=options.rejects_per_file)
+
+    @property
+    def marks(self) -> dict[str, Mark]:
+        """How far each file is written; to be committed after `flush`."""
+        return {name: file.mark for name, file in self._files.items()}
+
+    def encode(self, notice: Notice) -> bytes:
+        """A notice as a line of notice.log."""
+        if self._options.notice_format == "tsv":
+            return self._tsv.encode(notice)
+        return encode_json(notice, strict=self._options.strict_notice)
+
+    def add_batch(self, batch: ScoredBatch) -> int:
+        """Add the enriched records of a batch, if they are wanted.
+
+        Returns
+        -------
+        int
+            How many are left out because nobody knows any more how they stood in the log: they
+            were read by a run that did not write enriched records.
+        """
+        if ENRICHED not in self._files:
+            return 0
+        lines = 0
+        for line in enriched_lines(batch):
+            self._files[ENRICHED].add(record_key(line), line)
+            lines += 1
+        return len(batch.flows) - lines
+
+    def add_notices(self, notices: Sequence[Notice]) -> int:
+        """Add notices; return how many of them were there already."""
+        known = 0
+        for notice in notices:
+            key = f"{notice.id}/{notice.seq}"
+            known += not self._files[NOTICE_LOG].add(key, self.encode(notice), kept=True)
+            if notice.seq == 0:
+                self._files[EVE_JSON].add(key, encode_alert(notice), kept=True)
+        return known
+
+    def add_silenced(self, silenced: Sequence[Silenced]) -> None:
+        """Add lines that the allowlist silenced."""
+        for item in silenced:
+            key = f"{item.notice.id}/{item.notice.seq}"
+            self._files[SILENCED].add(key, encode_silenced(item))
+
+    def add_lines(self, lines: Iterable[bytes]) -> None:
+        """Add lines to notice.log that are about the watcher itself."""
+        for line in lines:
+            self._files[NOTICE_LOG].add(_notice_key(line) or line_key(line), line)
+
+    def flush(self) -> None:
+        """Bring everything to disk, in new files where they were renamed or removed.
+
+        Raises
+        ------
+        TakenError
+            Somebody else writes to the directory that was made in the place of ours.
+        OutputError
+            Something is not there yet; it can be tried again.
+        """
+        self._hold_directory()
+        if written := self._rejects.getvalue():
+            for text in written.splitlines(keepends=True):
+                line = text.encode()
+                self._files[REJECTS].add(line_key(line), line)
+            self._rejects.seek(0)
+            self._rejects.truncate()
+        for file in self._files.values():
+            file.flush()
+
+    def committed(self) -> None:
+        """What was flushed has been committed."""
+        for file in self._files.values():
+            file.committed()
+
+    def forget_already(self) -> None:
+        """All that was read before the last stop has been gone through."""
+        for name, file in self._files.items():
+            # a notice stays the one that it is: under rules that were changed meanwhile it may come
+            # from other records than those that were gone through
+            if name not in _NOTICES:
+                file.forget_already()
+
+    def close(self) -> None:
+        """Close all files."""
+        for file in self._files.values():
+            file.close()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _hold_directory(self) -> None:
+        """Be the only one who writes to the directory, also to one made in its place."""
+        if self._lock is None:
+            self._lock = lock_output(self.directory)
+        elif not self._lock.in_place:
+            with as_output_error(self.directory):
+                self.directory.mkdir(parents=True, exist_ok=True)
+                self._lock.take_again()
+
+    def _in_form(self, name: str, kept: Kept) -> Kept:
+        """What is kept, as it stands in this file."""
+        if name != NOTICE_LOG:
+            return kept
+        options = self._options
+        tsv = self._tsv if options.notice_format == "tsv" else None
+        return lambda: {
+            key: line_in_form(line, tsv, strict=options.strict_notice)
+            for key, line in kept().items()
+        }
+
+    def _opening_of(self, name: str, opening: Opening) -> Callable[[], list[bytes]]:
+        def lines() -> list[bytes]:
+            header = []
+            if name == NOTICE_LOG and self._options.notice_format == "tsv":
+                header = [self._header()]
+            return header + opening(name)
+
+        return lines
+
+    def _header(self) -> bytes:
+        return TsvEncoder(self._open_ts(), strict=self._options.strict_notice).header()
+
+    def _name_columns(self) -> None:
+        """Repeat the header if what the last run wrote has other columns, or none."""
+        if self._options.notice_format != "tsv":
+            return
+        header = self._header()
+        file = self._files[NOTICE_LOG]
+        if _width(file.last_line()) != _width(header.splitlines()[-1]):
+            file.add(line_key(header), header)
+            file.flush()
+
+
+def line_key(line: bytes) -> str:
+    """A key for a line that has no name of its own."""
+    return hashlib.blake2b(line, digest_size=_LINE_KEY_BYTES).hexdigest()
+
+
+def record_key(line: bytes) -> str:
+    """A key for an enriched record, whatever its score."""
+    return line_key(line.rpartition(FIRST_ADDED_KEY)[0])
+
+
+def _notice_key(line: bytes) -> str | None:
+    """The incident and number of a line of notice.log, in whichever form it is."""
+    if line.startswith(b"#"):
+        return None
+    if line.startswith(b"{"):
+        return _key_in(_json(line))
+    cells = line.decode("utf-8", "replace").rstrip("\n").split("\t")
+    if len(cells) > _SEQ_COLUMN:  # an older version wrote fewer columns after it
+        return f"{cells[_ID_COLUMN]}/{cells[_SEQ_COLUMN]}"
+    if len(cells) > _SUB_COLUMN:
+        return _key_in({"sub": cells[_SUB_COLUMN].replace("\\\\", "\\")})
+    return None
+
+
+def _width(line: bytes) -> int:
+    """How many columns a line of a notice.log in TSV has; 0 for a line in JSON."""
+    return line.count(b"\t") + (not line.startswith((b"#", b"{")))
+
+
+def _key_in(notice: Any) -> str | None:
+    if not isinstance(notice, dict):
+        return None
+    if "zeekml_id" not in notice:
+        notice = _json(str(notice.get("sub", "")).encode())
+    if not isinstance(notice, dict) or "zeekml_id" not in notice:
+        return None
+    return f"{notice['zeekml_id']}/{notice.get('zeekml_seq')}"
+
+
+def _alert_key(line: bytes) -> str | None:
+    event = _json(line)
+    try:
+        return f"{event['alert']['metadata']['zeekml_id'][0]}/0"
+    except (KeyError, TypeError, IndexError):
+        return None
+
+
+def _json(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

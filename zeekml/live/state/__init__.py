@@ -1,0 +1,1 @@
+"""What a watcher remembers from one run to the next."""

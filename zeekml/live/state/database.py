@@ -1,0 +1,476 @@
+"""What a watcher remembers from one run to the next, in one SQLite file.
+
+Everything that belongs together is committed together or not at all: how far the logs were read,
+the journal of what was read, what the outputs held at that moment. A transaction is on disk when
+`State.commit` returns.
+
+The journal holds the flows of the last hour as they were taken in. An anchor is a place in the
+journal from which the rest of it can be taken in again: it tells where the stream's clock stood
+and, the latest one, what the incidents were. See `zeekml.live.state.recovery`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from zeekml.live.state.state_directory import STATE_FILE as STATE_FILE
+from zeekml.live.state.state_directory import StateFileError as StateFileError
+from zeekml.live.state.state_directory import StatePlace
+from zeekml.readers.rejects import printable
+from zeekml.readers.stream_clock import ClockState
+
+FORMAT: Final = 1
+
+INCIDENT_LINES: Final = 100_000
+"""An incident is forgotten when so many lines have come after its latest one."""
+
+EXPLAINED_LINES: Final = 20_000
+"""So many of the latest lines are kept with what they rest on: about 2 kB each."""
+
+_INCIDENT_COLUMNS: Final = 9
+_META: Final = "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS stream (name TEXT PRIMARY KEY, record BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS journal (
+    stream TEXT NOT NULL, number INTEGER NOT NULL, rows INTEGER NOT NULL, size INTEGER NOT NULL,
+    entry BLOB NOT NULL, UNIQUE (stream, number));
+CREATE TABLE IF NOT EXISTS anchor (
+    stream TEXT NOT NULL, number INTEGER NOT NULL, clock BLOB NOT NULL, ordering BLOB,
+    judge BLOB, alerts BLOB, UNIQUE (stream, number));
+CREATE TABLE IF NOT EXISTS snapshot (
+    stream TEXT PRIMARY KEY, number INTEGER NOT NULL, file TEXT NOT NULL, digest BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS output (name TEXT PRIMARY KEY, mark BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS incident (
+    id TEXT PRIMARY KEY, stream TEXT NOT NULL, note TEXT NOT NULL, state TEXT NOT NULL,
+    severity TEXT NOT NULL, seq INTEGER NOT NULL, first_ts REAL NOT NULL, last_ts REAL NOT NULL,
+    line BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS incident_by_time ON incident (last_ts);
+CREATE TABLE IF NOT EXISTS line (
+    id TEXT NOT NULL, seq INTEGER NOT NULL, uid TEXT, line BLOB NOT NULL, evidence BLOB,
+    UNIQUE (id, seq));
+CREATE INDEX IF NOT EXISTS line_by_uid ON line (uid);
+CREATE TABLE IF NOT EXISTS alert (id TEXT PRIMARY KEY, line BLOB NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One commit's share of a stream's journal.
+
+    Attributes
+    ----------
+    number
+        Counts up by one within a stream.
+    rows
+        Flows in it.
+    data
+        As `zeekml.live.state.journal` writes it.
+    """
+
+    number: int
+    rows: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A place in the journal of a stream from which it can be taken in again.
+
+    Attributes
+    ----------
+    number
+        Of the first journal entry behind it.
+    clock
+        Of the stream there.
+    ordering
+        What is held to be put in order, from `EndOrder.save`; None for a log in order.
+    judge, alerts
+        Incidents (`Judge.save`) and remembered alerts (`AlertMemory.save`) there; kept for the
+        latest anchor only.
+    """
+
+    number: int
+    clock: ClockState
+    ordering: bytes | None = None
+    judge: bytes | None = None
+    alerts: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A file with a stream's context at an anchor; see `zeekml.live.state.context_files`.
+
+    Attributes
+    ----------
+    number
+        Of the anchor.
+    file
+        Its name in the state directory.
+    digest
+        Of all its bytes.
+    """
+
+    number: int
+    file: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far an output file was written at a commit.
+
+    Attributes
+    ----------
+    device, inode, offset
+        The file and its length.
+    already
+        Keys of lines that are in it though what made them has not been committed.
+    written
+        When it was last written to, in nanoseconds.
+    first
+        Key of the first line about an incident in it; empty if there is none.
+    """
+
+    device: int
+    inode: int
+    offset: int
+    already: tuple[str, ...] = ()
+    written: int = 0
+    first: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentLine:
+    """A line of an incident, for whoever wants to look at the incidents.
+
+    The latest of each is kept, and of all incidents the latest `EXPLAINED_LINES` with what they
+    rest on (a line of ``evidence.jsonl``; None for closing lines). `alert` is the line of eve.json
+    that goes with it; None if there is none.
+    """
+
+    id: str
+    stream: str
+    note: str
+    state: str
+    severity: str
+    seq: int
+    first_ts: float
+    last_ts: float
+    line: bytes
+    uid: str | None = None
+    evidence: bytes | None = None
+    alert: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCommit:
+    """What a stream has to commit.
+
+    Attributes
+    ----------
+    record
+        Positions and counters.
+    entry, anchor
+        What the journal gains; the anchor stands behind the entry.
+    forget_before
+        Journal entries and anchors before this number are needed no more.
+    snapshot
+        The one in force from now on; its file is on disk.
+    """
+
+    stream: str
+    record: bytes
+    entry: Entry | None = None
+    anchor: Anchor | None = None
+    forget_before: int = 0
+    snapshot: Snapshot | None = None
+
+
+class State:
+    """The state directory of one watcher, locked for it alone.
+
+    Parameters
+    ----------
+    directory
+        Is made if need be, for the user alone.
+
+    Raises
+    ------
+    StateFileError
+        The directory cannot be made, locked, read or written, or is another version's.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.commits = 0
+        self._place = StatePlace(directory)
+        try:
+            self._db = self._place.open()
+            try:
+                self._set_up()
+            except BaseException:
+                self._db.close()
+                raise
+        except BaseException:
+            self._place.close()
+            raise
+
+    def _set_up(self) -> None:
+        with self._complaining():
+            # before the tables, which another version may have made with other columns
+            self._db.execute(_META)
+            self._db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (str(FORMAT),))
+            (found,) = self._db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+            if found != str(FORMAT):
+                raise StateFileError(
+                    f"{self._place.shown}: has format {printable(str(found), 20)}, this version "
+                    f"reads {FORMAT}; move the directory away to start anew"
+                )
+            self._db.executescript(_SCHEMA)
+        self._place.remember()
+
+    def _complaining(self) -> AbstractContextManager[None]:
+        return self._place.complaining()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._place.path
+
+    @property
+    def in_place(self) -> bool:
+        """Whether its files are where the next start will look for them."""
+        with self._complaining():
+            return self._place.missing() is None
+
+    def put_back(self, progress: Callable[[], object] = lambda: None) -> str | None:
+        """Write it where it should be, if somebody removed or replaced it; nothing is lost.
+
+        Parameters
+        ----------
+        progress
+            Called now and then while this takes its time.
+
+        Returns
+        -------
+        str or None
+            What had become of it, in words; None if all was in place.
+
+        Raises
+        ------
+        StateTakenError
+            Another watch has taken the place.
+        StateFileError
+            It cannot be written there at present; it can be tried again.
+        """
+        with self._complaining():
+            missing = self._place.missing()
+            if missing is None:
+                return None
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            self._db = self._place.put_back(self._db, progress)
+            self._set_up()
+        return missing
+
+    def close(self) -> None:
+        """Close the file and give the lock back."""
+        self._db.close()
+        self._place.close()
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def record(self, stream: str) -> bytes | None:
+        """Positions and counters of a stream, as committed."""
+        with self._complaining():
+            row = self._db.execute("SELECT record FROM stream WHERE name = ?", (stream,)).fetchone()
+        return row[0] if row else None
+
+    def anchors(self, stream: str) -> list[Anchor]:
+        """A stream's anchors in their order, without what they hold."""
+        with self._complaining():
+            rows = self._db.execute(
+                "SELECT number, clock FROM anchor WHERE stream = ? ORDER BY number",
+                (stream,),
+            ).fetchall()
+            return [Anchor(n, msgspec.json.decode(clock, type=ClockState)) for n, clock in rows]
+
+    def anchor(self, stream: str, number: int) -> Anchor:
+        """One anchor with what it holds."""
+        with self._complaining():
+            clock, ordering, judge, alerts = self._db.execute(
+                "SELECT clock, ordering, judge, alerts FROM anchor WHERE stream = ? AND number = ?",
+                (stream, number),
+            ).fetchone()
+            decoded = msgspec.json.decode(clock, type=ClockState)
+        return Anchor(number, decoded, ordering, judge, alerts)
+
+    def snapshot(self, stream: str) -> Snapshot | None:
+        """The snapshot of a stream's context that is in force."""
+        with self._complaining():
+            row = self._db.execute(
+                "SELECT number, file, digest FROM snapshot WHERE stream = ?", (stream,)
+            ).fetchone()
+        return Snapshot(*row) if row else None
+
+    def journal(self, stream: str, begin: int, end: int | None = None) -> Iterator[Entry]:
+        """The entries of a stream numbered begin … end−1, one at a time."""
+        number = begin
+        while end is None or number < end:
+            with self._complaining():
+                row = self._db.execute(
+                    "SELECT number, rows, entry FROM journal WHERE stream = ? AND number >= ? "
+                    "ORDER BY number LIMIT 1",
+                    (stream, number),
+                ).fetchone()
+            if row is None or (end is not None and row[0] >= end):
+                return
+            yield Entry(*row)
+            number = row[0] + 1
+
+    def next_number(self, stream: str) -> int:
+        """The number that a stream's next journal entry gets."""
+        with self._complaining():
+            (number,) = self._db.execute(
+                "SELECT max(number) FROM (SELECT number + 1 AS number FROM journal "
+                "WHERE stream = ?1 UNION SELECT number FROM anchor WHERE stream = ?1)",
+                (stream,),
+            ).fetchone()
+        return number or 0
+
+    def journal_size(self, stream: str, begin: int = 0) -> tuple[int, int]:
+        """Bytes and rows of a stream's journal from an entry on."""
+        with self._complaining():
+            size, rows = self._db.execute(
+                "SELECT coalesce(sum(size), 0), coalesce(sum(rows), 0) FROM journal "
+                "WHERE stream = ? AND number >= ?",
+                (stream, begin),
+            ).fetchone()
+        return size, rows
+
+    def marks(self) -> dict[str, Mark]:
+        """How far each output was written."""
+        with self._complaining():
+            rows = self._db.execute("SELECT name, mark FROM output").fetchall()
+            return {name: msgspec.json.decode(mark, type=Mark) for name, mark in rows}
+
+    def notice_lines(self) -> dict[str, bytes]:
+        """The lines about incidents that are kept, by incident and number, as they were written."""
+        return self._lines("SELECT id || '/' || seq, line FROM line ORDER BY rowid")
+
+    def alert_lines(self) -> dict[str, bytes]:
+        """The alerts that are kept, likewise."""
+        return self._lines("SELECT id || '/0', line FROM alert ORDER BY rowid")
+
+    def _lines(self, query: str) -> dict[str, bytes]:
+        with self._complaining():
+            return dict(self._db.execute(query).fetchall())
+
+    def note(self, key: str) -> str | None:
+        """A remark stored with `commit`."""
+        with self._complaining():
+            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def commit(
+        self,
+        streams: Sequence[StreamCommit] = (),
+        marks: Mapping[str, Mark] | None = None,
+        incidents: Sequence[IncidentLine] = (),
+        notes: Mapping[str, str] | None = None,
+    ) -> None:
+        """Commit all of this, or nothing; on disk when it returns.
+
+        Raises
+        ------
+        StateFileError
+            Nothing was committed; it can be tried again.
+        """
+        with self._complaining():
+            try:
+                if self._db.in_transaction:
+                    # the last one failed, and so did calling it off
+                    self._db.execute("ROLLBACK")
+                self._db.execute("BEGIN IMMEDIATE")
+                for stream in streams:
+                    self._put_stream(stream)
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO output VALUES (?, ?)",
+                    [(name, msgspec.json.encode(mark)) for name, mark in (marks or {}).items()],
+                )
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO incident VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    [astuple(incident)[:_INCIDENT_COLUMNS] for incident in incidents],
+                )
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO line VALUES (?, ?, ?, ?, ?)",
+                    [(i.id, i.seq, i.uid, i.line, i.evidence) for i in incidents],
+                )
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO alert VALUES (?, ?)",
+                    [(i.id, i.alert) for i in incidents if i.alert is not None],
+                )
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO meta VALUES (?, ?)", list((notes or {}).items())
+                )
+                if incidents:
+                    # what is written anew comes last, so the first are those heard of least lately
+                    self._db.execute(
+                        "DELETE FROM incident WHERE rowid <= (SELECT max(rowid) FROM incident) - ?",
+                        (INCIDENT_LINES,),
+                    )
+                    for table in ("line", "alert"):
+                        self._db.execute(
+                            f"DELETE FROM {table} "
+                            f"WHERE rowid <= (SELECT max(rowid) FROM {table}) - ?",
+                            (EXPLAINED_LINES,),
+                        )
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+        self.commits += 1
+
+    def _put_stream(self, commit: StreamCommit) -> None:
+        name = commit.stream
+        self._db.execute("INSERT OR REPLACE INTO stream VALUES (?, ?)", (name, commit.record))
+        if (entry := commit.entry) is not None:
+            self._db.execute(
+                "INSERT INTO journal VALUES (?, ?, ?, ?, ?)",
+                (name, entry.number, entry.rows, len(entry.data), entry.data),
+            )
+        if (anchor := commit.anchor) is not None:
+            # incidents are gone on with from the latest anchor; the others serve the context
+            self._db.execute(
+                "UPDATE anchor SET judge = NULL, alerts = NULL WHERE stream = ?", (name,)
+            )
+            self._db.execute(
+                "INSERT OR REPLACE INTO anchor VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    name,
+                    anchor.number,
+                    msgspec.json.encode(anchor.clock),
+                    anchor.ordering,
+                    anchor.judge,
+                    anchor.alerts,
+                ),
+            )
+        if (snapshot := commit.snapshot) is not None:
+            self._db.execute(
+                "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)", (name, *astuple(snapshot))
+            )
+        if commit.forget_before:
+            for table in ("journal", "anchor"):
+                self._db.execute(
+                    f"DELETE FROM {table} WHERE stream = ? AND number < ?",
+                    (name, commit.forget_before),
+                )

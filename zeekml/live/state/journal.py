@@ -1,0 +1,99 @@
+"""What was taken in, in a form from which it can be taken in again.
+
+An entry is what one look at a stream's logs brought, in order: batches of flows as they were
+decoded, alerts that were remembered or used up meanwhile, and whether the flows held back were let
+go before, because the log had fallen silent (which nothing in the log itself tells).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import pyarrow as pa
+
+from zeekml.core.serialization import batches_of_part, batches_part, decode, seal, unseal
+from zeekml.errors import DataError, StateError
+from zeekml.readers.flow_schema import FLOW_SCHEMA, with_originals
+from zeekml.readers.rejects import printable
+
+AlertChange = tuple[int, str | None]
+"""A flow's id with a signature that it got; None where its signatures were taken."""
+
+_KIND: Final = "journal"
+_VERSION: Final = 1
+_LEVEL: Final = 1  # of zstd: a quarter smaller than what states are stored with
+
+
+class JournalError(DataError):
+    """An entry of the journal cannot be read."""
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What one look at a stream brought.
+
+    Attributes
+    ----------
+    flows
+        Batches of `FLOW_SCHEMA`, those of Suricata with `AT_EXIT_FIELD`.
+    alerts
+        Changes to the alerts remembered, in order.
+    let_go
+        Whether all flows held back went on before these came.
+    """
+
+    flows: Sequence[pa.RecordBatch] = ()
+    alerts: Sequence[AlertChange] = ()
+    let_go: bool = False
+
+    @property
+    def rows(self) -> int:
+        """How many flows it brought."""
+        return sum(len(batch) for batch in self.flows)
+
+    def __bool__(self) -> bool:
+        return bool(self.flows or self.alerts or self.let_go)
+
+
+class _Head(msgspec.Struct):
+    alerts: list[AlertChange]
+    let_go: bool
+
+
+def pack(intake: Intake, *, originals: bool = False) -> bytes:
+    """The bytes of an entry.
+
+    Parameters
+    ----------
+    intake
+        What to pack; all its batches have the same columns.
+    originals
+        Whether to keep the records as they were logged, where batches have them: flows that are
+        held back are still to be written after a restart.
+    """
+    flows = list(intake.flows)
+    if not originals:
+        flows = [with_originals(batch, False) for batch in flows]
+    head = msgspec.msgpack.encode(_Head(list(intake.alerts), intake.let_go))
+    return seal(_KIND, _VERSION, [head, batches_part(flows)], level=_LEVEL)
+
+
+def unpack(data: bytes) -> Intake:
+    """The entry that `pack` made these bytes of.
+
+    Raises
+    ------
+    JournalError
+        They are no such bytes.
+    """
+    try:
+        head, flows, *_ = unseal(_KIND, _VERSION, data, least=2)
+        told = decode(head, _Head)
+        return Intake(batches_of_part(flows, FLOW_SCHEMA.names), told.alerts, told.let_go)
+    except StateError as error:
+        raise JournalError(
+            f"an entry of the journal is damaged: {printable(str(error))}"
+        ) from error

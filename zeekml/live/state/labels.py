@@ -1,0 +1,237 @@
+"""What people said of incidents: a file of its own beside the watcher's state.
+
+The watcher never opens it, so that it never waits for a person's write. Nothing is overwritten: a
+label that changes is a further row, and the latest of an incident counts. Each row keeps the line
+of the incident that the person saw, since the watcher forgets incidents in time.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from zeekml.detection.notice import plain
+from zeekml.ensemble.classes import THREATS
+from zeekml.errors import InputError, OutputError
+
+LABELS_FILE: Final = "labels.sqlite"
+MAX_NOTE: Final = 1000
+_FORMAT: Final = 1
+_PATIENCE: Final = 5.0  # seconds to wait for another person's write
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS label (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL, truth INTEGER NOT NULL, threat TEXT NOT NULL,
+    note TEXT NOT NULL, who TEXT NOT NULL, at REAL NOT NULL, line BLOB NOT NULL,
+    evidence BLOB);
+CREATE INDEX IF NOT EXISTS label_by_id ON label (id, number);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What somebody said of an incident.
+
+    Attributes
+    ----------
+    id
+        The incident's.
+    truth
+        Whether it was what the notice said, or a false alarm.
+    threat
+        What it was, one of `THREATS`; empty for what the notice says, and for a false alarm.
+    note, who
+        Plain text.
+    at
+        Epoch seconds.
+    line
+        The line of the incident that was known then, as in notice.log.
+    evidence
+        What its opening line rests on, with the flow's features (see
+        `zeekml.detection.evidence`), if it was still kept.
+    """
+
+    id: str
+    truth: bool
+    threat: str
+    note: str
+    who: str
+    at: float
+    line: bytes
+    evidence: bytes | None = None
+
+
+class Labels:
+    """The labels in a state directory.
+
+    Parameters
+    ----------
+    directory
+        The state directory, which exists.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be made, read or written, or another version wrote it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / LABELS_FILE
+        with self._complaining():
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=_PATIENCE)
+            try:
+                self._set_up()
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _set_up(self) -> None:
+        (found,) = self._db.execute("PRAGMA user_version").fetchone()
+        if found not in (0, _FORMAT):
+            raise OutputError(
+                f"{plain(str(self.path), 4096)}: has format {found}, this version reads {_FORMAT}; "
+                "use the version of zeekml that wrote it"
+            )
+        if found == 0:
+            self._db.executescript(f"{_SCHEMA}PRAGMA user_version = {_FORMAT};")
+
+    @contextmanager
+    def _complaining(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            shown = plain(str(self.path), 4096)
+            raise OutputError(f"{shown}: {plain(str(error))}; the label is not stored") from error
+        except OSError as error:
+            raise OutputError(
+                f"{plain(str(self.path), 4096)}: {error.strerror}; run as the user of the watch"
+            ) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def put(self, label: Label) -> bool:
+        """Store a label; return False if the latest of the incident says the same already.
+
+        Who says it, when, and which line the incident had then are no difference.
+
+        Raises
+        ------
+        InputError
+            The threat is not known, or a false alarm is given one.
+        OutputError
+            Nothing was stored.
+        """
+        if label.threat and label.threat not in THREATS:
+            raise InputError(f"unknown threat {plain(label.threat, 40)!r}; {', '.join(THREATS)}")
+        if label.threat and not label.truth:
+            raise InputError("a false alarm has no threat; leave --threat out")
+        note, who = plain(label.note, MAX_NOTE), plain(label.who, 80)
+        with self._complaining():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                latest = self._db.execute(
+                    "SELECT truth, threat, note FROM label WHERE id = ? "
+                    "ORDER BY number DESC LIMIT 1",
+                    (label.id,),
+                ).fetchone()
+                new = latest != (int(label.truth), label.threat, note)
+                if new:
+                    self._db.execute(
+                        "INSERT INTO label (id, truth, threat, note, who, at, line, evidence) "
+                        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                        (
+                            label.id,
+                            label.truth,
+                            label.threat,
+                            note,
+                            who,
+                            label.at,
+                            label.line,
+                            label.evidence,
+                        ),
+                    )
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+        return new
+
+    def current(self) -> list[Label]:
+        """The label that counts of each incident, the latest first."""
+        return self._read(
+            "SELECT * FROM label WHERE number IN (SELECT max(number) FROM label GROUP BY id) "
+            "ORDER BY number DESC"
+        )
+
+    def history(self, incident: str) -> list[Label]:
+        """All that was said of an incident, the first first."""
+        return self._read("SELECT * FROM label WHERE id = ? ORDER BY number", incident)
+
+    def _read(self, query: str, *values: str) -> list[Label]:
+        with self._complaining():
+            rows = self._db.execute(query, values).fetchall()
+        return [Label(i, bool(t), threat, *rest) for _, i, t, threat, *rest in rows]
+
+
+def present_labels(directory: Path) -> list[Label]:
+    """The labels that count in a state directory; none if nobody gave one.
+
+    Raises
+    ------
+    OutputError
+        As for `Labels`.
+    """
+    if not (directory / LABELS_FILE).exists():
+        return []
+    labels = Labels(directory)
+    try:
+        return labels.current()
+    finally:
+        labels.close()
+
+
+def label_incident(
+    directory: Path,
+    incident: str,
+    truth: bool,
+    line: bytes,
+    *,
+    threat: str = "",
+    note: str = "",
+    evidence: bytes | None = None,
+) -> bool:
+    """Store what this user says of an incident, now.
+
+    Returns
+    -------
+    bool
+        False if that is what the label says already.
+
+    Raises
+    ------
+    InputError, OutputError
+        As for `Labels.put`.
+    """
+    labels = Labels(directory)
+    try:
+        label = Label(incident, truth, threat, note, _user(), time.time(), line, evidence)
+        return labels.put(label)
+    finally:
+        labels.close()
+
+
+def _user() -> str:
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (OSError, KeyError):  # a user id without a name, as in a container
+        return str(os.getuid())

@@ -1,0 +1,181 @@
+"""What a watcher committed, for whoever looks on: read-only, and never in the watcher's way.
+
+Every question is a transaction of its own that ends at once. In WAL mode such a reader neither
+waits for the watcher nor holds it up, and short transactions let it keep its log small.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+
+from zeekml.detection.notice import plain
+from zeekml.errors import InputError
+from zeekml.live.state.database import FORMAT, STATE_FILE
+from zeekml.live.state.status import ABOUT, About, decode_about
+from zeekml.live.state.stream_state import Record, decode_record
+
+_PATIENCE: Final = 2.0
+_CHUNK: Final = 4096
+_MIN_PREFIX: Final = 4
+
+
+class StateReader:
+    """Reads a state directory, whether a watcher runs or not.
+
+    Raises
+    ------
+    InputError
+        There is no state, it cannot be read, or another version wrote it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.path = directory / STATE_FILE
+        self._shown = plain(str(self.path), 4096)
+        try:
+            with self.path.open("rb"):
+                pass
+        except OSError as error:
+            raise InputError(
+                f"{self._shown}: {error.strerror}; give --state the directory of a zeekml watch, "
+                "as its user"
+            ) from error
+        with self._complaining():
+            self._db = self._opened()
+        try:
+            with self._complaining():
+                found = self._db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+            if found != (str(FORMAT),):
+                raise InputError(f"{self._shown}: is of another version, this one reads {FORMAT}")
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _opened(self) -> sqlite3.Connection:
+        name = f"file:{quote(str(self.path.resolve()))}"
+        db = sqlite3.connect(f"{name}?mode=ro", uri=True, isolation_level=None, timeout=_PATIENCE)
+        try:
+            db.execute("SELECT 1 FROM meta").fetchone()
+        except sqlite3.OperationalError:
+            db.close()
+            if self.path.with_name(f"{STATE_FILE}-wal").exists():
+                raise
+            # nobody has it open, and this user may not make the files that sharing it needs
+            db = sqlite3.connect(
+                f"{name}?mode=ro&immutable=1", uri=True, isolation_level=None, timeout=_PATIENCE
+            )
+        return db
+
+    @contextmanager
+    def _complaining(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, msgspec.MsgspecError) as error:
+            raise InputError(f"{self._shown}: cannot be read: {plain(str(error))}") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def version(self) -> int:
+        """A number that is another one after the watcher committed something."""
+        return int(self._one("PRAGMA data_version")[0])
+
+    def records(self) -> dict[str, Record]:
+        """What is known of each stream."""
+        rows = self._all("SELECT name, record FROM stream ORDER BY name")
+        with self._complaining():
+            return {name: decode_record(record, Record) for name, record in rows}
+
+    def about(self) -> About | None:
+        """How the watch stood when it last committed; None if it never said."""
+        rows = self._all("SELECT value FROM meta WHERE key = ?", ABOUT)
+        return decode_about(rows[0][0]) if rows else None
+
+    def incidents(self, since: int = 0) -> Iterator[tuple[int, str, bytes]]:
+        """Latest lines of incidents, as in notice.log, in the order in which they were committed.
+
+        Each comes with its number and the name of its stream.
+
+        Parameters
+        ----------
+        since
+            The last number of an earlier call: what was there then is left out, but for the line
+            with this number, which another may have replaced.
+        """
+        number = since
+        while True:
+            rows = self._all(
+                "SELECT rowid, stream, line FROM incident WHERE rowid >= ? ORDER BY rowid LIMIT ?",
+                number,
+                _CHUNK,
+            )
+            yield from rows
+            if len(rows) < _CHUNK:
+                return
+            number = rows[-1][0] + 1
+
+    def incident(self, name: str) -> tuple[str, bytes]:
+        """Id and latest line of one incident.
+
+        Parameters
+        ----------
+        name
+            Its id, or the beginning of it, of which there is no other.
+
+        Raises
+        ------
+        InputError
+            There is none, or there are several.
+        """
+        shown = plain(name, 40)
+        if len(name) < _MIN_PREFIX or not name.isalnum():
+            raise InputError(f"{shown!r} is no id of an incident; zeekml_id in notice.log is")
+        rows = self._all(
+            "SELECT id, line FROM incident WHERE id >= ? AND id < ? LIMIT 2", name, name + "~"
+        )
+        if not rows:
+            raise InputError(
+                f"{plain(str(self.directory), 4096)}: knows no incident {shown}; "
+                "zeekml_id in notice.log is its id"
+            )
+        if len(rows) > 1:
+            raise InputError(f"several incidents begin with {shown}; give more of the id")
+        return rows[0]
+
+    def lines(self, incident: str | None = None) -> list[tuple[bytes, bytes | None]]:
+        """Lines that are kept, as in notice.log, and what they rest on; of one incident or all."""
+        where, values = ("WHERE id = ?", [incident]) if incident is not None else ("", [])
+        return self._all(f"SELECT line, evidence FROM line {where} ORDER BY id, seq", *values)
+
+    def named(self, name: str) -> list[str]:
+        """Ids of kept incidents that begin with a name, or of which a line has it as its uid."""
+        by_uid = self._all("SELECT DISTINCT id FROM line WHERE uid = ?", name)
+        by_id = []
+        if len(name) >= _MIN_PREFIX and name.isalnum():
+            query = "SELECT DISTINCT id FROM line WHERE id >= ? AND id < ?"
+            by_id = self._all(query, name, name + "~")
+        return sorted({row[0] for row in (*by_uid, *by_id)})
+
+    def evidence(self, incident: str) -> bytes | None:
+        """What the first line of an incident that is still kept rests on, as JSON."""
+        rows = self._all(
+            "SELECT evidence FROM line WHERE id = ? AND evidence IS NOT NULL ORDER BY seq LIMIT 1",
+            incident,
+        )
+        return rows[0][0] if rows else None
+
+    def _all(self, query: str, *values: object) -> list[Any]:
+        with self._complaining():
+            return self._db.execute(query, values).fetchall()
+
+    def _one(self, query: str) -> Any:
+        with self._complaining():
+            return self._db.execute(query).fetchone()

@@ -1,0 +1,210 @@
+"""Go on where the last run of a watcher stopped, as if it had never stopped.
+
+The context is taken up from its snapshot, and the journal from there on. It is made of the flows of
+the last hour, so where the snapshot is of no use it is filled from the journal alone: from the last
+anchor that lies more than an hour of log time before the latest one. There the incidents stand as
+they were. What the journal holds behind the latest anchor is scored again, for what it does to the
+incidents; the lines that this makes were written before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from zeekml.config import Config
+from zeekml.ensemble.bundle import Bundle
+from zeekml.errors import DataError, StateError
+from zeekml.features.context.state import HORIZON
+from zeekml.live.live_pipeline import LivePipeline
+from zeekml.live.state.alert_memory import LiveAlerts
+from zeekml.live.state.context_files import load_context
+from zeekml.live.state.database import Anchor, Snapshot, State
+from zeekml.live.state.journal import Intake, unpack
+from zeekml.pipeline import Judge
+from zeekml.readers.formats.suricata_eve import AlertMemory
+from zeekml.readers.rejects import printable
+from zeekml.readers.stream_clock import ClockState
+
+log = logging.getLogger("zeekml.watch")
+
+LOST_INCIDENTS: Final = (
+    "what is known of the open incidents cannot be used ({}); they begin anew, so that a notice "
+    "may come a second time under another id"
+)
+LOST_ALERTS: Final = "the sensor's alerts of flows that are still open cannot be used ({})"
+LOST_CONTEXT: Final = (
+    "the journal of the last hour cannot be used ({}); scores may be off until an hour of log "
+    "time has passed"
+)
+
+
+@dataclass
+class Recovered:
+    """A stream as it stood at the last commit.
+
+    Attributes
+    ----------
+    pipeline, alerts
+        As they stood.
+    problems
+        What could not be brought back, in words.
+    snapshot
+        What the context was taken up from; None if that was the journal alone.
+    """
+
+    pipeline: LivePipeline
+    alerts: LiveAlerts
+    problems: list[str]
+    snapshot: Snapshot | None = None
+
+
+def context_start(
+    anchors: Sequence[Anchor], clock: ClockState, max_records: int
+) -> tuple[Anchor, bool]:
+    """Find where to begin filling the context at a clock.
+
+    Returns
+    -------
+    tuple
+        The last anchor from which on it comes out right, or the first one there is; and whether
+        it comes out right.
+    """
+    for anchor in reversed(anchors):
+        before = anchor.clock
+        long_ago = before.now <= clock.now - HORIZON or before.seen <= clock.seen - max_records
+        # a stream that began anew let everything go that came before
+        if long_ago or before.began != clock.began or before.seen == 0:
+            return anchor, True
+    return anchors[0], False
+
+
+def recover(
+    state: State,
+    stream: str,
+    bundle: Bundle,
+    config: Config,
+    new_judge: Callable[[], Judge],
+    *,
+    hold: float,
+    originals: bool = False,
+) -> Recovered:
+    """Bring a stream back.
+
+    Parameters
+    ----------
+    state, stream
+        Where it is remembered, and its name.
+    bundle, config, hold, originals
+        As for `LivePipeline`.
+    new_judge
+        Makes the judge of a stream that is not remembered.
+
+    Raises
+    ------
+    StateFileError
+        The state cannot be read.
+    """
+    problems: list[str] = []
+    anchors = state.anchors(stream)
+    if not anchors:
+        new = LivePipeline(bundle, new_judge(), config, hold=hold, originals=originals)
+        return Recovered(new, LiveAlerts(AlertMemory()), problems)
+    latest = state.anchor(stream, anchors[-1].number)
+    judge = _judge(latest, bundle, new_judge, problems)
+    alerts = LiveAlerts(_alerts(latest, problems))
+
+    def pipeline_at(anchor: Anchor) -> LivePipeline:
+        return LivePipeline(bundle, judge, config, hold=hold, originals=originals, at=anchor)
+
+    snapshot = state.snapshot(stream)
+    pipeline = _from_snapshot(state, stream, snapshot, anchors, pipeline_at)
+    if pipeline is None:
+        snapshot = None
+        begin = context_start(anchors, latest.clock, config.context_records)
+        pipeline = _from_journal(state, stream, *begin, latest, pipeline_at, problems)
+    try:
+        for intake in _intakes(state, stream, latest.number, None):
+            alerts.apply(intake.alerts)
+            pipeline.take(intake)
+    except DataError as error:
+        problems.append(LOST_CONTEXT.format(error))
+    return Recovered(pipeline, alerts, problems, snapshot)
+
+
+def _from_snapshot(
+    state: State,
+    stream: str,
+    snapshot: Snapshot | None,
+    anchors: Sequence[Anchor],
+    pipeline_at: Callable[[Anchor], LivePipeline],
+) -> LivePipeline | None:
+    """The pipeline at the latest anchor by way of the snapshot; None where that is of no use."""
+    if snapshot is None or all(anchor.number != snapshot.number for anchor in anchors):
+        return None
+    try:
+        anchor = state.anchor(stream, snapshot.number)
+        pipeline = pipeline_at(anchor)
+        load_context(state.directory, snapshot, pipeline.scorer.context)
+        if pipeline.scorer.clock != anchor.clock:
+            raise StateError("the snapshot of the context is of another moment")
+        pipeline.warm_up(_intakes(state, stream, anchor.number, anchors[-1].number))
+    except DataError as error:
+        log.warning("%s: %s; the journal takes its place", printable(stream), error)
+        return None
+    return pipeline
+
+
+def _from_journal(
+    state: State,
+    stream: str,
+    start: Anchor,
+    complete: bool,
+    latest: Anchor,
+    pipeline_at: Callable[[Anchor], LivePipeline],
+    problems: list[str],
+) -> LivePipeline:
+    """The pipeline at the latest anchor by way of the journal alone, from an anchor on."""
+    if not complete:
+        problems.append(LOST_CONTEXT.format("it was cut for want of room: raise journal_mb"))
+    try:
+        begin = state.anchor(stream, start.number)
+        pipeline = pipeline_at(begin if complete else _cut_off(begin))
+        pipeline.warm_up(_intakes(state, stream, start.number, latest.number))
+    except DataError as error:
+        problems.append(LOST_CONTEXT.format(error))
+        return pipeline_at(_cut_off(latest))
+    return pipeline
+
+
+def _judge(
+    latest: Anchor, bundle: Bundle, new_judge: Callable[[], Judge], problems: list[str]
+) -> Judge:
+    try:
+        if latest.judge is not None:
+            return Judge.load(bundle, latest.judge)
+    except DataError as error:
+        problems.append(LOST_INCIDENTS.format(error))
+    return new_judge()
+
+
+def _alerts(latest: Anchor, problems: list[str]) -> AlertMemory:
+    try:
+        if latest.alerts is not None:
+            return AlertMemory.load(latest.alerts)
+    except DataError as error:
+        problems.append(LOST_ALERTS.format(error))
+    return AlertMemory()
+
+
+def _cut_off(anchor: Anchor) -> Anchor:
+    """The anchor with a clock that claims to begin there, so that windows know what they lack."""
+    clock = anchor.clock
+    return replace(anchor, clock=clock._replace(began=clock.now))
+
+
+def _intakes(state: State, stream: str, begin: int, end: int | None) -> Iterator[Intake]:
+    for entry in state.journal(stream, begin, end):
+        yield unpack(entry.data)

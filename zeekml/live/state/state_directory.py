@@ -1,0 +1,243 @@
+"""Where a watcher's state lies: a directory for one user and one watcher, and the file in it.
+
+SQLite goes on writing into a file that was removed, without a word. So it is looked at whether the
+file is where it should be, and if not, what is in the open file is written there again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from zeekml.core.directory_lock import DirectoryLock, TakenError, identity_at, identity_of
+from zeekml.core.private_directory import belongs_to
+from zeekml.errors import OutputError
+from zeekml.readers.rejects import printable
+
+log = logging.getLogger("zeekml.watch")
+
+STATE_FILE: Final = "state.db"
+LOCK_FILE: Final = "lock"
+
+_SIDES: Final = ("-wal", "-shm")  # what SQLite keeps beside the file
+_COPY: Final = "state.db.copy"
+_FOUND: Final = "state.db.found"
+_PATIENCE: Final = 10.0  # seconds to wait for somebody who reads the file at the same time
+_PAGES: Final = 4096  # copied at a time
+
+
+class StateFileError(OutputError):
+    """The state directory cannot be used or written."""
+
+
+class StateTakenError(StateFileError, TakenError):
+    """Another watch uses the state directory."""
+
+
+class StatePlace:
+    """The directory, locked, and the file in it.
+
+    Parameters
+    ----------
+    directory
+        Is made if need be, for the user alone.
+
+    Raises
+    ------
+    StateTakenError
+        Another watch uses it.
+    StateFileError
+        The directory cannot be made or locked, or others may write to it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.path = directory / STATE_FILE
+        self._files: dict[str, tuple[int, int]] = {}
+        self._prepare()
+        try:
+            self._lock = DirectoryLock(
+                directory,
+                f"{self.shown}: another zeekml watch uses this state directory; "
+                "stop it, or choose another --state",
+                LOCK_FILE,
+            )
+        except TakenError as error:
+            raise StateTakenError(str(error)) from error
+        except OSError as error:
+            if error.filename is not None:
+                raise self._unusable(error) from error
+            raise StateFileError(
+                f"{self.shown}: cannot be locked: {error.strerror}; choose another --state"
+            ) from error
+
+    @property
+    def shown(self) -> str:
+        """The directory in messages."""
+        return printable(str(self.directory), 4096)
+
+    def open(self) -> sqlite3.Connection:
+        """The file, which is made if need be."""
+        with self.complaining():
+            # once SQLite has it open, to open and close it here would undo SQLite's locks
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._files = {STATE_FILE: identity_of(os.fstat(handle))}
+            os.close(handle)
+            db = sqlite3.connect(self.path, isolation_level=None, timeout=_PATIENCE)
+            try:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA synchronous = FULL")
+            except BaseException:
+                db.close()
+                raise
+            return db
+
+    def remember(self) -> None:
+        """Something was written: what SQLite needs beside the file is there."""
+        for name in (STATE_FILE + side for side in _SIDES):
+            if (found := identity_at(self.directory / name)) not in (None, (0, 0)):
+                self._files[name] = found
+
+    def missing(self) -> str | None:
+        """What somebody removed or replaced, in words; None if all is where it should be."""
+        if identity_at(self.directory) == (0, 0):
+            return "the directory was removed or moved"
+        for name, known in self._files.items():
+            if identity_at(self.directory / name) not in (None, known):
+                return f"{name} was removed or replaced"
+        return None if self._lock.in_place else f"{LOCK_FILE} was removed or replaced"
+
+    def put_back(
+        self, db: sqlite3.Connection, progress: Callable[[], object]
+    ) -> sqlite3.Connection:
+        """Take the place again, with what is in the open file; returns the file that is there then.
+
+        Parameters
+        ----------
+        progress
+            Called now and then while the file is copied.
+
+        Raises
+        ------
+        StateTakenError
+            Another watch has taken the place.
+        StateFileError
+            It cannot be done at present; the open file stays as it is.
+        """
+        self._prepare()
+        with self.complaining():
+            try:
+                self._lock.take_again()
+            except TakenError as error:
+                raise StateTakenError(str(error)) from error
+            known = dict(self._files)
+            if all(identity_at(self.directory / name) == at for name, at in known.items()):
+                return db
+            copy = self._copied(db, progress)
+            for name in (STATE_FILE, *(STATE_FILE + side for side in _SIDES)):
+                self._clear(name, known)
+            copy.rename(self.path)
+            _sync(self.directory)
+            # Closed when its file is no longer there, the old connection leaves alone what is
+            # beside the new one.
+            fresh = self.open()
+            db.close()
+            return fresh
+
+    def close(self) -> None:
+        """Give the lock back."""
+        self._lock.close()
+
+    @contextmanager
+    def complaining(self) -> Iterator[None]:
+        """Turn what SQLite and the file system raise into a `StateFileError`."""
+        path = f"{self.shown}/{STATE_FILE}"
+        try:
+            yield
+        except (sqlite3.Error, msgspec.MsgspecError) as error:
+            text = str(error)
+            damaged = isinstance(error, msgspec.MsgspecError) or (
+                "not a database" in text or "malformed" in text or "no such" in text
+            )
+            remedy = (
+                "is damaged; move the directory away to start anew"
+                if damaged
+                else "nothing is lost; make sure that it can be written"
+            )
+            raise StateFileError(f"{path}: {printable(text)}; {remedy}") from error
+        except OSError as error:
+            raise StateFileError(f"{path}: {error.strerror}") from error
+
+    def _prepare(self) -> None:
+        """Make the directory if need be, and see that nobody else may write to it."""
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._keep_others_out()
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> StateFileError:
+        return StateFileError(
+            f"{self.shown}: cannot be used as state directory: {error.strerror}; "
+            "make it writable for this user or choose another --state"
+        )
+
+    def _keep_others_out(self) -> None:
+        status = self.directory.stat()
+        mode = stat.S_IMODE(status.st_mode)
+        if not mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return
+        ours = status.st_uid == os.geteuid() and not mode & stat.S_ISVTX
+        # a directory that serves something else, too, is its owner's to close
+        if not ours or (any(self.directory.iterdir()) and not self.path.exists()):
+            raise StateFileError(
+                f"{self.shown}: others may write to this directory (mode {mode:04o}) and so change "
+                "what is remembered; take that right from them (chmod go-w) or choose another "
+                "--state"
+            )
+        self.directory.chmod(0o700)
+        log.warning("%s: others could write to it (mode %04o); now 0700", self.shown, mode)
+        with contextlib.suppress(FileNotFoundError):
+            if not belongs_to(self.path.stat(follow_symlinks=False), os.geteuid()):
+                raise StateFileError(
+                    f"{self.shown}/{STATE_FILE}: others may have changed it; "
+                    "move the directory away to start anew"
+                )
+
+    def _copied(self, db: sqlite3.Connection, progress: Callable[[], object]) -> Path:
+        """A whole copy of the open file beside its place."""
+        copy = self.directory / _COPY
+        for name in ("", "-journal", *_SIDES):
+            copy.with_name(_COPY + name).unlink(missing_ok=True)
+        os.close(os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        with contextlib.closing(sqlite3.connect(copy)) as target:
+            db.backup(target, pages=_PAGES, progress=lambda *_: progress())
+        return copy
+
+    def _clear(self, name: str, known: dict[str, tuple[int, int]]) -> None:
+        """Make room: what is not ours is kept under another name."""
+        path = self.directory / name
+        found = identity_at(path)
+        if found == known.get(name):
+            path.unlink()
+        elif found != (0, 0):
+            kept = path.with_name(_FOUND + name.removeprefix(STATE_FILE))
+            path.replace(kept)
+            log.warning("%s/%s: not this watch's; now %s", self.shown, name, kept.name)
+
+
+def _sync(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

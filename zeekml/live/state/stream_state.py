@@ -1,0 +1,87 @@
+"""What is known of a stream from one run to the next, besides its journal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Self, TypeVar
+
+import msgspec
+
+from zeekml.live.state.database import State, StateFileError
+from zeekml.readers.rejects import ReadCounters, printable
+
+R = TypeVar("R", bound="Record")
+
+
+class Record(msgspec.Struct):
+    """What is committed of a stream besides its journal.
+
+    Attributes
+    ----------
+    positions
+        By path, how far each log was delivered.
+    counters
+        What was read.
+    notices
+        Opened incidents by note.
+    rotations, gaps
+        By how, and by cause.
+    silenced
+        Incidents that the allowlist silenced.
+    let_go, close, allowlist
+        Decided and to be done next, before anything else is read: let the flows that are held go
+        on; close the incidents; go by another allowlist. The log itself does not say when, so a
+        run that dies on the way must leave to the next one that it is to happen at this very
+        place. Were it not written down first, the outputs could hold what came of a decision that
+        nobody remembers.
+    """
+
+    positions: dict[str, Any] = {}
+    counters: ReadCounters = msgspec.field(default_factory=ReadCounters)
+    notices: Counter[str] = msgspec.field(default_factory=Counter)
+    rotations: Counter[str] = msgspec.field(default_factory=Counter)
+    gaps: Counter[str] = msgspec.field(default_factory=Counter)
+    silenced: int = 0
+    let_go: bool = False
+    close: bool = False
+    allowlist: bool = False
+
+    @classmethod
+    def of(cls, state: State, stream: str) -> Self:
+        """The record of a stream as committed, or a new one.
+
+        Raises
+        ------
+        StateFileError
+            It is damaged.
+        """
+        stored = state.record(stream)
+        if stored is None:
+            return cls()
+        try:
+            return decode_record(stored, cls)
+        except msgspec.MsgspecError as error:
+            raise StateFileError(
+                f"{printable(str(state.directory), 4096)}: what is known of "
+                f"{printable(stream)} is damaged; move the directory away to start anew"
+            ) from error
+
+    def encode(self) -> bytes:
+        """The record in the form in which it is committed."""
+        return msgspec.json.encode(msgspec.to_builtins(self))
+
+
+def decode_record(stored: bytes, kind: type[R]) -> R:
+    """The record that `Record.encode` wrote, as `Record` or what goes beyond it.
+
+    Raises
+    ------
+    msgspec.MsgspecError
+        It is damaged.
+    """
+    return msgspec.json.decode(stored, type=kind, dec_hook=_counter)
+
+
+def _counter(kind: type[Any], value: Any) -> Any:
+    """A `Counter` that was stored as an object."""
+    return Counter(value)

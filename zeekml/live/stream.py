@@ -1,0 +1,487 @@
+"""One live stream: follows its logs, scores its flows, and knows what is to be committed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from zeekml.config import Config
+from zeekml.detection.allowlist import EMPTY, Allowlist
+from zeekml.detection.policy import Policy
+from zeekml.ensemble.bundle import Bundle
+from zeekml.live.health.field_coverage import Coverage
+from zeekml.live.health.silence import Silence
+from zeekml.live.health.unscored import FirstReject, Reject
+from zeekml.live.live_pipeline import Outcome
+from zeekml.live.startup import tail_of
+from zeekml.live.state.context_files import Snapshots
+from zeekml.live.state.database import Entry, State, StreamCommit
+from zeekml.live.state.journal import Intake, pack
+from zeekml.live.state.recovery import context_start, recover
+from zeekml.live.state.stream_state import Record
+from zeekml.live.tail.decoder import TailDecoder
+from zeekml.live.tail.events import Event, Gap, Lines, Opened
+from zeekml.live.tail.log_tail import LogTail
+from zeekml.live.tail.stream_logs import LogSet
+from zeekml.pipeline import Judge, fingerprint_of
+from zeekml.readers.flow_schema import SURICATA
+from zeekml.readers.rejects import (
+    ReadCounters,
+    RejectSink,
+    SourceAccount,
+    count_bounded,
+)
+
+LOGGERS_HOLD: Final = 2.0
+"""Seconds for which the flows of several loggers of one sensor are held, to be put in order."""
+
+SHED: Final = "shed"
+"""Under which type lines are counted that were left out to catch up."""
+
+ANCHOR_SECONDS: Final = 60.0
+ANCHOR_ROWS: Final = 200_000
+"""An anchor is made when one of these has passed since the last one: it bounds how much is scored
+again at a restart."""
+
+
+@dataclass
+class Look:
+    """What one look at the logs brought.
+
+    Attributes
+    ----------
+    outcome
+        Scored batches and notices.
+    happened
+        Gaps, troubles and their ends, and files opened, in order.
+    progress
+        Whether there is anything to commit.
+    """
+
+    outcome: Outcome = field(default_factory=Outcome)
+    happened: list[Event] = field(default_factory=list)
+    progress: bool = False
+
+
+class Follower:
+    """Follows the logs of one stream.
+
+    Parameters
+    ----------
+    logs
+        The stream.
+    state
+        Where it is remembered.
+    bundle, policy, allowlist, config
+        As for `zeekml.pipeline.Pipeline`.
+    rejects
+        Gets the records that cannot be read.
+    keep_originals
+        Whether scored batches have the records as they were logged.
+    tails
+        Logs that were begun already, by path.
+    clock
+        Seconds that never go backwards.
+
+    Attributes
+    ----------
+    problems
+        What could not be brought back from the state, in words.
+    shedding
+        Whether lines are left out to catch up.
+    """
+
+    def __init__(
+        self,
+        logs: LogSet,
+        state: State,
+        bundle: Bundle,
+        policy: Policy,
+        config: Config,
+        rejects: RejectSink,
+        *,
+        allowlist: Allowlist = EMPTY,
+        keep_originals: bool = False,
+        tails: Mapping[Path, LogTail] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.logs = logs
+        self.shedding = False
+        self._state = state
+        self._bundle = bundle
+        self._allowlist = allowlist
+        self._config = config
+        self._clock = clock
+        self._hold = (
+            config.suricata_hold
+            if logs.sensor == SURICATA
+            else LOGGERS_HOLD * (len(logs.paths) > 1)
+        )
+        self.record = Record.of(state, logs.name)
+        back = recover(
+            state,
+            logs.name,
+            bundle,
+            config,
+            lambda: self._new_judge(policy),
+            hold=self._hold,
+            originals=keep_originals,
+        )
+        self.problems = back.problems
+        self._pipeline = back.pipeline
+        self._alerts = back.alerts
+        self._number = state.next_number(logs.name)
+        self._snapshots = Snapshots(state, logs.name, back.snapshot)
+        self._policy = policy
+        first = None
+        if not state.anchors(logs.name):
+            first = self._pipeline.anchor(self._number, self._alerts.save())
+        self.record.close |= self._has_other_rules()
+        self.record.allowlist |= self._has_other_allowlist()
+        if first is not None or self.record.close or self.record.allowlist:
+            state.commit([StreamCommit(logs.name, self.record.encode(), anchor=first)])
+        self._anchored = clock()
+        # what was scored again counts: who is stopped again and again would do ever more of it
+        latest = state.anchors(logs.name)[-1].number
+        self._rows_since = state.journal_size(logs.name, latest)[1]
+        self._silence = Silence(clock)
+        self._caught_up = clock()
+        self.coverage = Coverage(logs.sensor)
+        self._rejects = FirstReject(rejects)
+        self._intakes: list[Intake] = []
+        self._tails: list[tuple[LogTail, TailDecoder]] = []
+        for path in logs.paths:
+            tail = tails.get(path) if tails is not None else None
+            if tail is None:
+                tail = tail_of(path, self.record, clock)
+            decoder = TailDecoder(
+                logs.sensor,
+                _account_maker(self.record.counters, self._rejects),
+                alerts=self._alerts,
+                keep_originals=keep_originals,
+            )
+            self._tails.append((tail, decoder))
+
+    # -- what is to be seen of it ----------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Whether the last look found the end of all logs."""
+        return all(tail.idle for tail, _ in self._tails)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether time alone may bring more, such as a file that is still being compressed."""
+        return any(tail.waiting for tail, _ in self._tails)
+
+    @property
+    def held(self) -> int:
+        """Flows that are held back to be put in order."""
+        return self._pipeline.held
+
+    @property
+    def lag(self) -> float:
+        """Seconds since the ends of all logs were last seen."""
+        return 0.0 if self.idle else self._clock() - self._caught_up
+
+    @property
+    def judge(self) -> Judge:
+        return self._pipeline.judge
+
+    @property
+    def stream_clock(self) -> float | None:
+        """The stream's clock, epoch seconds; None before its first flow."""
+        clock = self._pipeline.scorer.clock
+        return clock.now / 1e6 if clock.seen else None
+
+    @property
+    def formats(self) -> list[str]:
+        """Formats of the latest files, as far as they are known."""
+        return sorted({str(decoder.kind) for _, decoder in self._tails if decoder.kind})
+
+    @property
+    def context_records(self) -> int:
+        """Records that the context holds."""
+        return self._pipeline.scorer.context_records
+
+    @property
+    def late(self) -> int:
+        """Records since the start that ended before the stream's clock."""
+        return self._pipeline.scorer.late_records
+
+    @property
+    def drops(self) -> int | None:
+        """Packets that the sensor says it lost; None if it does not say."""
+        said = [decoder.stats.drops for _, decoder in self._tails]
+        return max((n for n in said if n is not None), default=None)
+
+    @property
+    def packets(self) -> int | None:
+        """Packets that the sensor says it got; None if it does not say."""
+        said = [decoder.stats.packets for _, decoder in self._tails]
+        return max((n for n in said if n is not None), default=None)
+
+    @property
+    def first_reject(self) -> Reject | None:
+        """The first line since the latest flow that could not be read, if this run met it."""
+        return self._rejects.first
+
+    def bytes_behind(self) -> int:
+        """Bytes of the live files that have not been read, as far as can be told."""
+        behind = 0
+        for tail, _ in self._tails:
+            position = tail.position
+            try:
+                status = tail.path.stat()
+            except OSError:
+                continue
+            same = (
+                position is not None
+                and position.identity is not None
+                and (position.identity.device, position.identity.inode)
+                == (status.st_dev, status.st_ino)
+            )
+            behind += max(status.st_size - (position.offset if same and position else 0), 0)
+        return behind
+
+    # -- following -------------------------------------------------------------------------------
+
+    def look(self) -> Look:
+        """Take what the logs have now; never waits.
+
+        What was decided before is done first, so that has to be committed by now.
+        """
+        look = self.settle()
+        looked, grown = self._clock(), False
+        for tail, decoder in self._tails:
+            before = tail.position
+            self._take(tail.poll(), decoder, look)
+            grown |= tail.position != before
+        look.progress |= grown
+        if self.idle:
+            self._caught_up = self._clock()
+        silent = self._silent_for(looked, grown)
+        if self.held and silent >= self._hold:
+            # nothing in the log moves its clock on: what waits for that must not wait for ever
+            self.record.let_go = look.progress = True
+        if changes := self._alerts.changes():
+            self._intakes.append(Intake(alerts=changes))
+        look.progress |= self._snapshots.wanted or self._snapshots.finished is not None
+        return look
+
+    def _silent_for(self, looked: float, grown: bool) -> float:
+        """Seconds for which nothing has come that could move the stream's clock on."""
+        times = [decoder.stats.time for _, decoder in self._tails]
+        return self._silence.seconds(
+            looked,
+            max((time for time in times if time is not None), default=None),
+            grown=grown,
+            at_end=self.idle,
+            in_sight=not any(tail.waiting or tail.out_of_sight for tail, _ in self._tails),
+        )
+
+    def finish(self) -> Look:
+        """Nobody writes any more: take what is left, and decide to close the incidents.
+
+        `settle` does so, after a commit.
+        """
+        look = self.settle()
+        for tail, decoder in self._tails:
+            self._take(tail.finish(), decoder, look)
+        self.record.let_go = self.held > 0
+        self.record.close = look.progress = True
+        return look
+
+    def change_rules(self, policy: Policy, allowlist: Allowlist) -> None:
+        """Decide to judge what follows by other rules.
+
+        After a change of the policy, what is open is closed under the old one; after one of the
+        allowlist, it goes on. `settle` does so, after a commit.
+        """
+        self._policy = policy
+        self._allowlist = allowlist
+        self.record.close |= self._has_other_rules()
+        self.record.allowlist |= self._has_other_allowlist()
+
+    def settle(self) -> Look:
+        """Do what was decided, and committed."""
+        look = Look()
+        if self.record.let_go:
+            self.record.let_go = False
+            look.progress = True
+            if self.held:
+                self._feed(Intake(let_go=True), look)
+        if self.record.close:
+            self.record.close = False
+            look.progress = True
+            self._add(self._pipeline.close_incidents(), look)
+            if self._has_other_rules():
+                self._pipeline.judge = self._new_judge(self._policy)
+            self._rows_since = ANCHOR_ROWS
+        if self.record.allowlist:
+            self.record.allowlist = False
+            look.progress = True
+            if self._has_other_allowlist():
+                self._pipeline.judge.change_allowlist(self._allowlist)
+            # what follows must not be judged by the old one again
+            self._rows_since = ANCHOR_ROWS
+        return look
+
+    def close(self) -> None:
+        """Close the logs."""
+        for tail, _ in self._tails:
+            tail.close()
+        self._snapshots.close()
+
+    def _take(self, events: Sequence[Event], decoder: TailDecoder, look: Look) -> None:
+        flows: list[pa.RecordBatch] = []
+        for event in events:
+            look.progress = True
+            if isinstance(event, Lines):
+                if self.shedding:
+                    n = decoder.pass_over(event)
+                    self.record.counters.records_read += n
+                    count_bounded(self.record.counters.skipped, SHED, n)
+                    continue
+                flows += decoder.lines(event)
+                continue
+            look.happened.append(event)
+            if isinstance(event, Opened):
+                decoder.opened(event)
+                count_bounded(self.record.rotations, event.how)
+            elif isinstance(event, Gap):
+                count_bounded(self.record.gaps, event.cause)
+        if flows:
+            self._silence.flows()
+            decoder.stats.time = None
+            self._rejects.forget()
+            for batch in flows:
+                self.coverage.add(batch)
+            self._feed(Intake(flows, self._alerts.changes()), look)
+
+    def _feed(self, intake: Intake, look: Look) -> None:
+        self._intakes.append(intake)
+        self._rows_since += intake.rows
+        self._snapshots.feed(intake.rows)
+        look.progress = True
+        self._add(self._pipeline.take(intake), look)
+
+    def _add(self, outcome: Outcome, look: Look) -> None:
+        look.outcome.batches += outcome.batches
+        look.outcome.notices += outcome.notices
+        look.outcome.silenced += outcome.silenced
+        for notice in outcome.notices:
+            self.record.notices[notice.note] += notice.seq == 0
+        self.record.silenced += sum(item.notice.seq == 0 for item in outcome.silenced)
+
+    # -- committing ------------------------------------------------------------------------------
+
+    def to_commit(self, *, anchor: bool = False) -> StreamCommit:
+        """What is to be committed after the outputs are on disk.
+
+        Parameters
+        ----------
+        anchor
+            Whether to make an anchor, however long ago the last one was made: the next start is
+            quicker then.
+        """
+        name = self.logs.name
+        entry = None
+        if any(self._intakes):
+            intake = _joined(self._intakes)
+            # flows in order go on at once; only of those held back is the record needed again
+            packed = pack(intake, originals=self._hold > 0)
+            entry = Entry(self._number, intake.rows, packed)
+        following = self._number + (entry is not None)
+        due = (
+            self._rows_since >= ANCHOR_ROWS
+            or (self._rows_since > 0 and self._clock() - self._anchored >= ANCHOR_SECONDS)
+            or self._snapshots.wanted
+            or anchor
+        )
+        self.record.positions = {
+            str(tail.path): tail.position.to_plain()
+            for tail, _ in self._tails
+            if tail.position is not None
+        }
+        made = self._pipeline.anchor(following, self._alerts.save()) if due else None
+        return StreamCommit(
+            stream=name,
+            record=self.record.encode(),
+            entry=entry,
+            anchor=made,
+            forget_before=self._no_longer_needed() if due else 0,
+            snapshot=self._snapshots.finished,
+        )
+
+    def committed(self, commit: StreamCommit) -> None:
+        """Take notice that a commit succeeded."""
+        self._intakes.clear()
+        if commit.entry is not None:
+            self._number = commit.entry.number + 1
+        if commit.anchor is not None:
+            self._anchored = self._clock()
+            self._rows_since = 0
+        self._snapshots.committed(commit, self._pipeline.scorer.context)
+
+    def keep_context(self) -> bool:
+        """At the end, after an anchor: see to it that the next start is quick.
+
+        Returns
+        -------
+        bool
+            Whether there is something to commit.
+        """
+        return self._snapshots.last(self._number, self._pipeline.scorer.context)
+
+    def _no_longer_needed(self) -> int:
+        """The journal entry before which nothing is needed for the context any more."""
+        anchors = self._state.anchors(self.logs.name)
+        if not anchors:
+            return 0
+        clock = self._pipeline.scorer.clock
+        start, _ = context_start(anchors, clock, self._config.context_records)
+        most = self._config.journal_mb << 20
+        for anchor in anchors:
+            if anchor.number < start.number:
+                continue
+            if self._state.journal_size(self.logs.name, anchor.number)[0] <= most:
+                return anchor.number
+        return anchors[-1].number
+
+    def _new_judge(self, policy: Policy) -> Judge:
+        return Judge(
+            self._bundle,
+            policy,
+            sensor=self.logs.sensor,
+            stream=self.logs.name,
+            allowlist=self._allowlist,
+            local_nets=self._config.local_nets,
+        )
+
+    def _has_other_rules(self) -> bool:
+        """Whether other rules are asked for than those that judged so far."""
+        asked = fingerprint_of(self._bundle, self._policy)
+        return asked != self._pipeline.judge.fingerprint
+
+    def _has_other_allowlist(self) -> bool:
+        """Whether another allowlist is asked for than what was in force so far."""
+        return not self._allowlist.same_as(self._pipeline.judge.allowlist)
+
+
+def _account_maker(counters: ReadCounters, rejects: RejectSink) -> Callable[[str], SourceAccount]:
+    """Makes the books of a source; no method, so that decoders do not keep the follower."""
+    return lambda source: SourceAccount(source, counters, rejects)
+
+
+def _joined(intakes: Sequence[Intake]) -> Intake:
+    return Intake(
+        [batch for intake in intakes for batch in intake.flows],
+        [change for intake in intakes for change in intake.alerts],
+        any(intake.let_go for intake in intakes),
+    )

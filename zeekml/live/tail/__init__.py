@@ -1,0 +1,1 @@
+"""Following one log through rotations and restarts: every complete line exactly once."""

@@ -1,0 +1,313 @@
+"""Look where sensors usually write their logs, and say what was found and what was not, and why."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from zeekml.readers.files.compression import ByteStream, compression_of
+from zeekml.readers.files.discovery import open_log
+from zeekml.readers.files.file_names import natural_key, parse_name
+from zeekml.readers.files.file_type import EMPTY, HEAD_SIZE, Detected, Kind, detect
+from zeekml.readers.flow_schema import SURICATA, ZEEK
+from zeekml.readers.formats.multiline_json import record_end, without_rubbish
+from zeekml.readers.formats.zeek_header import HeaderReader
+from zeekml.readers.rejects import printable
+
+log = logging.getLogger("zeekml.watch")
+
+ZEEK_PLACES: Final = (
+    "opt/zeek/logs/current",
+    "usr/local/zeek/logs/current",
+    "var/log/zeek/current",
+    "var/log/zeek",
+    "nsm/zeek/logs/current",
+    "nsm/zeek/spool/manager",
+    "nsm/zeek/spool/logger",
+    "opt/zeek/spool/zeek",
+    "usr/local/zeek/spool/zeek",
+    "var/spool/zeek",
+)
+"""Directories in which Zeek writes: by zeekctl, distributions' packages and Security Onion."""
+
+SURICATA_PLACES: Final = ("var/log/suricata", "usr/local/var/log/suricata", "nsm/suricata")
+"""Directories in which Suricata writes."""
+
+NO_DIRECTORY: Final = "there is no such directory"
+NO_LOG: Final = "there is no {} in it"
+NO_PERMISSION: Final = "no permission to read it"
+NO_REGULAR_FILE: Final = "is no regular file"
+COMPRESSED: Final = "is compressed while it is written and cannot be followed"
+IN_UTF_16: Final = "is written in UTF-16 and cannot be followed"
+SAME: Final = "is the same as {}"
+
+_KINDS: Final = {ZEEK: (Kind.ZEEK_TSV, Kind.ZEEK_JSON), SURICATA: (Kind.EVE,)}
+_RECORD: Final = re.compile(rb"\d{1,12}\.\d{1,9}\t(?:[^\t\n]*\t){5}")
+_EVE_NAME: Final = re.compile(r"^eve\b|^eve_", re.IGNORECASE)
+_CONN_NAME: Final = re.compile(r"(?:^|[^a-z])conn(?:$|[^a-z])", re.IGNORECASE)
+_ROTATED: Final = re.compile(r"^(.+?\.(?:json|log))[-._]\d", re.IGNORECASE)
+# what shippers put around an event may have escaped its quotes
+_FLOW_EVENT: Final = re.compile(rb'event_type\\*"\s*:\s*\\*"flow\\*"')
+_LONG: Final = 200  # lines
+_MAX_ENTRIES: Final = 10_000
+_MAX_LOGS: Final = 64
+_KIND_LENGTH: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A log that can be followed.
+
+    Attributes
+    ----------
+    path : Path
+        As it is to be given to `LogTail`.
+    sensor : str
+        ``zeek`` or ``suricata``.
+    empty : bool
+        Whether nothing is in it yet, so that its kind is known by its name alone.
+    """
+
+    path: Path
+    sensor: str
+    empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A place where a log could be, and why there is none to be followed."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(slots=True)
+class Places:
+    """What was found in the usual places.
+
+    Attributes
+    ----------
+    found : list of Found
+        Logs, each only once; Zeek's first.
+    refused : list of Refused
+        In the order in which they were looked at.
+    """
+
+    found: list[Found] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+
+def look_around(root: Path = Path("/")) -> Places:
+    """Look into the usual places.
+
+    Parameters
+    ----------
+    root : Path
+        Directory that stands for ``/``.
+    """
+    search = _Search()
+    for place in ZEEK_PLACES:
+        search.directory(root / place, ZEEK)
+    for place in SURICATA_PLACES:
+        search.directory(root / place, SURICATA)
+    return search.places
+
+
+def logs_in(directory: Path, sensor: str) -> list[Path]:
+    """The logs of connections that a sensor writes into a directory.
+
+    They are known by their usual names. Where there is none, or Suricata's ``eve.json`` goes on
+    and on without flow events, it is the log under a similar name that holds them.
+
+    Raises
+    ------
+    OSError
+        The directory cannot be read.
+    """
+    with os.scandir(directory) as entries:
+        names = sorted(e.name for e, _ in zip(entries, range(_MAX_ENTRIES), strict=False))
+    usual = list(_zeek_logs(names) if sensor == ZEEK else _suricata_logs(names))
+    if usual and not all(_has_only_others(directory / name, sensor) for name in usual):
+        return [directory / name for name in usual]
+    others = _flow_logs(directory, names, sensor)
+    if others:
+        log.info(
+            "%s: follows %s, which holds the flows; %s",
+            printable(str(directory), 4096),
+            printable(", ".join(others), 200),
+            f"{printable(usual[0], 80)} has none" if usual else "there is no log of the usual name",
+        )
+    return [directory / name for name in others or usual]
+
+
+class _Search:
+    def __init__(self) -> None:
+        self.places = Places()
+        self._seen: dict[tuple[int, int], Path] = {}
+
+    def directory(self, directory: Path, sensor: str) -> None:
+        """Look into one directory."""
+        try:
+            logs = logs_in(directory, sensor)
+        except OSError as error:
+            self._refuse(directory, _reason(error))
+            return
+        if not logs:
+            self._refuse(directory, NO_LOG.format("conn.log" if sensor == ZEEK else "eve.json"))
+        for path in logs[:_MAX_LOGS]:
+            self._log(path, sensor)
+
+    def _log(self, path: Path, sensor: str) -> None:
+        try:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                self._refuse(path, NO_REGULAR_FILE)
+                return
+            place = (status.st_dev, status.st_ino)
+            if place in self._seen:
+                self._refuse(path, SAME.format(self._seen[place]))
+                return
+            with open_log(path) as raw:
+                packed = compression_of(raw.read(8) or b"") is not None
+                raw.seek(0)
+                stream = ByteStream(raw)
+                head = b"" if packed else stream.head(HEAD_SIZE)
+        except OSError as error:
+            self._refuse(path, _reason(error))
+            return
+        if packed:
+            self._refuse(path, COMPRESSED)
+            return
+        if stream.utf_16:
+            self._refuse(path, IN_UTF_16)
+            return
+        if what := objection(head, path.name, sensor):
+            self._refuse(path, f"is no log of {sensor}'s connections ({what})")
+            return
+        self._seen[place] = path
+        empty = detect(head, path.name).refusal == EMPTY
+        self.places.found.append(Found(path, sensor, empty))
+
+    def _refuse(self, path: Path, reason: str) -> None:
+        self.places.refused.append(Refused(path, reason))
+
+
+def _zeek_logs(names: list[str]) -> Iterator[str]:
+    """Yield the connection log; that of json-streaming-logs only where there is no other."""
+    for name in ("conn.log", "json_streaming_conn.log"):
+        if name in names:
+            yield name
+            return
+
+
+def _suricata_logs(names: list[str]) -> Iterator[str]:
+    """Yield ``eve.json``, or one file per thread: ``eve.1.json``, ``eve.2.json``, …"""
+    if "eve.json" in names:
+        yield "eve.json"
+    for name in names:
+        middle = name.removeprefix("eve.").removesuffix(".json")
+        # a longer number is a time: Suricata's own rotation
+        number = middle.isascii() and middle.isdecimal() and len(middle) <= 4
+        if number and name == f"eve.{middle}.json":
+            yield name
+
+
+def _flow_logs(directory: Path, names: list[str], sensor: str) -> list[str]:
+    """Return the log, or one log per writer, whose name is not the usual one, by its content."""
+    mark = _CONN_NAME if sensor == ZEEK else _EVE_NAME
+    found: dict[str, list[str]] = {}
+    rotated: dict[str, list[str]] = {}
+    for name in sorted(filter(mark.search, names), key=natural_key):
+        parsed = parse_name(name)
+        # the live file of these may be missing for the moment
+        live = _ROTATED.match(name)
+        if not _holds_flows(_head(directory / name), name, sensor):
+            continue
+        if parsed.time is None and parsed.number is None:
+            found.setdefault(parsed.base, []).append(name)
+        elif live is not None:
+            rotated[parsed.base] = [live[1]]
+    if not found:
+        found = rotated
+    return min(found.items(), key=lambda item: ("flow" not in item[0], item[0]), default=("", []))[
+        1
+    ]
+
+
+def _has_only_others(path: Path, sensor: str) -> bool:
+    """Whether a log has gone on for long without a flow."""
+    if sensor == ZEEK:
+        return False
+    head = _head(path)
+    return head.count(b"\n") >= _LONG and not _holds_flows(head, path.name, sensor)
+
+
+def _holds_flows(head: bytes, name: str, sensor: str) -> bool:
+    if detect(head, name).kind not in _KINDS[sensor]:
+        return False
+    return sensor == ZEEK or _FLOW_EVENT.search(head) is not None
+
+
+def _head(path: Path) -> bytes:
+    """Return the beginning of a plain file, or nothing."""
+    try:
+        with open_log(path) as raw:
+            if compression_of(raw.read(8) or b"") is not None:
+                return b""
+            raw.seek(0)
+            return ByteStream(raw).head(HEAD_SIZE)
+    except OSError:
+        return b""
+
+
+def objection(head: bytes, name: str, sensor: str) -> str:
+    """Return what a live log is if it is none of a sensor's connections, or an empty text.
+
+    It may just have been begun: neither a first line without an end nor a header without its
+    columns says what it will be. And when it was copied and emptied, Zeek goes on without a header.
+
+    Parameters
+    ----------
+    head : bytes
+        Its first bytes: `HEAD_SIZE` or all of it.
+    name : str
+        Its name without directories.
+    sensor : str
+        ``zeek`` or ``suricata``.
+    """
+    found = detect(head, name)
+    if found.kind is None and found.refusal != EMPTY:
+        whole = without_rubbish(head[: head.rfind(b"\n") + 1])
+        if not record_end(whole):
+            return "" if len(head) < HEAD_SIZE else found.refusal
+        found = detect(whole, name)
+        if sensor == ZEEK and (_RECORD.match(whole) or _is_header_begun(whole, found)):
+            return ""
+    if found.refusal == EMPTY or found.kind in _KINDS[sensor]:
+        return ""
+    # Zeek's logs say themselves what they are, so this is text from a log
+    return printable(found.refusal if found.kind is None else str(found.kind), _KIND_LENGTH)
+
+
+def _is_header_begun(whole: bytes, found: Detected) -> bool:
+    if found.refusal.startswith("zeek_"):
+        return False
+    headers = HeaderReader()
+    lines = whole.splitlines()
+    headers.begin(lines[0])
+    prefix = headers.header.prefix
+    return all(line.startswith(prefix) and line[len(prefix) :][:6] != b"fields" for line in lines)
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return NO_DIRECTORY
+    if isinstance(error, PermissionError):
+        return NO_PERMISSION
+    return error.strerror or "cannot be read"

@@ -1,0 +1,133 @@
+"""What has been delivered of a log, and the position that this makes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from zeekml.live.tail.checkpoint import Finished, Position, worth_remembering
+from zeekml.live.tail.events import Cause, Event, Gap, How, Lines, Opened, Recovered, Trouble
+from zeekml.live.tail.file_reader import OpenFile, Piece, Rest
+from zeekml.live.tail.header_in_force import HeaderMemory, begins_header
+from zeekml.readers.files.line_splitter import Block
+
+
+class Delivery:
+    """Makes events, and moves the position along with them.
+
+    Parameters
+    ----------
+    position : Position or None
+        Where to begin.
+
+    Attributes
+    ----------
+    position : Position or None
+        After all events so far; None until it is known where the log begins.
+    header : HeaderMemory
+        The header in force.
+    how : How
+        Why the next file is opened.
+    """
+
+    def __init__(self, position: Position | None) -> None:
+        self.position = position
+        self.header = HeaderMemory(position.header if position is not None else b"")
+        self.how = How.STARTED if position is None else How.RESUMED
+        self._events: list[Event] = []
+        self._announced = False
+        self._trouble: Trouble | None = None
+
+    @property
+    def at(self) -> Position:
+        """The position, once there is one."""
+        assert self.position is not None
+        return self.position
+
+    @property
+    def troubled(self) -> bool:
+        """Whether something stands in the way that was reported."""
+        return self._trouble is not None
+
+    def take_events(self) -> list[Event]:
+        """Return the events since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def open(self) -> None:
+        """Begin to deliver from another file."""
+        self._announced = False
+
+    def piece(self, file: OpenFile, piece: Piece, after: Position | None = None) -> None:
+        """Deliver the next lines of the open file; `after` is the position if they are its last."""
+        lines, source = piece.lines, str(file.path)
+        if isinstance(lines, Rest):
+            self._move(file, piece, after)
+            if lines.size:
+                self.gap(source, Cause.CUT, lines.size, self.at, (lines.offset, lines.line))
+            return
+        block = lines if isinstance(lines, Block) else Block(lines.excerpt, lines.line)
+        begins = False
+        if not self._announced:
+            first = block.data[: block.data.find(b"\n") + 1]
+            begins = file.begun_at == 0 and begins_header(first)
+            if begins or (file.begun_at == 0 and first.startswith(b"{")):
+                # JSON has no header, so the log's format was changed
+                self.header = HeaderMemory()
+            known = Block(self.header.text, 1) if self.header.text else None
+            self._events.append(Opened(source, self.how, known))
+            self._announced = True
+        self.header.see(block, begins=begins)
+        self._move(file, piece, after)
+        self._events.append(Lines(source, lines, self.at))
+
+    def _move(self, file: OpenFile, piece: Piece, after: Position | None) -> None:
+        if after is not None:
+            self.position = after
+            return
+        identity = file.identity()
+        self.position = replace(self.at, header=self.header.text)
+        # before its first record a file cannot be told from others: its header is read again then
+        if identity.distinct:
+            self.position = replace(
+                self.position,
+                identity=identity,
+                offset=piece.offset,
+                line=piece.line,
+                size=max(file.known_size, piece.offset),
+            )
+
+    def gap(
+        self,
+        source: str,
+        cause: Cause,
+        at_least: int,
+        after: Position,
+        place: tuple[int, int] | None = None,
+    ) -> None:
+        """Report a loss at the position, or at an offset and line of a file that it is not in."""
+        offset, line = (self.at.offset, self.at.line) if place is None else place
+        self.position = after
+        self._events.append(Gap(source, cause, offset, line, at_least, after))
+
+    def after(self, file: Finished, written: int = 0) -> Position:
+        """Return the position after a file that is left, last written at `written`."""
+        return Position(
+            header=self.header.text,
+            finished=worth_remembering((*self.at.finished, file)),
+            written=max(self.at.written, written),
+            passed=self.at.passed,
+            directories=self.at.directories,
+        )
+
+    def stop(self, source: str, reason: str | None) -> None:
+        """Report what stands in the way, once."""
+        trouble = Trouble(source, reason or "cannot be read")
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._events.append(trouble)
+
+    def recover(self) -> None:
+        """Report that nothing stands in the way any more."""
+        if self._trouble is not None:
+            self._events.append(Recovered(self._trouble.source))
+            self._trouble = None

@@ -1,0 +1,408 @@
+"""One file of a log, open, from some place in it to wherever it ends at the moment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from zeekml.live.tail.fingerprint import MAX_PREFIX, FileIdentity, digest_of, identify, needs_more
+from zeekml.readers.files.compression import ByteStream, compression_of
+from zeekml.readers.files.discovery import open_log
+from zeekml.readers.files.line_splitter import Block, LineSplitter, LongLine
+
+READ_SIZE: Final = 1 << 20
+_MAGIC_SIZE: Final = 8
+
+
+class State(Enum):
+    """What `OpenFile.state` finds."""
+
+    WHOLE = auto()
+    """What was read is still there."""
+    SHORTENED = auto()
+    """The end was cut off; what is left was read."""
+    REWRITTEN = auto()
+    """What was read is gone: the file was emptied, and may have been written anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """The rest of a line whose beginning was delivered as a line of its own.
+
+    Attributes
+    ----------
+    offset, line : int
+        Where it begins, and the line's number.
+    size : int
+        Its bytes, without the end of the line.
+    """
+
+    offset: int
+    line: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Lines, and the place after them: bytes of the uncompressed file, number of the next line."""
+
+    lines: Block | LongLine | Rest
+    offset: int
+    line: int
+
+
+def open_entry(path: Path, device: int, inode: int) -> BinaryIO:
+    """Open a file that was met in a directory; raises OSError when it is another one by now."""
+    raw = open_log(path)
+    status = os.fstat(raw.fileno())
+    if (status.st_dev, status.st_ino) != (device, inode):
+        raw.close()
+        raise FileNotFoundError(0, "was replaced meanwhile")
+    return raw
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The beginning of a file.
+
+    Attributes
+    ----------
+    data : bytes
+        What identifies it, without leading NULs: the prefix of its identity.
+    packed : bool
+        Whether it is compressed.
+    nuls : int
+        How many leading NULs there are; 0 for compressed files.
+    damage : str or None
+        Why there is no more of a compressed file.
+    """
+
+    data: bytes
+    packed: bool = False
+    nuls: int = 0
+    damage: str | None = None
+    _digests: dict[int, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def digest(self, length: int) -> str:
+        """Hash of the first `length` bytes: each file is compared with all that were read."""
+        if length not in self._digests:
+            self._digests[length] = digest_of(self.data, length)
+        return self._digests[length]
+
+
+def read_head(raw: BinaryIO) -> Head:
+    """Read what identifies a file."""
+    fd = raw.fileno()
+    if _is_packed(fd):
+        os.lseek(fd, 0, os.SEEK_SET)
+        stream = ByteStream(raw)
+        head = _prefix_of(stream.head(MAX_PREFIX))
+        return Head(head, packed=True, damage=stream.damage)
+    begin = _first_data(fd)
+    while data := os.pread(fd, READ_SIZE, begin):
+        text = data.lstrip(b"\0")
+        begin += len(data) - len(text)
+        if text:
+            return Head(_prefix_of(os.pread(fd, MAX_PREFIX, begin)), nuls=begin)
+    return Head(b"", nuls=begin)
+
+
+class OpenFile:
+    """Reads a file piece by piece; never beyond what was there when it was looked at.
+
+    Parameters
+    ----------
+    raw : binary file
+        Is closed by `close`.
+    path : Path
+        For messages.
+    offset, line : int
+        Where to go on: bytes of the uncompressed file, and the number of the line there. In the
+        middle of a line, the rest of it is passed over.
+
+    Attributes
+    ----------
+    begun_at : int
+        The offset to go on from.
+    offset, line : int
+        After the last line that was returned.
+    within_line : bool
+        Whether it was returned in part, so that what follows of it is passed over.
+    read_to : int
+        After the last byte that was read.
+    damage : str or None
+        Why a compressed file cannot be read further, once its end is reached.
+    """
+
+    def __init__(self, raw: BinaryIO, path: Path, offset: int = 0, line: int = 1) -> None:
+        self.path = path
+        self.begun_at = offset
+        self.offset = offset
+        self.line = line
+        self.damage: str | None = None
+        self._raw = raw
+        self._fd = raw.fileno()
+        status = os.fstat(self._fd)
+        self.device, self.inode = status.st_dev, status.st_ino
+        self._opened_as = (status.st_size, status.st_mtime_ns)
+        self._opened_in = _identity_of(path.parent)
+        self.packed = _is_packed(self._fd)
+        self._splitter, self._fed_from = _splitter(line), -1
+        self.within_line = False
+        self._passed_over = 0
+        self._prefix = bytearray()
+        self._prefix_full = False
+        self._prefix_begin = 0
+        self._identity: FileIdentity | None = None
+        self._chunks: Iterator[bytes] | None = None
+        self._stream: ByteStream | None = None
+        if self.packed:
+            os.lseek(self._fd, 0, os.SEEK_SET)
+            self._stream = ByteStream(raw)
+            self._chunks = self._stream.chunks()
+            self.read_to = 0
+        else:
+            first = _first_data(self._fd)
+            self.read_to = max(offset, first)
+            if offset:
+                self.within_line = _is_within_line(os.pread(self._fd, 1, offset - 1))
+            self._fill_prefix(first)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._raw.close()
+
+    @property
+    def stat(self) -> os.stat_result:
+        """The file's present status."""
+        return os.fstat(self._fd)
+
+    @property
+    def moved_to(self) -> Path | None:
+        """Directory that the file was moved into by itself; None if it was not, or is unknown."""
+        try:
+            path = Path(f"/proc/self/fd/{self._fd}").readlink()
+            if not os.path.samestat(path.stat(), self.stat):
+                return None
+            # with its directory moved away, a file is still where it was
+            return None if _identity_of(path.parent) == self._opened_in else path.parent
+        except OSError:
+            return None
+
+    @property
+    def known_size(self) -> int:
+        """Bytes of the uncompressed file that are known to be there."""
+        return self.read_to if self.packed else max(self.read_to, self.stat.st_size)
+
+    def identity(self, *, delivered: bool = True) -> FileIdentity:
+        """Return the identity by all that was seen, or only by what was delivered."""
+        if self._identity is not None:
+            return self._identity
+        prefix = bytes(self._prefix)
+        if delivered:
+            prefix = prefix[: max(self.offset - self._prefix_begin, 0)]
+        # the last line of what was delivered may go on with the next record
+        ended = self.within_line or delivered
+        found = identify(prefix, self.device, self.inode, ended=ended)
+        if self._prefix_full and len(prefix) == len(self._prefix):
+            self._identity = found
+        return found
+
+    @property
+    def begun(self) -> bytes:
+        """The record at the end that was read but not returned, since it has no end yet."""
+        return self._splitter.begun
+
+    @property
+    def can_end(self) -> bool:
+        """Whether the file may end here.
+
+        It could be told from others by what was read, and ends at no line within a record.
+        """
+        own = identify(bytes(self._prefix), self.device, self.inode, ended=True).distinct
+        return own and self._splitter.can_end
+
+    @property
+    def prefix(self) -> bytes:
+        """The first bytes, without leading NULs."""
+        return bytes(self._prefix)
+
+    def read(self, limit: int) -> tuple[int, list[Piece]]:
+        """Read on.
+
+        Returns
+        -------
+        tuple of int and list of Piece
+            How many bytes were read, and the lines they complete. No bytes: see `state`.
+        """
+        if self._chunks is not None:
+            return self._read_packed(self._chunks)
+        data = os.pread(self._fd, min(limit, READ_SIZE), self.read_to)
+        # had the file been rewritten before this read, the bytes would belong to something else
+        if not data or self.state() is not State.WHOLE:
+            return 0, []
+        return len(data), self._take(data)
+
+    def has_changed(self) -> bool:
+        """Tell whether the file was written to since it was opened."""
+        status = self.stat
+        return (status.st_size, status.st_mtime_ns) != self._opened_as
+
+    def rest(self) -> list[Piece]:
+        """Return the unterminated line at the end of a file that nobody writes to any more.
+
+        What is written to that line later is passed over.
+        """
+        if self.within_line:
+            return self._rest_of_line(self.read_to, self.line)
+        pieces: list[Piece] = []
+        for item in self._splitter.finish():
+            self.offset, self.line = self._fed_from + self._splitter.taken, self._splitter.line
+            if isinstance(item, LongLine):
+                self.offset, self.line, self.within_line = self.read_to, item.line, True
+            elif not item.complete:
+                self.offset, self.within_line = self.read_to, bool(item.data)
+            pieces.append(Piece(item, self.offset, self.line))
+        return pieces
+
+    def state(self) -> State:
+        """Look whether what was read is still in the file."""
+        if self.packed:
+            return State.WHOLE
+        prefix = bytes(self._prefix)
+        there = os.pread(self._fd, len(prefix), self._prefix_begin)
+        if self.stat.st_size >= self.read_to:
+            return State.WHOLE if there == prefix else State.REWRITTEN
+        # a header that is just being written begins like the one before
+        own = identify(there, self.device, self.inode).distinct
+        return State.SHORTENED if own and prefix.startswith(there) else State.REWRITTEN
+
+    def go_back(self) -> None:
+        """Go on from the present end of a shortened file, from the beginning of its last line."""
+        size = self.stat.st_size
+        if size < self.offset:
+            self.offset, self.line = end_of_lines(self._fd, size)
+            self.within_line = False
+        self._passed_over = 0
+        self.read_to = self.offset
+        self._splitter, self._fed_from = _splitter(self.line), -1
+        del self._prefix[max(self.offset - self._prefix_begin, 0) :]
+        self._prefix_full = False
+        self._identity = None
+
+    def _read_packed(self, chunks: Iterator[bytes]) -> tuple[int, list[Piece]]:
+        chunk = next(chunks, None)
+        if chunk is None:
+            assert self._stream is not None
+            self.damage = self._stream.damage
+            return 0, []
+        pieces: list[Piece] = []
+        for start in range(0, len(chunk), READ_SIZE):
+            part = chunk[start : start + READ_SIZE]
+            skipped = min(max(self.offset - self.read_to, 0), len(part))
+            self._extend_prefix(part[:skipped], self.read_to)
+            self.read_to += skipped
+            if skipped and self.read_to == self.offset:
+                self.within_line = _is_within_line(part[skipped - 1 : skipped])
+            if skipped < len(part):
+                pieces += self._take(part[skipped:])
+        return len(chunk), pieces
+
+    def _take(self, data: bytes) -> list[Piece]:
+        begin = self.read_to
+        self._extend_prefix(data, begin)
+        self.read_to += len(data)
+        pieces: list[Piece] = []
+        if self.within_line:
+            end = data.find(b"\n")
+            self._passed_over += len((data if end < 0 else data[:end]).strip(b"\0\r"))
+            if end < 0:
+                return []
+            begin += end + 1
+            data = data[end + 1 :]
+            pieces += self._rest_of_line(begin, self.line + 1)
+            self._splitter, self._fed_from = _splitter(self.line), -1
+            self.within_line = False
+        if self._fed_from < 0:
+            self._fed_from = begin
+        for item in self._splitter.feed(data):
+            self.offset, self.line = self._fed_from + self._splitter.taken, self._splitter.line
+            pieces.append(Piece(item, self.offset, self.line))
+        return pieces
+
+    def _rest_of_line(self, offset: int, line: int) -> list[Piece]:
+        """Go on at a place, and return what was passed over before it, if it is any."""
+        rest = Rest(self.offset, self.line, self._passed_over)
+        moved = offset > self.offset
+        self.offset, self.line, self._passed_over = offset, line, 0
+        return [Piece(rest, offset, line)] if moved else []
+
+    def _extend_prefix(self, data: bytes, begin: int) -> None:
+        if self._prefix_full or not data:
+            return
+        if not self._prefix:
+            text = data.lstrip(b"\0")
+            self._prefix_begin = begin + len(data) - len(text)
+            data = text
+        else:
+            data = data[max(self._prefix_begin + len(self._prefix) - begin, 0) :]
+        self._prefix += data[: MAX_PREFIX - len(self._prefix)]
+        if not needs_more(bytes(self._prefix)):
+            del self._prefix[identify(bytes(self._prefix), 0, 0).length :]
+            self._prefix_full = True
+
+    def _fill_prefix(self, at: int) -> None:
+        """Read the beginning, so that it is noticed when it goes, even before it was delivered."""
+        while not self._prefix_full and (data := os.pread(self._fd, MAX_PREFIX, at)):
+            self._extend_prefix(data, at)
+            at += len(data)
+
+
+def _identity_of(directory: Path) -> tuple[int, int] | None:
+    try:
+        status = directory.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _splitter(line: int) -> LineSplitter:
+    splitter = LineSplitter()
+    splitter.line = line
+    return splitter
+
+
+def end_of_lines(fd: int, size: int) -> tuple[int, int]:
+    """Return where the last whole line within `size` bytes ends, and the number of the next."""
+    end, line, at = 0, 1, 0
+    while at < size and (data := os.pread(fd, min(READ_SIZE, size - at), at)):
+        line += data.count(b"\n")
+        end = max(end, at + data.rfind(b"\n") + 1) if b"\n" in data else end
+        at += len(data)
+    return end, line
+
+
+def _is_within_line(before: bytes) -> bool:
+    """Tell by the byte before a place whether it is in the middle of a line."""
+    return before not in (b"", b"\n", b"\0")
+
+
+def _prefix_of(head: bytes) -> bytes:
+    return head[: identify(head, 0, 0).length]
+
+
+def _is_packed(fd: int) -> bool:
+    return compression_of(os.pread(fd, _MAGIC_SIZE, 0)) is not None
+
+
+def _first_data(fd: int) -> int:
+    """Return where data begins: gigabytes of leading NULs are mostly a hole."""
+    with contextlib.suppress(OSError):
+        # fails for an empty file, for one that is all hole, and where it is not supported
+        return os.lseek(fd, 0, os.SEEK_DATA)
+    return 0

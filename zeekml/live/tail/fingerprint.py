@@ -1,0 +1,130 @@
+"""Recognise a log file again, whatever it is called and however it is packed by now.
+
+Device and inode survive a rename, but not a copy, a move to another disk or compression, and an
+inode is given to the next new file as soon as it is free. So a file is known by what stands at its
+beginning, and device and inode are a hint. All Zeek logs begin alike up to ``#open``, and those
+that are opened within one second up to their first record: a beginning counts as a file's own only
+with a whole record in it (`distinct`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+from zeekml.live.tail.header_in_force import may_be_header
+from zeekml.readers.formats.multiline_json import record_end
+from zeekml.readers.formats.zeek_header import HeaderReader
+
+PREFIX_SIZE: Final = 4096
+"""Bytes from the beginning that identify a file; fewer while it is shorter."""
+
+MAX_PREFIX: Final = 1 << 16
+"""The prefix goes on beyond `PREFIX_SIZE` to the end of the first record, but not beyond this."""
+
+_BEGUN_RECORD: Final = 64
+"""Bytes of a record without an end that have its time and more in them."""
+
+_DIGEST_SIZE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class FileIdentity:
+    """What a file is recognised by.
+
+    Attributes
+    ----------
+    device, inode : int
+        Where the file was when it was last read.
+    length : int
+        Length of the prefix, without the NUL bytes that `copytruncate` leaves before it.
+    digest : str
+        Hash of the prefix.
+    distinct : bool
+        Whether the prefix is the file's own, so that it suffices alone.
+    opened : float or None
+        Zeek's ``#open``, in seconds on a scale without time zones.
+    """
+
+    device: int
+    inode: int
+    length: int
+    digest: str
+    distinct: bool
+    opened: float | None = None
+
+    def matches(self, head: bytes, device: int, inode: int) -> bool:
+        """Tell whether a file is this one.
+
+        Parameters
+        ----------
+        head : bytes
+            Its first bytes, unpacked and without leading NULs: `MAX_PREFIX` or all there are.
+        device, inode : int
+            Where it is.
+        """
+        if not self.could_be_at(device, inode):
+            return False
+        return len(head) >= self.length and digest_of(head, self.length) == self.digest
+
+    def could_be_at(self, device: int, inode: int) -> bool:
+        """Tell whether a file that begins alike may be this one, being where it is."""
+        return self.distinct or (device, inode) == (self.device, self.inode)
+
+
+def identify(head: bytes, device: int, inode: int, *, ended: bool = False) -> FileIdentity:
+    """Return the identity of a file.
+
+    Parameters
+    ----------
+    head : bytes
+        Its first bytes, unpacked and without leading NULs. The more of them, the better, but the
+        result may be compared with that of any other number.
+    device, inode : int
+        Where it is.
+    ended : bool
+        Whether the first record counts even without its end, as long as there is enough of it.
+    """
+    length, distinct, opened = _measure(head, ended=ended)
+    return FileIdentity(device, inode, length, digest_of(head, length), distinct, opened)
+
+
+def digest_of(head: bytes, length: int) -> str:
+    """Return what `FileIdentity.digest` is for a file that begins so."""
+    return blake2b(head[:length], digest_size=_DIGEST_SIZE).hexdigest()
+
+
+def needs_more(head: bytes) -> bool:
+    """Tell whether further bytes could make the prefix longer."""
+    if len(head) < PREFIX_SIZE:
+        return True
+    return len(head) < MAX_PREFIX and _measure(head)[0] == len(head)
+
+
+def _measure(head: bytes, *, ended: bool = False) -> tuple[int, bool, float | None]:
+    """Return the prefix's length, whether it is distinct, and ``#open``."""
+    headers = HeaderReader()
+    begin = 0
+    while end := head.find(b"\n", begin, MAX_PREFIX) + 1:
+        line = head[begin:end]
+        # the end of a line that was begun before copytruncate is no record
+        if line.strip():
+            if not begin:
+                if not headers.begin(line):
+                    break
+            elif line.startswith(headers.header.prefix):
+                headers.read(line)
+            else:
+                break
+        begin = end
+    header = headers.header
+    # here `end` is that of the first record's first line, or 0 where there is none
+    if end:
+        found = record_end(head[begin:MAX_PREFIX])
+        end = begin + found if found else 0
+    length = min(len(head), max(PREFIX_SIZE, end or len(head)), MAX_PREFIX)
+    least = PREFIX_SIZE
+    if ended and not may_be_header(head[begin:], header.prefix, first=not begin):
+        least = _BEGUN_RECORD
+    return length, bool(end) or len(head) - begin >= least, header.opened

@@ -1,0 +1,163 @@
+"""Which logs are to be followed: those that were named, or those in the usual places."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from zeekml.errors import InputError
+from zeekml.live.tail.default_paths import COMPRESSED, IN_UTF_16, Places, logs_in, objection
+from zeekml.live.tail.stream_logs import LogSet
+from zeekml.readers.files.compression import ByteStream, compression_of
+from zeekml.readers.files.discovery import open_log
+from zeekml.readers.files.file_names import LogName, natural_key, parse_name
+from zeekml.readers.files.file_type import HEAD_SIZE
+from zeekml.readers.flow_schema import SURICATA, ZEEK
+from zeekml.readers.rejects import printable
+
+_WANTED: Final = {
+    ZEEK: "a Zeek conn.log (TSV or JSON)",
+    SURICATA: "a Suricata eve.json",
+}
+_SHOWN: Final = 20
+
+
+def named_logs(zeek: Iterable[Path], suricata: Iterable[Path]) -> list[LogSet]:
+    """The streams of logs that were named.
+
+    Parameters
+    ----------
+    zeek, suricata
+        Files, which need not exist yet, or directories that the sensor writes to.
+
+    Raises
+    ------
+    InputError
+        One is no log of that sensor's connections, or a directory has none.
+    """
+    paths: dict[tuple[int, int] | Path, tuple[Path, str]] = {}
+    for sensor, given in ((ZEEK, zeek), (SURICATA, suricata)):
+        for path in given:
+            for log in _logs_of(path, sensor):
+                _, known = paths.get(_file(log), (log, sensor))
+                if known != sensor:
+                    raise InputError(
+                        f"{printable(str(log), 4096)}: is named as a log of both sensors; "
+                        "name it once"
+                    )
+                check_log(log, sensor)
+                # a log that is named twice is still one
+                paths.setdefault(_file(log), (log, sensor))
+    return log_sets(paths.values())
+
+
+def found_logs(places: Places) -> list[LogSet]:
+    """The streams of logs that were found in the usual places.
+
+    Raises
+    ------
+    InputError
+        There are none; the message says where was looked.
+    """
+    if not places.found:
+        looked = "; ".join(
+            f"{printable(str(place.path), 200)}: {printable(place.reason, 300)}"
+            for place in places.refused[:_SHOWN]
+        )
+        raise InputError(
+            "no log found in the usual places; name one with --zeek or --suricata "
+            f"(looked at {looked})"
+        )
+    return log_sets((found.path, found.sensor) for found in places.found)
+
+
+def log_sets(paths: Iterable[tuple[Path, str]]) -> list[LogSet]:
+    """Sort logs into streams: those of several loggers of one sensor belong together.
+
+    A stream's name does not hang on the order of its logs, and no two have the same.
+    """
+    groups: dict[tuple[str, tuple[str, ...], str], list[Path]] = {}
+    for path, sensor in paths:
+        name = _name(path)
+        groups.setdefault((sensor, name.directory, name.base), []).append(path)
+    found: list[tuple[str, str, tuple[Path, ...]]] = []
+    for (sensor, _, base), together in groups.items():
+        together.sort(key=lambda path: natural_key(str(path)))
+        # two logs of one name and directory are different logs unless they say who writes them
+        if len({_name(path).logger for path in together}) == len(together):
+            found.append((str(together[0].parent / base), sensor, tuple(together)))
+        else:
+            found += [(str(path.parent / base), sensor, (path,)) for path in together]
+    # conn.log and conn.json in one directory, or logs of one name by both sensors
+    used = Counter(name for name, _, _ in found)
+    return [
+        LogSet(name if used[name] == 1 else str(logs[0]), sensor, logs)
+        for name, sensor, logs in found
+    ]
+
+
+def check_log(path: Path, sensor: str) -> None:
+    """Make sure that a log that exists can be followed.
+
+    Raises
+    ------
+    InputError
+        It cannot be.
+    """
+    name = printable(str(path), 4096)
+    try:
+        # a stream is remembered by the names of its logs
+        str(path).encode()
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{name}: is no regular file and cannot be followed")
+        with open_log(path) as raw:
+            packed = compression_of(raw.read(8) or b"") is not None
+            raw.seek(0)
+            stream = ByteStream(raw)
+            head = b"" if packed else stream.head(HEAD_SIZE)
+    except ValueError as error:
+        raise InputError(f"{name}: has a name that cannot be stored; use another") from error
+    except OSError:
+        # not there yet, or not readable yet: the watcher says so and waits
+        return
+    if packed:
+        raise InputError(f"{name}: {COMPRESSED}; name the file that the sensor writes to")
+    if stream.utf_16:
+        raise InputError(f"{name}: {IN_UTF_16}; write it in UTF-8, or read it with zeekml score")
+    if what := objection(head, path.name, sensor):
+        raise InputError(f"{name}: is {what}, not {_WANTED[sensor]}")
+
+
+def _name(path: Path) -> LogName:
+    absolute = Path(os.path.normpath(path.absolute()))
+    return parse_name(absolute.name, absolute.parent.parts)
+
+
+def _file(path: Path) -> tuple[int, int] | Path:
+    """What is the same for all names of a file."""
+    try:
+        status = path.stat()
+        return status.st_dev, status.st_ino
+    except (OSError, ValueError):
+        return Path(os.path.normpath(path.absolute()))
+
+
+def _logs_of(path: Path, sensor: str) -> Sequence[Path]:
+    # unlike Path.is_dir, this takes a directory that cannot be looked into for none
+    if not os.path.isdir(path):  # noqa: PTH112
+        return [path]
+    try:
+        logs = logs_in(path, sensor)
+    except OSError as error:
+        raise InputError(
+            f"{printable(str(path), 4096)}: cannot be read: {error.strerror}"
+        ) from error
+    if not logs:
+        # the sensor will write here
+        return [path / ("conn.log" if sensor == ZEEK else "eve.json")]
+    return logs

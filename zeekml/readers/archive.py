@@ -1,0 +1,203 @@
+"""Read streams of logs from start to end, whatever their format, compression and damage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from zeekml.readers.batch_builder import flow_end
+from zeekml.readers.files.discovery import discover
+from zeekml.readers.files.file_type import Kind
+from zeekml.readers.files.streams import Discovery, Stream
+from zeekml.readers.flow_order import in_end_order
+from zeekml.readers.flow_schema import FLOW_SCHEMA, ORIGINAL_FIELD, SURICATA_HOLD
+from zeekml.readers.rejects import ReadCounters, RejectSink, SourceAccount, count_bounded
+from zeekml.readers.stream_clock import StreamClock, flow_ends
+from zeekml.readers.stream_reader import LogReader
+
+DEFAULT_BATCH_ROWS: Final = 8192
+
+
+def read_stream(
+    stream: Stream,
+    *,
+    counters: ReadCounters,
+    rejects: RejectSink | None = None,
+    batch_rows: int = DEFAULT_BATCH_ROWS,
+    keep_originals: bool = False,
+    on_bytes: Callable[[int], None] | None = None,
+    hold: float = SURICATA_HOLD,
+) -> Iterator[pa.RecordBatch]:
+    """Yield the flows of a stream in its order, as batches of `FLOW_SCHEMA`.
+
+    Parameters
+    ----------
+    stream : Stream
+        From `discover`.
+    counters : ReadCounters
+        Is kept up to date while reading; whole only when the iterator is exhausted.
+    rejects : RejectSink, optional
+        Gets the records that cannot be read.
+    batch_rows : int
+        Largest number of rows of a batch. Batches may be smaller, but are never empty.
+    keep_originals : bool
+        Appends the column ``original`` (`ORIGINAL_FIELD`): the record as one line of JSON.
+    on_bytes : callable, optional
+        Called with the bytes taken from disk since its last call.
+    hold : float
+        Seconds for which flows of Suricata are held; 0 leaves them as they were logged.
+
+    Notes
+    -----
+    Within one writer, records come as they were logged. Several writers of one sensor are merged
+    by (largest flow end so far, writer, place in its files). Suricata's flows are then put in the
+    order in which they ended, see `zeekml.readers.flow_order`. A file that is damaged, cut short
+    or gone gives what it has; then its name is in ``counters.truncated``.
+    """
+    reader = LogReader(
+        counters,
+        lambda source: SourceAccount(source, counters, rejects),
+        keep_originals=keep_originals,
+        on_bytes=on_bytes,
+    )
+    if stream.kind is Kind.TABLE:
+        batches = reader.tables(stream)
+    elif len(stream.loggers) == 1:
+        batches = reader.logs(stream.loggers[0])
+    else:
+        batches = merge_by_end([reader.logs(files) for files in stream.loggers])
+    if stream.in_disorder:
+        batches = in_end_order(batches, hold)
+    clock = StreamClock()
+    for batch in batches:
+        clock.run(flow_ends(batch))
+        if clock.behind:
+            enter_behind(batch, clock, counters)
+        for start in range(0, len(batch), batch_rows):
+            yield batch.slice(start, batch_rows)
+
+
+def enter_behind(batch: pa.RecordBatch, clock: StreamClock, counters: ReadCounters) -> None:
+    """Enter the records of a batch that a clock, which ran over it, found far behind."""
+    row = clock.first_behind
+    source, line = batch.column("source")[row].as_py(), batch.column("line")[row].as_py()
+    counters.fell_behind(clock.behind, source, line)
+
+
+def read_flow_table(
+    inputs: Sequence[str | Path],
+    *,
+    counters: ReadCounters | None = None,
+    rejects: RejectSink | None = None,
+    keep_originals: bool = False,
+) -> pa.Table:
+    """Read all flows of files and directories into memory, stream after stream.
+
+    Parameters
+    ----------
+    inputs : sequence of str or Path
+        As for `discover`.
+    counters, rejects, keep_originals
+        As for `read_stream`.
+
+    Returns
+    -------
+    pyarrow.Table
+        In `FLOW_SCHEMA`, with ``original`` appended where asked for.
+
+    Raises
+    ------
+    InputError
+        As `discover`.
+    """
+    return flows_of(
+        discover(inputs),
+        counters=ReadCounters() if counters is None else counters,
+        rejects=rejects,
+        keep_originals=keep_originals,
+    )
+
+
+def flows_of(
+    found: Discovery,
+    *,
+    counters: ReadCounters,
+    rejects: RejectSink | None = None,
+    keep_originals: bool = False,
+) -> pa.Table:
+    """Read all flows of what was discovered, as `read_flow_table` does."""
+    for reason, n in found.files_skipped.items():
+        count_bounded(counters.files_skipped, reason, n)
+    batches = [
+        batch
+        for stream in found.streams
+        for batch in read_stream(
+            stream, counters=counters, rejects=rejects, keep_originals=keep_originals
+        )
+    ]
+    schema = FLOW_SCHEMA.append(ORIGINAL_FIELD) if keep_originals else FLOW_SCHEMA
+    return pa.Table.from_batches(batches, schema).unify_dictionaries()
+
+
+class _Writer:
+    """The unread rest of one writer's records, with the key they are merged by."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self._clock = -np.inf
+        self.batch: pa.RecordBatch | None = None
+        self.keys: npt.NDArray[np.float64] = np.empty(0)
+        self.advance()
+
+    def advance(self) -> None:
+        self.batch = next(self._batches, None)
+        if self.batch is None:
+            return
+        self.keys = np.maximum.accumulate(np.maximum(flow_end(self.batch), self._clock))
+        self._clock = float(self.keys[-1])
+
+    def take(self, n: int) -> pa.RecordBatch:
+        assert self.batch is not None
+        taken = self.batch.slice(0, n)
+        self.batch, self.keys = self.batch.slice(n), self.keys[n:]
+        return taken
+
+
+def merge_by_end(sources: Sequence[Iterator[pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
+    """Merge the records of several writers of one sensor.
+
+    The key of a record is the largest flow end its writer has logged so far: it never falls, so
+    the order of each writer is kept. Equal keys go to the writer that comes first in `sources`.
+    The result does not depend on how the sources are cut into batches.
+    """
+    writers = [_Writer(source) for source in sources]
+    while True:
+        live = [(i, w) for i, w in enumerate(writers) if w.batch is not None]
+        if not live:
+            return
+        if len(live) == 1:
+            writer = live[0][1]
+            while writer.batch is not None:
+                yield writer.batch
+                writer.advance()
+            return
+        # all rows up to the first batch's end can be placed now: later ones have larger keys
+        limit, holder = min((float(w.keys[-1]), i) for i, w in live)
+        parts: list[pa.RecordBatch] = []
+        keys: list[npt.NDArray[np.float64]] = []
+        for i, writer in live:
+            n = int(np.searchsorted(writer.keys, limit, "right" if i <= holder else "left"))
+            if n:
+                keys.append(writer.keys[:n])
+                parts.append(writer.take(n))
+        order = np.argsort(np.concatenate(keys), kind="stable")
+        merged = pa.Table.from_batches(parts).combine_chunks().to_batches()[0]
+        yield merged.take(pa.array(order))
+        for _, writer in live:
+            if writer.batch is not None and not len(writer.batch):
+                writer.advance()

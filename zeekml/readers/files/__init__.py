@@ -1,0 +1,1 @@
+"""Which files are logs, whose, in which order, and how their bytes are cut into lines."""

@@ -1,0 +1,326 @@
+"""Find the logs in files and directories, and put those of one sensor in order.
+
+Nothing is opened for reading beyond its first bytes here. FIFOs, devices, sockets and symbolic
+links that lead out of the input are left alone: an archive may lie in a directory that others
+can write to.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from zeekml.errors import InputError
+from zeekml.readers.files.compression import ByteStream
+from zeekml.readers.files.duplicate_files import DUPLICATE, without_copies, without_doubles
+from zeekml.readers.files.file_names import natural_key
+from zeekml.readers.files.file_type import (
+    HEAD_SIZE,
+    OWN_OUTPUT,
+    Detected,
+    Kind,
+    detect,
+)
+from zeekml.readers.files.first_records import beginning
+from zeekml.readers.files.refusal import explain
+from zeekml.readers.files.stream_grouping import SENSORS, across_formats, arrange
+from zeekml.readers.files.streams import Beginning, Discovery, LogFile, Stream, open_log
+from zeekml.readers.formats import parquet as flow_table
+from zeekml.readers.formats.zeek_header import Header
+from zeekml.readers.rejects import printable
+
+__all__ = ["STDIN", "UNREADABLE", "Discovery", "LogFile", "Stream", "discover", "open_log"]
+
+STDIN: Final = "-"
+UNREADABLE: Final = "unreadable"
+TOO_DEEP: Final = "too_deep"
+
+_OUTPUT_NAMES: Final = frozenset(
+    {
+        "notice.log",
+        "eve.json",
+        "scores.parquet",
+        "conn_scored.log",
+        "summary.json",
+        "rejects.jsonl",
+    }
+)
+_SUMMARY: Final = "summary.json"
+_MAX_SUMMARY: Final = 1 << 20
+_MAX_DEPTH: Final = 64
+
+
+def discover(
+    inputs: Sequence[str | Path],
+    *,
+    exclude: Iterable[str | Path] = (),
+    stdin: BinaryIO | None = None,
+    columns: Header | None = None,
+    copies: bool = False,
+) -> Discovery:
+    """Find the logs in `inputs` and sort them into streams.
+
+    Parameters
+    ----------
+    inputs : sequence of str or Path
+        Files, directories, and ``-`` for standard input.
+    exclude : iterable of str or Path
+        Files or directories that are not walked into, such as the output directory.
+    stdin : binary file, optional
+        What ``-`` stands for; `sys.stdin` by default.
+    columns : Header, optional
+        Columns of tab-separated files that have no header (`zeekml.readers.formats.given_columns`).
+    copies : bool
+        Whether files that hold what others do are read, too, by whoever looks for the same
+        records himself.
+
+    Raises
+    ------
+    InputError
+        When a named input is missing, unreadable, empty or of no known kind, or when nothing in
+        all of them is supported.
+    """
+    if not inputs:
+        raise InputError("no input: name a log file, a directory with logs, or - for stdin")
+    walk = _Walk(exclude, columns)
+    for given in inputs:
+        if str(given) == STDIN:
+            walk.add_stdin(stdin if stdin is not None else sys.stdin.buffer)
+        else:
+            walk.add(Path(given))
+    found = walk.found
+    found.streams = _streams(walk.files, found, copies=copies)
+    if not found.streams:
+        names = ", ".join(printable(str(given), 80) for given in list(inputs)[:3])
+        reasons = ", ".join(f"{n} {reason}" for reason, n in found.files_skipped.most_common(5))
+        detail = f" (files skipped: {reasons})" if reasons else ""
+        remedy = found.refused or (
+            "give a Zeek conn.log, a Suricata eve.json with flow events, or a flow table in Parquet"
+        )
+        raise InputError(f"{names}: no supported log found{detail}; {remedy}")
+    return found
+
+
+class _Walk:
+    """Collects files from the inputs, each only once."""
+
+    def __init__(self, exclude: Iterable[str | Path], columns: Header | None) -> None:
+        self.found = Discovery()
+        self.files: list[LogFile] = []
+        self._columns = columns
+        self._excluded = {Path(path).resolve() for path in exclude}
+        self._seen: set[tuple[int, int]] = set()
+
+    def add_stdin(self, raw: BinaryIO) -> None:
+        pipe = ByteStream(raw)
+        head = pipe.head(HEAD_SIZE)
+        detected = detect(head, "", self._columns)
+        if detected.kind is Kind.TABLE:
+            raise InputError("-: is a Parquet file; give its path instead of -")
+        if detected.kind is None:
+            raise InputError(f"-: {explain(detected)}")
+        self.files.append(
+            LogFile(
+                STDIN,
+                None,
+                detected.kind,
+                opened=detected.opened,
+                header=detected.header,
+                pipe=pipe,
+            )
+        )
+
+    def add(self, path: Path) -> None:
+        name = printable(str(path), 4096)
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            raise InputError(f"{name}: no such file or directory; check the path") from None
+        except OSError as error:
+            raise InputError(f"{name}: cannot be read: {error.strerror}") from error
+        if stat.S_ISDIR(status.st_mode):
+            if self._first_time(status):
+                self._walk(path)
+            return
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{name}: is no regular file; pipe its content in and give - instead")
+        if self._is_excluded(path.resolve()):
+            raise InputError(f"{name}: is an output of this run; choose another --out or input")
+        if not self._first_time(status):
+            return
+        detected, begun = self._look(path, name)
+        if detected.refusal.startswith("zeek_") or detected.refusal == OWN_OUTPUT:
+            # shells expand *.log to all of Zeek's logs: known files are passed over
+            self.found.refuse(name, detected)
+        elif detected.kind is None:
+            raise InputError(f"{name}: {explain(detected)}")
+        else:
+            self._take(path, name, detected, begun, status)
+
+    def _walk(self, root: Path) -> None:
+        inside = root.resolve()
+        pending = [(root, inside, 0)]
+        while pending:
+            directory, real, depth = pending.pop()
+            if depth > _MAX_DEPTH:
+                self.found.skip(printable(str(directory), 4096), TOO_DEEP)
+                continue
+            if self._is_excluded(real):
+                self.found.skip(str(directory), "excluded")
+                continue
+            try:
+                with os.scandir(directory) as entries:
+                    listed = sorted(entries, key=lambda entry: natural_key(entry.name))
+            except OSError as error:
+                if directory == root:
+                    message = f"{printable(str(root), 4096)}: cannot be read: {error.strerror}"
+                    raise InputError(message) from error
+                self.found.skip(str(directory), UNREADABLE)
+                continue
+            ours = _OUTPUT_NAMES if _holds_our_summary(directory) else frozenset()
+            below = []
+            for entry in listed:
+                target = self._admit(entry, directory, real, inside, ours)
+                if target is not None:
+                    below.append((directory / entry.name, target, depth + 1))
+            pending.extend(reversed(below))
+
+    def _admit(
+        self,
+        entry: os.DirEntry[str],
+        directory: Path,
+        real: Path,
+        inside: Path,
+        ours: frozenset[str],
+    ) -> Path | None:
+        """Take a regular file; return the real path of a directory to walk."""
+        path = directory / entry.name
+        name = printable(str(path), 4096)
+        if entry.name.startswith("."):
+            self.found.skip(name, "hidden")
+            return None
+        try:
+            linked = entry.is_symlink()
+            target = path.resolve() if linked else real / entry.name
+            if linked and not target.is_relative_to(inside):
+                self.found.skip(name, "symlink_outside")
+                return None
+            status = entry.stat()
+        except (OSError, RuntimeError):
+            # a dangling link, a loop of links, or gone meanwhile
+            self.found.skip(name, UNREADABLE)
+            return None
+        if stat.S_ISDIR(status.st_mode):
+            if not self._first_time(status):
+                self.found.skip(name, DUPLICATE)
+                return None
+            return target
+        if not stat.S_ISREG(status.st_mode):
+            self.found.skip(name, "special_file")
+        elif entry.name in ours:
+            self.found.skip(name, OWN_OUTPUT)
+        elif self._excluded and self._is_excluded(target):
+            self.found.skip(name, "excluded")
+        elif not self._first_time(status):
+            self.found.skip(name, DUPLICATE)
+        else:
+            try:
+                detected, begun = self._look(path, name)
+            except InputError:
+                self.found.skip(name, UNREADABLE)
+            else:
+                self._take(path, name, detected, begun, status)
+        return None
+
+    def _first_time(self, status: os.stat_result) -> bool:
+        identity = (status.st_dev, status.st_ino)
+        if identity in self._seen:
+            return False
+        self._seen.add(identity)
+        return True
+
+    def _is_excluded(self, real: Path) -> bool:
+        return any(real.is_relative_to(excluded) for excluded in self._excluded)
+
+    def _look(self, path: Path, name: str) -> tuple[Detected, Beginning]:
+        try:
+            with open_log(path) as raw:
+                stream = ByteStream(raw)
+                head = stream.head(HEAD_SIZE)
+        except OSError as error:
+            raise InputError(f"{name}: cannot be read: {error.strerror}") from error
+        if not head and stream.damage is not None:
+            raise InputError(f"{name}: {stream.damage}")
+        detected = detect(head, path.name, self._columns)
+        if detected.kind is Kind.TABLE:
+            try:
+                refusal = flow_table.table_refusal(path)
+            except flow_table.TABLE_ERRORS as error:
+                reason = printable(str(error), 100)
+                raise InputError(f"{name}: is no sound Parquet file: {reason}") from error
+            if refusal is not None:
+                return Detected(refusal=refusal), Beginning()
+        if detected.kind in (None, Kind.TABLE):
+            return detected, Beginning()
+        return detected, beginning(head, detected.kind, detected.header)
+
+    def _take(
+        self, path: Path, name: str, detected: Detected, begun: Beginning, status: os.stat_result
+    ) -> None:
+        if detected.kind is None:
+            self.found.refuse(name, detected)
+            return
+        file = LogFile(
+            name,
+            path,
+            detected.kind,
+            status.st_size,
+            detected.opened,
+            header=detected.header,
+            modified=status.st_mtime,
+            beginning=begun,
+        )
+        self.files.append(file)
+
+
+def _holds_our_summary(directory: Path) -> bool:
+    try:
+        with open_log(directory / _SUMMARY) as file:
+            text = file.read(_MAX_SUMMARY) or b""
+    except OSError:
+        return False
+    return b'"records_scored"' in text and b'"files_skipped"' in text
+
+
+def _streams(files: list[LogFile], found: Discovery, *, copies: bool) -> list[Stream]:
+    """Sort files into streams, with or without those that hold what others do."""
+    streams: list[Stream] = []
+    logs: list[LogFile] = []
+    for file in files:
+        if file.path is None:
+            streams.append(Stream(STDIN, SENSORS[file.kind], file.kind, ((file,),)))
+        elif file.kind is Kind.TABLE:
+            streams.extend(_table_streams(file, file.path, found))
+        else:
+            logs.append(file)
+    if copies:
+        streams += [placed.stream for placed in arrange(logs)]
+    else:
+        left, grown = without_copies(logs, found)
+        streams += across_formats(without_doubles(arrange(left), grown, found), found.doubled)
+    return sorted(streams, key=lambda s: (natural_key(s.name), s.kind))
+
+
+def _table_streams(file: LogFile, path: Path, found: Discovery) -> Iterator[Stream]:
+    try:
+        names = flow_table.captures(path)
+    except flow_table.TABLE_ERRORS:
+        found.skip(file.source, UNREADABLE)
+        return
+    for capture in names:
+        label = file.source if capture is None else f"{file.source}:{printable(capture, 80)}"
+        yield Stream(label, SENSORS[Kind.TABLE], Kind.TABLE, ((file,),), capture)

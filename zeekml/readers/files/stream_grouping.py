@@ -1,0 +1,256 @@
+"""Sort files into the streams that they make up, and put those of each in order.
+
+Directories and names say which files belong together (`zeekml.readers.files.file_names`), and
+Zeek's ``#open`` or the name when each was begun. Records say nothing about that in general, for
+they are logged when their connections end. They decide where nothing else does:
+
+* Files of one log without a time or number, or with the same ones, come in the order of their
+  first flows; numbers that go up where times do are not those of shifted files.
+* Local time runs through one hour twice when clocks go back. Files whose times are within that
+  hour, and whose flows say that about an hour lies between, come in the order of their flows.
+* Logs whose names differ in nothing but digits that are no time are pieces of one log if each
+  begins where another ends, without overlap and without a gap of more than `LARGEST_GAP`. If one
+  of them does not fit, none is joined: logs of several sensors look alike, but run side by side.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from zeekml.readers.batch_builder import flow_end
+from zeekml.readers.files.compression import ByteStream
+from zeekml.readers.files.file_names import LogName, natural_key, parse_name
+from zeekml.readers.files.file_type import Kind
+from zeekml.readers.files.first_records import SAMPLE
+from zeekml.readers.files.streams import LogFile, Stream, open_log
+from zeekml.readers.flow_schema import SURICATA, ZEEK
+from zeekml.readers.rejects import ReadCounters, SourceAccount
+from zeekml.readers.stream_reader import Events, LogReader
+
+LARGEST_GAP: Final = 900.0
+"""Seconds that may lie between two pieces of a log whose names do not tell."""
+
+SENSORS: Final = {
+    Kind.ZEEK_TSV: ZEEK,
+    Kind.ZEEK_JSON: ZEEK,
+    Kind.EVE: SURICATA,
+    Kind.TABLE: "table",
+}
+
+_LEAST_SHIFT: Final = 25 * 60.0
+_LARGEST_SHIFT: Final = 95 * 60.0
+_CLEARLY: Final = 10 * 60.0
+_NEIGHBOURS: Final = 64
+_TAIL: Final = 1 << 16
+_CLEAR: Final = 60.0
+_USUAL_LAG: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file with what its name says."""
+
+    file: LogFile
+    name: LogName
+
+    @property
+    def time(self) -> float | None:
+        """When its first flows were logged, as far as they tell."""
+        return self.file.beginning.time
+
+    def dated(self, absolute: bool) -> float | None:
+        """When it was begun, by its header or name; in UTC where all names tell it."""
+        if absolute and self.name.time is not None and self.name.offset is not None:
+            return self.name.time - self.name.offset
+        return self.file.opened if self.file.opened is not None else self.name.time
+
+
+@dataclass(slots=True)
+class Placed:
+    """A stream with the directory that its files are archived below."""
+
+    stream: Stream
+    place: tuple[str, ...]
+
+
+def arrange(files: Sequence[LogFile]) -> list[Placed]:
+    """Sort logs of lines that lie on disk into streams."""
+    groups: dict[tuple[Kind, tuple[str, ...], str], list[Entry]] = {}
+    for file in files:
+        assert file.path is not None
+        above = Path(os.path.normpath(file.path.absolute())).parent.parts
+        name = parse_name(file.path.name, above)
+        groups.setdefault((file.kind, name.directory, name.base), []).append(Entry(file, name))
+    found = []
+    families = sorted(groups, key=lambda key: (key[:2], groups[key][0].name.family))
+    for _, keys in groupby(families, key=lambda key: (key[:2], groups[key][0].name.family)):
+        together = [groups[key] for key in keys]
+        pieces = _in_pieces([entry for entries in together for entry in entries])
+        if pieces is not None:
+            found.append(_placed((pieces,), pieces[0].name.family))
+            continue
+        for entries in together:
+            loggers: dict[str, list[Entry]] = {}
+            for entry in entries:
+                loggers.setdefault(entry.name.logger, []).append(entry)
+            ordered = (in_order(loggers[logger]) for logger in sorted(loggers, key=natural_key))
+            found.append(_placed(tuple(ordered), entries[0].name.base))
+    return found
+
+
+def _placed(loggers: tuple[Sequence[Entry], ...], base: str) -> Placed:
+    first = loggers[0][0]
+    kind = first.file.kind
+    label = str(Path(first.file.source).parent / base)
+    files = tuple(tuple(entry.file for entry in entries) for entries in loggers)
+    return Placed(Stream(label, SENSORS[kind], kind, files), first.name.directory)
+
+
+def across_formats(streams: Sequence[Stream], apart: Collection[str]) -> list[Stream]:
+    """Join the two streams of a log of Zeek's that went over from one format to the other.
+
+    Parameters
+    ----------
+    streams
+        Of one format each.
+    apart
+        Files of which some flows are in another stream, so that it is no continuation.
+    """
+    found: list[Stream] = []
+    same: dict[tuple[str, str], int] = {}
+    for stream in streams:
+        key = (stream.name, stream.sensor)
+        before = same.get(key)
+        joined = None if before is None else _continued(found[before], stream)
+        if before is None or joined is None or any(f.source in apart for f in joined.files):
+            same.setdefault(key, len(found))
+            found.append(stream)
+        else:
+            found[before] = joined
+    return found
+
+
+def _continued(one: Stream, other: Stream) -> Stream | None:
+    """Both as one stream if one begins after all files of the other, else None."""
+    if one.sensor != ZEEK or len(one.loggers) != 1 or len(other.loggers) != 1:
+        return None
+    begun = [[file.beginning.time for file in stream.files] for stream in (one, other)]
+    first, second = ([time for time in times if time is not None] for times in begun)
+    if len(first) < len(one.files) or len(second) < len(other.files):
+        return None
+    if max(second) < min(first):
+        one, other = other, one
+    elif not max(first) < min(second):
+        return None
+    return replace(one, loggers=((*one.files, *other.files),))
+
+
+def in_order(entries: Sequence[Entry]) -> list[Entry]:
+    """Put the files of one writer in order, oldest first."""
+    dated = [entry for entry in entries if entry.dated(absolute=False) is not None]
+    absolute = all(entry.name.offset is not None for entry in dated)
+
+    def age(entry: Entry) -> tuple[object, ...]:
+        time, number = entry.dated(absolute), entry.name.number
+        natural = natural_key(entry.file.source)
+        begun = math.inf if entry.time is None else entry.time
+        if time is not None:
+            return (0, time, -(number or 0), begun, natural)
+        if number is not None:
+            return (1, 0.0, -number, begun, natural)
+        return (2, 0.0, 0, begun if entry.time is not None else entry.file.modified, natural)
+
+    ordered: list[Entry] = []
+    for _, equal in groupby(sorted(entries, key=age), key=lambda entry: age(entry)[:2]):
+        ordered += _counted_up(list(equal))
+    return ordered if absolute else _without_fold(ordered)
+
+
+def _counted_up(entries: list[Entry]) -> list[Entry]:
+    """Turn files around of which the flows say that those with higher numbers are younger."""
+    numbered = [entry for entry in entries if entry.name.number is not None]
+    times = [entry.time for entry in numbered if entry.time is not None]
+    if len(times) < 2 or len(times) < len(numbered) or times[0] - times[-1] < _CLEAR:
+        return entries
+    falls = sum(later < earlier for earlier, later in pairwise(times))
+    if 2 * falls <= len(times) - 1:
+        return entries
+    others = [entry for entry in entries if entry.name.number is None]
+    return [*others, *reversed(numbered)]
+
+
+def _without_fold(entries: list[Entry]) -> list[Entry]:
+    """Put files in order whose local times fall into the hour that clocks were put back by."""
+    known = [
+        (time, entry.time, i)
+        for i, entry in enumerate(entries)
+        if (time := entry.dated(absolute=False)) is not None and entry.time is not None
+    ]
+    ordered = list(entries)
+    spans: list[tuple[int, int, float]] = []
+    for j, (time, begun, place) in enumerate(known):
+        first, most = None, 0.0
+        for earlier, other, i in reversed(known[max(0, j - _NEIGHBOURS) : j]):
+            if time - earlier > _LARGEST_SHIFT:
+                break
+            shift = time - earlier + other - begun
+            if other > begun and _LEAST_SHIFT <= shift <= _LARGEST_SHIFT:
+                first, most = i, max(most, other - begun)
+        if first is not None:
+            while spans and first <= spans[-1][1]:
+                before = spans.pop()
+                first, most = min(first, before[0]), max(most, before[2])
+            spans.append((first, place, most))
+    for first, last, most in spans:
+        if most < _CLEARLY:
+            # flows that were logged late, after a quiet hour
+            continue
+        places = [i for _, _, i in known if first <= i <= last]
+        by_flows = sorted(places, key=lambda i: entries[i].time or 0.0)
+        for place, i in zip(places, by_flows, strict=True):
+            ordered[place] = entries[i]
+    return ordered
+
+
+def _in_pieces(entries: list[Entry]) -> list[Entry] | None:
+    """Put pieces of one log in order; None if they are not clearly that."""
+    if len({entry.name.base for entry in entries}) < 2:
+        return None
+    timed = [(entry.time, entry) for entry in entries if entry.time is not None]
+    if len(timed) < len(entries) or any(entry.name.logger for entry in entries):
+        return None
+    timed.sort(key=lambda pair: (pair[0], natural_key(pair[1].file.source)))
+    ordered = [entry for _, entry in timed]
+    for earlier, later in pairwise(ordered):
+        ended, begun = _ended(earlier.file), later.file.beginning.first
+        if earlier.time is None or later.time is None or begun is None or ended is None:
+            return None
+        # some flows are logged a minute or two after their end
+        lag = min(_USUAL_LAG, (ended - earlier.time) / 10)
+        if later.time < ended - lag or begun - ended > LARGEST_GAP:
+            return None
+    return ordered
+
+
+def _ended(file: LogFile) -> float | None:
+    """When the last flows of a log had ended."""
+    account = SourceAccount(file.source, ReadCounters(), None)
+    reader = LogReader(account.counters, lambda source: account)
+    ends = np.empty(0)
+    try:
+        assert file.path is not None
+        with open_log(file.path) as raw:
+            begin = max(0, file.size - _TAIL)
+            for batch in reader.stretch(file, ByteStream(raw), begin, events=Events()):
+                ends = np.concatenate([ends, flow_end(batch)])[-SAMPLE:]
+    except OSError:
+        return None
+    return float(ends.max()) if len(ends) else None

@@ -1,0 +1,342 @@
+"""Flows put in the order in which they ended, with a bound on how long one is held back.
+
+Suricata logs a flow when one of its passes over the flow table finds it timed out: in bursts,
+in no order within half a minute, and later than Zeek would. What a window over the last minute
+holds would depend on these passes. So each flow is held until the stream's clock has passed its end
+by `hold` seconds of log time, and then comes in its place.
+
+When Suricata stops, it logs all flows that it still knows, in the order of its hash table; at the
+end of a capture file, that is nearly all there were. Such a run of flows is held until it is over.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from zeekml.core.jit import njit
+from zeekml.core.serialization import (
+    array_parts,
+    arrays_of_parts,
+    batches_of_part,
+    batches_part,
+    decode,
+    seal,
+    unseal,
+)
+from zeekml.errors import StateError
+from zeekml.readers.batch_builder import BoolArray
+from zeekml.readers.flow_schema import (
+    AT_EXIT_FIELD,
+    FLOW_SCHEMA,
+    SURICATA_HOLD,
+    with_originals,
+)
+from zeekml.readers.stream_clock import CLOCK_WIDTH, NOW, SECOND, Ints64, flow_ends, tick
+
+MAX_HELD: Final = 1 << 18
+"""Most flows held; beyond it the earliest go on before their time."""
+
+_SPARE_ROWS: Final = 1 << 16
+"""How many rows that have gone on may be kept, besides as many as are held."""
+
+HELD, EXITING = 0, 1  # entries of EndOrder._state
+
+_KIND: Final = "order"
+_VERSION: Final = 1
+"""To be raised with every change of what is stored or of the rule."""
+
+
+class _Bounds(msgspec.Struct, frozen=True):
+    hold: int  # microseconds
+    max_held: int
+
+
+class EndOrder:
+    """Orders one stream, record by record: how it is cut into batches changes nothing.
+
+    Parameters
+    ----------
+    hold
+        Seconds of log time; above 0.
+    max_held
+        Most flows held at a time.
+    """
+
+    def __init__(self, hold: float = SURICATA_HOLD, max_held: int = MAX_HELD) -> None:
+        if not hold > 0:
+            raise ValueError(f"flows cannot be held for {hold} s; it must be above 0")
+        if max_held < 1:
+            raise ValueError(f"max_held is {max_held}; it must be at least 1")
+        self._hold = round(hold * SECOND)
+        self._max_held = max_held
+        self._clock = np.zeros(CLOCK_WIDTH, np.int64)
+        # a heap of (end, number) of the flows held
+        self._ends = np.zeros(1024, np.int64)
+        self._numbers = np.zeros(1024, np.int64)
+        self._state = np.zeros(2, np.int64)
+        self._first = 0  # number of the first row of the oldest batch kept
+        self._batches: deque[pa.RecordBatch] = deque()
+        self._unsent: deque[int] = deque()  # how many rows of each are still held
+        self._next = 0
+
+    @classmethod
+    def load(cls, data: bytes, *, originals: bool = False) -> EndOrder:
+        """An order that goes on where the one that was saved stood.
+
+        Parameters
+        ----------
+        data
+            From `save`.
+        originals
+            Whether the batches to come have `ORIGINAL_FIELD`.
+
+        Raises
+        ------
+        StateError
+            The bytes are damaged, something else, or of another version.
+        """
+        parts = unseal(_KIND, _VERSION, data, least=2)
+        bounds = decode(parts[0], _Bounds)
+        if bounds.hold <= 0 or bounds.max_held < 1:
+            raise StateError("the stored state has bounds that no order can keep")
+        order = cls(max_held=bounds.max_held)
+        order._hold = bounds.hold
+        stored = arrays_of_parts(parts[2:], order._arrays())
+        batches = [
+            with_originals(batch, originals)
+            for batch in batches_of_part(parts[1], FLOW_SCHEMA.names)
+        ]
+        held = sum(map(len, batches))
+        fixed = (len(stored["clock"]), len(stored["state"]))
+        if fixed != (CLOCK_WIDTH, 2) or stored["state"][HELD] != held:
+            raise StateError("the stored state contradicts itself")
+        if not held == len(stored["ends"]) == len(stored["numbers"]):
+            raise StateError("the stored state contradicts itself")
+        if not np.array_equal(np.sort(stored["numbers"]), np.arange(held)):
+            raise StateError("the stored state numbers its flows wrongly")
+        order._make_room(held)
+        order._clock[:] = stored["clock"]
+        order._state[:] = stored["state"]
+        order._ends[:held] = stored["ends"]
+        order._numbers[:held] = stored["numbers"]
+        order._batches.extend(batches)
+        order._unsent.extend(map(len, batches))
+        order._next = held
+        return order
+
+    def save(self) -> bytes:
+        """All that the flows to come depend on, for `load`."""
+        self._let_batches_go()
+        arrays = self._arrays()
+        arrays["numbers"] = arrays["numbers"] - self._first
+        bounds = msgspec.msgpack.encode(_Bounds(self._hold, self._max_held))
+        return seal(_KIND, _VERSION, [bounds, batches_part(self._batches), *array_parts(arrays)])
+
+    def _arrays(self) -> dict[str, Ints64]:
+        return {
+            "clock": self._clock,
+            "state": self._state,
+            "ends": self._ends[: self.held],
+            "numbers": self._numbers[: self.held],
+        }
+
+    @property
+    def held(self) -> int:
+        """How many flows are held."""
+        return int(self._state[HELD])
+
+    def push(self, batch: pa.RecordBatch) -> list[pa.RecordBatch]:
+        """Take the next flows of the stream; return those that can go on, in order.
+
+        The column `AT_EXIT_FIELD`, if there is one, is taken off.
+        """
+        if not len(batch):
+            return []
+        at_exit = np.zeros(len(batch), np.bool_)
+        if (at := batch.schema.get_field_index(AT_EXIT_FIELD.name)) >= 0:
+            at_exit = batch.column(at).to_numpy(zero_copy_only=False)
+            batch = batch.drop_columns([AT_EXIT_FIELD.name])
+        self._make_room(len(batch))
+        ends = flow_ends(batch)
+        sent = np.empty(self.held + len(batch), np.int64)
+        count = _pass(
+            self._clock,
+            self._ends,
+            self._numbers,
+            self._state,
+            ends,
+            at_exit,
+            self._next,
+            self._hold,
+            self._max_held,
+            sent,
+        )
+        self._batches.append(batch)
+        self._unsent.append(len(batch))
+        self._next += len(batch)
+        return self._rows(sent[:count])
+
+    def flush(self) -> list[pa.RecordBatch]:
+        """All flows that are still held, in order, for the end of the stream.
+
+        The stream may go on: the clock stays, and what comes is held as before.
+        """
+        sent = np.empty(self.held, np.int64)
+        for i in range(len(sent)):
+            sent[i] = _pop(self._ends, self._numbers, self._state)
+        return self._rows(sent)
+
+    def _make_room(self, rows: int) -> None:
+        needed = min(self.held + rows, self._max_held) + 1
+        if needed > len(self._ends):
+            more = np.zeros(2 * needed - len(self._ends), np.int64)
+            self._ends = np.concatenate([self._ends, more])
+            self._numbers = np.concatenate([self._numbers, more])
+
+    def _rows(self, numbers: Ints64) -> list[pa.RecordBatch]:
+        """Let the rows with these numbers go on, in their order, in one batch."""
+        if not len(numbers):
+            return []
+        batch = self._take(numbers)
+        while self._unsent and self._unsent[0] == 0:
+            self._first += len(self._batches.popleft())
+            self._unsent.popleft()
+        if self._next - self._first > 2 * self.held + _SPARE_ROWS:
+            self._let_batches_go()
+        return [batch]
+
+    def _let_batches_go(self) -> None:
+        """Keep the rows that are held in one batch, and no others."""
+        held = self._numbers[: self.held]
+        if not len(held):
+            self._batches.clear()
+            self._unsent.clear()
+            self._first = self._next
+            return
+        in_order = np.sort(held)
+        batch = self._take(in_order)
+        self._first = self._next - len(held)
+        # numbered anew up to the next one; which of two comes first stays the same
+        held[:] = self._first + np.searchsorted(in_order, held)
+        self._batches = deque([batch])
+        self._unsent = deque([len(batch)])
+
+    def _take(self, numbers: Ints64) -> pa.RecordBatch:
+        """The rows with these numbers, in their order."""
+        begins = np.cumsum([self._first, *map(len, self._batches)])
+        owner = np.searchsorted(begins, numbers, "right") - 1
+        parts: list[pa.RecordBatch] = []
+        places = np.empty(len(numbers), np.int64)
+        taken = 0
+        for i in np.unique(owner).tolist():
+            mine = np.flatnonzero(owner == i)
+            parts.append(self._batches[i].take(pa.array(numbers[mine] - begins[i])))
+            places[mine] = np.arange(taken, taken + len(mine))
+            taken += len(mine)
+            self._unsent[i] -= len(mine)
+        if len(parts) == 1:
+            return parts[0]
+        joined = pa.Table.from_batches(parts).combine_chunks().to_batches()[0]
+        return joined.take(pa.array(places))
+
+
+def in_end_order(
+    batches: Iterable[pa.RecordBatch], hold: float = SURICATA_HOLD
+) -> Iterator[pa.RecordBatch]:
+    """Yield the flows of a stream in the order of `EndOrder`; as they are if `hold` is 0."""
+    if hold <= 0:
+        yield from batches
+        return
+    order = EndOrder(hold)
+    for batch in batches:
+        yield from order.push(batch)
+    yield from order.flush()
+
+
+@njit(cache=True)
+def _push(ends: Ints64, numbers: Ints64, state: Ints64, end: int, number: int) -> None:
+    at = state[HELD]
+    state[HELD] += 1
+    while at > 0:
+        above = (at - 1) // 2
+        # numbers grow, so among equal ends the newcomer stays below
+        if ends[above] <= end:
+            break
+        ends[at], numbers[at] = ends[above], numbers[above]
+        at = above
+    ends[at], numbers[at] = end, number
+
+
+@njit(cache=True)
+def _pop(ends: Ints64, numbers: Ints64, state: Ints64) -> int:
+    first = numbers[0]
+    state[HELD] -= 1
+    n = state[HELD]
+    end, number = ends[n], numbers[n]
+    at = 0
+    while True:
+        below = 2 * at + 1
+        if below >= n:
+            break
+        other = below + 1
+        if other < n and (
+            ends[other] < ends[below]
+            or (ends[other] == ends[below] and numbers[other] < numbers[below])
+        ):
+            below = other
+        if end < ends[below] or (end == ends[below] and number < numbers[below]):
+            break
+        ends[at], numbers[at] = ends[below], numbers[below]
+        at = below
+    ends[at], numbers[at] = end, number
+    return first
+
+
+@njit(cache=True, nogil=True)
+def _pass(
+    clock: Ints64,
+    heap_ends: Ints64,
+    heap_numbers: Ints64,
+    state: Ints64,
+    ends: Ints64,
+    at_exit: BoolArray,
+    first: int,
+    hold: int,
+    max_held: int,
+    sent: npt.NDArray[np.int64],
+) -> int:
+    """Take rows numbered from `first`; write the numbers of those that go on to `sent`."""
+    count = 0
+    for i in range(len(ends)):
+        end = ends[i]
+        if at_exit[i]:
+            state[EXITING] = 1
+            _push(heap_ends, heap_numbers, state, end, first + i)
+            if state[HELD] > max_held:
+                sent[count] = _pop(heap_ends, heap_numbers, state)
+                count += 1
+            continue
+        anew = tick(clock, end)
+        if anew or state[EXITING]:
+            # what was held is of another time, or of another run of the sensor
+            state[EXITING] = 0
+            while state[HELD] > 0:
+                sent[count] = _pop(heap_ends, heap_numbers, state)
+                count += 1
+        if end > clock[NOW]:
+            # too far ahead to be believed: nothing can be said of its place
+            sent[count] = first + i
+            count += 1
+        else:
+            _push(heap_ends, heap_numbers, state, end, first + i)
+        while state[HELD] > 0 and (heap_ends[0] <= clock[NOW] - hold or state[HELD] > max_held):
+            sent[count] = _pop(heap_ends, heap_numbers, state)
+            count += 1
+    return count

@@ -1,0 +1,1 @@
+"""The formats of records, one module or two each, all with the same columns as result."""

@@ -1,0 +1,228 @@
+"""Take records out of what shippers and tools put around them.
+
+A line that is no record of a sensor may hold one, or many: behind the prefix of syslog or
+journald, in an object of a shipper (as an object, or as text of JSON), in an array, or one object
+after the other. What is found is decoded as if it had stood alone, so nothing here needs to know
+what a record is worth; only what one looks like, since the objects of shippers hold other things.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from zeekml.readers.batch_builder import is_conn_record
+from zeekml.readers.formats.json_parser import DECODE_ERRORS, line_decoder
+
+MAX_LAYERS: Final = 3
+"""Most envelopes within each other that are opened."""
+
+PREFIX: Final = "prefix"
+ARRAY: Final = "array"
+JOINED: Final = "joined"
+TEXT: Final = "text"
+
+_TEXT_MEMBERS: Final = (
+    "_raw",
+    "@rawstring",
+    "event.original",
+    "original",
+    "full_log",
+    "message",
+    "MESSAGE",
+    "@message",
+    "msg",
+    "log",
+    "event",
+    "record",
+    "line",
+    "body",
+    "payload",
+    "value",
+    "textPayload",
+    "full_message",
+    "short_message",
+)
+"""Members whose text may be a record. Any others may hold what a stranger sent."""
+
+_BETWEEN: Final = b" \t\r\n[],"
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[{}\[\]]')
+# lines that hold nothing but the frame of an array, or of an object around one
+_FRAME: Final = re.compile(
+    rb"\s*\[?\s*\]?\s*,?\s*"
+    rb'|\s*\{\s*"[^"\\]{1,64}"\s*:\s*\[\s*'
+    rb"|\s*\]\s*\}\s*\]?\s*,?\s*"
+)
+_ARRAY_GOES_ON: Final = re.compile(rb"\}\s*(?:,|\]\s*\}?\s*,?)\s*\Z")
+
+_EVENT: Final = b'{"timestamp"'
+_NEWLINE: Final = 10
+
+_members: Final = line_decoder(dict[str, msgspec.Raw])
+_text: Final = line_decoder(str)
+_IDENTIFIED: Final = ("uid", "id.orig_h", "id_orig_h", "id", "_path", "@path", "@stream")
+
+Members = dict[str, msgspec.Raw]
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What was found in a line.
+
+    Attributes
+    ----------
+    envelope : str
+        What it was found in: one of the names above, or the path of the member that holds it.
+    records : list of bytes
+        The records in their order; there may be some that cannot be read among them. None for a
+        line that only opens, parts or closes an array.
+    """
+
+    envelope: str
+    records: list[bytes]
+
+
+def unwrap(line: bytes) -> Inside | None:
+    """Look into a line that is no record of a sensor itself; None if there is none inside."""
+    if _FRAME.fullmatch(line):
+        return Inside(ARRAY, [])
+    return _look_into(line, MAX_LAYERS)
+
+
+def several(lines: bytes) -> bool:
+    """Tell, quickly, whether some of these lines may each hold several events of Suricata."""
+    return any(lines.startswith(_EVENT, at) for at in _within(lines, _EVENT[:4])) or any(
+        True for _ in _within(lines, b"}{")
+    )
+
+
+def _within(lines: bytes, word: bytes) -> Iterator[int]:
+    """Yield where a word of two or four letters stands that is not at the start of a line."""
+    data = np.frombuffer(lines, np.uint8)
+    wanted = int.from_bytes(word, "little")
+    for begin in range(len(word)):
+        size = (len(data) - begin) // len(word) * len(word)
+        words = data[begin : begin + max(size, 0)].view(f"<u{len(word)}")
+        at = np.flatnonzero(words == wanted) * len(word) + begin
+        yield from at[(at > 0) & (data[at - 1] != _NEWLINE)].tolist()
+
+
+def _look_into(text: bytes, layers: int) -> Inside | None:
+    text = text.strip()
+    if not layers or b"{" not in text:
+        return None
+    if text.startswith(b'"') and (inner := _decoded(text)):
+        return _named(TEXT, _records_of(inner, layers - 1))
+    if text.startswith(b"{") and (members := _object(text)) is not None:
+        return None if _is_record(members) else _in_members(members, layers)
+    begin = text.find(b"{")
+    alone = text.strip(_BETWEEN)
+    # most lines of an array hold one object: no need to look for where it ends
+    pieces = [alone] if _object(alone) is not None else list(_pieces(text[begin:]))
+    before = text[:begin].strip(b" \t\r\n")
+    if before.strip(_BETWEEN):
+        found = [_records_of(piece, layers - 1) for piece in pieces]
+        records = [record for f in found if f is not None for record in f.records]
+        return Inside(PREFIX, records) if records else None
+    array = before or _ARRAY_GOES_ON.search(text)
+    many = sum(piece.startswith(b"{") for piece in pieces) > 1
+    if not (array or many) or _object(pieces[0]) is None:
+        return None
+    opened = [record for piece in pieces for record in _opened(piece, layers - 1)]
+    return Inside(ARRAY if array else JOINED, opened)
+
+
+def _in_members(members: Members, layers: int) -> Inside | None:
+    """Look into the members of an object that is no record."""
+    for name in _TEXT_MEMBERS:
+        value = bytes(members.get(name, b""))
+        if value.startswith(b'"') and b"{" in value:
+            found = _records_of(_decoded(value), layers - 1)
+            if found is not None:
+                return _named(name, found)
+    for name, raw in members.items():
+        value = bytes(raw)
+        if value[:1] in (b"{", b"[") and (found := _records_of(value, layers - 1)):
+            return _named(name, found)
+    return None
+
+
+def _records_of(text: bytes, layers: int) -> Inside | None:
+    """The record that a text is, or those within it; None if there are none."""
+    text = text.strip()
+    members = _object(text)
+    if members is not None and _is_record(members):
+        return Inside("", [text])
+    found = _look_into(text, layers)
+    if found is None or not any(map(_holds_record, found.records)):
+        return None
+    return found
+
+
+def _opened(piece: bytes, layers: int) -> list[bytes]:
+    """A part of an array, or what is in it."""
+    found = _records_of(piece, layers)
+    return [piece] if found is None else found.records
+
+
+def _named(name: str, found: Inside | None) -> Inside | None:
+    if found is None:
+        return None
+    return Inside(f"{name}.{found.envelope}" if found.envelope else name, found.records)
+
+
+def _holds_record(text: bytes) -> bool:
+    members = _object(text)
+    return members is not None and _is_record(members)
+
+
+def _object(text: bytes) -> Members | None:
+    if not text.startswith(b"{"):
+        return None
+    try:
+        return _members(text)
+    except DECODE_ERRORS:
+        return None
+
+
+def _decoded(text: bytes) -> bytes:
+    """What a text of JSON says; empty where it is none."""
+    try:
+        return _text(text).encode()
+    except (*DECODE_ERRORS, UnicodeEncodeError):
+        return b""
+
+
+def _is_record(members: Members) -> bool:
+    """Tell whether an object is what a sensor logs, by its names."""
+    if "event_type" in members and ("timestamp" in members or "flow" in members):
+        return True
+    return "ts" in members and (
+        any(name in members for name in _IDENTIFIED) or is_conn_record(members)
+    )
+
+
+def _pieces(text: bytes) -> Iterator[bytes]:
+    """Cut a text at the ends of its outermost objects; what is none of them comes, too."""
+    begin = level = 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in b"{[":
+            if not level:
+                yield from _rest(text[begin : token.start()])
+                begin = token.start()
+            level += 1
+        elif token[0] in b"}]" and level:
+            level -= 1
+            if not level:
+                yield text[begin : token.end()]
+                begin = token.end()
+    yield from _rest(text[begin:])
+
+
+def _rest(text: bytes) -> Iterable[bytes]:
+    return [] if _FRAME.fullmatch(text) else [text.strip(_BETWEEN)]

@@ -1,0 +1,237 @@
+"""Flow tables: Parquet files with conn.log's column names (or ``id_orig_h``, or a struct ``id``).
+
+A table has no order of arrival, so its rows are taken by the end of their flows. An optional
+column `capture` separates recordings that must not share any context: each is a stream of its
+own. `line` is the 1-based row number in the file, whatever the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from zeekml.readers.batch_builder import BoolArray, build_batch, flow_end
+from zeekml.readers.flow_schema import REQUIRED, SURICATA, ZEEK
+from zeekml.readers.rejects import SourceAccount
+from zeekml.readers.values import HIGHEST, RAW_TYPES, RECORD_COLUMNS, TIMES, read_column
+
+CAPTURE: Final = "capture"
+MAGIC: Final = b"PAR1"
+_NESTED: Final = "id"
+TABLE_ERRORS: Final = (pa.ArrowException, OSError, ValueError)
+"""What pyarrow raises for files that are no sound Parquet."""
+
+
+def table_refusal(path: Path) -> str | None:
+    """Return why a Parquet file is no flow table, as a key for counting, or None.
+
+    Raises
+    ------
+    pyarrow.ArrowException, OSError
+        When the file cannot be read.
+    """
+    schema = pq.read_schema(path)
+    if {"score", "threat", "spread"} <= set(schema.names):
+        return "own_output"
+    return None if set(REQUIRED) <= _places(schema).keys() else "no_conn_fields"
+
+
+def _places(schema: pa.Schema) -> dict[str, list[tuple[str, int | None]]]:
+    """Where the values of each column of a record stand: columns, and members of one."""
+    spelled: dict[str, tuple[str, int | None]] = {name: (name, None) for name in schema.names}
+    nested = schema.field(_NESTED).type if schema.names.count(_NESTED) == 1 else None
+    if nested is not None and pa.types.is_struct(nested):
+        names = [nested.field(i).name for i in range(nested.num_fields)]
+        spelled |= {f"{_NESTED}/{name}": (_NESTED, i) for i, name in enumerate(names)}
+    places: dict[str, list[tuple[str, int | None]]] = {}
+    for name in RECORD_COLUMNS:
+        # as in Zeek's JSON, and in its order
+        ways = dict.fromkeys((name, name.replace(".", "_"), name.replace(".", "/")))
+        if found := [spelled[way] for way in ways if way in spelled]:
+            places[name] = found
+    return places
+
+
+def captures(path: Path) -> list[str | None]:
+    """Return the captures in a table in order of appearance; ``[None]`` without that column."""
+    file = pq.ParquetFile(path)
+    if CAPTURE not in file.schema_arrow.names:
+        return [None]
+    found: dict[str | None, None] = {}
+    for batch in file.iter_batches(columns=[CAPTURE]):
+        found.update(dict.fromkeys(pc.unique(_texts(batch.column(0))).to_pylist()))
+    return list(found)
+
+
+def read_table(
+    path: Path,
+    *,
+    capture: str | None,
+    account: SourceAccount,
+    keep_originals: bool = False,
+) -> Iterator[pa.RecordBatch]:
+    """Yield the flows of one capture, ordered by their end, then by row.
+
+    Parameters
+    ----------
+    path : Path
+        A Parquet file with at least `ts`, `id.orig_h`, `id.resp_h` and `proto`. Of a column in two
+        spellings, the first one with a value counts.
+    capture : str or None
+        Only rows of this capture; None takes those that name none.
+    account : SourceAccount
+        Gets every row as accepted or rejected.
+    keep_originals : bool
+        Adds the column ``original``: all columns of the row as JSON.
+
+    Raises
+    ------
+    pyarrow.ArrowException, OSError
+        When the file is damaged.
+    """
+    file = pq.ParquetFile(path)
+    names = file.schema_arrow.names
+    places = _places(file.schema_arrow)
+    used = _BESIDE | {name for spelled in places.values() for name, _ in spelled}
+    table = file.read(columns=None if keep_originals else [n for n in names if n in used])
+    rows = np.arange(1, len(table) + 1, dtype=np.int64)
+    if CAPTURE in names:
+        named = _texts(table.column(CAPTURE).combine_chunks())
+        chosen = named.is_null() if capture is None else pc.equal(named, capture)
+        mask = pc.fill_null(chosen, False)
+        table = table.filter(mask)
+        rows = rows[mask.to_numpy(zero_copy_only=False)]
+    if not len(table):
+        return
+    columns: dict[str, pa.Array] = {}
+    unread: dict[str, BoolArray] = {}
+    for name, spelled in places.items():
+        read = [read_array(name, _column(table, *place)) for place in spelled]
+        columns[name] = pc.coalesce(*(column for column, _ in read))
+        unread[name] = np.logical_or.reduce([rows for _, rows in read])
+        unread[name] &= ~_valid(columns[name])
+
+    def as_json(row: int) -> bytes:
+        record = table.slice(row, 1).to_pylist()[0]
+        kept = {name: value for name, value in record.items() if value is not None}
+        return msgspec.json.encode(kept, enc_hook=str)
+
+    batch = build_batch(
+        columns,
+        rows,
+        sensor=_sensors(table) if "sensor" in names else ZEEK,
+        account=account,
+        excerpt=as_json,
+        original=as_json if keep_originals else None,
+        signatures=_signatures(table) if "signatures" in names else None,
+        unread=unread,
+    )
+    if batch is not None:
+        yield batch.take(pa.array(np.argsort(flow_end(batch), kind="stable")))
+
+
+_BESIDE: Final = frozenset({CAPTURE, "sensor", "signatures"})
+
+
+def _texts(column: pa.Array) -> pa.Array:
+    return column.cast(pa.string())
+
+
+def _sensors(table: pa.Table) -> pa.Array:
+    named = _texts(table.column("sensor").combine_chunks())
+    is_suricata = pc.fill_null(pc.equal(named, SURICATA), False)
+    return pc.if_else(is_suricata, SURICATA, ZEEK)
+
+
+def _signatures(table: pa.Table) -> pa.Array | None:
+    column = table.column("signatures").combine_chunks()
+    kind = pa.list_(pa.string())
+    return column.cast(kind) if pa.types.is_list(column.type) else None
+
+
+def _column(table: pa.Table, name: str, member: int | None) -> pa.Array:
+    column = table.column(name).combine_chunks()
+    # a member of nothing is null, too
+    return column if member is None else pc.struct_field(column, [member])
+
+
+def read_array(name: str, column: pa.Array) -> tuple[pa.Array, BoolArray]:
+    """Read a column of any type as `zeekml.readers.values.read_column` reads single values."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kind = column.type
+    number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    if name in TIMES and (number or _is_time(name, kind)):
+        return _seconds(column), np.zeros(len(column), np.bool_)
+    if name in HIGHEST and number:
+        return _whole(name, column)
+    if RAW_TYPES[name] == pa.string() and (_is_text(kind) or pa.types.is_integer(kind)):
+        return column.cast(pa.string()), np.zeros(len(column), np.bool_)
+    if pa.types.is_null(kind) or number or _is_text(kind) or _holds_texts(kind):
+        return read_column(name, _nan_to_null(column).to_pylist())
+    # nothing that any format would put there
+    return pa.nulls(len(column), RAW_TYPES[name]), _valid(column)
+
+
+def _is_text(kind: Any) -> bool:
+    return any(
+        is_it(kind) for is_it in (pa.types.is_string, pa.types.is_large_string, _is_string_view)
+    )
+
+
+def _is_string_view(kind: Any) -> bool:
+    return bool(kind == pa.string_view())
+
+
+def _holds_texts(kind: Any) -> bool:
+    if pa.types.is_boolean(kind) or pa.types.is_decimal(kind):
+        return True
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(is_it(kind) for is_it in lists) and _is_text(kind.value_type)
+
+
+def _is_time(name: str, kind: Any) -> bool:
+    if name == "duration":
+        return bool(pa.types.is_duration(kind))
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
+
+
+def _seconds(column: pa.Array) -> pa.Array:
+    kind = column.type
+    if pa.types.is_duration(kind):
+        column = column.cast(pa.duration("us"), safe=False).cast(pa.int64())
+    elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        zone = kind.tz if pa.types.is_timestamp(kind) else None
+        column = column.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
+    else:
+        return _nan_to_null(column.cast(pa.float64(), safe=False))
+    return pc.divide(column.cast(pa.float64(), safe=False), 1e6)
+
+
+def _nan_to_null(column: pa.Array) -> pa.Array:
+    # pandas has no integers with gaps: what it writes as NaN was never a number
+    if not pa.types.is_floating(column.type):
+        return column
+    return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+
+
+def _whole(name: str, column: pa.Array) -> tuple[pa.Array, BoolArray]:
+    valid = _valid(_nan_to_null(column))
+    values = np.where(valid, column.to_numpy(zero_copy_only=False), 0)
+    off = ~((values >= 0) & (values < float(HIGHEST[name] + 1)))
+    if pa.types.is_floating(column.type):
+        off |= values != np.floor(values)
+    whole = np.where(off, 0, values).astype(np.int64)
+    return pa.array(whole, mask=off | ~valid).cast(RAW_TYPES[name]), off
+
+
+def _valid(column: pa.Array) -> BoolArray:
+    valid: BoolArray = column.is_valid().to_numpy(zero_copy_only=False)
+    return valid

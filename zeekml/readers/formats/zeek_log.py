@@ -1,0 +1,118 @@
+"""Zeek's conn.log in whatever format each of its lines has.
+
+Zeek may change from one format to the other under the same name (`LogAscii::use_json`), and what
+is put together from files of both is still one log. So the line decides, not the file and not what
+was read before: one that opens an object is JSON, any other is under the header in force.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Final
+
+import pyarrow as pa
+
+from zeekml.readers.files.file_type import Kind
+from zeekml.readers.files.line_splitter import Block
+from zeekml.readers.formats.zeek_header import Header
+from zeekml.readers.formats.zeek_json import ZeekJsonDecoder
+from zeekml.readers.formats.zeek_tsv import TsvDecoder
+from zeekml.readers.rejects import SourceAccount
+
+# no column has a brace in its name: with one, it is something before a record
+_BEGINS_HEADER: Final = re.compile(rb"^#(?:separator \S|fields\t)[^{\n]*+$", re.MULTILINE)
+# a carriage return ends no line
+_LINE: Final = re.compile(rb"[^\n]*\n|[^\n]+")
+
+# records, what frames them, and the lines that a record over several of them leaves empty
+_JSON: Final = re.compile(rb" *+(?:[\[\]{]|\r?(?:\n|\Z))")
+
+
+class ZeekDecoder:
+    """Decodes one conn.log in blocks of whole lines.
+
+    Parameters
+    ----------
+    kind : Kind
+        The format that is taken for granted where a line does not tell: before the first header of
+        a file, everything in a JSON log is JSON.
+    account : SourceAccount
+        Gets every record as accepted, rejected or skipped.
+    header : Header, optional
+        For records above which no header stands.
+    keep_originals : bool
+        Adds the column ``original``, as the decoders of the two formats do.
+
+    Attributes
+    ----------
+    kind : Kind
+        Format of the latest line.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        account: SourceAccount,
+        *,
+        keep_originals: bool = False,
+        header: Header | None = None,
+    ) -> None:
+        self.kind = kind
+        self._tsv = TsvDecoder(account, keep_originals=keep_originals, header=header)
+        self._json = ZeekJsonDecoder(account, keep_originals=keep_originals)
+        self._has_header = kind is Kind.ZEEK_TSV
+
+    def decode(self, block: Block) -> list[pa.RecordBatch]:
+        """Return the flows of a block, in order; batches are never empty."""
+        batches: list[pa.RecordBatch] = []
+        for kind, run in self._runs(block):
+            self.kind = kind
+            batches += (self._tsv if kind is Kind.ZEEK_TSV else self._json).decode(run)
+        return batches
+
+    def pass_over(self, block: Block) -> None:
+        """Take in only what later blocks depend on: the headers."""
+        for kind, run in self._runs(block):
+            self.kind = kind
+            if kind is Kind.ZEEK_TSV:
+                self._tsv.pass_over(run)
+
+    def _runs(self, block: Block) -> Iterator[tuple[Kind, Block]]:
+        """Yield the runs of lines of one format."""
+        data = block.data
+        if not self._has_header:
+            first = _BEGINS_HEADER.search(data) if b"#" in data else None
+            if first is None:
+                yield Kind.ZEEK_JSON, block
+                return
+            self._has_header = True
+            if first.start():
+                yield Kind.ZEEK_JSON, Block(data[: first.start()], block.first_line)
+            line = block.first_line + data.count(b"\n", 0, first.start())
+            block = Block(data[first.start() :], line, block.complete)
+            data = block.data
+        objects = data.startswith(b"{") + data.count(b"\n{")
+        if not objects and not _may_frame_objects(data):
+            yield Kind.ZEEK_TSV, block
+        elif objects == data.count(b"\n") + (not data.endswith(b"\n")):
+            yield Kind.ZEEK_JSON, block
+        else:
+            line = block.first_line
+            for is_json, lines in groupby(_LINE.findall(data), _is_json):
+                run = b"".join(lines)
+                kind = Kind.ZEEK_JSON if is_json else Kind.ZEEK_TSV
+                yield kind, Block(run, line, block.complete or run.endswith(b"\n"))
+                line += run.count(b"\n")
+
+
+def _is_json(line: bytes) -> bool:
+    return _JSON.match(line) is not None
+
+
+def _may_frame_objects(lines: bytes) -> bool:
+    """Tell whether lines of an array may be among them; no record of TSV begins like one."""
+    return lines.startswith((b" ", b"[", b"]")) or any(
+        begin in lines for begin in (b"\n ", b"\n[", b"\n]")
+    )

@@ -1,0 +1,363 @@
+"""What the readers say about records they could not use, and how they count the others.
+
+Every record (mostly a non-empty line that is no header) ends in exactly one of three places, so
+that a summary can prove that nothing was lost::
+
+    records_read == accepted + sum(rejected.values()) + sum(skipped.values())
+
+Counters and reject files are keyed by log content in places (record types, file names). Logs are
+written by strangers, so all of these keys are bounded in number and length.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Final, Protocol
+
+from zeekml.errors import OutputError
+
+COLUMN_COUNT: Final = "column_count"
+BAD_VALUE: Final = "bad_value"
+BAD_JSON: Final = "bad_json"
+BAD_UTF8: Final = "bad_utf8"
+LINE_TOO_LONG: Final = "line_too_long"
+MISSING_FIELD: Final = "missing_field"
+TRUNCATED: Final = "truncated"
+REASONS: Final = (
+    COLUMN_COUNT,
+    BAD_VALUE,
+    BAD_JSON,
+    BAD_UTF8,
+    LINE_TOO_LONG,
+    MISSING_FIELD,
+    TRUNCATED,
+)
+
+EXCERPT_LENGTH: Final = 200
+DEFAULT_CAP: Final = 1000
+OTHER: Final = "other"
+
+_SECONDS_PER_HOUR: Final = 3600.0
+_MAX_KEYS: Final = 64
+_MAX_KEY_LENGTH: Final = 40
+_MAX_NAMES: Final = 1000
+_MAX_SOURCES: Final = 4096
+_MAX_REJECT: Final = 1 << 14
+
+
+def printable(text: bytes | str, limit: int = EXCERPT_LENGTH) -> str:
+    r"""Return text that is safe on a terminal and in any log, at most `limit` characters long.
+
+    Whatever is not printable (control characters, terminal escapes, direction overrides,
+    invalid UTF-8) appears as ``\xHH``, ``\uHHHH`` or ``\UHHHHHHHH``.
+
+    Parameters
+    ----------
+    text : bytes or str
+        Anything read from a log.
+    limit : int
+        Length of the result in characters; longer results are cut.
+    """
+    # one character takes at most four bytes, so this prefix is always enough
+    head = text[: 4 * limit]
+    if isinstance(head, bytes):
+        head = head.decode("utf-8", "backslashreplace")
+    if head.isprintable():
+        return head[:limit]
+    return "".join(c if c.isprintable() else _escaped(c) for c in head[:limit])[:limit]
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def count_bounded(counter: Counter[str], key: str, n: int = 1) -> None:
+    """Add `n` under `key`, or under ``other`` once the counter holds as many keys as it may.
+
+    The key may come from a log: it is made printable and cut to 40 characters.
+    """
+    key = printable(key, _MAX_KEY_LENGTH)
+    if key not in counter and len(counter) >= _MAX_KEYS:
+        key = OTHER
+    counter[key] += n
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A record that could not be read, and where it stands."""
+
+    source: str
+    line: int
+    text: bytes
+
+
+@dataclass
+class ReadCounters:
+    """What was read and what became of it.
+
+    Attributes
+    ----------
+    records_read : int
+        Non-empty lines (or rows) that are no ``#`` header; of one with several records, these.
+    accepted : int
+        Records handed on as flows.
+    rejected : Counter
+        Records that could not be read, by reason (one of `REASONS`).
+    skipped : Counter
+        Sound records that are no flows, by record type (``dns``, ``alert``, …).
+    files_skipped : Counter
+        Files that were not read, by reason.
+    values_unknown : Counter
+        Values of accepted records that could not be understood and became null, by column.
+    behind : int
+        Records that ended more than a day before others that come before them: their log is in no
+        order of time.
+    first_behind : str
+        Where the first of them stands; empty for none.
+    bytes_read : int
+        Bytes taken from disk, before decompression.
+    truncated : list of str
+        Files that end too early; at most 1,000 names are kept.
+    unwrapped : Counter
+        Records that stood in an envelope (`zeekml.readers.formats.envelopes`), by what that was.
+    remarks : list of str
+        What else there is to say about files that were read whole; as many.
+    first_rejects : dict of str to Reject
+        The first record rejected for each reason.
+    first_ts, last_ts : float or None
+        Smallest and largest `ts` of the accepted records, epoch seconds.
+    """
+
+    records_read: int = 0
+    accepted: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    files_skipped: Counter[str] = field(default_factory=Counter)
+    values_unknown: Counter[str] = field(default_factory=Counter)
+    behind: int = 0
+    first_behind: str = ""
+    bytes_read: int = 0
+    truncated: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    first_rejects: dict[str, Reject] = field(default_factory=dict, compare=False)
+    first_ts: float | None = None
+    last_ts: float | None = None
+    unwrapped: Counter[str] = field(default_factory=Counter)
+
+    def saw(self, first: float, last: float) -> None:
+        """Widen the time span to include `first` and `last`, epoch seconds."""
+        self.first_ts = first if self.first_ts is None else min(self.first_ts, first)
+        self.last_ts = last if self.last_ts is None else max(self.last_ts, last)
+
+    def cut_short(self, source: str) -> None:
+        """Remember that `source` ends too early."""
+        if source not in self.truncated and len(self.truncated) < _MAX_NAMES:
+            self.truncated.append(source)
+
+    def fell_behind(self, n: int, source: str, line: int) -> None:
+        """Enter `n` records out of the order of time, the first of them in `line` of `source`."""
+        self.behind += n
+        self.first_behind = self.first_behind or f"{source}, line {line:,}"
+
+    def remark(self, text: str) -> None:
+        """Remember something about a file."""
+        if text not in self.remarks and len(self.remarks) < _MAX_NAMES:
+            self.remarks.append(text)
+
+    def merge(self, other: ReadCounters) -> None:
+        """Add the counts of another worker."""
+        self.records_read += other.records_read
+        self.accepted += other.accepted
+        self.behind += other.behind
+        self.first_behind = self.first_behind or other.first_behind
+        self.bytes_read += other.bytes_read
+        for mine, theirs in (
+            (self.rejected, other.rejected),
+            (self.skipped, other.skipped),
+            (self.files_skipped, other.files_skipped),
+            (self.values_unknown, other.values_unknown),
+            (self.unwrapped, other.unwrapped),
+        ):
+            for key, n in theirs.items():
+                count_bounded(mine, key, n)
+        for source in other.truncated:
+            self.cut_short(source)
+        for text in other.remarks:
+            self.remark(text)
+        self.first_rejects = {**other.first_rejects, **self.first_rejects}
+        if other.first_ts is not None and other.last_ts is not None:
+            self.saw(other.first_ts, other.last_ts)
+
+
+class RejectSink(Protocol):
+    """Takes the records that could not be read."""
+
+    def add(self, source: str, line: int, reason: str, excerpt: bytes | str) -> None:
+        """Note that `line` (1-based) of `source` was rejected for `reason`."""
+
+
+class RejectWriter:
+    """Writes rejects as JSON lines with the keys ``source, line, reason, excerpt``.
+
+    Parameters
+    ----------
+    target : path or text file
+        Where to write. A path is created (or emptied) at once and closed by `close`; an open
+        file stays the caller's.
+    cap : int
+        Rejects written per source and hour of wall clock; more are only counted.
+    clock : callable
+        Seconds of a clock that never runs backwards.
+
+    Attributes
+    ----------
+    written, suppressed : int
+        Rejects written, and rejects left out because of the cap.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be created or written.
+    """
+
+    def __init__(
+        self,
+        target: str | Path | IO[str],
+        *,
+        cap: int = DEFAULT_CAP,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._owned = isinstance(target, str | Path)
+        self._name = str(target) if isinstance(target, str | Path) else "rejects"
+        if isinstance(target, str | Path):
+            try:
+                self._file: IO[str] = Path(target).open("w", encoding="utf-8")  # noqa: SIM115
+            except OSError as error:
+                raise OutputError(f"{target}: cannot be written: {error.strerror}") from error
+        else:
+            self._file = target
+        self._cap = cap
+        self._clock = clock
+        # least recently rejected source first: a directory of many files stays within bounds
+        self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self.written = 0
+        self.suppressed = 0
+
+    def add(self, source: str, line: int, reason: str, excerpt: bytes | str) -> None:
+        """Write one reject, or only count it when its source has used up the hour's share."""
+        now = self._clock()
+        start, used = self._windows.pop(source, (now, 0))
+        if now - start >= _SECONDS_PER_HOUR:
+            start, used = now, 0
+        self._windows[source] = (start, used + 1)
+        if len(self._windows) > _MAX_SOURCES:
+            self._windows.popitem(last=False)
+        if used >= self._cap:
+            self.suppressed += 1
+            return
+        record = {
+            "source": printable(source, 4096),
+            "line": line,
+            "reason": reason,
+            "excerpt": printable(excerpt),
+        }
+        try:
+            self._file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise OutputError(f"{self._name}: cannot be written: {error.strerror}") from error
+        self.written += 1
+
+    def close(self) -> None:
+        """Close the file if this writer opened it."""
+        if self._owned:
+            try:
+                self._file.close()
+            except OSError as error:
+                raise OutputError(f"{self._name}: cannot be written: {error.strerror}") from error
+
+    def __enter__(self) -> RejectWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class SourceAccount:
+    """The books of one source: every record that a decoder sees is entered here once.
+
+    Parameters
+    ----------
+    source : str
+        Name of the file as the user knows it.
+    counters : ReadCounters
+        Totals shared by all sources of a run.
+    rejects : RejectSink or None
+        Where rejected records go besides being counted.
+    """
+
+    def __init__(self, source: str, counters: ReadCounters, rejects: RejectSink | None) -> None:
+        self.source = source
+        self.counters = counters
+        self._rejects = rejects
+
+    def accept(self, n: int, first_ts: float, last_ts: float) -> None:
+        """Enter `n` flows whose times span `first_ts` to `last_ts`."""
+        self.counters.records_read += n
+        self.counters.accepted += n
+        self.counters.saw(first_ts, last_ts)
+
+    def reject(self, line: int, reason: str, excerpt: bytes | str) -> None:
+        """Enter one record that cannot be used."""
+        self.counters.records_read += 1
+        self.counters.rejected[reason] += 1
+        if reason not in self.counters.first_rejects:
+            text = (
+                excerpt.encode("utf-8", "backslashreplace") if isinstance(excerpt, str) else excerpt
+            )
+            self.counters.first_rejects[reason] = Reject(self.source, line, text[:_MAX_REJECT])
+        if reason == TRUNCATED:
+            self.counters.cut_short(self.source)
+        if self._rejects is not None:
+            self._rejects.add(self.source, line, reason, excerpt)
+
+    def skip(self, kind: str, n: int = 1) -> None:
+        """Enter `n` sound records of a type that is no flow."""
+        self.counters.records_read += n
+        count_bounded(self.counters.skipped, kind, n)
+
+    def unknown(self, column: str, n: int) -> None:
+        """Enter `n` values of accepted records that could not be understood and became null."""
+        if n:
+            count_bounded(self.counters.values_unknown, column, n)
+
+    def unwrap(self, envelope: str, n: int) -> None:
+        """Enter that `n` records stood in an envelope; what becomes of them is entered, too."""
+        if n:
+            count_bounded(self.counters.unwrapped, envelope, n)
+
+    def cut_short(self, line: int, rest: bytes, why: str) -> None:
+        """Enter that the source breaks off in `line`, with `rest` of that line still there.
+
+        Only a line of which something is left counts as a record; a break between two lines is
+        written to the rejects without being counted as one.
+        """
+        if rest:
+            self.reject(line, TRUNCATED, rest)
+            return
+        if self._rejects is not None:
+            self._rejects.add(self.source, line, TRUNCATED, why)
+        self.counters.cut_short(self.source)

@@ -1,0 +1,172 @@
+"""The clock of a stream: end times of its flows in order of arrival, and nothing else.
+
+It never goes back. A record up to `CLOCK_SLACK` ahead moves it; one further ahead moves it only as
+the third such record in a row, so that a single damaged time stamp changes nothing. The rule stands
+here alone, for all who need it record by record and for whoever wants to know the clock somewhere
+inside a stream: a stream can then be cut into slices, each of which starts with the clock that the
+whole stream would have there.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from zeekml.core.jit import njit
+
+Ints64 = npt.NDArray[np.int64]
+
+SECOND: Final = 1_000_000  # microseconds
+
+CLOCK_SLACK: Final = 300
+"""Seconds a single record may be ahead of the clock and still move it."""
+
+RESTART: Final = 3600
+"""Seconds by which the second or third record of a stream must lie before the first to show that
+it was the first that was wrong."""
+
+FAR_BEHIND: Final = 86_400
+"""Seconds that a record of a log in order of time is never behind the clock."""
+
+# entries of a clock array; what uses one may keep more behind them
+NOW, AHEAD, SEEN, BEGAN, LATE, CLOCK_WIDTH = 0, 1, 2, 3, 4, 5
+
+# a damaged record may claim any time; these bounds keep microseconds far inside an int64
+LATEST: Final = 1e11  # epoch seconds, in the year 5138
+LONGEST: Final = 1e9  # seconds, 31 years
+
+
+class ClockState(NamedTuple):
+    """All that the clock remembers of the stream before; times in microseconds.
+
+    Attributes
+    ----------
+    now
+        The clock.
+    ahead
+        How many records in a row were too far ahead to move it.
+    seen
+        Records taken so far.
+    began
+        What the clock stood at first.
+    """
+
+    now: int = 0
+    ahead: int = 0
+    seen: int = 0
+    began: int = 0
+
+
+@njit(cache=True)
+def tick(clock: Ints64, end: int) -> bool:
+    """Move the clock for a record that ended at `end` (microseconds).
+
+    Returns
+    -------
+    bool
+        True when the stream begins anew with this record: nothing before it counts any more.
+    """
+    # the first records of a stream may themselves be the damaged ones: two that agree win
+    anew = clock[SEEN] == 0 or (clock[SEEN] < 3 and end < clock[NOW] - RESTART * SECOND)
+    if anew:
+        clock[NOW] = end
+        clock[BEGAN] = end
+        clock[AHEAD] = 0
+    elif end > clock[NOW] + CLOCK_SLACK * SECOND:
+        clock[AHEAD] += 1
+        if clock[AHEAD] >= 3:
+            clock[NOW] = end
+            clock[AHEAD] = 0
+    else:
+        clock[AHEAD] = 0
+        if end > clock[NOW]:
+            clock[NOW] = end
+        elif end < clock[NOW]:
+            clock[LATE] += 1
+    clock[SEEN] += 1
+    return anew
+
+
+@njit(cache=True, nogil=True)
+def _run(clock: Ints64, ends: Ints64) -> tuple[int, int]:
+    """Return how many records were far behind, and which was the first."""
+    behind, first = 0, -1
+    for i in range(len(ends)):
+        anew = tick(clock, ends[i])
+        if not anew and ends[i] < clock[NOW] - FAR_BEHIND * SECOND:
+            behind += 1
+            if first < 0:
+                first = i
+    return behind, first
+
+
+def read_clock(clock: Ints64) -> ClockState:
+    """The state in the first entries of a clock array."""
+    return ClockState(
+        now=int(clock[NOW]),
+        ahead=int(clock[AHEAD]),
+        seen=int(clock[SEEN]),
+        began=int(clock[BEGAN]),
+    )
+
+
+def set_clock(clock: Ints64, state: ClockState) -> None:
+    """Put a state into the first entries of a clock array."""
+    clock[NOW], clock[AHEAD], clock[SEEN], clock[BEGAN] = state
+
+
+class StreamClock:
+    """The clock of one stream, run over end times alone.
+
+    Attributes
+    ----------
+    behind : int
+        How many of the records that were taken last were more than `FAR_BEHIND` behind the clock.
+    first_behind : int
+        Which of them was the first; -1 for none.
+    """
+
+    def __init__(self, state: ClockState | None = None) -> None:
+        self.behind = 0
+        self.first_behind = -1
+        self._clock = np.zeros(CLOCK_WIDTH, np.int64)
+        set_clock(self._clock, state or ClockState())
+
+    @property
+    def state(self) -> ClockState:
+        return read_clock(self._clock)
+
+    def run(self, ends: Ints64) -> ClockState:
+        """Take the next records' end times (microseconds, (n,)); return the state after them."""
+        self.behind, self.first_behind = _run(self._clock, ends)
+        return self.state
+
+
+def flow_times(
+    batch: pa.RecordBatch,
+) -> tuple[Ints64, Ints64, npt.NDArray[np.float64]]:
+    """Start and end in microseconds, and duration in seconds with NaN for unknown."""
+    start = _microseconds(np.clip(floats(batch, "ts"), 0.0, LATEST))
+    duration = np.clip(floats(batch, "duration"), 0.0, LONGEST)
+    return start, start + _microseconds(np.nan_to_num(duration, nan=0.0)), duration
+
+
+def flow_ends(batch: pa.RecordBatch) -> Ints64:
+    """End of each flow (rows,) in microseconds, as the stream's clock takes it."""
+    return flow_times(batch)[1]
+
+
+def floats(batch: pa.RecordBatch, name: str) -> npt.NDArray[np.float64]:
+    """A column of numbers (rows,), with NaN for null."""
+    column = batch.column(name)
+    values: npt.NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy(
+        zero_copy_only=False
+    )
+    return values
+
+
+def _microseconds(seconds: npt.NDArray[np.float64]) -> Ints64:
+    return np.rint(seconds * 1e6).astype(np.int64)

@@ -1,0 +1,233 @@
+"""From the files of one stream to batches of flows, whatever their format and damage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Final, Protocol
+
+import pyarrow as pa
+
+from zeekml.readers.files.compression import ByteStream
+from zeekml.readers.files.file_type import Kind
+from zeekml.readers.files.line_splitter import Block, LineSplitter, LongLine
+from zeekml.readers.files.streams import LogFile, Stream, open_log
+from zeekml.readers.formats import parquet as flow_table
+from zeekml.readers.formats.suricata_eve import AlertMemory, EveDecoder
+from zeekml.readers.formats.zeek_header import Header
+from zeekml.readers.formats.zeek_log import ZeekDecoder
+from zeekml.readers.rejects import LINE_TOO_LONG, ReadCounters, SourceAccount, count_bounded
+
+NETFLOW_ONLY: Final = "suricata_netflow_only"
+
+
+class Decoder(Protocol):
+    """Makes flows of whole lines."""
+
+    def decode(self, block: Block) -> list[pa.RecordBatch]:
+        """Return the flows of a block, in order; batches are never empty."""
+
+
+@dataclass(slots=True)
+class Events:
+    """How many Suricata events of two types were read."""
+
+    flows: int = 0
+    netflows: int = 0
+
+    @property
+    def only_netflows(self) -> bool:
+        """A log of these cannot be scored, and its owner should know why."""
+        return self.netflows > 0 and self.flows == 0
+
+
+class LogReader:
+    """Reads the files of one stream.
+
+    Parameters
+    ----------
+    counters : ReadCounters
+        Is kept up to date while reading.
+    account : callable
+        Makes the books of a source from its name.
+    keep_originals, on_bytes
+        As for `zeekml.readers.archive.read_stream`.
+    alerts : AlertMemory, optional
+        Gets the alerts and is asked for those of each flow.
+    """
+
+    def __init__(
+        self,
+        counters: ReadCounters,
+        account: Callable[[str], SourceAccount],
+        *,
+        keep_originals: bool = False,
+        on_bytes: Callable[[int], None] | None = None,
+        alerts: AlertMemory | None = None,
+    ) -> None:
+        self._counters = counters
+        self._account = account
+        self._keep_originals = keep_originals
+        self._on_bytes = on_bytes
+        self._alerts = AlertMemory() if alerts is None else alerts
+
+    def tables(self, stream: Stream) -> Iterator[pa.RecordBatch]:
+        for file in stream.files:
+            if file.path is None:
+                continue
+            account = self._account(file.source)
+            try:
+                yield from flow_table.read_table(
+                    file.path,
+                    capture=stream.capture,
+                    account=account,
+                    keep_originals=self._keep_originals,
+                )
+            except flow_table.TABLE_ERRORS as error:
+                account.cut_short(1, b"", str(error))
+            self._took(file.size)
+
+    def logs(self, files: Iterable[LogFile]) -> Iterator[pa.RecordBatch]:
+        """Yield the flows of one writer's files, one file after the other."""
+        for file in files:
+            if file.pipe is not None:
+                yield from self._log(file, file.pipe)
+                continue
+            try:
+                raw: BinaryIO = open_log(file.path) if file.path is not None else _no_file()
+            except OSError as error:
+                self.cannot_open(file, error)
+                continue
+            with raw:
+                yield from self._log(file, ByteStream(raw))
+
+    def cannot_open(self, file: LogFile, error: OSError) -> None:
+        """Enter a file in the books that cannot be read at all."""
+        self._account(file.source).cut_short(1, b"", f"cannot be read: {error.strerror}")
+        count_bounded(self._counters.files_skipped, "unreadable")
+
+    def _log(self, file: LogFile, stream: ByteStream) -> Iterator[pa.RecordBatch]:
+        events = Events()
+        yield from self.stretch(file, stream, events=events)
+        if events.only_netflows:
+            count_bounded(self._counters.files_skipped, NETFLOW_ONLY)
+
+    def stretch(
+        self,
+        file: LogFile,
+        stream: ByteStream,
+        begin: int = 0,
+        end: int | None = None,
+        *,
+        events: Events,
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the flows of a log whose last byte was taken from disk as byte `begin` … `end`−1.
+
+        Parameters
+        ----------
+        begin, end
+            Count bytes taken from disk. Lines that are complete before `begin` are not decoded;
+            without `end`, the end of the file is judged, too.
+        events
+            Is added to.
+        """
+        account = self._account(file.source)
+        decoder = new_decoder(
+            file.kind,
+            account,
+            alerts=self._alerts,
+            keep_originals=self._keep_originals,
+            header=file.header,
+        )
+        yield from self._lines(file.kind, stream, decoder, account, begin, end)
+        if isinstance(decoder, EveDecoder):
+            events.flows += decoder.flows
+            events.netflows += decoder.netflows
+
+    def _lines(
+        self,
+        kind: Kind,
+        stream: ByteStream,
+        decoder: Decoder,
+        account: SourceAccount,
+        begin: int,
+        end: int | None,
+    ) -> Iterator[pa.RecordBatch]:
+        splitter = LineSplitter(cut_arrays=kind is not Kind.ZEEK_TSV)
+        counted = 0
+        for chunk in stream.chunks():
+            taken = stream.raw_bytes
+            if end is not None and taken >= end:
+                return
+            if taken < begin:
+                for item in splitter.feed(chunk):
+                    if isinstance(item, Block) and isinstance(decoder, ZeekDecoder):
+                        decoder.pass_over(item)
+                counted = taken
+                continue
+            self._took(taken - counted)
+            counted = taken
+            for item in splitter.feed(chunk):
+                yield from decoded(item, decoder, account)
+        if end is not None:
+            return
+        self._took(stream.raw_bytes - counted)
+        if stream.left_out:
+            self._counters.remark(
+                f"{account.source}: {stream.left_out:,} bytes behind the end of the compressed "
+                "data were left out"
+            )
+        rest = list(splitter.finish())
+        if stream.damage is not None:
+            # the last line stops where the data does, so even a line that parses is not whole
+            cut = rest.pop() if rest and not _is_whole(rest[-1]) else None
+            for item in rest:
+                yield from decoded(item, decoder, account)
+            line, data = splitter.line, b""
+            if isinstance(cut, Block):
+                line, data = cut.first_line, cut.data.strip(b"\r\n")
+            elif isinstance(cut, LongLine):
+                line, data = cut.line, cut.excerpt
+            if kind is Kind.ZEEK_TSV and data.startswith(b"#"):
+                data = b""
+            account.cut_short(line, data, stream.damage)
+        else:
+            for item in rest:
+                yield from decoded(item, decoder, account)
+
+    def _took(self, n: int) -> None:
+        self._counters.bytes_read += n
+        if self._on_bytes is not None:
+            self._on_bytes(n)
+
+
+def _is_whole(item: Block | LongLine) -> bool:
+    return isinstance(item, Block) and item.complete
+
+
+def _no_file() -> BinaryIO:
+    raise OSError(0, "has no path")
+
+
+def new_decoder(
+    kind: Kind,
+    account: SourceAccount,
+    *,
+    alerts: AlertMemory,
+    keep_originals: bool = False,
+    header: Header | None = None,
+) -> Decoder:
+    """A decoder for the lines of one file of a text format."""
+    if kind in (Kind.ZEEK_TSV, Kind.ZEEK_JSON):
+        return ZeekDecoder(kind, account, keep_originals=keep_originals, header=header)
+    return EveDecoder(account, alerts=alerts, keep_originals=keep_originals)
+
+
+def decoded(
+    item: Block | LongLine, decoder: Decoder, account: SourceAccount
+) -> Iterator[pa.RecordBatch]:
+    """Yield the flows of lines, or enter a line that is too long in the books."""
+    if isinstance(item, LongLine):
+        account.reject(item.line, LINE_TOO_LONG, item.excerpt)
+    else:
+        yield from decoder.decode(item)

@@ -1,0 +1,152 @@
+"""Adapting a network to a site from a few labelled flows, without forgetting what it knew.
+
+A few labels fit many networks, most of them useless. So what is learned is held near where it
+began (a pull towards the prior weights), and rows of the training environments are replayed beside
+the labelled ones. How many steps, how strong a pull and how much replay is not guessed but chosen
+on training environments (see ``metalearning``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from zeekml.training.mlp import AdamW, Labels, Matrix, Mlp, loss_and_gradient
+
+
+@dataclass(frozen=True)
+class AdaptationRule:
+    """How a network takes in labelled flows.
+
+    Attributes
+    ----------
+    steps : int
+    rate : float
+        Step size of Adam.
+    head_only : bool
+        Change the last layer alone.
+    pull : float
+        Part of the way back to the prior weights that is gone per step, over `rate`.
+    replay : float
+        Share of the loss that rows of the training environments make up, 0 to below 1.
+    batch : int
+        Labelled rows, and replayed rows, per step at most.
+    """
+
+    steps: int = 40
+    rate: float = 1e-3
+    head_only: bool = False
+    pull: float = 0.1
+    replay: float = 0.5
+    batch: int = 64
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Rows of the training environments.
+
+    Attributes
+    ----------
+    x : float32 array (rows, features)
+        Standardised.
+    labels : int8 array (rows,)
+    cumulative : float64 array (rows,)
+        Running sum of the rows' weights, the last of them 1.
+    """
+
+    x: Matrix
+    labels: Labels
+    cumulative: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, x: Matrix, labels: Labels, weights: npt.NDArray[np.float64]) -> Replay:
+        """Return rows to be drawn in proportion to their weights."""
+        cumulative = np.cumsum(weights)
+        return cls(x, labels, cumulative / cumulative[-1])
+
+    def draw(self, count: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+        """Return row numbers."""
+        drawn = np.searchsorted(self.cumulative, rng.random(count), side="right")
+        return np.minimum(drawn, len(self.x) - 1)
+
+
+def adapt(
+    network: Mlp,
+    x: Matrix,
+    labels: Labels,
+    rule: AdaptationRule,
+    *,
+    replay: Replay | None,
+    rng: np.random.Generator,
+) -> Mlp:
+    """Return a network that has taken in labelled rows; the one given stays as it is.
+
+    Parameters
+    ----------
+    network : Mlp
+        The prior.
+    x : float32 array (rows, features)
+        Standardised. Without rows, the network is returned as it is.
+    labels : int8 array (rows,)
+        Benign and malicious count the same, however many there are of each.
+    rule : AdaptationRule
+    replay : Replay or None
+        None: no replay, whatever the rule says.
+    rng : numpy.random.Generator
+    """
+    if not len(x):
+        return network
+    adapted = network.copy()
+    layers = slice(-1, None) if rule.head_only else slice(None)
+    changed = [*adapted.weights[layers], *adapted.biases[layers]]
+    prior = [parameter.copy() for parameter in changed]
+    optimiser = AdamW(changed, decay=0.0)
+    balance = _balance(labels)
+    share = rule.replay if replay is not None else 0.0
+    for _ in range(rule.steps):
+        rows = np.arange(len(x))
+        if len(x) > rule.batch:
+            rows = rng.choice(len(x), rule.batch, p=balance / balance.sum(), replace=False)
+        counted = balance[rows] / balance[rows].sum() * (1 - share)
+        batch, batch_labels = x[rows], labels[rows]
+        if replay is not None and share:
+            again = replay.draw(rule.batch, rng)
+            batch = np.concatenate([batch, replay.x[again]])
+            batch_labels = np.concatenate([batch_labels, replay.labels[again]])
+            counted = np.concatenate([counted, np.full(len(again), share / len(again))])
+        gradients = weighted_gradients(adapted, batch, batch_labels, counted)
+        if rule.head_only:
+            count = len(adapted.weights)
+            gradients = [gradients[count - 1], gradients[2 * count - 1]]
+        optimiser.step(gradients, rule.rate)
+        for parameter, begin in zip(changed, prior, strict=True):
+            parameter -= np.float32(rule.rate * rule.pull) * (parameter - begin)
+    return adapted
+
+
+def weighted_gradients(
+    network: Mlp, x: Matrix, labels: Labels, weights: npt.NDArray[np.float64]
+) -> list[Matrix]:
+    """Return the gradients of the weighted sum of the rows' losses: all weights, then all biases.
+
+    Parameters
+    ----------
+    x : float32 array (rows, features)
+    labels : int8 array (rows,)
+    weights : float64 array (rows,)
+    """
+    activations = network.forward(x)
+    _, gradient = loss_and_gradient(activations[-1], labels)
+    gradient *= (weights * len(x)).astype(np.float32)[:, None]
+    return network.backward(activations, gradient)
+
+
+def _balance(labels: Labels) -> npt.NDArray[np.float64]:
+    """Return row weights that give either side, as far as it is there, half."""
+    malicious = labels > 0
+    weights = np.empty(len(labels))
+    for side in (malicious, ~malicious):
+        weights[side] = 1.0 / max(int(side.sum()), 1)
+    return weights / weights.sum()

@@ -1,0 +1,159 @@
+"""Greedy ensemble selection with replacement, after Caruana and others (ICML 2004).
+
+Candidates are chosen by what their *average* is worth on validation environments, which none of
+them has seen. Hill climbing overfits what it climbs on; the paper's three remedies are used: it
+starts with the best few rather than with nothing, candidates may be chosen again, and it is done
+on random bags of the candidates. The choices of the better half of the bags are added up: a bag
+without a good candidate says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from zeekml.training import ranking
+from zeekml.training.mlp import Labels
+
+Scores = npt.NDArray[np.float64]
+
+START: Final = 3
+BAGS: Final = 20
+BAG_SHARE: Final = 0.5
+MOST_BENIGN: Final = 4000
+MOST_MALICIOUS: Final = 2000
+RATES: Final = ranking.RATES[:2]
+"""False-positive rates whose recalls, with the average precision, are what is climbed."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What candidates say about one environment that none of them has seen.
+
+    Attributes
+    ----------
+    log_odds : float64 array (rows, candidates)
+    labels : int8 array (rows,)
+        Zero for benign.
+    weights : float64 array (rows,)
+        What each row counts.
+    """
+
+    log_odds: Scores
+    labels: Labels
+    weights: npt.NDArray[np.float64]
+
+    def sampled(self, rng: np.random.Generator) -> Validation:
+        """Return a part that is large enough to choose by: thousands of comparisons are made."""
+        chosen = []
+        for rows, most in (
+            (np.flatnonzero(self.labels == 0), MOST_BENIGN),
+            (np.flatnonzero(self.labels > 0), MOST_MALICIOUS),
+        ):
+            chosen.append(rng.choice(rows, most, replace=False) if len(rows) > most else rows)
+        rows = np.sort(np.concatenate(chosen))
+        return Validation(self.log_odds[rows], self.labels[rows], self.weights[rows])
+
+
+def worth(log_odds: Scores, validation: Validation) -> float:
+    """Return the mean of average precision and the recalls at ``RATES``, rows weighted.
+
+    Parameters
+    ----------
+    log_odds : float64 array (rows,)
+    """
+    ranked = ranking.Ranking(log_odds, validation.labels > 0)
+    return float(ranked.figures(validation.weights)[: 1 + len(RATES)].mean())
+
+
+def select(
+    validations: Sequence[Validation],
+    count: int,
+    rng: np.random.Generator,
+    *,
+    bags: int = BAGS,
+) -> npt.NDArray[np.int64]:
+    """Choose candidates, with replacement, whose mean does best on the validation environments.
+
+    Parameters
+    ----------
+    validations : sequence of Validation
+        At least one, with the same candidates in the same order. Environments count the same.
+    count : int
+        How many to choose.
+    rng : numpy.random.Generator
+    bags : int
+        Random bags of candidates that are climbed with, one after the other.
+
+    Returns
+    -------
+    int64 array (candidates,)
+        How often each was chosen; adds up to `count`.
+
+    Raises
+    ------
+    ValueError
+        There is nothing to choose from, or nothing to choose by.
+    """
+    if not validations or not validations[0].log_odds.shape[1]:
+        raise ValueError("selection needs candidates and environments they have not seen")
+    sampled = [validation.sampled(rng) for validation in validations]
+    candidates = sampled[0].log_odds.shape[1]
+    alone = np.array(
+        [np.mean([worth(v.log_odds[:, c], v) for v in sampled]) for c in range(candidates)]
+    )
+    climbed = []
+    for _ in range(bags):
+        size = max(min(START, candidates), round(BAG_SHARE * candidates))
+        bag = rng.choice(candidates, size, replace=False)
+        climbed.append(_climb(sampled, bag[np.argsort(-alone[bag], kind="stable")], count))
+    middle = float(np.median([found.worth for found in climbed]))
+    votes = np.sum([found.chosen for found in climbed if found.worth >= middle], axis=0)
+    return _apportion(votes, alone, count)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """How often each candidate was chosen, and what their mean is worth."""
+
+    chosen: npt.NDArray[np.int64]
+    worth: float
+
+
+def _climb(validations: Sequence[Validation], bag: npt.NDArray[np.int64], count: int) -> _Choice:
+    """Return the best ensemble of a bag's candidates, the best first, met on the way up."""
+
+    def mean_worth(chosen: npt.NDArray[np.int64]) -> float:
+        return float(np.mean([worth(v.log_odds @ chosen, v) for v in validations]))
+
+    best = _Choice(np.empty(0, dtype=np.int64), -1.0)
+    for few in range(1, min(START, count, len(bag)) + 1):
+        chosen = np.zeros(validations[0].log_odds.shape[1], dtype=np.int64)
+        chosen[bag[:few]] = 1
+        best = max(best, _Choice(chosen, mean_worth(chosen)), key=lambda found: found.worth)
+    now = best
+    sums = [v.log_odds @ now.chosen for v in validations]
+    pairs = list(enumerate(validations))
+    while now.chosen.sum() < count:
+        totals = [np.mean([worth(sums[i] + v.log_odds[:, c], v) for i, v in pairs]) for c in bag]
+        winner = int(np.argmax(totals))
+        chosen = now.chosen.copy()
+        chosen[bag[winner]] += 1
+        sums = [sums[i] + v.log_odds[:, bag[winner]] for i, v in pairs]
+        now = _Choice(chosen, float(totals[winner]))
+        best = max(best, now, key=lambda found: found.worth)
+    return best
+
+
+def _apportion(votes: npt.NDArray[np.int64], alone: Scores, count: int) -> npt.NDArray[np.int64]:
+    """Share `count` places out in proportion to the votes, by largest remainders."""
+    quota = votes / votes.sum() * count
+    places = np.floor(quota).astype(np.int64)
+    # the better candidate first where remainders are the same
+    order = np.lexsort((-alone, -(quota - places)))
+    places[order[: count - int(places.sum())]] += 1
+    return places

@@ -1,0 +1,152 @@
+"""Learning where to begin: first-order meta-learning, warm-started from joint training.
+
+Reptile (Nichol, Achiam and Schulman, 2018) moves the start towards where adapting to a task ends.
+First-order MAML (Finn, Abbeel and Levine, 2017) moves it along the gradient of the query loss after
+adapting. Head-only adapting inside first-order MAML is ANIL (Raghu and others, 2020). Adapting
+replays training rows as it does at a site, and a share of each outer step is an ordinary joint
+step, so that the start stays good where nobody adapts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from zeekml.training.adaptation import AdaptationRule, Replay, adapt, weighted_gradients
+from zeekml.training.mlp import AdamW, Labels, Matrix, Mlp, one_cycle
+from zeekml.training.tasks import Task, TaskSource, draw_task, part_hosts
+
+Algorithm = Literal["reptile", "fomaml", "anil"]
+
+ALGORITHMS: Final[tuple[Algorithm, ...]] = ("reptile", "fomaml", "anil")
+_JOINT_BATCH: Final = 384
+
+INNER: Final = AdaptationRule(steps=8, rate=2e-3, batch=32)
+"""How a task is adapted to while a start is learned."""
+
+
+@dataclass(frozen=True)
+class MetaRecipe:
+    """How a start is meta-learned.
+
+    Attributes
+    ----------
+    algorithm : str
+        ``reptile``, ``fomaml`` or ``anil``.
+    steps : int
+        Outer steps.
+    rate : float
+        Peak step size of the outer AdamW.
+    joint : float
+        Share of the outer gradient that comes from a joint step.
+    k : int
+        Benign and malicious support rows of a task, each.
+    query : int
+        The same of its query.
+    inner : AdaptationRule
+        How a task is adapted to; ``anil`` makes it head-only.
+    """
+
+    algorithm: Algorithm = "fomaml"
+    steps: int = 200
+    rate: float = 5e-4
+    joint: float = 0.5
+    k: int = 10
+    query: int = 64
+    inner: AdaptationRule = INNER
+
+
+def meta_learn(
+    network: Mlp,
+    sources: Sequence[TaskSource],
+    replay: Replay,
+    recipe: MetaRecipe,
+    rng: np.random.Generator,
+    *,
+    binary: bool,
+) -> Mlp:
+    """Return a start that adapts well, beginning with a jointly trained network.
+
+    Parameters
+    ----------
+    network : Mlp
+        Stays as it is.
+    sources : sequence of TaskSource
+        The training environments.
+    replay : Replay
+        All training rows, with labels as the network scores them.
+    recipe : MetaRecipe
+    rng : numpy.random.Generator
+    binary : bool
+        Whether the network tells malicious from benign only.
+
+    Returns
+    -------
+    Mlp
+        The network given, if no environment has hosts enough for support and query.
+    """
+    sources = [source for source in sources if part_hosts(source, rng) is not None]
+    if not sources:
+        return network
+    start = network.copy()
+    parameters = [*start.weights, *start.biases]
+    optimiser = AdamW(parameters, decay=0.0)
+    rule = recipe.inner
+    if recipe.algorithm == "anil":
+        rule = AdaptationRule(rule.steps, rule.rate, True, rule.pull, rule.replay, rule.batch)
+    for step in range(recipe.steps):
+        task = _draw(sources, recipe, rng)
+        if task is None:
+            continue
+        support_labels, query_labels = _labels(task, binary=binary)
+        adapted = adapt(
+            start, task.source.x[task.support], support_labels, rule, replay=replay, rng=rng
+        )
+        if recipe.algorithm == "reptile":
+            # the way from the start to the adapted network, in units of a gradient
+            outer = _difference(start, adapted, rule.rate * rule.steps)
+        else:
+            outer = _query_gradients(adapted, task.source.x[task.query], query_labels)
+        again = replay.draw(_JOINT_BATCH, rng)
+        even = np.full(_JOINT_BATCH, 1 / _JOINT_BATCH)
+        joint = weighted_gradients(start, replay.x[again], replay.labels[again], even)
+        share = recipe.joint
+        mixed = [
+            ((1 - share) * meta + share * plain).astype(np.float32)
+            for meta, plain in zip(outer, joint, strict=True)
+        ]
+        optimiser.step(mixed, one_cycle(step, recipe.steps, recipe.rate))
+    return start
+
+
+def _draw(
+    sources: Sequence[TaskSource], recipe: MetaRecipe, rng: np.random.Generator
+) -> Task | None:
+    """Draw a task of any environment; None only where parting fails again and again."""
+    for index in rng.permutation(len(sources)):
+        task = draw_task(sources[index], recipe.k, recipe.query, rng)
+        if task is not None:
+            return task
+    return None
+
+
+def _labels(task: Task, *, binary: bool) -> tuple[Labels, Labels]:
+    labels = task.source.labels
+    if binary:
+        labels = (labels > 0).astype(np.int8)
+    return labels[task.support], labels[task.query]
+
+
+def _difference(start: Mlp, adapted: Mlp, length: float) -> list[Matrix]:
+    before = [*start.weights, *start.biases]
+    after = [*adapted.weights, *adapted.biases]
+    return [((b - a) / length).astype(np.float32) for b, a in zip(before, after, strict=True)]
+
+
+def _query_gradients(network: Mlp, x: Matrix, labels: Labels) -> list[Matrix]:
+    malicious = labels > 0
+    weights = np.where(malicious, 0.5 / max(malicious.sum(), 1), 0.5 / max((~malicious).sum(), 1))
+    return weighted_gradients(network, x, labels, weights)

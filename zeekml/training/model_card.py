@@ -1,0 +1,225 @@
+"""The model card: what a bundle is for, what it was made of, and what it is worth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zeekml.core.markdown import plain, table
+from zeekml.datasets.environment import DataReport, Environment
+from zeekml.datasets.read import Skipped
+from zeekml.ensemble.classes import THREATS
+from zeekml.training.evaluation_report import EvaluationReport, evaluation_text
+from zeekml.training.leave_one_out import RATES, EnvironmentFigures, as_markdown
+from zeekml.training.meta_learning import MetaRecipe
+from zeekml.training.mlp import Recipe
+from zeekml.training.sample_weights import BENIGN_SHARE
+from zeekml.training.synthetic.inject import KINDS
+from zeekml.training.thresholds import Calibration, SiteCheck, Thresholds
+from zeekml.training.trained_ensemble import LEFT_OUT_FAMILIES, TrainedEnsemble
+from zeekml.training.trainer import MemberPlan
+from zeekml.training.training_rows import MAX_SOURCE_ROWS, SYNTHETIC_WEIGHT
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """Everything a card states."""
+
+    name: str
+    command: str
+    environments: Sequence[Environment]
+    reports: Sequence[DataReport]
+    skipped: Sequence[Skipped]
+    ensemble: TrainedEnsemble
+    recipe: Recipe
+    plan: MemberPlan
+    evaluation: EvaluationReport | None
+    figures: Sequence[EnvironmentFigures]
+    calibration: Calibration
+    thresholds: Thresholds
+    checks: Sequence[SiteCheck]
+
+
+def model_card(facts: CardFacts) -> str:
+    """Return the card as Markdown; the same facts give the same text."""
+    sections = [
+        f"# {plain(facts.name)}: model card",
+        _use(),
+        _data(facts),
+        _recipe(facts),
+        _figures(facts),
+        _thresholds(facts),
+        *([evaluation_text(facts.evaluation)] if facts.evaluation is not None else []),
+        _limits(facts),
+        _reproduction(facts),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _use() -> str:
+    return f"""## Intended use
+Ranks connection records of Zeek and Suricata by how likely they belong to an attack, names the
+likeliest of {len(THREATS)} threats ({", ".join(THREATS)}), and is meant to be read as incidents
+(several flows of one host), by a person, beside other sensors. It is not meant to block traffic
+unattended, nor to prove that a network is clean. Before relying on it at a site, calibrate its
+thresholds on the site's own traffic."""
+
+
+def _data(facts: CardFacts) -> str:
+    rows = []
+    for environment, report in zip(facts.environments, facts.reports, strict=True):
+        reference = environment.reference
+        classes = ", ".join(f"{name} {count:,}" for name, count in report.classes.items())
+        rows.append(
+            [
+                report.name,
+                f"{report.rows:,}",
+                f"{report.distinct:,}",
+                classes,
+                f"{report.span_seconds / 3600:,.1f} h in {report.captures}",
+                reference.title,
+                reference.licence,
+            ]
+        )
+    text = "## Training data\n" + table(
+        ["environment", "rows", "distinct records", "labels", "captures", "origin", "terms"], rows
+    )
+    remarks = []
+    for environment, report in zip(facts.environments, facts.reports, strict=True):
+        found = [environment.reference.caution, *report.notes]
+        if report.contradictions:
+            found.append(
+                f"{report.contradictions:,} rows equal one of the other side in all that a record "
+                "tells by itself"
+            )
+        if report.why_not:
+            found.append(f"trained on, not evaluated: {report.why_not}")
+        remarks += [f"- {plain(report.name)}: {plain(note)}." for note in found if note]
+    remarks += [f"- {plain(s.name)} left out: {plain(s.reason)}." for s in facts.skipped]
+    return text + "\n\n" + "\n".join(remarks)
+
+
+def _recipe(facts: CardFacts) -> str:
+    binary = sum(not member.knows_threats for member in facts.ensemble.members)
+    hidden = "-".join(str(width) for width in facts.recipe.hidden)
+    kinds = ", ".join(f"{kind.name} ({kind.label})" for kind in KINDS)
+    return f"""## Recipe
+- {len(facts.ensemble.features)} features of the schema, without the families:
+  {", ".join(LEFT_OUT_FAMILIES)}. Missing values are imputed after standardisation; values are
+  clipped at ±{facts.ensemble.scaler.clip:g} standard deviations.
+- {len(facts.ensemble.members)} multilayer perceptrons ({hidden} hidden units), {binary} of them
+  binary, the others with eight classes, each with its own seed and without a random part of the
+  environments; {facts.recipe.steps} steps of {facts.recipe.batch} rows, AdamW, one-cycle rate
+  {facts.recipe.rate:g}, dropout {facts.recipe.dropout:g}, noise of {facts.recipe.noise:g} standard
+  deviations, each feature family missing from {facts.recipe.family_dropout:.0%} of the rows. Their
+  log-odds are averaged, then calibrated.
+- {_without(facts.plan)}
+- {_meta(facts.plan.meta)}
+- Rows: every environment weighs the same, {BENIGN_SHARE:.0%} of it benign; classes by the square
+  root of their mass, repeated rows by the square root of their number; at most
+  {MAX_SOURCE_ROWS:,} rows per source. Rows known to be malicious but not of what class teach only
+  "not benign".
+- Synthetic episodes, for training only, weigh {SYNTHETIC_WEIGHT:g} of each environment. They are
+  drawn at random and put into its benign traffic before features are computed: {kinds}."""
+
+
+def _without(plan: MemberPlan) -> str:
+    candidates = plan.candidates(Recipe())
+    counts = Counter(candidate.without for candidate in candidates if candidate.without)
+    if not counts:
+        return "Every member is given all feature families."
+    parts = [f"{count} do without {', '.join(names)}" for names, count in counts.items()]
+    return f"Of the {len(candidates)} members, {'; '.join(parts)}: such features are site-bound."
+
+
+def _meta(recipe: MetaRecipe | None) -> str:
+    if recipe is None:
+        return "No meta-learning: every member is as joint training left it."
+    return f"""From joint training, each goes on with {recipe.algorithm}: {recipe.steps} outer
+  steps, {recipe.joint:.0%} of each an ordinary joint one. A task is an environment with
+  {recipe.k} benign and {recipe.k} malicious flows to adapt to, in {recipe.inner.steps} steps
+  with replay, and others of other hosts to judge that by."""
+
+
+def _figures(facts: CardFacts) -> str:
+    return f"""## Leaving one environment out
+Each line: trained on all other environments (their synthetic copies included, its own not) and
+tested on this one. "Recall at {RATES[0]:g}" is the share of malicious flows that rank above all but
+{RATES[0]:.0%} of the environment's own benign flows: it measures ranking, not a fixed threshold.
+"Distinct" counts flows that repeat each other once together. "n/r": too few benign flows to resolve
+this rate, so no figure; means are over the environments that have one. The recipe was chosen with
+such figures in view, so they are somewhat optimistic, and another seed can move a mean recall by
+more than a tenth.
+
+{as_markdown(facts.figures)}"""
+
+
+def _thresholds(facts: CardFacts) -> str:
+    chosen = facts.thresholds
+    limits = table(
+        ["threat", "threshold"], [[t, f"{value:.3f}"] for t, value in chosen.values.items()]
+    )
+    rows = [
+        [
+            check.name,
+            f"{check.false:,}",
+            f"{1e4 * check.false / check.benign:.1f}",
+            ", ".join(f"{name} {value:.2f}" for name, value in check.found.items()),
+        ]
+        for check in facts.checks
+    ]
+    check = table(
+        ["environment", "false incidents", "per 10,000 benign", "malicious flows in incidents"],
+        rows,
+    )
+    return f"""## Scores and thresholds
+Scores are calibrated on held-out environments (Platt, slope {facts.calibration.slope:.3f},
+intercept {facts.calibration.intercept:.3f}; Brier {facts.calibration.brier:.3f}, calibration error
+{facts.calibration.error:.3f}, environments weighing the same). A score is the probability that
+a flow is malicious where {facts.calibration.base_rate:.0%} of all flows are: a flow that tells
+nothing scores {facts.calibration.base_rate:g}, and thresholds are small numbers.
+
+Incident thresholds are set on held-out benign traffic, with environments pooled by the square root
+of their size: {chosen.false_per_10k:.2f} false incidents per 10,000 benign flows.
+
+{limits}
+
+The same choice made on all environments but one, and counted on that one (a rough check: the
+scores of the others come from ensembles that had seen it, which `zeekml evaluate` avoids):
+
+{check}"""
+
+
+def _limits(facts: CardFacts) -> str:
+    weak = sorted(
+        (
+            (value, item.name, name)
+            for item in facts.figures
+            if item.resolvable[RATES[0]]
+            for name, value in item.by_class.items()
+        )
+    )
+    worst = ", ".join(f"{name} in {site} ({value:.2f})" for value, site, name in weak[:8])
+    return f"""## What it does not see
+- Lowest recall at {RATES[0]:g} above: {plain(worst)}.
+- Single flows of beacons, tunnels and slow uploads look like ordinary traffic; they show up, if at
+  all, as incidents of several flows.
+- It reads no payload: one successful request, one mail, one download leave nothing to see.
+- Traffic slower than its longest window (an hour) leaves no trace in the context features.
+- Thresholds carry over between networks only roughly: expect other false-alarm rates elsewhere.
+- Weak and circular labels (see the remarks on the data) went into training as they are."""
+
+
+def _reproduction(facts: CardFacts) -> str:
+    files = table(
+        ["environment", "SHA-256 of its file"],
+        [[environment.name, environment.sha256] for environment in facts.environments],
+    )
+    return f"""## How to make it again
+    {facts.command}
+
+The same data, seed and version of zeekml and NumPy give the same bytes on the same kind of
+processor; elsewhere the last bits of the weights may differ.
+
+{files}"""

@@ -1,0 +1,1 @@
+"""Synthetic traffic for training: attacks, and benign traffic that resembles them."""

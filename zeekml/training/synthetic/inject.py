@@ -1,0 +1,188 @@
+"""Synthetic episodes, injected into the benign traffic of a training capture.
+
+Recorded attacks cover few shapes: no public capture at hand holds slow uploads or DNS tunnels,
+and a network then learns "DNS means benign". Episodes drawn at random fill that gap. They are put
+in *before* features are computed, so that windows, intervals and rarities see them among the
+site's real traffic. They serve training only: no figure is ever computed on them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from zeekml.datasets.environment import Environment, LabelArray
+from zeekml.datasets.read import flow_table
+from zeekml.ensemble.classes import CLASSES
+from zeekml.training.synthetic.attacks import ATTACKS
+from zeekml.training.synthetic.flow_records import Rows, join
+from zeekml.training.synthetic.hard_negatives import HARD_NEGATIVES
+from zeekml.training.synthetic.traffic_context import Kind, Scene
+
+KINDS: Final[tuple[Kind, ...]] = (*ATTACKS, *HARD_NEGATIVES)
+
+# an environment needs this many benign rows before its traffic is a background worth the name
+MIN_BENIGN_ROWS: Final = 200
+MIN_CAPTURE_ROWS: Final = 40
+MAX_BACKGROUND_ROWS: Final = 6000
+STRETCHES: Final = 6
+SHORTEST: Final = 900.0
+LONGEST: Final = 4 * 3600.0
+# the background is in the training set already, so only a part of it is repeated
+BACKGROUND_SHARE: Final = 0.25
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """One stretch of benign traffic with its episodes.
+
+    Attributes
+    ----------
+    flows : pyarrow.Table
+        Columns of ``FLOW_SCHEMA``, ordered by flow end: one stream for the feature engine.
+    labels : int8 array
+        Index into ``CLASSES``.
+    train : bool array
+        Rows to train on: all injected ones and a share of the background.
+    """
+
+    flows: pa.Table
+    labels: LabelArray
+    train: npt.NDArray[np.bool_]
+
+
+def generator_for(environment: str, seed: int) -> np.random.Generator:
+    """Return the generator of an environment's synthetic copy.
+
+    It depends on the name and the seed only, so that leaving another environment out does not
+    change this copy.
+    """
+    digest = hashlib.sha256(environment.encode()).digest()
+    words = np.frombuffer(digest, dtype="<u4").tolist()
+    return np.random.default_rng([seed, *words])
+
+
+def synthetic_copy(
+    environment: Environment,
+    *,
+    seed: int,
+    kinds: Sequence[Kind] = KINDS,
+    stretches: int = STRETCHES,
+) -> Iterator[Stretch]:
+    """Yield stretches of an environment's benign traffic with episodes in them.
+
+    Parameters
+    ----------
+    environment : Environment
+        Only its benign rows are used; nothing is yielded if it has too few of them.
+    seed : int
+    kinds : sequence of Kind
+        What may be injected.
+    stretches : int
+        How many stretches to make in all, shared out over the captures.
+    """
+    benign = environment.labels == 0
+    if benign.sum() < MIN_BENIGN_ROWS:
+        return
+    rng = generator_for(environment.name, seed)
+    captures = [
+        rows for rows in environment.capture_slices() if int(benign[rows].sum()) >= MIN_CAPTURE_ROWS
+    ]
+    rounds = max(1, round(stretches / max(len(captures), 1)))
+    for _ in range(rounds):
+        for rows in captures:
+            background = environment.flows.slice(rows.start, rows.stop - rows.start)
+            background = background.filter(pa.array(benign[rows]))
+            yield inject(_stretch_of(background, rng), rng, kinds, source=environment.name)
+
+
+def inject(
+    background: pa.Table, rng: np.random.Generator, kinds: Sequence[Kind], *, source: str
+) -> Stretch:
+    """Put episodes into one stretch of benign traffic.
+
+    Parameters
+    ----------
+    background : pyarrow.Table
+        Benign flows, at least one row.
+    rng : numpy.random.Generator
+    kinds : sequence of Kind
+        Each happens a Poisson-distributed number of times, its `weight` on average.
+    source : str
+        Name for the ``source`` column.
+    """
+    scene = Scene(background, rng)
+    parts: list[Rows] = []
+    labels: list[LabelArray] = []
+    for kind in kinds:
+        code = CLASSES.index(kind.label)
+        for _ in range(int(rng.poisson(kind.weight))):
+            for rows in kind.make(scene):
+                # what an episode would do after the recording ended is not seen
+                seen = rows.where(rows.columns["ts"] <= scene.stop)
+                parts.append(seen)
+                labels.append(np.full(len(seen), code, dtype=np.int8))
+    base = _as_rows(background)
+    parts.append(base)
+    labels.append(np.zeros(len(base), dtype=np.int8))
+    injected = sum(len(part) for part in parts) - len(base)
+    columns = join(parts).columns
+    train = np.concatenate(
+        [np.ones(injected, dtype=bool), rng.random(len(base)) < BACKGROUND_SHARE]
+    )
+    end = columns["ts"] + np.nan_to_num(columns["duration"])
+    order = np.argsort(end, kind="stable")
+    ordered = {name: column[order] for name, column in columns.items()}
+    return Stretch(
+        flows=flow_table(ordered, source=source),
+        labels=np.concatenate(labels)[order],
+        train=train[order],
+    )
+
+
+def _stretch_of(background: pa.Table, rng: np.random.Generator) -> pa.Table:
+    """Cut a random stretch: bounded in time (log-uniform) and in rows."""
+    ts = background["ts"].to_numpy()
+    span = float(np.ptp(ts))
+    length = min(span, float(np.exp(rng.uniform(np.log(SHORTEST), np.log(LONGEST)))))
+    # around a random row rather than a random moment: quiet hours have nothing to be put into
+    middle = float(ts[int(rng.integers(len(ts)))])
+    begin = float(np.clip(middle - length / 2, ts.min(), max(ts.max() - length, ts.min())))
+    chosen = np.flatnonzero((ts >= begin) & (ts <= begin + length))
+    if len(chosen) > MAX_BACKGROUND_ROWS:
+        offset = int(rng.integers(len(chosen) - MAX_BACKGROUND_ROWS + 1))
+        chosen = chosen[offset : offset + MAX_BACKGROUND_ROWS]
+    return background.take(pa.array(chosen))
+
+
+_NUMBER_COLUMNS: Final = (
+    "ts",
+    "id.orig_p",
+    "id.resp_p",
+    "duration",
+    "orig_bytes",
+    "resp_bytes",
+    "orig_pkts",
+    "orig_ip_bytes",
+    "resp_pkts",
+    "resp_ip_bytes",
+)
+_TEXT_COLUMNS: Final = ("id.orig_h", "id.resp_h", "proto", "service", "conn_state", "history")
+
+
+def _as_rows(table: pa.Table) -> Rows:
+    columns: dict[str, npt.NDArray[Any]] = {}
+    for name in _NUMBER_COLUMNS:
+        values = table[name].cast(pa.float64(), safe=False).to_numpy()
+        columns[name] = np.array(values, dtype=np.float64)
+    for name in _TEXT_COLUMNS:
+        texts = np.empty(table.num_rows, dtype=object)
+        texts[:] = table[name].to_pylist()
+        columns[name] = texts
+    return Rows(columns)

@@ -1,0 +1,185 @@
+"""Tasks: a network that is new to the model, again and again.
+
+A task is one environment, a stretch of its time and some of its threats. Its *support* rows are
+what somebody labelled there, its *query* rows what adapting to them is judged by. The two never
+share a host: rows of one host resemble each other so much that a model which merely remembered
+the support rows would look as if it had learned. Half of the tasks are also ordered in time, the
+support first, as at a site that labels today and is judged tomorrow.
+
+Environments are drawn alike often, and rows in proportion to their weights (see
+``training.row_weights``): no environment and no flood of duplicates makes up most of what is
+learned.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from zeekml.datasets.environment import Environment
+from zeekml.training.mlp import Labels, Matrix
+
+Rows = npt.NDArray[np.intp]
+Flags = npt.NDArray[np.bool_]
+
+FEW_FLOWS: Final = 3
+"""An originator with fewer malicious flows than this may be a forged address of a flood."""
+
+_TRIES: Final = 8
+
+
+@dataclass(frozen=True)
+class TaskSource:
+    """An environment in the form that tasks are drawn from.
+
+    Attributes
+    ----------
+    name : str
+    x : float32 array (rows, features)
+        Standardised.
+    labels : int8 array (rows,)
+    weights : float64 array (rows,)
+        Zero for unlabelled rows.
+    hosts : int64 array (rows,)
+        Numbers from 0; rows with the same one must not be parted. See ``host_groups``.
+    time : float64 array (rows,)
+        Ends of the flows, in seconds.
+    """
+
+    name: str
+    x: Matrix
+    labels: Labels
+    weights: npt.NDArray[np.float64]
+    hosts: npt.NDArray[np.int64]
+    time: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Row numbers of a source: a few to adapt to, and others to judge that by."""
+
+    source: TaskSource
+    support: Rows
+    query: Rows
+
+
+def host_groups(environment: Environment) -> npt.NDArray[np.int64]:
+    """Return for each row the number of the group of rows it must not be parted from.
+
+    Rows of one originator belong together, whatever their labels, and so do those of one attack
+    episode, where the data tell episodes apart. The malicious flows of originators that have fewer
+    than ``FEW_FLOWS`` of them go by what they attack instead: a flood with a forged address per
+    packet is one attack, not thousands.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    flows = environment.flows
+    originators = flows["id.orig_h"].to_pylist()
+    targets = flows["id.resp_h"].to_pylist()
+    labels = environment.labels
+    malicious = labels > 0
+    count = Counter(o for o, bad in zip(originators, malicious.tolist(), strict=True) if bad)
+    codes: dict[tuple[Any, ...], int] = {}
+    groups = np.empty(len(labels), dtype=np.int64)
+    for row, originator in enumerate(originators):
+        key: tuple[Any, ...] = (originator,)
+        if malicious[row] and count[originator] < FEW_FLOWS:
+            key = (targets[row], int(labels[row]))
+        groups[row] = codes.setdefault(key, len(codes))
+    if environment.episodes is None:
+        return groups
+    named = np.flatnonzero(np.array([bool(e) for e in environment.episodes], dtype=bool))
+    names = [codes.setdefault(("episode", e), len(codes)) for e in environment.episodes[named]]
+    links = coo_array((np.ones(len(named)), (groups[named], names)), shape=(len(codes),) * 2)
+    together: npt.NDArray[np.int64] = connected_components(links, directed=False)[1][groups]
+    return together.astype(np.int64)
+
+
+def part_hosts(
+    source: TaskSource, rng: np.random.Generator, *, ordered: bool = False
+) -> tuple[Flags, Flags] | None:
+    """Part an environment into rows to adapt with and rows to judge by, which share no host.
+
+    Parameters
+    ----------
+    source : TaskSource
+    rng : numpy.random.Generator
+    ordered : bool
+        Whether all of the first part must have ended before the second begins to end.
+
+    Returns
+    -------
+    tuple of two bool arrays (rows,), or None
+        None if no parting was found that leaves benign and malicious rows on both sides.
+    """
+    labelled = source.labels >= 0
+    for _ in range(_TRIES):
+        chosen = rng.random(int(source.hosts.max(initial=0)) + 1) < 0.5
+        first = labelled & chosen[source.hosts]
+        second = labelled & ~first
+        if ordered:
+            malicious = source.time[source.labels > 0]
+            if not len(malicious):
+                return None
+            cut = float(np.quantile(malicious, rng.uniform(0.2, 0.8)))
+            first, second = first & (source.time <= cut), second & (source.time > cut)
+        if all(
+            (source.labels[side] == 0).any() and (source.labels[side] > 0).any()
+            for side in (first, second)
+        ):
+            return first, second
+    return None
+
+
+def draw_support(source: TaskSource, side: Flags, k: int, rng: np.random.Generator) -> Rows:
+    """Draw up to `k` benign and up to `k` malicious rows of one side, by weight."""
+    return np.concatenate(
+        [
+            _draw(source, side & (source.labels == 0), k, rng),
+            _draw(source, side & (source.labels > 0), k, rng),
+        ]
+    )
+
+
+def draw_task(source: TaskSource, k: int, query: int, rng: np.random.Generator) -> Task | None:
+    """Draw a task.
+
+    Parameters
+    ----------
+    source : TaskSource
+    k : int
+        Benign rows, and malicious rows, of the support.
+    query : int
+        The same of the query.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Task or None
+        None if the environment cannot be parted so that both sides hold benign and malicious rows.
+    """
+    parted = part_hosts(source, rng, ordered=bool(rng.random() < 0.5))
+    if parted is None:
+        return None
+    first, second = parted
+    threats = np.unique(source.labels[source.labels > 0])
+    wanted = threats[rng.random(len(threats)) < 0.5]
+    of_them = np.isin(source.labels, [0, *wanted])
+    if (source.labels[first & of_them] > 0).any() and (source.labels[second & of_them] > 0).any():
+        first, second = first & of_them, second & of_them
+    return Task(
+        source, draw_support(source, first, k, rng), draw_support(source, second, query, rng)
+    )
+
+
+def _draw(source: TaskSource, side: Flags, count: int, rng: np.random.Generator) -> Rows:
+    rows = np.flatnonzero(side & (source.weights > 0))
+    if len(rows) <= count:
+        return rows
+    weights = source.weights[rows]
+    return rng.choice(rows, count, replace=False, p=weights / weights.sum())

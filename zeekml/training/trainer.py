@@ -1,0 +1,366 @@
+"""Training of the ensemble's members: jointly on several environments, then learning to learn.
+
+Members differ by kind (binary, eight-class), by seed, by the environments they see and by the
+feature families they do without; their log-odds are averaged. Each is first trained jointly on
+rows of all its environments. From there meta-learning may go on (see ``metalearning``): over and
+over, one environment is adapted to from a few of its flows and judged on others of other hosts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
+from zeekml.ensemble.scaler import Scaler
+from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
+from zeekml.training.adaptation import Replay
+from zeekml.training.meta_learning import ALGORITHMS, MetaRecipe, meta_learn
+from zeekml.training.mlp import Labels, Matrix, Mlp, Recipe, fit
+from zeekml.training.sample_weights import Weights
+from zeekml.training.tasks import TaskSource
+from zeekml.training.trained_ensemble import (
+    FEATURE_SET,
+    Member,
+    TrainedEnsemble,
+    fit_scaler,
+    select,
+    standardise,
+)
+from zeekml.training.training_checkpoints import Unfinished, digest_of
+from zeekml.training.training_rows import Pool, Prepared, draw_left_out, pool_of
+
+_FAMILY_NAMES: Final = [FEATURES[FEATURE_INDEX[name]].family for name in FEATURE_SET]
+_FAMILIES: Final = np.unique(_FAMILY_NAMES, return_inverse=True)[1]
+
+WITHOUT: Final[tuple[tuple[str, ...], ...]] = (
+    ("port", "service", "regularity"),
+    ("port", "service"),
+)
+"""Feature families that binary members do without, in turn. What ports and services stand for, and
+what keeps a rhythm, differs from site to site: members that cannot lean on it rank unlike networks
+better. The eight-class members are given all of it: threats cannot be told apart without."""
+
+Learner = Literal["joint", "reptile", "fomaml", "anil"]
+LEARNERS: Final[tuple[Learner, ...]] = ("joint", *ALGORITHMS)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way to train one member.
+
+    Attributes
+    ----------
+    outputs : tuple of str
+        What it scores: ``BINARY_CLASSES`` or ``CLASSES``.
+    number : int
+        Tells candidates of one ensemble apart: each has random numbers of its own.
+    recipe : Recipe
+        Its joint training.
+    meta : MetaRecipe or None
+        Its meta-learning; None to leave it at joint training.
+    subsets : bool
+        Whether it does without a random part of the environments.
+    without : tuple of str
+        Feature families that it does without.
+    """
+
+    outputs: tuple[str, ...]
+    number: int
+    recipe: Recipe
+    meta: MetaRecipe | None = None
+    subsets: bool = True
+    without: tuple[str, ...] = ()
+
+    @property
+    def binary(self) -> bool:
+        """Whether it tells malicious from benign only."""
+        return self.outputs == BINARY_CLASSES
+
+
+@dataclass(frozen=True)
+class MemberPlan:
+    """How many members of each kind an ensemble has, and how they differ.
+
+    Attributes
+    ----------
+    binary, eight_class : int
+    subsets, meta
+        See ``Candidate``.
+    without : tuple of tuples of str
+        Feature families that binary members do without, in turn; eight-class ones have all.
+    """
+
+    binary: int = 5
+    eight_class: int = 5
+    subsets: bool = True
+    meta: MetaRecipe | None = None
+    without: tuple[tuple[str, ...], ...] = WITHOUT
+
+    @classmethod
+    def of(cls, learner: Learner) -> Self:
+        """Return the usual members, with joint training alone or a meta-learner after it."""
+        return cls(meta=None if learner == "joint" else MetaRecipe(algorithm=learner))
+
+    @property
+    def learner(self) -> Learner:
+        """How members are trained."""
+        return "joint" if self.meta is None else self.meta.algorithm
+
+    def outputs(self) -> list[tuple[str, ...]]:
+        """Return what each member scores."""
+        return [BINARY_CLASSES] * self.binary + [CLASSES] * self.eight_class
+
+    def candidates(self, recipe: Recipe) -> list[Candidate]:
+        """Return the ensemble's members as candidates."""
+        return [
+            Candidate(
+                outputs,
+                number,
+                recipe,
+                self.meta,
+                self.subsets,
+                self.without[number % len(self.without)] if outputs == BINARY_CLASSES else (),
+            )
+            for number, outputs in enumerate(self.outputs())
+        ]
+
+
+def train(
+    prepared: Sequence[Prepared],
+    *,
+    seed: int,
+    plan: MemberPlan | None = None,
+    recipe: Recipe | None = None,
+    unfinished: Unfinished | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> TrainedEnsemble:
+    """Train an ensemble on environments and their synthetic copies.
+
+    Parameters
+    ----------
+    prepared : sequence of Prepared
+        At least one, with benign and malicious rows among them.
+    seed : int
+        Two runs with the same seed, data, processor and BLAS give the same bits.
+    plan : MemberPlan, optional
+        Members to train; five binary and five eight-class ones by default.
+    recipe : Recipe, optional
+        How each is trained jointly.
+    unfinished : Unfinished, optional
+        Where members are kept, and taken from if a run before has trained the same ones.
+    progress : callable, optional
+        Called with (members done, members in all).
+
+    Raises
+    ------
+    ValueError
+        There is nothing to learn: no benign or no malicious row.
+    OutputError
+        A member cannot be kept.
+    """
+    plan, recipe = plan or MemberPlan(), recipe or Recipe()
+    candidates = plan.candidates(recipe)
+    return train_candidates(
+        prepared, candidates, seed=seed, unfinished=unfinished, progress=progress
+    )
+
+
+def train_candidates(
+    prepared: Sequence[Prepared],
+    candidates: Sequence[Candidate],
+    *,
+    seed: int,
+    unfinished: Unfinished | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> TrainedEnsemble:
+    """Train members as `candidates` say; otherwise as ``train``."""
+    classroom = Classroom.of(prepared, seed)
+    for candidate in candidates:
+        # made before the threads begin: each would make its own
+        classroom.view(candidate.without)
+    digest = classroom.digest() if unfinished is not None else ""
+
+    def member_of(candidate: Candidate) -> Member:
+        if unfinished is None:
+            return classroom.teach(candidate)
+        name = digest_of([], digest, candidate)
+        member = unfinished.take(name)
+        if member is None:
+            member = classroom.teach(candidate)
+            unfinished.keep(name, member)
+        return member
+
+    members: list[Member] = []
+    # one BLAS thread: sums in one order, so that a second run gives the same bits
+    with threadpool_limits(limits=1), ThreadPoolExecutor(os.cpu_count()) as threads:
+        try:
+            for member in threads.map(member_of, candidates):
+                members.append(member)
+                if progress is not None:
+                    progress(len(members), len(candidates))
+        finally:
+            threads.shutdown(cancel_futures=True)
+    return TrainedEnsemble(tuple(members), classroom.scaler)
+
+
+@dataclass(frozen=True)
+class Classroom:
+    """What all members of an ensemble learn from.
+
+    Attributes
+    ----------
+    pool : Pool
+    scaler : Scaler
+        Fitted to the pool.
+    x : float32 array (rows, features)
+        The pool's rows, standardised.
+    sources : sequence of TaskSource
+        The environments, in the pool's order.
+    seed : int
+    """
+
+    pool: Pool
+    scaler: Scaler
+    x: Matrix
+    sources: Sequence[TaskSource]
+    seed: int
+    _views: dict[tuple[str, ...], tuple[Matrix, list[TaskSource]]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, prepared: Sequence[Prepared], seed: int) -> Classroom:
+        """Gather rows and tasks; raises ValueError where there is nothing to learn."""
+        pool = pool_of(prepared, seed)
+        if not (pool.labels == 0).any() or not (pool.labels > 0).any():
+            raise ValueError("training needs benign and malicious rows")
+        scaler = fit_scaler(pool.x, pool.weights)
+        sources = [task_source(item, scaler) for item in prepared]
+        return cls(pool, scaler, standardise(scaler, pool.x), sources, seed)
+
+    def digest(self) -> str:
+        """Return a digest of all that members learn from."""
+        pool = self.pool
+        arrays: list[npt.NDArray[Any]] = [self.x, pool.labels, pool.weights, pool.environment]
+        for source in self.sources:
+            arrays += [source.x, source.labels, source.weights, source.hosts, source.time]
+        names = [source.name for source in self.sources]
+        return digest_of(arrays, self.seed, pool.names, names)
+
+    def view(self, without: tuple[str, ...]) -> tuple[Matrix, list[TaskSource]]:
+        """Return rows and environments as they are without some feature families."""
+        if without not in self._views:
+            gone = columns_of(without)
+            x, sources = self.x, list(self.sources)
+            if len(gone):
+                x = _blank(x, gone)
+                sources = [replace(source, x=_blank(source.x, gone)) for source in sources]
+            self._views[without] = x, sources
+        return self._views[without]
+
+    def desk(self, candidate: Candidate) -> Desk:
+        """Return what one member learns from: a part of it all."""
+        pool = self.pool
+        x, sources = self.view(candidate.without)
+        rng = np.random.default_rng([self.seed, candidate.number])
+        left_out = draw_left_out(pool, rng) if candidate.subsets else frozenset[int]()
+        return Desk(
+            candidate=candidate,
+            x=x,
+            labels=(pool.labels > 0).astype(np.int8) if candidate.binary else pool.labels,
+            weights=np.where(np.isin(pool.environment, list(left_out)), 0.0, pool.weights),
+            sources=[source for i, source in enumerate(sources) if i not in left_out],
+            left_out=tuple(sorted(pool.names[i] for i in left_out)),
+            rng=rng,
+        )
+
+    def teach(self, candidate: Candidate) -> Member:
+        """Train one member."""
+        desk = self.desk(candidate)
+        network = desk.joint()
+        if candidate.meta is not None:
+            network = desk.meta(network, candidate.meta, desk.rng)
+        # what it never saw must not be heard when it is there
+        network.weights[0][:, columns_of(candidate.without)] = 0
+        return Member(network, candidate.outputs, desk.left_out)
+
+
+def columns_of(families: Sequence[str]) -> npt.NDArray[np.intp]:
+    """Return the numbers of the features of some families, in ``FEATURE_SET``."""
+    return np.flatnonzero(np.isin(_FAMILY_NAMES, list(families)))
+
+
+def _blank(x: Matrix, columns: npt.NDArray[np.intp]) -> Matrix:
+    out = x.copy()
+    out[:, columns] = 0
+    return out
+
+
+def task_source(item: Prepared, scaler: Scaler) -> TaskSource:
+    """Return an environment as tasks are drawn from it."""
+    return TaskSource(
+        name=item.name,
+        x=standardise(scaler, select(item.matrix, FEATURE_SET)),
+        labels=item.environment.labels,
+        weights=item.weights,
+        hosts=item.hosts,
+        time=item.environment.ends(),
+    )
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What one member learns from.
+
+    Attributes
+    ----------
+    candidate : Candidate
+    x : float32 array (rows, features)
+        Standardised.
+    labels : int8 array (rows,)
+        As the member scores them.
+    weights : float64 array (rows,)
+        Zero for environments that it does without.
+    sources : list of TaskSource
+        The environments that it learns from.
+    left_out : tuple of str
+        The others.
+    rng : numpy.random.Generator
+    """
+
+    candidate: Candidate
+    x: Matrix
+    labels: Labels
+    weights: Weights
+    sources: Sequence[TaskSource]
+    left_out: tuple[str, ...]
+    rng: np.random.Generator
+
+    @property
+    def replay(self) -> Replay:
+        """The rows, to be drawn by weight."""
+        return Replay.of(self.x, self.labels, self.weights)
+
+    def joint(self) -> Mlp:
+        """Train a network on all rows together."""
+        return fit(
+            self.x,
+            self.labels,
+            self.weights,
+            outputs=len(self.candidate.outputs),
+            recipe=self.candidate.recipe,
+            rng=self.rng,
+            families=_FAMILIES,
+        )
+
+    def meta(self, network: Mlp, recipe: MetaRecipe, rng: np.random.Generator) -> Mlp:
+        """Learn a start from a jointly trained network, which stays as it is."""
+        return meta_learn(
+            network, self.sources, self.replay, recipe, rng, binary=self.candidate.binary
+        )

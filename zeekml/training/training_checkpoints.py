@@ -1,0 +1,164 @@
+"""Trained members of a run that has not ended: the same run goes on from them.
+
+Training is cut by Ctrl-C, a reboot or a full disk after an hour of a big run. Each member is kept
+as soon as it is trained, under a digest of everything that it came from: rows, weights, seed,
+recipe, versions. A run that would train the same member takes it instead, and gets the same bits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+import zeekml
+from zeekml.core.private_directory import ours_alone, usable
+from zeekml.core.serialization import Part, array_parts, arrays_of_parts, decode, seal, unseal
+from zeekml.errors import OutputError, StateError
+from zeekml.features.feature_schema import SCHEMA_HASH
+from zeekml.training.mlp import Mlp
+from zeekml.training.trained_ensemble import Member
+
+_KIND: Final = "member"
+_VERSION: Final = 1
+_NAME: Final = "zeekml-{digest}.member"
+_PATTERNS: Final = ("zeekml-*.member", "zeekml-*.part")
+
+
+class _Facts(msgspec.Struct, frozen=True):
+    """What a member is beside its numbers; widths are those of its layers, inputs first."""
+
+    widths: list[int]
+    outputs: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+@dataclass
+class Unfinished:
+    """A directory of trained members; it is made with the first of them.
+
+    Attributes
+    ----------
+    directory : Path
+    """
+
+    directory: Path
+    _taken: list[str] = field(default_factory=list)
+
+    @classmethod
+    def beside(cls, out: Path) -> Unfinished:
+        """Return the place of a run that writes `out`."""
+        path = out.absolute()
+        return cls(path.with_name(f"{path.name}.unfinished"))
+
+    @property
+    def taken(self) -> int:
+        """Members that were taken from it so far."""
+        return len(self._taken)
+
+    def take(self, digest: str) -> Member | None:
+        """Return the member that was kept under a digest, None if none is or it is damaged.
+
+        Where others may write, nothing is taken.
+        """
+        if not ours_alone(self.directory):
+            return None
+        try:
+            data = self._path(digest).read_bytes()
+        except OSError:
+            return None
+        try:
+            member = _member(unseal(_KIND, _VERSION, data, least=1))
+        except StateError:
+            # trained once more, and written over
+            return None
+        # an append: members are taken by several threads
+        self._taken.append(digest)
+        return member
+
+    def keep(self, digest: str, member: Member) -> None:
+        """Write a member down, whole or not at all.
+
+        Raises
+        ------
+        OutputError
+            That cannot be done, or others may write there.
+        """
+        if not usable(self.directory):
+            raise OutputError(
+                f"{self.directory}: cannot keep trained members here; it must be a directory of "
+                "this account that nobody else may write to: remove it, or write somewhere else"
+            )
+        path = self._path(digest)
+        part = path.with_suffix(".part")
+        try:
+            part.write_bytes(seal(_KIND, _VERSION, _parts(member)))
+            part.replace(path)
+        except OSError as error:
+            raise OutputError(
+                f"{self.directory}: cannot keep trained members here ({error.strerror}); free "
+                "space there, or write somewhere else"
+            ) from error
+
+    def remove(self) -> None:
+        """Remove what is kept: the run is over. What others put there stays."""
+        with contextlib.suppress(OSError):
+            for pattern in _PATTERNS:
+                for path in self.directory.glob(pattern):
+                    path.unlink(missing_ok=True)
+            self.directory.rmdir()
+
+    def _path(self, digest: str) -> Path:
+        return self.directory / _NAME.format(digest=digest)
+
+
+def digest_of(arrays: Sequence[npt.NDArray[Any]], *facts: object) -> str:
+    """Return a digest of arrays and of whatever else decides what a member becomes.
+
+    Facts count as their ``repr``, which is complete for numbers, text and data classes of them.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    versions = (zeekml.__version__, np.__version__, SCHEMA_HASH)
+    digest.update(repr((versions, facts)).encode())
+    for array in arrays:
+        digest.update(repr((array.dtype.str, array.shape)).encode())
+        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _parts(member: Member) -> list[Part]:
+    network = member.network
+    widths = [network.weights[0].shape[1], *(len(bias) for bias in network.biases)]
+    facts = _Facts(widths, member.outputs, member.left_out)
+    return [msgspec.msgpack.encode(facts), *array_parts(_arrays(network))]
+
+
+def _member(parts: Sequence[bytes]) -> Member:
+    facts = decode(parts[0], _Facts)
+    layers = list(pairwise(facts.widths))
+    like = Mlp(
+        [np.empty((out, into), np.float32) for into, out in layers],
+        [np.empty(out, np.float32) for _, out in layers],
+    )
+    # copies: what is read cannot be written to
+    arrays = {
+        name: array.copy() for name, array in arrays_of_parts(parts[1:], _arrays(like)).items()
+    }
+    network = Mlp(
+        [arrays[f"weight {layer}"] for layer in range(len(layers))],
+        [arrays[f"bias {layer}"] for layer in range(len(layers))],
+    )
+    return Member(network, facts.outputs, facts.left_out)
+
+
+def _arrays(network: Mlp) -> dict[str, npt.NDArray[Any]]:
+    weights = {f"weight {layer}": array for layer, array in enumerate(network.weights)}
+    return weights | {f"bias {layer}": array for layer, array in enumerate(network.biases)}

@@ -1,0 +1,176 @@
+"""Training rows of all environments and of their synthetic copies.
+
+Every environment counts the same, however big it is; within it rows count as ``weighting`` says.
+Beside each environment stands its synthetic copy with half its weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from zeekml.datasets.environment import Environment
+from zeekml.features.extractor import feature_matrix
+from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
+from zeekml.training.mlp import Labels, Matrix
+from zeekml.training.sample_weights import Weights, row_weights
+from zeekml.training.synthetic.inject import KINDS, synthetic_copy
+from zeekml.training.synthetic.traffic_context import Kind
+from zeekml.training.tasks import host_groups
+from zeekml.training.trained_ensemble import FEATURE_SET
+
+MAX_SOURCE_ROWS: Final = 20_000
+SYNTHETIC_WEIGHT: Final = 0.5
+LEFT_OUT_SHARE: Final = 0.2
+FEWEST_FOR_SUBSETS: Final = 4
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An environment with its features, and its synthetic copy.
+
+    Attributes
+    ----------
+    matrix, synthetic : float32 arrays (rows, all features of the schema)
+    synthetic_labels : int8 array
+    """
+
+    environment: Environment
+    matrix: Matrix
+    synthetic: Matrix
+    synthetic_labels: Labels
+
+    @property
+    def name(self) -> str:
+        """Name of the environment."""
+        return self.environment.name
+
+    @cached_property
+    def weights(self) -> Weights:
+        """What each row counts, see ``weighting.row_weights``."""
+        return row_weights(self.matrix, self.environment.labels)
+
+    @cached_property
+    def hosts(self) -> npt.NDArray[np.int64]:
+        """Which rows must not be parted, see ``tasks.host_groups``."""
+        return host_groups(self.environment)
+
+
+def prepare(environment: Environment, *, seed: int) -> Prepared:
+    """Compute the features of an environment, capture by capture, and of its synthetic copy."""
+    parts = [
+        feature_matrix(environment.flows.slice(rows.start, rows.stop - rows.start))
+        for rows in environment.capture_slices()
+    ]
+    matrix, labels = synthetic_rows(environment, seed=seed)
+    return Prepared(
+        environment=environment,
+        matrix=np.concatenate(parts),
+        synthetic=matrix,
+        synthetic_labels=labels,
+    )
+
+
+def synthetic_rows(
+    environment: Environment, *, seed: int, kinds: Sequence[Kind] = KINDS
+) -> tuple[Matrix, Labels]:
+    """Return features and labels of an environment's synthetic copy.
+
+    Parameters
+    ----------
+    environment : Environment
+    seed : int
+    kinds : sequence of Kind
+        What may be injected.
+
+    Returns
+    -------
+    matrix : float32 array (rows, all features of the schema)
+    labels : int8 array (rows,)
+    """
+    parts: list[Matrix] = [np.empty((0, len(FEATURES)), dtype=np.float32)]
+    labels: list[Labels] = [np.empty(0, dtype=np.int8)]
+    for stretch in synthetic_copy(environment, seed=seed, kinds=kinds):
+        parts.append(feature_matrix(stretch.flows)[stretch.train])
+        labels.append(stretch.labels[stretch.train])
+    return np.concatenate(parts), np.concatenate(labels)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Training rows of all sources, and which environment each comes from.
+
+    Attributes
+    ----------
+    x : float32 array (rows, features of ``FEATURE_SET``)
+        Not yet standardised; NaN where missing.
+    labels : int8 array (rows,)
+    weights : float64 array (rows,)
+        They add up to one.
+    environment : int32 array (rows,)
+        Index into `names`.
+    """
+
+    x: Matrix
+    labels: Labels
+    weights: Weights
+    environment: npt.NDArray[np.int32]
+    names: list[str] = field(default_factory=list)
+
+
+def pool_of(prepared: Sequence[Prepared], seed: int) -> Pool:
+    """Gather what an ensemble with this seed learns from: environments and synthetic copies."""
+    columns = [FEATURE_INDEX[name] for name in FEATURE_SET]
+    xs: list[Matrix] = [np.empty((0, len(columns)), dtype=np.float32)]
+    labels: list[Labels] = [np.empty(0, dtype=np.int8)]
+    weights: list[Weights] = [np.empty(0)]
+    owners: list[npt.NDArray[np.int32]] = [np.empty(0, dtype=np.int32)]
+    for number, item in enumerate(prepared):
+        rng = np.random.default_rng([seed, len(item.environment), number, 1])
+        synthetic = row_weights(item.synthetic, item.synthetic_labels) * SYNTHETIC_WEIGHT
+        for matrix, rows, counted in (
+            (item.matrix, item.environment.labels, item.weights),
+            (item.synthetic, item.synthetic_labels, synthetic),
+        ):
+            chosen, counted = _cap(counted, rng)
+            xs.append(matrix[chosen][:, columns])
+            labels.append(rows[chosen])
+            weights.append(counted)
+            owners.append(np.full(len(chosen), number, dtype=np.int32))
+    total = np.concatenate(weights)
+    return Pool(
+        x=np.concatenate(xs),
+        labels=np.concatenate(labels),
+        weights=total / max(total.sum(), 1e-12),
+        environment=np.concatenate(owners),
+        names=[item.name for item in prepared],
+    )
+
+
+def _cap(weights: Weights, rng: np.random.Generator) -> tuple[npt.NDArray[np.intp], Weights]:
+    """Choose at most ``MAX_SOURCE_ROWS`` rows; the chosen ones carry the weight of all."""
+    used = np.flatnonzero(weights > 0)
+    if len(used) <= MAX_SOURCE_ROWS:
+        return used, weights[used]
+    total = weights[used].sum()
+    drawn = rng.choice(used, MAX_SOURCE_ROWS, p=weights[used] / total)
+    chosen, times = np.unique(drawn, return_counts=True)
+    return chosen, times * (total / MAX_SOURCE_ROWS)
+
+
+def draw_left_out(pool: Pool, rng: np.random.Generator) -> frozenset[int]:
+    """Draw the environments that a member does not see; the others must teach both sides."""
+    count = len(pool.names)
+    if count < FEWEST_FOR_SUBSETS:
+        return frozenset()
+    order = rng.permutation(count)
+    left_out = frozenset(int(i) for i in order[: max(1, round(LEFT_OUT_SHARE * count))])
+    seen = pool.labels[~np.isin(pool.environment, list(left_out))]
+    if not (seen == 0).any() or not (seen > 0).any():
+        return frozenset()
+    return left_out

@@ -1,0 +1,215 @@
+"""Lines of a notice.log read back, in whichever form they were written.
+
+All text becomes plain here, once: nothing behind this module holds a character that could move a
+cursor.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+from zeekml.alerts.zeek_notice import NOTICE_COLUMNS
+from zeekml.detection.notice import SEVERITIES, plain
+from zeekml.ensemble.classes import THREATS
+
+_SUB: Final = NOTICE_COLUMNS.index("sub")
+_LISTS: Final = frozenset({"zeekml_why", "zeekml_attack", "zeekml_signatures"})
+_MAX_ITEMS: Final = 64
+_TEXT: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeLine:
+    """One line about an incident, or about the watch's health (then `threat` is empty).
+
+    Attributes
+    ----------
+    ts, first_ts, last_ts
+        Epoch seconds.
+    spread
+        Standard deviation of the members' scores; None if there is none.
+    src, dst, p
+        As in the notice: what all flows share.
+    flow
+        The flow that triggered the line, as text.
+    group
+        Name of note and group; empty in lines of older versions.
+    """
+
+    id: str
+    seq: int
+    state: str
+    note: str
+    threat: str
+    severity: str
+    ts: float
+    first_ts: float
+    last_ts: float
+    score: float
+    spread: float | None
+    threshold: float
+    flows: int
+    msg: str
+    sub: str
+    src: str
+    dst: str
+    p: int | None
+    flow: str
+    uid: str
+    community_id: str
+    group: str
+    why: tuple[str, ...]
+    techniques: tuple[str, ...]
+    signatures: tuple[str, ...]
+    bundle: str
+    raw: bytes
+
+
+def read_line(line: bytes) -> NoticeLine | None:
+    """Read a line of a notice.log, JSON or TSV, with our columns or only Zeek's.
+
+    Returns
+    -------
+    NoticeLine or None
+        None for what is no notice of ours: headers, half lines, lines of others.
+    """
+    fields = _object(line) if line.startswith(b"{") else _from_tsv(line)
+    if fields is None:
+        return None
+    if "zeekml_id" not in fields:
+        # only Zeek's columns: ours stand in `sub`, and the text of a health notice with them
+        sub = fields.get("sub")
+        extras = _object(sub.encode("utf-8", "replace")) if isinstance(sub, str) else None
+        if extras is None:
+            return None
+        fields = {**fields, "sub": "", **extras}
+    if not isinstance(fields.get("zeekml_id"), str) or not fields["zeekml_id"].isalnum():
+        return None
+    threat, severity = _text(fields, "zeekml_threat"), _text(fields, "zeekml_severity")
+    seq = _count(fields, "zeekml_seq")
+    ts = _number(fields, "ts")
+    if seq is None or ts is None or severity not in SEVERITIES or threat not in (*THREATS, ""):
+        return None
+    return NoticeLine(
+        id=_text(fields, "zeekml_id", 40),
+        seq=seq,
+        state=_text(fields, "zeekml_state", 20),
+        note=_text(fields, "note", 80),
+        threat=threat,
+        severity=severity,
+        ts=ts,
+        first_ts=_or(_number(fields, "zeekml_first_ts"), ts),
+        last_ts=_or(_number(fields, "zeekml_last_ts"), ts),
+        score=_or(_number(fields, "zeekml_score"), 0.0),
+        spread=_number(fields, "zeekml_spread"),
+        threshold=_or(_number(fields, "zeekml_threshold"), 0.0),
+        flows=_count(fields, "zeekml_flows") or 0,
+        msg=_text(fields, "msg"),
+        sub=_text(fields, "sub"),
+        src=_text(fields, "src", 64),
+        dst=_text(fields, "dst", 64),
+        p=_count(fields, "p"),
+        flow=_flow(fields),
+        uid=_text(fields, "uid", 64),
+        community_id=_text(fields, "community_id", 64),
+        group=_text(fields, "zeekml_group", 64),
+        why=_list(fields, "zeekml_why"),
+        techniques=_list(fields, "zeekml_attack"),
+        signatures=_list(fields, "zeekml_signatures"),
+        bundle=_text(fields, "zeekml_bundle", 64),
+        raw=line,
+    )
+
+
+def _flow(fields: dict[str, Any]) -> str:
+    source, target = _text(fields, "id.orig_h", 64), _text(fields, "id.resp_h", 64)
+    if not source:
+        return ""
+    ports = [
+        f" port {p}" if (p := _count(fields, f"id.{end}_p")) is not None else ""
+        for end in ("orig", "resp")
+    ]
+    return f"{source}{ports[0]} → {target}{ports[1]} {_text(fields, 'proto', 20)}".rstrip()
+
+
+def _object(text: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _from_tsv(line: bytes) -> dict[str, Any] | None:
+    if line.startswith(b"#") or not line.endswith(b"\n"):
+        return None
+    cells = line[:-1].decode("utf-8", "replace").split("\t")
+    if len(cells) <= _SUB:
+        return None
+    fields: dict[str, Any] = {}
+    for name, cell in zip(NOTICE_COLUMNS, cells, strict=False):
+        if cell == "-":
+            continue
+        if name in _LISTS:
+            items = [] if cell == "(empty)" else cell.split(",")
+            fields[name] = [_unescaped(item) for item in items]
+        else:
+            fields[name] = "" if cell == "(empty)" else _unescaped(cell)
+    return fields
+
+
+def _unescaped(cell: str) -> str:
+    """Undo Zeek's escapes in a cell."""
+    if "\\" not in cell:
+        return cell
+    data, i = bytearray(), 0
+    while i < len(cell):
+        if cell[i] == "\\" and cell[i + 1 : i + 2] == "\\":
+            data += b"\\"
+            i += 2
+        elif cell[i] == "\\" and cell[i + 1 : i + 2] == "x" and _is_hex(cell[i + 2 : i + 4]):
+            data.append(int(cell[i + 2 : i + 4], 16))
+            i += 4
+        else:
+            data += cell[i].encode("utf-8", "surrogatepass")
+            i += 1
+    return data.decode("utf-8", "replace")
+
+
+def _is_hex(text: str) -> bool:
+    return len(text) == 2 and all(c in "0123456789abcdefABCDEF" for c in text)
+
+
+def _text(fields: dict[str, Any], name: str, limit: int = _TEXT) -> str:
+    value = fields.get(name)
+    return plain(value, limit) if isinstance(value, str) else ""
+
+
+def _list(fields: dict[str, Any], name: str) -> tuple[str, ...]:
+    value = fields.get(name)
+    if not isinstance(value, list):
+        return ()
+    return tuple(plain(item, _TEXT) for item in value[:_MAX_ITEMS] if isinstance(item, str))
+
+
+def _number(fields: dict[str, Any], name: str) -> float | None:
+    value = fields.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _count(fields: dict[str, Any], name: str) -> int | None:
+    number = _number(fields, name)
+    return int(number) if number is not None and 0 <= number < 2**63 else None
+
+
+def _or(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value

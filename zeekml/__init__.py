@@ -14,13 +14,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from zeekml._version import __version__
+
 if TYPE_CHECKING:
     from zeekml.api import read_flows, score
     from zeekml.ensemble.bundle import load_bundle
     from zeekml.errors import ReadWarning
     from zeekml.pipeline import Pipeline
-
-__version__ = "0.1.0"
 
 __all__ = ["Pipeline", "ReadWarning", "__version__", "load_bundle", "read_flows", "score"]
 

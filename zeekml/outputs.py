@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -22,11 +21,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zeekml.alerts.eve_alert import encode_alert
+from zeekml.alerts.evidence_line import encode_explained
+from zeekml.alerts.suppressed_line import encode_silenced
 from zeekml.alerts.zeek_notice import TsvEncoder, encode_json
+from zeekml.core.atomic_write import as_output_error
 from zeekml.core.directory_lock import DirectoryLock
-from zeekml.detection.evidence import encode_explained
 from zeekml.detection.notice import Notice
-from zeekml.detection.suppressed import Silenced, encode_silenced
+from zeekml.detection.suppressed import Silenced
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import OutputError
 from zeekml.pipeline import ScoredBatch
@@ -317,16 +318,6 @@ def _join_scores(parts: Sequence[Path], target: Path) -> None:
 def _sync(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-@contextmanager
-def as_output_error(path: Path) -> Iterator[None]:
-    """Turn failing file operations inside into an `OutputError` that names the file, or `path`."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"{error.filename or path}: cannot write: {reason}") from error
 
 
 def lock_output(out: Path) -> DirectoryLock:

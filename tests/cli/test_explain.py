@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from zeekml.detection.evidence import features_of
+from zeekml.alerts.evidence_line import features_of
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.errors import DataError, InputError
 from zeekml.triage.explanation import explain_incident

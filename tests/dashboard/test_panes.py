@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from zeekml.dashboard.panes import evidence_rows, severity_words, when
+from zeekml.dashboard.panes import evidence_rows
 from zeekml.triage.lookup import ExplainedLine
+from zeekml.triage.text import severity_words, when
 
 
 def test_flows_that_opened_an_incident() -> None:

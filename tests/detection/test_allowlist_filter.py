@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zeekml.alerts.suppressed_line import encode_silenced
 from zeekml.alerts.zeek_notice import encode_json
 from zeekml.detection.allowlist import EMPTY, Allowlist, parse_allowlist
 from zeekml.detection.allowlist_filter import Gate
@@ -16,7 +17,7 @@ from zeekml.detection.candidates import Candidates
 from zeekml.detection.incidents.tracker import Limits
 from zeekml.detection.notice import NOTES, Candidate, Notice
 from zeekml.detection.policy import Policy
-from zeekml.detection.suppressed import Silenced, encode_silenced
+from zeekml.detection.suppressed import Silenced
 from zeekml.errors import StateError
 
 MakeCandidate = Callable[..., Candidate]

@@ -6,8 +6,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from zeekml.errors import OutputError
 from zeekml.readers.rejects import (
@@ -17,22 +15,7 @@ from zeekml.readers.rejects import (
     RejectWriter,
     SourceAccount,
     count_bounded,
-    printable,
 )
-
-
-@settings(max_examples=200)
-@given(st.one_of(st.binary(max_size=400), st.text(max_size=400)))
-def test_printable_is_short_and_carries_no_controls(text: bytes | str) -> None:
-    result = printable(text)
-    assert len(result) <= 200
-    assert result.isprintable()
-
-
-def test_printable_shows_what_it_replaced() -> None:
-    assert printable(b"a\x1b[31mred\xff\tend") == r"a\x1b[31mred\xff\x09end"
-    assert printable("left\u202eright") == r"left\u202eright"
-    assert printable("plain ünïcode") == "plain ünïcode"
 
 
 def test_writer_writes_the_four_keys(tmp_path: Path) -> None:

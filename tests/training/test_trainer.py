@@ -10,17 +10,13 @@ import pytest
 from zeekml.cli.evaluate import evaluate as evaluate_command
 from zeekml.cli.train import train as train_command
 from zeekml.datasets.environment import OTHER_ATTACK, UNLABELLED, Environment
+from zeekml.datasets.equal_rows import distinct_records, duplicate_weights
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
 from zeekml.features.extractor import feature_matrix
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
 from zeekml.training.meta_learning import MetaRecipe
 from zeekml.training.mlp import Recipe
-from zeekml.training.sample_weights import (
-    ONE_SIDED_WEIGHT,
-    distinct_records,
-    duplicate_weights,
-    row_weights,
-)
+from zeekml.training.sample_weights import ONE_SIDED_WEIGHT, row_weights
 from zeekml.training.trained_ensemble import FEATURE_SET, fit_scaler, standardise
 from zeekml.training.trainer import LEARNERS, Learner, MemberPlan, columns_of, train
 from zeekml.training.training_rows import MAX_SOURCE_ROWS, Prepared, prepare

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from zeekml.core.text import utc
 from zeekml.detection.attack_ids import TACTICS
-from zeekml.detection.notice import Flow, Notice, utc
+from zeekml.detection.notice import Flow, Notice
 from zeekml.readers.flow_schema import SURICATA
 
 GENERATOR_ID: Final = 1

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
-from zeekml.detection.notice import plain, utc
+from zeekml.core.text import printable, utc
 
 SENSOR_HEALTH: Final = "ZeekML::Sensor_Health"
 SENSOR_PROBLEM: Final = "ZeekML::Sensor_Problem"
@@ -81,7 +81,7 @@ class HealthNotice:
         about = {"sensor": self.sensor, "stream": self.stream}
         pairs = {name: value for name, value in about.items() if value} | dict(self.details)
         return tuple(
-            plain(f"{name}={_shown(value)}", _DETAIL_LENGTH) for name, value in pairs.items()
+            printable(f"{name}={_shown(value)}", _DETAIL_LENGTH) for name, value in pairs.items()
         )
 
 
@@ -111,20 +111,20 @@ def first_notice(
     sensor, stream
         What it is about.
     """
-    sub = plain("; ".join(f"{name}: {value}" for name, value in facts.items()), _SUB_LENGTH)
+    sub = printable("; ".join(f"{name}: {value}" for name, value in facts.items()), _SUB_LENGTH)
     if len(sub) < SHORTEST_START:
         sub = (sub + _PADDING_SAYS).ljust(SHORTEST_START, ".")
     return HealthNotice(
         ts=ts,
         note=SENSOR_HEALTH,
-        msg=plain(msg, _MSG_LENGTH),
+        msg=printable(msg, _MSG_LENGTH),
         sub=sub,
         state="closed",
         seq=0,
         id=health_id(SENSOR_HEALTH, sensor, stream, f"{ts:.6f}"),
         severity="low",
-        stream=plain(stream),
-        sensor=plain(sensor),
+        stream=printable(stream),
+        sensor=printable(sensor),
         details=MappingProxyType({}),
     )
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.batch.decoded_part import DecodedPart, read_batches, write_flows
-from zeekml.outputs import as_output_error
+from zeekml.core.atomic_write import as_output_error
 from zeekml.readers.flow_order import EndOrder
 from zeekml.readers.flow_schema import SURICATA_HOLD
 from zeekml.readers.stream_clock import flow_ends

@@ -20,6 +20,7 @@ from typing import Any, TypeVar, cast
 
 from zeekml.batch.job import Cutting, NoticeBook, Progress, ScoreJob, StreamResult
 from zeekml.batch.scheduler import score_parallel, useful_workers
+from zeekml.core.text import printable
 from zeekml.detection.allowlist import load_allowlist
 from zeekml.detection.policy import load_policy
 from zeekml.ensemble.bundle import Bundle, load_bundle
@@ -28,7 +29,7 @@ from zeekml.outputs import StreamOutputs, assemble, lock_output
 from zeekml.pipeline import Pipeline
 from zeekml.readers.archive import read_stream
 from zeekml.readers.files.discovery import Discovery, Stream
-from zeekml.readers.rejects import ReadCounters, printable
+from zeekml.readers.rejects import ReadCounters
 from zeekml.readers.values import COUNTS
 
 __all__ = ["Cutting", "RunResult", "ScoreJob", "StreamResult", "score", "usable_processors"]

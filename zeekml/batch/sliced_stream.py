@@ -20,11 +20,12 @@ from zeekml.batch.decoded_part import AlertReplay, DecodedPart, decode_part
 from zeekml.batch.eve_reorder import OrderedPart, PartOrder
 from zeekml.batch.job import NoticeBook, Progress, ScoreJob, StreamResult
 from zeekml.batch.slice_planner import Slice, SlicePlanner, read_runs
+from zeekml.core.atomic_write import as_output_error
 from zeekml.detection.candidate_file import CandidateWriter, read_candidates
 from zeekml.detection.policy import load_policy
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.ensemble.scoring import Ensemble
-from zeekml.outputs import NoticeOutputs, RowOutputs, as_output_error
+from zeekml.outputs import NoticeOutputs, RowOutputs
 from zeekml.pipeline import Judge, Scorer
 from zeekml.readers.files.byte_ranges import LogPart, cut_file
 from zeekml.readers.files.compression import compression_of

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.config import Config
+from zeekml.core.atomic_write import as_output_error
 from zeekml.detection.candidate_file import CandidateWriter, read_candidates
 from zeekml.detection.candidates import Candidates
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.manifest import Usual
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
-from zeekml.outputs import as_output_error
 from zeekml.pipeline import Scorer
 from zeekml.readers.archive import read_stream
 from zeekml.readers.files.discovery import Stream

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from zeekml.cli.say import inert, say
+from zeekml.cli.say import say
+from zeekml.core.text import printable
 
 _IMPORT_EPILOG = """\b
 Examples:
@@ -53,7 +54,7 @@ def show(path: Path | None, as_json: bool, card: bool) -> None:
         say(loaded.model_card)
         return
     # each of these is one line, so that no name can pass for one of ours
-    say(f"{inert(manifest.name)}  ({loaded.path})")
+    say(f"{printable(manifest.name, None)}  ({loaded.path})")
     say(f"sha256          {loaded.digest}")
     say(f"feature schema  {manifest.feature_schema[:12]}, {len(manifest.features)} inputs")
     say(f"members         {len(manifest.members)}, averaged as {manifest.combine}")
@@ -67,7 +68,7 @@ def show(path: Path | None, as_json: bool, card: bool) -> None:
         say(f"calibrated      {json.dumps(site)}")
     say("trained on")
     for source in manifest.training:
-        name = inert(source.environment)
+        name = printable(source.environment, None)
         say(f"  {name}: {source.rows:,} rows, {source.malicious:,} malicious")
     if not manifest.training:
         say("  data that the bundle does not state")

@@ -8,7 +8,7 @@ from typing import Final
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from zeekml.cli.say import inert
+from zeekml.core.text import printable
 
 _PIPE_WIDTH: Final = 160  # columns when the output is no terminal
 
@@ -29,4 +29,4 @@ class _InertConsole(Console):
             if segment.control or segment.text.isprintable():
                 yield segment
             else:
-                yield Segment(inert(segment.text, but="\n"), segment.style)
+                yield Segment(printable(segment.text, None, keep="\n"), segment.style)

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from zeekml.cli.console import output_console
+from zeekml.core.text import printable
 from zeekml.datasets.environment import DataReport
 from zeekml.datasets.read import Skipped
-from zeekml.readers.rejects import printable
 
 _SHOWN: Final = 200
 _FULL: Final = 0.9995  # less than this is not "100.0 %"

@@ -53,24 +53,27 @@ def explain(
 def _print(console: Console, found: Explained) -> None:
     from rich.text import Text
 
-    from zeekml.detection.notice import plain
+    from zeekml.core.text import printable
 
     def say(text: str = "", style: str = "") -> None:
         console.print(Text(text, style=style))
 
     notice = found.notice
-    say(plain(str(notice["msg"]), 400), "bold")
+    say(printable(str(notice["msg"]), 400), "bold")
     say(
         f"{notice['note']}, {notice['zeekml_severity']}, {notice['zeekml_state']}; "
-        f"incident {notice['zeekml_id']}, group {plain(str(notice.get('zeekml_group', '-')), 40)}"
+        f"incident {notice['zeekml_id']}, "
+        f"group {printable(str(notice.get('zeekml_group', '-')), 40)}"
     )
-    say(plain(str(notice["sub"]), 400))
+    say(printable(str(notice["sub"]), 400))
     attack = " ".join(map(str, notice.get("zeekml_attack", ())))
     if attack:
         say(f"ATT&CK {attack}")
     signatures = notice.get("zeekml_signatures", ())
     if signatures:
-        say("Suricata alerts on its flows: " + "; ".join(plain(str(s), 120) for s in signatures))
+        say(
+            "Suricata alerts on its flows: " + "; ".join(printable(str(s), 120) for s in signatures)
+        )
     _print_lines(console, found)
     if found.at is None or found.at.evidence is None:
         say("What its lines rest on is no longer kept.")
@@ -100,7 +103,7 @@ def _print_lines(console: Console, found: Explained) -> None:
 def _print_reasons(console: Console, found: Explained) -> None:
     from rich.text import Text
 
-    from zeekml.detection.notice import plain
+    from zeekml.core.text import printable
 
     assert found.at is not None
     if not found.reasons:
@@ -109,7 +112,7 @@ def _print_reasons(console: Console, found: Explained) -> None:
             text = "another bundle made this notice; name it with --bundle for all reasons"
             console.print(Text(text, style="yellow"))
         for reason in why:
-            console.print(Text(f"  {plain(str(reason), 300)}"))
+            console.print(Text(f"  {printable(str(reason), 300)}"))
         return
     whose = "of this site" if found.usual_is_of == "site" else "of the networks it was trained on"
     table = _table("what", "usual (5 % to 95 %)", "", "log-odds", title=f"Why, usual {whose}")
@@ -150,7 +153,7 @@ def _print_members(console: Console, found: Explained) -> None:
 def _print_flows(console: Console, found: Explained) -> None:
     from rich.text import Text
 
-    from zeekml.detection.notice import plain
+    from zeekml.core.text import printable
     from zeekml.triage.explanation import end_of
 
     related = found.related
@@ -161,10 +164,10 @@ def _print_flows(console: Console, found: Explained) -> None:
         table.add_row(
             _utc(float(flow["ts"])),
             Text(end_of(flow, "orig")),
-            Text(f"{end_of(flow, 'resp')}/{plain(str(flow['proto']), 20)}"),
-            Text(plain(str(flow["service"] or ""), 40)),
+            Text(f"{end_of(flow, 'resp')}/{printable(str(flow['proto']), 20)}"),
+            Text(printable(str(flow["service"] or ""), 40)),
             f"{float(flow['score']):.3f}",
-            Text(plain(str(flow["uid"] or ""), 40)),
+            Text(printable(str(flow["uid"] or ""), 40)),
         )
     console.print(table)
 
@@ -181,6 +184,6 @@ def _table(*heads: str, title: str) -> Any:
 
 
 def _utc(ts: float) -> str:
-    from zeekml.detection.notice import utc
+    from zeekml.core.text import utc
 
     return f"{utc(ts):%Y-%m-%d %H:%M:%S}"

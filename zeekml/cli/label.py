@@ -65,7 +65,7 @@ def _show(state: Path, incident: str | None) -> None:
     from rich.text import Text
 
     from zeekml.cli.console import output_console
-    from zeekml.detection.notice import plain, utc
+    from zeekml.core.text import printable, utc
     from zeekml.errors import InputError
     from zeekml.live.state.labels import Labels, present_labels
 
@@ -88,11 +88,11 @@ def _show(state: Path, incident: str | None) -> None:
         table.add_column(heading, overflow="fold")
     for label in shown:
         table.add_row(
-            Text(plain(label.id, 24)),
+            Text(printable(label.id, 24)),
             "true" if label.truth else "false",
-            Text(plain(label.threat, 40)),
+            Text(printable(label.threat, 40)),
             f"{utc(label.at):%Y-%m-%d %H:%M:%S}",
-            Text(plain(label.who, 80)),
-            Text(plain(label.note, 1000)),
+            Text(printable(label.who, 80)),
+            Text(printable(label.note, 1000)),
         )
     output_console().print(table)

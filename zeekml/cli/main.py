@@ -10,7 +10,7 @@ import sys
 
 import click
 
-from zeekml import __version__
+from zeekml._version import __version__
 from zeekml.cli import interrupts, memory
 from zeekml.cli.bundle import bundle
 from zeekml.cli.calibrate import calibrate
@@ -22,10 +22,10 @@ from zeekml.cli.explain import explain
 from zeekml.cli.features import features
 from zeekml.cli.label import label
 from zeekml.cli.rules import rules
-from zeekml.cli.say import inert
 from zeekml.cli.score import score
 from zeekml.cli.train import train
 from zeekml.cli.watch import watch
+from zeekml.core.text import printable
 from zeekml.errors import DataError, OutputError, ZeekmlError
 
 EXIT_INTERRUPTED = 130
@@ -120,5 +120,5 @@ def _silence_stdout() -> None:
 
 def _fail(message: str, code: int) -> None:
     # a file name may hold anything, and the message stays one line on any terminal
-    click.echo(f"zeekml: {inert(message)}", err=True)
+    click.echo(f"zeekml: {printable(message, None)}", err=True)
     sys.exit(code)

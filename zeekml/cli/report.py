@@ -16,9 +16,9 @@ from rich.text import Text
 
 from zeekml.batch.run import RunResult
 from zeekml.cli.console import output_console
+from zeekml.core.text import printable
 from zeekml.detection.notice import NOTES, SEVERITIES, Notice
 from zeekml.readers.files.discovery import Discovery
-from zeekml.readers.rejects import printable
 from zeekml.triage.correlation import attacks
 
 SHOWN: Final = 50

@@ -211,10 +211,10 @@ def _entries(allowlist: Allowlist) -> Table:
 
 
 def _scopes(entry: Entry) -> str:
-    from zeekml.detection.notice import plain
+    from zeekml.core.text import printable
 
     parts = [
-        f"{name} {', '.join(plain(str(value), 80) for value in values)}"
+        f"{name} {', '.join(printable(str(value), 80) for value in values)}"
         for name, values in _scope_values(entry).items()
     ]
     return "; ".join(parts) or "all flows"

@@ -99,10 +99,10 @@ def score(
     from zeekml.batch.run import score as run
     from zeekml.cli.progress import input_progress
     from zeekml.cli.report import print_run
+    from zeekml.core.text import printable
     from zeekml.errors import DataError
     from zeekml.outputs import OutputOptions, refuse_output_among_inputs
     from zeekml.readers.files.discovery import discover
-    from zeekml.readers.rejects import printable
     from zeekml.readers.verdict import shortfall
 
     config = settings(config_file)

@@ -19,7 +19,7 @@ from zeekml.cli.options import (
     rules_option,
     settings,
 )
-from zeekml.cli.say import inert
+from zeekml.core.text import printable
 from zeekml.errors import DataError
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class _InertLines(logging.Formatter):
     """A message is one line, whatever name or text of others is in it."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging calls it so
-        return inert(super().formatMessage(record))
+        return printable(super().formatMessage(record), None)
 
 
 def _log_to_stderr() -> None:

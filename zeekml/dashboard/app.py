@@ -17,6 +17,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widgets import Input, Static
 
+from zeekml.core.atomic_write import as_output_error
+from zeekml.core.text import printable
 from zeekml.dashboard.incident_table import IncidentTable
 from zeekml.dashboard.panes import (
     ONE_LINE_HEADING,
@@ -26,18 +28,16 @@ from zeekml.dashboard.panes import (
     health_text,
     open_count,
     over_time,
-    tactics,
 )
 from zeekml.dashboard.screens import HELP, IncidentScreen, SilenceScreen, TextScreen
 from zeekml.detection.allowlist import allowlist_path
 from zeekml.detection.allowlist_edit import Scope, append_entry
-from zeekml.detection.notice import plain
 from zeekml.detection.policy import Policy
 from zeekml.errors import ZeekmlError
 from zeekml.live.state.labels import Label, Labels, label_incident
-from zeekml.outputs import as_output_error
 from zeekml.triage.incident_list import Filter, Tracked, parse_filter, totals
 from zeekml.triage.source import Source
+from zeekml.triage.text import tactics
 
 POLL: Final = 0.5
 """Seconds between looks at the source."""
@@ -201,11 +201,11 @@ class DashboardApp(App[None]):
     def _show_keys(self) -> None:
         shown = f"{open_count(self.source.board):,} open"
         if self._typed:
-            shown += f", filter: {plain(self._typed, 40)}"
+            shown += f", filter: {printable(self._typed, 40)}"
         self._put("keys", Text(f"{self._message or shown}   {_KEYS}"))
 
     def _tell(self, message: str) -> None:
-        self._message = plain(message, 400)
+        self._message = printable(message, 400)
         self._show_keys()
         if isinstance(self.screen, TextScreen):
             self.screen.tell(self._message)
@@ -306,7 +306,7 @@ class DashboardApp(App[None]):
             if entry is not None:
                 self._try(lambda: append_entry(path, entry), f"silenced in {path}")
 
-        screen = SilenceScreen(incident.latest, plain(str(path), 200), _user())
+        screen = SilenceScreen(incident.latest, printable(str(path), 200), _user())
         self.push_screen(screen, write)
 
     def _try(self, step: Callable[[], object], done: str) -> None:

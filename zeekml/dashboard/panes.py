@@ -7,21 +7,19 @@ is taken for an instruction.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rich.text import Text
 
-from zeekml.detection.attack_ids import TACTICS
-from zeekml.detection.notice import SEVERITIES, plain, utc
-from zeekml.detection.policy import Policy
+from zeekml.core.text import printable, utc
+from zeekml.detection.notice import SEVERITIES
 from zeekml.live.state.labels import Label
-from zeekml.triage.incident_list import Board, Totals, Tracked, timeline
+from zeekml.triage.incident_list import Board, Tracked, timeline
 from zeekml.triage.lookup import ExplainedLine
 from zeekml.triage.source import Health, Source
+from zeekml.triage.text import SIGNS, agreement, when
 
-SIGNS: Final = {"critical": "!!!", "high": "!! ", "medium": "!  ", "low": ".  "}
 STYLES: Final = {
     "critical": "bold #D55E00",
     "high": "#E69F00",
@@ -35,11 +33,6 @@ _BARS: Final = " ▁▂▃▄▅▆▇█"
 def severity_text(severity: str) -> Text:
     """Sign and word of a severity, 12 columns wide."""
     return Text(f"{SIGNS[severity]} {severity:<8}", style=STYLES[severity])
-
-
-def severity_words(severity: str) -> str:
-    """Word and sign of a severity, for where there is no colour and no column to fill."""
-    return f"{severity} {SIGNS[severity].strip()}"
 
 
 def label_sign(label: Label | None) -> str:
@@ -114,22 +107,6 @@ def counted(pairs: Sequence[tuple[str, int]], width: int, most: int) -> list[Tex
         Text(f"{name if len(name) <= room else name[: room - 1] + '…':<{room}} {n:>{digits},}")
         for name, n in pairs[:most]
     ]
-
-
-def tactics(totals: Totals, policy: Policy | None) -> list[tuple[str, int]]:
-    """Incidents by ATT&CK tactic, as the policy assigns it to their threats."""
-    named: Mapping[str, str] = {d.threat: d.tactic for d in policy.detectors} if policy else {}
-    counts: Counter[str] = Counter()
-    for threat, count in totals.threats:
-        tactic = named.get(threat, "")
-        counts[f"{tactic} {TACTICS.get(tactic, '')}".strip() or f"({threat})"] += count
-    return counts.most_common()
-
-
-def agreement(incident: Tracked) -> str:
-    """How far the members agree: the score, and their standard deviation around it."""
-    line = incident.latest
-    return f"{line.score:.3f}" if line.spread is None else f"{line.score:.3f}±{line.spread:.3f}"
 
 
 def one_line(incident: Tracked, label: Label | None, sensors: Sequence[str] = ()) -> Text:
@@ -222,7 +199,9 @@ def evidence_rows(lines: Sequence[ExplainedLine]) -> list[Text]:
         ends = " to ".join(f"{flow[f'id.{side}_h']} {flow[f'id.{side}_p']}" for side in _SIDES)
         told = f"{flow['proto']} {flow['service'] or ''}  uid {flow['uid'] or '-'}"
         began = when(float(flow["ts"]))
-        rows.append(Text(f"  {began}  {float(flow['score']):.3f}  {plain(f'{ends}  {told}', 300)}"))
+        rows.append(
+            Text(f"  {began}  {float(flow['score']):.3f}  {printable(f'{ends}  {told}', 300)}")
+        )
     return rows
 
 
@@ -247,11 +226,6 @@ def _pair(name: str, value: str) -> Text:
     text = Text(f"{name:<12}", style="bold")
     text.append(value, style="not bold")
     return text
-
-
-def when(ts: float) -> str:
-    """A moment in UTC, to the second."""
-    return f"{utc(ts):%Y-%m-%d %H:%M:%S}"
 
 
 def open_count(board: Board) -> int:

@@ -14,11 +14,11 @@ from zeekml.dashboard.panes import (
     one_line,
     open_count,
     over_time,
-    tactics,
 )
 from zeekml.detection.policy import Policy
 from zeekml.triage.incident_list import Filter, Tracked, timeline, totals
 from zeekml.triage.source import Source
+from zeekml.triage.text import tactics
 
 SHOWN: Final = 50
 """Most incidents in the text; the data has all."""

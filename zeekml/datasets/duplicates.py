@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from zeekml.datasets.environment import UNLABELLED, LabelArray
+from zeekml.datasets.environment import UNLABELLED, Labels
 from zeekml.datasets.label_names import CONTRADICTORY
 from zeekml.readers.flow_schema import FLOW_SCHEMA
 
@@ -21,7 +21,7 @@ _ABOUT_THE_FILE: Final = ("source", "line", "sensor", "signatures")
 _WHOLE: Final = tuple(f.name for f in FLOW_SCHEMA if f.name not in _ABOUT_THE_FILE)
 
 
-def repeated(flows: pa.Table, labels: LabelArray) -> npt.NDArray[np.bool_]:
+def repeated(flows: pa.Table, labels: Labels) -> npt.NDArray[np.bool_]:
     """Tell which rows repeat an earlier one, and settle the labels of those that stay.
 
     With a uid, a row repeats another if both are of the same flow: uid, start, addresses, ports
@@ -67,7 +67,7 @@ def _numbered(flows: pa.Table, names: tuple[str, ...], rows: npt.NDArray[np.bool
     return keys
 
 
-def _settle(keys: Keys, labels: LabelArray) -> None:
+def _settle(keys: Keys, labels: Labels) -> None:
     stated = pd.Series(np.where(labels == UNLABELLED, np.nan, labels))
     groups = stated.groupby(keys)
     lowest, highest = groups.transform("min").to_numpy(), groups.transform("max").to_numpy()

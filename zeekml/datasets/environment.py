@@ -25,7 +25,8 @@ LABEL_NAMES: Final = (*CLASSES, OTHER_ATTACK_NAME)
 MIN_BENIGN_ROWS: Final = 400
 MIN_MALICIOUS_ROWS: Final = 50
 
-LabelArray = npt.NDArray[np.int8]
+Matrix = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int8]
 
 
 class NotLabelledFlowsError(DataError):
@@ -65,7 +66,7 @@ class Environment:
 
     name: str
     flows: pa.Table
-    labels: LabelArray
+    labels: Labels
     captures: npt.NDArray[np.int32]
     capture_names: tuple[str, ...]
     circular: npt.NDArray[np.bool_]
@@ -105,7 +106,7 @@ class Environment:
             if stop > start:
                 yield slice(start, stop)
 
-    def evaluation_labels(self) -> LabelArray:
+    def evaluation_labels(self) -> Labels:
         """Return the labels with circular ones taken out: what figures may rest on."""
         labels = self.labels.copy()
         labels[self.circular] = UNLABELLED

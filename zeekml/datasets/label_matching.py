@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from zeekml.datasets.environment import UNLABELLED, LabelArray
+from zeekml.datasets.environment import UNLABELLED, Labels
 from zeekml.datasets.label_file import LabelFile, NamedFlow, Rule
 from zeekml.datasets.label_names import CONTRADICTORY
 
@@ -48,7 +48,7 @@ class Matched:
     by_default : int
     """
 
-    labels: LabelArray
+    labels: Labels
     circular: BoolArray
     episodes: npt.NDArray[Any] | None
     matched: int

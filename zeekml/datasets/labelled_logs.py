@@ -19,11 +19,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from zeekml.core.text import printable
 from zeekml.datasets.duplicates import repeated
 from zeekml.datasets.environment import (
     UNLABELLED,
     Environment,
-    LabelArray,
+    Labels,
     NotLabelledFlowsError,
 )
 from zeekml.datasets.label_file import LabelFile, read_label_file
@@ -39,7 +40,7 @@ from zeekml.readers.batch_builder import flow_end
 from zeekml.readers.files.discovery import LogFile, Stream, discover, open_log
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.flow_schema import FLOW_SCHEMA, ORIGINAL_FIELD
-from zeekml.readers.rejects import ReadCounters, SourceAccount, count_bounded, printable
+from zeekml.readers.rejects import ReadCounters, SourceAccount, count_bounded
 from zeekml.readers.stream_reader import Events, LogReader
 
 _BESIDE: Final = ("labels.csv", "labels.csv.gz")
@@ -62,7 +63,7 @@ class _Capture:
 
     name: str
     flows: pa.Table
-    labels: LabelArray
+    labels: Labels
 
 
 def read_logs(path: Path, *, name: str, label_file: Path | None = None) -> Environment:
@@ -183,7 +184,7 @@ def _matched(flows: pa.Table, rows: LabelFile, settings: LabelSettings) -> Match
     return matched
 
 
-def _require_labels(labels: LabelArray, path: Path, rows: LabelFile | None) -> None:
+def _require_labels(labels: Labels, path: Path, rows: LabelFile | None) -> None:
     if (labels != UNLABELLED).any():
         return
     if rows is not None:
@@ -202,7 +203,7 @@ def _read(
     *,
     labels_inside: bool,
 ) -> _Capture:
-    parts: list[tuple[pa.RecordBatch, LabelArray]] = []
+    parts: list[tuple[pa.RecordBatch, Labels]] = []
     if stream.kind is Kind.ZEEK_TSV:
         parts += _with_tails(stream, counters, settings, labels_inside=labels_inside)
     elif stream.kind is Kind.ZEEK_JSON and labels_inside:
@@ -226,7 +227,7 @@ def _capture_name(stream: Stream, root: Path) -> str:
 
 def _with_tails(
     stream: Stream, counters: ReadCounters, settings: LabelSettings, *, labels_inside: bool
-) -> Iterator[tuple[pa.RecordBatch, LabelArray]]:
+) -> Iterator[tuple[pa.RecordBatch, Labels]]:
     reader = LogReader(counters, lambda source: SourceAccount(source, counters, None))
     for file in stream.files:
         assert file.path is not None, "standard input is no environment"
@@ -252,7 +253,7 @@ class _Classes:
         self._settings = settings
         self._known: dict[int, int] = {-1: UNLABELLED}
 
-    def of(self, batch: pa.RecordBatch, tail: LabelTail, file: LogFile) -> LabelArray:
+    def of(self, batch: pa.RecordBatch, tail: LabelTail, file: LogFile) -> Labels:
         lines = batch.column("line").to_numpy()
         codes = tail.codes(lines)
         pairs = tail.pairs
@@ -263,7 +264,7 @@ class _Classes:
         return _lookup(codes, self._known)
 
 
-def _lookup(codes: npt.NDArray[np.int32], known: dict[int, int]) -> LabelArray:
+def _lookup(codes: npt.NDArray[np.int32], known: dict[int, int]) -> Labels:
     distinct, places = np.unique(codes, return_inverse=True)
     return np.array([known[code] for code in distinct.tolist()], np.int8)[places]
 
@@ -276,7 +277,7 @@ def _resolve(pair: tuple[str, str], settings: LabelSettings, source: str, line: 
         raise DataError(error.explain(where, settings.suggested)) from error
 
 
-def _labels_in_json(batch: pa.RecordBatch, settings: LabelSettings) -> LabelArray:
+def _labels_in_json(batch: pa.RecordBatch, settings: LabelSettings) -> Labels:
     labels = np.full(len(batch), UNLABELLED, np.int8)
     known: dict[tuple[str, str], int] = {}
     for row, original in enumerate(batch.column(ORIGINAL_FIELD.name)):

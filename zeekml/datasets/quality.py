@@ -6,11 +6,10 @@ from typing import Final
 
 import numpy as np
 
-from zeekml.datasets.environment import DataReport, Environment, describe
+from zeekml.datasets.environment import DataReport, Environment, Labels, Matrix, describe
+from zeekml.datasets.equal_rows import distinct_records, equal_records
 from zeekml.features.extractor import feature_matrix
 from zeekml.features.feature_schema import FEATURES
-from zeekml.training.mlp import Labels, Matrix
-from zeekml.training.sample_weights import distinct_records, equal_records
 
 FAMILIES: Final = tuple(dict.fromkeys(f.family for f in FEATURES))
 
@@ -34,7 +33,7 @@ def family_shares(matrix: Matrix) -> dict[str, float]:
 def contradictory_rows(matrix: Matrix, labels: Labels) -> int:
     """Return how many labelled rows equal a row of the other side, benign or malicious.
 
-    Rows are equal as `zeekml.training.sample_weights.equal_records` has it: the context that may
+    Rows are equal as `zeekml.datasets.equal_rows.equal_records` has it: the context that may
     yet tell them apart does not count.
 
     Parameters

@@ -31,7 +31,7 @@ from zeekml.datasets.duplicates import repeated
 from zeekml.datasets.environment import (
     UNLABELLED,
     Environment,
-    LabelArray,
+    Labels,
     NotLabelledFlowsError,
 )
 from zeekml.datasets.field_repairs import Columns, repair
@@ -326,7 +326,7 @@ def _text_column(table: pa.Table, name: str) -> npt.NDArray[Any]:
     return values
 
 
-def _labels(table: pa.Table, path: Path, settings: LabelSettings) -> LabelArray:
+def _labels(table: pa.Table, path: Path, settings: LabelSettings) -> Labels:
     texts = _text_column(table, "label")
     codes: dict[str | None, int] = {None: UNLABELLED}
     for row, text in enumerate(texts, 1):

@@ -17,7 +17,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
-from zeekml.detection.notice import NOTES, plain
+from zeekml.core.text import printable
+from zeekml.detection.notice import NOTES
 from zeekml.detection.policy import default_rules_dir
 from zeekml.detection.yaml_values import Value, parse_yaml
 from zeekml.errors import ConfigError
@@ -162,7 +163,7 @@ def load_allowlist(
         The file cannot be read or holds something wrong; the message names file and line.
     """
     path = allowlist_path(rules)
-    name = plain(str(path), 300)
+    name = printable(str(path), 300)
     try:
         with path.open("rb") as file:
             text = file.read(MAX_BYTES + 1)
@@ -232,8 +233,8 @@ def _entry(value: Value) -> Entry:
         directions=frozenset(item.choice(DIRECTIONS) for item in _items(keys, "direction")),
         notes=frozenset(notes),
         uids=frozenset(_word(item) for item in _items(keys, "uid")),
-        reason=plain(_word(keys["reason"]), 400),
-        owner=plain(_word(keys["owner"]), 100),
+        reason=printable(_word(keys["reason"]), 400),
+        owner=printable(_word(keys["owner"]), 100),
         expiry=_expiry(keys["expiry"]),
     )
     own = keys["id"].matching(_ID, "vulnerability-scanner") if "id" in keys else _digest(entry)
@@ -280,7 +281,7 @@ def _networks(keys: dict[str, Value], name: str) -> tuple[IPNetwork, ...]:
         except ValueError:
             item.fail(
                 "must be an address or a network such as 10.0.0.5 or 10.0.0.0/8 (without host "
-                f"bits), not '{plain(text, 60)}'"
+                f"bits), not '{printable(text, 60)}'"
             )
     return tuple(found)
 
@@ -298,6 +299,6 @@ def _expiry(value: Value) -> float:
     except (ValueError, OverflowError):
         value.fail(
             "must be a day such as 2027-01-31 (it counts through that day, UTC), a time such as "
-            f"2027-01-31T12:00:00Z, or never, not '{plain(text, 60)}'"
+            f"2027-01-31T12:00:00Z, or never, not '{printable(text, 60)}'"
         )
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from zeekml.core.atomic_write import as_output_error, replacing
+from zeekml.core.text import printable
 from zeekml.detection.allowlist import Allowlist, Entry, parse_allowlist
-from zeekml.detection.notice import plain
-from zeekml.errors import ConfigError, OutputError
+from zeekml.errors import ConfigError
 
 _KEYS: Final = (
     "id",
@@ -72,7 +71,7 @@ def append_entry(path: Path, values: Mapping[str, Scope]) -> Entry:
     OutputError
         The file cannot be written.
     """
-    name = plain(str(path), 300)
+    name = printable(str(path), 300)
     try:
         before = path.read_bytes()
         mode = path.stat().st_mode & 0o777
@@ -123,18 +122,6 @@ def _checked(text: bytes, known: Allowlist, name: str) -> Allowlist:
 
 
 def _replace(path: Path, text: bytes, mode: int) -> None:
-    target = path.resolve()
-    temporary = None
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=".allowlist-", dir=target.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(mode)
-        Path(temporary).replace(target)
-    except OSError as error:
-        if temporary is not None:
-            with suppress(OSError):
-                Path(temporary).unlink()
-        raise OutputError(f"{path}: cannot write: {error.strerror}") from error
+    with as_output_error(path), replacing(path.resolve()) as file:
+        file.write(text)
+        os.fchmod(file.fileno(), mode)

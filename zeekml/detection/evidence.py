@@ -6,18 +6,14 @@ ensemble said, and of an opening line the flows that made the evidence.
 
 from __future__ import annotations
 
-import base64
-import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.alerts.zeek_notice import encode_json
 from zeekml.detection.incidents.flow_store import QuotedFlow
-from zeekml.detection.notice import Candidate, Notice, plain
-from zeekml.ensemble.classes import THREATS
+from zeekml.detection.notice import Candidate
 
 MOST_RELATED: Final = 10
 """Flows of an opening line, the strongest."""
@@ -70,58 +66,3 @@ class Evidence:
             candidate.classes,
             related,
         )
-
-
-def encode_evidence(evidence: Evidence) -> bytes:
-    """Evidence as a JSON object."""
-    known = all(np.isfinite(evidence.classes))
-    told: dict[str, Any] = {
-        "score": round(evidence.score, 6),
-        "members": [round(score, 6) for score in evidence.members],
-        "classes": {
-            threat: round(share, 6) for threat, share in zip(THREATS, evidence.classes, strict=True)
-        }
-        if known
-        else None,
-        "features": base64.b64encode(evidence.features).decode(),
-        "related": [_related(item) for item in evidence.related],
-    }
-    return json.dumps(told, separators=(",", ":")).encode()
-
-
-def encode_explained(notice: Notice) -> bytes:
-    """A line of evidence.jsonl: a notice as in notice.log, and what it rests on, if anything."""
-    evidence = b"null" if notice.evidence is None else encode_evidence(notice.evidence)
-    line = encode_json(notice).rstrip(b"\n")
-    return b'{"notice":' + line + b',"evidence":' + evidence + b"}\n"
-
-
-def features_of(evidence: dict[str, Any]) -> npt.NDArray[np.float32]:
-    """The feature vector in decoded evidence, NaN where missing.
-
-    Raises
-    ------
-    ValueError, KeyError, TypeError
-        There is none.
-    """
-    return np.frombuffer(base64.b64decode(evidence["features"], validate=True), "<f4")
-
-
-def _related(item: RelatedFlow) -> dict[str, Any]:
-    flow = item.flow
-    return {
-        "ts": round(flow.ts, 6),
-        "uid": _plain(flow.uid),
-        "id.orig_h": plain(flow.orig_h),
-        "id.orig_p": flow.orig_p,
-        "id.resp_h": plain(flow.resp_h),
-        "id.resp_p": flow.resp_p,
-        "proto": plain(flow.proto),
-        "service": _plain(flow.service),
-        "community_id": _plain(flow.community_id),
-        "score": round(item.score, 6),
-    }
-
-
-def _plain(text: str | None) -> str | None:
-    return None if text is None else plain(text)

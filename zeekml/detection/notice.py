@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -38,49 +37,6 @@ UNKNOWN_AS: Final = "malware"
 SEVERITIES: Final = ("low", "medium", "high", "critical")
 
 State = Literal["open", "update", "closed"]
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_SECOND: Final = 253_402_300_799.0  # the end of the year 9999, where calendars here stop
-
-
-def plain(text: str, limit: int = 256) -> str:
-    """Text that is safe in a log and on a terminal.
-
-    Parameters
-    ----------
-    text
-        Anything a log may hold.
-    limit
-        Longest result, in characters; longer text ends in ``...``. At least 3.
-
-    Returns
-    -------
-    str
-        The text with every character that is not printable (controls, terminal escapes, line
-        and direction marks, lone surrogates) written as ``\\xHH``, ``\\uHHHH`` or ``\\UHHHHHHHH``.
-    """
-    if len(text) <= limit and text.isprintable():
-        return text
-    # one character more than fits, so that a cut is noticed without walking a huge text
-    shown = "".join(c if c.isprintable() else _escaped(c) for c in text[: limit + 1])
-    return shown if len(shown) <= limit else shown[: limit - 3] + "..."
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    if code <= 0xFF:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
-
-
-def utc(ts: float) -> datetime:
-    """The moment of an epoch time, to the microsecond.
-
-    Times outside the years 1970 to 9999, which only a damaged log holds, become the nearest end
-    of that range instead of an error.
-    """
-    bounded = min(max(ts, 0.0), _LAST_SECOND) if math.isfinite(ts) else 0.0
-    return _EPOCH + timedelta(microseconds=round(bounded * 1e6))
 
 
 @dataclass(slots=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Self
 
 import msgspec
 
-from zeekml.alerts.zeek_notice import encode_json
 from zeekml.detection.allowlist import Entry
 from zeekml.detection.notice import Notice
 
@@ -35,10 +33,3 @@ class Silenced:
 
     notice: Notice
     by: By
-
-
-def encode_silenced(silenced: Silenced) -> bytes:
-    """A line of silenced.jsonl: the notice as in notice.log, and `silenced_by`."""
-    line = encode_json(silenced.notice)
-    by = json.dumps(msgspec.to_builtins(silenced.by), separators=(",", ":"))
-    return line[:-2] + b',"silenced_by":' + by.encode() + b"}\n"

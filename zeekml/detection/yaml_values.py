@@ -16,7 +16,7 @@ from typing import Final, NoReturn
 
 import yaml
 
-from zeekml.detection.notice import plain
+from zeekml.core.text import printable
 from zeekml.errors import ConfigError
 
 MAX_BYTES: Final = 256 * 1024
@@ -76,7 +76,8 @@ class Value:
                 raise _error(
                     self.file,
                     key.line,
-                    f"unknown key '{plain(name, 60)}' {where}; {hint}allowed: {', '.join(allowed)}",
+                    f"unknown key '{printable(name, 60)}' {where}; "
+                    f"{hint}allowed: {', '.join(allowed)}",
                 )
             if name in entries:
                 raise _error(
@@ -115,14 +116,14 @@ class Value:
         """One of the `allowed` words."""
         text = self.text()
         if text not in allowed:
-            self.fail(f"must be one of {', '.join(allowed)}, not '{plain(text, 60)}'")
+            self.fail(f"must be one of {', '.join(allowed)}, not '{printable(text, 60)}'")
         return text
 
     def matching(self, pattern: re.Pattern[str], example: str) -> str:
         """Text that `pattern` matches from end to end."""
         text = self.text()
         if not pattern.fullmatch(text):
-            self.fail(f"must look like {example}, not '{plain(text, 60)}'")
+            self.fail(f"must look like {example}, not '{printable(text, 60)}'")
         return text
 
     def flag(self) -> bool:
@@ -133,21 +134,21 @@ class Value:
         """A whole number from `low` to `high`."""
         text = self.text()
         if not _INTEGER.fullmatch(text) or not low <= int(text) <= high:
-            self.fail(f"must be a whole number from {low} to {high}, not '{plain(text, 60)}'")
+            self.fail(f"must be a whole number from {low} to {high}, not '{printable(text, 60)}'")
         return int(text)
 
     def number(self, low: float, high: float) -> float:
         """A number from `low` to `high`."""
         text = self.text()
         if not _NUMBER.fullmatch(text) or not low <= float(text) <= high:
-            self.fail(f"must be a number from {low:g} to {high:g}, not '{plain(text, 60)}'")
+            self.fail(f"must be a number from {low:g} to {high:g}, not '{printable(text, 60)}'")
         return float(text)
 
     def share(self) -> float:
         """A number between 0 and 1, neither of them included."""
         text = self.text()
         if not _NUMBER.fullmatch(text) or not 0.0 < float(text) < 1.0:
-            self.fail(f"must be 'auto' or a number between 0 and 1, not '{plain(text, 60)}'")
+            self.fail(f"must be 'auto' or a number between 0 and 1, not '{printable(text, 60)}'")
         return float(text)
 
     def duration(self, low: float, high: float) -> float:
@@ -158,7 +159,7 @@ class Value:
         if not low <= seconds <= high:
             self.fail(
                 f"must be a duration such as 30s, 5m or 1h, from {low:g} to {high:g} seconds, "
-                f"not '{plain(text, 60)}'"
+                f"not '{printable(text, 60)}'"
             )
         return seconds
 
@@ -171,7 +172,7 @@ def read_yaml(path: Path) -> Value:
     ConfigError
         The file cannot be read, is too large, or is not YAML of the plain kind.
     """
-    name = plain(str(path), 300)
+    name = printable(str(path), 300)
     try:
         with path.open("rb") as file:
             text = file.read(MAX_BYTES + 1)
@@ -231,7 +232,7 @@ def _problems(text: str) -> Iterator[tuple[str, int]]:
             yield "anchors (&) and aliases (*) are not allowed; write the value out", line
         tag = getattr(event, "tag", None)
         if tag and tag not in _PLAIN_TAGS:
-            yield f"the tag '{plain(str(tag), 60)}' is not allowed; remove it", line
+            yield f"the tag '{printable(str(tag), 60)}' is not allowed; remove it", line
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from zeekml.readers.rejects import printable
+from zeekml.core.text import printable
 
 _LONGEST: Final = 1000
 

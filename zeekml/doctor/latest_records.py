@@ -6,6 +6,7 @@ import io
 from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
+from zeekml.core.text import printable
 from zeekml.doctor.log_sample import Sample
 from zeekml.readers.batch_builder import flow_end
 from zeekml.readers.files.compression import ByteStream
@@ -14,7 +15,7 @@ from zeekml.readers.files.file_type import Kind
 from zeekml.readers.flow_schema import SCORED
 from zeekml.readers.formats.rejected_field import culprit
 from zeekml.readers.formats.zeek_header import Header, HeaderReader
-from zeekml.readers.rejects import ReadCounters, SourceAccount, printable
+from zeekml.readers.rejects import ReadCounters, SourceAccount
 from zeekml.readers.stream_reader import LogReader
 
 _SHOWN = 80

@@ -13,7 +13,6 @@ process before it runs in this one (`trial`); what is installed with zeekml is b
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import shutil
@@ -24,7 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-from zeekml import __version__
+from zeekml._version import __version__
+from zeekml.core.atomic_write import sync_directory
 from zeekml.ensemble import manifest as manifest_format
 from zeekml.ensemble.classes import CLASSES, THREATS
 from zeekml.ensemble.interpreter import Member, MemberError
@@ -360,8 +360,8 @@ def _place(target: Path, contents: Mapping[str, bytes], *, overwrite: bool) -> B
             if existing:
                 replaced.rename(target)
             raise
-        _sync_directory(target)
-        _sync_directory(target.parent)
+        sync_directory(target)
+        sync_directory(target.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return Bundle(
@@ -375,16 +375,6 @@ def _write_durably(path: Path, data: bytes) -> None:
         file.flush()
         os.fchmod(file.fileno(), 0o644)
         os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        # some network file systems cannot sync a directory; the bundle is in place all the same
-        with contextlib.suppress(OSError):
-            os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _in_order(values: Mapping[str, _T], order: Sequence[str]) -> dict[str, _T]:

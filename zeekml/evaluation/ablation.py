@@ -8,11 +8,11 @@ from typing import Final
 
 import numpy as np
 
+from zeekml.datasets.environment import Matrix
 from zeekml.evaluation.fits import evaluable, train_if_possible
 from zeekml.evaluation.scores import OURS, Study, judged
 from zeekml.evaluation.settings import Settings, Steps
 from zeekml.features.feature_schema import FEATURES
-from zeekml.training.mlp import Matrix
 from zeekml.training.ranking import Floats
 from zeekml.training.synthetic.inject import KINDS
 from zeekml.training.trained_ensemble import LEFT_OUT_FAMILIES

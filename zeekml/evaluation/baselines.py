@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from zeekml.datasets.environment import Matrix
 from zeekml.ensemble.scaler import Scaler
 from zeekml.evaluation.rule_baseline import strongest_rule
-from zeekml.training.mlp import Matrix
 from zeekml.training.ranking import Ranking
 from zeekml.training.trained_ensemble import FEATURE_SET, select, standardise
 from zeekml.training.training_rows import Pool

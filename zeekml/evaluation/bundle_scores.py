@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from zeekml.datasets.environment import Matrix
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.interpreter import MAX_BATCH, Member
@@ -17,7 +18,6 @@ from zeekml.evaluation.fits import evaluable
 from zeekml.evaluation.rule_baseline import strongest_rule
 from zeekml.evaluation.scores import HeldOut, SeedRun, Study, judged
 from zeekml.evaluation.settings import Settings, Steps
-from zeekml.training.mlp import Matrix
 from zeekml.training.ranking import Floats
 from zeekml.training.thresholds import Calibration, Thresholds
 from zeekml.training.trained_ensemble import Prediction

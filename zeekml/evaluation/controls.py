@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
+from zeekml.datasets.environment import Matrix
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
-from zeekml.training.mlp import Matrix
 
 PORTS: Final = "ports shuffled"
 DIRECTION: Final = "direction hidden"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from zeekml import __version__
+from zeekml._version import __version__
 from zeekml.datasets.read import Collection, collect
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.bundle import Bundle, load_bundle

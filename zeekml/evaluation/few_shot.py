@@ -14,10 +14,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.datasets.environment import Labels, Matrix
 from zeekml.training import ranking
 from zeekml.training.adaptation import AdaptationRule, Replay, adapt
 from zeekml.training.member_weights import member_weights
-from zeekml.training.mlp import Labels, Matrix, Mlp
+from zeekml.training.mlp import Mlp
 from zeekml.training.tasks import Flags, Rows, TaskSource, draw_support, part_hosts
 from zeekml.training.trained_ensemble import member_log_odds
 

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.datasets.equal_rows import duplicate_weights
 from zeekml.detection.policy import Policy
 from zeekml.evaluation.baselines import Baselines, fit_baselines
 from zeekml.evaluation.settings import Settings, Steps
 from zeekml.training.ensemble_selection import Validation, select
 from zeekml.training.leave_one_out import Fold, can_teach
 from zeekml.training.ranking import Ranking
-from zeekml.training.sample_weights import DUPLICATE_EXPONENT, duplicate_weights
+from zeekml.training.sample_weights import DUPLICATE_EXPONENT
 from zeekml.training.thresholds import Calibration, Thresholds, calibrate, choose_thresholds
 from zeekml.training.trained_ensemble import Prediction, TrainedEnsemble
 from zeekml.training.trainer import train

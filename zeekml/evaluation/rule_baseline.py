@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.datasets.environment import Matrix
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
-from zeekml.training.mlp import Matrix
 
 Floats = npt.NDArray[np.float64]
 

@@ -9,6 +9,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.datasets.environment import Labels
+from zeekml.datasets.equal_rows import duplicate_weights
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.classes import CLASSES
 from zeekml.ensemble.manifest import Manifest
@@ -19,9 +21,7 @@ from zeekml.evaluation.fits import Fits, Pairs, can_be_held_out, evaluable, fit_
 from zeekml.evaluation.metrics import resolvable
 from zeekml.evaluation.settings import Settings, Steps
 from zeekml.training.leave_one_out import Fold
-from zeekml.training.mlp import Labels
 from zeekml.training.ranking import Floats, Ranking
-from zeekml.training.sample_weights import duplicate_weights
 from zeekml.training.thresholds import Calibration, Thresholds
 from zeekml.training.trained_ensemble import Member, Prediction
 from zeekml.training.training_rows import Prepared, synthetic_rows

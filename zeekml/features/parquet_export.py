@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -11,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zeekml.errors import OutputError
+from zeekml.core.atomic_write import as_output_error, replacing
 from zeekml.features.extractor import FeatureExtractor
 from zeekml.features.feature_schema import FEATURE_NAMES, FEATURES, SCHEMA_HASH
 from zeekml.readers.archive import read_stream
@@ -57,23 +56,20 @@ def write_feature_table(
         The file cannot be written.
     """
     counters = ReadCounters()
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with pq.ParquetWriter(partial, TABLE_SCHEMA, compression="zstd") as writer:
-            reported = 0
-            for stream in streams:
-                extractor = FeatureExtractor(local_nets=local_nets, max_records=max_records)
-                for flows in read_stream(stream, counters=counters):
-                    matrix = extractor.transform(flows).matrix
-                    writer.write_batch(_rows(flows, matrix))
-                    if progress is not None:
-                        progress(counters.bytes_read - reported, flows.num_rows)
-                        reported = counters.bytes_read
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot write: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        as_output_error(path),
+        replacing(path) as file,
+        pq.ParquetWriter(file, TABLE_SCHEMA, compression="zstd") as writer,
+    ):
+        reported = 0
+        for stream in streams:
+            extractor = FeatureExtractor(local_nets=local_nets, max_records=max_records)
+            for flows in read_stream(stream, counters=counters):
+                matrix = extractor.transform(flows).matrix
+                writer.write_batch(_rows(flows, matrix))
+                if progress is not None:
+                    progress(counters.bytes_read - reported, flows.num_rows)
+                    reported = counters.bytes_read
     return counters
 
 

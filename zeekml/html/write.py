@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from zeekml.core.atomic_write import write_whole
 from zeekml.errors import OutputError
 from zeekml.html.page import render
 from zeekml.html.sections import Report, as_json
-from zeekml.outputs import as_output_error
 
 HTML_NAME: Final = "report.html"
 JSON_NAME: Final = "report.json"
@@ -63,37 +63,3 @@ def write_report(report: Report, directory: Path) -> tuple[Path, Path]:
     """
     write_whole(directory, {HTML_NAME: render(report), JSON_NAME: json_text(report)})
     return directory / HTML_NAME, directory / JSON_NAME
-
-
-def write_whole(directory: Path, texts: Mapping[str, str], mode: int = 0o666) -> None:
-    """Write files by name; earlier ones are replaced when all are complete.
-
-    Parameters
-    ----------
-    directory
-        Is made if it is not there.
-    texts
-        By the file's name.
-    mode
-        Of the files, as far as the umask lets it.
-
-    Raises
-    ------
-    OutputError
-        They cannot be written.
-    """
-    with as_output_error(directory):
-        directory.mkdir(parents=True, exist_ok=True)
-        parts = {directory / f".{name}.{os.getpid()}": name for name in texts}
-        try:
-            for part, name in parts.items():
-                descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-                with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-                    file.write(texts[name])
-                    file.flush()
-                    os.fsync(file.fileno())
-            for part, name in parts.items():
-                part.replace(directory / name)
-        finally:
-            for part in parts:
-                part.unlink(missing_ok=True)

@@ -17,10 +17,11 @@ from types import TracebackType
 from typing import Final, Self
 
 from zeekml.alerts.eve_alert import encode_alert
+from zeekml.alerts.evidence_line import encode_evidence
 from zeekml.alerts.zeek_notice import encode_json
 from zeekml.config import Config
 from zeekml.core.directory_lock import TakenError
-from zeekml.detection.evidence import encode_evidence
+from zeekml.core.text import printable
 from zeekml.detection.notice import Notice
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.bundle import Bundle, load_bundle
@@ -43,7 +44,6 @@ from zeekml.outputs import (
     OutputOptions,
     refuse_nested,
 )
-from zeekml.readers.rejects import printable
 
 log = logging.getLogger("zeekml.watch")
 

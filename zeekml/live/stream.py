@@ -30,12 +30,7 @@ from zeekml.live.tail.log_tail import LogTail
 from zeekml.live.tail.stream_logs import LogSet
 from zeekml.pipeline import Judge, fingerprint_of
 from zeekml.readers.flow_schema import SURICATA
-from zeekml.readers.rejects import (
-    ReadCounters,
-    RejectSink,
-    SourceAccount,
-    count_bounded,
-)
+from zeekml.readers.rejects import ReadCounters, RejectSink, SourceAccount, count_bounded
 
 LOGGERS_HOLD: Final = 2.0
 """Seconds for which the flows of several loggers of one sensor are held, to be put in order."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Protocol
 
+from zeekml.core.text import printable
 from zeekml.errors import OutputError
 
 COLUMN_COUNT: Final = "column_count"
@@ -49,35 +50,6 @@ _MAX_KEY_LENGTH: Final = 40
 _MAX_NAMES: Final = 1000
 _MAX_SOURCES: Final = 4096
 _MAX_REJECT: Final = 1 << 14
-
-
-def printable(text: bytes | str, limit: int = EXCERPT_LENGTH) -> str:
-    r"""Return text that is safe on a terminal and in any log, at most `limit` characters long.
-
-    Whatever is not printable (control characters, terminal escapes, direction overrides,
-    invalid UTF-8) appears as ``\xHH``, ``\uHHHH`` or ``\UHHHHHHHH``.
-
-    Parameters
-    ----------
-    text : bytes or str
-        Anything read from a log.
-    limit : int
-        Length of the result in characters; longer results are cut.
-    """
-    # one character takes at most four bytes, so this prefix is always enough
-    head = text[: 4 * limit]
-    if isinstance(head, bytes):
-        head = head.decode("utf-8", "backslashreplace")
-    if head.isprintable():
-        return head[:limit]
-    return "".join(c if c.isprintable() else _escaped(c) for c in head[:limit])[:limit]
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def count_bounded(counter: Counter[str], key: str, n: int = 1) -> None:
@@ -268,7 +240,7 @@ class RejectWriter:
             "source": printable(source, 4096),
             "line": line,
             "reason": reason,
-            "excerpt": printable(excerpt),
+            "excerpt": printable(excerpt, EXCERPT_LENGTH),
         }
         try:
             self._file.write(json.dumps(record) + "\n")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from zeekml.core.text import printable
 from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.discovery import UNREADABLE, LogFile, Stream, open_log
 from zeekml.readers.files.file_type import HEAD_SIZE, Kind
@@ -23,7 +24,6 @@ from zeekml.readers.rejects import (
     TRUNCATED,
     ReadCounters,
     Reject,
-    printable,
 )
 
 _WHAT: Final = {

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.training.mlp import AdamW, Labels, Matrix, Mlp, loss_and_gradient
+from zeekml.datasets.environment import Labels, Matrix
+from zeekml.training.mlp import AdamW, Mlp, loss_and_gradient
 
 
 @dataclass(frozen=True)

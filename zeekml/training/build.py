@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.datasets.arguments import parse_argument
-from zeekml.datasets.environment import DataReport
+from zeekml.datasets.environment import DataReport, Matrix
 from zeekml.datasets.quality import report_on
 from zeekml.datasets.read import Collection, Skipped, collect
 from zeekml.detection.policy import Policy, load_policy
@@ -32,7 +32,7 @@ from zeekml.training.leave_one_out import (
     measure,
     why_none_held_out,
 )
-from zeekml.training.mlp import Matrix, Recipe
+from zeekml.training.mlp import Recipe
 from zeekml.training.model_card import CardFacts, model_card
 from zeekml.training.thresholds import (
     Calibration,

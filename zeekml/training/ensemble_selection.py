@@ -16,8 +16,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.datasets.environment import Labels
 from zeekml.training import ranking
-from zeekml.training.mlp import Labels
 
 Scores = npt.NDArray[np.float64]
 

@@ -17,12 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.core.jit import njit
-from zeekml.datasets.environment import Environment
+from zeekml.datasets.environment import Environment, Labels
 from zeekml.detection.policy import Detector, Policy
 from zeekml.ensemble.classes import THREATS
 from zeekml.ensemble.probability import EVEN
 from zeekml.training.leave_one_out import Fold
-from zeekml.training.mlp import Labels
 
 FloatArray = npt.NDArray[np.float64]
 RowNumbers = npt.NDArray[np.intp]

@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.core.markdown import table
-from zeekml.datasets.environment import LABEL_NAMES
-from zeekml.training.mlp import Labels, Recipe
-from zeekml.training.sample_weights import Weights, duplicate_weights
+from zeekml.datasets.environment import LABEL_NAMES, Labels
+from zeekml.datasets.equal_rows import Weights, duplicate_weights
+from zeekml.training.mlp import Recipe
 from zeekml.training.trained_ensemble import Prediction
 from zeekml.training.trainer import MemberPlan, train
 from zeekml.training.training_checkpoints import Unfinished

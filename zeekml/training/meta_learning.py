@@ -15,8 +15,9 @@ from typing import Final, Literal
 
 import numpy as np
 
+from zeekml.datasets.environment import Labels, Matrix
 from zeekml.training.adaptation import AdaptationRule, Replay, adapt, weighted_gradients
-from zeekml.training.mlp import AdamW, Labels, Matrix, Mlp, one_cycle
+from zeekml.training.mlp import AdamW, Mlp, one_cycle
 from zeekml.training.tasks import Task, TaskSource, draw_task, part_hosts
 
 Algorithm = Literal["reptile", "fomaml", "anil"]

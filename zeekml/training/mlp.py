@@ -18,8 +18,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-Matrix = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int8]
+from zeekml.datasets.environment import Labels, Matrix
 
 _WARM_UP: Final = 0.15
 _START_DIVISOR: Final = 25.0

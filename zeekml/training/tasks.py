@@ -20,8 +20,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.datasets.environment import Environment
-from zeekml.training.mlp import Labels, Matrix
+from zeekml.datasets.environment import Environment, Labels, Matrix
 
 Rows = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]

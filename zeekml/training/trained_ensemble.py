@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from zeekml.datasets.environment import Matrix
+from zeekml.datasets.equal_rows import Weights
 from zeekml.ensemble.classes import CLASSES
 from zeekml.ensemble.scaler import Scaler
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
-from zeekml.training.mlp import Matrix, Mlp
-from zeekml.training.sample_weights import Weights
+from zeekml.training.mlp import Mlp
 
 # how much of a window was observed tells captures apart, not attacks
 LEFT_OUT_FAMILIES: Final = ("coverage",)

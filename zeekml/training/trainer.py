@@ -18,13 +18,14 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from zeekml.datasets.environment import Labels, Matrix
+from zeekml.datasets.equal_rows import Weights
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
 from zeekml.ensemble.scaler import Scaler
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
 from zeekml.training.adaptation import Replay
 from zeekml.training.meta_learning import ALGORITHMS, MetaRecipe, meta_learn
-from zeekml.training.mlp import Labels, Matrix, Mlp, Recipe, fit
-from zeekml.training.sample_weights import Weights
+from zeekml.training.mlp import Mlp, Recipe, fit
 from zeekml.training.tasks import TaskSource
 from zeekml.training.trained_ensemble import (
     FEATURE_SET,

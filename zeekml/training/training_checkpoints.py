@@ -19,7 +19,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-import zeekml
+from zeekml._version import __version__
+from zeekml.core.atomic_write import replacing
 from zeekml.core.private_directory import ours_alone, usable
 from zeekml.core.serialization import Part, array_parts, arrays_of_parts, decode, seal, unseal
 from zeekml.errors import OutputError, StateError
@@ -98,10 +99,9 @@ class Unfinished:
                 "this account that nobody else may write to: remove it, or write somewhere else"
             )
         path = self._path(digest)
-        part = path.with_suffix(".part")
         try:
-            part.write_bytes(seal(_KIND, _VERSION, _parts(member)))
-            part.replace(path)
+            with replacing(path) as file:
+                file.write(seal(_KIND, _VERSION, _parts(member)))
         except OSError as error:
             raise OutputError(
                 f"{self.directory}: cannot keep trained members here ({error.strerror}); free "
@@ -126,7 +126,7 @@ def digest_of(arrays: Sequence[npt.NDArray[Any]], *facts: object) -> str:
     Facts count as their ``repr``, which is complete for numbers, text and data classes of them.
     """
     digest = hashlib.blake2b(digest_size=16)
-    versions = (zeekml.__version__, np.__version__, SCHEMA_HASH)
+    versions = (__version__, np.__version__, SCHEMA_HASH)
     digest.update(repr((versions, facts)).encode())
     for array in arrays:
         digest.update(repr((array.dtype.str, array.shape)).encode())

@@ -14,11 +14,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.datasets.environment import Environment
+from zeekml.datasets.environment import Environment, Labels, Matrix
+from zeekml.datasets.equal_rows import Weights
 from zeekml.features.extractor import feature_matrix
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
-from zeekml.training.mlp import Labels, Matrix
-from zeekml.training.sample_weights import Weights, row_weights
+from zeekml.training.sample_weights import row_weights
 from zeekml.training.synthetic.inject import KINDS, synthetic_copy
 from zeekml.training.synthetic.traffic_context import Kind
 from zeekml.training.tasks import host_groups

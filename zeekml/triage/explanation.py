@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from zeekml.detection.evidence import features_of
-from zeekml.detection.notice import plain
+from zeekml.alerts.evidence_line import features_of
+from zeekml.core.text import printable
 from zeekml.detection.rules_digest import SHORT_DIGEST
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.explanation import Contribution, explain
@@ -170,7 +170,7 @@ def explain_incident(
 
 def end_of(flow: Mapping[str, Any], side: str) -> str:
     """Host and port of a related flow, as text; `side` is ``orig`` or ``resp``."""
-    host, port = plain(str(flow[f"id.{side}_h"]), 60), flow[f"id.{side}_p"]
+    host, port = printable(str(flow[f"id.{side}_h"]), 60), flow[f"id.{side}_p"]
     if port is None:
         return host
     return f"[{host}]:{int(port)}" if ":" in host else f"{host}:{int(port)}"
@@ -202,9 +202,9 @@ def _silence(notice: dict[str, Any]) -> str:
     words = [_QUIET]
     for option, key in (("--src", "src"), ("--dst", "dst")):
         if notice.get(key):
-            words.append(f"{option} {plain(str(notice[key]), 60)}")
+            words.append(f"{option} {printable(str(notice[key]), 60)}")
     if notice.get("p") is not None:
         words.append(f"--port {int(notice['p'])}")
-    words.append(f"--note {plain(str(notice['note']), 60)}")
+    words.append(f"--note {printable(str(notice['note']), 60)}")
     words.append('--reason "..." --owner "..." --expiry 30d')
     return " ".join(words)

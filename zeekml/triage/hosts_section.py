@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from zeekml.dashboard.panes import severity_words
 from zeekml.detection.notice import SEVERITIES
 from zeekml.html.sections import Section, Table
 from zeekml.triage.incident_list import Tracked
+from zeekml.triage.text import severity_words
 
 MOST: Final = 200
 """Most hosts that are listed."""

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from zeekml.dashboard.panes import when
-from zeekml.detection.notice import plain
+from zeekml.core.text import printable
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.scoring import Ensemble
 from zeekml.html.sections import Section, Table
 from zeekml.triage.explanation import Explained, end_of, explain_incident
 from zeekml.triage.incident_list import Tracked
 from zeekml.triage.lookup import ExplainedLine
+from zeekml.triage.text import when
 
 _LINES: Final = 20
 _TEXT: Final = 120
@@ -87,7 +87,7 @@ def _reasons(explained: Explained) -> list[Table]:
         heads = ["what", "usual (5 % to 95 %)", "the value lies", "log-odds"]
         return [Table(f"Why; usual values are those {whose}", heads, rows)]
     told = explained.at.notice.get("zeekml_why", ()) if explained.at is not None else ()
-    return [Table("Why", ["what"], [[plain(str(text), 300)] for text in told])] if told else []
+    return [Table("Why", ["what"], [[printable(str(text), 300)] for text in told])] if told else []
 
 
 def _members(explained: Explained, threshold: float) -> str:
@@ -105,11 +105,11 @@ def _flows(related: Sequence[Mapping[str, Any]]) -> Table:
         [
             when(float(flow["ts"])),
             end_of(flow, "orig"),
-            f"{end_of(flow, 'resp')}/{plain(str(flow['proto']), 20)}",
-            plain(str(flow["service"] or "-"), _TEXT),
+            f"{end_of(flow, 'resp')}/{printable(str(flow['proto']), 20)}",
+            printable(str(flow["service"] or "-"), _TEXT),
             f"{float(flow['score']):.3f}",
-            plain(str(flow["uid"] or "-"), _TEXT),
-            plain(str(flow["community_id"] or "-"), _TEXT),
+            printable(str(flow["uid"] or "-"), _TEXT),
+            printable(str(flow["community_id"] or "-"), _TEXT),
         ]
         for flow in related
     ]
@@ -121,9 +121,9 @@ def _history(lines: Sequence[ExplainedLine]) -> Table:
     rows = [
         [
             when(float(line.notice["ts"])),
-            plain(str(line.notice["zeekml_state"]), 20),
+            printable(str(line.notice["zeekml_state"]), 20),
             f"{int(line.notice['zeekml_flows']):,}",
-            plain(str(line.notice["msg"]), 400),
+            printable(str(line.notice["msg"]), 400),
         ]
         for line in lines[-_LINES:]
     ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from zeekml.detection.notice import plain
+from zeekml.core.text import printable
 from zeekml.errors import DataError, InputError
 from zeekml.live.state.reader import StateReader
 from zeekml.outputs import EVIDENCE
@@ -80,13 +80,15 @@ def find_incident(
         found.setdefault(line.id, {})[int(line.notice["zeekml_seq"])] = line
     if not found:
         raise InputError(
-            f"{where}: no incident is called {plain(name, 60)} or has a flow of that uid; ids are "
-            "zeekml_id in notice.log, and only flows that a line names can be looked up"
+            f"{where}: no incident is called {printable(name, 60)} or has a flow of that uid; ids "
+            "are zeekml_id in notice.log, and only flows that a line names can be looked up"
         )
     if len(found) > 1:
         some = ", ".join(sorted(found)[:_NAMED])
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-        raise InputError(f"{plain(name, 60)} fits {len(found)} incidents: {some}{more}; name one")
+        raise InputError(
+            f"{printable(name, 60)} fits {len(found)} incidents: {some}{more}; name one"
+        )
     (by_number,) = found.values()
     return [by_number[number] for number in sorted(by_number)]
 

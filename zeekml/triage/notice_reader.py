@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from zeekml.alerts.zeek_notice import NOTICE_COLUMNS
-from zeekml.detection.notice import SEVERITIES, plain
+from zeekml.core.text import printable
+from zeekml.detection.notice import SEVERITIES
 from zeekml.ensemble.classes import THREATS
 
 _SUB: Final = NOTICE_COLUMNS.index("sub")
@@ -185,14 +186,14 @@ def _is_hex(text: str) -> bool:
 
 def _text(fields: dict[str, Any], name: str, limit: int = _TEXT) -> str:
     value = fields.get(name)
-    return plain(value, limit) if isinstance(value, str) else ""
+    return printable(value, limit) if isinstance(value, str) else ""
 
 
 def _list(fields: dict[str, Any], name: str) -> tuple[str, ...]:
     value = fields.get(name)
     if not isinstance(value, list):
         return ()
-    return tuple(plain(item, _TEXT) for item in value[:_MAX_ITEMS] if isinstance(item, str))
+    return tuple(printable(item, _TEXT) for item in value[:_MAX_ITEMS] if isinstance(item, str))
 
 
 def _number(fields: dict[str, Any], name: str) -> float | None:

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from zeekml.dashboard.panes import agreement, severity_words, tactics, when
+from zeekml.core.atomic_write import write_whole
+from zeekml.core.text import printable
 from zeekml.detection.notice import SEVERITIES
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
@@ -16,15 +17,14 @@ from zeekml.ensemble.scoring import Ensemble
 from zeekml.errors import DataError, InputError
 from zeekml.html.page import render
 from zeekml.html.sections import Figure, Report, Section, Table
-from zeekml.html.write import write_whole
 from zeekml.outputs import FILE_MODE, NOTICE_LOG, REJECTS, SUMMARY
-from zeekml.readers.rejects import printable
 from zeekml.triage.correlation import counterparts
 from zeekml.triage.hosts_section import hosts_section
 from zeekml.triage.incident_details import detail_part, key_of
 from zeekml.triage.incident_list import Board, Filter, Tracked, timeline, totals
 from zeekml.triage.lookup import lines_by_incident
 from zeekml.triage.source import OutputSource
+from zeekml.triage.text import agreement, severity_words, tactics, when
 from zeekml.triage.timeline_chart import COLUMNS, timeline_svg
 
 LISTED: Final = 500

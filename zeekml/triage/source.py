@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 
-from zeekml.detection.notice import plain
+from zeekml.core.text import printable
 from zeekml.errors import DataError, InputError
 from zeekml.live.state.labels import Label, present_labels
 from zeekml.live.state.reader import StateReader
@@ -129,7 +129,7 @@ class StateSource:
         self._label_stamp: tuple[int, ...] = ()
         self._reads: deque[tuple[float, int]] = deque()
         self.state: Path | None = directory
-        self.name = plain(str(directory), 200)
+        self.name = printable(str(directory), 200)
         self.board = Board()
         self.health = Health()
         self.labels: dict[str, Label] = {}
@@ -144,7 +144,7 @@ class StateSource:
             for number, stream, line in self._reader.incidents(self._number):
                 self._number = number
                 if (read := read_line(line)) is not None:
-                    self.board.add(read, plain(stream, 200))
+                    self.board.add(read, printable(stream, 200))
             changed = True
         return self._look_at_health(changed) or changed
 
@@ -179,7 +179,7 @@ class StateSource:
         last_ts = max(times, default=None)
         about = self._reader.about()
         self.health = Health(
-            inputs=tuple(plain(name, 200) for name in records),
+            inputs=tuple(printable(name, 200) for name in records),
             records=total,
             rejected=sum(sum(r.counters.rejected.values()) for r in records.values()),
             silenced=sum(r.silenced for r in records.values()),
@@ -193,7 +193,9 @@ class StateSource:
         )
         if about is not None:
             self.board.take_problems(
-                Problem(plain(p.id, 40), p.ts, plain(p.severity, 20), plain(p.msg, 1000))
+                Problem(
+                    printable(p.id, 40), p.ts, printable(p.severity, 20), printable(p.msg, 1000)
+                )
                 for p in about.problems
             )
         return self.health != before
@@ -230,7 +232,7 @@ class OutputSource:
         self._summary = directory / SUMMARY
         self._file: BinaryIO | None = None
         self._identity: tuple[int, int] | None = None
-        self.name = plain(str(directory), 200)
+        self.name = printable(str(directory), 200)
         self.board = Board()
         self.health = Health()
         self.labels: dict[str, Label] = {}
@@ -249,7 +251,7 @@ class OutputSource:
         except FileNotFoundError:
             return False  # between two files
         except OSError as error:
-            raise InputError(f"{plain(str(self._log), 4096)}: {error.strerror}") from error
+            raise InputError(f"{printable(str(self._log), 4096)}: {error.strerror}") from error
         assert self._file is not None
         replaced = self._identity != (status.st_dev, status.st_ino)
         if replaced or status.st_size < self._file.tell():
@@ -293,8 +295,8 @@ class OutputSource:
             status = os.fstat(self._file.fileno())
         except OSError as error:
             raise InputError(
-                f"{plain(str(self._log), 4096)}: {error.strerror}; give --out the directory that "
-                "zeekml score wrote to"
+                f"{printable(str(self._log), 4096)}: {error.strerror}; give --out the directory "
+                "that zeekml score wrote to"
             ) from error
         self._identity = (status.st_dev, status.st_ino)
         self.board = Board()
@@ -313,12 +315,12 @@ class OutputSource:
         rejected = summary.get("records_rejected")
         last = summary.get("last_ts")
         return Health(
-            inputs=tuple(plain(name, 200) for name in names if isinstance(name, str)),
+            inputs=tuple(printable(name, 200) for name in names if isinstance(name, str)),
             records=_count(summary.get("records_read")),
             rejected=sum(map(_count, rejected.values())) if isinstance(rejected, dict) else 0,
             silenced=_count(summary.get("allowlisted")),
             last_ts=last if isinstance(last, float) else None,
-            bundle=plain(str(summary.get("bundle", bundle)), 64)[:12],
+            bundle=printable(str(summary.get("bundle", bundle)), 64)[:12],
             thresholds=_told_thresholds(self.board),
             today=_on_day_of(self.board, last if isinstance(last, float) else None),
         )

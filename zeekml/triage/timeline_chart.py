@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from zeekml.detection.notice import SEVERITIES, utc
+from zeekml.core.text import utc
+from zeekml.detection.notice import SEVERITIES
 from zeekml.triage.incident_list import Timeline
 
 COLUMNS: Final = 60

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from zeekml.core.text import printable, utc
 from zeekml.detection.incidents.incident import Distinct, Incident, has_ports
-from zeekml.detection.notice import State, Tally, plain, utc
+from zeekml.detection.notice import State, Tally
 
 _ENDINGS: Final[Mapping[State, str]] = MappingProxyType(
     {"open": "", "update": ", going on", "closed": ", over"}
@@ -21,7 +22,7 @@ def message(incident: Incident, state: State) -> str:
     amount = counted(incident.flows, "flow")
     if incident.flows > 1 or incident.end - incident.first_ts >= 1.0:
         amount += f" in {duration(incident.end - incident.first_ts)}"
-    return plain(f"{deed(incident)} ({amount}{_ENDINGS[state]})", 400)
+    return printable(f"{deed(incident)} ({amount}{_ENDINGS[state]})", 400)
 
 
 def detail(incident: Incident, severity: str, signatures: int | None = None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from zeekml.core.text import printable
 from zeekml.detection.community_id import community_id
 from zeekml.detection.evidence import Evidence
 from zeekml.detection.incidents.candidate_rows import NO_SIZE
@@ -22,7 +23,7 @@ from zeekml.detection.incidents.incident import (
 from zeekml.detection.incidents.message import detail, message
 from zeekml.detection.incidents.open_incidents import DESTINATIONS, PORTS, SOURCES, Ledger
 from zeekml.detection.incidents.window_arrays import Windows
-from zeekml.detection.notice import Flow, Notice, State, plain
+from zeekml.detection.notice import Flow, Notice, State
 from zeekml.detection.policy import Detector
 from zeekml.readers.flow_schema import SURICATA
 
@@ -76,7 +77,7 @@ class Case:
         for text in texts or ():
             if len(self.signatures) >= MAX_SIGNATURES:
                 break
-            self.signatures.setdefault(plain(text))
+            self.signatures.setdefault(printable(text))
 
 
 class LineWriter:
@@ -193,13 +194,13 @@ def _size(number: int) -> int | None:
 
 def _plain_flow(flow: QuotedFlow) -> Flow:
     return Flow(
-        sensor=plain(flow.sensor),
+        sensor=printable(flow.sensor),
         uid=_plain_or_none(flow.uid),
-        orig_h=plain(flow.orig_h),
+        orig_h=printable(flow.orig_h),
         orig_p=flow.orig_p,
-        resp_h=plain(flow.resp_h),
+        resp_h=printable(flow.resp_h),
         resp_p=flow.resp_p,
-        proto=plain(flow.proto),
+        proto=printable(flow.proto),
         service=_plain_or_none(flow.service),
         community_id=_plain_or_none(flow.community_id)
         or community_id(flow.orig_h, flow.orig_p, flow.resp_h, flow.resp_p, flow.proto),
@@ -207,4 +208,4 @@ def _plain_flow(flow: QuotedFlow) -> Flow:
 
 
 def _plain_or_none(text: str | None) -> str | None:
-    return None if text is None else plain(text)
+    return None if text is None else printable(text)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.core.hash_table import places_except
+from zeekml.core.text import printable
 from zeekml.detection.candidates import Candidates
 from zeekml.detection.evidence import MOST_RELATED, Evidence, RelatedFlow
 from zeekml.detection.incidents.candidate_rows import Batch, number_rows
@@ -44,7 +45,7 @@ from zeekml.detection.incidents.tracker_snapshot import (
 )
 from zeekml.detection.incidents.window_arrays import MAX_ROWS, new_windows
 from zeekml.detection.limits import Limits
-from zeekml.detection.notice import Candidate, Notice, State, plain
+from zeekml.detection.notice import Candidate, Notice, State
 from zeekml.detection.policy import Policy
 from zeekml.detection.rules_digest import SHORT_DIGEST, rules_fingerprint
 from zeekml.ensemble.probability import EVEN
@@ -133,8 +134,8 @@ class IncidentTracker:
         self._here, self._rows = new_buffer()
         self._flows = FlowStore()
         self._origin = Origin(
-            sensor=plain(sensor),
-            stream=plain(stream),
+            sensor=printable(sensor),
+            stream=printable(stream),
             bundle=bundle[:SHORT_DIGEST],
             features=features[:SHORT_DIGEST],
         )
@@ -431,7 +432,7 @@ class IncidentTracker:
         number = int(self._position["number"][0])
         candidate = candidates.row(number)
         if self._explain is not None:
-            case.why = tuple(plain(text) for text in self._explain(candidate)[:_MAX_WHY])
+            case.why = tuple(printable(text) for text in self._explain(candidate)[:_MAX_WHY])
         self._ledger.incidents["line_clock"][case.place] = self._clock
         evidence = Evidence.of(candidate, candidates.matrix[number], related)
         return self._writer.line(case, state, self._clock, evidence)

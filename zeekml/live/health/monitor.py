@@ -15,8 +15,8 @@ from typing import Any, Final
 import msgspec
 
 from zeekml.alerts.health_notice import SENSOR_PROBLEM, HealthNotice, HealthState, health_id
+from zeekml.core.text import printable
 from zeekml.detection.incidents.message import duration
-from zeekml.detection.notice import plain
 from zeekml.errors import InputError
 from zeekml.live.health import text as wording
 from zeekml.live.health.checks import HealthLimits, Remembered, StreamChecks, StreamFigures
@@ -240,7 +240,7 @@ class HealthMonitor:
             raise InputError(f"stored state of the health monitor is damaged: {error}") from error
         for state in converted.streams.values():
             if unknown := state.problems.keys() - _KEYS:
-                shown = plain(min(unknown))
+                shown = printable(min(unknown))
                 raise InputError(f"stored state of the health monitor is damaged: {shown}")
         self._stored = converted
 
@@ -322,13 +322,13 @@ class HealthMonitor:
         return HealthNotice(
             ts=self._wall,
             note=SENSOR_PROBLEM,
-            msg=plain(f"{stream}: {finding.msg}" if stream else finding.msg, 400),
-            sub=plain(finding.sub, 1000),
+            msg=printable(f"{stream}: {finding.msg}" if stream else finding.msg, 400),
+            sub=printable(finding.sub, 1000),
             state=state,
             seq=seq,
             id=name,
             severity=finding.severity,
-            stream=plain(stream),
-            sensor=plain(self._sensor),
+            stream=printable(stream),
+            sensor=printable(self._sensor),
             details=MappingProxyType({"problem": key.split()[0], **finding.details}),
         )

@@ -6,7 +6,6 @@ The file is replaced as a whole, so that a reader never sees half of it. Its nam
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -14,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from zeekml.errors import OutputError
-from zeekml.readers.rejects import printable
+from zeekml.core.atomic_write import as_output_error, replacing
+from zeekml.core.text import printable
 
 FILE_MODE: Final = 0o644
 """node_exporter runs as a user of its own."""
@@ -173,20 +172,9 @@ def write_metrics(path: Path, metrics: WatchMetrics) -> None:
     OutputError
         The file cannot be written; the old one stays.
     """
-    aside = path.with_name(f".{path.name}.new")
-    try:
-        # whatever lies there, a link perhaps, is not written through
-        aside.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(aside, flags, 0o600), "wb") as file:  # noqa: PTH123
-            file.write(render(metrics))
-            os.fchmod(file.fileno(), FILE_MODE)
-        aside.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-        reason = error.strerror or str(error)
-        raise OutputError(f"{path}: cannot write: {reason}") from error
+    with as_output_error(path), replacing(path) as file:
+        file.write(render(metrics))
+        os.fchmod(file.fileno(), FILE_MODE)
 
 
 def _family(metric: _Metric, samples: list[tuple[_Labels, float]]) -> Iterator[str]:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from zeekml import __version__
+from zeekml._version import __version__
 from zeekml.alerts.health_notice import HealthNotice, first_notice, health_event
 from zeekml.alerts.zeek_notice import TsvEncoder, encode_json
 from zeekml.config import Config
+from zeekml.core.text import printable
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
 from zeekml.errors import InputError, OutputError
@@ -32,7 +33,6 @@ from zeekml.live.stream import SHED, Follower
 from zeekml.live.tail.events import Event, Gap, Opened, Recovered, Trouble
 from zeekml.live.tail.stream_logs import LogSet
 from zeekml.outputs import EVE_JSON, NOTICE_LOG, OutputOptions
-from zeekml.readers.rejects import printable
 
 log = logging.getLogger("zeekml.watch")
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from zeekml.readers.rejects import printable
+from zeekml.core.text import printable
 
 _STATUS_LENGTH: Final = 400
 _PATIENCE: Final = 1.0

@@ -8,8 +8,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from zeekml.core.text import utc
 from zeekml.detection.incidents.message import amount_of_data, counted, duration
-from zeekml.detection.notice import utc
 from zeekml.live.tail.events import Cause, Gap, Trouble
 
 

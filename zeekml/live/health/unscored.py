@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from msgspec.json import decode as json_decode
 
+from zeekml.core.text import printable
 from zeekml.detection.incidents.message import counted, duration
 from zeekml.live.health.text import Finding
 from zeekml.readers.flow_schema import REQUIRED, SURICATA
@@ -20,7 +21,6 @@ from zeekml.readers.rejects import (
     LINE_TOO_LONG,
     MISSING_FIELD,
     RejectSink,
-    printable,
 )
 
 FLOW_REMEDY: Final = (

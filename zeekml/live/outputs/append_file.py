@@ -19,11 +19,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from zeekml.core.atomic_write import sync_directory
+from zeekml.core.text import printable
 from zeekml.errors import OutputError
 from zeekml.live.outputs.resume_lines import Cut, KeyOf, find_cut, keys_since
 from zeekml.live.state.database import Mark
 from zeekml.outputs import FILE_MODE
-from zeekml.readers.rejects import printable
 
 _READ_SIZE: Final = 1 << 20
 
@@ -205,7 +206,7 @@ class LiveFile:
             size = self._whole_lines(descriptor, status.st_size)
             if size < status.st_size:
                 os.ftruncate(descriptor, size)
-            self._sync_directory()
+            sync_directory(self.path.parent)
             if self._descriptor is not None:
                 if not os.fstat(self._descriptor).st_nlink:
                     # what is removed with its file before it is committed would never be made again
@@ -266,14 +267,6 @@ class LiveFile:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-    def _sync_directory(self) -> None:
-        """Have the file's name on disk, too."""
-        directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
 
     @staticmethod
     def _whole_lines(descriptor: int, size: int) -> int:

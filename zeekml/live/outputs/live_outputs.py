@@ -12,10 +12,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from zeekml.alerts.eve_alert import encode_alert
+from zeekml.alerts.suppressed_line import encode_silenced
 from zeekml.alerts.zeek_notice import NOTICE_COLUMNS, TsvEncoder, encode_json, line_in_form
+from zeekml.core.atomic_write import as_output_error
 from zeekml.core.directory_lock import DirectoryLock
 from zeekml.detection.notice import Notice
-from zeekml.detection.suppressed import Silenced, encode_silenced
+from zeekml.detection.suppressed import Silenced
 from zeekml.live.outputs.append_file import LiveFile
 from zeekml.live.state.database import Mark
 from zeekml.outputs import (
@@ -26,7 +28,6 @@ from zeekml.outputs import (
     REJECTS,
     SILENCED,
     OutputOptions,
-    as_output_error,
     enriched_lines,
     lock_output,
 )

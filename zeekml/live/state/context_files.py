@@ -25,14 +25,15 @@ from typing import Final
 
 import numpy as np
 
-from zeekml import __version__
+from zeekml._version import __version__
+from zeekml.core.atomic_write import replacing
 from zeekml.core.serialization import Part, seal_pieces, unseal_pieces
+from zeekml.core.text import printable
 from zeekml.errors import StateError
 from zeekml.features.context.context_snapshot import Bytes
 from zeekml.features.context.engine import ContextEngine
 from zeekml.features.context.lazy_memory import reserved
 from zeekml.live.state.database import Snapshot, State, StreamCommit
-from zeekml.readers.rejects import printable
 
 log = logging.getLogger("zeekml.watch")
 
@@ -252,27 +253,12 @@ def _write(
         # outputs and journal need the room more
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     path = directory / f"{name}-{number}"
-    unfinished = path.with_name(f"{path.name}.new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     digest = hashlib.blake2b()
     sealed: list[Part] = [head, *(part.data for part in parts)]
-    try:
-        with os.fdopen(os.open(unfinished, flags, 0o600), "wb") as file:
-            for piece in seal_pieces(_KIND, _VERSION, sealed):
-                digest.update(piece)
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.rename(path)
-    except OSError:
-        with suppress(OSError):
-            unfinished.unlink()
-        raise
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with replacing(path, 0o600) as file:
+        for piece in seal_pieces(_KIND, _VERSION, sealed):
+            digest.update(piece)
+            file.write(piece)
     return Snapshot(number, path.name, digest.digest())
 
 

@@ -19,10 +19,10 @@ from typing import Final
 
 import msgspec
 
+from zeekml.core.text import printable
 from zeekml.live.state.state_directory import STATE_FILE as STATE_FILE
 from zeekml.live.state.state_directory import StateFileError as StateFileError
 from zeekml.live.state.state_directory import StatePlace
-from zeekml.readers.rejects import printable
 from zeekml.readers.stream_clock import ClockState
 
 FORMAT: Final = 1

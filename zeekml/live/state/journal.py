@@ -15,9 +15,9 @@ import msgspec
 import pyarrow as pa
 
 from zeekml.core.serialization import batches_of_part, batches_part, decode, seal, unseal
+from zeekml.core.text import printable
 from zeekml.errors import DataError, StateError
 from zeekml.readers.flow_schema import FLOW_SCHEMA, with_originals
-from zeekml.readers.rejects import printable
 
 AlertChange = tuple[int, str | None]
 """A flow's id with a signature that it got; None where its signatures were taken."""

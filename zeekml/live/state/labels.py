@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from zeekml.detection.notice import plain
+from zeekml.core.text import printable
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import InputError, OutputError
 
@@ -96,8 +96,8 @@ class Labels:
         (found,) = self._db.execute("PRAGMA user_version").fetchone()
         if found not in (0, _FORMAT):
             raise OutputError(
-                f"{plain(str(self.path), 4096)}: has format {found}, this version reads {_FORMAT}; "
-                "use the version of zeekml that wrote it"
+                f"{printable(str(self.path), 4096)}: has format {found}, this version reads "
+                f"{_FORMAT}; use the version of zeekml that wrote it"
             )
         if found == 0:
             self._db.executescript(f"{_SCHEMA}PRAGMA user_version = {_FORMAT};")
@@ -107,11 +107,13 @@ class Labels:
         try:
             yield
         except sqlite3.Error as error:
-            shown = plain(str(self.path), 4096)
-            raise OutputError(f"{shown}: {plain(str(error))}; the label is not stored") from error
+            shown = printable(str(self.path), 4096)
+            raise OutputError(
+                f"{shown}: {printable(str(error))}; the label is not stored"
+            ) from error
         except OSError as error:
             raise OutputError(
-                f"{plain(str(self.path), 4096)}: {error.strerror}; run as the user of the watch"
+                f"{printable(str(self.path), 4096)}: {error.strerror}; run as the user of the watch"
             ) from error
 
     def close(self) -> None:
@@ -131,10 +133,12 @@ class Labels:
             Nothing was stored.
         """
         if label.threat and label.threat not in THREATS:
-            raise InputError(f"unknown threat {plain(label.threat, 40)!r}; {', '.join(THREATS)}")
+            raise InputError(
+                f"unknown threat {printable(label.threat, 40)!r}; {', '.join(THREATS)}"
+            )
         if label.threat and not label.truth:
             raise InputError("a false alarm has no threat; leave --threat out")
-        note, who = plain(label.note, MAX_NOTE), plain(label.who, 80)
+        note, who = printable(label.note, MAX_NOTE), printable(label.who, 80)
         with self._complaining():
             self._db.execute("BEGIN IMMEDIATE")
             try:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from zeekml.detection.notice import plain
+from zeekml.core.text import printable
 from zeekml.errors import InputError
 from zeekml.live.state.database import FORMAT, STATE_FILE
 from zeekml.live.state.status import ABOUT, About, decode_about
@@ -38,7 +38,7 @@ class StateReader:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.path = directory / STATE_FILE
-        self._shown = plain(str(self.path), 4096)
+        self._shown = printable(str(self.path), 4096)
         try:
             with self.path.open("rb"):
                 pass
@@ -78,7 +78,7 @@ class StateReader:
         try:
             yield
         except (sqlite3.Error, msgspec.MsgspecError) as error:
-            raise InputError(f"{self._shown}: cannot be read: {plain(str(error))}") from error
+            raise InputError(f"{self._shown}: cannot be read: {printable(str(error))}") from error
 
     def close(self) -> None:
         """Close the file."""
@@ -135,7 +135,7 @@ class StateReader:
         InputError
             There is none, or there are several.
         """
-        shown = plain(name, 40)
+        shown = printable(name, 40)
         if len(name) < _MIN_PREFIX or not name.isalnum():
             raise InputError(f"{shown!r} is no id of an incident; zeekml_id in notice.log is")
         rows = self._all(
@@ -143,7 +143,7 @@ class StateReader:
         )
         if not rows:
             raise InputError(
-                f"{plain(str(self.directory), 4096)}: knows no incident {shown}; "
+                f"{printable(str(self.directory), 4096)}: knows no incident {shown}; "
                 "zeekml_id in notice.log is its id"
             )
         if len(rows) > 1:

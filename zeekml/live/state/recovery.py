@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from zeekml.config import Config
+from zeekml.core.text import printable
 from zeekml.ensemble.bundle import Bundle
 from zeekml.errors import DataError, StateError
 from zeekml.features.context.state import HORIZON
@@ -25,7 +26,6 @@ from zeekml.live.state.database import Anchor, Snapshot, State
 from zeekml.live.state.journal import Intake, unpack
 from zeekml.pipeline import Judge
 from zeekml.readers.formats.suricata_eve import AlertMemory
-from zeekml.readers.rejects import printable
 from zeekml.readers.stream_clock import ClockState
 
 log = logging.getLogger("zeekml.watch")

@@ -18,10 +18,11 @@ from typing import Final
 
 import msgspec
 
+from zeekml.core.atomic_write import sync_directory
 from zeekml.core.directory_lock import DirectoryLock, TakenError, identity_at, identity_of
 from zeekml.core.private_directory import belongs_to
+from zeekml.core.text import printable
 from zeekml.errors import OutputError
-from zeekml.readers.rejects import printable
 
 log = logging.getLogger("zeekml.watch")
 
@@ -146,7 +147,7 @@ class StatePlace:
             for name in (STATE_FILE, *(STATE_FILE + side for side in _SIDES)):
                 self._clear(name, known)
             copy.rename(self.path)
-            _sync(self.directory)
+            sync_directory(self.directory)
             # Closed when its file is no longer there, the old connection leaves alone what is
             # beside the new one.
             fresh = self.open()
@@ -233,11 +234,3 @@ class StatePlace:
             kept = path.with_name(_FOUND + name.removeprefix(STATE_FILE))
             path.replace(kept)
             log.warning("%s/%s: not this watch's; now %s", self.shown, name, kept.name)
-
-
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

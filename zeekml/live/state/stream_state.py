@@ -7,8 +7,9 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
+from zeekml.core.text import printable
 from zeekml.live.state.database import State, StateFileError
-from zeekml.readers.rejects import ReadCounters, printable
+from zeekml.readers.rejects import ReadCounters
 
 R = TypeVar("R", bound="Record")
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from zeekml.core.text import printable
 from zeekml.live.health.suricata_stats import SensorStats
 from zeekml.live.tail.events import Lines, Opened
 from zeekml.readers.files.file_type import HEAD_SIZE, Kind, detect
@@ -15,7 +16,7 @@ from zeekml.readers.files.line_splitter import Block, LongLine
 from zeekml.readers.flow_schema import SURICATA
 from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.formats.zeek_log import ZeekDecoder
-from zeekml.readers.rejects import SourceAccount, printable
+from zeekml.readers.rejects import SourceAccount
 from zeekml.readers.stream_reader import Decoder, decoded, new_decoder
 
 _ZEEK_KINDS: Final = (Kind.ZEEK_TSV, Kind.ZEEK_JSON)

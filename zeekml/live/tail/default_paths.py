@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from zeekml.core.text import printable
 from zeekml.readers.files.compression import ByteStream, compression_of
 from zeekml.readers.files.discovery import open_log
 from zeekml.readers.files.file_names import natural_key, parse_name
@@ -18,7 +19,6 @@ from zeekml.readers.files.file_type import EMPTY, HEAD_SIZE, Detected, Kind, det
 from zeekml.readers.flow_schema import SURICATA, ZEEK
 from zeekml.readers.formats.multiline_json import record_end, without_rubbish
 from zeekml.readers.formats.zeek_header import HeaderReader
-from zeekml.readers.rejects import printable
 
 log = logging.getLogger("zeekml.watch")
 

@@ -29,7 +29,7 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
-from zeekml.readers.rejects import printable
+from zeekml.core.text import printable
 
 # what our own reading does (opening, reading, closing) is not among them
 _EVENTS: Final[list[type[FileSystemEvent]]] = [

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from zeekml.core.text import printable
 from zeekml.errors import InputError
 from zeekml.live.tail.default_paths import COMPRESSED, IN_UTF_16, Places, logs_in, objection
 from zeekml.live.tail.stream_logs import LogSet
@@ -17,7 +18,6 @@ from zeekml.readers.files.discovery import open_log
 from zeekml.readers.files.file_names import LogName, natural_key, parse_name
 from zeekml.readers.files.file_type import HEAD_SIZE
 from zeekml.readers.flow_schema import SURICATA, ZEEK
-from zeekml.readers.rejects import printable
 
 _WANTED: Final = {
     ZEEK: "a Zeek conn.log (TSV or JSON)",

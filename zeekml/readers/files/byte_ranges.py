@@ -8,11 +8,12 @@ from typing import BinaryIO, Final, cast
 
 import pyarrow as pa
 
+from zeekml.core.text import printable
 from zeekml.readers.archive import DEFAULT_BATCH_ROWS
 from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.streams import LogFile, open_log
 from zeekml.readers.formats.suricata_eve import AlertMemory
-from zeekml.readers.rejects import OTHER, ReadCounters, RejectSink, SourceAccount, printable
+from zeekml.readers.rejects import OTHER, ReadCounters, RejectSink, SourceAccount
 from zeekml.readers.stream_reader import Events, LogReader
 
 _MAX_KINDS: Final = 1 << 16

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from zeekml.core.text import printable
 from zeekml.errors import InputError
 from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.duplicate_files import DUPLICATE, without_copies, without_doubles
@@ -31,7 +32,6 @@ from zeekml.readers.files.stream_grouping import SENSORS, across_formats, arrang
 from zeekml.readers.files.streams import Beginning, Discovery, LogFile, Stream, open_log
 from zeekml.readers.formats import parquet as flow_table
 from zeekml.readers.formats.zeek_header import Header
-from zeekml.readers.rejects import printable
 
 __all__ = ["STDIN", "UNREADABLE", "Discovery", "LogFile", "Stream", "discover", "open_log"]
 

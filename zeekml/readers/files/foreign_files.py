@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from zeekml.readers.rejects import printable
+from zeekml.core.text import printable
 
 _UNPACK: Final = "unpack it first, or pipe its content in and give -"
 _CAPTURE: Final = "run Zeek or Suricata on it and give the log"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from zeekml.core.text import printable
 from zeekml.readers.files.file_type import (
     BAD_HEADER,
     EMPTY,
@@ -14,7 +15,7 @@ from zeekml.readers.files.file_type import (
     Detected,
 )
 from zeekml.readers.flow_schema import REQUIRED
-from zeekml.readers.rejects import OTHER, printable
+from zeekml.readers.rejects import OTHER
 
 _CONN_LOG: Final = "give conn.log"
 _PARQUET: Final = "give a table of flows with these columns"

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from zeekml.core.text import printable
 from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.file_type import Detected, Kind
 from zeekml.readers.files.refusal import explain
 from zeekml.readers.formats.zeek_header import Header
-from zeekml.readers.rejects import OTHER, count_bounded, printable
+from zeekml.readers.rejects import OTHER, count_bounded
 
 _MAX_NAMES: Final = 20
 

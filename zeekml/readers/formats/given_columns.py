@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from zeekml.core.text import printable
 from zeekml.errors import InputError
 from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.discovery import open_log
@@ -15,7 +16,6 @@ from zeekml.readers.files.refusal import explain
 from zeekml.readers.formats.multiline_json import without_rubbish
 from zeekml.readers.formats.zeek_header import MAX_COLUMNS, Header, conn_header
 from zeekml.readers.formats.zeek_log_kind import CONN
-from zeekml.readers.rejects import printable
 
 
 def named_columns(names: str | Sequence[str]) -> Header:

@@ -12,13 +12,14 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final
 
+from zeekml.core.text import printable
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.flow_schema import REQUIRED
 from zeekml.readers.formats.json_parser import DECODE_ERRORS, line_decoder
 from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.formats.zeek_header import Header
-from zeekml.readers.rejects import ReadCounters, SourceAccount, printable
+from zeekml.readers.rejects import ReadCounters, SourceAccount
 from zeekml.readers.stream_reader import new_decoder
 
 _MOMENT: Final = "2023-11-14T22:13:20.000000+0000"

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from zeekml.core.serialization import decode, seal, unseal
+from zeekml.core.text import printable
 from zeekml.errors import StateError
 from zeekml.readers.batch_builder import BoolArray, build_batch, standard_protocol
 from zeekml.readers.files.line_splitter import Block
@@ -34,7 +35,7 @@ from zeekml.readers.formats.eve_mapping import (
 )
 from zeekml.readers.formats.json_columns import PlainLines, Together
 from zeekml.readers.formats.json_parser import DECODE_ERRORS, json_object, line_decoder, record_of
-from zeekml.readers.rejects import OTHER, SourceAccount, printable
+from zeekml.readers.rejects import OTHER, SourceAccount
 from zeekml.readers.values import (
     UNREADABLE,
     read_column,

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from zeekml.datasets.environment import Environment, LabelArray
+from zeekml.datasets.environment import Environment, Labels
 from zeekml.datasets.read import flow_table
 from zeekml.ensemble.classes import CLASSES
 from zeekml.training.synthetic.attacks import ATTACKS
@@ -53,7 +53,7 @@ class Stretch:
     """
 
     flows: pa.Table
-    labels: LabelArray
+    labels: Labels
     train: npt.NDArray[np.bool_]
 
 
@@ -119,7 +119,7 @@ def inject(
     """
     scene = Scene(background, rng)
     parts: list[Rows] = []
-    labels: list[LabelArray] = []
+    labels: list[Labels] = []
     for kind in kinds:
         code = CLASSES.index(kind.label)
         for _ in range(int(rng.poisson(kind.weight))):

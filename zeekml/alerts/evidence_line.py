@@ -1,0 +1,71 @@
+"""What a line of notice.log rests on, as JSON: for `zeekml explain` and for labels."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zeekml.alerts.zeek_notice import encode_json
+from zeekml.core.text import printable
+from zeekml.detection.evidence import Evidence, RelatedFlow
+from zeekml.detection.notice import Notice
+from zeekml.ensemble.classes import THREATS
+
+
+def encode_evidence(evidence: Evidence) -> bytes:
+    """Evidence as a JSON object."""
+    known = all(np.isfinite(evidence.classes))
+    told: dict[str, Any] = {
+        "score": round(evidence.score, 6),
+        "members": [round(score, 6) for score in evidence.members],
+        "classes": {
+            threat: round(share, 6) for threat, share in zip(THREATS, evidence.classes, strict=True)
+        }
+        if known
+        else None,
+        "features": base64.b64encode(evidence.features).decode(),
+        "related": [_related(item) for item in evidence.related],
+    }
+    return json.dumps(told, separators=(",", ":")).encode()
+
+
+def encode_explained(notice: Notice) -> bytes:
+    """A line of evidence.jsonl: a notice as in notice.log, and what it rests on, if anything."""
+    evidence = b"null" if notice.evidence is None else encode_evidence(notice.evidence)
+    line = encode_json(notice).rstrip(b"\n")
+    return b'{"notice":' + line + b',"evidence":' + evidence + b"}\n"
+
+
+def features_of(evidence: dict[str, Any]) -> npt.NDArray[np.float32]:
+    """The feature vector in decoded evidence, NaN where missing.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        There is none.
+    """
+    return np.frombuffer(base64.b64decode(evidence["features"], validate=True), "<f4")
+
+
+def _related(item: RelatedFlow) -> dict[str, Any]:
+    flow = item.flow
+    return {
+        "ts": round(flow.ts, 6),
+        "uid": _plain(flow.uid),
+        "id.orig_h": printable(flow.orig_h),
+        "id.orig_p": flow.orig_p,
+        "id.resp_h": printable(flow.resp_h),
+        "id.resp_p": flow.resp_p,
+        "proto": printable(flow.proto),
+        "service": _plain(flow.service),
+        "community_id": _plain(flow.community_id),
+        "score": round(item.score, 6),
+    }
+
+
+def _plain(text: str | None) -> str | None:
+    return None if text is None else printable(text)

@@ -1,0 +1,90 @@
+"""Files that are there whole or not at all: written aside, synced, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from zeekml.errors import OutputError
+
+
+@contextmanager
+def as_output_error(path: Path) -> Iterator[None]:
+    """Turn failing file operations inside into an `OutputError` that names the file, or `path`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"{error.filename or path}: cannot write: {reason}") from error
+
+
+@contextmanager
+def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """A file open for writing that takes the place of `path` if the block ends well.
+
+    Parameters
+    ----------
+    path
+        In a directory that exists; what is there stays until the new file is complete and synced.
+    mode
+        Of the file, as far as the umask lets it.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    # whatever lies there, a link perhaps, is not written through
+    aside.unlink(missing_ok=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(aside, flags, mode), "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        if error.filename == aside:
+            error.filename = path
+        raise
+    finally:
+        aside.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Have the names in a directory on disk; that a file system cannot do that is no error."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # some network file systems
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
+def write_whole(directory: Path, texts: Mapping[str, str], mode: int = 0o666) -> None:
+    """Write files by name; earlier ones are replaced when all are complete.
+
+    Parameters
+    ----------
+    directory
+        Is made if it is not there.
+    texts
+        By the file's name.
+    mode
+        Of the files, as far as the umask lets it.
+
+    Raises
+    ------
+    OutputError
+        They cannot be written.
+    """
+    with as_output_error(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as files:
+            for name, text in texts.items():
+                file = files.enter_context(replacing(directory / name, mode))
+                file.write(text.encode())

@@ -27,7 +27,7 @@ from zeekml.alerts.zeek_notice import TsvEncoder, encode_json
 from zeekml.core.atomic_write import as_output_error
 from zeekml.core.directory_lock import DirectoryLock
 from zeekml.detection.notice import Notice
-from zeekml.detection.suppressed import Silenced
+from zeekml.detection.suppressed import Suppressed
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import OutputError
 from zeekml.pipeline import ScoredBatch
@@ -171,7 +171,7 @@ class NoticeOutputs:
                     self._alerts.write(encode_alert(notice))
                 self._evidence.write(encode_explained(notice))
 
-    def write_silenced(self, silenced: Sequence[Silenced]) -> None:
+    def write_silenced(self, silenced: Sequence[Suppressed]) -> None:
         """Write the lines that the allowlist silenced."""
         with as_output_error(self._directory):
             self._silenced.writelines(map(encode_silenced, silenced))

@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from zeekml.config import Config
 from zeekml.detection.allowlist import EMPTY, Allowlist
-from zeekml.detection.allowlist_filter import ExplainRow, Gate
+from zeekml.detection.allowlist_filter import AllowlistFilter, ExplainRow
 from zeekml.detection.candidates import CANDIDATE_COLUMNS, Candidates
 from zeekml.detection.notice import Notice
 from zeekml.detection.policy import Policy
 from zeekml.detection.rules_digest import rules_fingerprint
-from zeekml.detection.suppressed import Silenced
+from zeekml.detection.suppressed import Suppressed
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.explanation import explain
 from zeekml.ensemble.scoring import Ensemble, Scores
@@ -197,7 +197,7 @@ class Judge:
         local_nets: Sequence[str] = LOCAL_NETS,
     ) -> None:
         self._begin(bundle)
-        self.incidents = Gate(
+        self.incidents = AllowlistFilter(
             policy,
             policy.thresholds(bundle.manifest.thresholds),
             sensor=sensor,
@@ -231,7 +231,7 @@ class Judge:
         """
         judge = cls.__new__(cls)
         judge._begin(bundle)
-        judge.incidents = Gate.load(data, explain=_explainer(judge))
+        judge.incidents = AllowlistFilter.load(data, explain=_explainer(judge))
         return judge
 
     def save(self) -> bytes:
@@ -270,7 +270,7 @@ class Judge:
         """Close what is still open, at the end of the input."""
         return self.incidents.close()
 
-    def take_silenced(self) -> list[Silenced]:
+    def take_silenced(self) -> list[Suppressed]:
         """Lines since the last call that the allowlist silenced, in order."""
         return self.incidents.take_silenced()
 
@@ -340,10 +340,10 @@ class Pipeline:
         )
 
     @property
-    def incidents(self) -> Gate:
+    def incidents(self) -> AllowlistFilter:
         return self.judge.incidents
 
-    def take_silenced(self) -> list[Silenced]:
+    def take_silenced(self) -> list[Suppressed]:
         """Lines since the last call that the allowlist silenced, in order."""
         return self.judge.take_silenced()
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from zeekml.datasets.environment import UNLABELLED
 from zeekml.datasets.label_columns import parse_hosts
-from zeekml.datasets.label_file import LabelFile, NamedFlow, Rule
+from zeekml.datasets.label_file import LabelFile, LabelRule, NamedFlow
 from zeekml.datasets.label_matching import match_labels
 from zeekml.datasets.label_names import CONTRADICTORY
 from zeekml.readers.flow_schema import FLOW_SCHEMA
@@ -36,16 +36,16 @@ def flows_of(rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist([{**plain, **row} for row in rows], schema=FLOW_SCHEMA)
 
 
-def file_of(*rules: Rule, **fields: Any) -> LabelFile:
+def file_of(*rules: LabelRule, **fields: Any) -> LabelFile:
     return LabelFile(Path("labels.csv"), rows=len(rules), rules=list(rules), **fields)
 
 
-def labels_of(flows: list[dict[str, Any]], *rules: Rule, **fields: Any) -> list[int]:
+def labels_of(flows: list[dict[str, Any]], *rules: LabelRule, **fields: Any) -> list[int]:
     return match_labels(flows_of(flows), file_of(*rules, **fields)).labels.tolist()
 
 
 def test_the_first_rule_that_fits_wins() -> None:
-    rules = (Rule(2, 1, resp_p=80), Rule(3, 2, proto="tcp"), Rule(4, 3))
+    rules = (LabelRule(2, 1, resp_p=80), LabelRule(3, 2, proto="tcp"), LabelRule(4, 3))
     assert labels_of([{}, {"id.resp_p": 81}, {"id.resp_p": 53, "proto": "udp"}], *rules) == [
         1,
         2,
@@ -55,7 +55,7 @@ def test_the_first_rule_that_fits_wins() -> None:
 
 def test_uids_go_before_rules() -> None:
     uids = {"C1": NamedFlow(1, True), "C2": NamedFlow(CONTRADICTORY, False)}
-    file = file_of(Rule(2, 2), uids=uids)
+    file = file_of(LabelRule(2, 2), uids=uids)
     found = match_labels(flows_of([{"uid": "C1"}, {"uid": "C2"}, {"uid": "C3"}, {}]), file)
     assert found.labels.tolist() == [1, CONTRADICTORY, 2, 2]
     assert found.circular.tolist() == [True, False, False, False]
@@ -64,8 +64,8 @@ def test_uids_go_before_rules() -> None:
 
 def test_episodes() -> None:
     file = file_of(
-        Rule(2, 1, episode="a", resp_p=80),
-        Rule(3, 0),
+        LabelRule(2, 1, episode="a", resp_p=80),
+        LabelRule(3, 0),
         uids={"C1": NamedFlow(2, False, "b")},
         has_episodes=True,
     )
@@ -77,7 +77,7 @@ def test_episodes() -> None:
 
 
 def test_rules_with_both_hosts_fit_in_either_direction() -> None:
-    both = Rule(2, 1, orig=parse_hosts(HOSTS[1]), resp=parse_hosts(HOSTS[0]), orig_p=80)
+    both = LabelRule(2, 1, orig=parse_hosts(HOSTS[1]), resp=parse_hosts(HOSTS[0]), orig_p=80)
     assert labels_of([{}], both) == [1]
     assert labels_of([{}], replace(both, orig_p=1000)) == [UNLABELLED]
     assert labels_of([{}], replace(both, resp=None, orig_p=None)) == [UNLABELLED]
@@ -87,19 +87,19 @@ def test_rules_with_both_hosts_fit_in_either_direction() -> None:
 
 def test_time_and_community_id() -> None:
     rows = [{"ts": 100.0 + i, "community_id": "1:a" if i < 4 else "1:b"} for i in range(6)]
-    timed = Rule(2, 1, community_id="1:a", first=102.0, last=110.0)
+    timed = LabelRule(2, 1, community_id="1:a", first=102.0, last=110.0)
     assert labels_of(rows, timed) == [UNLABELLED] * 2 + [1] * 2 + [UNLABELLED] * 2
     assert labels_of(rows, replace(timed, community_id="1:c")) == [UNLABELLED] * 6
 
 
 def test_missing_ports_fit_only_open_rules() -> None:
     rows: list[dict[str, Any]] = [{"id.orig_p": None, "id.resp_p": None, "proto": "icmp"}]
-    assert labels_of(rows, Rule(2, 1, resp_p=8)) == [UNLABELLED]
-    assert labels_of(rows, Rule(2, 1, proto="icmp")) == [1]
+    assert labels_of(rows, LabelRule(2, 1, resp_p=8)) == [UNLABELLED]
+    assert labels_of(rows, LabelRule(2, 1, proto="icmp")) == [1]
 
 
 def test_default_and_what_is_counted() -> None:
-    rules = (Rule(2, 1, resp_p=80), Rule(3, 1, resp_p=9))
+    rules = (LabelRule(2, 1, resp_p=80), LabelRule(3, 1, resp_p=9))
     flows = flows_of([{}, {"id.resp_p": 81}])
     found = match_labels(flows, file_of(*rules), default=0)
     assert found.labels.tolist() == [1, 0]
@@ -111,16 +111,16 @@ def test_default_and_what_is_counted() -> None:
 
 
 def test_a_condition_nobody_can_check_casts_doubt() -> None:
-    doubt = Rule(2, 4, resp_p=53, certain=False)
+    doubt = LabelRule(2, 4, resp_p=53, certain=False)
     flows = [{"id.resp_p": 53}, {"id.resp_p": 80}]
     found = match_labels(flows_of(flows), file_of(doubt), default=0)
     assert found.labels.tolist() == [UNLABELLED, 0]
     assert (found.doubtful, found.by_default) == (1, 1)
     assert labels_of(flows, doubt) == [UNLABELLED, UNLABELLED]
     # rows that agree leave no doubt; two that do not agree are never settled
-    assert labels_of(flows, doubt, Rule(3, 4, resp_p=53)) == [4, UNLABELLED]
+    assert labels_of(flows, doubt, LabelRule(3, 4, resp_p=53)) == [4, UNLABELLED]
     other = replace(doubt, code=5)
-    assert labels_of(flows, doubt, other, Rule(4, 4, resp_p=53)) == [UNLABELLED, UNLABELLED]
+    assert labels_of(flows, doubt, other, LabelRule(4, 4, resp_p=53)) == [UNLABELLED, UNLABELLED]
 
 
 hosts = st.none() | st.sampled_from(
@@ -128,7 +128,7 @@ hosts = st.none() | st.sampled_from(
 )
 ports = st.none() | st.integers(1, 3)
 rules = st.builds(
-    lambda code, orig, resp, orig_p, resp_p, proto, span: Rule(
+    lambda code, orig, resp, orig_p, resp_p, proto, span: LabelRule(
         line=0,
         code=code,
         orig=None if orig is None else parse_hosts(orig),
@@ -159,7 +159,7 @@ flow = st.fixed_dictionaries(
 )
 
 
-def fits(rule: Rule, row: dict[str, Any]) -> bool:
+def fits(rule: LabelRule, row: dict[str, Any]) -> bool:
     if not rule.first <= row["ts"] <= rule.last or rule.proto not in (None, row["proto"]):
         return False
 
@@ -181,7 +181,7 @@ def fits(rule: Rule, row: dict[str, Any]) -> bool:
 
 @given(st.lists(flow, min_size=1, max_size=12), st.lists(rules, min_size=1, max_size=6))
 def test_as_trying_every_rule_on_every_flow(
-    rows: list[dict[str, Any]], several: list[Rule]
+    rows: list[dict[str, Any]], several: list[LabelRule]
 ) -> None:
     expected = [
         next((rule.code for rule in several if fits(rule, row)), UNLABELLED) for row in rows

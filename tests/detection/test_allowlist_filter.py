@@ -11,20 +11,20 @@ from hypothesis import strategies as st
 from zeekml.alerts.suppressed_line import encode_silenced
 from zeekml.alerts.zeek_notice import encode_json
 from zeekml.detection.allowlist import EMPTY, Allowlist, parse_allowlist
-from zeekml.detection.allowlist_filter import Gate
-from zeekml.detection.allowlist_matcher import Covering
+from zeekml.detection.allowlist_filter import AllowlistFilter
+from zeekml.detection.allowlist_matcher import AllowlistMatcher
 from zeekml.detection.candidates import Candidates
 from zeekml.detection.incidents.tracker import Limits
 from zeekml.detection.notice import NOTES, Candidate, Notice
 from zeekml.detection.policy import Policy
-from zeekml.detection.suppressed import Silenced
+from zeekml.detection.suppressed import Suppressed
 from zeekml.errors import StateError
 
 MakeCandidate = Callable[..., Candidate]
 MakeColumns = Callable[[Sequence[Candidate]], Candidates]
 MakePolicy = Callable[..., Policy]
-MakeGate = Callable[..., Gate]
-Lines = tuple[list[Notice], list[Silenced]]
+MakeGate = Callable[..., AllowlistFilter]
+Lines = tuple[list[Notice], list[Suppressed]]
 
 HOSTS = ("10.0.0.1", "10.0.0.2", "192.0.2.7")
 THREATS = ("scan", "web", "dos", "malware")
@@ -44,8 +44,8 @@ def allowlist(entries: Sequence[dict[str, Any]]) -> Allowlist:
 
 @pytest.fixture(scope="session")
 def make_gate(make_policy: MakePolicy) -> MakeGate:
-    def make(known: Allowlist = EMPTY) -> Gate:
-        return Gate(
+    def make(known: Allowlist = EMPTY) -> AllowlistFilter:
+        return AllowlistFilter(
             make_policy(),
             {},
             sensor="office",
@@ -95,9 +95,9 @@ def streams(draw: st.DrawFn) -> list[dict[str, Any]]:
     return found
 
 
-def run(gate: Gate, parts: Sequence[Candidates]) -> Lines:
+def run(gate: AllowlistFilter, parts: Sequence[Candidates]) -> Lines:
     notices: list[Notice] = []
-    silenced: list[Silenced] = []
+    silenced: list[Suppressed] = []
     for part in parts:
         notices += gate.judge(part, float(part.clock[-1]))
         silenced += gate.take_silenced()
@@ -122,7 +122,7 @@ def test_for_each_note_as_if_covered_flows_had_not_been(
     flows = [make_candidate(**values) for values in stream]
     columns = make_columns(flows)
     notices, silenced = run(make_gate(rules), [columns])
-    cover = Covering(rules, ("10.0.0.0/8",))
+    cover = AllowlistMatcher(rules, ("10.0.0.0/8",))
     masks = cover.masks(columns) if cover else [0] * len(flows)
     for note in NOTES.values():
         rest = [f for f, m in zip(flows, masks, strict=True) if not m & cover.of_note[note]]
@@ -167,13 +167,15 @@ def test_cuts_and_restarts_change_nothing(
     def lines(cut: set[int], restart: bool) -> tuple[list[bytes], list[bytes]]:
         gate = make_gate(first)
         notices: list[Notice] = []
-        silenced: list[Silenced] = []
+        silenced: list[Suppressed] = []
         for begin, end in ((0, change), (change, len(flows))):
             for part in pieces(begin, end, cut):
                 notices += gate.judge(part, float(part.clock[-1]))
                 silenced += gate.take_silenced()
                 if restart:
-                    gate = Gate.load(gate.save(), explain=lambda c, r: (f"row of {c.row(r).uid}",))
+                    gate = AllowlistFilter.load(
+                        gate.save(), explain=lambda c, r: (f"row of {c.row(r).uid}",)
+                    )
             if begin == 0:
                 gate.change(second)
         notices += gate.close()
@@ -233,8 +235,8 @@ def test_a_flow_covered_for_one_note_votes_on(
 
 def test_damaged_state(make_gate: MakeGate) -> None:
     data = make_gate(allowlist([{"port": 80, "threat": "scan"}])).save()
-    assert Gate.load(data).allowlist.entries[0].notes == {NOTES["scan"]}
+    assert AllowlistFilter.load(data).allowlist.entries[0].notes == {NOTES["scan"]}
     with pytest.raises(StateError):
-        Gate.load(data[:-20])
+        AllowlistFilter.load(data[:-20])
     with pytest.raises(StateError):
-        Gate.load(make_gate()._lanes[0].tracker.save())
+        AllowlistFilter.load(make_gate()._lanes[0].tracker.save())

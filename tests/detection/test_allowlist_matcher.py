@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from zeekml.detection import allowlist_matcher as covering
 from zeekml.detection.allowlist import Allowlist, Entry, parse_allowlist
-from zeekml.detection.allowlist_matcher import Covering
+from zeekml.detection.allowlist_matcher import AllowlistMatcher
 from zeekml.detection.candidates import Candidates
 from zeekml.detection.notice import NOTES, Candidate
 from zeekml.features.feature_schema import LOCAL_NETS
@@ -35,7 +35,7 @@ def covered(make_candidate: MakeCandidate, make_columns: MakeColumns) -> Callabl
     """The entries that cover a flow, for a note."""
 
     def names(scopes: Sequence[str], note: str = SCAN, **flow: Any) -> list[str]:
-        cover = Covering(allowlist(*scopes), LOCAL_NETS)
+        cover = AllowlistMatcher(allowlist(*scopes), LOCAL_NETS)
         (mask,) = cover.masks(make_columns([make_candidate(0, **flow)]))
         mask &= cover.of_note[note]
         return [e.id for n, e in enumerate(cover.entries) if mask >> n & 1]
@@ -85,16 +85,20 @@ def test_an_entry_ends_in_record_time(
 ) -> None:
     known = allowlist("port: 80", expiry="1970-01-01T00:16:45Z")  # second 1005
     flows = [make_candidate(clock) for clock in (4.9, 5.0, 5.1)]
-    assert [bool(m) for m in Covering(known, ()).masks(make_columns(flows))] == [True, False, False]
+    assert [bool(m) for m in AllowlistMatcher(known, ()).masks(make_columns(flows))] == [
+        True,
+        False,
+        False,
+    ]
     # and at the time of day, for older records too
-    assert not Covering(allowlist("port: 80", expiry="1970-01-02", now=86_400.0 * 2), ())
+    assert not AllowlistMatcher(allowlist("port: 80", expiry="1970-01-02", now=86_400.0 * 2), ())
 
 
 def test_what_is_kept_is_bounded(
     monkeypatch: pytest.MonkeyPatch, make_candidate: MakeCandidate, make_columns: MakeColumns
 ) -> None:
     monkeypatch.setattr(covering, "KEPT", 3)
-    cover = Covering(allowlist("src: 10.0.0.0/31"), ())
+    cover = AllowlistMatcher(allowlist("src: 10.0.0.0/31"), ())
     flows = [make_candidate(n, orig_h=f"10.0.0.{n % 7}") for n in range(40)]
     masks = cover.masks(make_columns(flows))
     assert [bool(mask) for mask in masks] == [n % 7 < 2 for n in range(40)]
@@ -138,7 +142,7 @@ def test_as_the_plain_rule_has_it(
             for e in entries
         )
     )
-    cover = Covering(known, LOCAL_NETS)
+    cover = AllowlistMatcher(known, LOCAL_NETS)
     masks = cover.masks(make_columns([make_candidate(0, **flow)])) if cover else [0]
     found = masks[0] & cover.of_note[note]
     assert found == sum(fits(e, flow, note) << n for n, e in enumerate(known.entries))

@@ -12,7 +12,7 @@ from follower import HEADER, Follower, append, text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeekml.live.tail.events import Cause, Event, Lines, Opened
+from zeekml.live.tail.events import Cause, Event, FileOpened, Lines
 from zeekml.live.tail.header_in_force import may_be_header
 from zeekml.live.tail.log_tail import LogTail
 from zeekml.readers.files.line_splitter import MAX_LINE, Block, LongLine
@@ -206,7 +206,7 @@ def test_the_header_is_given_to_who_goes_on(tmp_path: Path) -> None:
     finish(follower, restart=True)
     append(follower.path, b"bb\n3\tc\n")
     events = follower.poll()
-    assert [e.header for e in events if isinstance(e, Opened)] == [Block(header + b"\n", 1)]
+    assert [e.header for e in events if isinstance(e, FileOpened)] == [Block(header + b"\n", 1)]
     assert lines(events) == [Block(b"3\tc\n", 7)]
     follower.tail.close()
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from zeekml.live.startup import Beginning, begin
+from zeekml.live.startup import Startup, begin
 from zeekml.live.tail.events import Gap, Lines
-from zeekml.live.tail.files_at_start import Sighting, sight
-from zeekml.live.tail.stream_logs import LogSet
+from zeekml.live.tail.files_at_start import FilesAtStart, sight
+from zeekml.live.tail.stream_logs import StreamLogs
 from zeekml.readers.files.line_splitter import Block
 
 
@@ -30,14 +30,14 @@ class Start:
         self.live = root / "current" / "eve.json"
         self.now = 0.0
 
-    def begin(self, *, sighted: bool = True) -> Beginning:
+    def begin(self, *, sighted: bool = True) -> Startup:
         return self.begin_with(sight([self.live]) if sighted else {})
 
-    def begin_with(self, sightings: dict[Path, Sighting]) -> Beginning:
-        logs = [LogSet("eve", "suricata", (self.live,))]
+    def begin_with(self, sightings: dict[Path, FilesAtStart]) -> Startup:
+        logs = [StreamLogs("eve", "suricata", (self.live,))]
         return begin(logs, self.root / "state", sightings, clock=lambda: self.now)
 
-    def read(self, begun: Beginning) -> tuple[bytes, list[Gap]]:
+    def read(self, begun: Startup) -> tuple[bytes, list[Gap]]:
         """All that a start comes to read, and what it reports as lost."""
         (tail,) = begun.tails.values()
         data, gaps = b"", []

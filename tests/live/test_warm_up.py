@@ -12,9 +12,9 @@ from zeekml.config import Config
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
 from zeekml.live import warm_up as priming
-from zeekml.live.tail.checkpoint import Position
+from zeekml.live.tail.checkpoint import Checkpoint
 from zeekml.live.tail.decoder import TailDecoder
-from zeekml.live.tail.events import How, Lines, Opened
+from zeekml.live.tail.events import FileOpened, How, Lines
 from zeekml.live.warm_up import prime
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.files.line_splitter import Block
@@ -32,8 +32,8 @@ def test_every_form_is_read_whole(sensor: str) -> None:
         decoder = TailDecoder(
             sensor, lambda _, a=account: a, alerts=AlertMemory(), keep_originals=False
         )
-        decoder.opened(Opened("x", How.STARTED))
-        flows = list(decoder.lines(Lines("x", Block(text, 1), Position())))
+        decoder.opened(FileOpened("x", How.STARTED))
+        flows = list(decoder.lines(Lines("x", Block(text, 1), Checkpoint())))
         assert decoder.kind is kind
         assert sum(map(len, flows)) == account.counters.records_read == 600
 

@@ -22,7 +22,7 @@ from watch_process import ROOT, Log, WatchProcess, of_flows, until, zeekml
 from zeekml.core.jit_cache import cache_directory
 from zeekml.live.precompile import compile_ahead
 from zeekml.live.service import Watcher, WatchJob
-from zeekml.live.tail.stream_logs import LogSet
+from zeekml.live.tail.stream_logs import StreamLogs
 from zeekml.outputs import ENRICHED, NOTICE_LOG, OutputOptions
 
 RULES: Final = ROOT / "rules" / "policy.yaml"
@@ -367,7 +367,7 @@ def test_the_clock_goes_back(tmp_path: Path, log: Log) -> None:
     """Nothing that is said of flows rests on the time of day."""
     wall = [1_800_000_000.0]
     job = WatchJob(
-        [LogSet("conn", "zeek", (log.path,))],
+        [StreamLogs("conn", "zeek", (log.path,))],
         tmp_path / "out",
         tmp_path / "state",
         options=OutputOptions(enriched=True),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from zeekml.live.tail.checkpoint import Position
-from zeekml.live.tail.events import Event, Gap, How, Lines, Opened
+from zeekml.live.tail.checkpoint import Checkpoint
+from zeekml.live.tail.events import Event, FileOpened, Gap, How, Lines
 from zeekml.live.tail.log_tail import LogTail
 from zeekml.readers.files.line_splitter import Block
 
@@ -22,7 +22,7 @@ class Follower:
         self.events: list[Event] = []
         self.tail = self._tail(None)
 
-    def _tail(self, position: Position | None) -> LogTail:
+    def _tail(self, position: Checkpoint | None) -> LogTail:
         return LogTail(self.path, position, clock=lambda: self.now)
 
     def poll(self, seconds: float = 3.0) -> list[Event]:
@@ -39,7 +39,7 @@ class Follower:
         position = self.tail.position
         self.tail.close()
         assert position is not None
-        self.tail = self._tail(Position.from_plain(json.loads(json.dumps(position.to_plain()))))
+        self.tail = self._tail(Checkpoint.from_plain(json.loads(json.dumps(position.to_plain()))))
 
     @property
     def text(self) -> bytes:
@@ -51,7 +51,7 @@ class Follower:
 
     @property
     def ways(self) -> list[How]:
-        return [event.how for event in self.events if isinstance(event, Opened)]
+        return [event.how for event in self.events if isinstance(event, FileOpened)]
 
 
 def text(events: list[Event]) -> bytes:

@@ -19,8 +19,8 @@ from typing import Any
 
 import zstandard
 
-from zeekml.live.tail.checkpoint import Position
-from zeekml.live.tail.events import Event, Gap, Lines, Opened
+from zeekml.live.tail.checkpoint import Checkpoint
+from zeekml.live.tail.events import Event, FileOpened, Gap, Lines
 from zeekml.live.tail.log_tail import LogTail
 from zeekml.readers.files.line_splitter import Block
 
@@ -350,7 +350,7 @@ class Sensor:
         for event in events:
             if isinstance(event, Gap):
                 self.arrivals.append(Arrival(-1, event))
-            elif isinstance(event, Opened):
+            elif isinstance(event, FileOpened):
                 self.believed = -1
                 if event.header is not None:
                     self._read(event.header)
@@ -442,7 +442,7 @@ class Sensor:
                 if self.zeek and version not in self.lost_versions:
                     assert self.believed == version, "read with the wrong header"
 
-    def _go_on_from(self, position: Position | None) -> None:
+    def _go_on_from(self, position: Checkpoint | None) -> None:
         self.tail.close()
         # only the old tail could still reach these
         for content in self.gone:
@@ -451,11 +451,11 @@ class Sensor:
         self._lose_what_is_away()
         self.blind = True
         stored: Any = json.loads(json.dumps(position.to_plain())) if position is not None else None
-        self.tail = self._new_tail(None if stored is None else Position.from_plain(stored))
+        self.tail = self._new_tail(None if stored is None else Checkpoint.from_plain(stored))
 
     # -- what another kind of log, or of follower, does in another way ---------------------------
 
-    def _new_tail(self, position: Position | None) -> LogTail:
+    def _new_tail(self, position: Checkpoint | None) -> LogTail:
         return LogTail(self.live_path, position, max_poll=self.max_poll, clock=lambda: self.now)
 
     def _events(self, *, finish: bool = False) -> list[Event]:

@@ -16,9 +16,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from zeekml.live.tail.checkpoint import Position
+from zeekml.live.tail.checkpoint import Checkpoint
 from zeekml.live.tail.decoder import TailDecoder
-from zeekml.live.tail.events import How, Lines, Opened
+from zeekml.live.tail.events import FileOpened, How, Lines
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.flow_schema import SURICATA, ZEEK
 from zeekml.readers.formats.suricata_eve import AlertMemory
@@ -127,10 +127,10 @@ class Traffic:
         decoder = TailDecoder(
             self.sensor, lambda _: account, alerts=AlertMemory(), keep_originals=False
         )
-        decoder.opened(Opened("all", How.STARTED))
+        decoder.opened(FileOpened("all", How.STARTED))
         text = self.header(0, "2026-01-01-00-00-00") if self.form == "tsv" else b""
         text += b"".join(self.line(number) for number in numbers)
-        return list(decoder.lines(Lines("all", Block(text, 1), Position())))
+        return list(decoder.lines(Lines("all", Block(text, 1), Checkpoint())))
 
 
 def number_in(line: bytes) -> int | None:

@@ -27,10 +27,10 @@ from zeekml.live import service
 from zeekml.live.service import Watcher, WatchJob
 from zeekml.live.startup import begin
 from zeekml.live.state import context_files as snapshots
-from zeekml.live.tail.checkpoint import Position
+from zeekml.live.tail.checkpoint import Checkpoint
 from zeekml.live.tail.events import Event, Lines
 from zeekml.live.tail.log_tail import LogTail
-from zeekml.live.tail.stream_logs import LogSet
+from zeekml.live.tail.stream_logs import StreamLogs
 from zeekml.outputs import ENRICHED, EVE_JSON, NOTICE_LOG, OutputOptions
 from zeekml.pipeline import Judge, Pipeline
 from zeekml.readers.files.line_splitter import Block
@@ -134,10 +134,13 @@ class WatchedSensor(Sensor):
 
     # -- the watcher -----------------------------------------------------------------------------
 
-    def _new_tail(self, position: Position | None) -> LogTail:
+    def _new_tail(self, position: Checkpoint | None) -> LogTail:
         self._abandon()
         config = Config()
-        logs, state = LogSet(STREAM, self.traffic.sensor, (self.live_path,)), self.memory / "state"
+        logs, state = (
+            StreamLogs(STREAM, self.traffic.sensor, (self.live_path,)),
+            self.memory / "state",
+        )
         if self.early:
             self._begin_and_die(logs, state)
         self.watcher = Watcher(
@@ -164,7 +167,7 @@ class WatchedSensor(Sensor):
         self.watcher._begin()
         return tail
 
-    def _begin_and_die(self, logs: LogSet, state: Path) -> None:
+    def _begin_and_die(self, logs: StreamLogs, state: Path) -> None:
         begin([logs], state, clock=lambda: self.now).__exit__()
         while self.early:
             self.early -= 1

@@ -10,7 +10,7 @@ from typing import Any
 from zeekml.alerts.zeek_notice import encode_json
 from zeekml.detection.notice import NOTES, Flow, Notice, Tally
 from zeekml.live.state.database import IncidentLine, State, StreamCommit
-from zeekml.live.state.stream_state import Record
+from zeekml.live.state.stream_state import StreamState
 from zeekml.readers.rejects import ReadCounters
 
 ONE = Notice(
@@ -60,7 +60,9 @@ def notice(n: int, **changes: Any) -> Notice:
 
 def commit(state: State, notices: Iterable[Notice], records: int = 0) -> None:
     """Commit notices as a watcher does."""
-    record = Record(counters=ReadCounters(records_read=records, accepted=records, last_ts=1.7e9))
+    record = StreamState(
+        counters=ReadCounters(records_read=records, accepted=records, last_ts=1.7e9)
+    )
     lines = [
         IncidentLine(
             n.id,

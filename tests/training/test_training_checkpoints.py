@@ -12,9 +12,9 @@ from zeekml.datasets.environment import Environment
 from zeekml.errors import OutputError
 from zeekml.training.build import build_bundle
 from zeekml.training.mlp import Recipe
-from zeekml.training.trained_ensemble import Member, TrainedEnsemble
+from zeekml.training.trained_ensemble import TrainedEnsemble, TrainedMember
 from zeekml.training.trainer import MemberPlan, train
-from zeekml.training.training_checkpoints import Unfinished
+from zeekml.training.training_checkpoints import TrainingCheckpoints
 from zeekml.training.training_rows import Prepared, prepare
 
 PLAN = MemberPlan(binary=2, eight_class=1)
@@ -36,7 +36,7 @@ def same(one: TrainedEnsemble, other: TrainedEnsemble) -> bool:
     return all(same_member(a, b) for a, b in zip(one.members, other.members, strict=True))
 
 
-def same_member(one: Member, other: Member) -> bool:
+def same_member(one: TrainedMember, other: TrainedMember) -> bool:
     arrays = zip(
         [*one.network.weights, *one.network.biases],
         [*other.network.weights, *other.network.biases],
@@ -49,9 +49,9 @@ def same_member(one: Member, other: Member) -> bool:
 
 def test_members_are_taken_as_they_were(prepared: list[Prepared], tmp_path: Path) -> None:
     whole = train(prepared, seed=3, plan=PLAN, recipe=RECIPE)
-    first = Unfinished.beside(tmp_path / "out")
+    first = TrainingCheckpoints.beside(tmp_path / "out")
     train(prepared, seed=3, plan=PLAN, recipe=RECIPE, unfinished=first)
-    again = Unfinished.beside(tmp_path / "out")
+    again = TrainingCheckpoints.beside(tmp_path / "out")
     taken = train(prepared, seed=3, plan=PLAN, recipe=RECIPE, unfinished=again)
     assert (first.taken, again.taken) == (0, 3)
     assert same(taken, whole)
@@ -63,7 +63,7 @@ def test_members_are_taken_as_they_were(prepared: list[Prepared], tmp_path: Path
 def test_nothing_else_is_taken(
     prepared: list[Prepared], make_environment: Make, tmp_path: Path, other: str
 ) -> None:
-    kept = Unfinished.beside(tmp_path / "out")
+    kept = TrainingCheckpoints.beside(tmp_path / "out")
     train(prepared, seed=3, plan=PLAN, recipe=RECIPE, unfinished=kept)
     seed, recipe = 3, RECIPE
     if other == "seed":
@@ -72,27 +72,27 @@ def test_nothing_else_is_taken(
         recipe = Recipe(steps=21, hidden=(8,))
     else:
         prepared = [prepared[0], prepare(make_environment(name="net1", seed=9), seed=1)]
-    again = Unfinished.beside(tmp_path / "out")
+    again = TrainingCheckpoints.beside(tmp_path / "out")
     trained = train(prepared, seed=seed, plan=PLAN, recipe=recipe, unfinished=again)
     assert again.taken == 0
     assert same(trained, train(prepared, seed=seed, plan=PLAN, recipe=recipe))
 
 
 def test_a_damaged_member_is_trained_again(prepared: list[Prepared], tmp_path: Path) -> None:
-    kept = Unfinished.beside(tmp_path / "out")
+    kept = TrainingCheckpoints.beside(tmp_path / "out")
     whole = train(prepared, seed=3, plan=PLAN, recipe=RECIPE, unfinished=kept)
     damaged, cut, _ = sorted(kept.directory.iterdir())
     data = bytearray(damaged.read_bytes())
     data[-9] ^= 1
     damaged.write_bytes(data)
     cut.write_bytes(cut.read_bytes()[:-5])
-    again = Unfinished.beside(tmp_path / "out")
+    again = TrainingCheckpoints.beside(tmp_path / "out")
     assert same(train(prepared, seed=3, plan=PLAN, recipe=RECIPE, unfinished=again), whole)
     assert again.taken == 1
 
 
 def test_remove_leaves_what_others_put_there(prepared: list[Prepared], tmp_path: Path) -> None:
-    kept = Unfinished.beside(tmp_path / "out")
+    kept = TrainingCheckpoints.beside(tmp_path / "out")
     train(prepared, seed=3, plan=PLAN, recipe=RECIPE, unfinished=kept)
     (kept.directory / "notes.txt").write_text("mine")
     kept.remove()
@@ -104,24 +104,24 @@ def test_remove_leaves_what_others_put_there(prepared: list[Prepared], tmp_path:
 
 def test_a_place_that_cannot_be_written_is_said(prepared: list[Prepared], tmp_path: Path) -> None:
     (tmp_path / "out.unfinished").write_text("a file, no directory")
-    kept = Unfinished.beside(tmp_path / "out")
+    kept = TrainingCheckpoints.beside(tmp_path / "out")
     with pytest.raises(OutputError, match=r"out\.unfinished: cannot keep trained members"):
         train(prepared, seed=3, plan=PLAN, recipe=RECIPE, unfinished=kept)
 
 
 def test_nothing_is_taken_where_others_may_write(prepared: list[Prepared], tmp_path: Path) -> None:
-    kept = Unfinished.beside(tmp_path / "out")
+    kept = TrainingCheckpoints.beside(tmp_path / "out")
     train(prepared, seed=3, plan=PLAN, recipe=RECIPE, unfinished=kept)
     assert kept.directory.stat().st_mode & 0o077 == 0
     kept.directory.chmod(0o777)
-    again = Unfinished.beside(tmp_path / "out")
+    again = TrainingCheckpoints.beside(tmp_path / "out")
     with pytest.raises(OutputError, match="nobody else may write to"):
         train(prepared, seed=3, plan=PLAN, recipe=RECIPE, unfinished=again)
     assert again.taken == 0
 
 
 def test_folders_above_are_made(prepared: list[Prepared], tmp_path: Path) -> None:
-    kept = Unfinished.beside(tmp_path / "new" / "folder" / "out")
+    kept = TrainingCheckpoints.beside(tmp_path / "new" / "folder" / "out")
     train(prepared, seed=3, plan=PLAN, recipe=RECIPE, unfinished=kept)
     assert len(list((tmp_path / "new" / "folder" / "out.unfinished").iterdir())) == 3
 

@@ -7,10 +7,10 @@ import json
 import msgspec
 
 from zeekml.alerts.zeek_notice import encode_json
-from zeekml.detection.suppressed import Silenced
+from zeekml.detection.suppressed import Suppressed
 
 
-def encode_silenced(silenced: Silenced) -> bytes:
+def encode_silenced(silenced: Suppressed) -> bytes:
     """A line of silenced.jsonl: the notice as in notice.log, and `silenced_by`."""
     line = encode_json(silenced.notice)
     by = json.dumps(msgspec.to_builtins(silenced.by), separators=(",", ":"))

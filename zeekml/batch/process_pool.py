@@ -19,7 +19,7 @@ _done: Synchronized[int] | None = None  # in a worker: bytes of input, and recor
 _scored: Synchronized[int] | None = None
 
 
-class Pool(Protocol):
+class ProcessPool(Protocol):
     """Takes calls of functions whose first argument is a progress callback."""
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
@@ -71,7 +71,7 @@ class _Processes:
 
 
 @contextmanager
-def worker_pool(workers: int) -> Iterator[Pool]:
+def worker_pool(workers: int) -> Iterator[ProcessPool]:
     """Give a pool of processes, which are gone afterwards; a single worker is this process.
 
     Raises

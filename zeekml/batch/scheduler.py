@@ -13,7 +13,7 @@ from zeekml.batch.process_pool import worker_pool
 from zeekml.batch.sliced_stream import (
     COMPRESSION,
     SlicedStream,
-    Task,
+    SliceTask,
     can_be_sliced,
     decode,
     is_compressed,
@@ -64,11 +64,11 @@ class _WholeStream:
         self.directories = [directory]
         self.result: StreamResult | None = None
 
-    def next_task(self) -> Task | None:
+    def next_task(self) -> SliceTask | None:
         args, self._args = self._args, None
-        return None if args is None else Task("whole", 0, args)
+        return None if args is None else SliceTask("whole", 0, args)
 
-    def done(self, task: Task, result: object) -> None:
+    def done(self, task: SliceTask, result: object) -> None:
         assert isinstance(result, StreamResult)
         self.result = result
 
@@ -132,7 +132,7 @@ def score_parallel(
         # what stays in one piece takes longest
         queue = sorted(states, key=lambda state: isinstance(state, SlicedStream))
         pool = stack.enter_context(worker_pool(workers))
-        running: dict[Future[Any], tuple[SlicedStream | _WholeStream, Task]] = {}
+        running: dict[Future[Any], tuple[SlicedStream | _WholeStream, SliceTask]] = {}
         while any(state.result is None for state in states):
             while len(running) <= workers:
                 found = next(((s, t) for s in queue if (t := s.next_task()) is not None), None)

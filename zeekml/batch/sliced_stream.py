@@ -132,7 +132,7 @@ def score_slice(
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class SliceTask:
     """A call for the pool, and where its result belongs."""
 
     kind: str
@@ -212,7 +212,7 @@ class SlicedStream:
         """All part directories for `zeekml.outputs.assemble`, in order."""
         return [self._directory, *(self._slice_directory(i) for i in range(self._cut))]
 
-    def next_task(self) -> Task | None:
+    def next_task(self) -> SliceTask | None:
         """What to do next elsewhere; None if nothing can or should be started now."""
         if self._waiting and self._waiting[0][0] < self._judged + self._workers * _SLICES_AHEAD:
             number, size = self._waiting.popleft()
@@ -223,16 +223,16 @@ class SlicedStream:
                 self._job,
                 self._digest,
             )
-            return Task("score", number, args)
+            return SliceTask("score", number, args)
         full = self._records_ahead >= _RECORDS_AHEAD * self._workers * self._target
         if self._decoding < len(self._parts) and not (full and self._judged < self._cut):
             number = self._decoding
             self._decoding += 1
             directory = self._directory / f"part-{number:06}"
-            return Task("decode", number, (self._parts[number], directory, self._job))
+            return SliceTask("decode", number, (self._parts[number], directory, self._job))
         return None
 
-    def done(self, task: Task, result: object) -> None:
+    def done(self, task: SliceTask, result: object) -> None:
         """Take the result of a task in."""
         if isinstance(result, DecodedPart):
             self._decoded[task.number] = result

@@ -17,7 +17,7 @@ import numpy as np
 
 from zeekml.calibration.site_traffic import DAY, HOUR, Traffic
 from zeekml.detection.allowlist import Allowlist
-from zeekml.detection.allowlist_filter import Gate
+from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.probability import evidence, score_of
@@ -192,7 +192,7 @@ def volume_at(
     opened: Counter[tuple[int, str]] = Counter()
     hosts: Counter[str] = Counter()
     for stream in traffic.streams:
-        gate = Gate(
+        gate = AllowlistFilter(
             policy,
             policy.thresholds(thresholds),
             sensor=stream.sensor,

@@ -13,7 +13,7 @@ from zeekml.cli.options import learner_option, progress_option
 if TYPE_CHECKING:
     from zeekml.html.sections import Report
     from zeekml.training.trainer import Learner
-    from zeekml.training.training_checkpoints import Unfinished
+    from zeekml.training.training_checkpoints import TrainingCheckpoints
 
 _EPILOG = """\b
 Examples:
@@ -119,13 +119,13 @@ def evaluate(
         click.echo(f"Report: {directory / 'report.html'}, {directory / 'report.json'}")
 
 
-def _unfinished(directory: Path) -> Unfinished | None:
+def _unfinished(directory: Path) -> TrainingCheckpoints | None:
     """Return where members are kept beside the report; None, said aloud, where that cannot be."""
     from zeekml.errors import OutputError
     from zeekml.html.write import check_directory
-    from zeekml.training.training_checkpoints import Unfinished
+    from zeekml.training.training_checkpoints import TrainingCheckpoints
 
-    unfinished = Unfinished.beside(directory)
+    unfinished = TrainingCheckpoints.beside(directory)
     try:
         check_directory(unfinished.directory)
     except OutputError as error:

@@ -23,7 +23,7 @@ from zeekml.core.text import printable
 from zeekml.errors import DataError
 
 if TYPE_CHECKING:
-    from zeekml.live.tail.stream_logs import LogSet
+    from zeekml.live.tail.stream_logs import StreamLogs
 
 _EPILOG = """\b
 Examples:
@@ -184,7 +184,7 @@ def _compile() -> None:
     compile_ahead(lambda: logger.info(_COMPILING), tell)
 
 
-def _chosen_logs(zeek: tuple[Path, ...], suricata: tuple[Path, ...]) -> list[LogSet]:
+def _chosen_logs(zeek: tuple[Path, ...], suricata: tuple[Path, ...]) -> list[StreamLogs]:
     from zeekml.live.tail.default_paths import look_around
     from zeekml.live.tail.inputs import found_logs, named_logs
 

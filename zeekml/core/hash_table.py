@@ -14,7 +14,7 @@ import numpy.typing as npt
 from zeekml.core.jit import njit
 
 
-class Table(NamedTuple):
+class HashTable(NamedTuple):
     """Open addressing with linear probing.
 
     `cells` maps a probe position to a slot (-1 = empty) and has a power of two of entries, at least
@@ -39,16 +39,16 @@ class Table(NamedTuple):
         return int(self.free[-1])
 
 
-def new_table(slots: int) -> Table:
+def new_table(slots: int) -> HashTable:
     """An empty table for `slots` keys (a power of two)."""
-    return Table(
+    return HashTable(
         cells=np.full(2 * slots, -1, np.int32),
         keys=np.zeros(slots, np.uint64),
         free=np.append(np.arange(slots - 1, -1, -1, dtype=np.int32), np.int32(slots)),
     )
 
 
-def used_slots(table: Table) -> npt.NDArray[np.int32]:
+def used_slots(table: HashTable) -> npt.NDArray[np.int32]:
     """The slots that have a key, in ascending order."""
     return places_except(table.slots, table.free[: table.unused])
 
@@ -60,7 +60,7 @@ def places_except(count: int, unused: npt.NDArray[np.int32]) -> npt.NDArray[np.i
     return np.flatnonzero(used).astype(np.int32)
 
 
-def reindex(table: Table, slots: npt.NDArray[np.int32]) -> None:
+def reindex(table: HashTable, slots: npt.NDArray[np.int32]) -> None:
     """Let an empty table find the keys that were put into these slots of `keys`, all different."""
     unused = places_except(table.slots, slots)
     table.free[: len(unused)] = unused[::-1]
@@ -81,7 +81,7 @@ def _reinsert(
 
 
 @njit(cache=True)
-def find(table: Table, key: np.uint64) -> int:
+def find(table: HashTable, key: np.uint64) -> int:
     """Slot of the key, or -1."""
     mask = len(table.cells) - 1
     at = np.int64(key & np.uint64(mask))
@@ -95,7 +95,7 @@ def find(table: Table, key: np.uint64) -> int:
 
 
 @njit(cache=True)
-def find_or_add(table: Table, key: np.uint64) -> int:
+def find_or_add(table: HashTable, key: np.uint64) -> int:
     """Slot of the key, newly taken if need be; the caller has made sure that one is free."""
     mask = len(table.cells) - 1
     at = np.int64(key & np.uint64(mask))
@@ -115,7 +115,7 @@ def find_or_add(table: Table, key: np.uint64) -> int:
 
 
 @njit(cache=True)
-def remove(table: Table, slot: int) -> None:
+def remove(table: HashTable, slot: int) -> None:
     """Give the slot back, closing the gap it leaves in its probe sequence."""
     mask = len(table.cells) - 1
     gap = np.int64(table.keys[slot] & np.uint64(mask))

@@ -218,7 +218,7 @@ class DashboardApp(App[None]):
 
     # -- doing -----------------------------------------------------------------------------------
 
-    @on(IncidentTable.Opened)
+    @on(IncidentTable.IncidentChosen)
     def _open(self) -> None:
         incident = self._table.current
         if incident is not None:

@@ -35,7 +35,7 @@ class IncidentTable(ScrollView, can_focus=True):
     class Moved(Message):
         """The cursor is on another incident, or what it is on has changed."""
 
-    class Opened(Message):
+    class IncidentChosen(Message):
         """The incident under the cursor is to be shown."""
 
     def __init__(self, id: str | None = None) -> None:
@@ -107,7 +107,7 @@ class IncidentTable(ScrollView, can_focus=True):
     def action_open(self) -> None:
         """Ask for the incident under the cursor to be shown."""
         if self._rows:
-            self.post_message(self.Opened())
+            self.post_message(self.IncidentChosen())
 
     def on_resize(self) -> None:
         """Another width, and other rows in sight."""

@@ -41,7 +41,7 @@ _WAYS: Final = "'uid', 'community_id', or addresses ('id.orig_h', 'id.resp_h') w
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class LabelRule:
     """One row that names flows by what they are; None and infinity leave a condition open.
 
     Attributes
@@ -102,7 +102,7 @@ class LabelFile:
     path: Path
     rows: int = 0
     uids: dict[str, NamedFlow] = field(default_factory=dict)
-    rules: list[Rule] = field(default_factory=list)
+    rules: list[LabelRule] = field(default_factory=list)
     default: NamedFlow | None = None
     has_episodes: bool = False
 
@@ -239,7 +239,7 @@ class _RowReader:
                 known.episode or said.episode,
             )
 
-    def _rule(self, line: int, given: dict[str, str], said: NamedFlow) -> Rule:
+    def _rule(self, line: int, given: dict[str, str], said: NamedFlow) -> LabelRule:
         column = ""
         try:
             hosts: list[Hosts | None] = []
@@ -259,7 +259,7 @@ class _RowReader:
                 "ISO 8601"
             ) from error
         first, last = self._span(line, times)
-        return Rule(
+        return LabelRule(
             line=line,
             code=said.code,
             circular=said.circular,

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.datasets.environment import UNLABELLED, Labels
-from zeekml.datasets.label_file import LabelFile, NamedFlow, Rule
+from zeekml.datasets.label_file import LabelFile, LabelRule, NamedFlow
 from zeekml.datasets.label_names import CONTRADICTORY
 
 BoolArray = npt.NDArray[np.bool_]
@@ -88,7 +88,7 @@ def match_labels(flows: pa.Table, file: LabelFile, *, default: int | None = None
     by_default = 0
     if named is not None:
         rest = np.flatnonzero(~state.decided)
-        state.take(Rule(0, named.code, named.circular, named.episode), rest)
+        state.take(LabelRule(0, named.code, named.circular, named.episode), rest)
         by_default = int((~state.overruled[rest]).sum())
     open_doubt = ~state.decided & (state.doubt != _NO_DOUBT)
     return Matched(
@@ -113,7 +113,7 @@ class _State:
         self.doubt = np.full(n, _NO_DOUBT, np.int8)
         self.episodes = np.full(n, None, dtype=object)
 
-    def take(self, rule: Rule, rows: Rows) -> None:
+    def take(self, rule: LabelRule, rows: Rows) -> None:
         """Enter what a rule says about flows that are not decided yet."""
         if not rule.certain:
             doubt = self.doubt[rows]
@@ -177,7 +177,7 @@ class _FlowIndex:
         parts = np.split(order, edges) if len(order) else []
         return {int(keys[part[0]]): part for part in parts}
 
-    def candidates(self, rule: Rule) -> Rows:
+    def candidates(self, rule: LabelRule) -> Rows:
         """Return the rows that a rule can mean by its time and its most telling condition."""
         rows = self._everything
         if rule.community_id is not None:
@@ -193,7 +193,7 @@ class _FlowIndex:
         begin = np.searchsorted(times, rule.first, "left")
         return rows[begin : np.searchsorted(times, rule.last, "right")]
 
-    def fits(self, rule: Rule, rows: Rows) -> BoolArray:
+    def fits(self, rule: LabelRule, rows: Rows) -> BoolArray:
         """Tell which of these rows meet the conditions other than time and community id."""
         good = np.ones(len(rows), np.bool_)
         if rule.proto is not None:
@@ -207,7 +207,13 @@ class _FlowIndex:
         return good & forward
 
     def _directed(
-        self, rule: Rule, rows: Rows, source: Rows, target: Rows, source_p: Rows, target_p: Rows
+        self,
+        rule: LabelRule,
+        rows: Rows,
+        source: Rows,
+        target: Rows,
+        source_p: Rows,
+        target_p: Rows,
     ) -> BoolArray:
         good = np.ones(len(rows), np.bool_)
         for hosts, column in ((rule.orig, source), (rule.resp, target)):

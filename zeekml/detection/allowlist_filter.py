@@ -8,7 +8,7 @@ vote for the others.
 Notes that the same entries are about share a tracker. It gets the candidates that these entries do
 not cover, and of its lines those of its own notes count. With an empty allowlist there is one
 tracker that gets everything. What covered flows would have raised, a further tracker finds out;
-its lines are handed out as `Silenced`.
+its lines are handed out as `Suppressed`.
 
 An allowlist that changes takes effect at the next candidate. What has gathered towards incidents
 is forgotten then, since covered flows may be in it; open incidents go on, without such flows.
@@ -27,12 +27,12 @@ import numpy.typing as npt
 
 from zeekml.core.serialization import decode, seal, unseal
 from zeekml.detection.allowlist import EMPTY, Allowlist, parse_allowlist
-from zeekml.detection.allowlist_matcher import Covering
+from zeekml.detection.allowlist_matcher import AllowlistMatcher
 from zeekml.detection.candidates import Candidates
 from zeekml.detection.incidents.tracker import Explain, IncidentTracker, Limits
 from zeekml.detection.notice import NOTES, Candidate, Notice
 from zeekml.detection.policy import Policy
-from zeekml.detection.suppressed import By, Silenced
+from zeekml.detection.suppressed import Suppressed, SuppressedBy
 from zeekml.ensemble.probability import EVEN
 
 ExplainRow = Callable[[Candidates, int], tuple[str, ...]]
@@ -55,7 +55,7 @@ class _Head(msgspec.Struct, frozen=True):
     groups: list[tuple[str, ...]]
     opened: dict[str, int]
     openings: int
-    silenced: dict[str, By]
+    silenced: dict[str, SuppressedBy]
     silenced_count: int
     with_silenced: bool
 
@@ -76,7 +76,7 @@ class _Lane:
     entries: int = 0
 
 
-class Gate:
+class AllowlistFilter:
     """The incidents of one stream, without the flows that are on the allowlist.
 
     Parameters
@@ -142,13 +142,13 @@ class Gate:
     ) -> None:
         self.allowlist = allowlist
         self._local_nets = local_nets
-        self._covering = Covering(allowlist, local_nets)
+        self._covering = AllowlistMatcher(allowlist, local_nets)
         self._lanes = lanes
         self._aside = aside
         self._opened: dict[str, int] = {}  # number of each open incident, from 1 on
         self._openings = 0
-        self._silenced_by: dict[str, By] = {}  # of silenced incidents that are open
-        self._waiting: list[Silenced] = []
+        self._silenced_by: dict[str, SuppressedBy] = {}  # of silenced incidents that are open
+        self._waiting: list[Suppressed] = []
         self.silenced_count = 0
 
     @classmethod
@@ -291,7 +291,7 @@ class Gate:
             self._silence(self._aside.close())
         return closed
 
-    def take_silenced(self) -> list[Silenced]:
+    def take_silenced(self) -> list[Suppressed]:
         """The silenced lines since the last call, in order."""
         taken, self._waiting = self._waiting, []
         return taken
@@ -300,7 +300,7 @@ class Gate:
         """Go on by another allowlist from the next candidate on."""
         changed = not allowlist.same_as(self.allowlist)
         self.allowlist = allowlist
-        self._covering = Covering(allowlist, self._local_nets)
+        self._covering = AllowlistMatcher(allowlist, self._local_nets)
         self._split()
         if changed:
             for tracker in self._trackers:
@@ -364,10 +364,10 @@ class Gate:
                     # covered for other notes alone: for this one, the flows counted as usual
                     continue
                 self.silenced_count += 1
-                self._silenced_by[notice.id] = By.entry(entry, self.allowlist.file)
+                self._silenced_by[notice.id] = SuppressedBy.entry(entry, self.allowlist.file)
             by = self._silenced_by.get(notice.id)
             if by is not None:
-                self._waiting.append(Silenced(notice, by))
+                self._waiting.append(Suppressed(notice, by))
                 if notice.state == "closed":
                     del self._silenced_by[notice.id]
 

@@ -26,7 +26,7 @@ Flow = tuple[str, str, int | None, str | None, str | None]
 """Originator, responder, responder's port, services, uid."""
 
 
-class Covering:
+class AllowlistMatcher:
     """Knows the entries that cover a flow.
 
     Parameters

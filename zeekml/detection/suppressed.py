@@ -11,7 +11,7 @@ from zeekml.detection.allowlist import Entry
 from zeekml.detection.notice import Notice
 
 
-class By(msgspec.Struct, frozen=True):
+class SuppressedBy(msgspec.Struct, frozen=True):
     """The entry that silenced an incident, as it was when that began; all texts are plain."""
 
     id: str
@@ -28,8 +28,8 @@ class By(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Silenced:
+class Suppressed:
     """A line that was not written to notice.log, and what silenced it."""
 
     notice: Notice
-    by: By
+    by: SuppressedBy

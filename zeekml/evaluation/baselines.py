@@ -19,7 +19,7 @@ from zeekml.ensemble.scaler import Scaler
 from zeekml.evaluation.rule_baseline import strongest_rule
 from zeekml.training.ranking import Ranking
 from zeekml.training.trained_ensemble import FEATURE_SET, select, standardise
-from zeekml.training.training_rows import Pool
+from zeekml.training.training_rows import TrainingRows
 
 Floats = npt.NDArray[np.float64]
 
@@ -85,7 +85,7 @@ class Baselines:
 
 
 def fit_baselines(
-    pool: Pool,
+    pool: TrainingRows,
     scaler: Scaler,
     *,
     rows: int,

@@ -18,8 +18,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from zeekml.ensemble.classes import BINARY_CLASSES
 from zeekml.evaluation.few_shot import (
+    FewShotFigures,
     Learned,
-    Outcome,
     Way,
     as_they_are,
     feedback,
@@ -36,8 +36,8 @@ from zeekml.training.meta_learning import ALGORITHMS, MetaRecipe
 from zeekml.training.mlp import Mlp
 from zeekml.training.ranking import Floats
 from zeekml.training.tasks import TaskSource
-from zeekml.training.trained_ensemble import Member, member_log_odds
-from zeekml.training.trainer import Classroom, Desk, MemberPlan, task_source
+from zeekml.training.trained_ensemble import TrainedMember, member_log_odds
+from zeekml.training.trainer import MemberPlan, MemberSet, TrainingSet, task_source
 from zeekml.training.training_rows import Prepared
 
 COMPARED: Final = MemberPlan(binary=2, eight_class=2, without=((),))
@@ -72,8 +72,8 @@ class Adapting:
 
     name: str
     starts: Mapping[str, Floats]
-    few: Sequence[Outcome]
-    feedback: Sequence[Outcome]
+    few: Sequence[FewShotFigures]
+    feedback: Sequence[FewShotFigures]
 
 
 def adapting_steps(prepared: Sequence[Prepared]) -> int:
@@ -99,7 +99,7 @@ def _study(study: Study, held_out: HeldOut) -> Adapting:
     site, settings, first = held_out.prepared, study.settings, held_out.runs[0]
     others = [item for item in study.prepared if item is not site]
     # the same rows, and so the same scaler, as the recipe's members had with the first seed
-    classroom = Classroom.of(others, first.seed)
+    classroom = TrainingSet.of(others, first.seed)
     source = task_source(site, classroom.scaler)
     # labels that figures must not rest on are no labels here
     source = replace(source, labels=site.environment.evaluation_labels())
@@ -117,7 +117,7 @@ def _study(study: Study, held_out: HeldOut) -> Adapting:
     )
 
 
-def _starts(desks: Sequence[Desk], recipe: MetaRecipe) -> dict[str, list[Mlp]]:
+def _starts(desks: Sequence[MemberSet], recipe: MetaRecipe) -> dict[str, list[Mlp]]:
     """Return the small ensemble's networks by learner."""
     joint = [desk.joint() for desk in desks]
     starts = {JOINT: joint}
@@ -135,18 +135,18 @@ def _starts(desks: Sequence[Desk], recipe: MetaRecipe) -> dict[str, list[Mlp]]:
     return starts
 
 
-def _rng(desk: Desk, turn: int) -> np.random.Generator:
+def _rng(desk: MemberSet, turn: int) -> np.random.Generator:
     return np.random.default_rng([FIRST_SEED, desk.candidate.number, turn])
 
 
-def _learned(networks: Sequence[Mlp], desks: Sequence[Desk]) -> Learned:
+def _learned(networks: Sequence[Mlp], desks: Sequence[MemberSet]) -> Learned:
     return Learned(
         networks, [desk.candidate.binary for desk in desks], [desk.replay for desk in desks]
     )
 
 
 def _ways(
-    learned: Mapping[str, Learned], desks: Sequence[Desk], recipe: Sequence[Member]
+    learned: Mapping[str, Learned], desks: Sequence[MemberSet], recipe: Sequence[TrainedMember]
 ) -> dict[str, Way]:
     joint = learned[JOINT]
     random = [

@@ -77,7 +77,7 @@ Way = Callable[[Support, Matrix], FloatArray]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FewShotFigures:
     """One draw: figures of one way with one number of labels.
 
     Attributes
@@ -154,7 +154,7 @@ def few_shot(
     seed: int,
     counts: Sequence[int] = LABELS,
     draws: int = DRAWS,
-) -> list[Outcome]:
+) -> list[FewShotFigures]:
     """Draw labels again and again, and judge each way to take them in.
 
     Parameters
@@ -197,7 +197,7 @@ def feedback(
     seed: int,
     counts: Sequence[int] = FEEDBACK,
     rule: AdaptationRule = FEEDBACK_RULE,
-) -> list[Outcome]:
+) -> list[FewShotFigures]:
     """Judge what it brings to mark the loudest false alarms as benign.
 
     The `count` benign flows with the highest scores in the first ``FEEDBACK_SHARE`` of the time
@@ -245,10 +245,10 @@ def _sampled(source: TaskSource, side: Flags, rng: np.random.Generator) -> Rows:
     return np.concatenate(parts)
 
 
-def _judge(way: str, count: int, draw: int, labels: Labels, scores: FloatArray) -> Outcome:
+def _judge(way: str, count: int, draw: int, labels: Labels, scores: FloatArray) -> FewShotFigures:
     figures = ranking.Ranking(scores, labels > 0).figures(np.ones(len(labels)))
     precision, *recall = figures[: 1 + len(RATES)].tolist()
-    return Outcome(way, count, draw, precision, tuple(recall))
+    return FewShotFigures(way, count, draw, precision, tuple(recall))
 
 
 def _log_odds(networks: Sequence[Mlp], x: Matrix) -> FloatArray:

@@ -22,7 +22,7 @@ from zeekml.training.ensemble_selection import Validation, select
 from zeekml.training.leave_one_out import Fold, can_teach
 from zeekml.training.ranking import Ranking
 from zeekml.training.sample_weights import DUPLICATE_EXPONENT
-from zeekml.training.thresholds import Calibration, Thresholds, calibrate, choose_thresholds
+from zeekml.training.thresholds import FittedThresholds, Thresholds, calibrate, choose_thresholds
 from zeekml.training.trained_ensemble import Prediction, TrainedEnsemble
 from zeekml.training.trainer import train
 from zeekml.training.training_rows import Prepared, pool_of
@@ -48,7 +48,7 @@ class Fits:
 
     ensemble: TrainedEnsemble
     baselines: Baselines
-    calibration: Calibration | None
+    calibration: FittedThresholds | None
     thresholds: Thresholds | None
     best_member: int | None
     places: npt.NDArray[np.int64] | None
@@ -173,7 +173,7 @@ def fit_without(
 
 def calibrated(
     folds: Sequence[Fold], policy: Policy
-) -> tuple[Calibration | None, Thresholds | None]:
+) -> tuple[FittedThresholds | None, Thresholds | None]:
     """Fit calibration and thresholds, or return None for what cannot be fitted."""
     if not folds:
         return None, None

@@ -42,7 +42,7 @@ class Episode:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class IncidentFigures:
     """What one run's incidents are on one environment.
 
     Attributes
@@ -77,7 +77,9 @@ def episodes(environment: Environment) -> list[Episode]:
     ]
 
 
-def outcome(site: HeldOut, run: SeedRun, found_in: list[Episode], policy: Policy) -> Outcome | None:
+def outcome(
+    site: HeldOut, run: SeedRun, found_in: list[Episode], policy: Policy
+) -> IncidentFigures | None:
     """Follow the incidents of one run; None if it has no thresholds."""
     if run.calibration is None or run.thresholds is None:
         return None
@@ -91,7 +93,7 @@ def outcome(site: HeldOut, run: SeedRun, found_in: list[Episode], policy: Policy
     for episode in found_in:
         at = np.flatnonzero(alarms[episode.rows])
         until.append(int(at[0]) + 1 if len(at) else None)
-    return Outcome(false, until, sum(bool(chance[e.rows].any()) for e in found_in))
+    return IncidentFigures(false, until, sum(bool(chance[e.rows].any()) for e in found_in))
 
 
 def _limits(thresholds: Mapping[str, float], base_rate: float) -> Floats:

@@ -22,8 +22,8 @@ from zeekml.evaluation.metrics import resolvable
 from zeekml.evaluation.settings import Settings, Steps
 from zeekml.training.leave_one_out import Fold
 from zeekml.training.ranking import Floats, Ranking
-from zeekml.training.thresholds import Calibration, Thresholds
-from zeekml.training.trained_ensemble import Member, Prediction
+from zeekml.training.thresholds import FittedThresholds, Thresholds
+from zeekml.training.trained_ensemble import Prediction, TrainedMember
 from zeekml.training.training_rows import Prepared, synthetic_rows
 
 OURS: Final = "zeekml"
@@ -53,11 +53,11 @@ class SeedRun:
     seed: int
     prediction: Prediction
     baselines: Mapping[str, Floats]
-    calibration: Calibration | None
+    calibration: FittedThresholds | None
     thresholds: Thresholds | None
     best_member: int | None
     places: npt.NDArray[np.int64] | None
-    members: Sequence[Member]
+    members: Sequence[TrainedMember]
     controls: Mapping[str, Floats]
     transplants: Mapping[str, tuple[Floats, Floats]]
 

@@ -10,7 +10,7 @@ from zeekml.evaluation.few_shot import DRAWS
 from zeekml.training.meta_learning import MetaRecipe
 from zeekml.training.mlp import Recipe
 from zeekml.training.trainer import MemberPlan
-from zeekml.training.training_checkpoints import Unfinished
+from zeekml.training.training_checkpoints import TrainingCheckpoints
 
 Progress = Callable[[str, int, int], None]
 
@@ -49,7 +49,7 @@ class Settings:
     meta: MetaRecipe = field(default_factory=MetaRecipe)
     few_draws: int = DRAWS
     ablations: bool = False
-    unfinished: Unfinished | None = None
+    unfinished: TrainingCheckpoints | None = None
 
     @property
     def seed_list(self) -> range:

@@ -15,7 +15,7 @@ log = logging.getLogger("zeekml.watch")
 _Stamp = tuple[int, int, int, int] | None
 
 
-class WatchedAllowlist:
+class AllowlistReloader:
     """Reads the allowlist, and again whenever its file is another one.
 
     Parameters

@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from zeekml.config import Config
 from zeekml.detection.notice import Notice
-from zeekml.detection.suppressed import Silenced
+from zeekml.detection.suppressed import Suppressed
 from zeekml.ensemble.bundle import Bundle
-from zeekml.live.state.database import Anchor
-from zeekml.live.state.journal import Intake
+from zeekml.live.state.database import Snapshot
+from zeekml.live.state.journal import JournalEntry
 from zeekml.pipeline import Judge, ScoredBatch, Scorer
 from zeekml.readers.flow_order import EndOrder
 from zeekml.readers.flow_schema import with_originals
@@ -23,12 +23,12 @@ BATCH_ROWS: Final = 1024
 
 
 @dataclass
-class Outcome:
+class LiveResult:
     """What became of an intake."""
 
     batches: list[ScoredBatch] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
-    silenced: list[Silenced] = field(default_factory=list)
+    silenced: list[Suppressed] = field(default_factory=list)
 
 
 class LivePipeline:
@@ -56,7 +56,7 @@ class LivePipeline:
         *,
         hold: float,
         originals: bool = False,
-        at: Anchor | None = None,
+        at: Snapshot | None = None,
     ) -> None:
         self.judge = judge
         self._originals = originals
@@ -72,13 +72,13 @@ class LivePipeline:
         """Flows that are held back."""
         return self._order.held if self._order is not None else 0
 
-    def warm_up(self, intakes: Iterable[Intake]) -> None:
+    def warm_up(self, intakes: Iterable[JournalEntry]) -> None:
         """Take flows into the context that were scored before."""
         self.scorer.warm_up(batch for intake in intakes for batch in self._in_order(intake))
 
-    def take(self, intake: Intake) -> Outcome:
+    def take(self, intake: JournalEntry) -> LiveResult:
         """Score the next flows and see what notices they give rise to."""
-        outcome = Outcome()
+        outcome = LiveResult()
         for batch in self._in_order(intake):
             scored = self.scorer.score(batch)
             outcome.batches.append(scored)
@@ -86,21 +86,21 @@ class LivePipeline:
         outcome.silenced += self.judge.take_silenced()
         return outcome
 
-    def close(self) -> Outcome:
+    def close(self) -> LiveResult:
         """At the end of the input: score what is held back, and close the incidents."""
-        outcome = self.take(Intake(let_go=True))
+        outcome = self.take(JournalEntry(let_go=True))
         outcome.notices += self.judge.close()
         outcome.silenced += self.judge.take_silenced()
         return outcome
 
-    def close_incidents(self) -> Outcome:
+    def close_incidents(self) -> LiveResult:
         """Close what is open; what is held back stays so."""
         notices = self.judge.close()
-        return Outcome(notices=notices, silenced=self.judge.take_silenced())
+        return LiveResult(notices=notices, silenced=self.judge.take_silenced())
 
-    def anchor(self, number: int, alerts: bytes) -> Anchor:
+    def anchor(self, number: int, alerts: bytes) -> Snapshot:
         """The anchor before journal entry `number`, which comes next."""
-        return Anchor(
+        return Snapshot(
             number=number,
             clock=self.scorer.clock,
             ordering=self._order.save() if self._order is not None else None,
@@ -108,7 +108,7 @@ class LivePipeline:
             alerts=alerts,
         )
 
-    def _in_order(self, intake: Intake) -> Iterator[pa.RecordBatch]:
+    def _in_order(self, intake: JournalEntry) -> Iterator[pa.RecordBatch]:
         if intake.let_go and self._order is not None:
             yield from _cut(self._order.flush())
         for batch in intake.flows:

@@ -26,16 +26,16 @@ from zeekml.detection.notice import Notice
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.errors import ConfigError, OutputError
-from zeekml.live.allowlist_reload import WatchedAllowlist
-from zeekml.live.health.reporter import Facts, Oversight
+from zeekml.live.allowlist_reload import AllowlistReloader
+from zeekml.live.health.reporter import Facts, Reporter
 from zeekml.live.health.systemd import ServiceManager
 from zeekml.live.memory_trim import shed_library_pages, trim_heap
 from zeekml.live.outputs.live_outputs import LiveOutputs
-from zeekml.live.startup import Beginning, begin
+from zeekml.live.startup import Startup, begin
 from zeekml.live.state.database import IncidentLine
-from zeekml.live.stream import SHED, Follower, Look
-from zeekml.live.tail.file_events import WakeUp
-from zeekml.live.tail.stream_logs import LogSet
+from zeekml.live.stream import SHED, LiveStream, Look
+from zeekml.live.tail.file_events import FileEvents
+from zeekml.live.tail.stream_logs import StreamLogs
 from zeekml.live.warm_up import prime_once
 from zeekml.outputs import (
     ENRICHED,
@@ -77,7 +77,7 @@ class WatchJob:
         Stop when nothing has come for so many seconds; None to go on for ever.
     """
 
-    logs: Sequence[LogSet]
+    logs: Sequence[StreamLogs]
     out: Path
     state: Path
     config: Config = field(default_factory=Config)
@@ -111,7 +111,7 @@ class Watcher:
     def __init__(
         self,
         job: WatchJob,
-        begun: Beginning | None = None,
+        begun: Startup | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -135,11 +135,11 @@ class Watcher:
             self.bundle: Bundle = load_bundle(job.bundle, pin=job.config.bundle_sha256)
             self.policy: Policy = load_policy(job.rules)
             self.policy.thresholds(self.bundle.manifest.thresholds)
-            self._allowlist = WatchedAllowlist(job.rules)
+            self._allowlist = AllowlistReloader(job.rules)
             facts = Facts(
                 job.logs, job.out, job.state, job.config, job.options, self.bundle, self.policy
             )
-            self.oversight = Oversight(facts, self._state, clock, wall)
+            self.oversight = Reporter(facts, self._state, clock, wall)
             self._outputs = LiveOutputs(
                 job.out,
                 job.options,
@@ -152,7 +152,7 @@ class Watcher:
             for sensor in sorted({logs.sensor for logs in job.logs}):
                 prime_once(sensor, self.bundle, self.policy, job.config, hold=1.0)
             self.followers = [
-                Follower(
+                LiveStream(
                     logs,
                     self._state,
                     self.bundle,
@@ -169,7 +169,7 @@ class Watcher:
             for follower in self.followers:
                 stack.callback(follower.close)
             self._wake = stack.enter_context(
-                WakeUp({path.parent for logs in job.logs for path in logs.paths}, poll=POLL)
+                FileEvents({path.parent for logs in job.logs for path in logs.paths}, poll=POLL)
             )
             self._stack = stack.pop_all()
 
@@ -265,7 +265,7 @@ class Watcher:
             self._persist(changed)
         return bool(changed)
 
-    def _shed_if_asked(self, follower: Follower) -> None:
+    def _shed_if_asked(self, follower: LiveStream) -> None:
         """Leave lines out to catch up, where the configuration allows it; never quietly."""
         limit = self._job.config.shed_lag
         if limit > 0 and not follower.shedding and follower.lag > limit:
@@ -283,7 +283,7 @@ class Watcher:
                 f"{follower.record.counters.skipped[SHED]:,}",
             )
 
-    def _take(self, follower: Follower, look: Look) -> None:
+    def _take(self, follower: LiveStream, look: Look) -> None:
         left_out = sum(self._outputs.add_batch(batch) for batch in look.outcome.batches)
         if left_out:
             log.warning(
@@ -296,7 +296,7 @@ class Watcher:
         self._outputs.add_silenced(look.outcome.silenced)
         self._tell(self.oversight.happened(follower, look.happened))
 
-    def _add_notices(self, follower: Follower, notices: Sequence[Notice]) -> None:
+    def _add_notices(self, follower: LiveStream, notices: Sequence[Notice]) -> None:
         self._outputs.add_notices(notices)
         for notice in notices:
             self._incidents.append(
@@ -340,7 +340,7 @@ class Watcher:
 
     # -- writing ---------------------------------------------------------------------------------
 
-    def _persist(self, followers: Sequence[Follower], *, anchor: bool = False) -> None:
+    def _persist(self, followers: Sequence[LiveStream], *, anchor: bool = False) -> None:
         """Bring everything to disk and commit it; waits until that succeeds.
 
         Raises

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Final, Self
 
 from zeekml.live.state.database import State, StreamCommit
-from zeekml.live.state.stream_state import Record
-from zeekml.live.tail.checkpoint import Position
-from zeekml.live.tail.files_at_start import Sighting
-from zeekml.live.tail.fingerprint import FileIdentity, identify
+from zeekml.live.state.stream_state import StreamState
+from zeekml.live.tail.checkpoint import Checkpoint
+from zeekml.live.tail.files_at_start import FilesAtStart
+from zeekml.live.tail.fingerprint import Fingerprint, identify
 from zeekml.live.tail.log_tail import LogTail
-from zeekml.live.tail.stream_logs import LogSet
+from zeekml.live.tail.stream_logs import StreamLogs
 
 _MAX_POLL: Final = 1 << 20
 """Bytes of a log that are taken at a time: they are in memory as flows and scores, too."""
@@ -28,7 +28,7 @@ _PAUSE: Final = 0.05  # seconds until files that are just being moved are looked
 
 
 @dataclass(frozen=True)
-class Beginning:
+class Startup:
     """Where a watch begins; a context manager that gives everything back.
 
     Attributes
@@ -52,12 +52,12 @@ class Beginning:
 
 
 def begin(
-    logs: Sequence[LogSet],
+    logs: Sequence[StreamLogs],
     directory: Path,
-    sightings: Mapping[Path, Sighting] | None = None,
+    sightings: Mapping[Path, FilesAtStart] | None = None,
     *,
     clock: Callable[[], float] = time.monotonic,
-) -> Beginning:
+) -> Startup:
     """Open the state and note, of every log that is not in it yet, where it begins.
 
     Parameters
@@ -84,22 +84,22 @@ def begin(
             for stream in logs:
                 _begin(stream, state, tails, sightings, clock)
         except BaseException:
-            Beginning(state, tails).__exit__()
+            Startup(state, tails).__exit__()
             raise
     finally:
         for sighting in sightings.values():
             sighting.close()
-    return Beginning(state, tails)
+    return Startup(state, tails)
 
 
 def _begin(
-    logs: LogSet,
+    logs: StreamLogs,
     state: State,
     tails: dict[Path, LogTail],
-    sightings: Mapping[Path, Sighting],
+    sightings: Mapping[Path, FilesAtStart],
     clock: Callable[[], float],
 ) -> None:
-    record = Record.of(state, logs.name)
+    record = StreamState.of(state, logs.name)
     changed = False
     for path in logs.paths:
         tail = tails[path] = tail_of(path, record, clock)
@@ -111,14 +111,14 @@ def _begin(
         state.commit([StreamCommit(logs.name, record.encode())])
 
 
-def tail_of(path: Path, record: Record, clock: Callable[[], float]) -> LogTail:
+def tail_of(path: Path, record: StreamState, clock: Callable[[], float]) -> LogTail:
     """Follow a log from where the record of its stream says."""
     stored = record.positions.get(str(path))
-    position = Position.from_plain(stored) if stored is not None else None
+    position = Checkpoint.from_plain(stored) if stored is not None else None
     return LogTail(path, position, max_poll=_MAX_POLL, clock=clock)
 
 
-def _take_first(tail: LogTail, sighting: Sighting | None) -> bool:
+def _take_first(tail: LogTail, sighting: FilesAtStart | None) -> bool:
     begun = _identity(sighting) if sighting is not None else None
     for attempt in range(_ATTEMPTS):
         time.sleep(_PAUSE if attempt else 0)
@@ -129,5 +129,5 @@ def _take_first(tail: LogTail, sighting: Sighting | None) -> bool:
     return False
 
 
-def _identity(sighting: Sighting) -> FileIdentity:
+def _identity(sighting: FilesAtStart) -> Fingerprint:
     return identify(sighting.head.lstrip(b"\0"), sighting.device, sighting.inode)

@@ -16,18 +16,18 @@ from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
 from zeekml.live.health.field_coverage import Coverage
 from zeekml.live.health.silence import Silence
-from zeekml.live.health.unscored import FirstReject, Reject
-from zeekml.live.live_pipeline import Outcome
+from zeekml.live.health.unscored import FirstReject, UnscoredReject
+from zeekml.live.live_pipeline import LiveResult
 from zeekml.live.startup import tail_of
-from zeekml.live.state.context_files import Snapshots
-from zeekml.live.state.database import Entry, State, StreamCommit
-from zeekml.live.state.journal import Intake, pack
+from zeekml.live.state.context_files import ContextFiles
+from zeekml.live.state.database import JournalRow, State, StreamCommit
+from zeekml.live.state.journal import JournalEntry, pack
 from zeekml.live.state.recovery import context_start, recover
-from zeekml.live.state.stream_state import Record
+from zeekml.live.state.stream_state import StreamState
 from zeekml.live.tail.decoder import TailDecoder
-from zeekml.live.tail.events import Event, Gap, Lines, Opened
+from zeekml.live.tail.events import Event, FileOpened, Gap, Lines
 from zeekml.live.tail.log_tail import LogTail
-from zeekml.live.tail.stream_logs import LogSet
+from zeekml.live.tail.stream_logs import StreamLogs
 from zeekml.pipeline import Judge, fingerprint_of
 from zeekml.readers.flow_schema import SURICATA
 from zeekml.readers.rejects import ReadCounters, RejectSink, SourceAccount, count_bounded
@@ -58,12 +58,12 @@ class Look:
         Whether there is anything to commit.
     """
 
-    outcome: Outcome = field(default_factory=Outcome)
+    outcome: LiveResult = field(default_factory=LiveResult)
     happened: list[Event] = field(default_factory=list)
     progress: bool = False
 
 
-class Follower:
+class LiveStream:
     """Follows the logs of one stream.
 
     Parameters
@@ -93,7 +93,7 @@ class Follower:
 
     def __init__(
         self,
-        logs: LogSet,
+        logs: StreamLogs,
         state: State,
         bundle: Bundle,
         policy: Policy,
@@ -117,7 +117,7 @@ class Follower:
             if logs.sensor == SURICATA
             else LOGGERS_HOLD * (len(logs.paths) > 1)
         )
-        self.record = Record.of(state, logs.name)
+        self.record = StreamState.of(state, logs.name)
         back = recover(
             state,
             logs.name,
@@ -131,7 +131,7 @@ class Follower:
         self._pipeline = back.pipeline
         self._alerts = back.alerts
         self._number = state.next_number(logs.name)
-        self._snapshots = Snapshots(state, logs.name, back.snapshot)
+        self._snapshots = ContextFiles(state, logs.name, back.snapshot)
         self._policy = policy
         first = None
         if not state.anchors(logs.name):
@@ -148,7 +148,7 @@ class Follower:
         self._caught_up = clock()
         self.coverage = Coverage(logs.sensor)
         self._rejects = FirstReject(rejects)
-        self._intakes: list[Intake] = []
+        self._intakes: list[JournalEntry] = []
         self._tails: list[tuple[LogTail, TailDecoder]] = []
         for path in logs.paths:
             tail = tails.get(path) if tails is not None else None
@@ -222,7 +222,7 @@ class Follower:
         return max((n for n in said if n is not None), default=None)
 
     @property
-    def first_reject(self) -> Reject | None:
+    def first_reject(self) -> UnscoredReject | None:
         """The first line since the latest flow that could not be read, if this run met it."""
         return self._rejects.first
 
@@ -265,7 +265,7 @@ class Follower:
             # nothing in the log moves its clock on: what waits for that must not wait for ever
             self.record.let_go = look.progress = True
         if changes := self._alerts.changes():
-            self._intakes.append(Intake(alerts=changes))
+            self._intakes.append(JournalEntry(alerts=changes))
         look.progress |= self._snapshots.wanted or self._snapshots.finished is not None
         return look
 
@@ -310,7 +310,7 @@ class Follower:
             self.record.let_go = False
             look.progress = True
             if self.held:
-                self._feed(Intake(let_go=True), look)
+                self._feed(JournalEntry(let_go=True), look)
         if self.record.close:
             self.record.close = False
             look.progress = True
@@ -346,7 +346,7 @@ class Follower:
                 flows += decoder.lines(event)
                 continue
             look.happened.append(event)
-            if isinstance(event, Opened):
+            if isinstance(event, FileOpened):
                 decoder.opened(event)
                 count_bounded(self.record.rotations, event.how)
             elif isinstance(event, Gap):
@@ -357,16 +357,16 @@ class Follower:
             self._rejects.forget()
             for batch in flows:
                 self.coverage.add(batch)
-            self._feed(Intake(flows, self._alerts.changes()), look)
+            self._feed(JournalEntry(flows, self._alerts.changes()), look)
 
-    def _feed(self, intake: Intake, look: Look) -> None:
+    def _feed(self, intake: JournalEntry, look: Look) -> None:
         self._intakes.append(intake)
         self._rows_since += intake.rows
         self._snapshots.feed(intake.rows)
         look.progress = True
         self._add(self._pipeline.take(intake), look)
 
-    def _add(self, outcome: Outcome, look: Look) -> None:
+    def _add(self, outcome: LiveResult, look: Look) -> None:
         look.outcome.batches += outcome.batches
         look.outcome.notices += outcome.notices
         look.outcome.silenced += outcome.silenced
@@ -391,7 +391,7 @@ class Follower:
             intake = _joined(self._intakes)
             # flows in order go on at once; only of those held back is the record needed again
             packed = pack(intake, originals=self._hold > 0)
-            entry = Entry(self._number, intake.rows, packed)
+            entry = JournalRow(self._number, intake.rows, packed)
         following = self._number + (entry is not None)
         due = (
             self._rows_since >= ANCHOR_ROWS
@@ -474,8 +474,8 @@ def _account_maker(counters: ReadCounters, rejects: RejectSink) -> Callable[[str
     return lambda source: SourceAccount(source, counters, rejects)
 
 
-def _joined(intakes: Sequence[Intake]) -> Intake:
-    return Intake(
+def _joined(intakes: Sequence[JournalEntry]) -> JournalEntry:
+    return JournalEntry(
         [batch for intake in intakes for batch in intake.flows],
         [change for intake in intakes for change in intake.alerts],
         any(intake.let_go for intake in intakes),

@@ -15,10 +15,10 @@ from zeekml.config import Config
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
 from zeekml.live.live_pipeline import LivePipeline
-from zeekml.live.state.journal import Intake
-from zeekml.live.tail.checkpoint import Position
+from zeekml.live.state.journal import JournalEntry
+from zeekml.live.tail.checkpoint import Checkpoint
 from zeekml.live.tail.decoder import TailDecoder
-from zeekml.live.tail.events import How, Lines, Opened
+from zeekml.live.tail.events import FileOpened, How, Lines
 from zeekml.pipeline import Judge
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.flow_schema import SURICATA, ZEEK
@@ -64,9 +64,9 @@ def prime(sensor: str, bundle: Bundle, policy: Policy, config: Config, *, hold: 
     notices = 0
     for text in _texts(sensor):
         # each form is read by a decoder of its own
-        decoder.opened(Opened("priming", How.STARTED))
-        for flows in decoder.lines(Lines("priming", Block(text, 1), Position())):
-            intake = Intake([flows])
+        decoder.opened(FileOpened("priming", How.STARTED))
+        for flows in decoder.lines(Lines("priming", Block(text, 1), Checkpoint())):
+            intake = JournalEntry([flows])
             notices += len(pipeline.take(intake).notices)
             pipeline.warm_up([intake])
     return notices + len(pipeline.close().notices)

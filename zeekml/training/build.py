@@ -17,8 +17,7 @@ from zeekml.datasets.quality import report_on
 from zeekml.datasets.read import Collection, Skipped, collect
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble import bundle as bundles
-from zeekml.ensemble.manifest import Calibration as ManifestCalibration
-from zeekml.ensemble.manifest import TrainingSource, Usual
+from zeekml.ensemble.manifest import Calibration, TrainingSource, Usual
 from zeekml.ensemble.tflite_file import write_mlp
 from zeekml.errors import InputError
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
@@ -35,7 +34,7 @@ from zeekml.training.leave_one_out import (
 from zeekml.training.mlp import Recipe
 from zeekml.training.model_card import CardFacts, model_card
 from zeekml.training.thresholds import (
-    Calibration,
+    FittedThresholds,
     SiteCheck,
     Thresholds,
     calibrate,
@@ -45,7 +44,7 @@ from zeekml.training.thresholds import (
 from zeekml.training.thresholds import as_dict as incidents_as_dict
 from zeekml.training.trained_ensemble import TrainedEnsemble
 from zeekml.training.trainer import MemberPlan, train
-from zeekml.training.training_checkpoints import Unfinished
+from zeekml.training.training_checkpoints import TrainingCheckpoints
 from zeekml.training.training_rows import Prepared, prepare
 
 Progress = Callable[[str, int, int], None]
@@ -78,7 +77,7 @@ class BuildReport:
     skipped: list[Skipped]
     folds: list[Fold]
     figures: list[EnvironmentFigures]
-    calibration: Calibration
+    calibration: FittedThresholds
     thresholds: Thresholds
     checks: list[SiteCheck]
     taken: int = 0
@@ -148,7 +147,7 @@ def build_bundle(
     if evaluation is not None:
         evaluation.check({e.name: e.sha256 for e in collection.environments}, plan)
     prepared = _prepare(collection, seed, tell)
-    unfinished = Unfinished.beside(out)
+    unfinished = TrainingCheckpoints.beside(out)
     folds = leave_one_out(
         prepared,
         seed=seed,
@@ -201,9 +200,7 @@ def build_bundle(
         features=ensemble.features,
         members=_members(ensemble),
         scaler=ensemble.scaler,
-        calibration=ManifestCalibration(
-            calibration.slope, calibration.intercept, calibration.base_rate
-        ),
+        calibration=Calibration(calibration.slope, calibration.intercept, calibration.base_rate),
         thresholds=thresholds.values,
         candidate_score=thresholds.candidate_score,
         usual=usual_values(prepared, ensemble.features),
@@ -263,7 +260,7 @@ def _source(item: Prepared) -> TrainingSource:
 
 def _evaluation(
     figures: Sequence[EnvironmentFigures],
-    calibration: Calibration,
+    calibration: FittedThresholds,
     thresholds: Thresholds,
     checks: Sequence[SiteCheck],
     seed: int,

@@ -24,7 +24,7 @@ from zeekml.datasets.equal_rows import Weights, duplicate_weights
 from zeekml.training.mlp import Recipe
 from zeekml.training.trained_ensemble import Prediction
 from zeekml.training.trainer import MemberPlan, train
-from zeekml.training.training_checkpoints import Unfinished
+from zeekml.training.training_checkpoints import TrainingCheckpoints
 from zeekml.training.training_rows import Prepared
 
 Scores = npt.NDArray[np.float64]
@@ -99,7 +99,7 @@ def leave_one_out(
     seed: int,
     plan: MemberPlan | None = None,
     recipe: Recipe | None = None,
-    unfinished: Unfinished | None = None,
+    unfinished: TrainingCheckpoints | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[Fold]:
     """Score every evaluable environment by an ensemble trained on all others.

@@ -16,7 +16,7 @@ from zeekml.training.meta_learning import MetaRecipe
 from zeekml.training.mlp import Recipe
 from zeekml.training.sample_weights import BENIGN_SHARE
 from zeekml.training.synthetic.inject import KINDS
-from zeekml.training.thresholds import Calibration, SiteCheck, Thresholds
+from zeekml.training.thresholds import FittedThresholds, SiteCheck, Thresholds
 from zeekml.training.trained_ensemble import LEFT_OUT_FAMILIES, TrainedEnsemble
 from zeekml.training.trainer import MemberPlan
 from zeekml.training.training_rows import MAX_SOURCE_ROWS, SYNTHETIC_WEIGHT
@@ -36,7 +36,7 @@ class CardFacts:
     plan: MemberPlan
     evaluation: EvaluationReport | None
     figures: Sequence[EnvironmentFigures]
-    calibration: Calibration
+    calibration: FittedThresholds
     thresholds: Thresholds
     checks: Sequence[SiteCheck]
 

@@ -56,7 +56,7 @@ MARGIN: Final = 0.25
 
 
 @dataclass(frozen=True)
-class Calibration:
+class FittedThresholds:
     """Platt's curve from averaged log-odds to scores, and how well it fits out of fold.
 
     Attributes
@@ -85,7 +85,7 @@ class Calibration:
         return evidence(self.scores(log_odds), self.base_rate)
 
 
-def calibrate(folds: Sequence[Fold], *, base_rate: float = BASE_RATE) -> Calibration:
+def calibrate(folds: Sequence[Fold], *, base_rate: float = BASE_RATE) -> FittedThresholds:
     """Fit one curve to all folds, environments weighing the same, then move it to the base rate.
 
     It is fitted to as many malicious as benign flows and moved by Bayes' rule. A fit to the rare
@@ -107,7 +107,7 @@ def calibrate(folds: Sequence[Fold], *, base_rate: float = BASE_RATE) -> Calibra
     intercept += math.log(base_rate / (1 - base_rate))
     scores = apply_platt(z, slope, intercept)
     weights = _weights(malicious, base_rate)
-    return Calibration(
+    return FittedThresholds(
         slope=slope,
         intercept=intercept,
         base_rate=base_rate,
@@ -169,7 +169,7 @@ class SiteCheck:
 
 def choose_thresholds(
     folds: Sequence[Fold],
-    calibration: Calibration,
+    calibration: FittedThresholds,
     policy: Policy,
     *,
     budget: float = FALSE_INCIDENTS_PER_FLOW,
@@ -201,7 +201,7 @@ def choose_thresholds(
 
 
 def _choose(
-    folds: Sequence[Fold], calibration: Calibration, policy: Policy, budget: float
+    folds: Sequence[Fold], calibration: FittedThresholds, policy: Policy, budget: float
 ) -> tuple[FloatArray, float]:
     """Return the thresholds as evidence, and the false incidents per benign flow they cost."""
     peaks, costs = [], []

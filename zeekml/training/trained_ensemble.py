@@ -65,7 +65,7 @@ def member_log_odds(network: Mlp, x: Matrix) -> npt.NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class Member:
+class TrainedMember:
     """One trained network and the names of what it scores."""
 
     network: Mlp
@@ -82,7 +82,7 @@ class Member:
 class TrainedEnsemble:
     """Members, the scaler before them, and the features they take in order."""
 
-    members: tuple[Member, ...]
+    members: tuple[TrainedMember, ...]
     scaler: Scaler
     features: tuple[str, ...] = FEATURE_SET
 

@@ -29,14 +29,14 @@ from zeekml.training.mlp import Mlp, Recipe, fit
 from zeekml.training.tasks import TaskSource
 from zeekml.training.trained_ensemble import (
     FEATURE_SET,
-    Member,
     TrainedEnsemble,
+    TrainedMember,
     fit_scaler,
     select,
     standardise,
 )
-from zeekml.training.training_checkpoints import Unfinished, digest_of
-from zeekml.training.training_rows import Pool, Prepared, draw_left_out, pool_of
+from zeekml.training.training_checkpoints import TrainingCheckpoints, digest_of
+from zeekml.training.training_rows import Prepared, TrainingRows, draw_left_out, pool_of
 
 _FAMILY_NAMES: Final = [FEATURES[FEATURE_INDEX[name]].family for name in FEATURE_SET]
 _FAMILIES: Final = np.unique(_FAMILY_NAMES, return_inverse=True)[1]
@@ -54,7 +54,7 @@ LEARNERS: Final[tuple[Learner, ...]] = ("joint", *ALGORITHMS)
 
 
 @dataclass(frozen=True)
-class Candidate:
+class MemberRecipe:
     """A way to train one member.
 
     Attributes
@@ -94,7 +94,7 @@ class MemberPlan:
     ----------
     binary, eight_class : int
     subsets, meta
-        See ``Candidate``.
+        See ``MemberRecipe``.
     without : tuple of tuples of str
         Feature families that binary members do without, in turn; eight-class ones have all.
     """
@@ -119,10 +119,10 @@ class MemberPlan:
         """Return what each member scores."""
         return [BINARY_CLASSES] * self.binary + [CLASSES] * self.eight_class
 
-    def candidates(self, recipe: Recipe) -> list[Candidate]:
+    def candidates(self, recipe: Recipe) -> list[MemberRecipe]:
         """Return the ensemble's members as candidates."""
         return [
-            Candidate(
+            MemberRecipe(
                 outputs,
                 number,
                 recipe,
@@ -140,7 +140,7 @@ def train(
     seed: int,
     plan: MemberPlan | None = None,
     recipe: Recipe | None = None,
-    unfinished: Unfinished | None = None,
+    unfinished: TrainingCheckpoints | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainedEnsemble:
     """Train an ensemble on environments and their synthetic copies.
@@ -176,20 +176,20 @@ def train(
 
 def train_candidates(
     prepared: Sequence[Prepared],
-    candidates: Sequence[Candidate],
+    candidates: Sequence[MemberRecipe],
     *,
     seed: int,
-    unfinished: Unfinished | None = None,
+    unfinished: TrainingCheckpoints | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainedEnsemble:
     """Train members as `candidates` say; otherwise as ``train``."""
-    classroom = Classroom.of(prepared, seed)
+    classroom = TrainingSet.of(prepared, seed)
     for candidate in candidates:
         # made before the threads begin: each would make its own
         classroom.view(candidate.without)
     digest = classroom.digest() if unfinished is not None else ""
 
-    def member_of(candidate: Candidate) -> Member:
+    def member_of(candidate: MemberRecipe) -> TrainedMember:
         if unfinished is None:
             return classroom.teach(candidate)
         name = digest_of([], digest, candidate)
@@ -199,7 +199,7 @@ def train_candidates(
             unfinished.keep(name, member)
         return member
 
-    members: list[Member] = []
+    members: list[TrainedMember] = []
     # one BLAS thread: sums in one order, so that a second run gives the same bits
     with threadpool_limits(limits=1), ThreadPoolExecutor(os.cpu_count()) as threads:
         try:
@@ -213,7 +213,7 @@ def train_candidates(
 
 
 @dataclass(frozen=True)
-class Classroom:
+class TrainingSet:
     """What all members of an ensemble learn from.
 
     Attributes
@@ -228,7 +228,7 @@ class Classroom:
     seed : int
     """
 
-    pool: Pool
+    pool: TrainingRows
     scaler: Scaler
     x: Matrix
     sources: Sequence[TaskSource]
@@ -236,7 +236,7 @@ class Classroom:
     _views: dict[tuple[str, ...], tuple[Matrix, list[TaskSource]]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, prepared: Sequence[Prepared], seed: int) -> Classroom:
+    def of(cls, prepared: Sequence[Prepared], seed: int) -> TrainingSet:
         """Gather rows and tasks; raises ValueError where there is nothing to learn."""
         pool = pool_of(prepared, seed)
         if not (pool.labels == 0).any() or not (pool.labels > 0).any():
@@ -265,13 +265,13 @@ class Classroom:
             self._views[without] = x, sources
         return self._views[without]
 
-    def desk(self, candidate: Candidate) -> Desk:
+    def desk(self, candidate: MemberRecipe) -> MemberSet:
         """Return what one member learns from: a part of it all."""
         pool = self.pool
         x, sources = self.view(candidate.without)
         rng = np.random.default_rng([self.seed, candidate.number])
         left_out = draw_left_out(pool, rng) if candidate.subsets else frozenset[int]()
-        return Desk(
+        return MemberSet(
             candidate=candidate,
             x=x,
             labels=(pool.labels > 0).astype(np.int8) if candidate.binary else pool.labels,
@@ -281,7 +281,7 @@ class Classroom:
             rng=rng,
         )
 
-    def teach(self, candidate: Candidate) -> Member:
+    def teach(self, candidate: MemberRecipe) -> TrainedMember:
         """Train one member."""
         desk = self.desk(candidate)
         network = desk.joint()
@@ -289,7 +289,7 @@ class Classroom:
             network = desk.meta(network, candidate.meta, desk.rng)
         # what it never saw must not be heard when it is there
         network.weights[0][:, columns_of(candidate.without)] = 0
-        return Member(network, candidate.outputs, desk.left_out)
+        return TrainedMember(network, candidate.outputs, desk.left_out)
 
 
 def columns_of(families: Sequence[str]) -> npt.NDArray[np.intp]:
@@ -316,7 +316,7 @@ def task_source(item: Prepared, scaler: Scaler) -> TaskSource:
 
 
 @dataclass(frozen=True)
-class Desk:
+class MemberSet:
     """What one member learns from.
 
     Attributes
@@ -335,7 +335,7 @@ class Desk:
     rng : numpy.random.Generator
     """
 
-    candidate: Candidate
+    candidate: MemberRecipe
     x: Matrix
     labels: Labels
     weights: Weights

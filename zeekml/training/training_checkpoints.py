@@ -26,7 +26,7 @@ from zeekml.core.serialization import Part, array_parts, arrays_of_parts, decode
 from zeekml.errors import OutputError, StateError
 from zeekml.features.feature_schema import SCHEMA_HASH
 from zeekml.training.mlp import Mlp
-from zeekml.training.trained_ensemble import Member
+from zeekml.training.trained_ensemble import TrainedMember
 
 _KIND: Final = "member"
 _VERSION: Final = 1
@@ -43,7 +43,7 @@ class _Facts(msgspec.Struct, frozen=True):
 
 
 @dataclass
-class Unfinished:
+class TrainingCheckpoints:
     """A directory of trained members; it is made with the first of them.
 
     Attributes
@@ -55,7 +55,7 @@ class Unfinished:
     _taken: list[str] = field(default_factory=list)
 
     @classmethod
-    def beside(cls, out: Path) -> Unfinished:
+    def beside(cls, out: Path) -> TrainingCheckpoints:
         """Return the place of a run that writes `out`."""
         path = out.absolute()
         return cls(path.with_name(f"{path.name}.unfinished"))
@@ -65,7 +65,7 @@ class Unfinished:
         """Members that were taken from it so far."""
         return len(self._taken)
 
-    def take(self, digest: str) -> Member | None:
+    def take(self, digest: str) -> TrainedMember | None:
         """Return the member that was kept under a digest, None if none is or it is damaged.
 
         Where others may write, nothing is taken.
@@ -85,7 +85,7 @@ class Unfinished:
         self._taken.append(digest)
         return member
 
-    def keep(self, digest: str, member: Member) -> None:
+    def keep(self, digest: str, member: TrainedMember) -> None:
         """Write a member down, whole or not at all.
 
         Raises
@@ -134,14 +134,14 @@ def digest_of(arrays: Sequence[npt.NDArray[Any]], *facts: object) -> str:
     return digest.hexdigest()
 
 
-def _parts(member: Member) -> list[Part]:
+def _parts(member: TrainedMember) -> list[Part]:
     network = member.network
     widths = [network.weights[0].shape[1], *(len(bias) for bias in network.biases)]
     facts = _Facts(widths, member.outputs, member.left_out)
     return [msgspec.msgpack.encode(facts), *array_parts(_arrays(network))]
 
 
-def _member(parts: Sequence[bytes]) -> Member:
+def _member(parts: Sequence[bytes]) -> TrainedMember:
     facts = decode(parts[0], _Facts)
     layers = list(pairwise(facts.widths))
     like = Mlp(
@@ -156,7 +156,7 @@ def _member(parts: Sequence[bytes]) -> Member:
         [arrays[f"weight {layer}"] for layer in range(len(layers))],
         [arrays[f"bias {layer}"] for layer in range(len(layers))],
     )
-    return Member(network, facts.outputs, facts.left_out)
+    return TrainedMember(network, facts.outputs, facts.left_out)
 
 
 def _arrays(network: Mlp) -> dict[str, npt.NDArray[Any]]:

@@ -20,7 +20,7 @@ from zeekml.features.extractor import feature_matrix
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
 from zeekml.training.sample_weights import row_weights
 from zeekml.training.synthetic.inject import KINDS, synthetic_copy
-from zeekml.training.synthetic.traffic_context import Kind
+from zeekml.training.synthetic.traffic_context import TrafficKind
 from zeekml.training.tasks import host_groups
 from zeekml.training.trained_ensemble import FEATURE_SET
 
@@ -77,7 +77,7 @@ def prepare(environment: Environment, *, seed: int) -> Prepared:
 
 
 def synthetic_rows(
-    environment: Environment, *, seed: int, kinds: Sequence[Kind] = KINDS
+    environment: Environment, *, seed: int, kinds: Sequence[TrafficKind] = KINDS
 ) -> tuple[Matrix, Labels]:
     """Return features and labels of an environment's synthetic copy.
 
@@ -102,7 +102,7 @@ def synthetic_rows(
 
 
 @dataclass(frozen=True)
-class Pool:
+class TrainingRows:
     """Training rows of all sources, and which environment each comes from.
 
     Attributes
@@ -123,7 +123,7 @@ class Pool:
     names: list[str] = field(default_factory=list)
 
 
-def pool_of(prepared: Sequence[Prepared], seed: int) -> Pool:
+def pool_of(prepared: Sequence[Prepared], seed: int) -> TrainingRows:
     """Gather what an ensemble with this seed learns from: environments and synthetic copies."""
     columns = [FEATURE_INDEX[name] for name in FEATURE_SET]
     xs: list[Matrix] = [np.empty((0, len(columns)), dtype=np.float32)]
@@ -143,7 +143,7 @@ def pool_of(prepared: Sequence[Prepared], seed: int) -> Pool:
             weights.append(counted)
             owners.append(np.full(len(chosen), number, dtype=np.int32))
     total = np.concatenate(weights)
-    return Pool(
+    return TrainingRows(
         x=np.concatenate(xs),
         labels=np.concatenate(labels),
         weights=total / max(total.sum(), 1e-12),
@@ -163,7 +163,7 @@ def _cap(weights: Weights, rng: np.random.Generator) -> tuple[npt.NDArray[np.int
     return chosen, times * (total / MAX_SOURCE_ROWS)
 
 
-def draw_left_out(pool: Pool, rng: np.random.Generator) -> frozenset[int]:
+def draw_left_out(pool: TrainingRows, rng: np.random.Generator) -> frozenset[int]:
     """Draw the environments that a member does not see; the others must teach both sides."""
     count = len(pool.names)
     if count < FEWEST_FOR_SUBSETS:

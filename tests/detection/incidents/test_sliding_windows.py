@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from zeekml.detection.candidates import Candidates
 from zeekml.detection.incidents.candidate_rows import SCORE, UNIT, number_rows
-from zeekml.detection.incidents.compiled_policy import Plan, make_plan
+from zeekml.detection.incidents.compiled_policy import CompiledPolicy, make_plan
 from zeekml.detection.incidents.sliding_windows import (
     claim,
     clear,
@@ -36,7 +36,9 @@ SECRET = np.uint64(1)
 class Stream:
     """Windows of one lane, and what enters them."""
 
-    def __init__(self, plan: Plan, make_columns: MakeColumns, groups: int, rows: int) -> None:
+    def __init__(
+        self, plan: CompiledPolicy, make_columns: MakeColumns, groups: int, rows: int
+    ) -> None:
         self.plan = plan
         self.windows = new_windows(plan, groups, rows, 16)
         self.places = len(self.windows.rows)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeekml.features.context.compact_hash_table import (
-    Cells,
+    CompactHashTable,
     erase,
     home,
     insert,
@@ -26,7 +26,7 @@ hashes = st.integers(0, 119).map(lambda n: np.uint64((n % 3) * 2**62 + (n % 2) *
 steps = st.lists(st.tuples(st.sampled_from(["add", "add", "remove", "change"]), hashes))
 
 
-def cell_of(table: Cells, key: np.uint64) -> int:
+def cell_of(table: CompactHashTable, key: np.uint64) -> int:
     """Keys are told apart by their numbers."""
     at = next_alike(table, key, home(table, key))
     while at >= 0 and number_at(table, at) != int(key) % 256:
@@ -34,7 +34,7 @@ def cell_of(table: Cells, key: np.uint64) -> int:
     return int(at)
 
 
-def check(table: Cells, model: dict[int, int]) -> None:
+def check(table: CompactHashTable, model: dict[int, int]) -> None:
     assert table.live == len(model)
     for n in range(120):
         key = np.uint64((n % 3) * 2**62 + (n % 2) * 2**31 + n)
@@ -71,7 +71,7 @@ def test_it_behaves_like_a_dict(
     assert not table.cells.any()
 
 
-def grown(table: Cells, model: dict[int, int]) -> Cells:
+def grown(table: CompactHashTable, model: dict[int, int]) -> CompactHashTable:
     result = larger(table, 1)
     assert len(result.cells) >= len(table.cells)
     for key, state in model.items():

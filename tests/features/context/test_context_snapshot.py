@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeekml.errors import StateError
-from zeekml.features.context.context_snapshot import Head
+from zeekml.features.context.context_snapshot import SnapshotHead
 from zeekml.features.context.engine import ContextEngine
 from zeekml.features.context.state import HEAD, LAST, TAIL
 from zeekml.features.feature_schema import FEATURES, WINDOWS
@@ -155,8 +155,8 @@ def test_a_head_that_is_none(head: bytes) -> None:
         ContextEngine(BOUND).load(head, iter([]))
 
 
-def set_clock(at: int, number: int) -> Callable[[Head], Head]:
-    def change(head: Head) -> Head:
+def set_clock(at: int, number: int) -> Callable[[SnapshotHead], SnapshotHead]:
+    def change(head: SnapshotHead) -> SnapshotHead:
         clock = list(head.clock)
         clock[at] = number
         return msgspec.structs.replace(head, clock=clock)
@@ -164,8 +164,10 @@ def set_clock(at: int, number: int) -> Callable[[Head], Head]:
     return change
 
 
-def set_counts(name: str, counts: tuple[int, int], at: int) -> Callable[[Head], Head]:
-    def change(head: Head) -> Head:
+def set_counts(
+    name: str, counts: tuple[int, int], at: int
+) -> Callable[[SnapshotHead], SnapshotHead]:
+    def change(head: SnapshotHead) -> SnapshotHead:
         values = list(getattr(head, name))
         values[at] = counts
         return msgspec.structs.replace(head, **{name: values})
@@ -195,8 +197,8 @@ def set_counts(name: str, counts: tuple[int, int], at: int) -> Callable[[Head], 
     ],
 )
 def test_sizes_that_cannot_be_are_refused(
-    saved: tuple[bytes, bytes], change: Callable[[Head], Head]
+    saved: tuple[bytes, bytes], change: Callable[[SnapshotHead], SnapshotHead]
 ) -> None:
-    head = msgspec.msgpack.decode(saved[0], type=Head)
+    head = msgspec.msgpack.decode(saved[0], type=SnapshotHead)
     with pytest.raises(StateError, match="damaged"):
         ContextEngine(BOUND).load(msgspec.msgpack.encode(change(head)), iter([saved[1]]))

@@ -16,7 +16,7 @@ from zeekml.errors import InputError
 from zeekml.live.health.checks import HealthLimits, StreamFigures
 from zeekml.live.health.monitor import HealthMonitor
 from zeekml.live.health.unscored import Instead
-from zeekml.live.tail.checkpoint import Position
+from zeekml.live.tail.checkpoint import Checkpoint
 from zeekml.live.tail.events import Cause, Gap, Recovered, Trouble
 
 WALL = 1_795_430_000.0
@@ -74,7 +74,7 @@ class Watch:
 
 
 def gap(cause: Cause = Cause.VANISHED, at_least: int = 5000, source: str = "/l/conn.log") -> Gap:
-    return Gap(source, cause, 1200, 17, at_least, Position())
+    return Gap(source, cause, 1200, 17, at_least, Checkpoint())
 
 
 def test_a_log_that_falls_silent_and_comes_back() -> None:

@@ -14,8 +14,8 @@ from zeekml.config import Config
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
 from zeekml.live.state.database import State
-from zeekml.live.stream import Follower
-from zeekml.live.tail.stream_logs import LogSet
+from zeekml.live.stream import LiveStream
+from zeekml.live.tail.stream_logs import StreamLogs
 from zeekml.readers.rejects import RejectWriter
 
 SAMPLE = Path(__file__).parents[3] / "sample_logs" / "suricata" / "eve.json.gz"
@@ -41,11 +41,11 @@ class Watch:
         self.state = State(root / "state")
         self.follower = self._start()
 
-    def _start(self) -> Follower:
-        logs = LogSet("eve", "suricata", (self.log,))
+    def _start(self) -> LiveStream:
+        logs = StreamLogs("eve", "suricata", (self.log,))
         rejects = RejectWriter(io.StringIO(), cap=0)
         config = Config(suricata_hold=HOLD)
-        return Follower(
+        return LiveStream(
             logs, self.state, self._bundle, self._policy, config, rejects, clock=lambda: self.now
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zeekml.live.health.unscored import FirstReject, Instead, Reject, unscored
+from zeekml.live.health.unscored import FirstReject, Instead, UnscoredReject, unscored
 from zeekml.readers.rejects import BAD_VALUE, COLUMN_COUNT, MISSING_FIELD
 
 
@@ -33,7 +33,7 @@ def test_many_types_are_not_all_listed() -> None:
 
 
 def test_lines_that_cannot_be_read() -> None:
-    reject = Reject("/l/conn.log", 12, BAD_VALUE, b"1.5\tC1\tno\x1b]address\t443")
+    reject = UnscoredReject("/l/conn.log", 12, BAD_VALUE, b"1.5\tC1\tno\x1b]address\t443")
     rejected = {BAD_VALUE: 900, COLUMN_COUNT: 2}
     instead = Instead(
         sensor="zeek",
@@ -60,7 +60,7 @@ def test_lines_that_cannot_be_read() -> None:
     ],
 )
 def test_fields_that_are_missing_are_named(sensor: str, line: bytes, missing: str) -> None:
-    reject = Reject("x.log", 1, MISSING_FIELD, line)
+    reject = UnscoredReject("x.log", 1, MISSING_FIELD, line)
     instead = Instead(sensor=sensor, read=1, rejected={MISSING_FIELD: 1}, reject=reject)
     assert f"it lacks {missing}" in unscored(60.0, instead).sub
 
@@ -87,5 +87,5 @@ def test_the_first_reject_is_kept_and_all_go_on() -> None:
     assert (rejects.first.line, len(rejects.first.excerpt)) == (3, 4000)
     rejects.forget()
     rejects.add("conn.log", 9, BAD_VALUE, "y")
-    assert rejects.first == Reject("conn.log", 9, BAD_VALUE, "y")
+    assert rejects.first == UnscoredReject("conn.log", 9, BAD_VALUE, "y")
     assert sink.lines == [3, 4, 9]

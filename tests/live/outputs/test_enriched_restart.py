@@ -14,8 +14,8 @@ from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
 from zeekml.live.outputs.live_outputs import LiveOutputs
 from zeekml.live.state.database import State
-from zeekml.live.stream import Follower
-from zeekml.live.tail.stream_logs import LogSet
+from zeekml.live.stream import LiveStream
+from zeekml.live.tail.stream_logs import StreamLogs
 from zeekml.outputs import ENRICHED, OutputOptions
 
 
@@ -66,8 +66,8 @@ class Watch:
             lambda name: [],
             lambda: 0.0,
         )
-        follower = Follower(
-            LogSet("eve", "suricata", (self.log,)),
+        follower = LiveStream(
+            StreamLogs("eve", "suricata", (self.log,)),
             state,
             self._bundle,
             self._policy,

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeekml.live.state.alert_memory import LiveAlerts
-from zeekml.live.state.journal import Intake, pack, unpack
-from zeekml.live.tail.checkpoint import Position
+from zeekml.live.state.journal import JournalEntry, pack, unpack
+from zeekml.live.tail.checkpoint import Checkpoint
 from zeekml.live.tail.decoder import TailDecoder
-from zeekml.live.tail.events import How, Lines, Opened
+from zeekml.live.tail.events import FileOpened, How, Lines
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.formats.suricata_eve import MAX_SIGNATURES, AlertMemory
 from zeekml.readers.rejects import ReadCounters, SourceAccount
@@ -52,7 +52,7 @@ def test_changes_bring_another_to_the_same_state(
     assert do(plain, meanwhile) == do(live, meanwhile[:cut]) + do(live, meanwhile[cut:])
     changes = live.changes()
     assert live.changes() == []
-    again.apply(unpack(pack(Intake(alerts=changes))).alerts)
+    again.apply(unpack(pack(JournalEntry(alerts=changes))).alerts)
     assert again.changes() == [], "what is done again is in the journal already"
     assert len(plain) == len(live) == len(again)
     assert do(plain, after) == do(live, after) == do(again, after)
@@ -87,14 +87,14 @@ def test_an_id_that_cannot_be_stored_is_not_remembered(flow_id: int) -> None:
     alerts = LiveAlerts(AlertMemory())
     account = SourceAccount("eve.json", ReadCounters(), None)
     decoder = TailDecoder("suricata", lambda _: account, alerts=alerts, keep_originals=False)
-    decoder.opened(Opened("eve.json", How.STARTED))
+    decoder.opened(FileOpened("eve.json", How.STARTED))
     events = [
         {"flow_id": n, "event_type": "alert", "alert": {"signature": "s\x1b\n", "signature_id": 7}}
         for n in (flow_id, 2**63 - 1)
     ]
     text = "".join(json.dumps(event) + "\n" for event in events).encode()
-    assert list(decoder.lines(Lines("eve.json", Block(text, 1), Position()))) == []
+    assert list(decoder.lines(Lines("eve.json", Block(text, 1), Checkpoint()))) == []
     assert account.counters.skipped == {"alert": 2}
     changes = alerts.changes()
     assert changes == [(2**63 - 1, "s\\x1b\\x0a [sid 7]")]
-    assert unpack(pack(Intake(alerts=changes))).alerts == changes
+    assert unpack(pack(JournalEntry(alerts=changes))).alerts == changes

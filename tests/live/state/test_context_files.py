@@ -17,23 +17,23 @@ from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
 from zeekml.features.context.engine import ContextEngine
 from zeekml.live.state import context_files as snapshots
-from zeekml.live.state.context_files import Snapshots
+from zeekml.live.state.context_files import ContextFiles
 from zeekml.live.state.database import State, StreamCommit
-from zeekml.live.stream import Follower
-from zeekml.live.tail.stream_logs import LogSet
+from zeekml.live.stream import LiveStream
+from zeekml.live.tail.stream_logs import StreamLogs
 from zeekml.readers.rejects import RejectWriter
 
 LOG = Path(__file__).resolve().parents[3] / "sample_logs" / "zeek_tsv" / "conn.log"
 
 
-def commit(state: State, one: Follower) -> StreamCommit:
+def commit(state: State, one: LiveStream) -> StreamCommit:
     what = one.to_commit()
     state.commit([what])
     one.committed(what)
     return what
 
 
-def look_until_kept(state: State, one: Follower, number: int = 0) -> int:
+def look_until_kept(state: State, one: LiveStream, number: int = 0) -> int:
     """Look and commit as the service does, until a snapshot is in force; return its number."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
@@ -52,12 +52,12 @@ def test_each_stream_keeps_the_latest(
     monkeypatch.setattr(snapshots, "ROWS", 500)
     rejects = RejectWriter(io.StringIO(), cap=0)
     log = tmp_path / "conn.log"
-    logs = LogSet("conn", "zeek", (log,))
+    logs = StreamLogs("conn", "zeek", (log,))
     with closing(State(tmp_path / "state")) as state, LOG.open("rb") as lines:
         foreign = state.directory / "context-of-another-stream-1"
         foreign.write_bytes(b"")
         log.write_bytes(b"".join(islice(lines, 800)))
-        one = Follower(logs, state, bundle, policy, Config(), rejects)
+        one = LiveStream(logs, state, bundle, policy, Config(), rejects)
         first = look_until_kept(state, one)
         # a log that fell silent is no reason to wait, and nothing more is made of the same rows
         assert not one.look().progress
@@ -71,7 +71,7 @@ def test_each_stream_keeps_the_latest(
         assert found is not None
         kept = {path.name for path in state.directory.glob("context-*")}
         assert kept == {found.file, foreign.name}
-        other = Follower(logs, state, bundle, policy, Config(), rejects)
+        other = LiveStream(logs, state, bundle, policy, Config(), rejects)
         assert other.context_records == held
         assert state.snapshot("conn") == found
         assert other.problems == []
@@ -83,7 +83,7 @@ def test_one_copy_at_a_time_and_none_that_is_not_taken(tmp_path: Path) -> None:
     context = ContextEngine(1000)
     nothing = StreamCommit("", b"")
     with closing(State(tmp_path)) as state, patch.object(snapshots, "ROWS", 1):
-        one, other = Snapshots(state, "one", None), Snapshots(state, "other", None)
+        one, other = ContextFiles(state, "one", None), ContextFiles(state, "other", None)
         for each in (one, other):
             each.feed(1)
             each.committed(nothing, context)
@@ -108,7 +108,7 @@ def test_no_memory_for_a_copy_is_no_trouble_but_a_warning(
     context = ContextEngine(1000)
     nothing = StreamCommit("", b"")
     with closing(State(tmp_path)) as state, patch.object(snapshots, "ROWS", 1):
-        one = Snapshots(state, "one", None)
+        one = ContextFiles(state, "one", None)
         one.feed(1)
         with patch.object(snapshots, "reserved", side_effect=trouble):
             one.committed(nothing, context)

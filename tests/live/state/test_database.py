@@ -21,10 +21,10 @@ from unprivileged import ROOT, run_unprivileged
 from zeekml.live.state import database as state_module
 from zeekml.live.state import state_directory as state_place
 from zeekml.live.state.database import (
-    Anchor,
-    Entry,
     IncidentLine,
+    JournalRow,
     Mark,
+    Snapshot,
     State,
     StateFileError,
     StreamCommit,
@@ -44,8 +44,8 @@ def state(directory: Path) -> Iterator[State]:
     state.close()
 
 
-def anchor(number: int, **changes: bytes) -> Anchor:
-    return Anchor(number, ClockState(number * 10, 0, number, 1), **changes)
+def anchor(number: int, **changes: bytes) -> Snapshot:
+    return Snapshot(number, ClockState(number * 10, 0, number, 1), **changes)
 
 
 def step(number: int, stream: str = "conn", size: int = 10) -> StreamCommit:
@@ -53,7 +53,7 @@ def step(number: int, stream: str = "conn", size: int = 10) -> StreamCommit:
     return StreamCommit(
         stream,
         b"record %d" % number,
-        Entry(number, number + 1, b"%d" % number * size),
+        JournalRow(number, number + 1, b"%d" % number * size),
         anchor(number + 1, ordering=b"o", judge=b"j%d" % number, alerts=b"a"),
     )
 
@@ -89,7 +89,10 @@ def test_everything_comes_back(directory: Path) -> None:
     again = State(directory)
     assert again.record("conn") == b"record 1"
     assert again.record("eve") == b"record 0"
-    assert list(again.journal("conn", 0)) == [Entry(0, 1, b"0" * 10), Entry(1, 2, b"1" * 10)]
+    assert list(again.journal("conn", 0)) == [
+        JournalRow(0, 1, b"0" * 10),
+        JournalRow(1, 2, b"1" * 10),
+    ]
     assert again.marks() == marks
     assert again.note("health") == "[]"
     assert again.next_number("conn") == 2
@@ -120,7 +123,7 @@ def test_trimming(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[bo
         commit = StreamCommit(
             "conn",
             b"",
-            Entry(following, 3, b"x" * following) if with_entry else None,
+            JournalRow(following, 3, b"x" * following) if with_entry else None,
             anchor(following + with_entry) if with_anchor else None,
             forget_before=min(forget, following + with_entry),
         )

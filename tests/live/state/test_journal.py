@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeekml.core.serialization import seal
-from zeekml.live.state.journal import AlertChange, Intake, JournalError, pack, unpack
+from zeekml.live.state.journal import AlertChange, JournalEntry, JournalError, pack, unpack
 from zeekml.readers.flow_order import EndOrder
 from zeekml.readers.flow_schema import (
     AT_EXIT_FIELD,
@@ -74,7 +74,7 @@ CHANGES = st.lists(st.tuples(INT64, st.none() | TEXT), max_size=4)
 def test_what_goes_in_comes_out(
     flows: list[pa.RecordBatch], alerts: list[AlertChange], let_go: bool, originals: bool
 ) -> None:
-    packed = pack(Intake(flows, alerts, let_go), originals=originals)
+    packed = pack(JournalEntry(flows, alerts, let_go), originals=originals)
     back = unpack(packed)
     assert back.alerts == alerts
     assert back.let_go is let_go
@@ -118,7 +118,7 @@ def flows_at(*ends: float, original: bool = False, at_exit: bool = False) -> pa.
     return pa.Table.from_pylist(rows, schema).combine_chunks().to_batches()[0]
 
 
-INTAKE = Intake([flows_at(1, 2, 3), flows_at(4)], [(1, "x"), (1, None)], True)
+INTAKE = JournalEntry([flows_at(1, 2, 3), flows_at(4)], [(1, "x"), (1, None)], True)
 
 
 @given(data=st.data())
@@ -166,7 +166,7 @@ def test_flows_that_are_no_flows() -> None:
     def entry(flows: bytes) -> bytes:
         return seal("journal", 1, [msgspec.msgpack.encode(Head([], False)), flows])
 
-    assert unpack(entry(b"")) == Intake([], [], False)
+    assert unpack(entry(b"")) == JournalEntry([], [], False)
     sink = pa.BufferOutputStream()
     table = pa.record_batch({"x": [1]})
     with pa.ipc.new_stream(sink, table.schema) as writer:
@@ -191,7 +191,7 @@ def test_flows_held_over_a_restart_are_enriched_as_far_as_can_be(
     """Flows held back by the last run come from the journal, whether or not it kept originals."""
     before = [flows_at(1, 0.5, 2, original=wanted_before, at_exit=True)]
     order = EndOrder(60.0)
-    for batch in unpack(pack(Intake(before), originals=True)).flows:
+    for batch in unpack(pack(JournalEntry(before), originals=True)).flows:
         assert order.push(with_originals(batch, wanted_now)) == []
     now = flows_at(0.25, 3, 1.5, original=wanted_now, at_exit=True)
     assert order.push(now) == []

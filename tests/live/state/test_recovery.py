@@ -22,10 +22,10 @@ from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.live.live_pipeline import LivePipeline
 from zeekml.live.state import context_files as snapshots
-from zeekml.live.state.context_files import Snapshots
-from zeekml.live.state.database import STATE_FILE, Anchor, Entry, State, StreamCommit
-from zeekml.live.state.journal import Intake, pack
-from zeekml.live.state.recovery import Recovered, context_start, recover
+from zeekml.live.state.context_files import ContextFiles
+from zeekml.live.state.database import STATE_FILE, JournalRow, Snapshot, State, StreamCommit
+from zeekml.live.state.journal import JournalEntry, pack
+from zeekml.live.state.recovery import RestoredStream, context_start, recover
 from zeekml.pipeline import Judge
 from zeekml.readers.archive import read_flow_table
 from zeekml.readers.flow_schema import AT_EXIT_FIELD
@@ -81,12 +81,12 @@ class Run:
 
     def start(self) -> None:
         self.state = State(self.directory)
-        self.back: Recovered = recover(
+        self.back: RestoredStream = recover(
             self.state, STREAM, bundle(), self.config, new_judge, hold=self.hold
         )
         self.problems += self.back.problems
         self.number = self.state.next_number(STREAM)
-        self.snapshots = Snapshots(self.state, STREAM, self.back.snapshot)
+        self.snapshots = ContextFiles(self.state, STREAM, self.back.snapshot)
         if not self.state.anchors(STREAM):
             self.commit(None, anchor=True)
 
@@ -100,15 +100,15 @@ class Run:
         self.snapshots.last(self.number, self.pipeline.scorer.context)
         self.commit(None, anchor=False)
 
-    def take(self, intake: Intake, *, anchor: bool) -> None:
+    def take(self, intake: JournalEntry, *, anchor: bool) -> None:
         outcome = self.pipeline.take(intake)
         self.snapshots.feed(intake.rows)
         self.notices += outcome.notices
         for batch in outcome.batches:
             self.scores += batch.scores.score.tolist()
-        self.commit(Entry(self.number, intake.rows, pack(intake)), anchor=anchor)
+        self.commit(JournalRow(self.number, intake.rows, pack(intake)), anchor=anchor)
 
-    def commit(self, entry: Entry | None, *, anchor: bool, forget_before: int = 0) -> None:
+    def commit(self, entry: JournalRow | None, *, anchor: bool, forget_before: int = 0) -> None:
         self.number += entry is not None
         alerts = AlertMemory().save()
         made = self.pipeline.anchor(self.number, alerts) if anchor else None
@@ -131,7 +131,7 @@ class Run:
 @cache
 def uninterrupted(hold: float) -> tuple[tuple[Notice, ...], tuple[float, ...]]:
     pipeline = LivePipeline(bundle(), new_judge(), Config(), hold=hold)
-    outcome = pipeline.take(Intake([with_exit_column(sample()) if hold else sample()]))
+    outcome = pipeline.take(JournalEntry([with_exit_column(sample()) if hold else sample()]))
     end = pipeline.close()
     scores = [s for b in [*outcome.batches, *end.batches] for s in b.scores.score.tolist()]
     return (*outcome.notices, *end.notices), tuple(scores)
@@ -161,7 +161,7 @@ def test_restarts_change_nothing(
     run = Run(tmp_path_factory.mktemp("state"), hold=hold)
     flows = with_exit_column(sample()) if hold else sample()
     for i, (begin, end) in enumerate(zip([0, *cuts], [*cuts, ROWS], strict=True)):
-        run.take(Intake([flows.slice(begin, end - begin)]), anchor=anchored[i])
+        run.take(JournalEntry([flows.slice(begin, end - begin)]), anchor=anchored[i])
         if restarted[i] == "stopped":
             run.keep()
         if restarted[i]:
@@ -176,8 +176,8 @@ def test_restarts_change_nothing(
     assert run.scores == list(scores)
 
 
-def pieces(size: int = 200) -> list[Intake]:
-    return [Intake([sample().slice(begin, size)]) for begin in range(0, ROWS, size)]
+def pieces(size: int = 200) -> list[JournalEntry]:
+    return [JournalEntry([sample().slice(begin, size)]) for begin in range(0, ROWS, size)]
 
 
 def test_what_is_older_than_the_hour_is_not_needed(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_what_is_older_than_the_hour_is_not_needed(tmp_path: Path) -> None:
     held = run.pipeline.scorer.context_records
     run.stop()
     whole = LivePipeline(bundle(), new_judge(), Config(), hold=0)
-    whole.take(Intake([sample()]))
+    whole.take(JournalEntry([sample()]))
     assert held == whole.scorer.context_records
 
 
@@ -248,8 +248,8 @@ def test_damaged_memory_is_told_of(tmp_path: Path, column: str) -> None:
     run.stop()
 
 
-def at(number: int, now: int, *, seen: int = 1, began: int = 5) -> Anchor:
-    return Anchor(number, ClockState(now=now, seen=seen, began=began))
+def at(number: int, now: int, *, seen: int = 1, began: int = 5) -> Snapshot:
+    return Snapshot(number, ClockState(now=now, seen=seen, began=began))
 
 
 def test_where_the_context_starts() -> None:
@@ -277,7 +277,7 @@ def spoilt(whole: bytes) -> list[bytes]:
 
 def whole_run() -> LivePipeline:
     whole = LivePipeline(bundle(), new_judge(), Config(), hold=0)
-    whole.take(Intake([sample()]))
+    whole.take(JournalEntry([sample()]))
     return whole
 
 

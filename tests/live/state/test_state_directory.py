@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from zeekml.live.state.database import (
-    Entry,
     IncidentLine,
+    JournalRow,
     Mark,
     State,
     StateFileError,
@@ -42,7 +42,7 @@ def commit(state: State, number: int) -> None:
     line = IncidentLine(
         f"i{number}", "conn", "Scan", "open", "low", 0, 1.0, 2.0, b"l%d" % number, alert=b"a"
     )
-    entry = Entry(number, 1, b"e%d" % number)
+    entry = JournalRow(number, 1, b"e%d" % number)
     state.commit(
         [StreamCommit("conn", b"record %d" % number, entry)],
         {"notice.log": Mark(1, 2, number)},

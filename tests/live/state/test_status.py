@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from zeekml.live.state.status import About, Problem, budget_of, decode_about, encode_about
+from zeekml.live.state.status import Problem, Status, budget_of, decode_about, encode_about
 
-KNOWN = About(
+KNOWN = Status(
     bundle="0123456789ab",
     thresholds={"scan": 0.25},
     notices_per_day=5.0,

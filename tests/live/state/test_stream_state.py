@@ -3,20 +3,20 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-from zeekml.live.state.stream_state import Record, decode_record
+from zeekml.live.state.stream_state import StreamState, decode_record
 from zeekml.readers.rejects import ReadCounters
 
 
 def test_a_record_comes_back_as_it_was() -> None:
     counters = ReadCounters(records_read=5, accepted=4, rejected=Counter(bad_json=1))
     counters.values_unknown["id.orig_p"] = 3
-    record = Record(counters=counters, notices=Counter({"ZeekML::Scan": 2}))
-    assert decode_record(record.encode(), Record) == record
+    record = StreamState(counters=counters, notices=Counter({"ZeekML::Scan": 2}))
+    assert decode_record(record.encode(), StreamState) == record
 
 
 def test_a_record_of_an_earlier_release_is_read() -> None:
-    stored = json.loads(Record(counters=ReadCounters(records_read=5, accepted=5)).encode())
+    stored = json.loads(StreamState(counters=ReadCounters(records_read=5, accepted=5)).encode())
     del stored["counters"]["values_unknown"]
     stored["counters"]["clamped"] = 2
-    found = decode_record(json.dumps(stored).encode(), Record).counters
+    found = decode_record(json.dumps(stored).encode(), StreamState).counters
     assert (found.records_read, found.values_unknown) == (5, Counter())

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeekml.live.tail.checkpoint import Position
+from zeekml.live.tail.checkpoint import Checkpoint
 from zeekml.live.tail.decoder import TailDecoder
-from zeekml.live.tail.events import How, Lines, Opened
+from zeekml.live.tail.events import FileOpened, How, Lines
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.files.line_splitter import Block, LongLine
 from zeekml.readers.flow_schema import AT_EXIT_FIELD, ORIGINAL_FIELD
@@ -93,10 +93,10 @@ class Reading:
     def open(self, source: str = "conn.log", header: bytes = b"") -> None:
         self.source, self.line = source, 1
         block = Block(header, 1) if header else None
-        self.decoder.opened(Opened(source, How.ROTATED, block))
+        self.decoder.opened(FileOpened(source, How.ROTATED, block))
 
     def event(self, lines: Sequence[bytes], *, complete: bool = True) -> Lines:
-        event = Lines(self.source, Block(b"".join(lines), self.line, complete), Position())
+        event = Lines(self.source, Block(b"".join(lines), self.line, complete), Checkpoint())
         self.line += len(lines)
         return event
 
@@ -105,7 +105,7 @@ class Reading:
             self.batches += self.decoder.lines(self.event(lines, complete=complete))
 
     def read_long(self) -> None:
-        event = Lines(self.source, LongLine(self.line, b"{" * 1024), Position())
+        event = Lines(self.source, LongLine(self.line, b"{" * 1024), Checkpoint())
         self.line += 1
         self.batches += self.decoder.lines(event)
 
@@ -245,7 +245,7 @@ def test_passing_over(sensor: str, lines: list[bytes], records: int) -> None:
     assert reading.decoder.pass_over(reading.event([lines[-1][:-1]], complete=False)) == (
         not lines[-1].startswith(b"#")
     )
-    assert reading.decoder.pass_over(Lines("conn.log", LongLine(9, b""), Position())) == 1
+    assert reading.decoder.pass_over(Lines("conn.log", LongLine(9, b""), Checkpoint())) == 1
     assert reading.counters.records_read == 0
     # the header among them is in force
     following = tsv(8) if lines[0].startswith(b"#") else zeek_json(8)

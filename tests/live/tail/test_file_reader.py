@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zeekml.live.tail.decoder import TailDecoder
-from zeekml.live.tail.events import Event, Lines, Opened
+from zeekml.live.tail.events import Event, FileOpened, Lines
 from zeekml.readers.files.line_splitter import Block, LineSplitter
 from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.rejects import ReadCounters, SourceAccount
@@ -77,7 +77,7 @@ class Reader:
 
     def take(self, events: list[Event]) -> None:
         for event in events:
-            if isinstance(event, Opened):
+            if isinstance(event, FileOpened):
                 self._decoder.opened(event)
             elif isinstance(event, Lines):
                 for batch in self._decoder.lines(event):

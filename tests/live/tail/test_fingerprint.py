@@ -5,7 +5,7 @@ import json
 import pytest
 
 from zeekml.errors import InputError
-from zeekml.live.tail.checkpoint import Finished, Position
+from zeekml.live.tail.checkpoint import Checkpoint, Finished
 from zeekml.live.tail.fingerprint import MAX_PREFIX, PREFIX_SIZE, identify, needs_more
 
 HEADER = b"#separator \\x09\n#path\tconn\n#open\t2026-01-01-10-00-00\n#fields\tts\tuid\n"
@@ -62,7 +62,7 @@ def test_a_record_that_never_ends() -> None:
 
 def test_positions_go_through_json() -> None:
     identity = identify(HEADER + b"1\ta\n", 1, 2)
-    position = Position(identity, 80, 6, 90, HEADER + b"\xff", (Finished(identity, 5, 6),), 7)
-    assert Position.from_plain(json.loads(json.dumps(position.to_plain()))) == position
+    position = Checkpoint(identity, 80, 6, 90, HEADER + b"\xff", (Finished(identity, 5, 6),), 7)
+    assert Checkpoint.from_plain(json.loads(json.dumps(position.to_plain()))) == position
     with pytest.raises(InputError, match="damaged"):
-        Position.from_plain({"identity": 3})
+        Checkpoint.from_plain({"identity": 3})

@@ -14,7 +14,7 @@ from unprivileged import run_unprivileged
 from zeekml.errors import InputError
 from zeekml.live.tail.default_paths import SURICATA_PLACES, ZEEK_PLACES, look_around
 from zeekml.live.tail.inputs import check_log, found_logs, log_sets, named_logs
-from zeekml.live.tail.stream_logs import LogSet
+from zeekml.live.tail.stream_logs import StreamLogs
 
 CONN = (
     b"#separator \\x09\n#path\tconn\n"
@@ -37,7 +37,7 @@ def put(path: Path, data: bytes) -> Path:
 @pytest.mark.parametrize("data", [CONN, CONN_JSON, b"", b"\n"])
 def test_a_file(tmp_path: Path, data: bytes) -> None:
     log = put(tmp_path / "conn.log", data)
-    assert named_logs([log], []) == [LogSet(str(tmp_path / "conn"), "zeek", (log,))]
+    assert named_logs([log], []) == [StreamLogs(str(tmp_path / "conn"), "zeek", (log,))]
 
 
 def test_directories(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_directories(tmp_path: Path) -> None:
 def test_files_that_are_not_there_yet(tmp_path: Path) -> None:
     missing = tmp_path / "gone" / "conn.log"
     assert named_logs([missing], []) == [
-        LogSet(str(tmp_path / "gone" / "conn"), "zeek", (missing,))
+        StreamLogs(str(tmp_path / "gone" / "conn"), "zeek", (missing,))
     ]
 
 
@@ -75,7 +75,7 @@ def test_several_loggers(tmp_path: Path, order: tuple[int, ...]) -> None:
 
 def test_several_threads(tmp_path: Path) -> None:
     logs = [put(tmp_path / f"eve.{n}.json", EVE) for n in (10, 2)]
-    expected = [LogSet(str(tmp_path / "eve"), "suricata", (logs[1], logs[0]))]
+    expected = [StreamLogs(str(tmp_path / "eve"), "suricata", (logs[1], logs[0]))]
     assert named_logs([], logs) == expected
     assert named_logs([], [tmp_path]) == expected
 
@@ -226,8 +226,8 @@ def test_usual_places(tmp_path: Path) -> None:
     log = put(tmp_path / "var/log/zeek/conn.log", CONN)
     eves = [put(tmp_path / f"var/log/suricata/eve.{n}.json", EVE) for n in (1, 2)]
     assert found_logs(look_around(tmp_path)) == [
-        LogSet(str(log.parent / "conn"), "zeek", (log,)),
-        LogSet(str(eves[0].parent / "eve"), "suricata", tuple(eves)),
+        StreamLogs(str(log.parent / "conn"), "zeek", (log,)),
+        StreamLogs(str(eves[0].parent / "eve"), "suricata", tuple(eves)),
     ]
 
 

@@ -14,7 +14,7 @@ from follower import HEADER, Follower, append, text
 
 from zeekml.live.tail import directory_scan as surroundings
 from zeekml.live.tail import rotated_files as rotation
-from zeekml.live.tail.events import Cause, How, Lines, Opened, Recovered, Trouble
+from zeekml.live.tail.events import Cause, FileOpened, How, Lines, Recovered, Trouble
 from zeekml.live.tail.log_tail import LogTail
 from zeekml.readers.files.line_splitter import MAX_LINE, Block, LongLine
 
@@ -24,7 +24,7 @@ def test_a_log_that_appears_late_and_grows(log: Path, follower: Follower) -> Non
     assert follower.tail.idle
     log.write_bytes(b"one\ntw")
     events = follower.poll()
-    assert isinstance(events[0], Opened)
+    assert isinstance(events[0], FileOpened)
     assert isinstance(events[1], Lines)
     assert events[1].lines == Block(b"one\n", 1)
     assert (events[1].position.offset, events[1].position.line) == (4, 2)
@@ -54,11 +54,11 @@ def test_a_log_that_becomes_json_has_no_header_any_more(log: Path, follower: Fol
     log.rename(log.with_name("eve.json.1"))
     log.write_bytes(b'{"ts":2}\n')
     events = follower.poll()
-    assert [event.header for event in events if isinstance(event, Opened)] == [None]
+    assert [event.header for event in events if isinstance(event, FileOpened)] == [None]
     follower.restart()
     append(log, b'{"ts":3}\n')
     events = follower.poll()
-    assert [event.header for event in events if isinstance(event, Opened)] == [None]
+    assert [event.header for event in events if isinstance(event, FileOpened)] == [None]
 
 
 def test_rename_and_create(log: Path, follower: Follower) -> None:
@@ -267,7 +267,7 @@ def test_the_header_stays_in_force_after_copytruncate(log: Path, follower: Follo
     follower.restart()
     append(log, b"3\tc\n")
     follower.poll()
-    known = [event.header for event in follower.events if isinstance(event, Opened)]
+    known = [event.header for event in follower.events if isinstance(event, FileOpened)]
     # an empty line ends the run of its lines
     assert known == [None, *[Block(header + b"\n", 1)] * 2]
     assert follower.text == header + b"1\ta\n2\tb\n3\tc\n"

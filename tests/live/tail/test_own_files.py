@@ -15,7 +15,7 @@ from zeekml.core.directory_lock import TakenError
 from zeekml.errors import OutputError
 from zeekml.live.service import Watcher, WatchJob
 from zeekml.live.state.database import State
-from zeekml.live.tail.stream_logs import LogSet
+from zeekml.live.tail.stream_logs import StreamLogs
 from zeekml.outputs import NOTICE_LOG, OutputOptions
 
 
@@ -26,7 +26,7 @@ def log(tmp_path: Path) -> Log:
 
 @pytest.fixture
 def job(tmp_path: Path, log: Log) -> WatchJob:
-    logs = [LogSet("conn", "zeek", (log.path,))]
+    logs = [StreamLogs("conn", "zeek", (log.path,))]
     # a small context: there is not much to remember here
     config = Config(context_records=1000)
     return WatchJob(logs, tmp_path / "out", tmp_path / "state", config, options=OutputOptions())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from zeekml.readers.files.discovery import discover
 from zeekml.readers.files.file_names import LogName
 from zeekml.readers.files.file_type import Kind
-from zeekml.readers.files.stream_grouping import Entry, in_order
+from zeekml.readers.files.stream_grouping import GroupedFile, in_order
 from zeekml.readers.files.streams import Beginning, LogFile
 
 DAY = 1775520000.0  # 2026-04-07
@@ -125,7 +125,7 @@ def test_any_archive_over_the_change_of_clocks(
         logged = DAY + 60.0 * minute + seed.uniform(0.0, 30.0 * rotation)
         path = Path(f"{number:04}")
         file = LogFile(str(path), path, Kind.EVE, beginning=Beginning(time=logged))
-        entries.append(Entry(file, LogName((), "eve", time=local)))
+        entries.append(GroupedFile(file, LogName((), "eve", time=local)))
     shuffled = seed.sample(entries, len(entries))
     assert in_order(shuffled) == entries
 
@@ -141,7 +141,7 @@ def test_any_sound_archive_stays_in_the_order_of_its_names(data: st.DataObject) 
         late = data.draw(st.none() | st.floats(-599.0, 60.0 * minute) | st.just(-1e8))
         time = None if late is None else begun + late
         file = LogFile(f"{number:04}", Path("x"), Kind.EVE, beginning=Beginning(time=time))
-        entries.append(Entry(file, LogName((), "eve", time=begun)))
+        entries.append(GroupedFile(file, LogName((), "eve", time=begun)))
         begun += 60.0 * minute
     assert in_order(data.draw(st.permutations(entries))) == entries
 

@@ -11,7 +11,7 @@ from zeekml.features.extractor import feature_matrix
 from zeekml.readers.flow_schema import FLOW_SCHEMA
 from zeekml.training.synthetic.flow_records import join
 from zeekml.training.synthetic.inject import KINDS, inject, synthetic_copy
-from zeekml.training.synthetic.traffic_context import Kind, Scene, is_inside
+from zeekml.training.synthetic.traffic_context import TrafficContext, TrafficKind, is_inside
 
 Make = Callable[..., Environment]
 
@@ -22,12 +22,12 @@ def environment(make_environment: Make) -> Environment:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_each_kind_makes_sound_records(kind: Kind, environment: Environment) -> None:
+def test_each_kind_makes_sound_records(kind: TrafficKind, environment: Environment) -> None:
     assert kind.label in CLASSES
     assert kind.description
     made = 0
     for seed in range(15):
-        scene = Scene(environment.flows, np.random.default_rng(seed))
+        scene = TrafficContext(environment.flows, np.random.default_rng(seed))
         columns = join(kind.make(scene)).columns
         made += len(columns["ts"])
         assert np.isfinite(columns["ts"]).all()
@@ -102,7 +102,7 @@ def test_scene_of_a_site_without_inside_hosts(make_environment: Make) -> None:
     outside = flows.set_column(flows.column_names.index("id.orig_h"), "id.orig_h", hosts)
     outside = outside.filter(np.array([not is_inside(h) for h in hosts.to_pylist()]))
     # 192.0.2.0/24 is set aside for documentation, and counts as inside by Python's rules
-    scene = Scene(outside if outside.num_rows else flows, np.random.default_rng(0))
+    scene = TrafficContext(outside if outside.num_rows else flows, np.random.default_rng(0))
     assert scene.client() in scene.clients
     assert not is_inside(scene.public())
     assert is_inside(scene.inside())

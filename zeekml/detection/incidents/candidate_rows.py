@@ -10,7 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zeekml.detection.candidates import Candidates
-from zeekml.detection.incidents.compiled_policy import ORIGINATOR, PORT, RESPONDER, Plan, Records
+from zeekml.detection.incidents.compiled_policy import (
+    ORIGINATOR,
+    PORT,
+    RESPONDER,
+    CompiledPolicy,
+    Records,
+)
 from zeekml.detection.incidents.text_hash import ABSENT, joint_keys, text_keys
 from zeekml.detection.notice import UNKNOWN_AS
 from zeekml.ensemble.classes import THREATS
@@ -75,7 +81,7 @@ class Batch(NamedTuple):
 
 
 def number_rows(
-    candidates: Candidates, plan: Plan, clock: float, place: int, secret: np.uint64
+    candidates: Candidates, plan: CompiledPolicy, clock: float, place: int, secret: np.uint64
 ) -> Batch:
     """Bring candidates into the form that compiled code works on.
 

@@ -67,7 +67,7 @@ measure.
 
 
 @dataclass(frozen=True)
-class Plan:
+class CompiledPolicy:
     """The policy of one tracker.
 
     Attributes
@@ -92,7 +92,9 @@ class Plan:
     layout: Records
 
 
-def make_plan(policy: Policy, automatic: Mapping[str, float], base_rate: float = EVEN) -> Plan:
+def make_plan(
+    policy: Policy, automatic: Mapping[str, float], base_rate: float = EVEN
+) -> CompiledPolicy:
     """Lay a policy out.
 
     Parameters
@@ -148,7 +150,7 @@ def make_plan(policy: Policy, automatic: Mapping[str, float], base_rate: float =
         entry["lane"] = lane
         entry["by_score"] = rankings.index((lane, len(THREATS), detector.top))
         entry["by_share"] = rankings.index((lane, threat, detector.top))
-    return Plan(
+    return CompiledPolicy(
         base_rate=base_rate,
         kinds=kinds,
         thresholds=thresholds,

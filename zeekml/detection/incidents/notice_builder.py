@@ -21,7 +21,7 @@ from zeekml.detection.incidents.incident import (
     group_name,
 )
 from zeekml.detection.incidents.message import detail, message
-from zeekml.detection.incidents.open_incidents import DESTINATIONS, PORTS, SOURCES, Ledger
+from zeekml.detection.incidents.open_incidents import DESTINATIONS, PORTS, SOURCES, OpenIncidents
 from zeekml.detection.incidents.window_arrays import Windows
 from zeekml.detection.notice import Flow, Notice, State
 from zeekml.detection.policy import Detector
@@ -91,7 +91,9 @@ class LineWriter:
         The state that lines tell of.
     """
 
-    def __init__(self, origin: Origin, windows: Windows, ledger: Ledger, flows: FlowStore) -> None:
+    def __init__(
+        self, origin: Origin, windows: Windows, ledger: OpenIncidents, flows: FlowStore
+    ) -> None:
         self._origin = origin
         self._windows = windows
         self._ledger = ledger

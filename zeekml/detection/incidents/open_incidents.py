@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from zeekml.core.hash_table import Table, find, find_or_add, new_table, remove
+from zeekml.core.hash_table import HashTable, find, find_or_add, new_table, remove
 from zeekml.detection.incidents.candidate_rows import NO_SIZE, UNIT
 from zeekml.detection.incidents.compile import compiled
 from zeekml.detection.incidents.compiled_policy import Records
@@ -102,7 +102,7 @@ ACCOUNT: Final = np.dtype(
 )
 
 
-class Ledger(NamedTuple):
+class OpenIncidents(NamedTuple):
     """Open incidents, known by their place in `incidents`.
 
     Attributes
@@ -123,13 +123,13 @@ class Ledger(NamedTuple):
     account: Records
     incidents: Records
     free: Links
-    table: Table
+    table: HashTable
     values: Records
-    groups: Table
+    groups: HashTable
     of_group: Records
 
 
-def new_ledger(max_incidents: int, max_values: int) -> Ledger:
+def new_ledger(max_incidents: int, max_values: int) -> OpenIncidents:
     """An empty ledger for so many open incidents, and so many values remembered by all of them."""
     places = max_incidents + 1
     groups = new_table(1 << places.bit_length())
@@ -137,7 +137,7 @@ def new_ledger(max_incidents: int, max_values: int) -> Ledger:
     account = np.zeros(1, ACCOUNT)
     account["values_left"] = max_values
     account["next_due"] = np.inf
-    return Ledger(
+    return OpenIncidents(
         account=account,
         incidents=np.zeros(places, INCIDENT),
         free=np.arange(places - 1, -1, -1, dtype=np.int32),
@@ -149,7 +149,9 @@ def new_ledger(max_incidents: int, max_values: int) -> Ledger:
 
 
 @compiled
-def open_incident(ledger: Ledger, w: Windows, key: np.uint64, threat: int, rows: Links) -> int:
+def open_incident(
+    ledger: OpenIncidents, w: Windows, key: np.uint64, threat: int, rows: Links
+) -> int:
     """Open an incident with these rows, of which there is at least one, and let them go.
 
     Returns its place. The group has no other incident of the threat, and a place is left.
@@ -200,7 +202,7 @@ def open_incident(ledger: Ledger, w: Windows, key: np.uint64, threat: int, rows:
 
 
 @compiled
-def close_incident(ledger: Ledger, w: Windows, place: int) -> None:
+def close_incident(ledger: OpenIncidents, w: Windows, place: int) -> None:
     """Give back what an incident remembers and holds."""
     account, incident = ledger.account[0], ledger.incidents[place]
     for sort in range(3):
@@ -223,7 +225,7 @@ def close_incident(ledger: Ledger, w: Windows, place: int) -> None:
 
 
 @compiled
-def take(ledger: Ledger, w: Windows, place: int, row: int) -> None:
+def take(ledger: OpenIncidents, w: Windows, place: int, row: int) -> None:
     """Count a flow; hosts and ports weigh as much as their flows speak for the threat."""
     account, incident, flow = ledger.account[0], ledger.incidents[place], w.rows[row]
     weight = flow.values[incident.threat] * UNIT
@@ -257,7 +259,7 @@ def take(ledger: Ledger, w: Windows, place: int, row: int) -> None:
 
 
 @compiled
-def new_signatures(ledger: Ledger, w: Windows, place: int, row: int) -> bool:
+def new_signatures(ledger: OpenIncidents, w: Windows, place: int, row: int) -> bool:
     """Whether a row may bring an incident signatures it does not have yet; asked once a row."""
     key = w.rows[row].signatures
     if key == ABSENT:
@@ -273,7 +275,7 @@ def new_signatures(ledger: Ledger, w: Windows, place: int, row: int) -> bool:
 
 
 @compiled
-def incident_like(ledger: Ledger, w: Windows, group: int, row: int) -> int:
+def incident_like(ledger: OpenIncidents, w: Windows, group: int, row: int) -> int:
     """The incident of a group that a row belongs to: its own threat's, or the most similar."""
     here, flow = ledger.of_group[group].incident, w.rows[row]
     best: int = flow.threat
@@ -300,7 +302,13 @@ def _added(total: int, size: int) -> int:
 
 @compiled
 def _add_value(
-    ledger: Ledger, w: Windows, place: int, sort: int, key: np.uint64, row: int, weight: float
+    ledger: OpenIncidents,
+    w: Windows,
+    place: int,
+    sort: int,
+    key: np.uint64,
+    row: int,
+    weight: float,
 ) -> None:
     """Count a value if it is new and there is room to remember it, and add to its weight."""
     account, incident = ledger.account[0], ledger.incidents[place]

@@ -14,7 +14,12 @@ from zeekml.core.hash_table import find
 from zeekml.detection.incidents.candidate_rows import Batch
 from zeekml.detection.incidents.compile import compiled
 from zeekml.detection.incidents.compiled_policy import MAX_KINDS, Records
-from zeekml.detection.incidents.open_incidents import Ledger, incident_like, new_signatures, take
+from zeekml.detection.incidents.open_incidents import (
+    OpenIncidents,
+    incident_like,
+    new_signatures,
+    take,
+)
 from zeekml.detection.incidents.opening_rule import opening_another, opening_first
 from zeekml.detection.incidents.sliding_windows import (
     drop_stale,
@@ -67,7 +72,7 @@ def new_buffer() -> tuple[Links, Links]:
 
 @compiled
 def advance_rows(
-    at: Records, w: Windows, ledger: Ledger, batch: Batch, here: Links, rows: Links
+    at: Records, w: Windows, ledger: OpenIncidents, batch: Batch, here: Links, rows: Links
 ) -> int:
     """Take in the rows of a batch from the position on, until something is to be done or all are.
 
@@ -112,7 +117,9 @@ def advance_rows(
 
 
 @compiled
-def _pass(p: Any, w: Windows, ledger: Ledger, key: np.uint64, here: Links, rows: Links) -> int:
+def _pass(
+    p: Any, w: Windows, ledger: OpenIncidents, key: np.uint64, here: Links, rows: Links
+) -> int:
     """Take a row into its group of one kind, and into an incident there, if it belongs to one."""
     layout = w.layout[0]
     first, end = layout.first_lane[p.kind], layout.first_lane[p.kind + 1]

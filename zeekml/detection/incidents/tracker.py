@@ -37,7 +37,7 @@ from zeekml.detection.incidents.sliding_windows import clear, forget
 from zeekml.detection.incidents.step import DONE, DUE, OPENS, advance_rows, new_buffer, new_position
 from zeekml.detection.incidents.text_hash import ABSENT, new_secret
 from zeekml.detection.incidents.tracker_snapshot import (
-    Head,
+    TrackerHead,
     read_state,
     restored_case,
     stored_case,
@@ -203,7 +203,7 @@ class IncidentTracker:
     def save(self) -> bytes:
         """All that the lines to come depend on, for `load`; what `explain` is, is left out."""
         self._clear_up()
-        head = Head(
+        head = TrackerHead(
             policy=self._policy,
             thresholds=self._thresholds,
             base_rate=self._plan.base_rate,

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.core.hash_table import Table, places_except, reindex, used_slots
+from zeekml.core.hash_table import HashTable, places_except, reindex, used_slots
 from zeekml.core.serialization import (
     array_parts,
     arrays_of_parts,
@@ -28,7 +28,7 @@ from zeekml.detection.candidates import CANDIDATE_COLUMNS
 from zeekml.detection.incidents.compiled_policy import Records
 from zeekml.detection.incidents.flow_store import FlowStore, QuotedFlow
 from zeekml.detection.incidents.notice_builder import Case, Origin
-from zeekml.detection.incidents.open_incidents import Ledger
+from zeekml.detection.incidents.open_incidents import OpenIncidents
 from zeekml.detection.incidents.window_arrays import Links, Windows
 from zeekml.detection.limits import Limits
 from zeekml.detection.policy import Detector, Policy
@@ -59,7 +59,7 @@ class StoredCase(msgspec.Struct, frozen=True):
     why: tuple[str, ...]
 
 
-class Head(msgspec.Struct, frozen=True, kw_only=True):
+class TrackerHead(msgspec.Struct, frozen=True, kw_only=True):
     """All but the arrays and flows; as in `IncidentTracker`."""
 
     policy: Policy
@@ -110,11 +110,13 @@ def restored_case(stored: StoredCase, detector: Detector, threshold: float) -> C
 class StoredTracker:
     """What the bytes of a tracker hold."""
 
-    head: Head
+    head: TrackerHead
     _flows: bytes
     _arrays: list[bytes]
 
-    def fill(self, windows: Windows, ledger: Ledger, position: Records, flows: FlowStore) -> None:
+    def fill(
+        self, windows: Windows, ledger: OpenIncidents, position: Records, flows: FlowStore
+    ) -> None:
         """Bring the arrays and the flows of a new tracker to the state that was stored.
 
         Raises
@@ -159,7 +161,7 @@ def read_state(data: bytes) -> StoredTracker:
         The bytes are damaged, something else, or of another version.
     """
     parts = unseal(_KIND, _VERSION, data, least=2)
-    head = decode(parts[0], Head)
+    head = decode(parts[0], TrackerHead)
     detectors = head.policy.detectors
     if tuple(detector.threat for detector in detectors) != THREATS:
         raise StateError("the stored state is about other threats than this version's")
@@ -169,7 +171,7 @@ def read_state(data: bytes) -> StoredTracker:
 
 
 def write_state(
-    head: Head, windows: Windows, ledger: Ledger, position: Records, flows: FlowStore
+    head: TrackerHead, windows: Windows, ledger: OpenIncidents, position: Records, flows: FlowStore
 ) -> bytes:
     """The state of a tracker between two batches; `flows` has those of the rows in use alone."""
     arrays: Arrays = _single(windows, ledger, position)
@@ -182,12 +184,12 @@ def write_state(
     return seal(_KIND, _VERSION, [small, batches_part(flows.batches), *array_parts(arrays)])
 
 
-def _single(windows: Windows, ledger: Ledger, position: Records) -> Arrays:
+def _single(windows: Windows, ledger: OpenIncidents, position: Records) -> Arrays:
     """The arrays with one entry."""
     return {"tally": windows.tally, "account": ledger.account, "position": position}
 
 
-def _shared(windows: Windows, ledger: Ledger) -> dict[str, Arrays]:
+def _shared(windows: Windows, ledger: OpenIncidents) -> dict[str, Arrays]:
     """The arrays of things that come and go; those of one sort have the same places in use."""
     return {
         "rows": {"rows": windows.rows, "links": windows.links},
@@ -199,7 +201,7 @@ def _shared(windows: Windows, ledger: Ledger) -> dict[str, Arrays]:
     }
 
 
-def _tables(windows: Windows, ledger: Ledger) -> dict[str, Table]:
+def _tables(windows: Windows, ledger: OpenIncidents) -> dict[str, HashTable]:
     """The tables that give out places, by the sort of thing."""
     return {
         "groups": windows.table,
@@ -209,7 +211,7 @@ def _tables(windows: Windows, ledger: Ledger) -> dict[str, Table]:
     }
 
 
-def _in_use(windows: Windows, ledger: Ledger) -> Places:
+def _in_use(windows: Windows, ledger: OpenIncidents) -> Places:
     unused = int(windows.tally["unused"][0])
     left = len(ledger.free) - int(ledger.account["open"][0])
     return {

@@ -12,9 +12,14 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.core.hash_table import Table, new_table
+from zeekml.core.hash_table import HashTable, new_table
 from zeekml.detection.incidents.candidate_rows import ROW
-from zeekml.detection.incidents.compiled_policy import MAX_KINDS, MAX_RANKINGS, Plan, Records
+from zeekml.detection.incidents.compiled_policy import (
+    MAX_KINDS,
+    MAX_RANKINGS,
+    CompiledPolicy,
+    Records,
+)
 from zeekml.ensemble.classes import THREATS
 
 NONE: Final = -1
@@ -77,7 +82,7 @@ class Windows(NamedTuple):
     Attributes
     ----------
     layout, detectors
-        As in `Plan`.
+        As in `CompiledPolicy`.
     tally : TALLY (1,)
         Counts of everything together.
     rows : ROW (rows,)
@@ -100,13 +105,13 @@ class Windows(NamedTuple):
     rows: Records
     links: Records
     free: Links
-    table: Table
+    table: HashTable
     groups: Records
-    pairs: Table
+    pairs: HashTable
     of_pair: Links
 
 
-def new_windows(plan: Plan, max_groups: int, max_rows: int, more_rows: int) -> Windows:
+def new_windows(plan: CompiledPolicy, max_groups: int, max_rows: int, more_rows: int) -> Windows:
     """Empty windows.
 
     Parameters

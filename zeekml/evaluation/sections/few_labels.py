@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from zeekml.evaluation.few_label_study import RECIPE, RECIPE_WEIGHED, Adapting
-from zeekml.evaluation.few_shot import FEEDBACK_SHARE, RATES, Outcome
+from zeekml.evaluation.few_shot import FEEDBACK_SHARE, RATES, FewShotFigures
 from zeekml.evaluation.sections.wording import listed, plain, signed
 from zeekml.html.figures import Series, bands
 from zeekml.html.sections import Figure, Section, Table
@@ -76,7 +76,7 @@ def few_labels_section(found: Sequence[Adapting]) -> Section:
     )
 
 
-def _by_way(outcomes: Sequence[Outcome]) -> dict[tuple[str, int], Floats]:
+def _by_way(outcomes: Sequence[FewShotFigures]) -> dict[tuple[str, int], Floats]:
     """Figures by way and number of labels, shape (draws, figures), draws in their order."""
     found: dict[tuple[str, int], list[list[float]]] = {}
     for outcome in outcomes:

@@ -10,7 +10,7 @@ import numpy as np
 
 from zeekml.evaluation.incident_figures import (
     Episode,
-    Outcome,
+    IncidentFigures,
     benign_days,
     episodes,
     outcome,
@@ -32,7 +32,7 @@ class _Site:
     days: float
     named: bool
     episodes: list[Episode]
-    outcomes: list[Outcome]
+    outcomes: list[IncidentFigures]
 
     @property
     def false(self) -> float:
@@ -118,12 +118,12 @@ def _prose(study: Study) -> list[str]:
     ]
 
 
-def _until(outcomes: Sequence[Outcome], chosen: Sequence[int]) -> str:
+def _until(outcomes: Sequence[IncidentFigures], chosen: Sequence[int]) -> str:
     known = [u for o in outcomes for i in chosen if (u := o.flows_until[i]) is not None]
     return f"{np.median(known):,.0f}" if known else ""
 
 
-def _found(outcomes: Sequence[Outcome], chosen: Sequence[int]) -> float:
+def _found(outcomes: Sequence[IncidentFigures], chosen: Sequence[int]) -> float:
     """Episodes found, mean over seeds."""
     return float(np.mean([sum(o.flows_until[i] is not None for i in chosen) for o in outcomes]))
 

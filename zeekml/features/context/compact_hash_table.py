@@ -28,7 +28,7 @@ _MOST_FILLED: Final = 0.8
 _GROWTH: Final = 1.25
 
 
-class Cells(NamedTuple):
+class CompactHashTable(NamedTuple):
     """A table.
 
     Attributes
@@ -51,28 +51,28 @@ class Cells(NamedTuple):
         return self.live + more > _MOST_FILLED * (LANES - 1) / LANES * len(self.cells)
 
 
-def new_cells(keys: int, bits: int) -> Cells:
+def new_cells(keys: int, bits: int) -> CompactHashTable:
     """An empty table with room for so many keys, and numbers of so many bits."""
     buckets = int(keys / _MOST_FILLED / (LANES - 1)) + 1
     # straight from the system: what is freed while tables grow would stay with the process
-    return Cells(reserved(buckets * LANES, np.uint32), np.array([0, bits], np.int64))
+    return CompactHashTable(reserved(buckets * LANES, np.uint32), np.array([0, bits], np.int64))
 
 
-def larger(table: Cells, more: int) -> Cells:
+def larger(table: CompactHashTable, more: int) -> CompactHashTable:
     """An empty table with room for so many more keys, and some to spare."""
     room = int(len(table.cells) / LANES * (LANES - 1) * _MOST_FILLED * _GROWTH)
     return new_cells(max(table.live + more, room), int(table.counts[1]))
 
 
 @compiled
-def home(table: Cells, key_hash: np.uint64) -> int:
+def home(table: CompactHashTable, key_hash: np.uint64) -> int:
     """First entry of the key's own bucket."""
     buckets = np.uint64(len(table.cells) // LANES)
     return signed(((key_hash >> np.uint64(32)) * buckets) >> np.uint64(32)) * LANES
 
 
 @compiled
-def next_alike(table: Cells, key_hash: np.uint64, at: int) -> int:
+def next_alike(table: CompactHashTable, key_hash: np.uint64, at: int) -> int:
     """The next cell behind `at`, at first `home`, that may be the key's; -1 if there is none."""
     shift = table.counts[1]
     first = home(table, key_hash)
@@ -93,17 +93,17 @@ def next_alike(table: Cells, key_hash: np.uint64, at: int) -> int:
 
 
 @compiled
-def state_at(table: Cells, at: int) -> int:
+def state_at(table: CompactHashTable, at: int) -> int:
     return (signed(table.cells[at]) >> table.counts[1]) & ((1 << STATES) - 1)
 
 
 @compiled
-def number_at(table: Cells, at: int) -> int:
+def number_at(table: CompactHashTable, at: int) -> int:
     return signed(table.cells[at]) & ((1 << table.counts[1]) - 1)
 
 
 @compiled
-def set_cell(table: Cells, at: int, state: int, number: int) -> None:
+def set_cell(table: CompactHashTable, at: int, state: int, number: int) -> None:
     """Give a key's cell another state and number."""
     shift = table.counts[1]
     kept = signed(table.cells[at]) >> (shift + STATES) << (shift + STATES)
@@ -111,7 +111,7 @@ def set_cell(table: Cells, at: int, state: int, number: int) -> None:
 
 
 @compiled
-def insert(table: Cells, key_hash: np.uint64, state: int, number: int) -> int:
+def insert(table: CompactHashTable, key_hash: np.uint64, state: int, number: int) -> int:
     """Add a key that is not in the table, which has room; return its cell."""
     shift = table.counts[1] + STATES
     bucket = home(table, key_hash)
@@ -130,7 +130,7 @@ def insert(table: Cells, key_hash: np.uint64, state: int, number: int) -> int:
 
 
 @compiled
-def erase(table: Cells, key_hash: np.uint64, at: int) -> None:
+def erase(table: CompactHashTable, key_hash: np.uint64, at: int) -> None:
     """Remove the key in cell `at`."""
     table.counts[0] -= 1
     table.cells[at] = 0

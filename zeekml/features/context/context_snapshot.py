@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from zeekml.core.serialization import decode
 from zeekml.errors import StateError
-from zeekml.features.context.compact_hash_table import LANES, Cells
+from zeekml.features.context.compact_hash_table import LANES, CompactHashTable
 from zeekml.features.context.lazy_memory import reserved
 from zeekml.features.context.state import (
     EVICTED,
@@ -28,8 +28,8 @@ from zeekml.features.context.state import (
     STATE_WIDTH,
     TABLES,
     TAIL,
-    Context,
-    Pool,
+    ContextState,
+    SlotPool,
 )
 from zeekml.features.feature_schema import SCHEMA_HASH
 from zeekml.readers.stream_clock import LATE
@@ -42,7 +42,7 @@ _VERSION: Final = 1
 _MOST_CELLS: Final = 8  # for each record held: four times as many as there can be keys
 
 
-class Head(msgspec.Struct, frozen=True):
+class SnapshotHead(msgspec.Struct, frozen=True):
     """What tells how long each part is.
 
     Attributes
@@ -50,7 +50,7 @@ class Head(msgspec.Struct, frozen=True):
     layout
         Digest of what the arrays look like.
     clock
-        `Context.clock`.
+        `ContextState.clock`.
     tables
         Cells and keys of each table.
     pools
@@ -63,9 +63,9 @@ class Head(msgspec.Struct, frozen=True):
     pools: list[tuple[int, int]]
 
 
-def head_of(c: Context, max_records: int) -> bytes:
-    """The `Head` of a state, encoded."""
-    head = Head(
+def head_of(c: ContextState, max_records: int) -> bytes:
+    """The `SnapshotHead` of a state, encoded."""
+    head = SnapshotHead(
         _layout(c, max_records),
         c.clock.tolist(),
         [(len(table.cells), table.live) for table in _tables(c)],
@@ -74,7 +74,7 @@ def head_of(c: Context, max_records: int) -> bytes:
     return msgspec.msgpack.encode(head)
 
 
-def parts_of(c: Context) -> list[Bytes]:
+def parts_of(c: ContextState) -> list[Bytes]:
     """The parts of a state, where they lie."""
     tail, head = int(c.clock[TAIL + LAST]), int(c.clock[HEAD])
     at, held = tail & (len(c.ring) - 1), head - tail
@@ -87,7 +87,9 @@ def parts_of(c: Context) -> list[Bytes]:
     return [part.view(np.uint8) for part in parts]
 
 
-def restored(c: Context, max_records: int, head: bytes, pieces: Iterator[bytes]) -> Context:
+def restored(
+    c: ContextState, max_records: int, head: bytes, pieces: Iterator[bytes]
+) -> ContextState:
     """A state that goes on where another one stood.
 
     Parameters
@@ -104,7 +106,7 @@ def restored(c: Context, max_records: int, head: bytes, pieces: Iterator[bytes])
     StateError
         They are of another layout, or no such bytes.
     """
-    told = decode(head, Head)
+    told = decode(head, SnapshotHead)
     if told.layout != _layout(c, max_records):
         raise StateError("the context was kept by another version, or for other context_records")
     _check(c, max_records, told)
@@ -114,7 +116,9 @@ def restored(c: Context, max_records: int, head: bytes, pieces: Iterator[bytes])
     tables: dict[str, Any] = {}
     for name, table, (cells, live) in zip(TABLES, _tables(c), told.tables, strict=True):
         bits = table.counts[1]
-        tables[name] = Cells(reserved(cells, np.uint32), np.array([live, bits], np.int64))
+        tables[name] = CompactHashTable(
+            reserved(cells, np.uint32), np.array([live, bits], np.int64)
+        )
     for pool, counts in zip(_pools(c), told.pools, strict=True):
         pool.slots.counts[:] = counts
     c = c._replace(**tables)
@@ -139,7 +143,7 @@ def _fill(parts: Sequence[Bytes], pieces: Iterator[bytes]) -> None:
         raise StateError("the context that was kept is too long")
 
 
-def _check(c: Context, max_records: int, told: Head) -> None:
+def _check(c: ContextState, max_records: int, told: SnapshotHead) -> None:
     """Make sure that all sizes are possible."""
     if len(told.clock) != STATE_WIDTH:
         raise StateError("the context that was kept is damaged: its clock is another one")
@@ -155,16 +159,16 @@ def _check(c: Context, max_records: int, told: Head) -> None:
         raise StateError("the context that was kept is damaged: its sizes are impossible")
 
 
-def _layout(c: Context, max_records: int) -> str:
+def _layout(c: ContextState, max_records: int) -> str:
     kinds = [str(array.dtype) for array in (c.ring, *(pool.rows for pool in _pools(c)))]
     sizes = max_records, len(c.ring), len(c.port_flows)
     told = _VERSION, SCHEMA_HASH, sys.byteorder, sizes, kinds
     return blake2b(repr(told).encode(), digest_size=16).hexdigest()
 
 
-def _tables(c: Context) -> list[Cells]:
+def _tables(c: ContextState) -> list[CompactHashTable]:
     return [getattr(c, name) for name in TABLES]
 
 
-def _pools(c: Context) -> list[Pool]:
-    return [value for value in c if isinstance(value, Pool)]
+def _pools(c: ContextState) -> list[SlotPool]:
+    return [value for value in c if isinstance(value, SlotPool)]

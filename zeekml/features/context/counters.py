@@ -27,13 +27,13 @@ from zeekml.features.context.state import (
     SERVICE_WINDOW,
     SMALL_BYTES,
     SMALL_MOST,
-    Context,
+    ContextState,
     Rows,
 )
 
 
 @compiled
-def counted(c: Context, slot: int, entry: int) -> int:
+def counted(c: ContextState, slot: int, entry: int) -> int:
     """A counter of a host."""
     row = c.host.rows[slot]
     if row.large == NONE:
@@ -67,7 +67,14 @@ def _count_in(
 
 @compiled
 def count_source(
-    c: Context, slot: int, window: int, step: int, failed: int, host: int, port: int, first: int
+    c: ContextState,
+    slot: int,
+    window: int,
+    step: int,
+    failed: int,
+    host: int,
+    port: int,
+    first: int,
 ) -> None:
     large = c.host.rows[slot].large
     if large == NONE:
@@ -78,7 +85,14 @@ def count_source(
 
 @compiled
 def count_target(
-    c: Context, slot: int, window: int, step: int, failed: int, payload: int, host: int, port: int
+    c: ContextState,
+    slot: int,
+    window: int,
+    step: int,
+    failed: int,
+    payload: int,
+    host: int,
+    port: int,
 ) -> None:
     large = c.host.rows[slot].large
     if large == NONE:
@@ -88,7 +102,7 @@ def count_target(
 
 
 @compiled
-def count_lookup(c: Context, slot: int, step: int) -> None:
+def count_lookup(c: ContextState, slot: int, step: int) -> None:
     large = c.host.rows[slot].large
     if large == NONE:
         c.host.rows[slot].n[HELD_LOOKUPS] += step
@@ -97,7 +111,7 @@ def count_lookup(c: Context, slot: int, step: int) -> None:
 
 
 @compiled
-def count_first(c: Context, slot: int, window: int) -> None:
+def count_first(c: ContextState, slot: int, window: int) -> None:
     """A pair of the source has another first record, which is in this window."""
     count_source(c, slot, window, 0, 0, 0, 0, 1)
 
@@ -126,7 +140,7 @@ def count_service(rows: Rows, at: int, window: int, step: int, failed: int, host
 
 
 @compiled
-def make_room_in_host(c: Context, slot: int, payload: int) -> None:
+def make_room_in_host(c: ContextState, slot: int, payload: int) -> None:
     """See to it that a host's row can count one more record."""
     row, hour = c.host.rows[slot], LAST * HOST_WINDOW
     if row.large == NONE and (

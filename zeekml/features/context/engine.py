@@ -71,7 +71,7 @@ from zeekml.features.context.state import (
     SMALL_ROW,
     SOURCES,
     TAIL,
-    Context,
+    ContextState,
     new_context,
 )
 from zeekml.features.context.windows import enter, expire
@@ -215,7 +215,7 @@ class ContextEngine:
 
 
 @compiled
-def _gather(c: Context, at: int, pair: int, service: int, scratch: Ints64) -> None:
+def _gather(c: ContextState, at: int, pair: int, service: int, scratch: Ints64) -> None:
     """Bring all counters that concern the record at `at` together; the cells are its keys'."""
     r = c.ring[at]
     for of_host, slot in ((OF_SOURCE, r.source), (OF_TARGET, r.target)):
@@ -298,7 +298,7 @@ def _write_windows(n: Ints64, row: npt.NDArray[np.float32], column: int) -> int:
 
 
 @compiled
-def _take(c: Context, columns: FlowColumns, i: int, max_records: int) -> tuple[int, int, int]:
+def _take(c: ContextState, columns: FlowColumns, i: int, max_records: int) -> tuple[int, int, int]:
     """Let row `i` in and what it displaces out; return what `enter` does."""
     clock = c.clock
     evicted = clock[EVICTED]
@@ -312,14 +312,14 @@ def _take(c: Context, columns: FlowColumns, i: int, max_records: int) -> tuple[i
 
 
 @njit(cache=True, nogil=True, _nrt=False)
-def _absorb(c: Context, columns: FlowColumns, begin: int, end: int, max_records: int) -> None:
+def _absorb(c: ContextState, columns: FlowColumns, begin: int, end: int, max_records: int) -> None:
     for i in range(begin, end):
         _take(c, columns, i, max_records)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
 def _update(
-    c: Context,
+    c: ContextState,
     columns: FlowColumns,
     begin: int,
     end: int,

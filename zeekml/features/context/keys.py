@@ -14,7 +14,7 @@ from zeekml.core.jit import njit
 from zeekml.features.addresses import mix
 from zeekml.features.context.compact_hash_table import (
     LANES,
-    Cells,
+    CompactHashTable,
     erase,
     home,
     insert,
@@ -48,7 +48,7 @@ from zeekml.features.context.state import (
     SMALL_ROW,
     TABLES,
     TAIL,
-    Context,
+    ContextState,
 )
 
 # kinds of keys, in the order of `TABLES`
@@ -58,12 +58,12 @@ _NUMBERS: Final = 0xFFFFFFFF
 
 
 @compiled
-def host_hash(c: Context, key: np.uint64) -> np.uint64:
+def host_hash(c: ContextState, key: np.uint64) -> np.uint64:
     return mix(key ^ np.uint64(c.clock[SEED]))
 
 
 @compiled
-def joint_hash(c: Context, first: int, second: int) -> np.uint64:
+def joint_hash(c: ContextState, first: int, second: int) -> np.uint64:
     """Of two numbers of 32 bits."""
     return mix(np.uint64((first << 32) | second) ^ np.uint64(c.clock[SEED]))
 
@@ -75,19 +75,19 @@ def triple_hash(pair_hash: np.uint64, number: int) -> np.uint64:
 
 
 @compiled
-def age_of(c: Context, number: int) -> int:
+def age_of(c: ContextState, number: int) -> int:
     """How many records before the next one the record held with this number, or link, came."""
     return (c.clock[HEAD] - signed(number)) & (len(c.ring) - 1)
 
 
 @compiled
-def inside(c: Context, window: int, age: int) -> bool:
+def inside(c: ContextState, window: int, age: int) -> bool:
     """Whether the record that came so many before the next one is in a window."""
     return age <= c.clock[HEAD] - c.clock[TAIL + window]
 
 
 @compiled
-def latest_of(c: Context, kind: int, at: int) -> int:
+def latest_of(c: ContextState, kind: int, at: int) -> int:
     """Place in the ring of the latest record of the key in a cell."""
     if kind == PAIR_KEY:
         table = c.pairs
@@ -117,7 +117,9 @@ def latest_of(c: Context, kind: int, at: int) -> int:
 
 
 @compiled
-def _is_key(c: Context, kind: int, at: int, source: int, target: int, port: int, size: int) -> bool:
+def _is_key(
+    c: ContextState, kind: int, at: int, source: int, target: int, port: int, size: int
+) -> bool:
     r = c.ring[latest_of(c, kind, at)]
     if kind != SERVICE_KEY and r.source != source:
         return False
@@ -130,8 +132,8 @@ def _is_key(c: Context, kind: int, at: int, source: int, target: int, port: int,
 
 @compiled
 def cell_of(
-    c: Context,
-    table: Cells,
+    c: ContextState,
+    table: CompactHashTable,
     kind: int,
     key_hash: np.uint64,
     source: int,
@@ -147,7 +149,9 @@ def cell_of(
 
 
 @compiled
-def known_cell(c: Context, table: Cells, kind: int, key_hash: np.uint64, r: Any) -> int:
+def known_cell(
+    c: ContextState, table: CompactHashTable, kind: int, key_hash: np.uint64, r: Any
+) -> int:
     """The cell of a key of a record that is held, so the key is there."""
     at = next_alike(table, key_hash, home(table, key_hash))
     if next_alike(table, key_hash, at) == NONE:
@@ -157,7 +161,7 @@ def known_cell(c: Context, table: Cells, kind: int, key_hash: np.uint64, r: Any)
 
 
 @compiled
-def host_of(c: Context, key: np.uint64) -> int:
+def host_of(c: ContextState, key: np.uint64) -> int:
     """Slot of a host, newly taken if need be."""
     key_hash = host_hash(c, key)
     at = next_alike(c.hosts, key_hash, home(c.hosts, key_hash))
@@ -179,7 +183,7 @@ def host_of(c: Context, key: np.uint64) -> int:
 
 
 @compiled
-def drop_host(c: Context, slot: int) -> None:
+def drop_host(c: ContextState, slot: int) -> None:
     """Forget a host that no record names any more."""
     row = c.host.rows[slot]
     key_hash = host_hash(c, row.key)
@@ -193,7 +197,7 @@ def drop_host(c: Context, slot: int) -> None:
 
 
 @compiled
-def enlarge_host(c: Context, slot: int) -> None:
+def enlarge_host(c: ContextState, slot: int) -> None:
     """Count a host in a large row from now on."""
     row = c.host.rows[slot]
     large = take_slot(c.large_host.slots)
@@ -205,7 +209,7 @@ def enlarge_host(c: Context, slot: int) -> None:
 
 
 @compiled
-def pair_row(c: Context, at: int) -> None:
+def pair_row(c: ContextState, at: int) -> None:
     """Give the pair in a cell, which has one record or a full row, the next larger row."""
     number = number_at(c.pairs, at)
     if state_at(c.pairs, at) == RECORD_OF:
@@ -237,7 +241,7 @@ def pair_row(c: Context, at: int) -> None:
 
 
 @compiled
-def pair_is_full(c: Context, at: int) -> bool:
+def pair_is_full(c: ContextState, at: int) -> bool:
     """Whether another record of the pair in a cell needs `pair_row` first."""
     state = state_at(c.pairs, at)
     return state == RECORD_OF or (
@@ -247,7 +251,7 @@ def pair_is_full(c: Context, at: int) -> bool:
 
 
 @compiled
-def service_row(c: Context, at: int) -> None:
+def service_row(c: ContextState, at: int) -> None:
     """Give the service in a cell, which has one record or a full row, the next larger row."""
     number = number_at(c.services, at)
     if state_at(c.services, at) == RECORD_OF:
@@ -275,7 +279,7 @@ def service_row(c: Context, at: int) -> None:
 
 
 @compiled
-def service_is_full(c: Context, at: int) -> bool:
+def service_is_full(c: ContextState, at: int) -> bool:
     """Whether another record of the service in a cell needs `service_row` first."""
     state = state_at(c.services, at)
     return state == RECORD_OF or (
@@ -285,7 +289,7 @@ def service_is_full(c: Context, at: int) -> bool:
 
 
 @compiled
-def key_hash_of(c: Context, kind: int, r: Any) -> np.uint64:
+def key_hash_of(c: ContextState, kind: int, r: Any) -> np.uint64:
     """Hash of a record's key."""
     if kind == SERVICE_KEY:
         return joint_hash(c, r.target, port_of(r))
@@ -300,7 +304,7 @@ def key_hash_of(c: Context, kind: int, r: Any) -> np.uint64:
 
 
 @njit(cache=True, _nrt=False, nogil=True)
-def _refill(c: Context, kind: int, old: Cells, new: Cells) -> None:
+def _refill(c: ContextState, kind: int, old: CompactHashTable, new: CompactHashTable) -> None:
     """Put all keys of a table into a larger one."""
     for at in range(len(old.cells)):
         state = state_at(old, at)
@@ -314,11 +318,11 @@ def _refill(c: Context, kind: int, old: Cells, new: Cells) -> None:
         insert(new, key_hash, state, number)
 
 
-def with_room(c: Context, rows: int) -> Context:
+def with_room(c: ContextState, rows: int) -> ContextState:
     """The same state with room in its tables for `rows` more records."""
     changed: dict[str, Any] = {}
     for kind, name in enumerate(TABLES):
-        table: Cells = getattr(c, name)
+        table: CompactHashTable = getattr(c, name)
         # a record names two hosts, and may be the second of a pair, which then enters both
         if table.full_with(2 * rows):
             changed[name] = larger(table, 2 * rows)

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.features.context.compact_hash_table import Cells, new_cells
+from zeekml.features.context.compact_hash_table import CompactHashTable, new_cells
 from zeekml.features.context.lazy_memory import Slots, new_slots, reserved
 from zeekml.features.feature_schema import WINDOWS
 from zeekml.readers.stream_clock import CLOCK_WIDTH, SECOND, Ints64
@@ -86,51 +86,51 @@ PORTS_PER_PROTO: Final = 65536
 UNKNOWN_PORT_INDEX: Final = 4 * PORTS_PER_PROTO
 
 
-class Pool(NamedTuple):
+class SlotPool(NamedTuple):
     """Rows, and which of them are used."""
 
     rows: Rows
     slots: Slots
 
 
-class Context(NamedTuple):
+class ContextState(NamedTuple):
     """All state, as arrays."""
 
     clock: Ints64
     ring: Rows  # `RECORD`, indexed by record number modulo capacity
     port_flows: npt.NDArray[np.uint32]
     # hash tables
-    hosts: Cells
-    pairs: Cells
-    services: Cells
-    contacts: Cells
-    source_ports: Cells
-    answers: Cells
+    hosts: CompactHashTable
+    pairs: CompactHashTable
+    services: CompactHashTable
+    contacts: CompactHashTable
+    source_ports: CompactHashTable
+    answers: CompactHashTable
     # rows
-    host: Pool
-    large_host: Pool
-    pair: Pool
-    large_pair: Pool
-    service: Pool
-    large_service: Pool
-    contact: Pool
+    host: SlotPool
+    large_host: SlotPool
+    pair: SlotPool
+    large_pair: SlotPool
+    service: SlotPool
+    large_service: SlotPool
+    contact: SlotPool
 
 
 TABLES: Final = ("hosts", "pairs", "services", "contacts", "source_ports", "answers")
 
 
-def new_context(ring: Rows, max_records: int, keys: int) -> Context:
+def new_context(ring: Rows, max_records: int, keys: int) -> ContextState:
     """Empty state for so many records, with room for so many keys at first."""
     # a record names two hosts, and may be the last that holds a row
     hosts, bits = 2 * max_records, (len(ring) - 1).bit_length()
 
-    def pool(places: int, kind: np.dtype[Any], *, dense: bool = False) -> Pool:
-        return Pool(reserved(places, kind, dense=dense), new_slots(places))
+    def pool(places: int, kind: np.dtype[Any], *, dense: bool = False) -> SlotPool:
+        return SlotPool(reserved(places, kind, dense=dense), new_slots(places))
 
     clock = np.zeros(STATE_WIDTH, np.int64)
     # no result depends on it; who writes a log cannot know which keys meet in a table
     clock[SEED] = secrets.randbits(63)
-    return Context(
+    return ContextState(
         clock=clock,
         ring=ring,
         port_flows=np.zeros(UNKNOWN_PORT_INDEX + 1, np.uint32),

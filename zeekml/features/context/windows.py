@@ -76,7 +76,7 @@ from zeekml.features.context.state import (
     SOURCES,
     TAIL,
     UNKNOWN_PORT_INDEX,
-    Context,
+    ContextState,
 )
 from zeekml.features.flow_columns import TCP, UDP, FlowColumns
 from zeekml.readers.stream_clock import NOW
@@ -88,7 +88,7 @@ _NEVER: Final = 1 << 62
 
 
 @compiled
-def _leave(c: Context, window: int, number: int, pair: int, service: int) -> None:
+def _leave(c: ContextState, window: int, number: int, pair: int, service: int) -> None:
     """Take a record, the oldest of a window, off the window's counters.
 
     `pair` and `service` are the cells of its keys.
@@ -119,7 +119,7 @@ def _leave(c: Context, window: int, number: int, pair: int, service: int) -> Non
 
 
 @compiled
-def _forget_pair(c: Context, number: int, pair: int, pair_hash: np.uint64) -> None:
+def _forget_pair(c: ContextState, number: int, pair: int, pair_hash: np.uint64) -> None:
     """Free what the record held of its pair."""
     r = c.ring[number & (len(c.ring) - 1)]
     state, at = state_at(c.pairs, pair), number_at(c.pairs, pair)
@@ -156,7 +156,7 @@ def _forget_pair(c: Context, number: int, pair: int, pair_hash: np.uint64) -> No
 
 
 @compiled
-def _forget(c: Context, number: int, pair: int, service: int) -> None:
+def _forget(c: ContextState, number: int, pair: int, service: int) -> None:
     """Free what only the record held, once it has left the longest window."""
     r = c.ring[number & (len(c.ring) - 1)]
     source, target, port = signed(r.source), signed(r.target), port_of(r)
@@ -190,13 +190,13 @@ def _forget(c: Context, number: int, pair: int, service: int) -> None:
 
 
 @compiled
-def _is_idle(c: Context, slot: int) -> bool:
+def _is_idle(c: ContextState, slot: int) -> bool:
     hour = LAST * HOST_WINDOW
     return counted(c, slot, hour + OUT_FLOWS) + counted(c, slot, hour + IN_FLOWS) == 0
 
 
 @compiled
-def _leave_from(c: Context, window: int, number: int) -> None:
+def _leave_from(c: ContextState, window: int, number: int) -> None:
     """Take a record off a window, and forget it if that was the last."""
     r = c.ring[number & (len(c.ring) - 1)]
     pair = known_cell(c, c.pairs, PAIR_KEY, joint_hash(c, r.source, r.target), r)
@@ -209,7 +209,7 @@ def _leave_from(c: Context, window: int, number: int) -> None:
 
 
 @compiled
-def expire(c: Context, room_from: int) -> None:
+def expire(c: ContextState, room_from: int) -> None:
     """Let the records leave that the clock has passed, shortest window first.
 
     Records with a number below `room_from` leave all windows, whatever their age, and are counted
@@ -238,7 +238,7 @@ def _answer_size(payload: float) -> int:
 
 
 @compiled
-def _enter_pair(c: Context, at: int, pair: int, pair_hash: np.uint64) -> tuple[int, int]:
+def _enter_pair(c: ContextState, at: int, pair: int, pair_hash: np.uint64) -> tuple[int, int]:
     """Put the record at `at` behind the others of its pair, which is in a cell.
 
     Returns
@@ -289,7 +289,7 @@ def _enter_pair(c: Context, at: int, pair: int, pair_hash: np.uint64) -> tuple[i
 
 
 @compiled
-def _enter_source_port(c: Context, at: int) -> int:
+def _enter_source_port(c: ContextState, at: int) -> int:
     """Returns how long ago the source's latest record to the port came."""
     r = c.ring[at]
     source, target = signed(r.source), signed(r.target)
@@ -306,7 +306,7 @@ def _enter_source_port(c: Context, at: int) -> int:
 
 
 @compiled
-def _link_hosts(c: Context, at: int) -> None:
+def _link_hosts(c: ContextState, at: int) -> None:
     """Put the record behind the others to its target, and behind the source's lookups."""
     r, mask = c.ring[at], len(c.ring) - 1
     link = c.clock[HEAD] & _NUMBERS
@@ -325,7 +325,7 @@ def _link_hosts(c: Context, at: int) -> None:
 
 
 @compiled
-def enter(c: Context, columns: FlowColumns, i: int) -> tuple[int, int, int]:
+def enter(c: ContextState, columns: FlowColumns, i: int) -> tuple[int, int, int]:
     """Take row `i` in; return its place in the ring and the cells of its pair and service."""
     at = c.clock[HEAD] & (len(c.ring) - 1)
     proto, port = signed(columns.proto[i]), signed(columns.resp_port[i])

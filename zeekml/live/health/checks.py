@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from zeekml.live.health import text as wording
-from zeekml.live.health.text import Finding, Kind
+from zeekml.live.health.text import HealthFinding, ProblemKind
 from zeekml.live.health.unscored import Instead, unscored
 
 _WINDOW: Final = 1000
@@ -30,7 +30,7 @@ _CLOCK_APART: Final = 60.0
 _MAX_OFFSET: Final = 3600.0
 _DROPS_OVER: Final = 600.0
 
-Opinion = tuple[Kind, Finding | None]
+Opinion = tuple[ProblemKind, HealthFinding | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +172,9 @@ class StreamChecks:
         limit = self._limits.stall_after
         if read or limit <= 0:
             known.alive |= read > 0
-            yield Kind.STALLED, None
+            yield ProblemKind.STALLED, None
         elif self._is_stalled(now):
-            yield Kind.STALLED, wording.stalled(now - self._silent[0], self._silent[1])
+            yield ProblemKind.STALLED, wording.stalled(now - self._silent[0], self._silent[1])
 
     def _unscored(self, now: float, figures: StreamFigures) -> Iterator[Opinion]:
         known = self._remembered
@@ -189,11 +189,11 @@ class StreamChecks:
             known.unscored = 0.0
             known.skipped = dict(figures.instead.skipped)
             known.rejected = dict(figures.instead.rejected)
-            yield Kind.UNSCORED, None
+            yield ProblemKind.UNSCORED, None
         elif known.unscored >= limit and not self._is_stalled(now):
             finding = self.nothing_scored(figures, known.unscored)
             if finding is not None:
-                yield Kind.UNSCORED, finding
+                yield ProblemKind.UNSCORED, finding
 
     def _is_stalled(self, now: float) -> bool:
         """Whether a log that had flows has fallen silent, which is told of as such."""
@@ -203,7 +203,7 @@ class StreamChecks:
 
     def nothing_scored(
         self, figures: StreamFigures, seconds: float | None = None
-    ) -> Finding | None:
+    ) -> HealthFinding | None:
         """What there is instead of records that can be scored; None where there is nothing new.
 
         Parameters
@@ -225,7 +225,7 @@ class StreamChecks:
             read, rejected = self._read, self._rejected
             self._read = self._rejected = 0
             bad = rejected / read > _MAX_REJECTED
-            yield Kind.REJECTS, wording.rejects(rejected, read) if bad else None
+            yield ProblemKind.REJECTS, wording.rejects(rejected, read) if bad else None
 
     def _coverage(self, figures: StreamFigures) -> Iterator[Opinion]:
         if self._scored < _WINDOW or figures.coverage is None:
@@ -234,7 +234,7 @@ class StreamChecks:
         known, value = self._remembered, figures.coverage
         if known.windows >= _WINDOWS_BEFORE:
             bad = value < _COLLAPSED * known.coverage
-            yield Kind.COVERAGE, wording.coverage(value, known.coverage) if bad else None
+            yield ProblemKind.COVERAGE, wording.coverage(value, known.coverage) if bad else None
         known.windows = min(known.windows + 1, _LONG_RUN)
         known.coverage += (value - known.coverage) / known.windows
 
@@ -242,7 +242,7 @@ class StreamChecks:
         lag, limit = figures.lag, self._limits.lag_after
         if lag is None or figures.bytes_behind == 0 or limit <= 0 or lag <= limit:
             self._lag = None
-            yield Kind.BEHIND, None
+            yield ProblemKind.BEHIND, None
             return
         if self._lag is None:
             self._lag = (now, lag)
@@ -250,7 +250,7 @@ class StreamChecks:
             before, self._lag = self._lag[1], (now, lag)
             # what catches up is left to do so
             if lag > before + _LAG_GROWN:
-                yield Kind.BEHIND, wording.behind(lag, figures.bytes_behind)
+                yield ProblemKind.BEHIND, wording.behind(lag, figures.bytes_behind)
 
     def _clock(
         self, now: float, wall: float, scored: int, figures: StreamFigures
@@ -269,11 +269,11 @@ class StreamChecks:
         # both ends, so that a clock that is just being set is not taken for a wrong one
         if min(offset, first) > _MAX_OFFSET or max(offset, first) < -_MAX_OFFSET:
             self._clock_found = True
-            yield Kind.CLOCK, wording.wrong_clock(offset)
+            yield ProblemKind.CLOCK, wording.wrong_clock(offset)
         elif abs(offset) <= _MAX_OFFSET:
             # once per start is enough
             self._clock_done = self._clock_found
-            yield Kind.CLOCK, None
+            yield ProblemKind.CLOCK, None
 
     def _drops(self, now: float, figures: StreamFigures) -> Iterator[Opinion]:
         known = self._remembered
@@ -288,10 +288,10 @@ class StreamChecks:
             known.drops, known.packets = figures.drops, figures.packets
             if lost:
                 self._dropped_at = now
-                yield Kind.DROPS, wording.drops(lost, seen)
+                yield ProblemKind.DROPS, wording.drops(lost, seen)
                 return
         if now >= self._dropped_at + _DROPS_OVER:
-            yield Kind.DROPS, None
+            yield ProblemKind.DROPS, None
 
 
 def _grown(before: int, now: int) -> int:

@@ -20,7 +20,7 @@ from zeekml.detection.incidents.message import duration
 from zeekml.errors import InputError
 from zeekml.live.health import text as wording
 from zeekml.live.health.checks import HealthLimits, Remembered, StreamChecks, StreamFigures
-from zeekml.live.health.text import OVER, Finding, Kind
+from zeekml.live.health.text import OVER, HealthFinding, ProblemKind
 from zeekml.live.tail.events import Cause, Gap, Recovered, Trouble
 
 _APART: Final = 3600.0
@@ -32,9 +32,9 @@ _TROUBLE_AGAIN: Final = 60.0
 _OURS: Final = ""
 """The stream of what is about the watch as a whole."""
 
-_GAP_PREFIX: Final = f"{Kind.GAP.value} "
+_GAP_PREFIX: Final = f"{ProblemKind.GAP.value} "
 _KEYS: Final = frozenset(
-    [kind.value for kind in Kind if kind is not Kind.GAP]
+    [kind.value for kind in ProblemKind if kind is not ProblemKind.GAP]
     + [_GAP_PREFIX + cause.value for cause in Cause]
 )
 
@@ -129,13 +129,15 @@ class HealthMonitor:
         trouble = self._trouble.get(stream)
         for kind, finding in self._checks[stream].look(now_monotonic, now_wall, figures):
             # of a log that cannot be read, silence says nothing
-            silent = kind is Kind.STALLED or (kind is Kind.UNSCORED and not figures.records_read)
+            silent = kind is ProblemKind.STALLED or (
+                kind is ProblemKind.UNSCORED and not figures.records_read
+            )
             if not silent or finding is None or trouble is None:
                 notices += self._settle(stream, kind, finding)
         if trouble is not None:
-            notices += self._settle(stream, Kind.TROUBLE, wording.trouble(trouble))
+            notices += self._settle(stream, ProblemKind.TROUBLE, wording.trouble(trouble))
         elif self._began is not None and now_monotonic >= self._began + _TROUBLE_AGAIN:
-            notices += self._settle(stream, Kind.TROUBLE, None)
+            notices += self._settle(stream, ProblemKind.TROUBLE, None)
         for key, problem in list(state.problems.items()):
             if problem.further and now_monotonic >= problem.opened + _APART:
                 notices.append(self._sum_up(stream, key, problem))
@@ -151,9 +153,9 @@ class HealthMonitor:
             return self._happened(stream, key, wording.gap(event), event.at_least)
         if isinstance(event, Trouble):
             self._trouble[stream] = event
-            return self._settle(stream, Kind.TROUBLE, wording.trouble(event))
+            return self._settle(stream, ProblemKind.TROUBLE, wording.trouble(event))
         self._trouble.pop(stream, None)
-        return self._settle(stream, Kind.TROUBLE, None)
+        return self._settle(stream, ProblemKind.TROUBLE, None)
 
     def ended(
         self, stream: str, now_monotonic: float, now_wall: float, figures: StreamFigures
@@ -163,7 +165,7 @@ class HealthMonitor:
         finding = self._checks[stream].nothing_scored(figures)
         if finding is None or (stream in self._trouble and not figures.records_read):
             return notices
-        return notices + self._settle(stream, Kind.UNSCORED, finding)
+        return notices + self._settle(stream, ProblemKind.UNSCORED, finding)
 
     def context_lost(
         self, stream: str, now_monotonic: float, now_wall: float, reason: str, *, cut: bool
@@ -176,10 +178,10 @@ class HealthMonitor:
             What happened to it.
         """
         self._at(stream, now_monotonic, now_wall)
-        return self._happened(stream, Kind.CONTEXT, wording.context_lost(reason, cut=cut))
+        return self._happened(stream, ProblemKind.CONTEXT, wording.context_lost(reason, cut=cut))
 
     def of_watch(
-        self, now_monotonic: float, now_wall: float, kind: Kind, finding: Finding
+        self, now_monotonic: float, now_wall: float, kind: ProblemKind, finding: HealthFinding
     ) -> list[HealthNotice]:
         """Tell of what happened to the watch's own files, each time; the times as in `observe`."""
         self._at(_OURS, now_monotonic, now_wall)
@@ -265,7 +267,9 @@ class HealthMonitor:
 
     # -- problems --------------------------------------------------------------------------------
 
-    def _settle(self, stream: str, kind: Kind, finding: Finding | None) -> list[HealthNotice]:
+    def _settle(
+        self, stream: str, kind: ProblemKind, finding: HealthFinding | None
+    ) -> list[HealthNotice]:
         """Open or close a problem if that is due."""
         problem = self._streams[stream].problems.get(kind.value)
         if finding is None:
@@ -277,7 +281,7 @@ class HealthMonitor:
         return [self._tell(stream, kind.value, finding, "open")]
 
     def _happened(
-        self, stream: str, key: str, finding: Finding, at_least: int = 0
+        self, stream: str, key: str, finding: HealthFinding, at_least: int = 0
     ) -> list[HealthNotice]:
         """Tell of what began and ended at once, or count it until the hour is over."""
         problem = self._streams[stream].problems.get(key)
@@ -295,7 +299,9 @@ class HealthMonitor:
             finding = wording.context_lost(f"{problem.further} more times in an hour", cut=False)
         return self._tell(stream, key, finding, "closed")
 
-    def _tell(self, stream: str, key: str, finding: Finding, state: HealthState) -> HealthNotice:
+    def _tell(
+        self, stream: str, key: str, finding: HealthFinding, state: HealthState
+    ) -> HealthNotice:
         self._number += 1
         name = health_id(
             SENSOR_PROBLEM, key, self._sensor, stream, f"{self._wall:.6f}", str(self._number)
@@ -308,7 +314,7 @@ class HealthMonitor:
     def _close(self, stream: str, key: str, problem: _Problem, what: str) -> HealthNotice:
         problem.open = False
         lasted = max(self._now - problem.opened, 0.0)
-        finding = Finding(
+        finding = HealthFinding(
             what,
             f"the problem lasted {duration(lasted)}; nothing is to be done",
             problem.severity,
@@ -317,7 +323,7 @@ class HealthMonitor:
         return self._notice(stream, key, problem.id, finding, "closed", 1)
 
     def _notice(
-        self, stream: str, key: str, name: str, finding: Finding, state: HealthState, seq: int
+        self, stream: str, key: str, name: str, finding: HealthFinding, state: HealthState, seq: int
     ) -> HealthNotice:
         return HealthNotice(
             ts=self._wall,

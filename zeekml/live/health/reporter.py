@@ -24,14 +24,14 @@ from zeekml.live.health import text as wording
 from zeekml.live.health.checks import HealthLimits, StreamFigures
 from zeekml.live.health.monitor import HealthMonitor
 from zeekml.live.health.prometheus import StreamMetrics, WatchMetrics, write_metrics
-from zeekml.live.health.text import Finding, Kind
+from zeekml.live.health.text import HealthFinding, ProblemKind
 from zeekml.live.health.unscored import Instead
 from zeekml.live.outputs.live_outputs import Shortened
 from zeekml.live.state.database import State
-from zeekml.live.state.status import ABOUT, About, Problem, budget_of, decode_about, encode_about
-from zeekml.live.stream import SHED, Follower
-from zeekml.live.tail.events import Event, Gap, Opened, Recovered, Trouble
-from zeekml.live.tail.stream_logs import LogSet
+from zeekml.live.state.status import ABOUT, Problem, Status, budget_of, decode_about, encode_about
+from zeekml.live.stream import SHED, LiveStream
+from zeekml.live.tail.events import Event, FileOpened, Gap, Recovered, Trouble
+from zeekml.live.tail.stream_logs import StreamLogs
 from zeekml.outputs import EVE_JSON, NOTICE_LOG, OutputOptions
 
 log = logging.getLogger("zeekml.watch")
@@ -47,7 +47,7 @@ _FIRST_RECORDS: Final = 1000
 class Facts:
     """What a watch is about, as it is told at its start."""
 
-    logs: Sequence[LogSet]
+    logs: Sequence[StreamLogs]
     out: Path
     state: Path
     config: Config
@@ -77,7 +77,7 @@ class Facts:
         }
 
 
-class Oversight:
+class Reporter:
     """Reports about the watch, in its log, as notices, and as figures.
 
     Parameters
@@ -129,7 +129,7 @@ class Oversight:
         notice = first_notice(self._wall(), msg, self._facts.told(), sensor=self._host)
         return [health_event(notice)] if name == EVE_JSON else [self._encoded(notice)]
 
-    def start(self, followers: Sequence[Follower], wake_problem: str | None) -> list[bytes]:
+    def start(self, followers: Sequence[LiveStream], wake_problem: str | None) -> list[bytes]:
         """Report the start; return lines for notice.log."""
         for name, fact in self._facts.told().items():
             log.info("%s: %s", name, printable(fact, 2000))
@@ -158,26 +158,28 @@ class Oversight:
             line
             for lost in outputs
             for line in self._of_watch(
-                Kind.OUTPUT, wording.output_shortened(lost.name, lost.lines, lost.size)
+                ProblemKind.OUTPUT, wording.output_shortened(lost.name, lost.lines, lost.size)
             )
         ]
 
     def state_put_back(self, missing: str) -> list[bytes]:
         """Report that the state had to be written again; return lines for notice.log."""
-        return self._of_watch(Kind.STATE, wording.state_put_back(str(self._facts.state), missing))
+        return self._of_watch(
+            ProblemKind.STATE, wording.state_put_back(str(self._facts.state), missing)
+        )
 
-    def _of_watch(self, kind: Kind, finding: Finding) -> list[bytes]:
+    def _of_watch(self, kind: ProblemKind, finding: HealthFinding) -> list[bytes]:
         notices = self._monitor.of_watch(self._clock(), self._wall(), kind, finding)
         for notice in notices:
             log.warning("%s", notice.msg)
         return self._lines(notices)
 
-    def happened(self, follower: Follower, events: Sequence[Event]) -> list[bytes]:
+    def happened(self, follower: LiveStream, events: Sequence[Event]) -> list[bytes]:
         """Report what happened to the logs; return lines for notice.log."""
         notices: list[HealthNotice] = []
         self._tell_of_envelopes(follower)
         for event in events:
-            if isinstance(event, Opened):
+            if isinstance(event, FileOpened):
                 log.info("%s: reading (%s)", printable(event.source, 4096), event.how)
             elif isinstance(event, Gap | Trouble | Recovered):
                 _log_event(event)
@@ -186,7 +188,7 @@ class Oversight:
                 )
         return self._lines(notices)
 
-    def observe(self, followers: Sequence[Follower]) -> list[bytes]:
+    def observe(self, followers: Sequence[LiveStream]) -> list[bytes]:
         """Look at the figures once a second; return lines for notice.log."""
         now = self._clock()
         if now < self._observed + _OBSERVE_EVERY:
@@ -200,7 +202,7 @@ class Oversight:
             notices += self._monitor.observe(follower.logs.name, now, self._wall(), figures)
         return self._warned(notices)
 
-    def ended(self, followers: Sequence[Follower]) -> list[bytes]:
+    def ended(self, followers: Sequence[LiveStream]) -> list[bytes]:
         """Look at what came until the input was over; return lines for notice.log."""
         notices: list[HealthNotice] = []
         for follower in followers:
@@ -220,7 +222,7 @@ class Oversight:
 
     def notes(self) -> dict[str, str]:
         """What is to be remembered with the next commit."""
-        about = About(
+        about = Status(
             bundle=self._facts.bundle.short_digest,
             thresholds=self._thresholds,
             notices_per_day=self._budget,
@@ -239,7 +241,7 @@ class Oversight:
                     notice.id, notice.ts, notice.severity, notice.msg
                 )
 
-    def status(self, followers: Sequence[Follower]) -> str:
+    def status(self, followers: Sequence[LiveStream]) -> str:
         """The state of things in a few words."""
         scored = sum(follower.record.counters.accepted for follower in followers)
         opened = sum(follower.record.notices.total() for follower in followers)
@@ -251,7 +253,7 @@ class Oversight:
         )
 
     def publish(
-        self, followers: Sequence[Follower], state: State, *, up: bool = True, now: bool = False
+        self, followers: Sequence[LiveStream], state: State, *, up: bool = True, now: bool = False
     ) -> bool:
         """Write the figures for Prometheus, if that is asked for and due; tell whether it was."""
         clock = self._clock()
@@ -264,7 +266,7 @@ class Oversight:
         return True
 
     def _write_metrics(
-        self, path: Path, followers: Sequence[Follower], state: State, up: bool
+        self, path: Path, followers: Sequence[LiveStream], state: State, up: bool
     ) -> None:
         bundle = self._facts.bundle
         metrics = WatchMetrics(
@@ -284,7 +286,7 @@ class Oversight:
                 self._metrics_failed = str(error)
                 log.error("%s", error)
 
-    def _tell_of_envelopes(self, follower: Follower) -> None:
+    def _tell_of_envelopes(self, follower: LiveStream) -> None:
         """Once for each kind: that records do not stand alone in their lines."""
         name = printable(follower.logs.name)
         for envelope in follower.record.counters.unwrapped:
@@ -292,7 +294,7 @@ class Oversight:
                 self._envelopes.add((name, envelope))
                 log.info("%s: records are taken out of what is around them (%s)", name, envelope)
 
-    def _tell_of_first_records(self, follower: Follower) -> None:
+    def _tell_of_first_records(self, follower: LiveStream) -> None:
         """Once there are some records: whether they can be read, and tell what they should."""
         counters = follower.record.counters
         name = follower.logs.name
@@ -323,7 +325,7 @@ class Oversight:
         return encode_json(notice, strict=self._strict)
 
 
-def _figures_of(follower: Follower) -> StreamFigures:
+def _figures_of(follower: LiveStream) -> StreamFigures:
     counters = follower.record.counters
     return StreamFigures(
         records_read=counters.records_read,
@@ -339,7 +341,7 @@ def _figures_of(follower: Follower) -> StreamFigures:
     )
 
 
-def _instead_in(follower: Follower) -> Instead:
+def _instead_in(follower: LiveStream) -> Instead:
     counters, logs = follower.record.counters, follower.logs
     return Instead(
         sensor=logs.sensor,
@@ -351,13 +353,13 @@ def _instead_in(follower: Follower) -> Instead:
     )
 
 
-def _missing(logs: LogSet) -> list[Path]:
+def _missing(logs: StreamLogs) -> list[Path]:
     """The logs that are not there yet."""
     # unlike Path.exists, this takes what cannot be looked at for missing
     return [path for path in logs.paths if not os.path.exists(path)]  # noqa: PTH110
 
 
-def _lag_of(followers: Sequence[Follower]) -> float:
+def _lag_of(followers: Sequence[LiveStream]) -> float:
     """Seconds by which reading is behind, the largest of all streams."""
     return max((follower.lag for follower in followers), default=0.0)
 
@@ -379,7 +381,7 @@ def _log_event(event: Gap | Trouble | Recovered) -> None:
         log.warning("%s: can be read again", source)
 
 
-def _metrics_of(follower: Follower) -> StreamMetrics:
+def _metrics_of(follower: LiveStream) -> StreamMetrics:
     record = follower.record
     counters = record.counters
     return StreamMetrics(

@@ -13,7 +13,7 @@ from zeekml.detection.incidents.message import amount_of_data, counted, duration
 from zeekml.live.tail.events import Cause, Gap, Trouble
 
 
-class Kind(StrEnum):
+class ProblemKind(StrEnum):
     """What can be the matter. The first ones last, those from GAP on just happen."""
 
     STALLED = "stalled"
@@ -31,7 +31,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class HealthFinding:
     """What is the matter, not yet plain text."""
 
     msg: str
@@ -40,16 +40,16 @@ class Finding:
     details: Mapping[str, str | int | float] = field(default_factory=dict)
 
 
-OVER: Final[Mapping[Kind, str]] = MappingProxyType(
+OVER: Final[Mapping[ProblemKind, str]] = MappingProxyType(
     {
-        Kind.STALLED: "new records come again",
-        Kind.UNSCORED: "flows come and are scored",
-        Kind.REJECTS: "nearly all lines can be read again",
-        Kind.COVERAGE: "records have their usual fields again",
-        Kind.BEHIND: "no longer behind",
-        Kind.CLOCK: "times of the records agree with this machine's clock again",
-        Kind.DROPS: "the sensor loses no more packets",
-        Kind.TROUBLE: "the log can be read again",
+        ProblemKind.STALLED: "new records come again",
+        ProblemKind.UNSCORED: "flows come and are scored",
+        ProblemKind.REJECTS: "nearly all lines can be read again",
+        ProblemKind.COVERAGE: "records have their usual fields again",
+        ProblemKind.BEHIND: "no longer behind",
+        ProblemKind.CLOCK: "times of the records agree with this machine's clock again",
+        ProblemKind.DROPS: "the sensor loses no more packets",
+        ProblemKind.TROUBLE: "the log can be read again",
     }
 )
 """What is said when a problem is over."""
@@ -72,9 +72,9 @@ _WHAT_TO_DO: Final[Mapping[Cause, str]] = MappingProxyType(
 )
 
 
-def stalled(seconds: float, since: float) -> Finding:
+def stalled(seconds: float, since: float) -> HealthFinding:
     """No record for `seconds`, since the epoch time `since`."""
-    return Finding(
+    return HealthFinding(
         f"no new record for {duration(seconds)}",
         f"none since {utc(since):%Y-%m-%d %H:%M:%S} UTC; see whether the sensor runs, "
         "gets traffic and still writes to this file; where such silence is normal, allow for more",
@@ -83,9 +83,9 @@ def stalled(seconds: float, since: float) -> Finding:
     )
 
 
-def rejects(rejected: int, read: int) -> Finding:
+def rejects(rejected: int, read: int) -> HealthFinding:
     """Too many lines cannot be read."""
-    return Finding(
+    return HealthFinding(
         f"{rejected / read:.1%} of the last {read:,} lines cannot be read",
         "see the rejects for the lines and the reasons; the format of the log may have changed, "
         "or something else writes to the file",
@@ -94,9 +94,9 @@ def rejects(rejected: int, read: int) -> Finding:
     )
 
 
-def coverage(now: float, usual: float) -> Finding:
+def coverage(now: float, usual: float) -> HealthFinding:
     """Records lack what they usually have; both are shares, 0 to 1."""
-    return Finding(
+    return HealthFinding(
         f"records have only {now:.0%} of their values, usually {usual:.0%}",
         "scores rest on less than usual; see whether the sensor was updated or reconfigured: "
         "fields removed from its log, analysis switched off, or one direction of traffic missing",
@@ -105,9 +105,9 @@ def coverage(now: float, usual: float) -> Finding:
     )
 
 
-def behind(lag: float, unread: int) -> Finding:
+def behind(lag: float, unread: int) -> HealthFinding:
     """Reading falls back, `lag` seconds by now."""
-    return Finding(
+    return HealthFinding(
         f"{duration(lag)} behind the log, and falling back further",
         f"{amount_of_data(unread)} not read yet; notices come late; give zeekml more processor "
         "time, or let the sensor log fewer connections",
@@ -116,10 +116,10 @@ def behind(lag: float, unread: int) -> Finding:
     )
 
 
-def wrong_clock(offset: float) -> Finding:
+def wrong_clock(offset: float) -> HealthFinding:
     """Records are `offset` seconds ahead of this machine's clock, or behind it if negative."""
     where = "ahead of" if offset > 0 else "behind"
-    return Finding(
+    return HealthFinding(
         f"records are {duration(abs(offset))} {where} this machine's clock",
         "compare the clock and time zone of the sensor with those of this machine; times in "
         "notices are the records'; this is said once per start, and of no matter for a replay",
@@ -128,11 +128,11 @@ def wrong_clock(offset: float) -> Finding:
     )
 
 
-def drops(lost: int, seen: int | None) -> Finding:
+def drops(lost: int, seen: int | None) -> HealthFinding:
     """The sensor lost packets, of `seen` ones if it says how many."""
     share = None if not seen else min(lost / seen, 1.0)
     much = "" if share is None else f" ({share:.2%})"
-    return Finding(
+    return HealthFinding(
         f"the sensor lost {counted(lost, 'packet')}{much}",
         "connections in its log are incomplete and their scores worth less; give the sensor more "
         "processor time or larger capture buffers, or less traffic",
@@ -141,9 +141,9 @@ def drops(lost: int, seen: int | None) -> Finding:
     )
 
 
-def trouble(event: Trouble) -> Finding:
+def trouble(event: Trouble) -> HealthFinding:
     """The log cannot be read at present."""
-    return Finding(
+    return HealthFinding(
         f"cannot be read: {event.source}: {event.reason}",
         "reading goes on when this is over; check that the file is there and that the account of "
         "this service may read it and enter its directories",
@@ -152,12 +152,12 @@ def trouble(event: Trouble) -> Finding:
     )
 
 
-def gap(event: Gap) -> Finding:
+def gap(event: Gap) -> HealthFinding:
     """Data of the log were destroyed before they were read."""
     much = (
         f"at least {amount_of_data(event.at_least)} lost" if event.at_least else "data may be lost"
     )
-    return Finding(
+    return HealthFinding(
         f"{much} before it was read: {event.source}",
         f"{event.cause.value.replace('_', ' ')} at byte {event.offset}, line {event.line}; "
         + _WHAT_TO_DO[event.cause],
@@ -172,9 +172,9 @@ def gap(event: Gap) -> Finding:
     )
 
 
-def further_gaps(cause: Cause, number: int, at_least: int) -> Finding:
+def further_gaps(cause: Cause, number: int, at_least: int) -> HealthFinding:
     """Gaps that were not told of one by one."""
-    return Finding(
+    return HealthFinding(
         f"{counted(number, 'further gap')}, at least {amount_of_data(at_least)} lost",
         f"{cause.value.replace('_', ' ')}; {_WHAT_TO_DO[cause]}",
         "medium",
@@ -182,9 +182,9 @@ def further_gaps(cause: Cause, number: int, at_least: int) -> Finding:
     )
 
 
-def context_lost(reason: str, *, cut: bool) -> Finding:
+def context_lost(reason: str, *, cut: bool) -> HealthFinding:
     """What hosts did before is not known any more, or in part."""
-    return Finding(
+    return HealthFinding(
         f"what hosts did in the last hour is {'known in part only' if cut else 'not known'}",
         f"{reason}; features of the last minutes and hour count from now on, so that for up to an "
         "hour scans, beacons and the like may be seen late; nothing is to be done unless this "
@@ -194,11 +194,11 @@ def context_lost(reason: str, *, cut: bool) -> Finding:
     )
 
 
-def output_shortened(name: str, lines: int, size: int) -> Finding:
+def output_shortened(name: str, lines: int, size: int) -> HealthFinding:
     """An output lacked what had been written to it; so many lines are there again."""
     back = f"{counted(lines, 'notice')} written again" if lines else "nothing can be written again"
     more = f"; {amount_of_data(size)} of other lines are gone" if size else ""
-    return Finding(
+    return HealthFinding(
         f"{name} was shorter than this watch had left it: {back}{more}",
         "somebody cut it or put an older copy in its place while no watch ran, or the disk lost "
         "what it had confirmed; what is written again is the same as before, "
@@ -209,9 +209,9 @@ def output_shortened(name: str, lines: int, size: int) -> Finding:
     )
 
 
-def state_put_back(directory: str, missing: str) -> Finding:
+def state_put_back(directory: str, missing: str) -> HealthFinding:
     """Somebody removed the state; it is there again."""
-    return Finding(
+    return HealthFinding(
         f"the state in {directory} was written again: {missing}",
         "nothing was lost or is repeated, but a watch that is started without its state begins "
         "anew and repeats notices; see who removes files there",

@@ -10,7 +10,7 @@ from msgspec.json import decode as json_decode
 
 from zeekml.core.text import printable
 from zeekml.detection.incidents.message import counted, duration
-from zeekml.live.health.text import Finding
+from zeekml.live.health.text import HealthFinding
 from zeekml.readers.flow_schema import REQUIRED, SURICATA
 from zeekml.readers.formats.json_parser import DECODE_ERRORS
 from zeekml.readers.rejects import (
@@ -46,7 +46,7 @@ _KEPT: Final = 4000
 
 
 @dataclass(frozen=True, slots=True)
-class Reject:
+class UnscoredReject:
     """A line that could not be read."""
 
     source: str
@@ -82,7 +82,7 @@ class Instead:
     skipped: Mapping[str, int] = field(default_factory=dict)
     rejected: Mapping[str, int] = field(default_factory=dict)
     formats: tuple[str, ...] = ()
-    reject: Reject | None = None
+    reject: UnscoredReject | None = None
     absent: tuple[str, ...] = ()
     ever: bool = False
 
@@ -97,13 +97,13 @@ class FirstReject:
     """
 
     def __init__(self, rejects: RejectSink) -> None:
-        self.first: Reject | None = None
+        self.first: UnscoredReject | None = None
         self._rejects = rejects
 
     def add(self, source: str, line: int, reason: str, excerpt: bytes | str) -> None:
         """As for `RejectSink`."""
         if self.first is None:
-            self.first = Reject(source, line, reason, excerpt[:_KEPT])
+            self.first = UnscoredReject(source, line, reason, excerpt[:_KEPT])
         self._rejects.add(source, line, reason, excerpt)
 
     def forget(self) -> None:
@@ -111,7 +111,7 @@ class FirstReject:
         self.first = None
 
 
-def unscored(seconds: float | None, instead: Instead) -> Finding:
+def unscored(seconds: float | None, instead: Instead) -> HealthFinding:
     """Nothing was scored for `seconds`; None at the end of the input."""
     since = "nothing was scored" if seconds is None else f"no flow for {duration(seconds)}"
     details: dict[str, str | int | float] = {"lines": instead.read}
@@ -123,7 +123,7 @@ def unscored(seconds: float | None, instead: Instead) -> Finding:
         rejected, skipped = sum(instead.rejected.values()), sum(instead.skipped.values())
         details |= {"skipped": skipped, "rejected": rejected}
         what, sub = _only_rejects(instead) if rejected >= skipped else _other_types(instead)
-    return Finding(f"{since}: {what}", sub, "high", details)
+    return HealthFinding(f"{since}: {what}", sub, "high", details)
 
 
 def _nothing_came(instead: Instead) -> tuple[str, str]:

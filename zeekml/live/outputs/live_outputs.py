@@ -17,7 +17,7 @@ from zeekml.alerts.zeek_notice import NOTICE_COLUMNS, TsvEncoder, encode_json, l
 from zeekml.core.atomic_write import as_output_error
 from zeekml.core.directory_lock import DirectoryLock
 from zeekml.detection.notice import Notice
-from zeekml.detection.suppressed import Silenced
+from zeekml.detection.suppressed import Suppressed
 from zeekml.live.outputs.append_file import LiveFile
 from zeekml.live.state.database import Mark
 from zeekml.outputs import (
@@ -181,7 +181,7 @@ class LiveOutputs:
                 self._files[EVE_JSON].add(key, encode_alert(notice), kept=True)
         return known
 
-    def add_silenced(self, silenced: Sequence[Silenced]) -> None:
+    def add_silenced(self, silenced: Sequence[Suppressed]) -> None:
         """Add lines that the allowlist silenced."""
         for item in silenced:
             key = f"{item.notice.id}/{item.notice.seq}"

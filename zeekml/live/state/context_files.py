@@ -33,7 +33,7 @@ from zeekml.errors import StateError
 from zeekml.features.context.context_snapshot import Bytes
 from zeekml.features.context.engine import ContextEngine
 from zeekml.features.context.lazy_memory import reserved
-from zeekml.live.state.database import Snapshot, State, StreamCommit
+from zeekml.live.state.database import ContextSnapshot, State, StreamCommit
 
 log = logging.getLogger("zeekml.watch")
 
@@ -58,7 +58,7 @@ _one_at_a_time = threading.Lock()
 """Copies take as much memory as what they are of."""
 
 
-def load_context(directory: Path, snapshot: Snapshot, context: ContextEngine) -> None:
+def load_context(directory: Path, snapshot: ContextSnapshot, context: ContextEngine) -> None:
     """Bring an engine, to which no row has come, to where it stood.
 
     Raises
@@ -78,7 +78,7 @@ def load_context(directory: Path, snapshot: Snapshot, context: ContextEngine) ->
         raise StateError(f"the snapshot of the context: {error.strerror}") from error
 
 
-class Snapshots:
+class ContextFiles:
     """Makes the snapshots of one stream.
 
     Call `feed` with what comes and `committed` after each commit; a commit takes `finished` along,
@@ -92,14 +92,14 @@ class Snapshots:
         The one that the context was taken up from, if any.
     """
 
-    def __init__(self, state: State, stream: str, latest: Snapshot | None) -> None:
+    def __init__(self, state: State, stream: str, latest: ContextSnapshot | None) -> None:
         self._directory = state.directory
         self._stream = stream
         self._name = f"context-{hashlib.blake2b(stream.encode(), digest_size=8).hexdigest()}"
         self._since = state.journal_size(stream, latest.number if latest else 0)[1]
         self._tried = 0
         self._copy: _Copy | None = None
-        self._finished: tuple[Snapshot, int] | None = None
+        self._finished: tuple[ContextSnapshot, int] | None = None
         self._remove_all_but(latest)
 
     def feed(self, rows: int) -> None:
@@ -112,7 +112,7 @@ class Snapshots:
         return self._copy is not None and self._copy.waits
 
     @property
-    def finished(self) -> Snapshot | None:
+    def finished(self) -> ContextSnapshot | None:
         """A snapshot that is on disk and is to be committed."""
         if self._copy is not None and self._copy.over:
             if self._copy.made is not None:
@@ -166,7 +166,7 @@ class Snapshots:
                 _one_at_a_time.release()
                 _complain(self._stream, error)
 
-    def _remove_all_but(self, snapshot: Snapshot | None) -> None:
+    def _remove_all_but(self, snapshot: ContextSnapshot | None) -> None:
         for path in self._directory.glob(f"{self._name}-*"):
             if snapshot is None or path.name != snapshot.file:
                 with suppress(OSError):
@@ -191,7 +191,7 @@ class _Copy:
         self._taken: tuple[int, bytes, list[Bytes]] | None = None
         self._go_on = threading.Event()
         self.rows = 0
-        self.made: Snapshot | None = None
+        self.made: ContextSnapshot | None = None
         self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
         self._thread.start()
 
@@ -246,7 +246,7 @@ class _Copy:
 
 def _write(
     directory: Path, name: str, number: int, head: bytes, parts: Sequence[Bytes]
-) -> Snapshot:
+) -> ContextSnapshot:
     """Write a file that is there as a whole or not at all, and on disk when this returns."""
     place = os.statvfs(directory)
     if place.f_bavail * place.f_frsize < 2 * sum(map(len, parts)):
@@ -259,7 +259,7 @@ def _write(
         for piece in seal_pieces(_KIND, _VERSION, sealed):
             digest.update(piece)
             file.write(piece)
-    return Snapshot(number, path.name, digest.digest())
+    return ContextSnapshot(number, path.name, digest.digest())
 
 
 def _complain(stream: str, error: Exception) -> None:

@@ -21,8 +21,8 @@ import msgspec
 
 from zeekml.core.text import printable
 from zeekml.live.state.state_directory import STATE_FILE as STATE_FILE
+from zeekml.live.state.state_directory import StateDirectory
 from zeekml.live.state.state_directory import StateFileError as StateFileError
-from zeekml.live.state.state_directory import StatePlace
 from zeekml.readers.stream_clock import ClockState
 
 FORMAT: Final = 1
@@ -60,7 +60,7 @@ CREATE TABLE IF NOT EXISTS alert (id TEXT PRIMARY KEY, line BLOB NOT NULL);
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalRow:
     """One commit's share of a stream's journal.
 
     Attributes
@@ -79,7 +79,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Anchor:
+class Snapshot:
     """A place in the journal of a stream from which it can be taken in again.
 
     Attributes
@@ -103,7 +103,7 @@ class Anchor:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class ContextSnapshot:
     """A file with a stream's context at an anchor; see `zeekml.live.state.context_files`.
 
     Attributes
@@ -186,10 +186,10 @@ class StreamCommit:
 
     stream: str
     record: bytes
-    entry: Entry | None = None
-    anchor: Anchor | None = None
+    entry: JournalRow | None = None
+    anchor: Snapshot | None = None
     forget_before: int = 0
-    snapshot: Snapshot | None = None
+    snapshot: ContextSnapshot | None = None
 
 
 class State:
@@ -209,7 +209,7 @@ class State:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.commits = 0
-        self._place = StatePlace(directory)
+        self._place = StateDirectory(directory)
         try:
             self._db = self._place.open()
             try:
@@ -292,16 +292,16 @@ class State:
             row = self._db.execute("SELECT record FROM stream WHERE name = ?", (stream,)).fetchone()
         return row[0] if row else None
 
-    def anchors(self, stream: str) -> list[Anchor]:
+    def anchors(self, stream: str) -> list[Snapshot]:
         """A stream's anchors in their order, without what they hold."""
         with self._complaining():
             rows = self._db.execute(
                 "SELECT number, clock FROM anchor WHERE stream = ? ORDER BY number",
                 (stream,),
             ).fetchall()
-            return [Anchor(n, msgspec.json.decode(clock, type=ClockState)) for n, clock in rows]
+            return [Snapshot(n, msgspec.json.decode(clock, type=ClockState)) for n, clock in rows]
 
-    def anchor(self, stream: str, number: int) -> Anchor:
+    def anchor(self, stream: str, number: int) -> Snapshot:
         """One anchor with what it holds."""
         with self._complaining():
             clock, ordering, judge, alerts = self._db.execute(
@@ -309,17 +309,17 @@ class State:
                 (stream, number),
             ).fetchone()
             decoded = msgspec.json.decode(clock, type=ClockState)
-        return Anchor(number, decoded, ordering, judge, alerts)
+        return Snapshot(number, decoded, ordering, judge, alerts)
 
-    def snapshot(self, stream: str) -> Snapshot | None:
+    def snapshot(self, stream: str) -> ContextSnapshot | None:
         """The snapshot of a stream's context that is in force."""
         with self._complaining():
             row = self._db.execute(
                 "SELECT number, file, digest FROM snapshot WHERE stream = ?", (stream,)
             ).fetchone()
-        return Snapshot(*row) if row else None
+        return ContextSnapshot(*row) if row else None
 
-    def journal(self, stream: str, begin: int, end: int | None = None) -> Iterator[Entry]:
+    def journal(self, stream: str, begin: int, end: int | None = None) -> Iterator[JournalRow]:
         """The entries of a stream numbered begin … end−1, one at a time."""
         number = begin
         while end is None or number < end:
@@ -331,7 +331,7 @@ class State:
                 ).fetchone()
             if row is None or (end is not None and row[0] >= end):
                 return
-            yield Entry(*row)
+            yield JournalRow(*row)
             number = row[0] + 1
 
     def next_number(self, stream: str) -> int:

@@ -32,7 +32,7 @@ class JournalError(DataError):
 
 
 @dataclass(frozen=True)
-class Intake:
+class JournalEntry:
     """What one look at a stream brought.
 
     Attributes
@@ -63,7 +63,7 @@ class _Head(msgspec.Struct):
     let_go: bool
 
 
-def pack(intake: Intake, *, originals: bool = False) -> bytes:
+def pack(intake: JournalEntry, *, originals: bool = False) -> bytes:
     """The bytes of an entry.
 
     Parameters
@@ -81,7 +81,7 @@ def pack(intake: Intake, *, originals: bool = False) -> bytes:
     return seal(_KIND, _VERSION, [head, batches_part(flows)], level=_LEVEL)
 
 
-def unpack(data: bytes) -> Intake:
+def unpack(data: bytes) -> JournalEntry:
     """The entry that `pack` made these bytes of.
 
     Raises
@@ -92,7 +92,7 @@ def unpack(data: bytes) -> Intake:
     try:
         head, flows, *_ = unseal(_KIND, _VERSION, data, least=2)
         told = decode(head, _Head)
-        return Intake(batches_of_part(flows, FLOW_SCHEMA.names), told.alerts, told.let_go)
+        return JournalEntry(batches_of_part(flows, FLOW_SCHEMA.names), told.alerts, told.let_go)
     except StateError as error:
         raise JournalError(
             f"an entry of the journal is damaged: {printable(str(error))}"

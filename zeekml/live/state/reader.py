@@ -18,8 +18,8 @@ import msgspec
 from zeekml.core.text import printable
 from zeekml.errors import InputError
 from zeekml.live.state.database import FORMAT, STATE_FILE
-from zeekml.live.state.status import ABOUT, About, decode_about
-from zeekml.live.state.stream_state import Record, decode_record
+from zeekml.live.state.status import ABOUT, Status, decode_about
+from zeekml.live.state.stream_state import StreamState, decode_record
 
 _PATIENCE: Final = 2.0
 _CHUNK: Final = 4096
@@ -88,13 +88,13 @@ class StateReader:
         """A number that is another one after the watcher committed something."""
         return int(self._one("PRAGMA data_version")[0])
 
-    def records(self) -> dict[str, Record]:
+    def records(self) -> dict[str, StreamState]:
         """What is known of each stream."""
         rows = self._all("SELECT name, record FROM stream ORDER BY name")
         with self._complaining():
-            return {name: decode_record(record, Record) for name, record in rows}
+            return {name: decode_record(record, StreamState) for name, record in rows}
 
-    def about(self) -> About | None:
+    def about(self) -> Status | None:
         """How the watch stood when it last committed; None if it never said."""
         rows = self._all("SELECT value FROM meta WHERE key = ?", ABOUT)
         return decode_about(rows[0][0]) if rows else None

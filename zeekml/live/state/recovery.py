@@ -22,8 +22,8 @@ from zeekml.features.context.state import HORIZON
 from zeekml.live.live_pipeline import LivePipeline
 from zeekml.live.state.alert_memory import LiveAlerts
 from zeekml.live.state.context_files import load_context
-from zeekml.live.state.database import Anchor, Snapshot, State
-from zeekml.live.state.journal import Intake, unpack
+from zeekml.live.state.database import ContextSnapshot, Snapshot, State
+from zeekml.live.state.journal import JournalEntry, unpack
 from zeekml.pipeline import Judge
 from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.stream_clock import ClockState
@@ -42,7 +42,7 @@ LOST_CONTEXT: Final = (
 
 
 @dataclass
-class Recovered:
+class RestoredStream:
     """A stream as it stood at the last commit.
 
     Attributes
@@ -58,12 +58,12 @@ class Recovered:
     pipeline: LivePipeline
     alerts: LiveAlerts
     problems: list[str]
-    snapshot: Snapshot | None = None
+    snapshot: ContextSnapshot | None = None
 
 
 def context_start(
-    anchors: Sequence[Anchor], clock: ClockState, max_records: int
-) -> tuple[Anchor, bool]:
+    anchors: Sequence[Snapshot], clock: ClockState, max_records: int
+) -> tuple[Snapshot, bool]:
     """Find where to begin filling the context at a clock.
 
     Returns
@@ -90,7 +90,7 @@ def recover(
     *,
     hold: float,
     originals: bool = False,
-) -> Recovered:
+) -> RestoredStream:
     """Bring a stream back.
 
     Parameters
@@ -111,12 +111,12 @@ def recover(
     anchors = state.anchors(stream)
     if not anchors:
         new = LivePipeline(bundle, new_judge(), config, hold=hold, originals=originals)
-        return Recovered(new, LiveAlerts(AlertMemory()), problems)
+        return RestoredStream(new, LiveAlerts(AlertMemory()), problems)
     latest = state.anchor(stream, anchors[-1].number)
     judge = _judge(latest, bundle, new_judge, problems)
     alerts = LiveAlerts(_alerts(latest, problems))
 
-    def pipeline_at(anchor: Anchor) -> LivePipeline:
+    def pipeline_at(anchor: Snapshot) -> LivePipeline:
         return LivePipeline(bundle, judge, config, hold=hold, originals=originals, at=anchor)
 
     snapshot = state.snapshot(stream)
@@ -131,15 +131,15 @@ def recover(
             pipeline.take(intake)
     except DataError as error:
         problems.append(LOST_CONTEXT.format(error))
-    return Recovered(pipeline, alerts, problems, snapshot)
+    return RestoredStream(pipeline, alerts, problems, snapshot)
 
 
 def _from_snapshot(
     state: State,
     stream: str,
-    snapshot: Snapshot | None,
-    anchors: Sequence[Anchor],
-    pipeline_at: Callable[[Anchor], LivePipeline],
+    snapshot: ContextSnapshot | None,
+    anchors: Sequence[Snapshot],
+    pipeline_at: Callable[[Snapshot], LivePipeline],
 ) -> LivePipeline | None:
     """The pipeline at the latest anchor by way of the snapshot; None where that is of no use."""
     if snapshot is None or all(anchor.number != snapshot.number for anchor in anchors):
@@ -160,10 +160,10 @@ def _from_snapshot(
 def _from_journal(
     state: State,
     stream: str,
-    start: Anchor,
+    start: Snapshot,
     complete: bool,
-    latest: Anchor,
-    pipeline_at: Callable[[Anchor], LivePipeline],
+    latest: Snapshot,
+    pipeline_at: Callable[[Snapshot], LivePipeline],
     problems: list[str],
 ) -> LivePipeline:
     """The pipeline at the latest anchor by way of the journal alone, from an anchor on."""
@@ -180,7 +180,7 @@ def _from_journal(
 
 
 def _judge(
-    latest: Anchor, bundle: Bundle, new_judge: Callable[[], Judge], problems: list[str]
+    latest: Snapshot, bundle: Bundle, new_judge: Callable[[], Judge], problems: list[str]
 ) -> Judge:
     try:
         if latest.judge is not None:
@@ -190,7 +190,7 @@ def _judge(
     return new_judge()
 
 
-def _alerts(latest: Anchor, problems: list[str]) -> AlertMemory:
+def _alerts(latest: Snapshot, problems: list[str]) -> AlertMemory:
     try:
         if latest.alerts is not None:
             return AlertMemory.load(latest.alerts)
@@ -199,12 +199,12 @@ def _alerts(latest: Anchor, problems: list[str]) -> AlertMemory:
     return AlertMemory()
 
 
-def _cut_off(anchor: Anchor) -> Anchor:
+def _cut_off(anchor: Snapshot) -> Snapshot:
     """The anchor with a clock that claims to begin there, so that windows know what they lack."""
     clock = anchor.clock
     return replace(anchor, clock=clock._replace(began=clock.now))
 
 
-def _intakes(state: State, stream: str, begin: int, end: int | None) -> Iterator[Intake]:
+def _intakes(state: State, stream: str, begin: int, end: int | None) -> Iterator[JournalEntry]:
     for entry in state.journal(stream, begin, end):
         yield unpack(entry.data)

@@ -44,7 +44,7 @@ class StateTakenError(StateFileError, TakenError):
     """Another watch uses the state directory."""
 
 
-class StatePlace:
+class StateDirectory:
     """The directory, locked, and the file in it.
 
     Parameters

@@ -23,7 +23,7 @@ class Problem(msgspec.Struct, frozen=True):
     msg: str
 
 
-class About(msgspec.Struct, frozen=True, kw_only=True):
+class Status(msgspec.Struct, frozen=True, kw_only=True):
     """How a watch stands.
 
     Attributes
@@ -54,14 +54,14 @@ def budget_of(evaluation: Mapping[str, Any]) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def encode_about(about: About) -> str:
+def encode_about(about: Status) -> str:
     """As it is kept in the state."""
     return msgspec.json.encode(about).decode()
 
 
-def decode_about(text: str) -> About | None:
+def decode_about(text: str) -> Status | None:
     """What was kept; None if it is damaged or of another version: it is not worth an error."""
     try:
-        return msgspec.json.decode(text, type=About)
+        return msgspec.json.decode(text, type=Status)
     except msgspec.MsgspecError:
         return None

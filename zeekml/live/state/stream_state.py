@@ -11,10 +11,10 @@ from zeekml.core.text import printable
 from zeekml.live.state.database import State, StateFileError
 from zeekml.readers.rejects import ReadCounters
 
-R = TypeVar("R", bound="Record")
+R = TypeVar("R", bound="StreamState")
 
 
-class Record(msgspec.Struct):
+class StreamState(msgspec.Struct):
     """What is committed of a stream besides its journal.
 
     Attributes
@@ -73,7 +73,7 @@ class Record(msgspec.Struct):
 
 
 def decode_record(stored: bytes, kind: type[R]) -> R:
-    """The record that `Record.encode` wrote, as `Record` or what goes beyond it.
+    """The record that `StreamState.encode` wrote, as `StreamState` or what goes beyond it.
 
     Raises
     ------

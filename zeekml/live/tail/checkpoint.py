@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from zeekml.errors import InputError
-from zeekml.live.tail.fingerprint import FileIdentity
+from zeekml.live.tail.fingerprint import Fingerprint
 
 MIN_FINISHED: Final = 16
 """Finished files that a position remembers, if there have been so many."""
@@ -35,12 +35,12 @@ class Finished:
     Attributes
     ----------
     identity, offset, line
-        As for `Position`.
+        As for `Checkpoint`.
     written
         When it was last written to, in nanoseconds; 0 if that is not known.
     """
 
-    identity: FileIdentity
+    identity: Fingerprint
     offset: int
     line: int
     written: int = 0
@@ -54,7 +54,7 @@ def worth_remembering(finished: Sequence[Finished]) -> tuple[Finished, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class Checkpoint:
     """The place up to which everything was delivered or reported as lost.
 
     It is between two lines, or after the beginning of a line that was delivered as the last of its
@@ -83,7 +83,7 @@ class Position:
         Where files of the log were met, besides where they are looked for anyway.
     """
 
-    identity: FileIdentity | None = None
+    identity: Fingerprint | None = None
     offset: int = 0
     line: int = 1
     size: int = 0
@@ -99,7 +99,7 @@ class Position:
         return plain
 
     @classmethod
-    def from_plain(cls, plain: Any) -> Position:
+    def from_plain(cls, plain: Any) -> Checkpoint:
         """Return the position that `to_plain` was called on.
 
         Raises

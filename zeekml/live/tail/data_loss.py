@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from zeekml.live.tail.checkpoint import Finished, Position
-from zeekml.live.tail.event_buffer import Delivery
+from zeekml.live.tail.checkpoint import Checkpoint, Finished
+from zeekml.live.tail.event_buffer import EventBuffer
 from zeekml.live.tail.events import Cause, How
-from zeekml.live.tail.file_reader import OpenFile
-from zeekml.live.tail.fingerprint import FileIdentity
-from zeekml.live.tail.rotated_files import Candidate
-from zeekml.live.tail.timeouts import Place, Waits
+from zeekml.live.tail.file_reader import FileReader
+from zeekml.live.tail.fingerprint import Fingerprint
+from zeekml.live.tail.rotated_files import RotatedFile
+from zeekml.live.tail.timeouts import Place, Timeouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class _Torn:
     size: int
 
 
-class Losses:
+class DataLoss:
     """Reports losses, and moves the position behind them.
 
     Parameters
@@ -37,7 +37,7 @@ class Losses:
         After a loss it is looked around at once.
     """
 
-    def __init__(self, path: Path, out: Delivery, waits: Waits) -> None:
+    def __init__(self, path: Path, out: EventBuffer, waits: Timeouts) -> None:
         self._path = path
         self._out = out
         self._waits = waits
@@ -49,16 +49,16 @@ class Losses:
         source: str,
         cause: Cause,
         at_least: int,
-        after: Position,
+        after: Checkpoint,
         place: tuple[int, int] | None = None,
     ) -> None:
-        """Report a loss, as `Delivery.gap` does."""
+        """Report a loss, as `EventBuffer.gap` does."""
         self._out.gap(source, cause, at_least, after, place)
         self._waits.look_soon()
 
     # -- of the file that is open ----------------------------------------------------------------
 
-    def emptied_under(self, file: OpenFile, seen: int) -> None:
+    def emptied_under(self, file: FileReader, seen: int) -> None:
         """Take in that a file's content is gone; a copy of it may be found.
 
         Parameters
@@ -75,7 +75,7 @@ class Losses:
         self._waits.look_soon()
         self._out.how = How.RESUMED
 
-    def end_cut_off(self, file: OpenFile, seen: int) -> None:
+    def end_cut_off(self, file: FileReader, seen: int) -> None:
         """Go on from the present end of a file that was `seen` bytes long."""
         lost = max(seen - file.offset, 0)
         file.go_back()
@@ -92,13 +92,13 @@ class Losses:
 
     # -- of the file that the position is in -----------------------------------------------------
 
-    def place_taken(self, live: Candidate, *, copied: bool) -> None:
+    def place_taken(self, live: RotatedFile, *, copied: bool) -> None:
         """Take in that the live file is where that file was, but with something else in it."""
         # without NULs, the inode may just as well have been given to a new file
         if not copied or live.head.nuls:
             self._emptied = live.place
 
-    def found_again(self, position: Position, place: Place) -> None:
+    def found_again(self, position: Checkpoint, place: Place) -> None:
         """Take in that the live file is that file, whatever happened to it."""
         if self._emptied == place:
             # the end alone was written anew, with nothing delivered in it
@@ -107,7 +107,9 @@ class Losses:
             after = replace(position, size=position.offset)
             self.gap(str(self._path), Cause.TRUNCATED, lost, after)
 
-    def nowhere(self, live: Candidate | None, position: Position, identity: FileIdentity) -> None:
+    def nowhere(
+        self, live: RotatedFile | None, position: Checkpoint, identity: Fingerprint
+    ) -> None:
         """Give that file up: it is nowhere to be found."""
         lost = max(position.size - position.offset, 0)
         certain = self._out.header.closed and not lost
@@ -129,7 +131,7 @@ class Losses:
 
     # -- before the next file --------------------------------------------------------------------
 
-    def tell_what_is_torn(self, rotated: Iterable[Candidate]) -> None:
+    def tell_what_is_torn(self, rotated: Iterable[RotatedFile]) -> None:
         """Report a file that was emptied before anything was delivered, if there is no copy."""
         torn, self._torn = self._torn, None
         if torn is None:
@@ -138,7 +140,7 @@ class Losses:
         if not any(copy.head.data.startswith(torn.prefix) for copy in copies):
             self.gap(torn.source, Cause.TRUNCATED, torn.size, self._out.at)
 
-    def reading(self, candidate: Candidate, *, is_live: bool) -> None:
+    def reading(self, candidate: RotatedFile, *, is_live: bool) -> None:
         """Take in that a file is being read, perhaps the one that was emptied."""
         if self._emptied != candidate.place:
             return
@@ -146,7 +148,7 @@ class Losses:
         if is_live:
             self._out.how, self._emptied = How.TRUNCATED, None
 
-    def _tell_what_nuls_tell(self, candidate: Candidate) -> None:
+    def _tell_what_nuls_tell(self, candidate: RotatedFile) -> None:
         """Report what was written to an emptied file between its copying and its emptying.
 
         A writer that does not append goes on at its old place, with NULs before it.

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from zeekml.core.text import printable
 from zeekml.live.health.suricata_stats import SensorStats
-from zeekml.live.tail.events import Lines, Opened
+from zeekml.live.tail.events import FileOpened, Lines
 from zeekml.readers.files.file_type import HEAD_SIZE, Kind, detect
 from zeekml.readers.files.line_splitter import Block, LongLine
 from zeekml.readers.flow_schema import SURICATA
@@ -62,7 +62,7 @@ class TailDecoder:
         self._decoder: Decoder | None = None
         self._account = account("")
 
-    def opened(self, event: Opened) -> None:
+    def opened(self, event: FileOpened) -> None:
         """The lines that follow are from another file."""
         # as in archives; a name need not even be UTF-8
         self._account = self._new_account(printable(event.source, 4096))

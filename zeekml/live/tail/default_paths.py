@@ -88,7 +88,7 @@ class Refused:
 
 
 @dataclass(slots=True)
-class Places:
+class DefaultPaths:
     """What was found in the usual places.
 
     Attributes
@@ -103,7 +103,7 @@ class Places:
     refused: list[Refused] = field(default_factory=list)
 
 
-def look_around(root: Path = Path("/")) -> Places:
+def look_around(root: Path = Path("/")) -> DefaultPaths:
     """Look into the usual places.
 
     Parameters
@@ -148,7 +148,7 @@ def logs_in(directory: Path, sensor: str) -> list[Path]:
 
 class _Search:
     def __init__(self) -> None:
-        self.places = Places()
+        self.places = DefaultPaths()
         self._seen: dict[tuple[int, int], Path] = {}
 
     def directory(self, directory: Path, sensor: str) -> None:

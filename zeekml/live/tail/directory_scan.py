@@ -14,20 +14,20 @@ from zeekml.live.tail.checkpoint import (
     MAX_FINISHED,
     MIN_FINISHED,
     RECENT,
+    Checkpoint,
     Finished,
-    Position,
 )
-from zeekml.live.tail.fingerprint import FileIdentity
+from zeekml.live.tail.fingerprint import Fingerprint
 from zeekml.live.tail.next_file import NEVER_READ
 from zeekml.live.tail.rotated_files import (
     MAX_FILES,
-    Candidate,
-    Entry,
+    DirectoryEntry,
     Horizon,
-    Rotations,
+    RotatedFile,
+    RotatedFiles,
     usual_archives,
 )
-from zeekml.live.tail.skipped_files import Passed
+from zeekml.live.tail.skipped_files import SkippedFiles
 
 _FOR_ROTATED: Final = re.compile(r"old|arch|rotat|backup|\bbak|hist", re.IGNORECASE)
 """What directories are called that logs are moved into."""
@@ -36,7 +36,7 @@ PACKED_LIVE: Final = "is compressed while it is written and cannot be followed"
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class LogListing:
     """The files of a log.
 
     Attributes
@@ -51,13 +51,13 @@ class Sight:
         How many more there are, of which only the latest `MAX_FILES` are looked into.
     """
 
-    live: Candidate | None
-    rotated: list[Candidate]
+    live: RotatedFile | None
+    rotated: list[RotatedFile]
     passed: list[int]
     overlooked: int = 0
 
 
-class Surroundings:
+class DirectoryScan:
     """Looks at the files of one log.
 
     Parameters
@@ -71,7 +71,7 @@ class Surroundings:
     def __init__(self, path: Path, archives: Sequence[Path] | None) -> None:
         self._path = path
         self._archives = archives
-        self._known = Rotations(path)
+        self._known = RotatedFiles(path)
         self._directory: int | None = None
         self._held: tuple[int, int] | None = None
         self._looked_at: tuple[int, int] | None = None
@@ -97,7 +97,7 @@ class Surroundings:
         self.close()
         self._directory, self._held = held, self._looked_at
 
-    def look(self, position: Position, reading: int = 0) -> Sight | None:
+    def look(self, position: Checkpoint, reading: int = 0) -> LogListing | None:
         """Return the files that may have to be read; None to look again later.
 
         Parameters
@@ -118,7 +118,7 @@ class Surroundings:
         identity = position.identity
         horizon = Horizon(
             max(position.written, reading),
-            None if position.passed is None else Passed.load(position.passed),
+            None if position.passed is None else SkippedFiles.load(position.passed),
             None if live is None else live.entry.written,
             None if identity is None else (identity.device, identity.inode),
         )
@@ -136,13 +136,13 @@ class Surroundings:
         if self._directory is None:
             self.hold_directory()
         passed = [*listing.passed, *map(_written, overlooked)]
-        return Sight(live, rotated, passed, len(overlooked))
+        return LogListing(live, rotated, passed, len(overlooked))
 
-    def search(self, identity: FileIdentity) -> Candidate | None:
+    def search(self, identity: Fingerprint) -> RotatedFile | None:
         """Look for a file further away than its log's files usually are."""
         return self._rotations().search(identity)
 
-    def rotated_into(self, found: Candidate) -> Path | None:
+    def rotated_into(self, found: RotatedFile) -> Path | None:
         """Return the directory of a file that `search` found if others will be rotated into it.
 
         It may as well have been moved away with the whole directory that the log was in.
@@ -157,7 +157,7 @@ class Surroundings:
         beside = Path(os.path.realpath(self._path.parent))
         return directory in {beside, *archives} or directory.parent in archives
 
-    def first_position(self, begun: FileIdentity | None = None) -> Position | None:
+    def first_position(self, begun: Fingerprint | None = None) -> Checkpoint | None:
         """Return the position before the live file; None to look again later.
 
         Where there is no directory yet, the log begins with whatever appears in it.
@@ -203,7 +203,7 @@ class Surroundings:
             first, identity = None, begun
         # before its first record a file cannot be told from others
         known = identity if identity is not None and identity.distinct else None
-        return Position(
+        return Checkpoint(
             identity=known,
             size=first.entry.size if first and known and not first.head.packed else 0,
             finished=tuple(
@@ -213,12 +213,12 @@ class Surroundings:
             ),
             written=max(left, default=0),
             # of what appears with the directory nobody knows since when it has been there
-            passed=None if absent else Passed(left).save(),
+            passed=None if absent else SkippedFiles(left).save(),
         )
 
     @staticmethod
     def _before(
-        begun: FileIdentity | None, live: Candidate | None, latest: Sequence[Candidate]
+        begun: Fingerprint | None, live: RotatedFile | None, latest: Sequence[RotatedFile]
     ) -> int:
         """Return how many of the rotated files, oldest first, are older than the log's begin."""
         if begun is not None:
@@ -231,13 +231,13 @@ class Surroundings:
             return len(latest) - 1
         return len(latest)
 
-    def _live(self) -> Candidate | None:
+    def _live(self) -> RotatedFile | None:
         live = self._rotations().live()
         if live is not None and live.head.packed:
             raise OSError(0, PACKED_LIVE)
         return live
 
-    def _rotations(self) -> Rotations:
+    def _rotations(self) -> RotatedFiles:
         # archives may be mounted, and `current` may come to lead elsewhere, at any time
         archives = usual_archives(self._path) if self._archives is None else self._archives
         self._known.archives = tuple(archives)
@@ -252,5 +252,5 @@ class Surroundings:
         return Path(f"/proc/self/fd/{self._directory}").readlink()
 
 
-def _written(entry: Entry) -> int:
+def _written(entry: DirectoryEntry) -> int:
     return entry.written

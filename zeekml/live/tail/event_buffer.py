@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from zeekml.live.tail.checkpoint import Finished, Position, worth_remembering
-from zeekml.live.tail.events import Cause, Event, Gap, How, Lines, Opened, Recovered, Trouble
-from zeekml.live.tail.file_reader import OpenFile, Piece, Rest
+from zeekml.live.tail.checkpoint import Checkpoint, Finished, worth_remembering
+from zeekml.live.tail.events import Cause, Event, FileOpened, Gap, How, Lines, Recovered, Trouble
+from zeekml.live.tail.file_reader import FileReader, Piece, Rest
 from zeekml.live.tail.header_in_force import HeaderMemory, begins_header
 from zeekml.readers.files.line_splitter import Block
 
 
-class Delivery:
+class EventBuffer:
     """Makes events, and moves the position along with them.
 
     Parameters
@@ -29,7 +29,7 @@ class Delivery:
         Why the next file is opened.
     """
 
-    def __init__(self, position: Position | None) -> None:
+    def __init__(self, position: Checkpoint | None) -> None:
         self.position = position
         self.header = HeaderMemory(position.header if position is not None else b"")
         self.how = How.STARTED if position is None else How.RESUMED
@@ -38,7 +38,7 @@ class Delivery:
         self._trouble: Trouble | None = None
 
     @property
-    def at(self) -> Position:
+    def at(self) -> Checkpoint:
         """The position, once there is one."""
         assert self.position is not None
         return self.position
@@ -57,7 +57,7 @@ class Delivery:
         """Begin to deliver from another file."""
         self._announced = False
 
-    def piece(self, file: OpenFile, piece: Piece, after: Position | None = None) -> None:
+    def piece(self, file: FileReader, piece: Piece, after: Checkpoint | None = None) -> None:
         """Deliver the next lines of the open file; `after` is the position if they are its last."""
         lines, source = piece.lines, str(file.path)
         if isinstance(lines, Rest):
@@ -74,13 +74,13 @@ class Delivery:
                 # JSON has no header, so the log's format was changed
                 self.header = HeaderMemory()
             known = Block(self.header.text, 1) if self.header.text else None
-            self._events.append(Opened(source, self.how, known))
+            self._events.append(FileOpened(source, self.how, known))
             self._announced = True
         self.header.see(block, begins=begins)
         self._move(file, piece, after)
         self._events.append(Lines(source, lines, self.at))
 
-    def _move(self, file: OpenFile, piece: Piece, after: Position | None) -> None:
+    def _move(self, file: FileReader, piece: Piece, after: Checkpoint | None) -> None:
         if after is not None:
             self.position = after
             return
@@ -101,7 +101,7 @@ class Delivery:
         source: str,
         cause: Cause,
         at_least: int,
-        after: Position,
+        after: Checkpoint,
         place: tuple[int, int] | None = None,
     ) -> None:
         """Report a loss at the position, or at an offset and line of a file that it is not in."""
@@ -109,9 +109,9 @@ class Delivery:
         self.position = after
         self._events.append(Gap(source, cause, offset, line, at_least, after))
 
-    def after(self, file: Finished, written: int = 0) -> Position:
+    def after(self, file: Finished, written: int = 0) -> Checkpoint:
         """Return the position after a file that is left, last written at `written`."""
-        return Position(
+        return Checkpoint(
             header=self.header.text,
             finished=worth_remembering((*self.at.finished, file)),
             written=max(self.at.written, written),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from zeekml.live.tail.checkpoint import Position
+from zeekml.live.tail.checkpoint import Checkpoint
 from zeekml.readers.files.line_splitter import Block, LongLine
 
 
@@ -30,7 +30,7 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class FileOpened:
     """The lines that follow are from this file: a new decoder is due.
 
     Attributes
@@ -67,7 +67,7 @@ class Lines:
 
     source: str
     lines: Block | LongLine
-    position: Position
+    position: Checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Gap:
     offset: int
     line: int
     at_least: int
-    position: Position
+    position: Checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +112,4 @@ class Recovered:
     source: str
 
 
-Event = Opened | Lines | Gap | Trouble | Recovered
+Event = FileOpened | Lines | Gap | Trouble | Recovered

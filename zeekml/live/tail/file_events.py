@@ -70,7 +70,7 @@ class _Place(NamedTuple):
     inode: int
 
 
-class WakeUp:
+class FileEvents:
     """Waits until something changed in one of the directories, or somebody calls.
 
     No method raises, whatever becomes of the directories.
@@ -265,7 +265,7 @@ class WakeUp:
 class _Handler(FileSystemEventHandler):
     """Passes on that there was an event, and nothing about it."""
 
-    def __init__(self, wake_up: WakeUp) -> None:
+    def __init__(self, wake_up: FileEvents) -> None:
         self._wake_up = wake_up
 
     def dispatch(self, event: FileSystemEvent) -> None:

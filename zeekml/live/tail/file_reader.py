@@ -10,7 +10,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from zeekml.live.tail.fingerprint import MAX_PREFIX, FileIdentity, digest_of, identify, needs_more
+from zeekml.live.tail.fingerprint import MAX_PREFIX, Fingerprint, digest_of, identify, needs_more
 from zeekml.readers.files.compression import ByteStream, compression_of
 from zeekml.readers.files.discovery import open_log
 from zeekml.readers.files.line_splitter import Block, LineSplitter, LongLine
@@ -19,8 +19,8 @@ READ_SIZE: Final = 1 << 20
 _MAGIC_SIZE: Final = 8
 
 
-class State(Enum):
-    """What `OpenFile.state` finds."""
+class ReadState(Enum):
+    """What `FileReader.state` finds."""
 
     WHOLE = auto()
     """What was read is still there."""
@@ -67,7 +67,7 @@ def open_entry(path: Path, device: int, inode: int) -> BinaryIO:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class FileHead:
     """The beginning of a file.
 
     Attributes
@@ -95,24 +95,24 @@ class Head:
         return self._digests[length]
 
 
-def read_head(raw: BinaryIO) -> Head:
+def read_head(raw: BinaryIO) -> FileHead:
     """Read what identifies a file."""
     fd = raw.fileno()
     if _is_packed(fd):
         os.lseek(fd, 0, os.SEEK_SET)
         stream = ByteStream(raw)
         head = _prefix_of(stream.head(MAX_PREFIX))
-        return Head(head, packed=True, damage=stream.damage)
+        return FileHead(head, packed=True, damage=stream.damage)
     begin = _first_data(fd)
     while data := os.pread(fd, READ_SIZE, begin):
         text = data.lstrip(b"\0")
         begin += len(data) - len(text)
         if text:
-            return Head(_prefix_of(os.pread(fd, MAX_PREFIX, begin)), nuls=begin)
-    return Head(b"", nuls=begin)
+            return FileHead(_prefix_of(os.pread(fd, MAX_PREFIX, begin)), nuls=begin)
+    return FileHead(b"", nuls=begin)
 
 
-class OpenFile:
+class FileReader:
     """Reads a file piece by piece; never beyond what was there when it was looked at.
 
     Parameters
@@ -158,7 +158,7 @@ class OpenFile:
         self._prefix = bytearray()
         self._prefix_full = False
         self._prefix_begin = 0
-        self._identity: FileIdentity | None = None
+        self._identity: Fingerprint | None = None
         self._chunks: Iterator[bytes] | None = None
         self._stream: ByteStream | None = None
         if self.packed:
@@ -199,7 +199,7 @@ class OpenFile:
         """Bytes of the uncompressed file that are known to be there."""
         return self.read_to if self.packed else max(self.read_to, self.stat.st_size)
 
-    def identity(self, *, delivered: bool = True) -> FileIdentity:
+    def identity(self, *, delivered: bool = True) -> Fingerprint:
         """Return the identity by all that was seen, or only by what was delivered."""
         if self._identity is not None:
             return self._identity
@@ -244,7 +244,7 @@ class OpenFile:
             return self._read_packed(self._chunks)
         data = os.pread(self._fd, min(limit, READ_SIZE), self.read_to)
         # had the file been rewritten before this read, the bytes would belong to something else
-        if not data or self.state() is not State.WHOLE:
+        if not data or self.state() is not ReadState.WHOLE:
             return 0, []
         return len(data), self._take(data)
 
@@ -270,17 +270,17 @@ class OpenFile:
             pieces.append(Piece(item, self.offset, self.line))
         return pieces
 
-    def state(self) -> State:
+    def state(self) -> ReadState:
         """Look whether what was read is still in the file."""
         if self.packed:
-            return State.WHOLE
+            return ReadState.WHOLE
         prefix = bytes(self._prefix)
         there = os.pread(self._fd, len(prefix), self._prefix_begin)
         if self.stat.st_size >= self.read_to:
-            return State.WHOLE if there == prefix else State.REWRITTEN
+            return ReadState.WHOLE if there == prefix else ReadState.REWRITTEN
         # a header that is just being written begins like the one before
         own = identify(there, self.device, self.inode).distinct
-        return State.SHORTENED if own and prefix.startswith(there) else State.REWRITTEN
+        return ReadState.SHORTENED if own and prefix.startswith(there) else ReadState.REWRITTEN
 
     def go_back(self) -> None:
         """Go on from the present end of a shortened file, from the beginning of its last line."""

@@ -20,7 +20,7 @@ _DATA: Final = (".log", ".json")
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class FilesAtStart:
     """A live file.
 
     Attributes
@@ -43,9 +43,9 @@ class Sighting:
         os.close(self.file)
 
 
-def sight(paths: Iterable[Path]) -> dict[Path, Sighting]:
+def sight(paths: Iterable[Path]) -> dict[Path, FilesAtStart]:
     """Look at live files, and at those in directories that sensors write to."""
-    found: dict[Path, Sighting] = {}
+    found: dict[Path, FilesAtStart] = {}
     for path in paths:
         for file in _files(path):
             if file not in found and (sighting := _sight(file)) is not None:
@@ -62,7 +62,7 @@ def _files(path: Path) -> list[Path]:
     return [path / name for name in usual[:_MOST_FILES]]
 
 
-def _sight(path: Path) -> Sighting | None:
+def _sight(path: Path) -> FilesAtStart | None:
     try:
         # whatever it is, opening it must not wait
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -71,7 +71,7 @@ def _sight(path: Path) -> Sighting | None:
     try:
         status = os.fstat(file)
         if stat.S_ISREG(status.st_mode):
-            return Sighting(status.st_dev, status.st_ino, os.pread(file, _HEAD, 0), file)
+            return FilesAtStart(status.st_dev, status.st_ino, os.pread(file, _HEAD, 0), file)
     except OSError:
         pass
     os.close(file)

@@ -30,7 +30,7 @@ _DIGEST_SIZE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class FileIdentity:
+class Fingerprint:
     """What a file is recognised by.
 
     Attributes
@@ -73,7 +73,7 @@ class FileIdentity:
         return self.distinct or (device, inode) == (self.device, self.inode)
 
 
-def identify(head: bytes, device: int, inode: int, *, ended: bool = False) -> FileIdentity:
+def identify(head: bytes, device: int, inode: int, *, ended: bool = False) -> Fingerprint:
     """Return the identity of a file.
 
     Parameters
@@ -87,11 +87,11 @@ def identify(head: bytes, device: int, inode: int, *, ended: bool = False) -> Fi
         Whether the first record counts even without its end, as long as there is enough of it.
     """
     length, distinct, opened = _measure(head, ended=ended)
-    return FileIdentity(device, inode, length, digest_of(head, length), distinct, opened)
+    return Fingerprint(device, inode, length, digest_of(head, length), distinct, opened)
 
 
 def digest_of(head: bytes, length: int) -> str:
-    """Return what `FileIdentity.digest` is for a file that begins so."""
+    """Return what `Fingerprint.digest` is for a file that begins so."""
     return blake2b(head[:length], digest_size=_DIGEST_SIZE).hexdigest()
 
 

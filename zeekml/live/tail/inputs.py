@@ -11,8 +11,8 @@ from typing import Final
 
 from zeekml.core.text import printable
 from zeekml.errors import InputError
-from zeekml.live.tail.default_paths import COMPRESSED, IN_UTF_16, Places, logs_in, objection
-from zeekml.live.tail.stream_logs import LogSet
+from zeekml.live.tail.default_paths import COMPRESSED, IN_UTF_16, DefaultPaths, logs_in, objection
+from zeekml.live.tail.stream_logs import StreamLogs
 from zeekml.readers.files.compression import ByteStream, compression_of
 from zeekml.readers.files.discovery import open_log
 from zeekml.readers.files.file_names import LogName, natural_key, parse_name
@@ -26,7 +26,7 @@ _WANTED: Final = {
 _SHOWN: Final = 20
 
 
-def named_logs(zeek: Iterable[Path], suricata: Iterable[Path]) -> list[LogSet]:
+def named_logs(zeek: Iterable[Path], suricata: Iterable[Path]) -> list[StreamLogs]:
     """The streams of logs that were named.
 
     Parameters
@@ -55,7 +55,7 @@ def named_logs(zeek: Iterable[Path], suricata: Iterable[Path]) -> list[LogSet]:
     return log_sets(paths.values())
 
 
-def found_logs(places: Places) -> list[LogSet]:
+def found_logs(places: DefaultPaths) -> list[StreamLogs]:
     """The streams of logs that were found in the usual places.
 
     Raises
@@ -75,7 +75,7 @@ def found_logs(places: Places) -> list[LogSet]:
     return log_sets((found.path, found.sensor) for found in places.found)
 
 
-def log_sets(paths: Iterable[tuple[Path, str]]) -> list[LogSet]:
+def log_sets(paths: Iterable[tuple[Path, str]]) -> list[StreamLogs]:
     """Sort logs into streams: those of several loggers of one sensor belong together.
 
     A stream's name does not hang on the order of its logs, and no two have the same.
@@ -95,7 +95,7 @@ def log_sets(paths: Iterable[tuple[Path, str]]) -> list[LogSet]:
     # conn.log and conn.json in one directory, or logs of one name by both sensors
     used = Counter(name for name, _, _ in found)
     return [
-        LogSet(name if used[name] == 1 else str(logs[0]), sensor, logs)
+        StreamLogs(name if used[name] == 1 else str(logs[0]), sensor, logs)
         for name, sensor, logs in found
     ]
 

@@ -19,19 +19,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from zeekml.live.tail.checkpoint import MAX_DIRECTORIES, Finished, Position
-from zeekml.live.tail.data_loss import Losses
-from zeekml.live.tail.directory_scan import Sight, Surroundings
-from zeekml.live.tail.event_buffer import Delivery
+from zeekml.live.tail.checkpoint import MAX_DIRECTORIES, Checkpoint, Finished
+from zeekml.live.tail.data_loss import DataLoss
+from zeekml.live.tail.directory_scan import DirectoryScan, LogListing
+from zeekml.live.tail.event_buffer import EventBuffer
 from zeekml.live.tail.events import Cause, Event, How
-from zeekml.live.tail.file_reader import OpenFile, State, open_entry, read_head
-from zeekml.live.tail.fingerprint import FileIdentity
+from zeekml.live.tail.file_reader import FileReader, ReadState, open_entry, read_head
+from zeekml.live.tail.fingerprint import Fingerprint
 from zeekml.live.tail.header_in_force import HeaderMemory, may_be_header
 from zeekml.live.tail.next_file import Next, find, passed, successors
-from zeekml.live.tail.pending_files import Expected
-from zeekml.live.tail.rotated_files import Candidate
-from zeekml.live.tail.skipped_files import Passed
-from zeekml.live.tail.timeouts import Place, Waits
+from zeekml.live.tail.pending_files import PendingFiles
+from zeekml.live.tail.rotated_files import RotatedFile
+from zeekml.live.tail.skipped_files import SkippedFiles
+from zeekml.live.tail.timeouts import Place, Timeouts
 from zeekml.readers.files.line_splitter import Block
 
 MAX_POLL: Final = 8 << 20
@@ -70,7 +70,7 @@ class LogTail:
     def __init__(
         self,
         path: Path,
-        position: Position | None = None,
+        position: Checkpoint | None = None,
         *,
         archives: Sequence[Path] | None = None,
         settle: float = 0.5,
@@ -83,15 +83,15 @@ class LogTail:
         self._settle = settle
         self._patience = patience
         self._max_poll = max_poll
-        self._surroundings = Surroundings(path, archives)
-        self._out = Delivery(position)
+        self._surroundings = DirectoryScan(path, archives)
+        self._out = EventBuffer(position)
         # of the file that is open
-        self._file: OpenFile | None = None
+        self._file: FileReader | None = None
         self._followed_live = False
         self._seen = 0
-        self._waits = Waits(clock)
-        self._losses = Losses(path, self._out, self._waits)
-        self._expected = Expected()
+        self._waits = Timeouts(clock)
+        self._losses = DataLoss(path, self._out, self._waits)
+        self._expected = PendingFiles()
         self._given_up: set[tuple[int, int, int]] = set()
         self._overlooked = False
 
@@ -112,7 +112,7 @@ class LogTail:
         self._close_file()
 
     @property
-    def position(self) -> Position | None:
+    def position(self) -> Checkpoint | None:
         """The position after all events so far, to be stored together with their effect.
 
         None until the log's directory could be read for the first time.
@@ -140,7 +140,7 @@ class LogTail:
         was_there = position is not None and (position.identity or position.finished)
         return self.troubled and bool(was_there)
 
-    def begin(self, begun: FileIdentity | None = None) -> bool:
+    def begin(self, begun: Fingerprint | None = None) -> bool:
         """Take the position where the log begins, unless there is one; hold what it begins with.
 
         Parameters
@@ -215,14 +215,14 @@ class LogTail:
 
     # -- at the end of a file --------------------------------------------------------------------
 
-    def _at_end(self, file: OpenFile) -> bool:
+    def _at_end(self, file: FileReader) -> bool:
         """Decide what follows the end of the open file; False if nothing does at present."""
         state = file.state()
-        if state is State.REWRITTEN:
+        if state is ReadState.REWRITTEN:
             self._losses.emptied_under(file, self._seen)
             self._close_file()
             return True
-        if state is State.SHORTENED:
+        if state is ReadState.SHORTENED:
             self._losses.end_cut_off(file, self._seen)
             self._seen = file.offset
             return True
@@ -250,7 +250,7 @@ class LogTail:
         self._leave(file)
         return True
 
-    def _leave(self, file: OpenFile) -> None:
+    def _leave(self, file: FileReader) -> None:
         rest = file.rest()
         self._met(file.moved_to)
         # compression may set its own time, which says nothing about the log
@@ -266,7 +266,7 @@ class LogTail:
         self._out.how = How.ROTATED
         self._close_file()
 
-    def _at_damage(self, file: OpenFile) -> bool:
+    def _at_damage(self, file: FileReader) -> bool:
         """Wait for a compressed file to be written to its end, but not for ever."""
         if file.has_changed():
             self._close_file()
@@ -314,7 +314,7 @@ class LogTail:
         self._losses.tell_what_is_torn(sight.rotated)
         return self._open_next(following[0], sight)
 
-    def _open_again(self, sight: Sight, position: Position, identity: FileIdentity) -> bool:
+    def _open_again(self, sight: LogListing, position: Checkpoint, identity: Fingerprint) -> bool:
         """Open the file that the position is in, wherever it is now."""
         place = (identity.device, identity.inode)
         found = find(identity, sight.rotated, sight.live) or self._search(identity)
@@ -337,7 +337,7 @@ class LogTail:
             self._losses.found_again(position, place)
         return self._start(Next(found, position.offset, position.line), is_live=is_live)
 
-    def _open_next(self, following: Next, sight: Sight) -> bool:
+    def _open_next(self, following: Next, sight: LogListing) -> bool:
         candidate = following.candidate
         is_live = candidate is sight.live
         if candidate.obstacle:
@@ -370,7 +370,7 @@ class LogTail:
         self._expected.open(candidate)
         self._losses.reading(candidate, is_live=is_live)
         self._out.recover()
-        self._file = OpenFile(raw, entry.path, following.offset, following.line)
+        self._file = FileReader(raw, entry.path, following.offset, following.line)
         if following.offset and self._out.at.identity is None:
             # of a file that was left before: the header in force is that of another by now
             self._out.header = HeaderMemory()
@@ -383,7 +383,7 @@ class LogTail:
         self._waits.forget()
         return True
 
-    def _successors(self, sight: Sight, reading: Finished | None = None) -> list[Next]:
+    def _successors(self, sight: LogListing, reading: Finished | None = None) -> list[Next]:
         rotated = [
             c
             for c in sight.rotated
@@ -395,13 +395,13 @@ class LogTail:
         self._pass(sight, following)
         return following
 
-    def _pass(self, sight: Sight, following: Sequence[Next]) -> None:
+    def _pass(self, sight: LogListing, following: Sequence[Next]) -> None:
         """Remember what is not to be read, however old or new it may seem later."""
         position = self._out.at
         if sight.live is None or not sight.live.head.data:
             # by the live file it is told whether a clock was set back
             return
-        before = Passed.load(position.passed or b"")
+        before = SkippedFiles.load(position.passed or b"")
         reading = None if self._file is None else (self._file.device, self._file.inode)
         rotated = [candidate for candidate in sight.rotated if candidate.place != reading]
         times = passed(rotated, sight.live, (item.candidate for item in following))
@@ -409,7 +409,7 @@ class LogTail:
         if now is not before or position.passed is None:
             self._out.position = replace(position, passed=now.save())
 
-    def _search(self, identity: FileIdentity) -> Candidate | None:
+    def _search(self, identity: Fingerprint) -> RotatedFile | None:
         """Look for the file that the position is in where nobody usually looks."""
         if not identity.distinct:
             return None
@@ -428,7 +428,7 @@ class LogTail:
 
     # -- looking around --------------------------------------------------------------------------
 
-    def _look(self) -> Sight | None:
+    def _look(self) -> LogListing | None:
         """Look at all files of the log; None if that is not possible at present."""
         self._waits.going_on = False
         try:
@@ -456,5 +456,5 @@ class LogTail:
         return (status.st_dev, status.st_ino) if status.st_size else None
 
 
-def _as_finished(file: OpenFile) -> Finished:
+def _as_finished(file: FileReader) -> Finished:
     return Finished(file.identity(delivered=False), file.offset, file.line, file.stat.st_mtime_ns)

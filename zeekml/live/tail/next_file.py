@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from zeekml.live.tail.checkpoint import Finished
-from zeekml.live.tail.fingerprint import FileIdentity
-from zeekml.live.tail.rotated_files import SLACK, Candidate
+from zeekml.live.tail.fingerprint import Fingerprint
+from zeekml.live.tail.rotated_files import SLACK, RotatedFile
 
 NEVER_READ: Final = 1 << 62
 """Offset in a finished file of which nothing is to be read: it was there before the first start."""
@@ -29,14 +29,14 @@ _TIMES_SLACK: Final = 3900.0
 class Next:
     """Where to read on: a file, and the place in it."""
 
-    candidate: Candidate
+    candidate: RotatedFile
     offset: int = 0
     line: int = 1
 
 
 def find(
-    identity: FileIdentity, candidates: Iterable[Candidate], live: Candidate | None
-) -> Candidate | None:
+    identity: Fingerprint, candidates: Iterable[RotatedFile], live: RotatedFile | None
+) -> RotatedFile | None:
     """Return the file with this identity, or the best of its copies."""
     files = [*candidates, *([live] if live is not None else [])]
     same = [c for c in files if not c.obstacle and c.is_file(identity)]
@@ -49,8 +49,8 @@ def find(
 
 
 def successors(
-    candidates: Sequence[Candidate],
-    live: Candidate | None,
+    candidates: Sequence[RotatedFile],
+    live: RotatedFile | None,
     finished: Sequence[Finished],
     reading: Finished | None = None,
 ) -> list[Next]:
@@ -104,7 +104,7 @@ def successors(
 
 
 def passed(
-    candidates: Iterable[Candidate], live: Candidate | None, to_read: Iterable[Candidate]
+    candidates: Iterable[RotatedFile], live: RotatedFile | None, to_read: Iterable[RotatedFile]
 ) -> list[int]:
     """When those files were last written that need not be looked at again, in nanoseconds.
 
@@ -127,7 +127,7 @@ def passed(
     ]
 
 
-def _may_be_copy(candidate: Candidate, live: Candidate | None) -> bool:
+def _may_be_copy(candidate: RotatedFile, live: RotatedFile | None) -> bool:
     """Tell whether a file begins as the live one: a copy is made before that is emptied."""
     return live is not None and live.head.data.startswith(candidate.head.data)
 
@@ -146,7 +146,7 @@ class _Index:
             self._by_place.setdefault(place, []).append(number)
         self._lengths = {item.identity.length for item in finished}
 
-    def numbers(self, candidate: Candidate) -> list[int]:
+    def numbers(self, candidate: RotatedFile) -> list[int]:
         """Return the numbers of the finished files that a file may be."""
         if candidate.obstacle:
             return self._by_place.get(candidate.place, [])
@@ -159,7 +159,7 @@ class _Index:
             if self._finished[number].identity.could_be_at(*candidate.place)
         ]
 
-    def known(self, candidate: Candidate) -> Finished | None:
+    def known(self, candidate: RotatedFile) -> Finished | None:
         """Return what is known best, and latest, of a file that was finished."""
         number = max(
             self.numbers(candidate),
@@ -169,14 +169,14 @@ class _Index:
         return None if number is None else self._finished[number]
 
 
-def _anchor(candidates: Sequence[Candidate], index: _Index) -> int | None:
+def _anchor(candidates: Sequence[RotatedFile], index: _Index) -> int | None:
     """Return the index of the file that the others are compared with: the last one finished."""
     latest = [max(index.numbers(candidate), default=-1) for candidate in candidates]
     last = max(latest, default=-1)
     return None if last < 0 else latest.index(last)
 
 
-def _is_newer(candidate: Candidate, anchor: Candidate, live: Candidate | None) -> bool:
+def _is_newer(candidate: RotatedFile, anchor: RotatedFile, live: RotatedFile | None) -> bool:
     """Tell whether a file that seems older is newer, because clocks were set back in between."""
     if candidate.time is None or anchor.time is None or not candidate.identity.distinct:
         return False
@@ -188,12 +188,12 @@ def _is_newer(candidate: Candidate, anchor: Candidate, live: Candidate | None) -
     return later and candidate.time > anchor.time - _TIMES_SLACK
 
 
-def _is_out_of_order(candidate: Candidate, anchor: Candidate) -> bool:
+def _is_out_of_order(candidate: RotatedFile, anchor: RotatedFile) -> bool:
     times = candidate.time, anchor.time
     return times[0] is not None and times[1] is not None and times[0] < times[1]
 
 
-def _by_continuity(found: list[Next], anchor: Candidate) -> list[Next]:
+def _by_continuity(found: list[Next], anchor: RotatedFile) -> list[Next]:
     """Put files in order between which clocks were set back: each begins where another ends."""
     if len(found) > _MOST_ORDERED or any(item.candidate.time is None for item in found):
         return found
@@ -226,19 +226,19 @@ def _begun(item: Next) -> float:
     return item.candidate.time or 0.0
 
 
-def _ended(file: Candidate) -> float:
+def _ended(file: RotatedFile) -> float:
     """When a file was last written, as its name would tell it."""
     return float(calendar.timegm(time.localtime(file.entry.written / 1e9)))
 
 
-def _was_set_back(file: Candidate, live: Candidate | None) -> bool:
+def _was_set_back(file: RotatedFile, live: RotatedFile | None) -> bool:
     """Tell whether a clock was set back since a file was begun: it ends before, or the log does."""
     if file.time is not None and file.time > _ended(file) + _TIMES_SLACK:
         return True
     return live is not None and live.entry.written < file.entry.written - SLACK
 
 
-def _rest(candidate: Candidate, known: Finished) -> list[Next]:
+def _rest(candidate: RotatedFile, known: Finished) -> list[Next]:
     if candidate.entry.size <= known.offset:
         return []
     return [Next(candidate, known.offset, known.line)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from zeekml.live.tail.next_file import Next
-from zeekml.live.tail.rotated_files import Candidate
+from zeekml.live.tail.rotated_files import RotatedFile
 
 
-class Expected:
+class PendingFiles:
     """Remembers what was still to be read when it was last looked.
 
     Attributes
@@ -18,10 +18,10 @@ class Expected:
     """
 
     def __init__(self) -> None:
-        self.missing: list[Candidate] = []
-        self._waiting: list[Candidate] = []
+        self.missing: list[RotatedFile] = []
+        self._waiting: list[RotatedFile] = []
 
-    def look(self, files: Iterable[Candidate], following: Iterable[Next]) -> None:
+    def look(self, files: Iterable[RotatedFile], following: Iterable[Next]) -> None:
         """Take in what there is now, and what of it is to be read."""
         found = list(files)
         # most are where they were: hundreds need not be compared with hundreds
@@ -34,12 +34,12 @@ class Expected:
             if item.candidate.identity.distinct and not item.candidate.obstacle
         ]
 
-    def open(self, opened: Candidate) -> None:
+    def open(self, opened: RotatedFile) -> None:
         """Take in that a file is being read."""
         beginning = opened.head.data
         self._waiting = [c for c in self._waiting if not beginning.startswith(c.head.data)]
 
-    def forget_missing(self) -> list[Candidate]:
+    def forget_missing(self) -> list[RotatedFile]:
         """Return what is missing, once."""
         missing, self.missing = self.missing, []
         return missing

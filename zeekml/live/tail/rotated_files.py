@@ -16,9 +16,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
-from zeekml.live.tail.file_reader import Head, open_entry, read_head
-from zeekml.live.tail.fingerprint import FileIdentity, identify
-from zeekml.live.tail.skipped_files import Passed
+from zeekml.live.tail.file_reader import FileHead, open_entry, read_head
+from zeekml.live.tail.fingerprint import Fingerprint, identify
+from zeekml.live.tail.skipped_files import SkippedFiles
 from zeekml.readers.files.discovery import open_log
 from zeekml.readers.files.file_names import LogName, natural_key, parse_name
 
@@ -49,7 +49,7 @@ _Status = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DirectoryEntry:
     """A file that may hold a part of the log, as a directory lists it.
 
     Attributes
@@ -100,7 +100,7 @@ class Horizon:
     """
 
     written: int = 0
-    passed: Passed | None = None
+    passed: SkippedFiles | None = None
     live: int | None = None
     place: tuple[int, int] | None = None
 
@@ -143,7 +143,7 @@ class Listing:
         When the others were last written, in nanoseconds.
     """
 
-    entries: list[Entry]
+    entries: list[DirectoryEntry]
     passed: list[int]
 
 
@@ -151,7 +151,7 @@ _ALL: Final = Horizon()
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class RotatedFile:
     """A file that may hold a part of the log, with its beginning.
 
     Attributes
@@ -166,12 +166,12 @@ class Candidate:
         Why it cannot be read, or empty.
     """
 
-    entry: Entry
-    head: Head
-    identity: FileIdentity
+    entry: DirectoryEntry
+    head: FileHead
+    identity: Fingerprint
     obstacle: str = ""
 
-    def is_file(self, identity: FileIdentity) -> bool:
+    def is_file(self, identity: Fingerprint) -> bool:
         """Tell whether this is the file with that identity."""
         if self.obstacle:
             return self.place == (identity.device, identity.inode)
@@ -219,7 +219,7 @@ def usual_archives(path: Path) -> list[Path]:
     return [directory for directory in dict.fromkeys(found) if directory.is_dir()]
 
 
-class Rotations:
+class RotatedFiles:
     """The rotated files of one log.
 
     Parameters
@@ -239,9 +239,9 @@ class Rotations:
         self.archives: tuple[Path, ...] = ()
         self.directories: tuple[Path, ...] = ()
         self._path = path
-        self._known: dict[_Status, tuple[Head, FileIdentity]] = {}
+        self._known: dict[_Status, tuple[FileHead, Fingerprint]] = {}
 
-    def live(self) -> Candidate | None:
+    def live(self) -> RotatedFile | None:
         """Return the live file; None if there is none.
 
         Raises OSError if it cannot be read or is no regular file.
@@ -253,7 +253,7 @@ class Rotations:
         with raw:
             entry = _entry(self._path, os.fstat(raw.fileno()), self._name())
             head = read_head(raw)
-        return Candidate(entry, head, identify(head.data, entry.device, entry.inode))
+        return RotatedFile(entry, head, identify(head.data, entry.device, entry.inode))
 
     def scan(
         self, horizon: Horizon = _ALL, moved: Path | None = None, *, absent: bool = False
@@ -275,7 +275,7 @@ class Rotations:
             When the directory of the live file cannot be read.
         """
         own = self._name()
-        found: dict[tuple[int, int], Entry] = {}
+        found: dict[tuple[int, int], DirectoryEntry] = {}
         passed: list[int] = []
         parent = self._path.parent
         beside = {parent, *([moved] if moved is not None else []), *self.directories}
@@ -319,7 +319,7 @@ class Rotations:
                 found.setdefault(identity, entry)
         return Listing(list(found.values()), passed)
 
-    def search(self, identity: FileIdentity) -> Candidate | None:
+    def search(self, identity: Fingerprint) -> RotatedFile | None:
         """Look for a file wherever it may have been moved to; None if it is nowhere near.
 
         As long as it was only renamed it has its inode, whatever its name and directory; a copy,
@@ -341,19 +341,19 @@ class Rotations:
                 head = _read_head(found)
             except OSError:
                 continue
-            candidate = Candidate(found, head, identify(head.data, *_place(found)))
+            candidate = RotatedFile(found, head, identify(head.data, *_place(found)))
             if candidate.is_file(identity):
                 return candidate
         return None
 
-    def look(self, entries: Iterable[Entry]) -> list[Candidate] | None:
+    def look(self, entries: Iterable[DirectoryEntry]) -> list[RotatedFile] | None:
         """Return rotated files, oldest first; None when one of them is gone meanwhile.
 
         Of several copies of a file one is given: rather as it was written than compressed, for
         the compressed one may not be finished.
         """
         candidates = []
-        known: dict[_Status, tuple[Head, FileIdentity]] = {}
+        known: dict[_Status, tuple[FileHead, Fingerprint]] = {}
         for entry in entries:
             key = (entry.device, entry.inode, entry.size, entry.written)
             obstacle = ""
@@ -365,14 +365,14 @@ class Rotations:
             except FileNotFoundError:
                 return None
             except OSError as error:
-                head, obstacle = Head(b""), error.strerror or "cannot be read"
+                head, obstacle = FileHead(b""), error.strerror or "cannot be read"
                 identity = identify(b"", entry.device, entry.inode)
             if not head.data and head.damage is None and not obstacle:
                 continue
             if head.damage is not None and not identity.distinct:
                 # whose beginning this is cannot be told before there is more of it
                 obstacle = head.damage
-            candidates.append(Candidate(entry, head, identity, obstacle))
+            candidates.append(RotatedFile(entry, head, identity, obstacle))
         self._known = known
         return sorted(_without_copies(candidates), key=lambda candidate: candidate.age)
 
@@ -398,7 +398,7 @@ class Rotations:
         return parse_name(self._path.name, above)
 
 
-def _without_copies(candidates: list[Candidate]) -> list[Candidate]:
+def _without_copies(candidates: list[RotatedFile]) -> list[RotatedFile]:
     """Leave out copies, and copies that are still being made, beside what they are made from."""
     readable = sorted(
         (c for c in candidates if not c.obstacle), key=lambda c: (c.head.data, _worth(c))
@@ -413,7 +413,7 @@ def _without_copies(candidates: list[Candidate]) -> list[Candidate]:
     return kept + [c for c in candidates if c.obstacle and c.age[:-1] not in ages]
 
 
-def _worth(candidate: Candidate) -> tuple[bool, int]:
+def _worth(candidate: RotatedFile) -> tuple[bool, int]:
     return not candidate.head.packed, candidate.entry.size
 
 
@@ -427,13 +427,13 @@ def _entry(
     old: bool = False,
     came: bool = False,
     passed: bool = False,
-) -> Entry:
+) -> DirectoryEntry:
     place = status.st_dev, status.st_ino
     size, written = status.st_size, status.st_mtime_ns
-    return Entry(path, *place, size, written, name, fresh, last, old, came, passed)
+    return DirectoryEntry(path, *place, size, written, name, fresh, last, old, came, passed)
 
 
-def _place(entry: Entry) -> tuple[int, int]:
+def _place(entry: DirectoryEntry) -> tuple[int, int]:
     return entry.device, entry.inode
 
 
@@ -465,7 +465,7 @@ def _below(root: Path, depth: int) -> Iterator[os.DirEntry[str]]:
         level = below
 
 
-def _read_head(entry: Entry) -> Head:
+def _read_head(entry: DirectoryEntry) -> FileHead:
     with open_entry(entry.path, entry.device, entry.inode) as raw:
         return read_head(raw)
 

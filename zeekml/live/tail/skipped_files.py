@@ -22,7 +22,7 @@ _SECOND: Final = 10**9
 _ROUNDED: Final = 1000  # by which a tool that counts in microseconds may be off
 
 
-class Passed:
+class SkippedFiles:
     """Times of writing, in nanoseconds.
 
     Parameters

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class LogSet:
+class StreamLogs:
     """The logs that one sensor writes at the same time.
 
     Attributes

@@ -13,7 +13,7 @@ _LOOK_AGAIN: Final = 1.0
 _NEVER: Final[tuple[float, Place | None]] = (-_LOOK_AGAIN, None)
 
 
-class Waits:
+class Timeouts:
     """What is being waited for, and since when.
 
     Parameters

@@ -55,7 +55,7 @@ _USUAL_LAG: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class GroupedFile:
     """A file with what its name says."""
 
     file: LogFile
@@ -83,12 +83,14 @@ class Placed:
 
 def arrange(files: Sequence[LogFile]) -> list[Placed]:
     """Sort logs of lines that lie on disk into streams."""
-    groups: dict[tuple[Kind, tuple[str, ...], str], list[Entry]] = {}
+    groups: dict[tuple[Kind, tuple[str, ...], str], list[GroupedFile]] = {}
     for file in files:
         assert file.path is not None
         above = Path(os.path.normpath(file.path.absolute())).parent.parts
         name = parse_name(file.path.name, above)
-        groups.setdefault((file.kind, name.directory, name.base), []).append(Entry(file, name))
+        groups.setdefault((file.kind, name.directory, name.base), []).append(
+            GroupedFile(file, name)
+        )
     found = []
     families = sorted(groups, key=lambda key: (key[:2], groups[key][0].name.family))
     for _, keys in groupby(families, key=lambda key: (key[:2], groups[key][0].name.family)):
@@ -98,7 +100,7 @@ def arrange(files: Sequence[LogFile]) -> list[Placed]:
             found.append(_placed((pieces,), pieces[0].name.family))
             continue
         for entries in together:
-            loggers: dict[str, list[Entry]] = {}
+            loggers: dict[str, list[GroupedFile]] = {}
             for entry in entries:
                 loggers.setdefault(entry.name.logger, []).append(entry)
             ordered = (in_order(loggers[logger]) for logger in sorted(loggers, key=natural_key))
@@ -106,7 +108,7 @@ def arrange(files: Sequence[LogFile]) -> list[Placed]:
     return found
 
 
-def _placed(loggers: tuple[Sequence[Entry], ...], base: str) -> Placed:
+def _placed(loggers: tuple[Sequence[GroupedFile], ...], base: str) -> Placed:
     first = loggers[0][0]
     kind = first.file.kind
     label = str(Path(first.file.source).parent / base)
@@ -153,12 +155,12 @@ def _continued(one: Stream, other: Stream) -> Stream | None:
     return replace(one, loggers=((*one.files, *other.files),))
 
 
-def in_order(entries: Sequence[Entry]) -> list[Entry]:
+def in_order(entries: Sequence[GroupedFile]) -> list[GroupedFile]:
     """Put the files of one writer in order, oldest first."""
     dated = [entry for entry in entries if entry.dated(absolute=False) is not None]
     absolute = all(entry.name.offset is not None for entry in dated)
 
-    def age(entry: Entry) -> tuple[object, ...]:
+    def age(entry: GroupedFile) -> tuple[object, ...]:
         time, number = entry.dated(absolute), entry.name.number
         natural = natural_key(entry.file.source)
         begun = math.inf if entry.time is None else entry.time
@@ -168,13 +170,13 @@ def in_order(entries: Sequence[Entry]) -> list[Entry]:
             return (1, 0.0, -number, begun, natural)
         return (2, 0.0, 0, begun if entry.time is not None else entry.file.modified, natural)
 
-    ordered: list[Entry] = []
+    ordered: list[GroupedFile] = []
     for _, equal in groupby(sorted(entries, key=age), key=lambda entry: age(entry)[:2]):
         ordered += _counted_up(list(equal))
     return ordered if absolute else _without_fold(ordered)
 
 
-def _counted_up(entries: list[Entry]) -> list[Entry]:
+def _counted_up(entries: list[GroupedFile]) -> list[GroupedFile]:
     """Turn files around of which the flows say that those with higher numbers are younger."""
     numbered = [entry for entry in entries if entry.name.number is not None]
     times = [entry.time for entry in numbered if entry.time is not None]
@@ -187,7 +189,7 @@ def _counted_up(entries: list[Entry]) -> list[Entry]:
     return [*others, *reversed(numbered)]
 
 
-def _without_fold(entries: list[Entry]) -> list[Entry]:
+def _without_fold(entries: list[GroupedFile]) -> list[GroupedFile]:
     """Put files in order whose local times fall into the hour that clocks were put back by."""
     known = [
         (time, entry.time, i)
@@ -220,7 +222,7 @@ def _without_fold(entries: list[Entry]) -> list[Entry]:
     return ordered
 
 
-def _in_pieces(entries: list[Entry]) -> list[Entry] | None:
+def _in_pieces(entries: list[GroupedFile]) -> list[GroupedFile] | None:
     """Put pieces of one log in order; None if they are not clearly that."""
     if len({entry.name.base for entry in entries}) < 2:
         return None

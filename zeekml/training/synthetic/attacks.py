@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from zeekml.training.synthetic.flow_records import Rows, tcp, udp
-from zeekml.training.synthetic.traffic_context import Kind, Scene
+from zeekml.training.synthetic.traffic_context import TrafficContext, TrafficKind
 
 _CONTROL_CHANNELS: Final[list[tuple[str | None, int]]] = [
     ("ssl", 443),
@@ -41,7 +41,7 @@ _LOGINS: Final[list[tuple[str | None, int, float, float]]] = [
 _WORM_PORTS: Final = [22, 23, 80, 135, 139, 445, 1433, 2323, 3389, 5555, 7547, 8080]
 
 
-def beacon(scene: Scene) -> list[Rows]:
+def beacon(scene: TrafficContext) -> list[Rows]:
     """A controlled host calls home at a (jittered) period over any of many channels.
 
     Most calls carry a little and look alike; now and then one brings a task.
@@ -76,7 +76,7 @@ def beacon(scene: Scene) -> list[Rows]:
     return [rows]
 
 
-def long_session(scene: Scene) -> list[Rows]:
+def long_session(scene: TrafficContext) -> list[Rows]:
     """An interactive control session stays open for minutes to hours."""
     rng = scene.rng
     times = scene.start + np.sort(rng.random(int(rng.integers(1, 6)))) * 0.6 * scene.length
@@ -97,7 +97,7 @@ def long_session(scene: Scene) -> list[Rows]:
     ]
 
 
-def _name_stream(scene: Scene) -> tuple[np.ndarray, str]:
+def _name_stream(scene: TrafficContext) -> tuple[np.ndarray, str]:
     """Return the times of many DNS queries in a row and the server that gets them."""
     rng = scene.rng
     count, rate = int(rng.integers(40, 350)), scene.log_uniform(0.2, 30)
@@ -108,7 +108,7 @@ def _name_stream(scene: Scene) -> tuple[np.ndarray, str]:
     return times, scene.resolver if rng.random() < 0.6 else scene.public()
 
 
-def dns_tunnel(scene: Scene) -> list[Rows]:
+def dns_tunnel(scene: TrafficContext) -> list[Rows]:
     """Commands travel in names and answers: long questions, longer and varied answers."""
     rng, client = scene.rng, scene.client()
     times, server = _name_stream(scene)
@@ -143,7 +143,7 @@ def dns_tunnel(scene: Scene) -> list[Rows]:
     return [rows]
 
 
-def dns_upload(scene: Scene) -> list[Rows]:
+def dns_upload(scene: TrafficContext) -> list[Rows]:
     """Data leaves in names: long questions, short answers or none at all."""
     rng = scene.rng
     times, server = _name_stream(scene)
@@ -165,7 +165,7 @@ def dns_upload(scene: Scene) -> list[Rows]:
     ]
 
 
-def generated_domains(scene: Scene) -> list[Rows]:
+def generated_domains(scene: TrafficContext) -> list[Rows]:
     """Malware looks for its controller under generated names, most of which do not exist."""
     rng = scene.rng
     times, _ = _name_stream(scene)
@@ -197,7 +197,7 @@ _UPLOADS: Final[list[tuple[str | None, int]]] = [
 ]
 
 
-def _upload(scene: Scene, count: int, size: float, gap: float) -> list[Rows]:
+def _upload(scene: TrafficContext, count: int, size: float, gap: float) -> list[Rows]:
     rng, client = scene.rng, scene.client()
     drop = scene.public() if rng.random() < 0.85 else scene.inside()
     service, port = scene.pick(_UPLOADS)
@@ -218,20 +218,20 @@ def _upload(scene: Scene, count: int, size: float, gap: float) -> list[Rows]:
     return [rows, scene.lookups(times, client)] if rng.random() < 0.4 else [rows]
 
 
-def bulk_upload(scene: Scene) -> list[Rows]:
+def bulk_upload(scene: TrafficContext) -> list[Rows]:
     """One or a few big uploads to a host the site did not use before."""
     count = int(scene.rng.choice([1, 1, 2, 3, 5]))
     return _upload(scene, count, scene.log_uniform(2e5, 2e8), scene.log_uniform(3, 120))
 
 
-def slow_drip(scene: Scene) -> list[Rows]:
+def slow_drip(scene: TrafficContext) -> list[Rows]:
     """Data leaves in many small portions over a longer time."""
     count = int(scene.rng.integers(8, 80))
     gap = min(scene.log_uniform(2, 120), 0.5 * scene.length / count)
     return _upload(scene, count, scene.log_uniform(5e3, 3e6), gap)
 
 
-def credential_guessing(scene: Scene) -> list[Rows]:
+def credential_guessing(scene: TrafficContext) -> list[Rows]:
     """Many short logins at one service, alike in size, fast or spread out."""
     rng = scene.rng
     source = scene.public() if rng.random() < 0.6 else scene.client()
@@ -256,7 +256,7 @@ def credential_guessing(scene: Scene) -> list[Rows]:
     ]
 
 
-def web_probing(scene: Scene) -> list[Rows]:
+def web_probing(scene: TrafficContext) -> list[Rows]:
     """A tool tries paths and parameters of a web application, most of them in vain."""
     rng = scene.rng
     source = scene.public() if rng.random() < 0.6 else scene.client()
@@ -283,7 +283,7 @@ def web_probing(scene: Scene) -> list[Rows]:
     ]
 
 
-def worm(scene: Scene) -> list[Rows]:
+def worm(scene: TrafficContext) -> list[Rows]:
     """A host probes many others on one port; some it reaches start doing the same.
 
     Most probed addresses are empty; the site's own clients are there, and easier to reach.
@@ -331,14 +331,14 @@ def worm(scene: Scene) -> list[Rows]:
 
 
 ATTACKS: Final = (
-    Kind("beacon", "c2", 4.0, beacon),
-    Kind("long session", "c2", 1.0, long_session),
-    Kind("DNS tunnel", "c2", 1.0, dns_tunnel),
-    Kind("generated domains", "c2", 1.0, generated_domains),
-    Kind("DNS upload", "exfil", 1.0, dns_upload),
-    Kind("bulk upload", "exfil", 1.5, bulk_upload),
-    Kind("slow drip", "exfil", 1.5, slow_drip),
-    Kind("credential guessing", "bruteforce", 2.0, credential_guessing),
-    Kind("web probing", "web", 1.0, web_probing),
-    Kind("worm", "malware", 1.0, worm),
+    TrafficKind("beacon", "c2", 4.0, beacon),
+    TrafficKind("long session", "c2", 1.0, long_session),
+    TrafficKind("DNS tunnel", "c2", 1.0, dns_tunnel),
+    TrafficKind("generated domains", "c2", 1.0, generated_domains),
+    TrafficKind("DNS upload", "exfil", 1.0, dns_upload),
+    TrafficKind("bulk upload", "exfil", 1.5, bulk_upload),
+    TrafficKind("slow drip", "exfil", 1.5, slow_drip),
+    TrafficKind("credential guessing", "bruteforce", 2.0, credential_guessing),
+    TrafficKind("web probing", "web", 1.0, web_probing),
+    TrafficKind("worm", "malware", 1.0, worm),
 )

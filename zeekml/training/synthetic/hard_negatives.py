@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 
 from zeekml.training.synthetic.flow_records import Rows, half_open, join, tcp, udp
-from zeekml.training.synthetic.traffic_context import Kind, Scene
+from zeekml.training.synthetic.traffic_context import TrafficContext, TrafficKind
 
 
-def telemetry(scene: Scene) -> list[Rows]:
+def telemetry(scene: TrafficContext) -> list[Rows]:
     """Many hosts report to one public service at a fixed period: a beacon, but everybody's."""
     rng = scene.rng
     service, port = scene.pick([("ssl", 443), ("ssl", 443), ("http", 80), ("mqtt", 1883)])
@@ -42,7 +42,7 @@ def telemetry(scene: Scene) -> list[Rows]:
     return rows
 
 
-def polling_agent(scene: Scene) -> list[Rows]:
+def polling_agent(scene: TrafficContext) -> list[Rows]:
     """One host polls a server that the site knows anyway."""
     rng = scene.rng
     service, port = scene.pick(
@@ -68,7 +68,7 @@ def polling_agent(scene: Scene) -> list[Rows]:
     ]
 
 
-def monitoring(scene: Scene) -> list[Rows]:
+def monitoring(scene: TrafficContext) -> list[Rows]:
     """A monitor connects to the ports of several servers to see whether they answer."""
     rng, monitor = scene.rng, scene.client()
     period = min(scene.log_uniform(10, 300), scene.length / 4)
@@ -91,7 +91,7 @@ def monitoring(scene: Scene) -> list[Rows]:
     return rows
 
 
-def lookup_bursts(scene: Scene) -> list[Rows]:
+def lookup_bursts(scene: TrafficContext) -> list[Rows]:
     """A browser resolves the many names of a page at once."""
     rng, client = scene.rng, scene.client()
     rows = []
@@ -114,7 +114,7 @@ def lookup_bursts(scene: Scene) -> list[Rows]:
     return rows
 
 
-def page_loads(scene: Scene) -> list[Rows]:
+def page_loads(scene: TrafficContext) -> list[Rows]:
     """A page brings a burst of connections of very different sizes, from inside or to a server."""
     rng = scene.rng
     outward = rng.random() < 0.6
@@ -142,7 +142,7 @@ def page_loads(scene: Scene) -> list[Rows]:
     return rows
 
 
-def backup(scene: Scene) -> list[Rows]:
+def backup(scene: TrafficContext) -> list[Rows]:
     """A host sends a lot to a file server, or to a backup service outside."""
     rng = scene.rng
     destination = scene.server() if rng.random() < 0.6 else scene.public()
@@ -164,7 +164,7 @@ def backup(scene: Scene) -> list[Rows]:
     ]
 
 
-def mistyped_password(scene: Scene) -> list[Rows]:
+def mistyped_password(scene: TrafficContext) -> list[Rows]:
     """A person gets the password wrong a few times, then right."""
     rng = scene.rng
     count = int(rng.integers(2, 6))
@@ -187,7 +187,7 @@ def mistyped_password(scene: Scene) -> list[Rows]:
     ]
 
 
-def missing_names(scene: Scene) -> list[Rows]:
+def missing_names(scene: TrafficContext) -> list[Rows]:
     """A wrong search domain or a retired service: endless look-ups of names that do not exist."""
     rng = scene.rng
     times = scene.periodic(scene.start, scene.stop, scene.log_uniform(2, 60), 0.6, 100)
@@ -207,7 +207,7 @@ def missing_names(scene: Scene) -> list[Rows]:
     ]
 
 
-def inventory(scene: Scene) -> list[Rows]:
+def inventory(scene: TrafficContext) -> list[Rows]:
     """An inventory tool looks for a few ports in its own network, as a scan would, but once."""
     rng, source = scene.rng, scene.client()
     hosts = scene.neighbours(source, int(rng.integers(10, 60)))
@@ -222,7 +222,7 @@ def inventory(scene: Scene) -> list[Rows]:
     return [join(rows)]
 
 
-def closed_service(scene: Scene) -> list[Rows]:
+def closed_service(scene: TrafficContext) -> list[Rows]:
     """A client keeps trying a service that is gone."""
     rng = scene.rng
     period = min(scene.log_uniform(3, 300), scene.length / 4)
@@ -243,14 +243,14 @@ def closed_service(scene: Scene) -> list[Rows]:
 
 
 HARD_NEGATIVES: Final = (
-    Kind("telemetry", "benign", 2.0, telemetry),
-    Kind("polling agent", "benign", 1.0, polling_agent),
-    Kind("monitoring", "benign", 1.0, monitoring),
-    Kind("look-up bursts", "benign", 2.0, lookup_bursts),
-    Kind("page loads", "benign", 2.0, page_loads),
-    Kind("backup", "benign", 1.0, backup),
-    Kind("mistyped password", "benign", 1.0, mistyped_password),
-    Kind("missing names", "benign", 1.0, missing_names),
-    Kind("inventory", "benign", 0.5, inventory),
-    Kind("closed service", "benign", 0.5, closed_service),
+    TrafficKind("telemetry", "benign", 2.0, telemetry),
+    TrafficKind("polling agent", "benign", 1.0, polling_agent),
+    TrafficKind("monitoring", "benign", 1.0, monitoring),
+    TrafficKind("look-up bursts", "benign", 2.0, lookup_bursts),
+    TrafficKind("page loads", "benign", 2.0, page_loads),
+    TrafficKind("backup", "benign", 1.0, backup),
+    TrafficKind("mistyped password", "benign", 1.0, mistyped_password),
+    TrafficKind("missing names", "benign", 1.0, missing_names),
+    TrafficKind("inventory", "benign", 0.5, inventory),
+    TrafficKind("closed service", "benign", 0.5, closed_service),
 )

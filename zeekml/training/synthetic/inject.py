@@ -23,9 +23,9 @@ from zeekml.ensemble.classes import CLASSES
 from zeekml.training.synthetic.attacks import ATTACKS
 from zeekml.training.synthetic.flow_records import Rows, join
 from zeekml.training.synthetic.hard_negatives import HARD_NEGATIVES
-from zeekml.training.synthetic.traffic_context import Kind, Scene
+from zeekml.training.synthetic.traffic_context import TrafficContext, TrafficKind
 
-KINDS: Final[tuple[Kind, ...]] = (*ATTACKS, *HARD_NEGATIVES)
+KINDS: Final[tuple[TrafficKind, ...]] = (*ATTACKS, *HARD_NEGATIVES)
 
 # an environment needs this many benign rows before its traffic is a background worth the name
 MIN_BENIGN_ROWS: Final = 200
@@ -72,7 +72,7 @@ def synthetic_copy(
     environment: Environment,
     *,
     seed: int,
-    kinds: Sequence[Kind] = KINDS,
+    kinds: Sequence[TrafficKind] = KINDS,
     stretches: int = STRETCHES,
 ) -> Iterator[Stretch]:
     """Yield stretches of an environment's benign traffic with episodes in them.
@@ -103,7 +103,7 @@ def synthetic_copy(
 
 
 def inject(
-    background: pa.Table, rng: np.random.Generator, kinds: Sequence[Kind], *, source: str
+    background: pa.Table, rng: np.random.Generator, kinds: Sequence[TrafficKind], *, source: str
 ) -> Stretch:
     """Put episodes into one stretch of benign traffic.
 
@@ -117,7 +117,7 @@ def inject(
     source : str
         Name for the ``source`` column.
     """
-    scene = Scene(background, rng)
+    scene = TrafficContext(background, rng)
     parts: list[Rows] = []
     labels: list[Labels] = []
     for kind in kinds:

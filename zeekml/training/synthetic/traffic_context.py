@@ -23,7 +23,7 @@ _FEW_HOSTS: Final = 6
 
 
 @dataclass(frozen=True)
-class Kind:
+class TrafficKind:
     """One kind of episode.
 
     Attributes
@@ -40,7 +40,7 @@ class Kind:
     name: str
     label: str
     weight: float
-    make: Callable[[Scene], list[Rows]]
+    make: Callable[[TrafficContext], list[Rows]]
 
     @property
     def description(self) -> str:
@@ -48,7 +48,7 @@ class Kind:
         return (self.make.__doc__ or "").strip()
 
 
-class Scene:
+class TrafficContext:
     """A stretch of benign traffic into which episodes are put.
 
     Parameters

@@ -11,6 +11,8 @@ _NEEDED = (
     "scoring with the usual context_records needs 5 GiB of address space, most of it never used"
 )
 
+_NO_THREAD = ("can't start new thread", "Failed to launch worker thread")  # Python's, Arrow's
+
 
 def prepare() -> str | None:
     """Prepare for a limit of this process's memory; return what is wrong if it is too low."""
@@ -32,8 +34,11 @@ def shortage(error: BaseException) -> str | None:
     # the dynamic loader and the thread library say it in words only
     if isinstance(error, ImportError) and "failed to map segment" in text:
         return _told(text)
-    if isinstance(error, RuntimeError) and "can't start new thread" in text:
+    if any(words in text for words in _NO_THREAD):
         return _told("no thread can be started")
+    # an extension module that found no memory and did not say so
+    if isinstance(error, SystemError) and _limit() is not None:
+        return _told("the libraries cannot be loaded")
     return None
 
 

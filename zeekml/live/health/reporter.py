@@ -1,4 +1,4 @@
-"""What a watcher says about itself: at its start, about trouble, and in figures."""
+"""The watch's self-monitoring: its log messages, health notices, status and metrics."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
 from zeekml.errors import InputError, OutputError
 from zeekml.features.feature_schema import FEATURES, SCHEMA_HASH
-from zeekml.live.health import text as wording
+from zeekml.live.health import problems
 from zeekml.live.health.checks import HealthLimits, StreamFigures
 from zeekml.live.health.monitor import HealthMonitor
+from zeekml.live.health.problems import HealthFinding, ProblemKind
 from zeekml.live.health.prometheus import StreamMetrics, WatchMetrics, write_metrics
-from zeekml.live.health.text import HealthFinding, ProblemKind
 from zeekml.live.health.unscored import Instead
 from zeekml.live.outputs.live_outputs import Shortened
 from zeekml.live.state.database import State
@@ -78,16 +78,8 @@ class Facts:
 
 
 class Reporter:
-    """Reports about the watch, in its log, as notices, and as figures.
-
-    Parameters
-    ----------
-    facts
-        What it is about.
-    state
-        Remembers which problems are open.
-    clock, wall
-        Seconds that never go backwards, and the time of day.
+    """Reports about the watch: in its log, as lines for notice.log, which most methods give, and
+    as figures. The state remembers which problems are open.
     """
 
     def __init__(
@@ -130,7 +122,7 @@ class Reporter:
         return [health_event(notice)] if name == EVE_JSON else [self._encoded(notice)]
 
     def start(self, followers: Sequence[LiveStream], wake_problem: str | None) -> list[bytes]:
-        """Report the start; return lines for notice.log."""
+        """Report the start."""
         for name, fact in self._facts.told().items():
             log.info("%s: %s", name, printable(fact, 2000))
         if wake_problem is not None:
@@ -153,19 +145,19 @@ class Reporter:
         return self._lines(notices)
 
     def shortened(self, outputs: Sequence[Shortened]) -> list[bytes]:
-        """Report outputs that lacked something at the start; return lines for notice.log."""
+        """Report outputs that lacked something at the start."""
         return [
             line
             for lost in outputs
             for line in self._of_watch(
-                ProblemKind.OUTPUT, wording.output_shortened(lost.name, lost.lines, lost.size)
+                ProblemKind.OUTPUT, problems.output_shortened(lost.name, lost.lines, lost.size)
             )
         ]
 
     def state_put_back(self, missing: str) -> list[bytes]:
-        """Report that the state had to be written again; return lines for notice.log."""
+        """Report that the state had to be written again."""
         return self._of_watch(
-            ProblemKind.STATE, wording.state_put_back(str(self._facts.state), missing)
+            ProblemKind.STATE, problems.state_put_back(str(self._facts.state), missing)
         )
 
     def _of_watch(self, kind: ProblemKind, finding: HealthFinding) -> list[bytes]:
@@ -175,7 +167,7 @@ class Reporter:
         return self._lines(notices)
 
     def happened(self, follower: LiveStream, events: Sequence[Event]) -> list[bytes]:
-        """Report what happened to the logs; return lines for notice.log."""
+        """Report what happened to the logs."""
         notices: list[HealthNotice] = []
         self._tell_of_envelopes(follower)
         for event in events:
@@ -189,7 +181,7 @@ class Reporter:
         return self._lines(notices)
 
     def observe(self, followers: Sequence[LiveStream]) -> list[bytes]:
-        """Look at the figures once a second; return lines for notice.log."""
+        """Look at the figures once a second."""
         now = self._clock()
         if now < self._observed + _OBSERVE_EVERY:
             return []
@@ -203,7 +195,7 @@ class Reporter:
         return self._warned(notices)
 
     def ended(self, followers: Sequence[LiveStream]) -> list[bytes]:
-        """Look at what came until the input was over; return lines for notice.log."""
+        """Look at what came until the input was over."""
         notices: list[HealthNotice] = []
         for follower in followers:
             if follower.record.counters.accepted:
@@ -231,25 +223,13 @@ class Reporter:
         )
         return {_NOTE: json.dumps(self._monitor.save()), ABOUT: encode_about(about)}
 
-    def _remember(self, notices: Sequence[HealthNotice]) -> None:
-        """Keep in mind which problems are open, for those who look on."""
-        for notice in notices:
-            if notice.state == "closed":
-                self._problems.pop(notice.id, None)
-            else:
-                self._problems[notice.id] = Problem(
-                    notice.id, notice.ts, notice.severity, notice.msg
-                )
-
     def status(self, followers: Sequence[LiveStream]) -> str:
         """The state of things in a few words."""
         scored = sum(follower.record.counters.accepted for follower in followers)
         opened = sum(follower.record.notices.total() for follower in followers)
-        lag = _lag_of(followers)
-        problems = len(self._monitor.open_problems)
         return (
-            f"{scored:,} records scored, {opened:,} incidents, {lag:.0f} s behind, "
-            f"{problems} problems open"
+            f"{scored:,} records scored, {opened:,} incidents, {_lag_of(followers):.0f} s behind, "
+            f"{len(self._monitor.open_problems)} problems open"
         )
 
     def publish(
@@ -260,14 +240,8 @@ class Reporter:
         if clock < self._published + _PUBLISH_EVERY and not now:
             return False
         self._published = clock
-        path = self._facts.config.metrics_file
-        if path is not None:
-            self._write_metrics(Path(path), followers, state, up)
-        return True
-
-    def _write_metrics(
-        self, path: Path, followers: Sequence[LiveStream], state: State, up: bool
-    ) -> None:
+        if (path := self._facts.config.metrics_file) is None:
+            return True
         bundle = self._facts.bundle
         metrics = WatchMetrics(
             streams={follower.logs.name: _metrics_of(follower) for follower in followers},
@@ -278,13 +252,14 @@ class Reporter:
             up=up,
         )
         try:
-            write_metrics(path, metrics)
+            write_metrics(Path(path), metrics)
             self._metrics_failed = ""
         except OutputError as error:
             # figures are not worth stopping for
             if str(error) != self._metrics_failed:
                 self._metrics_failed = str(error)
                 log.error("%s", error)
+        return True
 
     def _tell_of_envelopes(self, follower: LiveStream) -> None:
         """Once for each kind: that records do not stand alone in their lines."""
@@ -316,7 +291,13 @@ class Reporter:
         )
 
     def _lines(self, notices: Sequence[HealthNotice]) -> list[bytes]:
-        self._remember(notices)
+        for notice in notices:
+            if notice.state == "closed":
+                self._problems.pop(notice.id, None)
+            else:
+                self._problems[notice.id] = Problem(
+                    notice.id, notice.ts, notice.severity, notice.msg
+                )
         return [self._encoded(notice) for notice in notices]
 
     def _encoded(self, notice: HealthNotice) -> bytes:
@@ -326,7 +307,15 @@ class Reporter:
 
 
 def _figures_of(follower: LiveStream) -> StreamFigures:
-    counters = follower.record.counters
+    counters, logs = follower.record.counters, follower.logs
+    instead = Instead(
+        sensor=logs.sensor,
+        skipped={kind: n for kind, n in counters.skipped.items() if kind != SHED},
+        rejected=counters.rejected,
+        formats=tuple(follower.formats),
+        reject=follower.first_reject,
+        absent=() if counters.records_read else tuple(map(str, _missing(logs))),
+    )
     return StreamFigures(
         records_read=counters.records_read,
         records_rejected=counters.rejected.total(),
@@ -337,19 +326,7 @@ def _figures_of(follower: LiveStream) -> StreamFigures:
         coverage=follower.coverage.share,
         drops=follower.drops,
         packets=follower.packets,
-        instead=_instead_in(follower),
-    )
-
-
-def _instead_in(follower: LiveStream) -> Instead:
-    counters, logs = follower.record.counters, follower.logs
-    return Instead(
-        sensor=logs.sensor,
-        skipped={kind: n for kind, n in counters.skipped.items() if kind != SHED},
-        rejected=counters.rejected,
-        formats=tuple(follower.formats),
-        reject=follower.first_reject,
-        absent=() if counters.records_read else tuple(map(str, _missing(logs))),
+        instead=instead,
     )
 
 

@@ -1,4 +1,8 @@
-"""What a problem of a sensor, a log or the watch says to a person, and what to do about it."""
+"""Health problems: their kinds, and how those that just happen read in a notice, with a remedy.
+
+What `zeekml.live.health.checks` finds in a stream's figures is worded there, beside its check. A
+new problem is a kind here, and a check there or a function below.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +10,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Self
 
-from zeekml.core.text import utc
-from zeekml.detection.incidents.message import amount_of_data, counted, duration
+from zeekml.detection.incidents.message import amount_of_data, counted
 from zeekml.live.tail.events import Cause, Gap, Trouble
 
 
 class ProblemKind(StrEnum):
-    """What can be the matter. The first ones last, those from GAP on just happen."""
+    """What can be the matter, and what is said when it is over."""
 
-    STALLED = "stalled"
-    UNSCORED = "unscored"
-    REJECTS = "rejects"
-    COVERAGE = "coverage"
-    BEHIND = "behind"
-    CLOCK = "clock"
-    DROPS = "drops"
-    TROUBLE = "trouble"
+    _value_: str
+    over: str
+
+    def __new__(cls, value: str, over: str = "") -> Self:
+        kind = str.__new__(cls, value)
+        kind._value_, kind.over = value, over
+        return kind
+
+    STALLED = "stalled", "new records come again"
+    UNSCORED = "unscored", "flows come and are scored"
+    REJECTS = "rejects", "nearly all lines can be read again"
+    COVERAGE = "coverage", "records have their usual fields again"
+    BEHIND = "behind", "no longer behind"
+    CLOCK = "clock", "times of the records agree with this machine's clock again"
+    DROPS = "drops", "the sensor loses no more packets"
+    TROUBLE = "trouble", "the log can be read again"
+    # these just happen
     GAP = "gap"
     CONTEXT = "context"
     OUTPUT = "output"
@@ -32,27 +44,13 @@ class ProblemKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HealthFinding:
-    """What is the matter, not yet plain text."""
+    """What a health notice is to say, not yet plain text."""
 
     msg: str
-    sub: str
+    sub: str  # details, and what to do about it
     severity: str = "medium"
     details: Mapping[str, str | int | float] = field(default_factory=dict)
 
-
-OVER: Final[Mapping[ProblemKind, str]] = MappingProxyType(
-    {
-        ProblemKind.STALLED: "new records come again",
-        ProblemKind.UNSCORED: "flows come and are scored",
-        ProblemKind.REJECTS: "nearly all lines can be read again",
-        ProblemKind.COVERAGE: "records have their usual fields again",
-        ProblemKind.BEHIND: "no longer behind",
-        ProblemKind.CLOCK: "times of the records agree with this machine's clock again",
-        ProblemKind.DROPS: "the sensor loses no more packets",
-        ProblemKind.TROUBLE: "the log can be read again",
-    }
-)
-"""What is said when a problem is over."""
 
 _WHAT_TO_DO: Final[Mapping[Cause, str]] = MappingProxyType(
     {
@@ -70,75 +68,6 @@ _WHAT_TO_DO: Final[Mapping[Cause, str]] = MappingProxyType(
         "left out: score them with `zeekml score`",
     }
 )
-
-
-def stalled(seconds: float, since: float) -> HealthFinding:
-    """No record for `seconds`, since the epoch time `since`."""
-    return HealthFinding(
-        f"no new record for {duration(seconds)}",
-        f"none since {utc(since):%Y-%m-%d %H:%M:%S} UTC; see whether the sensor runs, "
-        "gets traffic and still writes to this file; where such silence is normal, allow for more",
-        "high",
-        {"seconds": round(seconds)},
-    )
-
-
-def rejects(rejected: int, read: int) -> HealthFinding:
-    """Too many lines cannot be read."""
-    return HealthFinding(
-        f"{rejected / read:.1%} of the last {read:,} lines cannot be read",
-        "see the rejects for the lines and the reasons; the format of the log may have changed, "
-        "or something else writes to the file",
-        "medium",
-        {"rejected": rejected, "lines": read},
-    )
-
-
-def coverage(now: float, usual: float) -> HealthFinding:
-    """Records lack what they usually have; both are shares, 0 to 1."""
-    return HealthFinding(
-        f"records have only {now:.0%} of their values, usually {usual:.0%}",
-        "scores rest on less than usual; see whether the sensor was updated or reconfigured: "
-        "fields removed from its log, analysis switched off, or one direction of traffic missing",
-        "medium",
-        {"coverage": now, "usual": usual},
-    )
-
-
-def behind(lag: float, unread: int) -> HealthFinding:
-    """Reading falls back, `lag` seconds by now."""
-    return HealthFinding(
-        f"{duration(lag)} behind the log, and falling back further",
-        f"{amount_of_data(unread)} not read yet; notices come late; give zeekml more processor "
-        "time, or let the sensor log fewer connections",
-        "medium",
-        {"lag_seconds": lag, "bytes_behind": unread},
-    )
-
-
-def wrong_clock(offset: float) -> HealthFinding:
-    """Records are `offset` seconds ahead of this machine's clock, or behind it if negative."""
-    where = "ahead of" if offset > 0 else "behind"
-    return HealthFinding(
-        f"records are {duration(abs(offset))} {where} this machine's clock",
-        "compare the clock and time zone of the sensor with those of this machine; times in "
-        "notices are the records'; this is said once per start, and of no matter for a replay",
-        "medium",
-        {"offset_seconds": offset},
-    )
-
-
-def drops(lost: int, seen: int | None) -> HealthFinding:
-    """The sensor lost packets, of `seen` ones if it says how many."""
-    share = None if not seen else min(lost / seen, 1.0)
-    much = "" if share is None else f" ({share:.2%})"
-    return HealthFinding(
-        f"the sensor lost {counted(lost, 'packet')}{much}",
-        "connections in its log are incomplete and their scores worth less; give the sensor more "
-        "processor time or larger capture buffers, or less traffic",
-        "low" if share is not None and share < 0.01 else "medium",
-        {"packets_lost": lost} | ({} if seen is None else {"packets": seen}),
-    )
 
 
 def trouble(event: Trouble) -> HealthFinding:

@@ -1,4 +1,4 @@
-"""Who may read or write what, and what would let the service do it."""
+"""File permissions: who may read or write what, and what would let the service do it."""
 
 from __future__ import annotations
 
@@ -18,28 +18,16 @@ _ACL: Final = "system.posix_acl_access"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The user whose rights are looked at.
-
-    Attributes
-    ----------
-    name : str
-        As the system knows it.
-    uid : int
-        Its number.
-    groups : frozenset of int
-        All groups, the primary one too.
-    ours : bool
-        Whether this process runs as that user, so that the system itself can be asked.
-    """
+    """The user whose rights are looked at."""
 
     name: str
     uid: int
-    groups: frozenset[int]
-    ours: bool
+    groups: frozenset[int]  # all of them, the primary one too
+    ours: bool  # whether this process runs as that user, so that the system itself can be asked
 
     @classmethod
     def examined(cls) -> Account:
-        """Return the user of this process; for root, who may do anything, that of the service."""
+        """The user of this process; for root, who may do anything, that of the service."""
         uid = os.geteuid()
         if uid == 0:
             try:
@@ -62,37 +50,18 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """The first file or directory on a way that cannot be passed.
-
-    Attributes
-    ----------
-    path : Path
-        The file or directory.
-    text : str
-        Who owns it, and its mode.
-    remedy : str
-        Command that lets the service pass.
-    certain : bool
-        False where access lists may say otherwise, which cannot be looked at for another user.
-    """
+    """The first file or directory on a way that cannot be passed."""
 
     path: Path
-    text: str
-    remedy: str
-    certain: bool
+    text: str  # who owns it, and its mode
+    remedy: str  # command that lets the service pass
+    certain: bool  # False where access lists may say otherwise, unseen for another user
 
 
 def obstacle(path: Path, account: Account, need: int = os.R_OK) -> Obstacle | None:
-    """Return what keeps a user from a file, or None.
+    """What keeps a user from a file or directory; None if nothing does.
 
-    Parameters
-    ----------
-    path : Path
-        A file or directory, which needs to be there as far as it can be seen.
-    account : Account
-        The user.
-    need : int
-        Rights at the end of the way; on the way it is the right to search.
+    `need` are the rights at the end of the way; on the way it is the right to search.
 
     Raises
     ------

@@ -39,17 +39,7 @@ def examine_out(out: Path, inputs: Sequence[Path], account: Account) -> list[Fin
 
 
 def examine_state(state: Path, out: Path | None, account: Account, journal: int) -> list[Finding]:
-    """Judge the directory of the state.
-
-    Parameters
-    ----------
-    state, out : Path
-        The directory, and that of the outputs, if it is known.
-    account : Account
-        Whose rights count.
-    journal : int
-        Most bytes that the journal takes.
-    """
+    """Judge the directory of the state; the journal in it takes up to `journal` bytes."""
     name = "state_directory"
     if out is not None and state.resolve() == out.resolve():
         text = "is the output directory, too, which others read and rotate"
@@ -77,7 +67,7 @@ def examine_state(state: Path, out: Path | None, account: Account, journal: int)
 
 
 def _existing(path: Path) -> Path:
-    """Return the directory, or the nearest one above that is there."""
+    """The directory, or the nearest one above that is there."""
     path = path.absolute()
     for step in (path, *path.parents):
         try:

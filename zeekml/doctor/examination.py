@@ -22,19 +22,7 @@ _SERVICE_STATE = Path("var/lib/zeekml")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What `zeekml watch` would be given; each empty or None for the configuration's.
-
-    Attributes
-    ----------
-    zeek, suricata : sequence of str
-        Live logs.
-    out, state, bundle, rules : Path or None
-        Directories.
-    config : Path or None
-        The configuration.
-    columns : Header or None
-        Columns of logs of Zeek without a header.
-    """
+    """What `zeekml watch` would be given; each empty or None for the configuration's."""
 
     zeek: Sequence[str] = ()
     suricata: Sequence[str] = ()
@@ -43,22 +31,14 @@ class Wanted:
     bundle: Path | None = None
     rules: Path | None = None
     config: Path | None = None
-    columns: Header | None = None
+    columns: Header | None = None  # of logs of Zeek without a header
 
 
 def examine(wanted: Wanted, root: Path = Path("/"), *, now: float | None = None) -> list[Finding]:
     """Look at everything and change nothing.
 
-    Files for a test of whether a directory can be written have no name and are gone at once.
-
-    Parameters
-    ----------
-    wanted : Wanted
-        What would be given on the command line.
-    root : Path
-        Directory that stands for ``/``, for tests.
-    now : float, optional
-        The time in epoch seconds, for tests.
+    Files for a test of whether a directory can be written have no name and are gone at once. For
+    tests, `root` stands for ``/``, and `now` is the time in epoch seconds.
     """
     account = Account.examined()
     config, findings = _configuration(wanted.config)

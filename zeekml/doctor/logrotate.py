@@ -24,15 +24,7 @@ _SCRIPT: Final = re.compile(r"^\s*(?:pre|post|first|last)\w+\s*$.*?^\s*endscript
 
 
 def by_copytruncate(path: Path, root: Path) -> Finding | None:
-    """Return what is wrong with how logrotate treats a log; None if nothing is.
-
-    Parameters
-    ----------
-    path : Path
-        The log.
-    root : Path
-        Directory that stands for ``/``.
-    """
+    """What is wrong with how logrotate treats a log; None if nothing is."""
     names = {PurePath(os.path.abspath(path)), PurePath(os.path.realpath(path))}  # noqa: PTH100
     for file in _files(root):
         try:

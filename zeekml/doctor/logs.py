@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from zeekml.doctor.access import Account, obstacle
-from zeekml.doctor.eve_log import examine_eve
 from zeekml.doctor.finding import Finding, fail, ok, unknown, warn
 from zeekml.doctor.log_sample import Sample, take_sample
 from zeekml.doctor.logrotate import by_copytruncate
-from zeekml.doctor.zeek_conn_log import HEADER_REMEDY, examine_zeek
+from zeekml.doctor.record_findings import HEADER_REMEDY, examine_eve, examine_zeek
 from zeekml.live.tail.default_paths import COMPRESSED, IN_UTF_16, NO_PERMISSION, look_around
 from zeekml.readers.files.file_type import EMPTY, NO_HEADER, OWN_OUTPUT, Kind
 from zeekml.readers.files.refusal import explain
@@ -26,33 +25,18 @@ _MAX_SIBLINGS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """A log that would be followed.
+    """A log that would be followed."""
 
-    Attributes
-    ----------
-    path : Path
-        As it was given or found.
-    sensor : str
-        ``zeek`` or ``suricata``.
-    """
-
-    path: Path
-    sensor: str
+    path: Path  # as it was given or found
+    sensor: str  # zeek or suricata
 
 
 def chosen_logs(
     zeek: Sequence[str], suricata: Sequence[str], account: Account, root: Path
 ) -> tuple[list[Log], list[Finding]]:
-    """Return the logs that are named, or those in the usual places, and what is wrong with these.
+    """The logs that are named, or those in the usual places, and what is wrong with these.
 
-    Parameters
-    ----------
-    zeek, suricata : sequence of str
-        Paths by the command line or the configuration.
-    account : Account
-        Whose rights count.
-    root : Path
-        Directory that stands for ``/`` when the usual places are looked into.
+    The usual places are looked for below `root`, which stands for ``/``.
     """
     named = [Log(Path(p), ZEEK) for p in zeek] + [Log(Path(p), SURICATA) for p in suricata]
     if named:
@@ -86,23 +70,7 @@ def examine_log(
     columns: Header | None = None,
     now: float | None = None,
 ) -> list[Finding]:
-    """Judge one log.
-
-    Parameters
-    ----------
-    log : Log
-        The log.
-    others : sequence of Log
-        All that would be followed.
-    account : Account
-        Whose rights count.
-    root : Path
-        Directory that stands for ``/`` for the sensor's logrotate rules.
-    columns : Header, optional
-        Columns of a log of Zeek without a header.
-    now : float, optional
-        The time in epoch seconds, for tests.
-    """
+    """Judge one log among all that would be followed; logrotate's rules are below `root`."""
     path = log.path
     if path.is_dir():
         inside = path / ("conn.log" if log.sensor == ZEEK else "eve.json")

@@ -32,13 +32,7 @@ def deploy_dir() -> Path:
 
 
 def examine_unit(root: Path) -> list[Finding]:
-    """Judge the unit.
-
-    Parameters
-    ----------
-    root : Path
-        Directory that stands for ``/``.
-    """
+    """Judge the unit below `root`, which stands for ``/``."""
     name = "systemd_unit"
     shipped = deploy_dir() / "systemd" / UNIT
     if not (root / "run/systemd/system").is_dir():

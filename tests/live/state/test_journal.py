@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeekml.core.serialization import seal
-from zeekml.live.state.journal import AlertChange, JournalEntry, JournalError, pack, unpack
+from zeekml.errors import StateError
+from zeekml.live.state.journal import AlertChange, JournalEntry, pack, unpack
 from zeekml.readers.flow_order import EndOrder
 from zeekml.readers.flow_schema import (
     AT_EXIT_FIELD,
@@ -142,7 +143,7 @@ def test_damage_is_noticed(data: st.DataObject) -> None:
         damaged += data.draw(st.binary(min_size=1, max_size=4))
     try:
         back = unpack(bytes(damaged))
-    except JournalError as error:
+    except StateError as error:
         assert str(error).isprintable()
     else:
         # bits of the head that mean nothing may change
@@ -154,7 +155,7 @@ def test_damage_is_noticed(data: st.DataObject) -> None:
 @settings(max_examples=100, derandomize=True)
 def test_what_is_no_entry(data: bytes) -> None:
     for garbage in (data, zstandard.compress(data)):
-        with pytest.raises(JournalError):
+        with pytest.raises(StateError):
             unpack(garbage)
 
 
@@ -173,13 +174,13 @@ def test_flows_that_are_no_flows() -> None:
         writer.write_batch(table)
     other = sink.getvalue().to_pybytes()
     for flows in (b"no stream", other):
-        with pytest.raises(JournalError):
+        with pytest.raises(StateError):
             unpack(entry(flows))
 
 
 def test_an_entry_that_claims_a_monstrous_size() -> None:
     # single segment, content size of eight bytes: 2**62
-    with pytest.raises(JournalError):
+    with pytest.raises(StateError):
         unpack(b"\x28\xb5\x2f\xfd\xe0" + (2**62).to_bytes(8, "little") + b"\x01\0\0")
 
 

@@ -9,13 +9,7 @@ from zeekml.readers.formats.suricata_eve import AlertMemory
 
 
 class LiveAlerts(AlertMemory):
-    """An `AlertMemory` that notes what is done to it.
-
-    Parameters
-    ----------
-    remembered
-        What it starts with.
-    """
+    """An `AlertMemory` that notes what is done to it, from what it starts with on."""
 
     def __init__(self, remembered: AlertMemory) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What was taken in, in a form from which it can be taken in again.
+"""Entries of the write-ahead journal: what was taken in, to be taken in again after a stop.
 
 An entry is what one look at a stream's logs brought, in order: batches of flows as they were
 decoded, alerts that were remembered or used up meanwhile, and whether the flows held back were let
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from zeekml.core.serialization import batches_of_part, batches_part, decode, seal, unseal
 from zeekml.core.text import printable
-from zeekml.errors import DataError, StateError
+from zeekml.errors import StateError
 from zeekml.readers.flow_schema import FLOW_SCHEMA, with_originals
 
 AlertChange = tuple[int, str | None]
@@ -27,27 +27,14 @@ _VERSION: Final = 1
 _LEVEL: Final = 1  # of zstd: a quarter smaller than what states are stored with
 
 
-class JournalError(DataError):
-    """An entry of the journal cannot be read."""
-
-
 @dataclass(frozen=True)
 class JournalEntry:
-    """What one look at a stream brought.
+    """What one look at a stream brought."""
 
-    Attributes
-    ----------
-    flows
-        Batches of `FLOW_SCHEMA`, those of Suricata with `AT_EXIT_FIELD`.
-    alerts
-        Changes to the alerts remembered, in order.
-    let_go
-        Whether all flows held back went on before these came.
-    """
-
+    # of `FLOW_SCHEMA`, those of Suricata with `AT_EXIT_FIELD`
     flows: Sequence[pa.RecordBatch] = ()
-    alerts: Sequence[AlertChange] = ()
-    let_go: bool = False
+    alerts: Sequence[AlertChange] = ()  # changes to the alerts remembered, in order
+    let_go: bool = False  # whether all flows held back went on before these came
 
     @property
     def rows(self) -> int:
@@ -63,21 +50,16 @@ class _Head(msgspec.Struct):
     let_go: bool
 
 
-def pack(intake: JournalEntry, *, originals: bool = False) -> bytes:
-    """The bytes of an entry.
+def pack(entry: JournalEntry, *, originals: bool = False) -> bytes:
+    """The bytes of an entry, whose batches all have the same columns.
 
-    Parameters
-    ----------
-    intake
-        What to pack; all its batches have the same columns.
-    originals
-        Whether to keep the records as they were logged, where batches have them: flows that are
-        held back are still to be written after a restart.
+    Records as they were logged are kept with `originals`, where batches have them: flows that are
+    held back are still to be written after a restart.
     """
-    flows = list(intake.flows)
+    flows = list(entry.flows)
     if not originals:
         flows = [with_originals(batch, False) for batch in flows]
-    head = msgspec.msgpack.encode(_Head(list(intake.alerts), intake.let_go))
+    head = msgspec.msgpack.encode(_Head(list(entry.alerts), entry.let_go))
     return seal(_KIND, _VERSION, [head, batches_part(flows)], level=_LEVEL)
 
 
@@ -86,7 +68,7 @@ def unpack(data: bytes) -> JournalEntry:
 
     Raises
     ------
-    JournalError
+    StateError
         They are no such bytes.
     """
     try:
@@ -94,6 +76,4 @@ def unpack(data: bytes) -> JournalEntry:
         told = decode(head, _Head)
         return JournalEntry(batches_of_part(flows, FLOW_SCHEMA.names), told.alerts, told.let_go)
     except StateError as error:
-        raise JournalError(
-            f"an entry of the journal is damaged: {printable(str(error))}"
-        ) from error
+        raise StateError(f"an entry of the journal is damaged: {printable(str(error))}") from error

@@ -1,4 +1,4 @@
-"""What a watcher committed, for whoever looks on: read-only, and never in the watcher's way.
+"""Read-only view of a state, for whoever looks on: never in the watcher's way.
 
 Every question is a transaction of its own that ends at once. In WAL mode such a reader neither
 waits for the watcher nor holds it up, and short transactions let it keep its log small.
@@ -17,7 +17,8 @@ import msgspec
 
 from zeekml.core.text import printable
 from zeekml.errors import InputError
-from zeekml.live.state.database import FORMAT, STATE_FILE
+from zeekml.live.state.database import FORMAT
+from zeekml.live.state.state_directory import STATE_FILE
 from zeekml.live.state.status import ABOUT, Status, decode_about
 from zeekml.live.state.stream_state import StreamState, decode_record
 
@@ -86,7 +87,7 @@ class StateReader:
 
     def version(self) -> int:
         """A number that is another one after the watcher committed something."""
-        return int(self._one("PRAGMA data_version")[0])
+        return int(self._all("PRAGMA data_version")[0][0])
 
     def records(self) -> dict[str, StreamState]:
         """What is known of each stream."""
@@ -102,13 +103,9 @@ class StateReader:
     def incidents(self, since: int = 0) -> Iterator[tuple[int, str, bytes]]:
         """Latest lines of incidents, as in notice.log, in the order in which they were committed.
 
-        Each comes with its number and the name of its stream.
-
-        Parameters
-        ----------
-        since
-            The last number of an earlier call: what was there then is left out, but for the line
-            with this number, which another may have replaced.
+        Each comes with its number and the name of its stream. What was there at an earlier call,
+        whose last number is `since`, is left out, but for the line with this number, which another
+        may have replaced.
         """
         number = since
         while True:
@@ -123,12 +120,7 @@ class StateReader:
             number = rows[-1][0] + 1
 
     def incident(self, name: str) -> tuple[str, bytes]:
-        """Id and latest line of one incident.
-
-        Parameters
-        ----------
-        name
-            Its id, or the beginning of it, of which there is no other.
+        """Id and latest line of the one incident whose id is `name`, or begins with it.
 
         Raises
         ------
@@ -175,7 +167,3 @@ class StateReader:
     def _all(self, query: str, *values: object) -> list[Any]:
         with self._complaining():
             return self._db.execute(query, values).fetchall()
-
-    def _one(self, query: str) -> Any:
-        with self._complaining():
-            return self._db.execute(query).fetchone()

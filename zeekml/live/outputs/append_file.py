@@ -29,26 +29,12 @@ from zeekml.outputs import FILE_MODE
 _READ_SIZE: Final = 1 << 20
 
 
-class LiveFile:
+class AppendFile:
     """An output file.
 
-    Parameters
-    ----------
-    path
-        Where it is.
-    mark
-        How far it had been written at the last commit; None if it is not known.
-    key_of
-        See `KeyOf`.
-    opening
-        Returns the lines that every new file begins with.
-    kept
-        Returns the lines that can be written again if the file lacks them, by their keys.
-
-    Attributes
-    ----------
-    cut
-        What the file lacked at the start.
+    `mark` tells how far it had been written at the last commit, if that is known, `opening` gives
+    the lines that every new file begins with, `kept` those that can be written again if the file
+    lacks them, by their keys. `cut` is what it lacked at the start.
 
     Raises
     ------
@@ -92,7 +78,7 @@ class LiveFile:
             self._first_pending = next(iter(self.cut.lines), "")
             self.flush()
         except BaseException as error:
-            self._close()
+            self.close()
             if isinstance(error, OSError):
                 raise self._error(error) from error
             raise
@@ -109,19 +95,9 @@ class LiveFile:
         return len(self._pending)
 
     def add(self, key: str, line: bytes, *, kept: bool = False) -> bool:
-        """Have a line written by the next `flush`, unless it is there already.
+        """Have a line written by the next `flush`, unless it is there already: then False.
 
-        Parameters
-        ----------
-        key, line
-            The line, and by what it is known.
-        kept
-            Whether it is committed, too, so that it can be written again.
-
-        Returns
-        -------
-        bool
-            False if it is there already.
+        `kept` are lines that are committed, too, so that they can be written again.
         """
         if self._already[key] > 0:
             self._already[key] -= 1
@@ -186,10 +162,6 @@ class LiveFile:
         except OSError as error:
             raise self._error(error) from error
 
-    def close(self) -> None:
-        """Close the file; lines not yet flushed are dropped."""
-        self._close()
-
     # -- the file --------------------------------------------------------------------------------
 
     def _open(self) -> int:
@@ -219,7 +191,7 @@ class LiveFile:
             os.close(descriptor)
             raise
         # only now: as long as the old file is open, no other can pass for it by its inode
-        self._close()
+        self.close()
         self._descriptor = descriptor
         self._identity = (status.st_dev, status.st_ino)
         self._size = size
@@ -263,7 +235,8 @@ class LiveFile:
         self._size += len(lines)
         self._written = os.fstat(descriptor).st_mtime_ns
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the file; lines not yet flushed are dropped."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

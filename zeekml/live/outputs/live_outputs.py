@@ -1,4 +1,4 @@
-"""The files that a watcher appends to, and by what it knows their lines."""
+"""All outputs of a watch, and the keys by which it knows their lines again after a restart."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zeekml.core.atomic_write import as_output_error
 from zeekml.core.directory_lock import DirectoryLock
 from zeekml.detection.notice import Notice
 from zeekml.detection.suppressed import Suppressed
-from zeekml.live.outputs.append_file import LiveFile
+from zeekml.live.outputs.append_file import AppendFile
 from zeekml.live.state.database import Mark
 from zeekml.outputs import (
     ENRICHED,
@@ -41,54 +41,28 @@ _LINE_KEY_BYTES: Final = 12
 _NOTICES: Final = (NOTICE_LOG, EVE_JSON, SILENCED)
 
 Opening = Callable[[str], list[bytes]]
-"""Returns the lines with which a new file of this name begins."""
+"""Gives the lines with which a new file of this name begins."""
 
 Kept = Callable[[], Mapping[str, bytes]]
-"""Returns lines as they are kept elsewhere, by their keys and in their order; notices as JSON."""
+"""Gives lines as they are kept elsewhere, by their keys and in their order; notices as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shortened:
-    """An output that was shorter at the start than at the last commit.
-
-    Attributes
-    ----------
-    name
-        Of the file.
-    lines
-        How many were written again.
-    size
-        Bytes that cannot be.
-    """
+    """An output that was shorter at the start than at the last commit."""
 
     name: str
-    lines: int
-    size: int
+    lines: int  # that were written again
+    size: int  # bytes that cannot be
 
 
 class LiveOutputs:
-    """All output files of a watcher.
+    """All output files of a watcher, in a directory that is made if need be.
 
-    Parameters
-    ----------
-    directory
-        Where they are; is made if need be.
-    options
-        Which files, and in which form.
-    marks
-        By file name, how far each was written at the last commit.
-    opening
-        See `Opening`.
-    open_ts
-        For the header of a notice.log in TSV, epoch seconds.
-    kept
-        By file name, what its lines are known by elsewhere, so that those it lacks can be written
-        again.
-
-    Attributes
-    ----------
-    shortened
-        The files that lacked something.
+    `marks` and `kept` are by file name: how far each was written at the last commit, and its lines
+    as they are known elsewhere, so that those it lacks can be written again. `shortened` are the
+    files that lacked something. `open_ts` gives the epoch seconds for the header of a notice.log
+    in TSV.
 
     Raises
     ------
@@ -119,13 +93,13 @@ class LiveOutputs:
         }
         if options.enriched:
             keys[ENRICHED] = record_key
-        self._files: dict[str, LiveFile] = {}
+        self._files: dict[str, AppendFile] = {}
         self._lock: DirectoryLock | None = None
         self.shortened: list[Shortened] = []
         try:
             self._hold_directory()
             for name, key_of in keys.items():
-                file = LiveFile(
+                file = AppendFile(
                     directory / name,
                     marks.get(name),
                     key_of,
@@ -157,11 +131,8 @@ class LiveOutputs:
     def add_batch(self, batch: ScoredBatch) -> int:
         """Add the enriched records of a batch, if they are wanted.
 
-        Returns
-        -------
-        int
-            How many are left out because nobody knows any more how they stood in the log: they
-            were read by a run that did not write enriched records.
+        Gives how many are left out because nobody knows any more how they stood in the log: they
+        were read by a run that did not write enriched records.
         """
         if ENRICHED not in self._files:
             return 0
@@ -172,7 +143,7 @@ class LiveOutputs:
         return len(batch.flows) - lines
 
     def add_notices(self, notices: Sequence[Notice]) -> int:
-        """Add notices; return how many of them were there already."""
+        """Add notices; give how many of them were there already."""
         known = 0
         for notice in notices:
             key = f"{notice.id}/{notice.seq}"
@@ -254,13 +225,8 @@ class LiveOutputs:
         }
 
     def _opening_of(self, name: str, opening: Opening) -> Callable[[], list[bytes]]:
-        def lines() -> list[bytes]:
-            header = []
-            if name == NOTICE_LOG and self._options.notice_format == "tsv":
-                header = [self._header()]
-            return header + opening(name)
-
-        return lines
+        tsv = name == NOTICE_LOG and self._options.notice_format == "tsv"
+        return lambda: [self._header()] * tsv + opening(name)
 
     def _header(self) -> bytes:
         return TsvEncoder(self._open_ts(), strict=self._options.strict_notice).header()

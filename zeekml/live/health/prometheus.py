@@ -1,4 +1,4 @@
-"""Figures of the watch as Prometheus metrics: a file for node_exporter's textfile collector.
+"""Prometheus metrics of the watch: a file for node_exporter's textfile collector.
 
 The file is replaced as a whole, so that a reader never sees half of it. Its name must end in
 ``.prom`` for the collector to look at it, and the file carries no times, as the collector demands.
@@ -7,124 +7,94 @@ The file is replaced as a whole, so that a reader never sees half of it. Its nam
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
+from zeekml._version import __version__
 from zeekml.core.atomic_write import as_output_error, replacing
 from zeekml.core.text import printable
+from zeekml.ensemble.bundle import Bundle
+from zeekml.live.stream import SHED, LiveStream
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 FILE_MODE: Final = 0o644
 """node_exporter runs as a user of its own."""
 
 _LABEL_LENGTH: Final = 4096
 
-
-def _metric(name: str, documentation: str, label: str = "", default: float | None = 0) -> Any:
-    """A figure and the metric that shows it; one by each value of `label`, if that is given."""
-    metadata = {"name": f"zeekml_{name}", "documentation": documentation, "label": label}
-    if label:
-        return field(default_factory=dict, metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
-@dataclass(frozen=True, slots=True)
-class StreamMetrics:
-    """Figures of one stream. Totals count from the start of the state, and never fall.
-
-    What is None is not known, and left out.
-    """
-
-    records_read: int = _metric("records_read_total", "Records read.")
-    records_scored: int = _metric("records_scored_total", "Records scored.")
-    rejected: Mapping[str, int] = _metric(
-        "records_rejected_total", "Records that cannot be read.", "reason"
-    )
-    skipped: Mapping[str, int] = _metric(
-        "records_skipped_total", "Records that are no flows.", "type"
-    )
-    unknown: Mapping[str, int] = _metric(
-        "values_unknown_total", "Values that are not understood.", "column"
-    )
-    lag_seconds: float | None = _metric(
-        "lag_seconds", "How far reading is behind the log.", default=None
-    )
-    bytes_behind: int = _metric("bytes_behind", "Bytes of the log not read yet.")
-    rotations: Mapping[str, int] = _metric("rotations_total", "Files opened, by why.", "how")
-    gaps: Mapping[str, int] = _metric("gaps_total", "Losses of data before it was read.", "cause")
-    notices: Mapping[str, int] = _metric("notices_total", "Incidents opened.", "note")
-    suppressed: int = _metric("suppressed_total", "Flows of open incidents without a line.")
-    silenced: int = _metric("silenced_total", "Incidents silenced by the allowlist.")
-    open_incidents: int = _metric("open_incidents", "Incidents that are open.")
-    context_records: int = _metric("context_records", "Records that the context remembers.")
-    late: int = _metric("late_total", "Records too late for the context.")
-    shed: int = _metric("shed_total", "Records not scored, to keep up.")
-    last_record_timestamp_seconds: float | None = _metric(
-        "last_record_timestamp_seconds", "Time of the newest record.", default=None
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class WatchMetrics:
-    """Figures of the watch."""
-
-    streams: Mapping[str, StreamMetrics]
-    state_commits: int
-    bundle_sha256: str
-    bundle_name: str
-    version: str
-    up: bool = True  # False in the last file that the service writes
+_Samples = Iterable[tuple[Mapping[str, str], float]]
+_Figure = Callable[[LiveStream], Mapping[str, int] | float | None]
+_OF_STREAMS: Final[tuple[tuple[str, str, str, _Figure], ...]] = (
+    # name, help, the label that tells several of a stream apart, and what it shows: totals from
+    # the start of the state on, which never fall, or gauges, which are left out if they are None
+    ("records_read_total", "Records read.", "", lambda s: s.record.counters.records_read),
+    ("records_scored_total", "Records scored.", "", lambda s: s.record.counters.accepted),
+    (
+        "records_rejected_total",
+        "Records that cannot be read.",
+        "reason",
+        lambda s: s.record.counters.rejected,
+    ),
+    (
+        "records_skipped_total",
+        "Records that are no flows.",
+        "type",
+        lambda s: s.record.counters.skipped,
+    ),
+    (
+        "values_unknown_total",
+        "Values that are not understood.",
+        "column",
+        lambda s: s.record.counters.values_unknown,
+    ),
+    ("lag_seconds", "How far reading is behind the log.", "", lambda s: s.lag),
+    ("bytes_behind", "Bytes of the log not read yet.", "", lambda s: s.bytes_behind()),
+    ("rotations_total", "Files opened, by why.", "how", lambda s: s.record.rotations),
+    ("gaps_total", "Losses of data before it was read.", "cause", lambda s: s.record.gaps),
+    ("notices_total", "Incidents opened.", "note", lambda s: s.record.notices),
+    (
+        "suppressed_total",
+        "Flows of open incidents without a line.",
+        "",
+        lambda s: s.judge.incidents.suppressed,
+    ),
+    ("silenced_total", "Incidents silenced by the allowlist.", "", lambda s: s.record.silenced),
+    ("open_incidents", "Incidents that are open.", "", lambda s: s.judge.incidents.open_incidents),
+    ("context_records", "Records that the context remembers.", "", lambda s: s.context_records),
+    ("late_total", "Records too late for the context.", "", lambda s: s.late),
+    (
+        "shed_total",
+        "Records not scored, to keep up.",
+        "",
+        lambda s: s.record.counters.skipped[SHED],
+    ),
+    (
+        "last_record_timestamp_seconds",
+        "Time of the newest record.",
+        "",
+        lambda s: s.stream_clock,
+    ),
+)
 
 
-def render(metrics: WatchMetrics) -> bytes:
+def render(streams: Iterable[LiveStream], bundle: Bundle, *, commits: int, up: bool) -> bytes:
     """The figures in Prometheus's text format."""
     # slow to import, and of no use to whoever wants no figures
-    from prometheus_client import Metric, generate_latest
+    from prometheus_client import generate_latest
     from prometheus_client.registry import Collector
 
-    def metric(
-        name: str, documentation: str, samples: Iterable[tuple[dict[str, str], float]]
-    ) -> Metric:
-        # the node_exporter refuses a whole file for one sample that comes twice
-        merged: dict[tuple[tuple[str, str], ...], float] = {}
-        for labels, value in samples:
-            shown = tuple((key, printable(text, _LABEL_LENGTH)) for key, text in labels.items())
-            merged[shown] = merged.get(shown, 0) + value
-        kind = "counter" if name.endswith("_total") else "gauge"
-        made = Metric(name.removesuffix("_total"), documentation, kind)
-        for shown, value in merged.items():
-            made.add_sample(name, dict(shown), value)
-        return made
-
-    def of_streams(figure: str, label: str) -> Iterable[tuple[dict[str, str], float]]:
-        for name, stream in metrics.streams.items():
-            value = getattr(stream, figure)
-            if isinstance(value, Mapping):
-                yield from (({"stream": name, label: key}, n) for key, n in value.items())
-            elif value is not None:
-                yield {"stream": name}, value
-
-    bundle = {
-        "sha256": metrics.bundle_sha256,
-        "name": metrics.bundle_name,
-        "version": metrics.version,
-    }
     families = [
-        metric(
-            figure.metadata["name"],
-            figure.metadata["documentation"],
-            of_streams(figure.name, figure.metadata["label"]),
-        )
-        for figure in fields(StreamMetrics)
-    ] + [
-        metric(
-            "zeekml_state_commits_total",
-            "Times the state was stored.",
-            [({}, metrics.state_commits)],
-        ),
-        metric("zeekml_up", "Whether the watch runs.", [({}, metrics.up)]),
-        metric("zeekml_bundle_info", "The models in use.", [(bundle, 1)]),
+        _family(f"zeekml_{name}", documentation, _samples(streams, label, figure))
+        for name, documentation, label, figure in _OF_STREAMS
+    ]
+    models = {"sha256": bundle.digest, "name": bundle.manifest.name, "version": __version__}
+    families += [
+        _family("zeekml_state_commits_total", "Times the state was stored.", [({}, commits)]),
+        _family("zeekml_up", "Whether the watch runs.", [({}, up)]),
+        _family("zeekml_bundle_info", "The models in use.", [(models, 1)]),
     ]
 
     class Figures(Collector):
@@ -134,14 +104,32 @@ def render(metrics: WatchMetrics) -> bytes:
     return generate_latest(Figures())
 
 
-def write_metrics(path: Path, metrics: WatchMetrics) -> None:
-    """Replace the file, which lies in the collector's directory, with the present figures.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be written; the old one stays.
-    """
+def write_metrics(path: Path, figures: bytes) -> None:
+    """Replace the file with rendered figures; an `OutputError` leaves the old one."""
     with as_output_error(path), replacing(path) as file:
-        file.write(render(metrics))
+        file.write(figures)
         os.fchmod(file.fileno(), FILE_MODE)
+
+
+def _samples(streams: Iterable[LiveStream], label: str, figure: _Figure) -> _Samples:
+    for stream in streams:
+        value = figure(stream)
+        if isinstance(value, Mapping):
+            yield from (({"stream": stream.logs.name, label: key}, n) for key, n in value.items())
+        elif value is not None:
+            yield {"stream": stream.logs.name}, value
+
+
+def _family(name: str, documentation: str, samples: _Samples) -> Metric:
+    from prometheus_client import Metric
+
+    # the collector refuses a whole file for one sample that comes twice
+    merged: dict[tuple[tuple[str, str], ...], float] = {}
+    for labels, value in samples:
+        shown = tuple((key, printable(text, _LABEL_LENGTH)) for key, text in labels.items())
+        merged[shown] = merged.get(shown, 0) + value
+    kind = "counter" if name.endswith("_total") else "gauge"
+    family = Metric(name.removesuffix("_total"), documentation, kind)
+    for shown, value in merged.items():
+        family.add_sample(name, dict(shown), value)
+    return family

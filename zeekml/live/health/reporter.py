@@ -24,7 +24,7 @@ from zeekml.live.health import problems
 from zeekml.live.health.checks import HealthLimits, StreamFigures
 from zeekml.live.health.monitor import HealthMonitor
 from zeekml.live.health.problems import HealthFinding, ProblemKind
-from zeekml.live.health.prometheus import StreamMetrics, WatchMetrics, write_metrics
+from zeekml.live.health.prometheus import render, write_metrics
 from zeekml.live.health.unscored import Instead
 from zeekml.live.outputs.live_outputs import Shortened
 from zeekml.live.state.database import State
@@ -242,17 +242,9 @@ class Reporter:
         self._published = clock
         if (path := self._facts.config.metrics_file) is None:
             return True
-        bundle = self._facts.bundle
-        metrics = WatchMetrics(
-            streams={follower.logs.name: _metrics_of(follower) for follower in followers},
-            state_commits=state.commits,
-            bundle_sha256=bundle.digest,
-            bundle_name=bundle.manifest.name,
-            version=__version__,
-            up=up,
-        )
         try:
-            write_metrics(Path(path), metrics)
+            bundle, commits = self._facts.bundle, state.commits
+            write_metrics(Path(path), render(followers, bundle, commits=commits, up=up))
             self._metrics_failed = ""
         except OutputError as error:
             # figures are not worth stopping for
@@ -356,27 +348,3 @@ def _log_event(event: Gap | Trouble | Recovered) -> None:
         log.error("%s: %s; tried again until it can be read", source, printable(event.reason))
     else:
         log.warning("%s: can be read again", source)
-
-
-def _metrics_of(follower: LiveStream) -> StreamMetrics:
-    record = follower.record
-    counters = record.counters
-    return StreamMetrics(
-        records_read=counters.records_read,
-        records_scored=counters.accepted,
-        rejected=counters.rejected,
-        skipped=counters.skipped,
-        unknown=counters.values_unknown,
-        lag_seconds=follower.lag,
-        bytes_behind=follower.bytes_behind(),
-        rotations=record.rotations,
-        gaps=record.gaps,
-        notices=record.notices,
-        suppressed=follower.judge.incidents.suppressed,
-        silenced=record.silenced,
-        open_incidents=follower.judge.incidents.open_incidents,
-        context_records=follower.context_records,
-        late=follower.late,
-        shed=counters.skipped[SHED],
-        last_record_timestamp_seconds=follower.stream_clock,
-    )

@@ -82,9 +82,8 @@ class HealthMonitor:
         self._checks: dict[str, StreamChecks] = {}
         self._trouble: dict[str, Trouble] = {}
         self._number = 0
-        # the latest moment by both clocks, and what was loaded and waits for the first
+        # the latest moment by both clocks, and the first one
         self._now = self._wall = 0.0
-        self._stored: _Stored | None = None
         self._began: float | None = None
 
     def observe(
@@ -136,24 +135,22 @@ class HealthMonitor:
             return notices
         return notices + self._settle(stream, ProblemKind.UNSCORED, finding)
 
-    def context_lost(
-        self, stream: str, now: float, wall: float, reason: str, *, cut: bool
-    ) -> list[HealthNotice]:
-        """Tell that the journal of the context is gone for this reason, or `cut` short."""
+    def context_lost(self, stream: str, now: float, wall: float, reason: str) -> list[HealthNotice]:
+        """Tell that the journal of the context is of no use for this reason."""
         self._at(stream, now, wall)
-        return self._happened(stream, ProblemKind.CONTEXT, problems.context_lost(reason, cut=cut))
+        return self._happened(stream, ProblemKind.CONTEXT, problems.context_lost(reason))
 
     def of_watch(
         self, now: float, wall: float, kind: ProblemKind, finding: HealthFinding
-    ) -> list[HealthNotice]:
+    ) -> HealthNotice:
         """Tell of what happened to the watch's own files, each time."""
         self._at(_OURS, now, wall)
-        return [self._tell(_OURS, kind.value, finding, "closed")]
+        return self._tell(_OURS, kind.value, finding, "closed")
 
     def keep_only(self, streams: Collection[str], now: float, wall: float) -> list[HealthNotice]:
         """Forget all other streams, and close what is open of them."""
         notices: list[HealthNotice] = []
-        self._begin(now, wall)
+        self._at(_OURS, now, wall)
         for stream in [s for s in self._streams if s not in streams and s != _OURS]:
             for key, problem in self._streams[stream].problems.items():
                 if problem.open:
@@ -166,10 +163,9 @@ class HealthMonitor:
     @property
     def open_problems(self) -> list[tuple[str, str]]:
         """Streams and kinds of the problems that are open."""
-        stored = self._streams if self._stored is None else self._stored.streams
         return [
             (stream, key)
-            for stream, state in stored.items()
+            for stream, state in self._streams.items()
             for key, problem in state.problems.items()
             if problem.open
         ]
@@ -179,52 +175,38 @@ class HealthMonitor:
 
         Its size is bounded by the number of streams: some hundred bytes each.
         """
-        stored = self._stored
-        if stored is None:
-            stored = _Stored(self._wall, self._number, self._streams)
-        plain_values: dict[str, Any] = msgspec.to_builtins(stored)
-        if self._stored is None:
-            for state in plain_values["streams"].values():
-                for problem in state["problems"].values():
-                    problem["opened"] = self._now - problem["opened"]
-        return plain_values
+        stored: dict[str, Any] = msgspec.to_builtins(
+            _Stored(self._wall, self._number, self._streams)
+        )
+        for state in stored["streams"].values():
+            for problem in state["problems"].values():
+                problem["opened"] = self._now - problem["opened"]
+        return stored
 
-    def load(self, stored: Any) -> None:
-        """Go on from what `save` returned; before anything else.
+    def load(self, stored: Any, now: float, wall: float) -> None:
+        """Go on from what `save` gave; before anything else.
 
-        Raises
-        ------
-        InputError
-            When it is nothing that `save` returns; the monitor then knows as little as before.
+        What is nothing of that kind is an `InputError`, and the monitor knows as little as before.
         """
         try:
             converted = msgspec.convert(stored, _Stored)
         except msgspec.ValidationError as error:
             raise InputError(f"stored state of the health monitor is damaged: {error}") from error
+        away = max(wall - converted.wall, 0.0)
         for state in converted.streams.values():
             if unknown := state.problems.keys() - _KEYS:
                 shown = printable(min(unknown))
                 raise InputError(f"stored state of the health monitor is damaged: {shown}")
-        self._stored = converted
-
-    # -- time and storage ------------------------------------------------------------------------
+            for problem in state.problems.values():
+                problem.opened = now - away - problem.opened
+        self._number, self._streams = converted.number, converted.streams
+        self._now, self._wall = now, wall
 
     def _at(self, stream: str, now: float, wall: float) -> _Stream:
-        self._begin(now, wall)
-        return self._streams.setdefault(stream, _Stream())
-
-    def _begin(self, now: float, wall: float) -> None:
         self._now, self._wall = now, wall
         if self._began is None:
             self._began = now
-        if self._stored is None:
-            return
-        stored, self._stored = self._stored, None
-        away = max(wall - stored.wall, 0.0)
-        self._number, self._streams = stored.number, stored.streams
-        for state in stored.streams.values():
-            for problem in state.problems.values():
-                problem.opened = now - away - problem.opened
+        return self._streams.setdefault(stream, _Stream())
 
     # -- problems --------------------------------------------------------------------------------
 
@@ -257,7 +239,7 @@ class HealthMonitor:
             cause = Cause(key.removeprefix(_GAP_PREFIX))
             finding = problems.further_gaps(cause, problem.further, problem.at_least)
         else:
-            finding = problems.context_lost(f"{problem.further} more times in an hour", cut=False)
+            finding = problems.context_lost(f"{problem.further} more times in an hour")
         return self._tell(stream, key, finding, "closed")
 
     def _tell(

@@ -90,8 +90,7 @@ def gap(event: Gap) -> HealthFinding:
         f"{much} before it was read: {event.source}",
         f"{event.cause.value.replace('_', ' ')} at byte {event.offset}, line {event.line}; "
         + _WHAT_TO_DO[event.cause],
-        "medium",
-        {
+        details={
             "source": event.source,
             "cause": event.cause.value,
             "offset": event.offset,
@@ -106,15 +105,14 @@ def further_gaps(cause: Cause, number: int, at_least: int) -> HealthFinding:
     return HealthFinding(
         f"{counted(number, 'further gap')}, at least {amount_of_data(at_least)} lost",
         f"{cause.value.replace('_', ' ')}; {_WHAT_TO_DO[cause]}",
-        "medium",
-        {"cause": cause.value, "gaps": number, "at_least_bytes": at_least},
+        details={"cause": cause.value, "gaps": number, "at_least_bytes": at_least},
     )
 
 
-def context_lost(reason: str, *, cut: bool) -> HealthFinding:
-    """What hosts did before is not known any more, or in part."""
+def context_lost(reason: str) -> HealthFinding:
+    """What hosts did before is not known any more."""
     return HealthFinding(
-        f"what hosts did in the last hour is {'known in part only' if cut else 'not known'}",
+        "what hosts did in the last hour is not known",
         f"{reason}; features of the last minutes and hour count from now on, so that for up to an "
         "hour scans, beacons and the like may be seen late; nothing is to be done unless this "
         "comes again: then see whether the state directory is kept and its disk is not full",
@@ -144,6 +142,5 @@ def state_put_back(directory: str, missing: str) -> HealthFinding:
         f"the state in {directory} was written again: {missing}",
         "nothing was lost or is repeated, but a watch that is started without its state begins "
         "anew and repeats notices; see who removes files there",
-        "medium",
-        {"directory": directory, "missing": missing},
+        details={"directory": directory, "missing": missing},
     )

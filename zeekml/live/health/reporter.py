@@ -6,14 +6,13 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from zeekml._version import __version__
 from zeekml.alerts.health_notice import HealthNotice, first_notice, health_event
-from zeekml.alerts.zeek_notice import TsvEncoder, encode_json
 from zeekml.config import Config
 from zeekml.core.text import printable
 from zeekml.detection.policy import Policy
@@ -26,11 +25,11 @@ from zeekml.live.health.monitor import HealthMonitor
 from zeekml.live.health.problems import HealthFinding, ProblemKind
 from zeekml.live.health.prometheus import render, write_metrics
 from zeekml.live.health.unscored import Instead
-from zeekml.live.outputs.live_outputs import Shortened
+from zeekml.live.outputs.live_outputs import Shortened, notice_encoder
 from zeekml.live.state.database import State
 from zeekml.live.state.status import ABOUT, Problem, Status, budget_of, decode_about, encode_about
 from zeekml.live.stream import SHED, LiveStream
-from zeekml.live.tail.events import Event, FileOpened, Gap, Recovered, Trouble
+from zeekml.live.tail.events import Event, FileOpened, Gap, Lines, Trouble
 from zeekml.live.tail.stream_logs import StreamLogs
 from zeekml.outputs import EVE_JSON, NOTICE_LOG, OutputOptions
 
@@ -89,16 +88,14 @@ class Reporter:
         self._clock = clock
         self._wall = wall
         self._host = socket.gethostname()
-        options = facts.options
-        self._strict = options.strict_notice
-        self._tsv = TsvEncoder(0.0, self._strict) if options.notice_format == "tsv" else None
+        self._encoded = notice_encoder(facts.options)
         config = facts.config
         self._monitor = HealthMonitor(
             self._host, HealthLimits(stall_after=config.stall_after, lag_after=config.lag_after)
         )
         if (stored := state.note(_NOTE)) is not None:
             try:
-                self._monitor.load(json.loads(stored))
+                self._monitor.load(json.loads(stored), clock(), wall())
             except (InputError, ValueError) as error:
                 log.warning("%s; problems that are open may be told of again", error)
         manifest = facts.bundle.manifest
@@ -141,43 +138,50 @@ class Reporter:
                 )
             for problem in follower.problems:
                 log.warning("%s: %s", printable(name), printable(problem, 400))
-                notices += self._monitor.context_lost(name, now, wall, problem, cut=False)
+                notices += self._monitor.context_lost(name, now, wall, problem)
         return self._lines(notices)
 
     def shortened(self, outputs: Sequence[Shortened]) -> list[bytes]:
         """Report outputs that lacked something at the start."""
-        return [
-            line
-            for lost in outputs
-            for line in self._of_watch(
-                ProblemKind.OUTPUT, problems.output_shortened(lost.name, lost.lines, lost.size)
-            )
-        ]
+        found = [problems.output_shortened(lost.name, lost.lines, lost.size) for lost in outputs]
+        return self._of_watch(ProblemKind.OUTPUT, found)
 
     def state_put_back(self, missing: str) -> list[bytes]:
         """Report that the state had to be written again."""
-        return self._of_watch(
-            ProblemKind.STATE, problems.state_put_back(str(self._facts.state), missing)
-        )
+        finding = problems.state_put_back(str(self._facts.state), missing)
+        return self._of_watch(ProblemKind.STATE, [finding])
 
-    def _of_watch(self, kind: ProblemKind, finding: HealthFinding) -> list[bytes]:
-        notices = self._monitor.of_watch(self._clock(), self._wall(), kind, finding)
-        for notice in notices:
-            log.warning("%s", notice.msg)
-        return self._lines(notices)
+    def _of_watch(self, kind: ProblemKind, findings: Iterable[HealthFinding]) -> list[bytes]:
+        now, wall = self._clock(), self._wall()
+        return self._warned([self._monitor.of_watch(now, wall, kind, f) for f in findings])
 
     def happened(self, follower: LiveStream, events: Sequence[Event]) -> list[bytes]:
         """Report what happened to the logs."""
         notices: list[HealthNotice] = []
         self._tell_of_envelopes(follower)
         for event in events:
+            if isinstance(event, Lines):
+                continue
+            source = printable(event.source, 4096)
             if isinstance(event, FileOpened):
-                log.info("%s: reading (%s)", printable(event.source, 4096), event.how)
-            elif isinstance(event, Gap | Trouble | Recovered):
-                _log_event(event)
-                notices += self._monitor.event(
-                    follower.logs.name, self._clock(), self._wall(), event
+                log.info("%s: reading (%s)", source, event.how)
+                continue
+            if isinstance(event, Gap):
+                log.error(
+                    "%s: from line %d on (byte %d) data is lost, at least %d bytes (%s)",
+                    source,
+                    event.line,
+                    event.offset,
+                    event.at_least,
+                    event.cause,
                 )
+            elif isinstance(event, Trouble):
+                log.error(
+                    "%s: %s; tried again until it can be read", source, printable(event.reason)
+                )
+            else:
+                log.warning("%s: can be read again", source)
+            notices += self._monitor.event(follower.logs.name, self._clock(), self._wall(), event)
         return self._lines(notices)
 
     def observe(self, followers: Sequence[LiveStream]) -> list[bytes]:
@@ -292,11 +296,6 @@ class Reporter:
                 )
         return [self._encoded(notice) for notice in notices]
 
-    def _encoded(self, notice: HealthNotice) -> bytes:
-        if self._tsv is not None:
-            return self._tsv.encode(notice)
-        return encode_json(notice, strict=self._strict)
-
 
 def _figures_of(follower: LiveStream) -> StreamFigures:
     counters, logs = follower.record.counters, follower.logs
@@ -331,20 +330,3 @@ def _missing(logs: StreamLogs) -> list[Path]:
 def _lag_of(followers: Sequence[LiveStream]) -> float:
     """Seconds by which reading is behind, the largest of all streams."""
     return max((follower.lag for follower in followers), default=0.0)
-
-
-def _log_event(event: Gap | Trouble | Recovered) -> None:
-    source = printable(event.source, 4096)
-    if isinstance(event, Gap):
-        log.error(
-            "%s: from line %d on (byte %d) data is lost, at least %d bytes (%s)",
-            source,
-            event.line,
-            event.offset,
-            event.at_least,
-            event.cause,
-        )
-    elif isinstance(event, Trouble):
-        log.error("%s: %s; tried again until it can be read", source, printable(event.reason))
-    else:
-        log.warning("%s: can be read again", source)

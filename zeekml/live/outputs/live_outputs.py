@@ -7,11 +7,13 @@ import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from zeekml.alerts.eve_alert import encode_alert
+from zeekml.alerts.health_notice import HealthNotice
 from zeekml.alerts.suppressed_line import encode_silenced
 from zeekml.alerts.zeek_notice import NOTICE_COLUMNS, TsvEncoder, encode_json, line_in_form
 from zeekml.core.atomic_write import as_output_error
@@ -56,6 +58,17 @@ class Shortened:
     size: int  # bytes that cannot be
 
 
+def notice_encoder(options: OutputOptions) -> Callable[[Notice | HealthNotice], bytes]:
+    """Makes the lines of notice.log."""
+    if (tsv := _tsv_encoder(options)) is not None:
+        return tsv.encode
+    return partial(encode_json, strict=options.strict_notice)
+
+
+def _tsv_encoder(options: OutputOptions) -> TsvEncoder | None:
+    return TsvEncoder(0.0, options.strict_notice) if options.notice_format == "tsv" else None
+
+
 class LiveOutputs:
     """All output files of a watcher, in a directory that is made if need be.
 
@@ -83,7 +96,7 @@ class LiveOutputs:
     ) -> None:
         self.directory = directory
         self._options = options
-        self._tsv = TsvEncoder(0.0, strict=options.strict_notice)
+        self._encoded = notice_encoder(options)
         self._open_ts = open_ts
         keys = {
             NOTICE_LOG: _notice_key,
@@ -122,12 +135,6 @@ class LiveOutputs:
         """How far each file is written; to be committed after `flush`."""
         return {name: file.mark for name, file in self._files.items()}
 
-    def encode(self, notice: Notice) -> bytes:
-        """A notice as a line of notice.log."""
-        if self._options.notice_format == "tsv":
-            return self._tsv.encode(notice)
-        return encode_json(notice, strict=self._options.strict_notice)
-
     def add_batch(self, batch: ScoredBatch) -> int:
         """Add the enriched records of a batch, if they are wanted.
 
@@ -147,7 +154,7 @@ class LiveOutputs:
         known = 0
         for notice in notices:
             key = f"{notice.id}/{notice.seq}"
-            known += not self._files[NOTICE_LOG].add(key, self.encode(notice), kept=True)
+            known += not self._files[NOTICE_LOG].add(key, self._encoded(notice), kept=True)
             if notice.seq == 0:
                 self._files[EVE_JSON].add(key, encode_alert(notice), kept=True)
         return known
@@ -218,7 +225,7 @@ class LiveOutputs:
         if name != NOTICE_LOG:
             return kept
         options = self._options
-        tsv = self._tsv if options.notice_format == "tsv" else None
+        tsv = _tsv_encoder(options)
         return lambda: {
             key: line_in_form(line, tsv, strict=options.strict_notice)
             for key, line in kept().items()

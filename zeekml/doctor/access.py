@@ -61,12 +61,8 @@ class Obstacle:
 def obstacle(path: Path, account: Account, need: int = os.R_OK) -> Obstacle | None:
     """What keeps a user from a file or directory; None if nothing does.
 
-    `need` are the rights at the end of the way; on the way it is the right to search.
-
-    Raises
-    ------
-    OSError
-        Something on the way is not there.
+    `need` are the rights at the end of the way; on the way it is the right to search. `OSError`:
+    something on the way is not there.
     """
     real = Path(os.path.realpath(path))
     for step in (*reversed(real.parents), real):

@@ -11,8 +11,12 @@ from zeekml.doctor.access import Account
 from zeekml.doctor.directories import examine_out, examine_state
 from zeekml.doctor.finding import Finding, fail, ok, unknown
 from zeekml.doctor.logs import chosen_logs, examine_log
-from zeekml.doctor.machine import examine_cache, examine_notifications, examine_open_files
-from zeekml.doctor.unit import examine_unit
+from zeekml.doctor.machine import (
+    examine_cache,
+    examine_notifications,
+    examine_open_files,
+    examine_unit,
+)
 from zeekml.errors import BundleError, ConfigError, DataError
 from zeekml.readers.formats.zeek_header import Header
 

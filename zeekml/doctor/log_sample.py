@@ -42,10 +42,7 @@ class Sample:
 def take_sample(path: Path, columns: Header | None = None) -> Sample:
     """Read the beginning and the end of a log; `columns` as for `detect`.
 
-    Raises
-    ------
-    OSError
-        It cannot be read, or is no regular file.
+    `OSError`: it cannot be read, or is no regular file.
     """
     with open_log(path) as raw:
         status = os.fstat(raw.fileno())

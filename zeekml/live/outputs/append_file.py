@@ -30,16 +30,11 @@ _READ_SIZE: Final = 1 << 20
 
 
 class AppendFile:
-    """An output file.
+    """An output file. Every method raises an `OutputError` if the file cannot be used.
 
     `mark` tells how far it had been written at the last commit, if that is known, `opening` gives
     the lines that every new file begins with, `kept` those that can be written again if the file
     lacks them, by their keys. `cut` is what it lacked at the start.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be opened, read or written.
     """
 
     def __init__(
@@ -118,10 +113,7 @@ class AppendFile:
     def flush(self) -> None:
         """Bring all lines to disk, in a new file if this one was renamed or removed.
 
-        Raises
-        ------
-        OutputError
-            They are not there; nothing of them is in the file, and it can be tried again.
+        After an error nothing of them is in the file, and it can be tried again.
         """
         try:
             while True:
@@ -148,13 +140,7 @@ class AppendFile:
         self._first_uncommitted = ""
 
     def last_line(self) -> bytes:
-        """The last line in the file, without its newline; empty if there is none.
-
-        Raises
-        ------
-        OutputError
-            It cannot be read.
-        """
+        """The last line in the file, without its newline; empty if there is none."""
         try:
             descriptor = self._open()
             begin = self._whole_lines(descriptor, max(self._size - 1, 0))

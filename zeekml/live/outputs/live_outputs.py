@@ -75,14 +75,7 @@ class LiveOutputs:
     `marks` and `kept` are by file name: how far each was written at the last commit, and its lines
     as they are known elsewhere, so that those it lacks can be written again. `shortened` are the
     files that lacked something. `open_ts` gives the epoch seconds for the header of a notice.log
-    in TSV.
-
-    Raises
-    ------
-    TakenError
-        Somebody else writes to the directory.
-    OutputError
-        A file cannot be opened or written.
+    in TSV. `TakenError`: somebody else writes to the directory, or to one made in its place.
     """
 
     def __init__(
@@ -173,12 +166,7 @@ class LiveOutputs:
     def flush(self) -> None:
         """Bring everything to disk, in new files where they were renamed or removed.
 
-        Raises
-        ------
-        TakenError
-            Somebody else writes to the directory that was made in the place of ours.
-        OutputError
-            Something is not there yet; it can be tried again.
+        After an `OutputError` something is not there yet, and it can be tried again.
         """
         self._hold_directory()
         if written := self._rejects.getvalue():
@@ -232,8 +220,9 @@ class LiveOutputs:
         }
 
     def _opening_of(self, name: str, opening: Opening) -> Callable[[], list[bytes]]:
-        tsv = name == NOTICE_LOG and self._options.notice_format == "tsv"
-        return lambda: [self._header()] * tsv + opening(name)
+        if name == NOTICE_LOG and self._options.notice_format == "tsv":
+            return lambda: [self._header(), *opening(name)]
+        return lambda: opening(name)
 
     def _header(self) -> bytes:
         return TsvEncoder(self._open_ts(), strict=self._options.strict_notice).header()

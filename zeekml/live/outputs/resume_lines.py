@@ -39,12 +39,7 @@ def keys_since(path: Path, mark: Mark, key_of: KeyOf) -> Iterator[str]:
     """Yield the keys of the lines that were written after the mark was made.
 
     Rotated files stand beside the output; copies are looked for among those whose names begin
-    alike.
-
-    Raises
-    ------
-    OSError
-        The output is there and cannot be read. Rotated files that cannot be read are left out.
+    alike. Those that cannot be read are left out.
     """
     files = list(_files(path))
     place = (mark.device, mark.inode)
@@ -93,11 +88,6 @@ def find_cut(path: Path, mark: Mark, key_of: KeyOf, kept: Callable[[], Mapping[s
 
     `kept` gives the lines that can be written again, by their keys, in the order in which they were
     written; called only if need be.
-
-    Raises
-    ------
-    OSError
-        The output is there and cannot be read.
     """
     files = list(_files(path))
     place = (mark.device, mark.inode)

@@ -61,10 +61,7 @@ _one_at_a_time = threading.Lock()
 def load_context(directory: Path, snapshot: ContextSnapshot, context: ContextEngine) -> None:
     """Bring an engine, to which no row has come, to where it stood.
 
-    Raises
-    ------
-    StateError
-        The file is damaged, gone, or of another version; the engine is of no use any more.
+    After a `StateError` (the file is damaged, gone, or of another version) it is of no use.
     """
     try:
         with (directory / snapshot.file).open("rb") as file:

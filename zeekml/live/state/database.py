@@ -20,7 +20,7 @@ import msgspec
 
 from zeekml.core.text import printable
 from zeekml.errors import StateFileError
-from zeekml.live.state.state_directory import StateDirectory
+from zeekml.live.state.state_directory import StateDirectory, transaction
 from zeekml.readers.stream_clock import ClockState
 
 FORMAT: Final = 1
@@ -137,12 +137,8 @@ class StreamCommit:
 class State:
     """The state directory of one watcher, locked for it alone; is made if need be.
 
-    Raises
-    ------
-    TakenError
-        Another watch uses it.
-    StateFileError
-        The directory cannot be made, locked, read or written, or is another version's.
+    Every method raises a `StateFileError` if the directory cannot be used, and leaves what is
+    committed as it is, so that it can be tried again. `TakenError`: another watch has the place.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -189,13 +185,6 @@ class State:
         """Write it where it should be, if somebody removed or replaced it; nothing is lost.
 
         Gives what had become of it, in words; None if all was in place.
-
-        Raises
-        ------
-        TakenError
-            Another watch has taken the place.
-        StateFileError
-            It cannot be written there at present; it can be tried again.
         """
         with self._place.complaining():
             missing = self._place.missing()
@@ -313,57 +302,40 @@ class State:
         incidents: Sequence[IncidentLine] = (),
         notes: Mapping[str, str] | None = None,
     ) -> None:
-        """Commit all of this, or nothing; on disk when it returns.
-
-        Raises
-        ------
-        StateFileError
-            Nothing was committed; it can be tried again.
-        """
-        with self._place.complaining():
-            try:
-                if self._db.in_transaction:
-                    # the last one failed, and so did calling it off
-                    self._db.execute("ROLLBACK")
-                self._db.execute("BEGIN IMMEDIATE")
-                for stream in streams:
-                    self._put_stream(stream)
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO output VALUES (?, ?)",
-                    [(name, msgspec.json.encode(mark)) for name, mark in (marks or {}).items()],
+        """Commit all of this, or nothing; on disk when it returns."""
+        with self._place.complaining(), transaction(self._db):
+            for stream in streams:
+                self._put_stream(stream)
+            self._db.executemany(
+                "INSERT OR REPLACE INTO output VALUES (?, ?)",
+                [(name, msgspec.json.encode(mark)) for name, mark in (marks or {}).items()],
+            )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO incident VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [astuple(incident)[:_INCIDENT_COLUMNS] for incident in incidents],
+            )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO line VALUES (?, ?, ?, ?, ?)",
+                [(i.id, i.seq, i.uid, i.line, i.evidence) for i in incidents],
+            )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO alert VALUES (?, ?)",
+                [(i.id, i.alert) for i in incidents if i.alert is not None],
+            )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO meta VALUES (?, ?)", list((notes or {}).items())
+            )
+            if incidents:
+                # what is written anew comes last, so the first are those heard of least lately
+                self._db.execute(
+                    "DELETE FROM incident WHERE rowid <= (SELECT max(rowid) FROM incident) - ?",
+                    (INCIDENT_LINES,),
                 )
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO incident VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [astuple(incident)[:_INCIDENT_COLUMNS] for incident in incidents],
-                )
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO line VALUES (?, ?, ?, ?, ?)",
-                    [(i.id, i.seq, i.uid, i.line, i.evidence) for i in incidents],
-                )
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO alert VALUES (?, ?)",
-                    [(i.id, i.alert) for i in incidents if i.alert is not None],
-                )
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO meta VALUES (?, ?)", list((notes or {}).items())
-                )
-                if incidents:
-                    # what is written anew comes last, so the first are those heard of least lately
+                for table in ("line", "alert"):
                     self._db.execute(
-                        "DELETE FROM incident WHERE rowid <= (SELECT max(rowid) FROM incident) - ?",
-                        (INCIDENT_LINES,),
+                        f"DELETE FROM {table} WHERE rowid <= (SELECT max(rowid) FROM {table}) - ?",
+                        (EXPLAINED_LINES,),
                     )
-                    for table in ("line", "alert"):
-                        self._db.execute(
-                            f"DELETE FROM {table} "
-                            f"WHERE rowid <= (SELECT max(rowid) FROM {table}) - ?",
-                            (EXPLAINED_LINES,),
-                        )
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
         self.commits += 1
 
     def _put_stream(self, commit: StreamCommit) -> None:

@@ -7,7 +7,7 @@ go before, because the log had fallen silent (which nothing in the log itself te
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,7 @@ from zeekml.core.serialization import batches_of_part, batches_part, decode, sea
 from zeekml.core.text import printable
 from zeekml.errors import StateError
 from zeekml.readers.flow_schema import FLOW_SCHEMA, with_originals
+from zeekml.readers.formats.suricata_eve import AlertMemory
 
 AlertChange = tuple[int, str | None]
 """A flow's id with a signature that it got; None where its signatures were taken."""
@@ -64,16 +65,42 @@ def pack(entry: JournalEntry, *, originals: bool = False) -> bytes:
 
 
 def unpack(data: bytes) -> JournalEntry:
-    """The entry that `pack` made these bytes of.
-
-    Raises
-    ------
-    StateError
-        They are no such bytes.
-    """
+    """The entry that `pack` made these bytes of; a `StateError` if they are no such bytes."""
     try:
         head, flows, *_ = unseal(_KIND, _VERSION, data, least=2)
         told = decode(head, _Head)
         return JournalEntry(batches_of_part(flows, FLOW_SCHEMA.names), told.alerts, told.let_go)
     except StateError as error:
         raise StateError(f"an entry of the journal is damaged: {printable(str(error))}") from error
+
+
+class LiveAlerts(AlertMemory):
+    """An `AlertMemory` that notes what is done to it, from what it starts with on."""
+
+    def __init__(self, remembered: AlertMemory) -> None:
+        super().__init__()
+        self._signatures = remembered._signatures
+        self._changes: list[AlertChange] = []
+
+    def add(self, flow_id: int, signature: str) -> None:
+        super().add(flow_id, signature)
+        self._changes.append((flow_id, signature))
+
+    def take(self, flow_id: int | None) -> list[str] | None:
+        taken = super().take(flow_id)
+        if taken is not None and flow_id is not None:
+            self._changes.append((flow_id, None))
+        return taken
+
+    def changes(self) -> list[AlertChange]:
+        """What was done since the last call."""
+        changes, self._changes = self._changes, []
+        return changes
+
+    def apply(self, changes: Iterable[AlertChange]) -> None:
+        """Do what was done before."""
+        for flow_id, signature in changes:
+            if signature is None:
+                super().take(flow_id)
+            else:
+                super().add(flow_id, signature)

@@ -20,6 +20,7 @@ from typing import Final
 from zeekml.core.text import printable
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import InputError, OutputError
+from zeekml.live.state.state_directory import transaction
 
 LABELS_FILE: Final = "labels.sqlite"
 MAX_NOTE: Final = 1000
@@ -52,10 +53,7 @@ class Label:
 class Labels:
     """The labels in a state directory, which exists.
 
-    Raises
-    ------
-    OutputError
-        The file cannot be made, read or written, or another version wrote it.
+    Every method raises an `OutputError` if the file cannot be used, or another version wrote it.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -100,14 +98,8 @@ class Labels:
     def put(self, label: Label) -> bool:
         """Store a label, unless the latest of the incident says the same; tell whether it was.
 
-        Who says it, when, and which line the incident had then are no difference.
-
-        Raises
-        ------
-        InputError
-            The threat is not known, or a false alarm is given one.
-        OutputError
-            Nothing was stored.
+        Who says it, when, and which line the incident had then are no difference. An `InputError`:
+        the threat is not known, or a false alarm is given one.
         """
         if label.threat and label.threat not in THREATS:
             raise InputError(
@@ -116,26 +108,18 @@ class Labels:
         if label.threat and not label.truth:
             raise InputError("a false alarm has no threat; leave --threat out")
         note, who = printable(label.note, MAX_NOTE), printable(label.who, 80)
-        with self._complaining():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                latest = self._db.execute(
-                    "SELECT truth, threat, note FROM label WHERE id = ? "
-                    "ORDER BY number DESC LIMIT 1",
-                    (label.id,),
-                ).fetchone()
-                new = latest != (int(label.truth), label.threat, note)
-                if new:
-                    self._db.execute(
-                        "INSERT INTO label (id, truth, threat, note, who, at, line, evidence) "
-                        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                        astuple(replace(label, note=note, who=who)),
-                    )
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        with self._complaining(), transaction(self._db):
+            latest = self._db.execute(
+                "SELECT truth, threat, note FROM label WHERE id = ? ORDER BY number DESC LIMIT 1",
+                (label.id,),
+            ).fetchone()
+            new: bool = latest != (int(label.truth), label.threat, note)
+            if new:
+                self._db.execute(
+                    "INSERT INTO label (id, truth, threat, note, who, at, line, evidence) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    astuple(replace(label, note=note, who=who)),
+                )
         return new
 
     def current(self) -> list[Label]:

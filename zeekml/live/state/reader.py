@@ -30,10 +30,7 @@ _MIN_PREFIX: Final = 4
 class StateReader:
     """Reads a state directory, whether a watcher runs or not.
 
-    Raises
-    ------
-    InputError
-        There is no state, it cannot be read, or another version wrote it.
+    Every method raises an `InputError` if it cannot be read, or another version wrote it.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -120,13 +117,7 @@ class StateReader:
             number = rows[-1][0] + 1
 
     def incident(self, name: str) -> tuple[str, bytes]:
-        """Id and latest line of the one incident whose id is `name`, or begins with it.
-
-        Raises
-        ------
-        InputError
-            There is none, or there are several.
-        """
+        """Id and latest line of the one incident whose id is `name`, or begins with it."""
         shown = printable(name, 40)
         if len(name) < _MIN_PREFIX or not name.isalnum():
             raise InputError(f"{shown!r} is no id of an incident; zeekml_id in notice.log is")

@@ -20,10 +20,9 @@ from zeekml.ensemble.bundle import Bundle
 from zeekml.errors import DataError, StateError
 from zeekml.features.context.state import HORIZON
 from zeekml.live.live_pipeline import LivePipeline
-from zeekml.live.state.alert_memory import LiveAlerts
 from zeekml.live.state.context_files import load_context
 from zeekml.live.state.database import ContextSnapshot, Snapshot, State
-from zeekml.live.state.journal import JournalEntry, unpack
+from zeekml.live.state.journal import JournalEntry, LiveAlerts, unpack
 from zeekml.pipeline import Judge
 from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.stream_clock import ClockState
@@ -79,12 +78,8 @@ def recover(
 ) -> RestoredStream:
     """Bring a stream back; one that is not remembered gets a new judge.
 
-    `bundle`, `config`, `hold` and `originals` are as for `LivePipeline`.
-
-    Raises
-    ------
-    StateFileError
-        The state cannot be read.
+    `bundle`, `config`, `hold` and `originals` are as for `LivePipeline`. What cannot be used is
+    a problem of what is given back, not an error.
     """
     problems: list[str] = []
     anchors = state.anchors(stream)

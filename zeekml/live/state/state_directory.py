@@ -36,15 +36,27 @@ _PATIENCE: Final = 10.0  # seconds to wait for somebody who reads the file at th
 _PAGES: Final = 4096  # copied at a time
 
 
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Commit all that is done inside, or nothing."""
+    if db.in_transaction:
+        # the last one failed, and so did calling it off
+        db.execute("ROLLBACK")
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
 class StateDirectory:
     """The directory, locked, and the file in it; is made if need be, for the user alone.
 
-    Raises
-    ------
-    TakenError
-        Another watch uses it.
-    StateFileError
-        The directory cannot be made or locked, or others may write to it.
+    `TakenError`: another watch uses it. `StateFileError`: it cannot be made, locked or used, or
+    others may write to it.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -107,14 +119,7 @@ class StateDirectory:
     ) -> sqlite3.Connection:
         """Take the place again, with what is in the open file; gives the file that is there then.
 
-        `progress` is called now and then while the file is copied.
-
-        Raises
-        ------
-        TakenError
-            Another watch has taken the place.
-        StateFileError
-            It cannot be done at present; the open file stays as it is.
+        If it cannot be done at present, the open file stays as it is.
         """
         self._prepare()
         with self.complaining():

@@ -36,13 +36,7 @@ class StreamState(msgspec.Struct):
 
     @classmethod
     def of(cls, state: State, stream: str) -> Self:
-        """The record of a stream as committed, or a new one.
-
-        Raises
-        ------
-        StateFileError
-            It is damaged.
-        """
+        """The record of a stream as committed, or a new one."""
         stored = state.record(stream)
         if stored is None:
             return cls()
@@ -60,13 +54,7 @@ class StreamState(msgspec.Struct):
 
 
 def decode_record(stored: bytes, kind: type[R]) -> R:
-    """The record that `StreamState.encode` wrote, as `StreamState` or what goes beyond it.
-
-    Raises
-    ------
-    msgspec.MsgspecError
-        It is damaged.
-    """
+    """The record that `StreamState.encode` wrote, as `StreamState` or what goes beyond it."""
     return msgspec.json.decode(stored, type=kind, dec_hook=_counter)
 
 

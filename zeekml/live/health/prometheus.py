@@ -71,12 +71,7 @@ _OF_STREAMS: Final[tuple[tuple[str, str, str, _Figure], ...]] = (
         "",
         lambda s: s.record.counters.skipped[SHED],
     ),
-    (
-        "last_record_timestamp_seconds",
-        "Time of the newest record.",
-        "",
-        lambda s: s.stream_clock,
-    ),
+    ("last_record_timestamp_seconds", "Time of the newest record.", "", lambda s: s.stream_clock),
 )
 
 

@@ -212,8 +212,7 @@ class State:
         """A stream's anchors in their order, without what they hold."""
         with self._place.complaining():
             rows = self._db.execute(
-                "SELECT number, clock FROM anchor WHERE stream = ? ORDER BY number",
-                (stream,),
+                "SELECT number, clock FROM anchor WHERE stream = ? ORDER BY number", (stream,)
             ).fetchall()
             return [Snapshot(n, msgspec.json.decode(clock, type=ClockState)) for n, clock in rows]
 

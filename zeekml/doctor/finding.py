@@ -35,21 +35,21 @@ class Finding:
             object.__setattr__(self, name, printable(getattr(self, name), _LONGEST))
 
 
-def ok(check: str, about: object, text: str) -> Finding:
-    """A finding that all is well."""
-    return Finding(check, Level.OK, str(about), text)
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of something, which its findings are named after."""
 
+    name: str
+    about: object
 
-def warn(check: str, about: object, text: str, remedy: str) -> Finding:
-    """A finding that something could be better."""
-    return Finding(check, Level.WARN, str(about), text, remedy)
+    def ok(self, text: str) -> Finding:
+        return Finding(self.name, Level.OK, str(self.about), text)
 
+    def warn(self, text: str, remedy: str) -> Finding:
+        return Finding(self.name, Level.WARN, str(self.about), text, remedy)
 
-def fail(check: str, about: object, text: str, remedy: str) -> Finding:
-    """A finding that keeps zeekml from working."""
-    return Finding(check, Level.FAIL, str(about), text, remedy)
+    def fail(self, text: str, remedy: str) -> Finding:
+        return Finding(self.name, Level.FAIL, str(self.about), text, remedy)
 
-
-def unknown(check: str, about: object, text: str, remedy: str = "") -> Finding:
-    """A finding that something cannot be told."""
-    return Finding(check, Level.UNKNOWN, str(about), text, remedy)
+    def unknown(self, text: str, remedy: str = "") -> Finding:
+        return Finding(self.name, Level.UNKNOWN, str(self.about), text, remedy)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from zeekml.doctor.access import Account, obstacle
-from zeekml.doctor.finding import Finding, fail, ok, unknown, warn
+from zeekml.doctor.finding import Check, Finding
 from zeekml.doctor.log_sample import Sample, take_sample
 from zeekml.doctor.logrotate import by_copytruncate
 from zeekml.doctor.record_findings import HEADER_REMEDY, examine_eve, examine_zeek
@@ -47,13 +47,11 @@ def chosen_logs(
         if refused.reason == NO_PERMISSION:
             findings.append(_refused(refused.path, account))
         elif refused.reason == COMPRESSED:
-            findings.append(fail("compressed", refused.path, COMPRESSED, _PACKED_REMEDY))
+            findings.append(Check("compressed", refused.path).fail(COMPRESSED, _PACKED_REMEDY))
     found = [Log(log.path, log.sensor) for log in places.found]
     if not found and not findings:
         findings.append(
-            fail(
-                "inputs",
-                "inputs",
+            Check("inputs", "inputs").fail(
                 f"no log in any of {len(places.refused)} usual places",
                 "name them with --zeek and --suricata, or zeek and suricata in the configuration",
             )
@@ -74,7 +72,9 @@ def examine_log(
     path = log.path
     if path.is_dir():
         inside = path / ("conn.log" if log.sensor == ZEEK else "eve.json")
-        return [fail("inputs", path, "is a directory", f"name the log in it, such as {inside}")]
+        return [
+            Check("inputs", path).fail("is a directory", f"name the log in it, such as {inside}")
+        ]
     access = _access(path, account)
     findings = [access] if access is not None else []
     try:
@@ -83,18 +83,16 @@ def examine_log(
         return findings or [_refused(path, account)]
     except FileNotFoundError:
         return [
-            warn(
-                "inputs",
-                path,
+            Check("inputs", path).warn(
                 "is not there; it will be followed once it is",
                 f"see whether {log.sensor} runs and writes there",
             )
         ]
     except OSError as error:
         text = error.strerror or "cannot be read"
-        return [*findings, fail("inputs", path, text, "name the sensor's live log")]
+        return [*findings, Check("inputs", path).fail(text, "name the sensor's live log")]
     if not findings:
-        findings.append(ok("permission", path, f"{account.name} may read it"))
+        findings.append(Check("permission", path).ok(f"{account.name} may read it"))
     findings += _content(log, sample, now)
     findings += _siblings(log, others)
     rule = by_copytruncate(path, root)
@@ -106,14 +104,16 @@ def examine_log(
 def _content(log: Log, sample: Sample, now: float | None) -> list[Finding]:
     path, detected = sample.path, sample.detected
     if sample.packed:
-        return [fail("compressed", path, COMPRESSED, _PACKED_REMEDY)]
+        return [Check("compressed", path).fail(COMPRESSED, _PACKED_REMEDY)]
     if sample.utf_16:
-        return [fail("format", path, IN_UTF_16, "write it in UTF-8, or read it with zeekml score")]
+        return [
+            Check("format", path).fail(IN_UTF_16, "write it in UTF-8, or read it with zeekml score")
+        ]
     if detected.refusal == EMPTY:
-        return [unknown("format", path, "is empty; nothing can be told of its records")]
+        return [Check("format", path).unknown("is empty; nothing can be told of its records")]
     if detected.refusal == OWN_OUTPUT:
         text = "is an output of zeekml itself"
-        return [fail("format", path, text, "name the sensor's log instead")]
+        return [Check("format", path).fail(text, "name the sensor's log instead")]
     if log.sensor == ZEEK and detected.kind in (Kind.ZEEK_TSV, Kind.ZEEK_JSON):
         return examine_zeek(sample, now=now)
     if log.sensor == SURICATA and detected.kind is Kind.EVE:
@@ -122,13 +122,13 @@ def _content(log: Log, sample: Sample, now: float | None) -> list[Finding]:
     if detected.kind is not None:
         other = SURICATA if log.sensor == ZEEK else ZEEK
         text = f"is not {wanted} ({detected.kind})"
-        return [fail("format", path, text, f"give it with --{other}")]
+        return [Check("format", path).fail(text, f"give it with --{other}")]
     what, _, remedy = explain(detected).partition("; ")
     if detected.refusal == NO_HEADER:
         remedy = HEADER_REMEDY
     elif log.sensor == SURICATA:
         remedy = "name eve.json"
-    return [fail("format", path, f"is not {wanted}: {what}", remedy)]
+    return [Check("format", path).fail(f"is not {wanted}: {what}", remedy)]
 
 
 def _access(path: Path, account: Account) -> Finding | None:
@@ -142,17 +142,15 @@ def _access(path: Path, account: Account) -> Finding | None:
     text = f"{account.name} may not read it: {wall.path} is {wall.text}"
     if not wall.certain:
         text += "; there is an access list, which cannot be looked at for another user"
-        return unknown("permission", path, text, f"try: sudo -u {account.name} zeekml check")
-    return fail("permission", path, text, wall.remedy)
+        return Check("permission", path).unknown(text, f"try: sudo -u {account.name} zeekml check")
+    return Check("permission", path).fail(text, wall.remedy)
 
 
 def _refused(path: Path, account: Account) -> Finding:
     found = _access(path, account)
     if found is not None:
         return found
-    return fail(
-        "permission",
-        path,
+    return Check("permission", path).fail(
         f"{account.name} may not read it",
         f"see the modes of all directories on the way with: namei -l {path}",
     )
@@ -178,9 +176,7 @@ def _siblings(log: Log, others: Sequence[Log]) -> list[Finding]:
         return []
     what = "loggers" if log.sensor == ZEEK else "threads"
     return [
-        warn(
-            "other_writers",
-            log.path,
+        Check("other_writers", log.path).warn(
             f"{len(fresh)} more {what} write logs that would not be followed: "
             + ", ".join(fresh[:5]),
             f"name each of them with --{log.sensor} or in the configuration",

@@ -13,7 +13,7 @@ from typing import Final
 from zeekml.core.jit_cache import cache_directory
 from zeekml.core.private_directory import belongs_to
 from zeekml.doctor.access import Account, obstacle
-from zeekml.doctor.finding import Finding, fail, ok, unknown, warn
+from zeekml.doctor.finding import Check, Finding
 
 UNIT: Final = "zeekml.service"
 _UNIT_PLACES: Final = (
@@ -37,10 +37,10 @@ WANTED_FILES: Final = 1024
 
 def examine_cache(account: Account, root: Path) -> Finding:
     """Judge where compiled code is kept."""
-    name = "compiled_code"
     directory = cache_directory()
     if not account.ours:
         directory = root / SERVICE_CACHE / directory.name
+    check = Check("compiled_code", directory)
     base = directory
     while not base.exists() and base != base.parent:
         base = base.parent
@@ -52,55 +52,49 @@ def examine_cache(account: Account, root: Path) -> Finding:
         status = base.stat()
         wall = obstacle(base, account, os.W_OK | os.X_OK)
     except OSError as error:
-        return unknown(name, directory, f"cannot be looked at: {error.strerror}")
+        return check.unknown(f"cannot be looked at: {error.strerror}")
     if wall is not None and not account.ours:
         text = f"is not there yet, and {account.name} may not make it; systemd does at the start"
         return (
-            unknown(name, directory, text)
+            check.unknown(text)
             if base != directory
-            else fail(name, directory, f"{account.name} may not write there", remedy)
+            else check.fail(f"{account.name} may not write there", remedy)
         )
     if wall is not None:
-        return warn(name, directory, f"{wall.path} is {wall.text}: nothing can be kept", remedy)
+        return check.warn(f"{wall.path} is {wall.text}: nothing can be kept", remedy)
     if base == directory:
         if not belongs_to(status, account.uid):
             text = "others could put code there, so it is not used"
-            return warn(name, directory, text, f"remove it: rm -r {directory}")
+            return check.warn(text, f"remove it: rm -r {directory}")
         if any(directory.rglob("*.nbi")):
-            return ok(name, directory, "this version's code is compiled")
-    return ok(name, directory, "the first start will compile this version's code, once")
+            return check.ok("this version's code is compiled")
+    return check.ok("the first start will compile this version's code, once")
 
 
 def examine_notifications() -> Finding:
     """Judge whether changes of files can be waited for."""
-    name, what = "inotify", "inotify"
+    check = Check("inotify", "inotify")
     try:
         handle = ctypes.CDLL(None, use_errno=True).inotify_init1(os.O_CLOEXEC)
     except (OSError, AttributeError):
-        return unknown(
-            name, what, "is not offered by this system; logs are polled, which is enough"
-        )
+        return check.unknown("is not offered by this system; logs are polled, which is enough")
     if handle < 0:
         reason = os.strerror(ctypes.get_errno())
-        return warn(
-            name,
-            what,
+        return check.warn(
             f"is used up ({reason}); logs are polled, which is enough",
             "raise fs.inotify.max_user_instances if other programs complain",
         )
     os.close(handle)
-    return ok(name, what, "is there; logs are polled anyway, so nothing hangs on it")
+    return check.ok("is there; logs are polled anyway, so nothing hangs on it")
 
 
 def examine_open_files() -> Finding:
     """Judge how many files may be open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    name, what = "open_files", "open files"
+    check = Check("open_files", "open files")
     if soft == resource.RLIM_INFINITY or soft >= WANTED_FILES:
-        return ok(name, what, f"up to {soft:,} here; the unit sets its own")
-    return warn(
-        name,
-        what,
+        return check.ok(f"up to {soft:,} here; the unit sets its own")
+    return check.warn(
         f"only {soft:,} (at most {hard:,}) may be open here",
         f"ulimit -n {WANTED_FILES}, or LimitNOFILE= in the unit",
     )
@@ -115,14 +109,15 @@ def deploy_dir() -> Path:
 
 def examine_unit(root: Path) -> list[Finding]:
     """Judge the unit below `root`, which stands for ``/``."""
-    name = "systemd_unit"
+    check = Check("systemd_unit", UNIT)
     shipped = deploy_dir() / "systemd" / UNIT
     if not (root / "run/systemd/system").is_dir():
-        return [unknown(name, UNIT, "systemd does not run here; the unit is at " + str(shipped))]
+        return [check.unknown("systemd does not run here; the unit is at " + str(shipped))]
     installed = next((p for place in _UNIT_PLACES if (p := root / place / UNIT).exists()), None)
     if installed is None:
-        text = "is not installed"
-        return [warn(name, UNIT, text, f"cp {shipped} /etc/systemd/system/; see docs/service.md")]
+        remedy = f"cp {shipped} /etc/systemd/system/; see docs/service.md"
+        return [check.warn("is not installed", remedy)]
+    check = Check("systemd_unit", installed)
     try:
         ours = shipped.read_text()
         with installed.open("rb") as file:
@@ -132,20 +127,14 @@ def examine_unit(root: Path) -> list[Finding]:
             for path in sorted((root / "etc/systemd/system" / f"{UNIT}.d").glob("*.conf"))
         )
     except OSError as error:
-        return [unknown(name, installed, f"cannot be read: {error.strerror}")]
-    findings = []
-    if text == ours:
-        findings.append(ok(name, installed, "is that of this version"))
-    else:
-        findings.append(
-            warn(
-                name,
-                installed,
-                "differs from the one that comes with this version",
-                f"diff {shipped} {installed}; keep changes in a drop-in (systemctl edit zeekml)",
-            )
+        return [check.unknown(f"cannot be read: {error.strerror}")]
+    same = check.ok("is that of this version")
+    if text != ours:
+        same = check.warn(
+            "differs from the one that comes with this version",
+            f"diff {shipped} {installed}; keep changes in a drop-in (systemctl edit zeekml)",
         )
-    return findings + _settings(installed, f"{text}\n{dropped}", root)
+    return [same, *_settings(installed, f"{text}\n{dropped}", root)]
 
 
 def _settings(installed: Path, text: str, root: Path) -> list[Finding]:
@@ -162,9 +151,7 @@ def _settings(installed: Path, text: str, root: Path) -> list[Finding]:
             grp.getgrnam(group)
         except KeyError:
             findings.append(
-                fail(
-                    "unit_groups",
-                    installed,
+                Check("unit_groups", installed).fail(
                     f"there is no group {group}, so the service cannot start (216/GROUP)",
                     f"groupadd --system {group}, or take it off SupplementaryGroups=",
                 )
@@ -172,9 +159,7 @@ def _settings(installed: Path, text: str, root: Path) -> list[Finding]:
     program = root / start.lstrip("/")
     if start.startswith("/") and not os.access(program, os.X_OK):
         findings.append(
-            fail(
-                "unit_program",
-                installed,
+            Check("unit_program", installed).fail(
                 f"starts {start}, which is not there or cannot be executed",
                 "install zeekml there, or set ExecStart= in a drop-in (systemctl edit zeekml)",
             )

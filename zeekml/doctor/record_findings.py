@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import Final
 
-from zeekml.doctor.finding import Finding, fail, ok, unknown, warn
+from zeekml.doctor.finding import Check, Finding
 from zeekml.doctor.log_sample import TAIL_SIZE, Reading, Sample, read_sample
 from zeekml.live.health.suricata_stats import Capture, read_event
 from zeekml.live.health.unscored import FLOW_REMEDY
@@ -58,7 +58,7 @@ def examine_zeek(sample: Sample, *, now: float | None = None) -> list[Finding]:
         counts = reading.counters.skipped.most_common(5)
         named = ", ".join(f"{kind} {n:,}" for kind, n in counts)
         text = f"records of other logs share this file and are passed over ({named})"
-        findings.append(ok("other_logs", sample.path, text))
+        findings.append(Check("other_logs", sample.path).ok(text))
     return findings
 
 
@@ -77,7 +77,7 @@ def examine_eve(sample: Sample, *, now: float | None = None) -> list[Finding]:
         if (logged := event.time) is not None:
             latest = logged if latest is None else max(latest, logged)
     return [
-        ok("format", sample.path, "Suricata EVE"),
+        Check("format", sample.path).ok("Suricata EVE"),
         _parsed(sample, reading),
         *_values(sample, reading),
         _flow_events(sample, reading),
@@ -90,18 +90,18 @@ def examine_eve(sample: Sample, *, now: float | None = None) -> list[Finding]:
 
 def _parsed(sample: Sample, reading: Reading) -> Finding:
     """Judge how many of the latest records can be read."""
-    name, path = "lines", sample.path
+    check = Check("lines", sample.path)
     bad, lines = reading.bad, reading.counters.records_read
     if not lines:
-        return unknown(name, path, "no whole line is there yet")
+        return check.unknown("no whole line is there yet")
     if not bad:
-        return ok(name, path, f"all of the latest {lines:,} lines can be read")
+        return check.ok(f"all of the latest {lines:,} lines can be read")
     text = (
         f"{bad:,} of the latest {lines:,} lines cannot be read ({bad / lines:.1%}), "
         f"such as one where {reading.complaint}"
     )
-    remedy = f"see rejects.jsonl of: zeekml score {path} --out DIR"
-    return (fail if bad > _MOSTLY * lines else warn)(name, path, text, remedy)
+    remedy = f"see rejects.jsonl of: zeekml score {sample.path} --out DIR"
+    return (check.fail if bad > _MOSTLY * lines else check.warn)(text, remedy)
 
 
 def _values(sample: Sample, reading: Reading) -> list[Finding]:
@@ -111,9 +111,7 @@ def _values(sample: Sample, reading: Reading) -> list[Finding]:
         return []
     named = ", ".join(f"{column} {n:,}" for column, n in unknown_ones.most_common(_SHOWN))
     return [
-        warn(
-            "values",
-            sample.path,
+        Check("values", sample.path).warn(
             f"values in flows cannot be understood and are taken for unknown ({named})",
             "see what writes or rewrites these fields; scores without them are worse",
         )
@@ -122,17 +120,15 @@ def _values(sample: Sample, reading: Reading) -> list[Finding]:
 
 def _community_ids(sample: Sample, reading: Reading, remedy: str) -> Finding:
     """Judge how many of the latest flows have a community id."""
-    name, path = "community_id", sample.path
+    check = Check("community_id", sample.path)
     flows, with_id = reading.flows, reading.with_id
     if not flows:
-        return unknown(name, path, "no flow is there to look for a community id")
+        return check.unknown("no flow is there to look for a community id")
     if with_id == flows:
-        return ok(name, path, "flows have a community id")
+        return check.ok("flows have a community id")
     if with_id:
-        return warn(name, path, f"{flows - with_id:,} of {flows:,} flows lack one", remedy)
-    return warn(
-        name,
-        path,
+        return check.warn(f"{flows - with_id:,} of {flows:,} flows lack one", remedy)
+    return check.warn(
         "flows have no community id; zeekml computes it for its notices, but the sensor's own "
         "records cannot be joined with them by it",
         remedy,
@@ -140,37 +136,33 @@ def _community_ids(sample: Sample, reading: Reading, remedy: str) -> Finding:
 
 
 def _format(sample: Sample, kind: Kind) -> Finding:
-    name, path = "format", sample.path
+    check = Check("format", sample.path)
     remedy = "after a change of LogAscii::use_json, stop Zeek and move the old file away"
     if kind is Kind.ZEEK_TSV:
         if in_json := sum(line.startswith(b"{") for line in sample.lines):
             text = f"{in_json:,} JSON lines stand in a tab-separated log"
-            return fail(name, path, text, remedy)
+            return check.fail(text, remedy)
         if sample.detected.header is not None:
             text = "Zeek, tab-separated, without a header; its columns are taken as given"
-            return warn(name, path, text, f"to follow it, {HEADER_REMEDY}")
-        return ok(name, path, "Zeek, tab-separated")
+            return check.warn(text, f"to follow it, {HEADER_REMEDY}")
+        return check.ok("Zeek, tab-separated")
     if any(line.startswith(b"#separator") for line in sample.lines):
-        return fail(name, path, "tab-separated lines stand in a JSON log", remedy)
+        return check.fail("tab-separated lines stand in a JSON log", remedy)
     iso = any(_ISO_TIME.search(line) for line in sample.lines)
-    return ok(name, path, "Zeek, JSON" + (" with ISO 8601 times" if iso else ""))
+    return check.ok("Zeek, JSON" + (" with ISO 8601 times" if iso else ""))
 
 
 def _columns(sample: Sample, reading: Reading, kind: Kind) -> Finding:
-    name, path = "columns", sample.path
+    check = Check("columns", sample.path)
     if not reading.flows:
-        return unknown(name, path, "no flow could be read that would show them")
+        return check.unknown("no flow could be read that would show them")
     missing = [column for column in SCORED if column not in reading.columns]
     # JSON leaves out what is not set, so only many records show that a column is never there
     if reading.flows < FEW and kind is Kind.ZEEK_JSON:
-        return unknown(
-            name, path, f"{reading.flows} flows are too few to tell what they never have"
-        )
+        return check.unknown(f"{reading.flows} flows are too few to tell what they never have")
     if not missing:
-        return ok(name, path, "all columns are there that features are made from")
-    return warn(
-        name,
-        path,
+        return check.ok("all columns are there that features are made from")
+    return check.warn(
         f"{len(missing)} of {len(SCORED)} columns are missing that features are made from: "
         + ", ".join(missing),
         "take the filter off that excludes them from Conn::LOG; scores without them are worse",
@@ -178,23 +170,21 @@ def _columns(sample: Sample, reading: Reading, kind: Kind) -> Finding:
 
 
 def _flow_events(sample: Sample, reading: Reading) -> Finding:
-    name, path = "flow_events", sample.path
+    check = Check("flow_events", sample.path)
     if reading.flows:
-        return ok(name, path, f"{reading.flows:,} flow events among {_PLACE}")
+        return check.ok(f"{reading.flows:,} flow events among {_PLACE}")
     if reading.bad:
-        return unknown(name, path, "no flow event could be read")
+        return check.unknown("no flow event could be read")
     others = reading.others
     if others < FEW:
-        return unknown(name, path, f"{others} events are too few to tell whether flows are logged")
+        return check.unknown(f"{others} events are too few to tell whether flows are logged")
     if reading.counters.skipped["netflow"]:
-        return fail(
-            name,
-            path,
+        return check.fail(
             "there are netflow events, but no flow events; netflow has one record per direction "
             "and cannot be scored",
             FLOW_REMEDY,
         )
-    return fail(name, path, f"no flow event among the latest {others:,} events", FLOW_REMEDY)
+    return check.fail(f"no flow event among the latest {others:,} events", FLOW_REMEDY)
 
 
 def _alerts(sample: Sample, reading: Reading) -> Finding:
@@ -203,21 +193,19 @@ def _alerts(sample: Sample, reading: Reading) -> Finding:
         text = f"{n:,} alerts among {_PLACE}; notices quote those on the same flow"
     else:
         text = f"no alert among {_PLACE}; they are quoted in notices, and are no score input"
-    return ok("alerts", sample.path, text)
+    return Check("alerts", sample.path).ok(text)
 
 
 def _drops(sample: Sample, capture: Capture | None) -> Finding:
-    name, path = "dropped_packets", sample.path
+    check = Check("dropped_packets", sample.path)
     if capture is None:
         text = "no stats event tells whether packets are dropped"
-        return unknown(name, path, text, _STATS_REMEDY)
+        return check.unknown(text, _STATS_REMEDY)
     if not (drops := capture.kernel_drops):
-        return ok(name, path, "Suricata dropped no packet since it started")
+        return check.ok("Suricata dropped no packet since it started")
     packets = capture.kernel_packets
     share = f" of {packets:,} packets" if packets else ""
-    return warn(
-        name,
-        path,
+    return check.warn(
         f"Suricata dropped {drops:,}{share} since it started; counts and times of flows are "
         "wrong where packets are missing",
         "more af-packet threads or a larger ring-size; and set the interface's offloading off",
@@ -226,35 +214,29 @@ def _drops(sample: Sample, capture: Capture | None) -> Finding:
 
 def _last_record(sample: Sample, latest: float | None, now: float | None) -> Finding:
     """Whether the latest record fits the clock: dead sensors, wrong clocks, time zones."""
-    name, path = "last_record", sample.path
+    check = Check("last_record", sample.path)
     now = time.time() if now is None else now
     since_written = now - sample.written
     if latest is None:
-        return unknown(name, path, "no record with a time is there yet")
+        return check.unknown("no record with a time is there yet")
     age = now - latest
     when = _moment(latest)
     if age < -AHEAD:
-        return fail(
-            name,
-            path,
+        return check.fail(
             f"the latest record is of {when}, {_span(-age)} ahead of this machine's clock"
             + _zone(-age),
             "set both clocks by NTP, and the sensor's time zone right",
         )
     if age <= QUIET:
-        return ok(name, path, f"the latest record is {_span(max(age, 0.0))} old")
+        return check.ok(f"the latest record is {_span(max(age, 0.0))} old")
     if since_written <= QUIET:
-        return warn(
-            name,
-            path,
+        return check.warn(
             f"written {_span(max(since_written, 0.0))} ago, but the latest record is of {when}, "
             f"{_span(age)} ago" + _zone(age),
             "compare the sensor's clock and time zone with this machine's; a recording that is "
             "played back looks the same",
         )
-    return warn(
-        name,
-        path,
+    return check.warn(
         f"nothing was written for {_span(since_written)}; the latest record is of {when}",
         "see whether the sensor runs and its interface gets packets",
     )

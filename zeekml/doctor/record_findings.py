@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime
 from typing import Final
 
+from zeekml.core.units import duration_in_words, when
 from zeekml.doctor.finding import Check, Finding
 from zeekml.doctor.log_sample import TAIL_SIZE, Reading, Sample, read_sample
 from zeekml.live.health.suricata_stats import Capture, read_event
@@ -220,24 +220,23 @@ def _last_record(sample: Sample, latest: float | None, now: float | None) -> Fin
     if latest is None:
         return check.unknown("no record with a time is there yet")
     age = now - latest
-    when = _moment(latest)
+    moment, ago = f"{when(latest)} UTC", duration_in_words(abs(age))
+    written = duration_in_words(max(since_written, 0.0))
     if age < -AHEAD:
         return check.fail(
-            f"the latest record is of {when}, {_span(-age)} ahead of this machine's clock"
-            + _zone(-age),
+            f"the latest record is of {moment}, {ago} ahead of this machine's clock{_zone(-age)}",
             "set both clocks by NTP, and the sensor's time zone right",
         )
     if age <= QUIET:
-        return check.ok(f"the latest record is {_span(max(age, 0.0))} old")
+        return check.ok(f"the latest record is {duration_in_words(max(age, 0.0))} old")
     if since_written <= QUIET:
         return check.warn(
-            f"written {_span(max(since_written, 0.0))} ago, but the latest record is of {when}, "
-            f"{_span(age)} ago" + _zone(age),
+            f"written {written} ago, but the latest record is of {moment}, {ago} ago{_zone(age)}",
             "compare the sensor's clock and time zone with this machine's; a recording that is "
             "played back looks the same",
         )
     return check.warn(
-        f"nothing was written for {_span(since_written)}; the latest record is of {when}",
+        f"nothing was written for {written}; the latest record is of {moment}",
         "see whether the sensor runs and its interface gets packets",
     )
 
@@ -248,17 +247,3 @@ def _zone(off: float) -> str:
     if nearest and off < _LARGEST_ZONE and abs(off - nearest) <= AHEAD and nearest % 1800 == 0:
         return f" (almost exactly {nearest / 3600:g} hours: a time zone taken for another?)"
     return ""
-
-
-def _span(seconds: float) -> str:
-    for size, unit in ((86_400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
-
-
-def _moment(seconds: float) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (ValueError, OverflowError, OSError):
-        return f"{seconds:g} s after 1970"

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from zeekml.core.text import utc
-from zeekml.detection.incidents.message import amount_of_data, counted, duration
+from zeekml.core.units import amount_of_data, counted, duration, when
 from zeekml.live.health.problems import HealthFinding, ProblemKind
 from zeekml.live.health.unscored import Instead, unscored
 
@@ -130,7 +129,7 @@ class StreamChecks:
             seconds = now - self._silent[0]
             finding = HealthFinding(
                 f"no new record for {duration(seconds)}",
-                f"none since {utc(self._silent[1]):%Y-%m-%d %H:%M:%S} UTC; see whether the sensor "
+                f"none since {when(self._silent[1])} UTC; see whether the sensor "
                 "runs, gets traffic and still writes to this file; where such silence is normal, "
                 "allow for more",
                 "high",

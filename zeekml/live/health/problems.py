@@ -12,7 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Self
 
-from zeekml.detection.incidents.message import amount_of_data, counted
+from zeekml.core.units import amount_of_data, counted
 from zeekml.live.tail.events import Cause, Gap, Trouble
 
 

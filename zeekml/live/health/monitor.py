@@ -101,11 +101,11 @@ class HealthMonitor:
                 kind is ProblemKind.UNSCORED and not figures.records_read
             )
             if not silent or finding is None or trouble is None:
-                notices += self._settle(stream, kind, finding)
+                notices += self._open_or_close(stream, kind, finding)
         if trouble is not None:
-            notices += self._settle(stream, ProblemKind.TROUBLE, problems.trouble(trouble))
+            notices += self._open_or_close(stream, ProblemKind.TROUBLE, problems.trouble(trouble))
         elif self._began is not None and now >= self._began + _TROUBLE_AGAIN:
-            notices += self._settle(stream, ProblemKind.TROUBLE, None)
+            notices += self._open_or_close(stream, ProblemKind.TROUBLE, None)
         for key, problem in list(state.problems.items()):
             if problem.further and now >= problem.opened + _APART:
                 notices.append(self._sum_up(stream, key, problem))
@@ -118,12 +118,12 @@ class HealthMonitor:
         self._at(stream, now, wall)
         if isinstance(event, Gap):
             key = _GAP_PREFIX + event.cause.value
-            return self._happened(stream, key, problems.gap(event), event.at_least)
+            return self._report_once(stream, key, problems.gap(event), event.at_least)
         if isinstance(event, Trouble):
             self._trouble[stream] = event
-            return self._settle(stream, ProblemKind.TROUBLE, problems.trouble(event))
+            return self._open_or_close(stream, ProblemKind.TROUBLE, problems.trouble(event))
         self._trouble.pop(stream, None)
-        return self._settle(stream, ProblemKind.TROUBLE, None)
+        return self._open_or_close(stream, ProblemKind.TROUBLE, None)
 
     def ended(
         self, stream: str, now: float, wall: float, figures: StreamFigures
@@ -133,19 +133,19 @@ class HealthMonitor:
         finding = self._checks[stream].nothing_scored(figures)
         if finding is None or (stream in self._trouble and not figures.records_read):
             return notices
-        return notices + self._settle(stream, ProblemKind.UNSCORED, finding)
+        return notices + self._open_or_close(stream, ProblemKind.UNSCORED, finding)
 
     def context_lost(self, stream: str, now: float, wall: float, reason: str) -> list[HealthNotice]:
         """Tell that the journal of the context is of no use for this reason."""
         self._at(stream, now, wall)
-        return self._happened(stream, ProblemKind.CONTEXT, problems.context_lost(reason))
+        return self._report_once(stream, ProblemKind.CONTEXT, problems.context_lost(reason))
 
     def of_watch(
         self, now: float, wall: float, kind: ProblemKind, finding: HealthFinding
     ) -> HealthNotice:
         """Tell of what happened to the watch's own files, each time."""
         self._at(_OURS, now, wall)
-        return self._tell(_OURS, kind.value, finding, "closed")
+        return self._raise(_OURS, kind.value, finding, "closed")
 
     def keep_only(self, streams: Collection[str], now: float, wall: float) -> list[HealthNotice]:
         """Forget all other streams, and close what is open of them."""
@@ -210,7 +210,7 @@ class HealthMonitor:
 
     # -- problems --------------------------------------------------------------------------------
 
-    def _settle(
+    def _open_or_close(
         self, stream: str, kind: ProblemKind, finding: HealthFinding | None
     ) -> list[HealthNotice]:
         """Open or close a problem if that is due."""
@@ -221,15 +221,15 @@ class HealthMonitor:
             return [self._close(stream, kind.value, problem, kind.over)]
         if problem is not None and (problem.open or self._now < problem.opened + _APART):
             return []
-        return [self._tell(stream, kind.value, finding, "open")]
+        return [self._raise(stream, kind.value, finding, "open")]
 
-    def _happened(
+    def _report_once(
         self, stream: str, key: str, finding: HealthFinding, at_least: int = 0
     ) -> list[HealthNotice]:
         """Tell of what began and ended at once, or count it until the hour is over."""
         problem = self._streams[stream].problems.get(key)
         if problem is None or (self._now >= problem.opened + _APART and not problem.further):
-            return [self._tell(stream, key, finding, "closed")]
+            return [self._raise(stream, key, finding, "closed")]
         problem.further += 1
         problem.at_least += at_least
         return []
@@ -240,9 +240,9 @@ class HealthMonitor:
             finding = problems.further_gaps(cause, problem.further, problem.at_least)
         else:
             finding = problems.context_lost(f"{problem.further} more times in an hour")
-        return self._tell(stream, key, finding, "closed")
+        return self._raise(stream, key, finding, "closed")
 
-    def _tell(
+    def _raise(
         self, stream: str, key: str, finding: HealthFinding, state: HealthState
     ) -> HealthNotice:
         self._number += 1

@@ -44,7 +44,7 @@ _FIRST_RECORDS: Final = 1000
 
 @dataclass(frozen=True)
 class Facts:
-    """What a watch is about, as it is told at its start."""
+    """What a watch is about, as it is reported at its start."""
 
     logs: Sequence[StreamLogs]
     out: Path
@@ -54,8 +54,8 @@ class Facts:
     bundle: Bundle
     policy: Policy
 
-    def told(self) -> dict[str, str]:
-        """The facts by name, in the order to be told."""
+    def described(self) -> dict[str, str]:
+        """The facts by name, in the order in which they are reported."""
         manifest = self.bundle.manifest
         thresholds = self.policy.thresholds(manifest.thresholds)
         paths = [f"{log.sensor} {path}" for log in self.logs for path in log.paths]
@@ -115,28 +115,28 @@ class Reporter:
         if name not in (NOTICE_LOG, EVE_JSON):
             return []
         msg = f"zeekml {__version__} writes its notices here"
-        notice = first_notice(self._wall(), msg, self._facts.told(), sensor=self._host)
+        notice = first_notice(self._wall(), msg, self._facts.described(), sensor=self._host)
         return [health_event(notice)] if name == EVE_JSON else [self._encoded(notice)]
 
-    def start(self, followers: Sequence[LiveStream], wake_problem: str | None) -> list[bytes]:
+    def start(self, streams: Sequence[LiveStream], wake_problem: str | None) -> list[bytes]:
         """Report the start."""
-        for name, fact in self._facts.told().items():
+        for name, fact in self._facts.described().items():
             log.info("%s: %s", name, printable(fact, 2000))
         if wake_problem is not None:
             log.warning(
                 "changes of logs are not seen at once but by looking (%s)", printable(wake_problem)
             )
         now, wall = self._clock(), self._wall()
-        notices = self._monitor.keep_only([f.logs.name for f in followers], now, wall)
-        for follower in followers:
-            name = follower.logs.name
-            for path in _missing(follower.logs):
+        notices = self._monitor.keep_only([s.logs.name for s in streams], now, wall)
+        for stream in streams:
+            name = stream.logs.name
+            for path in _missing(stream.logs):
                 log.warning("%s: is not there yet; waiting for it", printable(str(path), 4096))
-            if (scored := follower.record.counters.accepted) > 0:
+            if (scored := stream.record.counters.accepted) > 0:
                 log.info(
                     "%s: goes on after %s records scored before", printable(name), f"{scored:,}"
                 )
-            for problem in follower.problems:
+            for problem in stream.problems:
                 log.warning("%s: %s", printable(name), printable(problem, 400))
                 notices += self._monitor.context_lost(name, now, wall, problem)
         return self._lines(notices)
@@ -155,10 +155,10 @@ class Reporter:
         now, wall = self._clock(), self._wall()
         return self._warned([self._monitor.of_watch(now, wall, kind, f) for f in findings])
 
-    def happened(self, follower: LiveStream, events: Sequence[Event]) -> list[bytes]:
+    def happened(self, stream: LiveStream, events: Sequence[Event]) -> list[bytes]:
         """Report what happened to the logs."""
         notices: list[HealthNotice] = []
-        self._tell_of_envelopes(follower)
+        self._log_envelopes(stream)
         for event in events:
             if isinstance(event, Lines):
                 continue
@@ -181,32 +181,32 @@ class Reporter:
                 )
             else:
                 log.warning("%s: can be read again", source)
-            notices += self._monitor.event(follower.logs.name, self._clock(), self._wall(), event)
+            notices += self._monitor.event(stream.logs.name, self._clock(), self._wall(), event)
         return self._lines(notices)
 
-    def observe(self, followers: Sequence[LiveStream]) -> list[bytes]:
+    def observe(self, streams: Sequence[LiveStream]) -> list[bytes]:
         """Look at the figures once a second."""
         now = self._clock()
         if now < self._observed + _OBSERVE_EVERY:
             return []
         self._observed = now
-        self._lag = _lag_of(followers)
+        self._lag = _lag_of(streams)
         notices: list[HealthNotice] = []
-        for follower in followers:
-            self._tell_of_first_records(follower)
-            figures = _figures_of(follower)
-            notices += self._monitor.observe(follower.logs.name, now, self._wall(), figures)
+        for stream in streams:
+            self._log_first_records(stream)
+            figures = _figures_of(stream)
+            notices += self._monitor.observe(stream.logs.name, now, self._wall(), figures)
         return self._warned(notices)
 
-    def ended(self, followers: Sequence[LiveStream]) -> list[bytes]:
+    def ended(self, streams: Sequence[LiveStream]) -> list[bytes]:
         """Look at what came until the input was over."""
         notices: list[HealthNotice] = []
-        for follower in followers:
-            if follower.record.counters.accepted:
+        for stream in streams:
+            if stream.record.counters.accepted:
                 # it has flows, if only not lately
                 continue
-            figures = _figures_of(follower)
-            notices += self._monitor.ended(follower.logs.name, self._clock(), self._wall(), figures)
+            figures = _figures_of(stream)
+            notices += self._monitor.ended(stream.logs.name, self._clock(), self._wall(), figures)
         return self._warned(notices)
 
     def _warned(self, notices: Sequence[HealthNotice]) -> list[bytes]:
@@ -227,17 +227,17 @@ class Reporter:
         )
         return {_NOTE: json.dumps(self._monitor.save()), ABOUT: encode_about(about)}
 
-    def status(self, followers: Sequence[LiveStream]) -> str:
+    def status(self, streams: Sequence[LiveStream]) -> str:
         """The state of things in a few words."""
-        scored = sum(follower.record.counters.accepted for follower in followers)
-        opened = sum(follower.record.notices.total() for follower in followers)
+        scored = sum(stream.record.counters.accepted for stream in streams)
+        opened = sum(stream.record.notices.total() for stream in streams)
         return (
-            f"{scored:,} records scored, {opened:,} incidents, {_lag_of(followers):.0f} s behind, "
+            f"{scored:,} records scored, {opened:,} incidents, {_lag_of(streams):.0f} s behind, "
             f"{len(self._monitor.open_problems)} problems open"
         )
 
     def publish(
-        self, followers: Sequence[LiveStream], state: State, *, up: bool = True, now: bool = False
+        self, streams: Sequence[LiveStream], state: State, *, up: bool = True, now: bool = False
     ) -> bool:
         """Write the figures for Prometheus, if that is asked for and due; tell whether it was."""
         clock = self._clock()
@@ -248,7 +248,7 @@ class Reporter:
             return True
         try:
             bundle, commits = self._facts.bundle, state.commits
-            write_metrics(Path(path), render(followers, bundle, commits=commits, up=up))
+            write_metrics(Path(path), render(streams, bundle, commits=commits, up=up))
             self._metrics_failed = ""
         except OutputError as error:
             # figures are not worth stopping for
@@ -257,19 +257,19 @@ class Reporter:
                 log.error("%s", error)
         return True
 
-    def _tell_of_envelopes(self, follower: LiveStream) -> None:
+    def _log_envelopes(self, stream: LiveStream) -> None:
         """Once for each kind: that records do not stand alone in their lines."""
-        name = printable(follower.logs.name)
-        for envelope in follower.record.counters.unwrapped:
+        name = printable(stream.logs.name)
+        for envelope in stream.record.counters.unwrapped:
             if (name, envelope) not in self._envelopes:
                 self._envelopes.add((name, envelope))
                 log.info("%s: records are taken out of what is around them (%s)", name, envelope)
 
-    def _tell_of_first_records(self, follower: LiveStream) -> None:
+    def _log_first_records(self, stream: LiveStream) -> None:
         """Once there are some records: whether they can be read, and tell what they should."""
-        counters = follower.record.counters
-        name = follower.logs.name
-        if name not in self._unseen or follower.coverage.share is None:
+        counters = stream.record.counters
+        name = stream.logs.name
+        if name not in self._unseen or stream.coverage.share is None:
             return
         if counters.records_read < _FIRST_RECORDS:
             return
@@ -279,11 +279,11 @@ class Reporter:
             "%s: %s; %s lines read, %s scored, %.2f %% could not be read; "
             "%.0f %% of the values that features are made of are there",
             printable(name),
-            " and ".join(follower.formats),
+            " and ".join(stream.formats),
             f"{counters.records_read:,}",
             f"{counters.accepted:,}",
             100 * rejected,
-            100 * follower.coverage.share,
+            100 * stream.coverage.share,
         )
 
     def _lines(self, notices: Sequence[HealthNotice]) -> list[bytes]:
@@ -297,26 +297,26 @@ class Reporter:
         return [self._encoded(notice) for notice in notices]
 
 
-def _figures_of(follower: LiveStream) -> StreamFigures:
-    counters, logs = follower.record.counters, follower.logs
+def _figures_of(stream: LiveStream) -> StreamFigures:
+    counters, logs = stream.record.counters, stream.logs
     instead = Instead(
         sensor=logs.sensor,
         skipped={kind: n for kind, n in counters.skipped.items() if kind != SHED},
         rejected=counters.rejected,
-        formats=tuple(follower.formats),
-        reject=follower.first_reject,
+        formats=tuple(stream.formats),
+        reject=stream.first_reject,
         absent=() if counters.records_read else tuple(map(str, _missing(logs))),
     )
     return StreamFigures(
         records_read=counters.records_read,
         records_rejected=counters.rejected.total(),
         records_scored=counters.accepted,
-        bytes_behind=0 if follower.idle else follower.bytes_behind(),
-        lag=follower.lag,
-        record_clock=follower.stream_clock,
-        coverage=follower.coverage.share,
-        drops=follower.drops,
-        packets=follower.packets,
+        bytes_behind=0 if stream.idle else stream.bytes_behind(),
+        lag=stream.lag,
+        record_clock=stream.stream_clock,
+        coverage=stream.coverage.share,
+        drops=stream.drops,
+        packets=stream.packets,
         instead=instead,
     )
 
@@ -327,6 +327,6 @@ def _missing(logs: StreamLogs) -> list[Path]:
     return [path for path in logs.paths if not os.path.exists(path)]  # noqa: PTH110
 
 
-def _lag_of(followers: Sequence[LiveStream]) -> float:
+def _lag_of(streams: Sequence[LiveStream]) -> float:
     """Seconds by which reading is behind, the largest of all streams."""
-    return max((follower.lag for follower in followers), default=0.0)
+    return max((stream.lag for stream in streams), default=0.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +12,13 @@ from zeekml.doctor.finding import Check, Finding
 from zeekml.doctor.log_sample import Sample, take_sample
 from zeekml.doctor.logrotate import by_copytruncate
 from zeekml.doctor.record_findings import HEADER_REMEDY, examine_eve, examine_zeek
-from zeekml.live.tail.default_paths import COMPRESSED, IN_UTF_16, NO_PERMISSION, look_around
+from zeekml.live.tail.default_paths import (
+    COMPRESSED,
+    IN_UTF_16,
+    NO_PERMISSION,
+    Found,
+    look_around,
+)
 from zeekml.readers.files.file_type import EMPTY, NO_HEADER, OWN_OUTPUT, Kind
 from zeekml.readers.files.refusal import explain
 from zeekml.readers.flow_schema import SURICATA, ZEEK
@@ -23,22 +28,14 @@ _PACKED_REMEDY: Final = "let the sensor write plain files and compress them when
 _MAX_SIBLINGS: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
-    """A log that would be followed."""
-
-    path: Path  # as it was given or found
-    sensor: str  # zeek or suricata
-
-
 def chosen_logs(
     zeek: Sequence[str], suricata: Sequence[str], account: Account, root: Path
-) -> tuple[list[Log], list[Finding]]:
+) -> tuple[list[Found], list[Finding]]:
     """The logs that are named, or those in the usual places, and what is wrong with these.
 
     The usual places are looked for below `root`, which stands for ``/``.
     """
-    named = [Log(Path(p), ZEEK) for p in zeek] + [Log(Path(p), SURICATA) for p in suricata]
+    named = [Found(Path(p), ZEEK) for p in zeek] + [Found(Path(p), SURICATA) for p in suricata]
     if named:
         return named, []
     places = look_around(root)
@@ -48,20 +45,19 @@ def chosen_logs(
             findings.append(_refused(refused.path, account))
         elif refused.reason == COMPRESSED:
             findings.append(Check("compressed", refused.path).fail(COMPRESSED, _PACKED_REMEDY))
-    found = [Log(log.path, log.sensor) for log in places.found]
-    if not found and not findings:
+    if not places.found and not findings:
         findings.append(
             Check("inputs", "inputs").fail(
                 f"no log in any of {len(places.refused)} usual places",
                 "name them with --zeek and --suricata, or zeek and suricata in the configuration",
             )
         )
-    return found, findings
+    return places.found, findings
 
 
 def examine_log(
-    log: Log,
-    others: Sequence[Log],
+    log: Found,
+    others: Sequence[Found],
     account: Account,
     root: Path,
     *,
@@ -101,7 +97,7 @@ def examine_log(
     return findings
 
 
-def _content(log: Log, sample: Sample, now: float | None) -> list[Finding]:
+def _content(log: Found, sample: Sample, now: float | None) -> list[Finding]:
     path, detected = sample.path, sample.detected
     if sample.packed:
         return [Check("compressed", path).fail(COMPRESSED, _PACKED_REMEDY)]
@@ -156,7 +152,7 @@ def _refused(path: Path, account: Account) -> Finding:
     )
 
 
-def _siblings(log: Log, others: Sequence[Log]) -> list[Finding]:
+def _siblings(log: Found, others: Sequence[Found]) -> list[Finding]:
     """Find logs of the same sensor that nobody would follow: other loggers, other threads."""
     known = {os.path.realpath(other.path) for other in others}
     real = Path(os.path.realpath(log.path))

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from zeekml.doctor.finding import Check, Finding
+
 SERVICE_USER: Final = "zeekml"
 """User of the unit that comes with zeekml."""
 
@@ -56,6 +58,14 @@ class Obstacle:
     text: str  # who owns it, and its mode
     remedy: str  # command that lets the service pass
     certain: bool  # False where access lists may say otherwise, unseen for another user
+
+    def finding(self, check: Check, account: Account, what: str, remedy: str = "") -> Finding:
+        """The finding that a user may not do something, with this remedy in place of one's own."""
+        text = f"{account.name} may not {what}: {self.path} is {self.text}"
+        if self.certain:
+            return check.fail(text, remedy or self.remedy)
+        text += "; there is an access list, which cannot be looked at for another user"
+        return check.unknown(text, f"try: sudo -u {account.name} zeekml check")
 
 
 def obstacle(path: Path, account: Account, need: int = os.R_OK) -> Obstacle | None:

@@ -86,12 +86,8 @@ def _writable(check: Check, path: Path, account: Account) -> Finding:
     except OSError as error:
         return check.unknown(f"cannot be looked at: {error.strerror}")
     if wall is not None:
-        text = f"{account.name} may not write there{made}: {wall.path} is {wall.text}"
         remedy = f"install -d -o {account.name} -g {account.name} -m 0750 {path}"
-        if not wall.certain:
-            text += "; there is an access list, which cannot be looked at for another user"
-            return check.unknown(text, f"try: sudo -u {account.name} zeekml check")
-        return check.fail(text, remedy)
+        return wall.finding(check, account, f"write there{made}", remedy)
     if account.ours:
         try:
             with tempfile.TemporaryFile(dir=existing) as file:

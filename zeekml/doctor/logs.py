@@ -133,13 +133,7 @@ def _access(path: Path, account: Account) -> Finding | None:
     except OSError:
         # not there, or behind a directory that we cannot look into, which the reading tells
         return None
-    if wall is None:
-        return None
-    text = f"{account.name} may not read it: {wall.path} is {wall.text}"
-    if not wall.certain:
-        text += "; there is an access list, which cannot be looked at for another user"
-        return Check("permission", path).unknown(text, f"try: sudo -u {account.name} zeekml check")
-    return Check("permission", path).fail(text, wall.remedy)
+    return None if wall is None else wall.finding(Check("permission", path), account, "read it")
 
 
 def _refused(path: Path, account: Account) -> Finding:

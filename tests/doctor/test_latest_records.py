@@ -16,7 +16,7 @@ from zeekml.doctor.access import Account
 from zeekml.doctor.finding import Level
 from zeekml.doctor.logs import Log, examine_log
 from zeekml.readers.archive import read_flow_table
-from zeekml.readers.formats.given_columns import named_columns
+from zeekml.readers.formats.zeek_header import named_columns
 from zeekml.readers.rejects import ReadCounters
 
 GOOD = conn(NOW - 20)

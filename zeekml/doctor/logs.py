@@ -15,8 +15,8 @@ from zeekml.doctor.log_sample import Sample, take_sample
 from zeekml.doctor.logrotate import by_copytruncate
 from zeekml.doctor.zeek_conn_log import HEADER_REMEDY, examine_zeek
 from zeekml.live.tail.default_paths import COMPRESSED, IN_UTF_16, NO_PERMISSION, look_around
-from zeekml.readers.files.file_type import EMPTY, NO_HEADER, OWN_OUTPUT, Kind
-from zeekml.readers.files.refusal import explain
+from zeekml.readers.files.file_type import Kind
+from zeekml.readers.files.refusal import EMPTY, NO_HEADER, OWN_OUTPUT
 from zeekml.readers.flow_schema import SURICATA, ZEEK
 from zeekml.readers.formats.zeek_header import Header
 
@@ -155,7 +155,7 @@ def _content(log: Log, sample: Sample, now: float | None) -> list[Finding]:
         other = SURICATA if log.sensor == ZEEK else ZEEK
         text = f"is not {wanted} ({detected.kind})"
         return [fail("format", path, text, f"give it with --{other}")]
-    what, _, remedy = explain(detected).partition("; ")
+    what, _, remedy = detected.explanation.partition("; ")
     if detected.refusal == NO_HEADER:
         remedy = HEADER_REMEDY
     elif log.sensor == SURICATA:

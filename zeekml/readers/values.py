@@ -92,13 +92,7 @@ def epoch_seconds(times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def read_time(value: Any) -> float | None:
-    """Read an epoch time or one in ISO 8601 (UTC where it names no zone) as epoch seconds.
-
-    Raises
-    ------
-    ValueError, OverflowError
-        It is neither.
-    """
+    """Read an epoch time or one in ISO 8601 (UTC where it names no zone) as epoch seconds."""
     if type(value) is str and (match := _moment(value)):
         day, clock, zone = match.groups()
         moment = datetime.fromisoformat(day or clock + (zone or ""))

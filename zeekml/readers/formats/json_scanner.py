@@ -282,13 +282,7 @@ def _scan_line(
     values: Ints,
     row: int,
 ) -> tuple[int, int]:
-    """Fill one row from one line.
-
-    Returns
-    -------
-    found, place
-        `PLAIN`, `UNUSUAL`, `EMPTY`, or the span of the line's type; and how far it was read.
-    """
+    """Fill one row from one line."""
     begin = i
     i = skip_blank(data, i)
     if byte_at(data, i) == NEWLINE:

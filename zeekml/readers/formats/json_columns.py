@@ -112,16 +112,15 @@ class PlainLines:
         self._first_line = block.first_line
         self._complete = block.complete
         self._fields = {name: i for i, name in enumerate(fields)}
-        lines = int(np.count_nonzero(self.data == 10))
-        kinds = np.zeros((len(fields), lines), np.uint8)
-        values = np.empty((len(fields), lines), np.int64)
-        rows = np.empty((lines, 3), np.int64)
-        others = np.empty((lines, 4), np.int64)
+        ends = np.flatnonzero(self.data == ord("\n"))
+        kinds = np.zeros((len(fields), len(ends)), np.uint8)
+        values = np.empty((len(fields), len(ends)), np.int64)
+        rows = np.empty((len(ends), 3), np.int64)
+        others = np.empty((len(ends), 4), np.int64)
         if COMPILED:
-            words = np.frombuffer(text, np.uint64, len(text) // 8)
-            n_rows, n_others = scan(self.data, words, keys, kinds, values, rows, others)
+            n_rows, n_others = scan(self.data, ends, keys, kinds, values, rows, others)
         else:
-            n_rows, n_others = 0, _leave_to_parser(text, others)
+            n_rows, n_others = 0, _leave_to_parser(text, ends, others)
         self._kinds = kinds[:, :n_rows]
         self._values = values[:, :n_rows]
         self._rows = rows[:n_rows]
@@ -236,14 +235,14 @@ class PlainLines:
         return self._text[start : start + (place & 0xFFFFFFFF)]
 
 
-def _leave_to_parser(text: bytes, others: Ints) -> int:
-    """Take no line for plain, where the scanner is not compiled; return how many are not empty."""
+def _leave_to_parser(text: bytes, ends: Ints, others: Ints) -> int:
+    """Take no line for plain, where the scanner is not compiled; give how many are not empty."""
     start = n = 0
-    for number, line in enumerate(text.split(b"\n")[:-1]):
-        if line.strip():
-            others[n] = start, start + len(line), number, -1
+    for number, end in enumerate(ends.tolist()):
+        if text[start:end].strip():
+            others[n] = start, end, number, -1
             n += 1
-        start += len(line) + 1
+        start = end + 1
     return n
 
 

@@ -66,7 +66,7 @@ BUCKETS: Final = 512
 _MOST_DEPTH: Final = 60
 _LONGEST_TYPE: Final = 64
 
-# what a line was found to be
+# what a line was found to be, unless it has another type than the wanted one
 PLAIN: Final = -1
 UNUSUAL: Final = -2
 EMPTY: Final = -3
@@ -249,26 +249,6 @@ def _find(data: Bytes, start: int, end: int, group: int, keys: Keys) -> np.int64
 
 
 @njit(cache=True)
-def _line_end(data: Bytes, words: npt.NDArray[np.uint64], i: int) -> int:
-    """Place of the next newline, eight bytes at a time where it is far."""
-    ones = np.uint64(0x0101010101010101)
-    while i & 7:
-        if byte_at(data, i) == NEWLINE:
-            return i
-        i += 1
-    word = i >> 3
-    while word < len(words):
-        x = words[word] ^ (ones * np.uint64(NEWLINE))
-        if (x - ones) & ~x & (ones * np.uint64(128)):
-            break
-        word += 1
-    i = word << 3
-    while byte_at(data, i) != NEWLINE:
-        i += 1
-    return i
-
-
-@njit(cache=True)
 def _same_text(data: Bytes, start: int, end: int, text: Bytes) -> bool:
     return end - start == len(text) and starts_with(data, start, text)
 
@@ -281,14 +261,13 @@ def _scan_line(
     kinds: npt.NDArray[np.uint8],
     values: Ints,
     row: int,
-) -> tuple[int, int]:
-    """Fill one row from one line."""
-    begin = i
+) -> int | np.int64:
+    """Fill one row from one line; give `PLAIN`, `UNUSUAL`, `EMPTY`, or the span of its type."""
     i = skip_blank(data, i)
     if byte_at(data, i) == NEWLINE:
-        return EMPTY, i
+        return EMPTY
     if byte_at(data, i) != OPEN_OBJECT:
-        return UNUSUAL, i
+        return UNUSUAL
     i = skip_blank(data, i + 1)
     depth = 1
     arrays = np.uint64(0)  # a bit for each depth at which an array is open
@@ -302,31 +281,31 @@ def _scan_line(
             arrays &= ~(np.uint64(1) << np.uint64(depth))
             depth -= 1
             if depth == 0:
-                return (PLAIN, i) if byte_at(data, i) == NEWLINE else (UNUSUAL, i)
+                return PLAIN if byte_at(data, i) == NEWLINE else UNUSUAL
         else:
             field = -1
             if not in_array:
                 if c != QUOTE:
-                    return UNUSUAL, begin
+                    return UNUSUAL
                 end = text_end(data, i + 1)
                 if end < 0:
-                    return UNUSUAL, begin
+                    return UNUSUAL
                 group = 0 if depth == 1 else (inner_group if depth == 2 else -1)
                 if group >= 0:
                     key = _find(data, i + 1, end, group, keys)
                     if key >= 0:
                         field = keys.fields[key]
                         if kinds[field, row]:
-                            return UNUSUAL, begin
+                            return UNUSUAL
                 if keys.type_key >= 0 and field != keys.type_key:
                     # another key of this name may be what a search for the type finds first
                     at = keys.offsets[keys.type_key]
                     name = keys.text[at : keys.offsets[keys.type_key + 1]]
                     if _same_text(data, i + 1, end, name):
-                        return UNUSUAL, begin
+                        return UNUSUAL
                 i = skip_blank(data, end + 1)
                 if byte_at(data, i) != COLON:
-                    return UNUSUAL, begin
+                    return UNUSUAL
                 i = skip_blank(data, i + 1)
                 c = byte_at(data, i)
             kind = OTHER
@@ -335,19 +314,19 @@ def _scan_line(
             if c == QUOTE:
                 end = text_end(data, i + 1)
                 if end < 0:
-                    return UNUSUAL, begin
+                    return UNUSUAL
                 kind, value = TEXT, span(i + 1, end)
                 i = end + 1
                 if field >= 0 and field == keys.type_key:
                     start = value >> 32
                     if not _same_text(data, start, end, keys.type_text):
                         if _same_text(data, start, end, keys.parsed_type):
-                            return UNUSUAL, begin
-                        return (value if 0 < end - start <= _LONGEST_TYPE else UNUSUAL), end
+                            return UNUSUAL
+                        return value if 0 < end - start <= _LONGEST_TYPE else UNUSUAL
             elif c == MINUS or ZERO <= c <= NINE:
                 i, kind, value = read_number(data, i)
                 if i < 0:
-                    return UNUSUAL, begin
+                    return UNUSUAL
             elif c == OPEN_OBJECT:
                 kind, opened = OBJECT, True
             elif c == OPEN_ARRAY:
@@ -355,22 +334,22 @@ def _scan_line(
                     kind = ARRAY
                     i, value = read_whole_numbers(data, i + 1)
                     if i < 0:
-                        return UNUSUAL, begin
+                        return UNUSUAL
                 else:
                     opened = True
             else:
                 i, kind = read_literal(data, i)
                 if i < 0:
-                    return UNUSUAL, begin
+                    return UNUSUAL
             if field >= 0:
                 if not keys.rules[field] & kind:
-                    return UNUSUAL, begin
+                    return UNUSUAL
                 kinds[field, row] = kind
                 values[field, row] = value
             if opened:
                 depth += 1
                 if depth > _MOST_DEPTH:
-                    return UNUSUAL, begin
+                    return UNUSUAL
                 if c == OPEN_ARRAY:
                     arrays |= np.uint64(1) << np.uint64(depth)
                 if depth == 2:
@@ -382,65 +361,55 @@ def _scan_line(
         if byte_at(data, i) == COMMA:
             i = skip_blank(data, i + 1)
             if byte_at(data, i) == CLOSE_ARRAY or byte_at(data, i) == CLOSE_OBJECT:
-                return UNUSUAL, begin
+                return UNUSUAL
         elif byte_at(data, i) != CLOSE_ARRAY and byte_at(data, i) != CLOSE_OBJECT:
-            return UNUSUAL, begin
+            return UNUSUAL
 
 
 @njit(cache=True, nogil=True)
 def scan(
     data: Bytes,
-    words: npt.NDArray[np.uint64],
+    ends: Ints,
     keys: Keys,
     kinds: npt.NDArray[np.uint8],
     values: Ints,
     rows: Ints,
     others: Ints,
 ) -> tuple[int, int]:
-    """Scan all lines of a block.
+    """Scan all lines of a block, of which `ends` has the places of the newlines (lines,).
 
     Parameters
     ----------
-    data : uint8 array
-        Whole lines, each with its newline.
-    words : uint64 array
-        The same memory without the last bytes that make no whole word.
-    keys : Keys
-        What to look for.
-    kinds, values : arrays of shape (fields, lines)
-        `kinds` is zero; both are filled row by row for the plain lines.
-    rows : int64 array of shape (lines, 3)
-        Gets start, end and number (from 0) of each plain line.
-    others : int64 array of shape (lines, 4)
-        Gets the same of each other line that is not empty, and the span of its type if that is
-        all that has to be known of it, else -1.
+    kinds, values
+        Of shape (fields, lines); `kinds` is zero. Both are filled row by row for the plain lines.
+    rows
+        Of shape (lines, 3): gets start, end and number (from 0) of each plain line.
+    others
+        Of shape (lines, 4): gets the same of each other line that is not empty, and the span of
+        its type if that is all that has to be known of it, else -1.
 
     Returns
     -------
-    n_rows, n_others : int
+    n_rows, n_others
     """
     n_rows = 0
     n_others = 0
-    line = 0
     start = 0
-    while start < len(data):
-        found, end = _scan_line(data, start, keys, kinds, values, n_rows)
-        if byte_at(data, end) != NEWLINE:
-            end = _line_end(data, words, end)
+    for line in range(len(ends)):
+        end = ends[line]
+        found = _scan_line(data, start, keys, kinds, values, n_rows)
         if found == PLAIN:
             rows[n_rows, 0] = start
             rows[n_rows, 1] = end
             rows[n_rows, 2] = line
             n_rows += 1
         else:
-            if n_rows < kinds.shape[1]:
-                kinds[:, n_rows] = ABSENT
+            kinds[:, n_rows] = ABSENT
             if found != EMPTY:
                 others[n_others, 0] = start
                 others[n_others, 1] = end
                 others[n_others, 2] = line
-                others[n_others, 3] = found if found >= 0 else -1
+                others[n_others, 3] = max(found, -1)
                 n_others += 1
         start = end + 1
-        line += 1
     return n_rows, n_others

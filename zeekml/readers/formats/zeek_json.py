@@ -8,7 +8,8 @@ Three spellings of the connection's fields are in use: ``id.orig_h``, ``id_orig_
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -32,58 +33,15 @@ TYPE_FIELDS: Final = ("_path", "@path", "@stream", "log_type")
 
 _NESTED: Final = "id"
 _SIDES: Final = tuple(name for name in RECORD_COLUMNS if name.startswith("id."))
-
-
-class _Record(
-    msgspec.Struct,
-    gc=False,
-    rename={
-        "orig_h": "id.orig_h",
-        "orig_p": "id.orig_p",
-        "resp_h": "id.resp_h",
-        "resp_p": "id.resp_p",
-        "path": "_path",
-        "at_path": "@path",
-        "at_stream": "@stream",
-    },
-):
-    """A record as it stands: what its values mean is for `zeekml.readers.values` to say."""
-
-    ts: Any = None
-    uid: Any = None
-    orig_h: Any = None
-    orig_p: Any = None
-    resp_h: Any = None
-    resp_p: Any = None
-    id_orig_h: Any = None
-    id_orig_p: Any = None
-    id_resp_h: Any = None
-    id_resp_p: Any = None
-    id: Any = None
-    proto: Any = None
-    service: Any = None
-    duration: Any = None
-    orig_bytes: Any = None
-    resp_bytes: Any = None
-    conn_state: Any = None
-    missed_bytes: Any = None
-    history: Any = None
-    orig_pkts: Any = None
-    orig_ip_bytes: Any = None
-    resp_pkts: Any = None
-    resp_ip_bytes: Any = None
-    community_id: Any = None
-    path: Any = None
-    at_path: Any = None
-    at_stream: Any = None
-    log_type: Any = None
-
-
+_SIDES_UNDERSCORED: Final = tuple(name.replace(".", "_") for name in _SIDES)
+_KEYS: Final = (*RECORD_COLUMNS, *_SIDES_UNDERSCORED, _NESTED, *TYPE_FIELDS)
+_ATTRIBUTES: Final = {re.sub(r"\W", "_at_", key): key for key in _KEYS}
+# a record as it stands: what its values mean is for `zeekml.readers.values` to say
+_Record: Final = msgspec.defstruct(
+    "_Record", [(name, Any, None) for name in _ATTRIBUTES], rename=_ATTRIBUTES, gc=False
+)
+_types: Final = attrgetter(*(name for name, key in _ATTRIBUTES.items() if key in TYPE_FIELDS))
 _NULL: Final = msgspec.Raw(b"null")
-# what `log_of` looks for
-_TELLING: Final = (*CONN_MARKERS, "proto", "duration", "orig_bytes")
-_FIELDS: Final = {name: name.removeprefix("id.") for name in RECORD_COLUMNS}
-_UNDERSCORED: Final = {name: name.replace(".", "_") for name in _SIDES}
 
 
 def record_type(record: dict[str, Any]) -> str:
@@ -97,10 +55,12 @@ def _set_fields(record: dict[str, Any]) -> list[str]:
     return [name for name, value in record.items() if value not in (None, _NULL)]
 
 
-def _type_of(record: _Record) -> str:
-    said = (record.path, record.at_path, record.at_stream, record.log_type)
-    fields = [name for name in _TELLING if getattr(record, name) is not None]
-    return log_of([name for name in said if isinstance(name, str)], fields)
+def _type_of(record: msgspec.Struct) -> str:
+    first = next(filter(None, _types(record)), None)
+    # most records of combined logs say it at once
+    if isinstance(first, str) and first in ZEEK_LOGS:
+        return first
+    return record_type(dict(zip(_KEYS, astuple(record), strict=True)))
 
 
 def _plain_keys() -> tuple[list[str], Keys]:
@@ -109,12 +69,12 @@ def _plain_keys() -> tuple[list[str], Keys]:
     rules |= {"ts": NUMBER | TEXT} | dict.fromkeys(TYPE_FIELDS, TEXT)
     # an object, unless the name is used for something else that concerns nobody here
     rules |= {_NESTED: OBJECT | TEXT | WHOLE}
-    aliases = {spelled: name for name, spelled in _UNDERSCORED.items()}
+    aliases = dict(zip(_SIDES_UNDERSCORED, _SIDES, strict=True))
     aliases |= {name.replace(".", "/"): name for name in _SIDES}
     return list(rules), make_keys(rules, aliases=aliases, objects=[_NESTED])
 
 
-class ZeekJsonDecoder(JsonDecoder[_Record]):
+class ZeekJsonDecoder(JsonDecoder[msgspec.Struct]):
     """Decodes conn records from JSON lines."""
 
     sensor = ZEEK
@@ -128,7 +88,7 @@ class ZeekJsonDecoder(JsonDecoder[_Record]):
         # which lines go through the parser is up to each line alone, not to what stands around it
         plain = PlainLines(block, *_PLAIN)
         plain.set_aside(_are_conn(plain))
-        rows = MergedRows[_Record](plain)
+        rows = MergedRows[msgspec.Struct](plain)
         for line, text, _, _ in plain.others():
             for own, record in self._records(line, text, complete=block.complete):
                 if (kind := _type_of(record)) == CONN:
@@ -143,30 +103,25 @@ class ZeekJsonDecoder(JsonDecoder[_Record]):
         return self._batch(rows, *rows.columns(scanned, _parsed))
 
 
-def _parsed(records: list[_Record]) -> dict[str, Column]:
+def _parsed(records: list[msgspec.Struct]) -> dict[str, Column]:
     return {name: read_column(name, values) for name, values in _values(records).items()}
 
 
-def _values(records: list[_Record]) -> dict[str, list[Any]]:
-    """What stands in each column of some records."""
-    cells = zip(*map(astuple, records), strict=True)
-    by_field = dict(zip(_Record.__struct_fields__, cells, strict=True))
-    values = {name: list(by_field[field]) for name, field in _FIELDS.items()}
-    for name, field in _UNDERSCORED.items():
-        if None in values[name]:
-            values[name] = list(map(_first, values[name], by_field[field]))
-        if None in values[name]:
-            values[name] = list(map(_first, values[name], _within(by_field[_NESTED], name)))
-    return values
+def _values(records: list[msgspec.Struct]) -> dict[str, list[Any]]:
+    """What stands in each column of some records; of several spellings, the first with a value."""
+    by_key = dict(zip(_KEYS, map(list, zip(*map(astuple, records), strict=True)), strict=True))
+    for name, underscored in zip(_SIDES, _SIDES_UNDERSCORED, strict=True):
+        if None in by_key[name]:
+            by_key[name] = list(map(_first, by_key[name], by_key[underscored]))
+        if None in by_key[name]:
+            inner = name.removeprefix("id.")
+            nested = (v.get(inner) if type(v) is dict else None for v in by_key[_NESTED])
+            by_key[name] = list(map(_first, by_key[name], nested))
+    return {name: by_key[name] for name in RECORD_COLUMNS}
 
 
 def _first(value: Any, other: Any) -> Any:
     return other if value is None else value
-
-
-def _within(objects: Iterable[Any], name: str) -> Iterator[Any]:
-    key = name.removeprefix("id.")
-    return (value.get(key) if type(value) is dict else None for value in objects)
 
 
 _PLAIN: Final = _plain_keys()

@@ -20,11 +20,11 @@ from zeekml.readers.archive import flows_of, read_stream
 from zeekml.readers.batch_builder import BoolArray, build_batch, standard_name
 from zeekml.readers.files.discovery import Discovery, Stream, discover
 from zeekml.readers.flow_schema import FLOW_SCHEMA, REQUIRED
-from zeekml.readers.formats.given_columns import named_columns
 from zeekml.readers.formats.parquet import read_array
+from zeekml.readers.formats.zeek_header import named_columns
 from zeekml.readers.rejects import ReadCounters, SourceAccount
+from zeekml.readers.shortfall import shortfall
 from zeekml.readers.values import RECORD_COLUMNS, read_column
-from zeekml.readers.verdict import shortfall
 
 _CHUNK = 8192
 

@@ -17,7 +17,7 @@ from zeekml.doctor.finding import Level
 from zeekml.doctor.logs import examine_log
 from zeekml.live.tail.default_paths import Found
 from zeekml.readers.archive import read_flow_table
-from zeekml.readers.formats.given_columns import named_columns
+from zeekml.readers.formats.zeek_header import named_columns
 from zeekml.readers.rejects import ReadCounters
 
 GOOD = conn(NOW - 20)

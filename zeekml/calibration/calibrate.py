@@ -24,7 +24,7 @@ from zeekml.ensemble import bundle as bundles
 from zeekml.ensemble.bundle import Bundle
 from zeekml.errors import DataError
 from zeekml.readers.files.discovery import Stream
-from zeekml.readers.verdict import shortfall
+from zeekml.readers.shortfall import shortfall
 
 Progress = Callable[[int, int], None]
 

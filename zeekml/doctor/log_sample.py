@@ -14,9 +14,9 @@ from zeekml.readers.files.compression import ByteStream, compression_of
 from zeekml.readers.files.discovery import LogFile, open_log
 from zeekml.readers.files.file_type import HEAD_SIZE, Detected, Kind, detect
 from zeekml.readers.flow_schema import SCORED
-from zeekml.readers.formats.rejected_field import culprit
 from zeekml.readers.formats.zeek_header import Header, HeaderReader
 from zeekml.readers.rejects import ReadCounters, SourceAccount
+from zeekml.readers.shortfall import culprit
 from zeekml.readers.stream_reader import LogReader
 
 TAIL_SIZE: Final = 4 << 20
@@ -128,4 +128,4 @@ def _complaint(counters: ReadCounters, kind: Kind, header: Header | None) -> str
     (reason, _), *_ = counters.rejected.most_common(1)
     first = counters.first_rejects[reason]
     found = culprit(kind, first.text, header)
-    return f"{found}" if found else f'the reason is {reason}: "{printable(first.text, _SHOWN)}"'
+    return found if found else f'the reason is {reason}: "{printable(first.text, _SHOWN)}"'

@@ -19,8 +19,8 @@ from zeekml.live.tail.default_paths import (
     Found,
     look_around,
 )
-from zeekml.readers.files.file_type import EMPTY, NO_HEADER, OWN_OUTPUT, Kind
-from zeekml.readers.files.refusal import explain
+from zeekml.readers.files.file_type import Kind
+from zeekml.readers.files.refusal import EMPTY, NO_HEADER, OWN_OUTPUT
 from zeekml.readers.flow_schema import SURICATA, ZEEK
 from zeekml.readers.formats.zeek_header import Header
 
@@ -119,7 +119,7 @@ def _content(log: Found, sample: Sample, now: float | None) -> list[Finding]:
         other = SURICATA if log.sensor == ZEEK else ZEEK
         text = f"is not {wanted} ({detected.kind})"
         return [Check("format", path).fail(text, f"give it with --{other}")]
-    what, _, remedy = explain(detected).partition("; ")
+    what, _, remedy = detected.explanation.partition("; ")
     if detected.refusal == NO_HEADER:
         remedy = HEADER_REMEDY
     elif log.sensor == SURICATA:

@@ -1,4 +1,4 @@
-"""Compiling what a live process runs before it starts, in a process of its own.
+"""Precompilation of what a live process runs, before it starts and in a process of its own.
 
 A compiler does not give back the hundreds of megabytes that it takes, and after an installation
 that would be as many for as long as the process lives.
@@ -18,8 +18,7 @@ from typing import Final
 
 from zeekml.core.jit_cache import provide_compile_cache
 
-_LOOK_EVERY: Final = 1.0
-"""Seconds between two calls of `on_wait`."""
+_LOOK_EVERY: Final = 1.0  # seconds between two calls of `on_wait`
 
 
 def compile_ahead(
@@ -27,20 +26,10 @@ def compile_ahead(
 ) -> bool:
     """Compile all that is not in the cache yet; the first time takes a minute or two.
 
-    Who asks for it at the same time waits for whoever was first.
-
-    Parameters
-    ----------
-    on_begin
-        Called before, if there is something to do.
-    on_wait
-        Called about once a second until it is done.
-
-    Returns
-    -------
-    bool
-        Whether there was something to do and it was done. If it fails, the caller will compile
-        by itself, when it comes to it.
+    Who asks for it at the same time waits for whoever was first. If there is something to do,
+    `on_begin` is called before, and `on_wait` about once a second until it is done. Tells whether
+    there was something and it was done; if that fails, the caller will compile by itself, when it
+    comes to it.
     """
     provide_compile_cache()
     import numba
@@ -75,17 +64,17 @@ def compile_ahead(
 
 
 def rehearse() -> int:
-    """Run everything once for each sensor; return how many notices there were."""
+    """Run everything once for each sensor; how many notices there were."""
     # here, since the parent asks for none of it
     from zeekml.config import Config
     from zeekml.detection.policy import load_policy
     from zeekml.ensemble.bundle import load_bundle
-    from zeekml.live.warm_up import prime
+    from zeekml.live.warm_up import warm_up
     from zeekml.readers.flow_schema import SURICATA, ZEEK
 
     bundle, policy = load_bundle(), load_policy(None)
     sensors = (ZEEK, SURICATA)
-    return sum(prime(sensor, bundle, policy, Config(), hold=1.0) for sensor in sensors)
+    return sum(warm_up(sensor, bundle, policy, Config(), hold=1.0) for sensor in sensors)
 
 
 def _compile(done: Path) -> None:

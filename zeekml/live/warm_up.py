@@ -1,4 +1,4 @@
-"""Go through everything once before the first record comes.
+"""Warm-up: goes through everything once before the first record comes.
 
 Compiled code is made, or loaded from the cache, when it is first called. For a service that takes
 a minute at its very first start; systemd must not take it for hanging then, nor the first notice
@@ -45,18 +45,20 @@ _NAMES: Final = (
 )
 
 
-_primed: set[str] = set()
+_warm: set[str] = set()
 
 
-def prime_once(sensor: str, bundle: Bundle, policy: Policy, config: Config, *, hold: float) -> None:
-    """Do as `prime`, unless this process has done so for the sensor."""
-    if sensor not in _primed:
-        prime(sensor, bundle, policy, config, hold=hold)
-        _primed.add(sensor)
+def warm_up_once(
+    sensor: str, bundle: Bundle, policy: Policy, config: Config, *, hold: float
+) -> None:
+    """Do as `warm_up`, unless this process has done so for the sensor."""
+    if sensor not in _warm:
+        warm_up(sensor, bundle, policy, config, hold=hold)
+        _warm.add(sensor)
 
 
-def prime(sensor: str, bundle: Bundle, policy: Policy, config: Config, *, hold: float) -> int:
-    """Score and judge a scan by one host, as `sensor` logs it; return how many notices it gave."""
+def warm_up(sensor: str, bundle: Bundle, policy: Policy, config: Config, *, hold: float) -> int:
+    """Score and judge a scan by one host, as `sensor` logs it; how many notices it gave."""
     account = SourceAccount("priming", ReadCounters(), None)
     decoder = TailDecoder(sensor, lambda _: account, alerts=AlertMemory(), keep_originals=False)
     judge = Judge(bundle, policy, sensor=sensor, stream="priming")

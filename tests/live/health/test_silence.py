@@ -15,7 +15,7 @@ from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
 from zeekml.live.state.database import State
 from zeekml.live.stream import LiveStream
-from zeekml.live.tail.stream_logs import StreamLogs
+from zeekml.live.tail.inputs import StreamLogs
 from zeekml.readers.rejects import RejectWriter
 
 SAMPLE = Path(__file__).parents[3] / "sample_logs" / "suricata" / "eve.json.gz"

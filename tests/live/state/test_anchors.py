@@ -15,7 +15,7 @@ from zeekml.ensemble.bundle import load_bundle
 from zeekml.live import stream as follower
 from zeekml.live.state.database import State
 from zeekml.live.stream import LiveStream
-from zeekml.live.tail.stream_logs import StreamLogs
+from zeekml.live.tail.inputs import StreamLogs
 from zeekml.readers.rejects import RejectWriter
 
 LOG = Path(__file__).resolve().parents[3] / "sample_logs" / "zeek_tsv" / "conn.log"

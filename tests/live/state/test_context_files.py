@@ -20,7 +20,7 @@ from zeekml.live.state import context_files as snapshots
 from zeekml.live.state.context_files import ContextFiles
 from zeekml.live.state.database import State, StreamCommit
 from zeekml.live.stream import LiveStream
-from zeekml.live.tail.stream_logs import StreamLogs
+from zeekml.live.tail.inputs import StreamLogs
 from zeekml.readers.rejects import RejectWriter
 
 LOG = Path(__file__).resolve().parents[3] / "sample_logs" / "zeek_tsv" / "conn.log"

@@ -11,8 +11,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -80,22 +80,13 @@ def rehearse() -> int:
 def _compile(done: Path) -> None:
     """Compile, unless another process does so at this moment: then wait until it has."""
     done.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(done.with_name(f"{done.name}.lock")):
-        if not done.exists():
-            rehearse()
-            done.touch()
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    with done.with_name(f"{done.name}.lock").open("a") as lock:
         # some file systems have no locks; compiling twice does no harm
         with suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
+        if not done.exists():
+            rehearse()
+            done.touch()
 
 
 def _end_with_parent() -> None:

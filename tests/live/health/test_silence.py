@@ -61,7 +61,7 @@ class Watch:
         """Let time pass and look; tell whether flows are held after what was decided is done."""
         self.now += seconds
         for _ in range(2):
-            self.follower.look()
+            self.follower.poll()
             commit = self.follower.to_commit()
             self.state.commit([commit])
             self.follower.committed(commit)

@@ -76,7 +76,7 @@ class Watch:
             keep_originals=enriched,
         )
         assert follower.problems == []
-        looks = [follower.look()]
+        looks = [follower.poll()]
         if end:
             looks += [follower.finish(), follower.settle()]
         batches = [batch for look in looks for batch in look.outcome.batches]

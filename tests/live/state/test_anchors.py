@@ -36,7 +36,7 @@ def test_it_does_not_grow_with_each_stop(tmp_path: Path, monkeypatch: pytest.Mon
                 file.writelines(islice(lines, 100))
             one = LiveStream(logs, state, bundle, policy, Config(), rejects)
             again.append(state.journal_size("conn", state.anchors("conn")[-1].number)[1])
-            one.look()
+            one.poll()
             state.commit([one.to_commit()])
             one.close()
     assert again == [0, 100, 200, 0, 100, 200, 0, 100]

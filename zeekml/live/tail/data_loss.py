@@ -16,7 +16,7 @@ from zeekml.live.tail.timeouts import Timeouts
 
 
 class DataLoss:
-    """Reports losses of the log at `path`, moves the checkpoint behind them, and has it scanned."""
+    """Reports losses of the log at `path`, and moves the checkpoint behind them."""
 
     def __init__(self, path: Path, buffer: EventBuffer, timeouts: Timeouts) -> None:
         self._path = path
@@ -25,18 +25,6 @@ class DataLoss:
         self._emptied: Place | None = None
         # a file that was emptied before a whole line of it was delivered: path, prefix, size
         self._torn: tuple[Path, bytes, int] | None = None
-
-    def gap(
-        self,
-        source: object,
-        cause: Cause,
-        at_least: int,
-        after: Checkpoint,
-        begin: tuple[int, int] | None = None,
-    ) -> None:
-        """Report a loss, as `EventBuffer.gap` does."""
-        self._buffer.gap(str(source), cause, at_least, after, begin)
-        self._timeouts.scan_soon()
 
     # -- of the file that is open, which was `seen` bytes long at least --------------------------
 
@@ -65,7 +53,7 @@ class DataLoss:
                 line=file.line,
                 size=file.known_size,
             )
-        self.gap(file.path, Cause.TRUNCATED, lost, after)
+        self._buffer.gap(file.path, Cause.TRUNCATED, lost, after)
 
     # -- of the file that the checkpoint is in ---------------------------------------------------
 
@@ -82,7 +70,7 @@ class DataLoss:
             self._emptied = None
             lost = max(checkpoint.size - checkpoint.offset, 0)
             after = replace(checkpoint, size=checkpoint.offset)
-            self.gap(self._path, Cause.TRUNCATED, lost, after)
+            self._buffer.gap(self._path, Cause.TRUNCATED, lost, after)
 
     def vanished(
         self, live: RotatedFile | None, checkpoint: Checkpoint, fingerprint: Fingerprint
@@ -103,7 +91,7 @@ class DataLoss:
             self._buffer.checkpoint = after
             self._timeouts.scan_soon()
         else:
-            self.gap(self._path, cause, lost, after)
+            self._buffer.gap(self._path, cause, lost, after)
         self._buffer.how = How.TRUNCATED if self._emptied else How.ROTATED
         self._emptied = None
 
@@ -117,7 +105,7 @@ class DataLoss:
         source, prefix, size = torn
         copies = (file for file in rotated if file.place != self._emptied)
         if not any(copy.head.data.startswith(prefix) for copy in copies):
-            self.gap(source, Cause.TRUNCATED, size, self._buffer.at)
+            self._buffer.gap(source, Cause.TRUNCATED, size, self._buffer.at)
 
     def file_opened(self, file: RotatedFile, *, is_live: bool) -> None:
         """Take in that a file is being read, perhaps the one that was emptied.
@@ -132,6 +120,6 @@ class DataLoss:
             lost = file.head.nuls - latest.offset
             if lost > 0:
                 begin = (latest.offset, latest.line)
-                self.gap(file.entry.path, Cause.TRUNCATED, lost, self._buffer.at, begin)
+                self._buffer.gap(file.entry.path, Cause.TRUNCATED, lost, self._buffer.at, begin)
         if is_live:
             self._buffer.how, self._emptied = How.TRUNCATED, None

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from zeekml.live.tail.checkpoint import Checkpoint, Finished, worth_remembering
 from zeekml.live.tail.events import Cause, Event, FileOpened, Gap, How, Lines, Recovered, Trouble
 from zeekml.live.tail.file_reader import FileReader, Piece, Rest
 from zeekml.live.tail.header_in_force import HeaderMemory, begins_header
+from zeekml.live.tail.timeouts import Timeouts
 from zeekml.readers.files.line_splitter import Block
 
 
 class EventBuffer:
-    """Makes events, and moves the checkpoint along with them."""
+    """Makes events, and moves the checkpoint along with them; after a gap, a scan is due."""
 
-    def __init__(self, checkpoint: Checkpoint | None) -> None:
+    def __init__(self, checkpoint: Checkpoint | None, timeouts: Timeouts) -> None:
         # after all events so far; None until it is known where the log begins
         self.checkpoint = checkpoint
         self.header = HeaderMemory(checkpoint.header if checkpoint is not None else b"")
         # why the next file is opened
         self.how = How.STARTED if checkpoint is None else How.RESUMED
+        self._timeouts = timeouts
         self._events: list[Event] = []
         self._announced = False
         self._trouble: Trouble | None = None
@@ -46,11 +49,11 @@ class EventBuffer:
 
     def add(self, file: FileReader, piece: Piece, after: Checkpoint | None = None) -> None:
         """Deliver lines of the open file; `after` is the checkpoint if they are its last."""
-        lines, source = piece.lines, str(file.path)
+        lines = piece.lines
         if isinstance(lines, Rest):
             self._move(file, piece, after)
             if lines.size:
-                self.gap(source, Cause.CUT, lines.size, self.at, (lines.offset, lines.line))
+                self.gap(file.path, Cause.CUT, lines.size, self.at, (lines.offset, lines.line))
             return
         block = lines if isinstance(lines, Block) else Block(lines.excerpt, lines.line)
         begins = False
@@ -61,11 +64,11 @@ class EventBuffer:
                 # JSON has no header, so the log's format was changed
                 self.header = HeaderMemory()
             known = Block(self.header.text, 1) if self.header.text else None
-            self._events.append(FileOpened(source, self.how, known))
+            self._events.append(FileOpened(str(file.path), self.how, known))
             self._announced = True
         self.header.see(block, begins=begins)
         self._move(file, piece, after)
-        self._events.append(Lines(source, lines, self.at))
+        self._events.append(Lines(str(file.path), lines, self.at))
 
     def _move(self, file: FileReader, piece: Piece, after: Checkpoint | None) -> None:
         if after is not None:
@@ -85,7 +88,7 @@ class EventBuffer:
 
     def gap(
         self,
-        source: str,
+        source: str | Path,
         cause: Cause,
         at_least: int,
         after: Checkpoint,
@@ -94,7 +97,8 @@ class EventBuffer:
         """Report a loss from the checkpoint on, or from an offset and line of another file."""
         offset, line = (self.at.offset, self.at.line) if begin is None else begin
         self.checkpoint = after
-        self._events.append(Gap(source, cause, offset, line, at_least, after))
+        self._events.append(Gap(str(source), cause, offset, line, at_least, after))
+        self._timeouts.scan_soon()
 
     def after(self, file: Finished, written: int = 0) -> Checkpoint:
         """The checkpoint after a file that is left, last written at `written`."""
@@ -106,7 +110,7 @@ class EventBuffer:
             directories=self.at.directories,
         )
 
-    def trouble(self, source: object, reason: str | None) -> None:
+    def trouble(self, source: Path, reason: str | None) -> None:
         """Report what stands in the way, once."""
         trouble = Trouble(str(source), reason or "cannot be read")
         if trouble != self._trouble:

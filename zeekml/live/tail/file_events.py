@@ -70,7 +70,7 @@ class _Directory(NamedTuple):
     inode: int
 
 
-class FileEvents:
+class FileEvents(FileSystemEventHandler):
     """Waits until something changed in one of the directories, or somebody calls.
 
     The directories, without what is below, need not exist yet, and may be links; whatever becomes
@@ -92,7 +92,6 @@ class FileEvents:
         self._intervals = intervals
         self._observer: BaseObserver | None = None
         self._watches: dict[_Directory, ObservedWatch] = {}
-        self._handler = _Handler(self)
         self._next_check = 0.0
         # a pipe and no lock: a signal handler may interrupt the very code that holds a lock
         self._read = self._write = -1
@@ -163,7 +162,8 @@ class FileEvents:
 
     # -- events, in the library's thread ---------------------------------------------------------
 
-    def _saw_event(self) -> None:
+    def dispatch(self, event: FileSystemEvent) -> None:
+        """Take in that there was an event, and nothing about it."""
         now = time.monotonic()
         if now >= self._second + 1.0:
             self._second, self._events = now, 0
@@ -203,8 +203,7 @@ class FileEvents:
             observer.start()
             self._observer = observer
         present, problems = self._present()
-        emitters = set(observer.emitters)
-        alive = {emitter.watch for emitter in emitters if emitter.is_alive()}
+        alive = {emitter.watch for emitter in set(observer.emitters) if emitter.is_alive()}
         for directory, watch in list(self._watches.items()):
             if directory not in present or watch not in alive:
                 del self._watches[directory]
@@ -214,7 +213,7 @@ class FileEvents:
         for directory in present:
             if directory not in self._watches:
                 try:
-                    watch = observer.schedule(self._handler, directory.path, event_filter=_EVENTS)
+                    watch = observer.schedule(self, directory.path, event_filter=_EVENTS)
                 except Exception as error:
                     problems.append(printable(f"{directory.path}: {_reason(error)}", 400))
                 else:
@@ -222,7 +221,7 @@ class FileEvents:
         return problems[0] if problems else None
 
     def _present(self) -> tuple[list[_Directory], list[str]]:
-        present: dict[_Directory, None] = {}
+        present: list[_Directory] = []
         problems: list[str] = []
         for directory in self._directories:
             try:
@@ -235,8 +234,8 @@ class FileEvents:
             except (OSError, RuntimeError, ValueError) as error:
                 problems.append(printable(f"{directory}: {_reason(error)}", 400))
             else:
-                present[_Directory(path, status.st_dev, status.st_ino)] = None
-        return list(present), problems
+                present.append(_Directory(path, status.st_dev, status.st_ino))
+        return present, problems
 
     def _stop_observer(self) -> None:
         observer, self._observer = self._observer, None
@@ -246,16 +245,6 @@ class FileEvents:
         with contextlib.suppress(Exception):
             observer.stop()
             observer.join(_CLOSING)
-
-
-class _Handler(FileSystemEventHandler):
-    """Passes on that there was an event, and nothing about it."""
-
-    def __init__(self, events: FileEvents) -> None:
-        self._events = events
-
-    def dispatch(self, event: FileSystemEvent) -> None:
-        self._events._saw_event()
 
 
 def _reason(error: Exception) -> str:

@@ -7,7 +7,7 @@ new `LogTail`, gets the very next line, wherever the file with it has gone meanw
 
 One file is left for the next only when the next has data. A sensor writes one file after the
 other, so whatever it wrote to the old file is there by then; the old file is read to its end once
-more, and on file systems that show changes late (NFS) no sooner than `settle` seconds after.
+more, and on file systems that show changes late (NFS) no sooner than `SETTLE` seconds after.
 """
 
 from __future__ import annotations
@@ -31,30 +31,23 @@ from zeekml.live.tail.rotated_files import RotatedFile
 from zeekml.live.tail.timeouts import Timeouts
 from zeekml.readers.files.line_splitter import Block
 
-MAX_POLL: Final = 8 << 20
+SETTLE: Final = 0.5
+"""Seconds for which a file must not grow before it is left for the next, and for which a file must
+not be found before it counts as lost."""
+
+PATIENCE: Final = 60.0
+"""Seconds to wait for a file that cannot be read or unpacked, before it is given up."""
+
 _OPENING_COST: Final = 1 << 16
 _SETTLED: Final = "settled"
 
 
 class LogTail:
-    """Follows one log.
+    """Follows the log whose live file is at `path`, from a checkpoint on.
 
-    Parameters
-    ----------
-    path
-        The live file, which need not exist yet. Its directory may be a link, or be swapped.
-    checkpoint
-        Where to go on. Without one, the log begins with the live file; rotated files that are there
-        already are left alone.
-    settle
-        Seconds for which a file must not grow before it is left for the next, and for which a file
-        must not be found before it counts as lost.
-    patience
-        Seconds to wait for a file that cannot be read or unpacked, before it is given up.
-    max_poll
-        Most bytes that one call of `poll` reads; the last chunk may exceed it.
-    clock
-        Returns seconds that never go backwards.
+    The file need not exist yet, and its directory may be a link, or be swapped. Without a
+    checkpoint, the log begins with the live file; rotated files that are there already are left
+    alone. `clock` gives seconds that never go backwards.
     """
 
     def __init__(
@@ -62,24 +55,22 @@ class LogTail:
         path: Path,
         checkpoint: Checkpoint | None = None,
         *,
-        settle: float = 0.5,
-        patience: float = 60.0,
-        max_poll: int = MAX_POLL,
+        max_poll: int = 8 << 20,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
-        self.max_poll = max_poll
+        self.max_poll = (
+            max_poll  # bytes that one call of `poll` reads; the last chunk may exceed it
+        )
         # whether the last `poll` ended because there is nothing more to read at present
         self.idle = False
-        self._settle = settle
-        self._patience = patience
         self._scanner = DirectoryScan(path)
-        self._buffer = EventBuffer(checkpoint)
+        self._timeouts = Timeouts(clock)
+        self._buffer = EventBuffer(checkpoint, self._timeouts)
         # the file that is open, whether it was the live one, and how long it has been
         self._file: FileReader | None = None
         self._followed_live = False
         self._seen = 0
-        self._timeouts = Timeouts(clock)
         self._data_loss = DataLoss(path, self._buffer, self._timeouts)
         self._pending = PendingFiles()
         self._given_up: set[tuple[Place, int]] = set()
@@ -106,7 +97,7 @@ class LogTail:
 
     @property
     def waiting(self) -> bool:
-        """Whether time alone may bring more, `settle` or `patience` seconds of it.
+        """Whether time alone may bring more, `SETTLE` or `PATIENCE` seconds of it.
 
         A file is about to be left for the next, or one that ought to be there is missing or cannot
         be read.
@@ -222,7 +213,7 @@ class LogTail:
         if not file.packed and file.stat.st_size > file.read_to:
             return True
         settled = self._buffer.header.closed or not self._followed_live
-        if not settled and not self._timeouts.expired(_SETTLED, self._settle):
+        if not settled and not self._timeouts.expired(_SETTLED, SETTLE):
             return False
         self._leave(file)
         return True
@@ -237,7 +228,7 @@ class LogTail:
             # a file with nothing but this line in it may not be recognised again: left with it
             self._buffer.add(file, piece, after)
         if file.packed and file.read_to < file.offset:
-            self._data_loss.gap(file.path, Cause.TRUNCATED, 0, after)
+            self._buffer.gap(file.path, Cause.TRUNCATED, 0, after)
         self._buffer.checkpoint = after
         self._timeouts.scan_soon()
         self._buffer.how = How.ROTATED
@@ -249,10 +240,10 @@ class LogTail:
             self._close_file()
             self._timeouts.reset()
             return True
-        if not self._timeouts.expired("damaged", self._patience):
+        if not self._timeouts.expired("damaged", PATIENCE):
             return False
         after = self._buffer.after(_as_finished(file))
-        self._data_loss.gap(file.path, Cause.DAMAGED, 0, after)
+        self._buffer.gap(file.path, Cause.DAMAGED, 0, after)
         self._buffer.how = How.ROTATED
         self._close_file()
         return True
@@ -279,11 +270,11 @@ class LogTail:
             return self._open_again(listing, self._buffer.at, self._buffer.at.identity)
         following = self._next_files(listing)
         if self._pending.missing:
-            if not self._timeouts.expired("pending", self._settle):
+            if not self._timeouts.expired("pending", SETTLE):
                 return False
             for gone in self._pending.take_missing():
                 known = 1 if gone.head.packed else gone.entry.size
-                self._data_loss.gap(gone.entry.path, Cause.VANISHED, known, self._buffer.at, (0, 1))
+                self._buffer.gap(gone.entry.path, Cause.VANISHED, known, self._buffer.at, (0, 1))
         if not following:
             self._scanner.hold_directory()
             return False
@@ -299,7 +290,7 @@ class LogTail:
         if live is not None and live.place == fingerprint.place and found is not live:
             self._data_loss.place_taken(live, copied=found is not None)
         if found is None:
-            if not self._timeouts.expired("missing", self._settle):
+            if not self._timeouts.expired("missing", SETTLE):
                 return False
             self._data_loss.vanished(live, checkpoint, fingerprint)
             return True
@@ -310,7 +301,7 @@ class LogTail:
             written = found.entry.written
             finished = Finished(fingerprint, checkpoint.offset, checkpoint.line, written)
             after = self._buffer.after(finished, written)
-            self._data_loss.gap(found.entry.path, Cause.TRUNCATED, 0, after)
+            self._buffer.gap(found.entry.path, Cause.TRUNCATED, 0, after)
             return True
         following = NextFile(found, checkpoint.offset, checkpoint.line)
         return self._start(following, is_live=found is live)
@@ -320,11 +311,11 @@ class LogTail:
         if not file.obstacle:
             return self._start(following, is_live=file is listing.live)
         # what is just being compressed is no trouble yet
-        if self._timeouts.expired(f"obstacle {entry.path}", self._settle):
+        if self._timeouts.expired(f"obstacle {entry.path}", SETTLE):
             self._buffer.trouble(entry.path, file.obstacle)
-        if self._timeouts.expired(f"obstacle {entry.path}", self._patience):
+        if self._timeouts.expired(f"obstacle {entry.path}", PATIENCE):
             self._given_up.add((entry.place, entry.written))
-            self._data_loss.gap(entry.path, Cause.UNREADABLE, 1, self._buffer.at)
+            self._buffer.gap(entry.path, Cause.UNREADABLE, 1, self._buffer.at)
             return True
         return False
 
@@ -418,7 +409,7 @@ class LogTail:
             self._buffer.recovered()
         if listing.overlooked and not self._overlooked:
             self._overlooked = True
-            self._data_loss.gap(self.path, Cause.TOO_MANY_FILES, 0, self._buffer.at)
+            self._buffer.gap(self.path, Cause.TOO_MANY_FILES, 0, self._buffer.at)
         return listing
 
     def _live_place(self) -> Place | None:

@@ -22,7 +22,7 @@ from watch_process import ROOT, Log, WatchProcess, of_flows, until, zeekml
 from zeekml.core.jit_cache import cache_directory
 from zeekml.live.precompile import compile_ahead
 from zeekml.live.service import Watcher, WatchJob
-from zeekml.live.tail.stream_logs import StreamLogs
+from zeekml.live.tail.inputs import StreamLogs
 from zeekml.outputs import ENRICHED, NOTICE_LOG, OutputOptions
 
 RULES: Final = ROOT / "rules" / "policy.yaml"
@@ -375,15 +375,14 @@ def test_the_clock_goes_back(tmp_path: Path, log: Log) -> None:
     for step in (0.0, -3600.0, 86_400.0, -1e9):
         wall[0] += step
         with Watcher(job, wall=lambda: wall[0]) as watcher:
-            watcher._begin()
+            watcher.start()
             for _ in range(2):
                 log.write(12)
-                assert watcher._look()
+                watcher.step()
                 wall[0] += step
-            watcher._keep_up_appearances()
             if step < -1e6:
-                watcher._finish()
-            watcher._persist(watcher.followers, anchor=True)
+                watcher.finish()
+            watcher.checkpoint()
     lines = (tmp_path / "out" / NOTICE_LOG).read_bytes().splitlines(keepends=True)
     assert of_flows(lines) == scored_at_once(log, tmp_path)
     # the file's first line, and no problem

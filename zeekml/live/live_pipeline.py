@@ -24,7 +24,7 @@ BATCH_ROWS: Final = 1024
 
 @dataclass
 class LiveResult:
-    """What became of an intake."""
+    """What became of a journal entry."""
 
     batches: list[ScoredBatch] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
@@ -32,20 +32,11 @@ class LiveResult:
 
 
 class LivePipeline:
-    """What `zeekml.pipeline.Pipeline` is for archives, one intake after the other.
+    """What `zeekml.pipeline.Pipeline` is for archives, one journal entry after the other.
 
-    Parameters
-    ----------
-    bundle, config
-        As for `Scorer`.
-    judge
-        As it stood at the place where this goes on, or a new one.
-    hold
-        Seconds for which flows are held to be put in order; 0 for a log that is in order.
-    originals
-        Whether scored batches have the records as they were logged.
-    at
-        Where the stream's clock and the flows held back stood there; None at the very start.
+    It goes on `at` a snapshot of the stream's clock and the flows held back, None at the very
+    start, with the `judge` as it stood there. `hold` is for how many seconds flows are held to be
+    put in order, 0 for a log that is in order.
     """
 
     def __init__(

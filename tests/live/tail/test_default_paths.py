@@ -95,7 +95,7 @@ def test_the_log_of_flows_under_another_name(
 
 def test_an_empty_log_is_found(tmp_path: Path) -> None:
     eve = put(tmp_path / "var/log/suricata/eve.json", b"")
-    assert look_around(tmp_path).found == [Found(eve, "suricata", empty=True)]
+    assert look_around(tmp_path).found == [Found(eve, "suricata")]
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,7 @@ from unprivileged import run_unprivileged
 
 from zeekml.errors import InputError
 from zeekml.live.tail.default_paths import SURICATA_PLACES, ZEEK_PLACES, look_around
-from zeekml.live.tail.inputs import check_log, found_logs, log_sets, named_logs
-from zeekml.live.tail.stream_logs import StreamLogs
+from zeekml.live.tail.inputs import StreamLogs, check_log, found_logs, log_sets, named_logs
 
 CONN = (
     b"#separator \\x09\n#path\tconn\n"

@@ -30,7 +30,7 @@ from zeekml.live.state.database import State
 from zeekml.live.state.status import ABOUT, Problem, Status, budget_of, decode_about, encode_about
 from zeekml.live.stream import SHED, LiveStream
 from zeekml.live.tail.events import Event, FileOpened, Gap, Lines, Trouble
-from zeekml.live.tail.stream_logs import StreamLogs
+from zeekml.live.tail.inputs import StreamLogs
 from zeekml.outputs import EVE_JSON, NOTICE_LOG, OutputOptions
 
 log = logging.getLogger("zeekml.watch")

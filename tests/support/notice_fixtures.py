@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from made_up_lines import NOTICE
 
 from zeekml.detection.candidates import CANDIDATE_COLUMNS, Candidates
 from zeekml.detection.incidents.candidate_rows import number_rows
@@ -21,7 +22,7 @@ from zeekml.detection.incidents.sliding_windows import place_row
 from zeekml.detection.incidents.text_hash import new_secret
 from zeekml.detection.incidents.tracker import IncidentTracker, Limits
 from zeekml.detection.incidents.window_arrays import new_windows
-from zeekml.detection.notice import Candidate, Flow, Notice, Tally
+from zeekml.detection.notice import Candidate, Notice
 from zeekml.detection.policy import Band, Detector, Policy, load_policy
 from zeekml.ensemble.classes import THREATS
 from zeekml.ensemble.probability import EVEN
@@ -182,54 +183,7 @@ def make_tracker(make_policy: MakePolicy) -> MakeTracker:
 @pytest.fixture(scope="session")
 def make_notice() -> Callable[..., Notice]:
     def make(**changes: Any) -> Notice:
-        flow = Flow(
-            sensor="zeek",
-            uid="CmvrSS1wIiuOGYCbfi",
-            orig_h="10.20.5.67",
-            orig_p=40112,
-            resp_h="10.20.1.33",
-            resp_p=445,
-            proto="tcp",
-            service=None,
-            community_id="1:wCb3OG7yAFWelaUydu0D+125CLM=",
-        )
-        notice = Notice(
-            state="open",
-            seq=0,
-            id="0123456789abcdef01234567",
-            group="89abcdef01234567",
-            note="ZeekML::Scan",
-            threat="scan",
-            ts=1795430487.5,
-            flow=flow,
-            src="10.20.5.67",
-            dst=None,
-            p=445,
-            msg="10.20.5.67 scanned 41 hosts on tcp/445 (312 flows in 12 s)",
-            sub="since 2026-11-23 10:41:25 UTC",
-            score=0.9876543210,
-            spread=0.0000004,
-            threshold=0.75,
-            severity="medium",
-            flows=312,
-            first_ts=1795430485.947001,
-            last_ts=1795430487.1,
-            sources=Tally(1),
-            destinations=Tally(41),
-            ports=Tally(1),
-            sent_bytes=12480,
-            received_bytes=None,
-            signatures=("ET SCAN SMB, sweep",),
-            why=("src60_hosts=41 (usual 2) +1.83",),
-            tactic="TA0043",
-            techniques=("T1595", "T1046"),
-            suppress_for=900.0,
-            bundle="0123456789ab",
-            features="fedcba987654",
-            sensor="office",
-            stream="conn",
-        )
         flow_changes = changes.pop("flow", {})
-        return replace(notice, flow=replace(flow, **flow_changes), **changes)
+        return replace(NOTICE, flow=replace(NOTICE.flow, **flow_changes), **changes)
 
     return make

@@ -1,4 +1,4 @@
-"""Whether the directories that zeekml writes into are right, have room, and are free."""
+"""Directories that zeekml writes into: whether they are right, have room, and are free."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ class StreamChecks:
                 yield ProblemKind.UNSCORED, finding
 
     def _is_stalled(self, now: float) -> bool:
-        """Whether a log that had flows has fallen silent, which is told of as such."""
+        """Whether a log that had flows has fallen silent, which is a problem of its own."""
         if self._silent is None or not (self._remembered.alive and self._remembered.scored):
             return False
         return now - self._silent[0] >= self._limits.stall_after

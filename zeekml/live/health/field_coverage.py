@@ -1,4 +1,4 @@
-"""How much of what a sensor can tell about a flow it does tell."""
+"""Field coverage: the share of the values that a sensor can provide, and does."""
 
 from __future__ import annotations
 

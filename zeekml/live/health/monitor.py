@@ -44,10 +44,10 @@ class _Problem:
     """The last problem of a kind."""
 
     id: str  # of its notices
-    opened: float  # when it was told of; in storage, how many seconds ago
-    open: bool  # whether its end is still to be told of
+    opened: float  # when it was reported; in storage, how many seconds ago
+    open: bool  # whether its end is still to be reported
     severity: str
-    further: int = 0  # what has happened since and is not told of yet: how often,
+    further: int = 0  # what has happened since and is not reported yet: how often,
     at_least: int = 0  # and how many bytes
 
 
@@ -68,7 +68,7 @@ class HealthMonitor:
     """Raises `ZeekML::Sensor_Problem` when a problem begins and when it is over.
 
     Of one kind and stream at most one problem is opened per hour; what is still wrong after the
-    hour is told of then. What just happens (a gap, a lost context) has a single line; what happens
+    hour is reported then. What just happens (a gap, a lost context) has a single line; what happens
     again within the hour is summed up after it.
 
     All methods take the seconds of a clock that never goes back, and those of the epoch, and give

@@ -101,7 +101,7 @@ def gap(event: Gap) -> HealthFinding:
 
 
 def further_gaps(cause: Cause, number: int, at_least: int) -> HealthFinding:
-    """Gaps that were not told of one by one."""
+    """Gaps that were not reported one by one."""
     return HealthFinding(
         f"{counted(number, 'further gap')}, at least {amount_of_data(at_least)} lost",
         f"{cause.value.replace('_', ' ')}; {_WHAT_TO_DO[cause]}",

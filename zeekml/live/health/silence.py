@@ -1,4 +1,4 @@
-"""Whether a stream has fallen silent, so that nothing in it will move its clock on.
+"""Silence of a stream: whether it lasts, so that nothing in it will move its clock on.
 
 Silence is that of the log. By the clock of the machine it counts only while the ends of all logs
 are in sight and nothing at all is added to them: a watch that was stopped, or is behind, has seen

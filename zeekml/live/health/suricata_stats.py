@@ -1,4 +1,4 @@
-"""What Suricata says about itself in the log that we read anyway: its stats events."""
+"""Stats events of Suricata: its own packet counters, in the log that we read anyway."""
 
 from __future__ import annotations
 

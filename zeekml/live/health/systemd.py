@@ -1,4 +1,4 @@
-"""What a service tells systemd: that it is ready, alive, reloading or stopping.
+"""Notifications to systemd: that the service is ready, alive, reloading or stopping.
 
 The protocol is that of sd_notify(3): datagrams to the socket that $NOTIFY_SOCKET names. Outside
 systemd, or when nobody listens, nothing is sent; nothing here ever raises.

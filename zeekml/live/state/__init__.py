@@ -1,1 +1,1 @@
-"""State of a watch: checkpoints, write-ahead journal, snapshots, recovery after a restart; labels."""
+"""State of a watch: checkpoints, write-ahead journal, snapshots, recovery; labels."""

@@ -11,7 +11,7 @@ stood and, at the latest anchor, what the incidents were. See `zeekml.live.state
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -305,25 +305,12 @@ class State:
         with self._place.complaining(), transaction(self._db):
             for stream in streams:
                 self._put_stream(stream)
-            self._db.executemany(
-                "INSERT OR REPLACE INTO output VALUES (?, ?)",
-                [(name, msgspec.json.encode(mark)) for name, mark in (marks or {}).items()],
-            )
-            self._db.executemany(
-                "INSERT OR REPLACE INTO incident VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [astuple(incident)[:_INCIDENT_COLUMNS] for incident in incidents],
-            )
-            self._db.executemany(
-                "INSERT OR REPLACE INTO line VALUES (?, ?, ?, ?, ?)",
-                [(i.id, i.seq, i.uid, i.line, i.evidence) for i in incidents],
-            )
-            self._db.executemany(
-                "INSERT OR REPLACE INTO alert VALUES (?, ?)",
-                [(i.id, i.alert) for i in incidents if i.alert is not None],
-            )
-            self._db.executemany(
-                "INSERT OR REPLACE INTO meta VALUES (?, ?)", list((notes or {}).items())
-            )
+            encode = msgspec.json.encode
+            self._put("output", [(name, encode(mark)) for name, mark in (marks or {}).items()])
+            self._put("incident", [astuple(i)[:_INCIDENT_COLUMNS] for i in incidents])
+            self._put("line", [(i.id, i.seq, i.uid, i.line, i.evidence) for i in incidents])
+            self._put("alert", [(i.id, i.alert) for i in incidents if i.alert is not None])
+            self._put("meta", (notes or {}).items())
             if incidents:
                 # what is written anew comes last, so the first are those heard of least lately
                 self._db.execute(
@@ -337,10 +324,16 @@ class State:
                     )
         self.commits += 1
 
+    def _put(self, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        for row in rows:
+            places = ", ".join("?" * len(row))
+            self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({places})", row)
+
     def _put_stream(self, commit: StreamCommit) -> None:
         name = commit.stream
-        self._db.execute("INSERT OR REPLACE INTO stream VALUES (?, ?)", (name, commit.record))
+        self._put("stream", [(name, commit.record)])
         if (entry := commit.entry) is not None:
+            # a number that is there already would be an error
             self._db.execute(
                 "INSERT INTO journal VALUES (?, ?, ?, ?, ?)",
                 (name, entry.number, entry.rows, len(entry.data), entry.data),
@@ -350,21 +343,11 @@ class State:
             self._db.execute(
                 "UPDATE anchor SET judge = NULL, alerts = NULL WHERE stream = ?", (name,)
             )
-            self._db.execute(
-                "INSERT OR REPLACE INTO anchor VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    name,
-                    anchor.number,
-                    msgspec.json.encode(anchor.clock),
-                    anchor.ordering,
-                    anchor.judge,
-                    anchor.alerts,
-                ),
-            )
-        if (snapshot := commit.snapshot) is not None:
-            self._db.execute(
-                "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)", (name, *astuple(snapshot))
-            )
+            clock = msgspec.json.encode(anchor.clock)
+            held = (anchor.ordering, anchor.judge, anchor.alerts)
+            self._put("anchor", [(name, anchor.number, clock, *held)])
+        if commit.snapshot is not None:
+            self._put("snapshot", [(name, *astuple(commit.snapshot))])
         if commit.forget_before:
             for table in ("journal", "anchor"):
                 self._db.execute(

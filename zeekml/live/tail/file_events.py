@@ -39,9 +39,7 @@ _EVENTS: Final[list[type[FileSystemEvent]]] = [
     DirMovedEvent,
 ]
 
-_DEBOUNCE: Final = 0.02
-"""Seconds in which more events are waited for, so that a burst wakes once."""
-
+_DEBOUNCE: Final = 0.02  # seconds in which more events are waited for, so that a burst wakes once
 _FLOOD: Final = 256
 """Events per second above which watching costs more than it brings: polling is as quick then."""
 

@@ -76,8 +76,8 @@ class WatchJob:
 class Watcher:
     """Runs a `WatchJob`; a context manager that gives everything back.
 
-    `run` does all of it. Who wants to have it in his own hands calls `start`, `step` as often as he
-    likes, `finish` if the input is over, and `checkpoint`.
+    `run` does all of it. Step by step it is `start`, `step` as often as wanted, `finish` if the
+    input is over, and `checkpoint`.
 
     `begun` has its state and logs, where they were taken hold of before; whoever did that gives
     them back. Nothing that is reported about flows rests on `wall`, the time of day, but on

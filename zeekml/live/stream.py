@@ -370,7 +370,7 @@ class LiveStream:
         )
 
     def committed(self, commit: StreamCommit) -> None:
-        """Take notice that a commit succeeded."""
+        """Note that a commit succeeded."""
         self._entries.clear()
         if commit.entry is not None:
             self._number = commit.entry.number + 1

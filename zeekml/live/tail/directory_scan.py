@@ -154,7 +154,7 @@ class DirectoryScan:
         first = latest[finished] if unread else live
         fingerprint = first.fingerprint if first is not None else None
         if begun is not None and (first is None or not first.is_file(begun)):
-            # gone already, which is told when it is looked for
+            # gone already, which is reported when it is looked for
             first, fingerprint = None, begun
         # before its first record a file cannot be told from others
         known = fingerprint if fingerprint is not None and fingerprint.distinct else None

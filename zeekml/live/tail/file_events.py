@@ -161,7 +161,7 @@ class FileEvents(FileSystemEventHandler):
     # -- events, in the library's thread ---------------------------------------------------------
 
     def dispatch(self, event: FileSystemEvent) -> None:
-        """Take in that there was an event, and nothing about it."""
+        """Note that there was an event, and nothing about it."""
         now = time.monotonic()
         if now >= self._second + 1.0:
             self._second, self._events = now, 0

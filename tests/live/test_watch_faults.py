@@ -20,7 +20,6 @@ from traffic import SAMPLES
 from watch_process import ROOT, Log, WatchProcess, of_flows, until, zeekml
 
 from zeekml.core.jit_cache import cache_directory
-from zeekml.live.precompile import compile_ahead
 from zeekml.live.service import Watcher, WatchJob
 from zeekml.live.tail.inputs import StreamLogs
 from zeekml.outputs import ENRICHED, NOTICE_LOG, OutputOptions
@@ -34,10 +33,7 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become a
 Start = Callable[..., WatchProcess]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compiled() -> None:
-    """What takes longest at a first start."""
-    compile_ahead()
+pytestmark = pytest.mark.usefixtures("compiled")
 
 
 @pytest.fixture

@@ -76,8 +76,8 @@ class WatchJob:
 class Watcher:
     """Runs a `WatchJob`; a context manager that gives everything back.
 
-    `run` does all of it. Who wants to have it in his own hands calls `start`, `step` as often as he
-    likes, `finish` if the input is over, and `checkpoint`.
+    `run` does all of it. Step by step it is `start`, `step` as often as wanted, `finish` if the
+    input is over, and `checkpoint`.
 
     `begun` has its state and logs, where they were taken hold of before; whoever did that gives
     them back. Nothing that is reported about flows rests on `wall`, the time of day, but on
@@ -329,7 +329,9 @@ class Watcher:
                 if self._stop:
                     raise
                 self._manager.watchdog()
-                self._pause(pause)
+                end = self._clock() + pause
+                while not self._stop and self._clock() < end:
+                    self._sleep(LINGER)
                 pause = min(2 * pause, most)
         self.outputs.committed()
         for stream, commit in commits:
@@ -339,11 +341,6 @@ class Watcher:
             log.warning("written again; nothing was lost meanwhile")
             self._complaint = ""
             self._manager.status(self._reporter.status(self.streams))
-
-    def _pause(self, seconds: float) -> None:
-        end = self._clock() + seconds
-        while not self._stop and self._clock() < end:
-            self._sleep(LINGER)
 
     def _complain(self, error: OutputError) -> None:
         """Say once what is wrong; the same again is no news."""

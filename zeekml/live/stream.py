@@ -32,14 +32,12 @@ from zeekml.live.tail.inputs import StreamLogs
 from zeekml.live.tail.log_tail import LogTail
 from zeekml.pipeline import Judge, fingerprint_of
 from zeekml.readers.flow_schema import SURICATA
-from zeekml.readers.rejects import ReadCounters, RejectSink, SourceAccount, count_bounded
+from zeekml.readers.rejects import RejectSink, SourceAccount, count_bounded
 
 LOGGERS_HOLD: Final = 2.0
 """Seconds for which the flows of several loggers of one sensor are held, to be put in order."""
 
-SHED: Final = "shed"
-"""Under which type lines are counted that were left out to catch up."""
-
+SHED: Final = "shed"  # under which type lines are counted that were left out to catch up
 ANCHOR_SECONDS: Final = 60.0
 ANCHOR_ROWS: Final = 200_000
 """An anchor (a snapshot of incidents and clock) is made when one of these has passed since the last
@@ -118,7 +116,9 @@ class LiveStream:
         self._silence = Silence(clock)
         self._caught_up = clock()
         self.coverage = Coverage(logs.sensor)
-        self._rejects = FirstReject(rejects)
+        self._rejects = unread = FirstReject(rejects)
+        # no method makes the accounts, so that decoders do not keep the stream
+        counters = self.record.counters
         self._entries: list[JournalEntry] = []
         self.tails: list[tuple[LogTail, TailDecoder]] = []
         for path in logs.paths:
@@ -127,7 +127,7 @@ class LiveStream:
                 tail = tail_of(path, self.record, clock)
             decoder = TailDecoder(
                 logs.sensor,
-                _account_maker(self.record.counters, self._rejects),
+                lambda source: SourceAccount(source, counters, unread),
                 alerts=self._alerts,
                 keep_originals=keep_originals,
             )
@@ -370,7 +370,7 @@ class LiveStream:
         )
 
     def committed(self, commit: StreamCommit) -> None:
-        """Take notice that a commit succeeded."""
+        """Note that a commit succeeded."""
         self._entries.clear()
         if commit.entry is not None:
             self._number = commit.entry.number + 1
@@ -416,11 +416,6 @@ class LiveStream:
     def _has_other_allowlist(self) -> bool:
         """Whether another allowlist is asked for than what was in force so far."""
         return not self._allowlist.same_as(self._pipeline.judge.allowlist)
-
-
-def _account_maker(counters: ReadCounters, rejects: RejectSink) -> Callable[[str], SourceAccount]:
-    """Makes the account of a source; no method, so that decoders do not keep the stream."""
-    return lambda source: SourceAccount(source, counters, rejects)
 
 
 def _joined(entries: Sequence[JournalEntry]) -> JournalEntry:

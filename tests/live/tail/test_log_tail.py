@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -413,7 +414,7 @@ def test_a_line_that_is_too_long(log: Path, follower: Follower) -> None:
 
 def test_a_poll_reads_no_more_than_it_may(log: Path) -> None:
     log.write_bytes(b"".join(b"%06d\n" % i for i in range(200_000)))
-    with LogTail(log, max_poll=1 << 18) as tail:
+    with closing(LogTail(log, max_poll=1 << 18)) as tail:
         sizes = []
         while not tail.idle:
             sizes.append(len(text(tail.poll())))

@@ -13,12 +13,8 @@ import numpy as np
 from zeekml.errors import InputError
 from zeekml.live.tail.fingerprint import Fingerprint
 
-MIN_FINISHED: Final = 16
-"""Finished files that a checkpoint remembers, if there have been so many."""
-
-MAX_FINISHED: Final = 512
-"""Finished files that a checkpoint remembers at most."""
-
+MIN_FINISHED: Final = 16  # finished files that a checkpoint remembers, if there have been so many
+MAX_FINISHED: Final = 512  # finished files that a checkpoint remembers at most
 MAX_MET_DIRECTORIES: Final = 8
 """Directories with rotated files that a checkpoint remembers besides the usual ones."""
 

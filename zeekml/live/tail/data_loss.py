@@ -29,7 +29,7 @@ class DataLoss:
     # -- of the file that is open, which was `seen` bytes long at least --------------------------
 
     def file_emptied(self, file: FileReader, seen: int) -> None:
-        """Take in that a file's content is gone; a copy of it may be found."""
+        """Note that a file's content is gone; a copy of it may be found."""
         self._emptied = file.place
         seen = max(seen, file.read_to)
         at = self._buffer.at
@@ -58,13 +58,13 @@ class DataLoss:
     # -- of the file that the checkpoint is in ---------------------------------------------------
 
     def place_taken(self, live: RotatedFile, *, copied: bool) -> None:
-        """Take in that the live file is where that file was, but with something else in it."""
+        """Note that the live file is where that file was, but with something else in it."""
         # without NULs, the inode may just as well have been given to a new file
         if not copied or live.head.nuls:
             self._emptied = live.place
 
     def found_again(self, checkpoint: Checkpoint, place: Place) -> None:
-        """Take in that the live file is that file, whatever happened to it."""
+        """Note that the live file is that file, whatever happened to it."""
         if self._emptied == place:
             # the end alone was written anew, with nothing delivered in it
             self._emptied = None
@@ -108,7 +108,7 @@ class DataLoss:
             self._buffer.gap(source, Cause.TRUNCATED, size, self._buffer.at)
 
     def file_opened(self, file: RotatedFile, *, is_live: bool) -> None:
-        """Take in that a file is being read, perhaps the one that was emptied.
+        """Note that a file is being read, perhaps the one that was emptied.
 
         What was written to that between its copying and its emptying is lost: a writer that does
         not append goes on at its old place, with NULs before it.

@@ -21,9 +21,7 @@ from zeekml.live.tail.fingerprint import Place
 from zeekml.live.tail.rotated_files import DirectoryEntry
 from zeekml.readers.files.file_names import LogName, parse_name
 
-MAX_ENTRIES: Final = 1 << 17
-"""Entries of one directory that are looked at."""
-
+MAX_ENTRIES: Final = 1 << 17  # entries of one directory that are looked at
 MAX_DATED_DIRECTORIES: Final = 400
 """Dated directories of one archive that are looked at, the newest by name."""
 
@@ -70,14 +68,6 @@ class Horizon:
 _ALL: Final = Horizon()
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What directories hold of a log."""
-
-    entries: list[DirectoryEntry]  # what may have to be read
-    skipped: list[int]  # when the others were last written, nanoseconds
-
-
 def usual_archives(path: Path) -> list[Path]:
     """The directories that rotated files of a log are usually moved to, if they exist."""
     lexical = Path(os.path.normpath(path.absolute())).parent
@@ -107,9 +97,10 @@ def list_rotated(
     met: Iterable[Path] = (),
     moved: Path | None = None,
     absent: bool = False,
-) -> Listing | None:
+) -> tuple[list[DirectoryEntry], list[int]] | None:
     """List the files that a log may have been rotated into; None when they are just being moved.
 
+    First those that may have to be read, then when the others were last written, in nanoseconds.
     `met` are directories in which its files were met, `moved` is what the live file's directory has
     become. With `absent`, that is known not to exist, and is not looked at; else OSError is raised
     if it cannot be read.
@@ -156,7 +147,7 @@ def list_rotated(
                 skipped=horizon.skipped is not None and horizon.skipped.surely(written),
             )
             found.setdefault(place, entry)
-    return Listing(list(found.values()), skipped)
+    return list(found.values()), skipped
 
 
 def _is_rotated(live: str, own: LogName, name: str, parsed: LogName) -> bool:

@@ -98,14 +98,15 @@ class DirectoryScan:
         )
         if listing is None:
             return None
-        entries = sorted(listing.entries, key=_by_time)
+        entries, skipped = listing
+        entries.sort(key=_by_time)
         latest, overlooked = entries[-MAX_FILES:], entries[:-MAX_FILES]
         rotated = self._heads.rotated(latest)
         if rotated is None:
             return None
         if self._directory is None:
             self.hold_directory()
-        skipped = [*listing.skipped, *map(_by_time, overlooked)]
+        skipped += map(_by_time, overlooked)
         return LogListing(live, rotated, skipped, len(overlooked))
 
     def search(self, fingerprint: Fingerprint) -> tuple[RotatedFile | None, Path | None]:
@@ -135,7 +136,7 @@ class DirectoryScan:
         listing = list_rotated(self._path, usual_archives(self._path), absent=absent)
         if listing is None:
             return None
-        entries = sorted(listing.entries, key=_by_time)
+        entries = sorted(listing[0], key=_by_time)
         since = entries[-1].written - RECENT if entries else 0
         recent = sum(entry.written > since for entry in entries)
         several = min(max(recent, MIN_FINISHED), MAX_FINISHED)
@@ -153,7 +154,7 @@ class DirectoryScan:
         first = latest[finished] if unread else live
         fingerprint = first.fingerprint if first is not None else None
         if begun is not None and (first is None or not first.is_file(begun)):
-            # gone already, which is told when it is looked for
+            # gone already, which is reported when it is looked for
             first, fingerprint = None, begun
         # before its first record a file cannot be told from others
         known = fingerprint if fingerprint is not None and fingerprint.distinct else None

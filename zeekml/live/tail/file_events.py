@@ -39,9 +39,7 @@ _EVENTS: Final[list[type[FileSystemEvent]]] = [
     DirMovedEvent,
 ]
 
-_DEBOUNCE: Final = 0.02
-"""Seconds in which more events are waited for, so that a burst wakes once."""
-
+_DEBOUNCE: Final = 0.02  # seconds in which more events are waited for, so that a burst wakes once
 _FLOOD: Final = 256
 """Events per second above which watching costs more than it brings: polling is as quick then."""
 
@@ -163,7 +161,7 @@ class FileEvents(FileSystemEventHandler):
     # -- events, in the library's thread ---------------------------------------------------------
 
     def dispatch(self, event: FileSystemEvent) -> None:
-        """Take in that there was an event, and nothing about it."""
+        """Note that there was an event, and nothing about it."""
         now = time.monotonic()
         if now >= self._second + 1.0:
             self._second, self._events = now, 0

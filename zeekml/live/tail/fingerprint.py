@@ -26,9 +26,7 @@ PREFIX_SIZE: Final = 4096
 MAX_PREFIX: Final = 1 << 16
 """The prefix goes on beyond `PREFIX_SIZE` to the end of the first record, but not beyond this."""
 
-_BEGUN_RECORD: Final = 64
-"""Bytes of a record without an end that have its time and more in them."""
-
+_BEGUN_RECORD: Final = 64  # bytes of a record without an end that have its time and more in them
 _DIGEST_SIZE: Final = 16
 
 

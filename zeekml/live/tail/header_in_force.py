@@ -12,9 +12,7 @@ from typing import Final
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.formats.zeek_header import SEPARATOR_LINE, HeaderReader, plain_header
 
-MAX_HEADER: Final = 1 << 18
-"""Bytes of header that are kept; longer lines of it are not."""
-
+MAX_HEADER: Final = 1 << 18  # bytes of header that are kept; longer lines of it are not
 # the prefix of a header can be chosen; a brace is JSON
 _BEGUN: Final = re.compile(rb"#|(?!\{)[^\s\w]{1,8}(s[epartor]* ?)?\Z|[A-Za-z_]")
 

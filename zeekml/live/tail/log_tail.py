@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from zeekml.live.tail.checkpoint import MAX_MET_DIRECTORIES, Checkpoint, Finished, SkippedFiles
 from zeekml.live.tail.data_loss import DataLoss
@@ -75,12 +75,6 @@ class LogTail:
         self._pending = PendingFiles()
         self._given_up: set[tuple[Place, int]] = set()
         self._overlooked = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close what is open; `checkpoint` stays."""
@@ -162,8 +156,8 @@ class LogTail:
 
         To be called when `poll` has nothing more to bring; the tail can be used further. The
         checkpoint is in the middle of that line then. Should it be written to its end after all,
-        the rest is passed over and told as a `Gap` (`Cause.CUT`), unless there is nothing but the
-        end of the line in it. So a record is never delivered twice, and what follows never lost.
+        the rest is passed over and reported as a `Gap` (`Cause.CUT`), unless it is the end of the
+        line alone. So a record is never delivered twice, and what follows never lost.
 
         Left alone, as if it were not there, is a line that may become one of a header, without
         which what follows could not be read; and a first record of which there is so little that
@@ -367,7 +361,7 @@ class LogTail:
         """Remember what is not to be read, however old or new it may seem later."""
         checkpoint = self._buffer.at
         if listing.live is None or not listing.live.head.data:
-            # by the live file it is told whether a clock was set back
+            # the live file tells whether a clock was set back
             return
         before = SkippedFiles.load(checkpoint.passed or b"")
         reading = None if self._file is None else self._file.place

@@ -112,7 +112,7 @@ class PendingFiles:
         self._pending: list[RotatedFile] = []
 
     def update(self, files: Iterable[RotatedFile], following: Iterable[NextFile]) -> None:
-        """Take in what there is now, and what of it is to be read."""
+        """Note what there is now, and what of it is to be read."""
         found = list(files)
         # most are where they were: hundreds need not be compared with hundreds
         still = {(file.place, file.head.data) for file in found}
@@ -128,7 +128,7 @@ class PendingFiles:
         ]
 
     def opened(self, file: RotatedFile) -> None:
-        """Take in that a file is being read."""
+        """Note that a file is being read."""
         head = file.head.data
         self._pending = [other for other in self._pending if not head.startswith(other.head.data)]
 

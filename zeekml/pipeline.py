@@ -32,41 +32,16 @@ from zeekml.readers.stream_clock import ClockState
 
 @dataclass(frozen=True, slots=True)
 class ScoredBatch:
-    """What became of one batch of flows.
+    """What became of one batch of flows."""
 
-    Attributes
-    ----------
-    flows
-        The batch as read.
-    scores
-        Row-aligned with `flows`.
-    candidates
-        The rows that may matter.
-    clock
-        Stream clock after the last row, epoch seconds; None if there are no rows.
-    """
-
-    flows: pa.RecordBatch
-    scores: Scores
-    candidates: Candidates
-    clock: float | None
+    flows: pa.RecordBatch  # the batch as read
+    scores: Scores  # row-aligned with flows
+    candidates: Candidates  # the rows that may matter
+    clock: float | None  # stream clock after the last row, epoch seconds; None if there are no rows
 
 
 class Scorer:
-    """Stage 1: features and ensemble of one stream, batch by batch in order of arrival.
-
-    Parameters
-    ----------
-    bundle
-        From `zeekml.load_bundle`.
-    config
-        Local networks and bounds.
-    clock
-        Where the stream's clock stands, for a scorer that starts inside a stream; `warm_up` it
-        before scoring.
-    ensemble
-        One made from the bundle already, that nobody else uses meanwhile.
-    """
+    """Stage 1: features and ensemble of one stream, batch by batch in order of arrival."""
 
     def __init__(
         self,
@@ -148,13 +123,7 @@ class Scorer:
 
 
 def fingerprint_of(bundle: Bundle, policy: Policy) -> str:
-    """The `Judge.fingerprint` of a judge made from these.
-
-    Raises
-    ------
-    ConfigError
-        The policy asks for a threshold that the bundle does not have.
-    """
+    """The `Judge.fingerprint` of a judge made from these."""
     return rules_fingerprint(
         policy,
         bundle.manifest.thresholds,
@@ -165,26 +134,7 @@ def fingerprint_of(bundle: Bundle, policy: Policy) -> str:
 
 
 class Judge:
-    """Stage 2: from candidate rows to notices, in the order of the stream. Sequential and cheap.
-
-    Parameters
-    ----------
-    bundle
-        The one that scored.
-    policy
-        From `load_policy`.
-    sensor, stream
-        What wrote the records, and the stream's name; both appear in notices.
-    allowlist
-        From `load_allowlist`; empty if not given.
-    local_nets
-        Networks that count as local, for entries of the allowlist with a direction.
-
-    Raises
-    ------
-    ConfigError
-        The policy asks for a threshold that the bundle does not have.
-    """
+    """Stage 2: from candidate rows to notices, in the order of the stream. Sequential and cheap."""
 
     def __init__(
         self,
@@ -216,18 +166,6 @@ class Judge:
 
         Compare `fingerprint` with `fingerprint_of` what is wanted now: after a change, this judge
         is only good for closing what is open. The allowlist can be changed (`change_allowlist`).
-
-        Parameters
-        ----------
-        bundle
-            The one that scores from now on; it explains new lines.
-        data
-            From `save`.
-
-        Raises
-        ------
-        StateError
-            The bytes are damaged, something else, or of another version.
         """
         judge = cls.__new__(cls)
         judge._begin(bundle)
@@ -257,13 +195,7 @@ class Judge:
         self.incidents.change(allowlist)
 
     def judge(self, candidates: Candidates, clock: float | None) -> list[Notice]:
-        """Notices that the next batch gives rise to, in order.
-
-        Parameters
-        ----------
-        candidates, clock
-            As in `ScoredBatch`.
-        """
+        """Notices that the next batch gives rise to, in order."""
         return self.incidents.judge(candidates, clock)
 
     def close(self) -> list[Notice]:
@@ -297,26 +229,7 @@ def _explainer(judge: Judge) -> ExplainRow:
 
 
 class Pipeline:
-    """Both stages for one stream, batch by batch in order of arrival. Not thread-safe.
-
-    Parameters
-    ----------
-    bundle
-        From `zeekml.load_bundle`.
-    policy
-        From `load_policy`.
-    sensor, stream
-        What wrote the records, and the stream's name; both appear in notices.
-    config
-        Local networks and bounds.
-    allowlist
-        From `load_allowlist`; empty if not given.
-
-    Raises
-    ------
-    ConfigError
-        The policy asks for a threshold that the bundle does not have.
-    """
+    """Both stages for one stream, batch by batch in order of arrival. Not thread-safe."""
 
     def __init__(
         self,
@@ -353,13 +266,7 @@ class Pipeline:
         return self.scorer.evicted_records
 
     def feed(self, flows: pa.RecordBatch) -> tuple[ScoredBatch, list[Notice]]:
-        """Score the next flows of the stream (a batch of `FLOW_SCHEMA`).
-
-        Returns
-        -------
-        tuple
-            The scored batch, and the notices that it gave rise to, in order.
-        """
+        """Score the next flows of the stream (a batch of `FLOW_SCHEMA`)."""
         scored = self.scorer.score(flows)
         return scored, self.judge.judge(scored.candidates, scored.clock)
 

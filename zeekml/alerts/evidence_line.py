@@ -41,13 +41,7 @@ def encode_explained(notice: Notice) -> bytes:
 
 
 def features_of(evidence: dict[str, Any]) -> npt.NDArray[np.float32]:
-    """The feature vector in decoded evidence, NaN where missing.
-
-    Raises
-    ------
-    ValueError, KeyError, TypeError
-        There is none.
-    """
+    """The feature vector in decoded evidence, NaN where missing."""
     return np.frombuffer(base64.b64decode(evidence["features"], validate=True), "<f4")
 
 

@@ -41,25 +41,13 @@ _NOTES_AT_ONCE: Final = 8192
 
 @dataclass(frozen=True, slots=True)
 class DecodedPart:
-    """One decoded part.
+    """One decoded part."""
 
-    Attributes
-    ----------
-    directory
-        Where it lies.
-    rows
-        Of each of its batches.
-    counters, events
-        As the reader left them.
-    alerts
-        Whether there are alerts in it.
-    """
-
-    directory: Path
-    rows: tuple[int, ...]
-    counters: ReadCounters
+    directory: Path  # where it lies
+    rows: tuple[int, ...]  # of each of its batches
+    counters: ReadCounters  # as the reader left them
     events: Events
-    alerts: bool
+    alerts: bool  # whether there are alerts in it
 
     def ends(self) -> Iterator[npt.NDArray[np.int64]]:
         """End times of the flows of each batch, in microseconds."""
@@ -74,13 +62,7 @@ class DecodedPart:
 
 
 def decode_part(part: LogPart, directory: Path, job: ScoreJob) -> DecodedPart:
-    """Decode a part of a log into a directory that does not exist yet.
-
-    Raises
-    ------
-    OutputError
-        A file cannot be created or written.
-    """
+    """Decode a part of a log into a directory that does not exist yet."""
     counters, events = ReadCounters(), Events()
     is_eve = part.file.kind is Kind.EVE
     schema = FLOW_SCHEMA.append(ORIGINAL_FIELD) if job.options.enriched else FLOW_SCHEMA

@@ -20,17 +20,7 @@ OrderedPart = tuple[Path, list[npt.NDArray[np.int64]]]
 
 
 class PartOrder:
-    """Order the parts of one stream, as `zeekml.readers.flow_order` does with a whole stream.
-
-    Parameters
-    ----------
-    directory
-        For the directories of the ordered parts.
-    batch_rows
-        Most rows of a batch.
-    hold
-        As for `EndOrder`.
-    """
+    """Order the parts of one stream, as `zeekml.readers.flow_order` does with a whole stream."""
 
     def __init__(self, directory: Path, batch_rows: int, hold: float = SURICATA_HOLD) -> None:
         self._directory = directory
@@ -39,13 +29,7 @@ class PartOrder:
         self._written = 0
 
     def add(self, part: DecodedPart) -> Iterator[OrderedPart]:
-        """Take the next part, its alerts being known; yield the flows that can be scored now.
-
-        Raises
-        ------
-        OutputError
-            A file cannot be written.
-        """
+        """Take the next part, its alerts being known; yield the flows that can be scored now."""
         ready: list[pa.RecordBatch] = []
         for batch in read_batches(part.directory, 0, len(part.rows)):
             ready += self._order.push(batch)

@@ -24,47 +24,29 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Cutting:
-    """How streams are cut up for several processes; the results are the same whatever it says.
+    """How streams are cut up for several processes; the results are the same whatever it says."""
 
-    Attributes
-    ----------
-    slice_records
-        Least records of a slice. None: by the size of the input, and small inputs are not cut.
-    part_bytes
-        Bytes on disk of the parts in which plain files are decoded. Compressed ones have an eighth.
-    read_size
-        Most bytes to take from disk at a time; None for what suits the disk.
-    batch_rows
-        Most records that are scored at a time.
-    """
-
+    # least records of a slice. None: by the size of the input, and small inputs are not cut
     slice_records: int | None = None
+    # bytes on disk of the parts in which plain files are decoded. Compressed ones have an
+    # eighth
     part_bytes: int = 32 << 20
+    # most bytes to take from disk at a time; None for what suits the disk
     read_size: int | None = None
-    batch_rows: int = DEFAULT_BATCH_ROWS
+    batch_rows: int = DEFAULT_BATCH_ROWS  # most records that are scored at a time
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreJob:
-    """What scoring needs to know besides the streams.
-
-    Attributes
-    ----------
-    bundle, rules
-        Paths; None for what comes with zeekml.
-    allowlist
-        Set from the rules when scoring begins.
-    workers
-        Processes to score with.
-    """
+    """What scoring needs to know besides the streams."""
 
     out: Path
     config: Config = field(default_factory=Config)
-    bundle: Path | None = None
+    bundle: Path | None = None  # paths; None for what comes with zeekml
     rules: Path | None = None
-    allowlist: Allowlist = EMPTY
+    allowlist: Allowlist = EMPTY  # set from the rules when scoring begins
     options: OutputOptions = field(default_factory=OutputOptions)
-    workers: int = 1
+    workers: int = 1  # processes to score with
     cutting: Cutting = field(default_factory=Cutting)
 
 

@@ -72,13 +72,7 @@ class _Processes:
 
 @contextmanager
 def worker_pool(workers: int) -> Iterator[ProcessPool]:
-    """Give a pool of processes, which are gone afterwards; a single worker is this process.
-
-    Raises
-    ------
-    ZeekmlError
-        A process ended without being told to.
-    """
+    """Give a pool of processes, which are gone afterwards; a single worker is this process."""
     if workers == 1:
         yield _InProcess()
         return

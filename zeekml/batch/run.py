@@ -49,17 +49,7 @@ class RunResult:
 
 
 def score(discovery: Discovery, job: ScoreJob, progress: Progress | None = None) -> RunResult:
-    """Score all streams of a discovery and write the outputs to `job.out`.
-
-    Raises
-    ------
-    BundleError, ConfigError
-        The bundle or the rules cannot be used; nothing was written then.
-    OutputError
-        The output directory cannot be written; what was there before is unchanged.
-    ZeekmlError
-        A worker process ended without being told to; nothing was changed either.
-    """
+    """Score all streams of a discovery and write the outputs to `job.out`."""
     bundle = load_bundle(job.bundle, pin=job.config.bundle_sha256)
     load_policy(job.rules).thresholds(bundle.manifest.thresholds)
     # read once: what expires meanwhile expires for all streams or for none

@@ -87,30 +87,7 @@ def score_parallel(
     whole: WholeStream,
     progress: Progress | None,
 ) -> tuple[list[StreamResult], list[Path]]:
-    """Score streams in several processes.
-
-    Parameters
-    ----------
-    work
-        An empty directory for part files.
-    workers
-        How many processes; with one, everything happens here, slice by slice.
-    whole
-        Called as ``whole(progress, stream, job, directory)`` in a worker for streams that stay in
-        one piece.
-
-    Returns
-    -------
-    tuple
-        Results in the order of `streams`, and all part directories in order.
-
-    Raises
-    ------
-    OutputError
-        A file cannot be created or written.
-    ZeekmlError
-        A process ended without being told to.
-    """
+    """Score streams in several processes."""
     functions: dict[str, Callable[..., Any]] = {
         "decode": decode,
         "score": score_slice,
@@ -156,13 +133,7 @@ def score_parallel(
 
 
 def _worth_slicing(stream: Stream, job: ScoreJob, share: int) -> bool:
-    """Whether one process with this stream would keep the others waiting.
-
-    Parameters
-    ----------
-    share
-        Estimated records that fall to each process.
-    """
+    """Whether one process with this stream would keep the others waiting."""
     if not can_be_sliced(stream):
         return False
     return job.cutting.slice_records is not None or (

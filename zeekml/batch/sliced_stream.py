@@ -69,18 +69,10 @@ def is_compressed(file: LogFile) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ScoredSlice:
-    """What a worker leaves of a slice, besides the files in its directory.
+    """What a worker leaves of a slice, besides the files in its directory."""
 
-    Attributes
-    ----------
-    clocks
-        Stream clock after each batch of candidates.
-    evicted
-        Records that left the context early during its own rows.
-    """
-
-    clocks: tuple[float | None, ...]
-    evicted: int
+    clocks: tuple[float | None, ...]  # stream clock after each batch of candidates
+    evicted: int  # records that left the context early during its own rows
 
 
 @lru_cache(maxsize=1)
@@ -97,15 +89,7 @@ def decode(progress: Progress, part: LogPart, directory: Path, job: ScoreJob) ->
 def score_slice(
     progress: Progress, piece: Slice, size: int, directory: Path, job: ScoreJob, digest: str
 ) -> ScoredSlice:
-    """Score a slice into a directory that does not exist yet; for a worker.
-
-    Parameters
-    ----------
-    size
-        Bytes of the input that it stands for.
-    digest
-        Of the bundle.
-    """
+    """Score a slice into a directory that does not exist yet; for a worker."""
     ensemble = _ensemble(job.bundle, digest)
     scorer = Scorer(ensemble.bundle, job.config, clock=piece.clock, ensemble=ensemble)
     scorer.warm_up(read_runs(piece.warm_up))
@@ -141,24 +125,7 @@ class SliceTask:
 
 
 class SlicedStream:
-    """The state of one stream while others decode and score it.
-
-    Parameters
-    ----------
-    stream
-        One that `can_be_sliced`.
-    directory
-        For its part files; must not exist.
-    target
-        Least records of a slice.
-    workers
-        How many processes there are.
-
-    Raises
-    ------
-    OutputError
-        A file cannot be created or written.
-    """
+    """The state of one stream while others decode and score it."""
 
     def __init__(
         self, stream: Stream, job: ScoreJob, directory: Path, *, target: int, workers: int

@@ -38,24 +38,12 @@ _LEAST_HOURS: Final = 6  # of a day that is counted as one
 
 @dataclass(frozen=True)
 class Volume:
-    """Notices at some thresholds.
+    """Notices at some thresholds."""
 
-    Attributes
-    ----------
-    shift
-        By how much log-odds were moved from the bundle's thresholds.
-    thresholds
-        On the scale of scores, by threat.
-    opened
-        Incidents by UTC day (epoch days) and threat.
-    hosts
-        Incidents by the host they share: originator, else responder.
-    """
-
-    shift: float
-    thresholds: Mapping[str, float]
-    opened: Counter[tuple[int, str]]
-    hosts: Counter[str]
+    shift: float  # by how much log-odds were moved from the bundle's thresholds
+    thresholds: Mapping[str, float]  # on the scale of scores, by threat
+    opened: Counter[tuple[int, str]]  # incidents by UTC day (epoch days) and threat
+    hosts: Counter[str]  # incidents by the host they share: originator, else responder
 
     @property
     def total(self) -> int:
@@ -72,15 +60,9 @@ class Volume:
 
 @dataclass(frozen=True)
 class Days:
-    """The time that logs cover.
+    """The time that logs cover."""
 
-    Attributes
-    ----------
-    hours
-        Hours of each UTC day (epoch days) in which there were flows.
-    """
-
-    hours: Mapping[int, int]
+    hours: Mapping[int, int]  # hours of each UTC day (epoch days) in which there were flows
 
     @classmethod
     def of(cls, traffic: Traffic) -> Days:
@@ -181,13 +163,7 @@ def volume_at(
     local_nets: Sequence[str],
     shift: float,
 ) -> Volume:
-    """Count the incidents that thresholds moved by `shift` give.
-
-    Raises
-    ------
-    ConfigError
-        The policy asks for a threshold that the bundle does not have.
-    """
+    """Count the incidents that thresholds moved by `shift` give."""
     thresholds = shifted(bundle, shift)
     opened: Counter[tuple[int, str]] = Counter()
     hosts: Counter[str] = Counter()

@@ -50,23 +50,12 @@ class ScoredStream:
 
 @dataclass(frozen=True)
 class Traffic:
-    """What was read of a site.
+    """What was read of a site."""
 
-    Attributes
-    ----------
-    streams
-        One after the other.
-    hours
-        Hours of record time (epoch hours) in which some flow began, and how many.
-    counters
-        What was read and what could not be.
-    usual
-        Percentiles of the bundle's inputs over ordinary flows; empty if there are too few.
-    """
-
-    streams: Sequence[ScoredStream]
-    hours: Counter[int]
-    counters: ReadCounters
+    streams: Sequence[ScoredStream]  # one after the other
+    hours: Counter[int]  # hours of record time (epoch hours) in which some flow began, and how many
+    counters: ReadCounters  # what was read and what could not be
+    # percentiles of the bundle's inputs over ordinary flows; empty if there are too few
     usual: dict[str, Usual]
 
 
@@ -79,26 +68,7 @@ def read_traffic(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Traffic:
-    """Score logs, and keep the candidates on disk.
-
-    Parameters
-    ----------
-    streams
-        From `discover`.
-    bundle, config
-        As for `Scorer`.
-    work
-        A directory that exists, for files of candidates.
-    seed
-        Of the sample that usual values are computed from.
-    progress
-        Called with bytes read and records scored since the last call.
-
-    Raises
-    ------
-    OutputError
-        A file cannot be written.
-    """
+    """Score logs, and keep the candidates on disk."""
     counters = ReadCounters()
     hours: Counter[int] = Counter()
     ordinary = _Sample(MOST_USUAL_ROWS, np.random.default_rng(seed))

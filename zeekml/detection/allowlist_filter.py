@@ -77,29 +77,7 @@ class _Lane:
 
 
 class AllowlistFilter:
-    """The incidents of one stream, without the flows that are on the allowlist.
-
-    Parameters
-    ----------
-    policy, thresholds, sensor, stream, bundle, features, base_rate, limits
-        As for `IncidentTracker`.
-    explain
-        As for `IncidentTracker`, but called with the candidates and the row.
-    allowlist
-        Empty if not given.
-    local_nets
-        Networks in CIDR notation that count as local, for entries with a direction.
-
-    Attributes
-    ----------
-    silenced_count
-        Incidents that were silenced.
-
-    Raises
-    ------
-    ConfigError
-        A detector says ``auto`` and `thresholds` lacks its threat.
-    """
+    """The incidents of one stream, without the flows that are on the allowlist."""
 
     def __init__(
         self,
@@ -153,20 +131,7 @@ class AllowlistFilter:
 
     @classmethod
     def load(cls, data: bytes, *, explain: ExplainRow | None = None) -> Self:
-        """A gate that goes on where the one that was saved stood, by the same rules.
-
-        Parameters
-        ----------
-        data
-            From `save`.
-        explain
-            As for a new one; it is no part of what is saved.
-
-        Raises
-        ------
-        StateError
-            The bytes are damaged, something else, or of another version.
-        """
+        """A gate that goes on where the one that was saved stood, by the same rules."""
         parts = unseal(_KIND, _VERSION, data, least=2)
         head = decode(parts[0], _Head)
         gate = cls.__new__(cls)
@@ -241,19 +206,7 @@ class AllowlistFilter:
     # -- candidates in, lines out ----------------------------------------------------------------
 
     def judge(self, candidates: Candidates, clock: float | None) -> list[Notice]:
-        """Take in the next candidates of the stream, then let the stream clock reach `clock`.
-
-        Returns
-        -------
-        list of Notice
-            For each candidate, the lines that were due before it, then those it causes; then
-            those due at `clock`.
-
-        Raises
-        ------
-        ValueError
-            A time is not finite, or a score not within 0..1.
-        """
+        """Take in the next candidates of the stream, then let the stream clock reach `clock`."""
         masks = self._covering.masks(candidates) if self._covering else []
         covered = any(masks)
         found = []

@@ -35,34 +35,21 @@ class Candidates:
     """Candidate rows of one batch, in the order of the stream.
 
     Plain columns, so that another process can be handed them and most rows never become objects.
-
-    Attributes
-    ----------
-    flows : pyarrow.RecordBatch
-        `CANDIDATE_COLUMNS` of each row.
-    clock, end : float64 (n,)
-        Stream clock when the flow was taken in, and end of the flow, epoch seconds.
-    score, spread : float64 (n,)
-        Calibrated score, and standard deviation of the members' scores.
-    threat : int8 (n,)
-        Place of the likeliest threat in `THREATS`; negative if the bundle cannot tell.
-    classes : float32 (n, threats)
-        P(threat | malicious); NaN if the bundle cannot tell.
-    members : float32 (n, members)
-        Each member's calibrated score.
-    matrix : float32 (n, features)
-        The feature rows, for explanations.
     """
 
-    flows: pa.RecordBatch
+    flows: pa.RecordBatch  # CANDIDATE_COLUMNS of each row
+    # float64 (n,): Stream clock when the flow was taken in, and end of the flow, epoch seconds
     clock: npt.NDArray[np.float64]
     end: npt.NDArray[np.float64]
+    # float64 (n,): Calibrated score, and standard deviation of the members' scores
     score: npt.NDArray[np.float64]
     spread: npt.NDArray[np.float64]
+    # int8 (n,): Place of the likeliest threat in THREATS; negative if the bundle cannot tell
     threat: npt.NDArray[np.int8]
+    # float32 (n, threats): P(threat | malicious); NaN if the bundle cannot tell
     classes: npt.NDArray[np.float32]
-    members: npt.NDArray[np.float32]
-    matrix: npt.NDArray[np.float32]
+    members: npt.NDArray[np.float32]  # float32 (n, members): Each member's calibrated score
+    matrix: npt.NDArray[np.float32]  # float32 (n, features): The feature rows, for explanations
 
     def __len__(self) -> int:
         return len(self.score)
@@ -82,14 +69,7 @@ class Candidates:
         )
 
     def check(self) -> None:
-        """Make sure of what incidents rest on.
-
-        Raises
-        ------
-        ValueError
-            A time is not finite, a score not within 0..1, or there are not as many class shares
-            as threats.
-        """
+        """Make sure of what incidents rest on."""
         ts = self.flows.column("ts").to_numpy(zero_copy_only=False)
         for times in (self.clock, ts, self.end):
             if not np.isfinite(times).all():

@@ -29,27 +29,15 @@ class RelatedFlow:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a line rests on.
+    """What a line rests on."""
 
-    Attributes
-    ----------
-    features
-        float32 of the triggering flow, as many as the schema has, in its order, little-endian.
-    score
-        Of that flow, calibrated.
-    members
-        Each member's calibrated score of it.
-    classes
-        P(threat | malicious) in the order of `THREATS`; not finite if the bundle cannot tell.
-    related
-        The strongest flows, of an opening line.
-    """
-
+    # float32 of the triggering flow, as many as the schema has, in its order, little-endian
     features: bytes
-    score: float
-    members: tuple[float, ...]
+    score: float  # of that flow, calibrated
+    members: tuple[float, ...]  # each member's calibrated score of it
+    # P(threat | malicious) in the order of THREATS; not finite if the bundle cannot tell
     classes: tuple[float, ...]
-    related: tuple[RelatedFlow, ...] = ()
+    related: tuple[RelatedFlow, ...] = ()  # the strongest flows, of an opening line
 
     @classmethod
     def of(

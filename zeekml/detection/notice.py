@@ -41,36 +41,13 @@ State = Literal["open", "update", "closed"]
 
 @dataclass(slots=True)
 class Candidate:
-    """A scored flow that may matter: what scoring hands to the incidents.
+    """A scored flow that may matter: what scoring hands to the incidents."""
 
-    Attributes
-    ----------
-    clock
-        Stream clock when the flow was taken in, epoch seconds; never falls within a stream.
-    ts, end
-        Start and end of the flow, epoch seconds.
-    sensor
-        Kind of the sensor that wrote the record.
-    orig_ip_bytes, resp_ip_bytes
-        Bytes of IP packets in each direction; None if the sensor did not say.
-    score
-        Calibrated probability that the flow is malicious, 0 to 1.
-    threat
-        The most likely threat, one of `THREATS`; empty if the bundle cannot tell.
-    classes
-        P(threat | malicious) for each of `THREATS`; not finite if the bundle cannot tell.
-    spread
-        Standard deviation of the members' scores.
-    members
-        Each member's calibrated score.
-    row
-        The caller's reference to the flow's features; only passed on.
-    """
-
+    # stream clock when the flow was taken in, epoch seconds; never falls within a stream
     clock: float
-    ts: float
+    ts: float  # start and end of the flow, epoch seconds
     end: float
-    sensor: str
+    sensor: str  # kind of the sensor that wrote the record
     uid: str | None
     orig_h: str
     orig_p: int | None
@@ -80,14 +57,16 @@ class Candidate:
     service: str | None
     community_id: str | None
     signatures: tuple[str, ...]
+    # bytes of IP packets in each direction; None if the sensor did not say
     orig_ip_bytes: int | None
     resp_ip_bytes: int | None
-    score: float
-    threat: str
+    score: float  # calibrated probability that the flow is malicious, 0 to 1
+    threat: str  # the most likely threat, one of THREATS; empty if the bundle cannot tell
+    # P(threat | malicious) for each of THREATS; not finite if the bundle cannot tell
     classes: tuple[float, ...]
-    spread: float
-    members: tuple[float, ...]
-    row: int
+    spread: float  # standard deviation of the members' scores
+    members: tuple[float, ...]  # each member's calibrated score
+    row: int  # the caller's reference to the flow's features; only passed on
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.clock) and math.isfinite(self.ts) and math.isfinite(self.end)):
@@ -128,80 +107,47 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One line about one incident.
+    """One line about one incident."""
 
-    Attributes
-    ----------
-    state, seq
-        Whether the line opens, updates or closes the incident, and its number, from 0.
-    id
-        Name of the incident, 24 hexadecimal digits; (`id`, `seq`) is unique.
-    group
-        Name of note and group, 16 hexadecimal digits: the same from every sensor that shows the
-        attack, and whenever the group is reported again.
-    ts
-        Stream clock at writing, epoch seconds.
-    flow
-        The flow that triggered the line; for a closing line the incident's last flow.
-    src, dst, p
-        Originator, responder and responder's port, where all flows of the incident share them.
-    score, spread
-        Highest score in the incident, and the members' standard deviation on that flow (None if
-        it is no number).
-    threshold
-        What the evidence had to reach.
-    first_ts, last_ts
-        Earliest and latest start of a flow of the incident, epoch seconds.
-    sources, destinations, ports
-        Distinct originators, responders, and (protocol, responder port) pairs.
-    sent_bytes, received_bytes
-        Bytes of IP packets from and to the originators; None if no record said.
-    why
-        The features that made the score, as text, largest first.
-    tactic, techniques
-        MITRE ATT&CK ids, as the policy gives them.
-    suppress_for
-        Silence after which the incident closes, seconds.
-    bundle, features
-        First 12 hexadecimal digits of the bundle's digest and of the feature schema's hash.
-    sensor, stream
-        What the records came from, as the caller names it.
-    evidence
-        What an opening or updating line rests on.
-    """
-
-    state: State
+    state: State  # whether the line opens, updates or closes the incident, and its number, from 0
     seq: int
-    id: str
+    id: str  # name of the incident, 24 hexadecimal digits; (id, seq) is unique
+    # name of note and group, 16 hexadecimal digits: the same from every sensor that shows the
+    # attack, and whenever the group is reported again
     group: str
     note: str
     threat: str
-    ts: float
-    flow: Flow
+    ts: float  # stream clock at writing, epoch seconds
+    flow: Flow  # the flow that triggered the line; for a closing line the incident's last flow
+    # originator, responder and responder's port, where all flows of the incident share them
     src: str | None
     dst: str | None
     p: int | None
     msg: str
     sub: str
+    # highest score in the incident, and the members' standard deviation on that flow (None if
+    # it is no number)
     score: float
     spread: float | None
-    threshold: float
+    threshold: float  # what the evidence had to reach
     severity: str
     flows: int
-    first_ts: float
+    first_ts: float  # earliest and latest start of a flow of the incident, epoch seconds
     last_ts: float
-    sources: Tally
+    sources: Tally  # distinct originators, responders, and (protocol, responder port) pairs
     destinations: Tally
     ports: Tally
+    # bytes of IP packets from and to the originators; None if no record said
     sent_bytes: int | None
     received_bytes: int | None
     signatures: tuple[str, ...]
-    why: tuple[str, ...]
-    tactic: str
+    why: tuple[str, ...]  # the features that made the score, as text, largest first
+    tactic: str  # MITRE ATT&CK ids, as the policy gives them
     techniques: tuple[str, ...]
-    suppress_for: float
+    suppress_for: float  # silence after which the incident closes, seconds
+    # first 12 hexadecimal digits of the bundle's digest and of the feature schema's hash
     bundle: str
     features: str
-    sensor: str
+    sensor: str  # what the records came from, as the caller names it
     stream: str
-    evidence: Evidence | None = None
+    evidence: Evidence | None = None  # what an opening or updating line rests on

@@ -29,21 +29,6 @@ def rules_fingerprint(
 
     Where a policy's file lies and how it describes its detectors makes no difference, nor does a
     threshold that no enabled detector takes from the bundle.
-
-    Parameters
-    ----------
-    policy, thresholds, base_rate, bundle, features
-        As `IncidentTracker` takes them.
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits.
-
-    Raises
-    ------
-    ConfigError
-        A detector says ``auto`` and `thresholds` lacks its threat.
     """
     told = (
         [replace(detector, description="") for detector in policy.detectors],

@@ -32,21 +32,7 @@ class LiveResult:
 
 
 class LivePipeline:
-    """What `zeekml.pipeline.Pipeline` is for archives, one intake after the other.
-
-    Parameters
-    ----------
-    bundle, config
-        As for `Scorer`.
-    judge
-        As it stood at the place where this goes on, or a new one.
-    hold
-        Seconds for which flows are held to be put in order; 0 for a log that is in order.
-    originals
-        Whether scored batches have the records as they were logged.
-    at
-        Where the stream's clock and the flows held back stood there; None at the very start.
-    """
+    """What `zeekml.pipeline.Pipeline` is for archives, one intake after the other."""
 
     def __init__(
         self,

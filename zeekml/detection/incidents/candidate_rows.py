@@ -67,37 +67,17 @@ _UNKNOWN: Final = THREATS.index(UNKNOWN_AS)
 
 
 class Batch(NamedTuple):
-    """The candidates of one batch.
+    """The candidates of one batch."""
 
-    Attributes
-    ----------
-    rows : ROW (n,)
-    keys : uint64 (n, kinds)
-        Key of the group of each kind that the row is in.
-    """
-
-    rows: Records
+    rows: Records  # ROW (n,)
+    # uint64 (n, kinds): Key of the group of each kind that the row is in
     keys: npt.NDArray[np.uint64]
 
 
 def number_rows(
     candidates: Candidates, plan: CompiledPolicy, clock: float, place: int, secret: np.uint64
 ) -> Batch:
-    """Bring candidates into the form that compiled code works on.
-
-    Parameters
-    ----------
-    candidates
-        At least one row.
-    plan
-        The policy.
-    clock
-        Stream clock so far.
-    place
-        Place of the first row in the `FlowStore`; the others follow.
-    secret
-        What the stream's keys start from, see `text_keys`.
-    """
+    """Bring candidates into the form that compiled code works on."""
     flows = candidates.flows
     n = len(candidates)
     rows = np.zeros(n, ROW)

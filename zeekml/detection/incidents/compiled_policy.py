@@ -68,49 +68,20 @@ measure.
 
 @dataclass(frozen=True)
 class CompiledPolicy:
-    """The policy of one tracker.
+    """The policy of one tracker."""
 
-    Attributes
-    ----------
-    kinds
-        Each different `group_by` of an enabled detector.
-    base_rate
-        Of the scores, see `zeekml.ensemble.probability.evidence`.
-    thresholds
-        Score for each of `THREATS`; infinite if its detector is disabled.
-    members
-        For each of `THREATS`, how many members must reach the threshold.
-    detectors : DETECTOR (threats,)
-    layout : LAYOUT (1,)
-    """
-
-    base_rate: float
-    kinds: tuple[tuple[str, ...], ...]
-    thresholds: tuple[float, ...]
-    members: tuple[int, ...]
-    detectors: Records
-    layout: Records
+    base_rate: float  # of the scores, see zeekml.ensemble.probability.evidence
+    kinds: tuple[tuple[str, ...], ...]  # each different group_by of an enabled detector
+    thresholds: tuple[float, ...]  # score for each of THREATS; infinite if its detector is disabled
+    members: tuple[int, ...]  # for each of THREATS, how many members must reach the threshold
+    detectors: Records  # DETECTOR (threats,)
+    layout: Records  # LAYOUT (1,)
 
 
 def make_plan(
     policy: Policy, automatic: Mapping[str, float], base_rate: float = EVEN
 ) -> CompiledPolicy:
-    """Lay a policy out.
-
-    Parameters
-    ----------
-    policy
-        Detectors.
-    automatic
-        The bundle's threshold for each threat, for detectors that say ``auto``.
-    base_rate
-        Share of malicious flows for which scores are probabilities.
-
-    Raises
-    ------
-    ConfigError
-        A detector says ``auto`` and `automatic` lacks its threat.
-    """
+    """Lay a policy out."""
     chosen = policy.thresholds(automatic)
     thresholds = tuple(chosen.get(threat, math.inf) for threat in THREATS)
     enabled = [d for d in policy.detectors if d.enabled]

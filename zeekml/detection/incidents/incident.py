@@ -24,19 +24,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Distinct(Generic[T]):
-    """Distinct values of one sort in an incident.
+    """Distinct values of one sort in an incident."""
 
-    Attributes
-    ----------
-    count, more
-        As in `Tally`.
-    dominant
-        The value that carries more than half of all weight, if one does; a value weighs as much
-        as its flows speak for the incident's threat.
-    """
-
-    count: int = 0
+    count: int = 0  # as in Tally
     more: bool = False
+    # the value that carries more than half of all weight, if one does; a value weighs as much
+    # as its flows speak for the incident's threat
     dominant: T | None = None
 
     def tally(self) -> Tally:
@@ -50,39 +43,23 @@ class Distinct(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Flows of one group that one detector reported, as far as a line tells of them.
-
-    Attributes
-    ----------
-    flows
-        How many so far.
-    named
-        Whether the bundle could tell any of the flows' threats.
-    first_ts, last_ts, end
-        Earliest and latest start of a flow, and latest end, epoch seconds.
-    score, spread
-        The highest score, and the members' standard deviation on that flow.
-    src, dst, p, proto, service
-        What all flows share; None where they differ.
-    sent, received
-        Bytes of IP packets from and to the originators; None if no record said.
-    """
+    """Flows of one group that one detector reported, as far as a line tells of them."""
 
     detector: Detector
     threshold: float
-    flows: int
-    named: bool
-    first_ts: float
+    flows: int  # how many so far
+    named: bool  # whether the bundle could tell any of the flows' threats
+    first_ts: float  # earliest and latest start of a flow, and latest end, epoch seconds
     last_ts: float
     end: float
-    score: float
+    score: float  # the highest score, and the members' standard deviation on that flow
     spread: float
-    src: str | None
+    src: str | None  # what all flows share; None where they differ
     dst: str | None
     p: int | None
     proto: str | None
     service: str | None
-    sent: int | None
+    sent: int | None  # bytes of IP packets from and to the originators; None if no record said
     received: int | None
     sources: Distinct[str]
     destinations: Distinct[str]
@@ -105,20 +82,7 @@ def group_key(columns: tuple[str, ...], flow: QuotedFlow) -> GroupKey:
 
 
 def incident_id(note: str, key: GroupKey, first: QuotedFlow) -> str:
-    """Name of an incident: the same whenever the same records are read again.
-
-    Parameters
-    ----------
-    note, key
-        What is reported, and for which group.
-    first
-        The incident's first flow; without a uid its addresses and ports stand for it.
-
-    Returns
-    -------
-    str
-        24 hexadecimal digits of BLAKE2b over the parts, each preceded by its length.
-    """
+    """Name of an incident: the same whenever the same records are read again."""
     columns, values = key
     uid = first.uid
     if uid is None:
@@ -133,11 +97,6 @@ def group_name(note: str, key: GroupKey) -> str:
     It rests on nothing but what every sensor says of the group, so that each stream's lines stay
     the same whether or not other streams are read beside it. Readers bring addresses into one
     form, so that two spellings of an IPv6 address make no difference here.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits.
     """
     columns, values = key
     return _digest(_GROUP_BYTES, (note, *columns, *map(str, values)))

@@ -28,10 +28,7 @@ def message(incident: Incident, state: State) -> str:
 def detail(incident: Incident, severity: str, signatures: int | None = None) -> str:
     """What stands beside the message: since when, how much, how sure, and how bad.
 
-    Parameters
-    ----------
-    signatures
-        How many different alerts there were on its flows; None if its log can hold none.
+    `signatures` says how many different alerts there were; None if its log can hold none.
     """
     spread = f" (spread {incident.spread:.3f})" if math.isfinite(incident.spread) else ""
     parts = [

@@ -40,37 +40,19 @@ class Origin:
 
 @dataclass(slots=True, eq=False)
 class Case:
-    """What the ledger has no numbers for: an open incident's texts.
-
-    Attributes
-    ----------
-    place
-        Where the ledger has it.
-    order
-        How many incidents were opened before, in this stream.
-    key, kind
-        The group it is in.
-    first
-        Its first flow.
-    seq
-        Number of the next line.
-    signatures
-        The first different ones, plain.
-    why
-        What explained its last opening or updating line.
-    """
+    """What the ledger has no numbers for: an open incident's texts."""
 
     detector: Detector
     threshold: float
     id: str
-    place: int
-    order: int
-    key: np.uint64
+    place: int  # where the ledger has it
+    order: int  # how many incidents were opened before, in this stream
+    key: np.uint64  # the group it is in
     kind: int
-    first: QuotedFlow
-    seq: int = 0
-    signatures: dict[str, None] = field(default_factory=dict)
-    why: tuple[str, ...] = ()
+    first: QuotedFlow  # its first flow
+    seq: int = 0  # number of the next line
+    signatures: dict[str, None] = field(default_factory=dict)  # the first different ones, plain
+    why: tuple[str, ...] = ()  # what explained its last opening or updating line
 
     def add_signatures(self, texts: list[str] | None) -> None:
         """Remember signatures, as far as there is room."""
@@ -81,15 +63,7 @@ class Case:
 
 
 class LineWriter:
-    """Writes the lines of one stream.
-
-    Parameters
-    ----------
-    origin
-        Goes into every line.
-    windows, ledger, flows
-        The state that lines tell of.
-    """
+    """Writes the lines of one stream."""
 
     def __init__(
         self, origin: Origin, windows: Windows, ledger: OpenIncidents, flows: FlowStore

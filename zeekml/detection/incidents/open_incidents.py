@@ -103,30 +103,16 @@ ACCOUNT: Final = np.dtype(
 
 
 class OpenIncidents(NamedTuple):
-    """Open incidents, known by their place in `incidents`.
+    """Open incidents, known by their place in `incidents`."""
 
-    Attributes
-    ----------
-    account : ACCOUNT (1,)
-    incidents : INCIDENT (incidents,)
-    free : int32 (incidents,)
-        Stack of unused places, of which there are incidents − account.open.
-    table
-        Key of an incident and a value → place in `values`.
-    values : VALUE (values,)
-    groups
-        Key of a group → place in `of_group`.
-    of_group : OF_GROUP (groups,)
-        The group's open incidents.
-    """
-
-    account: Records
-    incidents: Records
+    account: Records  # ACCOUNT (1,)
+    incidents: Records  # INCIDENT (incidents,)
+    # int32 (incidents,): Stack of unused places, of which there are incidents − account.open
     free: Links
-    table: HashTable
-    values: Records
-    groups: HashTable
-    of_group: Records
+    table: HashTable  # key of an incident and a value → place in values
+    values: Records  # VALUE (values,)
+    groups: HashTable  # key of a group → place in of_group
+    of_group: Records  # OF_GROUP (groups,): The group's open incidents
 
 
 def new_ledger(max_incidents: int, max_values: int) -> OpenIncidents:

@@ -11,22 +11,7 @@ from zeekml.ensemble.classes import THREATS
 
 @compiled
 def opening_first(w: Windows, kind: int, here: Links, row: int) -> tuple[int, bool]:
-    """What a row opens where no incident of the group is open.
-
-    Parameters
-    ----------
-    w
-        Windows that the row has entered.
-    kind, here
-        A kind of group, and the row's group in each of the kind's lanes.
-    row
-        The newest row of these groups.
-
-    Returns
-    -------
-    threat, mixed
-        Place in `THREATS` or `NONE`; whether rows of other threats belong to the incident too.
-    """
+    """What a row opens where no incident of the group is open."""
     voted = NONE
     winner = NONE
     evidence = 0.0

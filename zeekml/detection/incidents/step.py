@@ -74,22 +74,7 @@ def new_buffer() -> tuple[Links, Links]:
 def advance_rows(
     at: Records, w: Windows, ledger: OpenIncidents, batch: Batch, here: Links, rows: Links
 ) -> int:
-    """Take in the rows of a batch from the position on, until something is to be done or all are.
-
-    Parameters
-    ----------
-    at : POSITION (1,)
-        Is moved on. `number` is 0 for a new batch.
-    w, ledger, batch
-        The state of the stream, and what comes next.
-    here, rows
-        From `new_buffer`.
-
-    Returns
-    -------
-    int
-        `DONE`, or what is to be done before calling again.
-    """
+    """Take in the rows of a batch from the position on, until something is to be done first."""
     p = at[0]
     while p.number < len(batch.rows):
         if not p.begun:

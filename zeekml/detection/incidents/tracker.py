@@ -73,38 +73,6 @@ class IncidentTracker:
     rows for which it is the most likely. A flow that belongs to an incident of its own most
     likely threat still counts as evidence in its other groups, but belongs to no incident there;
     a threat whose flows are mixed with such flows needs evidence of its own too.
-
-    Parameters
-    ----------
-    policy
-        Detectors.
-    thresholds
-        The bundle's threshold for each threat, for detectors that say ``auto``.
-    sensor, stream
-        What the notices call the origin of the records.
-    bundle, features
-        Digest of the bundle and hash of the feature schema; the first 12 digits are used.
-    base_rate
-        Share of malicious flows for which scores are probabilities.
-    explain
-        Called once for each opening and updating line, with the candidate being added: what the
-        candidate's `row` refers to need not outlive `add`. None leaves explanations out.
-    limits
-        Bounds on memory.
-
-    Attributes
-    ----------
-    opened
-        Incidents opened, by note.
-    cut_short
-        Incidents closed early because too many were open.
-    caused_by
-        For each line of the last `add`, the candidate that caused it; negative if it was due.
-
-    Raises
-    ------
-    ConfigError
-        A detector says ``auto`` and `thresholds` lacks its threat.
     """
 
     def __init__(
@@ -162,20 +130,7 @@ class IncidentTracker:
 
     @classmethod
     def load(cls, data: bytes, *, explain: Explain | None = None) -> Self:
-        """A tracker that goes on where the one that was saved stood.
-
-        Parameters
-        ----------
-        data
-            From `save`.
-        explain
-            As for a new tracker; it is no part of what is saved.
-
-        Raises
-        ------
-        StateError
-            The bytes are damaged, something else, or of another version.
-        """
+        """A tracker that goes on where the one that was saved stood."""
         state = read_state(data)
         head = state.head
         tracker = cls(
@@ -248,18 +203,7 @@ class IncidentTracker:
         return len(self._cases)
 
     def add(self, candidates: Candidates) -> list[Notice]:
-        """Take in the next candidates of the stream.
-
-        Returns
-        -------
-        list of Notice
-            For each candidate, the lines that were due before it, then those it causes.
-
-        Raises
-        ------
-        ValueError
-            A time is not finite, or a score not within 0..1.
-        """
+        """Take in the next candidates of the stream."""
         notices: list[Notice] = []
         causes: list[int] = []
         self.caused_by = causes
@@ -296,19 +240,7 @@ class IncidentTracker:
         return notices
 
     def close(self, clock: float = -np.inf) -> list[Notice]:
-        """End of input: close what is open, and forget all windows.
-
-        Parameters
-        ----------
-        clock
-            Stream clock at the end, if it has moved on since the last call.
-
-        Returns
-        -------
-        list of Notice
-            The lines that were due, then the closing line of every other incident, in the order
-            of their opening.
-        """
+        """End of input: close what is open, and forget all windows."""
         notices = self.advance(clock)
         for case in sorted(self._cases.values(), key=lambda case: case.order):
             notices.append(self._close(case, self._clock))

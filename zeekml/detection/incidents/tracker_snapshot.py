@@ -117,13 +117,7 @@ class StoredTracker:
     def fill(
         self, windows: Windows, ledger: OpenIncidents, position: Records, flows: FlowStore
     ) -> None:
-        """Bring the arrays and the flows of a new tracker to the state that was stored.
-
-        Raises
-        ------
-        StateError
-            The bytes hold something else.
-        """
+        """Bring the arrays and the flows of a new tracker to the state that was stored."""
         single, shared = _single(windows, ledger, position), _shared(windows, ledger)
         like = dict(single)
         for sort, arrays in shared.items():
@@ -153,13 +147,7 @@ class StoredTracker:
 
 
 def read_state(data: bytes) -> StoredTracker:
-    """What `write_state` was given.
-
-    Raises
-    ------
-    StateError
-        The bytes are damaged, something else, or of another version.
-    """
+    """What `write_state` was given."""
     parts = unseal(_KIND, _VERSION, data, least=2)
     head = decode(parts[0], TrackerHead)
     detectors = head.policy.detectors

@@ -77,52 +77,25 @@ TALLY: Final = np.dtype(
 
 
 class Windows(NamedTuple):
-    """All groups of a stream; the least recently active are dropped first when memory is short.
+    """All groups of a stream; the least recently active are dropped first when memory is short."""
 
-    Attributes
-    ----------
-    layout, detectors
-        As in `CompiledPolicy`.
-    tally : TALLY (1,)
-        Counts of everything together.
-    rows : ROW (rows,)
-    links : LINK (rows,)
-        Where each row is.
-    free : int32 (rows,)
-        The first tally.unused of these are places in `rows` that nobody holds.
-    table
-        Key → group.
-    groups : GROUP (groups,)
-    pairs
-        Key of a group and two hosts → place in `of_pair`.
-    of_pair : int32 (pairs, 2)
-        Rows between the hosts that may belong to an incident, and that are claimed.
-    """
-
-    layout: Records
+    layout: Records  # as in CompiledPolicy
     detectors: Records
-    tally: Records
-    rows: Records
-    links: Records
+    tally: Records  # TALLY (1,): Counts of everything together
+    rows: Records  # ROW (rows,)
+    links: Records  # LINK (rows,): Where each row is
+    # int32 (rows,): The first tally.unused of these are places in rows that nobody holds
     free: Links
-    table: HashTable
-    groups: Records
-    pairs: HashTable
+    table: HashTable  # key → group
+    groups: Records  # GROUP (groups,)
+    pairs: HashTable  # key of a group and two hosts → place in of_pair
+    # int32 (pairs, 2): Rows between the hosts that may belong to an incident, and that are
+    # claimed
     of_pair: Links
 
 
 def new_windows(plan: CompiledPolicy, max_groups: int, max_rows: int, more_rows: int) -> Windows:
-    """Empty windows.
-
-    Parameters
-    ----------
-    plan
-        The policy.
-    max_groups, max_rows
-        Bounds on the groups and on the rows in all of them together.
-    more_rows
-        How many rows others may hold that are in no window.
-    """
+    """Empty windows."""
     lanes = int(plan.layout["lanes"][0])
     # the groups of the row at hand stay, whatever the bounds
     in_windows = max(max_rows, lanes * MAX_ROWS) + lanes

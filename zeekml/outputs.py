@@ -26,8 +26,8 @@ from zeekml.alerts.suppressed_line import encode_silenced
 from zeekml.alerts.zeek_notice import TsvEncoder, encode_json
 from zeekml.core.atomic_write import as_output_error
 from zeekml.core.directory_lock import DirectoryLock
+from zeekml.detection.allowlist import Suppressed
 from zeekml.detection.notice import Notice
-from zeekml.detection.suppressed import Suppressed
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import OutputError
 from zeekml.pipeline import ScoredBatch

@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from zeekml.alerts.zeek_notice import encode_json
 from zeekml.core.text import printable
-from zeekml.detection.evidence import Evidence, RelatedFlow
-from zeekml.detection.notice import Notice
+from zeekml.detection.notice import Evidence, Notice, RelatedFlow
 from zeekml.ensemble.classes import THREATS
 
 

@@ -19,9 +19,9 @@ from zeekml.calibration.site_traffic import DAY, HOUR, Traffic
 from zeekml.detection.allowlist import Allowlist
 from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.policy import Policy
+from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.probability import evidence, score_of
-from zeekml.features.feature_schema import SCHEMA_HASH
 
 LOWEST: Final = 0.6
 """Evidence under which no threshold is put: more than a coin's word, in the mean of the top."""
@@ -168,21 +168,15 @@ def volume_at(
     opened: Counter[tuple[int, str]] = Counter()
     hosts: Counter[str] = Counter()
     for stream in traffic.streams:
-        gate = AllowlistFilter(
-            policy,
-            policy.thresholds(thresholds),
-            sensor=stream.sensor,
-            stream=stream.name,
-            bundle=bundle.short_digest,
-            features=SCHEMA_HASH,
-            base_rate=bundle.manifest.calibration.base_rate,
-            allowlist=allowlist,
-            local_nets=local_nets,
+        rules = DetectionRules.of(
+            bundle, policy, sensor=stream.sensor, stream=stream.name, thresholds=thresholds
         )
+        incidents = AllowlistFilter(rules, allowlist, local_nets)
         for candidates in stream.candidates():
-            for notice in gate.judge(candidates, None):
+            for line in incidents.add(candidates, None):
+                notice = line.notice
                 if notice.state == "open":
                     opened[int(notice.ts // DAY), notice.threat] += 1
                     hosts[notice.src or notice.dst or "many hosts"] += 1
-            gate.take_silenced()
+            incidents.take_silenced()
     return Volume(shift, thresholds, opened, hosts)

@@ -13,12 +13,11 @@ import numpy.typing as npt
 
 from zeekml.config import Config
 from zeekml.core.atomic_write import as_output_error
-from zeekml.detection.candidate_file import CandidateWriter, read_candidates
-from zeekml.detection.candidates import Candidates
+from zeekml.detection.candidates import Candidates, CandidateWriter, read_candidates
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.manifest import Usual
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
-from zeekml.pipeline import Scorer
+from zeekml.pipeline import Pipeline
 from zeekml.readers.archive import read_stream
 from zeekml.readers.files.discovery import Stream
 from zeekml.readers.rejects import ReadCounters
@@ -75,13 +74,13 @@ def read_traffic(
     scored = []
     reported = 0
     for number, stream in enumerate(streams):
-        scorer = Scorer(bundle, config)
+        pipeline = Pipeline(bundle, config=config)
         path = work / f"{number:06}.arrow"
         with as_output_error(path), CandidateWriter(path) as file:
             read = read_stream(stream, counters=counters, hold=config.suricata_hold)
             for flows in read:
-                features = scorer.extract(flows)
-                batch = scorer.rate(flows, features)
+                features = pipeline.extract(flows)
+                batch = pipeline.score(flows, features)
                 # nothing is explained here
                 bare = np.empty((len(batch.candidates), 1), np.float32)
                 file.write(replace(batch.candidates, matrix=bare))

@@ -15,10 +15,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
+
+import msgspec
 
 from zeekml.core.text import printable
-from zeekml.detection.notice import NOTES
+from zeekml.detection.notice import NOTES, Notice
 from zeekml.detection.policy import default_rules_dir
 from zeekml.detection.yaml_values import Value, parse_yaml
 from zeekml.errors import ConfigError
@@ -251,3 +253,27 @@ def _expiry(value: Value) -> float:
             f"2027-01-31T12:00:00Z, or never, not '{printable(text, 60)}'"
         )
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+class SuppressedBy(msgspec.Struct, frozen=True):
+    """The entry that silenced an incident, as it was when that began; all texts are plain."""
+
+    id: str
+    reason: str
+    owner: str
+    expiry: str
+    file: str
+    line: int
+
+    @classmethod
+    def entry(cls, entry: Entry, file: str) -> Self:
+        """Quote an entry."""
+        return cls(entry.id, entry.reason, entry.owner, entry.until, file, entry.line)
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """A line that was not written to notice.log, and what silenced it."""
+
+    notice: Notice
+    by: SuppressedBy

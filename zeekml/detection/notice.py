@@ -1,22 +1,15 @@
-"""What a notice is, before any output gives it a form, and what it is made from.
+"""What a notice is, before any output gives it a form, and the evidence that it rests on.
 
-A `Candidate` is a scored flow that may matter; a `Notice` is one line about an incident. Text in
-a candidate comes from a log, and a log may hold anything: `plain` is the one gate through which
-such text enters a notice.
+Text in a notice comes from a log, and a log may hold anything: `zeekml.core.text.printable` is the
+one gate through which such text enters a `Notice`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal
-
-from zeekml.ensemble.classes import THREATS
-
-if TYPE_CHECKING:
-    from zeekml.detection.evidence import Evidence
+from typing import Final, Literal
 
 NOTES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -34,49 +27,12 @@ NOTES: Final[Mapping[str, str]] = MappingProxyType(
 UNKNOWN_AS: Final = "malware"
 """The threat a flow counts as when the bundle cannot tell threats apart (binary members only)."""
 
+SHORT_DIGEST: Final = 12
+"""Digits of a digest that notices carry."""
+
 SEVERITIES: Final = ("low", "medium", "high", "critical")
 
 State = Literal["open", "update", "closed"]
-
-
-@dataclass(slots=True)
-class Candidate:
-    """A scored flow that may matter: what scoring hands to the incidents."""
-
-    # stream clock when the flow was taken in, epoch seconds; never falls within a stream
-    clock: float
-    ts: float  # start and end of the flow, epoch seconds
-    end: float
-    sensor: str  # kind of the sensor that wrote the record
-    uid: str | None
-    orig_h: str
-    orig_p: int | None
-    resp_h: str
-    resp_p: int | None
-    proto: str
-    service: str | None
-    community_id: str | None
-    signatures: tuple[str, ...]
-    # bytes of IP packets in each direction; None if the sensor did not say
-    orig_ip_bytes: int | None
-    resp_ip_bytes: int | None
-    score: float  # calibrated probability that the flow is malicious, 0 to 1
-    threat: str  # the most likely threat, one of THREATS; empty if the bundle cannot tell
-    # P(threat | malicious) for each of THREATS; not finite if the bundle cannot tell
-    classes: tuple[float, ...]
-    spread: float  # standard deviation of the members' scores
-    members: tuple[float, ...]  # each member's calibrated score
-    row: int  # the caller's reference to the flow's features; only passed on
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.clock) and math.isfinite(self.ts) and math.isfinite(self.end)):
-            raise ValueError(f"times must be finite: {self.clock!r}, {self.ts!r}, {self.end!r}")
-        if not 0.0 <= self.score <= 1.0:
-            raise ValueError(f"a score must lie in 0..1, not {self.score!r}")
-        if len(self.classes) != len(THREATS):
-            raise ValueError(f"expected {len(THREATS)} class shares, not {len(self.classes)}")
-        if self.threat and self.threat not in NOTES:
-            raise ValueError(f"unknown threat {self.threat!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +59,43 @@ class Tally:
 
     def __str__(self) -> str:
         return f"more than {self.count:,}" if self.more else f"{self.count:,}"
+
+
+@dataclass(frozen=True, slots=True)
+class QuotedFlow:
+    """A flow as its record says; texts may hold anything."""
+
+    ts: float
+    sensor: str
+    uid: str | None
+    orig_h: str
+    orig_p: int | None
+    resp_h: str
+    resp_p: int | None
+    proto: str
+    service: str | None
+    community_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RelatedFlow:
+    """A flow that is part of an incident's evidence, and its score."""
+
+    flow: QuotedFlow
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What an opening or updating line rests on: kept for `zeekml explain` and for labels."""
+
+    # float32 of the triggering flow, as many as the schema has, in its order, little-endian
+    features: bytes
+    score: float  # of that flow, calibrated
+    members: tuple[float, ...]  # each member's calibrated score of it
+    # P(threat | malicious) in the order of THREATS; not finite if the bundle cannot tell
+    classes: tuple[float, ...]
+    related: tuple[RelatedFlow, ...] = ()  # the strongest flows, of an opening line
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Final
 
 from zeekml.detection.attack_ids import TACTICS, TECHNIQUES, VERSION
 from zeekml.detection.notice import NOTES, SEVERITIES
-from zeekml.detection.yaml_values import Value, parse_yaml, read_yaml
+from zeekml.detection.yaml_values import Value, read_yaml
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import ConfigError
 
@@ -118,15 +118,11 @@ def load_policy(path: Path | None = None) -> Policy:
         The file cannot be read or holds something wrong; the message names file and line.
     """
     chosen = default_rules_dir() if path is None else path
-    return _policy(read_yaml(chosen / POLICY_FILE if chosen.is_dir() else chosen))
+    return policy_of(read_yaml(chosen / POLICY_FILE if chosen.is_dir() else chosen))
 
 
-def parse_policy(text: bytes, name: str = POLICY_FILE) -> Policy:
-    """Read a policy from the bytes of its file; `name` is what messages call it."""
-    return _policy(parse_yaml(text, name))
-
-
-def _policy(root: Value) -> Policy:
+def policy_of(root: Value) -> Policy:
+    """The policy that a rule file holds; raises `ConfigError`, which names the line."""
     top = root.mapping(("version", "detectors"))
     top["version"].integer(1, 1)
     entries = top["detectors"].mapping(THREATS)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from zeekml.alerts.eve_alert import encode_alert
-from zeekml.alerts.suppressed_line import encode_silenced
+from zeekml.alerts.evidence_line import encode_silenced
 from zeekml.alerts.zeek_notice import NOTICE_COLUMNS, TsvEncoder, encode_json, line_in_form
 from zeekml.core.atomic_write import as_output_error
 from zeekml.core.directory_lock import DirectoryLock

@@ -17,8 +17,9 @@ from zeekml.detection.incidents.compiled_policy import compile_policy
 from zeekml.detection.incidents.flow_store import FlowStore
 from zeekml.detection.incidents.message import Incident
 from zeekml.detection.incidents.notice_builder import IncidentTexts, Line, NoticeBuilder
-from zeekml.detection.incidents.open_incidents import new_open_incidents, open_incident
-from zeekml.detection.incidents.sliding_windows import new_windows, place_row
+from zeekml.detection.incidents.open_incidents import open_incident
+from zeekml.detection.incidents.sliding_windows import place_row
+from zeekml.detection.incidents.step import new_state
 from zeekml.detection.incidents.tracker import IncidentTracker
 from zeekml.detection.notice import NOTES, Flow, Notice, Tally
 from zeekml.detection.policy import Band, Detector, Policy, load_policy
@@ -213,8 +214,8 @@ def make_incident(make_policy: MakePolicy) -> Callable[..., Incident]:
     def make(threat: str, flows: Sequence[Candidate], values: int = 10_000) -> Incident:
         rules = rules_of(make_policy())
         policy = compile_policy(rules)
-        windows, store = new_windows(policy, 8, 8, 8192), FlowStore()
-        incidents = new_open_incidents(4, values)
+        state, store = new_state(policy, Limits(8, 8, 4096, values)), FlowStore()
+        _, windows, incidents, _, _ = state
         columns = columns_of(flows)
         batch = number_rows(columns, policy, 0.0, store.append(columns.flows), new_secret())
         rows = np.array([place_row(windows, batch, n) for n in range(len(flows))], np.int32)

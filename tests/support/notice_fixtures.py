@@ -12,14 +12,8 @@ import pyarrow as pa
 import pytest
 
 from zeekml.detection.candidates import CANDIDATE_COLUMNS, Candidates
-from zeekml.detection.incidents.candidate_rows import new_secret, number_rows
-from zeekml.detection.incidents.compiled_policy import compile_policy
-from zeekml.detection.incidents.flow_store import FlowStore
 from zeekml.detection.incidents.message import Incident
-from zeekml.detection.incidents.notice_builder import IncidentTexts, Line, NoticeBuilder
-from zeekml.detection.incidents.open_incidents import open_incident
-from zeekml.detection.incidents.sliding_windows import place_row
-from zeekml.detection.incidents.step import new_state
+from zeekml.detection.incidents.notice_builder import Line
 from zeekml.detection.incidents.tracker import IncidentTracker
 from zeekml.detection.notice import NOTES, Flow, Notice, Tally
 from zeekml.detection.policy import Band, Detector, Policy, load_policy
@@ -209,22 +203,21 @@ def rules_of(
 
 @pytest.fixture(scope="session")
 def make_incident(make_policy: MakePolicy) -> Callable[..., Incident]:
-    """The incident of these candidates, whatever groups they are in, as a line would tell of it."""
+    """The incident that opens with the last of these candidates, as a line would tell of it."""
 
     def make(threat: str, flows: Sequence[Candidate], values: int = 10_000) -> Incident:
-        rules = rules_of(make_policy())
-        policy = compile_policy(rules)
-        state, store = new_state(policy, Limits(8, 8, 4096, values)), FlowStore()
-        _, windows, incidents, _, _ = state
-        columns = columns_of(flows)
-        batch = number_rows(columns, policy, 0.0, store.append(columns.flows), new_secret())
-        rows = np.array([place_row(windows, batch, n) for n in range(len(flows))], np.int32)
-        number = THREATS.index(threat)
-        place = open_incident(incidents, windows, np.uint64(1), number, rows)
-        texts = IncidentTexts(
-            number, "0123456789abcdef01234567", place, 0, 1, 0, store.flow(0), 0, [], ()
+        one_source = len({flow.orig_h for flow in flows}) == 1
+        policy = make_policy(
+            group_by=("id.orig_h",) if one_source else ("id.resp_h",),
+            window=1e6,
+            suppress_for=1e6,
+            top=1,
+            minimum_flows=len(flows),
         )
-        return NoticeBuilder(rules, windows, incidents, store).incident(texts)
+        tracker = IncidentTracker(rules_of(policy, limits=Limits(8, 8192, 8, values)))
+        (line,) = tracker.add(columns_of(flows))
+        assert line.notice.threat == threat
+        return tracker._builder.incident(line.texts)
 
     return make
 

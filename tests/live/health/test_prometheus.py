@@ -62,7 +62,7 @@ def stream(name: str, **figures: Any) -> LiveStream:
         record=record,
         lag=of["lag_seconds"],
         bytes_behind=lambda: of["bytes_behind"],
-        judge=SimpleNamespace(incidents=incidents),
+        incidents=incidents,
         context_records=of["context_records"],
         late=of["late"],
         stream_clock=of["last_record_timestamp_seconds"],

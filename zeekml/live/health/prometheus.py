@@ -59,10 +59,10 @@ _OF_STREAMS: Final[tuple[tuple[str, str, str, _Figure], ...]] = (
         "suppressed_total",
         "Flows of open incidents without a line.",
         "",
-        lambda s: s.judge.incidents.suppressed,
+        lambda s: s.incidents.suppressed,
     ),
     ("silenced_total", "Incidents silenced by the allowlist.", "", lambda s: s.record.silenced),
-    ("open_incidents", "Incidents that are open.", "", lambda s: s.judge.incidents.open_incidents),
+    ("open_incidents", "Incidents that are open.", "", lambda s: s.incidents.open_incidents),
     ("context_records", "Records that the context remembers.", "", lambda s: s.context_records),
     ("late_total", "Records too late for the context.", "", lambda s: s.late),
     (

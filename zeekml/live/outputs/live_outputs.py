@@ -13,13 +13,13 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from zeekml.alerts.eve_alert import encode_alert
+from zeekml.alerts.evidence_line import encode_silenced
 from zeekml.alerts.health_notice import HealthNotice
-from zeekml.alerts.suppressed_line import encode_silenced
 from zeekml.alerts.zeek_notice import NOTICE_COLUMNS, TsvEncoder, encode_json, line_in_form
 from zeekml.core.atomic_write import as_output_error
 from zeekml.core.directory_lock import DirectoryLock
+from zeekml.detection.allowlist import Suppressed
 from zeekml.detection.notice import Notice
-from zeekml.detection.suppressed import Suppressed
 from zeekml.live.outputs.append_file import AppendFile
 from zeekml.live.state.database import Mark
 from zeekml.outputs import (

@@ -46,7 +46,7 @@ class Label:
     who: str
     at: float  # epoch seconds
     line: bytes  # the line of the incident that was known then, as in notice.log
-    # what its opening line rests on (see `zeekml.detection.evidence`), if it was still kept
+    # what its opening line rests on (see `zeekml.detection.notice.Evidence`), if it was still kept
     evidence: bytes | None = None
 
 

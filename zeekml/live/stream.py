@@ -234,7 +234,7 @@ class LiveStream:
         )
         if self.held and silent >= self._hold:
             # nothing in the log moves its clock on: what waits for that must not wait for ever
-            self.record.let_go = result.progress = True
+            self.record.release = result.progress = True
         if changes := self._alerts.changes():
             self._entries.append(JournalEntry(alerts=changes))
         result.progress |= self._snapshots.wanted or self._snapshots.finished is not None
@@ -248,7 +248,7 @@ class LiveStream:
         result = self.settle()
         for tail, decoder in self.tails:
             self._take(tail.finish(), decoder, result)
-        self.record.let_go = self.held > 0
+        self.record.release = self.held > 0
         self.record.close = result.progress = True
         return result
 
@@ -266,11 +266,11 @@ class LiveStream:
     def settle(self) -> PollResult:
         """Do what was decided, and committed."""
         result = PollResult()
-        if self.record.let_go:
-            self.record.let_go = False
+        if self.record.release:
+            self.record.release = False
             result.progress = True
             if self.held:
-                self._feed(JournalEntry(let_go=True), result)
+                self._feed(JournalEntry(release=True), result)
         if self.record.close:
             self.record.close = False
             result.progress = True
@@ -419,5 +419,5 @@ def _joined(entries: Sequence[JournalEntry]) -> JournalEntry:
     return JournalEntry(
         [batch for entry in entries for batch in entry.flows],
         [change for entry in entries for change in entry.alerts],
-        any(entry.let_go for entry in entries),
+        any(entry.release for entry in entries),
     )

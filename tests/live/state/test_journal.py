@@ -70,17 +70,17 @@ def batches(draw: st.DrawFn) -> list[pa.RecordBatch]:
 CHANGES = st.lists(st.tuples(INT64, st.none() | TEXT), max_size=4)
 
 
-@given(flows=batches(), alerts=CHANGES, let_go=st.booleans(), originals=st.booleans())
+@given(flows=batches(), alerts=CHANGES, release=st.booleans(), originals=st.booleans())
 @settings(max_examples=150, derandomize=True)
 def test_what_goes_in_comes_out(
-    flows: list[pa.RecordBatch], alerts: list[AlertChange], let_go: bool, originals: bool
+    flows: list[pa.RecordBatch], alerts: list[AlertChange], release: bool, originals: bool
 ) -> None:
-    packed = pack(JournalEntry(flows, alerts, let_go), originals=originals)
+    packed = pack(JournalEntry(flows, alerts, release), originals=originals)
     back = unpack(packed)
     assert back.alerts == alerts
-    assert back.let_go is let_go
+    assert back.release is release
     assert back.rows == sum(map(len, flows))
-    assert bool(back) == bool(flows or alerts or let_go)
+    assert bool(back) == bool(flows or alerts or release)
     expected = flows if originals else without_originals(flows)
     assert [batch.to_pylist() for batch in back.flows] == [b.to_pylist() for b in expected]
     assert [batch.schema for batch in back.flows] == [batch.schema for batch in expected]

@@ -1,8 +1,8 @@
 """Entries of the write-ahead journal: what was taken in, to be taken in again after a stop.
 
 An entry is what one look at a stream's logs brought, in order: batches of flows as they were
-decoded, alerts that were remembered or used up meanwhile, and whether the flows held back were let
-go before, because the log had fallen silent (which nothing in the log itself tells).
+decoded, alerts that were remembered or used up meanwhile, and whether the flows held back were
+released before, because the log had fallen silent (which nothing in the log itself tells).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class JournalEntry:
     # of `FLOW_SCHEMA`, those of Suricata with `AT_EXIT_FIELD`
     flows: Sequence[pa.RecordBatch] = ()
     alerts: Sequence[AlertChange] = ()  # changes to the alerts remembered, in order
-    let_go: bool = False  # whether all flows held back went on before these came
+    release: bool = False  # whether all flows held back are released before these
 
     @property
     def rows(self) -> int:
@@ -43,12 +43,12 @@ class JournalEntry:
         return sum(len(batch) for batch in self.flows)
 
     def __bool__(self) -> bool:
-        return bool(self.flows or self.alerts or self.let_go)
+        return bool(self.flows or self.alerts or self.release)
 
 
 class _Head(msgspec.Struct):
     alerts: list[AlertChange]
-    let_go: bool
+    release: bool = msgspec.field(name="let_go")  # the name it had first
 
 
 def pack(entry: JournalEntry, *, originals: bool = False) -> bytes:
@@ -60,7 +60,7 @@ def pack(entry: JournalEntry, *, originals: bool = False) -> bytes:
     flows = list(entry.flows)
     if not originals:
         flows = [with_originals(batch, False) for batch in flows]
-    head = msgspec.msgpack.encode(_Head(list(entry.alerts), entry.let_go))
+    head = msgspec.msgpack.encode(_Head(list(entry.alerts), entry.release))
     return seal(_KIND, _VERSION, [head, batches_part(flows)], level=_LEVEL)
 
 
@@ -69,7 +69,7 @@ def unpack(data: bytes) -> JournalEntry:
     try:
         head, flows, *_ = unseal(_KIND, _VERSION, data, least=2)
         told = decode(head, _Head)
-        return JournalEntry(batches_of_part(flows, FLOW_SCHEMA.names), told.alerts, told.let_go)
+        return JournalEntry(batches_of_part(flows, FLOW_SCHEMA.names), told.alerts, told.release)
     except StateError as error:
         raise StateError(f"an entry of the journal is damaged: {printable(str(error))}") from error
 

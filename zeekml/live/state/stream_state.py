@@ -30,7 +30,8 @@ class StreamState(msgspec.Struct):
     rotations: Counter[str] = msgspec.field(default_factory=Counter)  # by how
     gaps: Counter[str] = msgspec.field(default_factory=Counter)  # by cause
     silenced: int = 0  # incidents that the allowlist silenced
-    let_go: bool = False  # let the flows that are held go on
+    # release the flows that are held; stored under the name it had first
+    release: bool = msgspec.field(default=False, name="let_go")
     close: bool = False  # close the incidents
     allowlist: bool = False  # go by another allowlist
 

@@ -26,7 +26,7 @@ from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.errors import ConfigError, OutputError
 from zeekml.live.allowlist_reload import AllowlistReloader
-from zeekml.live.health.reporter import Facts, Reporter
+from zeekml.live.health.reporter import Reporter
 from zeekml.live.health.systemd import ServiceManager
 from zeekml.live.memory_trim import shed_library_pages, trim_heap
 from zeekml.live.outputs.live_outputs import LiveOutputs
@@ -115,10 +115,7 @@ class Watcher:
             self.policy: Policy = load_policy(job.rules)
             self.policy.thresholds(self.bundle.manifest.thresholds)
             self._allowlist = AllowlistReloader(job.rules)
-            facts = Facts(
-                job.logs, job.out, job.state, job.config, job.options, self.bundle, self.policy
-            )
-            self._reporter = Reporter(facts, self.state, clock, wall)
+            self._reporter = Reporter(job, self.bundle, self.policy, self.state, clock, wall)
             self.outputs = LiveOutputs(
                 job.out,
                 job.options,

@@ -7,13 +7,11 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from zeekml._version import __version__
 from zeekml.alerts.health_notice import HealthNotice, first_notice, health_event
-from zeekml.config import Config
 from zeekml.core.text import printable
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
@@ -31,7 +29,10 @@ from zeekml.live.state.status import ABOUT, Problem, Status, budget_of, decode_a
 from zeekml.live.stream import SHED, LiveStream
 from zeekml.live.tail.events import Event, FileOpened, Gap, Lines, Trouble
 from zeekml.live.tail.inputs import StreamLogs
-from zeekml.outputs import EVE_JSON, NOTICE_LOG, OutputOptions
+from zeekml.outputs import EVE_JSON, NOTICE_LOG
+
+if TYPE_CHECKING:
+    from zeekml.live.service import WatchJob
 
 log = logging.getLogger("zeekml.watch")
 
@@ -42,85 +43,75 @@ _PUBLISH_EVERY: Final = 10.0
 _FIRST_RECORDS: Final = 1000
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What a watch is about, as it is reported at its start."""
-
-    logs: Sequence[StreamLogs]
-    out: Path
-    state: Path
-    config: Config
-    options: OutputOptions
-    bundle: Bundle
-    policy: Policy
-
-    def described(self) -> dict[str, str]:
-        """The facts by name, in the order in which they are reported."""
-        manifest = self.bundle.manifest
-        thresholds = self.policy.thresholds(manifest.thresholds)
-        paths = [f"{log.sensor} {path}" for log in self.logs for path in log.paths]
-        return {
-            "follows": ", ".join(paths),
-            "notices": f"{self.out / NOTICE_LOG} ({self.options.notice_format}), "
-            f"{self.out / EVE_JSON}",
-            "state": str(self.state),
-            "bundle": f"{manifest.name} {self.bundle.short_digest} "
-            f"({len(manifest.members)} members)",
-            "features": f"{len(FEATURES)}, schema {SCHEMA_HASH[:12]}",
-            "thresholds": ", ".join(f"{t} {value:.4f}" for t, value in sorted(thresholds.items())),
-            "local_nets": ", ".join(self.config.local_nets),
-            "limits": f"{self.config.context_records:,} records of context, "
-            f"{self.config.journal_mb:,} MB of journal, held {self.config.suricata_hold:g} s "
-            "(Suricata)",
-            "version": __version__,
-        }
-
-
 class Reporter:
     """Reports about the watch: in its log, as lines for notice.log, which most methods give, and
     as figures. The state remembers which problems are open.
     """
 
     def __init__(
-        self, facts: Facts, state: State, clock: Callable[[], float], wall: Callable[[], float]
+        self,
+        job: WatchJob,
+        bundle: Bundle,
+        policy: Policy,
+        state: State,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
     ) -> None:
-        self._facts = facts
+        self._job, self._bundle = job, bundle
         self._clock = clock
         self._wall = wall
         self._host = socket.gethostname()
-        self._encoded = notice_encoder(facts.options)
-        config = facts.config
+        self._encoded = notice_encoder(job.options)
         self._monitor = HealthMonitor(
-            self._host, HealthLimits(stall_after=config.stall_after, lag_after=config.lag_after)
+            self._host, HealthLimits(job.config.stall_after, job.config.lag_after)
         )
         if (stored := state.note(_NOTE)) is not None:
             try:
                 self._monitor.load(json.loads(stored), clock(), wall())
             except (InputError, ValueError) as error:
                 log.warning("%s; problems that are open may be told of again", error)
-        manifest = facts.bundle.manifest
-        self._thresholds = facts.policy.thresholds(manifest.thresholds)
-        self._budget = budget_of(manifest.evaluation)
+        self._thresholds = policy.thresholds(bundle.manifest.thresholds)
+        self._budget = budget_of(bundle.manifest.evaluation)
         self._lag = 0.0
         before = decode_about(state.note(ABOUT) or "")
         open_before = before.problems if before is not None and self._monitor.open_problems else []
         self._problems = {problem.id: problem for problem in open_before}
         self._observed = self._published = -_PUBLISH_EVERY
-        self._unseen: set[str] = {logs.name for logs in facts.logs}
+        self._unseen: set[str] = {logs.name for logs in job.logs}
         self._envelopes: set[tuple[str, str]] = set()
         self._metrics_failed = ""
+
+    def _facts(self) -> dict[str, str]:
+        """What the watch is about, by name, in the order in which it is reported."""
+        job, bundle = self._job, self._bundle
+        notices = f"{job.out / NOTICE_LOG} ({job.options.notice_format}), {job.out / EVE_JSON}"
+        thresholds = (f"{t} {value:.4f}" for t, value in sorted(self._thresholds.items()))
+        return {
+            "follows": ", ".join(f"{log.sensor} {path}" for log in job.logs for path in log.paths),
+            "notices": notices,
+            "state": str(job.state),
+            "bundle": f"{bundle.manifest.name} {bundle.short_digest} "
+            f"({len(bundle.manifest.members)} members)",
+            "features": f"{len(FEATURES)}, schema {SCHEMA_HASH[:12]}",
+            "thresholds": ", ".join(thresholds),
+            "local_nets": ", ".join(job.config.local_nets),
+            "limits": f"{job.config.context_records:,} records of context, "
+            f"{job.config.journal_mb:,} MB of journal, held {job.config.suricata_hold:g} s "
+            "(Suricata)",
+            "version": __version__,
+        }
 
     def opening(self, name: str) -> list[bytes]:
         """The lines that a new output file of this name begins with."""
         if name not in (NOTICE_LOG, EVE_JSON):
             return []
         msg = f"zeekml {__version__} writes its notices here"
-        notice = first_notice(self._wall(), msg, self._facts.described(), sensor=self._host)
+        notice = first_notice(self._wall(), msg, self._facts(), sensor=self._host)
         return [health_event(notice)] if name == EVE_JSON else [self._encoded(notice)]
 
     def start(self, streams: Sequence[LiveStream], wake_problem: str | None) -> list[bytes]:
         """Report the start."""
-        for name, fact in self._facts.described().items():
+        for name, fact in self._facts().items():
             log.info("%s: %s", name, printable(fact, 2000))
         if wake_problem is not None:
             log.warning(
@@ -148,7 +139,7 @@ class Reporter:
 
     def state_put_back(self, missing: str) -> list[bytes]:
         """Report that the state had to be written again."""
-        finding = problems.state_put_back(str(self._facts.state), missing)
+        finding = problems.state_put_back(str(self._job.state), missing)
         return self._of_watch(ProblemKind.STATE, [finding])
 
     def _of_watch(self, kind: ProblemKind, findings: Iterable[HealthFinding]) -> list[bytes]:
@@ -219,7 +210,7 @@ class Reporter:
     def notes(self) -> dict[str, str]:
         """What is to be remembered with the next commit."""
         about = Status(
-            bundle=self._facts.bundle.short_digest,
+            bundle=self._bundle.short_digest,
             thresholds=self._thresholds,
             notices_per_day=self._budget,
             lag=self._lag,
@@ -244,10 +235,10 @@ class Reporter:
         if clock < self._published + _PUBLISH_EVERY and not now:
             return False
         self._published = clock
-        if (path := self._facts.config.metrics_file) is None:
+        if (path := self._job.config.metrics_file) is None:
             return True
         try:
-            bundle, commits = self._facts.bundle, state.commits
+            bundle, commits = self._bundle, state.commits
             write_metrics(Path(path), render(streams, bundle, commits=commits, up=up))
             self._metrics_failed = ""
         except OutputError as error:

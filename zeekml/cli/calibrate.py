@@ -79,7 +79,7 @@ def calibrate(
     from zeekml.errors import DataError
     from zeekml.outputs import refuse_output_among_inputs
     from zeekml.readers.files.discovery import discover
-    from zeekml.readers.verdict import shortfall
+    from zeekml.readers.shortfall import shortfall
 
     config = settings(config_file)
     # said before minutes of work, not after

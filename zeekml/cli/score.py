@@ -103,7 +103,7 @@ def score(
     from zeekml.errors import DataError
     from zeekml.outputs import OutputOptions, refuse_output_among_inputs
     from zeekml.readers.files.discovery import discover
-    from zeekml.readers.verdict import shortfall
+    from zeekml.readers.shortfall import shortfall
 
     config = settings(config_file)
     refuse_output_among_inputs(inputs, out)

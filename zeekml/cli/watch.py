@@ -23,7 +23,7 @@ from zeekml.core.text import printable
 from zeekml.errors import DataError
 
 if TYPE_CHECKING:
-    from zeekml.live.tail.stream_logs import StreamLogs
+    from zeekml.live.tail.inputs import StreamLogs
 
 _EPILOG = """\b
 Examples:

@@ -31,7 +31,7 @@ from zeekml.ensemble.bundle import load_bundle
 from zeekml.ensemble.scoring import Ensemble
 from zeekml.outputs import NoticeOutputs, RowOutputs
 from zeekml.pipeline import Pipeline
-from zeekml.readers.files.byte_ranges import LogPart, cut_file
+from zeekml.readers.archive import LogPart, cut_file
 from zeekml.readers.files.compression import compression_of
 from zeekml.readers.files.discovery import LogFile, Stream, open_log
 from zeekml.readers.files.file_type import Kind

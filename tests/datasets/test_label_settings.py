@@ -12,7 +12,7 @@ from zeekml.errors import DataError
 
 def test_nothing_there(tmp_path: Path) -> None:
     settings = find_settings(tmp_path)
-    assert settings.names.own == {}
+    assert settings.own == {}
     assert settings.default is None
     assert (settings.before, settings.after) == (DEFAULT_TOLERANCE, DEFAULT_TOLERANCE)
     assert settings.suggested == str(tmp_path / "labels.toml")
@@ -28,9 +28,9 @@ def test_nothing_there(tmp_path: Path) -> None:
 )
 def test_mapping(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
-    names = find_settings(tmp_path).names
-    assert names.resolve("ssh_rot13") == LABEL_NAMES.index("bruteforce")
-    assert names.resolve("NOISE") == UNLABELLED
+    settings = find_settings(tmp_path)
+    assert settings.code("ssh_rot13", "", "here") == LABEL_NAMES.index("bruteforce")
+    assert settings.code("NOISE", "", "here") == UNLABELLED
 
 
 def test_default_and_tolerance(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_the_examples_of_the_documentation_work(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text(rows_text)
     settings = find_settings(tmp_path)
     assert (settings.default, settings.before, settings.after) == (0, 1.0, 3.0)
-    assert settings.names.resolve("lab_noise") == UNLABELLED
+    assert settings.code("lab_noise", "", "here") == UNLABELLED
     rows = read_label_file(tmp_path / "labels.csv", settings)
     assert [LABEL_NAMES[rule.code] for rule in rows.rules] == ["bruteforce", "scan"]
     assert rows.rules[0].first == 1795430084.0

@@ -1,4 +1,4 @@
-"""Brings flows of other extractors to mean what Zeek's columns mean.
+"""Field repairs: flows of other extractors come to mean what Zeek's columns mean.
 
 A repair is chosen by the columns a table has, never by its name:
 
@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 Column = npt.NDArray[Any]
 Columns = dict[str, Column]
-FloatArray = npt.NDArray[np.float64]
 
 _CICFLOWMETER: Final = (
     "x_fwd_hdr_len",
@@ -76,18 +75,10 @@ _SERVICE_OF_PORT: Final = {
 
 
 def repair(columns: Columns) -> list[str]:
-    """Apply every repair that fits, in place, and say which.
+    """Apply every repair that fits, in place; a sentence for each, for the data report.
 
-    Parameters
-    ----------
-    columns : dict of str to array
-        Columns by name: numbers as float64 with NaN for missing, texts as objects with None.
-        Must hold the flow columns; ``x_*`` columns decide which repair applies.
-
-    Returns
-    -------
-    list of str
-        One sentence per repair, for the data report.
+    Numbers are float64 with NaN for missing, texts objects with None. All flow columns must be
+    there; ``x_*`` columns decide which repair applies.
     """
     notes = []
     if all(name in columns for name in _CICFLOWMETER):

@@ -1,8 +1,8 @@
-"""Flows meet a label file: which row says what about which flow.
+"""Matching of label files: which row says what about which flow.
 
 A flow whose uid is named is what that row says. For all others the first row that fits wins; a row
 that names both hosts fits a flow in either direction, since sensors do not always agree on who
-began. Rows with a condition that no flow record tells (a DNS name) only cast doubt: a flow that
+began. IntArray with a condition that no flow record tells (a DNS name) only cast doubt: a flow that
 such a row may mean keeps its label only if both agree.
 """
 
@@ -11,18 +11,17 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from zeekml.datasets.environment import UNLABELLED, Labels
-from zeekml.datasets.label_file import LabelFile, LabelRule, NamedFlow
+from zeekml.core.units import when
+from zeekml.datasets.environment import UNLABELLED, BoolArray, IntArray, Labels
+from zeekml.datasets.label_file import FlowLabel, LabelFile, LabelRule
 from zeekml.datasets.label_names import CONTRADICTORY
-
-BoolArray = npt.NDArray[np.bool_]
-Rows = npt.NDArray[np.int64]
 
 _NO_DOUBT: Final = -128
 _NO_ROWS: Final = np.empty(0, np.int64)
@@ -30,46 +29,37 @@ _NO_ROWS: Final = np.empty(0, np.int64)
 
 @dataclass(frozen=True)
 class Matched:
-    """What became of flows and rows.
+    """What became of flows (one value per flow in the arrays) and rows."""
 
-    Attributes
-    ----------
-    labels : int8 array, one per flow
-        Index of a class, ``UNLABELLED``, or ``CONTRADICTORY`` where rows disagree.
-    circular : bool array, one per flow
-    episodes : object array, one per flow, or None
-        Name of the attack, None for flows of none; None altogether where the file names none.
-    matched : int
-        Flows that some row (other than the default) fits.
-    unused : int
-        Rows that decide about no flow; uids that do not occur among them.
-    doubtful : int
-        Flows left unlabelled since a row with a DNS name may mean them.
-    by_default : int
-    """
-
-    labels: Labels
+    labels: Labels  # index of a class, UNLABELLED, or CONTRADICTORY where rows disagree
     circular: BoolArray
-    episodes: npt.NDArray[Any] | None
-    matched: int
-    unused: int
-    doubtful: int
+    episodes: npt.NDArray[Any] | None  # attack's name, or None; None where the file names none
+    matched: int  # flows that some row (other than the default) fits
+    unused: int  # rows that decide about no flow; uids that do not occur among them
+    doubtful: int  # flows left unlabelled since a row with a DNS name may mean them
     by_default: int
+
+    def notes(self) -> list[str]:
+        """Sentences for the data report, on what the label file leaves open."""
+        notes = []
+        if self.doubtful:
+            notes.append(
+                f"{self.doubtful:,} flows left unlabelled: whether a row of the label file means "
+                "them depends on a DNS name, which flows do not tell"
+            )
+        if self.by_default:
+            notes.append(f"{self.by_default:,} flows labelled by default")
+        if self.unused:
+            notes.append(f"{self.unused:,} rows of the label file decide about no flow")
+        return notes
 
 
 def match_labels(flows: pa.Table, file: LabelFile, *, default: int | None = None) -> Matched:
-    """Label flows by a label file.
+    """Label flows, in any order, by a label file.
 
-    Parameters
-    ----------
-    flows : pyarrow.Table
-        Columns of ``FLOW_SCHEMA``, rows in any order.
-    file : LabelFile
-    default : int, optional
-        Class of flows that no row fits, where the file itself has none.
+    `default` is the class of flows that no row fits, where the file itself has none.
     """
-    n = len(flows)
-    state = _State(n)
+    state = _State(len(flows))
     used_uids = _by_uid(flows, file.uids, state)
     used_rules = 0
     if file.rules:
@@ -84,11 +74,11 @@ def match_labels(flows: pa.Table, file: LabelFile, *, default: int | None = None
     matched = int((state.decided | (state.doubt != _NO_DOUBT)).sum())
     named = file.default
     if named is None and default is not None:
-        named = NamedFlow(default, circular=False)
+        named = FlowLabel(default, circular=False)
     by_default = 0
     if named is not None:
         rest = np.flatnonzero(~state.decided)
-        state.take(LabelRule(0, named.code, named.circular, named.episode), rest)
+        state.take(LabelRule(named.code, named.circular, named.episode), rest)
         by_default = int((~state.overruled[rest]).sum())
     open_doubt = ~state.decided & (state.doubt != _NO_DOUBT)
     return Matched(
@@ -113,16 +103,13 @@ class _State:
         self.doubt = np.full(n, _NO_DOUBT, np.int8)
         self.episodes = np.full(n, None, dtype=object)
 
-    def take(self, rule: LabelRule, rows: Rows) -> None:
+    def take(self, rule: LabelRule, rows: IntArray) -> None:
         """Enter what a rule says about flows that are not decided yet."""
-        if not rule.certain:
-            doubt = self.doubt[rows]
-            self.doubt[rows] = np.where(
-                (doubt == _NO_DOUBT) | (doubt == rule.code), rule.code, CONTRADICTORY
-            )
-            return
         doubt = self.doubt[rows]
         agreed = (doubt == _NO_DOUBT) | (doubt == rule.code)
+        if not rule.certain:
+            self.doubt[rows] = np.where(agreed, rule.code, CONTRADICTORY)
+            return
         self.decided[rows] = True
         self.labels[rows[agreed]] = rule.code
         self.episodes[rows[agreed]] = rule.episode
@@ -130,7 +117,32 @@ class _State:
         self.overruled[rows[~agreed]] = True
 
 
-def _by_uid(flows: pa.Table, uids: Mapping[str, NamedFlow], state: _State) -> int:
+def nothing_matches(flows: pa.Table, file: LabelFile) -> str:
+    """The message for a label file none of whose rows fits any flow, with the likely reason."""
+    reason = (
+        "check that addresses, ports and protocol are written as in the log, and which side is "
+        "id.orig_h"
+    )
+    ts = flows["ts"].to_numpy()
+    first, last = float(np.min(ts)), float(np.max(ts))
+    bounds = [t for rule in file.rules for t in (rule.first, rule.last) if isfinite(t)]
+    if not file.rules:
+        reason = (
+            "uids are new in each run of the sensor: check that the labels were made for this "
+            "very log, or label by addresses and time"
+        )
+    elif bounds and (min(bounds) > last or max(bounds) < first):
+        reason = (
+            f"the flows start from {when(first)}Z to {when(last)}Z, the rows are about "
+            f"{when(min(bounds))}Z to {when(max(bounds))}Z: check the time zone (UTC is taken)"
+        )
+    return (
+        f"{file.path}: none of its {file.rows:,} rows fits any of the {len(flows):,} flows; "
+        + reason
+    )
+
+
+def _by_uid(flows: pa.Table, uids: Mapping[str, FlowLabel], state: _State) -> int:
     """Decide the flows whose uid is named; return how many of the names occur."""
     if not uids:
         return 0
@@ -161,15 +173,12 @@ class _FlowIndex:
         self._numbers = [_number(address) for address in self._hosts]
         self._inside: dict[tuple[int, int, int], BoolArray] = {}
         self._everything = np.argsort(self._ts, kind="stable")
-        self._by_pair = self._grouped(self._pair_keys())
+        low, high = np.minimum(self._orig, self._resp), np.maximum(self._orig, self._resp)
+        self._by_pair = self._grouped(low * len(self._hosts) + high)
         self._by_community = self._grouped(self._community)
 
-    def _pair_keys(self) -> Rows:
-        low, high = np.minimum(self._orig, self._resp), np.maximum(self._orig, self._resp)
-        return low * len(self._hosts) + high
-
-    def _grouped(self, keys: Rows) -> dict[int, Rows]:
-        """Rows of each key, by time."""
+    def _grouped(self, keys: IntArray) -> dict[int, IntArray]:
+        """IntArray of each key, by time."""
         by_time = keys[self._everything]
         order = self._everything[np.argsort(by_time, kind="stable")]
         ordered = keys[order]
@@ -177,8 +186,8 @@ class _FlowIndex:
         parts = np.split(order, edges) if len(order) else []
         return {int(keys[part[0]]): part for part in parts}
 
-    def candidates(self, rule: LabelRule) -> Rows:
-        """Return the rows that a rule can mean by its time and its most telling condition."""
+    def candidates(self, rule: LabelRule) -> IntArray:
+        """The rows that a rule can mean by its time and its most telling condition."""
         rows = self._everything
         if rule.community_id is not None:
             code = self._communities.get(rule.community_id)
@@ -193,27 +202,23 @@ class _FlowIndex:
         begin = np.searchsorted(times, rule.first, "left")
         return rows[begin : np.searchsorted(times, rule.last, "right")]
 
-    def fits(self, rule: LabelRule, rows: Rows) -> BoolArray:
-        """Tell which of these rows meet the conditions other than time and community id."""
-        good = np.ones(len(rows), np.bool_)
-        if rule.proto is not None:
-            code = self._protos.get(rule.proto, -1)
-            good &= self._proto[rows] == code
-        forward = self._directed(rule, rows, self._orig, self._resp, self._orig_p, self._resp_p)
+    def fits(self, rule: LabelRule, rows: IntArray) -> BoolArray:
+        """Which of these rows meet the conditions other than time and community id."""
+        good = self._directed(rule, rows, self._orig, self._resp, self._orig_p, self._resp_p)
         if rule.orig and rule.resp:
-            forward |= self._directed(
-                rule, rows, self._resp, self._orig, self._resp_p, self._orig_p
-            )
-        return good & forward
+            good |= self._directed(rule, rows, self._resp, self._orig, self._resp_p, self._orig_p)
+        if rule.proto is not None:
+            good &= self._proto[rows] == self._protos.get(rule.proto, -1)
+        return good
 
     def _directed(
         self,
         rule: LabelRule,
-        rows: Rows,
-        source: Rows,
-        target: Rows,
-        source_p: Rows,
-        target_p: Rows,
+        rows: IntArray,
+        source: IntArray,
+        target: IntArray,
+        source_p: IntArray,
+        target_p: IntArray,
     ) -> BoolArray:
         good = np.ones(len(rows), np.bool_)
         for hosts, column in ((rule.orig, source), (rule.resp, target)):
@@ -227,7 +232,7 @@ class _FlowIndex:
         return good
 
     def _span(self, span: tuple[int, int, int]) -> BoolArray:
-        """Tell for each host whether it lies in a span of addresses."""
+        """For each host, whether it lies in a span of addresses."""
         if span not in self._inside:
             version, first, last = span
             self._inside[span] = np.array(
@@ -237,12 +242,12 @@ class _FlowIndex:
         return self._inside[span]
 
 
-def _ports(flows: pa.Table, name: str) -> Rows:
+def _ports(flows: pa.Table, name: str) -> IntArray:
     ports = flows[name].fill_null(-1).to_numpy()
     return np.asarray(ports, np.int64)
 
 
-def _codes(texts: list[Any]) -> tuple[dict[Any, int], Rows]:
+def _codes(texts: list[Any]) -> tuple[dict[Any, int], IntArray]:
     """Number the distinct texts in order of appearance."""
     known: dict[Any, int] = {}
     codes = np.fromiter((known.setdefault(t, len(known)) for t in texts), np.int64, len(texts))

@@ -1,4 +1,4 @@
-"""What data sets call their traffic, and which class that is.
+"""Vocabulary of labels: what data sets call their traffic, and which class that is.
 
 Names are compared without regard to case, spaces, underscores and punctuation, so ``DoS Hulk``,
 ``dos_hulk`` and ``DOS-HULK`` are one name. Data sets with a coarse and a detailed label (IoT-23,
@@ -9,10 +9,11 @@ CTU) give both; of IoT-23's double names (``C&C-FileDownload``) the first part c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from zeekml.datasets.environment import LABEL_NAMES, UNLABELLED
+from zeekml.errors import UnknownLabelError
 
 CONTRADICTORY: Final = -2
 """In place of a class: two labels that cannot both be true."""
@@ -133,31 +134,8 @@ _BENIGN: Final = LABEL_NAMES.index("benign")
 _OTHER: Final = LABEL_NAMES.index("other-attack")
 
 
-class UnknownLabelError(ValueError):
-    """A label that no vocabulary knows; `label` is how it was written."""
-
-    def __init__(self, label: str) -> None:
-        super().__init__(label)
-        self.label = label
-
-    def explain(self, where: str, mapping: str) -> str:
-        """Return a message for users.
-
-        Parameters
-        ----------
-        where : str
-            File and line or row.
-        mapping : str
-            Path of the mapping file to write.
-        """
-        return (
-            f"{where}: unknown label {self.label[:SHOWN]!r}; known are: {', '.join(LABEL_NAMES)}, "
-            f"and the names of well-known data sets; say what it means in {mapping}"
-        )
-
-
 def folded(text: str) -> str:
-    """Return what is compared of a name: its letters and digits, in lower case.
+    """What is compared of a name: its letters and digits, in lower case.
 
     The empty string stands for the ways to write that there is no label; a name of nothing but
     punctuation otherwise stays as it is.
@@ -168,85 +146,72 @@ def folded(text: str) -> str:
     return "".join(c for c in stripped.casefold() if c.isalnum()) or stripped
 
 
-def class_code(name: str) -> int:
-    """Return the index of a class, of ``other-attack``, or ``UNLABELLED`` for ``unlabelled``.
+def class_code(name: str) -> int | None:
+    """Index into ``LABEL_NAMES``, or ``UNLABELLED``; None for all other spellings."""
+    if name == UNLABELLED_NAME:
+        return UNLABELLED
+    return LABEL_NAMES.index(name) if name in LABEL_NAMES else None
+
+
+_KNOWN: Final = {"": UNLABELLED} | {
+    folded(spelling): UNLABELLED if name == UNLABELLED_NAME else LABEL_NAMES.index(name)
+    for name, spellings in _SPELLINGS.items()
+    for spelling in (name, *spellings)
+}
+
+
+def resolve(label: str, detail: str = "", own: Mapping[str, int] = MappingProxyType({})) -> int:
+    """The class that a label and its detailed label mean together.
+
+    A label ``A|B`` without detail is taken as label A with detail B.
+
+    Parameters
+    ----------
+    label, detail
+        As written.
+    own
+        The user's own mapping: folded name to index of a class, or ``UNLABELLED``.
+
+    Returns
+    -------
+    int
+        Index into ``LABEL_NAMES``, ``UNLABELLED``, or ``CONTRADICTORY`` where one says benign and
+        the other malicious.
 
     Raises
     ------
     UnknownLabelError
-        It is the name of no class; other spellings do not count here.
+        Neither the mapping nor the vocabulary knows a label that matters: the label itself, or
+        the detail of one that says no more than "malicious".
     """
-    if name == UNLABELLED_NAME:
-        return UNLABELLED
-    if name not in LABEL_NAMES:
-        raise UnknownLabelError(name)
-    return LABEL_NAMES.index(name)
+    if not folded(detail) and _SEPARATOR in label:
+        label, _, detail = label.partition(_SEPARATOR)
+    coarse, fine = folded(label), folded(detail)
+    for name in (coarse + fine, fine, coarse):
+        if name and name in own:
+            return own[name]
+    if not coarse and fine:
+        coarse, fine, label = fine, "", detail
+    if coarse not in _KNOWN:
+        raise _unknown(label)
+    meant = _KNOWN[coarse]
+    if not fine or meant == UNLABELLED:
+        return meant
+    detailed = _KNOWN.get(fine)
+    if meant == _BENIGN:
+        # what kind of benign traffic it is may be called anything
+        return CONTRADICTORY if detailed is not None and detailed > _BENIGN else _BENIGN
+    if detailed == _BENIGN:
+        return CONTRADICTORY
+    if meant != _OTHER:
+        return meant
+    if detailed is None:
+        raise _unknown(detail)
+    return _OTHER if detailed == UNLABELLED else detailed
 
 
-def _vocabulary() -> dict[str, int]:
-    known = {"": UNLABELLED}
-    for name, spellings in _SPELLINGS.items():
-        for spelling in (name, *spellings):
-            known[folded(spelling)] = class_code(name)
-    return known
-
-
-_KNOWN: Final = _vocabulary()
-
-
-@dataclass(frozen=True)
-class LabelNames:
-    """The vocabulary with the user's own mapping before it.
-
-    Attributes
-    ----------
-    own : mapping of str to int
-        Folded name to index of a class (``UNLABELLED`` for context only).
-    """
-
-    own: Mapping[str, int] = field(default_factory=dict)
-
-    def resolve(self, label: str, detail: str = "") -> int:
-        """Return the class that a label and its detailed label mean together.
-
-        Parameters
-        ----------
-        label, detail : str
-            As written. A label ``A|B`` without detail is taken as label A with detail B.
-
-        Returns
-        -------
-        int
-            Index into ``LABEL_NAMES``, ``UNLABELLED``, or ``CONTRADICTORY`` where one says benign
-            and the other malicious.
-
-        Raises
-        ------
-        UnknownLabelError
-            Neither the mapping nor the vocabulary knows a label that matters: the label itself,
-            or the detail of one that says no more than "malicious".
-        """
-        if not folded(detail) and _SEPARATOR in label:
-            label, _, detail = label.partition(_SEPARATOR)
-        coarse, fine = folded(label), folded(detail)
-        for name in (coarse + fine, fine, coarse):
-            if name and name in self.own:
-                return self.own[name]
-        if not coarse and fine:
-            coarse, fine, label = fine, "", detail
-        if coarse not in _KNOWN:
-            raise UnknownLabelError(label)
-        meant = _KNOWN[coarse]
-        if not fine or meant == UNLABELLED:
-            return meant
-        detailed = _KNOWN.get(fine)
-        if meant == _BENIGN:
-            # what kind of benign traffic it is may be called anything
-            return CONTRADICTORY if detailed is not None and detailed > _BENIGN else _BENIGN
-        if detailed == _BENIGN:
-            return CONTRADICTORY
-        if meant != _OTHER:
-            return meant
-        if detailed is None:
-            raise UnknownLabelError(detail)
-        return _OTHER if detailed == UNLABELLED else detailed
+def _unknown(label: str) -> UnknownLabelError:
+    return UnknownLabelError(
+        f"unknown label {label[:SHOWN]!r}; known are: {', '.join(LABEL_NAMES)}, and the names of "
+        "well-known data sets"
+    )

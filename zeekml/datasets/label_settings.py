@@ -1,4 +1,4 @@
-"""`labels.toml` or `labels.json`: what an environment's folder says about its labels.
+"""Label settings: `labels.toml` or `labels.json` in an environment's folder.
 
 Either the whole file is a mapping of raw labels to classes, or it has a table ``labels`` with that
 mapping and beside it any of::
@@ -17,20 +17,14 @@ from __future__ import annotations
 import json
 import math
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from zeekml.datasets.environment import LABEL_NAMES
-from zeekml.datasets.label_names import (
-    SHOWN,
-    UNLABELLED_NAME,
-    LabelNames,
-    UnknownLabelError,
-    class_code,
-    folded,
-)
-from zeekml.errors import DataError
+from zeekml.datasets.label_names import SHOWN, UNLABELLED_NAME, class_code, folded, resolve
+from zeekml.errors import DataError, UnknownLabelError
 from zeekml.readers.files.discovery import open_log
 
 FILE_NAMES: Final = ("labels.toml", "labels.json")
@@ -41,38 +35,27 @@ _KEYS: Final = ("labels", "default", "before", "after")
 
 @dataclass(frozen=True)
 class LabelSettings:
-    """How to understand an environment's labels.
+    """How to understand an environment's labels."""
 
-    Attributes
-    ----------
-    names : LabelNames
-        The vocabulary with the mapping of the file.
-    default : int or None
-        Class of flows that no row of a label file matches; None leaves that to the label file.
-    before, after : float
-        Seconds by which the start of a flow may lie outside the time of a row.
-    path : Path or None
-        The file, if there is one.
-    suggested : str
-        Where to write a mapping.
-    """
+    own: Mapping[str, int] = field(default_factory=dict)  # the user's mapping, by folded name
+    default: int | None = None  # class of flows that no row of a label file matches
+    before: float = DEFAULT_TOLERANCE  # seconds by which a flow may start before a row's time
+    after: float = DEFAULT_TOLERANCE  # seconds by which it may start after it
+    path: Path | None = None  # the file, if there is one
+    suggested: str = FILE_NAMES[0]  # where to write a mapping
 
-    names: LabelNames = field(default_factory=LabelNames)
-    default: int | None = None
-    before: float = DEFAULT_TOLERANCE
-    after: float = DEFAULT_TOLERANCE
-    path: Path | None = None
-    suggested: str = FILE_NAMES[0]
+    def code(self, label: str, detail: str, where: str) -> int:
+        """The class of a label, see `label_names.resolve`; an error names the place `where`."""
+        try:
+            return resolve(label, detail, self.own)
+        except UnknownLabelError as error:
+            raise UnknownLabelError(
+                f"{where}: {error}; say what it means in {self.suggested}"
+            ) from error
 
 
 def find_settings(folder: Path) -> LabelSettings:
-    """Read the settings in a folder; the usual ones where it has none.
-
-    Raises
-    ------
-    DataError
-        There are two files, or one is damaged, has unknown keys, or names no class.
-    """
+    """Read the settings in a folder, of which there may be one file; the usual ones if none."""
     found = [folder / name for name in FILE_NAMES if (folder / name).is_file()]
     if len(found) > 1:
         raise DataError(f"{folder}: has both {' and '.join(FILE_NAMES)}; keep one of them")
@@ -82,7 +65,7 @@ def find_settings(folder: Path) -> LabelSettings:
 
 
 def read_settings(path: Path) -> LabelSettings:
-    """Read one file, TOML or JSON by its name; raises DataError as `find_settings` does."""
+    """Read one file, TOML or JSON by its name."""
     try:
         with open_log(path) as file:
             raw = file.read(_MAX_SIZE + 1)
@@ -106,7 +89,7 @@ def read_settings(path: Path) -> LabelSettings:
         )
     default = content.get("default")
     return LabelSettings(
-        names=LabelNames(_mapping(content.get("labels", {}), path)),
+        own=_mapping(content.get("labels", {}), path),
         default=None if default is None else _class(default, "default", path),
         before=_seconds(content, "before", path),
         after=_seconds(content, "after", path),
@@ -132,13 +115,14 @@ def _mapping(table: Any, path: Path) -> dict[str, int]:
 
 
 def _class(name: Any, raw: str, path: Path) -> int:
-    try:
-        return class_code(name if isinstance(name, str) else repr(name))
-    except UnknownLabelError as error:
+    named = name if isinstance(name, str) else repr(name)
+    code = class_code(named)
+    if code is None:
         raise DataError(
-            f"{path}: {raw[:SHOWN]!r} is mapped to {error.label[:SHOWN]!r}, which is no class; "
+            f"{path}: {raw[:SHOWN]!r} is mapped to {named[:SHOWN]!r}, which is no class; "
             f"classes are: {', '.join(LABEL_NAMES)}, {UNLABELLED_NAME}"
-        ) from error
+        )
+    return code
 
 
 def _seconds(content: dict[str, Any], key: str, path: Path) -> float:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.datasets.environment import Environment, Labels
-from zeekml.datasets.read import flow_table
+from zeekml.datasets.labelled_table import flow_table
 from zeekml.ensemble.classes import CLASSES
 from zeekml.training.synthetic.attacks import ATTACKS
 from zeekml.training.synthetic.flow_records import Rows, join

@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.core.text import printable
 from zeekml.errors import DataError, ZeekmlError
-from zeekml.keras_import.model_config import shown
 
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 
@@ -37,15 +37,7 @@ _UNREADABLE: Final = (
 
 @contextmanager
 def open_hdf5(data: bytes) -> Iterator[Any]:
-    """An HDF5 file in memory, as an `h5py.File`.
-
-    Raises
-    ------
-    ZeekmlError
-        h5py is not installed.
-    DataError
-        The file is damaged; also for whatever h5py raises inside the block.
-    """
+    """An HDF5 file in memory, as an `h5py.File`; what h5py raises inside is a `DataError`."""
     try:
         import h5py
     except ImportError as err:
@@ -58,13 +50,7 @@ def open_hdf5(data: bytes) -> Iterator[Any]:
 
 
 def read_text(node: Any, attribute: str, limit: int) -> str | None:
-    """A text attribute of a group; None if there is none.
-
-    Raises
-    ------
-    DataError
-        It is something else than one text, or longer than `limit` bytes.
-    """
+    """A text of at most `limit` bytes in an attribute of a group; None if there is none."""
     import h5py
 
     if attribute not in node.attrs:
@@ -100,13 +86,7 @@ def read_names(node: Any, attribute: str, limit: int) -> list[str]:
 
 
 def child(group: Any, path: str) -> Any | None:
-    """The group or dataset at a path below a group; None if there is none.
-
-    Raises
-    ------
-    DataError
-        The way there leads over a link.
-    """
+    """The group or dataset at a path below a group; None if there is none. Links are refused."""
     import h5py
 
     node = group
@@ -117,19 +97,15 @@ def child(group: Any, path: str) -> Any | None:
         if link is None:
             return None
         if not isinstance(link, h5py.HardLink):
-            raise DataError(f"'{shown(path)}' is a link, which is not followed")
+            raise DataError(f"'{printable(path)}' is a link, which is not followed")
         node = node[name]
     return node
 
 
 def read_array(dataset: Any, shape: tuple[int, ...]) -> Array:
-    """The values of a dataset, which must be floats of this shape, as float64.
+    """The values of a dataset, which must be floats of this shape in the file itself, as float64.
 
-    Raises
-    ------
-    DataError
-        It is anything else, or lies outside the file, or is packed. Without the name: the caller
-        knows the layer.
+    An error does not say which: the caller knows the layer.
     """
     import h5py
 

@@ -26,110 +26,30 @@ SHOWN: Final = 40
 _BLANK: Final = frozenset({"", "-", "--", "(empty)", "?"})
 _SEPARATOR: Final = "|"
 
-_SPELLINGS: Final[dict[str, tuple[str, ...]]] = {
-    UNLABELLED_NAME: ("unlabeled", "background", "unknown", "null", "none", "nan", "undetermined"),
-    "benign": ("normal", "legitimate", "benign traffic", "from normal", "from benign"),
-    "dos": (
-        "DDoS",
-        "DoS attack",
-        "DDoS attack",
-        "DoS Hulk",
-        "DoS GoldenEye",
-        "DoS Slowloris",
-        "DoS Slowhttptest",
-        "DoS attacks-Hulk",
-        "DoS attacks-GoldenEye",
-        "DoS attacks-Slowloris",
-        "DoS attacks-SlowHTTPTest",
-        "DDoS attacks-LOIC-HTTP",
-        "DDoS attack-LOIC-UDP",
-        "DDoS attack-HOIC",
-        "SYN flood",
-        "UDP flood",
-        "ICMP flood",
-        "HTTP flood",
-        "denial of service",
-    ),
-    "scan": (
-        "PartOfAHorizontalPortScan",
-        "PartOfAHorizontalPortScan-Attack",
-        "PortScan",
-        "Infiltration - Portscan",
-        "Infiltration - NMAP Portscan",
-        "horizontal port scan",
-        "vertical port scan",
-        "scanning",
-        "Reconnaissance",
-        "recon",
-        "probe",
-    ),
-    "bruteforce": (
-        "FTP-Patator",
-        "SSH-Patator",
-        "FTP-BruteForce",
-        "SSH-Bruteforce",
-        "Brute Force",
-        "password",
-        "password guessing",
-    ),
-    "c2": (
-        "C&C",
-        "CC",
-        "command and control",
-        "C&C-HeartBeat",
-        "C&C-HeartBeat-Attack",
-        "C&C-HeartBeat-FileDownload",
-        "C&C-FileDownload",
-        "C&C-Torii",
-        "C&C-Mirai",
-        "C&C-PartOfAHorizontalPortScan",
-        "HeartBeat",
-        "Bot",
-        "Botnet",
-        "Backdoor",
-        "Backdoors",
-        "beacon",
-    ),
-    "exfil": ("exfiltration", "data exfiltration", "theft"),
-    "web": (
-        "web attack",
-        "Web Attack - Brute Force",
-        "Web Attack - XSS",
-        "Web Attack - SQL Injection",
-        "Brute Force -Web",
-        "Brute Force -XSS",
-        "SQL Injection",
-        "XSS",
-    ),
-    "malware": (
-        "FileDownload",
-        "Okiru",
-        "Okiru-Attack",
-        "Mirai",
-        "Torii",
-        "Worm",
-        "Worms",
-        "ransomware",
-        "Infiltration",
-        "Infilteration",
-    ),
-    "other-attack": (
-        "malicious",
-        "attack",
-        "intrusion",
-        "anomaly",
-        "from malicious",
-        "from malware",
-        "from botnet",
-        "External-Attack-to-Device",
-        "Heartbleed",
-        "Fuzzers",
-        "Exploits",
-        "Generic",
-        "Shellcode",
-        "Analysis",
-    ),
-}
+# a class, then what else it is called
+_SPELLINGS: Final = """
+unlabelled: unlabeled; background; unknown; null; none; nan; undetermined
+benign: normal; legitimate; benign traffic; from normal; from benign
+dos: DDoS; DoS attack; DDoS attack; DoS Hulk; DoS GoldenEye; DoS Slowloris; DoS Slowhttptest;
+    DoS attacks-Hulk; DoS attacks-GoldenEye; DoS attacks-Slowloris; DoS attacks-SlowHTTPTest;
+    DDoS attacks-LOIC-HTTP; DDoS attack-LOIC-UDP; DDoS attack-HOIC; SYN flood; UDP flood;
+    ICMP flood; HTTP flood; denial of service
+scan: PartOfAHorizontalPortScan; PartOfAHorizontalPortScan-Attack; PortScan;
+    Infiltration - Portscan; Infiltration - NMAP Portscan; horizontal port scan;
+    vertical port scan; scanning; Reconnaissance; recon; probe
+bruteforce: FTP-Patator; SSH-Patator; FTP-BruteForce; SSH-Bruteforce; Brute Force; password;
+    password guessing
+c2: C&C; CC; command and control; C&C-HeartBeat; C&C-HeartBeat-Attack; C&C-HeartBeat-FileDownload;
+    C&C-FileDownload; C&C-Torii; C&C-Mirai; C&C-PartOfAHorizontalPortScan; HeartBeat; Bot; Botnet;
+    Backdoor; Backdoors; beacon
+exfil: exfiltration; data exfiltration; theft
+web: web attack; Web Attack - Brute Force; Web Attack - XSS; Web Attack - SQL Injection;
+    Brute Force -Web; Brute Force -XSS; SQL Injection; XSS
+malware: FileDownload; Okiru; Okiru-Attack; Mirai; Torii; Worm; Worms; ransomware; Infiltration;
+    Infilteration
+other-attack: malicious; attack; intrusion; anomaly; from malicious; from malware; from botnet;
+    External-Attack-to-Device; Heartbleed; Fuzzers; Exploits; Generic; Shellcode; Analysis
+"""
 _BENIGN: Final = LABEL_NAMES.index("benign")
 _OTHER: Final = LABEL_NAMES.index("other-attack")
 
@@ -153,11 +73,17 @@ def class_code(name: str) -> int | None:
     return LABEL_NAMES.index(name) if name in LABEL_NAMES else None
 
 
-_KNOWN: Final = {"": UNLABELLED} | {
-    folded(spelling): UNLABELLED if name == UNLABELLED_NAME else LABEL_NAMES.index(name)
-    for name, spellings in _SPELLINGS.items()
-    for spelling in (name, *spellings)
-}
+def _vocabulary() -> dict[str, int]:
+    known = {"": UNLABELLED}
+    # a line that is indented goes on with the one before
+    for entry in _SPELLINGS.strip().replace("\n    ", " ").splitlines():
+        name, _, spellings = entry.partition(": ")
+        code = UNLABELLED if name == UNLABELLED_NAME else LABEL_NAMES.index(name)
+        known |= {folded(spelling): code for spelling in (name, *spellings.split("; "))}
+    return known
+
+
+_KNOWN: Final = _vocabulary()
 
 
 def resolve(label: str, detail: str = "", own: Mapping[str, int] = MappingProxyType({})) -> int:

@@ -11,6 +11,7 @@ repaired on reading, see `field_repairs`.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -29,29 +30,12 @@ from zeekml.datasets.references import reference_for
 from zeekml.errors import DataError, NotLabelledFlowsError
 from zeekml.readers.flow_schema import FLOW_SCHEMA, REQUIRED, ZEEK
 
-_NUMBERS: Final = (
-    "ts",
-    "duration",
-    "id.orig_p",
-    "id.resp_p",
-    "orig_bytes",
-    "resp_bytes",
-    "missed_bytes",
-    "orig_pkts",
-    "orig_ip_bytes",
-    "resp_pkts",
-    "resp_ip_bytes",
+NUMBERS: Final = tuple(
+    f.name
+    for f in FLOW_SCHEMA
+    if (pa.types.is_integer(f.type) or pa.types.is_floating(f.type)) and f.name != "line"
 )
-_TEXTS: Final = (
-    "uid",
-    "id.orig_h",
-    "id.resp_h",
-    "proto",
-    "service",
-    "conn_state",
-    "history",
-    "community_id",
-)
+TEXTS: Final = tuple(f.name for f in FLOW_SCHEMA if pa.types.is_string(f.type))
 _LARGEST_COUNT: Final = 2**62
 
 
@@ -73,16 +57,16 @@ def read_table(path: Path, name: str) -> Environment:
     good = _usable(columns)
     if not good.all():
         notes.append(f"{int((~good).sum()):,} rows without time, addresses or protocol left out")
-    for text in ("proto", "service", "conn_state"):
-        columns[text] = _normalised(columns[text], text)
+    for text, normal in (("proto", str.lower), ("service", _service_set), ("conn_state", str)):
+        columns[text] = _normalised(columns[text], normal)
     notes += repair(columns)
 
     codes: dict[str, int] = {}
-    texts = [text or name for text in _text_column(table, "capture")]
+    texts = [text or name for text in text_column(table, "capture")]
     captures = np.array([codes.setdefault(text, len(codes)) for text in texts], dtype=np.int32)
-    quality = _text_column(table, "label_quality")
+    quality = text_column(table, "label_quality")
     circular = np.array([bool(q) and "circular" in q for q in quality], dtype=bool)
-    episodes = _text_column(table, "episode") if "episode" in table.column_names else None
+    episodes = text_column(table, "episode") if "episode" in table.column_names else None
     end = columns["ts"] + np.nan_to_num(columns["duration"])
     rows = np.flatnonzero(good)
     order = rows[np.lexsort((end[rows], captures[rows]))]
@@ -97,7 +81,7 @@ def read_table(path: Path, name: str) -> Environment:
             reference=reference_for(name),
             sha256=digest([path] if settings.path is None else [path, settings.path]),
             notes=tuple(notes),
-            sensors=tuple(sorted({s for s in _text_column(table, "sensor") if s is not None})),
+            sensors=tuple(sorted({s for s in text_column(table, "sensor") if s is not None})),
             episodes=None if episodes is None else episodes[order],
         )
     )
@@ -123,7 +107,7 @@ def flow_table(columns: Columns, *, source: str) -> pa.Table:
             arrays.append(pa.array(np.arange(1, length + 1), pa.int64()))
         elif column.name not in columns:
             arrays.append(pa.nulls(length, column.type))
-        elif column.name in _NUMBERS:
+        elif column.name in NUMBERS:
             values = np.asarray(columns[column.name], dtype=np.float64)
             if pa.types.is_integer(column.type):
                 values = np.rint(values)
@@ -140,27 +124,29 @@ def flow_table(columns: Columns, *, source: str) -> pa.Table:
 def _columns(table: pa.Table) -> Columns:
     columns: Columns = {}
     for name in table.column_names:
-        if name in _NUMBERS or name.startswith("x_"):
+        if name in NUMBERS or name.startswith("x_"):
             column = table[name]
             if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-                columns[name] = _text_column(table, name)
+                columns[name] = text_column(table, name)
             else:
-                columns[name] = _number_column(table, name)
-    for name in _NUMBERS:
+                columns[name] = number_column(table, name)
+    for name in NUMBERS:
         columns.setdefault(name, np.full(table.num_rows, np.nan))
-    for name in _TEXTS:
-        columns[name] = _text_column(table, name)
+    for name in TEXTS:
+        columns[name] = text_column(table, name)
     for name in ("ts", "duration"):
         columns[name] = np.round(columns[name], 6)
     return columns
 
 
-def _number_column(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
+def number_column(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
+    """A column as floats, NaN where it is null."""
     values = pc.cast(table[name], pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return np.array(values, dtype=np.float64)
 
 
-def _text_column(table: pa.Table, name: str) -> npt.NDArray[Any]:
+def text_column(table: pa.Table, name: str) -> npt.NDArray[Any]:
+    """A column as texts, None where it is null, empty or not there."""
     if name not in table.column_names:
         return np.full(table.num_rows, None, dtype=object)
     values = np.empty(table.num_rows, dtype=object)
@@ -169,14 +155,14 @@ def _text_column(table: pa.Table, name: str) -> npt.NDArray[Any]:
 
 
 def _labels(table: pa.Table, path: Path, settings: LabelSettings) -> Labels:
-    texts = _text_column(table, "label")
+    texts = text_column(table, "label")
     codes: dict[str | None, int] = {None: UNLABELLED}
     for row, text in enumerate(texts, 1):
         if text not in codes:
             codes[text] = settings.code(text, "", f"{path}: row {row}")
     labels = np.array([codes[text] for text in texts], dtype=np.int8)
     if "indirect" in table.column_names:
-        labels[_number_column(table, "indirect") == 1] = UNLABELLED
+        labels[number_column(table, "indirect") == 1] = UNLABELLED
     return labels
 
 
@@ -197,15 +183,8 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _normalised(texts: npt.NDArray[Any], column: str) -> npt.NDArray[Any]:
-    known: dict[str | None, str | None] = {}
-    for text in set(texts):
-        if text is None or text == "-":
-            known[text] = None
-        elif column == "service":
-            known[text] = _service_set(text)
-        else:
-            known[text] = text.lower() if column == "proto" else text
+def _normalised(texts: npt.NDArray[Any], normal: Callable[[str], str | None]) -> npt.NDArray[Any]:
+    known = {text: None if text in (None, "-") else normal(text) for text in set(texts)}
     out = np.empty(len(texts), dtype=object)
     out[:] = [known[text] for text in texts]
     return out

@@ -11,14 +11,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.datasets.environment import BoolArray, Environment, Labels
-from zeekml.datasets.labelled_table import flow_table
+from zeekml.datasets.labelled_table import (
+    NUMBERS,
+    TEXTS,
+    flow_table,
+    number_column,
+    text_column,
+)
 from zeekml.ensemble.classes import CLASSES
 from zeekml.training.synthetic.attacks import ATTACKS
 from zeekml.training.synthetic.flow_records import FlowRecords, join
@@ -36,6 +41,8 @@ SHORTEST: Final = 900.0
 LONGEST: Final = 4 * 3600.0
 # the background is in the training set already, so only a part of it is repeated
 BACKGROUND_SHARE: Final = 0.25
+# columns that synthetic records lack
+_NOT_MADE: Final = frozenset({"uid", "community_id", "missed_bytes"})
 
 
 @dataclass(frozen=True)
@@ -145,27 +152,7 @@ def _stretch_of(background: pa.Table, rng: np.random.Generator) -> pa.Table:
     return background.take(pa.array(chosen))
 
 
-_NUMBERS: Final = (
-    "ts",
-    "id.orig_p",
-    "id.resp_p",
-    "duration",
-    "orig_bytes",
-    "resp_bytes",
-    "orig_pkts",
-    "orig_ip_bytes",
-    "resp_pkts",
-    "resp_ip_bytes",
-)
-_TEXTS: Final = ("id.orig_h", "id.resp_h", "proto", "service", "conn_state", "history")
-
-
 def _as_records(table: pa.Table) -> FlowRecords:
-    columns: dict[str, npt.NDArray[Any]] = {}
-    for name in _NUMBERS:
-        values = table[name].cast(pa.float64(), safe=False).to_numpy()
-        columns[name] = np.array(values, dtype=np.float64)
-    for name in _TEXTS:
-        columns[name] = np.empty(table.num_rows, dtype=object)
-        columns[name][:] = table[name].to_pylist()
-    return FlowRecords(columns)
+    texts = {name: text_column(table, name) for name in TEXTS if name not in _NOT_MADE}
+    numbers = {name: number_column(table, name) for name in NUMBERS if name not in _NOT_MADE}
+    return FlowRecords({**texts, **numbers})

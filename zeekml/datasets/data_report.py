@@ -41,15 +41,7 @@ class DataReport:
 
 
 def report_on(environment: Environment, matrix: Matrix | None = None) -> DataReport:
-    """Describe an environment by its rows and its features.
-
-    Parameters
-    ----------
-    environment
-        Of any size.
-    matrix
-        Its features (rows, all of the schema), where they have been computed already.
-    """
+    """Describe an environment by its rows and its features, computed here if they are not given."""
     if matrix is None:
         matrix = features_of(environment)
     counts = Counter(

@@ -9,8 +9,6 @@ such a row may mean keeps its label only if both agree.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
-from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Final
 
@@ -27,83 +25,24 @@ _NO_DOUBT: Final = -128
 _NO_ROWS: Final = np.empty(0, np.int64)
 
 
-@dataclass(frozen=True)
 class Matched:
-    """What became of flows (one value per flow in the arrays) and rows."""
+    """What became of flows (one value per flow in the arrays) and of the rows of a label file."""
 
-    labels: Labels  # index of a class, UNLABELLED, or CONTRADICTORY where rows disagree
-    circular: BoolArray
-    episodes: npt.NDArray[Any] | None  # attack's name, or None; None where the file names none
-    matched: int  # flows that some row (other than the default) fits
-    unused: int  # rows that decide about no flow; uids that do not occur among them
-    doubtful: int  # flows left unlabelled since a row with a DNS name may mean them
-    by_default: int
+    def __init__(self, flows: int) -> None:
+        # index of a class, UNLABELLED, or CONTRADICTORY where rows disagree
+        self.labels: Labels = np.full(flows, UNLABELLED, np.int8)
+        self.circular = np.zeros(flows, np.bool_)
+        # attack's name, or None; None where the file names none
+        self.episodes: npt.NDArray[Any] | None = np.full(flows, None, dtype=object)
+        self.matched = 0  # flows that some row (other than the default) fits
+        self.unused = 0  # rows that decide about no flow; uids that do not occur among them
+        self.doubtful = 0  # flows left unlabelled since a row with a DNS name may mean them
+        self.by_default = 0
+        self.decided = np.zeros(flows, np.bool_)
+        self.doubt: Labels = np.full(flows, _NO_DOUBT, np.int8)  # what uncertain rows say
+        self.overruled = np.zeros(flows, np.bool_)  # decided, but by doubt left unlabelled
 
-    def notes(self) -> list[str]:
-        """Sentences for the data report, on what the label file leaves open."""
-        notes = []
-        if self.doubtful:
-            notes.append(
-                f"{self.doubtful:,} flows left unlabelled: whether a row of the label file means "
-                "them depends on a DNS name, which flows do not tell"
-            )
-        if self.by_default:
-            notes.append(f"{self.by_default:,} flows labelled by default")
-        if self.unused:
-            notes.append(f"{self.unused:,} rows of the label file decide about no flow")
-        return notes
-
-
-def match_labels(flows: pa.Table, file: LabelFile, *, default: int | None = None) -> Matched:
-    """Label flows, in any order, by a label file.
-
-    `default` is the class of flows that no row fits, where the file itself has none.
-    """
-    state = _State(len(flows))
-    used_uids = _by_uid(flows, file.uids, state)
-    used_rules = 0
-    if file.rules:
-        index = _FlowIndex(flows)
-        for rule in file.rules:
-            rows = index.candidates(rule)
-            rows = rows[~state.decided[rows]]
-            rows = rows[index.fits(rule, rows)]
-            if len(rows):
-                used_rules += 1
-                state.take(rule, rows)
-    matched = int((state.decided | (state.doubt != _NO_DOUBT)).sum())
-    named = file.default
-    if named is None and default is not None:
-        named = FlowLabel(default, circular=False)
-    by_default = 0
-    if named is not None:
-        rest = np.flatnonzero(~state.decided)
-        state.take(LabelRule(named.code, named.circular, named.episode), rest)
-        by_default = int((~state.overruled[rest]).sum())
-    open_doubt = ~state.decided & (state.doubt != _NO_DOUBT)
-    return Matched(
-        labels=state.labels,
-        circular=state.circular & (state.labels >= 0),
-        episodes=state.episodes if file.has_episodes else None,
-        matched=matched,
-        unused=len(file.uids) + len(file.rules) - used_uids - used_rules,
-        doubtful=int(state.overruled.sum() + open_doubt.sum()),
-        by_default=by_default,
-    )
-
-
-class _State:
-    """What is known of each flow so far."""
-
-    def __init__(self, n: int) -> None:
-        self.labels = np.full(n, UNLABELLED, np.int8)
-        self.circular = np.zeros(n, np.bool_)
-        self.decided = np.zeros(n, np.bool_)
-        self.overruled = np.zeros(n, np.bool_)
-        self.doubt = np.full(n, _NO_DOUBT, np.int8)
-        self.episodes = np.full(n, None, dtype=object)
-
-    def take(self, rule: LabelRule, rows: IntArray) -> None:
+    def enter(self, rule: LabelRule, rows: IntArray) -> None:
         """Enter what a rule says about flows that are not decided yet."""
         doubt = self.doubt[rows]
         agreed = (doubt == _NO_DOUBT) | (doubt == rule.code)
@@ -111,10 +50,69 @@ class _State:
             self.doubt[rows] = np.where(agreed, rule.code, CONTRADICTORY)
             return
         self.decided[rows] = True
-        self.labels[rows[agreed]] = rule.code
-        self.episodes[rows[agreed]] = rule.episode
-        self.circular[rows[agreed]] = rule.circular
         self.overruled[rows[~agreed]] = True
+        self._label(rows[agreed], rule)
+
+    def name(self, row: int, said: FlowLabel) -> None:
+        """Decide one flow, whose uid is named."""
+        self.decided[row] = True
+        self._label(row, said)
+
+    def _label(self, rows: IntArray | int, said: FlowLabel) -> None:
+        self.labels[rows] = said.code
+        self.circular[rows] = said.circular and said.code >= 0
+        if self.episodes is not None:
+            self.episodes[rows] = said.episode
+
+    def notes(self) -> list[str]:
+        """Sentences for the data report, on what the label file leaves open."""
+        told = (
+            (
+                self.doubtful,
+                "flows left unlabelled: whether a row of the label file means them depends on a "
+                "DNS name, which flows do not tell",
+            ),
+            (self.by_default, "flows labelled by default"),
+            (self.unused, "rows of the label file decide about no flow"),
+        )
+        return [f"{number:,} {what}" for number, what in told if number]
+
+
+def match_labels(flows: pa.Table, file: LabelFile, *, default: int | None = None) -> Matched:
+    """Label flows, in any order, by a label file.
+
+    `default` is the class of flows that no row fits, where the file itself has none.
+    """
+    found = Matched(len(flows))
+    used = set()
+    for row, uid in enumerate(flows["uid"].to_pylist() if file.uids else ()):
+        if (named := file.uids.get(uid)) is not None:
+            used.add(uid)
+            found.name(row, named)
+    used_rules = 0
+    if file.rules:
+        index = _FlowIndex(flows)
+        for rule in file.rules:
+            rows = index.candidates(rule)
+            rows = rows[~found.decided[rows]]
+            rows = rows[index.fits(rule, rows)]
+            if len(rows):
+                used_rules += 1
+                found.enter(rule, rows)
+    found.unused = len(file.uids) + len(file.rules) - len(used) - used_rules
+    found.matched = int((found.decided | (found.doubt != _NO_DOUBT)).sum())
+    rest = file.default
+    if rest is None and default is not None:
+        rest = FlowLabel(default)
+    if rest is not None:
+        rows = np.flatnonzero(~found.decided)
+        found.enter(LabelRule(rest.code, rest.circular, rest.episode), rows)
+        found.by_default = int((~found.overruled[rows]).sum())
+    open_doubt = ~found.decided & (found.doubt != _NO_DOUBT)
+    found.doubtful = int(found.overruled.sum() + open_doubt.sum())
+    if not file.has_episodes:
+        found.episodes = None
+    return found
 
 
 def nothing_matches(flows: pa.Table, file: LabelFile) -> str:
@@ -142,35 +140,22 @@ def nothing_matches(flows: pa.Table, file: LabelFile) -> str:
     )
 
 
-def _by_uid(flows: pa.Table, uids: Mapping[str, FlowLabel], state: _State) -> int:
-    """Decide the flows whose uid is named; return how many of the names occur."""
-    if not uids:
-        return 0
-    used = set()
-    for row, uid in enumerate(flows["uid"].to_pylist()):
-        named = uids.get(uid)
-        if named is not None:
-            used.add(uid)
-            state.decided[row] = True
-            state.labels[row] = named.code
-            state.circular[row] = named.circular
-            state.episodes[row] = named.episode
-    return len(used)
-
-
 class _FlowIndex:
     """Flows by time, by pair of hosts and by community id."""
 
     def __init__(self, flows: pa.Table) -> None:
         self._ts = flows["ts"].to_numpy()
-        self._orig_p = _ports(flows, "id.orig_p")
-        self._resp_p = _ports(flows, "id.resp_p")
+        self._orig_p, self._resp_p = (
+            np.asarray(flows[name].fill_null(-1).to_numpy(), np.int64)
+            for name in ("id.orig_p", "id.resp_p")
+        )
         self._protos, self._proto = _codes(flows["proto"].to_pylist())
         self._communities, self._community = _codes(flows["community_id"].to_pylist())
         orig, resp = flows["id.orig_h"].to_pylist(), flows["id.resp_h"].to_pylist()
         self._hosts, both = _codes([*orig, *resp])
         self._orig, self._resp = both[: len(orig)], both[len(orig) :]
-        self._numbers = [_number(address) for address in self._hosts]
+        parsed = [ipaddress.ip_address(address) for address in self._hosts]
+        self._numbers = [(address.version, int(address)) for address in parsed]
         self._inside: dict[tuple[int, int, int], BoolArray] = {}
         self._everything = np.argsort(self._ts, kind="stable")
         low, high = np.minimum(self._orig, self._resp), np.maximum(self._orig, self._resp)
@@ -204,31 +189,27 @@ class _FlowIndex:
 
     def fits(self, rule: LabelRule, rows: IntArray) -> BoolArray:
         """Which of these rows meet the conditions other than time and community id."""
-        good = self._directed(rule, rows, self._orig, self._resp, self._orig_p, self._resp_p)
+        orig, resp = (self._orig[rows], self._orig_p[rows]), (self._resp[rows], self._resp_p[rows])
+        good = self._directed(rule, orig, resp)
         if rule.orig and rule.resp:
-            good |= self._directed(rule, rows, self._resp, self._orig, self._resp_p, self._orig_p)
+            good |= self._directed(rule, resp, orig)
         if rule.proto is not None:
             good &= self._proto[rows] == self._protos.get(rule.proto, -1)
         return good
 
     def _directed(
-        self,
-        rule: LabelRule,
-        rows: IntArray,
-        source: IntArray,
-        target: IntArray,
-        source_p: IntArray,
-        target_p: IntArray,
+        self, rule: LabelRule, source: tuple[IntArray, IntArray], target: tuple[IntArray, IntArray]
     ) -> BoolArray:
-        good = np.ones(len(rows), np.bool_)
-        for hosts, column in ((rule.orig, source), (rule.resp, target)):
+        """Whether hosts and ports of flows are those of a rule, in this direction."""
+        good = np.ones(len(source[0]), np.bool_)
+        sides = ((rule.orig, rule.orig_p, source), (rule.resp, rule.resp_p, target))
+        for hosts, port, (column, ports) in sides:
             if hosts is not None and hosts.exact is not None:
-                good &= column[rows] == self._hosts.get(hosts.exact, -1)
+                good &= column == self._hosts.get(hosts.exact, -1)
             elif hosts is not None:
-                good &= self._span((hosts.version, hosts.first, hosts.last))[column[rows]]
-        for port, column in ((rule.orig_p, source_p), (rule.resp_p, target_p)):
+                good &= self._span((hosts.version, hosts.first, hosts.last))[column]
             if port is not None:
-                good &= column[rows] == port
+                good &= ports == port
         return good
 
     def _span(self, span: tuple[int, int, int]) -> BoolArray:
@@ -242,18 +223,8 @@ class _FlowIndex:
         return self._inside[span]
 
 
-def _ports(flows: pa.Table, name: str) -> IntArray:
-    ports = flows[name].fill_null(-1).to_numpy()
-    return np.asarray(ports, np.int64)
-
-
 def _codes(texts: list[Any]) -> tuple[dict[Any, int], IntArray]:
     """Number the distinct texts in order of appearance."""
     known: dict[Any, int] = {}
     codes = np.fromiter((known.setdefault(t, len(known)) for t in texts), np.int64, len(texts))
     return known, codes
-
-
-def _number(address: str) -> tuple[int, int]:
-    parsed = ipaddress.ip_address(address)
-    return parsed.version, int(parsed)

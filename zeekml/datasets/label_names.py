@@ -87,22 +87,10 @@ _KNOWN: Final = _vocabulary()
 
 
 def resolve(label: str, detail: str = "", own: Mapping[str, int] = MappingProxyType({})) -> int:
-    """The class that a label and its detailed label mean together.
+    """The class that a label and its detailed label, as written, mean together.
 
-    A label ``A|B`` without detail is taken as label A with detail B.
-
-    Parameters
-    ----------
-    label, detail
-        As written.
-    own
-        The user's own mapping: folded name to index of a class, or ``UNLABELLED``.
-
-    Returns
-    -------
-    int
-        Index into ``LABEL_NAMES``, ``UNLABELLED``, or ``CONTRADICTORY`` where one says benign and
-        the other malicious.
+    A label ``A|B`` without detail is taken as label A with detail B. `own` is the user's mapping of
+    folded names. It is ``CONTRADICTORY`` where one says benign and the other malicious.
 
     Raises
     ------

@@ -47,27 +47,11 @@ _decode_labels: Final = msgspec.json.Decoder(_Labels).decode
 
 
 def read_logs(path: Path, *, name: str, label_file: Path | None = None) -> Environment:
-    """Read one environment of logs.
+    """Read a log, or a directory of logs with their rotations; errors as of `read_environment`.
 
-    Parameters
-    ----------
-    path
-        A log, or a directory of logs with their rotations; whatever `zeekml score` takes.
-    name
-        What to call the environment.
-    label_file
-        By default ``<log>.labels.csv`` or ``labels.csv`` beside a log, or ``labels.csv`` in the
-        directory, if there is one. Settings (`labels.toml`) are looked for beside the logs, then
-        beside a label file that is named here.
-
-    Raises
-    ------
-    InputError
-        There is no supported log, or the label file is missing or empty.
-    NotLabelledFlowsError
-        There are no labels, or none that says more than "unlabelled".
-    DataError
-        The label file or the mapping is wrong or matches nothing, or a label is unknown.
+    A label file is by default ``<log>.labels.csv`` or ``labels.csv`` beside a log, or
+    ``labels.csv`` in the directory, if there is one. Settings (`labels.toml`) are looked for beside
+    the logs, then beside a label file that is named here.
     """
     settings = find_settings(path if path.is_dir() else path.parent)
     if settings.path is None and label_file is not None:
@@ -86,8 +70,9 @@ def read_logs(path: Path, *, name: str, label_file: Path | None = None) -> Envir
     if tables := len(found.streams) - len(streams):
         count_bounded(counters.files_skipped, "flow_table", tables)
     names, flows_of, labels_of = [], [], []
+    reader = _Reader(counters, settings, labels_inside=rows is None)
     for stream in streams:
-        parts = list(_read(stream, counters, settings, labels_inside=rows is None))
+        parts = list(reader.read(stream))
         if any(len(batch) for batch, _ in parts):
             names.append(_capture_name(stream, path))
             flows_of.append(pa.Table.from_batches([batch for batch, _ in parts], FLOW_SCHEMA))
@@ -169,77 +154,69 @@ def _listed(counts: Mapping[str, int]) -> str:
     return shown + (", …" if len(most) > 6 else "")
 
 
-def _read(
-    stream: Stream, counters: ReadCounters, settings: LabelSettings, *, labels_inside: bool
-) -> Iterator[tuple[pa.RecordBatch, Labels]]:
-    """The flows of one stream, with the labels that stand beside them in the log."""
-    if stream.kind is Kind.ZEEK_TSV:
-        yield from _read_tsv(stream, counters, settings, labels_inside=labels_inside)
-    elif stream.kind is Kind.ZEEK_JSON and labels_inside:
-        for batch in read_stream(stream, counters=counters, keep_originals=True):
-            labels = _labels_in_json(batch, settings)
-            yield batch.drop_columns([ORIGINAL_FIELD.name]), labels
-    else:
-        for batch in read_stream(stream, counters=counters):
-            yield batch, _unlabelled(batch)
+class _Reader:
+    """Reads flows together with the labels that stand beside them in the log."""
 
+    def __init__(
+        self, counters: ReadCounters, settings: LabelSettings, *, labels_inside: bool
+    ) -> None:
+        self._counters = counters
+        self._settings = settings
+        self._labels_inside = labels_inside
 
-def _unlabelled(batch: pa.RecordBatch) -> Labels:
-    return np.full(len(batch), UNLABELLED, np.int8)
+    def read(self, stream: Stream) -> Iterator[tuple[pa.RecordBatch, Labels]]:
+        if stream.kind is Kind.ZEEK_TSV:
+            yield from self._tsv(stream)
+        elif stream.kind is Kind.ZEEK_JSON and self._labels_inside:
+            for batch in read_stream(stream, counters=self._counters, keep_originals=True):
+                labels = self._labels_in_json(batch)
+                yield batch.drop_columns([ORIGINAL_FIELD.name]), labels
+        else:
+            for batch in read_stream(stream, counters=self._counters):
+                yield batch, np.full(len(batch), UNLABELLED, np.int8)
 
+    def _tsv(self, stream: Stream) -> Iterator[tuple[pa.RecordBatch, Labels]]:
+        counters = self._counters
+        reader = LogReader(counters, lambda source: SourceAccount(source, counters, None))
+        for file in stream.files:
+            assert file.path is not None, "standard input is no environment"
+            try:
+                raw = open_log(file.path)
+            except OSError as error:
+                reader.cannot_open(file, error)
+                continue
+            with raw:
+                tail = LabelTail(raw)
+                known = {-1: UNLABELLED}  # class by number of the label in this file
+                for batch in reader.stretch(file, tail, events=Events()):
+                    if self._labels_inside and tail.labelled:
+                        yield batch, self._labels_of_tail(batch, tail, known, file.source)
+                    else:
+                        yield batch, np.full(len(batch), UNLABELLED, np.int8)
 
-def _read_tsv(
-    stream: Stream, counters: ReadCounters, settings: LabelSettings, *, labels_inside: bool
-) -> Iterator[tuple[pa.RecordBatch, Labels]]:
-    reader = LogReader(counters, lambda source: SourceAccount(source, counters, None))
-    for file in stream.files:
-        assert file.path is not None, "standard input is no environment"
-        try:
-            raw = open_log(file.path)
-        except OSError as error:
-            reader.cannot_open(file, error)
-            continue
-        with raw:
-            tail = LabelTail(raw)
-            known = {-1: UNLABELLED}  # class by number of the label in this file
-            for batch in reader.stretch(file, tail, events=Events()):
-                if labels_inside and tail.labelled:
-                    yield batch, _labels_of_tail(batch, tail, known, settings, file.source)
-                else:
-                    yield batch, _unlabelled(batch)
+    def _labels_of_tail(
+        self, batch: pa.RecordBatch, tail: LabelTail, known: dict[int, int], source: str
+    ) -> Labels:
+        lines = batch.column("line").to_numpy()
+        codes, first, places = np.unique(tail.codes(lines), return_index=True, return_inverse=True)
+        for code, row in zip(codes.tolist(), first.tolist(), strict=True):
+            if code not in known:
+                label, detail = tail.pairs[code]
+                known[code] = self._settings.code(label, detail, f"{source}: line {lines[row]}")
+        return np.array([known[code] for code in codes.tolist()], np.int8)[places]
 
-
-def _labels_of_tail(
-    batch: pa.RecordBatch,
-    tail: LabelTail,
-    known: dict[int, int],
-    settings: LabelSettings,
-    source: str,
-) -> Labels:
-    lines = batch.column("line").to_numpy()
-    codes, first, places = np.unique(tail.codes(lines), return_index=True, return_inverse=True)
-    for code, row in zip(codes.tolist(), first.tolist(), strict=True):
-        if code not in known:
-            label, detail = tail.pairs[code]
-            known[code] = settings.code(label, detail, f"{source}: line {lines[row]}")
-    return np.array([known[code] for code in codes.tolist()], np.int8)[places]
-
-
-def _labels_in_json(batch: pa.RecordBatch, settings: LabelSettings) -> Labels:
-    labels = _unlabelled(batch)
-    known: dict[tuple[str, str], int] = {}
-    for row, original in enumerate(batch.column(ORIGINAL_FIELD.name)):
-        found = _decode_labels(original.as_py())
-        detail = found.detailedlabel if found.detailedlabel is not None else found.detailed_label
-        if found.label is None and detail is None:
-            continue
-        pair = (_text(found.label), _text(detail))
-        if pair not in known:
-            source, line = batch.column("source")[row].as_py(), batch.column("line")[row].as_py()
-            known[pair] = settings.code(*pair, f"{source}: line {line}")
-        labels[row] = known[pair]
-    return labels
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)
+    def _labels_in_json(self, batch: pa.RecordBatch) -> Labels:
+        labels = np.full(len(batch), UNLABELLED, np.int8)
+        known: dict[tuple[str, str], int] = {}
+        for row, original in enumerate(batch.column(ORIGINAL_FIELD.name)):
+            found = _decode_labels(original.as_py())
+            hyphened = found.detailedlabel is None
+            detail = found.detailed_label if hyphened else found.detailedlabel
+            if found.label is None and detail is None:
+                continue
+            label, detail = ("" if v is None else str(v) for v in (found.label, detail))
+            if (label, detail) not in known:
+                source, line = (batch.column(name)[row].as_py() for name in ("source", "line"))
+                known[label, detail] = self._settings.code(label, detail, f"{source}: line {line}")
+            labels[row] = known[label, detail]
+        return labels

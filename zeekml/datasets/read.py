@@ -87,15 +87,11 @@ def default_name(path: Path) -> str:
 
 
 def collect(arguments: Sequence[str], *, exclude: Iterable[str] = ()) -> Collection:
-    """Read the environments that the command line names.
+    """Read the environments that the command line names, but for those to `exclude`.
 
-    Parameters
-    ----------
-    arguments
-        Each ``[NAME=]PATH[::LABELS]``. PATH is a Parquet file, a log, a directory of logs (one
-        environment), or a folder of Parquet files (each an environment, named after the file).
-    exclude
-        Names of environments to leave out; they are not even read.
+    A PATH is a Parquet file, a log, a directory of logs (one environment), or a folder of Parquet
+    files (each an environment, named after the file). In such a folder, files without labelled
+    flows are skipped; what is named by itself must hold some.
 
     Raises
     ------
@@ -103,7 +99,7 @@ def collect(arguments: Sequence[str], *, exclude: Iterable[str] = ()) -> Collect
         A path is missing, a name occurs twice, an excluded name does not exist, or nothing is
         left.
     DataError
-        What is named explicitly holds no labelled flows, or has an unknown label.
+        What is named by itself holds no labelled flows, or has an unknown label.
     """
     excluded = set(exclude)
     collection, seen = Collection(), set[str]()
@@ -157,25 +153,16 @@ def _candidates(arguments: Sequence[str]) -> Iterator[tuple[DatasetArgument, boo
 def read_environment(
     path: Path, *, name: str | None = None, label_file: Path | None = None
 ) -> Environment:
-    """Read one environment.
+    """Read one environment: a Parquet file, or a log or a directory of logs.
 
-    Parameters
-    ----------
-    path
-        Parquet file, log, or directory of logs.
-    name
-        By default that of the file or directory.
-    label_file
-        Of logs, see `labelled_logs.read_logs`.
+    By default, its name is that of the file or directory; for `label_file` see `read_logs`.
 
     Raises
     ------
     NotLabelledFlowsError
         Flow columns or labels are missing, or nothing is labelled.
-    InputError
-        There is no supported log.
-    DataError
-        The file is damaged, or a label is unknown.
+    InputError, DataError
+        There is no supported log; the file is damaged, or a label is unknown.
     """
     name = name or parse_argument(str(path)).name
     if not path.is_dir() and (path.suffix == ".parquet" or _is_table(path)):

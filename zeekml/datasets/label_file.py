@@ -33,15 +33,7 @@ _WAYS: Final = "'uid', 'community_id', or addresses ('id.orig_h', 'id.resp_h') w
 _ADDRESSES: Final = ("id.orig_h", "id.resp_h")
 _PORTS: Final = ("id.orig_p", "id.resp_p")
 _TIMES: Final = ("ts", "start", "end")
-_CONDITIONS: Final = (
-    "uid",
-    "community_id",
-    *_ADDRESSES,
-    *_PORTS,
-    "proto",
-    *_TIMES,
-    "dns_suffix",
-)
+_CONDITIONS: Final = ("uid", "community_id", *_ADDRESSES, *_PORTS, "proto", *_TIMES, "dns_suffix")
 _ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "label": ("label", "class", "threat", "attack_cat"),
     "detail": ("detailed-label", "detail"),

@@ -97,13 +97,6 @@ def read_scaling(path: Path) -> Scaling:
     and may hold `features` (a column `feature` in a table), `impute` (what stands for a missing
     value before scaling), or `fill` (the same after scaling; 0 if neither is there), and `clip`.
     A bundle's scaler.npz is such a file.
-
-    Raises
-    ------
-    InputError
-        There is no such file, or it is of another kind.
-    DataError
-        It is damaged, or lacks something.
     """
     kind = path.suffix.lower()
     if kind in _PICKLES:
@@ -126,13 +119,6 @@ def read_feature_names(path: Path) -> tuple[str, ...]:
 
     It is a table of `zeekml features` or a part of its columns (.parquet), a JSON list (.json), or
     a text with one name in each line.
-
-    Raises
-    ------
-    InputError
-        There is no such file.
-    DataError
-        It is damaged, names something else than features of this version, or one twice.
     """
     data = read_bounded(path, MAX_INPUT_FILE, "name the features in a list")
     with _explaining(path.name, "names"):

@@ -76,19 +76,9 @@ class Perceptron:
 def fold(model: KerasModel, before: Affine) -> Perceptron:
     """Multiply a model's layers out, in float64.
 
-    Parameters
-    ----------
-    model
-        From `read_keras`.
-    before
-        What is to happen to rows before the model gets them; its length says how many numbers a
-        row has.
-
-    Raises
-    ------
-    DataError
-        The model does not end in probabilities, has sigmoid or softmax inside, or takes rows of
-        another length. The message names file, layer and class.
+    `before` is what is to happen to rows before the model gets them; its length says how many
+    numbers a row has. A `DataError` says that the model does not end in probabilities, has sigmoid
+    or softmax inside, or takes rows of another length.
     """
     # numbers that run over are found when the member is written
     with naming(model.file), np.errstate(all="ignore"):

@@ -81,16 +81,8 @@ def naming(file: str) -> Iterator[None]:
 def read_layers(config: Any) -> tuple[Layer, ...]:
     """Layers of a model, at least one, in the order in which a row passes through them.
 
-    Parameters
-    ----------
-    config
-        The decoded JSON of a file's configuration.
-
-    Raises
-    ------
-    DataError
-        The model is no chain, or holds anything that is not in the lists above. The message says
-        which layer; the caller adds the file, see `naming`.
+    `config` is the decoded JSON of a file's configuration. A `DataError` says which layer is not
+    in the lists above, or that the model is no chain; the caller adds the file, see `naming`.
     """
     model = _mapping(config, "the configuration")
     kind = _text(model.get("class_name"), "the model's class")

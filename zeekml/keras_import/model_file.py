@@ -77,11 +77,9 @@ def read_keras(path: Path) -> KerasModel:
 
     Raises
     ------
-    InputError
-        There is no such file, or it is neither HDF5 nor a zip archive.
-    DataError
-        It is damaged, too large, or holds a model that cannot be taken over. The message names
-        the file and, where there is one, the layer and its class.
+    InputError, DataError
+        It is missing, neither HDF5 nor a zip archive, damaged, too large, or holds a model that
+        cannot be taken over. The message names the file and, if there is one, layer and class.
     ZeekmlError
         h5py is not installed.
     """

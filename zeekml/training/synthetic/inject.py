@@ -17,13 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from zeekml.datasets.environment import BoolArray, Environment, Labels
-from zeekml.datasets.labelled_table import (
-    NUMBERS,
-    TEXTS,
-    flow_table,
-    number_column,
-    text_column,
-)
+from zeekml.datasets.labelled_table import NUMBERS, TEXTS, flow_table, number_column, text_column
 from zeekml.ensemble.classes import CLASSES
 from zeekml.training.synthetic.attacks import ATTACKS
 from zeekml.training.synthetic.flow_records import FlowRecords, join

@@ -51,14 +51,12 @@ def import_keras(
     base_rate: float = DEFAULT_BASE_RATE,
     overwrite: bool = False,
 ) -> ImportReport:
-    """Make a bundle of Keras models.
+    """Make a bundle of Keras models, one per member.
 
     Parameters
     ----------
-    paths
-        Keras files, one per member.
-    out
-        The bundle directory to make.
+    paths, out
+        Keras files, and the bundle directory to make.
     scaler
         How features were scaled, see `read_scaling`. May be left out only if every model begins
         with a Normalization layer.
@@ -74,17 +72,13 @@ def import_keras(
         Score from which an incident is reported, the same for each threat.
     base_rate
         Share of malicious flows in what the models were trained on.
-    overwrite
-        Replace a bundle that is there already.
 
     Raises
     ------
     InputError, DataError
         A file cannot be used; the message names it.
-    OutputError
-        The bundle cannot be written.
-    ZeekmlError
-        h5py is not installed.
+    OutputError, ZeekmlError
+        The bundle cannot be written; h5py is not installed.
     """
     if not 0 < len(paths) <= MAX_MODELS:
         raise InputError(f"{len(paths)} models; a bundle is made of 1 to {MAX_MODELS}")

@@ -7,6 +7,8 @@ So whatever is not a plain array of floats under plain groups is refused before 
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -22,8 +24,7 @@ SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 Array = npt.NDArray[np.float64]
 
 _FLOAT_SIZES: Final = (2, 4, 8)
-# what h5py raises over damaged or hostile files
-_UNREADABLE: Final = (
+UNREADABLE: Final = (
     OSError,
     RuntimeError,
     LookupError,
@@ -31,8 +32,12 @@ _UNREADABLE: Final = (
     TypeError,
     AttributeError,
     ArithmeticError,
+    EOFError,
     MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
 )
+"""What h5py, zipfile and other readers raise over damaged or hostile files."""
 
 
 @contextmanager
@@ -45,7 +50,7 @@ def open_hdf5(data: bytes) -> Iterator[Any]:
     try:
         with h5py.File(h5py.h5f.open_file_image(data)) as file:
             yield file
-    except _UNREADABLE as err:
+    except UNREADABLE as err:
         raise DataError("the HDF5 part is damaged; save the model again") from err
 
 

@@ -10,7 +10,6 @@ import difflib
 import io
 import json
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from zeekml.ensemble.scaler import Scaler
 from zeekml.errors import DataError, InputError
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURE_NAMES, SCHEMA_HASH
 from zeekml.features.parquet_export import TABLE_SCHEMA
-from zeekml.keras_import.hdf5 import Array
+from zeekml.keras_import.hdf5 import UNREADABLE, Array
 from zeekml.keras_import.layers import Affine
 from zeekml.keras_import.model_config import naming
 from zeekml.keras_import.model_file import read_bounded
@@ -42,19 +41,6 @@ _PICKLES: Final = frozenset({".pkl", ".pickle", ".joblib", ".sav", ".dill"})
 _COLUMNS: Final = ("mean", "scale", "impute", "fill")
 _IDENTITY_COLUMNS: Final = frozenset(TABLE_SCHEMA.names) - set(FEATURE_NAMES)
 _NO_CLIP: Final = float(np.finfo(np.float32).max)
-_UNREADABLE: Final = (
-    OSError,
-    ValueError,
-    TypeError,
-    RuntimeError,
-    LookupError,
-    EOFError,
-    MemoryError,
-    RecursionError,
-    zipfile.BadZipFile,
-    zlib.error,
-    pa.ArrowException,
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,7 +121,7 @@ def _explaining(file: str, what: str) -> Iterator[None]:
     try:
         with naming(file):
             yield
-    except _UNREADABLE as err:
+    except (*UNREADABLE, pa.ArrowException) as err:
         raise DataError(f"{file} is damaged or holds something else than {what}") from err
 
 

@@ -19,7 +19,6 @@ import json
 import math
 import stat
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,17 +39,6 @@ MAX_WEIGHTS: Final = 16 << 20
 _MAX_NAMES: Final = 64
 _ZIP: Final = b"PK\x03\x04"
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-# what zipfile and zlib raise over damaged or hostile archives
-_UNREADABLE: Final = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    LookupError,
-    EOFError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 _SNAKE: Final = {
     "Dense": "dense",
     "BatchNormalization": "batch_normalization",
@@ -159,7 +147,7 @@ def _unpack(data: bytes) -> dict[str, bytes]:
                 for entry in entries
                 if entry.filename in limits
             }
-    except _UNREADABLE as err:
+    except hdf5.UNREADABLE as err:
         raise DataError("the archive is damaged; save the model again") from err
 
 

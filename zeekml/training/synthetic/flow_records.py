@@ -79,24 +79,10 @@ def tcp(
 ) -> FlowRecords:
     """TCP connections whose first packets are sent at `times`, in epoch seconds.
 
-    Parameters
-    ----------
-    rng
-        Draws what varies by host and connection.
-    times
-        One per connection; whatever else is an array has as many.
-    ends
-        Who connects to whom.
-    sent, received
-        Payload bytes of originator and responder; taken as zero where nobody answered.
-    duration
-        Seconds; ignored where the state fixes it (``S0``, ``REJ``).
-    service
-        Zeek's service name, set only where payload was exchanged.
-    state
-        Zeek's connection state: SF, S0, S1, S2, S3, REJ, RSTO or RSTR.
-    exchanges
-        Requests answered within one connection; each costs at least a segment per side.
+    What is an array has a value per connection. `sent` and `received` are payload bytes, taken as
+    zero where nobody answered; `service` is set only where payload was exchanged; `duration`
+    (seconds) is ignored where the state, one of ``_HISTORY``, fixes it. `exchanges` are requests
+    answered within one connection; each costs at least a segment per side.
     """
     n = len(times)
     states = _texts(state, n)

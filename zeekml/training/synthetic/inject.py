@@ -68,16 +68,7 @@ def synthetic_copy(
 ) -> Iterator[Stretch]:
     """Stretches of benign traffic with episodes in them; none where there is too little of it.
 
-    Parameters
-    ----------
-    environment
-        Only its benign rows are used.
-    seed
-        See `generator_for`.
-    kinds
-        What may be injected.
-    stretches
-        How many to make in all, shared out over the captures.
+    Their number, `stretches` in all, is shared out over the captures.
     """
     benign = environment.labels == 0
     if benign.sum() < MIN_BENIGN_ROWS:

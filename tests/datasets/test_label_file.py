@@ -8,8 +8,7 @@ import pytest
 
 from zeekml.datasets.environment import LABEL_NAMES, UNLABELLED
 from zeekml.datasets.label_file import FlowLabel, LabelFile, parse_port, parse_time, read_label_file
-from zeekml.datasets.label_names import CONTRADICTORY
-from zeekml.datasets.label_settings import LabelSettings
+from zeekml.datasets.label_names import CONTRADICTORY, LabelSettings
 from zeekml.errors import DataError, InputError
 
 DOS, SCAN = LABEL_NAMES.index("dos"), LABEL_NAMES.index("scan")

@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from zeekml.datasets.environment import UNLABELLED
-from zeekml.datasets.label_names import CONTRADICTORY, SHOWN
-from zeekml.datasets.label_settings import LabelSettings
+from zeekml.datasets.label_names import CONTRADICTORY, SHOWN, LabelSettings
 from zeekml.errors import DataError, InputError
 from zeekml.readers.batch_builder import canonical_address, standard_protocol
 from zeekml.readers.files.compression import ByteStream

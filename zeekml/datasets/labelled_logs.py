@@ -21,7 +21,7 @@ from zeekml.datasets.duplicates import without_duplicates
 from zeekml.datasets.environment import UNLABELLED, Environment, Labels, digest
 from zeekml.datasets.label_file import read_label_file
 from zeekml.datasets.label_matching import match_labels, nothing_matches
-from zeekml.datasets.label_settings import LabelSettings, find_settings
+from zeekml.datasets.label_names import LabelSettings, find_settings
 from zeekml.datasets.references import reference_for
 from zeekml.datasets.zeek_labelled import LabelTail
 from zeekml.errors import DataError, NotLabelledFlowsError

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from zeekml.datasets.duplicates import without_duplicates
 from zeekml.datasets.environment import UNLABELLED, BoolArray, Environment, Labels, digest
 from zeekml.datasets.field_repairs import Columns, repair
-from zeekml.datasets.label_settings import LabelSettings, find_settings
+from zeekml.datasets.label_names import LabelSettings, find_settings
 from zeekml.datasets.references import reference_for
 from zeekml.errors import DataError, NotLabelledFlowsError
 from zeekml.readers.flow_schema import FLOW_SCHEMA, REQUIRED, ZEEK

@@ -9,6 +9,7 @@ from zeekml.datasets.environment import Environment
 from zeekml.ensemble.classes import CLASSES
 from zeekml.features.extractor import feature_matrix
 from zeekml.readers.flow_schema import FLOW_SCHEMA
+from zeekml.training.synthetic.flow_records import join
 from zeekml.training.synthetic.inject import KINDS, inject, synthetic_copy
 from zeekml.training.synthetic.traffic_context import TrafficContext, TrafficKind, is_inside
 
@@ -26,7 +27,7 @@ def test_each_kind_makes_sound_records(kind: TrafficKind, environment: Environme
     made = 0
     for seed in range(15):
         site = TrafficContext(environment.flows, np.random.default_rng(seed))
-        columns = kind.make(site).columns
+        columns = join(list(kind.make(site))).columns
         made += len(columns["ts"])
         assert np.isfinite(columns["ts"]).all()
         assert (columns["ts"] > site.start - 1).all()

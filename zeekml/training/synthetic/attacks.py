@@ -7,11 +7,12 @@ hold plenty of them, and synthetic ones made other environments no better.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 
-from zeekml.training.synthetic.flow_records import FlowRecords, join
+from zeekml.training.synthetic.flow_records import FlowRecords
 from zeekml.training.synthetic.traffic_context import TrafficContext, TrafficKind
 
 _CONTROL_CHANNELS: Final[list[tuple[str | None, int]]] = [
@@ -41,7 +42,7 @@ _LOGINS: Final[list[tuple[str | None, int, float, float]]] = [
 _WORM_PORTS: Final = [22, 23, 80, 135, 139, 445, 1433, 2323, 3389, 5555, 7547, 8080]
 
 
-def beacon(site: TrafficContext) -> FlowRecords:
+def beacon(site: TrafficContext) -> Iterator[FlowRecords]:
     """A controlled host calls home at a (jittered) period over any of many channels.
 
     Most calls carry a little and look alike; now and then one brings a task.
@@ -58,7 +59,7 @@ def beacon(site: TrafficContext) -> FlowRecords:
     back = site.around(site.log_uniform(30, 5000), float(rng.choice([0, 0.02, 0.3])), len(times))
     task = rng.random(len(times)) < float(rng.choice([0, 0.03]))
     back = np.where(task, back * site.log_uniform(5, 50), back)
-    rows = site.tcp(
+    yield site.tcp(
         times,
         (client, home, port),
         sent=sent,
@@ -69,16 +70,15 @@ def beacon(site: TrafficContext) -> FlowRecords:
         exchanges=int(rng.integers(1, 5)),
     )
     if service and rng.random() < 0.5:
-        return join([rows, site.lookups(times, client, float(rng.choice([1.0, 1.0, 0.3])))])
-    return rows
+        yield site.lookups(times, client, float(rng.choice([1.0, 1.0, 0.3])))
 
 
-def long_session(site: TrafficContext) -> FlowRecords:
+def long_session(site: TrafficContext) -> Iterator[FlowRecords]:
     """An interactive control session stays open for minutes to hours."""
     rng = site.rng
     times = site.start + np.sort(rng.random(int(rng.integers(1, 6)))) * 0.6 * site.length
     client, home = site.client(), site.public()
-    return site.tcp(
+    yield site.tcp(
         times,
         (client, home, site.pick([443, 4444, 8443, 22, 80, site.high_port()])),
         sent=site.log_uniform(500, 1e6),
@@ -101,7 +101,7 @@ def _name_stream(site: TrafficContext) -> tuple[np.ndarray, str]:
     return times, site.resolver if rng.random() < 0.6 else site.public()
 
 
-def dns_tunnel(site: TrafficContext) -> FlowRecords:
+def dns_tunnel(site: TrafficContext) -> Iterator[FlowRecords]:
     """Commands travel in names and answers: long questions, longer and varied answers."""
     rng, client = site.rng, site.client()
     times, server = _name_stream(site)
@@ -109,7 +109,7 @@ def dns_tunnel(site: TrafficContext) -> FlowRecords:
     sent = rng.uniform(40, 160) + float(rng.choice([0, 10, 40])) * np.abs(
         rng.standard_normal(count)
     )
-    rows = site.dns(
+    yield site.dns(
         times,
         client,
         server,
@@ -118,7 +118,7 @@ def dns_tunnel(site: TrafficContext) -> FlowRecords:
         duration=site.log_uniform(1e-3, 0.3),
     )
     if rng.random() < 0.4:  # some clients keep one source port, and the sensor sees one long flow
-        rows_long = site.dns(
+        yield site.dns(
             times[:1],
             client,
             server,
@@ -126,18 +126,16 @@ def dns_tunnel(site: TrafficContext) -> FlowRecords:
             received=site.log_uniform(5e3, 5e6),
             duration=min(site.log_uniform(60, 2000), site.stop - float(times[0]) + 1),
         )
-        return join([rows, rows_long])
-    return rows
 
 
-def dns_upload(site: TrafficContext) -> FlowRecords:
+def dns_upload(site: TrafficContext) -> Iterator[FlowRecords]:
     """Data leaves in names: long questions, short answers or none at all."""
     rng = site.rng
     times, server = _name_stream(site)
     count = len(times)
     sent = rng.uniform(70, 230) + float(rng.choice([0, 3, 20])) * rng.standard_normal(count)
     answer = sent + site.log_uniform(10, 250) + float(rng.choice([0, 5, 60])) * rng.random(count)
-    return site.dns(
+    yield site.dns(
         times,
         site.client(),
         server,
@@ -147,13 +145,13 @@ def dns_upload(site: TrafficContext) -> FlowRecords:
     )
 
 
-def generated_domains(site: TrafficContext) -> FlowRecords:
+def generated_domains(site: TrafficContext) -> Iterator[FlowRecords]:
     """Malware looks for its controller under generated names, most of which do not exist."""
     rng = site.rng
     times, _ = _name_stream(site)
     count = len(times)
     sent = 28.0 + rng.integers(0, 20) + rng.integers(0, 12, count)
-    return site.dns(
+    yield site.dns(
         times,
         site.client(),
         site.resolver,
@@ -174,13 +172,13 @@ _UPLOADS: Final[list[tuple[str | None, int]]] = [
 ]
 
 
-def _upload(site: TrafficContext, count: int, size: float, gap: float) -> FlowRecords:
+def _upload(site: TrafficContext, count: int, size: float, gap: float) -> Iterator[FlowRecords]:
     rng, client = site.rng, site.client()
     drop = site.public() if rng.random() < 0.85 else site.inside()
     service, port = site.pick(_UPLOADS)
     times = site.bursts(site.moment(0.3), count, gap)
     sent = site.around(size, float(rng.choice([0, 0.1, 0.5])), count)
-    rows = site.tcp(
+    yield site.tcp(
         times,
         (client, drop, port or site.high_port()),
         sent=sent,
@@ -189,23 +187,24 @@ def _upload(site: TrafficContext, count: int, size: float, gap: float) -> FlowRe
         service=service,
         state=site.pick(["SF", "SF", "SF", "RSTO", "S1"]),
     )
-    return join([rows, site.lookups(times, client)]) if rng.random() < 0.4 else rows
+    if rng.random() < 0.4:
+        yield site.lookups(times, client)
 
 
-def bulk_upload(site: TrafficContext) -> FlowRecords:
+def bulk_upload(site: TrafficContext) -> Iterator[FlowRecords]:
     """One or a few big uploads to a host the site did not use before."""
     count = int(site.rng.choice([1, 1, 2, 3, 5]))
     return _upload(site, count, site.log_uniform(2e5, 2e8), site.log_uniform(3, 120))
 
 
-def slow_drip(site: TrafficContext) -> FlowRecords:
+def slow_drip(site: TrafficContext) -> Iterator[FlowRecords]:
     """Data leaves in many small portions over a longer time."""
     count = int(site.rng.integers(8, 80))
     gap = min(site.log_uniform(2, 120), 0.5 * site.length / count)
     return _upload(site, count, site.log_uniform(5e3, 3e6), gap)
 
 
-def credential_guessing(site: TrafficContext) -> FlowRecords:
+def credential_guessing(site: TrafficContext) -> Iterator[FlowRecords]:
     """Many short logins at one service, alike in size, fast or spread out."""
     rng = site.rng
     source = site.public() if rng.random() < 0.6 else site.client()
@@ -213,7 +212,7 @@ def credential_guessing(site: TrafficContext) -> FlowRecords:
     count = int(rng.integers(15, 150))
     times = site.bursts(site.moment(0.3), count, site.log_uniform(0.03, 30))
     spread = float(rng.choice([0.01, 0.1, 0.3]))
-    return site.tcp(
+    yield site.tcp(
         times,
         (source, site.server(), port),
         sent=site.around(sent * site.log_uniform(0.5, 2), spread, count),
@@ -225,7 +224,7 @@ def credential_guessing(site: TrafficContext) -> FlowRecords:
     )
 
 
-def web_probing(site: TrafficContext) -> FlowRecords:
+def web_probing(site: TrafficContext) -> Iterator[FlowRecords]:
     """A tool tries paths and parameters of a web application, most of them in vain."""
     rng = site.rng
     source = site.public() if rng.random() < 0.6 else site.client()
@@ -235,7 +234,7 @@ def web_probing(site: TrafficContext) -> FlowRecords:
     sent = site.around(site.log_uniform(90, 1000), float(rng.choice([0.05, 0.2])), count)
     back = site.around(site.log_uniform(200, 1200), float(rng.choice([0.02, 0.3])), count)
     hit = rng.random(count) < 0.06
-    return site.tcp(
+    yield site.tcp(
         times,
         (source, site.server(), port),
         sent=sent,
@@ -247,7 +246,7 @@ def web_probing(site: TrafficContext) -> FlowRecords:
     )
 
 
-def worm(site: TrafficContext) -> FlowRecords:
+def worm(site: TrafficContext) -> Iterator[FlowRecords]:
     """A host probes many others on one port; some it reaches start doing the same.
 
     Most probed addresses are empty; the site's own clients are there, and easier to reach.
@@ -258,7 +257,6 @@ def worm(site: TrafficContext) -> FlowRecords:
     refusing = rng.random()
     first = site.client()
     waiting, infected = [(first, site.moment(0.4))], {first}
-    rows = []
     for _ in range(int(rng.integers(1, 6))):
         if not waiting:
             break
@@ -270,17 +268,15 @@ def worm(site: TrafficContext) -> FlowRecords:
         alive = np.isin(hosts, site.clients)
         missed = np.where(rng.random(len(hosts)) < refusing, "REJ", "S0")
         reached = rng.random(len(hosts)) < np.where(alive, np.sqrt(reach), reach)
-        rows.append(
-            site.tcp(
-                times,
-                (source, hosts, port),
-                sent=site.around(site.log_uniform(200, 2e5), 0.1, len(hosts)),
-                received=site.log_uniform(100, 5000),
-                duration=site.log_uniform(0.02, 10),
-                service={22: "ssh", 80: "http", 445: "smb", 3389: "rdp"}.get(port),
-                state=np.where(reached, "SF", missed).astype(object),
-                exchanges=int(rng.integers(1, 8)),
-            )
+        yield site.tcp(
+            times,
+            (source, hosts, port),
+            sent=site.around(site.log_uniform(200, 2e5), 0.1, len(hosts)),
+            received=site.log_uniform(100, 5000),
+            duration=site.log_uniform(0.02, 10),
+            service={22: "ssh", 80: "http", 445: "smb", 3389: "rdp"}.get(port),
+            state=np.where(reached, "SF", missed).astype(object),
+            exchanges=int(rng.integers(1, 8)),
         )
         # the site's own hosts go on first: they are the ones with traffic of their own
         for index in np.argsort(~(reached & alive), kind="stable")[: int(reached.sum())]:
@@ -288,7 +284,6 @@ def worm(site: TrafficContext) -> FlowRecords:
             if reached[index] and host not in infected:
                 infected.add(host)
                 waiting.append((host, float(times[index]) + site.log_uniform(1, 60)))
-    return join(rows)
 
 
 ATTACKS: Final = (

@@ -99,11 +99,11 @@ def inject(
     for kind in kinds:
         code = CLASSES.index(kind.label)
         for _ in range(int(rng.poisson(kind.weight))):
-            rows = kind.make(site)
-            # what an episode would do after the recording ended is not seen
-            seen = rows.where(rows.columns["ts"] <= site.stop)
-            parts.append(seen)
-            labels.append(np.full(len(seen), code, dtype=np.int8))
+            for rows in kind.make(site):
+                # what an episode would do after the recording ended is not seen
+                seen = rows.where(rows.columns["ts"] <= site.stop)
+                parts.append(seen)
+                labels.append(np.full(len(seen), code, dtype=np.int8))
     base = _as_records(background)
     parts.append(base)
     labels.append(np.zeros(len(base), dtype=np.int8))

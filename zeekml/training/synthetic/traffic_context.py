@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
@@ -28,7 +28,7 @@ class TrafficKind:
     name: str
     label: str  # class of its flows; benign for hard negatives
     weight: float  # how many episodes of this kind a stretch of traffic gets on average
-    make: Callable[[TrafficContext], FlowRecords]  # the flow records of one episode
+    make: Callable[[TrafficContext], Iterator[FlowRecords]]  # the flow records of one episode
 
 
 class TrafficContext:

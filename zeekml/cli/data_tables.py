@@ -11,7 +11,7 @@ from rich.text import Text
 
 from zeekml.cli.console import output_console
 from zeekml.core.text import printable
-from zeekml.datasets.environment import DataReport
+from zeekml.datasets.data_report import DataReport
 from zeekml.datasets.read import Skipped
 
 _SHOWN: Final = 200

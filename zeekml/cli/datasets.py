@@ -33,7 +33,7 @@ def datasets(
     is taken, or the labels inside of them (conn.log.labeled).
     """
     from zeekml.cli.progress import step_progress
-    from zeekml.datasets.quality import report_on
+    from zeekml.datasets.data_report import report_on
     from zeekml.datasets.read import collect
 
     with step_progress(hidden=no_progress) as progress:

@@ -18,24 +18,14 @@ JSON_NAME: Final = "report.json"
 
 
 def json_text(report: Report) -> str:
-    """Return what ``report.json`` holds."""
+    """What ``report.json`` holds."""
     return json.dumps(as_json(report), indent=2, allow_nan=False, ensure_ascii=True) + "\n"
 
 
 def check_directory(directory: Path, *, other_than: Iterable[Path] = ()) -> None:
     """Refuse a place that no report should be written to, before the work and not after it.
 
-    Parameters
-    ----------
-    directory : Path
-        It need not exist yet.
-    other_than : iterable of Path
-        Directories that hold something else and must stay as they are.
-
-    Raises
-    ------
-    OutputError
-        It is a file, lies below one, cannot be written to, or is one of `other_than`.
+    `other_than` are directories that hold something else and must stay as they are.
     """
     for place in (directory, *directory.parents):
         if place.exists():
@@ -49,17 +39,6 @@ def check_directory(directory: Path, *, other_than: Iterable[Path] = ()) -> None
 
 
 def write_report(report: Report, directory: Path) -> tuple[Path, Path]:
-    """Write ``report.html`` and ``report.json``; earlier ones are replaced when both are complete.
-
-    Returns
-    -------
-    tuple of Path
-        The page and the JSON file.
-
-    Raises
-    ------
-    OutputError
-        They cannot be written.
-    """
+    """Write page and JSON file, whose paths it gives; earlier ones stay until both are complete."""
     write_whole(directory, {HTML_NAME: render(report), JSON_NAME: json_text(report)})
     return directory / HTML_NAME, directory / JSON_NAME

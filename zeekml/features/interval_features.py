@@ -1,4 +1,4 @@
-"""The last flows of one series: how regular they are and how much alike (compiled)."""
+"""Interval features: how regular the last flows of one series are, and how alike (compiled)."""
 
 from __future__ import annotations
 

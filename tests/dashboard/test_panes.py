@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zeekml.dashboard.panes import evidence_rows
 from zeekml.triage.lookup import ExplainedLine
-from zeekml.triage.text import severity_words, when
+from zeekml.triage.text import severity_words
 
 
 def test_flows_that_opened_an_incident() -> None:
@@ -27,4 +27,3 @@ def test_flows_that_opened_an_incident() -> None:
 
 def test_words_for_where_there_is_no_colour() -> None:
     assert [severity_words(s) for s in ("critical", "low")] == ["critical !!!", "low ."]
-    assert when(0.0) == "1970-01-01 00:00:00"

@@ -12,13 +12,14 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from zeekml.core.text import printable, utc
+from zeekml.core.text import printable
+from zeekml.core.units import utc, when
 from zeekml.detection.notice import SEVERITIES
 from zeekml.live.state.labels import Label
 from zeekml.triage.incident_list import Board, Tracked, timeline
 from zeekml.triage.lookup import ExplainedLine
 from zeekml.triage.source import Health, Source
-from zeekml.triage.text import SIGNS, agreement, when
+from zeekml.triage.text import SIGNS, agreement
 
 STYLES: Final = {
     "critical": "bold #D55E00",
@@ -54,7 +55,7 @@ def health_text(source: Source) -> Text:
     parts += [rejected, f"{health.silenced:,} silenced"]
     stands = []
     if health.last_ts is not None:
-        stands.append(f"newest {utc(health.last_ts):%Y-%m-%d %H:%M:%S} UTC")
+        stands.append(f"newest {when(health.last_ts)} UTC")
     if health.lag is not None:
         stands.append(f"{health.lag:.0f} s behind")
     budget = "" if health.budget is None else f" of {health.budget:g}"

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from zeekml.core.text import printable
+from zeekml.core.units import when
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.scoring import Ensemble
 from zeekml.html.sections import Section, Table
 from zeekml.triage.explanation import Explained, end_of, explain_incident
 from zeekml.triage.incident_list import Tracked
 from zeekml.triage.lookup import ExplainedLine
-from zeekml.triage.text import when
 
 _LINES: Final = 20
 _TEXT: Final = 120

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from zeekml.core.text import utc
 from zeekml.detection.attack_ids import TACTICS
 from zeekml.detection.policy import Policy
 from zeekml.triage.incident_list import Totals, Tracked
@@ -33,8 +32,3 @@ def agreement(incident: Tracked) -> str:
     """How far the members agree: the score, and their standard deviation around it."""
     line = incident.latest
     return f"{line.score:.3f}" if line.spread is None else f"{line.score:.3f}±{line.spread:.3f}"
-
-
-def when(ts: float) -> str:
-    """A moment in UTC, to the second."""
-    return f"{utc(ts):%Y-%m-%d %H:%M:%S}"

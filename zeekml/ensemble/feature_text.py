@@ -14,17 +14,8 @@ from zeekml.features.feature_schema import COUNTED, FEATURE_INDEX, FEATURES, MOS
 def phrase(feature: str, value: float | str) -> str:
     """What a value of a feature says, for example ``41 ports contacted by the source in 60 s``.
 
-    Parameters
-    ----------
-    feature
-        Name of a column of the schema, or a family of flags such as ``service``.
-    value
-        In the feature's natural unit; text (yes and no, names, "missing") says itself.
-
-    Raises
-    ------
-    KeyError
-        There is no such feature.
+    A number is in the natural unit of a column; text (yes and no, the names in a family of flags
+    such as ``service``, "missing") says itself.
     """
     shown = amount(feature, value)
     if isinstance(value, str):

@@ -63,24 +63,11 @@ class Ensemble:
         self._probability = manifest.combine == "probability"
 
     def score(self, matrix: _Float32) -> Scores:
-        """Score rows of the feature matrix.
+        """Score rows, of which each gets bitwise the same values in whatever batch it comes.
 
-        Parameters
-        ----------
-        matrix
-            float32, shape (n, all features of the schema), NaN where missing. n may be 0.
-
-        Returns
-        -------
-        Scores
-            Each row's values are bitwise the same in whatever batch it comes.
-
-        Raises
-        ------
-        ValueError
-            Another shape or type.
-        BundleError
-            A member cannot be run, or gave something other than finite numbers.
+        The matrix is float32, shape (n, all features of the schema), NaN where missing; anything
+        else is a `ValueError`. A member that cannot be run, or gave something other than finite
+        numbers, is a `BundleError`.
         """
         check_matrix(matrix)
         rows = len(matrix)

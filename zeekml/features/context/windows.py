@@ -22,7 +22,7 @@ from zeekml.features.context.layout import (
     port_of,
 )
 from zeekml.features.context.lazy_memory import give_slot, take_slot
-from zeekml.features.flow_columns import TCP, UDP, FlowColumns
+from zeekml.features.flow_features import TCP, UDP, FlowColumns
 from zeekml.readers.stream_clock import NOW
 
 _DNS_PORT: Final = 53

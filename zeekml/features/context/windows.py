@@ -190,8 +190,6 @@ def _enter_pair(c: ContextState, at: int, pair: int, pair_hash: np.uint64) -> tu
     Returns how long ago the latest record of the contact came, and of the same answer size.
     """
     r, mask = c.ring[at], len(c.ring) - 1
-    source, target = signed(r.source), signed(r.target)
-    port, size = port_of(r), answer_of(r)
     link = c.clock[layout.HEAD] & _NUMBERS
     if keys.is_full(c.pairs, c.pair, pair, layout.PAIR_HELD):
         keys.pair_row(c, pair)
@@ -204,14 +202,12 @@ def _enter_pair(c: ContextState, at: int, pair: int, pair_hash: np.uint64) -> tu
         c.large_pair.rows[row].latest = link
 
     contact_age = answer_age = _NEVER
-    contact_hash = keys.triple_hash(pair_hash, port)
-    contact = keys.cell_of(
-        c, c.contacts, keys.CONTACT_KEY, contact_hash, source, target, port, size
-    )
+    contact_hash = keys.triple_hash(pair_hash, port_of(r))
+    contact = keys.cell_of(c, c.contacts, keys.CONTACT_KEY, contact_hash, r)
     if contact == NONE:
         insert(c.contacts, contact_hash, layout.RECORD_OF, at)
     else:
-        latest = keys.latest_of(c, keys.CONTACT_KEY, contact)
+        latest = keys.latest_of(c, c.contacts, keys.CONTACT_KEY, contact)
         contact_age = keys.age_of(c, latest)
         c.ring[latest].flags |= layout.NEWER_CONTACT
         if state_at(c.contacts, contact) == layout.RECORD_OF:
@@ -221,12 +217,12 @@ def _enter_pair(c: ContextState, at: int, pair: int, pair_hash: np.uint64) -> tu
         place = number_at(c.contacts, contact)
         c.contact.rows[place].count += 1
         c.contact.rows[place].latest = link
-    answer_hash = keys.triple_hash(pair_hash, size)
-    answer = keys.cell_of(c, c.answers, keys.ANSWER_KEY, answer_hash, source, target, port, size)
+    answer_hash = keys.triple_hash(pair_hash, answer_of(r))
+    answer = keys.cell_of(c, c.answers, keys.ANSWER_KEY, answer_hash, r)
     if answer == NONE:
         insert(c.answers, answer_hash, layout.RECORD_OF, at)
     else:
-        latest = keys.latest_of(c, keys.ANSWER_KEY, answer)
+        latest = keys.latest_of(c, c.answers, keys.ANSWER_KEY, answer)
         answer_age = keys.age_of(c, latest)
         c.ring[latest].flags |= layout.NEWER_ANSWER
         set_cell(c.answers, answer, layout.RECORD_OF, at)
@@ -237,12 +233,8 @@ def _enter_pair(c: ContextState, at: int, pair: int, pair_hash: np.uint64) -> tu
 def _enter_source_port(c: ContextState, at: int) -> int:
     """Returns how long ago the source's latest record to the port came."""
     r = c.ring[at]
-    source, target = signed(r.source), signed(r.target)
-    port, size = port_of(r), answer_of(r)
-    key_hash = keys.joint_hash(c, source, port)
-    cell = keys.cell_of(
-        c, c.source_ports, keys.SOURCE_PORT_KEY, key_hash, source, target, port, size
-    )
+    key_hash = keys.joint_hash(c, r.source, port_of(r))
+    cell = keys.cell_of(c, c.source_ports, keys.SOURCE_PORT_KEY, key_hash, r)
     if cell == NONE:
         insert(c.source_ports, key_hash, layout.RECORD_OF, at)
         return _NEVER
@@ -311,25 +303,23 @@ def enter(c: ContextState, columns: FlowColumns, i: int) -> tuple[int, int, int]
     _link_hosts(c, at)
 
     pair_hash = keys.joint_hash(c, source, target)
-    pair = keys.cell_of(c, c.pairs, keys.PAIR_KEY, pair_hash, source, target, port, size)
+    pair = keys.cell_of(c, c.pairs, keys.PAIR_KEY, pair_hash, r)
     pair_age = contact_age = answer_age = service_age = _NEVER
     first = int(pair == NONE)
     if pair == NONE:
         pair = insert(c.pairs, pair_hash, layout.RECORD_OF, at)
     else:
-        pair_age = keys.age_of(c, keys.latest_of(c, keys.PAIR_KEY, pair))
+        pair_age = keys.age_of(c, keys.latest_of(c, c.pairs, keys.PAIR_KEY, pair))
         contact_age, answer_age = _enter_pair(c, at, pair, pair_hash)
     if contact_age != _NEVER:
         r.prev_contact = (c.clock[layout.HEAD] - contact_age) & _NUMBERS
     source_port_age = _enter_source_port(c, at)
     service_hash = keys.joint_hash(c, target, port)
-    service = keys.cell_of(
-        c, c.services, keys.SERVICE_KEY, service_hash, source, target, port, size
-    )
+    service = keys.cell_of(c, c.services, keys.SERVICE_KEY, service_hash, r)
     if service == NONE:
         service = insert(c.services, service_hash, layout.RECORD_OF, at)
     else:
-        service_age = keys.age_of(c, keys.latest_of(c, keys.SERVICE_KEY, service))
+        service_age = keys.age_of(c, keys.latest_of(c, c.services, keys.SERVICE_KEY, service))
         if keys.is_full(c.services, c.service, service, layout.SERVICE_HELD):
             keys.service_row(c, service)
 

@@ -1,4 +1,4 @@
-"""Every error zeekml raises on purpose, with the exit code the command line gives it.
+"""The errors meant for the user, with the exit code that the command line gives each.
 
     ZeekmlError            1   anything else
     ├── InputError        66   input missing, unreadable, empty, or no supported log
@@ -12,7 +12,8 @@
     └── ConfigError       78   configuration or rules are wrong
 
 The codes are those of BSD's sysexits.h. A message names the file, the line where there is one,
-and what to do about it; it is one line, so that it stays readable in a service's journal.
+and what to do about it; it is one line, so that it stays readable in a service's journal. What one
+room raises and its callers catch, such as `TakenError` of a directory's lock, stands there.
 """
 
 from __future__ import annotations
@@ -75,11 +76,11 @@ class ReadWarning(UserWarning):
 
     Attributes
     ----------
-    records_read : int
+    records_read
         Records that were met.
-    records_rejected, records_skipped : dict of str to int
+    records_rejected, records_skipped
         Records that could not be read, by reason, and sound ones that are no flows, by type.
-    truncated : list of str
+    truncated
         Files that end too early.
     """
 

@@ -91,23 +91,22 @@ def import_keras(
         perceptron = fold(model, before)
         outputs.append(_outputs(model, perceptron, chosen))
         members.append(as_member(model, perceptron, outputs[-1]))
+    new = bundles.NewBundle(
+        name=name,
+        features=names,
+        members=members,
+        scaler=in_bundle,
+        calibration=Calibration(slope=1.0, intercept=0.0, base_rate=base_rate),
+        thresholds=dict.fromkeys(THREATS, threshold),
+        candidate_score=min(threshold, base_rate),
+        usual={},
+        training=(),
+        evaluation={"keras": [_origin(*pair) for pair in zip(models, outputs, strict=True)]},
+        model_card=_card(name, models, tuple(outputs), threshold, base_rate),
+        combine="probability",
+    )
     try:
-        bundle = bundles.write_bundle(
-            out,
-            name=name,
-            features=names,
-            members=members,
-            scaler=in_bundle,
-            calibration=Calibration(slope=1.0, intercept=0.0, base_rate=base_rate),
-            thresholds=dict.fromkeys(THREATS, threshold),
-            candidate_score=min(threshold, base_rate),
-            usual={},
-            training=(),
-            evaluation={"keras": [_origin(*pair) for pair in zip(models, outputs, strict=True)]},
-            model_card=_card(name, models, outputs, threshold, base_rate),
-            combine="probability",
-            overwrite=overwrite,
-        )
+        bundle = bundles.write_bundle(out, new, overwrite=overwrite)
     except BundleError as err:
         raise DataError(f"the bundle cannot be made: {err}") from err
     return ImportReport(bundle, models, tuple(outputs))

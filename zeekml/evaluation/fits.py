@@ -20,9 +20,10 @@ from zeekml.evaluation.baselines import Baselines, fit_baselines
 from zeekml.evaluation.settings import Settings, Steps
 from zeekml.training.ensemble_selection import Validation, select
 from zeekml.training.leave_one_out import Fold, can_teach
+from zeekml.training.platt_fit import PlattFit, fit_scores
 from zeekml.training.ranking import Ranking
 from zeekml.training.sample_weights import DUPLICATE_EXPONENT
-from zeekml.training.thresholds import FittedThresholds, Thresholds, calibrate, choose_thresholds
+from zeekml.training.thresholds import Thresholds, choose_thresholds
 from zeekml.training.trained_ensemble import Prediction, TrainedEnsemble
 from zeekml.training.trainer import train
 from zeekml.training.training_rows import Prepared, pool_of
@@ -48,7 +49,7 @@ class Fits:
 
     ensemble: TrainedEnsemble
     baselines: Baselines
-    calibration: FittedThresholds | None
+    calibration: PlattFit | None
     thresholds: Thresholds | None
     best_member: int | None
     places: npt.NDArray[np.int64] | None
@@ -171,14 +172,12 @@ def fit_without(
     return Fits(ensemble, baselines, calibration, thresholds, best_member(folds), places)
 
 
-def calibrated(
-    folds: Sequence[Fold], policy: Policy
-) -> tuple[FittedThresholds | None, Thresholds | None]:
+def calibrated(folds: Sequence[Fold], policy: Policy) -> tuple[PlattFit | None, Thresholds | None]:
     """Fit calibration and thresholds, or return None for what cannot be fitted."""
     if not folds:
         return None, None
     try:
-        calibration = calibrate(folds)
+        calibration = fit_scores(folds)
     except ValueError:
         # higher scores do not go with more malicious rows: there is nothing to calibrate
         return None, None

@@ -21,8 +21,9 @@ from zeekml.evaluation.fits import Fits, Pairs, can_be_held_out, evaluable, fit_
 from zeekml.evaluation.metrics import resolvable
 from zeekml.evaluation.settings import Settings, Steps
 from zeekml.training.leave_one_out import Fold
+from zeekml.training.platt_fit import PlattFit
 from zeekml.training.ranking import Floats, Ranking
-from zeekml.training.thresholds import FittedThresholds, Thresholds
+from zeekml.training.thresholds import Thresholds
 from zeekml.training.trained_ensemble import Prediction, TrainedMember
 from zeekml.training.training_rows import Prepared, synthetic_rows
 
@@ -53,7 +54,7 @@ class SeedRun:
     seed: int
     prediction: Prediction
     baselines: Mapping[str, Floats]
-    calibration: FittedThresholds | None
+    calibration: PlattFit | None
     thresholds: Thresholds | None
     best_member: int | None
     places: npt.NDArray[np.int64] | None

@@ -33,11 +33,10 @@ from zeekml.training.leave_one_out import (
 )
 from zeekml.training.mlp import Recipe
 from zeekml.training.model_card import CardFacts, model_card
+from zeekml.training.platt_fit import PlattFit, fit_scores
 from zeekml.training.thresholds import (
-    FittedThresholds,
     SiteCheck,
     Thresholds,
-    calibrate,
     choose_thresholds,
     cross_check,
 )
@@ -77,7 +76,7 @@ class BuildReport:
     skipped: list[Skipped]
     folds: list[Fold]
     figures: list[EnvironmentFigures]
-    calibration: FittedThresholds
+    calibration: PlattFit
     thresholds: Thresholds
     checks: list[SiteCheck]
     taken: int = 0
@@ -164,7 +163,7 @@ def build_bundle(
     figures = [measure(fold) for fold in folds]
     tell("choosing thresholds", 0, 1)
     policy = policy or load_policy()
-    calibration = calibrate(folds)
+    calibration = fit_scores(folds)
     thresholds = choose_thresholds(folds, calibration, policy)
     checks = cross_check(folds, policy)
     ensemble = train(
@@ -260,7 +259,7 @@ def _source(item: Prepared) -> TrainingSource:
 
 def _evaluation(
     figures: Sequence[EnvironmentFigures],
-    calibration: FittedThresholds,
+    calibration: PlattFit,
     thresholds: Thresholds,
     checks: Sequence[SiteCheck],
     seed: int,

@@ -50,6 +50,11 @@ class Fold:
     prediction: Prediction
 
     @property
+    def name(self) -> str:
+        """Name of the environment."""
+        return self.prepared.name
+
+    @property
     def labels(self) -> Labels:
         """Labels that figures may rest on; ``UNLABELLED`` for all other rows."""
         return self.prepared.environment.evaluation_labels()

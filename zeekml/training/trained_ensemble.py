@@ -131,6 +131,15 @@ class Prediction:
     member_log_odds: npt.NDArray[np.float64]
     threat_logits: npt.NDArray[np.float64] | None
 
+    def take(self, rows: npt.NDArray[np.intp]) -> Prediction:
+        """Some of the rows, by their numbers."""
+        votes = self.threat_logits
+        return Prediction(
+            self.log_odds[rows],
+            self.member_log_odds[rows],
+            None if votes is None else votes[rows],
+        )
+
     def threat_shares(self) -> npt.NDArray[np.float64] | None:
         """Return P(threat | malicious), shape (rows, threats); None as for `threat_logits`."""
         if self.threat_logits is None:

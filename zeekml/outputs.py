@@ -26,8 +26,8 @@ from zeekml.alerts.suppressed_line import encode_silenced
 from zeekml.alerts.zeek_notice import TsvEncoder, encode_json
 from zeekml.core.atomic_write import as_output_error
 from zeekml.core.directory_lock import DirectoryLock
+from zeekml.detection.allowlist import Suppressed
 from zeekml.detection.notice import Notice
-from zeekml.detection.suppressed import Suppressed
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import OutputError
 from zeekml.pipeline import ScoredBatch
@@ -102,13 +102,7 @@ def scores_table(batch: ScoredBatch) -> pa.Table:
 
 
 class RowOutputs:
-    """Part files with a row per record: scores and enriched records, in a directory that exists.
-
-    Raises
-    ------
-    OutputError
-        A file cannot be created or written (disk full, for one).
-    """
+    """Part files with a row per record: scores and enriched records, in a directory that exists."""
 
     def __init__(self, directory: Path, options: OutputOptions) -> None:
         self._directory = directory
@@ -138,13 +132,7 @@ class RowOutputs:
 
 
 class NoticeOutputs:
-    """Part files of a stream as a whole: notices, alerts and rejects, in a directory of their own.
-
-    Raises
-    ------
-    OutputError
-        A file cannot be created or written.
-    """
+    """Part files of a whole stream: notices, alerts and rejects, in a directory of their own."""
 
     def __init__(self, directory: Path, options: OutputOptions) -> None:
         self._options = options
@@ -187,13 +175,7 @@ class NoticeOutputs:
 
 
 class StreamOutputs(NoticeOutputs):
-    """All part files of one stream, in a directory of their own.
-
-    Raises
-    ------
-    OutputError
-        A file cannot be created or written.
-    """
+    """All part files of one stream, in a directory of their own."""
 
     def __init__(self, directory: Path, options: OutputOptions) -> None:
         super().__init__(directory, options)
@@ -258,16 +240,7 @@ def assemble(
     first_ts: float | None,
     summary: dict[str, object],
 ) -> None:
-    """Join the part files of all streams and replace the files in `out`, the summary last.
-
-    Parameters
-    ----------
-    parts
-        Part directories in stream order, a stream's own before those of its slices; a part need
-        not have all files. The files move, so they are of no use afterwards.
-    first_ts
-        Earliest record time, for the `#open` line of a TSV notice.log.
-    """
+    """Join the part files of all streams and replace the files in `out`, the summary last."""
     joined = parts[0].parent / "joined" if parts else out
     with as_output_error(out):
         joined.mkdir()
@@ -321,15 +294,7 @@ def _sync(file: BinaryIO) -> None:
 
 
 def lock_output(out: Path) -> DirectoryLock:
-    """Make the output directory if need be, and keep other runs and watches out of it.
-
-    Raises
-    ------
-    TakenError
-        Another one writes there.
-    OutputError
-        It cannot be made or locked.
-    """
+    """Make the output directory if need be, and keep other runs and watches out of it."""
     with as_output_error(out):
         out.mkdir(parents=True, exist_ok=True)
         return DirectoryLock(

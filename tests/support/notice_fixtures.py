@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,32 +12,100 @@ import pyarrow as pa
 import pytest
 
 from zeekml.detection.candidates import CANDIDATE_COLUMNS, Candidates
-from zeekml.detection.incidents.candidate_rows import number_rows
-from zeekml.detection.incidents.compiled_policy import make_plan
+from zeekml.detection.incidents.candidate_rows import new_secret, number_rows
+from zeekml.detection.incidents.compiled_policy import compile_policy
 from zeekml.detection.incidents.flow_store import FlowStore
-from zeekml.detection.incidents.incident import Incident
-from zeekml.detection.incidents.notice_builder import Case, LineWriter, Origin
-from zeekml.detection.incidents.open_incidents import new_ledger, open_incident
-from zeekml.detection.incidents.sliding_windows import place_row
-from zeekml.detection.incidents.text_hash import new_secret
-from zeekml.detection.incidents.tracker import IncidentTracker, Limits
-from zeekml.detection.incidents.window_arrays import new_windows
-from zeekml.detection.notice import Candidate, Flow, Notice, Tally
+from zeekml.detection.incidents.message import Incident
+from zeekml.detection.incidents.notice_builder import IncidentTexts, Line, NoticeBuilder
+from zeekml.detection.incidents.open_incidents import new_open_incidents, open_incident
+from zeekml.detection.incidents.sliding_windows import new_windows, place_row
+from zeekml.detection.incidents.tracker import IncidentTracker
+from zeekml.detection.notice import NOTES, Flow, Notice, Tally
 from zeekml.detection.policy import Band, Detector, Policy, load_policy
+from zeekml.detection.rules import DetectionRules, Limits, Origin
 from zeekml.ensemble.classes import THREATS
 from zeekml.ensemble.probability import EVEN
 from zeekml.readers.flow_schema import FLOW_SCHEMA
+
+
+@dataclass
+class Candidate:
+    """A row of `Candidates` as an object."""
+
+    # stream clock when the flow was taken in, epoch seconds; never falls within a stream
+    clock: float
+    ts: float  # start and end of the flow, epoch seconds
+    end: float
+    sensor: str  # kind of the sensor that wrote the record
+    uid: str | None
+    orig_h: str
+    orig_p: int | None
+    resp_h: str
+    resp_p: int | None
+    proto: str
+    service: str | None
+    community_id: str | None
+    signatures: tuple[str, ...]
+    # bytes of IP packets in each direction; None if the sensor did not say
+    orig_ip_bytes: int | None
+    resp_ip_bytes: int | None
+    score: float  # calibrated probability that the flow is malicious, 0 to 1
+    threat: str  # the most likely threat, one of THREATS; empty if the bundle cannot tell
+    # P(threat | malicious) for each of THREATS; not finite if the bundle cannot tell
+    classes: tuple[float, ...]
+    spread: float  # standard deviation of the members' scores
+    members: tuple[float, ...]  # each member's calibrated score
+    row: int  # the caller's reference to the flow's features; only passed on
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.clock) and math.isfinite(self.ts) and math.isfinite(self.end)):
+            raise ValueError(f"times must be finite: {self.clock!r}, {self.ts!r}, {self.end!r}")
+        if not 0.0 <= self.score <= 1.0:
+            raise ValueError(f"a score must lie in 0..1, not {self.score!r}")
+        if len(self.classes) != len(THREATS):
+            raise ValueError(f"expected {len(THREATS)} class shares, not {len(self.classes)}")
+        if self.threat and self.threat not in NOTES:
+            raise ValueError(f"unknown threat {self.threat!r}")
+
 
 MakeCandidate = Callable[..., Candidate]
 MakeColumns = Callable[[Sequence[Candidate]], Candidates]
 MakePolicy = Callable[..., Policy]
 
 
-class FlowTracker(IncidentTracker):
-    """A tracker that can be handed candidates one by one."""
+Explain = Callable[[Candidate], tuple[str, ...]]
+
+
+class FlowTracker:
+    """A tracker that takes candidates one by one, and gives its lines as explained notices."""
+
+    def __init__(self, tracker: IncidentTracker, explain: Explain | None = None) -> None:
+        self.tracker = tracker
+        self.explain = explain
+
+    @classmethod
+    def load(cls, data: bytes, explain: Explain | None = None) -> FlowTracker:
+        return cls(IncidentTracker.load(data), explain)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.tracker, name)
 
     def take(self, *flows: Candidate) -> list[Notice]:
-        return self.add(columns_of(flows))
+        return self._told(self.tracker.add(columns_of(flows)), flows)
+
+    def advance(self, clock: float) -> list[Notice]:
+        return self._told(self.tracker.advance(clock))
+
+    def close(self, *clock: float) -> list[Notice]:
+        return self._told(self.tracker.close(*clock))
+
+    def _told(self, lines: Sequence[Line], flows: Sequence[Candidate] = ()) -> list[Notice]:
+        return [
+            line.explained(
+                self.explain(flows[line.row]) if self.explain and line.row >= 0 else None
+            )
+            for line in lines
+        ]
 
 
 MakeTracker = Callable[..., FlowTracker]
@@ -127,30 +196,34 @@ def make_policy() -> MakePolicy:
     return make
 
 
+def rules_of(
+    policy: Policy,
+    thresholds: Mapping[str, float] | None = None,
+    base_rate: float = EVEN,
+    limits: Limits | None = None,
+) -> DetectionRules:
+    origin = Origin("office", "conn", "0123456789abcdef" * 4, "fedcba9876543210" * 4)
+    return DetectionRules(policy, thresholds or {}, origin, base_rate, limits or Limits())
+
+
 @pytest.fixture(scope="session")
 def make_incident(make_policy: MakePolicy) -> Callable[..., Incident]:
     """The incident of these candidates, whatever groups they are in, as a line would tell of it."""
 
     def make(threat: str, flows: Sequence[Candidate], values: int = 10_000) -> Incident:
-        policy = make_policy()
-        plan = make_plan(policy, {})
-        windows, ledger, store = new_windows(plan, 8, 8, 8192), new_ledger(4, values), FlowStore()
+        rules = rules_of(make_policy())
+        policy = compile_policy(rules)
+        windows, store = new_windows(policy, 8, 8, 8192), FlowStore()
+        incidents = new_open_incidents(4, values)
         columns = columns_of(flows)
-        batch = number_rows(columns, plan, 0.0, store.append(columns.flows), new_secret())
+        batch = number_rows(columns, policy, 0.0, store.append(columns.flows), new_secret())
         rows = np.array([place_row(windows, batch, n) for n in range(len(flows))], np.int32)
         number = THREATS.index(threat)
-        place = open_incident(ledger, windows, np.uint64(1), number, rows)
-        case = Case(
-            detector=policy.detectors[number],
-            threshold=plan.thresholds[number],
-            id="0123456789abcdef01234567",
-            place=place,
-            order=0,
-            key=np.uint64(1),
-            kind=0,
-            first=store.flow(0),
+        place = open_incident(incidents, windows, np.uint64(1), number, rows)
+        texts = IncidentTexts(
+            number, "0123456789abcdef01234567", place, 0, 1, 0, store.flow(0), 0, [], ()
         )
-        return LineWriter(Origin("office", "conn", "", ""), windows, ledger, store).snapshot(case)
+        return NoticeBuilder(rules, windows, incidents, store).incident(texts)
 
     return make
 
@@ -160,21 +233,12 @@ def make_tracker(make_policy: MakePolicy) -> MakeTracker:
     def make(
         policy: Policy | None = None,
         limits: Limits | None = None,
-        explain: Any = None,
+        explain: Explain | None = None,
         thresholds: Mapping[str, float] | None = None,
         base_rate: float = EVEN,
     ) -> FlowTracker:
-        return FlowTracker(
-            make_policy() if policy is None else policy,
-            thresholds or {},
-            sensor="office",
-            stream="conn",
-            bundle="0123456789abcdef" * 4,
-            features="fedcba9876543210" * 4,
-            base_rate=base_rate,
-            explain=explain,
-            limits=limits,
-        )
+        rules = rules_of(policy or make_policy(), thresholds, base_rate, limits)
+        return FlowTracker(IncidentTracker(rules), explain)
 
     return make
 

@@ -32,7 +32,7 @@ from zeekml.live.tail.events import Event, Lines
 from zeekml.live.tail.log_tail import LogTail
 from zeekml.live.tail.stream_logs import StreamLogs
 from zeekml.outputs import ENRICHED, EVE_JSON, NOTICE_LOG, OutputOptions
-from zeekml.pipeline import Judge, Pipeline
+from zeekml.pipeline import Pipeline
 from zeekml.readers.files.line_splitter import Block
 
 STREAM: Final = "live"
@@ -476,8 +476,8 @@ class WatchedSensor(Sensor):
 
     def _in_one_run(self, came: list[int]) -> list[bytes]:
         bundle = _bundle()
-        judge = {"sensor": self.traffic.sensor, "stream": STREAM}
-        pipeline = Pipeline(bundle, _policies()[0], **judge)
+        named = {"sensor": self.traffic.sensor, "stream": STREAM}
+        pipeline = Pipeline(bundle, _policies()[0], **named)
         notices = []
         cuts = list(self.cuts)
         begin = 0
@@ -487,7 +487,8 @@ class WatchedSensor(Sensor):
                 notices += pipeline.feed(flows)[1]
             notices += pipeline.close()
             if cut.policy != policy:
-                pipeline.judge = Judge(bundle, cut.policy, **judge)
+                changed = Pipeline(bundle, cut.policy, **named, detects_only=True)
+                pipeline.incidents = changed.incidents
             begin, policy = cut.after, cut.policy
         return [encode_json(notice).rstrip(b"\n") for notice in notices]
 

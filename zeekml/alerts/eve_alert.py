@@ -84,23 +84,7 @@ _LARGE_SPREAD: Final = 0.15
 
 
 def encode_alert(notice: Notice) -> bytes:
-    """One EVE alert for the opening line of an incident.
-
-    Parameters
-    ----------
-    notice
-        A notice whose `seq` is 0.
-
-    Returns
-    -------
-    bytes
-        A JSON object in ASCII and a newline.
-
-    Raises
-    ------
-    ValueError
-        The notice is a later line of its incident.
-    """
+    """One EVE alert for the opening line of an incident."""
     if notice.seq != 0:
         raise ValueError("only the opening line of an incident becomes an alert")
     flow = notice.flow

@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from zeekml.alerts.zeek_notice import encode_json
 from zeekml.core.text import printable
-from zeekml.detection.evidence import Evidence, RelatedFlow
-from zeekml.detection.notice import Notice
+from zeekml.detection.notice import Evidence, Notice, RelatedFlow
 from zeekml.ensemble.classes import THREATS
 
 
@@ -41,13 +40,7 @@ def encode_explained(notice: Notice) -> bytes:
 
 
 def features_of(evidence: dict[str, Any]) -> npt.NDArray[np.float32]:
-    """The feature vector in decoded evidence, NaN where missing.
-
-    Raises
-    ------
-    ValueError, KeyError, TypeError
-        There is none.
-    """
+    """The feature vector in decoded evidence, NaN where missing."""
     return np.frombuffer(base64.b64decode(evidence["features"], validate=True), "<f4")
 
 

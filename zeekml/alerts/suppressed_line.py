@@ -7,7 +7,7 @@ import json
 import msgspec
 
 from zeekml.alerts.zeek_notice import encode_json
-from zeekml.detection.suppressed import Suppressed
+from zeekml.detection.allowlist import Suppressed
 
 
 def encode_silenced(silenced: Suppressed) -> bytes:

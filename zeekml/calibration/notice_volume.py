@@ -19,9 +19,9 @@ from zeekml.calibration.site_traffic import DAY, HOUR, Traffic
 from zeekml.detection.allowlist import Allowlist
 from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.policy import Policy
+from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.probability import evidence, score_of
-from zeekml.features.feature_schema import SCHEMA_HASH
 
 LOWEST: Final = 0.6
 """Evidence under which no threshold is put: more than a coin's word, in the mean of the top."""
@@ -38,24 +38,12 @@ _LEAST_HOURS: Final = 6  # of a day that is counted as one
 
 @dataclass(frozen=True)
 class Volume:
-    """Notices at some thresholds.
+    """Notices at some thresholds."""
 
-    Attributes
-    ----------
-    shift
-        By how much log-odds were moved from the bundle's thresholds.
-    thresholds
-        On the scale of scores, by threat.
-    opened
-        Incidents by UTC day (epoch days) and threat.
-    hosts
-        Incidents by the host they share: originator, else responder.
-    """
-
-    shift: float
-    thresholds: Mapping[str, float]
-    opened: Counter[tuple[int, str]]
-    hosts: Counter[str]
+    shift: float  # by how much log-odds were moved from the bundle's thresholds
+    thresholds: Mapping[str, float]  # on the scale of scores, by threat
+    opened: Counter[tuple[int, str]]  # incidents by UTC day (epoch days) and threat
+    hosts: Counter[str]  # incidents by the host they share: originator, else responder
 
     @property
     def total(self) -> int:
@@ -72,15 +60,9 @@ class Volume:
 
 @dataclass(frozen=True)
 class Days:
-    """The time that logs cover.
+    """The time that logs cover."""
 
-    Attributes
-    ----------
-    hours
-        Hours of each UTC day (epoch days) in which there were flows.
-    """
-
-    hours: Mapping[int, int]
+    hours: Mapping[int, int]  # hours of each UTC day (epoch days) in which there were flows
 
     @classmethod
     def of(cls, traffic: Traffic) -> Days:
@@ -181,32 +163,20 @@ def volume_at(
     local_nets: Sequence[str],
     shift: float,
 ) -> Volume:
-    """Count the incidents that thresholds moved by `shift` give.
-
-    Raises
-    ------
-    ConfigError
-        The policy asks for a threshold that the bundle does not have.
-    """
+    """Count the incidents that thresholds moved by `shift` give."""
     thresholds = shifted(bundle, shift)
     opened: Counter[tuple[int, str]] = Counter()
     hosts: Counter[str] = Counter()
     for stream in traffic.streams:
-        gate = AllowlistFilter(
-            policy,
-            policy.thresholds(thresholds),
-            sensor=stream.sensor,
-            stream=stream.name,
-            bundle=bundle.short_digest,
-            features=SCHEMA_HASH,
-            base_rate=bundle.manifest.calibration.base_rate,
-            allowlist=allowlist,
-            local_nets=local_nets,
+        rules = DetectionRules.of(
+            bundle, policy, sensor=stream.sensor, stream=stream.name, thresholds=thresholds
         )
+        incidents = AllowlistFilter(rules, allowlist, local_nets)
         for candidates in stream.candidates():
-            for notice in gate.judge(candidates, None):
+            for line in incidents.add(candidates, None):
+                notice = line.notice
                 if notice.state == "open":
                     opened[int(notice.ts // DAY), notice.threat] += 1
                     hosts[notice.src or notice.dst or "many hosts"] += 1
-            gate.take_silenced()
+            incidents.take_silenced()
     return Volume(shift, thresholds, opened, hosts)

@@ -49,33 +49,20 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """When flows become a notice of one threat.
-
-    Attributes
-    ----------
-    group_by
-        Flow columns whose values an incident's flows share, in the order of `GROUP_COLUMNS`.
-    threshold
-        What the evidence must reach; None takes the bundle's threshold.
-    window, suppress_for
-        Seconds.
-    top
-        How many of the highest scores make the evidence.
-    bands
-        From mild to severe; the first takes any score.
-    """
+    """When flows become a notice of one threat."""
 
     threat: str
     note: str
     enabled: bool
     description: str
+    # flow columns whose values an incident's flows share, in the order of GROUP_COLUMNS
     group_by: tuple[str, ...]
-    threshold: float | None
-    window: float
-    top: int
+    threshold: float | None  # what the evidence must reach; None takes the bundle's threshold
+    window: float  # seconds
+    top: int  # how many of the highest scores make the evidence
     minimum_flows: int
     minimum_members: int
-    bands: tuple[Band, ...]
+    bands: tuple[Band, ...]  # from mild to severe; the first takes any score
     suppress_for: float
     tactic: str
     techniques: tuple[str, ...]
@@ -93,18 +80,7 @@ class Policy:
     detectors: tuple[Detector, ...]
 
     def thresholds(self, automatic: Mapping[str, float]) -> dict[str, float]:
-        """The threshold of each enabled detector.
-
-        Parameters
-        ----------
-        automatic
-            The bundle's threshold for each threat.
-
-        Raises
-        ------
-        ConfigError
-            A detector says ``auto`` and the bundle has no threshold for its threat.
-        """
+        """The threshold of each enabled detector."""
         chosen: dict[str, float] = {}
         for detector in self.detectors:
             if not detector.enabled:
@@ -146,13 +122,7 @@ def load_policy(path: Path | None = None) -> Policy:
 
 
 def parse_policy(text: bytes, name: str = POLICY_FILE) -> Policy:
-    """Read a policy from the bytes of its file; `name` is what messages call it.
-
-    Raises
-    ------
-    ConfigError
-        The text holds something wrong; the message names the line.
-    """
+    """Read a policy from the bytes of its file; `name` is what messages call it."""
     return _policy(parse_yaml(text, name))
 
 

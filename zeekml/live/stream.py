@@ -12,7 +12,9 @@ import pyarrow as pa
 
 from zeekml.config import Config
 from zeekml.detection.allowlist import EMPTY, Allowlist
+from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.policy import Policy
+from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.bundle import Bundle
 from zeekml.live.health.field_coverage import Coverage
 from zeekml.live.health.silence import Silence
@@ -28,7 +30,6 @@ from zeekml.live.tail.decoder import TailDecoder
 from zeekml.live.tail.events import Event, FileOpened, Gap, Lines
 from zeekml.live.tail.log_tail import LogTail
 from zeekml.live.tail.stream_logs import StreamLogs
-from zeekml.pipeline import Judge, fingerprint_of
 from zeekml.readers.flow_schema import SURICATA
 from zeekml.readers.rejects import ReadCounters, RejectSink, SourceAccount, count_bounded
 
@@ -123,7 +124,7 @@ class LiveStream:
             logs.name,
             bundle,
             config,
-            lambda: self._new_judge(policy),
+            lambda: self._new_incidents(policy),
             hold=self._hold,
             originals=keep_originals,
         )
@@ -185,13 +186,13 @@ class LiveStream:
         return 0.0 if self.idle else self._clock() - self._caught_up
 
     @property
-    def judge(self) -> Judge:
-        return self._pipeline.judge
+    def incidents(self) -> AllowlistFilter:
+        return self._pipeline.incidents
 
     @property
     def stream_clock(self) -> float | None:
         """The stream's clock, epoch seconds; None before its first flow."""
-        clock = self._pipeline.scorer.clock
+        clock = self._pipeline.context.clock
         return clock.now / 1e6 if clock.seen else None
 
     @property
@@ -202,12 +203,12 @@ class LiveStream:
     @property
     def context_records(self) -> int:
         """Records that the context holds."""
-        return self._pipeline.scorer.context_records
+        return self._pipeline.context.held
 
     @property
     def late(self) -> int:
         """Records since the start that ended before the stream's clock."""
-        return self._pipeline.scorer.late_records
+        return self._pipeline.context.late
 
     @property
     def drops(self) -> int | None:
@@ -316,13 +317,13 @@ class LiveStream:
             look.progress = True
             self._add(self._pipeline.close_incidents(), look)
             if self._has_other_rules():
-                self._pipeline.judge = self._new_judge(self._policy)
+                self._pipeline.incidents = self._new_incidents(self._policy)
             self._rows_since = ANCHOR_ROWS
         if self.record.allowlist:
             self.record.allowlist = False
             look.progress = True
             if self._has_other_allowlist():
-                self._pipeline.judge.change_allowlist(self._allowlist)
+                self._pipeline.incidents.change(self._allowlist)
             # what follows must not be judged by the old one again
             self._rows_since = ANCHOR_ROWS
         return look
@@ -422,7 +423,7 @@ class LiveStream:
         if commit.anchor is not None:
             self._anchored = self._clock()
             self._rows_since = 0
-        self._snapshots.committed(commit, self._pipeline.scorer.context)
+        self._snapshots.committed(commit, self._pipeline.context)
 
     def keep_context(self) -> bool:
         """At the end, after an anchor: see to it that the next start is quick.
@@ -432,14 +433,14 @@ class LiveStream:
         bool
             Whether there is something to commit.
         """
-        return self._snapshots.last(self._number, self._pipeline.scorer.context)
+        return self._snapshots.last(self._number, self._pipeline.context)
 
     def _no_longer_needed(self) -> int:
         """The journal entry before which nothing is needed for the context any more."""
         anchors = self._state.anchors(self.logs.name)
         if not anchors:
             return 0
-        clock = self._pipeline.scorer.clock
+        clock = self._pipeline.context.clock
         start, _ = context_start(anchors, clock, self._config.context_records)
         most = self._config.journal_mb << 20
         for anchor in anchors:
@@ -449,24 +450,20 @@ class LiveStream:
                 return anchor.number
         return anchors[-1].number
 
-    def _new_judge(self, policy: Policy) -> Judge:
-        return Judge(
-            self._bundle,
-            policy,
-            sensor=self.logs.sensor,
-            stream=self.logs.name,
-            allowlist=self._allowlist,
-            local_nets=self._config.local_nets,
+    def _new_incidents(self, policy: Policy) -> AllowlistFilter:
+        rules = DetectionRules.of(
+            self._bundle, policy, sensor=self.logs.sensor, stream=self.logs.name
         )
+        return AllowlistFilter(rules, self._allowlist, self._config.local_nets)
 
     def _has_other_rules(self) -> bool:
         """Whether other rules are asked for than those that judged so far."""
-        asked = fingerprint_of(self._bundle, self._policy)
-        return asked != self._pipeline.judge.fingerprint
+        asked = DetectionRules.of(self._bundle, self._policy)
+        return asked.fingerprint != self._pipeline.incidents.rules.fingerprint
 
     def _has_other_allowlist(self) -> bool:
         """Whether another allowlist is asked for than what was in force so far."""
-        return not self._allowlist.same_as(self._pipeline.judge.allowlist)
+        return not self._allowlist.same_as(self._pipeline.incidents.allowlist)
 
 
 def _account_maker(counters: ReadCounters, rejects: RejectSink) -> Callable[[str], SourceAccount]:

@@ -12,14 +12,15 @@ from datetime import UTC, datetime
 from typing import Final, cast
 
 from zeekml.config import Config
+from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.policy import Policy
+from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.bundle import Bundle
 from zeekml.live.live_pipeline import LivePipeline
 from zeekml.live.state.journal import JournalEntry
 from zeekml.live.tail.checkpoint import Checkpoint
 from zeekml.live.tail.decoder import TailDecoder
 from zeekml.live.tail.events import FileOpened, How, Lines
-from zeekml.pipeline import Judge
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.flow_schema import SURICATA, ZEEK
 from zeekml.readers.formats.suricata_eve import AlertMemory
@@ -56,11 +57,11 @@ def prime_once(sensor: str, bundle: Bundle, policy: Policy, config: Config, *, h
 
 
 def prime(sensor: str, bundle: Bundle, policy: Policy, config: Config, *, hold: float) -> int:
-    """Score and judge a scan by one host, as `sensor` logs it; return how many notices it gave."""
+    """Feed a scan by one host, as `sensor` logs it; return how many notices it gave."""
     account = SourceAccount("priming", ReadCounters(), None)
     decoder = TailDecoder(sensor, lambda _: account, alerts=AlertMemory(), keep_originals=False)
-    judge = Judge(bundle, policy, sensor=sensor, stream="priming")
-    pipeline = LivePipeline(bundle, judge, config, hold=hold)
+    rules = DetectionRules.of(bundle, policy, sensor=sensor, stream="priming")
+    pipeline = LivePipeline(bundle, AllowlistFilter(rules), config, hold=hold)
     notices = 0
     for text in _texts(sensor):
         # each form is read by a decoder of its own

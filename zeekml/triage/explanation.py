@@ -10,7 +10,7 @@ import numpy as np
 
 from zeekml.alerts.evidence_line import features_of
 from zeekml.core.text import printable
-from zeekml.detection.rules_digest import SHORT_DIGEST
+from zeekml.detection.notice import SHORT_DIGEST
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.explanation import Contribution, explain
 from zeekml.ensemble.feature_text import amount, phrase

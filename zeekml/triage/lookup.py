@@ -28,7 +28,7 @@ class ExplainedLine:
     notice
         Columns of `notice.log`.
     evidence
-        See `zeekml.detection.evidence`; None for closing lines.
+        See `zeekml.detection.notice.Evidence`; None for closing lines.
     """
 
     notice: dict[str, Any]

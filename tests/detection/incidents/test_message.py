@@ -4,10 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from notice_fixtures import Candidate
 
-from zeekml.detection.incidents.incident import Incident
-from zeekml.detection.incidents.message import amount_of_data, counted, detail, duration, message
-from zeekml.detection.notice import Candidate
+from zeekml.detection.incidents.message import (
+    Incident,
+    amount_of_data,
+    counted,
+    detail,
+    duration,
+    message,
+)
 
 Make = Callable[..., Incident]
 

@@ -16,8 +16,8 @@ from zeekml.alerts.suppressed_line import encode_silenced
 from zeekml.alerts.zeek_notice import NOTICE_COLUMNS, TsvEncoder, encode_json, line_in_form
 from zeekml.core.atomic_write import as_output_error
 from zeekml.core.directory_lock import DirectoryLock
+from zeekml.detection.allowlist import Suppressed
 from zeekml.detection.notice import Notice
-from zeekml.detection.suppressed import Suppressed
 from zeekml.live.outputs.append_file import LiveFile
 from zeekml.live.state.database import Mark
 from zeekml.outputs import (

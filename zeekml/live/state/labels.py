@@ -54,7 +54,7 @@ class Label:
         The line of the incident that was known then, as in notice.log.
     evidence
         What its opening line rests on, with the flow's features (see
-        `zeekml.detection.evidence`), if it was still kept.
+        `zeekml.detection.notice.Evidence`), if it was still kept.
     """
 
     id: str

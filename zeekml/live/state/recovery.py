@@ -16,6 +16,7 @@ from typing import Final
 
 from zeekml.config import Config
 from zeekml.core.text import printable
+from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.ensemble.bundle import Bundle
 from zeekml.errors import DataError, StateError
 from zeekml.features.context.state import HORIZON
@@ -24,7 +25,6 @@ from zeekml.live.state.alert_memory import LiveAlerts
 from zeekml.live.state.context_files import load_context
 from zeekml.live.state.database import ContextSnapshot, Snapshot, State
 from zeekml.live.state.journal import JournalEntry, unpack
-from zeekml.pipeline import Judge
 from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.stream_clock import ClockState
 
@@ -86,7 +86,7 @@ def recover(
     stream: str,
     bundle: Bundle,
     config: Config,
-    new_judge: Callable[[], Judge],
+    new_incidents: Callable[[], AllowlistFilter],
     *,
     hold: float,
     originals: bool = False,
@@ -99,8 +99,8 @@ def recover(
         Where it is remembered, and its name.
     bundle, config, hold, originals
         As for `LivePipeline`.
-    new_judge
-        Makes the judge of a stream that is not remembered.
+    new_incidents
+        Makes the incidents of a stream that is not remembered.
 
     Raises
     ------
@@ -110,14 +110,14 @@ def recover(
     problems: list[str] = []
     anchors = state.anchors(stream)
     if not anchors:
-        new = LivePipeline(bundle, new_judge(), config, hold=hold, originals=originals)
+        new = LivePipeline(bundle, new_incidents(), config, hold=hold, originals=originals)
         return RestoredStream(new, LiveAlerts(AlertMemory()), problems)
     latest = state.anchor(stream, anchors[-1].number)
-    judge = _judge(latest, bundle, new_judge, problems)
+    incidents = _incidents(latest, new_incidents, problems)
     alerts = LiveAlerts(_alerts(latest, problems))
 
     def pipeline_at(anchor: Snapshot) -> LivePipeline:
-        return LivePipeline(bundle, judge, config, hold=hold, originals=originals, at=anchor)
+        return LivePipeline(bundle, incidents, config, hold=hold, originals=originals, at=anchor)
 
     snapshot = state.snapshot(stream)
     pipeline = _from_snapshot(state, stream, snapshot, anchors, pipeline_at)
@@ -147,8 +147,8 @@ def _from_snapshot(
     try:
         anchor = state.anchor(stream, snapshot.number)
         pipeline = pipeline_at(anchor)
-        load_context(state.directory, snapshot, pipeline.scorer.context)
-        if pipeline.scorer.clock != anchor.clock:
+        load_context(state.directory, snapshot, pipeline.context)
+        if pipeline.context.clock != anchor.clock:
             raise StateError("the snapshot of the context is of another moment")
         pipeline.warm_up(_intakes(state, stream, anchor.number, anchors[-1].number))
     except DataError as error:
@@ -179,15 +179,15 @@ def _from_journal(
     return pipeline
 
 
-def _judge(
-    latest: Snapshot, bundle: Bundle, new_judge: Callable[[], Judge], problems: list[str]
-) -> Judge:
+def _incidents(
+    latest: Snapshot, new_incidents: Callable[[], AllowlistFilter], problems: list[str]
+) -> AllowlistFilter:
     try:
         if latest.judge is not None:
-            return Judge.load(bundle, latest.judge)
+            return AllowlistFilter.load(latest.judge)
     except DataError as error:
         problems.append(LOST_INCIDENTS.format(error))
-    return new_judge()
+    return new_incidents()
 
 
 def _alerts(latest: Snapshot, problems: list[str]) -> AlertMemory:

@@ -8,7 +8,7 @@ import pytest
 from zeekml.datasets.environment import Environment
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.classes import THREATS
-from zeekml.training.incident_replay import NONE, HeldOutStream, automatic
+from zeekml.training.incident_replay import NONE, HeldOutStream
 from zeekml.training.leave_one_out import Fold
 from zeekml.training.platt_fit import PlattFit
 from zeekml.training.trained_ensemble import Prediction
@@ -21,7 +21,7 @@ HALF = dict.fromkeys(THREATS, 0.5)
 
 @pytest.fixture(scope="module")
 def policy() -> Policy:
-    return automatic(load_policy())
+    return load_policy()
 
 
 def stream(environment: Environment, members: np.ndarray, threat: str = "scan") -> HeldOutStream:
@@ -39,27 +39,28 @@ def sure(environment: Environment, members: int = 1) -> np.ndarray:
 def test_a_scan_is_one_incident(make_environment: Make, policy: Policy) -> None:
     environment = make_environment()
     seen = stream(environment, sure(environment))
-    assert len(seen.openers(policy, HALF)) == 1
-    assert seen.in_incidents(policy, HALF).tolist() == (environment.labels > 0).tolist()
-    assert len(seen.only(environment.labels == 0).openers(policy, HALF)) == 0
+    assert len(seen.replay(policy).incidents(HALF)) == 1
+    (incident,) = seen.replay(policy).incidents(HALF)
+    assert seen.rows[incident.rows].tolist() == np.flatnonzero(environment.labels > 0).tolist()
+    assert len(seen.only(environment.labels == 0).replay(policy).incidents(HALF)) == 0
     # a threat that is not the likeliest does not open
     other = stream(environment, sure(environment), "web")
-    assert len(other.openers(policy, {**HALF, "web": 0.99999})) == 0
+    assert len(other.replay(policy).incidents({**HALF, "web": 0.99999})) == 0
 
 
 def test_a_lone_flow_is_no_evidence(make_environment: Make, policy: Policy) -> None:
     environment = make_environment(malicious=1)
-    assert len(stream(environment, sure(environment)).openers(policy, HALF)) == 0
+    assert len(stream(environment, sure(environment)).replay(policy).incidents(HALF)) == 0
 
 
 def test_members_have_to_agree(make_environment: Make, policy: Policy) -> None:
     environment = make_environment()
     members = sure(environment, 10)
-    assert len(stream(environment, members).openers(policy, HALF)) == 1
+    assert len(stream(environment, members).replay(policy).incidents(HALF)) == 1
     # the mean is as high as before, but two members alone are for it
     members[:, 2:] = -0.1
     members[:, :2] *= 50
-    assert len(stream(environment, members).openers(policy, HALF)) == 0
+    assert len(stream(environment, members).replay(policy).incidents(HALF)) == 0
 
 
 def test_incidents_do_not_reach_into_the_next_recording(
@@ -68,12 +69,12 @@ def test_incidents_do_not_reach_into_the_next_recording(
     environment = make_environment(malicious=8)
     scan = np.flatnonzero(environment.labels > 0)
     whole = stream(environment, sure(environment))
-    assert len(whole.openers(policy, HALF)) == 1
+    assert len(whole.replay(policy).incidents(HALF)) == 1
     # four flows in each of two recordings: five are asked for
     environment.captures[scan[4] :] = 1
     parted = stream(environment, sure(environment))
     assert np.diff(parted.candidates.clock).max() > 7 * 86_400
-    assert len(parted.openers(policy, HALF)) == 0
+    assert len(parted.replay(policy).incidents(HALF)) == 0
 
 
 def test_parts_are_seen_one_by_one(make_environment: Make, policy: Policy) -> None:
@@ -83,7 +84,8 @@ def test_parts_are_seen_one_by_one(make_environment: Make, policy: Policy) -> No
     # the second part goes on while the first one's incident is open, the third is too small
     parts = [scan[:40], scan[40:78], scan[78:]]
     alone, owner = seen.one_by_one(parts)
-    assert owner[alone.openers(policy, HALF)].tolist() == [0, 1]
+    opened = alone.replay(policy).incidents(HALF)
+    assert [owner[incident.opener] for incident in opened] == [0, 1]
     assert sorted(alone.rows[owner != NONE].tolist()) == scan.tolist()
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from zeekml.datasets.environment import LABEL_NAMES, Environment
 from zeekml.detection.policy import Policy
 from zeekml.evaluation.scores import HeldOut, SeedRun
-from zeekml.training.incident_replay import NONE, HeldOutStream, automatic
+from zeekml.training.incident_replay import NONE, HeldOutStream
 from zeekml.training.leave_one_out import Fold
 
 
@@ -63,11 +63,7 @@ def outcome(
     if run.calibration is None or run.thresholds is None:
         return None
     # a threat without a threshold is never raised
-    enabled = [
-        replace(d, enabled=d.enabled and d.threat in run.thresholds.values)
-        for d in policy.detectors
-    ]
-    values, rules = run.thresholds.values, automatic(replace(policy, detectors=tuple(enabled)))
+    values = run.thresholds.values
     fold = site.fold(run)
     stream = HeldOutStream.of(fold, run.calibration)
     by_chance = HeldOutStream.of(_by_chance(fold, run.seed), run.calibration)
@@ -75,14 +71,15 @@ def outcome(
     def flows_until(stream: HeldOutStream) -> list[int | None]:
         alone, owner = stream.one_by_one([episode.rows for episode in found_in])
         until: list[int | None] = [None] * len(found_in)
-        for opener in alone.openers(rules, values).tolist():
-            of = int(owner[opener])
+        for incident in alone.replay(policy).incidents(values):
+            of = int(owner[incident.opener])
             if of != NONE and until[of] is None:
-                until[of] = int(np.searchsorted(found_in[of].rows, alone.rows[opener])) + 1
+                row = alone.rows[incident.opener]
+                until[of] = int(np.searchsorted(found_in[of].rows, row)) + 1
         return until
 
     return IncidentFigures(
-        false=len(stream.only(stream.labels == 0).openers(rules, values)),
+        false=len(stream.only(stream.labels == 0).replay(policy).incidents(values)),
         flows_until=flows_until(stream),
         by_chance=sum(one is not None for one in flows_until(by_chance)),
     )

@@ -1,4 +1,4 @@
-"""Replay of held-out scores through the incident tracker, for thresholds and evaluation.
+"""Held-out scores as candidates of the incident tracker, for thresholds and evaluation.
 
 `zeekml.detection.incidents` is the one rule of what becomes an incident: grouping, windows, votes,
 agreement of members, suppression. Thresholds are chosen by what it opens, and evaluations count
@@ -7,9 +7,9 @@ what it opens; nothing is followed here by another rule.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,8 @@ import pyarrow as pa
 
 from zeekml.datasets.environment import Environment, Labels
 from zeekml.detection.candidates import CANDIDATE_COLUMNS, Candidates
-from zeekml.detection.incidents.tracker import IncidentTracker
+from zeekml.detection.incidents.replay import Replay
 from zeekml.detection.policy import Policy
-from zeekml.ensemble.classes import THREATS
 from zeekml.training.leave_one_out import Fold
 from zeekml.training.platt_fit import PlattFit
 
@@ -87,42 +86,9 @@ class HeldOutStream:
             candidates=self.candidates.take(kept),
         )
 
-    def openers(self, policy: Policy, thresholds: Mapping[str, float]) -> RowNumbers:
-        """For each incident that opens, the number of the candidate that opens it."""
-        return openers(self.candidates, policy, thresholds, self.base_rate)
-
-    def in_incidents(self, policy: Policy, thresholds: Mapping[str, float]) -> Flags:
-        """Whether each row of the environment is in an incident, when all rows are there."""
-        tracker = new_tracker(policy, thresholds, self.base_rate)
-        notices = tracker.add(self.candidates)
-        causes = tracker.caused_by
-        lines = [*notices, *tracker.advance(np.inf)]
-        closed = {line.id: line.ts for line in lines if line.state == "closed"}
-        groups = {d.group_by: self._groups(d.group_by) for d in policy.detectors if d.enabled}
-        clock, threats = self.candidates.clock, self.candidates.threat
-        inside, claimed = np.zeros((2, len(self.rows)), np.bool_)
-        for notice, opener in zip(notices, causes, strict=True):
-            if notice.state != "open":
-                continue
-            threat = THREATS.index(notice.threat)
-            detector = policy.detectors[threat]
-            number, rows = groups[detector.group_by]
-            own = rows[number[opener]]
-            upto = int(np.searchsorted(own, opener)) + 1
-            first = np.searchsorted(clock[own], clock[opener] - detector.window, side="right")
-            earlier = own[first:upto]
-            earlier = earlier[~claimed[earlier]]
-            of_threat = earlier[threats[earlier] == threat]
-            # it opened with all rows of the window, or with those of its threat alone
-            opening = (of_threat if notice.flows <= len(of_threat) else earlier)[-notice.flows :]
-            later = own[upto:]
-            members = np.concatenate([opening, later[clock[later] < closed[notice.id]]])
-            inside[members] = True
-            # no incident of another group opens with these
-            claimed[members[threats[members] == threat]] = True
-        out = np.zeros(len(self.labels), np.bool_)
-        out[self.rows[inside]] = True
-        return out
+    def replay(self, policy: Policy) -> Replay:
+        """The incidents at any thresholds."""
+        return Replay(self.candidates, policy, base_rate=self.base_rate)
 
     def one_by_one(self, parts: Sequence[RowNumbers]) -> tuple[HeldOutStream, RowNumbers]:
         """Each part of the malicious rows as if there were no others, one after the other.
@@ -133,12 +99,12 @@ class HeldOutStream:
         number = np.full(len(self.labels), NONE, np.intp)
         number[self.rows] = np.arange(len(self.rows))
         benign = self.labels[self.rows] == 0
-        hosts = {name: self._groups((name,)) for name in ("id.orig_h", "id.resp_h")}
+        hosts = [self._groups(name) for name in ("id.orig_h", "id.resp_h")]
         taken, owners, later = [], [], []
         for part, rows in enumerate(parts):
             own = number[rows]
             own = own[own != NONE]
-            beside = [group[code] for of, group in hosts.values() for code in set(of[own].tolist())]
+            beside = [group[code] for of, group in hosts for code in set(of[own].tolist())]
             met = np.unique(np.concatenate([own[:0], *beside]))
             places = np.sort(np.concatenate([own, met[benign[met]]]))
             taken.append(places)
@@ -156,46 +122,14 @@ class HeldOutStream:
         )
         return stream, np.concatenate(owners)
 
-    def _groups(self, columns: tuple[str, ...]) -> tuple[RowNumbers, list[RowNumbers]]:
-        """Number of each candidate's group, and the candidates of each group in order."""
-        values = [self.candidates.flows.column(name).to_pylist() for name in columns]
-        numbers: dict[tuple[Any, ...], int] = {}
-        keys = zip(self.captures.tolist(), *values, strict=True)
+    def _groups(self, column: str) -> tuple[RowNumbers, list[RowNumbers]]:
+        """Number of each candidate's group by recording and host, and each group's candidates."""
+        hosts = self.candidates.flows.column(column).to_pylist()
+        numbers: dict[tuple[int, str], int] = {}
+        keys = zip(self.captures.tolist(), hosts, strict=True)
         group = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.intp)
         order = np.argsort(group, kind="stable")
         return group, np.split(order, np.cumsum(np.bincount(group))[:-1])
-
-
-def new_tracker(
-    policy: Policy, thresholds: Mapping[str, float], base_rate: float
-) -> IncidentTracker:
-    """A tracker as a sensor has it, for scores at a base rate."""
-    return IncidentTracker(
-        policy,
-        thresholds,
-        sensor="held-out",
-        stream="held-out",
-        bundle="",
-        features="",
-        base_rate=base_rate,
-    )
-
-
-def openers(
-    candidates: Candidates, policy: Policy, thresholds: Mapping[str, float], base_rate: float
-) -> RowNumbers:
-    """For each incident that opens, the number of the candidate that opens it.
-
-    Thresholds are scores, by threat.
-    """
-    tracker = new_tracker(policy, thresholds, base_rate)
-    causes = zip(tracker.add(candidates), tracker.caused_by, strict=True)
-    return np.array([by for line, by in causes if line.state == "open"], np.intp)
-
-
-def automatic(policy: Policy) -> Policy:
-    """The policy with all thresholds left to the bundle."""
-    return replace(policy, detectors=tuple(replace(d, threshold=None) for d in policy.detectors))
 
 
 def in_turn(streams: Sequence[HeldOutStream]) -> tuple[Candidates, RowNumbers]:

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.datasets.environment import LABEL_NAMES
-from zeekml.detection.candidates import Candidates
+from zeekml.detection.incidents.replay import Replay
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.classes import THREATS
 from zeekml.ensemble.probability import EVEN, score_of
-from zeekml.training.incident_replay import HeldOutStream, automatic, in_turn, openers
+from zeekml.training.incident_replay import HeldOutStream, in_turn
 from zeekml.training.leave_one_out import Fold
 from zeekml.training.platt_fit import PlattFit, fit_scores
 
@@ -95,9 +95,8 @@ def choose_thresholds(
 class _Cost:
     """False incidents per benign flow on held-out environments, for any thresholds."""
 
-    candidates: Candidates  # benign flows alone
-    weights: Floats  # what an incident that each opens costs
-    policy: Policy
+    replay: Replay  # of the benign flows alone
+    weights: Floats  # what an incident that each candidate opens costs
     base_rate: float
 
     @classmethod
@@ -105,7 +104,8 @@ class _Cost:
         streams = [HeldOutStream.of(fold, fit).only(fold.labels == 0) for fold in folds]
         roots = np.sqrt([(fold.labels == 0).sum() for fold in folds])
         candidates, owner = in_turn(streams)
-        return cls(candidates, 1 / (roots * roots.sum())[owner], automatic(policy), fit.base_rate)
+        replay = Replay(candidates, policy, base_rate=fit.base_rate)
+        return cls(replay, 1 / (roots * roots.sum())[owner], fit.base_rate)
 
     def of_limits(self, limits: Floats) -> float:
         """Of thresholds given as evidence, by threat."""
@@ -114,8 +114,8 @@ class _Cost:
     def of_scores(self, scores: Floats) -> float:
         """Of thresholds given as scores, by threat."""
         values = dict(zip(THREATS, scores.tolist(), strict=True))
-        opened = openers(self.candidates, self.policy, values, self.base_rate)
-        return float(self.weights[opened].sum())
+        incidents = self.replay.incidents(values)
+        return float(sum(self.weights[incident.opener] for incident in incidents))
 
     def of_bar(self, bar: float) -> float:
         return self.of_limits(np.full(len(THREATS), bar))
@@ -206,14 +206,16 @@ def cross_check(
             continue
         fit = fit_scores(others)
         values = choose_thresholds(others, fit, policy, budget=budget).values
-        stream, rules = HeldOutStream.of(held_out, fit), automatic(policy)
-        labels = held_out.labels
-        caught = stream.in_incidents(rules, values)
+        stream, labels = HeldOutStream.of(held_out, fit), held_out.labels
+        caught = np.zeros(len(labels), np.bool_)
+        for incident in stream.replay(policy).incidents(values):
+            caught[stream.rows[incident.rows]] = True
+        false = stream.only(labels == 0).replay(policy).incidents(values)
         checks.append(
             SiteCheck(
                 name=held_out.name,
                 benign=int((labels == 0).sum()),
-                false=len(stream.only(labels == 0).openers(rules, values)),
+                false=len(false),
                 found={
                     LABEL_NAMES[label]: float(caught[labels == label].mean())
                     for label in np.unique(labels[labels > 0])

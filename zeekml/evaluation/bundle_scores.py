@@ -78,15 +78,7 @@ def bundle_study(
 
 
 def predict(bundle: Bundle, ensemble: Ensemble, matrix: Matrix) -> Prediction:
-    """Score rows with a bundle, member by member.
-
-    Parameters
-    ----------
-    bundle : Bundle
-    ensemble : Ensemble
-        Of the same bundle.
-    matrix : float32 array (rows, all features of the schema)
-    """
+    """Score rows with a bundle, member by member."""
     scores = ensemble.score(matrix)
     columns = [_log_odds(Member(model), ensemble, matrix) for model in bundle.models]
     knows = any(entry.knows_threats for entry in bundle.manifest.members)

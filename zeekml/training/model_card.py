@@ -43,7 +43,7 @@ class CardFacts:
 
 
 def model_card(facts: CardFacts) -> str:
-    """Return the card as Markdown; the same facts give the same text."""
+    """The card as Markdown; the same facts give the same text."""
     sections = [
         f"# {plain(facts.name)}: model card",
         _use(),

@@ -60,11 +60,11 @@ class ReadWarning(UserWarning):
 
     Attributes
     ----------
-    records_read : int
+    records_read
         Records that were met.
-    records_rejected, records_skipped : dict of str to int
+    records_rejected, records_skipped
         Records that could not be read, by reason, and sound ones that are no flows, by type.
-    truncated : list of str
+    truncated
         Files that end too early.
     """
 

@@ -184,8 +184,7 @@ def calibrate(
     before = next(volume for volume in curve if volume.shift == 0)
     usual = traffic.usual
     manifest = bundle.manifest
-    made = bundles.write_bundle(
-        out,
+    new = bundles.NewBundle(
         name=name or manifest.name,
         features=manifest.features,
         members=[
@@ -212,8 +211,8 @@ def calibrate(
         model_card=_card(bundle, notices_per_day, traffic, days, curve, chosen),
         combine=manifest.combine,
         parent=bundle.digest,
-        overwrite=overwrite,
     )
+    made = bundles.write_bundle(out, new, overwrite=overwrite)
     return Calibrated(made, bundle, notices_per_day, traffic, days, curve, chosen, before, within)
 
 

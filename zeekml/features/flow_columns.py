@@ -1,4 +1,4 @@
-"""Arrow flows → the plain NumPy columns that the compiled feature code reads."""
+"""Flows as the plain NumPy columns that the compiled feature code reads."""
 
 from __future__ import annotations
 

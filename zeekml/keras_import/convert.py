@@ -120,23 +120,22 @@ def import_keras(
         as_member(model, perceptron, own)
         for model, perceptron, own in zip(models, perceptrons, outputs, strict=True)
     ]
+    new = bundles.NewBundle(
+        name=name,
+        features=names,
+        members=members,
+        scaler=in_bundle,
+        calibration=Calibration(slope=1.0, intercept=0.0, base_rate=base_rate),
+        thresholds=dict.fromkeys(THREATS, threshold),
+        candidate_score=min(threshold, base_rate),
+        usual={},
+        training=(),
+        evaluation={"keras": [_origin(*pair) for pair in zip(models, outputs, strict=True)]},
+        model_card=_card(name, models, outputs, threshold, base_rate),
+        combine="probability",
+    )
     try:
-        bundle = bundles.write_bundle(
-            out,
-            name=name,
-            features=names,
-            members=members,
-            scaler=in_bundle,
-            calibration=Calibration(slope=1.0, intercept=0.0, base_rate=base_rate),
-            thresholds=dict.fromkeys(THREATS, threshold),
-            candidate_score=min(threshold, base_rate),
-            usual={},
-            training=(),
-            evaluation={"keras": [_origin(*pair) for pair in zip(models, outputs, strict=True)]},
-            model_card=_card(name, models, outputs, threshold, base_rate),
-            combine="probability",
-            overwrite=overwrite,
-        )
+        bundle = bundles.write_bundle(out, new, overwrite=overwrite)
     except BundleError as err:
         raise DataError(f"the bundle cannot be made: {err}") from err
     return ImportReport(bundle, models, outputs)

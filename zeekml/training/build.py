@@ -177,8 +177,7 @@ def build_bundle(
         )
     )
     tell("writing", 0, 1)
-    bundle = bundles.write_bundle(
-        out,
+    new = bundles.NewBundle(
         name=name,
         features=ensemble.features,
         members=_members(ensemble),
@@ -190,8 +189,8 @@ def build_bundle(
         training=[_source(item) for item in prepared],
         evaluation=_evaluation(figures, calibration, thresholds, checks, seed),
         model_card=card,
-        overwrite=overwrite,
     )
+    bundle = bundles.write_bundle(out, new, overwrite=overwrite)
     unfinished.remove()
     tell("writing", 1, 1)
     return BuildReport(

@@ -120,7 +120,7 @@ def evaluate(
 
 
 def _unfinished(directory: Path) -> TrainingCheckpoints | None:
-    """Return where members are kept beside the report; None, said aloud, where that cannot be."""
+    """Where members are kept beside the report; None, said aloud, where that cannot be."""
     from zeekml.errors import OutputError
     from zeekml.html.write import check_directory
     from zeekml.training.training_checkpoints import TrainingCheckpoints

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -95,21 +95,20 @@ def score(
         As `read_flows`.
     """
     bundle = bundle or load_bundle()
-    tables = []
     counters = ReadCounters()
     streams: Sequence[Stream] = ()
+    sources: list[Iterable[pa.RecordBatch]]
     if isinstance(flows, pd.DataFrame):
-        pipeline = Pipeline(bundle, config=config)
-        for batch in _as_flows(flows, counters).to_batches(max_chunksize=_CHUNK):
-            tables.append(scores_table(pipeline.score(batch)))
+        sources = [_as_flows(flows, counters).to_batches(max_chunksize=_CHUNK)]
     else:
         found = _discovered(flows, columns)
         counters.files_skipped.update(found.files_skipped)
         streams = found.streams
-        for stream in streams:
-            pipeline = Pipeline(bundle, config=config)
-            for batch in read_stream(stream, counters=counters):
-                tables.append(scores_table(pipeline.score(batch)))
+        sources = [read_stream(stream, counters=counters) for stream in streams]
+    tables = []
+    for source in sources:
+        pipeline = Pipeline(bundle, config=config)
+        tables += [scores_table(pipeline.score(batch)) for batch in source]
     if counters.records_read or streams:
         _warn(counters, streams)
     return pa.concat_tables([SCORES_SCHEMA.empty_table(), *tables]).to_pandas()

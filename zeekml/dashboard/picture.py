@@ -1,4 +1,4 @@
-"""One picture of what goes on, for a pipe: as text, or as data."""
+"""A snapshot of the dashboard for a pipe: as text, or as data."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from zeekml.dashboard.panes import (
     counted,
     health_text,
     one_line,
-    open_count,
     over_time,
 )
 from zeekml.detection.policy import Policy
-from zeekml.triage.incident_list import Filter, Tracked, timeline, totals
+from zeekml.triage.incident_list import Filter, Tracked, tactics, timeline, totals
 from zeekml.triage.source import Source
-from zeekml.triage.text import tactics
 
 SHOWN: Final = 50
 """Most incidents in the text; the data has all."""
@@ -28,20 +26,10 @@ _TOP: Final = 10
 
 
 def lines(source: Source, policy: Policy | None, width: int) -> Iterator[Text]:
-    """The picture as lines of text.
-
-    Parameters
-    ----------
-    source
-        Polled before.
-    policy
-        Tells the tactics.
-    width
-        Columns; longer lines are cut.
-    """
+    """The picture as lines of text, cut to so many columns; the source was polled before."""
     chosen = _chosen(source)
-    shown = source.board.shown(chosen)
-    everything = [attack[0] for attack in source.board.attacks]
+    shown = source.incidents.shown(chosen)
+    everything = [attack[0] for attack in source.incidents.attacks]
     yield from _cut(health_text(source).split("\n"), width)
     yield Text()
     yield Text("Incidents over time", style="bold")
@@ -51,7 +39,8 @@ def lines(source: Source, policy: Policy | None, width: int) -> Iterator[Text]:
     yield Text(f"Incidents ({kind}): {len(shown):,}", style="bold")
     yield from _cut([Text(ONE_LINE_HEADING, style="underline")], width)
     rows = [
-        one_line(i, source.labels.get(i.latest.id), source.board.sensors(i)) for i in shown[:SHOWN]
+        one_line(i, source.labels.get(i.latest.id), source.incidents.sensors(i))
+        for i in shown[:SHOWN]
     ]
     yield from _cut(rows, width)
     if len(shown) > SHOWN:
@@ -69,9 +58,9 @@ def lines(source: Source, policy: Policy | None, width: int) -> Iterator[Text]:
 
 def data(source: Source, policy: Policy | None) -> dict[str, Any]:
     """The picture as data: health, incidents in the order of the text, and totals."""
-    shown = source.board.shown(_chosen(source))
+    shown = source.incidents.shown(_chosen(source))
     counts = totals(shown)
-    line = timeline([attack[0] for attack in source.board.attacks], _TIME_COLUMNS)
+    line = timeline([attack[0] for attack in source.incidents.attacks], _TIME_COLUMNS)
     health = source.health
     return {
         "source": source.name,
@@ -89,10 +78,10 @@ def data(source: Source, policy: Policy | None) -> dict[str, Any]:
             "notices_per_day": health.budget,
             "problems": [
                 {"id": p.id, "ts": p.ts, "severity": p.severity, "msg": p.msg}
-                for p in source.board.problems.values()
+                for p in source.incidents.problems.values()
             ],
         },
-        "open": open_count(source.board),
+        "open": source.incidents.open_count,
         "severities": counts.severities,
         "over_time": {"begin": line.begin, "span": line.span, "counts": line.counts},
         "incidents": [_incident(i, source) for i in shown],
@@ -128,7 +117,7 @@ def _incident(incident: Tracked, source: Source) -> dict[str, Any]:
         "p": line.p,
         "msg": line.msg,
         "why": list(line.why),
-        "sensors": source.board.sensors(incident),
+        "sensors": source.incidents.sensors(incident),
         "label": None if label is None else label.truth,
     }
 

@@ -1,38 +1,17 @@
-"""One attack, several sensors: which incidents of different streams are the same event."""
+"""Correlation of sensors: which incidents of different streams are one attack."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, Protocol, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from zeekml.triage.notice_reader import NoticeLine
 
 APART: Final = 60.0
 """Seconds by which two sensors' times of one attack may lie apart: they cut flows differently."""
 
 
-class OfAttack(Protocol):
-    """What is to be known of an incident; see `zeekml.detection.notice.Notice`."""
-
-    @property
-    def id(self) -> str:
-        """Name of the incident."""
-
-    @property
-    def group(self) -> str:
-        """Name of its note and group."""
-
-    @property
-    def first_ts(self) -> float:
-        """Start of its first flow, epoch seconds."""
-
-    @property
-    def last_ts(self) -> float:
-        """Start of its last flow so far, epoch seconds."""
-
-
-T = TypeVar("T", bound=OfAttack)
-
-
-def are_one_attack(one: OfAttack, other: OfAttack) -> bool:
+def are_one_attack(one: NoticeLine, other: NoticeLine) -> bool:
     """Whether two incidents are of the same note and group at the same time.
 
     One stream has one incident of a group at a time, so two that are one attack come from two.
@@ -46,19 +25,14 @@ def are_one_attack(one: OfAttack, other: OfAttack) -> bool:
     )
 
 
-def counterparts(incidents: Iterable[T]) -> dict[str, list[T]]:
-    """For each incident's id, the others that are one attack with it.
+def counterparts(incidents: Iterable[NoticeLine]) -> dict[str, list[NoticeLine]]:
+    """For each incident's id, the others that are one attack with it; ids differ.
 
     Takes time in proportion to the incidents, however many there are of a group.
-
-    Parameters
-    ----------
-    incidents
-        With different ids.
     """
-    found: dict[str, list[T]] = {}
-    lately: dict[str, list[T]] = {}  # by group, those that may still be one with what comes
-    for incident in sorted(incidents, key=lambda i: (i.first_ts, i.id)):
+    found: dict[str, list[NoticeLine]] = {}
+    lately: dict[str, list[NoticeLine]] = {}  # by group, those that may be one with what comes
+    for incident in in_order(incidents):
         found[incident.id] = []
         before = lately.get(incident.group, [])
         going_on = [other for other in before if other.last_ts + APART >= incident.first_ts]
@@ -70,21 +44,20 @@ def counterparts(incidents: Iterable[T]) -> dict[str, list[T]]:
     return found
 
 
-def attacks(incidents: Iterable[T]) -> list[list[T]]:
-    """Incidents by attack, each attack by its earliest incident with those that are one with it.
-
-    Parameters
-    ----------
-    incidents
-        With different ids.
-    """
-    ordered = sorted(incidents, key=lambda i: (i.first_ts, i.id))
-    others = counterparts(ordered)
-    found: dict[str, list[T]] = {}
-    for incident in ordered:
+def attacks(
+    incidents: Iterable[NoticeLine], others: Mapping[str, Sequence[NoticeLine]]
+) -> list[list[NoticeLine]]:
+    """Incidents by attack, each attack by its earliest incident; `others` are the counterparts."""
+    found: dict[str, list[NoticeLine]] = {}
+    for incident in in_order(incidents):
         first = next((found[o.id] for o in others[incident.id] if o.id in found), None)
         if first is None:
             found[incident.id] = [incident]
         else:
             first.append(incident)
     return list(found.values())
+
+
+def in_order(incidents: Iterable[NoticeLine]) -> list[NoticeLine]:
+    """Incidents by when they began."""
+    return sorted(incidents, key=lambda i: (i.first_ts, i.id))

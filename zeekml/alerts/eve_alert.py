@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from zeekml.core.text import utc
+from zeekml.core.units import utc
 from zeekml.detection.attack_ids import TACTICS
 from zeekml.detection.notice import Flow, Notice
 from zeekml.readers.flow_schema import SURICATA

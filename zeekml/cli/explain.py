@@ -87,12 +87,14 @@ def _print(console: Console, found: Explained) -> None:
 
 
 def _print_lines(console: Console, found: Explained) -> None:
+    from zeekml.core.units import when
+
     table = _table("line", "written", "state", "flows", "highest score", title="Lines")
     for line in found.lines:
         n = line.notice
         table.add_row(
             str(n["zeekml_seq"]),
-            _utc(float(n["ts"])),
+            when(float(n["ts"])),
             str(n["zeekml_state"]),
             f"{n['zeekml_flows']:,}",
             f"{n['zeekml_score']:.3f}",
@@ -154,6 +156,7 @@ def _print_flows(console: Console, found: Explained) -> None:
     from rich.text import Text
 
     from zeekml.core.text import printable
+    from zeekml.core.units import when
     from zeekml.triage.explanation import end_of
 
     related = found.related
@@ -162,7 +165,7 @@ def _print_flows(console: Console, found: Explained) -> None:
     table = _table("began", "from", "to", "service", "score", "uid", title="Flows that opened it")
     for flow in related:
         table.add_row(
-            _utc(float(flow["ts"])),
+            when(float(flow["ts"])),
             Text(end_of(flow, "orig")),
             Text(f"{end_of(flow, 'resp')}/{printable(str(flow['proto']), 20)}"),
             Text(printable(str(flow["service"] or ""), 40)),
@@ -181,9 +184,3 @@ def _table(*heads: str, title: str) -> Any:
     for head in heads:
         table.add_column(Text(head), overflow="fold")
     return table
-
-
-def _utc(ts: float) -> str:
-    from zeekml.core.text import utc
-
-    return f"{utc(ts):%Y-%m-%d %H:%M:%S}"

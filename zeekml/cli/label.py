@@ -65,7 +65,8 @@ def _show(state: Path, incident: str | None) -> None:
     from rich.text import Text
 
     from zeekml.cli.console import output_console
-    from zeekml.core.text import printable, utc
+    from zeekml.core.text import printable
+    from zeekml.core.units import when
     from zeekml.errors import InputError
     from zeekml.live.state.labels import Labels, present_labels
 
@@ -91,7 +92,7 @@ def _show(state: Path, incident: str | None) -> None:
             Text(printable(label.id, 24)),
             "true" if label.truth else "false",
             Text(printable(label.threat, 40)),
-            f"{utc(label.at):%Y-%m-%d %H:%M:%S}",
+            when(label.at),
             Text(printable(label.who, 80)),
             Text(printable(label.note, 1000)),
         )

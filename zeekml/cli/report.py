@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +16,7 @@ from rich.text import Text
 from zeekml.batch.run import RunResult
 from zeekml.cli.console import output_console
 from zeekml.core.text import printable
+from zeekml.core.units import when
 from zeekml.detection.notice import NOTES, SEVERITIES, Notice
 from zeekml.readers.files.discovery import Discovery
 from zeekml.triage.correlation import attacks
@@ -113,7 +113,7 @@ def _reading_table(summary: dict[str, object]) -> Table:
         table.add_row("unwrapped", Text(", ".join(f"{k} {v:,}" for k, v in unwrapped.items())))
     first, last = summary["first_ts"], summary["last_ts"]
     if isinstance(first, float) and isinstance(last, float):
-        table.add_row("time", Text(f"{_utc(first)} to {_utc(last)} UTC"))
+        table.add_row("time", Text(f"{when(first)} to {when(last)} UTC"))
     table.add_row("bundle", Text(str(summary["bundle"])[:12]))
     return table
 
@@ -149,7 +149,7 @@ def _print_incidents(console: Console, incidents: list[Seen], names: dict[str, s
     for entry in chosen:
         notice = entry.notice
         row: list[Text | str] = [
-            Text(_utc(notice.first_ts)),
+            Text(when(notice.first_ts)),
             Text(notice.severity, style=_STYLES[notice.severity]),
             Text(notice.threat),
             Text(notice.msg),
@@ -162,10 +162,3 @@ def _print_incidents(console: Console, incidents: list[Seen], names: dict[str, s
     console.print(table)
     if len(incidents) > len(chosen):
         console.print(f"{len(incidents) - len(chosen):,} less severe incidents are not listed.")
-
-
-def _utc(ts: float) -> str:
-    try:
-        return datetime.fromtimestamp(ts, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    except (ValueError, OverflowError, OSError):
-        return f"{ts:.0f}"

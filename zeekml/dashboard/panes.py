@@ -12,14 +12,13 @@ from typing import Final
 
 from rich.text import Text
 
-from zeekml.core.text import utc
+from zeekml.core.units import utc, when
 from zeekml.detection.notice import SEVERITIES
 from zeekml.live.state.labels import Label
 from zeekml.triage.explanation import related_flows
 from zeekml.triage.incident_list import SIGNS, Tracked, timeline
 from zeekml.triage.notice_reader import NoticeLine
 from zeekml.triage.source import Source
-from zeekml.triage.text import when
 
 STYLES: Final = {
     "critical": "bold #D55E00",
@@ -53,7 +52,7 @@ def health_text(source: Source) -> Text:
     parts += [f"{health.rejected:,} rejected", f"{health.silenced:,} silenced"]
     stands = []
     if health.last_ts is not None:
-        stands.append(f"newest {utc(health.last_ts):%Y-%m-%d %H:%M:%S} UTC")
+        stands.append(f"newest {when(health.last_ts)} UTC")
     if health.lag is not None:
         stands.append(f"{health.lag:.0f} s behind")
     budget = "" if health.budget is None else f" of {health.budget:g}"

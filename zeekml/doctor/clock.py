@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import Final
 
+from zeekml.core.units import duration_in_words, when
 from zeekml.doctor.finding import Finding, fail, ok, unknown, warn
 from zeekml.doctor.log_sample import Sample
 
@@ -37,30 +37,29 @@ def last_record(sample: Sample, latest: float | None, *, now: float | None = Non
     if latest is None:
         return unknown(name, path, "no record with a time is there yet")
     age = now - latest
-    when = _moment(latest)
+    moment, ago = f"{when(latest)} UTC", duration_in_words(abs(age))
+    written = duration_in_words(max(since_written, 0.0))
     if age < -AHEAD:
         return fail(
             name,
             path,
-            f"the latest record is of {when}, {_span(-age)} ahead of this machine's clock"
-            + _zone(-age),
+            f"the latest record is of {moment}, {ago} ahead of this machine's clock" + _zone(-age),
             "set both clocks by NTP, and the sensor's time zone right",
         )
     if age <= QUIET:
-        return ok(name, path, f"the latest record is {_span(max(age, 0.0))} old")
+        return ok(name, path, f"the latest record is {duration_in_words(max(age, 0.0))} old")
     if since_written <= QUIET:
         return warn(
             name,
             path,
-            f"written {_span(max(since_written, 0.0))} ago, but the latest record is of {when}, "
-            f"{_span(age)} ago" + _zone(age),
+            f"written {written} ago, but the latest record is of {moment}, {ago} ago" + _zone(age),
             "compare the sensor's clock and time zone with this machine's; a recording that is "
             "played back looks the same",
         )
     return warn(
         name,
         path,
-        f"nothing was written for {_span(since_written)}; the latest record is of {when}",
+        f"nothing was written for {written}; the latest record is of {moment}",
         "see whether the sensor runs and its interface gets packets",
     )
 
@@ -71,17 +70,3 @@ def _zone(off: float) -> str:
     if nearest and off < _LARGEST_ZONE and abs(off - nearest) <= AHEAD and nearest % 1800 == 0:
         return f" (almost exactly {nearest / 3600:g} hours: a time zone taken for another?)"
     return ""
-
-
-def _span(seconds: float) -> str:
-    for size, unit in ((86_400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
-
-
-def _moment(seconds: float) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (ValueError, OverflowError, OSError):
-        return f"{seconds:g} s after 1970"

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from zeekml.core.units import when
 from zeekml.ensemble.scoring import Ensemble
 from zeekml.html.sections import Section, Table
 from zeekml.triage.explanation import Explained, explain_incident
 from zeekml.triage.incident_list import Tracked
 from zeekml.triage.notice_reader import NoticeLine, RelatedFlow
-from zeekml.triage.text import when
 
 _LINES: Final = 20
 

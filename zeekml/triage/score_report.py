@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from zeekml.core.atomic_write import write_whole
 from zeekml.core.text import printable
+from zeekml.core.units import counted, duration_in_words, when
 from zeekml.detection.notice import SEVERITIES
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
@@ -32,7 +33,6 @@ from zeekml.triage.incident_list import (
 )
 from zeekml.triage.lookup import lines_by_incident
 from zeekml.triage.source import OutputSource
-from zeekml.triage.text import when
 from zeekml.triage.timeline_chart import COLUMNS, timeline_svg
 
 LISTED: Final = 500
@@ -108,7 +108,7 @@ def _lead(summary: Mapping[str, Any], incidents: Sequence[Tracked]) -> list[str]
     period = ""
     if isinstance(first, int | float) and isinstance(last, int | float):
         period = f" from {when(first)} to {when(last)} UTC"
-    number = f"{len(incidents):,} incident{'s' * (len(incidents) != 1)}"
+    number = counted(len(incidents), "incident")
     detail = f" ({found})" if found else ""
     return [
         f"{summary.get('records_scored', 0):,} records{period}: {number}{detail}.",
@@ -141,7 +141,7 @@ def _timeline_section(incidents: Sequence[Tracked], policy: Policy) -> Section:
         figures.append(
             Figure(
                 timeline_svg(line),
-                f"Incidents by when they began, one bar for {_span(line.span)}, "
+                f"Incidents by when they began, one bar for {duration_in_words(line.span)}, "
                 f"the tallest for {most:,}.",
                 "A row of bars for each severity; the tables below have the counts.",
             )
@@ -321,11 +321,3 @@ def _acting_section(out: Path) -> Section:
             "zeekml calibrate LOGS --notices-per-day 5 --out BUNDLE",
         ],
     )
-
-
-def _span(seconds: float) -> str:
-    for size, unit in ((86_400.0, "day"), (3600.0, "hour"), (60.0, "minute"), (1.0, "second")):
-        if seconds >= size:
-            number = f"{seconds / size:.0f}"
-            return f"{number} {unit}{'s' * (number != '1')}"
-    return f"{seconds:g} seconds"

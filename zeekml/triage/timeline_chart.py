@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from zeekml.core.text import utc
+from zeekml.core.units import utc
 from zeekml.detection.notice import SEVERITIES
 from zeekml.triage.incident_list import Timeline
 

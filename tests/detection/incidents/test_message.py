@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from zeekml.detection.incidents.incident import Incident
-from zeekml.detection.incidents.message import amount_of_data, counted, detail, duration, message
+from zeekml.detection.incidents.message import detail, message
 from zeekml.detection.notice import Candidate
 
 Make = Callable[..., Incident]
@@ -160,25 +160,3 @@ def test_detail_says_whether_a_signature_saw_it(
 def test_detail_leaves_out_what_no_record_said(make: Make) -> None:
     bare = [{"proto": "icmp", "orig_ip_bytes": None, "resp_ip_bytes": None}]
     assert "; 1 source, 1 target; " in detail(make("scan", bare), "medium")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.0, "less than 1 s"), (1.0, "1 s"), (119.4, "119 s"), (120.0, "2 min"), (7199.0, "120 min"),
-     (7200.0, "2 h"), (172_800.0, "2 days"), (1e12, "11,574,074 days")],
-)  # fmt: skip
-def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (4_210_000, "4.2 MB"), (48_000_000, "48 MB"),
-     (999_600, "1.0 MB"), (2**62, "4,611,686 TB")],
-)  # fmt: skip
-def test_amounts(size: int, text: str) -> None:
-    assert amount_of_data(size) == text
-
-
-def test_counts() -> None:
-    assert [counted(n, "flow") for n in (1, 2, 1024)] == ["1 flow", "2 flows", "1,024 flows"]

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from zeekml.core.text import printable, utc
+from zeekml.core.text import printable
+from zeekml.core.units import amount_of_data, counted, duration, when
 from zeekml.detection.incidents.incident import Distinct, Incident, has_ports
 from zeekml.detection.notice import State, Tally
 
@@ -35,7 +36,7 @@ def detail(incident: Incident, severity: str, signatures: int | None = None) -> 
     """
     spread = f" (spread {incident.spread:.3f})" if math.isfinite(incident.spread) else ""
     parts = [
-        f"since {utc(incident.first_ts):%Y-%m-%d %H:%M:%S} UTC",
+        f"since {when(incident.first_ts)} UTC",
         _extent(incident),
         f"highest score {incident.score:.3f}{spread}, threshold {incident.threshold:.3f}",
         f"severity {severity}",
@@ -64,31 +65,6 @@ def _extent(incident: Incident) -> str:
     sizes = ((incident.sent, "sent"), (incident.received, "received"))
     parts += [f"{amount_of_data(size)} {way}" for size, way in sizes if size is not None]
     return ", ".join(parts)
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 flow``, ``312 flows``, ``1,024 flows``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def duration(seconds: float) -> str:
-    """A length of time in the one unit that suits it, such as ``12 s`` or ``5 min``."""
-    if seconds < 1.0:
-        return "less than 1 s"
-    for size, unit, limit in ((1.0, "s", 120.0), (60.0, "min", 7200.0), (3600.0, "h", 172_800.0)):
-        if seconds < limit:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds / 86_400.0:,.0f} days"
-
-
-def amount_of_data(size: int) -> str:
-    """Bytes in decimal units with two or three telling digits, such as ``4.2 MB``."""
-    value = float(size)
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 999.5 or unit == "TB":
-            break
-        value /= 1000.0
-    return f"{value:.1f} {unit}" if value < 10.0 and unit != "B" else f"{value:,.0f} {unit}"
 
 
 def _hosts(common: str | None, seen: Distinct[str]) -> str:

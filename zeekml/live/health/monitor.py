@@ -16,7 +16,7 @@ import msgspec
 
 from zeekml.alerts.health_notice import SENSOR_PROBLEM, HealthNotice, HealthState, health_id
 from zeekml.core.text import printable
-from zeekml.detection.incidents.message import duration
+from zeekml.core.units import duration
 from zeekml.errors import InputError
 from zeekml.live.health import text as wording
 from zeekml.live.health.checks import HealthLimits, Remembered, StreamChecks, StreamFigures

@@ -8,8 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from zeekml.core.text import utc
-from zeekml.detection.incidents.message import amount_of_data, counted, duration
+from zeekml.core.units import amount_of_data, counted, duration, when
 from zeekml.live.tail.events import Cause, Gap, Trouble
 
 
@@ -76,7 +75,7 @@ def stalled(seconds: float, since: float) -> HealthFinding:
     """No record for `seconds`, since the epoch time `since`."""
     return HealthFinding(
         f"no new record for {duration(seconds)}",
-        f"none since {utc(since):%Y-%m-%d %H:%M:%S} UTC; see whether the sensor runs, "
+        f"none since {when(since)} UTC; see whether the sensor runs, "
         "gets traffic and still writes to this file; where such silence is normal, allow for more",
         "high",
         {"seconds": round(seconds)},

@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec.json import decode as json_decode
 
 from zeekml.core.text import printable
-from zeekml.detection.incidents.message import counted, duration
+from zeekml.core.units import counted, duration
 from zeekml.live.health.text import HealthFinding
 from zeekml.readers.flow_schema import REQUIRED, SURICATA
 from zeekml.readers.formats.json_parser import DECODE_ERRORS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from zeekml.cli.say import say
+from zeekml.cli.options import PATH
 from zeekml.core.text import printable
 
 _IMPORT_EPILOG = """\b
@@ -25,10 +25,11 @@ def bundle() -> None:
 
 
 @bundle.command()
-@click.argument("path", required=False, type=click.Path(path_type=Path), metavar="[DIR]")
+@click.argument("path", required=False, type=PATH, metavar="[DIR]")
 @click.option("--pin", metavar="SHA256", help="Digest the bundle must have.")
 def verify(path: Path | None, pin: str | None) -> None:
     """Check every digest, the feature schema and that all members run."""
+    from zeekml.cli.console import say
     from zeekml.ensemble.bundle import load_bundle, try_members
 
     loaded = load_bundle(path, pin=pin)
@@ -37,11 +38,12 @@ def verify(path: Path | None, pin: str | None) -> None:
 
 
 @bundle.command()
-@click.argument("path", required=False, type=click.Path(path_type=Path), metavar="[DIR]")
+@click.argument("path", required=False, type=PATH, metavar="[DIR]")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 @click.option("--card", is_flag=True, help="Print the model card.")
 def show(path: Path | None, as_json: bool, card: bool) -> None:
     """Show what a bundle is: members, thresholds, training data, model card."""
+    from zeekml.cli.console import say
     from zeekml.ensemble.bundle import load_bundle
     from zeekml.ensemble.manifest import encode
 
@@ -75,26 +77,24 @@ def show(path: Path | None, as_json: bool, card: bool) -> None:
 
 
 @bundle.command(epilog=_IMPORT_EPILOG)
-@click.argument(
-    "models", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="MODEL..."
-)
+@click.argument("models", nargs=-1, required=True, type=PATH, metavar="MODEL...")
 @click.option(
     "--scaler",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Mean and scale of each feature (.npz, .json, .parquet or .csv). Needed unless every "
     "model begins with a Normalization layer.",
 )
 @click.option(
     "--features",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Names of the models' inputs in order [default: those in the scaler file, or all columns "
     "of `zeekml features`].",
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     metavar="BUNDLE",
     help="Directory of the bundle to write; see --overwrite.",
@@ -139,6 +139,7 @@ def import_keras(
     Its score is the mean of the models' probabilities, as Keras gives them. Neither Keras nor
     TensorFlow is needed, and no code in the files is run.
     """
+    from zeekml.cli.console import say
     from zeekml.keras_import import convert
 
     report = convert.import_keras(

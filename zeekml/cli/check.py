@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from zeekml.cli.options import (
-    bundle_option,
-    column_options,
-    config_option,
-    given_header,
-    rules_option,
-)
+from zeekml.cli.options import bundle_option, column_options, config_option, rules_option
+
+if TYPE_CHECKING:
+    from zeekml.readers.formats.zeek_header import Header
 
 _EPILOG = """\b
 Examples:
@@ -54,8 +52,7 @@ def check(
     suricata: tuple[str, ...],
     out: Path | None,
     state: Path | None,
-    columns: str | None,
-    like: Path | None,
+    header: Header | None,
     bundle: Path | None,
     rules: Path | None,
     config_file: Path | None,
@@ -82,7 +79,7 @@ def check(
             bundle=bundle,
             rules=rules,
             config=config_file,
-            columns=given_header(columns, like),
+            columns=header,
         )
     )
     counts = {level: sum(f.level is level for f in findings) for level in Level}

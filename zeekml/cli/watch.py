@@ -11,14 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zeekml.cli import interrupts
-from zeekml.cli.options import (
-    bundle_option,
-    chosen_path,
-    config_option,
-    notice_options,
-    rules_option,
-    settings,
-)
+from zeekml.cli.options import Setup, chosen_path, notice_options, setup_options
 from zeekml.core.text import printable
 from zeekml.errors import DataError
 
@@ -76,9 +69,7 @@ _PATH = click.Path(path_type=Path, readable=False)
     metavar="DIR",
     help="Where the watch remembers how far it is; one watch at a time may use it.",
 )
-@bundle_option
-@rules_option
-@config_option
+@setup_options
 @click.option("--enriched", is_flag=True, help="Write conn_scored.log: each record with its score.")
 @notice_options
 @click.option(
@@ -92,9 +83,7 @@ def watch(
     suricata: tuple[Path, ...],
     out: Path | None,
     state: Path | None,
-    bundle: Path | None,
-    rules: Path | None,
-    config_file: Path | None,
+    setup: Setup,
     enriched: bool,
     notice_format: str | None,
     strict_notice: bool,
@@ -111,7 +100,7 @@ def watch(
     from zeekml.live.tail.files_at_start import sight
 
     sightings = sight([*zeek, *suricata])
-    config = settings(config_file)
+    config = setup.config
     if not zeek and not suricata:
         zeek, suricata = tuple(map(Path, config.zeek)), tuple(map(Path, config.suricata))
         sightings = sight([*zeek, *suricata])
@@ -143,8 +132,8 @@ def watch(
             out=out,
             state=state,
             config=config,
-            bundle=chosen_path(bundle, config.bundle),
-            rules=chosen_path(rules, config.rules),
+            bundle=setup.bundle,
+            rules=setup.rules,
             options=OutputOptions(
                 enriched=enriched,
                 notice_format=notice_format or config.notice_format,

@@ -142,7 +142,7 @@ def test_the_summary_tells_how_reading_went(tmp_path: Path) -> None:
     source.poll()
     health = source.health
     assert not source.live
-    assert (health.records, health.rejected, health.silenced) == (12, 2, 1)
+    assert (health.records, health.rejected, health.suppressed) == (12, 2, 1)
     assert (health.inputs, health.bundle) == (("a\\x1b[2J",), "0123456789ab")
     source.close()
 

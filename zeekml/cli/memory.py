@@ -1,4 +1,4 @@
-"""Want of memory, told in one line wherever it shows."""
+"""Out of memory: one line that says so, wherever it shows."""
 
 from __future__ import annotations
 

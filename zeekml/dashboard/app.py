@@ -7,6 +7,7 @@ import getpass
 import re
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -22,7 +23,7 @@ from zeekml.core.text import printable
 from zeekml.dashboard.incident_table import IncidentTable
 from zeekml.dashboard.panes import (
     ONE_LINE_HEADING,
-    counted,
+    count_rows,
     evidence_rows,
     explanation,
     health_text,
@@ -84,7 +85,7 @@ class DashboardApp(App[None]):
         Binding("c", "toggle_closed", "Over"),
         Binding("t", "label(True)", "True"),
         Binding("f", "label(False)", "False"),
-        Binding("s", "silence", "Silence"),
+        Binding("s", "suppress", "Silence"),
         Binding("question_mark", "help", "Help"),
         Binding("escape", "leave_filter", "Back", show=False),
     ]
@@ -163,13 +164,13 @@ class DashboardApp(App[None]):
         share = self.size.width // (5 if wide else 4) - 1
         self._pane("time", "Incidents over time", over_time(shown, share * 2))
         if wide:
-            self._pane("sources", "Top sources", counted(counts.sources, share, _PANE_ROWS))
-            self._pane("targets", "Top targets", counted(counts.targets, share, _PANE_ROWS))
+            self._pane("sources", "Top sources", count_rows(counts.sources, share, _PANE_ROWS))
+            self._pane("targets", "Top targets", count_rows(counts.targets, share, _PANE_ROWS))
         else:
-            hosts = counted(counts.sources, share, 2)
-            hosts += [Text("Top targets", style="bold"), *counted(counts.targets, share, 2)]
+            hosts = count_rows(counts.sources, share, 2)
+            hosts += [Text("Top targets", style="bold"), *count_rows(counts.targets, share, 2)]
             self._pane("sources", "Top sources", hosts)
-        named = counted(tactics(counts, self._policy), share, _PANE_ROWS)
+        named = count_rows(tactics(counts, self._policy), share, _PANE_ROWS)
         self._pane("tactics", "ATT&CK tactics", named)
         self._show_keys()
         if isinstance(self.screen, TextScreen):
@@ -215,19 +216,15 @@ class DashboardApp(App[None]):
 
     def _explained(self, name: str, opened: Tracked) -> list[Text]:
         incident = self.source.incidents.by_id.get(name, opened)
-        rows = explanation(
-            incident, self._history(name), self.source.incidents.counterparts(incident)
-        )
+        others = self.source.incidents.counterparts(incident)
+        rows = explanation(incident, self._history(name), others)
         return [*rows, *evidence_rows(self.source.lines(name))]
 
     def _history(self, name: str) -> list[Label]:
         if self.source.state is None or name not in self.source.labels:
             return []
-        labels = Labels(self.source.state)
-        try:
+        with closing(Labels(self.source.state)) as labels:
             return labels.history(name)
-        finally:
-            labels.close()
 
     def action_help(self) -> None:
         """Show the keys."""
@@ -282,7 +279,7 @@ class DashboardApp(App[None]):
             f"labelled {'true' if truth else 'false'}: {line.id}",
         )
 
-    def action_silence(self) -> None:
+    def action_suppress(self) -> None:
         """Ask for an entry of the allowlist that covers the incident under the cursor."""
         incident, rules = self.current, self._rules
         if incident is None or isinstance(self.screen, AllowlistScreen) or not self._is_meant():

@@ -49,7 +49,7 @@ def health_text(source: Source) -> Text:
     ]
     if health.rate is not None:
         parts.append(f"{health.rate:,.0f}/s")
-    parts += [f"{health.rejected:,} rejected", f"{health.silenced:,} silenced"]
+    parts += [f"{health.rejected:,} rejected", f"{health.suppressed:,} silenced"]
     stands = []
     if health.last_ts is not None:
         stands.append(f"newest {when(health.last_ts)} UTC")
@@ -97,7 +97,7 @@ def _bar(count: int, most: int) -> str:
     return _BARS[max(1, round(count / most * 8))]
 
 
-def counted(pairs: Sequence[tuple[str, int]], width: int, most: int) -> list[Text]:
+def count_rows(pairs: Sequence[tuple[str, int]], width: int, most: int) -> list[Text]:
     """Names with their counts, one a row."""
     digits = max((len(f"{n:,}") for _, n in pairs[:most]), default=0)
     room = max(width - digits - 1, 8)

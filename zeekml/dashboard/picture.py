@@ -9,7 +9,7 @@ from rich.text import Text
 
 from zeekml.dashboard.panes import (
     ONE_LINE_HEADING,
-    counted,
+    count_rows,
     health_text,
     one_line,
     over_time,
@@ -23,6 +23,10 @@ SHOWN: Final = 50
 
 _TIME_COLUMNS: Final = 60
 _TOP: Final = 10
+_TOLD: Final = (
+    *("id", "seq", "state", "note", "threat", "severity", "score", "spread", "threshold"),
+    *("flows", "first_ts", "last_ts"),
+)
 
 
 def lines(source: Source, policy: Policy | None, width: int) -> Iterator[Text]:
@@ -53,7 +57,7 @@ def lines(source: Source, policy: Policy | None, width: int) -> Iterator[Text]:
     ):
         yield Text()
         yield Text(title, style="bold")
-        yield from counted(pairs, min(width, 50), _TOP) or [Text("none")]
+        yield from count_rows(pairs, min(width, 50), _TOP) or [Text("none")]
 
 
 def data(source: Source, policy: Policy | None) -> dict[str, Any]:
@@ -69,7 +73,7 @@ def data(source: Source, policy: Policy | None) -> dict[str, Any]:
             "inputs": list(health.inputs),
             "records_read": health.records,
             "records_rejected": health.rejected,
-            "silenced": health.silenced,
+            "silenced": health.suppressed,
             "last_ts": health.last_ts,
             "bundle": health.bundle,
             "thresholds": dict(health.thresholds),
@@ -77,8 +81,8 @@ def data(source: Source, policy: Policy | None) -> dict[str, Any]:
             "incidents_today": health.today,
             "notices_per_day": health.budget,
             "problems": [
-                {"id": p.id, "ts": p.ts, "severity": p.severity, "msg": p.msg}
-                for p in source.incidents.problems.values()
+                {name: getattr(problem, name) for name in ("id", "ts", "severity", "msg")}
+                for problem in source.incidents.problems.values()
             ],
         },
         "open": source.incidents.open_count,
@@ -100,18 +104,7 @@ def _incident(incident: Tracked, source: Source) -> dict[str, Any]:
     line = incident.latest
     label = source.labels.get(line.id)
     return {
-        "id": line.id,
-        "seq": line.seq,
-        "state": line.state,
-        "note": line.note,
-        "threat": line.threat,
-        "severity": line.severity,
-        "score": line.score,
-        "spread": line.spread,
-        "threshold": line.threshold,
-        "flows": line.flows,
-        "first_ts": line.first_ts,
-        "last_ts": line.last_ts,
+        **{name: getattr(line, name) for name in _TOLD},
         "src": line.src or None,
         "dst": line.dst or None,
         "p": line.p,

@@ -67,7 +67,7 @@ class IncidentScreen(TextScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "app.label(True)", "True"),
         Binding("f", "app.label(False)", "False"),
-        Binding("s", "app.silence", "Silence"),
+        Binding("s", "app.suppress", "Silence"),
     ]
 
     def __init__(self, name: str, read: Callable[[], Sequence[Text]]) -> None:

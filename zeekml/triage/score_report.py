@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -189,48 +188,34 @@ def _incidents_section(
     return Section("incidents", "Incidents", prose, [table] * bool(rows), parts=parts)
 
 
-@dataclass
-class _Host:
-    started: Counter[str] = field(default_factory=Counter)  # incidents by threat
-    suffered: Counter[str] = field(default_factory=Counter)
-    flows: int = 0
-    worst: str = SEVERITIES[0]
-
-    def add(self, incident: Tracked, side: Counter[str]) -> None:
-        line = incident.latest
-        side[line.threat] += 1
-        self.flows += line.flows
-        self.worst = max(self.worst, line.severity, key=SEVERITIES.index)
-
-
 def _hosts_section(incidents: Sequence[Tracked]) -> Section:
     """A row for each host that all flows of some incident share, the worst first."""
-    hosts: dict[str, _Host] = {}
-    for incident in incidents:
-        line = incident.latest
-        if line.src:
-            host = hosts.setdefault(line.src, _Host())
-            host.add(incident, host.started)
-        if line.dst:
-            host = hosts.setdefault(line.dst, _Host())
-            host.add(incident, host.suffered)
+    did: defaultdict[str, Counter[str]] = defaultdict(Counter)  # incidents by threat
+    suffered: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    flows: Counter[str] = Counter()
+    worst: dict[str, int] = {}
+    for line in (incident.latest for incident in incidents):
+        for host, side in ((line.src, did), (line.dst, suffered)):
+            if host:
+                side[host][line.threat] += 1
+                flows[host] += line.flows
+                worst[host] = max(worst.get(host, 0), SEVERITIES.index(line.severity))
     order = sorted(
-        hosts.items(),
-        key=lambda item: (
-            -SEVERITIES.index(item[1].worst),
-            -(item[1].started.total() + item[1].suffered.total()),
-            item[0],
-        ),
+        worst, key=lambda host: (-worst[host], -(did[host] + suffered[host]).total(), host)
     )
+
+    def listed(threats: Counter[str]) -> str:
+        return ", ".join(f"{threat} {n:,}" for threat, n in threats.most_common()) or "-"
+
     rows = [
         [
-            name,
-            severity_words(host.worst),
-            _counts(host.started),
-            _counts(host.suffered),
-            f"{host.flows:,}",
+            host,
+            severity_words(SEVERITIES[worst[host]]),
+            listed(did[host]),
+            listed(suffered[host]),
+            f"{flows[host]:,}",
         ]
-        for name, host in order[:HOSTS]
+        for host in order[:HOSTS]
     ]
     prose = ["A host is named where all flows of an incident share it."]
     if len(order) > HOSTS:
@@ -241,10 +226,6 @@ def _hosts_section(incidents: Sequence[Tracked]) -> Section:
         rows,
     )
     return Section("hosts", "Hosts", prose, [table] * bool(rows))
-
-
-def _counts(threats: Counter[str]) -> str:
-    return ", ".join(f"{threat} {count:,}" for threat, count in threats.most_common()) or "-"
 
 
 def _reading_section(summary: Mapping[str, Any], out: Path) -> Section:

@@ -33,7 +33,7 @@ class Health:
     inputs: tuple[str, ...] = ()  # names of the streams
     records: int = 0  # in all, as the next two
     rejected: int = 0
-    silenced: int = 0  # incidents, by the allowlist
+    suppressed: int = 0  # incidents, by the allowlist
     rate: float | None = None  # records per second of late
     last_ts: float | None = None  # of the newest record, epoch seconds
     bundle: str = ""  # digest
@@ -152,7 +152,7 @@ class StateSource(Source):
             inputs=tuple(printable(name, 200) for name in records),
             records=total,
             rejected=sum(sum(r.counters.rejected.values()) for r in records.values()),
-            silenced=sum(r.silenced for r in records.values()),
+            suppressed=sum(r.silenced for r in records.values()),
             rate=(total - then) / (now - since) if now > since else None,
             last_ts=last_ts,
             bundle=about.bundle if about else newest.bundle if newest else "",
@@ -265,7 +265,7 @@ class OutputSource(Source):
             inputs=tuple(printable(name, 200) for name in names if isinstance(name, str)),
             records=_count(summary.get("records_read")),
             rejected=sum(map(_count, rejected.values())) if isinstance(rejected, dict) else 0,
-            silenced=_count(summary.get("allowlisted")),
+            suppressed=_count(summary.get("allowlisted")),
             last_ts=last if isinstance(last, float) else None,
             bundle=printable(str(summary.get("bundle", bundle)), 64)[:12],
             thresholds=self._thresholds(),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from written import ONE as WRITTEN
 
-from zeekml.triage.correlation import APART, are_one_attack, counterparts
+from zeekml.triage.correlation import APART, are_one_attack, correlate
 from zeekml.triage.notice_reader import NoticeLine, read_notice
 
 LINE = read_notice(WRITTEN)
@@ -58,18 +58,22 @@ def test_it_does_not_matter_from_which_side_one_looks(
 @given(st.lists(st.tuples(st.sampled_from("gh"), spans), max_size=12))
 def test_all_at_once_finds_what_pairs_do(found: list[tuple[str, list[float]]]) -> None:
     incidents = [seen(str(n), group, *span) for n, (group, span) in enumerate(found)]
-    others = counterparts(incidents)
+    others, attacks = correlate(incidents)
     assert others.keys() == {i.id for i in incidents}
     for one in incidents:
         wanted = {other.id for other in incidents if are_one_attack(one, other)}
         assert {other.id for other in others[one.id]} == wanted
         assert len(others[one.id]) == len(wanted)
+    assert sorted(i.id for attack in attacks for i in attack) == sorted(others)
+    for first, *rest in attacks:
+        assert all(are_one_attack(first, other) for other in rest)
+        assert all((first.first_ts, first.id) <= (other.first_ts, other.id) for other in rest)
 
 
 def test_a_group_that_comes_back_often_takes_no_longer_each_time() -> None:
     many = [seen(f"{n}", "g", 1000.0 * n, 1000.0 * n + 10) for n in range(50_000)]
-    assert not any(counterparts(many).values())
+    assert not any(correlate(many)[0].values())
 
 
 def test_lines_without_a_group_have_none() -> None:
-    assert counterparts([seen("a", ""), seen("b", "")]) == {"a": [], "b": []}
+    assert correlate([seen("a", ""), seen("b", "")])[0] == {"a": [], "b": []}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from zeekml.cli.options import PATH
+from zeekml.cli.options import PATH, bundle_out_option, overwrite_option
 from zeekml.core.text import printable
 
 _IMPORT_EPILOG = """\b
@@ -92,13 +92,7 @@ def show(path: Path | None, as_json: bool, card: bool) -> None:
     help="Names of the models' inputs in order [default: those in the scaler file, or all columns "
     "of `zeekml features`].",
 )
-@click.option(
-    "--out",
-    type=PATH,
-    required=True,
-    metavar="BUNDLE",
-    help="Directory of the bundle to write; see --overwrite.",
-)
+@bundle_out_option
 @click.option("--name", default="keras", show_default=True, help="Name kept in the manifest.")
 @click.option(
     "--classes",
@@ -120,7 +114,7 @@ def show(path: Path | None, as_json: bool, card: bool) -> None:
     show_default=True,
     help="Share of malicious flows in the training data; a flow of this score tells nothing.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")
+@overwrite_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
 def import_keras(
     models: tuple[Path, ...],

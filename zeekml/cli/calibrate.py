@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zeekml.cli.options import PATH, Setup, inputs_argument, progress_option, setup_options
+from zeekml.cli.options import (
+    Setup,
+    bundle_out_option,
+    inputs_argument,
+    overwrite_option,
+    progress_option,
+    setup_options,
+)
 
 if TYPE_CHECKING:
     from zeekml.calibration.calibrate import Calibrated
@@ -30,15 +37,9 @@ Examples:
     metavar="N",
     help="Incidents a day that you are ready to look at.",
 )
-@click.option(
-    "--out",
-    type=PATH,
-    required=True,
-    metavar="BUNDLE",
-    help="Directory of the bundle to write; see --overwrite.",
-)
+@bundle_out_option
 @click.option("--name", help="Name kept in the manifest [default: that of the bundle].")
-@click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")
+@overwrite_option
 @setup_options
 @progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")

@@ -17,11 +17,7 @@ from zeekml.cli.options import PATH
 @click.option("--note", default="", metavar="TEXT", help="Why, for whoever reads the label.")
 @click.option("--list", "listed", is_flag=True, help="Show the labels; with ID, its history.")
 @click.option(
-    "--state",
-    type=PATH,
-    required=True,
-    metavar="DIR",
-    help="State directory of the watch.",
+    "--state", type=PATH, required=True, metavar="DIR", help="State directory of the watch."
 )
 def label(
     incident: str | None,

@@ -37,6 +37,16 @@ rules_option = click.option(
     metavar="DIR",
     help="Directory of policy.yaml [default: the rules that come with zeekml].",
 )
+bundle_out_option = click.option(
+    "--out",
+    type=PATH,
+    required=True,
+    metavar="BUNDLE",
+    help="Directory of the bundle to write; see --overwrite.",
+)
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Replace a bundle that is there already."
+)
 progress_option = click.option(
     "--no-progress", is_flag=True, help="No progress bar (none is shown on a pipe anyway)."
 )

@@ -78,11 +78,7 @@ def show(rules: Path | None, as_json: bool) -> None:
 
 @rules.command(epilog=_ALLOW_EPILOG)
 @click.option(
-    "--rules",
-    type=PATH,
-    required=True,
-    metavar="DIR",
-    help="Directory of allowlist.yaml.",
+    "--rules", type=PATH, required=True, metavar="DIR", help="Directory of allowlist.yaml."
 )
 @click.option("--cidr", multiple=True, metavar="NET", help="Either host; may be repeated.")
 @click.option("--src", multiple=True, metavar="NET", help="The host that starts the flow.")

@@ -6,7 +6,6 @@ import logging
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -14,9 +13,6 @@ from zeekml.cli import interrupts
 from zeekml.cli.options import Setup, chosen_path, notice_options, setup_options
 from zeekml.core.text import printable
 from zeekml.errors import DataError
-
-if TYPE_CHECKING:
-    from zeekml.live.tail.stream_logs import StreamLogs
 
 _EPILOG = """\b
 Examples:
@@ -115,9 +111,11 @@ def watch(
     give_back_large_blocks()
     do_without_pandas()
     from zeekml.live.startup import begin
+    from zeekml.live.tail.default_paths import look_around
+    from zeekml.live.tail.inputs import found_logs, named_logs
     from zeekml.outputs import OutputOptions, refuse_nested, refuse_output_among_inputs
 
-    logs = _chosen_logs(zeek, suricata)
+    logs = named_logs(zeek, suricata) if zeek or suricata else found_logs(look_around())
     paths = [path for group in logs for path in group.paths]
     for directory in (out, state):
         refuse_output_among_inputs([path.parent for path in paths], directory)
@@ -171,15 +169,6 @@ def _compile() -> None:
         manager.starting(_COMPILING, _PATIENCE)
 
     compile_ahead(lambda: logger.info(_COMPILING), tell)
-
-
-def _chosen_logs(zeek: tuple[Path, ...], suricata: tuple[Path, ...]) -> list[StreamLogs]:
-    from zeekml.live.tail.default_paths import look_around
-    from zeekml.live.tail.inputs import found_logs, named_logs
-
-    if zeek or suricata:
-        return named_logs(zeek, suricata)
-    return found_logs(look_around())
 
 
 class _InertLines(logging.Formatter):

@@ -34,11 +34,6 @@ def severity_text(severity: str) -> Text:
     return Text(f"{SIGNS[severity]} {severity:<8}", style=STYLES[severity])
 
 
-def label_sign(label: Label | None) -> str:
-    """What was said of an incident, in one column."""
-    return " " if label is None else "T" if label.truth else "F"
-
-
 def health_text(source: Source) -> Text:
     """The lines about health: what is read, how it stands, what is wrong, by which thresholds."""
     health = source.health
@@ -74,13 +69,12 @@ def over_time(incidents: Sequence[Tracked], columns: int) -> list[Text]:
     """A row of bars for each severity, and one of times; each as wide as asked for."""
     width = max(columns - 13, 8)
     line = timeline(incidents, width)
-    most = max((max(counts) for counts in line.counts.values()), default=0)
+    most = line.tallest
     rows = []
     for severity in reversed(SEVERITIES):
-        bars = "".join(_bar(count, most) for count in line.counts[severity])
-        row = severity_text(severity)
-        row.append(f" {bars}")
-        rows.append(row)
+        counts = line.counts[severity]
+        bars = (_BARS[max(1, round(count / most * 8))] if count else " " for count in counts)
+        rows.append(severity_text(severity).append(f" {''.join(bars)}"))
     if most:
         form = "%m-%d %H:%M" if line.span * width > 86_400 else "%H:%M:%S"
         begin = utc(line.begin).strftime(form)
@@ -89,12 +83,6 @@ def over_time(incidents: Sequence[Tracked], columns: int) -> list[Text]:
             Text(f"{'at most ' + str(most):<12} {begin}{end:>{max(width - len(begin), 0)}}")
         )
     return rows
-
-
-def _bar(count: int, most: int) -> str:
-    if not count:
-        return " "
-    return _BARS[max(1, round(count / most * 8))]
 
 
 def count_rows(pairs: Sequence[tuple[str, int]], width: int, most: int) -> list[Text]:
@@ -114,7 +102,8 @@ def one_line(incident: Tracked, label: Label | None, sensors: Sequence[str] = ()
     """
     line = incident.latest
     text = severity_text(line.severity)
-    text.append(f"{label_sign(label)} {line.threat:<10} {incident.agreement:<11} ")
+    sign = " " if label is None else "T" if label.truth else "F"
+    text.append(f"{sign} {line.threat:<10} {incident.agreement:<11} ")
     text.append(line.msg.removesuffix("."))
     if len(sensors) > 1:
         text.append(f"  ({len(sensors)} sensors: {', '.join(sensors)})")

@@ -7,13 +7,7 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from zeekml.dashboard.panes import (
-    ONE_LINE_HEADING,
-    count_rows,
-    health_text,
-    one_line,
-    over_time,
-)
+from zeekml.dashboard.panes import ONE_LINE_HEADING, count_rows, health_text, one_line, over_time
 from zeekml.detection.policy import Policy
 from zeekml.triage.incident_list import Filter, Tracked, tactics, timeline, totals
 from zeekml.triage.source import Source

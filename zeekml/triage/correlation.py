@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from zeekml.triage.notice_reader import NoticeLine
@@ -25,39 +25,28 @@ def are_one_attack(one: NoticeLine, other: NoticeLine) -> bool:
     )
 
 
-def counterparts(incidents: Iterable[NoticeLine]) -> dict[str, list[NoticeLine]]:
-    """For each incident's id, the others that are one attack with it; ids differ.
+def correlate(
+    incidents: Iterable[NoticeLine],
+) -> tuple[dict[str, list[NoticeLine]], list[list[NoticeLine]]]:
+    """For each incident's id, its counterparts; and all incidents by attack, the earliest first.
 
+    Ids differ. An attack has its earliest incident and those that are one attack with that one.
     Takes time in proportion to the incidents, however many there are of a group.
     """
-    found: dict[str, list[NoticeLine]] = {}
+    others: dict[str, list[NoticeLine]] = {}
+    attacks: dict[str, list[NoticeLine]] = {}  # by the id of the earliest
     lately: dict[str, list[NoticeLine]] = {}  # by group, those that may be one with what comes
-    for incident in in_order(incidents):
-        found[incident.id] = []
+    for incident in sorted(incidents, key=lambda i: (i.first_ts, i.id)):
         before = lately.get(incident.group, [])
         going_on = [other for other in before if other.last_ts + APART >= incident.first_ts]
-        for other in going_on:
-            if are_one_attack(incident, other):
-                found[incident.id].append(other)
-                found[other.id].append(incident)
-        lately[incident.group] = [*going_on, incident] if incident.group else []
-    return found
-
-
-def attacks(
-    incidents: Iterable[NoticeLine], others: Mapping[str, Sequence[NoticeLine]]
-) -> list[list[NoticeLine]]:
-    """Incidents by attack, each attack by its earliest incident; `others` are the counterparts."""
-    found: dict[str, list[NoticeLine]] = {}
-    for incident in in_order(incidents):
-        first = next((found[o.id] for o in others[incident.id] if o.id in found), None)
+        found = [other for other in going_on if are_one_attack(incident, other)]
+        for other in found:
+            others[other.id].append(incident)
+        others[incident.id] = found
+        first = next((attacks[other.id] for other in found if other.id in attacks), None)
         if first is None:
-            found[incident.id] = [incident]
+            attacks[incident.id] = [incident]
         else:
             first.append(incident)
-    return list(found.values())
-
-
-def in_order(incidents: Iterable[NoticeLine]) -> list[NoticeLine]:
-    """Incidents by when they began."""
-    return sorted(incidents, key=lambda i: (i.first_ts, i.id))
+        lately[incident.group] = [*going_on, incident] if incident.group else []
+    return others, list(attacks.values())

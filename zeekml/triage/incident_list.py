@@ -13,7 +13,7 @@ from zeekml.detection.policy import Policy
 from zeekml.ensemble.classes import THREATS
 from zeekml.live.state.status import Problem
 from zeekml.readers.flow_schema import SURICATA, ZEEK
-from zeekml.triage.correlation import attacks, counterparts
+from zeekml.triage.correlation import correlate
 from zeekml.triage.notice_reader import NoticeLine
 
 MAX_INCIDENTS: Final = 100_000
@@ -169,11 +169,10 @@ class IncidentList:
 
     def _correlate(self) -> None:
         if not self._attacks:
-            lines = [incident.latest for incident in self.by_id.values()]
-            self._others = counterparts(lines)
-            for together in attacks(lines, self._others):
-                attack = [self.by_id[line.id] for line in together]
-                self._attacks.update((line.id, attack) for line in together)
+            self._others, attacks = correlate(i.latest for i in self.by_id.values())
+            for lines in attacks:
+                attack = [self.by_id[line.id] for line in lines]
+                self._attacks.update((line.id, attack) for line in lines)
 
     def shown(self, chosen: Filter) -> list[Tracked]:
         """Attacks that a filter takes, the most severe first, then by score, then the newest.
@@ -204,6 +203,11 @@ class Timeline:
     begin: float  # epoch seconds
     span: float  # seconds
     counts: dict[str, list[int]]  # by severity, one for each span
+
+    @property
+    def tallest(self) -> int:
+        """The largest count."""
+        return max(max(counts, default=0) for counts in self.counts.values())
 
 
 _SPANS: Final = tuple(map(float, (10, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400, 604800)))

@@ -17,6 +17,7 @@ from zeekml.alerts.zeek_notice import NOTICE_COLUMNS, encode_json
 from zeekml.core.text import printable
 from zeekml.detection.notice import SEVERITIES, Notice
 from zeekml.ensemble.classes import THREATS
+from zeekml.readers.formats.zeek_header import unescape
 
 _SUB: Final = NOTICE_COLUMNS.index("sub")
 _LISTS: Final = frozenset({"zeekml_why", "zeekml_attack", "zeekml_signatures"})
@@ -229,41 +230,21 @@ def _object(text: bytes) -> dict[str, Any] | None:
 def _from_tsv(line: bytes) -> dict[str, Any] | None:
     if line.startswith(b"#") or not line.endswith(b"\n"):
         return None
-    cells = line[:-1].decode("utf-8", "replace").split("\t")
+    cells = line[:-1].split(b"\t")
     if len(cells) <= _SUB:
         return None
     fields: dict[str, Any] = {}
     for name, cell in zip(NOTICE_COLUMNS, cells, strict=False):
-        if cell == "-":
-            continue
-        if name in _LISTS:
-            items = [] if cell == "(empty)" else cell.split(",")
-            fields[name] = [_unescaped(item) for item in items]
-        else:
-            fields[name] = "" if cell == "(empty)" else _unescaped(cell)
+        empty = cell == b"(empty)"
+        if name in _LISTS and cell != b"-":
+            fields[name] = [] if empty else [_unescaped(item) for item in cell.split(b",")]
+        elif cell != b"-":
+            fields[name] = "" if empty else _unescaped(cell)
     return fields
 
 
-def _unescaped(cell: str) -> str:
-    """Undo Zeek's escapes in a cell."""
-    if "\\" not in cell:
-        return cell
-    data, i = bytearray(), 0
-    while i < len(cell):
-        if cell[i] == "\\" and cell[i + 1 : i + 2] == "\\":
-            data += b"\\"
-            i += 2
-        elif cell[i] == "\\" and cell[i + 1 : i + 2] == "x" and _is_hex(cell[i + 2 : i + 4]):
-            data.append(int(cell[i + 2 : i + 4], 16))
-            i += 4
-        else:
-            data += cell[i].encode("utf-8", "surrogatepass")
-            i += 1
-    return data.decode("utf-8", "replace")
-
-
-def _is_hex(text: str) -> bool:
-    return len(text) == 2 and all(c in "0123456789abcdefABCDEF" for c in text)
+def _unescaped(cell: bytes) -> str:
+    return unescape(cell).decode("utf-8", "replace")
 
 
 def _text(fields: dict[str, Any], name: str, limit: int = _TEXT) -> str:

@@ -31,7 +31,7 @@ from zeekml.triage.incident_list import (
     totals,
 )
 from zeekml.triage.lookup import lines_by_incident
-from zeekml.triage.source import OutputSource
+from zeekml.triage.source import OutputSource, read_summary
 from zeekml.triage.timeline_chart import COLUMNS, timeline_svg
 
 LISTED: Final = 500
@@ -59,7 +59,7 @@ def score_report(out: Path, bundle: Bundle, policy: Policy) -> Report:
     InputError, DataError
         The outputs cannot be read, or are damaged.
     """
-    summary = _summary(out)
+    summary = read_summary(out)
     with closing(OutputSource(out)) as source:
         source.poll()
     incidents = source.incidents.shown(Filter(closed=True))
@@ -85,19 +85,6 @@ def write_score_report(report: Report, path: Path) -> None:
     """Write a report's page whole, or leave what was there before."""
     # hosts and their doings are for those who may read the notices
     write_whole(path.parent, {path.name: render(report)}, FILE_MODE)
-
-
-def _summary(out: Path) -> dict[str, Any]:
-    path = out / SUMMARY
-    try:
-        value: Any = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot read: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path}: damaged; score the logs again") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: damaged; score the logs again")
-    return value
 
 
 def _lead(summary: Mapping[str, Any], incidents: Sequence[Tracked]) -> list[str]:
@@ -136,12 +123,11 @@ def _timeline_section(incidents: Sequence[Tracked], policy: Policy) -> Section:
     figures = []
     if incidents:
         line = timeline(incidents, COLUMNS)
-        most = max(max(counts) for counts in line.counts.values())
         figures.append(
             Figure(
                 timeline_svg(line),
                 f"Incidents by when they began, one bar for {duration_in_words(line.span)}, "
-                f"the tallest for {most:,}.",
+                f"the tallest for {line.tallest:,}.",
                 "A row of bars for each severity; the tables below have the counts.",
             )
         )

@@ -252,10 +252,8 @@ class OutputSource(Source):
         newest = self.incidents.newest
         bundle = newest.bundle if newest else ""
         try:
-            summary: Any = json.loads(self._summary.read_bytes())
-        except (OSError, ValueError, RecursionError):
-            summary = None
-        if not isinstance(summary, dict):
+            summary = read_summary(self.directory)
+        except (InputError, DataError):
             return Health(bundle=bundle)
         streams = summary.get("streams")
         names = [s.get("name") for s in streams if isinstance(s, dict)] if streams else []
@@ -271,6 +269,20 @@ class OutputSource(Source):
             thresholds=self._thresholds(),
             today=self._today(last if isinstance(last, float) else None),
         )
+
+
+def read_summary(out: Path) -> dict[str, Any]:
+    """The summary that a run of `zeekml score` left."""
+    path = out / SUMMARY
+    try:
+        value: Any = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot read: {error.strerror}") from error
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: damaged; score the logs again")
+    return value
 
 
 def _count(value: object) -> int:

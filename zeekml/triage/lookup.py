@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from zeekml.outputs import EVIDENCE
 from zeekml.triage.notice_reader import NoticeLine, read_explained, with_evidence
 
 _ID: Final = re.compile(r"[0-9a-f]{4,24}")
+_KEY: Final = re.compile(rb'"zeekml_id":"(\w+)"', re.ASCII)
 _NAMED: Final = 8
 
 
@@ -66,7 +68,7 @@ def find_incident(
 def lines_by_incident(out: Path, ids: Collection[str]) -> dict[str, list[NoticeLine]]:
     """The lines of some incidents from the output of `zeekml score`, in order, read once."""
     found: dict[str, list[NoticeLine]] = {name: [] for name in ids}
-    for line in _lines_of(out / EVIDENCE):
+    for line in _lines_of(out / EVIDENCE, lambda text: _id_of(text) in found):
         if line.id in found:
             found[line.id].append(line)
     return found
@@ -74,17 +76,28 @@ def lines_by_incident(out: Path, ids: Collection[str]) -> dict[str, list[NoticeL
 
 def _of_output(out: Path, name: str) -> Iterator[NoticeLine]:
     ids: set[str] = set()
+    needle = json.dumps(name)[1:-1].encode()
     # a closing line names one flow alone: its incident is known by the lines before it
-    for line in _lines_of(out / EVIDENCE):
+    for line in _lines_of(out / EVIDENCE, lambda text: needle in text or _id_of(text) in ids):
         if line.id in ids or (_ID.fullmatch(name) and line.id.startswith(name)) or _has(line, name):
             ids.add(line.id)
             yield line
 
 
-def _lines_of(path: Path) -> Iterator[NoticeLine]:
+def _id_of(text: bytes) -> str:
+    # a quote within a text is escaped, so that no text can pass for the key
+    found = _KEY.search(text)
+    return found[1].decode() if found else ""
+
+
+def _lines_of(path: Path, wanted: Callable[[bytes], bool]) -> Iterator[NoticeLine]:
+    """The lines that are wanted; others are not decoded as long as they look whole."""
     try:
         with path.open("rb") as file:
             for number, text in enumerate(file, start=1):
+                whole = text.startswith(b'{"notice":{') and text.endswith(b"}\n")
+                if whole and not wanted(text):
+                    continue
                 try:
                     yield read_explained(text)
                 except (ValueError, RecursionError) as error:

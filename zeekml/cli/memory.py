@@ -29,10 +29,10 @@ def shortage(error: BaseException) -> str | None:
     text = str(error)
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return _told(str(error.filename or ""))
-    # the dynamic loader and the thread library say it in words only
+    # the dynamic loader and the thread libraries of Python and Arrow say it in words only
     if isinstance(error, ImportError) and "failed to map segment" in text:
         return _told(text)
-    if isinstance(error, RuntimeError) and "can't start new thread" in text:
+    if "can't start new thread" in text or "Failed to launch worker thread" in text:
         return _told("no thread can be started")
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -117,16 +118,7 @@ def show(path: Path | None, as_json: bool, card: bool) -> None:
 @overwrite_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
 def import_keras(
-    models: tuple[Path, ...],
-    scaler: Path | None,
-    features: Path | None,
-    out: Path,
-    name: str,
-    classes: str | None,
-    threshold: float,
-    base_rate: float,
-    overwrite: bool,
-    as_json: bool,
+    models: tuple[Path, ...], out: Path, classes: str | None, as_json: bool, **options: Any
 ) -> None:
     """Make a bundle of Keras models (.h5, .keras) trained on `zeekml features` tables.
 
@@ -136,17 +128,8 @@ def import_keras(
     from zeekml.cli.console import say
     from zeekml.keras_import import convert
 
-    report = convert.import_keras(
-        models,
-        out,
-        scaler=scaler,
-        features=features,
-        name=name,
-        classes=None if classes is None else [part.strip() for part in classes.split(",")],
-        threshold=threshold,
-        base_rate=base_rate,
-        overwrite=overwrite,
-    )
+    names = None if classes is None else [part.strip() for part in classes.split(",")]
+    report = convert.import_keras(models, out, classes=names, **options)
     made = report.bundle
     if as_json:
         summary = {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -48,15 +49,7 @@ _DIRECTORY = click.Path(path_type=Path, readable=False)
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def check(
-    zeek: tuple[str, ...],
-    suricata: tuple[str, ...],
-    out: Path | None,
-    state: Path | None,
-    header: Header | None,
-    bundle: Path | None,
-    rules: Path | None,
-    config_file: Path | None,
-    as_json: bool,
+    header: Callable[[], Header | None], config_file: Path | None, as_json: bool, **places: Any
 ) -> None:
     """Look for what is usually wrong with a sensor, its logs and the service.
 
@@ -70,18 +63,7 @@ def check(
     from zeekml.doctor.examination import Wanted, examine
     from zeekml.doctor.finding import Level
 
-    findings = examine(
-        Wanted(
-            zeek=zeek,
-            suricata=suricata,
-            out=out,
-            state=state,
-            bundle=bundle,
-            rules=rules,
-            config=config_file,
-            columns=header,
-        )
-    )
+    findings = examine(Wanted(columns=header(), config=config_file, **places))
     counts = {level: sum(f.level is level for f in findings) for level in Level}
     if as_json:
         keys = ("check", "level", "about", "text", "remedy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ Exit codes: those of zeekml score. It also writes each rejected line to a file.
 def features(
     inputs: tuple[str, ...],
     out: Path,
-    header: Header | None,
+    header: Callable[[], Header | None],
     config_file: Path | None,
     no_progress: bool,
     as_json: bool,
@@ -62,7 +63,7 @@ def features(
     from zeekml.readers.verdict import shortfall
 
     config = Setup(config_file).config
-    discovery = discover(inputs, exclude=(out,), columns=header)
+    discovery = discover(inputs, exclude=(out,), columns=header())
     with input_progress(
         "Computing features", discovery.size or None, hidden=no_progress
     ) as advance:

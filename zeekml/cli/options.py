@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from zeekml.config import Config
+    from zeekml.readers.formats.zeek_header import Header
 
 _Command = Callable[..., Any]
 
@@ -105,7 +106,10 @@ def chosen_path(flag: Path | None, configured: str | None) -> Path | None:
 
 
 def column_options(command: _Command) -> _Command:
-    """`--columns NAMES` and `--like FILE`, as the command's `header`: that of files without one."""
+    """`--columns NAMES` and `--like FILE`, as the command's `header`: see `given_header`.
+
+    It is a function, so that nothing is imported before the command asks for it.
+    """
 
     @click.option(
         "--columns",
@@ -121,17 +125,23 @@ def column_options(command: _Command) -> _Command:
     )
     @wraps(command)
     def run(columns: str | None, like: Path | None, **given: Any) -> Any:
-        from zeekml.readers.formats.given_columns import columns_like, named_columns
-
-        if columns is not None and like is not None:
-            raise click.UsageError("give either --columns or --like")
-        try:
-            header = named_columns(columns) if columns is not None else None
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--columns") from error
-        return command(header=columns_like(like) if like is not None else header, **given)
+        return command(header=lambda: given_header(columns, like), **given)
 
     return run
+
+
+def given_header(columns: str | None, like: Path | None) -> Header | None:
+    """The header of files that have none; None if it was not given."""
+    from zeekml.readers.formats.given_columns import columns_like, named_columns
+
+    if columns is not None and like is not None:
+        raise click.UsageError("give either --columns or --like")
+    if like is not None:
+        return columns_like(like)
+    try:
+        return named_columns(columns) if columns is not None else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--columns") from error
 
 
 def notice_options(command: _Command) -> _Command:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,7 @@ def score(
     scores: bool,
     enriched: bool,
     report: Path | None,
-    header: Header | None,
+    header: Callable[[], Header | None],
     setup: Setup,
     notice_format: str | None,
     strict_notice: bool,
@@ -103,7 +104,7 @@ def score(
     page = None if report is None else report_page(report)
     if page is not None:
         check_page(page, {out / name for name in OUTPUT_NAMES})
-    discovery = discover(inputs, exclude=(out,), columns=header)
+    discovery = discover(inputs, exclude=(out,), columns=header())
     job = ScoreJob(
         out=out,
         config=config,

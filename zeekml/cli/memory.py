@@ -1,4 +1,4 @@
-"""Want of memory, told in one line wherever it shows."""
+"""Out of memory: one line that says so, wherever it shows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def shortage(error: BaseException) -> str | None:
     text = str(error)
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return _told(str(error.filename or ""))
-    # the dynamic loader and the thread library say it in words only
+    # the dynamic loader and the thread libraries of Python and Arrow say it in words only
     if isinstance(error, ImportError) and "failed to map segment" in text:
         return _told(text)
     if any(words in text for words in _NO_THREAD):

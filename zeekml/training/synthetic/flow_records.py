@@ -124,7 +124,7 @@ def tcp(
         ends,
         proto="tcp",
         service=services,
-        duration=seconds,
+        duration=np.round(seconds, 6),
         conn_state=states,
         history=history,
         payload=(out, back),
@@ -157,7 +157,7 @@ def half_open(rng: np.random.Generator, times: Array, ends: Ends, outcome: Array
         ends,
         proto="tcp",
         service=np.full(n, None, dtype=object),
-        duration=seconds,
+        duration=np.round(seconds, 6),
         conn_state=state,
         history=history,
         payload=(nothing, nothing),
@@ -183,6 +183,7 @@ def udp(
     orig_pkts = np.ceil(out / _DATAGRAM)
     resp_pkts = np.ceil(back / _DATAGRAM)
     alone = (orig_pkts == 1) & (resp_pkts == 0)
+    seconds = np.where(alone, np.nan, np.maximum(_numbers(duration, n), 1e-5))
     state, history = np.full(n, "SF", dtype=object), np.full(n, "Dd", dtype=object)
     state[back == 0], history[back == 0] = "S0", "D"
     return _rows(
@@ -191,7 +192,7 @@ def udp(
         ends,
         proto="udp",
         service=_texts(service, n),
-        duration=np.where(alone, np.nan, np.maximum(_numbers(duration, n), 1e-5)),
+        duration=np.round(seconds, 6),
         conn_state=state,
         history=history,
         payload=(out, back),
@@ -206,14 +207,12 @@ def _rows(
     ends: Ends,
     *,
     proto: str,
-    service: Array,
-    duration: Array,
-    conn_state: Array,
-    history: Array,
     payload: tuple[Array, Array],
     packets: tuple[Array, Array],
     ip_bytes: tuple[Array, Array],
+    **columns: Array,
 ) -> FlowRecords:
+    """Records of whatever protocol; `columns` are those that need no more to be done to them."""
     n = len(times)
     return FlowRecords(
         {
@@ -223,16 +222,13 @@ def _rows(
             "id.resp_h": _texts(ends[1], n),
             "id.resp_p": _numbers(ends[2], n),
             "proto": _texts(proto, n),
-            "service": service,
-            "duration": np.round(duration, 6),
             "orig_bytes": payload[0].astype(np.float64),
             "resp_bytes": payload[1].astype(np.float64),
-            "conn_state": conn_state,
-            "history": history,
             "orig_pkts": packets[0].astype(np.float64),
             "orig_ip_bytes": ip_bytes[0].astype(np.float64),
             "resp_pkts": packets[1].astype(np.float64),
             "resp_ip_bytes": ip_bytes[1].astype(np.float64),
+            **columns,
         }
     )
 

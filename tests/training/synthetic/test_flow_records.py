@@ -1,3 +1,5 @@
+"""Arithmetic of synthetic flow records."""
+
 from __future__ import annotations
 
 import numpy as np

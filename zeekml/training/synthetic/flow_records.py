@@ -18,8 +18,8 @@ Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 FloatLike = float | FloatArray
 Texts = str | Sequence[str] | npt.NDArray[np.object_]
-Ends = tuple[Texts, Texts, float | Array]
-"""Originator, responder and the responder's port, each one for all flows or one per flow."""
+Ends = tuple[Texts, Texts, float | Array, str | None]
+"""Originator, responder and its port, each one for all flows or one per flow, and the service."""
 
 _SEGMENT: Final = 1448
 _DATAGRAM: Final = 1200
@@ -73,14 +73,13 @@ def tcp(
     sent: FloatLike,
     received: FloatLike,
     duration: FloatLike,
-    service: str | None = None,
     state: Texts = "SF",
     exchanges: int = 1,
 ) -> FlowRecords:
     """TCP connections whose first packets are sent at `times`, in epoch seconds.
 
     What is an array has a value per connection. `sent` and `received` are payload bytes, taken as
-    zero where nobody answered; `service` is set only where payload was exchanged; `duration`
+    zero where nobody answered; the service is set only where payload was exchanged; `duration`
     (seconds) is ignored where the state, one of ``_HISTORY``, fixes it. `exchanges` are requests
     answered within one connection; each costs at least a segment per side.
     """
@@ -116,7 +115,7 @@ def tcp(
     seconds = np.where(refused, np.minimum(seconds, rng.uniform(1e-4, 0.2)), seconds)
 
     services = np.full(n, None, dtype=object)
-    services[(out + back > 0) & ~unanswered] = service
+    services[(out + back > 0) & ~unanswered] = ends[3]
     history = np.array([_HISTORY[s] for s in states], dtype=object)
     return _rows(
         rng,
@@ -174,7 +173,6 @@ def udp(
     sent: FloatLike,
     received: FloatLike,
     duration: FloatLike,
-    service: str | None = None,
 ) -> FlowRecords:
     """UDP flows; a flow with nothing received counts as unanswered (``S0``)."""
     n = len(times)
@@ -191,7 +189,7 @@ def udp(
         times,
         ends,
         proto="udp",
-        service=_texts(service, n),
+        service=_texts(ends[3], n),
         duration=np.round(seconds, 6),
         conn_state=state,
         history=history,

@@ -1,3 +1,5 @@
+"""What an environment is said to hold."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

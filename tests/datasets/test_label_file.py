@@ -1,3 +1,5 @@
+"""Label files, understood or refused."""
+
 from __future__ import annotations
 
 import gzip

@@ -1,3 +1,5 @@
+"""Which row of a label file says what about which flow."""
+
 from __future__ import annotations
 
 import ipaddress

@@ -1,3 +1,5 @@
+"""Names of labels, and the settings that extend them."""
+
 from __future__ import annotations
 
 import re

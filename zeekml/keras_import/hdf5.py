@@ -16,6 +16,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+try:
+    import h5py
+except ImportError:
+    h5py = None
+
 from zeekml.core.text import printable
 from zeekml.errors import DataError, ZeekmlError
 
@@ -43,10 +48,8 @@ UNREADABLE: Final = (
 @contextmanager
 def open_hdf5(data: bytes) -> Iterator[Any]:
     """An HDF5 file in memory, as an `h5py.File`; what h5py raises inside is a `DataError`."""
-    try:
-        import h5py
-    except ImportError as err:
-        raise ZeekmlError("reading Keras files needs h5py: pip install 'zeekml[keras]'") from err
+    if h5py is None:
+        raise ZeekmlError("reading Keras files needs h5py: pip install 'zeekml[keras]'")
     try:
         with h5py.File(h5py.h5f.open_file_image(data)) as file:
             yield file
@@ -56,8 +59,6 @@ def open_hdf5(data: bytes) -> Iterator[Any]:
 
 def read_text(node: Any, attribute: str, limit: int) -> str | None:
     """A text of at most `limit` bytes in an attribute of a group; None if there is none."""
-    import h5py
-
     if attribute not in node.attrs:
         return None
     stored = node.attrs.get_id(attribute)
@@ -75,8 +76,6 @@ def read_text(node: Any, attribute: str, limit: int) -> str | None:
 
 def read_names(node: Any, attribute: str, limit: int) -> list[str]:
     """A list of texts in an attribute of a group; empty if there is none."""
-    import h5py
-
     if attribute not in node.attrs:
         return []
     stored = node.attrs.get_id(attribute)
@@ -92,8 +91,6 @@ def read_names(node: Any, attribute: str, limit: int) -> list[str]:
 
 def child(group: Any, path: str) -> Any | None:
     """The group or dataset at a path below a group; None if there is none. Links are refused."""
-    import h5py
-
     node = group
     for name in path.split("/"):
         if not isinstance(node, h5py.Group) or name in ("", "."):
@@ -112,8 +109,6 @@ def read_array(dataset: Any, shape: tuple[int, ...]) -> Array:
 
     An error does not say which: the caller knows the layer.
     """
-    import h5py
-
     if not isinstance(dataset, h5py.Dataset):
         raise DataError("its weights are missing")
     if dataset.dtype.kind != "f" or dataset.dtype.itemsize not in _FLOAT_SIZES:

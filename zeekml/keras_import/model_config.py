@@ -117,12 +117,13 @@ def read_layers(config: Any) -> tuple[Layer, ...]:
 
 def plain_value(value: Any) -> Any:
     """A setting out of the wrappings in which Keras stores tuples and arrays."""
-    if isinstance(value, dict):
-        if value.get("class_name") == "__tuple__":
+    match value:
+        case {"class_name": "__tuple__"}:
             return value.get("items")
-        if value.get("class_name") in ("__tensor__", "__numpy__"):
-            inner = value.get("config")
-            return inner.get("value") if isinstance(inner, dict) else None
+        case {"class_name": "__tensor__" | "__numpy__", "config": {"value": inner}}:
+            return inner
+        case {"class_name": "__tensor__" | "__numpy__"}:
+            return None
     return value
 
 
@@ -257,10 +258,9 @@ def _order(
 
 def _only_end(value: Any, what: str) -> str:
     """The layer in ``["name", 0, 0]`` (Keras 3) or ``[["name", 0, 0]]``."""
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, list) and len(value) == 3 and isinstance(value[0], str):
-        return value[0]
+    match value:
+        case [str(name), _, _] | [[str(name), _, _]]:
+            return name
     raise DataError(f"the model does not have exactly one {what}")
 
 
@@ -270,23 +270,18 @@ def _source(nodes: Any, layer: Layer) -> str | None:
         if nodes:
             raise layer.fail("something comes before the input")
         return None
-    if not isinstance(nodes, list) or len(nodes) != 1:
-        raise layer.fail("it is used more than once, or never")
-    node = nodes[0]
-    if isinstance(node, dict):  # Keras 3
-        arguments, settings = node.get("args"), node.get("kwargs")
-        tensor = arguments[0] if isinstance(arguments, list) and len(arguments) == 1 else None
-        inner = tensor.get("config") if isinstance(tensor, dict) else None
-        history = inner.get("keras_history") if isinstance(inner, dict) else None
-    else:  # Keras 2: [[name, 0, 0, {}]]
-        call = node[0] if isinstance(node, list) and len(node) == 1 else None
-        history = call[:3] if isinstance(call, list) and len(call) == 4 else None
-        settings = call[3] if isinstance(call, list) and len(call) == 4 else None
-    if not isinstance(history, list) or len(history) != 3 or not isinstance(history[0], str):
-        raise layer.fail("it takes something else than the output of one layer")
+    match nodes:
+        case [{"args": [{"config": {"keras_history": [str(source), _, _]}}], "kwargs": settings}]:
+            pass  # Keras 3
+        case [[[str(source), _, _, settings]]]:
+            pass  # Keras 2
+        case [_]:
+            raise layer.fail("it takes something else than the output of one layer")
+        case _:
+            raise layer.fail("it is used more than once, or never")
     if not isinstance(settings, dict) or any(v not in (None, False) for v in settings.values()):
         raise layer.fail("it is called with settings of its own")
-    return history[0]
+    return source
 
 
 def _mapping(value: Any, what: str) -> Mapping[str, Any]:

@@ -1,3 +1,5 @@
+"""Synthetic episodes among benign traffic."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -61,11 +61,10 @@ def beacon(site: TrafficContext) -> Iterator[FlowRecords]:
     back = np.where(task, back * site.log_uniform(5, 50), back)
     yield site.tcp(
         times,
-        (client, home, port),
+        (client, home, port, service),
         sent=sent,
         received=back,
         duration=site.around(site.log_uniform(0.01, 5), 0.3, len(times)),
-        service=service,
         state=site.pick(["SF", "SF", "SF", "SF", "RSTO", "RSTR", "S0", "REJ"]),
         exchanges=int(rng.integers(1, 5)),
     )
@@ -78,13 +77,15 @@ def long_session(site: TrafficContext) -> Iterator[FlowRecords]:
     rng = site.rng
     times = site.start + np.sort(rng.random(int(rng.integers(1, 6)))) * 0.6 * site.length
     client, home = site.client(), site.public()
+    port = site.pick([443, 4444, 8443, 22, 80, site.high_port()])
+    sent, back = site.log_uniform(500, 1e6), site.log_uniform(500, 1e6)
+    seconds = np.minimum(site.log_uniform(120, 6000), site.stop - times)
     yield site.tcp(
         times,
-        (client, home, site.pick([443, 4444, 8443, 22, 80, site.high_port()])),
-        sent=site.log_uniform(500, 1e6),
-        received=site.log_uniform(500, 1e6),
-        duration=np.minimum(site.log_uniform(120, 6000), site.stop - times),
-        service=None if rng.random() < 0.6 else "ssl",
+        (client, home, port, None if rng.random() < 0.6 else "ssl"),
+        sent=sent,
+        received=back,
+        duration=seconds,
         state=site.pick(["SF", "SF", "S1", "RSTO"]),
         exchanges=int(site.log_uniform(5, 500)),
     )
@@ -180,11 +181,10 @@ def _upload(site: TrafficContext, count: int, size: float, gap: float) -> Iterat
     sent = site.around(size, float(rng.choice([0, 0.1, 0.5])), count)
     yield site.tcp(
         times,
-        (client, drop, port or site.high_port()),
+        (client, drop, port or site.high_port(), service),
         sent=sent,
         received=site.log_uniform(100, 6000),
         duration=np.maximum(sent / site.log_uniform(2e4, 2e7), 0.02),
-        service=service,
         state=site.pick(["SF", "SF", "SF", "RSTO", "S1"]),
     )
     if rng.random() < 0.4:
@@ -214,11 +214,10 @@ def credential_guessing(site: TrafficContext) -> Iterator[FlowRecords]:
     spread = float(rng.choice([0.01, 0.1, 0.3]))
     yield site.tcp(
         times,
-        (source, site.server(), port),
+        (source, site.server(), port, service),
         sent=site.around(sent * site.log_uniform(0.5, 2), spread, count),
         received=site.around(back * site.log_uniform(0.5, 2), spread / 3, count),
         duration=site.around(site.log_uniform(0.03, 10), 0.2, count),
-        service=service,
         state=site.pick(["SF", "SF", "SF", "RSTO", "RSTR"]),
         exchanges=int(rng.integers(1, 8)),
     )
@@ -236,11 +235,10 @@ def web_probing(site: TrafficContext) -> Iterator[FlowRecords]:
     hit = rng.random(count) < 0.06
     yield site.tcp(
         times,
-        (source, site.server(), port),
+        (source, site.server(), port, service),
         sent=sent,
         received=np.where(hit, back * site.log_uniform(3, 30), back),
         duration=site.log_uniform(3e-3, 1),
-        service=service,
         state=site.pick(["SF", "SF", "SF", "RSTO", "RSTR"]),
         exchanges=1 if service == "http" else int(rng.integers(2, 5)),
     )
@@ -270,11 +268,10 @@ def worm(site: TrafficContext) -> Iterator[FlowRecords]:
         reached = rng.random(len(hosts)) < np.where(alive, np.sqrt(reach), reach)
         yield site.tcp(
             times,
-            (source, hosts, port),
+            (source, hosts, port, {22: "ssh", 80: "http", 445: "smb", 3389: "rdp"}.get(port)),
             sent=site.around(site.log_uniform(200, 2e5), 0.1, len(hosts)),
             received=site.log_uniform(100, 5000),
             duration=site.log_uniform(0.02, 10),
-            service={22: "ssh", 80: "http", 445: "smb", 3389: "rdp"}.get(port),
             state=np.where(reached, "SF", missed).astype(object),
             exchanges=int(rng.integers(1, 8)),
         )

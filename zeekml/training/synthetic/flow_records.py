@@ -18,8 +18,8 @@ Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 FloatLike = float | FloatArray
 Texts = str | Sequence[str] | npt.NDArray[np.object_]
-Ends = tuple[Texts, Texts, float | Array]
-"""Originator, responder and the responder's port, each one for all flows or one per flow."""
+Ends = tuple[Texts, Texts, float | Array, str | None]
+"""Originator, responder and its port, each one for all flows or one per flow, and the service."""
 
 _SEGMENT: Final = 1448
 _DATAGRAM: Final = 1200
@@ -73,14 +73,13 @@ def tcp(
     sent: FloatLike,
     received: FloatLike,
     duration: FloatLike,
-    service: str | None = None,
     state: Texts = "SF",
     exchanges: int = 1,
 ) -> FlowRecords:
     """TCP connections whose first packets are sent at `times`, in epoch seconds.
 
     What is an array has a value per connection. `sent` and `received` are payload bytes, taken as
-    zero where nobody answered; `service` is set only where payload was exchanged; `duration`
+    zero where nobody answered; the service is set only where payload was exchanged; `duration`
     (seconds) is ignored where the state, one of ``_HISTORY``, fixes it. `exchanges` are requests
     answered within one connection; each costs at least a segment per side.
     """
@@ -116,7 +115,7 @@ def tcp(
     seconds = np.where(refused, np.minimum(seconds, rng.uniform(1e-4, 0.2)), seconds)
 
     services = np.full(n, None, dtype=object)
-    services[(out + back > 0) & ~unanswered] = service
+    services[(out + back > 0) & ~unanswered] = ends[3]
     history = np.array([_HISTORY[s] for s in states], dtype=object)
     return _rows(
         rng,
@@ -124,7 +123,7 @@ def tcp(
         ends,
         proto="tcp",
         service=services,
-        duration=seconds,
+        duration=np.round(seconds, 6),
         conn_state=states,
         history=history,
         payload=(out, back),
@@ -157,7 +156,7 @@ def half_open(rng: np.random.Generator, times: Array, ends: Ends, outcome: Array
         ends,
         proto="tcp",
         service=np.full(n, None, dtype=object),
-        duration=seconds,
+        duration=np.round(seconds, 6),
         conn_state=state,
         history=history,
         payload=(nothing, nothing),
@@ -174,7 +173,6 @@ def udp(
     sent: FloatLike,
     received: FloatLike,
     duration: FloatLike,
-    service: str | None = None,
 ) -> FlowRecords:
     """UDP flows; a flow with nothing received counts as unanswered (``S0``)."""
     n = len(times)
@@ -183,6 +181,7 @@ def udp(
     orig_pkts = np.ceil(out / _DATAGRAM)
     resp_pkts = np.ceil(back / _DATAGRAM)
     alone = (orig_pkts == 1) & (resp_pkts == 0)
+    seconds = np.where(alone, np.nan, np.maximum(_numbers(duration, n), 1e-5))
     state, history = np.full(n, "SF", dtype=object), np.full(n, "Dd", dtype=object)
     state[back == 0], history[back == 0] = "S0", "D"
     return _rows(
@@ -190,8 +189,8 @@ def udp(
         times,
         ends,
         proto="udp",
-        service=_texts(service, n),
-        duration=np.where(alone, np.nan, np.maximum(_numbers(duration, n), 1e-5)),
+        service=_texts(ends[3], n),
+        duration=np.round(seconds, 6),
         conn_state=state,
         history=history,
         payload=(out, back),
@@ -206,14 +205,12 @@ def _rows(
     ends: Ends,
     *,
     proto: str,
-    service: Array,
-    duration: Array,
-    conn_state: Array,
-    history: Array,
     payload: tuple[Array, Array],
     packets: tuple[Array, Array],
     ip_bytes: tuple[Array, Array],
+    **columns: Array,
 ) -> FlowRecords:
+    """Records of whatever protocol; `columns` are those that need no more to be done to them."""
     n = len(times)
     return FlowRecords(
         {
@@ -223,16 +220,13 @@ def _rows(
             "id.resp_h": _texts(ends[1], n),
             "id.resp_p": _numbers(ends[2], n),
             "proto": _texts(proto, n),
-            "service": service,
-            "duration": np.round(duration, 6),
             "orig_bytes": payload[0].astype(np.float64),
             "resp_bytes": payload[1].astype(np.float64),
-            "conn_state": conn_state,
-            "history": history,
             "orig_pkts": packets[0].astype(np.float64),
             "orig_ip_bytes": ip_bytes[0].astype(np.float64),
             "resp_pkts": packets[1].astype(np.float64),
             "resp_ip_bytes": ip_bytes[1].astype(np.float64),
+            **columns,
         }
     )
 

@@ -25,11 +25,10 @@ def telemetry(site: TrafficContext) -> Iterator[FlowRecords]:
         times = site.periodic(begin, site.stop, period, jitter, 60)
         yield site.tcp(
             times,
-            (host, destination, port),
+            (host, destination, port, service),
             sent=site.around(sent, 0.1, len(times)),
             received=site.around(back, 0.1, len(times)),
             duration=site.log_uniform(0.02, 2),
-            service=service,
             exchanges=int(rng.integers(1, 5)),
         )
         if asks:
@@ -47,11 +46,10 @@ def polling_agent(site: TrafficContext) -> Iterator[FlowRecords]:
     times = site.periodic(site.start, site.stop, period, jitter, 120)
     yield site.tcp(
         times,
-        (site.client(), site.server(), port),
+        (site.client(), site.server(), port, service),
         sent=site.log_uniform(100, 3000),
         received=site.log_uniform(100, 6000),
         duration=site.log_uniform(0.01, 1),
-        service=service,
         state=site.pick(["SF", "SF", "RSTO", "RSTR"]),
         exchanges=int(rng.integers(1, 4)),
     )
@@ -65,7 +63,7 @@ def monitoring(site: TrafficContext) -> Iterator[FlowRecords]:
         times = site.periodic(site.start, site.stop, period, 0.05, 60)
         yield site.tcp(
             times,
-            (monitor, server, int(rng.choice([21, 22, 25, 80, 443, 445, 3306, 8080]))),
+            (monitor, server, int(rng.choice([21, 22, 25, 80, 443, 445, 3306, 8080])), None),
             sent=0.0,
             received=float(rng.choice([0, 20, 60])),
             duration=site.log_uniform(1e-3, 0.05),
@@ -100,11 +98,10 @@ def page_loads(site: TrafficContext) -> Iterator[FlowRecords]:
         count = int(rng.integers(2, 25))
         yield site.tcp(
             begin + np.sort(rng.exponential(1.5, count)),
-            (source, destination, port),
+            (source, destination, port, service),
             sent=site.around(site.log_uniform(150, 1500), 0.4, count),
             received=site.around(site.log_uniform(800, 4e4), 1.2, count),
             duration=site.around(site.log_uniform(0.01, 10), 0.8, count),
-            service=service,
             state=site.pick(["SF", "SF", "SF", "RSTO", "RSTR", "S1"]),
             exchanges=int(rng.integers(1, 6)),
         )
@@ -119,11 +116,10 @@ def backup(site: TrafficContext) -> Iterator[FlowRecords]:
     sent = site.around(site.log_uniform(1e5, 1e8), 0.5, len(times))
     yield site.tcp(
         times,
-        (site.client(), destination, port),
+        (site.client(), destination, port, service),
         sent=sent,
         received=site.log_uniform(500, 1e5),
         duration=np.maximum(sent / site.log_uniform(1e5, 5e7), 0.05),
-        service=service,
     )
 
 
@@ -136,11 +132,10 @@ def mistyped_password(site: TrafficContext) -> Iterator[FlowRecords]:
     )
     yield site.tcp(
         site.bursts(site.moment(0.05), count, site.log_uniform(2, 15)),
-        (site.client(), site.server(), port),
+        (site.client(), site.server(), port, service),
         sent=size * site.log_uniform(0.5, 2),
         received=size * site.log_uniform(0.7, 3),
         duration=site.log_uniform(0.5, 15),
-        service=service,
         exchanges=int(rng.integers(2, 8)),
     )
 
@@ -170,7 +165,7 @@ def inventory(site: TrafficContext) -> Iterator[FlowRecords]:
         draw = rng.random(len(hosts))
         outcome = np.where(draw < 0.3, "open", np.where(draw < 0.6, "closed", "silent"))
         times = site.bursts(begin, len(hosts), gap)
-        yield half_open(rng, times, (source, hosts, float(port)), outcome)
+        yield half_open(rng, times, (source, hosts, float(port), None), outcome)
 
 
 def closed_service(site: TrafficContext) -> Iterator[FlowRecords]:
@@ -180,7 +175,12 @@ def closed_service(site: TrafficContext) -> Iterator[FlowRecords]:
     times = site.periodic(site.start, site.stop, period, float(rng.choice([0, 0.2, 0.6])), 80)
     yield site.tcp(
         times,
-        (site.client(), site.server(), int(rng.choice([80, 139, 389, 443, 445, 631, 8080, 9100]))),
+        (
+            site.client(),
+            site.server(),
+            int(rng.choice([80, 139, 389, 443, 445, 631, 8080, 9100])),
+            None,
+        ),
         sent=0.0,
         received=0.0,
         duration=site.log_uniform(1e-4, 0.05),

@@ -155,26 +155,9 @@ class TrafficContext:
             times, client, self.resolver, sent=question, received=answer, duration=seconds
         )
 
-    def dns(
-        self,
-        times: FloatArray,
-        client: str,
-        server: str,
-        *,
-        sent: FloatLike,
-        received: FloatLike,
-        duration: FloatLike,
-    ) -> FlowRecords:
-        """Look-ups at a DNS server."""
-        return udp(
-            self.rng,
-            times,
-            (client, server, 53),
-            sent=sent,
-            received=received,
-            duration=duration,
-            service="dns",
-        )
+    def dns(self, times: FloatArray, client: str, server: str, **shape: FloatLike) -> FlowRecords:
+        """Look-ups at a DNS server; `shape` is what is sent and received, and the duration."""
+        return udp(self.rng, times, (client, server, 53, "dns"), **shape)
 
 
 def is_inside(host: str) -> bool:

@@ -124,12 +124,8 @@ def unfit(path: Path, sensor: str) -> tuple[str, str]:
     """
     if not stat.S_ISREG(path.stat().st_mode):
         return NO_REGULAR_FILE, ""
-    packed, in_utf_16, head = _beginning(path)
-    if packed:
-        return COMPRESSED, ""
-    if in_utf_16:
-        return IN_UTF_16, ""
-    return "", objection(head, path.name, sensor)
+    reason, head = _beginning(path)
+    return reason, "" if reason else objection(head, path.name, sensor)
 
 
 def logs_in(directory: Path, sensor: str) -> list[Path]:
@@ -159,7 +155,7 @@ def _usual_logs(names: list[str], sensor: str) -> list[str]:
     """The log of the usual name, or for Suricata also one file per thread: ``eve.1.json``, …"""
     if sensor == ZEEK:
         # that of json-streaming-logs only where there is no other
-        return [name for name in ("conn.log", "json_streaming_conn.log") if name in names][:1]
+        return [name for name in names if name in ("conn.log", "json_streaming_conn.log")][:1]
     logs = [name for name in names if _EVE_LOG.fullmatch(name)]
     return sorted(logs, key=lambda name: name != "eve.json")
 
@@ -200,20 +196,20 @@ def _holds_flows(head: bytes, name: str, sensor: str) -> bool:
 def _head(path: Path) -> bytes:
     """The beginning of a plain file, or nothing."""
     try:
-        return _beginning(path)[2]
+        return _beginning(path)[1]
     except OSError:
         return b""
 
 
-def _beginning(path: Path) -> tuple[bool, bool, bytes]:
-    """Whether a file is compressed, else whether it is in UTF-16, and its first bytes."""
+def _beginning(path: Path) -> tuple[str, bytes]:
+    """Why a file can by its first bytes not be followed; and these, if it is not compressed."""
     with open_log(path) as raw:
         if compression_of(raw.read(8) or b"") is not None:
-            return True, False, b""
+            return COMPRESSED, b""
         raw.seek(0)
         stream = ByteStream(raw)
         head = stream.head(HEAD_SIZE)
-        return False, stream.utf_16, head
+        return IN_UTF_16 if stream.utf_16 else "", head
 
 
 def objection(head: bytes, name: str, sensor: str) -> str:

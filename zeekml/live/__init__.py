@@ -1,1 +1,1 @@
-"""Live watch: follows the logs of a sensor while it writes them; the loop, its start, one stream."""
+"""Live watch: follows a sensor's logs while it writes them; the loop, its start, one stream."""

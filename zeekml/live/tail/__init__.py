@@ -1,1 +1,1 @@
-"""Tail: from log files to events, through rotations and restarts; each complete line exactly once."""
+"""Tail: from log files to events, through rotations and restarts; every line exactly once."""

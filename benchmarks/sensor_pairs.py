@@ -1,6 +1,6 @@
 """Pair the records that two sensors made of the same packets, and compare what becomes of them.
 
-Used by `parity.py` and by the tests. Both logs go through the product's own readers and `Scorer`,
+Used by `parity.py` and by the tests. Both logs go through the product's own readers and `Pipeline`,
 each as its own stream, so everything compared here is what `zeekml score` would write.
 """
 
@@ -20,7 +20,7 @@ import pyarrow as pa
 from zeekml.detection.community_id import community_id
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.features.feature_schema import FEATURES, FLOW_WIDTH, Feature
-from zeekml.pipeline import Scorer
+from zeekml.pipeline import Pipeline
 from zeekml.readers.archive import read_stream
 from zeekml.readers.files.discovery import discover
 from zeekml.readers.rejects import ReadCounters
@@ -208,10 +208,10 @@ def read_side(path: Path, sensor: str) -> Side:
     for stream in discover([path]).streams:
         if stream.sensor != sensor:
             raise ValueError(f"{path}: a log of {stream.sensor}, not of {sensor}")
-        scorer = Scorer(bundle)
+        pipeline = Pipeline(bundle)
         for batch in read_stream(stream, counters=ReadCounters()):
-            features = scorer.extract(batch)
-            scored = scorer.rate(batch, features)
+            features = pipeline.extract(batch)
+            scored = pipeline.score(batch, features)
             matrices.append(features.matrix)
             scores.append(scored.scores.score)
             _append(flows, scored.flows)

@@ -29,7 +29,7 @@ from zeekml.batch.run import ScoreJob
 from zeekml.ensemble.scoring import Ensemble
 from zeekml.features.extractor import FeatureExtractor
 from zeekml.outputs import OutputOptions, StreamOutputs
-from zeekml.pipeline import Judge
+from zeekml.pipeline import Pipeline
 from zeekml.readers.archive import read_stream
 from zeekml.readers.files.discovery import discover
 
@@ -178,15 +178,15 @@ class Stopwatch:
 def timed_stages(watch: Stopwatch) -> Iterator[None]:
     """Let the stages of whatever is scored meanwhile be timed.
 
-    A stage is what its public methods do, called as the product calls them. `Judge.judge` less
+    A stage is what its public methods do, called as the product calls them. `Pipeline.detect` less
     the explanations within it is what incidents cost.
     """
     local, pipeline = zeekml.batch.run, zeekml.pipeline
     targets: tuple[tuple[object, str, str], ...] = (
         (FeatureExtractor, "transform", "features"),
         (Ensemble, "score", "ensemble"),
-        (Judge, "judge", "incidents"),
-        (Judge, "close", "incidents"),
+        (Pipeline, "detect", "incidents"),
+        (Pipeline, "close", "incidents"),
         (pipeline, "explain", "explanations"),
         (StreamOutputs, "write_batch", "write"),
         (StreamOutputs, "write_notices", "write"),

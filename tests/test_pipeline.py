@@ -14,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import zeekml
+from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.notice import Notice
 from zeekml.detection.policy import Policy, load_policy
-from zeekml.ensemble.bundle import load_bundle
+from zeekml.detection.rules import DetectionRules
+from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.outputs import scores_table
-from zeekml.pipeline import Judge, Pipeline, Scorer, fingerprint_of
+from zeekml.pipeline import Pipeline
 from zeekml.readers.archive import read_flow_table
 from zeekml.readers.stream_clock import ClockState, StreamClock, flow_ends
 
@@ -69,39 +71,54 @@ def test_cuts_change_neither_scores_nor_notices(
     assert notices == whole[1]
 
 
-def test_a_scorer_that_warmed_up_goes_on_as_if_it_had_scored(
+def test_a_pipeline_that_warmed_up_goes_on_as_if_it_had_scored(
     flows: pa.RecordBatch, whole: tuple[pa.Table, list[Notice]]
 ) -> None:
-    scorer = Scorer(load_bundle(), clock=ClockState())
-    scorer.warm_up([flows.slice(0, 1000), flows.slice(1000, 2000)])
-    assert scorer.clock == StreamClock().run(flow_ends(flows.slice(0, 3000)))
-    table = scores_table(scorer.score(flows.slice(3000)))
+    pipeline = Pipeline(load_bundle(), clock=ClockState())
+    pipeline.warm_up([flows.slice(0, 1000), flows.slice(1000, 2000)])
+    assert pipeline.context.clock == StreamClock().run(flow_ends(flows.slice(0, 3000)))
+    table = scores_table(pipeline.score(flows.slice(3000)))
     assert table.equals(whole[0].slice(3000))
 
 
-def test_a_judge_that_was_saved_goes_on(
+def test_incidents_that_were_saved_go_on(
     flows: pa.RecordBatch, whole: tuple[pa.Table, list[Notice]]
 ) -> None:
     bundle, policy = load_bundle(), load_policy()
-    scorer, judge = Scorer(bundle), Judge(bundle, policy, sensor="zeek", stream="conn")
+    pipeline = Pipeline(bundle, policy, sensor="zeek", stream="conn")
     notices: list[Notice] = []
     still_open = 0
     for at in range(0, ROWS, 1500):
-        scored = scorer.score(flows.slice(at, 1500))
-        notices += judge.judge(scored.candidates, scored.clock)
-        still_open = max(still_open, judge.incidents.open_incidents)
-        judge = Judge.load(bundle, judge.save())
-        assert judge.fingerprint == fingerprint_of(bundle, policy)
+        notices += pipeline.feed(flows.slice(at, 1500))[1]
+        still_open = max(still_open, pipeline.incidents.open_incidents)
+        pipeline.incidents = AllowlistFilter.load(pipeline.incidents.save())
+        assert pipeline.incidents.rules.fingerprint == fingerprint_of(bundle, policy)
     assert still_open
-    assert notices + judge.close() == whole[1]
+    assert notices + pipeline.close() == whole[1]
+
+
+def fingerprint_of(bundle: Bundle, policy: Policy) -> str:
+    return DetectionRules.of(bundle, policy).fingerprint
+
+
+def test_others_may_score_what_incidents_are_detected_in(
+    flows: pa.RecordBatch, whole: tuple[pa.Table, list[Notice]]
+) -> None:
+    bundle, policy = load_bundle(), load_policy()
+    scores = Pipeline(bundle)
+    detects = Pipeline(bundle, policy, sensor="zeek", stream="conn", detects_only=True)
+    notices: list[Notice] = []
+    for at in range(0, ROWS, 1500):
+        batch = scores.score(flows.slice(at, 1500))
+        notices += detects.detect(batch.candidates, batch.clock)
+    assert notices + detects.close() == whole[1]
 
 
 def test_another_policy_has_another_fingerprint() -> None:
     bundle, policy = load_bundle(), load_policy()
     first, *others = policy.detectors
     stricter = Policy(policy.file, (replace(first, minimum_flows=4000), *others))
-    judge = Judge(bundle, policy, sensor="zeek", stream="conn")
-    assert judge.fingerprint == fingerprint_of(bundle, policy) != fingerprint_of(bundle, stricter)
+    assert fingerprint_of(bundle, policy) != fingerprint_of(bundle, stricter)
     manifest = msgspec.structs.replace(bundle.manifest, thresholds={"scan": 1.0})
     scan_only = Policy(
         policy.file, tuple(replace(d, enabled=d.threat == "scan") for d in policy.detectors)

@@ -15,16 +15,16 @@ from zeekml.config import Config
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.errors import ReadWarning
 from zeekml.outputs import SCORES_SCHEMA, scores_table
-from zeekml.pipeline import Scorer
+from zeekml.pipeline import Pipeline
 from zeekml.readers.archive import flows_of, read_stream
 from zeekml.readers.batch_builder import BoolArray, build_batch, standard_name
 from zeekml.readers.files.discovery import Discovery, Stream, discover
 from zeekml.readers.flow_schema import FLOW_SCHEMA, REQUIRED
-from zeekml.readers.formats.given_columns import named_columns
 from zeekml.readers.formats.parquet import read_array
+from zeekml.readers.formats.zeek_header import named_columns
 from zeekml.readers.rejects import ReadCounters, SourceAccount
+from zeekml.readers.shortfall import shortfall
 from zeekml.readers.values import RECORD_COLUMNS, read_column
-from zeekml.readers.verdict import shortfall
 
 _CHUNK = 8192
 
@@ -99,17 +99,17 @@ def score(
     counters = ReadCounters()
     streams: Sequence[Stream] = ()
     if isinstance(flows, pd.DataFrame):
-        scorer = Scorer(bundle, config)
+        pipeline = Pipeline(bundle, config=config)
         for batch in _as_flows(flows, counters).to_batches(max_chunksize=_CHUNK):
-            tables.append(scores_table(scorer.score(batch)))
+            tables.append(scores_table(pipeline.score(batch)))
     else:
         found = _discovered(flows, columns)
         counters.files_skipped.update(found.files_skipped)
         streams = found.streams
         for stream in streams:
-            scorer = Scorer(bundle, config)
+            pipeline = Pipeline(bundle, config=config)
             for batch in read_stream(stream, counters=counters):
-                tables.append(scores_table(scorer.score(batch)))
+                tables.append(scores_table(pipeline.score(batch)))
     if counters.records_read or streams:
         _warn(counters, streams)
     return pa.concat_tables([SCORES_SCHEMA.empty_table(), *tables]).to_pandas()

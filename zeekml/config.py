@@ -23,60 +23,36 @@ DEFAULT_CONFIG: Final = Path("/etc/zeekml/zeekml.toml")
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """All settings.
+    """All settings."""
 
-    Attributes
-    ----------
-    local_nets
-        Networks in CIDR notation that are the site's own.
-    bundle
-        Directory of the model bundle; None for the one that comes with zeekml.
-    bundle_sha256
-        Digest the bundle must have, or None.
-    rules
-        Directory of the rules; None for those that come with zeekml.
-    notice_format
-        Form of notice.log: "json" or "tsv".
-    context_records
-        Most records of the last hour that are held per stream.
-    rejects_per_file
-        Most rejected lines of one file that are written per hour; the rest is counted.
-    zeek, suricata
-        Live logs that `zeekml watch` follows; where both are empty it looks in the usual places.
-    out, state
-        Directories of the outputs and of the state of `zeekml watch`; None where only the
-        command line names them.
-    suricata_hold
-        Seconds of log time for which Suricata's flows are held, to be put in order of their end.
-    metrics_file
-        File that gets the figures for Prometheus' node exporter, or None.
-    stall_after
-        Seconds without a record, or without one that can be scored, after which that is a problem;
-        0 for never.
-    lag_after
-        Seconds by which scoring may lag behind before that is a problem; 0 for never.
-    journal_mb
-        Most megabytes (2**20 bytes) of the last hour's context that are kept on disk.
-    shed_lag
-        Seconds of lag from which on records are passed over to catch up; 0 for never.
-    """
-
-    local_nets: tuple[str, ...] = LOCAL_NETS
+    local_nets: tuple[str, ...] = LOCAL_NETS  # networks in CIDR notation that are the site's own
+    # directory of the model bundle; None for the one that comes with zeekml
     bundle: str | None = None
-    bundle_sha256: str | None = None
-    rules: str | None = None
-    notice_format: str = "json"
-    context_records: int = 1 << 22
+    bundle_sha256: str | None = None  # digest the bundle must have, or None
+    rules: str | None = None  # directory of the rules; None for those that come with zeekml
+    notice_format: str = "json"  # form of notice.log: "json" or "tsv"
+    context_records: int = 1 << 22  # most records of the last hour that are held per stream
+    # most rejected lines of one file that are written per hour; the rest is counted
     rejects_per_file: int = 1000
+    # live logs that zeekml watch follows; where both are empty it looks in the usual places
     zeek: tuple[str, ...] = ()
     suricata: tuple[str, ...] = ()
+    # directories of the outputs and of the state of zeekml watch; None where only the command
+    # line names them
     out: str | None = None
     state: str | None = None
+    # seconds of log time for which Suricata's flows are held, to be put in order of their end
     suricata_hold: float = SURICATA_HOLD
+    # file that gets the figures for Prometheus' node exporter, or None
     metrics_file: str | None = None
+    # seconds without a record, or without one that can be scored, after which that is a
+    # problem; 0 for never
     stall_after: float = 3600.0
+    # seconds by which scoring may lag behind before that is a problem; 0 for never
     lag_after: float = 300.0
+    # most megabytes (2**20 bytes) of the last hour's context that are kept on disk
     journal_mb: int = 1024
+    # seconds of lag from which on records are passed over to catch up; 0 for never
     shed_lag: float = 0.0
 
 
@@ -88,13 +64,7 @@ _SECONDS: Final = ("suricata_hold", "stall_after", "lag_after", "shed_lag")
 
 
 def load_config(path: Path | None = None) -> Config:
-    """Read the named file, or the default one if it exists, or take the defaults.
-
-    Raises
-    ------
-    ConfigError
-        The file cannot be read, is not TOML, or holds an unknown key or a bad value.
-    """
+    """Read the named file, or the default one if it exists, or take the defaults."""
     if path is None:
         if not DEFAULT_CONFIG.is_file():
             return Config()

@@ -6,6 +6,7 @@
     │   ├── BundleError   65   a model bundle that is damaged or does not fit
     │   └── StateError    65   stored state that is damaged or of another version
     ├── OutputError       74   an output could not be written
+    │   └── StateFileError 74  the state of a watch cannot be used or written
     └── ConfigError       78   configuration or rules are wrong
 
 The codes are those of BSD's sysexits.h. A message names the file, the line where there is one,
@@ -47,6 +48,10 @@ class OutputError(ZeekmlError):
     """An output cannot be written."""
 
     exit_code: ClassVar[int] = 74
+
+
+class StateFileError(OutputError):
+    """The state directory of a watch cannot be used or written."""
 
 
 class ConfigError(ZeekmlError):

@@ -1,112 +1,104 @@
-"""All stages for one stream: flows → features → ensemble → incidents → notices.
+"""The pipeline of one stream: flows → features → ensemble → incidents → notices.
 
-Archives, live tails and the Python API call the same object, so the same records give the same
-results whichever way they come.
+Archives, slices of them, live streams, the Python API and calibration all call this one object, so
+the same records give the same results whichever way they come.
 """
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from zeekml.config import Config
-from zeekml.detection.allowlist import EMPTY, Allowlist
-from zeekml.detection.allowlist_filter import AllowlistFilter, ExplainRow
+from zeekml.detection.allowlist import EMPTY, Allowlist, Suppressed
+from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.candidates import CANDIDATE_COLUMNS, Candidates
+from zeekml.detection.incidents.notice_builder import Line
 from zeekml.detection.notice import Notice
 from zeekml.detection.policy import Policy
-from zeekml.detection.rules_digest import rules_fingerprint
-from zeekml.detection.suppressed import Suppressed
+from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.explanation import explain
 from zeekml.ensemble.scoring import Ensemble, Scores
 from zeekml.features.context.engine import ContextEngine
 from zeekml.features.extractor import FeatureBatch, FeatureExtractor
-from zeekml.features.feature_schema import LOCAL_NETS, SCHEMA_HASH
 from zeekml.readers.stream_clock import ClockState
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredBatch:
-    """What became of one batch of flows.
+    """What became of one batch of flows."""
 
-    Attributes
-    ----------
-    flows
-        The batch as read.
-    scores
-        Row-aligned with `flows`.
-    candidates
-        The rows that may matter.
-    clock
-        Stream clock after the last row, epoch seconds; None if there are no rows.
-    """
-
-    flows: pa.RecordBatch
-    scores: Scores
-    candidates: Candidates
-    clock: float | None
+    flows: pa.RecordBatch  # the batch as read
+    scores: Scores  # row-aligned with flows
+    candidates: Candidates  # the rows that may matter
+    clock: float | None  # stream clock after the last row, epoch seconds; None if there are no rows
 
 
-class Scorer:
-    """Stage 1: features and ensemble of one stream, batch by batch in order of arrival.
+class Pipeline:
+    """Extract, score and detect: one stream, batch by batch in order of arrival.
+
+    Not thread-safe, but `extract` may run ahead of the rest in one other thread.
 
     Parameters
     ----------
     bundle
         From `zeekml.load_bundle`.
+    policy
+        From `load_policy`. None: what is scored here is looked for incidents elsewhere, or
+        `incidents` is set before `detect` is called.
+    sensor, stream
+        What wrote the records, and the stream's name; both appear in notices.
     config
         Local networks and bounds.
+    allowlist
+        From `load_allowlist`; empty if not given.
     clock
-        Where the stream's clock stands, for a scorer that starts inside a stream; `warm_up` it
+        Where the stream's clock stands, for a pipeline that starts inside a stream; `warm_up` it
         before scoring.
     ensemble
         One made from the bundle already, that nobody else uses meanwhile.
+    detects_only
+        Others extract and score, here is only `detect`: saves the memory of the rest.
+
+    Raises
+    ------
+    ConfigError
+        The policy asks for a threshold that the bundle does not have.
     """
+
+    context: ContextEngine  # what is remembered of the flows of the last hour
 
     def __init__(
         self,
         bundle: Bundle,
-        config: Config | None = None,
+        policy: Policy | None = None,
         *,
+        sensor: str = "",
+        stream: str = "",
+        config: Config | None = None,
+        allowlist: Allowlist = EMPTY,
         clock: ClockState | None = None,
         ensemble: Ensemble | None = None,
+        detects_only: bool = False,
     ) -> None:
         config = config or Config()
-        self._candidate_score = bundle.manifest.candidate_score
-        self._features = FeatureExtractor(
-            local_nets=config.local_nets, max_records=config.context_records, clock=clock
-        )
-        self._ensemble = ensemble or Ensemble(bundle)
-
-    @property
-    def context(self) -> ContextEngine:
-        """What is remembered of the flows of the last hour."""
-        return self._features.context
-
-    @property
-    def evicted_records(self) -> int:
-        """Records that left the context before their hour was over, for want of room."""
-        return self._features.context.evicted
-
-    @property
-    def context_records(self) -> int:
-        """Records that the context holds."""
-        return self._features.context.held
-
-    @property
-    def late_records(self) -> int:
-        """Records that ended before the stream's clock."""
-        return self._features.context.late
-
-    @property
-    def clock(self) -> ClockState:
-        """Where the stream's clock stands, and what it remembers."""
-        return self._features.context.clock
+        self.bundle = bundle
+        if not detects_only:
+            self._features = FeatureExtractor(
+                local_nets=config.local_nets, max_records=config.context_records, clock=clock
+            )
+            self.context = self._features.context
+            self._ensemble = ensemble or Ensemble(bundle)
+        # of its own: the model runtime allocates anew whenever the size of a batch changes
+        self._explainer: Ensemble | None = None
+        self._silenced: list[Suppressed] = []
+        if policy is not None:
+            rules = DetectionRules.of(bundle, policy, sensor=sensor, stream=stream)
+            self.incidents = AllowlistFilter(rules, allowlist, config.local_nets)
 
     def warm_up(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Take in flows that somebody else scores (batches of `FLOW_SCHEMA`).
@@ -118,13 +110,15 @@ class Scorer:
         self._features.warm_up(batches)
 
     def extract(self, flows: pa.RecordBatch) -> FeatureBatch:
-        """The first half of `score`; may run ahead of `rate`, in one other thread."""
+        """Features of the next flows of the stream (a batch of `FLOW_SCHEMA`)."""
         return self._features.transform(flows)
 
-    def rate(self, flows: pa.RecordBatch, features: FeatureBatch) -> ScoredBatch:
-        """The second half of `score`."""
+    def score(self, flows: pa.RecordBatch, features: FeatureBatch | None = None) -> ScoredBatch:
+        """Score flows, of which `extract` gave the features; else it is called here."""
+        if features is None:
+            features = self.extract(flows)
         scores = self._ensemble.score(features.matrix)
-        rows = np.flatnonzero(scores.score >= self._candidate_score)
+        rows = np.flatnonzero(scores.score >= self.bundle.manifest.candidate_score)
         return ScoredBatch(
             flows,
             scores,
@@ -142,227 +136,44 @@ class Scorer:
             float(features.clock[-1]) if flows.num_rows else None,
         )
 
-    def score(self, flows: pa.RecordBatch) -> ScoredBatch:
-        """Score the next flows of the stream (a batch of `FLOW_SCHEMA`)."""
-        return self.rate(flows, self.extract(flows))
-
-
-def fingerprint_of(bundle: Bundle, policy: Policy) -> str:
-    """The `Judge.fingerprint` of a judge made from these.
-
-    Raises
-    ------
-    ConfigError
-        The policy asks for a threshold that the bundle does not have.
-    """
-    return rules_fingerprint(
-        policy,
-        bundle.manifest.thresholds,
-        base_rate=bundle.manifest.calibration.base_rate,
-        bundle=bundle.short_digest,
-        features=SCHEMA_HASH,
-    )
-
-
-class Judge:
-    """Stage 2: from candidate rows to notices, in the order of the stream. Sequential and cheap.
-
-    Parameters
-    ----------
-    bundle
-        The one that scored.
-    policy
-        From `load_policy`.
-    sensor, stream
-        What wrote the records, and the stream's name; both appear in notices.
-    allowlist
-        From `load_allowlist`; empty if not given.
-    local_nets
-        Networks that count as local, for entries of the allowlist with a direction.
-
-    Raises
-    ------
-    ConfigError
-        The policy asks for a threshold that the bundle does not have.
-    """
-
-    def __init__(
-        self,
-        bundle: Bundle,
-        policy: Policy,
-        *,
-        sensor: str,
-        stream: str,
-        allowlist: Allowlist = EMPTY,
-        local_nets: Sequence[str] = LOCAL_NETS,
-    ) -> None:
-        self._begin(bundle)
-        self.incidents = AllowlistFilter(
-            policy,
-            policy.thresholds(bundle.manifest.thresholds),
-            sensor=sensor,
-            stream=stream,
-            bundle=bundle.short_digest,
-            features=SCHEMA_HASH,
-            base_rate=bundle.manifest.calibration.base_rate,
-            explain=_explainer(self),
-            allowlist=allowlist,
-            local_nets=local_nets,
-        )
-
-    @classmethod
-    def load(cls, bundle: Bundle, data: bytes) -> Judge:
-        """A judge that goes on where the one that was saved stood, by the same rules.
-
-        Compare `fingerprint` with `fingerprint_of` what is wanted now: after a change, this judge
-        is only good for closing what is open. The allowlist can be changed (`change_allowlist`).
-
-        Parameters
-        ----------
-        bundle
-            The one that scores from now on; it explains new lines.
-        data
-            From `save`.
-
-        Raises
-        ------
-        StateError
-            The bytes are damaged, something else, or of another version.
-        """
-        judge = cls.__new__(cls)
-        judge._begin(bundle)
-        judge.incidents = AllowlistFilter.load(data, explain=_explainer(judge))
-        return judge
-
-    def save(self) -> bytes:
-        """All that the notices to come depend on, besides the bundle, for `load`."""
-        return self.incidents.save()
-
-    def _begin(self, bundle: Bundle) -> None:
-        self._bundle = bundle
-        self._explainer: Ensemble | None = None
-
-    @property
-    def fingerprint(self) -> str:
-        """Digest of the policy, its thresholds, and the bundle's digest and calibration."""
-        return self.incidents.fingerprint
-
-    @property
-    def allowlist(self) -> Allowlist:
-        """The allowlist in force."""
-        return self.incidents.allowlist
-
-    def change_allowlist(self, allowlist: Allowlist) -> None:
-        """Judge by another allowlist from the next candidate on."""
-        self.incidents.change(allowlist)
-
-    def judge(self, candidates: Candidates, clock: float | None) -> list[Notice]:
-        """Notices that the next batch gives rise to, in order.
-
-        Parameters
-        ----------
-        candidates, clock
-            As in `ScoredBatch`.
-        """
-        return self.incidents.judge(candidates, clock)
-
-    def close(self) -> list[Notice]:
-        """Close what is still open, at the end of the input."""
-        return self.incidents.close()
-
-    def take_silenced(self) -> list[Suppressed]:
-        """Lines since the last call that the allowlist silenced, in order."""
-        return self.incidents.take_silenced()
-
-    def explain_row(self, candidates: Candidates, row: int) -> tuple[str, ...]:
-        """Why a row scored as it did."""
-        if self._explainer is None:
-            self._explainer = Ensemble(self._bundle)
-        matrix = candidates.matrix[row : row + 1]
-        site = self._bundle.manifest.usual_source == "site"
-        usual = "usual here" if site else "usual"
-        return tuple(c.text(usual) for c in explain(self._explainer, matrix)[0])
-
-
-def _explainer(judge: Judge) -> ExplainRow:
-    """The judge's explanations, without keeping it: a gate that is replaced, and it is large,
-    goes at once instead of waiting for the collector of cycles."""
-    keeps_none = weakref.ref(judge)
-
-    def explain_row(candidates: Candidates, row: int) -> tuple[str, ...]:
-        alive = keeps_none()
-        return () if alive is None else alive.explain_row(candidates, row)
-
-    return explain_row
-
-
-class Pipeline:
-    """Both stages for one stream, batch by batch in order of arrival. Not thread-safe.
-
-    Parameters
-    ----------
-    bundle
-        From `zeekml.load_bundle`.
-    policy
-        From `load_policy`.
-    sensor, stream
-        What wrote the records, and the stream's name; both appear in notices.
-    config
-        Local networks and bounds.
-    allowlist
-        From `load_allowlist`; empty if not given.
-
-    Raises
-    ------
-    ConfigError
-        The policy asks for a threshold that the bundle does not have.
-    """
-
-    def __init__(
-        self,
-        bundle: Bundle,
-        policy: Policy,
-        *,
-        sensor: str,
-        stream: str,
-        config: Config | None = None,
-        allowlist: Allowlist = EMPTY,
-    ) -> None:
-        config = config or Config()
-        self.scorer = Scorer(bundle, config)
-        self.judge = Judge(
-            bundle,
-            policy,
-            sensor=sensor,
-            stream=stream,
-            allowlist=allowlist,
-            local_nets=config.local_nets,
-        )
-
-    @property
-    def incidents(self) -> AllowlistFilter:
-        return self.judge.incidents
-
-    def take_silenced(self) -> list[Suppressed]:
-        """Lines since the last call that the allowlist silenced, in order."""
-        return self.judge.take_silenced()
-
-    @property
-    def evicted_records(self) -> int:
-        """Records that left the context before their hour was over, for want of room."""
-        return self.scorer.evicted_records
+    def detect(self, candidates: Candidates, clock: float | None) -> list[Notice]:
+        """Notices that the next batch gives rise to, in order; arguments as in `ScoredBatch`."""
+        return self._explained(self.incidents.add(candidates, clock), candidates)
 
     def feed(self, flows: pa.RecordBatch) -> tuple[ScoredBatch, list[Notice]]:
-        """Score the next flows of the stream (a batch of `FLOW_SCHEMA`).
-
-        Returns
-        -------
-        tuple
-            The scored batch, and the notices that it gave rise to, in order.
-        """
-        scored = self.scorer.score(flows)
-        return scored, self.judge.judge(scored.candidates, scored.clock)
+        """Extract, score and detect: the scored batch, and the notices that it gave rise to."""
+        batch = self.score(flows)
+        return batch, self.detect(batch.candidates, batch.clock)
 
     def close(self) -> list[Notice]:
         """Close what is still open, at the end of the input."""
-        return self.judge.close()
+        return self._explained(self.incidents.close())
+
+    def take_silenced(self) -> list[Suppressed]:
+        """Lines since the last call that the allowlist silenced, in order."""
+        taken, self._silenced = self._silenced, []
+        return taken
+
+    def _explained(
+        self, lines: Iterable[Line], candidates: Candidates | None = None
+    ) -> list[Notice]:
+        """The lines with what explains the rows that caused them, here where the batch is."""
+
+        def notice(line: Line) -> Notice:
+            if candidates is None or line.row < 0:
+                return line.explained()
+            return line.explained(self._why(candidates, line.row))
+
+        notices = [notice(line) for line in lines]
+        self._silenced += [
+            Suppressed(notice(line), by) for line, by in self.incidents.take_silenced()
+        ]
+        return notices
+
+    def _why(self, candidates: Candidates, row: int) -> list[str]:
+        """Which features made the score of a row, as texts, the largest first."""
+        if self._explainer is None:
+            self._explainer = Ensemble(self.bundle)
+        matrix = candidates.matrix[row : row + 1]
+        usual = "usual here" if self.bundle.manifest.usual_source == "site" else "usual"
+        return [reason.text(usual) for reason in explain(self._explainer, matrix)[0]]

@@ -11,8 +11,7 @@ from written import HOSTILE, ONE
 
 from zeekml.alerts.evidence_line import encode_explained
 from zeekml.dashboard.panes import evidence_rows
-from zeekml.detection.evidence import Evidence, RelatedFlow
-from zeekml.detection.incidents.flow_store import QuotedFlow
+from zeekml.detection.notice import Evidence, QuotedFlow, RelatedFlow
 from zeekml.ensemble.classes import THREATS
 from zeekml.triage.notice_reader import read_explained
 

@@ -7,23 +7,24 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from notice_fixtures import Candidate, rules_of
 
-from zeekml.alerts.suppressed_line import encode_silenced
+from zeekml.alerts.evidence_line import encode_silenced
 from zeekml.alerts.zeek_notice import encode_json
-from zeekml.detection.allowlist import EMPTY, Allowlist, parse_allowlist
+from zeekml.detection.allowlist import EMPTY, Allowlist, Suppressed, parse_allowlist
 from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.allowlist_matcher import AllowlistMatcher
 from zeekml.detection.candidates import Candidates
-from zeekml.detection.incidents.tracker import Limits
-from zeekml.detection.notice import NOTES, Candidate, Notice
+from zeekml.detection.incidents.notice_builder import Line
+from zeekml.detection.notice import NOTES, Notice
 from zeekml.detection.policy import Policy
-from zeekml.detection.suppressed import Suppressed
+from zeekml.detection.rules import Limits
 from zeekml.errors import StateError
 
 MakeCandidate = Callable[..., Candidate]
 MakeColumns = Callable[[Sequence[Candidate]], Candidates]
 MakePolicy = Callable[..., Policy]
-MakeGate = Callable[..., AllowlistFilter]
+MakeGate = Callable[..., "FlowFilter"]
 Lines = tuple[list[Notice], list[Suppressed]]
 
 HOSTS = ("10.0.0.1", "10.0.0.2", "192.0.2.7")
@@ -42,21 +43,46 @@ def allowlist(entries: Sequence[dict[str, Any]]) -> Allowlist:
     return parse_allowlist(f"version: 1\nentries:\n{items}".encode(), "a.yaml", now=0.0)
 
 
+class FlowFilter:
+    """A filter whose lines come as notices that are explained by the row that caused them."""
+
+    def __init__(self, known: AllowlistFilter) -> None:
+        self.filter = known
+        self.silenced: list[Suppressed] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.filter, name)
+
+    def add(self, candidates: Candidates, clock: float) -> list[Notice]:
+        return self._told(self.filter.add(candidates, clock), candidates)
+
+    def close(self) -> list[Notice]:
+        return self._told(self.filter.close())
+
+    def take_silenced(self) -> list[Suppressed]:
+        taken, self.silenced = self.silenced, []
+        return taken
+
+    def restarted(self) -> FlowFilter:
+        return FlowFilter(AllowlistFilter.load(self.filter.save()))
+
+    def _told(self, lines: list[Line], candidates: Candidates | None = None) -> list[Notice]:
+        def told(line: Line) -> Notice:
+            if line.row < 0 or candidates is None:
+                return line.explained()
+            return line.explained([f"row of {candidates.flows['uid'][line.row]}"])
+
+        notices = [told(line) for line in lines]
+        self.silenced += [Suppressed(told(line), by) for line, by in self.filter.take_silenced()]
+        return notices
+
+
 @pytest.fixture(scope="session")
 def make_gate(make_policy: MakePolicy) -> MakeGate:
-    def make(known: Allowlist = EMPTY) -> AllowlistFilter:
-        return AllowlistFilter(
-            make_policy(),
-            {},
-            sensor="office",
-            stream="conn",
-            bundle="0123456789abcdef" * 4,
-            features="fedcba9876543210" * 4,
-            explain=lambda candidates, row: (f"row of {candidates.row(row).uid}",),
-            allowlist=known,
-            local_nets=("10.0.0.0/8",),
-            limits=Limits(groups=64, rows=64, incidents=64, values=64),
-        )
+    def make(known: Allowlist = EMPTY) -> FlowFilter:
+        limits = Limits(groups=64, rows=64, incidents=64, values=64)
+        rules = rules_of(make_policy(), limits=limits)
+        return FlowFilter(AllowlistFilter(rules, known, ("10.0.0.0/8",)))
 
     return make
 
@@ -95,11 +121,11 @@ def streams(draw: st.DrawFn) -> list[dict[str, Any]]:
     return found
 
 
-def run(gate: AllowlistFilter, parts: Sequence[Candidates]) -> Lines:
+def run(gate: FlowFilter, parts: Sequence[Candidates]) -> Lines:
     notices: list[Notice] = []
     silenced: list[Suppressed] = []
     for part in parts:
-        notices += gate.judge(part, float(part.clock[-1]))
+        notices += gate.add(part, float(part.clock[-1]))
         silenced += gate.take_silenced()
     notices += gate.close()
     return notices, silenced + gate.take_silenced()
@@ -170,12 +196,10 @@ def test_cuts_and_restarts_change_nothing(
         silenced: list[Suppressed] = []
         for begin, end in ((0, change), (change, len(flows))):
             for part in pieces(begin, end, cut):
-                notices += gate.judge(part, float(part.clock[-1]))
+                notices += gate.add(part, float(part.clock[-1]))
                 silenced += gate.take_silenced()
                 if restart:
-                    gate = AllowlistFilter.load(
-                        gate.save(), explain=lambda c, r: (f"row of {c.row(r).uid}",)
-                    )
+                    gate = gate.restarted()
             if begin == 0:
                 gate.change(second)
         notices += gate.close()
@@ -197,7 +221,7 @@ def test_after_a_change_open_incidents_go_on_without_covered_flows(
 
     def take(*flows: Candidate) -> list[Notice]:
         part = make_columns(sorted(flows, key=lambda f: f.clock))
-        return gate.judge(part, float(part.clock[-1]))
+        return gate.add(part, float(part.clock[-1]))
 
     opened = take(*scan(HOSTS[0], 0, 1, 2), *scan(HOSTS[2], 3, 4, 5))
     assert [(n.src, n.state) for n in opened] == [(HOSTS[0], "open"), (HOSTS[2], "open")]
@@ -239,4 +263,4 @@ def test_damaged_state(make_gate: MakeGate) -> None:
     with pytest.raises(StateError):
         AllowlistFilter.load(data[:-20])
     with pytest.raises(StateError):
-        AllowlistFilter.load(make_gate()._lanes[0].tracker.save())
+        AllowlistFilter.load(make_gate()._groups[0].tracker.save())

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from notice_fixtures import Candidate
 
 from zeekml.detection import allowlist_matcher as covering
 from zeekml.detection.allowlist import Allowlist, Entry, parse_allowlist
 from zeekml.detection.allowlist_matcher import AllowlistMatcher
 from zeekml.detection.candidates import Candidates
-from zeekml.detection.notice import NOTES, Candidate
+from zeekml.detection.notice import NOTES
 from zeekml.features.feature_schema import LOCAL_NETS
 
 MakeCandidate = Callable[..., Candidate]

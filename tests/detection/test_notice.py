@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from notice_fixtures import Candidate
 
-from zeekml.detection.notice import NOTES, Candidate, Tally
+from zeekml.detection.notice import NOTES, Tally
 from zeekml.ensemble.classes import THREATS
 
 

@@ -10,14 +10,9 @@ from pathlib import Path
 import pytest
 from watch_process import Log, WatchProcess, zeekml
 
-from zeekml.live.precompile import compile_ahead
 from zeekml.triage.lookup import find_incident
 
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled() -> None:
-    """What takes longest at a first start."""
-    compile_ahead()
+pytestmark = pytest.mark.usefixtures("compiled")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from zeekml.live.startup import Startup, begin
 from zeekml.live.tail.events import Gap, Lines
 from zeekml.live.tail.files_at_start import FilesAtStart, sight
-from zeekml.live.tail.stream_logs import StreamLogs
+from zeekml.live.tail.inputs import StreamLogs
 from zeekml.readers.files.line_splitter import Block
 
 

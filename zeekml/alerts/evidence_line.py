@@ -1,4 +1,4 @@
-"""What a line of notice.log rests on, as JSON: for `zeekml explain` and for labels."""
+"""Lines beside notice.log, as JSON: what a notice rests on, and what the allowlist silenced."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import base64
 import json
 from typing import Any
 
+import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from zeekml.alerts.zeek_notice import encode_json
 from zeekml.core.text import printable
-from zeekml.detection.evidence import Evidence, RelatedFlow
-from zeekml.detection.notice import Notice
+from zeekml.detection.allowlist import Suppressed
+from zeekml.detection.notice import Evidence, Notice, RelatedFlow
 from zeekml.ensemble.classes import THREATS
 
 
@@ -40,15 +40,10 @@ def encode_explained(notice: Notice) -> bytes:
     return b'{"notice":' + line + b',"evidence":' + evidence + b"}\n"
 
 
-def features_of(evidence: dict[str, Any]) -> npt.NDArray[np.float32]:
-    """The feature vector in decoded evidence, NaN where missing.
-
-    Raises
-    ------
-    ValueError, KeyError, TypeError
-        There is none.
-    """
-    return np.frombuffer(base64.b64decode(evidence["features"], validate=True), "<f4")
+def encode_silenced(silenced: Suppressed) -> bytes:
+    """A line of silenced.jsonl: a notice as in notice.log, and the entry that silenced it."""
+    by = json.dumps(msgspec.to_builtins(silenced.by), separators=(",", ":")).encode()
+    return encode_json(silenced.notice)[:-2] + b',"silenced_by":' + by + b"}\n"
 
 
 def _related(item: RelatedFlow) -> dict[str, Any]:

@@ -18,8 +18,6 @@ from zeekml.core.units import utc
 
 SENSOR_HEALTH: Final = "ZeekML::Sensor_Health"
 SENSOR_PROBLEM: Final = "ZeekML::Sensor_Problem"
-MODEL_DRIFT: Final = "ZeekML::Model_Drift"
-HEALTH_NOTES: Final = (SENSOR_HEALTH, SENSOR_PROBLEM, MODEL_DRIFT)
 
 SHORTEST_START: Final = 1100
 """Characters of the first notice's `sub`: with it alone the file is longer than 1,024 bytes."""
@@ -42,40 +40,21 @@ HealthState = Literal["open", "closed"]
 
 @dataclass(frozen=True, slots=True)
 class HealthNotice:
-    """One line about the health of what is watched.
+    """One line about the health of what is watched."""
 
-    Attributes
-    ----------
-    ts
-        Wall clock, epoch seconds.
-    note
-        One of `HEALTH_NOTES`.
-    msg, sub
-        What is the matter; since when, how much, and what to do about it. Plain text.
-    state, seq
-        ``open`` and 0 when a problem begins, ``closed`` and 1 when it is over. What happens and
-        is over at once has one line, ``closed`` and 0.
-    id
-        24 hexadecimal digits, the same for both lines of a problem; (`id`, `seq`) is unique.
-    severity
-        One of `SEVERITIES`.
-    stream, sensor
-        What it is about, as the caller names it; `stream` is empty for what is about all.
-    details
-        Figures by name.
-    """
-
-    ts: float
-    note: str
-    msg: str
+    ts: float  # wall clock, epoch seconds
+    note: str  # SENSOR_HEALTH or SENSOR_PROBLEM
+    msg: str  # what is the matter; since when, how much, and what to do about it. Plain text
     sub: str
+    # open and 0 when a problem begins, closed and 1 when it is over. What happens and is over
+    # at once has one line, closed and 0
     state: HealthState
     seq: int
-    id: str
-    severity: str
-    stream: str
+    id: str  # 24 hexadecimal digits, the same for both lines of a problem; (id, seq) is unique
+    severity: str  # one of SEVERITIES
+    stream: str  # what it is about, as the caller names it; stream is empty for what is about all
     sensor: str
-    details: Mapping[str, str | int | float]
+    details: Mapping[str, str | int | float]  # figures by name
 
     def described(self) -> tuple[str, ...]:
         """What it is about and the figures, each as plain ``name=value``."""
@@ -99,19 +78,7 @@ def health_id(*parts: str) -> str:
 def first_notice(
     ts: float, msg: str, facts: Mapping[str, str], *, sensor: str, stream: str = ""
 ) -> HealthNotice:
-    """The notice that a live notice.log or eve.json begins with, longer than 1,024 bytes.
-
-    Parameters
-    ----------
-    ts
-        Wall clock, epoch seconds.
-    msg
-        Why there is a new file, such as ``zeekml 0.1.0 started``.
-    facts
-        What is read, with what and within which limits, by name, in the order to be told.
-    sensor, stream
-        What it is about.
-    """
+    """The notice that a live notice.log or eve.json begins with, longer than 1,024 bytes."""
     sub = printable("; ".join(f"{name}: {value}" for name, value in facts.items()), _SUB_LENGTH)
     if len(sub) < SHORTEST_START:
         sub = (sub + _PADDING_SAYS).ljust(SHORTEST_START, ".")
@@ -131,13 +98,7 @@ def first_notice(
 
 
 def health_event(notice: HealthNotice) -> bytes:
-    """The notice as an EVE event of type ``engine``, which Suricata's schema allows.
-
-    Returns
-    -------
-    bytes
-        A JSON object in ASCII and a newline.
-    """
+    """The notice as an EVE event of type ``engine``, which Suricata's schema allows."""
     record: dict[str, object] = {
         "timestamp": f"{utc(notice.ts):%Y-%m-%dT%H:%M:%S.%f}+0000",
         "log_level": _LOG_LEVEL[notice.severity],

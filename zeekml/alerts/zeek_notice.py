@@ -162,43 +162,13 @@ _STRICT_COLUMNS: Final = (
 
 
 def encode_json(notice: Notice | HealthNotice, strict: bool = False) -> bytes:
-    """One line of a notice.log in JSON.
-
-    Parameters
-    ----------
-    notice
-        The notice.
-    strict
-        Whether to keep to Zeek's own columns; ours then stand as JSON in ``sub``, beside the
-        text of a notice about health.
-
-    Returns
-    -------
-    bytes
-        A JSON object in ASCII, in the order of the columns, and a newline. Unset columns are
-        left out. Times have 6 decimals; other numbers are rounded to 6 decimals.
-    """
+    """One line of a notice.log in JSON."""
     columns = _STRICT_COLUMNS if strict else _COLUMNS
     return _object(columns, notice).encode("ascii") + b"\n"
 
 
 def line_in_form(line: bytes, tsv: TsvEncoder | None, *, strict: bool) -> bytes:
-    """A line about an incident that `encode_json` wrote with all columns, in another form.
-
-    Parameters
-    ----------
-    line
-        What ``encode_json(notice)`` returned.
-    tsv
-        Its form, or None for JSON.
-    strict
-        As in `encode_json`.
-
-    Returns
-    -------
-    bytes
-        What encoding the notice in that form would give.
-    """
+    """A line about an incident that `encode_json` wrote with all columns, in another form."""
     if tsv is None and not strict:
         return line
     values: dict[str, _Value] = {
@@ -213,16 +183,7 @@ def line_in_form(line: bytes, tsv: TsvEncoder | None, *, strict: bool) -> bytes:
 
 
 class TsvEncoder:
-    """A notice.log in Zeek's tab-separated form.
-
-    Parameters
-    ----------
-    open_ts
-        Time for the ``#open`` line, epoch seconds: that of the first record, so that the same
-        records give the same bytes. Written in UTC.
-    strict
-        As in `encode_json`.
-    """
+    """A notice.log in Zeek's tab-separated form."""
 
     def __init__(self, open_ts: float, strict: bool = False) -> None:
         self._open_ts = open_ts

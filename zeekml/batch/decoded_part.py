@@ -26,7 +26,8 @@ from zeekml.core.atomic_write import as_output_error
 from zeekml.outputs import REJECTS
 from zeekml.readers.files.byte_ranges import LogPart, read_part
 from zeekml.readers.files.file_type import Kind
-from zeekml.readers.flow_schema import AT_EXIT_FIELD, FLOW_SCHEMA, ORIGINAL_FIELD
+from zeekml.readers.flow_order import EndOrder
+from zeekml.readers.flow_schema import AT_EXIT_FIELD, FLOW_SCHEMA, ORIGINAL_FIELD, SURICATA_HOLD
 from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.rejects import ReadCounters, RejectWriter
 from zeekml.readers.stream_clock import flow_ends
@@ -41,25 +42,13 @@ _NOTES_AT_ONCE: Final = 8192
 
 @dataclass(frozen=True, slots=True)
 class DecodedPart:
-    """One decoded part.
+    """One decoded part."""
 
-    Attributes
-    ----------
-    directory
-        Where it lies.
-    rows
-        Of each of its batches.
-    counters, events
-        As the reader left them.
-    alerts
-        Whether there are alerts in it.
-    """
-
-    directory: Path
-    rows: tuple[int, ...]
-    counters: ReadCounters
+    directory: Path  # where it lies
+    rows: tuple[int, ...]  # of each of its batches
+    counters: ReadCounters  # as the reader left them
     events: Events
-    alerts: bool
+    alerts: bool  # whether there are alerts in it
 
     def ends(self) -> Iterator[npt.NDArray[np.int64]]:
         """End times of the flows of each batch, in microseconds."""
@@ -74,13 +63,7 @@ class DecodedPart:
 
 
 def decode_part(part: LogPart, directory: Path, job: ScoreJob) -> DecodedPart:
-    """Decode a part of a log into a directory that does not exist yet.
-
-    Raises
-    ------
-    OutputError
-        A file cannot be created or written.
-    """
+    """Decode a part of a log into a directory that does not exist yet."""
     counters, events = ReadCounters(), Events()
     is_eve = part.file.kind is Kind.EVE
     schema = FLOW_SCHEMA.append(ORIGINAL_FIELD) if job.options.enriched else FLOW_SCHEMA
@@ -209,3 +192,43 @@ class AlertReplay:
         if answers:
             with as_output_error(part.directory):
                 (part.directory / _SIGNATURES).write_text(json.dumps(answers), encoding="ascii")
+
+
+OrderedPart = tuple[Path, list[npt.NDArray[np.int64]]]
+"""Where a part lies, and the end times of each of its batches in microseconds."""
+
+
+class PartOrder:
+    """Order the parts of one stream, as `zeekml.readers.flow_order` does with a whole stream."""
+
+    def __init__(self, directory: Path, batch_rows: int, hold: float = SURICATA_HOLD) -> None:
+        self._directory = directory
+        self._batch_rows = batch_rows
+        self._order = EndOrder(hold)
+        self._written = 0
+
+    def add(self, part: DecodedPart) -> Iterator[OrderedPart]:
+        """Take the next part, its alerts being known; yield the flows that can be scored now."""
+        ready: list[pa.RecordBatch] = []
+        for batch in read_batches(part.directory, 0, len(part.rows)):
+            ready += self._order.push(batch)
+        yield from self._write(ready)
+
+    def finish(self) -> Iterator[OrderedPart]:
+        """Yield what is left at the end of the stream."""
+        yield from self._write(self._order.flush())
+
+    def _write(self, ready: list[pa.RecordBatch]) -> Iterator[OrderedPart]:
+        if not ready:
+            return
+        directory = self._directory / f"ordered-{self._written:06}"
+        self._written += 1
+        # one dictionary for all: the file format allows no other
+        table = pa.Table.from_batches(ready).unify_dictionaries().combine_chunks()
+        batches = table.to_batches(max_chunksize=self._batch_rows)
+        with as_output_error(directory):
+            directory.mkdir()
+            with write_flows(directory, table.schema) as file:
+                for batch in batches:
+                    file.write_batch(batch)
+        yield directory, [flow_ends(batch) for batch in batches]

@@ -10,9 +10,14 @@ from typing import Final
 
 from zeekml.config import Config
 from zeekml.detection.allowlist import EMPTY, Allowlist
+from zeekml.detection.candidates import Candidates
 from zeekml.detection.notice import Notice
-from zeekml.outputs import OutputOptions
+from zeekml.detection.policy import load_policy
+from zeekml.ensemble.bundle import Bundle, load_bundle
+from zeekml.outputs import NoticeOutputs, OutputOptions
+from zeekml.pipeline import Pipeline
 from zeekml.readers.archive import DEFAULT_BATCH_ROWS
+from zeekml.readers.files.discovery import Stream
 from zeekml.readers.rejects import ReadCounters
 
 MAX_SHOWN: Final = 2000
@@ -24,48 +29,46 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Cutting:
-    """How streams are cut up for several processes; the results are the same whatever it says.
+    """How streams are cut up for several processes; the results are the same whatever it says."""
 
-    Attributes
-    ----------
-    slice_records
-        Least records of a slice. None: by the size of the input, and small inputs are not cut.
-    part_bytes
-        Bytes on disk of the parts in which plain files are decoded. Compressed ones have an eighth.
-    read_size
-        Most bytes to take from disk at a time; None for what suits the disk.
-    batch_rows
-        Most records that are scored at a time.
-    """
-
+    # least records of a slice. None: by the size of the input, and small inputs are not cut
     slice_records: int | None = None
+    # bytes on disk of the parts in which plain files are decoded. Compressed ones have an
+    # eighth
     part_bytes: int = 32 << 20
+    # most bytes to take from disk at a time; None for what suits the disk
     read_size: int | None = None
-    batch_rows: int = DEFAULT_BATCH_ROWS
+    batch_rows: int = DEFAULT_BATCH_ROWS  # most records that are scored at a time
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreJob:
-    """What scoring needs to know besides the streams.
-
-    Attributes
-    ----------
-    bundle, rules
-        Paths; None for what comes with zeekml.
-    allowlist
-        Set from the rules when scoring begins.
-    workers
-        Processes to score with.
-    """
+    """What scoring needs to know besides the streams."""
 
     out: Path
     config: Config = field(default_factory=Config)
-    bundle: Path | None = None
+    bundle: Path | None = None  # paths; None for what comes with zeekml
     rules: Path | None = None
-    allowlist: Allowlist = EMPTY
+    allowlist: Allowlist = EMPTY  # set from the rules when scoring begins
     options: OutputOptions = field(default_factory=OutputOptions)
-    workers: int = 1
+    workers: int = 1  # processes to score with
     cutting: Cutting = field(default_factory=Cutting)
+
+    def load_bundle(self) -> Bundle:
+        """The bundle, if it is the one that the configuration pins."""
+        return load_bundle(self.bundle, pin=self.config.bundle_sha256)
+
+    def pipeline(self, stream: Stream, *, detects_only: bool = False) -> Pipeline:
+        """The pipeline of a stream."""
+        return Pipeline(
+            self.load_bundle(),
+            load_policy(self.rules),
+            sensor=stream.sensor,
+            stream=stream.name,
+            config=self.config,
+            allowlist=self.allowlist,
+            detects_only=detects_only,
+        )
 
 
 @dataclass(slots=True)
@@ -81,26 +84,40 @@ class StreamResult:
     incidents: list[Notice]  # the last line of each, at most MAX_SHOWN
 
 
-class NoticeBook:
-    """Counts a stream's notices and keeps the last line of each incident."""
+class StreamDetection:
+    """Detection of one stream: writes the notices, counts them, and keeps each incident's last."""
 
-    def __init__(self) -> None:
+    def __init__(self, pipeline: Pipeline, outputs: NoticeOutputs) -> None:
+        self._pipeline = pipeline
+        self._outputs = outputs
         self._opened: Counter[str] = Counter()
         self._last_lines: dict[str, Notice] = {}
 
-    def add(self, notices: Sequence[Notice]) -> None:
-        """Enter the next notices."""
+    def add(self, candidates: Candidates, clock: float | None) -> None:
+        """Take in the candidates of the next batch; arguments as in `ScoredBatch`."""
+        self._write(self._pipeline.detect(candidates, clock))
+
+    def close(self) -> None:
+        """Close what is still open, at the end of the stream."""
+        self._write(self._pipeline.close())
+
+    def _write(self, notices: Sequence[Notice]) -> None:
+        self._outputs.write_notices(notices)
+        self._outputs.write_silenced(self._pipeline.take_silenced())
         for notice in notices:
             self._opened[notice.note] += notice.seq == 0
             if notice.id in self._last_lines or len(self._last_lines) < MAX_SHOWN:
                 self._last_lines[notice.id] = notice
 
-    @property
-    def opened(self) -> Counter[str]:
-        """Incidents by note."""
-        return +self._opened
-
-    @property
-    def incidents(self) -> list[Notice]:
-        """The last line of each incident, at most `MAX_SHOWN` of them."""
-        return list(self._last_lines.values())
+    def result(self, stream: Stream, counters: ReadCounters, evicted_records: int) -> StreamResult:
+        """What the stream came to."""
+        incidents = self._pipeline.incidents
+        return StreamResult(
+            stream=stream.name,
+            counters=counters,
+            notices=+self._opened,
+            suppressed=incidents.suppressed,
+            silenced=incidents.silenced_count,
+            evicted_records=evicted_records,
+            incidents=list(self._last_lines.values()),
+        )

@@ -6,12 +6,12 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.sharedctypes import Synchronized
-from typing import Any, Protocol
+from typing import Any
 
 from zeekml.errors import ZeekmlError
 
@@ -19,75 +19,53 @@ _done: Synchronized[int] | None = None  # in a worker: bytes of input, and recor
 _scored: Synchronized[int] | None = None
 
 
-class ProcessPool(Protocol):
-    """Takes calls of functions whose first argument is a progress callback."""
+class WorkerPool:
+    """Takes calls of functions whose first argument is a progress callback.
+
+    Without an executor, each call is made at once, in this process.
+    """
+
+    def __init__(
+        self, executor: ProcessPoolExecutor | None = None, counts: Sequence[Synchronized[int]] = ()
+    ) -> None:
+        self._executor = executor
+        self._counts = counts
+        self._totals = (0, 0)  # bytes and records: in this process, or in all as last asked
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Have ``function(progress, *args)`` called."""
-
-    def progress(self) -> tuple[int, int]:
-        """Bytes and records that the calls have reported since this was last asked."""
-
-
-class _InProcess:
-    """Makes each call at once."""
-
-    def __init__(self) -> None:
-        self._totals = [0, 0]
-
-    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        if self._executor is not None:
+            return self._executor.submit(_call, function, *args)
         future: Future[Any] = Future()
         future.set_result(function(self._add, *args))
         return future
 
     def progress(self) -> tuple[int, int]:
-        totals, self._totals = self._totals, [0, 0]
-        return totals[0], totals[1]
+        """Bytes and records that the calls have reported since this was last asked."""
+        before, self._totals = self._totals, (0, 0)
+        if self._executor is None:
+            return before
+        # without the lock: a worker that was killed may hold it
+        done, scored = (int(count.get_obj().value) for count in self._counts)
+        self._totals = done, scored
+        return done - before[0], scored - before[1]
 
     def _add(self, done: int, rows: int) -> None:
-        self._totals[0] += done
-        self._totals[1] += rows
-
-
-class _Processes:
-    def __init__(
-        self,
-        executor: ProcessPoolExecutor,
-        done: Synchronized[int],
-        scored: Synchronized[int],
-    ) -> None:
-        self._executor = executor
-        self._counts = (done, scored)
-        self._reported = (0, 0)
-
-    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
-        return self._executor.submit(_call, function, *args)
-
-    def progress(self) -> tuple[int, int]:
-        # without the lock: a worker that was killed may hold it
-        now = tuple(int(count.get_obj().value) for count in self._counts)
-        before, self._reported = self._reported, (now[0], now[1])
-        return now[0] - before[0], now[1] - before[1]
+        self._totals = self._totals[0] + done, self._totals[1] + rows
 
 
 @contextmanager
-def worker_pool(workers: int) -> Iterator[ProcessPool]:
-    """Give a pool of processes, which are gone afterwards; a single worker is this process.
-
-    Raises
-    ------
-    ZeekmlError
-        A process ended without being told to.
-    """
+def worker_pool(workers: int) -> Iterator[WorkerPool]:
+    """Give a pool of processes, which are gone afterwards; a single worker is this process."""
     if workers == 1:
-        yield _InProcess()
+        yield WorkerPool()
         return
     # spawn: forking a process in which Arrow or LiteRT threads already run can hang
     context = multiprocessing.get_context("spawn")
     counts = (context.Value("q", 0), context.Value("q", 0))
     executor = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=counts)
     try:
-        yield _Processes(executor, *counts)
+        yield WorkerPool(executor, counts)
     except BaseException as error:
         processes = list((executor._processes or {}).values())
         executor.shutdown(wait=False, cancel_futures=True)

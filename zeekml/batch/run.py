@@ -1,40 +1,29 @@
-"""Score streams of archived logs on this machine, in one process or several.
-
-Large streams are cut into slices that are scored side by side (`zeekml.batch.scheduler`). In one
-process, a stream can still use a second core: one thread reads and computes features while another
-scores.
-"""
+"""Score streams of archived logs on this machine, in one process or several."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
-from zeekml.batch.job import Cutting, NoticeBook, Progress, ScoreJob, StreamResult
-from zeekml.batch.scheduler import score_parallel, useful_workers
+from zeekml.batch.job import Cutting, Progress, ScoreJob, StreamResult
+from zeekml.batch.scheduler import score_parallel, score_stream, useful_workers
 from zeekml.core.text import printable
 from zeekml.detection.allowlist import load_allowlist
 from zeekml.detection.policy import load_policy
-from zeekml.ensemble.bundle import Bundle, load_bundle
+from zeekml.ensemble.bundle import Bundle
 from zeekml.errors import OutputError
-from zeekml.outputs import StreamOutputs, assemble, lock_output
-from zeekml.pipeline import Pipeline
-from zeekml.readers.archive import read_stream
-from zeekml.readers.files.discovery import Discovery, Stream
+from zeekml.outputs import assemble, lock_output
+from zeekml.readers.files.discovery import Discovery
 from zeekml.readers.rejects import ReadCounters
 from zeekml.readers.values import COUNTS
 
-__all__ = ["Cutting", "RunResult", "ScoreJob", "StreamResult", "score", "usable_processors"]
-
-_T = TypeVar("_T")
+__all__ = ["Cutting", "RunResult", "ScoreJob", "StreamResult", "score"]
 
 
 @dataclass(slots=True)
@@ -49,18 +38,8 @@ class RunResult:
 
 
 def score(discovery: Discovery, job: ScoreJob, progress: Progress | None = None) -> RunResult:
-    """Score all streams of a discovery and write the outputs to `job.out`.
-
-    Raises
-    ------
-    BundleError, ConfigError
-        The bundle or the rules cannot be used; nothing was written then.
-    OutputError
-        The output directory cannot be written; what was there before is unchanged.
-    ZeekmlError
-        A worker process ended without being told to; nothing was changed either.
-    """
-    bundle = load_bundle(job.bundle, pin=job.config.bundle_sha256)
+    """Score all streams of a discovery and write the outputs to `job.out`."""
+    bundle = job.load_bundle()
     load_policy(job.rules).thresholds(bundle.manifest.thresholds)
     # read once: what expires meanwhile expires for all streams or for none
     job = replace(job, allowlist=load_allowlist(job.rules))
@@ -68,11 +47,11 @@ def score(discovery: Discovery, job: ScoreJob, progress: Progress | None = None)
     with _work_directory(job.out) as work:
         workers = useful_workers(streams, job)
         if workers > 1 or job.cutting.slice_records is not None:
-            results, parts = score_parallel(streams, job, work, workers, _score_in_worker, progress)
+            results, parts = score_parallel(streams, job, work, workers, progress)
         else:
             parts = [work / f"{i:06}" for i in range(len(streams))]
             results = [
-                _score_stream(stream, job, part, progress, overlap=job.workers > 1)
+                score_stream(progress, stream, job, part, overlap=job.workers > 1)
                 for stream, part in zip(streams, parts, strict=True)
             ]
         totals = ReadCounters(files_skipped=Counter(discovery.files_skipped))
@@ -93,79 +72,6 @@ def _disorder(totals: ReadCounters) -> list[str]:
         f"that come before them (first {printable(totals.first_behind, 200)}), and all that "
         "belongs to one attack there becomes one incident; sort the log, or give its files singly"
     ]
-
-
-def _ahead(items: Iterator[_T], depth: int = 2) -> Iterator[_T]:
-    """The same items, made in a thread of its own, up to `depth` ahead of their use."""
-    end = object()
-    with ThreadPoolExecutor(1) as pool:
-        pending = deque(pool.submit(next, items, end) for _ in range(depth))
-        while (item := pending.popleft().result()) is not end:
-            pending.append(pool.submit(next, items, end))
-            yield cast("_T", item)
-
-
-def _score_stream(
-    stream: Stream,
-    job: ScoreJob,
-    part: Path,
-    progress: Progress | None,
-    *,
-    overlap: bool = False,
-) -> StreamResult:
-    counters = ReadCounters()
-    pipeline = Pipeline(
-        load_bundle(job.bundle, pin=job.config.bundle_sha256),
-        load_policy(job.rules),
-        sensor=stream.sensor,
-        stream=stream.name,
-        config=job.config,
-        allowlist=job.allowlist,
-    )
-    book = NoticeBook()
-    outputs = StreamOutputs(part, job.options)
-    try:
-        reported = 0
-        read = read_stream(
-            stream,
-            counters=counters,
-            rejects=outputs.rejects,
-            batch_rows=job.cutting.batch_rows,
-            keep_originals=job.options.enriched,
-            hold=job.config.suricata_hold,
-        )
-        extracted = ((flows, pipeline.scorer.extract(flows)) for flows in read)
-        for flows, features in _ahead(extracted) if overlap else extracted:
-            batch = pipeline.scorer.rate(flows, features)
-            notices = pipeline.judge.judge(batch.candidates, batch.clock)
-            outputs.write_batch(batch)
-            outputs.write_notices(notices)
-            outputs.write_silenced(pipeline.take_silenced())
-            book.add(notices)
-            if progress is not None:
-                progress(counters.bytes_read - reported, flows.num_rows)
-                reported = counters.bytes_read
-        closing = pipeline.close()
-        outputs.write_notices(closing)
-        outputs.write_silenced(pipeline.take_silenced())
-        book.add(closing)
-        if progress is not None:
-            progress(counters.bytes_read - reported, 0)
-    finally:
-        outputs.close()
-    return StreamResult(
-        stream=stream.name,
-        counters=counters,
-        notices=book.opened,
-        suppressed=pipeline.incidents.suppressed,
-        silenced=pipeline.incidents.silenced_count,
-        evicted_records=pipeline.evicted_records,
-        incidents=book.incidents,
-    )
-
-
-def _score_in_worker(progress: Progress, stream: Stream, job: ScoreJob, part: Path) -> StreamResult:
-    return _score_stream(stream, job, part, progress)
 
 
 def _summary(
@@ -219,8 +125,3 @@ def _work_directory(out: Path) -> Iterator[Path]:
             yield work
         finally:
             shutil.rmtree(work, ignore_errors=True)
-
-
-def usable_processors() -> int:
-    """Processors that this process may run on."""
-    return len(os.sched_getaffinity(0))

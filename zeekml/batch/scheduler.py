@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import ExitStack
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
-from zeekml.batch.job import Progress, ScoreJob, StreamResult
+from zeekml.batch.job import Progress, ScoreJob, StreamDetection, StreamResult
 from zeekml.batch.process_pool import worker_pool
 from zeekml.batch.sliced_stream import (
     COMPRESSION,
     SlicedStream,
-    SliceTask,
+    Task,
     can_be_sliced,
-    decode,
     is_compressed,
-    score_slice,
 )
+from zeekml.outputs import StreamOutputs
+from zeekml.readers.archive import read_stream
 from zeekml.readers.files.discovery import Stream
 from zeekml.readers.files.file_type import Kind
+from zeekml.readers.rejects import ReadCounters
 
 RECORDS_PER_WORKER: Final = 200_000
 """Estimated records for which a further process is started."""
@@ -31,7 +33,7 @@ _LARGEST_SLICE: Final = 1_000_000
 _SLICES_PER_WORKER: Final = 4
 _WAIT: Final = 0.2  # seconds between two looks at interrupts
 
-WholeStream = Callable[..., StreamResult]
+_T = TypeVar("_T")
 
 
 def estimated_records(stream: Stream) -> int:
@@ -60,16 +62,15 @@ class _WholeStream:
     """A stream that one process scores from start to end."""
 
     def __init__(self, stream: Stream, job: ScoreJob, directory: Path) -> None:
-        self._args: tuple[object, ...] | None = (stream, job, directory)
+        self._task: Task | None = Task(score_stream, 0, (stream, job, directory))
         self.directories = [directory]
         self.result: StreamResult | None = None
 
-    def next_task(self) -> SliceTask | None:
-        args, self._args = self._args, None
-        return None if args is None else SliceTask("whole", 0, args)
+    def next_task(self) -> Task | None:
+        task, self._task = self._task, None
+        return task
 
-    def done(self, task: SliceTask, result: object) -> None:
-        assert isinstance(result, StreamResult)
+    def done(self, task: Task, result: StreamResult) -> None:
         self.result = result
 
     def step(self) -> bool:
@@ -79,43 +80,63 @@ class _WholeStream:
         pass
 
 
-def score_parallel(
-    streams: Sequence[Stream],
-    job: ScoreJob,
-    work: Path,
-    workers: int,
-    whole: WholeStream,
-    progress: Progress | None,
-) -> tuple[list[StreamResult], list[Path]]:
-    """Score streams in several processes.
+def score_stream(
+    progress: Progress | None, stream: Stream, job: ScoreJob, part: Path, *, overlap: bool = False
+) -> StreamResult:
+    """Score a stream from start to end into a directory that does not exist yet.
 
-    Parameters
-    ----------
-    work
-        An empty directory for part files.
-    workers
-        How many processes; with one, everything happens here, slice by slice.
-    whole
-        Called as ``whole(progress, stream, job, directory)`` in a worker for streams that stay in
-        one piece.
-
-    Returns
-    -------
-    tuple
-        Results in the order of `streams`, and all part directories in order.
-
-    Raises
-    ------
-    OutputError
-        A file cannot be created or written.
-    ZeekmlError
-        A process ended without being told to.
+    With `overlap`, one thread reads and computes features while another scores.
     """
-    functions: dict[str, Callable[..., Any]] = {
-        "decode": decode,
-        "score": score_slice,
-        "whole": whole,
-    }
+    counters = ReadCounters()
+    pipeline = job.pipeline(stream)
+    outputs = StreamOutputs(part, job.options)
+    detection = StreamDetection(pipeline, outputs)
+    reported = 0
+
+    def report(rows: int) -> None:
+        nonlocal reported
+        if progress is not None:
+            progress(counters.bytes_read - reported, rows)
+            reported = counters.bytes_read
+
+    with closing(outputs):
+        read = read_stream(
+            stream,
+            counters=counters,
+            rejects=outputs.rejects,
+            batch_rows=job.cutting.batch_rows,
+            keep_originals=job.options.enriched,
+            hold=job.config.suricata_hold,
+        )
+        extracted = ((flows, pipeline.extract(flows)) for flows in read)
+        for flows, features in _ahead(extracted) if overlap else extracted:
+            batch = pipeline.score(flows, features)
+            outputs.write_batch(batch)
+            detection.add(batch.candidates, batch.clock)
+            report(flows.num_rows)
+        detection.close()
+        report(0)
+    return detection.result(stream, counters, pipeline.context.evicted)
+
+
+def _ahead(items: Iterator[_T], depth: int = 2) -> Iterator[_T]:
+    """The same items, made in a thread of its own, up to `depth` ahead of their use."""
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+        pending = deque(pool.submit(next, items, end) for _ in range(depth))
+        while (item := pending.popleft().result()) is not end:
+            pending.append(pool.submit(next, items, end))
+            yield cast("_T", item)
+
+
+def score_parallel(
+    streams: Sequence[Stream], job: ScoreJob, work: Path, workers: int, progress: Progress | None
+) -> tuple[list[StreamResult], list[Path]]:
+    """Score streams in several processes; with one worker, everything happens here, by slices.
+
+    Gives the results in the order of `streams`, and all part directories, made in the empty
+    directory `work`, in order.
+    """
     with ExitStack() as stack:
         states: list[SlicedStream | _WholeStream] = []
         total = sum(map(estimated_records, streams))
@@ -132,13 +153,13 @@ def score_parallel(
         # what stays in one piece takes longest
         queue = sorted(states, key=lambda state: isinstance(state, SlicedStream))
         pool = stack.enter_context(worker_pool(workers))
-        running: dict[Future[Any], tuple[SlicedStream | _WholeStream, SliceTask]] = {}
+        running: dict[Future[Any], tuple[SlicedStream | _WholeStream, Task]] = {}
         while any(state.result is None for state in states):
             while len(running) <= workers:
                 found = next(((s, t) for s in queue if (t := s.next_task()) is not None), None)
                 if found is None:
                     break
-                running[pool.submit(functions[found[1].kind], *found[1].args)] = found
+                running[pool.submit(found[1].function, *found[1].args)] = found
             finished = [future for future in running if future.done()]
             for future in finished:
                 state, task = running.pop(future)
@@ -156,13 +177,7 @@ def score_parallel(
 
 
 def _worth_slicing(stream: Stream, job: ScoreJob, share: int) -> bool:
-    """Whether one process with this stream would keep the others waiting.
-
-    Parameters
-    ----------
-    share
-        Estimated records that fall to each process.
-    """
+    """Whether one process with this stream would keep the others waiting."""
     if not can_be_sliced(stream):
         return False
     return job.cutting.slice_records is not None or (

@@ -41,27 +41,14 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A run of a stream's records.
+    """A run of a stream's records."""
 
-    Attributes
-    ----------
-    clock
-        Of the stream before the first record of `warm_up`, or of `own` where there is none.
-    warm_up
-        What to take in before.
-    start
-        Clock of the stream before the first record of `own`.
-    own
-        What to score.
-    rows
-        Number of its own records.
-    """
-
+    # of the stream before the first record of warm_up, or of own where there is none
     clock: ClockState
-    warm_up: tuple[Run, ...]
-    start: ClockState
-    own: tuple[Run, ...]
-    rows: int
+    warm_up: tuple[Run, ...]  # what to take in before
+    start: ClockState  # clock of the stream before the first record of own
+    own: tuple[Run, ...]  # what to score
+    rows: int  # number of its own records
 
     @property
     def directories(self) -> set[Path]:
@@ -80,17 +67,7 @@ class _Batch:
 
 
 class SlicePlanner:
-    """Cuts a stream into slices as its decoded batches become known.
-
-    Parameters
-    ----------
-    target
-        Least records of a slice; the last one may have less.
-    max_records
-        Bound on the records that the context holds.
-    counters : ReadCounters, optional
-        Gets the records that are out of the order of time.
-    """
+    """Cuts a stream into slices as its decoded batches become known."""
 
     def __init__(self, target: int, max_records: int, counters: ReadCounters | None = None) -> None:
         self._target = target
@@ -108,15 +85,7 @@ class SlicePlanner:
         return {batch.directory for batch in self._batches}
 
     def add(self, directory: Path, batches: Iterable[npt.NDArray[np.int64]]) -> Iterator[Slice]:
-        """Take the stream's next decoded part; yield the slices that are whole now.
-
-        Parameters
-        ----------
-        directory
-            Of the part.
-        batches
-            End times of each of its batches, in microseconds.
-        """
+        """Take the stream's next decoded part; yield the slices that are whole now."""
         for index, ends in enumerate(batches):
             before = self._clock.state
             after = self._clock.run(ends)

@@ -1,32 +1,36 @@
-"""One stream scored in slices: parts are decoded and slices scored elsewhere, judged here in order.
+"""One stream scored in slices: parts are decoded and slices scored elsewhere, detection is here.
 
     files → parts → decoded parts → (order, clock, slices) → candidates → notices
             any process             here                     here, in order of the stream
 
-Decoding and scoring run ahead of judging, but not far: what lies on disk in between is bounded.
+Decoding and scoring run ahead of detection, but not far: what lies on disk in between is bounded.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from zeekml.batch.decoded_part import AlertReplay, DecodedPart, decode_part
-from zeekml.batch.eve_reorder import OrderedPart, PartOrder
-from zeekml.batch.job import NoticeBook, Progress, ScoreJob, StreamResult
+from zeekml.batch.decoded_part import (
+    AlertReplay,
+    DecodedPart,
+    OrderedPart,
+    PartOrder,
+    decode_part,
+)
+from zeekml.batch.job import Progress, ScoreJob, StreamDetection, StreamResult
 from zeekml.batch.slice_planner import Slice, SlicePlanner, read_runs
 from zeekml.core.atomic_write import as_output_error
-from zeekml.detection.candidate_file import CandidateWriter, read_candidates
-from zeekml.detection.policy import load_policy
+from zeekml.detection.candidates import CandidateWriter, read_candidates
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.ensemble.scoring import Ensemble
 from zeekml.outputs import NoticeOutputs, RowOutputs
-from zeekml.pipeline import Judge, Scorer
+from zeekml.pipeline import Pipeline
 from zeekml.readers.files.byte_ranges import LogPart, cut_file
 from zeekml.readers.files.compression import compression_of
 from zeekml.readers.files.discovery import LogFile, Stream, open_log
@@ -69,18 +73,10 @@ def is_compressed(file: LogFile) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ScoredSlice:
-    """What a worker leaves of a slice, besides the files in its directory.
+    """What a worker leaves of a slice, besides the files in its directory."""
 
-    Attributes
-    ----------
-    clocks
-        Stream clock after each batch of candidates.
-    evicted
-        Records that left the context early during its own rows.
-    """
-
-    clocks: tuple[float | None, ...]
-    evicted: int
+    clocks: tuple[float | None, ...]  # stream clock after each batch of candidates
+    evicted: int  # records that left the context early during its own rows
 
 
 @lru_cache(maxsize=1)
@@ -97,19 +93,11 @@ def decode(progress: Progress, part: LogPart, directory: Path, job: ScoreJob) ->
 def score_slice(
     progress: Progress, piece: Slice, size: int, directory: Path, job: ScoreJob, digest: str
 ) -> ScoredSlice:
-    """Score a slice into a directory that does not exist yet; for a worker.
-
-    Parameters
-    ----------
-    size
-        Bytes of the input that it stands for.
-    digest
-        Of the bundle.
-    """
+    """Score a slice into a directory that does not exist yet; for a worker."""
     ensemble = _ensemble(job.bundle, digest)
-    scorer = Scorer(ensemble.bundle, job.config, clock=piece.clock, ensemble=ensemble)
-    scorer.warm_up(read_runs(piece.warm_up))
-    assert scorer.clock == piece.start, "the warm-up did not end where the slice begins"
+    pipeline = Pipeline(ensemble.bundle, config=job.config, clock=piece.clock, ensemble=ensemble)
+    pipeline.warm_up(read_runs(piece.warm_up))
+    assert pipeline.context.clock == piece.start, "the warm-up did not end where the slice begins"
     clocks: list[float | None] = []
     rows = reported = 0
     with as_output_error(directory):
@@ -118,7 +106,7 @@ def score_slice(
         try:
             with CandidateWriter(directory / _CANDIDATES) as candidates:
                 for flows in read_runs(piece.own):
-                    batch = scorer.score(flows)
+                    batch = pipeline.score(flows)
                     outputs.write_batch(batch)
                     candidates.write(batch.candidates)
                     clocks.append(batch.clock)
@@ -128,37 +116,19 @@ def score_slice(
                     reported = done
         finally:
             outputs.close()
-    return ScoredSlice(tuple(clocks), scorer.evicted_records)
+    return ScoredSlice(tuple(clocks), pipeline.context.evicted)
 
 
-@dataclass(frozen=True, slots=True)
-class SliceTask:
-    """A call for the pool, and where its result belongs."""
+class Task(NamedTuple):
+    """A call for the pool, which puts a progress callback before the arguments."""
 
-    kind: str
-    number: int
+    function: Callable[..., Any]
+    number: int  # of the part or slice
     args: tuple[object, ...]
 
 
 class SlicedStream:
-    """The state of one stream while others decode and score it.
-
-    Parameters
-    ----------
-    stream
-        One that `can_be_sliced`.
-    directory
-        For its part files; must not exist.
-    target
-        Least records of a slice.
-    workers
-        How many processes there are.
-
-    Raises
-    ------
-    OutputError
-        A file cannot be created or written.
-    """
+    """The state of one stream while others decode and score it."""
 
     def __init__(
         self, stream: Stream, job: ScoreJob, directory: Path, *, target: int, workers: int
@@ -179,19 +149,11 @@ class SlicedStream:
         self._events = Events()
         self._counters = ReadCounters()
         self._planner = SlicePlanner(target, job.config.context_records, self._counters)
-        self._book = NoticeBook()
-        bundle = load_bundle(job.bundle, pin=job.config.bundle_sha256)
-        self._digest = bundle.digest
-        self._judge = Judge(
-            bundle,
-            load_policy(job.rules),
-            sensor=stream.sensor,
-            stream=stream.name,
-            allowlist=job.allowlist,
-            local_nets=job.config.local_nets,
-        )
+        pipeline = job.pipeline(stream, detects_only=True)
+        self._digest = pipeline.bundle.digest
         self._evicted = 0
         self._outputs = NoticeOutputs(directory, job.options)
+        self._detection = StreamDetection(pipeline, self._outputs)
 
         self._decoding = 0  # parts handed out
         self._decoded: dict[int, DecodedPart] = {}  # back, but not yet planned
@@ -202,9 +164,9 @@ class SlicedStream:
         self._waiting: deque[tuple[int, int]] = deque()  # number and bytes of slices to hand out
         self._cut = 0  # slices
         self._scored: dict[int, ScoredSlice] = {}
-        self._judged = 0  # slices
+        self._detected = 0  # slices
         self._records_ahead = 0  # decoded, but not yet scored
-        self._judging: Iterator[None] | None = None
+        self._detecting: Iterator[None] | None = None
         self.result: StreamResult | None = None
 
     @property
@@ -212,9 +174,9 @@ class SlicedStream:
         """All part directories for `zeekml.outputs.assemble`, in order."""
         return [self._directory, *(self._slice_directory(i) for i in range(self._cut))]
 
-    def next_task(self) -> SliceTask | None:
+    def next_task(self) -> Task | None:
         """What to do next elsewhere; None if nothing can or should be started now."""
-        if self._waiting and self._waiting[0][0] < self._judged + self._workers * _SLICES_AHEAD:
+        if self._waiting and self._waiting[0][0] < self._detected + self._workers * _SLICES_AHEAD:
             number, size = self._waiting.popleft()
             args = (
                 self._slices[number],
@@ -223,16 +185,16 @@ class SlicedStream:
                 self._job,
                 self._digest,
             )
-            return SliceTask("score", number, args)
+            return Task(score_slice, number, args)
         full = self._records_ahead >= _RECORDS_AHEAD * self._workers * self._target
-        if self._decoding < len(self._parts) and not (full and self._judged < self._cut):
+        if self._decoding < len(self._parts) and not (full and self._detected < self._cut):
             number = self._decoding
             self._decoding += 1
             directory = self._directory / f"part-{number:06}"
-            return SliceTask("decode", number, (self._parts[number], directory, self._job))
+            return Task(decode, number, (self._parts[number], directory, self._job))
         return None
 
-    def done(self, task: SliceTask, result: object) -> None:
+    def done(self, task: Task, result: object) -> None:
         """Take the result of a task in."""
         if isinstance(result, DecodedPart):
             self._decoded[task.number] = result
@@ -245,17 +207,17 @@ class SlicedStream:
             self._clear()
 
     def step(self) -> bool:
-        """Judge one more batch, or finish; False if there is nothing to do here now."""
+        """Detect in one more batch, or finish; False if there is nothing to do here now."""
         if self.result is not None:
             return False
-        if self._judging is None and self._judged in self._scored:
-            self._judging = self._judge_slice(self._judged, self._scored.pop(self._judged))
-        if self._judging is not None:
-            if next(self._judging, False) is False:
-                self._judging = None
-                self._judged += 1
+        if self._detecting is None and self._detected in self._scored:
+            self._detecting = self._detect_slice(self._detected, self._scored.pop(self._detected))
+        if self._detecting is not None:
+            if next(self._detecting, False) is False:
+                self._detecting = None
+                self._detected += 1
             return True
-        if self._planned == len(self._parts) and self._judged == self._cut:
+        if self._planned == len(self._parts) and self._detected == self._cut:
             self._finish()
             return True
         return False
@@ -315,32 +277,18 @@ class SlicedStream:
             shutil.rmtree(directory, ignore_errors=True)
         self._on_disk &= needed
 
-    def _judge_slice(self, number: int, scored: ScoredSlice) -> Iterator[None]:
+    def _detect_slice(self, number: int, scored: ScoredSlice) -> Iterator[None]:
         path = self._slice_directory(number) / _CANDIDATES
         self._evicted += scored.evicted
         for candidates, clock in zip(read_candidates(path), scored.clocks, strict=True):
-            notices = self._judge.judge(candidates, clock)
-            self._outputs.write_notices(notices)
-            self._outputs.write_silenced(self._judge.take_silenced())
-            self._book.add(notices)
+            self._detection.add(candidates, clock)
             yield
         path.unlink()
 
     def _finish(self) -> None:
-        notices = self._judge.close()
-        self._outputs.write_notices(notices)
-        self._outputs.write_silenced(self._judge.take_silenced())
-        self._book.add(notices)
+        self._detection.close()
         self._outputs.close()
-        self.result = StreamResult(
-            stream=self._stream.name,
-            counters=self._counters,
-            notices=self._book.opened,
-            suppressed=self._judge.incidents.suppressed,
-            silenced=self._judge.incidents.silenced_count,
-            evicted_records=self._evicted,
-            incidents=self._book.incidents,
-        )
+        self.result = self._detection.result(self._stream, self._counters, self._evicted)
 
 
 def _parts(file: LogFile, job: ScoreJob, workers: int) -> list[LogPart]:

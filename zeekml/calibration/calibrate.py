@@ -24,7 +24,7 @@ from zeekml.ensemble import bundle as bundles
 from zeekml.ensemble.bundle import Bundle
 from zeekml.errors import DataError
 from zeekml.readers.files.discovery import Stream
-from zeekml.readers.verdict import shortfall
+from zeekml.readers.shortfall import shortfall
 
 Progress = Callable[[int, int], None]
 
@@ -41,34 +41,17 @@ _LOUD: Final = 0.2  # of all incidents, from which on a host is named
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What was found and chosen.
+    """What was found and chosen."""
 
-    Attributes
-    ----------
-    bundle : Bundle
-        The new one, as read back.
-    parent : Bundle
-    budget : float
-        Notices per day that were asked for.
-    traffic, days
-        What was read.
-    curve : sequence of Volume
-        From strict to lenient thresholds.
-    chosen, before : Volume
-        At the new thresholds and at the parent's.
-    within : bool
-        Whether the budget is met.
-    """
-
-    bundle: Bundle
+    bundle: Bundle  # the new one, as read back
     parent: Bundle
-    budget: float
-    traffic: Traffic
+    budget: float  # notices per day that were asked for
+    traffic: Traffic  # what was read
     days: Days
-    curve: Sequence[Volume]
-    chosen: Volume
+    curve: Sequence[Volume]  # from strict to lenient thresholds
+    chosen: Volume  # at the new thresholds and at the parent's
     before: Volume
-    within: bool
+    within: bool  # whether the budget is met
 
     def warnings(self) -> list[str]:
         """What whoever asked should know, a sentence each."""
@@ -235,14 +218,7 @@ def calibrate(
 
 
 def choose(curve: Sequence[Volume], days: Days, budget: float) -> tuple[Volume, bool]:
-    """The most lenient thresholds of a curve that keep to the budget, and whether any do.
-
-    Parameters
-    ----------
-    curve
-        From strict to lenient: the first that goes over the budget ends the search, whatever
-        comes after it (where incidents merge, more lenient thresholds may give fewer).
-    """
+    """The most lenient thresholds of a curve that keep to the budget, and whether any do."""
     allowed = list(curve)
     if days.observed < FEW_DAYS:
         allowed = [volume for volume in curve if 0 <= volume.shift <= CAUTIOUS]

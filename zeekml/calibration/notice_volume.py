@@ -16,12 +16,13 @@ from typing import Final
 import numpy as np
 
 from zeekml.calibration.site_traffic import DAY, HOUR, Traffic
+from zeekml.core.intervals import poisson_interval
 from zeekml.detection.allowlist import Allowlist
 from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.policy import Policy
+from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.probability import evidence, score_of
-from zeekml.features.feature_schema import SCHEMA_HASH
 
 LOWEST: Final = 0.6
 """Evidence under which no threshold is put: more than a coin's word, in the mean of the top."""
@@ -38,24 +39,12 @@ _LEAST_HOURS: Final = 6  # of a day that is counted as one
 
 @dataclass(frozen=True)
 class Volume:
-    """Notices at some thresholds.
+    """Notices at some thresholds."""
 
-    Attributes
-    ----------
-    shift
-        By how much log-odds were moved from the bundle's thresholds.
-    thresholds
-        On the scale of scores, by threat.
-    opened
-        Incidents by UTC day (epoch days) and threat.
-    hosts
-        Incidents by the host they share: originator, else responder.
-    """
-
-    shift: float
-    thresholds: Mapping[str, float]
-    opened: Counter[tuple[int, str]]
-    hosts: Counter[str]
+    shift: float  # by how much log-odds were moved from the bundle's thresholds
+    thresholds: Mapping[str, float]  # on the scale of scores, by threat
+    opened: Counter[tuple[int, str]]  # incidents by UTC day (epoch days) and threat
+    hosts: Counter[str]  # incidents by the host they share: originator, else responder
 
     @property
     def total(self) -> int:
@@ -72,15 +61,9 @@ class Volume:
 
 @dataclass(frozen=True)
 class Days:
-    """The time that logs cover.
+    """The time that logs cover."""
 
-    Attributes
-    ----------
-    hours
-        Hours of each UTC day (epoch days) in which there were flows.
-    """
-
-    hours: Mapping[int, int]
+    hours: Mapping[int, int]  # hours of each UTC day (epoch days) in which there were flows
 
     @classmethod
     def of(cls, traffic: Traffic) -> Days:
@@ -125,23 +108,15 @@ class Days:
         The exact interval of a Poisson rate (F. Garwood, 1936), widened by the square root of
         variance over mean of the days where they differ by more than chance.
         """
-        from scipy.stats import chi2
-
         if not self.observed:
             return 0.0, math.inf
-        expected = self.per_day(volume)
-        count = expected * self.observed
-        low = chi2.ppf(0.025, 2 * count) / 2 if count > 0 else 0.0
-        high = chi2.ppf(0.975, 2 * count + 2) / 2
+        centre = self.per_day(volume)
+        low, high = poisson_interval(centre * self.observed, self.observed)
         rates = self.rates(volume)
         wider = 1.0
         if len(rates) >= 2 and np.mean(rates) > 0:
             wider = max(1.0, math.sqrt(float(np.var(rates, ddof=1) / np.mean(rates))))
-        centre = count / self.observed
-        return (
-            max(0.0, centre - wider * (centre - float(low) / self.observed)),
-            centre + wider * (float(high) / self.observed - centre),
-        )
+        return max(0.0, centre - wider * (centre - low)), centre + wider * (high - centre)
 
 
 def shifted(bundle: Bundle, shift: float) -> dict[str, float]:
@@ -181,32 +156,20 @@ def volume_at(
     local_nets: Sequence[str],
     shift: float,
 ) -> Volume:
-    """Count the incidents that thresholds moved by `shift` give.
-
-    Raises
-    ------
-    ConfigError
-        The policy asks for a threshold that the bundle does not have.
-    """
+    """Count the incidents that thresholds moved by `shift` give."""
     thresholds = shifted(bundle, shift)
     opened: Counter[tuple[int, str]] = Counter()
     hosts: Counter[str] = Counter()
     for stream in traffic.streams:
-        gate = AllowlistFilter(
-            policy,
-            policy.thresholds(thresholds),
-            sensor=stream.sensor,
-            stream=stream.name,
-            bundle=bundle.short_digest,
-            features=SCHEMA_HASH,
-            base_rate=bundle.manifest.calibration.base_rate,
-            allowlist=allowlist,
-            local_nets=local_nets,
+        rules = DetectionRules.of(
+            bundle, policy, sensor=stream.sensor, stream=stream.name, thresholds=thresholds
         )
+        incidents = AllowlistFilter(rules, allowlist, local_nets)
         for candidates in stream.candidates():
-            for notice in gate.judge(candidates, None):
+            for line in incidents.add(candidates, None):
+                notice = line.notice
                 if notice.state == "open":
                     opened[int(notice.ts // DAY), notice.threat] += 1
                     hosts[notice.src or notice.dst or "many hosts"] += 1
-            gate.take_silenced()
+            incidents.take_silenced()
     return Volume(shift, thresholds, opened, hosts)

@@ -13,12 +13,11 @@ import numpy.typing as npt
 
 from zeekml.config import Config
 from zeekml.core.atomic_write import as_output_error
-from zeekml.detection.candidate_file import CandidateWriter, read_candidates
-from zeekml.detection.candidates import Candidates
+from zeekml.detection.candidates import Candidates, CandidateWriter, read_candidates
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.manifest import Usual
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
-from zeekml.pipeline import Scorer
+from zeekml.pipeline import Pipeline
 from zeekml.readers.archive import read_stream
 from zeekml.readers.files.discovery import Stream
 from zeekml.readers.rejects import ReadCounters
@@ -50,23 +49,12 @@ class ScoredStream:
 
 @dataclass(frozen=True)
 class Traffic:
-    """What was read of a site.
+    """What was read of a site."""
 
-    Attributes
-    ----------
-    streams
-        One after the other.
-    hours
-        Hours of record time (epoch hours) in which some flow began, and how many.
-    counters
-        What was read and what could not be.
-    usual
-        Percentiles of the bundle's inputs over ordinary flows; empty if there are too few.
-    """
-
-    streams: Sequence[ScoredStream]
-    hours: Counter[int]
-    counters: ReadCounters
+    streams: Sequence[ScoredStream]  # one after the other
+    hours: Counter[int]  # hours of record time (epoch hours) in which some flow began, and how many
+    counters: ReadCounters  # what was read and what could not be
+    # percentiles of the bundle's inputs over ordinary flows; empty if there are too few
     usual: dict[str, Usual]
 
 
@@ -79,39 +67,20 @@ def read_traffic(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Traffic:
-    """Score logs, and keep the candidates on disk.
-
-    Parameters
-    ----------
-    streams
-        From `discover`.
-    bundle, config
-        As for `Scorer`.
-    work
-        A directory that exists, for files of candidates.
-    seed
-        Of the sample that usual values are computed from.
-    progress
-        Called with bytes read and records scored since the last call.
-
-    Raises
-    ------
-    OutputError
-        A file cannot be written.
-    """
+    """Score logs, and keep the candidates on disk."""
     counters = ReadCounters()
     hours: Counter[int] = Counter()
     ordinary = _Sample(MOST_USUAL_ROWS, np.random.default_rng(seed))
     scored = []
     reported = 0
     for number, stream in enumerate(streams):
-        scorer = Scorer(bundle, config)
+        pipeline = Pipeline(bundle, config=config)
         path = work / f"{number:06}.arrow"
         with as_output_error(path), CandidateWriter(path) as file:
             read = read_stream(stream, counters=counters, hold=config.suricata_hold)
             for flows in read:
-                features = scorer.extract(flows)
-                batch = scorer.rate(flows, features)
+                features = pipeline.extract(flows)
+                batch = pipeline.score(flows, features)
                 # nothing is explained here
                 bare = np.empty((len(batch.candidates), 1), np.float32)
                 file.write(replace(batch.candidates, matrix=bare))

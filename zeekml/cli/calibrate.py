@@ -68,7 +68,7 @@ def calibrate(
     from zeekml.errors import DataError
     from zeekml.outputs import refuse_output_among_inputs
     from zeekml.readers.files.discovery import discover
-    from zeekml.readers.verdict import shortfall
+    from zeekml.readers.shortfall import shortfall
 
     config = setup.config
     # said before minutes of work, not after

@@ -60,7 +60,7 @@ def features(
     from zeekml.errors import DataError
     from zeekml.features.parquet_export import write_feature_table
     from zeekml.readers.files.discovery import discover
-    from zeekml.readers.verdict import shortfall
+    from zeekml.readers.shortfall import shortfall
 
     config = Setup(config_file).config
     discovery = discover(inputs, exclude=(out,), columns=header())

@@ -132,7 +132,8 @@ def column_options(command: _Command) -> _Command:
 
 def given_header(columns: str | None, like: Path | None) -> Header | None:
     """The header of files that have none; None if it was not given."""
-    from zeekml.readers.formats.given_columns import columns_like, named_columns
+    from zeekml.readers.files.discovery import columns_like
+    from zeekml.readers.formats.zeek_header import named_columns
 
     if columns is not None and like is not None:
         raise click.UsageError("give either --columns or --like")

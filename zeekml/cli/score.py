@@ -97,7 +97,7 @@ def score(
     from zeekml.html.write import check_page, report_page
     from zeekml.outputs import OUTPUT_NAMES, OutputOptions, refuse_output_among_inputs
     from zeekml.readers.files.discovery import discover
-    from zeekml.readers.verdict import shortfall
+    from zeekml.readers.shortfall import shortfall
 
     config = setup.config
     refuse_output_among_inputs(inputs, out)

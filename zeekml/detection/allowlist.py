@@ -15,10 +15,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
+
+import msgspec
 
 from zeekml.core.text import printable
-from zeekml.detection.notice import NOTES
+from zeekml.detection.notice import NOTES, Notice
 from zeekml.detection.policy import default_rules_dir
 from zeekml.detection.yaml_values import Value, parse_yaml
 from zeekml.errors import ConfigError
@@ -42,42 +44,21 @@ class Entry:
     """Which flows are known, for which notes, and who says so until when.
 
     A flow must fit every scope that is not empty.
-
-    Attributes
-    ----------
-    id
-        Its own, or digits that follow from its scopes.
-    line
-        1-based line in the file.
-    cidr, src, dst
-        Networks of either host, of the originator, of the responder.
-    ports
-        Ports of the responder.
-    services
-        Of which the flow has at least one.
-    directions
-        Some of `DIRECTIONS`.
-    notes
-        Notes that the flows shall not raise; empty for all.
-    uids
-        As the sensor writes them.
-    expiry
-        When it ceases to count, epoch seconds; infinite for never.
     """
 
-    id: str
-    line: int
-    cidr: tuple[IPNetwork, ...]
+    id: str  # its own, or digits that follow from its scopes
+    line: int  # 1-based line in the file
+    cidr: tuple[IPNetwork, ...]  # networks of either host, of the originator, of the responder
     src: tuple[IPNetwork, ...]
     dst: tuple[IPNetwork, ...]
-    ports: frozenset[int]
-    services: frozenset[str]
-    directions: frozenset[str]
-    notes: frozenset[str]
-    uids: frozenset[str]
+    ports: frozenset[int]  # ports of the responder
+    services: frozenset[str]  # of which the flow has at least one
+    directions: frozenset[str]  # some of DIRECTIONS
+    notes: frozenset[str]  # notes that the flows shall not raise; empty for all
+    uids: frozenset[str]  # as the sensor writes them
     reason: str
     owner: str
-    expiry: float
+    expiry: float  # when it ceases to count, epoch seconds; infinite for never
 
     @property
     def until(self) -> str:
@@ -89,21 +70,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Allowlist:
-    """All entries of a file.
+    """All entries of a file."""
 
-    Attributes
-    ----------
-    file
-        What messages call it.
-    source
-        Its bytes.
-    read_at
-        Time of day when it was read, epoch seconds: what had expired by then covers nothing,
-        not even in older logs.
-    """
-
-    file: str
-    source: bytes
+    file: str  # what messages call it
+    source: bytes  # its bytes
+    # time of day when it was read, epoch seconds: what had expired by then covers nothing, not
+    # even in older logs
     read_at: float
     entries: tuple[Entry, ...]
 
@@ -134,13 +106,7 @@ EMPTY: Final = Allowlist(ALLOWLIST_FILE, b"", 0.0, ())
 
 
 def allowlist_path(rules: Path | None) -> Path:
-    """Where the allowlist is that belongs to some rules.
-
-    Parameters
-    ----------
-    rules
-        A rules directory, or a policy file; None for the rules that come with zeekml.
-    """
+    """Where the allowlist is that belongs to some rules."""
     chosen = default_rules_dir() if rules is None else rules
     return (chosen if chosen.is_dir() else chosen.parent) / ALLOWLIST_FILE
 
@@ -177,22 +143,7 @@ def load_allowlist(
 
 
 def parse_allowlist(text: bytes, name: str = ALLOWLIST_FILE, *, now: float) -> Allowlist:
-    """Read an allowlist from the bytes of its file.
-
-    Parameters
-    ----------
-    text
-        The file's bytes.
-    name
-        What messages call it.
-    now
-        See `Allowlist.read_at`.
-
-    Raises
-    ------
-    ConfigError
-        The text holds something wrong; the message names the line.
-    """
+    """Read an allowlist from the bytes of its file."""
     if not text:
         return Allowlist(name, b"", now, ())
     root = parse_yaml(text, name, most=MAX_BYTES)
@@ -302,3 +253,27 @@ def _expiry(value: Value) -> float:
             f"2027-01-31T12:00:00Z, or never, not '{printable(text, 60)}'"
         )
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+class SuppressedBy(msgspec.Struct, frozen=True):
+    """The entry that silenced an incident, as it was when that began; all texts are plain."""
+
+    id: str
+    reason: str
+    owner: str
+    expiry: str
+    file: str
+    line: int
+
+    @classmethod
+    def entry(cls, entry: Entry, file: str) -> Self:
+        """Quote an entry."""
+        return cls(entry.id, entry.reason, entry.owner, entry.until, file, entry.line)
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """A line that was not written to notice.log, and what silenced it."""
+
+    notice: Notice
+    by: SuppressedBy

@@ -51,25 +51,6 @@ def append_entry(path: Path, values: Mapping[str, Scope]) -> Entry:
     """Add an entry to the end of an allowlist file, which is made if there is none.
 
     The file is replaced in one step, and only by what can be read.
-
-    Parameters
-    ----------
-    path
-        The file, such as ``rules/allowlist.yaml``.
-    values
-        The keys of the entry and their values.
-
-    Returns
-    -------
-    Entry
-        As read back.
-
-    Raises
-    ------
-    ConfigError
-        The entry, or the file as it is, holds something wrong, or the file ends in no list.
-    OutputError
-        The file cannot be written.
     """
     name = printable(str(path), 300)
     try:

@@ -17,7 +17,7 @@ is forgotten then, since covered flows may be in it; open incidents go on, witho
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -26,26 +26,23 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.core.serialization import decode, seal, unseal
-from zeekml.detection.allowlist import EMPTY, Allowlist, parse_allowlist
+from zeekml.detection.allowlist import EMPTY, Allowlist, SuppressedBy, parse_allowlist
 from zeekml.detection.allowlist_matcher import AllowlistMatcher
 from zeekml.detection.candidates import Candidates
-from zeekml.detection.incidents.tracker import Explain, IncidentTracker, Limits
-from zeekml.detection.notice import NOTES, Candidate, Notice
-from zeekml.detection.policy import Policy
-from zeekml.detection.suppressed import Suppressed, SuppressedBy
-from zeekml.ensemble.probability import EVEN
-
-ExplainRow = Callable[[Candidates, int], tuple[str, ...]]
-"""Says which features made the score of a row of some candidates, as texts, largest first."""
+from zeekml.detection.incidents.notice_builder import Line
+from zeekml.detection.incidents.tracker import IncidentTracker
+from zeekml.detection.notice import NOTES
+from zeekml.detection.rules import DetectionRules
 
 Places = npt.NDArray[np.intp]
-_Line = tuple[tuple[float, int, int], Notice]
+_Placed = tuple[tuple[float, int, int], Line]
+"""A line with its place in the order of the stream."""
 
 _KIND: Final = "gate"
 _VERSION: Final = 1
 
 
-class _Head(msgspec.Struct, frozen=True):
+class _FilterHead(msgspec.Struct, frozen=True):
     """What is stored besides the trackers."""
 
     allowlist_file: str
@@ -60,239 +57,143 @@ class _Head(msgspec.Struct, frozen=True):
     with_silenced: bool
 
 
-class _AtHand:
-    """The candidates that a tracker is being given, for what explains its lines."""
-
-    def __init__(self) -> None:
-        self.candidates: Candidates | None = None
-
-
 @dataclass(slots=True)
-class _Lane:
-    """A tracker, the notes of which its lines count, and the entries that are about them."""
+class _NoteGroup:
+    """Notes that the same entries are about, and the tracker of which their lines count."""
 
     notes: frozenset[str]
     tracker: IncidentTracker
-    entries: int = 0
+    entries: int = 0  # as bits
+
+    def own(self, lines: Sequence[Line]) -> list[Line]:
+        return [line for line in lines if line.notice.note in self.notes]
 
 
 class AllowlistFilter:
     """The incidents of one stream, without the flows that are on the allowlist.
 
-    Parameters
-    ----------
-    policy, thresholds, sensor, stream, bundle, features, base_rate, limits
-        As for `IncidentTracker`.
-    explain
-        As for `IncidentTracker`, but called with the candidates and the row.
-    allowlist
-        Empty if not given.
-    local_nets
-        Networks in CIDR notation that count as local, for entries with a direction.
-
-    Attributes
-    ----------
-    silenced_count
-        Incidents that were silenced.
-
-    Raises
-    ------
-    ConfigError
-        A detector says ``auto`` and `thresholds` lacks its threat.
+    `local_nets` are networks in CIDR notation that count as local, for entries with a direction.
     """
 
     def __init__(
-        self,
-        policy: Policy,
-        thresholds: Mapping[str, float],
-        *,
-        sensor: str,
-        stream: str,
-        bundle: str,
-        features: str,
-        base_rate: float = EVEN,
-        explain: ExplainRow | None = None,
-        limits: Limits | None = None,
-        allowlist: Allowlist = EMPTY,
-        local_nets: Sequence[str] = (),
+        self, rules: DetectionRules, allowlist: Allowlist = EMPTY, local_nets: Sequence[str] = ()
     ) -> None:
-        self._at_hand = _AtHand()
-        self._explain = _explainer(explain, self._at_hand)
-
-        tracker = IncidentTracker(
-            policy,
-            thresholds,
-            sensor=sensor,
-            stream=stream,
-            bundle=bundle,
-            features=features,
-            base_rate=base_rate,
-            explain=self._explain,
-            limits=limits,
-        )
-        self._start(allowlist, tuple(local_nets), [_Lane(frozenset(NOTES.values()), tracker)], None)
+        groups = [_NoteGroup(frozenset(NOTES.values()), IncidentTracker(rules))]
+        self._start(allowlist, tuple(local_nets), groups)
         self._split()
 
     def _start(
-        self,
-        allowlist: Allowlist,
-        local_nets: tuple[str, ...],
-        lanes: list[_Lane],
-        aside: IncidentTracker | None,
+        self, allowlist: Allowlist, local_nets: tuple[str, ...], groups: list[_NoteGroup]
     ) -> None:
         self.allowlist = allowlist
         self._local_nets = local_nets
-        self._covering = AllowlistMatcher(allowlist, local_nets)
-        self._lanes = lanes
-        self._aside = aside
+        self._matcher = AllowlistMatcher(allowlist, local_nets)
+        self._groups = groups
+        self._covered: IncidentTracker | None = None  # of what covered flows would have raised
         self._opened: dict[str, int] = {}  # number of each open incident, from 1 on
         self._openings = 0
         self._silenced_by: dict[str, SuppressedBy] = {}  # of silenced incidents that are open
-        self._waiting: list[Suppressed] = []
-        self.silenced_count = 0
+        self._waiting: list[tuple[Line, SuppressedBy]] = []
+        self.silenced_count = 0  # incidents
 
     @classmethod
-    def load(cls, data: bytes, *, explain: ExplainRow | None = None) -> Self:
-        """A gate that goes on where the one that was saved stood, by the same rules.
+    def load(cls, data: bytes) -> Self:
+        """A filter that goes on where the one whose `save` gave these bytes stood.
 
-        Parameters
-        ----------
-        data
-            From `save`.
-        explain
-            As for a new one; it is no part of what is saved.
-
-        Raises
-        ------
-        StateError
-            The bytes are damaged, something else, or of another version.
+        Raises `StateError` if they are damaged, something else, or of another version.
         """
-        parts = unseal(_KIND, _VERSION, data, least=2)
-        head = decode(parts[0], _Head)
-        gate = cls.__new__(cls)
-        gate._at_hand = _AtHand()
-        gate._explain = _explainer(explain, gate._at_hand)
-        trackers = [IncidentTracker.load(part, explain=gate._explain) for part in parts[1:]]
-        aside = trackers.pop() if head.with_silenced else None
-        lanes = [
-            _Lane(frozenset(notes), tracker)
-            for notes, tracker in zip(head.groups, trackers, strict=True)
-        ]
-        allowlist = parse_allowlist(
-            head.allowlist_source, head.allowlist_file, now=head.allowlist_read_at
+        first, *rest = unseal(_KIND, _VERSION, data, least=2)
+        head = decode(first, _FilterHead)
+        trackers = [IncidentTracker.load(part) for part in rest]
+        covered = trackers.pop() if head.with_silenced else None
+        loaded = cls.__new__(cls)
+        loaded._start(
+            parse_allowlist(head.allowlist_source, head.allowlist_file, now=head.allowlist_read_at),
+            head.local_nets,
+            [
+                _NoteGroup(frozenset(notes), tracker)
+                for notes, tracker in zip(head.groups, trackers, strict=True)
+            ],
         )
-        gate._start(allowlist, head.local_nets, lanes, aside)
-        gate._opened.update(head.opened)
-        gate._openings = head.openings
-        gate._silenced_by.update(head.silenced)
-        gate.silenced_count = head.silenced_count
-        gate._split()
-        return gate
+        loaded._covered = covered
+        loaded._opened.update(head.opened)
+        loaded._openings = head.openings
+        loaded._silenced_by.update(head.silenced)
+        loaded.silenced_count = head.silenced_count
+        loaded._split()
+        return loaded
 
     def save(self) -> bytes:
-        """All that the lines to come depend on, for `load`; what `explain` is, is left out."""
-        head = _Head(
+        """All that the lines to come depend on, for `load`."""
+        head = _FilterHead(
             allowlist_file=self.allowlist.file,
             allowlist_source=self.allowlist.source,
             allowlist_read_at=self.allowlist.read_at,
             local_nets=self._local_nets,
-            groups=[tuple(sorted(lane.notes)) for lane in self._lanes],
+            groups=[tuple(sorted(group.notes)) for group in self._groups],
             opened=self._opened,
             openings=self._openings,
             silenced=self._silenced_by,
             silenced_count=self.silenced_count,
-            with_silenced=self._aside is not None,
+            with_silenced=self._covered is not None,
         )
         stored = [tracker.save() for tracker in self._trackers]
         return seal(_KIND, _VERSION, [msgspec.msgpack.encode(head), *stored])
 
-    # -- what is to be seen of it ----------------------------------------------------------------
-
     @property
-    def fingerprint(self) -> str:
-        """That of the policy and the bundle; the allowlist is no part of it."""
-        return self._lanes[0].tracker.fingerprint
+    def rules(self) -> DetectionRules:
+        """The rules in force; the allowlist is no part of them."""
+        return self._groups[0].tracker.rules
 
     @property
     def suppressed(self) -> int:
         """Candidates that belonged to an open incident without a line being written for them."""
-        return self._lanes[0].tracker.suppressed
+        return self._groups[0].tracker.suppressed
 
     @property
     def open_incidents(self) -> int:
         """How many incidents are open that were reported."""
-        return sum(lane.tracker.open_of(lane.notes) for lane in self._lanes)
+        return sum(group.tracker.open_incidents(group.notes) for group in self._groups)
 
-    @property
-    def cut_short(self) -> int:
-        """Incidents closed early because too many were open."""
-        return max(lane.tracker.cut_short for lane in self._lanes)
-
-    @property
-    def evicted_groups(self) -> int:
-        """Groups whose window was dropped early because there were too many."""
-        return max(lane.tracker.evicted_groups for lane in self._lanes)
-
-    @property
-    def dropped_rows(self) -> int:
-        """Rows dropped early because their group's window held too many."""
-        return max(lane.tracker.dropped_rows for lane in self._lanes)
-
-    # -- candidates in, lines out ----------------------------------------------------------------
-
-    def judge(self, candidates: Candidates, clock: float | None) -> list[Notice]:
+    def add(self, candidates: Candidates, clock: float | None) -> list[Line]:
         """Take in the next candidates of the stream, then let the stream clock reach `clock`.
 
-        Returns
-        -------
-        list of Notice
-            For each candidate, the lines that were due before it, then those it causes; then
-            those due at `clock`.
-
-        Raises
-        ------
-        ValueError
-            A time is not finite, or a score not within 0..1.
+        For each candidate, the lines that were due before it, then those it causes; then those due
+        at `clock`. What the allowlist silences is in `take_silenced`. Raises `ValueError` if a time
+        is not finite, or a score not within 0..1.
         """
-        masks = self._covering.masks(candidates) if self._covering else []
+        masks = self._matcher.masks(candidates) if self._matcher else []
         covered = any(masks)
         found = []
-        for lane in self._lanes:
-            barred = np.array([mask & lane.entries != 0 for mask in masks]) if covered else None
-            if barred is None or not barred.any():
-                rows, places = candidates, None
-            else:
-                places = np.flatnonzero(~barred)
-                rows = candidates.take(places)
-            found.append(self._lines(lane, rows, places, clock))
+        for group in self._groups:
+            barred = np.array([mask & group.entries != 0 for mask in masks]) if covered else None
+            places = None if barred is None or not barred.any() else np.flatnonzero(~barred)
+            found.append(self._placed(group, candidates, places, clock))
         if covered:
-            self._set_aside(candidates, np.flatnonzero([mask != 0 for mask in masks]))
-        if self._aside is not None and clock is not None:
-            self._silence(self._aside.advance(clock))
-        notices = _in_order(found)
-        self._keep_order(notices)
-        return notices
+            self._add_covered(candidates, np.flatnonzero([mask != 0 for mask in masks]))
+        if self._covered is not None and clock is not None:
+            self._silence(self._covered.advance(clock))
+        lines = _in_order(found)
+        # number the incidents that are open in the order of their opening
+        for line in lines:
+            if line.notice.state == "open":
+                self._opened[line.notice.id] = self._openings = self._openings + 1
+            elif line.notice.state == "closed":
+                self._opened.pop(line.notice.id, None)
+        return lines
 
-    def _keep_order(self, notices: Sequence[Notice]) -> None:
-        """Number the incidents that are open in the order of their opening."""
-        for notice in notices:
-            if notice.state == "open":
-                self._opened[notice.id] = self._openings = self._openings + 1
-            elif notice.state == "closed":
-                self._opened.pop(notice.id, None)
-
-    def close(self) -> list[Notice]:
+    def close(self) -> list[Line]:
         """End of input: close what is open, and forget all evidence."""
-        closed = [n for lane in self._lanes for n in _own(lane, lane.tracker.close())]
-        if len(self._lanes) > 1:
-            closed.sort(key=lambda notice: self._opened.get(notice.id, 0))
+        closed = [line for group in self._groups for line in group.own(group.tracker.close())]
+        if len(self._groups) > 1:
+            closed.sort(key=lambda line: self._opened.get(line.notice.id, 0))
         self._opened.clear()
-        if self._aside is not None:
-            self._silence(self._aside.close())
+        if self._covered is not None:
+            self._silence(self._covered.close())
         return closed
 
-    def take_silenced(self) -> list[Suppressed]:
-        """The silenced lines since the last call, in order."""
+    def take_silenced(self) -> list[tuple[Line, SuppressedBy]]:
+        """The silenced lines since the last call, in order, and what silenced each."""
         taken, self._waiting = self._waiting, []
         return taken
 
@@ -300,7 +201,7 @@ class AllowlistFilter:
         """Go on by another allowlist from the next candidate on."""
         changed = not allowlist.same_as(self.allowlist)
         self.allowlist = allowlist
-        self._covering = AllowlistMatcher(allowlist, self._local_nets)
+        self._matcher = AllowlistMatcher(allowlist, self._local_nets)
         self._split()
         if changed:
             for tracker in self._trackers:
@@ -308,58 +209,51 @@ class AllowlistFilter:
 
     @property
     def _trackers(self) -> list[IncidentTracker]:
-        trackers = [lane.tracker for lane in self._lanes]
-        return trackers if self._aside is None else [*trackers, self._aside]
+        trackers = [group.tracker for group in self._groups]
+        return trackers if self._covered is None else [*trackers, self._covered]
 
     def _split(self) -> None:
-        """Give notes that other entries are about than the rest of their lane one of their own."""
-        lanes: list[_Lane] = []
-        for lane in self._lanes:
+        """Give notes that other entries are about than the rest of their group one of their own."""
+        groups: list[_NoteGroup] = []
+        for group in self._groups:
             by_entries: dict[int, set[str]] = {}
-            for note in lane.notes:
-                by_entries.setdefault(self._covering.of_note[note], set()).add(note)
+            for note in group.notes:
+                by_entries.setdefault(self._matcher.of_note[note], set()).add(note)
             parts = sorted((sorted(notes), entries) for entries, notes in by_entries.items())
-            stored = lane.tracker.save() if len(parts) > 1 else b""
+            stored = group.tracker.save() if len(parts) > 1 else b""
             for number, (notes, entries) in enumerate(parts):
-                tracker = lane.tracker
-                if number:
-                    tracker = IncidentTracker.load(stored, explain=self._explain)
-                lanes.append(_Lane(frozenset(notes), tracker, entries))
-        self._lanes = sorted(lanes, key=lambda lane: min(lane.notes))
+                tracker = IncidentTracker.load(stored) if number else group.tracker
+                groups.append(_NoteGroup(frozenset(notes), tracker, entries))
+        self._groups = sorted(groups, key=lambda group: min(group.notes))
 
-    def _lines(
-        self, lane: _Lane, rows: Candidates, places: Places | None, clock: float | None
-    ) -> list[_Line]:
-        """The lines of a lane, each with its place in the order of the stream."""
-        self._at_hand.candidates = rows
-        notices = lane.tracker.add(rows)
-        lines = []
-        for notice, row in zip(notices, lane.tracker.caused_by, strict=True):
-            if notice.note not in lane.notes:
-                continue
-            if row < 0:
-                lines.append(((notice.ts, 0, 0), notice))
-            else:
-                place = row if places is None else int(places[row])
-                lines.append(((float(rows.clock[row]), 1, place), notice))
+    def _placed(
+        self, group: _NoteGroup, candidates: Candidates, places: Places | None, clock: float | None
+    ) -> list[_Placed]:
+        """The lines that a group makes of the candidates at some places, or of all."""
+        rows = candidates if places is None else candidates.take(places)
+        placed: list[_Placed] = []
+        for line in group.own(group.tracker.add(rows)):
+            line = _moved(line, places)
+            due = line.row < 0
+            at = line.notice.ts if due else float(candidates.clock[line.row])
+            placed.append(((at, not due, max(line.row, 0)), line))
         if clock is not None:
-            due = lane.tracker.advance(clock)
-            lines += [((notice.ts, 0, 0), notice) for notice in _own(lane, due)]
-        return lines
+            at_clock = group.own(group.tracker.advance(clock))
+            placed += [((line.notice.ts, 0, 0), line) for line in at_clock]
+        return placed
 
-    def _set_aside(self, candidates: Candidates, places: Places) -> None:
+    def _add_covered(self, candidates: Candidates, places: Places) -> None:
         """Find out what the covered rows would have raised."""
-        if self._aside is None:
-            self._aside = self._lanes[0].tracker.new_one(explain=self._explain)
-        covered = candidates.take(places)
-        self._at_hand.candidates = covered
-        self._silence(self._aside.add(covered))
+        if self._covered is None:
+            self._covered = IncidentTracker(self.rules)
+        self._silence([_moved(line, places) for line in self._covered.add(candidates.take(places))])
 
-    def _silence(self, notices: Sequence[Notice]) -> None:
+    def _silence(self, lines: Sequence[Line]) -> None:
         """Hand out those of these lines that an entry silenced, by the flow that opened them."""
-        for notice in notices:
+        for line in lines:
+            notice = line.notice
             if notice.state == "open":
-                entry = self._covering.entry_for(notice)
+                entry = self._matcher.entry_for(notice)
                 if entry is None:
                     # covered for other notes alone: for this one, the flows counted as usual
                     continue
@@ -367,28 +261,18 @@ class AllowlistFilter:
                 self._silenced_by[notice.id] = SuppressedBy.entry(entry, self.allowlist.file)
             by = self._silenced_by.get(notice.id)
             if by is not None:
-                self._waiting.append(Suppressed(notice, by))
+                self._waiting.append((line, by))
                 if notice.state == "closed":
                     del self._silenced_by[notice.id]
 
 
-def _own(lane: _Lane, notices: Sequence[Notice]) -> list[Notice]:
-    return [notice for notice in notices if notice.note in lane.notes]
+def _moved(line: Line, places: Places | None) -> Line:
+    """The line with the place of its row among all candidates."""
+    return line if places is None or line.row < 0 else line._replace(row=int(places[line.row]))
 
 
-def _in_order(found: Sequence[list[_Line]]) -> list[Notice]:
-    """The lines of all lanes in the order of the stream, however it is cut into batches."""
+def _in_order(found: Sequence[list[_Placed]]) -> list[Line]:
+    """The lines of all groups in the order of the stream, however it is cut into batches."""
     if len(found) == 1:
-        return [notice for _, notice in found[0]]
-    return [notice for _, notice in heapq.merge(*found, key=lambda line: line[0])]
-
-
-def _explainer(explain: ExplainRow | None, at_hand: _AtHand) -> Explain | None:
-    if explain is None:
-        return None
-
-    def explain_candidate(candidate: Candidate) -> tuple[str, ...]:
-        rows = at_hand.candidates
-        return () if rows is None else explain(rows, candidate.row)
-
-    return explain_candidate
+        return [line for _, line in found[0]]
+    return [line for _, line in heapq.merge(*found, key=lambda placed: placed[0])]

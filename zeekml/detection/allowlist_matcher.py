@@ -27,15 +27,7 @@ Flow = tuple[str, str, int | None, str | None, str | None]
 
 
 class AllowlistMatcher:
-    """Knows the entries that cover a flow.
-
-    Parameters
-    ----------
-    allowlist
-        Its entries that had not expired when it was read are used.
-    local_nets
-        Networks in CIDR notation that count as local.
-    """
+    """Knows the entries that cover a flow."""
 
     def __init__(self, allowlist: Allowlist, local_nets: Iterable[str]) -> None:
         self.entries: tuple[Entry, ...] = allowlist.active

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from zeekml.detection.notice import Candidate
+from zeekml.detection.notice import Evidence, RelatedFlow
 from zeekml.ensemble.classes import THREATS
 
 CANDIDATE_COLUMNS: Final = (
@@ -35,34 +38,21 @@ class Candidates:
     """Candidate rows of one batch, in the order of the stream.
 
     Plain columns, so that another process can be handed them and most rows never become objects.
-
-    Attributes
-    ----------
-    flows : pyarrow.RecordBatch
-        `CANDIDATE_COLUMNS` of each row.
-    clock, end : float64 (n,)
-        Stream clock when the flow was taken in, and end of the flow, epoch seconds.
-    score, spread : float64 (n,)
-        Calibrated score, and standard deviation of the members' scores.
-    threat : int8 (n,)
-        Place of the likeliest threat in `THREATS`; negative if the bundle cannot tell.
-    classes : float32 (n, threats)
-        P(threat | malicious); NaN if the bundle cannot tell.
-    members : float32 (n, members)
-        Each member's calibrated score.
-    matrix : float32 (n, features)
-        The feature rows, for explanations.
     """
 
-    flows: pa.RecordBatch
+    flows: pa.RecordBatch  # CANDIDATE_COLUMNS of each row
+    # float64 (n,): Stream clock when the flow was taken in, and end of the flow, epoch seconds
     clock: npt.NDArray[np.float64]
     end: npt.NDArray[np.float64]
+    # float64 (n,): Calibrated score, and standard deviation of the members' scores
     score: npt.NDArray[np.float64]
     spread: npt.NDArray[np.float64]
+    # int8 (n,): Place of the likeliest threat in THREATS; negative if the bundle cannot tell
     threat: npt.NDArray[np.int8]
+    # float32 (n, threats): P(threat | malicious); NaN if the bundle cannot tell
     classes: npt.NDArray[np.float32]
-    members: npt.NDArray[np.float32]
-    matrix: npt.NDArray[np.float32]
+    members: npt.NDArray[np.float32]  # float32 (n, members): Each member's calibrated score
+    matrix: npt.NDArray[np.float32]  # float32 (n, features): The feature rows, for explanations
 
     def __len__(self) -> int:
         return len(self.score)
@@ -82,14 +72,7 @@ class Candidates:
         )
 
     def check(self) -> None:
-        """Make sure of what incidents rest on.
-
-        Raises
-        ------
-        ValueError
-            A time is not finite, a score not within 0..1, or there are not as many class shares
-            as threats.
-        """
+        """Make sure of what incidents rest on."""
         ts = self.flows.column("ts").to_numpy(zero_copy_only=False)
         for times in (self.clock, ts, self.end):
             if not np.isfinite(times).all():
@@ -101,30 +84,73 @@ class Candidates:
         if (self.threat >= len(THREATS)).any():
             raise ValueError(f"there are only {len(THREATS)} threats")
 
-    def row(self, k: int) -> Candidate:
-        """One row as an object; `Candidate.row` is its place in these columns."""
-        flow = {name: self.flows.column(name)[k].as_py() for name in CANDIDATE_COLUMNS}
-        threat = int(self.threat[k])
-        return Candidate(
-            clock=float(self.clock[k]),
-            ts=flow["ts"],
-            end=float(self.end[k]),
-            sensor=flow["sensor"],
-            uid=flow["uid"],
-            orig_h=flow["id.orig_h"],
-            orig_p=flow["id.orig_p"],
-            resp_h=flow["id.resp_h"],
-            resp_p=flow["id.resp_p"],
-            proto=flow["proto"],
-            service=flow["service"],
-            community_id=flow["community_id"],
-            signatures=tuple(flow["signatures"] or ()),
-            orig_ip_bytes=flow["orig_ip_bytes"],
-            resp_ip_bytes=flow["resp_ip_bytes"],
-            score=float(self.score[k]),
-            threat=THREATS[threat] if threat >= 0 else "",
-            classes=tuple(self.classes[k].tolist()),
-            spread=float(self.spread[k]),
-            members=tuple(self.members[k].tolist()),
-            row=k,
+    def evidence(self, row: int, related: tuple[RelatedFlow, ...] = ()) -> Evidence:
+        """The evidence of a line that a row triggered."""
+        return Evidence(
+            np.ascontiguousarray(self.matrix[row], "<f4").tobytes(),
+            float(self.score[row]),
+            tuple(self.members[row].tolist()),
+            tuple(self.classes[row].tolist()),
+            related,
         )
+
+
+class CandidateWriter:
+    """Writes batches of candidates to a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer: pa.RecordBatchFileWriter | None = None
+
+    def write(self, candidates: Candidates) -> None:
+        """Append a batch, which may be empty."""
+        columns: dict[str, Any] = {}
+        for name in _array_names():
+            values = getattr(candidates, name)
+            columns[f".{name}"] = (
+                pa.array(values)
+                if values.ndim == 1
+                else pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+            )
+        flows = candidates.flows
+        batch = pa.RecordBatch.from_arrays(
+            [*flows.columns, *columns.values()], names=[*flows.schema.names, *columns]
+        )
+        if self._writer is None:
+            options = pa.ipc.IpcWriteOptions(compression="lz4")
+            self._writer = pa.ipc.new_file(str(self._path), batch.schema, options=options)
+        self._writer.write_batch(batch)
+
+    def __enter__(self) -> CandidateWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+def read_candidates(path: Path) -> Iterator[Candidates]:
+    """Yield the batches of a file in the order in which they were written."""
+    with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
+        for i in range(file.num_record_batches):
+            batch = file.get_batch(i)
+            names = [name for name in batch.schema.names if not name.startswith(".")]
+            arrays = {name: _values(batch.column(f".{name}")) for name in _array_names()}
+            yield Candidates(flows=batch.select(names), **arrays)
+
+
+def _array_names() -> list[str]:
+    return [field.name for field in fields(Candidates) if field.name != "flows"]
+
+
+def _values(column: pa.Array) -> np.ndarray[Any, Any]:
+    # copies: compiled code expects arrays that may be written to, and the file is gone soon
+    if pa.types.is_fixed_size_list(column.type):
+        values = np.array(column.flatten())
+        return values.reshape(len(column), column.type.list_size)
+    return np.array(column)

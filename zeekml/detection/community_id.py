@@ -21,22 +21,9 @@ _CALCULATOR: Final = communityid.CommunityID()
 def community_id(
     orig_h: str, orig_p: int | None, resp_h: str, resp_p: int | None, proto: str
 ) -> str | None:
-    """Community id of a flow.
+    """Community id of a flow; None where its protocol has none, or an address or port is unusable.
 
-    Parameters
-    ----------
-    orig_h, resp_h
-        Addresses; both of one IP version.
-    orig_p, resp_p
-        Ports, or type and code of ICMP.
-    proto
-        Name in lower case; sensors call both kinds of ICMP ``icmp``.
-
-    Returns
-    -------
-    str or None
-        None if the protocol has no community id here, or an address or port is missing or
-        unusable.
+    Ports are type and code of ICMP there; sensors call both kinds of ICMP ``icmp``.
     """
     number = _NUMBERS.get(proto)
     if number is None or orig_p is None or resp_p is None:

@@ -1,22 +1,15 @@
-"""What a notice is, before any output gives it a form, and what it is made from.
+"""What a notice is, before any output gives it a form, and the evidence that it rests on.
 
-A `Candidate` is a scored flow that may matter; a `Notice` is one line about an incident. Text in
-a candidate comes from a log, and a log may hold anything: `plain` is the one gate through which
-such text enters a notice.
+Text in a notice comes from a log, and a log may hold anything: `zeekml.core.text.printable` is the
+one gate through which such text enters a `Notice`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal
-
-from zeekml.ensemble.classes import THREATS
-
-if TYPE_CHECKING:
-    from zeekml.detection.evidence import Evidence
+from typing import Final, Literal
 
 NOTES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -34,70 +27,12 @@ NOTES: Final[Mapping[str, str]] = MappingProxyType(
 UNKNOWN_AS: Final = "malware"
 """The threat a flow counts as when the bundle cannot tell threats apart (binary members only)."""
 
+SHORT_DIGEST: Final = 12
+"""Digits of a digest that notices carry."""
+
 SEVERITIES: Final = ("low", "medium", "high", "critical")
 
 State = Literal["open", "update", "closed"]
-
-
-@dataclass(slots=True)
-class Candidate:
-    """A scored flow that may matter: what scoring hands to the incidents.
-
-    Attributes
-    ----------
-    clock
-        Stream clock when the flow was taken in, epoch seconds; never falls within a stream.
-    ts, end
-        Start and end of the flow, epoch seconds.
-    sensor
-        Kind of the sensor that wrote the record.
-    orig_ip_bytes, resp_ip_bytes
-        Bytes of IP packets in each direction; None if the sensor did not say.
-    score
-        Calibrated probability that the flow is malicious, 0 to 1.
-    threat
-        The most likely threat, one of `THREATS`; empty if the bundle cannot tell.
-    classes
-        P(threat | malicious) for each of `THREATS`; not finite if the bundle cannot tell.
-    spread
-        Standard deviation of the members' scores.
-    members
-        Each member's calibrated score.
-    row
-        The caller's reference to the flow's features; only passed on.
-    """
-
-    clock: float
-    ts: float
-    end: float
-    sensor: str
-    uid: str | None
-    orig_h: str
-    orig_p: int | None
-    resp_h: str
-    resp_p: int | None
-    proto: str
-    service: str | None
-    community_id: str | None
-    signatures: tuple[str, ...]
-    orig_ip_bytes: int | None
-    resp_ip_bytes: int | None
-    score: float
-    threat: str
-    classes: tuple[float, ...]
-    spread: float
-    members: tuple[float, ...]
-    row: int
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.clock) and math.isfinite(self.ts) and math.isfinite(self.end)):
-            raise ValueError(f"times must be finite: {self.clock!r}, {self.ts!r}, {self.end!r}")
-        if not 0.0 <= self.score <= 1.0:
-            raise ValueError(f"a score must lie in 0..1, not {self.score!r}")
-        if len(self.classes) != len(THREATS):
-            raise ValueError(f"expected {len(THREATS)} class shares, not {len(self.classes)}")
-        if self.threat and self.threat not in NOTES:
-            raise ValueError(f"unknown threat {self.threat!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,81 +62,85 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
+class QuotedFlow:
+    """A flow as its record says; texts may hold anything."""
+
+    ts: float
+    sensor: str
+    uid: str | None
+    orig_h: str
+    orig_p: int | None
+    resp_h: str
+    resp_p: int | None
+    proto: str
+    service: str | None
+    community_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RelatedFlow:
+    """A flow that is part of an incident's evidence, and its score."""
+
+    flow: QuotedFlow
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What an opening or updating line rests on: kept for `zeekml explain` and for labels."""
+
+    # float32 of the triggering flow, as many as the schema has, in its order, little-endian
+    features: bytes
+    score: float  # of that flow, calibrated
+    members: tuple[float, ...]  # each member's calibrated score of it
+    # P(threat | malicious) in the order of THREATS; not finite if the bundle cannot tell
+    classes: tuple[float, ...]
+    related: tuple[RelatedFlow, ...] = ()  # the strongest flows, of an opening line
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
-    """One line about one incident.
+    """One line about one incident."""
 
-    Attributes
-    ----------
-    state, seq
-        Whether the line opens, updates or closes the incident, and its number, from 0.
-    id
-        Name of the incident, 24 hexadecimal digits; (`id`, `seq`) is unique.
-    group
-        Name of note and group, 16 hexadecimal digits: the same from every sensor that shows the
-        attack, and whenever the group is reported again.
-    ts
-        Stream clock at writing, epoch seconds.
-    flow
-        The flow that triggered the line; for a closing line the incident's last flow.
-    src, dst, p
-        Originator, responder and responder's port, where all flows of the incident share them.
-    score, spread
-        Highest score in the incident, and the members' standard deviation on that flow (None if
-        it is no number).
-    threshold
-        What the evidence had to reach.
-    first_ts, last_ts
-        Earliest and latest start of a flow of the incident, epoch seconds.
-    sources, destinations, ports
-        Distinct originators, responders, and (protocol, responder port) pairs.
-    sent_bytes, received_bytes
-        Bytes of IP packets from and to the originators; None if no record said.
-    why
-        The features that made the score, as text, largest first.
-    tactic, techniques
-        MITRE ATT&CK ids, as the policy gives them.
-    suppress_for
-        Silence after which the incident closes, seconds.
-    bundle, features
-        First 12 hexadecimal digits of the bundle's digest and of the feature schema's hash.
-    sensor, stream
-        What the records came from, as the caller names it.
-    evidence
-        What an opening or updating line rests on.
-    """
-
-    state: State
+    state: State  # whether the line opens, updates or closes the incident, and its number, from 0
     seq: int
-    id: str
+    id: str  # name of the incident, 24 hexadecimal digits; (id, seq) is unique
+    # name of note and group, 16 hexadecimal digits: the same from every sensor that shows the
+    # attack, and whenever the group is reported again
     group: str
     note: str
     threat: str
-    ts: float
-    flow: Flow
+    ts: float  # stream clock at writing, epoch seconds
+    flow: Flow  # the flow that triggered the line; for a closing line the incident's last flow
+    # originator, responder and responder's port, where all flows of the incident share them
     src: str | None
     dst: str | None
     p: int | None
     msg: str
     sub: str
+    # highest score in the incident, and the members' standard deviation on that flow (None if
+    # it is no number)
     score: float
     spread: float | None
-    threshold: float
+    threshold: float  # what the evidence had to reach
     severity: str
     flows: int
-    first_ts: float
+    first_ts: float  # earliest and latest start of a flow of the incident, epoch seconds
     last_ts: float
-    sources: Tally
+    sources: Tally  # distinct originators, responders, and (protocol, responder port) pairs
     destinations: Tally
     ports: Tally
+    # bytes of IP packets from and to the originators; None if no record said
     sent_bytes: int | None
     received_bytes: int | None
     signatures: tuple[str, ...]
-    why: tuple[str, ...]
-    tactic: str
+    why: tuple[str, ...]  # the features that made the score, as text, largest first
+    tactic: str  # MITRE ATT&CK ids, as the policy gives them
     techniques: tuple[str, ...]
-    suppress_for: float
+    suppress_for: float  # silence after which the incident closes, seconds
+    # first 12 hexadecimal digits of the bundle's digest and of the feature schema's hash
     bundle: str
     features: str
-    sensor: str
+    sensor: str  # what the records came from, as the caller names it
     stream: str
-    evidence: Evidence | None = None
+    evidence: Evidence | None = None  # what an opening or updating line rests on

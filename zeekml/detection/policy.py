@@ -13,7 +13,7 @@ from typing import Final
 
 from zeekml.detection.attack_ids import TACTICS, TECHNIQUES, VERSION
 from zeekml.detection.notice import NOTES, SEVERITIES
-from zeekml.detection.yaml_values import Value, parse_yaml, read_yaml
+from zeekml.detection.yaml_values import Value, read_yaml
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import ConfigError
 
@@ -49,33 +49,20 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """When flows become a notice of one threat.
-
-    Attributes
-    ----------
-    group_by
-        Flow columns whose values an incident's flows share, in the order of `GROUP_COLUMNS`.
-    threshold
-        What the evidence must reach; None takes the bundle's threshold.
-    window, suppress_for
-        Seconds.
-    top
-        How many of the highest scores make the evidence.
-    bands
-        From mild to severe; the first takes any score.
-    """
+    """When flows become a notice of one threat."""
 
     threat: str
     note: str
     enabled: bool
     description: str
+    # flow columns whose values an incident's flows share, in the order of GROUP_COLUMNS
     group_by: tuple[str, ...]
-    threshold: float | None
-    window: float
-    top: int
+    threshold: float | None  # what the evidence must reach; None takes the bundle's threshold
+    window: float  # seconds
+    top: int  # how many of the highest scores make the evidence
     minimum_flows: int
     minimum_members: int
-    bands: tuple[Band, ...]
+    bands: tuple[Band, ...]  # from mild to severe; the first takes any score
     suppress_for: float
     tactic: str
     techniques: tuple[str, ...]
@@ -93,18 +80,7 @@ class Policy:
     detectors: tuple[Detector, ...]
 
     def thresholds(self, automatic: Mapping[str, float]) -> dict[str, float]:
-        """The threshold of each enabled detector.
-
-        Parameters
-        ----------
-        automatic
-            The bundle's threshold for each threat.
-
-        Raises
-        ------
-        ConfigError
-            A detector says ``auto`` and the bundle has no threshold for its threat.
-        """
+        """The threshold of each enabled detector."""
         chosen: dict[str, float] = {}
         for detector in self.detectors:
             if not detector.enabled:
@@ -142,21 +118,11 @@ def load_policy(path: Path | None = None) -> Policy:
         The file cannot be read or holds something wrong; the message names file and line.
     """
     chosen = default_rules_dir() if path is None else path
-    return _policy(read_yaml(chosen / POLICY_FILE if chosen.is_dir() else chosen))
+    return policy_of(read_yaml(chosen / POLICY_FILE if chosen.is_dir() else chosen))
 
 
-def parse_policy(text: bytes, name: str = POLICY_FILE) -> Policy:
-    """Read a policy from the bytes of its file; `name` is what messages call it.
-
-    Raises
-    ------
-    ConfigError
-        The text holds something wrong; the message names the line.
-    """
-    return _policy(parse_yaml(text, name))
-
-
-def _policy(root: Value) -> Policy:
+def policy_of(root: Value) -> Policy:
+    """The policy that a rule file holds; raises `ConfigError`, which names the line."""
     top = root.mapping(("version", "detectors"))
     top["version"].integer(1, 1)
     entries = top["detectors"].mapping(THREATS)

@@ -165,13 +165,7 @@ class Value:
 
 
 def read_yaml(path: Path) -> Value:
-    """Read a rule file.
-
-    Raises
-    ------
-    ConfigError
-        The file cannot be read, is too large, or is not YAML of the plain kind.
-    """
+    """Read a rule file."""
     name = printable(str(path), 300)
     try:
         with path.open("rb") as file:
@@ -184,22 +178,7 @@ def read_yaml(path: Path) -> Value:
 
 
 def parse_yaml(text: bytes, name: str, *, most: int = MAX_BYTES) -> Value:
-    """The root of a rule file's tree.
-
-    Parameters
-    ----------
-    text
-        The file's bytes.
-    name
-        What messages call the file.
-    most
-        Bytes that it may have.
-
-    Raises
-    ------
-    ConfigError
-        Not YAML of the plain kind; the message names the line.
-    """
+    """The root of a rule file's tree."""
     if len(text) > most:
         raise ConfigError(f"{name}: larger than {most:,} bytes; a rule file is a few kilobytes")
     try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +21,6 @@ from zeekml.ensemble.probability import evidence
 from zeekml.evaluation.scores import HeldOut, SeedRun
 from zeekml.training.incident_replay import ScoredFlows, activities, scored_flows
 from zeekml.training.ranking import Floats
-
-CONFIDENCE: Final = 0.95
 
 
 @dataclass(frozen=True)
@@ -120,20 +117,6 @@ def _by_chance(flows: ScoredFlows, seed: int) -> ScoredFlows:
     strength, shares = flows.evidence.copy(), flows.shares.copy()
     strength[malicious], shares[malicious] = flows.evidence[drawn], flows.shares[drawn]
     return replace(flows, evidence=strength, shares=shares)
-
-
-def poisson_interval(count: float, exposure: float) -> tuple[float, float]:
-    """Exact 95 % interval of a rate: events over exposure (F. Garwood, 1936).
-
-    Quantiles of chi-squared: χ²(α/2; 2k) / 2 and χ²(1 − α/2; 2k + 2) / 2. A count averaged over
-    seeds may be fractional; the same formula then lies between those of its neighbours.
-    """
-    from scipy.stats import chi2
-
-    edge = (1 - CONFIDENCE) / 2
-    low = chi2.ppf(edge, 2 * count) / 2 if count > 0 else 0.0
-    high = chi2.ppf(1 - edge, 2 * count + 2) / 2
-    return float(low) / exposure, float(high) / exposure
 
 
 def benign_days(environment: Environment) -> float:

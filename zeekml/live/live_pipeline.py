@@ -1,4 +1,4 @@
-"""Ordering, scoring and judging of one live stream, in a form that a restart can go on from."""
+"""The pipeline of one live stream, in a form that a restart can go on from."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Final
 import pyarrow as pa
 
 from zeekml.config import Config
+from zeekml.detection.allowlist import Suppressed
+from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.notice import Notice
-from zeekml.detection.suppressed import Suppressed
 from zeekml.ensemble.bundle import Bundle
 from zeekml.live.state.database import Snapshot
 from zeekml.live.state.journal import JournalEntry
-from zeekml.pipeline import Judge, ScoredBatch, Scorer
+from zeekml.pipeline import Pipeline, ScoredBatch
 from zeekml.readers.flow_order import EndOrder
 from zeekml.readers.flow_schema import with_originals
 
@@ -24,7 +25,7 @@ BATCH_ROWS: Final = 1024
 
 @dataclass
 class LiveResult:
-    """What became of an intake."""
+    """What became of a journal entry."""
 
     batches: list[ScoredBatch] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
@@ -32,40 +33,40 @@ class LiveResult:
 
 
 class LivePipeline:
-    """What `zeekml.pipeline.Pipeline` is for archives, one intake after the other.
+    """A `Pipeline` behind the order of ends, fed with one journal entry after the other.
 
-    Parameters
-    ----------
-    bundle, config
-        As for `Scorer`.
-    judge
-        As it stood at the place where this goes on, or a new one.
-    hold
-        Seconds for which flows are held to be put in order; 0 for a log that is in order.
-    originals
-        Whether scored batches have the records as they were logged.
-    at
-        Where the stream's clock and the flows held back stood there; None at the very start.
+    `hold` is for how many seconds flows are held to be put in order, 0 for a log that is in order;
+    `at` is where the stream's clock and the flows held back stood, None at the very start.
     """
 
     def __init__(
         self,
         bundle: Bundle,
-        judge: Judge,
+        incidents: AllowlistFilter,
         config: Config,
         *,
         hold: float,
         originals: bool = False,
         at: Snapshot | None = None,
     ) -> None:
-        self.judge = judge
         self._originals = originals
-        self.scorer = Scorer(bundle, config, clock=at.clock if at else None)
+        self.pipeline = Pipeline(bundle, config=config, clock=at.clock if at else None)
+        self.pipeline.incidents = incidents
+        self.context = self.pipeline.context
         self._order: EndOrder | None = None
         if at is not None and at.ordering is not None:
             self._order = EndOrder.load(at.ordering, originals=originals)
         elif hold > 0:
             self._order = EndOrder(hold)
+
+    @property
+    def incidents(self) -> AllowlistFilter:
+        """What is open; another one may be put in its place."""
+        return self.pipeline.incidents
+
+    @incidents.setter
+    def incidents(self, incidents: AllowlistFilter) -> None:
+        self.pipeline.incidents = incidents
 
     @property
     def held(self) -> int:
@@ -74,42 +75,43 @@ class LivePipeline:
 
     def warm_up(self, intakes: Iterable[JournalEntry]) -> None:
         """Take flows into the context that were scored before."""
-        self.scorer.warm_up(batch for intake in intakes for batch in self._in_order(intake))
+        self.pipeline.warm_up(batch for intake in intakes for batch in self._in_order(intake))
 
     def take(self, intake: JournalEntry) -> LiveResult:
         """Score the next flows and see what notices they give rise to."""
         outcome = LiveResult()
         for batch in self._in_order(intake):
-            scored = self.scorer.score(batch)
+            scored, notices = self.pipeline.feed(batch)
             outcome.batches.append(scored)
-            outcome.notices += self.judge.judge(scored.candidates, scored.clock)
-        outcome.silenced += self.judge.take_silenced()
+            outcome.notices += notices
+        outcome.silenced += self.pipeline.take_silenced()
         return outcome
 
     def close(self) -> LiveResult:
         """At the end of the input: score what is held back, and close the incidents."""
-        outcome = self.take(JournalEntry(let_go=True))
-        outcome.notices += self.judge.close()
-        outcome.silenced += self.judge.take_silenced()
+        outcome = self.take(JournalEntry(release=True))
+        closed = self.close_incidents()
+        outcome.notices += closed.notices
+        outcome.silenced += closed.silenced
         return outcome
 
     def close_incidents(self) -> LiveResult:
         """Close what is open; what is held back stays so."""
-        notices = self.judge.close()
-        return LiveResult(notices=notices, silenced=self.judge.take_silenced())
+        notices = self.pipeline.close()
+        return LiveResult(notices=notices, silenced=self.pipeline.take_silenced())
 
     def anchor(self, number: int, alerts: bytes) -> Snapshot:
         """The anchor before journal entry `number`, which comes next."""
         return Snapshot(
             number=number,
-            clock=self.scorer.clock,
+            clock=self.context.clock,
             ordering=self._order.save() if self._order is not None else None,
-            judge=self.judge.save(),
+            judge=self.incidents.save(),
             alerts=alerts,
         )
 
     def _in_order(self, intake: JournalEntry) -> Iterator[pa.RecordBatch]:
-        if intake.let_go and self._order is not None:
+        if intake.release and self._order is not None:
             yield from _cut(self._order.flush())
         for batch in intake.flows:
             flows = with_originals(batch, self._originals)

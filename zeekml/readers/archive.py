@@ -37,19 +37,19 @@ def read_stream(
 
     Parameters
     ----------
-    stream : Stream
+    stream
         From `discover`.
-    counters : ReadCounters
+    counters
         Is kept up to date while reading; whole only when the iterator is exhausted.
-    rejects : RejectSink, optional
+    rejects
         Gets the records that cannot be read.
-    batch_rows : int
+    batch_rows
         Largest number of rows of a batch. Batches may be smaller, but are never empty.
-    keep_originals : bool
+    keep_originals
         Appends the column ``original`` (`ORIGINAL_FIELD`): the record as one line of JSON.
-    on_bytes : callable, optional
+    on_bytes
         Called with the bytes taken from disk since its last call.
-    hold : float
+    hold
         Seconds for which flows of Suricata are held; 0 leaves them as they were logged.
 
     Notes
@@ -96,25 +96,7 @@ def read_flow_table(
     rejects: RejectSink | None = None,
     keep_originals: bool = False,
 ) -> pa.Table:
-    """Read all flows of files and directories into memory, stream after stream.
-
-    Parameters
-    ----------
-    inputs : sequence of str or Path
-        As for `discover`.
-    counters, rejects, keep_originals
-        As for `read_stream`.
-
-    Returns
-    -------
-    pyarrow.Table
-        In `FLOW_SCHEMA`, with ``original`` appended where asked for.
-
-    Raises
-    ------
-    InputError
-        As `discover`.
-    """
+    """All flows of files and directories (as for `discover`) in memory, see `flows_of`."""
     return flows_of(
         discover(inputs),
         counters=ReadCounters() if counters is None else counters,
@@ -130,7 +112,7 @@ def flows_of(
     rejects: RejectSink | None = None,
     keep_originals: bool = False,
 ) -> pa.Table:
-    """Read all flows of what was discovered, as `read_flow_table` does."""
+    """All flows of what was discovered in one table, stream after stream, as `read_stream` does."""
     for reason, n in found.files_skipped.items():
         count_bounded(counters.files_skipped, reason, n)
     batches = [

@@ -59,15 +59,7 @@ class _Bounds(msgspec.Struct, frozen=True):
 
 
 class EndOrder:
-    """Orders one stream, record by record: how it is cut into batches changes nothing.
-
-    Parameters
-    ----------
-    hold
-        Seconds of log time; above 0.
-    max_held
-        Most flows held at a time.
-    """
+    """Orders one stream, record by record: how it is cut into batches changes nothing."""
 
     def __init__(self, hold: float = SURICATA_HOLD, max_held: int = MAX_HELD) -> None:
         if not hold > 0:
@@ -88,20 +80,7 @@ class EndOrder:
 
     @classmethod
     def load(cls, data: bytes, *, originals: bool = False) -> EndOrder:
-        """An order that goes on where the one that was saved stood.
-
-        Parameters
-        ----------
-        data
-            From `save`.
-        originals
-            Whether the batches to come have `ORIGINAL_FIELD`.
-
-        Raises
-        ------
-        StateError
-            The bytes are damaged, something else, or of another version.
-        """
+        """An order that goes on where the one that was saved stood."""
         parts = unseal(_KIND, _VERSION, data, least=2)
         bounds = decode(parts[0], _Bounds)
         if bounds.hold <= 0 or bounds.max_held < 1:

@@ -40,19 +40,7 @@ LONGEST: Final = 1e9  # seconds, 31 years
 
 
 class ClockState(NamedTuple):
-    """All that the clock remembers of the stream before; times in microseconds.
-
-    Attributes
-    ----------
-    now
-        The clock.
-    ahead
-        How many records in a row were too far ahead to move it.
-    seen
-        Records taken so far.
-    began
-        What the clock stood at first.
-    """
+    """All that the clock remembers of the stream before; times in microseconds."""
 
     now: int = 0
     ahead: int = 0
@@ -62,13 +50,7 @@ class ClockState(NamedTuple):
 
 @njit(cache=True)
 def tick(clock: Ints64, end: int) -> bool:
-    """Move the clock for a record that ended at `end` (microseconds).
-
-    Returns
-    -------
-    bool
-        True when the stream begins anew with this record: nothing before it counts any more.
-    """
+    """Move the clock for a record that ended at `end` (microseconds)."""
     # the first records of a stream may themselves be the damaged ones: two that agree win
     anew = clock[SEEN] == 0 or (clock[SEEN] < 3 and end < clock[NOW] - RESTART * SECOND)
     if anew:
@@ -119,15 +101,7 @@ def set_clock(clock: Ints64, state: ClockState) -> None:
 
 
 class StreamClock:
-    """The clock of one stream, run over end times alone.
-
-    Attributes
-    ----------
-    behind : int
-        How many of the records that were taken last were more than `FAR_BEHIND` behind the clock.
-    first_behind : int
-        Which of them was the first; -1 for none.
-    """
+    """The clock of one stream, run over end times alone."""
 
     def __init__(self, state: ClockState | None = None) -> None:
         self.behind = 0

@@ -92,13 +92,7 @@ def epoch_seconds(times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def read_time(value: Any) -> float | None:
-    """Read an epoch time or one in ISO 8601 (UTC where it names no zone) as epoch seconds.
-
-    Raises
-    ------
-    ValueError, OverflowError
-        It is neither.
-    """
+    """Read an epoch time or one in ISO 8601 (UTC where it names no zone) as epoch seconds."""
     if type(value) is str and (match := _moment(value)):
         day, clock, zone = match.groups()
         moment = datetime.fromisoformat(day or clock + (zone or ""))
@@ -205,29 +199,24 @@ def understood(read: Callable[[Any], Any], value: Any) -> Any:
 
 
 def read_column(name: str, values: Sequence[Any]) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
-    """Read the values of a column; null for what is none.
-
-    Parameters
-    ----------
-    name : str
-        One of `RECORD_COLUMNS`.
-    values : sequence
-        Numbers, texts and whatever else stood there, `UNREADABLE`, None where there is nothing.
-
-    Returns
-    -------
-    column : Array
-        Of `RAW_TYPES`.
-    unread : bool array
-        Where there is a value that could not be read.
-    """
-    if set(map(type, values)) <= _NATIVE[RAW_TYPES[name]]:
+    """Read the values of one of `RECORD_COLUMNS`: see `read_values`."""
+    kind = RAW_TYPES[name]
+    if set(map(type, values)) <= _NATIVE[kind]:
         try:
-            return pa.array(values, RAW_TYPES[name]), np.zeros(len(values), np.bool_)
+            return pa.array(values, kind), np.zeros(len(values), np.bool_)
         except _ARROW_ERRORS:
             pass
-    read = READERS[name]
+    return read_values(READERS[name], kind, values)
+
+
+def read_values(
+    read: Callable[[Any], Any], kind: pa.DataType, values: Sequence[Any]
+) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
+    """Read numbers, texts and whatever else stood in a column; None is where nothing did.
+
+    What comes is a column with null for all that is no value, and the rows (n,) with something
+    that could not be read.
+    """
     known = [understood(read, value) for value in values]
     unread = np.array([value is UNREADABLE for value in known], np.bool_)
-    fitting = [None if value is UNREADABLE else value for value in known]
-    return pa.array(fitting, RAW_TYPES[name]), unread
+    return pa.array([None if value is UNREADABLE else value for value in known], kind), unread

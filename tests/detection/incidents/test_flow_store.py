@@ -3,10 +3,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from notice_fixtures import Candidate
 
 from zeekml.detection.candidates import Candidates
 from zeekml.detection.incidents.flow_store import FlowStore
-from zeekml.detection.notice import Candidate
 
 MakeCandidate = Callable[..., Candidate]
 MakeColumns = Callable[[Sequence[Candidate]], Candidates]

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from notice_fixtures import Candidate
 
-from zeekml.detection.incidents.incident import Incident
-from zeekml.detection.incidents.message import detail, message
-from zeekml.detection.notice import Candidate
+from zeekml.detection.incidents.message import Incident, detail, message
 
 Make = Callable[..., Incident]
 
@@ -118,7 +117,7 @@ def test_later_lines_say_where_it_stands(make: Make) -> None:
 def test_weak_flows_do_not_hide_the_server(make: Make) -> None:
     beacons = [{"resp_h": "192.0.2.44", "resp_p": 4444, "score": 0.95}] * 6
     noise = [
-        {"resp_h": f"10.0.0.{n}", "resp_p": 443, "score": 0.2, "threat": "scan"} for n in range(20)
+        {"resp_h": f"10.0.0.{n}", "resp_p": 443, "score": 0.6, "threat": "scan"} for n in range(20)
     ]
     assert "with 192.0.2.44 and 20 other hosts mostly on tcp/4444" in message(
         make("c2", beacons + noise), "closed"

@@ -3,9 +3,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from zeekml.detection.incidents.incident import MAX_SIGNATURES, Incident
+from notice_fixtures import Candidate
+
+from zeekml.detection.incidents.message import Incident
+from zeekml.detection.incidents.notice_builder import MAX_SIGNATURES
 from zeekml.detection.incidents.open_incidents import MAX_DISTINCT, MAX_SIGNATURE_SETS
-from zeekml.detection.notice import Candidate, Notice, Tally
+from zeekml.detection.notice import Notice, Tally
 
 MakeCandidate = Callable[..., Candidate]
 MakeIncident = Callable[..., Incident]
@@ -62,11 +65,11 @@ def test_the_main_value_carries_more_than_half(
     make_incident: MakeIncident, make_candidate: MakeCandidate
 ) -> None:
     flows = [make_candidate(n, resp_h=f"10.0.0.{n}") for n in range(2)]
-    assert make_incident("scan", flows).destinations.main() is None
+    assert make_incident("scan", flows).destinations.main is None
     flows.append(make_candidate(2, resp_h="10.0.0.1", score=0.5))
     incident = make_incident("scan", flows)
-    assert incident.destinations.main() == "10.0.0.1"
-    assert incident.ports.main() == ("tcp", 80)
+    assert incident.destinations.main == "10.0.0.1"
+    assert incident.ports.main == ("tcp", 80)
 
 
 def test_values_nobody_remembers_still_weigh(
@@ -74,26 +77,26 @@ def test_values_nobody_remembers_still_weigh(
 ) -> None:
     flows = [make_candidate(n, resp_h=f"10.0.0.{n}") for n in range(2)]
     incident = make_incident("scan", flows, values=2)  # a source and a destination
-    assert incident.destinations.tally() == Tally(1, more=True)
-    assert incident.destinations.main() is None
-    assert incident.ports.tally() == Tally(0, more=True)
+    assert incident.destinations.tally == Tally(1, more=True)
+    assert incident.destinations.main is None
+    assert incident.ports.tally == Tally(0, more=True)
 
 
 def test_one_incident_remembers_so_many_values(
     make_incident: MakeIncident, make_candidate: MakeCandidate
 ) -> None:
     flows = [make_candidate(n, resp_p=1 + n % MAX_DISTINCT) for n in range(2 * MAX_DISTINCT)]
-    assert make_incident("scan", flows).ports.tally() == Tally(MAX_DISTINCT)
+    assert make_incident("scan", flows).ports.tally == Tally(MAX_DISTINCT)
     flows.append(make_candidate(0, resp_p=60_000))
-    assert make_incident("scan", flows).ports.tally() == Tally(MAX_DISTINCT, more=True)
+    assert make_incident("scan", flows).ports.tally == Tally(MAX_DISTINCT, more=True)
 
 
 def test_icmp_has_no_ports(make_incident: MakeIncident, make_candidate: MakeCandidate) -> None:
     for proto in ("icmp", "icmp6", "ipv6-icmp"):
         incident = make_incident("scan", [make_candidate(proto=proto, orig_p=8, resp_p=0)])
-        assert incident.ports.tally() == Tally(0)
+        assert incident.ports.tally == Tally(0)
     missing = make_incident("scan", [make_candidate(resp_p=None)])
-    assert missing.ports.tally() == Tally(0)
+    assert missing.ports.tally == Tally(0)
 
 
 def test_signatures_are_bounded_and_plain(

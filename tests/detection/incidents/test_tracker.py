@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from notice_fixtures import Candidate
 
-from zeekml.detection.incidents.tracker import Limits
-from zeekml.detection.notice import Candidate, Notice, Tally
+from zeekml.detection.notice import Notice, Tally
 from zeekml.detection.policy import Policy, load_policy
+from zeekml.detection.rules import Limits
 from zeekml.ensemble.classes import THREATS
 from zeekml.ensemble.probability import score_of
 from zeekml.errors import ConfigError
@@ -61,7 +62,7 @@ def test_an_incident_from_opening_to_closing(
     assert opening.flow.community_id is not None
     assert tracker.suppressed == 3  # 50, 101, 104
     assert tracker.opened == {"ZeekML::Scan": 1}
-    assert tracker.open_incidents == 0
+    assert tracker.open_incidents() == 0
 
 
 def test_too_few_flows_scores_or_members(

@@ -15,12 +15,14 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from notice_fixtures import Candidate
 
 from zeekml.core.serialization import array_parts, seal, unseal
 from zeekml.detection.candidates import Candidates
-from zeekml.detection.incidents.tracker import IncidentTracker, Limits
-from zeekml.detection.notice import Candidate, Notice
+from zeekml.detection.incidents.tracker import IncidentTracker
+from zeekml.detection.notice import Notice
 from zeekml.detection.policy import Policy, load_policy
+from zeekml.detection.rules import DetectionRules, Limits, Origin
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import StateError
 
@@ -65,7 +67,7 @@ def candidates_of(make: MakeCandidate, drawn: list[Any]) -> list[Candidate]:
 
 def told(tracker: IncidentTracker, notices: list[Notice]) -> tuple[Any, ...]:
     counts = (tracker.suppressed, tracker.evicted_groups, tracker.dropped_rows)
-    opened = (dict(tracker.opened), tracker.cut_short, tracker.open_incidents)
+    opened = (dict(tracker.opened), tracker.cut_short, tracker.open_incidents())
     return msgspec.json.encode(notices), counts, opened
 
 
@@ -105,9 +107,9 @@ def test_a_restart_changes_nothing(
             if begin < end:
                 notices += tracker.advance(flows[end - 1].clock + (end % 3) * 30.0)
         saved = parts.save()
-        fingerprint = parts.fingerprint
+        fingerprint = parts.rules.fingerprint
         parts = type(parts).load(saved, explain=explain)
-        assert parts.fingerprint == fingerprint
+        assert parts.rules.fingerprint == fingerprint
         assert parts.save() == saved
         assert told(parts, found) == told(whole, expected)
     expected += whole.close()
@@ -150,13 +152,11 @@ from zeekml.detection.candidates import Candidates
 from zeekml.detection.incidents.tracker import IncidentTracker
 
 place = Path(sys.argv[1])
-tracker = IncidentTracker.load(
-    (place / "state").read_bytes(), explain=lambda flow: (f"{flow.uid} {flow.score}",)
-)
+tracker = IncidentTracker.load((place / "state").read_bytes())
 with pa.ipc.open_stream((place / "flows").read_bytes()) as stream:
     (flows,) = stream
-notices = tracker.add(Candidates(flows=flows, **np.load(place / "rest.npz")))
-notices += tracker.close()
+lines = tracker.add(Candidates(flows=flows, **np.load(place / "rest.npz"))) + tracker.close()
+notices = [line.explained() for line in lines]
 (place / "notices").write_bytes(msgspec.json.encode([notices, tracker.suppressed]))
 """
 
@@ -169,9 +169,9 @@ def test_another_process_goes_on(
     tmp_path: Path,
 ) -> None:
     flows = candidates_of(make_candidate, many_flows(400))
-    tracker = make_tracker(policy, SMALL, explain)
+    tracker = make_tracker(policy, SMALL)
     tracker.take(*flows[:200])
-    assert tracker.open_incidents
+    assert tracker.open_incidents()
     (tmp_path / "state").write_bytes(tracker.save())
     rest = make_columns(flows[200:])
     with pa.ipc.new_stream(str(tmp_path / "flows"), rest.flows.schema) as stream:
@@ -179,7 +179,7 @@ def test_another_process_goes_on(
     names = ("clock", "end", "score", "spread", "threat", "classes", "members", "matrix")
     np.savez(tmp_path / "rest.npz", **{name: getattr(rest, name) for name in names})
     subprocess.run([sys.executable, "-c", GO_ON, str(tmp_path)], check=True)
-    notices = [*tracker.add(rest), *tracker.close()]
+    notices = tracker.take(*flows[200:]) + tracker.close()
     assert len(notices) > 10
     found = (tmp_path / "notices").read_bytes()
     assert found == msgspec.json.encode([notices, tracker.suppressed])
@@ -197,21 +197,15 @@ def test_flows_that_no_line_can_quote_are_not_stored(
     assert len(tracker.save()) < 10_000 < size
 
 
-def test_full_windows_come_back(
-    make_policy: MakePolicy, make_candidate: MakeCandidate, make_columns: MakeColumns
-) -> None:
+def test_full_windows_come_back(make_tracker: MakeTracker, make_candidate: MakeCandidate) -> None:
     # one host pair fills a group beyond what it remembers
-    ours = {"sensor": "a", "stream": "b", "bundle": "c", "features": "d"}
-    tracker = IncidentTracker(make_policy(), {}, **ours)
+    tracker = make_tracker()
     flows = [make_candidate(n / 1e4, "scan", uid=f"C{n}", resp_p=n) for n in range(5000)]
-    columns = make_columns(flows)
-    notices = tracker.add(columns)
-    again = IncidentTracker.load(tracker.save())
+    notices = tracker.take(*flows)
+    again = type(tracker).load(tracker.save())
     assert again.dropped_rows == tracker.dropped_rows > 0
-    more = make_columns(
-        [replace(f, clock=f.clock + 1.0, ts=f.ts + 1.0, end=f.end + 1) for f in flows]
-    )
-    assert again.add(more) == tracker.add(more)
+    more = [replace(f, clock=f.clock + 1.0, ts=f.ts + 1.0, end=f.end + 1) for f in flows]
+    assert again.take(*more) == tracker.take(*more)
     assert told(again, again.close()) == told(tracker, tracker.close())
     assert [n.seq for n in notices] == [0]
 
@@ -220,7 +214,7 @@ def test_full_windows_come_back(
 def saved(make_tracker: MakeTracker, policy: Policy, make_candidate: MakeCandidate) -> bytes:
     tracker = make_tracker(policy, TIGHT, explain)
     tracker.take(*candidates_of(make_candidate, many_flows(100)))
-    assert tracker.open_incidents
+    assert tracker.open_incidents()
     data: bytes = tracker.save()
     return data
 
@@ -272,7 +266,7 @@ def test_the_fingerprint_tells_what_has_changed(make_tracker: MakeTracker) -> No
 
     def of(policy: Policy = policy, base_rate: float = 0.5, **changed: float) -> str:
         tracker = make_tracker(policy, SMALL, None, thresholds | changed, base_rate)
-        fingerprint: str = tracker.fingerprint
+        fingerprint: str = tracker.rules.fingerprint
         return fingerprint
 
     first, *others = policy.detectors
@@ -294,9 +288,8 @@ def test_the_fingerprint_tells_what_has_changed(make_tracker: MakeTracker) -> No
         ),
     ]
     assert len(set(fingerprints)) == len(fingerprints)
-    named = {"sensor": "a", "stream": "b"}
     scored = [
-        IncidentTracker(policy, thresholds, bundle=b, features=f, limits=SMALL, **named).fingerprint
-        for b, f in (("a" * 64, "b" * 64), ("c" * 64, "b" * 64), ("a" * 64, "c" * 64))
+        DetectionRules(policy, thresholds, Origin("a", "b", bundle, features)).fingerprint
+        for bundle, features in (("a" * 64, "b" * 64), ("c" * 64, "b" * 64), ("a" * 64, "c" * 64))
     ]
     assert len(set(scored)) == 3

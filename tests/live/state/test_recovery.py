@@ -17,16 +17,18 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from zeekml.config import Config
+from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.notice import Notice
 from zeekml.detection.policy import Policy, load_policy
+from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.live.live_pipeline import LivePipeline
 from zeekml.live.state import context_files as snapshots
 from zeekml.live.state.context_files import ContextFiles
-from zeekml.live.state.database import STATE_FILE, JournalRow, Snapshot, State, StreamCommit
+from zeekml.live.state.database import JournalRow, Snapshot, State, StreamCommit
 from zeekml.live.state.journal import JournalEntry, pack
 from zeekml.live.state.recovery import RestoredStream, context_start, recover
-from zeekml.pipeline import Judge
+from zeekml.live.state.state_directory import STATE_FILE
 from zeekml.readers.archive import read_flow_table
 from zeekml.readers.flow_schema import AT_EXIT_FIELD
 from zeekml.readers.formats.suricata_eve import AlertMemory
@@ -59,8 +61,11 @@ def sample() -> pa.RecordBatch:
     return table.combine_chunks().to_batches()[0]
 
 
-def new_judge() -> Judge:
-    return Judge(bundle(), policy(), sensor="zeek", stream=STREAM)
+def new_incidents() -> AllowlistFilter:
+    return AllowlistFilter(
+        DetectionRules.of(bundle(), policy(), sensor="zeek", stream=STREAM),
+        local_nets=Config().local_nets,
+    )
 
 
 def with_exit_column(flows: pa.RecordBatch) -> pa.RecordBatch:
@@ -82,7 +87,7 @@ class Run:
     def start(self) -> None:
         self.state = State(self.directory)
         self.back: RestoredStream = recover(
-            self.state, STREAM, bundle(), self.config, new_judge, hold=self.hold
+            self.state, STREAM, bundle(), self.config, new_incidents, hold=self.hold
         )
         self.problems += self.back.problems
         self.number = self.state.next_number(STREAM)
@@ -97,7 +102,7 @@ class Run:
     def keep(self) -> None:
         """Make a snapshot, as at an orderly stop."""
         self.commit(None, anchor=True)
-        self.snapshots.last(self.number, self.pipeline.scorer.context)
+        self.snapshots.last(self.number, self.pipeline.context)
         self.commit(None, anchor=False)
 
     def take(self, intake: JournalEntry, *, anchor: bool) -> None:
@@ -115,7 +120,7 @@ class Run:
         finished = self.snapshots.finished
         commit = StreamCommit(STREAM, b"{}", entry, made, forget_before, finished)
         self.state.commit([commit])
-        self.snapshots.committed(commit, self.pipeline.scorer.context)
+        self.snapshots.committed(commit, self.pipeline.context)
 
     def close(self) -> None:
         outcome = self.pipeline.close()
@@ -130,7 +135,7 @@ class Run:
 
 @cache
 def uninterrupted(hold: float) -> tuple[tuple[Notice, ...], tuple[float, ...]]:
-    pipeline = LivePipeline(bundle(), new_judge(), Config(), hold=hold)
+    pipeline = LivePipeline(bundle(), new_incidents(), Config(), hold=hold)
     outcome = pipeline.take(JournalEntry([with_exit_column(sample()) if hold else sample()]))
     end = pipeline.close()
     scores = [s for b in [*outcome.batches, *end.batches] for s in b.scores.score.tolist()]
@@ -185,7 +190,7 @@ def test_what_is_older_than_the_hour_is_not_needed(tmp_path: Path) -> None:
     for intake in pieces():
         run.take(intake, anchor=True)
     anchors = run.state.anchors(STREAM)
-    clock = run.pipeline.scorer.clock
+    clock = run.pipeline.context.clock
     start, complete = context_start(anchors, clock, 1 << 22)
     assert complete
     assert 0 < start.number < anchors[-1].number
@@ -193,11 +198,11 @@ def test_what_is_older_than_the_hour_is_not_needed(tmp_path: Path) -> None:
     run.stop()
     run.start()
     assert run.problems == []
-    held = run.pipeline.scorer.context_records
+    held = run.pipeline.context.held
     run.stop()
-    whole = LivePipeline(bundle(), new_judge(), Config(), hold=0)
+    whole = LivePipeline(bundle(), new_incidents(), Config(), hold=0)
     whole.take(JournalEntry([sample()]))
-    assert held == whole.scorer.context_records
+    assert held == whole.context.held
 
 
 def test_a_journal_that_was_cut_is_told_of_and_windows_know(tmp_path: Path) -> None:
@@ -210,7 +215,7 @@ def test_a_journal_that_was_cut_is_told_of_and_windows_know(tmp_path: Path) -> N
     run.start()
     assert len(run.problems) == 1
     assert "journal_mb" in run.problems[0]
-    clock = run.pipeline.scorer.clock
+    clock = run.pipeline.context.clock
     assert clock.began == last.clock.now
     assert clock.now > clock.began
     run.stop()
@@ -276,16 +281,16 @@ def spoilt(whole: bytes) -> list[bytes]:
 
 
 def whole_run() -> LivePipeline:
-    whole = LivePipeline(bundle(), new_judge(), Config(), hold=0)
+    whole = LivePipeline(bundle(), new_incidents(), Config(), hold=0)
     whole.take(JournalEntry([sample()]))
     return whole
 
 
 def assert_goes_on_like(one: LivePipeline, other: LivePipeline) -> None:
-    assert one.scorer.clock == other.scorer.clock
-    assert one.scorer.context_records == other.scorer.context_records
+    assert one.context.clock == other.context.clock
+    assert one.context.held == other.context.held
     flows = sample().slice(ROWS - 300)
-    matrix, wanted = (p.scorer.extract(flows).matrix for p in (one, other))
+    matrix, wanted = (p.pipeline.extract(flows).matrix for p in (one, other))
     assert matrix.tobytes() == wanted.tobytes()
 
 
@@ -344,7 +349,7 @@ def test_a_damaged_snapshot_costs_nothing_but_time(
     path = tmp_path / found.file
     whole = path.read_bytes()
     assert path.stat().st_mode & 0o077 == 0
-    held = run.pipeline.scorer.context_records
+    held = run.pipeline.context.held
     for damaged in (*spoilt(whole), None):
         run.stop()
         path.unlink(missing_ok=True)
@@ -354,7 +359,7 @@ def test_a_damaged_snapshot_costs_nothing_but_time(
         run.start()
         assert run.problems == []
         assert "snapshot" in caplog.text
-        assert run.pipeline.scorer.context_records == held
+        assert run.pipeline.context.held == held
     # the next one takes its place, though no record came
     run.keep()
     run.stop()
@@ -376,7 +381,7 @@ def test_a_snapshot_of_another_layout_or_moment_is_not_used(
     run.config = Config(context_records=1000)
     run.start()
     assert "context_records" in caplog.text
-    assert run.pipeline.scorer.context_records <= 1000
+    assert run.pipeline.context.held <= 1000
     run.stop()
     run.config = Config()
     with patch.object(snapshots, "_KIND", "context 99"):
@@ -404,7 +409,7 @@ def test_a_snapshot_that_cannot_be_written_is_told_of_and_left(
     run = Run(tmp_path)
     run.take(pieces()[0], anchor=True)
     with patch.object(os, "fsync", side_effect=OSError(errno.ENOSPC, "No space left on device")):
-        assert not run.snapshots.last(run.number, run.pipeline.scorer.context)
+        assert not run.snapshots.last(run.number, run.pipeline.context)
     assert "No space left" in caplog.text
     assert list(tmp_path.glob("context-*")) == []
     run.stop()
@@ -420,6 +425,6 @@ def test_a_snapshot_does_not_take_the_last_room(
     run.take(pieces()[0], anchor=True)
     full = os.statvfs_result((4096, 4096, 1000, 9, 9, 100, 100, 100, 0, 255))
     with patch.object(os, "statvfs", return_value=full):
-        assert not run.snapshots.last(run.number, run.pipeline.scorer.context)
+        assert not run.snapshots.last(run.number, run.pipeline.context)
     assert "No space left" in caplog.text
     run.stop()

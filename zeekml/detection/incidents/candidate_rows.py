@@ -1,7 +1,14 @@
-"""Candidate rows as numbers: what compiled code needs to know of each."""
+"""Candidate rows as numbers: what compiled code needs to know of each, texts as 64-bit hashes.
+
+The hashes say nothing but "the same text" and start from a secret drawn for each stream: who
+writes the addresses of a log cannot know which of them meet in a hash table. No result depends on
+the numbers themselves; that two of a million different texts get the same one has odds of one in
+10^7.
+"""
 
 from __future__ import annotations
 
+import secrets
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -9,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from zeekml.core.jit import njit
 from zeekml.detection.candidates import Candidates
 from zeekml.detection.incidents.compiled_policy import (
     ORIGINATOR,
@@ -17,10 +25,69 @@ from zeekml.detection.incidents.compiled_policy import (
     CompiledPolicy,
     Records,
 )
-from zeekml.detection.incidents.text_hash import ABSENT, joint_keys, text_keys
 from zeekml.detection.notice import UNKNOWN_AS
 from zeekml.ensemble.classes import THREATS
 from zeekml.ensemble.probability import EVEN, evidence
+from zeekml.features.addresses import mix
+
+Keys = npt.NDArray[np.uint64]
+
+ABSENT: Final = 0
+"""Key of a text that is not there."""
+
+
+def new_secret() -> np.uint64:
+    """What the keys of one stream start from."""
+    return np.uint64(secrets.randbits(64))
+
+
+def text_keys(column: pa.StringArray, secret: np.uint64) -> Keys:
+    """The key of each text of a column, (n,)."""
+    keys = np.zeros(len(column), np.uint64)
+    if not len(column):
+        return keys
+    _, offsets_buffer, data_buffer = column.buffers()
+    offsets = np.frombuffer(offsets_buffer, np.int32)[column.offset :][: len(column) + 1]
+    data = np.frombuffer(data_buffer, np.uint8) if data_buffer else np.zeros(0, np.uint8)
+    # whether Arrow's buffers may be written to differs; compile for one of the two only
+    data.flags.writeable = offsets.flags.writeable = False
+    _hash_texts(data, offsets, secret, keys)
+    if column.null_count:
+        keys[column.is_null().to_numpy(zero_copy_only=False)] = ABSENT
+    return keys
+
+
+def joint_keys(secret: np.uint64, first: int, *columns: Keys) -> Keys:
+    """A key for each row's values in all these columns; another `first` gives other keys."""
+    keys = np.full(len(columns[0]), np.uint64(first) ^ secret)
+    for column in columns:
+        _join(keys, column)
+    return keys
+
+
+@njit(cache=True)
+def _hash_texts(
+    data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int32], secret: np.uint64, keys: Keys
+) -> None:
+    for i in range(len(keys)):
+        key = mix(secret + np.uint64(offsets[i + 1] - offsets[i]))
+        word = np.uint64(0)
+        filled = 0
+        for j in range(offsets[i], offsets[i + 1]):
+            word = (word << np.uint64(8)) | np.uint64(data[j])
+            filled += 1
+            if filled == 8:
+                key = mix(key ^ word)
+                word = np.uint64(0)
+                filled = 0
+        keys[i] = mix(key ^ word)
+
+
+@njit(cache=True)
+def _join(keys: Keys, more: Keys) -> None:
+    for i in range(len(keys)):
+        keys[i] = mix(keys[i] ^ more[i])
+
 
 UNIT: Final = 2.0**-56
 """Evidence and shares are counted in this unit, so that sums of up to 127 of them are exact."""
@@ -67,37 +134,17 @@ _UNKNOWN: Final = THREATS.index(UNKNOWN_AS)
 
 
 class Batch(NamedTuple):
-    """The candidates of one batch.
+    """The candidates of one batch."""
 
-    Attributes
-    ----------
-    rows : ROW (n,)
-    keys : uint64 (n, kinds)
-        Key of the group of each kind that the row is in.
-    """
-
-    rows: Records
+    rows: Records  # ROW (n,)
+    # uint64 (n, kinds): Key of the group of each kind that the row is in
     keys: npt.NDArray[np.uint64]
 
 
 def number_rows(
-    candidates: Candidates, plan: CompiledPolicy, clock: float, place: int, secret: np.uint64
+    candidates: Candidates, policy: CompiledPolicy, clock: float, place: int, secret: np.uint64
 ) -> Batch:
-    """Bring candidates into the form that compiled code works on.
-
-    Parameters
-    ----------
-    candidates
-        At least one row.
-    plan
-        The policy.
-    clock
-        Stream clock so far.
-    place
-        Place of the first row in the `FlowStore`; the others follow.
-    secret
-        What the stream's keys start from, see `text_keys`.
-    """
+    """Bring candidates into the form that compiled code works on."""
     flows = candidates.flows
     n = len(candidates)
     rows = np.zeros(n, ROW)
@@ -123,18 +170,24 @@ def number_rows(
     told = (candidates.threat >= 0) & np.isfinite(candidates.classes).all(axis=1)
     rows["threat"] = np.where(told, candidates.threat, _UNKNOWN)
     rows["named"] = candidates.threat >= 0
-    strength = evidence(candidates.score, plan.base_rate)
+    strength = evidence(candidates.score, policy.base_rate)
     rows["even"] = strength >= EVEN
-    for threat in range(len(THREATS)):
-        agreeing = (candidates.members >= plan.thresholds[threat]).sum(axis=1)
-        asked = min(plan.members[threat], candidates.members.shape[1])
-        rows["agrees"] |= (agreeing >= asked).astype(np.uint8) << np.uint8(threat)
+    set_agreement(rows, candidates.members, policy)
     of_group = {ORIGINATOR: rows["orig"], RESPONDER: rows["resp"], PORT: port_keys}
-    keys = np.zeros((n, len(plan.kinds)), np.uint64)
-    for number, kind in enumerate(plan.kinds):
+    keys = np.zeros((n, len(policy.kinds)), np.uint64)
+    for number, kind in enumerate(policy.kinds):
         keys[:, number] = joint_keys(secret, number + 1, *(of_group[column] for column in kind))
     rows["values"] = _values(candidates, strength, told)
     return Batch(rows, keys)
+
+
+def set_agreement(rows: Records, members: npt.NDArray[np.float32], policy: CompiledPolicy) -> None:
+    """Say of each row for which threats enough members reach the threshold by themselves."""
+    rows["agrees"] = 0
+    for threat in range(len(THREATS)):
+        agreeing = (members >= policy.thresholds[threat]).sum(axis=1)
+        asked = min(policy.members[threat], members.shape[1])
+        rows["agrees"] |= (agreeing >= asked).astype(np.uint8) << np.uint8(threat)
 
 
 def _values(

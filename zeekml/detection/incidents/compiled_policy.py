@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.detection.policy import GROUP_COLUMNS, Policy
+from zeekml.core.jit import njit
+from zeekml.detection.policy import GROUP_COLUMNS
+from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.classes import THREATS
-from zeekml.ensemble.probability import EVEN, evidence
+from zeekml.ensemble.probability import evidence
 
 MAX_KINDS: Final = len(THREATS)
 """There are not more kinds of groups, nor lanes, than detectors."""
@@ -68,51 +69,20 @@ measure.
 
 @dataclass(frozen=True)
 class CompiledPolicy:
-    """The policy of one tracker.
+    """The policy of one tracker."""
 
-    Attributes
-    ----------
-    kinds
-        Each different `group_by` of an enabled detector.
-    base_rate
-        Of the scores, see `zeekml.ensemble.probability.evidence`.
-    thresholds
-        Score for each of `THREATS`; infinite if its detector is disabled.
-    members
-        For each of `THREATS`, how many members must reach the threshold.
-    detectors : DETECTOR (threats,)
-    layout : LAYOUT (1,)
-    """
-
-    base_rate: float
-    kinds: tuple[tuple[str, ...], ...]
-    thresholds: tuple[float, ...]
-    members: tuple[int, ...]
-    detectors: Records
-    layout: Records
+    base_rate: float  # of the scores, see zeekml.ensemble.probability.evidence
+    kinds: tuple[tuple[str, ...], ...]  # each different group_by of an enabled detector
+    thresholds: tuple[float, ...]  # score for each of THREATS; infinite if its detector is disabled
+    members: tuple[int, ...]  # for each of THREATS, how many members must reach the threshold
+    detectors: Records  # DETECTOR (threats,)
+    layout: Records  # LAYOUT (1,)
 
 
-def make_plan(
-    policy: Policy, automatic: Mapping[str, float], base_rate: float = EVEN
-) -> CompiledPolicy:
-    """Lay a policy out.
-
-    Parameters
-    ----------
-    policy
-        Detectors.
-    automatic
-        The bundle's threshold for each threat, for detectors that say ``auto``.
-    base_rate
-        Share of malicious flows for which scores are probabilities.
-
-    Raises
-    ------
-    ConfigError
-        A detector says ``auto`` and `automatic` lacks its threat.
-    """
-    chosen = policy.thresholds(automatic)
-    thresholds = tuple(chosen.get(threat, math.inf) for threat in THREATS)
+def compile_policy(rules: DetectionRules) -> CompiledPolicy:
+    """Lay a policy out in arrays."""
+    policy, base_rate = rules.policy, rules.base_rate
+    thresholds = tuple(rules.thresholds.get(threat, math.inf) for threat in THREATS)
     enabled = [d for d in policy.detectors if d.enabled]
     kinds = tuple(dict.fromkeys(d.group_by for d in enabled))
     # all lanes of a kind together, all rankings of a lane together
@@ -144,7 +114,9 @@ def make_plan(
         if home < 0:
             continue
         lane = lanes.index((home, detector.window))
-        entry["threshold"] = evidence(thresholds[threat], base_rate)
+        entry["threshold"] = (
+            evidence(thresholds[threat], base_rate) if thresholds[threat] <= 1.0 else math.inf
+        )
         entry["suppress_for"] = detector.suppress_for
         entry["minimum_flows"] = detector.minimum_flows
         entry["lane"] = lane
@@ -163,3 +135,12 @@ def make_plan(
 def _starts(owners: list[int]) -> npt.NDArray[np.int64]:
     """Where the run of each owner begins in a sorted list of owners, up to `MAX_KINDS`."""
     return np.searchsorted(np.array(owners, np.int64), np.arange(MAX_KINDS + 1)).astype(np.int64)
+
+
+compiled: Final = njit(cache=True, _nrt=False)
+"""Compile for code that works on arrays it is given and makes none.
+
+The state of a stream is some thirty arrays, and nearly every function gets all of them. Numba
+would count references to each at every call, which takes several times as long as the work itself;
+Python holds the arrays all the while, so there is nothing to count.
+"""

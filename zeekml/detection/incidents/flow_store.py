@@ -6,7 +6,6 @@ Most candidates never become objects: only those that a line quotes are asked fo
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -14,27 +13,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.detection.candidates import CANDIDATE_COLUMNS
+from zeekml.detection.notice import QuotedFlow
 
 _SLACK: Final = 16_384
 _MOST_SMALL: Final = 64
 """Batches on end that are put together: a live stream brings a few rows at a time, and a batch of
 its own for those takes many times their memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class QuotedFlow:
-    """A flow as its record says; texts may hold anything."""
-
-    ts: float
-    sensor: str
-    uid: str | None
-    orig_h: str
-    orig_p: int | None
-    resp_h: str
-    resp_p: int | None
-    proto: str
-    service: str | None
-    community_id: str | None
 
 
 class FlowStore:

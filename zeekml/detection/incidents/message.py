@@ -4,17 +4,61 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from zeekml.core.text import printable
 from zeekml.core.units import amount_of_data, counted, duration, when
-from zeekml.detection.incidents.incident import Distinct, Incident, has_ports
 from zeekml.detection.notice import State, Tally
+from zeekml.detection.policy import Detector
 
 _ENDINGS: Final[Mapping[State, str]] = MappingProxyType(
     {"open": "", "update": ", going on", "closed": ", over"}
 )
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Distinct(Generic[T]):
+    """Distinct values of one sort in an incident."""
+
+    tally: Tally
+    # the value that carries more than half of all weight, if one does; a value weighs as much
+    # as its flows speak for the incident's threat
+    main: T | None
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Flows of one group that one detector reported, as far as a line tells of them."""
+
+    detector: Detector
+    threshold: float
+    flows: int  # how many so far
+    named: bool  # whether the bundle could tell any of the flows' threats
+    first_ts: float  # earliest and latest start of a flow, and latest end, epoch seconds
+    last_ts: float
+    end: float
+    score: float  # the highest score, and the members' standard deviation on that flow
+    spread: float
+    src: str | None  # what all flows share; None where they differ
+    dst: str | None
+    p: int | None
+    proto: str | None
+    service: str | None
+    sent: int | None  # bytes of IP packets from and to the originators; None if no record said
+    received: int | None
+    sources: Distinct[str]
+    destinations: Distinct[str]
+    ports: Distinct[tuple[str, int]]
+
+
+def has_ports(proto: str) -> bool:
+    """Whether a flow's ports are ports; sensors put type and code of ICMP in their place."""
+    return not proto.startswith(("icmp", "ipv6-icmp"))
 
 
 def message(incident: Incident, state: State) -> str:
@@ -29,10 +73,7 @@ def message(incident: Incident, state: State) -> str:
 def detail(incident: Incident, severity: str, signatures: int | None = None) -> str:
     """What stands beside the message: since when, how much, how sure, and how bad.
 
-    Parameters
-    ----------
-    signatures
-        How many different alerts there were on its flows; None if its log can hold none.
+    `signatures` says how many different alerts there were; None if its log can hold none.
     """
     spread = f" (spread {incident.spread:.3f})" if math.isfinite(incident.spread) else ""
     parts = [
@@ -53,9 +94,9 @@ def detail(incident: Incident, severity: str, signatures: int | None = None) -> 
 def _extent(incident: Incident) -> str:
     """How many hosts and ports, and how much data, in numbers."""
     told = (
-        (incident.sources.tally(), "source"),
-        (incident.destinations.tally(), "target"),
-        (incident.ports.tally(), "port"),
+        (incident.sources.tally, "source"),
+        (incident.destinations.tally, "target"),
+        (incident.ports.tally, "port"),
     )
     parts = [
         f"{tally} {noun}{'' if tally.count == 1 and not tally.more else 's'}"
@@ -71,8 +112,8 @@ def _hosts(common: str | None, seen: Distinct[str]) -> str:
     """One host by its address, many by their number; the one that matters most by both."""
     if common is not None:
         return common
-    tally = seen.tally()
-    main = seen.main()
+    tally = seen.tally
+    main = seen.main
     if main is None:
         return f"{tally} hosts"
     others = Tally(tally.count - 1, tally.more)
@@ -92,7 +133,7 @@ def _target(incident: Incident) -> str:
 
 
 def _ports(incident: Incident) -> str:
-    tally, main = incident.ports.tally(), incident.ports.main()
+    tally, main = incident.ports.tally, incident.ports.main
     if tally.count == 0:
         return ""
     if tally.count == 1 and not tally.more and main is not None:
@@ -107,14 +148,14 @@ def _by_protocol(incident: Incident) -> str:
 
 def _dos(incident: Incident) -> str:
     how = _by_protocol(incident)
-    if incident.src is not None or incident.sources.main() is not None:
+    if incident.src is not None or incident.sources.main is not None:
         return f"{_who(incident)} flooded {_target(incident)}{how}"
     be = "was" if incident.dst is not None else "were"
-    return f"{_target(incident)} {be} flooded from {incident.sources.tally()} sources{how}"
+    return f"{_target(incident)} {be} flooded from {incident.sources.tally} sources{how}"
 
 
 def _scan(incident: Incident) -> str:
-    ports = incident.ports.tally()
+    ports = incident.ports.tally
     if incident.dst is not None and (ports.count > 1 or ports.more):
         return f"{_who(incident)} scanned {ports} ports of {incident.dst}"
     return f"{_who(incident)} scanned {_target(incident)}{_by_protocol(incident)}"

@@ -1,125 +1,115 @@
-"""Lines about incidents: from the ledger's numbers and the store's texts to a `Notice`."""
+"""Notices about incidents, made from numbers of the compiled store and texts of its flows."""
 
 from __future__ import annotations
 
+import hashlib
 import math
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import islice
+from typing import Any, Final, NamedTuple
 
-import numpy as np
+import msgspec
 
 from zeekml.core.text import printable
 from zeekml.detection.community_id import community_id
-from zeekml.detection.evidence import Evidence
 from zeekml.detection.incidents.candidate_rows import NO_SIZE
-from zeekml.detection.incidents.flow_store import FlowStore, QuotedFlow
-from zeekml.detection.incidents.incident import (
-    MAX_SIGNATURES,
-    Distinct,
-    Incident,
-    group_key,
-    group_name,
-)
-from zeekml.detection.incidents.message import detail, message
+from zeekml.detection.incidents.compiled_policy import ORIGINATOR, PORT, RESPONDER
+from zeekml.detection.incidents.flow_store import FlowStore
+from zeekml.detection.incidents.message import Distinct, Incident, detail, message
 from zeekml.detection.incidents.open_incidents import DESTINATIONS, PORTS, SOURCES, OpenIncidents
-from zeekml.detection.incidents.window_arrays import Windows
-from zeekml.detection.notice import Flow, Notice, State
-from zeekml.detection.policy import Detector
+from zeekml.detection.incidents.sliding_windows import Windows
+from zeekml.detection.notice import Evidence, Flow, Notice, QuotedFlow, State, Tally
+from zeekml.detection.rules import DetectionRules
 from zeekml.readers.flow_schema import SURICATA
 
+MAX_SIGNATURES: Final = 16
+_ID_BYTES: Final = 12
+_GROUP_BYTES: Final = 8
+_MAX_WHY: Final = 16
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where notices come from; all texts are plain."""
-
-    sensor: str
-    stream: str
-    bundle: str
-    features: str
+GroupKey = tuple[tuple[str, ...], tuple[str | int | None, ...]]
+"""Columns of a group and their values."""
 
 
-@dataclass(slots=True, eq=False)
-class Case:
-    """What the ledger has no numbers for: an open incident's texts.
+class IncidentTexts(msgspec.Struct):
+    """What an open incident has besides its numbers; stored as it is."""
 
-    Attributes
-    ----------
-    place
-        Where the ledger has it.
-    order
-        How many incidents were opened before, in this stream.
-    key, kind
-        The group it is in.
-    first
-        Its first flow.
-    seq
-        Number of the next line.
-    signatures
-        The first different ones, plain.
-    why
-        What explained its last opening or updating line.
-    """
-
-    detector: Detector
-    threshold: float
+    threat: int  # place in THREATS
     id: str
-    place: int
-    order: int
-    key: np.uint64
+    place: int  # in `OpenIncidents.entries`
+    order: int  # how many incidents were opened before, in this stream
+    key: int  # of its group
     kind: int
     first: QuotedFlow
-    seq: int = 0
-    signatures: dict[str, None] = field(default_factory=dict)
-    why: tuple[str, ...] = ()
+    seq: int  # of the next line
+    signatures: list[str]  # the first different ones, plain
+    why: tuple[str, ...]  # what explained its last opening or updating line
 
     def add_signatures(self, texts: list[str] | None) -> None:
         """Remember signatures, as far as there is room."""
-        for text in texts or ():
-            if len(self.signatures) >= MAX_SIGNATURES:
-                break
-            self.signatures.setdefault(printable(text))
+        for text in map(printable, texts or ()):
+            if len(self.signatures) < MAX_SIGNATURES and text not in self.signatures:
+                self.signatures.append(text)
 
 
-class LineWriter:
-    """Writes the lines of one stream.
+class Line(NamedTuple):
+    """A line about an incident that its caller, who has the batch, may explain."""
 
-    Parameters
-    ----------
-    origin
-        Goes into every line.
-    windows, ledger, flows
-        The state that lines tell of.
-    """
+    notice: Notice
+    row: int  # the candidate that caused it; negative if it was due
+    texts: IncidentTexts
+
+    def explained(self, why: Iterable[str] | None = None) -> Notice:
+        """The notice with an explanation; without, with that of the incident's line before it."""
+        if why is not None:
+            self.texts.why = tuple(printable(text) for text in islice(why, _MAX_WHY))
+        return replace(self.notice, why=self.texts.why)
+
+
+class NoticeBuilder:
+    """Makes the notices of one stream from numbers of its open incidents and stored flows."""
 
     def __init__(
-        self, origin: Origin, windows: Windows, ledger: OpenIncidents, flows: FlowStore
+        self,
+        rules: DetectionRules,
+        windows: Windows,
+        incidents: OpenIncidents,
+        flows: FlowStore,
     ) -> None:
-        self._origin = origin
+        self._rules = rules
         self._windows = windows
-        self._ledger = ledger
+        self._incidents = incidents
         self._flows = flows
 
-    def line(self, case: Case, state: State, ts: float, evidence: Evidence | None = None) -> Notice:
+    def line(
+        self,
+        texts: IncidentTexts,
+        state: State,
+        ts: float,
+        row: int = -1,
+        evidence: Evidence | None = None,
+    ) -> Line:
         """The next line of an incident, as of now."""
-        incident = self.snapshot(case)
-        detector = case.detector
+        incident = self.incident(texts)
+        detector = incident.detector
         severity = detector.severity(incident.score, incident.flows)
-        seq = case.seq
-        case.seq += 1
-        return Notice(
+        origin = self._rules.origin
+        last = self._windows.rows["place"][self._incidents.entries["last"][texts.place]]
+        notice = Notice(
             state=state,
-            seq=seq,
-            id=case.id,
-            group=group_name(detector.note, group_key(detector.group_by, case.first)),
+            seq=texts.seq,
+            id=texts.id,
+            group=group_name(detector.note, group_key(detector.group_by, texts.first)),
             note=detector.note,
             threat=detector.threat,
             ts=ts,
-            flow=_plain_flow(self._flows.flow(self._place("last", case))),
+            flow=_plain_flow(self._flows.flow(int(last))),
             src=_plain_or_none(incident.src),
             dst=_plain_or_none(incident.dst),
             p=incident.p,
             msg=message(incident, state),
-            sub=detail(incident, severity, self._signatures(case)),
+            sub=detail(incident, severity, self._signatures(texts)),
             score=incident.score,
             spread=incident.spread if math.isfinite(incident.spread) else None,
             threshold=incident.threshold,
@@ -127,36 +117,39 @@ class LineWriter:
             flows=incident.flows,
             first_ts=incident.first_ts,
             last_ts=incident.last_ts,
-            sources=incident.sources.tally(),
-            destinations=incident.destinations.tally(),
-            ports=incident.ports.tally(),
+            sources=incident.sources.tally,
+            destinations=incident.destinations.tally,
+            ports=incident.ports.tally,
             sent_bytes=incident.sent,
             received_bytes=incident.received,
-            signatures=tuple(case.signatures),
-            why=case.why,
+            signatures=tuple(texts.signatures),
+            why=texts.why,
             tactic=detector.tactic,
             techniques=detector.techniques,
             suppress_for=detector.suppress_for,
-            bundle=self._origin.bundle,
-            features=self._origin.features,
-            sensor=self._origin.sensor,
-            stream=self._origin.stream,
+            bundle=origin.bundle,
+            features=origin.features,
+            sensor=origin.sensor,
+            stream=origin.stream,
             evidence=evidence,
         )
+        texts.seq += 1
+        return Line(notice, row, texts)
 
-    def _signatures(self, case: Case) -> int | None:
+    def _signatures(self, texts: IncidentTexts) -> int | None:
         """How many signatures saw it; None where the log is of a sensor that has none."""
-        if not case.signatures and case.first.sensor != SURICATA:
+        if not texts.signatures and texts.first.sensor != SURICATA:
             return None
-        return len(case.signatures)
+        return len(texts.signatures)
 
-    def snapshot(self, case: Case) -> Incident:
-        """The incident as it is now."""
-        numbers = self._ledger.incidents[case.place]
-        first = case.first
+    def incident(self, texts: IncidentTexts) -> Incident:
+        """An incident as it is now."""
+        numbers = self._incidents.entries[texts.place]
+        first = texts.first
+        detector = self._rules.policy.detectors[texts.threat]
         return Incident(
-            detector=case.detector,
-            threshold=case.threshold,
+            detector=detector,
+            threshold=self._rules.thresholds[detector.threat],
             flows=int(numbers["flows"]),
             named=bool(numbers["named"]),
             first_ts=float(numbers["first_ts"]),
@@ -171,23 +164,20 @@ class LineWriter:
             service=first.service if numbers["same_service"] else None,
             sent=_size(numbers["sent"]),
             received=_size(numbers["received"]),
-            sources=self._distinct(case, SOURCES, "id.orig_h"),
-            destinations=self._distinct(case, DESTINATIONS, "id.resp_h"),
-            ports=self._distinct(case, PORTS, "proto", "id.resp_p"),
+            sources=self._distinct(texts, SOURCES, "id.orig_h"),
+            destinations=self._distinct(texts, DESTINATIONS, "id.resp_h"),
+            ports=self._distinct(texts, PORTS, "proto", "id.resp_p"),
         )
 
-    def _distinct(self, case: Case, sort: int, *columns: str) -> Distinct[Any]:
-        numbers = self._ledger.incidents[case.place]
+    def _distinct(self, texts: IncidentTexts, sort: int, *columns: str) -> Distinct[Any]:
+        numbers = self._incidents.entries[texts.place]
         dominant: Any = None
         main = numbers["main"][sort]
-        if main >= 0 and self._ledger.values["weight"][main] > numbers["total"][sort] / 2:
+        if main >= 0 and self._incidents.values["weight"][main] > numbers["total"][sort] / 2:
             place = int(self._windows.rows["place"][numbers["main_row"][sort]])
             values = tuple(self._flows.value(place, column) for column in columns)
             dominant = values if len(values) > 1 else values[0]
-        return Distinct(int(numbers["count"][sort]), bool(numbers["more"][sort]), dominant)
-
-    def _place(self, row: str, case: Case) -> int:
-        return int(self._windows.rows["place"][self._ledger.incidents[row][case.place]])
+        return Distinct(Tally(int(numbers["count"][sort]), bool(numbers["more"][sort])), dominant)
 
 
 def _size(number: int) -> int | None:
@@ -211,3 +201,43 @@ def _plain_flow(flow: QuotedFlow) -> Flow:
 
 def _plain_or_none(text: str | None) -> str | None:
     return None if text is None else printable(text)
+
+
+def group_key(columns: tuple[str, ...], flow: QuotedFlow) -> GroupKey:
+    """The group by these columns that a flow is in."""
+    values: dict[str, str | int | None] = {
+        ORIGINATOR: flow.orig_h,
+        RESPONDER: flow.resp_h,
+        PORT: flow.resp_p,
+    }
+    return columns, tuple(values[column] for column in columns)
+
+
+def incident_id(note: str, key: GroupKey, first: QuotedFlow) -> str:
+    """Name of an incident: the same whenever the same records are read again."""
+    columns, values = key
+    uid = first.uid
+    if uid is None:
+        uid = f"{first.orig_h} {first.orig_p} {first.resp_h} {first.resp_p} {first.proto}"
+    own = (first.sensor, uid, f"{first.ts:.6f}")
+    return _digest(_ID_BYTES, (note, *columns, *map(str, values), *own))
+
+
+def group_name(note: str, key: GroupKey) -> str:
+    """Name that all incidents of one note and group share, whichever sensor's records show them.
+
+    It rests on nothing but what every sensor says of the group, so that each stream's lines stay
+    the same whether or not other streams are read beside it. Readers bring addresses into one
+    form, so that two spellings of an IPv6 address make no difference here.
+    """
+    columns, values = key
+    return _digest(_GROUP_BYTES, (note, *columns, *map(str, values)))
+
+
+def _digest(size: int, parts: Iterable[str]) -> str:
+    digest = hashlib.blake2b(digest_size=size)
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "big"))
+        digest.update(encoded)
+    return digest.hexdigest()

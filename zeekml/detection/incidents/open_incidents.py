@@ -1,7 +1,7 @@
 """The numbers of all open incidents: how many of everything, and what their flows share.
 
-A ledger holds rows of `Windows` for what a line may have to quote: the last flow, and the flows of
-the hosts and ports that matter most. All functions here are compiled.
+They hold rows of `Windows` for what a line may have to quote: the last flow, and the flows of the
+hosts and ports that matter most. All functions here are compiled.
 """
 
 from __future__ import annotations
@@ -11,12 +11,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from zeekml.core.hash_table import HashTable, find, find_or_add, new_table, remove
-from zeekml.detection.incidents.candidate_rows import NO_SIZE, UNIT
-from zeekml.detection.incidents.compile import compiled
-from zeekml.detection.incidents.compiled_policy import Records
-from zeekml.detection.incidents.sliding_windows import claim, hold, let_go
-from zeekml.detection.incidents.text_hash import ABSENT
-from zeekml.detection.incidents.window_arrays import NONE, Links, Windows
+from zeekml.detection.incidents.candidate_rows import ABSENT, NO_SIZE, UNIT
+from zeekml.detection.incidents.compiled_policy import Records, compiled
+from zeekml.detection.incidents.sliding_windows import NONE, Links, Windows, claim, hold, let_go
 from zeekml.ensemble.classes import THREATS
 from zeekml.features.addresses import mix
 
@@ -103,34 +100,20 @@ ACCOUNT: Final = np.dtype(
 
 
 class OpenIncidents(NamedTuple):
-    """Open incidents, known by their place in `incidents`.
+    """Open incidents, known by their place in `entries`."""
 
-    Attributes
-    ----------
-    account : ACCOUNT (1,)
-    incidents : INCIDENT (incidents,)
-    free : int32 (incidents,)
-        Stack of unused places, of which there are incidents − account.open.
-    table
-        Key of an incident and a value → place in `values`.
-    values : VALUE (values,)
-    groups
-        Key of a group → place in `of_group`.
-    of_group : OF_GROUP (groups,)
-        The group's open incidents.
-    """
-
-    account: Records
-    incidents: Records
+    account: Records  # ACCOUNT (1,)
+    entries: Records  # INCIDENT (incidents,)
+    # int32 (incidents,): Stack of unused places, of which there are incidents − account.open
     free: Links
-    table: HashTable
-    values: Records
-    groups: HashTable
-    of_group: Records
+    table: HashTable  # key of an incident and a value → place in values
+    values: Records  # VALUE (values,)
+    groups: HashTable  # key of a group → place in of_group
+    of_group: Records  # OF_GROUP (groups,): The group's open incidents
 
 
-def new_ledger(max_incidents: int, max_values: int) -> OpenIncidents:
-    """An empty ledger for so many open incidents, and so many values remembered by all of them."""
+def new_open_incidents(max_incidents: int, max_values: int) -> OpenIncidents:
+    """Room for so many open incidents, and for so many values remembered by all of them."""
     places = max_incidents + 1
     groups = new_table(1 << places.bit_length())
     table = new_table(1 << max_values.bit_length())
@@ -139,7 +122,7 @@ def new_ledger(max_incidents: int, max_values: int) -> OpenIncidents:
     account["next_due"] = np.inf
     return OpenIncidents(
         account=account,
-        incidents=np.zeros(places, INCIDENT),
+        entries=np.zeros(places, INCIDENT),
         free=np.arange(places - 1, -1, -1, dtype=np.int32),
         table=table,
         values=np.zeros(table.slots, VALUE),
@@ -150,17 +133,17 @@ def new_ledger(max_incidents: int, max_values: int) -> OpenIncidents:
 
 @compiled
 def open_incident(
-    ledger: OpenIncidents, w: Windows, key: np.uint64, threat: int, rows: Links
+    incidents: OpenIncidents, w: Windows, key: np.uint64, threat: int, rows: Links
 ) -> int:
     """Open an incident with these rows, of which there is at least one, and let them go.
 
     Returns its place. The group has no other incident of the threat, and a place is left.
     """
-    account = ledger.account[0]
-    place = ledger.free[len(ledger.free) - 1 - account.open]
+    account = incidents.account[0]
+    place = incidents.free[len(incidents.free) - 1 - account.open]
     account.open += 1
     first = w.rows[rows[0]]
-    incident = ledger.incidents[place]
+    incident = incidents.entries[place]
     incident.key = key
     incident.threat = threat
     incident.order = account.opened
@@ -188,46 +171,46 @@ def open_incident(
     incident.signatures_seen = 0
     account.opened += 1
     for row in rows:
-        take(ledger, w, place, row)
+        take(incidents, w, place, row)
         let_go(w, row)
-    group = find(ledger.groups, key)
+    group = find(incidents.groups, key)
     if group == NONE:
-        group = find_or_add(ledger.groups, key)
-        ledger.of_group[group].incident[:] = NONE
-        ledger.of_group[group].count = 0
-    ledger.of_group[group].incident[threat] = place
-    ledger.of_group[group].count += 1
+        group = find_or_add(incidents.groups, key)
+        incidents.of_group[group].incident[:] = NONE
+        incidents.of_group[group].count = 0
+    incidents.of_group[group].incident[threat] = place
+    incidents.of_group[group].count += 1
     account.next_due = min(account.next_due, incident.last_clock + incident.suppress_for)
     return place
 
 
 @compiled
-def close_incident(ledger: OpenIncidents, w: Windows, place: int) -> None:
+def close_incident(incidents: OpenIncidents, w: Windows, place: int) -> None:
     """Give back what an incident remembers and holds."""
-    account, incident = ledger.account[0], ledger.incidents[place]
+    account, incident = incidents.account[0], incidents.entries[place]
     for sort in range(3):
         value = incident.newest[sort]
         while value != NONE:
-            remove(ledger.table, value)
-            value = ledger.values[value].older
+            remove(incidents.table, value)
+            value = incidents.values[value].older
         account.values_left += incident.count[sort]
         if incident.main_row[sort] != NONE:
             let_go(w, incident.main_row[sort])
     let_go(w, incident.last)
-    group = find(ledger.groups, incident.key)
-    ledger.of_group[group].incident[incident.threat] = NONE
-    ledger.of_group[group].count -= 1
-    if ledger.of_group[group].count == 0:
-        remove(ledger.groups, group)
+    group = find(incidents.groups, incident.key)
+    incidents.of_group[group].incident[incident.threat] = NONE
+    incidents.of_group[group].count -= 1
+    if incidents.of_group[group].count == 0:
+        remove(incidents.groups, group)
     incident.open = False
     account.open -= 1
-    ledger.free[len(ledger.free) - 1 - account.open] = place
+    incidents.free[len(incidents.free) - 1 - account.open] = place
 
 
 @compiled
-def take(ledger: OpenIncidents, w: Windows, place: int, row: int) -> None:
+def take(incidents: OpenIncidents, w: Windows, place: int, row: int) -> None:
     """Count a flow; hosts and ports weigh as much as their flows speak for the threat."""
-    account, incident, flow = ledger.account[0], ledger.incidents[place], w.rows[row]
+    account, incident, flow = incidents.account[0], incidents.entries[place], w.rows[row]
     weight = flow.values[incident.threat] * UNIT
     if flow.threat == incident.threat:
         claim(w, row)
@@ -252,19 +235,19 @@ def take(ledger: OpenIncidents, w: Windows, place: int, row: int) -> None:
     incident.same_service &= flow.service == incident.service
     incident.sent = _added(incident.sent, flow.sent)
     incident.received = _added(incident.received, flow.received)
-    _add_value(ledger, w, place, SOURCES, flow.orig, row, weight)
-    _add_value(ledger, w, place, DESTINATIONS, flow.resp, row, weight)
+    _add_value(incidents, w, place, SOURCES, flow.orig, row, weight)
+    _add_value(incidents, w, place, DESTINATIONS, flow.resp, row, weight)
     if flow.proto_port != ABSENT:
-        _add_value(ledger, w, place, PORTS, flow.proto_port, row, weight)
+        _add_value(incidents, w, place, PORTS, flow.proto_port, row, weight)
 
 
 @compiled
-def new_signatures(ledger: OpenIncidents, w: Windows, place: int, row: int) -> bool:
+def new_signatures(incidents: OpenIncidents, w: Windows, place: int, row: int) -> bool:
     """Whether a row may bring an incident signatures it does not have yet; asked once a row."""
     key = w.rows[row].signatures
     if key == ABSENT:
         return False
-    incident = ledger.incidents[place]
+    incident = incidents.entries[place]
     for n in range(min(incident.signatures_seen, MAX_SIGNATURE_SETS)):
         if incident.signature_sets[n] == key:
             return False
@@ -275,9 +258,9 @@ def new_signatures(ledger: OpenIncidents, w: Windows, place: int, row: int) -> b
 
 
 @compiled
-def incident_like(ledger: OpenIncidents, w: Windows, group: int, row: int) -> int:
+def incident_like(incidents: OpenIncidents, w: Windows, group: int, row: int) -> int:
     """The incident of a group that a row belongs to: its own threat's, or the most similar."""
-    here, flow = ledger.of_group[group].incident, w.rows[row]
+    here, flow = incidents.of_group[group].incident, w.rows[row]
     best: int = flow.threat
     if here[best] == NONE:
         for threat in range(len(THREATS)):
@@ -302,7 +285,7 @@ def _added(total: int, size: int) -> int:
 
 @compiled
 def _add_value(
-    ledger: OpenIncidents,
+    incidents: OpenIncidents,
     w: Windows,
     place: int,
     sort: int,
@@ -311,25 +294,25 @@ def _add_value(
     weight: float,
 ) -> None:
     """Count a value if it is new and there is room to remember it, and add to its weight."""
-    account, incident = ledger.account[0], ledger.incidents[place]
+    account, incident = incidents.account[0], incidents.entries[place]
     incident.total[sort] += weight
     owner = np.uint64(incident.order * 4 + sort)
     key = mix(key ^ mix(owner))
-    value = find(ledger.table, key)
+    value = find(incidents.table, key)
     if value != NONE:
-        ledger.values[value].weight += weight
+        incidents.values[value].weight += weight
     elif incident.more[sort] or incident.count[sort] >= MAX_DISTINCT or account.values_left <= 0:
         incident.more[sort] = 1
         return
     else:
-        value = find_or_add(ledger.table, key)
-        ledger.values[value].weight = weight
-        ledger.values[value].older = incident.newest[sort]
+        value = find_or_add(incidents.table, key)
+        incidents.values[value].weight = weight
+        incidents.values[value].older = incident.newest[sort]
         incident.newest[sort] = value
         incident.count[sort] += 1
         account.values_left -= 1
     main = incident.main[sort]
-    if main == NONE or ledger.values[value].weight > ledger.values[main].weight:
+    if main == NONE or incidents.values[value].weight > incidents.values[main].weight:
         hold(w, row)
         if main != NONE:
             let_go(w, incident.main_row[sort])

@@ -1,4 +1,4 @@
-"""The passage of candidates through groups and incidents, up to where a line may be due.
+"""The step of a candidate through its groups, with the opening rule, up to where a line may be due.
 
 Nearly all candidates of a dense log only join an incident. Compiled code takes them in and comes
 back for what needs texts: an incident to open, a line to write, a new signature.
@@ -6,30 +6,132 @@ back for what needs texts: an incident to open, a line to write, a new signature
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from zeekml.core.hash_table import find
-from zeekml.detection.incidents.candidate_rows import Batch
-from zeekml.detection.incidents.compile import compiled
-from zeekml.detection.incidents.compiled_policy import MAX_KINDS, Records
+from zeekml.detection.incidents.candidate_rows import SCORE, UNIT, Batch
+from zeekml.detection.incidents.compiled_policy import (
+    MAX_KINDS,
+    CompiledPolicy,
+    Records,
+    compiled,
+)
 from zeekml.detection.incidents.open_incidents import (
+    QUOTED_ROWS,
     OpenIncidents,
     incident_like,
+    new_open_incidents,
     new_signatures,
     take,
 )
-from zeekml.detection.incidents.opening_rule import opening_another, opening_first
 from zeekml.detection.incidents.sliding_windows import (
+    MAX_ROWS,
+    NONE,
+    Links,
+    Windows,
     drop_stale,
     enter_group,
     let_go,
     make_room,
+    new_windows,
     own_rows,
     place_row,
+    sum_of_best,
 )
-from zeekml.detection.incidents.window_arrays import MAX_ROWS, NONE, Links, Windows
+from zeekml.detection.rules import Limits
+from zeekml.ensemble.classes import THREATS
+
+
+@compiled
+def opening_first(w: Windows, kind: int, here: Links, row: int) -> tuple[int, bool]:
+    """What a row opens where no incident of the group is open."""
+    voted = NONE
+    winner = NONE
+    evidence = 0.0
+    for threat in range(len(THREATS)):
+        detector = w.detectors[threat]
+        if detector.kind != kind:
+            continue
+        g = here[detector.lane]
+        if w.groups[g].size < detector.minimum_flows:
+            continue
+        if voted != detector.by_score:
+            voted = detector.by_score
+            winner = _vote(w, voted, g)
+            evidence = _mean_of_best(w, voted, g, SCORE)
+        if winner != threat or evidence < detector.threshold:
+            continue
+        if w.groups[g].uncontested < detector.minimum_flows:
+            return opening_another(w, kind, here, row), False
+        if _agreed(w, voted, g, threat):
+            return threat, True
+    if w.layout[0].shared[kind]:
+        # many hosts have flows here, so the vote may have been about somebody else's doings:
+        # a flood of a host stays a flood though others scan it meanwhile
+        return opening_another(w, kind, here, row), False
+    return NONE, False
+
+
+@compiled
+def opening_another(w: Windows, kind: int, here: Links, row: int) -> int:
+    """The row's most likely threat, if it opens an incident on evidence of its own; or `NONE`."""
+    threat: int = w.rows[row].threat
+    detector = w.detectors[threat]
+    if detector.kind != kind:
+        return NONE
+    g = here[detector.lane]
+    if w.groups[g].own[threat] < detector.minimum_flows:
+        return NONE
+    if _mean_of_best(w, detector.by_share, g, threat) < detector.threshold:
+        return NONE
+    return threat if _agreed(w, detector.by_share, g, threat) else NONE
+
+
+@compiled
+def evidence_for(w: Windows, here: Links, threat: int) -> float:
+    """What speaks for a threat in the groups of a row, whatever the detector's threshold.
+
+    The mean of the highest rows if they speak for this threat, or that of its own shares.
+    """
+    detector = w.detectors[threat]
+    g = here[detector.lane]
+    own = _mean_of_best(w, detector.by_share, g, threat)
+    if _vote(w, detector.by_score, g) != threat:
+        return own
+    return max(own, _mean_of_best(w, detector.by_score, g, SCORE))
+
+
+@compiled
+def _mean_of_best(w: Windows, ranking: int, g: int, measure: int) -> float:
+    """The mean of the `top` highest; those that are not there count as zero."""
+    return sum_of_best(w, ranking, g, measure) * UNIT / w.layout[0].top[ranking]
+
+
+@compiled
+def _vote(w: Windows, ranking: int, g: int) -> int:
+    """The threat that the highest rows speak for; of equals the first in the order of THREATS."""
+    winner, most = NONE, -1
+    for threat in range(len(THREATS)):
+        votes = sum_of_best(w, ranking, g, threat)
+        if votes > most:
+            winner, most = threat, votes
+    return winner
+
+
+@compiled
+def _agreed(w: Windows, ranking: int, g: int, threat: int) -> bool:
+    """Whether enough members reach the threshold by themselves, on most of the highest rows."""
+    rows = agreeing = 0
+    row = w.groups[g].highest[ranking]
+    while row != NONE and rows < w.layout[0].top[ranking]:
+        rows += 1
+        agreeing += (w.rows[row].agrees >> threat) & 1
+        row = w.links[row].lower[ranking]
+    # the lower median of the members' counts reaches what is asked if so many of them do
+    return agreeing > rows // 2
+
 
 # why `advance_rows` comes back
 DONE: Final = 0
@@ -58,43 +160,41 @@ POSITION: Final = np.dtype(
 )
 
 
-def new_position() -> Records:
+class TrackerState(NamedTuple):
+    """All that compiled code works on between two batches of one stream."""
+
+    position: Records  # POSITION (1,)
+    windows: Windows
+    incidents: OpenIncidents
+    here: Links  # the groups of a row
+    rows: Links  # those that open an incident
+
+
+def new_state(policy: CompiledPolicy, limits: Limits) -> TrackerState:
     """Before the first row of a stream."""
     position = np.zeros(1, POSITION)
     position["clock"] = -np.inf
-    return position
-
-
-def new_buffer() -> tuple[Links, Links]:
-    """Room for the groups of a row, and for the rows that open an incident."""
-    return np.zeros(MAX_KINDS, np.int32), np.zeros(MAX_ROWS, np.int32)
+    held = QUOTED_ROWS * (limits.incidents + 1) + MAX_ROWS + 1
+    return TrackerState(
+        position,
+        new_windows(policy, limits.groups, limits.rows, held),
+        new_open_incidents(limits.incidents, limits.values),
+        np.zeros(MAX_KINDS, np.int32),
+        np.zeros(MAX_ROWS, np.int32),
+    )
 
 
 @compiled
-def advance_rows(
-    at: Records, w: Windows, ledger: OpenIncidents, batch: Batch, here: Links, rows: Links
-) -> int:
-    """Take in the rows of a batch from the position on, until something is to be done or all are.
+def advance_rows(state: TrackerState, batch: Batch) -> int:
+    """Take in the rows of a batch from the position on, until something is to be done first.
 
-    Parameters
-    ----------
-    at : POSITION (1,)
-        Is moved on. `number` is 0 for a new batch.
-    w, ledger, batch
-        The state of the stream, and what comes next.
-    here, rows
-        From `new_buffer`.
-
-    Returns
-    -------
-    int
-        `DONE`, or what is to be done before calling again.
+    `position.number` is 0 for a new batch.
     """
-    p = at[0]
+    p, w, incidents = state.position[0], state.windows, state.incidents
     while p.number < len(batch.rows):
         if not p.begun:
             p.clock = batch.rows[p.number].clock
-            if ledger.account[0].next_due <= p.clock:
+            if incidents.account[0].next_due <= p.clock:
                 return DUE
             drop_stale(w, p.clock)
             p.row = place_row(w, batch, p.number)
@@ -104,7 +204,7 @@ def advance_rows(
         while p.step < w.layout[0].kinds:
             p.kind = w.layout[0].order[w.rows[p.row].threat, p.step]
             p.step += 1
-            todo = _pass(p, w, ledger, batch.keys[p.number, p.kind], here, rows)
+            todo = _enter_groups(state, batch.keys[p.number, p.kind])
             if todo != DONE:
                 p.written |= todo == OPENS or p.line_due
                 return todo
@@ -117,10 +217,9 @@ def advance_rows(
 
 
 @compiled
-def _pass(
-    p: Any, w: Windows, ledger: OpenIncidents, key: np.uint64, here: Links, rows: Links
-) -> int:
-    """Take a row into its group of one kind, and into an incident there, if it belongs to one."""
+def _enter_groups(state: TrackerState, key: np.uint64) -> int:
+    """Take a row into its groups of one kind, and into an incident there, if it belongs to one."""
+    p, w, incidents, here = state.position[0], state.windows, state.incidents, state.here
     layout = w.layout[0]
     first, end = layout.first_lane[p.kind], layout.first_lane[p.kind + 1]
     for lane in range(first, end):
@@ -129,25 +228,25 @@ def _pass(
     row = w.rows[p.row]
     if row.claimed or not row.even:
         return DONE
-    group = find(ledger.groups, key)
+    group = find(incidents.groups, key)
     mixed = False
     if group == NONE:
         threat, mixed = opening_first(w, p.kind, here, p.row)
-    elif ledger.of_group[group].incident[row.threat] == NONE:
+    elif incidents.of_group[group].incident[row.threat] == NONE:
         threat = opening_another(w, p.kind, here, p.row)
     else:
         threat = NONE
     if threat != NONE:
         g = here[w.detectors[threat].lane]
         p.threat = threat
-        p.count = own_rows(w, g, NONE if mixed else threat, rows)
+        p.count = own_rows(w, g, NONE if mixed else threat, state.rows)
         return OPENS
     if group == NONE:
         return DONE
     p.belongs = True
-    p.incident = incident_like(ledger, w, group, p.row)
-    take(ledger, w, p.incident, p.row)
-    incident = ledger.incidents[p.incident]
+    p.incident = incident_like(incidents, w, group, p.row)
+    take(incidents, w, p.incident, p.row)
+    incident = incidents.entries[p.incident]
     p.line_due = p.clock - incident.line_clock >= incident.suppress_for
-    p.signatures_due = new_signatures(ledger, w, p.incident, p.row)
+    p.signatures_due = new_signatures(incidents, w, p.incident, p.row)
     return JOINED if p.line_due or p.signatures_due else DONE

@@ -1,10 +1,10 @@
-"""Candidates in, notices out: which flows belong together, when they are worth a line.
+"""Candidates in, lines of notices out: which flows belong together, when they are worth a line.
 
 Everything here follows record time and the order of the candidates, and nothing else: cutting
 the rows into other batches, or asking more or less often what is due, changes no line.
 
-The rules themselves are compiled: `window` keeps the groups, `opening` says when one becomes an
-incident, `ledger` counts for the open ones, `passage` takes each candidate through all of it. What
+The rules themselves are compiled: `sliding_windows` keeps the groups, `step` takes each candidate
+through them and says when one becomes an incident, `open_incidents` counts for the open ones. What
 is here happens once for each line, not once for each candidate.
 """
 
@@ -12,50 +12,37 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from zeekml.core.hash_table import places_except
-from zeekml.core.text import printable
 from zeekml.detection.candidates import Candidates
-from zeekml.detection.evidence import MOST_RELATED, Evidence, RelatedFlow
-from zeekml.detection.incidents.candidate_rows import Batch, number_rows
-from zeekml.detection.incidents.compiled_policy import make_plan
+from zeekml.detection.incidents.candidate_rows import ABSENT, Batch, new_secret, number_rows
+from zeekml.detection.incidents.compiled_policy import compile_policy
 from zeekml.detection.incidents.flow_store import FlowStore
-from zeekml.detection.incidents.incident import group_key, incident_id
-from zeekml.detection.incidents.notice_builder import Case, LineWriter, Origin
-from zeekml.detection.incidents.open_incidents import (
-    QUOTED_ROWS,
-    close_incident,
-    new_ledger,
-    open_incident,
+from zeekml.detection.incidents.notice_builder import (
+    IncidentTexts,
+    Line,
+    NoticeBuilder,
+    group_key,
+    incident_id,
 )
+from zeekml.detection.incidents.open_incidents import close_incident, open_incident
 from zeekml.detection.incidents.sliding_windows import clear, forget
-from zeekml.detection.incidents.step import DONE, DUE, OPENS, advance_rows, new_buffer, new_position
-from zeekml.detection.incidents.text_hash import ABSENT, new_secret
+from zeekml.detection.incidents.step import DONE, DUE, OPENS, advance_rows, new_state
 from zeekml.detection.incidents.tracker_snapshot import (
     TrackerHead,
-    read_state,
-    restored_case,
-    stored_case,
-    write_state,
+    fill_state,
+    read_parts,
+    write_snapshot,
 )
-from zeekml.detection.incidents.window_arrays import MAX_ROWS, new_windows
-from zeekml.detection.limits import Limits
-from zeekml.detection.notice import Candidate, Notice, State
-from zeekml.detection.policy import Policy
-from zeekml.detection.rules_digest import SHORT_DIGEST, rules_fingerprint
-from zeekml.ensemble.probability import EVEN
+from zeekml.detection.notice import RelatedFlow, State
+from zeekml.detection.rules import DetectionRules
 
-__all__ = ["Explain", "IncidentTracker", "Limits"]
-
-Explain = Callable[[Candidate], tuple[str, ...]]
-"""Says which features made a candidate's score, as texts, largest first."""
-
-_MAX_WHY = 16
+MOST_RELATED = 10
+"""Flows of an opening line's evidence, the strongest."""
 
 
 class IncidentTracker:
@@ -73,159 +60,56 @@ class IncidentTracker:
     rows for which it is the most likely. A flow that belongs to an incident of its own most
     likely threat still counts as evidence in its other groups, but belongs to no incident there;
     a threat whose flows are mixed with such flows needs evidence of its own too.
-
-    Parameters
-    ----------
-    policy
-        Detectors.
-    thresholds
-        The bundle's threshold for each threat, for detectors that say ``auto``.
-    sensor, stream
-        What the notices call the origin of the records.
-    bundle, features
-        Digest of the bundle and hash of the feature schema; the first 12 digits are used.
-    base_rate
-        Share of malicious flows for which scores are probabilities.
-    explain
-        Called once for each opening and updating line, with the candidate being added: what the
-        candidate's `row` refers to need not outlive `add`. None leaves explanations out.
-    limits
-        Bounds on memory.
-
-    Attributes
-    ----------
-    opened
-        Incidents opened, by note.
-    cut_short
-        Incidents closed early because too many were open.
-    caused_by
-        For each line of the last `add`, the candidate that caused it; negative if it was due.
-
-    Raises
-    ------
-    ConfigError
-        A detector says ``auto`` and `thresholds` lacks its threat.
     """
 
-    def __init__(
-        self,
-        policy: Policy,
-        thresholds: Mapping[str, float],
-        *,
-        sensor: str,
-        stream: str,
-        bundle: str,
-        features: str,
-        base_rate: float = EVEN,
-        explain: Explain | None = None,
-        limits: Limits | None = None,
-    ) -> None:
-        limits = limits or Limits()
-        self._policy = policy
-        self._thresholds = policy.thresholds(thresholds)
-        self._plan = make_plan(policy, thresholds, base_rate)
-        self._explain = explain
+    def __init__(self, rules: DetectionRules) -> None:
+        self.rules = rules
+        self._policy = compile_policy(rules)
         self._secret = new_secret()
-        self._limits = limits
-        others = QUOTED_ROWS * (limits.incidents + 1) + MAX_ROWS + 1
-        self._windows = new_windows(self._plan, limits.groups, limits.rows, others)
-        self._ledger = new_ledger(limits.incidents, limits.values)
-        self._position = new_position()
-        self._here, self._rows = new_buffer()
+        self._state = new_state(self._policy, rules.limits)
+        self._position, self._windows, self._incidents, _, self._rows = self._state
         self._flows = FlowStore()
-        self._origin = Origin(
-            sensor=printable(sensor),
-            stream=printable(stream),
-            bundle=bundle[:SHORT_DIGEST],
-            features=features[:SHORT_DIGEST],
-        )
-        self._writer = LineWriter(self._origin, self._windows, self._ledger, self._flows)
-        self._cases: dict[int, Case] = {}
-        self._due: list[tuple[float, str, int, Case]] = []
-        self.opened: Counter[str] = Counter()
-        self.cut_short = 0
-        self.caused_by: list[int] = []
-
-    def new_one(self, *, explain: Explain | None = None) -> IncidentTracker:
-        """A tracker for the same stream by the same rules that has seen nothing yet."""
-        return IncidentTracker(
-            self._policy,
-            self._thresholds,
-            sensor=self._origin.sensor,
-            stream=self._origin.stream,
-            bundle=self._origin.bundle,
-            features=self._origin.features,
-            base_rate=self._plan.base_rate,
-            explain=explain,
-            limits=self._limits,
-        )
+        self._builder = NoticeBuilder(rules, self._windows, self._incidents, self._flows)
+        self._open: dict[int, IncidentTexts] = {}  # by place
+        self._due: list[tuple[float, str, int, IncidentTexts]] = []
+        self.opened: Counter[str] = Counter()  # incidents, by note
+        self.cut_short = 0  # incidents closed early because too many were open
 
     @classmethod
-    def load(cls, data: bytes, *, explain: Explain | None = None) -> Self:
-        """A tracker that goes on where the one that was saved stood.
+    def load(cls, data: bytes) -> Self:
+        """A tracker that goes on where the one whose `save` gave these bytes stood.
 
-        Parameters
-        ----------
-        data
-            From `save`.
-        explain
-            As for a new tracker; it is no part of what is saved.
-
-        Raises
-        ------
-        StateError
-            The bytes are damaged, something else, or of another version.
+        Raises `StateError` if they are damaged, something else, or of another version.
         """
-        state = read_state(data)
-        head = state.head
-        tracker = cls(
-            head.policy,
-            head.thresholds,
-            sensor=head.origin.sensor,
-            stream=head.origin.stream,
-            bundle=head.origin.bundle,
-            features=head.origin.features,
-            base_rate=head.base_rate,
-            explain=explain,
-            limits=head.limits,
+        head, flows, arrays = read_parts(data)
+        rules = DetectionRules(
+            head.policy, head.thresholds, head.origin, head.base_rate, head.limits
         )
-        state.fill(tracker._windows, tracker._ledger, tracker._position, tracker._flows)
+        tracker = cls(rules)
+        fill_state(flows, arrays, tracker._state, tracker._flows)
         tracker._secret = np.uint64(head.secret)
         tracker.opened.update(head.opened)
         tracker.cut_short = head.cut_short
-        for stored in head.cases:
-            detector = head.policy.detectors[stored.threat]
-            case = restored_case(stored, detector, tracker._plan.thresholds[stored.threat])
-            tracker._cases[case.place] = case
-            heapq.heappush(tracker._due, tracker._entry(case))
+        for texts in head.cases:
+            tracker._open[texts.place] = texts
+            heapq.heappush(tracker._due, tracker._entry(texts))
         return tracker
 
     def save(self) -> bytes:
-        """All that the lines to come depend on, for `load`; what `explain` is, is left out."""
-        self._clear_up()
+        """All that the lines to come depend on, for `load`."""
+        self._forget_unquotable_flows()
         head = TrackerHead(
-            policy=self._policy,
-            thresholds=self._thresholds,
-            base_rate=self._plan.base_rate,
-            origin=self._origin,
-            limits=self._limits,
+            policy=self.rules.policy,
+            thresholds=dict(self.rules.thresholds),
+            base_rate=self.rules.base_rate,
+            origin=self.rules.origin,
+            limits=self.rules.limits,
             secret=int(self._secret),
             opened=dict(self.opened),
             cut_short=self.cut_short,
-            cases=[stored_case(case) for case in self._cases.values()],
+            cases=list(self._open.values()),
         )
-        return write_state(head, self._windows, self._ledger, self._position, self._flows)
-
-    @property
-    def fingerprint(self) -> str:
-        """What `rules_fingerprint` gives for the rules and the bundle that this tracker follows."""
-        return rules_fingerprint(
-            self._policy,
-            self._thresholds,
-            base_rate=self._plan.base_rate,
-            bundle=self._origin.bundle,
-            features=self._origin.features,
-        )
+        return write_snapshot(head, self._state, self._flows)
 
     @property
     def suppressed(self) -> int:
@@ -242,209 +126,174 @@ class IncidentTracker:
         """Rows dropped early because their group's window held too many."""
         return int(self._windows.tally["dropped"][0])
 
-    @property
-    def open_incidents(self) -> int:
-        """How many incidents are open."""
-        return len(self._cases)
+    def open_incidents(self, notes: Collection[str] | None = None) -> int:
+        """How many incidents are open, of some notes or of all."""
+        detectors = self.rules.policy.detectors
+        return sum(
+            notes is None or detectors[texts.threat].note in notes for texts in self._open.values()
+        )
 
-    def add(self, candidates: Candidates) -> list[Notice]:
-        """Take in the next candidates of the stream.
+    def add(self, candidates: Candidates) -> list[Line]:
+        """Take in the next candidates: for each, the lines due before it, then those it causes.
 
-        Returns
-        -------
-        list of Notice
-            For each candidate, the lines that were due before it, then those it causes.
-
-        Raises
-        ------
-        ValueError
-            A time is not finite, or a score not within 0..1.
+        Raises `ValueError` if a time is not finite, or a score not within 0..1.
         """
-        notices: list[Notice] = []
-        causes: list[int] = []
-        self.caused_by = causes
+        lines: list[Line] = []
         if not len(candidates):
-            return notices
+            return lines
         candidates.check()
         place = self._flows.append(candidates.flows)
-        batch = number_rows(candidates, self._plan, self._clock, place, self._secret)
+        batch = number_rows(candidates, self._policy, self._clock, place, self._secret)
         self._position["number"] = 0
         while True:
-            todo = advance_rows(
-                self._position, self._windows, self._ledger, batch, self._here, self._rows
-            )
+            todo = advance_rows(self._state, batch)
             if todo == DONE:
                 break
             if todo == DUE:
-                self._close_due(notices)
-                causes += [-1] * (len(notices) - len(causes))
-                continue
-            if todo == OPENS:
-                self._open(batch, candidates, notices)
+                self._close_due(lines)
+            elif todo == OPENS:
+                self._open_incident(batch, candidates, lines)
             else:
-                self._joined(candidates, notices)
-            causes += [int(self._position["number"][0])] * (len(notices) - len(causes))
-        if self._flows.crowded(len(self._windows.rows) - self._unused_rows):
-            self._clear_up()
-        return notices
+                self._join_incident(candidates, lines)
+        self._forget_if_crowded()
+        return lines
 
-    def advance(self, clock: float) -> list[Notice]:
+    def advance(self, clock: float) -> list[Line]:
         """The closing lines due when the stream clock reaches `clock`, by due time, then id."""
         self._position["clock"] = max(self._clock, clock)
-        notices: list[Notice] = []
-        self._close_due(notices)
-        return notices
+        lines: list[Line] = []
+        self._close_due(lines)
+        return lines
 
-    def close(self, clock: float = -np.inf) -> list[Notice]:
-        """End of input: close what is open, and forget all windows.
+    def close(self, clock: float = -np.inf) -> list[Line]:
+        """End of input at this clock, if it has moved on: close what is open, forget all windows.
 
-        Parameters
-        ----------
-        clock
-            Stream clock at the end, if it has moved on since the last call.
-
-        Returns
-        -------
-        list of Notice
-            The lines that were due, then the closing line of every other incident, in the order
-            of their opening.
+        The lines that were due come first, then the others in the order of their opening.
         """
-        notices = self.advance(clock)
-        for case in sorted(self._cases.values(), key=lambda case: case.order):
-            notices.append(self._close(case, self._clock))
+        lines = self.advance(clock)
+        for texts in sorted(self._open.values(), key=lambda texts: texts.order):
+            lines.append(self._close(texts, self._clock))
         self._due.clear()
         self._set_next_due()
         clear(self._windows)
-        if self._flows.crowded(len(self._windows.rows) - self._unused_rows):
-            self._clear_up()
-        return notices
+        self._forget_if_crowded()
+        return lines
 
     def forget_evidence(self) -> None:
         """Forget all windows, so that only what comes counts; open incidents go on."""
         clear(self._windows)
 
-    def open_of(self, notes: Collection[str]) -> int:
-        """How many incidents of some notes are open."""
-        return sum(case.detector.note in notes for case in self._cases.values())
-
     @property
     def _clock(self) -> float:
         return float(self._position["clock"][0])
 
-    def _close_due(self, notices: list[Notice]) -> None:
+    def _close_due(self, lines: list[Line]) -> None:
         while self._due and self._due[0][0] <= self._clock:
-            due, _, _, case = heapq.heappop(self._due)
-            if self._cases.get(case.place) is not case:
+            due, _, _, texts = heapq.heappop(self._due)
+            if self._open.get(texts.place) is not texts:
                 continue
-            entry = self._entry(case)
+            entry = self._entry(texts)
             if entry[0] == due:
-                notices.append(self._close(case, due))
+                lines.append(self._close(texts, due))
             else:
                 # flows have come since; it may still be due now, but others may be due before it
                 heapq.heappush(self._due, entry)
         self._set_next_due()
 
-    def _entry(self, case: Case) -> tuple[float, str, int, Case]:
+    def _entry(self, texts: IncidentTexts) -> tuple[float, str, int, IncidentTexts]:
         """When an incident closes unless another flow comes before, in stream clock; and which."""
-        incident = self._ledger.incidents[case.place]
-        due = float(incident["last_clock"] + incident["suppress_for"])
-        return due, case.id, case.order, case
+        numbers = self._incidents.entries[texts.place]
+        due = float(numbers["last_clock"] + numbers["suppress_for"])
+        return due, texts.id, texts.order, texts
 
     def _set_next_due(self) -> None:
-        self._ledger.account["next_due"] = self._due[0][0] if self._due else np.inf
+        self._incidents.account["next_due"] = self._due[0][0] if self._due else np.inf
 
-    def _open(self, batch: Batch, candidates: Candidates, notices: list[Notice]) -> None:
+    def _open_incident(self, batch: Batch, candidates: Candidates, lines: list[Line]) -> None:
         """Open an incident with the rows that `advance_rows` found; the last triggered it."""
         position = self._position[0]
-        threat, kind = int(position["threat"]), int(position["kind"])
-        if len(self._cases) >= self._limits.incidents:
-            notices.append(self._cut_short())
+        threat, kind, number = (int(position[name]) for name in ("threat", "kind", "number"))
+        if len(self._open) >= self.rules.limits.incidents:
+            lines.append(self._cut_short())
         rows = self._rows[: position["count"]]
-        texts = [self._flows.value(place, "signatures") for place in self._places_signed(rows)]
-        first = self._flows.flow(int(self._windows.rows["place"][rows[0]]))
-        key = batch.keys[position["number"], kind]
-        detector = self._policy.detectors[threat]
-        place = open_incident(self._ledger, self._windows, key, threat, rows)
-        case = Case(
-            detector=detector,
-            threshold=self._plan.thresholds[threat],
+        entries = self._windows.rows[rows]
+        signed = entries["place"][entries["signatures"] != ABSENT].tolist()
+        first = self._flows.flow(int(entries["place"][0]))
+        key = batch.keys[number, kind]
+        detector = self.rules.policy.detectors[threat]
+        texts = IncidentTexts(
+            threat=threat,
             id=incident_id(detector.note, group_key(detector.group_by, first), first),
-            place=place,
+            place=open_incident(self._incidents, self._windows, key, threat, rows),
             order=self.opened.total(),
-            key=key,
+            key=int(key),
             kind=kind,
             first=first,
+            seq=0,
+            signatures=[],
+            why=(),
         )
-        for signatures in texts:
-            case.add_signatures(signatures)
+        for place in signed:
+            texts.add_signatures(self._flows.value(place, "signatures"))
         self.opened[detector.note] += 1
-        self._cases[place] = case
-        heapq.heappush(self._due, self._entry(case))
-        notices.append(self._tell(case, candidates, "open", self._strongest(rows)))
-
-    def _strongest(self, rows: npt.NDArray[np.int32]) -> tuple[RelatedFlow, ...]:
-        """Those of these rows with the highest scores, the highest first, else the earlier."""
-        entries = self._windows.rows[rows]
-        order = np.argsort(-entries["score"], kind="stable")[:MOST_RELATED]
-        return tuple(
+        self._open[texts.place] = texts
+        heapq.heappush(self._due, self._entry(texts))
+        # those with the highest scores, the highest first, else the earlier
+        strongest = np.argsort(-entries["score"], kind="stable")[:MOST_RELATED]
+        related = tuple(
             RelatedFlow(self._flows.flow(int(entries["place"][i])), float(entries["score"][i]))
-            for i in order
+            for i in strongest
         )
+        lines.append(self._report(texts, candidates, "open", related))
 
-    def _places_signed(self, rows: npt.NDArray[np.int32]) -> list[int]:
-        """Places of the flows of those of these rows that have signatures."""
-        entries = self._windows.rows[rows]
-        places: list[int] = entries["place"][entries["signatures"] != ABSENT].tolist()
-        return places
-
-    def _joined(self, candidates: Candidates, notices: list[Notice]) -> None:
+    def _join_incident(self, candidates: Candidates, lines: list[Line]) -> None:
         """See to what a row brought the incident that it joined."""
         position = self._position[0]
-        case = self._cases[int(position["incident"])]
+        texts = self._open[int(position["incident"])]
         if position["signatures_due"]:
             number = int(position["number"])
-            case.add_signatures(candidates.flows.column("signatures")[number].as_py())
+            texts.add_signatures(candidates.flows.column("signatures")[number].as_py())
         if position["line_due"]:
-            notices.append(self._tell(case, candidates, "update"))
+            lines.append(self._report(texts, candidates, "update"))
 
-    def _cut_short(self) -> Notice:
+    def _cut_short(self) -> Line:
         """Close the incident heard of least recently."""
-        activity = self._ledger.incidents["activity"]
-        case = min(self._cases.values(), key=lambda case: activity[case.place])
+        activity = self._incidents.entries["activity"]
+        texts = min(self._open.values(), key=lambda texts: activity[texts.place])
         self.cut_short += 1
         # what is in the window was reported: it must not open the same incident again
-        forget(self._windows, case.key, case.kind)
-        return self._close(case, self._clock)
+        forget(self._windows, np.uint64(texts.key), texts.kind)
+        return self._close(texts, self._clock)
 
-    def _close(self, case: Case, ts: float) -> Notice:
-        notice = self._writer.line(case, "closed", ts)
-        close_incident(self._ledger, self._windows, case.place)
-        del self._cases[case.place]
-        return notice
+    def _close(self, texts: IncidentTexts, ts: float) -> Line:
+        line = self._builder.line(texts, "closed", ts)
+        close_incident(self._incidents, self._windows, texts.place)
+        del self._open[texts.place]
+        return line
 
-    def _tell(
+    def _report(
         self,
-        case: Case,
+        texts: IncidentTexts,
         candidates: Candidates,
         state: State,
         related: tuple[RelatedFlow, ...] = (),
-    ) -> Notice:
-        number = int(self._position["number"][0])
-        candidate = candidates.row(number)
-        if self._explain is not None:
-            case.why = tuple(printable(text) for text in self._explain(candidate)[:_MAX_WHY])
-        self._ledger.incidents["line_clock"][case.place] = self._clock
-        evidence = Evidence.of(candidate, candidates.matrix[number], related)
-        return self._writer.line(case, state, self._clock, evidence)
+    ) -> Line:
+        row = int(self._position["number"][0])
+        self._incidents.entries["line_clock"][texts.place] = self._clock
+        evidence = candidates.evidence(row, related)
+        return self._builder.line(texts, state, self._clock, row, evidence)
 
     @property
     def _unused_rows(self) -> int:
         return int(self._windows.tally["unused"][0])
 
-    def _clear_up(self) -> None:
+    def _forget_if_crowded(self) -> None:
+        if self._flows.crowded(len(self._windows.rows) - self._unused_rows):
+            self._forget_unquotable_flows()
+
+    def _forget_unquotable_flows(self) -> None:
         """Forget the flows that no line can quote any more."""
-        unused = self._windows.free[: self._unused_rows]
-        rows = places_except(len(self._windows.rows), unused)
+        rows = places_except(len(self._windows.rows), self._windows.free[: self._unused_rows])
         places = self._windows.rows["place"]
         rows = rows[np.argsort(places[rows])]
         self._flows.keep(places[rows])

@@ -1,4 +1,4 @@
-"""The state of a tracker as bytes, and back.
+"""The snapshot of a tracker: its state as bytes, and back.
 
 Of the arrays, only the places in use are stored, each with its number: rows, groups and incidents
 refer to each other by them. What hash tables and stacks of unused places look like inside is made
@@ -7,14 +7,13 @@ anew; no result depends on it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.core.hash_table import HashTable, places_except, reindex, used_slots
+from zeekml.core.hash_table import HashTable, places_except, reindex
 from zeekml.core.serialization import (
     array_parts,
     arrays_of_parts,
@@ -25,13 +24,12 @@ from zeekml.core.serialization import (
     unseal,
 )
 from zeekml.detection.candidates import CANDIDATE_COLUMNS
-from zeekml.detection.incidents.compiled_policy import Records
-from zeekml.detection.incidents.flow_store import FlowStore, QuotedFlow
-from zeekml.detection.incidents.notice_builder import Case, Origin
-from zeekml.detection.incidents.open_incidents import OpenIncidents
-from zeekml.detection.incidents.window_arrays import Links, Windows
-from zeekml.detection.limits import Limits
-from zeekml.detection.policy import Detector, Policy
+from zeekml.detection.incidents.flow_store import FlowStore
+from zeekml.detection.incidents.notice_builder import IncidentTexts
+from zeekml.detection.incidents.sliding_windows import Links
+from zeekml.detection.incidents.step import TrackerState
+from zeekml.detection.policy import Policy
+from zeekml.detection.rules import Limits, Origin
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import StateError
 
@@ -40,23 +38,6 @@ _VERSION: Final = 1
 """To be raised with every change of what is stored or of what the rules make of it."""
 
 Arrays = dict[str, npt.NDArray[Any]]
-Places = dict[str, Links]
-"""Numbers of the places in use, ascending, by the sort of thing."""
-
-
-class StoredCase(msgspec.Struct, frozen=True):
-    """A `Case`; its detector is known by the place of its threat."""
-
-    threat: int
-    id: str
-    place: int
-    order: int
-    key: int
-    kind: int
-    first: QuotedFlow
-    seq: int
-    signatures: list[str]
-    why: tuple[str, ...]
 
 
 class TrackerHead(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,162 +51,104 @@ class TrackerHead(msgspec.Struct, frozen=True, kw_only=True):
     secret: int
     opened: dict[str, int]
     cut_short: int
-    cases: list[StoredCase]
+    cases: list[IncidentTexts]
 
 
-def stored_case(case: Case) -> StoredCase:
-    """A case in the form in which it is stored."""
-    return StoredCase(
-        threat=THREATS.index(case.detector.threat),
-        id=case.id,
-        place=case.place,
-        order=case.order,
-        key=int(case.key),
-        kind=case.kind,
-        first=case.first,
-        seq=case.seq,
-        signatures=list(case.signatures),
-        why=case.why,
-    )
+class _Sort(NamedTuple):
+    """Arrays of things of one sort that come and go, and so have the same places in use."""
+
+    arrays: Arrays
+    free: Links  # a stack of unused places,
+    unused: int  # so high
+    table: HashTable | None = None  # that gives out the places
+
+    @property
+    def in_use(self) -> Links:
+        """Numbers of the places in use, ascending."""
+        count = min(map(len, self.arrays.values()))
+        return places_except(count, self.free[: self.unused])
 
 
-def restored_case(stored: StoredCase, detector: Detector, threshold: float) -> Case:
-    """The case that `stored_case` was given."""
-    return Case(
-        detector=detector,
-        threshold=threshold,
-        id=stored.id,
-        place=stored.place,
-        order=stored.order,
-        key=np.uint64(stored.key),
-        kind=stored.kind,
-        first=stored.first,
-        seq=stored.seq,
-        signatures=dict.fromkeys(stored.signatures),
-        why=stored.why,
-    )
+def _sorts(state: TrackerState) -> dict[str, _Sort]:
+    w, incidents = state.windows, state.incidents
+
+    def by_key(table: HashTable, name: str, array: npt.NDArray[Any]) -> _Sort:
+        return _Sort({"keys": table.keys, name: array}, table.free, table.unused, table)
+
+    left = len(incidents.free) - int(incidents.account["open"][0])
+    return {
+        "rows": _Sort({"rows": w.rows, "links": w.links}, w.free, int(w.tally["unused"][0])),
+        "groups": by_key(w.table, "groups", w.groups),
+        "pairs": by_key(w.pairs, "counts", w.of_pair),
+        "incidents": _Sort({"incidents": incidents.entries}, incidents.free, left),
+        "values": by_key(incidents.table, "values", incidents.values),
+        "incident groups": by_key(incidents.groups, "incidents", incidents.of_group),
+    }
 
 
-@dataclass(frozen=True, slots=True)
-class StoredTracker:
-    """What the bytes of a tracker hold."""
-
-    head: TrackerHead
-    _flows: bytes
-    _arrays: list[bytes]
-
-    def fill(
-        self, windows: Windows, ledger: OpenIncidents, position: Records, flows: FlowStore
-    ) -> None:
-        """Bring the arrays and the flows of a new tracker to the state that was stored.
-
-        Raises
-        ------
-        StateError
-            The bytes hold something else.
-        """
-        single, shared = _single(windows, ledger, position), _shared(windows, ledger)
-        like = dict(single)
-        for sort, arrays in shared.items():
-            like[f"{sort} places"] = np.empty(0, np.int32)
-            like |= {f"{sort} {name}": array for name, array in arrays.items()}
-        stored = arrays_of_parts(self._arrays, like)
-        for name, array in single.items():
-            if len(stored[name]) != 1:
-                raise StateError(f"the array {name} of the stored state has another length")
-            array[:] = stored[name]
-        places: Places = {}
-        for sort, arrays in shared.items():
-            places[sort] = _checked(sort, stored[f"{sort} places"], arrays)
-            for name, array in arrays.items():
-                if len(stored[f"{sort} {name}"]) != len(places[sort]):
-                    raise StateError(f"the array {sort} {name} of the stored state is incomplete")
-                _opaque(array)[places[sort]] = _opaque(stored[f"{sort} {name}"])
-        for sort, table in _tables(windows, ledger).items():
-            reindex(table, places[sort])
-        unused = _put_unused(windows.free, places["rows"])
-        left = _put_unused(ledger.free, places["incidents"])
-        for batch in batches_of_part(self._flows, CANDIDATE_COLUMNS):
-            flows.append(batch)
-        told = (int(windows.tally["unused"][0]), int(ledger.account["open"][0]), len(flows))
-        if told != (unused, len(ledger.free) - left, len(places["rows"])):
-            raise StateError("the stored state contradicts itself")
+def _single(state: TrackerState) -> Arrays:
+    """The arrays with one entry."""
+    return {
+        "tally": state.windows.tally,
+        "account": state.incidents.account,
+        "position": state.position,
+    }
 
 
-def read_state(data: bytes) -> StoredTracker:
-    """What `write_state` was given.
-
-    Raises
-    ------
-    StateError
-        The bytes are damaged, something else, or of another version.
-    """
-    parts = unseal(_KIND, _VERSION, data, least=2)
-    head = decode(parts[0], TrackerHead)
-    detectors = head.policy.detectors
-    if tuple(detector.threat for detector in detectors) != THREATS:
-        raise StateError("the stored state is about other threats than this version's")
-    if not all(0 <= case.threat < len(THREATS) for case in head.cases):
-        raise StateError("the stored state has an incident of an unknown threat")
-    return StoredTracker(head, parts[1], parts[2:])
-
-
-def write_state(
-    head: TrackerHead, windows: Windows, ledger: OpenIncidents, position: Records, flows: FlowStore
-) -> bytes:
+def write_snapshot(head: TrackerHead, state: TrackerState, flows: FlowStore) -> bytes:
     """The state of a tracker between two batches; `flows` has those of the rows in use alone."""
-    arrays: Arrays = _single(windows, ledger, position)
-    places = _in_use(windows, ledger)
-    for sort, shared in _shared(windows, ledger).items():
-        arrays[f"{sort} places"] = places[sort]
-        for name, array in shared.items():
-            arrays[f"{sort} {name}"] = _opaque(array)[places[sort]].view(array.dtype)
+    arrays = _single(state)
+    for name, sort in _sorts(state).items():
+        arrays[f"{name} places"] = sort.in_use
+        for kind, array in sort.arrays.items():
+            arrays[f"{name} {kind}"] = _opaque(array)[sort.in_use].view(array.dtype)
     small = msgspec.msgpack.encode(head)
     return seal(_KIND, _VERSION, [small, batches_part(flows.batches), *array_parts(arrays)])
 
 
-def _single(windows: Windows, ledger: OpenIncidents, position: Records) -> Arrays:
-    """The arrays with one entry."""
-    return {"tally": windows.tally, "account": ledger.account, "position": position}
+def read_parts(data: bytes) -> tuple[TrackerHead, bytes, list[bytes]]:
+    """The parts of a snapshot: the head, and flows and arrays for `fill_state`."""
+    head_part, flows, *arrays = unseal(_KIND, _VERSION, data, least=2)
+    head = decode(head_part, TrackerHead)
+    if tuple(detector.threat for detector in head.policy.detectors) != THREATS:
+        raise StateError("the stored state is about other threats than this version's")
+    if not all(0 <= texts.threat < len(THREATS) for texts in head.cases):
+        raise StateError("the stored state has an incident of an unknown threat")
+    return head, flows, arrays
 
 
-def _shared(windows: Windows, ledger: OpenIncidents) -> dict[str, Arrays]:
-    """The arrays of things that come and go; those of one sort have the same places in use."""
-    return {
-        "rows": {"rows": windows.rows, "links": windows.links},
-        "groups": {"keys": windows.table.keys, "groups": windows.groups},
-        "pairs": {"keys": windows.pairs.keys, "counts": windows.of_pair},
-        "incidents": {"incidents": ledger.incidents},
-        "values": {"keys": ledger.table.keys, "values": ledger.values},
-        "incident groups": {"keys": ledger.groups.keys, "incidents": ledger.of_group},
-    }
-
-
-def _tables(windows: Windows, ledger: OpenIncidents) -> dict[str, HashTable]:
-    """The tables that give out places, by the sort of thing."""
-    return {
-        "groups": windows.table,
-        "pairs": windows.pairs,
-        "values": ledger.table,
-        "incident groups": ledger.groups,
-    }
-
-
-def _in_use(windows: Windows, ledger: OpenIncidents) -> Places:
-    unused = int(windows.tally["unused"][0])
-    left = len(ledger.free) - int(ledger.account["open"][0])
-    return {
-        "rows": places_except(len(windows.free), windows.free[:unused]),
-        "incidents": places_except(len(ledger.free), ledger.free[:left]),
-        **{sort: used_slots(table) for sort, table in _tables(windows, ledger).items()},
-    }
-
-
-def _put_unused(free: Links, in_use: Links) -> int:
-    """Make a stack of the unused places; return how many there are."""
-    unused = places_except(len(free), in_use)
-    free[: len(unused)] = unused[::-1]
-    return len(unused)
+def fill_state(
+    flows_part: bytes, parts: list[bytes], state: TrackerState, flows: FlowStore
+) -> None:
+    """Bring the arrays and the flows of a new tracker to the state that was stored."""
+    single, sorts = _single(state), _sorts(state)
+    like = dict(single)
+    for name, sort in sorts.items():
+        like[f"{name} places"] = np.empty(0, np.int32)
+        like |= {f"{name} {kind}": array for kind, array in sort.arrays.items()}
+    stored = arrays_of_parts(parts, like)
+    for name, array in single.items():
+        if len(stored[name]) != 1:
+            raise StateError(f"the array {name} of the stored state has another length")
+        array[:] = stored[name]
+    for name, sort in sorts.items():
+        places = _checked(name, stored[f"{name} places"], sort.arrays)
+        for kind, array in sort.arrays.items():
+            if len(stored[f"{name} {kind}"]) != len(places):
+                raise StateError(f"the array {name} {kind} of the stored state is incomplete")
+            _opaque(array)[places] = _opaque(stored[f"{name} {kind}"])
+        if sort.table is not None:
+            reindex(sort.table, places)
+            continue
+        unused = places_except(len(sort.free), places)
+        sort.free[: len(unused)] = unused[::-1]
+        # what tally and account say of it, see `_sorts`
+        if len(unused) != _sorts(state)[name].unused:
+            raise StateError("the stored state contradicts itself")
+    for batch in batches_of_part(flows_part, CANDIDATE_COLUMNS):
+        flows.append(batch)
+    if len(flows) != len(stored["rows places"]):
+        raise StateError("the stored state contradicts itself")
 
 
 def _checked(sort: str, places: Links, arrays: Arrays) -> Links:

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from zeekml.core.intervals import poisson_interval
 from zeekml.evaluation.incident_figures import (
     Episode,
     IncidentFigures,
     benign_days,
     episodes,
     outcome,
-    poisson_interval,
 )
 from zeekml.evaluation.scores import Study
 from zeekml.html.figures import Series, dots

@@ -1,4 +1,4 @@
-"""What the live files were when a watch was started, before anything that takes time.
+"""Live files as they were when a watch was started, before anything that takes time.
 
 Nothing but the operating system is asked here: what else it takes to follow a log is read in for
 half a second, on a busy machine for longer, and a log may be rotated meanwhile.
@@ -21,25 +21,14 @@ _DATA: Final = (".log", ".json")
 
 @dataclass(frozen=True, slots=True)
 class FilesAtStart:
-    """A live file.
-
-    Attributes
-    ----------
-    device, inode
-        Where it is.
-    head
-        Its first bytes.
-    file
-        Open, so that no other file gets its inode.
-    """
+    """A live file."""
 
     device: int
     inode: int
-    head: bytes
-    file: int
+    head: bytes  # its first bytes
+    file: int  # descriptor, open so that no other file gets its inode
 
     def close(self) -> None:
-        """Let go of the file."""
         os.close(self.file)
 
 

@@ -22,20 +22,13 @@ _KIND_LENGTH: Final = 64  # merging cuts it further, as it does all such names
 
 @dataclass(frozen=True, slots=True)
 class LogPart:
-    """A stretch of one log.
+    """A stretch of one log."""
 
-    Attributes
-    ----------
-    file : LogFile
-        A file on disk; no more than `LogFile.size` bytes of it are read, so that all who read
-        parts of a log that still grows agree on where it ends.
-    begin, end : int
-        The part holds the lines that are complete when at least `begin` and less than `end` bytes
-        were taken from disk. Without `end`, it goes to the end of the file and says what was
-        wrong there.
-    """
-
+    # on disk; no more than `LogFile.size` bytes of it are read, so that all who read parts of a log
+    # that still grows agree on where it ends
     file: LogFile
+    # the part holds the lines that are complete when at least `begin` and less than `end` bytes
+    # were taken from disk; without `end`, it goes to the end and says what was wrong there
     begin: int = 0
     end: int | None = None
 
@@ -61,21 +54,12 @@ def read_part(
     events: Events | None = None,
     read_size: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the flows of a part of a log, as batches of `FLOW_SCHEMA`.
+    """Yield the flows of a part of a log as `read_stream` does; what comes before is not decoded.
 
-    Parameters
-    ----------
-    part : LogPart
-        What comes before it in the file is read, but not decoded.
-    counters, rejects, batch_rows, keep_originals
-        As for `read_stream`. Types of skipped records are counted under up to 65,536 names, so
-        that `ReadCounters.merge`, part after part, keeps those that a single reader would.
-    alerts : AlertMemory, optional
-        Gets the alerts and is asked for those of each flow.
-    events : Events, optional
-        Is added to. A file of netflow events alone is not counted as skipped here.
-    read_size : int, optional
-        Most bytes to take from disk at a time; the same for all parts of a file.
+    Types of skipped records are counted under up to 65,536 names, so that `ReadCounters.merge`,
+    part after part, keeps those that a single reader would. `events` is added to; a file of netflow
+    events alone is not counted as skipped here. `read_size` is how many bytes to take from disk at
+    a time, the same for all parts of a file.
     """
     reader = LogReader(
         counters,
@@ -84,7 +68,6 @@ def read_part(
         alerts=alerts,
     )
     file = part.file
-    assert file.path is not None, "standard input cannot be cut into parts"
     try:
         raw = open_log(file.path)
     except OSError as error:

@@ -11,6 +11,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -19,19 +20,14 @@ from zeekml.errors import InputError
 from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.duplicate_files import DUPLICATE, without_copies, without_doubles
 from zeekml.readers.files.file_names import natural_key
-from zeekml.readers.files.file_type import (
-    HEAD_SIZE,
-    OWN_OUTPUT,
-    Detected,
-    Kind,
-    detect,
-)
+from zeekml.readers.files.file_type import HEAD_SIZE, Detected, Kind, detect
 from zeekml.readers.files.first_records import beginning
-from zeekml.readers.files.refusal import explain
+from zeekml.readers.files.refusal import OWN_OUTPUT
 from zeekml.readers.files.stream_grouping import SENSORS, across_formats, arrange
 from zeekml.readers.files.streams import Beginning, Discovery, LogFile, Stream, open_log
 from zeekml.readers.formats import parquet as flow_table
-from zeekml.readers.formats.zeek_header import Header
+from zeekml.readers.formats.multiline_json import without_rubbish
+from zeekml.readers.formats.zeek_header import Header, conn_header
 
 __all__ = ["STDIN", "UNREADABLE", "Discovery", "LogFile", "Stream", "discover", "open_log"]
 
@@ -73,7 +69,7 @@ def discover(
     stdin : binary file, optional
         What ``-`` stands for; `sys.stdin` by default.
     columns : Header, optional
-        Columns of tab-separated files that have no header (`zeekml.readers.formats.given_columns`).
+        Of tab-separated files that have none (`columns_like`, `zeek_header.named_columns`).
     copies : bool
         Whether files that hold what others do are read, too, by whoever looks for the same
         records himself.
@@ -122,7 +118,7 @@ class _Walk:
         if detected.kind is Kind.TABLE:
             raise InputError("-: is a Parquet file; give its path instead of -")
         if detected.kind is None:
-            raise InputError(f"-: {explain(detected)}")
+            raise InputError(f"-: {detected.explanation}")
         self.files.append(
             LogFile(
                 STDIN,
@@ -157,7 +153,7 @@ class _Walk:
             # shells expand *.log to all of Zeek's logs: known files are passed over
             self.found.refuse(name, detected)
         elif detected.kind is None:
-            raise InputError(f"{name}: {explain(detected)}")
+            raise InputError(f"{name}: {detected.explanation}")
         else:
             self._take(path, name, detected, begun, status)
 
@@ -287,6 +283,26 @@ class _Walk:
         self.files.append(file)
 
 
+def columns_like(path: Path) -> Header:
+    """Take the header of another file of the same log, compressed or not, for `discover`.
+
+    InputError says that the file cannot be read or has no header of a log of connections.
+    """
+    name = printable(str(path), 4096)
+    try:
+        with open_log(path) as raw:
+            head = ByteStream(raw).head(HEAD_SIZE)
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read: {error.strerror}") from error
+    found = detect(head, path.name)
+    if found.kind is not None and found.kind is not Kind.ZEEK_TSV:
+        raise InputError(f"{name}: is no tab-separated log; its header would be needed")
+    header = conn_header(without_rubbish(head))
+    if header is None:
+        raise InputError(f"{name}: {found.explanation}")
+    return replace(header, opened=None)
+
+
 def _holds_our_summary(directory: Path) -> bool:
     try:
         with open_log(directory / _SUMMARY) as file:
@@ -308,7 +324,7 @@ def _streams(files: list[LogFile], found: Discovery, *, copies: bool) -> list[St
         else:
             logs.append(file)
     if copies:
-        streams += [placed.stream for placed in arrange(logs)]
+        streams += arrange(logs)
     else:
         left, grown = without_copies(logs, found)
         streams += across_formats(without_doubles(arrange(left), grown, found), found.doubled)

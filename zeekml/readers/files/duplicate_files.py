@@ -25,12 +25,11 @@ import pyarrow.compute as pc
 
 from zeekml.readers.batch_builder import flow_end
 from zeekml.readers.files.compression import ByteStream, compression_of
-from zeekml.readers.files.file_names import natural_key, parse_name
+from zeekml.readers.files.file_names import natural_key
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.files.first_records import milliseconds, record_keys
-from zeekml.readers.files.stream_grouping import Placed
 from zeekml.readers.files.streams import Discovery, Key, LogFile, Stream, open_log
-from zeekml.readers.rejects import ReadCounters, SourceAccount
+from zeekml.readers.rejects import ReadCounters
 from zeekml.readers.stream_reader import LogReader
 
 DUPLICATE: Final = "duplicate"
@@ -49,10 +48,8 @@ def without_copies(
 ) -> tuple[list[LogFile], frozenset[str]]:
     """Leave out the files whose bytes are those of others, or the beginning of them.
 
-    Returns
-    -------
-    tuple
-        The files that are left, and the names of those that begin with a whole other file.
+    What comes are the files that are left, and the names of those that begin with a whole other
+    file.
     """
     grown: set[str] = set()
     alike: dict[bytes, list[LogFile]] = {}
@@ -82,13 +79,11 @@ def without_copies(
 def _worth(file: LogFile) -> tuple[object, ...]:
     """Sort key: of files with the same bytes, the first is kept."""
     assert file.path is not None
-    name = parse_name(file.path.name, file.path.parent.parts)
-    said = (name.time is None, name.number is not None)
+    said = (file.name.time is None, file.name.number is not None)
     return (_is_packed(file), said, len(file.path.parts), natural_key(file.source))
 
 
 def _is_packed(file: LogFile) -> bool:
-    assert file.path is not None
     try:
         with open_log(file.path) as raw:
             return compression_of(raw.read(8) or b"") is not None
@@ -98,8 +93,6 @@ def _is_packed(file: LogFile) -> bool:
 
 def _longer(first: LogFile, second: LogFile) -> tuple[LogFile | None, bool]:
     """The file that holds all bytes of the other, and whether it holds more; None for neither."""
-    assert first.path is not None
-    assert second.path is not None
     try:
         with open_log(first.path) as one, open_log(second.path) as two:
             ours, theirs = ByteStream(one).chunks(), ByteStream(two).chunks()
@@ -120,22 +113,15 @@ def _longer(first: LogFile, second: LogFile) -> tuple[LogFile | None, bool]:
 
 
 def without_doubles(
-    placed: Sequence[Placed], grown: frozenset[str], found: Discovery
+    placed: Sequence[Stream], grown: frozenset[str], found: Discovery
 ) -> list[Stream]:
-    """Leave out the files whose flows are all in another log of the same sensor, or another file.
+    """Leave out files whose flows are all in another log of the same sensor, or another file.
 
-    Parameters
-    ----------
-    placed
-        The streams.
-    grown
-        Files that begin with a whole other file: they may hold more of them, as the log of a day
-        beside those of its hours.
-    found
-        Gets the names.
+    Files that have `grown` begin with a whole other file: they may hold more of them, as the log
+    of a day beside those of its hours.
     """
     sampled = lru_cache(maxsize=_CACHED)(_sample)
-    left = [[list(files) for files in entry.stream.loggers] for entry in placed]
+    left = [[list(files) for files in entry.loggers] for entry in placed]
     for files in (files for loggers in left for files in loggers):
         for whole in [file for file in files if file.source in grown]:
             held = sampled(whole)
@@ -167,27 +153,26 @@ def without_doubles(
     found.doubled += sorted(doubled | apart, key=natural_key)
     kept = (tuple(tuple(files) for files in loggers if files) for loggers in left)
     return [
-        replace(entry.stream, loggers=loggers)
+        replace(entry, loggers=loggers)
         for entry, loggers in zip(placed, kept, strict=True)
         if loggers
     ]
 
 
-def _worth_more(entry: Placed) -> tuple[object, ...]:
+def _worth_more(entry: Stream) -> tuple[object, ...]:
     """Sort key: of logs with the same flows, the last is kept."""
-    stream = entry.stream
-    columns = max(file.beginning.columns for file in stream.files)
-    usual = Path(stream.name).name in ("conn", "eve")
-    return (columns, stream.kind is Kind.ZEEK_TSV, usual, stream.size)
+    columns = max(file.beginning.columns for file in entry.files)
+    usual = Path(entry.name).name in ("conn", "eve")
+    return (columns, entry.kind is Kind.ZEEK_TSV, usual, entry.size)
 
 
-def _related(placed: Sequence[Placed]) -> tuple[list[tuple[int, int]], set[str]]:
+def _related(placed: Sequence[Stream]) -> tuple[list[tuple[int, int]], set[str]]:
     """Find pairs of logs in one place that share flows, and files that share some elsewhere."""
     pairs: set[tuple[int, int]] = set()
     apart: set[str] = set()
     holders: dict[Key, int] = {}
     for i, entry in enumerate(placed):
-        for file in entry.stream.files:
+        for file in entry.files:
             others = {holders.setdefault(key, i) for key in file.beginning.keys} - {i}
             pairs |= {(j, i) for j in others if placed[j].place == entry.place}
             apart |= {file.source for j in others if placed[j].place != entry.place}
@@ -197,10 +182,10 @@ def _related(placed: Sequence[Placed]) -> tuple[list[tuple[int, int]], set[str]]
             (j, file)
             for j, other in enumerate(placed)
             if _may_be_one(entry, other) and not {(i, j), (j, i)} & pairs
-            for file in _some(other.stream.files)
+            for file in _some(other.files)
         ]
         asked = 0
-        for file, begin, end in _spans(entry.stream.loggers):
+        for file, begin, end in _spans(entry.loggers):
             probes = {
                 key: j
                 for j, other in nearby
@@ -213,10 +198,8 @@ def _related(placed: Sequence[Placed]) -> tuple[list[tuple[int, int]], set[str]]
     return sorted(pairs), apart
 
 
-def _may_be_one(one: Placed, other: Placed) -> bool:
-    return (
-        one is not other and one.stream.sensor == other.stream.sensor and one.place == other.place
-    )
+def _may_be_one(one: Stream, other: Stream) -> bool:
+    return one is not other and one.sensor == other.sensor and one.place == other.place
 
 
 def _some(files: Sequence[LogFile]) -> list[LogFile]:
@@ -313,5 +296,4 @@ def _sample(file: LogFile) -> _Sample:
 
 
 def _flows(file: LogFile) -> Iterator[pa.RecordBatch]:
-    account = SourceAccount(file.source, ReadCounters(), None)
-    return LogReader(account.counters, lambda source: account).logs([file])
+    return LogReader(ReadCounters()).logs([file])

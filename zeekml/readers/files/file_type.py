@@ -9,8 +9,19 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from zeekml.readers.files.foreign_files import foreign_file, foreign_json, foreign_text
 from zeekml.readers.files.line_splitter import Block, LineSplitter
+from zeekml.readers.files.refusal import (
+    BAD_HEADER,
+    EMPTY,
+    NO_CONN_FIELDS,
+    NO_HEADER,
+    OWN_OUTPUT,
+    UNSUPPORTED,
+    explain,
+    foreign_file,
+    foreign_json,
+    foreign_text,
+)
 from zeekml.readers.formats import parquet as flow_table
 from zeekml.readers.formats.envelopes import unwrap
 from zeekml.readers.formats.json_parser import DECODE_ERRORS, line_decoder
@@ -22,13 +33,6 @@ from zeekml.readers.rejects import OTHER
 
 HEAD_SIZE: Final = 1 << 18
 """Bytes, unpacked, that `detect` wants to see."""
-
-OWN_OUTPUT: Final = "own_output"
-UNSUPPORTED: Final = "unsupported"
-EMPTY: Final = "empty"
-NO_HEADER: Final = "no_header"
-BAD_HEADER: Final = "bad_header"
-NO_CONN_FIELDS: Final = "no_conn_fields"
 
 _SAMPLE_LINES: Final = 2000
 _MAX_LINES: Final = 10 * _SAMPLE_LINES  # of records written over several lines
@@ -47,40 +51,24 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Detected:
-    """What a file is.
+    """What a file is."""
 
-    Attributes
-    ----------
-    kind : Kind or None
-        The format, None for a file that is refused.
-    refusal : str
-        Why it is refused, as a key for counting: ``zeek_dns``, ``own_output``, ``unsupported``, …
-    opened : float or None
-        Zeek's ``#open``, in seconds on a scale without time zones.
-    header : Header or None
-        For records of a Zeek log above which none stands.
-    detail : str
-        What was seen of a file that is refused, in words (`zeekml.readers.files.refusal`).
-    """
+    kind: Kind | None = None  # None for a file that is refused
+    refusal: str = ""  # why it is: a key of `zeekml.readers.files.refusal`, or ``zeek_dns``, …
+    opened: float | None = None  # Zeek's ``#open``, in seconds on a scale without time zones
+    header: Header | None = None  # for records of a Zeek log above which none stands
+    detail: str = ""  # what was seen of a file that is refused, in words
 
-    kind: Kind | None = None
-    refusal: str = ""
-    opened: float | None = None
-    header: Header | None = None
-    detail: str = ""
+    @property
+    def explanation(self) -> str:
+        """What a refused file is and what to do about it, to be put behind its name."""
+        return explain(self.refusal, self.detail)
 
 
 def detect(head: bytes, name: str, columns: Header | None = None) -> Detected:
-    """Recognise a file.
+    """Recognise a file by its first bytes, unpacked: `HEAD_SIZE` or all of it.
 
-    Parameters
-    ----------
-    head : bytes
-        Its first bytes, unpacked: `HEAD_SIZE` or all of it.
-    name : str
-        Its name without directories.
-    columns : Header, optional
-        Columns of tab-separated files that have no header.
+    `columns` are those of tab-separated files that have no header.
     """
     if head.startswith(flow_table.MAGIC):
         return Detected(Kind.TABLE)

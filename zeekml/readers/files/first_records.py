@@ -28,17 +28,7 @@ _SIZE: Final = 16
 
 
 def beginning(head: bytes, kind: Kind, header: Header | None = None) -> Beginning:
-    """Look at the first flows of a log.
-
-    Parameters
-    ----------
-    head : bytes
-        Its first bytes, unpacked: `HEAD_SIZE` or all of it.
-    kind : Kind
-        A format of lines.
-    header : Header, optional
-        For records above which no header stands.
-    """
+    """Look at the first flows of a log by its first bytes, unpacked: `HEAD_SIZE` or all of it."""
     batches = []
     missing = SAMPLE
     for batch in _flows(head, kind, header):
@@ -50,16 +40,10 @@ def beginning(head: bytes, kind: Kind, header: Header | None = None) -> Beginnin
     if not batches:
         return Beginning(digest)
     ends = np.concatenate([flow_end(batch) for batch in batches])
-    return Beginning(
-        digest,
-        tuple(key for batch in batches for key in record_keys(batch)),
-        float(ends.min()),
-        float(np.median(ends)),
-        sum(
-            any(batch.column(name).null_count < len(batch) for batch in batches)
-            for name in FLOW_SCHEMA.names
-        ),
-    )
+    keys = tuple(key for batch in batches for key in record_keys(batch))
+    flows = pa.Table.from_batches(batches)
+    columns = sum(flows.column(name).null_count < len(flows) for name in FLOW_SCHEMA.names)
+    return Beginning(digest, keys, float(ends.min()), float(np.median(ends)), columns)
 
 
 def record_keys(batch: pa.RecordBatch) -> list[Key]:

@@ -26,22 +26,13 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Whole lines in the order of the file, and so whole records: none goes on in the next block.
+    """Whole lines in the order of the file, so whole records: none goes on in the next block."""
 
-    Attributes
-    ----------
-    data : bytes
-        The lines, each with its newline; the last one of a file may lack it. A JSON record that
-        takes several lines stands in the first of them, and the others are empty.
-    first_line : int
-        1-based number of the first line.
-    complete : bool
-        False for the single record at the end of a file that nothing ends.
-    """
-
+    # the lines, each with its newline; the last one of a file may lack it. A JSON record that takes
+    # several lines stands in the first of them, and the others are empty
     data: bytes
-    first_line: int
-    complete: bool = True
+    first_line: int  # 1-based
+    complete: bool = True  # False for the single record at the end of a file that nothing ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +51,12 @@ class LineSplitter:
     of a line are dropped, as are byte order marks there (files that were put together have them
     inside, and Arrow's reader would drop them only where a block happens to begin).
 
-    Parameters
-    ----------
-    cut_arrays : bool
-        Whether a line that is too long is given in several blocks if it holds many objects. Such
-        blocks end without a newline, in the middle of their line.
-
-    Attributes
-    ----------
-    line : int
-        Number of the line that follows what was given back.
-    taken : int
-        How many of the bytes fed stand before the place that `line` begins at.
+    With `cut_arrays`, a line that is too long is given in several blocks if it holds many objects;
+    these end without a newline, in the middle of their line.
     """
 
     def __init__(self, *, cut_arrays: bool = False) -> None:
-        self.line = 1
+        self.line = 1  # number of the line that follows what was given back
         self._joiner = RecordJoiner(MAX_LINE)
         self._aside = 0  # bytes before that place which are no business of the joiner
         self._pending: list[bytes] = []
@@ -87,6 +68,7 @@ class LineSplitter:
 
     @property
     def taken(self) -> int:
+        """How many of the bytes fed stand before the place that `line` begins at."""
         return self._aside + self._joiner.taken
 
     @property

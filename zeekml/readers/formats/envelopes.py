@@ -72,16 +72,7 @@ Members = dict[str, msgspec.Raw]
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """What was found in a line.
-
-    Attributes
-    ----------
-    envelope : str
-        What it was found in: one of the names above, or the path of the member that holds it.
-    records : list of bytes
-        The records in their order; there may be some that cannot be read among them. None for a
-        line that only opens, parts or closes an array.
-    """
+    """What was found in a line."""
 
     envelope: str
     records: list[bytes]

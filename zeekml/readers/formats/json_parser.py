@@ -64,16 +64,6 @@ def json_object(
     The first of these that fails is the reason: it is an object by JSON's grammar, it is UTF-8.
     Its values are another matter, since no grammar bounds them: a number too large for any machine
     is sound JSON all the same.
-
-    Parameters
-    ----------
-    complete : bool
-        False for the last line of a file when no newline ends it.
-
-    Returns
-    -------
-    dict of str to object, or None
-        Values by name; `zeekml.readers.values.UNREADABLE` for those that no parser takes.
     """
     try:
         members = _members(text)

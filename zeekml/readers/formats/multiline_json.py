@@ -49,19 +49,7 @@ def without_rubbish(data: bytes) -> bytes:
 
 
 class RecordJoiner:
-    """Takes whole lines and gives them back with every record on one line.
-
-    Parameters
-    ----------
-    limit : int
-        Most bytes of a record that are kept.
-
-    Attributes
-    ----------
-    taken : int
-        How many of the bytes it was given stand before the place up to which lines were given
-        back: the beginning of the first line that waits.
-    """
+    """Takes whole lines and gives them back with every record on one line."""
 
     def __init__(self, limit: int) -> None:
         self.taken = 0
@@ -103,14 +91,7 @@ class RecordJoiner:
             yield joined
 
     def finish(self, line: bytes) -> Iterator[tuple[bytes, bool]]:
-        """Take the last line, which no newline ends, and yield what is left.
-
-        Yields
-        ------
-        tuple of bytes and bool
-            Lines, and whether they are as whole as they will ever be: False for what may have
-            been meant to go on.
-        """
+        """Take the last line, which no newline ends, and yield what is left."""
         record = self._record
         self._record = None
         if record is not None and line and record.goes_on(line):
@@ -170,19 +151,7 @@ class TooLong:
 
 
 class _Record:
-    """A record that has been begun, and what may follow.
-
-    Parameters
-    ----------
-    line : bytes
-        Its first line, without what stands between records.
-    size : int
-        Bytes of that line in the file.
-    indent : int
-        Blanks at its start; of lines with more, all belong to it.
-    debris : bool
-        Whether the line is from the middle of a record whose beginning is not known.
-    """
+    """A record that has been begun, and what may follow."""
 
     def __init__(self, line: bytes, size: int, indent: int, *, debris: bool = False) -> None:
         self.size = size

@@ -30,13 +30,7 @@ TABLE_ERRORS: Final = (pa.ArrowException, OSError, ValueError)
 
 
 def table_refusal(path: Path) -> str | None:
-    """Return why a Parquet file is no flow table, as a key for counting, or None.
-
-    Raises
-    ------
-    pyarrow.ArrowException, OSError
-        When the file cannot be read.
-    """
+    """Return why a Parquet file is no flow table, as a key for counting, or None."""
     schema = pq.read_schema(path)
     if {"score", "threat", "spread"} <= set(schema.names):
         return "own_output"
@@ -77,25 +71,7 @@ def read_table(
     account: SourceAccount,
     keep_originals: bool = False,
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the flows of one capture, ordered by their end, then by row.
-
-    Parameters
-    ----------
-    path : Path
-        A Parquet file with at least `ts`, `id.orig_h`, `id.resp_h` and `proto`. Of a column in two
-        spellings, the first one with a value counts.
-    capture : str or None
-        Only rows of this capture; None takes those that name none.
-    account : SourceAccount
-        Gets every row as accepted or rejected.
-    keep_originals : bool
-        Adds the column ``original``: all columns of the row as JSON.
-
-    Raises
-    ------
-    pyarrow.ArrowException, OSError
-        When the file is damaged.
-    """
+    """Yield the flows of one capture, ordered by their end, then by row."""
     file = pq.ParquetFile(path)
     names = file.schema_arrow.names
     places = _places(file.schema_arrow)

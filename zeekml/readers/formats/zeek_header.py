@@ -13,7 +13,7 @@ from __future__ import annotations
 import calendar
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
@@ -129,24 +129,11 @@ def plain_header(line: bytes) -> Header | None:
 
 
 class HeaderReader:
-    """Follows the headers of one log, line by line.
-
-    Parameters
-    ----------
-    header : Header
-        In force until the log has one of its own.
-
-    Attributes
-    ----------
-    header : Header
-        The header in force.
-    closed : bool
-        Whether the latest line is ``#close``: Zeek is done with the file.
-    """
+    """Follows the headers of one log, line by line; `header` is in force until it has one."""
 
     def __init__(self, header: Header | None = None) -> None:
         self.header = Header() if header is None else header
-        self.closed = False
+        self.closed = False  # whether the latest line is ``#close``: Zeek is done with the file
         # lines by their words: those in force before the latest run of header lines, and its own
         self._before: dict[bytes, bytes] = {}
         self._run: dict[bytes, bytes] = {}
@@ -231,12 +218,9 @@ class HeaderReader:
         self._run = {}
 
     def runs(self, data: bytes) -> Iterator[tuple[int, int]]:
-        """Yield where runs of records begin and end; headers between them take effect on the way.
+        """Yield where runs of records in whole lines begin and end.
 
-        Parameters
-        ----------
-        data : bytes
-            Whole lines, the next of the log.
+        Headers between them take effect on the way.
         """
         position = 0
         while position < len(data):
@@ -254,13 +238,7 @@ class HeaderReader:
             position = end
 
     def text(self, limit: int) -> bytes:
-        """Return lines after which another reader is where this one is.
-
-        Parameters
-        ----------
-        limit : int
-            Bytes; lines beyond them are left out.
-        """
+        """Lines after which another reader is where this one is; at most `limit` bytes of them."""
         parts = []
         replaced = {word for word, line in self._run.items() if self._values(word, line)}
         before = {word: line for word, line in self._before.items() if word not in replaced}
@@ -274,6 +252,21 @@ class HeaderReader:
             parts.append(b"".join(kept))
         # an empty line is no record, but ends a run of header lines
         return b"\n".join(parts) if parts[0] else parts[1]
+
+
+def named_columns(names: str | Sequence[str]) -> Header:
+    """The header of a log that has none, by the names of its columns as in conn.log.
+
+    In one text, commas or blanks stand between them. ValueError says which column is not named
+    without which there is no connection.
+    """
+    parts = re.split(r"[\s,]+", names.strip(" \t\r\n,")) if isinstance(names, str) else names
+    header = Header(path=CONN, fields=tuple(name.encode() for name in parts))
+    if header.missing:
+        raise ValueError(f"the columns lack {', '.join(header.missing)}")
+    if header.refusal is not None:
+        raise ValueError(f"there are more than {MAX_COLUMNS:,} columns")
+    return header
 
 
 def conn_header(head: bytes) -> Header | None:

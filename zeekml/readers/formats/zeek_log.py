@@ -31,25 +31,7 @@ _JSON: Final = re.compile(rb" *+(?:[\[\]{]|\r?(?:\n|\Z))")
 
 
 class ZeekDecoder:
-    """Decodes one conn.log in blocks of whole lines.
-
-    Parameters
-    ----------
-    kind : Kind
-        The format that is taken for granted where a line does not tell: before the first header of
-        a file, everything in a JSON log is JSON.
-    account : SourceAccount
-        Gets every record as accepted, rejected or skipped.
-    header : Header, optional
-        For records above which no header stands.
-    keep_originals : bool
-        Adds the column ``original``, as the decoders of the two formats do.
-
-    Attributes
-    ----------
-    kind : Kind
-        Format of the latest line.
-    """
+    """Decodes one conn.log in blocks of whole lines."""
 
     def __init__(
         self,

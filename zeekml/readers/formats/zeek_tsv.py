@@ -40,17 +40,7 @@ _DICTIONARY_COLUMNS: Final = frozenset({"proto", "service"})
 
 
 class TsvDecoder:
-    """Decodes one conn.log in blocks of whole lines.
-
-    Parameters
-    ----------
-    account : SourceAccount
-        Gets every record as accepted, rejected or skipped.
-    keep_originals : bool
-        Adds the column ``original``: the record as Zeek's JSON writer would put it.
-    header : Header, optional
-        What holds for records that none stands above.
-    """
+    """Decodes one conn.log in blocks of whole lines."""
 
     def __init__(
         self,

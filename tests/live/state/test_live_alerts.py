@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeekml.live.state.alert_memory import LiveAlerts
-from zeekml.live.state.journal import JournalEntry, pack, unpack
+from zeekml.live.state.journal import JournalEntry, LiveAlerts, pack, unpack
 from zeekml.live.tail.checkpoint import Checkpoint
 from zeekml.live.tail.decoder import TailDecoder
 from zeekml.live.tail.events import FileOpened, How, Lines

@@ -9,8 +9,10 @@ import pytest
 
 from zeekml.readers.archive import flows_of
 from zeekml.readers.files.discovery import discover
+from zeekml.readers.files.file_type import Kind
+from zeekml.readers.formats.zeek_header import conn_header
 from zeekml.readers.rejects import ReadCounters
-from zeekml.readers.verdict import shortfall
+from zeekml.readers.shortfall import culprit, shortfall
 
 Make = Callable[..., Any]
 
@@ -101,3 +103,57 @@ def test_texts_of_a_log_are_inert(tmp_path: Path) -> None:
     text = judged(conn_json(tmp_path, {**GOOD, "id.orig_h": "\x1b[31m\u202e"}))
     assert text is not None
     assert text.isprintable()
+
+
+FLOW = {
+    "event_type": "flow",
+    "timestamp": "2026-11-23T10:31:00.650568+0000",
+    "src_ip": "10.0.0.1",
+    "dest_ip": "10.0.0.2",
+    "proto": "TCP",
+    "flow": {"start": "2026-11-23T10:30:00.650568+0000"},
+}
+
+
+def blame(kind: Kind, record: Any) -> str | None:
+    return culprit(kind, json.dumps(record).encode())
+
+
+@pytest.mark.parametrize(
+    ("kind", "record", "field", "value"),
+    [
+        (Kind.ZEEK_JSON, {**GOOD, "ts": "noon"}, "ts", '"noon"'),
+        (Kind.ZEEK_JSON, {**GOOD, "id.resp_h": "a.test"}, "id.resp_h", '"a.test"'),
+        # of two, the first
+        (Kind.ZEEK_JSON, {**GOOD, "id.resp_h": "b", "ts": "noon"}, "ts", '"noon"'),
+        (Kind.ZEEK_JSON, {k: v for k, v in GOOD.items() if k != "id.orig_h"}, "id.orig_h", None),
+        (Kind.EVE, {**FLOW, "src_ip": "10.0.0"}, "src_ip", '"10.0.0"'),
+        (Kind.EVE, {**FLOW, "flow": {"start": "noon"}}, "flow.start", '"noon"'),
+        (Kind.EVE, {k: v for k, v in FLOW.items() if k != "dest_ip"}, "dest_ip", None),
+    ],
+)
+def test_the_first_field_that_makes_it_unreadable(
+    kind: Kind, record: dict[str, Any], field: str, value: str | None
+) -> None:
+    assert blame(kind, record) == f"{field} is {value or 'missing'}"
+
+
+def test_no_field_is_to_blame() -> None:
+    assert blame(Kind.ZEEK_JSON, GOOD) is None
+    assert blame(Kind.EVE, FLOW) is None
+    assert culprit(Kind.EVE, b"no json") is None
+    assert culprit(Kind.ZEEK_TSV, b"a\tb") is None
+
+
+def test_columns(conn_tsv: Make, cells: Make) -> None:
+    header = conn_header(conn_tsv([]))
+    row = cells(id_resp_h="10.0.0.999")
+    found = culprit(Kind.ZEEK_TSV, "\t".join(row).encode(), header)
+    assert found == 'id.resp_h is "10.0.0.999"'
+    unset = culprit(Kind.ZEEK_TSV, "\t".join(cells(proto="-")).encode(), header)
+    assert unset == "proto is missing"
+    assert culprit(Kind.ZEEK_TSV, b"1\t2", header) is None
+
+
+def test_what_is_shown_is_inert() -> None:
+    assert str(blame(Kind.ZEEK_JSON, {**GOOD, "ts": "\x1b]0;x\x07" * 99})).isprintable()

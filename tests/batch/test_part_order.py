@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zeekml.batch.decoded_part import AlertReplay, decode_part, read_batches
-from zeekml.batch.eve_reorder import PartOrder
+from zeekml.batch.decoded_part import AlertReplay, PartOrder, decode_part, read_batches
 from zeekml.batch.job import Cutting, ScoreJob
 from zeekml.errors import OutputError
 from zeekml.readers.archive import read_stream

@@ -13,9 +13,9 @@ from watch_process import Log, of_flows
 from zeekml.config import Config
 from zeekml.core.directory_lock import TakenError
 from zeekml.errors import OutputError
-from zeekml.live.service import Watcher, WatchJob
+from zeekml.live.service import CHECK_EVERY, Watcher, WatchJob
 from zeekml.live.state.database import State
-from zeekml.live.tail.stream_logs import StreamLogs
+from zeekml.live.tail.inputs import StreamLogs
 from zeekml.outputs import NOTICE_LOG, OutputOptions
 
 
@@ -32,6 +32,26 @@ def job(tmp_path: Path, log: Log) -> WatchJob:
     return WatchJob(logs, tmp_path / "out", tmp_path / "state", config, options=OutputOptions())
 
 
+class SteppedWatcher(Watcher):
+    """A watcher whose own clock stands still but between its steps, and while it sleeps."""
+
+    def __init__(self, job: WatchJob) -> None:
+        self.now = 0.0
+        super().__init__(job, clock=lambda: self.now, sleep=self.pass_time)
+        self.start()
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+
+    def step(self) -> float | None:
+        self.now += CHECK_EVERY
+        return super().step()
+
+    @property
+    def read(self) -> int:
+        return self.streams[0].record.counters.records_read
+
+
 def lines(job: WatchJob) -> list[bytes]:
     return (job.out / NOTICE_LOG).read_bytes().splitlines(keepends=True)
 
@@ -43,81 +63,78 @@ def problems(job: WatchJob) -> list[str]:
 
 def test_a_state_that_is_removed_is_told_of_and_repeats_nothing(log: Log, job: WatchJob) -> None:
     log.write(30)
-    with Watcher(job) as watcher:
-        watcher._begin()
-        assert watcher._look()
+    with SteppedWatcher(job) as watcher:
+        watcher.step()
+        assert watcher.read == 30
         told = of_flows(lines(job))
         assert told
         shutil.rmtree(job.state)
-        watcher._check_outputs()
+        watcher.step()
         assert (job.state / "state.db").exists()
     assert problems(job) == [
         f"the state in {job.state} was written again: the directory was removed or moved"
     ]
-    with Watcher(job) as watcher:
-        watcher._begin()
-        assert not watcher._look()
+    with SteppedWatcher(job) as watcher:
+        watcher.step()
+        assert watcher.read == 30
     assert of_flows(lines(job)) == told
 
 
 def test_a_commit_looks_for_the_state_by_itself(log: Log, job: WatchJob) -> None:
     log.write(12)
-    with Watcher(job) as watcher:
-        watcher._begin()
+    with SteppedWatcher(job) as watcher:
         (job.state / "state.db").unlink()
-        assert watcher._look()
+        watcher.step()
+        assert watcher.read == 12
         assert len(problems(job)) == 1
-    with Watcher(job) as watcher:
-        watcher._begin()
-        assert not watcher._look()
+    with SteppedWatcher(job) as watcher:
+        watcher.step()
+        assert watcher.read == 12
 
 
 def test_another_watch_in_its_place_ends_this_one(log: Log, job: WatchJob) -> None:
     log.write(12)
-    with Watcher(job) as watcher:
-        watcher._begin()
+    with SteppedWatcher(job) as watcher:
         job.state.rename(job.state.with_name("away"))
         other = State(job.state)
         with pytest.raises(TakenError, match="another zeekml watch uses this state directory"):
-            watcher._check_outputs()
+            watcher.step()
         other.close()
 
 
 def test_reading_waits_while_the_state_has_no_place(
     log: Log, job: WatchJob, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with Watcher(job) as watcher:
-        watcher._begin()
+    class Waiting(SteppedWatcher):
+        waited = 0.0
+
+        def pass_time(self, seconds: float) -> None:
+            super().pass_time(seconds)
+            self.waited += seconds
+            if self.waited > 1.0:
+                job.state.unlink(missing_ok=True)
+
+    with Waiting(job) as watcher:
         shutil.rmtree(job.state)
         job.state.touch()
-        tries = 0
-
-        def pause(_seconds: float) -> None:
-            nonlocal tries
-            tries += 1
-            if tries == 3:
-                job.state.unlink()
-
-        watcher._pause = pause  # type: ignore[method-assign]
-        watcher._check_outputs()
-    assert tries == 3
+        watcher.step()
+        # tried in between, after more and more time
+        assert 1.0 < watcher.waited < 2.0
     assert caplog.text.count("reading waits until it can be written") == 1
     assert "written again; nothing was lost meanwhile" in caplog.text
 
 
 def test_outputs_that_were_cut_are_told_of(log: Log, job: WatchJob) -> None:
     log.write(60)
-    with Watcher(job) as watcher:
-        watcher._begin()
-        watcher._look()
-        watcher._finish()
-        watcher._persist(watcher.followers, anchor=True)
+    with SteppedWatcher(job) as watcher:
+        watcher.step()
+        watcher.finish()
+        watcher.checkpoint()
     before = of_flows(lines(job))
     assert len(before) > 4
     size = (job.out / NOTICE_LOG).stat().st_size
     os.truncate(job.out / NOTICE_LOG, size - len(before[-1]) - len(before[-2]) // 2)
-    with Watcher(job) as watcher:
-        watcher._begin()
+    SteppedWatcher(job).__exit__()
     assert of_flows(lines(job)) == before
     assert problems(job) == [
         "notice.log was shorter than this watch had left it: 2 notices written again"

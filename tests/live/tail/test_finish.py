@@ -64,7 +64,7 @@ def test_the_rest_of_a_line_is_passed_over_and_told(
     (gap,) = follower.gaps
     assert (gap.cause, gap.line, gap.offset) == (Cause.CUT, 2, len(FIRST) + 20)
     assert gap.at_least == len(LAST) - 20
-    assert (gap.position.offset, gap.position.line) == (len(FIRST) + len(LAST) + 2, 3)
+    assert (gap.checkpoint.offset, gap.checkpoint.line) == (len(FIRST) + len(LAST) + 2, 3)
 
 
 def test_a_rest_that_has_no_end_either(log: Path, follower: Follower) -> None:
@@ -261,7 +261,7 @@ def test_who_stops_between_two_files_has_the_last_line_of_the_first(log: Path) -
     follower.tail.close()
     last = next(event for event in events if isinstance(event, Lines))
     assert last.lines == Block(b"1", 1, complete=False)
-    follower.tail = LogTail(log, last.position, clock=lambda: follower.now)
+    follower.tail = LogTail(log, last.checkpoint, clock=lambda: follower.now)
     assert text(follower.poll()) == NEXT
     follower.tail.close()
 

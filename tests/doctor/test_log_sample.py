@@ -14,9 +14,10 @@ from sensor_lines import COLUMNS, NOW, Findings, as_json, as_tsv, conn, event
 
 from zeekml.doctor.access import Account
 from zeekml.doctor.finding import Level
-from zeekml.doctor.logs import Log, examine_log
+from zeekml.doctor.logs import examine_log
+from zeekml.live.tail.default_paths import Found
 from zeekml.readers.archive import read_flow_table
-from zeekml.readers.formats.given_columns import named_columns
+from zeekml.readers.formats.zeek_header import named_columns
 from zeekml.readers.rejects import ReadCounters
 
 GOOD = conn(NOW - 20)
@@ -24,7 +25,7 @@ GOOD = conn(NOW - 20)
 
 def look(path: Path, sensor: str, **more: Any) -> Findings:
     os.utime(path, (NOW - 3, NOW - 3))
-    logs = [Log(path, sensor)]
+    logs = [Found(path, sensor)]
     found = examine_log(logs[0], logs, Account.examined(), path.parent / "root", now=NOW, **more)
     return Findings(found)
 

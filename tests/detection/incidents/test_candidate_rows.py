@@ -5,7 +5,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeekml.detection.incidents.text_hash import ABSENT, joint_keys, new_secret, text_keys
+from zeekml.detection.incidents.candidate_rows import ABSENT, joint_keys, new_secret, text_keys
 
 SECRET = np.uint64(0x0123456789ABCDEF)
 

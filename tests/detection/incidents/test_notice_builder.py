@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from zeekml.detection.incidents.flow_store import QuotedFlow
-from zeekml.detection.incidents.incident import group_key, group_name, has_ports, incident_id
+from zeekml.detection.incidents.message import has_ports
+from zeekml.detection.incidents.notice_builder import group_key, group_name, incident_id
+from zeekml.detection.notice import QuotedFlow
 
 KEY = (("id.orig_h",), ("192.0.2.66",))
 

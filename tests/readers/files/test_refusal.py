@@ -5,7 +5,6 @@ import struct
 import pytest
 
 from zeekml.readers.files.file_type import detect
-from zeekml.readers.files.refusal import explain
 
 
 @pytest.mark.parametrize(
@@ -32,7 +31,7 @@ from zeekml.readers.files.refusal import explain
 def test_what_a_file_is_instead(head: bytes, says: str) -> None:
     found = detect(head, "x")
     assert found.kind is None
-    text = explain(found)
+    text = found.explanation
     assert says in text
     assert "; " in text
     assert "Suricata enable" not in text

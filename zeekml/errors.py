@@ -4,7 +4,9 @@
     ├── InputError        66   input missing, unreadable, empty, or no supported log
     ├── DataError         65   input cut short, or nothing in it could be scored
     │   ├── BundleError   65   a model bundle that is damaged or does not fit
-    │   └── StateError    65   stored state that is damaged or of another version
+    │   ├── StateError    65   stored state that is damaged or of another version
+    │   ├── NotLabelledFlowsError  65   training data without labelled flows
+    │   └── UnknownLabelError      65   a label in training data that has no known class
     ├── OutputError       74   an output could not be written
     │   └── StateFileError 74  the state of a watch cannot be used or written
     └── ConfigError       78   configuration or rules are wrong
@@ -42,6 +44,14 @@ class BundleError(DataError):
 
 class StateError(DataError):
     """The stored state of a stream is damaged, something else, or of another version."""
+
+
+class NotLabelledFlowsError(DataError):
+    """A file or folder that holds no labelled flows."""
+
+
+class UnknownLabelError(DataError):
+    """A label that neither the vocabulary nor the user's own mapping knows."""
 
 
 class OutputError(ZeekmlError):

@@ -12,7 +12,7 @@ import click
 from zeekml.cli.options import progress_option
 
 if TYPE_CHECKING:
-    from zeekml.datasets.environment import DataReport
+    from zeekml.datasets.data_report import DataReport
     from zeekml.datasets.read import Skipped
 
 _SHOWN: Final = 200
@@ -42,7 +42,7 @@ def datasets(
     is taken, or the labels inside of them (conn.log.labeled).
     """
     from zeekml.cli.progress import step_progress
-    from zeekml.datasets.quality import report_on
+    from zeekml.datasets.data_report import report_on
     from zeekml.datasets.read import collect
 
     with step_progress(hidden=no_progress) as progress:

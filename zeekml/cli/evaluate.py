@@ -136,7 +136,7 @@ def _print(report: Report) -> None:
     from rich.text import Text
 
     from zeekml.cli.console import output_console
-    from zeekml.html.page import visible
+    from zeekml.core.text import printable
 
     console = output_console()
     for key, count in (("headline", 2), ("baselines", 2)):
@@ -151,5 +151,5 @@ def _print(report: Report) -> None:
                 drawn.add_column(Text(head), justify="right" if number else "left")
             for number, row in enumerate(table.rows):
                 style = "bold" if number in table.strong else ""
-                drawn.add_row(*(Text(visible(cell)) for cell in row[:shown]), style=style)
+                drawn.add_row(*(Text(printable(cell)) for cell in row[:shown]), style=style)
             console.print(drawn)

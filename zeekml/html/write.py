@@ -1,4 +1,4 @@
-"""Writing a report: both files whole, or what was there before."""
+"""Where a report is written, and writing it: page and JSON whole, or what was there before."""
 
 from __future__ import annotations
 
@@ -17,24 +17,14 @@ HTML_NAME: Final = "report.html"
 
 
 def json_text(report: Report) -> str:
-    """Return what ``report.json`` holds."""
+    """What ``report.json`` holds."""
     return json.dumps(as_json(report), indent=2, allow_nan=False, ensure_ascii=True) + "\n"
 
 
 def check_directory(directory: Path, *, other_than: Iterable[Path] = ()) -> None:
     """Refuse a place that no report should be written to, before the work and not after it.
 
-    Parameters
-    ----------
-    directory : Path
-        It need not exist yet.
-    other_than : iterable of Path
-        Directories that hold something else and must stay as they are.
-
-    Raises
-    ------
-    OutputError
-        It is a file, lies below one, cannot be written to, or is one of `other_than`.
+    `other_than` are directories that hold something else and must stay as they are.
     """
     for place in (directory, *directory.parents):
         if place.exists():

@@ -11,10 +11,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.datasets.arguments import parse_argument
-from zeekml.datasets.environment import DataReport, Matrix
-from zeekml.datasets.quality import report_on
-from zeekml.datasets.read import Collection, Skipped, collect
+from zeekml.datasets.data_report import DataReport, report_on
+from zeekml.datasets.environment import Matrix
+from zeekml.datasets.read import Collection, Skipped, collect, parse_argument
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble import bundle as bundles
 from zeekml.ensemble.manifest import Calibration, TrainingSource, Usual

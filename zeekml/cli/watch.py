@@ -93,13 +93,13 @@ def watch(
     interrupts.remember_reloads()
     # for a service, SIGTERM is the usual end, at any time
     interrupts.install(terminated=0)
-    from zeekml.live.tail.files_at_start import sight
+    from zeekml.live.tail.files_at_start import open_live_files
 
-    sightings = sight([*zeek, *suricata])
+    live_files = open_live_files([*zeek, *suricata])
     config = setup.config
     if not zeek and not suricata:
         zeek, suricata = tuple(map(Path, config.zeek)), tuple(map(Path, config.suricata))
-        sightings = sight([*zeek, *suricata])
+        live_files = open_live_files([*zeek, *suricata])
     out = chosen_path(out, config.out)
     state = chosen_path(state, config.state)
     if out is None or state is None:
@@ -121,7 +121,7 @@ def watch(
         refuse_output_among_inputs([path.parent for path in paths], directory)
     refuse_nested(out, state)
     received: list[int] = []
-    with begin(logs, state, sightings) as begun:
+    with begin(logs, state, live_files) as begun:
         _compile()
         from zeekml.live.service import Watcher, WatchJob
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from zeekml.alerts.zeek_notice import encode_json
 from zeekml.core.text import printable
@@ -45,11 +44,6 @@ def encode_silenced(silenced: Suppressed) -> bytes:
     """A line of silenced.jsonl: a notice as in notice.log, and the entry that silenced it."""
     by = json.dumps(msgspec.to_builtins(silenced.by), separators=(",", ":")).encode()
     return encode_json(silenced.notice)[:-2] + b',"silenced_by":' + by + b"}\n"
-
-
-def features_of(evidence: dict[str, Any]) -> npt.NDArray[np.float32]:
-    """The feature vector in decoded evidence, NaN where missing."""
-    return np.frombuffer(base64.b64decode(evidence["features"], validate=True), "<f4")
 
 
 def _related(item: RelatedFlow) -> dict[str, Any]:

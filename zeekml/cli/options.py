@@ -131,7 +131,7 @@ def column_options(command: _Command) -> _Command:
 
 
 def given_header(columns: str | None, like: Path | None) -> Header | None:
-    """What `column_options` say."""
+    """The header of files that have none; None if it was not given."""
     from zeekml.readers.files.discovery import columns_like
     from zeekml.readers.formats.zeek_header import named_columns
 

@@ -50,11 +50,6 @@ class IncidentTable(ScrollView, can_focus=True):
         """The incident under the cursor."""
         return self._rows[self._cursor] if self._rows else None
 
-    @property
-    def cursor(self) -> int:
-        """Row of the cursor, from 0."""
-        return self._cursor
-
     def show_incidents(
         self,
         rows: Sequence[Tracked],
@@ -64,14 +59,11 @@ class IncidentTable(ScrollView, can_focus=True):
         """Show these rows from now on; `sensors` tells who saw one."""
         self._sensors = sensors
         held = self.current
-        at = self._cursor
         self._rows, self._labels = rows, labels
-        self._cursor = min(at, max(len(rows) - 1, 0))
-        if held is not None and (not rows or rows[self._cursor].latest.id != held.latest.id):
-            for i, row in enumerate(rows):
-                if row.latest.id == held.latest.id:
-                    self._cursor = i
-                    break
+        self._cursor = min(self._cursor, max(len(rows) - 1, 0))
+        if held is not None and rows and rows[self._cursor].latest.id != held.latest.id:
+            places = (at for at, row in enumerate(rows) if row.latest.id == held.latest.id)
+            self._cursor = next(places, self._cursor)
         self.virtual_size = Size(self.size.width, len(rows))
         self._keep_in_sight()
         self.refresh()

@@ -1,4 +1,4 @@
-"""Writing a report: both files whole, or what was there before."""
+"""Where a report is written, and writing it: page and JSON whole, or what was there before."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from zeekml.ensemble.scoring import Ensemble
 from zeekml.errors import DataError
 from zeekml.features.feature_schema import FEATURES, SCHEMA_HASH
 from zeekml.triage.allowlist_entry import allow_command
-from zeekml.triage.notice_reader import LineEvidence, NoticeLine, RelatedFlow
+from zeekml.triage.notice_reader import LineEvidence, NoticeLine, OpeningFlow
 
 MOST_REASONS: Final = 12
 
@@ -60,7 +60,7 @@ class Explained:
         return sum(score >= self.threshold for score in self.members)
 
     @property
-    def related(self) -> list[RelatedFlow]:
+    def related(self) -> list[OpeningFlow]:
         """The strongest flows of the opening, as far as the lines are kept."""
         return related_flows(self.lines)
 
@@ -93,7 +93,7 @@ class Explained:
         }
 
 
-def related_flows(lines: Sequence[NoticeLine]) -> list[RelatedFlow]:
+def related_flows(lines: Sequence[NoticeLine]) -> list[OpeningFlow]:
     """The flows that opened an incident, the strongest first, as far as its lines are kept."""
     kept = (line.evidence.related for line in lines if line.evidence is not None)
     return next((related for related in kept if related), [])

@@ -11,7 +11,7 @@ from zeekml.ensemble.scoring import Ensemble
 from zeekml.html.sections import Section, Table
 from zeekml.triage.explanation import Explained, explain_incident
 from zeekml.triage.incident_list import Tracked
-from zeekml.triage.notice_reader import NoticeLine, RelatedFlow
+from zeekml.triage.notice_reader import NoticeLine, OpeningFlow
 
 _LINES: Final = 20
 
@@ -75,7 +75,7 @@ def _reasons(explained: Explained) -> list[Table]:
     return [Table("Why", ["what"], [[text] for text in explained.why])]
 
 
-def _flows(related: Sequence[RelatedFlow]) -> Table:
+def _flows(related: Sequence[OpeningFlow]) -> Table:
     rows = [
         [
             when(flow.ts),

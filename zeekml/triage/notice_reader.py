@@ -25,7 +25,7 @@ _MAX_ITEMS: Final = 64
 _TEXT: Final = 1000
 
 
-class RelatedFlow(msgspec.Struct):
+class OpeningFlow(msgspec.Struct):
     """A flow that opened an incident, with its score; see `zeekml.alerts.evidence_line`."""
 
     ts: float
@@ -56,12 +56,12 @@ class RelatedFlow(msgspec.Struct):
 
 
 class LineEvidence(msgspec.Struct):
-    """What an opening or updating line rests on; see `zeekml.detection.evidence.Evidence`."""
+    """What an opening or updating line rests on; see `zeekml.detection.notice.Evidence`."""
 
     members: list[float]
     classes: dict[str, float] | None
     features: bytes  # float32, little-endian, in the order of the schema
-    related: list[RelatedFlow]
+    related: list[OpeningFlow]
 
 
 @dataclass(frozen=True, slots=True)

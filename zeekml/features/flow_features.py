@@ -92,9 +92,8 @@ class FlowColumns(NamedTuple):
 def flow_columns(batch: pa.RecordBatch, classify: HostClassifier) -> FlowColumns:
     """Columns of a batch of `FLOW_SCHEMA` for the feature code."""
     start, end, duration = flow_times(batch)
-    proto = _coded(batch.column("proto"), lambda p: _PROTOS.get(p.lower(), OTHER_PROTO)).astype(
-        np.int8
-    )
+    protos = batch.column("proto")
+    proto = _coded(protos, lambda p: _PROTOS.get(p.lower(), OTHER_PROTO)).astype(np.int8)
     header = np.where(proto == TCP, 40.0, 28.0)  # IPv4 and the smallest TCP, or UDP/ICMP, header
     orig_pkts, resp_pkts = _counts(batch, "orig_pkts"), _counts(batch, "resp_pkts")
     orig_least, resp_least = LEAST_PACKET * orig_pkts, LEAST_PACKET * resp_pkts

@@ -15,7 +15,6 @@ from zeekml.features.feature_schema import (
     FEATURES,
     MOST_COUNTED,
     SCHEMA_HASH,
-    SERVICES,
     WINDOWS,
     Feature,
 )
@@ -44,11 +43,6 @@ def test_every_feature_is_documented() -> None:
     for feature in FEATURES:
         log = "log" if feature.transform == "log1p" else ""
         assert f"| `{feature.name}` | {feature.unit} | {log} | {feature.description} |" in text
-
-
-def test_services_have_a_column_each_in_their_order() -> None:
-    columns = [f.name for f in FEATURES if f.family == "service"]
-    assert columns == [*(f"service_{name}" for name in SERVICES), "service_none"]
 
 
 def test_the_hash_is_a_sha256() -> None:

@@ -47,19 +47,18 @@ class Member:
             self._interpreter = Interpreter(model_content=model, num_threads=1)
             with _without_chatter():
                 self._interpreter.allocate_tensors()
-            self._describe_tensors()
-
-    def _describe_tensors(self) -> None:
-        inputs = self._interpreter.get_input_details()
-        outputs = self._interpreter.get_output_details()
-        if len(inputs) != 1 or len(outputs) != 2:
-            raise MemberError(f"{len(inputs)} inputs and {len(outputs)} outputs instead of 1 and 2")
-        self.inputs = _width(inputs[0])
-        self.outputs = _width(outputs[0])
-        self.embedding = _width(outputs[1])
-        self._input: int = inputs[0]["index"]
-        self._scores: int = outputs[0]["index"]
-        self._embedding: int = outputs[1]["index"]
+            inputs = self._interpreter.get_input_details()
+            outputs = self._interpreter.get_output_details()
+            if len(inputs) != 1 or len(outputs) != 2:
+                raise MemberError(
+                    f"{len(inputs)} inputs and {len(outputs)} outputs instead of 1 and 2"
+                )
+            self.inputs = _width(inputs[0])
+            self.outputs = _width(outputs[0])
+            self.embedding = _width(outputs[1])
+            self._input: int = inputs[0]["index"]
+            self._scores: int = outputs[0]["index"]
+            self._embedding: int = outputs[1]["index"]
 
     def scores(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Scores for the rows of a batch: float32, shape (rows, `outputs`).

@@ -51,24 +51,6 @@ LOCAL_NETS: Final = (
 )
 """What counts as local unless the configuration says otherwise: RFC 1918, RFC 4193, link-local."""
 
-SERVICES: Final = (
-    "dns",
-    "http",
-    "ssl",
-    "ssh",
-    "ftp",
-    "smtp",
-    "smb",
-    "rdp",
-    "ntp",
-    "dhcp",
-    "telnet",
-    "mqtt",
-    "krb",
-)
-"""Service groups that both sensors can name; a record's service belongs to each whose name it has
-in it. What only one of them knows, such as IRC, is in no group."""
-
 
 @dataclass(frozen=True, slots=True)
 class Feature:
@@ -117,6 +99,14 @@ FEATURE_NAMES: Final = tuple(f.name for f in FEATURES)
 FEATURE_INDEX: Final = {name: i for i, name in enumerate(FEATURE_NAMES)}
 FLOW_WIDTH: Final = FEATURE_INDEX["resp_multicast"] + 1
 """How many leading columns describe the record alone; the rest is context."""
+
+SERVICES: Final = tuple(
+    f.name.removeprefix("service_")
+    for f in FEATURES
+    if f.family == "service" and f.name != "service_none"
+)
+"""Service groups that both sensors can name; a record's service belongs to each whose name it has
+in it. What only one of them knows, such as IRC, is in no group."""
 
 SCHEMA_VERSION: Final = 2
 """Raised whenever the meaning of a column changes without its name doing so."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -37,7 +36,7 @@ sizes say nothing below it.
 _PROTOS: Final = {"tcp": TCP, "udp": UDP, "icmp": ICMP, "icmp6": ICMP, "ipv6-icmp": ICMP}
 
 # connection states in which nobody answered, or only to refuse
-_FAILED_STATES: Final = frozenset({"S0", "REJ", "SH", "SHR"})
+_FAILED_STATES: Final = pa.array(["S0", "REJ", "SH", "SHR"])
 
 _NO_SERVICE_BIT: Final = len(SERVICES)
 _SERVICE_COLUMNS: Final = len(SERVICES) + 1
@@ -93,13 +92,14 @@ class FlowColumns(NamedTuple):
 def flow_columns(batch: pa.RecordBatch, classify: HostClassifier) -> FlowColumns:
     """Columns of a batch of `FLOW_SCHEMA` for the feature code."""
     start, end, duration = flow_times(batch)
-    proto = _coded(batch.column("proto"), _proto_code).astype(np.int8)
+    protos = batch.column("proto")
+    proto = _coded(protos, lambda p: _PROTOS.get(p.lower(), OTHER_PROTO)).astype(np.int8)
     header = np.where(proto == TCP, 40.0, 28.0)  # IPv4 and the smallest TCP, or UDP/ICMP, header
     orig_pkts, resp_pkts = _counts(batch, "orig_pkts"), _counts(batch, "resp_pkts")
     orig_least, resp_least = LEAST_PACKET * orig_pkts, LEAST_PACKET * resp_pkts
     orig_ip = np.fmax(_ip_bytes(batch, "orig", orig_pkts, header), orig_least)
     resp_ip = np.fmax(_ip_bytes(batch, "resp", resp_pkts, header), resp_least)
-    failed_state = _coded(batch.column("conn_state"), _is_failed_state).astype(np.bool_)
+    failed = pc.is_in(batch.column("conn_state"), _FAILED_STATES).to_numpy(zero_copy_only=False)
     orig_key, orig_kind = classify(batch.column("id.orig_h"))
     resp_key, resp_kind = classify(batch.column("id.resp_h"))
     # Zeek leaves duration unset when it is zero; it knows the packets then
@@ -120,7 +120,7 @@ def flow_columns(batch: pa.RecordBatch, classify: HostClassifier) -> FlowColumns
         proto=proto,
         services=_coded(batch.column("service"), _service_bits).astype(np.uint32),
         resp_port=port,
-        failed=failed_state | (resp_pkts == 0.0),
+        failed=failed | (resp_pkts == 0.0),
         orig_key=orig_key,
         resp_key=resp_key,
         orig_kind=orig_kind,
@@ -139,40 +139,19 @@ def _ip_bytes(batch: pa.RecordBatch, side: str, pkts: Floats, header: Floats) ->
     return np.where(np.isnan(logged), payload + header * pkts, logged)
 
 
-def _coded(column: pa.Array, code: Callable[[str | None], int]) -> npt.NDArray[np.int64]:
-    """Apply a cached text → int function to each distinct value of a text column."""
-    encoded = column.dictionary_encode(null_encoding="encode")
-    table = np.array([code(v) for v in encoded.dictionary.to_pylist()], np.int64)
-    if len(table) == 0:
-        return np.zeros(len(column), np.int64)
-    return table[encoded.indices.to_numpy(zero_copy_only=False)]
-
-
-@lru_cache(maxsize=1024)
-def _proto_code(proto: str | None) -> int:
-    return _PROTOS.get((proto or "").lower(), OTHER_PROTO)
-
-
-@lru_cache(maxsize=1024)
-def _is_failed_state(state: str | None) -> int:
-    return int(state in _FAILED_STATES)
-
-
-@lru_cache(maxsize=4096)
-def _service_bits(service: str | None) -> int:
-    text = (service or "").lower()
+def _service_bits(service: str) -> int:
+    text = service.lower()
     groups = sum(1 << i for i, name in enumerate(SERVICES) if name in text)
     return groups or 1 << _NO_SERVICE_BIT
 
 
-@njit(cache=True)
-def _is_web_port(port: int) -> bool:
-    return port in (80, 443, 8000, 8080, 8443)
-
-
-@njit(cache=True)
-def _is_admin_port(port: int) -> bool:
-    return port in (21, 22, 23, 135, 139, 445, 1433, 2323, 3306, 3389, 5432, 5900)
+def _coded(column: pa.Array, code: Callable[[str], int]) -> npt.NDArray[np.int64]:
+    """Apply a function to each distinct value of a text column, where "" stands for null."""
+    encoded = column.dictionary_encode(null_encoding="encode")
+    table = np.array([code(v or "") for v in encoded.dictionary.to_pylist()], np.int64)
+    if len(table) == 0:
+        return np.zeros(len(column), np.int64)
+    return table[encoded.indices.to_numpy(zero_copy_only=False)]
 
 
 @njit(cache=True, nogil=True)
@@ -213,8 +192,9 @@ def write_flow_features(columns: FlowColumns, out: npt.NDArray[np.float32]) -> N
         else:
             row[at] = 1.0 if port < 1024 else 0.0
             row[at + 1] = 1.0 if port >= 32768 else 0.0
-            row[at + 2] = 1.0 if _is_web_port(port) else 0.0
-            row[at + 3] = 1.0 if _is_admin_port(port) else 0.0
+            row[at + 2] = 1.0 if port in (80, 443, 8000, 8080, 8443) else 0.0
+            admin = port in (21, 22, 23, 135, 139, 445, 1433, 2323, 3306, 3389, 5432, 5900)
+            row[at + 3] = 1.0 if admin else 0.0
         row[at + 4] = 1.0 if columns.orig_kind[i] & 1 else 0.0
         row[at + 5] = 1.0 if columns.resp_kind[i] & 1 else 0.0
         row[at + 6] = 1.0 if columns.resp_kind[i] & 2 else 0.0

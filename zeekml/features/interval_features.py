@@ -58,11 +58,6 @@ def _sort(values: npt.NDArray[np.float64], n: int, out: npt.NDArray[np.float64])
 
 
 @njit(cache=True, error_model="numpy")
-def _middle(ranked: npt.NDArray[np.float64], n: int) -> float:
-    return ranked[n // 2] if n % 2 else 0.5 * (ranked[n // 2 - 1] + ranked[n // 2])
-
-
-@njit(cache=True, error_model="numpy")
 def _middle_deviation(ranked: npt.NDArray[np.float64], n: int, median: float) -> float:
     """Median of the distances of `n` ascending values from their median."""
     # the distances, smallest first, lie outwards from the middle on both sides
@@ -171,7 +166,8 @@ def write_series(
         gaps[i] = times[i + 1] - times[i]
         squares += (gaps[i] - mean) ** 2
     _sort(gaps, n - 1, ranked)
-    median = _middle(ranked, n - 1)
+    middle = (n - 1) // 2
+    median = ranked[middle] if n % 2 == 0 else 0.5 * (ranked[middle - 1] + ranked[middle])
     # a hundredth of a second keeps bursts of equal time stamps from dividing by zero
     jitter = _middle_deviation(ranked, n - 1, median) / (median + 0.01)
     row[column + 8] = math.log1p(median)

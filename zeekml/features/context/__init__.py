@@ -1,1 +1,1 @@
-"""What a flow's hosts did in the last minute, ten minutes and hour."""
+"""Context of a flow: what its hosts did in the last hour. `engine` is the face of the room."""

@@ -32,34 +32,6 @@ _NEVER: Final = 1 << 62
 
 
 @compiled
-def _leave(c: ContextState, window: int, number: int, pair: int, service: int) -> None:
-    """Take a record, the oldest of a window, off the window's counters.
-
-    `pair` and `service` are the cells of its keys.
-    """
-    r = c.ring[number & (len(c.ring) - 1)]
-    failed = -int(is_set(r, layout.FAILED_FLAG))
-    last_contact = -int(not is_set(r, layout.NEWER_CONTACT))
-    last_answer = -int(not is_set(r, layout.NEWER_ANSWER))
-    last_source_port = -int(not is_set(r, layout.NEWER_SOURCE_PORT))
-    first = -1
-    state, at = state_at(c.pairs, pair), number_at(c.pairs, pair)
-    if state == layout.SMALL_ROW:
-        first = -int(signed(c.pair.rows[at].first) == number & _NUMBERS)
-    elif state == layout.LARGE_ROW:
-        first = -int(signed(c.large_pair.rows[at].first) == number & _NUMBERS)
-    flows = counters.count_pair(c, state, at, window, -1, failed, last_contact, last_answer)
-    last_of_pair = -int(flows == 0)
-    state, at = state_at(c.services, service), number_at(c.services, service)
-    flows = counters.count_service(c, state, at, window, -1, failed, last_contact)
-    last_of_service = -int(flows == 0)
-    counters.count_source(c, r.source, window, -1, failed, last_of_pair, last_source_port, first)
-    counters.count_target(
-        c, r.target, window, -1, failed, -payload_of(r), last_of_pair, last_of_service
-    )
-
-
-@compiled
 def _forget_pair(c: ContextState, number: int, pair: int, pair_hash: np.uint64) -> None:
     """Free what the record held of its pair."""
     r = c.ring[number & (len(c.ring) - 1)]
@@ -136,20 +108,36 @@ def _forget(c: ContextState, number: int, pair: int, service: int) -> None:
 
 @compiled
 def _is_idle(c: ContextState, slot: int) -> bool:
-    return (
-        counters.counted(c, slot, layout.OUT_HELD) + counters.counted(c, slot, layout.IN_HELD) == 0
-    )
+    held = counters.counted(c, slot, layout.OUT_HELD) + counters.counted(c, slot, layout.IN_HELD)
+    return held == 0
 
 
 @compiled
-def _leave_from(c: ContextState, window: int, number: int) -> None:
-    """Take a record off a window, and forget it if that was the last."""
+def _leave(c: ContextState, window: int, number: int) -> None:
+    """Take a record, the oldest of a window, off its counters; forget it after the longest."""
     r = c.ring[number & (len(c.ring) - 1)]
     pair = keys.known_cell(c, c.pairs, keys.PAIR_KEY, keys.joint_hash(c, r.source, r.target), r)
     service_hash = keys.joint_hash(c, r.target, port_of(r))
     service = keys.known_cell(c, c.services, keys.SERVICE_KEY, service_hash, r)
     c.clock[layout.TAIL + window] = number + 1
-    _leave(c, window, number, pair, service)
+    failed = -int(is_set(r, layout.FAILED_FLAG))
+    last_contact = -int(not is_set(r, layout.NEWER_CONTACT))
+    last_answer = -int(not is_set(r, layout.NEWER_ANSWER))
+    last_source_port = -int(not is_set(r, layout.NEWER_SOURCE_PORT))
+    first = -1
+    state, at = state_at(c.pairs, pair), number_at(c.pairs, pair)
+    if state == layout.SMALL_ROW:
+        first = -int(signed(c.pair.rows[at].first) == number & _NUMBERS)
+    elif state == layout.LARGE_ROW:
+        first = -int(signed(c.large_pair.rows[at].first) == number & _NUMBERS)
+    flows = counters.count_pair(c, state, at, window, -1, failed, last_contact, last_answer)
+    last_of_pair = -int(flows == 0)
+    state, at = state_at(c.services, service), number_at(c.services, service)
+    flows = counters.count_service(c, state, at, window, -1, failed, last_contact)
+    last_of_service = -int(flows == 0)
+    counters.count_source(c, r.source, window, -1, failed, last_of_pair, last_source_port, first)
+    payload = -payload_of(r)
+    counters.count_target(c, r.target, window, -1, failed, payload, last_of_pair, last_of_service)
     if window == LAST:
         _forget(c, number, pair, service)
 
@@ -171,7 +159,7 @@ def expire(c: ContextState, room_from: int) -> None:
                 if number >= room_from:
                     break
                 clock[layout.EVICTED] += int(window == LAST)
-            _leave_from(c, window, number)
+            _leave(c, window, number)
             number += 1
 
 

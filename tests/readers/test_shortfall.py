@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from log_bytes import jsonl
 
 from zeekml.readers.archive import flows_of
 from zeekml.readers.files.discovery import discover
@@ -28,7 +29,7 @@ def judged(path: Path, **more: Any) -> str | None:
 
 def conn_json(tmp_path: Path, *records: Any) -> Path:
     path = tmp_path / "conn.log"
-    path.write_bytes(b"".join(json.dumps(r).encode() + b"\n" for r in records))
+    path.write_bytes(jsonl(*records))
     return path
 
 

@@ -220,15 +220,12 @@ class SourceAccount:
         self.counters.accepted += n
         self.counters.saw(first_ts, last_ts)
 
-    def reject(self, line: int, reason: str, excerpt: bytes | str) -> None:
+    def reject(self, line: int, reason: str, excerpt: bytes) -> None:
         """Enter one record that cannot be used."""
         self.counters.records_read += 1
         self.counters.rejected[reason] += 1
         if reason not in self.counters.first_rejects:
-            text = (
-                excerpt.encode("utf-8", "backslashreplace") if isinstance(excerpt, str) else excerpt
-            )
-            self.counters.first_rejects[reason] = Reject(self.source, line, text[:_MAX_REJECT])
+            self.counters.first_rejects[reason] = Reject(self.source, line, excerpt[:_MAX_REJECT])
         if reason == TRUNCATED:
             self.counters.cut_short(self.source)
         if self._rejects is not None:

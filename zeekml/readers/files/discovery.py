@@ -133,12 +133,13 @@ class _Walk:
             raise InputError(f"{name}: is an output of this run; choose another --out or input")
         if not self._first_time(status):
             return
-        detected, begun = self._look(path, name)
+        detected = self._look(path, name, status)
         # shells expand *.log to all of Zeek's logs: known files are passed over
         known = detected.refusal.startswith("zeek_") or detected.refusal == OWN_OUTPUT
         if detected.kind is None and not known:
             raise InputError(f"{name}: {detected.explanation}")
-        self._take(path, name, detected, begun, status)
+        if known:
+            self.found.refuse(name, detected)
 
     def _walk(self, root: Path) -> None:
         inside = root.resolve()
@@ -212,11 +213,12 @@ class _Walk:
             self.found.skip(name, DUPLICATE)
         else:
             try:
-                detected, begun = self._look(path, name)
+                detected = self._look(path, name, status)
             except InputError:
                 self.found.skip(name, UNREADABLE)
             else:
-                self._take(path, name, detected, begun, status)
+                if detected.kind is None:
+                    self.found.refuse(name, detected)
         return None
 
     def _first_time(self, status: os.stat_result) -> bool:
@@ -229,7 +231,8 @@ class _Walk:
     def _is_excluded(self, real: Path) -> bool:
         return any(real.is_relative_to(excluded) for excluded in self._excluded)
 
-    def _look(self, path: Path, name: str) -> tuple[Detected, Beginning]:
+    def _look(self, path: Path, name: str, status: os.stat_result) -> Detected:
+        """Look into a file, and keep it if it is one of flows."""
         try:
             with open_log(path) as raw:
                 stream = ByteStream(raw)
@@ -246,22 +249,13 @@ class _Walk:
                 reason = printable(str(error), 100)
                 raise InputError(f"{name}: is no sound Parquet file: {reason}") from error
             if refusal is not None:
-                return Detected(refusal=refusal), Beginning()
-        if detected.kind in (None, Kind.TABLE):
-            return detected, Beginning()
-        return detected, beginning(head, detected.kind, detected.header)
-
-    def _take(
-        self, path: Path, name: str, detected: Detected, begun: Beginning, status: os.stat_result
-    ) -> None:
-        if detected.kind is None:
-            self.found.refuse(name, detected)
-            return
+                return Detected(refusal=refusal)
         kind, opened, header = detected.kind, detected.opened, detected.header
-        modified = status.st_mtime
-        self.files.append(
-            LogFile(name, path, kind, status.st_size, opened, header, modified, begun)
-        )
+        if kind is not None:
+            begun = Beginning() if kind is Kind.TABLE else beginning(head, kind, header)
+            size, modified = status.st_size, status.st_mtime
+            self.files.append(LogFile(name, path, kind, size, opened, header, modified, begun))
+        return detected
 
 
 def columns_like(path: Path) -> Header:

@@ -239,7 +239,7 @@ def _with_tails(
         with raw:
             tail = LabelTail(raw)
             classes = _Classes(settings)
-            for batch in reader.stretch(file, tail, events=Events()):
+            for batch in reader.byte_range(file, tail, events=Events()):
                 labels = np.full(len(batch), UNLABELLED, np.int8)
                 if labels_inside and tail.labelled:
                     labels = classes.of(batch, tail, file)

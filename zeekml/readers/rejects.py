@@ -206,13 +206,13 @@ class RejectWriter:
         self.close()
 
 
+@dataclass
 class SourceAccount:
     """The books of one source: every record that a decoder sees is entered here once."""
 
-    def __init__(self, source: str, counters: ReadCounters, rejects: RejectSink | None) -> None:
-        self.source = source
-        self.counters = counters
-        self._rejects = rejects
+    source: str  # name of the file as the user knows it
+    counters: ReadCounters  # totals shared by all sources of a run
+    rejects: RejectSink | None  # where rejected records go besides being counted
 
     def accept(self, n: int, first_ts: float, last_ts: float) -> None:
         """Enter `n` flows whose times span `first_ts` to `last_ts`."""
@@ -228,8 +228,8 @@ class SourceAccount:
             self.counters.first_rejects[reason] = Reject(self.source, line, excerpt[:_MAX_REJECT])
         if reason == TRUNCATED:
             self.counters.cut_short(self.source)
-        if self._rejects is not None:
-            self._rejects.add(self.source, line, reason, excerpt)
+        if self.rejects is not None:
+            self.rejects.add(self.source, line, reason, excerpt)
 
     def skip(self, kind: str, n: int = 1) -> None:
         """Enter `n` sound records of a type that is no flow."""
@@ -255,6 +255,6 @@ class SourceAccount:
         if rest:
             self.reject(line, TRUNCATED, rest)
             return
-        if self._rejects is not None:
-            self._rejects.add(self.source, line, TRUNCATED, why)
+        if self.rejects is not None:
+            self.rejects.add(self.source, line, TRUNCATED, why)
         self.counters.cut_short(self.source)

@@ -114,7 +114,7 @@ def _described(reject: Reject, streams: Sequence[Stream]) -> str:
     """Where a record stands, and which of its fields is to blame."""
     place = f"{reject.source} line {reject.line:,}"
     file = next((f for s in streams for f in s.files if f.source == reject.source), None)
-    found = None if file is None else culprit(file.kind, reject.text, _header(file))
+    found = None if file is None else offending_field(file.kind, reject.text, _header(file))
     return f"{place}, where {found}" if found else f'{place}: "{printable(reject.text, _EXCERPT)}"'
 
 
@@ -133,7 +133,7 @@ def _list(counter: Counter[str]) -> str:
     return shown + (", …" if len(counter) > _MOST_KINDS else "")
 
 
-def culprit(kind: Kind, line: bytes, header: Header | None = None) -> str | None:
+def offending_field(kind: Kind, line: bytes, header: Header | None = None) -> str | None:
     """The first field for which a record is rejected, and why; None if it is no field's fault.
 
     `header` is the one above the record, in tab-separated logs.

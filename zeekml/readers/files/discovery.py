@@ -19,7 +19,11 @@ from typing import BinaryIO, Final
 from zeekml.core.text import printable
 from zeekml.errors import InputError
 from zeekml.readers.files.compression import ByteStream
-from zeekml.readers.files.duplicate_files import DUPLICATE, without_copies, without_doubles
+from zeekml.readers.files.duplicate_files import (
+    DUPLICATE,
+    without_duplicate_bytes,
+    without_duplicate_flows,
+)
 from zeekml.readers.files.file_names import natural_key
 from zeekml.readers.files.file_type import HEAD_SIZE, Detected, Kind, detect
 from zeekml.readers.files.refusal import OWN_OUTPUT
@@ -299,6 +303,8 @@ def _streams(files: list[LogFile], found: Discovery, *, copies: bool) -> list[St
     if copies:
         streams += arrange(logs)
     else:
-        left, grown = without_copies(logs, found)
-        streams += across_formats(without_doubles(arrange(left), grown, found), found.doubled)
+        left, grown = without_duplicate_bytes(logs, found)
+        streams += across_formats(
+            without_duplicate_flows(arrange(left), grown, found), found.doubled
+        )
     return sorted(streams, key=lambda s: (natural_key(s.name), s.kind))

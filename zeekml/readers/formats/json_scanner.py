@@ -38,20 +38,9 @@ NUMBER: Final = WHOLE | MICROS | DECIMAL
 # below, half a unit in the last place of a float64 is less than a quarter of a microsecond
 _MOST_MICROS: Final = 1 << 51
 
-NEWLINE: Final = ord("\n")
-QUOTE: Final = ord('"')
-COLON: Final = ord(":")
-COMMA: Final = ord(",")
-OPEN_ARRAY: Final = ord("[")
-CLOSE_ARRAY: Final = ord("]")
-OPEN_OBJECT: Final = ord("{")
-CLOSE_OBJECT: Final = ord("}")
-MINUS: Final = ord("-")
-PLUS: Final = ord("+")
-ZERO: Final = ord("0")
-NINE: Final = ord("9")
+NEWLINE, QUOTE, COLON, COMMA, MINUS, PLUS, ZERO, NINE, _POINT = b'\n":,-+09.'
+OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT = b"[]{}"
 
-_POINT: Final = ord(".")
 _BLANKS: Final = np.array([c in b" \t\r" for c in range(256)])
 _LETTERS_E: Final = (ord("e"), ord("E"))
 _NULL: Final = np.frombuffer(b"null", np.uint8)

@@ -25,27 +25,11 @@ ARRAY: Final = "array"
 JOINED: Final = "joined"
 TEXT: Final = "text"
 
-_TEXT_MEMBERS: Final = (
-    "_raw",
-    "@rawstring",
-    "event.original",
-    "original",
-    "full_log",
-    "message",
-    "MESSAGE",
-    "@message",
-    "msg",
-    "log",
-    "event",
-    "record",
-    "line",
-    "body",
-    "payload",
-    "value",
-    "textPayload",
-    "full_message",
-    "short_message",
-)
+_NAMES: Final = """
+_raw @rawstring event.original original full_log message MESSAGE @message msg log event record line
+body payload value textPayload full_message short_message
+"""
+_TEXT_MEMBERS: Final = _NAMES.split()
 """Members whose text may be a record. Any others may hold what a stranger sent."""
 
 _BETWEEN: Final = b" \t\r\n[],"

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from zeekml.core.jit import COMPILED
 from zeekml.readers.batch_builder import BoolArray, build_batch
@@ -29,12 +30,19 @@ from zeekml.readers.formats.json_scanner import (
     WHOLE,
     Ints,
     Keys,
+    copy_texts,
     key_hash,
     scan,
+    text_offsets,
 )
-from zeekml.readers.formats.json_scanner_values import copy_texts, read_moments, text_offsets
 from zeekml.readers.rejects import SourceAccount
-from zeekml.readers.values import MAX_PORT
+from zeekml.readers.values import MAX_PORT, read_time, understood
+
+# until the year 2255 a float64 holds every microsecond, and all ways to divide it agree
+_MOST_MICROS: Final = 1 << 53
+_MOMENT: Final = pa.timestamp("us", "UTC")
+# until the year 2041 rounding to microseconds twice changes nothing
+_MOST_SECONDS: Final = (1 << 51) / 1e6
 
 Column = tuple[pa.Array, BoolArray | None]
 """Values (n,), null for none, and the rows with one that cannot be read; None for no such row."""
@@ -204,8 +212,20 @@ class PlainLines:
 
     def read_moments(self, field: str) -> None:
         """Turn the ISO 8601 times of a field into numbers; texts of another form stay texts."""
-        at = self._fields[field]
-        read_moments(self.data, self._kinds[at], self._values[at])
+        kinds, values, texts = self.kinds(field), self.values(field), self.texts(field)
+        if texts.null_count == len(texts):
+            return
+        try:
+            micros = pc.fill_null(texts.cast(_MOMENT).cast(pa.int64()), -1).to_numpy()
+        except pa.ArrowInvalid:
+            # one time is of another form, which does not let all others wait for the parser
+            read = [understood(read_time, text) for text in texts.to_pylist()]
+            sound = [type(time) is float and 0.0 <= time < _MOST_SECONDS for time in read]
+            pairs = zip(read, sound, strict=True)
+            micros = np.array([round(time * 1e6) if good else -1 for time, good in pairs])
+        good = (micros >= 0) & (micros < _MOST_MICROS)
+        kinds[good] = MICROS
+        values[good] = micros[good]
 
     def column(self, field: str, kind: pa.DataType) -> pa.Array:
         """A field (n,) as one of the types that records have."""

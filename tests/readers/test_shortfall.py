@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from log_bytes import jsonl
 
 from zeekml.readers.archive import flows_of
 from zeekml.readers.files.discovery import discover
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.formats.zeek_header import conn_header
 from zeekml.readers.rejects import ReadCounters
-from zeekml.readers.shortfall import culprit, shortfall
+from zeekml.readers.shortfall import offending_field, shortfall
 
 Make = Callable[..., Any]
 
@@ -28,7 +29,7 @@ def judged(path: Path, **more: Any) -> str | None:
 
 def conn_json(tmp_path: Path, *records: Any) -> Path:
     path = tmp_path / "conn.log"
-    path.write_bytes(b"".join(json.dumps(r).encode() + b"\n" for r in records))
+    path.write_bytes(jsonl(*records))
     return path
 
 
@@ -116,7 +117,7 @@ FLOW = {
 
 
 def blame(kind: Kind, record: Any) -> str | None:
-    return culprit(kind, json.dumps(record).encode())
+    return offending_field(kind, json.dumps(record).encode())
 
 
 @pytest.mark.parametrize(
@@ -141,18 +142,18 @@ def test_the_first_field_that_makes_it_unreadable(
 def test_no_field_is_to_blame() -> None:
     assert blame(Kind.ZEEK_JSON, GOOD) is None
     assert blame(Kind.EVE, FLOW) is None
-    assert culprit(Kind.EVE, b"no json") is None
-    assert culprit(Kind.ZEEK_TSV, b"a\tb") is None
+    assert offending_field(Kind.EVE, b"no json") is None
+    assert offending_field(Kind.ZEEK_TSV, b"a\tb") is None
 
 
 def test_columns(conn_tsv: Make, cells: Make) -> None:
     header = conn_header(conn_tsv([]))
     row = cells(id_resp_h="10.0.0.999")
-    found = culprit(Kind.ZEEK_TSV, "\t".join(row).encode(), header)
+    found = offending_field(Kind.ZEEK_TSV, "\t".join(row).encode(), header)
     assert found == 'id.resp_h is "10.0.0.999"'
-    unset = culprit(Kind.ZEEK_TSV, "\t".join(cells(proto="-")).encode(), header)
+    unset = offending_field(Kind.ZEEK_TSV, "\t".join(cells(proto="-")).encode(), header)
     assert unset == "proto is missing"
-    assert culprit(Kind.ZEEK_TSV, b"1\t2", header) is None
+    assert offending_field(Kind.ZEEK_TSV, b"1\t2", header) is None
 
 
 def test_what_is_shown_is_inert() -> None:

@@ -188,7 +188,7 @@ class _Reader:
             with raw:
                 tail = LabelTail(raw)
                 known = {-1: UNLABELLED}  # class by number of the label in this file
-                for batch in reader.stretch(file, tail, events=Events()):
+                for batch in reader.byte_range(file, tail, events=Events()):
                     if self._labels_inside and tail.labelled:
                         yield batch, self._labels_of_tail(batch, tail, known, file.source)
                     else:

@@ -16,7 +16,7 @@ from zeekml.readers.files.file_type import HEAD_SIZE, Detected, Kind, detect
 from zeekml.readers.flow_schema import SCORED
 from zeekml.readers.formats.zeek_header import Header, HeaderReader
 from zeekml.readers.rejects import ReadCounters, SourceAccount
-from zeekml.readers.shortfall import culprit
+from zeekml.readers.shortfall import offending_field
 from zeekml.readers.stream_reader import LogReader
 
 TAIL_SIZE: Final = 4 << 20
@@ -127,5 +127,5 @@ def _headers(sample: Sample, data: bytes) -> tuple[Header, Header]:
 def _complaint(counters: ReadCounters, kind: Kind, header: Header | None) -> str:
     (reason, _), *_ = counters.rejected.most_common(1)
     first = counters.first_rejects[reason]
-    found = culprit(kind, first.text, header)
+    found = offending_field(kind, first.text, header)
     return found if found else f'the reason is {reason}: "{printable(first.text, _SHOWN)}"'

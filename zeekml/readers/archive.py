@@ -191,7 +191,7 @@ def read_part(
         return
     with raw:
         stream = ByteStream(cast("BinaryIO", _Bounded(raw, file.size, read_size)))
-        flows = reader.stretch(file, stream, part.begin, part.end, events=events or Events())
+        flows = reader.byte_range(file, stream, part.begin, part.end, events=events or Events())
         for batch in flows:
             for start in range(0, len(batch), batch_rows):
                 yield batch.slice(start, batch_rows)
@@ -208,18 +208,18 @@ class _PartAccount(SourceAccount):
         skipped[kind if kind in skipped or len(skipped) < _MAX_KINDS else OTHER] += n
 
 
+@dataclass
 class _Bounded:
-    """The first `size` bytes of a file, at most `read_size` at a time."""
+    """The first bytes of a file, at most `read_size` at a time."""
 
-    def __init__(self, raw: BinaryIO, size: int, read_size: int | None) -> None:
-        self._raw = raw
-        self._left = size
-        self._most = read_size
+    raw: BinaryIO
+    left: int
+    read_size: int | None
 
     def read(self, size: int) -> bytes:
-        wanted = min(size, self._left, self._most or size)
-        data = self._raw.read(wanted) if wanted else b""
-        self._left -= len(data)
+        wanted = min(size, self.left, self.read_size or size)
+        data = self.raw.read(wanted) if wanted else b""
+        self.left -= len(data)
         return data
 
 

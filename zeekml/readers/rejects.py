@@ -206,13 +206,13 @@ class RejectWriter:
         self.close()
 
 
+@dataclass
 class SourceAccount:
     """The books of one source: every record that a decoder sees is entered here once."""
 
-    def __init__(self, source: str, counters: ReadCounters, rejects: RejectSink | None) -> None:
-        self.source = source
-        self.counters = counters
-        self._rejects = rejects
+    source: str  # name of the file as the user knows it
+    counters: ReadCounters  # totals shared by all sources of a run
+    rejects: RejectSink | None  # where rejected records go besides being counted
 
     def accept(self, n: int, first_ts: float, last_ts: float) -> None:
         """Enter `n` flows whose times span `first_ts` to `last_ts`."""
@@ -220,19 +220,16 @@ class SourceAccount:
         self.counters.accepted += n
         self.counters.saw(first_ts, last_ts)
 
-    def reject(self, line: int, reason: str, excerpt: bytes | str) -> None:
+    def reject(self, line: int, reason: str, excerpt: bytes) -> None:
         """Enter one record that cannot be used."""
         self.counters.records_read += 1
         self.counters.rejected[reason] += 1
         if reason not in self.counters.first_rejects:
-            text = (
-                excerpt.encode("utf-8", "backslashreplace") if isinstance(excerpt, str) else excerpt
-            )
-            self.counters.first_rejects[reason] = Reject(self.source, line, text[:_MAX_REJECT])
+            self.counters.first_rejects[reason] = Reject(self.source, line, excerpt[:_MAX_REJECT])
         if reason == TRUNCATED:
             self.counters.cut_short(self.source)
-        if self._rejects is not None:
-            self._rejects.add(self.source, line, reason, excerpt)
+        if self.rejects is not None:
+            self.rejects.add(self.source, line, reason, excerpt)
 
     def skip(self, kind: str, n: int = 1) -> None:
         """Enter `n` sound records of a type that is no flow."""
@@ -258,6 +255,6 @@ class SourceAccount:
         if rest:
             self.reject(line, TRUNCATED, rest)
             return
-        if self._rejects is not None:
-            self._rejects.add(self.source, line, TRUNCATED, why)
+        if self.rejects is not None:
+            self.rejects.add(self.source, line, TRUNCATED, why)
         self.counters.cut_short(self.source)

@@ -20,7 +20,7 @@ from zeekml.readers.files.discovery import UNREADABLE, LogFile, Stream, open_log
 from zeekml.readers.files.file_type import HEAD_SIZE, Kind
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.flow_schema import REQUIRED
-from zeekml.readers.formats.json_parser import DECODE_ERRORS, line_decoder
+from zeekml.readers.formats.json_parser import DECODE_ERRORS, object_of
 from zeekml.readers.formats.multiline_json import without_rubbish
 from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.formats.zeek_header import Header, conn_header
@@ -48,8 +48,6 @@ _GOOD: Final[dict[str, Any]] = {
 _EVE_REQUIRED: Final = ("src_ip", "dest_ip", "proto", "start")
 _MOST_FIELDS: Final = 200
 _DEEPEST: Final = 5
-
-_decode: Final = line_decoder(dict[str, Any])
 
 
 def shortfall(
@@ -116,7 +114,7 @@ def _described(reject: Reject, streams: Sequence[Stream]) -> str:
     """Where a record stands, and which of its fields is to blame."""
     place = f"{reject.source} line {reject.line:,}"
     file = next((f for s in streams for f in s.files if f.source == reject.source), None)
-    found = None if file is None else culprit(file.kind, reject.text, _header(file))
+    found = None if file is None else offending_field(file.kind, reject.text, _header(file))
     return f"{place}, where {found}" if found else f'{place}: "{printable(reject.text, _EXCERPT)}"'
 
 
@@ -135,7 +133,7 @@ def _list(counter: Counter[str]) -> str:
     return shown + (", …" if len(counter) > _MOST_KINDS else "")
 
 
-def culprit(kind: Kind, line: bytes, header: Header | None = None) -> str | None:
+def offending_field(kind: Kind, line: bytes, header: Header | None = None) -> str | None:
     """The first field for which a record is rejected, and why; None if it is no field's fault.
 
     `header` is the one above the record, in tab-separated logs.
@@ -145,7 +143,7 @@ def culprit(kind: Kind, line: bytes, header: Header | None = None) -> str | None
     if kind is Kind.TABLE:
         kind = Kind.ZEEK_JSON
     try:
-        record = _decode(line)
+        record = object_of(line)
     except DECODE_ERRORS:
         return None
     return _in_object(kind, record)

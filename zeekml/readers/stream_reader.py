@@ -85,7 +85,7 @@ class LogReader:
         for file in files:
             events = Events()
             if file.pipe is not None:
-                yield from self.stretch(file, file.pipe, events=events)
+                yield from self.byte_range(file, file.pipe, events=events)
             else:
                 try:
                     raw = open_log(file.path)
@@ -93,7 +93,7 @@ class LogReader:
                     self.cannot_open(file, error)
                     continue
                 with raw:
-                    yield from self.stretch(file, ByteStream(raw), events=events)
+                    yield from self.byte_range(file, ByteStream(raw), events=events)
             if events.only_netflows:
                 count_bounded(self._counters.files_skipped, NETFLOW_ONLY)
 
@@ -102,7 +102,7 @@ class LogReader:
         self._account(file.source).cut_short(1, b"", f"cannot be read: {error.strerror}")
         count_bounded(self._counters.files_skipped, "unreadable")
 
-    def stretch(
+    def byte_range(
         self,
         file: LogFile,
         stream: ByteStream,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from log_bytes import put
 
 from zeekml.errors import InputError
 from zeekml.readers.archive import flows_of, read_flow_table
@@ -35,12 +36,6 @@ def json_record(ts: float = 1.0) -> bytes:
 
 
 EVE = b'{"timestamp":"2026-11-23T10:31:00.650568+0000","event_type":"stats"}\n'
-
-
-def put(root: Path, name: str, data: bytes) -> None:
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
 
 
 def test_rotations_are_ordered_by_open_not_by_name(

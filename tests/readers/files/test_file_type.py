@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from log_bytes import jsonl
 
 from zeekml.readers.files.file_type import HEAD_SIZE, Kind, detect
 from zeekml.readers.formats.zeek_header import Header
@@ -20,10 +18,6 @@ def tsv(path: str, fields: str) -> bytes:
     return (
         f"#separator \\x09\n#path\t{path}\n#open\t2026-11-23-10-00-00\n#fields\t{names}\n"
     ).encode()
-
-
-def js(*records: Any) -> bytes:
-    return b"".join(json.dumps(r).encode() + b"\n" for r in records)
 
 
 FIELDS = "ts id.orig_h id.resp_h proto duration"
@@ -47,29 +41,39 @@ FIELDS = "ts id.orig_h id.resp_h proto duration"
         (b"#fields\tts\tid.orig_h\tid.resp_h\tproto\thistory\n", "x.log", Kind.ZEEK_TSV, ""),
         (b"#fields\tts\tid.orig_h\tid.resp_h\tproto\tzeekml_id\n", "x.log", None, "own_output"),
         (b"%fields\tts\tid.orig_h\tid.resp_h\tproto\thistory\n", "x.log", None, "no_header"),
-        (js(CONN_JSON), "x.log", Kind.ZEEK_JSON, ""),
-        (js(CONN_JSON)[:-5], "x.log", Kind.ZEEK_JSON, ""),
-        (b'"cut off": 1}\n' + js(CONN_JSON), "x.log", Kind.ZEEK_JSON, ""),
-        (js({**CONN_JSON, "log_type": "bro-conn"}), "x.log", Kind.ZEEK_JSON, ""),
-        (js({**CONN_JSON, "log_type": "ssl"}), "ssl.log", None, "zeek_ssl"),
-        (js(DNS_JSON, DNS_JSON), "dns.log", None, "zeek_other"),
-        (js({**DNS_JSON, "_path": "dns"}), "json_streaming_dns.log", None, "zeek_dns"),
+        (jsonl(CONN_JSON), "x.log", Kind.ZEEK_JSON, ""),
+        (jsonl(CONN_JSON)[:-5], "x.log", Kind.ZEEK_JSON, ""),
+        (b'"cut off": 1}\n' + jsonl(CONN_JSON), "x.log", Kind.ZEEK_JSON, ""),
+        (jsonl({**CONN_JSON, "log_type": "bro-conn"}), "x.log", Kind.ZEEK_JSON, ""),
+        (jsonl({**CONN_JSON, "log_type": "ssl"}), "ssl.log", None, "zeek_ssl"),
+        (jsonl(DNS_JSON, DNS_JSON), "dns.log", None, "zeek_other"),
+        (jsonl({**DNS_JSON, "_path": "dns"}), "json_streaming_dns.log", None, "zeek_dns"),
         # more types may follow in a file that is not named after the one seen
-        (js({**DNS_JSON, "_path": "dns"}), "zeek.json", Kind.ZEEK_JSON, ""),
-        (js({"@stream": "stats", "ts": 1}, {"@stream": "dns", "ts": 1}), "z", Kind.ZEEK_JSON, ""),
-        (js(EVE), "eve.json", Kind.EVE, ""),
-        (b'{"timestamp":"x","event_type":"stats","s":"' + b"x" * 9000, "eve.json", Kind.EVE, ""),
-        (js({**CONN_JSON, "zeekml_score": 0.5}), "conn_scored.log", None, "own_output"),
-        (js({"ts": 1, "note": "ZeekML::Scan"}), "notice.log", None, "own_output"),
-        (js({**EVE, "alert": {"metadata": {"zeekml_id": ["x"]}}}), "eve.json", None, "own_output"),
+        (jsonl({**DNS_JSON, "_path": "dns"}), "zeek.json", Kind.ZEEK_JSON, ""),
         (
-            js({"source": "a", "line": 1, "reason": "bad_json", "excerpt": ""}),
+            jsonl({"@stream": "stats", "ts": 1}, {"@stream": "dns", "ts": 1}),
+            "z",
+            Kind.ZEEK_JSON,
+            "",
+        ),
+        (jsonl(EVE), "eve.json", Kind.EVE, ""),
+        (b'{"timestamp":"x","event_type":"stats","s":"' + b"x" * 9000, "eve.json", Kind.EVE, ""),
+        (jsonl({**CONN_JSON, "zeekml_score": 0.5}), "conn_scored.log", None, "own_output"),
+        (jsonl({"ts": 1, "note": "ZeekML::Scan"}), "notice.log", None, "own_output"),
+        (
+            jsonl({**EVE, "alert": {"metadata": {"zeekml_id": ["x"]}}}),
+            "eve.json",
+            None,
+            "own_output",
+        ),
+        (
+            jsonl({"source": "a", "line": 1, "reason": "bad_json", "excerpt": ""}),
             "r.jsonl",
             None,
             "own_output",
         ),
         (b'{\n "records_scored": 5,\n "files_skipped": {}}', "summary.json", None, "own_output"),
-        (js({"name": "something else"}), "x.json", None, "unsupported"),
+        (jsonl({"name": "something else"}), "x.json", None, "unsupported"),
         (b"hello\nworld\n", "x.txt", None, "unsupported"),
         (b"\x7fELF\x02\x01\x01\0\0", "zeek", None, "unsupported"),
         (b"", "conn.log", None, "empty"),
@@ -88,7 +92,7 @@ RECORD = CONN_LOG.splitlines(keepends=True)[-1]
 
 def test_a_header_further_down_counts() -> None:
     assert detect(DNS_LOG + CONN_LOG, "x.log").kind is Kind.ZEEK_TSV
-    many = js(*[DNS_JSON] * 300, CONN_JSON)
+    many = jsonl(*[DNS_JSON] * 300, CONN_JSON)
     assert detect(many, "x.json").kind is Kind.ZEEK_JSON
 
 

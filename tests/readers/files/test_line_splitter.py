@@ -4,14 +4,9 @@ from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from log_bytes import split
 
 from zeekml.readers.files.line_splitter import MAX_LINE, Block, LineSplitter, LongLine
-
-
-def split(*chunks: bytes) -> list[Block | LongLine]:
-    splitter = LineSplitter()
-    found = [item for chunk in chunks for item in splitter.feed(chunk)]
-    return [*found, *splitter.finish()]
 
 
 def numbered(items: list[Block | LongLine]) -> list[tuple[int, bytes]]:

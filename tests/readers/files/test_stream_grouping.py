@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-import gzip
 import os
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from log_bytes import put_all
 
 from zeekml.readers.files.discovery import discover
 from zeekml.readers.files.file_type import Kind
@@ -50,13 +49,6 @@ def order(root: Path) -> list[list[str]]:
     ]
 
 
-def put(root: Path, files: Sequence[tuple[str, bytes]]) -> None:
-    for name, data in files:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-
-
 @pytest.mark.parametrize(
     "names",
     [
@@ -69,7 +61,7 @@ def put(root: Path, files: Sequence[tuple[str, bytes]]) -> None:
 )
 def test_one_log_whatever_its_rotations_are_called(tmp_path: Path, names: list[str]) -> None:
     contents = [eve_json(f"2026-04-07T{hour}:00") for hour in (10, 11, 12)]
-    put(tmp_path, list(zip(names, contents, strict=True)))
+    put_all(tmp_path, list(zip(names, contents, strict=True)))
     assert order(tmp_path) == [names]
 
 
@@ -80,7 +72,7 @@ def test_offsets_order_files_over_the_change_of_clocks(tmp_path: Path) -> None:
         "conn_20261025_02:30:00-03:00:00+0100.log",
     ]
     # nothing in them says when
-    put(tmp_path, [(name, conn_json(1.0, 1, tag=str(i))) for i, name in enumerate(names)])
+    put_all(tmp_path, [(name, conn_json(1.0, 1, tag=str(i))) for i, name in enumerate(names)])
     assert order(tmp_path) == [names]
 
 
@@ -96,7 +88,7 @@ def test_local_times_while_clocks_are_put_back(tmp_path: Path, minutes: int) -> 
         name = f"conn.2026-11-01-{clock(minute)}"
         names.append(f"{name}-logger.log" if 120 <= minute < 180 else f"{name}.log")
         start = DAY + 60 * minute + 7 * (i % 3)
-        put(tmp_path, [(f"{i:03}", conn_json(start, step=minutes))])
+        put_all(tmp_path, [(f"{i:03}", conn_json(start, step=minutes))])
         (tmp_path / f"{i:03}").rename(tmp_path / names[-1].replace("-logger", f".{i}"))
     found = order(tmp_path)
     starts = [
@@ -154,27 +146,27 @@ def test_sound_archives_are_not_put_in_the_order_of_their_records(tmp_path: Path
     for hour in range(8, 14):
         names.append(f"conn.2026-04-07-{hour:02}-00-00.log")
         old = conn_json(DAY + 3600 * (hour - 6), 6, tag=f"old{hour}")
-        put(tmp_path, [(names[-1], old + conn_json(DAY + 3600 * hour))])
+        put_all(tmp_path, [(names[-1], old + conn_json(DAY + 3600 * hour))])
     # and one sensor's clock was wrong for an hour
-    put(tmp_path, [("conn.2026-04-07-14-00-00.log", conn_json(DAY - 86400))])
+    put_all(tmp_path, [("conn.2026-04-07-14-00-00.log", conn_json(DAY - 86400))])
     assert order(tmp_path) == [[*names, "conn.2026-04-07-14-00-00.log"]]
 
 
 def test_undated_files_of_one_log_come_in_the_order_of_their_flows(tmp_path: Path) -> None:
-    put(tmp_path, [("conn.json", conn_json(DAY)), ("conn.log", conn_json(DAY - 3600))])
+    put_all(tmp_path, [("conn.json", conn_json(DAY)), ("conn.log", conn_json(DAY - 3600))])
     assert order(tmp_path) == [["conn.log", "conn.json"]]
 
 
 def test_or_of_their_last_change_where_flows_do_not_tell(tmp_path: Path) -> None:
     for i, name in enumerate(["conn.log", "conn.json"]):
-        put(tmp_path, [(name, b'{"ts":1.0,"_path":"conn","broken":%d}\n' % i)])
+        put_all(tmp_path, [(name, b'{"ts":1.0,"_path":"conn","broken":%d}\n' % i)])
         os.utime(tmp_path / name, (DAY - i, DAY - i))
     assert order(tmp_path) == [["conn.json", "conn.log"]]
 
 
 def test_numbers_that_go_up(tmp_path: Path) -> None:
     names = [f"conn.log.{i}" for i in (1, 2, 3, 10)]
-    put(tmp_path, [(name, conn_json(DAY + 3600 * i)) for i, name in enumerate(names)])
+    put_all(tmp_path, [(name, conn_json(DAY + 3600 * i)) for i, name in enumerate(names)])
     assert order(tmp_path) == [names]
 
 
@@ -186,7 +178,7 @@ def test_numbers_that_go_up(tmp_path: Path) -> None:
     ],
 )
 def test_pieces_of_one_log_under_names_of_their_own(tmp_path: Path, names: list[str]) -> None:
-    put(tmp_path, [(name, conn_json(DAY + 300 * i)) for i, name in enumerate(names)])
+    put_all(tmp_path, [(name, conn_json(DAY + 300 * i)) for i, name in enumerate(names)])
     assert order(tmp_path) == [names]
 
 
@@ -205,7 +197,7 @@ def test_pieces_of_one_log_under_names_of_their_own(tmp_path: Path, names: list[
 )
 def test_different_logs_stay_apart(tmp_path: Path, names: list[str], starts: list[float]) -> None:
     files = [(n, conn_json(DAY + s, tag=n[:2])) for n, s in zip(names, starts, strict=True)]
-    put(tmp_path, files)
+    put_all(tmp_path, files)
     assert order(tmp_path) == [[name] for name in names]
 
 
@@ -223,7 +215,7 @@ def conn_tsv(start: float, n: int = 30, *, tag: str = "T") -> bytes:
 def test_a_log_that_goes_over_to_the_other_format_is_one(tmp_path: Path, to_json: bool) -> None:
     one, other = (conn_tsv, conn_json) if to_json else (conn_json, conn_tsv)
     names = ["conn.2026-04-07-08-00-00.log", "conn.2026-04-07-09-00-00.log", "conn.log"]
-    put(
+    put_all(
         tmp_path,
         [(names[0], one(DAY)), (names[1], other(DAY + 3600)), (names[2], other(DAY + 7200))],
     )
@@ -231,6 +223,6 @@ def test_a_log_that_goes_over_to_the_other_format_is_one(tmp_path: Path, to_json
 
 
 def test_two_logs_side_by_side_in_two_formats_are_two(tmp_path: Path) -> None:
-    put(tmp_path, [("conn.log", conn_tsv(DAY)), ("conn.1.log", conn_tsv(DAY + 7200))])
-    put(tmp_path, [("conn.json", conn_json(DAY + 3600))])
+    put_all(tmp_path, [("conn.log", conn_tsv(DAY)), ("conn.1.log", conn_tsv(DAY + 7200))])
+    put_all(tmp_path, [("conn.json", conn_json(DAY + 3600))])
     assert len(order(tmp_path)) == 2

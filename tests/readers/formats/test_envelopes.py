@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
+from log_bytes import jsonl
 
 from zeekml.readers.files.file_type import Kind, detect
 from zeekml.readers.formats.envelopes import unwrap
@@ -130,20 +131,16 @@ CONN = {
 }
 
 
-def dumps(*records: Any) -> bytes:
-    return "".join(json.dumps(record) + "\n" for record in records).encode()
-
-
 def test_an_event_with_a_message_stays_an_event(read: Read) -> None:
     inner = json.dumps({**FLOW, "flow_id": 8})
-    got = read(EveDecoder, dumps({**FLOW, "message": inner}, {**FLOW, "event": FLOW}))
+    got = read(EveDecoder, jsonl({**FLOW, "message": inner}, {**FLOW, "event": FLOW}))
     assert [row["uid"] for row in got.rows] == ["7", "7"]
     assert not got.counters.unwrapped
 
 
 def test_an_alert_in_an_envelope_goes_to_its_flow(read: Read) -> None:
     alert = {**FLOW, "event_type": "alert", "alert": {"signature": "bad", "signature_id": 5}}
-    got = read(EveDecoder, dumps({"message": json.dumps(alert)}, {"message": json.dumps(FLOW)}))
+    got = read(EveDecoder, jsonl({"message": json.dumps(alert)}, {"message": json.dumps(FLOW)}))
     assert got.rows[0]["signatures"] == ["bad [sid 5]"]
     assert got.counters.skipped == {"alert": 1}
 
@@ -151,7 +148,7 @@ def test_an_alert_in_an_envelope_goes_to_its_flow(read: Read) -> None:
 def test_flows_of_a_cloud_firewall_are_read_and_its_netflows_told(read: Read) -> None:
     around = {"firewall_name": "f", "availability_zone": "a", "event_timestamp": "1772359200"}
     netflow = {**FLOW, "event_type": "netflow"}
-    got = read(EveDecoder, dumps({**around, "event": FLOW}, {**around, "event": netflow}))
+    got = read(EveDecoder, jsonl({**around, "event": FLOW}, {**around, "event": netflow}))
     assert [row["uid"] for row in got.rows] == ["7"]
     assert got.counters.skipped == {"netflow": 1}
     assert got.counters.unwrapped == {"event": 2}
@@ -163,7 +160,7 @@ def test_records_of_other_zeek_logs_are_never_opened(read: Read) -> None:
     del syslog["conn_state"]
     reporter = {"ts": 1772359200.5, "level": "Reporter::INFO", "message": inner, "location": ""}
     http = {**CONN, "_path": "http", "user_agent": inner, "message": inner}
-    got = read(ZeekJsonDecoder, dumps(syslog, reporter, http))
+    got = read(ZeekJsonDecoder, jsonl(syslog, reporter, http))
     assert got.rows == []
     assert got.counters.skipped == {"other": 2, "http": 1}
     assert not got.counters.unwrapped
@@ -171,7 +168,8 @@ def test_records_of_other_zeek_logs_are_never_opened(read: Read) -> None:
 
 def test_what_a_stranger_may_have_sent_is_never_opened(read: Read) -> None:
     got = read(
-        ZeekJsonDecoder, dumps({"time": "now", "user_agent": json.dumps(CONN), "uri": "/"}, CONN)
+        ZeekJsonDecoder,
+        jsonl({"time": "now", "user_agent": json.dumps(CONN), "uri": "/"}, CONN),
     )
     assert len(got.rows) == 1
     assert got.counters.skipped == {"other": 1}
@@ -180,7 +178,7 @@ def test_what_a_stranger_may_have_sent_is_never_opened(read: Read) -> None:
 def test_the_original_is_the_record_within(read: Read) -> None:
     got = read(
         lambda account: ZeekJsonDecoder(account, keep_originals=True),
-        dumps({"message": json.dumps(CONN)}),
+        jsonl({"message": json.dumps(CONN)}),
     )
     assert json.loads(got.rows[0]["original"]) == CONN
 
@@ -227,5 +225,5 @@ def test_no_more_than_some_layers_are_opened() -> None:
 
 @pytest.mark.parametrize("line", [b"[", b"]", b",", b"],", b"[]", b" [ ", b"]}", b'{"hits": ['])
 def test_the_frame_of_an_array_counts_for_nothing(line: bytes, read: Read) -> None:
-    got = read(ZeekJsonDecoder, line + b"\n" + dumps(CONN))
+    got = read(ZeekJsonDecoder, line + b"\n" + jsonl(CONN))
     assert got.counters.records_read == len(got.rows) == 1

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from log_bytes import split
 
 from zeekml.readers.files import line_splitter as lines_module
 from zeekml.readers.files.line_splitter import Block, LineSplitter, LongLine
@@ -61,12 +62,6 @@ LAYOUTS: dict[str, Callable[[list[dict[str, Any]]], str]] = {
         pretty(records[:1]) + LAYOUTS["lines"](records[1:2]) + pretty(records[2:])
     ),
 }
-
-
-def split(*chunks: bytes) -> list[Block | LongLine]:
-    splitter = LineSplitter()
-    found = [item for chunk in chunks for item in splitter.feed(chunk)]
-    return [*found, *splitter.finish()]
 
 
 def lines_of(items: list[Block | LongLine]) -> list[tuple[int, bytes, bool]]:

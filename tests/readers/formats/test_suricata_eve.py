@@ -156,6 +156,19 @@ def test_ip_bytes_never_fall_below_zero(read: Read) -> None:
     assert row["resp_ip_bytes"] == 0
 
 
+@pytest.mark.parametrize(
+    ("frames", "packets", "left"),
+    [(2**63 - 1, 2**62, 0), (2**63 - 1, 1, 2**63 - 15), (10**18 - 1, 10**17, 0), (2**63, 1, None)],
+)
+def test_ip_bytes_of_counts_that_fill_64_bits(
+    read: Read, frames: int, packets: int, left: int | None
+) -> None:
+    (row,) = read(
+        EveDecoder, lines(flow(flow={"bytes_toserver": frames, "pkts_toserver": packets}))
+    ).rows
+    assert row["orig_ip_bytes"] == left
+
+
 def test_no_duration_is_unset_as_in_zeek(read: Read) -> None:
     start = FLOW["flow"]["start"]
     rows = read(EveDecoder, lines(flow(flow={"end": start}), flow(flow={"end": None}))).rows

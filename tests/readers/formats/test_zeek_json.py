@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from log_bytes import jsonl
 
 from zeekml.readers.formats.zeek_json import TYPE_FIELDS, ZeekJsonDecoder
 from zeekml.readers.formats.zeek_log_kind import ZEEK_LOGS
@@ -39,19 +40,13 @@ RECORD: dict[str, Any] = {
 DNS = {"ts": 1.0, "uid": "C1", "id.orig_h": "10.0.0.1", "proto": "udp", "query": "a.test"}
 
 
-def lines(*records: Any) -> bytes:
-    return b"".join(
-        (r if isinstance(r, bytes) else json.dumps(r).encode()) + b"\n" for r in records
-    )
-
-
 def without(*names: str, **more: Any) -> dict[str, Any]:
     return {**{k: v for k, v in RECORD.items() if k not in names}, **more}
 
 
 def with_number(name: str, number: str, **more: Any) -> bytes:
     """One record with a number that Python itself would not write."""
-    return lines({**RECORD, **more, name: -12321})[:-1].replace(b"-12321", number.encode())
+    return jsonl({**RECORD, **more, name: -12321})[:-1].replace(b"-12321", number.encode())
 
 
 def test_lab_log(read: Read, office_json: bytes) -> None:
@@ -62,7 +57,7 @@ def test_lab_log(read: Read, office_json: bytes) -> None:
 
 
 def test_values(read: Read) -> None:
-    (row,) = read(ZeekJsonDecoder, lines(RECORD)).rows
+    (row,) = read(ZeekJsonDecoder, jsonl(RECORD)).rows
     assert row["duration"] == 0.006433
     assert row["id.resp_p"] == 443
     assert row["community_id"] is None and row["signatures"] is None
@@ -86,34 +81,40 @@ def test_values(read: Read) -> None:
     ],
 )
 def test_all_spellings_of_one_time(read: Read, value: float | str) -> None:
-    (row,) = read(ZeekJsonDecoder, lines({**RECORD, "ts": value})).rows
+    (row,) = read(ZeekJsonDecoder, jsonl({**RECORD, "ts": value})).rows
     assert row["ts"] == 1795429847.098582
 
 
 def test_underscored_names(read: Read) -> None:
     record = {k.replace("id.", "id_"): v for k, v in RECORD.items()}
-    plain, underscored = read(ZeekJsonDecoder, lines(RECORD)), read(ZeekJsonDecoder, lines(record))
+    plain, underscored = (
+        read(ZeekJsonDecoder, jsonl(RECORD)),
+        read(ZeekJsonDecoder, jsonl(record)),
+    )
     assert plain.rows == underscored.rows
 
 
 def test_addresses_in_an_object_of_their_own(read: Read) -> None:
     ids = {k.removeprefix("id."): v for k, v in RECORD.items() if k.startswith("id.")}
     record = {**without(*(f"id.{k}" for k in ids)), "id": {**ids, "other": [1, {"orig_h": 7}]}}
-    plain, nested = read(ZeekJsonDecoder, lines(RECORD)), read(ZeekJsonDecoder, lines(record))
+    plain, nested = (
+        read(ZeekJsonDecoder, jsonl(RECORD)),
+        read(ZeekJsonDecoder, jsonl(record)),
+    )
     assert plain.rows == nested.rows
     # what stands beside the record goes first, and each value is looked for by itself
     mixed = {**RECORD, "id.orig_p": None, "id": {"orig_p": 5, "resp_p": 6}}
-    (row,) = read(ZeekJsonDecoder, lines(mixed)).rows
+    (row,) = read(ZeekJsonDecoder, jsonl(mixed)).rows
     assert (row["id.orig_p"], row["id.resp_p"]) == (5, 443)
     # and the name may mean something else
     for other in (7, "a", [1], None, True, {"orig_h": "10.9.9.9"}):
-        (row,) = read(ZeekJsonDecoder, lines({**RECORD, "id": other})).rows
+        (row,) = read(ZeekJsonDecoder, jsonl({**RECORD, "id": other})).rows
         assert row["id.orig_h"] == "10.20.1.21"
 
 
 def test_integers_given_as_floats(read: Read) -> None:
     record = {**RECORD, "orig_pkts": 17.0, "id.orig_p": 39852.0}
-    (row,) = read(ZeekJsonDecoder, lines(record)).rows
+    (row,) = read(ZeekJsonDecoder, jsonl(record)).rows
     assert (row["orig_pkts"], row["id.orig_p"]) == (17, 39852)
 
 
@@ -149,7 +150,7 @@ def test_integers_given_as_floats(read: Read) -> None:
 def test_what_is_not_understood_is_unknown_and_costs_no_flow(
     read: Read, name: str, number: str
 ) -> None:
-    reading = read(ZeekJsonDecoder, lines(RECORD, with_number(name, number), RECORD))
+    reading = read(ZeekJsonDecoder, jsonl(RECORD, with_number(name, number), RECORD))
     assert not reading.rejects
     first, row, _ = reading.rows
     assert row == {**first, name: None, "line": 2}
@@ -157,7 +158,7 @@ def test_what_is_not_understood_is_unknown_and_costs_no_flow(
 
 
 def test_values_of_a_rejected_record_are_not_counted(read: Read) -> None:
-    data = lines({**RECORD, "ts": "x", "orig_bytes": "many"}, {**RECORD, "duration": "x"})
+    data = jsonl({**RECORD, "ts": "x", "orig_bytes": "many"}, {**RECORD, "duration": "x"})
     reading = read(ZeekJsonDecoder, data)
     assert reading.reasons == [(1, "bad_value")]
     assert reading.counters.values_unknown == {"duration": 1}
@@ -165,10 +166,10 @@ def test_values_of_a_rejected_record_are_not_counted(read: Read) -> None:
 
 @pytest.mark.parametrize("unset", ["", "-", "(empty)", " "])
 def test_a_text_that_says_there_is_no_number(read: Read, unset: str) -> None:
-    reading = read(ZeekJsonDecoder, lines({**RECORD, "duration": unset, "resp_bytes": unset}))
+    reading = read(ZeekJsonDecoder, jsonl({**RECORD, "duration": unset, "resp_bytes": unset}))
     assert [(row["duration"], row["resp_bytes"]) for row in reading.rows] == [(None, None)]
     assert not reading.counters.values_unknown
-    assert read(ZeekJsonDecoder, lines({**RECORD, "ts": unset})).reasons == [(1, "missing_field")]
+    assert read(ZeekJsonDecoder, jsonl({**RECORD, "ts": unset})).reasons == [(1, "missing_field")]
 
 
 @pytest.mark.parametrize("unset", ["", "-", "(empty)"])
@@ -176,26 +177,29 @@ def test_a_text_that_says_there_is_no_number(read: Read, unset: str) -> None:
 def test_a_text_that_says_there_is_no_text(read: Read, unset: str, beside: Any) -> None:
     names = ("uid", "conn_state", "history", "community_id", "service")
     record = {**RECORD, **dict.fromkeys(names, unset), **beside}
-    reading = read(ZeekJsonDecoder, lines(record, RECORD))
+    reading = read(ZeekJsonDecoder, jsonl(record, RECORD))
     row, whole = reading.rows
     assert row == {**whole, **dict.fromkeys(names), "line": 1}
     assert not reading.counters.values_unknown
     for name in ("id.orig_h", "id.resp_h", "proto"):
-        gone = read(ZeekJsonDecoder, lines({**RECORD, name: unset, **beside}))
+        gone = read(ZeekJsonDecoder, jsonl({**RECORD, name: unset, **beside}))
         assert gone.reasons == [(1, "missing_field")]
 
 
 def test_numbers_given_as_texts(read: Read) -> None:
     texts = {k: str(v) if isinstance(v, int | float) else v for k, v in RECORD.items()}
-    plain, quoted = read(ZeekJsonDecoder, lines(RECORD)), read(ZeekJsonDecoder, lines(texts))
+    plain, quoted = (
+        read(ZeekJsonDecoder, jsonl(RECORD)),
+        read(ZeekJsonDecoder, jsonl(texts)),
+    )
     assert plain.rows == quoted.rows
     floats = {k: f"{v}.0" if isinstance(v, int) else v for k, v in RECORD.items()}
-    assert read(ZeekJsonDecoder, lines(floats)).rows == plain.rows
+    assert read(ZeekJsonDecoder, jsonl(floats)).rows == plain.rows
 
 
 @pytest.mark.parametrize("service", ["ssl,http", ["http", "ssl"], ["ssl", "http", "ssl"]])
 def test_service_as_text_or_list(read: Read, service: Any) -> None:
-    (row,) = read(ZeekJsonDecoder, lines({**RECORD, "service": service})).rows
+    (row,) = read(ZeekJsonDecoder, jsonl({**RECORD, "service": service})).rows
     assert row["service"] == "http,ssl"
 
 
@@ -225,25 +229,25 @@ def test_service_as_text_or_list(read: Read, service: Any) -> None:
         (b'{"ts": 1', "bad_json"),
         (b'{"ts": NaN}', "bad_json"),
         (b"[" * 5000, "bad_json"),
-        (lines(RECORD)[:-1] + b"xyz", "bad_json"),
-        (lines(RECORD)[:-1].replace(b"ShADadFf", b"\xff"), "bad_utf8"),
+        (jsonl(RECORD)[:-1] + b"xyz", "bad_json"),
+        (jsonl(RECORD)[:-1].replace(b"ShADadFf", b"\xff"), "bad_utf8"),
     ],
 )
 def test_bad_records_drop_alone(read: Read, record: Any, reason: str) -> None:
-    reading = read(ZeekJsonDecoder, lines(RECORD, record, RECORD))
+    reading = read(ZeekJsonDecoder, jsonl(RECORD, record, RECORD))
     assert reading.reasons == [(2, reason)]
     assert [row["line"] for row in reading.rows] == [1, 3]
 
 
 def test_null_and_absent_are_the_same(read: Read) -> None:
-    absent = read(ZeekJsonDecoder, lines(without("service", "duration"))).rows
-    null = read(ZeekJsonDecoder, lines({**RECORD, "service": None, "duration": None})).rows
+    absent = read(ZeekJsonDecoder, jsonl(without("service", "duration"))).rows
+    null = read(ZeekJsonDecoder, jsonl({**RECORD, "service": None, "duration": None})).rows
     assert absent == null
     assert absent[0]["service"] is None
 
 
 def test_other_types_in_one_file_are_skipped_by_type(read: Read) -> None:
-    data = lines(
+    data = jsonl(
         {**RECORD, "_path": "conn", "_write_ts": 1795429850.0},
         {**DNS, "_path": "dns"},
         {"@stream": "capture_loss", "ts": 1.0, "gaps": 2},
@@ -277,7 +281,7 @@ def test_other_types_in_one_file_are_skipped_by_type(read: Read) -> None:
 def test_a_type_counts_only_if_it_is_one_of_zeeks_logs(
     read: Read, parser_only: Any, types: dict[str, str | None], record: dict[str, Any]
 ) -> None:
-    data = lines({**record, **types})
+    data = jsonl({**record, **types})
     told = [types[f] for f in TYPE_FIELDS if types.get(f) in ZEEK_LOGS]
     reading = read(ZeekJsonDecoder, data)
     if not told:
@@ -296,19 +300,19 @@ def test_numbers_of_any_size_in_what_is_not_read(read: Read) -> None:
         with_number("other", "9" * 5000, history="caf\u00e9"),
         with_number("ts", "1e999", _path="dns"),
     ]
-    reading = read(ZeekJsonDecoder, lines(*data))
+    reading = read(ZeekJsonDecoder, jsonl(*data))
     assert reading.counters.accepted == 2
     assert reading.counters.skipped == {"dns": 1}
 
 
 def test_blank_lines_do_not_count(read: Read) -> None:
-    reading = read(ZeekJsonDecoder, b"\n  \n" + lines(RECORD) + b"\r\n\n" + lines(RECORD))
+    reading = read(ZeekJsonDecoder, b"\n  \n" + jsonl(RECORD) + b"\r\n\n" + jsonl(RECORD))
     assert [row["line"] for row in reading.rows] == [3, 6]
     assert reading.counters.records_read == 2
 
 
 def test_last_line_without_newline(read: Read) -> None:
-    data = lines(RECORD, RECORD)
+    data = jsonl(RECORD, RECORD)
     assert read(ZeekJsonDecoder, data[:-1]).counters.accepted == 2
     cut = read(ZeekJsonDecoder, data[:-9])
     assert cut.reasons == [(2, "truncated")]
@@ -323,13 +327,13 @@ def test_originals_are_the_lines(read: Read) -> None:
         return ZeekJsonDecoder(account, keep_originals=True)
 
     extra = {**RECORD, "my_field": [1, 2]}
-    reading = read(make, lines(RECORD, without("ts"), extra))
+    reading = read(make, jsonl(RECORD, without("ts"), extra))
     assert [json.loads(row["original"]) for row in reading.rows] == [RECORD, extra]
 
 
 def test_control_characters_are_spelled_out(read: Read) -> None:
     record = {**RECORD, "uid": "\x1b[2J", "history": "caf\u00e9\u009b"}
-    (row,) = read(ZeekJsonDecoder, lines(record)).rows
+    (row,) = read(ZeekJsonDecoder, jsonl(record)).rows
     assert (row["uid"], row["history"]) == (r"\x1b[2J", r"café\x9b")
 
 
@@ -343,12 +347,12 @@ JSON_VALUES = st.recursive(
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from([*RECORD, "_path"]), JSON_VALUES)
 def test_any_value_is_survived(read: Read, name: str, value: Any) -> None:
-    reading = read(ZeekJsonDecoder, lines(RECORD, {**RECORD, name: value}))
+    reading = read(ZeekJsonDecoder, jsonl(RECORD, {**RECORD, name: value}))
     assert reading.counters.records_read == 2
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200))
 def test_any_bytes_are_survived(read: Read, rubbish: bytes) -> None:
-    reading = read(ZeekJsonDecoder, rubbish + b"\n" + lines(RECORD))
+    reading = read(ZeekJsonDecoder, rubbish + b"\n" + jsonl(RECORD))
     assert reading.counters.accepted >= 1

@@ -19,7 +19,11 @@ from typing import BinaryIO, Final
 from zeekml.core.text import printable
 from zeekml.errors import InputError
 from zeekml.readers.files.compression import ByteStream
-from zeekml.readers.files.duplicate_files import DUPLICATE, without_copies, without_doubles
+from zeekml.readers.files.duplicate_files import (
+    DUPLICATE,
+    without_duplicate_bytes,
+    without_duplicate_flows,
+)
 from zeekml.readers.files.file_names import natural_key
 from zeekml.readers.files.file_type import HEAD_SIZE, Detected, Kind, detect
 from zeekml.readers.files.refusal import OWN_OUTPUT
@@ -133,12 +137,13 @@ class _Walk:
             raise InputError(f"{name}: is an output of this run; choose another --out or input")
         if not self._first_time(status):
             return
-        detected, begun = self._look(path, name)
+        detected = self._look(path, name, status)
         # shells expand *.log to all of Zeek's logs: known files are passed over
         known = detected.refusal.startswith("zeek_") or detected.refusal == OWN_OUTPUT
         if detected.kind is None and not known:
             raise InputError(f"{name}: {detected.explanation}")
-        self._take(path, name, detected, begun, status)
+        if known:
+            self.found.refuse(name, detected)
 
     def _walk(self, root: Path) -> None:
         inside = root.resolve()
@@ -212,11 +217,12 @@ class _Walk:
             self.found.skip(name, DUPLICATE)
         else:
             try:
-                detected, begun = self._look(path, name)
+                detected = self._look(path, name, status)
             except InputError:
                 self.found.skip(name, UNREADABLE)
             else:
-                self._take(path, name, detected, begun, status)
+                if detected.kind is None:
+                    self.found.refuse(name, detected)
         return None
 
     def _first_time(self, status: os.stat_result) -> bool:
@@ -229,7 +235,8 @@ class _Walk:
     def _is_excluded(self, real: Path) -> bool:
         return any(real.is_relative_to(excluded) for excluded in self._excluded)
 
-    def _look(self, path: Path, name: str) -> tuple[Detected, Beginning]:
+    def _look(self, path: Path, name: str, status: os.stat_result) -> Detected:
+        """Look into a file, and keep it if it is one of flows."""
         try:
             with open_log(path) as raw:
                 stream = ByteStream(raw)
@@ -246,22 +253,13 @@ class _Walk:
                 reason = printable(str(error), 100)
                 raise InputError(f"{name}: is no sound Parquet file: {reason}") from error
             if refusal is not None:
-                return Detected(refusal=refusal), Beginning()
-        if detected.kind in (None, Kind.TABLE):
-            return detected, Beginning()
-        return detected, beginning(head, detected.kind, detected.header)
-
-    def _take(
-        self, path: Path, name: str, detected: Detected, begun: Beginning, status: os.stat_result
-    ) -> None:
-        if detected.kind is None:
-            self.found.refuse(name, detected)
-            return
+                return Detected(refusal=refusal)
         kind, opened, header = detected.kind, detected.opened, detected.header
-        modified = status.st_mtime
-        self.files.append(
-            LogFile(name, path, kind, status.st_size, opened, header, modified, begun)
-        )
+        if kind is not None:
+            begun = Beginning() if kind is Kind.TABLE else beginning(head, kind, header)
+            size, modified = status.st_size, status.st_mtime
+            self.files.append(LogFile(name, path, kind, size, opened, header, modified, begun))
+        return detected
 
 
 def columns_like(path: Path) -> Header:
@@ -305,6 +303,8 @@ def _streams(files: list[LogFile], found: Discovery, *, copies: bool) -> list[St
     if copies:
         streams += arrange(logs)
     else:
-        left, grown = without_copies(logs, found)
-        streams += across_formats(without_doubles(arrange(left), grown, found), found.doubled)
+        left, grown = without_duplicate_bytes(logs, found)
+        streams += across_formats(
+            without_duplicate_flows(arrange(left), grown, found), found.doubled
+        )
     return sorted(streams, key=lambda s: (natural_key(s.name), s.kind))

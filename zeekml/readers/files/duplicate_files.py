@@ -44,7 +44,7 @@ _CACHED: Final = 64
 _MIX: Final = 0x9E3779B97F4A7C15  # spreads milliseconds evenly
 
 
-def without_copies(
+def without_duplicate_bytes(
     files: Sequence[LogFile], found: Discovery
 ) -> tuple[list[LogFile], frozenset[str]]:
     """Leave out the files whose bytes are those of others, or the beginning of them.
@@ -108,7 +108,7 @@ def _longer(first: LogFile, second: LogFile) -> tuple[LogFile | None, bool]:
         return None, False
 
 
-def without_doubles(
+def without_duplicate_flows(
     streams: Sequence[Stream], grown: frozenset[str], found: Discovery
 ) -> list[Stream]:
     """Leave out files whose flows are all in another log of the same sensor, or another file.
@@ -118,16 +118,19 @@ def without_doubles(
     """
     sampled = lru_cache(maxsize=_CACHED)(_sample)
     left = [[list(files) for files in stream.loggers] for stream in streams]
+
+    def drop_if_held(file: LogFile, files: list[LogFile], others: list[list[LogFile]]) -> None:
+        if _share(file, others, sampled) == 1.0:
+            files.remove(file)
+            found.skip(file.source, DUPLICATE)
+
     for files in (files for loggers in left for files in loggers):
         for whole in [file for file in files if file.source in grown]:
             held = sampled(whole)
             for file in list(files):
                 begun = file.beginning.time
-                if file is whole or begun is None or not held.first <= begun <= held.last:
-                    continue
-                if _share(file, [[whole]], sampled) == 1.0:
-                    files.remove(file)
-                    found.skip(file.source, DUPLICATE)
+                if file is not whole and begun is not None and held.first <= begun <= held.last:
+                    drop_if_held(file, files, [[whole]])
     related, apart = _related(streams)
     worth = list(map(_completeness, streams))
     pairs = [(i, j) if worth[i] < worth[j] else (j, i) for i, j in related]
@@ -135,9 +138,7 @@ def without_doubles(
         for one, other in ((less, more), (more, less)):
             for files in left[one]:
                 for file in list(files):
-                    if _share(file, left[other], sampled) == 1.0:
-                        files.remove(file)
-                        found.skip(file.source, DUPLICATE)
+                    drop_if_held(file, files, left[other])
     doubled = {
         file.source
         for less, more in pairs

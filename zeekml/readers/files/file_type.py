@@ -24,7 +24,7 @@ from zeekml.readers.files.refusal import (
 )
 from zeekml.readers.formats import parquet as flow_table
 from zeekml.readers.formats.envelopes import unwrap
-from zeekml.readers.formats.json_parser import DECODE_ERRORS, line_decoder
+from zeekml.readers.formats.json_parser import DECODE_ERRORS, object_of
 from zeekml.readers.formats.multiline_json import without_rubbish
 from zeekml.readers.formats.zeek_header import MAX_COLUMNS, Header, HeaderReader
 from zeekml.readers.formats.zeek_json import TYPE_FIELDS, record_type
@@ -35,7 +35,6 @@ HEAD_SIZE: Final = 1 << 18  # bytes, unpacked, that `detect` wants to see
 _SAMPLE_LINES: Final = 2000
 _MAX_LINES: Final = 10 * _SAMPLE_LINES  # of records written over several lines
 _LEAST_COLUMNS: Final = 4
-_decode_object: Final = line_decoder(dict[str, Any])
 
 
 class Kind(StrEnum):
@@ -199,13 +198,13 @@ def _records(text: bytes) -> Iterator[dict[str, Any]]:
         lines = item.data.split(b"\n", _MAX_LINES)[:_MAX_LINES] if isinstance(item, Block) else []
         for line in filter(None, lines):
             try:
-                record = _decode_object(line)
+                record = object_of(line)
             except DECODE_ERRORS:
                 record = {}
             if "ts" not in record and "event_type" not in record and (inside := unwrap(line)):
                 for each in inside.records:
                     with suppress(*DECODE_ERRORS):
-                        yield _decode_object(each)
+                        yield object_of(each)
             elif record:
                 yield record
 

@@ -9,7 +9,6 @@ from typing import Final
 from zeekml.readers.formats.multiline_json import (
     RUBBISH_AT_LINE_START,
     RecordJoiner,
-    TooLong,
     elements_end,
     without_rubbish,
 )
@@ -122,12 +121,12 @@ class LineSplitter:
         yield from self._keep(data[cut:])
 
     def _lines(self, data: bytes) -> Iterator[Block | LongLine]:
-        for item in self._joiner.feed(data):
-            if isinstance(item, TooLong):
-                yield LongLine(self.line, item.text[:_EXCERPT_BYTES])
+        for lines, too_long in self._joiner.feed(data):
+            if too_long:
+                yield LongLine(self.line, lines[:_EXCERPT_BYTES])
                 self.line += 1
             else:
-                yield self._block(item, complete=True)
+                yield self._block(lines, complete=True)
 
     def _keep(self, data: bytes) -> Iterator[Block | LongLine]:
         if self._skipping:

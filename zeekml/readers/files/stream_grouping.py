@@ -221,7 +221,7 @@ def _ended(file: LogFile) -> float | None:
     try:
         with open_log(file.path) as raw:
             begin = max(0, file.size - _TAIL)
-            for batch in reader.stretch(file, ByteStream(raw), begin, events=Events()):
+            for batch in reader.byte_range(file, ByteStream(raw), begin, events=Events()):
                 ends = np.concatenate([ends, flow_end(batch)])[-SAMPLE:]
     except OSError:
         return None

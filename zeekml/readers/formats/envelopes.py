@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from zeekml.readers.batch_builder import is_conn_record
-from zeekml.readers.formats.json_parser import DECODE_ERRORS, line_decoder
+from zeekml.readers.formats.json_parser import DECODE_ERRORS, line_decoder, members_of
 
 MAX_LAYERS: Final = 3  # most envelopes within each other that are opened
 PREFIX: Final = "prefix"
@@ -25,27 +25,11 @@ ARRAY: Final = "array"
 JOINED: Final = "joined"
 TEXT: Final = "text"
 
-_TEXT_MEMBERS: Final = (
-    "_raw",
-    "@rawstring",
-    "event.original",
-    "original",
-    "full_log",
-    "message",
-    "MESSAGE",
-    "@message",
-    "msg",
-    "log",
-    "event",
-    "record",
-    "line",
-    "body",
-    "payload",
-    "value",
-    "textPayload",
-    "full_message",
-    "short_message",
-)
+_NAMES: Final = """
+_raw @rawstring event.original original full_log message MESSAGE @message msg log event record line
+body payload value textPayload full_message short_message
+"""
+_TEXT_MEMBERS: Final = _NAMES.split()
 """Members whose text may be a record. Any others may hold what a stranger sent."""
 
 _BETWEEN: Final = b" \t\r\n[],"
@@ -61,7 +45,6 @@ _ARRAY_GOES_ON: Final = re.compile(rb"\}\s*(?:,|\]\s*\}?\s*,?)\s*\Z")
 _EVENT: Final = b'{"timestamp"'
 _NEWLINE: Final = 10
 
-_members: Final = line_decoder(dict[str, msgspec.Raw])
 _text: Final = line_decoder(str)
 _IDENTIFIED: Final = ("uid", "id.orig_h", "id_orig_h", "id", "_path", "@path", "@stream")
 
@@ -167,7 +150,7 @@ def _object(text: bytes) -> Members | None:
     if not text.startswith(b"{"):
         return None
     try:
-        return _members(text)
+        return members_of(text)
     except DECODE_ERRORS:
         return None
 

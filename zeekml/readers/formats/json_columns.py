@@ -1,18 +1,26 @@
-"""The face of the JSON scanner (`zeekml.readers.formats.json_scanner`): lines in, columns out."""
+"""JSON lines to columns: the face of the scanner, and what the decoders of both sensors share.
+
+Plain lines (`zeekml.readers.formats.json_scanner`) are read as whole columns; the others go through
+a parser one by one, and their values are put between those of the plain ones.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from zeekml.core.jit import COMPILED
-from zeekml.readers.batch_builder import BoolArray
+from zeekml.readers.batch_builder import BoolArray, build_batch
 from zeekml.readers.files.line_splitter import Block
+from zeekml.readers.formats.envelopes import unwrap
+from zeekml.readers.formats.json_parser import DECODE_ERRORS, json_object, line_decoder, record_of
 from zeekml.readers.formats.json_scanner import (
     BUCKETS,
     DECIMAL,
@@ -22,17 +30,26 @@ from zeekml.readers.formats.json_scanner import (
     WHOLE,
     Ints,
     Keys,
+    copy_texts,
     key_hash,
     scan,
+    text_offsets,
 )
-from zeekml.readers.formats.json_scanner_values import copy_texts, read_moments, text_offsets
-from zeekml.readers.values import MAX_PORT
+from zeekml.readers.rejects import SourceAccount
+from zeekml.readers.values import MAX_PORT, read_time, understood
+
+# until the year 2255 a float64 holds every microsecond, and all ways to divide it agree
+_MOST_MICROS: Final = 1 << 53
+_MOMENT: Final = pa.timestamp("us", "UTC")
+# until the year 2041 rounding to microseconds twice changes nothing
+_MOST_SECONDS: Final = (1 << 51) / 1e6
 
 Column = tuple[pa.Array, BoolArray | None]
 """Values (n,), null for none, and the rows with one that cannot be read; None for no such row."""
 
 T = TypeVar("T")
 R = TypeVar("R")
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 def make_keys(
@@ -195,8 +212,20 @@ class PlainLines:
 
     def read_moments(self, field: str) -> None:
         """Turn the ISO 8601 times of a field into numbers; texts of another form stay texts."""
-        at = self._fields[field]
-        read_moments(self.data, self._kinds[at], self._values[at])
+        kinds, values, texts = self.kinds(field), self.values(field), self.texts(field)
+        if texts.null_count == len(texts):
+            return
+        try:
+            micros = pc.fill_null(texts.cast(_MOMENT).cast(pa.int64()), -1).to_numpy()
+        except pa.ArrowInvalid:
+            # one time is of another form, which does not let all others wait for the parser
+            read = [understood(read_time, text) for text in texts.to_pylist()]
+            sound = [type(time) is float and 0.0 <= time < _MOST_SECONDS for time in read]
+            pairs = zip(read, sound, strict=True)
+            micros = np.array([round(time * 1e6) if good else -1 for time, good in pairs])
+        good = (micros >= 0) & (micros < _MOST_MICROS)
+        kinds[good] = MICROS
+        values[good] = micros[good]
 
     def column(self, field: str, kind: pa.DataType) -> pa.Array:
         """A field (n,) as one of the types that records have."""
@@ -292,3 +321,62 @@ class MergedRows(Generic[R]):
         at = int(self._order[row]) if self._records else row
         n = len(self._plain)
         return self._plain[at] if at < n else self._texts[at - n]
+
+
+class JsonDecoder(Generic[S]):
+    """Parses lines one by one, takes them out of their envelopes and builds batches.
+
+    The account gets every record as accepted, rejected or skipped (by its type).
+    `keep_originals` adds the column ``original``: the line as it was logged.
+    """
+
+    sensor: ClassVar[str]
+    telling: ClassVar[str]  # a field of every record; a line without it may be an envelope
+
+    def __init__(self, record: type[S], account: SourceAccount, *, keep_originals: bool) -> None:
+        self._account = account
+        self._keep_originals = keep_originals
+        self._record = record
+        self._decode = line_decoder(record)
+
+    def _records(
+        self, line: int, text: bytes, *, complete: bool, inside: bool = False
+    ) -> Iterator[tuple[bytes, S]]:
+        """Yield the record of a line, or those that its line is the envelope of, with their text.
+
+        What is no record is booked.
+        """
+        try:
+            record: S | None = self._decode(text)
+        except DECODE_ERRORS:
+            record = None
+        known = record is not None and getattr(record, self.telling) is not None
+        if not known and not inside and (opened := unwrap(text)):
+            self._account.unwrap(opened.envelope, len(opened.records))
+            for each in opened.records:
+                yield from self._records(line, each, complete=complete, inside=True)
+            return
+        if record is None and text.strip():
+            members = json_object(self._account, line, text, complete=complete)
+            record = None if members is None else record_of(self._record, members)
+        if record is not None:
+            yield text, record
+
+    def _batch(
+        self,
+        rows: MergedRows[S],
+        columns: dict[str, pa.Array],
+        unread: dict[str, BoolArray],
+        **more: Any,
+    ) -> list[pa.RecordBatch]:
+        batch = build_batch(
+            columns,
+            rows.lines,
+            sensor=self.sensor,
+            account=self._account,
+            excerpt=rows.__getitem__,
+            original=(lambda row: rows[row].strip()) if self._keep_originals else None,
+            unread=unread,
+            **more,
+        )
+        return [] if batch is None else [batch]

@@ -51,7 +51,8 @@ def _depth(line: bytes) -> int:
     return int(np.cumsum(opened.astype(np.int64) - closed).max(initial=0))
 
 
-_members: Final = line_decoder(dict[str, msgspec.Raw])
+members_of: Final = line_decoder(dict[str, msgspec.Raw])
+object_of: Final = line_decoder(dict[str, Any])
 
 
 def json_object(
@@ -65,7 +66,7 @@ def json_object(
     takes. `complete` is False for the last line of a file when no newline ends it.
     """
     try:
-        members = _members(text)
+        members = members_of(text)
         text.decode()
     except UnicodeDecodeError:
         account.reject(line, BAD_UTF8, text)
@@ -76,7 +77,7 @@ def json_object(
         account.reject(line, BAD_JSON if complete else TRUNCATED, text)
     else:
         return {
-            name: {inner: _readable(v) for inner, v in _members(bytes(value)).items()}
+            name: {inner: _readable(v) for inner, v in members_of(bytes(value)).items()}
             if bytes(value).startswith(b"{")
             else _readable(value)
             for name, value in members.items()

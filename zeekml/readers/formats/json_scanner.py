@@ -38,20 +38,9 @@ NUMBER: Final = WHOLE | MICROS | DECIMAL
 # below, half a unit in the last place of a float64 is less than a quarter of a microsecond
 _MOST_MICROS: Final = 1 << 51
 
-NEWLINE: Final = ord("\n")
-QUOTE: Final = ord('"')
-COLON: Final = ord(":")
-COMMA: Final = ord(",")
-OPEN_ARRAY: Final = ord("[")
-CLOSE_ARRAY: Final = ord("]")
-OPEN_OBJECT: Final = ord("{")
-CLOSE_OBJECT: Final = ord("}")
-MINUS: Final = ord("-")
-PLUS: Final = ord("+")
-ZERO: Final = ord("0")
-NINE: Final = ord("9")
+NEWLINE, QUOTE, COLON, COMMA, MINUS, PLUS, ZERO, NINE, _POINT = b'\n":,-+09.'
+OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT = b"[]{}"
 
-_POINT: Final = ord(".")
 _BLANKS: Final = np.array([c in b" \t\r" for c in range(256)])
 _LETTERS_E: Final = (ord("e"), ord("E"))
 _NULL: Final = np.frombuffer(b"null", np.uint8)
@@ -399,3 +388,38 @@ def scan(
                 n_others += 1
         start = end + 1
     return n_rows, n_others
+
+
+@njit(cache=True, nogil=True)
+def text_offsets(kinds: npt.NDArray[np.uint8], values: Ints, offsets: npt.NDArray[np.int32]) -> int:
+    """Lay texts out one after the other; give how many are missing."""
+    nulls = 0
+    end = np.int64(0)
+    offsets[0] = 0
+    for i in range(len(kinds)):
+        if kinds[i] == TEXT:
+            end += values[i] & 0xFFFFFFFF
+        else:
+            nulls += 1
+        offsets[i + 1] = end
+    return nulls
+
+
+@njit(cache=True, nogil=True)
+def copy_texts(
+    data: Bytes,
+    kinds: npt.NDArray[np.uint8],
+    values: Ints,
+    offsets: npt.NDArray[np.int32],
+    out: Bytes,
+) -> None:
+    one = np.uint64(1)
+    to = np.uint64(0)
+    for i in range(len(kinds)):
+        if kinds[i] == TEXT:
+            # unsigned indices spare the test for those that count from the end
+            at = np.uint64(values[i] >> 32)
+            for _ in range(offsets[i + 1] - offsets[i]):
+                out[to] = data[at]
+                at += one
+                to += one

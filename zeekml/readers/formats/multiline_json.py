@@ -68,12 +68,15 @@ class RecordJoiner:
         """The record that has no end yet."""
         return b"" if self._record is None else self._record.text
 
-    def feed(self, lines: bytes) -> Iterator[bytes | TooLong]:
-        """Take lines, each with its newline, and yield those that are whole records."""
+    def feed(self, lines: bytes) -> Iterator[tuple[bytes, bool]]:
+        """Take lines, each with its newline, and yield those that are whole records.
+
+        True is with the beginning of a record that is too long, which has no newline.
+        """
         if self._record is None and not _may_leave_open(lines):
             self._seen += len(lines)
             self.taken = self._seen
-            yield lines
+            yield lines, False
             return
         ready: list[bytes] = []
         for line in lines.split(b"\n")[:-1]:
@@ -87,14 +90,14 @@ class RecordJoiner:
             elif record.size > self._limit:
                 self.taken = self._seen - record.size
                 if ready:
-                    yield b"".join(ready)
+                    yield b"".join(ready), False
                 self.taken = self._seen
-                yield TooLong(record.text)
+                yield record.text, True
                 ready = [b"\n" * (record.lines - 1)]
                 record.leave_out()
         self.taken = self._seen - (self._record.size if self._record is not None else 0)
         if joined := b"".join(ready):
-            yield joined
+            yield joined, False
 
     def finish(self, line: bytes) -> Iterator[tuple[bytes, bool]]:
         """Take the last line, which no newline ends, and yield what is left.
@@ -151,13 +154,6 @@ class RecordJoiner:
             self._record = _Record(line, size, 0, debris=True)
         else:
             ready.append(line + b"\n")
-
-
-class TooLong:
-    """A record of which only the beginning was kept."""
-
-    def __init__(self, text: bytes) -> None:
-        self.text = text
 
 
 class _Record:
@@ -287,8 +283,8 @@ def record_end(data: bytes) -> int:
     joiner = RecordJoiner(len(data))
     begin = 0
     while end := data.find(b"\n", begin) + 1:
-        for item in joiner.feed(data[begin:end]):
-            if isinstance(item, bytes) and item.strip(_BETWEEN + b"\n{"):
+        for lines, too_long in joiner.feed(data[begin:end]):
+            if not too_long and lines.strip(_BETWEEN + b"\n{"):
                 return joiner.taken
         begin = end
     return 0

@@ -24,8 +24,7 @@ from zeekml.readers.formats.eve_mapping import (
     parsed,
     scanned,
 )
-from zeekml.readers.formats.json_columns import MergedRows, PlainLines
-from zeekml.readers.formats.json_decoder import JsonDecoder
+from zeekml.readers.formats.json_columns import JsonDecoder, MergedRows, PlainLines
 from zeekml.readers.rejects import OTHER, SourceAccount
 from zeekml.readers.values import UNREADABLE, read_count, read_text, understood
 

@@ -21,8 +21,13 @@ from msgspec.structs import astuple
 from zeekml.readers.batch_builder import CONN_MARKERS, BoolArray
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.flow_schema import ZEEK
-from zeekml.readers.formats.json_columns import Column, MergedRows, PlainLines, make_keys
-from zeekml.readers.formats.json_decoder import JsonDecoder
+from zeekml.readers.formats.json_columns import (
+    Column,
+    JsonDecoder,
+    MergedRows,
+    PlainLines,
+    make_keys,
+)
 from zeekml.readers.formats.json_scanner import NUMBER, OBJECT, TEXT, WHOLE, Keys
 from zeekml.readers.formats.zeek_log_kind import CONN, ZEEK_LOGS, log_of
 from zeekml.readers.rejects import SourceAccount

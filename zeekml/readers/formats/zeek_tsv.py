@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
@@ -109,37 +110,35 @@ class TsvDecoder:
         )
 
 
+@dataclass
 class _Run:
     """Consecutive records under one header."""
 
-    def __init__(
-        self, header: Header, separator: bytes, data: bytes, line: int, account: SourceAccount
-    ) -> None:
-        self._header = header
-        self._separator = separator
-        self._data = data
-        self._first_line = line
-        self._account = account
+    header: Header
+    separator: bytes
+    data: bytes
+    first_line: int
+    account: SourceAccount
 
     def decode(self, *, keep_originals: bool, complete: bool) -> pa.RecordBatch | None:
         table = self._typed()
         unread: dict[str, BoolArray] = {}
         if table is not None:
-            lines = np.arange(self._first_line, self._first_line + len(table), dtype=np.int64)
+            lines = np.arange(self.first_line, self.first_line + len(table), dtype=np.int64)
             columns = dict(zip(table.column_names, map(_single, table.columns), strict=True))
         else:
             lines = self._drop_unusable_lines(complete=complete)
             if not len(lines):
                 return None
             columns, unread = self._singly()
-        if b"\\" in self._data:
+        if b"\\" in self.data:
             for name, column in columns.items():
                 columns[name] = _unescaped(column)
         return build_batch(
             columns,
             lines,
             sensor=ZEEK,
-            account=self._account,
+            account=self.account,
             excerpt=lambda row: self._texts[row],
             original=self._original if keep_originals else None,
             unread=unread,
@@ -148,27 +147,27 @@ class _Run:
 
     @cached_property
     def _texts(self) -> list[bytes]:
-        return self._data.split(b"\n")
+        return self.data.split(b"\n")
 
-    def _read(self, types: dict[str, Any], *, check_utf8: bool) -> pa.Table:
-        positions = self._header.wanted
-        names = [f"c{i}" for i in range(len(self._header.fields))]
+    def _read(self, types: dict[str, Any]) -> pa.Table:
+        positions = self.header.wanted
+        names = [f"c{i}" for i in range(len(self.header.fields))]
         column_names = {name: names[positions[name]] for name in types}
         table = pa_csv.read_csv(
-            pa.BufferReader(self._data),
+            pa.BufferReader(self.data),
             pa_csv.ReadOptions(
-                column_names=names, use_threads=False, block_size=max(len(self._data) + 1, 1024)
+                column_names=names, use_threads=False, block_size=max(len(self.data) + 1, 1024)
             ),
             pa_csv.ParseOptions(
-                delimiter=self._separator.decode("ascii"), quote_char=False, escape_char=False
+                delimiter=self.separator.decode("ascii"), quote_char=False, escape_char=False
             ),
             pa_csv.ConvertOptions(
-                check_utf8=check_utf8,
+                check_utf8=True,
                 column_types={column_names[name]: kind for name, kind in types.items()},
                 include_columns=list(column_names.values()),
                 null_values=[
                     text.decode("utf-8", "replace")
-                    for text in (self._header.unset, self._header.empty, b"")
+                    for text in (self.header.unset, self.header.empty, b"")
                 ],
                 strings_can_be_null=True,
             ),
@@ -176,53 +175,53 @@ class _Run:
         return table.rename_columns(list(column_names))
 
     def _typed(self) -> pa.Table | None:
-        """Read all records at once, or return None when one of them needs a closer look."""
+        """Read all records at once; None when one of them needs a closer look."""
         types: dict[str, Any] = {
             name: pa.dictionary(pa.int32(), RAW_TYPES[name])
             if name in _DICTIONARY_COLUMNS
             else RAW_TYPES[name]
             for name in RECORD_COLUMNS
-            if name in self._header.wanted
+            if name in self.header.wanted
         }
         try:
-            table = self._read(types, check_utf8=True)
+            table = self._read(types)
         except pa.ArrowInvalid:
             return None
         # Arrow passes over empty lines without a word; then lines and rows no longer agree
-        newlines = np.count_nonzero(np.frombuffer(self._data, np.uint8) == ord("\n"))
+        newlines = np.count_nonzero(np.frombuffer(self.data, np.uint8) == ord("\n"))
         return table if len(table) == newlines else None
 
     def _drop_unusable_lines(self, *, complete: bool) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Reject lines that cannot be split into columns; give the numbers of the others."""
-        separators = len(self._header.fields) - 1
+        separators = len(self.header.fields) - 1
         kept: list[bytes] = []
         numbers: list[int] = []
-        for number, text in enumerate(self._data.split(b"\n"), self._first_line):
+        for number, text in enumerate(self.data.split(b"\n"), self.first_line):
             if not text:
                 continue
-            if text.count(self._separator) != separators:
-                self._account.reject(number, COLUMN_COUNT if complete else TRUNCATED, text)
-            elif not text.isascii() and not self._is_utf8(text.split(self._separator)):
-                self._account.reject(number, BAD_UTF8, text)
+            if text.count(self.separator) != separators:
+                self.account.reject(number, COLUMN_COUNT if complete else TRUNCATED, text)
+            elif not text.isascii() and not self._is_utf8(text.split(self.separator)):
+                self.account.reject(number, BAD_UTF8, text)
             else:
                 kept.append(text)
                 numbers.append(number)
-        self._data = b"".join(text + b"\n" for text in kept)
+        self.data = b"".join(text + b"\n" for text in kept)
         self.__dict__["_texts"] = kept
         return np.array(numbers, dtype=np.int64)
 
     def _is_utf8(self, cells: list[bytes]) -> bool:
         """Check the columns that are read; what stands in others does no harm."""
         try:
-            b"".join(cells[position] + b" " for position in self._header.wanted.values()).decode()
+            b"".join(cells[position] + b" " for position in self.header.wanted.values()).decode()
         except UnicodeDecodeError:
             return False
         return True
 
     def _singly(self) -> tuple[dict[str, pa.Array], dict[str, BoolArray]]:
         """Convert column by column; a column that fails is read value by value."""
-        wanted = [name for name in RECORD_COLUMNS if name in self._header.wanted]
-        table = self._read({name: pa.string() for name in wanted}, check_utf8=True)
+        wanted = [name for name in RECORD_COLUMNS if name in self.header.wanted]
+        table = self._read({name: pa.string() for name in wanted})
         columns: dict[str, pa.Array] = {}
         unread: dict[str, BoolArray] = {}
         for name in wanted:
@@ -234,10 +233,10 @@ class _Run:
         return columns, unread
 
     def _original(self, row: int) -> bytes:
-        header = self._header
+        header = self.header
         record: dict[str, Any] = {}
         types = header.types if len(header.types) == len(header.fields) else ()
-        for i, cell in enumerate(self._texts[row].split(self._separator)):
+        for i, cell in enumerate(self._texts[row].split(self.separator)):
             if cell != header.unset:
                 kind = types[i] if types else b"string"
                 name = header.fields[i].decode("utf-8", "backslashreplace")

@@ -64,7 +64,7 @@ class Lines:
 def check(written: Path, watched: Path, scored: Path) -> tuple[Findings, dict[str, int]]:
     """Compare what a watcher wrote with the log, and with what `zeekml score` makes of it.
 
-    `written` is all of the log in one file, `watched` and `scored` are directories with the outputs,
+    `written` is all of the log in one file, `watched` and `scored` are directories of outputs,
     enriched records among them. Gives what is wrong, and how much was compared.
     """
     found = Findings()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zeekml.ensemble.bundle import Bundle, NewMember, write_bundle
+from zeekml.ensemble.bundle import Bundle, NewBundle, NewMember, write_bundle
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES, THREATS
 from zeekml.ensemble.manifest import Calibration, TrainingSource, Usual
 from zeekml.ensemble.scaler import Scaler
@@ -28,7 +28,7 @@ def random_mlp(rng: np.random.Generator, sizes: list[int]) -> bytes:
 
 @pytest.fixture
 def parts() -> dict[str, Any]:
-    """Arguments of `write_bundle`, without the path."""
+    """Arguments of `NewBundle`."""
     rng = np.random.default_rng(7)
     width = len(INPUTS)
     members = [NewMember(random_mlp(rng, [width, 16, 8, len(CLASSES)])) for _ in range(2)]
@@ -60,8 +60,10 @@ def parts() -> dict[str, Any]:
 def make_bundle(tmp_path: Path, parts: dict[str, Any]) -> Callable[..., Bundle]:
     """Writes a bundle; keyword arguments replace its usual parts."""
 
-    def make(**changed: Any) -> Bundle:
-        return write_bundle(tmp_path / "bundle", **(parts | changed))
+    def make(*, overwrite: bool = False, **changed: Any) -> Bundle:
+        return write_bundle(
+            tmp_path / "bundle", NewBundle(**(parts | changed)), overwrite=overwrite
+        )
 
     return make
 

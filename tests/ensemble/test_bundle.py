@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from zeekml.ensemble import bundle as bundle_module
-from zeekml.ensemble.bundle import Bundle, NewMember, load_bundle, write_bundle
+from zeekml.ensemble.bundle import Bundle, NewBundle, NewMember, load_bundle, write_bundle
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
 from zeekml.ensemble.tflite_file import write_mlp
 from zeekml.errors import BundleError, OutputError
@@ -89,9 +89,9 @@ def test_manifest_has_the_documented_form(bundle: Bundle) -> None:
 
 
 def test_equal_parts_give_equal_bytes(tmp_path: Path, parts: dict[str, Any]) -> None:
-    first = write_bundle(tmp_path / "first", **parts)
+    first = write_bundle(tmp_path / "first", NewBundle(**parts))
     reordered = dict(reversed(parts["thresholds"].items()))
-    second = write_bundle(tmp_path / "second", **(parts | {"thresholds": reordered}))
+    second = write_bundle(tmp_path / "second", NewBundle(**(parts | {"thresholds": reordered})))
     assert files_of(first.path) == files_of(second.path)
 
 
@@ -141,7 +141,7 @@ def test_a_link_keeps_pointing_to_the_replaced_bundle(
 ) -> None:
     make_bundle()
     (tmp_path / "current").symlink_to("bundle")
-    write_bundle(tmp_path / "current", **(parts | {"name": "next", "overwrite": True}))
+    write_bundle(tmp_path / "current", NewBundle(**(parts | {"name": "next"})), overwrite=True)
     assert (tmp_path / "current").is_symlink()
     assert load_bundle(tmp_path / "bundle").manifest.name == "next"
 
@@ -149,7 +149,7 @@ def test_a_link_keeps_pointing_to_the_replaced_bundle(
 def test_an_unwritable_place_is_an_output_error(tmp_path: Path, parts: dict[str, Any]) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write bundle"):
-        write_bundle(tmp_path / "file" / "bundle", **parts)
+        write_bundle(tmp_path / "file" / "bundle", NewBundle(**parts))
 
 
 @pytest.mark.parametrize(

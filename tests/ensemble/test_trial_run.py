@@ -125,7 +125,7 @@ def test_more_memory_than_it_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     dies = trial._PROGRAM.replace(
         "import serve;",
-        "import serve; from zeekml.ensemble import trial; import os, signal; "
+        "import serve; from zeekml.ensemble import trial_run as trial; import os, signal; "
         "trial.Member = lambda model: os.kill(os.getpid(), signal.SIGSEGV);",
     )
     monkeypatch.setattr(trial, "_PROGRAM", dies)
@@ -137,7 +137,7 @@ def test_what_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     hangs = trial._PROGRAM.replace(
         "import serve;",
-        "import serve; from zeekml.ensemble import trial; import time; "
+        "import serve; from zeekml.ensemble import trial_run as trial; import time; "
         "trial.Member = lambda model: time.sleep(600);",
     )
     monkeypatch.setattr(trial, "_PROGRAM", hangs)

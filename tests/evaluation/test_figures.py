@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
+from zeekml.core.intervals import poisson_interval
 from zeekml.ensemble.probability import expected_calibration_error
 from zeekml.evaluation.bootstrap import (
     compare,
@@ -16,7 +17,6 @@ from zeekml.evaluation.bootstrap import (
     network_draws,
     percentile_interval,
 )
-from zeekml.evaluation.incident_figures import poisson_interval
 from zeekml.evaluation.metrics import calibration_error, reliability, resolvable
 from zeekml.evaluation.sections.calibration import prior_weights
 from zeekml.training.leave_one_out import recall_at

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.batch.decoded_part import read_batches
-from zeekml.features.context.state import HORIZON
+from zeekml.features.context.layout import HORIZON
 from zeekml.readers.archive import enter_behind
 from zeekml.readers.rejects import ReadCounters
 from zeekml.readers.stream_clock import ClockState, StreamClock

@@ -138,33 +138,10 @@ def calibrate(
 ) -> Calibrated:
     """Choose thresholds for a site and write a bundle with them.
 
-    Parameters
-    ----------
-    streams
-        From `discover`.
-    out
-        The bundle directory to make.
-    notices_per_day
-        The budget.
-    bundle, policy, allowlist, config
-        As for `zeekml score`.
-    name
-        Of the new bundle; the parent's if not given.
-    overwrite
-        Replace a bundle that is there already.
-    progress
-        Called with bytes read and records scored since the last call.
-    trying
-        Called with (thresholds tried, thresholds in all).
-
-    Raises
-    ------
-    DataError
-        Nothing could be scored.
-    ConfigError
-        The policy asks for a threshold that the bundle does not have.
-    OutputError
-        The bundle cannot be written.
+    `progress` is called with bytes read and records scored since the last call, `trying` with
+    thresholds tried and thresholds in all. Raises `DataError` if nothing could be scored,
+    `ConfigError` if the policy asks for a threshold that the bundle does not have, and
+    `OutputError` if the bundle cannot be written.
     """
     policy.thresholds(bundle.manifest.thresholds)
     with tempfile.TemporaryDirectory(prefix="zeekml-") as work:
@@ -184,8 +161,7 @@ def calibrate(
     before = next(volume for volume in curve if volume.shift == 0)
     usual = traffic.usual
     manifest = bundle.manifest
-    made = bundles.write_bundle(
-        out,
+    new = bundles.NewBundle(
         name=name or manifest.name,
         features=manifest.features,
         members=[
@@ -212,8 +188,8 @@ def calibrate(
         model_card=_card(bundle, notices_per_day, traffic, days, curve, chosen),
         combine=manifest.combine,
         parent=bundle.digest,
-        overwrite=overwrite,
     )
+    made = bundles.write_bundle(out, new, overwrite=overwrite)
     return Calibrated(made, bundle, notices_per_day, traffic, days, curve, chosen, before, within)
 
 

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written aside, synced, then renamed."""
+"""Atomic writes: files that are whole or not there, written aside, synced, then renamed."""
 
 from __future__ import annotations
 
@@ -26,12 +26,7 @@ def as_output_error(path: Path) -> Iterator[None]:
 def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     """A file open for writing that takes the place of `path` if the block ends well.
 
-    Parameters
-    ----------
-    path
-        In a directory that exists; what is there stays until the new file is complete and synced.
-    mode
-        Of the file, as far as the umask lets it.
+    What is there stays until the new file is complete and synced. The directory must exist.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     # whatever lies there, a link perhaps, is not written through
@@ -66,22 +61,7 @@ def sync_directory(directory: Path) -> None:
 
 
 def write_whole(directory: Path, texts: Mapping[str, str], mode: int = 0o666) -> None:
-    """Write files by name; earlier ones are replaced when all are complete.
-
-    Parameters
-    ----------
-    directory
-        Is made if it is not there.
-    texts
-        By the file's name.
-    mode
-        Of the files, as far as the umask lets it.
-
-    Raises
-    ------
-    OutputError
-        They cannot be written.
-    """
+    """Write files by name; earlier ones are replaced when all are complete, or `OutputError`."""
     with as_output_error(directory):
         directory.mkdir(parents=True, exist_ok=True)
         with ExitStack() as files:

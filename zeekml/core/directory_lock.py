@@ -1,4 +1,4 @@
-"""A directory that one process at a time may write to."""
+"""Directory locks (flock): one process at a time may write to a directory."""
 
 from __future__ import annotations
 
@@ -28,22 +28,9 @@ class TakenError(OutputError):
 class DirectoryLock:
     """The lock of a directory, held until `close` or until the process ends.
 
-    Parameters
-    ----------
-    directory
-        Must be there.
-    taken
-        What to say if somebody else holds it.
-    file
-        The file in it that is locked. By default the directory itself, so that nothing is left in
-        it; where only files can be locked, an empty hidden one in it.
-
-    Raises
-    ------
-    TakenError
-        Somebody else holds it.
-    OSError
-        It cannot be locked.
+    Where somebody else holds it, a `TakenError` says `taken`. What is locked is a file in it if one
+    is named, else the directory itself, so that nothing is left in it; where only files can be
+    locked, an empty hidden one.
     """
 
     def __init__(self, directory: Path, taken: str, file: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""A place for compiled code that belongs to exactly this source.
+"""Cache of compiled code, in a directory that belongs to exactly this source.
 
 numba caches each compiled function by the state of its own file. A function compiled together with
 one from another file would go on living in the cache when only that other file changes: after an
@@ -49,12 +49,13 @@ def provide_compile_cache() -> None:
 
 
 def cache_directory() -> Path:
-    """Return where this version's compiled code is to be kept, which need not be there yet."""
+    """Where this version's compiled code is to be kept, which need not be there yet."""
     name = _PREFIX + _source_digest()
     chosen = os.environ.get(_VARIABLE)
     if chosen and Path(chosen).name == name:
         return Path(chosen)
-    return (Path(chosen) if chosen else _user_cache()) / name
+    base = chosen or os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    return Path(base) / name
 
 
 def keep_nothing_compiled() -> None:
@@ -75,14 +76,10 @@ def is_kept() -> bool:
 def _source_digest() -> str:
     digest = hashlib.sha256()
     package = Path(__file__).parents[1]
-    for path in sorted(package.rglob("*.py")):
+    for path in sorted([*package.rglob("*.py"), *package.rglob("*.tsv")]):
         digest.update(f"{path.relative_to(package)}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
-
-
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
 
 
 def _drop_old(base: Path, current: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is kept of a stream between two runs: bytes that are read back whole or not at all.
+"""Serialisation of state: compressed bytes under checksums, read back whole or not at all.
 
 A digest and checksums tell damage from what was written. They are no signature: who may write the
 bytes may make others that pass, so keep them where only zeekml writes.
@@ -49,16 +49,9 @@ class _Shape(msgspec.Struct, frozen=True):
 
 
 def seal(kind: str, version: int, parts: Sequence[Part], *, level: int = _LEVEL) -> bytes:
-    """Compress the parts of a state and join them.
+    """Compress the parts of a state (bytes, or contiguous memory) and join them.
 
-    Parameters
-    ----------
-    kind, version
-        What the state is of, and the version of its format; `unseal` asks for the same.
-    parts
-        Bytes, or contiguous memory.
-    level
-        Of zstd.
+    `unseal` asks for the same kind, which is what the state is of, and version of its format.
     """
     # a frame ends with a checksum of what is compressed in it
     compressor = zstandard.ZstdCompressor(level=level, write_checksum=True)
@@ -71,10 +64,7 @@ def seal(kind: str, version: int, parts: Sequence[Part], *, level: int = _LEVEL)
 def unseal(kind: str, version: int, data: bytes, *, least: int = 0) -> list[bytes]:
     """The parts that `seal` was given, of which there must be `least`.
 
-    Raises
-    ------
-    StateError
-        The bytes are damaged, of another kind or version, or never came from `seal`.
+    Bytes that are damaged, of another kind or version, or not from `seal` are a `StateError`.
     """
     if not data.startswith(_MAGIC):
         raise StateError(f"this is no stored state of zeekml, or its beginning is damaged ({kind})")
@@ -103,12 +93,7 @@ def unseal(kind: str, version: int, data: bytes, *, least: int = 0) -> list[byte
 def seal_pieces(kind: str, version: int, parts: Iterable[Part]) -> Iterator[bytes]:
     """What `seal` is for a state too large to hold twice: bytes to be written one after the other.
 
-    Parameters
-    ----------
-    kind, version
-        As for `seal`.
-    parts
-        Bytes, or contiguous memory; they are cut into pieces, which `unseal_pieces` gives back.
+    The parts are cut into pieces, which `unseal_pieces` gives back.
     """
     for part in parts:
         view = memoryview(part)
@@ -118,13 +103,7 @@ def seal_pieces(kind: str, version: int, parts: Iterable[Part]) -> Iterator[byte
 
 
 def unseal_pieces(kind: str, version: int, file: BinaryIO) -> Iterator[bytes]:
-    """The pieces of a file that `seal_pieces` made.
-
-    Raises
-    ------
-    StateError
-        As for `unseal`.
-    """
+    """The pieces of a file that `seal_pieces` made; errors as for `unseal`."""
     while length := file.read(_SIZE_BYTES):
         size = int.from_bytes(length, "big")
         if size > 2 * _PIECE:
@@ -133,13 +112,7 @@ def unseal_pieces(kind: str, version: int, file: BinaryIO) -> Iterator[bytes]:
 
 
 def decode(data: Part, as_type: type[T]) -> T:
-    """Read msgpack.
-
-    Raises
-    ------
-    StateError
-        It holds something else.
-    """
+    """Read msgpack of a type; anything else is a `StateError`."""
     try:
         return msgspec.msgpack.decode(data, type=as_type)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -158,18 +131,8 @@ def arrays_of_parts(
 ) -> dict[str, npt.NDArray[Any]]:
     """The arrays that `array_parts` was given; they cannot be written to.
 
-    Parameters
-    ----------
-    parts
-        What `array_parts` returned.
-    like
-        Arrays of the same names, whose dtypes and shapes they must have; only the length of the
-        first axis may differ.
-
-    Raises
-    ------
-    StateError
-        They are others.
+    Unless they are `like` these in names, dtypes and shapes but for the length of the first axis,
+    that is a `StateError`.
     """
     shapes = decode(parts[0], list[_Shape]) if parts else []
     if [shape.name for shape in shapes] != list(like) or len(parts) != len(shapes) + 1:
@@ -199,20 +162,7 @@ def batches_part(batches: Sequence[pa.RecordBatch]) -> Part:
 
 
 def batches_of_part(part: bytes, names: Sequence[str]) -> list[pa.RecordBatch]:
-    """The batches that `batches_part` was given.
-
-    Parameters
-    ----------
-    part
-        What `batches_part` returned.
-    names
-        The first columns that they must have.
-
-    Raises
-    ------
-    StateError
-        The bytes hold something else.
-    """
+    """The batches that `batches_part` was given, if these are their first columns."""
     if not part:
         return []
     try:

@@ -4,22 +4,11 @@ from __future__ import annotations
 
 
 def printable(text: str | bytes, limit: int | None = 256, *, keep: str = "") -> str:
-    r"""Text that is safe in a log, on a terminal and in a message.
+    r"""Text from strangers made safe in a log, on a terminal and in a message.
 
-    Parameters
-    ----------
-    text
-        Anything a log, a file name or a file may hold; bytes are taken as UTF-8.
-    limit
-        Longest result, in characters; a longer one ends in ``...``. At least 3; None for any.
-    keep
-        Characters that stay although they are not printable.
-
-    Returns
-    -------
-    str
-        The text with every character that is not printable (controls, terminal escapes, line and
-        direction marks, lone surrogates, invalid UTF-8) as ``\xHH``, ``\uHHHH`` or ``\UHHHHHHHH``.
+    Every character that is not printable (controls, terminal escapes, line and direction marks,
+    lone surrogates, invalid UTF-8) becomes ``\xHH``, ``\uHHHH`` or ``\UHHHHHHHH``, but those to
+    `keep`. A result longer than `limit` (at least 3; None for any) is cut and ends in ``...``.
     """
     if limit is not None:
         # one more character than fits, of at most four bytes each: a huge text is not walked

@@ -105,17 +105,9 @@ def default_rules_dir() -> Path:
 
 
 def load_policy(path: Path | None = None) -> Policy:
-    """Read a policy.
+    """Read a policy: a rules directory, or the policy file itself; None for what comes with zeekml.
 
-    Parameters
-    ----------
-    path
-        A rules directory, or the policy file itself; None takes the rules that come with zeekml.
-
-    Raises
-    ------
-    ConfigError
-        The file cannot be read or holds something wrong; the message names file and line.
+    Raises `ConfigError`, which names file and line, if it cannot be read or holds something wrong.
     """
     chosen = default_rules_dir() if path is None else path
     return policy_of(read_yaml(chosen / POLICY_FILE if chosen.is_dir() else chosen))

@@ -8,7 +8,7 @@
 A bundle decides what is reported and what is not, so whoever can change it can hide an attack:
 nothing in it is code or pickle, every byte is covered by the manifest's digests, and one that
 others may write to is refused. A member that zeekml has not written itself is tried in another
-process before it runs in this one (`trial`); what is installed with zeekml is believed.
+process before it runs in this one (`trial_run`); what is installed with zeekml is believed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -60,31 +60,16 @@ _tried: set[str] = set()  # digests of bundles whose members ran, in this proces
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bundle:
-    """A bundle that was read, checked and found to fit this version.
-
-    Attributes
-    ----------
-    path
-        Directory it was read from.
-    manifest
-        Its manifest.
-    digest
-        SHA-256 of manifest.json in hex. The manifest holds the digests of all other files, so
-        this one value stands for the whole bundle.
-    models
-        Bytes of the members' .tflite files, in the manifest's order.
-    scaler
-        Scaling of the inputs.
-    model_card
-        Markdown text.
-    """
+    """A bundle that was read, checked and found to fit this version."""
 
     path: Path
     manifest: Manifest
+    # SHA-256 of manifest.json in hex; that holds the digests of all other files, so this one value
+    # stands for the whole bundle
     digest: str
-    models: tuple[bytes, ...]
+    models: tuple[bytes, ...]  # the members' .tflite files, in the manifest's order
     scaler: Scaler
-    model_card: str
+    model_card: str  # Markdown
 
     @property
     def short_digest(self) -> str:
@@ -94,13 +79,30 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class NewMember:
-    """A member to be written: a .tflite file and the classes it scores.
-
-    `outputs` is `CLASSES` or `BINARY_CLASSES`.
-    """
+    """A member to be written: a .tflite file and the classes it scores."""
 
     model: bytes
-    outputs: tuple[str, ...] = CLASSES
+    outputs: tuple[str, ...] = CLASSES  # or `BINARY_CLASSES`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewBundle:
+    """What a bundle is made of; versions, digests and file names are added when it is written."""
+
+    name: str
+    features: Sequence[str]  # the members' inputs, in their order: a subset of the schema
+    members: Sequence[NewMember]
+    scaler: Scaler
+    calibration: Calibration  # of the averaged log-odds
+    thresholds: Mapping[str, float]  # per threat, the score from which an incident is reported
+    candidate_score: float  # from which a flow is worth a look at all
+    usual: Mapping[str, Usual]
+    training: Sequence[TrainingSource]
+    evaluation: dict[str, Any]  # NaN is written as null
+    model_card: str
+    combine: Combine = "logit"
+    parent: str | None = None
+    usual_source: Literal["training", "site"] = "training"
 
 
 def load_bundle(path: str | os.PathLike[str] | None = None, *, pin: str | None = None) -> Bundle:
@@ -160,23 +162,36 @@ def load_bundle(path: str | os.PathLike[str] | None = None, *, pin: str | None =
         _try_foreign(bundle)
     for entry, model in zip(manifest.members, models, strict=True):
         try:
-            _check_member(entry, model, len(manifest.features))
+            member = Member(model)
         except MemberError as err:
-            raise BundleError(
-                f"bundle {directory}: {entry.file}: {err}; make the bundle again"
-            ) from err
+            raise _unfit(directory, entry.file, err) from err
+        for form, has, told in (
+            ("takes {} features", member.inputs, len(manifest.features)),
+            ("gives {} scores", member.outputs, len(entry.outputs)),
+            ("gives an embedding of {}", member.embedding, entry.embedding),
+        ):
+            if has != told:
+                reason = f"{form.format(has)}, the manifest says {told}"
+                raise _unfit(directory, entry.file, reason)
     return bundle
 
 
-def try_members(bundle: Bundle) -> None:
-    """Run every member on some rows in a process of its own.
+def try_members(bundle: Bundle, numbers: Sequence[int] | None = None) -> None:
+    """Run members, by default all, on some rows in a process of its own.
 
-    Raises
-    ------
-    BundleError
-        A member fails, gives numbers that are not finite, or takes too much memory or time.
+    One that fails, gives numbers that are not finite, or takes too much memory or time is a
+    `BundleError`.
     """
-    _try(bundle, range(len(bundle.models)))
+    from zeekml.ensemble.trial_run import failures
+
+    if numbers is None:
+        numbers = range(len(bundle.models))
+    if not numbers:
+        return
+    found = failures([bundle.models[i] for i in numbers], len(bundle.manifest.features))
+    for i, failure in zip(numbers, found, strict=False):
+        if failure is not None:
+            raise _unfit(bundle.path, bundle.manifest.members[i].file, failure)
 
 
 def _try_foreign(bundle: Bundle) -> None:
@@ -186,90 +201,25 @@ def _try_foreign(bundle: Bundle) -> None:
 
     if bundle.digest not in _tried:
         models = enumerate(bundle.models)
-        _try(bundle, [i for i, model in models if not is_plain_mlp(model)])
+        try_members(bundle, [i for i, model in models if not is_plain_mlp(model)])
         _tried.add(bundle.digest)
 
 
-def _try(bundle: Bundle, numbers: Sequence[int]) -> None:
-    from zeekml.ensemble.trial_run import failures
-
-    if not numbers:
-        return
-    found = failures([bundle.models[i] for i in numbers], len(bundle.manifest.features))
-    for i, failure in zip(numbers, found, strict=False):
-        if failure is not None:
-            raise BundleError(
-                f"bundle {bundle.path}: {bundle.manifest.members[i].file}: {failure}; "
-                "make the bundle again"
-            )
+def _unfit(path: Path, file: str, reason: object) -> BundleError:
+    return BundleError(f"bundle {path}: {file}: {reason}; make the bundle again")
 
 
 def write_bundle(
-    path: str | os.PathLike[str],
-    *,
-    name: str,
-    features: Sequence[str],
-    members: Sequence[NewMember],
-    scaler: Scaler,
-    calibration: Calibration,
-    thresholds: Mapping[str, float],
-    candidate_score: float,
-    usual: Mapping[str, Usual],
-    training: Sequence[TrainingSource],
-    evaluation: dict[str, Any],
-    model_card: str,
-    combine: Combine = "logit",
-    parent: str | None = None,
-    usual_source: Literal["training", "site"] = "training",
-    overwrite: bool = False,
+    path: str | os.PathLike[str], new: NewBundle, *, overwrite: bool = False
 ) -> Bundle:
-    """Write a bundle directory, whole or not at all.
+    """Write a bundle directory, whole or not at all, and read it back.
 
     A new bundle appears in one step. One that is replaced is moved aside first, so that for an
     instant there is none; it is moved back if the new one cannot take its place.
 
-    Equal arguments give equal bytes in every file: nothing in a bundle tells when or where it was
-    written.
-
-    Parameters
-    ----------
-    path
-        The new directory; its parents are made.
-    name
-        Short name for people.
-    features
-        Names of the members' inputs, in their order: a subset of the feature schema.
-    members
-        The models and what they score.
-    scaler
-        Scaling of the inputs.
-    calibration, thresholds, candidate_score
-        Calibration of the averaged log-odds; per threat the score from which an incident is
-        reported; and the score from which a flow is worth a look at all.
-    usual
-        Percentiles of the inputs over benign training rows, in natural units.
-    training, evaluation, model_card
-        Where the members come from and how they did. In `evaluation`, NaN is written as null.
-    combine
-        Whether the members' log-odds or their probabilities are averaged.
-    parent
-        Digest of the bundle this one was made from.
-    usual_source
-        See `Manifest`.
-    overwrite
-        Replace a bundle that is already there. Anything else in its place is never touched.
-
-    Returns
-    -------
-    Bundle
-        The bundle, read back from what was written.
-
-    Raises
-    ------
-    BundleError
-        The parts do not fit together.
-    OutputError
-        The directory exists and is not to be replaced, or cannot be written.
+    Equal parts give equal bytes in every file: nothing in a bundle tells when or where it was
+    written. Parts that do not fit together are a `BundleError`, a directory that exists or cannot
+    be written an `OutputError`; only a bundle is ever replaced.
     """
     contents: dict[str, bytes] = {}
 
@@ -278,7 +228,7 @@ def write_bundle(
         return hashlib.sha256(data).hexdigest()
 
     entries = []
-    for i, member in enumerate(members):
+    for i, member in enumerate(new.members):
         file = f"member_{i}.tflite"
         try:
             embedding = Member(member.model).embedding
@@ -286,31 +236,30 @@ def write_bundle(
             raise BundleError(f"{file}: {err}") from err
         digest = add(file, member.model)
         entries.append(MemberEntry(file, digest, tuple(member.outputs), embedding))
-    scaler.check(len(features))
+    new.scaler.check(len(new.features))
     manifest = Manifest(
         format=manifest_format.FORMAT,
         format_version=manifest_format.FORMAT_VERSION,
-        name=name,
+        name=new.name,
         zeekml_version=__version__,
         feature_schema=SCHEMA_HASH,
-        features=tuple(features),
+        features=tuple(new.features),
         classes=CLASSES,
-        combine=combine,
+        combine=new.combine,
         members=tuple(entries),
-        scaler=FileEntry(SCALER_FILE, add(SCALER_FILE, encode_scaler(scaler))),
-        model_card=FileEntry(CARD_FILE, add(CARD_FILE, model_card.encode())),
-        calibration=calibration,
-        thresholds=_in_order(thresholds, THREATS),
-        candidate_score=candidate_score,
-        usual=_in_order(usual, features),
-        training=tuple(training),
-        evaluation=evaluation,
-        parent=parent,
-        usual_source=usual_source,
+        scaler=FileEntry(SCALER_FILE, add(SCALER_FILE, encode_scaler(new.scaler))),
+        model_card=FileEntry(CARD_FILE, add(CARD_FILE, new.model_card.encode())),
+        calibration=new.calibration,
+        thresholds=_in_order(new.thresholds, THREATS),
+        candidate_score=new.candidate_score,
+        usual=_in_order(new.usual, new.features),
+        training=tuple(new.training),
+        evaluation=new.evaluation,
+        parent=new.parent,
+        usual_source=new.usual_source,
     )
     # last, so that a directory with a manifest is never half a bundle
     contents[MANIFEST_FILE] = manifest_format.encode(manifest)
-
     try:
         # a link, such as one to the version in use, keeps pointing to what is replaced behind it
         return _place(Path(path).resolve(), contents, overwrite=overwrite)
@@ -319,12 +268,9 @@ def write_bundle(
 
 
 def check_place(path: Path, *, overwrite: bool) -> None:
-    """Refuse a place that no bundle may be written to: also before the work that makes one.
+    """Raise `OutputError` for a place that no bundle may be written to.
 
-    Raises
-    ------
-    OutputError
-        Something is there that is no bundle, or a bundle that is not to be replaced.
+    To be called before the work that makes one, too.
     """
     target = Path(path).resolve()
     if not target.exists():
@@ -346,8 +292,12 @@ def _place(target: Path, contents: Mapping[str, bytes], *, overwrite: bool) -> B
     try:
         fresh = staging / "bundle"
         fresh.mkdir()
-        for file, data in contents.items():
-            _write_durably(fresh / file, data)
+        for name, data in contents.items():
+            with (fresh / name).open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fchmod(file.fileno(), 0o644)
+                os.fsync(file.fileno())
         # whatever the umask: a bundle that others may write to would be refused
         fresh.chmod(0o755)
         bundle = load_bundle(fresh)
@@ -364,17 +314,7 @@ def _place(target: Path, contents: Mapping[str, bytes], *, overwrite: bool) -> B
         sync_directory(target.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return Bundle(
-        target, bundle.manifest, bundle.digest, bundle.models, bundle.scaler, bundle.model_card
-    )
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fchmod(file.fileno(), 0o644)
-        os.fsync(file.fileno())
+    return replace(bundle, path=target)
 
 
 def _in_order(values: Mapping[str, _T], order: Sequence[str]) -> dict[str, _T]:
@@ -383,23 +323,10 @@ def _in_order(values: Mapping[str, _T], order: Sequence[str]) -> dict[str, _T]:
     return known | {key: value for key, value in values.items() if key not in known}
 
 
-def _check_member(entry: MemberEntry, model: bytes, features: int) -> None:
-    member = Member(model)
-    if member.inputs != features:
-        raise MemberError(f"takes {member.inputs} features, the manifest lists {features}")
-    if member.outputs != len(entry.outputs):
-        raise MemberError(f"gives {member.outputs} scores, the manifest lists {len(entry.outputs)}")
-    if member.embedding != entry.embedding:
-        raise MemberError(
-            f"gives an embedding of {member.embedding}, the manifest says {entry.embedding}"
-        )
-
-
 class _Directory:
-    """An open bundle directory.
+    """An open bundle directory, relative to which its files are opened.
 
-    Files are opened relative to it, so all of them come from one directory even while its name
-    is being moved to another.
+    So all of them come from one directory even while its name is being moved to another.
     """
 
     def __init__(self, path: Path, *, check_modes: bool) -> None:
@@ -414,11 +341,6 @@ class _Directory:
             ) from err
 
     def __enter__(self) -> _Directory:
-        try:
-            self._check_mode(self._handle, self._path)
-        except BundleError:
-            os.close(self._handle)
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -435,14 +357,14 @@ class _Directory:
         return data
 
     def read(self, name: str, limit: int) -> bytes:
-        path = self._path / name
+        self._check_mode(self._handle, self._path)
         try:
             # without blocking: what claims to be a file might be a pipe
             handle = os.open(name, os.O_RDONLY | os.O_NONBLOCK, dir_fd=self._handle)
             with os.fdopen(handle, "rb") as file:
                 if not stat.S_ISREG(os.fstat(handle).st_mode):
                     raise BundleError(f"bundle {self._path}: {name} is not a regular file")
-                self._check_mode(handle, path)
+                self._check_mode(handle, self._path / name)
                 data = file.read(limit + 1)
         except OSError as err:
             raise BundleError(

@@ -1,4 +1,4 @@
-"""Why a row scored as it did: by how much the score falls when something is made usual.
+"""Explanations by occlusion: by how much the score falls when something is made usual.
 
 Occlusion over the whole averaged ensemble. Integrated gradients would need gradients, which the
 model runtime does not give, and would share a reason out over columns that say the same thing;
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -45,34 +45,21 @@ _ROWS_AT_ONCE: Final = 64
 class Contribution:
     """One reason for a score.
 
-    Attributes
-    ----------
-    feature
-        Name of the column, or of the family for protocol, service and kind of port. Of a count
-        over several windows, the window that is furthest from usual.
-    value, usual
-        In `unit`, or as text: yes and no, names, "missing", "mixed" or "unknown".
-    unit
-        Unit of the values.
-    contribution
-        By how much the averaged log-odds of malicious fall when this is made usual.
+    `value` and `usual` are in `unit`, or text: yes and no, names, "missing", "mixed", "unknown".
     """
 
+    # a column, or the family for protocol, service and kind of port; of a count over several
+    # windows, the window that is furthest from usual
     feature: str
     value: float | str
     usual: float | str
     unit: str
-    contribution: float
+    contribution: float  # fall of the averaged log-odds of malicious when this is made usual
 
     def text(self, usual: str = "usual") -> str:
-        """As notices carry it.
+        """As notices carry it, with this word for the usual value.
 
         For example ``src60_ports=41 ports contacted by the source in 60 s (usual 2) +1.83``.
-
-        Parameters
-        ----------
-        usual
-            What the usual value is called.
         """
         return (
             f"{self.feature}={phrase(self.feature, self.value)} "
@@ -97,90 +84,51 @@ class _Group:
 def explain(
     ensemble: Ensemble, rows: npt.NDArray[np.float32], top: int = 4
 ) -> list[list[Contribution]]:
-    """The strongest reasons why rows look malicious.
+    """Per row of the feature matrix, the strongest reasons why it looks malicious, largest first.
 
-    Parameters
-    ----------
-    ensemble
-        The members and, in its bundle, the usual values.
-    rows
-        float32, shape (k, all features of the schema), NaN where missing.
-    top
-        How many reasons per row at most.
-
-    Returns
-    -------
-    list of list of Contribution
-        Per row, the largest first; only what raises the score. A row's reasons do not depend on
-        the other rows.
-
-    Raises
-    ------
-    ValueError
-        Another shape or type of `rows`.
+    Only what raises the score, at most `top` reasons. They do not depend on the other rows.
     """
     check_matrix(rows)
     groups = _groups(ensemble.bundle)
+    variants = len(groups) + 1
     reasons: list[list[Contribution]] = []
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         part = rows[start : start + _ROWS_AT_ONCE]
-        drops = _drops(ensemble, part, groups)
-        reasons += [
-            _strongest(row, row_drops, groups, top)
-            for row, row_drops in zip(part, drops, strict=True)
-        ]
+        changed = np.repeat(part, variants, axis=0)
+        for i, group in enumerate(groups, start=1):
+            changed[i::variants, group.columns] = group.stored
+        log_odds = ensemble.score(changed).log_odds.reshape(len(part), variants)
+        for row, falls in zip(part, log_odds[:, :1] - log_odds[:, 1:], strict=True):
+            strongest = np.argsort(-falls, kind="stable")[:top]
+            reasons.append(
+                [
+                    _describe(groups[i], row, float(falls[i]))
+                    for i in strongest
+                    if falls[i] >= _SMALLEST
+                ]
+            )
     return reasons
-
-
-def _drops(
-    ensemble: Ensemble, rows: npt.NDArray[np.float32], groups: Sequence[_Group]
-) -> npt.NDArray[np.float64]:
-    """Fall of the log-odds per row and group."""
-    variants = len(groups) + 1
-    changed = np.repeat(rows, variants, axis=0)
-    for i, group in enumerate(groups, start=1):
-        changed[i::variants, group.columns] = group.stored
-    log_odds = ensemble.score(changed).log_odds.reshape(len(rows), variants)
-    return log_odds[:, :1] - log_odds[:, 1:]
-
-
-def _strongest(
-    row: npt.NDArray[np.float32],
-    drops: npt.NDArray[np.float64],
-    groups: Sequence[_Group],
-    top: int,
-) -> list[Contribution]:
-    order = np.argsort(-drops, kind="stable")[:top]
-    return [_describe(groups[i], row, float(drops[i])) for i in order if drops[i] >= _SMALLEST]
 
 
 def _describe(group: _Group, row: npt.NDArray[np.float32], drop: float) -> Contribution:
     values = row[group.columns]
     if group.flags:
-        return Contribution(group.name, _names(group, values), _usual_names(group), "", drop)
+        present, usual = values > 0, [u == "yes" for u in group.usual]
+        value = MISSING if np.isnan(values).all() else _names(group, present) or "other"
+        normal = UNKNOWN if UNKNOWN in group.usual else _names(group, usual) or MIXED
+        return Contribution(group.name, value, normal, "", drop)
     distance = np.abs(values - group.stored) / group.scale
     shown = int(np.argmax(np.where(np.isnan(distance), -1, distance)))
     feature = group.features[shown]
-    value = _natural(feature, float(values[shown]))
-    return Contribution(feature.name, value, group.usual[shown], feature.unit, drop)
+    natural = _natural(feature, float(values[shown]))
+    return Contribution(feature.name, natural, group.usual[shown], feature.unit, drop)
 
 
-def _names(group: _Group, values: npt.NDArray[np.float32]) -> str:
-    if np.isnan(values).all():
-        return MISSING
-    named = [
-        _without_family(f) for f, value in zip(group.features, values, strict=True) if value > 0
-    ]
-    return ",".join(named) or "other"
-
-
-def _usual_names(group: _Group) -> str:
-    if UNKNOWN in group.usual:
-        return UNKNOWN
-    named = [
-        _without_family(f) for f, u in zip(group.features, group.usual, strict=True) if u == "yes"
-    ]
-    return ",".join(named) or MIXED
+def _names(group: _Group, chosen: Iterable[bool]) -> str:
+    """The flags that are set, without their family's name."""
+    prefix = f"{group.name}_"
+    pairs = zip(group.features, chosen, strict=True)
+    return ",".join(feature.name.removeprefix(prefix) for feature, there in pairs if there)
 
 
 @lru_cache(maxsize=4)
@@ -233,7 +181,3 @@ def _natural(feature: Feature, stored: float) -> float | str:
     if feature.transform == "flag":
         return "yes" if stored > 0 else "no"
     return feature.natural(stored)
-
-
-def _without_family(feature: Feature) -> str:
-    return feature.name.removeprefix(f"{feature.family}_")

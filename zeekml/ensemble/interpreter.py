@@ -1,4 +1,4 @@
-"""One member of the ensemble, run by LiteRT."""
+"""One member of the ensemble: a .tflite model run by the LiteRT interpreter."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
+
+from zeekml.core.text import printable
 
 MAX_BATCH: Final = 4096
 """Most rows that one run takes; larger batches were no faster and leave the processor's caches."""
@@ -34,22 +36,8 @@ class Member:
     [rows, classes], 1 the embedding [rows, units].
 
     Not thread-safe: LiteRT's interpreter holds the tensors of the run that is under way. Use one
-    `Member` per thread; runs of different members do go in parallel.
-
-    Parameters
-    ----------
-    model
-        Bytes of a .tflite file.
-
-    Attributes
-    ----------
-    inputs, outputs, embedding
-        Widths of the three tensors.
-
-    Raises
-    ------
-    MemberError
-        LiteRT cannot run the model, or its tensors are not as described.
+    `Member` per thread; runs of different members do go in parallel. `inputs`, `outputs` and
+    `embedding` are the widths of the three tensors. Raises `MemberError` for another model.
     """
 
     def __init__(self, model: bytes) -> None:
@@ -59,9 +47,9 @@ class Member:
             self._interpreter = Interpreter(model_content=model, num_threads=1)
             with _without_chatter():
                 self._interpreter.allocate_tensors()
-            self._describe()
+            self._describe_tensors()
 
-    def _describe(self) -> None:
+    def _describe_tensors(self) -> None:
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 2:
@@ -74,24 +62,11 @@ class Member:
         self._embedding: int = outputs[1]["index"]
 
     def scores(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Scores for the rows of a batch.
+        """Scores for the rows of a batch: float32, shape (rows, `outputs`).
 
-        Parameters
-        ----------
-        features
-            float32, shape (rows, `inputs`), scaled, without NaN, at most `MAX_BATCH` rows.
-
-        Returns
-        -------
-        ndarray
-            float32, shape (rows, `outputs`). A row's values do not depend on the other rows.
-
-        Raises
-        ------
-        MemberError
-            LiteRT cannot run the model after all, or it gives another shape.
-        ValueError
-            The batch is not as described.
+        A row's scores do not depend on the other rows. The features are float32, shape (rows,
+        `inputs`), scaled, without NaN, at most `MAX_BATCH` rows; another batch is a `ValueError`.
+        What LiteRT cannot run after all, or gives another shape, is a `MemberError`.
         """
         self._run(features)
         return self._output(self._scores, len(features), self.outputs)
@@ -133,17 +108,12 @@ class Member:
 def _width(details: dict[str, Any]) -> int:
     """Columns of a tensor that must be float32 and free in its rows."""
     signature = [int(size) for size in details["shape_signature"]]
-    name = "".join(c for c in str(details["name"])[:40] if c.isprintable())
+    name = printable(str(details["name"]), 40)
     if details["dtype"] != np.float32 or len(signature) != 2 or signature[0] != -1:
         raise MemberError(f"tensor '{name}' is not float32 of shape [-1, width]")
     if signature[1] < 1:
         raise MemberError(f"tensor '{name}' has no fixed width")
     return signature[1]
-
-
-def _first_line(err: Exception) -> str:
-    text = str(err).partition("\n")[0][:200] or type(err).__name__
-    return "".join(c for c in text if c.isprintable())
 
 
 @contextmanager
@@ -154,7 +124,8 @@ def _failing() -> Iterator[None]:
     except MemberError:
         raise
     except Exception as err:
-        raise MemberError(f"LiteRT cannot run the model: {_first_line(err)}") from err
+        reason = str(err).partition("\n")[0] or type(err).__name__
+        raise MemberError(f"LiteRT cannot run the model: {printable(reason, 200)}") from err
 
 
 @contextmanager
@@ -183,15 +154,9 @@ def _without_chatter() -> Iterator[None]:
             finally:
                 os.dup2(stderr, _STDERR)
                 _announced = True
-                _write_rest(held, stderr)
+                rest = os.pread(held, os.fstat(held).st_size, 0).replace(_CHATTER, b"")
+                while rest:
+                    rest = rest[os.write(stderr, rest) :]
         finally:
             os.close(held)
             os.close(stderr)
-
-
-def _write_rest(held: int, stderr: int) -> None:
-    with os.fdopen(os.dup(held), "rb") as file:
-        file.seek(0)
-        rest = file.read().replace(_CHATTER, b"")
-    while rest:
-        rest = rest[os.write(stderr, rest) :]

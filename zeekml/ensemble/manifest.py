@@ -1,4 +1,4 @@
-"""manifest.json: the part of a bundle that says what the other files are and what they are for."""
+"""The manifest of a bundle: what its files are, their digests, and what scores mean."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import msgspec
 import numpy as np
 
+from zeekml.core.text import printable
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES, THREATS
 from zeekml.errors import BundleError
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES, SCHEMA_HASH
@@ -20,6 +21,7 @@ FORMAT_VERSION: Final = 1
 Combine = Literal["logit", "probability"]
 
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SHOWN: Final = 40  # characters of what is wrong in a message
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -45,17 +47,11 @@ class MemberEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Platt scaling: score = sigmoid(slope · log-odds of malicious + intercept).
-
-    Attributes
-    ----------
-    base_rate
-        Share of malicious flows for which the scores are probabilities.
-    """
+    """Platt scaling: score = sigmoid(slope · log-odds of malicious + intercept)."""
 
     slope: float
     intercept: float
-    base_rate: float = 0.5
+    base_rate: float = 0.5  # share of malicious flows for which the scores are probabilities
     method: Literal["platt"] = "platt"
 
 
@@ -80,15 +76,7 @@ class TrainingSource(
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Contents of manifest.json. See `check` for what must hold beyond the types.
-
-    Attributes
-    ----------
-    usual_source
-        Whose percentiles `usual` holds: of benign training rows, or of a site's own traffic.
-    parent
-        Digest of the bundle that this one was made from.
-    """
+    """Contents of manifest.json. See `check` for what must hold beyond the types."""
 
     format: Literal["zeekml-bundle"]
     format_version: int
@@ -107,66 +95,58 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     usual: dict[str, Usual]
     training: tuple[TrainingSource, ...]
     evaluation: dict[str, Any]
-    parent: str | None
+    parent: str | None  # digest of the bundle that this one was made from
+    # whose percentiles `usual` holds: of benign training rows, or of a site's own traffic
     usual_source: Literal["training", "site"] = "training"
 
     def check(self) -> None:
         """Raise `BundleError`, with the reason alone, unless this version can use the bundle."""
-        self._check_version()
-        self._check_files()
-        self._check_inputs()
-        self._check_members()
-        self._check_numbers()
-
-    def _check_version(self) -> None:
-        if self.format_version != FORMAT_VERSION:
-            raise BundleError(
-                f"format version {self.format_version} is unknown; this version of zeekml reads "
-                f"{FORMAT_VERSION}"
-            )
         if self.feature_schema != SCHEMA_HASH:
             raise BundleError(
-                f"made for feature schema {_short(self.feature_schema)}, this version of zeekml "
-                f"computes {_short(SCHEMA_HASH)}; train the bundle again, or use zeekml "
-                f"{_short(self.zeekml_version)}"
+                f"made for feature schema {printable(self.feature_schema, _SHOWN)}, this version "
+                f"of zeekml computes {printable(SCHEMA_HASH, _SHOWN)}; train the bundle again, or "
+                f"use zeekml {printable(self.zeekml_version, _SHOWN)}"
             )
         if self.classes != CLASSES:
             raise BundleError(f"the classes must be {', '.join(CLASSES)}, in this order")
-
-    def _check_files(self) -> None:
-        entries: list[FileEntry | MemberEntry] = [*self.members, self.scaler, self.model_card]
-        for entry in entries:
-            if not _FILE_NAME.fullmatch(entry.file):
-                raise BundleError(
-                    f"'{_short(entry.file)}' is not a plain file name; files of a bundle lie in "
-                    "its own directory"
-                )
-            if not _SHA256.fullmatch(entry.sha256):
-                raise BundleError(f"the sha256 of {entry.file} is not 64 hex digits")
-
-    def _check_inputs(self) -> None:
-        if not self.features or len(set(self.features)) != len(self.features):
-            raise BundleError("the features must be listed once each, and at least one")
-        unknown = [name for name in self.features if name not in FEATURE_INDEX]
-        if unknown:
-            raise BundleError(f"the feature '{_short(unknown[0])}' is unknown")
-        for name, usual in self.usual.items():
-            if name not in self.features:
-                raise BundleError(f"usual values for '{_short(name)}', which is no input")
-            if not usual.p05 <= usual.p50 <= usual.p95:
-                raise BundleError(f"the usual values of {name} are not in ascending order")
-            if usual.p05 < 0 and FEATURES[FEATURE_INDEX[name]].transform != "identity":
-                raise BundleError(f"the usual values of {name} are below 0")
+        self._check_members()
+        self._check_inputs()
+        self._check_numbers()
 
     def _check_members(self) -> None:
         if not self.members:
             raise BundleError("no members")
+        entries: list[FileEntry | MemberEntry] = [*self.members, self.scaler, self.model_card]
+        for entry in entries:
+            if not _FILE_NAME.fullmatch(entry.file):
+                raise BundleError(
+                    f"'{printable(entry.file, _SHOWN)}' is not a plain file name; files of a "
+                    "bundle lie in its own directory"
+                )
+            if not _SHA256.fullmatch(entry.sha256):
+                raise BundleError(f"the sha256 of {entry.file} is not 64 hex digits")
         for member in self.members:
             if member.outputs not in (CLASSES, BINARY_CLASSES):
                 raise BundleError(
                     f"the outputs of {member.file} must be the {len(CLASSES)} classes, or "
                     f"{' and '.join(BINARY_CLASSES)}"
                 )
+
+    def _check_inputs(self) -> None:
+        if not self.features or len(set(self.features)) != len(self.features):
+            raise BundleError("the features must be listed once each, and at least one")
+        unknown = [name for name in self.features if name not in FEATURE_INDEX]
+        if unknown:
+            raise BundleError(f"the feature '{printable(unknown[0], _SHOWN)}' is unknown")
+        for name, usual in self.usual.items():
+            if name not in self.features:
+                raise BundleError(
+                    f"usual values for '{printable(name, _SHOWN)}', which is no input"
+                )
+            if not usual.p05 <= usual.p50 <= usual.p95:
+                raise BundleError(f"the usual values of {name} are not in ascending order")
+            if usual.p05 < 0 and FEATURES[FEATURE_INDEX[name]].transform != "identity":
+                raise BundleError(f"the usual values of {name} are below 0")
 
     def _check_numbers(self) -> None:
         usual = (value for entry in self.usual.values() for value in msgspec.structs.astuple(entry))
@@ -193,13 +173,7 @@ class _Head(msgspec.Struct):
 
 
 def decode(data: bytes) -> Manifest:
-    """Manifest from the bytes of manifest.json, checked.
-
-    Raises
-    ------
-    BundleError
-        With the reason alone; the caller knows the path.
-    """
+    """Manifest from the bytes of manifest.json, checked; a `BundleError` says the reason alone."""
     try:
         head = msgspec.json.decode(data, type=_Head)
         if head.format != FORMAT:
@@ -209,11 +183,13 @@ def decode(data: bytes) -> Manifest:
                 f"format version {head.format_version} is unknown; this version of zeekml reads "
                 f"{FORMAT_VERSION}: update zeekml"
             )
-        if not all(_is_harmless(text) for text in _texts(msgspec.json.decode(data))):
+        # none that could drive a terminal; line breaks may stand in longer texts
+        texts = _texts(msgspec.json.decode(data))
+        if not all(text.replace("\n", "").isprintable() for text in texts):
             raise BundleError("a text holds control characters")
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as err:
-        raise BundleError(f"not a valid manifest: {_short(str(err), 200)}") from err
+        raise BundleError(f"not a valid manifest: {printable(str(err), 200)}") from err
     manifest.check()
     return manifest
 
@@ -221,10 +197,7 @@ def decode(data: bytes) -> Manifest:
 def encode(manifest: Manifest) -> bytes:
     """Bytes of manifest.json: indented, fields in a fixed order, no dates.
 
-    Raises
-    ------
-    BundleError
-        The manifest would be refused on reading.
+    A manifest that would be refused on reading is a `BundleError`.
     """
     encoded = msgspec.json.encode(manifest, enc_hook=_plain_number)
     data = msgspec.json.format(encoded, indent=2) + b"\n"
@@ -250,14 +223,3 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for item in value:
             yield from _texts(item)
-
-
-def _is_harmless(text: str) -> bool:
-    """No character that could drive a terminal; line breaks may stand in longer texts."""
-    return text.replace("\n", "").isprintable()
-
-
-def _short(text: str, limit: int = 40) -> str:
-    """Untrusted text made fit for an error message."""
-    shown = "".join(c if c.isprintable() else "?" for c in text[:limit])
-    return shown + "…" if len(text) > limit else shown

@@ -1,4 +1,4 @@
-"""scaler.npz: the part of a bundle that turns feature columns into the members' inputs."""
+"""The scaler of a bundle (scaler.npz): feature columns standardised to the members' inputs."""
 
 from __future__ import annotations
 
@@ -36,19 +36,12 @@ class Scaler:
     """How the matrix's columns become the members' inputs.
 
     input = clip((x − mean) / scale, ±clip), and `fill` where x is missing.
-
-    Attributes
-    ----------
-    mean, scale, fill
-        float32, one per input feature; `fill` is in scaled units.
-    clip
-        Above 0.
     """
 
     mean: Vector
     scale: Vector
-    fill: Vector
-    clip: float
+    fill: Vector  # in scaled units
+    clip: float  # above 0
 
     def check(self, features: int) -> None:
         """Raise `BundleError`, with the reason alone, unless usable for that many features."""
@@ -85,13 +78,7 @@ def encode_scaler(scaler: Scaler) -> bytes:
 
 
 def decode_scaler(data: bytes) -> Scaler:
-    """Scaler from the bytes of scaler.npz; not yet checked against the features.
-
-    Raises
-    ------
-    BundleError
-        With the reason alone; the caller knows the path.
-    """
+    """Scaler from the bytes of scaler.npz, unchecked; a `BundleError` says the reason alone."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             unpacked = sum(info.file_size for info in archive.infolist())

@@ -1,4 +1,4 @@
-"""From feature rows to scores: scaling, members, averaging, calibration.
+"""From feature rows to scores: standardisation, members, averaging, Platt calibration.
 
 Every step but the members themselves is one scalar loop per row, compiled without any licence to
 reorder arithmetic. NumPy's reductions and matrix products are not used: they add up in another
@@ -20,60 +20,38 @@ from zeekml.core.jit import njit
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.classes import CLASSES, THREATS
 from zeekml.ensemble.interpreter import MAX_BATCH, Member, MemberError
+from zeekml.ensemble.scaler import Scaler
 from zeekml.errors import BundleError
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURE_NAMES
 
 NO_THREAT: Final = -1
 """`Scores.threat` where no member knows threats."""
 
-_CLASSES: Final = len(CLASSES)
 _THREATS: Final = len(THREATS)
 # stands in for probabilities too small for a float, so that their logarithm exists
 _TINY: Final = 1e-300
 
 _Float32 = npt.NDArray[np.float32]
 _Float64 = npt.NDArray[np.float64]
+_Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """What the ensemble says about n rows.
+    """What the ensemble says about n rows."""
 
-    Attributes
-    ----------
-    score
-        float64, (n,): probability of malicious, calibrated after averaging.
-    threat
-        int8, (n,): index in `THREATS` of the likeliest threat, benign or not; `NO_THREAT` if no
-        member knows threats.
-    classes
-        float32, (n, 7): probability of each threat given that the flow is malicious, from the
-        members that know threats; NaN if there are none.
-    spread
-        float64, (n,): standard deviation of the members' calibrated scores.
-    members
-        float32, (n, M): each member's own log-odds under the same calibration.
-    log_odds
-        float64, (n,): averaged log-odds of malicious before calibration.
-    """
-
-    score: _Float64
-    threat: npt.NDArray[np.int8]
-    classes: _Float32
-    spread: _Float64
-    members: _Float32
-    log_odds: _Float64
+    score: _Float64  # (n,): probability of malicious, calibrated after averaging
+    threat: npt.NDArray[np.int8]  # (n,): likeliest of `THREATS`, benign or not, or `NO_THREAT`
+    classes: _Float32  # (n, threats): P(threat | malicious); NaN if no member knows threats
+    spread: _Float64  # (n,): standard deviation of the members' calibrated scores
+    members: _Float32  # (n, members): each member's own score under the same calibration
+    log_odds: _Float64  # (n,): averaged log-odds of malicious before calibration
 
 
 class Ensemble:
     """The members of a bundle, ready to score.
 
     Not thread-safe, see `Member`; one `Ensemble` per thread, made from the same bundle.
-
-    Parameters
-    ----------
-    bundle
-        From `load_bundle`.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -81,93 +59,69 @@ class Ensemble:
         manifest = bundle.manifest
         self._members = [Member(model) for model in bundle.models]
         self._columns = np.array([FEATURE_INDEX[name] for name in manifest.features], np.int64)
-        self._scaler = bundle.scaler
         self._knows = np.array([entry.knows_threats for entry in manifest.members], np.bool_)
         self._probability = manifest.combine == "probability"
-        self._slope = manifest.calibration.slope
-        self._intercept = manifest.calibration.intercept
 
     def score(self, matrix: _Float32) -> Scores:
-        """Score rows of the feature matrix.
+        """Score rows, of which each gets bitwise the same values in whatever batch it comes.
 
-        Parameters
-        ----------
-        matrix
-            float32, shape (n, all features of the schema), NaN where missing. n may be 0.
-
-        Returns
-        -------
-        Scores
-            Each row's values are bitwise the same in whatever batch it comes.
-
-        Raises
-        ------
-        ValueError
-            Another shape or type.
-        BundleError
-            A member cannot be run, or gave something other than finite numbers.
+        The matrix is float32, shape (n, all features of the schema), NaN where missing; anything
+        else is a `ValueError`. A member that cannot be run, or gave something other than finite
+        numbers, is a `BundleError`.
         """
         check_matrix(matrix)
         rows = len(matrix)
-        members = len(self._members)
         scores = Scores(
             score=np.empty(rows, np.float64),
             threat=np.empty(rows, np.int8),
             classes=np.empty((rows, _THREATS), np.float32),
             spread=np.empty(rows, np.float64),
-            members=np.empty((rows, members), np.float32),
+            members=np.empty((rows, len(self._members)), np.float32),
             log_odds=np.empty(rows, np.float64),
         )
+        platt = self.bundle.manifest.calibration
         for start in range(0, rows, MAX_BATCH):
             part = slice(start, start + MAX_BATCH)
             logits = self._logits(matrix[part])
-            finite = _combine(
-                logits,
-                self._knows,
-                self._probability,
-                self._slope,
-                self._intercept,
+            odds = member_log_odds(logits, self._knows)
+            log_odds = averaged_log_odds(odds, self._probability)
+            scores.log_odds[part] = log_odds
+            _calibrate(
+                odds,
+                log_odds,
+                platt.slope,
+                platt.intercept,
                 scores.score[part],
-                scores.threat[part],
-                scores.classes[part],
-                scores.spread[part],
                 scores.members[part],
-                scores.log_odds[part],
+                scores.spread[part],
             )
-            if not finite:
-                raise BundleError(
-                    f"bundle {self.bundle.path}: a member gave numbers that are not finite; make "
-                    "the bundle again"
-                )
+            shares, threat = threat_shares(logits, self._knows, self._probability)
+            scores.classes[part] = shares
+            scores.threat[part] = threat
         return scores
 
     def inputs(self, matrix: _Float32) -> _Float32:
         """Rows as the members take them: float32, (n, inputs), scaled, clipped and filled."""
         check_matrix(matrix)
-        out = np.empty((len(matrix), len(self._columns)), np.float32)
-        _scale(
-            np.ascontiguousarray(matrix),
-            self._columns,
-            self._scaler.mean,
-            self._scaler.scale,
-            self._scaler.fill,
-            np.float32(self._scaler.clip),
-            out,
-        )
-        return out
+        return standardise(self.bundle.scaler, matrix, self._columns)
 
     def _logits(self, matrix: _Float32) -> _Float32:
-        """(rows, members, classes); a member that knows only two classes fills the first two."""
         inputs = self.inputs(matrix)
-        logits = np.zeros((len(inputs), len(self._members), _CLASSES), np.float32)
+        logits = np.zeros((len(inputs), len(self._members), len(CLASSES)), np.float32)
         for i, member in enumerate(self._members):
+            entry = self.bundle.manifest.members[i]
             try:
-                logits[:, i, : member.outputs] = member.scores(inputs)
+                values = member.scores(inputs)
             except MemberError as error:
-                name = self.bundle.manifest.members[i].file
                 raise BundleError(
-                    f"bundle {self.bundle.path}: {name}: {error}; make the bundle again"
+                    f"bundle {self.bundle.path}: {entry.file}: {error}; make the bundle again"
                 ) from error
+            if not np.isfinite(values).all():
+                raise BundleError(
+                    f"bundle {self.bundle.path}: a member gave numbers that are not finite; make "
+                    "the bundle again"
+                )
+            logits[:, i, : member.outputs] = values
         return logits
 
 
@@ -178,6 +132,17 @@ def check_matrix(matrix: _Float32) -> None:
             f"a float32 matrix of {len(FEATURE_NAMES)} columns is needed, "
             f"not {matrix.dtype} of shape {matrix.shape}"
         )
+
+
+def standardise(scaler: Scaler, matrix: _Float32, columns: npt.NDArray[np.int64]) -> _Float32:
+    """These columns of a matrix as members take them: (x - mean) / scale, clipped and filled.
+
+    float32, (n, columns); the columns are the scaler's features, in its order.
+    """
+    out = np.empty((len(matrix), len(columns)), np.float32)
+    clip = np.float32(scaler.clip)
+    _scale(np.ascontiguousarray(matrix), columns, scaler.mean, scaler.scale, scaler.fill, clip, out)
+    return out
 
 
 # numpy's error model: a division is a division, without a branch that raises
@@ -224,106 +189,115 @@ def _log_sum_exp(values: _Float32 | _Float64, start: int, stop: int) -> float:
 
 
 @njit(cache=True)
-def _mean_log_odds(odds: _Float64, probability: bool) -> float:
-    """Average of the members' log-odds, or log-odds of their average probability."""
-    if not probability:
-        total = 0.0
-        for m in range(odds.shape[0]):
-            total += odds[m]
-        return total / odds.shape[0]
-    # both sides are added up: 1 − p would lose the far tail
-    malicious = 0.0
-    benign = 0.0
-    for m in range(odds.shape[0]):
-        malicious += _sigmoid(odds[m])
-        benign += _sigmoid(-odds[m])
-    return math.log(max(malicious, _TINY)) - math.log(max(benign, _TINY))
+def member_log_odds(logits: _Float32, knows: _Flags) -> _Float64:
+    """Each member's own log-odds of malicious, float64 (n, members).
+
+    Of logits (n, members, classes), of which a member that does not know all classes fills the
+    first two.
+    """
+    rows, count, classes = logits.shape
+    odds = np.empty((rows, count), np.float64)
+    for r in range(rows):
+        for m in range(count):
+            row = logits[r, m]
+            malicious = _log_sum_exp(row, 1, classes) if knows[m] else np.float64(row[1])
+            odds[r, m] = malicious - np.float64(row[0])
+    return odds
 
 
 @njit(cache=True)
-def _deviation(values: _Float64) -> float:
-    # two passes: the difference of squares would lose small deviations
-    mean = 0.0
-    for m in range(values.shape[0]):
-        mean += values[m]
-    mean /= values.shape[0]
-    variance = 0.0
-    for m in range(values.shape[0]):
-        variance += (values[m] - mean) ** 2
-    return math.sqrt(variance / values.shape[0])
-
-
-@njit(cache=True)
-def _share_threats(votes: _Float64, known: int, probability: bool, shares: _Float32) -> int:
-    """Fill P(threat | malicious) from votes (threats, members); return the likeliest threat."""
-    averaged = np.empty(_THREATS, np.float64)
-    best = 0
-    for k in range(_THREATS):
-        if probability:
-            averaged[k] = _log_sum_exp(votes[k], 0, known)
-        else:
+def averaged_log_odds(odds: _Float64, probability: bool) -> _Float64:
+    """Average of the members' log-odds (n, members), or log-odds of their average probability."""
+    rows, count = odds.shape
+    averaged = np.empty(rows, np.float64)
+    for r in range(rows):
+        if not probability:
             total = 0.0
-            for m in range(known):
-                total += votes[k, m]
-            averaged[k] = total / known
-        if averaged[k] > averaged[best]:
-            best = k
-    # relative to the likeliest: beside a huge common term their differences would be lost
-    highest = averaged[best]
-    whole = 0.0
-    for k in range(_THREATS):
-        averaged[k] = math.exp(averaged[k] - highest)
-        whole += averaged[k]
-    for k in range(_THREATS):
-        shares[k] = averaged[k] / whole
-    return best
+            for m in range(count):
+                total += odds[r, m]
+            averaged[r] = total / count
+            continue
+        # both sides are added up: 1 - p would lose the far tail
+        malicious = 0.0
+        benign = 0.0
+        for m in range(count):
+            malicious += _sigmoid(odds[r, m])
+            benign += _sigmoid(-odds[r, m])
+        averaged[r] = math.log(max(malicious, _TINY)) - math.log(max(benign, _TINY))
+    return averaged
 
 
 @njit(cache=True)
-def _combine(
-    logits: _Float32,
-    knows: npt.NDArray[np.bool_],
-    probability: bool,
-    slope: float,
-    intercept: float,
-    score: _Float64,
-    threat: npt.NDArray[np.int8],
-    classes: _Float32,
-    spread: _Float64,
-    members: _Float32,
-    log_odds: _Float64,
-) -> bool:
-    """Fill the arrays of `Scores` for a batch; False if a member's numbers are not finite."""
-    rows, count, _ = logits.shape
-    odds = np.empty(count, np.float64)
-    calibrated = np.empty(count, np.float64)
+def threat_shares(
+    logits: _Float32, knows: _Flags, probability: bool
+) -> tuple[_Float64, npt.NDArray[np.int8]]:
+    """P(threat | malicious), float64 (n, threats), and the likeliest threat, int8 (n,).
+
+    Averaging logits, each member shares out one vote among the threats (whatever is common to all
+    of them cancels out). Averaging probabilities, its votes weigh as much as it takes the flow to
+    be malicious. Without members that know threats all is NaN, and `NO_THREAT`.
+    """
+    rows, count, classes = logits.shape
+    shares = np.full((rows, _THREATS), np.nan, np.float64)
+    likeliest = np.full(rows, NO_THREAT, np.int8)
     votes = np.empty((_THREATS, count), np.float64)
+    averaged = np.empty(_THREATS, np.float64)
     for r in range(rows):
         known = 0
         for m in range(count):
-            row = logits[r, m]
-            width = _CLASSES if knows[m] else 2
-            for k in range(width):
-                if not math.isfinite(row[k]):
-                    return False
-            malicious = _log_sum_exp(row, 1, width) if width > 2 else np.float64(row[1])
-            odds[m] = malicious - np.float64(row[0])
-            calibrated[m] = _sigmoid(slope * odds[m] + intercept)
-            members[r, m] = calibrated[m]
             if knows[m]:
-                # Averaging logits, each member shares out one vote among the threats (whatever is
-                # common to all of them cancels out). Averaging probabilities, its votes weigh as
-                # much as it takes the flow to be malicious.
-                whole = _log_sum_exp(row, 0, _CLASSES) if probability else 0.0
+                whole = _log_sum_exp(logits[r, m], 0, classes) if probability else 0.0
                 for k in range(_THREATS):
-                    votes[k, known] = np.float64(row[k + 1]) - whole
+                    votes[k, known] = np.float64(logits[r, m, k + 1]) - whole
                 known += 1
-        log_odds[r] = _mean_log_odds(odds, probability)
+        if known == 0:
+            continue
+        best = 0
+        for k in range(_THREATS):
+            if probability:
+                averaged[k] = _log_sum_exp(votes[k], 0, known)
+            else:
+                total = 0.0
+                for m in range(known):
+                    total += votes[k, m]
+                averaged[k] = total / known
+            if averaged[k] > averaged[best]:
+                best = k
+        # relative to the likeliest: beside a huge common term their differences would be lost
+        highest = averaged[best]
+        whole = 0.0
+        for k in range(_THREATS):
+            averaged[k] = math.exp(averaged[k] - highest)
+            whole += averaged[k]
+        for k in range(_THREATS):
+            shares[r, k] = averaged[k] / whole
+        likeliest[r] = best
+    return shares, likeliest
+
+
+@njit(cache=True)
+def _calibrate(
+    odds: _Float64,
+    log_odds: _Float64,
+    slope: float,
+    intercept: float,
+    score: _Float64,
+    members: _Float32,
+    spread: _Float64,
+) -> None:
+    """Fill in the ensemble's score, the members' and their standard deviation."""
+    rows, count = odds.shape
+    calibrated = np.empty(count, np.float64)
+    for r in range(rows):
         score[r] = _sigmoid(slope * log_odds[r] + intercept)
-        spread[r] = _deviation(calibrated)
-        if known > 0:
-            threat[r] = _share_threats(votes, known, probability, classes[r])
-        else:
-            threat[r] = NO_THREAT
-            classes[r] = np.nan
-    return True
+        mean = 0.0
+        for m in range(count):
+            calibrated[m] = _sigmoid(slope * odds[r, m] + intercept)
+            members[r, m] = calibrated[m]
+            mean += calibrated[m]
+        mean /= count
+        # two passes: the difference of squares would lose small deviations
+        variance = 0.0
+        for m in range(count):
+            variance += (calibrated[m] - mean) ** 2
+        spread[r] = math.sqrt(variance / count)

@@ -63,7 +63,12 @@ def write_mlp(weights: Sequence[npt.NDArray[Any]], biases: Sequence[npt.NDArray[
     model = schema.ModelT()
     model.version = SCHEMA_VERSION
     model.description = "zeekml multilayer perceptron"
-    model.operatorCodes = [_fully_connected_code()]
+    code = schema.OperatorCodeT()
+    code.builtinCode = schema.BuiltinOperator.FULLY_CONNECTED
+    # readers older than the 32-bit field look here
+    code.deprecatedBuiltinCode = schema.BuiltinOperator.FULLY_CONNECTED
+    code.version = 1
+    model.operatorCodes = [code]
     # buffer 0 stands for "no data" by convention
     model.buffers = [_Buffer(b"")]
     graph = schema.SubGraphT()
@@ -72,12 +77,22 @@ def write_mlp(weights: Sequence[npt.NDArray[Any]], biases: Sequence[npt.NDArray[
     graph.operators = []
     model.subgraphs = [graph]
 
+    def add_tensor(name: str, shape: list[int], buffer: int, signature: list[int] | None) -> int:
+        tensor = schema.TensorT()
+        tensor.name = name
+        tensor.type = schema.TensorType.FLOAT32
+        tensor.shape = shape
+        tensor.shapeSignature = signature
+        tensor.buffer = buffer
+        graph.tensors.append(tensor)
+        return len(graph.tensors) - 1
+
     def constant(name: str, values: Matrix) -> int:
         model.buffers.append(_Buffer(values.astype("<f4").tobytes()))
-        return _add_tensor(graph, name, list(values.shape), buffer=len(model.buffers) - 1)
+        return add_tensor(name, list(values.shape), len(model.buffers) - 1, None)
 
     def activation(name: str, width: int) -> int:
-        return _add_tensor(graph, name, [1, width], signature=[-1, width])
+        return add_tensor(name, [1, width], 0, [-1, width])
 
     current = activation(INPUT_NAME, layers[0][0].shape[1])
     graph.inputs = [current]
@@ -89,7 +104,12 @@ def write_mlp(weights: Sequence[npt.NDArray[Any]], biases: Sequence[npt.NDArray[
         current = activation(names[i], weight.shape[0])
         graph.operators.append(_fully_connected(inputs, current, relu=i < last))
     graph.outputs = [current, embedding]
-    model.signatureDefs = [_signature(graph.inputs[0], current, embedding)]
+    signature = schema.SignatureDefT()
+    signature.signatureKey = SIGNATURE
+    signature.subgraphIndex = 0
+    signature.inputs = [_named(INPUT_NAME, graph.inputs[0])]
+    signature.outputs = [_named(SCORES_NAME, current), _named(EMBEDDING_NAME, embedding)]
+    model.signatureDefs = [signature]
 
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
@@ -97,17 +117,7 @@ def write_mlp(weights: Sequence[npt.NDArray[Any]], biases: Sequence[npt.NDArray[
 
 
 def read_mlp(model: bytes) -> tuple[list[Matrix], list[Matrix]]:
-    """Weights and biases of a file in the form that `write_mlp` writes.
-
-    Parameters
-    ----------
-    model
-        Bytes of a .tflite file.
-
-    Returns
-    -------
-    weights, biases
-        As `write_mlp` takes them; copies, free to be changed.
+    """Weights and biases of a file in the form that `write_mlp` writes; copies.
 
     Raises
     ------
@@ -155,7 +165,9 @@ def _read_chain(model: Any, size: int) -> tuple[list[Matrix], list[Matrix]]:
         if code != schema.BuiltinOperator.FULLY_CONNECTED:
             raise ValueError(f"operator {i} is not FULLY_CONNECTED")
         wanted = schema.ActivationFunctionType
-        if _activation(operator) != (wanted.RELU if i < last else wanted.NONE):
+        table, options = operator.BuiltinOptions(), schema.FullyConnectedOptions()
+        options.Init(table.Bytes, table.Pos)
+        if options.FusedActivationFunction() != (wanted.RELU if i < last else wanted.NONE):
             raise ValueError(f"layer {i} has an activation that is not supported")
         if operator.InputsLength() != 3 or operator.Inputs(0) != current:
             raise ValueError("the layers are not one chain")
@@ -166,13 +178,6 @@ def _read_chain(model: Any, size: int) -> tuple[list[Matrix], list[Matrix]]:
             raise ValueError("several layers have the same weights")
         current = operator.Outputs(0)
     return weights, biases
-
-
-def _activation(operator: Any) -> int:
-    table = operator.BuiltinOptions()
-    options = schema.FullyConnectedOptions()
-    options.Init(table.Bytes, table.Pos)
-    return int(options.FusedActivationFunction())
 
 
 def _read_constant(model: Any, tensor: Any) -> Matrix:
@@ -222,28 +227,6 @@ class _Buffer:
         return schema.BufferEnd(builder)
 
 
-def _add_tensor(
-    graph: Any, name: str, shape: list[int], *, buffer: int = 0, signature: list[int] | None = None
-) -> int:
-    tensor = schema.TensorT()
-    tensor.name = name
-    tensor.type = schema.TensorType.FLOAT32
-    tensor.shape = shape
-    tensor.shapeSignature = signature
-    tensor.buffer = buffer
-    graph.tensors.append(tensor)
-    return len(graph.tensors) - 1
-
-
-def _fully_connected_code() -> Any:
-    code = schema.OperatorCodeT()
-    code.builtinCode = schema.BuiltinOperator.FULLY_CONNECTED
-    # readers older than the 32-bit field look here
-    code.deprecatedBuiltinCode = schema.BuiltinOperator.FULLY_CONNECTED
-    code.version = 1
-    return code
-
-
 def _fully_connected(inputs: list[int], output: int, *, relu: bool) -> Any:
     options = schema.FullyConnectedOptionsT()
     functions = schema.ActivationFunctionType
@@ -257,16 +240,8 @@ def _fully_connected(inputs: list[int], output: int, *, relu: bool) -> Any:
     return operator
 
 
-def _signature(features: int, scores: int, embedding: int) -> Any:
-    def named(name: str, tensor: int) -> Any:
-        entry = schema.TensorMapT()
-        entry.name = name
-        entry.tensorIndex = tensor
-        return entry
-
-    signature = schema.SignatureDefT()
-    signature.signatureKey = SIGNATURE
-    signature.subgraphIndex = 0
-    signature.inputs = [named(INPUT_NAME, features)]
-    signature.outputs = [named(SCORES_NAME, scores), named(EMBEDDING_NAME, embedding)]
-    return signature
+def _named(name: str, tensor: int) -> Any:
+    entry = schema.TensorMapT()
+    entry.name = name
+    entry.tensorIndex = tensor
+    return entry

@@ -1,4 +1,4 @@
-"""Members are tried in a process of their own before this one runs them.
+"""Trial runs of members in a process of their own, with bounds on memory and time.
 
 A bundle may come from anywhere, and LiteRT is made for models that are sound: others make it fail
 in the middle of a batch, ask for gigabytes, or end the process. So a model that zeekml has not
@@ -41,20 +41,10 @@ _PROGRAM: Final = (
 
 
 def failures(models: Sequence[bytes], features: int) -> list[str | None]:
-    """Run models on some rows in a process of its own; say what is wrong with each.
+    """Run models on rows of so many features in a process of its own; say what is wrong with each.
 
-    Parameters
-    ----------
-    models
-        Bytes of .tflite files.
-    features
-        Columns of a row.
-
-    Returns
-    -------
-    list
-        None for a model that gave finite numbers, else the reason; what comes after one that ended
-        the process is not tried.
+    That is None for a model that gave finite numbers, else the reason; what comes after one that
+    ended the process is not tried.
     """
     # the interpreter's options would read what the user's environment names
     command = [sys.executable, "-P", "-c", _PROGRAM, json.dumps(sys.path)]
@@ -79,9 +69,17 @@ def failures(models: Sequence[bytes], features: int) -> list[str | None]:
     if not said.startswith(_READY.encode()):
         return ["the process to try it in could not be started; is there enough memory?"]
     answers = _answers(said)
-    if len(answers) < len(models):
-        answers.append(_ended(process.returncode))
-    return answers
+    if len(answers) == len(models):
+        return answers
+    code = process.returncode
+    if code == -signal.SIGXCPU:
+        return [*answers, f"running it takes more than {TIME_LIMIT:.0f} s"]
+    how = f"signal {-code}" if code < 0 else f"code {code}"
+    return [
+        *answers,
+        f"running it ends the process ({how}); it is damaged, or needs more than "
+        f"{MEMORY >> 20:,} MiB",
+    ]
 
 
 def _answers(said: bytes) -> list[str | None]:
@@ -95,16 +93,6 @@ def _answers(said: bytes) -> list[str | None]:
     return answers
 
 
-def _ended(code: int) -> str:
-    if code == -signal.SIGXCPU:
-        return f"running it takes more than {TIME_LIMIT:.0f} s"
-    how = f"signal {-code}" if code < 0 else f"code {code}"
-    return (
-        f"running it ends the process ({how}); it is damaged, or needs more than "
-        f"{MEMORY >> 20:,} MiB"
-    )
-
-
 def serve() -> None:
     """Try the models that standard input brings, and answer for each on standard output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears of it, too, and ends this
@@ -114,7 +102,8 @@ def serve() -> None:
         models = [_read(sys.stdin.buffer, int(size)) for size in head["sizes"]]
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         _bound(resource.RLIMIT_CPU, int(TIME_LIMIT + _MORE_TIME * len(models)))
-        _bound(resource.RLIMIT_AS, _address_space() + MEMORY)
+        pages = int(Path("/proc/self/statm").read_text().split()[0])  # reserved by now
+        _bound(resource.RLIMIT_AS, pages * resource.getpagesize() + MEMORY)
         line.write(f"{_READY}\n".encode())
         held: list[Member] = []  # together, as when they score
         for model in models:
@@ -151,9 +140,3 @@ def _bound(what: int, bound: int) -> None:
     known = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
     with contextlib.suppress(ValueError):
         resource.setrlimit(what, (min([bound, *known]), hard))
-
-
-def _address_space() -> int:
-    """Bytes that this process has reserved by now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    return pages * resource.getpagesize()

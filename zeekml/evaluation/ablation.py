@@ -37,18 +37,12 @@ def parts() -> dict[str, _Change]:
 
 
 def ablation_steps(prepared: Sequence[Prepared], settings: Settings) -> int:
-    """Return how many steps `ablate` takes."""
+    """How many steps `ablate` takes."""
     return len(parts()) * settings.seeds * len(evaluable(prepared))
 
 
 def ablate(study: Study, steps: Steps) -> dict[str, dict[str, Floats]]:
-    """Train without each part and return what the full recipe has over it.
-
-    Returns
-    -------
-    dict of str to dict of str to float64 array (seeds, measures)
-        By part and environment: the full recipe's figures minus those without the part.
-    """
+    """Train without each part and return what the full recipe has over it."""
     prepared, settings = study.prepared, study.settings
     sites = {site.name: site for site in study.held_out}
     found: dict[str, dict[str, Floats]] = {}

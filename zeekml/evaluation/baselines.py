@@ -52,31 +52,15 @@ class Stump:
 
 @dataclass(frozen=True)
 class Baselines:
-    """All baselines, fitted to the same rows.
+    """All baselines, fitted to the same rows."""
 
-    Attributes
-    ----------
-    scaler : Scaler
-        The ensemble's own.
-    stump : Stump
-    models : dict of str to callable
-        From standardised rows to scores.
-    rows : int
-        Training rows that they were fitted to, repeated ones included.
-    """
-
-    scaler: Scaler
+    scaler: Scaler  # the ensemble's own
     stump: Stump
-    models: Mapping[str, Callable[[Matrix], Floats]]
-    rows: int
+    models: Mapping[str, Callable[[Matrix], Floats]]  # from standardised rows to scores
+    rows: int  # training rows that they were fitted to, repeated ones included
 
     def scores(self, matrix: Matrix) -> dict[str, Floats]:
-        """Score rows by every baseline.
-
-        Parameters
-        ----------
-        matrix : float32 array (rows, all features of the schema)
-        """
+        """Score rows by every baseline."""
         x = standardise(self.scaler, select(matrix, FEATURE_SET))
         found = {"one feature": self.stump.scores(x), RULES_NAME: strongest_rule(matrix)}
         with threadpool_limits(limits=1):
@@ -92,20 +76,7 @@ def fit_baselines(
     seed: int,
     done: Callable[[str], None] = lambda name: None,
 ) -> Baselines:
-    """Fit every baseline to the ensemble's own training rows.
-
-    Parameters
-    ----------
-    pool : Pool
-        Of the training environments.
-    scaler : Scaler
-        Fitted to the same.
-    rows : int
-        The most rows to use: a sample drawn by weight, with replacement.
-    seed : int
-    done : callable
-        Called with the name of each baseline that is finished.
-    """
+    """Fit every baseline to the ensemble's own training rows."""
     from sklearn.ensemble import (
         HistGradientBoostingClassifier,
         IsolationForest,
@@ -150,13 +121,7 @@ def fit_baselines(
 
 
 def best_stump(x: Matrix, malicious: npt.NDArray[np.bool_]) -> Stump:
-    """Return the feature and direction of the highest average precision.
-
-    Parameters
-    ----------
-    x : float32 array (rows, features of ``FEATURE_SET``)
-    malicious : bool array (rows,)
-    """
+    """The feature and direction of the highest average precision."""
     ones = np.ones(len(x))
     best, stump = -1.0, Stump(FEATURE_SET[0], 1)
     for column, feature in enumerate(FEATURE_SET):

@@ -82,17 +82,7 @@ def host_draws(
 
 
 def network_draws(by_network: Sequence[Floats], rng: np.random.Generator) -> Floats:
-    """Mean over networks, with networks drawn and, in each, one of its draws over hosts.
-
-    Parameters
-    ----------
-    by_network : sequence of float arrays (draws,)
-        What `host_draws` gave for one measure.
-
-    Returns
-    -------
-    float64 array (draws,)
-    """
+    """Mean over networks, with networks drawn and, in each, one of its draws over hosts."""
     draws = len(by_network[0])
     table = np.stack(by_network)
     networks = rng.integers(len(table), size=(draws, len(table)))
@@ -106,36 +96,18 @@ def network_draws(by_network: Sequence[Floats], rng: np.random.Generator) -> Flo
 
 @dataclass(frozen=True)
 class Comparison:
-    """How one method differs from another over networks and seeds.
+    """How one method differs from another over networks and seeds."""
 
-    Attributes
-    ----------
-    mean : float
-        Mean difference; networks weigh the same.
-    interval : Interval or None
-        With networks, and within each its seeds, drawn; None with fewer than three networks.
-    won, lost : int
-        Networks with a mean difference above and below zero.
-    networks : int
-    """
-
-    mean: float
+    mean: float  # mean difference; networks weigh the same
+    # with networks, and within each its seeds, drawn; None with fewer than three networks
     interval: Interval | None
-    won: int
+    won: int  # networks with a mean difference above and below zero
     lost: int
     networks: int
 
 
 def compare(differences: Sequence[Floats], *, draws: int, rng: np.random.Generator) -> Comparison:
-    """Sum up paired differences.
-
-    Parameters
-    ----------
-    differences : sequence of float arrays (seeds,)
-        One array per network: ours minus theirs, seed by seed.
-    draws : int
-    rng : numpy.random.Generator
-    """
+    """Sum up paired differences."""
     table = np.stack(differences)
     means = table.mean(axis=1)
     interval = None

@@ -18,8 +18,9 @@ from zeekml.evaluation.fits import evaluable
 from zeekml.evaluation.rule_baseline import strongest_rule
 from zeekml.evaluation.scores import HeldOut, SeedRun, Study, judged
 from zeekml.evaluation.settings import Settings, Steps
+from zeekml.training.platt_fit import PlattFit
 from zeekml.training.ranking import Floats
-from zeekml.training.thresholds import FittedThresholds, Thresholds
+from zeekml.training.thresholds import Thresholds
 from zeekml.training.trained_ensemble import Prediction
 from zeekml.training.training_rows import Prepared
 
@@ -33,7 +34,7 @@ def bundle_study(
     manifest = bundle.manifest
     ensemble = Ensemble(bundle)
     known = {source.environment for source in manifest.training}
-    calibration = FittedThresholds(
+    calibration = PlattFit(
         manifest.calibration.slope,
         manifest.calibration.intercept,
         manifest.calibration.base_rate,
@@ -77,15 +78,7 @@ def bundle_study(
 
 
 def predict(bundle: Bundle, ensemble: Ensemble, matrix: Matrix) -> Prediction:
-    """Score rows with a bundle, member by member.
-
-    Parameters
-    ----------
-    bundle : Bundle
-    ensemble : Ensemble
-        Of the same bundle.
-    matrix : float32 array (rows, all features of the schema)
-    """
+    """Score rows with a bundle, member by member."""
     scores = ensemble.score(matrix)
     columns = [_log_odds(Member(model), ensemble, matrix) for model in bundle.models]
     knows = any(entry.knows_threats for entry in bundle.manifest.members)

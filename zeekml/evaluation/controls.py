@@ -27,16 +27,7 @@ _DIRECTION_COLUMNS: Final = [FEATURE_INDEX[f.name] for f in FEATURES if f.family
 
 
 def altered(matrix: Matrix, control: str, seed: int) -> Matrix:
-    """Return a copy with a control applied.
-
-    Parameters
-    ----------
-    matrix : float32 array (rows, all features of the schema)
-    control : str
-        One of `CONTROLS`.
-    seed : int
-        For shuffling.
-    """
+    """A copy with a control applied."""
     changed = matrix.copy()
     if control == PORTS:
         order = np.random.default_rng([seed, 11]).permutation(len(matrix))

@@ -57,27 +57,19 @@ _ALONE: Final = AdaptationRule(pull=0.0, replay=0.0)
 
 @dataclass(frozen=True)
 class Adapting:
-    """Figures of one environment.
-
-    Attributes
-    ----------
-    name : str
-    starts : dict of str to float64 array (measures,)
-        ``metrics.MEASURES`` of the small ensemble by learner, without any label.
-    few : list of Outcome
-        Empty where the environment's hosts cannot be parted.
-    feedback : list of Outcome
-        Empty where either part of the time lacks benign or malicious rows.
-    """
+    """Figures of one environment."""
 
     name: str
+    # dict of str to float64 array (measures,): metrics.MEASURES of the small ensemble by
+    # learner, without any label
     starts: Mapping[str, Floats]
-    few: Sequence[FewShotFigures]
+    few: Sequence[FewShotFigures]  # empty where the environment's hosts cannot be parted
+    # empty where either part of the time lacks benign or malicious rows
     feedback: Sequence[FewShotFigures]
 
 
 def adapting_steps(prepared: Sequence[Prepared]) -> int:
-    """Return how many steps `study_adapting` takes."""
+    """How many steps `study_adapting` takes."""
     return len(can_be_held_out(prepared))
 
 
@@ -118,7 +110,7 @@ def _study(study: Study, held_out: HeldOut) -> Adapting:
 
 
 def _starts(desks: Sequence[MemberSet], recipe: MetaRecipe) -> dict[str, list[Mlp]]:
-    """Return the small ensemble's networks by learner."""
+    """The small ensemble's networks by learner."""
     joint = [desk.joint() for desk in desks]
     starts = {JOINT: joint}
     for algorithm in ALGORITHMS:

@@ -39,37 +39,20 @@ FEEDBACK_RULE: Final = AdaptationRule(steps=150, rate=1e-3, pull=0.1, replay=0.5
 
 @dataclass(frozen=True)
 class Learned:
-    """Members that may adapt, and the rows they replay while they do.
-
-    Attributes
-    ----------
-    networks : sequence of Mlp
-    binary : sequence of bool
-        Whether each tells malicious from benign only.
-    replays : sequence of Replay
-        For each, with labels as it scores them.
-    """
+    """Members that may adapt, and the rows they replay while they do."""
 
     networks: Sequence[Mlp]
-    binary: Sequence[bool]
-    replays: Sequence[Replay]
+    binary: Sequence[bool]  # whether each tells malicious from benign only
+    replays: Sequence[Replay]  # for each, with labels as it scores them
 
 
 @dataclass(frozen=True)
 class Support:
-    """Labelled rows of a site.
+    """Labelled rows of a site."""
 
-    Attributes
-    ----------
-    x : float32 array (rows, features)
-    labels : int8 array (rows,)
-    seed : sequence of int
-        Of what is random in adapting to them.
-    """
-
-    x: Matrix
-    labels: Labels
-    seed: Sequence[int]
+    x: Matrix  # float32 array (rows, features)
+    labels: Labels  # int8 array (rows,)
+    seed: Sequence[int]  # of what is random in adapting to them
 
 
 Way = Callable[[Support, Matrix], FloatArray]
@@ -78,24 +61,18 @@ Way = Callable[[Support, Matrix], FloatArray]
 
 @dataclass(frozen=True)
 class FewShotFigures:
-    """One draw: figures of one way with one number of labels.
-
-    Attributes
-    ----------
-    average_precision : float
-    recall : tuple of float
-        At each of ``RATES``, the threshold being that of the query's own benign rows.
-    """
+    """One draw: figures of one way with one number of labels."""
 
     way: str
     labels: int
     draw: int
     average_precision: float
+    # at each of RATES, the threshold being that of the query's own benign rows
     recall: tuple[float, ...]
 
 
 def as_they_are(learned: Learned) -> Way:
-    """Return the way that takes no notice of the labels."""
+    """The way that takes no notice of the labels."""
 
     def score(_support: Support, x: Matrix) -> FloatArray:
         return _log_odds(learned.networks, x).mean(axis=1)
@@ -104,7 +81,7 @@ def as_they_are(learned: Learned) -> Way:
 
 
 def weighed(learned: Learned, sharpness: float) -> Way:
-    """Return the way that weighs members by how they rank the labels."""
+    """The way that weighs members by how they rank the labels."""
 
     def score(support: Support, x: Matrix) -> FloatArray:
         own = _log_odds(learned.networks, support.x)
@@ -116,7 +93,7 @@ def weighed(learned: Learned, sharpness: float) -> Way:
 
 
 def tuned(learned: Learned, rule: AdaptationRule, *, replay: bool = True) -> Way:
-    """Return the way that changes the networks' weights as `rule` says."""
+    """The way that changes the networks' weights as `rule` says."""
 
     def score(support: Support, x: Matrix) -> FloatArray:
         networks = adapted(learned, support, rule, replay=replay)
@@ -128,7 +105,7 @@ def tuned(learned: Learned, rule: AdaptationRule, *, replay: bool = True) -> Way
 def adapted(
     learned: Learned, support: Support, rule: AdaptationRule, *, replay: bool = True
 ) -> list[Mlp]:
-    """Return the members after they took labels in."""
+    """The members after they took labels in."""
     networks = []
     for number, network in enumerate(learned.networks):
         labels = support.labels
@@ -155,24 +132,7 @@ def few_shot(
     counts: Sequence[int] = LABELS,
     draws: int = DRAWS,
 ) -> list[FewShotFigures]:
-    """Draw labels again and again, and judge each way to take them in.
-
-    Parameters
-    ----------
-    source : TaskSource
-        An environment that the members have not seen.
-    ways : mapping of str to Way
-    seed : int
-    counts : sequence of int
-        Numbers of labels.
-    draws : int
-        Partings of the hosts, each with labels of its own.
-
-    Returns
-    -------
-    list of Outcome
-        Empty if the environment has too few hosts to be parted.
-    """
+    """Draw labels again and again, and judge each way to take them in."""
     rng = np.random.default_rng(seed)
     found = []
     for draw in range(draws):
@@ -203,11 +163,6 @@ def feedback(
     The `count` benign flows with the highest scores in the first ``FEEDBACK_SHARE`` of the time
     are what an analyst would have been shown first. Judged is the time after them; hosts may be
     the same, as they are at a site. Nothing is drawn, so there is one outcome per count.
-
-    Returns
-    -------
-    list of Outcome
-        Ways ``none`` and ``feedback``; empty if either part lacks benign or malicious rows.
     """
     rng = np.random.default_rng(seed)
     labelled = source.labels >= 0
@@ -237,7 +192,7 @@ def _labelled(source: TaskSource, side: Flags, count: int, rng: np.random.Genera
 
 
 def _sampled(source: TaskSource, side: Flags, rng: np.random.Generator) -> Rows:
-    """Return rows of a side, not more than it takes to tell figures apart."""
+    """Rows of a side, not more than it takes to tell figures apart."""
     parts = []
     for of_kind, most in ((source.labels == 0, MOST_BENIGN), (source.labels > 0, MOST_MALICIOUS)):
         rows = np.flatnonzero(side & of_kind)

@@ -20,9 +20,10 @@ from zeekml.evaluation.baselines import Baselines, fit_baselines
 from zeekml.evaluation.settings import Settings, Steps
 from zeekml.training.ensemble_selection import Validation, select
 from zeekml.training.leave_one_out import Fold, can_teach
+from zeekml.training.platt_fit import PlattFit, fit_scores
 from zeekml.training.ranking import Ranking
 from zeekml.training.sample_weights import DUPLICATE_EXPONENT
-from zeekml.training.thresholds import FittedThresholds, Thresholds, calibrate, choose_thresholds
+from zeekml.training.thresholds import Thresholds, choose_thresholds
 from zeekml.training.trained_ensemble import Prediction, TrainedEnsemble
 from zeekml.training.trainer import train
 from zeekml.training.training_rows import Prepared, pool_of
@@ -30,32 +31,21 @@ from zeekml.training.training_rows import Prepared, pool_of
 
 @dataclass(frozen=True)
 class Fits:
-    """What was fitted without one environment.
+    """What was fitted without one environment."""
 
-    Attributes
-    ----------
-    ensemble : TrainedEnsemble
-        With the scaler that the baselines share.
-    baselines : Baselines
-    calibration : Calibration or None
-        None where no further environment could be held out, or the ensembles learned nothing.
-    thresholds : Thresholds or None
-    best_member : int or None
-        Number of the member that ranks the other environments best.
-    places : int array (members,) or None
-        How often each member was chosen by greedy selection on the other environments.
-    """
-
-    ensemble: TrainedEnsemble
+    ensemble: TrainedEnsemble  # with the scaler that the baselines share
     baselines: Baselines
-    calibration: FittedThresholds | None
+    # none where no further environment could be held out, or the ensembles learned nothing
+    calibration: PlattFit | None
     thresholds: Thresholds | None
-    best_member: int | None
+    best_member: int | None  # number of the member that ranks the other environments best
+    # int array (members,) or None: How often each member was chosen by greedy selection on the
+    # other environments
     places: npt.NDArray[np.int64] | None
 
 
 def evaluable(prepared: Sequence[Prepared]) -> list[int]:
-    """Return the numbers of the environments that figures can be computed on."""
+    """The numbers of the environments that figures can be computed on."""
     return [
         number
         for number, item in enumerate(prepared)
@@ -64,7 +54,7 @@ def evaluable(prepared: Sequence[Prepared]) -> list[int]:
 
 
 def can_be_held_out(prepared: Sequence[Prepared]) -> list[int]:
-    """Return the numbers of the environments whose figures rest on fits to all others."""
+    """The numbers of the environments whose figures rest on fits to all others."""
     return [
         number
         for number in evaluable(prepared)
@@ -74,15 +64,7 @@ def can_be_held_out(prepared: Sequence[Prepared]) -> list[int]:
 
 @dataclass
 class Pairs:
-    """Ensembles trained without two environments, each trained once for one seed.
-
-    Attributes
-    ----------
-    prepared : sequence of Prepared
-    seed : int
-    settings : Settings
-    steps : Steps
-    """
+    """Ensembles trained without two environments, each trained once for one seed."""
 
     prepared: Sequence[Prepared]
     seed: int
@@ -91,7 +73,7 @@ class Pairs:
     _trained: dict[frozenset[int], TrainedEnsemble | None] = field(default_factory=dict)
 
     def without(self, one: int, other: int) -> TrainedEnsemble | None:
-        """Return the ensemble trained without both, None if the rest teaches nothing."""
+        """The ensemble trained without both, None if the rest teaches nothing."""
         key = frozenset((one, other))
         if key not in self._trained:
             rest = [item for number, item in enumerate(self.prepared) if number not in key]
@@ -103,7 +85,7 @@ class Pairs:
         return self._trained[key]
 
     def fold(self, scored: int, hidden: int) -> Fold | None:
-        """Return one environment as scored by the ensemble trained without both."""
+        """One environment as scored by the ensemble trained without both."""
         ensemble = self.without(scored, hidden)
         if ensemble is None:
             return None
@@ -132,23 +114,7 @@ def fit_without(
     pairs: Pairs,
     policy: Policy,
 ) -> Fits | None:
-    """Fit everything for one environment on all others.
-
-    Parameters
-    ----------
-    prepared : sequence of Prepared
-    held_out : int
-        Number of the environment; nothing of it but its name is looked at.
-    pairs : Pairs
-        Of the same environments; seed and settings are its own.
-    policy : Policy
-        That thresholds are chosen for.
-
-    Returns
-    -------
-    Fits or None
-        None if the others teach nothing.
-    """
+    """Fit everything for one environment on all others."""
     others = [item for number, item in enumerate(prepared) if number != held_out]
     seed, settings, steps = pairs.seed, pairs.settings, pairs.steps
     what = f"seed {seed}: without {prepared[held_out].name}"
@@ -171,14 +137,12 @@ def fit_without(
     return Fits(ensemble, baselines, calibration, thresholds, best_member(folds), places)
 
 
-def calibrated(
-    folds: Sequence[Fold], policy: Policy
-) -> tuple[FittedThresholds | None, Thresholds | None]:
+def calibrated(folds: Sequence[Fold], policy: Policy) -> tuple[PlattFit | None, Thresholds | None]:
     """Fit calibration and thresholds, or return None for what cannot be fitted."""
     if not folds:
         return None, None
     try:
-        calibration = calibrate(folds)
+        calibration = fit_scores(folds)
     except ValueError:
         # higher scores do not go with more malicious rows: there is nothing to calibrate
         return None, None
@@ -202,7 +166,7 @@ def selected(folds: Sequence[Fold], seed: int) -> npt.NDArray[np.int64] | None:
 
 
 def best_member(folds: Sequence[Fold]) -> int | None:
-    """Return the number of the member with the highest mean average precision over folds."""
+    """The number of the member with the highest mean average precision over folds."""
     if not folds:
         return None
     worth = np.mean([member_precision(fold.prediction, fold) for fold in folds], axis=0)
@@ -210,7 +174,7 @@ def best_member(folds: Sequence[Fold]) -> int | None:
 
 
 def member_precision(prediction: Prediction, fold: Fold) -> list[float]:
-    """Return the average precision of each member on a fold."""
+    """The average precision of each member on a fold."""
     used = fold.labels >= 0
     malicious = fold.labels[used] > 0
     ones = np.ones(int(used.sum()))

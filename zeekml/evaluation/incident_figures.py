@@ -1,14 +1,14 @@
-"""What becomes of scores: incidents, and the labelled episodes among them.
+"""What becomes of scores: false incidents, and the labelled episodes that open one.
 
-An episode is found by its own doing: one of its flows must stand where its group's evidence reaches
-the threshold of a threat. That an incident merely goes on while an episode happens is no credit.
-Even so, big groups are found by size alone; so the same is counted once more with the evidence of
+An episode is found by its own doing: one of its flows must open an incident where it is the only
+attack among the benign traffic. That an incident is open anyway while it happens is no credit.
+Even so, big groups are found by size alone; so the same is counted once more with the scores of
 all malicious flows dealt out anew from benign ones, and that is what chance would find.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,45 +16,27 @@ import numpy.typing as npt
 
 from zeekml.datasets.environment import LABEL_NAMES, Environment
 from zeekml.detection.policy import Policy
-from zeekml.ensemble.classes import THREATS
-from zeekml.ensemble.probability import evidence
 from zeekml.evaluation.scores import HeldOut, SeedRun
-from zeekml.training.incident_replay import ScoredFlows, activities, scored_flows
-from zeekml.training.ranking import Floats
+from zeekml.training.incident_replay import NONE, HeldOutStream
+from zeekml.training.leave_one_out import Fold
 
 
 @dataclass(frozen=True)
 class Episode:
-    """Malicious flows that belong together.
-
-    Attributes
-    ----------
-    threat : str
-    rows : int array
-        Numbers of its flows, in order of arrival.
-    """
+    """Malicious flows that belong together."""
 
     threat: str
-    rows: npt.NDArray[np.intp]
+    rows: npt.NDArray[np.intp]  # in order of arrival
 
 
 @dataclass(frozen=True)
 class IncidentFigures:
-    """What one run's incidents are on one environment.
+    """What one run's incidents are on one environment."""
 
-    Attributes
-    ----------
-    false : int
-        Incidents on the benign flows alone.
-    flows_until : sequence of int or None
-        For each episode: how many of its flows had come when it was found, None if it never was.
-    by_chance : int
-        Episodes that are found with malicious flows scored like benign ones.
-    """
-
-    false: int
+    false: int  # incidents on the benign flows alone
+    # for each episode: how many of its flows had come when it was found, None if it never was
     flows_until: list[int | None]
-    by_chance: int
+    by_chance: int  # episodes that are found with malicious flows scored like benign ones
 
 
 def episodes(environment: Environment) -> list[Episode]:
@@ -77,46 +59,39 @@ def episodes(environment: Environment) -> list[Episode]:
 def outcome(
     site: HeldOut, run: SeedRun, found_in: list[Episode], policy: Policy
 ) -> IncidentFigures | None:
-    """Follow the incidents of one run; None if it has no thresholds."""
+    """Replay the incidents of one run; None if it has no thresholds."""
     if run.calibration is None or run.thresholds is None:
         return None
-    flows = scored_flows(site.fold(run), run.calibration.evidence(run.prediction.log_odds), policy)
-    limits = _limits(run.thresholds.values, run.calibration.base_rate)
-    benign = flows.labels == 0
-    false = sum(bool((item.readings >= limits).any()) for item in activities(flows, benign, policy))
-    alarms = _alarms(flows, limits, policy)
-    chance = _alarms(_by_chance(flows, run.seed), limits, policy)
-    until: list[int | None] = []
-    for episode in found_in:
-        at = np.flatnonzero(alarms[episode.rows])
-        until.append(int(at[0]) + 1 if len(at) else None)
-    return IncidentFigures(false, until, sum(bool(chance[e.rows].any()) for e in found_in))
-
-
-def _limits(thresholds: Mapping[str, float], base_rate: float) -> Floats:
     # a threat without a threshold is never raised
-    values = [thresholds.get(threat, 1.0) for threat in THREATS]
-    limits = evidence(np.array(values), base_rate)
-    return np.where(np.array(values) >= 1.0, np.inf, limits)
+    values = run.thresholds.values
+    fold = site.fold(run)
+    stream = HeldOutStream.of(fold, run.calibration)
+    by_chance = HeldOutStream.of(_by_chance(fold, run.seed), run.calibration)
+
+    def flows_until(stream: HeldOutStream) -> list[int | None]:
+        alone, owner = stream.one_by_one([episode.rows for episode in found_in])
+        until: list[int | None] = [None] * len(found_in)
+        for incident in alone.replay(policy).incidents(values):
+            of = int(owner[incident.opener])
+            if of != NONE and until[of] is None:
+                row = alone.rows[incident.opener]
+                until[of] = int(np.searchsorted(found_in[of].rows, row)) + 1
+        return until
+
+    return IncidentFigures(
+        false=len(stream.only(stream.labels == 0).replay(policy).incidents(values)),
+        flows_until=flows_until(stream),
+        by_chance=sum(one is not None for one in flows_until(by_chance)),
+    )
 
 
-def _alarms(flows: ScoredFlows, limits: Floats, policy: Policy) -> npt.NDArray[np.bool_]:
-    """Flows at which the evidence of their group reaches a threshold."""
-    alarms = np.zeros(len(flows.labels), dtype=bool)
-    everything = np.ones(len(flows.labels), dtype=bool)
-    for item in activities(flows, everything, policy):
-        alarms[item.rows[(item.readings >= limits).any(axis=1)]] = True
-    return alarms
-
-
-def _by_chance(flows: ScoredFlows, seed: int) -> ScoredFlows:
-    """The same flows, the malicious ones with evidence and shares of benign ones."""
+def _by_chance(fold: Fold, seed: int) -> Fold:
+    """The same flows, the malicious ones scored like benign ones."""
     rng = np.random.default_rng([seed, 13])
-    malicious = np.flatnonzero(flows.labels > 0)
-    drawn = rng.choice(np.flatnonzero(flows.labels == 0), len(malicious))
-    strength, shares = flows.evidence.copy(), flows.shares.copy()
-    strength[malicious], shares[malicious] = flows.evidence[drawn], flows.shares[drawn]
-    return replace(flows, evidence=strength, shares=shares)
+    malicious = np.flatnonzero(fold.labels > 0)
+    rows = np.arange(len(fold.labels))
+    rows[malicious] = rng.choice(np.flatnonzero(fold.labels == 0), len(malicious))
+    return replace(fold, prediction=fold.prediction.take(rows))
 
 
 def benign_days(environment: Environment) -> float:

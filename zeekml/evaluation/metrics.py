@@ -33,12 +33,6 @@ def reliability(
     """Bin scores by equal mass, as ``expected_calibration_error`` does.
 
     The error is Σ mass · |score − observed| over the bins. Equal scores are never split.
-
-    Parameters
-    ----------
-    scores, malicious, weights : arrays (rows,)
-    bins : int
-        The most bins.
     """
     distinct, group = np.unique(scores, return_inverse=True)
     mass = np.bincount(group, weights, len(distinct))

@@ -23,12 +23,7 @@ _MOST: Final = 10.0
 
 
 class Context:
-    """Features of rows in their natural units, missing ones zero.
-
-    Parameters
-    ----------
-    matrix : float32 array (rows, all features of the schema)
-    """
+    """Features of rows in their natural units, missing ones zero."""
 
     def __init__(self, matrix: Matrix) -> None:
         self._matrix = matrix

@@ -21,8 +21,9 @@ from zeekml.evaluation.fits import Fits, Pairs, can_be_held_out, evaluable, fit_
 from zeekml.evaluation.metrics import resolvable
 from zeekml.evaluation.settings import Settings, Steps
 from zeekml.training.leave_one_out import Fold
+from zeekml.training.platt_fit import PlattFit
 from zeekml.training.ranking import Floats, Ranking
-from zeekml.training.thresholds import FittedThresholds, Thresholds
+from zeekml.training.thresholds import Thresholds
 from zeekml.training.trained_ensemble import Prediction, TrainedMember
 from zeekml.training.training_rows import Prepared, synthetic_rows
 
@@ -31,53 +32,31 @@ OURS: Final = "zeekml"
 
 @dataclass(frozen=True)
 class SeedRun:
-    """What one set of fits says about the environment that it has not seen.
-
-    Attributes
-    ----------
-    seed : int
-    prediction : Prediction
-        For all rows, labelled or not.
-    baselines : dict of str to float64 array (rows,)
-    calibration, thresholds, best_member, places
-        See ``fits.Fits``.
-    members : sequence of Member
-        Of the ensemble; empty for a finished bundle.
-    controls : dict of str to float64 array (rows,)
-        The ensemble's log-odds for rows with something taken away, see ``controls``.
-    transplants : dict of str to (float64 array, float64 array)
-        By other environment: log-odds of this one's benign rows and of the other's malicious rows,
-        by the ensemble that has seen neither.
-    """
+    """What one set of fits says about the environment that it has not seen."""
 
     seed: int
-    prediction: Prediction
-    baselines: Mapping[str, Floats]
-    calibration: FittedThresholds | None
+    prediction: Prediction  # for all rows, labelled or not
+    baselines: Mapping[str, Floats]  # dict of str to float64 array (rows,)
+    calibration: PlattFit | None  # see fits.Fits
     thresholds: Thresholds | None
     best_member: int | None
     places: npt.NDArray[np.int64] | None
-    members: Sequence[TrainedMember]
+    members: Sequence[TrainedMember]  # of the ensemble; empty for a finished bundle
+    # dict of str to float64 array (rows,): The ensemble's log-odds for rows with something
+    # taken away, see controls
     controls: Mapping[str, Floats]
+    # dict of str to (float64 array, float64 array): By other environment: log-odds of this
+    # one's benign rows and of the other's malicious rows, by the ensemble that has seen neither
     transplants: Mapping[str, tuple[Floats, Floats]]
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """One environment, and all that was said about it by what has not seen it.
-
-    Attributes
-    ----------
-    prepared : Prepared
-    runs : sequence of SeedRun
-        One per seed.
-    seen : bool
-        The scoring bundle names it among its training data.
-    """
+    """One environment, and all that was said about it by what has not seen it."""
 
     prepared: Prepared
-    runs: Sequence[SeedRun]
-    seen: bool = False
+    runs: Sequence[SeedRun]  # one per seed
+    seen: bool = False  # the scoring bundle names it among its training data
 
     @property
     def name(self) -> str:
@@ -85,29 +64,21 @@ class HeldOut:
         return self.prepared.name
 
     def fold(self, run: SeedRun) -> Fold:
-        """Return the environment with one run's scores."""
+        """The environment with one run's scores."""
         return Fold(self.prepared, run.prediction)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """The rows of an environment that figures rest on.
+    """The rows of an environment that figures rest on."""
 
-    Attributes
-    ----------
-    rows : bool array (all rows,)
-    labels : int8 array (judged rows,)
-    malicious : bool array (judged rows,)
-    weights : dict of str to float64 array (judged rows,)
-        ``raw`` counts each row once, ``distinct`` rows that repeat each other once together.
-    hosts : int array (judged rows,)
-        Number of the row's host: an originator in one recording.
-    """
-
-    rows: npt.NDArray[np.bool_]
-    labels: Labels
-    malicious: npt.NDArray[np.bool_]
+    rows: npt.NDArray[np.bool_]  # bool array (all rows,)
+    labels: Labels  # int8 array (judged rows,)
+    malicious: npt.NDArray[np.bool_]  # bool array (judged rows,)
+    # dict of str to float64 array (judged rows,): raw counts each row once, distinct rows that
+    # repeat each other once together
     weights: Mapping[str, Floats]
+    # int array (judged rows,): Number of the row's host: an originator in one recording
     hosts: Numbers
 
     def resolvable(self, view: str) -> npt.NDArray[np.bool_]:
@@ -125,7 +96,7 @@ class Judged:
 
 
 def judged(prepared: Prepared) -> Judged:
-    """Return what figures of an environment rest on."""
+    """What figures of an environment rest on."""
     environment = prepared.environment
     everything = environment.evaluation_labels()
     rows = everything >= 0
@@ -152,27 +123,14 @@ def judged(prepared: Prepared) -> Judged:
 
 @dataclass(frozen=True)
 class Study:
-    """Everything that the sections of a report are computed from.
+    """Everything that the sections of a report are computed from."""
 
-    Attributes
-    ----------
-    prepared : sequence of Prepared
-        All environments read, with the first seed's synthetic copies.
-    held_out : sequence of HeldOut
-        Those that figures can be computed on.
-    judged : dict of str to Judged
-        By name of the environment.
-    policy : Policy
-    settings : Settings
-    bundle : Manifest or None
-        Of the finished bundle that was scored with; None if the recipe was fitted anew.
-    """
-
-    prepared: Sequence[Prepared]
-    held_out: Sequence[HeldOut]
-    judged: Mapping[str, Judged]
+    prepared: Sequence[Prepared]  # all environments read, with the first seed's synthetic copies
+    held_out: Sequence[HeldOut]  # those that figures can be computed on
+    judged: Mapping[str, Judged]  # by name of the environment
     policy: Policy
     settings: Settings
+    # of the finished bundle that was scored with; None if the recipe was fitted anew
     bundle: Manifest | None = None
 
     @property
@@ -198,7 +156,7 @@ class Study:
 
 
 def scores_of(run: SeedRun, method: str) -> Floats:
-    """Return a method's scores of all rows."""
+    """A method's scores of all rows."""
     return run.prediction.log_odds if method == OURS else run.baselines[method]
 
 
@@ -226,7 +184,7 @@ def leave_one_out_study(
 
 
 def with_synthetic(prepared: Sequence[Prepared], seed: int) -> list[Prepared]:
-    """Return the environments with the synthetic copies of a seed."""
+    """The environments with the synthetic copies of a seed."""
     found = []
     for item in prepared:
         matrix, labels = synthetic_rows(item.environment, seed=seed)
@@ -235,7 +193,7 @@ def with_synthetic(prepared: Sequence[Prepared], seed: int) -> list[Prepared]:
 
 
 def steps_of(prepared: Sequence[Prepared], settings: Settings) -> int:
-    """Return how many steps `leave_one_out_study` takes."""
+    """How many steps `leave_one_out_study` takes."""
     numbers = evaluable(prepared)
     members = len(settings.plan.outputs())
     one = (members + len(BASELINES) - 1) * len(can_be_held_out(prepared))

@@ -19,36 +19,20 @@ FIRST_SEED: Final = 1
 
 @dataclass(frozen=True)
 class Settings:
-    """Seeds, members and draws.
+    """Seeds, members and draws."""
 
-    Attributes
-    ----------
-    seeds : int
-        Every fit is repeated with this many seeds: 1, 2, …
-    draws : int
-        Bootstrap draws behind an interval.
-    plan, recipe
-        Members and how each is trained.
-    baseline_rows : int
-        The most training rows that baselines are fitted to: a sample drawn by weight.
-    meta : MetaRecipe
-        How learners are compared; each with its own algorithm.
-    few_draws : int
-        Draws of labels behind each point of a few-shot curve.
-    ablations : bool
-        Leave out each synthetic kind and each feature family in turn, which is slow.
-    unfinished : Unfinished or None
-        Where members of the recipe are kept, for a run that goes on from them.
-    """
-
-    seeds: int = 5
-    draws: int = 400
-    plan: MemberPlan = field(default_factory=MemberPlan)
+    seeds: int = 5  # every fit is repeated with this many seeds: 1, 2, …
+    draws: int = 400  # bootstrap draws behind an interval
+    plan: MemberPlan = field(default_factory=MemberPlan)  # members and how each is trained
     recipe: Recipe = field(default_factory=Recipe)
+    # the most training rows that baselines are fitted to: a sample drawn by weight
     baseline_rows: int = 25_000
+    # how learners are compared; each with its own algorithm
     meta: MetaRecipe = field(default_factory=MetaRecipe)
-    few_draws: int = DRAWS
+    few_draws: int = DRAWS  # draws of labels behind each point of a few-shot curve
+    # leave out each synthetic kind and each feature family in turn, which is slow
     ablations: bool = False
+    # where members of the recipe are kept, for a run that goes on from them
     unfinished: TrainingCheckpoints | None = None
 
     @property
@@ -58,14 +42,7 @@ class Settings:
 
 
 class Steps:
-    """Counts what is done and tells a progress bar.
-
-    Parameters
-    ----------
-    total : int
-    tell : callable, optional
-        Called with (what is being done, steps done, steps in all).
-    """
+    """Counts what is done and tells a progress bar."""
 
     def __init__(self, total: int, tell: Progress | None = None) -> None:
         self._total = total

@@ -27,39 +27,17 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class LaterPart:
-    """The later part of an environment, scored by what was trained on earlier parts.
-
-    Attributes
-    ----------
-    benign, malicious : int
-    figures : float64 array (seeds, measures)
-        NaN where not resolvable.
-    why_not : str or None
-        Why there are no figures.
-    """
+    """The later part of an environment, scored by what was trained on earlier parts."""
 
     name: str
     benign: int
     malicious: int
-    figures: Floats | None
-    why_not: str | None
+    figures: Floats | None  # float64 array (seeds, measures): NaN where not resolvable
+    why_not: str | None  # why there are no figures
 
 
 def early_and_late(environment: Environment, share: float, *, gap: bool) -> tuple[Flags, Flags]:
-    """Rows of the first `share` of each recording's time, and rows of the rest.
-
-    Parameters
-    ----------
-    environment : Environment
-    share : float
-    gap : bool
-        Leave a gap before the later part: an hour, or `GAP_SHARE` of the recording's time if that
-        is less. Flows that begin in it, or end after the earlier part did, are in neither.
-
-    Returns
-    -------
-    early, late : bool array (rows,)
-    """
+    """Rows of the first `share` of each recording's time, and rows of the rest."""
     ts = np.asarray(environment.flows["ts"].to_numpy(), dtype=np.float64)
     end = environment.ends()
     early, late = np.zeros(len(ts), dtype=bool), np.zeros(len(ts), dtype=bool)

@@ -1,4 +1,4 @@
-"""Host identity and kind from address text: keys that say nothing but "the same host".
+"""Host keys from address text, which say nothing but "the same host", and kinds of hosts.
 
 Plain IPv4 text is parsed in compiled code straight from Arrow's buffers; everything else (IPv6,
 scoped or mapped addresses) goes through `ipaddress`, with a bounded cache.
@@ -87,17 +87,9 @@ def _parse_ipv4(
 
 
 class HostClassifier:
-    """Turns addresses into 64-bit keys and local/multicast flags for given local networks.
+    """Turns addresses into 64-bit keys and local/multicast flags.
 
-    Parameters
-    ----------
-    local_nets
-        Networks in CIDR notation that count as local, whatever the sensor logged.
-
-    Raises
-    ------
-    ValueError
-        A network is not valid CIDR.
+    Local is what is in one of the networks (CIDR notation), whatever the sensor logged.
     """
 
     def __init__(self, local_nets: Sequence[str] = LOCAL_NETS) -> None:
@@ -117,10 +109,9 @@ class HostClassifier:
         kinds = np.zeros(n, np.uint8)
         if n == 0:
             return keys, kinds
+        begin = addresses.offset
         _, offsets_buffer, data_buffer = addresses.buffers()
-        offsets = np.frombuffer(offsets_buffer, np.int32)[
-            addresses.offset : addresses.offset + n + 1
-        ]
+        offsets = np.frombuffer(offsets_buffer, np.int32)[begin : begin + n + 1]
         data = np.frombuffer(data_buffer, np.uint8) if data_buffer else np.zeros(0, np.uint8)
         if _parse_ipv4(data, offsets, self._v4_nets, self._v4_masks, keys, kinds):
             for i in np.flatnonzero(kinds == _UNPARSED):
@@ -137,17 +128,7 @@ class HostClassifier:
         if address.is_multicast or str(address) == "255.255.255.255":
             kind |= MULTICAST
         if address.version == 4:  # reached through a mapped address: the same host as the plain one
-            keys = np.zeros(1, np.uint64)
-            raw = np.frombuffer(str(address).encode(), np.uint8)
-            _parse_ipv4(
-                raw,
-                np.array([0, len(raw)], np.int32),
-                self._v4_nets,
-                self._v4_masks,
-                keys,
-                np.zeros(1, np.uint8),
-            )
-            return int(keys[0]), kind
+            return int(self(pa.array([str(address)]))[0][0]), kind
         return _text_key(b"ipv6", address.packed), kind
 
 

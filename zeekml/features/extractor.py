@@ -1,4 +1,4 @@
-"""The feature matrix of a stream: record features and context side by side."""
+"""Feature extraction: flows in, rows of the feature matrix out."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import pyarrow as pa
 from zeekml.features.addresses import HostClassifier
 from zeekml.features.context.engine import MAX_RECORDS, ContextEngine
 from zeekml.features.feature_schema import FEATURES, LOCAL_NETS
-from zeekml.features.flow_columns import READ, flow_columns
-from zeekml.features.flow_features import write_flow_features
+from zeekml.features.flow_features import READ, flow_columns, write_flow_features
 from zeekml.readers.stream_clock import ClockState
 
 _JOINED_ROWS: Final = 8192  # small batches cost more than their rows
@@ -22,21 +21,11 @@ _JOINED_ROWS: Final = 8192  # small batches cost more than their rows
 
 @dataclass(frozen=True, slots=True)
 class FeatureBatch:
-    """Features of one batch.
+    """Features of one batch; times are in epoch seconds."""
 
-    Attributes
-    ----------
-    matrix : float32 (rows, features)
-        Columns as in `FEATURES`; NaN where the record does not tell.
-    clock : float64 (rows,)
-        Stream clock in epoch seconds when each row was taken in.
-    end : float64 (rows,)
-        End of each flow in epoch seconds.
-    """
-
-    matrix: npt.NDArray[np.float32]
-    clock: npt.NDArray[np.float64]
-    end: npt.NDArray[np.float64]
+    matrix: npt.NDArray[np.float32]  # (rows, `FEATURES`); NaN where the record does not tell
+    clock: npt.NDArray[np.float64]  # (rows,): the stream's clock when each row was taken in
+    end: npt.NDArray[np.float64]  # (rows,): end of each flow
 
 
 class FeatureExtractor:
@@ -47,13 +36,6 @@ class FeatureExtractor:
     records from there on, all later rows come out as if the whole stream had been read. The
     records must reach back to the oldest one that the windows hold at the first of those rows.
     Not thread-safe; use one per stream.
-
-    Parameters
-    ----------
-    local_nets, max_records
-        Networks taken as local, and the bound on records held by the context.
-    clock
-        Of the stream at the first record that is fed; None at the start of a stream.
     """
 
     def __init__(
@@ -61,26 +43,22 @@ class FeatureExtractor:
         *,
         local_nets: Sequence[str] = LOCAL_NETS,
         max_records: int = MAX_RECORDS,
-        clock: ClockState | None = None,
+        clock: ClockState | None = None,  # at the first record; None at the start of a stream
     ) -> None:
         self._classify = HostClassifier(local_nets)
-        self._context = ContextEngine(max_records, clock)
-
-    @property
-    def context(self) -> ContextEngine:
-        return self._context
+        self.context = ContextEngine(max_records, clock)
 
     def warm_up(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Take flows in that others score: they fill the windows and are counted nowhere."""
         for batch in _joined(batches):
-            self._context.absorb(flow_columns(batch, self._classify))
+            self.context.absorb(flow_columns(batch, self._classify))
 
     def transform(self, batch: pa.RecordBatch) -> FeatureBatch:
         """Features of the next flows of the stream (a batch of `FLOW_SCHEMA`)."""
         columns = flow_columns(batch, self._classify)
         matrix = np.empty((columns.rows, len(FEATURES)), np.float32)
         write_flow_features(columns, matrix)
-        clock = self._context.write(columns, matrix)
+        clock = self.context.write(columns, matrix)
         return FeatureBatch(matrix, clock, columns.end / 1e6)
 
 
@@ -90,13 +68,7 @@ def feature_matrix(
     local_nets: Sequence[str] = LOCAL_NETS,
     max_records: int = MAX_RECORDS,
 ) -> npt.NDArray[np.float32]:
-    """Feature matrix (rows, features) of one whole stream, rows as given.
-
-    Parameters
-    ----------
-    flows
-        Flows of `FLOW_SCHEMA` in order of arrival.
-    """
+    """Feature matrix (rows, features) of one whole stream, in order of arrival."""
     extractor = FeatureExtractor(local_nets=local_nets, max_records=max_records)
     batches = flows.to_batches(max_chunksize=65536) if isinstance(flows, pa.Table) else flows
     parts = [extractor.transform(batch).matrix for batch in batches if batch.num_rows]

@@ -1,4 +1,4 @@
-"""The features: their names, families, units and order, and the hash that pins them.
+"""The feature schema: names, families, units, order and words (features.tsv), and its hash.
 
 A model bundle stores `SCHEMA_HASH`; a bundle made for other features is refused. No feature is an
 address, a port number as such, or a time of day, so renumbering a network or shifting its clock
@@ -14,7 +14,8 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from typing import Final, Literal
+from pathlib import Path
+from typing import Final, Literal, cast
 
 Transform = Literal["identity", "flag", "log1p"]
 
@@ -71,28 +72,16 @@ in it. What only one of them knows, such as IRC, is in no group."""
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One column of the feature matrix.
-
-    Attributes
-    ----------
-    name, family
-        `family` groups columns that are switched on and off together in experiments.
-    unit
-        Unit of the natural value (see `natural`).
-    transform
-        How the natural value is stored: as it is, as 0/1, or as log(1 + scale * value).
-    scale
-        Factor inside the logarithm; 1 for most.
-    description
-        What an analyst is told the value means.
-    """
+    """One column of the feature matrix; the matrix holds the natural value, transformed."""
 
     name: str
-    family: str
-    unit: str
-    transform: Transform
+    family: str  # columns that are switched on and off together in experiments
+    unit: str  # of the natural value
+    transform: Transform  # as it is, 0/1, or log(1 + scale * value)
+    scale: float
     description: str
-    scale: float = 1.0
+    phrase: str  # what a notice says of a value {v}, or of a flag that is set
+    phrase_if_not: str  # of a flag that is not set
 
     def natural(self, stored: float) -> float:
         """Value in `unit` for a value of the matrix."""
@@ -109,132 +98,24 @@ class Feature:
         return natural
 
 
-def _log(name: str, family: str, unit: str, description: str, scale: float = 1.0) -> Feature:
-    return Feature(name, family, unit, "log1p", description, scale)
-
-
-def _plain(name: str, family: str, unit: str, description: str) -> Feature:
-    return Feature(name, family, unit, "identity", description)
-
-
-def _flag(name: str, family: str, description: str) -> Feature:
-    return Feature(name, family, "yes/no", "flag", description)
-
-
-def _flow_features() -> list[Feature]:
-    size = [
-        _log("duration", "size", "s", "duration of the flow", 1000.0),
-        _log("orig_pkts", "size", "packets", "packets from the originator"),
-        _log("resp_pkts", "size", "packets", "packets from the responder"),
-        _log("orig_ip_bytes", "size", "bytes", "IP bytes from the originator"),
-        _log("resp_ip_bytes", "size", "bytes", "IP bytes from the responder"),
-        _log("orig_payload", "size", "bytes", "originator's bytes above the smallest packets"),
-        _log("resp_payload", "size", "bytes", "responder's bytes above the smallest packets"),
-        _log("orig_payload_per_pkt", "size", "bytes", "originator's payload per packet"),
-        _log("resp_payload_per_pkt", "size", "bytes", "responder's payload per packet"),
-        _plain("payload_log_ratio", "size", "ln", "log ratio of the two payloads"),
-        _log("pkt_rate", "size", "packets/s", "packets per second of the flow"),
-        _log("byte_rate", "size", "bytes/s", "payload bytes per second of the flow"),
-    ]
-    proto = [_flag(f"proto_{p}", "proto", f"protocol is {p}") for p in ("tcp", "udp", "icmp")]
-    service = [_flag(f"service_{s}", "service", f"service is {s}") for s in SERVICES]
-    service.append(_flag("service_none", "service", "no service of these was recognised"))
-    port = [
-        _flag("port_well_known", "port", "responder port below 1024"),
-        _flag("port_ephemeral", "port", "responder port from 32768"),
-        _flag("port_web", "port", "responder port is a usual web port"),
-        _flag("port_admin", "port", "responder port is a usual login or database port"),
-    ]
-    direction = [
-        _flag("orig_local", "direction", "originator is in a local network"),
-        _flag("resp_local", "direction", "responder is in a local network"),
-        _flag("resp_multicast", "direction", "responder is a multicast or broadcast address"),
-    ]
-    return [*size, *proto, *service, *port, *direction]
-
-
-def _window_features(seconds: int) -> list[Feature]:
-    """Columns of one window, in the order in which the context engine writes them."""
-    w, within = seconds, f"in {seconds} s"
-    src, dst, pair, dport = f"src{w}", f"dst{w}", f"pair{w}", f"dport{w}"
-    features = [
-        _log(f"{src}_flows", src, "flows", f"flows from the source {within}"),
-        _plain(f"{src}_failed", src, "share", f"unanswered share of the source's flows {within}"),
-        _log(f"{src}_hosts", src, "hosts", f"distinct hosts the source contacted {within}"),
-        _log(f"{src}_ports", src, "ports", f"distinct ports the source contacted {within}"),
-        _plain(f"{src}_host_spread", src, "share", f"hosts per flow of the source {within}"),
-        _plain(f"{src}_port_spread", src, "share", f"ports per flow of the source {within}"),
-    ]
-    if w != WINDOWS[-1]:  # over the whole memory, first contacts are just the distinct hosts
+def _read_features() -> tuple[Feature, ...]:
+    """The features in the order of their columns, from the table that says all about them."""
+    lines = Path(__file__).with_name("features.tsv").read_text(encoding="utf-8").splitlines()
+    features = []
+    for line in lines[1:]:
+        name, family, unit, transform, scale, *texts = line.split("\t")
+        description, phrase, phrase_if_not = [*texts, "", ""][:3]
+        kind = cast(Transform, transform)
         features.append(
-            _plain(f"{src}_first_contacts", src, "share", f"first contacts per flow {within}")
+            Feature(name, family, unit, kind, float(scale), description, phrase, phrase_if_not)
         )
-    features += [
-        _log(f"{dst}_flows", dst, "flows", f"flows to the destination {within}"),
-        _plain(f"{dst}_failed", dst, "share", f"unanswered share of flows to it {within}"),
-        _log(f"{dst}_hosts", dst, "hosts", f"distinct sources of the destination {within}"),
-        _log(f"{dst}_ports", dst, "ports", f"distinct ports of the destination hit {within}"),
-        _plain(f"{dst}_host_spread", dst, "share", f"sources per flow to it {within}"),
-        _log(f"{dst}_bytes", dst, "bytes", f"payload bytes sent to the destination {within}"),
-        _log(f"{pair}_flows", pair, "flows", f"flows between the two hosts {within}"),
-        _plain(f"{pair}_failed", pair, "share", f"unanswered share between the two {within}"),
-        _log(f"{pair}_ports", pair, "ports", f"distinct ports between the two {within}"),
-        _plain(f"{pair}_answers", pair, "share", f"distinct answer sizes per flow {within}"),
-        _plain(f"{pair}_share", pair, "share", f"this destination's share of the source {within}"),
-        _log(f"{dport}_flows", dport, "flows", f"flows to this port of the host {within}"),
-        _plain(f"{dport}_failed", dport, "share", f"unanswered share at this port {within}"),
-        _log(f"{dport}_hosts", dport, "hosts", f"distinct sources at this port {within}"),
-    ]
-    return features
-
-
-def _series_features(prefix: str, family: str, what: str) -> list[Feature]:
-    """Columns that describe the last flows of one series, oldest first in time."""
-    return [
-        _log(f"{prefix}_flows", family, "flows", f"{what} in the last hour"),
-        _plain(f"{prefix}_orig_mean", family, "ln bytes", f"mean log request size of {what}"),
-        _plain(f"{prefix}_orig_sd", family, "ln bytes", f"spread of log request size of {what}"),
-        _plain(f"{prefix}_resp_mean", family, "ln bytes", f"mean log answer size of {what}"),
-        _plain(f"{prefix}_resp_sd", family, "ln bytes", f"spread of log answer size of {what}"),
-        _plain(f"{prefix}_failed", family, "share", f"unanswered share of {what}"),
-        _plain(f"{prefix}_orig_kinds", family, "share", f"distinct request sizes per {what}"),
-        _plain(f"{prefix}_resp_kinds", family, "share", f"distinct answer sizes per {what}"),
-        _log(f"{prefix}_interval", family, "s", f"median interval between {what}"),
-        _plain(
-            f"{prefix}_jitter", family, "ratio", f"median deviation over median interval, {what}"
-        ),
-        _plain(f"{prefix}_interval_cv", family, "ratio", f"interval spread over its mean, {what}"),
-    ]
-
-
-def _all_features() -> tuple[Feature, ...]:
-    features = _flow_features()
-    for seconds in WINDOWS:
-        features += _window_features(seconds)
-    features += _series_features("contact", "regularity", "contacts with this port of the host")
-    features.append(
-        _flag("contact_regular", "regularity", f"at least {REGULAR_FROM} such contacts in the hour")
-    )
-    features += _series_features("lookup", "dns", "DNS flows of the client")
-    features.append(_flag("lookup", "dns", "the flow is a DNS lookup"))
-    features += [
-        _flag("pair_new", "rarity", "first contact of the two hosts in an hour"),
-        _log("src_indegree", "rarity", "hosts", "distinct hosts that contacted the source"),
-        _plain("dst_popularity", "rarity", "share", "share of active sources that use the host"),
-        _log("dst_age", "rarity", "s", "time since the host's first contact in the hour"),
-        _log("port_share", "rarity", "share", "share of this port in the hour's flows", 1e4),
-    ]
-    features += [
-        _plain(f"window{w}_seen", "coverage", "share", f"part of the {w} s window observed")
-        for w in WINDOWS
-    ]
     return tuple(features)
 
 
-FEATURES: Final = _all_features()
+FEATURES: Final = _read_features()
 FEATURE_NAMES: Final = tuple(f.name for f in FEATURES)
 FEATURE_INDEX: Final = {name: i for i, name in enumerate(FEATURE_NAMES)}
-FLOW_WIDTH: Final = len(_flow_features())
+FLOW_WIDTH: Final = FEATURE_INDEX["resp_multicast"] + 1
 """How many leading columns describe the record alone; the rest is context."""
 
 SCHEMA_VERSION: Final = 2

@@ -1,4 +1,4 @@
-"""The last flows of one series: how regular they are and how much alike (compiled)."""
+"""Interval features: how regular the last flows of one series are, and how alike (compiled)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.core.jit import njit
-from zeekml.features.context.packed_record import (
-    FAILED_FLAG,
-    MISDATED_FLAG,
-    arrival_of,
-    is_set,
-    lead_of,
-)
+from zeekml.features.context import layout
+from zeekml.features.context.layout import arrival_of, is_set, lead_of
 from zeekml.features.feature_schema import MOST_COUNTED, REGULAR_FROM
 from zeekml.readers.stream_clock import SECOND
 
@@ -141,10 +136,10 @@ def write_series(
     for i in range(n - 1, -1, -1):
         r = ring[here]
         # a wrong time would make two intervals of decades; it counts as that of the record after
-        if i < n - 1 and not is_set(r, MISDATED_FLAG):
+        if i < n - 1 and not is_set(r, layout.MISDATED_FLAG):
             time = (arrival_of(r, now) - lead_of(r) - begin) / SECOND
         times[i] = time
-        failed += int(is_set(r, FAILED_FLAG))
+        failed += int(is_set(r, layout.FAILED_FLAG))
         request, answer = np.float64(r.orig_log), np.float64(r.resp_log)
         if not math.isnan(request):
             requests[asked] = request

@@ -1,4 +1,4 @@
-"""The feature matrix as a Parquet table, with what identifies each row."""
+"""Parquet export of the feature matrix, with what identifies each row."""
 
 from __future__ import annotations
 
@@ -45,15 +45,7 @@ def write_feature_table(
 ) -> ReadCounters:
     """Write features of all streams to a Parquet file, which appears once it is complete.
 
-    Parameters
-    ----------
-    progress
-        Called with bytes read and rows written since the last call.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be written.
+    `progress` is called with bytes read and rows written since the last call.
     """
     counters = ReadCounters()
     with (

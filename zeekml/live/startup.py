@@ -6,6 +6,7 @@ meanwhile, and the watch may be killed: what is stored is stored for good.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from typing import Final, Self
 from zeekml.live.state.database import State, StreamCommit
 from zeekml.live.state.stream_state import StreamState
 from zeekml.live.tail.checkpoint import Checkpoint
-from zeekml.live.tail.files_at_start import FilesAtStart
+from zeekml.live.tail.file_reader import place_of
+from zeekml.live.tail.files_at_start import FileAtStart
 from zeekml.live.tail.fingerprint import identify
 from zeekml.live.tail.inputs import StreamLogs
 from zeekml.live.tail.log_tail import LogTail
@@ -46,7 +48,7 @@ class Startup:
 def begin(
     logs: Sequence[StreamLogs],
     directory: Path,
-    at_start: Mapping[Path, FilesAtStart] | None = None,
+    at_start: Mapping[Path, FileAtStart] | None = None,
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> Startup:
@@ -75,7 +77,7 @@ def _begin(
     logs: StreamLogs,
     state: State,
     tails: dict[Path, LogTail],
-    at_start: Mapping[Path, FilesAtStart],
+    at_start: Mapping[Path, FileAtStart],
     clock: Callable[[], float],
 ) -> None:
     record = StreamState.of(state, logs.name)
@@ -97,8 +99,10 @@ def tail_of(path: Path, record: StreamState, clock: Callable[[], float]) -> LogT
     return LogTail(path, checkpoint, max_poll=_MAX_POLL, clock=clock)
 
 
-def _take_first(tail: LogTail, file: FilesAtStart | None) -> bool:
-    begun = identify(file.head.lstrip(b"\0"), file.device, file.inode) if file else None
+def _take_first(tail: LogTail, file: FileAtStart | None) -> bool:
+    begun = None
+    if file is not None:
+        begun = identify(file.head.lstrip(b"\0"), *place_of(os.fstat(file.descriptor)))
     for attempt in range(_ATTEMPTS):
         time.sleep(_PAUSE if attempt else 0)
         if tail.begin(begun):

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from types import NoneType
 from typing import Any, Final
 
@@ -77,7 +78,7 @@ UNSET: Final = frozenset({"", "-", "(empty)"})
 
 
 def epoch_seconds(times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return epoch times in seconds that may count milli-, micro- or nanoseconds."""
+    """Epoch times in seconds that may count milli-, micro- or nanoseconds."""
     large = times >= MAX_SECONDS
     if not large.any():
         return times
@@ -93,7 +94,8 @@ def epoch_seconds(times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def read_time(value: Any) -> float | None:
     """Read an epoch time or one in ISO 8601 (UTC where it names no zone) as epoch seconds."""
-    if type(value) is str and (match := _moment(value)):
+    is_text = type(value) is str and len(value) <= _LONGEST_MOMENT
+    if is_text and (match := _MOMENT.fullmatch(value.strip())):
         day, clock, zone = match.groups()
         moment = datetime.fromisoformat(day or clock + (zone or ""))
         if moment.tzinfo is None:
@@ -106,10 +108,6 @@ def read_time(value: Any) -> float | None:
     if number is None or number < MAX_SECONDS:
         return None if number is None else float(number)
     return float(epoch_seconds(np.array([number], np.float64))[0])
-
-
-def _moment(text: str) -> re.Match[str] | None:
-    return _MOMENT.fullmatch(text.strip()) if len(text) <= _LONGEST_MOMENT else None
 
 
 def read_interval(value: Any) -> float | None:
@@ -138,16 +136,6 @@ def read_number(value: Any) -> int | float | None:
     return float(text)
 
 
-def read_port(value: Any) -> int | None:
-    """Read a port (or what an ICMP record has in its place)."""
-    return _whole(value, MAX_PORT)
-
-
-def read_count(value: Any) -> int | None:
-    """Read a count of bytes or packets."""
-    return _whole(value, MAX_COUNT)
-
-
 def _whole(value: Any, highest: int) -> int | None:
     if type(value) is str and _HEX.fullmatch(text := value.strip(" \t")):
         number: int | float | None = int(text, 16)
@@ -158,6 +146,10 @@ def _whole(value: Any, highest: int) -> int | None:
     if not 0 <= number <= highest or number != int(number):
         raise ValueError("no whole number in range")
     return int(number)
+
+
+read_port: Final = partial(_whole, highest=MAX_PORT)  # or what an ICMP record has in its place
+read_count: Final = partial(_whole, highest=MAX_COUNT)  # of bytes or packets
 
 
 def read_text(value: Any) -> str:
@@ -189,7 +181,7 @@ READERS: Final[dict[str, Callable[[Any], Any]]] = {
 
 
 def understood(read: Callable[[Any], Any], value: Any) -> Any:
-    """Return what `read` makes of a value: None where there is none, else `UNREADABLE`."""
+    """What `read` makes of a value: None where there is none, else `UNREADABLE`."""
     if value is None:
         return None
     try:

@@ -19,56 +19,34 @@ from zeekml.training.mlp import AdamW, Mlp, loss_and_gradient
 
 @dataclass(frozen=True)
 class AdaptationRule:
-    """How a network takes in labelled flows.
-
-    Attributes
-    ----------
-    steps : int
-    rate : float
-        Step size of Adam.
-    head_only : bool
-        Change the last layer alone.
-    pull : float
-        Part of the way back to the prior weights that is gone per step, over `rate`.
-    replay : float
-        Share of the loss that rows of the training environments make up, 0 to below 1.
-    batch : int
-        Labelled rows, and replayed rows, per step at most.
-    """
+    """How a network takes in labelled flows."""
 
     steps: int = 40
-    rate: float = 1e-3
-    head_only: bool = False
-    pull: float = 0.1
+    rate: float = 1e-3  # step size of Adam
+    head_only: bool = False  # change the last layer alone
+    pull: float = 0.1  # part of the way back to the prior weights that is gone per step, over rate
+    # share of the loss that rows of the training environments make up, 0 to below 1
     replay: float = 0.5
-    batch: int = 64
+    batch: int = 64  # labelled rows, and replayed rows, per step at most
 
 
 @dataclass(frozen=True)
 class Replay:
-    """Rows of the training environments.
+    """Rows of the training environments."""
 
-    Attributes
-    ----------
-    x : float32 array (rows, features)
-        Standardised.
-    labels : int8 array (rows,)
-    cumulative : float64 array (rows,)
-        Running sum of the rows' weights, the last of them 1.
-    """
-
-    x: Matrix
-    labels: Labels
+    x: Matrix  # float32 array (rows, features): Standardised
+    labels: Labels  # int8 array (rows,)
+    # float64 array (rows,): Running sum of the rows' weights, the last of them 1
     cumulative: npt.NDArray[np.float64]
 
     @classmethod
     def of(cls, x: Matrix, labels: Labels, weights: npt.NDArray[np.float64]) -> Replay:
-        """Return rows to be drawn in proportion to their weights."""
+        """Rows to be drawn in proportion to their weights."""
         cumulative = np.cumsum(weights)
         return cls(x, labels, cumulative / cumulative[-1])
 
     def draw(self, count: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-        """Return row numbers."""
+        """Row numbers."""
         drawn = np.searchsorted(self.cumulative, rng.random(count), side="right")
         return np.minimum(drawn, len(self.x) - 1)
 
@@ -82,21 +60,7 @@ def adapt(
     replay: Replay | None,
     rng: np.random.Generator,
 ) -> Mlp:
-    """Return a network that has taken in labelled rows; the one given stays as it is.
-
-    Parameters
-    ----------
-    network : Mlp
-        The prior.
-    x : float32 array (rows, features)
-        Standardised. Without rows, the network is returned as it is.
-    labels : int8 array (rows,)
-        Benign and malicious count the same, however many there are of each.
-    rule : AdaptationRule
-    replay : Replay or None
-        None: no replay, whatever the rule says.
-    rng : numpy.random.Generator
-    """
+    """A network that has taken in labelled rows; the one given stays as it is."""
     if not len(x):
         return network
     adapted = network.copy()
@@ -130,14 +94,7 @@ def adapt(
 def weighted_gradients(
     network: Mlp, x: Matrix, labels: Labels, weights: npt.NDArray[np.float64]
 ) -> list[Matrix]:
-    """Return the gradients of the weighted sum of the rows' losses: all weights, then all biases.
-
-    Parameters
-    ----------
-    x : float32 array (rows, features)
-    labels : int8 array (rows,)
-    weights : float64 array (rows,)
-    """
+    """The gradients of the weighted sum of the rows' losses: all weights, then all biases."""
     activations = network.forward(x)
     _, gradient = loss_and_gradient(activations[-1], labels)
     gradient *= (weights * len(x)).astype(np.float32)[:, None]
@@ -145,7 +102,7 @@ def weighted_gradients(
 
 
 def _balance(labels: Labels) -> npt.NDArray[np.float64]:
-    """Return row weights that give either side, as far as it is there, half."""
+    """Row weights that give either side, as far as it is there, half."""
     malicious = labels > 0
     weights = np.empty(len(labels))
     for side in (malicious, ~malicious):

@@ -11,10 +11,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.datasets.arguments import parse_argument
-from zeekml.datasets.environment import DataReport, Matrix
-from zeekml.datasets.quality import report_on
-from zeekml.datasets.read import Collection, Skipped, collect
+from zeekml.datasets.data_report import DataReport, report_on
+from zeekml.datasets.environment import Matrix
+from zeekml.datasets.read import Collection, Skipped, collect, parse_argument
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble import bundle as bundles
 from zeekml.ensemble.manifest import Calibration, TrainingSource, Usual
@@ -33,11 +32,10 @@ from zeekml.training.leave_one_out import (
 )
 from zeekml.training.mlp import Recipe
 from zeekml.training.model_card import CardFacts, model_card
+from zeekml.training.platt_fit import PlattFit, fit_scores
 from zeekml.training.thresholds import (
-    FittedThresholds,
     SiteCheck,
     Thresholds,
-    calibrate,
     choose_thresholds,
     cross_check,
 )
@@ -54,36 +52,20 @@ _PERCENTILES: Final = (0.05, 0.5, 0.95)
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What was made, of what, and what it is worth.
+    """What was made, of what, and what it is worth."""
 
-    Attributes
-    ----------
-    bundle : zeekml.ensemble.bundle.Bundle
-        As read back from disk.
-    data : list of DataReport
-    skipped : list of Skipped
-    folds : list of Fold
-        Environments with the scores of an ensemble that was trained without them.
-    figures : list of EnvironmentFigures
-        What these scores are worth.
-    checks : list of SiteCheck
-        What thresholds chosen on the others do on each environment.
-    taken : int
-        Members that a run before, which did not end, had trained already.
-    """
-
-    bundle: bundles.Bundle
+    bundle: bundles.Bundle  # as read back from disk
     data: list[DataReport]
     skipped: list[Skipped]
-    folds: list[Fold]
-    figures: list[EnvironmentFigures]
-    calibration: FittedThresholds
+    folds: list[Fold]  # environments with the scores of an ensemble that was trained without them
+    figures: list[EnvironmentFigures]  # what these scores are worth
+    calibration: PlattFit
     thresholds: Thresholds
-    checks: list[SiteCheck]
-    taken: int = 0
+    checks: list[SiteCheck]  # what thresholds chosen on the others do on each environment
+    taken: int = 0  # members that a run before, which did not end, had trained already
 
     def markdown(self) -> str:
-        """Return the leave-one-out table."""
+        """The leave-one-out table."""
         return as_markdown(self.figures)
 
 
@@ -164,7 +146,7 @@ def build_bundle(
     figures = [measure(fold) for fold in folds]
     tell("choosing thresholds", 0, 1)
     policy = policy or load_policy()
-    calibration = calibrate(folds)
+    calibration = fit_scores(folds)
     thresholds = choose_thresholds(folds, calibration, policy)
     checks = cross_check(folds, policy)
     ensemble = train(
@@ -194,8 +176,7 @@ def build_bundle(
         )
     )
     tell("writing", 0, 1)
-    bundle = bundles.write_bundle(
-        out,
+    new = bundles.NewBundle(
         name=name,
         features=ensemble.features,
         members=_members(ensemble),
@@ -207,8 +188,8 @@ def build_bundle(
         training=[_source(item) for item in prepared],
         evaluation=_evaluation(figures, calibration, thresholds, checks, seed),
         model_card=card,
-        overwrite=overwrite,
     )
+    bundle = bundles.write_bundle(out, new, overwrite=overwrite)
     unfinished.remove()
     tell("writing", 1, 1)
     return BuildReport(
@@ -260,7 +241,7 @@ def _source(item: Prepared) -> TrainingSource:
 
 def _evaluation(
     figures: Sequence[EnvironmentFigures],
-    calibration: FittedThresholds,
+    calibration: PlattFit,
     thresholds: Thresholds,
     checks: Sequence[SiteCheck],
     seed: int,
@@ -274,7 +255,7 @@ def _evaluation(
 
 
 def usual_values(prepared: Sequence[Prepared], features: Sequence[str]) -> dict[str, Usual]:
-    """Return the 5th, 50th and 95th percentile of each feature over benign rows.
+    """The 5th, 50th and 95th percentile of each feature over benign rows.
 
     Environments weigh the same, as in training; synthetic rows are left out. Values are in the
     features' natural units.
@@ -314,7 +295,7 @@ def _command(
     plan: MemberPlan,
     evaluation: EvaluationReport | None,
 ) -> str:
-    """Return the command line, with last path components only: a card tells nobody's folders.
+    """The command line, with last path components only: a card tells nobody's folders.
 
     Where the bundle goes is left open: the same bundle elsewhere has the same bytes.
     """

@@ -32,23 +32,14 @@ RATES: Final = ranking.RATES[:2]
 
 @dataclass(frozen=True)
 class Validation:
-    """What candidates say about one environment that none of them has seen.
+    """What candidates say about one environment that none of them has seen."""
 
-    Attributes
-    ----------
-    log_odds : float64 array (rows, candidates)
-    labels : int8 array (rows,)
-        Zero for benign.
-    weights : float64 array (rows,)
-        What each row counts.
-    """
-
-    log_odds: Scores
-    labels: Labels
-    weights: npt.NDArray[np.float64]
+    log_odds: Scores  # float64 array (rows, candidates)
+    labels: Labels  # int8 array (rows,): Zero for benign
+    weights: npt.NDArray[np.float64]  # float64 array (rows,): What each row counts
 
     def sampled(self, rng: np.random.Generator) -> Validation:
-        """Return a part that is large enough to choose by: thousands of comparisons are made."""
+        """A part that is large enough to choose by: thousands of comparisons are made."""
         chosen = []
         for rows, most in (
             (np.flatnonzero(self.labels == 0), MOST_BENIGN),
@@ -60,12 +51,7 @@ class Validation:
 
 
 def worth(log_odds: Scores, validation: Validation) -> float:
-    """Return the mean of average precision and the recalls at ``RATES``, rows weighted.
-
-    Parameters
-    ----------
-    log_odds : float64 array (rows,)
-    """
+    """The mean of average precision and the recalls at ``RATES``, rows weighted."""
     ranked = ranking.Ranking(log_odds, validation.labels > 0)
     return float(ranked.figures(validation.weights)[: 1 + len(RATES)].mean())
 
@@ -77,28 +63,7 @@ def select(
     *,
     bags: int = BAGS,
 ) -> npt.NDArray[np.int64]:
-    """Choose candidates, with replacement, whose mean does best on the validation environments.
-
-    Parameters
-    ----------
-    validations : sequence of Validation
-        At least one, with the same candidates in the same order. Environments count the same.
-    count : int
-        How many to choose.
-    rng : numpy.random.Generator
-    bags : int
-        Random bags of candidates that are climbed with, one after the other.
-
-    Returns
-    -------
-    int64 array (candidates,)
-        How often each was chosen; adds up to `count`.
-
-    Raises
-    ------
-    ValueError
-        There is nothing to choose from, or nothing to choose by.
-    """
+    """Choose candidates, with replacement, whose mean does best on the validation environments."""
     if not validations or not validations[0].log_odds.shape[1]:
         raise ValueError("selection needs candidates and environments they have not seen")
     sampled = [validation.sampled(rng) for validation in validations]
@@ -125,7 +90,7 @@ class _Choice:
 
 
 def _climb(validations: Sequence[Validation], bag: npt.NDArray[np.int64], count: int) -> _Choice:
-    """Return the best ensemble of a bag's candidates, the best first, met on the way up."""
+    """The best ensemble of a bag's candidates, the best first, met on the way up."""
 
     def mean_worth(chosen: npt.NDArray[np.int64]) -> float:
         return float(np.mean([worth(v.log_odds @ chosen, v) for v in validations]))

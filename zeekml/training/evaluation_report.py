@@ -45,7 +45,7 @@ class _Report(msgspec.Struct):
 
 
 def described(plan: MemberPlan) -> dict[str, Any]:
-    """Return the members of a recipe as a report names them."""
+    """The members of a recipe as a report names them."""
     return {
         "learner": plan.learner,
         "binary": plan.binary,
@@ -56,26 +56,13 @@ def described(plan: MemberPlan) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """A ``report.json`` that was read.
-
-    Attributes
-    ----------
-    path : Path
-    report : _Report
-    """
+    """A ``report.json`` that was read."""
 
     path: Path
     report: _Report
 
     def check(self, environments: Mapping[str, str], plan: MemberPlan) -> None:
-        """Raise InputError unless the report is about these environments and such members.
-
-        Parameters
-        ----------
-        environments : mapping of str to str
-            Digests of their data, by name.
-        plan : MemberPlan
-        """
+        """Raise InputError unless the report is about these environments and such members."""
         if self.report.settings.get("members") != described(plan):
             raise InputError(
                 f"{self.path}: evaluates other members than are trained; run `zeekml evaluate` "
@@ -96,22 +83,7 @@ class EvaluationReport:
 
 
 def read_evaluation(path: Path, *, feature_schema: str) -> EvaluationReport:
-    """Read a report of `zeekml evaluate`.
-
-    Parameters
-    ----------
-    path : Path
-        ``report.json``.
-    feature_schema : str
-        Hash that the report must have been made with.
-
-    Raises
-    ------
-    InputError
-        There is no such file, or it is about a finished bundle or other features.
-    DataError
-        It is no such report.
-    """
+    """Read a report of `zeekml evaluate`."""
     try:
         report = msgspec.json.decode(path.read_bytes(), type=_Report)
     except OSError as error:
@@ -128,7 +100,7 @@ def read_evaluation(path: Path, *, feature_schema: str) -> EvaluationReport:
 
 
 def evaluation_text(evaluation: EvaluationReport) -> str:
-    """Return the figures as Markdown: the first tables of the sections that tell most."""
+    """The figures as Markdown: the first tables of the sections that tell most."""
     report = evaluation.report
     seeds = ", ".join(str(seed) for seed in report.settings.get("seeds", []))
     parts = [

@@ -36,18 +36,15 @@ ROWS_PER_RATE: Final = 10
 
 @dataclass(frozen=True)
 class Fold:
-    """One environment, scored by an ensemble that has not seen it.
+    """One environment, scored by an ensemble that has not seen it."""
 
-    Attributes
-    ----------
-    prepared : Prepared
-        The held-out environment.
-    prediction : Prediction
-        For all its rows, labelled or not.
-    """
+    prepared: Prepared  # the held-out environment
+    prediction: Prediction  # for all its rows, labelled or not
 
-    prepared: Prepared
-    prediction: Prediction
+    @property
+    def name(self) -> str:
+        """Name of the environment."""
+        return self.prepared.name
 
     @property
     def labels(self) -> Labels:
@@ -57,40 +54,24 @@ class Fold:
 
 @dataclass(frozen=True)
 class Figures:
-    """How well malicious rows rank above benign ones.
-
-    Attributes
-    ----------
-    average_precision : float
-    recall : dict of float to float
-        Share of malicious rows above the threshold that gives the false-positive rate (the key).
-    """
+    """How well malicious rows rank above benign ones."""
 
     average_precision: float
+    # share of malicious rows above the threshold that gives the false-positive rate (the key)
     recall: Mapping[float, float]
 
 
 @dataclass(frozen=True)
 class EnvironmentFigures:
-    """Figures of one held-out environment.
-
-    Attributes
-    ----------
-    raw, distinct : Figures
-        Each row counted once; rows that repeat each other counted once together.
-    by_class : dict of str to float
-        Raw recall at the first of ``RATES``, by class.
-    resolvable : dict of float to bool
-        Whether there are ``ROWS_PER_RATE`` / rate benign rows.
-    """
+    """Figures of one held-out environment."""
 
     name: str
     benign: int
     malicious: int
-    raw: Figures
+    raw: Figures  # each row counted once; rows that repeat each other counted once together
     distinct: Figures
-    by_class: Mapping[str, float]
-    resolvable: Mapping[float, bool]
+    by_class: Mapping[str, float]  # raw recall at the first of RATES, by class
+    resolvable: Mapping[float, bool]  # whether there are ROWS_PER_RATE / rate benign rows
 
 
 def leave_one_out(
@@ -102,16 +83,7 @@ def leave_one_out(
     unfinished: TrainingCheckpoints | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[Fold]:
-    """Score every evaluable environment by an ensemble trained on all others.
-
-    Parameters
-    ----------
-    prepared : sequence of Prepared
-    unfinished : Unfinished, optional
-        See ``training.train``.
-    progress : callable, optional
-        Called with (environment held out, its members done, members in all).
-    """
+    """Score every evaluable environment by an ensemble trained on all others."""
     folds = []
     for held_out in prepared:
         if held_out.environment.why_not_evaluable() is not None:
@@ -138,7 +110,7 @@ def can_teach(prepared: Sequence[Prepared]) -> bool:
 
 
 def why_none_held_out(prepared: Sequence[Prepared]) -> str:
-    """Return for each environment why no figure can rest on it, where none can."""
+    """For each environment why no figure can rest on it, where none can."""
     reasons = []
     for item in prepared:
         reason = item.environment.why_not_evaluable() or "the others lack benign or malicious rows"
@@ -180,7 +152,7 @@ def _figures(scores: Scores, labels: Labels, weights: Weights) -> Figures:
 def threshold_at(
     scores: Scores, labels: Labels, rate: float, weights: Weights | None = None
 ) -> float:
-    """Return the lowest threshold above which at most `rate` of the benign weight lies."""
+    """The lowest threshold above which at most `rate` of the benign weight lies."""
     benign = labels == 0
     weights = np.ones(len(scores)) if weights is None else weights
     order = np.argsort(-scores[benign], kind="stable")
@@ -192,7 +164,7 @@ def threshold_at(
 
 
 def recall_at(scores: Scores, labels: Labels, rate: float, weights: Weights | None = None) -> float:
-    """Return the share of malicious weight above ``threshold_at``."""
+    """The share of malicious weight above ``threshold_at``."""
     threshold = threshold_at(scores, labels, rate, weights)
     weights = np.ones(len(scores)) if weights is None else weights
     malicious = labels > 0
@@ -201,7 +173,7 @@ def recall_at(scores: Scores, labels: Labels, rate: float, weights: Weights | No
 
 
 def mean_figures(figures: Sequence[EnvironmentFigures]) -> dict[str, Any]:
-    """Return means over environments, as plain numbers with readable keys.
+    """Means over environments, as plain numbers with readable keys.
 
     The mean of a recall is over the environments that resolve its rate, and None where none does.
     """
@@ -232,7 +204,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def as_dict(figures: Sequence[EnvironmentFigures]) -> dict[str, Any]:
-    """Return the whole table as plain JSON values."""
+    """The whole table as plain JSON values."""
     return {
         "method": "leave one environment out; recall at the held-out environment's own "
         "false-positive rate",
@@ -264,7 +236,7 @@ def _recall_key(rate: float) -> str:
 
 
 def as_markdown(figures: Sequence[EnvironmentFigures]) -> str:
-    """Return the table as Markdown; ``n/r`` stands where too few benign rows resolve a rate."""
+    """The table as Markdown; ``n/r`` stands where too few benign rows resolve a rate."""
     heads = ["environment", "benign", "malicious", "AP"]
     heads += [f"recall at {rate:g}" for rate in RATES]
     heads += ["AP, distinct", *(f"recall at {rate:g}, distinct" for rate in RATES), "by class"]

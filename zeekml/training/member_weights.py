@@ -21,19 +21,7 @@ SHARPNESS: Final = 10.0
 
 
 def areas(log_odds: FloatArray, malicious: npt.NDArray[np.bool_]) -> FloatArray:
-    """Return each member's area under the ROC curve; ties count half.
-
-    Parameters
-    ----------
-    log_odds : float64 array (rows, members)
-    malicious : bool array (rows,)
-        With rows of both sides.
-
-    Raises
-    ------
-    ValueError
-        One side has no row.
-    """
+    """Each member's area under the ROC curve; ties count half."""
     if malicious.all() or not malicious.any():
         raise ValueError("areas need benign and malicious rows")
     bad, good = log_odds[malicious][:, None, :], log_odds[~malicious][None, :, :]
@@ -44,16 +32,7 @@ def areas(log_odds: FloatArray, malicious: npt.NDArray[np.bool_]) -> FloatArray:
 def member_weights(
     log_odds: FloatArray, malicious: npt.NDArray[np.bool_], *, sharpness: float = SHARPNESS
 ) -> FloatArray:
-    """Return how much each member counts, adding up to one.
-
-    Parameters
-    ----------
-    log_odds : float64 array (rows, members)
-        What the members say about the labelled rows.
-    malicious : bool array (rows,)
-        The labels. With labels of one side only, all members count the same.
-    sharpness : float
-    """
+    """How much each member counts, adding up to one."""
     members = log_odds.shape[1]
     if malicious.all() or not malicious.any():
         return np.full(members, 1 / members)

@@ -31,33 +31,15 @@ INNER: Final = AdaptationRule(steps=8, rate=2e-3, batch=32)
 
 @dataclass(frozen=True)
 class MetaRecipe:
-    """How a start is meta-learned.
+    """How a start is meta-learned."""
 
-    Attributes
-    ----------
-    algorithm : str
-        ``reptile``, ``fomaml`` or ``anil``.
-    steps : int
-        Outer steps.
-    rate : float
-        Peak step size of the outer AdamW.
-    joint : float
-        Share of the outer gradient that comes from a joint step.
-    k : int
-        Benign and malicious support rows of a task, each.
-    query : int
-        The same of its query.
-    inner : AdaptationRule
-        How a task is adapted to; ``anil`` makes it head-only.
-    """
-
-    algorithm: Algorithm = "fomaml"
-    steps: int = 200
-    rate: float = 5e-4
-    joint: float = 0.5
-    k: int = 10
-    query: int = 64
-    inner: AdaptationRule = INNER
+    algorithm: Algorithm = "fomaml"  # reptile, fomaml or anil
+    steps: int = 200  # outer steps
+    rate: float = 5e-4  # peak step size of the outer AdamW
+    joint: float = 0.5  # share of the outer gradient that comes from a joint step
+    k: int = 10  # benign and malicious support rows of a task, each
+    query: int = 64  # the same of its query
+    inner: AdaptationRule = INNER  # how a task is adapted to; anil makes it head-only
 
 
 def meta_learn(
@@ -69,26 +51,7 @@ def meta_learn(
     *,
     binary: bool,
 ) -> Mlp:
-    """Return a start that adapts well, beginning with a jointly trained network.
-
-    Parameters
-    ----------
-    network : Mlp
-        Stays as it is.
-    sources : sequence of TaskSource
-        The training environments.
-    replay : Replay
-        All training rows, with labels as the network scores them.
-    recipe : MetaRecipe
-    rng : numpy.random.Generator
-    binary : bool
-        Whether the network tells malicious from benign only.
-
-    Returns
-    -------
-    Mlp
-        The network given, if no environment has hosts enough for support and query.
-    """
+    """A start that adapts well, beginning with a jointly trained network."""
     sources = [source for source in sources if part_hosts(source, rng) is not None]
     if not sources:
         return network

@@ -27,26 +27,14 @@ _END_DIVISOR: Final = 1e4
 
 @dataclass
 class Mlp:
-    """A multilayer perceptron with ReLU between its layers.
+    """A multilayer perceptron with ReLU between its layers."""
 
-    Attributes
-    ----------
-    weights : list of float32 arrays, each (out, in)
-    biases : list of float32 arrays, each (out,)
-    """
-
-    weights: list[Matrix]
-    biases: list[Matrix]
+    weights: list[Matrix]  # list of float32 arrays, each (out, in)
+    biases: list[Matrix]  # list of float32 arrays, each (out,)
 
     @classmethod
     def initialise(cls, widths: Sequence[int], rng: np.random.Generator) -> Mlp:
-        """Draw weights after He et al. (2015): variance 2 / fan-in; biases are zero.
-
-        Parameters
-        ----------
-        widths : sequence of int
-            Input width, hidden widths, number of outputs.
-        """
+        """Draw weights after He et al. (2015): variance 2 / fan-in; biases are zero."""
         weights = [
             (rng.standard_normal((out, into)) * math.sqrt(2.0 / into)).astype(np.float32)
             for into, out in pairwise(widths)
@@ -54,12 +42,12 @@ class Mlp:
         return cls(weights, [np.zeros(out, dtype=np.float32) for out in widths[1:]])
 
     def copy(self) -> Mlp:
-        """Return a network of its own with the same weights."""
+        """A network of its own with the same weights."""
         return Mlp([w.copy() for w in self.weights], [b.copy() for b in self.biases])
 
     @classmethod
     def mean_of(cls, networks: Sequence[Mlp]) -> Mlp:
-        """Return the network whose weights are the mean of theirs.
+        """The network whose weights are the mean of theirs.
 
         Makes sense for networks that set out from the same weights: others have their hidden units
         in different orders.
@@ -78,13 +66,13 @@ class Mlp:
         return len(self.biases[-1])
 
     def logits(self, x: Matrix) -> Matrix:
-        """Return the class logits (rows, outputs) of standardised rows (rows, inputs)."""
+        """The class logits (rows, outputs) of standardised rows (rows, inputs)."""
         return self.forward(x)[-1]
 
     def forward(
         self, x: Matrix, *, dropout: float = 0.0, rng: np.random.Generator | None = None
     ) -> list[Matrix]:
-        """Return the input and every layer's output; the last are the logits.
+        """The input and every layer's output; the last are the logits.
 
         With `dropout` and `rng`, hidden units are dropped and the others scaled up.
         """
@@ -103,17 +91,7 @@ class Mlp:
     def backward(
         self, activations: list[Matrix], gradient: Matrix, *, dropout: float = 0.0
     ) -> list[Matrix]:
-        """Return the gradients of all weights, then of all biases.
-
-        Parameters
-        ----------
-        activations : list of arrays
-            What `forward` returned.
-        gradient : array (rows, outputs)
-            Derivative of the loss by the logits.
-        dropout : float
-            The share that `forward` was given.
-        """
+        """The gradients of all weights, then of all biases."""
         scale = np.float32(1 / (1 - dropout))
         by_weight: list[Matrix] = []
         by_bias: list[Matrix] = []
@@ -127,17 +105,11 @@ class Mlp:
 
 
 def loss_and_gradient(logits: Matrix, labels: Labels) -> tuple[float, Matrix]:
-    """Return the mean loss of a batch and its derivative by the logits.
+    """The mean loss of a batch and its derivative by the logits.
 
     Softmax cross-entropy; a label beyond the outputs means "any class but the first", whose loss
     is ``-log(1 - p[0])``. Both have the gradient ``p - q``, where `q` is the target distribution:
     the class itself, or the softmax over all classes but the first.
-
-    Parameters
-    ----------
-    logits : float32 array (rows, outputs)
-    labels : int8 array (rows,)
-        0 … outputs − 1, or anything larger.
     """
     rows, outputs = logits.shape
     shifted = logits - logits.max(axis=1, keepdims=True)
@@ -160,7 +132,7 @@ def loss_and_gradient(logits: Matrix, labels: Labels) -> tuple[float, Matrix]:
 
 
 def one_cycle(step: int, steps: int, peak: float) -> float:
-    """Return the learning rate at `step`: a cosine up to `peak`, then a longer one down to ~0.
+    """The learning rate at `step`: a cosine up to `peak`, then a longer one down to ~0.
 
     The schedule of Smith and Topin, "Super-convergence" (2018), in two phases.
     """
@@ -209,32 +181,17 @@ class AdamW:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one network is trained; see ``fit``.
+    """How one network is trained; see ``fit``."""
 
-    Attributes
-    ----------
-    hidden : tuple of int
-        Hidden units of each layer.
-    dropout : float
-        Share of hidden units that are dropped.
-    family_dropout : float
-        Chance that a row lacks a whole family of features, each by itself: a network that has to
-        do without one now and then leans on none.
-    noise : float
-        Standard deviation of the noise that is added to the standardised features.
-    rate, decay : float
-        Peak step size, and weight decay, of AdamW.
-    steps, batch : int
-        Steps, and rows of each.
-    """
-
-    hidden: tuple[int, ...] = (64, 32)
-    dropout: float = 0.1
+    hidden: tuple[int, ...] = (64, 32)  # hidden units of each layer
+    dropout: float = 0.1  # share of hidden units that are dropped
+    # chance that a row lacks a whole family of features, each by itself: a network that has to
+    # do without one now and then leans on none
     family_dropout: float = 0.1
-    noise: float = 0.3
-    rate: float = 3e-3
+    noise: float = 0.3  # standard deviation of the noise that is added to the standardised features
+    rate: float = 3e-3  # peak step size, and weight decay, of AdamW
     decay: float = 1e-2
-    steps: int = 500
+    steps: int = 500  # steps, and rows of each
     batch: int = 384
 
 
@@ -244,7 +201,7 @@ def disturb(
     families: npt.NDArray[np.intp] | None,
     rng: np.random.Generator,
 ) -> Matrix:
-    """Return standardised rows with noise, and without some of their feature families.
+    """Standardised rows with noise, and without some of their feature families.
 
     A feature that is left out is zero, as is one that is missing.
     """
@@ -267,22 +224,7 @@ def fit(
     families: npt.NDArray[np.intp] | None = None,
     on_step: Callable[[int], None] | None = None,
 ) -> Mlp:
-    """Train one network on rows drawn in proportion to their weights.
-
-    Parameters
-    ----------
-    x : float32 array (rows, features)
-        Standardised, without NaN.
-    labels : int8 array (rows,)
-    weights : float64 array (rows,)
-        Not negative, not all zero.
-    outputs : int
-        Number of classes.
-    families : int array (features,), optional
-        Number of each feature's family, from 0; without it, families are not dropped.
-    on_step : callable, optional
-        Called with the number of steps done, after each.
-    """
+    """Train one network on rows drawn in proportion to their weights."""
     network = Mlp.initialise((x.shape[1], *recipe.hidden, outputs), rng)
     optimiser = AdamW([*network.weights, *network.biases], decay=recipe.decay)
     cumulative = np.cumsum(weights)

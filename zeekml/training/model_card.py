@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zeekml.core.markdown import plain, table
-from zeekml.datasets.environment import DataReport, Environment
+from zeekml.datasets.data_report import DataReport
+from zeekml.datasets.environment import Environment
 from zeekml.datasets.read import Skipped
 from zeekml.ensemble.classes import THREATS
 from zeekml.training.evaluation_report import EvaluationReport, evaluation_text
 from zeekml.training.leave_one_out import RATES, EnvironmentFigures, as_markdown
 from zeekml.training.meta_learning import MetaRecipe
 from zeekml.training.mlp import Recipe
+from zeekml.training.platt_fit import PlattFit
 from zeekml.training.sample_weights import BENIGN_SHARE
 from zeekml.training.synthetic.inject import KINDS
-from zeekml.training.thresholds import FittedThresholds, SiteCheck, Thresholds
+from zeekml.training.thresholds import SiteCheck, Thresholds
 from zeekml.training.trained_ensemble import LEFT_OUT_FAMILIES, TrainedEnsemble
 from zeekml.training.trainer import MemberPlan
 from zeekml.training.training_rows import MAX_SOURCE_ROWS, SYNTHETIC_WEIGHT
@@ -36,13 +38,13 @@ class CardFacts:
     plan: MemberPlan
     evaluation: EvaluationReport | None
     figures: Sequence[EnvironmentFigures]
-    calibration: FittedThresholds
+    calibration: PlattFit
     thresholds: Thresholds
     checks: Sequence[SiteCheck]
 
 
 def model_card(facts: CardFacts) -> str:
-    """Return the card as Markdown; the same facts give the same text."""
+    """The card as Markdown; the same facts give the same text."""
     sections = [
         f"# {plain(facts.name)}: model card",
         _use(),

@@ -10,19 +10,7 @@ from zeekml.training.leave_one_out import Fold
 
 
 def draw_precision_recall(folds: Sequence[Fold], path: Path) -> None:
-    """Draw one precision-recall curve per environment, each scored by an ensemble without it.
-
-    Parameters
-    ----------
-    folds : sequence of Fold
-    path : Path
-        PNG file to write.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be written.
-    """
+    """Draw one precision-recall curve per environment, each scored by an ensemble without it."""
     from matplotlib.figure import Figure
     from sklearn.metrics import average_precision_score, precision_recall_curve
 

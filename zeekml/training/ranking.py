@@ -16,14 +16,7 @@ MEASURES: Final = ("average_precision", *(f"recall_at_fpr_{rate:g}" for rate in 
 
 
 class Ranking:
-    """Rows in the order of their scores.
-
-    Parameters
-    ----------
-    scores : float array (rows,)
-        Higher is more suspicious.
-    malicious : bool array (rows,)
-    """
+    """Rows in the order of their scores."""
 
     def __init__(self, scores: npt.NDArray[np.floating], malicious: Flags) -> None:
         self._order = np.argsort(-scores, kind="stable")
@@ -33,7 +26,7 @@ class Ranking:
         self._malicious = malicious[self._order]
 
     def figures(self, weights: Floats) -> Floats:
-        """Return average precision and the recall at each of `RATES`.
+        """Average precision and the recall at each of `RATES`.
 
         Average precision is Σ (Rₙ − Rₙ₋₁) Pₙ over the distinct scores, as scikit-learn has it:
         the area under the precision-recall curve without optimistic interpolation. Recall at a

@@ -17,7 +17,7 @@ DUPLICATE_EXPONENT: Final = 0.5
 
 
 def row_weights(matrix: Matrix, labels: Labels) -> Weights:
-    """Return what each row of one environment counts; they add up to one.
+    """What each row of one environment counts; they add up to one.
 
     An environment without benign or without malicious rows adds up to ``ONE_SIDED_WEIGHT``, one
     without any labelled row to zero.

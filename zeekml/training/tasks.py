@@ -33,28 +33,16 @@ _TRIES: Final = 8
 
 @dataclass(frozen=True)
 class TaskSource:
-    """An environment in the form that tasks are drawn from.
-
-    Attributes
-    ----------
-    name : str
-    x : float32 array (rows, features)
-        Standardised.
-    labels : int8 array (rows,)
-    weights : float64 array (rows,)
-        Zero for unlabelled rows.
-    hosts : int64 array (rows,)
-        Numbers from 0; rows with the same one must not be parted. See ``host_groups``.
-    time : float64 array (rows,)
-        Ends of the flows, in seconds.
-    """
+    """An environment in the form that tasks are drawn from."""
 
     name: str
-    x: Matrix
-    labels: Labels
-    weights: npt.NDArray[np.float64]
+    x: Matrix  # float32 array (rows, features): Standardised
+    labels: Labels  # int8 array (rows,)
+    weights: npt.NDArray[np.float64]  # float64 array (rows,): Zero for unlabelled rows
+    # int64 array (rows,): Numbers from 0; rows with the same one must not be parted. See
+    # host_groups
     hosts: npt.NDArray[np.int64]
-    time: npt.NDArray[np.float64]
+    time: npt.NDArray[np.float64]  # float64 array (rows,): Ends of the flows, in seconds
 
 
 @dataclass(frozen=True)
@@ -67,7 +55,7 @@ class Task:
 
 
 def host_groups(environment: Environment) -> npt.NDArray[np.int64]:
-    """Return for each row the number of the group of rows it must not be parted from.
+    """For each row the number of the group of rows it must not be parted from.
 
     Rows of one originator belong together, whatever their labels, and so do those of one attack
     episode, where the data tell episodes apart. The malicious flows of originators that have fewer
@@ -102,20 +90,7 @@ def host_groups(environment: Environment) -> npt.NDArray[np.int64]:
 def part_hosts(
     source: TaskSource, rng: np.random.Generator, *, ordered: bool = False
 ) -> tuple[Flags, Flags] | None:
-    """Part an environment into rows to adapt with and rows to judge by, which share no host.
-
-    Parameters
-    ----------
-    source : TaskSource
-    rng : numpy.random.Generator
-    ordered : bool
-        Whether all of the first part must have ended before the second begins to end.
-
-    Returns
-    -------
-    tuple of two bool arrays (rows,), or None
-        None if no parting was found that leaves benign and malicious rows on both sides.
-    """
+    """Part an environment into rows to adapt with and rows to judge by, which share no host."""
     labelled = source.labels >= 0
     for _ in range(_TRIES):
         chosen = rng.random(int(source.hosts.max(initial=0)) + 1) < 0.5
@@ -146,22 +121,7 @@ def draw_support(source: TaskSource, side: Flags, k: int, rng: np.random.Generat
 
 
 def draw_task(source: TaskSource, k: int, query: int, rng: np.random.Generator) -> Task | None:
-    """Draw a task.
-
-    Parameters
-    ----------
-    source : TaskSource
-    k : int
-        Benign rows, and malicious rows, of the support.
-    query : int
-        The same of the query.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    Task or None
-        None if the environment cannot be parted so that both sides hold benign and malicious rows.
-    """
+    """Draw a task."""
     parted = part_hosts(source, rng, ordered=bool(rng.random() < 0.5))
     if parted is None:
         return None

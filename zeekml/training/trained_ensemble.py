@@ -28,13 +28,7 @@ FEATURE_SET: Final = tuple(f.name for f in FEATURES if f.family not in LEFT_OUT_
 
 
 def fit_scaler(x: Matrix, weights: Weights) -> Scaler:
-    """Fit the standardisation: weighted mean and standard deviation per column, ignoring NaN.
-
-    Parameters
-    ----------
-    x : float32 array (rows, features)
-    weights : float64 array (rows,)
-    """
+    """Fit the standardisation: weighted mean and standard deviation per column, ignoring NaN."""
     known = ~np.isnan(x)
     values = np.where(known, x, 0).astype(np.float64)
     mass = np.maximum(weights @ known, 1e-12)
@@ -49,18 +43,18 @@ def fit_scaler(x: Matrix, weights: Weights) -> Scaler:
 
 
 def select(matrix: Matrix, features: Sequence[str]) -> Matrix:
-    """Return columns of a matrix of all features, by name and in that order."""
+    """Columns of a matrix of all features, by name and in that order."""
     return matrix[:, [FEATURE_INDEX[name] for name in features]]
 
 
 def standardise(scaler: Scaler, x: Matrix) -> Matrix:
-    """Return the members' inputs: ``(x - mean) / scale``, clipped, missing values filled."""
+    """The members' inputs: ``(x - mean) / scale``, clipped, missing values filled."""
     scaled = np.clip((x - scaler.mean) / scaler.scale, -scaler.clip, scaler.clip)
     return np.where(np.isnan(scaled), scaler.fill, scaled).astype(np.float32)
 
 
 def member_log_odds(network: Mlp, x: Matrix) -> npt.NDArray[np.float64]:
-    """Return one network's log-odds of malicious (rows,) for standardised rows."""
+    """One network's log-odds of malicious (rows,) for standardised rows."""
     return _log_odds(network.logits(x).astype(np.float64))
 
 
@@ -87,16 +81,11 @@ class TrainedEnsemble:
     features: tuple[str, ...] = FEATURE_SET
 
     def select(self, matrix: Matrix) -> Matrix:
-        """Return the columns that the members take, in their order."""
+        """The columns that the members take, in their order."""
         return select(matrix, self.features)
 
     def predict(self, matrix: Matrix) -> Prediction:
-        """Score rows.
-
-        Parameters
-        ----------
-        matrix : float32 array (rows, all features of the schema)
-        """
+        """Score rows."""
         x = standardise(self.scaler, self.select(matrix))
         log_odds = np.empty((len(x), len(self.members)))
         threats: list[npt.NDArray[np.float64]] = []
@@ -115,24 +104,26 @@ class TrainedEnsemble:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What an ensemble says about rows.
+    """What an ensemble says about rows."""
 
-    Attributes
-    ----------
-    log_odds : float64 array (rows,)
-        Uncalibrated log-odds of malicious, mean over the members.
-    member_log_odds : float64 array (rows, members)
-    threat_logits : float64 array (rows, threats) or None
-        Mean log-probabilities of the threats given malicious, not normalised; None if no member
-        tells threats apart.
-    """
-
+    # float64 array (rows,): Uncalibrated log-odds of malicious, mean over the members
     log_odds: npt.NDArray[np.float64]
-    member_log_odds: npt.NDArray[np.float64]
+    member_log_odds: npt.NDArray[np.float64]  # float64 array (rows, members)
+    # float64 array (rows, threats) or None: Mean log-probabilities of the threats given
+    # malicious, not normalised; None if no member tells threats apart
     threat_logits: npt.NDArray[np.float64] | None
 
+    def take(self, rows: npt.NDArray[np.intp]) -> Prediction:
+        """Some of the rows, by their numbers."""
+        votes = self.threat_logits
+        return Prediction(
+            self.log_odds[rows],
+            self.member_log_odds[rows],
+            None if votes is None else votes[rows],
+        )
+
     def threat_shares(self) -> npt.NDArray[np.float64] | None:
-        """Return P(threat | malicious), shape (rows, threats); None as for `threat_logits`."""
+        """P(threat | malicious), shape (rows, threats); None as for `threat_logits`."""
         if self.threat_logits is None:
             return None
         shifted = self.threat_logits - self.threat_logits.max(axis=1, keepdims=True)

@@ -55,30 +55,14 @@ LEARNERS: Final[tuple[Learner, ...]] = ("joint", *ALGORITHMS)
 
 @dataclass(frozen=True)
 class MemberRecipe:
-    """A way to train one member.
+    """A way to train one member."""
 
-    Attributes
-    ----------
-    outputs : tuple of str
-        What it scores: ``BINARY_CLASSES`` or ``CLASSES``.
-    number : int
-        Tells candidates of one ensemble apart: each has random numbers of its own.
-    recipe : Recipe
-        Its joint training.
-    meta : MetaRecipe or None
-        Its meta-learning; None to leave it at joint training.
-    subsets : bool
-        Whether it does without a random part of the environments.
-    without : tuple of str
-        Feature families that it does without.
-    """
-
-    outputs: tuple[str, ...]
-    number: int
-    recipe: Recipe
-    meta: MetaRecipe | None = None
-    subsets: bool = True
-    without: tuple[str, ...] = ()
+    outputs: tuple[str, ...]  # what it scores: BINARY_CLASSES or CLASSES
+    number: int  # tells candidates of one ensemble apart: each has random numbers of its own
+    recipe: Recipe  # its joint training
+    meta: MetaRecipe | None = None  # its meta-learning; None to leave it at joint training
+    subsets: bool = True  # whether it does without a random part of the environments
+    without: tuple[str, ...] = ()  # feature families that it does without
 
     @property
     def binary(self) -> bool:
@@ -88,26 +72,18 @@ class MemberRecipe:
 
 @dataclass(frozen=True)
 class MemberPlan:
-    """How many members of each kind an ensemble has, and how they differ.
-
-    Attributes
-    ----------
-    binary, eight_class : int
-    subsets, meta
-        See ``MemberRecipe``.
-    without : tuple of tuples of str
-        Feature families that binary members do without, in turn; eight-class ones have all.
-    """
+    """How many members of each kind an ensemble has, and how they differ."""
 
     binary: int = 5
     eight_class: int = 5
-    subsets: bool = True
+    subsets: bool = True  # see MemberRecipe
     meta: MetaRecipe | None = None
+    # feature families that binary members do without, in turn; eight-class ones have all
     without: tuple[tuple[str, ...], ...] = WITHOUT
 
     @classmethod
     def of(cls, learner: Learner) -> Self:
-        """Return the usual members, with joint training alone or a meta-learner after it."""
+        """The usual members, with joint training alone or a meta-learner after it."""
         return cls(meta=None if learner == "joint" else MetaRecipe(algorithm=learner))
 
     @property
@@ -116,11 +92,11 @@ class MemberPlan:
         return "joint" if self.meta is None else self.meta.algorithm
 
     def outputs(self) -> list[tuple[str, ...]]:
-        """Return what each member scores."""
+        """What each member scores."""
         return [BINARY_CLASSES] * self.binary + [CLASSES] * self.eight_class
 
     def candidates(self, recipe: Recipe) -> list[MemberRecipe]:
-        """Return the ensemble's members as candidates."""
+        """The ensemble's members as candidates."""
         return [
             MemberRecipe(
                 outputs,
@@ -214,24 +190,12 @@ def train_candidates(
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What all members of an ensemble learn from.
-
-    Attributes
-    ----------
-    pool : Pool
-    scaler : Scaler
-        Fitted to the pool.
-    x : float32 array (rows, features)
-        The pool's rows, standardised.
-    sources : sequence of TaskSource
-        The environments, in the pool's order.
-    seed : int
-    """
+    """What all members of an ensemble learn from."""
 
     pool: TrainingRows
-    scaler: Scaler
-    x: Matrix
-    sources: Sequence[TaskSource]
+    scaler: Scaler  # fitted to the pool
+    x: Matrix  # float32 array (rows, features): The pool's rows, standardised
+    sources: Sequence[TaskSource]  # the environments, in the pool's order
     seed: int
     _views: dict[tuple[str, ...], tuple[Matrix, list[TaskSource]]] = field(default_factory=dict)
 
@@ -246,7 +210,7 @@ class TrainingSet:
         return cls(pool, scaler, standardise(scaler, pool.x), sources, seed)
 
     def digest(self) -> str:
-        """Return a digest of all that members learn from."""
+        """A digest of all that members learn from."""
         pool = self.pool
         arrays: list[npt.NDArray[Any]] = [self.x, pool.labels, pool.weights, pool.environment]
         for source in self.sources:
@@ -255,7 +219,7 @@ class TrainingSet:
         return digest_of(arrays, self.seed, pool.names, names)
 
     def view(self, without: tuple[str, ...]) -> tuple[Matrix, list[TaskSource]]:
-        """Return rows and environments as they are without some feature families."""
+        """Rows and environments as they are without some feature families."""
         if without not in self._views:
             gone = columns_of(without)
             x, sources = self.x, list(self.sources)
@@ -266,7 +230,7 @@ class TrainingSet:
         return self._views[without]
 
     def desk(self, candidate: MemberRecipe) -> MemberSet:
-        """Return what one member learns from: a part of it all."""
+        """What one member learns from: a part of it all."""
         pool = self.pool
         x, sources = self.view(candidate.without)
         rng = np.random.default_rng([self.seed, candidate.number])
@@ -293,7 +257,7 @@ class TrainingSet:
 
 
 def columns_of(families: Sequence[str]) -> npt.NDArray[np.intp]:
-    """Return the numbers of the features of some families, in ``FEATURE_SET``."""
+    """The numbers of the features of some families, in ``FEATURE_SET``."""
     return np.flatnonzero(np.isin(_FAMILY_NAMES, list(families)))
 
 
@@ -304,7 +268,7 @@ def _blank(x: Matrix, columns: npt.NDArray[np.intp]) -> Matrix:
 
 
 def task_source(item: Prepared, scaler: Scaler) -> TaskSource:
-    """Return an environment as tasks are drawn from it."""
+    """An environment as tasks are drawn from it."""
     return TaskSource(
         name=item.name,
         x=standardise(scaler, select(item.matrix, FEATURE_SET)),
@@ -317,30 +281,14 @@ def task_source(item: Prepared, scaler: Scaler) -> TaskSource:
 
 @dataclass(frozen=True)
 class MemberSet:
-    """What one member learns from.
-
-    Attributes
-    ----------
-    candidate : Candidate
-    x : float32 array (rows, features)
-        Standardised.
-    labels : int8 array (rows,)
-        As the member scores them.
-    weights : float64 array (rows,)
-        Zero for environments that it does without.
-    sources : list of TaskSource
-        The environments that it learns from.
-    left_out : tuple of str
-        The others.
-    rng : numpy.random.Generator
-    """
+    """What one member learns from."""
 
     candidate: MemberRecipe
-    x: Matrix
-    labels: Labels
-    weights: Weights
-    sources: Sequence[TaskSource]
-    left_out: tuple[str, ...]
+    x: Matrix  # float32 array (rows, features): Standardised
+    labels: Labels  # int8 array (rows,): As the member scores them
+    weights: Weights  # float64 array (rows,): Zero for environments that it does without
+    sources: Sequence[TaskSource]  # the environments that it learns from
+    left_out: tuple[str, ...]  # the others
     rng: np.random.Generator
 
     @property

@@ -44,19 +44,14 @@ class _Facts(msgspec.Struct, frozen=True):
 
 @dataclass
 class TrainingCheckpoints:
-    """A directory of trained members; it is made with the first of them.
-
-    Attributes
-    ----------
-    directory : Path
-    """
+    """A directory of trained members; it is made with the first of them."""
 
     directory: Path
     _taken: list[str] = field(default_factory=list)
 
     @classmethod
     def beside(cls, out: Path) -> TrainingCheckpoints:
-        """Return the place of a run that writes `out`."""
+        """The place of a run that writes `out`."""
         path = out.absolute()
         return cls(path.with_name(f"{path.name}.unfinished"))
 
@@ -66,7 +61,7 @@ class TrainingCheckpoints:
         return len(self._taken)
 
     def take(self, digest: str) -> TrainedMember | None:
-        """Return the member that was kept under a digest, None if none is or it is damaged.
+        """The member that was kept under a digest, None if none is or it is damaged.
 
         Where others may write, nothing is taken.
         """
@@ -86,13 +81,7 @@ class TrainingCheckpoints:
         return member
 
     def keep(self, digest: str, member: TrainedMember) -> None:
-        """Write a member down, whole or not at all.
-
-        Raises
-        ------
-        OutputError
-            That cannot be done, or others may write there.
-        """
+        """Write a member down, whole or not at all."""
         if not usable(self.directory):
             raise OutputError(
                 f"{self.directory}: cannot keep trained members here; it must be a directory of "
@@ -121,7 +110,7 @@ class TrainingCheckpoints:
 
 
 def digest_of(arrays: Sequence[npt.NDArray[Any]], *facts: object) -> str:
-    """Return a digest of arrays and of whatever else decides what a member becomes.
+    """A digest of arrays and of whatever else decides what a member becomes.
 
     Facts count as their ``repr``, which is complete for numbers, text and data classes of them.
     """

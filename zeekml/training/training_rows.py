@@ -32,16 +32,10 @@ FEWEST_FOR_SUBSETS: Final = 4
 
 @dataclass(frozen=True)
 class Prepared:
-    """An environment with its features, and its synthetic copy.
-
-    Attributes
-    ----------
-    matrix, synthetic : float32 arrays (rows, all features of the schema)
-    synthetic_labels : int8 array
-    """
+    """An environment with its features, and its synthetic copy."""
 
     environment: Environment
-    matrix: Matrix
+    matrix: Matrix  # float32 arrays (rows, all features of the schema)
     synthetic: Matrix
     synthetic_labels: Labels
 
@@ -79,20 +73,7 @@ def prepare(environment: Environment, *, seed: int) -> Prepared:
 def synthetic_rows(
     environment: Environment, *, seed: int, kinds: Sequence[TrafficKind] = KINDS
 ) -> tuple[Matrix, Labels]:
-    """Return features and labels of an environment's synthetic copy.
-
-    Parameters
-    ----------
-    environment : Environment
-    seed : int
-    kinds : sequence of Kind
-        What may be injected.
-
-    Returns
-    -------
-    matrix : float32 array (rows, all features of the schema)
-    labels : int8 array (rows,)
-    """
+    """Features and labels of an environment's synthetic copy."""
     parts: list[Matrix] = [np.empty((0, len(FEATURES)), dtype=np.float32)]
     labels: list[Labels] = [np.empty(0, dtype=np.int8)]
     for stretch in synthetic_copy(environment, seed=seed, kinds=kinds):
@@ -103,23 +84,13 @@ def synthetic_rows(
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """Training rows of all sources, and which environment each comes from.
+    """Training rows of all sources, and which environment each comes from."""
 
-    Attributes
-    ----------
-    x : float32 array (rows, features of ``FEATURE_SET``)
-        Not yet standardised; NaN where missing.
-    labels : int8 array (rows,)
-    weights : float64 array (rows,)
-        They add up to one.
-    environment : int32 array (rows,)
-        Index into `names`.
-    """
-
+    # float32 array (rows, features of FEATURE_SET): Not yet standardised; NaN where missing
     x: Matrix
-    labels: Labels
-    weights: Weights
-    environment: npt.NDArray[np.int32]
+    labels: Labels  # int8 array (rows,)
+    weights: Weights  # float64 array (rows,): They add up to one
+    environment: npt.NDArray[np.int32]  # int32 array (rows,): Index into names
     names: list[str] = field(default_factory=list)
 
 

@@ -160,11 +160,7 @@ def test_the_same_file_named_twice_is_read_once(
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [
-        (b"", "is empty"),
-        (b"hello\n", "no supported log"),
-        (b"\x1f\x8b\x08\x00", "breaks off"),
-    ],
+    [(b"", "is empty"), (b"hello\n", "no supported log"), (b"\x1f\x8b\x08\x00", "breaks off")],
 )
 def test_a_named_file_must_be_good(tmp_path: Path, data: bytes, message: str) -> None:
     path = tmp_path / "bad.log"

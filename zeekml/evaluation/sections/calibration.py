@@ -15,8 +15,8 @@ from zeekml.evaluation.sections.wording import over_seeds, spread_data
 from zeekml.evaluation.time_split import early_and_late
 from zeekml.html.figures import Line, lines
 from zeekml.html.sections import NOT_RESOLVED, Figure, Section, Table
+from zeekml.training.platt_fit import BASE_RATE
 from zeekml.training.ranking import Flags, Floats
-from zeekml.training.thresholds import BASE_RATE
 
 EARLY_SHARE: Final = 0.4
 BINS: Final = 15

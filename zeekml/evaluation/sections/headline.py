@@ -30,23 +30,12 @@ _WIDEST: Final = 1
 
 @dataclass(frozen=True)
 class _Site:
-    """Figures of one environment in one view, with what hosts drawn anew give.
+    """Figures of one environment in one view, with what hosts drawn anew give."""
 
-    Attributes
-    ----------
-    figures : float64 array (seeds, measures)
-        NaN where not resolvable.
-    unresolved : float64 array (seeds, measures)
-        The same without that.
-    draws : float64 array (draws, measures)
-    intervals : list of Interval or None
-        By measure.
-    """
-
-    figures: Floats
-    unresolved: Floats
-    draws: Floats
-    intervals: list[Interval | None]
+    figures: Floats  # float64 array (seeds, measures): NaN where not resolvable
+    unresolved: Floats  # float64 array (seeds, measures): The same without that
+    draws: Floats  # float64 array (draws, measures)
+    intervals: list[Interval | None]  # by measure
 
 
 def headline_section(study: Study) -> Section:

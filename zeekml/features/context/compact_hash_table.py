@@ -1,4 +1,4 @@
-"""Hash tables of four bytes per key that do not hold the keys (compiled).
+"""Compact hash tables: four bytes per key, without the keys (compiled).
 
 A cell holds a number, by which the caller finds what the key is, a state, and a few bits of the
 key's hash, which spare nearly all comparisons with another key. Cells lie in buckets of a cache
@@ -13,11 +13,9 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.features.context.compiled import compiled, signed
+from zeekml.core.jit import compiled, signed
 from zeekml.features.context.lazy_memory import reserved
 from zeekml.readers.stream_clock import Ints64
-
-Numbers = npt.NDArray[np.uint32]
 
 LANES: Final = 16
 """Entries of a bucket; the first counts the keys that passed it."""
@@ -29,18 +27,10 @@ _GROWTH: Final = 1.25
 
 
 class CompactHashTable(NamedTuple):
-    """A table.
+    """A table; from its top, a cell is bits of the hash, the state (0 if empty), the number."""
 
-    Attributes
-    ----------
-    cells : uint32 (buckets × LANES,)
-        From the top: bits of the hash, the state (0 in an empty cell), the number.
-    counts : int64 (2,)
-        Keys in it, and bits of a number.
-    """
-
-    cells: Numbers
-    counts: Ints64
+    cells: npt.NDArray[np.uint32]  # (buckets × LANES,)
+    counts: Ints64  # keys in it, and bits of a number
 
     @property
     def live(self) -> int:

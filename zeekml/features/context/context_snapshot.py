@@ -1,4 +1,4 @@
-"""The state of the context engine as bytes: what results depend on, and nothing else.
+"""Snapshots of the context engine as bytes: what results depend on, and nothing else.
 
 Everything is taken as it lies in memory: the records that are held, the tables, the used part of
 each pool. That is of use to the same layout only, which the head tells. Sizes are checked before
@@ -19,18 +19,10 @@ import numpy.typing as npt
 
 from zeekml.core.serialization import decode
 from zeekml.errors import StateError
+from zeekml.features.context import layout
 from zeekml.features.context.compact_hash_table import LANES, CompactHashTable
+from zeekml.features.context.layout import LAST, ContextState, SlotPool
 from zeekml.features.context.lazy_memory import reserved
-from zeekml.features.context.state import (
-    EVICTED,
-    HEAD,
-    LAST,
-    STATE_WIDTH,
-    TABLES,
-    TAIL,
-    ContextState,
-    SlotPool,
-)
 from zeekml.features.feature_schema import SCHEMA_HASH
 from zeekml.readers.stream_clock import LATE
 
@@ -43,24 +35,12 @@ _MOST_CELLS: Final = 8  # for each record held: four times as many as there can 
 
 
 class SnapshotHead(msgspec.Struct, frozen=True):
-    """What tells how long each part is.
+    """What tells how long each part is."""
 
-    Attributes
-    ----------
-    layout
-        Digest of what the arrays look like.
-    clock
-        `ContextState.clock`.
-    tables
-        Cells and keys of each table.
-    pools
-        `Slots.counts` of each pool.
-    """
-
-    layout: str
-    clock: list[int]
-    tables: list[tuple[int, int]]
-    pools: list[tuple[int, int]]
+    layout: str  # digest of what the arrays look like
+    clock: list[int]  # `ContextState.clock`
+    tables: list[tuple[int, int]]  # cells and keys of each table
+    pools: list[tuple[int, int]]  # `Slots.counts` of each pool
 
 
 def head_of(c: ContextState, max_records: int) -> bytes:
@@ -76,7 +56,7 @@ def head_of(c: ContextState, max_records: int) -> bytes:
 
 def parts_of(c: ContextState) -> list[Bytes]:
     """The parts of a state, where they lie."""
-    tail, head = int(c.clock[TAIL + LAST]), int(c.clock[HEAD])
+    tail, head = int(c.clock[layout.TAIL + LAST]), int(c.clock[layout.HEAD])
     at, held = tail & (len(c.ring) - 1), head - tail
     beyond = max(at + held - len(c.ring), 0)
     parts: list[npt.NDArray[Any]] = [c.ring[at : at + held], c.ring[:beyond]]
@@ -90,21 +70,10 @@ def parts_of(c: ContextState) -> list[Bytes]:
 def restored(
     c: ContextState, max_records: int, head: bytes, pieces: Iterator[bytes]
 ) -> ContextState:
-    """A state that goes on where another one stood.
+    """A state that goes on where another one stood, made in a new one, which is used up.
 
-    Parameters
-    ----------
-    c
-        A new, empty state; it is of no use afterwards.
-    max_records
-        Of the engine.
-    head, pieces
-        From `head_of`; and the parts of `parts_of` one after the other, cut anyhow.
-
-    Raises
-    ------
-    StateError
-        They are of another layout, or no such bytes.
+    `pieces` are the parts of `parts_of` one after the other, cut anyhow. Bytes of another layout
+    or kind are a `StateError`.
     """
     told = decode(head, SnapshotHead)
     if told.layout != _layout(c, max_records):
@@ -112,9 +81,9 @@ def restored(
     _check(c, max_records, told)
     c.clock[:] = told.clock
     # they count what happened since the start
-    c.clock[[EVICTED, LATE]] = 0
+    c.clock[[layout.EVICTED, LATE]] = 0
     tables: dict[str, Any] = {}
-    for name, table, (cells, live) in zip(TABLES, _tables(c), told.tables, strict=True):
+    for name, table, (cells, live) in zip(layout.TABLES, _tables(c), told.tables, strict=True):
         bits = table.counts[1]
         tables[name] = CompactHashTable(
             reserved(cells, np.uint32), np.array([live, bits], np.int64)
@@ -145,11 +114,15 @@ def _fill(parts: Sequence[Bytes], pieces: Iterator[bytes]) -> None:
 
 def _check(c: ContextState, max_records: int, told: SnapshotHead) -> None:
     """Make sure that all sizes are possible."""
-    if len(told.clock) != STATE_WIDTH:
+    if len(told.clock) != layout.STATE_WIDTH:
         raise StateError("the context that was kept is damaged: its clock is another one")
-    marks = [0, *reversed(told.clock[TAIL : TAIL + LAST + 1]), told.clock[HEAD]]
+    marks = [
+        0,
+        *reversed(told.clock[layout.TAIL : layout.TAIL + LAST + 1]),
+        told.clock[layout.HEAD],
+    ]
     sound = marks == sorted(marks) and marks[-1] - marks[1] <= max_records
-    sound &= len(told.tables) == len(TABLES) and len(told.pools) == len(_pools(c))
+    sound &= len(told.tables) == len(layout.TABLES) and len(told.pools) == len(_pools(c))
     for cells, live in told.tables:
         most = _MOST_CELLS * max_records + len(c.port_flows)
         sound &= 0 < cells <= most and cells % LANES == 0 and 0 <= live <= cells
@@ -167,7 +140,7 @@ def _layout(c: ContextState, max_records: int) -> str:
 
 
 def _tables(c: ContextState) -> list[CompactHashTable]:
-    return [getattr(c, name) for name in TABLES]
+    return [getattr(c, name) for name in layout.TABLES]
 
 
 def _pools(c: ContextState) -> list[SlotPool]:

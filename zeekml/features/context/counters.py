@@ -2,34 +2,10 @@
 
 from __future__ import annotations
 
-from zeekml.features.context.compiled import compiled, signed
+from zeekml.core.jit import compiled, signed
+from zeekml.features.context import layout
 from zeekml.features.context.keys import enlarge_host
-from zeekml.features.context.state import (
-    ANSWERS,
-    FAILED,
-    FLOWS,
-    HELD_LOOKUPS,
-    HOST_WINDOW,
-    HOSTS,
-    IN_FAILED,
-    IN_FLOWS,
-    IN_HOSTS,
-    IN_PORTS,
-    LAST,
-    NONE,
-    OUT_FAILED,
-    OUT_FIRST,
-    OUT_FLOWS,
-    OUT_HOSTS,
-    OUT_PORTS,
-    PAIR_WINDOW,
-    PORTS,
-    SERVICE_WINDOW,
-    SMALL_BYTES,
-    SMALL_MOST,
-    ContextState,
-    Rows,
-)
+from zeekml.features.context.layout import LAST, NONE, ContextState, Rows
 
 
 @compiled
@@ -45,23 +21,23 @@ def counted(c: ContextState, slot: int, entry: int) -> int:
 def _count_out(
     rows: Rows, at: int, window: int, step: int, failed: int, host: int, port: int, first: int
 ) -> None:
-    n, out = rows[at].n, window * HOST_WINDOW
-    n[out + OUT_FLOWS] += step
-    n[out + OUT_FAILED] += failed
-    n[out + OUT_HOSTS] += host
-    n[out + OUT_PORTS] += port
-    n[out + OUT_FIRST] += first
+    n, out = rows[at].n, window * layout.HOST_WINDOW
+    n[out + layout.OUT_FLOWS] += step
+    n[out + layout.OUT_FAILED] += failed
+    n[out + layout.OUT_HOSTS] += host
+    n[out + layout.OUT_PORTS] += port
+    n[out + layout.OUT_FIRST] += first
 
 
 @compiled
 def _count_in(
     rows: Rows, at: int, window: int, step: int, failed: int, payload: int, host: int, port: int
 ) -> None:
-    n, out = rows[at].n, window * HOST_WINDOW
-    n[out + IN_FLOWS] += step
-    n[out + IN_FAILED] += failed
-    n[out + IN_HOSTS] += host
-    n[out + IN_PORTS] += port
+    n, out = rows[at].n, window * layout.HOST_WINDOW
+    n[out + layout.IN_FLOWS] += step
+    n[out + layout.IN_FAILED] += failed
+    n[out + layout.IN_HOSTS] += host
+    n[out + layout.IN_PORTS] += port
     rows[at].bytes[window] += payload
 
 
@@ -76,6 +52,7 @@ def count_source(
     port: int,
     first: int,
 ) -> None:
+    """Count a record of a host as source, by its row's size."""
     large = c.host.rows[slot].large
     if large == NONE:
         _count_out(c.host.rows, slot, window, step, failed, host, port, first)
@@ -94,6 +71,7 @@ def count_target(
     host: int,
     port: int,
 ) -> None:
+    """Count a record to a host, by its row's size."""
     large = c.host.rows[slot].large
     if large == NONE:
         _count_in(c.host.rows, slot, window, step, failed, payload, host, port)
@@ -105,47 +83,70 @@ def count_target(
 def count_lookup(c: ContextState, slot: int, step: int) -> None:
     large = c.host.rows[slot].large
     if large == NONE:
-        c.host.rows[slot].n[HELD_LOOKUPS] += step
+        c.host.rows[slot].n[layout.HELD_LOOKUPS] += step
     else:
-        c.large_host.rows[large].n[HELD_LOOKUPS] += step
+        c.large_host.rows[large].n[layout.HELD_LOOKUPS] += step
 
 
 @compiled
-def count_first(c: ContextState, slot: int, window: int) -> None:
-    """A pair of the source has another first record, which is in this window."""
-    count_source(c, slot, window, 0, 0, 0, 0, 1)
+def _count_in_pair(
+    rows: Rows, at: int, window: int, step: int, failed: int, port: int, answer: int
+) -> int:
+    n, of_pair = rows[at].n, window * layout.PAIR_WINDOW
+    n[of_pair + layout.FLOWS] += step
+    n[of_pair + layout.FAILED] += failed
+    n[of_pair + layout.PORTS] += port
+    n[of_pair + layout.ANSWERS] += answer
+    return signed(n[of_pair + layout.FLOWS])
 
 
 @compiled
 def count_pair(
-    rows: Rows, at: int, window: int, step: int, failed: int, port: int, answer: int
+    c: ContextState,
+    state: int,
+    at: int,
+    window: int,
+    step: int,
+    failed: int,
+    port: int,
+    answer: int,
 ) -> int:
-    """Returns the pair's flows in the window."""
-    n, of_pair = rows[at].n, window * PAIR_WINDOW
-    n[of_pair + FLOWS] += step
-    n[of_pair + FAILED] += failed
-    n[of_pair + PORTS] += port
-    n[of_pair + ANSWERS] += answer
-    return signed(n[of_pair + FLOWS])
+    """Count a record of a pair, which is in this state at this row; its flows in the window."""
+    if state == layout.SMALL_ROW:
+        return _count_in_pair(c.pair.rows, at, window, step, failed, port, answer)
+    if state == layout.LARGE_ROW:
+        return _count_in_pair(c.large_pair.rows, at, window, step, failed, port, answer)
+    return 0
 
 
 @compiled
-def count_service(rows: Rows, at: int, window: int, step: int, failed: int, host: int) -> int:
-    """Returns the service's flows in the window."""
-    n, of_service = rows[at].n, window * SERVICE_WINDOW
-    n[of_service + FLOWS] += step
-    n[of_service + FAILED] += failed
-    n[of_service + HOSTS] += host
-    return signed(n[of_service + FLOWS])
+def _count_at_service(rows: Rows, at: int, window: int, step: int, failed: int, host: int) -> int:
+    n, of_service = rows[at].n, window * layout.SERVICE_WINDOW
+    n[of_service + layout.FLOWS] += step
+    n[of_service + layout.FAILED] += failed
+    n[of_service + layout.HOSTS] += host
+    return signed(n[of_service + layout.FLOWS])
+
+
+@compiled
+def count_service(
+    c: ContextState, state: int, at: int, window: int, step: int, failed: int, host: int
+) -> int:
+    """Count a record of a service, as `count_pair` does."""
+    if state == layout.SMALL_ROW:
+        return _count_at_service(c.service.rows, at, window, step, failed, host)
+    if state == layout.LARGE_ROW:
+        return _count_at_service(c.large_service.rows, at, window, step, failed, host)
+    return 0
 
 
 @compiled
 def make_room_in_host(c: ContextState, slot: int, payload: int) -> None:
     """See to it that a host's row can count one more record."""
-    row, hour = c.host.rows[slot], LAST * HOST_WINDOW
+    row = c.host.rows[slot]
     if row.large == NONE and (
-        row.n[hour + OUT_FLOWS] == SMALL_MOST
-        or row.n[hour + IN_FLOWS] == SMALL_MOST
-        or signed(row.bytes[LAST]) + payload > SMALL_BYTES
+        row.n[layout.OUT_HELD] == layout.SMALL_MOST
+        or row.n[layout.IN_HELD] == layout.SMALL_MOST
+        or signed(row.bytes[LAST]) + payload > layout.SMALL_BYTES
     ):
         enlarge_host(c, slot)

@@ -1,4 +1,4 @@
-"""What a flow's hosts did in the last minute, ten minutes and hour.
+"""The context engine: counts over sliding windows of what a flow's hosts did, incrementally.
 
 One incremental engine serves live tails and archives. Its memory is finite on purpose: nothing
 depends on flows that ended more than an hour (`WINDOWS[-1]`) before the stream's clock, so a slice
@@ -25,55 +25,21 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.core.jit import njit
+from zeekml.core.jit import compiled, njit
+from zeekml.features.context import layout
 from zeekml.features.context.compact_hash_table import number_at, state_at
-from zeekml.features.context.compiled import compiled
 from zeekml.features.context.context_snapshot import Bytes, head_of, parts_of, restored
 from zeekml.features.context.keys import CONTACT_KEY, key_hash_of, known_cell, with_room
-from zeekml.features.context.lazy_memory import Ring
-from zeekml.features.context.packed_record import (
-    FAILED_FLAG,
-    LOOKUP_FLAG,
-    RECORD,
+from zeekml.features.context.layout import (
+    LAST,
+    NONE,
+    ContextState,
     arrival_of,
     is_set,
+    new_context,
     port_of,
 )
-from zeekml.features.context.state import (
-    ANSWERS,
-    EVICTED,
-    FAILED,
-    FLOWS,
-    HEAD,
-    HELD_LOOKUPS,
-    HOST_COUNTS,
-    HOST_WINDOW,
-    HOSTS,
-    IN_FAILED,
-    IN_FLOWS,
-    IN_HOSTS,
-    IN_PORTS,
-    LARGE_ROW,
-    LAST,
-    LENGTHS,
-    NONE,
-    OUT_FAILED,
-    OUT_FIRST,
-    OUT_FLOWS,
-    OUT_HOSTS,
-    OUT_PORTS,
-    PAIR_COUNTS,
-    PAIR_WINDOW,
-    PORTS,
-    RECORD_OF,
-    SERVICE_COUNTS,
-    SERVICE_WINDOW,
-    SMALL_ROW,
-    SOURCES,
-    TAIL,
-    ContextState,
-    new_context,
-)
+from zeekml.features.context.lazy_memory import Ring
 from zeekml.features.context.windows import enter, expire
 from zeekml.features.feature_schema import (
     CONTACTS,
@@ -84,7 +50,7 @@ from zeekml.features.feature_schema import (
     REGULAR_FROM,
     WINDOWS,
 )
-from zeekml.features.flow_columns import FlowColumns
+from zeekml.features.flow_features import FlowColumns
 from zeekml.features.interval_features import SERIES_WIDTH, log_count, write_series
 from zeekml.readers.stream_clock import (
     BEGAN,
@@ -104,31 +70,25 @@ MAX_RECORDS: Final = 1 << 22
 _SLICE: Final = 8192  # rows between two checks for room
 
 # gathered counters of one record
-OF_SOURCE, OF_TARGET, OF_BYTES = 0, HOST_COUNTS, 2 * HOST_COUNTS
+OF_SOURCE, OF_TARGET, OF_BYTES = 0, layout.HOST_COUNTS, 2 * layout.HOST_COUNTS
 OF_PAIR: Final = OF_BYTES + len(WINDOWS)
-OF_SERVICE: Final = OF_PAIR + PAIR_COUNTS
-OF_CONTACT: Final = OF_SERVICE + SERVICE_COUNTS
+OF_SERVICE: Final = OF_PAIR + layout.PAIR_COUNTS
+OF_CONTACT: Final = OF_SERVICE + layout.SERVICE_COUNTS
 GATHERED: Final = OF_CONTACT + 1
 
 
 class ContextEngine:
     """Context features of one stream, fed in order of arrival.
 
-    Parameters
-    ----------
-    max_records
-        Bound on the records held at a time, at most `MOST_RECORDS` (see `context_state` for what
-        each takes).
-    clock
-        Where the stream's clock stands when the engine is to start inside a stream; it must take
-        in (`absorb`) what the windows hold there before it can `write`.
+    At most `max_records` are held at a time. An engine that is to start inside a stream, with the
+    `clock` as it stands there, must take in (`absorb`) what the windows hold before it can `write`.
     """
 
     def __init__(self, max_records: int = MAX_RECORDS, clock: ClockState | None = None) -> None:
         if not 1 <= max_records <= MOST_RECORDS:
             raise ValueError(f"max_records is {max_records}; it must be from 1 to {MOST_RECORDS}")
         self._max_records = max_records
-        self._ring = Ring(1 << max(max_records - 1, 1).bit_length(), RECORD)
+        self._ring = Ring(1 << max(max_records - 1, 1).bit_length(), layout.RECORD)
         self._context = new_context(self._ring.entries, max_records, 2 * _SLICE)
         set_clock(self._context.clock, clock or ClockState())
         self._counts = np.zeros(GATHERED, np.int64)
@@ -137,12 +97,12 @@ class ContextEngine:
     @property
     def evicted(self) -> int:
         """Records that had to leave before their hour was over, for want of room."""
-        return int(self._context.clock[EVICTED])
+        return int(self._context.clock[layout.EVICTED])
 
     @property
     def held(self) -> int:
         """Records that are held."""
-        return int(self._context.clock[HEAD] - self._context.clock[TAIL + LAST])
+        return int(self._context.clock[layout.HEAD] - self._context.clock[layout.TAIL + LAST])
 
     @property
     def late(self) -> int:
@@ -156,20 +116,17 @@ class ContextEngine:
 
     def absorb(self, columns: FlowColumns) -> None:
         """Take rows in without writing anything about them, and without counting them."""
-        counts = self._context.clock[[EVICTED, LATE]]
+        counts = self._context.clock[[layout.EVICTED, LATE]]
         for begin in range(0, columns.rows, _SLICE):
             end = min(begin + _SLICE, columns.rows)
             self._make_room(end - begin)
             _absorb(self._context, columns, begin, end, self._max_records)
-        self._context.clock[[EVICTED, LATE]] = counts
+        self._context.clock[[layout.EVICTED, LATE]] = counts
 
     def write(self, columns: FlowColumns, out: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Write the context columns of `out` (rows, features); return the clock at each row.
+        """Write the context columns of `out` (rows, features).
 
-        Returns
-        -------
-        (rows,) float64
-            Stream clock in epoch seconds when the row was taken in.
+        Returns the stream's clock in epoch seconds when each row was taken in, float64 (rows,).
         """
         clocks = np.zeros(columns.rows, np.int64)
         for begin in range(0, columns.rows, _SLICE):
@@ -195,22 +152,15 @@ class ContextEngine:
     def load(self, head: bytes, pieces: Iterator[bytes]) -> None:
         """Go on where another engine was saved, before any row came.
 
-        Parameters
-        ----------
-        head, pieces
-            From `save`, the parts one after the other and cut anyhow. They must be known to be
-            undamaged: only sizes are checked here.
-
-        Raises
-        ------
-        StateError
-            They are of another layout or bound; the engine is of no use any more.
+        What `save` gave, the parts one after the other and cut anyhow, must be known to be
+        undamaged: only sizes are checked here. After a `StateError`, for another layout or bound,
+        the engine is of no use any more.
         """
         self._context = restored(self._context, self._max_records, head, pieces)
 
     def _make_room(self, rows: int) -> None:
         clock = self._context.clock
-        self._ring.release(int(clock[TAIL + LAST]), int(clock[HEAD]))
+        self._ring.release(int(clock[layout.TAIL + LAST]), int(clock[layout.HEAD]))
         self._context = with_room(self._context, rows)
 
 
@@ -221,10 +171,10 @@ def _gather(c: ContextState, at: int, pair: int, service: int, scratch: Ints64) 
     for of_host, slot in ((OF_SOURCE, r.source), (OF_TARGET, r.target)):
         row = c.host.rows[slot]
         if row.large == NONE:
-            for i in range(HOST_COUNTS):
+            for i in range(layout.HOST_COUNTS):
                 scratch[of_host + i] = row.n[i]
         else:
-            for i in range(HOST_COUNTS):
+            for i in range(layout.HOST_COUNTS):
                 scratch[of_host + i] = c.large_host.rows[row.large].n[i]
     target = c.host.rows[r.target]
     for window in range(LAST + 1):
@@ -232,28 +182,28 @@ def _gather(c: ContextState, at: int, pair: int, service: int, scratch: Ints64) 
             scratch[OF_BYTES + window] = target.bytes[window]
         else:
             scratch[OF_BYTES + window] = c.large_host.rows[target.large].bytes[window]
-    failed = int(is_set(r, FAILED_FLAG))
+    failed = int(is_set(r, layout.FAILED_FLAG))
     state, number = state_at(c.pairs, pair), number_at(c.pairs, pair)
-    for i in range(PAIR_COUNTS):
-        if state == SMALL_ROW:
+    for i in range(layout.PAIR_COUNTS):
+        if state == layout.SMALL_ROW:
             scratch[OF_PAIR + i] = c.pair.rows[number].n[i]
-        elif state == LARGE_ROW:
+        elif state == layout.LARGE_ROW:
             scratch[OF_PAIR + i] = c.large_pair.rows[number].n[i]
         else:
-            scratch[OF_PAIR + i] = failed if i % PAIR_WINDOW == FAILED else 1
+            scratch[OF_PAIR + i] = failed if i % layout.PAIR_WINDOW == layout.FAILED else 1
     state, number = state_at(c.services, service), number_at(c.services, service)
-    for i in range(SERVICE_COUNTS):
-        if state == SMALL_ROW:
+    for i in range(layout.SERVICE_COUNTS):
+        if state == layout.SMALL_ROW:
             scratch[OF_SERVICE + i] = c.service.rows[number].n[i]
-        elif state == LARGE_ROW:
+        elif state == layout.LARGE_ROW:
             scratch[OF_SERVICE + i] = c.large_service.rows[number].n[i]
         else:
-            scratch[OF_SERVICE + i] = failed if i % SERVICE_WINDOW == FAILED else 1
+            scratch[OF_SERVICE + i] = failed if i % layout.SERVICE_WINDOW == layout.FAILED else 1
     scratch[OF_CONTACT] = 1
-    if state_at(c.pairs, pair) != RECORD_OF:
+    if state_at(c.pairs, pair) != layout.RECORD_OF:
         key_hash = key_hash_of(c, CONTACT_KEY, r)
         contact = known_cell(c, c.contacts, CONTACT_KEY, key_hash, r)
-        if state_at(c.contacts, contact) != RECORD_OF:
+        if state_at(c.contacts, contact) != layout.RECORD_OF:
             scratch[OF_CONTACT] = c.contact.rows[number_at(c.contacts, contact)].count
 
 
@@ -261,38 +211,39 @@ def _gather(c: ContextState, at: int, pair: int, service: int, scratch: Ints64) 
 def _write_windows(n: Ints64, row: npt.NDArray[np.float32], column: int) -> int:
     """Write the window columns from gathered counters, from `column` on; return the next one."""
     for window in range(LAST + 1):
-        source = OF_SOURCE + window * HOST_WINDOW
-        target = OF_TARGET + window * HOST_WINDOW
-        pair = OF_PAIR + window * PAIR_WINDOW
-        service = OF_SERVICE + window * SERVICE_WINDOW
-        hosts, ports = n[source + OUT_HOSTS], n[source + OUT_PORTS]
-        sources = n[target + IN_HOSTS]
-        sent, got = np.float64(n[source + OUT_FLOWS]), np.float64(n[target + IN_FLOWS])
-        shared = np.float64(n[pair + FLOWS])
-        row[column] = log_count(n[source + OUT_FLOWS])
-        row[column + 1] = n[source + OUT_FAILED] / sent
+        source = OF_SOURCE + window * layout.HOST_WINDOW
+        target = OF_TARGET + window * layout.HOST_WINDOW
+        pair = OF_PAIR + window * layout.PAIR_WINDOW
+        service = OF_SERVICE + window * layout.SERVICE_WINDOW
+        hosts, ports = n[source + layout.OUT_HOSTS], n[source + layout.OUT_PORTS]
+        sources = n[target + layout.IN_HOSTS]
+        sent = np.float64(n[source + layout.OUT_FLOWS])
+        got = np.float64(n[target + layout.IN_FLOWS])
+        shared = np.float64(n[pair + layout.FLOWS])
+        row[column] = log_count(n[source + layout.OUT_FLOWS])
+        row[column + 1] = n[source + layout.OUT_FAILED] / sent
         row[column + 2] = log_count(hosts)
         row[column + 3] = log_count(ports)
         row[column + 4] = hosts / sent
         row[column + 5] = ports / sent
         column += 6
         if window != LAST:
-            row[column] = n[source + OUT_FIRST] / sent
+            row[column] = n[source + layout.OUT_FIRST] / sent
             column += 1
-        row[column] = log_count(n[target + IN_FLOWS])
-        row[column + 1] = n[target + IN_FAILED] / got
+        row[column] = log_count(n[target + layout.IN_FLOWS])
+        row[column + 1] = n[target + layout.IN_FAILED] / got
         row[column + 2] = log_count(sources)
-        row[column + 3] = log_count(n[target + IN_PORTS])
+        row[column + 3] = log_count(n[target + layout.IN_PORTS])
         row[column + 4] = sources / got
         row[column + 5] = math.log1p(np.float64(n[OF_BYTES + window]))
-        row[column + 6] = log_count(n[pair + FLOWS])
-        row[column + 7] = n[pair + FAILED] / shared
-        row[column + 8] = log_count(n[pair + PORTS])
-        row[column + 9] = n[pair + ANSWERS] / shared
+        row[column + 6] = log_count(n[pair + layout.FLOWS])
+        row[column + 7] = n[pair + layout.FAILED] / shared
+        row[column + 8] = log_count(n[pair + layout.PORTS])
+        row[column + 9] = n[pair + layout.ANSWERS] / shared
         row[column + 10] = shared / sent
-        row[column + 11] = log_count(n[service + FLOWS])
-        row[column + 12] = n[service + FAILED] / np.float64(n[service + FLOWS])
-        row[column + 13] = log_count(n[service + HOSTS])
+        row[column + 11] = log_count(n[service + layout.FLOWS])
+        row[column + 12] = n[service + layout.FAILED] / np.float64(n[service + layout.FLOWS])
+        row[column + 13] = log_count(n[service + layout.HOSTS])
         column += 14
     return column
 
@@ -301,13 +252,13 @@ def _write_windows(n: Ints64, row: npt.NDArray[np.float32], column: int) -> int:
 def _take(c: ContextState, columns: FlowColumns, i: int, max_records: int) -> tuple[int, int, int]:
     """Let row `i` in and what it displaces out; return what `enter` does."""
     clock = c.clock
-    evicted = clock[EVICTED]
+    evicted = clock[layout.EVICTED]
     if tick(clock, columns.end[i]):
         # the stream begins anew: nothing before counts any more, which is no want of room
-        expire(c, clock[HEAD])
-        clock[EVICTED] = evicted
+        expire(c, clock[layout.HEAD])
+        clock[layout.EVICTED] = evicted
     else:
-        expire(c, clock[HEAD] - max_records + 1)
+        expire(c, clock[layout.HEAD] - max_records + 1)
     return enter(c, columns, i)
 
 
@@ -332,7 +283,7 @@ def _update(
     """Take rows begin … end−1 in, one after the other, and write their context columns."""
     clock = c.clock
     mask = len(c.ring) - 1
-    hour = LAST * HOST_WINDOW
+    in_hosts = LAST * layout.HOST_WINDOW + layout.IN_HOSTS
     for i in range(begin, end):
         at, pair, service = _take(c, columns, i, max_records)
         now, start = clock[NOW], columns.start[i]
@@ -345,9 +296,9 @@ def _update(
         write_series(c.ring, at, False, held, CONTACTS, start, now, scratch, row, column)
         row[column + SERIES_WIDTH] = 1.0 if held >= REGULAR_FROM else 0.0
         column += SERIES_WIDTH + 1
-        is_lookup = is_set(r, LOOKUP_FLAG)
+        is_lookup = is_set(r, layout.LOOKUP_FLAG)
         if is_lookup:
-            held = counts[OF_SOURCE + HELD_LOOKUPS]
+            held = counts[OF_SOURCE + layout.HELD_LOOKUPS]
             write_series(c.ring, at, True, held, LOOKUPS, start, now, scratch, row, column)
         else:
             for k in range(SERIES_WIDTH):
@@ -355,15 +306,15 @@ def _update(
         row[column + SERIES_WIDTH] = 1.0 if is_lookup else 0.0
         column += SERIES_WIDTH + 1
         age = now - arrival_of(c.ring[c.host.rows[r.target].first_in & mask], now)
-        records = np.float64(clock[HEAD] - clock[TAIL + LAST])
-        row[column] = 1.0 if counts[OF_PAIR + LAST * PAIR_WINDOW + FLOWS] == 1 else 0.0
-        row[column + 1] = log_count(counts[OF_SOURCE + hour + IN_HOSTS])
-        row[column + 2] = counts[OF_TARGET + hour + IN_HOSTS] / np.float64(clock[SOURCES])
+        records = np.float64(clock[layout.HEAD] - clock[layout.TAIL + LAST])
+        row[column] = 1.0 if counts[OF_PAIR + layout.PAIR_HELD] == 1 else 0.0
+        row[column + 1] = log_count(counts[OF_SOURCE + in_hosts])
+        row[column + 2] = counts[OF_TARGET + in_hosts] / np.float64(clock[layout.SOURCES])
         row[column + 3] = math.log1p(age / SECOND)
         row[column + 4] = math.log1p(c.port_flows[port_of(r)] / records * 1e4)
         column += 5
         for window in range(LAST + 1):
-            observed = (now - clock[BEGAN]) / np.float64(LENGTHS[window])
+            observed = (now - clock[BEGAN]) / np.float64(layout.LENGTHS[window])
             row[column + window] = min(observed, 1.0)
 
 

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from zeekml.core.jit import njit
+from zeekml.core.jit import compiled, njit, signed
 from zeekml.features.addresses import mix
+from zeekml.features.context import layout
 from zeekml.features.context.compact_hash_table import (
     LANES,
     CompactHashTable,
@@ -24,32 +25,16 @@ from zeekml.features.context.compact_hash_table import (
     set_cell,
     state_at,
 )
-from zeekml.features.context.compiled import compiled, signed
-from zeekml.features.context.lazy_memory import give_slot, take_slot
-from zeekml.features.context.packed_record import FAILED_FLAG, answer_of, is_set, port_of
-from zeekml.features.context.state import (
-    ANSWERS,
-    FAILED,
-    FLOWS,
-    HEAD,
-    HOST_COUNTS,
-    HOSTS,
-    LARGE_ROW,
+from zeekml.features.context.layout import (
     LAST,
     NONE,
-    PAIR_COUNTS,
-    PAIR_WINDOW,
-    PORTS,
-    RECORD_OF,
-    SEED,
-    SERVICE_COUNTS,
-    SERVICE_WINDOW,
-    SMALL_MOST,
-    SMALL_ROW,
-    TABLES,
-    TAIL,
     ContextState,
+    SlotPool,
+    answer_of,
+    is_set,
+    port_of,
 )
+from zeekml.features.context.lazy_memory import give_slot, take_slot
 
 # kinds of keys, in the order of `TABLES`
 HOST_KEY, PAIR_KEY, SERVICE_KEY, CONTACT_KEY, SOURCE_PORT_KEY, ANSWER_KEY = range(6)
@@ -59,13 +44,13 @@ _NUMBERS: Final = 0xFFFFFFFF
 
 @compiled
 def host_hash(c: ContextState, key: np.uint64) -> np.uint64:
-    return mix(key ^ np.uint64(c.clock[SEED]))
+    return mix(key ^ np.uint64(c.clock[layout.SEED]))
 
 
 @compiled
 def joint_hash(c: ContextState, first: int, second: int) -> np.uint64:
     """Of two numbers of 32 bits."""
-    return mix(np.uint64((first << 32) | second) ^ np.uint64(c.clock[SEED]))
+    return mix(np.uint64((first << 32) | second) ^ np.uint64(c.clock[layout.SEED]))
 
 
 @compiled
@@ -77,37 +62,27 @@ def triple_hash(pair_hash: np.uint64, number: int) -> np.uint64:
 @compiled
 def age_of(c: ContextState, number: int) -> int:
     """How many records before the next one the record held with this number, or link, came."""
-    return (c.clock[HEAD] - signed(number)) & (len(c.ring) - 1)
+    return (c.clock[layout.HEAD] - signed(number)) & (len(c.ring) - 1)
 
 
 @compiled
 def inside(c: ContextState, window: int, age: int) -> bool:
     """Whether the record that came so many before the next one is in a window."""
-    return age <= c.clock[HEAD] - c.clock[TAIL + window]
+    return age <= c.clock[layout.HEAD] - c.clock[layout.TAIL + window]
 
 
 @compiled
-def latest_of(c: ContextState, kind: int, at: int) -> int:
-    """Place in the ring of the latest record of the key in a cell."""
-    if kind == PAIR_KEY:
-        table = c.pairs
-    elif kind == SERVICE_KEY:
-        table = c.services
-    elif kind == CONTACT_KEY:
-        table = c.contacts
-    elif kind == SOURCE_PORT_KEY:
-        table = c.source_ports
-    else:
-        table = c.answers
+def latest_of(c: ContextState, table: CompactHashTable, kind: int, at: int) -> int:
+    """Place in the ring of the latest record of the key in a cell of its kind's table."""
     state, number = state_at(table, at), number_at(table, at)
-    if state != RECORD_OF:
+    if state != layout.RECORD_OF:
         if kind == PAIR_KEY:
-            if state == SMALL_ROW:
+            if state == layout.SMALL_ROW:
                 number = signed(c.pair.rows[number].latest)
             else:
                 number = signed(c.large_pair.rows[number].latest)
         elif kind == SERVICE_KEY:
-            if state == SMALL_ROW:
+            if state == layout.SMALL_ROW:
                 number = signed(c.service.rows[number].latest)
             else:
                 number = signed(c.large_service.rows[number].latest)
@@ -117,33 +92,24 @@ def latest_of(c: ContextState, kind: int, at: int) -> int:
 
 
 @compiled
-def _is_key(
-    c: ContextState, kind: int, at: int, source: int, target: int, port: int, size: int
-) -> bool:
-    r = c.ring[latest_of(c, kind, at)]
-    if kind != SERVICE_KEY and r.source != source:
+def _is_key(c: ContextState, table: CompactHashTable, kind: int, at: int, wanted: Any) -> bool:
+    r = c.ring[latest_of(c, table, kind, at)]
+    if kind != SERVICE_KEY and r.source != wanted.source:
         return False
-    if kind != SOURCE_PORT_KEY and r.target != target:
+    if kind != SOURCE_PORT_KEY and r.target != wanted.target:
         return False
     if kind == ANSWER_KEY:
-        return answer_of(r) == size
-    return kind == PAIR_KEY or port_of(r) == port
+        return answer_of(r) == answer_of(wanted)
+    return kind == PAIR_KEY or port_of(r) == port_of(wanted)
 
 
 @compiled
 def cell_of(
-    c: ContextState,
-    table: CompactHashTable,
-    kind: int,
-    key_hash: np.uint64,
-    source: int,
-    target: int,
-    port: int,
-    size: int,
+    c: ContextState, table: CompactHashTable, kind: int, key_hash: np.uint64, r: Any
 ) -> int:
-    """The cell of a key, or NONE."""
+    """The cell of a record's key, or NONE."""
     at = next_alike(table, key_hash, home(table, key_hash))
-    while at != NONE and not _is_key(c, kind, at, source, target, port, size):
+    while at != NONE and not _is_key(c, table, kind, at, r):
         at = next_alike(table, key_hash, at)
     return at
 
@@ -156,8 +122,7 @@ def known_cell(
     at = next_alike(table, key_hash, home(table, key_hash))
     if next_alike(table, key_hash, at) == NONE:
         return at
-    source, target = signed(r.source), signed(r.target)
-    return cell_of(c, table, kind, key_hash, source, target, port_of(r), answer_of(r))
+    return cell_of(c, table, kind, key_hash, r)
 
 
 @compiled
@@ -174,11 +139,11 @@ def host_of(c: ContextState, key: np.uint64) -> int:
     row = c.host.rows[slot]
     row.key = key
     row.large = NONE
-    for i in range(HOST_COUNTS):
+    for i in range(layout.HOST_COUNTS):
         row.n[i] = 0
     for window in range(LAST + 1):
         row.bytes[window] = 0
-    insert(c.hosts, key_hash, RECORD_OF, slot)
+    insert(c.hosts, key_hash, layout.RECORD_OF, slot)
     return slot
 
 
@@ -201,7 +166,7 @@ def enlarge_host(c: ContextState, slot: int) -> None:
     """Count a host in a large row from now on."""
     row = c.host.rows[slot]
     large = take_slot(c.large_host.slots)
-    for i in range(HOST_COUNTS):
+    for i in range(layout.HOST_COUNTS):
         c.large_host.rows[large].n[i] = row.n[i]
     for window in range(LAST + 1):
         c.large_host.rows[large].bytes[window] = row.bytes[window]
@@ -209,83 +174,72 @@ def enlarge_host(c: ContextState, slot: int) -> None:
 
 
 @compiled
+def is_full(table: CompactHashTable, small: SlotPool, at: int, held: int) -> bool:
+    """Whether another record of the key in a cell needs `pair_row` or `service_row` first."""
+    state = state_at(table, at)
+    return state == layout.RECORD_OF or (
+        state == layout.SMALL_ROW and small.rows[number_at(table, at)].n[held] == layout.SMALL_MOST
+    )
+
+
+@compiled
+def _enlarge(small: SlotPool, large: SlotPool, number: int, counts: int) -> int:
+    """Move a full row to a larger one."""
+    place = take_slot(large.slots)
+    large.rows[place].latest = small.rows[number].latest
+    for i in range(counts):
+        large.rows[place].n[i] = small.rows[number].n[i]
+    give_slot(small.slots, number)
+    return place
+
+
+@compiled
 def pair_row(c: ContextState, at: int) -> None:
     """Give the pair in a cell, which has one record or a full row, the next larger row."""
     number = number_at(c.pairs, at)
-    if state_at(c.pairs, at) == RECORD_OF:
+    if state_at(c.pairs, at) == layout.RECORD_OF:
         r = c.ring[number]
         age = age_of(c, number)
         place = take_slot(c.pair.slots)
         row = c.pair.rows[place]
-        row.first = row.latest = (c.clock[HEAD] - age) & _NUMBERS
+        row.first = row.latest = (c.clock[layout.HEAD] - age) & _NUMBERS
         for window in range(LAST + 1):
             here = int(inside(c, window, age))
-            of_pair = window * PAIR_WINDOW
-            row.n[of_pair + FLOWS] = here
-            row.n[of_pair + FAILED] = here * int(is_set(r, FAILED_FLAG))
-            row.n[of_pair + PORTS] = here
-            row.n[of_pair + ANSWERS] = here
-        set_cell(c.pairs, at, SMALL_ROW, place)
+            of_pair = window * layout.PAIR_WINDOW
+            row.n[of_pair + layout.FLOWS] = here
+            row.n[of_pair + layout.FAILED] = here * int(is_set(r, layout.FAILED_FLAG))
+            row.n[of_pair + layout.PORTS] = here
+            row.n[of_pair + layout.ANSWERS] = here
+        set_cell(c.pairs, at, layout.SMALL_ROW, place)
         pair_hash = joint_hash(c, r.source, r.target)
-        insert(c.contacts, triple_hash(pair_hash, port_of(r)), RECORD_OF, number)
-        insert(c.answers, triple_hash(pair_hash, answer_of(r)), RECORD_OF, number)
+        insert(c.contacts, triple_hash(pair_hash, port_of(r)), layout.RECORD_OF, number)
+        insert(c.answers, triple_hash(pair_hash, answer_of(r)), layout.RECORD_OF, number)
     else:
-        small = c.pair.rows[number]
-        place = take_slot(c.large_pair.slots)
-        large = c.large_pair.rows[place]
-        large.first, large.latest = small.first, small.latest
-        for i in range(PAIR_COUNTS):
-            large.n[i] = small.n[i]
-        give_slot(c.pair.slots, number)
-        set_cell(c.pairs, at, LARGE_ROW, place)
-
-
-@compiled
-def pair_is_full(c: ContextState, at: int) -> bool:
-    """Whether another record of the pair in a cell needs `pair_row` first."""
-    state = state_at(c.pairs, at)
-    return state == RECORD_OF or (
-        state == SMALL_ROW
-        and c.pair.rows[number_at(c.pairs, at)].n[LAST * PAIR_WINDOW + FLOWS] == SMALL_MOST
-    )
+        place = _enlarge(c.pair, c.large_pair, number, layout.PAIR_COUNTS)
+        c.large_pair.rows[place].first = c.pair.rows[number].first
+        set_cell(c.pairs, at, layout.LARGE_ROW, place)
 
 
 @compiled
 def service_row(c: ContextState, at: int) -> None:
     """Give the service in a cell, which has one record or a full row, the next larger row."""
     number = number_at(c.services, at)
-    if state_at(c.services, at) == RECORD_OF:
+    if state_at(c.services, at) == layout.RECORD_OF:
         r = c.ring[number]
         age = age_of(c, number)
         place = take_slot(c.service.slots)
         row = c.service.rows[place]
-        row.latest = (c.clock[HEAD] - age) & _NUMBERS
+        row.latest = (c.clock[layout.HEAD] - age) & _NUMBERS
         for window in range(LAST + 1):
             here = int(inside(c, window, age))
-            of_service = window * SERVICE_WINDOW
-            row.n[of_service + FLOWS] = here
-            row.n[of_service + FAILED] = here * int(is_set(r, FAILED_FLAG))
-            row.n[of_service + HOSTS] = here
-        set_cell(c.services, at, SMALL_ROW, place)
+            of_service = window * layout.SERVICE_WINDOW
+            row.n[of_service + layout.FLOWS] = here
+            row.n[of_service + layout.FAILED] = here * int(is_set(r, layout.FAILED_FLAG))
+            row.n[of_service + layout.HOSTS] = here
+        set_cell(c.services, at, layout.SMALL_ROW, place)
     else:
-        small = c.service.rows[number]
-        place = take_slot(c.large_service.slots)
-        large = c.large_service.rows[place]
-        large.latest = small.latest
-        for i in range(SERVICE_COUNTS):
-            large.n[i] = small.n[i]
-        give_slot(c.service.slots, number)
-        set_cell(c.services, at, LARGE_ROW, place)
-
-
-@compiled
-def service_is_full(c: ContextState, at: int) -> bool:
-    """Whether another record of the service in a cell needs `service_row` first."""
-    state = state_at(c.services, at)
-    return state == RECORD_OF or (
-        state == SMALL_ROW
-        and c.service.rows[number_at(c.services, at)].n[LAST * SERVICE_WINDOW + FLOWS] == SMALL_MOST
-    )
+        place = _enlarge(c.service, c.large_service, number, layout.SERVICE_COUNTS)
+        set_cell(c.services, at, layout.LARGE_ROW, place)
 
 
 @compiled
@@ -314,14 +268,14 @@ def _refill(c: ContextState, kind: int, old: CompactHashTable, new: CompactHashT
         if kind == HOST_KEY:
             key_hash = host_hash(c, c.host.rows[number].key)
         else:
-            key_hash = key_hash_of(c, kind, c.ring[latest_of(c, kind, at)])
+            key_hash = key_hash_of(c, kind, c.ring[latest_of(c, old, kind, at)])
         insert(new, key_hash, state, number)
 
 
 def with_room(c: ContextState, rows: int) -> ContextState:
     """The same state with room in its tables for `rows` more records."""
     changed: dict[str, Any] = {}
-    for kind, name in enumerate(TABLES):
+    for kind, name in enumerate(layout.TABLES):
         table: CompactHashTable = getattr(c, name)
         # a record names two hosts, and may be the second of a pair, which then enters both
         if table.full_with(2 * rows):

@@ -1,4 +1,4 @@
-"""Memory that is taken from the system as it is written to, and slots in it.
+"""Ring buffer and slots in memory that is taken from the system as it is written to.
 
 What a stream needs in its busiest hour is not known beforehand. Arrays that grow by copying hold
 the old and the new one at once, and are half empty afterwards. So address space is set aside for
@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.features.context.compiled import compiled
+from zeekml.core.jit import compiled
 from zeekml.readers.stream_clock import Ints64
 
 CHUNK: Final = 1 << 21
@@ -29,10 +29,7 @@ _NO_RESERVE: Final = 0x4000 if sys.platform == "linux" else 0
 def reserved(count: int, kind: npt.DTypeLike, *, dense: bool = False) -> npt.NDArray[Any]:
     """`count` zeros, of which those that are never written to take no memory.
 
-    Parameters
-    ----------
-    dense
-        Whether most of it will be used; the system may then take it in large pages.
+    Where most of it will be used (`dense`), the system may take it in large pages.
     """
     return _mapped(count * np.dtype(kind).itemsize, dense)[1].view(kind)
 
@@ -49,20 +46,7 @@ def _mapped(size: int, dense: bool) -> tuple[mmap.mmap, npt.NDArray[np.uint8]]:
 
 
 class Ring:
-    """Entries known by a number that counts up, each in the place of the one a lap before.
-
-    Parameters
-    ----------
-    count
-        Entries, a power of two.
-    kind
-        Of an entry.
-
-    Attributes
-    ----------
-    entries : (count,)
-        Indexed by number modulo `count`.
-    """
+    """Ring buffer: `entries` are indexed by a number that counts up, modulo a power of two."""
 
     def __init__(self, count: int, kind: np.dtype[Any]) -> None:
         self._memory, mapped = _mapped(count * kind.itemsize, True)
@@ -85,18 +69,10 @@ class Ring:
 
 
 class Slots(NamedTuple):
-    """Which places of an array are in use; places given back are used again first.
+    """Which places of an array are in use; places given back are used again first."""
 
-    Attributes
-    ----------
-    free : int32 (places,)
-        Stack of places given back.
-    counts : int64 (2,)
-        Its height, and how many places were ever used.
-    """
-
-    free: npt.NDArray[np.int32]
-    counts: Ints64
+    free: npt.NDArray[np.int32]  # (places,): stack of places given back
+    counts: Ints64  # its height, and how many places were ever used
 
     @property
     def live(self) -> int:

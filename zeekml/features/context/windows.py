@@ -1,4 +1,4 @@
-"""Records entering and leaving the context windows (compiled)."""
+"""Sliding windows: records entering and leaving the minute, ten minutes and hour (compiled)."""
 
 from __future__ import annotations
 
@@ -7,48 +7,13 @@ from typing import Final
 
 import numpy as np
 
+from zeekml.core.jit import compiled, signed
+from zeekml.features.context import counters, keys, layout
 from zeekml.features.context.compact_hash_table import erase, insert, number_at, set_cell, state_at
-from zeekml.features.context.compiled import compiled, signed
-from zeekml.features.context.counters import (
-    count_first,
-    count_lookup,
-    count_pair,
-    count_service,
-    count_source,
-    count_target,
-    counted,
-    make_room_in_host,
-)
-from zeekml.features.context.keys import (
-    ANSWER_KEY,
-    CONTACT_KEY,
-    PAIR_KEY,
-    SERVICE_KEY,
-    SOURCE_PORT_KEY,
-    age_of,
-    cell_of,
-    drop_host,
-    host_of,
-    inside,
-    joint_hash,
-    known_cell,
-    latest_of,
-    pair_is_full,
-    pair_row,
-    service_is_full,
-    service_row,
-    triple_hash,
-)
-from zeekml.features.context.lazy_memory import give_slot, take_slot
-from zeekml.features.context.packed_record import (
-    ANSWER_SIZES,
-    FAILED_FLAG,
-    LOOKUP_FLAG,
-    MISDATED_FLAG,
-    MOST_PAYLOAD,
-    NEWER_ANSWER,
-    NEWER_CONTACT,
-    NEWER_SOURCE_PORT,
+from zeekml.features.context.layout import (
+    LAST,
+    NONE,
+    ContextState,
     answer_of,
     arrival_of,
     is_set,
@@ -56,29 +21,8 @@ from zeekml.features.context.packed_record import (
     payload_of,
     port_of,
 )
-from zeekml.features.context.state import (
-    ARRIVED,
-    EVICTED,
-    FLOWS,
-    HEAD,
-    HOST_WINDOW,
-    IN_FLOWS,
-    LARGE_ROW,
-    LAST,
-    LENGTHS,
-    NONE,
-    OUT_FLOWS,
-    PAIR_WINDOW,
-    PORTS_PER_PROTO,
-    RECORD_OF,
-    SERVICE_WINDOW,
-    SMALL_ROW,
-    SOURCES,
-    TAIL,
-    UNKNOWN_PORT_INDEX,
-    ContextState,
-)
-from zeekml.features.flow_columns import TCP, UDP, FlowColumns
+from zeekml.features.context.lazy_memory import give_slot, take_slot
+from zeekml.features.flow_features import TCP, UDP, FlowColumns
 from zeekml.readers.stream_clock import NOW
 
 _DNS_PORT: Final = 53
@@ -94,28 +38,25 @@ def _leave(c: ContextState, window: int, number: int, pair: int, service: int) -
     `pair` and `service` are the cells of its keys.
     """
     r = c.ring[number & (len(c.ring) - 1)]
-    failed = -int(is_set(r, FAILED_FLAG))
-    last_contact = -int(not is_set(r, NEWER_CONTACT))
-    last_answer = -int(not is_set(r, NEWER_ANSWER))
-    last_source_port = -int(not is_set(r, NEWER_SOURCE_PORT))
-    flows, first = 0, -1
+    failed = -int(is_set(r, layout.FAILED_FLAG))
+    last_contact = -int(not is_set(r, layout.NEWER_CONTACT))
+    last_answer = -int(not is_set(r, layout.NEWER_ANSWER))
+    last_source_port = -int(not is_set(r, layout.NEWER_SOURCE_PORT))
+    first = -1
     state, at = state_at(c.pairs, pair), number_at(c.pairs, pair)
-    if state == SMALL_ROW:
-        flows = count_pair(c.pair.rows, at, window, -1, failed, last_contact, last_answer)
+    if state == layout.SMALL_ROW:
         first = -int(signed(c.pair.rows[at].first) == number & _NUMBERS)
-    elif state == LARGE_ROW:
-        flows = count_pair(c.large_pair.rows, at, window, -1, failed, last_contact, last_answer)
+    elif state == layout.LARGE_ROW:
         first = -int(signed(c.large_pair.rows[at].first) == number & _NUMBERS)
+    flows = counters.count_pair(c, state, at, window, -1, failed, last_contact, last_answer)
     last_of_pair = -int(flows == 0)
-    flows = 0
     state, at = state_at(c.services, service), number_at(c.services, service)
-    if state == SMALL_ROW:
-        flows = count_service(c.service.rows, at, window, -1, failed, last_contact)
-    elif state == LARGE_ROW:
-        flows = count_service(c.large_service.rows, at, window, -1, failed, last_contact)
+    flows = counters.count_service(c, state, at, window, -1, failed, last_contact)
     last_of_service = -int(flows == 0)
-    count_source(c, r.source, window, -1, failed, last_of_pair, last_source_port, first)
-    count_target(c, r.target, window, -1, failed, -payload_of(r), last_of_pair, last_of_service)
+    counters.count_source(c, r.source, window, -1, failed, last_of_pair, last_source_port, first)
+    counters.count_target(
+        c, r.target, window, -1, failed, -payload_of(r), last_of_pair, last_of_service
+    )
 
 
 @compiled
@@ -123,36 +64,37 @@ def _forget_pair(c: ContextState, number: int, pair: int, pair_hash: np.uint64) 
     """Free what the record held of its pair."""
     r = c.ring[number & (len(c.ring) - 1)]
     state, at = state_at(c.pairs, pair), number_at(c.pairs, pair)
-    if state == RECORD_OF:
+    if state == layout.RECORD_OF:
         erase(c.pairs, pair_hash, pair)
         return
-    contact_hash = triple_hash(pair_hash, port_of(r))
-    contact = known_cell(c, c.contacts, CONTACT_KEY, contact_hash, r)
-    if not is_set(r, NEWER_CONTACT):
-        if state_at(c.contacts, contact) != RECORD_OF:
+    contact_hash = keys.triple_hash(pair_hash, port_of(r))
+    contact = keys.known_cell(c, c.contacts, keys.CONTACT_KEY, contact_hash, r)
+    if not is_set(r, layout.NEWER_CONTACT):
+        if state_at(c.contacts, contact) != layout.RECORD_OF:
             give_slot(c.contact.slots, number_at(c.contacts, contact))
         erase(c.contacts, contact_hash, contact)
     else:
         c.contact.rows[number_at(c.contacts, contact)].count -= 1
-    if not is_set(r, NEWER_ANSWER):
-        answer_hash = triple_hash(pair_hash, answer_of(r))
-        erase(c.answers, answer_hash, known_cell(c, c.answers, ANSWER_KEY, answer_hash, r))
-    hour = LAST * PAIR_WINDOW + FLOWS
-    if state == SMALL_ROW:
-        flows = signed(c.pair.rows[at].n[hour])
+    if not is_set(r, layout.NEWER_ANSWER):
+        answer_hash = keys.triple_hash(pair_hash, answer_of(r))
+        erase(
+            c.answers, answer_hash, keys.known_cell(c, c.answers, keys.ANSWER_KEY, answer_hash, r)
+        )
+    if state == layout.SMALL_ROW:
+        flows = signed(c.pair.rows[at].n[layout.PAIR_HELD])
         c.pair.rows[at].first = r.next_pair
     else:
-        flows = signed(c.large_pair.rows[at].n[hour])
+        flows = signed(c.large_pair.rows[at].n[layout.PAIR_HELD])
         c.large_pair.rows[at].first = r.next_pair
     if flows == 0:
-        give_slot(c.pair.slots if state == SMALL_ROW else c.large_pair.slots, at)
+        give_slot(c.pair.slots if state == layout.SMALL_ROW else c.large_pair.slots, at)
         erase(c.pairs, pair_hash, pair)
         return
     # the pair's next record is now its first contact, in the windows that still hold it
-    age = age_of(c, r.next_pair)
+    age = keys.age_of(c, r.next_pair)
     for window in range(LAST + 1):
-        if inside(c, window, age):
-            count_first(c, r.source, window)
+        if keys.inside(c, window, age):
+            counters.count_source(c, r.source, window, 0, 0, 0, 0, 1)
 
 
 @compiled
@@ -161,48 +103,52 @@ def _forget(c: ContextState, number: int, pair: int, service: int) -> None:
     r = c.ring[number & (len(c.ring) - 1)]
     source, target, port = signed(r.source), signed(r.target), port_of(r)
     c.port_flows[port] -= 1
-    if counted(c, source, LAST * HOST_WINDOW + OUT_FLOWS) == 0:
-        c.clock[SOURCES] -= 1
-    if is_set(r, LOOKUP_FLAG):
-        count_lookup(c, source, -1)
+    if counters.counted(c, source, layout.OUT_HELD) == 0:
+        c.clock[layout.SOURCES] -= 1
+    if is_set(r, layout.LOOKUP_FLAG):
+        counters.count_lookup(c, source, -1)
     c.host.rows[target].first_in = r.next_in
-    _forget_pair(c, number, pair, joint_hash(c, source, target))
-    if not is_set(r, NEWER_SOURCE_PORT):
-        key_hash = joint_hash(c, source, port)
-        erase(c.source_ports, key_hash, known_cell(c, c.source_ports, SOURCE_PORT_KEY, key_hash, r))
+    _forget_pair(c, number, pair, keys.joint_hash(c, source, target))
+    if not is_set(r, layout.NEWER_SOURCE_PORT):
+        key_hash = keys.joint_hash(c, source, port)
+        erase(
+            c.source_ports,
+            key_hash,
+            keys.known_cell(c, c.source_ports, keys.SOURCE_PORT_KEY, key_hash, r),
+        )
     flows = 0
     state, at = state_at(c.services, service), number_at(c.services, service)
-    hour = LAST * SERVICE_WINDOW + FLOWS
-    if state == SMALL_ROW:
-        flows = signed(c.service.rows[at].n[hour])
+    if state == layout.SMALL_ROW:
+        flows = signed(c.service.rows[at].n[layout.SERVICE_HELD])
         if flows == 0:
             give_slot(c.service.slots, at)
-    elif state == LARGE_ROW:
-        flows = signed(c.large_service.rows[at].n[hour])
+    elif state == layout.LARGE_ROW:
+        flows = signed(c.large_service.rows[at].n[layout.SERVICE_HELD])
         if flows == 0:
             give_slot(c.large_service.slots, at)
     if flows == 0:
-        erase(c.services, joint_hash(c, target, port), service)
+        erase(c.services, keys.joint_hash(c, target, port), service)
     if _is_idle(c, source):
-        drop_host(c, source)
+        keys.drop_host(c, source)
     if target != source and _is_idle(c, target):
-        drop_host(c, target)
+        keys.drop_host(c, target)
 
 
 @compiled
 def _is_idle(c: ContextState, slot: int) -> bool:
-    hour = LAST * HOST_WINDOW
-    return counted(c, slot, hour + OUT_FLOWS) + counted(c, slot, hour + IN_FLOWS) == 0
+    return (
+        counters.counted(c, slot, layout.OUT_HELD) + counters.counted(c, slot, layout.IN_HELD) == 0
+    )
 
 
 @compiled
 def _leave_from(c: ContextState, window: int, number: int) -> None:
     """Take a record off a window, and forget it if that was the last."""
     r = c.ring[number & (len(c.ring) - 1)]
-    pair = known_cell(c, c.pairs, PAIR_KEY, joint_hash(c, r.source, r.target), r)
-    service_hash = joint_hash(c, r.target, port_of(r))
-    service = known_cell(c, c.services, SERVICE_KEY, service_hash, r)
-    c.clock[TAIL + window] = number + 1
+    pair = keys.known_cell(c, c.pairs, keys.PAIR_KEY, keys.joint_hash(c, r.source, r.target), r)
+    service_hash = keys.joint_hash(c, r.target, port_of(r))
+    service = keys.known_cell(c, c.services, keys.SERVICE_KEY, service_hash, r)
+    c.clock[layout.TAIL + window] = number + 1
     _leave(c, window, number, pair, service)
     if window == LAST:
         _forget(c, number, pair, service)
@@ -212,19 +158,19 @@ def _leave_from(c: ContextState, window: int, number: int) -> None:
 def expire(c: ContextState, room_from: int) -> None:
     """Let the records leave that the clock has passed, shortest window first.
 
-    Records with a number below `room_from` leave all windows, whatever their age, and are counted
-    as evicted.
+    Records with a number below `room_from` leave all windows, whatever their age, and count as
+    evicted.
     """
     clock = c.clock
     mask = len(c.ring) - 1
     for window in range(LAST + 1):
-        limit = clock[NOW] - LENGTHS[window]
-        number = clock[TAIL + window]
-        while number < clock[HEAD]:
-            if arrival_of(c.ring[number & mask], clock[ARRIVED]) > limit:
+        limit = clock[NOW] - layout.LENGTHS[window]
+        number = clock[layout.TAIL + window]
+        while number < clock[layout.HEAD]:
+            if arrival_of(c.ring[number & mask], clock[layout.ARRIVED]) > limit:
                 if number >= room_from:
                     break
-                clock[EVICTED] += int(window == LAST)
+                clock[layout.EVICTED] += int(window == LAST)
             _leave_from(c, window, number)
             number += 1
 
@@ -234,26 +180,21 @@ def _answer_size(payload: float) -> int:
     """Answers count as alike when they differ by less than about a fifth."""
     if math.isnan(payload):
         return 0
-    return min(int(1.0 + np.rint(math.log2(1.0 + payload) * 4.0)), ANSWER_SIZES - 1)
+    return min(int(1.0 + np.rint(math.log2(1.0 + payload) * 4.0)), layout.ANSWER_SIZES - 1)
 
 
 @compiled
 def _enter_pair(c: ContextState, at: int, pair: int, pair_hash: np.uint64) -> tuple[int, int]:
     """Put the record at `at` behind the others of its pair, which is in a cell.
 
-    Returns
-    -------
-    int, int
-        How long ago the latest record of the contact came, and of the same answer size.
+    Returns how long ago the latest record of the contact came, and of the same answer size.
     """
     r, mask = c.ring[at], len(c.ring) - 1
-    source, target = signed(r.source), signed(r.target)
-    port, size = port_of(r), answer_of(r)
-    link = c.clock[HEAD] & _NUMBERS
-    if pair_is_full(c, pair):
-        pair_row(c, pair)
+    link = c.clock[layout.HEAD] & _NUMBERS
+    if keys.is_full(c.pairs, c.pair, pair, layout.PAIR_HELD):
+        keys.pair_row(c, pair)
     row = number_at(c.pairs, pair)
-    if state_at(c.pairs, pair) == SMALL_ROW:
+    if state_at(c.pairs, pair) == layout.SMALL_ROW:
         c.ring[c.pair.rows[row].latest & mask].next_pair = link
         c.pair.rows[row].latest = link
     else:
@@ -261,30 +202,30 @@ def _enter_pair(c: ContextState, at: int, pair: int, pair_hash: np.uint64) -> tu
         c.large_pair.rows[row].latest = link
 
     contact_age = answer_age = _NEVER
-    contact_hash = triple_hash(pair_hash, port)
-    contact = cell_of(c, c.contacts, CONTACT_KEY, contact_hash, source, target, port, size)
+    contact_hash = keys.triple_hash(pair_hash, port_of(r))
+    contact = keys.cell_of(c, c.contacts, keys.CONTACT_KEY, contact_hash, r)
     if contact == NONE:
-        insert(c.contacts, contact_hash, RECORD_OF, at)
+        insert(c.contacts, contact_hash, layout.RECORD_OF, at)
     else:
-        latest = latest_of(c, CONTACT_KEY, contact)
-        contact_age = age_of(c, latest)
-        c.ring[latest].flags |= NEWER_CONTACT
-        if state_at(c.contacts, contact) == RECORD_OF:
+        latest = keys.latest_of(c, c.contacts, keys.CONTACT_KEY, contact)
+        contact_age = keys.age_of(c, latest)
+        c.ring[latest].flags |= layout.NEWER_CONTACT
+        if state_at(c.contacts, contact) == layout.RECORD_OF:
             place = take_slot(c.contact.slots)
             c.contact.rows[place].count = 1
-            set_cell(c.contacts, contact, SMALL_ROW, place)
+            set_cell(c.contacts, contact, layout.SMALL_ROW, place)
         place = number_at(c.contacts, contact)
         c.contact.rows[place].count += 1
         c.contact.rows[place].latest = link
-    answer_hash = triple_hash(pair_hash, size)
-    answer = cell_of(c, c.answers, ANSWER_KEY, answer_hash, source, target, port, size)
+    answer_hash = keys.triple_hash(pair_hash, answer_of(r))
+    answer = keys.cell_of(c, c.answers, keys.ANSWER_KEY, answer_hash, r)
     if answer == NONE:
-        insert(c.answers, answer_hash, RECORD_OF, at)
+        insert(c.answers, answer_hash, layout.RECORD_OF, at)
     else:
-        latest = latest_of(c, ANSWER_KEY, answer)
-        answer_age = age_of(c, latest)
-        c.ring[latest].flags |= NEWER_ANSWER
-        set_cell(c.answers, answer, RECORD_OF, at)
+        latest = keys.latest_of(c, c.answers, keys.ANSWER_KEY, answer)
+        answer_age = keys.age_of(c, latest)
+        c.ring[latest].flags |= layout.NEWER_ANSWER
+        set_cell(c.answers, answer, layout.RECORD_OF, at)
     return contact_age, answer_age
 
 
@@ -292,114 +233,111 @@ def _enter_pair(c: ContextState, at: int, pair: int, pair_hash: np.uint64) -> tu
 def _enter_source_port(c: ContextState, at: int) -> int:
     """Returns how long ago the source's latest record to the port came."""
     r = c.ring[at]
-    source, target = signed(r.source), signed(r.target)
-    port, size = port_of(r), answer_of(r)
-    key_hash = joint_hash(c, source, port)
-    cell = cell_of(c, c.source_ports, SOURCE_PORT_KEY, key_hash, source, target, port, size)
+    key_hash = keys.joint_hash(c, r.source, port_of(r))
+    cell = keys.cell_of(c, c.source_ports, keys.SOURCE_PORT_KEY, key_hash, r)
     if cell == NONE:
-        insert(c.source_ports, key_hash, RECORD_OF, at)
+        insert(c.source_ports, key_hash, layout.RECORD_OF, at)
         return _NEVER
     latest = number_at(c.source_ports, cell)
-    c.ring[latest].flags |= NEWER_SOURCE_PORT
-    set_cell(c.source_ports, cell, RECORD_OF, at)
-    return age_of(c, latest)
+    c.ring[latest].flags |= layout.NEWER_SOURCE_PORT
+    set_cell(c.source_ports, cell, layout.RECORD_OF, at)
+    return keys.age_of(c, latest)
 
 
 @compiled
 def _link_hosts(c: ContextState, at: int) -> None:
     """Put the record behind the others to its target, and behind the source's lookups."""
     r, mask = c.ring[at], len(c.ring) - 1
-    link = c.clock[HEAD] & _NUMBERS
+    link = c.clock[layout.HEAD] & _NUMBERS
     source, target = c.host.rows[r.source], c.host.rows[r.target]
-    if counted(c, r.source, LAST * HOST_WINDOW + OUT_FLOWS) == 0:
-        c.clock[SOURCES] += 1
-    if counted(c, r.target, LAST * HOST_WINDOW + IN_FLOWS) == 0:
+    if counters.counted(c, r.source, layout.OUT_HELD) == 0:
+        c.clock[layout.SOURCES] += 1
+    if counters.counted(c, r.target, layout.IN_HELD) == 0:
         target.first_in = link
     else:
         c.ring[target.last_in & mask].next_in = link
     target.last_in = link
-    if is_set(r, LOOKUP_FLAG):
+    if is_set(r, layout.LOOKUP_FLAG):
         r.prev_lookup = source.last_lookup
         source.last_lookup = link
-        count_lookup(c, r.source, 1)
+        counters.count_lookup(c, r.source, 1)
 
 
 @compiled
 def enter(c: ContextState, columns: FlowColumns, i: int) -> tuple[int, int, int]:
     """Take row `i` in; return its place in the ring and the cells of its pair and service."""
-    at = c.clock[HEAD] & (len(c.ring) - 1)
+    at = c.clock[layout.HEAD] & (len(c.ring) - 1)
     proto, port = signed(columns.proto[i]), signed(columns.resp_port[i])
     is_lookup = (columns.services[i] & np.uint32(1)) != 0 or (
         port == _DNS_PORT and proto in (TCP, UDP)
     )
-    if 0 <= port < PORTS_PER_PROTO:
-        port += proto * PORTS_PER_PROTO
+    if 0 <= port < layout.PORTS_PER_PROTO:
+        port += proto * layout.PORTS_PER_PROTO
     else:
-        port = UNKNOWN_PORT_INDEX
+        port = layout.UNKNOWN_PORT_INDEX
     failed = int(columns.failed[i])
     payload = 0
     if not math.isnan(columns.orig_payload[i]):
-        payload = int(min(columns.orig_payload[i], float(MOST_PAYLOAD)))
-    source, target = host_of(c, columns.orig_key[i]), host_of(c, columns.resp_key[i])
+        payload = int(min(columns.orig_payload[i], float(layout.MOST_PAYLOAD)))
+    source, target = keys.host_of(c, columns.orig_key[i]), keys.host_of(c, columns.resp_key[i])
     size = _answer_size(columns.resp_payload[i])
     behind = c.clock[NOW] - columns.end[i]
-    misdated = behind < 0 or behind > LENGTHS[LAST]
+    misdated = behind < 0 or behind > layout.LENGTHS[LAST]
 
     r = c.ring[at]
     r.arrival = c.clock[NOW] & _NUMBERS
     r.orig_log = math.log1p(columns.orig_payload[i])
     r.resp_log = math.log1p(columns.resp_payload[i])
     r.source, r.target = source, target
-    r.flags = size + failed * FAILED_FLAG + is_lookup * LOOKUP_FLAG + misdated * MISDATED_FLAG
+    r.flags = (
+        size
+        + failed * layout.FAILED_FLAG
+        + is_lookup * layout.LOOKUP_FLAG
+        + misdated * layout.MISDATED_FLAG
+    )
     pack(r, 0 if misdated else c.clock[NOW] - columns.start[i], payload, port)
-    c.clock[ARRIVED] = c.clock[NOW]
+    c.clock[layout.ARRIVED] = c.clock[NOW]
     c.port_flows[port] += 1
-    make_room_in_host(c, source, 0)
-    make_room_in_host(c, target, payload)
+    counters.make_room_in_host(c, source, 0)
+    counters.make_room_in_host(c, target, payload)
     _link_hosts(c, at)
 
-    pair_hash = joint_hash(c, source, target)
-    pair = cell_of(c, c.pairs, PAIR_KEY, pair_hash, source, target, port, size)
+    pair_hash = keys.joint_hash(c, source, target)
+    pair = keys.cell_of(c, c.pairs, keys.PAIR_KEY, pair_hash, r)
     pair_age = contact_age = answer_age = service_age = _NEVER
     first = int(pair == NONE)
     if pair == NONE:
-        pair = insert(c.pairs, pair_hash, RECORD_OF, at)
+        pair = insert(c.pairs, pair_hash, layout.RECORD_OF, at)
     else:
-        pair_age = age_of(c, latest_of(c, PAIR_KEY, pair))
+        pair_age = keys.age_of(c, keys.latest_of(c, c.pairs, keys.PAIR_KEY, pair))
         contact_age, answer_age = _enter_pair(c, at, pair, pair_hash)
     if contact_age != _NEVER:
-        r.prev_contact = (c.clock[HEAD] - contact_age) & _NUMBERS
+        r.prev_contact = (c.clock[layout.HEAD] - contact_age) & _NUMBERS
     source_port_age = _enter_source_port(c, at)
-    service_hash = joint_hash(c, target, port)
-    service = cell_of(c, c.services, SERVICE_KEY, service_hash, source, target, port, size)
+    service_hash = keys.joint_hash(c, target, port)
+    service = keys.cell_of(c, c.services, keys.SERVICE_KEY, service_hash, r)
     if service == NONE:
-        service = insert(c.services, service_hash, RECORD_OF, at)
+        service = insert(c.services, service_hash, layout.RECORD_OF, at)
     else:
-        service_age = age_of(c, latest_of(c, SERVICE_KEY, service))
-        if service_is_full(c, service):
-            service_row(c, service)
+        service_age = keys.age_of(c, keys.latest_of(c, c.services, keys.SERVICE_KEY, service))
+        if keys.is_full(c.services, c.service, service, layout.SERVICE_HELD):
+            keys.service_row(c, service)
 
     pair_state, pair_at = state_at(c.pairs, pair), number_at(c.pairs, pair)
     service_state, service_at = state_at(c.services, service), number_at(c.services, service)
-    if service_state == SMALL_ROW:
-        c.service.rows[service_at].latest = c.clock[HEAD] & _NUMBERS
-    elif service_state == LARGE_ROW:
-        c.large_service.rows[service_at].latest = c.clock[HEAD] & _NUMBERS
+    if service_state == layout.SMALL_ROW:
+        c.service.rows[service_at].latest = c.clock[layout.HEAD] & _NUMBERS
+    elif service_state == layout.LARGE_ROW:
+        c.large_service.rows[service_at].latest = c.clock[layout.HEAD] & _NUMBERS
     for window in range(LAST + 1):
-        host = int(not inside(c, window, pair_age))
-        contact = int(not inside(c, window, contact_age))
-        answer = int(not inside(c, window, answer_age))
-        out_port = int(not inside(c, window, source_port_age))
-        in_port = int(not inside(c, window, service_age))
-        count_source(c, source, window, 1, failed, host, out_port, first)
-        count_target(c, target, window, 1, failed, payload, host, in_port)
-        if pair_state == SMALL_ROW:
-            count_pair(c.pair.rows, pair_at, window, 1, failed, contact, answer)
-        elif pair_state == LARGE_ROW:
-            count_pair(c.large_pair.rows, pair_at, window, 1, failed, contact, answer)
-        if service_state == SMALL_ROW:
-            count_service(c.service.rows, service_at, window, 1, failed, contact)
-        elif service_state == LARGE_ROW:
-            count_service(c.large_service.rows, service_at, window, 1, failed, contact)
-    c.clock[HEAD] += 1
+        host = int(not keys.inside(c, window, pair_age))
+        contact = int(not keys.inside(c, window, contact_age))
+        answer = int(not keys.inside(c, window, answer_age))
+        out_port = int(not keys.inside(c, window, source_port_age))
+        in_port = int(not keys.inside(c, window, service_age))
+        counters.count_source(c, source, window, 1, failed, host, out_port, first)
+        counters.count_target(c, target, window, 1, failed, payload, host, in_port)
+        counters.count_pair(c, pair_state, pair_at, window, 1, failed, contact, answer)
+        counters.count_service(c, service_state, service_at, window, 1, failed, contact)
+    c.clock[layout.HEAD] += 1
     return at, pair, service

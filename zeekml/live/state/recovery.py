@@ -19,7 +19,7 @@ from zeekml.core.text import printable
 from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.ensemble.bundle import Bundle
 from zeekml.errors import DataError, StateError
-from zeekml.features.context.state import HORIZON
+from zeekml.features.context.layout import HORIZON
 from zeekml.live.live_pipeline import LivePipeline
 from zeekml.live.state.context_files import load_context
 from zeekml.live.state.database import ContextSnapshot, Snapshot, State

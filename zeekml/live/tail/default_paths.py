@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -50,6 +49,8 @@ SAME: Final = "is the same as {}"
 
 _KINDS: Final = {ZEEK: (Kind.ZEEK_TSV, Kind.ZEEK_JSON), SURICATA: (Kind.EVE,)}
 _RECORD: Final = re.compile(rb"\d{1,12}\.\d{1,9}\t(?:[^\t\n]*\t){5}")
+# a longer number is a time: Suricata's own rotation
+_EVE_LOG: Final = re.compile(r"eve(?:\.[0-9]{1,4})?\.json")
 _EVE_NAME: Final = re.compile(r"^eve\b|^eve_", re.IGNORECASE)
 _CONN_NAME: Final = re.compile(r"(?:^|[^a-z])conn(?:$|[^a-z])", re.IGNORECASE)
 _ROTATED: Final = re.compile(r"^(.+?\.(?:json|log))[-._]\d", re.IGNORECASE)
@@ -124,28 +125,20 @@ def unfit(path: Path, sensor: str) -> tuple[str, str]:
     """
     if not stat.S_ISREG(path.stat().st_mode):
         return NO_REGULAR_FILE, ""
-    packed, in_utf_16, head = _beginning(path)
-    if packed:
-        return COMPRESSED, ""
-    if in_utf_16:
-        return IN_UTF_16, ""
-    return "", objection(head, path.name, sensor)
+    reason, head = _beginning(path)
+    return reason, "" if reason else objection(head, path.name, sensor)
 
 
 def logs_in(directory: Path, sensor: str) -> list[Path]:
     """The logs of connections that a sensor writes into a directory.
 
     They are known by their usual names. Where there is none, or Suricata's ``eve.json`` goes on
-    and on without flow events, it is the log under a similar name that holds them.
-
-    Raises
-    ------
-    OSError
-        The directory cannot be read.
+    and on without flow events, it is the log under a similar name that holds them. Raises OSError
+    if the directory cannot be read.
     """
     with os.scandir(directory) as entries:
         names = sorted(e.name for e, _ in zip(entries, range(_MAX_ENTRIES), strict=False))
-    usual = list(_zeek_logs(names) if sensor == ZEEK else _suricata_logs(names))
+    usual = _usual_logs(names, sensor)
     if usual and not all(_has_only_others(directory / name, sensor) for name in usual):
         return [directory / name for name in usual]
     others = _flow_logs(directory, names, sensor)
@@ -159,24 +152,13 @@ def logs_in(directory: Path, sensor: str) -> list[Path]:
     return [directory / name for name in others or usual]
 
 
-def _zeek_logs(names: list[str]) -> Iterator[str]:
-    """The connection log; that of json-streaming-logs only where there is no other."""
-    for name in ("conn.log", "json_streaming_conn.log"):
-        if name in names:
-            yield name
-            return
-
-
-def _suricata_logs(names: list[str]) -> Iterator[str]:
-    """``eve.json``, or one file per thread: ``eve.1.json``, ``eve.2.json``, …"""
-    if "eve.json" in names:
-        yield "eve.json"
-    for name in names:
-        middle = name.removeprefix("eve.").removesuffix(".json")
-        # a longer number is a time: Suricata's own rotation
-        number = middle.isascii() and middle.isdecimal() and len(middle) <= 4
-        if number and name == f"eve.{middle}.json":
-            yield name
+def _usual_logs(names: list[str], sensor: str) -> list[str]:
+    """The log of the usual name, or for Suricata also one file per thread: ``eve.1.json``, …"""
+    if sensor == ZEEK:
+        # that of json-streaming-logs only where there is no other
+        return [name for name in names if name in ("conn.log", "json_streaming_conn.log")][:1]
+    logs = [name for name in names if _EVE_LOG.fullmatch(name)]
+    return sorted(logs, key=lambda name: name != "eve.json")
 
 
 def _flow_logs(directory: Path, names: list[str], sensor: str) -> list[str]:
@@ -194,11 +176,8 @@ def _flow_logs(directory: Path, names: list[str], sensor: str) -> list[str]:
             found.setdefault(parsed.base, []).append(name)
         elif live is not None:
             rotated[parsed.base] = [live[1]]
-    if not found:
-        found = rotated
-    return min(found.items(), key=lambda item: ("flow" not in item[0], item[0]), default=("", []))[
-        1
-    ]
+    logs = found or rotated
+    return logs[min(logs, key=lambda base: ("flow" not in base, base))] if logs else []
 
 
 def _has_only_others(path: Path, sensor: str) -> bool:
@@ -218,20 +197,20 @@ def _holds_flows(head: bytes, name: str, sensor: str) -> bool:
 def _head(path: Path) -> bytes:
     """The beginning of a plain file, or nothing."""
     try:
-        return _beginning(path)[2]
+        return _beginning(path)[1]
     except OSError:
         return b""
 
 
-def _beginning(path: Path) -> tuple[bool, bool, bytes]:
-    """Whether a file is compressed, else whether it is in UTF-16, and its first bytes."""
+def _beginning(path: Path) -> tuple[str, bytes]:
+    """Why a file can by its first bytes not be followed; and these, if it is not compressed."""
     with open_log(path) as raw:
         if compression_of(raw.read(8) or b"") is not None:
-            return True, False, b""
+            return COMPRESSED, b""
         raw.seek(0)
         stream = ByteStream(raw)
         head = stream.head(HEAD_SIZE)
-        return False, stream.utf_16, head
+        return IN_UTF_16 if stream.utf_16 else "", head
 
 
 def objection(head: bytes, name: str, sensor: str) -> str:

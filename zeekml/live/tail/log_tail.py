@@ -59,9 +59,8 @@ class LogTail:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
-        self.max_poll = (
-            max_poll  # bytes that one call of `poll` reads; the last chunk may exceed it
-        )
+        # bytes that one call of `poll` reads; the last chunk may exceed it
+        self.max_poll = max_poll
         # whether the last `poll` ended because there is nothing more to read at present
         self.idle = False
         self._scanner = DirectoryScan(path)

@@ -100,9 +100,7 @@ class LineSplitter:
         if self._skipping:
             yield self._long_line()
             return
-        rest = b"".join(self._pending)
-        self._clear()
-        for data, complete in self._joiner.finish(rest):
+        for data, complete in self._joiner.finish(self._take_pending()):
             yield self._block(data, complete=complete)
 
     def _feed_slice(self, data: bytes) -> Iterator[Block | LongLine]:
@@ -117,8 +115,7 @@ class LineSplitter:
                 yield self._long_line()
                 data = data[first_end + 1 :]
             else:
-                data = b"".join(self._pending) + data[first_end:]
-                self._clear()
+                data = self._take_pending() + data[first_end:]
         cut = data.rfind(b"\n") + 1
         if cut:
             yield from self._lines(data[:cut])
@@ -136,28 +133,27 @@ class LineSplitter:
         if self._skipping:
             self._skipping += len(data)
             return
-        if not data:
-            return
-        self._pending.append(data)
-        self._pending_size += len(data)
+        if data:
+            self._pending.append(data)
+            self._pending_size += len(data)
         if self._pending_size <= MAX_LINE:
             return
-        pending = b"".join(self._pending)
+        pending = self._take_pending()
         end = elements_end(pending) if self._cut_arrays and not self._joiner.begun else 0
         if end:
             self._aside += end
             yield self._block(pending[:end], complete=True)
             pending = pending[end:]
-        self._clear()
         if len(pending) > MAX_LINE:
             self._excerpt = pending[:_EXCERPT_BYTES]
             self._skipping = len(pending)
         else:
             self._pending, self._pending_size = [pending], len(pending)
 
-    def _clear(self) -> None:
-        self._pending = []
-        self._pending_size = 0
+    def _take_pending(self) -> bytes:
+        pending = b"".join(self._pending)
+        self._pending, self._pending_size = [], 0
+        return pending
 
     def _long_line(self) -> LongLine:
         self._skipping = 0

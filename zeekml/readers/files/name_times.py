@@ -6,9 +6,7 @@ import calendar
 import re
 from typing import Final, NamedTuple
 
-EDGES: Final = "-._@ "
-"""Characters that part the pieces of a name."""
-
+EDGES: Final = "-._@ "  # characters that part the pieces of a name
 _MONTHS: Final = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 
 _DATE: Final = re.compile(

@@ -44,12 +44,8 @@ from zeekml.readers.values import (
     understood,
 )
 
-AT_EXIT: Final = "shutdown"
-"""``flow.reason`` of a flow that was logged because Suricata stopped."""
-
-VLAN: Final = "vlan"
-"""Under which name VLAN tags that cannot be counted are entered in the books."""
-
+AT_EXIT: Final = "shutdown"  # ``flow.reason`` of a flow that was logged because Suricata stopped
+VLAN: Final = "vlan"  # under which name VLAN tags that cannot be counted are entered in the books
 SERVICES: Final[dict[str, str | None]] = {
     "failed": None,
     "unknown": None,
@@ -238,6 +234,26 @@ _READERS: Final[dict[str, tuple[Callable[[Any], Any], Any]]] = {
 }
 """By column of an event, what reads a value, and as which type."""
 
+_SOURCES: Final = {
+    "ts": "flow/start",
+    "uid": "flow_id",
+    "id.orig_h": "src_ip",
+    "id.orig_p": "src_port",
+    "id.resp_h": "dest_ip",
+    "id.resp_p": "dest_port",
+    "proto": "proto",
+    "service": "app_proto",
+    "duration": "flow/end",
+    "conn_state": "tcp",
+    "orig_pkts": _PACKETS[0],
+    "orig_ip_bytes": _FRAMES[0],
+    "resp_pkts": _PACKETS[1],
+    "resp_ip_bytes": _FRAMES[1],
+    "community_id": "community_id",
+    VLAN: VLAN,
+}
+"""By column of a flow, the one of an event that makes it unreadable where it is itself."""
+
 _RULES: Final = {
     "event_type": TEXT,
     "flow": OBJECT,
@@ -330,31 +346,16 @@ def flow_columns(
     start, end = (event[name].to_numpy(zero_copy_only=False) for name in _TIMES)
     duration = end - start
     overhead = _ETHERNET + _VLAN_TAG * _filled(event[VLAN], 0)
-    columns = {
-        "ts": event["flow/start"],
-        "uid": event["flow_id"],
-        "id.orig_h": event["src_ip"],
-        "id.orig_p": event["src_port"],
-        "id.resp_h": event["dest_ip"],
-        "id.resp_p": event["dest_port"],
+    columns = {name: event[source] for name, source in _SOURCES.items() if name != VLAN}
+    columns |= {
         "proto": texts,
         "service": _services(event["app_proto"], proto, protos),
         "duration": pa.array(duration, mask=np.isnan(duration) | (duration == 0)),
         "conn_state": _states(event, flags, is_tcp, is_udp),
-        "orig_pkts": event[_PACKETS[0]],
         "orig_ip_bytes": _ip_bytes(event[_FRAMES[0]], event[_PACKETS[0]], overhead),
-        "resp_pkts": event[_PACKETS[1]],
         "resp_ip_bytes": _ip_bytes(event[_FRAMES[1]], event[_PACKETS[1]], overhead),
-        "community_id": event["community_id"],
     }
-    sources = ["flow/start", "flow_id", "src_ip", "src_port", "dest_ip", "dest_port", "proto"]
-    sources += ["app_proto", "flow/end", "tcp", _PACKETS[0], _FRAMES[0], _PACKETS[1], _FRAMES[1]]
-    sources += ["community_id", VLAN]
-    marked = {
-        name: unread[source]
-        for name, source in zip([*columns, VLAN], sources, strict=True)
-        if source in unread
-    }
+    marked = {name: unread[source] for name, source in _SOURCES.items() if source in unread}
     if "conn_state" in marked:
         marked["conn_state"] = marked["conn_state"] & is_tcp
     at_exit = pc.fill_null(pc.equal(event[_REASON], AT_EXIT), False)

@@ -46,20 +46,11 @@ def make_keys(
 ) -> Keys:
     """Lay out the keys of a format.
 
-    Parameters
-    ----------
-    rules
-        For each field the kinds of values that are plain, or-ed; null and absence always are.
-        A field within one of `objects` is called ``object/key``. The order is that of the rows.
-        Keys have two letters or more.
-    aliases
-        Other keys for a field; a line that has both is not plain.
-    objects
-        Fields whose values are objects with wanted keys.
-    type_key, type_text
-        Lines whose text in this field is another one are told apart at once.
-    parsed_type
-        Lines of this type are not plain.
+    `rules` are, for each field in the order of the rows, the kinds of values that are plain, or-ed;
+    null and absence always are. A field within one of `objects` is called ``object/key``. Keys have
+    two letters or more; `aliases` are other keys for a field, and a line that has both is not
+    plain. Lines whose text in `type_key` is not `type_text` are told apart at once; those whose
+    text there is `parsed_type` are not plain.
     """
     names = list(rules)
     spelled = [(name, name) for name in names] + list((aliases or {}).items())
@@ -72,7 +63,10 @@ def make_keys(
     offsets = np.cumsum([0] + [len(key) for key, _, _ in keys])
     # a seed under which no two keys share a bucket makes every look-up one comparison
     for seed in range(1, 1 << 12):
-        places = [_hash_of(key, group, seed) for key, group, _ in keys]
+        # uncompiled, so that importing this costs nothing
+        places = [
+            int(key_hash.py_func(list(key), 0, len(key), group, seed)) for key, group, _ in keys
+        ]
         if len(set(places)) == len(keys):
             break
     else:
@@ -92,11 +86,6 @@ def make_keys(
         type_text=np.frombuffer(type_text.encode(), np.uint8),
         parsed_type=np.frombuffer(parsed_type.encode(), np.uint8),
     )
-
-
-def _hash_of(key: bytes, group: int, seed: int) -> int:
-    # uncompiled, so that importing this costs nothing
-    return int(key_hash.py_func(list(key), 0, len(key), group, seed))
 
 
 class PlainLines:

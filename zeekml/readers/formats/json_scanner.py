@@ -255,12 +255,7 @@ def _same_text(data: Bytes, start: int, end: int, text: Bytes) -> bool:
 
 @njit(cache=True)
 def _scan_line(
-    data: Bytes,
-    i: int,
-    keys: Keys,
-    kinds: npt.NDArray[np.uint8],
-    values: Ints,
-    row: int,
+    data: Bytes, i: int, keys: Keys, kinds: npt.NDArray[np.uint8], values: Ints, row: int
 ) -> int | np.int64:
     """Fill one row from one line; give `PLAIN`, `UNUSUAL`, `EMPTY`, or the span of its type."""
     i = skip_blank(data, i)
@@ -378,19 +373,10 @@ def scan(
 ) -> tuple[int, int]:
     """Scan all lines of a block, of which `ends` has the places of the newlines (lines,).
 
-    Parameters
-    ----------
-    kinds, values
-        Of shape (fields, lines); `kinds` is zero. Both are filled row by row for the plain lines.
-    rows
-        Of shape (lines, 3): gets start, end and number (from 0) of each plain line.
-    others
-        Of shape (lines, 4): gets the same of each other line that is not empty, and the span of
-        its type if that is all that has to be known of it, else -1.
-
-    Returns
-    -------
-    n_rows, n_others
+    `kinds`, which is zero, and `values` (fields, lines) are filled row by row for the plain lines.
+    `rows` (lines, 3) gets start, end and number (from 0) of each plain line; `others` (lines, 4)
+    the same of each other line that is not empty, and the span of its type if that is all that has
+    to be known of it, else -1. How many rows and others there are is returned.
     """
     n_rows = 0
     n_others = 0

@@ -80,11 +80,7 @@ def _zone(data: Bytes, i: int, end: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def read_moments(
-    data: Bytes,
-    kinds: npt.NDArray[np.uint8],
-    values: Ints,
-) -> None:
+def read_moments(data: Bytes, kinds: npt.NDArray[np.uint8], values: Ints) -> None:
     """Turn texts (n,) like ``2026-11-23T10:30:48.019698+0000`` into microseconds."""
     for row in range(len(kinds)):
         if kinds[row] != TEXT:

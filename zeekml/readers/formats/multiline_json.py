@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -49,9 +50,14 @@ def without_rubbish(data: bytes) -> bytes:
 
 
 class RecordJoiner:
-    """Takes whole lines and gives them back with every record on one line."""
+    """Takes whole lines and gives them back with every record on one line.
+
+    Of a record, at most `limit` bytes are kept.
+    """
 
     def __init__(self, limit: int) -> None:
+        # how many of the bytes it was given stand before the place up to which lines were given
+        # back: the beginning of the first line that waits
         self.taken = 0
         self._limit = limit
         self._seen = 0
@@ -91,7 +97,11 @@ class RecordJoiner:
             yield joined
 
     def finish(self, line: bytes) -> Iterator[tuple[bytes, bool]]:
-        """Take the last line, which no newline ends, and yield what is left."""
+        """Take the last line, which no newline ends, and yield what is left.
+
+        With the lines comes whether they are as whole as they will ever be: False for what may
+        have been meant to go on.
+        """
         record = self._record
         self._record = None
         if record is not None and line and record.goes_on(line):
@@ -151,7 +161,12 @@ class TooLong:
 
 
 class _Record:
-    """A record that has been begun, and what may follow."""
+    """A record that has been begun, and what may follow.
+
+    `size` is that of its first line in the file, and `indent` the blanks at its start: of lines
+    with more, all belong to it. `debris` is from the middle of a record, the beginning of which is
+    not known.
+    """
 
     def __init__(self, line: bytes, size: int, indent: int, *, debris: bool = False) -> None:
         self.size = size
@@ -258,10 +273,7 @@ class _Record:
 
     def _may_follow(self, line: bytes) -> bool:
         first = line[:1]
-        in_object = self._open[-1:] == [b"{"]
-        if self._last == b"{":
-            return first in b'"}'
-        if self._last == b"," and in_object:
+        if self._last == b"{" or (self._last == b"," and self._open[-1:] == [b"{"]):
             return first in b'"}'
         if self._last in (b",", b"["):
             return first == b"]" or _VALUE.match(line) is not None
@@ -331,11 +343,10 @@ def _is_debris(line: bytes) -> bool:
 
 
 def _is_sound(text: bytes) -> bool:
-    try:
+    with suppress(msgspec.DecodeError, RecursionError):
         msgspec.json.decode(text, type=msgspec.Raw)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True
+        return True
+    return False
 
 
 def _indent(line: bytes) -> int:

@@ -34,8 +34,7 @@ MAX_SIGNATURES: Final = 5
 MAX_SIGNATURE_LENGTH: Final = 120
 
 _KIND: Final = "alerts"
-_VERSION: Final = 1
-"""To be raised with every change of what is stored."""
+_VERSION: Final = 1  # to be raised with every change of what is stored
 
 # Python reads no longer numbers, so no log can bring one
 _NUMBER: Final = re.compile(r"-?[0-9]{1,4300}", re.ASCII)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from zeekml.readers.batch_builder import standard_name
 from zeekml.readers.flow_schema import REQUIRED
@@ -31,8 +31,7 @@ _ESCAPE: Final = re.compile(rb"\\(?:\\|x([0-9A-Fa-f]{2}))")
 _SEPARATOR: Final = b"separator"
 _CLOSE: Final = b"close"
 _OPEN: Final = b"open"
-_PLAIN: Final = b""
-"""Stands for the word of a line that has none: the names of ``tsv=T``."""
+_PLAIN: Final = b""  # stands for the word of a line that has none: the names of ``tsv=T``
 # what separates a word from its values may be told only further down
 _DIRECTIVE: Final = re.compile(
     rb"(set_separator|empty_field|unset_field|path|open|fields|types|close)(?![A-Za-z0-9_])"
@@ -54,23 +53,18 @@ class Header:
     types: tuple[bytes, ...] = ()
 
     def changed(self, word: bytes, values: list[bytes]) -> Header:
-        """Return the header after one more of its lines."""
+        """The header after one more of its lines."""
         value = values[0] if values else b""
-        if word == b"fields":
-            return replace(self, fields=tuple(values))
-        if word == b"types":
-            return replace(self, types=tuple(values))
-        if word == b"path":
-            return replace(self, path=unescape(value).decode("utf-8", "backslashreplace"))
-        if word == b"set_separator":
-            return replace(self, set_separator=unescape(value) or b",")
-        if word == b"empty_field":
-            return replace(self, empty=unescape(value))
-        if word == b"unset_field":
-            return replace(self, unset=unescape(value))
-        if word == b"open":
-            return replace(self, opened=_open_time(value))
-        return self
+        said: dict[bytes, dict[str, Any]] = {
+            b"fields": {"fields": tuple(values)},
+            b"types": {"types": tuple(values)},
+            b"path": {"path": unescape(value).decode("utf-8", "backslashreplace")},
+            b"set_separator": {"set_separator": unescape(value) or b","},
+            b"empty_field": {"empty": unescape(value)},
+            b"unset_field": {"unset": unescape(value)},
+            b"open": {"opened": _open_time(value)},
+        }
+        return replace(self, **said.get(word, {}))
 
     @cached_property
     def wanted(self) -> dict[str, int]:
@@ -93,13 +87,10 @@ class Header:
         log = log_of([self.path], self.wanted)
         if log != CONN:
             return f"zeek_{log}"
-        if len(self.fields) > MAX_COLUMNS or not _can_separate(self.separator):
+        separates = bool(self.separator) and not set(b"\n\r\0\\") & set(self.separator)
+        if len(self.fields) > MAX_COLUMNS or not separates:
             return "bad_header"
         return "no_conn_fields" if self.missing else None
-
-
-def _can_separate(separator: bytes) -> bool:
-    return bool(separator) and not any(c in separator for c in (b"\n", b"\r", b"\0", b"\\"))
 
 
 def _open_time(value: bytes) -> float | None:
@@ -270,7 +261,7 @@ def named_columns(names: str | Sequence[str]) -> Header:
 
 
 def conn_header(head: bytes) -> Header | None:
-    """Return the first header of connections in the beginning of a file, without rubbish there."""
+    """The first header of connections in the beginning of a file, without rubbish there."""
     headers = HeaderReader()
     first = head[: head.find(b"\n") + 1 or len(head)]
     begin = len(first) if headers.begin(first) else 0

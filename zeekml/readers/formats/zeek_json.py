@@ -47,12 +47,9 @@ _NULL: Final = msgspec.Raw(b"null")
 def record_type(record: dict[str, Any]) -> str:
     """The Zeek log that a decoded record belongs to; ``other`` when it does not say."""
     said = (record.get(field) for field in TYPE_FIELDS)
-    return log_of([name for name in said if isinstance(name, str)], _set_fields(record))
-
-
-def _set_fields(record: dict[str, Any]) -> list[str]:
     # null stands for what is not set, in members that are not decoded as well
-    return [name for name, value in record.items() if value not in (None, _NULL)]
+    fields = [name for name, value in record.items() if value not in (None, _NULL)]
+    return log_of([name for name in said if isinstance(name, str)], fields)
 
 
 def _type_of(record: msgspec.Struct) -> str:

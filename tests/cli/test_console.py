@@ -14,8 +14,7 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from zeekml.cli.console import _InertConsole
-from zeekml.cli.say import say
+from zeekml.cli.console import InertConsole, say
 from zeekml.cli.watch import _InertLines
 from zeekml.ensemble.bundle import DEFAULT_BUNDLE
 
@@ -32,7 +31,7 @@ def test_texts_that_act_do_not(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("colours", [False, True])
 def test_tables_are_inert_and_keep_their_colours(colours: bool) -> None:
     file = io.StringIO()
-    console = _InertConsole(file=file, width=200, force_terminal=colours)
+    console = InertConsole(file=file, width=200, force_terminal=colours)
     table = Table(title=Text(ACTS), caption=Text("x" + ACTS))
     table.add_column(Text(ACTS))
     table.add_row(Text(f"one{ACTS}", style="red"))

@@ -1,3 +1,5 @@
+"""What an environment is said to hold."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -7,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zeekml.datasets.environment import Environment
-from zeekml.datasets.labelled_logs import read_logs
-from zeekml.datasets.quality import (
+from zeekml.datasets.data_report import (
     FAMILIES,
     contradictory_rows,
     family_shares,
     features_of,
     report_on,
 )
+from zeekml.datasets.environment import Environment
+from zeekml.datasets.labelled_logs import read_logs
 from zeekml.features.feature_schema import FEATURES
 
 SIZE = [i for i, f in enumerate(FEATURES) if f.family == "size"]

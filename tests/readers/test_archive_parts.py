@@ -15,8 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from zeekml.readers.archive import read_stream
-from zeekml.readers.files.byte_ranges import LogPart, cut_file, read_part
+from zeekml.readers.archive import LogPart, cut_file, read_part, read_stream
 from zeekml.readers.files.discovery import LogFile, Stream
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.flow_order import in_end_order

@@ -71,15 +71,7 @@ class Run:
 
 
 class Campaign:
-    """All runs.
-
-    Parameters
-    ----------
-    work
-        Directory for their files.
-    kills, per_run, seed, rate, clock_steps
-        See `--help`.
-    """
+    """All runs, with their files in `work`; for the rest see `--help`."""
 
     def __init__(
         self, work: Path, kills: int, per_run: int, seed: int, rate: float, *, clock_steps: bool

@@ -14,37 +14,20 @@ _OF_ITSELF = ("ZeekML::Sensor_", "ZeekML::Model_")
 
 @dataclass
 class Findings:
-    """What is wrong; all is well when everything is 0.
+    """What is wrong; all is well when everything is 0."""
 
-    Attributes
-    ----------
-    lost, twice, strange
-        Records that were written to the log and came not at all, more than once, and those that
-        came and were never written.
-    differing
-        Records whose line is not what `zeekml score` makes of the whole log.
-    notices_lost, notices_extra
-        Lines of notice.log about flows that `zeekml score` writes and the watcher did not, and the
-        other way round.
-    notices_twice, alerts_twice
-        Lines that name an incident and a number, and alerts that name an incident, which another
-        one names, too.
-    damaged
-        Lines of the outputs that are no JSON, or have no end.
-    died
-        Watchers that ended before they were killed.
-    """
-
-    lost: int = 0
-    twice: int = 0
-    strange: int = 0
-    differing: int = 0
+    lost: int = 0  # records that were written to the log and did not come at all,
+    twice: int = 0  # came more than once,
+    strange: int = 0  # or came and were never written
+    differing: int = 0  # records whose line is not what `zeekml score` makes of the whole log
+    # lines of notice.log about flows that `zeekml score` writes and the watcher did not, and the
+    # other way round
     notices_lost: int = 0
     notices_extra: int = 0
-    notices_twice: int = 0
-    alerts_twice: int = 0
-    damaged: int = 0
-    died: int = 0
+    notices_twice: int = 0  # lines that name an incident and a number which another one names, too
+    alerts_twice: int = 0  # alerts that name an incident which another one names, too
+    damaged: int = 0  # lines of the outputs that are no JSON, or have no end
+    died: int = 0  # watchers that ended before they were killed
 
     def add(self, other: Findings) -> None:
         """Count those of another run in."""
@@ -81,17 +64,8 @@ class Lines:
 def check(written: Path, watched: Path, scored: Path) -> tuple[Findings, dict[str, int]]:
     """Compare what a watcher wrote with the log, and with what `zeekml score` makes of it.
 
-    Parameters
-    ----------
-    written
-        All of the log in one file.
-    watched, scored
-        Directories with the outputs, enriched records among them.
-
-    Returns
-    -------
-    Findings, dict of int
-        What is wrong, and how much was compared.
+    `written` is all of the log in one file, `watched` and `scored` are directories of outputs,
+    enriched records among them. Gives what is wrong, and how much was compared.
     """
     found = Findings()
     expected = set(_uids(written))

@@ -1,1 +1,1 @@
-"""Notices in the forms that a SOC's pipes read: notice.log lines and EVE alerts."""
+"""Notices as lines of notice.log, as EVE alerts and as JSON; imports detection."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, cast
 
 from zeekml.alerts.health_notice import HealthNotice
@@ -101,48 +100,37 @@ _EXTRAS: Final = (
     _Column("zeekml_received_bytes", "count", lambda n: n.received_bytes),
 )
 
-
-_OF_HEALTH: Final[Mapping[str, Callable[[HealthNotice], _Value]]] = MappingProxyType(
-    {
-        "ts": lambda n: n.ts,
-        "note": lambda n: n.note,
-        "msg": lambda n: n.msg,
-        "sub": lambda n: n.sub,
-        "peer_descr": lambda n: PEER_DESCR,
-        "actions": lambda n: _ACTIONS,
-        "email_dest": lambda n: (),
-        "zeekml_id": lambda n: n.id,
-        "zeekml_seq": lambda n: n.seq,
-        "zeekml_state": lambda n: n.state,
-        "zeekml_severity": lambda n: n.severity,
-        "zeekml_why": HealthNotice.described,
-    }
-)
-
-
-_Source = Notice | HealthNotice | Mapping[str, _Value]
+_Source = Notice | Mapping[str, _Value]
 """What columns are read from; a mapping has them by their names."""
 
 
-def _read(column: _Column, notice: _Source) -> _Value:
-    if isinstance(notice, Notice):
-        return column.read(notice)
-    if isinstance(notice, Mapping):
-        return notice.get(column.name)
-    if column.read is _extras_as_text:
-        return _health_as_text(notice)
-    read = _OF_HEALTH.get(column.name)
-    return None if read is None else read(notice)
+def _read(column: _Column, source: _Source) -> _Value:
+    return column.read(source) if isinstance(source, Notice) else source.get(column.name)
+
+
+def _of_health(notice: HealthNotice, strict: bool) -> dict[str, _Value]:
+    values: dict[str, _Value] = {
+        "ts": notice.ts,
+        "note": notice.note,
+        "msg": notice.msg,
+        "sub": notice.sub,
+        "peer_descr": PEER_DESCR,
+        "actions": _ACTIONS,
+        "email_dest": (),
+        "zeekml_id": notice.id,
+        "zeekml_seq": notice.seq,
+        "zeekml_state": notice.state,
+        "zeekml_severity": notice.severity,
+        "zeekml_why": notice.described(),
+    }
+    if strict:
+        # what to do about a problem stands nowhere else
+        values["sub"] = f'{{"sub":{json.dumps(notice.sub)},{_object(_EXTRAS, values)[1:]}'
+    return values
 
 
 def _extras_as_text(notice: Notice) -> str:
     return _object(_EXTRAS, notice)
-
-
-def _health_as_text(notice: HealthNotice) -> str:
-    # what to do about a problem stands nowhere else
-    text = json.dumps(notice.sub)
-    return f'{{"sub":{text},{_object(_EXTRAS, notice)[1:]}'
 
 
 _COLUMNS: Final = (
@@ -164,7 +152,8 @@ _STRICT_COLUMNS: Final = (
 def encode_json(notice: Notice | HealthNotice, strict: bool = False) -> bytes:
     """One line of a notice.log in JSON."""
     columns = _STRICT_COLUMNS if strict else _COLUMNS
-    return _object(columns, notice).encode("ascii") + b"\n"
+    source = _of_health(notice, strict) if isinstance(notice, HealthNotice) else notice
+    return _object(columns, source).encode("ascii") + b"\n"
 
 
 def line_in_form(line: bytes, tsv: TsvEncoder | None, *, strict: bool) -> bytes:
@@ -187,6 +176,7 @@ class TsvEncoder:
 
     def __init__(self, open_ts: float, strict: bool = False) -> None:
         self._open_ts = open_ts
+        self._strict = strict
         self._columns = _STRICT_COLUMNS if strict else _COLUMNS
 
     def header(self) -> bytes:
@@ -205,7 +195,8 @@ class TsvEncoder:
 
     def encode(self, notice: Notice | HealthNotice | Mapping[str, _Value]) -> bytes:
         """One line, in UTF-8; of a mapping, the values by the names of the columns."""
-        cells = [_cell(column.type, _read(column, notice)) for column in self._columns]
+        source = _of_health(notice, self._strict) if isinstance(notice, HealthNotice) else notice
+        cells = [_cell(column.type, _read(column, source)) for column in self._columns]
         return ("\t".join(cells) + "\n").encode("utf-8", "backslashreplace")
 
 

@@ -1,1 +1,1 @@
-"""Ways to run the pipeline over archives."""
+"""Scoring of archives: streams and slices of them, in one process or several; imports outputs."""

@@ -1,4 +1,4 @@
-"""What scoring needs to know, and what scoring one stream came to."""
+"""The job of scoring, detection of one stream with what it writes, and what that came to."""
 
 from __future__ import annotations
 

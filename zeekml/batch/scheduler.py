@@ -1,4 +1,4 @@
-"""Share streams and slices of streams out over processes."""
+"""Scoring of streams: from start to end in one process, or shared out by streams and slices."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a site's own logs say about thresholds and usual values, without labels."""
+"""Calibration for a site: thresholds for a budget of notices, from logs without labels."""

@@ -1,1 +1,1 @@
-"""From scored rows to notices: the rules, the incidents they make, and the logs they go to."""
+"""Detection: policy, allowlist, and the incidents that candidates become; imports the ensemble."""

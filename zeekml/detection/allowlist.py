@@ -1,7 +1,7 @@
 """The allowlist: flows that are known and shall raise no notice, each entry with who says so.
 
 `rules/allowlist.yaml` explains every key to its users; this module holds them to it. What entries
-do to flows is in ``covering``, what that does to incidents in ``gate``.
+do to flows is in `allowlist_matcher`, what that does to incidents in `allowlist_filter`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a notice is, before any output gives it a form, and the evidence that it rests on.
 
 Text in a notice comes from a log, and a log may hold anything: `zeekml.core.text.printable` is the
-one gate through which such text enters a `Notice`.
+one way by which such text enters a `Notice`.
 """
 
 from __future__ import annotations

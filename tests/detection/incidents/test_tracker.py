@@ -137,6 +137,23 @@ def test_a_clear_second_threat_opens_its_own(
     ]
 
 
+def test_flows_that_left_the_window_are_no_evidence_of_a_second_threat(
+    make_tracker: MakeTracker, make_policy: MakePolicy, make_candidate: MakeCandidate
+) -> None:
+    policy = make_policy(top=1)
+    flows = [
+        make_candidate(c, threat="web" if c in (10, 11, 80, 81, 82) else "scan", share=0.97)
+        for c in (0, 1, 2, 10, 11, 50, 80, 81, 82)
+    ]
+    assert shape(run(make_tracker(policy), flows[:7])) == [
+        ("scan", "open", 0, 3),
+        ("scan", "closed", 1, 7),
+    ]
+    # two more make three within a minute
+    opened = [n.threat for n in run(make_tracker(policy), flows) if n.state == "open"]
+    assert opened == ["scan", "web"]
+
+
 def test_a_flood_from_forged_sources_is_one_incident(
     make_tracker: MakeTracker, make_candidate: MakeCandidate, make_policy: MakePolicy
 ) -> None:

@@ -1,1 +1,1 @@
-"""From candidates to incidents: which flows belong together, and when that is worth a line."""
+"""Open incidents of one stream: a compiled store, its snapshot, and the notices made from it."""

@@ -13,7 +13,7 @@ import numpy as np
 from zeekml.core.hash_table import HashTable, find, find_or_add, new_table, remove
 from zeekml.detection.incidents.candidate_rows import ABSENT, NO_SIZE, UNIT
 from zeekml.detection.incidents.compiled_policy import Records, compiled
-from zeekml.detection.incidents.sliding_windows import NONE, Links, Windows, claim, hold, let_go
+from zeekml.detection.incidents.sliding_windows import NONE, Links, Windows, claim, hold, release
 from zeekml.ensemble.classes import THREATS
 from zeekml.features.addresses import mix
 
@@ -135,7 +135,7 @@ def new_open_incidents(max_incidents: int, max_values: int) -> OpenIncidents:
 def open_incident(
     incidents: OpenIncidents, w: Windows, key: np.uint64, threat: int, rows: Links
 ) -> int:
-    """Open an incident with these rows, of which there is at least one, and let them go.
+    """Open an incident with these rows, of which there is at least one, and release them.
 
     Returns its place. The group has no other incident of the threat, and a place is left.
     """
@@ -172,7 +172,7 @@ def open_incident(
     account.opened += 1
     for row in rows:
         take(incidents, w, place, row)
-        let_go(w, row)
+        release(w, row)
     group = find(incidents.groups, key)
     if group == NONE:
         group = find_or_add(incidents.groups, key)
@@ -195,8 +195,8 @@ def close_incident(incidents: OpenIncidents, w: Windows, place: int) -> None:
             value = incidents.values[value].older
         account.values_left += incident.count[sort]
         if incident.main_row[sort] != NONE:
-            let_go(w, incident.main_row[sort])
-    let_go(w, incident.last)
+            release(w, incident.main_row[sort])
+    release(w, incident.last)
     group = find(incidents.groups, incident.key)
     incidents.of_group[group].incident[incident.threat] = NONE
     incidents.of_group[group].count -= 1
@@ -218,7 +218,7 @@ def take(incidents: OpenIncidents, w: Windows, place: int, row: int) -> None:
     incident.activity = account.activity
     hold(w, row)
     if incident.last != NONE:
-        let_go(w, incident.last)
+        release(w, incident.last)
     incident.last = row
     incident.last_clock = flow.clock
     incident.flows += 1
@@ -315,5 +315,5 @@ def _add_value(
     if main == NONE or incidents.values[value].weight > incidents.values[main].weight:
         hold(w, row)
         if main != NONE:
-            let_go(w, incident.main_row[sort])
+            release(w, incident.main_row[sort])
         incident.main[sort], incident.main_row[sort] = value, row

@@ -149,12 +149,12 @@ def place_row(w: Windows, batch: Batch, number: int) -> int:
 
 @compiled
 def hold(w: Windows, row: int) -> None:
-    """Keep a row until it is let go as often."""
+    """Keep a row until it is released as often."""
     w.links[row].held += 1
 
 
 @compiled
-def let_go(w: Windows, row: int) -> None:
+def release(w: Windows, row: int) -> None:
     """Give up a row held before."""
     w.links[row].held -= 1
     if w.links[row].held == 0:
@@ -303,7 +303,7 @@ def _drop_row(w: Windows, g: int) -> None:
         leave_ranking(w, ranking, g, row)
     _count(w, g, row, -1)
     w.links[row].group[lane] = NONE
-    let_go(w, row)
+    release(w, row)
 
 
 @compiled

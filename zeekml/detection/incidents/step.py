@@ -33,11 +33,11 @@ from zeekml.detection.incidents.sliding_windows import (
     Windows,
     drop_stale,
     enter_group,
-    let_go,
     make_room,
     new_windows,
     own_rows,
     place_row,
+    release,
     sum_of_best,
 )
 from zeekml.detection.rules import Limits
@@ -136,7 +136,7 @@ def _agreed(w: Windows, ranking: int, g: int, threat: int) -> bool:
 # why `advance_rows` comes back
 DONE: Final = 0
 DUE: Final = 1  # an incident may have to be closed before the next row
-OPENS: Final = 2  # `threat` opens with the first `count` of `Passage.rows`, which are held
+OPENS: Final = 2  # `threat` opens with the first `count` of `TrackerState.rows`, which are held
 JOINED: Final = 3  # the row is in `incident`, which has a line due or signatures to look at
 
 POSITION: Final = np.dtype(
@@ -210,7 +210,7 @@ def advance_rows(state: TrackerState, batch: Batch) -> int:
                 return todo
         if p.belongs and not p.written:
             p.suppressed += 1
-        let_go(w, p.row)
+        release(w, p.row)
         p.begun = False
         p.number += 1
     return DONE

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from zeekml.calibration.site_traffic import DAY, HOUR, Traffic
+from zeekml.core.intervals import poisson_interval
 from zeekml.detection.allowlist import Allowlist
 from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.policy import Policy
@@ -107,22 +108,19 @@ class Days:
         The exact interval of a Poisson rate (F. Garwood, 1936), widened by the square root of
         variance over mean of the days where they differ by more than chance.
         """
-        from scipy.stats import chi2
-
         if not self.observed:
             return 0.0, math.inf
         expected = self.per_day(volume)
         count = expected * self.observed
-        low = chi2.ppf(0.025, 2 * count) / 2 if count > 0 else 0.0
-        high = chi2.ppf(0.975, 2 * count + 2) / 2
+        low, high = poisson_interval(count, self.observed)
         rates = self.rates(volume)
         wider = 1.0
         if len(rates) >= 2 and np.mean(rates) > 0:
             wider = max(1.0, math.sqrt(float(np.var(rates, ddof=1) / np.mean(rates))))
         centre = count / self.observed
         return (
-            max(0.0, centre - wider * (centre - float(low) / self.observed)),
-            centre + wider * (float(high) / self.observed - centre),
+            max(0.0, centre - wider * (centre - low)),
+            centre + wider * (high - centre),
         )
 
 

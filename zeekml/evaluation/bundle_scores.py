@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 
 from zeekml.datasets.environment import Matrix
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
+from zeekml.ensemble.classes import CLASSES
 from zeekml.ensemble.interpreter import MAX_BATCH, Member
-from zeekml.ensemble.scoring import Ensemble
-from zeekml.evaluation.baselines import RULES_NAME
-from zeekml.evaluation.controls import CONTROLS, altered
-from zeekml.evaluation.fits import evaluable
-from zeekml.evaluation.rule_baseline import strongest_rule
-from zeekml.evaluation.scores import HeldOut, SeedRun, Study, judged
+from zeekml.ensemble.scoring import Ensemble, member_log_odds
+from zeekml.evaluation.baselines import RULES_NAME, strongest_rule
+from zeekml.evaluation.scores import CONTROLS, HeldOut, SeedRun, Study, altered
 from zeekml.evaluation.settings import Settings, Steps
+from zeekml.training.leave_one_out import evaluable
 from zeekml.training.platt_fit import PlattFit
-from zeekml.training.ranking import Floats
+from zeekml.training.ranking import EvaluatedRows
 from zeekml.training.thresholds import Thresholds
 from zeekml.training.trained_ensemble import Prediction
 from zeekml.training.training_rows import Prepared
-
-_SMALLEST: Final = 1e-30
 
 
 def bundle_study(
@@ -55,7 +51,7 @@ def bundle_study(
             # the only baseline that needs no training data
             baselines={RULES_NAME: strongest_rule(item.matrix)},
             calibration=calibration,
-            thresholds=thresholds if prediction.threat_logits is not None else None,
+            thresholds=thresholds if prediction.threat_shares is not None else None,
             best_member=None,
             places=None,
             members=(),
@@ -70,7 +66,7 @@ def bundle_study(
     return Study(
         prepared=prepared,
         held_out=held_out,
-        judged={site.name: judged(site.prepared) for site in held_out},
+        judged={site.name: EvaluatedRows.of(site.prepared) for site in held_out},
         policy=policy,
         settings=settings,
         bundle=manifest,
@@ -78,23 +74,17 @@ def bundle_study(
 
 
 def predict(bundle: Bundle, ensemble: Ensemble, matrix: Matrix) -> Prediction:
-    """Score rows with a bundle, member by member."""
+    """Score rows of all features of the schema with a bundle, member by member."""
     scores = ensemble.score(matrix)
-    columns = [_log_odds(Member(model), ensemble, matrix) for model in bundle.models]
-    knows = any(entry.knows_threats for entry in bundle.manifest.members)
-    shares = np.maximum(scores.classes.astype(np.float64), _SMALLEST)
-    return Prediction(
-        log_odds=scores.log_odds,
-        member_log_odds=np.stack(columns, axis=1),
-        threat_logits=np.log(shares) if knows else None,
-    )
-
-
-def _log_odds(member: Member, ensemble: Ensemble, matrix: Matrix) -> Floats:
-    """Uncalibrated log-odds of malicious by one member, shape (rows,)."""
-    out = np.empty(len(matrix))
+    members = [Member(model) for model in bundle.models]
+    knows = np.array([entry.knows_threats for entry in bundle.manifest.members])
+    odds = np.empty((len(matrix), len(members)))
     for start in range(0, len(matrix), MAX_BATCH):
         part = slice(start, start + MAX_BATCH)
-        logits = member.scores(ensemble.inputs(matrix[part])).astype(np.float64)
-        out[part] = np.logaddexp.reduce(logits[:, 1:], axis=1) - logits[:, 0]
-    return out
+        inputs = ensemble.inputs(matrix[part])
+        logits = np.zeros((len(inputs), len(members), len(CLASSES)), np.float32)
+        for number, member in enumerate(members):
+            logits[:, number, : member.outputs] = member.scores(inputs)
+        odds[part] = member_log_odds(logits, knows)
+    shares = scores.classes.astype(np.float64)
+    return Prediction(scores.log_odds, odds, shares if knows.any() else None)

@@ -9,23 +9,50 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.datasets.environment import Labels
-from zeekml.datasets.equal_rows import duplicate_weights
+from zeekml.datasets.environment import Matrix
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.classes import CLASSES
 from zeekml.ensemble.manifest import Manifest
 from zeekml.evaluation.baselines import NAMES as BASELINES
-from zeekml.evaluation.bootstrap import Numbers
-from zeekml.evaluation.controls import CONTROLS, altered
-from zeekml.evaluation.fits import Fits, Pairs, can_be_held_out, evaluable, fit_without
-from zeekml.evaluation.metrics import resolvable
+from zeekml.evaluation.fits import Fits, Pairs, fit_without
 from zeekml.evaluation.settings import Settings, Steps
-from zeekml.training.leave_one_out import Fold
+from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
+from zeekml.training.leave_one_out import Fold, can_be_held_out, evaluable
 from zeekml.training.platt_fit import PlattFit
-from zeekml.training.ranking import Floats, Ranking
+from zeekml.training.ranking import EvaluatedRows, Floats
 from zeekml.training.thresholds import Thresholds
 from zeekml.training.trained_ensemble import Prediction, TrainedMember
 from zeekml.training.training_rows import Prepared, synthetic_rows
+
+PORTS: Final = "ports shuffled"
+DIRECTION: Final = "direction hidden"
+
+CONTROLS: Final = {
+    PORTS: "what the destination port is was dealt out anew among the environment's rows. A large "
+    "loss means that the score rests on port numbers, which attackers choose.",
+    DIRECTION: "whether originator and responder are local was hidden. A large loss means that the "
+    "score rests on where recordings stood, which differs from network to network.",
+}
+
+_PORT_COLUMNS: Final = [
+    *(FEATURE_INDEX[f.name] for f in FEATURES if f.family == "port"),
+    FEATURE_INDEX["port_share"],
+]
+_DIRECTION_COLUMNS: Final = [FEATURE_INDEX[f.name] for f in FEATURES if f.family == "direction"]
+
+
+def altered(matrix: Matrix, control: str, seed: int) -> Matrix:
+    """A copy with a control applied."""
+    changed = matrix.copy()
+    if control == PORTS:
+        order = np.random.default_rng([seed, 11]).permutation(len(matrix))
+        changed[:, _PORT_COLUMNS] = matrix[order][:, _PORT_COLUMNS]
+    elif control == DIRECTION:
+        changed[:, _DIRECTION_COLUMNS] = np.nan
+    else:
+        raise ValueError(f"no such control: {control!r}")
+    return changed
+
 
 OURS: Final = "zeekml"
 
@@ -69,65 +96,12 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The rows of an environment that figures rest on."""
-
-    rows: npt.NDArray[np.bool_]  # bool array (all rows,)
-    labels: Labels  # int8 array (judged rows,)
-    malicious: npt.NDArray[np.bool_]  # bool array (judged rows,)
-    # dict of str to float64 array (judged rows,): raw counts each row once, distinct rows that
-    # repeat each other once together
-    weights: Mapping[str, Floats]
-    # int array (judged rows,): Number of the row's host: an originator in one recording
-    hosts: Numbers
-
-    def resolvable(self, view: str) -> npt.NDArray[np.bool_]:
-        """Whether each of ``metrics.MEASURES`` can be told apart from chance."""
-        return resolvable(float(self.weights[view][~self.malicious].sum()))
-
-    def figures(self, scores: Floats, view: str) -> Floats:
-        """Return ``metrics.MEASURES`` of scores of all rows, NaN where not resolvable."""
-        found = self.ranking(scores).figures(self.weights[view])
-        return np.where(self.resolvable(view), found, np.nan)
-
-    def ranking(self, scores: Floats) -> Ranking:
-        """Rank the judged rows by scores of all rows."""
-        return Ranking(scores[self.rows], self.malicious)
-
-
-def judged(prepared: Prepared) -> Judged:
-    """What figures of an environment rest on."""
-    environment = prepared.environment
-    everything = environment.evaluation_labels()
-    rows = everything >= 0
-    labels = everything[rows]
-    originators = environment.flows["id.orig_h"].to_pylist()
-    pairs = [(c, h) for c, h in zip(environment.captures.tolist(), originators, strict=True)]
-    numbers: dict[tuple[int, str], int] = {}
-    hosts = [
-        numbers.setdefault(pair, len(numbers))
-        for pair, used in zip(pairs, rows.tolist(), strict=True)
-        if used
-    ]
-    return Judged(
-        rows=rows,
-        labels=labels,
-        malicious=labels > 0,
-        weights={
-            "raw": np.ones(len(labels)),
-            "distinct": duplicate_weights(prepared.matrix[rows], labels),
-        },
-        hosts=np.array(hosts, dtype=np.intp),
-    )
-
-
-@dataclass(frozen=True)
 class Study:
     """Everything that the sections of a report are computed from."""
 
     prepared: Sequence[Prepared]  # all environments read, with the first seed's synthetic copies
     held_out: Sequence[HeldOut]  # those that figures can be computed on
-    judged: Mapping[str, Judged]  # by name of the environment
+    judged: Mapping[str, EvaluatedRows]  # by name of the environment
     policy: Policy
     settings: Settings
     # of the finished bundle that was scored with; None if the recipe was fitted anew
@@ -177,7 +151,7 @@ def leave_one_out_study(
     return Study(
         prepared=prepared,
         held_out=held_out,
-        judged={site.name: judged(site.prepared) for site in held_out},
+        judged={site.name: EvaluatedRows.of(site.prepared) for site in held_out},
         policy=policy,
         settings=settings,
     )

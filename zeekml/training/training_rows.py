@@ -1,7 +1,8 @@
-"""Training rows of all environments and of their synthetic copies.
+"""Training rows of all environments and of their synthetic copies, and their sample weights.
 
-Every environment counts the same, however big it is; within it rows count as ``weighting`` says.
-Beside each environment stands its synthetic copy with half its weight.
+Every environment counts the same, however big it is; within it repeats count little, and classes
+and benign rows are in balance. Beside each environment stands its synthetic copy with half its
+weight.
 """
 
 from __future__ import annotations
@@ -15,14 +16,44 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.datasets.environment import Environment, Labels, Matrix
-from zeekml.datasets.equal_rows import Weights
+from zeekml.datasets.equal_rows import Weights, duplicate_weights
 from zeekml.features.extractor import feature_matrix
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
-from zeekml.training.sample_weights import row_weights
 from zeekml.training.synthetic.inject import KINDS, synthetic_copy
 from zeekml.training.synthetic.traffic_context import TrafficKind
 from zeekml.training.tasks import host_groups
 from zeekml.training.trained_ensemble import FEATURE_SET
+
+# what an environment counts that has only benign or only malicious rows
+ONE_SIDED_WEIGHT: Final = 0.35
+BENIGN_SHARE: Final = 0.5
+CLASS_EXPONENT: Final = 0.5
+DUPLICATE_EXPONENT: Final = 0.5
+
+
+def row_weights(matrix: Matrix, labels: Labels) -> Weights:
+    """What each row of one environment counts; they add up to one.
+
+    An environment without benign or without malicious rows adds up to ``ONE_SIDED_WEIGHT``, one
+    without any labelled row to zero.
+    """
+    repeated = duplicate_weights(matrix, labels) ** DUPLICATE_EXPONENT
+    weights = np.zeros(len(labels))
+    for label in np.unique(labels[labels > 0]):
+        chosen = labels == label
+        mass = repeated[chosen].sum()
+        weights[chosen] = repeated[chosen] / mass * mass**CLASS_EXPONENT
+    benign = labels == 0
+    malicious = weights.sum()
+    if benign.any() and malicious > 0:
+        weights *= (1 - BENIGN_SHARE) / malicious
+        weights[benign] = repeated[benign] / repeated[benign].sum() * BENIGN_SHARE
+    elif benign.any():
+        weights[benign] = repeated[benign] / repeated[benign].sum() * ONE_SIDED_WEIGHT
+    elif malicious > 0:
+        weights *= ONE_SIDED_WEIGHT / malicious
+    return weights
+
 
 MAX_SOURCE_ROWS: Final = 20_000
 SYNTHETIC_WEIGHT: Final = 0.5

@@ -11,9 +11,8 @@ from zeekml.datasets.read import Collection, collect
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.errors import InputError
-from zeekml.evaluation.bundle_scores import bundle_study
 from zeekml.evaluation.few_label_study import adapting_steps, study_adapting
-from zeekml.evaluation.scores import Study, leave_one_out_study, steps_of
+from zeekml.evaluation.scores import Study, bundle_study, leave_one_out_study, steps_of
 from zeekml.evaluation.sections.ablation import ablate, ablation_section, ablation_steps
 from zeekml.evaluation.sections.baselines import baselines_section
 from zeekml.evaluation.sections.calibration import calibration_section
@@ -49,7 +48,7 @@ def evaluate(
     Parameters
     ----------
     dataset_args : sequence of str
-        See ``datasets.collect``.
+        See `zeekml.datasets.read.collect`.
     exclude : iterable of str
         Environments to leave out altogether.
     settings : Settings, optional

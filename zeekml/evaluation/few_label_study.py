@@ -60,7 +60,7 @@ class Adapting:
     """Figures of one environment."""
 
     name: str
-    # dict of str to float64 array (measures,): metrics.MEASURES of the small ensemble by
+    # (measures,): `MEASURES` of the small ensemble by
     # learner, without any label
     starts: Mapping[str, Floats]
     few: Sequence[FewShotFigures]  # empty where the environment's hosts cannot be parted

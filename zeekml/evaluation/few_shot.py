@@ -1,6 +1,6 @@
 """What a few labels of a new site are worth: curves over their number.
 
-Labels and the flows that are judged never share a host (``tasks.part_hosts``): labelled rows and
+Labels and the flows that are judged never share a host (`tasks.part_hosts`): labelled rows and
 other rows of the same hosts and episodes are so alike that any way to adapt, even from a random
 network, would look perfect. All ways are given the same draws, so that differences are paired.
 """
@@ -48,8 +48,8 @@ class Learned:
 class Support:
     """Labelled rows of a site."""
 
-    x: Matrix  # float32 array (rows, features)
-    labels: Labels  # int8 array (rows,)
+    x: Matrix  # (rows, features)
+    labels: Labels  # (rows,)
     seed: Sequence[int]  # of what is random in adapting to them
 
 

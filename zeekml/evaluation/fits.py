@@ -37,7 +37,7 @@ class Fits:
     calibration: PlattFit | None
     thresholds: Thresholds | None
     best_member: int | None  # number of the member that ranks the other environments best
-    # int array (members,) or None: How often each member was chosen by greedy selection on the
+    # (members,) or None: how often each member was chosen by greedy selection on the
     # other environments
     places: npt.NDArray[np.int64] | None
 

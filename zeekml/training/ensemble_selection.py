@@ -33,9 +33,9 @@ RATES: Final = ALL_RATES[:2]
 class Validation:
     """What candidates say about one environment that none of them has seen."""
 
-    log_odds: Floats  # float64 array (rows, candidates)
-    labels: Labels  # int8 array (rows,): Zero for benign
-    weights: npt.NDArray[np.float64]  # float64 array (rows,): What each row counts
+    log_odds: Floats  # (rows, candidates)
+    labels: Labels  # (rows,): zero for benign
+    weights: npt.NDArray[np.float64]  # (rows,): what each row counts
 
     def sampled(self, rng: np.random.Generator) -> Validation:
         """A part that is large enough to choose by: thousands of comparisons are made."""

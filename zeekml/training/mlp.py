@@ -29,8 +29,8 @@ _END_DIVISOR: Final = 1e4
 class Mlp:
     """A multilayer perceptron with ReLU between its layers."""
 
-    weights: list[Matrix]  # list of float32 arrays, each (out, in)
-    biases: list[Matrix]  # list of float32 arrays, each (out,)
+    weights: list[Matrix]  # (out, in)
+    biases: list[Matrix]  # (out,)
 
     @classmethod
     def initialise(cls, widths: Sequence[int], rng: np.random.Generator) -> Mlp:
@@ -181,7 +181,7 @@ class AdamW:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one network is trained; see ``fit``."""
+    """How one network is trained; see `fit`."""
 
     hidden: tuple[int, ...] = (64, 32)  # hidden units of each layer
     dropout: float = 0.1  # share of hidden units that are dropped

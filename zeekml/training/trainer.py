@@ -179,7 +179,7 @@ class TrainingSet:
 
     pool: TrainingRows
     scaler: Scaler  # fitted to the pool
-    x: Matrix  # float32 array (rows, features): The pool's rows, standardised
+    x: Matrix  # (rows, features): the pool's rows, standardised
     sources: Sequence[TaskSource]  # the environments, in the pool's order
     seed: int
     _views: dict[tuple[str, ...], tuple[Matrix, list[TaskSource]]] = field(default_factory=dict)
@@ -269,9 +269,9 @@ class MemberSet:
     """What one member learns from."""
 
     member: MemberRecipe
-    x: Matrix  # float32 array (rows, features): Standardised
-    labels: Labels  # int8 array (rows,): As the member scores them
-    weights: Weights  # float64 array (rows,): Zero for environments that it does without
+    x: Matrix  # (rows, features): standardised
+    labels: Labels  # (rows,): as the member scores them
+    weights: Weights  # (rows,): zero for environments that it does without
     sources: Sequence[TaskSource]  # the environments that it learns from
     left_out: tuple[str, ...]  # the others
     rng: np.random.Generator

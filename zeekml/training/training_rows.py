@@ -66,7 +66,7 @@ class Prepared:
     """An environment with its features, and its synthetic copy."""
 
     environment: Environment
-    matrix: Matrix  # float32 arrays (rows, all features of the schema)
+    matrix: Matrix  # (rows, all features of the schema)
     synthetic: Matrix
     synthetic_labels: Labels
 
@@ -77,17 +77,17 @@ class Prepared:
 
     @cached_property
     def weights(self) -> Weights:
-        """What each row counts, see ``weighting.row_weights``."""
+        """What each row counts."""
         return row_weights(self.matrix, self.environment.labels)
 
     @cached_property
     def hosts(self) -> npt.NDArray[np.int64]:
-        """Which rows must not be parted, see ``tasks.host_groups``."""
+        """Which rows must not be parted, see `tasks.host_groups`."""
         return host_groups(self.environment)
 
 
 def prepare(environment: Environment, *, seed: int) -> Prepared:
-    """Compute the features of an environment, capture by capture, and of its synthetic copy."""
+    """The features of an environment, capture by capture, and of its synthetic copy."""
     parts = [
         feature_matrix(environment.flows.slice(rows.start, rows.stop - rows.start))
         for rows in environment.capture_slices()
@@ -117,11 +117,11 @@ def synthetic_rows(
 class TrainingRows:
     """Training rows of all sources, and which environment each comes from."""
 
-    # float32 array (rows, features of FEATURE_SET): Not yet standardised; NaN where missing
+    # (rows, features of FEATURE_SET): not yet standardised; NaN where missing
     x: Matrix
-    labels: Labels  # int8 array (rows,)
-    weights: Weights  # float64 array (rows,): They add up to one
-    environment: npt.NDArray[np.int32]  # int32 array (rows,): Index into names
+    labels: Labels  # (rows,)
+    weights: Weights  # (rows,): they add up to one
+    environment: npt.NDArray[np.int32]  # (rows,): index into names
     names: list[str] = field(default_factory=list)
 
 

@@ -31,7 +31,7 @@ _Change = Callable[[Prepared, int], Prepared]
 
 
 def parts() -> dict[str, _Change]:
-    """Return, by name, how an environment is prepared without one part of the recipe."""
+    """By name, how an environment is prepared without one part of the recipe."""
     found: dict[str, _Change] = {NO_SYNTHETIC: _without_kinds({kind.name for kind in KINDS})}
     for kind in KINDS:
         found[f"synthetic: {kind.name}"] = _without_kinds({kind.name})

@@ -31,9 +31,9 @@ _WIDEST: Final = 1
 class _Site:
     """Figures of one environment in one view, with what hosts drawn anew give."""
 
-    figures: Floats  # float64 array (seeds, measures): NaN where not resolvable
-    unresolved: Floats  # float64 array (seeds, measures): The same without that
-    draws: Floats  # float64 array (draws, measures)
+    figures: Floats  # (seeds, measures): NaN where not resolvable
+    unresolved: Floats  # (seeds, measures): the same without that
+    draws: Floats  # (draws, measures)
     intervals: list[Interval | None]  # by measure
 
 

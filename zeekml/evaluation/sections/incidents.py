@@ -192,18 +192,18 @@ def _prose(study: Study) -> list[str]:
         else "Calibration and thresholds are the bundle's own."
     )
     return [
-        f"{where} Incidents follow the rules of the policy in force: flows are grouped, and the "
-        "mean of the strongest evidence in the window has to reach the threshold of a threat.",
+        f"{where} Scores were replayed through the incident tracker that runs on a sensor, by the "
+        "policy in force.",
         "False incidents are those on the benign flows alone. The interval is the exact 95 % one "
         "of a Poisson count, at the mean over seeds (seeds see the same flows, so they do not "
         "narrow it). Notices per day divide them by the time that benign flows span; below "
         f"{SHORTEST_DAYS * 24:.0f} hours {NOT_RESOLVED} stands.",
-        "An episode is found if one of its own flows stands where the evidence reaches a "
-        "threshold. By chance: the same with malicious flows scored like benign ones, which "
-        "shows how many are found by size alone. Where the data name no episodes, all flows of "
-        "an originator and class in one recording are one. Flows until found: the median number "
-        "of an episode's flows that had come, over those found. Detectors ask for several flows: "
-        "an originator with one or two is only found among others' flows to the same place.",
+        "An episode is found if one of its own flows opens an incident where it is the only attack "
+        "among the benign traffic. By chance: the same with malicious flows scored like benign "
+        "ones, which shows how many are found by size alone. Where the data name no episodes, all "
+        "flows of an originator and class in one recording are one. Flows until found: the median "
+        "number of an episode's flows that had come, over those found. Detectors ask for several "
+        "flows: by itself, an originator with one or two is never found.",
     ]
 
 

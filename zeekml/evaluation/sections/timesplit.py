@@ -31,7 +31,7 @@ class LaterPart:
     name: str
     benign: int
     malicious: int
-    figures: Floats | None  # float64 array (seeds, measures): NaN where not resolvable
+    figures: Floats | None  # (seeds, measures): NaN where not resolvable
     why_not: str | None  # why there are no figures
 
 

@@ -23,7 +23,7 @@ from zeekml.training.leave_one_out import Fold, evaluable, train_if_possible, wi
 from zeekml.training.platt_fit import PlattFit, fit_scores
 from zeekml.training.ranking import Ranking
 from zeekml.training.thresholds import Thresholds, choose_thresholds
-from zeekml.training.trained_ensemble import Prediction, TrainedEnsemble
+from zeekml.training.trained_ensemble import TrainedEnsemble
 from zeekml.training.training_rows import DUPLICATE_EXPONENT, Prepared, pool_of
 
 
@@ -147,16 +147,16 @@ def best_member(folds: Sequence[Fold]) -> int | None:
     """The number of the member with the highest mean average precision over folds."""
     if not folds:
         return None
-    worth = np.mean([member_precision(fold.prediction, fold) for fold in folds], axis=0)
+    worth = np.mean([member_precision(fold) for fold in folds], axis=0)
     return int(worth.argmax())
 
 
-def member_precision(prediction: Prediction, fold: Fold) -> list[float]:
+def member_precision(fold: Fold) -> list[float]:
     """The average precision of each member on a fold."""
     used = fold.labels >= 0
     malicious = fold.labels[used] > 0
     ones = np.ones(int(used.sum()))
     return [
         float(Ranking(column, malicious).figures(ones)[0])
-        for column in prediction.member_log_odds[used].T
+        for column in fold.prediction.member_log_odds[used].T
     ]

@@ -53,7 +53,7 @@ class Pairs:
     _trained: dict[frozenset[int], TrainedEnsemble | None] = field(default_factory=dict)
 
     def without(self, one: int, other: int) -> TrainedEnsemble | None:
-        """The ensemble trained without both, None if the rest teaches nothing."""
+        """The ensemble trained without both, None if the rest holds nothing to learn."""
         key = frozenset((one, other))
         if key not in self._trained:
             rest = without(self.prepared, *key)
@@ -76,7 +76,7 @@ class Pairs:
 def train_recipe(
     prepared: Sequence[Prepared], seed: int, settings: Settings
 ) -> TrainedEnsemble | None:
-    """Train the recipe, or None if these environments teach nothing."""
+    """Train the recipe, or None if these environments hold nothing to learn."""
     return train_if_possible(
         prepared,
         seed=seed,

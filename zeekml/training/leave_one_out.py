@@ -81,7 +81,7 @@ def train_if_possible(
     checkpoints: TrainingCheckpoints | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainedEnsemble | None:
-    """Train the recipe as `train` does; None if these environments teach nothing."""
+    """Train the recipe as `train` does; None if these environments hold nothing to learn."""
     if not can_train(prepared):
         return None
     return train(

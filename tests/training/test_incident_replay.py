@@ -73,7 +73,7 @@ def test_incidents_do_not_reach_into_the_next_recording(
     # four flows in each of two recordings: five are asked for
     environment.captures[scan[4] :] = 1
     parted = stream(environment, sure(environment))
-    assert np.diff(parted.members.clock).max() > 7 * 86_400
+    assert np.diff(parted.candidates.clock).max() > 7 * 86_400
     assert len(parted.replay(policy).incidents(HALF)) == 0
 
 

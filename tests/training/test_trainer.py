@@ -189,7 +189,7 @@ def test_the_commands_offer_every_learner() -> None:
 
 
 def test_half_of_the_usual_members_do_without_what_is_site_bound() -> None:
-    without = [candidate.without for candidate in MemberPlan().candidates(QUICK)]
+    without = [member.without for member in MemberPlan().members(QUICK)]
     assert sum(not families for families in without) == len(without) / 2
     assert all(len(columns_of([name])) for families in without for name in families)
 

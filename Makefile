@@ -1,6 +1,8 @@
 # make demo   set up and score sample_logs/
 # make test   set up and run the checks and tests that need no root
 # make pictures   draw the pictures of the dashboard and of a report in docs/ anew (needs chromium)
+# make fix    format, and mend what can be mended
+# make lint   format, types, order of imports, container files
 # make fuzz   damage logs at random, MUTATIONS times (100,000), and check what must hold
 # make ci     tests with nothing skipped, the fuzzer, then the built wheel in a clean environment
 
@@ -11,7 +13,7 @@ DEMO_OUT ?= demo_out
 MUTATIONS ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo pictures test lint fuzz ci wheel-test clean
+.PHONY: help demo pictures test fix lint fuzz ci wheel-test clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -44,9 +46,13 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
+
+fix: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 test: lint
 	$(BIN)/python -m pytest

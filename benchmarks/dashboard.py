@@ -41,7 +41,7 @@ from measure import (
     put_block,
 )
 
-from zeekml.live.state.database import STATE_FILE
+from zeekml.live.state.state_directory import STATE_FILE
 
 IDLE: Final = 2.0
 _STATE_PATIENCE: Final = 120.0  # numba may compile first

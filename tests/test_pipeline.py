@@ -172,11 +172,3 @@ def test_the_python_api_scores_paths_and_frames() -> None:
     np.testing.assert_array_equal(by_path["score"], by_frame["score"])
     assert zeekml.load_bundle().digest == load_bundle().digest
     assert zeekml.Pipeline is Pipeline
-
-
-def test_exported_names_exist_and_are_sorted() -> None:
-    assert list(zeekml.__all__) == sorted(zeekml.__all__)
-    for name in zeekml.__all__:
-        assert getattr(zeekml, name) is not None
-    with pytest.raises(AttributeError, match="no_such_name"):
-        _ = zeekml.no_such_name

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from zeekml.config import Config
 from zeekml.ensemble.bundle import Bundle, load_bundle
+from zeekml.ensemble.explanation import Contribution
+from zeekml.ensemble.explanation import explain as reasons_of
+from zeekml.ensemble.scoring import Ensemble
 from zeekml.errors import ReadWarning
 from zeekml.outputs import SCORES_SCHEMA, scores_table
 from zeekml.pipeline import Pipeline
@@ -20,11 +25,11 @@ from zeekml.readers.archive import flows_of, read_stream
 from zeekml.readers.batch_builder import BoolArray, build_batch, standard_name
 from zeekml.readers.files.discovery import Discovery, Stream, discover
 from zeekml.readers.flow_schema import FLOW_SCHEMA, REQUIRED
-from zeekml.readers.formats.given_columns import named_columns
 from zeekml.readers.formats.parquet import read_array
+from zeekml.readers.formats.zeek_header import named_columns
 from zeekml.readers.rejects import ReadCounters, SourceAccount
+from zeekml.readers.shortfall import shortfall
 from zeekml.readers.values import RECORD_COLUMNS, read_column
-from zeekml.readers.verdict import shortfall
 
 _CHUNK = 8192
 
@@ -96,23 +101,123 @@ def score(
     """
     bundle = bundle or load_bundle()
     tables = []
+    for batches in _streams(flows, columns):
+        pipeline = Pipeline(bundle, config=config)
+        tables += [scores_table(pipeline.score(batch)) for batch in batches]
+    return pa.concat_tables([SCORES_SCHEMA.empty_table(), *tables]).to_pandas()
+
+
+def explain(
+    flows: pd.DataFrame | str | os.PathLike[str],
+    uids: Collection[str],
+    *,
+    top: int = 4,
+    bundle: Bundle | None = None,
+    config: Config | None = None,
+    columns: str | Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Why flows scored as they did: a row for each of them and each reason, strongest first.
+
+    Parameters
+    ----------
+    flows, bundle, config, columns
+        As for `score`: all flows, since those before one are its context.
+    uids
+        Of the flows to explain.
+    top
+        Most reasons for a flow.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `uid`, `ts`, `score`, `feature`, `value` and `usual` (in `unit`, or text), `unit`,
+        `contribution` (by how much the averaged log-odds of malicious fall when the feature is
+        made usual) and `text`, the reason as a notice has it.
+
+    Raises
+    ------
+    InputError, ValueError
+        As `score`.
+    """
+    bundle = bundle or load_bundle()
+    ensemble = Ensemble(bundle)
+    wanted = pa.array(list(uids), pa.string())
+    rows: list[dict[str, object]] = []
+    for batches in _streams(flows, columns):
+        pipeline = Pipeline(bundle, config=config)
+        for batch in batches:
+            features = pipeline.extract(batch)
+            at = np.flatnonzero(pc.is_in(batch["uid"], wanted).to_numpy(zero_copy_only=False))
+            matrix = features.matrix[at]
+            scores = ensemble.score(matrix).score
+            told = zip(at, scores, reasons_of(ensemble, matrix, top), strict=True)
+            for row, score_of_it, reasons in told:
+                flow = {
+                    "uid": batch["uid"][row].as_py(),
+                    "ts": batch["ts"][row].as_py(),
+                    "score": float(score_of_it),
+                }
+                rows += [{**flow, **asdict(reason), "text": reason.text()} for reason in reasons]
+    names = ["uid", "ts", "score", *(f.name for f in fields(Contribution)), "text"]
+    return pd.DataFrame(rows, columns=names)
+
+
+@dataclass(frozen=True)
+class FlowStream:
+    """The logs of one sensor, in their order: what one `zeekml.Pipeline` takes."""
+
+    name: str
+    sensor: str  # ``zeek``, ``suricata`` or ``table``
+    _stream: Stream
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Its flows as batches of `zeekml.FLOW_SCHEMA`, read as they are asked for.
+
+        Warns
+        -----
+        ReadWarning
+            At the end: records could not be read and were left out, or a file ends too early.
+        """
+        counters = ReadCounters()
+        yield from read_stream(self._stream, counters=counters)
+        _warn(counters, [self._stream])
+
+
+def read_streams(
+    path: str | os.PathLike[str], *, columns: str | Sequence[str] | None = None
+) -> list[FlowStream]:
+    """The streams of a log, a directory of logs or a flow table, each to be read in batches.
+
+    Parameters
+    ----------
+    path, columns
+        As for `read_flows`.
+
+    Raises
+    ------
+    InputError, ValueError
+        As `read_flows`.
+    """
+    found = _discovered(path, columns).streams
+    return [FlowStream(stream.name, stream.sensor, stream) for stream in found]
+
+
+def _streams(
+    flows: pd.DataFrame | str | os.PathLike[str], columns: str | Sequence[str] | None
+) -> Iterator[Iterable[pa.RecordBatch]]:
+    """The batches of each stream of a path, or of a frame; what could not be read is told last."""
     counters = ReadCounters()
     streams: Sequence[Stream] = ()
     if isinstance(flows, pd.DataFrame):
-        pipeline = Pipeline(bundle, config=config)
-        for batch in _as_flows(flows, counters).to_batches(max_chunksize=_CHUNK):
-            tables.append(scores_table(pipeline.score(batch)))
+        yield _as_flows(flows, counters).to_batches(max_chunksize=_CHUNK)
     else:
         found = _discovered(flows, columns)
         counters.files_skipped.update(found.files_skipped)
         streams = found.streams
         for stream in streams:
-            pipeline = Pipeline(bundle, config=config)
-            for batch in read_stream(stream, counters=counters):
-                tables.append(scores_table(pipeline.score(batch)))
+            yield read_stream(stream, counters=counters)
     if counters.records_read or streams:
-        _warn(counters, streams)
-    return pa.concat_tables([SCORES_SCHEMA.empty_table(), *tables]).to_pandas()
+        _warn(counters, streams, stacklevel=4)
 
 
 def _discovered(path: str | os.PathLike[str], columns: str | Sequence[str] | None) -> Discovery:
@@ -120,7 +225,7 @@ def _discovered(path: str | os.PathLike[str], columns: str | Sequence[str] | Non
     return discover([Path(path)], columns=header)
 
 
-def _warn(counters: ReadCounters, streams: Sequence[Stream]) -> None:
+def _warn(counters: ReadCounters, streams: Sequence[Stream], stacklevel: int = 3) -> None:
     """Say what could not be read; nobody looks at a summary here."""
     rejected = ", ".join(f"{reason} {n:,}" for reason, n in counters.rejected.most_common())
     message = shortfall(counters, streams, done="read")
@@ -135,7 +240,7 @@ def _warn(counters: ReadCounters, streams: Sequence[Stream]) -> None:
                 records_skipped=dict(counters.skipped),
                 truncated=list(counters.truncated),
             ),
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
 
 

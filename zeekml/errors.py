@@ -1,15 +1,19 @@
-"""Every error zeekml raises on purpose, with the exit code the command line gives it.
+"""The errors meant for the user, with the exit code that the command line gives each.
 
     ZeekmlError            1   anything else
     ├── InputError        66   input missing, unreadable, empty, or no supported log
     ├── DataError         65   input cut short, or nothing in it could be scored
     │   ├── BundleError   65   a model bundle that is damaged or does not fit
-    │   └── StateError    65   stored state that is damaged or of another version
+    │   ├── StateError    65   stored state that is damaged or of another version
+    │   ├── NotLabelledFlowsError  65   training data without labelled flows
+    │   └── UnknownLabelError      65   a label in training data that has no known class
     ├── OutputError       74   an output could not be written
+    │   └── StateFileError 74  the state of a watch cannot be used or written
     └── ConfigError       78   configuration or rules are wrong
 
 The codes are those of BSD's sysexits.h. A message names the file, the line where there is one,
-and what to do about it; it is one line, so that it stays readable in a service's journal.
+and what to do about it; it is one line, so that it stays readable in a service's journal. What one
+room raises and its callers catch, such as `TakenError` of a directory's lock, stands there.
 """
 
 from __future__ import annotations
@@ -43,10 +47,22 @@ class StateError(DataError):
     """The stored state of a stream is damaged, something else, or of another version."""
 
 
+class NotLabelledFlowsError(DataError):
+    """A file or folder that holds no labelled flows."""
+
+
+class UnknownLabelError(DataError):
+    """A label that neither the vocabulary nor the user's own mapping knows."""
+
+
 class OutputError(ZeekmlError):
     """An output cannot be written."""
 
     exit_code: ClassVar[int] = 74
+
+
+class StateFileError(OutputError):
+    """The state directory of a watch cannot be used or written."""
 
 
 class ConfigError(ZeekmlError):

@@ -12,19 +12,19 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zeekml.alerts.eve_alert import encode_alert
-from zeekml.alerts.evidence_line import encode_explained
-from zeekml.alerts.suppressed_line import encode_silenced
+from zeekml.alerts.evidence_line import encode_explained, encode_silenced
 from zeekml.alerts.zeek_notice import TsvEncoder, encode_json
-from zeekml.core.atomic_write import as_output_error
+from zeekml.core.atomic_write import as_output_error, replacing
 from zeekml.core.directory_lock import DirectoryLock
 from zeekml.detection.allowlist import Suppressed
 from zeekml.detection.notice import Notice
@@ -106,13 +106,13 @@ class RowOutputs:
 
     def __init__(self, directory: Path, options: OutputOptions) -> None:
         self._directory = directory
-        with as_output_error(directory):
-            self._enriched = (directory / ENRICHED).open("wb") if options.enriched else None
-            self._scores = (
-                pq.ParquetWriter(directory / SCORES, SCORES_SCHEMA, compression="zstd")
-                if options.scores
-                else None
-            )
+        with as_output_error(directory), ExitStack() as files:
+            self._enriched = self._scores = None
+            if options.enriched:
+                self._enriched = files.enter_context((directory / ENRICHED).open("wb"))
+            if options.scores:
+                self._scores = files.enter_context(_scores_writer(directory / SCORES))
+            self._files = files.pop_all()
 
     def write_batch(self, batch: ScoredBatch) -> None:
         """Write a batch's scores and enriched records."""
@@ -125,10 +125,7 @@ class RowOutputs:
     def close(self) -> None:
         """Finish all files."""
         with as_output_error(self._directory):
-            if self._enriched is not None:
-                self._enriched.close()
-            if self._scores is not None:
-                self._scores.close()
+            self._files.close()
 
 
 class NoticeOutputs:
@@ -137,12 +134,13 @@ class NoticeOutputs:
     def __init__(self, directory: Path, options: OutputOptions) -> None:
         self._options = options
         self._directory = directory
-        with as_output_error(directory):
+        with as_output_error(directory), ExitStack() as files:
             directory.mkdir(parents=True)
-            self._notices = (directory / NOTICE_LOG).open("wb")
-            self._alerts = (directory / EVE_JSON).open("wb")
-            self._silenced = (directory / SILENCED).open("wb")
-            self._evidence = (directory / EVIDENCE).open("wb")
+            self._notices, self._alerts, self._silenced, self._evidence = (
+                files.enter_context((directory / name).open("wb"))
+                for name in (NOTICE_LOG, EVE_JSON, SILENCED, EVIDENCE)
+            )
+            self._files = files.pop_all()
         self.rejects = RejectWriter(directory / REJECTS, cap=options.rejects_per_file)
         # the header comes once, before the parts, so only its escaping rules matter here
         self._tsv = TsvEncoder(0.0, strict=options.strict_notice)
@@ -167,10 +165,7 @@ class NoticeOutputs:
     def close(self) -> None:
         """Finish all files."""
         with as_output_error(self._directory):
-            self._notices.close()
-            self._alerts.close()
-            self._silenced.close()
-            self._evidence.close()
+            self._files.close()
         self.rejects.close()
 
 
@@ -191,6 +186,10 @@ class StreamOutputs(NoticeOutputs):
         super().close()
 
 
+def _scores_writer(path: Path) -> pq.ParquetWriter:
+    return pq.ParquetWriter(path, SCORES_SCHEMA, compression="zstd")
+
+
 def enriched_lines(batch: ScoredBatch) -> Iterator[bytes]:
     """The original records as JSON with our three keys added at the end.
 
@@ -208,12 +207,8 @@ def enriched_lines(batch: ScoredBatch) -> Iterator[bytes]:
             "zeekml_threat": THREATS[threat] if threat >= 0 else None,
             "zeekml_spread": round(float(scores.spread[i]), 6),
         }
-        yield (
-            _inert(original)[:-1]
-            + b","
-            + json.dumps(ours, separators=(",", ":"))[1:].encode()
-            + b"\n"
-        )
+        added = json.dumps(ours, separators=(",", ":"))[1:].encode()
+        yield _inert(original)[:-1] + b"," + added + b"\n"
 
 
 def _inert(record: bytes) -> bytes:
@@ -255,14 +250,14 @@ def assemble(
                 for path in _present(parts, name):
                     with path.open("rb") as source:
                         shutil.copyfileobj(source, target, 1 << 20)
-                _sync(target)
+                target.flush()
+                os.fsync(target.fileno())
         if options.scores:
             names.append(SCORES)
             _join_scores(parts, joined / SCORES)
         names.append(SUMMARY)
-        with (joined / SUMMARY).open("wb") as target:
+        with replacing(joined / SUMMARY) as target:
             target.write(json.dumps(summary, indent=2).encode() + b"\n")
-            _sync(target)
         for name in names:
             (joined / name).chmod(FILE_MODE)
             (joined / name).replace(out / name)
@@ -280,17 +275,12 @@ def _join_scores(parts: Sequence[Path], target: Path) -> None:
     if len(found) == 1:
         found[0].replace(target)
         return
-    with pq.ParquetWriter(target, SCORES_SCHEMA, compression="zstd") as writer:
+    with _scores_writer(target) as writer:
         for path in found:
             with pq.ParquetFile(path) as source:
                 # row groups stay as they are, so that cuts between slices leave no trace
                 for group in range(source.num_row_groups):
                     writer.write_table(source.read_row_group(group))
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def lock_output(out: Path) -> DirectoryLock:

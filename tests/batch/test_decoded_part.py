@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from zeekml.batch.decoded_part import AlertReplay, DecodedPart, decode_part, read_batches
 from zeekml.batch.job import Cutting, ScoreJob
 from zeekml.errors import OutputError
-from zeekml.readers.archive import read_stream
-from zeekml.readers.files.byte_ranges import cut_file
+from zeekml.readers.archive import cut_file, read_stream
 from zeekml.readers.files.discovery import LogFile, Stream
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.flow_order import in_end_order

@@ -11,8 +11,7 @@ import pytest
 from zeekml.batch.decoded_part import AlertReplay, PartOrder, decode_part, read_batches
 from zeekml.batch.job import Cutting, ScoreJob
 from zeekml.errors import OutputError
-from zeekml.readers.archive import read_stream
-from zeekml.readers.files.byte_ranges import cut_file
+from zeekml.readers.archive import cut_file, read_stream
 from zeekml.readers.files.discovery import LogFile, Stream
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.rejects import ReadCounters

@@ -213,7 +213,7 @@ def test_decoded_parts_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.Monkey
         waiting.append(len(list(directory.parent.glob("slice-*/candidates.arrow"))))
         return score_slice(progress, piece, size, directory, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(parallel, "score_slice", watched)
+    monkeypatch.setattr(sliced, "score_slice", watched)
     found = write(tmp_path / "logs", Kind.ZEEK_TSV, 100, bytes)
     run(found, tmp_path / "out", 1, dataclasses.replace(CUTTING, slice_records=100))
     # 30 records to a file, 1,000 to warm up with, and four slices ahead

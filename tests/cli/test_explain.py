@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from zeekml.alerts.evidence_line import features_of
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.errors import DataError, InputError
 from zeekml.triage.explanation import explain_incident
@@ -43,28 +43,26 @@ def test_every_line_is_there_with_what_it_rests_on(
     told = [line for line in (out / "notice.log").read_text().splitlines() if line[0] != "#"]
     assert len(told) == len(notices)
     lines = find_incident(scan["zeekml_id"], out=out)
-    assert [line.notice["zeekml_state"] for line in lines][0 :: len(lines) - 1] == [
-        "open",
-        "closed",
-    ]
+    assert [lines[0].state, lines[-1].state] == ["open", "closed"]
     opening = lines[0].evidence
     assert opening is not None
     assert lines[-1].evidence is None
-    assert len(opening["members"]) == len(load_bundle().models)
-    assert sum(opening["classes"].values()) == pytest.approx(1.0, abs=1e-3)
-    assert not any(value == float("inf") for value in features_of(opening))
+    assert len(opening.members) == len(load_bundle().models)
+    assert opening.classes is not None
+    assert sum(opening.classes.values()) == pytest.approx(1.0, abs=1e-3)
+    assert not np.isinf(np.frombuffer(opening.features, "<f4")).any()
     # the strongest of the flows that opened it, the one that the line names among them or weaker
-    scores = [flow["score"] for flow in opening["related"]]
+    scores = [flow.score for flow in opening.related]
     assert scores == sorted(scores, reverse=True)
     assert scores[0] == scan["zeekml_score"]
-    assert {flow["id.orig_h"] for flow in opening["related"]} == {scan["src"]}
+    assert {flow.orig_h for flow in opening.related} == {scan["src"]}
 
 
 def test_by_beginning_and_by_flow(out: Path, scan: dict[str, Any]) -> None:
     whole = find_incident(scan["zeekml_id"], out=out)
     assert find_incident(scan["zeekml_id"][:10], out=out) == whole
     assert find_incident(scan["uid"], out=out)[0] == whole[0]
-    related = whole[0].evidence["related"][-1]["uid"]  # type: ignore[index]
+    related = whole[0].evidence.related[-1].uid  # type: ignore[union-attr]
     assert find_incident(related, out=out)[0].id == scan["zeekml_id"]
 
 

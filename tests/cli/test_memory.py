@@ -26,6 +26,7 @@ LOG = ROOT / "sample_logs" / "zeek_tsv" / "conn.log"
         OSError(errno.ENOMEM, "Cannot allocate memory"),
         ImportError("libx.so: failed to map segment from shared object"),
         RuntimeError("can't start new thread"),
+        pa.ArrowException("Failed to launch worker thread: Resource temporarily unavailable"),
     ],
 )
 def test_is_recognised(error: Exception) -> None:

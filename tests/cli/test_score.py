@@ -412,14 +412,20 @@ def test_a_page_that_would_cost_another_file_is_refused(zeekml: Any, tmp_path: P
     assert not out.exists()
 
 
-def test_the_page_is_written_and_replaced(zeekml: Any, tmp_path: Path) -> None:
-    page = tmp_path / "report.html"
+@pytest.mark.parametrize(
+    ("report", "page"),
+    [("", "report.html"), ("new", "new/report.html"), ("mine.html", "mine.html")],
+)
+def test_the_page_is_written_and_replaced(
+    report: str, page: str, zeekml: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / page
     for _ in range(2):
-        done = zeekml("score", TSV, "--out", tmp_path / "out", "--report", page)
+        done = zeekml("score", TSV, "--out", tmp_path / "out", "--report", tmp_path / report)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.endswith(f"Report: {page}\n")
-        assert page.read_text().startswith("<!DOCTYPE html>")
-        assert page.read_text().endswith("</html>\n")
+        assert done.stdout.endswith(f"Report: {path}\n")
+        assert path.read_text().startswith("<!DOCTYPE html>")
+        assert path.read_text().endswith("</html>\n")
 
 
 def test_our_own_outputs_are_not_read_again(zeekml: Any, tmp_path: Path) -> None:

@@ -1,15 +1,12 @@
-"""Texts of strangers, whatever they hold, and times, however damaged."""
+"""Texts of strangers, whatever they hold."""
 
 from __future__ import annotations
-
-import math
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeekml.core.text import printable, utc
+from zeekml.core.text import printable
 
 
 @pytest.mark.parametrize(
@@ -42,14 +39,6 @@ def test_printable_is_printable_and_bounded(text: str, limit: int) -> None:
 def test_printable_marks_a_cut() -> None:
     assert printable("x" * 300, 10) == "xxxxxxx..."
     assert printable("x" * 10, 10) == "x" * 10
-
-
-def test_utc_keeps_microseconds_and_survives_damaged_times() -> None:
-    assert utc(1795430646.123456) == datetime(2026, 11, 23, 10, 44, 6, 123456, tzinfo=UTC)
-    assert utc(-5.0).year == 1970
-    assert utc(1e300).year == 9999
-    assert utc(math.nan).year == 1970
-    assert utc(math.inf).year == 1970
 
 
 @settings(max_examples=200)

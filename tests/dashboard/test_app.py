@@ -14,7 +14,7 @@ from written import HOSTILE, commit, notice, write_log
 
 from zeekml.dashboard.app import DashboardApp, write_svg
 from zeekml.dashboard.incident_table import IncidentTable
-from zeekml.dashboard.screens import IncidentScreen, SilenceScreen
+from zeekml.dashboard.screens import AllowlistScreen, IncidentScreen
 from zeekml.detection.allowlist import load_allowlist
 from zeekml.detection.policy import Policy
 from zeekml.live.state.database import State
@@ -88,7 +88,7 @@ def test_open_filter_label_silence(app: DashboardApp, directory: Path, tmp_path:
         }
 
         await pilot.press("s")
-        assert isinstance(app.screen, SilenceScreen)
+        assert isinstance(app.screen, AllowlistScreen)
         await pilot.press(*"known", "enter")
         app.screen.query_one("#owner", Input).value = "alice"
         await pilot.press("enter", "enter")
@@ -115,7 +115,7 @@ def test_no_key_is_taken_for_what_has_just_come_under_the_cursor(
         while table.current is None or table.current.latest.msg == "beta":
             await pilot.pause(0.05)
         await pilot.press("t", "s")
-        assert not isinstance(app.screen, SilenceScreen)
+        assert not isinstance(app.screen, AllowlistScreen)
         assert present_labels(directory) == []
         await pilot.pause(1.6)
         await pilot.press("t")

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from written import HOSTILE, ONE
+
+from zeekml.alerts.evidence_line import encode_explained
 from zeekml.dashboard.panes import evidence_rows
-from zeekml.triage.lookup import ExplainedLine
-from zeekml.triage.text import severity_words, when
+from zeekml.detection.notice import Evidence, QuotedFlow, RelatedFlow
+from zeekml.ensemble.classes import THREATS
+from zeekml.triage.notice_reader import read_explained
+
+FLOW = QuotedFlow(
+    1.7e9, "zeek", "C1", "192.0.2.1", 4000, "10.0.0.1", 22, "tcp", service=None, community_id=None
+)
 
 
-def test_flows_that_opened_an_incident() -> None:
-    flow = {
-        "ts": 1_700_000_000.0,
-        "uid": "C1",
-        "id.orig_h": "192.0.2.1",
-        "id.orig_p": 4000,
-        "id.resp_h": "10.0.0.1",
-        "id.resp_p": 22,
-        "proto": "tcp",
-        "service": None,
-        "score": 0.25,
-    }
-    line = ExplainedLine({"zeekml_id": "a"}, {"members": [0.125, 0.5], "related": [flow]})
-    text = "\n".join(row.plain for row in evidence_rows([line]))
+@pytest.mark.parametrize(
+    ("flow", "shown"),
+    [
+        (FLOW, "2023-11-14 22:13:20  0.250  192.0.2.1 4000 to 10.0.0.1 22  tcp   uid C1"),
+        (replace(FLOW, service=HOSTILE), "\\x1b[2J"),
+    ],
+)
+def test_flows_that_opened_an_incident(flow: QuotedFlow, shown: str) -> None:
+    evidence = Evidence(
+        features=np.zeros(3, "<f4").tobytes(),
+        score=0.25,
+        members=(0.125, 0.5),
+        classes=(math.nan,) * len(THREATS),
+        related=(RelatedFlow(flow, 0.25),),
+    )
+    line = read_explained(encode_explained(replace(ONE, evidence=evidence)))
+    assert line.evidence is not None
+    assert (line.evidence.classes, len(line.evidence.features)) == (None, 12)
+    rows = evidence_rows([line, replace(line, seq=1, evidence=None)])
+    text = "\n".join(row.plain for row in rows)
     assert "0.125  0.500" in text
-    assert "2023-11-14 22:13:20  0.250  192.0.2.1 4000 to 10.0.0.1 22  tcp   uid C1" in text
-
-
-def test_words_for_where_there_is_no_colour() -> None:
-    assert [severity_words(s) for s in ("critical", "low")] == ["critical !!!", "low ."]
-    assert when(0.0) == "1970-01-01 00:00:00"
+    assert shown in text
+    assert all(row.plain.isprintable() for row in rows)

@@ -1,3 +1,5 @@
+"""Records that an environment holds twice."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""Repairs of other extractors' flows."""
+
 from __future__ import annotations
 
 from typing import Any

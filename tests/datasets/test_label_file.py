@@ -1,3 +1,5 @@
+"""Label files, understood or refused."""
+
 from __future__ import annotations
 
 import gzip
@@ -7,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from zeekml.datasets.environment import LABEL_NAMES, UNLABELLED
-from zeekml.datasets.label_file import LabelFile, NamedFlow, read_label_file
-from zeekml.datasets.label_names import CONTRADICTORY
-from zeekml.datasets.label_settings import LabelSettings
+from zeekml.datasets.label_file import FlowLabel, LabelFile, parse_port, parse_time, read_label_file
+from zeekml.datasets.label_names import CONTRADICTORY, LabelSettings
 from zeekml.errors import DataError, InputError
 
 DOS, SCAN = LABEL_NAMES.index("dos"), LABEL_NAMES.index("scan")
@@ -34,7 +35,7 @@ def test_by_uid(tmp_path: Path) -> None:
 
 def test_contradictory_uids_are_marked(tmp_path: Path) -> None:
     file = read(tmp_path, "flow_id,label\n12,benign\n12,dos\n12,dos\n13,benign\n")
-    assert file.uids == {"12": NamedFlow(CONTRADICTORY, False), "13": NamedFlow(0, False)}
+    assert file.uids == {"12": FlowLabel(CONTRADICTORY, False), "13": FlowLabel(0, False)}
 
 
 def test_by_flow_and_time(tmp_path: Path) -> None:
@@ -47,7 +48,6 @@ def test_by_flow_and_time(tmp_path: Path) -> None:
         after=3.0,
     )
     first, second = file.rules
-    assert first.line == 2
     assert first.code == LABEL_NAMES.index("c2")
     assert (first.first, first.last) == (1599999999.5, 1600000003.5)
     assert first.orig is not None
@@ -78,7 +78,7 @@ def test_other_names_of_columns(tmp_path: Path) -> None:
 
 def test_a_row_without_conditions_is_the_default(tmp_path: Path) -> None:
     file = read(tmp_path, "uid,label,label_quality\n,benign,circular\nC1,dos,\n")
-    assert file.default == NamedFlow(0, True)
+    assert file.default == FlowLabel(0, True)
     assert file.rows == 1
     with pytest.raises(DataError, match=r"line 3: a second row without any condition"):
         read(tmp_path, "uid,label\n,benign\n,dos\n")
@@ -96,7 +96,7 @@ def test_indirect_rows_and_dns_names(tmp_path: Path) -> None:
 def test_episodes(tmp_path: Path) -> None:
     file = read(tmp_path, "uid,src,label,episode\nC1,,dos,flood\nC1,,dos,\n,10.0.0.1,scan,nmap\n")
     assert file.has_episodes
-    assert file.uids == {"C1": NamedFlow(DOS, False, "flood")}
+    assert file.uids == {"C1": FlowLabel(DOS, False, "flood")}
     assert file.rules[0].episode == "nmap"
     assert not read(tmp_path, "uid,label\nC1,dos\n").has_episodes
 
@@ -104,7 +104,7 @@ def test_episodes(tmp_path: Path) -> None:
 def test_compressed_with_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv.gz"
     path.write_bytes(gzip.compress("\ufeffuid,label\r\nC1,scan\r\n".encode()))
-    assert read_label_file(path, LabelSettings()).uids == {"C1": NamedFlow(SCAN, False)}
+    assert read_label_file(path, LabelSettings()).uids == {"C1": FlowLabel(SCAN, False)}
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(DataError, match="breaks off"):
         read_label_file(path, LabelSettings())
@@ -152,3 +152,35 @@ def test_quoted_cells_over_two_lines_keep_line_numbers(tmp_path: Path) -> None:
     text = 'uid,note,label\nC1,"two\nlines",benign\nC2,,trojan\n'
     with pytest.raises(DataError, match="line 4: unknown label"):
         read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "1795429847.5",
+        "1795429847500",
+        " 1795429847500000 ",
+        "2026-11-23T10:30:47.5Z",
+        "2026-11-23 10:30:47.5",
+        "2026-11-23 11:30:47.5 +0100",
+    ],
+)
+def test_times_as_readers_of_logs_take_them(cell: str) -> None:
+    assert parse_time(cell) == 1795429847.5
+
+
+@pytest.mark.parametrize("cell", ["noon", "-5", "inf", "1e30", "-", "2026-11"])
+def test_what_is_no_time(cell: str) -> None:
+    with pytest.raises(ValueError):
+        parse_time(cell)
+
+
+def test_ports() -> None:
+    assert [parse_port(cell) for cell in ("53", "53.0", " 53 ")] == [53] * 3
+    for cell in ("70000", "-", "dns", "53.5", "inf"):
+        with pytest.raises(ValueError):
+            parse_port(cell)
+
+
+def test_a_day_begins_at_midnight() -> None:
+    assert parse_time("2026-11-23") == 1795392000.0

@@ -1,3 +1,5 @@
+"""Which row of a label file says what about which flow."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -12,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeekml.datasets.environment import UNLABELLED
-from zeekml.datasets.label_columns import parse_hosts
-from zeekml.datasets.label_file import LabelFile, LabelRule, NamedFlow
+from zeekml.datasets.label_file import FlowLabel, LabelFile, LabelRule, parse_hosts
 from zeekml.datasets.label_matching import match_labels
 from zeekml.datasets.label_names import CONTRADICTORY
 from zeekml.readers.flow_schema import FLOW_SCHEMA
@@ -45,7 +46,7 @@ def labels_of(flows: list[dict[str, Any]], *rules: LabelRule, **fields: Any) -> 
 
 
 def test_the_first_rule_that_fits_wins() -> None:
-    rules = (LabelRule(2, 1, resp_p=80), LabelRule(3, 2, proto="tcp"), LabelRule(4, 3))
+    rules = (LabelRule(1, resp_p=80), LabelRule(2, proto="tcp"), LabelRule(3))
     assert labels_of([{}, {"id.resp_p": 81}, {"id.resp_p": 53, "proto": "udp"}], *rules) == [
         1,
         2,
@@ -54,8 +55,8 @@ def test_the_first_rule_that_fits_wins() -> None:
 
 
 def test_uids_go_before_rules() -> None:
-    uids = {"C1": NamedFlow(1, True), "C2": NamedFlow(CONTRADICTORY, False)}
-    file = file_of(LabelRule(2, 2), uids=uids)
+    uids = {"C1": FlowLabel(1, True), "C2": FlowLabel(CONTRADICTORY, False)}
+    file = file_of(LabelRule(2), uids=uids)
     found = match_labels(flows_of([{"uid": "C1"}, {"uid": "C2"}, {"uid": "C3"}, {}]), file)
     assert found.labels.tolist() == [1, CONTRADICTORY, 2, 2]
     assert found.circular.tolist() == [True, False, False, False]
@@ -64,9 +65,9 @@ def test_uids_go_before_rules() -> None:
 
 def test_episodes() -> None:
     file = file_of(
-        LabelRule(2, 1, episode="a", resp_p=80),
-        LabelRule(3, 0),
-        uids={"C1": NamedFlow(2, False, "b")},
+        LabelRule(1, episode="a", resp_p=80),
+        LabelRule(0),
+        uids={"C1": FlowLabel(2, False, "b")},
         has_episodes=True,
     )
     flows = flows_of([{"uid": "C1"}, {}, {"id.resp_p": 53}])
@@ -77,7 +78,7 @@ def test_episodes() -> None:
 
 
 def test_rules_with_both_hosts_fit_in_either_direction() -> None:
-    both = LabelRule(2, 1, orig=parse_hosts(HOSTS[1]), resp=parse_hosts(HOSTS[0]), orig_p=80)
+    both = LabelRule(1, orig=parse_hosts(HOSTS[1]), resp=parse_hosts(HOSTS[0]), orig_p=80)
     assert labels_of([{}], both) == [1]
     assert labels_of([{}], replace(both, orig_p=1000)) == [UNLABELLED]
     assert labels_of([{}], replace(both, resp=None, orig_p=None)) == [UNLABELLED]
@@ -87,40 +88,40 @@ def test_rules_with_both_hosts_fit_in_either_direction() -> None:
 
 def test_time_and_community_id() -> None:
     rows = [{"ts": 100.0 + i, "community_id": "1:a" if i < 4 else "1:b"} for i in range(6)]
-    timed = LabelRule(2, 1, community_id="1:a", first=102.0, last=110.0)
+    timed = LabelRule(1, community_id="1:a", first=102.0, last=110.0)
     assert labels_of(rows, timed) == [UNLABELLED] * 2 + [1] * 2 + [UNLABELLED] * 2
     assert labels_of(rows, replace(timed, community_id="1:c")) == [UNLABELLED] * 6
 
 
 def test_missing_ports_fit_only_open_rules() -> None:
     rows: list[dict[str, Any]] = [{"id.orig_p": None, "id.resp_p": None, "proto": "icmp"}]
-    assert labels_of(rows, LabelRule(2, 1, resp_p=8)) == [UNLABELLED]
-    assert labels_of(rows, LabelRule(2, 1, proto="icmp")) == [1]
+    assert labels_of(rows, LabelRule(1, resp_p=8)) == [UNLABELLED]
+    assert labels_of(rows, LabelRule(1, proto="icmp")) == [1]
 
 
 def test_default_and_what_is_counted() -> None:
-    rules = (LabelRule(2, 1, resp_p=80), LabelRule(3, 1, resp_p=9))
+    rules = (LabelRule(1, resp_p=80), LabelRule(1, resp_p=9))
     flows = flows_of([{}, {"id.resp_p": 81}])
     found = match_labels(flows, file_of(*rules), default=0)
     assert found.labels.tolist() == [1, 0]
     assert (found.matched, found.unused, found.by_default) == (1, 1, 1)
     # the file's own default goes before the folder's
-    found = match_labels(flows, file_of(*rules, default=NamedFlow(3, True)), default=0)
+    found = match_labels(flows, file_of(*rules, default=FlowLabel(3, True)), default=0)
     assert found.labels.tolist() == [1, 3]
     assert found.circular.tolist() == [False, True]
 
 
 def test_a_condition_nobody_can_check_casts_doubt() -> None:
-    doubt = LabelRule(2, 4, resp_p=53, certain=False)
+    doubt = LabelRule(4, resp_p=53, certain=False)
     flows = [{"id.resp_p": 53}, {"id.resp_p": 80}]
     found = match_labels(flows_of(flows), file_of(doubt), default=0)
     assert found.labels.tolist() == [UNLABELLED, 0]
     assert (found.doubtful, found.by_default) == (1, 1)
     assert labels_of(flows, doubt) == [UNLABELLED, UNLABELLED]
     # rows that agree leave no doubt; two that do not agree are never settled
-    assert labels_of(flows, doubt, LabelRule(3, 4, resp_p=53)) == [4, UNLABELLED]
+    assert labels_of(flows, doubt, LabelRule(4, resp_p=53)) == [4, UNLABELLED]
     other = replace(doubt, code=5)
-    assert labels_of(flows, doubt, other, LabelRule(4, 4, resp_p=53)) == [UNLABELLED, UNLABELLED]
+    assert labels_of(flows, doubt, other, LabelRule(4, resp_p=53)) == [UNLABELLED, UNLABELLED]
 
 
 hosts = st.none() | st.sampled_from(
@@ -129,7 +130,6 @@ hosts = st.none() | st.sampled_from(
 ports = st.none() | st.integers(1, 3)
 rules = st.builds(
     lambda code, orig, resp, orig_p, resp_p, proto, span: LabelRule(
-        line=0,
         code=code,
         orig=None if orig is None else parse_hosts(orig),
         resp=None if resp is None else parse_hosts(resp),

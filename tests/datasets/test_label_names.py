@@ -1,24 +1,32 @@
+"""Names of labels, and the settings that extend them."""
+
 from __future__ import annotations
 
+import re
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from zeekml.datasets.environment import LABEL_NAMES, OTHER_ATTACK, UNLABELLED
+from zeekml.datasets.label_file import read_label_file
 from zeekml.datasets.label_names import (
     CONTRADICTORY,
-    LabelNames,
-    UnknownLabelError,
+    DEFAULT_TOLERANCE,
+    LabelSettings,
     class_code,
+    find_settings,
     folded,
 )
+from zeekml.errors import DataError, UnknownLabelError
 
 
 def named(label: str, detail: str = "", **own: str) -> str:
-    mapping = {folded(raw): class_code(name) for raw, name in own.items()}
-    code = LabelNames(mapping).resolve(label, detail)
+    codes = {folded(raw): class_code(name) for raw, name in own.items()}
+    mapping = {raw: code for raw, code in codes.items() if code is not None}
+    code = LabelSettings(mapping).code(label, detail)
     special = {UNLABELLED: "unlabelled", CONTRADICTORY: "contradictory"}
     return special.get(code) or LABEL_NAMES[code]
 
@@ -96,15 +104,15 @@ def test_case_spaces_and_punctuation_do_not_count(name: str, data: st.DataObject
     spelled = "".join(
         data.draw(noise) + (c.swapcase() if data.draw(st.booleans()) else c) for c in name
     )
-    assert LabelNames().resolve(spelled) == LabelNames().resolve(name)
+    assert LabelSettings().code(spelled) == LabelSettings().code(name)
 
 
 @given(st.text(string.printable, max_size=12))
 def test_any_text_has_a_class_or_is_refused(text: str) -> None:
     try:
-        code = LabelNames().resolve(text)
+        code = LabelSettings().code(text)
     except UnknownLabelError as error:
-        assert error.label in text
+        assert "unknown label" in str(error)
     else:
         assert CONTRADICTORY <= code <= OTHER_ATTACK
 
@@ -126,9 +134,9 @@ def test_a_class_is_not_changed_by_its_detail() -> None:
     ("label", "detail"), [("trojan", ""), ("Malicious", "trojan"), ("???", "")]
 )
 def test_unknown_labels(label: str, detail: str) -> None:
-    with pytest.raises(UnknownLabelError) as caught:
+    message = re.escape(f"unknown label {detail or label!r}; known are: benign")
+    with pytest.raises(UnknownLabelError, match=message):
         named(label, detail)
-    assert caught.value.label in (label, detail)
 
 
 def test_own_mapping_goes_first() -> None:
@@ -140,8 +148,97 @@ def test_own_mapping_goes_first() -> None:
 
 
 def test_message_is_short_and_escaped() -> None:
-    message = UnknownLabelError("\x1b[31m" + "x" * 500).explain("conn.log: line 9", "labels.toml")
+    with pytest.raises(UnknownLabelError) as caught:
+        LabelSettings().code("\x1b[31m" + "x" * 500, "", "conn.log: line 9")
+    message = str(caught.value)
     assert message.startswith("conn.log: line 9: unknown label '\\x1b[31mxxx")
     assert "\x1b" not in message
     assert "labels.toml" in message
     assert len(message) < 300
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    settings = find_settings(tmp_path)
+    assert settings.own == {}
+    assert settings.default is None
+    assert (settings.before, settings.after) == (DEFAULT_TOLERANCE, DEFAULT_TOLERANCE)
+    assert settings.suggested == str(tmp_path / "labels.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("labels.toml", '"SSH Rot-13" = "bruteforce"\nnoise = "unlabelled"\n'),
+        ("labels.json", '{"SSH Rot-13": "bruteforce", "noise": "unlabelled"}'),
+        ("labels.toml", '[labels]\n"SSH Rot-13" = "bruteforce"\nnoise = "unlabelled"\n'),
+    ],
+)
+def test_mapping(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    settings = find_settings(tmp_path)
+    assert settings.code("ssh_rot13") == LABEL_NAMES.index("bruteforce")
+    assert settings.code("NOISE") == UNLABELLED
+
+
+def test_default_and_tolerance(tmp_path: Path) -> None:
+    (tmp_path / "labels.toml").write_text('default = "benign"\nbefore = 0\nafter = 2.5\n')
+    settings = find_settings(tmp_path)
+    assert (settings.default, settings.before, settings.after) == (0, 0.0, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('x = "trojan"', r"'x' is mapped to 'trojan', which is no class; classes are: benign"),
+        ('"a b" = "c2"\na_b = "dos"', "'a_b' is mapped to two classes"),
+        ('"-" = "c2"', "means no label"),
+        ("x = 3", "unknown key 'x'"),
+        ('[labels]\n[other]\n"x" = "c2"', "unknown key 'other'"),
+        ("before = -1", "'before' must be a number of seconds, 0 or more"),
+        ("after = nan", "'after' must be"),
+        ('after = "long"', "'after' must be a number"),
+        ('default = "nothing"', "'default' is mapped to 'nothing'"),
+        ("[labels]\nx = 3", "'x' is mapped to '3'"),
+        ("labels = 3", "'labels' must map"),
+        ("x = ", r"labels\.toml: cannot be read: "),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "labels.toml").write_text(text)
+    with pytest.raises(DataError, match=message):
+        find_settings(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[]", "[" * 100_000, "\\", "\x00"])
+def test_json_that_is_no_mapping(tmp_path: Path, text: str) -> None:
+    (tmp_path / "labels.json").write_text(text)
+    with pytest.raises(DataError, match=r"labels\.json: "):
+        find_settings(tmp_path)
+
+
+def test_two_files_are_one_too_many(tmp_path: Path) -> None:
+    for name in ("labels.toml", "labels.json"):
+        (tmp_path / name).write_text("")
+    with pytest.raises(DataError, match="has both"):
+        find_settings(tmp_path)
+
+
+DOCUMENTATION = Path(__file__).parent.parent.parent / "docs" / "training.md"
+
+
+def blocks(language: str) -> list[str]:
+    parts = DOCUMENTATION.read_text().split(f"```{language}\n")[1:]
+    return [part.partition("```")[0] for part in parts]
+
+
+def test_the_examples_of_the_documentation_work(tmp_path: Path) -> None:
+    (settings_text,), (rows_text,) = blocks("toml"), blocks("csv")
+    (tmp_path / "labels.toml").write_text(settings_text)
+    (tmp_path / "labels.csv").write_text(rows_text)
+    settings = find_settings(tmp_path)
+    assert (settings.default, settings.before, settings.after) == (0, 1.0, 3.0)
+    assert settings.code("lab_noise") == UNLABELLED
+    rows = read_label_file(tmp_path / "labels.csv", settings)
+    assert [LABEL_NAMES[rule.code] for rule in rows.rules] == ["bruteforce", "scan"]
+    assert rows.rules[0].first == 1795430084.0
+    assert rows.default is not None

@@ -12,14 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zeekml.datasets.environment import (
-    LABEL_NAMES,
-    UNLABELLED,
-    Environment,
-    NotLabelledFlowsError,
-)
+from zeekml.datasets.environment import LABEL_NAMES, UNLABELLED, Environment
 from zeekml.datasets.labelled_logs import read_logs
-from zeekml.errors import DataError, InputError
+from zeekml.errors import DataError, InputError, NotLabelledFlowsError
 from zeekml.readers.flow_schema import FLOW_SCHEMA
 
 Row = Callable[..., dict[str, Any]]

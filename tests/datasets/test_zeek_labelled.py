@@ -1,3 +1,5 @@
+"""Label columns of Zeek's labelled logs."""
+
 from __future__ import annotations
 
 import io

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from notice_fixtures import Candidate, rules_of
 
-from zeekml.alerts.suppressed_line import encode_silenced
+from zeekml.alerts.evidence_line import encode_silenced
 from zeekml.alerts.zeek_notice import encode_json
 from zeekml.detection.allowlist import EMPTY, Allowlist, Suppressed, parse_allowlist
 from zeekml.detection.allowlist_filter import AllowlistFilter

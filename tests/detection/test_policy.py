@@ -8,14 +8,20 @@ import pytest
 from zeekml.detection.notice import NOTES
 from zeekml.detection.policy import (
     POLICY_FILE,
+    Policy,
     default_rules_dir,
     load_policy,
-    parse_policy,
+    policy_of,
 )
+from zeekml.detection.yaml_values import parse_yaml
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import ConfigError
 
 SHIPPED = (default_rules_dir() / POLICY_FILE).read_text(encoding="utf-8")
+
+
+def parse_policy(text: bytes) -> Policy:
+    return policy_of(parse_yaml(text, POLICY_FILE))
 
 
 def changed(old: str, new: str) -> bytes:

@@ -20,7 +20,7 @@ from zeekml.doctor.access import Account, obstacle
 from zeekml.doctor.directories import examine_out, examine_state
 from zeekml.doctor.examination import Wanted, examine
 from zeekml.doctor.finding import Level
-from zeekml.doctor.unit import deploy_dir, examine_unit
+from zeekml.doctor.machine import deploy_dir, examine_unit
 
 ROOT = Path(__file__).parent.parent.parent
 NOBODY = Account("nobody", 65534, frozenset({65534}), ours=False)

@@ -14,13 +14,14 @@ from sensor_lines import COLUMNS, NOW, Findings, as_json, as_tsv, conn, event, s
 
 from zeekml.doctor.access import Account
 from zeekml.doctor.finding import Level
-from zeekml.doctor.logs import Log, chosen_logs, examine_log
+from zeekml.doctor.logs import chosen_logs, examine_log
+from zeekml.live.tail.default_paths import Found
 
 
 def look(path: Path, sensor: str, *others: Path, written: float = NOW - 3) -> Findings:
     if path.exists():
         os.utime(path, (written, written))
-    logs = [Log(p, sensor) for p in (path, *others)]
+    logs = [Found(p, sensor) for p in (path, *others)]
     return Findings(examine_log(logs[0], logs, Account.examined(), path.parent / "root", now=NOW))
 
 
@@ -204,8 +205,8 @@ def test_the_usual_places(tmp_path: Path) -> None:
     eve = tmp_path / "var/log/suricata/eve.json"
     eve.parent.mkdir(parents=True)
     eve.write_bytes(as_json(event("flow")))
-    assert chosen_logs((), (), account, tmp_path) == ([Log(eve, "suricata")], [])
-    assert chosen_logs(("a",), (), account, tmp_path) == ([Log(Path("a"), "zeek")], [])
+    assert chosen_logs((), (), account, tmp_path) == ([Found(eve, "suricata")], [])
+    assert chosen_logs(("a",), (), account, tmp_path) == ([Found(Path("a"), "zeek")], [])
     eve.write_bytes(gzip.compress(b"{}"))
     assert [f.check for f in chosen_logs((), (), account, tmp_path)[1]] == ["compressed"]
 

@@ -348,7 +348,7 @@ def test_what_is_no_model_file(tmp_path: Path) -> None:
 
 
 def test_without_h5py(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "h5py", None)
+    monkeypatch.setattr("zeekml.keras_import.hdf5.h5py", None)
     with pytest.raises(ZeekmlError, match=r"pip install 'zeekml\[keras\]'"):
         read_keras(KERAS2 / "sequential.h5")
 

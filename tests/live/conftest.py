@@ -12,6 +12,7 @@ from small_disk import SmallDisk
 
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.bundle import Bundle, load_bundle
+from zeekml.live.precompile import compile_ahead
 
 # a busy machine is no reason to fail
 settings.register_profile("watch", deadline=None)
@@ -47,3 +48,9 @@ def bundle() -> Bundle:
 @pytest.fixture(scope="session")
 def policy() -> Policy:
     return load_policy()
+
+
+@pytest.fixture(scope="session")
+def compiled() -> None:
+    """What takes longest at a first start."""
+    compile_ahead()

@@ -10,14 +10,9 @@ from pathlib import Path
 import pytest
 from watch_process import Log, WatchProcess, zeekml
 
-from zeekml.live.precompile import compile_ahead
 from zeekml.triage.lookup import find_incident
 
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled() -> None:
-    """What takes longest at a first start."""
-    compile_ahead()
+pytestmark = pytest.mark.usefixtures("compiled")
 
 
 @pytest.fixture
@@ -43,7 +38,7 @@ def test_a_running_watcher_can_be_asked(watch: WatchProcess, log: Log) -> None:
     assert notice["msg"] in done.stdout
     assert "Flows that opened it" in done.stdout
     asked = find_incident(notice["uid"], state=watch.state)
-    assert [item.notice for item in asked] == [notice]
+    assert [item.columns() for item in asked] == [notice]
     # it goes on, and the lines that come later are found, too, after a sudden end as well
     log.write(10)
     watch.has_scored(20)
@@ -51,6 +46,6 @@ def test_a_running_watcher_can_be_asked(watch: WatchProcess, log: Log) -> None:
     watch.start("--until-idle", "0.5")
     assert watch.end() == 0
     lines = find_incident(notice["zeekml_id"], state=watch.state)
-    assert [item.notice["zeekml_state"] for item in lines] == ["open", "closed"]
+    assert [item.state for item in lines] == ["open", "closed"]
     assert lines[0].evidence == asked[0].evidence
     assert lines[1].evidence is None

@@ -12,8 +12,8 @@ import pytest
 
 from zeekml.live.startup import Startup, begin
 from zeekml.live.tail.events import Gap, Lines
-from zeekml.live.tail.files_at_start import FilesAtStart, sight
-from zeekml.live.tail.stream_logs import StreamLogs
+from zeekml.live.tail.files_at_start import FileAtStart, open_live_files
+from zeekml.live.tail.inputs import StreamLogs
 from zeekml.readers.files.line_splitter import Block
 
 
@@ -31,11 +31,11 @@ class Start:
         self.now = 0.0
 
     def begin(self, *, sighted: bool = True) -> Startup:
-        return self.begin_with(sight([self.live]) if sighted else {})
+        return self.begin_with(open_live_files([self.live]) if sighted else {})
 
-    def begin_with(self, sightings: dict[Path, FilesAtStart]) -> Startup:
+    def begin_with(self, files: dict[Path, FileAtStart]) -> Startup:
         logs = [StreamLogs("eve", "suricata", (self.live,))]
-        return begin(logs, self.root / "state", sightings, clock=lambda: self.now)
+        return begin(logs, self.root / "state", files, clock=lambda: self.now)
 
     def read(self, begun: Startup) -> tuple[bytes, list[Gap]]:
         """All that a start comes to read, and what it reports as lost."""
@@ -87,7 +87,7 @@ def test_a_log_rotated_between_the_first_look_and_the_first_position(
     old = start.live.with_name("eve.json.7")
     old.write_bytes(lines(900, 950))
     start.live.write_bytes(lines(1, 50))
-    sightings = sight([start.live])
+    files = open_live_files([start.live])
     rotated = start.rotate("eve.json.2")
     if packed:
         rotated.with_name("eve.json.2.gz").write_bytes(gzip.compress(rotated.read_bytes()))
@@ -95,7 +95,7 @@ def test_a_log_rotated_between_the_first_look_and_the_first_position(
     start.live.write_bytes(lines(51, 60))
     start.rotate("eve.json.1")
     start.live.write_bytes(lines(61, 90))
-    with start.begin_with(sightings) as begun:
+    with start.begin_with(files) as begun:
         assert start.read(begun) == (lines(1, 90), [])
 
 
@@ -150,12 +150,12 @@ def test_a_position_that_is_known_is_not_taken_again(start: Start) -> None:
         assert (commits, begun.state.commits) == (1, 0)
 
 
-def test_sightings_are_given_back(start: Start) -> None:
+def test_files_at_the_start_are_given_back(start: Start) -> None:
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     start.live.write_bytes(lines(1, 5))
     start.live.with_name("eve-dns.json").write_bytes(b"")
     os.mkfifo(start.live.with_name("eve-pipe.json"))
-    sightings = sight([start.live.parent, start.live, start.root / "nowhere"])
-    assert sorted(path.name for path in sightings) == ["eve-dns.json", "eve.json"]
-    start.begin_with(sightings).__exit__()
+    files = open_live_files([start.live.parent, start.live, start.root / "nowhere"])
+    assert sorted(path.name for path in files) == ["eve-dns.json", "eve.json"]
+    start.begin_with(files).__exit__()
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208

@@ -11,31 +11,15 @@ import pytest
 from zeekml.config import Config
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
-from zeekml.live import warm_up as priming
-from zeekml.live.tail.checkpoint import Checkpoint
+from zeekml.live import warm_up as module
 from zeekml.live.tail.decoder import TailDecoder
-from zeekml.live.tail.events import FileOpened, How, Lines
-from zeekml.live.warm_up import prime
+from zeekml.live.tail.events import Lines
+from zeekml.live.warm_up import warm_up
 from zeekml.readers.files.file_type import Kind
-from zeekml.readers.files.line_splitter import Block
-from zeekml.readers.formats.suricata_eve import AlertMemory
-from zeekml.readers.rejects import ReadCounters, SourceAccount
+from zeekml.readers.rejects import SourceAccount
 
 SENSORS = ["zeek", "suricata"]
 KINDS = {"zeek": [Kind.ZEEK_TSV, Kind.ZEEK_JSON], "suricata": [Kind.EVE]}
-
-
-@pytest.mark.parametrize("sensor", SENSORS)
-def test_every_form_is_read_whole(sensor: str) -> None:
-    for text, kind in zip(priming._texts(sensor), KINDS[sensor], strict=True):
-        account = SourceAccount("x", ReadCounters(), None)
-        decoder = TailDecoder(
-            sensor, lambda _, a=account: a, alerts=AlertMemory(), keep_originals=False
-        )
-        decoder.opened(FileOpened("x", How.STARTED))
-        flows = list(decoder.lines(Lines("x", Block(text, 1), Checkpoint())))
-        assert decoder.kind is kind
-        assert sum(map(len, flows)) == account.counters.records_read == 600
 
 
 @pytest.mark.parametrize("hold", [0.0, 1.0])
@@ -52,11 +36,12 @@ def test_it_goes_through_to_a_notice(
             kinds.append(self.kind)
             accounts.append(self._account)
 
-    monkeypatch.setattr(priming, "TailDecoder", Watched)
-    assert prime(sensor, bundle, policy, Config(), hold=hold) >= 1
+    monkeypatch.setattr(module, "TailDecoder", Watched)
+    assert warm_up(sensor, bundle, policy, Config(), hold=hold) >= 1
     assert kinds == KINDS[sensor]
-    assert accounts[-1].counters.accepted == 600 * len(kinds)
-    assert not accounts[-1].counters.rejected
+    counters = accounts[-1].counters
+    assert counters.accepted == counters.records_read == 600 * len(kinds)
+    assert not counters.rejected
 
 
 @pytest.mark.parametrize("sensor", SENSORS)
@@ -70,10 +55,10 @@ def test_it_leaves_nothing_behind(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    prime(sensor, bundle, policy, Config(), hold=1.0)
+    warm_up(sensor, bundle, policy, Config(), hold=1.0)
     caplog.set_level(logging.DEBUG, "zeekml")
     files, threads = len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
-    numbers = [prime(sensor, bundle, policy, Config(), hold=1.0) for _ in range(2)]
+    numbers = [warm_up(sensor, bundle, policy, Config(), hold=1.0) for _ in range(2)]
     assert numbers[0] == numbers[1], "the second does not know of the first"
     assert list(tmp_path.iterdir()) == []
     assert len(list(Path("/proc/self/fd").iterdir())) == files

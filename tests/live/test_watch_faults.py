@@ -20,9 +20,8 @@ from traffic import SAMPLES
 from watch_process import ROOT, Log, WatchProcess, of_flows, until, zeekml
 
 from zeekml.core.jit_cache import cache_directory
-from zeekml.live.precompile import compile_ahead
 from zeekml.live.service import Watcher, WatchJob
-from zeekml.live.tail.stream_logs import StreamLogs
+from zeekml.live.tail.inputs import StreamLogs
 from zeekml.outputs import ENRICHED, NOTICE_LOG, OutputOptions
 
 RULES: Final = ROOT / "rules" / "policy.yaml"
@@ -34,10 +33,7 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become a
 Start = Callable[..., WatchProcess]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compiled() -> None:
-    """What takes longest at a first start."""
-    compile_ahead()
+pytestmark = pytest.mark.usefixtures("compiled")
 
 
 @pytest.fixture
@@ -375,15 +371,14 @@ def test_the_clock_goes_back(tmp_path: Path, log: Log) -> None:
     for step in (0.0, -3600.0, 86_400.0, -1e9):
         wall[0] += step
         with Watcher(job, wall=lambda: wall[0]) as watcher:
-            watcher._begin()
+            watcher.start()
             for _ in range(2):
                 log.write(12)
-                assert watcher._look()
+                watcher.step()
                 wall[0] += step
-            watcher._keep_up_appearances()
             if step < -1e6:
-                watcher._finish()
-            watcher._persist(watcher.followers, anchor=True)
+                watcher.finish()
+            watcher.checkpoint()
     lines = (tmp_path / "out" / NOTICE_LOG).read_bytes().splitlines(keepends=True)
     assert of_flows(lines) == scored_at_once(log, tmp_path)
     # the file's first line, and no problem

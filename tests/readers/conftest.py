@@ -89,7 +89,7 @@ def parser_only() -> Callable[[], AbstractContextManager[None]]:
     @contextmanager
     def run() -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(json_columns, "scan", json_columns.find_no_plain_line)
+            patch.setattr(json_columns, "COMPILED", False)
             yield
 
     return run

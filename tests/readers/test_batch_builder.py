@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeekml.readers.batch_builder import (
+    are_dotted_quads,
     build_batch,
     canonical_address,
     clean_text,
@@ -20,7 +21,6 @@ from zeekml.readers.batch_builder import (
     to_microseconds,
 )
 from zeekml.readers.flow_schema import FLOW_SCHEMA, ZEEK
-from zeekml.readers.ipv4 import are_dotted_quads
 from zeekml.readers.rejects import ReadCounters, SourceAccount
 
 

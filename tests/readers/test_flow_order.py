@@ -77,8 +77,7 @@ def reference(
 
 end_times = st.lists(
     st.one_of(
-        st.floats(0, 300, width=32),
-        st.sampled_from([-1e9, -5000.0, 400.0, 401.0, 5000.0, 2.2e9]),
+        st.floats(0, 300, width=32), st.sampled_from([-1e9, -5000.0, 400.0, 401.0, 5000.0, 2.2e9])
     ).map(lambda x: round(x, 2)),
     min_size=1,
     max_size=60,

@@ -22,8 +22,8 @@ class Follower:
         self.events: list[Event] = []
         self.tail = self._tail(None)
 
-    def _tail(self, position: Checkpoint | None) -> LogTail:
-        return LogTail(self.path, position, clock=lambda: self.now)
+    def _tail(self, checkpoint: Checkpoint | None) -> LogTail:
+        return LogTail(self.path, checkpoint, clock=lambda: self.now)
 
     def poll(self, seconds: float = 3.0) -> list[Event]:
         """Poll for a while; return the events."""
@@ -36,10 +36,11 @@ class Follower:
         return events
 
     def restart(self) -> None:
-        position = self.tail.position
+        checkpoint = self.tail.checkpoint
         self.tail.close()
-        assert position is not None
-        self.tail = self._tail(Checkpoint.from_plain(json.loads(json.dumps(position.to_plain()))))
+        assert checkpoint is not None
+        plain = json.loads(json.dumps(checkpoint.to_plain()))
+        self.tail = self._tail(Checkpoint.from_plain(plain))
 
     @property
     def text(self) -> bytes:

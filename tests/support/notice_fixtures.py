@@ -10,17 +10,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from made_up_lines import NOTICE
 
 from zeekml.detection.candidates import CANDIDATE_COLUMNS, Candidates
-from zeekml.detection.incidents.candidate_rows import new_secret, number_rows
-from zeekml.detection.incidents.compiled_policy import compile_policy
-from zeekml.detection.incidents.flow_store import FlowStore
 from zeekml.detection.incidents.message import Incident
-from zeekml.detection.incidents.notice_builder import IncidentTexts, Line, NoticeBuilder
-from zeekml.detection.incidents.open_incidents import new_open_incidents, open_incident
-from zeekml.detection.incidents.sliding_windows import new_windows, place_row
+from zeekml.detection.incidents.notice_builder import Line
 from zeekml.detection.incidents.tracker import IncidentTracker
-from zeekml.detection.notice import NOTES, Flow, Notice, Tally
+from zeekml.detection.notice import NOTES, Notice
 from zeekml.detection.policy import Band, Detector, Policy, load_policy
 from zeekml.detection.rules import DetectionRules, Limits, Origin
 from zeekml.ensemble.classes import THREATS
@@ -208,22 +204,21 @@ def rules_of(
 
 @pytest.fixture(scope="session")
 def make_incident(make_policy: MakePolicy) -> Callable[..., Incident]:
-    """The incident of these candidates, whatever groups they are in, as a line would tell of it."""
+    """The incident that opens with the last of these candidates, as a line would tell of it."""
 
     def make(threat: str, flows: Sequence[Candidate], values: int = 10_000) -> Incident:
-        rules = rules_of(make_policy())
-        policy = compile_policy(rules)
-        windows, store = new_windows(policy, 8, 8, 8192), FlowStore()
-        incidents = new_open_incidents(4, values)
-        columns = columns_of(flows)
-        batch = number_rows(columns, policy, 0.0, store.append(columns.flows), new_secret())
-        rows = np.array([place_row(windows, batch, n) for n in range(len(flows))], np.int32)
-        number = THREATS.index(threat)
-        place = open_incident(incidents, windows, np.uint64(1), number, rows)
-        texts = IncidentTexts(
-            number, "0123456789abcdef01234567", place, 0, 1, 0, store.flow(0), 0, [], ()
+        one_source = len({flow.orig_h for flow in flows}) == 1
+        policy = make_policy(
+            group_by=("id.orig_h",) if one_source else ("id.resp_h",),
+            window=1e6,
+            suppress_for=1e6,
+            top=1,
+            minimum_flows=len(flows),
         )
-        return NoticeBuilder(rules, windows, incidents, store).incident(texts)
+        tracker = IncidentTracker(rules_of(policy, limits=Limits(8, 8192, 8, values)))
+        (line,) = tracker.add(columns_of(flows))
+        assert line.notice.threat == threat
+        return tracker._builder.incident(line.texts)
 
     return make
 
@@ -246,54 +241,7 @@ def make_tracker(make_policy: MakePolicy) -> MakeTracker:
 @pytest.fixture(scope="session")
 def make_notice() -> Callable[..., Notice]:
     def make(**changes: Any) -> Notice:
-        flow = Flow(
-            sensor="zeek",
-            uid="CmvrSS1wIiuOGYCbfi",
-            orig_h="10.20.5.67",
-            orig_p=40112,
-            resp_h="10.20.1.33",
-            resp_p=445,
-            proto="tcp",
-            service=None,
-            community_id="1:wCb3OG7yAFWelaUydu0D+125CLM=",
-        )
-        notice = Notice(
-            state="open",
-            seq=0,
-            id="0123456789abcdef01234567",
-            group="89abcdef01234567",
-            note="ZeekML::Scan",
-            threat="scan",
-            ts=1795430487.5,
-            flow=flow,
-            src="10.20.5.67",
-            dst=None,
-            p=445,
-            msg="10.20.5.67 scanned 41 hosts on tcp/445 (312 flows in 12 s)",
-            sub="since 2026-11-23 10:41:25 UTC",
-            score=0.9876543210,
-            spread=0.0000004,
-            threshold=0.75,
-            severity="medium",
-            flows=312,
-            first_ts=1795430485.947001,
-            last_ts=1795430487.1,
-            sources=Tally(1),
-            destinations=Tally(41),
-            ports=Tally(1),
-            sent_bytes=12480,
-            received_bytes=None,
-            signatures=("ET SCAN SMB, sweep",),
-            why=("src60_hosts=41 (usual 2) +1.83",),
-            tactic="TA0043",
-            techniques=("T1595", "T1046"),
-            suppress_for=900.0,
-            bundle="0123456789ab",
-            features="fedcba987654",
-            sensor="office",
-            stream="conn",
-        )
         flow_changes = changes.pop("flow", {})
-        return replace(notice, flow=replace(flow, **flow_changes), **changes)
+        return replace(NOTICE, flow=replace(NOTICE.flow, **flow_changes), **changes)
 
     return make

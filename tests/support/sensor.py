@@ -6,6 +6,7 @@ delivered must have rising numbers, and a number may be missing only when its li
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import gzip
 import json
@@ -314,8 +315,8 @@ class Sensor:
         self.take(self._events())
 
     def restart(self) -> None:
-        """Go on with a new tail from the position of the old one."""
-        self._go_on_from(self.tail.position)
+        """Go on with a new tail from the checkpoint of the old one."""
+        self._go_on_from(self.tail.checkpoint)
 
     def finish(self) -> None:
         """Take what there is, as if nobody wrote any more."""
@@ -325,13 +326,13 @@ class Sensor:
     def crash(self, kept: int, *, finish: bool = False) -> None:
         """Poll, but let only the first events take effect before a new tail goes on."""
         self._look()
-        position = self.tail.position
+        checkpoint = self.tail.checkpoint
         events = self._events(finish=finish)[:kept]
         self._take_last(events)
         for event in events:
             if isinstance(event, Lines | Gap):
-                position = event.position
-        self._go_on_from(position)
+                checkpoint = event.checkpoint
+        self._go_on_from(checkpoint)
 
     def drain(self) -> None:
         """Poll until nothing comes any more, and check what came."""
@@ -357,7 +358,7 @@ class Sensor:
             elif isinstance(event, Lines):
                 assert isinstance(event.lines, Block)
                 self._read(event.lines)
-                assert event.position.offset >= 0
+                assert event.checkpoint.offset >= 0
 
     def check(self) -> None:
         """Everything that must have come has come, and only what is lost is told to be."""
@@ -416,7 +417,7 @@ class Sensor:
             if (
                 self.half is not None
                 and isinstance(event, Lines)
-                and event.lines == Block(self.begun, event.position.line, complete=False)
+                and event.lines == Block(self.begun, event.checkpoint.line, complete=False)
             ):
                 number, rest = self.half
                 if rest != b"\n":
@@ -442,7 +443,7 @@ class Sensor:
                 if self.zeek and version not in self.lost_versions:
                     assert self.believed == version, "read with the wrong header"
 
-    def _go_on_from(self, position: Checkpoint | None) -> None:
+    def _go_on_from(self, checkpoint: Checkpoint | None) -> None:
         self.tail.close()
         # only the old tail could still reach these
         for content in self.gone:
@@ -450,13 +451,15 @@ class Sensor:
         self.gone = []
         self._lose_what_is_away()
         self.blind = True
-        stored: Any = json.loads(json.dumps(position.to_plain())) if position is not None else None
+        stored: Any = (
+            json.loads(json.dumps(checkpoint.to_plain())) if checkpoint is not None else None
+        )
         self.tail = self._new_tail(None if stored is None else Checkpoint.from_plain(stored))
 
     # -- what another kind of log, or of follower, does in another way ---------------------------
 
-    def _new_tail(self, position: Checkpoint | None) -> LogTail:
-        return LogTail(self.live_path, position, max_poll=self.max_poll, clock=lambda: self.now)
+    def _new_tail(self, checkpoint: Checkpoint | None) -> LogTail:
+        return LogTail(self.live_path, checkpoint, max_poll=self.max_poll, clock=lambda: self.now)
 
     def _events(self, *, finish: bool = False) -> list[Event]:
         """What the tail brings now."""
@@ -544,11 +547,10 @@ class Sensor:
         return idle[min(index, len(idle) - 1)] if idle else None
 
     def _unlink(self, content: Content) -> None:
-        held = self.tail._file
-        status = content.path.stat()
+        packed = content.path.suffix in (".gz", ".zst")
+        still_read = _is_open(content.path) and not packed and not content.unseen
         content.path.unlink()
-        known = held is not None and not held.packed and not content.unseen
-        if held and known and (held.device, held.inode) == (status.st_dev, status.st_ino):
+        if still_read:
             self.destroyings += 1
             self.gone.append(content)
         else:
@@ -565,3 +567,12 @@ class Sensor:
         if self.delivered.intersection(content.numbers):
             self.must_tell |= unread
         self.lost_versions |= content.versions
+
+
+def _is_open(path: Path) -> bool:
+    """Whether this process has a file open, which the sensor itself has not."""
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if descriptor.samefile(path):
+                return True
+    return False

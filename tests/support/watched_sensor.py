@@ -24,13 +24,13 @@ from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.errors import OutputError
 from zeekml.live import service
-from zeekml.live.service import Watcher, WatchJob
+from zeekml.live.service import CHECK_EVERY, Watcher, WatchJob
 from zeekml.live.startup import begin
 from zeekml.live.state import context_files as snapshots
 from zeekml.live.tail.checkpoint import Checkpoint
 from zeekml.live.tail.events import Event, Lines
+from zeekml.live.tail.inputs import StreamLogs
 from zeekml.live.tail.log_tail import LogTail
-from zeekml.live.tail.stream_logs import StreamLogs
 from zeekml.outputs import ENRICHED, EVE_JSON, NOTICE_LOG, OutputOptions
 from zeekml.pipeline import Pipeline
 from zeekml.readers.files.line_splitter import Block
@@ -104,6 +104,7 @@ class WatchedSensor(Sensor):
         self._kept = patch.multiple(snapshots, ROWS=rows, WORTH=rows)
         self._kept.start()
         self._heard: list[Event] = []
+        self._reloads = False
         super().__init__(root, zeek=form == "tsv", **manner)
 
     # -- records instead of numbered lines -------------------------------------------------------
@@ -134,7 +135,7 @@ class WatchedSensor(Sensor):
 
     # -- the watcher -----------------------------------------------------------------------------
 
-    def _new_tail(self, position: Checkpoint | None) -> LogTail:
+    def _new_tail(self, checkpoint: Checkpoint | None) -> LogTail:
         self._abandon()
         config = Config()
         logs, state = (
@@ -154,17 +155,17 @@ class WatchedSensor(Sensor):
             ),
             clock=lambda: self.now,
             wall=self._wall,
+            sleep=self.wait,
         )
-        self.watcher._pause = self._wait  # type: ignore[method-assign]
-        (follower,) = self.watcher.followers
-        assert not follower.problems
-        ((tail, _),) = follower._tails
-        assert position is None or tail.position == position, "goes on elsewhere"
-        tail._max_poll = self.max_poll
+        (stream,) = self.watcher.streams
+        assert not stream.problems
+        ((tail, _),) = stream.tails
+        assert checkpoint is None or tail.checkpoint == checkpoint, "goes on elsewhere"
+        tail.max_poll = self.max_poll
         self._listen(tail)
-        if position is not None and self.policy != self._judged_by:
+        if checkpoint is not None and self.policy != self._judged_by:
             self._cut()
-        self.watcher._begin()
+        self.watcher.start()
         return tail
 
     def _begin_and_die(self, logs: StreamLogs, state: Path) -> None:
@@ -190,13 +191,14 @@ class WatchedSensor(Sensor):
         self._told += 1
         return _NOON + self.now + self._told / 1000
 
-    def _wait(self, seconds: float) -> None:
-        self.now += seconds
-
     def _listen(self, tail: LogTail) -> None:
         poll, finish = tail.poll, tail.finish
 
         def heard_poll() -> list[Event]:
+            if self._reloads:
+                # before anything that comes under the new rules
+                self._reloads = False
+                self._cut()
             events = poll()
             self._heard += events
             return events
@@ -223,7 +225,7 @@ class WatchedSensor(Sensor):
         assert self.watcher is not None
         # what is in the outputs already was judged without this
         early = self.doubtful - set(self._came)
-        self.exact = self.exact and not early and (letting_go or not self.watcher.followers[0].held)
+        self.exact = self.exact and not early and (letting_go or not self.watcher.streams[0].held)
         self.cuts.append(Cut(len(self._came), self.policy))
 
     @property
@@ -235,11 +237,10 @@ class WatchedSensor(Sensor):
         assert watcher is not None
         self._heard = []
         if finish:
-            watcher._finish()
-            watcher._put_away()
-        elif not watcher._look() and all(f.idle and not f.waiting for f in watcher.followers):
-            watcher._outputs.forget_already()
-        watcher._keep_up_appearances()
+            watcher.finish()
+            watcher.checkpoint()
+        else:
+            watcher.step()
         return self._heard
 
     def finish(self) -> None:
@@ -253,21 +254,22 @@ class WatchedSensor(Sensor):
     def stop(self) -> None:
         """End the watch as SIGTERM does, and begin another."""
         assert self.watcher is not None
-        self.watcher._put_away()
+        self.watcher.checkpoint()
         self.restart()
 
     def reload(self, *, broken: bool) -> None:
         """Other rules, or some that cannot be read, and SIGHUP."""
         watcher = self.watcher
         assert watcher is not None
+        watcher.reload()
         if broken:
             (self.rules / "policy.yaml").write_text("version: [")
-            watcher._read_rules_again()
+            self.poll()
             self._put_rules(self.variant)
             return
         self._put_rules(1 - self.variant)
-        watcher._read_rules_again()
-        self._cut()
+        self._reloads = True
+        self.poll()
 
     def crash_at(
         self, point: str, *, late: bool, finish: bool, reload: bool, meanwhile: Disturbance | None
@@ -276,24 +278,22 @@ class WatchedSensor(Sensor):
         watcher = self.watcher
         assert watcher is not None
         self._look()
-        position = self.tail.position
+        checkpoint = self.tail.checkpoint
         heard: list[Event] = []
         self._commits = 0
         self._arm(point, late and (finish or reload))
         try:
             if reload:
                 self._put_rules(1 - self.variant)
-                self._heard = []
-                watcher._read_rules_again()
-            else:
-                heard = self._events(finish=finish)
+                watcher.reload()
+            heard = self._events(finish=finish)
         except CrashError:
             heard = self._heard
         if self._commits or not heard:
             self._take_last(heard)
             if self._commits:
                 # without a commit it may have moved all the same: a file can be left in silence
-                position = self.tail.position
+                checkpoint = self.tail.checkpoint
             if finish and self._commits:
                 self._cut(letting_go=True)
         else:
@@ -304,30 +304,30 @@ class WatchedSensor(Sensor):
                     }
         self._abandon()
         self.disturb(meanwhile)
-        self._go_on_from(position)
+        self._go_on_from(checkpoint)
 
     def _arm(self, point: str, late: bool) -> None:
         """Have the next way to a commit, or the one after it, end at a point."""
         watcher = self.watcher
         assert watcher is not None
-        outputs, state = watcher._outputs, watcher._state
-        flush, commit = outputs.flush, state.commit
+        outputs, state = watcher.outputs, watcher.state
+        flush, commit, write = outputs.flush, state.commit, os.write
+
+        def write_or_crash(descriptor: int, data: memoryview) -> int:
+            if Path(f"/proc/self/fd/{descriptor}").readlink() != self.out / point:
+                return write(descriptor, data)
+            # the power goes: some of what was to be written is there
+            write(descriptor, data[: 2 * len(data) // 3])
+            raise CrashError
 
         def flush_or_crash() -> None:
-            if self._commits < late:
+            if self._commits < late or point in ("flushed", "committed"):
                 flush()
-            elif point == "before":
-                raise CrashError
-            elif point not in outputs._files:
-                flush()
-            else:
-                for name, file in outputs._files.items():
-                    if name == point:
-                        # the power goes: some of what was to be written is there
-                        data = b"".join(file._pending)
-                        os.write(file._open(), data[: 2 * len(data) // 3])
-                        raise CrashError
-                    file.flush()
+                return
+            if point != "before":
+                with patch.object(os, "write", write_or_crash):
+                    flush()
+            raise CrashError
 
         def commit_or_crash(*arguments: Any) -> None:
             if self._commits >= late and point == "flushed":
@@ -343,7 +343,7 @@ class WatchedSensor(Sensor):
     def fail_to_write(self, *, commit: bool, times: int) -> None:
         """Have the next outputs or commits fail, as on a disk that is full for a while."""
         assert self.watcher is not None
-        target = self.watcher._state if commit else self.watcher._outputs
+        target = self.watcher.state if commit else self.watcher.outputs
         name = "commit" if commit else "flush"
         real: Callable[..., None] = getattr(target, name)
         left = times
@@ -374,13 +374,13 @@ class WatchedSensor(Sensor):
     def cut_output(self, name: str, keep: float) -> None:
         """End the watch, cut an output, and begin another."""
         assert self.watcher is not None
-        self.watcher._persist(self.watcher.followers, anchor=True)
-        position = self.tail.position
+        self.watcher.checkpoint()
+        checkpoint = self.tail.checkpoint
         self._abandon()
         path = self.out / name
         if path.exists():
             os.truncate(path, int(path.stat().st_size * keep))
-        self._go_on_from(position)
+        self._go_on_from(checkpoint)
 
     def take_state(self, name: str | None) -> None:
         """Remove a file of the state, or all of it, until the watcher looks for it."""
@@ -390,7 +390,8 @@ class WatchedSensor(Sensor):
             shutil.rmtree(state)
         else:
             (state / name).unlink()
-        self.watcher._check_outputs()
+        self.wait(CHECK_EVERY)
+        self.poll()
 
     def _put_rules(self, variant: int) -> None:
         self.variant = variant
@@ -402,7 +403,7 @@ class WatchedSensor(Sensor):
         super().check()
         watcher = self.watcher
         assert watcher is not None
-        record = watcher.followers[0].record
+        record = watcher.streams[0].record
         assert record.gaps.total() == sum(a.gap is not None for a in self.arrivals)
         self._check_records()
         self._check_unique()
@@ -424,7 +425,7 @@ class WatchedSensor(Sensor):
         assert not [n for n, times in scored.items() if times > 1], "scored twice"
         either = {*scored, *map(number_in, gone)}
         # held back until the end of the log is sure
-        held = self.watcher.followers[0].held if self.watcher is not None else 0
+        held = self.watcher.streams[0].held if self.watcher is not None else 0
         must = set(self._came) - self.may_come - self._odd
         assert len(must - either) <= held, f"came but was not scored: {sorted(must - either)}"
         assert either <= self.delivered | self.may_come | self.doubtful

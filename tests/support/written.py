@@ -7,23 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from made_up_lines import NOTICE
+
 from zeekml.alerts.zeek_notice import encode_json
-from zeekml.detection.notice import NOTES, Flow, Notice, Tally
+from zeekml.detection.notice import Flow, Notice, Tally
 from zeekml.live.state.database import IncidentLine, State, StreamCommit
 from zeekml.live.state.stream_state import StreamState
 from zeekml.readers.rejects import ReadCounters
 
-ONE = Notice(
-    state="open",
-    seq=0,
+ONE = replace(
+    NOTICE,
     id="0" * 24,
-    group="89abcdef01234567",
-    note=NOTES["scan"],
-    threat="scan",
     ts=1_700_000_100.0,
     flow=Flow("zeek", "C1", "192.0.2.1", 4000, "10.0.0.1", 22, "tcp", None, "1:abc="),
     src="192.0.2.1",
-    dst=None,
     p=22,
     msg="192.0.2.1 scanned 9 hosts",
     sub="since then",
@@ -34,20 +31,13 @@ ONE = Notice(
     flows=9,
     first_ts=1_700_000_000.0,
     last_ts=1_700_000_090.0,
-    sources=Tally(1),
     destinations=Tally(9),
-    ports=Tally(1),
     sent_bytes=None,
-    received_bytes=None,
     signatures=(),
     why=("src60_hosts=9 hosts (usual 2) +0.77", "port=admin (usual web) +0.50"),
-    tactic="TA0043",
-    techniques=("T1595", "T1046"),
-    suppress_for=900.0,
     bundle="abcdef012345",
     features="fedcba543210",
     sensor="zeek",
-    stream="conn",
 )
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[bold red]x[/] [@click=app.quit]y[/] \u202e\x9b31m\r\n\ttab"

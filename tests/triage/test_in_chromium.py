@@ -18,7 +18,7 @@ from zeekml.detection.policy import load_policy
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.outputs import OutputOptions
 from zeekml.readers.files.discovery import discover
-from zeekml.triage import score_report, write_score_report
+from zeekml.triage.score_report import score_report, write_score_report
 
 LOG = Path(__file__).parents[2] / "sample_logs" / "zeek_tsv" / "conn.log"
 BROWSER = shutil.which("chromium")

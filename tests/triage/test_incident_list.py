@@ -5,62 +5,61 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from written import notice
 
-from zeekml.alerts.zeek_notice import encode_json
-from zeekml.dashboard.panes import one_line, open_count
+from zeekml.dashboard.panes import one_line
 from zeekml.detection.notice import NOTES, SEVERITIES, Notice
-from zeekml.triage import incident_list as board_module
-from zeekml.triage.incident_list import LINES_KEPT, Board, Filter, parse_filter, timeline, totals
-from zeekml.triage.notice_reader import NoticeLine, read_line
+from zeekml.triage.incident_list import (
+    LINES_KEPT,
+    Filter,
+    IncidentList,
+    parse_filter,
+    severity_words,
+    timeline,
+    totals,
+)
+from zeekml.triage.notice_reader import read_notice
 
 
-def line(written: Notice) -> NoticeLine:
-    read = read_line(encode_json(written))
-    assert read is not None
-    return read
-
-
-def board_of(*notices: Notice) -> Board:
-    board = Board()
+def list_of(*notices: Notice, limit: int = 100) -> IncidentList:
+    incidents = IncidentList(limit)
     for written in notices:
-        board.add(line(written))
-    return board
+        incidents.add(read_notice(written))
+    return incidents
 
 
 def test_the_most_severe_come_first_then_the_highest_score() -> None:
-    board = board_of(
+    incidents = list_of(
         notice(1, severity="low", score=0.99),
         notice(2, severity="critical", score=0.3),
         notice(3, severity="critical", score=0.4),
         notice(4, severity="medium", score=0.5),
     )
-    assert [int(i.latest.id, 16) for i in board.shown(Filter())] == [3, 2, 4, 1]
+    assert [int(i.latest.id, 16) for i in incidents.shown(Filter())] == [3, 2, 4, 1]
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 5)), max_size=30))
 def test_the_latest_line_counts_however_often_lines_come(seen: list[tuple[int, int]]) -> None:
-    board = board_of(*(notice(n, seq=seq, flows=10 + seq) for n, seq in seen))
+    incidents = list_of(*(notice(n, seq=seq, flows=10 + seq) for n, seq in seen))
     for n in {n for n, _ in seen}:
-        tracked = board.incidents[f"{n:024x}"]
+        tracked = incidents.by_id[f"{n:024x}"]
         assert tracked.latest.seq == max(seq for m, seq in seen if m == n)
         kept = [kept.seq for kept in tracked.lines]
         assert kept == sorted(set(kept))
 
 
 def test_the_same_attack_of_another_sensor_is_found() -> None:
-    board = board_of(notice(1, group="g"), notice(2, group="g"), notice(3))
-    one, two, three = board.incidents.values()
-    assert board.counterparts(one) == [two]
-    assert board.counterparts(two) == [one]
-    assert board.counterparts(three) == []
+    incidents = list_of(notice(1, group="g"), notice(2, group="g"), notice(3))
+    one, two, three = incidents.by_id.values()
+    assert incidents.counterparts(one) == [two]
+    assert incidents.counterparts(two) == [one]
+    assert incidents.counterparts(three) == []
 
 
 def test_an_attack_that_several_sensors_saw_is_listed_and_counted_once() -> None:
-    board = Board()
+    incidents = IncidentList()
     seen = [
         (notice(1, group="g"), "/nsm/zeek/conn"),
         (notice(2, group="g", first_ts=1_700_000_020.0), "/nsm/suricata/eve"),
@@ -69,46 +68,46 @@ def test_an_attack_that_several_sensors_saw_is_listed_and_counted_once() -> None
         (notice(4, group="g", first_ts=1_700_003_700.0, last_ts=1_700_003_800.0), "/nsm/b/conn"),
     ]
     for written, stream in reversed(seen):
-        board.add(line(written), stream)
-    shown = board.shown(Filter())
+        incidents.add(read_notice(written), stream)
+    shown = incidents.shown(Filter())
     assert sorted(int(i.latest.id, 16) for i in shown) == [1, 3, 4]
     assert totals(shown).severities["high"] == 3
-    assert open_count(board) == 3
-    sensors = {int(i.latest.id, 16): board.sensors(i) for i in board.incidents.values()}
+    assert incidents.open_count == 3
+    sensors = {int(i.latest.id, 16): incidents.sensors(i) for i in incidents.by_id.values()}
     assert sensors == {1: ["conn", "eve"], 2: ["conn", "eve"], 3: ["conn"], 4: ["conn"]}
-    row = one_line(board.incidents[f"{1:024x}"], None, sensors[1]).plain
+    row = one_line(incidents.by_id[f"{1:024x}"], None, sensors[1]).plain
     assert "(2 sensors: conn, eve)" in row
     # one sensor's incident is over, the other's goes on
-    board.add(line(notice(1, group="g", seq=1, state="closed")))
-    assert sorted(int(i.latest.id, 16) for i in board.shown(Filter())) == [2, 3, 4]
-    assert len(board.shown(Filter(closed=True))) == 3
-    assert open_count(board) == 3
+    incidents.add(read_notice(notice(1, group="g", seq=1, state="closed")))
+    assert sorted(int(i.latest.id, 16) for i in incidents.shown(Filter())) == [2, 3, 4]
+    assert len(incidents.shown(Filter(closed=True))) == 3
+    assert incidents.open_count == 3
 
 
 def test_sensors_of_one_name_and_those_of_no_name() -> None:
-    board = Board()
+    incidents = IncidentList()
     flow = notice(1).flow
-    board.add(line(notice(1, group="g")), "/a/conn")
-    board.add(line(notice(2, group="g")), "/b/conn")
-    assert board.sensors(board.incidents[f"{1:024x}"]) == ["/a/conn", "/b/conn"]
-    board = board_of(notice(1, group="g"), notice(2, group="g", flow=replace(flow, uid="77")))
-    assert board.sensors(board.incidents[f"{2:024x}"]) == ["suricata", "zeek"]
+    incidents.add(read_notice(notice(1, group="g")), "/a/conn")
+    incidents.add(read_notice(notice(2, group="g")), "/b/conn")
+    assert incidents.sensors(incidents.by_id[f"{1:024x}"]) == ["/a/conn", "/b/conn"]
+    incidents = list_of(notice(1, group="g"), notice(2, group="g", flow=replace(flow, uid="77")))
+    assert incidents.sensors(incidents.by_id[f"{2:024x}"]) == ["suricata", "zeek"]
 
 
 def test_closed_incidents_are_hidden_until_asked_for() -> None:
-    board = board_of(notice(1), notice(1, seq=1, state="closed"), notice(2))
-    assert [i.latest.id[-1] for i in board.shown(Filter())] == ["2"]
-    assert len(board.shown(Filter(closed=True))) == 2
+    incidents = list_of(notice(1), notice(1, seq=1, state="closed"), notice(2))
+    assert [i.latest.id[-1] for i in incidents.shown(Filter())] == ["2"]
+    assert len(incidents.shown(Filter(closed=True))) == 2
 
 
 def test_filters_take_words_a_severity_and_a_threat() -> None:
     c2 = {"threat": "c2", "note": NOTES["c2"]}
-    board = board_of(
+    incidents = list_of(
         notice(1), notice(2, severity="low"), notice(3, msg="beacon to EVIL.example", **c2)
     )
 
     def ids(text: str) -> list[int]:
-        return [int(i.latest.id, 16) for i in board.shown(parse_filter(text))]
+        return [int(i.latest.id, 16) for i in incidents.shown(parse_filter(text))]
 
     assert ids("evil beacon") == [3]
     assert ids("medium") == [1, 3]
@@ -117,18 +116,17 @@ def test_filters_take_words_a_severity_and_a_threat() -> None:
     assert ids("") == [1, 3, 2]
 
 
-def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board_module, "MAX_INCIDENTS", 3)
-    many = board_of(*(notice(n) for n in range(1, 5)), notice(2, seq=1), notice(9))
-    assert [int(name, 16) for name in many.incidents] == [4, 2, 9]
-    board = board_of(*(notice(1, seq=seq) for seq in range(LINES_KEPT + 10)))
-    assert len(board.incidents[f"{1:024x}"].lines) == LINES_KEPT
+def test_memory_is_bounded() -> None:
+    many = list_of(*(notice(n) for n in range(1, 5)), notice(2, seq=1), notice(9), limit=3)
+    assert [int(name, 16) for name in many.by_id] == [4, 2, 9]
+    incidents = list_of(*(notice(1, seq=seq) for seq in range(LINES_KEPT + 10)))
+    assert len(incidents.by_id[f"{1:024x}"].lines) == LINES_KEPT
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=50), st.integers(8, 60))
 def test_every_incident_is_in_one_column(offsets: list[int], columns: int) -> None:
-    board = board_of(*(notice(n, first_ts=1.7e9 + o) for n, o in enumerate(offsets)))
-    found = timeline(list(board.incidents.values()), columns)
+    incidents = list_of(*(notice(n, first_ts=1.7e9 + o) for n, o in enumerate(offsets)))
+    found = timeline(list(incidents.by_id.values()), columns)
     assert [len(counts) for counts in found.counts.values()] == [columns] * len(SEVERITIES)
     assert sum(map(sum, found.counts.values())) == len(offsets)
 
@@ -136,7 +134,11 @@ def test_every_incident_is_in_one_column(offsets: list[int], columns: int) -> No
 def test_totals_count_hosts_that_flows_share() -> None:
     notices = [notice(n, src="192.0.2.1" if n % 3 else "192.0.2.2") for n in range(9)]
     random.Random(1).shuffle(notices)
-    counts = totals(board_of(*notices).incidents.values())
+    counts = totals(list_of(*notices).by_id.values())
     assert counts.sources == [("192.0.2.1", 6), ("192.0.2.2", 3)]
     assert counts.targets == []
     assert counts.severities == {"critical": 0, "high": 9, "medium": 0, "low": 0}
+
+
+def test_words_for_where_there_is_no_colour() -> None:
+    assert [severity_words(s) for s in ("critical", "low")] == ["critical !!!", "low ."]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import zeekml.triage.score_report as build
 from zeekml.batch.run import ScoreJob, score
 from zeekml.config import Config
 from zeekml.detection.policy import load_policy
@@ -19,8 +20,7 @@ from zeekml.html.page import render
 from zeekml.html.sections import Report
 from zeekml.outputs import OutputOptions
 from zeekml.readers.files.discovery import discover
-from zeekml.triage import score_report, write_score_report
-from zeekml.triage import score_report as build
+from zeekml.triage.score_report import score_report, write_score_report
 
 SAMPLES = Path(__file__).parents[2] / "sample_logs"
 

@@ -16,7 +16,7 @@ from zeekml.triage.source import OutputSource, StateSource
 
 
 def numbers(source: StateSource | OutputSource) -> dict[int, int]:
-    return {int(i, 16): t.latest.seq for i, t in source.board.incidents.items()}
+    return {int(i, 16): t.latest.seq for i, t in source.incidents.by_id.items()}
 
 
 def test_what_a_watcher_commits_is_seen(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_what_a_watcher_commits_is_seen(tmp_path: Path) -> None:
     now = 5.0
     assert source.poll()
     assert numbers(source) == {1: 0, 2: 1}
-    assert [line.seq for line in source.board.incidents[f"{2:024x}"].lines] == [0, 1]
+    assert [line.seq for line in source.incidents.by_id[f"{2:024x}"].lines] == [0, 1]
     commit(state, [notice(1, seq=1), notice(3)], records=600)
     assert source.poll()
     assert numbers(source) == {1: 1, 2: 1, 3: 0}
@@ -142,7 +142,7 @@ def test_the_summary_tells_how_reading_went(tmp_path: Path) -> None:
     source.poll()
     health = source.health
     assert not source.live
-    assert (health.records, health.rejected, health.silenced) == (12, 2, 1)
+    assert (health.records, health.rejected, health.suppressed) == (12, 2, 1)
     assert (health.inputs, health.bundle) == (("a\\x1b[2J",), "0123456789ab")
     source.close()
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from zeekml.core.text import utc
+from zeekml.core.units import utc
 from zeekml.detection.attack_ids import TACTICS
 from zeekml.detection.notice import Flow, Notice
 from zeekml.readers.flow_schema import SURICATA
@@ -43,39 +43,14 @@ _PRIORITY: Final = MappingProxyType({"low": 3, "medium": 2, "high": 1, "critical
 _SIGNATURE_SEVERITY: Final = MappingProxyType(
     {"low": "Informational", "medium": "Minor", "high": "Major", "critical": "Critical"}
 )
-# Zeek's service names with Suricata's; of several on one flow the one that comes first here is
-# the application, the others carry it
-_APP_PROTO: Final = MappingProxyType(
-    {
-        "smb": "smb",
-        "dce_rpc": "dcerpc",
-        "rdp": "rdp",
-        "http": "http",
-        "smtp": "smtp",
-        "imap": "imap",
-        "ftp": "ftp",
-        "ftp-data": "ftp-data",
-        "ssh": "ssh",
-        "telnet": "telnet",
-        "sip": "sip",
-        "mqtt": "mqtt",
-        "rfb": "rfb",
-        "ldap": "ldap",
-        "modbus": "modbus",
-        "dnp3": "dnp3",
-        "enip": "enip",
-        "nfs": "nfs",
-        "tftp": "tftp",
-        "snmp": "snmp",
-        "dhcp": "dhcp",
-        "ntp": "ntp",
-        "dns": "dns",
-        "krb": "krb5",
-        "krb_tcp": "krb5",
-        "ike": "ike",
-        "quic": "quic",
-        "ssl": "tls",
-    }
+# Zeek's service names that Suricata knows; of several on one flow the one that comes first here
+# is the application, the others carry it
+_SERVICES: Final = (
+    "smb dce_rpc rdp http smtp imap ftp ftp-data ssh telnet sip mqtt rfb ldap modbus dnp3 enip nfs "
+    "tftp snmp dhcp ntp dns krb krb_tcp ike quic ssl"
+)
+_RENAMED: Final = MappingProxyType(
+    {"dce_rpc": "dcerpc", "krb": "krb5", "krb_tcp": "krb5", "ssl": "tls"}
 )
 _MAX_FLOW_ID: Final = 2**63 - 1
 _FLOW_ID_BITS: Final = 51  # as wide as Suricata makes them
@@ -181,4 +156,5 @@ def _confidence(spread: float | None) -> str:
 
 def _app_proto(service: str | None) -> str | None:
     names = set((service or "").split(","))
-    return next((ours for name, ours in _APP_PROTO.items() if name in names), None)
+    found = next((name for name in _SERVICES.split() if name in names), None)
+    return None if found is None else _RENAMED.get(found, found)

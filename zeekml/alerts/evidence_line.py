@@ -1,4 +1,4 @@
-"""What a line of notice.log rests on, as JSON: for `zeekml explain` and for labels."""
+"""Lines beside notice.log, as JSON: what a notice rests on, and what the allowlist silenced."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import base64
 import json
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from zeekml.alerts.zeek_notice import encode_json
 from zeekml.core.text import printable
+from zeekml.detection.allowlist import Suppressed
 from zeekml.detection.notice import Evidence, Notice, RelatedFlow
 from zeekml.ensemble.classes import THREATS
 
@@ -37,6 +39,12 @@ def encode_explained(notice: Notice) -> bytes:
     evidence = b"null" if notice.evidence is None else encode_evidence(notice.evidence)
     line = encode_json(notice).rstrip(b"\n")
     return b'{"notice":' + line + b',"evidence":' + evidence + b"}\n"
+
+
+def encode_silenced(silenced: Suppressed) -> bytes:
+    """A line of silenced.jsonl: a notice as in notice.log, and the entry that silenced it."""
+    by = json.dumps(msgspec.to_builtins(silenced.by), separators=(",", ":")).encode()
+    return encode_json(silenced.notice)[:-2] + b',"silenced_by":' + by + b"}\n"
 
 
 def features_of(evidence: dict[str, Any]) -> npt.NDArray[np.float32]:

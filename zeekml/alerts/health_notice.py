@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
-from zeekml.core.text import printable, utc
+from zeekml.core.text import printable
+from zeekml.core.units import utc
 
 SENSOR_HEALTH: Final = "ZeekML::Sensor_Health"
 SENSOR_PROBLEM: Final = "ZeekML::Sensor_Problem"
-MODEL_DRIFT: Final = "ZeekML::Model_Drift"
-HEALTH_NOTES: Final = (SENSOR_HEALTH, SENSOR_PROBLEM, MODEL_DRIFT)
 
 SHORTEST_START: Final = 1100
 """Characters of the first notice's `sub`: with it alone the file is longer than 1,024 bytes."""
@@ -44,7 +43,7 @@ class HealthNotice:
     """One line about the health of what is watched."""
 
     ts: float  # wall clock, epoch seconds
-    note: str  # one of HEALTH_NOTES
+    note: str  # SENSOR_HEALTH or SENSOR_PROBLEM
     msg: str  # what is the matter; since when, how much, and what to do about it. Plain text
     sub: str
     # open and 0 when a problem begins, closed and 1 when it is over. What happens and is over

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, cast
 
 from zeekml.alerts.health_notice import HealthNotice
-from zeekml.core.text import utc
+from zeekml.core.units import utc
 from zeekml.detection.notice import Notice
 
 PEER_DESCR: Final = "zeekml"

@@ -24,7 +24,7 @@ import pyarrow as pa
 from zeekml.batch.job import ScoreJob
 from zeekml.core.atomic_write import as_output_error
 from zeekml.outputs import REJECTS
-from zeekml.readers.files.byte_ranges import LogPart, read_part
+from zeekml.readers.archive import LogPart, read_part
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.flow_order import EndOrder
 from zeekml.readers.flow_schema import AT_EXIT_FIELD, FLOW_SCHEMA, ORIGINAL_FIELD, SURICATA_HOLD

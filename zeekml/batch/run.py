@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections import Counter
@@ -24,7 +23,7 @@ from zeekml.readers.files.discovery import Discovery
 from zeekml.readers.rejects import ReadCounters
 from zeekml.readers.values import COUNTS
 
-__all__ = ["Cutting", "RunResult", "ScoreJob", "StreamResult", "score", "usable_processors"]
+__all__ = ["Cutting", "RunResult", "ScoreJob", "StreamResult", "score"]
 
 
 @dataclass(slots=True)
@@ -126,8 +125,3 @@ def _work_directory(out: Path) -> Iterator[Path]:
             yield work
         finally:
             shutil.rmtree(work, ignore_errors=True)
-
-
-def usable_processors() -> int:
-    """Processors that this process may run on."""
-    return len(os.sched_getaffinity(0))

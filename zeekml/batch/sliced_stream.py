@@ -11,6 +11,7 @@ from __future__ import annotations
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -31,7 +32,7 @@ from zeekml.ensemble.bundle import load_bundle
 from zeekml.ensemble.scoring import Ensemble
 from zeekml.outputs import NoticeOutputs, RowOutputs
 from zeekml.pipeline import Pipeline
-from zeekml.readers.files.byte_ranges import LogPart, cut_file
+from zeekml.readers.archive import LogPart, cut_file
 from zeekml.readers.files.compression import compression_of
 from zeekml.readers.files.discovery import LogFile, Stream, open_log
 from zeekml.readers.files.file_type import Kind
@@ -102,20 +103,19 @@ def score_slice(
     rows = reported = 0
     with as_output_error(directory):
         directory.mkdir()
-        outputs = RowOutputs(directory, job.options)
-        try:
-            with CandidateWriter(directory / _CANDIDATES) as candidates:
-                for flows in read_runs(piece.own):
-                    batch = pipeline.score(flows)
-                    outputs.write_batch(batch)
-                    candidates.write(batch.candidates)
-                    clocks.append(batch.clock)
-                    rows += flows.num_rows
-                    done = size * rows // piece.rows
-                    progress(done - reported, flows.num_rows)
-                    reported = done
-        finally:
-            outputs.close()
+        with (
+            closing(RowOutputs(directory, job.options)) as outputs,
+            closing(CandidateWriter(directory / _CANDIDATES)) as candidates,
+        ):
+            for flows in read_runs(piece.own):
+                batch = pipeline.score(flows)
+                outputs.write_batch(batch)
+                candidates.write(batch.candidates)
+                clocks.append(batch.clock)
+                rows += flows.num_rows
+                done = size * rows // piece.rows
+                progress(done - reported, flows.num_rows)
+                reported = done
     return ScoredSlice(tuple(clocks), pipeline.context.evicted)
 
 

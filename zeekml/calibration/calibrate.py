@@ -24,7 +24,7 @@ from zeekml.ensemble import bundle as bundles
 from zeekml.ensemble.bundle import Bundle
 from zeekml.errors import DataError
 from zeekml.readers.files.discovery import Stream
-from zeekml.readers.verdict import shortfall
+from zeekml.readers.shortfall import shortfall
 
 Progress = Callable[[int, int], None]
 
@@ -138,33 +138,10 @@ def calibrate(
 ) -> Calibrated:
     """Choose thresholds for a site and write a bundle with them.
 
-    Parameters
-    ----------
-    streams
-        From `discover`.
-    out
-        The bundle directory to make.
-    notices_per_day
-        The budget.
-    bundle, policy, allowlist, config
-        As for `zeekml score`.
-    name
-        Of the new bundle; the parent's if not given.
-    overwrite
-        Replace a bundle that is there already.
-    progress
-        Called with bytes read and records scored since the last call.
-    trying
-        Called with (thresholds tried, thresholds in all).
-
-    Raises
-    ------
-    DataError
-        Nothing could be scored.
-    ConfigError
-        The policy asks for a threshold that the bundle does not have.
-    OutputError
-        The bundle cannot be written.
+    `progress` is called with bytes read and records scored since the last call, `trying` with
+    thresholds tried and thresholds in all. Raises `DataError` if nothing could be scored,
+    `ConfigError` if the policy asks for a threshold that the bundle does not have, and
+    `OutputError` if the bundle cannot be written.
     """
     policy.thresholds(bundle.manifest.thresholds)
     with tempfile.TemporaryDirectory(prefix="zeekml-") as work:

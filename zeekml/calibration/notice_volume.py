@@ -110,18 +110,13 @@ class Days:
         """
         if not self.observed:
             return 0.0, math.inf
-        expected = self.per_day(volume)
-        count = expected * self.observed
-        low, high = poisson_interval(count, self.observed)
+        centre = self.per_day(volume)
+        low, high = poisson_interval(centre * self.observed, self.observed)
         rates = self.rates(volume)
         wider = 1.0
         if len(rates) >= 2 and np.mean(rates) > 0:
             wider = max(1.0, math.sqrt(float(np.var(rates, ddof=1) / np.mean(rates))))
-        centre = count / self.observed
-        return (
-            max(0.0, centre - wider * (centre - low)),
-            centre + wider * (high - centre),
-        )
+        return max(0.0, centre - wider * (centre - low)), centre + wider * (high - centre)
 
 
 def shifted(bundle: Bundle, shift: float) -> dict[str, float]:

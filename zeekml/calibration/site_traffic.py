@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -74,7 +75,7 @@ def read_traffic(
     for number, stream in enumerate(streams):
         pipeline = Pipeline(bundle, config=config)
         path = work / f"{number:06}.arrow"
-        with as_output_error(path), CandidateWriter(path) as file:
+        with as_output_error(path), closing(CandidateWriter(path)) as file:
             read = read_stream(stream, counters=counters, hold=config.suricata_hold)
             for flows in read:
                 features = pipeline.extract(flows)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from zeekml.cli.say import say
+from zeekml.cli.options import PATH, bundle_out_option, overwrite_option
 from zeekml.core.text import printable
 
 _IMPORT_EPILOG = """\b
@@ -25,10 +26,11 @@ def bundle() -> None:
 
 
 @bundle.command()
-@click.argument("path", required=False, type=click.Path(path_type=Path), metavar="[DIR]")
+@click.argument("path", required=False, type=PATH, metavar="[DIR]")
 @click.option("--pin", metavar="SHA256", help="Digest the bundle must have.")
 def verify(path: Path | None, pin: str | None) -> None:
     """Check every digest, the feature schema and that all members run."""
+    from zeekml.cli.console import say
     from zeekml.ensemble.bundle import load_bundle, try_members
 
     loaded = load_bundle(path, pin=pin)
@@ -37,11 +39,12 @@ def verify(path: Path | None, pin: str | None) -> None:
 
 
 @bundle.command()
-@click.argument("path", required=False, type=click.Path(path_type=Path), metavar="[DIR]")
+@click.argument("path", required=False, type=PATH, metavar="[DIR]")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 @click.option("--card", is_flag=True, help="Print the model card.")
 def show(path: Path | None, as_json: bool, card: bool) -> None:
     """Show what a bundle is: members, thresholds, training data, model card."""
+    from zeekml.cli.console import say
     from zeekml.ensemble.bundle import load_bundle
     from zeekml.ensemble.manifest import encode
 
@@ -75,30 +78,22 @@ def show(path: Path | None, as_json: bool, card: bool) -> None:
 
 
 @bundle.command(epilog=_IMPORT_EPILOG)
-@click.argument(
-    "models", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="MODEL..."
-)
+@click.argument("models", nargs=-1, required=True, type=PATH, metavar="MODEL...")
 @click.option(
     "--scaler",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Mean and scale of each feature (.npz, .json, .parquet or .csv). Needed unless every "
     "model begins with a Normalization layer.",
 )
 @click.option(
     "--features",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Names of the models' inputs in order [default: those in the scaler file, or all columns "
     "of `zeekml features`].",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="BUNDLE",
-    help="Directory of the bundle to write; see --overwrite.",
-)
+@bundle_out_option
 @click.option("--name", default="keras", show_default=True, help="Name kept in the manifest.")
 @click.option(
     "--classes",
@@ -120,38 +115,21 @@ def show(path: Path | None, as_json: bool, card: bool) -> None:
     show_default=True,
     help="Share of malicious flows in the training data; a flow of this score tells nothing.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")
+@overwrite_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
 def import_keras(
-    models: tuple[Path, ...],
-    scaler: Path | None,
-    features: Path | None,
-    out: Path,
-    name: str,
-    classes: str | None,
-    threshold: float,
-    base_rate: float,
-    overwrite: bool,
-    as_json: bool,
+    models: tuple[Path, ...], out: Path, classes: str | None, as_json: bool, **options: Any
 ) -> None:
     """Make a bundle of Keras models (.h5, .keras) trained on `zeekml features` tables.
 
     Its score is the mean of the models' probabilities, as Keras gives them. Neither Keras nor
     TensorFlow is needed, and no code in the files is run.
     """
+    from zeekml.cli.console import say
     from zeekml.keras_import import convert
 
-    report = convert.import_keras(
-        models,
-        out,
-        scaler=scaler,
-        features=features,
-        name=name,
-        classes=None if classes is None else [part.strip() for part in classes.split(",")],
-        threshold=threshold,
-        base_rate=base_rate,
-        overwrite=overwrite,
-    )
+    names = None if classes is None else [part.strip() for part in classes.split(",")]
+    report = convert.import_keras(models, out, classes=names, **options)
     made = report.bundle
     if as_json:
         summary = {

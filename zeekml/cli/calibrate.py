@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from zeekml.cli.options import (
-    bundle_option,
-    chosen_path,
-    config_option,
+    Setup,
+    bundle_out_option,
     inputs_argument,
+    overwrite_option,
     progress_option,
-    rules_option,
-    settings,
+    setup_options,
 )
-from zeekml.cli.say import say
 
 if TYPE_CHECKING:
     from zeekml.calibration.calibrate import Calibrated
@@ -39,18 +37,10 @@ Examples:
     metavar="N",
     help="Incidents a day that you are ready to look at.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="BUNDLE",
-    help="Directory of the bundle to write; see --overwrite.",
-)
+@bundle_out_option
 @click.option("--name", help="Name kept in the manifest [default: that of the bundle].")
-@click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")
-@bundle_option
-@rules_option
-@config_option
+@overwrite_option
+@setup_options
 @progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def calibrate(
@@ -59,9 +49,7 @@ def calibrate(
     out: Path,
     name: str | None,
     overwrite: bool,
-    bundle: Path | None,
-    rules: Path | None,
-    config_file: Path | None,
+    setup: Setup,
     no_progress: bool,
     as_json: bool,
 ) -> None:
@@ -72,6 +60,7 @@ def calibrate(
     at your site.
     """
     from zeekml.calibration.calibrate import calibrate as run
+    from zeekml.cli.console import say
     from zeekml.cli.progress import input_progress, step_progress
     from zeekml.detection.allowlist import load_allowlist
     from zeekml.detection.policy import load_policy
@@ -79,15 +68,14 @@ def calibrate(
     from zeekml.errors import DataError
     from zeekml.outputs import refuse_output_among_inputs
     from zeekml.readers.files.discovery import discover
-    from zeekml.readers.verdict import shortfall
+    from zeekml.readers.shortfall import shortfall
 
-    config = settings(config_file)
+    config = setup.config
     # said before minutes of work, not after
     check_place(out, overwrite=overwrite)
     refuse_output_among_inputs(inputs, out)
-    rules_dir = chosen_path(rules, config.rules)
-    loaded = load_bundle(chosen_path(bundle, config.bundle), pin=config.bundle_sha256)
-    policy, allowlist = load_policy(rules_dir), load_allowlist(rules_dir)
+    loaded = load_bundle(setup.bundle, pin=config.bundle_sha256)
+    policy, allowlist = load_policy(setup.rules), load_allowlist(setup.rules)
     discovery = discover(inputs, exclude=(out,))
     with (
         input_progress("Scoring", discovery.size or None, hidden=no_progress) as advance,
@@ -118,27 +106,20 @@ def calibrate(
 
 
 def _print(found: Calibrated) -> None:
-    from rich.box import SIMPLE
-    from rich.table import Table
-    from rich.text import Text
-
-    from zeekml.cli.console import output_console
+    from zeekml.cli.console import PlainTable, output_console
 
     console = output_console()
     low, high = found.days.interval(found.chosen)
     counters = found.traffic.counters
-    console.print(
-        Text(
-            f"{counters.accepted:,} flows of {found.days.observed:.1f} observed days. "
-            f"{found.per_day(found.before):.1f} notices a day at the thresholds so far, "
-            f"{found.per_day(found.chosen):.1f} at the new ones (95 % interval {low:.1f} to "
-            f"{high:.1f}; budget {found.budget:g})."
-        )
+    console.say(
+        f"{counters.accepted:,} flows of {found.days.observed:.1f} observed days. "
+        f"{found.per_day(found.before):.1f} notices a day at the thresholds so far, "
+        f"{found.per_day(found.chosen):.1f} at the new ones (95 % interval {low:.1f} to "
+        f"{high:.1f}; budget {found.budget:g})."
     )
     threats = list(found.chosen.thresholds)
-    table = Table(box=SIMPLE, pad_edge=False, title=Text("Incidents by threshold"))
-    for head in ("thresholds", "a day", *threats):
-        table.add_column(Text(head), justify="left" if head == "thresholds" else "right")
+    right = ("a day", *threats)
+    table = PlainTable("thresholds", *right, title="Incidents by threshold", right=right)
     for volume in _shown(found):
         counts = volume.by_threat()
         marks = [f"{volume.shift:+g}"]
@@ -146,16 +127,15 @@ def _print(found: Calibrated) -> None:
             marks.append("as they were")
         if volume is found.chosen:
             marks.append("chosen")
-        table.add_row(
-            Text(", ".join(marks)),
+        table.add(
+            ", ".join(marks),
             f"{found.per_day(volume):.1f}",
             *(f"{counts.get(threat, 0):,}" for threat in threats),
             style="bold" if volume is found.chosen else "",
         )
     console.print(table)
-    console.print(Text("Moved by so much on the log-odds of evidence; + is stricter."), style="dim")
-    bundle = found.bundle
-    console.print(Text(f"bundle written to {bundle.path}, sha256 {bundle.digest}"))
+    console.say("Moved by so much on the log-odds of evidence; + is stricter.", "dim")
+    console.say(f"bundle written to {found.bundle.path}, sha256 {found.bundle.digest}")
 
 
 def _shown(found: Calibrated) -> list[Volume]:

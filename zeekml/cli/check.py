@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from zeekml.cli.options import (
-    bundle_option,
-    column_options,
-    config_option,
-    given_header,
-    rules_option,
-)
+from zeekml.cli.options import bundle_option, column_options, config_option, rules_option
+
+if TYPE_CHECKING:
+    from zeekml.readers.formats.zeek_header import Header
 
 _EPILOG = """\b
 Examples:
@@ -50,16 +49,7 @@ _DIRECTORY = click.Path(path_type=Path, readable=False)
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def check(
-    zeek: tuple[str, ...],
-    suricata: tuple[str, ...],
-    out: Path | None,
-    state: Path | None,
-    columns: str | None,
-    like: Path | None,
-    bundle: Path | None,
-    rules: Path | None,
-    config_file: Path | None,
-    as_json: bool,
+    header: Callable[[], Header | None], config_file: Path | None, as_json: bool, **places: Any
 ) -> None:
     """Look for what is usually wrong with a sensor, its logs and the service.
 
@@ -73,18 +63,7 @@ def check(
     from zeekml.doctor.examination import Wanted, examine
     from zeekml.doctor.finding import Level
 
-    findings = examine(
-        Wanted(
-            zeek=zeek,
-            suricata=suricata,
-            out=out,
-            state=state,
-            bundle=bundle,
-            rules=rules,
-            config=config_file,
-            columns=given_header(columns, like),
-        )
-    )
+    findings = examine(Wanted(columns=header(), config=config_file, **places))
     counts = {level: sum(f.level is level for f in findings) for level in Level}
     if as_json:
         keys = ("check", "level", "about", "text", "remedy")

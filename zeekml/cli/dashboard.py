@@ -1,23 +1,24 @@
-"""`zeekml dashboard`: what goes on, at a terminal."""
+"""`zeekml dashboard`: incidents as they stand, at a terminal."""
 
 from __future__ import annotations
 
+import json
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import click
 
-from zeekml.cli.options import config_option, rules_option, settings
-
-_PATH = click.Path(path_type=Path)
+from zeekml.cli.options import PATH, Setup, config_option, rules_option
 
 
 @click.command()
-@click.option("--state", type=_PATH, metavar="DIR", help="State directory of a zeekml watch.")
-@click.option("--out", type=_PATH, metavar="DIR", help="Output directory of a zeekml score.")
+@click.option("--state", type=PATH, metavar="DIR", help="State directory of a zeekml watch.")
+@click.option("--out", type=PATH, metavar="DIR", help="Output directory of a zeekml score.")
 @click.option("--once", is_flag=True, help="Print one picture as text and leave.")
 @click.option("--json", "as_json", is_flag=True, help="Print one picture as JSON and leave.")
 @click.option(
-    "--svg", type=_PATH, metavar="FILE", help="Write a picture of the first screen and leave."
+    "--svg", type=PATH, metavar="FILE", help="Write a picture of the first screen and leave."
 )
 @rules_option
 @config_option
@@ -37,20 +38,14 @@ def dashboard(
     """
     if (state is None) == (out is None):
         raise click.UsageError("--state or --out is needed, and not both.")
-    import sys
-
-    from zeekml.cli.options import chosen_path
     from zeekml.detection.policy import load_policy
     from zeekml.triage.source import open_source
 
-    rules = chosen_path(rules, settings(config_file).rules)
+    rules = Setup(config_file, rules=rules).rules
     policy = load_policy(rules)
-    source = open_source(state, out)
-    try:
+    with closing(open_source(state, out)) as source:
         source.poll()
         if as_json:
-            import json
-
             from zeekml.dashboard.picture import data
 
             click.echo(json.dumps(data(source, policy), indent=2))
@@ -71,5 +66,3 @@ def dashboard(
             from zeekml.dashboard.app import DashboardApp
 
             DashboardApp(source, policy, rules).run()
-    finally:
-        source.close()

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from zeekml.cli.options import progress_option
+
+if TYPE_CHECKING:
+    from zeekml.datasets.data_report import DataReport
+    from zeekml.datasets.read import Skipped
+
+_SHOWN: Final = 200
+_FULL: Final = 0.9995  # less than this is not "100.0 %"
 
 _EPILOG = """\b
 Examples:
@@ -33,7 +42,7 @@ def datasets(
     is taken, or the labels inside of them (conn.log.labeled).
     """
     from zeekml.cli.progress import step_progress
-    from zeekml.datasets.quality import report_on
+    from zeekml.datasets.data_report import report_on
     from zeekml.datasets.read import collect
 
     with step_progress(hidden=no_progress) as progress:
@@ -51,6 +60,51 @@ def datasets(
         }
         click.echo(json.dumps(summary, indent=2))
         return
-    from zeekml.cli.data_tables import print_data
+    _print(reports, collection.skipped)
 
-    print_data(reports, collection.skipped)
+
+def _print(reports: Sequence[DataReport], skipped: Sequence[Skipped]) -> None:
+    """One row per environment, then what has to be known about each."""
+    from zeekml.cli.console import PlainTable, output_console
+    from zeekml.core.text import printable
+
+    console = output_console()
+    heads = ("environment", "sensor", "rows", "distinct", "labels", "span", "figures")
+    table = PlainTable(*heads, right=("rows", "distinct"))
+    for report in reports:
+        table.add(
+            printable(report.name, 60),
+            ", ".join(printable(sensor, 20) for sensor in report.sensors) or "-",
+            f"{report.rows:,}",
+            f"{report.distinct:,}",
+            ", ".join(f"{name} {count:,}" for name, count in report.classes.items()),
+            f"{report.span_seconds / 3600:,.1f} h in {report.captures}",
+            "yes" if report.evaluated else "no",
+        )
+    console.print(table)
+    for report in reports:
+        console.say(printable(report.name, _SHOWN), "bold")
+        for remark in _remarks(report):
+            console.say(f"  {printable(remark, 4 * _SHOWN)}")
+    for left_out in skipped:
+        reason = printable(left_out.reason, _SHOWN)
+        console.say(f"not used: {printable(left_out.name)}: {reason}", "yellow")
+
+
+def _remarks(report: DataReport) -> list[str]:
+    remarks = [f"origin: {report.title}", f"terms: {report.licence}"]
+    if report.caution:
+        remarks.append(f"caution: {report.caution}")
+    remarks += report.notes
+    if report.contradictions:
+        remarks.append(
+            f"{report.contradictions:,} rows equal one of the other side (benign, malicious) in "
+            "all that a record tells by itself"
+        )
+    gaps = {name: share for name, share in report.families.items() if share < _FULL}
+    if gaps:
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in gaps.items())
+        remarks.append(f"values that records tell, by feature family: {shares}; all others 100%")
+    if report.why_not:
+        remarks.append(f"no figure is computed on it: {report.why_not}")
+    return remarks

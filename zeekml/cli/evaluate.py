@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zeekml.cli.options import learner_option, progress_option
+from zeekml.cli.options import learner_option, progress_option, report_option
 
 if TYPE_CHECKING:
     from zeekml.html.sections import Report
@@ -33,14 +33,7 @@ _QUICK_FEW_DRAWS = 3
     metavar="DIR",
     help="Score with this finished bundle instead of fitting the recipe anew.",
 )
-@click.option(
-    "--report",
-    "directory",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Directory for report.html and report.json; earlier ones there are replaced. Needs "
-    "matplotlib.",
-)
+@report_option("directory", "report.html and report.json (needs matplotlib)")
 @click.option(
     "--seeds",
     type=click.IntRange(1, 100),
@@ -82,7 +75,7 @@ def evaluate(
     from zeekml.evaluation.evaluate import evaluate as run
     from zeekml.evaluation.settings import Settings
     from zeekml.html.figures import require_matplotlib
-    from zeekml.html.write import check_directory, json_text, write_report
+    from zeekml.html.write import check_directory, check_page, json_text, report_page, write_report
     from zeekml.training.trainer import MemberPlan
 
     if bundle is not None and ablations:
@@ -92,7 +85,9 @@ def evaluate(
     if directory is not None:
         # said before minutes of work, not after
         require_matplotlib()
-        check_directory(directory, other_than=[bundle] if bundle is not None else [])
+        page = report_page(directory)
+        check_page(page)
+        check_directory(page.parent, other_than=[bundle] if bundle is not None else [])
     if bundle is not None and learner != "joint":
         raise click.UsageError("--learner says how members are trained; --bundle has its own")
     checkpoints = _checkpoints(directory) if directory is not None and bundle is None else None
@@ -116,7 +111,7 @@ def evaluate(
         click.echo(f"{checkpoints.taken} members were there from a run that had not ended")
     _print(report)
     if directory is not None:
-        click.echo(f"Report: {directory / 'report.html'}, {directory / 'report.json'}")
+        click.echo(f"Report: {page}, {page.with_suffix('.json')}")
 
 
 def _checkpoints(directory: Path) -> TrainingCheckpoints | None:
@@ -141,7 +136,7 @@ def _print(report: Report) -> None:
     from rich.text import Text
 
     from zeekml.cli.console import output_console
-    from zeekml.html.page import visible
+    from zeekml.core.text import printable
 
     console = output_console()
     for key, count in (("headline", 2), ("baselines", 2)):
@@ -156,5 +151,5 @@ def _print(report: Report) -> None:
                 drawn.add_column(Text(head), justify="right" if number else "left")
             for number, row in enumerate(table.rows):
                 style = "bold" if number in table.strong else ""
-                drawn.add_row(*(Text(visible(cell)) for cell in row[:shown]), style=style)
+                drawn.add_row(*(Text(printable(cell)) for cell in row[:shown]), style=style)
             console.print(drawn)

@@ -1,19 +1,19 @@
-"""`zeekml explain`: why an incident was raised, and what would silence it."""
+"""`zeekml explain`: why an incident was raised, and what would suppress the like of it."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from zeekml.cli.options import bundle_option
+from zeekml.cli.options import PATH, bundle_option
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from zeekml.cli.console import InertConsole
     from zeekml.triage.explanation import Explained
+    from zeekml.triage.notice_reader import LineEvidence
 
 _EPILOG = """\b
 Examples:
@@ -25,8 +25,8 @@ _BAR = 20
 
 @click.command(epilog=_EPILOG)
 @click.argument("name", metavar="ID_OR_UID")
-@click.option("--state", type=click.Path(path_type=Path), metavar="DIR", help="Of `zeekml watch`.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Of `zeekml score`.")
+@click.option("--state", type=PATH, metavar="DIR", help="Of `zeekml watch`.")
+@click.option("--out", type=PATH, metavar="DIR", help="Of `zeekml score`.")
 @bundle_option
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
 def explain(
@@ -46,144 +46,78 @@ def explain(
     found = explain_incident(find_incident(name, state=state, out=out), load_bundle(bundle))
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=2))
-        return
-    _print(output_console(), found)
+    else:
+        _print(output_console(), found)
 
 
-def _print(console: Console, found: Explained) -> None:
-    from rich.text import Text
+def _print(console: InertConsole, found: Explained) -> None:
+    from zeekml.cli.console import PlainTable
+    from zeekml.core.units import when
 
-    from zeekml.core.text import printable
-
-    def say(text: str = "", style: str = "") -> None:
-        console.print(Text(text, style=style))
-
-    notice = found.notice
-    say(printable(str(notice["msg"]), 400), "bold")
-    say(
-        f"{notice['note']}, {notice['zeekml_severity']}, {notice['zeekml_state']}; "
-        f"incident {notice['zeekml_id']}, "
-        f"group {printable(str(notice.get('zeekml_group', '-')), 40)}"
+    line = found.latest
+    console.say(line.msg, "bold")
+    console.say(
+        f"{line.note}, {line.severity}, {line.state}; incident {line.id}, group {line.group or '-'}"
     )
-    say(printable(str(notice["sub"]), 400))
-    attack = " ".join(map(str, notice.get("zeekml_attack", ())))
-    if attack:
-        say(f"ATT&CK {attack}")
-    signatures = notice.get("zeekml_signatures", ())
-    if signatures:
-        say(
-            "Suricata alerts on its flows: " + "; ".join(printable(str(s), 120) for s in signatures)
-        )
-    _print_lines(console, found)
-    if found.at is None or found.at.evidence is None:
-        say("What its lines rest on is no longer kept.")
+    console.say(line.sub)
+    if line.techniques:
+        console.say(f"ATT&CK {' '.join(line.techniques)}")
+    if line.signatures:
+        console.say("Suricata alerts on its flows: " + "; ".join(line.signatures))
+    heads = ("line", "written", "state", "flows", "highest score")
+    table = PlainTable(*heads, title="Lines", title_justify="left")
+    for n in found.lines:
+        table.add(str(n.seq), when(n.ts), n.state, f"{n.flows:,}", f"{n.score:.3f}")
+    console.print(table)
+    if found.evidence is None:
+        console.say("What its lines rest on is no longer kept.")
     else:
         _print_reasons(console, found)
-        _print_members(console, found)
-        _print_flows(console, found)
-    say()
-    say("To silence the like of it, and nothing else:", "bold")
-    console.print(Text(found.silence), soft_wrap=True)
+        _print_evidence(console, found, found.evidence)
+    console.say()
+    console.say("To silence the like of it, and nothing else:", "bold")
+    console.print(found.allow_command, soft_wrap=True, markup=False, highlight=False)
 
 
-def _print_lines(console: Console, found: Explained) -> None:
-    table = _table("line", "written", "state", "flows", "highest score", title="Lines")
-    for line in found.lines:
-        n = line.notice
-        table.add_row(
-            str(n["zeekml_seq"]),
-            _utc(float(n["ts"])),
-            str(n["zeekml_state"]),
-            f"{n['zeekml_flows']:,}",
-            f"{n['zeekml_score']:.3f}",
-        )
-    console.print(table)
+def _print_reasons(console: InertConsole, found: Explained) -> None:
+    from zeekml.cli.console import PlainTable
 
-
-def _print_reasons(console: Console, found: Explained) -> None:
-    from rich.text import Text
-
-    from zeekml.core.text import printable
-
-    assert found.at is not None
     if not found.reasons:
-        why = found.at.notice.get("zeekml_why", ())
         if not found.same_bundle:
             text = "another bundle made this notice; name it with --bundle for all reasons"
-            console.print(Text(text, style="yellow"))
-        for reason in why:
-            console.print(Text(f"  {printable(str(reason), 300)}"))
+            console.say(text, "yellow")
+        for reason in found.why:
+            console.say(f"  {reason}")
         return
     whose = "of this site" if found.usual_is_of == "site" else "of the networks it was trained on"
-    table = _table("what", "usual (5 % to 95 %)", "", "log-odds", title=f"Why, usual {whose}")
-    for reason in found.reasons:
-        table.add_row(
-            Text(reason.words),
-            Text(reason.usual),
-            Text(reason.place),
-            f"{reason.contribution.contribution:+.2f}",
-        )
+    heads = ("what", "usual (5 % to 95 %)", "", "log-odds")
+    table = PlainTable(*heads, title=f"Why, usual {whose}", title_justify="left")
+    for why in found.reasons:
+        table.add(why.words, why.usual, why.place, f"{why.contribution.contribution:+.2f}")
     console.print(table)
 
 
-def _print_members(console: Console, found: Explained) -> None:
-    from rich.text import Text
+def _print_evidence(console: InertConsole, found: Explained, evidence: LineEvidence) -> None:
+    from zeekml.cli.console import PlainTable
+    from zeekml.core.units import when
 
-    assert found.at is not None
-    assert found.at.evidence is not None
-    threshold = float(found.at.notice["zeekml_threshold"])
-    scores = found.members
-    console.print(
-        Text(
-            f"{found.agreeing} of {len(scores)} members reach the threshold of {threshold:.3f} on "
-            "the flow by themselves:"
-        )
+    console.say(
+        f"{found.agreeing} of {len(found.members)} members reach the threshold of "
+        f"{found.threshold:.3f} on the flow by themselves:"
     )
-    for number, score in enumerate(scores):
+    for number, score in enumerate(found.members):
         bar = "#" * max(1, round(_BAR * score))
-        mark = "*" if score >= threshold else " "
-        console.print(Text(f"  {number:>3}  {score:.3f} {mark} {bar}"))
-    classes: dict[str, float] | None = found.at.evidence["classes"]
-    if classes:
-        shares = sorted(classes.items(), key=lambda item: -item[1])
+        mark = "*" if score >= found.threshold else " "
+        console.say(f"  {number:>3}  {score:.3f} {mark} {bar}")
+    if evidence.classes:
+        shares = sorted(evidence.classes.items(), key=lambda item: -item[1])
         told = ", ".join(f"{threat} {share:.0%}" for threat, share in shares if share >= 0.005)
-        console.print(Text(f"If it is malicious, it is: {told}"))
-
-
-def _print_flows(console: Console, found: Explained) -> None:
-    from rich.text import Text
-
-    from zeekml.core.text import printable
-    from zeekml.triage.explanation import end_of
-
-    related = found.related
-    if not related:
+        console.say(f"If it is malicious, it is: {told}")
+    if not found.related:
         return
-    table = _table("began", "from", "to", "service", "score", "uid", title="Flows that opened it")
-    for flow in related:
-        table.add_row(
-            _utc(float(flow["ts"])),
-            Text(end_of(flow, "orig")),
-            Text(f"{end_of(flow, 'resp')}/{printable(str(flow['proto']), 20)}"),
-            Text(printable(str(flow["service"] or ""), 40)),
-            f"{float(flow['score']):.3f}",
-            Text(printable(str(flow["uid"] or ""), 40)),
-        )
+    heads = ("began", "from", "to", "service", "score", "uid")
+    table = PlainTable(*heads, title="Flows that opened it", title_justify="left")
+    for flow in found.related:
+        named = (flow.service or "", f"{flow.score:.3f}", flow.uid or "")
+        table.add(when(flow.ts), flow.source, flow.target, *named)
     console.print(table)
-
-
-def _table(*heads: str, title: str) -> Any:
-    from rich.box import SIMPLE
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE, pad_edge=False, title=Text(title), title_justify="left")
-    for head in heads:
-        table.add_column(Text(head), overflow="fold")
-    return table
-
-
-def _utc(ts: float) -> str:
-    from zeekml.core.text import utc
-
-    return f"{utc(ts):%Y-%m-%d %H:%M:%S}"

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from zeekml.cli.options import (
+    Setup,
     column_options,
     config_option,
-    given_header,
     inputs_argument,
     progress_option,
-    settings,
 )
+
+if TYPE_CHECKING:
+    from zeekml.readers.formats.zeek_header import Header
 
 _EPILOG = """\b
 Examples:
@@ -42,8 +46,7 @@ Exit codes: those of zeekml score. It also writes each rejected line to a file.
 def features(
     inputs: tuple[str, ...],
     out: Path,
-    columns: str | None,
-    like: Path | None,
+    header: Callable[[], Header | None],
     config_file: Path | None,
     no_progress: bool,
     as_json: bool,
@@ -57,10 +60,10 @@ def features(
     from zeekml.errors import DataError
     from zeekml.features.parquet_export import write_feature_table
     from zeekml.readers.files.discovery import discover
-    from zeekml.readers.verdict import shortfall
+    from zeekml.readers.shortfall import shortfall
 
-    config = settings(config_file)
-    discovery = discover(inputs, exclude=(out,), columns=given_header(columns, like))
+    config = Setup(config_file).config
+    discovery = discover(inputs, exclude=(out,), columns=header())
     with input_progress(
         "Computing features", discovery.size or None, hidden=no_progress
     ) as advance:

@@ -24,10 +24,7 @@ _exit_code = EXIT_TERMINATED
 def install(terminated: int = EXIT_TERMINATED) -> None:
     """Make SIGINT and SIGTERM end the run, unless the caller has them ignored.
 
-    Parameters
-    ----------
-    terminated
-        Exit code after SIGTERM: 0 where that is the usual end.
+    `terminated` is the exit code after SIGTERM: 0 where that is the usual end.
     """
     global _exit_code
     _exit_code = terminated

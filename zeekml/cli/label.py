@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import click
 
-from zeekml.cli.say import say
+from zeekml.cli.options import PATH
 
 
 @click.command()
@@ -16,11 +17,7 @@ from zeekml.cli.say import say
 @click.option("--note", default="", metavar="TEXT", help="Why, for whoever reads the label.")
 @click.option("--list", "listed", is_flag=True, help="Show the labels; with ID, its history.")
 @click.option(
-    "--state",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="DIR",
-    help="State directory of the watch.",
+    "--state", type=PATH, required=True, metavar="DIR", help="State directory of the watch."
 )
 def label(
     incident: str | None,
@@ -43,15 +40,13 @@ def label(
         return
     if incident is None or verdict is None:
         raise click.UsageError("ID and true or false are needed, or --list.")
+    from zeekml.cli.console import say
     from zeekml.live.state.labels import label_incident
     from zeekml.live.state.reader import StateReader
 
-    reader = StateReader(state)
-    try:
+    with closing(StateReader(state)) as reader:
         name, line = reader.incident(incident)
         evidence = reader.evidence(name)
-    finally:
-        reader.close()
     truth = verdict == "true"
     new = label_incident(
         state, name, truth, line, threat=threat or "", note=note, evidence=evidence
@@ -60,12 +55,9 @@ def label(
 
 
 def _show(state: Path, incident: str | None) -> None:
-    from rich.box import SIMPLE
-    from rich.table import Table
-    from rich.text import Text
-
-    from zeekml.cli.console import output_console
-    from zeekml.core.text import printable, utc
+    from zeekml.cli.console import PlainTable, output_console, say
+    from zeekml.core.text import printable
+    from zeekml.core.units import when
     from zeekml.errors import InputError
     from zeekml.live.state.labels import Labels, present_labels
 
@@ -76,23 +68,21 @@ def _show(state: Path, incident: str | None) -> None:
         names = sorted({label.id for label in shown if label.id.startswith(incident)})
         if len(names) > 1:
             raise InputError(f"several labelled incidents begin with {incident}; give more of it")
-        labels = Labels(state) if names else None
-        shown = labels.history(names[0]) if labels else []
-        if labels:
-            labels.close()
+        shown = []
+        if names:
+            with closing(Labels(state)) as labels:
+                shown = labels.history(names[0])
     if not shown:
         say("No labels.")
         return
-    table = Table(box=SIMPLE, pad_edge=False)
-    for heading in ("incident", "label", "threat", "when (UTC)", "who", "note"):
-        table.add_column(heading, overflow="fold")
+    table = PlainTable("incident", "label", "threat", "when (UTC)", "who", "note")
     for label in shown:
-        table.add_row(
-            Text(printable(label.id, 24)),
+        table.add(
+            printable(label.id, 24),
             "true" if label.truth else "false",
-            Text(printable(label.threat, 40)),
-            f"{utc(label.at):%Y-%m-%d %H:%M:%S}",
-            Text(printable(label.who, 80)),
-            Text(printable(label.note, 1000)),
+            printable(label.threat, 40),
+            when(label.at),
+            printable(label.who, 80),
+            printable(label.note, 1000),
         )
     output_console().print(table)

@@ -46,21 +46,9 @@ def cli() -> None:
     """Machine learning beside a Zeek or Suricata sensor: flows in, explained notices out."""
 
 
-for _command in (
-    score,
-    watch,
-    explain,
-    calibrate,
-    dashboard,
-    label,
-    features,
-    datasets,
-    train,
-    evaluate,
-    bundle,
-    rules,
-    check,
-):
+for _command in (score, watch, explain, calibrate, dashboard, label, features):
+    cli.add_command(_command)
+for _command in (datasets, train, evaluate, bundle, rules, check):
     cli.add_command(_command)
 
 
@@ -88,9 +76,7 @@ def main() -> None:
             _fail(problem, 1)
         code = cli.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
-    except click.exceptions.Abort:
-        _fail("interrupted; nothing was changed", EXIT_INTERRUPTED)
-    except KeyboardInterrupt:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         _fail("interrupted; nothing was changed", EXIT_INTERRUPTED)
     except click.ClickException as error:
         error.show()
@@ -98,24 +84,18 @@ def main() -> None:
     except ZeekmlError as error:
         _fail(str(error), error.exit_code)
     except BrokenPipeError:
-        _silence_stdout()
+        # the reader of our output went away, which is its right: keep Python from complaining
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except RecursionError:
         _fail("an input is nested too deeply to be read", DataError.exit_code)
-    except OSError as error:
+    except Exception as error:
         if (problem := memory.shortage(error)) is not None:
             _fail(problem, 1)
+        if not isinstance(error, OSError):
+            raise
         what = error.filename or "file system"
         _fail(f"{what}: {error.strerror or error}", OutputError.exit_code)
-    except Exception as error:
-        if (problem := memory.shortage(error)) is None:
-            raise
-        _fail(problem, 1)
-
-
-def _silence_stdout() -> None:
-    """The reader of our output went away, which is its right: keep Python from complaining."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> None:

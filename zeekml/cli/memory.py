@@ -1,4 +1,4 @@
-"""Want of memory, told in one line wherever it shows."""
+"""Out of memory: one line that says so, wherever it shows."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ _LEAST = 512 << 20  # bytes of address space without which not even the librarie
 _NEEDED = (
     "scoring with the usual context_records needs 5 GiB of address space, most of it never used"
 )
+
+_NO_THREAD = ("can't start new thread", "Failed to launch worker thread")  # Python's, Arrow's
 
 
 def prepare() -> str | None:
@@ -29,11 +31,14 @@ def shortage(error: BaseException) -> str | None:
     text = str(error)
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return _told(str(error.filename or ""))
-    # the dynamic loader and the thread library say it in words only
+    # the dynamic loader and the thread libraries of Python and Arrow say it in words only
     if isinstance(error, ImportError) and "failed to map segment" in text:
         return _told(text)
-    if isinstance(error, RuntimeError) and "can't start new thread" in text:
+    if any(words in text for words in _NO_THREAD):
         return _told("no thread can be started")
+    # an extension module that found no memory and did not say so
+    if isinstance(error, SystemError) and _limit() is not None:
+        return _told("the libraries cannot be loaded")
     return None
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -14,119 +15,158 @@ if TYPE_CHECKING:
 
 _Command = Callable[..., Any]
 
+PATH: Final = click.Path(path_type=Path)
+
 inputs_argument = click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+
+config_option = click.option(
+    "--config",
+    "config_file",
+    type=PATH,
+    metavar="FILE",
+    help="TOML configuration [default: /etc/zeekml/zeekml.toml if there is one].",
+)
+bundle_option = click.option(
+    "--bundle",
+    type=PATH,
+    metavar="DIR",
+    help="Model bundle [default: the one that comes with zeekml].",
+)
+rules_option = click.option(
+    "--rules",
+    type=PATH,
+    metavar="DIR",
+    help="Directory of policy.yaml [default: the rules that come with zeekml].",
+)
+bundle_out_option = click.option(
+    "--out",
+    type=PATH,
+    required=True,
+    metavar="BUNDLE",
+    help="Directory of the bundle to write; see --overwrite.",
+)
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Replace a bundle that is there already."
+)
+progress_option = click.option(
+    "--no-progress", is_flag=True, help="No progress bar (none is shown on a pipe anyway)."
+)
+learner_option = click.option(
+    "--learner",
+    type=click.Choice(["joint", "reptile", "fomaml", "anil"]),
+    default="joint",
+    show_default=True,
+    help="Joint training alone, or a meta-learner after it.",
+)
+
+
+class Setup:
+    """What --config, --bundle and --rules come to: an option before the configuration's key.
+
+    `bundle` and `rules` are None for those that come with zeekml.
+    """
+
+    def __init__(
+        self, config_file: Path | None, bundle: Path | None = None, rules: Path | None = None
+    ) -> None:
+        self._file = config_file
+        self._bundle, self._rules = bundle, rules
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration in force."""
+        from zeekml.config import load_config
+
+        return load_config(self._file)
+
+    @property
+    def bundle(self) -> Path | None:
+        """The bundle's directory."""
+        return chosen_path(self._bundle, self.config.bundle)
+
+    @property
+    def rules(self) -> Path | None:
+        """The directory of policy and allowlist."""
+        return chosen_path(self._rules, self.config.rules)
+
+
+def setup_options(command: _Command) -> _Command:
+    """`--bundle DIR`, `--rules DIR` and `--config FILE`, as the command's `setup`."""
+
+    @wraps(command)
+    def run(bundle: Path | None, rules: Path | None, config_file: Path | None, **given: Any) -> Any:
+        return command(setup=Setup(config_file, bundle, rules), **given)
+
+    return bundle_option(rules_option(config_option(run)))
+
+
+def chosen_path(flag: Path | None, configured: str | None) -> Path | None:
+    """An option's path, or else the configured one, or None."""
+    return flag if flag is not None else Path(configured) if configured else None
 
 
 def column_options(command: _Command) -> _Command:
-    """`--columns NAMES` and `--like FILE`."""
-    for option in (
-        click.option(
-            "--like",
-            type=click.Path(path_type=Path),
-            metavar="FILE",
-            help="Another file of the same log, whose header holds for files without one.",
-        ),
-        click.option(
-            "--columns",
-            metavar="NAMES",
-            help="Columns of tab-separated files without a header, all of them in their order: "
-            "ts,uid,id.orig_h,…",
-        ),
-    ):
-        command = option(command)
-    return command
+    """`--columns NAMES` and `--like FILE`, as the command's `header`: see `given_header`.
+
+    It is a function, so that nothing is imported before the command asks for it.
+    """
+
+    @click.option(
+        "--columns",
+        metavar="NAMES",
+        help="Columns of tab-separated files without a header, all of them in their order: "
+        "ts,uid,id.orig_h,…",
+    )
+    @click.option(
+        "--like",
+        type=PATH,
+        metavar="FILE",
+        help="Another file of the same log, whose header holds for files without one.",
+    )
+    @wraps(command)
+    def run(columns: str | None, like: Path | None, **given: Any) -> Any:
+        return command(header=lambda: given_header(columns, like), **given)
+
+    return run
 
 
 def given_header(columns: str | None, like: Path | None) -> Header | None:
     """What `column_options` say."""
-    from zeekml.readers.formats.given_columns import columns_like, named_columns
+    from zeekml.readers.files.discovery import columns_like
+    from zeekml.readers.formats.zeek_header import named_columns
 
     if columns is not None and like is not None:
         raise click.UsageError("give either --columns or --like")
     if like is not None:
         return columns_like(like)
-    if columns is None:
-        return None
     try:
-        return named_columns(columns)
+        return named_columns(columns) if columns is not None else None
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--columns") from error
 
 
-def config_option(command: _Command) -> _Command:
-    """`--config FILE`."""
-    return click.option(
-        "--config",
-        "config_file",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="TOML configuration [default: /etc/zeekml/zeekml.toml if there is one].",
-    )(command)
-
-
-def bundle_option(command: _Command) -> _Command:
-    """`--bundle DIR`."""
-    return click.option(
-        "--bundle",
-        type=click.Path(path_type=Path),
-        metavar="DIR",
-        help="Model bundle [default: the one that comes with zeekml].",
-    )(command)
-
-
-def rules_option(command: _Command) -> _Command:
-    """`--rules DIR`."""
-    return click.option(
-        "--rules",
-        type=click.Path(path_type=Path),
-        metavar="DIR",
-        help="Directory of policy.yaml [default: the rules that come with zeekml].",
-    )(command)
-
-
 def notice_options(command: _Command) -> _Command:
     """`--notice-format` and `--strict-notice`."""
-    for option in (
-        click.option(
-            "--strict-notice",
-            is_flag=True,
-            help="Only Zeek's own columns in notice.log; ours go into `sub` as JSON.",
-        ),
-        click.option(
-            "--notice-format",
-            type=click.Choice(["json", "tsv"]),
-            help="Form of notice.log [default: json].",
-        ),
-    ):
-        command = option(command)
-    return command
+    form = click.option(
+        "--notice-format",
+        type=click.Choice(["json", "tsv"]),
+        help="Form of notice.log [default: json].",
+    )
+    strict = click.option(
+        "--strict-notice",
+        is_flag=True,
+        help="Only Zeek's own columns in notice.log; ours go into `sub` as JSON.",
+    )
+    return form(strict(command))
 
 
-def progress_option(command: _Command) -> _Command:
-    """`--no-progress`."""
+def report_option(name: str, what: str) -> Callable[[_Command], _Command]:
+    """`--report DIR`, or a page that ends in .html; see `zeekml.html.write.report_page`."""
     return click.option(
-        "--no-progress", is_flag=True, help="No progress bar (none is shown on a pipe anyway)."
-    )(command)
-
-
-def learner_option(command: _Command) -> _Command:
-    """`--learner NAME`."""
-    return click.option(
-        "--learner",
-        type=click.Choice(["joint", "reptile", "fomaml", "anil"]),
-        default="joint",
-        show_default=True,
-        help="Joint training alone, or a meta-learner after it.",
-    )(command)
-
-
-def settings(config_file: Path | None) -> Config:
-    """The configuration in force."""
-    from zeekml.config import load_config
-
-    return load_config(config_file)
-
-
-def chosen_path(flag: Path | None, configured: str | None) -> Path | None:
-    """The flag's path, or the configured one, or None for what comes with zeekml."""
-    return flag if flag is not None else Path(configured) if configured else None
+        "--report",
+        name,
+        type=PATH,
+        metavar="DIR",
+        help=f"Directory for {what}; earlier ones there are replaced. A path that ends in .html "
+        "is the page itself.",
+    )

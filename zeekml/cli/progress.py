@@ -1,4 +1,4 @@
-"""A progress bar on stderr for work measured in bytes of input."""
+"""Progress bars on stderr, for work measured in bytes of input or in steps."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -26,25 +27,9 @@ _PATIENCE = 4.0  # seconds without any progress after which a first run explains
 def input_progress(
     what: str, total_bytes: int | None, *, hidden: bool
 ) -> Iterator[Callable[[int, int], None]]:
-    """A bar that its callback moves by (bytes, records); silent when stderr is no terminal.
-
-    Parameters
-    ----------
-    total_bytes
-        None when unknown, as for standard input.
-    """
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=hidden or not console.is_terminal,
-    )
+    """A bar that its callback moves by (bytes, records); None for an unknown size, as of stdin."""
+    columns = (DownloadColumn(), TextColumn("{task.fields[rate]}"), TimeElapsedColumn())
+    bar = _bar(*columns, TimeRemainingColumn(), hidden=hidden)
     patience = threading.Timer(
         _PATIENCE,
         lambda: bar.console.print(
@@ -78,17 +63,7 @@ def input_progress(
 @contextmanager
 def step_progress(*, hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
     """A bar that its callback sets to (what is being done, steps done, steps in all)."""
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=hidden or not console.is_terminal,
-    )
-    with bar:
+    with _bar(MofNCompleteColumn(), TimeElapsedColumn(), hidden=hidden) as bar:
         task = bar.add_task("starting", total=None)
 
         def show(what: str, done: int, total: int) -> None:
@@ -96,3 +71,16 @@ def step_progress(*, hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
             bar.update(task, description=what, completed=done, total=total)
 
         yield show
+
+
+def _bar(*columns: ProgressColumn, hidden: bool) -> Progress:
+    """A bar that goes when it is done; silent when stderr is no terminal."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        *columns,
+        console=console,
+        transient=True,
+        disable=hidden or not console.is_terminal,
+    )

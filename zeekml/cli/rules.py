@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zeekml.cli.options import rules_option
-from zeekml.cli.say import say
+from zeekml.cli.options import PATH, rules_option
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from zeekml.cli.console import PlainTable
     from zeekml.detection.allowlist import Allowlist, Entry
     from zeekml.detection.policy import Policy
 
@@ -37,6 +35,7 @@ def rules() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def check(rules: Path | None, as_json: bool) -> None:
     """Read policy.yaml and allowlist.yaml and report the first mistake with its line."""
+    from zeekml.cli.console import say
     from zeekml.detection.allowlist import load_allowlist
     from zeekml.detection.policy import load_policy
 
@@ -61,7 +60,7 @@ def check(rules: Path | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def show(rules: Path | None, as_json: bool) -> None:
     """Show the detectors and the allowlist in force."""
-    from zeekml.cli.console import output_console
+    from zeekml.cli.console import output_console, say
     from zeekml.detection.allowlist import load_allowlist
     from zeekml.detection.policy import load_policy
 
@@ -79,11 +78,7 @@ def show(rules: Path | None, as_json: bool) -> None:
 
 @rules.command(epilog=_ALLOW_EPILOG)
 @click.option(
-    "--rules",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="DIR",
-    help="Directory of allowlist.yaml.",
+    "--rules", type=PATH, required=True, metavar="DIR", help="Directory of allowlist.yaml."
 )
 @click.option("--cidr", multiple=True, metavar="NET", help="Either host; may be repeated.")
 @click.option("--src", multiple=True, metavar="NET", help="The host that starts the flow.")
@@ -111,6 +106,7 @@ def allow(
     The file keeps its text and comments, and is replaced only by one without mistakes. A running
     `zeekml watch` takes it up within seconds.
     """
+    from zeekml.cli.console import say
     from zeekml.detection.allowlist import allowlist_path
     from zeekml.detection.allowlist_edit import Scope, append_entry, expiry_from_now
 
@@ -126,7 +122,7 @@ def allow(
 
 
 def _as_dict(policy: Policy, allowlist: Allowlist) -> dict[str, Any]:
-    """Return policy and allowlist as JSON takes them; a threshold of null is the bundle's."""
+    """Policy and allowlist as JSON takes them; a threshold of null is the bundle's."""
     expired = set(allowlist.expired)
     entries = [
         {
@@ -149,63 +145,47 @@ def _as_dict(policy: Policy, allowlist: Allowlist) -> dict[str, Any]:
     }
 
 
-def _detectors(policy: Policy) -> Table:
-    from rich.table import Table
-    from rich.text import Text
+def _detectors(policy: Policy) -> PlainTable:
+    from zeekml.cli.console import PlainTable
 
-    table = Table(title=None, caption=Text(policy.file))
-    for heading in (
-        "threat",
-        "group by",
-        "threshold",
-        "window",
-        "top",
-        "flows",
-        "members",
-        "quiet",
-        "severity",
-        "ATT&CK",
-    ):
-        table.add_column(heading)
+    heads = ("threat", "group by", "threshold", "window", "top", "flows", "members", "quiet")
+    table = PlainTable(*heads, "severity", "ATT&CK", caption=policy.file)
     for d in policy.detectors:
         bands = ", ".join(
             f"{band.severity} from {band.score:g}"
             + (f" and {band.flows:,} flows" if band.flows > 1 else "")
             for band in d.bands
         )
-        table.add_row(
-            Text(d.threat if d.enabled else f"{d.threat} (off)"),
-            Text(", ".join(d.group_by)),
+        table.add(
+            d.threat if d.enabled else f"{d.threat} (off)",
+            ", ".join(d.group_by),
             "auto" if d.threshold is None else f"{d.threshold:g}",
             f"{d.window:g} s",
             str(d.top),
             str(d.minimum_flows),
             str(d.minimum_members),
             f"{d.suppress_for:g} s",
-            Text(bands),
-            Text(" ".join((d.tactic, *d.techniques)).strip()),
+            bands,
+            " ".join((d.tactic, *d.techniques)).strip(),
         )
     return table
 
 
-def _entries(allowlist: Allowlist) -> Table:
-    from rich.table import Table
-    from rich.text import Text
+def _entries(allowlist: Allowlist) -> PlainTable:
+    from zeekml.cli.console import PlainTable
 
-    table = Table(title=None, caption=Text(allowlist.file))
-    for heading in ("entry", "line", "covers", "for", "reason", "owner", "until"):
-        table.add_column(heading, overflow="fold")
+    heads = ("entry", "line", "covers", "for", "reason", "owner", "until")
+    table = PlainTable(*heads, caption=allowlist.file)
     expired = set(allowlist.expired)
     for entry in allowlist.entries:
-        until = f"{entry.until} (expired)" if entry in expired else entry.until
-        table.add_row(
-            Text(entry.id),
+        table.add(
+            entry.id,
             str(entry.line),
-            Text(_scopes(entry)),
-            Text(", ".join(sorted(entry.notes)) or "all notes"),
-            Text(entry.reason),
-            Text(entry.owner),
-            Text(until),
+            _scopes(entry),
+            ", ".join(sorted(entry.notes)) or "all notes",
+            entry.reason,
+            entry.owner,
+            f"{entry.until} (expired)" if entry in expired else entry.until,
         )
     return table
 
@@ -221,7 +201,7 @@ def _scopes(entry: Entry) -> str:
 
 
 def _scope_values(entry: Entry) -> dict[str, list[str | int]]:
-    """Return the keys that say which flows an entry covers; nets and names as text."""
+    """The keys that say which flows an entry covers; nets and names as text."""
     scopes: dict[str, list[str | int]] = {
         "cidr": sorted(str(net) for net in entry.cidr),
         "src": sorted(str(net) for net in entry.src),

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from zeekml.cli.options import (
-    bundle_option,
-    chosen_path,
+    PATH,
+    Setup,
     column_options,
-    config_option,
-    given_header,
     inputs_argument,
     notice_options,
     progress_option,
-    rules_option,
-    settings,
+    report_option,
+    setup_options,
 )
-from zeekml.cli.say import say
+
+if TYPE_CHECKING:
+    from zeekml.readers.formats.zeek_header import Header
 
 _EPILOG = """\b
 Examples:
   zeekml score /opt/zeek/logs/2026-11-2* --out scored
   zeekml score /var/log/suricata/eve.json --out scored --scores --enriched
-  zeekml score conn.log --out scored --report scored/report.html
+  zeekml score conn.log --out scored --report scored
   zcat conn.*.log.gz | zeekml score - --out scored --json
   zeekml score no_header.log --like conn.log --out scored
 
@@ -41,24 +43,16 @@ less than half of the records could be read, or nothing could be scored
 @inputs_argument
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     metavar="DIR",
     help="Where results go; files of an earlier run there are replaced at the end.",
 )
 @click.option("--scores", is_flag=True, help="Write scores.parquet: one row per record.")
 @click.option("--enriched", is_flag=True, help="Write conn_scored.log: each record with its score.")
-@click.option(
-    "--report",
-    "page",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE.html",
-    help="Write what was found as one web page that needs nothing else.",
-)
+@report_option("report", "report.html, what was found as one page that needs nothing else")
 @column_options
-@bundle_option
-@rules_option
-@config_option
+@setup_options
 @notice_options
 @click.option(
     "--workers",
@@ -75,12 +69,9 @@ def score(
     out: Path,
     scores: bool,
     enriched: bool,
-    page: Path | None,
-    columns: str | None,
-    like: Path | None,
-    bundle: Path | None,
-    rules: Path | None,
-    config_file: Path | None,
+    report: Path | None,
+    header: Callable[[], Header | None],
+    setup: Setup,
     notice_format: str | None,
     strict_notice: bool,
     workers: int,
@@ -97,24 +88,28 @@ def score(
     """
     from zeekml.batch.run import ScoreJob
     from zeekml.batch.run import score as run
+    from zeekml.cli.console import say
     from zeekml.cli.progress import input_progress
-    from zeekml.cli.report import print_run
+    from zeekml.cli.run_summary import print_run
     from zeekml.core.text import printable
+    from zeekml.detection.policy import load_policy
     from zeekml.errors import DataError
-    from zeekml.outputs import OutputOptions, refuse_output_among_inputs
+    from zeekml.html.write import check_page, report_page
+    from zeekml.outputs import OUTPUT_NAMES, OutputOptions, refuse_output_among_inputs
     from zeekml.readers.files.discovery import discover
-    from zeekml.readers.verdict import shortfall
+    from zeekml.readers.shortfall import shortfall
 
-    config = settings(config_file)
+    config = setup.config
     refuse_output_among_inputs(inputs, out)
+    page = None if report is None else report_page(report)
     if page is not None:
-        _check_page(page, out)
-    discovery = discover(inputs, exclude=(out,), columns=given_header(columns, like))
+        check_page(page, {out / name for name in OUTPUT_NAMES})
+    discovery = discover(inputs, exclude=(out,), columns=header())
     job = ScoreJob(
         out=out,
         config=config,
-        bundle=chosen_path(bundle, config.bundle),
-        rules=chosen_path(rules, config.rules),
+        bundle=setup.bundle,
+        rules=setup.rules,
         options=OutputOptions(
             scores=scores,
             enriched=enriched,
@@ -127,8 +122,7 @@ def score(
     with input_progress("Scoring", discovery.size or None, hidden=no_progress) as advance:
         result = run(discovery, job, advance)
     if page is not None:
-        from zeekml.detection.policy import load_policy
-        from zeekml.triage import score_report, write_score_report
+        from zeekml.triage.score_report import score_report, write_score_report
 
         write_score_report(score_report(out, result.bundle, load_policy(job.rules)), page)
     for warning in result.warnings:
@@ -146,18 +140,3 @@ def score(
     )
     if short is not None:
         raise DataError(short)
-
-
-def _check_page(page: Path, out: Path) -> None:
-    """Refuse a place for the page before the work and not after it."""
-    from zeekml.errors import OutputError
-    from zeekml.html.page import is_page
-    from zeekml.html.write import check_directory
-    from zeekml.outputs import OUTPUT_NAMES
-
-    if page.exists() and not is_page(page):
-        # a slip of the keyboard must not cost a log
-        raise OutputError(f"{page}: is there and is no such page; choose another --report")
-    if page.resolve().parent == out.resolve() and page.name in OUTPUT_NAMES:
-        raise OutputError(f"{page}: the run writes {page.name} there; choose another --report")
-    check_directory(page.parent)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from zeekml.cli.options import learner_option, progress_option
-from zeekml.cli.say import say
 
 if TYPE_CHECKING:
     from zeekml.training.trainer import Learner
@@ -67,6 +66,7 @@ def train(
     Trained members are kept in BUNDLE.unfinished until the bundle is written: the same command
     after one that was cut short goes on from them, and makes the same bundle.
     """
+    from zeekml.cli.console import say
     from zeekml.cli.progress import step_progress
     from zeekml.training.build import build_bundle
     from zeekml.training.trainer import MemberPlan

@@ -6,24 +6,13 @@ import logging
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from zeekml.cli import interrupts
-from zeekml.cli.options import (
-    bundle_option,
-    chosen_path,
-    config_option,
-    notice_options,
-    rules_option,
-    settings,
-)
+from zeekml.cli.options import Setup, chosen_path, notice_options, setup_options
 from zeekml.core.text import printable
 from zeekml.errors import DataError
-
-if TYPE_CHECKING:
-    from zeekml.live.tail.stream_logs import StreamLogs
 
 _EPILOG = """\b
 Examples:
@@ -76,9 +65,7 @@ _PATH = click.Path(path_type=Path, readable=False)
     metavar="DIR",
     help="Where the watch remembers how far it is; one watch at a time may use it.",
 )
-@bundle_option
-@rules_option
-@config_option
+@setup_options
 @click.option("--enriched", is_flag=True, help="Write conn_scored.log: each record with its score.")
 @notice_options
 @click.option(
@@ -92,9 +79,7 @@ def watch(
     suricata: tuple[Path, ...],
     out: Path | None,
     state: Path | None,
-    bundle: Path | None,
-    rules: Path | None,
-    config_file: Path | None,
+    setup: Setup,
     enriched: bool,
     notice_format: str | None,
     strict_notice: bool,
@@ -108,13 +93,13 @@ def watch(
     interrupts.remember_reloads()
     # for a service, SIGTERM is the usual end, at any time
     interrupts.install(terminated=0)
-    from zeekml.live.tail.files_at_start import sight
+    from zeekml.live.tail.files_at_start import open_live_files
 
-    sightings = sight([*zeek, *suricata])
-    config = settings(config_file)
+    live_files = open_live_files([*zeek, *suricata])
+    config = setup.config
     if not zeek and not suricata:
         zeek, suricata = tuple(map(Path, config.zeek)), tuple(map(Path, config.suricata))
-        sightings = sight([*zeek, *suricata])
+        live_files = open_live_files([*zeek, *suricata])
     out = chosen_path(out, config.out)
     state = chosen_path(state, config.state)
     if out is None or state is None:
@@ -126,15 +111,17 @@ def watch(
     give_back_large_blocks()
     do_without_pandas()
     from zeekml.live.startup import begin
+    from zeekml.live.tail.default_paths import look_around
+    from zeekml.live.tail.inputs import found_logs, named_logs
     from zeekml.outputs import OutputOptions, refuse_nested, refuse_output_among_inputs
 
-    logs = _chosen_logs(zeek, suricata)
+    logs = named_logs(zeek, suricata) if zeek or suricata else found_logs(look_around())
     paths = [path for group in logs for path in group.paths]
     for directory in (out, state):
         refuse_output_among_inputs([path.parent for path in paths], directory)
     refuse_nested(out, state)
     received: list[int] = []
-    with begin(logs, state, sightings) as begun:
+    with begin(logs, state, live_files) as begun:
         _compile()
         from zeekml.live.service import Watcher, WatchJob
 
@@ -143,8 +130,8 @@ def watch(
             out=out,
             state=state,
             config=config,
-            bundle=chosen_path(bundle, config.bundle),
-            rules=chosen_path(rules, config.rules),
+            bundle=setup.bundle,
+            rules=setup.rules,
             options=OutputOptions(
                 enriched=enriched,
                 notice_format=notice_format or config.notice_format,
@@ -182,15 +169,6 @@ def _compile() -> None:
         manager.starting(_COMPILING, _PATIENCE)
 
     compile_ahead(lambda: logger.info(_COMPILING), tell)
-
-
-def _chosen_logs(zeek: tuple[Path, ...], suricata: tuple[Path, ...]) -> list[StreamLogs]:
-    from zeekml.live.tail.default_paths import look_around
-    from zeekml.live.tail.inputs import found_logs, named_logs
-
-    if zeek or suricata:
-        return named_logs(zeek, suricata)
-    return found_logs(look_around())
 
 
 class _InertLines(logging.Formatter):

@@ -39,8 +39,8 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         aside.replace(path)
     except OSError as error:
-        if error.filename == aside:
-            error.filename = path
+        if error.filename == str(aside):
+            error.filename = str(path)
         raise
     finally:
         aside.unlink(missing_ok=True)

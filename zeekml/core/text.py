@@ -1,13 +1,6 @@
-"""Text from strangers made safe to show, and moments as calendars have them."""
+"""Text from strangers made safe to show."""
 
 from __future__ import annotations
-
-import math
-from datetime import UTC, datetime, timedelta
-from typing import Final
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_SECOND: Final = 253_402_300_799.0  # the end of the year 9999, where calendars here stop
 
 
 def printable(text: str | bytes, limit: int | None = 256, *, keep: str = "") -> str:
@@ -32,13 +25,3 @@ def _escaped(character: str) -> str:
     if code <= 0xFF:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
-
-
-def utc(ts: float) -> datetime:
-    """The moment of an epoch time, to the microsecond.
-
-    Times outside the years 1970 to 9999, which only a damaged log holds, become the nearest end
-    of that range instead of an error.
-    """
-    bounded = min(max(ts, 0.0), _LAST_SECOND) if math.isfinite(ts) else 0.0
-    return _EPOCH + timedelta(microseconds=round(bounded * 1e6))

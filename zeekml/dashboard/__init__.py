@@ -1,1 +1,1 @@
-"""What goes on, for people at a terminal: read from a watch's state or a finished run's outputs."""
+"""The dashboard: incidents at a terminal, of a running watch or of a finished run's outputs."""

@@ -1,4 +1,4 @@
-"""The dashboard on a terminal. Whatever it shows of a log went through `notice_lines` before."""
+"""The dashboard on a terminal. What it shows of a log went through `triage.notice_reader`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import getpass
 import re
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -22,22 +23,20 @@ from zeekml.core.text import printable
 from zeekml.dashboard.incident_table import IncidentTable
 from zeekml.dashboard.panes import (
     ONE_LINE_HEADING,
-    counted,
+    count_rows,
     evidence_rows,
     explanation,
     health_text,
-    open_count,
     over_time,
 )
-from zeekml.dashboard.screens import HELP, IncidentScreen, SilenceScreen, TextScreen
+from zeekml.dashboard.screens import HELP, AllowlistScreen, IncidentScreen, TextScreen
 from zeekml.detection.allowlist import allowlist_path
 from zeekml.detection.allowlist_edit import Scope, append_entry
 from zeekml.detection.policy import Policy
 from zeekml.errors import ZeekmlError
 from zeekml.live.state.labels import Label, Labels, label_incident
-from zeekml.triage.incident_list import Filter, Tracked, parse_filter, totals
+from zeekml.triage.incident_list import Filter, Tracked, parse_filter, tactics, totals
 from zeekml.triage.source import Source
-from zeekml.triage.text import tactics
 
 POLL: Final = 0.5
 """Seconds between looks at the source."""
@@ -54,17 +53,7 @@ _KEYS: Final = "Enter open  / filter  t f label  s silence  c over  ? help  q qu
 
 
 class DashboardApp(App[None]):
-    """The dashboard.
-
-    Parameters
-    ----------
-    source
-        What to look at.
-    policy
-        Tells the tactics.
-    rules
-        Where the allowlist is; None if nowhere that entries may be written to.
-    """
+    """The dashboard; `rules` is where the allowlist is, None if entries may be written nowhere."""
 
     ENABLE_COMMAND_PALETTE = False
     TITLE = "zeekml"
@@ -84,7 +73,7 @@ class DashboardApp(App[None]):
     #filter { dock: bottom; height: 1; border: none; padding: 0; display: none; }
     #filter.asked { display: block; }
     TextScreen { background: $background; }
-    SilenceScreen { align: center middle; }
+    AllowlistScreen { align: center middle; }
     #dialog { width: 90%; max-width: 100; height: auto; border: solid $primary; padding: 0 1; }
     #dialog Input { border: none; height: 1; margin: 1 0 0 0; padding: 0; }
     #ask { margin: 1 0 0 0; height: auto; }
@@ -96,7 +85,7 @@ class DashboardApp(App[None]):
         Binding("c", "toggle_closed", "Over"),
         Binding("t", "label(True)", "True"),
         Binding("f", "label(False)", "False"),
-        Binding("s", "silence", "Silence"),
+        Binding("s", "suppress", "Silence"),
         Binding("question_mark", "help", "Help"),
         Binding("escape", "leave_filter", "Back", show=False),
     ]
@@ -146,7 +135,7 @@ class DashboardApp(App[None]):
     def current(self) -> Tracked | None:
         """The incident that is open, or else under the cursor."""
         if isinstance(self.screen, IncidentScreen):
-            return self.source.board.incidents.get(self.screen.incident)
+            return self.source.incidents.by_id.get(self.screen.incident)
         return self._table.current
 
     # -- showing ---------------------------------------------------------------------------------
@@ -166,22 +155,22 @@ class DashboardApp(App[None]):
             self._shifted = time.monotonic()
 
     def _show(self) -> None:
-        shown = self.source.board.shown(self._filter)
+        shown = self.source.incidents.shown(self._filter)
         self._base.set_class(self.size.width >= _WIDE, "wide")
         self._put("health", health_text(self.source))
-        self._table.show_incidents(shown, self.source.labels, self.source.board.sensors)
+        self._table.show_incidents(shown, self.source.labels, self.source.incidents.sensors)
         counts = totals(shown, _PANE_ROWS)
         wide = self.size.width >= _WIDE
         share = self.size.width // (5 if wide else 4) - 1
         self._pane("time", "Incidents over time", over_time(shown, share * 2))
         if wide:
-            self._pane("sources", "Top sources", counted(counts.sources, share, _PANE_ROWS))
-            self._pane("targets", "Top targets", counted(counts.targets, share, _PANE_ROWS))
+            self._pane("sources", "Top sources", count_rows(counts.sources, share, _PANE_ROWS))
+            self._pane("targets", "Top targets", count_rows(counts.targets, share, _PANE_ROWS))
         else:
-            hosts = counted(counts.sources, share, 2)
-            hosts += [Text("Top targets", style="bold"), *counted(counts.targets, share, 2)]
+            hosts = count_rows(counts.sources, share, 2)
+            hosts += [Text("Top targets", style="bold"), *count_rows(counts.targets, share, 2)]
             self._pane("sources", "Top sources", hosts)
-        named = counted(tactics(counts, self._policy), share, _PANE_ROWS)
+        named = count_rows(tactics(counts, self._policy), share, _PANE_ROWS)
         self._pane("tactics", "ATT&CK tactics", named)
         self._show_keys()
         if isinstance(self.screen, TextScreen):
@@ -199,7 +188,7 @@ class DashboardApp(App[None]):
         self._base.query_one(f"#{name}", Static).update(text)
 
     def _show_keys(self) -> None:
-        shown = f"{open_count(self.source.board):,} open"
+        shown = f"{self.source.incidents.open_count:,} open"
         if self._typed:
             shown += f", filter: {printable(self._typed, 40)}"
         self._put("keys", Text(f"{self._message or shown}   {_KEYS}"))
@@ -226,18 +215,16 @@ class DashboardApp(App[None]):
             self.push_screen(IncidentScreen(name, lambda: self._explained(name, incident)))
 
     def _explained(self, name: str, opened: Tracked) -> list[Text]:
-        incident = self.source.board.incidents.get(name, opened)
-        rows = explanation(incident, self._history(name), self.source.board.counterparts(incident))
+        incident = self.source.incidents.by_id.get(name, opened)
+        others = self.source.incidents.counterparts(incident)
+        rows = explanation(incident, self._history(name), others)
         return [*rows, *evidence_rows(self.source.lines(name))]
 
     def _history(self, name: str) -> list[Label]:
         if self.source.state is None or name not in self.source.labels:
             return []
-        labels = Labels(self.source.state)
-        try:
+        with closing(Labels(self.source.state)) as labels:
             return labels.history(name)
-        finally:
-            labels.close()
 
     def action_help(self) -> None:
         """Show the keys."""
@@ -292,10 +279,10 @@ class DashboardApp(App[None]):
             f"labelled {'true' if truth else 'false'}: {line.id}",
         )
 
-    def action_silence(self) -> None:
+    def action_suppress(self) -> None:
         """Ask for an entry of the allowlist that covers the incident under the cursor."""
         incident, rules = self.current, self._rules
-        if incident is None or isinstance(self.screen, SilenceScreen) or not self._is_meant():
+        if incident is None or isinstance(self.screen, AllowlistScreen) or not self._is_meant():
             return
         if rules is None:
             self._tell("start with --rules DIR, the directory of the allowlist of the watch")
@@ -306,7 +293,7 @@ class DashboardApp(App[None]):
             if entry is not None:
                 self._try(lambda: append_entry(path, entry), f"silenced in {path}")
 
-        screen = SilenceScreen(incident.latest, printable(str(path), 200), _user())
+        screen = AllowlistScreen(incident.latest, printable(str(path), 200), _user())
         self.push_screen(screen, write)
 
     def _try(self, step: Callable[[], object], done: str) -> None:
@@ -327,13 +314,7 @@ def _user() -> str:
 
 
 def write_svg(source: Source, policy: Policy | None, rules: Path | None, path: Path) -> None:
-    """Write the first screen as an SVG picture.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be written.
-    """
+    """Write the first screen as an SVG picture."""
 
     async def drawn() -> str:
         app = DashboardApp(source, policy, rules)

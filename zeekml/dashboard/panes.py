@@ -7,18 +7,18 @@ is taken for an instruction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from rich.text import Text
 
-from zeekml.core.text import printable, utc
+from zeekml.core.units import utc, when
 from zeekml.detection.notice import SEVERITIES
 from zeekml.live.state.labels import Label
-from zeekml.triage.incident_list import Board, Tracked, timeline
-from zeekml.triage.lookup import ExplainedLine
-from zeekml.triage.source import Health, Source
-from zeekml.triage.text import SIGNS, agreement, when
+from zeekml.triage.explanation import related_flows
+from zeekml.triage.incident_list import SIGNS, Tracked, timeline
+from zeekml.triage.notice_reader import NoticeLine
+from zeekml.triage.source import Source
 
 STYLES: Final = {
     "critical": "bold #D55E00",
@@ -26,7 +26,6 @@ STYLES: Final = {
     "medium": "#F0E442",
     "low": "#56B4E9",
 }
-_SIDES: Final = ("orig", "resp")
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 
 
@@ -35,15 +34,9 @@ def severity_text(severity: str) -> Text:
     return Text(f"{SIGNS[severity]} {severity:<8}", style=STYLES[severity])
 
 
-def label_sign(label: Label | None) -> str:
-    """What was said of an incident, in one column."""
-    return " " if label is None else "T" if label.truth else "F"
-
-
 def health_text(source: Source) -> Text:
     """The lines about health: what is read, how it stands, what is wrong, by which thresholds."""
-    health: Health = source.health
-    rejected = f"{health.rejected:,} rejected"
+    health = source.health
     parts = [
         f"{'watch' if source.live else 'run'} {source.name}",
         f"{len(health.inputs):,} input{'s' * (len(health.inputs) != 1)}",
@@ -51,10 +44,10 @@ def health_text(source: Source) -> Text:
     ]
     if health.rate is not None:
         parts.append(f"{health.rate:,.0f}/s")
-    parts += [rejected, f"{health.silenced:,} silenced"]
+    parts += [f"{health.rejected:,} rejected", f"{health.suppressed:,} silenced"]
     stands = []
     if health.last_ts is not None:
-        stands.append(f"newest {utc(health.last_ts):%Y-%m-%d %H:%M:%S} UTC")
+        stands.append(f"newest {when(health.last_ts)} UTC")
     if health.lag is not None:
         stands.append(f"{health.lag:.0f} s behind")
     budget = "" if health.budget is None else f" of {health.budget:g}"
@@ -62,7 +55,7 @@ def health_text(source: Source) -> Text:
     if health.bundle:
         stands.append(f"bundle {health.bundle}")
     text = Text(f"{' · '.join(parts)}\n{' · '.join(stands)}")
-    problems = list(source.board.problems.values())
+    problems = list(source.incidents.problems.values())
     if problems:
         latest = max(problems, key=lambda p: p.ts)
         text.append(f"\n!! {len(problems):,} open: {latest.msg}", style=STYLES["high"])
@@ -76,13 +69,12 @@ def over_time(incidents: Sequence[Tracked], columns: int) -> list[Text]:
     """A row of bars for each severity, and one of times; each as wide as asked for."""
     width = max(columns - 13, 8)
     line = timeline(incidents, width)
-    most = max((max(counts) for counts in line.counts.values()), default=0)
+    most = line.tallest
     rows = []
     for severity in reversed(SEVERITIES):
-        bars = "".join(_bar(count, most) for count in line.counts[severity])
-        row = severity_text(severity)
-        row.append(f" {bars}")
-        rows.append(row)
+        counts = line.counts[severity]
+        bars = (_BARS[max(1, round(count / most * 8))] if count else " " for count in counts)
+        rows.append(severity_text(severity).append(f" {''.join(bars)}"))
     if most:
         form = "%m-%d %H:%M" if line.span * width > 86_400 else "%H:%M:%S"
         begin = utc(line.begin).strftime(form)
@@ -93,13 +85,7 @@ def over_time(incidents: Sequence[Tracked], columns: int) -> list[Text]:
     return rows
 
 
-def _bar(count: int, most: int) -> str:
-    if not count:
-        return " "
-    return _BARS[max(1, round(count / most * 8))]
-
-
-def counted(pairs: Sequence[tuple[str, int]], width: int, most: int) -> list[Text]:
+def count_rows(pairs: Sequence[tuple[str, int]], width: int, most: int) -> list[Text]:
     """Names with their counts, one a row."""
     digits = max((len(f"{n:,}") for _, n in pairs[:most]), default=0)
     room = max(width - digits - 1, 8)
@@ -116,8 +102,9 @@ def one_line(incident: Tracked, label: Label | None, sensors: Sequence[str] = ()
     """
     line = incident.latest
     text = severity_text(line.severity)
-    text.append(f"{label_sign(label)} {line.threat:<10} {agreement(incident):<11} ")
-    text.append(_shortened(line.msg))
+    sign = " " if label is None else "T" if label.truth else "F"
+    text.append(f"{sign} {line.threat:<10} {incident.agreement:<11} ")
+    text.append(line.msg.removesuffix("."))
     if len(sensors) > 1:
         text.append(f"  ({len(sensors)} sensors: {', '.join(sensors)})")
     if line.why:
@@ -125,10 +112,6 @@ def one_line(incident: Tracked, label: Label | None, sensors: Sequence[str] = ()
     if not incident.open:
         text.stylize("dim")
     return text
-
-
-def _shortened(msg: str) -> str:
-    return msg.removesuffix(".")
 
 
 ONE_LINE_HEADING: Final = (
@@ -139,15 +122,7 @@ ONE_LINE_HEADING: Final = (
 def explanation(
     incident: Tracked, history: Sequence[Label], counterparts: Sequence[Tracked] = ()
 ) -> list[Text]:
-    """All that is known of an incident, a paragraph a line.
-
-    Parameters
-    ----------
-    history
-        What was said of it, the earliest first.
-    counterparts
-        The same attack as other sensors show it.
-    """
+    """All that is known of an incident, a paragraph a line; `history` are its labels so far."""
     line = incident.latest
     head = severity_text(line.severity)
     head.append(f" {line.note}  {line.state}, line {line.seq}  {line.id}", style="bold")
@@ -166,17 +141,15 @@ def explanation(
     if line.signatures:
         rows.append(_pair("Suricata", "; ".join(line.signatures)))
     for other in counterparts:
-        told = other.latest
-        rows.append(
-            _pair("also seen", f"by another sensor ({other.sensor}): {told.id}  {told.msg}")
-        )
+        seen = f"by another sensor ({', '.join(other.sensors)})"
+        rows.append(_pair("also seen", f"{seen}: {other.latest.id}  {other.latest.msg}"))
     rows.append(_pair("bundle", line.bundle or "-"))
     rows += [Text(), Text("Why (largest first)", style="bold")]
     rows += [Text(f"  {reason}") for reason in line.why] or [Text("  not known")]
     rows += [Text(), Text("Lines so far, the latest first", style="bold")]
     rows += [
-        Text(f"  {when(seen.ts)}  {seen.seq:>3} {seen.state:<7} {seen.flows:>9,} flows  {seen.msg}")
-        for seen in reversed(incident.lines)
+        Text(f"  {when(told.ts)}  {told.seq:>3} {told.state:<7} {told.flows:>9,} flows  {told.msg}")
+        for told in reversed(incident.lines)
     ]
     if history:
         rows += [Text(), Text("Labels", style="bold")]
@@ -184,24 +157,20 @@ def explanation(
     return rows
 
 
-def evidence_rows(lines: Sequence[ExplainedLine]) -> list[Text]:
+def evidence_rows(lines: Sequence[NoticeLine]) -> list[Text]:
     """The members' scores and the flows that opened an incident, as far as they are kept."""
     kept = [line.evidence for line in lines if line.evidence is not None]
     if not kept:
         return []
     rows = [Text(), Text("Members' scores of the latest line's flow", style="bold")]
-    rows.append(Text("  " + "  ".join(f"{float(score):.3f}" for score in kept[-1]["members"])))
-    related: Sequence[Mapping[str, Any]]
-    related = next((evidence["related"] for evidence in kept if evidence["related"]), [])
+    rows.append(Text("  " + "  ".join(f"{score:.3f}" for score in kept[-1].members)))
+    related = related_flows(lines)
     if related:
         rows += [Text(), Text("Flows that opened it, the strongest first", style="bold")]
     for flow in related:
-        ends = " to ".join(f"{flow[f'id.{side}_h']} {flow[f'id.{side}_p']}" for side in _SIDES)
-        told = f"{flow['proto']} {flow['service'] or ''}  uid {flow['uid'] or '-'}"
-        began = when(float(flow["ts"]))
-        rows.append(
-            Text(f"  {began}  {float(flow['score']):.3f}  {printable(f'{ends}  {told}', 300)}")
-        )
+        ends = f"{flow.orig_h} {flow.orig_p} to {flow.resp_h} {flow.resp_p}"
+        told = f"{flow.proto} {flow.service or ''}  uid {flow.uid or '-'}"
+        rows.append(Text(f"  {when(flow.ts)}  {flow.score:.3f}  {ends}  {told}"))
     return rows
 
 
@@ -226,8 +195,3 @@ def _pair(name: str, value: str) -> Text:
     text = Text(f"{name:<12}", style="bold")
     text.append(value, style="not bold")
     return text
-
-
-def open_count(board: Board) -> int:
-    """Attacks that go on, as some sensor shows them."""
-    return sum(any(incident.open for incident in attack) for attack in board.attacks)

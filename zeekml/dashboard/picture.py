@@ -1,4 +1,4 @@
-"""One picture of what goes on, for a pipe: as text, or as data."""
+"""A snapshot of the dashboard for a pipe: as text, or as data."""
 
 from __future__ import annotations
 
@@ -7,41 +7,27 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from zeekml.dashboard.panes import (
-    ONE_LINE_HEADING,
-    counted,
-    health_text,
-    one_line,
-    open_count,
-    over_time,
-)
+from zeekml.dashboard.panes import ONE_LINE_HEADING, count_rows, health_text, one_line, over_time
 from zeekml.detection.policy import Policy
-from zeekml.triage.incident_list import Filter, Tracked, timeline, totals
+from zeekml.triage.incident_list import Filter, Tracked, tactics, timeline, totals
 from zeekml.triage.source import Source
-from zeekml.triage.text import tactics
 
 SHOWN: Final = 50
 """Most incidents in the text; the data has all."""
 
 _TIME_COLUMNS: Final = 60
 _TOP: Final = 10
+_TOLD: Final = (
+    *("id", "seq", "state", "note", "threat", "severity", "score", "spread", "threshold"),
+    *("flows", "first_ts", "last_ts"),
+)
 
 
 def lines(source: Source, policy: Policy | None, width: int) -> Iterator[Text]:
-    """The picture as lines of text.
-
-    Parameters
-    ----------
-    source
-        Polled before.
-    policy
-        Tells the tactics.
-    width
-        Columns; longer lines are cut.
-    """
+    """The picture as lines of text, cut to so many columns; the source was polled before."""
     chosen = _chosen(source)
-    shown = source.board.shown(chosen)
-    everything = [attack[0] for attack in source.board.attacks]
+    shown = source.incidents.shown(chosen)
+    everything = [attack[0] for attack in source.incidents.attacks]
     yield from _cut(health_text(source).split("\n"), width)
     yield Text()
     yield Text("Incidents over time", style="bold")
@@ -51,7 +37,8 @@ def lines(source: Source, policy: Policy | None, width: int) -> Iterator[Text]:
     yield Text(f"Incidents ({kind}): {len(shown):,}", style="bold")
     yield from _cut([Text(ONE_LINE_HEADING, style="underline")], width)
     rows = [
-        one_line(i, source.labels.get(i.latest.id), source.board.sensors(i)) for i in shown[:SHOWN]
+        one_line(i, source.labels.get(i.latest.id), source.incidents.sensors(i))
+        for i in shown[:SHOWN]
     ]
     yield from _cut(rows, width)
     if len(shown) > SHOWN:
@@ -64,14 +51,14 @@ def lines(source: Source, policy: Policy | None, width: int) -> Iterator[Text]:
     ):
         yield Text()
         yield Text(title, style="bold")
-        yield from counted(pairs, min(width, 50), _TOP) or [Text("none")]
+        yield from count_rows(pairs, min(width, 50), _TOP) or [Text("none")]
 
 
 def data(source: Source, policy: Policy | None) -> dict[str, Any]:
     """The picture as data: health, incidents in the order of the text, and totals."""
-    shown = source.board.shown(_chosen(source))
+    shown = source.incidents.shown(_chosen(source))
     counts = totals(shown)
-    line = timeline([attack[0] for attack in source.board.attacks], _TIME_COLUMNS)
+    line = timeline([attack[0] for attack in source.incidents.attacks], _TIME_COLUMNS)
     health = source.health
     return {
         "source": source.name,
@@ -80,7 +67,7 @@ def data(source: Source, policy: Policy | None) -> dict[str, Any]:
             "inputs": list(health.inputs),
             "records_read": health.records,
             "records_rejected": health.rejected,
-            "silenced": health.silenced,
+            "silenced": health.suppressed,
             "last_ts": health.last_ts,
             "bundle": health.bundle,
             "thresholds": dict(health.thresholds),
@@ -88,11 +75,11 @@ def data(source: Source, policy: Policy | None) -> dict[str, Any]:
             "incidents_today": health.today,
             "notices_per_day": health.budget,
             "problems": [
-                {"id": p.id, "ts": p.ts, "severity": p.severity, "msg": p.msg}
-                for p in source.board.problems.values()
+                {name: getattr(problem, name) for name in ("id", "ts", "severity", "msg")}
+                for problem in source.incidents.problems.values()
             ],
         },
-        "open": open_count(source.board),
+        "open": source.incidents.open_count,
         "severities": counts.severities,
         "over_time": {"begin": line.begin, "span": line.span, "counts": line.counts},
         "incidents": [_incident(i, source) for i in shown],
@@ -111,24 +98,13 @@ def _incident(incident: Tracked, source: Source) -> dict[str, Any]:
     line = incident.latest
     label = source.labels.get(line.id)
     return {
-        "id": line.id,
-        "seq": line.seq,
-        "state": line.state,
-        "note": line.note,
-        "threat": line.threat,
-        "severity": line.severity,
-        "score": line.score,
-        "spread": line.spread,
-        "threshold": line.threshold,
-        "flows": line.flows,
-        "first_ts": line.first_ts,
-        "last_ts": line.last_ts,
+        **{name: getattr(line, name) for name in _TOLD},
         "src": line.src or None,
         "dst": line.dst or None,
         "p": line.p,
         "msg": line.msg,
         "why": list(line.why),
-        "sensors": source.board.sensors(incident),
+        "sensors": source.incidents.sensors(incident),
         "label": None if label is None else label.truth,
     }
 

@@ -1,4 +1,4 @@
-"""Screens above the list: an incident in full, silencing it, and the keys."""
+"""Screens above the list: an incident in full, an allowlist entry for it, and the keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 
 from zeekml.detection.allowlist_edit import Scope
 from zeekml.errors import ZeekmlError
-from zeekml.triage.allowlist_entry import described, entry_for
+from zeekml.triage.allowlist_entry import entry_for
 from zeekml.triage.notice_reader import NoticeLine
 
 HELP: Final = """\
@@ -62,18 +62,12 @@ class TextScreen(ModalScreen[None]):
 
 
 class IncidentScreen(TextScreen):
-    """An incident in full; what is done here is done to it, whatever the list shows by now.
-
-    Parameters
-    ----------
-    name
-        Its id.
-    """
+    """An incident in full; what is done here is done to it, whatever the list shows by now."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "app.label(True)", "True"),
         Binding("f", "app.label(False)", "False"),
-        Binding("s", "app.silence", "Silence"),
+        Binding("s", "app.suppress", "Silence"),
     ]
 
     def __init__(self, name: str, read: Callable[[], Sequence[Text]]) -> None:
@@ -81,7 +75,7 @@ class IncidentScreen(TextScreen):
         self.incident = name
 
 
-class SilenceScreen(ModalScreen[dict[str, Scope] | None]):
+class AllowlistScreen(ModalScreen[dict[str, Scope] | None]):
     """Asks why, who and how long, shows the entry, and asks whether to write it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -121,7 +115,8 @@ class SilenceScreen(ModalScreen[dict[str, Scope] | None]):
             ask.update(Text(f"!! {error}"))
             self.query_one("#reason", Input).focus()
             return
-        ask.update(Text(f"{described(self._entry)}\nAdd this to {self._where}? y/n"))
+        entry = ", ".join(f"{key} {value}" for key, value in self._entry.items())
+        ask.update(Text(f"{entry}\nAdd this to {self._where}? y/n"))
         for name in order:
             self.query_one(f"#{name}", Input).disabled = True
         self.set_focus(None)

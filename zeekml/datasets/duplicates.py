@@ -1,19 +1,20 @@
-"""Records that an environment holds twice, as when a log lies beside its compressed copy."""
+"""Duplicate records: flows that an environment holds twice, as in a log and its compressed copy.
+
+Not to be taken for `equal_rows`: different flows that look alike to a model.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from zeekml.datasets.environment import UNLABELLED, Labels
+from zeekml.datasets.environment import UNLABELLED, BoolArray, Environment, IntArray, Labels
 from zeekml.datasets.label_names import CONTRADICTORY
 from zeekml.readers.flow_schema import FLOW_SCHEMA
-
-Keys = npt.NDArray[np.int64]
 
 # a uid alone is not enough: Suricata uses the numbers of past flows again
 _SAME_FLOW: Final = ("uid", "ts", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto")
@@ -21,25 +22,43 @@ _ABOUT_THE_FILE: Final = ("source", "line", "sensor", "signatures")
 _WHOLE: Final = tuple(f.name for f in FLOW_SCHEMA if f.name not in _ABOUT_THE_FILE)
 
 
-def repeated(flows: pa.Table, labels: Labels) -> npt.NDArray[np.bool_]:
-    """Tell which rows repeat an earlier one, and settle the labels of those that stay.
+def without_duplicates(environment: Environment) -> Environment:
+    """The environment as it is used: each record once, in order, contradictory labels taken away.
+
+    Its rows may come in any order, and its labels may be ``CONTRADICTORY``; what was left out or
+    unlabelled is counted and noted.
+    """
+    labels = environment.labels.copy()
+    copies = repeated(environment.flows, labels)
+    conflicts = int((labels[~copies] == CONTRADICTORY).sum())
+    labels[labels == CONTRADICTORY] = UNLABELLED
+    circular = environment.circular & (labels != UNLABELLED)
+    kept = np.flatnonzero(~copies)
+    order = kept[np.lexsort((environment.ends()[kept], environment.captures[kept]))]
+    notes = list(environment.notes)
+    if duplicates := int(copies.sum()):
+        notes.append(f"{duplicates:,} records that repeat others left out")
+    if conflicts:
+        notes.append(f"{conflicts:,} flows with contradictory labels left unlabelled")
+    if rule_made := int(circular[order].sum()):
+        notes.append(f"{rule_made:,} circular labels: trained on, never evaluated on")
+    return replace(
+        environment,
+        labels=labels,
+        circular=circular,
+        notes=tuple(notes),
+        duplicates=duplicates,
+        label_conflicts=conflicts,
+    ).take(order)
+
+
+def repeated(flows: pa.Table, labels: Labels) -> BoolArray:
+    """Which rows repeat an earlier one; `labels` are settled, in place, for the rows that stay.
 
     With a uid, a row repeats another if both are of the same flow: uid, start, addresses, ports
     and protocol agree. Without one, rows must agree in everything and come from different files:
-    a single sensor may well log the same figures twice.
-
-    Parameters
-    ----------
-    flows : pyarrow.Table
-        Columns of ``FLOW_SCHEMA``.
-    labels : int8 array (rows,)
-        Changed in place: a row that stays takes the label of its copies if it has none, and
-        becomes ``CONTRADICTORY`` where they disagree.
-
-    Returns
-    -------
-    bool array (rows,)
-        True for rows to leave out.
+    a single sensor may well log the same figures twice. A row that stays takes the label of its
+    copies if it has none, and becomes ``CONTRADICTORY`` where they disagree.
     """
     if not len(flows):
         return np.zeros(0, np.bool_)
@@ -57,7 +76,7 @@ def repeated(flows: pa.Table, labels: Labels) -> npt.NDArray[np.bool_]:
     return np.asarray(copies, np.bool_)
 
 
-def _numbered(flows: pa.Table, names: tuple[str, ...], rows: npt.NDArray[np.bool_]) -> Keys:
+def _numbered(flows: pa.Table, names: tuple[str, ...], rows: BoolArray) -> IntArray:
     """Number the distinct rows by these columns, from 1; 0 for rows that are not asked about."""
     keys = np.zeros(len(flows), np.int64)
     if rows.any():
@@ -67,7 +86,7 @@ def _numbered(flows: pa.Table, names: tuple[str, ...], rows: npt.NDArray[np.bool
     return keys
 
 
-def _settle(keys: Keys, labels: Labels) -> None:
+def _settle(keys: IntArray, labels: Labels) -> None:
     stated = pd.Series(np.where(labels == UNLABELLED, np.nan, labels))
     groups = stated.groupby(keys)
     lowest, highest = groups.transform("min").to_numpy(), groups.transform("max").to_numpy()

@@ -1,10 +1,11 @@
-"""One labelled network, and what it holds."""
+"""One labelled network: its flows, their labels, and the captures they were recorded in."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -17,8 +18,7 @@ from zeekml.errors import DataError
 
 UNLABELLED: Final = -1
 OTHER_ATTACK: Final = len(CLASSES)
-OTHER_ATTACK_NAME: Final = "other-attack"
-LABEL_NAMES: Final = (*CLASSES, OTHER_ATTACK_NAME)
+LABEL_NAMES: Final = (*CLASSES, "other-attack")
 
 # With fewer benign rows one percent of them is fewer than four flows, and a recall at that rate
 # says nothing.
@@ -27,79 +27,58 @@ MIN_MALICIOUS_ROWS: Final = 50
 
 Matrix = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int8]
-
-
-class NotLabelledFlowsError(DataError):
-    """A file or folder that holds no labelled flows."""
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Environment:
     """One labelled network.
 
-    Attributes
-    ----------
-    name : str
-        What the environment is called in reports.
-    flows : pyarrow.Table
-        Columns of ``FLOW_SCHEMA``; rows ordered by capture, then by flow end (stable), which is
-        the order in which a sensor logs them.
-    labels : int8 array, one per row
-        Index into ``CLASSES``, ``OTHER_ATTACK`` or ``UNLABELLED``.
-    captures : int32 array, one per row
-        Index into `capture_names`; never decreases.
-    circular : bool array, one per row
-        The label was made by a rule on the flow's own fields: good for training, never for a
-        figure.
-    sha256 : str
-        Digest of the file it was read from; of the digests of all files if there are several.
-    duplicates : int
-        Records that repeated others and were left out.
-    label_conflicts : int
-        Rows left unlabelled since their labels contradict each other.
-    sensors : tuple of str
-        Who wrote the records; empty for a table that does not say.
-    episodes : object array, one per row, or None
-        Name of the attack episode that a row belongs to, None for rows of none; None altogether
-        where the data do not tell episodes apart.
+    Rows are ordered by capture, then by flow end (stable), which is the order in which a sensor
+    logs them. All arrays hold one value per row.
     """
 
     name: str
-    flows: pa.Table
-    labels: Labels
-    captures: npt.NDArray[np.int32]
+    flows: pa.Table  # columns of FLOW_SCHEMA
+    labels: Labels  # index into LABEL_NAMES, or UNLABELLED
+    captures: npt.NDArray[np.int32]  # index into `capture_names`; never decreases
     capture_names: tuple[str, ...]
-    circular: npt.NDArray[np.bool_]
+    circular: BoolArray  # label made by a rule on the flow's own fields: to train on, never to test
     reference: Reference
-    sha256: str = ""
+    sha256: str = ""  # of the file it was read from; of the digests of all files if several
     notes: tuple[str, ...] = ()
-    duplicates: int = 0
-    label_conflicts: int = 0
-    sensors: tuple[str, ...] = ()
-    episodes: npt.NDArray[Any] | None = None
+    duplicates: int = 0  # records that repeated others and were left out
+    label_conflicts: int = 0  # rows left unlabelled since their labels contradict each other
+    sensors: tuple[str, ...] = ()  # who wrote the records; empty for a table that does not say
+    episodes: npt.NDArray[Any] | None = None  # attack's name, or None; None where nothing tells
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def where(self, chosen: npt.NDArray[np.bool_]) -> Environment:
-        """Return the environment with some of its rows alone (bool, one per row)."""
+    def where(self, chosen: BoolArray) -> Environment:
+        """The environment with some of its rows alone."""
+        return self.take(np.flatnonzero(chosen))
+
+    def take(self, rows: IntArray) -> Environment:
+        """The environment with these rows, in this order."""
         return replace(
             self,
-            flows=self.flows.filter(pa.array(chosen)),
-            labels=self.labels[chosen],
-            captures=self.captures[chosen],
-            circular=self.circular[chosen],
-            episodes=None if self.episodes is None else self.episodes[chosen],
+            flows=self.flows.take(pa.array(rows)),
+            labels=self.labels[rows],
+            captures=self.captures[rows],
+            circular=self.circular[rows],
+            episodes=None if self.episodes is None else self.episodes[rows],
         )
 
     def ends(self) -> npt.NDArray[np.float64]:
-        """Return when each flow ended, in epoch seconds; one without a duration when it began."""
+        """When each flow ended, in epoch seconds; one without a duration when it began."""
         duration = np.asarray(self.flows["duration"].to_numpy(), dtype=np.float64)
         ends: npt.NDArray[np.float64] = self.flows["ts"].to_numpy() + np.nan_to_num(duration)
         return ends
 
     def capture_slices(self) -> Iterator[slice]:
-        """Yield the rows of each capture, in order."""
+        """The rows of each capture, in order."""
         edges = np.flatnonzero(np.diff(self.captures)) + 1
         starts = [0, *edges.tolist()]
         for start, stop in zip(starts, [*edges.tolist(), len(self)], strict=True):
@@ -107,13 +86,13 @@ class Environment:
                 yield slice(start, stop)
 
     def evaluation_labels(self) -> Labels:
-        """Return the labels with circular ones taken out: what figures may rest on."""
+        """The labels with circular ones taken out: what figures may rest on."""
         labels = self.labels.copy()
         labels[self.circular] = UNLABELLED
         return labels
 
     def why_not_evaluable(self) -> str | None:
-        """Return the reason why no figure is computed on this environment, None if one is."""
+        """Why no figure is computed on this environment, None if one is."""
         labels = self.evaluation_labels()
         if self.circular.any() and not (labels > 0).any():
             return "its labels are circular (made by rules on the flows themselves)"
@@ -125,101 +104,15 @@ class Environment:
         return None
 
 
-@dataclass(frozen=True)
-class DataReport:
-    """What one environment holds.
-
-    Attributes
-    ----------
-    distinct : int
-        Records that differ by themselves.
-    classes : dict of str to int
-        Rows by label, the most frequent first; ``unlabelled`` among them.
-    span_seconds : float
-        Log time that the captures cover together.
-    title, licence, caution : str
-        Origin, terms, and what a reader of figures has to know.
-    sensors : tuple of str
-        Who wrote the records; empty where the data do not say.
-    families : dict of str to float
-        Share of values of each feature family that the records tell (0 to 1).
-    contradictions : int
-        Labelled rows that equal a row of the other side (benign, malicious) in all that a record
-        tells by itself.
-    duplicates : int
-        Records that repeated others and were left out.
-    label_conflicts : int
-        Rows left unlabelled since their labels contradict each other.
-    why_not : str or None
-        Why no figure is computed on it; None if `evaluated`.
-    """
-
-    name: str
-    rows: int
-    distinct: int
-    classes: dict[str, int]
-    captures: int
-    span_seconds: float
-    notes: tuple[str, ...]
-    evaluated: bool
-    why_not: str | None
-    title: str = ""
-    licence: str = ""
-    caution: str = ""
-    sensors: tuple[str, ...] = ()
-    families: dict[str, float] = field(default_factory=dict)
-    contradictions: int = 0
-    duplicates: int = 0
-    label_conflicts: int = 0
-    sha256: str = ""
-
-
-def describe(
-    environment: Environment,
-    *,
-    distinct: int,
-    families: Mapping[str, float] | None = None,
-    contradictions: int = 0,
-) -> DataReport:
-    """Summarise an environment for the data report.
-
-    Parameters
-    ----------
-    environment : Environment
-    distinct : int
-        Number of records that differ by themselves, see ``weighting.distinct_records``.
-    families, contradictions : optional
-        From its feature matrix, see `zeekml.datasets.quality`.
-
-    Notes
-    -----
-    `span_seconds` adds up the captures, so that a pause of years between two of them does not
-    count.
-    """
-    counts = Counter(
-        LABEL_NAMES[label] if label != UNLABELLED else "unlabelled"
-        for label in environment.labels.tolist()
-    )
-    ts = environment.flows["ts"].to_numpy()
-    span = sum(float(np.ptp(ts[rows])) for rows in environment.capture_slices())
-    why_not = environment.why_not_evaluable()
-    return DataReport(
-        name=environment.name,
-        rows=len(environment),
-        distinct=distinct,
-        classes=dict(counts.most_common()),
-        captures=len(environment.capture_names),
-        span_seconds=span,
-        notes=environment.notes,
-        evaluated=why_not is None,
-        why_not=why_not,
-        title=environment.reference.title,
-        licence=environment.reference.licence,
-        caution=environment.reference.caution,
-        sensors=environment.sensors,
-        families=dict(families or {}),
-        contradictions=contradictions,
-        duplicates=environment.duplicates,
-        label_conflicts=environment.label_conflicts,
-        sha256=environment.sha256,
-    )
+def digest(paths: Sequence[Path]) -> str:
+    """SHA-256 of a file, or of the digests of several in their order."""
+    digests = []
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(f"{one}\n" for one in digests).encode()).hexdigest()

@@ -1,4 +1,8 @@
-"""Rows that say the same of a flow, whatever surrounds it."""
+"""Rows that look alike to a model: weights that keep a repeated record from counting many times.
+
+Rows are equal if their flow-level features (``FLOW_FAMILIES``), rounded to a tenth, are, whatever
+surrounds them. The flows themselves are different ones: see `duplicates` for those that are not.
+"""
 
 from __future__ import annotations
 
@@ -7,35 +11,25 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.datasets.environment import Labels, Matrix
+from zeekml.datasets.environment import IntArray, Labels, Matrix
 from zeekml.features.feature_schema import FEATURES
 
 Weights = npt.NDArray[np.float64]
 
-# describe one record alone; rows equal in these repeat each other, whatever surrounds them
 FLOW_FAMILIES: Final = ("size", "proto", "service", "port", "direction")
+"""Families of features that describe one record alone."""
 
 
 def duplicate_weights(matrix: Matrix, labels: Labels) -> Weights:
-    """Return one over the number of rows that equal each row.
-
-    Rows are equal if their label is and their flow-level features (``FLOW_FAMILIES``), rounded to
-    a tenth, are.
-
-    Parameters
-    ----------
-    matrix : float32 array (rows, all features of the schema)
-    labels : int8 array (rows,)
-    """
+    """One over the number of rows that equal each row and have its label."""
     groups = equal_records(matrix, labels)
     return 1.0 / np.bincount(groups)[groups] if len(groups) else np.empty(0)
 
 
-def equal_records(matrix: Matrix, *others: Labels) -> npt.NDArray[np.int64]:
-    """Number the distinct records: rows have one number if they are equal.
+def equal_records(matrix: Matrix, *others: Labels) -> IntArray:
+    """Number the distinct records: rows (of all features) have one number if they are equal.
 
-    Rows are equal if their flow-level features (``FLOW_FAMILIES``), rounded to a tenth, are, and
-    their values in `others` (each one per row).
+    With `others`, each one value per row, those have to be equal, too.
     """
     if not len(matrix):
         return np.empty(0, np.int64)
@@ -48,5 +42,5 @@ def equal_records(matrix: Matrix, *others: Labels) -> npt.NDArray[np.int64]:
 
 
 def distinct_records(matrix: Matrix, labels: Labels) -> int:
-    """Return the number of rows that differ by label or flow-level features."""
+    """Number of rows that differ by label or flow-level features."""
     return round(float(duplicate_weights(matrix, labels).sum()))

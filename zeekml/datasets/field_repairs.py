@@ -1,4 +1,4 @@
-"""Brings flows of other extractors to mean what Zeek's columns mean.
+"""Field repairs: flows of other extractors come to mean what Zeek's columns mean.
 
 A repair is chosen by the columns a table has, never by its name:
 
@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 Column = npt.NDArray[Any]
 Columns = dict[str, Column]
-FloatArray = npt.NDArray[np.float64]
 
 _CICFLOWMETER: Final = (
     "x_fwd_hdr_len",
@@ -44,50 +43,38 @@ _ARGUS_STATES: Final = {
 # names as Zeek gives them; a port says nothing about what was spoken, so this is used only where
 # an environment has no service at all and then only for flows that carried data
 _SERVICE_OF_PORT: Final = {
-    20: "ftp-data",
-    21: "ftp",
-    22: "ssh",
-    23: "telnet",
-    25: "smtp",
-    53: "dns",
-    67: "dhcp",
-    80: "http",
-    88: "krb",
-    110: "pop3",
-    123: "ntp",
-    143: "imap",
-    161: "snmp",
-    389: "ldap",
-    443: "ssl",
-    445: "smb",
-    465: "ssl",
-    587: "smtp",
-    636: "ssl",
-    993: "ssl",
-    995: "ssl",
-    1883: "mqtt",
-    3306: "mysql",
-    3389: "rdp",
-    5060: "sip",
-    8000: "http",
-    8080: "http",
-    8443: "ssl",
+    port: service
+    for service, ports in {
+        "ftp-data": (20,),
+        "ftp": (21,),
+        "ssh": (22,),
+        "telnet": (23,),
+        "smtp": (25, 587),
+        "dns": (53,),
+        "dhcp": (67,),
+        "http": (80, 8000, 8080),
+        "krb": (88,),
+        "pop3": (110,),
+        "ntp": (123,),
+        "imap": (143,),
+        "snmp": (161,),
+        "ldap": (389,),
+        "ssl": (443, 465, 636, 993, 995, 8443),
+        "smb": (445,),
+        "mqtt": (1883,),
+        "mysql": (3306,),
+        "rdp": (3389,),
+        "sip": (5060,),
+    }.items()
+    for port in ports
 }
 
 
 def repair(columns: Columns) -> list[str]:
-    """Apply every repair that fits, in place, and say which.
+    """Apply every repair that fits, in place; a sentence for each, for the data report.
 
-    Parameters
-    ----------
-    columns : dict of str to array
-        Columns by name: numbers as float64 with NaN for missing, texts as objects with None.
-        Must hold the flow columns; ``x_*`` columns decide which repair applies.
-
-    Returns
-    -------
-    list of str
-        One sentence per repair, for the data report.
+    Numbers are float64 with NaN for missing, texts objects with None. All flow columns must be
+    there; ``x_*`` columns decide which repair applies.
     """
     notes = []
     if all(name in columns for name in _CICFLOWMETER):

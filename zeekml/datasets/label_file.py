@@ -3,118 +3,117 @@
 Each row names flows in one of three ways, the first of them that it fills in: by ``uid`` (Zeek's,
 or Suricata's flow_id), by ``community_id``, or by any of addresses, ports and protocol. The last
 two may be bound to a time. A row that names nothing but a label is the default for all flows that
-no other row matches.
+no other row matches. Columns are known by the many names that data sets give them.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+import ipaddress
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import inf
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from zeekml.datasets.environment import UNLABELLED
-from zeekml.datasets.label_columns import (
-    ADDRESS_COLUMNS,
-    CONDITIONS,
-    LABEL,
-    TIME_COLUMNS,
-    Hosts,
-    find_columns,
-    is_any,
-    parse_hosts,
-    parse_port,
-    parse_proto,
-    parse_time,
-)
-from zeekml.datasets.label_names import CONTRADICTORY, SHOWN, UnknownLabelError
-from zeekml.datasets.label_settings import LabelSettings
+from zeekml.datasets.label_names import CONTRADICTORY, SHOWN, LabelSettings
 from zeekml.errors import DataError, InputError
+from zeekml.readers.batch_builder import canonical_address, standard_protocol
 from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.discovery import open_log
+from zeekml.readers.values import MAX_TIME, read_port, read_time
 
 _DELIMITERS: Final = ",;\t"
 _WAYS: Final = "'uid', 'community_id', or addresses ('id.orig_h', 'id.resp_h') with a time"
 
+_ADDRESSES: Final = ("id.orig_h", "id.resp_h")
+_PORTS: Final = ("id.orig_p", "id.resp_p")
+_TIMES: Final = ("ts", "start", "end")
+_CONDITIONS: Final = ("uid", "community_id", *_ADDRESSES, *_PORTS, "proto", *_TIMES, "dns_suffix")
+_ALIASES: Final[dict[str, tuple[str, ...]]] = {
+    "label": ("label", "class", "threat", "attack_cat"),
+    "detail": ("detailed-label", "detail"),
+    "label_quality": ("label_quality",),
+    "indirect": ("indirect",),
+    "episode": ("episode",),
+    "uid": ("uid", "flow_id"),
+    "community_id": ("community_id",),
+    "id.orig_h": ("id.orig_h", "orig_h", "src_ip", "source ip", "src", "source", "saddr"),
+    "id.resp_h": ("id.resp_h", "resp_h", "dst_ip", "dest_ip", "destination ip", "dst", "daddr"),
+    "id.orig_p": ("id.orig_p", "orig_p", "src_port", "source port", "sport"),
+    "id.resp_p": ("id.resp_p", "resp_p", "dst_port", "dest_port", "destination port", "dport"),
+    "proto": ("proto", "protocol"),
+    "ts": ("ts", "timestamp", "time"),
+    "start": ("start", "first_ts", "start_time", "begin", "first_seen"),
+    "end": ("end", "last_ts", "end_time", "last_seen"),
+    "dns_suffix": ("dns_suffix",),
+}
+_ANY: Final = frozenset({"", "*", "-", "any"})  # cells that leave their column open
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.casefold() if c.isalnum())
+
+
+# `label` goes before `class`, `id.orig_h` before `src`, wherever they stand
+_BY_NAME: Final = {
+    _plain(alias): (name, rank)
+    for name, aliases in _ALIASES.items()
+    for rank, alias in enumerate(aliases)
+}
+
 
 @dataclass(frozen=True, slots=True)
-class LabelRule:
-    """One row that names flows by what they are; None and infinity leave a condition open.
+class Hosts:
+    """A span of addresses, `first` to `last` as numbers, within IP version 4 or 6."""
 
-    Attributes
-    ----------
-    line : int
-        1-based line in the label file.
-    code : int
-        Index of a class, ``UNLABELLED`` or ``CONTRADICTORY``.
-    episode : str or None
-        Name of the attack that the flows belong to.
-    first, last : float
-        When the flow starts, epoch seconds, tolerance included.
-    certain : bool
-        False if the row has a condition that a flow record cannot tell (a DNS name).
-    """
+    version: int
+    first: int
+    last: int
+    exact: str | None = None  # the address where it is only one
 
-    line: int
-    code: int
+
+@dataclass(frozen=True, slots=True)
+class FlowLabel:
+    """What the label file says about flows."""
+
+    code: int  # index of a class, UNLABELLED, or CONTRADICTORY where rows disagree
     circular: bool = False
-    episode: str | None = None
+    episode: str | None = None  # name of the attack that they belong to
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRule(FlowLabel):
+    """One row that names flows by what they are; None and infinity leave a condition open."""
+
     community_id: str | None = None
     orig: Hosts | None = None
     resp: Hosts | None = None
     orig_p: int | None = None
     resp_p: int | None = None
     proto: str | None = None
-    first: float = -inf
+    first: float = -inf  # when the flow starts, epoch seconds, tolerance included
     last: float = inf
-    certain: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class NamedFlow:
-    """What the rows say about one uid; `code` is CONTRADICTORY where they disagree."""
-
-    code: int
-    circular: bool
-    episode: str | None = None
+    certain: bool = True  # False with a condition that no flow record tells (a DNS name)
 
 
 @dataclass
 class LabelFile:
-    """A label file, understood.
-
-    Attributes
-    ----------
-    rows : int
-        Rows with labels, without the default.
-    uids : dict of str to NamedFlow
-    rules : list of Rule
-        In the order of the file.
-    default : NamedFlow or None
-        What flows are that nothing matches.
-    has_episodes : bool
-        Whether the file tells attacks apart.
-    """
+    """A label file, understood."""
 
     path: Path
-    rows: int = 0
-    uids: dict[str, NamedFlow] = field(default_factory=dict)
-    rules: list[LabelRule] = field(default_factory=list)
-    default: NamedFlow | None = None
+    rows: int = 0  # with labels, without the default
+    uids: dict[str, FlowLabel] = field(default_factory=dict)
+    rules: list[LabelRule] = field(default_factory=list)  # in the order of the file
+    default: FlowLabel | None = None  # what flows are that nothing matches
     has_episodes: bool = False
 
 
 def read_label_file(path: Path, settings: LabelSettings) -> LabelFile:
     """Read a label file; it may be compressed, and its columns parted by comma, semicolon or tab.
-
-    Parameters
-    ----------
-    path : Path
-    settings : LabelSettings
-        Vocabulary, and the tolerance of times.
 
     Raises
     ------
@@ -128,9 +127,7 @@ def read_label_file(path: Path, settings: LabelSettings) -> LabelFile:
         _, header = next(rows)
     except StopIteration:
         raise InputError(f"{path}: is empty; give a CSV with a header line") from None
-    columns = find_columns(header)
-    _check_columns(path, header, columns)
-    reader = _RowReader(path, columns, settings)
+    reader = _RowReader(path, _find_columns(path, header), settings)
     for line, cells in rows:
         if any(cell.strip() for cell in cells):
             if len(cells) < len(header):
@@ -144,7 +141,7 @@ def read_label_file(path: Path, settings: LabelSettings) -> LabelFile:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the cells of each row with the number of its (last) line."""
+    """Cells of each row with the number of its (last) line."""
     try:
         with open_log(path) as raw:
             stream = ByteStream(raw)
@@ -171,15 +168,68 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise DataError(f"{path}: line {reader.line_num}: is no CSV: {error}") from error
 
 
-def _check_columns(path: Path, header: Sequence[str], columns: dict[str, int]) -> None:
+def _find_columns(path: Path, header: Sequence[str]) -> dict[str, int]:
+    """Position of each column that is understood; the first of several counts."""
+    found: dict[str, tuple[int, int]] = {}
+    for position, given in enumerate(header):
+        name, rank = _BY_NAME.get(_plain(given), (None, 0))
+        if name is not None and (name not in found or rank < found[name][0]):
+            found[name] = (rank, position)
     has = ", ".join(repr(name[:SHOWN]) for name in header[:20])
-    if LABEL not in columns:
+    if "label" not in found:
         raise DataError(f"{path}: has no column 'label' (it has {has}); needed are it and {_WAYS}")
-    ways = ("uid", "community_id", *ADDRESS_COLUMNS, *TIME_COLUMNS)
-    if not any(name in columns for name in ways):
+    if not any(name in found for name in ("uid", "community_id", *_ADDRESSES, *_TIMES)):
         raise DataError(
             f"{path}: no column says which flows are meant (it has {has}); give {_WAYS}"
         )
+    return {name: position for name, (_, position) in found.items()}
+
+
+def parse_hosts(cell: str) -> Hosts:
+    """Read an address, a network (``10.0.0.0/8``) or a span (``10.0.0.1-10.0.0.9``).
+
+    ValueError for what is none of these; so of the next two, which take what readers of logs take.
+    """
+    return _hosts(cell.strip()[:100])
+
+
+@lru_cache(maxsize=65536)
+def _hosts(text: str) -> Hosts:
+    if "/" in text:
+        network = ipaddress.ip_network(text, strict=False)
+        first, last = int(network.network_address), int(network.broadcast_address)
+        return Hosts(network.version, first, last)
+    low, dash, high = text.partition("-")
+    start = ipaddress.ip_address(low.strip())
+    if not dash:
+        return Hosts(start.version, int(start), int(start), canonical_address(str(start)))
+    stop = ipaddress.ip_address(high.strip())
+    if start.version != stop.version or int(stop) < int(start):
+        raise ValueError(text)
+    return Hosts(start.version, int(start), int(stop))
+
+
+def parse_port(cell: str) -> int:
+    """Read a port."""
+    port = read_port(cell)
+    if port is None:
+        raise ValueError(cell)
+    return port
+
+
+def parse_time(cell: str) -> float:
+    """Read a time, in epoch seconds."""
+    seconds = read_time(cell.strip())
+    if seconds is None or not 0 <= seconds < MAX_TIME:
+        raise ValueError(cell)
+    return seconds
+
+
+_PARSERS: Final[dict[str, Callable[[str], Any]]] = {
+    **dict.fromkeys(_ADDRESSES, parse_hosts),
+    **dict.fromkeys(_PORTS, parse_port),
+    **dict.fromkeys(_TIMES, parse_time),
+}
 
 
 class _RowReader:
@@ -195,93 +245,67 @@ class _RowReader:
         given = {
             name: cells[position].strip()
             for name, position in self._columns.items()
-            if name not in CONDITIONS or not is_any(cells[position])
+            if name not in _CONDITIONS or cells[position].strip().lower() not in _ANY
         }
-        code = self._code(line, given.get(LABEL, ""), given.get("detail", ""))
-        if given.get("indirect") in ("1", "1.0"):
-            code = UNLABELLED
-        circular = "circular" in given.get("label_quality", "")
-        said = NamedFlow(code, circular, given.get("episode") or None)
-        conditions = [name for name in CONDITIONS if name in given]
-        if not conditions:
-            self._take_default(line, said)
+        said = FlowLabel(
+            self._code(line, given),
+            "circular" in given.get("label_quality", ""),
+            given.get("episode") or None,
+        )
+        file = self.file
+        if not any(name in given for name in _CONDITIONS):
+            if file.default not in (None, said):
+                raise DataError(
+                    f"{file.path}: line {line}: a second row without any condition; only one can "
+                    "be the default"
+                )
+            file.default = said
             return
-        self.file.rows += 1
-        if "uid" in given:
-            self._take_uid(given["uid"], said)
-        else:
-            self.file.rules.append(self._rule(line, given, said))
-
-    def _code(self, line: int, label: str, detail: str) -> int:
-        key = (label, detail)
-        if key not in self._codes:
-            try:
-                self._codes[key] = self._settings.names.resolve(label, detail)
-            except UnknownLabelError as error:
-                where = f"{self.file.path}: line {line}"
-                raise DataError(error.explain(where, self._settings.suggested)) from error
-        return self._codes[key]
-
-    def _take_default(self, line: int, named: NamedFlow) -> None:
-        if self.file.default not in (None, named):
-            raise DataError(
-                f"{self.file.path}: line {line}: a second row without any condition; "
-                "only one can be the default"
-            )
-        self.file.default = named
-
-    def _take_uid(self, uid: str, said: NamedFlow) -> None:
-        known = self.file.uids.setdefault(uid, said)
-        if known != said:
-            self.file.uids[uid] = NamedFlow(
+        file.rows += 1
+        if "uid" not in given:
+            file.rules.append(self._rule(line, given, said))
+        elif (known := file.uids.setdefault(given["uid"], said)) != said:
+            file.uids[given["uid"]] = FlowLabel(
                 known.code if known.code == said.code else CONTRADICTORY,
                 known.circular or said.circular,
                 known.episode or said.episode,
             )
 
-    def _rule(self, line: int, given: dict[str, str], said: NamedFlow) -> LabelRule:
+    def _code(self, line: int, given: dict[str, str]) -> int:
+        key = (given.get("label", ""), given.get("detail", ""))
+        if key not in self._codes:
+            self._codes[key] = self._settings.code(*key, f"{self.file.path}: line {line}")
+        return UNLABELLED if given.get("indirect") in ("1", "1.0") else self._codes[key]
+
+    def _rule(self, line: int, given: dict[str, str], said: FlowLabel) -> LabelRule:
+        where = f"{self.file.path}: line {line}"
+        values: dict[str, Any] = {}
         column = ""
         try:
-            hosts: list[Hosts | None] = []
-            for column in ADDRESS_COLUMNS:
-                hosts.append(parse_hosts(given[column]) if column in given else None)
-            ports: list[int | None] = []
-            for column in ("id.orig_p", "id.resp_p"):
-                ports.append(parse_port(given[column]) if column in given else None)
-            times: dict[str, float] = {}
-            for column in TIME_COLUMNS:
+            for column, parse in _PARSERS.items():
                 if column in given:
-                    times[column] = parse_time(given[column])
+                    values[column] = parse(given[column])
         except ValueError as error:
             raise DataError(
-                f"{self.file.path}: line {line}: cannot understand {given[column][:SHOWN]!r} as "
-                f"{column}; addresses may be networks (10.0.0.0/8), times are epoch seconds or "
-                "ISO 8601"
+                f"{where}: cannot understand {given[column][:SHOWN]!r} as {column}; addresses may "
+                "be networks (10.0.0.0/8), times are epoch seconds or ISO 8601"
             ) from error
-        first, last = self._span(line, times)
+        # a time of its own is a span of length 0
+        first = values.get("start", values.get("ts"))
+        last = values.get("end", None if "start" in values else values.get("ts"))
+        if first is not None and last is not None and last < first:
+            raise DataError(f"{where}: ends before it starts")
         return LabelRule(
-            line=line,
             code=said.code,
             circular=said.circular,
             episode=said.episode,
             community_id=given.get("community_id"),
-            orig=hosts[0],
-            resp=hosts[1],
-            orig_p=ports[0],
-            resp_p=ports[1],
-            proto=parse_proto(given["proto"]) if "proto" in given else None,
-            first=first,
-            last=last,
+            orig=values.get("id.orig_h"),
+            resp=values.get("id.resp_h"),
+            orig_p=values.get("id.orig_p"),
+            resp_p=values.get("id.resp_p"),
+            proto=standard_protocol(given["proto"])[:SHOWN] if "proto" in given else None,
+            first=-inf if first is None else first - self._settings.before,
+            last=inf if last is None else last + self._settings.after,
             certain="dns_suffix" not in given,
-        )
-
-    def _span(self, line: int, times: dict[str, float]) -> tuple[float, float]:
-        """Return the span in which a flow may start; a time of its own is a span of length 0."""
-        first = times.get("start", times.get("ts"))
-        last = times.get("end", None if "start" in times else times.get("ts"))
-        if first is not None and last is not None and last < first:
-            raise DataError(f"{self.file.path}: line {line}: ends before it starts")
-        return (
-            -inf if first is None else first - self._settings.before,
-            inf if last is None else last + self._settings.after,
         )

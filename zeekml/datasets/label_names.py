@@ -1,18 +1,41 @@
-"""What data sets call their traffic, and which class that is.
+"""Vocabulary of labels: what data sets call their traffic, and which class that is.
 
 Names are compared without regard to case, spaces, underscores and punctuation, so ``DoS Hulk``,
 ``dos_hulk`` and ``DOS-HULK`` are one name. Data sets with a coarse and a detailed label (IoT-23,
 CTU) give both; of IoT-23's double names (``C&C-FileDownload``) the first part counts.
-``other-attack`` means malicious without a class. A mapping of the user's own goes before all.
+``other-attack`` means malicious without a class.
+
+A mapping of the user's own goes before all. It is read from `labels.toml` or `labels.json` in an
+environment's folder: either the whole file is a mapping of raw labels to classes, or it has a table
+``labels`` with that mapping and beside it any of::
+
+    default = "benign"    # class of flows that no row of the label file matches
+    before = 1.0          # seconds by which a flow may start before a row's time
+    after = 3.0           # seconds by which it may start after it
+
+    [labels]
+    "SSH-Rot13" = "bruteforce"
+    "lab noise" = "unlabelled"
 """
 
 from __future__ import annotations
 
+import json
+import math
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from zeekml.datasets.environment import LABEL_NAMES, UNLABELLED
+from zeekml.errors import DataError, UnknownLabelError
+from zeekml.readers.files.discovery import open_log
+
+FILE_NAMES: Final = ("labels.toml", "labels.json")
+DEFAULT_TOLERANCE: Final = 1.0
+_MAX_SIZE: Final = 1 << 20
+_KEYS: Final = ("labels", "default", "before", "after")
 
 CONTRADICTORY: Final = -2
 """In place of a class: two labels that cannot both be true."""
@@ -25,139 +48,36 @@ SHOWN: Final = 40
 _BLANK: Final = frozenset({"", "-", "--", "(empty)", "?"})
 _SEPARATOR: Final = "|"
 
-_SPELLINGS: Final[dict[str, tuple[str, ...]]] = {
-    UNLABELLED_NAME: ("unlabeled", "background", "unknown", "null", "none", "nan", "undetermined"),
-    "benign": ("normal", "legitimate", "benign traffic", "from normal", "from benign"),
-    "dos": (
-        "DDoS",
-        "DoS attack",
-        "DDoS attack",
-        "DoS Hulk",
-        "DoS GoldenEye",
-        "DoS Slowloris",
-        "DoS Slowhttptest",
-        "DoS attacks-Hulk",
-        "DoS attacks-GoldenEye",
-        "DoS attacks-Slowloris",
-        "DoS attacks-SlowHTTPTest",
-        "DDoS attacks-LOIC-HTTP",
-        "DDoS attack-LOIC-UDP",
-        "DDoS attack-HOIC",
-        "SYN flood",
-        "UDP flood",
-        "ICMP flood",
-        "HTTP flood",
-        "denial of service",
-    ),
-    "scan": (
-        "PartOfAHorizontalPortScan",
-        "PartOfAHorizontalPortScan-Attack",
-        "PortScan",
-        "Infiltration - Portscan",
-        "Infiltration - NMAP Portscan",
-        "horizontal port scan",
-        "vertical port scan",
-        "scanning",
-        "Reconnaissance",
-        "recon",
-        "probe",
-    ),
-    "bruteforce": (
-        "FTP-Patator",
-        "SSH-Patator",
-        "FTP-BruteForce",
-        "SSH-Bruteforce",
-        "Brute Force",
-        "password",
-        "password guessing",
-    ),
-    "c2": (
-        "C&C",
-        "CC",
-        "command and control",
-        "C&C-HeartBeat",
-        "C&C-HeartBeat-Attack",
-        "C&C-HeartBeat-FileDownload",
-        "C&C-FileDownload",
-        "C&C-Torii",
-        "C&C-Mirai",
-        "C&C-PartOfAHorizontalPortScan",
-        "HeartBeat",
-        "Bot",
-        "Botnet",
-        "Backdoor",
-        "Backdoors",
-        "beacon",
-    ),
-    "exfil": ("exfiltration", "data exfiltration", "theft"),
-    "web": (
-        "web attack",
-        "Web Attack - Brute Force",
-        "Web Attack - XSS",
-        "Web Attack - SQL Injection",
-        "Brute Force -Web",
-        "Brute Force -XSS",
-        "SQL Injection",
-        "XSS",
-    ),
-    "malware": (
-        "FileDownload",
-        "Okiru",
-        "Okiru-Attack",
-        "Mirai",
-        "Torii",
-        "Worm",
-        "Worms",
-        "ransomware",
-        "Infiltration",
-        "Infilteration",
-    ),
-    "other-attack": (
-        "malicious",
-        "attack",
-        "intrusion",
-        "anomaly",
-        "from malicious",
-        "from malware",
-        "from botnet",
-        "External-Attack-to-Device",
-        "Heartbleed",
-        "Fuzzers",
-        "Exploits",
-        "Generic",
-        "Shellcode",
-        "Analysis",
-    ),
-}
+# a class, then what else it is called
+_SPELLINGS: Final = """
+unlabelled: unlabeled; background; unknown; null; none; nan; undetermined
+benign: normal; legitimate; benign traffic; from normal; from benign
+dos: DDoS; DoS attack; DDoS attack; DoS Hulk; DoS GoldenEye; DoS Slowloris; DoS Slowhttptest;
+    DoS attacks-Hulk; DoS attacks-GoldenEye; DoS attacks-Slowloris; DoS attacks-SlowHTTPTest;
+    DDoS attacks-LOIC-HTTP; DDoS attack-LOIC-UDP; DDoS attack-HOIC; SYN flood; UDP flood;
+    ICMP flood; HTTP flood; denial of service
+scan: PartOfAHorizontalPortScan; PartOfAHorizontalPortScan-Attack; PortScan;
+    Infiltration - Portscan; Infiltration - NMAP Portscan; horizontal port scan;
+    vertical port scan; scanning; Reconnaissance; recon; probe
+bruteforce: FTP-Patator; SSH-Patator; FTP-BruteForce; SSH-Bruteforce; Brute Force; password;
+    password guessing
+c2: C&C; CC; command and control; C&C-HeartBeat; C&C-HeartBeat-Attack; C&C-HeartBeat-FileDownload;
+    C&C-FileDownload; C&C-Torii; C&C-Mirai; C&C-PartOfAHorizontalPortScan; HeartBeat; Bot; Botnet;
+    Backdoor; Backdoors; beacon
+exfil: exfiltration; data exfiltration; theft
+web: web attack; Web Attack - Brute Force; Web Attack - XSS; Web Attack - SQL Injection;
+    Brute Force -Web; Brute Force -XSS; SQL Injection; XSS
+malware: FileDownload; Okiru; Okiru-Attack; Mirai; Torii; Worm; Worms; ransomware; Infiltration;
+    Infilteration
+other-attack: malicious; attack; intrusion; anomaly; from malicious; from malware; from botnet;
+    External-Attack-to-Device; Heartbleed; Fuzzers; Exploits; Generic; Shellcode; Analysis
+"""
 _BENIGN: Final = LABEL_NAMES.index("benign")
 _OTHER: Final = LABEL_NAMES.index("other-attack")
 
 
-class UnknownLabelError(ValueError):
-    """A label that no vocabulary knows; `label` is how it was written."""
-
-    def __init__(self, label: str) -> None:
-        super().__init__(label)
-        self.label = label
-
-    def explain(self, where: str, mapping: str) -> str:
-        """Return a message for users.
-
-        Parameters
-        ----------
-        where : str
-            File and line or row.
-        mapping : str
-            Path of the mapping file to write.
-        """
-        return (
-            f"{where}: unknown label {self.label[:SHOWN]!r}; known are: {', '.join(LABEL_NAMES)}, "
-            f"and the names of well-known data sets; say what it means in {mapping}"
-        )
-
-
 def folded(text: str) -> str:
-    """Return what is compared of a name: its letters and digits, in lower case.
+    """What is compared of a name: its letters and digits, in lower case.
 
     The empty string stands for the ways to write that there is no label; a name of nothing but
     punctuation otherwise stays as it is.
@@ -168,26 +88,20 @@ def folded(text: str) -> str:
     return "".join(c for c in stripped.casefold() if c.isalnum()) or stripped
 
 
-def class_code(name: str) -> int:
-    """Return the index of a class, of ``other-attack``, or ``UNLABELLED`` for ``unlabelled``.
-
-    Raises
-    ------
-    UnknownLabelError
-        It is the name of no class; other spellings do not count here.
-    """
+def class_code(name: str) -> int | None:
+    """Index into ``LABEL_NAMES``, or ``UNLABELLED``; None for all other spellings."""
     if name == UNLABELLED_NAME:
         return UNLABELLED
-    if name not in LABEL_NAMES:
-        raise UnknownLabelError(name)
-    return LABEL_NAMES.index(name)
+    return LABEL_NAMES.index(name) if name in LABEL_NAMES else None
 
 
 def _vocabulary() -> dict[str, int]:
     known = {"": UNLABELLED}
-    for name, spellings in _SPELLINGS.items():
-        for spelling in (name, *spellings):
-            known[folded(spelling)] = class_code(name)
+    # a line that is indented goes on with the one before
+    for entry in _SPELLINGS.strip().replace("\n    ", " ").splitlines():
+        name, _, spellings = entry.partition(": ")
+        code = UNLABELLED if name == UNLABELLED_NAME else LABEL_NAMES.index(name)
+        known |= {folded(spelling): code for spelling in (name, *spellings.split("; "))}
     return known
 
 
@@ -195,36 +109,27 @@ _KNOWN: Final = _vocabulary()
 
 
 @dataclass(frozen=True)
-class LabelNames:
-    """The vocabulary with the user's own mapping before it.
+class LabelSettings:
+    """How to understand an environment's labels."""
 
-    Attributes
-    ----------
-    own : mapping of str to int
-        Folded name to index of a class (``UNLABELLED`` for context only).
-    """
+    own: Mapping[str, int] = field(default_factory=dict)  # the user's mapping, by folded name
+    default: int | None = None  # class of flows that no row of a label file matches
+    before: float = DEFAULT_TOLERANCE  # seconds by which a flow may start before a row's time
+    after: float = DEFAULT_TOLERANCE  # seconds by which it may start after it
+    path: Path | None = None  # the file, if there is one
+    suggested: str = FILE_NAMES[0]  # where to write a mapping
 
-    own: Mapping[str, int] = field(default_factory=dict)
+    def code(self, label: str, detail: str = "", where: str = "label") -> int:
+        """The class that a label and its detailed label, as written, mean together.
 
-    def resolve(self, label: str, detail: str = "") -> int:
-        """Return the class that a label and its detailed label mean together.
-
-        Parameters
-        ----------
-        label, detail : str
-            As written. A label ``A|B`` without detail is taken as label A with detail B.
-
-        Returns
-        -------
-        int
-            Index into ``LABEL_NAMES``, ``UNLABELLED``, or ``CONTRADICTORY`` where one says benign
-            and the other malicious.
+        A label ``A|B`` without detail is taken as label A with detail B. The code is
+        ``CONTRADICTORY`` where one says benign and the other malicious.
 
         Raises
         ------
         UnknownLabelError
-            Neither the mapping nor the vocabulary knows a label that matters: the label itself,
-            or the detail of one that says no more than "malicious".
+            Neither the mapping nor the vocabulary knows a label that matters: the label itself, or
+            the detail of one that says no more than "malicious". The message begins with `where`.
         """
         if not folded(detail) and _SEPARATOR in label:
             label, _, detail = label.partition(_SEPARATOR)
@@ -234,12 +139,11 @@ class LabelNames:
                 return self.own[name]
         if not coarse and fine:
             coarse, fine, label = fine, "", detail
-        if coarse not in _KNOWN:
-            raise UnknownLabelError(label)
-        meant = _KNOWN[coarse]
+        meant, detailed = _KNOWN.get(coarse), _KNOWN.get(fine)
+        if meant is None:
+            raise self._unknown(label, where)
         if not fine or meant == UNLABELLED:
             return meant
-        detailed = _KNOWN.get(fine)
         if meant == _BENIGN:
             # what kind of benign traffic it is may be called anything
             return CONTRADICTORY if detailed is not None and detailed > _BENIGN else _BENIGN
@@ -248,5 +152,87 @@ class LabelNames:
         if meant != _OTHER:
             return meant
         if detailed is None:
-            raise UnknownLabelError(detail)
+            raise self._unknown(detail, where)
         return _OTHER if detailed == UNLABELLED else detailed
+
+    def _unknown(self, label: str, where: str) -> UnknownLabelError:
+        return UnknownLabelError(
+            f"{where}: unknown label {label[:SHOWN]!r}; known are: {', '.join(LABEL_NAMES)}, and "
+            f"the names of well-known data sets; say what it means in {self.suggested}"
+        )
+
+
+def find_settings(folder: Path) -> LabelSettings:
+    """Read the settings in a folder, of which there may be one file; the usual ones if none."""
+    found = [folder / name for name in FILE_NAMES if (folder / name).is_file()]
+    if len(found) > 1:
+        raise DataError(f"{folder}: has both {' and '.join(FILE_NAMES)}; keep one of them")
+    if not found:
+        return LabelSettings(suggested=str(folder / FILE_NAMES[0]))
+    path = found[0]
+    try:
+        with open_log(path) as file:
+            raw = file.read(_MAX_SIZE + 1)
+        if len(raw) > _MAX_SIZE:
+            raise DataError(f"{path}: is larger than {_MAX_SIZE:,} bytes: no mapping of labels")
+        text = raw.decode("utf-8")
+        content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise DataError(f"{path}: cannot be read: {reason}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: must map raw labels to classes")
+    structured = isinstance(content.get("labels"), dict) or set(content) <= set(_KEYS)
+    if not structured and all(isinstance(value, str) for value in content.values()):
+        content = {"labels": content}
+    if unknown := sorted(set(content) - set(_KEYS)):
+        raise DataError(
+            f"{path}: unknown key {unknown[0][:SHOWN]!r}; known are: {', '.join(_KEYS)}"
+        )
+    default = content.get("default")
+    return LabelSettings(
+        own=_mapping(content.get("labels", {}), path),
+        default=None if default is None else _class(default, "default", path),
+        before=_seconds(content, "before", path),
+        after=_seconds(content, "after", path),
+        path=path,
+        suggested=str(path),
+    )
+
+
+def _mapping(table: Any, path: Path) -> dict[str, int]:
+    if not isinstance(table, dict):
+        raise DataError(f"{path}: 'labels' must map raw labels to classes")
+    mapping: dict[str, int] = {}
+    for raw, name in table.items():
+        key, code = folded(raw), _class(name, raw, path)
+        if not key:
+            raise DataError(f"{path}: {raw[:SHOWN]!r} means no label, so it cannot be mapped")
+        if mapping.setdefault(key, code) != code:
+            raise DataError(
+                f"{path}: {raw[:SHOWN]!r} is mapped to two classes (case, spaces and punctuation "
+                "do not count)"
+            )
+    return mapping
+
+
+def _class(name: Any, raw: str, path: Path) -> int:
+    named = name if isinstance(name, str) else repr(name)
+    code = class_code(named)
+    if code is None:
+        raise DataError(
+            f"{path}: {raw[:SHOWN]!r} is mapped to {named[:SHOWN]!r}, which is no class; "
+            f"classes are: {', '.join(LABEL_NAMES)}, {UNLABELLED_NAME}"
+        )
+    return code
+
+
+def _seconds(content: dict[str, Any], key: str, path: Path) -> float:
+    value = content.get(key, DEFAULT_TOLERANCE)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise DataError(f"{path}: {key!r} must be a number of seconds")
+    if not (math.isfinite(value) and value >= 0):
+        raise DataError(f"{path}: {key!r} must be a number of seconds, 0 or more")
+    return float(value)

@@ -1,43 +1,32 @@
 """Environments made of a sensor's own logs.
 
 The labels stand in the logs (Stratosphere's ``conn.log.labeled``, or ``label`` in Zeek's JSON) or
-in a label file, see `zeekml.datasets.label_file`; where there is a label file, it alone counts.
-Logs are read as `zeekml score` reads them. Each stream of log files is a capture: context does not
-run from one to the next.
+in a label file, see `label_file`; where there is a label file, it alone counts. Logs are read as
+`zeekml score` reads them. Each stream of log files is a capture: context does not run from one to
+the next.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.core.text import printable
-from zeekml.datasets.duplicates import repeated
-from zeekml.datasets.environment import (
-    UNLABELLED,
-    Environment,
-    Labels,
-    NotLabelledFlowsError,
-)
-from zeekml.datasets.label_file import LabelFile, read_label_file
-from zeekml.datasets.label_matching import Matched, match_labels
-from zeekml.datasets.label_names import CONTRADICTORY, UnknownLabelError
-from zeekml.datasets.label_settings import LabelSettings, find_settings
-from zeekml.datasets.notes import label_notes, nothing_matches, reading_notes
+from zeekml.datasets.duplicates import without_duplicates
+from zeekml.datasets.environment import UNLABELLED, Environment, Labels, digest
+from zeekml.datasets.label_file import read_label_file
+from zeekml.datasets.label_matching import match_labels, nothing_matches
+from zeekml.datasets.label_names import LabelSettings, find_settings
 from zeekml.datasets.references import reference_for
 from zeekml.datasets.zeek_labelled import LabelTail
-from zeekml.errors import DataError
+from zeekml.errors import DataError, NotLabelledFlowsError
 from zeekml.readers.archive import read_stream
-from zeekml.readers.batch_builder import flow_end
-from zeekml.readers.files.discovery import LogFile, Stream, discover, open_log
+from zeekml.readers.files.discovery import Stream, discover, open_log
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.flow_schema import FLOW_SCHEMA, ORIGINAL_FIELD
 from zeekml.readers.rejects import ReadCounters, SourceAccount, count_bounded
@@ -57,37 +46,12 @@ class _Labels(msgspec.Struct):
 _decode_labels: Final = msgspec.json.Decoder(_Labels).decode
 
 
-@dataclass(frozen=True)
-class _Capture:
-    """The flows of one stream, and the labels that stand beside them in the log."""
-
-    name: str
-    flows: pa.Table
-    labels: Labels
-
-
 def read_logs(path: Path, *, name: str, label_file: Path | None = None) -> Environment:
-    """Read one environment of logs.
+    """Read a log, or a directory of logs with their rotations; errors as of `read_environment`.
 
-    Parameters
-    ----------
-    path : Path
-        A log, or a directory of logs with their rotations; whatever `zeekml score` takes.
-    name : str
-        What to call the environment.
-    label_file : Path, optional
-        The label file; by default ``<log>.labels.csv`` or ``labels.csv`` beside a log, or
-        ``labels.csv`` in the directory, if there is one. Settings (`labels.toml`) are looked for
-        beside the logs, then beside a label file that is named here.
-
-    Raises
-    ------
-    InputError
-        There is no supported log, or the label file is missing or empty.
-    NotLabelledFlowsError
-        There are no labels, or none that says more than "unlabelled".
-    DataError
-        The label file or the mapping is wrong or matches nothing, or a label is unknown.
+    A label file is by default ``<log>.labels.csv`` or ``labels.csv`` beside a log, or
+    ``labels.csv`` in the directory, if there is one. Settings (`labels.toml`) are looked for beside
+    the logs, then beside a label file that is named here.
     """
     settings = find_settings(path if path.is_dir() else path.parent)
     if settings.path is None and label_file is not None:
@@ -105,67 +69,52 @@ def read_logs(path: Path, *, name: str, label_file: Path | None = None) -> Envir
     streams = [stream for stream in found.streams if stream.kind is not Kind.TABLE]
     if tables := len(found.streams) - len(streams):
         count_bounded(counters.files_skipped, "flow_table", tables)
-    captures = [
-        _read(stream, path, counters, settings, labels_inside=rows is None) for stream in streams
-    ]
-    captures = [capture for capture in captures if len(capture.flows)]
-    if not captures:
+    names, flows_of, labels_of = [], [], []
+    reader = _Reader(counters, settings, labels_inside=rows is None)
+    for stream in streams:
+        parts = list(reader.read(stream))
+        if any(len(batch) for batch, _ in parts):
+            names.append(_capture_name(stream, path))
+            flows_of.append(pa.Table.from_batches([batch for batch, _ in parts], FLOW_SCHEMA))
+            labels_of.append(np.concatenate([labels for _, labels in parts]))
+    if not names:
         raise NotLabelledFlowsError(
             f"{path}: no flow in it could be read; zeekml score says why in its rejects.jsonl"
         )
-    flows = pa.concat_tables([c.flows for c in captures]).unify_dictionaries().combine_chunks()
-    codes = np.repeat(np.arange(len(captures)), [len(c.flows) for c in captures])
-    labels = np.concatenate([c.labels for c in captures])
-    matched = None
+    flows = pa.concat_tables(flows_of).unify_dictionaries().combine_chunks()
+    labels = np.concatenate(labels_of)
+    notes = _reading_notes(counters)
+    circular, episodes = np.zeros(len(labels), np.bool_), None
     if rows is not None:
-        matched = _matched(flows, rows, settings)
-        labels = matched.labels
-    copies = repeated(flows, labels)
-    contradictory = int((labels[~copies] == CONTRADICTORY).sum())
-    labels[labels == CONTRADICTORY] = UNLABELLED
-    end = flow_end(flows.to_batches()[0])
-    kept = np.flatnonzero(~copies)
-    order = kept[np.lexsort((end[kept], codes[kept]))]
-    _require_labels(labels[order], path, rows)
-    circular = np.zeros(len(labels), np.bool_) if matched is None else matched.circular
-    episodes = None if matched is None else matched.episodes
+        matched = match_labels(flows, rows, default=settings.default)
+        if rows.rows and not matched.matched:
+            raise DataError(nothing_matches(flows, rows))
+        labels, circular, episodes = matched.labels, matched.circular, matched.episodes
+        notes += matched.notes()
     paths = [file.path for stream in streams for file in stream.files if file.path is not None]
-    beside = [p for p in (label_file, settings.path) if p is not None]
-    return Environment(
-        name=name,
-        flows=flows.take(pa.array(order)),
-        labels=labels[order],
-        captures=codes[order].astype(np.int32),
-        capture_names=tuple(capture.name for capture in captures),
-        circular=circular[order],
-        reference=reference_for(name),
-        sha256=digest([*paths, *beside]),
-        notes=(*reading_notes(counters, int(copies.sum())), *label_notes(matched, contradictory)),
-        duplicates=int(copies.sum()),
-        label_conflicts=contradictory,
-        sensors=tuple(sorted({stream.sensor for stream in streams})),
-        episodes=None if episodes is None else episodes[order],
+    environment = without_duplicates(
+        Environment(
+            name=name,
+            flows=flows,
+            labels=labels,
+            captures=np.repeat(np.arange(len(names), dtype=np.int32), [len(f) for f in flows_of]),
+            capture_names=tuple(names),
+            circular=circular,
+            reference=reference_for(name),
+            sha256=digest([*paths, *beside]),
+            notes=tuple(notes),
+            sensors=tuple(sorted({stream.sensor for stream in streams})),
+            episodes=episodes,
+        )
     )
-
-
-def digest(paths: Sequence[Path]) -> str:
-    """Return the SHA-256 of a file, or of the digests of several in their order.
-
-    Raises
-    ------
-    DataError
-        A file cannot be read.
-    """
-    digests = []
-    for path in paths:
-        try:
-            with path.open("rb") as file:
-                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256("".join(f"{one}\n" for one in digests).encode()).hexdigest()
+    if (environment.labels != UNLABELLED).any():
+        return environment
+    if rows is not None:
+        raise NotLabelledFlowsError(f"{path}: no flow gets a label from {rows.path.name}")
+    raise NotLabelledFlowsError(
+        f"{path}: no row has a label; give a label file (labels.csv beside the log, or "
+        "LOG::LABELS.csv), or logs with labels inside (conn.log.labeled)"
+    )
 
 
 def _label_file_beside(path: Path) -> Path | None:
@@ -177,121 +126,97 @@ def _label_file_beside(path: Path) -> Path | None:
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def _matched(flows: pa.Table, rows: LabelFile, settings: LabelSettings) -> Matched:
-    matched = match_labels(flows, rows, default=settings.default)
-    if rows.rows and not matched.matched:
-        raise DataError(nothing_matches(flows, rows))
-    return matched
-
-
-def _require_labels(labels: Labels, path: Path, rows: LabelFile | None) -> None:
-    if (labels != UNLABELLED).any():
-        return
-    if rows is not None:
-        raise NotLabelledFlowsError(f"{path}: no flow gets a label from {rows.path.name}")
-    raise NotLabelledFlowsError(
-        f"{path}: no row has a label; give a label file (labels.csv beside the log, or "
-        "LOG::LABELS.csv), or logs with labels inside (conn.log.labeled)"
-    )
-
-
-def _read(
-    stream: Stream,
-    root: Path,
-    counters: ReadCounters,
-    settings: LabelSettings,
-    *,
-    labels_inside: bool,
-) -> _Capture:
-    parts: list[tuple[pa.RecordBatch, Labels]] = []
-    if stream.kind is Kind.ZEEK_TSV:
-        parts += _with_tails(stream, counters, settings, labels_inside=labels_inside)
-    elif stream.kind is Kind.ZEEK_JSON and labels_inside:
-        for batch in read_stream(stream, counters=counters, keep_originals=True):
-            labels = _labels_in_json(batch, settings)
-            parts.append((batch.drop_columns([ORIGINAL_FIELD.name]), labels))
-    else:
-        for batch in read_stream(stream, counters=counters):
-            parts.append((batch, np.full(len(batch), UNLABELLED, np.int8)))
-    table = pa.Table.from_batches([batch for batch, _ in parts], FLOW_SCHEMA)
-    labels = np.concatenate([np.empty(0, np.int8), *(labels for _, labels in parts)])
-    return _Capture(_capture_name(stream, root), table, labels)
-
-
 def _capture_name(stream: Stream, root: Path) -> str:
-    """Return a name below the environment's folder: reports tell nobody's folders."""
+    """A name below the environment's folder: reports tell nobody's folders."""
     name = Path(stream.name)
     inside = name.relative_to(root) if root.is_dir() and name.is_relative_to(root) else name.name
     return printable(str(inside), 120)
 
 
-def _with_tails(
-    stream: Stream, counters: ReadCounters, settings: LabelSettings, *, labels_inside: bool
-) -> Iterator[tuple[pa.RecordBatch, Labels]]:
-    reader = LogReader(counters, lambda source: SourceAccount(source, counters, None))
-    for file in stream.files:
-        assert file.path is not None, "standard input is no environment"
-        try:
-            raw = open_log(file.path)
-        except OSError as error:
-            reader.cannot_open(file, error)
-            continue
-        with raw:
-            tail = LabelTail(raw)
-            classes = _Classes(settings)
-            for batch in reader.stretch(file, tail, events=Events()):
-                labels = np.full(len(batch), UNLABELLED, np.int8)
-                if labels_inside and tail.labelled:
-                    labels = classes.of(batch, tail, file)
-                yield batch, labels
+def _reading_notes(counters: ReadCounters) -> list[str]:
+    """Sentences for the data report, on all that was not read as it stands."""
+    told = (
+        (counters.rejected, "lines could not be read and were left out"),
+        (counters.skipped, "records are no flows"),
+        (counters.unwrapped, "records were taken out of what stood around them"),
+        (counters.files_skipped, "other files were not read"),
+        (counters.values_unknown, "values could not be understood and are taken as unknown"),
+    )
+    notes = [f"{sum(n.values()):,} {what} ({_listed(n)})" for n, what in told if sum(n.values())]
+    if counters.truncated:
+        notes.append(f"{len(counters.truncated):,} files end too early")
+    return notes
 
 
-class _Classes:
-    """Classes of the labels in one file; each distinct label is looked up once."""
+def _listed(counts: Mapping[str, int]) -> str:
+    most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    shown = ", ".join(f"{name} {n:,}" for name, n in most[:6])
+    return shown + (", …" if len(most) > 6 else "")
 
-    def __init__(self, settings: LabelSettings) -> None:
+
+class _Reader:
+    """Reads flows together with the labels that stand beside them in the log."""
+
+    def __init__(
+        self, counters: ReadCounters, settings: LabelSettings, *, labels_inside: bool
+    ) -> None:
+        self._counters = counters
         self._settings = settings
-        self._known: dict[int, int] = {-1: UNLABELLED}
+        self._labels_inside = labels_inside
 
-    def of(self, batch: pa.RecordBatch, tail: LabelTail, file: LogFile) -> Labels:
+    def read(self, stream: Stream) -> Iterator[tuple[pa.RecordBatch, Labels]]:
+        if stream.kind is Kind.ZEEK_TSV:
+            yield from self._tsv(stream)
+        elif stream.kind is Kind.ZEEK_JSON and self._labels_inside:
+            for batch in read_stream(stream, counters=self._counters, keep_originals=True):
+                labels = self._labels_in_json(batch)
+                yield batch.drop_columns([ORIGINAL_FIELD.name]), labels
+        else:
+            for batch in read_stream(stream, counters=self._counters):
+                yield batch, np.full(len(batch), UNLABELLED, np.int8)
+
+    def _tsv(self, stream: Stream) -> Iterator[tuple[pa.RecordBatch, Labels]]:
+        counters = self._counters
+        reader = LogReader(counters, lambda source: SourceAccount(source, counters, None))
+        for file in stream.files:
+            assert file.path is not None, "standard input is no environment"
+            try:
+                raw = open_log(file.path)
+            except OSError as error:
+                reader.cannot_open(file, error)
+                continue
+            with raw:
+                tail = LabelTail(raw)
+                known = {-1: UNLABELLED}  # class by number of the label in this file
+                for batch in reader.stretch(file, tail, events=Events()):
+                    if self._labels_inside and tail.labelled:
+                        yield batch, self._labels_of_tail(batch, tail, known, file.source)
+                    else:
+                        yield batch, np.full(len(batch), UNLABELLED, np.int8)
+
+    def _labels_of_tail(
+        self, batch: pa.RecordBatch, tail: LabelTail, known: dict[int, int], source: str
+    ) -> Labels:
         lines = batch.column("line").to_numpy()
-        codes = tail.codes(lines)
-        pairs = tail.pairs
-        for code in np.unique(codes).tolist():
-            if code not in self._known:
-                line = int(lines[np.argmax(codes == code)])
-                self._known[code] = _resolve(pairs[code], self._settings, file.source, line)
-        return _lookup(codes, self._known)
+        codes, first, places = np.unique(tail.codes(lines), return_index=True, return_inverse=True)
+        for code, row in zip(codes.tolist(), first.tolist(), strict=True):
+            if code not in known:
+                label, detail = tail.pairs[code]
+                known[code] = self._settings.code(label, detail, f"{source}: line {lines[row]}")
+        return np.array([known[code] for code in codes.tolist()], np.int8)[places]
 
-
-def _lookup(codes: npt.NDArray[np.int32], known: dict[int, int]) -> Labels:
-    distinct, places = np.unique(codes, return_inverse=True)
-    return np.array([known[code] for code in distinct.tolist()], np.int8)[places]
-
-
-def _resolve(pair: tuple[str, str], settings: LabelSettings, source: str, line: int) -> int:
-    try:
-        return settings.names.resolve(*pair)
-    except UnknownLabelError as error:
-        where = f"{source}: line {line}"
-        raise DataError(error.explain(where, settings.suggested)) from error
-
-
-def _labels_in_json(batch: pa.RecordBatch, settings: LabelSettings) -> Labels:
-    labels = np.full(len(batch), UNLABELLED, np.int8)
-    known: dict[tuple[str, str], int] = {}
-    for row, original in enumerate(batch.column(ORIGINAL_FIELD.name)):
-        found = _decode_labels(original.as_py())
-        detail = found.detailedlabel if found.detailedlabel is not None else found.detailed_label
-        if found.label is None and detail is None:
-            continue
-        pair = (_text(found.label), _text(detail))
-        if pair not in known:
-            source, line = batch.column("source")[row].as_py(), batch.column("line")[row].as_py()
-            known[pair] = _resolve(pair, settings, source, line)
-        labels[row] = known[pair]
-    return labels
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)
+    def _labels_in_json(self, batch: pa.RecordBatch) -> Labels:
+        labels = np.full(len(batch), UNLABELLED, np.int8)
+        known: dict[tuple[str, str], int] = {}
+        for row, original in enumerate(batch.column(ORIGINAL_FIELD.name)):
+            found = _decode_labels(original.as_py())
+            hyphened = found.detailedlabel is None
+            detail = found.detailed_label if hyphened else found.detailedlabel
+            if found.label is None and detail is None:
+                continue
+            label, detail = ("" if v is None else str(v) for v in (found.label, detail))
+            if (label, detail) not in known:
+                source, line = (batch.column(name)[row].as_py() for name in ("source", "line"))
+                known[label, detail] = self._settings.code(label, detail, f"{source}: line {line}")
+            labels[row] = known[label, detail]
+        return labels

@@ -1,72 +1,42 @@
-"""Labelled environments: what `zeekml train` learns from.
+"""Environments that the command line names as ``[NAME=]PATH[::LABELS]``, read one by one.
 
-An environment is one network recorded by one sensor. It comes as logs with their labels, see
-`zeekml.datasets.labelled_logs`, or as a Parquet file with the flow columns (Zeek's names) and a
-``label`` per row: one of the classes, ``other-attack`` (malicious, class not known), a name that
-`zeekml.datasets.label_names` knows, or null (background: seen by the context windows, never trained
-or scored on).
-Optional columns: ``capture`` (recordings whose context must not mix), ``episode`` (which attack a
-row belongs to), ``label_quality`` (text; "circular" marks labels made by rules on the flow itself)
-and ``indirect`` (1 = leave the row unlabelled). Extractors other than Zeek and Suricata are
-repaired on reading, see ``repairs``.
+An environment is one network recorded by one sensor. It comes as a Parquet file, see
+`labelled_table`, or as logs with their labels, see `labelled_logs`.
 """
 
 from __future__ import annotations
 
-import ipaddress
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
-from zeekml.datasets.arguments import DatasetArgument, parse_argument
-from zeekml.datasets.duplicates import repeated
-from zeekml.datasets.environment import (
-    UNLABELLED,
-    Environment,
-    Labels,
-    NotLabelledFlowsError,
-)
-from zeekml.datasets.field_repairs import Columns, repair
-from zeekml.datasets.label_names import CONTRADICTORY, UnknownLabelError
-from zeekml.datasets.label_settings import LabelSettings, find_settings
-from zeekml.datasets.labelled_logs import digest, read_logs
-from zeekml.datasets.references import reference_for
-from zeekml.errors import DataError, InputError
-from zeekml.readers.flow_schema import FLOW_SCHEMA, REQUIRED, ZEEK
+from zeekml.datasets.environment import Environment
+from zeekml.datasets.labelled_logs import read_logs
+from zeekml.datasets.labelled_table import read_table
+from zeekml.errors import InputError, NotLabelledFlowsError
+from zeekml.readers.files.file_names import parse_name
 from zeekml.readers.formats.parquet import MAGIC
 
-_NUMBERS: Final = (
-    "ts",
-    "duration",
-    "id.orig_p",
-    "id.resp_p",
-    "orig_bytes",
-    "resp_bytes",
-    "missed_bytes",
-    "orig_pkts",
-    "orig_ip_bytes",
-    "resp_pkts",
-    "resp_ip_bytes",
-)
-_TEXTS: Final = (
-    "uid",
-    "id.orig_h",
-    "id.resp_h",
-    "proto",
-    "service",
-    "conn_state",
-    "history",
-    "community_id",
-)
-_LARGEST_COUNT: Final = 2**62
+LABELS_MARK: Final = "::"
+"""Stands between a log and its label file; a single colon occurs in the names of Zeek's logs."""
+
+
+@dataclass(frozen=True)
+class DatasetArgument:
+    """An argument of the command line, taken apart."""
+
+    name: str  # what to call the environment
+    path: Path
+    labels: Path | None = None  # the label file, where one is named
+    named: bool = False  # whether the user gave the name
+
+    def without_folders(self) -> str:
+        """The argument with last path components only, as far as a card may tell."""
+        name = f"{self.name}=" if self.named else ""
+        labels = f"{LABELS_MARK}{self.labels.name}" if self.labels is not None else ""
+        return f"{name}{self.path.name or self.name}{labels}"
 
 
 @dataclass(frozen=True)
@@ -85,16 +55,43 @@ class Collection:
     skipped: list[Skipped] = field(default_factory=list)
 
 
-def collect(arguments: Sequence[str], *, exclude: Iterable[str] = ()) -> Collection:
-    """Read the environments that the command line names.
+def parse_argument(text: str) -> DatasetArgument:
+    """Take an argument apart; a path that exists as it is written is nothing but a path."""
+    path = Path(text)
+    if path.exists():
+        return DatasetArgument(default_name(path), path)
+    labels: Path | None = None
+    rest, mark, named_labels = text.rpartition(LABELS_MARK)
+    if mark and rest and named_labels:
+        labels, path = Path(named_labels), Path(rest)
+        text = rest
+    name, separator, rest = text.partition("=")
+    if separator and name and rest and not path.exists():
+        return DatasetArgument(name, Path(rest), labels, named=True)
+    return DatasetArgument(default_name(path), path, labels)
 
-    Parameters
-    ----------
-    arguments : sequence of str
-        Each ``[NAME=]PATH[::LABELS]``. PATH is a Parquet file, a log, a directory of logs (one
-        environment), or a folder of Parquet files (each an environment, named after the file).
-    exclude : iterable of str
-        Names of environments to leave out; they are not even read.
+
+def default_name(path: Path) -> str:
+    """What an environment is called by its path: no endings, dates or numbers of logs.
+
+    A log that is only called after its kind (``conn.log``, ``eve.json``) takes the name of its
+    folder.
+    """
+    whole = Path(os.path.normpath(path.absolute()))
+    if whole.is_dir():
+        return whole.name
+    if whole.suffix == ".parquet":
+        return whole.stem
+    base = parse_name(whole.name).base.removesuffix(".log")
+    return whole.parent.name if base in ("conn", "eve") else base
+
+
+def collect(arguments: Sequence[str], *, exclude: Iterable[str] = ()) -> Collection:
+    """Read the environments that the command line names, but for those to `exclude`.
+
+    A PATH is a Parquet file, a log, a directory of logs (one environment), or a folder of Parquet
+    files (each an environment, named after the file). In such a folder, files without labelled
+    flows are skipped; what is named by itself must hold some.
 
     Raises
     ------
@@ -102,7 +99,7 @@ def collect(arguments: Sequence[str], *, exclude: Iterable[str] = ()) -> Collect
         A path is missing, a name occurs twice, an excluded name does not exist, or nothing is
         left.
     DataError
-        What is named explicitly holds no labelled flows, or has an unknown label.
+        What is named by itself holds no labelled flows, or has an unknown label.
     """
     excluded = set(exclude)
     collection, seen = Collection(), set[str]()
@@ -136,7 +133,7 @@ def collect(arguments: Sequence[str], *, exclude: Iterable[str] = ()) -> Collect
 
 
 def _candidates(arguments: Sequence[str]) -> Iterator[tuple[DatasetArgument, bool]]:
-    """Yield each environment, and whether it was named by itself."""
+    """Each environment, and whether it was named by itself."""
     for text in arguments:
         argument = parse_argument(text)
         path = argument.path
@@ -153,6 +150,26 @@ def _candidates(arguments: Sequence[str]) -> Iterator[tuple[DatasetArgument, boo
             yield argument, True
 
 
+def read_environment(
+    path: Path, *, name: str | None = None, label_file: Path | None = None
+) -> Environment:
+    """Read one environment: a Parquet file, or a log or a directory of logs.
+
+    By default, its name is that of the file or directory; for `label_file` see `read_logs`.
+
+    Raises
+    ------
+    NotLabelledFlowsError
+        Flow columns or labels are missing, or nothing is labelled.
+    InputError, DataError
+        There is no supported log; the file is damaged, or a label is unknown.
+    """
+    name = name or parse_argument(str(path)).name
+    if not path.is_dir() and (path.suffix == ".parquet" or _is_table(path)):
+        return read_table(path, name)
+    return read_logs(path, name=name, label_file=label_file)
+
+
 def _is_table(path: Path) -> bool:
     if not path.is_file():
         return False
@@ -161,226 +178,3 @@ def _is_table(path: Path) -> bool:
             return file.read(len(MAGIC)) == MAGIC
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def read_environment(
-    path: Path, *, name: str | None = None, label_file: Path | None = None
-) -> Environment:
-    """Read one environment, a table or logs.
-
-    Parameters
-    ----------
-    path : Path
-        Parquet file, log, or directory of logs.
-    name : str, optional
-        Name of the environment; by default that of the file or directory.
-    label_file : Path, optional
-        The label file of logs, see `zeekml.datasets.labelled_logs.read_logs`.
-
-    Raises
-    ------
-    NotLabelledFlowsError
-        Flow columns or labels are missing, or nothing is labelled.
-    InputError
-        There is no supported log.
-    DataError
-        The file is damaged, or a label is unknown.
-    """
-    name = name or parse_argument(str(path)).name
-    if not path.is_dir() and (path.suffix == ".parquet" or _is_table(path)):
-        return _read_table(path, name)
-    return read_logs(path, name=name, label_file=label_file)
-
-
-def _read_table(path: Path, name: str) -> Environment:
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path}: cannot be read as Parquet: {reason}") from error
-    lacking = [column for column in (*REQUIRED, "label") if column not in table.column_names]
-    if lacking:
-        raise NotLabelledFlowsError(f"{path}: no labelled flows (column {lacking[0]!r} is missing)")
-
-    settings = find_settings(path.parent)
-    columns = _columns(table)
-    labels = _labels(table, path, settings)
-    notes = []
-    good = _usable(columns)
-    if not good.all():
-        notes.append(f"{int((~good).sum()):,} rows without time, addresses or protocol left out")
-    for text in ("proto", "service", "conn_state"):
-        columns[text] = _normalised(columns[text], text)
-    notes += repair(columns)
-
-    captures, capture_names = _captures(table, name)
-    quality = _text_column(table, "label_quality")
-    circular = np.array([bool(q) and "circular" in q for q in quality], dtype=bool)
-    episodes = _text_column(table, "episode") if "episode" in table.column_names else None
-    end = columns["ts"] + np.nan_to_num(columns["duration"])
-    rows = np.flatnonzero(good)
-    order = rows[np.lexsort((end[rows], captures[rows]))]
-    labels = labels[order]
-    flows = flow_table({key: value[order] for key, value in columns.items()}, source=name)
-    copies = repeated(flows, labels)
-    kept = np.flatnonzero(~copies)
-    order, labels = order[kept], labels[kept]
-    conflicts = int((labels == CONTRADICTORY).sum())
-    labels[labels == CONTRADICTORY] = UNLABELLED
-    if not (labels != UNLABELLED).any():
-        raise NotLabelledFlowsError(f"{path}: no row has a label")
-    circular = circular[order] & (labels != UNLABELLED)
-    if copies.any():
-        notes.append(f"{int(copies.sum()):,} records that repeat others left out")
-    if conflicts:
-        notes.append(f"{conflicts:,} flows with contradictory labels left unlabelled")
-    if circular.any():
-        notes.append(f"{int(circular.sum()):,} circular labels: trained on, never evaluated on")
-    return Environment(
-        name=name,
-        flows=flows.take(pa.array(kept)),
-        labels=labels,
-        captures=captures[order],
-        capture_names=capture_names,
-        circular=circular,
-        reference=reference_for(name),
-        sha256=digest([path] if settings.path is None else [path, settings.path]),
-        notes=tuple(notes),
-        duplicates=int(copies.sum()),
-        label_conflicts=conflicts,
-        sensors=tuple(sorted({s for s in _text_column(table, "sensor") if s is not None})),
-        episodes=None if episodes is None else episodes[order],
-    )
-
-
-def flow_table(columns: Columns, *, source: str) -> pa.Table:
-    """Build a table of ``FLOW_SCHEMA`` from plain columns.
-
-    Parameters
-    ----------
-    columns : dict of str to array
-        Numbers as floats (NaN = missing), texts as objects (None = missing). Columns that the
-        schema has and `columns` has not are null.
-    source : str
-        What to put into the ``source`` column; ``line`` counts rows from 1.
-    """
-    length = len(columns["ts"])
-    arrays = []
-    for column in FLOW_SCHEMA:
-        if column.name == "sensor":
-            arrays.append(_constant(ZEEK, length))
-        elif column.name == "source":
-            arrays.append(_constant(source, length))
-        elif column.name == "line":
-            arrays.append(pa.array(np.arange(1, length + 1), pa.int64()))
-        elif column.name not in columns:
-            arrays.append(pa.nulls(length, column.type))
-        elif column.name in _NUMBERS:
-            values = np.asarray(columns[column.name], dtype=np.float64)
-            if pa.types.is_integer(column.type):
-                values = np.rint(values)
-                missing = ~(np.abs(values) < _LARGEST_COUNT)
-                whole = np.where(missing, 0, values).astype(np.int64)
-                arrays.append(pa.array(whole, pa.int64(), mask=missing).cast(column.type))
-            else:
-                arrays.append(pa.array(values, column.type, mask=np.isnan(values)))
-        else:
-            arrays.append(pa.array(columns[column.name], column.type, from_pandas=True))
-    return pa.Table.from_arrays(arrays, schema=FLOW_SCHEMA)
-
-
-def _constant(text: str, length: int) -> pa.Array:
-    indices = pa.array(np.zeros(length, dtype=np.int32))
-    return pa.DictionaryArray.from_arrays(indices, pa.array([text]))
-
-
-def _columns(table: pa.Table) -> Columns:
-    columns: Columns = {}
-    for name in table.column_names:
-        if name in _NUMBERS or name.startswith("x_"):
-            column = table[name]
-            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-                columns[name] = _text_column(table, name)
-            else:
-                columns[name] = _number_column(table, name)
-    length = table.num_rows
-    for name in _NUMBERS:
-        columns.setdefault(name, np.full(length, np.nan))
-    for name in _TEXTS:
-        columns[name] = _text_column(table, name)
-    for name in ("ts", "duration"):
-        columns[name] = np.round(columns[name], 6)
-    return columns
-
-
-def _number_column(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
-    values = pc.cast(table[name], pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    return np.array(values, dtype=np.float64)
-
-
-def _text_column(table: pa.Table, name: str) -> npt.NDArray[Any]:
-    if name not in table.column_names:
-        return np.full(table.num_rows, None, dtype=object)
-    values = np.empty(table.num_rows, dtype=object)
-    values[:] = [value or None for value in pc.cast(table[name], pa.string()).to_pylist()]
-    return values
-
-
-def _labels(table: pa.Table, path: Path, settings: LabelSettings) -> Labels:
-    texts = _text_column(table, "label")
-    codes: dict[str | None, int] = {None: UNLABELLED}
-    for row, text in enumerate(texts, 1):
-        if text not in codes:
-            try:
-                codes[text] = settings.names.resolve(text)
-            except UnknownLabelError as error:
-                where = f"{path}: row {row}"
-                raise DataError(error.explain(where, settings.suggested)) from error
-    labels = np.array([codes[text] for text in texts], dtype=np.int8)
-    if "indirect" in table.column_names:
-        labels[_number_column(table, "indirect") == 1] = UNLABELLED
-    return labels
-
-
-def _captures(table: pa.Table, name: str) -> tuple[npt.NDArray[np.int32], tuple[str, ...]]:
-    codes: dict[str, int] = {}
-    texts = [text or name for text in _text_column(table, "capture")]
-    captures = np.array([codes.setdefault(text, len(codes)) for text in texts], dtype=np.int32)
-    return captures, tuple(codes)
-
-
-def _usable(columns: Columns) -> npt.NDArray[np.bool_]:
-    good = np.isfinite(columns["ts"]) & columns["proto"].astype(bool)
-    for name in ("id.orig_h", "id.resp_h"):
-        given = [value is not None and _is_address(value) for value in columns[name]]
-        good &= np.array(given, dtype=np.bool_)
-    return good
-
-
-@lru_cache(maxsize=65536)
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _normalised(texts: npt.NDArray[Any], column: str) -> npt.NDArray[Any]:
-    known: dict[str | None, str | None] = {}
-    for text in set(texts):
-        if text is None or text == "-":
-            known[text] = None
-        elif column == "service":
-            known[text] = _service_set(text)
-        else:
-            known[text] = text.lower() if column == "proto" else text
-    out = np.empty(len(texts), dtype=object)
-    out[:] = [known[text] for text in texts]
-    return out
-
-
-def _service_set(text: str) -> str | None:
-    """Bring a set of services into the readers' form: lower case, sorted, without denials."""
-    parts = {part.strip().lower() for part in text.split(",")}
-    return ",".join(sorted(part for part in parts if part and not part.startswith("-"))) or None

@@ -12,21 +12,11 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Origin and terms of one data set.
+    """Origin and terms of one data set."""
 
-    Attributes
-    ----------
-    title : str
-        What the data set is and who made it.
-    licence : str
-        The terms as far as they are known.
-    caution : str
-        What a reader of a figure obtained with it has to know; empty where there is nothing.
-    """
-
-    title: str
-    licence: str
-    caution: str = ""
+    title: str  # what it is and who made it
+    licence: str  # as far as it is known
+    caution: str = ""  # what a reader of a figure obtained with it has to know
 
 
 _RESEARCH: Final = "research use with citation; check before shipping"
@@ -88,5 +78,5 @@ _KNOWN: Final[dict[str, Reference]] = {
 
 
 def reference_for(name: str) -> Reference:
-    """Return what is known about the data set called `name` (``UNKNOWN`` if nothing is)."""
+    """What is known about the data set called `name`; ``UNKNOWN`` if nothing is."""
     return _KNOWN.get(name, UNKNOWN)

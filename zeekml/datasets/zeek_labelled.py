@@ -19,7 +19,7 @@ import numpy.typing as npt
 from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.line_splitter import MAX_LINE
 from zeekml.readers.formats.multiline_json import without_rubbish
-from zeekml.readers.formats.zeek_header import Header, HeaderReader, unescape
+from zeekml.readers.formats.zeek_header import HeaderReader, unescape
 
 _SPACES: Final = re.compile(rb" {2,}")
 _LABEL: Final = b"label"
@@ -29,7 +29,7 @@ _NO_LABEL: Final = -1
 
 
 def label_columns(fields: Sequence[bytes]) -> tuple[bytes, ...]:
-    """Return the names of the label columns at the end of ``#fields``, none if there are none."""
+    """Names of the label columns at the end of ``#fields``, none if there are none."""
     flat = _flat(fields)
     names: list[bytes] = []
     while flat and flat[-1].lower() in _NAMES:
@@ -47,16 +47,11 @@ class LabelTail(ByteStream):
 
     A log without label columns passes through unchanged. Records that lack their labels pass
     through, too: the reader judges them by their number of columns.
-
-    Attributes
-    ----------
-    labelled : bool
-        Whether a header with label columns was seen.
     """
 
     def __init__(self, raw: BinaryIO) -> None:
         super().__init__(raw)
-        self.labelled = False
+        self.labelled = False  # whether a header with label columns was seen
         self._headers = HeaderReader()
         self._names: tuple[bytes, ...] = ()
         self._base = 0  # columns besides the labels
@@ -65,7 +60,7 @@ class LabelTail(ByteStream):
         self._begun = False
 
     def codes(self, lines: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-        """Return for each line (1-based) the index into `pairs`, or -1 where it has no label."""
+        """For each line (1-based) the index into `pairs`, or -1 where it has no label."""
         return np.array(self._lines, np.int32)[lines - 1]
 
     @property
@@ -74,7 +69,7 @@ class LabelTail(ByteStream):
         return [(_text(label), _text(detail)) for label, detail in self._pairs]
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the log without labels, whole lines at a time."""
+        """The log without labels, whole lines at a time."""
         pending = b""
         passing = False  # inside a line longer than the reader takes
         for chunk in super().chunks():
@@ -115,21 +110,15 @@ class LabelTail(ByteStream):
 
     def _header_line(self, line: bytes) -> bytes:
         header = self._headers.header
-        self._understand(header)
-        first = line.split(header.separator, 1)[0]
-        words = int(first.startswith(header.prefix))
-        if self._names and (not words or first[len(header.prefix) :] in (b"fields", b"types")):
-            return self._cut(line.rstrip(b"\r"), words)
-        return line
-
-    def _understand(self, header: Header) -> None:
         self._names = label_columns(header.fields)
         self._base = len(_flat(header.fields)) - len(self._names)
         self.labelled |= bool(self._names)
-
-    def _cut(self, line: bytes, words: int) -> bytes:
-        separator = self._headers.header.separator
-        return separator.join(_flat(line.split(separator))[: words + self._base])
+        separator, prefix = header.separator, header.prefix
+        first = line.split(separator, 1)[0]
+        words = int(first.startswith(prefix))
+        if self._names and (not words or first[len(prefix) :] in (b"fields", b"types")):
+            return separator.join(_flat(line.rstrip(b"\r").split(separator))[: words + self._base])
+        return line
 
     def _record(self, line: bytes) -> tuple[bytes, int]:
         separator = self._headers.header.separator

@@ -114,19 +114,10 @@ def allowlist_path(rules: Path | None) -> Path:
 def load_allowlist(
     rules: Path | None = None, *, clock: Callable[[], float] = time.time
 ) -> Allowlist:
-    """Read the allowlist beside a policy; without the file, the allowlist is empty.
+    """Read the allowlist beside a policy, `rules` being what `load_policy` takes.
 
-    Parameters
-    ----------
-    rules
-        As for `allowlist_path`.
-    clock
-        Time of day.
-
-    Raises
-    ------
-    ConfigError
-        The file cannot be read or holds something wrong; the message names file and line.
+    Without the file, the allowlist is empty. Raises `ConfigError`, which names file and line, if
+    it cannot be read or holds something wrong.
     """
     path = allowlist_path(rules)
     name = printable(str(path), 300)

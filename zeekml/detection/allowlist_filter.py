@@ -140,8 +140,6 @@ class AllowlistFilter:
         stored = [tracker.save() for tracker in self._trackers]
         return seal(_KIND, _VERSION, [msgspec.msgpack.encode(head), *stored])
 
-    # -- what is to be seen of it ----------------------------------------------------------------
-
     @property
     def rules(self) -> DetectionRules:
         """The rules in force; the allowlist is no part of them."""
@@ -156,23 +154,6 @@ class AllowlistFilter:
     def open_incidents(self) -> int:
         """How many incidents are open that were reported."""
         return sum(group.tracker.open_incidents(group.notes) for group in self._groups)
-
-    @property
-    def cut_short(self) -> int:
-        """Incidents closed early because too many were open."""
-        return max(group.tracker.cut_short for group in self._groups)
-
-    @property
-    def evicted_groups(self) -> int:
-        """Groups whose window was dropped early because there were too many."""
-        return max(group.tracker.evicted_groups for group in self._groups)
-
-    @property
-    def dropped_rows(self) -> int:
-        """Rows dropped early because their group's window held too many."""
-        return max(group.tracker.dropped_rows for group in self._groups)
-
-    # -- candidates in, lines out ----------------------------------------------------------------
 
     def add(self, candidates: Candidates, clock: float | None) -> list[Line]:
         """Take in the next candidates of the stream, then let the stream clock reach `clock`.
@@ -252,25 +233,20 @@ class AllowlistFilter:
         rows = candidates if places is None else candidates.take(places)
         placed: list[_Placed] = []
         for line in group.own(group.tracker.add(rows)):
-            if line.row < 0:
-                placed.append(((line.notice.ts, 0, 0), line))
-                continue
-            place = line.row if places is None else int(places[line.row])
-            moved = line._replace(row=place)
-            placed.append(((float(candidates.clock[place]), 1, place), moved))
+            line = _moved(line, places)
+            due = line.row < 0
+            at = line.notice.ts if due else float(candidates.clock[line.row])
+            placed.append(((at, not due, max(line.row, 0)), line))
         if clock is not None:
-            due = group.own(group.tracker.advance(clock))
-            placed += [((line.notice.ts, 0, 0), line) for line in due]
+            at_clock = group.own(group.tracker.advance(clock))
+            placed += [((line.notice.ts, 0, 0), line) for line in at_clock]
         return placed
 
     def _add_covered(self, candidates: Candidates, places: Places) -> None:
         """Find out what the covered rows would have raised."""
         if self._covered is None:
             self._covered = IncidentTracker(self.rules)
-        lines = self._covered.add(candidates.take(places))
-        self._silence(
-            [line if line.row < 0 else line._replace(row=int(places[line.row])) for line in lines]
-        )
+        self._silence([_moved(line, places) for line in self._covered.add(candidates.take(places))])
 
     def _silence(self, lines: Sequence[Line]) -> None:
         """Hand out those of these lines that an entry silenced, by the flow that opened them."""
@@ -288,6 +264,11 @@ class AllowlistFilter:
                 self._waiting.append((line, by))
                 if notice.state == "closed":
                     del self._silenced_by[notice.id]
+
+
+def _moved(line: Line, places: Places | None) -> Line:
+    """The line with the place of its row among all candidates."""
+    return line if places is None or line.row < 0 else line._replace(row=int(places[line.row]))
 
 
 def _in_order(found: Sequence[list[_Placed]]) -> list[Line]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 import numpy as np
@@ -95,6 +94,9 @@ class Candidates:
         )
 
 
+_ARRAYS: Final = [field.name for field in fields(Candidates) if field.name != "flows"]
+
+
 class CandidateWriter:
     """Writes batches of candidates to a file."""
 
@@ -105,7 +107,7 @@ class CandidateWriter:
     def write(self, candidates: Candidates) -> None:
         """Append a batch, which may be empty."""
         columns: dict[str, Any] = {}
-        for name in _array_names():
+        for name in _ARRAYS:
             values = getattr(candidates, name)
             columns[f".{name}"] = (
                 pa.array(values)
@@ -121,15 +123,8 @@ class CandidateWriter:
             self._writer = pa.ipc.new_file(str(self._path), batch.schema, options=options)
         self._writer.write_batch(batch)
 
-    def __enter__(self) -> CandidateWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Finish the file, which is there if anything was written."""
         if self._writer is not None:
             self._writer.close()
 
@@ -140,12 +135,8 @@ def read_candidates(path: Path) -> Iterator[Candidates]:
         for i in range(file.num_record_batches):
             batch = file.get_batch(i)
             names = [name for name in batch.schema.names if not name.startswith(".")]
-            arrays = {name: _values(batch.column(f".{name}")) for name in _array_names()}
+            arrays = {name: _values(batch.column(f".{name}")) for name in _ARRAYS}
             yield Candidates(flows=batch.select(names), **arrays)
-
-
-def _array_names() -> list[str]:
-    return [field.name for field in fields(Candidates) if field.name != "flows"]
 
 
 def _values(column: pa.Array) -> np.ndarray[Any, Any]:

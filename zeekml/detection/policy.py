@@ -13,7 +13,7 @@ from typing import Final
 
 from zeekml.detection.attack_ids import TACTICS, TECHNIQUES, VERSION
 from zeekml.detection.notice import NOTES, SEVERITIES
-from zeekml.detection.yaml_values import Value, parse_yaml, read_yaml
+from zeekml.detection.yaml_values import Value, read_yaml
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import ConfigError
 
@@ -105,28 +105,16 @@ def default_rules_dir() -> Path:
 
 
 def load_policy(path: Path | None = None) -> Policy:
-    """Read a policy.
+    """Read a policy: a rules directory, or the policy file itself; None for what comes with zeekml.
 
-    Parameters
-    ----------
-    path
-        A rules directory, or the policy file itself; None takes the rules that come with zeekml.
-
-    Raises
-    ------
-    ConfigError
-        The file cannot be read or holds something wrong; the message names file and line.
+    Raises `ConfigError`, which names file and line, if it cannot be read or holds something wrong.
     """
     chosen = default_rules_dir() if path is None else path
-    return _policy(read_yaml(chosen / POLICY_FILE if chosen.is_dir() else chosen))
+    return policy_of(read_yaml(chosen / POLICY_FILE if chosen.is_dir() else chosen))
 
 
-def parse_policy(text: bytes, name: str = POLICY_FILE) -> Policy:
-    """Read a policy from the bytes of its file; `name` is what messages call it."""
-    return _policy(parse_yaml(text, name))
-
-
-def _policy(root: Value) -> Policy:
+def policy_of(root: Value) -> Policy:
+    """The policy that a rule file holds; raises `ConfigError`, which names the line."""
     top = root.mapping(("version", "detectors"))
     top["version"].integer(1, 1)
     entries = top["detectors"].mapping(THREATS)

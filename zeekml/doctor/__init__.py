@@ -1,1 +1,1 @@
-"""Looking for what is usually wrong with a sensor, its logs and the service beside it."""
+"""The doctor (`zeekml check`): what is usually wrong with a sensor, its logs and the service."""

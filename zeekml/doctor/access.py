@@ -1,4 +1,4 @@
-"""Who may read or write what, and what would let the service do it."""
+"""File permissions: who may read or write what, and what would let the service do it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from zeekml.doctor.finding import Check, Finding
+
 SERVICE_USER: Final = "zeekml"
 """User of the unit that comes with zeekml."""
 
@@ -18,28 +20,16 @@ _ACL: Final = "system.posix_acl_access"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The user whose rights are looked at.
-
-    Attributes
-    ----------
-    name : str
-        As the system knows it.
-    uid : int
-        Its number.
-    groups : frozenset of int
-        All groups, the primary one too.
-    ours : bool
-        Whether this process runs as that user, so that the system itself can be asked.
-    """
+    """The user whose rights are looked at."""
 
     name: str
     uid: int
-    groups: frozenset[int]
-    ours: bool
+    groups: frozenset[int]  # all of them, the primary one too
+    ours: bool  # whether this process runs as that user, so that the system itself can be asked
 
     @classmethod
     def examined(cls) -> Account:
-        """Return the user of this process; for root, who may do anything, that of the service."""
+        """The user of this process; for root, who may do anything, that of the service."""
         uid = os.geteuid()
         if uid == 0:
             try:
@@ -62,42 +52,27 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """The first file or directory on a way that cannot be passed.
-
-    Attributes
-    ----------
-    path : Path
-        The file or directory.
-    text : str
-        Who owns it, and its mode.
-    remedy : str
-        Command that lets the service pass.
-    certain : bool
-        False where access lists may say otherwise, which cannot be looked at for another user.
-    """
+    """The first file or directory on a way that cannot be passed."""
 
     path: Path
-    text: str
-    remedy: str
-    certain: bool
+    text: str  # who owns it, and its mode
+    remedy: str  # command that lets the service pass
+    certain: bool  # False where access lists may say otherwise, unseen for another user
+
+    def finding(self, check: Check, account: Account, what: str, remedy: str = "") -> Finding:
+        """The finding that a user may not do something, with this remedy in place of one's own."""
+        text = f"{account.name} may not {what}: {self.path} is {self.text}"
+        if self.certain:
+            return check.fail(text, remedy or self.remedy)
+        text += "; there is an access list, which cannot be looked at for another user"
+        return check.unknown(text, f"try: sudo -u {account.name} zeekml check")
 
 
 def obstacle(path: Path, account: Account, need: int = os.R_OK) -> Obstacle | None:
-    """Return what keeps a user from a file, or None.
+    """What keeps a user from a file or directory; None if nothing does.
 
-    Parameters
-    ----------
-    path : Path
-        A file or directory, which needs to be there as far as it can be seen.
-    account : Account
-        The user.
-    need : int
-        Rights at the end of the way; on the way it is the right to search.
-
-    Raises
-    ------
-    OSError
-        Something on the way is not there.
+    `need` are the rights at the end of the way; on the way it is the right to search. `OSError`:
+    something on the way is not there.
     """
     real = Path(os.path.realpath(path))
     for step in (*reversed(real.parents), real):

@@ -1,4 +1,4 @@
-"""Whether the directories that zeekml writes into are right, have room, and are free."""
+"""Directories that zeekml writes into: whether they are right, have room, and are free."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from zeekml.doctor.access import Account, obstacle
-from zeekml.doctor.finding import Finding, fail, ok, unknown, warn
+from zeekml.doctor.finding import Check, Finding
 from zeekml.errors import OutputError
 from zeekml.outputs import refuse_output_among_inputs
 
@@ -26,35 +26,25 @@ _LOCKS: Final = Path("/proc/locks")
 
 def examine_out(out: Path, inputs: Sequence[Path], account: Account) -> list[Finding]:
     """Judge the directory of the outputs."""
-    name = "out_directory"
+    check = Check("out_directory", out)
     try:
         refuse_output_among_inputs(inputs, out)
     except OutputError as error:
-        return [fail(name, out, str(error), "such as /var/log/zeekml")]
+        return [check.fail(str(error), "such as /var/log/zeekml")]
     for given in inputs:
         if out.resolve().is_relative_to(given.resolve().parent):
             text = f"lies inside {given.parent}, where the sensor's rotation may take hold of it"
-            return [warn(name, out, text, "choose a directory of zeekml's own")]
-    return [_writable(name, out, account), _room(out, ROOM)]
+            return [check.warn(text, "choose a directory of zeekml's own")]
+    return [_writable(check, out, account), _room(out, ROOM)]
 
 
 def examine_state(state: Path, out: Path | None, account: Account, journal: int) -> list[Finding]:
-    """Judge the directory of the state.
-
-    Parameters
-    ----------
-    state, out : Path
-        The directory, and that of the outputs, if it is known.
-    account : Account
-        Whose rights count.
-    journal : int
-        Most bytes that the journal takes.
-    """
-    name = "state_directory"
+    """Judge the directory of the state; the journal in it takes up to `journal` bytes."""
+    check = Check("state_directory", state)
     if out is not None and state.resolve() == out.resolve():
         text = "is the output directory, too, which others read and rotate"
-        return [fail(name, state, text, "choose another --state, such as /var/lib/zeekml")]
-    findings = [_writable(name, state, account)]
+        return [check.fail(text, "choose another --state, such as /var/lib/zeekml")]
+    findings = [_writable(check, state, account)]
     try:
         status = state.stat()
     except OSError:
@@ -62,22 +52,20 @@ def examine_state(state: Path, out: Path | None, account: Account, journal: int)
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o077:
         findings.append(
-            warn(
-                "state_private",
-                state,
+            Check("state_private", state).warn(
                 f"others can look into it (mode {mode:04o}); it holds addresses and labels",
                 f"chmod 0700 {state}",
             )
         )
     else:
-        findings.append(ok("state_private", state, f"mode {mode:04o}"))
+        findings.append(Check("state_private", state).ok(f"mode {mode:04o}"))
     findings.append(_lock(state))
     findings.append(_room(state, journal + LITTLE))
     return findings
 
 
 def _existing(path: Path) -> Path:
-    """Return the directory, or the nearest one above that is there."""
+    """The directory, or the nearest one above that is there."""
     path = path.absolute()
     for step in (path, *path.parents):
         try:
@@ -88,22 +76,18 @@ def _existing(path: Path) -> Path:
     return Path("/")
 
 
-def _writable(name: str, path: Path, account: Account) -> Finding:
+def _writable(check: Check, path: Path, account: Account) -> Finding:
     existing = _existing(path)
     if not existing.is_dir():
-        return fail(name, path, f"{existing} is no directory", "choose another directory")
+        return check.fail(f"{existing} is no directory", "choose another directory")
     made = "" if existing == path.absolute() else f" (it would be made in {existing})"
     try:
         wall = obstacle(existing, account, os.W_OK | os.X_OK)
     except OSError as error:
-        return unknown(name, path, f"cannot be looked at: {error.strerror}")
+        return check.unknown(f"cannot be looked at: {error.strerror}")
     if wall is not None:
-        text = f"{account.name} may not write there{made}: {wall.path} is {wall.text}"
         remedy = f"install -d -o {account.name} -g {account.name} -m 0750 {path}"
-        if not wall.certain:
-            text += "; there is an access list, which cannot be looked at for another user"
-            return unknown(name, path, text, f"try: sudo -u {account.name} zeekml check")
-        return fail(name, path, text, remedy)
+        return wall.finding(check, account, f"write there{made}", remedy)
     if account.ours:
         try:
             with tempfile.TemporaryFile(dir=existing) as file:
@@ -111,42 +95,42 @@ def _writable(name: str, path: Path, account: Account) -> Finding:
                 file.flush()
         except OSError as error:
             text = f"cannot be written{made}: {error.strerror}"
-            return fail(name, path, text, "mount it writable, and make room on it")
+            return check.fail(text, "mount it writable, and make room on it")
     elif os.statvfs(existing).f_flag & os.ST_RDONLY:
-        return fail(name, path, "its file system is read-only", "mount it writable")
-    return ok(name, path, f"{account.name} may write there{made}")
+        return check.fail("its file system is read-only", "mount it writable")
+    return check.ok(f"{account.name} may write there{made}")
 
 
 def _room(path: Path, wanted: int) -> Finding:
-    name = "disk_space"
+    check = Check("disk_space", path)
     try:
         room = os.statvfs(_existing(path))
     except OSError as error:
-        return unknown(name, path, f"cannot be looked at: {error.strerror}")
+        return check.unknown(f"cannot be looked at: {error.strerror}")
     free = room.f_bavail * room.f_frsize
     text = f"{free / 2**30:,.1f} GiB free"
     if room.f_files and room.f_favail < _FEW_FILES:
-        return fail(name, path, f"room for {room.f_favail} more files", "remove files there")
+        return check.fail(f"room for {room.f_favail} more files", "remove files there")
     if free < LITTLE:
-        return fail(name, path, text, "make room; nothing can be written without")
+        return check.fail(text, "make room; nothing can be written without")
     if free < wanted:
         remedy = "make room, or lower journal_mb and keep fewer rotated outputs"
-        return warn(name, path, f"{text}, {wanted / 2**30:,.1f} GiB are wanted", remedy)
-    return ok(name, path, text)
+        return check.warn(f"{text}, {wanted / 2**30:,.1f} GiB are wanted", remedy)
+    return check.ok(text)
 
 
 def _lock(state: Path) -> Finding:
     """Tell whether somebody holds a lock on a file in a directory, without taking one."""
-    name = "state_lock"
+    check = Check("state_lock", state)
     try:
         with os.scandir(state) as entries:
             files = {entry.inode(): entry.stat(follow_symlinks=False) for entry in entries}
     except OSError as error:
-        return unknown(name, state, f"cannot be looked into: {error.strerror}")
+        return check.unknown(f"cannot be looked into: {error.strerror}")
     try:
         lines = _LOCKS.read_text().splitlines()
     except OSError:
-        return unknown(name, state, f"{_LOCKS} cannot be read: is another zeekml at work there?")
+        return check.unknown(f"{_LOCKS} cannot be read: is another zeekml at work there?")
     for line in lines:
         # 1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF; a waiting one has "->" before its kind
         fields = [field for field in line.split() if field != "->"]
@@ -158,5 +142,5 @@ def _lock(state: Path) -> Finding:
             os.major(status.st_dev),
             os.minor(status.st_dev),
         ):
-            return ok(name, state, f"process {fields[4]} is at work with it")
-    return ok(name, state, "no other process holds it")
+            return check.ok(f"process {fields[4]} is at work with it")
+    return check.ok("no other process holds it")

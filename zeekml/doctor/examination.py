@@ -9,10 +9,14 @@ from pathlib import Path
 from zeekml.config import DEFAULT_CONFIG, Config, load_config
 from zeekml.doctor.access import Account
 from zeekml.doctor.directories import examine_out, examine_state
-from zeekml.doctor.finding import Finding, fail, ok, unknown
+from zeekml.doctor.finding import Check, Finding
 from zeekml.doctor.logs import chosen_logs, examine_log
-from zeekml.doctor.machine import examine_cache, examine_notifications, examine_open_files
-from zeekml.doctor.unit import examine_unit
+from zeekml.doctor.machine import (
+    examine_cache,
+    examine_notifications,
+    examine_open_files,
+    examine_unit,
+)
 from zeekml.errors import BundleError, ConfigError, DataError
 from zeekml.readers.formats.zeek_header import Header
 
@@ -22,19 +26,7 @@ _SERVICE_STATE = Path("var/lib/zeekml")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What `zeekml watch` would be given; each empty or None for the configuration's.
-
-    Attributes
-    ----------
-    zeek, suricata : sequence of str
-        Live logs.
-    out, state, bundle, rules : Path or None
-        Directories.
-    config : Path or None
-        The configuration.
-    columns : Header or None
-        Columns of logs of Zeek without a header.
-    """
+    """What `zeekml watch` would be given; each empty or None for the configuration's."""
 
     zeek: Sequence[str] = ()
     suricata: Sequence[str] = ()
@@ -43,22 +35,14 @@ class Wanted:
     bundle: Path | None = None
     rules: Path | None = None
     config: Path | None = None
-    columns: Header | None = None
+    columns: Header | None = None  # of logs of Zeek without a header
 
 
 def examine(wanted: Wanted, root: Path = Path("/"), *, now: float | None = None) -> list[Finding]:
     """Look at everything and change nothing.
 
-    Files for a test of whether a directory can be written have no name and are gone at once.
-
-    Parameters
-    ----------
-    wanted : Wanted
-        What would be given on the command line.
-    root : Path
-        Directory that stands for ``/``, for tests.
-    now : float, optional
-        The time in epoch seconds, for tests.
+    Files for a test of whether a directory can be written have no name and are gone at once. For
+    tests, `root` stands for ``/``, and `now` is the time in epoch seconds.
     """
     account = Account.examined()
     config, findings = _configuration(wanted.config)
@@ -75,11 +59,13 @@ def examine(wanted: Wanted, root: Path = Path("/"), *, now: float | None = None)
     out = _directory(wanted.out, config.out, root / _SERVICE_OUT)
     state = _directory(wanted.state, config.state, root / _SERVICE_STATE)
     if out is None:
-        findings.append(unknown("out_directory", "--out", "is neither given nor configured"))
+        findings.append(Check("out_directory", "--out").unknown("is neither given nor configured"))
     else:
         findings += examine_out(out, [log.path for log in logs], account)
     if state is None:
-        findings.append(unknown("state_directory", "--state", "is neither given nor configured"))
+        findings.append(
+            Check("state_directory", "--state").unknown("is neither given nor configured")
+        )
     else:
         findings += examine_state(state, out, account, config.journal_mb << 20)
     findings += _models_and_rules(wanted, config)
@@ -93,10 +79,12 @@ def _configuration(path: Path | None) -> tuple[Config, list[Finding]]:
     except ConfigError as error:
         named = path or DEFAULT_CONFIG
         remedy = "every key is explained in docs/configuration.md"
-        return Config(), [fail("configuration", named, str(error), remedy)]
+        return Config(), [Check("configuration", named).fail(str(error), remedy)]
     if path is None and not DEFAULT_CONFIG.is_file():
-        return config, [ok("configuration", DEFAULT_CONFIG, "is not there; defaults are in force")]
-    return config, [ok("configuration", path or DEFAULT_CONFIG, "no mistakes")]
+        return config, [
+            Check("configuration", DEFAULT_CONFIG).ok("is not there; defaults are in force")
+        ]
+    return config, [Check("configuration", path or DEFAULT_CONFIG).ok("no mistakes")]
 
 
 def _directory(flag: Path | None, configured: str | None, of_service: Path) -> Path | None:
@@ -118,12 +106,12 @@ def _models_and_rules(wanted: Wanted, config: Config) -> list[Finding]:
         bundle = load_bundle(named, pin=config.bundle_sha256)
     except (BundleError, DataError) as error:
         remedy = "install the bundle again, or name another with --bundle"
-        findings.append(fail("bundle", named or "bundle", str(error), remedy))
+        findings.append(Check("bundle", named or "bundle").fail(str(error), remedy))
     else:
         thresholds = bundle.manifest.thresholds
         pinned = "as pinned" if config.bundle_sha256 else "not pinned by bundle_sha256"
         text = f"{bundle.manifest.name}, sha256 {bundle.short_digest}, {pinned}"
-        findings.append(ok("bundle", bundle.path, text))
+        findings.append(Check("bundle", bundle.path).ok(text))
     rules = wanted.rules or (Path(config.rules) if config.rules else None)
     try:
         policy = load_policy(rules)
@@ -131,7 +119,9 @@ def _models_and_rules(wanted: Wanted, config: Config) -> list[Finding]:
             policy.thresholds(thresholds)
     except ConfigError as error:
         remedy = "correct the line, and see: zeekml rules check"
-        findings.append(fail("rules", rules or "rules", str(error), remedy))
+        findings.append(Check("rules", rules or "rules").fail(str(error), remedy))
     else:
-        findings.append(ok("rules", policy.file, f"{len(policy.detectors)} detectors, no mistakes"))
+        findings.append(
+            Check("rules", policy.file).ok(f"{len(policy.detectors)} detectors, no mistakes")
+        )
     return findings

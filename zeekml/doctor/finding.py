@@ -1,4 +1,4 @@
-"""What the check of a system has to say: one line each, with a remedy."""
+"""Findings of the doctor: one line each, with a level and a remedy."""
 
 from __future__ import annotations
 
@@ -15,58 +15,41 @@ class Level(StrEnum):
     """How bad it is."""
 
     OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-    UNKNOWN = "unknown"
+    WARN = "warn"  # zeekml works worse than it could
+    FAIL = "fail"  # zeekml will not work
+    UNKNOWN = "unknown"  # it cannot be told
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line.
+    """One line. Texts may hold what a log or a file's name says; here they are made printable."""
 
-    All texts may hold what a log or a file's name says; they are made printable here.
-
-    Attributes
-    ----------
-    check : str
-        Name of what was looked at, for programs: ``flow_events``, ``state_directory``, …
-    level : Level
-        FAIL where zeekml will not work, WARN where it works worse than it could, UNKNOWN where
-        it cannot be told.
-    about : str
-        The file, directory or thing.
-    text : str
-        What was found.
-    remedy : str
-        What to do about it; empty where nothing needs to be done.
-    """
-
-    check: str
+    check: str  # what was looked at, for programs: flow_events, state_directory, ...
     level: Level
-    about: str
+    about: str  # the file, directory or thing
     text: str
-    remedy: str = ""
+    remedy: str = ""  # empty where nothing needs to be done
 
     def __post_init__(self) -> None:
         for name in ("about", "text", "remedy"):
             object.__setattr__(self, name, printable(getattr(self, name), _LONGEST))
 
 
-def ok(check: str, about: object, text: str) -> Finding:
-    """Return a finding that all is well."""
-    return Finding(check, Level.OK, str(about), text)
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of something, which its findings are named after."""
 
+    name: str
+    about: object
 
-def warn(check: str, about: object, text: str, remedy: str) -> Finding:
-    """Return a finding that something could be better."""
-    return Finding(check, Level.WARN, str(about), text, remedy)
+    def ok(self, text: str) -> Finding:
+        return Finding(self.name, Level.OK, str(self.about), text)
 
+    def warn(self, text: str, remedy: str) -> Finding:
+        return Finding(self.name, Level.WARN, str(self.about), text, remedy)
 
-def fail(check: str, about: object, text: str, remedy: str) -> Finding:
-    """Return a finding that keeps zeekml from working."""
-    return Finding(check, Level.FAIL, str(about), text, remedy)
+    def fail(self, text: str, remedy: str) -> Finding:
+        return Finding(self.name, Level.FAIL, str(self.about), text, remedy)
 
-
-def unknown(check: str, about: object, text: str, remedy: str = "") -> Finding:
-    """Return a finding that something cannot be told."""
-    return Finding(check, Level.UNKNOWN, str(about), text, remedy)
+    def unknown(self, text: str, remedy: str = "") -> Finding:
+        return Finding(self.name, Level.UNKNOWN, str(self.about), text, remedy)

@@ -1,77 +1,53 @@
-"""The beginning and the latest lines of a live log, within bounds and without touching it."""
+"""The latest lines of a live log and what its reader makes of them, within bounds."""
 
 from __future__ import annotations
 
+import io
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final, cast
 
+from zeekml.core.text import printable
+from zeekml.readers.batch_builder import flow_end
 from zeekml.readers.files.compression import ByteStream, compression_of
-from zeekml.readers.files.discovery import open_log
-from zeekml.readers.files.file_type import HEAD_SIZE, Detected, detect
-from zeekml.readers.formats.zeek_header import Header
+from zeekml.readers.files.discovery import LogFile, open_log
+from zeekml.readers.files.file_type import HEAD_SIZE, Detected, Kind, detect
+from zeekml.readers.flow_schema import SCORED
+from zeekml.readers.formats.zeek_header import Header, HeaderReader
+from zeekml.readers.rejects import ReadCounters, SourceAccount
+from zeekml.readers.shortfall import culprit
+from zeekml.readers.stream_reader import LogReader
 
 TAIL_SIZE: Final = 4 << 20
 """Bytes at the end that are looked at."""
 
 _MAX_LINES: Final = 20_000
+_SHOWN: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was read of a log.
-
-    Attributes
-    ----------
-    path : Path
-        The log.
-    detected : Detected
-        What it is, by its beginning.
-    packed : bool
-        Whether it is compressed; then nothing else was read.
-    head : bytes
-        Its first bytes.
-    lines : list of bytes
-        The latest whole lines, without newline, the oldest first.
-    size : int
-        Bytes of the file.
-    written : float
-        When it was last written, in epoch seconds of this machine's or the file server's clock.
-    utf_16 : bool
-        Whether it is text in UTF-16, which cannot be followed.
-    """
+    """What was read of a log."""
 
     path: Path
-    detected: Detected
-    packed: bool
+    detected: Detected  # what it is, by its beginning
+    packed: bool  # whether it is compressed; then nothing else was read
     head: bytes
-    lines: list[bytes]
-    size: int
-    written: float
-    utf_16: bool = False
+    lines: list[bytes]  # the latest whole ones, without newline, the oldest first
+    written: float  # when it last was, epoch seconds of this machine's or the file server's clock
+    utf_16: bool = False  # whether it is text in UTF-16, which cannot be followed
 
 
 def take_sample(path: Path, columns: Header | None = None) -> Sample:
-    """Read the beginning and the end of a log.
+    """Read the beginning and the end of a log; `columns` as for `detect`.
 
-    Parameters
-    ----------
-    path : Path
-        The log.
-    columns : Header, optional
-        As for `detect`.
-
-    Raises
-    ------
-    OSError
-        It cannot be read, or is no regular file.
+    `OSError`: it cannot be read, or is no regular file.
     """
     with open_log(path) as raw:
         status = os.fstat(raw.fileno())
-        packed = compression_of(raw.read(8) or b"") is not None
-        if packed:
-            return Sample(path, Detected(), True, b"", [], status.st_size, status.st_mtime)
+        if compression_of(raw.read(8) or b"") is not None:
+            return Sample(path, Detected(), True, b"", [], status.st_mtime)
         raw.seek(0)
         stream = ByteStream(raw)
         head = stream.head(HEAD_SIZE)
@@ -85,5 +61,71 @@ def take_sample(path: Path, columns: Header | None = None) -> Sample:
     lines = [line.rstrip(b"\r").lstrip(b"\0") for line in tail.split(b"\n")]
     lines = [line for line in lines if line][-_MAX_LINES:]
     detected = detect(head, path.name, columns)
-    size, written = status.st_size, status.st_mtime
-    return Sample(path, detected, False, head, lines, size, written, stream.utf_16)
+    return Sample(path, detected, False, head, lines, status.st_mtime, stream.utf_16)
+
+
+@dataclass(slots=True)
+class Reading:
+    """What became of the latest records."""
+
+    counters: ReadCounters = field(default_factory=ReadCounters)
+    columns: set[str] = field(default_factory=set)  # of `SCORED`, those that some record has
+    with_id: int = 0  # flows with a community id
+    latest: float | None = None  # end of the latest flow, epoch seconds
+    complaint: str = ""  # the first field that makes a record unreadable, and its value
+
+    @property
+    def flows(self) -> int:
+        """Records that were accepted."""
+        return self.counters.accepted
+
+    @property
+    def others(self) -> int:
+        """Sound records that are no flows."""
+        return sum(self.counters.skipped.values())
+
+    @property
+    def bad(self) -> int:
+        """Records that were rejected."""
+        return sum(self.counters.rejected.values())
+
+
+def read_sample(sample: Sample, kind: Kind) -> Reading:
+    """Read the latest lines of a log as `zeekml score` and `zeekml watch` do."""
+    reading = Reading()
+    counters = reading.counters
+    data = b"".join(line + b"\n" for line in sample.lines)
+    above, header = _headers(sample, data) if kind is Kind.ZEEK_TSV else (None, None)
+    reader = LogReader(counters, lambda source: SourceAccount(source, counters, None))
+    pipe = ByteStream(cast("BinaryIO", io.BytesIO(data)))
+    for batch in reader.logs([LogFile("", None, kind, header=above, pipe=pipe)]):
+        reading.with_id += len(batch) - batch.column("community_id").null_count
+        end = float(flow_end(batch).max())
+        reading.latest = end if reading.latest is None else max(reading.latest, end)
+        reading.columns.update(
+            name for name in SCORED if batch.column(name).null_count < len(batch)
+        )
+    if header is not None:
+        # a column may be there and say nothing for a while
+        reading.columns.update(name for name in SCORED if name in header.wanted)
+    if reading.bad:
+        reading.complaint = _complaint(counters, kind, header)
+    return reading
+
+
+def _headers(sample: Sample, data: bytes) -> tuple[Header, Header]:
+    """The header above the latest lines and the one at their end."""
+    headers = HeaderReader(sample.detected.header)
+    for piece in (sample.head, data):
+        headers.begin(piece[: piece.find(b"\n") + 1])
+        above = headers.header
+        for _ in headers.runs(piece):
+            pass
+    return above, headers.header
+
+
+def _complaint(counters: ReadCounters, kind: Kind, header: Header | None) -> str:
+    (reason, _), *_ = counters.rejected.most_common(1)
+    first = counters.first_rejects[reason]
+    found = culprit(kind, first.text, header)
+    return found if found else f'the reason is {reason}: "{printable(first.text, _SHOWN)}"'

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Final
 
-from zeekml.doctor.finding import Finding, unknown, warn
+from zeekml.doctor.finding import Check, Finding
 
 PLACES: Final = ("etc/logrotate.conf", "etc/logrotate.d")
 REMEDY: Final = (
@@ -24,15 +24,7 @@ _SCRIPT: Final = re.compile(r"^\s*(?:pre|post|first|last)\w+\s*$.*?^\s*endscript
 
 
 def by_copytruncate(path: Path, root: Path) -> Finding | None:
-    """Return what is wrong with how logrotate treats a log; None if nothing is.
-
-    Parameters
-    ----------
-    path : Path
-        The log.
-    root : Path
-        Directory that stands for ``/``.
-    """
+    """What is wrong with how logrotate treats a log; None if nothing is."""
     names = {PurePath(os.path.abspath(path)), PurePath(os.path.realpath(path))}  # noqa: PTH100
     for file in _files(root):
         try:
@@ -40,14 +32,12 @@ def by_copytruncate(path: Path, root: Path) -> Finding | None:
                 text = opened.read(_LARGEST).decode("utf-8", "replace")
         except OSError as error:
             if isinstance(error, PermissionError) and file.name in ("suricata", "zeek"):
-                return unknown("rotation", path, f"{file} cannot be read: how is it rotated?")
+                return Check("rotation", path).unknown(f"{file} cannot be read: how is it rotated?")
             continue
         for patterns, options in _rules(text):
             matches = any(name.match(pattern) for name in names for pattern in patterns)
             if matches and "copytruncate" in options:
-                return warn(
-                    "rotation",
-                    path,
+                return Check("rotation", path).warn(
                     f"{file} copies and truncates it: lines written in between are lost, and "
                     "nobody can tell how many",
                     REMEDY,

@@ -1,9 +1,11 @@
-"""What zeekml needs of the machine: a place for compiled code, notifications, open files."""
+"""The machine: a place for compiled code, notifications, open files, and the systemd unit."""
 
 from __future__ import annotations
 
 import ctypes
+import grp
 import os
+import re
 import resource
 from pathlib import Path
 from typing import Final
@@ -11,7 +13,20 @@ from typing import Final
 from zeekml.core.jit_cache import cache_directory
 from zeekml.core.private_directory import belongs_to
 from zeekml.doctor.access import Account, obstacle
-from zeekml.doctor.finding import Finding, fail, ok, unknown, warn
+from zeekml.doctor.finding import Check, Finding
+
+UNIT: Final = "zeekml.service"
+_UNIT_PLACES: Final = (
+    "etc/systemd/system",
+    "run/systemd/system",
+    "usr/local/lib/systemd/system",
+    "usr/lib/systemd/system",
+    "lib/systemd/system",
+)
+"""Where systemd looks for units, the first that counts first."""
+
+_LARGEST: Final = 1 << 18
+_SETTING: Final = re.compile(r"^(\w+)=(.*)$", re.MULTILINE)
 
 SERVICE_CACHE: Final = Path("var/cache/zeekml")
 """Where the unit that comes with zeekml keeps compiled code."""
@@ -22,10 +37,10 @@ WANTED_FILES: Final = 1024
 
 def examine_cache(account: Account, root: Path) -> Finding:
     """Judge where compiled code is kept."""
-    name = "compiled_code"
     directory = cache_directory()
     if not account.ours:
         directory = root / SERVICE_CACHE / directory.name
+    check = Check("compiled_code", directory)
     base = directory
     while not base.exists() and base != base.parent:
         base = base.parent
@@ -37,55 +52,116 @@ def examine_cache(account: Account, root: Path) -> Finding:
         status = base.stat()
         wall = obstacle(base, account, os.W_OK | os.X_OK)
     except OSError as error:
-        return unknown(name, directory, f"cannot be looked at: {error.strerror}")
+        return check.unknown(f"cannot be looked at: {error.strerror}")
     if wall is not None and not account.ours:
         text = f"is not there yet, and {account.name} may not make it; systemd does at the start"
         return (
-            unknown(name, directory, text)
+            check.unknown(text)
             if base != directory
-            else fail(name, directory, f"{account.name} may not write there", remedy)
+            else check.fail(f"{account.name} may not write there", remedy)
         )
     if wall is not None:
-        return warn(name, directory, f"{wall.path} is {wall.text}: nothing can be kept", remedy)
+        return check.warn(f"{wall.path} is {wall.text}: nothing can be kept", remedy)
     if base == directory:
         if not belongs_to(status, account.uid):
             text = "others could put code there, so it is not used"
-            return warn(name, directory, text, f"remove it: rm -r {directory}")
+            return check.warn(text, f"remove it: rm -r {directory}")
         if any(directory.rglob("*.nbi")):
-            return ok(name, directory, "this version's code is compiled")
-    return ok(name, directory, "the first start will compile this version's code, once")
+            return check.ok("this version's code is compiled")
+    return check.ok("the first start will compile this version's code, once")
 
 
 def examine_notifications() -> Finding:
     """Judge whether changes of files can be waited for."""
-    name, what = "inotify", "inotify"
+    check = Check("inotify", "inotify")
     try:
         handle = ctypes.CDLL(None, use_errno=True).inotify_init1(os.O_CLOEXEC)
     except (OSError, AttributeError):
-        return unknown(
-            name, what, "is not offered by this system; logs are polled, which is enough"
-        )
+        return check.unknown("is not offered by this system; logs are polled, which is enough")
     if handle < 0:
         reason = os.strerror(ctypes.get_errno())
-        return warn(
-            name,
-            what,
+        return check.warn(
             f"is used up ({reason}); logs are polled, which is enough",
             "raise fs.inotify.max_user_instances if other programs complain",
         )
     os.close(handle)
-    return ok(name, what, "is there; logs are polled anyway, so nothing hangs on it")
+    return check.ok("is there; logs are polled anyway, so nothing hangs on it")
 
 
 def examine_open_files() -> Finding:
     """Judge how many files may be open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    name, what = "open_files", "open files"
+    check = Check("open_files", "open files")
     if soft == resource.RLIM_INFINITY or soft >= WANTED_FILES:
-        return ok(name, what, f"up to {soft:,} here; the unit sets its own")
-    return warn(
-        name,
-        what,
+        return check.ok(f"up to {soft:,} here; the unit sets its own")
+    return check.warn(
         f"only {soft:,} (at most {hard:,}) may be open here",
         f"ulimit -n {WANTED_FILES}, or LimitNOFILE= in the unit",
     )
+
+
+def deploy_dir() -> Path:
+    """The directory of unit, rotation and configuration, in an installation or a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "deploy"
+    return installed if installed.is_dir() else package.parent / "deploy"
+
+
+def examine_unit(root: Path) -> list[Finding]:
+    """Judge the unit below `root`, which stands for ``/``."""
+    check = Check("systemd_unit", UNIT)
+    shipped = deploy_dir() / "systemd" / UNIT
+    if not (root / "run/systemd/system").is_dir():
+        return [check.unknown("systemd does not run here; the unit is at " + str(shipped))]
+    installed = next((p for place in _UNIT_PLACES if (p := root / place / UNIT).exists()), None)
+    if installed is None:
+        remedy = f"cp {shipped} /etc/systemd/system/; see docs/service.md"
+        return [check.warn("is not installed", remedy)]
+    check = Check("systemd_unit", installed)
+    try:
+        ours = shipped.read_text()
+        with installed.open("rb") as file:
+            text = file.read(_LARGEST).decode("utf-8", "replace")
+        dropped = "".join(
+            path.read_text(errors="replace")[:_LARGEST]
+            for path in sorted((root / "etc/systemd/system" / f"{UNIT}.d").glob("*.conf"))
+        )
+    except OSError as error:
+        return [check.unknown(f"cannot be read: {error.strerror}")]
+    same = check.ok("is that of this version")
+    if text != ours:
+        same = check.warn(
+            "differs from the one that comes with this version",
+            f"diff {shipped} {installed}; keep changes in a drop-in (systemctl edit zeekml)",
+        )
+    return [same, *_settings(installed, f"{text}\n{dropped}", root)]
+
+
+def _settings(installed: Path, text: str, root: Path) -> list[Finding]:
+    findings = []
+    groups: list[str] = []
+    start = ""
+    for key, value in _SETTING.findall(text):
+        if key == "SupplementaryGroups":
+            groups = groups + value.split() if value.strip() else []
+        elif key == "ExecStart" and value.strip():
+            start = value.split()[0].lstrip("-@:+!")
+    for group in groups:
+        try:
+            grp.getgrnam(group)
+        except KeyError:
+            findings.append(
+                Check("unit_groups", installed).fail(
+                    f"there is no group {group}, so the service cannot start (216/GROUP)",
+                    f"groupadd --system {group}, or take it off SupplementaryGroups=",
+                )
+            )
+    program = root / start.lstrip("/")
+    if start.startswith("/") and not os.access(program, os.X_OK):
+        findings.append(
+            Check("unit_program", installed).fail(
+                f"starts {start}, which is not there or cannot be executed",
+                "install zeekml there, or set ExecStart= in a drop-in (systemctl edit zeekml)",
+            )
+        )
+    return findings

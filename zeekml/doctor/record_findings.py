@@ -1,74 +1,249 @@
-"""Findings that both sensors' logs share: lines that do not parse, and community ids."""
+"""Findings about the latest records of a conn.log of Zeek or an eve.json of Suricata."""
 
 from __future__ import annotations
 
+import re
+import time
 from typing import Final
 
-from zeekml.doctor.finding import Finding, fail, ok, unknown, warn
-from zeekml.doctor.latest_records import Reading
-from zeekml.doctor.log_sample import Sample
+from zeekml.core.units import duration_in_words, when
+from zeekml.doctor.finding import Check, Finding
+from zeekml.doctor.log_sample import TAIL_SIZE, Reading, Sample, read_sample
+from zeekml.live.health.suricata_stats import Capture, read_event
+from zeekml.live.health.unscored import FLOW_REMEDY
+from zeekml.readers.files.file_type import Kind
+from zeekml.readers.flow_schema import SCORED
 
 FEW: Final = 20
 """Records below which nothing is said about what a log lacks."""
 
+HEADER_REMEDY: Final = (
+    "let Zeek write its header (LogAscii::include_meta), and rotate the log by Zeek's own means"
+)
+_ZEEK_ID_REMEDY: Final = (
+    "put `@load policy/protocols/conn/community-id-logging` into local.zeek and deploy"
+)
+_SURICATA_ID_REMEDY: Final = (
+    "in suricata.yaml, under outputs: - eve-log:, set `community-id: true`, and restart Suricata"
+)
+_STATS_REMEDY: Final = "in suricata.yaml, under outputs: - eve-log: types:, list `- stats`"
+
+AHEAD: Final = 60.0
+"""Seconds by which a record may lie in the future: clocks of two machines differ a little."""
+
+QUIET: Final = 900.0
+"""Seconds without a record after which a sensor is asked about."""
+
+_QUARTER: Final = 900.0  # all time zones are whole quarters of an hour apart
+_LARGEST_ZONE: Final = 14 * 3600.0 + AHEAD
 _MOSTLY: Final = 0.5
 _SHOWN: Final = 9
+_ISO_TIME: Final = re.compile(rb'"ts"\s*:\s*"\d{4}-')
+_PLACE: Final = f"the latest {TAIL_SIZE >> 20} MB"
 
 
-def parsed(sample: Sample, reading: Reading) -> Finding:
+def examine_zeek(sample: Sample, *, now: float | None = None) -> list[Finding]:
+    """Judge a Zeek conn.log that was recognised as such."""
+    kind = Kind.ZEEK_TSV if sample.detected.kind is Kind.ZEEK_TSV else Kind.ZEEK_JSON
+    reading = read_sample(sample, kind)
+    findings = [
+        _format(sample, kind),
+        _parsed(sample, reading),
+        *_values(sample, reading),
+        _columns(sample, reading, kind),
+        _community_ids(sample, reading, _ZEEK_ID_REMEDY),
+        _last_record(sample, reading.latest, now),
+    ]
+    if reading.others:
+        counts = reading.counters.skipped.most_common(5)
+        named = ", ".join(f"{kind} {n:,}" for kind, n in counts)
+        text = f"records of other logs share this file and are passed over ({named})"
+        findings.append(Check("other_logs", sample.path).ok(text))
+    return findings
+
+
+def examine_eve(sample: Sample, *, now: float | None = None) -> list[Finding]:
+    """Judge an eve.json that was recognised as such."""
+    reading = read_sample(sample, Kind.EVE)
+    latest: float | None = None
+    capture: Capture | None = None
+    # what Suricata says about itself, and the time, which no flow tells
+    for line in sample.lines:
+        if (event := read_event(line)) is None:
+            continue
+        if event.capture is not None and event.capture.kernel_drops is not None:
+            # counters go on from event to event, so the latest has them all
+            capture = event.capture
+        if (logged := event.time) is not None:
+            latest = logged if latest is None else max(latest, logged)
+    return [
+        Check("format", sample.path).ok("Suricata EVE"),
+        _parsed(sample, reading),
+        *_values(sample, reading),
+        _flow_events(sample, reading),
+        _alerts(sample, reading),
+        _community_ids(sample, reading, _SURICATA_ID_REMEDY),
+        _drops(sample, capture),
+        _last_record(sample, latest, now),
+    ]
+
+
+def _parsed(sample: Sample, reading: Reading) -> Finding:
     """Judge how many of the latest records can be read."""
-    name, path = "lines", sample.path
+    check = Check("lines", sample.path)
     bad, lines = reading.bad, reading.counters.records_read
     if not lines:
-        return unknown(name, path, "no whole line is there yet")
+        return check.unknown("no whole line is there yet")
     if not bad:
-        return ok(name, path, f"all of the latest {lines:,} lines can be read")
+        return check.ok(f"all of the latest {lines:,} lines can be read")
     text = (
         f"{bad:,} of the latest {lines:,} lines cannot be read ({bad / lines:.1%}), "
         f"such as one where {reading.complaint}"
     )
-    remedy = f"see rejects.jsonl of: zeekml score {path} --out DIR"
-    return (fail if bad > _MOSTLY * lines else warn)(name, path, text, remedy)
+    remedy = f"see rejects.jsonl of: zeekml score {sample.path} --out DIR"
+    return (check.fail if bad > _MOSTLY * lines else check.warn)(text, remedy)
 
 
-def values(sample: Sample, reading: Reading) -> list[Finding]:
+def _values(sample: Sample, reading: Reading) -> list[Finding]:
     """Say which values of flows that can be read are taken for unknown."""
     unknown_ones = reading.counters.values_unknown
     if not unknown_ones:
         return []
     named = ", ".join(f"{column} {n:,}" for column, n in unknown_ones.most_common(_SHOWN))
     return [
-        warn(
-            "values",
-            sample.path,
+        Check("values", sample.path).warn(
             f"values in flows cannot be understood and are taken for unknown ({named})",
             "see what writes or rewrites these fields; scores without them are worse",
         )
     ]
 
 
-def community_ids(sample: Sample, reading: Reading, remedy: str) -> Finding:
-    """Judge how many of the latest flows have a community id.
-
-    Parameters
-    ----------
-    reading : Reading
-        The latest flows.
-    remedy : str
-        How this sensor is told to log them.
-    """
-    name, path = "community_id", sample.path
+def _community_ids(sample: Sample, reading: Reading, remedy: str) -> Finding:
+    """Judge how many of the latest flows have a community id."""
+    check = Check("community_id", sample.path)
     flows, with_id = reading.flows, reading.with_id
     if not flows:
-        return unknown(name, path, "no flow is there to look for a community id")
+        return check.unknown("no flow is there to look for a community id")
     if with_id == flows:
-        return ok(name, path, "flows have a community id")
+        return check.ok("flows have a community id")
     if with_id:
-        return warn(name, path, f"{flows - with_id:,} of {flows:,} flows lack one", remedy)
-    return warn(
-        name,
-        path,
+        return check.warn(f"{flows - with_id:,} of {flows:,} flows lack one", remedy)
+    return check.warn(
         "flows have no community id; zeekml computes it for its notices, but the sensor's own "
         "records cannot be joined with them by it",
         remedy,
     )
+
+
+def _format(sample: Sample, kind: Kind) -> Finding:
+    check = Check("format", sample.path)
+    remedy = "after a change of LogAscii::use_json, stop Zeek and move the old file away"
+    if kind is Kind.ZEEK_TSV:
+        if in_json := sum(line.startswith(b"{") for line in sample.lines):
+            text = f"{in_json:,} JSON lines stand in a tab-separated log"
+            return check.fail(text, remedy)
+        if sample.detected.header is not None:
+            text = "Zeek, tab-separated, without a header; its columns are taken as given"
+            return check.warn(text, f"to follow it, {HEADER_REMEDY}")
+        return check.ok("Zeek, tab-separated")
+    if any(line.startswith(b"#separator") for line in sample.lines):
+        return check.fail("tab-separated lines stand in a JSON log", remedy)
+    iso = any(_ISO_TIME.search(line) for line in sample.lines)
+    return check.ok("Zeek, JSON" + (" with ISO 8601 times" if iso else ""))
+
+
+def _columns(sample: Sample, reading: Reading, kind: Kind) -> Finding:
+    check = Check("columns", sample.path)
+    if not reading.flows:
+        return check.unknown("no flow could be read that would show them")
+    missing = [column for column in SCORED if column not in reading.columns]
+    # JSON leaves out what is not set, so only many records show that a column is never there
+    if reading.flows < FEW and kind is Kind.ZEEK_JSON:
+        return check.unknown(f"{reading.flows} flows are too few to tell what they never have")
+    if not missing:
+        return check.ok("all columns are there that features are made from")
+    return check.warn(
+        f"{len(missing)} of {len(SCORED)} columns are missing that features are made from: "
+        + ", ".join(missing),
+        "take the filter off that excludes them from Conn::LOG; scores without them are worse",
+    )
+
+
+def _flow_events(sample: Sample, reading: Reading) -> Finding:
+    check = Check("flow_events", sample.path)
+    if reading.flows:
+        return check.ok(f"{reading.flows:,} flow events among {_PLACE}")
+    if reading.bad:
+        return check.unknown("no flow event could be read")
+    others = reading.others
+    if others < FEW:
+        return check.unknown(f"{others} events are too few to tell whether flows are logged")
+    if reading.counters.skipped["netflow"]:
+        return check.fail(
+            "there are netflow events, but no flow events; netflow has one record per direction "
+            "and cannot be scored",
+            FLOW_REMEDY,
+        )
+    return check.fail(f"no flow event among the latest {others:,} events", FLOW_REMEDY)
+
+
+def _alerts(sample: Sample, reading: Reading) -> Finding:
+    n = reading.counters.skipped["alert"]
+    if n:
+        text = f"{n:,} alerts among {_PLACE}; notices quote those on the same flow"
+    else:
+        text = f"no alert among {_PLACE}; they are quoted in notices, and are no score input"
+    return Check("alerts", sample.path).ok(text)
+
+
+def _drops(sample: Sample, capture: Capture | None) -> Finding:
+    check = Check("dropped_packets", sample.path)
+    if capture is None:
+        text = "no stats event tells whether packets are dropped"
+        return check.unknown(text, _STATS_REMEDY)
+    if not (drops := capture.kernel_drops):
+        return check.ok("Suricata dropped no packet since it started")
+    packets = capture.kernel_packets
+    share = f" of {packets:,} packets" if packets else ""
+    return check.warn(
+        f"Suricata dropped {drops:,}{share} since it started; counts and times of flows are "
+        "wrong where packets are missing",
+        "more af-packet threads or a larger ring-size; and set the interface's offloading off",
+    )
+
+
+def _last_record(sample: Sample, latest: float | None, now: float | None) -> Finding:
+    """Whether the latest record fits the clock: dead sensors, wrong clocks, time zones."""
+    check = Check("last_record", sample.path)
+    now = time.time() if now is None else now
+    since_written = now - sample.written
+    if latest is None:
+        return check.unknown("no record with a time is there yet")
+    age = now - latest
+    moment, ago = f"{when(latest)} UTC", duration_in_words(abs(age))
+    written = duration_in_words(max(since_written, 0.0))
+    if age < -AHEAD:
+        return check.fail(
+            f"the latest record is of {moment}, {ago} ahead of this machine's clock{_zone(-age)}",
+            "set both clocks by NTP, and the sensor's time zone right",
+        )
+    if age <= QUIET:
+        return check.ok(f"the latest record is {duration_in_words(max(age, 0.0))} old")
+    if since_written <= QUIET:
+        return check.warn(
+            f"written {written} ago, but the latest record is of {moment}, {ago} ago{_zone(age)}",
+            "compare the sensor's clock and time zone with this machine's; a recording that is "
+            "played back looks the same",
+        )
+    return check.warn(
+        f"nothing was written for {written}; the latest record is of {moment}",
+        "see whether the sensor runs and its interface gets packets",
+    )
+
+
+def _zone(off: float) -> str:
+    """Say so where the difference is that of two time zones."""
+    nearest = round(off / _QUARTER) * _QUARTER
+    if nearest and off < _LARGEST_ZONE and abs(off - nearest) <= AHEAD and nearest % 1800 == 0:
+        return f" (almost exactly {nearest / 3600:g} hours: a time zone taken for another?)"
+    return ""

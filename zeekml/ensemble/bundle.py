@@ -162,19 +162,25 @@ def load_bundle(path: str | os.PathLike[str] | None = None, *, pin: str | None =
         _try_foreign(bundle)
     for entry, model in zip(manifest.members, models, strict=True):
         try:
-            _check_member(entry, model, len(manifest.features))
+            member = Member(model)
         except MemberError as err:
             raise _unfit(directory, entry.file, err) from err
+        for form, has, told in (
+            ("takes {} features", member.inputs, len(manifest.features)),
+            ("gives {} scores", member.outputs, len(entry.outputs)),
+            ("gives an embedding of {}", member.embedding, entry.embedding),
+        ):
+            if has != told:
+                reason = f"{form.format(has)}, the manifest says {told}"
+                raise _unfit(directory, entry.file, reason)
     return bundle
 
 
 def try_members(bundle: Bundle, numbers: Sequence[int] | None = None) -> None:
     """Run members, by default all, on some rows in a process of its own.
 
-    Raises
-    ------
-    BundleError
-        A member fails, gives numbers that are not finite, or takes too much memory or time.
+    One that fails, gives numbers that are not finite, or takes too much memory or time is a
+    `BundleError`.
     """
     from zeekml.ensemble.trial_run import failures
 
@@ -212,21 +218,8 @@ def write_bundle(
     instant there is none; it is moved back if the new one cannot take its place.
 
     Equal parts give equal bytes in every file: nothing in a bundle tells when or where it was
-    written.
-
-    Parameters
-    ----------
-    path
-        The new directory; its parents are made.
-    overwrite
-        Replace a bundle that is already there. Anything else in its place is never touched.
-
-    Raises
-    ------
-    BundleError
-        The parts do not fit together.
-    OutputError
-        The directory exists and is not to be replaced, or cannot be written.
+    written. Parts that do not fit together are a `BundleError`, a directory that exists or cannot
+    be written an `OutputError`; only a bundle is ever replaced.
     """
     contents: dict[str, bytes] = {}
 
@@ -330,18 +323,6 @@ def _in_order(values: Mapping[str, _T], order: Sequence[str]) -> dict[str, _T]:
     return known | {key: value for key, value in values.items() if key not in known}
 
 
-def _check_member(entry: MemberEntry, model: bytes, features: int) -> None:
-    member = Member(model)
-    if member.inputs != features:
-        raise MemberError(f"takes {member.inputs} features, the manifest lists {features}")
-    if member.outputs != len(entry.outputs):
-        raise MemberError(f"gives {member.outputs} scores, the manifest lists {len(entry.outputs)}")
-    if member.embedding != entry.embedding:
-        raise MemberError(
-            f"gives an embedding of {member.embedding}, the manifest says {entry.embedding}"
-        )
-
-
 class _Directory:
     """An open bundle directory, relative to which its files are opened.
 
@@ -360,11 +341,6 @@ class _Directory:
             ) from err
 
     def __enter__(self) -> _Directory:
-        try:
-            self._check_mode(self._handle, self._path)
-        except BundleError:
-            os.close(self._handle)
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -381,14 +357,14 @@ class _Directory:
         return data
 
     def read(self, name: str, limit: int) -> bytes:
-        path = self._path / name
+        self._check_mode(self._handle, self._path)
         try:
             # without blocking: what claims to be a file might be a pipe
             handle = os.open(name, os.O_RDONLY | os.O_NONBLOCK, dir_fd=self._handle)
             with os.fdopen(handle, "rb") as file:
                 if not stat.S_ISREG(os.fstat(handle).st_mode):
                     raise BundleError(f"bundle {self._path}: {name} is not a regular file")
-                self._check_mode(handle, path)
+                self._check_mode(handle, self._path / name)
                 data = file.read(limit + 1)
         except OSError as err:
             raise BundleError(

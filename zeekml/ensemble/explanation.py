@@ -84,25 +84,9 @@ class _Group:
 def explain(
     ensemble: Ensemble, rows: npt.NDArray[np.float32], top: int = 4
 ) -> list[list[Contribution]]:
-    """The strongest reasons why rows look malicious.
+    """Per row of the feature matrix, the strongest reasons why it looks malicious, largest first.
 
-    Parameters
-    ----------
-    rows
-        float32, shape (k, all features of the schema), NaN where missing.
-    top
-        How many reasons per row at most.
-
-    Returns
-    -------
-    list of list of Contribution
-        Per row, the largest first; only what raises the score. A row's reasons do not depend on
-        the other rows.
-
-    Raises
-    ------
-    ValueError
-        Another shape or type of `rows`.
+    Only what raises the score, at most `top` reasons. They do not depend on the other rows.
     """
     check_matrix(rows)
     groups = _groups(ensemble.bundle)

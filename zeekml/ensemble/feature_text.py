@@ -7,23 +7,15 @@ from __future__ import annotations
 
 import math
 
+from zeekml.core.units import two_digit_duration, two_digit_size, two_digits
 from zeekml.features.feature_schema import COUNTED, FEATURE_INDEX, FEATURES, MOST_COUNTED
 
 
 def phrase(feature: str, value: float | str) -> str:
     """What a value of a feature says, for example ``41 ports contacted by the source in 60 s``.
 
-    Parameters
-    ----------
-    feature
-        Name of a column of the schema, or a family of flags such as ``service``.
-    value
-        In the feature's natural unit; text (yes and no, names, "missing") says itself.
-
-    Raises
-    ------
-    KeyError
-        There is no such feature.
+    A number is in the natural unit of a column; text (yes and no, the names in a family of flags
+    such as ``service``, "missing") says itself.
     """
     shown = amount(feature, value)
     if isinstance(value, str):
@@ -43,46 +35,20 @@ def amount(feature: str, value: float | str) -> str:
     if unit in COUNTED and round(value) >= MOST_COUNTED:
         return f"{MOST_COUNTED} or more"
     if unit in ("share", "ratio"):
-        return f"{_number(100 * value)} %"
+        return f"{two_digits(100 * value)} %"
     if unit == "s":
-        return _seconds(value)
+        return two_digit_duration(value)
     if unit in ("bytes", "bytes/s"):
-        return _bytes(value)
+        return two_digit_size(value)
     if unit == "ln bytes":
         # a mean of logarithms, or their spread
-        return _bytes(_exp(value) - 1) if feature.endswith("_mean") else _number(_exp(value))
+        if feature.endswith("_mean"):
+            return two_digit_size(_exp(value) - 1)
+        return two_digits(_exp(value))
     if unit == "ln":
-        return _number(_exp(value))
-    return _number(value)
+        return two_digits(_exp(value))
+    return two_digits(value)
 
 
 def _exp(value: float) -> float:
     return math.exp(min(value, 700.0))  # the next ones do not fit a float
-
-
-def _number(value: float) -> str:
-    """Two telling digits, and no exponents for the large counts that logs are full of."""
-    if abs(value) >= 10 or value == round(value):
-        text = f"{value:.0f}"
-    elif abs(value) >= 0.01:
-        text = f"{value:.2g}"
-    else:
-        text = "0"
-    return "0" if text == "-0" else text
-
-
-def _seconds(value: float) -> str:
-    if value < 1.0:
-        return f"{_number(1000 * value)} ms"
-    for size, unit, limit in ((1.0, "s", 120.0), (60.0, "min", 7200.0)):
-        if value < limit:
-            return f"{_number(value / size)} {unit}"
-    return f"{_number(value / 3600.0)} h"
-
-
-def _bytes(value: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 999.5:
-            return f"{_number(value)} {unit}"
-        value /= 1000.0
-    return f"{_number(value)} TB"

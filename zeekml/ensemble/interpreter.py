@@ -62,24 +62,11 @@ class Member:
         self._embedding: int = outputs[1]["index"]
 
     def scores(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Scores for the rows of a batch.
+        """Scores for the rows of a batch: float32, shape (rows, `outputs`).
 
-        Parameters
-        ----------
-        features
-            float32, shape (rows, `inputs`), scaled, without NaN, at most `MAX_BATCH` rows.
-
-        Returns
-        -------
-        ndarray
-            float32, shape (rows, `outputs`). A row's values do not depend on the other rows.
-
-        Raises
-        ------
-        MemberError
-            LiteRT cannot run the model after all, or it gives another shape.
-        ValueError
-            The batch is not as described.
+        A row's scores do not depend on the other rows. The features are float32, shape (rows,
+        `inputs`), scaled, without NaN, at most `MAX_BATCH` rows; another batch is a `ValueError`.
+        What LiteRT cannot run after all, or gives another shape, is a `MemberError`.
         """
         self._run(features)
         return self._output(self._scores, len(features), self.outputs)

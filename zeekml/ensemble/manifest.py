@@ -136,12 +136,13 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             )
         if self.classes != CLASSES:
             raise BundleError(f"the classes must be {', '.join(CLASSES)}, in this order")
-        self._check_files()
-        self._check_inputs()
         self._check_members()
+        self._check_inputs()
         self._check_numbers()
 
-    def _check_files(self) -> None:
+    def _check_members(self) -> None:
+        if not self.members:
+            raise BundleError("no members")
         entries: list[FileEntry | MemberEntry] = [*self.members, self.scaler, self.model_card]
         for entry in entries:
             if not _FILE_NAME.fullmatch(entry.file):
@@ -151,6 +152,12 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
                 )
             if not _SHA256.fullmatch(entry.sha256):
                 raise BundleError(f"the sha256 of {entry.file} is not 64 hex digits")
+        for member in self.members:
+            if member.outputs not in (CLASSES, BINARY_CLASSES):
+                raise BundleError(
+                    f"the outputs of {member.file} must be the {len(CLASSES)} classes, or "
+                    f"{' and '.join(BINARY_CLASSES)}"
+                )
 
     def _check_inputs(self) -> None:
         if not self.features or len(set(self.features)) != len(self.features):
@@ -167,16 +174,6 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
                 raise BundleError(f"the usual values of {name} are not in ascending order")
             if usual.p05 < 0 and FEATURES[FEATURE_INDEX[name]].transform != "identity":
                 raise BundleError(f"the usual values of {name} are below 0")
-
-    def _check_members(self) -> None:
-        if not self.members:
-            raise BundleError("no members")
-        for member in self.members:
-            if member.outputs not in (CLASSES, BINARY_CLASSES):
-                raise BundleError(
-                    f"the outputs of {member.file} must be the {len(CLASSES)} classes, or "
-                    f"{' and '.join(BINARY_CLASSES)}"
-                )
 
     def _check_numbers(self) -> None:
         usual = (value for entry in self.usual.values() for value in msgspec.structs.astuple(entry))

@@ -82,13 +82,6 @@ def evidence(scores: npt.ArrayLike, base_rate: float) -> npt.NDArray[np.float64]
     A score says how likely a flow is malicious where `base_rate` of all flows are, so most scores
     are small. Evidence takes the base rate out again (Bayes' rule): `EVEN` is a flow that tells
     nothing, whose score is the base rate. Flows are weighed against one another as evidence.
-
-    Parameters
-    ----------
-    scores
-        In 0..1.
-    base_rate
-        Above 0 and below 1; at 0.5 scores and evidence are the same.
     """
     p = np.asarray(scores, np.float64)
     malicious = p * (1.0 - base_rate)
@@ -120,22 +113,10 @@ def reliability_bins(
     would average everything of interest into one. Equal probabilities are never split over bins,
     so the result does not depend on the order of the rows.
 
-    Parameters
-    ----------
-    probabilities, labels, weights
-        Shape (n,), as for `fit_platt`.
-    bins
-        Largest number of bins.
-
     Returns
     -------
     probability, observed, mass
         Per bin that has rows: weighted means of probability and label, and the share of all weight.
-
-    Raises
-    ------
-    ValueError
-        Shapes differ, there are no rows with weight, or `bins` is below 1.
     """
     p, y, w = _rows(probabilities, labels, weights)
     if bins < 1:

@@ -63,24 +63,11 @@ class Ensemble:
         self._probability = manifest.combine == "probability"
 
     def score(self, matrix: _Float32) -> Scores:
-        """Score rows of the feature matrix.
+        """Score rows, of which each gets bitwise the same values in whatever batch it comes.
 
-        Parameters
-        ----------
-        matrix
-            float32, shape (n, all features of the schema), NaN where missing. n may be 0.
-
-        Returns
-        -------
-        Scores
-            Each row's values are bitwise the same in whatever batch it comes.
-
-        Raises
-        ------
-        ValueError
-            Another shape or type.
-        BundleError
-            A member cannot be run, or gave something other than finite numbers.
+        The matrix is float32, shape (n, all features of the schema), NaN where missing; anything
+        else is a `ValueError`. A member that cannot be run, or gave something other than finite
+        numbers, is a `BundleError`.
         """
         check_matrix(matrix)
         rows = len(matrix)
@@ -150,17 +137,7 @@ def check_matrix(matrix: _Float32) -> None:
 def standardise(scaler: Scaler, matrix: _Float32, columns: npt.NDArray[np.int64]) -> _Float32:
     """These columns of a matrix as members take them: (x - mean) / scale, clipped and filled.
 
-    Parameters
-    ----------
-    matrix
-        float32, shape (n, any), NaN where missing.
-    columns
-        Place in the matrix of each of the scaler's features.
-
-    Returns
-    -------
-    ndarray
-        float32, shape (n, features of the scaler).
+    float32, (n, columns); the columns are the scaler's features, in its order.
     """
     out = np.empty((len(matrix), len(columns)), np.float32)
     clip = np.float32(scaler.clip)
@@ -215,13 +192,8 @@ def _log_sum_exp(values: _Float32 | _Float64, start: int, stop: int) -> float:
 def member_log_odds(logits: _Float32, knows: _Flags) -> _Float64:
     """Each member's own log-odds of malicious, float64 (n, members).
 
-    Parameters
-    ----------
-    logits
-        float32, shape (n, members, classes), finite; a member that knows only benign and malicious
-        fills the first two.
-    knows
-        Per member, whether it scores all classes.
+    Of logits (n, members, classes), of which a member that does not know all classes fills the
+    first two.
     """
     rows, count, classes = logits.shape
     odds = np.empty((rows, count), np.float64)

@@ -1,17 +1,168 @@
-"""Features of one record alone, compiled; rows do not depend on one another."""
+"""Flow features: of one record alone, and the plain columns that all features are computed from."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from zeekml.core.jit import njit
+from zeekml.features.addresses import HostClassifier
 from zeekml.features.feature_schema import FLOW_WIDTH, SERVICES
-from zeekml.features.flow_columns import FlowColumns
+from zeekml.readers.stream_clock import floats, flow_times
 
-_SERVICE_COLUMNS = len(SERVICES) + 1
+Floats = npt.NDArray[np.float64]
+
+TCP: Final = 0
+UDP: Final = 1
+ICMP: Final = 2
+OTHER_PROTO: Final = 3
+
+UNKNOWN_PORT: Final = -1
+
+LEAST_PACKET: Final = 46.0
+"""Bytes of an IP packet in the smallest Ethernet frame.
+
+Smaller packets are filled up on the wire, and what is logged of them depends on the sensor and on
+where it listens: Suricata counts the filling, Zeek does not, and a host's own capture has none. So
+sizes say nothing below it.
+"""
+
+_PROTOS: Final = {"tcp": TCP, "udp": UDP, "icmp": ICMP, "icmp6": ICMP, "ipv6-icmp": ICMP}
+
+# connection states in which nobody answered, or only to refuse
+_FAILED_STATES: Final = frozenset({"S0", "REJ", "SH", "SHR"})
+
+_NO_SERVICE_BIT: Final = len(SERVICES)
+_SERVICE_COLUMNS: Final = len(SERVICES) + 1
+
+READ: Final = (
+    "ts",
+    "id.orig_h",
+    "id.resp_h",
+    "id.resp_p",
+    "proto",
+    "service",
+    "duration",
+    "orig_bytes",
+    "resp_bytes",
+    "conn_state",
+    "orig_pkts",
+    "orig_ip_bytes",
+    "resp_pkts",
+    "resp_ip_bytes",
+)
+"""Columns of a flow that features rest on."""
+
+
+class FlowColumns(NamedTuple):
+    """One batch, row-aligned; counts are float64 with NaN for unknown.
+
+    `start` and `end` are whole microseconds, so that adding an offset to all times is exact.
+    """
+
+    start: npt.NDArray[np.int64]
+    end: npt.NDArray[np.int64]
+    duration: Floats  # seconds
+    orig_pkts: Floats
+    resp_pkts: Floats
+    orig_ip_bytes: Floats
+    resp_ip_bytes: Floats
+    orig_payload: Floats  # bytes above those of the smallest packets
+    resp_payload: Floats
+    proto: npt.NDArray[np.int8]
+    services: npt.NDArray[np.uint32]  # bit per service group
+    resp_port: npt.NDArray[np.int32]
+    failed: npt.NDArray[np.bool_]
+    orig_key: npt.NDArray[np.uint64]
+    resp_key: npt.NDArray[np.uint64]
+    orig_kind: npt.NDArray[np.uint8]
+    resp_kind: npt.NDArray[np.uint8]
+
+    @property
+    def rows(self) -> int:
+        return len(self.start)
+
+
+def flow_columns(batch: pa.RecordBatch, classify: HostClassifier) -> FlowColumns:
+    """Columns of a batch of `FLOW_SCHEMA` for the feature code."""
+    start, end, duration = flow_times(batch)
+    proto = _coded(batch.column("proto"), _proto_code).astype(np.int8)
+    header = np.where(proto == TCP, 40.0, 28.0)  # IPv4 and the smallest TCP, or UDP/ICMP, header
+    orig_pkts, resp_pkts = _counts(batch, "orig_pkts"), _counts(batch, "resp_pkts")
+    orig_least, resp_least = LEAST_PACKET * orig_pkts, LEAST_PACKET * resp_pkts
+    orig_ip = np.fmax(_ip_bytes(batch, "orig", orig_pkts, header), orig_least)
+    resp_ip = np.fmax(_ip_bytes(batch, "resp", resp_pkts, header), resp_least)
+    failed_state = _coded(batch.column("conn_state"), _is_failed_state).astype(np.bool_)
+    orig_key, orig_kind = classify(batch.column("id.orig_h"))
+    resp_key, resp_kind = classify(batch.column("id.resp_h"))
+    # Zeek leaves duration unset when it is zero; it knows the packets then
+    duration = np.where(np.isnan(duration) & ~np.isnan(orig_pkts), 0.0, duration)
+    # an ICMP code is no port, and the two sensors do not write it alike
+    port = pc.fill_null(batch.column("id.resp_p"), UNKNOWN_PORT).to_numpy(zero_copy_only=False)
+    port = np.where(proto == ICMP, 0, port).astype(np.int32)
+    return FlowColumns(
+        start=start,
+        end=end,
+        duration=duration,
+        orig_pkts=orig_pkts,
+        resp_pkts=resp_pkts,
+        orig_ip_bytes=orig_ip,
+        resp_ip_bytes=resp_ip,
+        orig_payload=np.maximum(orig_ip - orig_least, 0.0),
+        resp_payload=np.maximum(resp_ip - resp_least, 0.0),
+        proto=proto,
+        services=_coded(batch.column("service"), _service_bits).astype(np.uint32),
+        resp_port=port,
+        failed=failed_state | (resp_pkts == 0.0),
+        orig_key=orig_key,
+        resp_key=resp_key,
+        orig_kind=orig_kind,
+        resp_kind=resp_kind,
+    )
+
+
+def _counts(batch: pa.RecordBatch, name: str) -> Floats:
+    return np.maximum(floats(batch, name), 0.0)
+
+
+def _ip_bytes(batch: pa.RecordBatch, side: str, pkts: Floats, header: Floats) -> Floats:
+    """Bytes of whole packets; where the sensor left them out, payload plus smallest headers."""
+    logged = _counts(batch, f"{side}_ip_bytes")
+    payload = _counts(batch, f"{side}_bytes")
+    return np.where(np.isnan(logged), payload + header * pkts, logged)
+
+
+def _coded(column: pa.Array, code: Callable[[str | None], int]) -> npt.NDArray[np.int64]:
+    """Apply a cached text → int function to each distinct value of a text column."""
+    encoded = column.dictionary_encode(null_encoding="encode")
+    table = np.array([code(v) for v in encoded.dictionary.to_pylist()], np.int64)
+    if len(table) == 0:
+        return np.zeros(len(column), np.int64)
+    return table[encoded.indices.to_numpy(zero_copy_only=False)]
+
+
+@lru_cache(maxsize=1024)
+def _proto_code(proto: str | None) -> int:
+    return _PROTOS.get((proto or "").lower(), OTHER_PROTO)
+
+
+@lru_cache(maxsize=1024)
+def _is_failed_state(state: str | None) -> int:
+    return int(state in _FAILED_STATES)
+
+
+@lru_cache(maxsize=4096)
+def _service_bits(service: str | None) -> int:
+    text = (service or "").lower()
+    groups = sum(1 << i for i, name in enumerate(SERVICES) if name in text)
+    return groups or 1 << _NO_SERVICE_BIT
 
 
 @njit(cache=True)

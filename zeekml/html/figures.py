@@ -1,6 +1,6 @@
 """Drawings for report pages: inline SVG that follows the page's colours.
 
-The only module of the package that needs matplotlib, which is imported when something is drawn.
+Needs matplotlib, which is imported when something is drawn.
 Colours are those of Okabe and Ito ("Color Universal Design", 2008), told apart by all common kinds
 of colour vision; markers and line styles differ as well, so that colour is never the only sign.
 What is drawn in ink takes the colour of the page's text, in the dark as on paper.
@@ -54,13 +54,7 @@ def can_draw() -> bool:
 
 
 def require_matplotlib() -> None:
-    """Raise unless figures can be drawn; to be asked before long work.
-
-    Raises
-    ------
-    ConfigError
-        matplotlib is not installed.
-    """
+    """Raise `ConfigError` unless figures can be drawn; to be asked before long work."""
     if not can_draw():
         raise ConfigError("a page with figures needs matplotlib: pip install 'zeekml[train]'")
 
@@ -75,19 +69,11 @@ def _if_possible(draw: Callable[_P, str]) -> Callable[_P, str]:
 
 @dataclass(frozen=True)
 class Series:
-    """Numbers with a name; None where there is nothing to draw.
-
-    Attributes
-    ----------
-    name : str
-    values : sequence of float or None
-    low, high : sequence of float or None, optional
-        Ends of an interval around each value.
-    """
+    """Numbers with a name; None where there is nothing to draw."""
 
     name: str
     values: Values
-    low: Values | None = None
+    low: Values | None = None  # ends of an interval around each value
     high: Values | None = None
 
 
@@ -101,7 +87,7 @@ class Line:
 
 
 def label(text: str) -> str:
-    """Return a text that every font can draw: plain ASCII, and short."""
+    """A text that every font can draw: plain ASCII, and short."""
     drawn = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
     return drawn if len(drawn) <= _LABEL_LENGTH else drawn[: _LABEL_LENGTH - 3] + "..."
 
@@ -115,20 +101,10 @@ def dots(
     limits: tuple[float, float] | None = None,
     zero: bool = False,
 ) -> str:
-    """Draw one row per name, and in it one marker per series, with its interval.
+    """Draw one row per name from the top, and in it one marker per series, with its interval.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Rows, from the top.
-    series : sequence of Series
-        Each with a value per name.
-    axis : str
-        What the values are.
-    limits : tuple of float, optional
-        Of the axis.
-    zero : bool
-        Draw a line at zero.
+    Each series has a value per name. `axis` says what the values are, `limits` where it ends;
+    with `zero`, there is a line at zero.
     """
     with _drawing(7.5, 0.9 + 0.42 * len(names) + 0.22 * len(series)) as (axes, out):
         if zero:
@@ -172,21 +148,7 @@ def lines(
     diagonal: bool = False,
     markers: bool = False,
 ) -> str:
-    """Draw curves over one another, both axes alike.
-
-    Parameters
-    ----------
-    curves : sequence of Line
-    x_axis, y_axis : str
-    limits : tuple of float
-        Of both axes.
-    logarithmic : bool
-        Both axes are.
-    diagonal : bool
-        Draw where x equals y.
-    markers : bool
-        Mark the points.
-    """
+    """Draw curves over one another, both axes alike; with a diagonal, where x equals y."""
     with _drawing(7.5, 4.6) as (axes, out):
         if diagonal:
             axes.plot(limits, limits, color=_INK, linewidth=0.8)
@@ -217,17 +179,9 @@ def lines(
 def bands(
     steps: Sequence[str], series: Sequence[Series], *, x_axis: str, y_axis: str, zero: bool = False
 ) -> str:
-    """Draw one curve per series over steps that stand side by side, with a band around it.
+    """Draw one curve per series over steps that stand evenly side by side, with a band around it.
 
-    Parameters
-    ----------
-    steps : sequence of str
-        What stands below the axis, evenly spaced.
-    series : sequence of Series
-        Each with a value per step; `low` and `high` bound the band.
-    x_axis, y_axis : str
-    zero : bool
-        Draw a line at zero.
+    Each series has a value per step; its `low` and `high` bound the band.
     """
     places = np.arange(len(steps), dtype=np.float64)
     with _drawing(7.5, 4.2) as (axes, out):
@@ -264,13 +218,7 @@ def heat_map(
     x_axis: str,
     y_axis: str,
 ) -> str:
-    """Draw shares in 0..1 as a grid of cells, each with its number; NaN cells stay empty.
-
-    Parameters
-    ----------
-    rows, columns : sequence of str
-    values : float64 array (rows, columns)
-    """
+    """Draw shares in 0..1 (rows, columns) as a grid of cells with numbers; NaN cells stay empty."""
     with _drawing(1.8 + 0.75 * len(columns), 1.3 + 0.42 * len(rows)) as (axes, out):
         for row, column in zip(*np.nonzero(np.isfinite(values)), strict=True):
             share = float(values[row, column])
@@ -298,7 +246,7 @@ def _legend(axes: Any) -> None:
 
 @contextmanager
 def _drawing(width: float, height: float) -> Iterator[tuple[Any, list[str]]]:
-    """Yield axes to draw on and the list that the finished SVG is put into; sizes in inches."""
+    """Axes to draw on and the list that the finished SVG is put into; sizes in inches."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -314,7 +262,7 @@ def _drawing(width: float, height: float) -> Iterator[tuple[Any, list[str]]]:
 
 
 def _inline(document: str) -> str:
-    """Return the drawing as an element of a page."""
+    """The drawing as an element of a page."""
     svg = document[document.index("<svg") :].strip().replace(_INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)

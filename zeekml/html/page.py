@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from zeekml.core.text import printable
 from zeekml.html.sections import NOT_RESOLVED, Figure, Report, Section, Table
-from zeekml.html.style import CSS
 
 _DOCTYPE: Final = "<!DOCTYPE html>"
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
@@ -20,21 +20,51 @@ _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 _LONG_CELL: Final = 40
 
 
-def visible(text: str) -> str:
-    """Return the text with every character that does not print written out.
-
-    That includes those that turn the direction of writing: a name must not rearrange its line.
-    """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+# light, dark and on paper; no font, picture or script is fetched
+_CSS: Final = """
+:root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --line: #d0d7de;
+  --page: #ffffff; --stripe: #f6f8fa; --accent: #0072b2; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ed; --soft: #9aa4af; --line: #3a424b;
+  --page: #14171a; --stripe: #1d2126; --accent: #56b4e9; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 84rem; padding: 1.5rem 1.25rem 4rem; color: var(--ink);
+  background: var(--page); font: 16px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .75rem; }
+h2 { font-size: 1.25rem; margin: 2.75rem 0 .6rem; padding-top: .9rem;
+  border-top: 1px solid var(--line); }
+h3 { font-size: 1.05rem; margin: 2rem 0 .4rem; overflow-wrap: anywhere; }
+p { max-width: 46rem; margin: 0 0 .8rem; overflow-wrap: anywhere; }
+nav ol { columns: 2 18rem; padding-left: 1.4rem; }
+a { color: var(--accent); }
+.scroll { overflow-x: auto; margin: 1rem 0; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+caption { text-align: left; color: var(--soft); padding-bottom: .35rem; }
+th, td { padding: .28rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
+  vertical-align: top; white-space: nowrap; }
+th:first-child, td:first-child, .long, .text { text-align: left; }
+.long { white-space: normal; min-width: 16rem; overflow-wrap: anywhere; }
+thead th { border-bottom: 2px solid var(--line); color: var(--soft); font-weight: 600;
+  white-space: normal; vertical-align: bottom; }
+tbody tr:nth-child(even) { background: var(--stripe); }
+tbody th { font-weight: 500; }
+tr.strong > * { font-weight: 700; }
+figure { margin: 1.2rem 0; max-width: 52rem; }
+figure svg { width: 100%; height: auto; color: var(--ink); }
+figcaption, footer { color: var(--soft); font-size: .9rem; }
+@media print { body { max-width: none; padding: 0; font-size: 10pt; color: #000;
+  background: #fff; } nav { display: none; } h2, h3 { break-after: avoid; }
+  figure, tr { break-inside: avoid; } .scroll { overflow: visible; }
+  th, td { white-space: normal; padding: .15rem .4rem; } }
+"""
 
 
 def escaped(text: str) -> str:
-    """Return the text as it may stand in HTML, between tags or in a quoted attribute."""
-    return html.escape(visible(text), quote=True)
+    """Text as it may stand in HTML, between tags or in a quoted attribute."""
+    return html.escape(printable(text, None), quote=True)
 
 
 def render(report: Report) -> str:
-    """Return the page: a whole HTML document."""
+    """The page: a whole HTML document."""
     return "\n".join(_document(report)) + "\n"
 
 
@@ -49,28 +79,21 @@ def is_page(path: Path) -> bool:
 
 def _document(report: Report) -> Iterator[str]:
     yield _DOCTYPE
-    yield '<html lang="en">'
-    yield "<head>"
-    yield '<meta charset="utf-8">'
+    yield '<html lang="en">\n<head>\n<meta charset="utf-8">'
     yield f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<title>{escaped(report.title)}</title>"
-    yield f"<style>{CSS}</style>"
-    yield "</head>"
-    yield "<body>"
+    yield f"<style>{_CSS}</style>\n</head>\n<body>"
     yield f"<h1>{escaped(report.title)}</h1>"
     yield from (f"<p>{escaped(text)}</p>" for text in report.lead)
     yield "<nav><ol>"
     for section in report.sections:
         yield f'<li><a href="#{escaped(section.key)}">{escaped(section.title)}</a></li>'
-    yield "</ol></nav>"
-    yield "<main>"
+    yield "</ol></nav>\n<main>"
     for section in report.sections:
         yield from _section(section)
     yield "</main>"
-    yield f"<footer><p>Made by zeekml. {escaped(report.footnote)}</p></footer>"
-    yield "</body>"
-    yield "</html>"
+    yield f"<footer><p>Made by zeekml. {escaped(report.footnote)}</p></footer>\n</body>\n</html>"
 
 
 def _section(section: Section, level: int = 2) -> Iterator[str]:

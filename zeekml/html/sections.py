@@ -17,25 +17,13 @@ NOT_RESOLVED: Final = "n/r"
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts.
-
-    Attributes
-    ----------
-    caption : str
-    heads : sequence of str
-    rows : sequence of sequences of str
-        Each as long as `heads`. The first cell names the row.
-    strong : collection of int
-        Numbers of the rows that sum up others.
-    links : sequence of str
-        Keys of the sections that say more of each row, for the first rows; empty for none.
-    """
+    """A table of texts; the first cell of each row, which is as long as `heads`, names it."""
 
     caption: str
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
-    strong: frozenset[int] = frozenset()
-    links: Sequence[str] = ()
+    strong: frozenset[int] = frozenset()  # numbers of the rows that sum up others
+    links: Sequence[str] = ()  # keys of the sections that say more of each row, for the first rows
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -45,49 +33,24 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing.
+    """A drawing."""
 
-    Attributes
-    ----------
-    svg : str
-        An ``<svg>`` element, made by ``zeekml.html.figures``; it is put into the page as it is.
-        Empty where nothing could be drawn.
-    caption : str
-    description : str
-        What it shows, for those who cannot see it.
-    """
-
-    svg: str
+    svg: str  # an <svg> element of `figures`, put into the page as it is; empty if nothing is drawn
     caption: str
-    description: str
+    description: str  # what it shows, for those who cannot see it
 
 
 @dataclass(frozen=True)
 class Section:
-    """One part of a report.
+    """One part of a report."""
 
-    Attributes
-    ----------
-    key : str
-        Short name: lower-case letters, digits and hyphens. It links and names the section.
-    title : str
-    prose : sequence of str
-        Paragraphs.
-    tables : sequence of Table
-    figures : sequence of Figure
-    data : dict of str to Any
-        Plain JSON values. NaN and infinities become null.
-    parts : sequence of Section
-        What it is divided into; these have no parts of their own.
-    """
-
-    key: str
+    key: str  # lower-case letters, digits and hyphens; links and names the section
     title: str
-    prose: Sequence[str] = ()
+    prose: Sequence[str] = ()  # paragraphs
     tables: Sequence[Table] = ()
     figures: Sequence[Figure] = ()
-    data: Mapping[str, Any] = field(default_factory=dict)
-    parts: Sequence[Section] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)  # JSON values; NaN, infinity become null
+    parts: Sequence[Section] = ()  # these have no parts of their own
 
     def __post_init__(self) -> None:
         if not self.key or not all(c.isascii() and (c.isalnum() or c == "-") for c in self.key):
@@ -96,28 +59,13 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """A whole report.
+    """A whole report."""
 
-    Attributes
-    ----------
-    kind : str
-        What sort of report it is, such as ``evaluation``.
-    title : str
-    lead : sequence of str
-        Paragraphs before the first section.
-    facts : dict of str to Any
-        How it was made: plain JSON values. No time stamps: the same run gives the same report.
-    sections : sequence of Section
-        With different keys.
-    footnote : str
-        Where the same is for programs.
-    """
-
-    kind: str
+    kind: str  # such as "evaluation"
     title: str
-    lead: Sequence[str]
-    facts: Mapping[str, Any]
-    sections: Sequence[Section]
+    lead: Sequence[str]  # paragraphs before the first section
+    facts: Mapping[str, Any]  # how it was made; no time stamps: the same run gives the same report
+    sections: Sequence[Section]  # with different keys
     footnote: str = "The same figures, for programs, are in report.json."
 
     def section(self, key: str) -> Section | None:
@@ -126,7 +74,7 @@ class Report:
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """Return a report as plain JSON values, without its figures."""
+    """A report as plain JSON values, without its figures."""
     value = {
         "format": f"zeekml-{report.kind}",
         "format_version": 1,

@@ -4,38 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
 
 from zeekml.core.atomic_write import write_whole
 from zeekml.errors import OutputError
-from zeekml.html.page import render
+from zeekml.html.page import is_page, render
 from zeekml.html.sections import Report, as_json
 
 HTML_NAME: Final = "report.html"
-JSON_NAME: Final = "report.json"
 
 
 def json_text(report: Report) -> str:
-    """Return what ``report.json`` holds."""
+    """What ``report.json`` holds."""
     return json.dumps(as_json(report), indent=2, allow_nan=False, ensure_ascii=True) + "\n"
 
 
 def check_directory(directory: Path, *, other_than: Iterable[Path] = ()) -> None:
     """Refuse a place that no report should be written to, before the work and not after it.
 
-    Parameters
-    ----------
-    directory : Path
-        It need not exist yet.
-    other_than : iterable of Path
-        Directories that hold something else and must stay as they are.
-
-    Raises
-    ------
-    OutputError
-        It is a file, lies below one, cannot be written to, or is one of `other_than`.
+    `other_than` are directories that hold something else and must stay as they are.
     """
     for place in (directory, *directory.parents):
         if place.exists():
@@ -48,8 +37,25 @@ def check_directory(directory: Path, *, other_than: Iterable[Path] = ()) -> None
         raise OutputError(f"{directory}: holds a bundle; the report needs another directory")
 
 
-def write_report(report: Report, directory: Path) -> tuple[Path, Path]:
-    """Write ``report.html`` and ``report.json``; earlier ones are replaced when both are complete.
+def report_page(report: Path) -> Path:
+    """The page that `--report` names: a path that ends in .html, or report.html in a directory."""
+    is_file = report.suffix.lower() in (".html", ".htm") or report.is_file()
+    return report if is_file and not report.is_dir() else report / HTML_NAME
+
+
+def check_page(page: Path, outputs: Collection[Path] = ()) -> None:
+    """Refuse a place for a page before the work: a file of another kind, or one of the outputs."""
+    if page.exists() and not is_page(page):
+        # a slip of the keyboard must not cost a log
+        raise OutputError(f"{page}: is there and is no such page; choose another --report")
+    places = {place.resolve() for place in (page, page.parent)}
+    if taken := next((path for path in outputs if path.resolve() in places), None):
+        raise OutputError(f"{page}: the run writes {taken.name} there; choose another --report")
+    check_directory(page.parent)
+
+
+def write_report(report: Report, place: Path) -> tuple[Path, Path]:
+    """Write the page that `report_page` finds and the same as JSON beside it, both or neither.
 
     Returns
     -------
@@ -61,5 +67,7 @@ def write_report(report: Report, directory: Path) -> tuple[Path, Path]:
     OutputError
         They cannot be written.
     """
-    write_whole(directory, {HTML_NAME: render(report), JSON_NAME: json_text(report)})
-    return directory / HTML_NAME, directory / JSON_NAME
+    page = report_page(place)
+    data = page.with_suffix(".json")
+    write_whole(page.parent, {page.name: render(report), data.name: json_text(report)})
+    return page, data

@@ -13,24 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from zeekml.core import markdown
+from zeekml.core.text import printable
 from zeekml.ensemble import bundle as bundles
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES, THREATS
 from zeekml.ensemble.manifest import Calibration
 from zeekml.errors import BundleError, DataError, InputError
 from zeekml.features.feature_schema import FEATURE_NAMES
-from zeekml.keras_import.inputs import (
-    Scaling,
-    read_feature_names,
-    read_scaling,
-    unscaled,
-)
-from zeekml.keras_import.layers import (
-    Perceptron,
-    as_member,
-    fold,
-    starts_with_normalization,
-)
-from zeekml.keras_import.model_config import shown
+from zeekml.keras_import.inputs import Scaling, read_feature_names, read_scaling, unscaled
+from zeekml.keras_import.layers import Perceptron, as_member, fold, starts_with_normalization
 from zeekml.keras_import.model_file import KerasModel
 from zeekml.keras_import.reader import read_models
 
@@ -41,21 +32,11 @@ DEFAULT_BASE_RATE: Final = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImportReport:
-    """What was taken over.
+    """What was taken over; models and outputs in the order of the bundle's members."""
 
-    Attributes
-    ----------
-    bundle
-        As read back from disk.
-    models
-        In the order of the members.
-    outputs
-        The names of each model's outputs, in the model's order.
-    """
-
-    bundle: bundles.Bundle
+    bundle: bundles.Bundle  # as read back from disk
     models: tuple[KerasModel, ...]
-    outputs: tuple[tuple[str, ...], ...]
+    outputs: tuple[tuple[str, ...], ...]  # names of each model's outputs, in the model's order
 
 
 def import_keras(
@@ -70,14 +51,12 @@ def import_keras(
     base_rate: float = DEFAULT_BASE_RATE,
     overwrite: bool = False,
 ) -> ImportReport:
-    """Make a bundle of Keras models.
+    """Make a bundle of Keras models, one per member.
 
     Parameters
     ----------
-    paths
-        Keras files, one per member.
-    out
-        The bundle directory to make.
+    paths, out
+        Keras files, and the bundle directory to make.
     scaler
         How features were scaled, see `read_scaling`. May be left out only if every model begins
         with a Normalization layer.
@@ -93,17 +72,13 @@ def import_keras(
         Score from which an incident is reported, the same for each threat.
     base_rate
         Share of malicious flows in what the models were trained on.
-    overwrite
-        Replace a bundle that is there already.
 
     Raises
     ------
     InputError, DataError
         A file cannot be used; the message names it.
-    OutputError
-        The bundle cannot be written.
-    ZeekmlError
-        h5py is not installed.
+    OutputError, ZeekmlError
+        The bundle cannot be written; h5py is not installed.
     """
     if not 0 < len(paths) <= MAX_MODELS:
         raise InputError(f"{len(paths)} models; a bundle is made of 1 to {MAX_MODELS}")
@@ -111,15 +86,11 @@ def import_keras(
     models = read_models(paths)
     scaling, names = _inputs(models, scaler, features)
     in_bundle, before = scaling.split()
-    perceptrons = [fold(model, before) for model in models]
-    outputs = tuple(
-        _outputs(model, perceptron, chosen)
-        for model, perceptron in zip(models, perceptrons, strict=True)
-    )
-    members = [
-        as_member(model, perceptron, own)
-        for model, perceptron, own in zip(models, perceptrons, outputs, strict=True)
-    ]
+    outputs, members = [], []
+    for model in models:
+        perceptron = fold(model, before)
+        outputs.append(_outputs(model, perceptron, chosen))
+        members.append(as_member(model, perceptron, outputs[-1]))
     new = bundles.NewBundle(
         name=name,
         features=names,
@@ -131,14 +102,14 @@ def import_keras(
         usual={},
         training=(),
         evaluation={"keras": [_origin(*pair) for pair in zip(models, outputs, strict=True)]},
-        model_card=_card(name, models, outputs, threshold, base_rate),
+        model_card=_card(name, models, tuple(outputs), threshold, base_rate),
         combine="probability",
     )
     try:
         bundle = bundles.write_bundle(out, new, overwrite=overwrite)
     except BundleError as err:
         raise DataError(f"the bundle cannot be made: {err}") from err
-    return ImportReport(bundle, models, outputs)
+    return ImportReport(bundle, models, tuple(outputs))
 
 
 def _check_classes(classes: Sequence[str]) -> tuple[str, ...]:
@@ -148,7 +119,7 @@ def _check_classes(classes: Sequence[str]) -> tuple[str, ...]:
     unknown = [name for name in names if name not in CLASSES]
     if unknown:
         raise DataError(
-            f"there is no class '{shown(unknown[0])}'; possible are {', '.join(CLASSES)}, or "
+            f"there is no class '{printable(unknown[0])}'; possible are {', '.join(CLASSES)}, or "
             f"{' and '.join(BINARY_CLASSES)}"
         )
     if len(set(names)) != len(names) or len(names) < 2 or CLASSES[0] not in names:
@@ -218,12 +189,11 @@ def _card(
     base_rate: float,
 ) -> str:
     rows = [
-        f"| {_cell(model.file)} | {_cell(model.keras_version)} | {', '.join(own)} | "
-        f"{model.sha256} |"
+        (model.file, model.keras_version, ", ".join(own), model.sha256)
         for model, own in zip(models, outputs, strict=True)
     ]
-    table = "\n".join(["| file | Keras | outputs | SHA-256 |", "|---|---|---|---|", *rows])
-    return f"""# {_cell(name)}: model card
+    table = markdown.table(("file", "Keras", "outputs", "SHA-256"), rows)
+    return f"""# {markdown.plain(name)}: model card
 
 ## What it is
 {len(models)} Keras models, taken over as they are. A score is the mean of their probabilities of
@@ -236,8 +206,3 @@ nothing of their training data and has not evaluated them.
 Incidents are reported from {threshold:g}, and flows count from {min(threshold, base_rate):g}. Both
 were set by hand, or are the defaults; no data stands behind them.
 """
-
-
-def _cell(text: str) -> str:
-    """Keep a text from breaking out of a table cell."""
-    return shown(text, 100).replace("|", "/")

@@ -7,6 +7,8 @@ So whatever is not a plain array of floats under plain groups is refused before 
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -14,16 +16,20 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+try:
+    import h5py
+except ImportError:
+    h5py = None
+
+from zeekml.core.text import printable
 from zeekml.errors import DataError, ZeekmlError
-from zeekml.keras_import.model_config import shown
 
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 
 Array = npt.NDArray[np.float64]
 
 _FLOAT_SIZES: Final = (2, 4, 8)
-# what h5py raises over damaged or hostile files
-_UNREADABLE: Final = (
+UNREADABLE: Final = (
     OSError,
     RuntimeError,
     LookupError,
@@ -31,42 +37,28 @@ _UNREADABLE: Final = (
     TypeError,
     AttributeError,
     ArithmeticError,
+    EOFError,
     MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
 )
+"""What h5py, zipfile and other readers raise over damaged or hostile files."""
 
 
 @contextmanager
 def open_hdf5(data: bytes) -> Iterator[Any]:
-    """An HDF5 file in memory, as an `h5py.File`.
-
-    Raises
-    ------
-    ZeekmlError
-        h5py is not installed.
-    DataError
-        The file is damaged; also for whatever h5py raises inside the block.
-    """
-    try:
-        import h5py
-    except ImportError as err:
-        raise ZeekmlError("reading Keras files needs h5py: pip install 'zeekml[keras]'") from err
+    """An HDF5 file in memory, as an `h5py.File`; what h5py raises inside is a `DataError`."""
+    if h5py is None:
+        raise ZeekmlError("reading Keras files needs h5py: pip install 'zeekml[keras]'")
     try:
         with h5py.File(h5py.h5f.open_file_image(data)) as file:
             yield file
-    except _UNREADABLE as err:
+    except UNREADABLE as err:
         raise DataError("the HDF5 part is damaged; save the model again") from err
 
 
 def read_text(node: Any, attribute: str, limit: int) -> str | None:
-    """A text attribute of a group; None if there is none.
-
-    Raises
-    ------
-    DataError
-        It is something else than one text, or longer than `limit` bytes.
-    """
-    import h5py
-
+    """A text of at most `limit` bytes in an attribute of a group; None if there is none."""
     if attribute not in node.attrs:
         return None
     stored = node.attrs.get_id(attribute)
@@ -84,8 +76,6 @@ def read_text(node: Any, attribute: str, limit: int) -> str | None:
 
 def read_names(node: Any, attribute: str, limit: int) -> list[str]:
     """A list of texts in an attribute of a group; empty if there is none."""
-    import h5py
-
     if attribute not in node.attrs:
         return []
     stored = node.attrs.get_id(attribute)
@@ -100,15 +90,7 @@ def read_names(node: Any, attribute: str, limit: int) -> list[str]:
 
 
 def child(group: Any, path: str) -> Any | None:
-    """The group or dataset at a path below a group; None if there is none.
-
-    Raises
-    ------
-    DataError
-        The way there leads over a link.
-    """
-    import h5py
-
+    """The group or dataset at a path below a group; None if there is none. Links are refused."""
     node = group
     for name in path.split("/"):
         if not isinstance(node, h5py.Group) or name in ("", "."):
@@ -117,22 +99,16 @@ def child(group: Any, path: str) -> Any | None:
         if link is None:
             return None
         if not isinstance(link, h5py.HardLink):
-            raise DataError(f"'{shown(path)}' is a link, which is not followed")
+            raise DataError(f"'{printable(path)}' is a link, which is not followed")
         node = node[name]
     return node
 
 
 def read_array(dataset: Any, shape: tuple[int, ...]) -> Array:
-    """The values of a dataset, which must be floats of this shape, as float64.
+    """The values of a dataset, which must be floats of this shape in the file itself, as float64.
 
-    Raises
-    ------
-    DataError
-        It is anything else, or lies outside the file, or is packed. Without the name: the caller
-        knows the layer.
+    An error does not say which: the caller knows the layer.
     """
-    import h5py
-
     if not isinstance(dataset, h5py.Dataset):
         raise DataError("its weights are missing")
     if dataset.dtype.kind != "f" or dataset.dtype.itemsize not in _FLOAT_SIZES:

@@ -10,8 +10,8 @@ import difflib
 import io
 import json
 import zipfile
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,13 +21,15 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from zeekml.core.text import printable
 from zeekml.ensemble.scaler import Scaler
-from zeekml.errors import BundleError, DataError, InputError
+from zeekml.errors import DataError, InputError
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURE_NAMES, SCHEMA_HASH
 from zeekml.features.parquet_export import TABLE_SCHEMA
-from zeekml.keras_import.hdf5 import Array
+from zeekml.keras_import.hdf5 import UNREADABLE, Array
 from zeekml.keras_import.layers import Affine
-from zeekml.keras_import.model_config import shown
+from zeekml.keras_import.model_config import naming
+from zeekml.keras_import.model_file import read_bounded
 
 MAX_INPUT_FILE: Final = 64 << 20
 HOW_TO_WRITE: Final = (
@@ -39,40 +41,17 @@ _PICKLES: Final = frozenset({".pkl", ".pickle", ".joblib", ".sav", ".dill"})
 _COLUMNS: Final = ("mean", "scale", "impute", "fill")
 _IDENTITY_COLUMNS: Final = frozenset(TABLE_SCHEMA.names) - set(FEATURE_NAMES)
 _NO_CLIP: Final = float(np.finfo(np.float32).max)
-_UNREADABLE: Final = (
-    OSError,
-    ValueError,
-    TypeError,
-    RuntimeError,
-    LookupError,
-    EOFError,
-    MemoryError,
-    RecursionError,
-    zipfile.BadZipFile,
-    zlib.error,
-    pa.ArrowException,
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scaling:
-    """How features become a model's inputs: (x − mean) / scale, and `fill` where x is missing.
+    """How features become a model's inputs: (x − mean) / scale, and `fill` where x is missing."""
 
-    Attributes
-    ----------
-    features
-        Names of the features that the numbers belong to, if the file says.
-    mean, scale, fill
-        float64, one per feature; `fill` is in scaled units.
-    clip
-        Scaled values are cut at ± this.
-    """
-
-    features: tuple[str, ...] | None
-    mean: Array
+    features: tuple[str, ...] | None  # that the numbers belong to, if the file says
+    mean: Array  # one number per feature, as in `scale` and `fill`
     scale: Array
-    fill: Array
-    clip: float = _NO_CLIP
+    fill: Array  # in scaled units
+    clip: float = _NO_CLIP  # scaled values are cut at ± this
 
     def split(self) -> tuple[Scaler, Affine]:
         """The scaling in a bundle's single precision, and what that lacks.
@@ -104,13 +83,6 @@ def read_scaling(path: Path) -> Scaling:
     and may hold `features` (a column `feature` in a table), `impute` (what stands for a missing
     value before scaling), or `fill` (the same after scaling; 0 if neither is there), and `clip`.
     A bundle's scaler.npz is such a file.
-
-    Raises
-    ------
-    InputError
-        There is no such file, or it is of another kind.
-    DataError
-        It is damaged, or lacks something.
     """
     kind = path.suffix.lower()
     if kind in _PICKLES:
@@ -121,52 +93,36 @@ def read_scaling(path: Path) -> Scaling:
         raise InputError(
             f"{path.name} is no scaler file (.npz, .json, .parquet or .csv); {HOW_TO_WRITE}"
         )
-    data = _contents(path)
-    try:
+    data = read_bounded(path, MAX_INPUT_FILE, HOW_TO_WRITE)
+    with _explaining(path.name, f"numbers; {HOW_TO_WRITE}"):
         if kind == ".npz":
-            values = _npz(data)
-        elif kind == ".json":
-            values = json.loads(data)
-        else:
-            values = _table(data, kind)
-        return _scaling(values)
-    except (DataError, BundleError) as err:
-        raise DataError(f"{path.name}: {err}") from err
-    except _UNREADABLE as err:
-        raise DataError(
-            f"{path.name} is damaged or holds something else than numbers; {HOW_TO_WRITE}"
-        ) from err
+            return _scaling(_npz(data))
+        return _scaling(json.loads(data) if kind == ".json" else _table(data, kind))
 
 
 def read_feature_names(path: Path) -> tuple[str, ...]:
     """Names of features in their order, from a file.
 
-    Parameters
-    ----------
-    path
-        A table of `zeekml features` or a part of its columns (.parquet), a JSON list (.json), or
-        a text with one name in each line.
-
-    Raises
-    ------
-    InputError
-        There is no such file.
-    DataError
-        It is damaged, names something else than features of this version, or one twice.
+    It is a table of `zeekml features` or a part of its columns (.parquet), a JSON list (.json), or
+    a text with one name in each line.
     """
-    data = _contents(path)
-    try:
+    data = read_bounded(path, MAX_INPUT_FILE, "name the features in a list")
+    with _explaining(path.name, "names"):
         if path.suffix.lower() == ".parquet":
-            names = _column_names(data)
-        elif path.suffix.lower() == ".json":
-            names = json.loads(data)
-        else:
-            names = [line.strip() for line in data.decode().splitlines() if line.strip()]
-        return check_features(names)
-    except DataError as err:
-        raise DataError(f"{path.name}: {err}") from err
-    except _UNREADABLE as err:
-        raise DataError(f"{path.name} is damaged or holds something else than names") from err
+            return check_features(_column_names(data))
+        if path.suffix.lower() == ".json":
+            return check_features(json.loads(data))
+        return check_features([line.strip() for line in data.decode().splitlines() if line.strip()])
+
+
+@contextmanager
+def _explaining(file: str, what: str) -> Iterator[None]:
+    """Errors inside that say which file they are about, and what ought to be in it."""
+    try:
+        with naming(file):
+            yield
+    except (*UNREADABLE, pa.ArrowException) as err:
+        raise DataError(f"{file} is damaged or holds something else than {what}") from err
 
 
 def check_features(names: Any) -> tuple[str, ...]:
@@ -177,21 +133,10 @@ def check_features(names: Any) -> tuple[str, ...]:
         if name not in FEATURE_INDEX:
             near = difflib.get_close_matches(name[:60], FEATURE_NAMES, 1)
             hint = f" (is it {near[0]}?)" if near else ""
-            raise DataError(f"there is no feature '{shown(name)}'{hint}")
+            raise DataError(f"there is no feature '{printable(name)}'{hint}")
     if not names or len(set(names)) != len(names):
         raise DataError("the features must be named once each, and at least one")
     return tuple(names)
-
-
-def _contents(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_INPUT_FILE + 1)
-    except OSError as err:
-        raise InputError(f"{path} cannot be read ({err.strerror or err})") from err
-    if len(data) > MAX_INPUT_FILE:
-        raise DataError(f"{path} is larger than {MAX_INPUT_FILE >> 20} MiB")
-    return data
 
 
 def _npz(data: bytes) -> dict[str, Any]:
@@ -233,7 +178,7 @@ def _scaling(values: Any) -> Scaling:
     known = {*_COLUMNS, "clip", "features"}
     unknown = sorted(set(values) - known)
     if unknown:
-        raise DataError(f"'{shown(str(unknown[0]))}' is none of {', '.join(sorted(known))}")
+        raise DataError(f"'{printable(str(unknown[0]))}' is none of {', '.join(sorted(known))}")
     for name in ("mean", "scale"):
         if name not in values:
             raise DataError(f"it lacks {name}; {HOW_TO_WRITE}")

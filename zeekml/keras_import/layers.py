@@ -25,7 +25,7 @@ from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
 from zeekml.ensemble.tflite_file import write_mlp
 from zeekml.errors import DataError
 from zeekml.keras_import.hdf5 import Array
-from zeekml.keras_import.model_config import IDENTITIES, Layer, plain_value
+from zeekml.keras_import.model_config import IDENTITIES, Layer, naming, plain_value
 from zeekml.keras_import.model_file import KerasModel, Weights
 
 Head = Literal["sigmoid", "softmax"]
@@ -38,18 +38,10 @@ _KERAS_EPSILON: Final = 1e-7  # keras.config.epsilon() as it is unless someone s
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Affine:
-    """``weight · x + bias``; a weight of one dimension is a diagonal.
+    """``weight · x + bias``; a weight of one dimension is a diagonal."""
 
-    Attributes
-    ----------
-    weight
-        float64, (outputs, inputs) or (inputs,).
-    bias
-        float64, (outputs,).
-    """
-
-    weight: Array
-    bias: Array
+    weight: Array  # (outputs, inputs), or (inputs,)
+    bias: Array  # (outputs,)
 
     def after(self, first: Affine | None) -> Affine:
         """This map applied to what another one gives."""
@@ -70,22 +62,10 @@ class Affine:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Perceptron:
-    """What a Keras model comes down to.
+    """What a Keras model comes down to."""
 
-    Attributes
-    ----------
-    layers
-        With weights of two dimensions; ReLU between them, none at the end.
-    head
-        What makes probabilities of what the last one gives.
-    """
-
-    layers: tuple[Affine, ...]
-    head: Head
-
-    @property
-    def inputs(self) -> int:
-        return int(self.layers[0].weight.shape[1])
+    layers: tuple[Affine, ...]  # weights of two dimensions; ReLU between them, none at the end
+    head: Head  # what makes probabilities of what the last one gives
 
     @property
     def classes(self) -> int:
@@ -94,28 +74,15 @@ class Perceptron:
 
 
 def fold(model: KerasModel, before: Affine) -> Perceptron:
-    """Multiply a model's layers out.
+    """Multiply a model's layers out, in float64.
 
-    Parameters
-    ----------
-    model
-        From `read_keras`.
-    before
-        What is to happen to rows before the model gets them; its length says how many numbers a
-        row has.
-
-    Raises
-    ------
-    DataError
-        The model does not end in probabilities, has sigmoid or softmax inside, or takes rows of
-        another length. The message names file, layer and class.
+    `before` is what is to happen to rows before the model gets them; its length says how many
+    numbers a row has. A `DataError` says that the model does not end in probabilities, has sigmoid
+    or softmax inside, or takes rows of another length.
     """
-    try:
-        # numbers that run over are found when the member is written
-        with np.errstate(all="ignore"):
-            return _fold(model, before)
-    except DataError as err:
-        raise DataError(f"{model.file}: {err}") from err
+    # numbers that run over are found when the member is written
+    with naming(model.file), np.errstate(all="ignore"):
+        return _fold(model, before)
 
 
 def starts_with_normalization(model: KerasModel) -> bool:
@@ -127,25 +94,9 @@ def starts_with_normalization(model: KerasModel) -> bool:
 def as_member(model: KerasModel, perceptron: Perceptron, classes: Sequence[str]) -> NewMember:
     """The model as a member of a bundle.
 
-    Parameters
-    ----------
-    model
-        For its name in messages.
-    perceptron
-        From `fold`.
-    classes
-        Name of each output in the model's order; with a sigmoid, of 0 and of 1. Either benign and
-        malicious, or benign and some of the threats.
-
-    Raises
-    ------
-    DataError
-        The names do not fit the model, or its numbers are too large for float32.
+    `classes` names each output in the model's order; with a sigmoid, 0 and 1. They are either
+    benign and malicious, or benign and some of the threats.
     """
-    if len(classes) != perceptron.classes:
-        raise DataError(
-            f"{model.file}: it tells {perceptron.classes} classes apart, not {len(classes)}"
-        )
     last = perceptron.layers[-1]
     weight, bias = last.weight, last.bias
     if perceptron.head == "sigmoid":  # sigmoid(z) is what softmax makes of (0, z)
@@ -183,10 +134,8 @@ def _fold(model: KerasModel, before: Affine) -> Perceptron:
         if activation == "relu" and pending is not None:
             done.append(pending.full())
             pending = None
-        elif activation == "sigmoid":
-            head = "sigmoid"
-        elif activation == "softmax":
-            head = "softmax"
+        elif activation in ("sigmoid", "softmax"):
+            head = "sigmoid" if activation == "sigmoid" else "softmax"
     if head is None:
         raise DataError(
             "the model does not end in probabilities; let it end in a sigmoid or a softmax"

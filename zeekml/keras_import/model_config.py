@@ -13,18 +13,22 @@ before it, and in that only newer files name modules.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from zeekml.errors import DataError
+from zeekml.core.text import printable
+from zeekml.errors import DataError, InputError
 
 MAX_LAYERS: Final = 256
 MAX_UNITS: Final = 4096
 """Units of the widest layer that is taken over; it bounds what composing layers can cost."""
 
+# what a perceptron in a bundle can express; sigmoid and softmax only at its end
 ACTIVATIONS: Final = ("linear", "relu", "sigmoid", "softmax")
-"""What a perceptron in a bundle can express; sigmoid and softmax only at its end."""
 
+# layers that give what they are given once training is over; Flatten of rows that are flat already,
+# see `_check_layer`
 IDENTITIES: Final = frozenset(
     {
         "InputLayer",
@@ -33,11 +37,9 @@ IDENTITIES: Final = frozenset(
         "GaussianDropout",
         "AlphaDropout",
         "ActivityRegularization",
-        "Flatten",  # of rows that are flat already, see `_check_input`
+        "Flatten",
     }
 )
-"""Layers that give what they are given once training is over."""
-
 LAYERS: Final = IDENTITIES | {
     "Dense",
     "BatchNormalization",
@@ -55,54 +57,39 @@ _DTYPES: Final = frozenset({"float32", "float64"})
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer that was found fit.
+    """A layer that was found fit."""
 
-    Attributes
-    ----------
-    name
-        What the file calls it; may hold any character.
-    kind
-        Its class, one of `LAYERS`.
-    config
-        Its settings as in the file.
-    place
-        Which of its class it is in the file's own list of layers, from 0.
-    """
-
-    name: str
-    kind: str
-    config: Mapping[str, Any]
-    place: int
+    name: str  # what the file calls it; may hold any character
+    kind: str  # its class, one of LAYERS
+    config: Mapping[str, Any]  # its settings as in the file
+    place: int  # which of its class it is in the file's own list of layers, from 0
 
     def fail(self, why: str) -> DataError:
         """The error that this layer cannot be taken over; the caller adds the file."""
-        return DataError(f"layer '{shown(self.name)}' ({self.kind}): {why}")
+        return DataError(f"layer '{printable(self.name)}' ({self.kind}): {why}")
+
+
+@contextmanager
+def naming(file: str) -> Iterator[None]:
+    """Have errors inside begin with the name of the file that they are about."""
+    try:
+        yield
+    except (DataError, InputError) as err:
+        raise type(err)(f"{file}: {err}") from err
 
 
 def read_layers(config: Any) -> tuple[Layer, ...]:
-    """Layers of a model in the order in which a row passes through them.
+    """Layers of a model, at least one, in the order in which a row passes through them.
 
-    Parameters
-    ----------
-    config
-        The decoded JSON of a file's configuration.
-
-    Returns
-    -------
-    tuple of Layer
-        At least one. Their shapes are not known yet.
-
-    Raises
-    ------
-    DataError
-        The model is no chain, or holds anything that is not in the lists above. The message says
-        which layer; the caller adds the file.
+    `config` is the decoded JSON of a file's configuration. A `DataError` says which layer is not
+    in the lists above, or that the model is no chain; the caller adds the file, see `naming`.
     """
     model = _mapping(config, "the configuration")
     kind = _text(model.get("class_name"), "the model's class")
     if kind not in _MODELS:
         raise DataError(
-            f"the model is a {shown(kind)}; only Sequential and Functional models can be taken over"
+            f"the model is a {printable(kind)}; only Sequential and Functional models can be taken "
+            "over"
         )
     settings = _mapping(model.get("config"), "the model's configuration")
     entries = settings.get("layers")
@@ -128,28 +115,23 @@ def read_layers(config: Any) -> tuple[Layer, ...]:
     return tuple(layers[name] for name in _order(settings, entries, layers))
 
 
-def shown(text: str, limit: int = 60) -> str:
-    """Untrusted text made fit for an error message."""
-    plain = "".join(c if c.isprintable() else "?" for c in text[:limit])
-    return plain + "…" if len(text) > limit else plain
-
-
 def plain_value(value: Any) -> Any:
     """A setting out of the wrappings in which Keras stores tuples and arrays."""
-    if isinstance(value, dict):
-        if value.get("class_name") == "__tuple__":
+    match value:
+        case {"class_name": "__tuple__"}:
             return value.get("items")
-        if value.get("class_name") in ("__tensor__", "__numpy__"):
-            inner = value.get("config")
-            return inner.get("value") if isinstance(inner, dict) else None
+        case {"class_name": "__tensor__" | "__numpy__", "config": {"value": inner}}:
+            return inner
+        case {"class_name": "__tensor__" | "__numpy__"}:
+            return None
     return value
 
 
 def _layer(entry: Mapping[str, Any], count: dict[str, int]) -> Layer:
     kind = _text(entry.get("class_name"), "a layer's class")
-    config = _mapping(entry.get("config"), f"the configuration of a {shown(kind)} layer")
-    name = _text(config.get("name", entry.get("name")), f"the name of a {shown(kind)} layer")
-    what = f"layer '{shown(name)}' ({shown(kind)})"
+    config = _mapping(entry.get("config"), f"the configuration of a {printable(kind)} layer")
+    name = _text(config.get("name", entry.get("name")), f"the name of a {printable(kind)} layer")
+    what = f"layer '{printable(name)}' ({printable(kind)})"
     if kind not in LAYERS:
         raise DataError(f"{what} cannot be taken over; possible are {', '.join(sorted(LAYERS))}")
     _refuse_foreign(entry, what)
@@ -175,8 +157,8 @@ def _refuse_foreign(entry: Any, what: str) -> None:
         if foreign or not ours:
             label = registered if isinstance(registered, str) else named
             raise DataError(
-                f"{what} uses '{shown(str(label))}', which is no part of Keras; custom objects "
-                "cannot be taken over"
+                f"{what} uses '{printable(str(label))}', which is no part of Keras; custom "
+                "objects cannot be taken over"
             )
 
 
@@ -194,15 +176,27 @@ def _nodes(value: Any) -> Iterator[Mapping[str, Any]]:
 
 def _check_layer(layer: Layer) -> None:
     config = layer.config
-    _check_number_type(layer)
-    _check_input(layer)
-    if layer.kind == "Dense":
+    dtype = config.get("dtype")
+    if isinstance(dtype, dict):  # a DTypePolicy of Keras 3, a Policy of Keras 2
+        inner = dtype.get("config")
+        dtype = inner.get("name") if isinstance(inner, dict) else "?"
+    if dtype is not None and dtype not in _DTYPES:
+        raise layer.fail(
+            f"it computes in {printable(str(dtype))}, whose rounding a bundle does not share; "
+            "save the model in float32"
+        )
+    for setting in ("batch_shape", "batch_input_shape"):
+        shape = plain_value(config.get(setting))
+        if shape is not None and (not isinstance(shape, list) or len(shape) != 2):
+            raise layer.fail("the model takes something else than rows of numbers")
+    if config.get("sparse") or config.get("ragged"):
+        raise layer.fail("the model takes sparse or ragged rows")
+    if layer.kind in ("Dense", "Activation"):
         _check_activation(layer)
+    if layer.kind == "Dense":
         for setting in ("lora_rank", "quantization_mode", "quantization_config"):
             if config.get(setting) is not None:
                 raise layer.fail(f"{setting} is set; save the model with plain weights")
-    elif layer.kind == "Activation":
-        _check_activation(layer)
     elif layer.kind == "ReLU":
         for setting, plain in (("max_value", None), ("negative_slope", 0.0), ("threshold", 0.0)):
             if config.get(setting) not in (None, plain):
@@ -214,36 +208,17 @@ def _check_layer(layer: Layer) -> None:
             raise layer.fail("it is inverted")
 
 
-def _check_number_type(layer: Layer) -> None:
-    dtype = layer.config.get("dtype")
-    if isinstance(dtype, dict):  # a DTypePolicy of Keras 3, a Policy of Keras 2
-        inner = dtype.get("config")
-        dtype = inner.get("name") if isinstance(inner, dict) else "?"
-    if dtype is not None and dtype not in _DTYPES:
-        raise layer.fail(
-            f"it computes in {shown(str(dtype))}, whose rounding a bundle does not share; save "
-            "the model in float32"
-        )
-
-
-def _check_input(layer: Layer) -> None:
-    for setting in ("batch_shape", "batch_input_shape"):
-        shape = plain_value(layer.config.get(setting))
-        if shape is not None and (not isinstance(shape, list) or len(shape) != 2):
-            raise layer.fail("the model takes something else than rows of numbers")
-    if layer.config.get("sparse") or layer.config.get("ragged"):
-        raise layer.fail("the model takes sparse or ragged rows")
-
-
 def _check_activation(layer: Layer) -> None:
     activation = layer.config.get("activation")
-    if activation is not None and not isinstance(activation, str):
+    if activation is None:
+        return
+    if not isinstance(activation, str):
         raise layer.fail(
             "its activation is more than a name of Keras' own, and cannot be taken over"
         )
-    if activation is not None and activation not in ACTIVATIONS:
+    if activation not in ACTIVATIONS:
         raise layer.fail(
-            f"the activation {shown(activation)} cannot be written into a bundle exactly; "
+            f"the activation {printable(activation)} cannot be written into a bundle exactly; "
             f"possible are {', '.join(ACTIVATIONS)}"
         )
 
@@ -269,7 +244,8 @@ def _order(
             continue
         if source in following:
             raise DataError(
-                f"the model branches behind layer '{shown(source)}'; only a chain can be taken over"
+                f"the model branches behind layer '{printable(source)}'; only a chain can be "
+                "taken over"
             )
         following[source] = layer.name
     order = [first]
@@ -282,10 +258,9 @@ def _order(
 
 def _only_end(value: Any, what: str) -> str:
     """The layer in ``["name", 0, 0]`` (Keras 3) or ``[["name", 0, 0]]``."""
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, list) and len(value) == 3 and isinstance(value[0], str):
-        return value[0]
+    match value:
+        case [str(name), _, _] | [[str(name), _, _]]:
+            return name
     raise DataError(f"the model does not have exactly one {what}")
 
 
@@ -295,32 +270,27 @@ def _source(nodes: Any, layer: Layer) -> str | None:
         if nodes:
             raise layer.fail("something comes before the input")
         return None
-    if not isinstance(nodes, list) or len(nodes) != 1:
-        raise layer.fail("it is used more than once, or never")
-    node = nodes[0]
-    if isinstance(node, dict):  # Keras 3
-        arguments, settings = node.get("args"), node.get("kwargs")
-        tensor = arguments[0] if isinstance(arguments, list) and len(arguments) == 1 else None
-        inner = tensor.get("config") if isinstance(tensor, dict) else None
-        history = inner.get("keras_history") if isinstance(inner, dict) else None
-    else:  # Keras 2: [[name, 0, 0, {}]]
-        call = node[0] if isinstance(node, list) and len(node) == 1 else None
-        history = call[:3] if isinstance(call, list) and len(call) == 4 else None
-        settings = call[3] if isinstance(call, list) and len(call) == 4 else None
-    if not isinstance(history, list) or len(history) != 3 or not isinstance(history[0], str):
-        raise layer.fail("it takes something else than the output of one layer")
+    match nodes:
+        case [{"args": [{"config": {"keras_history": [str(source), _, _]}}], "kwargs": settings}]:
+            pass  # Keras 3
+        case [[[str(source), _, _, settings]]]:
+            pass  # Keras 2
+        case [_]:
+            raise layer.fail("it takes something else than the output of one layer")
+        case _:
+            raise layer.fail("it is used more than once, or never")
     if not isinstance(settings, dict) or any(v not in (None, False) for v in settings.values()):
         raise layer.fail("it is called with settings of its own")
-    return history[0]
+    return source
 
 
 def _mapping(value: Any, what: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise DataError(f"{what} is not what Keras writes")
-    return value
+    if isinstance(value, dict):
+        return value
+    raise DataError(f"{what} is not what Keras writes")
 
 
 def _text(value: Any, what: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise DataError(f"{what} is not what Keras writes")
-    return value
+    if isinstance(value, str) and value:
+        return value
+    raise DataError(f"{what} is not what Keras writes")

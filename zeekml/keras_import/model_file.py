@@ -19,17 +19,16 @@ import json
 import math
 import stat
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from zeekml.core.text import printable
 from zeekml.errors import DataError, InputError
 from zeekml.keras_import import hdf5
 from zeekml.keras_import.hdf5 import Array
-from zeekml.keras_import.model_config import MAX_UNITS, Layer, read_layers, shown
+from zeekml.keras_import.model_config import MAX_UNITS, Layer, naming, read_layers
 
 # An honest file of the largest model that fits a bundle is smaller, optimiser included.
 MAX_FILE: Final = 256 << 20
@@ -40,17 +39,6 @@ MAX_WEIGHTS: Final = 16 << 20
 _MAX_NAMES: Final = 64
 _ZIP: Final = b"PK\x03\x04"
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-# what zipfile and zlib raise over damaged or hostile archives
-_UNREADABLE: Final = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    LookupError,
-    EOFError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 _SNAKE: Final = {
     "Dense": "dense",
     "BatchNormalization": "batch_normalization",
@@ -63,28 +51,13 @@ _Find = Callable[[Layer], Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KerasModel:
-    """A model as its file describes it.
+    """A model as its file describes it; layers in the order in which rows pass through them."""
 
-    Attributes
-    ----------
-    file
-        The file's name, fit for messages.
-    sha256
-        Of the file's bytes, in hex.
-    keras_version
-        What the file says, or "unknown".
-    layers
-        In the order in which rows pass through them.
-    weights
-        For each of them its arrays in float64: of Dense `kernel` (inputs, units) and `bias`
-        (units,), of the normalisations what is in `_needed`, each (units,).
-    """
-
-    file: str
-    sha256: str
-    keras_version: str
+    file: str  # its name, fit for messages
+    sha256: str  # of its bytes, in hex
+    keras_version: str  # what it says, or "unknown"
     layers: tuple[Layer, ...]
-    weights: tuple[Weights, ...]
+    weights: tuple[Weights, ...]  # of each layer: kernel (inputs, units), all others (units,)
 
 
 def read_keras(path: Path) -> KerasModel:
@@ -92,17 +65,17 @@ def read_keras(path: Path) -> KerasModel:
 
     Raises
     ------
-    InputError
-        There is no such file, or it is neither HDF5 nor a zip archive.
-    DataError
-        It is damaged, too large, or holds a model that cannot be taken over. The message names
-        the file and, where there is one, the layer and its class.
+    InputError, DataError
+        It is missing, neither HDF5 nor a zip archive, damaged, too large, or holds a model that
+        cannot be taken over. The message names the file and, if there is one, layer and class.
     ZeekmlError
         h5py is not installed.
     """
-    data = _contents(path)
-    name = shown(path.name, 100)
-    with _naming(name):
+    if path.is_dir():
+        raise InputError(f"{path} is a directory (a SavedModel?); save the model as .keras or .h5")
+    name = printable(path.name, 100)
+    data = read_bounded(path, MAX_FILE, "save the model without its optimiser")
+    with naming(name):
         if data.startswith(hdf5.SIGNATURE):
             version, layers, weights = _read_h5(data)
         elif data.startswith(_ZIP):
@@ -112,31 +85,17 @@ def read_keras(path: Path) -> KerasModel:
     return KerasModel(name, hashlib.sha256(data).hexdigest(), version, layers, weights)
 
 
-@contextmanager
-def _naming(file: str) -> Iterator[None]:
+def read_bounded(path: Path, limit: int, remedy: str) -> bytes:
+    """The bytes of a regular file of at most `limit` bytes."""
     try:
-        yield
-    except (DataError, InputError) as err:
-        raise type(err)(f"{file}: {err}") from err
-
-
-def _contents(path: Path) -> bytes:
-    try:
-        found = path.stat()
-        if stat.S_ISDIR(found.st_mode):
-            raise InputError(
-                f"{path} is a directory (a SavedModel?); save the model as .keras or .h5"
-            )
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(path.stat().st_mode):
             raise InputError(f"{path} is not a regular file")
         with path.open("rb") as file:
-            data = file.read(MAX_FILE + 1)
+            data = file.read(limit + 1)
     except OSError as err:
         raise InputError(f"{path} cannot be read ({err.strerror or err})") from err
-    if len(data) > MAX_FILE:
-        raise DataError(
-            f"{path} is larger than {MAX_FILE >> 20} MiB; save the model without its optimiser"
-        )
+    if len(data) > limit:
+        raise DataError(f"{path} is larger than {limit >> 20} MiB; {remedy}")
     return data
 
 
@@ -153,7 +112,7 @@ def _read_h5(data: bytes) -> _Parts:
         layers = read_layers(_json(text))
         version = hdf5.read_text(file, "keras_version", 100) or "unknown"
         root = hdf5.child(file, "model_weights")
-        return shown(version), layers, _all_weights(layers, lambda x: _in_h5(root, x))
+        return printable(version), layers, _all_weights(layers, lambda x: _in_h5(root, x))
 
 
 def _read_archive(data: bytes) -> _Parts:
@@ -164,7 +123,7 @@ def _read_archive(data: bytes) -> _Parts:
     with hdf5.open_hdf5(contents[_WEIGHTS]) as file:
         root = hdf5.child(file, "layers")
         found = _all_weights(layers, lambda x: _in_archive(root, x))
-    return shown(version) if isinstance(version, str) else "unknown", layers, found
+    return printable(version) if isinstance(version, str) else "unknown", layers, found
 
 
 def _unpack(data: bytes) -> dict[str, bytes]:
@@ -177,7 +136,7 @@ def _unpack(data: bytes) -> dict[str, bytes]:
             for name in names:
                 # nothing is unpacked to disk, but an archive that tries is nobody's model
                 if name.startswith("/") or "\\" in name or ".." in name.split("/"):
-                    raise DataError(f"it holds the path '{shown(name)}', which leads elsewhere")
+                    raise DataError(f"it holds the path '{printable(name)}', which leads elsewhere")
             if len(set(names)) != len(names):
                 raise DataError("it holds two files of one name")
             missing = [name for name in limits if name not in names]
@@ -188,7 +147,7 @@ def _unpack(data: bytes) -> dict[str, bytes]:
                 for entry in entries
                 if entry.filename in limits
             }
-    except _UNREADABLE as err:
+    except hdf5.UNREADABLE as err:
         raise DataError("the archive is damaged; save the model again") from err
 
 
@@ -220,7 +179,8 @@ def _all_weights(layers: Sequence[Layer], find: _Find) -> tuple[Weights, ...]:
         datasets = find(layer) if needed else {}
         if width is None and needed:
             # of the model's rows: what the first weights take; all other shapes follow from it
-            width = _first_length(datasets.get(needed[0]))
+            shape = hdf5.shape_of(datasets.get(needed[0]))
+            width = shape[0] if shape and 0 < shape[0] <= MAX_UNITS else None
         shapes = _shapes(layer, needed, width)
         total += sum(math.prod(shape) for shape in shapes.values())
         if total > MAX_WEIGHTS:
@@ -235,11 +195,6 @@ def _all_weights(layers: Sequence[Layer], find: _Find) -> tuple[Weights, ...]:
             width = shapes["kernel"][1]
         found.append(arrays)
     return tuple(found)
-
-
-def _first_length(dataset: Any) -> int | None:
-    shape = hdf5.shape_of(dataset)
-    return shape[0] if shape and 0 < shape[0] <= MAX_UNITS else None
 
 
 def _needed(layer: Layer) -> list[str]:

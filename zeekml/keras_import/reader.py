@@ -18,8 +18,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
+from zeekml.core.text import printable
 from zeekml.errors import DataError, ZeekmlError
-from zeekml.keras_import.model_config import shown
 from zeekml.keras_import.model_file import KerasModel, read_keras
 
 TIME_LIMIT: Final = 60.0
@@ -62,13 +62,9 @@ class _Reader:
 
 
 def read_models(paths: Iterable[Path]) -> tuple[KerasModel, ...]:
-    """Read Keras files, see `read_keras`.
+    """Read Keras files; raises what `read_keras` raises for the first that cannot be used.
 
-    Raises
-    ------
-    InputError, DataError, ZeekmlError
-        As `read_keras`, for the first file that cannot be used; also if reading it ended the
-        process or took longer than `TIME_LIMIT`.
+    A file that ends the process, or takes longer than `TIME_LIMIT`, is damaged.
     """
     models = []
     for answer in read_each(paths):
@@ -93,7 +89,7 @@ def read_each(
                 running.close()
                 reader = None
                 answer = DataError(
-                    f"{shown(path.name, 100)}: the HDF5 library cannot cope with it, so it is "
+                    f"{printable(path.name, 100)}: the HDF5 library cannot cope with it, so it is "
                     "damaged; save the model again"
                 )
             yield answer

@@ -1,1 +1,1 @@
-"""Following the logs of a sensor while it writes them."""
+"""Live watch: follows a sensor's logs while it writes them; the loop, its start, one stream."""

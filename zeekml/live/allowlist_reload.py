@@ -1,4 +1,4 @@
-"""The allowlist while a watcher runs: whoever edits the file expects it to count at once."""
+"""Reload of the allowlist while a watcher runs: who edits the file expects it to count at once."""
 
 from __future__ import annotations
 
@@ -12,28 +12,11 @@ from zeekml.errors import ConfigError
 
 log = logging.getLogger("zeekml.watch")
 
-_Stamp = tuple[int, int, int, int] | None
-
 
 class AllowlistReloader:
     """Reads the allowlist, and again whenever its file is another one.
 
-    Parameters
-    ----------
-    rules
-        As for `load_allowlist`.
-    wall
-        Time of day.
-
-    Attributes
-    ----------
-    current
-        What was read last without a mistake.
-
-    Raises
-    ------
-    ConfigError
-        The file holds a mistake to begin with.
+    Raises `ConfigError` where the file holds a mistake to begin with. `wall` is the time of day.
     """
 
     def __init__(self, rules: Path | None, wall: Callable[[], float] = time.time) -> None:
@@ -41,6 +24,7 @@ class AllowlistReloader:
         self._wall = wall
         self._path = allowlist_path(rules)
         self._stamp = self._look()
+        # what was read last without a mistake
         self.current: Allowlist = load_allowlist(rules, clock=wall)
         self._warn()
 
@@ -67,7 +51,7 @@ class AllowlistReloader:
             log.info("%s read again: %s entries", read.file, f"{len(read.active):,}")
         return different
 
-    def _look(self) -> _Stamp:
+    def _look(self) -> tuple[int, int, int, int] | None:
         try:
             status = self._path.stat()
         except OSError:

@@ -25,7 +25,7 @@ BATCH_ROWS: Final = 1024
 
 @dataclass
 class LiveResult:
-    """What became of an intake."""
+    """What became of a journal entry."""
 
     batches: list[ScoredBatch] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
@@ -89,7 +89,7 @@ class LivePipeline:
 
     def close(self) -> LiveResult:
         """At the end of the input: score what is held back, and close the incidents."""
-        outcome = self.take(JournalEntry(let_go=True))
+        outcome = self.take(JournalEntry(release=True))
         closed = self.close_incidents()
         outcome.notices += closed.notices
         outcome.silenced += closed.silenced
@@ -111,7 +111,7 @@ class LivePipeline:
         )
 
     def _in_order(self, intake: JournalEntry) -> Iterator[pa.RecordBatch]:
-        if intake.let_go and self._order is not None:
+        if intake.release and self._order is not None:
             yield from _cut(self._order.flush())
         for batch in intake.flows:
             flows = with_originals(batch, self._originals)

@@ -1,4 +1,4 @@
-"""Keeping a process that stays for months small.
+"""Memory trimming: keeps a process that stays for months small.
 
 Most of what it takes to start is never used again: compilers read in by the hundred megabytes,
 and libraries that others would use if they were there.
@@ -26,7 +26,7 @@ _LIBRARY: Final = re.compile(r"^/.*\.so(\.[0-9.]+)?$")
 
 
 def shed_library_pages() -> None:
-    """Let go of the pages of libraries that are as they are in the file.
+    """Give back the pages of libraries that are as they are in the file: half of what is resident.
 
     The system reads those in again that are used again, from its cache. On another system than
     Linux, or where it does not tell what is mapped, nothing is done. Takes some 20 ms.
@@ -74,7 +74,10 @@ def trim_heap() -> None:
 
 
 class _WithoutPandas:
-    """An import hook in whose presence there is no pandas."""
+    """An import hook in whose presence there is no pandas.
+
+    None in `sys.modules`, Python's own way to say so, would be taken for pandas by Arrow.
+    """
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:

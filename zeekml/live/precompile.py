@@ -1,4 +1,4 @@
-"""Compiling what a live process runs before it starts, in a process of its own.
+"""Precompilation of what a live process runs, before it starts and in a process of its own.
 
 A compiler does not give back the hundreds of megabytes that it takes, and after an installation
 that would be as many for as long as the process lives.
@@ -11,15 +11,14 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from zeekml.core.jit_cache import provide_compile_cache
 
-_LOOK_EVERY: Final = 1.0
-"""Seconds between two calls of `on_wait`."""
+_LOOK_EVERY: Final = 1.0  # seconds between two calls of `on_wait`
 
 
 def compile_ahead(
@@ -27,20 +26,10 @@ def compile_ahead(
 ) -> bool:
     """Compile all that is not in the cache yet; the first time takes a minute or two.
 
-    Who asks for it at the same time waits for whoever was first.
-
-    Parameters
-    ----------
-    on_begin
-        Called before, if there is something to do.
-    on_wait
-        Called about once a second until it is done.
-
-    Returns
-    -------
-    bool
-        Whether there was something to do and it was done. If it fails, the caller will compile
-        by itself, when it comes to it.
+    Who asks for it at the same time waits for whoever was first. If there is something to do,
+    `on_begin` is called before, and `on_wait` about once a second until it is done. Tells whether
+    there was something and it was done; if that fails, the caller will compile by itself, when it
+    comes to it.
     """
     provide_compile_cache()
     import numba
@@ -75,38 +64,29 @@ def compile_ahead(
 
 
 def rehearse() -> int:
-    """Run everything once for each sensor; return how many notices there were."""
+    """Run everything once for each sensor; how many notices there were."""
     # here, since the parent asks for none of it
     from zeekml.config import Config
     from zeekml.detection.policy import load_policy
     from zeekml.ensemble.bundle import load_bundle
-    from zeekml.live.warm_up import prime
+    from zeekml.live.warm_up import warm_up
     from zeekml.readers.flow_schema import SURICATA, ZEEK
 
     bundle, policy = load_bundle(), load_policy(None)
     sensors = (ZEEK, SURICATA)
-    return sum(prime(sensor, bundle, policy, Config(), hold=1.0) for sensor in sensors)
+    return sum(warm_up(sensor, bundle, policy, Config(), hold=1.0) for sensor in sensors)
 
 
 def _compile(done: Path) -> None:
     """Compile, unless another process does so at this moment: then wait until it has."""
     done.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(done.with_name(f"{done.name}.lock")):
-        if not done.exists():
-            rehearse()
-            done.touch()
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    with done.with_name(f"{done.name}.lock").open("a") as lock:
         # some file systems have no locks; compiling twice does no harm
         with suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
+        if not done.exists():
+            rehearse()
+            done.touch()
 
 
 def _end_with_parent() -> None:

@@ -1,8 +1,8 @@
-"""The watcher itself: look, write, commit, wait; and what it does when one of these fails.
+"""The watcher itself: poll, write, commit, wait; and what it does when one of these fails.
 
-One loop does everything, so there is nothing to keep in step. What a look brings is written to the
+One loop does everything, so there is nothing to synchronise. What a poll brings is written to the
 outputs and brought to disk before it is committed. If either cannot be done, nothing further is
-read until it can: the sensor's log is the buffer, and memory stays what it is.
+read until it can (back-pressure): the sensor's log is the buffer, and memory stays what it is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from zeekml.alerts.eve_alert import encode_alert
@@ -27,16 +26,16 @@ from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.errors import ConfigError, OutputError
 from zeekml.live.allowlist_reload import AllowlistReloader
-from zeekml.live.health.reporter import Facts, Reporter
+from zeekml.live.health.reporter import Reporter
 from zeekml.live.health.systemd import ServiceManager
 from zeekml.live.memory_trim import shed_library_pages, trim_heap
 from zeekml.live.outputs.live_outputs import LiveOutputs
 from zeekml.live.startup import Startup, begin
 from zeekml.live.state.database import IncidentLine
-from zeekml.live.stream import SHED, LiveStream, Look
+from zeekml.live.stream import SHED, LiveStream, PollResult
 from zeekml.live.tail.file_events import FileEvents
-from zeekml.live.tail.stream_logs import StreamLogs
-from zeekml.live.warm_up import prime_once
+from zeekml.live.tail.inputs import StreamLogs
+from zeekml.live.warm_up import warm_up_once
 from zeekml.outputs import (
     ENRICHED,
     EVE_JSON,
@@ -48,64 +47,42 @@ from zeekml.outputs import (
 log = logging.getLogger("zeekml.watch")
 
 LINGER: Final = 0.1
-"""Least seconds from one look to the next: a log that is written all the time is read in pieces
+"""Least seconds from one poll to the next: a log that is written all the time is read in pieces
 that are worth the effort."""
 
 POLL: Final = 0.25
+CHECK_EVERY: Final = 1.0  # seconds between looks at whether outputs and allowlist are in place
 _RETRY: Final = (0.2, 5.0)  # seconds between tries to write, from the first to the last
-_SLIM: Final = 60.0  # seconds between two times that memory no longer needed is given back
-_FIRST_SLIM: Final = 5.0  # seconds after the start until the first time
+_TRIM_EVERY: Final = 60.0  # seconds between two times that memory no longer needed is given back
+_FIRST_TRIM: Final = 5.0  # seconds after the start until the first time
 _PATIENCE: Final = 600.0
 """Most seconds that the service manager is asked to wait until the context is restored."""
-
-_OUTPUT_CHECK: Final = 1.0  # seconds between looks at whether the outputs are in place
 
 
 @dataclass(frozen=True)
 class WatchJob:
-    """What to watch, and how.
-
-    Attributes
-    ----------
-    logs
-        The streams.
-    out, state
-        Directories of the outputs and of what is remembered.
-    bundle, rules
-        Paths; None for what comes with zeekml.
-    until_idle
-        Stop when nothing has come for so many seconds; None to go on for ever.
-    """
+    """What to watch, and how."""
 
     logs: Sequence[StreamLogs]
-    out: Path
-    state: Path
+    out: Path  # directory of the outputs
+    state: Path  # directory of what is remembered
     config: Config = field(default_factory=Config)
-    bundle: Path | None = None
+    bundle: Path | None = None  # None for what comes with zeekml, as `rules`
     rules: Path | None = None
     options: OutputOptions = field(default_factory=OutputOptions)
-    until_idle: float | None = None
+    until_idle: float | None = None  # seconds without anything new until the end; None for ever
 
 
 class Watcher:
     """Runs a `WatchJob`; a context manager that gives everything back.
 
-    Parameters
-    ----------
-    job
-        What to do.
-    begun
-        Its state and logs, where they were taken hold of before; whoever did that gives them back.
-    clock, wall
-        Seconds that never go backwards, and the time of day; nothing that is reported about flows
-        rests on the latter.
+    `run` does all of it. Step by step it is `start`, `step` as often as wanted, `finish` if the
+    input is over, and `checkpoint`.
 
-    Raises
-    ------
-    BundleError, ConfigError
-        The bundle or the rules cannot be used.
-    OutputError
-        The outputs or the state cannot be used.
+    `begun` has its state and logs, where they were taken hold of before; whoever did that gives
+    them back. Nothing that is reported about flows rests on `wall`, the time of day, but on
+    `clock`, seconds that never go backwards and that `sleep` waits for. Raises `BundleError`,
+    `ConfigError` and `OutputError` where bundle, rules, and outputs or state cannot be used.
     """
 
     def __init__(
@@ -115,50 +92,49 @@ class Watcher:
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._job = job
         self._clock = clock
+        self._sleep = sleep
         self._stop = False
         self._reload = False
         self._incidents: list[IncidentLine] = []
         self._complaint = ""
         self._manager = ServiceManager.from_environment()
-        self._checked = clock()
-        # what starting needed is let go once the first records have come
-        self._slimmed = clock() - _SLIM + _FIRST_SLIM
+        self._checked = self._quiet_since = clock()
+        # what starting needed is given back once the first records have come
+        self._trimmed = clock() - _TRIM_EVERY + _FIRST_TRIM
         with ExitStack() as stack:
             refuse_nested(job.out, job.state)
             if begun is None:
                 begun = stack.enter_context(begin(job.logs, job.state, clock=clock))
-            self._state = begun.state
+            self.state = begun.state
             self._manager.starting("loading the models and the last hour", _PATIENCE)
             self.bundle: Bundle = load_bundle(job.bundle, pin=job.config.bundle_sha256)
             self.policy: Policy = load_policy(job.rules)
             self.policy.thresholds(self.bundle.manifest.thresholds)
             self._allowlist = AllowlistReloader(job.rules)
-            facts = Facts(
-                job.logs, job.out, job.state, job.config, job.options, self.bundle, self.policy
-            )
-            self.oversight = Reporter(facts, self._state, clock, wall)
-            self._outputs = LiveOutputs(
+            self._reporter = Reporter(job, self.bundle, self.policy, self.state, clock, wall)
+            self.outputs = LiveOutputs(
                 job.out,
                 job.options,
-                self._state.marks(),
-                self.oversight.opening,
+                self.state.marks(),
+                self._reporter.opening,
                 wall,
-                {NOTICE_LOG: self._state.notice_lines, EVE_JSON: self._state.alert_lines},
+                {NOTICE_LOG: self.state.notice_lines, EVE_JSON: self.state.alert_lines},
             )
-            stack.callback(self._outputs.close)
+            stack.callback(self.outputs.close)
             for sensor in sorted({logs.sensor for logs in job.logs}):
-                prime_once(sensor, self.bundle, self.policy, job.config, hold=1.0)
-            self.followers = [
+                warm_up_once(sensor, self.bundle, self.policy, job.config, hold=1.0)
+            self.streams = [
                 LiveStream(
                     logs,
-                    self._state,
+                    self.state,
                     self.bundle,
                     self.policy,
                     job.config,
-                    self._outputs.rejects,
+                    self.outputs.rejects,
                     allowlist=self._allowlist.current,
                     keep_originals=job.options.enriched,
                     tails=begun.tails,
@@ -166,9 +142,9 @@ class Watcher:
                 )
                 for logs in job.logs
             ]
-            for follower in self.followers:
-                stack.callback(follower.close)
-            self._wake = stack.enter_context(
+            for stream in self.streams:
+                stack.callback(stream.close)
+            self._file_events = stack.enter_context(
                 FileEvents({path.parent for logs in job.logs for path in logs.paths}, poll=POLL)
             )
             self._stack = stack.pop_all()
@@ -176,191 +152,171 @@ class Watcher:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
-
-    # -- from signal handlers --------------------------------------------------------------------
 
     @property
     def scored_nothing(self) -> bool:
         """Whether there was something to read, and never anything that could be scored."""
-        counters = [follower.record.counters for follower in self.followers]
+        counters = [stream.record.counters for stream in self.streams]
         return any(c.records_read for c in counters) and not any(c.accepted for c in counters)
+
+    # -- from signal handlers --------------------------------------------------------------------
 
     def stop(self) -> None:
         """End `run` after what is in hand has been committed."""
         self._stop = True
-        self._wake.set()
+        self._file_events.set()
 
     def reload(self) -> None:
-        """Read the rules again, and open the outputs again if they were moved."""
+        """Have the next step read the rules, and open the outputs again if they were moved."""
         self._reload = True
-        self._wake.set()
+        self._file_events.set()
 
     # -- the loop --------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Watch until `stop` is called, or until nothing has come for `until_idle` seconds.
 
-        Raises
-        ------
-        OutputError
-            `stop` was called while something could not be written. Nothing is lost: it was not
-            committed, and is read again by the next run.
+        Raises `OutputError` if `stop` was called while something could not be written. Nothing is
+        lost: it was not committed, and is read again by the next run.
         """
-        self._begin()
-        self._manager.ready(self.oversight.status(self.followers))
-        quiet_since = self._clock()
+        self.start()
+        self._manager.ready(self._reporter.status(self.streams))
         while not self._stop:
             begun = self._clock()
-            if self._reload:
-                self._reload = False
-                self._read_rules_again()
-            if self._look():
-                quiet_since = self._clock()
-            elif all(follower.idle and not follower.waiting for follower in self.followers):
-                if self._is_over(quiet_since):
-                    self._finish()
-                    break
-                # what is held back was read, but may still make lines that are there already
-                if not any(follower.held for follower in self.followers):
-                    self._outputs.forget_already()
-            self._keep_up_appearances()
-            if all(follower.idle for follower in self.followers) and not self._stop:
-                self._wake.wait(POLL)
+            wait = self.step()
+            if wait is None:
+                self.finish()
+                break
+            if wait and not self._stop:
+                self._file_events.wait(wait)
             if not self._stop:
-                time.sleep(max(LINGER - (self._clock() - begun), 0.0))
+                self._sleep(max(LINGER - (self._clock() - begun), 0.0))
         self._manager.stopping()
-        self._put_away()
-        log.info("stopped: %s", self.oversight.status(self.followers))
-        self.oversight.publish(self.followers, self._state, up=False, now=True)
+        self.checkpoint()
+        log.info("stopped: %s", self._reporter.status(self.streams))
+        self._reporter.publish(self.streams, self.state, up=False, now=True)
 
-    def _begin(self) -> None:
-        self._tell(self.oversight.shortened(self._outputs.shortened))
-        self._tell(self.oversight.start(self.followers, self._wake.problem))
-        # what comes is committed against what the outputs hold now
-        self._persist(self.followers)
+    def start(self) -> None:
+        """Say what is watched, and commit against what the outputs hold now."""
+        self.outputs.add_lines(self._reporter.shortened(self.outputs.shortened))
+        self.outputs.add_lines(self._reporter.start(self.streams, self._file_events.problem))
+        self._persist(self.streams)
+        self._quiet_since = self._clock()
 
-    def _is_over(self, quiet_since: float) -> bool:
-        limit = self._job.until_idle
-        return limit is not None and self._clock() - quiet_since >= limit
+    def step(self) -> float | None:
+        """Poll all logs once, write and commit what came, and look after everything else.
 
-    def _look(self) -> bool:
-        """Look at all logs once; tell whether anything came."""
+        Tells how many seconds may be waited until the next step: 0 while there is more to read
+        already, None when nothing has come for `WatchJob.until_idle` seconds.
+        """
+        if self._reload:
+            self._reload = False
+            self._read_rules_again()
+        if self._poll():
+            self._quiet_since = self._clock()
+        elif all(stream.idle and not stream.waiting for stream in self.streams):
+            limit = self._job.until_idle
+            if limit is not None and self._clock() - self._quiet_since >= limit:
+                return None
+            # what is held back was read, but may still make lines that are there already
+            if not any(stream.held for stream in self.streams):
+                self.outputs.forget_already()
+        self._look_after()
+        return POLL if all(stream.idle for stream in self.streams) else 0.0
+
+    def finish(self) -> None:
+        """The end of the input, as far as anybody can tell: close what is open."""
+        for stream in self.streams:
+            self._take(stream, stream.finish())
+        self.outputs.add_lines(self._reporter.ended(self.streams))
+        self._settle()
+
+    def checkpoint(self) -> None:
+        """Commit all, and with it what makes the next start quick."""
+        self._persist(self.streams, anchor=True)
+        if kept := [stream for stream in self.streams if stream.keep_context()]:
+            self._persist(kept)
+
+    # -- what the logs bring ---------------------------------------------------------------------
+
+    def _poll(self) -> bool:
+        """Poll all logs once; whether anything came."""
         changed = []
-        for follower in self.followers:
-            self._shed_if_asked(follower)
-            look = follower.look()
-            self._take(follower, look)
-            if look.progress:
-                changed.append(follower)
-        told = self.oversight.observe(self.followers)
-        self._tell(told)
-        if changed or told:
+        for stream in self.streams:
+            self._shed_if_asked(stream)
+            result = stream.poll()
+            self._take(stream, result)
+            if result.progress:
+                changed.append(stream)
+        lines = self._reporter.observe(self.streams)
+        self.outputs.add_lines(lines)
+        if changed or lines:
             self._persist(changed)
         return bool(changed)
 
-    def _shed_if_asked(self, follower: LiveStream) -> None:
+    def _shed_if_asked(self, stream: LiveStream) -> None:
         """Leave lines out to catch up, where the configuration allows it; never quietly."""
         limit = self._job.config.shed_lag
-        if limit > 0 and not follower.shedding and follower.lag > limit:
-            follower.shedding = True
+        if limit > 0 and not stream.shedding and stream.lag > limit:
+            stream.shedding = True
             log.error(
                 "%s: %.0f s behind; lines are left out until the end of the log is reached",
-                printable(follower.logs.name),
-                follower.lag,
+                printable(stream.logs.name),
+                stream.lag,
             )
-        elif follower.shedding and follower.idle:
-            follower.shedding = False
+        elif stream.shedding and stream.idle:
+            stream.shedding = False
             log.warning(
                 "%s: caught up; %s lines were left out so far",
-                printable(follower.logs.name),
-                f"{follower.record.counters.skipped[SHED]:,}",
+                printable(stream.logs.name),
+                f"{stream.record.counters.skipped[SHED]:,}",
             )
 
-    def _take(self, follower: LiveStream, look: Look) -> None:
-        left_out = sum(self._outputs.add_batch(batch) for batch in look.outcome.batches)
+    def _take(self, stream: LiveStream, result: PollResult) -> None:
+        left_out = sum(self.outputs.add_batch(batch) for batch in result.outcome.batches)
         if left_out:
             log.warning(
                 "%s: %s records that were held back by a run without --enriched are not in %s",
-                printable(follower.logs.name),
+                printable(stream.logs.name),
                 f"{left_out:,}",
                 ENRICHED,
             )
-        self._add_notices(follower, look.outcome.notices)
-        self._outputs.add_silenced(look.outcome.silenced)
-        self._tell(self.oversight.happened(follower, look.happened))
-
-    def _add_notices(self, follower: LiveStream, notices: Sequence[Notice]) -> None:
-        self._outputs.add_notices(notices)
-        for notice in notices:
-            self._incidents.append(
-                IncidentLine(
-                    id=notice.id,
-                    stream=follower.logs.name,
-                    note=notice.note,
-                    state=notice.state,
-                    severity=notice.severity,
-                    seq=notice.seq,
-                    first_ts=notice.first_ts,
-                    last_ts=notice.last_ts,
-                    line=encode_json(notice),
-                    uid=notice.flow.uid,
-                    evidence=None if notice.evidence is None else encode_evidence(notice.evidence),
-                    alert=encode_alert(notice) if notice.seq == 0 else None,
-                )
-            )
-
-    def _tell(self, lines: Sequence[bytes]) -> None:
-        self._outputs.add_lines(lines)
-
-    def _finish(self) -> None:
-        """The end of the input, as far as anybody can tell: close what is open."""
-        for follower in self.followers:
-            self._take(follower, follower.finish())
-        self._tell(self.oversight.ended(self.followers))
-        self._settle()
-
-    def _put_away(self) -> None:
-        """At a stop: commit all, so that the next start is quick."""
-        self._persist(self.followers, anchor=True)
-        if kept := [follower for follower in self.followers if follower.keep_context()]:
-            self._persist(kept)
+        notices = result.outcome.notices
+        self.outputs.add_notices(notices)
+        self._incidents += [_incident_line(notice, stream.logs.name) for notice in notices]
+        self.outputs.add_silenced(result.outcome.silenced)
+        self.outputs.add_lines(self._reporter.happened(stream, result.events))
 
     def _settle(self) -> None:
-        """Do what the followers have decided, once that is written down."""
-        self._persist(self.followers)
-        for follower in self.followers:
-            self._take(follower, follower.settle())
+        """Do what the streams have decided, once that is committed."""
+        self._persist(self.streams)
+        for stream in self.streams:
+            self._take(stream, stream.settle())
 
     # -- writing ---------------------------------------------------------------------------------
 
-    def _persist(self, followers: Sequence[LiveStream], *, anchor: bool = False) -> None:
+    def _persist(self, streams: Sequence[LiveStream], *, anchor: bool = False) -> None:
         """Bring everything to disk and commit it; waits until that succeeds.
 
-        Raises
-        ------
-        TakenError
-            Another watch has taken the place of the outputs or the state.
-        OutputError
-            It did not, and `stop` was called.
+        Raises `TakenError` where another watch has taken the place of the outputs or the state, and
+        `OutputError` if it did not succeed and `stop` was called.
         """
-        commits = [(follower, follower.to_commit(anchor=anchor)) for follower in followers]
+        commits = [(stream, stream.to_commit(anchor=anchor)) for stream in streams]
         pause, most = _RETRY
         while True:
             try:
-                self._keep_state()
-                self._outputs.flush()
-                self._state.commit(
+                # written again where somebody removed it
+                missing = self.state.put_back(self._manager.watchdog)
+                if missing is not None:
+                    self.outputs.add_lines(self._reporter.state_put_back(missing))
+                self.outputs.flush()
+                self.state.commit(
                     [commit for _, commit in commits],
-                    self._outputs.marks,
+                    self.outputs.marks,
                     self._incidents,
-                    self.oversight.notes(),
+                    self._reporter.notes(),
                 )
                 break
             except TakenError:
@@ -370,27 +326,18 @@ class Watcher:
                 if self._stop:
                     raise
                 self._manager.watchdog()
-                self._pause(pause)
+                end = self._clock() + pause
+                while not self._stop and self._clock() < end:
+                    self._sleep(LINGER)
                 pause = min(2 * pause, most)
-        self._outputs.committed()
-        for follower, commit in commits:
-            follower.committed(commit)
+        self.outputs.committed()
+        for stream, commit in commits:
+            stream.committed(commit)
         self._incidents.clear()
         if self._complaint:
             log.warning("written again; nothing was lost meanwhile")
             self._complaint = ""
-            self._manager.status(self.oversight.status(self.followers))
-
-    def _keep_state(self) -> None:
-        """Have the state written again where somebody removed it."""
-        missing = self._state.put_back(self._manager.watchdog)
-        if missing is not None:
-            self._tell(self.oversight.state_put_back(missing))
-
-    def _pause(self, seconds: float) -> None:
-        end = self._clock() + seconds
-        while not self._stop and self._clock() < end:
-            time.sleep(LINGER)
+            self._manager.status(self._reporter.status(self.streams))
 
     def _complain(self, error: OutputError) -> None:
         """Say once what is wrong; the same again is no news."""
@@ -399,16 +346,16 @@ class Watcher:
             log.error("%s; reading waits until it can be written", error)
             self._manager.status(f"waiting: {error}")
 
-    def _keep_up_appearances(self) -> None:
+    def _look_after(self) -> None:
         """What is done now and then, whether or not there are records."""
         self._manager.watchdog()
-        if self.oversight.publish(self.followers, self._state) and not self._complaint:
-            self._manager.status(self.oversight.status(self.followers))
-        if self._clock() - self._slimmed >= _SLIM:
-            self._slimmed = self._clock()
+        if self._reporter.publish(self.streams, self.state) and not self._complaint:
+            self._manager.status(self._reporter.status(self.streams))
+        if self._clock() - self._trimmed >= _TRIM_EVERY:
+            self._trimmed = self._clock()
             shed_library_pages()
             trim_heap()
-        if self._clock() - self._checked < _OUTPUT_CHECK:
+        if self._clock() - self._checked < CHECK_EVERY:
             return
         self._checked = self._clock()
         self._check_outputs()
@@ -418,8 +365,8 @@ class Watcher:
     def _check_outputs(self) -> None:
         """Make new files in the place of those that were renamed or removed."""
         try:
-            if self._state.in_place:
-                self._outputs.flush()
+            if self.state.in_place:
+                self.outputs.flush()
             else:
                 self._persist(())
         except TakenError:
@@ -428,10 +375,10 @@ class Watcher:
             self._complain(error)
 
     def _change_rules(self) -> None:
-        for follower in self.followers:
-            follower.change_rules(self.policy, self._allowlist.current)
+        for stream in self.streams:
+            stream.change_rules(self.policy, self._allowlist.current)
         self._settle()
-        self._persist(self.followers)
+        self._persist(self.streams)
 
     def _read_rules_again(self) -> None:
         self._manager.reloading()
@@ -446,4 +393,21 @@ class Watcher:
             self._change_rules()
             log.info("rules read again")
         self._check_outputs()
-        self._manager.ready(self.oversight.status(self.followers))
+        self._manager.ready(self._reporter.status(self.streams))
+
+
+def _incident_line(notice: Notice, stream: str) -> IncidentLine:
+    return IncidentLine(
+        id=notice.id,
+        stream=stream,
+        note=notice.note,
+        state=notice.state,
+        severity=notice.severity,
+        seq=notice.seq,
+        first_ts=notice.first_ts,
+        last_ts=notice.last_ts,
+        line=encode_json(notice),
+        uid=notice.flow.uid,
+        evidence=None if notice.evidence is None else encode_evidence(notice.evidence),
+        alert=encode_alert(notice) if notice.seq == 0 else None,
+    )

@@ -1,11 +1,12 @@
-"""The first thing that a watch does: take hold of its state, and note where its logs begin.
+"""Startup of a watch: takes hold of its state, and stores the checkpoint where each log begins.
 
 What comes after may take minutes, on a machine where nothing is compiled yet. A log may be rotated
-meanwhile, and the watch may be killed: what is noted is noted for good.
+meanwhile, and the watch may be killed: what is stored is stored for good.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ from typing import Final, Self
 from zeekml.live.state.database import State, StreamCommit
 from zeekml.live.state.stream_state import StreamState
 from zeekml.live.tail.checkpoint import Checkpoint
-from zeekml.live.tail.files_at_start import FilesAtStart
-from zeekml.live.tail.fingerprint import Fingerprint, identify
+from zeekml.live.tail.file_reader import place_of
+from zeekml.live.tail.files_at_start import FileAtStart
+from zeekml.live.tail.fingerprint import identify
+from zeekml.live.tail.inputs import StreamLogs
 from zeekml.live.tail.log_tail import LogTail
-from zeekml.live.tail.stream_logs import StreamLogs
 
 _MAX_POLL: Final = 1 << 20
 """Bytes of a log that are taken at a time: they are in memory as flows and scores, too."""
@@ -29,17 +31,9 @@ _PAUSE: Final = 0.05  # seconds until files that are just being moved are looked
 
 @dataclass(frozen=True)
 class Startup:
-    """Where a watch begins; a context manager that gives everything back.
+    """Where a watch begins; a context manager that gives everything back."""
 
-    Attributes
-    ----------
-    state
-        Locked, with a position of each log that can be looked at.
-    tails
-        By path.
-    """
-
-    state: State
+    state: State  # locked, with a checkpoint of each log that can be looked at
     tails: Mapping[Path, LogTail]
 
     def __enter__(self) -> Self:
@@ -54,41 +48,28 @@ class Startup:
 def begin(
     logs: Sequence[StreamLogs],
     directory: Path,
-    sightings: Mapping[Path, FilesAtStart] | None = None,
+    at_start: Mapping[Path, FileAtStart] | None = None,
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> Startup:
-    """Open the state and note, of every log that is not in it yet, where it begins.
+    """Open the state and store, of every log that is not in it yet, where it begins.
 
-    Parameters
-    ----------
-    logs
-        The streams.
-    directory
-        Of the state.
-    sightings
-        What the live files were when the watch was started; closed here.
-    clock
-        Seconds that never go backwards.
-
-    Raises
-    ------
-    StateFileError
-        The state cannot be used.
+    `at_start` is what the live files were when the watch was started, closed here. Raises
+    `StateFileError` if the state in `directory` cannot be used.
     """
-    sightings = sightings or {}
+    at_start = at_start or {}
+    tails: dict[Path, LogTail] = {}
     try:
         state = State(directory)
-        tails: dict[Path, LogTail] = {}
         try:
             for stream in logs:
-                _begin(stream, state, tails, sightings, clock)
+                _begin(stream, state, tails, at_start, clock)
         except BaseException:
             Startup(state, tails).__exit__()
             raise
     finally:
-        for sighting in sightings.values():
-            sighting.close()
+        for file in at_start.values():
+            file.close()
     return Startup(state, tails)
 
 
@@ -96,30 +77,32 @@ def _begin(
     logs: StreamLogs,
     state: State,
     tails: dict[Path, LogTail],
-    sightings: Mapping[Path, FilesAtStart],
+    at_start: Mapping[Path, FileAtStart],
     clock: Callable[[], float],
 ) -> None:
     record = StreamState.of(state, logs.name)
     changed = False
     for path in logs.paths:
         tail = tails[path] = tail_of(path, record, clock)
-        if tail.position is None and _take_first(tail, sightings.get(path)):
-            assert tail.position is not None
-            record.positions[str(path)] = tail.position.to_plain()
+        if tail.checkpoint is None and _take_first(tail, at_start.get(path)):
+            assert tail.checkpoint is not None
+            record.positions[str(path)] = tail.checkpoint.to_plain()
             changed = True
     if changed:
         state.commit([StreamCommit(logs.name, record.encode())])
 
 
 def tail_of(path: Path, record: StreamState, clock: Callable[[], float]) -> LogTail:
-    """Follow a log from where the record of its stream says."""
+    """A tail of a log from where the record of its stream says."""
     stored = record.positions.get(str(path))
-    position = Checkpoint.from_plain(stored) if stored is not None else None
-    return LogTail(path, position, max_poll=_MAX_POLL, clock=clock)
+    checkpoint = Checkpoint.from_plain(stored) if stored is not None else None
+    return LogTail(path, checkpoint, max_poll=_MAX_POLL, clock=clock)
 
 
-def _take_first(tail: LogTail, sighting: FilesAtStart | None) -> bool:
-    begun = _identity(sighting) if sighting is not None else None
+def _take_first(tail: LogTail, file: FileAtStart | None) -> bool:
+    begun = None
+    if file is not None:
+        begun = identify(file.head.lstrip(b"\0"), *place_of(os.fstat(file.descriptor)))
     for attempt in range(_ATTEMPTS):
         time.sleep(_PAUSE if attempt else 0)
         if tail.begin(begun):
@@ -127,7 +110,3 @@ def _take_first(tail: LogTail, sighting: FilesAtStart | None) -> bool:
         if tail.troubled:
             break
     return False
-
-
-def _identity(sighting: FilesAtStart) -> Fingerprint:
-    return identify(sighting.head.lstrip(b"\0"), sighting.device, sighting.inode)

@@ -1,7 +1,8 @@
-"""One live stream: follows its logs, scores its flows, and knows what is to be committed."""
+"""One live stream: polls its logs, scores their flows, and makes up what is to be committed."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,68 +29,36 @@ from zeekml.live.state.recovery import context_start, recover
 from zeekml.live.state.stream_state import StreamState
 from zeekml.live.tail.decoder import TailDecoder
 from zeekml.live.tail.events import Event, FileOpened, Gap, Lines
+from zeekml.live.tail.file_reader import place_of
+from zeekml.live.tail.inputs import StreamLogs
 from zeekml.live.tail.log_tail import LogTail
-from zeekml.live.tail.stream_logs import StreamLogs
 from zeekml.readers.flow_schema import SURICATA
-from zeekml.readers.rejects import ReadCounters, RejectSink, SourceAccount, count_bounded
+from zeekml.readers.rejects import RejectSink, SourceAccount, count_bounded
 
 LOGGERS_HOLD: Final = 2.0
 """Seconds for which the flows of several loggers of one sensor are held, to be put in order."""
 
-SHED: Final = "shed"
-"""Under which type lines are counted that were left out to catch up."""
-
+SHED: Final = "shed"  # under which type lines are counted that were left out to catch up
 ANCHOR_SECONDS: Final = 60.0
 ANCHOR_ROWS: Final = 200_000
-"""An anchor is made when one of these has passed since the last one: it bounds how much is scored
-again at a restart."""
+"""An anchor (a snapshot of incidents and clock) is made when one of these has passed since the last
+one: it bounds how much is scored again at a restart."""
 
 
 @dataclass
-class Look:
-    """What one look at the logs brought.
-
-    Attributes
-    ----------
-    outcome
-        Scored batches and notices.
-    happened
-        Gaps, troubles and their ends, and files opened, in order.
-    progress
-        Whether there is anything to commit.
-    """
+class PollResult:
+    """What a poll of the logs brought."""
 
     outcome: LiveResult = field(default_factory=LiveResult)
-    happened: list[Event] = field(default_factory=list)
-    progress: bool = False
+    events: list[Event] = field(default_factory=list)  # all but lines, in order
+    progress: bool = False  # whether there is anything to commit
 
 
 class LiveStream:
-    """Follows the logs of one stream.
+    """Follows the logs of one stream, each from the checkpoint in its state.
 
-    Parameters
-    ----------
-    logs
-        The stream.
-    state
-        Where it is remembered.
-    bundle, policy, allowlist, config
-        As for `zeekml.pipeline.Pipeline`.
-    rejects
-        Gets the records that cannot be read.
-    keep_originals
-        Whether scored batches have the records as they were logged.
-    tails
-        Logs that were begun already, by path.
-    clock
-        Seconds that never go backwards.
-
-    Attributes
-    ----------
-    problems
-        What could not be brought back from the state, in words.
-    shedding
-        Whether lines are left out to catch up.
+    `tails` are those that were begun already, by path; `clock` gives seconds that never go
+    backwards.
     """
 
     def __init__(
@@ -107,7 +76,7 @@ class LiveStream:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.logs = logs
-        self.shedding = False
+        self.shedding = False  # whether lines are left out to catch up
         self._state = state
         self._bundle = bundle
         self._allowlist = allowlist
@@ -128,7 +97,7 @@ class LiveStream:
             hold=self._hold,
             originals=keep_originals,
         )
-        self.problems = back.problems
+        self.problems = back.problems  # what could not be brought back from the state, in words
         self._pipeline = back.pipeline
         self._alerts = back.alerts
         self._number = state.next_number(logs.name)
@@ -148,32 +117,34 @@ class LiveStream:
         self._silence = Silence(clock)
         self._caught_up = clock()
         self.coverage = Coverage(logs.sensor)
-        self._rejects = FirstReject(rejects)
-        self._intakes: list[JournalEntry] = []
-        self._tails: list[tuple[LogTail, TailDecoder]] = []
+        self._rejects = unread = FirstReject(rejects)
+        # no method makes the accounts, so that decoders do not keep the stream
+        counters = self.record.counters
+        self._entries: list[JournalEntry] = []
+        self.tails: list[tuple[LogTail, TailDecoder]] = []
         for path in logs.paths:
             tail = tails.get(path) if tails is not None else None
             if tail is None:
                 tail = tail_of(path, self.record, clock)
             decoder = TailDecoder(
                 logs.sensor,
-                _account_maker(self.record.counters, self._rejects),
+                lambda source: SourceAccount(source, counters, unread),
                 alerts=self._alerts,
                 keep_originals=keep_originals,
             )
-            self._tails.append((tail, decoder))
+            self.tails.append((tail, decoder))
 
-    # -- what is to be seen of it ----------------------------------------------------------------
+    # -- figures ---------------------------------------------------------------------------------
 
     @property
     def idle(self) -> bool:
-        """Whether the last look found the end of all logs."""
-        return all(tail.idle for tail, _ in self._tails)
+        """Whether the last poll found the end of all logs."""
+        return all(tail.idle for tail, _ in self.tails)
 
     @property
     def waiting(self) -> bool:
         """Whether time alone may bring more, such as a file that is still being compressed."""
-        return any(tail.waiting for tail, _ in self._tails)
+        return any(tail.waiting for tail, _ in self.tails)
 
     @property
     def held(self) -> int:
@@ -198,7 +169,7 @@ class LiveStream:
     @property
     def formats(self) -> list[str]:
         """Formats of the latest files, as far as they are known."""
-        return sorted({str(decoder.kind) for _, decoder in self._tails if decoder.kind})
+        return sorted({str(decoder.kind) for _, decoder in self.tails if decoder.kind})
 
     @property
     def context_records(self) -> int:
@@ -213,13 +184,13 @@ class LiveStream:
     @property
     def drops(self) -> int | None:
         """Packets that the sensor says it lost; None if it does not say."""
-        said = [decoder.stats.drops for _, decoder in self._tails]
+        said = [decoder.stats.drops for _, decoder in self.tails]
         return max((n for n in said if n is not None), default=None)
 
     @property
     def packets(self) -> int | None:
         """Packets that the sensor says it got; None if it does not say."""
-        said = [decoder.stats.packets for _, decoder in self._tails]
+        said = [decoder.stats.packets for _, decoder in self.tails]
         return max((n for n in said if n is not None), default=None)
 
     @property
@@ -230,68 +201,56 @@ class LiveStream:
     def bytes_behind(self) -> int:
         """Bytes of the live files that have not been read, as far as can be told."""
         behind = 0
-        for tail, _ in self._tails:
-            position = tail.position
-            try:
-                status = tail.path.stat()
-            except OSError:
-                continue
-            same = (
-                position is not None
-                and position.identity is not None
-                and (position.identity.device, position.identity.inode)
-                == (status.st_dev, status.st_ino)
-            )
-            behind += max(status.st_size - (position.offset if same and position else 0), 0)
+        for tail, _ in self.tails:
+            with contextlib.suppress(OSError):
+                status, at = tail.path.stat(), tail.checkpoint
+                begun = at and at.identity and at.identity.place == place_of(status)
+                behind += max(status.st_size - (at.offset if at and begun else 0), 0)
         return behind
 
     # -- following -------------------------------------------------------------------------------
 
-    def look(self) -> Look:
+    def poll(self) -> PollResult:
         """Take what the logs have now; never waits.
 
         What was decided before is done first, so that has to be committed by now.
         """
-        look = self.settle()
-        looked, grown = self._clock(), False
-        for tail, decoder in self._tails:
-            before = tail.position
-            self._take(tail.poll(), decoder, look)
-            grown |= tail.position != before
-        look.progress |= grown
+        result = self.settle()
+        polled, grown = self._clock(), False
+        for tail, decoder in self.tails:
+            before = tail.checkpoint
+            self._take(tail.poll(), decoder, result)
+            grown |= tail.checkpoint != before
+        result.progress |= grown
         if self.idle:
             self._caught_up = self._clock()
-        silent = self._silent_for(looked, grown)
-        if self.held and silent >= self._hold:
-            # nothing in the log moves its clock on: what waits for that must not wait for ever
-            self.record.let_go = look.progress = True
-        if changes := self._alerts.changes():
-            self._intakes.append(JournalEntry(alerts=changes))
-        look.progress |= self._snapshots.wanted or self._snapshots.finished is not None
-        return look
-
-    def _silent_for(self, looked: float, grown: bool) -> float:
-        """Seconds for which nothing has come that could move the stream's clock on."""
-        times = [decoder.stats.time for _, decoder in self._tails]
-        return self._silence.seconds(
-            looked,
+        times = [decoder.stats.time for _, decoder in self.tails]
+        silent = self._silence.seconds(
+            polled,
             max((time for time in times if time is not None), default=None),
             grown=grown,
             at_end=self.idle,
-            in_sight=not any(tail.waiting or tail.out_of_sight for tail, _ in self._tails),
+            in_sight=not any(tail.waiting or tail.out_of_sight for tail, _ in self.tails),
         )
+        if self.held and silent >= self._hold:
+            # nothing in the log moves its clock on: what waits for that must not wait for ever
+            self.record.release = result.progress = True
+        if changes := self._alerts.changes():
+            self._entries.append(JournalEntry(alerts=changes))
+        result.progress |= self._snapshots.wanted or self._snapshots.finished is not None
+        return result
 
-    def finish(self) -> Look:
+    def finish(self) -> PollResult:
         """Nobody writes any more: take what is left, and decide to close the incidents.
 
         `settle` does so, after a commit.
         """
-        look = self.settle()
-        for tail, decoder in self._tails:
-            self._take(tail.finish(), decoder, look)
-        self.record.let_go = self.held > 0
-        self.record.close = look.progress = True
-        return look
+        result = self.settle()
+        for tail, decoder in self.tails:
+            self._take(tail.finish(), decoder, result)
+        self.record.release = self.held > 0
+        self.record.close = result.progress = True
+        return result
 
     def change_rules(self, policy: Policy, allowlist: Allowlist) -> None:
         """Decide to judge what follows by other rules.
@@ -304,40 +263,40 @@ class LiveStream:
         self.record.close |= self._has_other_rules()
         self.record.allowlist |= self._has_other_allowlist()
 
-    def settle(self) -> Look:
+    def settle(self) -> PollResult:
         """Do what was decided, and committed."""
-        look = Look()
-        if self.record.let_go:
-            self.record.let_go = False
-            look.progress = True
+        result = PollResult()
+        if self.record.release:
+            self.record.release = False
+            result.progress = True
             if self.held:
-                self._feed(JournalEntry(let_go=True), look)
+                self._feed(JournalEntry(release=True), result)
         if self.record.close:
             self.record.close = False
-            look.progress = True
-            self._add(self._pipeline.close_incidents(), look)
+            result.progress = True
+            self._add(self._pipeline.close_incidents(), result)
             if self._has_other_rules():
                 self._pipeline.incidents = self._new_incidents(self._policy)
             self._rows_since = ANCHOR_ROWS
         if self.record.allowlist:
             self.record.allowlist = False
-            look.progress = True
+            result.progress = True
             if self._has_other_allowlist():
                 self._pipeline.incidents.change(self._allowlist)
             # what follows must not be judged by the old one again
             self._rows_since = ANCHOR_ROWS
-        return look
+        return result
 
     def close(self) -> None:
         """Close the logs."""
-        for tail, _ in self._tails:
+        for tail, _ in self.tails:
             tail.close()
         self._snapshots.close()
 
-    def _take(self, events: Sequence[Event], decoder: TailDecoder, look: Look) -> None:
+    def _take(self, events: Sequence[Event], decoder: TailDecoder, result: PollResult) -> None:
         flows: list[pa.RecordBatch] = []
         for event in events:
-            look.progress = True
+            result.progress = True
             if isinstance(event, Lines):
                 if self.shedding:
                     n = decoder.pass_over(event)
@@ -346,7 +305,7 @@ class LiveStream:
                     continue
                 flows += decoder.lines(event)
                 continue
-            look.happened.append(event)
+            result.events.append(event)
             if isinstance(event, FileOpened):
                 decoder.opened(event)
                 count_bounded(self.record.rotations, event.how)
@@ -358,19 +317,19 @@ class LiveStream:
             self._rejects.forget()
             for batch in flows:
                 self.coverage.add(batch)
-            self._feed(JournalEntry(flows, self._alerts.changes()), look)
+            self._feed(JournalEntry(flows, self._alerts.changes()), result)
 
-    def _feed(self, intake: JournalEntry, look: Look) -> None:
-        self._intakes.append(intake)
-        self._rows_since += intake.rows
-        self._snapshots.feed(intake.rows)
-        look.progress = True
-        self._add(self._pipeline.take(intake), look)
+    def _feed(self, entry: JournalEntry, result: PollResult) -> None:
+        self._entries.append(entry)
+        self._rows_since += entry.rows
+        self._snapshots.feed(entry.rows)
+        result.progress = True
+        self._add(self._pipeline.take(entry), result)
 
-    def _add(self, outcome: LiveResult, look: Look) -> None:
-        look.outcome.batches += outcome.batches
-        look.outcome.notices += outcome.notices
-        look.outcome.silenced += outcome.silenced
+    def _add(self, outcome: LiveResult, result: PollResult) -> None:
+        result.outcome.batches += outcome.batches
+        result.outcome.notices += outcome.notices
+        result.outcome.silenced += outcome.silenced
         for notice in outcome.notices:
             self.record.notices[notice.note] += notice.seq == 0
         self.record.silenced += sum(item.notice.seq == 0 for item in outcome.silenced)
@@ -380,19 +339,15 @@ class LiveStream:
     def to_commit(self, *, anchor: bool = False) -> StreamCommit:
         """What is to be committed after the outputs are on disk.
 
-        Parameters
-        ----------
-        anchor
-            Whether to make an anchor, however long ago the last one was made: the next start is
-            quicker then.
+        With `anchor`, one is made however long ago the last one was: the next start is quicker.
         """
         name = self.logs.name
         entry = None
-        if any(self._intakes):
-            intake = _joined(self._intakes)
+        if any(self._entries):
+            joined = _joined(self._entries)
             # flows in order go on at once; only of those held back is the record needed again
-            packed = pack(intake, originals=self._hold > 0)
-            entry = JournalRow(self._number, intake.rows, packed)
+            packed = pack(joined, originals=self._hold > 0)
+            entry = JournalRow(self._number, joined.rows, packed)
         following = self._number + (entry is not None)
         due = (
             self._rows_since >= ANCHOR_ROWS
@@ -401,9 +356,9 @@ class LiveStream:
             or anchor
         )
         self.record.positions = {
-            str(tail.path): tail.position.to_plain()
-            for tail, _ in self._tails
-            if tail.position is not None
+            str(tail.path): tail.checkpoint.to_plain()
+            for tail, _ in self.tails
+            if tail.checkpoint is not None
         }
         made = self._pipeline.anchor(following, self._alerts.save()) if due else None
         return StreamCommit(
@@ -416,8 +371,8 @@ class LiveStream:
         )
 
     def committed(self, commit: StreamCommit) -> None:
-        """Take notice that a commit succeeded."""
-        self._intakes.clear()
+        """Note that a commit succeeded."""
+        self._entries.clear()
         if commit.entry is not None:
             self._number = commit.entry.number + 1
         if commit.anchor is not None:
@@ -426,13 +381,7 @@ class LiveStream:
         self._snapshots.committed(commit, self._pipeline.context)
 
     def keep_context(self) -> bool:
-        """At the end, after an anchor: see to it that the next start is quick.
-
-        Returns
-        -------
-        bool
-            Whether there is something to commit.
-        """
+        """After a last anchor: keep the context; whether there is something to commit."""
         return self._snapshots.last(self._number, self._pipeline.context)
 
     def _no_longer_needed(self) -> int:
@@ -466,14 +415,9 @@ class LiveStream:
         return not self._allowlist.same_as(self._pipeline.incidents.allowlist)
 
 
-def _account_maker(counters: ReadCounters, rejects: RejectSink) -> Callable[[str], SourceAccount]:
-    """Makes the books of a source; no method, so that decoders do not keep the follower."""
-    return lambda source: SourceAccount(source, counters, rejects)
-
-
-def _joined(intakes: Sequence[JournalEntry]) -> JournalEntry:
+def _joined(entries: Sequence[JournalEntry]) -> JournalEntry:
     return JournalEntry(
-        [batch for intake in intakes for batch in intake.flows],
-        [change for intake in intakes for change in intake.alerts],
-        any(intake.let_go for intake in intakes),
+        [batch for entry in entries for batch in entry.flows],
+        [change for entry in entries for change in entry.alerts],
+        any(entry.release for entry in entries),
     )

@@ -1,4 +1,4 @@
-"""Go through everything once before the first record comes.
+"""Warm-up: goes through everything once before the first record comes.
 
 Compiled code is made, or loaded from the cache, when it is first called. For a service that takes
 a minute at its very first start; systemd must not take it for hanging then, nor the first notice
@@ -8,8 +8,9 @@ wait for it. So a small scan goes through a pipeline of its own, and all of it i
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Final, cast
+from typing import Any, Final
 
 from zeekml.config import Config
 from zeekml.detection.allowlist_filter import AllowlistFilter
@@ -22,7 +23,7 @@ from zeekml.live.tail.checkpoint import Checkpoint
 from zeekml.live.tail.decoder import TailDecoder
 from zeekml.live.tail.events import FileOpened, How, Lines
 from zeekml.readers.files.line_splitter import Block
-from zeekml.readers.flow_schema import SURICATA, ZEEK
+from zeekml.readers.flow_schema import SURICATA
 from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.rejects import ReadCounters, SourceAccount
 
@@ -30,34 +31,36 @@ _FLOWS: Final = 600
 _BURST: Final = 300
 _PAUSE: Final = 7200  # seconds: incidents close, and the context forgets
 _BEGIN: Final = 1_700_000_000
-_NAMES: Final = (
-    ("ts", "time"),
-    ("uid", "string"),
-    ("id.orig_h", "addr"),
-    ("id.orig_p", "port"),
-    ("id.resp_h", "addr"),
-    ("id.resp_p", "port"),
-    ("proto", "enum"),
-    ("conn_state", "string"),
-    ("orig_pkts", "count"),
-    ("orig_ip_bytes", "count"),
-    ("resp_pkts", "count"),
-    ("resp_ip_bytes", "count"),
-)
+_TYPES: Final = {
+    "ts": "time",
+    "uid": "string",
+    "id.orig_h": "addr",
+    "id.orig_p": "port",
+    "id.resp_h": "addr",
+    "id.resp_p": "port",
+    "proto": "enum",
+    "conn_state": "string",
+    "orig_pkts": "count",
+    "orig_ip_bytes": "count",
+    "resp_pkts": "count",
+    "resp_ip_bytes": "count",
+}
 
 
-_primed: set[str] = set()
+_warm: set[str] = set()
 
 
-def prime_once(sensor: str, bundle: Bundle, policy: Policy, config: Config, *, hold: float) -> None:
-    """Do as `prime`, unless this process has done so for the sensor."""
-    if sensor not in _primed:
-        prime(sensor, bundle, policy, config, hold=hold)
-        _primed.add(sensor)
+def warm_up_once(
+    sensor: str, bundle: Bundle, policy: Policy, config: Config, *, hold: float
+) -> None:
+    """Do as `warm_up`, unless this process has done so for the sensor."""
+    if sensor not in _warm:
+        warm_up(sensor, bundle, policy, config, hold=hold)
+        _warm.add(sensor)
 
 
-def prime(sensor: str, bundle: Bundle, policy: Policy, config: Config, *, hold: float) -> int:
-    """Feed a scan by one host, as `sensor` logs it; return how many notices it gave."""
+def warm_up(sensor: str, bundle: Bundle, policy: Policy, config: Config, *, hold: float) -> int:
+    """Feed a scan by one host, as `sensor` logs it; how many notices it gave."""
     account = SourceAccount("priming", ReadCounters(), None)
     decoder = TailDecoder(sensor, lambda _: account, alerts=AlertMemory(), keep_originals=False)
     rules = DetectionRules.of(bundle, policy, sensor=sensor, stream="priming")
@@ -75,71 +78,44 @@ def prime(sensor: str, bundle: Bundle, policy: Policy, config: Config, *, hold: 
 
 def _texts(sensor: str) -> list[bytes]:
     """A scan in each form in which the sensor may log it."""
-    return [_eve()] if sensor == SURICATA else [_tsv(), _json()] if sensor == ZEEK else []
+    records = [_record(number) for number in range(_FLOWS)]
+    if sensor == SURICATA:
+        return [_lines(map(_eve_event, records))]
+    return [_tsv(records), _lines(records)]
 
 
-def _records() -> list[dict[str, object]]:
-    values: list[dict[str, object]] = []
-    for i in range(_FLOWS):
-        host, port = f"10.0.{i % 4}.{i % 200 + 1}", 1 + i * 7 % 1024
-        row = (
-            _BEGIN + i * 0.02 + i // _BURST * _PAUSE,
-            f"C{i}",
-            "10.9.8.7",
-            40000 + i,
-            host,
-            port,
-            "tcp",
-            "S0",
-            1,
-            60,
-            0,
-            0,
-        )
-        values.append(dict(zip((name for name, _ in _NAMES), row, strict=True)))
-    return values
+def _record(number: int) -> dict[str, Any]:
+    time = _BEGIN + number * 0.02 + number // _BURST * _PAUSE
+    target, port = f"10.0.{number % 4}.{number % 200 + 1}", 1 + number * 7 % 1024
+    row = (time, f"C{number}", "10.9.8.7", 40000 + number, target, port, "tcp", "S0", 1, 60, 0, 0)
+    return dict(zip(_TYPES, row, strict=True))
 
 
-def _tsv() -> bytes:
-    head = ["#separator \\x09", "#set_separator\t,", "#empty_field\t(empty)", "#unset_field\t-"]
-    head.append("#path\tconn")
-    head.append("\t".join(["#fields", *(name for name, _ in _NAMES)]))
-    head.append("\t".join(["#types", *(kind for _, kind in _NAMES)]))
-    rows = ["\t".join(str(value) for value in record.values()) for record in _records()]
-    return "".join(line + "\n" for line in head + rows).encode()
+def _tsv(records: Iterable[dict[str, Any]]) -> bytes:
+    lines = ["#separator \\x09", "#set_separator\t,", "#empty_field\t(empty)", "#unset_field\t-"]
+    lines += ["#path\tconn", "\t".join(["#fields", *_TYPES])]
+    lines.append("\t".join(["#types", *_TYPES.values()]))
+    lines += ["\t".join(map(str, record.values())) for record in records]
+    return "".join(line + "\n" for line in lines).encode()
 
 
-def _json() -> bytes:
-    return b"".join(json.dumps(record).encode() + b"\n" for record in _records())
+def _lines(records: Iterable[dict[str, Any]]) -> bytes:
+    return b"".join(json.dumps(r, separators=(",", ":")).encode() + b"\n" for r in records)
 
 
-def _eve() -> bytes:
-    events = []
-    for i, record in enumerate(_records()):
-        moment = datetime.fromtimestamp(cast(float, record["ts"]), UTC)
-        second = f"{moment:%Y-%m-%dT%H:%M:%S.%f}+0000"
-        event = {
-            "timestamp": second,
-            "flow_id": i + 1,
-            "event_type": "flow",
-            "src_ip": record["id.orig_h"],
-            "src_port": record["id.orig_p"],
-            "dest_ip": record["id.resp_h"],
-            "dest_port": record["id.resp_p"],
-            "proto": "TCP",
-            "flow": {
-                "pkts_toserver": 1,
-                "pkts_toclient": 0,
-                "bytes_toserver": 74,
-                "bytes_toclient": 0,
-                "start": second,
-                "end": second,
-                "age": 0,
-                "state": "new",
-                "reason": "timeout",
-                "alerted": False,
-            },
-            "tcp": {"tcp_flags": "02", "tcp_flags_ts": "02", "tcp_flags_tc": "00", "syn": True},
-        }
-        events.append(json.dumps(event, separators=(",", ":")).encode() + b"\n")
-    return b"".join(events)
+def _eve_event(record: dict[str, Any]) -> dict[str, Any]:
+    second = f"{datetime.fromtimestamp(record['ts'], UTC):%Y-%m-%dT%H:%M:%S.%f}+0000"
+    counts = {"pkts_toserver": 1, "pkts_toclient": 0, "bytes_toserver": 74, "bytes_toclient": 0}
+    end = {"start": second, "end": second, "age": 0, "state": "new", "reason": "timeout"}
+    return {
+        "timestamp": second,
+        "flow_id": record["id.orig_p"],
+        "event_type": "flow",
+        "src_ip": record["id.orig_h"],
+        "src_port": record["id.orig_p"],
+        "dest_ip": record["id.resp_h"],
+        "dest_port": record["id.resp_p"],
+        "proto": "TCP",
+        "flow": {**counts, **end, "alerted": False},
+        "tcp": {"tcp_flags": "02", "tcp_flags_ts": "02", "tcp_flags_tc": "00", "syn": True},
+    }

@@ -1,26 +1,35 @@
-"""Read streams of logs from start to end, whatever their format, compression and damage."""
+"""Read streams of logs from start to end, whatever their format, compression and damage.
+
+A file may also be read in parts (byte ranges), so that several processes can read one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from zeekml.core.text import printable
 from zeekml.readers.batch_builder import flow_end
+from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.discovery import discover
 from zeekml.readers.files.file_type import Kind
-from zeekml.readers.files.streams import Discovery, Stream
+from zeekml.readers.files.streams import Discovery, LogFile, Stream, open_log
 from zeekml.readers.flow_order import in_end_order
 from zeekml.readers.flow_schema import FLOW_SCHEMA, ORIGINAL_FIELD, SURICATA_HOLD
-from zeekml.readers.rejects import ReadCounters, RejectSink, SourceAccount, count_bounded
+from zeekml.readers.formats.suricata_eve import AlertMemory
+from zeekml.readers.rejects import OTHER, ReadCounters, RejectSink, SourceAccount, count_bounded
 from zeekml.readers.stream_clock import StreamClock, flow_ends
-from zeekml.readers.stream_reader import LogReader
+from zeekml.readers.stream_reader import Events, LogReader
 
 DEFAULT_BATCH_ROWS: Final = 8192
+_MAX_KINDS: Final = 1 << 16
+_KIND_LENGTH: Final = 64  # merging cuts it further, as it does all such names
 
 
 def read_stream(
@@ -37,19 +46,19 @@ def read_stream(
 
     Parameters
     ----------
-    stream : Stream
+    stream
         From `discover`.
-    counters : ReadCounters
+    counters
         Is kept up to date while reading; whole only when the iterator is exhausted.
-    rejects : RejectSink, optional
+    rejects
         Gets the records that cannot be read.
-    batch_rows : int
+    batch_rows
         Largest number of rows of a batch. Batches may be smaller, but are never empty.
-    keep_originals : bool
+    keep_originals
         Appends the column ``original`` (`ORIGINAL_FIELD`): the record as one line of JSON.
-    on_bytes : callable, optional
+    on_bytes
         Called with the bytes taken from disk since its last call.
-    hold : float
+    hold
         Seconds for which flows of Suricata are held; 0 leaves them as they were logged.
 
     Notes
@@ -96,25 +105,7 @@ def read_flow_table(
     rejects: RejectSink | None = None,
     keep_originals: bool = False,
 ) -> pa.Table:
-    """Read all flows of files and directories into memory, stream after stream.
-
-    Parameters
-    ----------
-    inputs : sequence of str or Path
-        As for `discover`.
-    counters, rejects, keep_originals
-        As for `read_stream`.
-
-    Returns
-    -------
-    pyarrow.Table
-        In `FLOW_SCHEMA`, with ``original`` appended where asked for.
-
-    Raises
-    ------
-    InputError
-        As `discover`.
-    """
+    """All flows of files and directories (as for `discover`) in memory, see `flows_of`."""
     return flows_of(
         discover(inputs),
         counters=ReadCounters() if counters is None else counters,
@@ -130,7 +121,7 @@ def flows_of(
     rejects: RejectSink | None = None,
     keep_originals: bool = False,
 ) -> pa.Table:
-    """Read all flows of what was discovered, as `read_flow_table` does."""
+    """All flows of what was discovered in one table, stream after stream, as `read_stream` does."""
     for reason, n in found.files_skipped.items():
         count_bounded(counters.files_skipped, reason, n)
     batches = [
@@ -142,6 +133,94 @@ def flows_of(
     ]
     schema = FLOW_SCHEMA.append(ORIGINAL_FIELD) if keep_originals else FLOW_SCHEMA
     return pa.Table.from_batches(batches, schema).unify_dictionaries()
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """A stretch of one log."""
+
+    # on disk; no more than `LogFile.size` bytes of it are read, so that all who read parts of a log
+    # that still grows agree on where it ends
+    file: LogFile
+    # the part holds the lines that are complete when at least `begin` and less than `end` bytes
+    # were taken from disk; without `end`, it goes to the end and says what was wrong there
+    begin: int = 0
+    end: int | None = None
+
+
+def cut_file(file: LogFile, parts: int) -> list[LogPart]:
+    """Cut a file into parts of equal size on disk; together they give what the file gives."""
+    places = [file.size * i // parts for i in range(1, parts)]
+    return [
+        LogPart(file, begin, end)
+        for begin, end in zip([0, *places], [*places, None], strict=True)
+        if end is None or end > begin
+    ]
+
+
+def read_part(
+    part: LogPart,
+    *,
+    counters: ReadCounters,
+    rejects: RejectSink | None = None,
+    batch_rows: int = DEFAULT_BATCH_ROWS,
+    keep_originals: bool = False,
+    alerts: AlertMemory | None = None,
+    events: Events | None = None,
+    read_size: int | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Yield the flows of a part of a log as `read_stream` does; what comes before is not decoded.
+
+    Types of skipped records are counted under up to 65,536 names, so that `ReadCounters.merge`,
+    part after part, keeps those that a single reader would. `events` is added to; a file of netflow
+    events alone is not counted as skipped here. `read_size` is how many bytes to take from disk at
+    a time, the same for all parts of a file.
+    """
+    reader = LogReader(
+        counters,
+        lambda source: _PartAccount(source, counters, rejects),
+        keep_originals=keep_originals,
+        alerts=alerts,
+    )
+    file = part.file
+    try:
+        raw = open_log(file.path)
+    except OSError as error:
+        if not part.begin:
+            reader.cannot_open(file, error)
+        return
+    with raw:
+        stream = ByteStream(cast("BinaryIO", _Bounded(raw, file.size, read_size)))
+        flows = reader.stretch(file, stream, part.begin, part.end, events=events or Events())
+        for batch in flows:
+            for start in range(0, len(batch), batch_rows):
+                yield batch.slice(start, batch_rows)
+
+
+class _PartAccount(SourceAccount):
+    """Keeps more names of record types: which of them stay is known when parts are merged."""
+
+    def skip(self, kind: str, n: int = 1) -> None:
+        """Enter `n` sound records of a type that is no flow."""
+        self.counters.records_read += n
+        kind = printable(kind, _KIND_LENGTH)
+        skipped = self.counters.skipped
+        skipped[kind if kind in skipped or len(skipped) < _MAX_KINDS else OTHER] += n
+
+
+class _Bounded:
+    """The first `size` bytes of a file, at most `read_size` at a time."""
+
+    def __init__(self, raw: BinaryIO, size: int, read_size: int | None) -> None:
+        self._raw = raw
+        self._left = size
+        self._most = read_size
+
+    def read(self, size: int) -> bytes:
+        wanted = min(size, self._left, self._most or size)
+        data = self._raw.read(wanted) if wanted else b""
+        self._left -= len(data)
+        return data
 
 
 class _Writer:

@@ -15,14 +15,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from zeekml.core.jit import njit
 from zeekml.readers.flow_schema import AT_EXIT_FIELD, FLOW_SCHEMA, ORIGINAL_FIELD, REQUIRED
-from zeekml.readers.ipv4 import are_dotted_quads
 from zeekml.readers.rejects import BAD_VALUE, MISSING_FIELD, SourceAccount
 from zeekml.readers.values import (
     ADDRESSES,
     HIGHEST,
     MAX_TIME,
-    TEXTS,
+    PORTS,
+    RECORD_COLUMNS,
     TIMES,
     UNSET,
     epoch_seconds,
@@ -33,12 +34,7 @@ CONN_MARKERS: Final = frozenset(
 )
 """Fields that no other Zeek log has."""
 
-_SPELLINGS: Final = {
-    "id_orig_h": "id.orig_h",
-    "id_orig_p": "id.orig_p",
-    "id_resp_h": "id.resp_h",
-    "id_resp_p": "id.resp_p",
-}
+_SPELLINGS: Final = {name.replace(".", "_"): name for name in (*ADDRESSES, *PORTS)}
 _PROTOCOLS: Final = {
     "1": "icmp",
     "6": "tcp",
@@ -57,7 +53,7 @@ Lines = npt.NDArray[np.int64]
 
 
 def standard_name(name: str) -> str:
-    """Return Zeek's own name of a field whose dots a site has replaced by underscores."""
+    """Zeek's own name of a field whose dots a site has replaced by underscores."""
     return _SPELLINGS.get(name, name)
 
 
@@ -73,7 +69,7 @@ def is_conn_record(fields: Mapping[str, Any] | Sequence[str] | frozenset[str]) -
 
 
 def canonical_address(text: str) -> str | None:
-    """Return the one spelling of an IP address that stands for all others, or None.
+    """The one spelling of an IP address that stands for all others, or None.
 
     IPv4 addresses are dotted quads without leading zeros; IPv6 addresses are lower case and
     compressed (RFC 5952), as Zeek writes them. Zone suffixes are no part of an address.
@@ -84,21 +80,17 @@ def canonical_address(text: str) -> str | None:
 
 @lru_cache(maxsize=65536)
 def _canonical(text: str) -> str | None:
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
     try:
-        if ":" not in text:
-            return text if _is_ipv4(text) else None
-        return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, text))
+        canonical = socket.inet_ntop(family, socket.inet_pton(family, text))
     except (OSError, ValueError):
         return None
-
-
-def _is_ipv4(text: str) -> bool:
-    # inet_ntop gives the text back unchanged only where inet_pton of this platform is strict
-    return socket.inet_ntop(socket.AF_INET, socket.inet_pton(socket.AF_INET, text)) == text
+    # of an IPv4 address there is no other spelling, whatever inet_pton of this platform takes
+    return canonical if ":" in text or canonical == text else None
 
 
 def normal_service(text: str) -> str | None:
-    """Return a service field as a sorted set joined by ``,``; None when nothing is left.
+    """A service field as a sorted set joined by ``,``; None when nothing is left.
 
     Entries that start with ``-`` are analyzers that Zeek had tried and given up.
     """
@@ -107,7 +99,7 @@ def normal_service(text: str) -> str | None:
 
 
 def standard_protocol(text: str) -> str:
-    """Return Zeek's name of a transport protocol, which some name otherwise or by its number."""
+    """Zeek's name of a transport protocol, which some name otherwise or by its number."""
     name = clean_text(text.strip().lower())
     return _PROTOCOLS.get(name.removesuffix(".0"), name)
 
@@ -127,7 +119,7 @@ def to_microseconds(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def flow_end(batch: pa.RecordBatch) -> npt.NDArray[np.float64]:
-    """Return the end of each flow in epoch seconds; its start where no duration is known."""
+    """The end of each flow (rows,) in epoch seconds; its start where no duration is known."""
     duration = np.nan_to_num(batch.column("duration").to_numpy(zero_copy_only=False), nan=0.0)
     ends: npt.NDArray[np.float64] = batch.column("ts").to_numpy(zero_copy_only=False) + duration
     return ends
@@ -149,102 +141,77 @@ def build_batch(
     """Check and normalise decoded columns, enter every row in the books, and give the flows.
 
     A row is a flow if its `REQUIRED` values are good. Any other value that cannot be is taken for
-    unknown and counted; it costs no flow.
+    unknown and counted; it costs no flow. None is for no flow at all.
 
     Parameters
     ----------
-    columns : mapping of str to Array
+    columns
         Any of `RECORD_COLUMNS`, each of `RAW_TYPES` (strings may be dictionary-encoded) and all
-        as long as `lines`. What is absent is null.
-    lines : int64 array
-        1-based line number of each row.
-    sensor : str or string array
+        as long as `lines`, the 1-based line numbers (rows,). What is absent is null.
+    sensor
         ``zeek`` or ``suricata``, for all rows or for each.
-    account : SourceAccount
-        Gets each row as accepted or rejected.
-    excerpt : callable
-        Row index to the raw record, for the rejects.
-    original : callable, optional
-        Row index to the record as one line of JSON; adds the column ``original``.
-    signatures : list array, optional
-        Alerts on the same flow.
-    at_exit : bool array, optional
-        Rows that were logged because the sensor stopped; adds the column `AT_EXIT_FIELD`.
-    unread : mapping of str to bool array, optional
+    excerpt, original
+        Row index to the raw record, for the rejects, and to the record as one line of JSON, for
+        the column ``original``.
+    signatures, at_exit
+        Alerts on the same flow; rows that were logged because the sensor stopped, for the column
+        `AT_EXIT_FIELD`.
+    unread
         By column, the rows in which the reader itself found a value it could not read; it is null.
-    own_marks : bool
+    own_marks
         Whether the format says by itself what stands for no text; else that is `UNSET`.
-
-    Returns
-    -------
-    RecordBatch or None
-        The good rows in `FLOW_SCHEMA`, None when there are none.
     """
-    if not own_marks:
-        columns = {name: _given(column) for name, column in columns.items()}
     n = len(lines)
     wrong = {name: rows for name, rows in (unread or {}).items() if rows.any()}
     out: dict[str, pa.Array] = {}
-    for name in TIMES:
-        if name in columns:
-            out[name] = _times(name, columns[name], wrong)
-    for name, highest in HIGHEST.items():
-        if name in columns:
-            out[name] = _in_range(name, columns[name], highest, wrong)
-    for name in ADDRESSES:
-        if name in columns:
-            out[name] = _addresses(name, columns[name], wrong)
-    for name in TEXTS:
-        if name in columns:
-            out[name] = _clean(columns[name])
-    if "proto" in columns:
-        out["proto"] = _map_unique(columns["proto"], lambda t: standard_protocol(t) or None)
-    if "service" in columns:
-        out["service"] = _map_unique(columns["service"], lambda t: normal_service(clean_text(t)))
+    for name in RECORD_COLUMNS:
+        if name not in columns:
+            continue
+        column = columns[name] if own_marks else _given(columns[name])
+        if name in TIMES:
+            out[name] = _times(name, column, wrong)
+        elif name in HIGHEST:
+            out[name] = _in_range(name, column, HIGHEST[name], wrong)
+        elif name in ADDRESSES:
+            out[name] = _addresses(name, column, wrong)
+        elif name == "proto":
+            out[name] = _map_unique(column, lambda text: standard_protocol(text) or None)
+        elif name == "service":
+            out[name] = _map_unique(column, lambda text: normal_service(clean_text(text)))
+        else:
+            out[name] = _clean(column)
 
-    bad = np.zeros(n, np.bool_)
+    bad, missing = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
     for name in REQUIRED:
         bad |= wrong.pop(name, False)
-    missing = np.zeros(n, np.bool_)
-    for name in REQUIRED:
-        if name not in columns:
-            missing[:] = True
-        elif out[name].null_count:
-            missing |= ~_valid(out[name])
+        missing |= ~_valid(out[name]) if name in out else True
     keep = ~(bad | missing)
     rows = np.flatnonzero(keep)
-    for row in np.flatnonzero(~keep):
-        reason = BAD_VALUE if bad[row] else MISSING_FIELD
-        account.reject(int(lines[row]), reason, excerpt(int(row)))
+    for row in np.flatnonzero(~keep).tolist():
+        account.reject(int(lines[row]), BAD_VALUE if bad[row] else MISSING_FIELD, excerpt(row))
     for name, unknown in wrong.items():
         account.unknown(name, int((unknown & keep).sum()))
     if not len(rows):
         return None
 
+    if not isinstance(sensor, str):
+        sensor = sensor.dictionary_encode()
     if len(rows) < n:
         mask = pa.array(keep)
         out = {name: column.filter(mask) for name, column in out.items()}
         lines = lines[rows]
         signatures = None if signatures is None else signatures.filter(mask)
         sensor = sensor if isinstance(sensor, str) else sensor.filter(mask)
+    out["sensor"] = _constant(sensor, len(rows)) if isinstance(sensor, str) else sensor
+    out["source"] = _constant(account.source, len(rows))
+    out["line"] = pa.array(lines, pa.int64())
+    if signatures is not None:
+        out["signatures"] = signatures
     fields = list(FLOW_SCHEMA)
-    arrays = [out.get(field.name) for field in fields]
-    by_name = {
-        "signatures": signatures,
-        "sensor": _constant(sensor, len(rows))
-        if isinstance(sensor, str)
-        else sensor.dictionary_encode(),
-        "source": _constant(account.source, len(rows)),
-        "line": pa.array(lines, pa.int64()),
-    }
-    for i, field in enumerate(fields):
-        if arrays[i] is None:
-            arrays[i] = by_name.get(field.name)
-        if arrays[i] is None:
-            arrays[i] = pa.nulls(len(rows), field.type)
+    arrays = [out[f.name] if f.name in out else pa.nulls(len(rows), f.type) for f in fields]
     if original is not None:
         fields.append(ORIGINAL_FIELD)
-        arrays.append(pa.array([original(int(row)) for row in rows], ORIGINAL_FIELD.type))
+        arrays.append(pa.array([original(row) for row in rows.tolist()], ORIGINAL_FIELD.type))
     if at_exit is not None:
         fields.append(AT_EXIT_FIELD)
         arrays.append(pa.array(at_exit[rows]))
@@ -346,3 +313,44 @@ def _clean(column: pa.Array) -> pa.Array:
     if not len(raw) or (raw.min() >= 0x20 and raw.max() <= 0x7E):
         return column.cast(pa.string())
     return _map_unique(column, clean_text)
+
+
+def are_dotted_quads(texts: pa.StringArray) -> BoolArray:
+    """Tell which texts (n,) are IPv4 addresses in their one spelling; nulls are not."""
+    n = len(texts)
+    found = np.zeros(n, np.bool_)
+    _, offsets, data = texts.buffers()
+    if n and data is not None:
+        starts = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + n + 1]
+        _are_quads(np.frombuffer(data, np.uint8), starts, found)
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _are_quads(
+    data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int32], found: BoolArray
+) -> None:
+    for row in range(len(found)):
+        start, end = offsets[row], offsets[row + 1]
+        dots = 0
+        digits = 0
+        octet = 0
+        good = end - start >= 7
+        for i in range(start, end):
+            c = int(data[i])
+            if 48 <= c <= 57:
+                # no leading zero
+                good &= digits == 0 or octet > 0
+                octet = 10 * octet + c - 48
+                digits += 1
+                good &= octet <= 255
+            elif c == 46:
+                good &= digits > 0
+                dots += 1
+                digits = 0
+                octet = 0
+            else:
+                good = False
+            if not good:
+                break
+        found[row] = good and dots == 3 and digits > 0

@@ -17,7 +17,6 @@ from typing import Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.core.jit import njit
@@ -32,25 +31,17 @@ from zeekml.core.serialization import (
 )
 from zeekml.errors import StateError
 from zeekml.readers.batch_builder import BoolArray
-from zeekml.readers.flow_schema import (
-    AT_EXIT_FIELD,
-    FLOW_SCHEMA,
-    SURICATA_HOLD,
-    with_originals,
-)
+from zeekml.readers.flow_schema import AT_EXIT_FIELD, FLOW_SCHEMA, SURICATA_HOLD, with_originals
 from zeekml.readers.stream_clock import CLOCK_WIDTH, NOW, SECOND, Ints64, flow_ends, tick
 
-MAX_HELD: Final = 1 << 18
-"""Most flows held; beyond it the earliest go on before their time."""
-
+MAX_HELD: Final = 1 << 18  # most flows held; beyond it the earliest go on before their time
 _SPARE_ROWS: Final = 1 << 16
 """How many rows that have gone on may be kept, besides as many as are held."""
 
 HELD, EXITING = 0, 1  # entries of EndOrder._state
 
 _KIND: Final = "order"
-_VERSION: Final = 1
-"""To be raised with every change of what is stored or of the rule."""
+_VERSION: Final = 1  # to be raised with every change of what is stored or of the rule
 
 
 class _Bounds(msgspec.Struct, frozen=True):
@@ -61,12 +52,7 @@ class _Bounds(msgspec.Struct, frozen=True):
 class EndOrder:
     """Orders one stream, record by record: how it is cut into batches changes nothing.
 
-    Parameters
-    ----------
-    hold
-        Seconds of log time; above 0.
-    max_held
-        Most flows held at a time.
+    Flows are held for `hold` seconds of log time, at most `max_held` at a time.
     """
 
     def __init__(self, hold: float = SURICATA_HOLD, max_held: int = MAX_HELD) -> None:
@@ -88,19 +74,9 @@ class EndOrder:
 
     @classmethod
     def load(cls, data: bytes, *, originals: bool = False) -> EndOrder:
-        """An order that goes on where the one that was saved stood.
+        """An order that goes on where the saved one stood; StateError for what `save` did not make.
 
-        Parameters
-        ----------
-        data
-            From `save`.
-        originals
-            Whether the batches to come have `ORIGINAL_FIELD`.
-
-        Raises
-        ------
-        StateError
-            The bytes are damaged, something else, or of another version.
+        `originals` says whether the batches to come have `ORIGINAL_FIELD`.
         """
         parts = unseal(_KIND, _VERSION, data, least=2)
         bounds = decode(parts[0], _Bounds)
@@ -109,15 +85,11 @@ class EndOrder:
         order = cls(max_held=bounds.max_held)
         order._hold = bounds.hold
         stored = arrays_of_parts(parts[2:], order._arrays())
-        batches = [
-            with_originals(batch, originals)
-            for batch in batches_of_part(parts[1], FLOW_SCHEMA.names)
-        ]
+        stored_batches = batches_of_part(parts[1], FLOW_SCHEMA.names)
+        batches = [with_originals(batch, originals) for batch in stored_batches]
         held = sum(map(len, batches))
-        fixed = (len(stored["clock"]), len(stored["state"]))
-        if fixed != (CLOCK_WIDTH, 2) or stored["state"][HELD] != held:
-            raise StateError("the stored state contradicts itself")
-        if not held == len(stored["ends"]) == len(stored["numbers"]):
+        sizes = tuple(len(stored[name]) for name in ("clock", "state", "ends", "numbers"))
+        if sizes != (CLOCK_WIDTH, 2, held, held) or stored["state"][HELD] != held:
             raise StateError("the stored state contradicts itself")
         if not np.array_equal(np.sort(stored["numbers"]), np.arange(held)):
             raise StateError("the stored state numbers its flows wrongly")
@@ -133,7 +105,7 @@ class EndOrder:
 
     def save(self) -> bytes:
         """All that the flows to come depend on, for `load`."""
-        self._let_batches_go()
+        self._compact()
         arrays = self._arrays()
         arrays["numbers"] = arrays["numbers"] - self._first
         bounds = msgspec.msgpack.encode(_Bounds(self._hold, self._max_held))
@@ -166,22 +138,13 @@ class EndOrder:
         self._make_room(len(batch))
         ends = flow_ends(batch)
         sent = np.empty(self.held + len(batch), np.int64)
-        count = _pass(
-            self._clock,
-            self._ends,
-            self._numbers,
-            self._state,
-            ends,
-            at_exit,
-            self._next,
-            self._hold,
-            self._max_held,
-            sent,
-        )
+        heap = (self._ends, self._numbers, self._state)
+        bounds = (self._hold, self._max_held)
+        count = _pass(self._clock, heap, ends, at_exit, self._next, bounds, sent)
         self._batches.append(batch)
         self._unsent.append(len(batch))
         self._next += len(batch)
-        return self._rows(sent[:count])
+        return self._release(sent[:count])
 
     def flush(self) -> list[pa.RecordBatch]:
         """All flows that are still held, in order, for the end of the stream.
@@ -191,7 +154,7 @@ class EndOrder:
         sent = np.empty(self.held, np.int64)
         for i in range(len(sent)):
             sent[i] = _pop(self._ends, self._numbers, self._state)
-        return self._rows(sent)
+        return self._release(sent)
 
     def _make_room(self, rows: int) -> None:
         needed = min(self.held + rows, self._max_held) + 1
@@ -200,7 +163,7 @@ class EndOrder:
             self._ends = np.concatenate([self._ends, more])
             self._numbers = np.concatenate([self._numbers, more])
 
-    def _rows(self, numbers: Ints64) -> list[pa.RecordBatch]:
+    def _release(self, numbers: Ints64) -> list[pa.RecordBatch]:
         """Let the rows with these numbers go on, in their order, in one batch."""
         if not len(numbers):
             return []
@@ -209,10 +172,10 @@ class EndOrder:
             self._first += len(self._batches.popleft())
             self._unsent.popleft()
         if self._next - self._first > 2 * self.held + _SPARE_ROWS:
-            self._let_batches_go()
+            self._compact()
         return [batch]
 
-    def _let_batches_go(self) -> None:
+    def _compact(self) -> None:
         """Keep the rows that are held in one batch, and no others."""
         held = self._numbers[: self.held]
         if not len(held):
@@ -302,17 +265,16 @@ def _pop(ends: Ints64, numbers: Ints64, state: Ints64) -> int:
 @njit(cache=True, nogil=True)
 def _pass(
     clock: Ints64,
-    heap_ends: Ints64,
-    heap_numbers: Ints64,
-    state: Ints64,
+    heap: tuple[Ints64, Ints64, Ints64],
     ends: Ints64,
     at_exit: BoolArray,
     first: int,
-    hold: int,
-    max_held: int,
-    sent: npt.NDArray[np.int64],
+    bounds: tuple[int, int],
+    sent: Ints64,
 ) -> int:
     """Take rows numbered from `first`; write the numbers of those that go on to `sent`."""
+    heap_ends, heap_numbers, state = heap
+    hold, max_held = bounds
     count = 0
     for i in range(len(ends)):
         end = ends[i]

@@ -17,11 +17,10 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Final, Protocol
 
+from zeekml.core.atomic_write import as_output_error
 from zeekml.core.text import printable
-from zeekml.errors import OutputError
 
 COLUMN_COUNT: Final = "column_count"
 BAD_VALUE: Final = "bad_value"
@@ -30,15 +29,16 @@ BAD_UTF8: Final = "bad_utf8"
 LINE_TOO_LONG: Final = "line_too_long"
 MISSING_FIELD: Final = "missing_field"
 TRUNCATED: Final = "truncated"
-REASONS: Final = (
-    COLUMN_COUNT,
-    BAD_VALUE,
-    BAD_JSON,
-    BAD_UTF8,
-    LINE_TOO_LONG,
-    MISSING_FIELD,
-    TRUNCATED,
-)
+REASONS: Final = {
+    COLUMN_COUNT: "lines have another number of columns than their header, or none above them",
+    BAD_VALUE: "values cannot be read",
+    BAD_JSON: "lines are no JSON objects",
+    BAD_UTF8: "lines are not in UTF-8",
+    LINE_TOO_LONG: "lines are too long",
+    MISSING_FIELD: "records lack a field that no connection can do without",
+    TRUNCATED: "lines break off",
+}
+"""Why records are rejected, in words."""
 
 EXCERPT_LENGTH: Final = 200
 DEFAULT_CAP: Final = 1000
@@ -74,55 +74,27 @@ class Reject:
 
 @dataclass
 class ReadCounters:
-    """What was read and what became of it.
+    """What was read and what became of it."""
 
-    Attributes
-    ----------
-    records_read : int
-        Non-empty lines (or rows) that are no ``#`` header; of one with several records, these.
-    accepted : int
-        Records handed on as flows.
-    rejected : Counter
-        Records that could not be read, by reason (one of `REASONS`).
-    skipped : Counter
-        Sound records that are no flows, by record type (``dns``, ``alert``, …).
-    files_skipped : Counter
-        Files that were not read, by reason.
-    values_unknown : Counter
-        Values of accepted records that could not be understood and became null, by column.
-    behind : int
-        Records that ended more than a day before others that come before them: their log is in no
-        order of time.
-    first_behind : str
-        Where the first of them stands; empty for none.
-    bytes_read : int
-        Bytes taken from disk, before decompression.
-    truncated : list of str
-        Files that end too early; at most 1,000 names are kept.
-    unwrapped : Counter
-        Records that stood in an envelope (`zeekml.readers.formats.envelopes`), by what that was.
-    remarks : list of str
-        What else there is to say about files that were read whole; as many.
-    first_rejects : dict of str to Reject
-        The first record rejected for each reason.
-    first_ts, last_ts : float or None
-        Smallest and largest `ts` of the accepted records, epoch seconds.
-    """
-
+    # non-empty lines (or rows) that are no ``#`` header; of one with several records, these
     records_read: int = 0
-    accepted: int = 0
-    rejected: Counter[str] = field(default_factory=Counter)
-    skipped: Counter[str] = field(default_factory=Counter)
-    files_skipped: Counter[str] = field(default_factory=Counter)
+    accepted: int = 0  # records handed on as flows
+    rejected: Counter[str] = field(default_factory=Counter)  # by reason
+    skipped: Counter[str] = field(default_factory=Counter)  # sound, but no flows; by type
+    files_skipped: Counter[str] = field(default_factory=Counter)  # by reason
+    # values of accepted records that could not be understood and became null, by column
     values_unknown: Counter[str] = field(default_factory=Counter)
+    # records that ended more than a day before others that come before them: their log is in no
+    # order of time; and where the first of them stands
     behind: int = 0
     first_behind: str = ""
-    bytes_read: int = 0
-    truncated: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-    first_rejects: dict[str, Reject] = field(default_factory=dict, compare=False)
-    first_ts: float | None = None
+    bytes_read: int = 0  # taken from disk, before decompression
+    truncated: list[str] = field(default_factory=list)  # files that end too early, at most 1,000
+    remarks: list[str] = field(default_factory=list)  # on files that were read whole; as many
+    first_rejects: dict[str, Reject] = field(default_factory=dict, compare=False)  # by reason
+    first_ts: float | None = None  # smallest `ts` of the accepted records, epoch seconds
     last_ts: float | None = None
+    # records that stood in an envelope (`zeekml.readers.formats.envelopes`), by what that was
     unwrapped: Counter[str] = field(default_factory=Counter)
 
     def saw(self, first: float, last: float) -> None:
@@ -152,15 +124,9 @@ class ReadCounters:
         self.behind += other.behind
         self.first_behind = self.first_behind or other.first_behind
         self.bytes_read += other.bytes_read
-        for mine, theirs in (
-            (self.rejected, other.rejected),
-            (self.skipped, other.skipped),
-            (self.files_skipped, other.files_skipped),
-            (self.values_unknown, other.values_unknown),
-            (self.unwrapped, other.unwrapped),
-        ):
-            for key, n in theirs.items():
-                count_bounded(mine, key, n)
+        for name in ("rejected", "skipped", "files_skipped", "values_unknown", "unwrapped"):
+            for key, n in getattr(other, name).items():
+                count_bounded(getattr(self, name), key, n)
         for source in other.truncated:
             self.cut_short(source)
         for text in other.remarks:
@@ -180,25 +146,9 @@ class RejectSink(Protocol):
 class RejectWriter:
     """Writes rejects as JSON lines with the keys ``source, line, reason, excerpt``.
 
-    Parameters
-    ----------
-    target : path or text file
-        Where to write. A path is created (or emptied) at once and closed by `close`; an open
-        file stays the caller's.
-    cap : int
-        Rejects written per source and hour of wall clock; more are only counted.
-    clock : callable
-        Seconds of a clock that never runs backwards.
-
-    Attributes
-    ----------
-    written, suppressed : int
-        Rejects written, and rejects left out because of the cap.
-
-    Raises
-    ------
-    OutputError
-        When the file cannot be created or written.
+    A file that is given by its path is emptied at once; an open one stays the caller's. More than
+    `cap` rejects per source and hour of wall clock are only counted. OutputError says that the
+    file cannot be written.
     """
 
     def __init__(
@@ -209,14 +159,11 @@ class RejectWriter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._owned = isinstance(target, str | Path)
-        self._name = str(target) if isinstance(target, str | Path) else "rejects"
-        if isinstance(target, str | Path):
-            try:
-                self._file: IO[str] = Path(target).open("w", encoding="utf-8")  # noqa: SIM115
-            except OSError as error:
-                raise OutputError(f"{target}: cannot be written: {error.strerror}") from error
-        else:
-            self._file = target
+        self._path = Path(target) if isinstance(target, str | Path) else Path("rejects")
+        with as_output_error(self._path):
+            self._file = (
+                self._path.open("w", encoding="utf-8") if isinstance(target, str | Path) else target
+            )
         self._cap = cap
         self._clock = clock
         # least recently rejected source first: a directory of many files stays within bounds
@@ -242,44 +189,25 @@ class RejectWriter:
             "reason": reason,
             "excerpt": printable(excerpt, EXCERPT_LENGTH),
         }
-        try:
+        with as_output_error(self._path):
             self._file.write(json.dumps(record) + "\n")
-        except OSError as error:
-            raise OutputError(f"{self._name}: cannot be written: {error.strerror}") from error
         self.written += 1
 
     def close(self) -> None:
         """Close the file if this writer opened it."""
         if self._owned:
-            try:
+            with as_output_error(self._path):
                 self._file.close()
-            except OSError as error:
-                raise OutputError(f"{self._name}: cannot be written: {error.strerror}") from error
 
     def __enter__(self) -> RejectWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
 class SourceAccount:
-    """The books of one source: every record that a decoder sees is entered here once.
-
-    Parameters
-    ----------
-    source : str
-        Name of the file as the user knows it.
-    counters : ReadCounters
-        Totals shared by all sources of a run.
-    rejects : RejectSink or None
-        Where rejected records go besides being counted.
-    """
+    """The books of one source: every record that a decoder sees is entered here once."""
 
     def __init__(self, source: str, counters: ReadCounters, rejects: RejectSink | None) -> None:
         self.source = source

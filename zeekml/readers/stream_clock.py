@@ -21,9 +21,7 @@ Ints64 = npt.NDArray[np.int64]
 
 SECOND: Final = 1_000_000  # microseconds
 
-CLOCK_SLACK: Final = 300
-"""Seconds a single record may be ahead of the clock and still move it."""
-
+CLOCK_SLACK: Final = 300  # seconds a single record may be ahead of the clock and still move it
 RESTART: Final = 3600
 """Seconds by which the second or third record of a stream must lie before the first to show that
 it was the first that was wrong."""
@@ -40,34 +38,19 @@ LONGEST: Final = 1e9  # seconds, 31 years
 
 
 class ClockState(NamedTuple):
-    """All that the clock remembers of the stream before; times in microseconds.
+    """All that the clock remembers of the stream before; times in microseconds."""
 
-    Attributes
-    ----------
-    now
-        The clock.
-    ahead
-        How many records in a row were too far ahead to move it.
-    seen
-        Records taken so far.
-    began
-        What the clock stood at first.
-    """
-
-    now: int = 0
-    ahead: int = 0
-    seen: int = 0
-    began: int = 0
+    now: int = 0  # the clock
+    ahead: int = 0  # how many records in a row were too far ahead to move it
+    seen: int = 0  # records taken so far
+    began: int = 0  # what the clock stood at first
 
 
 @njit(cache=True)
 def tick(clock: Ints64, end: int) -> bool:
     """Move the clock for a record that ended at `end` (microseconds).
 
-    Returns
-    -------
-    bool
-        True when the stream begins anew with this record: nothing before it counts any more.
+    True says that the stream begins anew with it: nothing before it counts any more.
     """
     # the first records of a stream may themselves be the damaged ones: two that agree win
     anew = clock[SEEN] == 0 or (clock[SEEN] < 3 and end < clock[NOW] - RESTART * SECOND)
@@ -92,7 +75,7 @@ def tick(clock: Ints64, end: int) -> bool:
 
 @njit(cache=True, nogil=True)
 def _run(clock: Ints64, ends: Ints64) -> tuple[int, int]:
-    """Return how many records were far behind, and which was the first."""
+    """How many records were far behind, and which was the first."""
     behind, first = 0, -1
     for i in range(len(ends)):
         anew = tick(clock, ends[i])
@@ -105,31 +88,19 @@ def _run(clock: Ints64, ends: Ints64) -> tuple[int, int]:
 
 def read_clock(clock: Ints64) -> ClockState:
     """The state in the first entries of a clock array."""
-    return ClockState(
-        now=int(clock[NOW]),
-        ahead=int(clock[AHEAD]),
-        seen=int(clock[SEEN]),
-        began=int(clock[BEGAN]),
-    )
+    return ClockState(*clock[: BEGAN + 1].tolist())
 
 
 def set_clock(clock: Ints64, state: ClockState) -> None:
     """Put a state into the first entries of a clock array."""
-    clock[NOW], clock[AHEAD], clock[SEEN], clock[BEGAN] = state
+    clock[: BEGAN + 1] = state
 
 
 class StreamClock:
-    """The clock of one stream, run over end times alone.
-
-    Attributes
-    ----------
-    behind : int
-        How many of the records that were taken last were more than `FAR_BEHIND` behind the clock.
-    first_behind : int
-        Which of them was the first; -1 for none.
-    """
+    """The clock of one stream, run over end times alone."""
 
     def __init__(self, state: ClockState | None = None) -> None:
+        # of the records taken last: how many were more than `FAR_BEHIND` behind, and the first one
         self.behind = 0
         self.first_behind = -1
         self._clock = np.zeros(CLOCK_WIDTH, np.int64)
@@ -145,9 +116,7 @@ class StreamClock:
         return self.state
 
 
-def flow_times(
-    batch: pa.RecordBatch,
-) -> tuple[Ints64, Ints64, npt.NDArray[np.float64]]:
+def flow_times(batch: pa.RecordBatch) -> tuple[Ints64, Ints64, npt.NDArray[np.float64]]:
     """Start and end in microseconds, and duration in seconds with NaN for unknown."""
     start = _microseconds(np.clip(floats(batch, "ts"), 0.0, LATEST))
     duration = np.clip(floats(batch, "duration"), 0.0, LONGEST)
@@ -161,10 +130,8 @@ def flow_ends(batch: pa.RecordBatch) -> Ints64:
 
 def floats(batch: pa.RecordBatch, name: str) -> npt.NDArray[np.float64]:
     """A column of numbers (rows,), with NaN for null."""
-    column = batch.column(name)
-    values: npt.NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy(
-        zero_copy_only=False
-    )
+    column = batch.column(name).cast(pa.float64(), safe=False)
+    values: npt.NDArray[np.float64] = column.to_numpy(zero_copy_only=False)
     return values
 
 

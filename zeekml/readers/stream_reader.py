@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Final, Protocol
+from typing import Final, Protocol
 
 import pyarrow as pa
 
@@ -25,7 +25,7 @@ class Decoder(Protocol):
     """Makes flows of whole lines."""
 
     def decode(self, block: Block) -> list[pa.RecordBatch]:
-        """Return the flows of a block, in order; batches are never empty."""
+        """The flows of a block, in order; batches are never empty."""
 
 
 @dataclass(slots=True)
@@ -42,36 +42,29 @@ class Events:
 
 
 class LogReader:
-    """Reads the files of one stream.
+    """Reads the files of one stream and keeps `counters` up to date on the way.
 
-    Parameters
-    ----------
-    counters : ReadCounters
-        Is kept up to date while reading.
-    account : callable
-        Makes the books of a source from its name.
-    keep_originals, on_bytes
-        As for `zeekml.readers.archive.read_stream`.
-    alerts : AlertMemory, optional
-        Gets the alerts and is asked for those of each flow.
+    `account` makes the books of a source from its name; `alerts` gets the alerts and is asked for
+    those of each flow.
     """
 
     def __init__(
         self,
         counters: ReadCounters,
-        account: Callable[[str], SourceAccount],
+        account: Callable[[str], SourceAccount] | None = None,
         *,
         keep_originals: bool = False,
         on_bytes: Callable[[int], None] | None = None,
         alerts: AlertMemory | None = None,
     ) -> None:
         self._counters = counters
-        self._account = account
+        self._account = account or (lambda source: SourceAccount(source, counters, None))
         self._keep_originals = keep_originals
         self._on_bytes = on_bytes
         self._alerts = AlertMemory() if alerts is None else alerts
 
     def tables(self, stream: Stream) -> Iterator[pa.RecordBatch]:
+        """Yield the flows of one capture in flow tables."""
         for file in stream.files:
             if file.path is None:
                 continue
@@ -90,27 +83,24 @@ class LogReader:
     def logs(self, files: Iterable[LogFile]) -> Iterator[pa.RecordBatch]:
         """Yield the flows of one writer's files, one file after the other."""
         for file in files:
+            events = Events()
             if file.pipe is not None:
-                yield from self._log(file, file.pipe)
-                continue
-            try:
-                raw: BinaryIO = open_log(file.path) if file.path is not None else _no_file()
-            except OSError as error:
-                self.cannot_open(file, error)
-                continue
-            with raw:
-                yield from self._log(file, ByteStream(raw))
+                yield from self.stretch(file, file.pipe, events=events)
+            else:
+                try:
+                    raw = open_log(file.path)
+                except OSError as error:
+                    self.cannot_open(file, error)
+                    continue
+                with raw:
+                    yield from self.stretch(file, ByteStream(raw), events=events)
+            if events.only_netflows:
+                count_bounded(self._counters.files_skipped, NETFLOW_ONLY)
 
     def cannot_open(self, file: LogFile, error: OSError) -> None:
         """Enter a file in the books that cannot be read at all."""
         self._account(file.source).cut_short(1, b"", f"cannot be read: {error.strerror}")
         count_bounded(self._counters.files_skipped, "unreadable")
-
-    def _log(self, file: LogFile, stream: ByteStream) -> Iterator[pa.RecordBatch]:
-        events = Events()
-        yield from self.stretch(file, stream, events=events)
-        if events.only_netflows:
-            count_bounded(self._counters.files_skipped, NETFLOW_ONLY)
 
     def stretch(
         self,
@@ -121,15 +111,10 @@ class LogReader:
         *,
         events: Events,
     ) -> Iterator[pa.RecordBatch]:
-        """Yield the flows of a log whose last byte was taken from disk as byte `begin` … `end`−1.
+        """Yield the flows of a log whose last byte is from `begin` to `end` in the file on disk.
 
-        Parameters
-        ----------
-        begin, end
-            Count bytes taken from disk. Lines that are complete before `begin` are not decoded;
-            without `end`, the end of the file is judged, too.
-        events
-            Is added to.
+        Lines that are complete before `begin` are not decoded; without `end`, the end of the file
+        is judged, too. `events` is added to.
         """
         account = self._account(file.source)
         decoder = new_decoder(
@@ -139,74 +124,64 @@ class LogReader:
             keep_originals=self._keep_originals,
             header=file.header,
         )
-        yield from self._lines(file.kind, stream, decoder, account, begin, end)
-        if isinstance(decoder, EveDecoder):
-            events.flows += decoder.flows
-            events.netflows += decoder.netflows
-
-    def _lines(
-        self,
-        kind: Kind,
-        stream: ByteStream,
-        decoder: Decoder,
-        account: SourceAccount,
-        begin: int,
-        end: int | None,
-    ) -> Iterator[pa.RecordBatch]:
-        splitter = LineSplitter(cut_arrays=kind is not Kind.ZEEK_TSV)
+        splitter = LineSplitter(cut_arrays=file.kind is not Kind.ZEEK_TSV)
         counted = 0
         for chunk in stream.chunks():
             taken = stream.raw_bytes
             if end is not None and taken >= end:
-                return
-            if taken < begin:
-                for item in splitter.feed(chunk):
-                    if isinstance(item, Block) and isinstance(decoder, ZeekDecoder):
-                        decoder.pass_over(item)
-                counted = taken
-                continue
-            self._took(taken - counted)
+                break
+            before = taken < begin
+            if not before:
+                self._took(taken - counted)
             counted = taken
             for item in splitter.feed(chunk):
-                yield from decoded(item, decoder, account)
-        if end is not None:
-            return
-        self._took(stream.raw_bytes - counted)
-        if stream.left_out:
-            self._counters.remark(
-                f"{account.source}: {stream.left_out:,} bytes behind the end of the compressed "
-                "data were left out"
-            )
+                if not before:
+                    yield from decoded(item, decoder, account)
+                elif isinstance(item, Block) and isinstance(decoder, ZeekDecoder):
+                    decoder.pass_over(item)
+        if end is None:
+            self._took(stream.raw_bytes - counted)
+            if stream.left_out:
+                self._counters.remark(
+                    f"{account.source}: {stream.left_out:,} bytes behind the end of the compressed "
+                    "data were left out"
+                )
+            yield from self._rest(file.kind, stream, splitter, decoder, account)
+        if isinstance(decoder, EveDecoder):
+            events.flows += decoder.flows
+            events.netflows += decoder.netflows
+
+    def _rest(
+        self,
+        kind: Kind,
+        stream: ByteStream,
+        splitter: LineSplitter,
+        decoder: Decoder,
+        account: SourceAccount,
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the flows of the last lines, which nothing may end."""
         rest = list(splitter.finish())
+        cut = None
+        # the last line stops where damaged data does, so even a line that parses is not whole
+        if stream.damage is not None and rest:
+            last = rest[-1]
+            cut = None if isinstance(last, Block) and last.complete else rest.pop()
+        for item in rest:
+            yield from decoded(item, decoder, account)
         if stream.damage is not None:
-            # the last line stops where the data does, so even a line that parses is not whole
-            cut = rest.pop() if rest and not _is_whole(rest[-1]) else None
-            for item in rest:
-                yield from decoded(item, decoder, account)
             line, data = splitter.line, b""
             if isinstance(cut, Block):
                 line, data = cut.first_line, cut.data.strip(b"\r\n")
-            elif isinstance(cut, LongLine):
+            elif cut is not None:
                 line, data = cut.line, cut.excerpt
             if kind is Kind.ZEEK_TSV and data.startswith(b"#"):
                 data = b""
             account.cut_short(line, data, stream.damage)
-        else:
-            for item in rest:
-                yield from decoded(item, decoder, account)
 
     def _took(self, n: int) -> None:
         self._counters.bytes_read += n
         if self._on_bytes is not None:
             self._on_bytes(n)
-
-
-def _is_whole(item: Block | LongLine) -> bool:
-    return isinstance(item, Block) and item.complete
-
-
-def _no_file() -> BinaryIO:
-    raise OSError(0, "has no path")
 
 
 def new_decoder(

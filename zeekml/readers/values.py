@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from types import NoneType
 from typing import Any, Final
 
@@ -77,7 +78,7 @@ UNSET: Final = frozenset({"", "-", "(empty)"})
 
 
 def epoch_seconds(times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return epoch times in seconds that may count milli-, micro- or nanoseconds."""
+    """Epoch times in seconds that may count milli-, micro- or nanoseconds."""
     large = times >= MAX_SECONDS
     if not large.any():
         return times
@@ -92,14 +93,9 @@ def epoch_seconds(times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def read_time(value: Any) -> float | None:
-    """Read an epoch time or one in ISO 8601 (UTC where it names no zone) as epoch seconds.
-
-    Raises
-    ------
-    ValueError, OverflowError
-        It is neither.
-    """
-    if type(value) is str and (match := _moment(value)):
+    """Read an epoch time or one in ISO 8601 (UTC where it names no zone) as epoch seconds."""
+    is_text = type(value) is str and len(value) <= _LONGEST_MOMENT
+    if is_text and (match := _MOMENT.fullmatch(value.strip())):
         day, clock, zone = match.groups()
         moment = datetime.fromisoformat(day or clock + (zone or ""))
         if moment.tzinfo is None:
@@ -112,10 +108,6 @@ def read_time(value: Any) -> float | None:
     if number is None or number < MAX_SECONDS:
         return None if number is None else float(number)
     return float(epoch_seconds(np.array([number], np.float64))[0])
-
-
-def _moment(text: str) -> re.Match[str] | None:
-    return _MOMENT.fullmatch(text.strip()) if len(text) <= _LONGEST_MOMENT else None
 
 
 def read_interval(value: Any) -> float | None:
@@ -144,16 +136,6 @@ def read_number(value: Any) -> int | float | None:
     return float(text)
 
 
-def read_port(value: Any) -> int | None:
-    """Read a port (or what an ICMP record has in its place)."""
-    return _whole(value, MAX_PORT)
-
-
-def read_count(value: Any) -> int | None:
-    """Read a count of bytes or packets."""
-    return _whole(value, MAX_COUNT)
-
-
 def _whole(value: Any, highest: int) -> int | None:
     if type(value) is str and _HEX.fullmatch(text := value.strip(" \t")):
         number: int | float | None = int(text, 16)
@@ -164,6 +146,10 @@ def _whole(value: Any, highest: int) -> int | None:
     if not 0 <= number <= highest or number != int(number):
         raise ValueError("no whole number in range")
     return int(number)
+
+
+read_port: Final = partial(_whole, highest=MAX_PORT)  # or what an ICMP record has in its place
+read_count: Final = partial(_whole, highest=MAX_COUNT)  # of bytes or packets
 
 
 def read_text(value: Any) -> str:
@@ -195,7 +181,7 @@ READERS: Final[dict[str, Callable[[Any], Any]]] = {
 
 
 def understood(read: Callable[[Any], Any], value: Any) -> Any:
-    """Return what `read` makes of a value: None where there is none, else `UNREADABLE`."""
+    """What `read` makes of a value: None where there is none, else `UNREADABLE`."""
     if value is None:
         return None
     try:
@@ -205,29 +191,24 @@ def understood(read: Callable[[Any], Any], value: Any) -> Any:
 
 
 def read_column(name: str, values: Sequence[Any]) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
-    """Read the values of a column; null for what is none.
-
-    Parameters
-    ----------
-    name : str
-        One of `RECORD_COLUMNS`.
-    values : sequence
-        Numbers, texts and whatever else stood there, `UNREADABLE`, None where there is nothing.
-
-    Returns
-    -------
-    column : Array
-        Of `RAW_TYPES`.
-    unread : bool array
-        Where there is a value that could not be read.
-    """
-    if set(map(type, values)) <= _NATIVE[RAW_TYPES[name]]:
+    """Read the values of one of `RECORD_COLUMNS`: see `read_values`."""
+    kind = RAW_TYPES[name]
+    if set(map(type, values)) <= _NATIVE[kind]:
         try:
-            return pa.array(values, RAW_TYPES[name]), np.zeros(len(values), np.bool_)
+            return pa.array(values, kind), np.zeros(len(values), np.bool_)
         except _ARROW_ERRORS:
             pass
-    read = READERS[name]
+    return read_values(READERS[name], kind, values)
+
+
+def read_values(
+    read: Callable[[Any], Any], kind: pa.DataType, values: Sequence[Any]
+) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
+    """Read numbers, texts and whatever else stood in a column; None is where nothing did.
+
+    What comes is a column with null for all that is no value, and the rows (n,) with something
+    that could not be read.
+    """
     known = [understood(read, value) for value in values]
     unread = np.array([value is UNREADABLE for value in known], np.bool_)
-    fitting = [None if value is UNREADABLE else value for value in known]
-    return pa.array(fitting, RAW_TYPES[name]), unread
+    return pa.array([None if value is UNREADABLE else value for value in known], kind), unread

@@ -10,10 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from zeekml.datasets.arguments import parse_argument
-from zeekml.datasets.environment import DataReport
-from zeekml.datasets.quality import report_on
-from zeekml.datasets.read import Collection, Skipped, collect
+from zeekml.datasets.data_report import DataReport, report_on
+from zeekml.datasets.read import Collection, Skipped, collect, parse_argument
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble import bundle as bundles
 from zeekml.ensemble.manifest import Calibration, TrainingSource, Usual, usual_values

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zeekml.core.markdown import plain, table
-from zeekml.datasets.environment import DataReport, Environment
+from zeekml.datasets.data_report import DataReport
+from zeekml.datasets.environment import Environment
 from zeekml.datasets.read import Skipped
 from zeekml.ensemble.classes import THREATS
 from zeekml.training.evaluation_report import EvaluationReport, evaluation_text

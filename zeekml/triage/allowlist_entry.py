@@ -1,4 +1,4 @@
-"""From an incident to an entry of the allowlist that would have silenced it."""
+"""From an incident to the allowlist entry that would have suppressed it, and no more."""
 
 from __future__ import annotations
 
@@ -8,23 +8,30 @@ from zeekml.errors import InputError
 from zeekml.triage.notice_reader import NoticeLine
 
 
-def entry_for(line: NoticeLine, *, reason: str, owner: str, expiry: str) -> dict[str, Scope]:
-    """The entry that covers an incident's flows for its note, and no more than it must.
+def scopes(line: NoticeLine) -> dict[str, Scope]:
+    """The scopes of the entry: what all flows of an incident share, and its note."""
+    shared: dict[str, Scope] = {
+        name: host for name, host in (("src", line.src), ("dst", line.dst)) if host
+    }
+    if line.p is not None and has_ports(line.proto):
+        shared["port"] = line.p
+    return {**shared, "note": line.note}
 
-    Parameters
-    ----------
-    line
-        Of the incident: what all its flows share are the scopes.
-    reason, owner
-        As the allowlist asks for them.
-    expiry
-        Date, number of days from now (``30d``), or ``never``.
+
+def allow_command(line: NoticeLine) -> str:
+    """The command that adds the entry; reason and owner are left to whoever runs it."""
+    options = " ".join(f"--{name} {value}" for name, value in scopes(line).items())
+    return f'zeekml rules allow --rules DIR {options} --reason "..." --owner "..." --expiry 30d'
+
+
+def entry_for(line: NoticeLine, *, reason: str, owner: str, expiry: str) -> dict[str, Scope]:
+    """The entry that covers an incident's flows for its note.
 
     Raises
     ------
     InputError
-        The flows share no host, so that the entry would silence the note everywhere; or reason,
-        owner or expiry is missing.
+        The flows share no host, so that the entry would suppress the note everywhere; or reason,
+        owner or expiry (a date, days from now such as ``30d``, or ``never``) is missing.
     """
     if not (line.src or line.dst):
         raise InputError(
@@ -34,17 +41,4 @@ def entry_for(line: NoticeLine, *, reason: str, owner: str, expiry: str) -> dict
     for name, text in given.items():
         if not text:
             raise InputError(f"{name} is needed")
-    values: dict[str, Scope] = {}
-    if line.src:
-        values["src"] = line.src
-    if line.dst:
-        values["dst"] = line.dst
-    if line.p is not None and has_ports(line.flow.rpartition(" ")[2]):
-        values["port"] = line.p
-    values["note"] = line.note
-    return {**values, **given, "expiry": expiry_from_now(given["expiry"])}
-
-
-def described(values: dict[str, Scope]) -> str:
-    """An entry in one line."""
-    return ", ".join(f"{key} {value}" for key, value in values.items())
+    return {**scopes(line), **given, "expiry": expiry_from_now(given["expiry"])}

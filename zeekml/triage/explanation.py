@@ -1,15 +1,14 @@
-"""The whole picture of one incident: what `zeekml explain` says, before it is drawn."""
+"""The explanation of one incident: what `zeekml explain` and the report page say of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
-from zeekml.alerts.evidence_line import features_of
-from zeekml.core.text import printable
 from zeekml.detection.notice import SHORT_DIGEST
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.explanation import Contribution, explain
@@ -17,112 +16,91 @@ from zeekml.ensemble.feature_text import amount, phrase
 from zeekml.ensemble.scoring import Ensemble
 from zeekml.errors import DataError
 from zeekml.features.feature_schema import FEATURES, SCHEMA_HASH
-from zeekml.triage.lookup import ExplainedLine
+from zeekml.triage.allowlist_entry import allow_command
+from zeekml.triage.notice_reader import LineEvidence, NoticeLine, RelatedFlow
 
 MOST_REASONS: Final = 12
-_QUIET: Final = "zeekml rules allow --rules DIR"
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Something that raised the score.
-
-    Attributes
-    ----------
-    contribution
-        As in `zeekml.ensemble.explanation`.
-    words
-        What its value says.
-    usual
-        The usual value, and where most lie.
-    place
-        Where the value lies among the usual ones.
-    """
+    """Something that raised the score, in words."""
 
     contribution: Contribution
     words: str
-    usual: str
-    place: str
+    usual: str  # the usual value, and where most lie
+    place: str  # where the value lies among the usual ones
 
 
 @dataclass(frozen=True)
 class Explained:
-    """One incident.
+    """One incident explained, by the last of its lines that has evidence."""
 
-    Attributes
-    ----------
-    lines
-        All that are kept, in order; the last tells how it stands.
-    at
-        The line that is explained: the last with evidence.
-    reasons
-        Empty if the bundle at hand is not the one that scored.
-    same_bundle
-        Whether it is.
-    agreeing
-        Members whose own score reaches the threshold.
-    silence
-        A command that adds an entry to the allowlist for what happened, and no more.
-    """
-
-    lines: Sequence[ExplainedLine]
-    at: ExplainedLine | None
-    reasons: Sequence[Reason]
-    same_bundle: bool
+    lines: Sequence[NoticeLine]  # all that are kept, in order; the last tells how it stands
+    evidence: LineEvidence | None
+    threshold: float
+    why: Sequence[str]  # as the line has it
+    reasons: Sequence[Reason]  # empty if the bundle at hand is not the one that scored
+    same_bundle: bool  # whether it is
     usual_is_of: str
-    agreeing: int
-    silence: str
 
     @property
-    def notice(self) -> dict[str, Any]:
+    def latest(self) -> NoticeLine:
         """How the incident stands."""
-        return self.lines[-1].notice
+        return self.lines[-1]
 
     @property
     def members(self) -> list[float]:
         """Each member's score of the flow that is explained."""
-        evidence = self.at.evidence if self.at is not None else None
-        return [] if evidence is None else [float(score) for score in evidence["members"]]
+        return [] if self.evidence is None else self.evidence.members
 
     @property
-    def related(self) -> list[dict[str, Any]]:
+    def agreeing(self) -> int:
+        """Members whose own score reaches the threshold."""
+        return sum(score >= self.threshold for score in self.members)
+
+    @property
+    def related(self) -> list[RelatedFlow]:
         """The strongest flows of the opening, as far as the lines are kept."""
-        for line in self.lines:
-            if line.evidence is not None and line.evidence["related"]:
-                return list(line.evidence["related"])
-        return []
+        return related_flows(self.lines)
+
+    @property
+    def allow_command(self) -> str:
+        """A command that adds an entry to the allowlist for what happened, and no more."""
+        return allow_command(self.latest)
 
     def as_dict(self) -> dict[str, Any]:
         """All of it for JSON."""
-        evidence = self.at.evidence if self.at is not None else None
         return {
-            "notice": self.notice,
-            "lines": [line.notice for line in self.lines],
+            "notice": self.latest.columns(),
+            "lines": [line.columns() for line in self.lines],
             "members": self.members,
             "agreeing_members": self.agreeing,
-            "classes": evidence["classes"] if evidence is not None else None,
+            "classes": self.evidence.classes if self.evidence is not None else None,
             "same_bundle": self.same_bundle,
             "usual_source": self.usual_is_of,
             "reasons": [
                 {
-                    "feature": reason.contribution.feature,
-                    "value": reason.contribution.value,
-                    "usual": reason.contribution.usual,
-                    "unit": reason.contribution.unit,
-                    "contribution": reason.contribution.contribution,
+                    **asdict(reason.contribution),
                     "words": reason.words,
                     "usual_range": reason.usual,
                     "place": reason.place,
                 }
                 for reason in self.reasons
             ],
-            "related": self.related,
-            "silence": self.silence,
+            "related": msgspec.to_builtins(self.related),
+            "silence": self.allow_command,
         }
 
 
+def related_flows(lines: Sequence[NoticeLine]) -> list[RelatedFlow]:
+    """The flows that opened an incident, the strongest first, as far as its lines are kept."""
+    kept = (line.evidence.related for line in lines if line.evidence is not None)
+    return next((related for related in kept if related), [])
+
+
 def explain_incident(
-    lines: Sequence[ExplainedLine], bundle: Bundle, ensemble: Ensemble | None = None
+    lines: Sequence[NoticeLine], bundle: Bundle, ensemble: Ensemble | None = None
 ) -> Explained:
     """Put together what is known of an incident.
 
@@ -140,40 +118,25 @@ def explain_incident(
     DataError
         The evidence is damaged.
     """
-    at = next((line for line in reversed(lines) if line.evidence is not None), None)
-    same = lines[-1].notice.get("zeekml_bundle") == bundle.short_digest
+    at = next((line for line in reversed(lines) if line.evidence is not None), lines[-1])
+    same = lines[-1].bundle == bundle.short_digest
     reasons: list[Reason] = []
-    agreeing = 0
-    if at is not None and at.evidence is not None:
-        try:
-            threshold = float(at.notice["zeekml_threshold"])
-            agreeing = sum(float(score) >= threshold for score in at.evidence["members"])
-            if same and at.notice.get("zeekml_features") == SCHEMA_HASH[:SHORT_DIGEST]:
-                row = features_of(at.evidence)
-                if row.shape != (len(FEATURES),):
-                    raise ValueError(f"{len(row)} features")
-                matrix = np.ascontiguousarray(row[None, :], np.float32)
-                found = explain(ensemble or Ensemble(bundle), matrix, MOST_REASONS)[0]
-                reasons = [_reason(item, bundle) for item in found]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"the evidence of {lines[-1].id} is damaged: {error}") from error
+    if same and at.evidence is not None and at.features == SCHEMA_HASH[:SHORT_DIGEST]:
+        values = at.evidence.features
+        if len(values) != 4 * len(FEATURES):
+            raise DataError(f"the evidence of {at.id} is damaged: {len(values) / 4:g} features")
+        matrix = np.frombuffer(values, "<f4").astype(np.float32)[None, :]
+        found = explain(ensemble or Ensemble(bundle), matrix, MOST_REASONS)[0]
+        reasons = [_reason(item, bundle) for item in found]
     return Explained(
         lines=lines,
-        at=at,
+        evidence=at.evidence,
+        threshold=at.threshold,
+        why=at.why,
         reasons=reasons,
         same_bundle=same,
         usual_is_of=bundle.manifest.usual_source,
-        agreeing=agreeing,
-        silence=_silence(lines[-1].notice),
     )
-
-
-def end_of(flow: Mapping[str, Any], side: str) -> str:
-    """Host and port of a related flow, as text; `side` is ``orig`` or ``resp``."""
-    host, port = printable(str(flow[f"id.{side}_h"]), 60), flow[f"id.{side}_p"]
-    if port is None:
-        return host
-    return f"[{host}]:{int(port)}" if ":" in host else f"{host}:{int(port)}"
 
 
 def _reason(item: Contribution, bundle: Bundle) -> Reason:
@@ -195,16 +158,3 @@ def _reason(item: Contribution, bundle: Bundle) -> Reason:
     return Reason(
         item, phrase(feature, value), f"{amount(feature, usual.p50)} ({low} to {high})", place
     )
-
-
-def _silence(notice: dict[str, Any]) -> str:
-    """The entry that fits what all flows of the incident share."""
-    words = [_QUIET]
-    for option, key in (("--src", "src"), ("--dst", "dst")):
-        if notice.get(key):
-            words.append(f"{option} {printable(str(notice[key]), 60)}")
-    if notice.get("p") is not None:
-        words.append(f"--port {int(notice['p'])}")
-    words.append(f"--note {printable(str(notice['note']), 60)}")
-    words.append('--reason "..." --owner "..." --expiry 30d')
-    return " ".join(words)

@@ -1,22 +1,19 @@
-"""One incident of a report: what happened, why it was reported, the flows, how to silence it."""
+"""The report page's section on one incident: what happened, why, its flows, how to suppress it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from zeekml.core.text import printable
-from zeekml.ensemble.bundle import Bundle
+from zeekml.core.units import when
 from zeekml.ensemble.scoring import Ensemble
 from zeekml.html.sections import Section, Table
-from zeekml.triage.explanation import Explained, end_of, explain_incident
+from zeekml.triage.explanation import Explained, explain_incident
 from zeekml.triage.incident_list import Tracked
-from zeekml.triage.lookup import ExplainedLine
-from zeekml.triage.text import when
+from zeekml.triage.notice_reader import NoticeLine, RelatedFlow
 
 _LINES: Final = 20
-_TEXT: Final = 120
 
 
 def key_of(incident: str) -> str:
@@ -24,32 +21,14 @@ def key_of(incident: str) -> str:
     return f"incident-{incident}"
 
 
-def detail_part(
+def incident_section(
     incident: Tracked,
-    lines: Sequence[ExplainedLine],
+    lines: Sequence[NoticeLine],
     counterparts: Sequence[Tracked],
-    bundle: Bundle,
     ensemble: Ensemble,
     out: Path,
 ) -> Section:
-    """All about one incident.
-
-    Parameters
-    ----------
-    incident, counterparts
-        As the board has it, and the same attack as other sensors show it.
-    lines
-        From evidence.jsonl; empty if they are not there.
-    bundle, ensemble
-        The one that scored, and its models made ready.
-    out
-        Where the run's outputs are, for commands.
-
-    Raises
-    ------
-    DataError
-        The evidence is damaged.
-    """
+    """All about one incident, as the incident list has it and as evidence.jsonl does (`lines`)."""
     line = incident.latest
     prose = [line.msg, f"{line.note}: {line.sub}" if line.sub else line.note]
     if line.signatures:
@@ -60,14 +39,19 @@ def detail_part(
     ]
     tables: list[Table] = []
     if lines:
-        explained = explain_incident(lines, bundle, ensemble)
+        explained = explain_incident(lines, ensemble.bundle, ensemble)
         tables += _reasons(explained)
-        prose.append(_members(explained, line.threshold))
+        if scores := explained.members:
+            listed = ", ".join(f"{score:.3f}" for score in scores)
+            prose.append(
+                f"{explained.agreeing} of {len(scores)} models reach the threshold of "
+                f"{line.threshold:.3f} by themselves; their scores of the flow: {listed}."
+            )
         if explained.related:
             tables.append(_flows(explained.related))
-        if len(explained.lines) > 2:
-            tables.append(_history(explained.lines))
-        prose.append(f"To silence the like of it, and nothing else: {explained.silence}")
+        if len(lines) > 2:
+            tables.append(_history(lines))
+        prose.append(f"To silence the like of it, and nothing else: {explained.allow_command}")
     prose.append(f"Incident {line.id}; all of it: zeekml explain {line.id} --out {out}")
     return Section(
         key_of(line.id),
@@ -86,30 +70,21 @@ def _reasons(explained: Explained) -> list[Table]:
         ]
         heads = ["what", "usual (5 % to 95 %)", "the value lies", "log-odds"]
         return [Table(f"Why; usual values are those {whose}", heads, rows)]
-    told = explained.at.notice.get("zeekml_why", ()) if explained.at is not None else ()
-    return [Table("Why", ["what"], [[printable(str(text), 300)] for text in told])] if told else []
+    if explained.evidence is None or not explained.why:
+        return []
+    return [Table("Why", ["what"], [[text] for text in explained.why])]
 
 
-def _members(explained: Explained, threshold: float) -> str:
-    scores = explained.members
-    if not scores:
-        return ""
-    return (
-        f"{explained.agreeing} of {len(scores)} models reach the threshold of {threshold:.3f} by "
-        f"themselves; their scores of the flow: {', '.join(f'{score:.3f}' for score in scores)}."
-    )
-
-
-def _flows(related: Sequence[Mapping[str, Any]]) -> Table:
+def _flows(related: Sequence[RelatedFlow]) -> Table:
     rows = [
         [
-            when(float(flow["ts"])),
-            end_of(flow, "orig"),
-            f"{end_of(flow, 'resp')}/{printable(str(flow['proto']), 20)}",
-            printable(str(flow["service"] or "-"), _TEXT),
-            f"{float(flow['score']):.3f}",
-            printable(str(flow["uid"] or "-"), _TEXT),
-            printable(str(flow["community_id"] or "-"), _TEXT),
+            when(flow.ts),
+            flow.source,
+            flow.target,
+            flow.service or "-",
+            f"{flow.score:.3f}",
+            flow.uid or "-",
+            flow.community_id or "-",
         ]
         for flow in related
     ]
@@ -117,14 +92,6 @@ def _flows(related: Sequence[Mapping[str, Any]]) -> Table:
     return Table("Flows that opened it, the strongest first", heads, rows)
 
 
-def _history(lines: Sequence[ExplainedLine]) -> Table:
-    rows = [
-        [
-            when(float(line.notice["ts"])),
-            printable(str(line.notice["zeekml_state"]), 20),
-            f"{int(line.notice['zeekml_flows']):,}",
-            printable(str(line.notice["msg"]), 400),
-        ]
-        for line in lines[-_LINES:]
-    ]
+def _history(lines: Sequence[NoticeLine]) -> Table:
+    rows = [[when(line.ts), line.state, f"{line.flows:,}", line.msg] for line in lines[-_LINES:]]
     return Table("Its lines in notice.log", ["written (UTC)", "state", "flows", "message"], rows)

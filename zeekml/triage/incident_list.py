@@ -1,17 +1,19 @@
-"""The incidents as they stand, folded from their lines, and what they amount to."""
+"""The incident list: incidents folded from their lines, correlated, filtered and counted."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from zeekml.detection.attack_ids import TACTICS
 from zeekml.detection.notice import SEVERITIES
+from zeekml.detection.policy import Policy
 from zeekml.ensemble.classes import THREATS
 from zeekml.live.state.status import Problem
 from zeekml.readers.flow_schema import SURICATA, ZEEK
-from zeekml.triage.correlation import are_one_attack, attacks
+from zeekml.triage.correlation import correlate
 from zeekml.triage.notice_reader import NoticeLine
 
 MAX_INCIDENTS: Final = 100_000
@@ -20,21 +22,22 @@ MAX_INCIDENTS: Final = 100_000
 LINES_KEPT: Final = 50
 """Latest lines of an incident that are kept."""
 
+SIGNS: Final = {"critical": "!!!", "high": "!! ", "medium": "!  ", "low": ".  "}
+
 _RANK: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
+
+
+def severity_words(severity: str) -> str:
+    """Word and sign of a severity, for where there is no colour and no column to fill."""
+    return f"{severity} {SIGNS[severity].strip()}"
 
 
 @dataclass(slots=True)
 class Tracked:
-    """An incident: its latest line, and those before it as far as they were seen.
-
-    Attributes
-    ----------
-    stream
-        The log that showed it, as far as is known.
-    """
+    """An incident: its latest line, and those before it as far as they were seen."""
 
     latest: NoticeLine
-    stream: str = ""
+    streams: list[str] = field(default_factory=list)  # logs that showed it, as far as is known
     lines: deque[NoticeLine] = field(default_factory=lambda: deque(maxlen=LINES_KEPT))
 
     @property
@@ -43,31 +46,26 @@ class Tracked:
         return self.latest.state != "closed"
 
     @property
-    def sensor(self) -> str:
-        """What saw it: its stream, or else which kind of sensor gave its flow a name."""
-        return self.stream or (SURICATA if self.latest.uid.isdecimal() else ZEEK)
+    def sensors(self) -> list[str]:
+        """What saw it: its streams, or else which kind of sensor gave its flow a name."""
+        return self.streams or [SURICATA if self.latest.uid.isdecimal() else ZEEK]
+
+    @property
+    def agreement(self) -> str:
+        """How far the members agree: the score, and their standard deviation around it."""
+        line = self.latest
+        spread = "" if line.spread is None else f"±{line.spread:.3f}"
+        return f"{line.score:.3f}{spread}"
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which incidents to show.
+    """Which incidents to show; what is empty does not matter."""
 
-    Attributes
-    ----------
-    text
-        Words that must all occur in addresses, message, reasons, id or note; case is ignored.
-    severity
-        Least severity; empty for all.
-    threat
-        One threat; empty for all.
-    closed
-        Whether those that are over are shown too.
-    """
-
-    text: str = ""
-    severity: str = ""
+    text: str = ""  # words that all occur in addresses, message, reasons, id or note, in any case
+    severity: str = ""  # the least
     threat: str = ""
-    closed: bool = False
+    closed: bool = False  # whether those that are over are shown too
 
     def takes(self, incident: Tracked) -> bool:
         """Whether an incident is shown."""
@@ -104,13 +102,16 @@ def parse_filter(text: str, closed: bool = False) -> Filter:
     return Filter(" ".join(words), severity, threat, closed)
 
 
-class Board:
+class IncidentList:
     """All incidents known, by id, in the order in which they were last heard of."""
 
-    def __init__(self) -> None:
-        self.incidents: dict[str, Tracked] = {}
+    def __init__(self, limit: int = MAX_INCIDENTS) -> None:
+        self.by_id: dict[str, Tracked] = {}
         self.problems: dict[str, NoticeLine | Problem] = {}
-        self._attacks: dict[str, list[Tracked]] = {}  # by id; empty when not known
+        self._limit = limit
+        # worked out when asked for, and forgotten when lines come; both by id
+        self._attacks: dict[str, list[Tracked]] = {}
+        self._others: dict[str, list[NoticeLine]] = {}
 
     def add(self, line: NoticeLine, stream: str = "") -> None:
         """Take in a line; one that is known, or older than what is known, changes nothing."""
@@ -121,16 +122,18 @@ class Board:
                 self.problems[line.id] = line
             return
         self._attacks = {}
-        known = self.incidents.pop(line.id, None)
+        known = self.by_id.pop(line.id, None)
         if known is None:
-            known = Tracked(line, stream)
+            known = Tracked(line)
             known.lines.append(line)
         elif line.seq > known.latest.seq:
             known.latest = line
             known.lines.append(line)
-        self.incidents[line.id] = known
-        if len(self.incidents) > MAX_INCIDENTS:
-            del self.incidents[next(iter(self.incidents))]
+        if stream and stream not in known.streams:
+            known.streams.append(stream)
+        self.by_id[line.id] = known
+        if len(self.by_id) > self._limit:
+            del self.by_id[next(iter(self.by_id))]
 
     def take_problems(self, problems: Iterable[Problem]) -> None:
         """The problems that a watch has now; others that it told of are over."""
@@ -139,21 +142,36 @@ class Board:
     @property
     def attacks(self) -> list[list[Tracked]]:
         """The incidents by attack, each attack by its earliest; sensors that saw it have others."""
-        self._group()
+        self._correlate()
         return [attack for name, attack in self._attacks.items() if attack[0].latest.id == name]
 
-    def sensors(self, incident: Tracked) -> list[str]:
-        """What saw the attack that an incident belongs to, in few words."""
-        self._group()
-        names = {i.sensor for i in self._attacks.get(incident.latest.id, [incident])}
-        short = {name.rpartition("/")[2] or name for name in names}
-        return sorted(short if len(short) == len(names) else names)
+    @property
+    def open_count(self) -> int:
+        """Attacks that go on, as some sensor shows them."""
+        return sum(any(incident.open for incident in attack) for attack in self.attacks)
 
-    def _group(self) -> None:
+    def streams(self, incident: Tracked) -> list[str]:
+        """What saw the attack that an incident belongs to, in full; see `Tracked.sensors`."""
+        self._correlate()
+        attack = self._attacks.get(incident.latest.id, [incident])
+        return sorted({name for seen in attack for name in seen.sensors})
+
+    def sensors(self, incident: Tracked) -> list[str]:
+        """The same in few words."""
+        names = self.streams(incident)
+        short = {name.rpartition("/")[2] or name for name in names}
+        return sorted(short) if len(short) == len(names) else names
+
+    def counterparts(self, incident: Tracked) -> list[Tracked]:
+        """The same attack as other sensors show it."""
+        self._correlate()
+        return [self.by_id[other.id] for other in self._others.get(incident.latest.id, ())]
+
+    def _correlate(self) -> None:
         if not self._attacks:
-            together = attacks(incident.latest for incident in self.incidents.values())
-            for lines in together:
-                attack = [self.incidents[line.id] for line in lines]
+            self._others, attacks = correlate(i.latest for i in self.by_id.values())
+            for lines in attacks:
+                attack = [self.by_id[line.id] for line in lines]
                 self._attacks.update((line.id, attack) for line in lines)
 
     def shown(self, chosen: Filter) -> list[Tracked]:
@@ -161,65 +179,38 @@ class Board:
 
         Each stands there once, by the earliest of its incidents that the filter takes.
         """
-        taken = [
-            first
-            for attack in self.attacks
-            if (first := next(filter(chosen.takes, attack), None)) is not None
-        ]
-        taken.sort(
+        firsts = (next(filter(chosen.takes, attack), None) for attack in self.attacks)
+        return sorted(
+            filter(None, firsts),
             key=lambda i: (
                 -_RANK[i.latest.severity],
                 -i.latest.score,
                 -i.latest.last_ts,
                 i.latest.id,
-            )
+            ),
         )
-        return taken
-
-    def counterparts(self, incident: Tracked) -> list[Tracked]:
-        """The same attack as other sensors show it."""
-        return [
-            other
-            for other in self.incidents.values()
-            if are_one_attack(incident.latest, other.latest)
-        ]
 
     @property
     def newest(self) -> NoticeLine | None:
         """The line last heard of."""
-        return next(reversed(self.incidents.values())).latest if self.incidents else None
+        return next(reversed(self.by_id.values())).latest if self.by_id else None
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """How many incidents began in equal spans of time, by severity.
+    """How many incidents began in equal spans of time, by severity."""
 
-    Attributes
-    ----------
-    begin, span
-        Epoch seconds, and seconds.
-    counts
-        By severity, one count for each span.
-    """
+    begin: float  # epoch seconds
+    span: float  # seconds
+    counts: dict[str, list[int]]  # by severity, one for each span
 
-    begin: float
-    span: float
-    counts: dict[str, list[int]]
+    @property
+    def tallest(self) -> int:
+        """The largest count."""
+        return max(max(counts, default=0) for counts in self.counts.values())
 
 
-_SPANS: Final = (
-    10.0,
-    30.0,
-    60.0,
-    120.0,
-    300.0,
-    600.0,
-    1800.0,
-    3600.0,
-    14_400.0,
-    86_400.0,
-    604_800.0,
-)
+_SPANS: Final = tuple(map(float, (10, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400, 604800)))
 
 
 def timeline(incidents: Sequence[Tracked], columns: int) -> Timeline:
@@ -253,21 +244,21 @@ class Totals:
 
 def totals(incidents: Iterable[Tracked], most: int = 10) -> Totals:
     """Count incidents by severity, threat, and the hosts that all of an incident's flows share."""
-    severities: Counter[str] = Counter()
-    threats: Counter[str] = Counter()
-    sources: Counter[str] = Counter()
-    targets: Counter[str] = Counter()
-    for incident in incidents:
-        line = incident.latest
-        severities[line.severity] += 1
-        threats[line.threat] += 1
-        if line.src:
-            sources[line.src] += 1
-        if line.dst:
-            targets[line.dst] += 1
+    lines = [incident.latest for incident in incidents]
+    severities = Counter(line.severity for line in lines)
     return Totals(
         {severity: severities[severity] for severity in reversed(SEVERITIES)},
-        threats.most_common(),
-        sources.most_common(most),
-        targets.most_common(most),
+        Counter(line.threat for line in lines).most_common(),
+        Counter(line.src for line in lines if line.src).most_common(most),
+        Counter(line.dst for line in lines if line.dst).most_common(most),
     )
+
+
+def tactics(totals: Totals, policy: Policy | None) -> list[tuple[str, int]]:
+    """Incidents by ATT&CK tactic, as the policy assigns it to their threats."""
+    named: Mapping[str, str] = {d.threat: d.tactic for d in policy.detectors} if policy else {}
+    counts: Counter[str] = Counter()
+    for threat, count in totals.threats:
+        tactic = named.get(threat, "")
+        counts[f"{tactic} {TACTICS.get(tactic, '')}".strip() or f"({threat})"] += count
+    return counts.most_common()

@@ -1,57 +1,29 @@
-"""Incidents by name, from what a watcher remembers or from what scoring left behind."""
+"""Incident lookup by id or uid: their lines, from a watch's state or the outputs of a run."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from zeekml.core.text import printable
 from zeekml.errors import DataError, InputError
 from zeekml.live.state.reader import StateReader
 from zeekml.outputs import EVIDENCE
+from zeekml.triage.notice_reader import NoticeLine, read_explained, with_evidence
 
 _ID: Final = re.compile(r"[0-9a-f]{4,24}")
+_KEY: Final = re.compile(rb'"zeekml_id":"(\w+)"', re.ASCII)
 _NAMED: Final = 8
-
-
-@dataclass(frozen=True)
-class ExplainedLine:
-    """A line of notice.log, and what it rests on; decoded JSON.
-
-    Attributes
-    ----------
-    notice
-        Columns of `notice.log`.
-    evidence
-        See `zeekml.detection.notice.Evidence`; None for closing lines.
-    """
-
-    notice: dict[str, Any]
-    evidence: dict[str, Any] | None
-
-    @property
-    def id(self) -> str:
-        """The incident."""
-        return str(self.notice["zeekml_id"])
-
-    @property
-    def uids(self) -> set[str]:
-        """Flows that the line is about, as far as it names them."""
-        named = {self.notice.get("uid")}
-        if self.evidence is not None:
-            named |= {flow.get("uid") for flow in self.evidence.get("related", ())}
-        return {str(uid) for uid in named if uid is not None}
 
 
 def find_incident(
     name: str, *, state: Path | None = None, out: Path | None = None
-) -> list[ExplainedLine]:
-    """The lines of one incident, in order.
+) -> list[NoticeLine]:
+    """The lines of one incident, in order, with their evidence.
 
     Parameters
     ----------
@@ -75,9 +47,9 @@ def find_incident(
         where, lines = out, _of_output(out, name)
     else:
         raise InputError("name a state or an output directory")
-    found: dict[str, dict[int, ExplainedLine]] = {}
+    found: dict[str, dict[int, NoticeLine]] = {}
     for line in lines:
-        found.setdefault(line.id, {})[int(line.notice["zeekml_seq"])] = line
+        found.setdefault(line.id, {})[line.seq] = line
     if not found:
         raise InputError(
             f"{where}: no incident is called {printable(name, 60)} or has a flow of that uid; ids "
@@ -93,39 +65,42 @@ def find_incident(
     return [by_number[number] for number in sorted(by_number)]
 
 
-def lines_by_incident(out: Path, ids: Collection[str]) -> dict[str, list[ExplainedLine]]:
-    """The lines of some incidents from the output of `zeekml score`, in order, read once.
-
-    Raises
-    ------
-    InputError, DataError
-        As for `find_incident`.
-    """
-    found: dict[str, list[ExplainedLine]] = {name: [] for name in ids}
-    for line in _lines_of(out / EVIDENCE):
+def lines_by_incident(out: Path, ids: Collection[str]) -> dict[str, list[NoticeLine]]:
+    """The lines of some incidents from the output of `zeekml score`, in order, read once."""
+    found: dict[str, list[NoticeLine]] = {name: [] for name in ids}
+    for line in _lines_of(out / EVIDENCE, lambda text: _id_of(text) in found):
         if line.id in found:
             found[line.id].append(line)
     return found
 
 
-def _of_output(out: Path, name: str) -> Iterator[ExplainedLine]:
-    path = out / EVIDENCE
+def _of_output(out: Path, name: str) -> Iterator[NoticeLine]:
     ids: set[str] = set()
+    needle = json.dumps(name)[1:-1].encode()
     # a closing line names one flow alone: its incident is known by the lines before it
-    for line in _lines_of(path):
-        if _fits(line, name) or line.id in ids:
+    for line in _lines_of(out / EVIDENCE, lambda text: needle in text or _id_of(text) in ids):
+        if line.id in ids or (_ID.fullmatch(name) and line.id.startswith(name)) or _has(line, name):
             ids.add(line.id)
             yield line
 
 
-def _lines_of(path: Path) -> Iterator[ExplainedLine]:
+def _id_of(text: bytes) -> str:
+    # a quote within a text is escaped, so that no text can pass for the key
+    found = _KEY.search(text)
+    return found[1].decode() if found else ""
+
+
+def _lines_of(path: Path, wanted: Callable[[bytes], bool]) -> Iterator[NoticeLine]:
+    """The lines that are wanted; others are not decoded as long as they look whole."""
     try:
         with path.open("rb") as file:
             for number, text in enumerate(file, start=1):
+                whole = text.startswith(b'{"notice":{') and text.endswith(b"}\n")
+                if whole and not wanted(text):
+                    continue
                 try:
-                    told = json.loads(text)
-                    yield ExplainedLine(told["notice"], told["evidence"])
-                except (ValueError, KeyError, TypeError, RecursionError) as error:
+                    yield read_explained(text)
+                except (ValueError, RecursionError) as error:
                     raise DataError(f"{path}:{number}: damaged; score the logs again") from error
     except OSError as error:
         raise InputError(
@@ -134,23 +109,25 @@ def _lines_of(path: Path) -> Iterator[ExplainedLine]:
         ) from error
 
 
-def _fits(line: ExplainedLine, name: str) -> bool:
-    return bool(_ID.fullmatch(name) and line.id.startswith(name)) or name in line.uids
+def _has(line: NoticeLine, uid: str) -> bool:
+    """Whether a line is about a flow, as far as it names its flows."""
+    related = line.evidence.related if line.evidence is not None else ()
+    return uid == line.uid or any(uid == flow.uid for flow in related)
 
 
-def _of_state(state: Path, name: str) -> Iterator[ExplainedLine]:
+def _of_state(state: Path, name: str) -> Iterator[NoticeLine]:
     with closing(StateReader(state)) as reader:
         ids = reader.named(name)
         if not ids:
             # flows that only the evidence names
-            ids = sorted({line.id for line in _kept(reader, None) if name in line.uids})
+            ids = sorted({line.id for line in _kept(reader, None) if _has(line, name)})
         for incident in ids:
             yield from _kept(reader, incident)
 
 
-def _kept(reader: StateReader, incident: str | None) -> Iterator[ExplainedLine]:
+def _kept(reader: StateReader, incident: str | None) -> Iterator[NoticeLine]:
     for line, evidence in reader.lines(incident):
         try:
-            yield ExplainedLine(json.loads(line), json.loads(evidence or b"null"))
-        except ValueError as error:
+            yield with_evidence(line, evidence)
+        except (ValueError, RecursionError) as error:
             raise DataError(f"a line in the state is damaged: {error}") from error

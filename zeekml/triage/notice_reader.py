@@ -1,20 +1,23 @@
-"""Lines of a notice.log read back, in whichever form they were written.
+"""The read model of a notice: a line of notice.log, evidence.jsonl or the watch's state, read back.
 
-All text becomes plain here, once: nothing behind this module holds a character that could move a
-cursor.
+Terminal table, `explain`, dashboard and report page all read through this module. All text becomes
+printable here, once: nothing behind it holds a character that could move a cursor.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from zeekml.alerts.zeek_notice import NOTICE_COLUMNS
+import msgspec
+
+from zeekml.alerts.zeek_notice import NOTICE_COLUMNS, encode_json
 from zeekml.core.text import printable
-from zeekml.detection.notice import SEVERITIES
+from zeekml.detection.notice import SEVERITIES, Notice
 from zeekml.ensemble.classes import THREATS
+from zeekml.readers.formats.zeek_header import unescape
 
 _SUB: Final = NOTICE_COLUMNS.index("sub")
 _LISTS: Final = frozenset({"zeekml_why", "zeekml_attack", "zeekml_signatures"})
@@ -22,23 +25,48 @@ _MAX_ITEMS: Final = 64
 _TEXT: Final = 1000
 
 
+class RelatedFlow(msgspec.Struct):
+    """A flow that opened an incident, with its score; see `zeekml.alerts.evidence_line`."""
+
+    ts: float
+    uid: str | None
+    orig_h: str = msgspec.field(name="id.orig_h")
+    orig_p: int | None = msgspec.field(name="id.orig_p")
+    resp_h: str = msgspec.field(name="id.resp_h")
+    resp_p: int | None = msgspec.field(name="id.resp_p")
+    proto: str
+    service: str | None
+    community_id: str | None
+    score: float
+
+    def __post_init__(self) -> None:
+        for name in ("uid", "orig_h", "resp_h", "proto", "service", "community_id"):
+            if (text := getattr(self, name)) is not None:
+                setattr(self, name, printable(text, 120))
+
+    @property
+    def source(self) -> str:
+        """Host and port of the originator."""
+        return _host_and_port(self.orig_h, self.orig_p)
+
+    @property
+    def target(self) -> str:
+        """Host, port and protocol of the responder."""
+        return f"{_host_and_port(self.resp_h, self.resp_p)}/{self.proto}"
+
+
+class LineEvidence(msgspec.Struct):
+    """What an opening or updating line rests on; see `zeekml.detection.evidence.Evidence`."""
+
+    members: list[float]
+    classes: dict[str, float] | None
+    features: bytes  # float32, little-endian, in the order of the schema
+    related: list[RelatedFlow]
+
+
 @dataclass(frozen=True, slots=True)
 class NoticeLine:
-    """One line about an incident, or about the watch's health (then `threat` is empty).
-
-    Attributes
-    ----------
-    ts, first_ts, last_ts
-        Epoch seconds.
-    spread
-        Standard deviation of the members' scores; None if there is none.
-    src, dst, p
-        As in the notice: what all flows share.
-    flow
-        The flow that triggered the line, as text.
-    group
-        Name of note and group; empty in lines of older versions.
-    """
+    """One line about an incident, or about the watch's health (then `threat` is empty)."""
 
     id: str
     seq: int
@@ -46,47 +74,44 @@ class NoticeLine:
     note: str
     threat: str
     severity: str
-    ts: float
+    ts: float  # epoch seconds, as the next two
     first_ts: float
     last_ts: float
     score: float
-    spread: float | None
+    spread: float | None  # standard deviation of the members' scores; None if there is none
     threshold: float
     flows: int
     msg: str
     sub: str
-    src: str
+    src: str  # what all flows share, or empty; so are `dst` and `p`
     dst: str
     p: int | None
-    flow: str
+    flow: str  # that triggered the line, as text
+    proto: str
     uid: str
     community_id: str
-    group: str
+    group: str  # of note and group; empty in lines of older versions
     why: tuple[str, ...]
     techniques: tuple[str, ...]
     signatures: tuple[str, ...]
     bundle: str
+    features: str  # digest of the feature schema
     raw: bytes
+    evidence: LineEvidence | None = None  # where it is kept beside the line, but for closing lines
+
+    def columns(self) -> dict[str, Any]:
+        """Columns as the line has them, by name."""
+        return _columns(self.raw) or {}
 
 
 def read_line(line: bytes) -> NoticeLine | None:
     """Read a line of a notice.log, JSON or TSV, with our columns or only Zeek's.
 
-    Returns
-    -------
-    NoticeLine or None
-        None for what is no notice of ours: headers, half lines, lines of others.
+    None for what is no notice of ours: headers, half lines, lines of others.
     """
-    fields = _object(line) if line.startswith(b"{") else _from_tsv(line)
+    fields = _columns(line)
     if fields is None:
         return None
-    if "zeekml_id" not in fields:
-        # only Zeek's columns: ours stand in `sub`, and the text of a health notice with them
-        sub = fields.get("sub")
-        extras = _object(sub.encode("utf-8", "replace")) if isinstance(sub, str) else None
-        if extras is None:
-            return None
-        fields = {**fields, "sub": "", **extras}
     if not isinstance(fields.get("zeekml_id"), str) or not fields["zeekml_id"].isalnum():
         return None
     threat, severity = _text(fields, "zeekml_threat"), _text(fields, "zeekml_severity")
@@ -114,6 +139,7 @@ def read_line(line: bytes) -> NoticeLine | None:
         dst=_text(fields, "dst", 64),
         p=_count(fields, "p"),
         flow=_flow(fields),
+        proto=_text(fields, "proto", 20),
         uid=_text(fields, "uid", 64),
         community_id=_text(fields, "community_id", 64),
         group=_text(fields, "zeekml_group", 64),
@@ -121,8 +147,65 @@ def read_line(line: bytes) -> NoticeLine | None:
         techniques=_list(fields, "zeekml_attack"),
         signatures=_list(fields, "zeekml_signatures"),
         bundle=_text(fields, "zeekml_bundle", 64),
+        features=_text(fields, "zeekml_features", 64),
         raw=line,
     )
+
+
+def read_notice(notice: Notice) -> NoticeLine:
+    """A notice as whoever reads its line in notice.log sees it."""
+    line = read_line(encode_json(notice))
+    assert line is not None
+    return line
+
+
+class _Explained(msgspec.Struct):
+    notice: msgspec.Raw
+    evidence: LineEvidence | None
+
+
+def read_explained(line: bytes) -> NoticeLine:
+    """Read a line of evidence.jsonl: a notice and what it rests on.
+
+    Raises
+    ------
+    ValueError
+        It is damaged.
+    """
+    told = msgspec.json.decode(line, type=_Explained)
+    return with_evidence(bytes(told.notice), told.evidence)
+
+
+def with_evidence(line: bytes, evidence: LineEvidence | bytes | None) -> NoticeLine:
+    """Read a line of notice.log beside which its evidence is kept, as JSON or decoded.
+
+    Raises
+    ------
+    ValueError
+        It is damaged.
+    """
+    read = read_line(line)
+    if read is None or not read.threat:
+        raise ValueError("no notice")
+    if isinstance(evidence, bytes):
+        evidence = msgspec.json.decode(evidence, type=LineEvidence)
+    return replace(read, evidence=evidence)
+
+
+def _host_and_port(host: str, port: int | None) -> str:
+    if port is None:
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _columns(line: bytes) -> dict[str, Any] | None:
+    fields = _object(line) if line.startswith(b"{") else _from_tsv(line)
+    if fields is None or "zeekml_id" in fields:
+        return fields
+    # only Zeek's columns: ours stand in `sub`, and the text of a health notice with them
+    sub = fields.get("sub")
+    extras = _object(sub.encode("utf-8", "replace")) if isinstance(sub, str) else None
+    return None if extras is None else {**fields, "sub": "", **extras}
 
 
 def _flow(fields: dict[str, Any]) -> str:
@@ -147,41 +230,21 @@ def _object(text: bytes) -> dict[str, Any] | None:
 def _from_tsv(line: bytes) -> dict[str, Any] | None:
     if line.startswith(b"#") or not line.endswith(b"\n"):
         return None
-    cells = line[:-1].decode("utf-8", "replace").split("\t")
+    cells = line[:-1].split(b"\t")
     if len(cells) <= _SUB:
         return None
     fields: dict[str, Any] = {}
     for name, cell in zip(NOTICE_COLUMNS, cells, strict=False):
-        if cell == "-":
-            continue
-        if name in _LISTS:
-            items = [] if cell == "(empty)" else cell.split(",")
-            fields[name] = [_unescaped(item) for item in items]
-        else:
-            fields[name] = "" if cell == "(empty)" else _unescaped(cell)
+        empty = cell == b"(empty)"
+        if name in _LISTS and cell != b"-":
+            fields[name] = [] if empty else [_unescaped(item) for item in cell.split(b",")]
+        elif cell != b"-":
+            fields[name] = "" if empty else _unescaped(cell)
     return fields
 
 
-def _unescaped(cell: str) -> str:
-    """Undo Zeek's escapes in a cell."""
-    if "\\" not in cell:
-        return cell
-    data, i = bytearray(), 0
-    while i < len(cell):
-        if cell[i] == "\\" and cell[i + 1 : i + 2] == "\\":
-            data += b"\\"
-            i += 2
-        elif cell[i] == "\\" and cell[i + 1 : i + 2] == "x" and _is_hex(cell[i + 2 : i + 4]):
-            data.append(int(cell[i + 2 : i + 4], 16))
-            i += 4
-        else:
-            data += cell[i].encode("utf-8", "surrogatepass")
-            i += 1
-    return data.decode("utf-8", "replace")
-
-
-def _is_hex(text: str) -> bool:
-    return len(text) == 2 and all(c in "0123456789abcdefABCDEF" for c in text)
+def _unescaped(cell: bytes) -> str:
+    return unescape(cell).decode("utf-8", "replace")
 
 
 def _text(fields: dict[str, Any], name: str, limit: int = _TEXT) -> str:

@@ -1,15 +1,17 @@
-"""From the files in an output directory to a report."""
+"""The report page of `zeekml score --report`: the outputs of a run, for people."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
 from zeekml.core.atomic_write import write_whole
 from zeekml.core.text import printable
+from zeekml.core.units import counted, duration_in_words, when
 from zeekml.detection.notice import SEVERITIES
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
@@ -18,17 +20,25 @@ from zeekml.errors import DataError, InputError
 from zeekml.html.page import render
 from zeekml.html.sections import Figure, Report, Section, Table
 from zeekml.outputs import FILE_MODE, NOTICE_LOG, REJECTS, SUMMARY
-from zeekml.triage.correlation import counterparts
-from zeekml.triage.hosts_section import hosts_section
-from zeekml.triage.incident_details import detail_part, key_of
-from zeekml.triage.incident_list import Board, Filter, Tracked, timeline, totals
+from zeekml.triage.incident_details import incident_section, key_of
+from zeekml.triage.incident_list import (
+    Filter,
+    IncidentList,
+    Tracked,
+    severity_words,
+    tactics,
+    timeline,
+    totals,
+)
 from zeekml.triage.lookup import lines_by_incident
-from zeekml.triage.source import OutputSource
-from zeekml.triage.text import agreement, severity_words, tactics, when
+from zeekml.triage.source import OutputSource, read_summary
 from zeekml.triage.timeline_chart import COLUMNS, timeline_svg
 
 LISTED: Final = 500
 """Most incidents in the table, the most severe first."""
+
+HOSTS: Final = 200
+"""Most hosts in the table, the worst first."""
 
 DETAILED: Final = 100
 """Most incidents that are explained one by one."""
@@ -40,30 +50,23 @@ _MAX_LINE: Final = 1 << 20
 
 
 def score_report(out: Path, bundle: Bundle, policy: Policy) -> Report:
-    """What is in an output directory of `zeekml score`, as a report.
+    """What is in an output directory of `zeekml score`, with the bundle and policy of the run.
 
     Its size is bounded, however many incidents there are.
-
-    Parameters
-    ----------
-    out
-        The directory.
-    bundle, policy
-        Those that the run used.
 
     Raises
     ------
     InputError, DataError
         The outputs cannot be read, or are damaged.
     """
-    summary = _summary(out)
-    board = _board(out)
-    others = _counterparts(board)
-    incidents = board.shown(Filter(closed=True))
+    summary = read_summary(out)
+    with closing(OutputSource(out)) as source:
+        source.poll()
+    incidents = source.incidents.shown(Filter(closed=True))
     sections = [
         _timeline_section(incidents, policy),
-        _incidents_section(incidents, others, out, bundle),
-        hosts_section(incidents),
+        _incidents_section(source.incidents, incidents, out, bundle),
+        _hosts_section(incidents),
         _reading_section(summary, out),
         _acting_section(out),
     ]
@@ -79,43 +82,9 @@ def score_report(out: Path, bundle: Bundle, policy: Policy) -> Report:
 
 
 def write_score_report(report: Report, path: Path) -> None:
-    """Write a report's page whole, or leave what was there before.
-
-    Raises
-    ------
-    OutputError
-        It cannot be written.
-    """
+    """Write a report's page whole, or leave what was there before."""
     # hosts and their doings are for those who may read the notices
     write_whole(path.parent, {path.name: render(report)}, FILE_MODE)
-
-
-def _summary(out: Path) -> dict[str, Any]:
-    path = out / SUMMARY
-    try:
-        value: Any = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot read: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path}: damaged; score the logs again") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: damaged; score the logs again")
-    return value
-
-
-def _board(out: Path) -> Board:
-    source = OutputSource(out)
-    try:
-        source.poll()
-    finally:
-        source.close()
-    return source.board
-
-
-def _counterparts(board: Board) -> dict[str, list[Tracked]]:
-    """For each incident's id, the same attack as other sensors show it."""
-    others = counterparts(incident.latest for incident in board.incidents.values())
-    return {name: [board.incidents[line.id] for line in lines] for name, lines in others.items()}
 
 
 def _lead(summary: Mapping[str, Any], incidents: Sequence[Tracked]) -> list[str]:
@@ -125,7 +94,7 @@ def _lead(summary: Mapping[str, Any], incidents: Sequence[Tracked]) -> list[str]
     period = ""
     if isinstance(first, int | float) and isinstance(last, int | float):
         period = f" from {when(first)} to {when(last)} UTC"
-    number = f"{len(incidents):,} incident{'s' * (len(incidents) != 1)}"
+    number = counted(len(incidents), "incident")
     detail = f" ({found})" if found else ""
     return [
         f"{summary.get('records_scored', 0):,} records{period}: {number}{detail}.",
@@ -154,12 +123,11 @@ def _timeline_section(incidents: Sequence[Tracked], policy: Policy) -> Section:
     figures = []
     if incidents:
         line = timeline(incidents, COLUMNS)
-        most = max(max(counts) for counts in line.counts.values())
         figures.append(
             Figure(
                 timeline_svg(line),
-                f"Incidents by when they began, one bar for {_span(line.span)}, "
-                f"the tallest for {most:,}.",
+                f"Incidents by when they began, one bar for {duration_in_words(line.span)}, "
+                f"the tallest for {line.tallest:,}.",
                 "A row of bars for each severity; the tables below have the counts.",
             )
         )
@@ -170,14 +138,10 @@ def _timeline_section(incidents: Sequence[Tracked], policy: Policy) -> Section:
 
 
 def _incidents_section(
-    incidents: Sequence[Tracked],
-    others: Mapping[str, Sequence[Tracked]],
-    out: Path,
-    bundle: Bundle,
+    known: IncidentList, incidents: Sequence[Tracked], out: Path, bundle: Bundle
 ) -> Section:
     listed = incidents[:LISTED]
     detailed = listed[:DETAILED]
-    seen_by = {i.latest.id: len(others[i.latest.id]) + 1 for i in listed}
     rows = [
         [
             when(i.latest.first_ts),
@@ -185,8 +149,8 @@ def _incidents_section(
             i.latest.threat,
             i.latest.msg,
             f"{i.latest.flows:,}",
-            agreement(i),
-            str(seen_by[i.latest.id]),
+            i.agreement,
+            str(len(known.counterparts(i)) + 1),
         ]
         for i in listed
     ]
@@ -204,10 +168,50 @@ def _incidents_section(
     found = lines_by_incident(out, {i.latest.id for i in detailed})
     ensemble = Ensemble(bundle)
     parts = [
-        detail_part(i, found[i.latest.id], others[i.latest.id], bundle, ensemble, out)
+        incident_section(i, found[i.latest.id], known.counterparts(i), ensemble, out)
         for i in detailed
     ]
     return Section("incidents", "Incidents", prose, [table] * bool(rows), parts=parts)
+
+
+def _hosts_section(incidents: Sequence[Tracked]) -> Section:
+    """A row for each host that all flows of some incident share, the worst first."""
+    did: defaultdict[str, Counter[str]] = defaultdict(Counter)  # incidents by threat
+    suffered: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    flows: Counter[str] = Counter()
+    worst: dict[str, int] = {}
+    for line in (incident.latest for incident in incidents):
+        for host, side in ((line.src, did), (line.dst, suffered)):
+            if host:
+                side[host][line.threat] += 1
+                flows[host] += line.flows
+                worst[host] = max(worst.get(host, 0), SEVERITIES.index(line.severity))
+    order = sorted(
+        worst, key=lambda host: (-worst[host], -(did[host] + suffered[host]).total(), host)
+    )
+
+    def listed(threats: Counter[str]) -> str:
+        return ", ".join(f"{threat} {n:,}" for threat, n in threats.most_common()) or "-"
+
+    rows = [
+        [
+            host,
+            severity_words(SEVERITIES[worst[host]]),
+            listed(did[host]),
+            listed(suffered[host]),
+            f"{flows[host]:,}",
+        ]
+        for host in order[:HOSTS]
+    ]
+    prose = ["A host is named where all flows of an incident share it."]
+    if len(order) > HOSTS:
+        prose.append(f"{len(order) - HOSTS:,} further hosts are not listed.")
+    table = Table(
+        "Hosts, those with the most severe incident first",
+        ["host", "worst", "did", "suffered", "flows"],
+        rows,
+    )
+    return Section("hosts", "Hosts", prose, [table] * bool(rows))
 
 
 def _reading_section(summary: Mapping[str, Any], out: Path) -> Section:
@@ -284,11 +288,3 @@ def _acting_section(out: Path) -> Section:
             "zeekml calibrate LOGS --notices-per-day 5 --out BUNDLE",
         ],
     )
-
-
-def _span(seconds: float) -> str:
-    for size, unit in ((86_400.0, "day"), (3600.0, "hour"), (60.0, "minute"), (1.0, "second")):
-        if seconds >= size:
-            number = f"{seconds / size:.0f}"
-            return f"{number} {unit}{'s' * (number != '1')}"
-    return f"{seconds:g} seconds"

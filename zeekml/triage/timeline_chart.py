@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from zeekml.core.text import utc
+from zeekml.core.units import utc
 from zeekml.detection.notice import SEVERITIES
 from zeekml.triage.incident_list import Timeline
 
@@ -15,12 +15,7 @@ COLUMNS: Final = 60
 _FEWEST: Final = 30
 _LEFT, _WIDTH, _ROW, _GAP = 96, 12, 44, 10
 # Okabe and Ito's colours, dark enough on white and light enough on black; the rows are named beside
-_COLOURS: Final = {
-    "critical": "#d55e00",
-    "high": "#c28500",
-    "medium": "#8a8a00",
-    "low": "#2f8fc4",
-}
+_COLOURS: Final = {"critical": "#d55e00", "high": "#c28500", "medium": "#8a8a00", "low": "#2f8fc4"}
 
 
 def timeline_svg(line: Timeline) -> str:
@@ -28,7 +23,7 @@ def timeline_svg(line: Timeline) -> str:
 
     All of its text is numbers, times and severities.
     """
-    most = max((max(counts) for counts in line.counts.values()), default=0)
+    most = line.tallest
     columns = max((len(counts) for counts in line.counts.values()), default=0)
     # what lies before the first incident is left out, as long as the drawing stays a wide one
     busy = [n for counts in line.counts.values() for n, count in enumerate(counts) if count]

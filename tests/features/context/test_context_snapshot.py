@@ -16,7 +16,7 @@ from zeekml.features.context.context_snapshot import SnapshotHead
 from zeekml.features.context.engine import ContextEngine
 from zeekml.features.context.layout import HEAD, LAST, TAIL
 from zeekml.features.feature_schema import FEATURES, WINDOWS
-from zeekml.features.flow_columns import FlowColumns
+from zeekml.features.flow_features import FlowColumns
 
 BOUND = 1000
 BEGIN = 1_700_000_000_000_000

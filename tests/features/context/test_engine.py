@@ -25,7 +25,7 @@ from zeekml.features.feature_schema import (
     REGULAR_FROM,
     WINDOWS,
 )
-from zeekml.features.flow_columns import LEAST_PACKET
+from zeekml.features.flow_features import LEAST_PACKET
 from zeekml.readers.flow_schema import FLOW_SCHEMA
 
 HOUR = WINDOWS[-1]

@@ -68,9 +68,9 @@ class Watch:
         """Start anew with what was stored; totals and the one clock begin again."""
         stored = json.loads(json.dumps(self.monitor.save()))
         self.monitor = HealthMonitor("office", self.limits)
-        self.monitor.load(stored)
         self.figures = replace(self.figures, records_read=0, records_rejected=0, records_scored=0)
         self.now, self.wall = 3.0, self.wall + seconds
+        self.monitor.load(stored, self.now, self.wall)
 
 
 def gap(cause: Cause = Cause.VANISHED, at_least: int = 5000, source: str = "/l/conn.log") -> Gap:
@@ -460,12 +460,11 @@ def test_the_same_moment_twice_makes_two_ids() -> None:
     assert first.id != second.id
 
 
-@pytest.mark.parametrize(("cut", "text"), [(True, "known in part only"), (False, "not known")])
-def test_a_lost_context(cut: bool, text: str) -> None:
+def test_a_lost_context() -> None:
     watch = Watch()
-    lost = watch.monitor.context_lost("conn", 1.0, WALL, "the journal is damaged", cut=cut)
+    lost = watch.monitor.context_lost("conn", 1.0, WALL, "the journal is damaged")
     assert watch.keep(lost) == ["context closed 0"]
-    assert lost[0].msg == f"conn: what hosts did in the last hour is {text}"
+    assert lost[0].msg == "conn: what hosts did in the last hour is not known"
     assert lost[0].sub.startswith("the journal is damaged; ")
 
 
@@ -474,7 +473,7 @@ def test_hostile_names() -> None:
     monitor = HealthMonitor(name)
     told = monitor.event(name, 1.0, WALL, gap(source=name))
     told += monitor.event(name, 1.0, WALL, Trouble(name, name))
-    told += monitor.context_lost(name, 1.0, WALL, name, cut=False)
+    told += monitor.context_lost(name, 1.0, WALL, name)
     for notice in told:
         assert (notice.msg + notice.sub + notice.stream + notice.sensor).isprintable()
         assert all(item.isprintable() for item in notice.described())
@@ -488,7 +487,7 @@ def test_streams_do_not_mix_and_can_be_dropped() -> None:
         assert len(monitor.event(stream, 1.0, WALL, trouble)) == 1
     assert monitor.open_problems == [("a", "trouble"), ("b", "trouble")]
     after = HealthMonitor()
-    after.load(monitor.save())
+    after.load(monitor.save(), 1.0, WALL)
     assert after.open_problems == monitor.open_problems
     notices = after.keep_only(["b"], 5.0, WALL + 5.0)
     assert [(n.stream, n.msg, n.state, n.seq) for n in notices] == [
@@ -503,7 +502,7 @@ def test_what_is_stored_survives_until_the_first_look() -> None:
     watch.event(Trouble("x", "y"))
     stored = watch.monitor.save()
     monitor = HealthMonitor()
-    monitor.load(stored)
+    monitor.load(stored, 0.0, stored["wall"])
     assert monitor.save() == stored
 
 
@@ -531,7 +530,7 @@ def test_what_is_stored_survives_until_the_first_look() -> None:
 def test_damaged_storage(damage: Any) -> None:
     monitor = HealthMonitor()
     with pytest.raises(InputError, match="damaged") as caught:
-        monitor.load(damage)
+        monitor.load(damage, 1.0, WALL)
     assert str(caught.value).isprintable()
     assert monitor.observe("conn", 1.0, WALL, StreamFigures()) == []
 

@@ -3,38 +3,79 @@ from __future__ import annotations
 import math
 import os
 import stat
-from dataclasses import fields, replace
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from zeekml._version import __version__
 from zeekml.errors import OutputError
-from zeekml.live.health.prometheus import StreamMetrics, WatchMetrics, render, write_metrics
+from zeekml.live.health.prometheus import render, write_metrics
+from zeekml.live.stream import SHED, LiveStream
+from zeekml.readers.rejects import ReadCounters
 
-STREAM = StreamMetrics(
-    records_read=120,
-    records_scored=100,
-    rejected={"bad_json": 3, "truncated": 1},
-    skipped={"dns": 16},
-    unknown={"duration": 2},
-    lag_seconds=1.25,
-    bytes_behind=4096,
-    rotations={"rotated": 2},
-    gaps={"vanished": 1},
-    notices={"ZeekML::Scan": 4},
-    suppressed=5,
-    silenced=6,
-    open_incidents=6,
-    context_records=7,
-    late=8,
-    shed=9,
-    last_record_timestamp_seconds=1795430487.5,
-)
-METRICS = WatchMetrics({"conn": STREAM, "eve": StreamMetrics()}, 11, "0123abcd", "default", "0.1.0")
+FIGURES: dict[str, Any] = {
+    "records_read": 120,
+    "records_scored": 100,
+    "rejected": {"bad_json": 3, "truncated": 1},
+    "skipped": {"dns": 16, SHED: 9},
+    "unknown": {"duration": 2},
+    "lag_seconds": 1.25,
+    "bytes_behind": 4096,
+    "rotations": {"rotated": 2},
+    "gaps": {"vanished": 1},
+    "notices": {"ZeekML::Scan": 4},
+    "suppressed": 5,
+    "silenced": 6,
+    "open_incidents": 6,
+    "context_records": 7,
+    "late": 8,
+    "last_record_timestamp_seconds": 1795430487.5,
+}
+NOTHING = {name: {} if isinstance(value, dict) else 0 for name, value in FIGURES.items()} | {
+    "lag_seconds": None,
+    "last_record_timestamp_seconds": None,
+}
+
+
+def stream(name: str, **figures: Any) -> LiveStream:
+    """A stream that has these figures, and nothing else."""
+    of = NOTHING | figures
+    counters = ReadCounters(
+        records_read=of["records_read"],
+        accepted=of["records_scored"],
+        rejected=Counter(of["rejected"]),
+        skipped=Counter(of["skipped"]),
+        values_unknown=Counter(of["unknown"]),
+    )
+    record = SimpleNamespace(
+        counters=counters, **{key: of[key] for key in ("rotations", "gaps", "notices", "silenced")}
+    )
+    incidents = SimpleNamespace(suppressed=of["suppressed"], open_incidents=of["open_incidents"])
+    made_up: Any = SimpleNamespace(
+        logs=SimpleNamespace(name=name),
+        record=record,
+        lag=of["lag_seconds"],
+        bytes_behind=lambda: of["bytes_behind"],
+        incidents=incidents,
+        context_records=of["context_records"],
+        late=of["late"],
+        stream_clock=of["last_record_timestamp_seconds"],
+    )
+    return cast("LiveStream", made_up)
+
+
+def shown(*streams: LiveStream, commits: int = 11, up: bool = True) -> bytes:
+    bundle: Any = SimpleNamespace(digest="0123abcd", manifest=SimpleNamespace(name="default"))
+    return render(streams, bundle, commits=commits, up=up)
+
+
+BOTH = (stream("conn", **FIGURES), stream("eve"))
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -55,7 +96,7 @@ def parsed(data: bytes) -> tuple[Samples, dict[str, str]]:
 
 
 def test_names_types_and_values() -> None:
-    samples, types = parsed(render(METRICS))
+    samples, types = parsed(shown(*BOTH))
     counters = {name for name, kind in types.items() if kind == "counter"}
     assert counters == {name for name in types if name.endswith("_total")}
     assert set(types.values()) == {"counter", "gauge"}
@@ -86,6 +127,7 @@ def test_names_types_and_values() -> None:
         ("context_records", 7),
         ("late_total", 8),
         ("shed_total", 9),
+        ("records_skipped_total", SHED, 9),
         ("last_record_timestamp_seconds", 1795430487.5),
     }
     labels = {name: {key for key, _ in labels} - {"stream"} for name, labels in samples}
@@ -100,19 +142,19 @@ def test_names_types_and_values() -> None:
     }
     assert samples["zeekml_state_commits_total", frozenset()] == 11
     assert samples["zeekml_up", frozenset()] == 1
-    bundle = {("sha256", "0123abcd"), ("name", "default"), ("version", "0.1.0")}
+    bundle = {("sha256", "0123abcd"), ("name", "default"), ("version", __version__)}
     assert samples["zeekml_bundle_info", frozenset(bundle)] == 1
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    samples, _ = parsed(render(METRICS))
+    samples, _ = parsed(shown(*BOTH))
     eve = {name for name, labels in samples if ("stream", "eve") in labels}
     assert "zeekml_records_read_total" in eve
     assert not {"zeekml_lag_seconds", "zeekml_last_record_timestamp_seconds"} & eve
 
 
 def test_no_streams_and_the_end() -> None:
-    samples, _ = parsed(render(replace(METRICS, streams={}, up=False)))
+    samples, _ = parsed(shown(up=False))
     assert {name for name, _ in samples} == {
         "zeekml_state_commits_total",
         "zeekml_up",
@@ -123,39 +165,40 @@ def test_no_streams_and_the_end() -> None:
 
 def test_every_figure_has_its_place() -> None:
     """Each one, when it alone changes, changes exactly its own samples."""
-    before = parsed(render(METRICS))[0]
-    for figure in fields(StreamMetrics):
-        value: Any = getattr(STREAM, figure.name)
-        more = {key: n + 1 for key, n in value.items()} if isinstance(value, dict) else value + 1
-        changed = replace(STREAM, **{figure.name: more})
-        after = parsed(render(replace(METRICS, streams={**METRICS.streams, "conn": changed})))[0]
-        names = {name for (name, labels), n in after.items() if before[name, labels] != n}
-        assert len(names) == 1
-        assert figure.name in names.pop()
+    before = parsed(shown(*BOTH))[0]
+    for figure, value in FIGURES.items():
+        for key in value if isinstance(value, dict) else [""]:
+            more = {**value, key: value[key] + 1} if key else value + 1
+            after = parsed(shown(stream("conn", **{**FIGURES, figure: more}), BOTH[1]))[0]
+            changed = {at for at, n in after.items() if before[at] != n}
+            names = {name for name, _ in changed}
+            if key == SHED:
+                # they are skipped, too
+                assert names == {"zeekml_shed_total", "zeekml_records_skipped_total"}
+                continue
+            assert len(changed) == 1
+            assert figure in names.pop()
 
 
 @settings(max_examples=150, derandomize=True)
-@given(stream=st.text(min_size=1), kind=st.text(), value=st.integers(0, 2**63))
-def test_any_text_stays_in_its_label(stream: str, kind: str, value: int) -> None:
-    metrics = replace(METRICS, streams={stream: StreamMetrics(skipped={kind: value})})
-    data = render(metrics)
+@given(name=st.text(min_size=1), kind=st.text(), value=st.integers(0, 2**53))
+def test_any_text_stays_in_its_label(name: str, kind: str, value: int) -> None:
+    data = shown(stream(name, skipped={kind: value}))
     assert data.decode().replace("\n", "").isprintable()
     samples, _ = parsed(data)
-    found = [v for (name, _), v in samples.items() if name == "zeekml_records_skipped_total"]
+    found = [v for (metric, _), v in samples.items() if metric == "zeekml_records_skipped_total"]
     assert found == [value]
 
 
 def test_two_labels_that_look_alike_are_one_sample() -> None:
-    metrics = replace(METRICS, streams={"s": StreamMetrics(skipped={"\x1b": 2, "\\x1b": 3})})
-    samples, _ = parsed(render(metrics))
+    samples, _ = parsed(shown(stream("s", skipped={"\x1b": 2, "\\x1b": 3})))
     key = frozenset({("stream", "s"), ("type", "\\x1b")})
     assert samples["zeekml_records_skipped_total", key] == 5
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, 1e300, 0.1])
 def test_numbers(value: float) -> None:
-    metrics = replace(METRICS, streams={"s": StreamMetrics(lag_seconds=value)})
-    samples, _ = parsed(render(metrics))
+    samples, _ = parsed(shown(stream("s", lag_seconds=value)))
     assert samples["zeekml_lag_seconds", frozenset({("stream", "s")})] == value
 
 
@@ -163,14 +206,14 @@ def test_the_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "zeekml.prom"
     before = os.umask(0o077)
     try:
-        write_metrics(path, METRICS)
+        write_metrics(path, shown())
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     with path.open("rb") as reader:
-        write_metrics(path, replace(METRICS, state_commits=12))
-        assert b"zeekml_state_commits_total 11\n" in reader.read()
-    assert b"zeekml_state_commits_total 12\n" in path.read_bytes()
+        write_metrics(path, shown(commits=12))
+        assert b"zeekml_state_commits_total 11.0\n" in reader.read()
+    assert b"zeekml_state_commits_total 12.0\n" in path.read_bytes()
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -178,7 +221,7 @@ def test_what_lies_beside_is_not_written_through(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"untouched")
     (tmp_path / ".zeekml.prom.new").symlink_to(victim)
-    write_metrics(tmp_path / "zeekml.prom", METRICS)
+    write_metrics(tmp_path / "zeekml.prom", shown())
     assert victim.read_bytes() == b"untouched"
     assert not (tmp_path / "zeekml.prom").is_symlink()
 
@@ -187,5 +230,5 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "zeekml.prom").mkdir()
     for path in (tmp_path / "zeekml.prom", tmp_path / "none/zeekml.prom"):
         with pytest.raises(OutputError, match=r"zeekml\.prom: cannot write: "):
-            write_metrics(path, METRICS)
+            write_metrics(path, shown())
     assert [entry.name for entry in tmp_path.iterdir()] == ["zeekml.prom"]

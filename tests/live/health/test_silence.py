@@ -15,7 +15,7 @@ from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
 from zeekml.live.state.database import State
 from zeekml.live.stream import LiveStream
-from zeekml.live.tail.stream_logs import StreamLogs
+from zeekml.live.tail.inputs import StreamLogs
 from zeekml.readers.rejects import RejectWriter
 
 SAMPLE = Path(__file__).parents[3] / "sample_logs" / "suricata" / "eve.json.gz"
@@ -61,7 +61,7 @@ class Watch:
         """Let time pass and look; tell whether flows are held after what was decided is done."""
         self.now += seconds
         for _ in range(2):
-            self.follower.look()
+            self.follower.poll()
             commit = self.follower.to_commit()
             self.state.commit([commit])
             self.follower.committed(commit)

@@ -77,13 +77,21 @@ def test_signs_of_life_at_half_the_interval(manager: Manager) -> None:
         (None, os.getpid(), 0.0),
     ],
 )
-def test_watchdog_of_the_environment(usec: str | None, pid: int | str | None, every: float) -> None:
-    environment = {"NOTIFY_SOCKET": "/run/systemd/notify"}
+def test_watchdog_of_the_environment(
+    manager: Manager, usec: str | None, pid: int | str | None, every: float
+) -> None:
+    environment = {"NOTIFY_SOCKET": manager[0]}
     if usec is not None:
         environment["WATCHDOG_USEC"] = usec
     if pid is not None:
         environment["WATCHDOG_PID"] = str(pid)
-    assert ServiceManager.from_environment(environment).watchdog_seconds == every
+    now = 100.0
+    service = ServiceManager.from_environment(environment, clock=lambda: now)
+    sent = []
+    for now in (100.0, 100.1, 129.9, 130.0, 159.9, 160.0):
+        if service.watchdog():
+            sent.append(now - 100.0)
+    assert sent == ([0.0, every, 2 * every] if every else [])
 
 
 def test_this_process_is_asked_by_default(

@@ -18,7 +18,7 @@ from small_disk import FULL, SmallDisk
 from unprivileged import run_unprivileged
 
 from zeekml.errors import OutputError
-from zeekml.live.outputs.append_file import LiveFile
+from zeekml.live.outputs.append_file import AppendFile
 from zeekml.live.state.database import Mark
 
 OPENING = [b"# first\n", b"# second\n"]
@@ -28,11 +28,11 @@ def key_of(line: bytes) -> str | None:
     return None if line.startswith(b"#") else line.split(b" ")[0].decode()
 
 
-def opened(path: Path, mark: Mark | None = None) -> LiveFile:
-    return LiveFile(path, mark, key_of, lambda: list(OPENING))
+def opened(path: Path, mark: Mark | None = None) -> AppendFile:
+    return AppendFile(path, mark, key_of, lambda: list(OPENING))
 
 
-def put(file: LiveFile, *numbers: int) -> None:
+def put(file: AppendFile, *numbers: int) -> None:
     for number in numbers:
         file.add(str(number), line_of(number))
 
@@ -302,7 +302,7 @@ def test_last_line(path: Path) -> None:
     assert file.last_line() == b"# second"
     os.truncate(path, 0)
     file.close()
-    file = LiveFile(path, None, key_of)
+    file = AppendFile(path, None, key_of)
     assert file.last_line() == b""
     file.close()
 
@@ -403,10 +403,10 @@ UNPRIVILEGED = """
 import sys
 from pathlib import Path
 from zeekml.errors import OutputError
-from zeekml.live.outputs.append_file import LiveFile
+from zeekml.live.outputs.append_file import AppendFile
 directory = Path(sys.argv[1])
 path = directory / "notice.log"
-file = LiveFile(path, None, lambda line: None, lambda: [b"# first\\n"])
+file = AppendFile(path, None, lambda line: None, lambda: [b"# first\\n"])
 file.add("1", b"1\\n")
 file.flush()
 path.rename(directory / "notice.log.1")
@@ -422,7 +422,7 @@ file.flush()
 file.close()
 path.chmod(0)
 try:
-    LiveFile(path, file.mark, lambda line: None)
+    AppendFile(path, file.mark, lambda line: None)
 except OutputError as error:
     print(error)
 path.chmod(0o600)

@@ -19,7 +19,7 @@ from zeekml.alerts.eve_alert import encode_alert
 from zeekml.alerts.zeek_notice import TsvEncoder, encode_json, line_in_form
 from zeekml.core.directory_lock import TakenError
 from zeekml.detection.notice import Notice
-from zeekml.live.outputs.append_file import LiveFile
+from zeekml.live.outputs.append_file import AppendFile
 from zeekml.live.outputs.live_outputs import LiveOutputs, Shortened
 from zeekml.live.state.database import Mark
 from zeekml.outputs import EVE_JSON, NOTICE_LOG, REJECTS, OutputOptions
@@ -261,8 +261,8 @@ def test_lines_found_after_a_crash_count_as_the_files_own(tmp_path: Path) -> Non
     path = tmp_path / "notice.log"
     kept: dict[str, bytes] = {}
 
-    def opened(mark: Mark | None) -> LiveFile:
-        return LiveFile(path, mark, lambda line: line[:1].decode(), kept=lambda: kept)
+    def opened(mark: Mark | None) -> AppendFile:
+        return AppendFile(path, mark, lambda line: line[:1].decode(), kept=lambda: kept)
 
     file = opened(None)
     mark = file.mark

@@ -15,7 +15,7 @@ from zeekml.ensemble.bundle import Bundle
 from zeekml.live.outputs.live_outputs import LiveOutputs
 from zeekml.live.state.database import State
 from zeekml.live.stream import LiveStream
-from zeekml.live.tail.stream_logs import StreamLogs
+from zeekml.live.tail.inputs import StreamLogs
 from zeekml.outputs import ENRICHED, OutputOptions
 
 
@@ -76,7 +76,7 @@ class Watch:
             keep_originals=enriched,
         )
         assert follower.problems == []
-        looks = [follower.look()]
+        looks = [follower.poll()]
         if end:
             looks += [follower.finish(), follower.settle()]
         batches = [batch for look in looks for batch in look.outcome.batches]

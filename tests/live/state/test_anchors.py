@@ -15,7 +15,7 @@ from zeekml.ensemble.bundle import load_bundle
 from zeekml.live import stream as follower
 from zeekml.live.state.database import State
 from zeekml.live.stream import LiveStream
-from zeekml.live.tail.stream_logs import StreamLogs
+from zeekml.live.tail.inputs import StreamLogs
 from zeekml.readers.rejects import RejectWriter
 
 LOG = Path(__file__).resolve().parents[3] / "sample_logs" / "zeek_tsv" / "conn.log"
@@ -36,7 +36,7 @@ def test_it_does_not_grow_with_each_stop(tmp_path: Path, monkeypatch: pytest.Mon
                 file.writelines(islice(lines, 100))
             one = LiveStream(logs, state, bundle, policy, Config(), rejects)
             again.append(state.journal_size("conn", state.anchors("conn")[-1].number)[1])
-            one.look()
+            one.poll()
             state.commit([one.to_commit()])
             one.close()
     assert again == [0, 100, 200, 0, 100, 200, 0, 100]

@@ -20,7 +20,7 @@ from zeekml.live.state import context_files as snapshots
 from zeekml.live.state.context_files import ContextFiles
 from zeekml.live.state.database import State, StreamCommit
 from zeekml.live.stream import LiveStream
-from zeekml.live.tail.stream_logs import StreamLogs
+from zeekml.live.tail.inputs import StreamLogs
 from zeekml.readers.rejects import RejectWriter
 
 LOG = Path(__file__).resolve().parents[3] / "sample_logs" / "zeek_tsv" / "conn.log"
@@ -37,7 +37,7 @@ def look_until_kept(state: State, one: LiveStream, number: int = 0) -> int:
     """Look and commit as the service does, until a snapshot is in force; return its number."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        if one.look().progress:
+        if one.poll().progress:
             commit(state, one)
         found = state.snapshot("conn")
         if found is not None and found.number > number:
@@ -60,7 +60,7 @@ def test_each_stream_keeps_the_latest(
         one = LiveStream(logs, state, bundle, policy, Config(), rejects)
         first = look_until_kept(state, one)
         # a log that fell silent is no reason to wait, and nothing more is made of the same rows
-        assert not one.look().progress
+        assert not one.poll().progress
         assert state.anchors("conn")[-1].number == first
         with log.open("ab") as file:
             file.writelines(islice(lines, 600))

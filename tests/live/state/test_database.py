@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from small_disk import FULL, SmallDisk
 from unprivileged import ROOT, run_unprivileged
 
+from zeekml.core.directory_lock import TakenError
+from zeekml.errors import StateFileError
 from zeekml.live.state import database as state_module
 from zeekml.live.state import state_directory as state_place
 from zeekml.live.state.database import (
@@ -26,7 +28,6 @@ from zeekml.live.state.database import (
     Mark,
     Snapshot,
     State,
-    StateFileError,
     StreamCommit,
 )
 from zeekml.readers.stream_clock import ClockState
@@ -216,13 +217,14 @@ COMMITTING = """
 import sys
 from pathlib import Path
 from zeekml.readers.stream_clock import ClockState
-from zeekml.live.state.database import Anchor, Entry, IncidentLine, Mark, State, StreamCommit
+from zeekml.live.state.database import *
 state = State(Path(sys.argv[1]))
 number = state.next_number("conn")
 while True:
     data = b"%d " % number * 2000
     commit = StreamCommit(
-        "conn", b"%d" % number, Entry(number, 1, data), Anchor(number + 1, ClockState(number)),
+        "conn", b"%d" % number, JournalRow(number, 1, data),
+        Snapshot(number + 1, ClockState(number)),
         forget_before=max(number - 3, 0),
     )
     line = IncidentLine("i", "conn", "Scan", "open", "low", number, 1.0, 2.0, b"{}")
@@ -268,11 +270,11 @@ def test_killed_in_the_middle_of_commits(directory: Path) -> None:
 
 
 def test_one_watcher_at_a_time(state: State, directory: Path) -> None:
-    with pytest.raises(StateFileError, match=f"{directory}: another zeekml watch .* --state"):
+    with pytest.raises(TakenError, match=f"{directory}: another zeekml watch .* --state"):
         State(directory)
     code = (
-        "import sys; from pathlib import Path; from zeekml.live.state.database import *\n"
-        "try: State(Path(sys.argv[1]))\nexcept StateFileError as error: print(error)"
+        "import sys; from pathlib import Path; from zeekml.live.state.database import State\n"
+        "try: State(Path(sys.argv[1]))\nexcept Exception as error: print(error)"
     )
     with run(code, directory) as process:
         out, _ = process.communicate()
@@ -284,7 +286,7 @@ def test_the_lock_ends_with_the_watcher(directory: Path) -> None:
     process = run(COMMITTING, directory)
     assert process.stdout is not None
     process.stdout.readline()
-    with pytest.raises(StateFileError, match="another zeekml watch"):
+    with pytest.raises(TakenError, match="another zeekml watch"):
         State(directory)
     process.kill()
     process.communicate()

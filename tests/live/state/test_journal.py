@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeekml.core.serialization import seal
-from zeekml.live.state.journal import AlertChange, JournalEntry, JournalError, pack, unpack
+from zeekml.errors import StateError
+from zeekml.live.state.journal import AlertChange, JournalEntry, pack, unpack
 from zeekml.readers.flow_order import EndOrder
 from zeekml.readers.flow_schema import (
     AT_EXIT_FIELD,
@@ -69,17 +70,17 @@ def batches(draw: st.DrawFn) -> list[pa.RecordBatch]:
 CHANGES = st.lists(st.tuples(INT64, st.none() | TEXT), max_size=4)
 
 
-@given(flows=batches(), alerts=CHANGES, let_go=st.booleans(), originals=st.booleans())
+@given(flows=batches(), alerts=CHANGES, release=st.booleans(), originals=st.booleans())
 @settings(max_examples=150, derandomize=True)
 def test_what_goes_in_comes_out(
-    flows: list[pa.RecordBatch], alerts: list[AlertChange], let_go: bool, originals: bool
+    flows: list[pa.RecordBatch], alerts: list[AlertChange], release: bool, originals: bool
 ) -> None:
-    packed = pack(JournalEntry(flows, alerts, let_go), originals=originals)
+    packed = pack(JournalEntry(flows, alerts, release), originals=originals)
     back = unpack(packed)
     assert back.alerts == alerts
-    assert back.let_go is let_go
+    assert back.release is release
     assert back.rows == sum(map(len, flows))
-    assert bool(back) == bool(flows or alerts or let_go)
+    assert bool(back) == bool(flows or alerts or release)
     expected = flows if originals else without_originals(flows)
     assert [batch.to_pylist() for batch in back.flows] == [b.to_pylist() for b in expected]
     assert [batch.schema for batch in back.flows] == [batch.schema for batch in expected]
@@ -142,7 +143,7 @@ def test_damage_is_noticed(data: st.DataObject) -> None:
         damaged += data.draw(st.binary(min_size=1, max_size=4))
     try:
         back = unpack(bytes(damaged))
-    except JournalError as error:
+    except StateError as error:
         assert str(error).isprintable()
     else:
         # bits of the head that mean nothing may change
@@ -154,7 +155,7 @@ def test_damage_is_noticed(data: st.DataObject) -> None:
 @settings(max_examples=100, derandomize=True)
 def test_what_is_no_entry(data: bytes) -> None:
     for garbage in (data, zstandard.compress(data)):
-        with pytest.raises(JournalError):
+        with pytest.raises(StateError):
             unpack(garbage)
 
 
@@ -173,13 +174,13 @@ def test_flows_that_are_no_flows() -> None:
         writer.write_batch(table)
     other = sink.getvalue().to_pybytes()
     for flows in (b"no stream", other):
-        with pytest.raises(JournalError):
+        with pytest.raises(StateError):
             unpack(entry(flows))
 
 
 def test_an_entry_that_claims_a_monstrous_size() -> None:
     # single segment, content size of eight bytes: 2**62
-    with pytest.raises(JournalError):
+    with pytest.raises(StateError):
         unpack(b"\x28\xb5\x2f\xfd\xe0" + (2**62).to_bytes(8, "little") + b"\x01\0\0")
 
 

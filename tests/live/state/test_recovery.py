@@ -25,9 +25,10 @@ from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.live.live_pipeline import LivePipeline
 from zeekml.live.state import context_files as snapshots
 from zeekml.live.state.context_files import ContextFiles
-from zeekml.live.state.database import STATE_FILE, JournalRow, Snapshot, State, StreamCommit
+from zeekml.live.state.database import JournalRow, Snapshot, State, StreamCommit
 from zeekml.live.state.journal import JournalEntry, pack
 from zeekml.live.state.recovery import RestoredStream, context_start, recover
+from zeekml.live.state.state_directory import STATE_FILE
 from zeekml.readers.archive import read_flow_table
 from zeekml.readers.flow_schema import AT_EXIT_FIELD
 from zeekml.readers.formats.suricata_eve import AlertMemory

@@ -14,15 +14,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from zeekml.core.directory_lock import TakenError
+from zeekml.errors import StateFileError
 from zeekml.live.state.database import (
     IncidentLine,
     JournalRow,
     Mark,
     State,
-    StateFileError,
     StreamCommit,
 )
-from zeekml.live.state.state_directory import StateTakenError
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_what_is_taken_away_is_there_again(
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert stat.S_IMODE((directory / "state.db").stat().st_mode) == 0o600
     commit(state, 1)
-    with pytest.raises(StateTakenError, match="another zeekml watch"):
+    with pytest.raises(TakenError, match="another zeekml watch"):
         State(directory)
     if sudden:
         # as it is on the disk at this moment
@@ -136,7 +136,7 @@ def test_what_is_not_the_watchers_own_is_kept(directory: Path, state: State) -> 
 def test_another_watch_has_taken_the_place(directory: Path, state: State) -> None:
     move_away(directory)
     other = State(directory)
-    with pytest.raises(StateTakenError, match="another zeekml watch uses this state directory"):
+    with pytest.raises(TakenError, match="another zeekml watch uses this state directory"):
         state.put_back()
     assert other.in_place
     assert other.record("conn") is None

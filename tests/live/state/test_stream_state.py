@@ -14,6 +14,12 @@ def test_a_record_comes_back_as_it_was() -> None:
     assert decode_record(record.encode(), StreamState) == record
 
 
+def test_what_is_stored_keeps_its_names() -> None:
+    stored = json.loads(StreamState(release=True).encode())
+    assert {name for name, value in stored.items() if value is True} == {"let_go"}
+    assert decode_record(b'{"let_go":true}', StreamState).release
+
+
 def test_a_record_of_an_earlier_release_is_read() -> None:
     stored = json.loads(StreamState(counters=ReadCounters(records_read=5, accepted=5)).encode())
     del stored["counters"]["values_unknown"]

@@ -6,22 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from live_logs import CONN, EVE, put
 
 from zeekml.live.tail import default_paths as places
 from zeekml.live.tail.default_paths import Found, look_around, objection
-
-CONN = (
-    b"#separator \\x09\n#path\tconn\n"
-    b"#fields\tts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto\n"
-    b"1.0\tC1\t10.0.0.1\t1\t10.0.0.2\t2\ttcp\n"
-)
-EVE = b'{"timestamp":"2026-01-01T00:00:00.000000+0000","event_type":"stats","stats":{}}\n'
-
-
-def put(path: Path, data: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    return path
 
 
 def reasons(root: Path) -> dict[str, str]:
@@ -95,7 +83,7 @@ def test_the_log_of_flows_under_another_name(
 
 def test_an_empty_log_is_found(tmp_path: Path) -> None:
     eve = put(tmp_path / "var/log/suricata/eve.json", b"")
-    assert look_around(tmp_path).found == [Found(eve, "suricata", empty=True)]
+    assert look_around(tmp_path).found == [Found(eve, "suricata")]
 
 
 @pytest.mark.parametrize(

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from zeekml.live.tail import file_events as wake_up
-from zeekml.live.tail.file_events import FileEvents
+from zeekml.live.tail.file_events import FileEventIntervals, FileEvents
 
 # a poll that no test waits for: what ends a wait sooner is an event
 LONG = 20.0
 SOON = 5.0
 
 
-@pytest.fixture(autouse=True)
-def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wake_up, "_CHECK", 0.1)
+def waiting(*directories: Path, poll: float = LONG) -> FileEvents:
+    """File events whose directories are looked at often."""
+    intervals = FileEventIntervals(check=0.1, rest=1.5, retry=0.1)
+    return FileEvents(directories, poll=poll, intervals=intervals)
 
 
 @pytest.fixture
@@ -78,21 +78,21 @@ def pass_over_events(wake: FileEvents) -> None:
 def test_a_change_ends_the_wait(
     directory: Path, later: Later, change: Callable[[Path], None]
 ) -> None:
-    with FileEvents([directory], poll=LONG) as wake:
+    with waiting(directory) as wake:
         assert wake.problem is None
         later(lambda: change(directory))
         assert 0.1 < seconds_of(wake.wait) < SOON
 
 
 def test_a_change_before_the_wait_counts(directory: Path) -> None:
-    with FileEvents([directory], poll=LONG) as wake:
+    with waiting(directory) as wake:
         append(directory / "conn.log")
         assert seconds_of(wake.wait) < SOON
 
 
 def test_our_own_reading_does_not_wake(directory: Path) -> None:
     append(directory / "conn.log")
-    with FileEvents([directory], poll=LONG) as wake:
+    with waiting(directory) as wake:
         for _ in range(3):
             (directory / "conn.log").read_bytes()
             list(directory.iterdir())
@@ -101,12 +101,12 @@ def test_our_own_reading_does_not_wake(directory: Path) -> None:
 
 @pytest.mark.parametrize(("timeout", "expected"), [(None, 0.2), (9.0, 0.2), (0.1, 0.1), (-1.0, 0)])
 def test_the_wait_is_bounded(directory: Path, timeout: float | None, expected: float) -> None:
-    with FileEvents([directory], poll=0.2) as wake:
+    with waiting(directory, poll=0.2) as wake:
         assert expected <= seconds_of(lambda: wake.wait(timeout)) + 0.002 < expected + 2.0
 
 
 def test_a_call_ends_the_wait_once(directory: Path, later: Later) -> None:
-    with FileEvents([directory], poll=LONG) as wake:
+    with waiting(directory) as wake:
         later(wake.set)
         assert seconds_of(wake.wait) < SOON
         wake.set()
@@ -118,7 +118,7 @@ def test_a_call_ends_the_wait_once(directory: Path, later: Later) -> None:
 def test_calls_from_a_signal_handler_never_block(directory: Path) -> None:
     """With a lock inside, one of so many signals would find it taken."""
     calls = 0
-    with FileEvents([directory], poll=LONG) as wake:
+    with waiting(directory) as wake:
 
         def call(*_: object) -> None:
             nonlocal calls
@@ -138,7 +138,7 @@ def test_calls_from_a_signal_handler_never_block(directory: Path) -> None:
 
 
 def test_more_calls_than_a_pipe_holds(directory: Path) -> None:
-    with FileEvents([directory], poll=0.05) as wake:
+    with waiting(directory, poll=0.05) as wake:
         for _ in range(100_000):
             wake.set()
         assert seconds_of(wake.wait) < SOON
@@ -146,7 +146,7 @@ def test_more_calls_than_a_pipe_holds(directory: Path) -> None:
 
 def test_a_directory_that_is_swapped(directory: Path, later: Later) -> None:
     """As zeekctl does; the old directory is no longer of interest."""
-    with FileEvents([directory], poll=LONG) as wake:
+    with waiting(directory) as wake:
         directory.rename(directory.with_name("old"))
         directory.mkdir()
         time.sleep(0.15)
@@ -163,7 +163,7 @@ def test_a_link_that_leads_elsewhere(tmp_path: Path, later: Later) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     current.symlink_to("a")
-    with FileEvents([current, tmp_path / "a"], poll=LONG) as wake:
+    with waiting(current, tmp_path / "a") as wake:
         later(lambda: append(tmp_path / "a/conn.log"))
         assert seconds_of(wake.wait) < SOON
         current.unlink()
@@ -176,7 +176,7 @@ def test_a_link_that_leads_elsewhere(tmp_path: Path, later: Later) -> None:
 
 def test_a_directory_that_comes_goes_and_comes_again(tmp_path: Path, later: Later) -> None:
     directory = tmp_path / "logs"
-    with FileEvents([directory], poll=LONG) as wake:
+    with waiting(directory) as wake:
         assert wake.problem == f"{directory}: No such file or directory"
         assert seconds_of(lambda: wake.wait(0.15)) >= 0.14
         # the same inode is likely to be given again
@@ -196,7 +196,7 @@ def test_a_directory_that_comes_goes_and_comes_again(tmp_path: Path, later: Late
 
 
 def test_an_end_and_a_start_within_one_look(directory: Path, later: Later) -> None:
-    with FileEvents([directory], poll=LONG) as wake:
+    with waiting(directory) as wake:
         (directory / "conn.log").unlink()
         directory.rmdir()
         directory.mkdir()
@@ -208,7 +208,7 @@ def test_an_end_and_a_start_within_one_look(directory: Path, later: Later) -> No
 
 
 def test_text_of_a_directory_is_made_printable(tmp_path: Path) -> None:
-    with FileEvents([tmp_path / "a\x1b[2J\n"]) as wake:
+    with waiting(tmp_path / "a\x1b[2J\n") as wake:
         assert wake.problem is not None
         assert wake.problem.isprintable()
 
@@ -237,7 +237,7 @@ def test_without_any_descriptor_left(
     directory: Path, leave_descriptors: Callable[[int | None], None]
 ) -> None:
     leave_descriptors(0)
-    with FileEvents([directory], poll=0.2) as wake:
+    with waiting(directory, poll=0.2) as wake:
         assert wake.problem == "Too many open files"
         wake.set()
         assert 0.19 <= seconds_of(wake.wait) < SOON
@@ -245,13 +245,11 @@ def test_without_any_descriptor_left(
 
 def test_inotify_that_is_used_up_and_free_again(
     directory: Path,
-    monkeypatch: pytest.MonkeyPatch,
     later: Later,
     leave_descriptors: Callable[[int | None], None],
 ) -> None:
-    monkeypatch.setattr(wake_up, "_RETRY", 0.1)
     leave_descriptors(2)
-    with FileEvents([directory], poll=1.5) as wake:
+    with waiting(directory, poll=1.5) as wake:
         assert wake.problem is not None
         assert "instance limit" in wake.problem
         leave_descriptors(None)
@@ -269,7 +267,7 @@ def test_inotify_that_is_used_up_and_free_again(
 def test_closing_leaves_nothing_behind_and_does_not_hang(directory: Path) -> None:
     threads, open_before = threading.active_count(), descriptors()
     for _ in range(3):
-        wake = FileEvents([directory], poll=0.05)
+        wake = waiting(directory, poll=0.05)
         with wake:
             append(directory / "conn.log")
             wake.wait()
@@ -294,7 +292,7 @@ def test_a_burst_wakes_few_times(directory: Path, later: Later) -> None:
             append(directory / f"{n % 2}.log")
             time.sleep(0.001)
 
-    with FileEvents([directory], poll=LONG) as wake:
+    with waiting(directory) as wake:
         later(write)
         waits = 0
         while seconds_of(lambda: wake.wait(0.5)) < 0.49:
@@ -303,11 +301,8 @@ def test_a_burst_wakes_few_times(directory: Path, later: Later) -> None:
     assert 1 <= waits <= 50
 
 
-def test_a_flood_is_polled_until_it_is_over(
-    directory: Path, monkeypatch: pytest.MonkeyPatch, later: Later
-) -> None:
-    monkeypatch.setattr(wake_up, "_REST", 1.5)
-    with FileEvents([directory], poll=LONG) as wake:
+def test_a_flood_is_polled_until_it_is_over(directory: Path, later: Later) -> None:
+    with waiting(directory) as wake:
         for n in range(2000):
             append(directory / f"{n % 7}.log")
         pass_over_events(wake)

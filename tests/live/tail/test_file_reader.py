@@ -195,11 +195,11 @@ def test_a_file_with_nothing_but_a_bracket_is_no_other(log: Path) -> None:
     log.write_bytes(text[:10])
     follower = Follower(log)
     follower.poll()
-    assert follower.tail.position is not None
-    assert follower.tail.position.identity is None
+    assert follower.tail.checkpoint is not None
+    assert follower.tail.checkpoint.identity is None
     append(log, text[10:])
     follower.poll()
-    assert follower.tail.position.identity is not None
+    assert follower.tail.checkpoint.identity is not None
     follower.tail.close()
 
 

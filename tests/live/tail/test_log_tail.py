@@ -7,13 +7,14 @@ import os
 import re
 import shutil
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from follower import HEADER, Follower, append, text
 
-from zeekml.live.tail import directory_scan as surroundings
-from zeekml.live.tail import rotated_files as rotation
+from zeekml.live.tail import directory_listing, directory_scan, rotated_files
+from zeekml.live.tail.default_paths import COMPRESSED
 from zeekml.live.tail.events import Cause, FileOpened, How, Lines, Recovered, Trouble
 from zeekml.live.tail.log_tail import LogTail
 from zeekml.readers.files.line_splitter import MAX_LINE, Block, LongLine
@@ -27,7 +28,7 @@ def test_a_log_that_appears_late_and_grows(log: Path, follower: Follower) -> Non
     assert isinstance(events[0], FileOpened)
     assert isinstance(events[1], Lines)
     assert events[1].lines == Block(b"one\n", 1)
-    assert (events[1].position.offset, events[1].position.line) == (4, 2)
+    assert (events[1].checkpoint.offset, events[1].checkpoint.line) == (4, 2)
     append(log, b"o\nthree\n")
     assert [e.lines for e in follower.poll() if isinstance(e, Lines)] == [Block(b"two\nthree\n", 2)]
     assert follower.poll() == []
@@ -251,8 +252,8 @@ def test_copytruncate_under_a_writer_that_does_not_append(log: Path, follower: F
     assert [(g.cause, g.offset, g.line, g.at_least) for g in follower.gaps] == [
         (Cause.TRUNCATED, 2, 2, 5)
     ]
-    assert follower.tail.position is not None
-    assert follower.tail.position.offset == 11
+    assert follower.tail.checkpoint is not None
+    assert follower.tail.checkpoint.offset == 11
 
 
 def test_the_header_stays_in_force_after_copytruncate(log: Path, follower: Follower) -> None:
@@ -399,21 +400,21 @@ def test_a_half_line_waits_until_its_file_is_left(log: Path, follower: Follower)
 def test_a_line_that_is_too_long(log: Path, follower: Follower) -> None:
     log.write_bytes(b"1\n" + b"x" * (MAX_LINE + 1))
     follower.poll()
-    position = follower.tail.position
-    assert position is not None
-    assert position.offset == 2
+    checkpoint = follower.tail.checkpoint
+    assert checkpoint is not None
+    assert checkpoint.offset == 2
     append(log, b"\n2\n")
     follower.poll()
     lines = [e for e in follower.events if isinstance(e, Lines)]
     assert isinstance(lines[1].lines, LongLine)
-    assert lines[1].position.offset == MAX_LINE + 4
-    assert lines[1].position.line == 3
+    assert lines[1].checkpoint.offset == MAX_LINE + 4
+    assert lines[1].checkpoint.line == 3
     assert lines[2].lines == Block(b"2\n", 3)
 
 
 def test_a_poll_reads_no_more_than_it_may(log: Path) -> None:
     log.write_bytes(b"".join(b"%06d\n" % i for i in range(200_000)))
-    with LogTail(log, max_poll=1 << 18) as tail:
+    with closing(LogTail(log, max_poll=1 << 18)) as tail:
         sizes = []
         while not tail.idle:
             sizes.append(len(text(tail.poll())))
@@ -469,22 +470,26 @@ def test_a_compressed_file_that_stays_damaged(log: Path, follower: Follower) -> 
     assert [gap.cause for gap in follower.gaps] == [Cause.DAMAGED]
 
 
-def test_a_rotated_file_that_may_not_be_read(
-    log: Path, follower: Follower, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def forbidden(log: Path, follower: Follower, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Files that may not be read: at first the second of three, of which the first was read."""
     log.write_bytes(b"1\n")
     follower.poll()
     log.rename(log.with_name("eve.json.2"))
     log.with_name("eve.json.1").write_bytes(b"2\n")
     log.write_bytes(b"3\n")
-    real, forbidden = rotation.open_entry, [log.with_name("eve.json.1")]
+    real, forbidden = rotated_files.open_listed, [log.with_name("eve.json.1")]
 
-    def guarded(path: Path, device: int, inode: int) -> object:
+    def guarded(path: Path, place: tuple[int, int]) -> object:
         if path in forbidden:
             raise PermissionError(13, "Permission denied")
-        return real(path, device, inode)
+        return real(path, place)
 
-    monkeypatch.setattr(rotation, "open_entry", guarded)
+    monkeypatch.setattr(rotated_files, "open_listed", guarded)
+    return forbidden
+
+
+def test_a_rotated_file_that_may_not_be_read(follower: Follower, forbidden: list[Path]) -> None:
     events = follower.poll(10)
     assert events == [Trouble(str(forbidden[0]), "Permission denied")]
     forbidden.clear()
@@ -492,22 +497,8 @@ def test_a_rotated_file_that_may_not_be_read(
     assert follower.text == b"1\n2\n3\n"
 
 
-def test_one_that_stays_forbidden_is_given_up(
-    log: Path, follower: Follower, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log.write_bytes(b"1\n")
-    follower.poll()
-    log.rename(log.with_name("eve.json.2"))
-    log.with_name("eve.json.1").write_bytes(b"2\n")
-    log.write_bytes(b"3\n")
-    real = rotation.open_entry
-
-    def guarded(path: Path, device: int, inode: int) -> object:
-        if path.name == "eve.json.1":
-            raise PermissionError(13, "Permission denied")
-        return real(path, device, inode)
-
-    monkeypatch.setattr(rotation, "open_entry", guarded)
+@pytest.mark.usefixtures("forbidden")
+def test_one_that_stays_forbidden_is_given_up(follower: Follower) -> None:
     follower.poll(100)
     assert follower.text == b"1\n3\n"
     assert [gap.cause for gap in follower.gaps] == [Cause.UNREADABLE]
@@ -525,7 +516,7 @@ def test_the_directory_may_not_be_read_for_a_while(
         def refuse(*_: object) -> None:
             raise PermissionError(13, "Permission denied")
 
-        patch.setattr(rotation, "_list", refuse)
+        patch.setattr(directory_listing, "list_directory", refuse)
         assert follower.poll(5) == [Trouble(str(log), "Permission denied")]
     assert follower.poll()[0] == Recovered(str(log))
     assert follower.text == b"1\n2\n"
@@ -548,7 +539,7 @@ def test_something_else_takes_the_place_of_the_log(
     append(log.with_name("eve.json.1"), b"2\n")
     events = follower.poll(5)
     assert text(events) == b"2\n"
-    reason = surroundings.PACKED_LIVE if kind == "gzip" else "is no regular file"
+    reason = COMPRESSED if kind == "gzip" else "is no regular file"
     assert [e for e in events if isinstance(e, Trouble)] == [Trouble(str(log), reason)]
     log.rmdir() if kind == "directory" else log.unlink()
     log.write_bytes(b"3\n")
@@ -596,7 +587,7 @@ def test_too_many_rotated_files_are_told(
     log.write_bytes(b"0\n")
     follower.poll()
     follower.restart()
-    monkeypatch.setattr(surroundings, "MAX_FILES", 4)
+    monkeypatch.setattr(directory_scan, "MAX_FILES", 4)
     log.rename(log.with_name("eve.json.9"))
     for number in range(8, 0, -1):
         rotated = log.with_name(f"eve.json.{number}")
@@ -615,8 +606,8 @@ def test_gigabytes_of_leading_nuls_are_passed_over(log: Path, follower: Follower
         file.write(b"1\n")
     follower.poll()
     assert follower.text == b"1\n"
-    assert follower.tail.position is not None
-    assert follower.tail.position.offset == (1 << 36) + 2
+    assert follower.tail.checkpoint is not None
+    assert follower.tail.checkpoint.offset == (1 << 36) + 2
     follower.restart()
     append(log, b"2\n")
     follower.poll()

@@ -61,12 +61,7 @@ FIELDS = "ts id.orig_h id.resp_h proto duration"
         (b'{"timestamp":"x","event_type":"stats","s":"' + b"x" * 9000, "eve.json", Kind.EVE, ""),
         (js({**CONN_JSON, "zeekml_score": 0.5}), "conn_scored.log", None, "own_output"),
         (js({"ts": 1, "note": "ZeekML::Scan"}), "notice.log", None, "own_output"),
-        (
-            js({**EVE, "alert": {"metadata": {"zeekml_id": ["x"]}}}),
-            "eve.json",
-            None,
-            "own_output",
-        ),
+        (js({**EVE, "alert": {"metadata": {"zeekml_id": ["x"]}}}), "eve.json", None, "own_output"),
         (
             js({"source": "a", "line": 1, "reason": "bad_json", "excerpt": ""}),
             "r.jsonl",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -11,9 +12,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from zeekml.readers.files.discovery import discover
-from zeekml.readers.files.file_names import LogName
 from zeekml.readers.files.file_type import Kind
-from zeekml.readers.files.stream_grouping import GroupedFile, in_order
+from zeekml.readers.files.stream_grouping import in_order
 from zeekml.readers.files.streams import Beginning, LogFile
 
 DAY = 1775520000.0  # 2026-04-07
@@ -36,6 +36,11 @@ def eve_json(start: str, n: int = 20) -> bytes:
         % (start.encode(), i, 7000 + i, 1024 + i, *(start.encode(), i) * 2)
         for i in range(n)
     )
+
+
+def eve_file(number: int, begun: float, logged: float | None) -> LogFile:
+    path = Path(time.strftime("eve-%Y-%m-%d-%H-%M-%S.json", time.gmtime(begun)))
+    return LogFile(f"{number:04}", path, Kind.EVE, beginning=Beginning(time=logged))
 
 
 def order(root: Path) -> list[list[str]]:
@@ -123,9 +128,7 @@ def test_any_archive_over_the_change_of_clocks(
         at = minute + rotation * named_at_end
         local = DAY + 60.0 * (at if at < change else at - back)
         logged = DAY + 60.0 * minute + seed.uniform(0.0, 30.0 * rotation)
-        path = Path(f"{number:04}")
-        file = LogFile(str(path), path, Kind.EVE, beginning=Beginning(time=logged))
-        entries.append(GroupedFile(file, LogName((), "eve", time=local)))
+        entries.append(eve_file(number, local, logged))
     shuffled = seed.sample(entries, len(entries))
     assert in_order(shuffled) == entries
 
@@ -139,9 +142,8 @@ def test_any_sound_archive_stays_in_the_order_of_its_names(data: st.DataObject) 
     begun = DAY
     for number, minute in enumerate(minutes):
         late = data.draw(st.none() | st.floats(-599.0, 60.0 * minute) | st.just(-1e8))
-        time = None if late is None else begun + late
-        file = LogFile(f"{number:04}", Path("x"), Kind.EVE, beginning=Beginning(time=time))
-        entries.append(GroupedFile(file, LogName((), "eve", time=begun)))
+        logged = None if late is None else begun + late
+        entries.append(eve_file(number, begun, logged))
         begun += 60.0 * minute
     assert in_order(data.draw(st.permutations(entries))) == entries
 

@@ -20,10 +20,9 @@ from hypothesis import strategies as st
 
 from zeekml.readers.batch_builder import to_microseconds
 from zeekml.readers.files.line_splitter import Block
-from zeekml.readers.formats.json_columns import PlainLines
+from zeekml.readers.formats.json_columns import PlainLines, make_keys
 from zeekml.readers.formats.json_parser import MAX_DEPTH
-from zeekml.readers.formats.json_scanner import make_keys
-from zeekml.readers.formats.json_scanner_values import NUMBER, OBJECT, TEXT, WHOLE
+from zeekml.readers.formats.json_scanner import NUMBER, OBJECT, TEXT, WHOLE
 from zeekml.readers.formats.suricata_eve import EveDecoder
 from zeekml.readers.formats.zeek_json import ZeekJsonDecoder
 

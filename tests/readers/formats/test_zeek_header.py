@@ -63,11 +63,7 @@ def test_a_header_without_records_leaves_nothing_behind(read: Make) -> None:
     ]
     record = SEMICOLON_RECORD.replace(b";", b"\t")
     for dns in (DNS, sorted(DNS)):
-        for conn, end in (
-            (SEMICOLONS, SEMICOLON_RECORD),
-            (tabs, record),
-            (sorted(tabs), record),
-        ):
+        for conn, end in ((SEMICOLONS, SEMICOLON_RECORD), (tabs, record), (sorted(tabs), record)):
             reading = read(TsvDecoder, b"".join([*dns, b"#close\tx\n", *conn, end]))
             assert reading.counters.accepted == 1
 

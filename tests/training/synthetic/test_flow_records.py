@@ -1,15 +1,17 @@
+"""Arithmetic of synthetic flow records."""
+
 from __future__ import annotations
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeekml.training.synthetic.flow_records import Rows, half_open, join, tcp, udp
+from zeekml.training.synthetic.flow_records import FlowRecords, half_open, join, tcp, udp
 
 STATES = ["SF", "S0", "S1", "S2", "S3", "REJ", "RSTO", "RSTR"]
 
 
-def check_arithmetic(rows: Rows) -> None:
+def check_arithmetic(rows: FlowRecords) -> None:
     """Bytes and packets agree as they must in any real record."""
     c = rows.columns
     for side in ("orig", "resp"):
@@ -38,13 +40,10 @@ def test_tcp_arithmetic(
     rows = tcp(
         np.random.default_rng(seed),
         np.arange(len(states), dtype=float),
-        "10.0.0.1",
-        "10.0.0.2",
-        443,
+        ("10.0.0.1", "10.0.0.2", 443, "ssl"),
         sent=sent,
         received=received,
         duration=0.5,
-        service="ssl",
         state=states,
         exchanges=exchanges,
     )
@@ -64,7 +63,12 @@ def test_tcp_arithmetic(
 def test_udp_arithmetic(seed: int, sent: float, received: float) -> None:
     rng = np.random.default_rng(seed)
     rows = udp(
-        rng, np.arange(3.0), "10.0.0.1", "::1", 53, sent=sent, received=received, duration=0.1
+        rng,
+        np.arange(3.0),
+        ("10.0.0.1", "::1", 53, "dns"),
+        sent=sent,
+        received=received,
+        duration=0.1,
     )
     check_arithmetic(rows)
     expected = "SF" if round(received) > 0 else "S0"
@@ -75,10 +79,8 @@ def test_half_open_outcomes() -> None:
     rows = half_open(
         np.random.default_rng(0),
         np.arange(3.0),
-        "10.0.0.1",
-        ["10.0.0.2", "10.0.0.3", "10.0.0.4"],
-        22,
-        outcome=np.array(["open", "closed", "silent"]),
+        ("10.0.0.1", ["10.0.0.2", "10.0.0.3", "10.0.0.4"], 22, None),
+        np.array(["open", "closed", "silent"]),
     )
     check_arithmetic(rows)
     assert rows.columns["conn_state"].tolist() == ["RSTO", "REJ", "S0"]
@@ -92,9 +94,7 @@ def test_repeated_syns_take_the_time_their_backoff_takes() -> None:
         rows = tcp(
             np.random.default_rng(seed),
             np.zeros(1),
-            "10.0.0.1",
-            "10.0.0.2",
-            80,
+            ("10.0.0.1", "10.0.0.2", 80, None),
             sent=0,
             received=0,
             duration=0,
@@ -107,8 +107,8 @@ def test_repeated_syns_take_the_time_their_backoff_takes() -> None:
 
 def test_join_and_where() -> None:
     rng = np.random.default_rng(0)
-    a = udp(rng, np.arange(2.0), "1.1.1.1", "2.2.2.2", 1, sent=1, received=0, duration=0)
-    b = udp(rng, np.arange(3.0), "3.3.3.3", "2.2.2.2", 1, sent=1, received=0, duration=0)
+    a = udp(rng, np.arange(2.0), ("1.1.1.1", "2.2.2.2", 1, None), sent=1, received=0, duration=0)
+    b = udp(rng, np.arange(3.0), ("3.3.3.3", "2.2.2.2", 1, None), sent=1, received=0, duration=0)
     both = join([a, b])
     assert both.columns["id.orig_h"].tolist() == ["1.1.1.1"] * 2 + ["3.3.3.3"] * 3
     assert len(both.where(both.columns["ts"] < 1)) == 2

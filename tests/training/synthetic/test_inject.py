@@ -1,3 +1,5 @@
+"""Synthetic episodes among benign traffic."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -24,14 +26,13 @@ def environment(make_environment: Make) -> Environment:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_each_kind_makes_sound_records(kind: TrafficKind, environment: Environment) -> None:
     assert kind.label in CLASSES
-    assert kind.description
     made = 0
     for seed in range(15):
-        scene = TrafficContext(environment.flows, np.random.default_rng(seed))
-        columns = join(kind.make(scene)).columns
+        site = TrafficContext(environment.flows, np.random.default_rng(seed))
+        columns = join(list(kind.make(site))).columns
         made += len(columns["ts"])
         assert np.isfinite(columns["ts"]).all()
-        assert (columns["ts"] > scene.start - 1).all()
+        assert (columns["ts"] > site.start - 1).all()
         assert ((columns["id.resp_p"] >= 1) & (columns["id.resp_p"] <= 65535)).all()
         for name, column in columns.items():
             if column.dtype != object and name != "duration":
@@ -96,15 +97,15 @@ def test_no_copy_without_benign_traffic(make_environment: Make) -> None:
     assert list(synthetic_copy(environment, seed=0)) == []
 
 
-def test_scene_of_a_site_without_inside_hosts(make_environment: Make) -> None:
+def test_context_of_a_site_without_inside_hosts(make_environment: Make) -> None:
     flows = make_environment(benign=50, malicious=1).flows
     hosts = flows["id.resp_h"]
     outside = flows.set_column(flows.column_names.index("id.orig_h"), "id.orig_h", hosts)
     outside = outside.filter(np.array([not is_inside(h) for h in hosts.to_pylist()]))
     # 192.0.2.0/24 is set aside for documentation, and counts as inside by Python's rules
-    scene = TrafficContext(outside if outside.num_rows else flows, np.random.default_rng(0))
-    assert scene.client() in scene.clients
-    assert not is_inside(scene.public())
-    assert is_inside(scene.inside())
-    assert len(set(scene.neighbours("10.1.2.3", 50))) == 50
-    assert all(h.startswith("10.") for h in scene.neighbours("2001:db8::1", 5))
+    site = TrafficContext(outside if outside.num_rows else flows, np.random.default_rng(0))
+    assert site.client() in site.clients
+    assert not is_inside(site.public())
+    assert is_inside(site.inside())
+    assert len(set(site.neighbours("10.1.2.3", 50))) == 50
+    assert all(h.startswith("10.") for h in site.neighbours("2001:db8::1", 5))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Generic, TypeVar
 
-from zeekml.core.text import printable, utc
+from zeekml.core.text import printable
+from zeekml.core.units import amount_of_data, counted, duration, when
 from zeekml.detection.notice import State, Tally
 from zeekml.detection.policy import Detector
 
@@ -62,11 +63,10 @@ def has_ports(proto: str) -> bool:
 
 def message(incident: Incident, state: State) -> str:
     """One sentence, such as ``10.0.0.7 scanned 41 hosts on tcp/445 (312 flows in 12 s)``."""
-    deed = _DEEDS[incident.detector.threat] if incident.named else _unnamed
     amount = counted(incident.flows, "flow")
     if incident.flows > 1 or incident.end - incident.first_ts >= 1.0:
         amount += f" in {duration(incident.end - incident.first_ts)}"
-    return printable(f"{deed(incident)} ({amount}{_ENDINGS[state]})", 400)
+    return printable(f"{_deed(incident)} ({amount}{_ENDINGS[state]})", 400)
 
 
 def detail(incident: Incident, severity: str, signatures: int | None = None) -> str:
@@ -76,7 +76,7 @@ def detail(incident: Incident, severity: str, signatures: int | None = None) -> 
     """
     spread = f" (spread {incident.spread:.3f})" if math.isfinite(incident.spread) else ""
     parts = [
-        f"since {utc(incident.first_ts):%Y-%m-%d %H:%M:%S} UTC",
+        f"since {when(incident.first_ts)} UTC",
         _extent(incident),
         f"highest score {incident.score:.3f}{spread}, threshold {incident.threshold:.3f}",
         f"severity {severity}",
@@ -105,31 +105,6 @@ def _extent(incident: Incident) -> str:
     sizes = ((incident.sent, "sent"), (incident.received, "received"))
     parts += [f"{amount_of_data(size)} {way}" for size, way in sizes if size is not None]
     return ", ".join(parts)
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 flow``, ``312 flows``, ``1,024 flows``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def duration(seconds: float) -> str:
-    """A length of time in the one unit that suits it, such as ``12 s`` or ``5 min``."""
-    if seconds < 1.0:
-        return "less than 1 s"
-    for size, unit, limit in ((1.0, "s", 120.0), (60.0, "min", 7200.0), (3600.0, "h", 172_800.0)):
-        if seconds < limit:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds / 86_400.0:,.0f} days"
-
-
-def amount_of_data(size: int) -> str:
-    """Bytes in decimal units with two or three telling digits, such as ``4.2 MB``."""
-    value = float(size)
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 999.5 or unit == "TB":
-            break
-        value /= 1000.0
-    return f"{value:.1f} {unit}" if value < 10.0 and unit != "B" else f"{value:,.0f} {unit}"
 
 
 def _hosts(common: str | None, seen: Distinct[str]) -> str:
@@ -185,41 +160,28 @@ def _scan(incident: Incident) -> str:
     return f"{_who(incident)} scanned {_target(incident)}{_by_protocol(incident)}"
 
 
-def _bruteforce(incident: Incident) -> str:
-    service = f" ({incident.service})" if incident.service else ""
-    return f"{_who(incident)} guessed logins at {_target(incident)}{service}"
-
-
-def _c2(incident: Incident) -> str:
-    return f"{_who(incident)} kept in touch, as with a command server, with {_target(incident)}"
-
-
-def _exfil(incident: Incident) -> str:
-    much = "data" if incident.sent is None else amount_of_data(incident.sent)
-    return f"{_who(incident)} sent {much} to {_target(incident)}"
-
-
-def _web(incident: Incident) -> str:
-    return f"{_who(incident)} probed the web service at {_target(incident)}"
-
-
-def _malware(incident: Incident) -> str:
-    return f"{_who(incident)} reached out, as spreading malware does, to {_target(incident)}"
-
-
-def _unnamed(incident: Incident) -> str:
-    how = _by_protocol(incident)
-    return f"{_who(incident)} behaved maliciously towards {_target(incident)}{how}, threat unknown"
-
-
-_DEEDS: Final[Mapping[str, Callable[[Incident], str]]] = MappingProxyType(
+_DEEDS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "dos": _dos,
-        "scan": _scan,
-        "bruteforce": _bruteforce,
-        "c2": _c2,
-        "exfil": _exfil,
-        "web": _web,
-        "malware": _malware,
+        "bruteforce": "{who} guessed logins at {target}{service}",
+        "c2": "{who} kept in touch, as with a command server, with {target}",
+        "exfil": "{who} sent {sent} to {target}",
+        "web": "{who} probed the web service at {target}",
+        "malware": "{who} reached out, as spreading malware does, to {target}",
+        "": "{who} behaved maliciously towards {target}{by_protocol}, threat unknown",
     }
 )
+
+
+def _deed(incident: Incident) -> str:
+    threat = incident.detector.threat if incident.named else ""
+    if threat == "dos":
+        return _dos(incident)
+    if threat == "scan":
+        return _scan(incident)
+    return _DEEDS[threat].format(
+        who=_who(incident),
+        target=_target(incident),
+        service=f" ({incident.service})" if incident.service else "",
+        sent="data" if incident.sent is None else amount_of_data(incident.sent),
+        by_protocol=_by_protocol(incident),
+    )

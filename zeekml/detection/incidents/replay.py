@@ -26,29 +26,16 @@ from zeekml.detection.incidents.compiled_policy import (
     compile_policy,
     compiled,
 )
-from zeekml.detection.incidents.open_incidents import (
-    QUOTED_ROWS,
-    OpenIncidents,
-    close_incident,
-    new_open_incidents,
-    open_incident,
-)
-from zeekml.detection.incidents.sliding_windows import (
-    MAX_ROWS,
-    NONE,
-    Links,
-    Windows,
-    forget,
-    new_windows,
-)
+from zeekml.detection.incidents.open_incidents import OpenIncidents, close_incident, open_incident
+from zeekml.detection.incidents.sliding_windows import MAX_ROWS, NONE, Windows, forget
 from zeekml.detection.incidents.step import (
     DONE,
     DUE,
     OPENS,
+    TrackerState,
     advance_rows,
     evidence_for,
-    new_buffer,
-    new_position,
+    new_state,
 )
 from zeekml.detection.policy import Policy
 from zeekml.detection.rules import DetectionRules, Limits, Origin
@@ -132,13 +119,10 @@ class Replay:
 
 
 def _memberships(batch: Batch, policy: CompiledPolicy, limits: Limits) -> Records:
-    others = QUOTED_ROWS * (limits.incidents + 1) + MAX_ROWS + 1
-    windows = new_windows(policy, limits.groups, limits.rows, others)
-    incidents = new_open_incidents(limits.incidents, limits.values)
-    position, buffer = new_position(), new_buffer()
+    state = new_state(policy, limits)
     found = np.zeros(max(4 * len(batch.rows), 4 * MAX_ROWS), MEMBERSHIP)
     count = np.zeros(1, np.int64)
-    while not _replay(position, windows, incidents, batch, *buffer, found, count, limits.incidents):
+    while not _replay(state, batch, found, count, limits.incidents):
         found = np.concatenate([found, np.zeros_like(found)])
     return found[: count[0]]
 
@@ -161,20 +145,16 @@ def _grouped(found: Records) -> list[ReplayedIncident]:
 
 @compiled
 def _replay(
-    at: Records,
-    w: Windows,
-    incidents: OpenIncidents,
+    state: TrackerState,
     batch: Batch,
-    here: Links,
-    rows: Links,
     found: Records,
     count: npt.NDArray[np.int64],
     most_open: int,
 ) -> bool:
     """Note which rows belong to which incidents; False when there is no room for more notes."""
-    p = at[0]
+    p, w, incidents = state.position[0], state.windows, state.incidents
     while count[0] + MAX_ROWS < len(found):
-        todo = advance_rows(at, w, incidents, batch, here, rows)
+        todo = advance_rows(state, batch)
         if todo == DONE:
             return True
         if todo == DUE:
@@ -185,18 +165,18 @@ def _replay(
                 _cut_short(w, incidents)
             order, threat = incidents.account[0].opened, p.threat
             for k in range(p.count):
-                _note(found, count, w.rows[rows[k]].place, order, threat, np.nan)
+                _note(found, count, w.rows[state.rows[k]].place, order, threat, np.nan)
             key = batch.keys[p.number, p.kind]
-            place = open_incident(incidents, w, key, threat, rows[: p.count])
+            place = open_incident(incidents, w, key, threat, state.rows[: p.count])
             # so that `advance_rows` comes back for every row that joins
             incidents.entries[place].line_clock = -np.inf
             note = found[count[0] - 1]
             note.opens = True
-            note.evidence = evidence_for(w, here, threat)
+            note.evidence = evidence_for(w, state.here, threat)
         else:
             incident = incidents.entries[p.incident]
             threat = incident.threat
-            evidence = evidence_for(w, here, threat)
+            evidence = evidence_for(w, state.here, threat)
             _note(found, count, p.number, incident.order, threat, evidence)
     return False
 

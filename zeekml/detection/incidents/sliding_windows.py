@@ -106,7 +106,7 @@ class Windows(NamedTuple):
 
 
 def new_windows(policy: CompiledPolicy, max_groups: int, max_rows: int, more_rows: int) -> Windows:
-    """Empty windows."""
+    """Empty windows; others may hold `more_rows` that are in none."""
     lanes = int(policy.layout["lanes"][0])
     # the groups of the row at hand stay, whatever the bounds
     in_windows = max(max_rows, lanes * MAX_ROWS) + lanes

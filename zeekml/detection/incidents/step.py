@@ -6,16 +6,23 @@ back for what needs texts: an incident to open, a line to write, a new signature
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from zeekml.core.hash_table import find
 from zeekml.detection.incidents.candidate_rows import SCORE, UNIT, Batch
-from zeekml.detection.incidents.compiled_policy import MAX_KINDS, Records, compiled
+from zeekml.detection.incidents.compiled_policy import (
+    MAX_KINDS,
+    CompiledPolicy,
+    Records,
+    compiled,
+)
 from zeekml.detection.incidents.open_incidents import (
+    QUOTED_ROWS,
     OpenIncidents,
     incident_like,
+    new_open_incidents,
     new_signatures,
     take,
 )
@@ -28,10 +35,12 @@ from zeekml.detection.incidents.sliding_windows import (
     enter_group,
     let_go,
     make_room,
+    new_windows,
     own_rows,
     place_row,
     sum_of_best,
 )
+from zeekml.detection.rules import Limits
 from zeekml.ensemble.classes import THREATS
 
 
@@ -151,24 +160,37 @@ POSITION: Final = np.dtype(
 )
 
 
-def new_position() -> Records:
+class TrackerState(NamedTuple):
+    """All that compiled code works on between two batches of one stream."""
+
+    position: Records  # POSITION (1,)
+    windows: Windows
+    incidents: OpenIncidents
+    here: Links  # the groups of a row
+    rows: Links  # those that open an incident
+
+
+def new_state(policy: CompiledPolicy, limits: Limits) -> TrackerState:
     """Before the first row of a stream."""
     position = np.zeros(1, POSITION)
     position["clock"] = -np.inf
-    return position
-
-
-def new_buffer() -> tuple[Links, Links]:
-    """Room for the groups of a row, and for the rows that open an incident."""
-    return np.zeros(MAX_KINDS, np.int32), np.zeros(MAX_ROWS, np.int32)
+    held = QUOTED_ROWS * (limits.incidents + 1) + MAX_ROWS + 1
+    return TrackerState(
+        position,
+        new_windows(policy, limits.groups, limits.rows, held),
+        new_open_incidents(limits.incidents, limits.values),
+        np.zeros(MAX_KINDS, np.int32),
+        np.zeros(MAX_ROWS, np.int32),
+    )
 
 
 @compiled
-def advance_rows(
-    at: Records, w: Windows, incidents: OpenIncidents, batch: Batch, here: Links, rows: Links
-) -> int:
-    """Take in the rows of a batch from the position on, until something is to be done first."""
-    p = at[0]
+def advance_rows(state: TrackerState, batch: Batch) -> int:
+    """Take in the rows of a batch from the position on, until something is to be done first.
+
+    `position.number` is 0 for a new batch.
+    """
+    p, w, incidents = state.position[0], state.windows, state.incidents
     while p.number < len(batch.rows):
         if not p.begun:
             p.clock = batch.rows[p.number].clock
@@ -182,7 +204,7 @@ def advance_rows(
         while p.step < w.layout[0].kinds:
             p.kind = w.layout[0].order[w.rows[p.row].threat, p.step]
             p.step += 1
-            todo = _pass(p, w, incidents, batch.keys[p.number, p.kind], here, rows)
+            todo = _enter_groups(state, batch.keys[p.number, p.kind])
             if todo != DONE:
                 p.written |= todo == OPENS or p.line_due
                 return todo
@@ -195,10 +217,9 @@ def advance_rows(
 
 
 @compiled
-def _pass(
-    p: Any, w: Windows, incidents: OpenIncidents, key: np.uint64, here: Links, rows: Links
-) -> int:
-    """Take a row into its group of one kind, and into an incident there, if it belongs to one."""
+def _enter_groups(state: TrackerState, key: np.uint64) -> int:
+    """Take a row into its groups of one kind, and into an incident there, if it belongs to one."""
+    p, w, incidents, here = state.position[0], state.windows, state.incidents, state.here
     layout = w.layout[0]
     first, end = layout.first_lane[p.kind], layout.first_lane[p.kind + 1]
     for lane in range(first, end):
@@ -218,7 +239,7 @@ def _pass(
     if threat != NONE:
         g = here[w.detectors[threat].lane]
         p.threat = threat
-        p.count = own_rows(w, g, NONE if mixed else threat, rows)
+        p.count = own_rows(w, g, NONE if mixed else threat, state.rows)
         return OPENS
     if group == NONE:
         return DONE

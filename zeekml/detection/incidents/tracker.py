@@ -29,17 +29,12 @@ from zeekml.detection.incidents.notice_builder import (
     group_key,
     incident_id,
 )
-from zeekml.detection.incidents.open_incidents import (
-    QUOTED_ROWS,
-    close_incident,
-    new_open_incidents,
-    open_incident,
-)
-from zeekml.detection.incidents.sliding_windows import MAX_ROWS, clear, forget, new_windows
-from zeekml.detection.incidents.step import DONE, DUE, OPENS, advance_rows, new_buffer, new_position
+from zeekml.detection.incidents.open_incidents import close_incident, open_incident
+from zeekml.detection.incidents.sliding_windows import clear, forget
+from zeekml.detection.incidents.step import DONE, DUE, OPENS, advance_rows, new_state
 from zeekml.detection.incidents.tracker_snapshot import (
     TrackerHead,
-    fill_arrays,
+    fill_state,
     read_parts,
     write_snapshot,
 )
@@ -71,12 +66,8 @@ class IncidentTracker:
         self.rules = rules
         self._policy = compile_policy(rules)
         self._secret = new_secret()
-        limits = rules.limits
-        others = QUOTED_ROWS * (limits.incidents + 1) + MAX_ROWS + 1
-        self._windows = new_windows(self._policy, limits.groups, limits.rows, others)
-        self._incidents = new_open_incidents(limits.incidents, limits.values)
-        self._position = new_position()
-        self._here, self._rows = new_buffer()
+        self._state = new_state(self._policy, rules.limits)
+        self._position, self._windows, self._incidents, _, self._rows = self._state
         self._flows = FlowStore()
         self._builder = NoticeBuilder(rules, self._windows, self._incidents, self._flows)
         self._open: dict[int, IncidentTexts] = {}  # by place
@@ -95,9 +86,7 @@ class IncidentTracker:
             head.policy, head.thresholds, head.origin, head.base_rate, head.limits
         )
         tracker = cls(rules)
-        fill_arrays(
-            flows, arrays, tracker._windows, tracker._incidents, tracker._position, tracker._flows
-        )
+        fill_state(flows, arrays, tracker._state, tracker._flows)
         tracker._secret = np.uint64(head.secret)
         tracker.opened.update(head.opened)
         tracker.cut_short = head.cut_short
@@ -120,7 +109,7 @@ class IncidentTracker:
             cut_short=self.cut_short,
             cases=list(self._open.values()),
         )
-        return write_snapshot(head, self._windows, self._incidents, self._position, self._flows)
+        return write_snapshot(head, self._state, self._flows)
 
     @property
     def suppressed(self) -> int:
@@ -157,9 +146,7 @@ class IncidentTracker:
         batch = number_rows(candidates, self._policy, self._clock, place, self._secret)
         self._position["number"] = 0
         while True:
-            todo = advance_rows(
-                self._position, self._windows, self._incidents, batch, self._here, self._rows
-            )
+            todo = advance_rows(self._state, batch)
             if todo == DONE:
                 break
             if todo == DUE:

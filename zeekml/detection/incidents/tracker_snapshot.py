@@ -24,11 +24,10 @@ from zeekml.core.serialization import (
     unseal,
 )
 from zeekml.detection.candidates import CANDIDATE_COLUMNS
-from zeekml.detection.incidents.compiled_policy import Records
 from zeekml.detection.incidents.flow_store import FlowStore
 from zeekml.detection.incidents.notice_builder import IncidentTexts
-from zeekml.detection.incidents.open_incidents import OpenIncidents
-from zeekml.detection.incidents.sliding_windows import Links, Windows
+from zeekml.detection.incidents.sliding_windows import Links
+from zeekml.detection.incidents.step import TrackerState
 from zeekml.detection.policy import Policy
 from zeekml.detection.rules import Limits, Origin
 from zeekml.ensemble.classes import THREATS
@@ -70,7 +69,9 @@ class _Sort(NamedTuple):
         return places_except(count, self.free[: self.unused])
 
 
-def _sorts(w: Windows, incidents: OpenIncidents) -> dict[str, _Sort]:
+def _sorts(state: TrackerState) -> dict[str, _Sort]:
+    w, incidents = state.windows, state.incidents
+
     def by_key(table: HashTable, name: str, array: npt.NDArray[Any]) -> _Sort:
         return _Sort({"keys": table.keys, name: array}, table.free, table.unused, table)
 
@@ -85,21 +86,19 @@ def _sorts(w: Windows, incidents: OpenIncidents) -> dict[str, _Sort]:
     }
 
 
-def _single(w: Windows, incidents: OpenIncidents, position: Records) -> Arrays:
+def _single(state: TrackerState) -> Arrays:
     """The arrays with one entry."""
-    return {"tally": w.tally, "account": incidents.account, "position": position}
+    return {
+        "tally": state.windows.tally,
+        "account": state.incidents.account,
+        "position": state.position,
+    }
 
 
-def write_snapshot(
-    head: TrackerHead,
-    windows: Windows,
-    incidents: OpenIncidents,
-    position: Records,
-    flows: FlowStore,
-) -> bytes:
+def write_snapshot(head: TrackerHead, state: TrackerState, flows: FlowStore) -> bytes:
     """The state of a tracker between two batches; `flows` has those of the rows in use alone."""
-    arrays = _single(windows, incidents, position)
-    for name, sort in _sorts(windows, incidents).items():
+    arrays = _single(state)
+    for name, sort in _sorts(state).items():
         arrays[f"{name} places"] = sort.in_use
         for kind, array in sort.arrays.items():
             arrays[f"{name} {kind}"] = _opaque(array)[sort.in_use].view(array.dtype)
@@ -108,7 +107,7 @@ def write_snapshot(
 
 
 def read_parts(data: bytes) -> tuple[TrackerHead, bytes, list[bytes]]:
-    """The parts of a snapshot: the head, and flows and arrays for `fill_arrays`."""
+    """The parts of a snapshot: the head, and flows and arrays for `fill_state`."""
     head_part, flows, *arrays = unseal(_KIND, _VERSION, data, least=2)
     head = decode(head_part, TrackerHead)
     if tuple(detector.threat for detector in head.policy.detectors) != THREATS:
@@ -118,16 +117,11 @@ def read_parts(data: bytes) -> tuple[TrackerHead, bytes, list[bytes]]:
     return head, flows, arrays
 
 
-def fill_arrays(
-    flows_part: bytes,
-    parts: list[bytes],
-    windows: Windows,
-    incidents: OpenIncidents,
-    position: Records,
-    flows: FlowStore,
+def fill_state(
+    flows_part: bytes, parts: list[bytes], state: TrackerState, flows: FlowStore
 ) -> None:
     """Bring the arrays and the flows of a new tracker to the state that was stored."""
-    single, sorts = _single(windows, incidents, position), _sorts(windows, incidents)
+    single, sorts = _single(state), _sorts(state)
     like = dict(single)
     for name, sort in sorts.items():
         like[f"{name} places"] = np.empty(0, np.int32)
@@ -149,7 +143,7 @@ def fill_arrays(
         unused = places_except(len(sort.free), places)
         sort.free[: len(unused)] = unused[::-1]
         # what tally and account say of it, see `_sorts`
-        if len(unused) != _sorts(windows, incidents)[name].unused:
+        if len(unused) != _sorts(state)[name].unused:
             raise StateError("the stored state contradicts itself")
     for batch in batches_of_part(flows_part, CANDIDATE_COLUMNS):
         flows.append(batch)

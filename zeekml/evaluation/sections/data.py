@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from zeekml.datasets.quality import report_on
+from zeekml.datasets.data_report import report_on
 from zeekml.datasets.read import Skipped
 from zeekml.evaluation.scores import Study
 from zeekml.html.sections import Section, Table

@@ -50,7 +50,7 @@ from zeekml.features.feature_schema import (
     REGULAR_FROM,
     WINDOWS,
 )
-from zeekml.features.flow_columns import FlowColumns
+from zeekml.features.flow_features import FlowColumns
 from zeekml.features.interval_features import SERIES_WIDTH, log_count, write_series
 from zeekml.readers.stream_clock import (
     BEGAN,

@@ -72,18 +72,8 @@ def inside(c: ContextState, window: int, age: int) -> bool:
 
 
 @compiled
-def latest_of(c: ContextState, kind: int, at: int) -> int:
-    """Place in the ring of the latest record of the key in a cell."""
-    if kind == PAIR_KEY:
-        table = c.pairs
-    elif kind == SERVICE_KEY:
-        table = c.services
-    elif kind == CONTACT_KEY:
-        table = c.contacts
-    elif kind == SOURCE_PORT_KEY:
-        table = c.source_ports
-    else:
-        table = c.answers
+def latest_of(c: ContextState, table: CompactHashTable, kind: int, at: int) -> int:
+    """Place in the ring of the latest record of the key in a cell of its kind's table."""
     state, number = state_at(table, at), number_at(table, at)
     if state != layout.RECORD_OF:
         if kind == PAIR_KEY:
@@ -102,33 +92,24 @@ def latest_of(c: ContextState, kind: int, at: int) -> int:
 
 
 @compiled
-def _is_key(
-    c: ContextState, kind: int, at: int, source: int, target: int, port: int, size: int
-) -> bool:
-    r = c.ring[latest_of(c, kind, at)]
-    if kind != SERVICE_KEY and r.source != source:
+def _is_key(c: ContextState, table: CompactHashTable, kind: int, at: int, wanted: Any) -> bool:
+    r = c.ring[latest_of(c, table, kind, at)]
+    if kind != SERVICE_KEY and r.source != wanted.source:
         return False
-    if kind != SOURCE_PORT_KEY and r.target != target:
+    if kind != SOURCE_PORT_KEY and r.target != wanted.target:
         return False
     if kind == ANSWER_KEY:
-        return answer_of(r) == size
-    return kind == PAIR_KEY or port_of(r) == port
+        return answer_of(r) == answer_of(wanted)
+    return kind == PAIR_KEY or port_of(r) == port_of(wanted)
 
 
 @compiled
 def cell_of(
-    c: ContextState,
-    table: CompactHashTable,
-    kind: int,
-    key_hash: np.uint64,
-    source: int,
-    target: int,
-    port: int,
-    size: int,
+    c: ContextState, table: CompactHashTable, kind: int, key_hash: np.uint64, r: Any
 ) -> int:
-    """The cell of a key, or NONE."""
+    """The cell of a record's key, or NONE."""
     at = next_alike(table, key_hash, home(table, key_hash))
-    while at != NONE and not _is_key(c, kind, at, source, target, port, size):
+    while at != NONE and not _is_key(c, table, kind, at, r):
         at = next_alike(table, key_hash, at)
     return at
 
@@ -141,8 +122,7 @@ def known_cell(
     at = next_alike(table, key_hash, home(table, key_hash))
     if next_alike(table, key_hash, at) == NONE:
         return at
-    source, target = signed(r.source), signed(r.target)
-    return cell_of(c, table, kind, key_hash, source, target, port_of(r), answer_of(r))
+    return cell_of(c, table, kind, key_hash, r)
 
 
 @compiled
@@ -288,7 +268,7 @@ def _refill(c: ContextState, kind: int, old: CompactHashTable, new: CompactHashT
         if kind == HOST_KEY:
             key_hash = host_hash(c, c.host.rows[number].key)
         else:
-            key_hash = key_hash_of(c, kind, c.ring[latest_of(c, kind, at)])
+            key_hash = key_hash_of(c, kind, c.ring[latest_of(c, old, kind, at)])
         insert(new, key_hash, state, number)
 
 

@@ -8,36 +8,8 @@ from typing import Final
 import numpy as np
 
 from zeekml.core.jit import compiled, signed
-from zeekml.features.context import layout
+from zeekml.features.context import counters, keys, layout
 from zeekml.features.context.compact_hash_table import erase, insert, number_at, set_cell, state_at
-from zeekml.features.context.counters import (
-    count_lookup,
-    count_pair,
-    count_service,
-    count_source,
-    count_target,
-    counted,
-    make_room_in_host,
-)
-from zeekml.features.context.keys import (
-    ANSWER_KEY,
-    CONTACT_KEY,
-    PAIR_KEY,
-    SERVICE_KEY,
-    SOURCE_PORT_KEY,
-    age_of,
-    cell_of,
-    drop_host,
-    host_of,
-    inside,
-    is_full,
-    joint_hash,
-    known_cell,
-    latest_of,
-    pair_row,
-    service_row,
-    triple_hash,
-)
 from zeekml.features.context.layout import (
     LAST,
     NONE,
@@ -50,7 +22,7 @@ from zeekml.features.context.layout import (
     port_of,
 )
 from zeekml.features.context.lazy_memory import give_slot, take_slot
-from zeekml.features.flow_columns import TCP, UDP, FlowColumns
+from zeekml.features.flow_features import TCP, UDP, FlowColumns
 from zeekml.readers.stream_clock import NOW
 
 _DNS_PORT: Final = 53
@@ -76,13 +48,15 @@ def _leave(c: ContextState, window: int, number: int, pair: int, service: int) -
         first = -int(signed(c.pair.rows[at].first) == number & _NUMBERS)
     elif state == layout.LARGE_ROW:
         first = -int(signed(c.large_pair.rows[at].first) == number & _NUMBERS)
-    flows = count_pair(c, state, at, window, -1, failed, last_contact, last_answer)
+    flows = counters.count_pair(c, state, at, window, -1, failed, last_contact, last_answer)
     last_of_pair = -int(flows == 0)
     state, at = state_at(c.services, service), number_at(c.services, service)
-    flows = count_service(c, state, at, window, -1, failed, last_contact)
+    flows = counters.count_service(c, state, at, window, -1, failed, last_contact)
     last_of_service = -int(flows == 0)
-    count_source(c, r.source, window, -1, failed, last_of_pair, last_source_port, first)
-    count_target(c, r.target, window, -1, failed, -payload_of(r), last_of_pair, last_of_service)
+    counters.count_source(c, r.source, window, -1, failed, last_of_pair, last_source_port, first)
+    counters.count_target(
+        c, r.target, window, -1, failed, -payload_of(r), last_of_pair, last_of_service
+    )
 
 
 @compiled
@@ -93,8 +67,8 @@ def _forget_pair(c: ContextState, number: int, pair: int, pair_hash: np.uint64) 
     if state == layout.RECORD_OF:
         erase(c.pairs, pair_hash, pair)
         return
-    contact_hash = triple_hash(pair_hash, port_of(r))
-    contact = known_cell(c, c.contacts, CONTACT_KEY, contact_hash, r)
+    contact_hash = keys.triple_hash(pair_hash, port_of(r))
+    contact = keys.known_cell(c, c.contacts, keys.CONTACT_KEY, contact_hash, r)
     if not is_set(r, layout.NEWER_CONTACT):
         if state_at(c.contacts, contact) != layout.RECORD_OF:
             give_slot(c.contact.slots, number_at(c.contacts, contact))
@@ -102,8 +76,10 @@ def _forget_pair(c: ContextState, number: int, pair: int, pair_hash: np.uint64) 
     else:
         c.contact.rows[number_at(c.contacts, contact)].count -= 1
     if not is_set(r, layout.NEWER_ANSWER):
-        answer_hash = triple_hash(pair_hash, answer_of(r))
-        erase(c.answers, answer_hash, known_cell(c, c.answers, ANSWER_KEY, answer_hash, r))
+        answer_hash = keys.triple_hash(pair_hash, answer_of(r))
+        erase(
+            c.answers, answer_hash, keys.known_cell(c, c.answers, keys.ANSWER_KEY, answer_hash, r)
+        )
     if state == layout.SMALL_ROW:
         flows = signed(c.pair.rows[at].n[layout.PAIR_HELD])
         c.pair.rows[at].first = r.next_pair
@@ -115,10 +91,10 @@ def _forget_pair(c: ContextState, number: int, pair: int, pair_hash: np.uint64) 
         erase(c.pairs, pair_hash, pair)
         return
     # the pair's next record is now its first contact, in the windows that still hold it
-    age = age_of(c, r.next_pair)
+    age = keys.age_of(c, r.next_pair)
     for window in range(LAST + 1):
-        if inside(c, window, age):
-            count_source(c, r.source, window, 0, 0, 0, 0, 1)
+        if keys.inside(c, window, age):
+            counters.count_source(c, r.source, window, 0, 0, 0, 0, 1)
 
 
 @compiled
@@ -127,15 +103,19 @@ def _forget(c: ContextState, number: int, pair: int, service: int) -> None:
     r = c.ring[number & (len(c.ring) - 1)]
     source, target, port = signed(r.source), signed(r.target), port_of(r)
     c.port_flows[port] -= 1
-    if counted(c, source, layout.OUT_HELD) == 0:
+    if counters.counted(c, source, layout.OUT_HELD) == 0:
         c.clock[layout.SOURCES] -= 1
     if is_set(r, layout.LOOKUP_FLAG):
-        count_lookup(c, source, -1)
+        counters.count_lookup(c, source, -1)
     c.host.rows[target].first_in = r.next_in
-    _forget_pair(c, number, pair, joint_hash(c, source, target))
+    _forget_pair(c, number, pair, keys.joint_hash(c, source, target))
     if not is_set(r, layout.NEWER_SOURCE_PORT):
-        key_hash = joint_hash(c, source, port)
-        erase(c.source_ports, key_hash, known_cell(c, c.source_ports, SOURCE_PORT_KEY, key_hash, r))
+        key_hash = keys.joint_hash(c, source, port)
+        erase(
+            c.source_ports,
+            key_hash,
+            keys.known_cell(c, c.source_ports, keys.SOURCE_PORT_KEY, key_hash, r),
+        )
     flows = 0
     state, at = state_at(c.services, service), number_at(c.services, service)
     if state == layout.SMALL_ROW:
@@ -147,25 +127,27 @@ def _forget(c: ContextState, number: int, pair: int, service: int) -> None:
         if flows == 0:
             give_slot(c.large_service.slots, at)
     if flows == 0:
-        erase(c.services, joint_hash(c, target, port), service)
+        erase(c.services, keys.joint_hash(c, target, port), service)
     if _is_idle(c, source):
-        drop_host(c, source)
+        keys.drop_host(c, source)
     if target != source and _is_idle(c, target):
-        drop_host(c, target)
+        keys.drop_host(c, target)
 
 
 @compiled
 def _is_idle(c: ContextState, slot: int) -> bool:
-    return counted(c, slot, layout.OUT_HELD) + counted(c, slot, layout.IN_HELD) == 0
+    return (
+        counters.counted(c, slot, layout.OUT_HELD) + counters.counted(c, slot, layout.IN_HELD) == 0
+    )
 
 
 @compiled
 def _leave_from(c: ContextState, window: int, number: int) -> None:
     """Take a record off a window, and forget it if that was the last."""
     r = c.ring[number & (len(c.ring) - 1)]
-    pair = known_cell(c, c.pairs, PAIR_KEY, joint_hash(c, r.source, r.target), r)
-    service_hash = joint_hash(c, r.target, port_of(r))
-    service = known_cell(c, c.services, SERVICE_KEY, service_hash, r)
+    pair = keys.known_cell(c, c.pairs, keys.PAIR_KEY, keys.joint_hash(c, r.source, r.target), r)
+    service_hash = keys.joint_hash(c, r.target, port_of(r))
+    service = keys.known_cell(c, c.services, keys.SERVICE_KEY, service_hash, r)
     c.clock[layout.TAIL + window] = number + 1
     _leave(c, window, number, pair, service)
     if window == LAST:
@@ -176,8 +158,8 @@ def _leave_from(c: ContextState, window: int, number: int) -> None:
 def expire(c: ContextState, room_from: int) -> None:
     """Let the records leave that the clock has passed, shortest window first.
 
-    Records with a number below `room_from` leave all windows, whatever their age, and are counted
-    as evicted.
+    Records with a number below `room_from` leave all windows, whatever their age, and count as
+    evicted.
     """
     clock = c.clock
     mask = len(c.ring) - 1
@@ -208,11 +190,9 @@ def _enter_pair(c: ContextState, at: int, pair: int, pair_hash: np.uint64) -> tu
     Returns how long ago the latest record of the contact came, and of the same answer size.
     """
     r, mask = c.ring[at], len(c.ring) - 1
-    source, target = signed(r.source), signed(r.target)
-    port, size = port_of(r), answer_of(r)
     link = c.clock[layout.HEAD] & _NUMBERS
-    if is_full(c.pairs, c.pair, pair, layout.PAIR_HELD):
-        pair_row(c, pair)
+    if keys.is_full(c.pairs, c.pair, pair, layout.PAIR_HELD):
+        keys.pair_row(c, pair)
     row = number_at(c.pairs, pair)
     if state_at(c.pairs, pair) == layout.SMALL_ROW:
         c.ring[c.pair.rows[row].latest & mask].next_pair = link
@@ -222,13 +202,13 @@ def _enter_pair(c: ContextState, at: int, pair: int, pair_hash: np.uint64) -> tu
         c.large_pair.rows[row].latest = link
 
     contact_age = answer_age = _NEVER
-    contact_hash = triple_hash(pair_hash, port)
-    contact = cell_of(c, c.contacts, CONTACT_KEY, contact_hash, source, target, port, size)
+    contact_hash = keys.triple_hash(pair_hash, port_of(r))
+    contact = keys.cell_of(c, c.contacts, keys.CONTACT_KEY, contact_hash, r)
     if contact == NONE:
         insert(c.contacts, contact_hash, layout.RECORD_OF, at)
     else:
-        latest = latest_of(c, CONTACT_KEY, contact)
-        contact_age = age_of(c, latest)
+        latest = keys.latest_of(c, c.contacts, keys.CONTACT_KEY, contact)
+        contact_age = keys.age_of(c, latest)
         c.ring[latest].flags |= layout.NEWER_CONTACT
         if state_at(c.contacts, contact) == layout.RECORD_OF:
             place = take_slot(c.contact.slots)
@@ -237,13 +217,13 @@ def _enter_pair(c: ContextState, at: int, pair: int, pair_hash: np.uint64) -> tu
         place = number_at(c.contacts, contact)
         c.contact.rows[place].count += 1
         c.contact.rows[place].latest = link
-    answer_hash = triple_hash(pair_hash, size)
-    answer = cell_of(c, c.answers, ANSWER_KEY, answer_hash, source, target, port, size)
+    answer_hash = keys.triple_hash(pair_hash, answer_of(r))
+    answer = keys.cell_of(c, c.answers, keys.ANSWER_KEY, answer_hash, r)
     if answer == NONE:
         insert(c.answers, answer_hash, layout.RECORD_OF, at)
     else:
-        latest = latest_of(c, ANSWER_KEY, answer)
-        answer_age = age_of(c, latest)
+        latest = keys.latest_of(c, c.answers, keys.ANSWER_KEY, answer)
+        answer_age = keys.age_of(c, latest)
         c.ring[latest].flags |= layout.NEWER_ANSWER
         set_cell(c.answers, answer, layout.RECORD_OF, at)
     return contact_age, answer_age
@@ -253,17 +233,15 @@ def _enter_pair(c: ContextState, at: int, pair: int, pair_hash: np.uint64) -> tu
 def _enter_source_port(c: ContextState, at: int) -> int:
     """Returns how long ago the source's latest record to the port came."""
     r = c.ring[at]
-    source, target = signed(r.source), signed(r.target)
-    port, size = port_of(r), answer_of(r)
-    key_hash = joint_hash(c, source, port)
-    cell = cell_of(c, c.source_ports, SOURCE_PORT_KEY, key_hash, source, target, port, size)
+    key_hash = keys.joint_hash(c, r.source, port_of(r))
+    cell = keys.cell_of(c, c.source_ports, keys.SOURCE_PORT_KEY, key_hash, r)
     if cell == NONE:
         insert(c.source_ports, key_hash, layout.RECORD_OF, at)
         return _NEVER
     latest = number_at(c.source_ports, cell)
     c.ring[latest].flags |= layout.NEWER_SOURCE_PORT
     set_cell(c.source_ports, cell, layout.RECORD_OF, at)
-    return age_of(c, latest)
+    return keys.age_of(c, latest)
 
 
 @compiled
@@ -272,9 +250,9 @@ def _link_hosts(c: ContextState, at: int) -> None:
     r, mask = c.ring[at], len(c.ring) - 1
     link = c.clock[layout.HEAD] & _NUMBERS
     source, target = c.host.rows[r.source], c.host.rows[r.target]
-    if counted(c, r.source, layout.OUT_HELD) == 0:
+    if counters.counted(c, r.source, layout.OUT_HELD) == 0:
         c.clock[layout.SOURCES] += 1
-    if counted(c, r.target, layout.IN_HELD) == 0:
+    if counters.counted(c, r.target, layout.IN_HELD) == 0:
         target.first_in = link
     else:
         c.ring[target.last_in & mask].next_in = link
@@ -282,7 +260,7 @@ def _link_hosts(c: ContextState, at: int) -> None:
     if is_set(r, layout.LOOKUP_FLAG):
         r.prev_lookup = source.last_lookup
         source.last_lookup = link
-        count_lookup(c, r.source, 1)
+        counters.count_lookup(c, r.source, 1)
 
 
 @compiled
@@ -301,7 +279,7 @@ def enter(c: ContextState, columns: FlowColumns, i: int) -> tuple[int, int, int]
     payload = 0
     if not math.isnan(columns.orig_payload[i]):
         payload = int(min(columns.orig_payload[i], float(layout.MOST_PAYLOAD)))
-    source, target = host_of(c, columns.orig_key[i]), host_of(c, columns.resp_key[i])
+    source, target = keys.host_of(c, columns.orig_key[i]), keys.host_of(c, columns.resp_key[i])
     size = _answer_size(columns.resp_payload[i])
     behind = c.clock[NOW] - columns.end[i]
     misdated = behind < 0 or behind > layout.LENGTHS[LAST]
@@ -320,30 +298,30 @@ def enter(c: ContextState, columns: FlowColumns, i: int) -> tuple[int, int, int]
     pack(r, 0 if misdated else c.clock[NOW] - columns.start[i], payload, port)
     c.clock[layout.ARRIVED] = c.clock[NOW]
     c.port_flows[port] += 1
-    make_room_in_host(c, source, 0)
-    make_room_in_host(c, target, payload)
+    counters.make_room_in_host(c, source, 0)
+    counters.make_room_in_host(c, target, payload)
     _link_hosts(c, at)
 
-    pair_hash = joint_hash(c, source, target)
-    pair = cell_of(c, c.pairs, PAIR_KEY, pair_hash, source, target, port, size)
+    pair_hash = keys.joint_hash(c, source, target)
+    pair = keys.cell_of(c, c.pairs, keys.PAIR_KEY, pair_hash, r)
     pair_age = contact_age = answer_age = service_age = _NEVER
     first = int(pair == NONE)
     if pair == NONE:
         pair = insert(c.pairs, pair_hash, layout.RECORD_OF, at)
     else:
-        pair_age = age_of(c, latest_of(c, PAIR_KEY, pair))
+        pair_age = keys.age_of(c, keys.latest_of(c, c.pairs, keys.PAIR_KEY, pair))
         contact_age, answer_age = _enter_pair(c, at, pair, pair_hash)
     if contact_age != _NEVER:
         r.prev_contact = (c.clock[layout.HEAD] - contact_age) & _NUMBERS
     source_port_age = _enter_source_port(c, at)
-    service_hash = joint_hash(c, target, port)
-    service = cell_of(c, c.services, SERVICE_KEY, service_hash, source, target, port, size)
+    service_hash = keys.joint_hash(c, target, port)
+    service = keys.cell_of(c, c.services, keys.SERVICE_KEY, service_hash, r)
     if service == NONE:
         service = insert(c.services, service_hash, layout.RECORD_OF, at)
     else:
-        service_age = age_of(c, latest_of(c, SERVICE_KEY, service))
-        if is_full(c.services, c.service, service, layout.SERVICE_HELD):
-            service_row(c, service)
+        service_age = keys.age_of(c, keys.latest_of(c, c.services, keys.SERVICE_KEY, service))
+        if keys.is_full(c.services, c.service, service, layout.SERVICE_HELD):
+            keys.service_row(c, service)
 
     pair_state, pair_at = state_at(c.pairs, pair), number_at(c.pairs, pair)
     service_state, service_at = state_at(c.services, service), number_at(c.services, service)
@@ -352,14 +330,14 @@ def enter(c: ContextState, columns: FlowColumns, i: int) -> tuple[int, int, int]
     elif service_state == layout.LARGE_ROW:
         c.large_service.rows[service_at].latest = c.clock[layout.HEAD] & _NUMBERS
     for window in range(LAST + 1):
-        host = int(not inside(c, window, pair_age))
-        contact = int(not inside(c, window, contact_age))
-        answer = int(not inside(c, window, answer_age))
-        out_port = int(not inside(c, window, source_port_age))
-        in_port = int(not inside(c, window, service_age))
-        count_source(c, source, window, 1, failed, host, out_port, first)
-        count_target(c, target, window, 1, failed, payload, host, in_port)
-        count_pair(c, pair_state, pair_at, window, 1, failed, contact, answer)
-        count_service(c, service_state, service_at, window, 1, failed, contact)
+        host = int(not keys.inside(c, window, pair_age))
+        contact = int(not keys.inside(c, window, contact_age))
+        answer = int(not keys.inside(c, window, answer_age))
+        out_port = int(not keys.inside(c, window, source_port_age))
+        in_port = int(not keys.inside(c, window, service_age))
+        counters.count_source(c, source, window, 1, failed, host, out_port, first)
+        counters.count_target(c, target, window, 1, failed, payload, host, in_port)
+        counters.count_pair(c, pair_state, pair_at, window, 1, failed, contact, answer)
+        counters.count_service(c, service_state, service_at, window, 1, failed, contact)
     c.clock[layout.HEAD] += 1
     return at, pair, service

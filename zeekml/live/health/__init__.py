@@ -1,1 +1,1 @@
-"""Problems of sensors, logs and the watch itself, and how they are told."""
+"""Self-monitoring of a watch: health checks and notices, Prometheus metrics, systemd."""

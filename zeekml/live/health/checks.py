@@ -1,4 +1,4 @@
-"""Checks of one stream's figures: what has an opinion says whether something is the matter.
+"""Health checks of one stream's figures: each with its limit, its text and its remedy.
 
 Each check is fed with the figures of every moment and judges when it has seen enough. What it says
 holds until it says something else; what it remembers across restarts is in `Remembered`.
@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from zeekml.live.health import text as wording
-from zeekml.live.health.text import HealthFinding, ProblemKind
+from zeekml.core.units import amount_of_data, counted, duration, when
+from zeekml.live.health.problems import HealthFinding, ProblemKind
 from zeekml.live.health.unscored import Instead, unscored
 
 _WINDOW: Final = 1000
@@ -30,103 +30,55 @@ _CLOCK_APART: Final = 60.0
 _MAX_OFFSET: Final = 3600.0
 _DROPS_OVER: Final = 600.0
 
-Opinion = tuple[ProblemKind, HealthFinding | None]
+Verdict = tuple[ProblemKind, HealthFinding | None]
 
 
 @dataclass(frozen=True, slots=True)
 class HealthLimits:
-    """What is still normal; 0 switches a check off.
+    """What is still normal, in seconds; 0 switches a check off."""
 
-    Attributes
-    ----------
-    stall_after
-        Seconds without a record in a log that had some, or without one that is scored.
-    lag_after
-        Seconds that reading may be behind.
-    """
-
-    stall_after: float = 3600.0
-    lag_after: float = 300.0
+    stall_after: float = 3600.0  # without a record in a log that had some, or one that is scored
+    lag_after: float = 300.0  # that reading may be behind
 
 
 @dataclass(frozen=True, slots=True)
 class StreamFigures:
     """Figures of one stream at one moment. Totals never fall while the service runs.
 
-    Attributes
-    ----------
-    records_read, records_rejected, records_scored
-        Totals of lines, of those that cannot be read, and of records that were scored.
-    bytes_behind
-        Bytes that are there and not read yet; 0 at the end of the log.
-    lag
-        Seconds between what is read and what could be; None if not known.
-    record_clock
-        Stream clock, epoch seconds; None before the first record.
-    coverage
-        Share of values that are there, among those this kind of sensor can provide, over the last
-        thousand records or more; None if not known.
-    drops, packets
-        The sensor's own totals of packets that it lost, and that it was to see; None if it does
-        not say.
+    What is None is not known.
     """
 
-    records_read: int = 0
+    records_read: int = 0  # as the next two, a total
     records_rejected: int = 0
     records_scored: int = 0
-    bytes_behind: int = 0
-    lag: float | None = None
-    record_clock: float | None = None
+    bytes_behind: int = 0  # that are there and not read yet; 0 at the end of the log
+    lag: float | None = None  # seconds between what is read and what could be
+    record_clock: float | None = None  # the stream's clock, epoch seconds
+    # share of values that are there, among those this kind of sensor can provide
     coverage: float | None = None
-    drops: int | None = None
-    packets: int | None = None
+    drops: int | None = None  # the sensor's own totals: packets that it lost,
+    packets: int | None = None  # and that it was to see
     instead: Instead = field(default_factory=Instead)
 
 
 @dataclass(slots=True)
 class Remembered:
-    """What checks of a stream know from before the service started.
+    """What checks of a stream know from before the service started; stored with the state."""
 
-    Attributes
-    ----------
-    alive
-        Whether there ever was a record.
-    scored
-        Whether one was ever scored.
-    coverage, windows
-        Long-run mean, and how many windows it is of.
-    drops, packets
-        The sensor's totals when last seen.
-    total
-        Records that were scored.
-    unscored
-        Seconds of watching since one last was.
-    skipped, rejected
-        Totals at that time, by type and by reason.
-    """
-
-    alive: bool = False
-    scored: bool = False
-    coverage: float = 0.0
-    windows: int = 0
-    drops: int | None = None
+    alive: bool = False  # whether there ever was a record
+    scored: bool = False  # whether one was ever scored
+    coverage: float = 0.0  # long-run mean,
+    windows: int = 0  # and of how many windows
+    drops: int | None = None  # the sensor's totals when last seen
     packets: int | None = None
-    total: int = 0
-    unscored: float = 0.0
-    skipped: dict[str, int] = field(default_factory=dict)
-    rejected: dict[str, int] = field(default_factory=dict)
+    total: int = 0  # records that were scored
+    unscored: float = 0.0  # seconds of watching since one last was
+    skipped: dict[str, int] = field(default_factory=dict)  # totals at that time, by type
+    rejected: dict[str, int] = field(default_factory=dict)  # and by reason
 
 
 class StreamChecks:
-    """All checks of one stream.
-
-    Parameters
-    ----------
-    limits : HealthLimits
-        What is normal.
-    remembered : Remembered
-        Kept up to date.
-    """
+    """All checks of one stream; `remembered` is kept up to date."""
 
     def __init__(self, limits: HealthLimits, remembered: Remembered) -> None:
         self._limits = limits
@@ -144,8 +96,8 @@ class StreamChecks:
         self._clock_found = self._clock_done = False
         self._dropped_at: float | None = None
 
-    def look(self, now: float, wall: float, figures: StreamFigures) -> Iterator[Opinion]:
-        """Yield what there is to say at the moment `now`; None for what is in order."""
+    def check(self, now: float, wall: float, figures: StreamFigures) -> Iterator[Verdict]:
+        """Yield what the checks say at the moment `now`; None for what is in order."""
         last = figures if self._last is None else self._last
         if self._last is None:
             self._remembered.alive |= figures.records_read > 0
@@ -164,7 +116,7 @@ class StreamChecks:
             yield from self._clock(now, wall, scored, figures)
         yield from self._drops(now, figures)
 
-    def _stalled(self, now: float, wall: float, read: int, scored: bool) -> Iterator[Opinion]:
+    def _stalled(self, now: float, wall: float, read: int, scored: bool) -> Iterator[Verdict]:
         known = self._remembered
         known.scored |= scored
         if read or self._silent is None:
@@ -174,9 +126,18 @@ class StreamChecks:
             known.alive |= read > 0
             yield ProblemKind.STALLED, None
         elif self._is_stalled(now):
-            yield ProblemKind.STALLED, wording.stalled(now - self._silent[0], self._silent[1])
+            seconds = now - self._silent[0]
+            finding = HealthFinding(
+                f"no new record for {duration(seconds)}",
+                f"none since {when(self._silent[1])} UTC; see whether the sensor "
+                "runs, gets traffic and still writes to this file; where such silence is normal, "
+                "allow for more",
+                "high",
+                {"seconds": round(seconds)},
+            )
+            yield ProblemKind.STALLED, finding
 
-    def _unscored(self, now: float, figures: StreamFigures) -> Iterator[Opinion]:
+    def _unscored(self, now: float, figures: StreamFigures) -> Iterator[Verdict]:
         known = self._remembered
         # much may have come before the first look of a run
         scored = _grown(known.total, figures.records_scored)
@@ -196,7 +157,7 @@ class StreamChecks:
                 yield ProblemKind.UNSCORED, finding
 
     def _is_stalled(self, now: float) -> bool:
-        """Whether a log that had flows has fallen silent, which is told of as such."""
+        """Whether a log that had flows has fallen silent, which is a problem of its own."""
         if self._silent is None or not (self._remembered.alive and self._remembered.scored):
             return False
         return now - self._silent[0] >= self._limits.stall_after
@@ -206,10 +167,7 @@ class StreamChecks:
     ) -> HealthFinding | None:
         """What there is instead of records that can be scored; None where there is nothing new.
 
-        Parameters
-        ----------
-        seconds
-            For how long that has been so; None at the end of the input.
+        It has been so for `seconds`; None at the end of the input.
         """
         known, totals = self._remembered, figures.instead
         skipped = _more(known.skipped, totals.skipped)
@@ -220,25 +178,37 @@ class StreamChecks:
         instead = replace(totals, read=read, skipped=skipped, rejected=rejected, ever=known.scored)
         return unscored(seconds, instead)
 
-    def _rejects(self) -> Iterator[Opinion]:
+    def _rejects(self) -> Iterator[Verdict]:
         if self._read >= _WINDOW:
             read, rejected = self._read, self._rejected
             self._read = self._rejected = 0
-            bad = rejected / read > _MAX_REJECTED
-            yield ProblemKind.REJECTS, wording.rejects(rejected, read) if bad else None
+            finding = HealthFinding(
+                f"{rejected / read:.1%} of the last {read:,} lines cannot be read",
+                "see the rejects for the lines and the reasons; the format of the log may have "
+                "changed, or something else writes to the file",
+                details={"rejected": rejected, "lines": read},
+            )
+            yield ProblemKind.REJECTS, finding if rejected / read > _MAX_REJECTED else None
 
-    def _coverage(self, figures: StreamFigures) -> Iterator[Opinion]:
+    def _coverage(self, figures: StreamFigures) -> Iterator[Verdict]:
         if self._scored < _WINDOW or figures.coverage is None:
             return
         self._scored = 0
         known, value = self._remembered, figures.coverage
         if known.windows >= _WINDOWS_BEFORE:
-            bad = value < _COLLAPSED * known.coverage
-            yield ProblemKind.COVERAGE, wording.coverage(value, known.coverage) if bad else None
+            usual = known.coverage
+            finding = HealthFinding(
+                f"records have only {value:.0%} of their values, usually {usual:.0%}",
+                "scores rest on less than usual; see whether the sensor was updated or "
+                "reconfigured: fields removed from its log, analysis switched off, or one "
+                "direction of traffic missing",
+                details={"coverage": value, "usual": usual},
+            )
+            yield ProblemKind.COVERAGE, finding if value < _COLLAPSED * usual else None
         known.windows = min(known.windows + 1, _LONG_RUN)
         known.coverage += (value - known.coverage) / known.windows
 
-    def _behind(self, now: float, figures: StreamFigures) -> Iterator[Opinion]:
+    def _behind(self, now: float, figures: StreamFigures) -> Iterator[Verdict]:
         lag, limit = figures.lag, self._limits.lag_after
         if lag is None or figures.bytes_behind == 0 or limit <= 0 or lag <= limit:
             self._lag = None
@@ -250,11 +220,18 @@ class StreamChecks:
             before, self._lag = self._lag[1], (now, lag)
             # what catches up is left to do so
             if lag > before + _LAG_GROWN:
-                yield ProblemKind.BEHIND, wording.behind(lag, figures.bytes_behind)
+                unread = figures.bytes_behind
+                finding = HealthFinding(
+                    f"{duration(lag)} behind the log, and falling back further",
+                    f"{amount_of_data(unread)} not read yet; notices come late; give zeekml more "
+                    "processor time, or let the sensor log fewer connections",
+                    details={"lag_seconds": lag, "bytes_behind": unread},
+                )
+                yield ProblemKind.BEHIND, finding
 
     def _clock(
         self, now: float, wall: float, scored: int, figures: StreamFigures
-    ) -> Iterator[Opinion]:
+    ) -> Iterator[Verdict]:
         """Compare the clocks over records that came while all before them was read."""
         if not scored or figures.record_clock is None or self._clock_done:
             return
@@ -269,13 +246,21 @@ class StreamChecks:
         # both ends, so that a clock that is just being set is not taken for a wrong one
         if min(offset, first) > _MAX_OFFSET or max(offset, first) < -_MAX_OFFSET:
             self._clock_found = True
-            yield ProblemKind.CLOCK, wording.wrong_clock(offset)
+            where = "ahead of" if offset > 0 else "behind"
+            finding = HealthFinding(
+                f"records are {duration(abs(offset))} {where} this machine's clock",
+                "compare the clock and time zone of the sensor with those of this machine; times "
+                "in notices are the records'; this is said once per start, and of no matter for "
+                "a replay",
+                details={"offset_seconds": offset},
+            )
+            yield ProblemKind.CLOCK, finding
         elif abs(offset) <= _MAX_OFFSET:
             # once per start is enough
             self._clock_done = self._clock_found
             yield ProblemKind.CLOCK, None
 
-    def _drops(self, now: float, figures: StreamFigures) -> Iterator[Opinion]:
+    def _drops(self, now: float, figures: StreamFigures) -> Iterator[Verdict]:
         known = self._remembered
         if self._dropped_at is None:
             # a problem from before the start is over only after a while, too
@@ -288,7 +273,16 @@ class StreamChecks:
             known.drops, known.packets = figures.drops, figures.packets
             if lost:
                 self._dropped_at = now
-                yield ProblemKind.DROPS, wording.drops(lost, seen)
+                share = None if not seen else min(lost / seen, 1.0)
+                much = "" if share is None else f" ({share:.2%})"
+                finding = HealthFinding(
+                    f"the sensor lost {counted(lost, 'packet')}{much}",
+                    "connections in its log are incomplete and their scores worth less; give the "
+                    "sensor more processor time or larger capture buffers, or less traffic",
+                    "low" if share is not None and share < 0.01 else "medium",
+                    {"packets_lost": lost} | ({} if seen is None else {"packets": seen}),
+                )
+                yield ProblemKind.DROPS, finding
                 return
         if now >= self._dropped_at + _DROPS_OVER:
             yield ProblemKind.DROPS, None

@@ -1,4 +1,4 @@
-"""How much of what a sensor can tell about a flow it does tell."""
+"""Field coverage: the share of the values that a sensor can provide, and does."""
 
 from __future__ import annotations
 
@@ -17,15 +17,7 @@ _COLUMNS: Final = {ZEEK: (*SCORED, "orig_bytes", "resp_bytes", "history"), SURIC
 class Coverage:
     """Share of the values that are there, among those that features are made of.
 
-    Parameters
-    ----------
-    sensor
-        ``zeek`` or ``suricata``.
-
-    Attributes
-    ----------
-    share : float or None
-        Over the last `WINDOW` records or more; None before.
+    `share` is that of the last `WINDOW` records or more, None before.
     """
 
     def __init__(self, sensor: str) -> None:

@@ -1,4 +1,4 @@
-"""Watching the watch: problems of sensors and logs become notices, once each.
+"""The health monitor: problems of sensors, logs and the watch become notices, debounced.
 
 The monitor reads no clock. It is told the time twice: by a clock that never goes back, which all
 durations are measured with, and by the clock on the wall, which notices are dated with. So a jump
@@ -16,11 +16,11 @@ import msgspec
 
 from zeekml.alerts.health_notice import SENSOR_PROBLEM, HealthNotice, HealthState, health_id
 from zeekml.core.text import printable
-from zeekml.detection.incidents.message import duration
+from zeekml.core.units import duration
 from zeekml.errors import InputError
-from zeekml.live.health import text as wording
+from zeekml.live.health import problems
 from zeekml.live.health.checks import HealthLimits, Remembered, StreamChecks, StreamFigures
-from zeekml.live.health.text import OVER, HealthFinding, ProblemKind
+from zeekml.live.health.problems import HealthFinding, ProblemKind
 from zeekml.live.tail.events import Cause, Gap, Recovered, Trouble
 
 _APART: Final = 3600.0
@@ -41,26 +41,14 @@ _KEYS: Final = frozenset(
 
 @dataclass(slots=True)
 class _Problem:
-    """The last problem of a kind.
+    """The last problem of a kind."""
 
-    Attributes
-    ----------
-    id
-        Of its notices.
-    opened
-        When it was told of; in storage, how many seconds ago.
-    open
-        Whether its end is still to be told of.
-    further, at_least
-        What has happened since and is not told of yet: how often, and how many bytes.
-    """
-
-    id: str
-    opened: float
-    open: bool
+    id: str  # of its notices
+    opened: float  # when it was reported; in storage, how many seconds ago
+    open: bool  # whether its end is still to be reported
     severity: str
-    further: int = 0
-    at_least: int = 0
+    further: int = 0  # what has happened since and is not reported yet: how often,
+    at_least: int = 0  # and how many bytes
 
 
 @dataclass(slots=True)
@@ -80,15 +68,11 @@ class HealthMonitor:
     """Raises `ZeekML::Sensor_Problem` when a problem begins and when it is over.
 
     Of one kind and stream at most one problem is opened per hour; what is still wrong after the
-    hour is told of then. What just happens (a gap, a lost context) has a single line; what happens
+    hour is reported then. What just happens (a gap, a lost context) has a single line; what happens
     again within the hour is summed up after it.
 
-    Parameters
-    ----------
-    sensor : str
-        Name of the sensor, for the notices.
-    limits : HealthLimits, optional
-        What is normal.
+    All methods take the seconds of a clock that never goes back, and those of the epoch, and give
+    the notices of what began or ended.
     """
 
     def __init__(self, sensor: str = "", limits: HealthLimits | None = None) -> None:
@@ -98,101 +82,75 @@ class HealthMonitor:
         self._checks: dict[str, StreamChecks] = {}
         self._trouble: dict[str, Trouble] = {}
         self._number = 0
-        # the latest moment by both clocks, and what was loaded and waits for the first
+        # the latest moment by both clocks, and the first one
         self._now = self._wall = 0.0
-        self._stored: _Stored | None = None
         self._began: float | None = None
 
     def observe(
-        self, stream: str, now_monotonic: float, now_wall: float, figures: StreamFigures
+        self, stream: str, now: float, wall: float, figures: StreamFigures
     ) -> list[HealthNotice]:
-        """Take a stream's figures of this moment; to be called often, at least every minute.
-
-        Parameters
-        ----------
-        stream : str
-            Name of the stream.
-        now_monotonic, now_wall : float
-            Seconds of a clock that never goes back, and of the epoch.
-        figures : StreamFigures
-            The figures.
-
-        Returns
-        -------
-        list of HealthNotice
-            What began or ended.
-        """
-        state = self._at(stream, now_monotonic, now_wall)
+        """Take a stream's figures of this moment; to be called often, at least every minute."""
+        state = self._at(stream, now, wall)
         if stream not in self._checks:
             self._checks[stream] = StreamChecks(self._limits, state.remembered)
         notices: list[HealthNotice] = []
         trouble = self._trouble.get(stream)
-        for kind, finding in self._checks[stream].look(now_monotonic, now_wall, figures):
+        for kind, finding in self._checks[stream].check(now, wall, figures):
             # of a log that cannot be read, silence says nothing
             silent = kind is ProblemKind.STALLED or (
                 kind is ProblemKind.UNSCORED and not figures.records_read
             )
             if not silent or finding is None or trouble is None:
-                notices += self._settle(stream, kind, finding)
+                notices += self._open_or_close(stream, kind, finding)
         if trouble is not None:
-            notices += self._settle(stream, ProblemKind.TROUBLE, wording.trouble(trouble))
-        elif self._began is not None and now_monotonic >= self._began + _TROUBLE_AGAIN:
-            notices += self._settle(stream, ProblemKind.TROUBLE, None)
+            notices += self._open_or_close(stream, ProblemKind.TROUBLE, problems.trouble(trouble))
+        elif self._began is not None and now >= self._began + _TROUBLE_AGAIN:
+            notices += self._open_or_close(stream, ProblemKind.TROUBLE, None)
         for key, problem in list(state.problems.items()):
-            if problem.further and now_monotonic >= problem.opened + _APART:
+            if problem.further and now >= problem.opened + _APART:
                 notices.append(self._sum_up(stream, key, problem))
         return notices
 
     def event(
-        self, stream: str, now_monotonic: float, now_wall: float, event: Gap | Trouble | Recovered
+        self, stream: str, now: float, wall: float, event: Gap | Trouble | Recovered
     ) -> list[HealthNotice]:
-        """Take an event of a stream's tail; the times as in `observe`."""
-        self._at(stream, now_monotonic, now_wall)
+        """Take an event of a stream's tail."""
+        self._at(stream, now, wall)
         if isinstance(event, Gap):
             key = _GAP_PREFIX + event.cause.value
-            return self._happened(stream, key, wording.gap(event), event.at_least)
+            return self._report_once(stream, key, problems.gap(event), event.at_least)
         if isinstance(event, Trouble):
             self._trouble[stream] = event
-            return self._settle(stream, ProblemKind.TROUBLE, wording.trouble(event))
+            return self._open_or_close(stream, ProblemKind.TROUBLE, problems.trouble(event))
         self._trouble.pop(stream, None)
-        return self._settle(stream, ProblemKind.TROUBLE, None)
+        return self._open_or_close(stream, ProblemKind.TROUBLE, None)
 
     def ended(
-        self, stream: str, now_monotonic: float, now_wall: float, figures: StreamFigures
+        self, stream: str, now: float, wall: float, figures: StreamFigures
     ) -> list[HealthNotice]:
-        """Take that the input is over and none of it was scored; the arguments as in `observe`."""
-        notices = self.observe(stream, now_monotonic, now_wall, figures)
+        """Take that the input is over and none of it was scored."""
+        notices = self.observe(stream, now, wall, figures)
         finding = self._checks[stream].nothing_scored(figures)
         if finding is None or (stream in self._trouble and not figures.records_read):
             return notices
-        return notices + self._settle(stream, ProblemKind.UNSCORED, finding)
+        return notices + self._open_or_close(stream, ProblemKind.UNSCORED, finding)
 
-    def context_lost(
-        self, stream: str, now_monotonic: float, now_wall: float, reason: str, *, cut: bool
-    ) -> list[HealthNotice]:
-        """Tell that the journal of the context is gone, or `cut` short; the times as in `observe`.
-
-        Parameters
-        ----------
-        reason : str
-            What happened to it.
-        """
-        self._at(stream, now_monotonic, now_wall)
-        return self._happened(stream, ProblemKind.CONTEXT, wording.context_lost(reason, cut=cut))
+    def context_lost(self, stream: str, now: float, wall: float, reason: str) -> list[HealthNotice]:
+        """Tell that the journal of the context is of no use for this reason."""
+        self._at(stream, now, wall)
+        return self._report_once(stream, ProblemKind.CONTEXT, problems.context_lost(reason))
 
     def of_watch(
-        self, now_monotonic: float, now_wall: float, kind: ProblemKind, finding: HealthFinding
-    ) -> list[HealthNotice]:
-        """Tell of what happened to the watch's own files, each time; the times as in `observe`."""
-        self._at(_OURS, now_monotonic, now_wall)
-        return [self._tell(_OURS, kind.value, finding, "closed")]
+        self, now: float, wall: float, kind: ProblemKind, finding: HealthFinding
+    ) -> HealthNotice:
+        """Tell of what happened to the watch's own files, each time."""
+        self._at(_OURS, now, wall)
+        return self._raise(_OURS, kind.value, finding, "closed")
 
-    def keep_only(
-        self, streams: Collection[str], now_monotonic: float, now_wall: float
-    ) -> list[HealthNotice]:
-        """Forget all other streams, and close what is open of them; the times as in `observe`."""
+    def keep_only(self, streams: Collection[str], now: float, wall: float) -> list[HealthNotice]:
+        """Forget all other streams, and close what is open of them."""
         notices: list[HealthNotice] = []
-        self._begin(now_monotonic, now_wall)
+        self._at(_OURS, now, wall)
         for stream in [s for s in self._streams if s not in streams and s != _OURS]:
             for key, problem in self._streams[stream].problems.items():
                 if problem.open:
@@ -205,69 +163,54 @@ class HealthMonitor:
     @property
     def open_problems(self) -> list[tuple[str, str]]:
         """Streams and kinds of the problems that are open."""
-        stored = self._streams if self._stored is None else self._stored.streams
         return [
             (stream, key)
-            for stream, state in stored.items()
+            for stream, state in self._streams.items()
             for key, problem in state.problems.items()
             if problem.open
         ]
 
     def save(self) -> dict[str, Any]:
-        """Return what is to be known after a restart, as values that JSON knows.
+        """What is to be known after a restart, as values that JSON knows.
 
         Its size is bounded by the number of streams: some hundred bytes each.
         """
-        stored = self._stored
-        if stored is None:
-            stored = _Stored(self._wall, self._number, self._streams)
-        plain_values: dict[str, Any] = msgspec.to_builtins(stored)
-        if self._stored is None:
-            for state in plain_values["streams"].values():
-                for problem in state["problems"].values():
-                    problem["opened"] = self._now - problem["opened"]
-        return plain_values
+        stored: dict[str, Any] = msgspec.to_builtins(
+            _Stored(self._wall, self._number, self._streams)
+        )
+        for state in stored["streams"].values():
+            for problem in state["problems"].values():
+                problem["opened"] = self._now - problem["opened"]
+        return stored
 
-    def load(self, stored: Any) -> None:
-        """Go on from what `save` returned; before anything else.
+    def load(self, stored: Any, now: float, wall: float) -> None:
+        """Go on from what `save` gave; before anything else.
 
-        Raises
-        ------
-        InputError
-            When it is nothing that `save` returns; the monitor then knows as little as before.
+        What is nothing of that kind is an `InputError`, and the monitor knows as little as before.
         """
         try:
             converted = msgspec.convert(stored, _Stored)
         except msgspec.ValidationError as error:
             raise InputError(f"stored state of the health monitor is damaged: {error}") from error
+        away = max(wall - converted.wall, 0.0)
         for state in converted.streams.values():
             if unknown := state.problems.keys() - _KEYS:
                 shown = printable(min(unknown))
                 raise InputError(f"stored state of the health monitor is damaged: {shown}")
-        self._stored = converted
-
-    # -- time and storage ------------------------------------------------------------------------
+            for problem in state.problems.values():
+                problem.opened = now - away - problem.opened
+        self._number, self._streams = converted.number, converted.streams
+        self._now, self._wall = now, wall
 
     def _at(self, stream: str, now: float, wall: float) -> _Stream:
-        self._begin(now, wall)
-        return self._streams.setdefault(stream, _Stream())
-
-    def _begin(self, now: float, wall: float) -> None:
         self._now, self._wall = now, wall
         if self._began is None:
             self._began = now
-        if self._stored is None:
-            return
-        stored, self._stored = self._stored, None
-        away = max(wall - stored.wall, 0.0)
-        self._number, self._streams = stored.number, stored.streams
-        for state in stored.streams.values():
-            for problem in state.problems.values():
-                problem.opened = now - away - problem.opened
+        return self._streams.setdefault(stream, _Stream())
 
     # -- problems --------------------------------------------------------------------------------
 
-    def _settle(
+    def _open_or_close(
         self, stream: str, kind: ProblemKind, finding: HealthFinding | None
     ) -> list[HealthNotice]:
         """Open or close a problem if that is due."""
@@ -275,18 +218,18 @@ class HealthMonitor:
         if finding is None:
             if problem is None or not problem.open:
                 return []
-            return [self._close(stream, kind.value, problem, OVER[kind])]
+            return [self._close(stream, kind.value, problem, kind.over)]
         if problem is not None and (problem.open or self._now < problem.opened + _APART):
             return []
-        return [self._tell(stream, kind.value, finding, "open")]
+        return [self._raise(stream, kind.value, finding, "open")]
 
-    def _happened(
+    def _report_once(
         self, stream: str, key: str, finding: HealthFinding, at_least: int = 0
     ) -> list[HealthNotice]:
         """Tell of what began and ended at once, or count it until the hour is over."""
         problem = self._streams[stream].problems.get(key)
         if problem is None or (self._now >= problem.opened + _APART and not problem.further):
-            return [self._tell(stream, key, finding, "closed")]
+            return [self._raise(stream, key, finding, "closed")]
         problem.further += 1
         problem.at_least += at_least
         return []
@@ -294,12 +237,12 @@ class HealthMonitor:
     def _sum_up(self, stream: str, key: str, problem: _Problem) -> HealthNotice:
         if key.startswith(_GAP_PREFIX):
             cause = Cause(key.removeprefix(_GAP_PREFIX))
-            finding = wording.further_gaps(cause, problem.further, problem.at_least)
+            finding = problems.further_gaps(cause, problem.further, problem.at_least)
         else:
-            finding = wording.context_lost(f"{problem.further} more times in an hour", cut=False)
-        return self._tell(stream, key, finding, "closed")
+            finding = problems.context_lost(f"{problem.further} more times in an hour")
+        return self._raise(stream, key, finding, "closed")
 
-    def _tell(
+    def _raise(
         self, stream: str, key: str, finding: HealthFinding, state: HealthState
     ) -> HealthNotice:
         self._number += 1

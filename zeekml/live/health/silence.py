@@ -1,4 +1,4 @@
-"""Whether a stream has fallen silent, so that nothing in it will move its clock on.
+"""Silence of a stream: whether it lasts, so that nothing in it will move its clock on.
 
 Silence is that of the log. By the clock of the machine it counts only while the ends of all logs
 are in sight and nothing at all is added to them: a watch that was stopped, or is behind, has seen
@@ -12,13 +12,7 @@ from collections.abc import Callable
 
 
 class Silence:
-    """Measures for how long nothing has come.
-
-    Parameters
-    ----------
-    clock
-        Seconds that never go backwards.
-    """
+    """Measures for how long nothing has come, by a clock that never goes backwards."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -32,20 +26,10 @@ class Silence:
     def seconds(
         self, looked: float, stats: float | None, *, grown: bool, at_end: bool, in_sight: bool
     ) -> float:
-        """For how long it has been silent, after a look at the logs.
+        """For how long it has been silent, after a look at the logs that began at `looked`.
 
-        Parameters
-        ----------
-        looked
-            When the look began: what happened in the logs until then was seen by it.
-        stats
-            Time of the latest stats event since the latest flow.
-        grown
-            Whether anything came.
-        at_end
-            Whether all was read that is there.
-        in_sight
-            Whether all logs can be read, and none is still being waited for.
+        `stats` is the time of the latest stats event since the latest flow, `in_sight` whether all
+        logs can be read, and none is still being waited for.
         """
         if not at_end:
             # what was not read yet may be flows

@@ -1,9 +1,9 @@
-"""What Suricata says about itself in the log that we read anyway."""
+"""Stats events of Suricata: its own packet counters, in the log that we read anyway."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Final
+from datetime import UTC, datetime
+from typing import Annotated, Final
 
 import msgspec
 
@@ -11,39 +11,63 @@ from zeekml.readers.formats.json_parser import DECODE_ERRORS, line_decoder
 
 _MARK: Final = b'"event_type":"stats"'
 
+Count = Annotated[int, msgspec.Meta(ge=0)]
 
-class _Capture(msgspec.Struct):
-    kernel_packets: int | None = None
-    kernel_drops: int | None = None
+
+class Capture(msgspec.Struct):
+    """Suricata's totals of packets that it got, and that were lost before it got them."""
+
+    kernel_packets: Count | None = None
+    kernel_drops: Count | None = None
 
 
 class _Stats(msgspec.Struct):
-    capture: _Capture | None = None
+    capture: Capture | None = None
 
 
-class _Event(msgspec.Struct):
+class EveEvent(msgspec.Struct):
+    """An event of any type, with what only stats events have."""
+
     timestamp: str | None = None
     event_type: str | None = None
     stats: _Stats | None = None
 
+    @property
+    def capture(self) -> Capture | None:
+        """What it tells of packets; None if it is no stats event, or does not say."""
+        return self.stats.capture if self.event_type == "stats" and self.stats else None
+
+    @property
+    def time(self) -> float | None:
+        """When it was written, epoch seconds; a time without a zone is taken for UTC."""
+        try:
+            moment = datetime.fromisoformat(self.timestamp or "")
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            return None
+
+
+_decode: Final = line_decoder(EveEvent)
+
+
+def read_event(line: bytes) -> EveEvent | None:
+    """The event in a line; None if there is none that can be read."""
+    try:
+        return _decode(line)
+    except DECODE_ERRORS:
+        return None
+
 
 class SensorStats:
-    """The sensor's own totals, from its latest stats event.
+    """The sensor's own totals, from its latest stats event; None if it does not say.
 
-    Attributes
-    ----------
-    packets, drops : int or None
-        Packets that the sensor got, and that were lost before it got them; None if it does not
-        say.
-    time : float or None
-        Of the latest stats event, epoch seconds: these come whether or not there is traffic.
+    `time` is that of the latest stats event: these come whether or not there is traffic.
     """
 
     def __init__(self) -> None:
         self.time: float | None = None
         self.packets: int | None = None
         self.drops: int | None = None
-        self._decode = line_decoder(_Event)
 
     def see(self, data: bytes) -> None:
         """Look at the next lines of the log."""
@@ -53,27 +77,11 @@ class SensorStats:
         while (at := data.rfind(_MARK, 0, end)) >= 0:
             begin = data.rfind(b"\n", 0, at) + 1
             after = data.find(b"\n", at)
-            event = self._event(data[begin : after if after >= 0 else len(data)])
-            if event is not None:
+            event = read_event(data[begin : after if after >= 0 else len(data)])
+            if event is not None and event.event_type == "stats":
                 if latest:
-                    self.time, latest = _seconds(event.timestamp), False
-                if event.stats is not None and event.stats.capture is not None:
-                    capture = event.stats.capture
+                    self.time, latest = event.time, False
+                if (capture := event.capture) is not None:
                     self.packets, self.drops = capture.kernel_packets, capture.kernel_drops
                     return
             end = begin
-
-    def _event(self, line: bytes) -> _Event | None:
-        try:
-            event = self._decode(line)
-        except DECODE_ERRORS:
-            return None
-        return event if event.event_type == "stats" else None
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return moment.timestamp() if moment.tzinfo is not None else None

@@ -1,4 +1,4 @@
-"""What a service tells systemd: that it is ready, alive, reloading or stopping.
+"""Notifications to systemd: that the service is ready, alive, reloading or stopping.
 
 The protocol is that of sd_notify(3): datagrams to the socket that $NOTIFY_SOCKET names. Outside
 systemd, or when nobody listens, nothing is sent; nothing here ever raises.
@@ -24,15 +24,9 @@ _MAX_PATH: Final = 107
 class ServiceManager:
     """The manager that started this process, if any.
 
-    Parameters
-    ----------
-    address : str
-        A path, or an abstract address that begins with ``@``; empty for none.
-    watchdog : float
-        Seconds within which the manager wants to hear that this process is alive; 0 if it does
-        not.
-    clock : callable
-        Returns seconds that never go backwards.
+    `address` is a path, or an abstract address that begins with ``@``; empty for none. `watchdog`
+    are the seconds within which the manager wants a sign of life; 0 if it does not. The methods
+    tell whether anything was sent.
     """
 
     def __init__(
@@ -49,32 +43,26 @@ class ServiceManager:
         self._sent = -float("inf")
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None) -> ServiceManager:
-        """Return the manager that the environment names, by default that of this process."""
+    def from_environment(
+        cls,
+        environment: Mapping[str, str] | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> ServiceManager:
+        """The manager that the environment names, by default that of this process."""
         variables = os.environ if environment is None else environment
         seconds = _number(variables.get("WATCHDOG_USEC", "")) / 1e6
         meant_for = variables.get("WATCHDOG_PID")
         if meant_for is not None and _number(meant_for) != os.getpid():
             seconds = 0.0
-        return cls(variables.get("NOTIFY_SOCKET", ""), seconds)
-
-    @property
-    def watchdog_seconds(self) -> float:
-        """Seconds between two signs of life; 0 if none are wanted."""
-        return self._every
+        return cls(variables.get("NOTIFY_SOCKET", ""), seconds, clock=clock)
 
     def starting(self, status: str, seconds: float) -> bool:
         """Tell what the start is about, and that it may take so many seconds from now on."""
         return self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}\n{_status(status)}")
 
     def ready(self, status: str) -> bool:
-        """Tell that the service has started, or is done reloading.
-
-        Returns
-        -------
-        bool
-            As with all of these, whether it was sent.
-        """
+        """Tell that the service has started, or is done reloading."""
         return self._send(f"READY=1\n{_status(status)}")
 
     def status(self, text: str) -> bool:

@@ -9,8 +9,8 @@ from typing import Any, Final
 from msgspec.json import decode as json_decode
 
 from zeekml.core.text import printable
-from zeekml.detection.incidents.message import counted, duration
-from zeekml.live.health.text import HealthFinding
+from zeekml.core.units import counted, duration
+from zeekml.live.health.problems import HealthFinding
 from zeekml.readers.flow_schema import REQUIRED, SURICATA
 from zeekml.readers.formats.json_parser import DECODE_ERRORS
 from zeekml.readers.rejects import (
@@ -57,44 +57,20 @@ class UnscoredReject:
 
 @dataclass(frozen=True, slots=True)
 class Instead:
-    """What came while nothing was scored.
+    """What came while nothing was scored."""
 
-    Attributes
-    ----------
-    sensor
-        ``zeek`` or ``suricata``.
-    read
-        Lines.
-    skipped, rejected
-        Lines by type and by reason.
-    formats
-        Of the files, as far as known.
-    reject
-        The first line of those that could not be read, if it is known.
-    absent
-        Logs that do not exist.
-    ever
-        Whether anything was scored before.
-    """
-
-    sensor: str = ""
-    read: int = 0
-    skipped: Mapping[str, int] = field(default_factory=dict)
-    rejected: Mapping[str, int] = field(default_factory=dict)
-    formats: tuple[str, ...] = ()
-    reject: UnscoredReject | None = None
-    absent: tuple[str, ...] = ()
-    ever: bool = False
+    sensor: str = ""  # zeek or suricata
+    read: int = 0  # lines
+    skipped: Mapping[str, int] = field(default_factory=dict)  # lines by type
+    rejected: Mapping[str, int] = field(default_factory=dict)  # lines by reason
+    formats: tuple[str, ...] = ()  # of the files, as far as known
+    reject: UnscoredReject | None = None  # the first of them, if it is known
+    absent: tuple[str, ...] = ()  # logs that do not exist
+    ever: bool = False  # whether anything was scored before
 
 
 class FirstReject:
-    """A `RejectSink` that keeps the first reject since `forget` in mind.
-
-    Parameters
-    ----------
-    rejects
-        Gets all of them.
-    """
+    """A `RejectSink` that hands all rejects on, and keeps the first since `forget` in mind."""
 
     def __init__(self, rejects: RejectSink) -> None:
         self.first: UnscoredReject | None = None

@@ -1,1 +1,1 @@
-"""Files that a watcher appends to, each line once."""
+"""Outputs of a watch: files that are appended to, each line exactly once."""

@@ -29,31 +29,12 @@ from zeekml.outputs import FILE_MODE
 _READ_SIZE: Final = 1 << 20
 
 
-class LiveFile:
-    """An output file.
+class AppendFile:
+    """An output file. Every method raises an `OutputError` if the file cannot be used.
 
-    Parameters
-    ----------
-    path
-        Where it is.
-    mark
-        How far it had been written at the last commit; None if it is not known.
-    key_of
-        See `KeyOf`.
-    opening
-        Returns the lines that every new file begins with.
-    kept
-        Returns the lines that can be written again if the file lacks them, by their keys.
-
-    Attributes
-    ----------
-    cut
-        What the file lacked at the start.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be opened, read or written.
+    `mark` tells how far it had been written at the last commit, if that is known, `opening` gives
+    the lines that every new file begins with, `kept` those that can be written again if the file
+    lacks them, by their keys. `cut` is what it lacked at the start.
     """
 
     def __init__(
@@ -92,7 +73,7 @@ class LiveFile:
             self._first_pending = next(iter(self.cut.lines), "")
             self.flush()
         except BaseException as error:
-            self._close()
+            self.close()
             if isinstance(error, OSError):
                 raise self._error(error) from error
             raise
@@ -109,19 +90,9 @@ class LiveFile:
         return len(self._pending)
 
     def add(self, key: str, line: bytes, *, kept: bool = False) -> bool:
-        """Have a line written by the next `flush`, unless it is there already.
+        """Have a line written by the next `flush`, unless it is there already: then False.
 
-        Parameters
-        ----------
-        key, line
-            The line, and by what it is known.
-        kept
-            Whether it is committed, too, so that it can be written again.
-
-        Returns
-        -------
-        bool
-            False if it is there already.
+        `kept` are lines that are committed, too, so that they can be written again.
         """
         if self._already[key] > 0:
             self._already[key] -= 1
@@ -142,10 +113,7 @@ class LiveFile:
     def flush(self) -> None:
         """Bring all lines to disk, in a new file if this one was renamed or removed.
 
-        Raises
-        ------
-        OutputError
-            They are not there; nothing of them is in the file, and it can be tried again.
+        After an error nothing of them is in the file, and it can be tried again.
         """
         try:
             while True:
@@ -172,23 +140,13 @@ class LiveFile:
         self._first_uncommitted = ""
 
     def last_line(self) -> bytes:
-        """The last line in the file, without its newline; empty if there is none.
-
-        Raises
-        ------
-        OutputError
-            It cannot be read.
-        """
+        """The last line in the file, without its newline; empty if there is none."""
         try:
             descriptor = self._open()
             begin = self._whole_lines(descriptor, max(self._size - 1, 0))
             return os.pread(descriptor, max(self._size - 1 - begin, 0), begin)
         except OSError as error:
             raise self._error(error) from error
-
-    def close(self) -> None:
-        """Close the file; lines not yet flushed are dropped."""
-        self._close()
 
     # -- the file --------------------------------------------------------------------------------
 
@@ -219,7 +177,7 @@ class LiveFile:
             os.close(descriptor)
             raise
         # only now: as long as the old file is open, no other can pass for it by its inode
-        self._close()
+        self.close()
         self._descriptor = descriptor
         self._identity = (status.st_dev, status.st_ino)
         self._size = size
@@ -263,7 +221,8 @@ class LiveFile:
         self._size += len(lines)
         self._written = os.fstat(descriptor).st_mtime_ns
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the file; lines not yet flushed are dropped."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

@@ -1,4 +1,4 @@
-"""The files that a watcher appends to, and by what it knows their lines."""
+"""All outputs of a watch, and the keys by which it knows their lines again after a restart."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from zeekml.alerts.eve_alert import encode_alert
-from zeekml.alerts.suppressed_line import encode_silenced
+from zeekml.alerts.evidence_line import encode_silenced
+from zeekml.alerts.health_notice import HealthNotice
 from zeekml.alerts.zeek_notice import NOTICE_COLUMNS, TsvEncoder, encode_json, line_in_form
 from zeekml.core.atomic_write import as_output_error
 from zeekml.core.directory_lock import DirectoryLock
 from zeekml.detection.allowlist import Suppressed
 from zeekml.detection.notice import Notice
-from zeekml.live.outputs.append_file import LiveFile
+from zeekml.live.outputs.append_file import AppendFile
 from zeekml.live.state.database import Mark
 from zeekml.outputs import (
     ENRICHED,
@@ -41,61 +43,39 @@ _LINE_KEY_BYTES: Final = 12
 _NOTICES: Final = (NOTICE_LOG, EVE_JSON, SILENCED)
 
 Opening = Callable[[str], list[bytes]]
-"""Returns the lines with which a new file of this name begins."""
+"""Gives the lines with which a new file of this name begins."""
 
 Kept = Callable[[], Mapping[str, bytes]]
-"""Returns lines as they are kept elsewhere, by their keys and in their order; notices as JSON."""
+"""Gives lines as they are kept elsewhere, by their keys and in their order; notices as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shortened:
-    """An output that was shorter at the start than at the last commit.
-
-    Attributes
-    ----------
-    name
-        Of the file.
-    lines
-        How many were written again.
-    size
-        Bytes that cannot be.
-    """
+    """An output that was shorter at the start than at the last commit."""
 
     name: str
-    lines: int
-    size: int
+    lines: int  # that were written again
+    size: int  # bytes that cannot be
+
+
+def notice_encoder(options: OutputOptions) -> Callable[[Notice | HealthNotice], bytes]:
+    """Makes the lines of notice.log."""
+    if (tsv := _tsv_encoder(options)) is not None:
+        return tsv.encode
+    return partial(encode_json, strict=options.strict_notice)
+
+
+def _tsv_encoder(options: OutputOptions) -> TsvEncoder | None:
+    return TsvEncoder(0.0, options.strict_notice) if options.notice_format == "tsv" else None
 
 
 class LiveOutputs:
-    """All output files of a watcher.
+    """All output files of a watcher, in a directory that is made if need be.
 
-    Parameters
-    ----------
-    directory
-        Where they are; is made if need be.
-    options
-        Which files, and in which form.
-    marks
-        By file name, how far each was written at the last commit.
-    opening
-        See `Opening`.
-    open_ts
-        For the header of a notice.log in TSV, epoch seconds.
-    kept
-        By file name, what its lines are known by elsewhere, so that those it lacks can be written
-        again.
-
-    Attributes
-    ----------
-    shortened
-        The files that lacked something.
-
-    Raises
-    ------
-    TakenError
-        Somebody else writes to the directory.
-    OutputError
-        A file cannot be opened or written.
+    `marks` and `kept` are by file name: how far each was written at the last commit, and its lines
+    as they are known elsewhere, so that those it lacks can be written again. `shortened` are the
+    files that lacked something. `open_ts` gives the epoch seconds for the header of a notice.log
+    in TSV. `TakenError`: somebody else writes to the directory, or to one made in its place.
     """
 
     def __init__(
@@ -109,7 +89,7 @@ class LiveOutputs:
     ) -> None:
         self.directory = directory
         self._options = options
-        self._tsv = TsvEncoder(0.0, strict=options.strict_notice)
+        self._encoded = notice_encoder(options)
         self._open_ts = open_ts
         keys = {
             NOTICE_LOG: _notice_key,
@@ -119,13 +99,13 @@ class LiveOutputs:
         }
         if options.enriched:
             keys[ENRICHED] = record_key
-        self._files: dict[str, LiveFile] = {}
+        self._files: dict[str, AppendFile] = {}
         self._lock: DirectoryLock | None = None
         self.shortened: list[Shortened] = []
         try:
             self._hold_directory()
             for name, key_of in keys.items():
-                file = LiveFile(
+                file = AppendFile(
                     directory / name,
                     marks.get(name),
                     key_of,
@@ -148,20 +128,11 @@ class LiveOutputs:
         """How far each file is written; to be committed after `flush`."""
         return {name: file.mark for name, file in self._files.items()}
 
-    def encode(self, notice: Notice) -> bytes:
-        """A notice as a line of notice.log."""
-        if self._options.notice_format == "tsv":
-            return self._tsv.encode(notice)
-        return encode_json(notice, strict=self._options.strict_notice)
-
     def add_batch(self, batch: ScoredBatch) -> int:
         """Add the enriched records of a batch, if they are wanted.
 
-        Returns
-        -------
-        int
-            How many are left out because nobody knows any more how they stood in the log: they
-            were read by a run that did not write enriched records.
+        Gives how many are left out because nobody knows any more how they stood in the log: they
+        were read by a run that did not write enriched records.
         """
         if ENRICHED not in self._files:
             return 0
@@ -172,11 +143,11 @@ class LiveOutputs:
         return len(batch.flows) - lines
 
     def add_notices(self, notices: Sequence[Notice]) -> int:
-        """Add notices; return how many of them were there already."""
+        """Add notices; give how many of them were there already."""
         known = 0
         for notice in notices:
             key = f"{notice.id}/{notice.seq}"
-            known += not self._files[NOTICE_LOG].add(key, self.encode(notice), kept=True)
+            known += not self._files[NOTICE_LOG].add(key, self._encoded(notice), kept=True)
             if notice.seq == 0:
                 self._files[EVE_JSON].add(key, encode_alert(notice), kept=True)
         return known
@@ -195,12 +166,7 @@ class LiveOutputs:
     def flush(self) -> None:
         """Bring everything to disk, in new files where they were renamed or removed.
 
-        Raises
-        ------
-        TakenError
-            Somebody else writes to the directory that was made in the place of ours.
-        OutputError
-            Something is not there yet; it can be tried again.
+        After an `OutputError` something is not there yet, and it can be tried again.
         """
         self._hold_directory()
         if written := self._rejects.getvalue():
@@ -247,20 +213,16 @@ class LiveOutputs:
         if name != NOTICE_LOG:
             return kept
         options = self._options
-        tsv = self._tsv if options.notice_format == "tsv" else None
+        tsv = _tsv_encoder(options)
         return lambda: {
             key: line_in_form(line, tsv, strict=options.strict_notice)
             for key, line in kept().items()
         }
 
     def _opening_of(self, name: str, opening: Opening) -> Callable[[], list[bytes]]:
-        def lines() -> list[bytes]:
-            header = []
-            if name == NOTICE_LOG and self._options.notice_format == "tsv":
-                header = [self._header()]
-            return header + opening(name)
-
-        return lines
+        if name == NOTICE_LOG and self._options.notice_format == "tsv":
+            return lambda: [self._header(), *opening(name)]
+        return lambda: opening(name)
 
     def _header(self) -> bytes:
         return TsvEncoder(self._open_ts(), strict=self._options.strict_notice).header()

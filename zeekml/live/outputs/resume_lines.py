@@ -1,4 +1,4 @@
-"""What the last run wrote to an output, wherever that is by now.
+"""Lines that the last run wrote to an output, wherever they are by now, and those it lacks.
 
 A run that died between writing and committing has written lines that the next one is about to make
 again. Since then the file may have been renamed, copied and emptied, or compressed, and so may the
@@ -38,20 +38,8 @@ class _File:
 def keys_since(path: Path, mark: Mark, key_of: KeyOf) -> Iterator[str]:
     """Yield the keys of the lines that were written after the mark was made.
 
-    Parameters
-    ----------
-    path
-        Of the output; rotated files stand beside it. Copies are looked for among those whose names
-        begin alike.
-    mark
-        How far it was written then.
-    key_of
-        See `KeyOf`.
-
-    Raises
-    ------
-    OSError
-        The output is there and cannot be read. Rotated files that cannot be read are left out.
+    Rotated files stand beside the output; copies are looked for among those whose names begin
+    alike. Those that cannot be read are left out.
     """
     files = list(_files(path))
     place = (mark.device, mark.inode)
@@ -84,21 +72,12 @@ def keys_since(path: Path, mark: Mark, key_of: KeyOf) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What an output lacks of what had been committed.
+    """What an output lacks of what had been committed."""
 
-    Attributes
-    ----------
-    lines
-        Those that are to be written again, by their keys and in their order.
-    size
-        Bytes by which the file is shorter than it was.
-    opening
-        Whether the cut may go through the lines that the file began with.
-    """
-
+    # those that are to be written again, by their keys and in their order
     lines: Mapping[str, bytes] = field(default_factory=dict)
-    size: int = 0
-    opening: bool = False
+    size: int = 0  # bytes by which the file is shorter than it was
+    opening: bool = False  # whether the cut may go through the lines that the file began with
 
 
 def find_cut(path: Path, mark: Mark, key_of: KeyOf, kept: Callable[[], Mapping[str, bytes]]) -> Cut:
@@ -107,18 +86,8 @@ def find_cut(path: Path, mark: Mark, key_of: KeyOf, kept: Callable[[], Mapping[s
     A file that was renamed, copied and emptied, or compressed lacks nothing. Of one that is gone as
     a whole, nobody can tell whether it was removed or put elsewhere, so nothing of it comes back.
 
-    Parameters
-    ----------
-    path, mark, key_of
-        As for `keys_since`.
-    kept
-        Returns the lines that can be written again, by their keys, in the order in which they were
-        written; called only if need be.
-
-    Raises
-    ------
-    OSError
-        The output is there and cannot be read.
+    `kept` gives the lines that can be written again, by their keys, in the order in which they were
+    written; called only if need be.
     """
     files = list(_files(path))
     place = (mark.device, mark.inode)

@@ -1,1 +1,1 @@
-"""What a watcher remembers from one run to the next."""
+"""State of a watch: checkpoints, write-ahead journal, snapshots, recovery; labels."""

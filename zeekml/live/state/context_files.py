@@ -1,4 +1,4 @@
-"""A stream's context in a file of its own, from which a restart goes on at once.
+"""Snapshots of a stream's context in files of their own, from which a restart goes on at once.
 
 The journal could bring the context back too, a few microseconds a record: much for millions. So
 the context is written out as it lies in memory, when a watch stops, and in between whenever that
@@ -61,10 +61,7 @@ _one_at_a_time = threading.Lock()
 def load_context(directory: Path, snapshot: ContextSnapshot, context: ContextEngine) -> None:
     """Bring an engine, to which no row has come, to where it stood.
 
-    Raises
-    ------
-    StateError
-        The file is damaged, gone, or of another version; the engine is of no use any more.
+    After a `StateError` (the file is damaged, gone, or of another version) it is of no use.
     """
     try:
         with (directory / snapshot.file).open("rb") as file:
@@ -79,17 +76,10 @@ def load_context(directory: Path, snapshot: ContextSnapshot, context: ContextEng
 
 
 class ContextFiles:
-    """Makes the snapshots of one stream.
+    """Makes the snapshots of one stream; `latest` is the one that its context was taken up from.
 
     Call `feed` with what comes and `committed` after each commit; a commit takes `finished` along,
     and an anchor is made when one is `wanted`.
-
-    Parameters
-    ----------
-    state, stream
-        Where it is remembered, and its name.
-    latest
-        The one that the context was taken up from, if any.
     """
 
     def __init__(self, state: State, stream: str, latest: ContextSnapshot | None) -> None:
@@ -135,10 +125,7 @@ class ContextFiles:
     def last(self, number: int, context: ContextEngine) -> bool:
         """At the end: make one of the anchor committed last, if that is worth it.
 
-        Returns
-        -------
-        bool
-            Whether one is to be committed.
+        Tells whether one is to be committed.
         """
         self.close()
         since = self._since - (self._finished[1] if self.finished and self._finished else 0)
@@ -174,15 +161,7 @@ class ContextFiles:
 
 
 class _Copy:
-    """A copy of a context, and the thread that takes the memory for it and writes it.
-
-    Attributes
-    ----------
-    rows
-        What was given when it was taken.
-    made
-        What was written.
-    """
+    """A copy of a context, and the thread that takes the memory for it and writes it."""
 
     def __init__(self, directory: Path, name: str, stream: str, context: ContextEngine) -> None:
         self._directory, self._name, self._stream = directory, name, stream
@@ -190,8 +169,8 @@ class _Copy:
         self._memory: Bytes | None = None
         self._taken: tuple[int, bytes, list[Bytes]] | None = None
         self._go_on = threading.Event()
-        self.rows = 0
-        self.made: ContextSnapshot | None = None
+        self.rows = 0  # what was given when it was taken
+        self.made: ContextSnapshot | None = None  # what was written
         self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
         self._thread.start()
 

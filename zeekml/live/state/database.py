@@ -1,28 +1,26 @@
-"""What a watcher remembers from one run to the next, in one SQLite file.
+"""The state of a watch in one SQLite file: checkpoints of logs and outputs, journal, snapshots.
 
 Everything that belongs together is committed together or not at all: how far the logs were read,
-the journal of what was read, what the outputs held at that moment. A transaction is on disk when
-`State.commit` returns.
+the write-ahead journal of what was read, what the outputs held at that moment. A transaction is on
+disk when `State.commit` returns.
 
 The journal holds the flows of the last hour as they were taken in. An anchor is a place in the
-journal from which the rest of it can be taken in again: it tells where the stream's clock stood
-and, the latest one, what the incidents were. See `zeekml.live.state.recovery`.
+journal from which the rest of it can be taken in again, with a snapshot: where the stream's clock
+stood and, at the latest anchor, what the incidents were. See `zeekml.live.state.recovery`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from zeekml.core.text import printable
-from zeekml.live.state.state_directory import STATE_FILE as STATE_FILE
-from zeekml.live.state.state_directory import StateDirectory
-from zeekml.live.state.state_directory import StateFileError as StateFileError
+from zeekml.errors import StateFileError
+from zeekml.live.state.state_directory import StateDirectory, transaction
 from zeekml.readers.stream_clock import ClockState
 
 FORMAT: Final = 1
@@ -61,88 +59,44 @@ CREATE TABLE IF NOT EXISTS alert (id TEXT PRIMARY KEY, line BLOB NOT NULL);
 
 @dataclass(frozen=True, slots=True)
 class JournalRow:
-    """One commit's share of a stream's journal.
+    """One commit's share of a stream's journal: a packed `JournalEntry`."""
 
-    Attributes
-    ----------
-    number
-        Counts up by one within a stream.
-    rows
-        Flows in it.
-    data
-        As `zeekml.live.state.journal` writes it.
-    """
-
-    number: int
-    rows: int
+    number: int  # counts up by one within a stream
+    rows: int  # flows in it
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A place in the journal of a stream from which it can be taken in again.
+    """A stream at an anchor: a place in its journal from which that can be taken in again."""
 
-    Attributes
-    ----------
-    number
-        Of the first journal entry behind it.
-    clock
-        Of the stream there.
-    ordering
-        What is held to be put in order, from `EndOrder.save`; None for a log in order.
-    judge, alerts
-        Incidents (`Judge.save`) and remembered alerts (`AlertMemory.save`) there; kept for the
-        latest anchor only.
-    """
-
-    number: int
+    number: int  # of the first journal entry behind it
     clock: ClockState
-    ordering: bytes | None = None
-    judge: bytes | None = None
-    alerts: bytes | None = None
+    ordering: bytes | None = None  # flows held, by `EndOrder.save`; None for a log in order
+    judge: bytes | None = None  # incidents, by `Judge.save`; as the next, at the latest anchor only
+    alerts: bytes | None = None  # by `AlertMemory.save`
 
 
 @dataclass(frozen=True, slots=True)
 class ContextSnapshot:
-    """A file with a stream's context at an anchor; see `zeekml.live.state.context_files`.
+    """A file with a stream's context at an anchor; see `zeekml.live.state.context_files`."""
 
-    Attributes
-    ----------
-    number
-        Of the anchor.
-    file
-        Its name in the state directory.
-    digest
-        Of all its bytes.
-    """
-
-    number: int
-    file: str
-    digest: bytes
+    number: int  # of the anchor
+    file: str  # its name in the state directory
+    digest: bytes  # of all its bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How far an output file was written at a commit.
-
-    Attributes
-    ----------
-    device, inode, offset
-        The file and its length.
-    already
-        Keys of lines that are in it though what made them has not been committed.
-    written
-        When it was last written to, in nanoseconds.
-    first
-        Key of the first line about an incident in it; empty if there is none.
-    """
+    """The checkpoint of an output: how far it was written at a commit."""
 
     device: int
     inode: int
     offset: int
+    # keys of lines that are in it though what made them has not been committed
     already: tuple[str, ...] = ()
-    written: int = 0
-    first: str = ""
+    written: int = 0  # when it last was, in nanoseconds
+    first: str = ""  # key of the first line about an incident in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,40 +124,21 @@ class IncidentLine:
 
 @dataclass(frozen=True, slots=True)
 class StreamCommit:
-    """What a stream has to commit.
-
-    Attributes
-    ----------
-    record
-        Positions and counters.
-    entry, anchor
-        What the journal gains; the anchor stands behind the entry.
-    forget_before
-        Journal entries and anchors before this number are needed no more.
-    snapshot
-        The one in force from now on; its file is on disk.
-    """
+    """What a stream has to commit; the anchor stands behind the entry."""
 
     stream: str
-    record: bytes
+    record: bytes  # an encoded `StreamState`
     entry: JournalRow | None = None
     anchor: Snapshot | None = None
-    forget_before: int = 0
-    snapshot: ContextSnapshot | None = None
+    forget_before: int = 0  # journal entries and anchors before are needed no more
+    snapshot: ContextSnapshot | None = None  # in force from now on; its file is on disk
 
 
 class State:
-    """The state directory of one watcher, locked for it alone.
+    """The state directory of one watcher, locked for it alone; is made if need be.
 
-    Parameters
-    ----------
-    directory
-        Is made if need be, for the user alone.
-
-    Raises
-    ------
-    StateFileError
-        The directory cannot be made, locked, read or written, or is another version's.
+    Every method raises a `StateFileError` if the directory cannot be used, and leaves what is
+    committed as it is, so that it can be tried again. `TakenError`: another watch has the place.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -222,7 +157,7 @@ class State:
             raise
 
     def _set_up(self) -> None:
-        with self._complaining():
+        with self._place.complaining():
             # before the tables, which another version may have made with other columns
             self._db.execute(_META)
             self._db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (str(FORMAT),))
@@ -235,9 +170,6 @@ class State:
             self._db.executescript(_SCHEMA)
         self._place.remember()
 
-    def _complaining(self) -> AbstractContextManager[None]:
-        return self._place.complaining()
-
     @property
     def path(self) -> Path:
         """The file."""
@@ -246,30 +178,15 @@ class State:
     @property
     def in_place(self) -> bool:
         """Whether its files are where the next start will look for them."""
-        with self._complaining():
+        with self._place.complaining():
             return self._place.missing() is None
 
     def put_back(self, progress: Callable[[], object] = lambda: None) -> str | None:
         """Write it where it should be, if somebody removed or replaced it; nothing is lost.
 
-        Parameters
-        ----------
-        progress
-            Called now and then while this takes its time.
-
-        Returns
-        -------
-        str or None
-            What had become of it, in words; None if all was in place.
-
-        Raises
-        ------
-        StateTakenError
-            Another watch has taken the place.
-        StateFileError
-            It cannot be written there at present; it can be tried again.
+        Gives what had become of it, in words; None if all was in place.
         """
-        with self._complaining():
+        with self._place.complaining():
             missing = self._place.missing()
             if missing is None:
                 return None
@@ -288,22 +205,20 @@ class State:
 
     def record(self, stream: str) -> bytes | None:
         """Positions and counters of a stream, as committed."""
-        with self._complaining():
-            row = self._db.execute("SELECT record FROM stream WHERE name = ?", (stream,)).fetchone()
+        row = self._row("SELECT record FROM stream WHERE name = ?", stream)
         return row[0] if row else None
 
     def anchors(self, stream: str) -> list[Snapshot]:
         """A stream's anchors in their order, without what they hold."""
-        with self._complaining():
+        with self._place.complaining():
             rows = self._db.execute(
-                "SELECT number, clock FROM anchor WHERE stream = ? ORDER BY number",
-                (stream,),
+                "SELECT number, clock FROM anchor WHERE stream = ? ORDER BY number", (stream,)
             ).fetchall()
             return [Snapshot(n, msgspec.json.decode(clock, type=ClockState)) for n, clock in rows]
 
     def anchor(self, stream: str, number: int) -> Snapshot:
         """One anchor with what it holds."""
-        with self._complaining():
+        with self._place.complaining():
             clock, ordering, judge, alerts = self._db.execute(
                 "SELECT clock, ordering, judge, alerts FROM anchor WHERE stream = ? AND number = ?",
                 (stream, number),
@@ -313,22 +228,19 @@ class State:
 
     def snapshot(self, stream: str) -> ContextSnapshot | None:
         """The snapshot of a stream's context that is in force."""
-        with self._complaining():
-            row = self._db.execute(
-                "SELECT number, file, digest FROM snapshot WHERE stream = ?", (stream,)
-            ).fetchone()
+        row = self._row("SELECT number, file, digest FROM snapshot WHERE stream = ?", stream)
         return ContextSnapshot(*row) if row else None
 
     def journal(self, stream: str, begin: int, end: int | None = None) -> Iterator[JournalRow]:
         """The entries of a stream numbered begin … end−1, one at a time."""
         number = begin
         while end is None or number < end:
-            with self._complaining():
-                row = self._db.execute(
-                    "SELECT number, rows, entry FROM journal WHERE stream = ? AND number >= ? "
-                    "ORDER BY number LIMIT 1",
-                    (stream, number),
-                ).fetchone()
+            row = self._row(
+                "SELECT number, rows, entry FROM journal WHERE stream = ? AND number >= ? "
+                "ORDER BY number LIMIT 1",
+                stream,
+                number,
+            )
             if row is None or (end is not None and row[0] >= end):
                 return
             yield JournalRow(*row)
@@ -336,27 +248,26 @@ class State:
 
     def next_number(self, stream: str) -> int:
         """The number that a stream's next journal entry gets."""
-        with self._complaining():
-            (number,) = self._db.execute(
-                "SELECT max(number) FROM (SELECT number + 1 AS number FROM journal "
-                "WHERE stream = ?1 UNION SELECT number FROM anchor WHERE stream = ?1)",
-                (stream,),
-            ).fetchone()
+        (number,) = self._row(
+            "SELECT max(number) FROM (SELECT number + 1 AS number FROM journal "
+            "WHERE stream = ?1 UNION SELECT number FROM anchor WHERE stream = ?1)",
+            stream,
+        )
         return number or 0
 
     def journal_size(self, stream: str, begin: int = 0) -> tuple[int, int]:
         """Bytes and rows of a stream's journal from an entry on."""
-        with self._complaining():
-            size, rows = self._db.execute(
-                "SELECT coalesce(sum(size), 0), coalesce(sum(rows), 0) FROM journal "
-                "WHERE stream = ? AND number >= ?",
-                (stream, begin),
-            ).fetchone()
+        size, rows = self._row(
+            "SELECT coalesce(sum(size), 0), coalesce(sum(rows), 0) FROM journal "
+            "WHERE stream = ? AND number >= ?",
+            stream,
+            begin,
+        )
         return size, rows
 
     def marks(self) -> dict[str, Mark]:
         """How far each output was written."""
-        with self._complaining():
+        with self._place.complaining():
             rows = self._db.execute("SELECT name, mark FROM output").fetchall()
             return {name: msgspec.json.decode(mark, type=Mark) for name, mark in rows}
 
@@ -369,14 +280,17 @@ class State:
         return self._lines("SELECT id || '/0', line FROM alert ORDER BY rowid")
 
     def _lines(self, query: str) -> dict[str, bytes]:
-        with self._complaining():
+        with self._place.complaining():
             return dict(self._db.execute(query).fetchall())
 
     def note(self, key: str) -> str | None:
         """A remark stored with `commit`."""
-        with self._complaining():
-            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        row = self._row("SELECT value FROM meta WHERE key = ?", key)
         return row[0] if row else None
+
+    def _row(self, query: str, *values: object) -> Any:
+        with self._place.complaining():
+            return self._db.execute(query, values).fetchone()
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -387,63 +301,39 @@ class State:
         incidents: Sequence[IncidentLine] = (),
         notes: Mapping[str, str] | None = None,
     ) -> None:
-        """Commit all of this, or nothing; on disk when it returns.
-
-        Raises
-        ------
-        StateFileError
-            Nothing was committed; it can be tried again.
-        """
-        with self._complaining():
-            try:
-                if self._db.in_transaction:
-                    # the last one failed, and so did calling it off
-                    self._db.execute("ROLLBACK")
-                self._db.execute("BEGIN IMMEDIATE")
-                for stream in streams:
-                    self._put_stream(stream)
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO output VALUES (?, ?)",
-                    [(name, msgspec.json.encode(mark)) for name, mark in (marks or {}).items()],
+        """Commit all of this, or nothing; on disk when it returns."""
+        with self._place.complaining(), transaction(self._db):
+            for stream in streams:
+                self._put_stream(stream)
+            encode = msgspec.json.encode
+            self._put("output", [(name, encode(mark)) for name, mark in (marks or {}).items()])
+            self._put("incident", [astuple(i)[:_INCIDENT_COLUMNS] for i in incidents])
+            self._put("line", [(i.id, i.seq, i.uid, i.line, i.evidence) for i in incidents])
+            self._put("alert", [(i.id, i.alert) for i in incidents if i.alert is not None])
+            self._put("meta", (notes or {}).items())
+            if incidents:
+                # what is written anew comes last, so the first are those heard of least lately
+                self._db.execute(
+                    "DELETE FROM incident WHERE rowid <= (SELECT max(rowid) FROM incident) - ?",
+                    (INCIDENT_LINES,),
                 )
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO incident VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [astuple(incident)[:_INCIDENT_COLUMNS] for incident in incidents],
-                )
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO line VALUES (?, ?, ?, ?, ?)",
-                    [(i.id, i.seq, i.uid, i.line, i.evidence) for i in incidents],
-                )
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO alert VALUES (?, ?)",
-                    [(i.id, i.alert) for i in incidents if i.alert is not None],
-                )
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO meta VALUES (?, ?)", list((notes or {}).items())
-                )
-                if incidents:
-                    # what is written anew comes last, so the first are those heard of least lately
+                for table in ("line", "alert"):
                     self._db.execute(
-                        "DELETE FROM incident WHERE rowid <= (SELECT max(rowid) FROM incident) - ?",
-                        (INCIDENT_LINES,),
+                        f"DELETE FROM {table} WHERE rowid <= (SELECT max(rowid) FROM {table}) - ?",
+                        (EXPLAINED_LINES,),
                     )
-                    for table in ("line", "alert"):
-                        self._db.execute(
-                            f"DELETE FROM {table} "
-                            f"WHERE rowid <= (SELECT max(rowid) FROM {table}) - ?",
-                            (EXPLAINED_LINES,),
-                        )
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
         self.commits += 1
+
+    def _put(self, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        for row in rows:
+            places = ", ".join("?" * len(row))
+            self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({places})", row)
 
     def _put_stream(self, commit: StreamCommit) -> None:
         name = commit.stream
-        self._db.execute("INSERT OR REPLACE INTO stream VALUES (?, ?)", (name, commit.record))
+        self._put("stream", [(name, commit.record)])
         if (entry := commit.entry) is not None:
+            # a number that is there already would be an error
             self._db.execute(
                 "INSERT INTO journal VALUES (?, ?, ?, ?, ?)",
                 (name, entry.number, entry.rows, len(entry.data), entry.data),
@@ -453,21 +343,11 @@ class State:
             self._db.execute(
                 "UPDATE anchor SET judge = NULL, alerts = NULL WHERE stream = ?", (name,)
             )
-            self._db.execute(
-                "INSERT OR REPLACE INTO anchor VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    name,
-                    anchor.number,
-                    msgspec.json.encode(anchor.clock),
-                    anchor.ordering,
-                    anchor.judge,
-                    anchor.alerts,
-                ),
-            )
-        if (snapshot := commit.snapshot) is not None:
-            self._db.execute(
-                "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)", (name, *astuple(snapshot))
-            )
+            clock = msgspec.json.encode(anchor.clock)
+            held = (anchor.ordering, anchor.judge, anchor.alerts)
+            self._put("anchor", [(name, anchor.number, clock, *held)])
+        if commit.snapshot is not None:
+            self._put("snapshot", [(name, *astuple(commit.snapshot))])
         if commit.forget_before:
             for table in ("journal", "anchor"):
                 self._db.execute(

@@ -1,13 +1,13 @@
-"""What was taken in, in a form from which it can be taken in again.
+"""Entries of the write-ahead journal: what was taken in, to be taken in again after a stop.
 
 An entry is what one look at a stream's logs brought, in order: batches of flows as they were
-decoded, alerts that were remembered or used up meanwhile, and whether the flows held back were let
-go before, because the log had fallen silent (which nothing in the log itself tells).
+decoded, alerts that were remembered or used up meanwhile, and whether the flows held back were
+released before, because the log had fallen silent (which nothing in the log itself tells).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from zeekml.core.serialization import batches_of_part, batches_part, decode, seal, unseal
 from zeekml.core.text import printable
-from zeekml.errors import DataError, StateError
+from zeekml.errors import StateError
 from zeekml.readers.flow_schema import FLOW_SCHEMA, with_originals
+from zeekml.readers.formats.suricata_eve import AlertMemory
 
 AlertChange = tuple[int, str | None]
 """A flow's id with a signature that it got; None where its signatures were taken."""
@@ -27,27 +28,14 @@ _VERSION: Final = 1
 _LEVEL: Final = 1  # of zstd: a quarter smaller than what states are stored with
 
 
-class JournalError(DataError):
-    """An entry of the journal cannot be read."""
-
-
 @dataclass(frozen=True)
 class JournalEntry:
-    """What one look at a stream brought.
+    """What one look at a stream brought."""
 
-    Attributes
-    ----------
-    flows
-        Batches of `FLOW_SCHEMA`, those of Suricata with `AT_EXIT_FIELD`.
-    alerts
-        Changes to the alerts remembered, in order.
-    let_go
-        Whether all flows held back went on before these came.
-    """
-
+    # of `FLOW_SCHEMA`, those of Suricata with `AT_EXIT_FIELD`
     flows: Sequence[pa.RecordBatch] = ()
-    alerts: Sequence[AlertChange] = ()
-    let_go: bool = False
+    alerts: Sequence[AlertChange] = ()  # changes to the alerts remembered, in order
+    release: bool = False  # whether all flows held back are released before these
 
     @property
     def rows(self) -> int:
@@ -55,45 +43,64 @@ class JournalEntry:
         return sum(len(batch) for batch in self.flows)
 
     def __bool__(self) -> bool:
-        return bool(self.flows or self.alerts or self.let_go)
+        return bool(self.flows or self.alerts or self.release)
 
 
 class _Head(msgspec.Struct):
     alerts: list[AlertChange]
-    let_go: bool
+    release: bool = msgspec.field(name="let_go")  # the name it had first
 
 
-def pack(intake: JournalEntry, *, originals: bool = False) -> bytes:
-    """The bytes of an entry.
+def pack(entry: JournalEntry, *, originals: bool = False) -> bytes:
+    """The bytes of an entry, whose batches all have the same columns.
 
-    Parameters
-    ----------
-    intake
-        What to pack; all its batches have the same columns.
-    originals
-        Whether to keep the records as they were logged, where batches have them: flows that are
-        held back are still to be written after a restart.
+    Records as they were logged are kept with `originals`, where batches have them: flows that are
+    held back are still to be written after a restart.
     """
-    flows = list(intake.flows)
+    flows = list(entry.flows)
     if not originals:
         flows = [with_originals(batch, False) for batch in flows]
-    head = msgspec.msgpack.encode(_Head(list(intake.alerts), intake.let_go))
+    head = msgspec.msgpack.encode(_Head(list(entry.alerts), entry.release))
     return seal(_KIND, _VERSION, [head, batches_part(flows)], level=_LEVEL)
 
 
 def unpack(data: bytes) -> JournalEntry:
-    """The entry that `pack` made these bytes of.
-
-    Raises
-    ------
-    JournalError
-        They are no such bytes.
-    """
+    """The entry that `pack` made these bytes of; a `StateError` if they are no such bytes."""
     try:
         head, flows, *_ = unseal(_KIND, _VERSION, data, least=2)
         told = decode(head, _Head)
-        return JournalEntry(batches_of_part(flows, FLOW_SCHEMA.names), told.alerts, told.let_go)
+        return JournalEntry(batches_of_part(flows, FLOW_SCHEMA.names), told.alerts, told.release)
     except StateError as error:
-        raise JournalError(
-            f"an entry of the journal is damaged: {printable(str(error))}"
-        ) from error
+        raise StateError(f"an entry of the journal is damaged: {printable(str(error))}") from error
+
+
+class LiveAlerts(AlertMemory):
+    """An `AlertMemory` that notes what is done to it, from what it starts with on."""
+
+    def __init__(self, remembered: AlertMemory) -> None:
+        super().__init__()
+        self._signatures = remembered._signatures
+        self._changes: list[AlertChange] = []
+
+    def add(self, flow_id: int, signature: str) -> None:
+        super().add(flow_id, signature)
+        self._changes.append((flow_id, signature))
+
+    def take(self, flow_id: int | None) -> list[str] | None:
+        taken = super().take(flow_id)
+        if taken is not None and flow_id is not None:
+            self._changes.append((flow_id, None))
+        return taken
+
+    def changes(self) -> list[AlertChange]:
+        """What was done since the last call."""
+        changes, self._changes = self._changes, []
+        return changes
+
+    def apply(self, changes: Iterable[AlertChange]) -> None:
+        """Do what was done before."""
+        for flow_id, signature in changes:
+            if signature is None:
+                super().take(flow_id)
+            else:
+                super().add(flow_id, signature)

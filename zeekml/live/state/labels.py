@@ -1,4 +1,4 @@
-"""What people said of incidents: a file of its own beside the watcher's state.
+"""Labels of incidents by people: an SQLite file of its own beside the watcher's state.
 
 The watcher never opens it, so that it never waits for a person's write. Nothing is overwritten: a
 label that changes is a further row, and the latest of an incident counts. Each row keeps the line
@@ -12,14 +12,15 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from zeekml.core.text import printable
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import InputError, OutputError
+from zeekml.live.state.state_directory import transaction
 
 LABELS_FILE: Final = "labels.sqlite"
 MAX_NOTE: Final = 1000
@@ -36,49 +37,23 @@ CREATE INDEX IF NOT EXISTS label_by_id ON label (id, number);
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What somebody said of an incident.
+    """What somebody said of an incident."""
 
-    Attributes
-    ----------
-    id
-        The incident's.
-    truth
-        Whether it was what the notice said, or a false alarm.
-    threat
-        What it was, one of `THREATS`; empty for what the notice says, and for a false alarm.
-    note, who
-        Plain text.
-    at
-        Epoch seconds.
-    line
-        The line of the incident that was known then, as in notice.log.
-    evidence
-        What its opening line rests on, with the flow's features (see
-        `zeekml.detection.notice.Evidence`), if it was still kept.
-    """
-
-    id: str
-    truth: bool
-    threat: str
+    id: str  # the incident's
+    truth: bool  # whether it was what the notice said, or a false alarm
+    threat: str  # one of `THREATS`; empty for what the notice says, and for a false alarm
     note: str
     who: str
-    at: float
-    line: bytes
+    at: float  # epoch seconds
+    line: bytes  # the line of the incident that was known then, as in notice.log
+    # what its opening line rests on (see `zeekml.detection.notice.Evidence`), if it was still kept
     evidence: bytes | None = None
 
 
 class Labels:
-    """The labels in a state directory.
+    """The labels in a state directory, which exists.
 
-    Parameters
-    ----------
-    directory
-        The state directory, which exists.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be made, read or written, or another version wrote it.
+    Every method raises an `OutputError` if the file cannot be used, or another version wrote it.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -121,16 +96,10 @@ class Labels:
         self._db.close()
 
     def put(self, label: Label) -> bool:
-        """Store a label; return False if the latest of the incident says the same already.
+        """Store a label, unless the latest of the incident says the same; tell whether it was.
 
-        Who says it, when, and which line the incident had then are no difference.
-
-        Raises
-        ------
-        InputError
-            The threat is not known, or a false alarm is given one.
-        OutputError
-            Nothing was stored.
+        Who says it, when, and which line the incident had then are no difference. An `InputError`:
+        the threat is not known, or a false alarm is given one.
         """
         if label.threat and label.threat not in THREATS:
             raise InputError(
@@ -139,35 +108,18 @@ class Labels:
         if label.threat and not label.truth:
             raise InputError("a false alarm has no threat; leave --threat out")
         note, who = printable(label.note, MAX_NOTE), printable(label.who, 80)
-        with self._complaining():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                latest = self._db.execute(
-                    "SELECT truth, threat, note FROM label WHERE id = ? "
-                    "ORDER BY number DESC LIMIT 1",
-                    (label.id,),
-                ).fetchone()
-                new = latest != (int(label.truth), label.threat, note)
-                if new:
-                    self._db.execute(
-                        "INSERT INTO label (id, truth, threat, note, who, at, line, evidence) "
-                        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                        (
-                            label.id,
-                            label.truth,
-                            label.threat,
-                            note,
-                            who,
-                            label.at,
-                            label.line,
-                            label.evidence,
-                        ),
-                    )
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        with self._complaining(), transaction(self._db):
+            latest = self._db.execute(
+                "SELECT truth, threat, note FROM label WHERE id = ? ORDER BY number DESC LIMIT 1",
+                (label.id,),
+            ).fetchone()
+            new: bool = latest != (int(label.truth), label.threat, note)
+            if new:
+                self._db.execute(
+                    "INSERT INTO label (id, truth, threat, note, who, at, line, evidence) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    astuple(replace(label, note=note, who=who)),
+                )
         return new
 
     def current(self) -> list[Label]:
@@ -188,20 +140,11 @@ class Labels:
 
 
 def present_labels(directory: Path) -> list[Label]:
-    """The labels that count in a state directory; none if nobody gave one.
-
-    Raises
-    ------
-    OutputError
-        As for `Labels`.
-    """
+    """The labels that count in a state directory; none if nobody gave one."""
     if not (directory / LABELS_FILE).exists():
         return []
-    labels = Labels(directory)
-    try:
+    with closing(Labels(directory)) as labels:
         return labels.current()
-    finally:
-        labels.close()
 
 
 def label_incident(
@@ -214,24 +157,10 @@ def label_incident(
     note: str = "",
     evidence: bytes | None = None,
 ) -> bool:
-    """Store what this user says of an incident, now.
-
-    Returns
-    -------
-    bool
-        False if that is what the label says already.
-
-    Raises
-    ------
-    InputError, OutputError
-        As for `Labels.put`.
-    """
-    labels = Labels(directory)
-    try:
-        label = Label(incident, truth, threat, note, _user(), time.time(), line, evidence)
+    """Store what this user says of an incident, now; as `Labels.put`."""
+    label = Label(incident, truth, threat, note, _user(), time.time(), line, evidence)
+    with closing(Labels(directory)) as labels:
         return labels.put(label)
-    finally:
-        labels.close()
 
 
 def _user() -> str:

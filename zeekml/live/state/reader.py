@@ -1,4 +1,4 @@
-"""What a watcher committed, for whoever looks on: read-only, and never in the watcher's way.
+"""Read-only view of a state, for whoever looks on: never in the watcher's way.
 
 Every question is a transaction of its own that ends at once. In WAL mode such a reader neither
 waits for the watcher nor holds it up, and short transactions let it keep its log small.
@@ -17,7 +17,8 @@ import msgspec
 
 from zeekml.core.text import printable
 from zeekml.errors import InputError
-from zeekml.live.state.database import FORMAT, STATE_FILE
+from zeekml.live.state.database import FORMAT
+from zeekml.live.state.state_directory import STATE_FILE
 from zeekml.live.state.status import ABOUT, Status, decode_about
 from zeekml.live.state.stream_state import StreamState, decode_record
 
@@ -29,10 +30,7 @@ _MIN_PREFIX: Final = 4
 class StateReader:
     """Reads a state directory, whether a watcher runs or not.
 
-    Raises
-    ------
-    InputError
-        There is no state, it cannot be read, or another version wrote it.
+    Every method raises an `InputError` if it cannot be read, or another version wrote it.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -86,7 +84,7 @@ class StateReader:
 
     def version(self) -> int:
         """A number that is another one after the watcher committed something."""
-        return int(self._one("PRAGMA data_version")[0])
+        return int(self._all("PRAGMA data_version")[0][0])
 
     def records(self) -> dict[str, StreamState]:
         """What is known of each stream."""
@@ -102,13 +100,9 @@ class StateReader:
     def incidents(self, since: int = 0) -> Iterator[tuple[int, str, bytes]]:
         """Latest lines of incidents, as in notice.log, in the order in which they were committed.
 
-        Each comes with its number and the name of its stream.
-
-        Parameters
-        ----------
-        since
-            The last number of an earlier call: what was there then is left out, but for the line
-            with this number, which another may have replaced.
+        Each comes with its number and the name of its stream. What was there at an earlier call,
+        whose last number is `since`, is left out, but for the line with this number, which another
+        may have replaced.
         """
         number = since
         while True:
@@ -123,18 +117,7 @@ class StateReader:
             number = rows[-1][0] + 1
 
     def incident(self, name: str) -> tuple[str, bytes]:
-        """Id and latest line of one incident.
-
-        Parameters
-        ----------
-        name
-            Its id, or the beginning of it, of which there is no other.
-
-        Raises
-        ------
-        InputError
-            There is none, or there are several.
-        """
+        """Id and latest line of the one incident whose id is `name`, or begins with it."""
         shown = printable(name, 40)
         if len(name) < _MIN_PREFIX or not name.isalnum():
             raise InputError(f"{shown!r} is no id of an incident; zeekml_id in notice.log is")
@@ -175,7 +158,3 @@ class StateReader:
     def _all(self, query: str, *values: object) -> list[Any]:
         with self._complaining():
             return self._db.execute(query, values).fetchall()
-
-    def _one(self, query: str) -> Any:
-        with self._complaining():
-            return self._db.execute(query).fetchone()

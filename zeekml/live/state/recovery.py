@@ -1,4 +1,4 @@
-"""Go on where the last run of a watcher stopped, as if it had never stopped.
+"""Recovery: go on where the last run of a watch stopped, by snapshot and write-ahead journal.
 
 The context is taken up from its snapshot, and the journal from there on. It is made of the flows of
 the last hour, so where the snapshot is of no use it is filled from the journal alone: from the last
@@ -21,10 +21,9 @@ from zeekml.ensemble.bundle import Bundle
 from zeekml.errors import DataError, StateError
 from zeekml.features.context.layout import HORIZON
 from zeekml.live.live_pipeline import LivePipeline
-from zeekml.live.state.alert_memory import LiveAlerts
 from zeekml.live.state.context_files import load_context
 from zeekml.live.state.database import ContextSnapshot, Snapshot, State
-from zeekml.live.state.journal import JournalEntry, unpack
+from zeekml.live.state.journal import JournalEntry, LiveAlerts, unpack
 from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.stream_clock import ClockState
 
@@ -43,34 +42,20 @@ LOST_CONTEXT: Final = (
 
 @dataclass
 class RestoredStream:
-    """A stream as it stood at the last commit.
-
-    Attributes
-    ----------
-    pipeline, alerts
-        As they stood.
-    problems
-        What could not be brought back, in words.
-    snapshot
-        What the context was taken up from; None if that was the journal alone.
-    """
+    """A stream as it stood at the last commit."""
 
     pipeline: LivePipeline
     alerts: LiveAlerts
-    problems: list[str]
-    snapshot: ContextSnapshot | None = None
+    problems: list[str]  # what could not be brought back, in words
+    snapshot: ContextSnapshot | None = None  # of the context; None if the journal alone served
 
 
 def context_start(
     anchors: Sequence[Snapshot], clock: ClockState, max_records: int
 ) -> tuple[Snapshot, bool]:
-    """Find where to begin filling the context at a clock.
+    """The last anchor from which on a context comes out right at a clock, or else the first.
 
-    Returns
-    -------
-    tuple
-        The last anchor from which on it comes out right, or the first one there is; and whether
-        it comes out right.
+    Tells, too, whether it comes out right.
     """
     for anchor in reversed(anchors):
         before = anchor.clock
@@ -91,21 +76,10 @@ def recover(
     hold: float,
     originals: bool = False,
 ) -> RestoredStream:
-    """Bring a stream back.
+    """Bring a stream back; one that is not remembered gets new incidents.
 
-    Parameters
-    ----------
-    state, stream
-        Where it is remembered, and its name.
-    bundle, config, hold, originals
-        As for `LivePipeline`.
-    new_incidents
-        Makes the incidents of a stream that is not remembered.
-
-    Raises
-    ------
-    StateFileError
-        The state cannot be read.
+    `bundle`, `config`, `hold` and `originals` are as for `LivePipeline`. What cannot be used is
+    a problem of what is given back, not an error.
     """
     problems: list[str] = []
     anchors = state.anchors(stream)
@@ -126,9 +100,9 @@ def recover(
         begin = context_start(anchors, latest.clock, config.context_records)
         pipeline = _from_journal(state, stream, *begin, latest, pipeline_at, problems)
     try:
-        for intake in _intakes(state, stream, latest.number, None):
-            alerts.apply(intake.alerts)
-            pipeline.take(intake)
+        for entry in _entries(state, stream, latest.number, None):
+            alerts.apply(entry.alerts)
+            pipeline.take(entry)
     except DataError as error:
         problems.append(LOST_CONTEXT.format(error))
     return RestoredStream(pipeline, alerts, problems, snapshot)
@@ -150,7 +124,7 @@ def _from_snapshot(
         load_context(state.directory, snapshot, pipeline.context)
         if pipeline.context.clock != anchor.clock:
             raise StateError("the snapshot of the context is of another moment")
-        pipeline.warm_up(_intakes(state, stream, anchor.number, anchors[-1].number))
+        pipeline.warm_up(_entries(state, stream, anchor.number, anchors[-1].number))
     except DataError as error:
         log.warning("%s: %s; the journal takes its place", printable(stream), error)
         return None
@@ -172,7 +146,7 @@ def _from_journal(
     try:
         begin = state.anchor(stream, start.number)
         pipeline = pipeline_at(begin if complete else _cut_off(begin))
-        pipeline.warm_up(_intakes(state, stream, start.number, latest.number))
+        pipeline.warm_up(_entries(state, stream, start.number, latest.number))
     except DataError as error:
         problems.append(LOST_CONTEXT.format(error))
         return pipeline_at(_cut_off(latest))
@@ -205,6 +179,6 @@ def _cut_off(anchor: Snapshot) -> Snapshot:
     return replace(anchor, clock=clock._replace(began=clock.now))
 
 
-def _intakes(state: State, stream: str, begin: int, end: int | None) -> Iterator[JournalEntry]:
-    for entry in state.journal(stream, begin, end):
-        yield unpack(entry.data)
+def _entries(state: State, stream: str, begin: int, end: int | None) -> Iterator[JournalEntry]:
+    for row in state.journal(stream, begin, end):
+        yield unpack(row.data)

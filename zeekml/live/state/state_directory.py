@@ -1,4 +1,4 @@
-"""Where a watcher's state lies: a directory for one user and one watcher, and the file in it.
+"""The state directory: private to one user, locked by one watch, with the SQLite file in it.
 
 SQLite goes on writing into a file that was removed, without a word. So it is looked at whether the
 file is where it should be, and if not, what is in the open file is written there again.
@@ -19,10 +19,10 @@ from typing import Final
 import msgspec
 
 from zeekml.core.atomic_write import sync_directory
-from zeekml.core.directory_lock import DirectoryLock, TakenError, identity_at, identity_of
+from zeekml.core.directory_lock import DirectoryLock, identity_at, identity_of
 from zeekml.core.private_directory import belongs_to
 from zeekml.core.text import printable
-from zeekml.errors import OutputError
+from zeekml.errors import StateFileError
 
 log = logging.getLogger("zeekml.watch")
 
@@ -36,28 +36,27 @@ _PATIENCE: Final = 10.0  # seconds to wait for somebody who reads the file at th
 _PAGES: Final = 4096  # copied at a time
 
 
-class StateFileError(OutputError):
-    """The state directory cannot be used or written."""
-
-
-class StateTakenError(StateFileError, TakenError):
-    """Another watch uses the state directory."""
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Commit all that is done inside, or nothing."""
+    if db.in_transaction:
+        # the last one failed, and so did calling it off
+        db.execute("ROLLBACK")
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
 
 
 class StateDirectory:
-    """The directory, locked, and the file in it.
+    """The directory, locked, and the file in it; is made if need be, for the user alone.
 
-    Parameters
-    ----------
-    directory
-        Is made if need be, for the user alone.
-
-    Raises
-    ------
-    StateTakenError
-        Another watch uses it.
-    StateFileError
-        The directory cannot be made or locked, or others may write to it.
+    `TakenError`: another watch uses it. `StateFileError`: it cannot be made, locked or used, or
+    others may write to it.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -72,8 +71,6 @@ class StateDirectory:
                 "stop it, or choose another --state",
                 LOCK_FILE,
             )
-        except TakenError as error:
-            raise StateTakenError(str(error)) from error
         except OSError as error:
             if error.filename is not None:
                 raise self._unusable(error) from error
@@ -120,26 +117,13 @@ class StateDirectory:
     def put_back(
         self, db: sqlite3.Connection, progress: Callable[[], object]
     ) -> sqlite3.Connection:
-        """Take the place again, with what is in the open file; returns the file that is there then.
+        """Take the place again, with what is in the open file; gives the file that is there then.
 
-        Parameters
-        ----------
-        progress
-            Called now and then while the file is copied.
-
-        Raises
-        ------
-        StateTakenError
-            Another watch has taken the place.
-        StateFileError
-            It cannot be done at present; the open file stays as it is.
+        If it cannot be done at present, the open file stays as it is.
         """
         self._prepare()
         with self.complaining():
-            try:
-                self._lock.take_again()
-            except TakenError as error:
-                raise StateTakenError(str(error)) from error
+            self._lock.take_again()
             known = dict(self._files)
             if all(identity_at(self.directory / name) == at for name, at in known.items()):
                 return db

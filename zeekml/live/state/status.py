@@ -1,4 +1,4 @@
-"""What a watch tells those who look on: by which thresholds it goes, and how it fares.
+"""Status of a watch for those who look on: its thresholds, its lag, its open problems.
 
 Committed with everything else, so that whoever reads the state needs nothing from the watcher.
 """
@@ -24,27 +24,13 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """How a watch stands.
+    """How a watch stands."""
 
-    Attributes
-    ----------
-    bundle
-        First 12 digits of the bundle's digest.
-    thresholds
-        By threat.
-    notices_per_day
-        The budget that the bundle was calibrated for; None if it was not.
-    lag
-        Seconds by which reading is behind the logs, the largest of all streams.
-    problems
-        Those that are open.
-    """
-
-    bundle: str
-    thresholds: dict[str, float]
-    notices_per_day: float | None = None
-    lag: float = 0.0
-    problems: list[Problem] = []
+    bundle: str  # first 12 digits of its digest
+    thresholds: dict[str, float]  # by threat
+    notices_per_day: float | None = None  # what the bundle was calibrated for, if it was
+    lag: float = 0.0  # seconds by which reading is behind the logs, the largest of all streams
+    problems: list[Problem] = []  # those that are open
 
 
 def budget_of(evaluation: Mapping[str, Any]) -> float | None:

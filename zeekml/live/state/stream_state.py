@@ -1,4 +1,4 @@
-"""What is known of a stream from one run to the next, besides its journal."""
+"""What is committed of a stream besides its journal: checkpoints, counters, pending decisions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from zeekml.core.text import printable
-from zeekml.live.state.database import State, StateFileError
+from zeekml.errors import StateFileError
+from zeekml.live.state.database import State
 from zeekml.readers.rejects import ReadCounters
 
 R = TypeVar("R", bound="StreamState")
@@ -17,45 +18,26 @@ R = TypeVar("R", bound="StreamState")
 class StreamState(msgspec.Struct):
     """What is committed of a stream besides its journal.
 
-    Attributes
-    ----------
-    positions
-        By path, how far each log was delivered.
-    counters
-        What was read.
-    notices
-        Opened incidents by note.
-    rotations, gaps
-        By how, and by cause.
-    silenced
-        Incidents that the allowlist silenced.
-    let_go, close, allowlist
-        Decided and to be done next, before anything else is read: let the flows that are held go
-        on; close the incidents; go by another allowlist. The log itself does not say when, so a
-        run that dies on the way must leave to the next one that it is to happen at this very
-        place. Were it not written down first, the outputs could hold what came of a decision that
-        nobody remembers.
+    The last three are decided and to be done next, before anything else is read. The log itself
+    does not say when, so a run that dies on the way must leave to the next one that it is to happen
+    at this very place. Were it not written down first, the outputs could hold what came of a
+    decision that nobody remembers.
     """
 
-    positions: dict[str, Any] = {}
+    positions: dict[str, Any] = {}  # by path, how far each log was delivered
     counters: ReadCounters = msgspec.field(default_factory=ReadCounters)
-    notices: Counter[str] = msgspec.field(default_factory=Counter)
-    rotations: Counter[str] = msgspec.field(default_factory=Counter)
-    gaps: Counter[str] = msgspec.field(default_factory=Counter)
-    silenced: int = 0
-    let_go: bool = False
-    close: bool = False
-    allowlist: bool = False
+    notices: Counter[str] = msgspec.field(default_factory=Counter)  # opened incidents by note
+    rotations: Counter[str] = msgspec.field(default_factory=Counter)  # by how
+    gaps: Counter[str] = msgspec.field(default_factory=Counter)  # by cause
+    silenced: int = 0  # incidents that the allowlist silenced
+    # release the flows that are held; stored under the name it had first
+    release: bool = msgspec.field(default=False, name="let_go")
+    close: bool = False  # close the incidents
+    allowlist: bool = False  # go by another allowlist
 
     @classmethod
     def of(cls, state: State, stream: str) -> Self:
-        """The record of a stream as committed, or a new one.
-
-        Raises
-        ------
-        StateFileError
-            It is damaged.
-        """
+        """The record of a stream as committed, or a new one."""
         stored = state.record(stream)
         if stored is None:
             return cls()
@@ -73,13 +55,7 @@ class StreamState(msgspec.Struct):
 
 
 def decode_record(stored: bytes, kind: type[R]) -> R:
-    """The record that `StreamState.encode` wrote, as `StreamState` or what goes beyond it.
-
-    Raises
-    ------
-    msgspec.MsgspecError
-        It is damaged.
-    """
+    """The record that `StreamState.encode` wrote, as `StreamState` or what goes beyond it."""
     return msgspec.json.decode(stored, type=kind, dec_hook=_counter)
 
 

@@ -1,1 +1,1 @@
-"""Following one log through rotations and restarts: every complete line exactly once."""
+"""Tail: from log files to events, through rotations and restarts; every line exactly once."""

@@ -1,24 +1,22 @@
-"""How far a log has been delivered, in a form that can be stored and gone on from."""
+"""The checkpoint of a log: how far it was delivered, in a form to be stored and resumed from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import msgspec
+import numpy as np
 
 from zeekml.errors import InputError
 from zeekml.live.tail.fingerprint import Fingerprint
 
-MIN_FINISHED: Final = 16
-"""Finished files that a position remembers, if there have been so many."""
-
-MAX_FINISHED: Final = 512
-"""Finished files that a position remembers at most."""
-
-MAX_DIRECTORIES: Final = 8
-"""Directories with rotated files that a position remembers besides the usual ones."""
+MIN_FINISHED: Final = 16  # finished files that a checkpoint remembers, if there have been so many
+MAX_FINISHED: Final = 512  # finished files that a checkpoint remembers at most
+MAX_MET_DIRECTORIES: Final = 8
+"""Directories with rotated files that a checkpoint remembers besides the usual ones."""
 
 RECENT: Final = 7800 * 10**9
 """Nanoseconds for which a finished file is remembered after it was last written.
@@ -27,27 +25,25 @@ Clocks are set back, by an hour once a year, and many files may be compressed to
 that was read two hours ago can look like one that comes next.
 """
 
+MAX_SKIPPED: Final = 2048
+"""Skipped files that are remembered, the latest written: what was written before them is old."""
+
+_SECOND: Final = 10**9
+_ROUNDED: Final = 1000  # nanoseconds by which a tool that counts in microseconds may be off
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A file that has been left, and how much of it was delivered.
-
-    Attributes
-    ----------
-    identity, offset, line
-        As for `Checkpoint`.
-    written
-        When it was last written to, in nanoseconds; 0 if that is not known.
-    """
+    """A file that has been left, and how much of it was delivered; the names are stored."""
 
     identity: Fingerprint
     offset: int
     line: int
-    written: int = 0
+    written: int = 0  # last time, nanoseconds; 0 if that is not known
 
 
 def worth_remembering(finished: Sequence[Finished]) -> tuple[Finished, ...]:
-    """Return those of the finished files, oldest first, that could be taken for others."""
+    """Those of the finished files, oldest first, that could be taken for others."""
     since = max((file.written for file in finished), default=0) - RECENT
     older = [file for file in finished[:-MIN_FINISHED] if file.written > since]
     return (*older, *finished[-MIN_FINISHED:])[-MAX_FINISHED:]
@@ -55,59 +51,75 @@ def worth_remembering(finished: Sequence[Finished]) -> tuple[Finished, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The place up to which everything was delivered or reported as lost.
+    """The place up to which everything was delivered or reported as lost; its names are stored.
 
     It is between two lines, or after the beginning of a line that was delivered as the last of its
     file: then the rest of that line, should there ever be one, is passed over.
-
-    Attributes
-    ----------
-    identity : FileIdentity or None
-        The file that is being read; None between two files.
-    offset : int
-        Bytes of it that were delivered, counted in the uncompressed log.
-    line : int
-        1-based number of its next line, or of the line that the place is in.
-    size : int
-        How long the file was known to be, at least, in the same bytes.
-    header : bytes
-        Header lines of a Zeek log that are in force here; they are before `offset`.
-    finished : tuple of Finished
-        The files before it, oldest first, as far as they are `worth_remembering`.
-    written : int
-        The latest time at which a finished file was last written, in nanoseconds: what was not
-        written since is older, unless a clock was set back.
-    passed : bytes or None
-        What was there and is not to be read, as `Passed` stores it; None where nobody kept it.
-    directories : tuple of str
-        Where files of the log were met, besides where they are looked for anyway.
     """
 
-    identity: Fingerprint | None = None
-    offset: int = 0
-    line: int = 1
-    size: int = 0
-    header: bytes = b""
-    finished: tuple[Finished, ...] = ()
+    identity: Fingerprint | None = None  # of the file being read; None between two files
+    offset: int = 0  # bytes delivered, counted in the uncompressed file
+    line: int = 1  # 1-based number of the next line, or of the one that the place is in
+    size: int = 0  # how long the file was known to be, at least, in the same bytes
+    header: bytes = b""  # header lines of a Zeek log that are in force here, before `offset`
+    finished: tuple[Finished, ...] = ()  # oldest first, as far as `worth_remembering`
+    # latest time a finished file was last written, nanoseconds: what was not written since is
+    # older, unless a clock was set back
     written: int = 0
-    passed: bytes | None = None
-    directories: tuple[str, ...] = ()
+    passed: bytes | None = None  # `SkippedFiles.save`; None where nobody kept it
+    directories: tuple[str, ...] = ()  # where files were met, besides where they are looked for
 
     def to_plain(self) -> dict[str, Any]:
-        """Return the position as values that JSON knows."""
+        """The checkpoint as values that JSON knows."""
         plain: dict[str, Any] = msgspec.to_builtins(self)
         return plain
 
     @classmethod
     def from_plain(cls, plain: Any) -> Checkpoint:
-        """Return the position that `to_plain` was called on.
-
-        Raises
-        ------
-        InputError
-            When `plain` is nothing that `to_plain` returns.
-        """
+        """The checkpoint that `to_plain` stored; raises `InputError` where it is none."""
         try:
             return msgspec.convert(plain, cls)
         except msgspec.ValidationError as error:
             raise InputError(f"stored position in a log is damaged: {error}") from error
+
+
+class SkippedFiles:
+    """Files that were there and are not to be read, known by when they were last written.
+
+    What a directory holds is mostly old, and to look into a year of logs after each rotation would
+    take too long. A file that was not written since the last one was finished is older than that
+    one, if clocks only go forward. Where the sensor's clock was set back, it may just as well be
+    new: then it was not there before. Renaming a file does not change when it was written, nor do
+    compressors, but for rounding: some keep microseconds, and a few whole seconds only.
+    """
+
+    def __init__(self, times: Iterable[int] = ()) -> None:
+        self._times = sorted(set(times))[-MAX_SKIPPED:]  # nanoseconds
+
+    @classmethod
+    def load(cls, stored: bytes) -> Self:
+        """What `save` stored."""
+        whole = len(stored) // 8 * 8
+        return cls(np.frombuffer(stored[:whole], "<i8").tolist())
+
+    def save(self) -> bytes:
+        """The times in the form in which a checkpoint keeps them."""
+        return np.array(self._times, "<i8").tobytes()
+
+    def __contains__(self, time: int) -> bool:
+        if len(self._times) == MAX_SKIPPED and time < self._times[0]:
+            return True
+        return self._has(time, _SECOND - 2 * _ROUNDED if time % _SECOND == 0 else 0)
+
+    def surely(self, time: int) -> bool:
+        """Whether no other file can have been written then: whole seconds may be those of many."""
+        return time % _SECOND != 0 and self._has(time, 0)
+
+    def _has(self, time: int, more: int) -> bool:
+        at = bisect_left(self._times, time - _ROUNDED)
+        return at < len(self._times) and self._times[at] <= time + _ROUNDED + more
+
+    def with_(self, times: Iterable[int]) -> Self:
+        """These and others; itself if there are none."""
+        more = set(times).difference(self._times)
+        return type(self)([*self._times, *more]) if more else self

@@ -1,162 +1,125 @@
-"""What of a log was destroyed before it was delivered, as far as that can be told."""
+"""Data loss: gaps in a log, destroyed before it was delivered, as far as that can be told."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from zeekml.live.tail.checkpoint import Checkpoint, Finished
 from zeekml.live.tail.event_buffer import EventBuffer
 from zeekml.live.tail.events import Cause, How
 from zeekml.live.tail.file_reader import FileReader
-from zeekml.live.tail.fingerprint import Fingerprint
+from zeekml.live.tail.fingerprint import Fingerprint, Place
 from zeekml.live.tail.rotated_files import RotatedFile
-from zeekml.live.tail.timeouts import Place, Timeouts
-
-
-@dataclass(frozen=True, slots=True)
-class _Torn:
-    """A file that was emptied before a whole line of it was delivered."""
-
-    source: str
-    prefix: bytes
-    size: int
+from zeekml.live.tail.timeouts import Timeouts
 
 
 class DataLoss:
-    """Reports losses, and moves the position behind them.
+    """Reports losses of the log at `path`, and moves the checkpoint behind them."""
 
-    Parameters
-    ----------
-    path : Path
-        The live file.
-    out : Delivery
-        Gets what is told.
-    waits : Waits
-        After a loss it is looked around at once.
-    """
-
-    def __init__(self, path: Path, out: EventBuffer, waits: Timeouts) -> None:
+    def __init__(self, path: Path, buffer: EventBuffer, timeouts: Timeouts) -> None:
         self._path = path
-        self._out = out
-        self._waits = waits
+        self._buffer = buffer
+        self._timeouts = timeouts
         self._emptied: Place | None = None
-        self._torn: _Torn | None = None
+        # a file that was emptied before a whole line of it was delivered: path, prefix, size
+        self._torn: tuple[Path, bytes, int] | None = None
 
-    def gap(
-        self,
-        source: str,
-        cause: Cause,
-        at_least: int,
-        after: Checkpoint,
-        place: tuple[int, int] | None = None,
-    ) -> None:
-        """Report a loss, as `EventBuffer.gap` does."""
-        self._out.gap(source, cause, at_least, after, place)
-        self._waits.look_soon()
+    # -- of the file that is open, which was `seen` bytes long at least --------------------------
 
-    # -- of the file that is open ----------------------------------------------------------------
-
-    def emptied_under(self, file: FileReader, seen: int) -> None:
-        """Take in that a file's content is gone; a copy of it may be found.
-
-        Parameters
-        ----------
-        seen : int
-            How long the file has been, at least.
-        """
-        self._emptied = (file.device, file.inode)
+    def file_emptied(self, file: FileReader, seen: int) -> None:
+        """Note that a file's content is gone; a copy of it may be found."""
+        self._emptied = file.place
         seen = max(seen, file.read_to)
-        if self._out.at.identity is not None:
-            self._out.position = replace(self._out.at, size=max(self._out.at.size, seen))
+        at = self._buffer.at
+        if at.identity is not None:
+            self._buffer.checkpoint = replace(at, size=max(at.size, seen))
         elif file.prefix:
-            self._torn = _Torn(str(file.path), file.prefix, seen)
-        self._waits.look_soon()
-        self._out.how = How.RESUMED
+            self._torn = (file.path, file.prefix, seen)
+        self._timeouts.scan_soon()
+        self._buffer.how = How.RESUMED
 
     def end_cut_off(self, file: FileReader, seen: int) -> None:
-        """Go on from the present end of a file that was `seen` bytes long."""
+        """Go on from the present end of a file that was longer."""
         lost = max(seen - file.offset, 0)
         file.go_back()
-        after = self._out.at
+        after = self._buffer.at
         if after.identity is not None:
             after = replace(
                 after,
-                identity=file.identity(),
+                identity=file.fingerprint(),
                 offset=file.offset,
                 line=file.line,
                 size=file.known_size,
             )
-        self.gap(str(file.path), Cause.TRUNCATED, lost, after)
+        self._buffer.gap(file.path, Cause.TRUNCATED, lost, after)
 
-    # -- of the file that the position is in -----------------------------------------------------
+    # -- of the file that the checkpoint is in ---------------------------------------------------
 
     def place_taken(self, live: RotatedFile, *, copied: bool) -> None:
-        """Take in that the live file is where that file was, but with something else in it."""
+        """Note that the live file is where that file was, but with something else in it."""
         # without NULs, the inode may just as well have been given to a new file
         if not copied or live.head.nuls:
             self._emptied = live.place
 
-    def found_again(self, position: Checkpoint, place: Place) -> None:
-        """Take in that the live file is that file, whatever happened to it."""
+    def found_again(self, checkpoint: Checkpoint, place: Place) -> None:
+        """Note that the live file is that file, whatever happened to it."""
         if self._emptied == place:
             # the end alone was written anew, with nothing delivered in it
             self._emptied = None
-            lost = max(position.size - position.offset, 0)
-            after = replace(position, size=position.offset)
-            self.gap(str(self._path), Cause.TRUNCATED, lost, after)
+            lost = max(checkpoint.size - checkpoint.offset, 0)
+            after = replace(checkpoint, size=checkpoint.offset)
+            self._buffer.gap(self._path, Cause.TRUNCATED, lost, after)
 
-    def nowhere(
-        self, live: RotatedFile | None, position: Checkpoint, identity: Fingerprint
+    def vanished(
+        self, live: RotatedFile | None, checkpoint: Checkpoint, fingerprint: Fingerprint
     ) -> None:
         """Give that file up: it is nowhere to be found."""
-        lost = max(position.size - position.offset, 0)
-        certain = self._out.header.closed and not lost
+        lost = max(checkpoint.size - checkpoint.offset, 0)
+        certain = self._buffer.header.closed and not lost
         cause = Cause.VANISHED
-        if self._emptied == (identity.device, identity.inode):
+        if self._emptied == fingerprint.place:
             cause = Cause.TRUNCATED
             if live is not None and live.place == self._emptied and live.head.data:
                 # a writer that goes on where it was tells by NULs how much it had written
-                lost = max(lost, live.head.nuls - position.offset)
-                certain = certain or live.head.nuls == position.offset > 0
-        after = self._out.after(Finished(identity, position.offset, position.line))
+                lost = max(lost, live.head.nuls - checkpoint.offset)
+                certain = certain or live.head.nuls == checkpoint.offset > 0
+        finished = Finished(fingerprint, checkpoint.offset, checkpoint.line)
+        after = self._buffer.after(finished)
         if certain:
-            self._out.position = after
-            self._waits.look_soon()
+            self._buffer.checkpoint = after
+            self._timeouts.scan_soon()
         else:
-            self.gap(str(self._path), cause, lost, after)
-        self._out.how = How.TRUNCATED if self._emptied else How.ROTATED
+            self._buffer.gap(self._path, cause, lost, after)
+        self._buffer.how = How.TRUNCATED if self._emptied else How.ROTATED
         self._emptied = None
 
-    # -- before the next file --------------------------------------------------------------------
+    # -- before and at the next file -------------------------------------------------------------
 
-    def tell_what_is_torn(self, rotated: Iterable[RotatedFile]) -> None:
+    def report_torn(self, rotated: Iterable[RotatedFile]) -> None:
         """Report a file that was emptied before anything was delivered, if there is no copy."""
         torn, self._torn = self._torn, None
         if torn is None:
             return
-        copies = (c for c in rotated if c.place != self._emptied)
-        if not any(copy.head.data.startswith(torn.prefix) for copy in copies):
-            self.gap(torn.source, Cause.TRUNCATED, torn.size, self._out.at)
+        source, prefix, size = torn
+        copies = (file for file in rotated if file.place != self._emptied)
+        if not any(copy.head.data.startswith(prefix) for copy in copies):
+            self._buffer.gap(source, Cause.TRUNCATED, size, self._buffer.at)
 
-    def reading(self, candidate: RotatedFile, *, is_live: bool) -> None:
-        """Take in that a file is being read, perhaps the one that was emptied."""
-        if self._emptied != candidate.place:
-            return
-        self._tell_what_nuls_tell(candidate)
-        if is_live:
-            self._out.how, self._emptied = How.TRUNCATED, None
+    def file_opened(self, file: RotatedFile, *, is_live: bool) -> None:
+        """Note that a file is being read, perhaps the one that was emptied.
 
-    def _tell_what_nuls_tell(self, candidate: RotatedFile) -> None:
-        """Report what was written to an emptied file between its copying and its emptying.
-
-        A writer that does not append goes on at its old place, with NULs before it.
+        What was written to that between its copying and its emptying is lost: a writer that does
+        not append goes on at its old place, with NULs before it.
         """
-        if not self._out.at.finished:
+        if self._emptied != file.place:
             return
-        latest = self._out.at.finished[-1]
-        lost = candidate.head.nuls - latest.offset
-        if lost > 0:
-            place = (latest.offset, latest.line)
-            self.gap(str(candidate.entry.path), Cause.TRUNCATED, lost, self._out.at, place)
+        if self._buffer.at.finished:
+            latest = self._buffer.at.finished[-1]
+            lost = file.head.nuls - latest.offset
+            if lost > 0:
+                begin = (latest.offset, latest.line)
+                self._buffer.gap(file.entry.path, Cause.TRUNCATED, lost, self._buffer.at, begin)
+        if is_live:
+            self._buffer.how, self._emptied = How.TRUNCATED, None

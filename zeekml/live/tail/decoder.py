@@ -1,4 +1,4 @@
-"""From the events of one tail to batches of flows."""
+"""Decoder of a tail: from its events to batches of flows, each file with a reader of its own."""
 
 from __future__ import annotations
 
@@ -23,25 +23,10 @@ _ZEEK_KINDS: Final = (Kind.ZEEK_TSV, Kind.ZEEK_JSON)
 
 
 class TailDecoder:
-    """Decodes what one tail delivers; each file gets a decoder of its own.
+    """Decodes what one tail delivers.
 
-    Parameters
-    ----------
-    sensor
-        ``zeek`` or ``suricata``: what is asked for, whatever a file looks like.
-    account
-        Makes the books of a source from its name.
-    alerts
-        Shared by all tails of a stream.
-    keep_originals
-        As for `zeekml.readers.archive.read_stream`.
-
-    Attributes
-    ----------
-    kind : Kind or None
-        Format of the latest lines.
-    stats : SensorStats
-        What the sensor says about itself.
+    `sensor` is what was asked for, whatever a file looks like. `account` makes the counters of a
+    source from its name, and `alerts` are those of all tails of a stream.
     """
 
     def __init__(
@@ -52,6 +37,7 @@ class TailDecoder:
         alerts: AlertMemory,
         keep_originals: bool,
     ) -> None:
+        # of the latest lines
         self.kind: Kind | None = Kind.EVE if sensor == SURICATA else None
         self.stats = SensorStats()
         self._sensor = sensor
@@ -70,7 +56,7 @@ class TailDecoder:
         self._decoder = None
 
     def lines(self, event: Lines) -> Iterator[pa.RecordBatch]:
-        """Yield the flows of the next lines."""
+        """The flows of the next lines."""
         if self.kind is Kind.EVE and isinstance(event.lines, Block):
             self.stats.see(event.lines.data)
         decoder = self._decoder_for(event)
@@ -78,13 +64,7 @@ class TailDecoder:
         self.kind = decoder.kind if isinstance(decoder, ZeekDecoder) else self.kind
 
     def pass_over(self, event: Lines) -> int:
-        """Leave the next lines out, but for a header among them.
-
-        Returns
-        -------
-        int
-            How many records there are, as far as can be told without decoding them.
-        """
+        """Leave the next lines out, but for a header among them; how many records there may be."""
         decoder = self._decoder_for(event)
         if isinstance(event.lines, LongLine):
             return 1
@@ -96,17 +76,15 @@ class TailDecoder:
 
     def _decoder_for(self, event: Lines) -> Decoder:
         if self._decoder is None:
-            kind = self._kind_of(event) or self.kind or _guess(event)
-            self._decoder = self._new_decoder(kind)
+            self._decoder = new_decoder(
+                self._kind_of(event) or self.kind or _guess(event),
+                self._account,
+                alerts=self._alerts,
+                keep_originals=self._keep_originals,
+            )
+            if self._header is not None and isinstance(self._decoder, ZeekDecoder):
+                self._decoder.pass_over(self._header)
         return self._decoder
-
-    def _new_decoder(self, kind: Kind) -> Decoder:
-        decoder = new_decoder(
-            kind, self._account, alerts=self._alerts, keep_originals=self._keep_originals
-        )
-        if self._header is not None and isinstance(decoder, ZeekDecoder):
-            decoder.pass_over(self._header)
-        return decoder
 
     def _kind_of(self, event: Lines) -> Kind | None:
         """The format that a file begins with; where no line tells, what the one before had."""

@@ -1,4 +1,4 @@
-"""Look where sensors usually write their logs, and say what was found and what was not, and why."""
+"""Default paths of sensors' logs: what is found there, what cannot be followed, and why."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -15,7 +14,8 @@ from zeekml.core.text import printable
 from zeekml.readers.files.compression import ByteStream, compression_of
 from zeekml.readers.files.discovery import open_log
 from zeekml.readers.files.file_names import natural_key, parse_name
-from zeekml.readers.files.file_type import EMPTY, HEAD_SIZE, Detected, Kind, detect
+from zeekml.readers.files.file_type import HEAD_SIZE, Detected, Kind, detect
+from zeekml.readers.files.refusal import EMPTY
 from zeekml.readers.flow_schema import SURICATA, ZEEK
 from zeekml.readers.formats.multiline_json import record_end, without_rubbish
 from zeekml.readers.formats.zeek_header import HeaderReader
@@ -49,6 +49,8 @@ SAME: Final = "is the same as {}"
 
 _KINDS: Final = {ZEEK: (Kind.ZEEK_TSV, Kind.ZEEK_JSON), SURICATA: (Kind.EVE,)}
 _RECORD: Final = re.compile(rb"\d{1,12}\.\d{1,9}\t(?:[^\t\n]*\t){5}")
+# a longer number is a time: Suricata's own rotation
+_EVE_LOG: Final = re.compile(r"eve(?:\.[0-9]{1,4})?\.json")
 _EVE_NAME: Final = re.compile(r"^eve\b|^eve_", re.IGNORECASE)
 _CONN_NAME: Final = re.compile(r"(?:^|[^a-z])conn(?:$|[^a-z])", re.IGNORECASE)
 _ROTATED: Final = re.compile(r"^(.+?\.(?:json|log))[-._]\d", re.IGNORECASE)
@@ -62,21 +64,10 @@ _KIND_LENGTH: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A log that can be followed.
-
-    Attributes
-    ----------
-    path : Path
-        As it is to be given to `LogTail`.
-    sensor : str
-        ``zeek`` or ``suricata``.
-    empty : bool
-        Whether nothing is in it yet, so that its kind is known by its name alone.
-    """
+    """A log that can be followed, by the path that is to be given to `LogTail`."""
 
     path: Path
     sensor: str
-    empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,50 +80,65 @@ class Refused:
 
 @dataclass(slots=True)
 class DefaultPaths:
-    """What was found in the usual places.
+    """What was found in the usual places."""
 
-    Attributes
-    ----------
-    found : list of Found
-        Logs, each only once; Zeek's first.
-    refused : list of Refused
-        In the order in which they were looked at.
-    """
-
-    found: list[Found] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    found: list[Found] = field(default_factory=list)  # each only once; Zeek's first
+    refused: list[Refused] = field(default_factory=list)  # in the order of looking
 
 
 def look_around(root: Path = Path("/")) -> DefaultPaths:
-    """Look into the usual places.
+    """Look into the usual places below `root`, which stands for ``/``."""
+    paths = DefaultPaths()
+    seen: dict[tuple[int, int], Path] = {}
+    places = [(root / place, ZEEK) for place in ZEEK_PLACES]
+    places += [(root / place, SURICATA) for place in SURICATA_PLACES]
+    for directory, sensor in places:
+        try:
+            logs = logs_in(directory, sensor)
+        except OSError as error:
+            paths.refused.append(Refused(directory, _reason(error)))
+            continue
+        if not logs:
+            missing = NO_LOG.format("conn.log" if sensor == ZEEK else "eve.json")
+            paths.refused.append(Refused(directory, missing))
+        for path in logs[:_MAX_LOGS]:
+            try:
+                status = path.stat()
+                same = seen.get((status.st_dev, status.st_ino))
+                reason, kind = (SAME.format(same), "") if same else unfit(path, sensor)
+            except OSError as error:
+                reason, kind = _reason(error), ""
+            if kind:
+                reason = f"is no log of {sensor}'s connections ({kind})"
+            if reason:
+                paths.refused.append(Refused(path, reason))
+            else:
+                seen[status.st_dev, status.st_ino] = path
+                paths.found.append(Found(path, sensor))
+    return paths
 
-    Parameters
-    ----------
-    root : Path
-        Directory that stands for ``/``.
+
+def unfit(path: Path, sensor: str) -> tuple[str, str]:
+    """Why a live log cannot be followed, or what it is instead; both empty if it can be.
+
+    Raises OSError if it cannot be read.
     """
-    search = _Search()
-    for place in ZEEK_PLACES:
-        search.directory(root / place, ZEEK)
-    for place in SURICATA_PLACES:
-        search.directory(root / place, SURICATA)
-    return search.places
+    if not stat.S_ISREG(path.stat().st_mode):
+        return NO_REGULAR_FILE, ""
+    reason, head = _beginning(path)
+    return reason, "" if reason else objection(head, path.name, sensor)
 
 
 def logs_in(directory: Path, sensor: str) -> list[Path]:
     """The logs of connections that a sensor writes into a directory.
 
     They are known by their usual names. Where there is none, or Suricata's ``eve.json`` goes on
-    and on without flow events, it is the log under a similar name that holds them.
-
-    Raises
-    ------
-    OSError
-        The directory cannot be read.
+    and on without flow events, it is the log under a similar name that holds them. Raises OSError
+    if the directory cannot be read.
     """
     with os.scandir(directory) as entries:
         names = sorted(e.name for e, _ in zip(entries, range(_MAX_ENTRIES), strict=False))
-    usual = list(_zeek_logs(names) if sensor == ZEEK else _suricata_logs(names))
+    usual = _usual_logs(names, sensor)
     if usual and not all(_has_only_others(directory / name, sensor) for name in usual):
         return [directory / name for name in usual]
     others = _flow_logs(directory, names, sensor)
@@ -146,80 +152,17 @@ def logs_in(directory: Path, sensor: str) -> list[Path]:
     return [directory / name for name in others or usual]
 
 
-class _Search:
-    def __init__(self) -> None:
-        self.places = DefaultPaths()
-        self._seen: dict[tuple[int, int], Path] = {}
-
-    def directory(self, directory: Path, sensor: str) -> None:
-        """Look into one directory."""
-        try:
-            logs = logs_in(directory, sensor)
-        except OSError as error:
-            self._refuse(directory, _reason(error))
-            return
-        if not logs:
-            self._refuse(directory, NO_LOG.format("conn.log" if sensor == ZEEK else "eve.json"))
-        for path in logs[:_MAX_LOGS]:
-            self._log(path, sensor)
-
-    def _log(self, path: Path, sensor: str) -> None:
-        try:
-            status = path.stat()
-            if not stat.S_ISREG(status.st_mode):
-                self._refuse(path, NO_REGULAR_FILE)
-                return
-            place = (status.st_dev, status.st_ino)
-            if place in self._seen:
-                self._refuse(path, SAME.format(self._seen[place]))
-                return
-            with open_log(path) as raw:
-                packed = compression_of(raw.read(8) or b"") is not None
-                raw.seek(0)
-                stream = ByteStream(raw)
-                head = b"" if packed else stream.head(HEAD_SIZE)
-        except OSError as error:
-            self._refuse(path, _reason(error))
-            return
-        if packed:
-            self._refuse(path, COMPRESSED)
-            return
-        if stream.utf_16:
-            self._refuse(path, IN_UTF_16)
-            return
-        if what := objection(head, path.name, sensor):
-            self._refuse(path, f"is no log of {sensor}'s connections ({what})")
-            return
-        self._seen[place] = path
-        empty = detect(head, path.name).refusal == EMPTY
-        self.places.found.append(Found(path, sensor, empty))
-
-    def _refuse(self, path: Path, reason: str) -> None:
-        self.places.refused.append(Refused(path, reason))
-
-
-def _zeek_logs(names: list[str]) -> Iterator[str]:
-    """Yield the connection log; that of json-streaming-logs only where there is no other."""
-    for name in ("conn.log", "json_streaming_conn.log"):
-        if name in names:
-            yield name
-            return
-
-
-def _suricata_logs(names: list[str]) -> Iterator[str]:
-    """Yield ``eve.json``, or one file per thread: ``eve.1.json``, ``eve.2.json``, …"""
-    if "eve.json" in names:
-        yield "eve.json"
-    for name in names:
-        middle = name.removeprefix("eve.").removesuffix(".json")
-        # a longer number is a time: Suricata's own rotation
-        number = middle.isascii() and middle.isdecimal() and len(middle) <= 4
-        if number and name == f"eve.{middle}.json":
-            yield name
+def _usual_logs(names: list[str], sensor: str) -> list[str]:
+    """The log of the usual name, or for Suricata also one file per thread: ``eve.1.json``, …"""
+    if sensor == ZEEK:
+        # that of json-streaming-logs only where there is no other
+        return [name for name in names if name in ("conn.log", "json_streaming_conn.log")][:1]
+    logs = [name for name in names if _EVE_LOG.fullmatch(name)]
+    return sorted(logs, key=lambda name: name != "eve.json")
 
 
 def _flow_logs(directory: Path, names: list[str], sensor: str) -> list[str]:
-    """Return the log, or one log per writer, whose name is not the usual one, by its content."""
+    """The log, or one log per writer, whose name is not the usual one, by its content."""
     mark = _CONN_NAME if sensor == ZEEK else _EVE_NAME
     found: dict[str, list[str]] = {}
     rotated: dict[str, list[str]] = {}
@@ -233,11 +176,8 @@ def _flow_logs(directory: Path, names: list[str], sensor: str) -> list[str]:
             found.setdefault(parsed.base, []).append(name)
         elif live is not None:
             rotated[parsed.base] = [live[1]]
-    if not found:
-        found = rotated
-    return min(found.items(), key=lambda item: ("flow" not in item[0], item[0]), default=("", []))[
-        1
-    ]
+    logs = found or rotated
+    return logs[min(logs, key=lambda base: ("flow" not in base, base))] if logs else []
 
 
 def _has_only_others(path: Path, sensor: str) -> bool:
@@ -255,31 +195,30 @@ def _holds_flows(head: bytes, name: str, sensor: str) -> bool:
 
 
 def _head(path: Path) -> bytes:
-    """Return the beginning of a plain file, or nothing."""
+    """The beginning of a plain file, or nothing."""
     try:
-        with open_log(path) as raw:
-            if compression_of(raw.read(8) or b"") is not None:
-                return b""
-            raw.seek(0)
-            return ByteStream(raw).head(HEAD_SIZE)
+        return _beginning(path)[1]
     except OSError:
         return b""
 
 
+def _beginning(path: Path) -> tuple[str, bytes]:
+    """Why a file can by its first bytes not be followed; and these, if it is not compressed."""
+    with open_log(path) as raw:
+        if compression_of(raw.read(8) or b"") is not None:
+            return COMPRESSED, b""
+        raw.seek(0)
+        stream = ByteStream(raw)
+        head = stream.head(HEAD_SIZE)
+        return IN_UTF_16 if stream.utf_16 else "", head
+
+
 def objection(head: bytes, name: str, sensor: str) -> str:
-    """Return what a live log is if it is none of a sensor's connections, or an empty text.
+    """What a live log is if it is none of a sensor's connections; empty if it is, or may be.
 
     It may just have been begun: neither a first line without an end nor a header without its
     columns says what it will be. And when it was copied and emptied, Zeek goes on without a header.
-
-    Parameters
-    ----------
-    head : bytes
-        Its first bytes: `HEAD_SIZE` or all of it.
-    name : str
-        Its name without directories.
-    sensor : str
-        ``zeek`` or ``suricata``.
+    `head` is `HEAD_SIZE` bytes or all of it, and `name` is without directories.
     """
     found = detect(head, name)
     if found.kind is None and found.refusal != EMPTY:

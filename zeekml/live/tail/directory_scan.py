@@ -1,80 +1,57 @@
-"""What there is of a log at one moment: the live file, and what it was rotated into."""
+"""Directory scan: what there is of a log at one moment, the live file and its rotated files."""
 
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
+from zeekml.live.tail import moved_file_search
 from zeekml.live.tail.checkpoint import (
     MAX_FINISHED,
     MIN_FINISHED,
     RECENT,
     Checkpoint,
     Finished,
+    SkippedFiles,
 )
-from zeekml.live.tail.fingerprint import Fingerprint
+from zeekml.live.tail.default_paths import COMPRESSED
+from zeekml.live.tail.directory_listing import Horizon, list_rotated, own_name, usual_archives
+from zeekml.live.tail.file_reader import place_of, read_head
+from zeekml.live.tail.fingerprint import Fingerprint, Place, identify
 from zeekml.live.tail.next_file import NEVER_READ
-from zeekml.live.tail.rotated_files import (
-    MAX_FILES,
-    DirectoryEntry,
-    Horizon,
-    RotatedFile,
-    RotatedFiles,
-    usual_archives,
-)
-from zeekml.live.tail.skipped_files import SkippedFiles
+from zeekml.live.tail.rotated_files import DirectoryEntry, HeadCache, RotatedFile
+from zeekml.readers.files.discovery import open_log
 
-_FOR_ROTATED: Final = re.compile(r"old|arch|rotat|backup|\bbak|hist", re.IGNORECASE)
-"""What directories are called that logs are moved into."""
+MAX_FILES: Final = 4096
+"""Rotated files of one log that are looked into, the newest by their time of writing."""
 
-PACKED_LIVE: Final = "is compressed while it is written and cannot be followed"
+_by_time = attrgetter("written")
 
 
 @dataclass(frozen=True, slots=True)
 class LogListing:
-    """The files of a log.
-
-    Attributes
-    ----------
-    live : Candidate or None
-        The live file; None if there is none.
-    rotated : list of Candidate
-        Rotated files, oldest first.
-    passed : list of int
-        When those were last written that are not looked into, in nanoseconds.
-    overlooked : int
-        How many more there are, of which only the latest `MAX_FILES` are looked into.
-    """
+    """The files of a log."""
 
     live: RotatedFile | None
-    rotated: list[RotatedFile]
-    passed: list[int]
-    overlooked: int = 0
+    rotated: list[RotatedFile]  # oldest first
+    skipped: list[int]  # when those were last written that are not looked into, nanoseconds
+    overlooked: int = 0  # how many of these are only beyond the latest `MAX_FILES`
 
 
 class DirectoryScan:
-    """Looks at the files of one log.
+    """Looks at the files of one log, whose live file is at `path`."""
 
-    Parameters
-    ----------
-    path : Path
-        The live file.
-    archives : sequence of Path or None
-        Where rotated files go besides the live file's directory; None for `usual_archives`.
-    """
-
-    def __init__(self, path: Path, archives: Sequence[Path] | None) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._archives = archives
-        self._known = RotatedFiles(path)
-        self._directory: int | None = None
-        self._held: tuple[int, int] | None = None
-        self._looked_at: tuple[int, int] | None = None
+        self._heads = HeadCache()
+        self._directory: int | None = None  # descriptor
+        self._held: Place | None = None
+        self._looked_at: Place | None = None
 
     def close(self) -> None:
         """Forget the directory of the live file."""
@@ -90,87 +67,65 @@ class DirectoryScan:
         if self._looked_at is None or self._looked_at == self._held:
             return
         held = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        status = os.fstat(held)
-        if (status.st_dev, status.st_ino) != self._looked_at:
+        if place_of(os.fstat(held)) != self._looked_at:
             os.close(held)
             return
         self.close()
         self._directory, self._held = held, self._looked_at
 
-    def look(self, position: Checkpoint, reading: int = 0) -> LogListing | None:
-        """Return the files that may have to be read; None to look again later.
+    def scan(self, checkpoint: Checkpoint, reading: int = 0) -> LogListing | None:
+        """The files that may have to be read; None to look again later.
 
-        Parameters
-        ----------
-        position : Position
-            What was read.
-        reading : int
-            When the file that comes before them was last written, in nanoseconds, if it is open.
-
-        Raises
-        ------
-        OSError
-            When the live file or its directory cannot be read.
+        `reading` is when the file that comes before them was last written, in nanoseconds, if it
+        is open. OSError is raised when the live file or its directory cannot be read.
         """
         # What the live file becomes after this is met a second time among the rotated files. In
         # the other order, a file that is rotated in between would be missed.
         live = self._live()
-        identity = position.identity
+        fingerprint = checkpoint.identity
         horizon = Horizon(
-            max(position.written, reading),
-            None if position.passed is None else SkippedFiles.load(position.passed),
+            max(checkpoint.written, reading),
+            None if checkpoint.passed is None else SkippedFiles.load(checkpoint.passed),
             None if live is None else live.entry.written,
-            None if identity is None else (identity.device, identity.inode),
+            None if fingerprint is None else fingerprint.place,
         )
-        rotations = self._rotations()
-        rotations.directories = tuple(map(Path, position.directories))
-        listing = rotations.scan(horizon, self._moved_directory())
+        listing = list_rotated(
+            self._path,
+            usual_archives(self._path),
+            horizon,
+            met=map(Path, checkpoint.directories),
+            moved=self._moved_directory(),
+        )
         if listing is None:
             return None
-        entries = listing.entries
-        entries.sort(key=_written)
+        entries, skipped = listing
+        entries.sort(key=_by_time)
         latest, overlooked = entries[-MAX_FILES:], entries[:-MAX_FILES]
-        rotated = self._rotations().look(latest)
+        rotated = self._heads.rotated(latest)
         if rotated is None:
             return None
         if self._directory is None:
             self.hold_directory()
-        passed = [*listing.passed, *map(_written, overlooked)]
-        return LogListing(live, rotated, passed, len(overlooked))
+        skipped += map(_by_time, overlooked)
+        return LogListing(live, rotated, skipped, len(overlooked))
 
-    def search(self, identity: Fingerprint) -> RotatedFile | None:
-        """Look for a file further away than its log's files usually are."""
-        return self._rotations().search(identity)
-
-    def rotated_into(self, found: RotatedFile) -> Path | None:
-        """Return the directory of a file that `search` found if others will be rotated into it.
-
-        It may as well have been moved away with the whole directory that the log was in.
-        """
-        directory = found.entry.path.parent
-        below = directory.is_relative_to(os.path.realpath(self._path.parent))
-        return directory if below or _FOR_ROTATED.search(directory.name) else None
+    def search(self, fingerprint: Fingerprint) -> tuple[RotatedFile | None, Path | None]:
+        """Look for a file further away; also a directory into which others will be rotated."""
+        found = moved_file_search.search(self._path, usual_archives(self._path), fingerprint)
+        return found, moved_file_search.rotated_into(self._path, found) if found else None
 
     def is_usual(self, directory: Path) -> bool:
-        """Tell whether rotated files in a directory are found anyway."""
-        archives = {Path(os.path.realpath(place)) for place in self._rotations().archives}
+        """Whether rotated files in a directory are found anyway."""
+        archives = {Path(os.path.realpath(place)) for place in usual_archives(self._path)}
         beside = Path(os.path.realpath(self._path.parent))
         return directory in {beside, *archives} or directory.parent in archives
 
-    def first_position(self, begun: Fingerprint | None = None) -> Checkpoint | None:
-        """Return the position before the live file; None to look again later.
+    def first_checkpoint(self, begun: Fingerprint | None = None) -> Checkpoint | None:
+        """The checkpoint before the live file; None to look again later.
 
-        Where there is no directory yet, the log begins with whatever appears in it.
-
-        Parameters
-        ----------
-        begun : FileIdentity or None
-            What the live file was a moment ago, with which the log begins wherever it is now.
-
-        Raises
-        ------
-        OSError
-            As `look` does, but for a directory that does not exist.
+        Where there is no directory yet, the log begins with whatever appears in it. `begun` is
+        what the live file was a moment ago, with which the log begins wherever it is now. Raises
+        OSError as `scan` does, but for a directory that does not exist.
         """
         live = self._live()
         try:
@@ -178,79 +133,74 @@ class DirectoryScan:
             absent = False
         except (FileNotFoundError, NotADirectoryError):
             absent = True
-        listing = self._rotations().scan(absent=absent)
+        listing = list_rotated(self._path, usual_archives(self._path), absent=absent)
         if listing is None:
             return None
-        entries = sorted(listing.entries, key=_written)
+        entries = sorted(listing[0], key=_by_time)
         since = entries[-1].written - RECENT if entries else 0
         recent = sum(entry.written > since for entry in entries)
         several = min(max(recent, MIN_FINISHED), MAX_FINISHED)
-        latest = self._rotations().look(entries[-several:])
+        latest = self._heads.rotated(entries[-several:])
         if latest is None:
             return None
-        finished = self._before(begun, live, latest)
+        finished = _older(begun, live, latest)
         unread = {file.place for file in latest[finished:]}
-        left = [entry.written for entry in entries if (entry.device, entry.inode) not in unread]
+        left = [entry.written for entry in entries if entry.place not in unread]
         if absent:
             # what is mounted here one day may have been written long ago
             left.append(time.time_ns() - RECENT)
         else:
             self.hold_directory()
         first = latest[finished] if unread else live
-        identity = first.identity if first is not None else None
+        fingerprint = first.fingerprint if first is not None else None
         if begun is not None and (first is None or not first.is_file(begun)):
-            # gone already, which is told when it is looked for
-            first, identity = None, begun
+            # gone already, which is reported when it is looked for
+            first, fingerprint = None, begun
         # before its first record a file cannot be told from others
-        known = identity if identity is not None and identity.distinct else None
+        known = fingerprint if fingerprint is not None and fingerprint.distinct else None
         return Checkpoint(
             identity=known,
             size=first.entry.size if first and known and not first.head.packed else 0,
             finished=tuple(
-                Finished(candidate.identity, NEVER_READ, 1, candidate.entry.written)
-                for candidate in latest[:finished]
-                if candidate.identity.distinct
+                Finished(file.fingerprint, NEVER_READ, 1, file.entry.written)
+                for file in latest[:finished]
+                if file.fingerprint.distinct
             ),
             written=max(left, default=0),
             # of what appears with the directory nobody knows since when it has been there
             passed=None if absent else SkippedFiles(left).save(),
         )
 
-    @staticmethod
-    def _before(
-        begun: Fingerprint | None, live: RotatedFile | None, latest: Sequence[RotatedFile]
-    ) -> int:
-        """Return how many of the rotated files, oldest first, are older than the log's begin."""
-        if begun is not None:
-            for number, file in enumerate(latest):
-                if file.is_file(begun):
-                    return number
-        newest = latest[-1] if latest else None
-        if live is None and newest and not newest.head.packed and not newest.obstacle:
-            # Suricata can put the time into the name of the file that it is writing
-            return len(latest) - 1
-        return len(latest)
-
     def _live(self) -> RotatedFile | None:
-        live = self._rotations().live()
-        if live is not None and live.head.packed:
-            raise OSError(0, PACKED_LIVE)
-        return live
-
-    def _rotations(self) -> RotatedFiles:
-        # archives may be mounted, and `current` may come to lead elsewhere, at any time
-        archives = usual_archives(self._path) if self._archives is None else self._archives
-        self._known.archives = tuple(archives)
-        return self._known
+        try:
+            raw = open_log(self._path)
+        except FileNotFoundError:
+            return None
+        with raw:
+            entry = DirectoryEntry.of(self._path, os.fstat(raw.fileno()), own_name(self._path))
+            head = read_head(raw)
+        if head.packed:
+            raise OSError(0, COMPRESSED)
+        return RotatedFile(entry, head, identify(head.data, *entry.place))
 
     def _moved_directory(self) -> Path | None:
-        """Return where the directory is that was held, if the log is in another one by now."""
-        present = self._path.parent.stat()
-        self._looked_at = (present.st_dev, present.st_ino)
+        """Where the directory is that was held, if the log is in another one by now."""
+        self._looked_at = place_of(self._path.parent.stat())
         if self._directory is None or self._held == self._looked_at:
             return None
         return Path(f"/proc/self/fd/{self._directory}").readlink()
 
 
-def _written(entry: DirectoryEntry) -> int:
-    return entry.written
+def _older(
+    begun: Fingerprint | None, live: RotatedFile | None, latest: Sequence[RotatedFile]
+) -> int:
+    """How many of the rotated files, oldest first, are older than the log's begin."""
+    if begun is not None:
+        for number, file in enumerate(latest):
+            if file.is_file(begun):
+                return number
+    newest = latest[-1] if latest else None
+    if live is None and newest and not newest.head.packed and not newest.obstacle:
+        # Suricata can put the time into the name of the file that it is writing
+        return len(latest) - 1
+    return len(latest)

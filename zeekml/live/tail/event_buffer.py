@@ -1,47 +1,37 @@
-"""What has been delivered of a log, and the position that this makes."""
+"""Event buffer of a tail: what was delivered since the last poll, and the checkpoint after it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from zeekml.live.tail.checkpoint import Checkpoint, Finished, worth_remembering
 from zeekml.live.tail.events import Cause, Event, FileOpened, Gap, How, Lines, Recovered, Trouble
 from zeekml.live.tail.file_reader import FileReader, Piece, Rest
 from zeekml.live.tail.header_in_force import HeaderMemory, begins_header
+from zeekml.live.tail.timeouts import Timeouts
 from zeekml.readers.files.line_splitter import Block
 
 
 class EventBuffer:
-    """Makes events, and moves the position along with them.
+    """Makes events, and moves the checkpoint along with them; after a gap, a scan is due."""
 
-    Parameters
-    ----------
-    position : Position or None
-        Where to begin.
-
-    Attributes
-    ----------
-    position : Position or None
-        After all events so far; None until it is known where the log begins.
-    header : HeaderMemory
-        The header in force.
-    how : How
-        Why the next file is opened.
-    """
-
-    def __init__(self, position: Checkpoint | None) -> None:
-        self.position = position
-        self.header = HeaderMemory(position.header if position is not None else b"")
-        self.how = How.STARTED if position is None else How.RESUMED
+    def __init__(self, checkpoint: Checkpoint | None, timeouts: Timeouts) -> None:
+        # after all events so far; None until it is known where the log begins
+        self.checkpoint = checkpoint
+        self.header = HeaderMemory(checkpoint.header if checkpoint is not None else b"")
+        # why the next file is opened
+        self.how = How.STARTED if checkpoint is None else How.RESUMED
+        self._timeouts = timeouts
         self._events: list[Event] = []
         self._announced = False
         self._trouble: Trouble | None = None
 
     @property
     def at(self) -> Checkpoint:
-        """The position, once there is one."""
-        assert self.position is not None
-        return self.position
+        """The checkpoint, once there is one."""
+        assert self.checkpoint is not None
+        return self.checkpoint
 
     @property
     def troubled(self) -> bool:
@@ -49,21 +39,21 @@ class EventBuffer:
         return self._trouble is not None
 
     def take_events(self) -> list[Event]:
-        """Return the events since the last call."""
+        """The events since the last call."""
         events, self._events = self._events, []
         return events
 
-    def open(self) -> None:
-        """Begin to deliver from another file."""
+    def file_opened(self) -> None:
+        """What follows is from another file."""
         self._announced = False
 
-    def piece(self, file: FileReader, piece: Piece, after: Checkpoint | None = None) -> None:
-        """Deliver the next lines of the open file; `after` is the position if they are its last."""
-        lines, source = piece.lines, str(file.path)
+    def add(self, file: FileReader, piece: Piece, after: Checkpoint | None = None) -> None:
+        """Deliver lines of the open file; `after` is the checkpoint if they are its last."""
+        lines = piece.lines
         if isinstance(lines, Rest):
             self._move(file, piece, after)
             if lines.size:
-                self.gap(source, Cause.CUT, lines.size, self.at, (lines.offset, lines.line))
+                self.gap(file.path, Cause.CUT, lines.size, self.at, (lines.offset, lines.line))
             return
         block = lines if isinstance(lines, Block) else Block(lines.excerpt, lines.line)
         begins = False
@@ -74,23 +64,23 @@ class EventBuffer:
                 # JSON has no header, so the log's format was changed
                 self.header = HeaderMemory()
             known = Block(self.header.text, 1) if self.header.text else None
-            self._events.append(FileOpened(source, self.how, known))
+            self._events.append(FileOpened(str(file.path), self.how, known))
             self._announced = True
         self.header.see(block, begins=begins)
         self._move(file, piece, after)
-        self._events.append(Lines(source, lines, self.at))
+        self._events.append(Lines(str(file.path), lines, self.at))
 
     def _move(self, file: FileReader, piece: Piece, after: Checkpoint | None) -> None:
         if after is not None:
-            self.position = after
+            self.checkpoint = after
             return
-        identity = file.identity()
-        self.position = replace(self.at, header=self.header.text)
+        fingerprint = file.fingerprint()
+        self.checkpoint = replace(self.at, header=self.header.text)
         # before its first record a file cannot be told from others: its header is read again then
-        if identity.distinct:
-            self.position = replace(
-                self.position,
-                identity=identity,
+        if fingerprint.distinct:
+            self.checkpoint = replace(
+                self.checkpoint,
+                identity=fingerprint,
                 offset=piece.offset,
                 line=piece.line,
                 size=max(file.known_size, piece.offset),
@@ -98,19 +88,20 @@ class EventBuffer:
 
     def gap(
         self,
-        source: str,
+        source: str | Path,
         cause: Cause,
         at_least: int,
         after: Checkpoint,
-        place: tuple[int, int] | None = None,
+        begin: tuple[int, int] | None = None,
     ) -> None:
-        """Report a loss at the position, or at an offset and line of a file that it is not in."""
-        offset, line = (self.at.offset, self.at.line) if place is None else place
-        self.position = after
-        self._events.append(Gap(source, cause, offset, line, at_least, after))
+        """Report a loss from the checkpoint on, or from an offset and line of another file."""
+        offset, line = (self.at.offset, self.at.line) if begin is None else begin
+        self.checkpoint = after
+        self._events.append(Gap(str(source), cause, offset, line, at_least, after))
+        self._timeouts.scan_soon()
 
     def after(self, file: Finished, written: int = 0) -> Checkpoint:
-        """Return the position after a file that is left, last written at `written`."""
+        """The checkpoint after a file that is left, last written at `written`."""
         return Checkpoint(
             header=self.header.text,
             finished=worth_remembering((*self.at.finished, file)),
@@ -119,14 +110,14 @@ class EventBuffer:
             directories=self.at.directories,
         )
 
-    def stop(self, source: str, reason: str | None) -> None:
+    def trouble(self, source: Path, reason: str | None) -> None:
         """Report what stands in the way, once."""
-        trouble = Trouble(source, reason or "cannot be read")
+        trouble = Trouble(str(source), reason or "cannot be read")
         if trouble != self._trouble:
             self._trouble = trouble
             self._events.append(trouble)
 
-    def recover(self) -> None:
+    def recovered(self) -> None:
         """Report that nothing stands in the way any more."""
         if self._trouble is not None:
             self._events.append(Recovered(self._trouble.source))

@@ -1,4 +1,4 @@
-"""What following a log brings: lines, and what there is to know about how they came."""
+"""What following a log brings: lines, and events about how they came."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class How(StrEnum):
     STARTED = "started"
     RESUMED = "resumed"
     ROTATED = "rotated"
-    TRUNCATED = "truncated"
+    TRUNCATED = "truncated"  # emptied and written anew in place
 
 
 class Cause(StrEnum):
@@ -31,21 +31,11 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FileOpened:
-    """The lines that follow are from this file: a new decoder is due.
+    """The lines that follow are from this file: a new decoder is due."""
 
-    Attributes
-    ----------
-    source : str
-        The file's path.
-    how : How
-        TRUNCATED for a file that was emptied and written anew in place.
-    header : Block or None
-        Header lines in force that stand before what follows. The decoder is to pass over them
-        first; they were delivered before and count for nothing.
-    """
-
-    source: str
+    source: str  # path
     how: How
+    # in force, but before what follows: to be passed over first, and not counted again
     header: Block | None = None
 
 
@@ -53,48 +43,28 @@ class FileOpened:
 class Lines:
     """The next lines.
 
-    Attributes
-    ----------
-    source : str
-        The file's path.
-    lines : Block or LongLine
-        As from `LineSplitter`. An unterminated line (`Block.complete` False) comes only when
-        nobody writes to its file any more. Should it be written to its end after all, the rest is
-        passed over, and a `Gap` (`Cause.CUT`) tells how much that was.
-    position : Position
-        The position after these lines.
+    An unterminated line (`Block.complete` False) comes only when nobody writes to its file any
+    more. Should it be written to its end after all, the rest is passed over, and a `Gap`
+    (`Cause.CUT`) tells how much that was.
     """
 
     source: str
     lines: Block | LongLine
-    position: Checkpoint
+    checkpoint: Checkpoint  # after these lines
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Something between the lines before and after may be lost, unread.
+    """Something between the lines before and after may be lost, unread."""
 
-    Attributes
-    ----------
-    source : str
-        The file's last known path.
-    cause : Cause
-        What happened to it.
-    offset, line : int
-        Where in the file the loss begins.
-    at_least : int
-        Bytes known to be lost. 0 where nothing is known to be lost: then the file was destroyed
-        when all that had been seen of it was delivered, but there may have been more.
-    position : Position
-        The position after the gap.
-    """
-
-    source: str
+    source: str  # the file's last known path
     cause: Cause
-    offset: int
+    offset: int  # where in the file the loss begins, as the line
     line: int
+    # bytes; 0 where the file was destroyed when all that was seen of it was delivered, but there
+    # may have been more
     at_least: int
-    position: Checkpoint
+    checkpoint: Checkpoint  # after the gap
 
 
 @dataclass(frozen=True, slots=True)

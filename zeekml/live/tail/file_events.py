@@ -1,8 +1,8 @@
-"""Waiting between two looks at the logs, and no longer than needed.
+"""File events (inotify) beside polling: the wait between two polls ends early when a log changes.
 
-Looking at the files is what counts; this only says when to look again. Events of the file system
-come early where there are any, and not at all on NFS, when the kernel's watches are used up, or
-from a directory that is not there: then the wait just lasts as long as it may.
+Polling is what counts; this only says when to poll again. Events of the file system come early
+where there are any, and not at all on NFS, when the kernel's watches are used up, or from a
+directory that is not there: then the wait just lasts as long as it may.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import os
 import select
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from watchdog.events import (
@@ -39,20 +39,9 @@ _EVENTS: Final[list[type[FileSystemEvent]]] = [
     DirMovedEvent,
 ]
 
-_CHECK: Final = 1.0
-"""Seconds between two looks whether the directories are still those that are watched."""
-
-_GATHER: Final = 0.02
-"""Seconds in which more events are waited for, so that a burst wakes once."""
-
+_DEBOUNCE: Final = 0.02  # seconds in which more events are waited for, so that a burst wakes once
 _FLOOD: Final = 256
 """Events per second above which watching costs more than it brings: polling is as quick then."""
-
-_REST: Final = 5.0
-"""Seconds without watching after a flood."""
-
-_RETRY: Final = 60.0
-"""Seconds until watching is tried again when the library failed, which may cost a descriptor."""
 
 _CLOSING: Final = 2.0
 _CALL: Final = b"c"
@@ -62,7 +51,16 @@ _EVENT: Final = b"e"
 logging.getLogger("watchdog").addHandler(logging.NullHandler())
 
 
-class _Place(NamedTuple):
+@dataclass(frozen=True)
+class FileEventIntervals:
+    """Seconds between what is done about the watches themselves."""
+
+    check: float = 1.0  # whether the directories are still those that are watched
+    rest: float = 5.0  # without watching after a flood
+    retry: float = 60.0  # when the library failed, which may cost a descriptor
+
+
+class _Directory(NamedTuple):
     """A directory as it is now: a link and a swapped directory lead to another one."""
 
     path: str
@@ -70,32 +68,28 @@ class _Place(NamedTuple):
     inode: int
 
 
-class FileEvents:
+class FileEvents(FileSystemEventHandler):
     """Waits until something changed in one of the directories, or somebody calls.
 
-    No method raises, whatever becomes of the directories.
-
-    Parameters
-    ----------
-    directories : iterable of Path
-        What to watch, without what is below; they need not exist yet, and may be links.
-    poll : float
-        Longest wait, seconds.
-
-    Attributes
-    ----------
-    problem : str or None
-        Why changes are seen by polling alone at present, in all directories or the one that it
-        names; None when they are seen at once.
+    The directories, without what is below, need not exist yet, and may be links; whatever becomes
+    of them, no method raises. `poll` is the longest wait, seconds.
     """
 
-    def __init__(self, directories: Iterable[Path], *, poll: float = 0.25) -> None:
+    def __init__(
+        self,
+        directories: Iterable[Path],
+        *,
+        poll: float = 0.25,
+        intervals: FileEventIntervals = FileEventIntervals(),
+    ) -> None:
+        # why changes are seen by polling alone at present, in all directories or the one that it
+        # names; None when they are seen at once
         self.problem: str | None = None
         self._directories = tuple(dict.fromkeys(directories))
         self._poll = max(poll, 0.0)
+        self._intervals = intervals
         self._observer: BaseObserver | None = None
-        self._watches: dict[_Place, ObservedWatch] = {}
-        self._handler = _Handler(self)
+        self._watches: dict[_Directory, ObservedWatch] = {}
         self._next_check = 0.0
         # a pipe and no lock: a signal handler may interrupt the very code that holds a lock
         self._read = self._write = -1
@@ -114,12 +108,7 @@ class FileEvents:
         self._check(time.monotonic())
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -136,13 +125,7 @@ class FileEvents:
         self._send(_CALL)
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait for a change or a call.
-
-        Parameters
-        ----------
-        timeout : float, optional
-            Seconds; never more than `poll` are waited.
-        """
+        """Wait for a change or a call, for `timeout` seconds and never more than `poll`."""
         now = time.monotonic()
         seconds = self._poll if timeout is None else min(max(timeout, 0.0), self._poll)
         if self._read < 0:
@@ -153,7 +136,7 @@ class FileEvents:
         if not self._readable(seconds):
             return
         if _CALL not in self._drain():
-            self._readable(_GATHER)
+            self._readable(_DEBOUNCE)
             self._drain()
         # after the pipe is empty: an event in between is of something that is looked at now
         self._pending = False
@@ -177,7 +160,8 @@ class FileEvents:
 
     # -- events, in the library's thread ---------------------------------------------------------
 
-    def _saw_event(self) -> None:
+    def dispatch(self, event: FileSystemEvent) -> None:
+        """Note that there was an event, and nothing about it."""
         now = time.monotonic()
         if now >= self._second + 1.0:
             self._second, self._events = now, 0
@@ -187,7 +171,7 @@ class FileEvents:
             self._send(_EVENT)
         observer = self._observer
         if self._events > _FLOOD and observer is not None:
-            self._resting_until = now + _REST
+            self._resting_until = now + self._intervals.rest
             with contextlib.suppress(Exception):
                 observer.unschedule_all()
 
@@ -195,7 +179,7 @@ class FileEvents:
 
     def _check(self, now: float) -> None:
         """Watch the directories that are at their paths now, and no others."""
-        self._next_check = now + _CHECK
+        self._next_check = now + self._intervals.check
         if now < self._resting_until:
             return
         try:
@@ -203,11 +187,11 @@ class FileEvents:
         except Exception as error:
             # whatever happens to the library, polling goes on
             self.problem = _reason(error)
-            self._next_check = now + _RETRY
+            self._next_check = now + self._intervals.retry
             self._stop_observer()
 
     def _watch_again(self) -> str | None:
-        """Return the first reason why a directory is not watched."""
+        """The first reason why a directory is not watched."""
         observer = self._observer
         if observer is not None and not observer.is_alive():
             self._stop_observer()
@@ -216,27 +200,26 @@ class FileEvents:
             observer = Observer()
             observer.start()
             self._observer = observer
-        places, problems = self._places()
-        emitters = set(observer.emitters)
-        alive = {emitter.watch for emitter in emitters if emitter.is_alive()}
-        for place, watch in list(self._watches.items()):
-            if place not in places or watch not in alive:
-                del self._watches[place]
+        present, problems = self._present()
+        alive = {emitter.watch for emitter in set(observer.emitters) if emitter.is_alive()}
+        for directory, watch in list(self._watches.items()):
+            if directory not in present or watch not in alive:
+                del self._watches[directory]
                 # after a flood there is nothing left to take back
                 with contextlib.suppress(KeyError):
                     observer.unschedule(watch)
-        for place in places:
-            if place not in self._watches:
+        for directory in present:
+            if directory not in self._watches:
                 try:
-                    watch = observer.schedule(self._handler, place.path, event_filter=_EVENTS)
+                    watch = observer.schedule(self, directory.path, event_filter=_EVENTS)
                 except Exception as error:
-                    problems.append(printable(f"{place.path}: {_reason(error)}", 400))
+                    problems.append(printable(f"{directory.path}: {_reason(error)}", 400))
                 else:
-                    self._watches[place] = watch
+                    self._watches[directory] = watch
         return problems[0] if problems else None
 
-    def _places(self) -> tuple[list[_Place], list[str]]:
-        places: dict[_Place, None] = {}
+    def _present(self) -> tuple[list[_Directory], list[str]]:
+        present: list[_Directory] = []
         problems: list[str] = []
         for directory in self._directories:
             try:
@@ -249,8 +232,8 @@ class FileEvents:
             except (OSError, RuntimeError, ValueError) as error:
                 problems.append(printable(f"{directory}: {_reason(error)}", 400))
             else:
-                places[_Place(path, status.st_dev, status.st_ino)] = None
-        return list(places), problems
+                present.append(_Directory(path, status.st_dev, status.st_ino))
+        return present, problems
 
     def _stop_observer(self) -> None:
         observer, self._observer = self._observer, None
@@ -260,16 +243,6 @@ class FileEvents:
         with contextlib.suppress(Exception):
             observer.stop()
             observer.join(_CLOSING)
-
-
-class _Handler(FileSystemEventHandler):
-    """Passes on that there was an event, and nothing about it."""
-
-    def __init__(self, wake_up: FileEvents) -> None:
-        self._wake_up = wake_up
-
-    def dispatch(self, event: FileSystemEvent) -> None:
-        self._wake_up._saw_event()
 
 
 def _reason(error: Exception) -> str:

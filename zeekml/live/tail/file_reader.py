@@ -1,4 +1,4 @@
-"""One file of a log, open, from some place in it to wherever it ends at the moment."""
+"""Reader of one open file of a log, from an offset to wherever the file ends at the moment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from zeekml.live.tail.fingerprint import MAX_PREFIX, Fingerprint, digest_of, identify, needs_more
+from zeekml.live.tail.fingerprint import (
+    MAX_PREFIX,
+    Fingerprint,
+    Place,
+    digest_of,
+    identify,
+    needs_more,
+)
 from zeekml.readers.files.compression import ByteStream, compression_of
 from zeekml.readers.files.discovery import open_log
 from zeekml.readers.files.line_splitter import Block, LineSplitter, LongLine
@@ -32,19 +39,11 @@ class ReadState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """The rest of a line whose beginning was delivered as a line of its own.
+    """The rest of a line whose beginning was delivered as a line of its own."""
 
-    Attributes
-    ----------
-    offset, line : int
-        Where it begins, and the line's number.
-    size : int
-        Its bytes, without the end of the line.
-    """
-
-    offset: int
+    offset: int  # where it begins
     line: int
-    size: int
+    size: int  # bytes, without the end of the line
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +55,10 @@ class Piece:
     line: int
 
 
-def open_entry(path: Path, device: int, inode: int) -> BinaryIO:
-    """Open a file that was met in a directory; raises OSError when it is another one by now."""
+def open_listed(path: Path, place: Place) -> BinaryIO:
+    """Open a file that a directory listed; raises OSError when it is another one by now."""
     raw = open_log(path)
-    status = os.fstat(raw.fileno())
-    if (status.st_dev, status.st_ino) != (device, inode):
+    if place_of(os.fstat(raw.fileno())) != place:
         raw.close()
         raise FileNotFoundError(0, "was replaced meanwhile")
     return raw
@@ -68,24 +66,12 @@ def open_entry(path: Path, device: int, inode: int) -> BinaryIO:
 
 @dataclass(frozen=True, slots=True)
 class FileHead:
-    """The beginning of a file.
+    """The beginning of a file."""
 
-    Attributes
-    ----------
-    data : bytes
-        What identifies it, without leading NULs: the prefix of its identity.
-    packed : bool
-        Whether it is compressed.
-    nuls : int
-        How many leading NULs there are; 0 for compressed files.
-    damage : str or None
-        Why there is no more of a compressed file.
-    """
-
-    data: bytes
+    data: bytes  # the prefix of its fingerprint, without leading NULs
     packed: bool = False
-    nuls: int = 0
-    damage: str | None = None
+    nuls: int = 0  # leading ones; 0 for compressed files
+    damage: str | None = None  # why there is no more of a compressed file
     _digests: dict[int, str] = field(default_factory=dict, compare=False, repr=False)
 
     def digest(self, length: int) -> str:
@@ -115,57 +101,40 @@ def read_head(raw: BinaryIO) -> FileHead:
 class FileReader:
     """Reads a file piece by piece; never beyond what was there when it was looked at.
 
-    Parameters
-    ----------
-    raw : binary file
-        Is closed by `close`.
-    path : Path
-        For messages.
-    offset, line : int
-        Where to go on: bytes of the uncompressed file, and the number of the line there. In the
-        middle of a line, the rest of it is passed over.
-
-    Attributes
-    ----------
-    begun_at : int
-        The offset to go on from.
-    offset, line : int
-        After the last line that was returned.
-    within_line : bool
-        Whether it was returned in part, so that what follows of it is passed over.
-    read_to : int
-        After the last byte that was read.
-    damage : str or None
-        Why a compressed file cannot be read further, once its end is reached.
+    It goes on at `offset` bytes of the uncompressed file, where line `line` is. In the middle of a
+    line, the rest of it is passed over.
     """
 
     def __init__(self, raw: BinaryIO, path: Path, offset: int = 0, line: int = 1) -> None:
-        self.path = path
+        self.path = path  # for messages
         self.begun_at = offset
+        # after the last line that was returned
         self.offset = offset
         self.line = line
+        # whether that was returned in part, so that what follows of it is passed over
+        self.within_line = False
+        # why a compressed file cannot be read further, once its end is reached
         self.damage: str | None = None
         self._raw = raw
         self._fd = raw.fileno()
         status = os.fstat(self._fd)
-        self.device, self.inode = status.st_dev, status.st_ino
+        self.place = place_of(status)
         self._opened_as = (status.st_size, status.st_mtime_ns)
-        self._opened_in = _identity_of(path.parent)
+        self._opened_in = _place_of_directory(path.parent)
         self.packed = _is_packed(self._fd)
         self._splitter, self._fed_from = _splitter(line), -1
-        self.within_line = False
         self._passed_over = 0
         self._prefix = bytearray()
         self._prefix_full = False
         self._prefix_begin = 0
-        self._identity: Fingerprint | None = None
+        self._fingerprint: Fingerprint | None = None
         self._chunks: Iterator[bytes] | None = None
         self._stream: ByteStream | None = None
         if self.packed:
             os.lseek(self._fd, 0, os.SEEK_SET)
             self._stream = ByteStream(raw)
             self._chunks = self._stream.chunks()
-            self.read_to = 0
+            self.read_to = 0  # after the last byte that was read
         else:
             first = _first_data(self._fd)
             self.read_to = max(offset, first)
@@ -174,7 +143,6 @@ class FileReader:
             self._fill_prefix(first)
 
     def close(self) -> None:
-        """Close the file."""
         self._raw.close()
 
     @property
@@ -190,7 +158,7 @@ class FileReader:
             if not os.path.samestat(path.stat(), self.stat):
                 return None
             # with its directory moved away, a file is still where it was
-            return None if _identity_of(path.parent) == self._opened_in else path.parent
+            return None if _place_of_directory(path.parent) == self._opened_in else path.parent
         except OSError:
             return None
 
@@ -199,18 +167,18 @@ class FileReader:
         """Bytes of the uncompressed file that are known to be there."""
         return self.read_to if self.packed else max(self.read_to, self.stat.st_size)
 
-    def identity(self, *, delivered: bool = True) -> Fingerprint:
-        """Return the identity by all that was seen, or only by what was delivered."""
-        if self._identity is not None:
-            return self._identity
+    def fingerprint(self, *, delivered: bool = True) -> Fingerprint:
+        """The fingerprint by what was delivered, or else by all that was seen."""
+        if self._fingerprint is not None:
+            return self._fingerprint
         prefix = bytes(self._prefix)
         if delivered:
             prefix = prefix[: max(self.offset - self._prefix_begin, 0)]
         # the last line of what was delivered may go on with the next record
         ended = self.within_line or delivered
-        found = identify(prefix, self.device, self.inode, ended=ended)
+        found = identify(prefix, *self.place, ended=ended)
         if self._prefix_full and len(prefix) == len(self._prefix):
-            self._identity = found
+            self._fingerprint = found
         return found
 
     @property
@@ -224,7 +192,7 @@ class FileReader:
 
         It could be told from others by what was read, and ends at no line within a record.
         """
-        own = identify(bytes(self._prefix), self.device, self.inode, ended=True).distinct
+        own = identify(bytes(self._prefix), *self.place, ended=True).distinct
         return own and self._splitter.can_end
 
     @property
@@ -233,13 +201,7 @@ class FileReader:
         return bytes(self._prefix)
 
     def read(self, limit: int) -> tuple[int, list[Piece]]:
-        """Read on.
-
-        Returns
-        -------
-        tuple of int and list of Piece
-            How many bytes were read, and the lines they complete. No bytes: see `state`.
-        """
+        """Read on: how many bytes were read (none: see `state`), and the lines they complete."""
         if self._chunks is not None:
             return self._read_packed(self._chunks)
         data = os.pread(self._fd, min(limit, READ_SIZE), self.read_to)
@@ -249,12 +211,12 @@ class FileReader:
         return len(data), self._take(data)
 
     def has_changed(self) -> bool:
-        """Tell whether the file was written to since it was opened."""
+        """Whether the file was written to since it was opened."""
         status = self.stat
         return (status.st_size, status.st_mtime_ns) != self._opened_as
 
     def rest(self) -> list[Piece]:
-        """Return the unterminated line at the end of a file that nobody writes to any more.
+        """The unterminated line at the end of a file that nobody writes to any more.
 
         What is written to that line later is passed over.
         """
@@ -279,7 +241,7 @@ class FileReader:
         if self.stat.st_size >= self.read_to:
             return ReadState.WHOLE if there == prefix else ReadState.REWRITTEN
         # a header that is just being written begins like the one before
-        own = identify(there, self.device, self.inode).distinct
+        own = identify(there, *self.place).distinct
         return ReadState.SHORTENED if own and prefix.startswith(there) else ReadState.REWRITTEN
 
     def go_back(self) -> None:
@@ -293,7 +255,7 @@ class FileReader:
         self._splitter, self._fed_from = _splitter(self.line), -1
         del self._prefix[max(self.offset - self._prefix_begin, 0) :]
         self._prefix_full = False
-        self._identity = None
+        self._fingerprint = None
 
     def _read_packed(self, chunks: Iterator[bytes]) -> tuple[int, list[Piece]]:
         chunk = next(chunks, None)
@@ -336,7 +298,7 @@ class FileReader:
         return pieces
 
     def _rest_of_line(self, offset: int, line: int) -> list[Piece]:
-        """Go on at a place, and return what was passed over before it, if it is any."""
+        """Go on at a place; what was passed over before it, if it is any."""
         rest = Rest(self.offset, self.line, self._passed_over)
         moved = offset > self.offset
         self.offset, self.line, self._passed_over = offset, line, 0
@@ -363,12 +325,15 @@ class FileReader:
             at += len(data)
 
 
-def _identity_of(directory: Path) -> tuple[int, int] | None:
+def place_of(status: os.stat_result) -> Place:
+    return status.st_dev, status.st_ino
+
+
+def _place_of_directory(directory: Path) -> Place | None:
     try:
-        status = directory.stat()
+        return place_of(directory.stat())
     except OSError:
         return None
-    return status.st_dev, status.st_ino
 
 
 def _splitter(line: int) -> LineSplitter:
@@ -378,7 +343,7 @@ def _splitter(line: int) -> LineSplitter:
 
 
 def end_of_lines(fd: int, size: int) -> tuple[int, int]:
-    """Return where the last whole line within `size` bytes ends, and the number of the next."""
+    """Where the last whole line within `size` bytes ends, and the number of the next."""
     end, line, at = 0, 1, 0
     while at < size and (data := os.pread(fd, min(READ_SIZE, size - at), at)):
         line += data.count(b"\n")
@@ -388,7 +353,7 @@ def end_of_lines(fd: int, size: int) -> tuple[int, int]:
 
 
 def _is_within_line(before: bytes) -> bool:
-    """Tell by the byte before a place whether it is in the middle of a line."""
+    """Whether a place is in the middle of a line, by the byte before it."""
     return before not in (b"", b"\n", b"\0")
 
 
@@ -401,7 +366,7 @@ def _is_packed(fd: int) -> bool:
 
 
 def _first_data(fd: int) -> int:
-    """Return where data begins: gigabytes of leading NULs are mostly a hole."""
+    """Where data begins: gigabytes of leading NULs are mostly a hole."""
     with contextlib.suppress(OSError):
         # fails for an empty file, for one that is all hole, and where it is not supported
         return os.lseek(fd, 0, os.SEEK_DATA)

@@ -1,4 +1,4 @@
-"""What the live files were when a watch was started, before anything that takes time.
+"""Live files as they were when a watch was started, before anything that takes time.
 
 Nothing but the operating system is asked here: what else it takes to follow a log is read in for
 half a second, on a busy machine for longer, and a log may be rotated meanwhile.
@@ -20,36 +20,23 @@ _DATA: Final = (".log", ".json")
 
 
 @dataclass(frozen=True, slots=True)
-class FilesAtStart:
-    """A live file.
+class FileAtStart:
+    """A live file, open so that no other file gets its inode."""
 
-    Attributes
-    ----------
-    device, inode
-        Where it is.
-    head
-        Its first bytes.
-    file
-        Open, so that no other file gets its inode.
-    """
-
-    device: int
-    inode: int
-    head: bytes
-    file: int
+    descriptor: int
+    head: bytes  # its first bytes
 
     def close(self) -> None:
-        """Let go of the file."""
-        os.close(self.file)
+        os.close(self.descriptor)
 
 
-def sight(paths: Iterable[Path]) -> dict[Path, FilesAtStart]:
-    """Look at live files, and at those in directories that sensors write to."""
-    found: dict[Path, FilesAtStart] = {}
+def open_live_files(paths: Iterable[Path]) -> dict[Path, FileAtStart]:
+    """Open live files, and those in directories that sensors write to."""
+    found: dict[Path, FileAtStart] = {}
     for path in paths:
-        for file in _files(path):
-            if file not in found and (sighting := _sight(file)) is not None:
-                found[file] = sighting
+        for name in _files(path):
+            if name not in found and (file := _open(name)) is not None:
+                found[name] = file
     return found
 
 
@@ -62,17 +49,16 @@ def _files(path: Path) -> list[Path]:
     return [path / name for name in usual[:_MOST_FILES]]
 
 
-def _sight(path: Path) -> FilesAtStart | None:
+def _open(path: Path) -> FileAtStart | None:
     try:
         # whatever it is, opening it must not wait
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError):
         return None
     try:
-        status = os.fstat(file)
-        if stat.S_ISREG(status.st_mode):
-            return FilesAtStart(status.st_dev, status.st_ino, os.pread(file, _HEAD, 0), file)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return FileAtStart(descriptor, os.pread(descriptor, _HEAD, 0))
     except OSError:
         pass
-    os.close(file)
+    os.close(descriptor)
     return None

@@ -1,4 +1,4 @@
-"""Recognise a log file again, whatever it is called and however it is packed by now.
+"""Fingerprint of a log file: recognises it whatever it is called and however it is packed by now.
 
 Device and inode survive a rename, but not a copy, a move to another disk or compression, and an
 inode is given to the next new file as soon as it is free. So a file is known by what stands at its
@@ -17,93 +17,70 @@ from zeekml.live.tail.header_in_force import may_be_header
 from zeekml.readers.formats.multiline_json import record_end
 from zeekml.readers.formats.zeek_header import HeaderReader
 
+Place = tuple[int, int]
+"""Device and inode."""
+
 PREFIX_SIZE: Final = 4096
 """Bytes from the beginning that identify a file; fewer while it is shorter."""
 
 MAX_PREFIX: Final = 1 << 16
 """The prefix goes on beyond `PREFIX_SIZE` to the end of the first record, but not beyond this."""
 
-_BEGUN_RECORD: Final = 64
-"""Bytes of a record without an end that have its time and more in them."""
-
+_BEGUN_RECORD: Final = 64  # bytes of a record without an end that have its time and more in them
 _DIGEST_SIZE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What a file is recognised by.
+    """What a file is recognised by; the names are stored."""
 
-    Attributes
-    ----------
-    device, inode : int
-        Where the file was when it was last read.
-    length : int
-        Length of the prefix, without the NUL bytes that `copytruncate` leaves before it.
-    digest : str
-        Hash of the prefix.
-    distinct : bool
-        Whether the prefix is the file's own, so that it suffices alone.
-    opened : float or None
-        Zeek's ``#open``, in seconds on a scale without time zones.
-    """
-
-    device: int
+    device: int  # where it was when it was last read, as `inode`
     inode: int
-    length: int
-    digest: str
-    distinct: bool
-    opened: float | None = None
+    length: int  # of the prefix, without the NULs that `copytruncate` leaves before it
+    digest: str  # of the prefix
+    distinct: bool  # whether the prefix is the file's own, so that it suffices alone
+    opened: float | None = None  # Zeek's ``#open``, seconds on a scale without time zones
 
-    def matches(self, head: bytes, device: int, inode: int) -> bool:
-        """Tell whether a file is this one.
+    @property
+    def place(self) -> Place:
+        return self.device, self.inode
 
-        Parameters
-        ----------
-        head : bytes
-            Its first bytes, unpacked and without leading NULs: `MAX_PREFIX` or all there are.
-        device, inode : int
-            Where it is.
-        """
-        if not self.could_be_at(device, inode):
+    def matches(self, head: bytes, place: Place) -> bool:
+        """Whether a file at `place` is this one, by its `head` as for `identify`."""
+        if not self.could_be_at(place):
             return False
         return len(head) >= self.length and digest_of(head, self.length) == self.digest
 
-    def could_be_at(self, device: int, inode: int) -> bool:
-        """Tell whether a file that begins alike may be this one, being where it is."""
-        return self.distinct or (device, inode) == (self.device, self.inode)
+    def could_be_at(self, place: Place) -> bool:
+        """Whether a file that begins alike may be this one, being where it is."""
+        return self.distinct or place == self.place
 
 
 def identify(head: bytes, device: int, inode: int, *, ended: bool = False) -> Fingerprint:
-    """Return the identity of a file.
+    """Fingerprint of a file.
 
-    Parameters
-    ----------
-    head : bytes
-        Its first bytes, unpacked and without leading NULs. The more of them, the better, but the
-        result may be compared with that of any other number.
-    device, inode : int
-        Where it is.
-    ended : bool
-        Whether the first record counts even without its end, as long as there is enough of it.
+    `head` is its first bytes, unpacked and without leading NULs. The more of them, the better, but
+    the result may be compared with that of any other number. With `ended`, the first record counts
+    even without its end, as long as there is enough of it.
     """
     length, distinct, opened = _measure(head, ended=ended)
     return Fingerprint(device, inode, length, digest_of(head, length), distinct, opened)
 
 
 def digest_of(head: bytes, length: int) -> str:
-    """Return what `Fingerprint.digest` is for a file that begins so."""
+    """What `Fingerprint.digest` is for a file that begins so."""
     return blake2b(head[:length], digest_size=_DIGEST_SIZE).hexdigest()
 
 
 def needs_more(head: bytes) -> bool:
-    """Tell whether further bytes could make the prefix longer."""
+    """Whether further bytes could make the prefix longer."""
     if len(head) < PREFIX_SIZE:
         return True
     return len(head) < MAX_PREFIX and _measure(head)[0] == len(head)
 
 
 def _measure(head: bytes, *, ended: bool = False) -> tuple[int, bool, float | None]:
-    """Return the prefix's length, whether it is distinct, and ``#open``."""
+    """The prefix's length, whether it is distinct, and ``#open``."""
     headers = HeaderReader()
     begin = 0
     while end := head.find(b"\n", begin, MAX_PREFIX) + 1:

@@ -1,43 +1,55 @@
-"""Which logs are to be followed: those that were named, or those in the usual places."""
+"""Inputs of a watch: streams of the logs that were named, or of those in the usual places."""
 
 from __future__ import annotations
 
 import os
-import stat
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from zeekml.core.text import printable
 from zeekml.errors import InputError
-from zeekml.live.tail.default_paths import COMPRESSED, IN_UTF_16, DefaultPaths, logs_in, objection
-from zeekml.live.tail.stream_logs import StreamLogs
-from zeekml.readers.files.compression import ByteStream, compression_of
-from zeekml.readers.files.discovery import open_log
+from zeekml.live.tail.default_paths import (
+    COMPRESSED,
+    IN_UTF_16,
+    NO_REGULAR_FILE,
+    DefaultPaths,
+    logs_in,
+    unfit,
+)
 from zeekml.readers.files.file_names import LogName, natural_key, parse_name
-from zeekml.readers.files.file_type import HEAD_SIZE
 from zeekml.readers.flow_schema import SURICATA, ZEEK
 
 _WANTED: Final = {
     ZEEK: "a Zeek conn.log (TSV or JSON)",
     SURICATA: "a Suricata eve.json",
 }
+_REMEDY: Final = {
+    NO_REGULAR_FILE: " and cannot be followed",
+    COMPRESSED: "; name the file that the sensor writes to",
+    IN_UTF_16: "; write it in UTF-8, or read it with zeekml score",
+}
 _SHOWN: Final = 20
 
 
+@dataclass(frozen=True)
+class StreamLogs:
+    """The logs that one sensor writes at the same time.
+
+    They are several where a cluster has several loggers, or Suricata a file per thread.
+    """
+
+    name: str  # of the stream, for notices and messages
+    sensor: str
+    paths: tuple[Path, ...]  # the live files
+
+
 def named_logs(zeek: Iterable[Path], suricata: Iterable[Path]) -> list[StreamLogs]:
-    """The streams of logs that were named.
+    """The streams of logs that were named: files, which need not exist yet, or directories.
 
-    Parameters
-    ----------
-    zeek, suricata
-        Files, which need not exist yet, or directories that the sensor writes to.
-
-    Raises
-    ------
-    InputError
-        One is no log of that sensor's connections, or a directory has none.
+    Raises `InputError` where one is no log of that sensor's connections.
     """
     paths: dict[tuple[int, int] | Path, tuple[Path, str]] = {}
     for sensor, given in ((ZEEK, zeek), (SURICATA, suricata)):
@@ -56,13 +68,7 @@ def named_logs(zeek: Iterable[Path], suricata: Iterable[Path]) -> list[StreamLog
 
 
 def found_logs(places: DefaultPaths) -> list[StreamLogs]:
-    """The streams of logs that were found in the usual places.
-
-    Raises
-    ------
-    InputError
-        There are none; the message says where was looked.
-    """
+    """The streams of logs in the usual places; raises `InputError` if there are none."""
     if not places.found:
         looked = "; ".join(
             f"{printable(str(place.path), 200)}: {printable(place.reason, 300)}"
@@ -101,36 +107,21 @@ def log_sets(paths: Iterable[tuple[Path, str]]) -> list[StreamLogs]:
 
 
 def check_log(path: Path, sensor: str) -> None:
-    """Make sure that a log that exists can be followed.
-
-    Raises
-    ------
-    InputError
-        It cannot be.
-    """
+    """Make sure that a log that exists can be followed; raises `InputError` if it cannot be."""
     name = printable(str(path), 4096)
     try:
         # a stream is remembered by the names of its logs
         str(path).encode()
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{name}: is no regular file and cannot be followed")
-        with open_log(path) as raw:
-            packed = compression_of(raw.read(8) or b"") is not None
-            raw.seek(0)
-            stream = ByteStream(raw)
-            head = b"" if packed else stream.head(HEAD_SIZE)
+        reason, kind = unfit(path, sensor)
     except ValueError as error:
         raise InputError(f"{name}: has a name that cannot be stored; use another") from error
     except OSError:
         # not there yet, or not readable yet: the watcher says so and waits
         return
-    if packed:
-        raise InputError(f"{name}: {COMPRESSED}; name the file that the sensor writes to")
-    if stream.utf_16:
-        raise InputError(f"{name}: {IN_UTF_16}; write it in UTF-8, or read it with zeekml score")
-    if what := objection(head, path.name, sensor):
-        raise InputError(f"{name}: is {what}, not {_WANTED[sensor]}")
+    if reason:
+        raise InputError(f"{name}: {reason}{_REMEDY[reason]}")
+    if kind:
+        raise InputError(f"{name}: is {kind}, not {_WANTED[sensor]}")
 
 
 def _name(path: Path) -> LogName:

@@ -1,13 +1,13 @@
-"""Follow one log through rotations, truncations and restarts: every complete line exactly once.
+"""Tail of one log through rotations, truncations and restarts: every complete line exactly once.
 
 How exactly once comes about: what `LogTail.poll` returns is in the order of the log, and the
-position of an event stands after all that was delivered up to it and before all that was not. Who
-stores a position together with the effect of the lines before it, and goes on from there with a new
-`LogTail`, gets the very next line, wherever the file with it has gone meanwhile.
+checkpoint of an event stands after all that was delivered up to it and before all that was not. Who
+stores a checkpoint together with the effect of the lines before it, and goes on from there with a
+new `LogTail`, gets the very next line, wherever the file with it has gone meanwhile.
 
 One file is left for the next only when the next has data. A sensor writes one file after the
 other, so whatever it wrote to the old file is there by then; the old file is read to its end once
-more, and on file systems that show changes late (NFS) no sooner than `settle` seconds after.
+more, and on file systems that show changes late (NFS) no sooner than `SETTLE` seconds after.
 """
 
 from __future__ import annotations
@@ -16,158 +16,119 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
-from zeekml.live.tail.checkpoint import MAX_DIRECTORIES, Checkpoint, Finished
+from zeekml.live.tail.checkpoint import MAX_MET_DIRECTORIES, Checkpoint, Finished, SkippedFiles
 from zeekml.live.tail.data_loss import DataLoss
 from zeekml.live.tail.directory_scan import DirectoryScan, LogListing
 from zeekml.live.tail.event_buffer import EventBuffer
 from zeekml.live.tail.events import Cause, Event, How
-from zeekml.live.tail.file_reader import FileReader, ReadState, open_entry, read_head
-from zeekml.live.tail.fingerprint import Fingerprint
+from zeekml.live.tail.file_reader import FileReader, ReadState, open_listed, place_of, read_head
+from zeekml.live.tail.fingerprint import Fingerprint, Place
 from zeekml.live.tail.header_in_force import HeaderMemory, may_be_header
-from zeekml.live.tail.next_file import Next, find, passed, successors
-from zeekml.live.tail.pending_files import PendingFiles
+from zeekml.live.tail.next_file import NextFile, PendingFiles, find, next_files, skipped
 from zeekml.live.tail.rotated_files import RotatedFile
-from zeekml.live.tail.skipped_files import SkippedFiles
-from zeekml.live.tail.timeouts import Place, Timeouts
+from zeekml.live.tail.timeouts import Timeouts
 from zeekml.readers.files.line_splitter import Block
 
-MAX_POLL: Final = 8 << 20
+SETTLE: Final = 0.5
+"""Seconds for which a file must not grow before it is left for the next, and for which a file must
+not be found before it counts as lost."""
+
+PATIENCE: Final = 60.0
+"""Seconds to wait for a file that cannot be read or unpacked, before it is given up."""
+
 _OPENING_COST: Final = 1 << 16
 _SETTLED: Final = "settled"
 
 
 class LogTail:
-    """Follows one log.
+    """Follows the log whose live file is at `path`, from a checkpoint on.
 
-    Parameters
-    ----------
-    path : Path
-        The live file, which need not exist yet. Its directory may be a link, or be swapped.
-    position : Position, optional
-        Where to go on. Without one, the log begins with the live file; rotated files that are there
-        already are left alone.
-    archives : sequence of Path, optional
-        Directories that rotated files are moved to; by default those of `usual_archives`.
-    settle : float
-        Seconds for which a file must not grow before it is left for the next, and for which a file
-        must not be found before it counts as lost.
-    patience : float
-        Seconds to wait for a file that cannot be read or unpacked, before it is given up.
-    max_poll : int
-        Most bytes that one call of `poll` reads; the last chunk may exceed it.
-    clock : callable
-        Returns seconds that never go backwards.
-
-    Attributes
-    ----------
-    idle : bool
-        Whether the last `poll` ended because there is nothing more to read at present.
+    The file need not exist yet, and its directory may be a link, or be swapped. Without a
+    checkpoint, the log begins with the live file; rotated files that are there already are left
+    alone. `clock` gives seconds that never go backwards.
     """
 
     def __init__(
         self,
         path: Path,
-        position: Checkpoint | None = None,
+        checkpoint: Checkpoint | None = None,
         *,
-        archives: Sequence[Path] | None = None,
-        settle: float = 0.5,
-        patience: float = 60.0,
-        max_poll: int = MAX_POLL,
+        max_poll: int = 8 << 20,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
+        # bytes that one call of `poll` reads; the last chunk may exceed it
+        self.max_poll = max_poll
+        # whether the last `poll` ended because there is nothing more to read at present
         self.idle = False
-        self._settle = settle
-        self._patience = patience
-        self._max_poll = max_poll
-        self._surroundings = DirectoryScan(path, archives)
-        self._out = EventBuffer(position)
-        # of the file that is open
+        self._scanner = DirectoryScan(path)
+        self._timeouts = Timeouts(clock)
+        self._buffer = EventBuffer(checkpoint, self._timeouts)
+        # the file that is open, whether it was the live one, and how long it has been
         self._file: FileReader | None = None
         self._followed_live = False
         self._seen = 0
-        self._waits = Timeouts(clock)
-        self._losses = DataLoss(path, self._out, self._waits)
-        self._expected = PendingFiles()
-        self._given_up: set[tuple[int, int, int]] = set()
+        self._data_loss = DataLoss(path, self._buffer, self._timeouts)
+        self._pending = PendingFiles()
+        self._given_up: set[tuple[Place, int]] = set()
         self._overlooked = False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
-        """Close what is open; `position` stays."""
-        self._surroundings.close()
+        """Close what is open; `checkpoint` stays."""
+        self._scanner.close()
         self._close_file()
 
     @property
-    def position(self) -> Checkpoint | None:
-        """The position after all events so far, to be stored together with their effect.
+    def checkpoint(self) -> Checkpoint | None:
+        """The checkpoint after all events so far, to be stored together with their effect.
 
         None until the log's directory could be read for the first time.
         """
-        return self._out.position
+        return self._buffer.checkpoint
 
     @property
     def waiting(self) -> bool:
-        """Whether time alone may bring more, `settle` or `patience` seconds of it.
+        """Whether time alone may bring more, `SETTLE` or `PATIENCE` seconds of it.
 
         A file is about to be left for the next, or one that ought to be there is missing or cannot
         be read.
         """
-        return self._waits.going_on
+        return self._timeouts.running
 
     @property
     def troubled(self) -> bool:
         """Whether something stands in the way of reading on, as the last `Trouble` said."""
-        return self._out.troubled
+        return self._buffer.troubled
 
     @property
     def out_of_sight(self) -> bool:
         """Whether a log that was there cannot be looked at, so that it may go on unseen."""
-        position = self._out.position
-        was_there = position is not None and (position.identity or position.finished)
+        at = self._buffer.checkpoint
+        was_there = at is not None and (at.identity or at.finished)
         return self.troubled and bool(was_there)
 
     def begin(self, begun: Fingerprint | None = None) -> bool:
-        """Take the position where the log begins, unless there is one; hold what it begins with.
+        """Take the checkpoint where the log begins, unless there is one; hold its first file.
 
-        Parameters
-        ----------
-        begun : FileIdentity, optional
-            What the live file was a moment ago.
-
-        Returns
-        -------
-        bool
-            Whether there is a position that was not there before.
+        `begun` is what the live file was a moment ago. False if no checkpoint was taken.
         """
-        if self._out.position is not None:
+        if self._buffer.checkpoint is not None:
             return False
         try:
-            self._out.position = self._surroundings.first_position(begun)
+            self._buffer.checkpoint = self._scanner.first_checkpoint(begun)
         except OSError as error:
-            self._out.stop(str(self.path), error.strerror)
-        if self._out.position is None:
+            self._buffer.trouble(self.path, error.strerror)
+        if self._buffer.checkpoint is None:
             return False
         self._open()
         return True
 
     def poll(self) -> list[Event]:
-        """Return what there is now; never waits."""
+        """What there is now; never waits."""
         self.idle = False
-        left = self._max_poll
+        left = self.max_poll
         while left > 0:
             file = self._file
             if file is None:
@@ -178,40 +139,40 @@ class LogTail:
                 continue
             taken, pieces = file.read(left)
             for piece in pieces:
-                self._out.piece(file, piece)
+                self._buffer.add(file, piece)
             left -= taken
             if taken:
-                self._waits.forget()
-                self._waits.going_on = False
+                self._timeouts.reset()
+                self._timeouts.running = False
                 self._seen = max(self._seen, file.known_size)
             elif not self._at_end(file):
                 self.idle = True
                 break
-        return self._out.take_events()
+        return self._buffer.take_events()
 
     def finish(self) -> list[Event]:
-        """Return what there is when nobody writes any more, the unterminated last line included.
+        """What there is when nobody writes any more, the unterminated last line included.
 
         To be called when `poll` has nothing more to bring; the tail can be used further. The
-        position is in the middle of that line then. Should it be written to its end after all,
-        the rest is passed over and told as a `Gap` (`Cause.CUT`), unless there is nothing but the
-        end of the line in it. So a record is never delivered twice, and what follows never lost.
+        checkpoint is in the middle of that line then. Should it be written to its end after all,
+        the rest is passed over and reported as a `Gap` (`Cause.CUT`), unless it is the end of the
+        line alone. So a record is never delivered twice, and what follows never lost.
 
         Left alone, as if it were not there, is a line that may become one of a header, without
         which what follows could not be read; and a first record of which there is so little that
         its file could not be told from others. Both come when they are whole.
         """
-        self._waits.look_soon()
+        self._timeouts.scan_soon()
         events = self.poll()
         file = self._file
         if not self.idle or file is None or file.damage is not None:
             return events
-        begun, prefix = file.begun, self._out.header.prefix
-        counts = not may_be_header(begun, prefix, first=file.line == 1)
+        prefix = self._buffer.header.prefix
+        counts = not may_be_header(file.begun, prefix, first=file.line == 1)
         if file.within_line or (counts and file.can_end):
             for piece in file.rest():
-                self._out.piece(file, piece)
-        return events + self._out.take_events()
+                self._buffer.add(file, piece)
+        return events + self._buffer.take_events()
 
     # -- at the end of a file --------------------------------------------------------------------
 
@@ -219,33 +180,33 @@ class LogTail:
         """Decide what follows the end of the open file; False if nothing does at present."""
         state = file.state()
         if state is ReadState.REWRITTEN:
-            self._losses.emptied_under(file, self._seen)
+            self._data_loss.file_emptied(file, self._seen)
             self._close_file()
             return True
         if state is ReadState.SHORTENED:
-            self._losses.end_cut_off(file, self._seen)
+            self._data_loss.end_cut_off(file, self._seen)
             self._seen = file.offset
             return True
         if file.damage is not None:
             return self._at_damage(file)
         live = self._live_place()
-        if live == (file.device, file.inode):
+        if live == file.place:
             self._followed_live = True
-            self._waits.going_on = False
-            self._out.recover()
+            self._timeouts.running = False
+            self._buffer.recovered()
             return False
-        if not self._waits.may_look(live, eager=_SETTLED):
+        if not self._timeouts.scan_due(live, during=_SETTLED):
             return False
-        sight = self._look()
-        if sight is None:
+        listing = self._scan()
+        if listing is None:
             return False
-        if not self._successors(sight, _as_finished(file)):
-            self._surroundings.hold_directory()
+        if not self._next_files(listing, _as_finished(file)):
+            self._scanner.hold_directory()
             return False
         if not file.packed and file.stat.st_size > file.read_to:
             return True
-        settled = self._out.header.closed or not self._followed_live
-        if not settled and not self._waits.over(_SETTLED, self._settle):
+        settled = self._buffer.header.closed or not self._followed_live
+        if not settled and not self._timeouts.expired(_SETTLED, SETTLE):
             return False
         self._leave(file)
         return True
@@ -255,28 +216,28 @@ class LogTail:
         self._met(file.moved_to)
         # compression may set its own time, which says nothing about the log
         written = 0 if file.packed else file.stat.st_mtime_ns
-        after = self._out.after(_as_finished(file), written)
+        after = self._buffer.after(_as_finished(file), written)
         for piece in rest:
             # a file with nothing but this line in it may not be recognised again: left with it
-            self._out.piece(file, piece, after)
+            self._buffer.add(file, piece, after)
         if file.packed and file.read_to < file.offset:
-            self._losses.gap(str(file.path), Cause.TRUNCATED, 0, after)
-        self._out.position = after
-        self._waits.look_soon()
-        self._out.how = How.ROTATED
+            self._buffer.gap(file.path, Cause.TRUNCATED, 0, after)
+        self._buffer.checkpoint = after
+        self._timeouts.scan_soon()
+        self._buffer.how = How.ROTATED
         self._close_file()
 
     def _at_damage(self, file: FileReader) -> bool:
         """Wait for a compressed file to be written to its end, but not for ever."""
         if file.has_changed():
             self._close_file()
-            self._waits.forget()
+            self._timeouts.reset()
             return True
-        if not self._waits.over("damaged", self._patience):
+        if not self._timeouts.expired("damaged", PATIENCE):
             return False
-        after = self._out.after(_as_finished(file))
-        self._losses.gap(str(file.path), Cause.DAMAGED, 0, after)
-        self._out.how = How.ROTATED
+        after = self._buffer.after(_as_finished(file))
+        self._buffer.gap(file.path, Cause.DAMAGED, 0, after)
+        self._buffer.how = How.ROTATED
         self._close_file()
         return True
 
@@ -289,172 +250,170 @@ class LogTail:
 
     def _open(self) -> bool:
         """Open the file that comes next; False if there is none at present."""
-        if self._out.position is None:
+        if self._buffer.checkpoint is None:
             self.begin()
             return self._file is not None
-        if self._out.at.identity is None and not self._waits.may_look(
-            self._live_place(), eager=_SETTLED
-        ):
+        between = self._buffer.at.identity is None
+        if between and not self._timeouts.scan_due(self._live_place(), during=_SETTLED):
             return False
-        sight = self._look()
-        if sight is None:
+        listing = self._scan()
+        if listing is None:
             return False
-        if self._out.at.identity is not None:
-            return self._open_again(sight, self._out.at, self._out.at.identity)
-        following = self._successors(sight)
-        if self._expected.missing:
-            if not self._waits.over("expected", self._settle):
+        if self._buffer.at.identity is not None:
+            return self._open_again(listing, self._buffer.at, self._buffer.at.identity)
+        following = self._next_files(listing)
+        if self._pending.missing:
+            if not self._timeouts.expired("pending", SETTLE):
                 return False
-            for gone in self._expected.forget_missing():
+            for gone in self._pending.take_missing():
                 known = 1 if gone.head.packed else gone.entry.size
-                self._losses.gap(str(gone.entry.path), Cause.VANISHED, known, self._out.at, (0, 1))
+                self._buffer.gap(gone.entry.path, Cause.VANISHED, known, self._buffer.at, (0, 1))
         if not following:
-            self._surroundings.hold_directory()
+            self._scanner.hold_directory()
             return False
-        self._losses.tell_what_is_torn(sight.rotated)
-        return self._open_next(following[0], sight)
+        self._data_loss.report_torn(listing.rotated)
+        return self._open_next(following[0], listing)
 
-    def _open_again(self, sight: LogListing, position: Checkpoint, identity: Fingerprint) -> bool:
-        """Open the file that the position is in, wherever it is now."""
-        place = (identity.device, identity.inode)
-        found = find(identity, sight.rotated, sight.live) or self._search(identity)
-        if sight.live is not None and sight.live.place == place and found is not sight.live:
-            self._losses.place_taken(sight.live, copied=found is not None)
+    def _open_again(
+        self, listing: LogListing, checkpoint: Checkpoint, fingerprint: Fingerprint
+    ) -> bool:
+        """Open the file that the checkpoint is in, wherever it is now."""
+        live = listing.live
+        found = find(fingerprint, listing.rotated, live) or self._search(fingerprint)
+        if live is not None and live.place == fingerprint.place and found is not live:
+            self._data_loss.place_taken(live, copied=found is not None)
         if found is None:
-            if not self._waits.over("missing", self._settle):
+            if not self._timeouts.expired("missing", SETTLE):
                 return False
-            self._losses.nowhere(sight.live, position, identity)
+            self._data_loss.vanished(live, checkpoint, fingerprint)
             return True
-        if found is not sight.live and not found.head.packed and found.entry.size < position.offset:
+        if found is live:
+            self._data_loss.found_again(checkpoint, fingerprint.place)
+        elif not found.head.packed and found.entry.size < checkpoint.offset:
             # copied before the last lines were written, and then emptied with them
             written = found.entry.written
-            finished = Finished(identity, position.offset, position.line, written)
-            after = self._out.after(finished, written)
-            self._losses.gap(str(found.entry.path), Cause.TRUNCATED, 0, after)
+            finished = Finished(fingerprint, checkpoint.offset, checkpoint.line, written)
+            after = self._buffer.after(finished, written)
+            self._buffer.gap(found.entry.path, Cause.TRUNCATED, 0, after)
             return True
-        is_live = found is sight.live
-        if is_live:
-            self._losses.found_again(position, place)
-        return self._start(Next(found, position.offset, position.line), is_live=is_live)
+        following = NextFile(found, checkpoint.offset, checkpoint.line)
+        return self._start(following, is_live=found is live)
 
-    def _open_next(self, following: Next, sight: LogListing) -> bool:
-        candidate = following.candidate
-        is_live = candidate is sight.live
-        if candidate.obstacle:
-            entry = candidate.entry
-            # what is just being compressed is no trouble yet
-            if self._waits.over(f"obstacle {entry.path}", self._settle):
-                self._out.stop(str(entry.path), candidate.obstacle)
-            if self._waits.over(f"obstacle {entry.path}", self._patience):
-                self._given_up.add((entry.device, entry.inode, entry.written))
-                self._losses.gap(str(entry.path), Cause.UNREADABLE, 1, self._out.at)
-                return True
-            return False
-        return self._start(following, is_live=is_live)
+    def _open_next(self, following: NextFile, listing: LogListing) -> bool:
+        file, entry = following.file, following.file.entry
+        if not file.obstacle:
+            return self._start(following, is_live=file is listing.live)
+        # what is just being compressed is no trouble yet
+        if self._timeouts.expired(f"obstacle {entry.path}", SETTLE):
+            self._buffer.trouble(entry.path, file.obstacle)
+        if self._timeouts.expired(f"obstacle {entry.path}", PATIENCE):
+            self._given_up.add((entry.place, entry.written))
+            self._buffer.gap(entry.path, Cause.UNREADABLE, 1, self._buffer.at)
+            return True
+        return False
 
-    def _start(self, following: Next, *, is_live: bool) -> bool:
-        candidate, entry = following.candidate, following.candidate.entry
+    def _start(self, following: NextFile, *, is_live: bool) -> bool:
+        file, entry = following.file, following.file.entry
         try:
-            raw = open_entry(entry.path, entry.device, entry.inode)
+            raw = open_listed(entry.path, entry.place)
         except FileNotFoundError:
             return False
         except OSError as error:
-            self._out.stop(str(entry.path), error.strerror)
+            self._buffer.trouble(entry.path, error.strerror)
             return False
-        if not read_head(raw).data.startswith(candidate.head.data):
+        if not read_head(raw).data.startswith(file.head.data):
             # emptied since it was looked at
             raw.close()
             return False
         if is_live:
-            self._surroundings.hold_directory()
-        self._expected.open(candidate)
-        self._losses.reading(candidate, is_live=is_live)
-        self._out.recover()
+            self._scanner.hold_directory()
+        self._pending.opened(file)
+        self._data_loss.file_opened(file, is_live=is_live)
+        self._buffer.recovered()
         self._file = FileReader(raw, entry.path, following.offset, following.line)
-        if following.offset and self._out.at.identity is None:
+        if following.offset and self._buffer.at.identity is None:
             # of a file that was left before: the header in force is that of another by now
-            self._out.header = HeaderMemory()
-            self._out.header.see(Block(candidate.head.data[: following.offset], 1), begins=True)
-        self._out.open()
+            self._buffer.header = HeaderMemory()
+            begun = Block(file.head.data[: following.offset], 1)
+            self._buffer.header.see(begun, begins=True)
+        self._buffer.file_opened()
         # several files may be waiting, one after the other
-        self._waits.look_soon()
+        self._timeouts.scan_soon()
         self._followed_live = is_live
         self._seen = self._file.known_size
-        self._waits.forget()
+        self._timeouts.reset()
         return True
 
-    def _successors(self, sight: LogListing, reading: Finished | None = None) -> list[Next]:
+    def _next_files(self, listing: LogListing, reading: Finished | None = None) -> list[NextFile]:
         rotated = [
-            c
-            for c in sight.rotated
-            if (c.entry.device, c.entry.inode, c.entry.written) not in self._given_up
+            file
+            for file in listing.rotated
+            if (file.place, file.entry.written) not in self._given_up
         ]
-        following = successors(rotated, sight.live, self._out.at.finished, reading)
-        live = [sight.live] if sight.live is not None else []
-        self._expected.look([*sight.rotated, *live], following)
-        self._pass(sight, following)
+        following = next_files(rotated, listing.live, self._buffer.at.finished, reading)
+        live = [listing.live] if listing.live is not None else []
+        self._pending.update([*listing.rotated, *live], following)
+        self._skip(listing, following)
         return following
 
-    def _pass(self, sight: LogListing, following: Sequence[Next]) -> None:
+    def _skip(self, listing: LogListing, following: Sequence[NextFile]) -> None:
         """Remember what is not to be read, however old or new it may seem later."""
-        position = self._out.at
-        if sight.live is None or not sight.live.head.data:
-            # by the live file it is told whether a clock was set back
+        checkpoint = self._buffer.at
+        if listing.live is None or not listing.live.head.data:
+            # the live file tells whether a clock was set back
             return
-        before = SkippedFiles.load(position.passed or b"")
-        reading = None if self._file is None else (self._file.device, self._file.inode)
-        rotated = [candidate for candidate in sight.rotated if candidate.place != reading]
-        times = passed(rotated, sight.live, (item.candidate for item in following))
-        now = before.with_([*sight.passed, *times])
-        if now is not before or position.passed is None:
-            self._out.position = replace(position, passed=now.save())
+        before = SkippedFiles.load(checkpoint.passed or b"")
+        reading = None if self._file is None else self._file.place
+        rotated = [file for file in listing.rotated if file.place != reading]
+        times = skipped(rotated, listing.live, (item.file for item in following))
+        now = before.with_([*listing.skipped, *times])
+        if now is not before or checkpoint.passed is None:
+            self._buffer.checkpoint = replace(checkpoint, passed=now.save())
 
-    def _search(self, identity: Fingerprint) -> RotatedFile | None:
-        """Look for the file that the position is in where nobody usually looks."""
-        if not identity.distinct:
+    def _search(self, fingerprint: Fingerprint) -> RotatedFile | None:
+        """Look for the file that the checkpoint is in where nobody usually looks."""
+        if not fingerprint.distinct:
             return None
-        found = self._surroundings.search(identity)
-        if found is not None:
-            self._met(self._surroundings.rotated_into(found))
+        found, directory = self._scanner.search(fingerprint)
+        self._met(directory)
         return found
 
     def _met(self, directory: Path | None) -> None:
         """Look for further rotated files where one was met."""
-        known = self._out.at.directories
-        if directory is None or str(directory) in known or self._surroundings.is_usual(directory):
+        known = self._buffer.at.directories
+        if directory is None or str(directory) in known or self._scanner.is_usual(directory):
             return
-        met = (*known, str(directory))[-MAX_DIRECTORIES:]
-        self._out.position = replace(self._out.at, directories=met)
+        met = (*known, str(directory))[-MAX_MET_DIRECTORIES:]
+        self._buffer.checkpoint = replace(self._buffer.at, directories=met)
 
-    # -- looking around --------------------------------------------------------------------------
-
-    def _look(self) -> LogListing | None:
-        """Look at all files of the log; None if that is not possible at present."""
-        self._waits.going_on = False
+    def _scan(self) -> LogListing | None:
+        """List all files of the log; None if that is not possible at present."""
+        self._timeouts.running = False
         try:
             file = self._file
             reading = 0 if file is None or file.packed else file.stat.st_mtime_ns
-            sight = self._surroundings.look(self._out.at, reading)
+            listing = self._scanner.scan(self._buffer.at, reading)
         except OSError as error:
-            self._out.stop(str(self.path), error.strerror)
+            self._buffer.trouble(self.path, error.strerror)
             return None
-        if sight is None:
+        if listing is None:
             return None
-        if not any(candidate.obstacle for candidate in sight.rotated):
-            self._out.recover()
-        if sight.overlooked and not self._overlooked:
+        if not any(file.obstacle for file in listing.rotated):
+            self._buffer.recovered()
+        if listing.overlooked and not self._overlooked:
             self._overlooked = True
-            self._losses.gap(str(self.path), Cause.TOO_MANY_FILES, 0, self._out.at)
-        return sight
+            self._buffer.gap(self.path, Cause.TOO_MANY_FILES, 0, self._buffer.at)
+        return listing
 
     def _live_place(self) -> Place | None:
-        """Return where the live file is; None if there is nothing in it."""
+        """Where the live file is; None if there is nothing in it."""
         try:
             status = self.path.stat()
         except OSError:
             return None
-        return (status.st_dev, status.st_ino) if status.st_size else None
+        return place_of(status) if status.st_size else None
 
 
 def _as_finished(file: FileReader) -> Finished:
-    return Finished(file.identity(delivered=False), file.offset, file.line, file.stat.st_mtime_ns)
+    written = file.stat.st_mtime_ns
+    return Finished(file.fingerprint(delivered=False), file.offset, file.line, written)

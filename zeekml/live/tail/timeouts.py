@@ -1,64 +1,47 @@
-"""Waiting without sleeping: what is looked at again and again until time has settled it."""
+"""Timeouts of a tail, which never sleeps: what it waits for, and when a scan is due again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
 
-Place = tuple[int, int]
-"""Device and inode."""
+from zeekml.live.tail.fingerprint import Place
 
-_LOOK_AGAIN: Final = 1.0
-
-_NEVER: Final[tuple[float, Place | None]] = (-_LOOK_AGAIN, None)
+_SCAN_EVERY: Final = 1.0
+_NEVER: Final[tuple[float, Place | None]] = (-_SCAN_EVERY, None)
 
 
 class Timeouts:
-    """What is being waited for, and since when.
-
-    Parameters
-    ----------
-    clock : callable
-        Returns seconds that never go backwards.
-
-    Attributes
-    ----------
-    going_on : bool
-        Whether a wait was begun or went on when it was last looked.
-    """
+    """What is being waited for, and since when, on a clock that never goes backwards."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self.going_on = False
+        # whether a timeout was begun or went on at the last scan
+        self.running = False
         self._clock = clock
         self._since: dict[str, float] = {}
-        self._looked = _NEVER
+        self._scanned = _NEVER
 
-    def over(self, what: str, seconds: float) -> bool:
-        """Tell whether something has been waited for long enough; begin if it has not yet been."""
-        over = self._clock() >= self._since.setdefault(what, self._clock()) + seconds
-        self.going_on = self.going_on or not over
-        return over
+    def expired(self, what: str, seconds: float) -> bool:
+        """Whether something has been waited for long enough; begins if it has not yet been."""
+        expired = self._clock() >= self._since.setdefault(what, self._clock()) + seconds
+        self.running = self.running or not expired
+        return expired
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """All that was waited for has happened."""
         self._since.clear()
 
-    def may_look(self, live: Place | None, *, eager: str) -> bool:
-        """Tell whether it is time to look around again.
+    def scan_due(self, live: Place | None, *, during: str) -> bool:
+        """Whether it is time for another scan, which begins then.
 
-        Parameters
-        ----------
-        live : Place or None
-            Where the live file is; when it is another, that is at once.
-        eager : str
-            A wait during which it always is.
+        It is at once when the live file is another one, and always `during` a wait for that.
         """
-        looked, place = self._looked
-        if live == place and self._clock() < looked + _LOOK_AGAIN and eager not in self._since:
+        scanned, place = self._scanned
+        if live == place and self._clock() < scanned + _SCAN_EVERY and during not in self._since:
             return False
-        self._looked = (self._clock(), live)
+        self._scanned = (self._clock(), live)
         return True
 
-    def look_soon(self) -> None:
-        """It is time to look around again, whenever that was done last."""
-        self._looked = _NEVER
+    def scan_soon(self) -> None:
+        """It is time for another scan, whenever the last one was."""
+        self._scanned = _NEVER

@@ -16,7 +16,8 @@ import lzma
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, Final, Protocol
+from contextlib import suppress
+from typing import Any, BinaryIO, Final
 
 import zstandard
 
@@ -48,74 +49,26 @@ _ZSTD_SKIPPED: Final = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 
 
 def compression_of(head: bytes) -> str | None:
-    """Return ``gzip``, ``zstd``, ``bzip2`` or ``xz`` by the first bytes, else None."""
+    """``gzip``, ``zstd``, ``bzip2`` or ``xz`` by the first bytes, else None."""
     if _ZSTD_SKIPPED.match(head):
         return "zstd"
     return next((name for magic, name in _MAGIC if head.startswith(magic)), None)
 
 
-class _Member(Protocol):
+class _Member:
     """One compressed member (gzip calls it so; a frame in zstd, a stream in bzip2 and xz)."""
 
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def unpack(self, data: bytes) -> Iterator[bytes]: ...
-
-
-class _Gzip:
-    def __init__(self) -> None:
-        self._inner = zlib.decompressobj(wbits=31)
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inner.unused_data
-
-    def unpack(self, data: bytes) -> Iterator[bytes]:
-        while data and not self._inner.eof:
-            before = self._inner.copy()
-            try:
-                unpacked = self._inner.decompress(data, _OUTPUT_SIZE)
-            except zlib.error:
-                yield from _up_to_damage(before, data)
-                raise
-            data = self._inner.unconsumed_tail
-            yield unpacked
-
-
-def _up_to_damage(inner: zlib._Decompress, data: bytes) -> Iterator[bytes]:
-    """Unpack again, byte by byte: the call that met the damage gave back nothing at all."""
-    unpacked = bytearray()
-    try:
-        for start in range(0, len(data), _SMALL_FEED):
-            piece = data[start : start + _SMALL_FEED]
-            while out := inner.decompress(piece, 1):
-                unpacked += out
-                piece = inner.unconsumed_tail
-    except zlib.error:
-        pass
-    yield bytes(unpacked)
-
-
-class _Buffered:
-    """bzip2 and xz, which share one interface in the standard library."""
-
-    def __init__(self, inner: bz2.BZ2Decompressor | lzma.LZMADecompressor) -> None:
+    def __init__(self, inner: Any) -> None:
         self._inner = inner
         self._rest = b""
 
     @property
     def eof(self) -> bool:
-        return self._inner.eof
+        return bool(self._inner.eof)
 
     @property
     def unused_data(self) -> bytes:
-        return self._inner.unused_data + self._rest
+        return bytes(self._inner.unused_data) + self._rest
 
     def unpack(self, data: bytes) -> Iterator[bytes]:
         # the call that meets damage gives back nothing: little by little, little is lost
@@ -128,20 +81,7 @@ class _Buffered:
                 return
 
 
-class _Zstd:
-    def __init__(self) -> None:
-        decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
-        self._inner = decompressor.decompressobj()
-        self._rest = b""
-
-    @property
-    def eof(self) -> bool:
-        return bool(self._inner.eof)
-
-    @property
-    def unused_data(self) -> bytes:
-        return bytes(self._inner.unused_data) + self._rest
-
+class _ZstdMember(_Member):
     def unpack(self, data: bytes) -> Iterator[bytes]:
         for start in range(0, len(data), _ZSTD_FEED):
             yield self._inner.decompress(data[start : start + _ZSTD_FEED])
@@ -150,49 +90,59 @@ class _Zstd:
                 return
 
 
-_MEMBERS: Final[dict[str, Callable[[], _Member]]] = {
-    "gzip": _Gzip,
-    "bzip2": lambda: _Buffered(bz2.BZ2Decompressor()),
-    "xz": lambda: _Buffered(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)),
-    "zstd": _Zstd,
-}
+class _GzipMember(_Member):
+    def unpack(self, data: bytes) -> Iterator[bytes]:
+        while data and not self._inner.eof:
+            before = self._inner.copy()
+            try:
+                unpacked = self._inner.decompress(data, _OUTPUT_SIZE)
+            except zlib.error:
+                # again, byte by byte: the call that met the damage gave back nothing at all
+                recovered = bytearray()
+                with suppress(zlib.error):
+                    for start in range(0, len(data), _SMALL_FEED):
+                        piece = data[start : start + _SMALL_FEED]
+                        while out := before.decompress(piece, 1):
+                            recovered += out
+                            piece = before.unconsumed_tail
+                yield bytes(recovered)
+                raise
+            data = self._inner.unconsumed_tail
+            yield unpacked
+
+
+def _new_member(compression: str) -> _Member:
+    if compression == "gzip":
+        return _GzipMember(zlib.decompressobj(wbits=31))
+    if compression == "zstd":
+        decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+        return _ZstdMember(decompressor.decompressobj())
+    if compression == "bzip2":
+        return _Member(bz2.BZ2Decompressor())
+    return _Member(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY))
+
+
 _DAMAGE: Final = (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, EOFError, ValueError)
 
 
 class ByteStream:
-    """The unpacked bytes of one file or pipe, once through.
+    """The unpacked bytes of one file or pipe, once through; never seeks.
 
-    Parameters
-    ----------
-    raw : binary file
-        Read from its current position; never seeked.
-    on_bytes : callable, optional
-        Called with the number of bytes after each read from `raw`, before decompression.
-
-    Attributes
-    ----------
-    damage : str or None
-        After the last chunk: why the input ended early, or None when it ended as it should.
-    utf_16 : bool
-        After the first chunk: whether the input is text in UTF-16.
-    left_out : int
-        After the last chunk: bytes behind the compressed data that belong to nothing.
-    raw_bytes : int
-        Bytes taken from `raw` so far.
+    `on_bytes` is called with the number of bytes after each read, before decompression.
     """
 
     def __init__(self, raw: BinaryIO, *, on_bytes: Callable[[int], None] | None = None) -> None:
         self._raw = raw
         self.on_bytes = on_bytes
-        self.raw_bytes = 0
-        self.damage: str | None = None
-        self.utf_16 = False
-        self.left_out = 0
+        self.raw_bytes = 0  # taken from `raw` so far
+        self.damage: str | None = None  # after the last chunk: why the input ended early
+        self.utf_16 = False  # after the first chunk: whether the input is text in UTF-16
+        self.left_out = 0  # bytes behind the compressed data that belong to nothing
         self._head = b""
         self._source = self._as_utf_8(self._unpacked())
 
     def head(self, size: int) -> bytes:
-        """Return the first bytes without consuming them: `size` or more, fewer at the end.
+        """The first bytes without consuming them: `size` or more, fewer at the end.
 
         NUL bytes at the very start are dropped for good: gigabytes of them precede the first
         record of a log that was rotated by `copytruncate`.
@@ -287,7 +237,7 @@ class ByteStream:
 
     def _members(self, compression: str, data: bytes) -> Iterator[bytes]:
         """Unpack members until the input ends, which must not be within one of them."""
-        member = _MEMBERS[compression]()
+        member = _new_member(compression)
         while True:
             try:
                 if data:
@@ -301,7 +251,7 @@ class ByteStream:
                 if following is None:
                     self._end_at(data)
                     return
-                member = _MEMBERS[following]()
+                member = _new_member(following)
                 continue
             data = self._read_whole(_READ_SIZE_COMPRESSED)
             if not data:

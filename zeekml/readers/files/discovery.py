@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -19,19 +21,13 @@ from zeekml.errors import InputError
 from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.duplicate_files import DUPLICATE, without_copies, without_doubles
 from zeekml.readers.files.file_names import natural_key
-from zeekml.readers.files.file_type import (
-    HEAD_SIZE,
-    OWN_OUTPUT,
-    Detected,
-    Kind,
-    detect,
-)
-from zeekml.readers.files.first_records import beginning
-from zeekml.readers.files.refusal import explain
-from zeekml.readers.files.stream_grouping import SENSORS, across_formats, arrange
+from zeekml.readers.files.file_type import HEAD_SIZE, Detected, Kind, detect
+from zeekml.readers.files.refusal import OWN_OUTPUT
+from zeekml.readers.files.stream_grouping import SENSORS, across_formats, arrange, beginning
 from zeekml.readers.files.streams import Beginning, Discovery, LogFile, Stream, open_log
 from zeekml.readers.formats import parquet as flow_table
-from zeekml.readers.formats.zeek_header import Header
+from zeekml.readers.formats.multiline_json import without_rubbish
+from zeekml.readers.formats.zeek_header import Header, conn_header
 
 __all__ = ["STDIN", "UNREADABLE", "Discovery", "LogFile", "Stream", "discover", "open_log"]
 
@@ -40,14 +36,7 @@ UNREADABLE: Final = "unreadable"
 TOO_DEEP: Final = "too_deep"
 
 _OUTPUT_NAMES: Final = frozenset(
-    {
-        "notice.log",
-        "eve.json",
-        "scores.parquet",
-        "conn_scored.log",
-        "summary.json",
-        "rejects.jsonl",
-    }
+    {"notice.log", "eve.json", "scores.parquet", "conn_scored.log", "summary.json", "rejects.jsonl"}
 )
 _SUMMARY: Final = "summary.json"
 _MAX_SUMMARY: Final = 1 << 20
@@ -73,7 +62,7 @@ def discover(
     stdin : binary file, optional
         What ``-`` stands for; `sys.stdin` by default.
     columns : Header, optional
-        Columns of tab-separated files that have no header (`zeekml.readers.formats.given_columns`).
+        Of tab-separated files that have none (`columns_like`, `zeek_header.named_columns`).
     copies : bool
         Whether files that hold what others do are read, too, by whoever looks for the same
         records himself.
@@ -87,12 +76,12 @@ def discover(
     if not inputs:
         raise InputError("no input: name a log file, a directory with logs, or - for stdin")
     walk = _Walk(exclude, columns)
+    found = walk.found
     for given in inputs:
         if str(given) == STDIN:
             walk.add_stdin(stdin if stdin is not None else sys.stdin.buffer)
         else:
             walk.add(Path(given))
-    found = walk.found
     found.streams = _streams(walk.files, found, copies=copies)
     if not found.streams:
         names = ", ".join(printable(str(given), 80) for given in list(inputs)[:3])
@@ -122,17 +111,9 @@ class _Walk:
         if detected.kind is Kind.TABLE:
             raise InputError("-: is a Parquet file; give its path instead of -")
         if detected.kind is None:
-            raise InputError(f"-: {explain(detected)}")
-        self.files.append(
-            LogFile(
-                STDIN,
-                None,
-                detected.kind,
-                opened=detected.opened,
-                header=detected.header,
-                pipe=pipe,
-            )
-        )
+            raise InputError(f"-: {detected.explanation}")
+        kind, opened, header = detected.kind, detected.opened, detected.header
+        self.files.append(LogFile(STDIN, None, kind, opened=opened, header=header, pipe=pipe))
 
     def add(self, path: Path) -> None:
         name = printable(str(path), 4096)
@@ -153,13 +134,11 @@ class _Walk:
         if not self._first_time(status):
             return
         detected, begun = self._look(path, name)
-        if detected.refusal.startswith("zeek_") or detected.refusal == OWN_OUTPUT:
-            # shells expand *.log to all of Zeek's logs: known files are passed over
-            self.found.refuse(name, detected)
-        elif detected.kind is None:
-            raise InputError(f"{name}: {explain(detected)}")
-        else:
-            self._take(path, name, detected, begun, status)
+        # shells expand *.log to all of Zeek's logs: known files are passed over
+        known = detected.refusal.startswith("zeek_") or detected.refusal == OWN_OUTPUT
+        if detected.kind is None and not known:
+            raise InputError(f"{name}: {detected.explanation}")
+        self._take(path, name, detected, begun, status)
 
     def _walk(self, root: Path) -> None:
         inside = root.resolve()
@@ -181,7 +160,11 @@ class _Walk:
                     raise InputError(message) from error
                 self.found.skip(str(directory), UNREADABLE)
                 continue
-            ours = _OUTPUT_NAMES if _holds_our_summary(directory) else frozenset()
+            ours: frozenset[str] = frozenset()
+            with suppress(OSError), open_log(directory / _SUMMARY) as file:
+                text = file.read(_MAX_SUMMARY) or b""
+                if b'"records_scored"' in text and b'"files_skipped"' in text:
+                    ours = _OUTPUT_NAMES
             below = []
             for entry in listed:
                 target = self._admit(entry, directory, real, inside, ours)
@@ -274,26 +257,31 @@ class _Walk:
         if detected.kind is None:
             self.found.refuse(name, detected)
             return
-        file = LogFile(
-            name,
-            path,
-            detected.kind,
-            status.st_size,
-            detected.opened,
-            header=detected.header,
-            modified=status.st_mtime,
-            beginning=begun,
+        kind, opened, header = detected.kind, detected.opened, detected.header
+        modified = status.st_mtime
+        self.files.append(
+            LogFile(name, path, kind, status.st_size, opened, header, modified, begun)
         )
-        self.files.append(file)
 
 
-def _holds_our_summary(directory: Path) -> bool:
+def columns_like(path: Path) -> Header:
+    """Take the header of another file of the same log, compressed or not, for `discover`.
+
+    InputError says that the file cannot be read or has no header of a log of connections.
+    """
+    name = printable(str(path), 4096)
     try:
-        with open_log(directory / _SUMMARY) as file:
-            text = file.read(_MAX_SUMMARY) or b""
-    except OSError:
-        return False
-    return b'"records_scored"' in text and b'"files_skipped"' in text
+        with open_log(path) as raw:
+            head = ByteStream(raw).head(HEAD_SIZE)
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read: {error.strerror}") from error
+    found = detect(head, path.name)
+    if found.kind is not None and found.kind is not Kind.ZEEK_TSV:
+        raise InputError(f"{name}: is no tab-separated log; its header would be needed")
+    header = conn_header(without_rubbish(head))
+    if header is None:
+        raise InputError(f"{name}: {found.explanation}")
+    return replace(header, opened=None)
 
 
 def _streams(files: list[LogFile], found: Discovery, *, copies: bool) -> list[Stream]:
@@ -304,23 +292,19 @@ def _streams(files: list[LogFile], found: Discovery, *, copies: bool) -> list[St
         if file.path is None:
             streams.append(Stream(STDIN, SENSORS[file.kind], file.kind, ((file,),)))
         elif file.kind is Kind.TABLE:
-            streams.extend(_table_streams(file, file.path, found))
+            try:
+                captures = flow_table.captures(file.path)
+            except flow_table.TABLE_ERRORS:
+                found.skip(file.source, UNREADABLE)
+                continue
+            for name in captures:
+                label = file.source if name is None else f"{file.source}:{printable(name, 80)}"
+                streams.append(Stream(label, SENSORS[file.kind], file.kind, ((file,),), name))
         else:
             logs.append(file)
     if copies:
-        streams += [placed.stream for placed in arrange(logs)]
+        streams += arrange(logs)
     else:
         left, grown = without_copies(logs, found)
         streams += across_formats(without_doubles(arrange(left), grown, found), found.doubled)
     return sorted(streams, key=lambda s: (natural_key(s.name), s.kind))
-
-
-def _table_streams(file: LogFile, path: Path, found: Discovery) -> Iterator[Stream]:
-    try:
-        names = flow_table.captures(path)
-    except flow_table.TABLE_ERRORS:
-        found.skip(file.source, UNREADABLE)
-        return
-    for capture in names:
-        label = file.source if capture is None else f"{file.source}:{printable(capture, 80)}"
-        yield Stream(label, SENSORS[Kind.TABLE], Kind.TABLE, ((file,),), capture)

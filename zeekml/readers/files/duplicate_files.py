@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -25,12 +26,11 @@ import pyarrow.compute as pc
 
 from zeekml.readers.batch_builder import flow_end
 from zeekml.readers.files.compression import ByteStream, compression_of
-from zeekml.readers.files.file_names import natural_key, parse_name
+from zeekml.readers.files.file_names import natural_key
 from zeekml.readers.files.file_type import Kind
-from zeekml.readers.files.first_records import milliseconds, record_keys
-from zeekml.readers.files.stream_grouping import Placed
+from zeekml.readers.files.stream_grouping import milliseconds, record_keys
 from zeekml.readers.files.streams import Discovery, Key, LogFile, Stream, open_log
-from zeekml.readers.rejects import ReadCounters, SourceAccount
+from zeekml.readers.rejects import ReadCounters
 from zeekml.readers.stream_reader import LogReader
 
 DUPLICATE: Final = "duplicate"
@@ -49,10 +49,8 @@ def without_copies(
 ) -> tuple[list[LogFile], frozenset[str]]:
     """Leave out the files whose bytes are those of others, or the beginning of them.
 
-    Returns
-    -------
-    tuple
-        The files that are left, and the names of those that begin with a whole other file.
+    What comes are the files that are left, and the names of those that begin with a whole other
+    file.
     """
     grown: set[str] = set()
     alike: dict[bytes, list[LogFile]] = {}
@@ -61,7 +59,7 @@ def without_copies(
     copies: set[str] = set()
     for digest, together in alike.items():
         kept: list[LogFile] = []
-        for file in sorted(together, key=_worth) if digest and len(together) > 1 else ():
+        for file in sorted(together, key=_copy_order) if digest and len(together) > 1 else ():
             for i, other in enumerate(kept):
                 longer, more = _longer(other, file)
                 if longer is not None:
@@ -79,27 +77,18 @@ def without_copies(
     return left, frozenset(grown - copies)
 
 
-def _worth(file: LogFile) -> tuple[object, ...]:
+def _copy_order(file: LogFile) -> tuple[object, ...]:
     """Sort key: of files with the same bytes, the first is kept."""
     assert file.path is not None
-    name = parse_name(file.path.name, file.path.parent.parts)
-    said = (name.time is None, name.number is not None)
-    return (_is_packed(file), said, len(file.path.parts), natural_key(file.source))
-
-
-def _is_packed(file: LogFile) -> bool:
-    assert file.path is not None
-    try:
-        with open_log(file.path) as raw:
-            return compression_of(raw.read(8) or b"") is not None
-    except OSError:
-        return True
+    packed = True
+    with suppress(OSError), open_log(file.path) as raw:
+        packed = compression_of(raw.read(8) or b"") is not None
+    said = (file.name.time is None, file.name.number is not None)
+    return (packed, said, len(file.path.parts), natural_key(file.source))
 
 
 def _longer(first: LogFile, second: LogFile) -> tuple[LogFile | None, bool]:
     """The file that holds all bytes of the other, and whether it holds more; None for neither."""
-    assert first.path is not None
-    assert second.path is not None
     try:
         with open_log(first.path) as one, open_log(second.path) as two:
             ours, theirs = ByteStream(one).chunks(), ByteStream(two).chunks()
@@ -120,22 +109,15 @@ def _longer(first: LogFile, second: LogFile) -> tuple[LogFile | None, bool]:
 
 
 def without_doubles(
-    placed: Sequence[Placed], grown: frozenset[str], found: Discovery
+    streams: Sequence[Stream], grown: frozenset[str], found: Discovery
 ) -> list[Stream]:
-    """Leave out the files whose flows are all in another log of the same sensor, or another file.
+    """Leave out files whose flows are all in another log of the same sensor, or another file.
 
-    Parameters
-    ----------
-    placed
-        The streams.
-    grown
-        Files that begin with a whole other file: they may hold more of them, as the log of a day
-        beside those of its hours.
-    found
-        Gets the names.
+    Files that have `grown` begin with a whole other file: they may hold more of them, as the log
+    of a day beside those of its hours.
     """
     sampled = lru_cache(maxsize=_CACHED)(_sample)
-    left = [[list(files) for files in entry.stream.loggers] for entry in placed]
+    left = [[list(files) for files in stream.loggers] for stream in streams]
     for files in (files for loggers in left for files in loggers):
         for whole in [file for file in files if file.source in grown]:
             held = sampled(whole)
@@ -146,10 +128,9 @@ def without_doubles(
                 if _share(file, [[whole]], sampled) == 1.0:
                     files.remove(file)
                     found.skip(file.source, DUPLICATE)
-    related, apart = _related(placed)
-    pairs = [
-        (i, j) if _worth_more(placed[i]) < _worth_more(placed[j]) else (j, i) for i, j in related
-    ]
+    related, apart = _related(streams)
+    worth = list(map(_completeness, streams))
+    pairs = [(i, j) if worth[i] < worth[j] else (j, i) for i, j in related]
     for less, more in pairs:
         for one, other in ((less, more), (more, less)):
             for files in left[one]:
@@ -167,40 +148,40 @@ def without_doubles(
     found.doubled += sorted(doubled | apart, key=natural_key)
     kept = (tuple(tuple(files) for files in loggers if files) for loggers in left)
     return [
-        replace(entry.stream, loggers=loggers)
-        for entry, loggers in zip(placed, kept, strict=True)
+        replace(stream, loggers=loggers)
+        for stream, loggers in zip(streams, kept, strict=True)
         if loggers
     ]
 
 
-def _worth_more(entry: Placed) -> tuple[object, ...]:
+def _completeness(stream: Stream) -> tuple[object, ...]:
     """Sort key: of logs with the same flows, the last is kept."""
-    stream = entry.stream
     columns = max(file.beginning.columns for file in stream.files)
     usual = Path(stream.name).name in ("conn", "eve")
     return (columns, stream.kind is Kind.ZEEK_TSV, usual, stream.size)
 
 
-def _related(placed: Sequence[Placed]) -> tuple[list[tuple[int, int]], set[str]]:
+def _related(streams: Sequence[Stream]) -> tuple[list[tuple[int, int]], set[str]]:
     """Find pairs of logs in one place that share flows, and files that share some elsewhere."""
     pairs: set[tuple[int, int]] = set()
     apart: set[str] = set()
     holders: dict[Key, int] = {}
-    for i, entry in enumerate(placed):
-        for file in entry.stream.files:
+    for i, stream in enumerate(streams):
+        for file in stream.files:
             others = {holders.setdefault(key, i) for key in file.beginning.keys} - {i}
-            pairs |= {(j, i) for j in others if placed[j].place == entry.place}
-            apart |= {file.source for j in others if placed[j].place != entry.place}
-    for i, entry in enumerate(placed):
+            pairs |= {(j, i) for j in others if streams[j].place == stream.place}
+            apart |= {file.source for j in others if streams[j].place != stream.place}
+    for i, stream in enumerate(streams):
         # logs that begin at other times share no first flows
         nearby = [
-            (j, file)
-            for j, other in enumerate(placed)
-            if _may_be_one(entry, other) and not {(i, j), (j, i)} & pairs
-            for file in _some(other.stream.files)
+            (j, other.files[k])
+            for j, other in enumerate(streams)
+            if i != j and (stream.sensor, stream.place) == (other.sensor, other.place)
+            if not {(i, j), (j, i)} & pairs
+            for k in sorted({0, len(other.files) // 2, len(other.files) - 1})
         ]
         asked = 0
-        for file, begin, end in _spans(entry.stream.loggers):
+        for file, begin, end in _spans(stream.loggers):
             probes = {
                 key: j
                 for j, other in nearby
@@ -211,16 +192,6 @@ def _related(placed: Sequence[Placed]) -> tuple[list[tuple[int, int]], set[str]]
                 asked += 1
                 pairs |= {(min(i, j), max(i, j)) for j in _found(probes, file)}
     return sorted(pairs), apart
-
-
-def _may_be_one(one: Placed, other: Placed) -> bool:
-    return (
-        one is not other and one.stream.sensor == other.stream.sensor and one.place == other.place
-    )
-
-
-def _some(files: Sequence[LogFile]) -> list[LogFile]:
-    return [files[i] for i in sorted({0, len(files) // 2, len(files) - 1})]
 
 
 def _spans(loggers: Iterable[Sequence[LogFile]]) -> Iterator[tuple[LogFile, float, float]]:
@@ -249,9 +220,7 @@ def _found(probes: dict[Key, int], file: LogFile) -> set[int]:
 
 
 def _share(
-    file: LogFile,
-    loggers: Iterable[Sequence[LogFile]],
-    sampled: Callable[[LogFile], _Sample],
+    file: LogFile, loggers: Iterable[Sequence[LogFile]], sampled: Callable[[LogFile], _Sample]
 ) -> float:
     """Which share of a file's flows is in other files; 1 only if it is all."""
     own = sampled(file)
@@ -313,5 +282,4 @@ def _sample(file: LogFile) -> _Sample:
 
 
 def _flows(file: LogFile) -> Iterator[pa.RecordBatch]:
-    account = SourceAccount(file.source, ReadCounters(), None)
-    return LogReader(account.counters, lambda source: account).logs([file])
+    return LogReader(ReadCounters()).logs([file])

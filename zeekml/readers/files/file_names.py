@@ -27,7 +27,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from zeekml.readers.files.name_times import EDGES, Moment, day_directories, moments, without_months
 
@@ -49,30 +49,15 @@ _CODE: Final = re.compile(r"(?<![0-9a-z])[0-9a-f]{6,}(?![0-9a-z])|\d+", re.IGNOR
 
 @dataclass(frozen=True)
 class LogName:
-    """The parts of a log's name.
+    """The parts of a log's name."""
 
-    Attributes
-    ----------
-    directory : tuple of str
-        The directories above, without dates, ``current`` and logger names.
-    base : str
-        The name without anything that changes from file to file, such as ``conn`` or ``eve``.
-    logger : str
-        Which of several writers of the same log this is; empty where there is one.
-    time : float or None
-        When the file was begun (some tools: ended), in seconds on a scale without time zones.
-    number : int or None
-        How often the file was shifted: the higher the older.
-    offset : float or None
-        How many seconds `time` is ahead of UTC, where the name says so.
-    """
-
-    directory: tuple[str, ...]
-    base: str
-    logger: str = ""
+    directory: tuple[str, ...]  # those above, without dates, ``current`` and logger names
+    base: str  # without anything that changes from file to file, such as ``conn`` or ``eve``
+    logger: str = ""  # which of several writers of the same log this is
+    # when the file was begun (some tools: ended), in seconds on a scale without time zones
     time: float | None = None
-    number: int | None = None
-    offset: float | None = None
+    number: int | None = None  # how often the file was shifted: the higher the older
+    offset: float | None = None  # seconds that `time` is ahead of UTC, where the name says so
 
     @property
     def family(self) -> str:
@@ -80,17 +65,9 @@ class LogName:
         return _CODE.sub("#", self.base)
 
 
-class _Place(NamedTuple):
-    """What the directories above say."""
-
-    directory: tuple[str, ...]
-    time: float | None
-    logger: str
-
-
 def parse_name(name: str, directory: Iterable[str] = ()) -> LogName:
     """Take a file name and the directories above it apart; never fails."""
-    place = _parse_directory(list(directory))
+    above, day, logger_above = _parse_directory(list(directory))
     stem, number = _without_shifts(name)
     ended = len(stem)
     if extensions := list(_EXTENSION.finditer(stem)):
@@ -100,7 +77,7 @@ def parse_name(name: str, directory: Iterable[str] = ()) -> LogName:
     logger = ""
     if queued := _QUEUED.search(stem):
         logger, stem = queued["logger"], stem[: queued.start()]
-    times = moments(stem, ended, place.time)
+    times = moments(stem, ended, day)
     base, tail = _without(stem, times)
     best = max(times, key=lambda m: (m.time is not None, m.has_clock), default=Moment(0, 0, None))
     if tail:
@@ -122,16 +99,14 @@ def parse_name(name: str, directory: Iterable[str] = ()) -> LogName:
         elif not times:
             number = int(found[1]) if number is None else number
             base = base[: found.start()]
-    above, time = place.directory, best.time
-    if time is None:
-        time = place.time
-    elif place.time is None:
+    if best.time is not None and day is None:
         above = without_months(above)
-    return LogName(above, base or name, logger or place.logger, time, number, best.offset)
+    time = day if best.time is None else best.time
+    return LogName(above, base or name, logger or logger_above, time, number, best.offset)
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Return a sort key that puts ``conn.2`` before ``conn.10``."""
+    """A sort key that puts ``conn.2`` before ``conn.10``."""
     return tuple(
         (0, int(part), "") if part.isdecimal() and part.isascii() else (1, 0, part)
         for part in _DIGITS.split(name)
@@ -139,7 +114,7 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def _without_shifts(name: str) -> tuple[str, int | None]:
-    """Return a name without compression and the number of its shifts, and the number."""
+    """A name without compression and the number of its shifts, and that number."""
     stem = _COMPRESSION.sub("", name)
     if kept := _KEPT.search(stem):
         return _COMPRESSION.sub("", stem[: kept.start()]), 1
@@ -150,7 +125,7 @@ def _without_shifts(name: str) -> tuple[str, int | None]:
 
 
 def _without(stem: str, times: list[Moment]) -> tuple[str, str]:
-    """Return what is left of a stem before its last moment, and what comes after."""
+    """What is left of a stem before its last moment, and what comes after."""
     if not times:
         return stem, ""
     base, at = "", 0
@@ -169,8 +144,8 @@ def _joined(before: str, after: str) -> str:
     return stripped[0] + marks[:1] + stripped[1]
 
 
-def _parse_directory(parts: list[str]) -> _Place:
-    """Take dates, ``current`` and a logger's name off the end of a path."""
+def _parse_directory(parts: list[str]) -> tuple[tuple[str, ...], float | None, str]:
+    """Take dates, ``current`` and a logger's name off the end of a path; give what they say."""
     time: float | None = None
     logger = ""
     while parts:
@@ -190,4 +165,4 @@ def _parse_directory(parts: list[str]) -> _Place:
         length, time = day_directories(above)
         if length:
             parts = [*above[:-length], last]
-    return _Place(tuple(parts), time, logger)
+    return tuple(parts), time, logger

@@ -9,8 +9,19 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from zeekml.readers.files.foreign_files import foreign_file, foreign_json, foreign_text
 from zeekml.readers.files.line_splitter import Block, LineSplitter
+from zeekml.readers.files.refusal import (
+    BAD_HEADER,
+    EMPTY,
+    NO_CONN_FIELDS,
+    NO_HEADER,
+    OWN_OUTPUT,
+    UNSUPPORTED,
+    explain,
+    foreign_file,
+    foreign_json,
+    foreign_text,
+)
 from zeekml.readers.formats import parquet as flow_table
 from zeekml.readers.formats.envelopes import unwrap
 from zeekml.readers.formats.json_parser import DECODE_ERRORS, line_decoder
@@ -20,16 +31,7 @@ from zeekml.readers.formats.zeek_json import TYPE_FIELDS, record_type
 from zeekml.readers.formats.zeek_log_kind import CONN, OTHER_CONN_LOGS, logs_named, may_hold_conn
 from zeekml.readers.rejects import OTHER
 
-HEAD_SIZE: Final = 1 << 18
-"""Bytes, unpacked, that `detect` wants to see."""
-
-OWN_OUTPUT: Final = "own_output"
-UNSUPPORTED: Final = "unsupported"
-EMPTY: Final = "empty"
-NO_HEADER: Final = "no_header"
-BAD_HEADER: Final = "bad_header"
-NO_CONN_FIELDS: Final = "no_conn_fields"
-
+HEAD_SIZE: Final = 1 << 18  # bytes, unpacked, that `detect` wants to see
 _SAMPLE_LINES: Final = 2000
 _MAX_LINES: Final = 10 * _SAMPLE_LINES  # of records written over several lines
 _LEAST_COLUMNS: Final = 4
@@ -47,40 +49,24 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Detected:
-    """What a file is.
+    """What a file is."""
 
-    Attributes
-    ----------
-    kind : Kind or None
-        The format, None for a file that is refused.
-    refusal : str
-        Why it is refused, as a key for counting: ``zeek_dns``, ``own_output``, ``unsupported``, …
-    opened : float or None
-        Zeek's ``#open``, in seconds on a scale without time zones.
-    header : Header or None
-        For records of a Zeek log above which none stands.
-    detail : str
-        What was seen of a file that is refused, in words (`zeekml.readers.files.refusal`).
-    """
+    kind: Kind | None = None  # None for a file that is refused
+    refusal: str = ""  # why it is: a key of `zeekml.readers.files.refusal`, or ``zeek_dns``, …
+    opened: float | None = None  # Zeek's ``#open``, in seconds on a scale without time zones
+    header: Header | None = None  # for records of a Zeek log above which none stands
+    detail: str = ""  # what was seen of a file that is refused, in words
 
-    kind: Kind | None = None
-    refusal: str = ""
-    opened: float | None = None
-    header: Header | None = None
-    detail: str = ""
+    @property
+    def explanation(self) -> str:
+        """What a refused file is and what to do about it, to be put behind its name."""
+        return explain(self.refusal, self.detail)
 
 
 def detect(head: bytes, name: str, columns: Header | None = None) -> Detected:
-    """Recognise a file.
+    """Recognise a file by its first bytes, unpacked: `HEAD_SIZE` or all of it.
 
-    Parameters
-    ----------
-    head : bytes
-        Its first bytes, unpacked: `HEAD_SIZE` or all of it.
-    name : str
-        Its name without directories.
-    columns : Header, optional
-        Columns of tab-separated files that have no header.
+    `columns` are those of tab-separated files that have no header.
     """
     if head.startswith(flow_table.MAGIC):
         return Detected(Kind.TABLE)
@@ -91,11 +77,15 @@ def detect(head: bytes, name: str, columns: Header | None = None) -> Detected:
         return Detected(refusal=EMPTY)
     if text.startswith(b"{"):
         found = _detect_json(text, name)
-    elif _is_split(text.partition(b"\n")[0], columns):
-        found = _detect_tsv(text, columns)
     else:
-        found = Detected(refusal=UNSUPPORTED, detail=foreign_text(text))
-    if found.kind is None and not text.startswith(b"{") and _may_be_json(text, found):
+        first = text.partition(b"\n")[0]
+        separators = {b"\t", b"\t" if columns is None else columns.separator}
+        if any(separator in first for separator in separators) or HeaderReader().begin(first):
+            found = _detect_tsv(text, columns)
+        else:
+            found = Detected(refusal=UNSUPPORTED, detail=foreign_text(text))
+    may_be_json = b"\n{" in text or (found.refusal == UNSUPPORTED and b"{" in text)
+    if found.kind is None and not text.startswith(b"{") and may_be_json:
         # JSON lines of which the first is cut or damaged or begins with something else, whatever
         # it looks like now
         later = _detect_json(text, name)
@@ -109,12 +99,6 @@ def detect(head: bytes, name: str, columns: Header | None = None) -> Detected:
         for log in sorted(OTHER_CONN_LOGS & logs_named(name)):
             return Detected(refusal=f"zeek_{log}")
     return found
-
-
-def _is_split(line: bytes, columns: Header | None) -> bool:
-    """Tell whether a first line is that of a log in columns."""
-    separator = b"\t" if columns is None else columns.separator
-    return separator in line or b"\t" in line or HeaderReader().begin(line)
 
 
 def _detect_tsv(text: bytes, columns: Header | None) -> Detected:
@@ -153,18 +137,15 @@ def _with_bare(found: Detected, bare: bytes, header: Header) -> Detected:
 
 def _detect_bare(line: bytes, columns: Header | None) -> Detected:
     """Judge records above which no header stands, by the first of them."""
-    n = line.count(b"\t") + 1
+    seen = line.count(b"\t" if columns is None else columns.separator) + 1
     if columns is None:
-        if n < _LEAST_COLUMNS:
+        if seen < _LEAST_COLUMNS:
             return Detected(refusal=UNSUPPORTED, detail=foreign_text(line))
-        return Detected(refusal=NO_HEADER, detail=f"{n:,} tab-separated columns and no header")
-    named = len(columns.fields)
-    seen = line.count(columns.separator) + 1
-    if seen != named:
-        return Detected(
-            refusal=NO_HEADER, detail=f"{seen:,} columns and no header, but {named:,} are named"
-        )
-    return replace(_judge(columns), header=columns)
+        return Detected(refusal=NO_HEADER, detail=f"{seen:,} tab-separated columns and no header")
+    if seen == (named := len(columns.fields)):
+        return replace(_judge(columns), header=columns)
+    detail = f"{seen:,} columns and no header, but {named:,} are named"
+    return Detected(refusal=NO_HEADER, detail=detail)
 
 
 def _judge(header: Header) -> Detected:
@@ -183,14 +164,16 @@ def _judge(header: Header) -> Detected:
     return Detected(refusal=header.refusal, detail=detail)
 
 
-def _may_be_json(text: bytes, found: Detected) -> bool:
-    return b"\n{" in text or (found.refusal == UNSUPPORTED and b"{" in text)
-
-
 def _detect_json(text: bytes, name: str) -> Detected:
     records = list(itertools.islice(_records(text), _SAMPLE_LINES))
     if not records:
-        return _detect_json_by_keys(text)
+        # a log whose first lines are longer than the head, or are cut
+        if b'"event_type"' in text and b'"timestamp"' in text:
+            return Detected(Kind.EVE)
+        if b'"ts"' in text and (b'"id.orig_h"' in text or b'"id_orig_h"' in text):
+            return Detected(Kind.ZEEK_JSON)
+        own = b'"records_scored"' in text and b'"files_skipped"' in text
+        return Detected(refusal=OWN_OUTPUT if own else UNSUPPORTED)
     if any(_is_own(record) for record in records):
         return Detected(refusal=OWN_OUTPUT)
     events = sum("event_type" in r and "timestamp" in r for r in records)
@@ -201,8 +184,7 @@ def _detect_json(text: bytes, name: str) -> Detected:
         return Detected(Kind.ZEEK_JSON)
     if not types:
         return Detected(refusal=UNSUPPORTED, detail=foreign_json(records[0]))
-    kinds = set(types)
-    only = kinds.pop() if len(kinds) == 1 else OTHER
+    only = types[0] if len(set(types)) == 1 else OTHER
     marked = any(field in records[0] for field in TYPE_FIELDS)
     # Records that name their type may share a file with conn records further down. Only where
     # the file's name agrees with the one type seen is it certain that none will come.
@@ -228,25 +210,14 @@ def _records(text: bytes) -> Iterator[dict[str, Any]]:
                 yield record
 
 
-def _detect_json_by_keys(text: bytes) -> Detected:
-    """Recognise a log whose first lines are longer than the head, or are cut."""
-    if b'"event_type"' in text and b'"timestamp"' in text:
-        return Detected(Kind.EVE)
-    if b'"ts"' in text and (b'"id.orig_h"' in text or b'"id_orig_h"' in text):
-        return Detected(Kind.ZEEK_JSON)
-    own = b'"records_scored"' in text and b'"files_skipped"' in text
-    return Detected(refusal=OWN_OUTPUT if own else UNSUPPORTED)
-
-
 def _is_own(record: dict[str, Any]) -> bool:
     """Tell whether a record was written by zeekml itself."""
-    if "zeekml_score" in record or "zeekml_id" in record:
+    names = set(record)
+    if names & {"zeekml_score", "zeekml_id"} or names >= {"records_scored", "files_skipped"}:
+        return True
+    if names == {"source", "line", "reason", "excerpt"}:
         return True
     if str(record.get("note", "")).startswith("ZeekML::"):
-        return True
-    if set(record) == {"source", "line", "reason", "excerpt"}:
-        return True
-    if "records_scored" in record and "files_skipped" in record:
         return True
     alert = record.get("alert")
     metadata = alert.get("metadata") if isinstance(alert, dict) else None

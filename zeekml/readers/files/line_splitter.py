@@ -26,22 +26,13 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Whole lines in the order of the file, and so whole records: none goes on in the next block.
+    """Whole lines in the order of the file, so whole records: none goes on in the next block."""
 
-    Attributes
-    ----------
-    data : bytes
-        The lines, each with its newline; the last one of a file may lack it. A JSON record that
-        takes several lines stands in the first of them, and the others are empty.
-    first_line : int
-        1-based number of the first line.
-    complete : bool
-        False for the single record at the end of a file that nothing ends.
-    """
-
+    # the lines, each with its newline; the last one of a file may lack it. A JSON record that takes
+    # several lines stands in the first of them, and the others are empty
     data: bytes
-    first_line: int
-    complete: bool = True
+    first_line: int  # 1-based
+    complete: bool = True  # False for the single record at the end of a file that nothing ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +51,12 @@ class LineSplitter:
     of a line are dropped, as are byte order marks there (files that were put together have them
     inside, and Arrow's reader would drop them only where a block happens to begin).
 
-    Parameters
-    ----------
-    cut_arrays : bool
-        Whether a line that is too long is given in several blocks if it holds many objects. Such
-        blocks end without a newline, in the middle of their line.
-
-    Attributes
-    ----------
-    line : int
-        Number of the line that follows what was given back.
-    taken : int
-        How many of the bytes fed stand before the place that `line` begins at.
+    With `cut_arrays`, a line that is too long is given in several blocks if it holds many objects;
+    these end without a newline, in the middle of their line.
     """
 
     def __init__(self, *, cut_arrays: bool = False) -> None:
-        self.line = 1
+        self.line = 1  # number of the line that follows what was given back
         self._joiner = RecordJoiner(MAX_LINE)
         self._aside = 0  # bytes before that place which are no business of the joiner
         self._pending: list[bytes] = []
@@ -87,6 +68,7 @@ class LineSplitter:
 
     @property
     def taken(self) -> int:
+        """How many of the bytes fed stand before the place that `line` begins at."""
         return self._aside + self._joiner.taken
 
     @property
@@ -118,9 +100,7 @@ class LineSplitter:
         if self._skipping:
             yield self._long_line()
             return
-        rest = b"".join(self._pending)
-        self._clear()
-        for data, complete in self._joiner.finish(rest):
+        for data, complete in self._joiner.finish(self._take_pending()):
             yield self._block(data, complete=complete)
 
     def _feed_slice(self, data: bytes) -> Iterator[Block | LongLine]:
@@ -135,8 +115,7 @@ class LineSplitter:
                 yield self._long_line()
                 data = data[first_end + 1 :]
             else:
-                data = b"".join(self._pending) + data[first_end:]
-                self._clear()
+                data = self._take_pending() + data[first_end:]
         cut = data.rfind(b"\n") + 1
         if cut:
             yield from self._lines(data[:cut])
@@ -154,28 +133,27 @@ class LineSplitter:
         if self._skipping:
             self._skipping += len(data)
             return
-        if not data:
-            return
-        self._pending.append(data)
-        self._pending_size += len(data)
+        if data:
+            self._pending.append(data)
+            self._pending_size += len(data)
         if self._pending_size <= MAX_LINE:
             return
-        pending = b"".join(self._pending)
+        pending = self._take_pending()
         end = elements_end(pending) if self._cut_arrays and not self._joiner.begun else 0
         if end:
             self._aside += end
             yield self._block(pending[:end], complete=True)
             pending = pending[end:]
-        self._clear()
         if len(pending) > MAX_LINE:
             self._excerpt = pending[:_EXCERPT_BYTES]
             self._skipping = len(pending)
         else:
             self._pending, self._pending_size = [pending], len(pending)
 
-    def _clear(self) -> None:
-        self._pending = []
-        self._pending_size = 0
+    def _take_pending(self) -> bytes:
+        pending = b"".join(self._pending)
+        self._pending, self._pending_size = [], 0
+        return pending
 
     def _long_line(self) -> LongLine:
         self._skipping = 0

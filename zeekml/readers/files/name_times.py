@@ -6,9 +6,7 @@ import calendar
 import re
 from typing import Final, NamedTuple
 
-EDGES: Final = "-._@ "
-"""Characters that part the pieces of a name."""
-
+EDGES: Final = "-._@ "  # characters that part the pieces of a name
 _MONTHS: Final = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 
 _DATE: Final = re.compile(
@@ -60,16 +58,9 @@ class Moment(NamedTuple):
 
 
 def moments(stem: str, ended: int, day: float | None) -> list[Moment]:
-    """Find the times in a file name.
+    """Find the times in a file name without its extension, which stood at `ended`.
 
-    Parameters
-    ----------
-    stem : str
-        The name without its extension.
-    ended : int
-        Where the extension stood.
-    day : float or None
-        What the directories tell, in seconds on a scale without time zones.
+    `day` is what the directories tell, in seconds on a scale without time zones.
     """
     found = []
     at = 0
@@ -155,7 +146,7 @@ def _clock_after(stem: str, at: int) -> re.Match[str] | None:
 
 
 def _span_end(stem: str, at: int, begun: re.Match[str] | None) -> int:
-    """Return where the end of a span ends that is written like its begin, or `at`."""
+    """Where the end of a span ends that is written like its begin, or `at`."""
     to = _TO.match(stem, at)
     if to is None:
         return at
@@ -174,7 +165,7 @@ def _form(clock: re.Match[str]) -> tuple[str | None, bool]:
 
 
 def _offset(stem: str, at: int, begun: re.Match[str] | None) -> tuple[float | None, int]:
-    """Return the UTC offset that stands at a place, and where it ends."""
+    """The UTC offset that stands at a place, and where it ends."""
     match = _OFFSET.match(stem, at)
     # -10:20:00 after 10:00:00 is the end of a span
     if match is None or (begun is not None and _span_end(stem, at, begun) > at):
@@ -224,7 +215,7 @@ def _seconds(clock: re.Match[str]) -> float:
 
 
 def day_directories(parts: list[str]) -> tuple[int, float | None]:
-    """Return how many directories at the end of a path make a date, and the date."""
+    """How many directories at the end of a path make a date, and the date."""
     for length in (4, 3, 2, 1):
         last = "/".join(_PARTITION.sub("", part) for part in parts[-length:])
         found = _DAY_DIRECTORY.fullmatch(last) if len(parts) >= length else None

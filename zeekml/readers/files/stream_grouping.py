@@ -15,25 +15,33 @@ they are logged when their connections end. They decide where nothing else does:
 
 from __future__ import annotations
 
+import hashlib
 import math
-import os
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 from zeekml.readers.batch_builder import flow_end
 from zeekml.readers.files.compression import ByteStream
-from zeekml.readers.files.file_names import LogName, natural_key, parse_name
-from zeekml.readers.files.file_type import Kind
-from zeekml.readers.files.first_records import SAMPLE
-from zeekml.readers.files.streams import LogFile, Stream, open_log
-from zeekml.readers.flow_schema import SURICATA, ZEEK
+from zeekml.readers.files.file_names import natural_key
+from zeekml.readers.files.file_type import HEAD_SIZE, Kind
+from zeekml.readers.files.line_splitter import LineSplitter
+from zeekml.readers.files.streams import Beginning, Key, LogFile, Stream, open_log
+from zeekml.readers.flow_schema import FLOW_SCHEMA, SURICATA, ZEEK
+from zeekml.readers.formats.suricata_eve import AlertMemory
+from zeekml.readers.formats.zeek_header import Header
 from zeekml.readers.rejects import ReadCounters, SourceAccount
-from zeekml.readers.stream_reader import Events, LogReader
+from zeekml.readers.stream_reader import Events, LogReader, decoded, new_decoder
+
+SAMPLE: Final = 16  # flows that are looked at
+_PIECE: Final = 1 << 12
+_SIZE: Final = 16
 
 LARGEST_GAP: Final = 900.0
 """Seconds that may lie between two pieces of a log whose names do not tell."""
@@ -54,77 +62,41 @@ _CLEAR: Final = 60.0
 _USUAL_LAG: Final = 120.0
 
 
-@dataclass(frozen=True, slots=True)
-class GroupedFile:
-    """A file with what its name says."""
-
-    file: LogFile
-    name: LogName
-
-    @property
-    def time(self) -> float | None:
-        """When its first flows were logged, as far as they tell."""
-        return self.file.beginning.time
-
-    def dated(self, absolute: bool) -> float | None:
-        """When it was begun, by its header or name; in UTC where all names tell it."""
-        if absolute and self.name.time is not None and self.name.offset is not None:
-            return self.name.time - self.name.offset
-        return self.file.opened if self.file.opened is not None else self.name.time
-
-
-@dataclass(slots=True)
-class Placed:
-    """A stream with the directory that its files are archived below."""
-
-    stream: Stream
-    place: tuple[str, ...]
-
-
-def arrange(files: Sequence[LogFile]) -> list[Placed]:
+def arrange(files: Sequence[LogFile]) -> list[Stream]:
     """Sort logs of lines that lie on disk into streams."""
-    groups: dict[tuple[Kind, tuple[str, ...], str], list[GroupedFile]] = {}
+    groups: dict[tuple[Kind, tuple[str, ...], str], list[LogFile]] = {}
     for file in files:
-        assert file.path is not None
-        above = Path(os.path.normpath(file.path.absolute())).parent.parts
-        name = parse_name(file.path.name, above)
-        groups.setdefault((file.kind, name.directory, name.base), []).append(
-            GroupedFile(file, name)
-        )
+        groups.setdefault((file.kind, file.name.directory, file.name.base), []).append(file)
+    families: dict[tuple[Kind, tuple[str, ...], str], list[list[LogFile]]] = {}
+    for together in groups.values():
+        first = together[0]
+        key = (first.kind, first.name.directory, first.name.family)
+        families.setdefault(key, []).append(together)
     found = []
-    families = sorted(groups, key=lambda key: (key[:2], groups[key][0].name.family))
-    for _, keys in groupby(families, key=lambda key: (key[:2], groups[key][0].name.family)):
-        together = [groups[key] for key in keys]
-        pieces = _in_pieces([entry for entries in together for entry in entries])
+    for _, family in sorted(families.items(), key=lambda item: item[0]):
+        pieces = _in_pieces([file for together in family for file in together])
         if pieces is not None:
-            found.append(_placed((pieces,), pieces[0].name.family))
+            found.append(_stream((pieces,), pieces[0].name.family))
             continue
-        for entries in together:
-            loggers: dict[str, list[GroupedFile]] = {}
-            for entry in entries:
-                loggers.setdefault(entry.name.logger, []).append(entry)
+        for together in family:
+            loggers: dict[str, list[LogFile]] = {}
+            for file in together:
+                loggers.setdefault(file.name.logger, []).append(file)
             ordered = (in_order(loggers[logger]) for logger in sorted(loggers, key=natural_key))
-            found.append(_placed(tuple(ordered), entries[0].name.base))
+            found.append(_stream(tuple(ordered), together[0].name.base))
     return found
 
 
-def _placed(loggers: tuple[Sequence[GroupedFile], ...], base: str) -> Placed:
+def _stream(loggers: tuple[Sequence[LogFile], ...], base: str) -> Stream:
     first = loggers[0][0]
-    kind = first.file.kind
-    label = str(Path(first.file.source).parent / base)
-    files = tuple(tuple(entry.file for entry in entries) for entries in loggers)
-    return Placed(Stream(label, SENSORS[kind], kind, files), first.name.directory)
+    label = str(Path(first.source).parent / base)
+    return Stream(label, SENSORS[first.kind], first.kind, tuple(map(tuple, loggers)))
 
 
 def across_formats(streams: Sequence[Stream], apart: Collection[str]) -> list[Stream]:
     """Join the two streams of a log of Zeek's that went over from one format to the other.
 
-    Parameters
-    ----------
-    streams
-        Of one format each.
-    apart
-        Files of which some flows are in another stream, so that it is no continuation.
+    Some flows of the files `apart` are in another stream, so that it is no continuation.
     """
     found: list[Stream] = []
     same: dict[tuple[str, str], int] = {}
@@ -155,28 +127,28 @@ def _continued(one: Stream, other: Stream) -> Stream | None:
     return replace(one, loggers=((*one.files, *other.files),))
 
 
-def in_order(entries: Sequence[GroupedFile]) -> list[GroupedFile]:
+def in_order(entries: Sequence[LogFile]) -> list[LogFile]:
     """Put the files of one writer in order, oldest first."""
-    dated = [entry for entry in entries if entry.dated(absolute=False) is not None]
+    dated = [entry for entry in entries if entry.begun(absolute=False) is not None]
     absolute = all(entry.name.offset is not None for entry in dated)
 
-    def age(entry: GroupedFile) -> tuple[object, ...]:
-        time, number = entry.dated(absolute), entry.name.number
-        natural = natural_key(entry.file.source)
+    def age(entry: LogFile) -> tuple[object, ...]:
+        time, number = entry.begun(absolute), entry.name.number
+        natural = natural_key(entry.source)
         begun = math.inf if entry.time is None else entry.time
         if time is not None:
             return (0, time, -(number or 0), begun, natural)
         if number is not None:
             return (1, 0.0, -number, begun, natural)
-        return (2, 0.0, 0, begun if entry.time is not None else entry.file.modified, natural)
+        return (2, 0.0, 0, begun if entry.time is not None else entry.modified, natural)
 
-    ordered: list[GroupedFile] = []
+    ordered: list[LogFile] = []
     for _, equal in groupby(sorted(entries, key=age), key=lambda entry: age(entry)[:2]):
         ordered += _counted_up(list(equal))
     return ordered if absolute else _without_fold(ordered)
 
 
-def _counted_up(entries: list[GroupedFile]) -> list[GroupedFile]:
+def _counted_up(entries: list[LogFile]) -> list[LogFile]:
     """Turn files around of which the flows say that those with higher numbers are younger."""
     numbered = [entry for entry in entries if entry.name.number is not None]
     times = [entry.time for entry in numbered if entry.time is not None]
@@ -189,12 +161,12 @@ def _counted_up(entries: list[GroupedFile]) -> list[GroupedFile]:
     return [*others, *reversed(numbered)]
 
 
-def _without_fold(entries: list[GroupedFile]) -> list[GroupedFile]:
+def _without_fold(entries: list[LogFile]) -> list[LogFile]:
     """Put files in order whose local times fall into the hour that clocks were put back by."""
     known = [
         (time, entry.time, i)
         for i, entry in enumerate(entries)
-        if (time := entry.dated(absolute=False)) is not None and entry.time is not None
+        if (time := entry.begun(absolute=False)) is not None and entry.time is not None
     ]
     ordered = list(entries)
     spans: list[tuple[int, int, float]] = []
@@ -222,17 +194,17 @@ def _without_fold(entries: list[GroupedFile]) -> list[GroupedFile]:
     return ordered
 
 
-def _in_pieces(entries: list[GroupedFile]) -> list[GroupedFile] | None:
+def _in_pieces(entries: list[LogFile]) -> list[LogFile] | None:
     """Put pieces of one log in order; None if they are not clearly that."""
     if len({entry.name.base for entry in entries}) < 2:
         return None
     timed = [(entry.time, entry) for entry in entries if entry.time is not None]
     if len(timed) < len(entries) or any(entry.name.logger for entry in entries):
         return None
-    timed.sort(key=lambda pair: (pair[0], natural_key(pair[1].file.source)))
+    timed.sort(key=lambda pair: (pair[0], natural_key(pair[1].source)))
     ordered = [entry for _, entry in timed]
     for earlier, later in pairwise(ordered):
-        ended, begun = _ended(earlier.file), later.file.beginning.first
+        ended, begun = _ended(earlier), later.beginning.first
         if earlier.time is None or later.time is None or begun is None or ended is None:
             return None
         # some flows are logged a minute or two after their end
@@ -244,11 +216,9 @@ def _in_pieces(entries: list[GroupedFile]) -> list[GroupedFile] | None:
 
 def _ended(file: LogFile) -> float | None:
     """When the last flows of a log had ended."""
-    account = SourceAccount(file.source, ReadCounters(), None)
-    reader = LogReader(account.counters, lambda source: account)
+    reader = LogReader(ReadCounters())
     ends = np.empty(0)
     try:
-        assert file.path is not None
         with open_log(file.path) as raw:
             begin = max(0, file.size - _TAIL)
             for batch in reader.stretch(file, ByteStream(raw), begin, events=Events()):
@@ -256,3 +226,60 @@ def _ended(file: LogFile) -> float | None:
     except OSError:
         return None
     return float(ends.max()) if len(ends) else None
+
+
+def beginning(head: bytes, kind: Kind, header: Header | None = None) -> Beginning:
+    """Look at the first flows of a log by its first bytes, unpacked: `HEAD_SIZE` or all of it."""
+    batches = []
+    missing = SAMPLE
+    for batch in _first_flows(head, kind, header):
+        batches.append(batch.slice(0, missing))
+        missing -= len(batches[-1])
+        if not missing:
+            break
+    digest = _digest(head)
+    if not batches:
+        return Beginning(digest)
+    ends = np.concatenate([flow_end(batch) for batch in batches])
+    keys = tuple(key for batch in batches for key in record_keys(batch))
+    flows = pa.Table.from_batches(batches)
+    columns = sum(flows.column(name).null_count < len(flows) for name in FLOW_SCHEMA.names)
+    return Beginning(digest, keys, float(ends.min()), float(np.median(ends)), columns)
+
+
+def record_keys(batch: pa.RecordBatch) -> list[Key]:
+    """What tells each flow from all others; those without a uid have nothing of the kind."""
+    uids: Sequence[str | None] = batch.column("uid").to_pylist()
+    return [(uid, ms) for uid, ms in zip(uids, milliseconds(batch).tolist(), strict=True) if uid]
+
+
+def milliseconds(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
+    """When the flows began: some formats say no more."""
+    starts: npt.NDArray[np.float64] = batch.column("ts").to_numpy(zero_copy_only=False)
+    return np.rint(starts * 1e6).astype(np.int64) // 1000
+
+
+def _first_flows(head: bytes, kind: Kind, header: Header | None) -> Iterator[pa.RecordBatch]:
+    account = SourceAccount("", ReadCounters(), None)
+    decoder = new_decoder(kind, account, alerts=AlertMemory(), header=header)
+    splitter = LineSplitter()
+    for start in range(0, len(head), _PIECE):
+        for item in splitter.feed(head[start : start + _PIECE]):
+            yield from decoded(item, decoder, account)
+    if len(head) < HEAD_SIZE:
+        for item in splitter.finish():
+            yield from decoded(item, decoder, account)
+
+
+def _digest(head: bytes) -> bytes:
+    end = records = 0
+    while end < len(head):
+        start, end = end, head.find(b"\n", end) + 1
+        line = head[start : end or len(head)].strip()
+        records += bool(line) and not line.startswith(b"#")
+        # one line alone may stand in two logs
+        if records == 2:
+            return hashlib.blake2b(head[: start + len(line)], digest_size=_SIZE).digest()
+        if not end:
+            break
+    return b""

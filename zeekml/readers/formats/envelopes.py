@@ -19,9 +19,7 @@ import numpy as np
 from zeekml.readers.batch_builder import is_conn_record
 from zeekml.readers.formats.json_parser import DECODE_ERRORS, line_decoder
 
-MAX_LAYERS: Final = 3
-"""Most envelopes within each other that are opened."""
-
+MAX_LAYERS: Final = 3  # most envelopes within each other that are opened
 PREFIX: Final = "prefix"
 ARRAY: Final = "array"
 JOINED: Final = "joined"
@@ -72,18 +70,11 @@ Members = dict[str, msgspec.Raw]
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """What was found in a line.
+    """What was found in a line."""
 
-    Attributes
-    ----------
-    envelope : str
-        What it was found in: one of the names above, or the path of the member that holds it.
-    records : list of bytes
-        The records in their order; there may be some that cannot be read among them. None for a
-        line that only opens, parts or closes an array.
-    """
-
-    envelope: str
+    envelope: str  # one of the names above, or the path of the member that holds the records
+    # in their order; some may be unreadable. None for a line that only opens, parts or closes an
+    # array
     records: list[bytes]
 
 
@@ -126,14 +117,17 @@ def _look_into(text: bytes, layers: int) -> Inside | None:
     pieces = [alone] if _object(alone) is not None else list(_pieces(text[begin:]))
     before = text[:begin].strip(b" \t\r\n")
     if before.strip(_BETWEEN):
-        found = [_records_of(piece, layers - 1) for piece in pieces]
-        records = [record for f in found if f is not None for record in f.records]
+        each = [_records_of(piece, layers - 1) for piece in pieces]
+        records = [record for found in each if found is not None for record in found.records]
         return Inside(PREFIX, records) if records else None
     array = before or _ARRAY_GOES_ON.search(text)
     many = sum(piece.startswith(b"{") for piece in pieces) > 1
     if not (array or many) or _object(pieces[0]) is None:
         return None
-    opened = [record for piece in pieces for record in _opened(piece, layers - 1)]
+    opened = []
+    for piece in pieces:
+        found = _records_of(piece, layers - 1)
+        opened += [piece] if found is None else found.records
     return Inside(ARRAY if array else JOINED, opened)
 
 
@@ -155,30 +149,18 @@ def _in_members(members: Members, layers: int) -> Inside | None:
 def _records_of(text: bytes, layers: int) -> Inside | None:
     """The record that a text is, or those within it; None if there are none."""
     text = text.strip()
-    members = _object(text)
-    if members is not None and _is_record(members):
+    if _is_record(_object(text)):
         return Inside("", [text])
     found = _look_into(text, layers)
-    if found is None or not any(map(_holds_record, found.records)):
+    if found is None or not any(_is_record(_object(record)) for record in found.records):
         return None
     return found
-
-
-def _opened(piece: bytes, layers: int) -> list[bytes]:
-    """A part of an array, or what is in it."""
-    found = _records_of(piece, layers)
-    return [piece] if found is None else found.records
 
 
 def _named(name: str, found: Inside | None) -> Inside | None:
     if found is None:
         return None
     return Inside(f"{name}.{found.envelope}" if found.envelope else name, found.records)
-
-
-def _holds_record(text: bytes) -> bool:
-    members = _object(text)
-    return members is not None and _is_record(members)
 
 
 def _object(text: bytes) -> Members | None:
@@ -198,8 +180,10 @@ def _decoded(text: bytes) -> bytes:
         return b""
 
 
-def _is_record(members: Members) -> bool:
+def _is_record(members: Members | None) -> bool:
     """Tell whether an object is what a sensor logs, by its names."""
+    if members is None:
+        return False
     if "event_type" in members and ("timestamp" in members or "flow" in members):
         return True
     return "ts" in members and (

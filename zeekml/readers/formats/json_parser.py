@@ -15,9 +15,7 @@ from zeekml.readers.values import UNREADABLE
 DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What a `line_decoder` raises; the last one for brackets in great number that nothing closes."""
 
-MAX_DEPTH: Final = 400
-"""Most objects and arrays within each other, far more than any log has."""
-
+MAX_DEPTH: Final = 400  # most objects and arrays within each other, far more than any log has
 _TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?')
 
 
@@ -63,17 +61,8 @@ def json_object(
 
     The first of these that fails is the reason: it is an object by JSON's grammar, it is UTF-8.
     Its values are another matter, since no grammar bounds them: a number too large for any machine
-    is sound JSON all the same.
-
-    Parameters
-    ----------
-    complete : bool
-        False for the last line of a file when no newline ends it.
-
-    Returns
-    -------
-    dict of str to object, or None
-        Values by name; `zeekml.readers.values.UNREADABLE` for those that no parser takes.
+    is sound JSON all the same. It is `zeekml.readers.values.UNREADABLE`, as are all that no parser
+    takes. `complete` is False for the last line of a file when no newline ends it.
     """
     try:
         members = _members(text)
@@ -86,14 +75,13 @@ def json_object(
     except (msgspec.DecodeError, RecursionError):
         account.reject(line, BAD_JSON if complete else TRUNCATED, text)
     else:
-        return {name: _decoded(value) for name, value in members.items()}
+        return {
+            name: {inner: _readable(v) for inner, v in _members(bytes(value)).items()}
+            if bytes(value).startswith(b"{")
+            else _readable(value)
+            for name, value in members.items()
+        }
     return None
-
-
-def _decoded(value: msgspec.Raw) -> Any:
-    if not bytes(value).startswith(b"{"):
-        return _readable(value)
-    return {name: _readable(inner) for name, inner in _members(bytes(value)).items()}
 
 
 def _readable(value: msgspec.Raw) -> Any:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -51,19 +52,12 @@ def without_rubbish(data: bytes) -> bytes:
 class RecordJoiner:
     """Takes whole lines and gives them back with every record on one line.
 
-    Parameters
-    ----------
-    limit : int
-        Most bytes of a record that are kept.
-
-    Attributes
-    ----------
-    taken : int
-        How many of the bytes it was given stand before the place up to which lines were given
-        back: the beginning of the first line that waits.
+    Of a record, at most `limit` bytes are kept.
     """
 
     def __init__(self, limit: int) -> None:
+        # how many of the bytes it was given stand before the place up to which lines were given
+        # back: the beginning of the first line that waits
         self.taken = 0
         self._limit = limit
         self._seen = 0
@@ -105,11 +99,8 @@ class RecordJoiner:
     def finish(self, line: bytes) -> Iterator[tuple[bytes, bool]]:
         """Take the last line, which no newline ends, and yield what is left.
 
-        Yields
-        ------
-        tuple of bytes and bool
-            Lines, and whether they are as whole as they will ever be: False for what may have
-            been meant to go on.
+        With the lines comes whether they are as whole as they will ever be: False for what may
+        have been meant to go on.
         """
         record = self._record
         self._record = None
@@ -172,16 +163,9 @@ class TooLong:
 class _Record:
     """A record that has been begun, and what may follow.
 
-    Parameters
-    ----------
-    line : bytes
-        Its first line, without what stands between records.
-    size : int
-        Bytes of that line in the file.
-    indent : int
-        Blanks at its start; of lines with more, all belong to it.
-    debris : bool
-        Whether the line is from the middle of a record whose beginning is not known.
+    `size` is that of its first line in the file, and `indent` the blanks at its start: of lines
+    with more, all belong to it. `debris` is from the middle of a record, the beginning of which is
+    not known.
     """
 
     def __init__(self, line: bytes, size: int, indent: int, *, debris: bool = False) -> None:
@@ -289,10 +273,7 @@ class _Record:
 
     def _may_follow(self, line: bytes) -> bool:
         first = line[:1]
-        in_object = self._open[-1:] == [b"{"]
-        if self._last == b"{":
-            return first in b'"}'
-        if self._last == b"," and in_object:
+        if self._last == b"{" or (self._last == b"," and self._open[-1:] == [b"{"]):
             return first in b'"}'
         if self._last in (b",", b"["):
             return first == b"]" or _VALUE.match(line) is not None
@@ -362,11 +343,10 @@ def _is_debris(line: bytes) -> bool:
 
 
 def _is_sound(text: bytes) -> bool:
-    try:
+    with suppress(msgspec.DecodeError, RecursionError):
         msgspec.json.decode(text, type=msgspec.Raw)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True
+        return True
+    return False
 
 
 def _indent(line: bytes) -> int:

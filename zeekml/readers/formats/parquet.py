@@ -30,13 +30,7 @@ TABLE_ERRORS: Final = (pa.ArrowException, OSError, ValueError)
 
 
 def table_refusal(path: Path) -> str | None:
-    """Return why a Parquet file is no flow table, as a key for counting, or None.
-
-    Raises
-    ------
-    pyarrow.ArrowException, OSError
-        When the file cannot be read.
-    """
+    """Why a Parquet file is no flow table, as a key for counting, or None."""
     schema = pq.read_schema(path)
     if {"score", "threat", "spread"} <= set(schema.names):
         return "own_output"
@@ -60,7 +54,7 @@ def _places(schema: pa.Schema) -> dict[str, list[tuple[str, int | None]]]:
 
 
 def captures(path: Path) -> list[str | None]:
-    """Return the captures in a table in order of appearance; ``[None]`` without that column."""
+    """The captures in a table in order of appearance; ``[None]`` without that column."""
     file = pq.ParquetFile(path)
     if CAPTURE not in file.schema_arrow.names:
         return [None]
@@ -71,30 +65,12 @@ def captures(path: Path) -> list[str | None]:
 
 
 def read_table(
-    path: Path,
-    *,
-    capture: str | None,
-    account: SourceAccount,
-    keep_originals: bool = False,
+    path: Path, *, capture: str | None, account: SourceAccount, keep_originals: bool = False
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the flows of one capture, ordered by their end, then by row.
+    """Yield the flows of one capture, ordered by their end, then by row; None is of no capture.
 
-    Parameters
-    ----------
-    path : Path
-        A Parquet file with at least `ts`, `id.orig_h`, `id.resp_h` and `proto`. Of a column in two
-        spellings, the first one with a value counts.
-    capture : str or None
-        Only rows of this capture; None takes those that name none.
-    account : SourceAccount
-        Gets every row as accepted or rejected.
-    keep_originals : bool
-        Adds the column ``original``: all columns of the row as JSON.
-
-    Raises
-    ------
-    pyarrow.ArrowException, OSError
-        When the file is damaged.
+    Of a column in two spellings, the first one with a value counts. `keep_originals` adds the
+    column ``original``: all columns of the row as JSON.
     """
     file = pq.ParquetFile(path)
     names = file.schema_arrow.names
@@ -118,6 +94,15 @@ def read_table(
         unread[name] = np.logical_or.reduce([rows for _, rows in read])
         unread[name] &= ~_valid(columns[name])
 
+    sensor: str | pa.Array = ZEEK
+    if "sensor" in names:
+        named = _texts(table.column("sensor").combine_chunks())
+        sensor = pc.if_else(pc.fill_null(pc.equal(named, SURICATA), False), SURICATA, ZEEK)
+    signatures = table.column("signatures").combine_chunks() if "signatures" in names else None
+    if signatures is not None:
+        kind = pa.list_(pa.string())
+        signatures = signatures.cast(kind) if pa.types.is_list(signatures.type) else None
+
     def as_json(row: int) -> bytes:
         record = table.slice(row, 1).to_pylist()[0]
         kept = {name: value for name, value in record.items() if value is not None}
@@ -126,11 +111,11 @@ def read_table(
     batch = build_batch(
         columns,
         rows,
-        sensor=_sensors(table) if "sensor" in names else ZEEK,
+        sensor=sensor,
         account=account,
         excerpt=as_json,
         original=as_json if keep_originals else None,
-        signatures=_signatures(table) if "signatures" in names else None,
+        signatures=signatures,
         unread=unread,
     )
     if batch is not None:
@@ -142,18 +127,6 @@ _BESIDE: Final = frozenset({CAPTURE, "sensor", "signatures"})
 
 def _texts(column: pa.Array) -> pa.Array:
     return column.cast(pa.string())
-
-
-def _sensors(table: pa.Table) -> pa.Array:
-    named = _texts(table.column("sensor").combine_chunks())
-    is_suricata = pc.fill_null(pc.equal(named, SURICATA), False)
-    return pc.if_else(is_suricata, SURICATA, ZEEK)
-
-
-def _signatures(table: pa.Table) -> pa.Array | None:
-    column = table.column("signatures").combine_chunks()
-    kind = pa.list_(pa.string())
-    return column.cast(kind) if pa.types.is_list(column.type) else None
 
 
 def _column(table: pa.Table, name: str, member: int | None) -> pa.Array:
@@ -174,25 +147,18 @@ def read_array(name: str, column: pa.Array) -> tuple[pa.Array, BoolArray]:
         return _whole(name, column)
     if RAW_TYPES[name] == pa.string() and (_is_text(kind) or pa.types.is_integer(kind)):
         return column.cast(pa.string()), np.zeros(len(column), np.bool_)
-    if pa.types.is_null(kind) or number or _is_text(kind) or _holds_texts(kind):
+    single = (pa.types.is_null, pa.types.is_boolean, pa.types.is_decimal, _is_text, _holds_texts)
+    if number or any(is_it(kind) for is_it in single):
         return read_column(name, _nan_to_null(column).to_pylist())
     # nothing that any format would put there
     return pa.nulls(len(column), RAW_TYPES[name]), _valid(column)
 
 
 def _is_text(kind: Any) -> bool:
-    return any(
-        is_it(kind) for is_it in (pa.types.is_string, pa.types.is_large_string, _is_string_view)
-    )
-
-
-def _is_string_view(kind: Any) -> bool:
-    return bool(kind == pa.string_view())
+    return kind in (pa.string(), pa.large_string(), pa.string_view())
 
 
 def _holds_texts(kind: Any) -> bool:
-    if pa.types.is_boolean(kind) or pa.types.is_decimal(kind):
-        return True
     lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     return any(is_it(kind) for is_it in lists) and _is_text(kind.value_type)
 

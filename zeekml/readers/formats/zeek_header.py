@@ -13,10 +13,10 @@ from __future__ import annotations
 import calendar
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from zeekml.readers.batch_builder import standard_name
 from zeekml.readers.flow_schema import REQUIRED
@@ -31,8 +31,7 @@ _ESCAPE: Final = re.compile(rb"\\(?:\\|x([0-9A-Fa-f]{2}))")
 _SEPARATOR: Final = b"separator"
 _CLOSE: Final = b"close"
 _OPEN: Final = b"open"
-_PLAIN: Final = b""
-"""Stands for the word of a line that has none: the names of ``tsv=T``."""
+_PLAIN: Final = b""  # stands for the word of a line that has none: the names of ``tsv=T``
 # what separates a word from its values may be told only further down
 _DIRECTIVE: Final = re.compile(
     rb"(set_separator|empty_field|unset_field|path|open|fields|types|close)(?![A-Za-z0-9_])"
@@ -54,23 +53,18 @@ class Header:
     types: tuple[bytes, ...] = ()
 
     def changed(self, word: bytes, values: list[bytes]) -> Header:
-        """Return the header after one more of its lines."""
+        """The header after one more of its lines."""
         value = values[0] if values else b""
-        if word == b"fields":
-            return replace(self, fields=tuple(values))
-        if word == b"types":
-            return replace(self, types=tuple(values))
-        if word == b"path":
-            return replace(self, path=unescape(value).decode("utf-8", "backslashreplace"))
-        if word == b"set_separator":
-            return replace(self, set_separator=unescape(value) or b",")
-        if word == b"empty_field":
-            return replace(self, empty=unescape(value))
-        if word == b"unset_field":
-            return replace(self, unset=unescape(value))
-        if word == b"open":
-            return replace(self, opened=_open_time(value))
-        return self
+        said: dict[bytes, dict[str, Any]] = {
+            b"fields": {"fields": tuple(values)},
+            b"types": {"types": tuple(values)},
+            b"path": {"path": unescape(value).decode("utf-8", "backslashreplace")},
+            b"set_separator": {"set_separator": unescape(value) or b","},
+            b"empty_field": {"empty": unescape(value)},
+            b"unset_field": {"unset": unescape(value)},
+            b"open": {"opened": _open_time(value)},
+        }
+        return replace(self, **said.get(word, {}))
 
     @cached_property
     def wanted(self) -> dict[str, int]:
@@ -93,13 +87,10 @@ class Header:
         log = log_of([self.path], self.wanted)
         if log != CONN:
             return f"zeek_{log}"
-        if len(self.fields) > MAX_COLUMNS or not _can_separate(self.separator):
+        separates = bool(self.separator) and not set(b"\n\r\0\\") & set(self.separator)
+        if len(self.fields) > MAX_COLUMNS or not separates:
             return "bad_header"
         return "no_conn_fields" if self.missing else None
-
-
-def _can_separate(separator: bytes) -> bool:
-    return bool(separator) and not any(c in separator for c in (b"\n", b"\r", b"\0", b"\\"))
 
 
 def _open_time(value: bytes) -> float | None:
@@ -129,24 +120,11 @@ def plain_header(line: bytes) -> Header | None:
 
 
 class HeaderReader:
-    """Follows the headers of one log, line by line.
-
-    Parameters
-    ----------
-    header : Header
-        In force until the log has one of its own.
-
-    Attributes
-    ----------
-    header : Header
-        The header in force.
-    closed : bool
-        Whether the latest line is ``#close``: Zeek is done with the file.
-    """
+    """Follows the headers of one log, line by line; `header` is in force until it has one."""
 
     def __init__(self, header: Header | None = None) -> None:
         self.header = Header() if header is None else header
-        self.closed = False
+        self.closed = False  # whether the latest line is ``#close``: Zeek is done with the file
         # lines by their words: those in force before the latest run of header lines, and its own
         self._before: dict[bytes, bytes] = {}
         self._run: dict[bytes, bytes] = {}
@@ -231,12 +209,9 @@ class HeaderReader:
         self._run = {}
 
     def runs(self, data: bytes) -> Iterator[tuple[int, int]]:
-        """Yield where runs of records begin and end; headers between them take effect on the way.
+        """Yield where runs of records in whole lines begin and end.
 
-        Parameters
-        ----------
-        data : bytes
-            Whole lines, the next of the log.
+        Headers between them take effect on the way.
         """
         position = 0
         while position < len(data):
@@ -254,13 +229,7 @@ class HeaderReader:
             position = end
 
     def text(self, limit: int) -> bytes:
-        """Return lines after which another reader is where this one is.
-
-        Parameters
-        ----------
-        limit : int
-            Bytes; lines beyond them are left out.
-        """
+        """Lines after which another reader is where this one is; at most `limit` bytes of them."""
         parts = []
         replaced = {word for word, line in self._run.items() if self._values(word, line)}
         before = {word: line for word, line in self._before.items() if word not in replaced}
@@ -276,8 +245,23 @@ class HeaderReader:
         return b"\n".join(parts) if parts[0] else parts[1]
 
 
+def named_columns(names: str | Sequence[str]) -> Header:
+    """The header of a log that has none, by the names of its columns as in conn.log.
+
+    In one text, commas or blanks stand between them. ValueError says which column is not named
+    without which there is no connection.
+    """
+    parts = re.split(r"[\s,]+", names.strip(" \t\r\n,")) if isinstance(names, str) else names
+    header = Header(path=CONN, fields=tuple(name.encode() for name in parts))
+    if header.missing:
+        raise ValueError(f"the columns lack {', '.join(header.missing)}")
+    if header.refusal is not None:
+        raise ValueError(f"there are more than {MAX_COLUMNS:,} columns")
+    return header
+
+
 def conn_header(head: bytes) -> Header | None:
-    """Return the first header of connections in the beginning of a file, without rubbish there."""
+    """The first header of connections in the beginning of a file, without rubbish there."""
     headers = HeaderReader()
     first = head[: head.find(b"\n") + 1 or len(head)]
     begin = len(first) if headers.begin(first) else 0

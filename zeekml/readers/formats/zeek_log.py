@@ -33,22 +33,9 @@ _JSON: Final = re.compile(rb" *+(?:[\[\]{]|\r?(?:\n|\Z))")
 class ZeekDecoder:
     """Decodes one conn.log in blocks of whole lines.
 
-    Parameters
-    ----------
-    kind : Kind
-        The format that is taken for granted where a line does not tell: before the first header of
-        a file, everything in a JSON log is JSON.
-    account : SourceAccount
-        Gets every record as accepted, rejected or skipped.
-    header : Header, optional
-        For records above which no header stands.
-    keep_originals : bool
-        Adds the column ``original``, as the decoders of the two formats do.
-
-    Attributes
-    ----------
-    kind : Kind
-        Format of the latest line.
+    `kind` is the format that is taken for granted where a line does not tell: before the first
+    header of a file, everything in a JSON log is JSON. `header` is for records above which none
+    stands.
     """
 
     def __init__(
@@ -59,13 +46,13 @@ class ZeekDecoder:
         keep_originals: bool = False,
         header: Header | None = None,
     ) -> None:
-        self.kind = kind
+        self.kind = kind  # of the latest line
         self._tsv = TsvDecoder(account, keep_originals=keep_originals, header=header)
         self._json = ZeekJsonDecoder(account, keep_originals=keep_originals)
         self._has_header = kind is Kind.ZEEK_TSV
 
     def decode(self, block: Block) -> list[pa.RecordBatch]:
-        """Return the flows of a block, in order; batches are never empty."""
+        """The flows of a block, in order; batches are never empty."""
         batches: list[pa.RecordBatch] = []
         for kind, run in self._runs(block):
             self.kind = kind
@@ -94,25 +81,20 @@ class ZeekDecoder:
             block = Block(data[first.start() :], line, block.complete)
             data = block.data
         objects = data.startswith(b"{") + data.count(b"\n{")
-        if not objects and not _may_frame_objects(data):
+        # lines of an array may frame objects; no record of TSV begins like one
+        framed = data.startswith((b" ", b"[", b"]")) or any(
+            begin in data for begin in (b"\n ", b"\n[", b"\n]")
+        )
+        if not objects and not framed:
             yield Kind.ZEEK_TSV, block
         elif objects == data.count(b"\n") + (not data.endswith(b"\n")):
             yield Kind.ZEEK_JSON, block
         else:
             line = block.first_line
-            for is_json, lines in groupby(_LINE.findall(data), _is_json):
+            for is_json, lines in groupby(
+                _LINE.findall(data), lambda line: bool(_JSON.match(line))
+            ):
                 run = b"".join(lines)
                 kind = Kind.ZEEK_JSON if is_json else Kind.ZEEK_TSV
                 yield kind, Block(run, line, block.complete or run.endswith(b"\n"))
                 line += run.count(b"\n")
-
-
-def _is_json(line: bytes) -> bool:
-    return _JSON.match(line) is not None
-
-
-def _may_frame_objects(lines: bytes) -> bool:
-    """Tell whether lines of an array may be among them; no record of TSV begins like one."""
-    return lines.startswith((b" ", b"[", b"]")) or any(
-        begin in lines for begin in (b"\n ", b"\n[", b"\n]")
-    )

@@ -39,14 +39,10 @@ _MOST_WORDS: Final = 3
 
 
 def log_of(names: Iterable[str], fields: Mapping[str, Any] | Sequence[str]) -> str:
-    """Return the log that records belong to: `CONN`, another one, or ``other``.
+    """The log that records belong to: `CONN`, another one, or ``other``.
 
-    Parameters
-    ----------
-    names : iterable of str
-        What the records are called, in the order in which it is believed.
-    fields : mapping or sequence of str
-        Fields that they have, by Zeek's own names.
+    `names` are what they are called, in the order in which it is believed, and `fields` those that
+    they have, by Zeek's own names.
     """
     said = [name for name in names if name]
     known = next((name for name in said if name in ZEEK_LOGS), None)
@@ -58,7 +54,7 @@ def log_of(names: Iterable[str], fields: Mapping[str, Any] | Sequence[str]) -> s
 
 
 def logs_named(file_name: str) -> set[str]:
-    """Return the logs of Zeek after which a file is named."""
+    """The logs of Zeek after which a file is named."""
     words = _words(file_name)
     found = set()
     for size in range(_MOST_WORDS, 0, -1):
@@ -72,13 +68,7 @@ def logs_named(file_name: str) -> set[str]:
 
 
 def may_hold_conn(file_name: str, seen: str) -> bool:
-    """Tell whether connections may come in a file that begins with the records of another log.
-
-    Parameters
-    ----------
-    seen : str
-        What that log is called, or ``other``.
-    """
+    """Tell whether connections may come in a file that begins with records of the log `seen`."""
     named = logs_named(file_name)
     if named or seen == OTHER:
         return CONN in named

@@ -21,10 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from zeekml.readers.batch_builder import (
-    BoolArray,
-    build_batch,
-)
+from zeekml.readers.batch_builder import BoolArray, build_batch
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.flow_schema import ZEEK
 from zeekml.readers.formats.zeek_header import Header, HeaderReader, unescape
@@ -40,43 +37,26 @@ _DICTIONARY_COLUMNS: Final = frozenset({"proto", "service"})
 
 
 class TsvDecoder:
-    """Decodes one conn.log in blocks of whole lines.
+    """Decodes one conn.log in blocks of whole lines; `header` is for those that none stands above.
 
-    Parameters
-    ----------
-    account : SourceAccount
-        Gets every record as accepted, rejected or skipped.
-    keep_originals : bool
-        Adds the column ``original``: the record as Zeek's JSON writer would put it.
-    header : Header, optional
-        What holds for records that none stands above.
+    `keep_originals` adds the column ``original``: the record as Zeek's JSON writer would put it.
     """
 
     def __init__(
-        self,
-        account: SourceAccount,
-        *,
-        keep_originals: bool = False,
-        header: Header | None = None,
+        self, account: SourceAccount, *, keep_originals: bool = False, header: Header | None = None
     ) -> None:
         self._headers = HeaderReader(header)
         self._account = account
         self._keep_originals = keep_originals
         self._at_start = True
 
-    @property
-    def header(self) -> Header:
-        """The header in force."""
-        return self._headers.header
-
     def decode(self, block: Block) -> list[pa.RecordBatch]:
-        """Return the flows of a block, in order; batches are never empty."""
-        batches = []
-        for piece, first_line in self._runs(block):
-            batch = self._decode_records(piece, first_line, complete=block.complete)
-            if batch is not None:
-                batches.append(batch)
-        return batches
+        """The flows of a block, in order; batches are never empty."""
+        found = (
+            self._decode_records(piece, first_line, complete=block.complete)
+            for piece, first_line in self._runs(block)
+        )
+        return [batch for batch in found if batch is not None]
 
     def pass_over(self, block: Block) -> None:
         """Take in only what later blocks depend on: the headers."""
@@ -104,7 +84,7 @@ class TsvDecoder:
             last = begin
 
     def _decode_records(self, data: bytes, line: int, *, complete: bool) -> pa.RecordBatch | None:
-        header = self.header
+        header = self._headers.header
         if header.refusal is not None:
             if header.fields:
                 kind = header.refusal.removeprefix("zeek_")
@@ -222,7 +202,7 @@ class _Run:
                 continue
             if text.count(self._separator) != separators:
                 self._account.reject(number, COLUMN_COUNT if complete else TRUNCATED, text)
-            elif not text.isascii() and not self._is_utf8(text):
+            elif not text.isascii() and not self._is_utf8(text.split(self._separator)):
                 self._account.reject(number, BAD_UTF8, text)
             else:
                 kept.append(text)
@@ -231,12 +211,10 @@ class _Run:
         self.__dict__["_texts"] = kept
         return np.array(numbers, dtype=np.int64)
 
-    def _is_utf8(self, text: bytes) -> bool:
+    def _is_utf8(self, cells: list[bytes]) -> bool:
         """Check the columns that are read; what stands in others does no harm."""
-        cells = text.split(self._separator)
         try:
-            for position in self._header.wanted.values():
-                cells[position].decode()
+            b"".join(cells[position] + b" " for position in self._header.wanted.values()).decode()
         except UnicodeDecodeError:
             return False
         return True
@@ -289,7 +267,7 @@ def _unescaped(column: pa.Array) -> pa.Array:
 
 
 def _json_value(cell: bytes, kind: str, header: Header) -> Any:
-    """Return one cell as Zeek's JSON writer would give it."""
+    """One cell as Zeek's JSON writer would give it."""
     container, _, inner = kind.partition("[")
     if inner:
         if cell == header.empty:

@@ -1,1 +1,1 @@
-"""Synthetic traffic for training: attacks, and benign traffic that resembles them."""
+"""Synthetic traffic to train on: episodes of attacks and hard negatives, drawn at random."""

@@ -7,11 +7,12 @@ hold plenty of them, and synthetic ones made other environments no better.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 
-from zeekml.training.synthetic.flow_records import Rows, tcp, udp
+from zeekml.training.synthetic.flow_records import FlowRecords
 from zeekml.training.synthetic.traffic_context import TrafficContext, TrafficKind
 
 _CONTROL_CHANNELS: Final[list[tuple[str | None, int]]] = [
@@ -41,149 +42,124 @@ _LOGINS: Final[list[tuple[str | None, int, float, float]]] = [
 _WORM_PORTS: Final = [22, 23, 80, 135, 139, 445, 1433, 2323, 3389, 5555, 7547, 8080]
 
 
-def beacon(scene: TrafficContext) -> list[Rows]:
+def beacon(site: TrafficContext) -> Iterator[FlowRecords]:
     """A controlled host calls home at a (jittered) period over any of many channels.
 
     Most calls carry a little and look alike; now and then one brings a task.
     """
-    rng, client = scene.rng, scene.client()
-    home = scene.public() if rng.random() < 0.85 else scene.inside()
-    begin = scene.moment(0.5)
-    stop = begin + rng.uniform(0.3, 1.0) * (scene.stop - begin)
-    period = min(scene.log_uniform(3, 900), (stop - begin) / 8)
-    times = scene.periodic(begin, stop, period, float(rng.choice([0, 0.02, 0.1, 0.3, 0.6, 1.0])))
-    service, port = scene.pick(_CONTROL_CHANNELS)
-    port = port or int(rng.integers(1024, 60000))
-    sent = scene.around(scene.log_uniform(30, 4000), float(rng.choice([0, 0.02, 0.2])), len(times))
-    back = scene.around(scene.log_uniform(30, 5000), float(rng.choice([0, 0.02, 0.3])), len(times))
+    rng, client = site.rng, site.client()
+    home = site.public() if rng.random() < 0.85 else site.inside()
+    begin = site.moment(0.5)
+    stop = begin + rng.uniform(0.3, 1.0) * (site.stop - begin)
+    period = min(site.log_uniform(3, 900), (stop - begin) / 8)
+    times = site.periodic(begin, stop, period, float(rng.choice([0, 0.02, 0.1, 0.3, 0.6, 1.0])))
+    service, port = site.pick(_CONTROL_CHANNELS)
+    port = port or site.high_port()
+    sent = site.around(site.log_uniform(30, 4000), float(rng.choice([0, 0.02, 0.2])), len(times))
+    back = site.around(site.log_uniform(30, 5000), float(rng.choice([0, 0.02, 0.3])), len(times))
     task = rng.random(len(times)) < float(rng.choice([0, 0.03]))
-    back = np.where(task, back * scene.log_uniform(5, 50), back)
-    rows = tcp(
-        rng,
+    back = np.where(task, back * site.log_uniform(5, 50), back)
+    yield site.tcp(
         times,
-        client,
-        home,
-        port,
+        (client, home, port, service),
         sent=sent,
         received=back,
-        duration=scene.around(scene.log_uniform(0.01, 5), 0.3, len(times)),
-        service=service,
-        state=scene.pick(["SF", "SF", "SF", "SF", "RSTO", "RSTR", "S0", "REJ"]),
+        duration=site.around(site.log_uniform(0.01, 5), 0.3, len(times)),
+        state=site.pick(["SF", "SF", "SF", "SF", "RSTO", "RSTR", "S0", "REJ"]),
         exchanges=int(rng.integers(1, 5)),
     )
     if service and rng.random() < 0.5:
-        return [rows, scene.lookups(times, client, float(rng.choice([1.0, 1.0, 0.3])))]
-    return [rows]
+        yield site.lookups(times, client, float(rng.choice([1.0, 1.0, 0.3])))
 
 
-def long_session(scene: TrafficContext) -> list[Rows]:
+def long_session(site: TrafficContext) -> Iterator[FlowRecords]:
     """An interactive control session stays open for minutes to hours."""
-    rng = scene.rng
-    times = scene.start + np.sort(rng.random(int(rng.integers(1, 6)))) * 0.6 * scene.length
-    return [
-        tcp(
-            rng,
-            times,
-            scene.client(),
-            scene.public(),
-            scene.pick([443, 4444, 8443, 22, 80, int(rng.integers(1024, 60000))]),
-            sent=scene.log_uniform(500, 1e6),
-            received=scene.log_uniform(500, 1e6),
-            duration=np.minimum(scene.log_uniform(120, 6000), scene.stop - times),
-            service=None if rng.random() < 0.6 else "ssl",
-            state=scene.pick(["SF", "SF", "S1", "RSTO"]),
-            exchanges=int(scene.log_uniform(5, 500)),
-        )
-    ]
+    rng = site.rng
+    times = site.start + np.sort(rng.random(int(rng.integers(1, 6)))) * 0.6 * site.length
+    client, home = site.client(), site.public()
+    port = site.pick([443, 4444, 8443, 22, 80, site.high_port()])
+    sent, back = site.log_uniform(500, 1e6), site.log_uniform(500, 1e6)
+    seconds = np.minimum(site.log_uniform(120, 6000), site.stop - times)
+    yield site.tcp(
+        times,
+        (client, home, port, None if rng.random() < 0.6 else "ssl"),
+        sent=sent,
+        received=back,
+        duration=seconds,
+        state=site.pick(["SF", "SF", "S1", "RSTO"]),
+        exchanges=int(site.log_uniform(5, 500)),
+    )
 
 
-def _name_stream(scene: TrafficContext) -> tuple[np.ndarray, str]:
-    """Return the times of many DNS queries in a row and the server that gets them."""
-    rng = scene.rng
-    count, rate = int(rng.integers(40, 350)), scene.log_uniform(0.2, 30)
+def _name_stream(site: TrafficContext) -> tuple[np.ndarray, str]:
+    """Times of many DNS queries in a row, and the server that gets them."""
+    rng = site.rng
+    count, rate = int(rng.integers(40, 350)), site.log_uniform(0.2, 30)
     if rng.random() < 0.5:
-        times = scene.bursts(scene.moment(0.2), count, 1 / rate)
+        times = site.bursts(site.moment(0.2), count, 1 / rate)
     else:
-        times = scene.periodic(scene.moment(0.2), scene.stop + 1e5, 1 / rate, 0.4, count)
-    return times, scene.resolver if rng.random() < 0.6 else scene.public()
+        times = site.periodic(site.moment(0.2), site.stop + 1e5, 1 / rate, 0.4, count)
+    return times, site.resolver if rng.random() < 0.6 else site.public()
 
 
-def dns_tunnel(scene: TrafficContext) -> list[Rows]:
+def dns_tunnel(site: TrafficContext) -> Iterator[FlowRecords]:
     """Commands travel in names and answers: long questions, longer and varied answers."""
-    rng, client = scene.rng, scene.client()
-    times, server = _name_stream(scene)
+    rng, client = site.rng, site.client()
+    times, server = _name_stream(site)
     count = len(times)
     sent = rng.uniform(40, 160) + float(rng.choice([0, 10, 40])) * np.abs(
         rng.standard_normal(count)
     )
-    rows = udp(
-        rng,
+    yield site.dns(
         times,
         client,
         server,
-        53,
         sent=np.clip(sent, 22, 280),
-        received=sent + scene.log_uniform(10, 900) * rng.random(count),
-        duration=scene.log_uniform(1e-3, 0.3),
-        service="dns",
+        received=sent + site.log_uniform(10, 900) * rng.random(count),
+        duration=site.log_uniform(1e-3, 0.3),
     )
     if rng.random() < 0.4:  # some clients keep one source port, and the sensor sees one long flow
-        rows_long = udp(
-            rng,
+        yield site.dns(
             times[:1],
             client,
             server,
-            53,
-            sent=scene.log_uniform(5e3, 5e6),
-            received=scene.log_uniform(5e3, 5e6),
-            duration=min(scene.log_uniform(60, 2000), scene.stop - float(times[0]) + 1),
-            service="dns",
+            sent=site.log_uniform(5e3, 5e6),
+            received=site.log_uniform(5e3, 5e6),
+            duration=min(site.log_uniform(60, 2000), site.stop - float(times[0]) + 1),
         )
-        return [rows, rows_long]
-    return [rows]
 
 
-def dns_upload(scene: TrafficContext) -> list[Rows]:
+def dns_upload(site: TrafficContext) -> Iterator[FlowRecords]:
     """Data leaves in names: long questions, short answers or none at all."""
-    rng = scene.rng
-    times, server = _name_stream(scene)
+    rng = site.rng
+    times, server = _name_stream(site)
     count = len(times)
     sent = rng.uniform(70, 230) + float(rng.choice([0, 3, 20])) * rng.standard_normal(count)
-    answer = sent + scene.log_uniform(10, 250) + float(rng.choice([0, 5, 60])) * rng.random(count)
-    return [
-        udp(
-            rng,
-            times,
-            scene.client(),
-            server,
-            53,
-            sent=np.clip(sent, 40, 280),
-            received=0.0 if rng.random() < 0.25 else answer,
-            duration=scene.log_uniform(1e-3, 0.3),
-            service="dns",
-        )
-    ]
+    answer = sent + site.log_uniform(10, 250) + float(rng.choice([0, 5, 60])) * rng.random(count)
+    yield site.dns(
+        times,
+        site.client(),
+        server,
+        sent=np.clip(sent, 40, 280),
+        received=0.0 if rng.random() < 0.25 else answer,
+        duration=site.log_uniform(1e-3, 0.3),
+    )
 
 
-def generated_domains(scene: TrafficContext) -> list[Rows]:
+def generated_domains(site: TrafficContext) -> Iterator[FlowRecords]:
     """Malware looks for its controller under generated names, most of which do not exist."""
-    rng = scene.rng
-    times, _ = _name_stream(scene)
+    rng = site.rng
+    times, _ = _name_stream(site)
     count = len(times)
     sent = 28.0 + rng.integers(0, 20) + rng.integers(0, 12, count)
-    return [
-        udp(
-            rng,
-            times,
-            scene.client(),
-            scene.resolver,
-            53,
-            sent=sent,
-            received=sent + float(rng.choice([0, 0, 60, 75, 90])),
-            duration=scene.log_uniform(1e-3, 0.3),
-            service="dns",
-        )
-    ]
+    yield site.dns(
+        times,
+        site.client(),
+        site.resolver,
+        sent=sent,
+        received=sent + float(rng.choice([0, 0, 60, 75, 90])),
+        duration=site.log_uniform(1e-3, 0.3),
+    )
 
 
 _UPLOADS: Final[list[tuple[str | None, int]]] = [
@@ -197,137 +173,114 @@ _UPLOADS: Final[list[tuple[str | None, int]]] = [
 ]
 
 
-def _upload(scene: TrafficContext, count: int, size: float, gap: float) -> list[Rows]:
-    rng, client = scene.rng, scene.client()
-    drop = scene.public() if rng.random() < 0.85 else scene.inside()
-    service, port = scene.pick(_UPLOADS)
-    times = scene.bursts(scene.moment(0.3), count, gap)
-    sent = scene.around(size, float(rng.choice([0, 0.1, 0.5])), count)
-    rows = tcp(
-        rng,
+def _upload(site: TrafficContext, count: int, size: float, gap: float) -> Iterator[FlowRecords]:
+    rng, client = site.rng, site.client()
+    drop = site.public() if rng.random() < 0.85 else site.inside()
+    service, port = site.pick(_UPLOADS)
+    times = site.bursts(site.moment(0.3), count, gap)
+    sent = site.around(size, float(rng.choice([0, 0.1, 0.5])), count)
+    yield site.tcp(
         times,
-        client,
-        drop,
-        port or int(rng.integers(1024, 60000)),
+        (client, drop, port or site.high_port(), service),
         sent=sent,
-        received=scene.log_uniform(100, 6000),
-        duration=np.maximum(sent / scene.log_uniform(2e4, 2e7), 0.02),
-        service=service,
-        state=scene.pick(["SF", "SF", "SF", "RSTO", "S1"]),
+        received=site.log_uniform(100, 6000),
+        duration=np.maximum(sent / site.log_uniform(2e4, 2e7), 0.02),
+        state=site.pick(["SF", "SF", "SF", "RSTO", "S1"]),
     )
-    return [rows, scene.lookups(times, client)] if rng.random() < 0.4 else [rows]
+    if rng.random() < 0.4:
+        yield site.lookups(times, client)
 
 
-def bulk_upload(scene: TrafficContext) -> list[Rows]:
+def bulk_upload(site: TrafficContext) -> Iterator[FlowRecords]:
     """One or a few big uploads to a host the site did not use before."""
-    count = int(scene.rng.choice([1, 1, 2, 3, 5]))
-    return _upload(scene, count, scene.log_uniform(2e5, 2e8), scene.log_uniform(3, 120))
+    count = int(site.rng.choice([1, 1, 2, 3, 5]))
+    return _upload(site, count, site.log_uniform(2e5, 2e8), site.log_uniform(3, 120))
 
 
-def slow_drip(scene: TrafficContext) -> list[Rows]:
+def slow_drip(site: TrafficContext) -> Iterator[FlowRecords]:
     """Data leaves in many small portions over a longer time."""
-    count = int(scene.rng.integers(8, 80))
-    gap = min(scene.log_uniform(2, 120), 0.5 * scene.length / count)
-    return _upload(scene, count, scene.log_uniform(5e3, 3e6), gap)
+    count = int(site.rng.integers(8, 80))
+    gap = min(site.log_uniform(2, 120), 0.5 * site.length / count)
+    return _upload(site, count, site.log_uniform(5e3, 3e6), gap)
 
 
-def credential_guessing(scene: TrafficContext) -> list[Rows]:
+def credential_guessing(site: TrafficContext) -> Iterator[FlowRecords]:
     """Many short logins at one service, alike in size, fast or spread out."""
-    rng = scene.rng
-    source = scene.public() if rng.random() < 0.6 else scene.client()
-    service, port, sent, back = scene.pick(_LOGINS)
+    rng = site.rng
+    source = site.public() if rng.random() < 0.6 else site.client()
+    service, port, sent, back = site.pick(_LOGINS)
     count = int(rng.integers(15, 150))
-    times = scene.bursts(scene.moment(0.3), count, scene.log_uniform(0.03, 30))
+    times = site.bursts(site.moment(0.3), count, site.log_uniform(0.03, 30))
     spread = float(rng.choice([0.01, 0.1, 0.3]))
-    return [
-        tcp(
-            rng,
-            times,
-            source,
-            scene.server(),
-            port,
-            sent=scene.around(sent * scene.log_uniform(0.5, 2), spread, count),
-            received=scene.around(back * scene.log_uniform(0.5, 2), spread / 3, count),
-            duration=scene.around(scene.log_uniform(0.03, 10), 0.2, count),
-            service=service,
-            state=scene.pick(["SF", "SF", "SF", "RSTO", "RSTR"]),
-            exchanges=int(rng.integers(1, 8)),
-        )
-    ]
+    yield site.tcp(
+        times,
+        (source, site.server(), port, service),
+        sent=site.around(sent * site.log_uniform(0.5, 2), spread, count),
+        received=site.around(back * site.log_uniform(0.5, 2), spread / 3, count),
+        duration=site.around(site.log_uniform(0.03, 10), 0.2, count),
+        state=site.pick(["SF", "SF", "SF", "RSTO", "RSTR"]),
+        exchanges=int(rng.integers(1, 8)),
+    )
 
 
-def web_probing(scene: TrafficContext) -> list[Rows]:
+def web_probing(site: TrafficContext) -> Iterator[FlowRecords]:
     """A tool tries paths and parameters of a web application, most of them in vain."""
-    rng = scene.rng
-    source = scene.public() if rng.random() < 0.6 else scene.client()
-    service, port = scene.pick([("http", 80), ("http", 8080), ("ssl", 443), ("ssl", 8443)])
+    rng = site.rng
+    source = site.public() if rng.random() < 0.6 else site.client()
+    service, port = site.pick([("http", 80), ("http", 8080), ("ssl", 443), ("ssl", 8443)])
     count = int(rng.integers(25, 200))
-    times = scene.bursts(scene.moment(0.3), count, scene.log_uniform(0.01, 8))
-    sent = scene.around(scene.log_uniform(90, 1000), float(rng.choice([0.05, 0.2])), count)
-    back = scene.around(scene.log_uniform(200, 1200), float(rng.choice([0.02, 0.3])), count)
+    times = site.bursts(site.moment(0.3), count, site.log_uniform(0.01, 8))
+    sent = site.around(site.log_uniform(90, 1000), float(rng.choice([0.05, 0.2])), count)
+    back = site.around(site.log_uniform(200, 1200), float(rng.choice([0.02, 0.3])), count)
     hit = rng.random(count) < 0.06
-    return [
-        tcp(
-            rng,
-            times,
-            source,
-            scene.server(),
-            port,
-            sent=sent,
-            received=np.where(hit, back * scene.log_uniform(3, 30), back),
-            duration=scene.log_uniform(3e-3, 1),
-            service=service,
-            state=scene.pick(["SF", "SF", "SF", "RSTO", "RSTR"]),
-            exchanges=1 if service == "http" else int(rng.integers(2, 5)),
-        )
-    ]
+    yield site.tcp(
+        times,
+        (source, site.server(), port, service),
+        sent=sent,
+        received=np.where(hit, back * site.log_uniform(3, 30), back),
+        duration=site.log_uniform(3e-3, 1),
+        state=site.pick(["SF", "SF", "SF", "RSTO", "RSTR"]),
+        exchanges=1 if service == "http" else int(rng.integers(2, 5)),
+    )
 
 
-def worm(scene: TrafficContext) -> list[Rows]:
+def worm(site: TrafficContext) -> Iterator[FlowRecords]:
     """A host probes many others on one port; some it reaches start doing the same.
 
     Most probed addresses are empty; the site's own clients are there, and easier to reach.
     """
-    rng = scene.rng
-    port = scene.pick(_WORM_PORTS)
-    gap, reach = scene.log_uniform(0.02, 5), scene.log_uniform(0.01, 0.3)
+    rng = site.rng
+    port = site.pick(_WORM_PORTS)
+    gap, reach = site.log_uniform(0.02, 5), site.log_uniform(0.01, 0.3)
     refusing = rng.random()
-    first = scene.client()
-    waiting, infected = [(first, scene.moment(0.4))], {first}
-    rows = []
+    first = site.client()
+    waiting, infected = [(first, site.moment(0.4))], {first}
     for _ in range(int(rng.integers(1, 6))):
         if not waiting:
             break
         source, begin = waiting.pop(0)
-        targets = scene.neighbours(source, int(rng.integers(30, 200)))
-        targets += [host for host in scene.clients if host != source and rng.random() < 0.5]
+        targets = site.neighbours(source, int(rng.integers(30, 200)))
+        targets += [host for host in site.clients if host != source and rng.random() < 0.5]
         hosts = np.array(targets, dtype=object)[rng.permutation(len(targets))]
-        times = scene.bursts(begin, len(hosts), gap)
-        alive = np.isin(hosts, scene.clients)
+        times = site.bursts(begin, len(hosts), gap)
+        alive = np.isin(hosts, site.clients)
         missed = np.where(rng.random(len(hosts)) < refusing, "REJ", "S0")
         reached = rng.random(len(hosts)) < np.where(alive, np.sqrt(reach), reach)
-        rows.append(
-            tcp(
-                rng,
-                times,
-                source,
-                hosts,
-                port,
-                sent=scene.around(scene.log_uniform(200, 2e5), 0.1, len(hosts)),
-                received=scene.log_uniform(100, 5000),
-                duration=scene.log_uniform(0.02, 10),
-                service={22: "ssh", 80: "http", 445: "smb", 3389: "rdp"}.get(port),
-                state=np.where(reached, "SF", missed).astype(object),
-                exchanges=int(rng.integers(1, 8)),
-            )
+        yield site.tcp(
+            times,
+            (source, hosts, port, {22: "ssh", 80: "http", 445: "smb", 3389: "rdp"}.get(port)),
+            sent=site.around(site.log_uniform(200, 2e5), 0.1, len(hosts)),
+            received=site.log_uniform(100, 5000),
+            duration=site.log_uniform(0.02, 10),
+            state=np.where(reached, "SF", missed).astype(object),
+            exchanges=int(rng.integers(1, 8)),
         )
         # the site's own hosts go on first: they are the ones with traffic of their own
         for index in np.argsort(~(reached & alive), kind="stable")[: int(reached.sum())]:
             host = str(hosts[index])
             if reached[index] and host not in infected:
                 infected.add(host)
-                waiting.append((host, float(times[index]) + scene.log_uniform(1, 60)))
-    return rows
+                waiting.append((host, float(times[index]) + site.log_uniform(1, 60)))
 
 
 ATTACKS: Final = (

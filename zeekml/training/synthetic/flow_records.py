@@ -15,8 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-FloatLike = float | npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.float64]
+FloatLike = float | FloatArray
 Texts = str | Sequence[str] | npt.NDArray[np.object_]
+Ends = tuple[Texts, Texts, float | Array, str | None]
+"""Originator, responder and its port, each one for all flows or one per flow, and the service."""
 
 _SEGMENT: Final = 1448
 _DATAGRAM: Final = 1200
@@ -49,7 +52,7 @@ _UNSENT: Final = {
 
 
 @dataclass(frozen=True)
-class Rows:
+class FlowRecords:
     """Flow records as columns: numbers float64 (NaN = missing), texts objects (None = missing)."""
 
     columns: dict[str, Array]
@@ -57,41 +60,28 @@ class Rows:
     def __len__(self) -> int:
         return len(self.columns["ts"])
 
-    def where(self, keep: npt.NDArray[np.bool_]) -> Rows:
-        """Return the rows for which `keep` is true."""
-        return Rows({name: column[keep] for name, column in self.columns.items()})
+    def where(self, keep: npt.NDArray[np.bool_]) -> FlowRecords:
+        """The rows for which `keep` is true."""
+        return FlowRecords({name: column[keep] for name, column in self.columns.items()})
 
 
 def tcp(
     rng: np.random.Generator,
     times: Array,
-    source: Texts,
-    destination: Texts,
-    port: float | Array,
+    ends: Ends,
     *,
     sent: FloatLike,
     received: FloatLike,
     duration: FloatLike,
-    service: str | None = None,
     state: Texts = "SF",
     exchanges: int = 1,
-) -> Rows:
-    """Return TCP connections that start at `times`.
+) -> FlowRecords:
+    """TCP connections whose first packets are sent at `times`, in epoch seconds.
 
-    Parameters
-    ----------
-    times : float64 array (n,)
-        Epoch seconds of the first packet.
-    sent, received : float or array (n,)
-        Payload bytes of originator and responder; taken as zero where nobody answered.
-    duration : float or array (n,)
-        Seconds; ignored where the state fixes it (``S0``, ``REJ``).
-    service : str or None
-        Zeek's service name, set only where payload was exchanged.
-    state : str or array of str (n,)
-        Zeek's connection state: SF, S0, S1, S2, S3, REJ, RSTO or RSTR.
-    exchanges : int
-        Requests answered within one connection; each costs at least a segment per side.
+    What is an array has a value per connection. `sent` and `received` are payload bytes, taken as
+    zero where nobody answered; the service is set only where payload was exchanged; `duration`
+    (seconds) is ignored where the state, one of ``_HISTORY``, fixes it. `exchanges` are requests
+    answered within one connection; each costs at least a segment per side.
     """
     n = len(times)
     states = _texts(state, n)
@@ -125,17 +115,15 @@ def tcp(
     seconds = np.where(refused, np.minimum(seconds, rng.uniform(1e-4, 0.2)), seconds)
 
     services = np.full(n, None, dtype=object)
-    services[(out + back > 0) & ~unanswered] = service
+    services[(out + back > 0) & ~unanswered] = ends[3]
     history = np.array([_HISTORY[s] for s in states], dtype=object)
     return _rows(
         rng,
         times,
-        source,
-        destination,
-        port,
+        ends,
         proto="tcp",
         service=services,
-        duration=seconds,
+        duration=np.round(seconds, 6),
         conn_state=states,
         history=history,
         payload=(out, back),
@@ -144,21 +132,10 @@ def tcp(
     )
 
 
-def half_open(
-    rng: np.random.Generator,
-    times: Array,
-    source: Texts,
-    destination: Texts,
-    port: float | Array,
-    *,
-    outcome: Array,
-) -> Rows:
-    """Return lone SYNs: what SYN scanners and SYN floods leave.
+def half_open(rng: np.random.Generator, times: Array, ends: Ends, outcome: Array) -> FlowRecords:
+    """Lone SYNs: what SYN scanners and SYN floods leave.
 
-    Parameters
-    ----------
-    outcome : array of str (n,)
-        ``open`` (SYN-ACK, answered by a reset), ``closed`` (reset) or ``silent``.
+    Each `outcome` is ``open`` (SYN-ACK, answered by a reset), ``closed`` (reset) or ``silent``.
     """
     n = len(times)
     answered, closed = outcome == "open", outcome == "closed"
@@ -176,12 +153,10 @@ def half_open(
     return _rows(
         rng,
         times,
-        source,
-        destination,
-        port,
+        ends,
         proto="tcp",
         service=np.full(n, None, dtype=object),
-        duration=seconds,
+        duration=np.round(seconds, 6),
         conn_state=state,
         history=history,
         payload=(nothing, nothing),
@@ -193,33 +168,29 @@ def half_open(
 def udp(
     rng: np.random.Generator,
     times: Array,
-    source: Texts,
-    destination: Texts,
-    port: float | Array,
+    ends: Ends,
     *,
     sent: FloatLike,
     received: FloatLike,
     duration: FloatLike,
-    service: str | None = None,
-) -> Rows:
-    """Return UDP flows; a flow with nothing received counts as unanswered (``S0``)."""
+) -> FlowRecords:
+    """UDP flows; a flow with nothing received counts as unanswered (``S0``)."""
     n = len(times)
     out = np.maximum(np.rint(_numbers(sent, n)), 1)
     back = np.maximum(np.rint(_numbers(received, n)), 0)
     orig_pkts = np.ceil(out / _DATAGRAM)
     resp_pkts = np.ceil(back / _DATAGRAM)
     alone = (orig_pkts == 1) & (resp_pkts == 0)
+    seconds = np.where(alone, np.nan, np.maximum(_numbers(duration, n), 1e-5))
     state, history = np.full(n, "SF", dtype=object), np.full(n, "Dd", dtype=object)
     state[back == 0], history[back == 0] = "S0", "D"
     return _rows(
         rng,
         times,
-        source,
-        destination,
-        port,
+        ends,
         proto="udp",
-        service=_texts(service, n),
-        duration=np.where(alone, np.nan, np.maximum(_numbers(duration, n), 1e-5)),
+        service=_texts(ends[3], n),
+        duration=np.round(seconds, 6),
         conn_state=state,
         history=history,
         payload=(out, back),
@@ -231,43 +202,36 @@ def udp(
 def _rows(
     rng: np.random.Generator,
     times: Array,
-    source: Texts,
-    destination: Texts,
-    port: float | Array,
+    ends: Ends,
     *,
     proto: str,
-    service: Array,
-    duration: Array,
-    conn_state: Array,
-    history: Array,
     payload: tuple[Array, Array],
     packets: tuple[Array, Array],
     ip_bytes: tuple[Array, Array],
-) -> Rows:
+    **columns: Array,
+) -> FlowRecords:
+    """Records of whatever protocol; `columns` are those that need no more to be done to them."""
     n = len(times)
-    return Rows(
+    return FlowRecords(
         {
             "ts": np.round(np.asarray(times, dtype=np.float64), 6),
-            "id.orig_h": _texts(source, n),
+            "id.orig_h": _texts(ends[0], n),
             "id.orig_p": rng.integers(1025, 65536, n).astype(np.float64),
-            "id.resp_h": _texts(destination, n),
-            "id.resp_p": _numbers(port, n),
+            "id.resp_h": _texts(ends[1], n),
+            "id.resp_p": _numbers(ends[2], n),
             "proto": _texts(proto, n),
-            "service": service,
-            "duration": np.round(duration, 6),
             "orig_bytes": payload[0].astype(np.float64),
             "resp_bytes": payload[1].astype(np.float64),
-            "conn_state": conn_state,
-            "history": history,
             "orig_pkts": packets[0].astype(np.float64),
             "orig_ip_bytes": ip_bytes[0].astype(np.float64),
             "resp_pkts": packets[1].astype(np.float64),
             "resp_ip_bytes": ip_bytes[1].astype(np.float64),
+            **columns,
         }
     )
 
 
-def _numbers(value: float | Array, n: int) -> npt.NDArray[np.float64]:
+def _numbers(value: float | Array, n: int) -> FloatArray:
     return np.broadcast_to(np.asarray(value, dtype=np.float64), (n,)).copy()
 
 
@@ -280,7 +244,9 @@ def _texts(value: Texts | None, n: int) -> Array:
     return out
 
 
-def join(parts: Sequence[Rows]) -> Rows:
-    """Return the rows of all `parts`, in that order."""
+def join(parts: Sequence[FlowRecords]) -> FlowRecords:
+    """The rows of all `parts`, in that order."""
     names = parts[0].columns
-    return Rows({name: np.concatenate([part.columns[name] for part in parts]) for name in names})
+    return FlowRecords(
+        {name: np.concatenate([part.columns[name] for part in parts]) for name in names}
+    )

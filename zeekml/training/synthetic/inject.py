@@ -1,4 +1,4 @@
-"""Synthetic episodes, injected into the benign traffic of a training capture.
+"""Injection of synthetic episodes of attacks and hard negatives into benign traffic.
 
 Recorded attacks cover few shapes: no public capture at hand holds slow uploads or DNS tunnels,
 and a network then learns "DNS means benign". Episodes drawn at random fill that gap. They are put
@@ -11,17 +11,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from zeekml.datasets.environment import Environment, Labels
-from zeekml.datasets.read import flow_table
+from zeekml.datasets.environment import BoolArray, Environment, Labels
+from zeekml.datasets.labelled_table import NUMBERS, TEXTS, flow_table, number_column, text_column
 from zeekml.ensemble.classes import CLASSES
 from zeekml.training.synthetic.attacks import ATTACKS
-from zeekml.training.synthetic.flow_records import Rows, join
+from zeekml.training.synthetic.flow_records import FlowRecords, join
 from zeekml.training.synthetic.hard_negatives import HARD_NEGATIVES
 from zeekml.training.synthetic.traffic_context import TrafficContext, TrafficKind
 
@@ -36,29 +35,21 @@ SHORTEST: Final = 900.0
 LONGEST: Final = 4 * 3600.0
 # the background is in the training set already, so only a part of it is repeated
 BACKGROUND_SHARE: Final = 0.25
+# columns that synthetic records lack
+_NOT_MADE: Final = frozenset({"uid", "community_id", "missed_bytes"})
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """One stretch of benign traffic with its episodes.
+    """One stretch of benign traffic with its episodes; arrays hold one value per flow."""
 
-    Attributes
-    ----------
-    flows : pyarrow.Table
-        Columns of ``FLOW_SCHEMA``, ordered by flow end: one stream for the feature engine.
-    labels : int8 array
-        Index into ``CLASSES``.
-    train : bool array
-        Rows to train on: all injected ones and a share of the background.
-    """
-
-    flows: pa.Table
-    labels: Labels
-    train: npt.NDArray[np.bool_]
+    flows: pa.Table  # columns of FLOW_SCHEMA, ordered by flow end: one stream of features
+    labels: Labels  # index into CLASSES
+    train: BoolArray  # rows to train on: all injected ones and a share of the background
 
 
 def generator_for(environment: str, seed: int) -> np.random.Generator:
-    """Return the generator of an environment's synthetic copy.
+    """The generator of an environment's synthetic copy.
 
     It depends on the name and the seed only, so that leaving another environment out does not
     change this copy.
@@ -75,17 +66,9 @@ def synthetic_copy(
     kinds: Sequence[TrafficKind] = KINDS,
     stretches: int = STRETCHES,
 ) -> Iterator[Stretch]:
-    """Yield stretches of an environment's benign traffic with episodes in them.
+    """Stretches of benign traffic with episodes in them; none where there is too little of it.
 
-    Parameters
-    ----------
-    environment : Environment
-        Only its benign rows are used; nothing is yielded if it has too few of them.
-    seed : int
-    kinds : sequence of Kind
-        What may be injected.
-    stretches : int
-        How many stretches to make in all, shared out over the captures.
+    Their number, `stretches` in all, is shared out over the captures.
     """
     benign = environment.labels == 0
     if benign.sum() < MIN_BENIGN_ROWS:
@@ -105,30 +88,23 @@ def synthetic_copy(
 def inject(
     background: pa.Table, rng: np.random.Generator, kinds: Sequence[TrafficKind], *, source: str
 ) -> Stretch:
-    """Put episodes into one stretch of benign traffic.
+    """Put episodes into one stretch of benign traffic, which has at least one row.
 
-    Parameters
-    ----------
-    background : pyarrow.Table
-        Benign flows, at least one row.
-    rng : numpy.random.Generator
-    kinds : sequence of Kind
-        Each happens a Poisson-distributed number of times, its `weight` on average.
-    source : str
-        Name for the ``source`` column.
+    Each kind happens a Poisson-distributed number of times, its `weight` on average; `source` is
+    what the column of that name says.
     """
-    scene = TrafficContext(background, rng)
-    parts: list[Rows] = []
+    site = TrafficContext(background, rng)
+    parts: list[FlowRecords] = []
     labels: list[Labels] = []
     for kind in kinds:
         code = CLASSES.index(kind.label)
         for _ in range(int(rng.poisson(kind.weight))):
-            for rows in kind.make(scene):
+            for rows in kind.make(site):
                 # what an episode would do after the recording ended is not seen
-                seen = rows.where(rows.columns["ts"] <= scene.stop)
+                seen = rows.where(rows.columns["ts"] <= site.stop)
                 parts.append(seen)
                 labels.append(np.full(len(seen), code, dtype=np.int8))
-    base = _as_rows(background)
+    base = _as_records(background)
     parts.append(base)
     labels.append(np.zeros(len(base), dtype=np.int8))
     injected = sum(len(part) for part in parts) - len(base)
@@ -161,28 +137,7 @@ def _stretch_of(background: pa.Table, rng: np.random.Generator) -> pa.Table:
     return background.take(pa.array(chosen))
 
 
-_NUMBER_COLUMNS: Final = (
-    "ts",
-    "id.orig_p",
-    "id.resp_p",
-    "duration",
-    "orig_bytes",
-    "resp_bytes",
-    "orig_pkts",
-    "orig_ip_bytes",
-    "resp_pkts",
-    "resp_ip_bytes",
-)
-_TEXT_COLUMNS: Final = ("id.orig_h", "id.resp_h", "proto", "service", "conn_state", "history")
-
-
-def _as_rows(table: pa.Table) -> Rows:
-    columns: dict[str, npt.NDArray[Any]] = {}
-    for name in _NUMBER_COLUMNS:
-        values = table[name].cast(pa.float64(), safe=False).to_numpy()
-        columns[name] = np.array(values, dtype=np.float64)
-    for name in _TEXT_COLUMNS:
-        texts = np.empty(table.num_rows, dtype=object)
-        texts[:] = table[name].to_pylist()
-        columns[name] = texts
-    return Rows(columns)
+def _as_records(table: pa.Table) -> FlowRecords:
+    texts = {name: text_column(table, name) for name in TEXTS if name not in _NOT_MADE}
+    numbers = {name: number_column(table, name) for name in NUMBERS if name not in _NOT_MADE}
+    return FlowRecords({**texts, **numbers})

@@ -1,20 +1,19 @@
-"""The stage of synthetic episodes: one stretch of a site's benign traffic, and its hosts."""
+"""Traffic context of synthetic episodes: a stretch of a site's benign traffic, and its hosts."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from zeekml.training.synthetic.flow_records import Rows, udp
+from zeekml.training.synthetic.flow_records import FloatArray, FloatLike, FlowRecords, tcp, udp
 
-FloatArray = npt.NDArray[np.float64]
 Choice = TypeVar("Choice")
 
 _CLIENTS: Final = 60
@@ -24,52 +23,25 @@ _FEW_HOSTS: Final = 6
 
 @dataclass(frozen=True)
 class TrafficKind:
-    """One kind of episode.
-
-    Attributes
-    ----------
-    name : str
-    label : str
-        Class of its flows; ``benign`` for hard negatives.
-    weight : float
-        How many episodes of this kind a stretch of traffic gets on average.
-    make : callable
-        Produces the flow records of one episode in a scene.
-    """
+    """One kind of episode."""
 
     name: str
-    label: str
-    weight: float
-    make: Callable[[TrafficContext], list[Rows]]
-
-    @property
-    def description(self) -> str:
-        """How such traffic works in general."""
-        return (self.make.__doc__ or "").strip()
+    label: str  # class of its flows; benign for hard negatives
+    weight: float  # how many episodes of this kind a stretch of traffic gets on average
+    make: Callable[[TrafficContext], Iterator[FlowRecords]]  # the flow records of one episode
 
 
 class TrafficContext:
-    """A stretch of benign traffic into which episodes are put.
+    """A stretch of benign traffic into which episodes are put; they draw from one generator.
 
-    Parameters
-    ----------
-    background : pyarrow.Table
-        Benign flows (columns of ``FLOW_SCHEMA``) of the stretch; at least one row.
-    rng : numpy.random.Generator
-        Every draw of every episode comes from here.
-
-    Attributes
-    ----------
-    start, stop : float
-        Epoch seconds between which episodes happen.
-    clients, servers : list of str
-        Busiest inside originators (any originators where none is inside), busiest responders.
-    resolver : str
-        The DNS server that clients ask.
+    `clients` are the busiest inside originators (any originators where none is inside), `servers`
+    the busiest responders, `resolver` the DNS server that clients ask; `start` and `stop` bound
+    the stretch in epoch seconds.
     """
 
     def __init__(self, background: pa.Table, rng: np.random.Generator) -> None:
         self.rng = rng
+        self.tcp = partial(tcp, rng)
         ts = background["ts"].to_numpy()
         self.start, self.stop = float(ts.min()), float(max(ts.max(), ts.min() + 60.0))
         sources = Counter(background["id.orig_h"].to_pylist())
@@ -94,11 +66,11 @@ class TrafficContext:
         return self.stop - self.start
 
     def pick(self, options: list[Choice]) -> Choice:
-        """Return one of `options`, all equally likely."""
+        """One of `options`, all equally likely."""
         return options[int(self.rng.integers(len(options)))]
 
     def client(self) -> str:
-        """Return one of the site's clients: any of them, or as likely as it is busy.
+        """One of the site's clients: any of them, or as likely as it is busy.
 
         An attack is often a small share of what its host does; if only idle hosts were drawn, a
         busy one would look innocent.
@@ -108,22 +80,26 @@ class TrafficContext:
         return self.clients[int(self.rng.choice(len(self.clients), p=self._busyness))]
 
     def server(self) -> str:
-        """Return one of the hosts that the site's traffic goes to."""
+        """One of the hosts that the site's traffic goes to."""
         return self.pick(self.servers)
 
+    def high_port(self) -> int:
+        """A port that no well-known service has."""
+        return int(self.rng.integers(1024, 60000))
+
     def public(self) -> str:
-        """Return an address on the internet."""
+        """An address on the internet."""
         while True:
             address = ipaddress.IPv4Address(int(self.rng.integers(2**24, 224 * 2**24)))
             if address.is_global:
                 return str(address)
 
     def inside(self) -> str:
-        """Return an address of a private network that the site's traffic need not contain."""
+        """An address of a private network that the site's traffic need not contain."""
         return str(ipaddress.IPv4Address((10 << 24) + int(self.rng.integers(256, 2**24 - 256))))
 
     def neighbours(self, host: str, count: int) -> list[str]:
-        """Return up to `count` different addresses around `host` (its /16; random for IPv6)."""
+        """Up to `count` different addresses around `host` (its /16; random for IPv6)."""
         try:
             base = int(ipaddress.IPv4Address(host)) & 0xFFFF0000
         except ValueError:
@@ -135,21 +111,21 @@ class TrafficContext:
         return [str(ipaddress.IPv4Address(base + block + int(offset))) for offset in chosen]
 
     def log_uniform(self, low: float, high: float) -> float:
-        """Return a number whose logarithm is uniform between those of `low` and `high`."""
+        """A number whose logarithm is uniform between those of `low` and `high`."""
         return float(np.exp(self.rng.uniform(np.log(low), np.log(high))))
 
     def around(self, centre: float, spread: float, count: int) -> FloatArray:
-        """Return `count` positive numbers, log-normal around `centre`."""
+        """`count` positive numbers, log-normal around `centre`."""
         return centre * np.exp(spread * self.rng.standard_normal(count))
 
     def moment(self, margin: float = 0.3) -> float:
-        """Return a time that leaves at least `margin` of the stretch after it."""
+        """A time that leaves at least `margin` of the stretch after it."""
         return self.start + self.rng.random() * (1 - margin) * self.length
 
     def periodic(
         self, start: float, stop: float, period: float, jitter: float, limit: int = 150
     ) -> FloatArray:
-        """Return contact times: by a fixed timetable, or each counted from the one before.
+        """Contact times: by a fixed timetable, or each counted from the one before.
 
         `jitter` is the full width of the deviation as a share of the period.
         """
@@ -162,32 +138,30 @@ class TrafficContext:
         return np.sort(np.maximum(times, start))
 
     def bursts(self, start: float, count: int, gap: float) -> FloatArray:
-        """Return `count` times from `start` with exponential gaps of mean `gap` seconds."""
+        """`count` times from `start` with exponential gaps of mean `gap` seconds."""
         return start + np.cumsum(self.rng.exponential(gap, count))
 
-    def lookups(self, before: FloatArray, client: str, share: float = 1.0) -> Rows:
-        """Return the DNS look-ups of one name ahead of connections that start at `before`.
+    def lookups(self, before: FloatArray, client: str, share: float = 1.0) -> FlowRecords:
+        """The DNS look-ups of one name ahead of connections that start at `before`.
 
         `share` of the connections are preceded by one; caches answer the others.
         """
         rng = self.rng
         times = before[rng.random(len(before)) < share] - rng.uniform(0.002, 0.1)
         question = float(rng.integers(24, 60))
-        return udp(
-            rng,
-            times,
-            client,
-            self.resolver,
-            53,
-            sent=question,
-            received=question + float(rng.choice([16, 28, 32, 48, 60, 90])),
-            duration=self.log_uniform(3e-4, 0.08),
-            service="dns",
+        answer = question + float(rng.choice([16, 28, 32, 48, 60, 90]))
+        seconds = self.log_uniform(3e-4, 0.08)
+        return self.dns(
+            times, client, self.resolver, sent=question, received=answer, duration=seconds
         )
+
+    def dns(self, times: FloatArray, client: str, server: str, **shape: FloatLike) -> FlowRecords:
+        """Look-ups at a DNS server; `shape` is what is sent and received, and the duration."""
+        return udp(self.rng, times, (client, server, 53, "dns"), **shape)
 
 
 def is_inside(host: str) -> bool:
-    """Return whether `host` is an address of a private or link-local network."""
+    """Whether `host` is an address of a private or link-local network."""
     try:
         return ipaddress.ip_address(host).is_private
     except ValueError:

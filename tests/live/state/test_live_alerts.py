@@ -1,0 +1,99 @@
+"""The alerts of a live stream come back from what the journal says was done to them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zeekml.live.state.journal import JournalEntry, LiveAlerts, pack, unpack
+from zeekml.live.tail.checkpoint import Checkpoint
+from zeekml.live.tail.decoder import TailDecoder
+from zeekml.live.tail.events import FileOpened, How, Lines
+from zeekml.readers.files.line_splitter import Block
+from zeekml.readers.formats.suricata_eve import MAX_SIGNATURES, AlertMemory
+from zeekml.readers.rejects import ReadCounters, SourceAccount
+
+Deed = tuple[str, int | None, str]
+DEEDS = st.lists(
+    st.tuples(
+        st.sampled_from(["add", "take"]),
+        st.integers(1, 4),
+        st.sampled_from("abcdefgh"),
+    ),
+    max_size=40,
+)
+
+
+def do(memory: AlertMemory, deeds: list[Deed]) -> list[list[str] | None]:
+    taken = []
+    for what, flow_id, signature in deeds:
+        if what == "add" and flow_id is not None:
+            memory.add(flow_id, signature)
+        else:
+            taken.append(memory.take(flow_id))
+    return taken
+
+
+@given(before=DEEDS, meanwhile=DEEDS, after=DEEDS, cut=st.integers(0, 40))
+@settings(max_examples=200, derandomize=True)
+def test_changes_bring_another_to_the_same_state(
+    before: list[Deed], meanwhile: list[Deed], after: list[Deed], cut: int
+) -> None:
+    def remembered() -> AlertMemory:
+        memory = AlertMemory()
+        do(memory, before)
+        return memory
+
+    plain, live, again = remembered(), LiveAlerts(remembered()), LiveAlerts(remembered())
+    assert do(plain, meanwhile) == do(live, meanwhile[:cut]) + do(live, meanwhile[cut:])
+    changes = live.changes()
+    assert live.changes() == []
+    again.apply(unpack(pack(JournalEntry(alerts=changes))).alerts)
+    assert again.changes() == [], "what is done again is in the journal already"
+    assert len(plain) == len(live) == len(again)
+    assert do(plain, after) == do(live, after) == do(again, after)
+
+
+def test_nothing_is_noted_where_nothing_changes() -> None:
+    live = LiveAlerts(AlertMemory())
+    assert live.take(5) is None
+    assert live.take(None) is None
+    assert live.changes() == []
+
+
+def test_the_oldest_go_first_in_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zeekml.readers.formats.suricata_eve.MAX_ALERTED_FLOWS", 3)
+    live, again = LiveAlerts(AlertMemory()), LiveAlerts(AlertMemory())
+    for flow_id in (1, 2, 1, 3, 4):
+        live.add(flow_id, "x")
+    again.apply(live.changes())
+    assert [again.take(n) for n in (1, 2, 3, 4)] == [["x"], None, ["x"], ["x"]]
+
+
+def test_at_most_some_signatures_of_a_flow() -> None:
+    live, again = LiveAlerts(AlertMemory()), LiveAlerts(AlertMemory())
+    for n in range(MAX_SIGNATURES + 3):
+        live.add(1, str(n))
+    again.apply(live.changes())
+    assert again.take(1) == live.take(1) == [str(n) for n in range(MAX_SIGNATURES)]
+
+
+@pytest.mark.parametrize("flow_id", [-1, 2**63, 2**64, 10**30])
+def test_an_id_that_cannot_be_stored_is_not_remembered(flow_id: int) -> None:
+    alerts = LiveAlerts(AlertMemory())
+    account = SourceAccount("eve.json", ReadCounters(), None)
+    decoder = TailDecoder("suricata", lambda _: account, alerts=alerts, keep_originals=False)
+    decoder.opened(FileOpened("eve.json", How.STARTED))
+    events = [
+        {"flow_id": n, "event_type": "alert", "alert": {"signature": "s\x1b\n", "signature_id": 7}}
+        for n in (flow_id, 2**63 - 1)
+    ]
+    text = "".join(json.dumps(event) + "\n" for event in events).encode()
+    assert list(decoder.lines(Lines("eve.json", Block(text, 1), Checkpoint()))) == []
+    assert account.counters.skipped == {"alert": 2}
+    changes = alerts.changes()
+    assert changes == [(2**63 - 1, "s\\x1b\\x0a [sid 7]")]
+    assert unpack(pack(JournalEntry(alerts=changes))).alerts == changes

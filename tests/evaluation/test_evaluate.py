@@ -143,7 +143,7 @@ def test_a_finished_bundle(evaluate: Run, datasets: Path, tmp_path: Path) -> Non
 def test_ablations_are_there_on_request(
     evaluate: Run, datasets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zeekml.evaluation import ablation
+    from zeekml.evaluation.sections import ablation
 
     parts = ablation.parts()
     assert {"synthetic: beacon", "features: port", ablation.NO_SYNTHETIC} <= set(parts)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from zeekml.core.intervals import poisson_interval
-from zeekml.ensemble.probability import expected_calibration_error
 from zeekml.evaluation.bootstrap import (
     compare,
     enough_hosts,
@@ -17,10 +16,8 @@ from zeekml.evaluation.bootstrap import (
     network_draws,
     percentile_interval,
 )
-from zeekml.evaluation.metrics import calibration_error, reliability, resolvable
-from zeekml.evaluation.sections.calibration import prior_weights
-from zeekml.training.leave_one_out import recall_at
-from zeekml.training.ranking import RATES, Ranking
+from zeekml.training.platt_fit import prior_weights
+from zeekml.training.ranking import RATES, EvaluatedRows, Ranking
 
 rows = st.lists(
     st.tuples(st.integers(0, 6), st.booleans(), st.sampled_from([0.0, 0.5, 1.0, 3.0])),
@@ -43,31 +40,52 @@ def test_figures_are_scikit_learns(drawn: list[tuple[int, bool, float]]) -> None
     assert found[0] == pytest.approx(expected)
     # rows of no weight are not there
     used = weights > 0
-    labels = malicious[used].astype(np.int8)
+    ranking = Ranking(scores[used], malicious[used])
+    bad = np.where(malicious, weights, 0.0)[used]
     for rate, recall in zip(RATES, found[1:], strict=True):
-        assert recall == pytest.approx(recall_at(scores[used], labels, rate, weights[used]))
+        caught = bad[ranking.above(weights[used], rate)].sum()
+        assert recall == pytest.approx(caught / bad.sum())
 
 
-def test_a_rate_needs_ten_rows_above_it() -> None:
-    assert resolvable(999).tolist() == [True, False, False, False]
-    assert resolvable(1000).tolist() == [True, True, False, False]
-    assert resolvable(100_000).all()
+def test_a_threshold_keeps_the_rate_and_wastes_nothing() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(60):
+        scores = rng.integers(0, 10, 40).astype(np.float64)
+        malicious = rng.random(40) < 0.3
+        rate = float(rng.choice([0.01, 0.1, 0.25, 0.5]))
+        above = Ranking(scores, malicious).above(np.ones(40), rate)
+        benign = ~malicious
+        assert above[benign].mean() <= rate + 1e-9
+        # whoever is above is so with all of the same score, and the next score would be too many
+        if above.any():
+            assert above.tolist() == (scores >= scores[above].min()).tolist()
+        assert (scores[benign] >= scores[~above].max()).mean() > rate or above[benign].all()
 
 
-def test_calibration_error_by_hand() -> None:
-    scores = np.array([0.1, 0.2, 0.8, 0.9])
-    malicious = np.array([False, True, True, True])
-    ones = np.ones(4)
-    bins = reliability(scores, malicious, ones, bins=2)
-    assert [(b.score, b.observed, b.mass) for b in bins] == [
-        (pytest.approx(0.15), 0.5, 0.5),
-        (pytest.approx(0.85), 1.0, 0.5),
-    ]
-    # (|0.15 − 0.5| + |0.85 − 1|) / 2
-    assert calibration_error(bins) == pytest.approx(0.25)
-    weighted = np.array([3.0, 1.0, 1.0, 1.0])
-    found = calibration_error(reliability(scores, malicious, weighted, bins=2))
-    assert found == pytest.approx(expected_calibration_error(scores, malicious, weighted, bins=2))
+def test_weights_count_on_both_sides() -> None:
+    scores = np.array([0.9, 0.8, 0.1, 0.95, 0.85, 0.05])
+    ranking = Ranking(scores, np.array([False, False, False, True, True, True]))
+    assert ranking.above(np.ones(6), 0.34)[3:].tolist() == [True, True, False]
+    assert ranking.above(np.ones(6), 0.01)[3:].tolist() == [True, False, False]
+    light = np.array([0.01, 1, 1, 1, 3, 1])
+    assert ranking.above(light, 0.01)[3:].tolist() == [True, True, False]
+    assert ranking.figures(light)[1] == pytest.approx(4 / 5)
+
+
+@pytest.mark.parametrize(
+    ("benign", "known"),
+    [(999, [True, False, False, False]), (1000, [True, True, False, False]), (100_000, [True] * 4)],
+)
+def test_a_rate_needs_ten_rows_above_it(benign: int, known: list[bool]) -> None:
+    labels = np.array([0] * benign + [1], dtype=np.int8)
+    rows = EvaluatedRows(
+        np.ones(len(labels), np.bool_),
+        labels,
+        labels > 0,
+        {"raw": np.ones(len(labels))},
+        np.zeros(len(labels), np.intp),
+    )
+    assert rows.resolvable("raw").tolist() == known
 
 
 def test_prior_weights_make_the_prior() -> None:

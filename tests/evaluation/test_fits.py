@@ -10,12 +10,12 @@ import pytest
 
 from zeekml.datasets.environment import Environment
 from zeekml.detection.policy import load_policy
-from zeekml.evaluation.controls import CONTROLS, DIRECTION, PORTS, altered
+from zeekml.evaluation.baselines import RULES, strongest_rule
 from zeekml.evaluation.fits import Fits, Pairs, fit_without
-from zeekml.evaluation.incident_figures import episodes
-from zeekml.evaluation.rule_baseline import RULES, strongest_rule
+from zeekml.evaluation.scores import CONTROLS, DIRECTION, PORTS, altered
+from zeekml.evaluation.sections.incidents import episodes
+from zeekml.evaluation.sections.timesplit import early_and_late
 from zeekml.evaluation.settings import Settings
-from zeekml.evaluation.time_split import early_and_late
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
 from zeekml.training.mlp import Recipe
 from zeekml.training.trainer import MemberPlan

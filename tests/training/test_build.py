@@ -67,7 +67,7 @@ def test_bundle_scores_as_the_trained_ensemble_did(report: BuildReport, folder: 
     scores = Ensemble(bundle).score(item.matrix)
     labels = item.environment.labels
     assert np.median(scores.score[labels > 0]) > np.quantile(scores.score[labels == 0], 0.95)
-    assert bundle.manifest.thresholds == report.thresholds.values
+    assert bundle.manifest.thresholds == report.fitted.thresholds.values
     evaluation = bundle.manifest.evaluation
     assert set(evaluation["leave_one_environment_out"]["environments"]) == {"alpha", "beta"}
     assert evaluation["seed"] == 3

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from zeekml.training.ensemble_selection import RATES, Validation, select, worth
-from zeekml.training.leave_one_out import recall_at
+from zeekml.training.ranking import Ranking
 
 
 def validation(quality: list[float], seed: int = 0, rows: int = 3000) -> Validation:
@@ -22,7 +22,8 @@ def test_worth_is_the_mean_of_three_figures() -> None:
     one = Validation(one.log_odds, one.labels, weights)
     scores = one.log_odds[:, 0]
     expected = [average_precision_score(one.labels, scores, sample_weight=weights)]
-    expected += [recall_at(scores, one.labels, rate, weights) for rate in RATES]
+    ranking, bad = Ranking(scores, one.labels > 0), weights * (one.labels > 0)
+    expected += [bad[ranking.above(weights, rate)].sum() / bad.sum() for rate in RATES]
     assert worth(scores, one) == pytest.approx(np.mean(expected))
 
 

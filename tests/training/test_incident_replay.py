@@ -26,8 +26,8 @@ def policy() -> Policy:
 
 def stream(environment: Environment, members: np.ndarray, threat: str = "scan") -> HeldOutStream:
     """As members with these log-odds (rows, members) see it."""
-    votes = np.full((len(members), len(THREATS)), -9.0)
-    votes[:, THREATS.index(threat)] = 0
+    votes = np.zeros((len(members), len(THREATS)))
+    votes[:, THREATS.index(threat)] = 1
     prediction = Prediction(members.mean(axis=1), members, votes)
     return HeldOutStream.of(Fold(prepare(environment, seed=0), prediction), AS_IS)
 

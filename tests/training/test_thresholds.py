@@ -13,7 +13,7 @@ from zeekml.ensemble.probability import evidence
 from zeekml.training.incident_replay import HeldOutStream
 from zeekml.training.leave_one_out import Fold
 from zeekml.training.platt_fit import fit_scores
-from zeekml.training.thresholds import as_dict, choose_thresholds, cross_check
+from zeekml.training.thresholds import Fitted, choose_thresholds, cross_check
 from zeekml.training.trained_ensemble import Prediction
 from zeekml.training.training_rows import prepare
 
@@ -27,8 +27,8 @@ def policy() -> Policy:
 
 
 def fold(environment: Environment, log_odds: np.ndarray, threat: int = SCAN) -> Fold:
-    votes = np.full((len(log_odds), len(THREATS)), -9.0)
-    votes[:, threat] = 0
+    votes = np.zeros((len(log_odds), len(THREATS)))
+    votes[:, threat] = 1
     return Fold(prepare(environment, seed=0), Prediction(log_odds, log_odds[:, None], votes))
 
 
@@ -100,6 +100,5 @@ def test_cross_check_uses_the_other_environments_only(
     again = cross_check([folds[0], wild], policy)[1]
     assert again.false > 0
     assert cross_check(folds[:1], policy) == []
-    fit = fit_scores(folds)
-    text = json.dumps(as_dict(choose_thresholds(folds, fit, policy), checks), allow_nan=False)
+    text = json.dumps(Fitted.to(folds, policy).as_dict(seed=1), allow_nan=False)
     assert "e1" in text

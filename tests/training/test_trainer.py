@@ -16,10 +16,15 @@ from zeekml.features.extractor import feature_matrix
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
 from zeekml.training.meta_learning import MetaRecipe
 from zeekml.training.mlp import Recipe
-from zeekml.training.sample_weights import ONE_SIDED_WEIGHT, row_weights
-from zeekml.training.trained_ensemble import FEATURE_SET, fit_scaler, standardise
+from zeekml.training.trained_ensemble import FEATURE_SET, fit_scaler, member_inputs, standardised
 from zeekml.training.trainer import LEARNERS, Learner, MemberPlan, columns_of, train
-from zeekml.training.training_rows import MAX_SOURCE_ROWS, Prepared, prepare
+from zeekml.training.training_rows import (
+    MAX_SOURCE_ROWS,
+    ONE_SIDED_WEIGHT,
+    Prepared,
+    prepare,
+    row_weights,
+)
 
 Make = Callable[..., Environment]
 QUICK = Recipe(hidden=(8,), steps=60, batch=64)
@@ -76,7 +81,7 @@ def test_scaler_ignores_missing_values() -> None:
     scaler = fit_scaler(x, np.array([1.0, 1.0, 0.0]))
     assert scaler.mean.tolist() == [2, 0]
     assert scaler.scale == pytest.approx([1.01, 0.01])
-    scaled = standardise(scaler, x)
+    scaled = standardised(scaler, x)
     assert scaled.dtype == np.float32
     assert scaled[0, 0] == pytest.approx(-1 / 1.01)
     assert scaled[2].tolist() == [5, 0]
@@ -102,21 +107,21 @@ def test_training_repeats_itself_and_learns(prepared: list[Prepared]) -> None:
 def test_prediction_is_the_mean_of_the_members(prepared: list[Prepared]) -> None:
     ensemble = train(prepared, seed=0, plan=PAIR, recipe=QUICK)
     prediction = ensemble.predict(prepared[0].matrix[:20])
-    x = standardise(ensemble.scaler, ensemble.select(prepared[0].matrix[:20]))
+    x = member_inputs(ensemble.scaler, prepared[0].matrix[:20])
     binary = ensemble.members[0].network.logits(x)
     eight = ensemble.members[1].network.logits(x).astype(np.float64)
     malicious = np.log(np.exp(eight[:, 1:]).sum(axis=1))
     expected = np.stack([binary[:, 1] - binary[:, 0], malicious - eight[:, 0]], axis=1)
     assert np.allclose(prediction.member_log_odds, expected, atol=1e-5)
     assert np.allclose(prediction.log_odds, expected.mean(axis=1), atol=1e-5)
-    shares = prediction.threat_shares()
+    shares = prediction.threat_shares
     assert shares is not None
     assert np.allclose(shares, np.exp(eight[:, 1:] - malicious[:, None]), atol=1e-5)
 
 
 def test_binary_members_alone_know_no_threats(prepared: list[Prepared]) -> None:
     ensemble = train(prepared, seed=0, plan=MemberPlan(1, 0, meta=None), recipe=QUICK)
-    assert ensemble.predict(prepared[0].matrix[:3]).threat_shares() is None
+    assert ensemble.predict(prepared[0].matrix[:3]).threat_shares is None
 
 
 def test_members_leave_out_environments_from_four_on(prepared: list[Prepared]) -> None:
@@ -172,7 +177,7 @@ def test_what_a_member_never_saw_changes_nothing(prepared: list[Prepared]) -> No
 def test_each_learner_has_a_plan(learner: Learner) -> None:
     plan = MemberPlan.of(learner)
     assert plan.learner == learner
-    assert all((c.meta is None) == (learner == "joint") for c in plan.candidates(QUICK))
+    assert all((c.meta is None) == (learner == "joint") for c in plan.members(QUICK))
 
 
 def test_the_commands_offer_every_learner() -> None:
@@ -184,7 +189,7 @@ def test_the_commands_offer_every_learner() -> None:
 
 
 def test_half_of_the_usual_members_do_without_what_is_site_bound() -> None:
-    without = [candidate.without for candidate in MemberPlan().candidates(QUICK)]
+    without = [member.without for member in MemberPlan().members(QUICK)]
     assert sum(not families for families in without) == len(without) / 2
     assert all(len(columns_of([name])) for families in without for name in families)
 

@@ -16,8 +16,8 @@ from zeekml.config import Config
 from zeekml.core.atomic_write import as_output_error
 from zeekml.detection.candidates import Candidates, CandidateWriter, read_candidates
 from zeekml.ensemble.bundle import Bundle
-from zeekml.ensemble.manifest import Usual
-from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
+from zeekml.ensemble.manifest import Usual, usual_values
+from zeekml.features.feature_schema import FEATURES
 from zeekml.pipeline import Pipeline
 from zeekml.readers.archive import read_stream
 from zeekml.readers.files.discovery import Stream
@@ -29,8 +29,6 @@ DAY: Final = 86_400
 MOST_USUAL_ROWS: Final = 100_000
 LEAST_USUAL_ROWS: Final = 1_000
 """Ordinary rows that percentiles need; with fewer, those of the bundle stay."""
-
-_PERCENTILES: Final = (5, 50, 95)
 
 Matrix = npt.NDArray[np.float32]
 
@@ -93,7 +91,10 @@ def read_traffic(
                     progress(counters.bytes_read - reported, flows.num_rows)
                     reported = counters.bytes_read
         scored.append(ScoredStream(stream.sensor, stream.name, path))
-    return Traffic(scored, hours, counters, _usual(ordinary.rows, bundle.manifest.features))
+    rows = ordinary.rows
+    enough = len(rows) >= LEAST_USUAL_ROWS
+    usual = usual_values(rows, bundle.manifest.features) if enough else {}
+    return Traffic(scored, hours, counters, usual)
 
 
 class _Sample:
@@ -130,18 +131,3 @@ class _Sample:
         """What was kept."""
         empty = np.empty((0, len(FEATURES)), np.float32)
         return np.concatenate([empty, *self._parts])
-
-
-def _usual(rows: Matrix, names: Sequence[str]) -> dict[str, Usual]:
-    if len(rows) < LEAST_USUAL_ROWS:
-        return {}
-    usual = {}
-    for name in names:
-        column = rows[:, FEATURE_INDEX[name]]
-        known = column[~np.isnan(column)]
-        if len(known):
-            feature = FEATURES[FEATURE_INDEX[name]]
-            # of the values that are there, none in between
-            stored = np.percentile(known, _PERCENTILES, method="inverted_cdf")
-            usual[name] = Usual(*(feature.natural(float(value)) for value in stored))
-    return usual

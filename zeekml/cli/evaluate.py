@@ -90,8 +90,8 @@ def evaluate(
         check_directory(page.parent, other_than=[bundle] if bundle is not None else [])
     if bundle is not None and learner != "joint":
         raise click.UsageError("--learner says how members are trained; --bundle has its own")
-    unfinished = _unfinished(directory) if directory is not None and bundle is None else None
-    settings = Settings(plan=MemberPlan.of(learner), ablations=ablations, unfinished=unfinished)
+    checkpoints = _checkpoints(directory) if directory is not None and bundle is None else None
+    settings = Settings(plan=MemberPlan.of(learner), ablations=ablations, checkpoints=checkpoints)
     if quick:
         settings = replace(
             settings, seeds=seeds or 1, draws=_QUICK_DRAWS, few_draws=_QUICK_FEW_DRAWS
@@ -102,31 +102,31 @@ def evaluate(
         report = run(datasets, exclude=exclude, settings=settings, bundle=bundle, progress=progress)
     if directory is not None:
         write_report(report, directory)
-    if unfinished is not None:
-        unfinished.remove()
+    if checkpoints is not None:
+        checkpoints.remove()
     if as_json:
         click.echo(json_text(report), nl=False)
         return
-    if unfinished is not None and unfinished.taken:
-        click.echo(f"{unfinished.taken} members were there from a run that had not ended")
+    if checkpoints is not None and checkpoints.taken:
+        click.echo(f"{checkpoints.taken} members were there from a run that had not ended")
     _print(report)
     if directory is not None:
         click.echo(f"Report: {page}, {page.with_suffix('.json')}")
 
 
-def _unfinished(directory: Path) -> TrainingCheckpoints | None:
+def _checkpoints(directory: Path) -> TrainingCheckpoints | None:
     """Where members are kept beside the report; None, said aloud, where that cannot be."""
     from zeekml.errors import OutputError
     from zeekml.html.write import check_directory
     from zeekml.training.training_checkpoints import TrainingCheckpoints
 
-    unfinished = TrainingCheckpoints.beside(directory)
+    checkpoints = TrainingCheckpoints.beside(directory)
     try:
-        check_directory(unfinished.directory)
+        check_directory(checkpoints.directory)
     except OutputError as error:
         click.echo(f"zeekml: warning: trained members are not kept: {error}", err=True)
         return None
-    return unfinished
+    return checkpoints
 
 
 def _print(report: Report) -> None:

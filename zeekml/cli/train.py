@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,12 +35,6 @@ Examples:
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of everything random.")
 @click.option(
-    "--plot",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE.png",
-    help="Draw precision over recall of each environment left out (needs the extra `train`).",
-)
-@click.option(
     "--evaluation",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="report.json",
@@ -57,7 +50,6 @@ def train(
     exclude: tuple[str, ...],
     overwrite: bool,
     seed: int,
-    plot: Path | None,
     evaluation: Path | None,
     learner: Learner,
     no_progress: bool,
@@ -79,9 +71,6 @@ def train(
     from zeekml.training.build import build_bundle
     from zeekml.training.trainer import MemberPlan
 
-    if plot is not None and importlib.util.find_spec("matplotlib") is None:
-        # said before minutes of training, not after
-        raise click.UsageError("--plot needs matplotlib: pip install 'zeekml[train]'")
     known = None
     if evaluation is not None:
         from zeekml.features.feature_schema import SCHEMA_HASH
@@ -100,10 +89,6 @@ def train(
             overwrite=overwrite,
             progress=progress,
         )
-    if plot is not None:
-        from zeekml.training.precision_recall_plot import draw_precision_recall
-
-        draw_precision_recall(report.folds, plot)
     bundle = report.bundle
     if as_json:
         summary = {

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from zeekml.core.text import printable
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES, THREATS
@@ -21,6 +22,7 @@ FORMAT_VERSION: Final = 1
 Combine = Literal["logit", "probability"]
 
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_PERCENTILES: Final = (5, 50, 95)
 _SHOWN: Final = 40  # characters of what is wrong in a message
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -61,6 +63,31 @@ class Usual(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     p05: float
     p50: float
     p95: float
+
+
+def usual_values(
+    matrix: npt.NDArray[np.float32],
+    names: Sequence[str],
+    weights: npt.NDArray[np.float64] | None = None,
+) -> dict[str, Usual]:
+    """The usual values of features over rows (rows, all features of the schema), weighted.
+
+    They are values that are there, none in between. A feature that no row knows has none.
+    """
+    usual = {}
+    for name in names:
+        column = matrix[:, FEATURE_INDEX[name]]
+        known = ~np.isnan(column)
+        if known.any():
+            stored = np.percentile(
+                column[known],
+                _PERCENTILES,
+                weights=None if weights is None else weights[known],
+                method="inverted_cdf",
+            )
+            feature = FEATURES[FEATURE_INDEX[name]]
+            usual[name] = Usual(*(feature.natural(float(value)) for value in stored))
+    return usual
 
 
 class TrainingSource(

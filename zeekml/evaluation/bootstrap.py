@@ -14,13 +14,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.training.ranking import MEASURES, Floats, Ranking
+from zeekml.training.ranking import MEASURES, Floats, Numbers, Ranking
 
 CONFIDENCE: Final = 0.95
 FEWEST_HOSTS: Final = 5
 """Hosts with benign flows, and hosts with malicious ones, without which no interval is given."""
-
-Numbers = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -106,9 +104,17 @@ class Comparison:
     networks: int
 
 
-def compare(differences: Sequence[Floats], *, draws: int, rng: np.random.Generator) -> Comparison:
-    """Sum up paired differences."""
-    table = np.stack(differences)
+def compare(
+    differences: Sequence[Floats], *, draws: int, rng: np.random.Generator
+) -> Comparison | None:
+    """Sum up paired differences by network and seed; networks without a figure do not count.
+
+    None if no network has one.
+    """
+    known = [values for values in differences if np.isfinite(values).all()]
+    if not known:
+        return None
+    table = np.stack(known)
     means = table.mean(axis=1)
     interval = None
     if len(table) >= 3:

@@ -11,29 +11,24 @@ from zeekml.datasets.read import Collection, collect
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.errors import InputError
-from zeekml.evaluation.ablation import ablate, ablation_steps
-from zeekml.evaluation.bundle_scores import bundle_study
 from zeekml.evaluation.few_label_study import adapting_steps, study_adapting
-from zeekml.evaluation.fits import evaluable
-from zeekml.evaluation.scores import Study, leave_one_out_study, steps_of
-from zeekml.evaluation.sections.ablation import ablation_section
+from zeekml.evaluation.scores import Study, bundle_study, leave_one_out_study, steps_of
+from zeekml.evaluation.sections.ablation import ablate, ablation_section, ablation_steps
 from zeekml.evaluation.sections.baselines import baselines_section
 from zeekml.evaluation.sections.calibration import calibration_section
 from zeekml.evaluation.sections.data import data_section
 from zeekml.evaluation.sections.ensemble import ensemble_section
-from zeekml.evaluation.sections.few_labels import few_labels_section
+from zeekml.evaluation.sections.few_labels import few_labels_section, learners_section
 from zeekml.evaluation.sections.headline import headline_section
 from zeekml.evaluation.sections.incidents import incidents_section
-from zeekml.evaluation.sections.learners import learners_section
 from zeekml.evaluation.sections.shortcuts import shortcuts_section
 from zeekml.evaluation.sections.threats import threats_section
-from zeekml.evaluation.sections.timesplit import timesplit_section
+from zeekml.evaluation.sections.timesplit import past_to_future, timesplit_section
 from zeekml.evaluation.settings import FIRST_SEED, Progress, Settings, Steps
-from zeekml.evaluation.time_split import past_to_future
 from zeekml.features.feature_schema import SCHEMA_HASH
 from zeekml.html.sections import Report, Section
 from zeekml.training.evaluation_report import described
-from zeekml.training.leave_one_out import why_none_held_out
+from zeekml.training.leave_one_out import evaluable, why_none_held_out
 from zeekml.training.training_rows import Prepared, prepare
 
 KIND: Final = "evaluation"
@@ -53,7 +48,7 @@ def evaluate(
     Parameters
     ----------
     dataset_args : sequence of str
-        See ``datasets.collect``.
+        See `zeekml.datasets.read.collect`.
     exclude : iterable of str
         Environments to leave out altogether.
     settings : Settings, optional

@@ -27,16 +27,16 @@ from zeekml.evaluation.few_shot import (
     tuned,
     weighed,
 )
-from zeekml.evaluation.fits import can_be_held_out
-from zeekml.evaluation.scores import HeldOut, Study, judged
+from zeekml.evaluation.scores import HeldOut, Study
 from zeekml.evaluation.settings import FIRST_SEED, Steps
 from zeekml.training.adaptation import AdaptationRule
+from zeekml.training.leave_one_out import can_be_held_out
 from zeekml.training.member_weights import SHARPNESS
 from zeekml.training.meta_learning import ALGORITHMS, MetaRecipe
 from zeekml.training.mlp import Mlp
-from zeekml.training.ranking import Floats
+from zeekml.training.ranking import EvaluatedRows, Floats
 from zeekml.training.tasks import TaskSource
-from zeekml.training.trained_ensemble import TrainedMember, member_log_odds
+from zeekml.training.trained_ensemble import TrainedMember, network_log_odds
 from zeekml.training.trainer import MemberPlan, MemberSet, TrainingSet, task_source
 from zeekml.training.training_rows import Prepared
 
@@ -60,7 +60,7 @@ class Adapting:
     """Figures of one environment."""
 
     name: str
-    # dict of str to float64 array (measures,): metrics.MEASURES of the small ensemble by
+    # (measures,): `MEASURES` of the small ensemble by
     # learner, without any label
     starts: Mapping[str, Floats]
     few: Sequence[FewShotFigures]  # empty where the environment's hosts cannot be parted
@@ -91,15 +91,20 @@ def _study(study: Study, held_out: HeldOut) -> Adapting:
     site, settings, first = held_out.prepared, study.settings, held_out.runs[0]
     others = [item for item in study.prepared if item is not site]
     # the same rows, and so the same scaler, as the recipe's members had with the first seed
-    classroom = TrainingSet.of(others, first.seed)
-    source = task_source(site, classroom.scaler)
+    training_set = TrainingSet.of(others, first.seed)
+    source = task_source(site, training_set.scaler)
     # labels that figures must not rest on are no labels here
     source = replace(source, labels=site.environment.evaluation_labels())
-    desks = [classroom.desk(candidate) for candidate in COMPARED.candidates(settings.recipe)]
-    starts = _starts(desks, settings.meta)
-    learned = {name: _learned(networks, desks) for name, networks in starts.items()}
+    member_sets = [
+        training_set.of_member(candidate) for candidate in COMPARED.members(settings.recipe)
+    ]
+    starts = _starts(member_sets, settings.meta)
+    learned = {name: _learned(networks, member_sets) for name, networks in starts.items()}
     few = few_shot(
-        source, _ways(learned, desks, first.members), seed=FIRST_SEED, draws=settings.few_draws
+        source,
+        _ways(learned, member_sets, first.members),
+        seed=FIRST_SEED,
+        draws=settings.few_draws,
     )
     return Adapting(
         name=site.name,
@@ -109,43 +114,45 @@ def _study(study: Study, held_out: HeldOut) -> Adapting:
     )
 
 
-def _starts(desks: Sequence[MemberSet], recipe: MetaRecipe) -> dict[str, list[Mlp]]:
+def _starts(member_sets: Sequence[MemberSet], recipe: MetaRecipe) -> dict[str, list[Mlp]]:
     """The small ensemble's networks by learner."""
-    joint = [desk.joint() for desk in desks]
+    joint = [own.joint() for own in member_sets]
     starts = {JOINT: joint}
     for algorithm in ALGORITHMS:
         starts[algorithm] = [
-            desk.meta(network, replace(recipe, algorithm=algorithm), _rng(desk, 1))
-            for desk, network in zip(desks, joint, strict=True)
+            own.meta(network, replace(recipe, algorithm=algorithm), _rng(own, 1))
+            for own, network in zip(member_sets, joint, strict=True)
         ]
     again = [
-        desk.meta(network, replace(recipe, algorithm="fomaml"), _rng(desk, 2))
-        for desk, network in zip(desks, joint, strict=True)
+        own.meta(network, replace(recipe, algorithm="fomaml"), _rng(own, 2))
+        for own, network in zip(member_sets, joint, strict=True)
     ]
     pairs = zip(starts["fomaml"], again, strict=True)
     starts[MEAN_WEIGHTS] = [Mlp.mean_of(pair) for pair in pairs]
     return starts
 
 
-def _rng(desk: MemberSet, turn: int) -> np.random.Generator:
-    return np.random.default_rng([FIRST_SEED, desk.candidate.number, turn])
+def _rng(own: MemberSet, turn: int) -> np.random.Generator:
+    return np.random.default_rng([FIRST_SEED, own.member.number, turn])
 
 
-def _learned(networks: Sequence[Mlp], desks: Sequence[MemberSet]) -> Learned:
+def _learned(networks: Sequence[Mlp], member_sets: Sequence[MemberSet]) -> Learned:
     return Learned(
-        networks, [desk.candidate.binary for desk in desks], [desk.replay for desk in desks]
+        networks, [own.member.binary for own in member_sets], [own.replay for own in member_sets]
     )
 
 
 def _ways(
-    learned: Mapping[str, Learned], desks: Sequence[MemberSet], recipe: Sequence[TrainedMember]
+    learned: Mapping[str, Learned],
+    member_sets: Sequence[MemberSet],
+    recipe: Sequence[TrainedMember],
 ) -> dict[str, Way]:
     joint = learned[JOINT]
     random = [
         Mlp.initialise(
             (network.weights[0].shape[1], *_hidden(network), network.outputs), _rng(d, 3)
         )
-        for network, d in zip(joint.networks, desks, strict=True)
+        for network, d in zip(joint.networks, member_sets, strict=True)
     ]
     beheaded = [_without_head(network) for network in joint.networks]
     whole = Learned(
@@ -180,5 +187,5 @@ def _without_head(network: Mlp) -> Mlp:
 
 
 def _figures(networks: Sequence[Mlp], site: Prepared, source: TaskSource) -> Floats:
-    scores = np.mean([member_log_odds(network, source.x) for network in networks], axis=0)
-    return judged(site).figures(scores, "raw")
+    scores = np.mean([network_log_odds(network, source.x) for network in networks], axis=0)
+    return EvaluatedRows.of(site).figures(scores, "raw")

@@ -1,6 +1,6 @@
 """What a few labels of a new site are worth: curves over their number.
 
-Labels and the flows that are judged never share a host (``tasks.part_hosts``): labelled rows and
+Labels and the flows that are judged never share a host (`tasks.part_hosts`): labelled rows and
 other rows of the same hosts and episodes are so alike that any way to adapt, even from a random
 network, would look perfect. All ways are given the same draws, so that differences are paired.
 """
@@ -12,17 +12,15 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from zeekml.datasets.environment import Labels, Matrix
-from zeekml.training import ranking
 from zeekml.training.adaptation import AdaptationRule, Replay, adapt
 from zeekml.training.member_weights import member_weights
 from zeekml.training.mlp import Mlp
+from zeekml.training.ranking import RATES as ALL_RATES
+from zeekml.training.ranking import Floats, Ranking
 from zeekml.training.tasks import Flags, Rows, TaskSource, draw_support, part_hosts
-from zeekml.training.trained_ensemble import member_log_odds
-
-FloatArray = npt.NDArray[np.float64]
+from zeekml.training.trained_ensemble import network_log_odds
 
 LABELS: Final = (1, 5, 10, 50)
 """Labels in all, half of them malicious, the odd one too."""
@@ -30,7 +28,7 @@ LABELS: Final = (1, 5, 10, 50)
 DRAWS: Final = 20
 MOST_BENIGN: Final = 6000
 MOST_MALICIOUS: Final = 3000
-RATES: Final = ranking.RATES[:2]
+RATES: Final = ALL_RATES[:2]
 
 FEEDBACK: Final = (10, 50)
 FEEDBACK_SHARE: Final = 0.4
@@ -50,12 +48,12 @@ class Learned:
 class Support:
     """Labelled rows of a site."""
 
-    x: Matrix  # float32 array (rows, features)
-    labels: Labels  # int8 array (rows,)
+    x: Matrix  # (rows, features)
+    labels: Labels  # (rows,)
     seed: Sequence[int]  # of what is random in adapting to them
 
 
-Way = Callable[[Support, Matrix], FloatArray]
+Way = Callable[[Support, Matrix], Floats]
 """Takes labels in and returns the log-odds of other rows (rows,)."""
 
 
@@ -74,7 +72,7 @@ class FewShotFigures:
 def as_they_are(learned: Learned) -> Way:
     """The way that takes no notice of the labels."""
 
-    def score(_support: Support, x: Matrix) -> FloatArray:
+    def score(_support: Support, x: Matrix) -> Floats:
         return _log_odds(learned.networks, x).mean(axis=1)
 
     return score
@@ -83,10 +81,10 @@ def as_they_are(learned: Learned) -> Way:
 def weighed(learned: Learned, sharpness: float) -> Way:
     """The way that weighs members by how they rank the labels."""
 
-    def score(support: Support, x: Matrix) -> FloatArray:
+    def score(support: Support, x: Matrix) -> Floats:
         own = _log_odds(learned.networks, support.x)
         weights = member_weights(own, support.labels > 0, sharpness=sharpness)
-        scores: FloatArray = _log_odds(learned.networks, x) @ weights
+        scores: Floats = _log_odds(learned.networks, x) @ weights
         return scores
 
     return score
@@ -95,7 +93,7 @@ def weighed(learned: Learned, sharpness: float) -> Way:
 def tuned(learned: Learned, rule: AdaptationRule, *, replay: bool = True) -> Way:
     """The way that changes the networks' weights as `rule` says."""
 
-    def score(support: Support, x: Matrix) -> FloatArray:
+    def score(support: Support, x: Matrix) -> Floats:
         networks = adapted(learned, support, rule, replay=replay)
         return _log_odds(networks, x).mean(axis=1)
 
@@ -161,8 +159,8 @@ def feedback(
     """Judge what it brings to mark the loudest false alarms as benign.
 
     The `count` benign flows with the highest scores in the first ``FEEDBACK_SHARE`` of the time
-    are what an analyst would have been shown first. Judged is the time after them; hosts may be
-    the same, as they are at a site. Nothing is drawn, so there is one outcome per count.
+    are what an analyst would have been shown first. Judged is the time after them; hosts may be the
+    same, as they are at a site. Nothing is drawn, so there is one outcome per count.
     """
     rng = np.random.default_rng(seed)
     labelled = source.labels >= 0
@@ -200,11 +198,11 @@ def _sampled(source: TaskSource, side: Flags, rng: np.random.Generator) -> Rows:
     return np.concatenate(parts)
 
 
-def _judge(way: str, count: int, draw: int, labels: Labels, scores: FloatArray) -> FewShotFigures:
-    figures = ranking.Ranking(scores, labels > 0).figures(np.ones(len(labels)))
+def _judge(way: str, count: int, draw: int, labels: Labels, scores: Floats) -> FewShotFigures:
+    figures = Ranking(scores, labels > 0).figures(np.ones(len(labels)))
     precision, *recall = figures[: 1 + len(RATES)].tolist()
     return FewShotFigures(way, count, draw, precision, tuple(recall))
 
 
-def _log_odds(networks: Sequence[Mlp], x: Matrix) -> FloatArray:
-    return np.stack([member_log_odds(network, x) for network in networks], axis=1)
+def _log_odds(networks: Sequence[Mlp], x: Matrix) -> Floats:
+    return np.stack([network_log_odds(network, x) for network in networks], axis=1)

@@ -19,14 +19,12 @@ from zeekml.detection.policy import Policy
 from zeekml.evaluation.baselines import Baselines, fit_baselines
 from zeekml.evaluation.settings import Settings, Steps
 from zeekml.training.ensemble_selection import Validation, select
-from zeekml.training.leave_one_out import Fold, can_teach
+from zeekml.training.leave_one_out import Fold, evaluable, train_if_possible, without
 from zeekml.training.platt_fit import PlattFit, fit_scores
 from zeekml.training.ranking import Ranking
-from zeekml.training.sample_weights import DUPLICATE_EXPONENT
 from zeekml.training.thresholds import Thresholds, choose_thresholds
-from zeekml.training.trained_ensemble import Prediction, TrainedEnsemble
-from zeekml.training.trainer import train
-from zeekml.training.training_rows import Prepared, pool_of
+from zeekml.training.trained_ensemble import TrainedEnsemble
+from zeekml.training.training_rows import DUPLICATE_EXPONENT, Prepared, pool_of
 
 
 @dataclass(frozen=True)
@@ -39,27 +37,9 @@ class Fits:
     calibration: PlattFit | None
     thresholds: Thresholds | None
     best_member: int | None  # number of the member that ranks the other environments best
-    # int array (members,) or None: How often each member was chosen by greedy selection on the
+    # (members,) or None: how often each member was chosen by greedy selection on the
     # other environments
     places: npt.NDArray[np.int64] | None
-
-
-def evaluable(prepared: Sequence[Prepared]) -> list[int]:
-    """The numbers of the environments that figures can be computed on."""
-    return [
-        number
-        for number, item in enumerate(prepared)
-        if item.environment.why_not_evaluable() is None
-    ]
-
-
-def can_be_held_out(prepared: Sequence[Prepared]) -> list[int]:
-    """The numbers of the environments whose figures rest on fits to all others."""
-    return [
-        number
-        for number in evaluable(prepared)
-        if can_teach([item for other, item in enumerate(prepared) if other != number])
-    ]
 
 
 @dataclass
@@ -73,14 +53,14 @@ class Pairs:
     _trained: dict[frozenset[int], TrainedEnsemble | None] = field(default_factory=dict)
 
     def without(self, one: int, other: int) -> TrainedEnsemble | None:
-        """The ensemble trained without both, None if the rest teaches nothing."""
+        """The ensemble trained without both, None if the rest holds nothing to learn."""
         key = frozenset((one, other))
         if key not in self._trained:
-            rest = [item for number, item in enumerate(self.prepared) if number not in key]
+            rest = without(self.prepared, *key)
             names = " and ".join(self.prepared[number].name for number in sorted(key))
             what = f"seed {self.seed}: without {names}"
             self.steps.now(what)
-            self._trained[key] = train_if_possible(rest, self.seed, self.settings)
+            self._trained[key] = train_recipe(rest, self.seed, self.settings)
             self.steps.done(what, len(self.settings.plan.outputs()))
         return self._trained[key]
 
@@ -93,18 +73,16 @@ class Pairs:
         return Fold(item, ensemble.predict(item.matrix))
 
 
-def train_if_possible(
+def train_recipe(
     prepared: Sequence[Prepared], seed: int, settings: Settings
 ) -> TrainedEnsemble | None:
-    """Train the recipe, or return None if these environments teach nothing."""
-    if not can_teach(prepared):
-        return None
-    return train(
+    """Train the recipe, or None if these environments hold nothing to learn."""
+    return train_if_possible(
         prepared,
         seed=seed,
         plan=settings.plan,
         recipe=settings.recipe,
-        unfinished=settings.unfinished,
+        checkpoints=settings.checkpoints,
     )
 
 
@@ -115,11 +93,11 @@ def fit_without(
     policy: Policy,
 ) -> Fits | None:
     """Fit everything for one environment on all others."""
-    others = [item for number, item in enumerate(prepared) if number != held_out]
+    others = without(prepared, held_out)
     seed, settings, steps = pairs.seed, pairs.settings, pairs.steps
     what = f"seed {seed}: without {prepared[held_out].name}"
     steps.now(what)
-    ensemble = train_if_possible(others, seed, settings)
+    ensemble = train_recipe(others, seed, settings)
     if ensemble is None:
         return None
     steps.done(what, len(settings.plan.outputs()))
@@ -146,7 +124,7 @@ def calibrated(folds: Sequence[Fold], policy: Policy) -> tuple[PlattFit | None, 
     except ValueError:
         # higher scores do not go with more malicious rows: there is nothing to calibrate
         return None, None
-    if any(fold.prediction.threat_logits is None for fold in folds):
+    if any(fold.prediction.threat_shares is None for fold in folds):
         return calibration, None
     return calibration, choose_thresholds(folds, calibration, policy)
 
@@ -169,16 +147,16 @@ def best_member(folds: Sequence[Fold]) -> int | None:
     """The number of the member with the highest mean average precision over folds."""
     if not folds:
         return None
-    worth = np.mean([member_precision(fold.prediction, fold) for fold in folds], axis=0)
+    worth = np.mean([member_precision(fold) for fold in folds], axis=0)
     return int(worth.argmax())
 
 
-def member_precision(prediction: Prediction, fold: Fold) -> list[float]:
+def member_precision(fold: Fold) -> list[float]:
     """The average precision of each member on a fold."""
     used = fold.labels >= 0
     malicious = fold.labels[used] > 0
     ones = np.ones(int(used.sum()))
     return [
         float(Ranking(column, malicious).figures(ones)[0])
-        for column in prediction.member_log_odds[used].T
+        for column in fold.prediction.member_log_odds[used].T
     ]

@@ -9,23 +9,54 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.datasets.environment import Labels
-from zeekml.datasets.equal_rows import duplicate_weights
+from zeekml.datasets.environment import Matrix
 from zeekml.detection.policy import Policy
+from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.classes import CLASSES
+from zeekml.ensemble.interpreter import MAX_BATCH, Member
 from zeekml.ensemble.manifest import Manifest
+from zeekml.ensemble.scoring import Ensemble, member_log_odds
 from zeekml.evaluation.baselines import NAMES as BASELINES
-from zeekml.evaluation.bootstrap import Numbers
-from zeekml.evaluation.controls import CONTROLS, altered
-from zeekml.evaluation.fits import Fits, Pairs, can_be_held_out, evaluable, fit_without
-from zeekml.evaluation.metrics import resolvable
+from zeekml.evaluation.baselines import RULES_NAME, strongest_rule
+from zeekml.evaluation.fits import Fits, Pairs, fit_without
 from zeekml.evaluation.settings import Settings, Steps
-from zeekml.training.leave_one_out import Fold
+from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
+from zeekml.training.leave_one_out import Fold, can_be_held_out, evaluable
 from zeekml.training.platt_fit import PlattFit
-from zeekml.training.ranking import Floats, Ranking
+from zeekml.training.ranking import EvaluatedRows, Floats
 from zeekml.training.thresholds import Thresholds
 from zeekml.training.trained_ensemble import Prediction, TrainedMember
 from zeekml.training.training_rows import Prepared, synthetic_rows
+
+PORTS: Final = "ports shuffled"
+DIRECTION: Final = "direction hidden"
+
+CONTROLS: Final = {
+    PORTS: "what the destination port is was dealt out anew among the environment's rows. A large "
+    "loss means that the score rests on port numbers, which attackers choose.",
+    DIRECTION: "whether originator and responder are local was hidden. A large loss means that the "
+    "score rests on where recordings stood, which differs from network to network.",
+}
+
+_PORT_COLUMNS: Final = [
+    *(FEATURE_INDEX[f.name] for f in FEATURES if f.family == "port"),
+    FEATURE_INDEX["port_share"],
+]
+_DIRECTION_COLUMNS: Final = [FEATURE_INDEX[f.name] for f in FEATURES if f.family == "direction"]
+
+
+def altered(matrix: Matrix, control: str, seed: int) -> Matrix:
+    """A copy with a control applied."""
+    changed = matrix.copy()
+    if control == PORTS:
+        order = np.random.default_rng([seed, 11]).permutation(len(matrix))
+        changed[:, _PORT_COLUMNS] = matrix[order][:, _PORT_COLUMNS]
+    elif control == DIRECTION:
+        changed[:, _DIRECTION_COLUMNS] = np.nan
+    else:
+        raise ValueError(f"no such control: {control!r}")
+    return changed
+
 
 OURS: Final = "zeekml"
 
@@ -36,17 +67,17 @@ class SeedRun:
 
     seed: int
     prediction: Prediction  # for all rows, labelled or not
-    baselines: Mapping[str, Floats]  # dict of str to float64 array (rows,)
+    baselines: Mapping[str, Floats]  # (rows,)
     calibration: PlattFit | None  # see fits.Fits
     thresholds: Thresholds | None
     best_member: int | None
     places: npt.NDArray[np.int64] | None
     members: Sequence[TrainedMember]  # of the ensemble; empty for a finished bundle
-    # dict of str to float64 array (rows,): The ensemble's log-odds for rows with something
+    # (rows,): the ensemble's log-odds for rows with something
     # taken away, see controls
     controls: Mapping[str, Floats]
-    # dict of str to (float64 array, float64 array): By other environment: log-odds of this
-    # one's benign rows and of the other's malicious rows, by the ensemble that has seen neither
+    # by other environment: log-odds of this one's benign rows and of the other's malicious rows,
+    # by the ensemble that has seen neither
     transplants: Mapping[str, tuple[Floats, Floats]]
 
 
@@ -69,65 +100,12 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The rows of an environment that figures rest on."""
-
-    rows: npt.NDArray[np.bool_]  # bool array (all rows,)
-    labels: Labels  # int8 array (judged rows,)
-    malicious: npt.NDArray[np.bool_]  # bool array (judged rows,)
-    # dict of str to float64 array (judged rows,): raw counts each row once, distinct rows that
-    # repeat each other once together
-    weights: Mapping[str, Floats]
-    # int array (judged rows,): Number of the row's host: an originator in one recording
-    hosts: Numbers
-
-    def resolvable(self, view: str) -> npt.NDArray[np.bool_]:
-        """Whether each of ``metrics.MEASURES`` can be told apart from chance."""
-        return resolvable(float(self.weights[view][~self.malicious].sum()))
-
-    def figures(self, scores: Floats, view: str) -> Floats:
-        """Return ``metrics.MEASURES`` of scores of all rows, NaN where not resolvable."""
-        found = self.ranking(scores).figures(self.weights[view])
-        return np.where(self.resolvable(view), found, np.nan)
-
-    def ranking(self, scores: Floats) -> Ranking:
-        """Rank the judged rows by scores of all rows."""
-        return Ranking(scores[self.rows], self.malicious)
-
-
-def judged(prepared: Prepared) -> Judged:
-    """What figures of an environment rest on."""
-    environment = prepared.environment
-    everything = environment.evaluation_labels()
-    rows = everything >= 0
-    labels = everything[rows]
-    originators = environment.flows["id.orig_h"].to_pylist()
-    pairs = [(c, h) for c, h in zip(environment.captures.tolist(), originators, strict=True)]
-    numbers: dict[tuple[int, str], int] = {}
-    hosts = [
-        numbers.setdefault(pair, len(numbers))
-        for pair, used in zip(pairs, rows.tolist(), strict=True)
-        if used
-    ]
-    return Judged(
-        rows=rows,
-        labels=labels,
-        malicious=labels > 0,
-        weights={
-            "raw": np.ones(len(labels)),
-            "distinct": duplicate_weights(prepared.matrix[rows], labels),
-        },
-        hosts=np.array(hosts, dtype=np.intp),
-    )
-
-
-@dataclass(frozen=True)
 class Study:
     """Everything that the sections of a report are computed from."""
 
     prepared: Sequence[Prepared]  # all environments read, with the first seed's synthetic copies
     held_out: Sequence[HeldOut]  # those that figures can be computed on
-    judged: Mapping[str, Judged]  # by name of the environment
+    judged: Mapping[str, EvaluatedRows]  # by name of the environment
     policy: Policy
     settings: Settings
     # of the finished bundle that was scored with; None if the recipe was fitted anew
@@ -150,7 +128,7 @@ class Study:
         return [OURS, *self.held_out[0].runs[0].baselines] if self.held_out else []
 
     def figures(self, site: HeldOut, method: str, view: str) -> Floats:
-        """Return ``metrics.MEASURES``, shape (seeds, measures), NaN where not resolvable."""
+        """`MEASURES` (seeds, measures), NaN where not resolvable."""
         rows = self.judged[site.name]
         return np.stack([rows.figures(scores_of(run, method), view) for run in site.runs])
 
@@ -177,7 +155,7 @@ def leave_one_out_study(
     return Study(
         prepared=prepared,
         held_out=held_out,
-        judged={site.name: judged(site.prepared) for site in held_out},
+        judged={site.name: EvaluatedRows.of(site.prepared) for site in held_out},
         policy=policy,
         settings=settings,
     )
@@ -229,3 +207,70 @@ def _run(prepared: Sequence[Prepared], number: int, fits: Fits, pairs: Pairs) ->
         },
         transplants=transplants,
     )
+
+
+def bundle_study(
+    prepared: Sequence[Prepared], bundle: Bundle, policy: Policy, settings: Settings, steps: Steps
+) -> Study:
+    """Score every environment with a bundle; nothing is fitted."""
+    manifest = bundle.manifest
+    ensemble = Ensemble(bundle)
+    known = {source.environment for source in manifest.training}
+    calibration = PlattFit(
+        manifest.calibration.slope,
+        manifest.calibration.intercept,
+        manifest.calibration.base_rate,
+        brier=float("nan"),
+        error=float("nan"),
+    )
+    thresholds = Thresholds(
+        dict(manifest.thresholds), manifest.candidate_score, false_per_10k=float("nan")
+    )
+    held_out = []
+    for number in evaluable(prepared):
+        item = prepared[number]
+        steps.now(f"scoring {item.name}")
+        prediction = predict(bundle, ensemble, item.matrix)
+        run = SeedRun(
+            seed=0,
+            prediction=prediction,
+            # the only baseline that needs no training data
+            baselines={RULES_NAME: strongest_rule(item.matrix)},
+            calibration=calibration,
+            thresholds=thresholds if prediction.threat_shares is not None else None,
+            best_member=None,
+            places=None,
+            members=(),
+            controls={
+                control: ensemble.score(altered(item.matrix, control, seed=0)).log_odds
+                for control in CONTROLS
+            },
+            transplants={},
+        )
+        held_out.append(HeldOut(item, [run], seen=item.name in known))
+        steps.done(f"scored {item.name}")
+    return Study(
+        prepared=prepared,
+        held_out=held_out,
+        judged={site.name: EvaluatedRows.of(site.prepared) for site in held_out},
+        policy=policy,
+        settings=settings,
+        bundle=manifest,
+    )
+
+
+def predict(bundle: Bundle, ensemble: Ensemble, matrix: Matrix) -> Prediction:
+    """Score rows of all features of the schema with a bundle, member by member."""
+    scores = ensemble.score(matrix)
+    members = [Member(model) for model in bundle.models]
+    knows = np.array([entry.knows_threats for entry in bundle.manifest.members])
+    odds = np.empty((len(matrix), len(members)))
+    for start in range(0, len(matrix), MAX_BATCH):
+        part = slice(start, start + MAX_BATCH)
+        inputs = ensemble.inputs(matrix[part])
+        logits = np.zeros((len(inputs), len(members), len(CLASSES)), np.float32)
+        for number, member in enumerate(members):
+            logits[:, number, : member.outputs] = member.scores(inputs)
+        odds[part] = member_log_odds(logits, knows)
+    shares = scores.classes.astype(np.float64)
+    return Prediction(scores.log_odds, odds, shares if knows.any() else None)

@@ -33,7 +33,7 @@ class Settings:
     # leave out each synthetic kind and each feature family in turn, which is slow
     ablations: bool = False
     # where members of the recipe are kept, for a run that goes on from them
-    unfinished: TrainingCheckpoints | None = None
+    checkpoints: TrainingCheckpoints | None = None
 
     @property
     def seed_list(self) -> range:

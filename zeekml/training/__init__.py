@@ -1,1 +1,1 @@
-"""Training, evaluation and export of the ensemble's members."""
+"""From labelled flows to a bundle: training rows, members, held-out scores, thresholds, card."""

@@ -3,7 +3,7 @@
 A few labels fit many networks, most of them useless. So what is learned is held near where it
 began (a pull towards the prior weights), and rows of the training environments are replayed beside
 the labelled ones. How many steps, how strong a pull and how much replay is not guessed but chosen
-on training environments (see ``metalearning``).
+on training environments (see `meta_learning`).
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class AdaptationRule:
 class Replay:
     """Rows of the training environments."""
 
-    x: Matrix  # float32 array (rows, features): Standardised
-    labels: Labels  # int8 array (rows,)
-    # float64 array (rows,): Running sum of the rows' weights, the last of them 1
+    x: Matrix  # (rows, features): standardised
+    labels: Labels  # (rows,)
+    # (rows,): running sum of the rows' weights, the last of them 1
     cumulative: npt.NDArray[np.float64]
 
     @classmethod

@@ -17,16 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.datasets.environment import Labels
-from zeekml.training import ranking
-
-Scores = npt.NDArray[np.float64]
+from zeekml.training.ranking import RATES as ALL_RATES
+from zeekml.training.ranking import Floats, Ranking
 
 START: Final = 3
 BAGS: Final = 20
 BAG_SHARE: Final = 0.5
 MOST_BENIGN: Final = 4000
 MOST_MALICIOUS: Final = 2000
-RATES: Final = ranking.RATES[:2]
+RATES: Final = ALL_RATES[:2]
 """False-positive rates whose recalls, with the average precision, are what is climbed."""
 
 
@@ -34,9 +33,9 @@ RATES: Final = ranking.RATES[:2]
 class Validation:
     """What candidates say about one environment that none of them has seen."""
 
-    log_odds: Scores  # float64 array (rows, candidates)
-    labels: Labels  # int8 array (rows,): Zero for benign
-    weights: npt.NDArray[np.float64]  # float64 array (rows,): What each row counts
+    log_odds: Floats  # (rows, candidates)
+    labels: Labels  # (rows,): zero for benign
+    weights: npt.NDArray[np.float64]  # (rows,): what each row counts
 
     def sampled(self, rng: np.random.Generator) -> Validation:
         """A part that is large enough to choose by: thousands of comparisons are made."""
@@ -50,9 +49,9 @@ class Validation:
         return Validation(self.log_odds[rows], self.labels[rows], self.weights[rows])
 
 
-def worth(log_odds: Scores, validation: Validation) -> float:
+def worth(log_odds: Floats, validation: Validation) -> float:
     """The mean of average precision and the recalls at ``RATES``, rows weighted."""
-    ranked = ranking.Ranking(log_odds, validation.labels > 0)
+    ranked = Ranking(log_odds, validation.labels > 0)
     return float(ranked.figures(validation.weights)[: 1 + len(RATES)].mean())
 
 
@@ -114,7 +113,7 @@ def _climb(validations: Sequence[Validation], bag: npt.NDArray[np.int64], count:
     return best
 
 
-def _apportion(votes: npt.NDArray[np.int64], alone: Scores, count: int) -> npt.NDArray[np.int64]:
+def _apportion(votes: npt.NDArray[np.int64], alone: Floats, count: int) -> npt.NDArray[np.int64]:
     """Share `count` places out in proportion to the votes, by largest remainders."""
     quota = votes / votes.sum() * count
     places = np.floor(quota).astype(np.int64)

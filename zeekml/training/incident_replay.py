@@ -21,10 +21,7 @@ from zeekml.detection.incidents.replay import Replay
 from zeekml.detection.policy import Policy
 from zeekml.training.leave_one_out import Fold
 from zeekml.training.platt_fit import PlattFit
-
-Floats = npt.NDArray[np.float64]
-RowNumbers = npt.NDArray[np.intp]
-Flags = npt.NDArray[np.bool_]
+from zeekml.training.ranking import Flags, Floats, Numbers
 
 NONE: Final = -1
 
@@ -40,7 +37,7 @@ class HeldOutStream:
 
     name: str
     labels: Labels  # of all rows of the environment
-    rows: RowNumbers  # row of each candidate, in order of arrival
+    rows: Numbers  # row of each candidate, in order of arrival
     captures: npt.NDArray[np.int32]  # of each candidate
     candidates: Candidates
     base_rate: float
@@ -51,7 +48,7 @@ class HeldOutStream:
 
         Raises ValueError if no member of the ensemble tells threats apart.
         """
-        shares = fold.prediction.threat_shares()
+        shares = fold.prediction.threat_shares
         if shares is None:
             raise ValueError("incident thresholds need members that tell threats apart")
         environment = fold.prepared.environment
@@ -90,7 +87,7 @@ class HeldOutStream:
         """The incidents at any thresholds."""
         return Replay(self.candidates, policy, base_rate=self.base_rate)
 
-    def one_by_one(self, parts: Sequence[RowNumbers]) -> tuple[HeldOutStream, RowNumbers]:
+    def one_by_one(self, parts: Sequence[Numbers]) -> tuple[HeldOutStream, Numbers]:
         """Each part of the malicious rows as if there were no others, one after the other.
 
         With it come the benign candidates of its recording that share a host with it, since no
@@ -122,7 +119,7 @@ class HeldOutStream:
         )
         return stream, np.concatenate(owners)
 
-    def _groups(self, column: str) -> tuple[RowNumbers, list[RowNumbers]]:
+    def _groups(self, column: str) -> tuple[Numbers, list[Numbers]]:
         """Number of each candidate's group by recording and host, and each group's candidates."""
         hosts = self.candidates.flows.column(column).to_pylist()
         numbers: dict[tuple[int, str], int] = {}
@@ -132,7 +129,7 @@ class HeldOutStream:
         return group, np.split(order, np.cumsum(np.bincount(group))[:-1])
 
 
-def in_turn(streams: Sequence[HeldOutStream]) -> tuple[Candidates, RowNumbers]:
+def in_turn(streams: Sequence[HeldOutStream]) -> tuple[Candidates, Numbers]:
     """The candidates of streams that never meet, in one; and the stream that each is of."""
     parts = [stream.candidates for stream in streams]
     flows = pa.concat_batches([part.flows for part in parts])

@@ -6,7 +6,7 @@ its episodes were memorised, and gives figures near one that mean nothing.
 
 Recall at a false-positive rate uses the threshold that gives that rate on the held-out
 environment's own benign rows: it measures ranking. What a threshold chosen beforehand does is
-measured in ``thresholds``.
+measured in `thresholds`.
 """
 
 from __future__ import annotations
@@ -16,22 +16,21 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from zeekml.core.markdown import table
 from zeekml.datasets.environment import LABEL_NAMES, Labels
-from zeekml.datasets.equal_rows import Weights, duplicate_weights
 from zeekml.training.mlp import Recipe
-from zeekml.training.trained_ensemble import Prediction
+from zeekml.training.ranking import MEASURES, RATES, EvaluatedRows, Floats
+from zeekml.training.trained_ensemble import Prediction, TrainedEnsemble
 from zeekml.training.trainer import MemberPlan, train
 from zeekml.training.training_checkpoints import TrainingCheckpoints
 from zeekml.training.training_rows import Prepared
 
-Scores = npt.NDArray[np.float64]
+NOT_RESOLVED: Final = "n/r"
 
-RATES: Final = (1e-2, 1e-3)
-# a rate needs this many benign rows over it to be more than a matter of single flows
-ROWS_PER_RATE: Final = 10
+_SHOWN: Final = RATES[:2]
+_KEYS: Final = MEASURES[: 1 + len(_SHOWN)]
+_VIEWS: Final = ("raw", "distinct")
 
 
 @dataclass(frozen=True)
@@ -52,13 +51,85 @@ class Fold:
         return self.prepared.environment.evaluation_labels()
 
 
-@dataclass(frozen=True)
-class Figures:
-    """How well malicious rows rank above benign ones."""
+def evaluable(prepared: Sequence[Prepared]) -> list[int]:
+    """Numbers of the environments that figures can be computed on."""
+    return [n for n, item in enumerate(prepared) if item.environment.why_not_evaluable() is None]
 
-    average_precision: float
-    # share of malicious rows above the threshold that gives the false-positive rate (the key)
-    recall: Mapping[float, float]
+
+def can_train(prepared: Sequence[Prepared]) -> bool:
+    """Whether there are benign and malicious rows to learn from."""
+    labels = [item.environment.labels for item in prepared]
+    return any((y == 0).any() for y in labels) and any((y > 0).any() for y in labels)
+
+
+def can_be_held_out(prepared: Sequence[Prepared]) -> list[int]:
+    """Numbers of the environments whose figures rest on fits to all others."""
+    return [number for number in evaluable(prepared) if can_train(without(prepared, number))]
+
+
+def without(prepared: Sequence[Prepared], *hidden: int) -> list[Prepared]:
+    """All environments but those of these numbers."""
+    return [item for number, item in enumerate(prepared) if number not in hidden]
+
+
+def train_if_possible(
+    prepared: Sequence[Prepared],
+    *,
+    seed: int,
+    plan: MemberPlan | None = None,
+    recipe: Recipe | None = None,
+    checkpoints: TrainingCheckpoints | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> TrainedEnsemble | None:
+    """Train the recipe as `train` does; None if these environments hold nothing to learn."""
+    if not can_train(prepared):
+        return None
+    return train(
+        prepared, seed=seed, plan=plan, recipe=recipe, checkpoints=checkpoints, progress=progress
+    )
+
+
+def leave_one_out(
+    prepared: Sequence[Prepared],
+    *,
+    seed: int,
+    plan: MemberPlan | None = None,
+    recipe: Recipe | None = None,
+    checkpoints: TrainingCheckpoints | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> list[Fold]:
+    """Score every evaluable environment by an ensemble trained on all others.
+
+    `progress` is called with (environment held out, its members done, members in all).
+    """
+    folds = []
+    for number in evaluable(prepared):
+        held_out = prepared[number]
+
+        def report(done: int, total: int, name: str = held_out.name) -> None:
+            if progress is not None:
+                progress(name, done, total)
+
+        ensemble = train_if_possible(
+            without(prepared, number),
+            seed=seed,
+            plan=plan,
+            recipe=recipe,
+            checkpoints=checkpoints,
+            progress=report,
+        )
+        if ensemble is not None:
+            folds.append(Fold(held_out, ensemble.predict(held_out.matrix)))
+    return folds
+
+
+def why_none_held_out(prepared: Sequence[Prepared]) -> str:
+    """For each environment, why no figure can rest on it, where none can."""
+    reasons = []
+    for item in prepared:
+        reason = item.environment.why_not_evaluable() or "the others lack benign or malicious rows"
+        reasons.append(f"{item.name}: {reason}")
+    return "; ".join(reasons)
 
 
 @dataclass(frozen=True)
@@ -68,197 +139,94 @@ class EnvironmentFigures:
     name: str
     benign: int
     malicious: int
-    raw: Figures  # each row counted once; rows that repeat each other counted once together
-    distinct: Figures
-    by_class: Mapping[str, float]  # raw recall at the first of RATES, by class
-    resolvable: Mapping[float, bool]  # whether there are ROWS_PER_RATE / rate benign rows
-
-
-def leave_one_out(
-    prepared: Sequence[Prepared],
-    *,
-    seed: int,
-    plan: MemberPlan | None = None,
-    recipe: Recipe | None = None,
-    unfinished: TrainingCheckpoints | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
-) -> list[Fold]:
-    """Score every evaluable environment by an ensemble trained on all others."""
-    folds = []
-    for held_out in prepared:
-        if held_out.environment.why_not_evaluable() is not None:
-            continue
-        others = [item for item in prepared if item is not held_out]
-        if not can_teach(others):
-            continue
-
-        def report(done: int, total: int, name: str = held_out.name) -> None:
-            if progress is not None:
-                progress(name, done, total)
-
-        ensemble = train(
-            others, seed=seed, plan=plan, recipe=recipe, unfinished=unfinished, progress=report
-        )
-        folds.append(Fold(held_out, ensemble.predict(held_out.matrix)))
-    return folds
-
-
-def can_teach(prepared: Sequence[Prepared]) -> bool:
-    """Whether there are benign and malicious rows to learn from."""
-    labels = [item.environment.labels for item in prepared]
-    return any((y == 0).any() for y in labels) and any((y > 0).any() for y in labels)
-
-
-def why_none_held_out(prepared: Sequence[Prepared]) -> str:
-    """For each environment why no figure can rest on it, where none can."""
-    reasons = []
-    for item in prepared:
-        reason = item.environment.why_not_evaluable() or "the others lack benign or malicious rows"
-        reasons.append(f"{item.name}: {reason}")
-    return "; ".join(reasons)
+    views: Mapping[str, Floats]  # raw and distinct: measures, NaN where not resolvable
+    by_class: Mapping[str, float]  # raw recall at the first of the rates, by class
+    resolvable: Mapping[float, bool]  # rates that the benign rows resolve
 
 
 def measure(fold: Fold) -> EnvironmentFigures:
-    """Compute the figures of one fold."""
-    labels = fold.labels
-    used = labels >= 0
-    labels, scores = labels[used], fold.prediction.log_odds[used]
-    weights = duplicate_weights(fold.prepared.matrix[used], labels)
-    benign = int((labels == 0).sum())
-    threshold = threshold_at(scores, labels, RATES[0])
+    """The figures of one fold."""
+    rows = EvaluatedRows.of(fold.prepared)
+    scores, labels = fold.prediction.log_odds, rows.labels
+    above = rows.ranking(scores).above(rows.weights["raw"], RATES[0])
     return EnvironmentFigures(
-        name=fold.prepared.name,
-        benign=benign,
-        malicious=int((labels > 0).sum()),
-        raw=_figures(scores, labels, np.ones(len(labels))),
-        distinct=_figures(scores, labels, weights),
+        name=fold.name,
+        benign=int((~rows.malicious).sum()),
+        malicious=int(rows.malicious.sum()),
+        views={view: rows.figures(scores, view)[: len(_KEYS)] for view in _VIEWS},
         by_class={
-            LABEL_NAMES[label]: float((scores[labels == label] > threshold).mean())
-            for label in np.unique(labels[labels > 0])
+            LABEL_NAMES[label]: float(above[labels == label].mean())
+            for label in np.unique(labels[rows.malicious])
         },
-        resolvable={rate: benign >= ROWS_PER_RATE / rate - 1e-6 for rate in RATES},
+        resolvable=dict(zip(_SHOWN, rows.resolvable("raw")[1:].tolist(), strict=False)),
     )
 
 
-def _figures(scores: Scores, labels: Labels, weights: Weights) -> Figures:
-    from sklearn.metrics import average_precision_score
-
-    return Figures(
-        average_precision=float(average_precision_score(labels > 0, scores, sample_weight=weights)),
-        recall={rate: recall_at(scores, labels, rate, weights) for rate in RATES},
-    )
+def _named(figures: Floats) -> dict[str, float | None]:
+    """Figures under readable keys, None where not resolved."""
+    values = [None if np.isnan(value) else value for value in figures.tolist()]
+    return dict(zip(_KEYS, values, strict=True))
 
 
-def threshold_at(
-    scores: Scores, labels: Labels, rate: float, weights: Weights | None = None
-) -> float:
-    """The lowest threshold above which at most `rate` of the benign weight lies."""
-    benign = labels == 0
-    weights = np.ones(len(scores)) if weights is None else weights
-    order = np.argsort(-scores[benign], kind="stable")
-    ranked = scores[benign][order]
-    share = np.cumsum(weights[benign][order]) / weights[benign].sum()
-    # the first benign row that must not be above the threshold
-    index = int(np.searchsorted(share, rate * (1 + 1e-9), side="right"))
-    return float(ranked[min(index, len(ranked) - 1)])
-
-
-def recall_at(scores: Scores, labels: Labels, rate: float, weights: Weights | None = None) -> float:
-    """The share of malicious weight above ``threshold_at``."""
-    threshold = threshold_at(scores, labels, rate, weights)
-    weights = np.ones(len(scores)) if weights is None else weights
-    malicious = labels > 0
-    caught = weights[malicious & (scores > threshold)].sum()
-    return float(caught / weights[malicious].sum())
-
-
-def mean_figures(figures: Sequence[EnvironmentFigures]) -> dict[str, Any]:
-    """Means over environments, as plain numbers with readable keys.
-
-    The mean of a recall is over the environments that resolve its rate, and None where none does.
-    """
-    out: dict[str, Any] = {"environments": len(figures)}
-    for view in ("raw", "distinct"):
-        chosen = [getattr(item, view) for item in figures]
-        out[view] = {
-            "average_precision": float(np.mean([item.average_precision for item in chosen])),
-            **{
-                _recall_key(rate): _mean(
-                    [
-                        item.recall[rate]
-                        for item, all_of in zip(chosen, figures, strict=True)
-                        if all_of.resolvable[rate]
-                    ]
-                )
-                for rate in RATES
-            },
-        }
-    out["resolvable"] = {
-        _recall_key(rate): sum(item.resolvable[rate] for item in figures) for rate in RATES
-    }
-    return out
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if values else None
+def _mean(figures: Sequence[EnvironmentFigures], view: str) -> Floats:
+    """The mean of each figure over the environments that resolve it, NaN where none does."""
+    table = np.stack([item.views[view] for item in figures])
+    known = np.isfinite(table)
+    total = np.where(known, table, 0.0).sum(axis=0)
+    return np.divide(total, known.sum(axis=0), out=np.full(len(total), np.nan), where=known.any(0))
 
 
 def as_dict(figures: Sequence[EnvironmentFigures]) -> dict[str, Any]:
     """The whole table as plain JSON values."""
+    mean: dict[str, Any] | None = None
+    if figures:
+        mean = {
+            "environments": len(figures),
+            **{view: _named(_mean(figures, view)) for view in _VIEWS},
+            "resolvable": {
+                key: sum(item.resolvable[rate] for item in figures)
+                for rate, key in zip(_SHOWN, _KEYS[1:], strict=True)
+            },
+        }
     return {
         "method": "leave one environment out; recall at the held-out environment's own "
         "false-positive rate",
-        "mean": mean_figures(figures) if figures else None,
-        "environments": {item.name: _environment_dict(item) for item in figures},
+        "mean": mean,
+        "environments": {
+            item.name: {
+                "benign": item.benign,
+                "malicious": item.malicious,
+                **{view: _named(item.views[view]) for view in _VIEWS},
+                f"{_KEYS[1]}_by_class": dict(item.by_class),
+                "resolvable": dict(zip(_KEYS[1:], item.resolvable.values(), strict=True)),
+            }
+            for item in figures
+        },
     }
-
-
-def _environment_dict(item: EnvironmentFigures) -> dict[str, Any]:
-    out: dict[str, Any] = {"benign": item.benign, "malicious": item.malicious}
-    for view, figures in (("raw", item.raw), ("distinct", item.distinct)):
-        out[view] = {
-            "average_precision": figures.average_precision,
-            **{
-                _recall_key(rate): figures.recall[rate] if item.resolvable[rate] else None
-                for rate in RATES
-            },
-        }
-    out[f"{_recall_key(RATES[0])}_by_class"] = dict(item.by_class)
-    out["resolvable"] = {_recall_key(rate): item.resolvable[rate] for rate in RATES}
-    return out
-
-
-NOT_RESOLVED: Final = "n/r"
-
-
-def _recall_key(rate: float) -> str:
-    return f"recall_at_fpr_{rate:g}"
 
 
 def as_markdown(figures: Sequence[EnvironmentFigures]) -> str:
     """The table as Markdown; ``n/r`` stands where too few benign rows resolve a rate."""
     heads = ["environment", "benign", "malicious", "AP"]
-    heads += [f"recall at {rate:g}" for rate in RATES]
-    heads += ["AP, distinct", *(f"recall at {rate:g}, distinct" for rate in RATES), "by class"]
+    heads += [f"recall at {rate:g}" for rate in _SHOWN]
+    heads += ["AP, distinct", *(f"recall at {rate:g}, distinct" for rate in _SHOWN), "by class"]
     rows = []
     for item in figures:
-        cells = [item.name, f"{item.benign:,}", f"{item.malicious:,}"]
-        for view in (item.raw, item.distinct):
-            cells.append(f"{view.average_precision:.2f}")
-            cells += [
-                f"{view.recall[rate]:.2f}" if item.resolvable[rate] else NOT_RESOLVED
-                for rate in RATES
+        shown = item.by_class if item.resolvable[RATES[0]] else {}
+        rows.append(
+            [
+                item.name,
+                f"{item.benign:,}",
+                f"{item.malicious:,}",
+                *(_told(value) for view in _VIEWS for value in item.views[view].tolist()),
+                ", ".join(f"{name} {value:.2f}" for name, value in shown.items()),
             ]
-        by_class = item.by_class if item.resolvable[RATES[0]] else {}
-        cells.append(", ".join(f"{name} {value:.2f}" for name, value in by_class.items()))
-        rows.append(cells)
+        )
     if figures:
-        mean = mean_figures(figures)
-        cells = ["**mean**", "", ""]
-        for view_name in ("raw", "distinct"):
-            cells += [
-                NOT_RESOLVED if value is None else f"**{value:.2f}**"
-                for value in mean[view_name].values()
-            ]
-        rows.append([*cells, ""])
+        means = [value for view in _VIEWS for value in _mean(figures, view).tolist()]
+        rows.append(["**mean**", "", "", *(_told(value, "**") for value in means), ""])
     return table(heads, rows)
+
+
+def _told(value: float, strong: str = "") -> str:
+    return NOT_RESOLVED if np.isnan(value) else f"{strong}{value:.2f}{strong}"

@@ -1,9 +1,9 @@
-"""Weighing the members of an ensemble by a few labels of a site.
+"""Member weights: how much each member counts, by a few labels of a site.
 
-Ten labels cannot teach a network of thousands of weights anything that holds beyond them. They can
-tell which of ten networks, each taught by other environments, ranks this site's flows best. Members
-are weighed by the area under their ROC curve on the labelled flows, softly: the curve's area looks
-at ranks alone, so a member that is merely too sure of itself is not punished, and one that puts a
+Ten labels say nothing to a network of thousands of weights that holds beyond them. They can tell
+which of ten networks, each trained on other environments, ranks this site's flows best. Members are
+weighed by the area under their ROC curve on the labelled flows, softly: the curve's area looks at
+ranks alone, so a member that is merely too sure of itself is not punished, and one that puts a
 single odd flow last is not silenced.
 """
 

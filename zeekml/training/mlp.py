@@ -10,7 +10,7 @@ are known to be malicious but not of what class.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -29,8 +29,8 @@ _END_DIVISOR: Final = 1e4
 class Mlp:
     """A multilayer perceptron with ReLU between its layers."""
 
-    weights: list[Matrix]  # list of float32 arrays, each (out, in)
-    biases: list[Matrix]  # list of float32 arrays, each (out,)
+    weights: list[Matrix]  # (out, in)
+    biases: list[Matrix]  # (out,)
 
     @classmethod
     def initialise(cls, widths: Sequence[int], rng: np.random.Generator) -> Mlp:
@@ -181,7 +181,7 @@ class AdamW:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one network is trained; see ``fit``."""
+    """How one network is trained; see `fit`."""
 
     hidden: tuple[int, ...] = (64, 32)  # hidden units of each layer
     dropout: float = 0.1  # share of hidden units that are dropped
@@ -222,7 +222,6 @@ def fit(
     recipe: Recipe,
     rng: np.random.Generator,
     families: npt.NDArray[np.intp] | None = None,
-    on_step: Callable[[int], None] | None = None,
 ) -> Mlp:
     """Train one network on rows drawn in proportion to their weights."""
     network = Mlp.initialise((x.shape[1], *recipe.hidden, outputs), rng)
@@ -237,6 +236,4 @@ def fit(
         _, gradient = loss_and_gradient(activations[-1], labels[rows])
         gradients = network.backward(activations, gradient, dropout=recipe.dropout)
         optimiser.step(gradients, one_cycle(step, recipe.steps, recipe.rate))
-        if on_step is not None:
-            on_step(step + 1)
     return network

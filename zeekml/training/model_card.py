@@ -12,16 +12,15 @@ from zeekml.datasets.environment import Environment
 from zeekml.datasets.read import Skipped
 from zeekml.ensemble.classes import THREATS
 from zeekml.training.evaluation_report import EvaluationReport, evaluation_text
-from zeekml.training.leave_one_out import RATES, EnvironmentFigures, as_markdown
+from zeekml.training.leave_one_out import as_markdown
 from zeekml.training.meta_learning import MetaRecipe
 from zeekml.training.mlp import Recipe
-from zeekml.training.platt_fit import PlattFit
-from zeekml.training.sample_weights import BENIGN_SHARE
+from zeekml.training.ranking import RATES
 from zeekml.training.synthetic.inject import KINDS
-from zeekml.training.thresholds import SiteCheck, Thresholds
+from zeekml.training.thresholds import Fitted
 from zeekml.training.trained_ensemble import LEFT_OUT_FAMILIES, TrainedEnsemble
 from zeekml.training.trainer import MemberPlan
-from zeekml.training.training_rows import MAX_SOURCE_ROWS, SYNTHETIC_WEIGHT
+from zeekml.training.training_rows import BENIGN_SHARE, MAX_SOURCE_ROWS, SYNTHETIC_WEIGHT
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,7 @@ class CardFacts:
     recipe: Recipe
     plan: MemberPlan
     evaluation: EvaluationReport | None
-    figures: Sequence[EnvironmentFigures]
-    calibration: PlattFit
-    thresholds: Thresholds
-    checks: Sequence[SiteCheck]
+    fitted: Fitted
 
 
 def model_card(facts: CardFacts) -> str:
@@ -127,7 +123,7 @@ def _recipe(facts: CardFacts) -> str:
 
 
 def _without(plan: MemberPlan) -> str:
-    candidates = plan.candidates(Recipe())
+    candidates = plan.members(Recipe())
     counts = Counter(candidate.without for candidate in candidates if candidate.without)
     if not counts:
         return "Every member is given all feature families."
@@ -154,11 +150,11 @@ this rate, so no figure; means are over the environments that have one. The reci
 such figures in view, so they are somewhat optimistic, and another seed can move a mean recall by
 more than a tenth.
 
-{as_markdown(facts.figures)}"""
+{as_markdown(facts.fitted.figures)}"""
 
 
 def _thresholds(facts: CardFacts) -> str:
-    chosen = facts.thresholds
+    chosen, fit = facts.fitted.thresholds, facts.fitted.calibration
     limits = table(
         ["threat", "threshold"], [[t, f"{value:.3f}"] for t, value in chosen.values.items()]
     )
@@ -169,18 +165,18 @@ def _thresholds(facts: CardFacts) -> str:
             f"{1e4 * check.false / check.benign:.1f}",
             ", ".join(f"{name} {value:.2f}" for name, value in check.found.items()),
         ]
-        for check in facts.checks
+        for check in facts.fitted.checks
     ]
     check = table(
         ["environment", "false incidents", "per 10,000 benign", "malicious flows in incidents"],
         rows,
     )
     return f"""## Scores and thresholds
-Scores are calibrated on held-out environments (Platt, slope {facts.calibration.slope:.3f},
-intercept {facts.calibration.intercept:.3f}; Brier {facts.calibration.brier:.3f}, calibration error
-{facts.calibration.error:.3f}, environments weighing the same). A score is the probability that
-a flow is malicious where {facts.calibration.base_rate:.0%} of all flows are: a flow that tells
-nothing scores {facts.calibration.base_rate:g}, and thresholds are small numbers.
+Scores are calibrated on held-out environments (Platt, slope {fit.slope:.3f},
+intercept {fit.intercept:.3f}; Brier {fit.brier:.3f}, calibration error
+{fit.error:.3f}, environments weighing the same). A score is the probability that
+a flow is malicious where {fit.base_rate:.0%} of all flows are: a flow that tells
+nothing scores {fit.base_rate:g}, and thresholds are small numbers.
 
 Incident thresholds are set on held-out benign traffic, with environments pooled by the square root
 of their size: {chosen.false_per_10k:.2f} false incidents per 10,000 benign flows.
@@ -197,7 +193,7 @@ def _limits(facts: CardFacts) -> str:
     weak = sorted(
         (
             (value, item.name, name)
-            for item in facts.figures
+            for item in facts.fitted.figures
             if item.resolvable[RATES[0]]
             for name, value in item.by_class.items()
         )

@@ -18,8 +18,7 @@ from zeekml.ensemble.probability import (
     fit_platt,
 )
 from zeekml.training.leave_one_out import Fold
-
-Floats = npt.NDArray[np.float64]
+from zeekml.training.ranking import Floats
 
 BASE_RATE: Final = 0.01
 """Share of malicious flows for which scores are probabilities.

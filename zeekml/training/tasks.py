@@ -7,7 +7,7 @@ the support rows would look as if it had learned. Half of the tasks are also ord
 support first, as at a site that labels today and is judged tomorrow.
 
 Environments are drawn alike often, and rows in proportion to their weights (see
-``training.row_weights``): no environment and no flood of duplicates makes up most of what is
+`training_rows.row_weights`): no environment and no flood of duplicates makes up most of what is
 learned.
 """
 
@@ -36,13 +36,12 @@ class TaskSource:
     """An environment in the form that tasks are drawn from."""
 
     name: str
-    x: Matrix  # float32 array (rows, features): Standardised
-    labels: Labels  # int8 array (rows,)
-    weights: npt.NDArray[np.float64]  # float64 array (rows,): Zero for unlabelled rows
-    # int64 array (rows,): Numbers from 0; rows with the same one must not be parted. See
-    # host_groups
+    x: Matrix  # (rows, features): standardised
+    labels: Labels  # (rows,)
+    weights: npt.NDArray[np.float64]  # (rows,): zero for unlabelled rows
+    # (rows,): rows with the same number must not be parted, see `host_groups`
     hosts: npt.NDArray[np.int64]
-    time: npt.NDArray[np.float64]  # float64 array (rows,): Ends of the flows, in seconds
+    time: npt.NDArray[np.float64]  # (rows,): ends of the flows, in seconds
 
 
 @dataclass(frozen=True)

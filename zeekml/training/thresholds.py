@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from zeekml.datasets.environment import LABEL_NAMES
 from zeekml.detection.incidents.replay import Replay
@@ -22,10 +21,9 @@ from zeekml.detection.policy import Policy
 from zeekml.ensemble.classes import THREATS
 from zeekml.ensemble.probability import EVEN, score_of
 from zeekml.training.incident_replay import HeldOutStream, in_turn
-from zeekml.training.leave_one_out import Fold
+from zeekml.training.leave_one_out import EnvironmentFigures, Fold, as_dict, measure
 from zeekml.training.platt_fit import PlattFit, fit_scores
-
-Floats = npt.NDArray[np.float64]
+from zeekml.training.ranking import Floats
 
 FALSE_INCIDENTS_PER_FLOW: Final = 1e-4
 
@@ -225,16 +223,40 @@ def cross_check(
     return checks
 
 
-def as_dict(thresholds: Thresholds, checks: Sequence[SiteCheck]) -> dict[str, Any]:
-    """All of it as plain JSON values."""
-    return {
-        "false_incidents_per_10000_benign_flows": thresholds.false_per_10k,
-        "thresholds_of_the_others": {
-            check.name: {
-                "benign": check.benign,
-                "false_incidents": check.false,
-                "malicious_flows_in_incidents": dict(check.found),
-            }
-            for check in checks
-        },
-    }
+@dataclass(frozen=True)
+class Fitted:
+    """What held-out scores tell: figures, the calibration and thresholds."""
+
+    figures: list[EnvironmentFigures]
+    calibration: PlattFit
+    thresholds: Thresholds
+    checks: list[SiteCheck]  # what thresholds chosen on the others do on each environment
+
+    @classmethod
+    def to(cls, folds: Sequence[Fold], policy: Policy) -> Fitted:
+        calibration = fit_scores(folds)
+        return cls(
+            [measure(fold) for fold in folds],
+            calibration,
+            choose_thresholds(folds, calibration, policy),
+            cross_check(folds, policy),
+        )
+
+    def as_dict(self, seed: int) -> dict[str, Any]:
+        """All of it for the manifest."""
+        return {
+            "seed": seed,
+            "leave_one_environment_out": as_dict(self.figures),
+            "calibration": {"brier": self.calibration.brier, "error": self.calibration.error},
+            "incidents": {
+                "false_incidents_per_10000_benign_flows": self.thresholds.false_per_10k,
+                "thresholds_of_the_others": {
+                    check.name: {
+                        "benign": check.benign,
+                        "false_incidents": check.false,
+                        "malicious_flows_in_incidents": dict(check.found),
+                    }
+                    for check in self.checks
+                },
+            },
+        }

@@ -14,6 +14,12 @@ from zeekml.datasets.environment import Matrix
 from zeekml.datasets.equal_rows import Weights
 from zeekml.ensemble.classes import CLASSES
 from zeekml.ensemble.scaler import Scaler
+from zeekml.ensemble.scoring import (
+    averaged_log_odds,
+    member_log_odds,
+    standardise,
+    threat_shares,
+)
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
 from zeekml.training.mlp import Mlp
 
@@ -25,6 +31,10 @@ SCALE_FLOOR: Final = 1e-2
 
 FEATURE_SET: Final = tuple(f.name for f in FEATURES if f.family not in LEFT_OUT_FAMILIES)
 """The features that members take, in their order."""
+
+_COLUMNS: Final = np.array([FEATURE_INDEX[name] for name in FEATURE_SET], np.int64)
+
+Floats = npt.NDArray[np.float64]
 
 
 def fit_scaler(x: Matrix, weights: Weights) -> Scaler:
@@ -42,20 +52,20 @@ def fit_scaler(x: Matrix, weights: Weights) -> Scaler:
     )
 
 
-def select(matrix: Matrix, features: Sequence[str]) -> Matrix:
-    """Columns of a matrix of all features, by name and in that order."""
-    return matrix[:, [FEATURE_INDEX[name] for name in features]]
+def member_inputs(scaler: Scaler, matrix: Matrix) -> Matrix:
+    """Rows of all features of the schema as members take them: `FEATURE_SET`, standardised."""
+    return standardise(scaler, matrix, _COLUMNS)
 
 
-def standardise(scaler: Scaler, x: Matrix) -> Matrix:
-    """The members' inputs: ``(x - mean) / scale``, clipped, missing values filled."""
-    scaled = np.clip((x - scaler.mean) / scaler.scale, -scaler.clip, scaler.clip)
-    return np.where(np.isnan(scaled), scaler.fill, scaled).astype(np.float32)
+def standardised(scaler: Scaler, x: Matrix) -> Matrix:
+    """Rows of `FEATURE_SET` as members take them."""
+    return standardise(scaler, x, np.arange(x.shape[1]))
 
 
-def member_log_odds(network: Mlp, x: Matrix) -> npt.NDArray[np.float64]:
+def network_log_odds(network: Mlp, x: Matrix) -> Floats:
     """One network's log-odds of malicious (rows,) for standardised rows."""
-    return _log_odds(network.logits(x).astype(np.float64))
+    knows = np.array([network.outputs == len(CLASSES)])
+    return member_log_odds(network.logits(x)[:, np.newaxis], knows)[:, 0]
 
 
 @dataclass(frozen=True)
@@ -80,63 +90,40 @@ class TrainedEnsemble:
     scaler: Scaler
     features: tuple[str, ...] = FEATURE_SET
 
-    def select(self, matrix: Matrix) -> Matrix:
-        """The columns that the members take, in their order."""
-        return select(matrix, self.features)
-
     def predict(self, matrix: Matrix) -> Prediction:
-        """Score rows."""
-        x = standardise(self.scaler, self.select(matrix))
-        log_odds = np.empty((len(x), len(self.members)))
-        threats: list[npt.NDArray[np.float64]] = []
+        """Score rows of all features of the schema, as a bundle of these members will."""
+        x = member_inputs(self.scaler, matrix)
+        logits = np.zeros((len(x), len(self.members), len(CLASSES)), np.float32)
         with threadpool_limits(limits=1):
             for index, member in enumerate(self.members):
-                logits = member.network.logits(x).astype(np.float64)
-                log_odds[:, index] = _log_odds(logits)
-                if member.knows_threats:
-                    threats.append(logits[:, 1:] - _log_sum_exp(logits[:, 1:])[:, None])
-        return Prediction(
-            log_odds=log_odds.mean(axis=1) if self.members else np.zeros(len(x)),
-            member_log_odds=log_odds,
-            threat_logits=np.mean(threats, axis=0) if threats else None,
-        )
+                logits[:, index, : len(member.outputs)] = member.network.logits(x)
+        return Prediction.of(logits, [member.knows_threats for member in self.members])
 
 
 @dataclass(frozen=True)
 class Prediction:
     """What an ensemble says about rows."""
 
-    # float64 array (rows,): Uncalibrated log-odds of malicious, mean over the members
-    log_odds: npt.NDArray[np.float64]
-    member_log_odds: npt.NDArray[np.float64]  # float64 array (rows, members)
-    # float64 array (rows, threats) or None: Mean log-probabilities of the threats given
-    # malicious, not normalised; None if no member tells threats apart
-    threat_logits: npt.NDArray[np.float64] | None
+    log_odds: Floats  # (rows,): uncalibrated log-odds of malicious, mean over the members
+    member_log_odds: Floats  # (rows, members)
+    # P(threat | malicious) (rows, threats); None if no member tells threats apart
+    threat_shares: Floats | None
+
+    @classmethod
+    def of(cls, logits: Matrix, knows_threats: Sequence[bool]) -> Prediction:
+        """From members' logits (rows, members, classes), binary ones filling the first two."""
+        knows = np.array(knows_threats)
+        odds = member_log_odds(logits, knows)
+        shares, _ = threat_shares(logits, knows, probability=False)
+        return cls(
+            averaged_log_odds(odds, probability=False), odds, shares if knows.any() else None
+        )
 
     def take(self, rows: npt.NDArray[np.intp]) -> Prediction:
         """Some of the rows, by their numbers."""
-        votes = self.threat_logits
+        shares = self.threat_shares
         return Prediction(
             self.log_odds[rows],
             self.member_log_odds[rows],
-            None if votes is None else votes[rows],
+            None if shares is None else shares[rows],
         )
-
-    def threat_shares(self) -> npt.NDArray[np.float64] | None:
-        """P(threat | malicious), shape (rows, threats); None as for `threat_logits`."""
-        if self.threat_logits is None:
-            return None
-        shifted = self.threat_logits - self.threat_logits.max(axis=1, keepdims=True)
-        shares: npt.NDArray[np.float64] = np.exp(shifted)
-        return shares / shares.sum(axis=1, keepdims=True)
-
-
-def _log_odds(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    odds: npt.NDArray[np.float64] = _log_sum_exp(logits[:, 1:]) - logits[:, 0]
-    return odds
-
-
-def _log_sum_exp(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    top = values.max(axis=1)
-    total: npt.NDArray[np.float64] = top + np.log(np.exp(values - top[:, None]).sum(axis=1))
-    return total

@@ -2,7 +2,7 @@
 
 Members differ by kind (binary, eight-class), by seed, by the environments they see and by the
 feature families they do without; their log-odds are averaged. Each is first trained jointly on
-rows of all its environments. From there meta-learning may go on (see ``metalearning``): over and
+rows of all its environments. From there meta-learning may go on (see `meta_learning`): over and
 over, one environment is adapted to from a few of its flows and judged on others of other hosts.
 """
 
@@ -32,8 +32,8 @@ from zeekml.training.trained_ensemble import (
     TrainedEnsemble,
     TrainedMember,
     fit_scaler,
-    select,
-    standardise,
+    member_inputs,
+    standardised,
 )
 from zeekml.training.training_checkpoints import TrainingCheckpoints, digest_of
 from zeekml.training.training_rows import Prepared, TrainingRows, draw_left_out, pool_of
@@ -58,7 +58,7 @@ class MemberRecipe:
     """A way to train one member."""
 
     outputs: tuple[str, ...]  # what it scores: BINARY_CLASSES or CLASSES
-    number: int  # tells candidates of one ensemble apart: each has random numbers of its own
+    number: int  # tells members of one ensemble apart: each has random numbers of its own
     recipe: Recipe  # its joint training
     meta: MetaRecipe | None = None  # its meta-learning; None to leave it at joint training
     subsets: bool = True  # whether it does without a random part of the environments
@@ -95,8 +95,8 @@ class MemberPlan:
         """What each member scores."""
         return [BINARY_CLASSES] * self.binary + [CLASSES] * self.eight_class
 
-    def candidates(self, recipe: Recipe) -> list[MemberRecipe]:
-        """The ensemble's members as candidates."""
+    def members(self, recipe: Recipe) -> list[MemberRecipe]:
+        """How each of the ensemble's members is trained."""
         return [
             MemberRecipe(
                 outputs,
@@ -116,7 +116,7 @@ def train(
     seed: int,
     plan: MemberPlan | None = None,
     recipe: Recipe | None = None,
-    unfinished: TrainingCheckpoints | None = None,
+    checkpoints: TrainingCheckpoints | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainedEnsemble:
     """Train an ensemble on environments and their synthetic copies.
@@ -131,7 +131,7 @@ def train(
         Members to train; five binary and five eight-class ones by default.
     recipe : Recipe, optional
         How each is trained jointly.
-    unfinished : Unfinished, optional
+    checkpoints : TrainingCheckpoints, optional
         Where members are kept, and taken from if a run before has trained the same ones.
     progress : callable, optional
         Called with (members done, members in all).
@@ -143,49 +143,34 @@ def train(
     OutputError
         A member cannot be kept.
     """
-    plan, recipe = plan or MemberPlan(), recipe or Recipe()
-    candidates = plan.candidates(recipe)
-    return train_candidates(
-        prepared, candidates, seed=seed, unfinished=unfinished, progress=progress
-    )
-
-
-def train_candidates(
-    prepared: Sequence[Prepared],
-    candidates: Sequence[MemberRecipe],
-    *,
-    seed: int,
-    unfinished: TrainingCheckpoints | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> TrainedEnsemble:
-    """Train members as `candidates` say; otherwise as ``train``."""
-    classroom = TrainingSet.of(prepared, seed)
-    for candidate in candidates:
+    members = (plan or MemberPlan()).members(recipe or Recipe())
+    training_set = TrainingSet.of(prepared, seed)
+    for member in members:
         # made before the threads begin: each would make its own
-        classroom.view(candidate.without)
-    digest = classroom.digest() if unfinished is not None else ""
+        training_set.view(member.without)
+    digest = training_set.digest() if checkpoints is not None else ""
 
-    def member_of(candidate: MemberRecipe) -> TrainedMember:
-        if unfinished is None:
-            return classroom.teach(candidate)
-        name = digest_of([], digest, candidate)
-        member = unfinished.take(name)
-        if member is None:
-            member = classroom.teach(candidate)
-            unfinished.keep(name, member)
-        return member
+    def trained(member: MemberRecipe) -> TrainedMember:
+        if checkpoints is None:
+            return training_set.fit(member)
+        name = digest_of([], digest, member)
+        kept = checkpoints.take(name)
+        if kept is None:
+            kept = training_set.fit(member)
+            checkpoints.keep(name, kept)
+        return kept
 
-    members: list[TrainedMember] = []
+    done: list[TrainedMember] = []
     # one BLAS thread: sums in one order, so that a second run gives the same bits
     with threadpool_limits(limits=1), ThreadPoolExecutor(os.cpu_count()) as threads:
         try:
-            for member in threads.map(member_of, candidates):
-                members.append(member)
+            for one in threads.map(trained, members):
+                done.append(one)
                 if progress is not None:
-                    progress(len(members), len(candidates))
+                    progress(len(done), len(members))
         finally:
             threads.shutdown(cancel_futures=True)
-    return TrainedEnsemble(tuple(members), classroom.scaler)
+    return TrainedEnsemble(tuple(done), training_set.scaler)
 
 
 @dataclass(frozen=True)
@@ -194,7 +179,7 @@ class TrainingSet:
 
     pool: TrainingRows
     scaler: Scaler  # fitted to the pool
-    x: Matrix  # float32 array (rows, features): The pool's rows, standardised
+    x: Matrix  # (rows, features): the pool's rows, standardised
     sources: Sequence[TaskSource]  # the environments, in the pool's order
     seed: int
     _views: dict[tuple[str, ...], tuple[Matrix, list[TaskSource]]] = field(default_factory=dict)
@@ -207,7 +192,7 @@ class TrainingSet:
             raise ValueError("training needs benign and malicious rows")
         scaler = fit_scaler(pool.x, pool.weights)
         sources = [task_source(item, scaler) for item in prepared]
-        return cls(pool, scaler, standardise(scaler, pool.x), sources, seed)
+        return cls(pool, scaler, standardised(scaler, pool.x), sources, seed)
 
     def digest(self) -> str:
         """A digest of all that members learn from."""
@@ -229,31 +214,31 @@ class TrainingSet:
             self._views[without] = x, sources
         return self._views[without]
 
-    def desk(self, candidate: MemberRecipe) -> MemberSet:
+    def of_member(self, member: MemberRecipe) -> MemberSet:
         """What one member learns from: a part of it all."""
         pool = self.pool
-        x, sources = self.view(candidate.without)
-        rng = np.random.default_rng([self.seed, candidate.number])
-        left_out = draw_left_out(pool, rng) if candidate.subsets else frozenset[int]()
+        x, sources = self.view(member.without)
+        rng = np.random.default_rng([self.seed, member.number])
+        left_out = draw_left_out(pool, rng) if member.subsets else frozenset[int]()
         return MemberSet(
-            candidate=candidate,
+            member=member,
             x=x,
-            labels=(pool.labels > 0).astype(np.int8) if candidate.binary else pool.labels,
+            labels=(pool.labels > 0).astype(np.int8) if member.binary else pool.labels,
             weights=np.where(np.isin(pool.environment, list(left_out)), 0.0, pool.weights),
             sources=[source for i, source in enumerate(sources) if i not in left_out],
             left_out=tuple(sorted(pool.names[i] for i in left_out)),
             rng=rng,
         )
 
-    def teach(self, candidate: MemberRecipe) -> TrainedMember:
+    def fit(self, member: MemberRecipe) -> TrainedMember:
         """Train one member."""
-        desk = self.desk(candidate)
-        network = desk.joint()
-        if candidate.meta is not None:
-            network = desk.meta(network, candidate.meta, desk.rng)
+        own = self.of_member(member)
+        network = own.joint()
+        if member.meta is not None:
+            network = own.meta(network, member.meta, own.rng)
         # what it never saw must not be heard when it is there
-        network.weights[0][:, columns_of(candidate.without)] = 0
-        return TrainedMember(network, candidate.outputs, desk.left_out)
+        network.weights[0][:, columns_of(member.without)] = 0
+        return TrainedMember(network, member.outputs, own.left_out)
 
 
 def columns_of(families: Sequence[str]) -> npt.NDArray[np.intp]:
@@ -271,7 +256,7 @@ def task_source(item: Prepared, scaler: Scaler) -> TaskSource:
     """An environment as tasks are drawn from it."""
     return TaskSource(
         name=item.name,
-        x=standardise(scaler, select(item.matrix, FEATURE_SET)),
+        x=member_inputs(scaler, item.matrix),
         labels=item.environment.labels,
         weights=item.weights,
         hosts=item.hosts,
@@ -283,10 +268,10 @@ def task_source(item: Prepared, scaler: Scaler) -> TaskSource:
 class MemberSet:
     """What one member learns from."""
 
-    candidate: MemberRecipe
-    x: Matrix  # float32 array (rows, features): Standardised
-    labels: Labels  # int8 array (rows,): As the member scores them
-    weights: Weights  # float64 array (rows,): Zero for environments that it does without
+    member: MemberRecipe
+    x: Matrix  # (rows, features): standardised
+    labels: Labels  # (rows,): as the member scores them
+    weights: Weights  # (rows,): zero for environments that it does without
     sources: Sequence[TaskSource]  # the environments that it learns from
     left_out: tuple[str, ...]  # the others
     rng: np.random.Generator
@@ -302,8 +287,8 @@ class MemberSet:
             self.x,
             self.labels,
             self.weights,
-            outputs=len(self.candidate.outputs),
-            recipe=self.candidate.recipe,
+            outputs=len(self.member.outputs),
+            recipe=self.member.recipe,
             rng=self.rng,
             families=_FAMILIES,
         )
@@ -311,5 +296,5 @@ class MemberSet:
     def meta(self, network: Mlp, recipe: MetaRecipe, rng: np.random.Generator) -> Mlp:
         """Learn a start from a jointly trained network, which stays as it is."""
         return meta_learn(
-            network, self.sources, self.replay, recipe, rng, binary=self.candidate.binary
+            network, self.sources, self.replay, recipe, rng, binary=self.member.binary
         )

@@ -1,4 +1,4 @@
-"""Trained members of a run that has not ended: the same run goes on from them.
+"""Training checkpoints: trained members of a run that has not ended, which goes on from them.
 
 Training is cut by Ctrl-C, a reboot or a full disk after an hour of a big run. Each member is kept
 as soon as it is trained, under a digest of everything that it came from: rows, weights, seed,

@@ -1,7 +1,8 @@
-"""Training rows of all environments and of their synthetic copies.
+"""Training rows of all environments and of their synthetic copies, and their sample weights.
 
-Every environment counts the same, however big it is; within it rows count as ``weighting`` says.
-Beside each environment stands its synthetic copy with half its weight.
+Every environment counts the same, however big it is; within it repeats count little, and classes
+and benign rows are in balance. Beside each environment stands its synthetic copy with half its
+weight.
 """
 
 from __future__ import annotations
@@ -15,14 +16,44 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.datasets.environment import Environment, Labels, Matrix
-from zeekml.datasets.equal_rows import Weights
+from zeekml.datasets.equal_rows import Weights, duplicate_weights
 from zeekml.features.extractor import feature_matrix
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
-from zeekml.training.sample_weights import row_weights
 from zeekml.training.synthetic.inject import KINDS, synthetic_copy
 from zeekml.training.synthetic.traffic_context import TrafficKind
 from zeekml.training.tasks import host_groups
 from zeekml.training.trained_ensemble import FEATURE_SET
+
+# what an environment counts that has only benign or only malicious rows
+ONE_SIDED_WEIGHT: Final = 0.35
+BENIGN_SHARE: Final = 0.5
+CLASS_EXPONENT: Final = 0.5
+DUPLICATE_EXPONENT: Final = 0.5
+
+
+def row_weights(matrix: Matrix, labels: Labels) -> Weights:
+    """What each row of one environment counts; they add up to one.
+
+    An environment without benign or without malicious rows adds up to ``ONE_SIDED_WEIGHT``, one
+    without any labelled row to zero.
+    """
+    repeated = duplicate_weights(matrix, labels) ** DUPLICATE_EXPONENT
+    weights = np.zeros(len(labels))
+    for label in np.unique(labels[labels > 0]):
+        chosen = labels == label
+        mass = repeated[chosen].sum()
+        weights[chosen] = repeated[chosen] / mass * mass**CLASS_EXPONENT
+    benign = labels == 0
+    malicious = weights.sum()
+    if benign.any() and malicious > 0:
+        weights *= (1 - BENIGN_SHARE) / malicious
+        weights[benign] = repeated[benign] / repeated[benign].sum() * BENIGN_SHARE
+    elif benign.any():
+        weights[benign] = repeated[benign] / repeated[benign].sum() * ONE_SIDED_WEIGHT
+    elif malicious > 0:
+        weights *= ONE_SIDED_WEIGHT / malicious
+    return weights
+
 
 MAX_SOURCE_ROWS: Final = 20_000
 SYNTHETIC_WEIGHT: Final = 0.5
@@ -35,7 +66,7 @@ class Prepared:
     """An environment with its features, and its synthetic copy."""
 
     environment: Environment
-    matrix: Matrix  # float32 arrays (rows, all features of the schema)
+    matrix: Matrix  # (rows, all features of the schema)
     synthetic: Matrix
     synthetic_labels: Labels
 
@@ -46,17 +77,17 @@ class Prepared:
 
     @cached_property
     def weights(self) -> Weights:
-        """What each row counts, see ``weighting.row_weights``."""
+        """What each row counts."""
         return row_weights(self.matrix, self.environment.labels)
 
     @cached_property
     def hosts(self) -> npt.NDArray[np.int64]:
-        """Which rows must not be parted, see ``tasks.host_groups``."""
+        """Which rows must not be parted, see `tasks.host_groups`."""
         return host_groups(self.environment)
 
 
 def prepare(environment: Environment, *, seed: int) -> Prepared:
-    """Compute the features of an environment, capture by capture, and of its synthetic copy."""
+    """The features of an environment, capture by capture, and of its synthetic copy."""
     parts = [
         feature_matrix(environment.flows.slice(rows.start, rows.stop - rows.start))
         for rows in environment.capture_slices()
@@ -86,11 +117,11 @@ def synthetic_rows(
 class TrainingRows:
     """Training rows of all sources, and which environment each comes from."""
 
-    # float32 array (rows, features of FEATURE_SET): Not yet standardised; NaN where missing
+    # (rows, features of FEATURE_SET): not yet standardised; NaN where missing
     x: Matrix
-    labels: Labels  # int8 array (rows,)
-    weights: Weights  # float64 array (rows,): They add up to one
-    environment: npt.NDArray[np.int32]  # int32 array (rows,): Index into names
+    labels: Labels  # (rows,)
+    weights: Weights  # (rows,): they add up to one
+    environment: npt.NDArray[np.int32]  # (rows,): index into names
     names: list[str] = field(default_factory=list)
 
 

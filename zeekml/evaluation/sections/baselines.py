@@ -9,8 +9,15 @@ import numpy as np
 from zeekml.evaluation.baselines import DESCRIPTIONS
 from zeekml.evaluation.bootstrap import Comparison, compare
 from zeekml.evaluation.scores import OURS, Study
-from zeekml.evaluation.sections.wording import difference, ends, listed, mean_known, plain
-from zeekml.html.figures import Series, dots
+from zeekml.evaluation.sections.wording import (
+    difference,
+    ends,
+    listed,
+    mean_known,
+    plain,
+    series_of,
+)
+from zeekml.html.figures import dots
 from zeekml.html.sections import Figure, Section, Table
 from zeekml.training.ranking import MEASURES, Floats
 
@@ -81,14 +88,8 @@ def _prose(study: Study) -> list[str]:
 def _compare(
     study: Study, figures: _Figures, name: str, view: str, measure: int
 ) -> Comparison | None:
-    pairs = []
-    for site in study.held_out:
-        ours = figures[view][OURS][site.name][:, measure]
-        theirs = figures[view][name][site.name][:, measure]
-        if np.isfinite(ours).all() and np.isfinite(theirs).all():
-            pairs.append(ours - theirs)
-    if not pairs:
-        return None
+    ours, theirs = figures[view][OURS], figures[view][name]
+    pairs = [(ours[site.name] - theirs[site.name])[:, measure] for site in study.held_out]
     rng = np.random.default_rng([23, measure])
     return compare(pairs, draws=max(study.settings.draws, 1000), rng=rng)
 
@@ -179,17 +180,10 @@ def _environment_table(study: Study, figures: _Figures) -> Table:
 
 
 def _picture(names: list[str], compared: dict[str, list[Comparison | None]]) -> Figure:
-    series = []
-    for column, title in ((0, "raw"), (3, "distinct")):
-        found = [compared[name][column] for name in names]
-        series.append(
-            Series(
-                title,
-                [c.mean if c else None for c in found],
-                [c.interval.low if c and c.interval else None for c in found],
-                [c.interval.high if c and c.interval else None for c in found],
-            )
-        )
+    series = [
+        series_of(title, [compared[name][column] for name in names])
+        for column, title in ((0, "raw"), (3, "distinct"))
+    ]
     return Figure(
         dots(names, series, axis="PR-AUC, ours minus the baseline's", zero=True),
         "Paired differences in PR-AUC; right of the line ours is better.",

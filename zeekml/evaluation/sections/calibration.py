@@ -8,14 +8,20 @@ from typing import Any, Final
 
 import numpy as np
 
-from zeekml.ensemble.probability import EVEN, apply_platt, brier, fit_platt
-from zeekml.evaluation.metrics import ReliabilityBin, calibration_error, reliability
+from zeekml.ensemble.probability import (
+    EVEN,
+    apply_platt,
+    brier,
+    expected_calibration_error,
+    fit_platt,
+    reliability_bins,
+)
 from zeekml.evaluation.scores import HeldOut, SeedRun, Study
+from zeekml.evaluation.sections.timesplit import early_and_late
 from zeekml.evaluation.sections.wording import over_seeds, spread_data
-from zeekml.evaluation.time_split import early_and_late
 from zeekml.html.figures import Line, lines
 from zeekml.html.sections import NOT_RESOLVED, Figure, Section, Table
-from zeekml.training.platt_fit import BASE_RATE
+from zeekml.training.platt_fit import BASE_RATE, prior_weights
 from zeekml.training.ranking import Flags, Floats
 
 EARLY_SHARE: Final = 0.4
@@ -32,14 +38,14 @@ class _Fit:
 
     brier: float
     error: float
-    bins: list[ReliabilityBin]
+    bins: Floats  # (3, bins): mean score, observed share of malicious rows, share of the mass
 
 
 def calibration_section(study: Study) -> Section:
     """Brier score, calibration error and reliability, before and after a fit to the site."""
     rows: list[list[str]] = []
     data: dict[str, Any] = {}
-    curves: dict[str, list[ReliabilityBin]] = {}
+    curves: dict[str, list[Floats]] = {}
     for site in study.held_out:
         found = [_both(study, site, run) for run in site.runs]
         known = [pair for pair in found if pair is not None]
@@ -57,7 +63,7 @@ def calibration_section(study: Study) -> Section:
             key.replace(" ", "_").lower(): spread_data(v) for key, v in numbers.items()
         }
         for order, when in enumerate(("before", "after")):
-            curves.setdefault(when, []).extend(b for pair in known for b in pair[order].bins)
+            curves.setdefault(when, []).extend(pair[order].bins for pair in known)
     heads = ["environment", "Brier before", "Brier after", "ECE before", "ECE after"]
     share = BASE_RATE if study.bundle is None else study.bundle.calibration.base_rate
     return Section(
@@ -108,32 +114,21 @@ def _both(study: Study, site: HeldOut, run: SeedRun) -> tuple[_Fit, _Fit] | None
 
 def _fit(scores: Floats, malicious: Flags, rate: float) -> _Fit:
     weights = prior_weights(malicious, rate)
-    bins = reliability(scores, malicious, weights, BINS)
-    return _Fit(brier(scores, malicious, weights), calibration_error(bins), bins)
+    error = expected_calibration_error(scores, malicious, weights, BINS)
+    bins = np.array(reliability_bins(scores, malicious, weights, BINS))
+    return _Fit(brier(scores, malicious, weights), error, bins)
 
 
-def prior_weights(malicious: Flags, rate: float) -> Floats:
-    """Weights that make `rate` of the flows malicious; they add up to one."""
-    bad = malicious.sum()
-    return np.where(malicious, rate / bad, (1 - rate) / (len(malicious) - bad))
-
-
-def _picture(curves: dict[str, list[ReliabilityBin]]) -> Figure:
+def _picture(curves: dict[str, list[Floats]]) -> Figure:
     drawn = []
     for when, found in curves.items():
         # environments' and seeds' bins, put together by score
-        order = sorted(found, key=lambda b: b.score)
-        groups = np.array_split(np.arange(len(order)), min(BINS, len(order)))
-        points = []
-        for group in groups:
-            inside = [order[i] for i in group]
-            mass = sum(b.mass for b in inside)
-            points.append(
-                (
-                    sum(b.mass * b.score for b in inside) / mass,
-                    sum(b.mass * b.observed for b in inside) / mass,
-                )
-            )
+        bins = np.concatenate(found, axis=1)
+        bins = bins[:, np.argsort(bins[0], kind="stable")]
+        points = [
+            np.average(group[:2], axis=1, weights=group[2])
+            for group in np.array_split(bins, min(BINS, bins.shape[1]), axis=1)
+        ]
         x, y = np.maximum(np.array(points), _LOWEST).T
         drawn.append(Line(when, x, y))
     return Figure(

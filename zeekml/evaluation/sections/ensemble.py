@@ -8,12 +8,11 @@ from typing import Final
 import numpy as np
 
 from zeekml.evaluation.bootstrap import Comparison, compare
-from zeekml.evaluation.metrics import TITLES
 from zeekml.evaluation.scores import HeldOut, SeedRun, Study
-from zeekml.evaluation.sections.wording import difference, ends, mean_known, plain
-from zeekml.html.figures import Series, dots
+from zeekml.evaluation.sections.wording import difference, ends, mean_known, plain, series_of
+from zeekml.html.figures import dots
 from zeekml.html.sections import Figure, Section, Table
-from zeekml.training.ranking import MEASURES, Floats
+from zeekml.training.ranking import MEASURES, TITLES, Floats
 
 UNIFORM: Final = "uniform mean of log-odds"
 BEST: Final = "single best member"
@@ -89,13 +88,7 @@ def ensemble_section(study: Study) -> Section:
         for name, by_site in figures.items()
     ]
     heads = ["members", *TITLES[:3], *(f"{title}, uniform mean minus this" for title in TITLES[:3])]
-    pictured = [compared[name][0] for name in names]
-    series = Series(
-        "difference",
-        [c.mean if c else None for c in pictured],
-        [c.interval.low if c and c.interval else None for c in pictured],
-        [c.interval.high if c and c.interval else None for c in pictured],
-    )
+    series = series_of("difference", [compared[name][0] for name in names])
     return Section(
         key="ensemble",
         title="What averaging brings",
@@ -149,13 +142,8 @@ def _figures(study: Study, site: HeldOut, variant: Variant) -> Floats | None:
 def _compare(
     study: Study, figures: dict[str, dict[str, Floats]], name: str, measure: int
 ) -> Comparison | None:
-    pairs = []
-    for site in study.held_out:
-        values = figures[UNIFORM][site.name][:, measure] - figures[name][site.name][:, measure]
-        if np.isfinite(values).all():
-            pairs.append(values)
-    if not pairs:
-        return None
+    uniform, other = figures[UNIFORM], figures[name]
+    pairs = [(uniform[site.name] - other[site.name])[:, measure] for site in study.held_out]
     rng = np.random.default_rng([29, measure])
     return compare(pairs, draws=max(study.settings.draws, 1000), rng=rng)
 

@@ -15,12 +15,11 @@ from zeekml.evaluation.bootstrap import (
     network_draws,
     percentile_interval,
 )
-from zeekml.evaluation.metrics import TITLES
 from zeekml.evaluation.scores import OURS, HeldOut, Study
 from zeekml.evaluation.sections.wording import over_seeds, spread_data
 from zeekml.html.figures import Line, Series, dots, lines
 from zeekml.html.sections import NOT_RESOLVED, Figure, Section, Table
-from zeekml.training.ranking import MEASURES, Floats
+from zeekml.training.ranking import MEASURES, TITLES, Floats
 
 VIEWS: Final = {"raw": "each flow counted once", "distinct": "repeated flows counted once together"}
 _FEWEST_FOR_MEAN: Final = 3
@@ -32,9 +31,9 @@ _WIDEST: Final = 1
 class _Site:
     """Figures of one environment in one view, with what hosts drawn anew give."""
 
-    figures: Floats  # float64 array (seeds, measures): NaN where not resolvable
-    unresolved: Floats  # float64 array (seeds, measures): The same without that
-    draws: Floats  # float64 array (draws, measures)
+    figures: Floats  # (seeds, measures): NaN where not resolvable
+    unresolved: Floats  # (seeds, measures): the same without that
+    draws: Floats  # (draws, measures)
     intervals: list[Interval | None]  # by measure
 
 

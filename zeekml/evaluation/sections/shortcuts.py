@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from zeekml.evaluation.controls import CONTROLS
-from zeekml.evaluation.scores import OURS, HeldOut, Study
+from zeekml.evaluation.scores import CONTROLS, OURS, HeldOut, Study
 from zeekml.evaluation.sections.wording import mean_known, plain, signed
 from zeekml.html.sections import Section, Table
 from zeekml.training.ranking import Floats, Ranking

@@ -12,7 +12,6 @@ from zeekml.evaluation.scores import HeldOut, Study
 from zeekml.evaluation.sections.wording import over_seeds, spread_data
 from zeekml.html.figures import heat_map
 from zeekml.html.sections import NOT_RESOLVED, Figure, Section, Table
-from zeekml.training.leave_one_out import threshold_at
 from zeekml.training.ranking import RATES, Floats
 
 FEWEST_FLOWS: Final = 10
@@ -93,9 +92,9 @@ def _recall(study: Study, site: HeldOut, label: int, order: int) -> Floats:
         return np.full(len(site.runs), np.nan)
     found = []
     for run in site.runs:
-        scores = run.prediction.log_odds[judged.rows]
-        threshold = threshold_at(scores, judged.labels, _SHOWN_RATES[order])
-        found.append((scores[of_class] > threshold).mean())
+        ranking = judged.ranking(run.prediction.log_odds)
+        above = ranking.above(judged.weights["raw"], _SHOWN_RATES[order])
+        found.append(above[of_class].mean())
     return np.array(found)
 
 
@@ -106,7 +105,7 @@ def _confusion(study: Study) -> Floats | None:
         judged = study.judged[site.name]
         known = (judged.labels > 0) & (judged.labels <= len(THREATS))
         for run in site.runs:
-            shares = run.prediction.threat_shares()
+            shares = run.prediction.threat_shares
             if shares is None:
                 return None
             said = shares[judged.rows][known].argmax(axis=1)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from zeekml.evaluation.bootstrap import Interval
+from zeekml.evaluation.bootstrap import Comparison, Interval
+from zeekml.html.figures import Series
 from zeekml.html.sections import NOT_RESOLVED
 from zeekml.training.ranking import Floats
 
@@ -56,6 +57,25 @@ def difference(mean: float | None, interval: Interval | None) -> str:
     if interval is not None:
         text += f" [{signed(interval.low)}, {signed(interval.high)}]"
     return text
+
+
+def helped(result: Comparison | None) -> str:
+    """A comparison with the number of networks that it is won on, or n/r."""
+    if result is None:
+        return NOT_RESOLVED
+    text = difference(result.mean, result.interval)
+    return f"{text}; {result.won} of {result.networks}"
+
+
+def series_of(title: str, results: Sequence[Comparison | None]) -> Series:
+    """Comparisons as they are drawn."""
+    intervals = [result.interval if result else None for result in results]
+    return Series(
+        title,
+        [result.mean if result else None for result in results],
+        [interval.low if interval else None for interval in intervals],
+        [interval.high if interval else None for interval in intervals],
+    )
 
 
 def ends(interval: Interval | None) -> list[float] | None:

@@ -67,24 +67,25 @@ def test_signs_of_life_at_half_the_interval(manager: Manager) -> None:
     ("usec", "pid", "every"),
     [
         ("60000000", None, 30.0),
-        ("60000000", os.getpid(), 30.0),
-        ("60000000", os.getpid() + 1, 0.0),
+        ("60000000", "ours", 30.0),
+        ("60000000", "another", 0.0),
         ("60000000", "", 0.0),
         ("0", None, 0.0),
         ("-5", None, 0.0),
         ("soon", None, 0.0),
         ("9" * 400, None, 0.0),
-        (None, os.getpid(), 0.0),
+        (None, "ours", 0.0),
     ],
 )
 def test_watchdog_of_the_environment(
-    manager: Manager, usec: str | None, pid: int | str | None, every: float
+    manager: Manager, usec: str | None, pid: str | None, every: float
 ) -> None:
     environment = {"NOTIFY_SOCKET": manager[0]}
     if usec is not None:
         environment["WATCHDOG_USEC"] = usec
     if pid is not None:
-        environment["WATCHDOG_PID"] = str(pid)
+        pids = {"ours": os.getpid(), "another": os.getpid() + 1, "": ""}
+        environment["WATCHDOG_PID"] = str(pids[pid])
     now = 100.0
     service = ServiceManager.from_environment(environment, clock=lambda: now)
     sent = []

@@ -38,12 +38,13 @@ class Episode:
         first, last = incident["zeekml_first_ts"], incident["zeekml_last_ts"]
         if first > self.end + AFTER or last < self.start - BEFORE:
             return False
-        source, target = incident.get("src"), incident.get("dst")
+        source: str | None = incident.get("src")
+        target: str | None = incident.get("dst")
         for originators, responders in self.sides:
             if source is not None and ipaddress.ip_address(source) in originators:
                 return True
-            flood = incident["zeekml_threat"] == "dos" and target is not None
-            if flood and ipaddress.ip_address(target) in responders:
+            flood = incident["zeekml_threat"] == "dos"
+            if flood and target is not None and ipaddress.ip_address(target) in responders:
                 return True
         return False
 

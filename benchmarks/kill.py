@@ -144,7 +144,8 @@ class Campaign:
     def _start_writer(
         self, directory: Path, run: Run, rng: random.Random, noted: Path
     ) -> subprocess.Popen[bytes]:
-        command = [sys.executable, HERE / "live_writer.py", directory, "--format", run.format]
+        command: list[str | Path] = [sys.executable, HERE / "live_writer.py", directory]
+        command += ["--format", run.format]
         command += ["--rotation", run.rotation, "--rate", str(self._rate)]
         command += ["--seed", str(rng.randrange(1 << 30)), "--hold", noted]
         command += ["--clock-steps"] if run.clock_steps else []

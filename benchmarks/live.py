@@ -160,7 +160,14 @@ def measure_rate(rate: float, given: argparse.Namespace, work: Path) -> dict[str
         time.sleep(2.0)
         observer = Observer(watcher)
         observer.look()
-        command = [sys.executable, HERE / "volume_writer.py", log, stamps, "--rate", str(rate)]
+        command: list[str | Path] = [
+            sys.executable,
+            HERE / "volume_writer.py",
+            log,
+            stamps,
+            "--rate",
+            str(rate),
+        ]
         command += ["--seconds", str(given.seconds), "--speedup", str(given.speedup)]
         command += ["--hosts", str(given.hosts), "--attack-every", str(given.attack_every)]
         command += ["--format", given.format_]

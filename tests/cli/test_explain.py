@@ -63,6 +63,7 @@ def test_by_beginning_and_by_flow(out: Path, scan: dict[str, Any]) -> None:
     assert find_incident(scan["zeekml_id"][:10], out=out) == whole
     assert find_incident(scan["uid"], out=out)[0] == whole[0]
     related = whole[0].evidence.related[-1].uid  # type: ignore[union-attr]
+    assert isinstance(related, str)
     assert find_incident(related, out=out)[0].id == scan["zeekml_id"]
 
 

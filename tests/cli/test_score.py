@@ -65,7 +65,7 @@ def test_every_incident_opens_once_and_closes(scored: tuple[Path, Any]) -> None:
 
 
 def test_what_both_sensors_saw_carries_one_mark(scored: tuple[Path, Any]) -> None:
-    found = {}
+    found: dict[Any, Any] = {}
     for n in notices(scored[0]):
         # Suricata's uids are the numbers of its flows
         found.setdefault(n["zeekml_group"], set()).add(n["uid"].isdecimal())

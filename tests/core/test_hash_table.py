@@ -16,7 +16,8 @@ steps = st.lists(st.tuples(st.sampled_from(["add", "remove"]), keys), max_size=2
 @settings(max_examples=150, deadline=None)
 @given(steps)
 def test_it_behaves_like_a_dict(operations: list[tuple[str, np.uint64]]) -> None:
-    table, model = new_table(64), {}
+    table = new_table(64)
+    model: dict[int, int] = {}
     for operation, key in operations:
         if operation == "add":
             slot = find_or_add(table, key)

@@ -142,7 +142,12 @@ def test_other_values_are_refused() -> None:
             decode(data, list[int])
 
 
-LARGE = [b"head", np.arange(700_000).tobytes(), b"", memoryview(bytes(3 << 20))]
+LARGE: list[bytes | memoryview] = [
+    b"head",
+    np.arange(700_000).tobytes(),
+    b"",
+    memoryview(bytes(3 << 20)),
+]
 
 
 def test_large_parts_come_back_in_pieces() -> None:

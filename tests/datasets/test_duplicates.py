@@ -35,7 +35,11 @@ def outcome(
 
 
 def test_one_flow_is_one_record_wherever_it_stands() -> None:
-    rows = [{"uid": "C1"}, {"uid": "C2"}, {"uid": "C1", "source": "copy", "line": 7}]
+    rows: list[dict[str, Any]] = [
+        {"uid": "C1"},
+        {"uid": "C2"},
+        {"uid": "C1", "source": "copy", "line": 7},
+    ]
     assert outcome(rows)[0] == [2]
     assert outcome([{"uid": "C1"}, {"uid": "C1"}])[0] == [1]
 
@@ -48,7 +52,8 @@ def test_a_number_used_again_is_another_flow() -> None:
 
 def test_without_uid_only_files_repeat_each_other() -> None:
     assert outcome([{}, {}])[0] == []
-    rows = [{}, {}, {"source": "b"}, {"source": "b"}, {"source": "b"}, {"source": "b", "ts": 9.0}]
+    rows: list[dict[str, Any]] = [{}, {}, *({"source": "b"} for _ in range(3))]
+    rows.append({"source": "b", "ts": 9.0})
     assert outcome(rows)[0] == [2, 3]
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,7 +132,13 @@ def test_own_names_follow_from_scopes_alone() -> None:
     assert a == b.entries[0].id != c
 
 
-NEW = {"src": "10.0.0.9", "port": [22, 80], "reason": 'a "b": #c', "owner": "d", "expiry": "never"}
+NEW: dict[str, Any] = {
+    "src": "10.0.0.9",
+    "port": [22, 80],
+    "reason": 'a "b": #c',
+    "owner": "d",
+    "expiry": "never",
+}
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ entries = st.lists(entry, max_size=4)
 def streams(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Flows of few hosts, often enough of them for incidents, now and then after a long rest."""
     clock = 0.0
-    found = []
+    found: list[Any] = []
     for _ in range(draw(st.integers(1, 40))):
         clock += draw(st.sampled_from([0.0, 0.5, 3.0, 3.0, 120.0]))
         found.append(

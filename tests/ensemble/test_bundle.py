@@ -266,9 +266,9 @@ def set_member(**values: Any) -> Callable[[dict[str, Any]], None]:
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused(
-    bundle: Bundle, change: Callable[[dict[str, Any]], object], reason: str
+    bundle: Bundle, change: Callable[[dict[str, Any]], None], reason: str
 ) -> None:
-    edit_manifest(bundle.path, lambda manifest: change(manifest) and None)
+    edit_manifest(bundle.path, change)
     assert reason in refusal(bundle.path)
 
 

@@ -51,7 +51,8 @@ def constant_member(logits: list[float], inputs: int) -> NewMember:
 
 
 def one_input(make_bundle: Make, members: list[list[float]], **changed: object) -> Bundle:
-    scaler = Scaler(*(np.array([v], np.float32) for v in (0, 1, 0)), clip=5.0)
+    mean, scale, fill = (np.array([v], np.float32) for v in (0, 1, 0))
+    scaler = Scaler(mean, scale, fill, clip=5.0)
     return make_bundle(
         features=["duration"],
         usual={},
@@ -230,7 +231,8 @@ def test_another_shape_or_type_is_refused(bundle: Bundle, matrix: np.ndarray) ->
 def test_a_member_that_overflows_is_reported(make_bundle: Make) -> None:
     huge = np.finfo(np.float32).max
     member = NewMember(write_mlp([np.full((2, 1), huge)], [np.zeros(2)]), BINARY_CLASSES)
-    scaler = Scaler(*(np.array([v], np.float32) for v in (0, 1, 0)), clip=5.0)
+    mean, scale, fill = (np.array([v], np.float32) for v in (0, 1, 0))
+    scaler = Scaler(mean, scale, fill, clip=5.0)
     bundle = make_bundle(features=["duration"], usual={}, scaler=scaler, members=[member])
     with pytest.raises(BundleError, match="not finite"):
         Ensemble(bundle).score(np.full((1, len(FEATURES)), 4, np.float32))

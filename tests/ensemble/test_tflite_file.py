@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,9 @@ def random_layers(seed: int, sizes: list[int]) -> Layers:
     return weights, [rng.normal(size=n).astype(np.float32) for _, n in pairs]
 
 
-def forward(layers: Layers, x: npt.NDArray[np.float32]) -> tuple[npt.NDArray, npt.NDArray]:
+def forward(
+    layers: Layers, x: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     hidden = x.astype(np.float64)
     for weight, bias in zip(layers[0][:-1], layers[1][:-1], strict=True):
         hidden = np.maximum(hidden @ weight.T + bias, 0)
@@ -109,7 +112,7 @@ def test_weights_lie_on_aligned_offsets() -> None:
         ([np.full((2, 3), 1e300)], [np.ones(2)], "not finite"),
     ],
 )
-def test_impossible_layers_are_refused(weights: list, biases: list, reason: str) -> None:
+def test_impossible_layers_are_refused(weights: list[Any], biases: list[Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         write_mlp(weights, biases)
 

@@ -97,7 +97,7 @@ def test_garbage_elsewhere_does_change_it(prepared: list[Prepared]) -> None:
 
 def test_too_few_environments_give_less(prepared: list[Prepared]) -> None:
     two = fitted(prepared[:2], 0)
-    assert two.calibration is two.thresholds is two.best_member is None
+    assert (two.calibration, two.thresholds, two.best_member) == (None, None, None)
     alone = Pairs(prepared[:1], 1, TINY)
     assert fit_without(prepared[:1], 0, alone, load_policy()) is None
 

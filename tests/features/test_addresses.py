@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -77,7 +78,7 @@ def test_a_bad_network_is_refused() -> None:
 def test_equal_keys_mean_equal_hosts(
     addresses: list[ipaddress.IPv4Address | ipaddress.IPv6Address],
 ) -> None:
-    seen = {}
+    seen: dict[Any, Any] = {}
     for address, (key, _) in zip(addresses, classified(*map(str, addresses)), strict=True):
         same = getattr(address, "ipv4_mapped", None) or address
         assert seen.setdefault(key, same) == same

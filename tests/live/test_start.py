@@ -111,7 +111,7 @@ def test_a_signal_to_the_whole_group_does_not_make_the_watch_compile_by_itself(
 
 def test_a_log_without_flows_and_then_with_them(tmp_path: Path) -> None:
     log, out = tmp_path / "eve.json", tmp_path / "out"
-    options = ["--suricata", log, "--out", out, "--state", tmp_path / "state"]
+    options: list[str | Path] = ["--suricata", log, "--out", out, "--state", tmp_path / "state"]
     event = {"timestamp": "2026-11-23T10:45:00.000000+0000", "flow_id": 1, "event_type": "drop"}
     log.write_text(json.dumps(event) + "\n")
     done = zeekml("watch", *options, "--until-idle", "0.5")

@@ -28,6 +28,8 @@ POINTS = st.sampled_from(["before", *FILES, "flushed", "flushed", "committed"])
 class WatchMachine(RotationRules):
     """Drives a `WatchedSensor`; what must hold is checked whenever the watcher has caught up."""
 
+    sensor: WatchedSensor
+
     @initialize(
         form=st.sampled_from(["tsv", "json", "eve"]),
         appends=st.booleans(),

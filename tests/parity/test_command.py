@@ -14,9 +14,9 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 
 
-def parity(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def parity(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "parity.py", *arguments],
+        [sys.executable, ROOT / "benchmarks" / "parity.py", *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

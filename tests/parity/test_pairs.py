@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -93,9 +94,18 @@ KNOWN: Final = (
     ),
 )
 
+
+def _tcp_in(state: str, z: Record) -> bool:
+    return z["proto"] == "tcp" and z["conn_state"] == state
+
+
+def _of_service(name: str, z: Record) -> bool:
+    return name in (z["service"] or "").split(",")
+
+
 KINDS: Final[dict[str, Callable[[Record], bool]]] = {
     **{
-        f"tcp {state}": lambda z, state=state: z["proto"] == "tcp" and z["conn_state"] == state
+        f"tcp {state}": partial(_tcp_in, state)
         for state in ("SF", "S0", "S1", "REJ", "RSTO", "RSTR", "RSTRH", "SH", "OTH")
     },
     "udp answered": lambda z: z["proto"] == "udp" and z["conn_state"] == "SF",
@@ -104,7 +114,7 @@ KINDS: Final[dict[str, Callable[[Record], bool]]] = {
     "icmp": lambda z: z["proto"] == "icmp",
     "long": lambda z: (z["duration"] or 0) > 300,
     **{
-        name: lambda z, name=name: name in (z["service"] or "").split(",")
+        name: partial(_of_service, name)
         for name in (
             *("dns", "http", "ssl", "ssh", "ftp", "ftp-data", "smtp", "smb", "ntp", "dhcp"),
             *("snmp", "radius"),

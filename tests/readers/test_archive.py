@@ -146,7 +146,7 @@ def test_utf_16_gives_the_same(
         assert read_flow_table([path]).drop_columns("source") == expected
 
 
-def test_overlong_line(tmp_path: Path, conn_tsv: Make, cells: Make) -> None:
+def test_overlong_line(tmp_path: Path, conn_tsv: Make, cells: Callable[..., list[str]]) -> None:
     path = tmp_path / "conn.log.gz"
     good = "\t".join(cells()).encode() + b"\n"
     path.write_bytes(

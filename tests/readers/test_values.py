@@ -37,6 +37,8 @@ from zeekml.readers.values import (
 Read = Callable[..., Any]
 Make = Callable[..., Any]
 
+FORMS: list[Any] = [str, "{}.0".format, hex]  # of whole numbers, as texts
+
 
 def test_units_of_times() -> None:
     given = np.array([99_999_999_999, 1e11, 1e14, 1e17, 1e20, np.inf, np.nan, -1.0])
@@ -124,7 +126,8 @@ def test_numbers() -> None:
 def test_texts_and_sets() -> None:
     assert [read_text(v) for v in ("a", 7, -7, 1e15)] == ["a", "7", "-7", "1000000000000000"]
     assert read_set(["ssl", 5]) == "ssl,5" and read_set([]) == ""
-    for value in (1.5, True, ["a"], {}, 1e300):
+    values: tuple[Any, ...] = (1.5, True, ["a"], {}, 1e300)
+    for value in values:
         assert understood(read_text, value) is UNREADABLE
 
 
@@ -191,14 +194,14 @@ def _spelled(record: dict[str, Any], draw: st.DataObject) -> dict[str, Any]:
             )
         ),
         "id.orig_h": "10.0.0.1",
-        "id.orig_p": pick(st.sampled_from([str, "{}.0".format, hex]))(record["orig_p"]),
+        "id.orig_p": pick(st.sampled_from(FORMS))(record["orig_p"]),
         "id.resp_h": "2001:DB8::1",
         "id.resp_p": "443",
         "proto": "TCP",
         "conn_state": "SF",
     }
     if record["orig_bytes"] is not None:
-        out["orig_bytes"] = pick(st.sampled_from([str, "{}.0".format]))(record["orig_bytes"])
+        out["orig_bytes"] = pick(st.sampled_from(FORMS[:2]))(record["orig_bytes"])
     if record["duration"] is not None:
         out["duration"] = f"{record['duration'] // 10**6}.{record['duration'] % 10**6:06}"
     if record["service"] is not None:

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from signal import Signals
 from typing import Any, Final
 
 from traffic import Traffic, number_in
@@ -87,7 +88,7 @@ class WatchProcess:
                 env={**self._environment, "PYTHONPATH": str(ROOT)},
             )
         until(
-            lambda: self.text.count(" follows: ") > before or self._process.poll() is not None,
+            lambda: self.text.count(" follows: ") > before or not self.runs,
             "started",
         )
 
@@ -109,11 +110,11 @@ class WatchProcess:
     def runs(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
 
-    def end(self, number: signal.Signals | None = None) -> int:
+    def end(self, number: Signals | None = None) -> int:
         """Send a signal and wait for the end; return the exit code."""
         assert self._process is not None
         if number is not None:

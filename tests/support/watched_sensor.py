@@ -10,7 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
@@ -477,8 +477,8 @@ class WatchedSensor(Sensor):
 
     def _in_one_run(self, came: list[int]) -> list[bytes]:
         bundle = _bundle()
-        named = {"sensor": self.traffic.sensor, "stream": STREAM}
-        pipeline = Pipeline(bundle, _policies()[0], **named)
+        pipeline_of = partial(Pipeline, bundle, sensor=self.traffic.sensor, stream=STREAM)
+        pipeline = pipeline_of(_policies()[0])
         notices = []
         cuts = list(self.cuts)
         begin = 0
@@ -488,7 +488,7 @@ class WatchedSensor(Sensor):
                 notices += pipeline.feed(flows)[1]
             notices += pipeline.close()
             if cut.policy != policy:
-                changed = Pipeline(bundle, cut.policy, **named, detects_only=True)
+                changed = pipeline_of(cut.policy, detects_only=True)
                 pipeline.incidents = changed.incidents
             begin, policy = cut.after, cut.policy
         return [encode_json(notice).rstrip(b"\n") for notice in notices]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from notice_fixtures import Candidate
@@ -54,7 +55,7 @@ def test_many_small_batches_are_put_together(
     make_candidate: MakeCandidate, make_columns: MakeColumns
 ) -> None:
     store = FlowStore()
-    names = []
+    names: list[Any] = []
     for n in range(300):
         rows = n % 4  # some bring nothing
         flows = [make_candidate(n, uid=f"C{n}.{k}", sensor=f"s{n % 3}") for k in range(rows)]

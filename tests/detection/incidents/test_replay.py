@@ -43,7 +43,10 @@ def test_the_incidents_are_those_of_the_tracker(
     replay = Replay(columns, policy, limits=limits)
     # the same replay at other thresholds first: it keeps nothing
     for other in (0.9, 0.5):
-        thresholds = {d.threat: other if other > 0.5 else d.threshold for d in policy.detectors}
+        thresholds = {
+            d.threat: other if other > 0.5 or d.threshold is None else d.threshold
+            for d in policy.detectors
+        }
         raised = replace(
             policy, detectors=tuple(replace(d, threshold=None) for d in policy.detectors)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -61,7 +62,8 @@ def flows(seed: int, rows: int, hosts: int, jumps: Sequence[int]) -> FlowColumns
 
 
 def part(columns: FlowColumns, begin: int, end: int) -> FlowColumns:
-    return FlowColumns(*(column[begin:end] for column in columns))
+    cut: Any = [column[begin:end] for column in columns]
+    return FlowColumns(*cut)
 
 
 def features(engine: ContextEngine, columns: FlowColumns) -> bytes:

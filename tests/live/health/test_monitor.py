@@ -571,7 +571,8 @@ def test_whatever_happens(steps: list[tuple[tuple[str, Any], float]]) -> None:
     """Each problem opens once and closes once; no kind opens twice within an hour."""
     watch = Watch()
     # time that has passed at least, whatever the clocks say
-    elapsed, opened_at, seen = 0.0, {}, set()
+    elapsed, seen = 0.0, set()
+    opened_at: dict[Any, float] = {}
     states: dict[str, int] = {}
     jumped = False
     for (what, value), seconds in steps:

@@ -37,7 +37,9 @@ FIGURES: dict[str, Any] = {
     "late": 8,
     "last_record_timestamp_seconds": 1795430487.5,
 }
-NOTHING = {name: {} if isinstance(value, dict) else 0 for name, value in FIGURES.items()} | {
+NOTHING: dict[str, Any] = {
+    name: {} if isinstance(value, dict) else 0 for name, value in FIGURES.items()
+} | {
     "lag_seconds": None,
     "last_record_timestamp_seconds": None,
 }

@@ -71,7 +71,7 @@ CHANGES = ["none", "none", "flip", "cut", "insert", "space", "escape", "number",
 
 def _pairs(line: bytes) -> list[tuple[str, Any]]:
     # a list of pairs, so that keys can stand twice
-    return json.loads(line, object_pairs_hook=lambda pairs: pairs)  # type: ignore[no-any-return]
+    return json.loads(line, object_pairs_hook=lambda pairs: pairs)
 
 
 def _spelled(value: Any, gap: str = "") -> str:

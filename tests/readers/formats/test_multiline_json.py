@@ -106,9 +106,9 @@ def test_what_breaks_off_costs_no_other_record(layout: str) -> None:
     middle = text.index('"C2"')
     damaged = text[: middle + 2] + "\n" + text[middle + 12 :]
     uids = [
-        json.loads(text)["uid"]
+        json.loads(record)["uid"]
         for _, line, _ in lines_of(split(damaged.encode()))
-        if (text := line.strip(b" \r,[]")) and _is_sound(text)
+        if (record := line.strip(b" \r,[]")) and _is_sound(record)
     ]
     assert uids == ["C0", "C1", "C3", "C4"]
 

@@ -236,7 +236,7 @@ UNKNOWN = {
     "orig_bytes": ["-5", "1.5", "abc", "0xFFFFFFFFFFFFFFFF", "٣", "9" * 5000, "1e999", "F"],
     "duration": ["-0.1", "nan", "1,5", "inf", "10:00"],
 }
-GOOD = {
+GOOD: dict[str, list[tuple[str, Any]]] = {
     "ts": [
         ("631152000.0", 631152000.0),
         ("4070908800", 4070908800.0),

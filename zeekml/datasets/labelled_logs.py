@@ -8,7 +8,7 @@ the next.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,11 +18,10 @@ import pyarrow as pa
 
 from zeekml.core.text import printable
 from zeekml.datasets.duplicates import without_duplicates
-from zeekml.datasets.environment import UNLABELLED, Environment, Labels, digest
+from zeekml.datasets.environment import UNLABELLED, Environment, Labels, digest, reference_for
 from zeekml.datasets.label_file import read_label_file
 from zeekml.datasets.label_matching import match_labels, nothing_matches
 from zeekml.datasets.label_names import LabelSettings, find_settings
-from zeekml.datasets.references import reference_for
 from zeekml.datasets.zeek_labelled import LabelTail
 from zeekml.errors import DataError, NotLabelledFlowsError
 from zeekml.readers.archive import read_stream
@@ -74,7 +73,10 @@ def read_logs(path: Path, *, name: str, label_file: Path | None = None) -> Envir
     for stream in streams:
         parts = list(reader.read(stream))
         if any(len(batch) for batch, _ in parts):
-            names.append(_capture_name(stream, path))
+            # a name below the environment's folder: reports tell nobody's folders
+            own = Path(stream.name)
+            below = path.is_dir() and own.is_relative_to(path)
+            names.append(printable(str(own.relative_to(path)) if below else own.name, 120))
             flows_of.append(pa.Table.from_batches([batch for batch, _ in parts], FLOW_SCHEMA))
             labels_of.append(np.concatenate([labels for _, labels in parts]))
     if not names:
@@ -118,19 +120,10 @@ def read_logs(path: Path, *, name: str, label_file: Path | None = None) -> Envir
 
 
 def _label_file_beside(path: Path) -> Path | None:
-    if path.is_dir():
-        candidates = [path / name for name in _BESIDE]
-    else:
-        own = [path.with_name(f"{path.name}.{name}") for name in _BESIDE]
-        candidates = [*own, *(path.parent / name for name in _BESIDE)]
+    inside = path.is_dir()
+    own = [] if inside else [path.with_name(f"{path.name}.{name}") for name in _BESIDE]
+    candidates = [*own, *((path if inside else path.parent) / name for name in _BESIDE)]
     return next((candidate for candidate in candidates if candidate.is_file()), None)
-
-
-def _capture_name(stream: Stream, root: Path) -> str:
-    """A name below the environment's folder: reports tell nobody's folders."""
-    name = Path(stream.name)
-    inside = name.relative_to(root) if root.is_dir() and name.is_relative_to(root) else name.name
-    return printable(str(inside), 120)
 
 
 def _reading_notes(counters: ReadCounters) -> list[str]:
@@ -142,16 +135,15 @@ def _reading_notes(counters: ReadCounters) -> list[str]:
         (counters.files_skipped, "other files were not read"),
         (counters.values_unknown, "values could not be understood and are taken as unknown"),
     )
-    notes = [f"{sum(n.values()):,} {what} ({_listed(n)})" for n, what in told if sum(n.values())]
+    notes = []
+    for counts, what in told:
+        if total := sum(counts.values()):
+            most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+            shown = ", ".join(f"{name} {n:,}" for name, n in most[:6])
+            notes.append(f"{total:,} {what} ({shown}{', …' if len(most) > 6 else ''})")
     if counters.truncated:
         notes.append(f"{len(counters.truncated):,} files end too early")
     return notes
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    shown = ", ".join(f"{name} {n:,}" for name, n in most[:6])
-    return shown + (", …" if len(most) > 6 else "")
 
 
 class _Reader:

@@ -41,22 +41,11 @@ _FAILED_STATES: Final = pa.array(["S0", "REJ", "SH", "SHR"])
 _NO_SERVICE_BIT: Final = len(SERVICES)
 _SERVICE_COLUMNS: Final = len(SERVICES) + 1
 
-READ: Final = (
-    "ts",
-    "id.orig_h",
-    "id.resp_h",
-    "id.resp_p",
-    "proto",
-    "service",
-    "duration",
-    "orig_bytes",
-    "resp_bytes",
-    "conn_state",
-    "orig_pkts",
-    "orig_ip_bytes",
-    "resp_pkts",
-    "resp_ip_bytes",
-)
+_COUNTS: Final = [
+    f"{side}_{of}" for side in ("orig", "resp") for of in ("bytes", "pkts", "ip_bytes")
+]
+_TEXTS: Final = ("proto", "service", "conn_state", "id.orig_h", "id.resp_h")
+READ: Final = ("ts", "duration", "id.resp_p", *_TEXTS, *_COUNTS)
 """Columns of a flow that features rest on."""
 
 

@@ -10,17 +10,7 @@ import numpy as np
 from zeekml.core.jit import compiled, signed
 from zeekml.features.context import counters, keys, layout
 from zeekml.features.context.compact_hash_table import erase, insert, number_at, set_cell, state_at
-from zeekml.features.context.layout import (
-    LAST,
-    NONE,
-    ContextState,
-    answer_of,
-    arrival_of,
-    is_set,
-    pack,
-    payload_of,
-    port_of,
-)
+from zeekml.features.context.layout import LAST, NONE, ContextState, arrival_of, is_set, port_of
 from zeekml.features.context.lazy_memory import give_slot, take_slot
 from zeekml.features.flow_features import TCP, UDP, FlowColumns
 from zeekml.readers.stream_clock import NOW
@@ -48,7 +38,7 @@ def _forget_pair(c: ContextState, number: int, pair: int, pair_hash: np.uint64) 
     else:
         c.contact.rows[number_at(c.contacts, contact)].count -= 1
     if not is_set(r, layout.NEWER_ANSWER):
-        answer_hash = keys.triple_hash(pair_hash, answer_of(r))
+        answer_hash = keys.triple_hash(pair_hash, layout.answer_of(r))
         erase(
             c.answers, answer_hash, keys.known_cell(c, c.answers, keys.ANSWER_KEY, answer_hash, r)
         )
@@ -136,7 +126,7 @@ def _leave(c: ContextState, window: int, number: int) -> None:
     flows = counters.count_service(c, state, at, window, -1, failed, last_contact)
     last_of_service = -int(flows == 0)
     counters.count_source(c, r.source, window, -1, failed, last_of_pair, last_source_port, first)
-    payload = -payload_of(r)
+    payload = -layout.payload_of(r)
     counters.count_target(c, r.target, window, -1, failed, payload, last_of_pair, last_of_service)
     if window == LAST:
         _forget(c, number, pair, service)
@@ -205,7 +195,7 @@ def _enter_pair(c: ContextState, at: int, pair: int, pair_hash: np.uint64) -> tu
         place = number_at(c.contacts, contact)
         c.contact.rows[place].count += 1
         c.contact.rows[place].latest = link
-    answer_hash = keys.triple_hash(pair_hash, answer_of(r))
+    answer_hash = keys.triple_hash(pair_hash, layout.answer_of(r))
     answer = keys.cell_of(c, c.answers, keys.ANSWER_KEY, answer_hash, r)
     if answer == NONE:
         insert(c.answers, answer_hash, layout.RECORD_OF, at)
@@ -283,7 +273,7 @@ def enter(c: ContextState, columns: FlowColumns, i: int) -> tuple[int, int, int]
         + is_lookup * layout.LOOKUP_FLAG
         + misdated * layout.MISDATED_FLAG
     )
-    pack(r, 0 if misdated else c.clock[NOW] - columns.start[i], payload, port)
+    layout.pack(r, 0 if misdated else c.clock[NOW] - columns.start[i], payload, port)
     c.clock[layout.ARRIVED] = c.clock[NOW]
     c.port_flows[port] += 1
     counters.make_room_in_host(c, source, 0)

@@ -59,12 +59,25 @@ def repair(columns: Columns) -> list[str]:
             "CICFlowMeter: IP bytes from header lengths, connection state from flag counts"
         )
     if _ARGUS in columns:
-        _repair_argus(columns)
+        for name in ("orig_pkts", "resp_pkts", "orig_ip_bytes", "resp_ip_bytes"):
+            # a lone odd packet was seen once; it must not become half a packet
+            columns[name] = np.ceil(columns[name] / 2)
+        states = [_ARGUS_STATES.get(value) for value in columns[_ARGUS]]
+        state: Column = np.array(states, dtype=object)
+        state[(state == "SF") & (columns["resp_pkts"] == 0)] = "S0"
+        columns["conn_state"] = state
         notes.append(
             "Argus: packets and bytes halved (counted twice), connection state from Argus' own"
         )
     if not any(columns["service"].astype(bool)):
-        filled = _fill_services(columns)
+        ports = columns["id.resp_p"]
+        known = [_SERVICE_OF_PORT.get(int(p)) if p == p else None for p in ports]
+        names: Column = np.array(known, dtype=object)
+        payload = np.nan_to_num(columns["orig_bytes"]) + np.nan_to_num(columns["resp_bytes"])
+        # a sensor names a TCP service by what it read, and a UDP one already by the question
+        names[(payload <= 0) & (columns["proto"] != "udp")] = None
+        columns["service"] = names
+        filled = sum(name is not None for name in names)
         notes.append(f"no services logged: {filled:,} flows with data named by well-known port")
     return notes
 
@@ -95,24 +108,3 @@ def _repair_cicflowmeter(columns: Columns) -> None:
     state[open_tcp & resp_reset & silent] = "REJ"
     state[columns["proto"] == "icmp"] = "OTH"
     columns["conn_state"] = state
-
-
-def _repair_argus(columns: Columns) -> None:
-    for name in ("orig_pkts", "resp_pkts", "orig_ip_bytes", "resp_ip_bytes"):
-        # a lone odd packet was seen once; it must not become half a packet
-        columns[name] = np.ceil(columns[name] / 2)
-    state: Column = np.array([_ARGUS_STATES.get(value) for value in columns[_ARGUS]], dtype=object)
-    state[(state == "SF") & (columns["resp_pkts"] == 0)] = "S0"
-    columns["conn_state"] = state
-
-
-def _fill_services(columns: Columns) -> int:
-    ports = columns["id.resp_p"]
-    known = [_SERVICE_OF_PORT.get(int(p)) if p == p else None for p in ports]
-    names = np.array(known, dtype=object)
-    payload = np.nan_to_num(columns["orig_bytes"]) + np.nan_to_num(columns["resp_bytes"])
-    # a sensor names a TCP service by what it read, and a UDP one already by the question
-    spoke = (payload > 0) | (columns["proto"] == "udp")
-    names[~spoke] = None
-    columns["service"] = names
-    return int(sum(name is not None for name in names))

@@ -115,12 +115,8 @@ class LabelFile:
 def read_label_file(path: Path, settings: LabelSettings) -> LabelFile:
     """Read a label file; it may be compressed, and its columns parted by comma, semicolon or tab.
 
-    Raises
-    ------
-    InputError
-        The file is missing or empty.
-    DataError
-        A column is missing, or a cell cannot be understood; names the line and the remedy.
+    One that is missing or empty is an `InputError`; a column that is missing, or a cell that cannot
+    be understood, is a `DataError`, which names the line and the remedy.
     """
     rows = _rows(path)
     try:

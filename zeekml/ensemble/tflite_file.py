@@ -36,28 +36,12 @@ Matrix = npt.NDArray[np.float32]
 
 
 def write_mlp(weights: Sequence[npt.NDArray[Any]], biases: Sequence[npt.NDArray[Any]]) -> bytes:
-    """Encode a multilayer perceptron as a .tflite file.
+    """Encode a multilayer perceptron as a .tflite file; equal arguments give equal bytes.
 
-    Equal arguments give equal bytes.
-
-    Parameters
-    ----------
-    weights
-        One matrix per layer, input side first, each of shape (outputs, inputs).
-    biases
-        One vector per layer, each of shape (outputs,).
-
-    Returns
-    -------
-    bytes
-        The file. Output 0 is `scores`, the last layer without activation; output 1 is
-        `embedding`, what the last layer sees: the hidden units before it, or the features
-        themselves if there is only one layer.
-
-    Raises
-    ------
-    ValueError
-        Shapes that do not fit together, or numbers that are not finite as float32.
+    Of a matrix (outputs, inputs) and a vector (outputs,) per layer, input side first. Output 0 is
+    `scores`, the last layer without activation; output 1 is `embedding`, what the last layer sees:
+    the hidden units before it, or the features themselves if there is only one layer. Shapes that
+    do not fit together, or numbers that are not finite as float32, are a `ValueError`.
     """
     layers = _checked_layers(weights, biases)
     fully_connected = schema.BuiltinOperator.FULLY_CONNECTED
@@ -119,10 +103,7 @@ def write_mlp(weights: Sequence[npt.NDArray[Any]], biases: Sequence[npt.NDArray[
 def read_mlp(model: bytes) -> tuple[list[Matrix], list[Matrix]]:
     """Weights and biases of a file in the form that `write_mlp` writes; copies.
 
-    Raises
-    ------
-    ValueError
-        The file is damaged or holds anything but such a chain of layers.
+    One that is damaged, or holds anything but such a chain of layers, is a `ValueError`.
     """
     if model[4:8] != FILE_IDENTIFIER:
         raise ValueError("not a .tflite file")

@@ -39,9 +39,8 @@ def _forget_pair(c: ContextState, number: int, pair: int, pair_hash: np.uint64) 
         c.contact.rows[number_at(c.contacts, contact)].count -= 1
     if not is_set(r, layout.NEWER_ANSWER):
         answer_hash = keys.triple_hash(pair_hash, layout.answer_of(r))
-        erase(
-            c.answers, answer_hash, keys.known_cell(c, c.answers, keys.ANSWER_KEY, answer_hash, r)
-        )
+        answer = keys.known_cell(c, c.answers, keys.ANSWER_KEY, answer_hash, r)
+        erase(c.answers, answer_hash, answer)
     if state == layout.SMALL_ROW:
         flows = signed(c.pair.rows[at].n[layout.PAIR_HELD])
         c.pair.rows[at].first = r.next_pair
@@ -73,11 +72,8 @@ def _forget(c: ContextState, number: int, pair: int, service: int) -> None:
     _forget_pair(c, number, pair, keys.joint_hash(c, source, target))
     if not is_set(r, layout.NEWER_SOURCE_PORT):
         key_hash = keys.joint_hash(c, source, port)
-        erase(
-            c.source_ports,
-            key_hash,
-            keys.known_cell(c, c.source_ports, keys.SOURCE_PORT_KEY, key_hash, r),
-        )
+        cell = keys.known_cell(c, c.source_ports, keys.SOURCE_PORT_KEY, key_hash, r)
+        erase(c.source_ports, key_hash, cell)
     flows = 0
     state, at = state_at(c.services, service), number_at(c.services, service)
     if state == layout.SMALL_ROW:
@@ -267,12 +263,8 @@ def enter(c: ContextState, columns: FlowColumns, i: int) -> tuple[int, int, int]
     r.orig_log = math.log1p(columns.orig_payload[i])
     r.resp_log = math.log1p(columns.resp_payload[i])
     r.source, r.target = source, target
-    r.flags = (
-        size
-        + failed * layout.FAILED_FLAG
-        + is_lookup * layout.LOOKUP_FLAG
-        + misdated * layout.MISDATED_FLAG
-    )
+    flags = size + failed * layout.FAILED_FLAG + is_lookup * layout.LOOKUP_FLAG
+    r.flags = flags + misdated * layout.MISDATED_FLAG
     layout.pack(r, 0 if misdated else c.clock[NOW] - columns.start[i], payload, port)
     c.clock[layout.ARRIVED] = c.clock[NOW]
     c.port_flows[port] += 1

@@ -48,11 +48,6 @@ def new_table(slots: int) -> HashTable:
     )
 
 
-def used_slots(table: HashTable) -> npt.NDArray[np.int32]:
-    """The slots that have a key, in ascending order."""
-    return places_except(table.slots, table.free[: table.unused])
-
-
 def places_except(count: int, unused: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     """Of so many places, those that are not in a list of unused ones, in ascending order."""
     used = np.ones(count, np.bool_)

@@ -50,7 +50,12 @@ def provide_compile_cache() -> None:
 
 def cache_directory() -> Path:
     """Where this version's compiled code is to be kept, which need not be there yet."""
-    name = _PREFIX + _source_digest()
+    digest = hashlib.sha256()
+    package = Path(__file__).parents[1]
+    for path in sorted([*package.rglob("*.py"), *package.rglob("*.tsv")]):
+        digest.update(f"{path.relative_to(package)}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    name = _PREFIX + digest.hexdigest()[:16]
     chosen = os.environ.get(_VARIABLE)
     if chosen and Path(chosen).name == name:
         return Path(chosen)
@@ -71,15 +76,6 @@ def keep_nothing_compiled() -> None:
 def is_kept() -> bool:
     """Whether this process keeps compiled code."""
     return _kept
-
-
-def _source_digest() -> str:
-    digest = hashlib.sha256()
-    package = Path(__file__).parents[1]
-    for path in sorted([*package.rglob("*.py"), *package.rglob("*.tsv")]):
-        digest.update(f"{path.relative_to(package)}\0".encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]
 
 
 def _drop_old(base: Path, current: Path) -> None:

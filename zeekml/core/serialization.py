@@ -85,7 +85,14 @@ def unseal(kind: str, version: int, data: bytes, *, least: int = 0) -> list[byte
         raise StateError("the stored state is of another version: it has other parts")
     parts: list[bytes] = []
     for size, compressed in head.sizes:
-        parts.append(_decompressed(memoryview(data)[at : at + compressed], size, kind))
+        frame = memoryview(data)[at : at + compressed]
+        try:
+            told = zstandard.get_frame_parameters(frame)
+            if told.content_size != size or not told.has_checksum:
+                raise StateError(f"the stored state is damaged ({kind})")
+            parts.append(zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False))
+        except zstandard.ZstdError as error:
+            raise StateError(f"the stored state is damaged ({kind})") from error
         at += compressed
     return parts
 
@@ -173,16 +180,6 @@ def batches_of_part(part: bytes, names: Sequence[str]) -> list[pa.RecordBatch]:
     if any(batch.schema.names[: len(names)] != list(names) for batch in batches):
         raise StateError("the stored state is of another version: its flows have other columns")
     return batches
-
-
-def _decompressed(frame: memoryview, size: int, kind: str) -> bytes:
-    try:
-        told = zstandard.get_frame_parameters(frame)
-        if told.content_size == size and told.has_checksum:
-            return zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
-    except zstandard.ZstdError as error:
-        raise StateError(f"the stored state is damaged ({kind})") from error
-    raise StateError(f"the stored state is damaged ({kind})")
 
 
 def _digest(data: bytes) -> bytes:

@@ -84,12 +84,8 @@ def features_of(environment: Environment) -> Matrix:
 def family_shares(matrix: Matrix) -> dict[str, float]:
     """Share of values that are not missing (0 to 1), by feature family; 0 without rows."""
     known = 1.0 - np.isnan(matrix).mean(axis=0) if len(matrix) else np.zeros(len(FEATURES))
-    return {
-        family: float(
-            np.mean([k for k, f in zip(known, FEATURES, strict=True) if f.family == family])
-        )
-        for family in FAMILIES
-    }
+    of = np.array([f.family for f in FEATURES])
+    return {family: float(np.mean(known[of == family])) for family in FAMILIES}
 
 
 def contradictory_rows(matrix: Matrix, labels: Labels) -> int:

@@ -72,7 +72,13 @@ def repeated(flows: pa.Table, labels: Labels) -> BoolArray:
         keys[~has_uid] = -1 - places.groupby(["row", "time"], sort=False).ngroup().to_numpy()
     copies = pd.Series(keys).duplicated(keep="first").to_numpy()
     if copies.any():
-        _settle(keys, labels)
+        stated = pd.Series(np.where(labels == UNLABELLED, np.nan, labels))
+        groups = stated.groupby(keys)
+        lowest, highest = groups.transform("min").to_numpy(), groups.transform("max").to_numpy()
+        known = pd.Series(keys).duplicated(keep=False).to_numpy() & ~np.isnan(lowest)
+        agreed, differ = known & (lowest == highest), known & (lowest != highest)
+        labels[agreed] = lowest[agreed].astype(np.int8)
+        labels[differ] = CONTRADICTORY
     return np.asarray(copies, np.bool_)
 
 
@@ -84,13 +90,3 @@ def _numbered(flows: pa.Table, names: tuple[str, ...], rows: BoolArray) -> IntAr
         groups = frame.groupby(list(names), dropna=False, sort=False, observed=True)
         keys[rows] = groups.ngroup().to_numpy() + 1
     return keys
-
-
-def _settle(keys: IntArray, labels: Labels) -> None:
-    stated = pd.Series(np.where(labels == UNLABELLED, np.nan, labels))
-    groups = stated.groupby(keys)
-    lowest, highest = groups.transform("min").to_numpy(), groups.transform("max").to_numpy()
-    known = pd.Series(keys).duplicated(keep=False).to_numpy() & ~np.isnan(lowest)
-    agreed, differ = known & (lowest == highest), known & (lowest != highest)
-    labels[agreed] = lowest[agreed].astype(np.int8)
-    labels[differ] = CONTRADICTORY

@@ -17,14 +17,8 @@ import numpy.typing as npt
 Column = npt.NDArray[Any]
 Columns = dict[str, Column]
 
-_CICFLOWMETER: Final = (
-    "x_fwd_hdr_len",
-    "x_bwd_hdr_len",
-    "x_fin_cnt",
-    "x_syn_cnt",
-    "x_fwd_rst",
-    "x_bwd_rst",
-)
+_FLAGS: Final = ("x_fin_cnt", "x_syn_cnt", "x_fwd_rst", "x_bwd_rst")
+_CICFLOWMETER: Final = frozenset({"x_fwd_hdr_len", "x_bwd_hdr_len", *_FLAGS})
 _ARGUS: Final = "x_argus_state"
 _IPV4_HEADER: Final = 20
 
@@ -42,31 +36,13 @@ _ARGUS_STATES: Final = {
 
 # names as Zeek gives them; a port says nothing about what was spoken, so this is used only where
 # an environment has no service at all and then only for flows that carried data
+_PORTS: Final = """
+ftp-data 20; ftp 21; ssh 22; telnet 23; smtp 25 587; dns 53; dhcp 67; http 80 8000 8080; krb 88;
+pop3 110; ntp 123; imap 143; snmp 161; ldap 389; ssl 443 465 636 993 995 8443; smb 445; mqtt 1883;
+mysql 3306; rdp 3389; sip 5060
+"""
 _SERVICE_OF_PORT: Final = {
-    port: service
-    for service, ports in {
-        "ftp-data": (20,),
-        "ftp": (21,),
-        "ssh": (22,),
-        "telnet": (23,),
-        "smtp": (25, 587),
-        "dns": (53,),
-        "dhcp": (67,),
-        "http": (80, 8000, 8080),
-        "krb": (88,),
-        "pop3": (110,),
-        "ntp": (123,),
-        "imap": (143,),
-        "snmp": (161,),
-        "ldap": (389,),
-        "ssl": (443, 465, 636, 993, 995, 8443),
-        "smb": (445,),
-        "mqtt": (1883,),
-        "mysql": (3306,),
-        "rdp": (3389,),
-        "sip": (5060,),
-    }.items()
-    for port in ports
+    int(port): service for service, *ports in map(str.split, _PORTS.split(";")) for port in ports
 }
 
 
@@ -77,26 +53,33 @@ def repair(columns: Columns) -> list[str]:
     there; ``x_*`` columns decide which repair applies.
     """
     notes = []
-    if all(name in columns for name in _CICFLOWMETER):
+    if columns.keys() >= _CICFLOWMETER:
         _repair_cicflowmeter(columns)
         notes.append(
             "CICFlowMeter: IP bytes from header lengths, connection state from flag counts"
         )
     if _ARGUS in columns:
-        _repair_argus(columns)
+        for name in ("orig_pkts", "resp_pkts", "orig_ip_bytes", "resp_ip_bytes"):
+            # a lone odd packet was seen once; it must not become half a packet
+            columns[name] = np.ceil(columns[name] / 2)
+        states = [_ARGUS_STATES.get(value) for value in columns[_ARGUS]]
+        state: Column = np.array(states, dtype=object)
+        state[(state == "SF") & (columns["resp_pkts"] == 0)] = "S0"
+        columns["conn_state"] = state
         notes.append(
             "Argus: packets and bytes halved (counted twice), connection state from Argus' own"
         )
     if not any(columns["service"].astype(bool)):
-        filled = _fill_services(columns)
+        ports = columns["id.resp_p"]
+        known = [_SERVICE_OF_PORT.get(int(p)) if p == p else None for p in ports]
+        names: Column = np.array(known, dtype=object)
+        payload = np.nan_to_num(columns["orig_bytes"]) + np.nan_to_num(columns["resp_bytes"])
+        # a sensor names a TCP service by what it read, and a UDP one already by the question
+        names[(payload <= 0) & (columns["proto"] != "udp")] = None
+        columns["service"] = names
+        filled = sum(name is not None for name in names)
         notes.append(f"no services logged: {filled:,} flows with data named by well-known port")
     return notes
-
-
-def _where(condition: npt.NDArray[np.bool_], text: str, other: Column) -> Column:
-    out = other.copy()
-    out[condition] = text
-    return out
 
 
 def _repair_cicflowmeter(columns: Columns) -> None:
@@ -113,37 +96,15 @@ def _repair_cicflowmeter(columns: Columns) -> None:
 
     # later lines outrank earlier ones
     state = np.full(len(tcp), "S0", dtype=object)
-    state = _where(answered, "SF", state)
-    state = _where(tcp & ~answered & ~syn, "OTH", state)
+    state[answered] = "SF"
+    state[tcp & ~answered & ~syn] = "OTH"
     open_tcp = tcp & answered
-    state = _where(open_tcp & (fin == 0), "OTH", state)
-    state = _where(open_tcp & (fin == 0) & syn, "S1", state)
-    state = _where(open_tcp & (fin == 1), "S2", state)
-    state = _where(open_tcp & (fin >= 2), "SF", state)
-    state = _where(open_tcp & resp_reset, "RSTR", state)
-    state = _where(open_tcp & orig_reset, "RSTO", state)
-    state = _where(open_tcp & resp_reset & silent, "REJ", state)
-    state = _where(columns["proto"] == "icmp", "OTH", state)
+    state[open_tcp & (fin == 0)] = "OTH"
+    state[open_tcp & (fin == 0) & syn] = "S1"
+    state[open_tcp & (fin == 1)] = "S2"
+    state[open_tcp & (fin >= 2)] = "SF"
+    state[open_tcp & resp_reset] = "RSTR"
+    state[open_tcp & orig_reset] = "RSTO"
+    state[open_tcp & resp_reset & silent] = "REJ"
+    state[columns["proto"] == "icmp"] = "OTH"
     columns["conn_state"] = state
-
-
-def _repair_argus(columns: Columns) -> None:
-    for name in ("orig_pkts", "resp_pkts", "orig_ip_bytes", "resp_ip_bytes"):
-        # a lone odd packet was seen once; it must not become half a packet
-        columns[name] = np.ceil(columns[name] / 2)
-    state: Column = np.array([_ARGUS_STATES.get(value) for value in columns[_ARGUS]], dtype=object)
-    state = _where((state == "SF") & (columns["resp_pkts"] == 0), "S0", state)
-    columns["conn_state"] = state
-
-
-def _fill_services(columns: Columns) -> int:
-    ports = columns["id.resp_p"]
-    names = np.array(
-        [_SERVICE_OF_PORT.get(int(p)) if p == p else None for p in ports], dtype=object
-    )
-    payload = np.nan_to_num(columns["orig_bytes"]) + np.nan_to_num(columns["resp_bytes"])
-    # a sensor names a TCP service by what it read, and a UDP one already by the question
-    spoke = (payload > 0) | (columns["proto"] == "udp")
-    names[~spoke] = None
-    columns["service"] = names
-    return int(sum(name is not None for name in names))

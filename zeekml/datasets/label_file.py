@@ -115,29 +115,53 @@ class LabelFile:
 def read_label_file(path: Path, settings: LabelSettings) -> LabelFile:
     """Read a label file; it may be compressed, and its columns parted by comma, semicolon or tab.
 
-    Raises
-    ------
-    InputError
-        The file is missing or empty.
-    DataError
-        A column is missing, or a cell cannot be understood; names the line and the remedy.
+    One that is missing or empty is an `InputError`; a column that is missing, or a cell that cannot
+    be understood, is a `DataError`, which names the line and the remedy.
     """
     rows = _rows(path)
     try:
         _, header = next(rows)
     except StopIteration:
         raise InputError(f"{path}: is empty; give a CSV with a header line") from None
-    reader = _RowReader(path, _find_columns(path, header), settings)
+    columns = _find_columns(path, header)
+    file = LabelFile(path, has_episodes="episode" in columns)
+    codes: dict[tuple[str, str], int] = {}
     for line, cells in rows:
-        if any(cell.strip() for cell in cells):
-            if len(cells) < len(header):
+        if not any(cell.strip() for cell in cells):
+            continue
+        where = f"{path}: line {line}"
+        if len(cells) < len(header):
+            raise DataError(f"{where}: has {len(cells)} cells, the header {len(header)}")
+        given = {
+            name: cells[position].strip()
+            for name, position in columns.items()
+            if name not in _CONDITIONS or cells[position].strip().lower() not in _ANY
+        }
+        key = (given.get("label", ""), given.get("detail", ""))
+        if key not in codes:
+            codes[key] = settings.code(*key, where)
+        code = UNLABELLED if given.get("indirect") in ("1", "1.0") else codes[key]
+        circular = "circular" in given.get("label_quality", "")
+        said = FlowLabel(code, circular, given.get("episode") or None)
+        if not any(name in given for name in _CONDITIONS):
+            if file.default not in (None, said):
                 raise DataError(
-                    f"{path}: line {line}: has {len(cells)} cells, the header {len(header)}"
+                    f"{where}: a second row without any condition; only one can be the default"
                 )
-            reader.take(line, cells)
-    if not reader.file.rows and reader.file.default is None:
+            file.default = said
+            continue
+        file.rows += 1
+        if "uid" not in given:
+            file.rules.append(_rule(where, given, said, settings))
+        elif (known := file.uids.setdefault(given["uid"], said)) != said:
+            file.uids[given["uid"]] = FlowLabel(
+                known.code if known.code == said.code else CONTRADICTORY,
+                known.circular or said.circular,
+                known.episode or said.episode,
+            )
+    if not file.rows and file.default is None:
         raise InputError(f"{path}: has no row below its header; add rows with labels")
-    return reader.file
+    return file
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -232,80 +256,34 @@ _PARSERS: Final[dict[str, Callable[[str], Any]]] = {
 }
 
 
-class _RowReader:
-    """Makes rules of rows."""
-
-    def __init__(self, path: Path, columns: dict[str, int], settings: LabelSettings) -> None:
-        self.file = LabelFile(path, has_episodes="episode" in columns)
-        self._columns = columns
-        self._settings = settings
-        self._codes: dict[tuple[str, str], int] = {}
-
-    def take(self, line: int, cells: Sequence[str]) -> None:
-        given = {
-            name: cells[position].strip()
-            for name, position in self._columns.items()
-            if name not in _CONDITIONS or cells[position].strip().lower() not in _ANY
-        }
-        said = FlowLabel(
-            self._code(line, given),
-            "circular" in given.get("label_quality", ""),
-            given.get("episode") or None,
-        )
-        file = self.file
-        if not any(name in given for name in _CONDITIONS):
-            if file.default not in (None, said):
-                raise DataError(
-                    f"{file.path}: line {line}: a second row without any condition; only one can "
-                    "be the default"
-                )
-            file.default = said
-            return
-        file.rows += 1
-        if "uid" not in given:
-            file.rules.append(self._rule(line, given, said))
-        elif (known := file.uids.setdefault(given["uid"], said)) != said:
-            file.uids[given["uid"]] = FlowLabel(
-                known.code if known.code == said.code else CONTRADICTORY,
-                known.circular or said.circular,
-                known.episode or said.episode,
-            )
-
-    def _code(self, line: int, given: dict[str, str]) -> int:
-        key = (given.get("label", ""), given.get("detail", ""))
-        if key not in self._codes:
-            self._codes[key] = self._settings.code(*key, f"{self.file.path}: line {line}")
-        return UNLABELLED if given.get("indirect") in ("1", "1.0") else self._codes[key]
-
-    def _rule(self, line: int, given: dict[str, str], said: FlowLabel) -> LabelRule:
-        where = f"{self.file.path}: line {line}"
-        values: dict[str, Any] = {}
-        column = ""
-        try:
-            for column, parse in _PARSERS.items():
-                if column in given:
-                    values[column] = parse(given[column])
-        except ValueError as error:
-            raise DataError(
-                f"{where}: cannot understand {given[column][:SHOWN]!r} as {column}; addresses may "
-                "be networks (10.0.0.0/8), times are epoch seconds or ISO 8601"
-            ) from error
-        # a time of its own is a span of length 0
-        first = values.get("start", values.get("ts"))
-        last = values.get("end", None if "start" in values else values.get("ts"))
-        if first is not None and last is not None and last < first:
-            raise DataError(f"{where}: ends before it starts")
-        return LabelRule(
-            code=said.code,
-            circular=said.circular,
-            episode=said.episode,
-            community_id=given.get("community_id"),
-            orig=values.get("id.orig_h"),
-            resp=values.get("id.resp_h"),
-            orig_p=values.get("id.orig_p"),
-            resp_p=values.get("id.resp_p"),
-            proto=standard_protocol(given["proto"])[:SHOWN] if "proto" in given else None,
-            first=-inf if first is None else first - self._settings.before,
-            last=inf if last is None else last + self._settings.after,
-            certain="dns_suffix" not in given,
-        )
+def _rule(where: str, given: dict[str, str], said: FlowLabel, settings: LabelSettings) -> LabelRule:
+    values: dict[str, Any] = {}
+    column = ""
+    try:
+        for column, parse in _PARSERS.items():
+            if column in given:
+                values[column] = parse(given[column])
+    except ValueError as error:
+        raise DataError(
+            f"{where}: cannot understand {given[column][:SHOWN]!r} as {column}; addresses may "
+            "be networks (10.0.0.0/8), times are epoch seconds or ISO 8601"
+        ) from error
+    # a time of its own is a span of length 0
+    first = values.get("start", values.get("ts"))
+    last = values.get("end", None if "start" in values else values.get("ts"))
+    if first is not None and last is not None and last < first:
+        raise DataError(f"{where}: ends before it starts")
+    return LabelRule(
+        code=said.code,
+        circular=said.circular,
+        episode=said.episode,
+        community_id=given.get("community_id"),
+        orig=values.get("id.orig_h"),
+        resp=values.get("id.resp_h"),
+        orig_p=values.get("id.orig_p"),
+        resp_p=values.get("id.resp_p"),
+        proto=standard_protocol(given["proto"])[:SHOWN] if "proto" in given else None,
+        first=-inf if first is None else first - settings.before,
+        last=inf if last is None else last + settings.after,
+        certain="dns_suffix" not in given,
+    )

@@ -2,7 +2,7 @@
 
 A flow whose uid is named is what that row says. For all others the first row that fits wins; a row
 that names both hosts fits a flow in either direction, since sensors do not always agree on who
-began. IntArray with a condition that no flow record tells (a DNS name) only cast doubt: a flow that
+began. Rows with a condition that no flow record tells (a DNS name) only cast doubt: a flow that
 such a row may mean keeps its label only if both agree.
 """
 
@@ -51,14 +51,11 @@ class Matched:
             return
         self.decided[rows] = True
         self.overruled[rows[~agreed]] = True
-        self._label(rows[agreed], rule)
+        self.decide(rows[agreed], rule)
 
-    def name(self, row: int, said: FlowLabel) -> None:
-        """Decide one flow, whose uid is named."""
-        self.decided[row] = True
-        self._label(row, said)
-
-    def _label(self, rows: IntArray | int, said: FlowLabel) -> None:
+    def decide(self, rows: IntArray | int, said: FlowLabel) -> None:
+        """Label flows that are beyond doubt, such as one whose uid is named."""
+        self.decided[rows] = True
         self.labels[rows] = said.code
         self.circular[rows] = said.circular and said.code >= 0
         if self.episodes is not None:
@@ -66,12 +63,12 @@ class Matched:
 
     def notes(self) -> list[str]:
         """Sentences for the data report, on what the label file leaves open."""
+        doubtful = (
+            "flows left unlabelled: whether a row of the label file means them depends on a DNS "
+            "name, which flows do not tell"
+        )
         told = (
-            (
-                self.doubtful,
-                "flows left unlabelled: whether a row of the label file means them depends on a "
-                "DNS name, which flows do not tell",
-            ),
+            (self.doubtful, doubtful),
             (self.by_default, "flows labelled by default"),
             (self.unused, "rows of the label file decide about no flow"),
         )
@@ -88,7 +85,7 @@ def match_labels(flows: pa.Table, file: LabelFile, *, default: int | None = None
     for row, uid in enumerate(flows["uid"].to_pylist() if file.uids else ()):
         if (named := file.uids.get(uid)) is not None:
             used.add(uid)
-            found.name(row, named)
+            found.decide(row, named)
     used_rules = 0
     if file.rules:
         index = _FlowIndex(flows)
@@ -156,6 +153,7 @@ class _FlowIndex:
         self._orig, self._resp = both[: len(orig)], both[len(orig) :]
         parsed = [ipaddress.ip_address(address) for address in self._hosts]
         self._numbers = [(address.version, int(address)) for address in parsed]
+        # by span of addresses, for each host whether it lies there
         self._inside: dict[tuple[int, int, int], BoolArray] = {}
         self._everything = np.argsort(self._ts, kind="stable")
         low, high = np.minimum(self._orig, self._resp), np.maximum(self._orig, self._resp)
@@ -163,7 +161,7 @@ class _FlowIndex:
         self._by_community = self._grouped(self._community)
 
     def _grouped(self, keys: IntArray) -> dict[int, IntArray]:
-        """IntArray of each key, by time."""
+        """The flows of each key, by time."""
         by_time = keys[self._everything]
         order = self._everything[np.argsort(by_time, kind="stable")]
         ordered = keys[order]
@@ -207,20 +205,14 @@ class _FlowIndex:
             if hosts is not None and hosts.exact is not None:
                 good &= column == self._hosts.get(hosts.exact, -1)
             elif hosts is not None:
-                good &= self._span((hosts.version, hosts.first, hosts.last))[column]
+                span = (hosts.version, hosts.first, hosts.last)
+                if span not in self._inside:
+                    inside = [v == span[0] and span[1] <= n <= span[2] for v, n in self._numbers]
+                    self._inside[span] = np.array(inside, np.bool_)
+                good &= self._inside[span][column]
             if port is not None:
                 good &= ports == port
         return good
-
-    def _span(self, span: tuple[int, int, int]) -> BoolArray:
-        """For each host, whether it lies in a span of addresses."""
-        if span not in self._inside:
-            version, first, last = span
-            self._inside[span] = np.array(
-                [of == version and first <= number <= last for of, number in self._numbers],
-                dtype=np.bool_,
-            )
-        return self._inside[span]
 
 
 def _codes(texts: list[Any]) -> tuple[dict[Any, int], IntArray]:

@@ -123,13 +123,9 @@ class LabelSettings:
         """The class that a label and its detailed label, as written, mean together.
 
         A label ``A|B`` without detail is taken as label A with detail B. The code is
-        ``CONTRADICTORY`` where one says benign and the other malicious.
-
-        Raises
-        ------
-        UnknownLabelError
-            Neither the mapping nor the vocabulary knows a label that matters: the label itself, or
-            the detail of one that says no more than "malicious". The message begins with `where`.
+        ``CONTRADICTORY`` where one says benign and the other malicious. An `UnknownLabelError`,
+        whose message begins with `where`, if neither the mapping nor the vocabulary knows a label
+        that matters: the label itself, or the detail of one that says no more than "malicious".
         """
         if not folded(detail) and _SEPARATOR in label:
             label, _, detail = label.partition(_SEPARATOR)

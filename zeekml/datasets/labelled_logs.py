@@ -8,7 +8,7 @@ the next.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,11 +18,10 @@ import pyarrow as pa
 
 from zeekml.core.text import printable
 from zeekml.datasets.duplicates import without_duplicates
-from zeekml.datasets.environment import UNLABELLED, Environment, Labels, digest
+from zeekml.datasets.environment import UNLABELLED, Environment, Labels, digest, reference_for
 from zeekml.datasets.label_file import read_label_file
 from zeekml.datasets.label_matching import match_labels, nothing_matches
 from zeekml.datasets.label_names import LabelSettings, find_settings
-from zeekml.datasets.references import reference_for
 from zeekml.datasets.zeek_labelled import LabelTail
 from zeekml.errors import DataError, NotLabelledFlowsError
 from zeekml.readers.archive import read_stream
@@ -70,11 +69,13 @@ def read_logs(path: Path, *, name: str, label_file: Path | None = None) -> Envir
     if tables := len(found.streams) - len(streams):
         count_bounded(counters.files_skipped, "flow_table", tables)
     names, flows_of, labels_of = [], [], []
-    reader = _Reader(counters, settings, labels_inside=rows is None)
     for stream in streams:
-        parts = list(reader.read(stream))
+        parts = list(_labelled_batches(stream, counters, settings, labels_inside=rows is None))
         if any(len(batch) for batch, _ in parts):
-            names.append(_capture_name(stream, path))
+            # a name below the environment's folder: reports tell nobody's folders
+            own = Path(stream.name)
+            below = path.is_dir() and own.is_relative_to(path)
+            names.append(printable(str(own.relative_to(path)) if below else own.name, 120))
             flows_of.append(pa.Table.from_batches([batch for batch, _ in parts], FLOW_SCHEMA))
             labels_of.append(np.concatenate([labels for _, labels in parts]))
     if not names:
@@ -118,19 +119,10 @@ def read_logs(path: Path, *, name: str, label_file: Path | None = None) -> Envir
 
 
 def _label_file_beside(path: Path) -> Path | None:
-    if path.is_dir():
-        candidates = [path / name for name in _BESIDE]
-    else:
-        own = [path.with_name(f"{path.name}.{name}") for name in _BESIDE]
-        candidates = [*own, *(path.parent / name for name in _BESIDE)]
+    inside = path.is_dir()
+    own = [] if inside else [path.with_name(f"{path.name}.{name}") for name in _BESIDE]
+    candidates = [*own, *((path if inside else path.parent) / name for name in _BESIDE)]
     return next((candidate for candidate in candidates if candidate.is_file()), None)
-
-
-def _capture_name(stream: Stream, root: Path) -> str:
-    """A name below the environment's folder: reports tell nobody's folders."""
-    name = Path(stream.name)
-    inside = name.relative_to(root) if root.is_dir() and name.is_relative_to(root) else name.name
-    return printable(str(inside), 120)
 
 
 def _reading_notes(counters: ReadCounters) -> list[str]:
@@ -142,81 +134,75 @@ def _reading_notes(counters: ReadCounters) -> list[str]:
         (counters.files_skipped, "other files were not read"),
         (counters.values_unknown, "values could not be understood and are taken as unknown"),
     )
-    notes = [f"{sum(n.values()):,} {what} ({_listed(n)})" for n, what in told if sum(n.values())]
+    notes = []
+    for counts, what in told:
+        if total := sum(counts.values()):
+            most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+            shown = ", ".join(f"{name} {n:,}" for name, n in most[:6])
+            notes.append(f"{total:,} {what} ({shown}{', …' if len(most) > 6 else ''})")
     if counters.truncated:
         notes.append(f"{len(counters.truncated):,} files end too early")
     return notes
 
 
-def _listed(counts: Mapping[str, int]) -> str:
-    most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    shown = ", ".join(f"{name} {n:,}" for name, n in most[:6])
-    return shown + (", …" if len(most) > 6 else "")
+def _labelled_batches(
+    stream: Stream, counters: ReadCounters, settings: LabelSettings, *, labels_inside: bool
+) -> Iterator[tuple[pa.RecordBatch, Labels]]:
+    """Flows together with the labels that stand beside them in the log."""
+    if stream.kind is Kind.ZEEK_TSV:
+        yield from _tsv_batches(stream, counters, settings, labels_inside=labels_inside)
+    elif stream.kind is Kind.ZEEK_JSON and labels_inside:
+        for batch in read_stream(stream, counters=counters, keep_originals=True):
+            labels = _labels_in_json(batch, settings)
+            yield batch.drop_columns([ORIGINAL_FIELD.name]), labels
+    else:
+        for batch in read_stream(stream, counters=counters):
+            yield batch, np.full(len(batch), UNLABELLED, np.int8)
 
 
-class _Reader:
-    """Reads flows together with the labels that stand beside them in the log."""
+def _tsv_batches(
+    stream: Stream, counters: ReadCounters, settings: LabelSettings, *, labels_inside: bool
+) -> Iterator[tuple[pa.RecordBatch, Labels]]:
+    reader = LogReader(counters, lambda source: SourceAccount(source, counters, None))
+    for file in stream.files:
+        assert file.path is not None, "standard input is no environment"
+        try:
+            raw = open_log(file.path)
+        except OSError as error:
+            reader.cannot_open(file, error)
+            continue
+        with raw:
+            tail = LabelTail(raw)
+            known = {-1: UNLABELLED}  # class by number of the label in this file
+            for batch in reader.byte_range(file, tail, events=Events()):
+                if labels_inside and tail.labelled:
+                    lines = batch.column("line").to_numpy()
+                    codes, first, places = np.unique(
+                        tail.codes(lines), return_index=True, return_inverse=True
+                    )
+                    for code, row in zip(codes.tolist(), first.tolist(), strict=True):
+                        if code not in known:
+                            where = f"{file.source}: line {lines[row]}"
+                            label, detail = tail.pairs[code]
+                            known[code] = settings.code(label, detail, where)
+                    classes = [known[code] for code in codes.tolist()]
+                    yield batch, np.array(classes, np.int8)[places]
+                else:
+                    yield batch, np.full(len(batch), UNLABELLED, np.int8)
 
-    def __init__(
-        self, counters: ReadCounters, settings: LabelSettings, *, labels_inside: bool
-    ) -> None:
-        self._counters = counters
-        self._settings = settings
-        self._labels_inside = labels_inside
 
-    def read(self, stream: Stream) -> Iterator[tuple[pa.RecordBatch, Labels]]:
-        if stream.kind is Kind.ZEEK_TSV:
-            yield from self._tsv(stream)
-        elif stream.kind is Kind.ZEEK_JSON and self._labels_inside:
-            for batch in read_stream(stream, counters=self._counters, keep_originals=True):
-                labels = self._labels_in_json(batch)
-                yield batch.drop_columns([ORIGINAL_FIELD.name]), labels
-        else:
-            for batch in read_stream(stream, counters=self._counters):
-                yield batch, np.full(len(batch), UNLABELLED, np.int8)
-
-    def _tsv(self, stream: Stream) -> Iterator[tuple[pa.RecordBatch, Labels]]:
-        counters = self._counters
-        reader = LogReader(counters, lambda source: SourceAccount(source, counters, None))
-        for file in stream.files:
-            assert file.path is not None, "standard input is no environment"
-            try:
-                raw = open_log(file.path)
-            except OSError as error:
-                reader.cannot_open(file, error)
-                continue
-            with raw:
-                tail = LabelTail(raw)
-                known = {-1: UNLABELLED}  # class by number of the label in this file
-                for batch in reader.byte_range(file, tail, events=Events()):
-                    if self._labels_inside and tail.labelled:
-                        yield batch, self._labels_of_tail(batch, tail, known, file.source)
-                    else:
-                        yield batch, np.full(len(batch), UNLABELLED, np.int8)
-
-    def _labels_of_tail(
-        self, batch: pa.RecordBatch, tail: LabelTail, known: dict[int, int], source: str
-    ) -> Labels:
-        lines = batch.column("line").to_numpy()
-        codes, first, places = np.unique(tail.codes(lines), return_index=True, return_inverse=True)
-        for code, row in zip(codes.tolist(), first.tolist(), strict=True):
-            if code not in known:
-                label, detail = tail.pairs[code]
-                known[code] = self._settings.code(label, detail, f"{source}: line {lines[row]}")
-        return np.array([known[code] for code in codes.tolist()], np.int8)[places]
-
-    def _labels_in_json(self, batch: pa.RecordBatch) -> Labels:
-        labels = np.full(len(batch), UNLABELLED, np.int8)
-        known: dict[tuple[str, str], int] = {}
-        for row, original in enumerate(batch.column(ORIGINAL_FIELD.name)):
-            found = _decode_labels(original.as_py())
-            hyphened = found.detailedlabel is None
-            detail = found.detailed_label if hyphened else found.detailedlabel
-            if found.label is None and detail is None:
-                continue
-            label, detail = ("" if v is None else str(v) for v in (found.label, detail))
-            if (label, detail) not in known:
-                source, line = (batch.column(name)[row].as_py() for name in ("source", "line"))
-                known[label, detail] = self._settings.code(label, detail, f"{source}: line {line}")
-            labels[row] = known[label, detail]
-        return labels
+def _labels_in_json(batch: pa.RecordBatch, settings: LabelSettings) -> Labels:
+    labels = np.full(len(batch), UNLABELLED, np.int8)
+    known: dict[tuple[str, str], int] = {}
+    for row, original in enumerate(batch.column(ORIGINAL_FIELD.name)):
+        found = _decode_labels(original.as_py())
+        hyphened = found.detailedlabel is None
+        detail = found.detailed_label if hyphened else found.detailedlabel
+        if found.label is None and detail is None:
+            continue
+        label, detail = ("" if v is None else str(v) for v in (found.label, detail))
+        if (label, detail) not in known:
+            source, line = (batch.column(name)[row].as_py() for name in ("source", "line"))
+            known[label, detail] = settings.code(label, detail, f"{source}: line {line}")
+        labels[row] = known[label, detail]
+    return labels

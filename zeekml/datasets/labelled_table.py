@@ -23,10 +23,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from zeekml.datasets.duplicates import without_duplicates
-from zeekml.datasets.environment import UNLABELLED, BoolArray, Environment, Labels, digest
+from zeekml.datasets.environment import UNLABELLED, Environment, digest, reference_for
 from zeekml.datasets.field_repairs import Columns, repair
-from zeekml.datasets.label_names import LabelSettings, find_settings
-from zeekml.datasets.references import reference_for
+from zeekml.datasets.label_names import find_settings
 from zeekml.errors import DataError, NotLabelledFlowsError
 from zeekml.readers.flow_schema import FLOW_SCHEMA, REQUIRED, ZEEK
 
@@ -52,18 +51,28 @@ def read_table(path: Path, name: str) -> Environment:
 
     settings = find_settings(path.parent)
     columns = _columns(table)
-    labels = _labels(table, path, settings)
+    texts = text_column(table, "label")
+    meant: dict[str | None, int] = {None: UNLABELLED}
+    for row, text in enumerate(texts, 1):
+        if text not in meant:
+            meant[text] = settings.code(text, "", f"{path}: row {row}")
+    labels = np.array([meant[text] for text in texts], dtype=np.int8)
+    if "indirect" in table.column_names:
+        labels[number_column(table, "indirect") == 1] = UNLABELLED
     notes = []
-    good = _usable(columns)
+    good = np.isfinite(columns["ts"]) & columns["proto"].astype(bool)
+    for side in ("id.orig_h", "id.resp_h"):
+        given = [value is not None and _is_address(value) for value in columns[side]]
+        good &= np.array(given, dtype=np.bool_)
     if not good.all():
         notes.append(f"{int((~good).sum()):,} rows without time, addresses or protocol left out")
-    for text, normal in (("proto", str.lower), ("service", _service_set), ("conn_state", str)):
-        columns[text] = _normalised(columns[text], normal)
+    for key, normal in (("proto", str.lower), ("service", _service_set), ("conn_state", str)):
+        columns[key] = _normalised(columns[key], normal)
     notes += repair(columns)
 
     codes: dict[str, int] = {}
-    texts = [text or name for text in text_column(table, "capture")]
-    captures = np.array([codes.setdefault(text, len(codes)) for text in texts], dtype=np.int32)
+    names = [text or name for text in text_column(table, "capture")]
+    captures = np.array([codes.setdefault(text, len(codes)) for text in names], dtype=np.int32)
     quality = text_column(table, "label_quality")
     circular = np.array([bool(q) and "circular" in q for q in quality], dtype=bool)
     episodes = text_column(table, "episode") if "episode" in table.column_names else None
@@ -152,26 +161,6 @@ def text_column(table: pa.Table, name: str) -> npt.NDArray[Any]:
     values = np.empty(table.num_rows, dtype=object)
     values[:] = [value or None for value in pc.cast(table[name], pa.string()).to_pylist()]
     return values
-
-
-def _labels(table: pa.Table, path: Path, settings: LabelSettings) -> Labels:
-    texts = text_column(table, "label")
-    codes: dict[str | None, int] = {None: UNLABELLED}
-    for row, text in enumerate(texts, 1):
-        if text not in codes:
-            codes[text] = settings.code(text, "", f"{path}: row {row}")
-    labels = np.array([codes[text] for text in texts], dtype=np.int8)
-    if "indirect" in table.column_names:
-        labels[number_column(table, "indirect") == 1] = UNLABELLED
-    return labels
-
-
-def _usable(columns: Columns) -> BoolArray:
-    good = np.isfinite(columns["ts"]) & columns["proto"].astype(bool)
-    for name in ("id.orig_h", "id.resp_h"):
-        given = [value is not None and _is_address(value) for value in columns[name]]
-        good &= np.array(given, dtype=np.bool_)
-    return good
 
 
 @lru_cache(maxsize=65536)

@@ -91,15 +91,9 @@ def collect(arguments: Sequence[str], *, exclude: Iterable[str] = ()) -> Collect
 
     A PATH is a Parquet file, a log, a directory of logs (one environment), or a folder of Parquet
     files (each an environment, named after the file). In such a folder, files without labelled
-    flows are skipped; what is named by itself must hold some.
-
-    Raises
-    ------
-    InputError
-        A path is missing, a name occurs twice, an excluded name does not exist, or nothing is
-        left.
-    DataError
-        What is named by itself holds no labelled flows, or has an unknown label.
+    flows are skipped; what is named by itself must hold some, or that is a `DataError`, as is
+    an unknown label. A path that is missing, a name that occurs twice, an excluded one that does
+    not exist, and an empty result are an `InputError`.
     """
     excluded = set(exclude)
     collection, seen = Collection(), set[str]()
@@ -155,14 +149,9 @@ def read_environment(
 ) -> Environment:
     """Read one environment: a Parquet file, or a log or a directory of logs.
 
-    By default, its name is that of the file or directory; for `label_file` see `read_logs`.
-
-    Raises
-    ------
-    NotLabelledFlowsError
-        Flow columns or labels are missing, or nothing is labelled.
-    InputError, DataError
-        There is no supported log; the file is damaged, or a label is unknown.
+    By default, its name is that of the file or directory; for `label_file` see `read_logs`. If flow
+    columns or labels are missing, or nothing is labelled, that is a `NotLabelledFlowsError`; no
+    supported log an `InputError`, a damaged file or an unknown label a `DataError`.
     """
     name = name or parse_argument(str(path)).name
     if not path.is_dir() and (path.suffix == ".parquet" or _is_table(path)):

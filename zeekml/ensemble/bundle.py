@@ -28,15 +28,7 @@ from zeekml.core.atomic_write import sync_directory
 from zeekml.ensemble import manifest as manifest_format
 from zeekml.ensemble.classes import CLASSES, THREATS
 from zeekml.ensemble.interpreter import Member, MemberError
-from zeekml.ensemble.manifest import (
-    Calibration,
-    Combine,
-    FileEntry,
-    Manifest,
-    MemberEntry,
-    TrainingSource,
-    Usual,
-)
+from zeekml.ensemble.manifest import FileEntry, MemberEntry
 from zeekml.ensemble.scaler import MAX_SCALER, Scaler, decode_scaler, encode_scaler
 from zeekml.errors import BundleError, OutputError
 from zeekml.features.feature_schema import SCHEMA_HASH
@@ -63,7 +55,7 @@ class Bundle:
     """A bundle that was read, checked and found to fit this version."""
 
     path: Path
-    manifest: Manifest
+    manifest: manifest_format.Manifest
     # SHA-256 of manifest.json in hex; that holds the digests of all other files, so this one value
     # stands for the whole bundle
     digest: str
@@ -93,14 +85,14 @@ class NewBundle:
     features: Sequence[str]  # the members' inputs, in their order: a subset of the schema
     members: Sequence[NewMember]
     scaler: Scaler
-    calibration: Calibration  # of the averaged log-odds
+    calibration: manifest_format.Calibration  # of the averaged log-odds
     thresholds: Mapping[str, float]  # per threat, the score from which an incident is reported
     candidate_score: float  # from which a flow is worth a look at all
-    usual: Mapping[str, Usual]
-    training: Sequence[TrainingSource]
+    usual: Mapping[str, manifest_format.Usual]
+    training: Sequence[manifest_format.TrainingSource]
     evaluation: dict[str, Any]  # NaN is written as null
     model_card: str
-    combine: Combine = "logit"
+    combine: manifest_format.Combine = "logit"
     parent: str | None = None
     usual_source: Literal["training", "site"] = "training"
 
@@ -237,7 +229,7 @@ def write_bundle(
         digest = add(file, member.model)
         entries.append(MemberEntry(file, digest, tuple(member.outputs), embedding))
     new.scaler.check(len(new.features))
-    manifest = Manifest(
+    manifest = manifest_format.Manifest(
         format=manifest_format.FORMAT,
         format_version=manifest_format.FORMAT_VERSION,
         name=new.name,

@@ -100,13 +100,8 @@ def explain(
         log_odds = ensemble.score(changed).log_odds.reshape(len(part), variants)
         for row, falls in zip(part, log_odds[:, :1] - log_odds[:, 1:], strict=True):
             strongest = np.argsort(-falls, kind="stable")[:top]
-            reasons.append(
-                [
-                    _describe(groups[i], row, float(falls[i]))
-                    for i in strongest
-                    if falls[i] >= _SMALLEST
-                ]
-            )
+            strongest = strongest[falls[strongest] >= _SMALLEST]
+            reasons.append([_describe(groups[i], row, float(falls[i])) for i in strongest])
     return reasons
 
 

@@ -67,15 +67,16 @@ class Member:
         `inputs`), scaled, without NaN, at most `MAX_BATCH` rows; another batch is a `ValueError`.
         What LiteRT cannot run after all, or gives another shape, is a `MemberError`.
         """
-        self._run(features)
-        return self._output(self._scores, len(features), self.outputs)
+        return self._run(features, self._scores, self.outputs)
 
     def embeddings(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """What the last layer sees of the rows: float32, shape (rows, `embedding`)."""
-        self._run(features)
-        return self._output(self._embedding, len(features), self.embedding)
+        return self._run(features, self._embedding, self.embedding)
 
-    def _run(self, features: npt.NDArray[np.float32]) -> None:
+    def _run(
+        self, features: npt.NDArray[np.float32], tensor: int, width: int
+    ) -> npt.NDArray[np.float32]:
+        """The rows of an output tensor of this width for the rows of a batch."""
         rows = len(features)
         if features.shape != (rows, self.inputs) or features.dtype != np.float32:
             raise ValueError(
@@ -85,7 +86,7 @@ class Member:
         if rows > MAX_BATCH:
             raise ValueError(f"{rows} rows in a batch, at most {MAX_BATCH} are allowed")
         if rows == 0:
-            return
+            return np.empty((0, width), dtype=np.float32)
         with _failing():
             if rows != self._rows:
                 self._interpreter.resize_tensor_input(self._input, features.shape, strict=True)
@@ -93,11 +94,6 @@ class Member:
                 self._rows = rows
             self._interpreter.set_tensor(self._input, features)
             self._interpreter.invoke()
-
-    def _output(self, tensor: int, rows: int, width: int) -> npt.NDArray[np.float32]:
-        if rows == 0:
-            return np.empty((0, width), dtype=np.float32)
-        with _failing():
             values: npt.NDArray[np.float32] = self._interpreter.get_tensor(tensor)
         if values.shape != (rows, width):
             raise MemberError(f"gives the shape {values.shape} instead of {(rows, width)}")

@@ -24,20 +24,10 @@ def fit_platt(
 ) -> tuple[float, float]:
     """Slope, which is above 0, and intercept of the likeliest Platt scaling.
 
-    Parameters
-    ----------
-    logits
-        Averaged log-odds of malicious, shape (n,).
-    labels
-        1 or True for malicious, shape (n,).
-    weights
-        Weight of each row, shape (n,), not negative; all 1 by default.
-
-    Raises
-    ------
-    ValueError
-        Shapes differ, a number is not finite or negative where it must not be, one of the two
-        classes has no weight, or higher log-odds do not go with more malicious rows.
+    Of averaged log-odds of malicious, labels (1 or True for malicious) and weights, which are not
+    negative, and all 1 by default; each (n,). A `ValueError` if shapes differ, a number is not
+    finite or negative where it must not be, one of the two classes has no weight, or higher
+    log-odds do not go with more malicious rows.
     """
     # takes a second to import, and nothing that scores needs it
     from sklearn.linear_model import LogisticRegression
@@ -109,14 +99,10 @@ def reliability_bins(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Probabilities against observed shares, over bins of equal weight.
 
+    Per bin that has rows: weighted means of probability and label, and the share of all weight.
     Bins of equal weight, not equal width: most flows score near 0, where bins of equal width
     would average everything of interest into one. Equal probabilities are never split over bins,
     so the result does not depend on the order of the rows.
-
-    Returns
-    -------
-    probability, observed, mass
-        Per bin that has rows: weighted means of probability and label, and the share of all weight.
     """
     p, y, w = _rows(probabilities, labels, weights)
     if bins < 1:

@@ -18,15 +18,7 @@ MAX_SCALER: Final = 4 << 20
 
 _ARRAYS: Final = ("mean", "scale", "fill", "clip")
 # what zipfile, zlib and NumPy raise over damaged or hostile archives
-_UNREADABLE: Final = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    EOFError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+_DAMAGED: Final = (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOFError)
 
 Vector = npt.NDArray[np.float32]
 
@@ -58,15 +50,10 @@ class Scaler:
 
 def encode_scaler(scaler: Scaler) -> bytes:
     """An .npz archive like NumPy's, but with equal bytes for equal values."""
-    arrays = {
-        "mean": scaler.mean,
-        "scale": scaler.scale,
-        "fill": scaler.fill,
-        "clip": np.array(scaler.clip, dtype=np.float32),
-    }
+    arrays = scaler.mean, scaler.scale, scaler.fill, np.array(scaler.clip, dtype=np.float32)
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
-        for name, values in arrays.items():
+        for name, values in zip(_ARRAYS, arrays, strict=True):
             array = io.BytesIO()
             np.lib.format.write_array(array, values, version=(1, 0), allow_pickle=False)
             # the default would be the time of writing
@@ -93,5 +80,5 @@ def decode_scaler(data: bytes) -> Scaler:
             if clip.shape != () or clip.dtype.kind != "f":
                 raise BundleError("clip is not a single number")
             return Scaler(mean, scale, fill, float(clip))
-    except _UNREADABLE as err:
+    except (*_DAMAGED, MemoryError) as err:
         raise BundleError("not an .npz archive of plain arrays; make the bundle again") from err

@@ -86,15 +86,8 @@ class Ensemble:
             odds = member_log_odds(logits, self._knows)
             log_odds = averaged_log_odds(odds, self._probability)
             scores.log_odds[part] = log_odds
-            _calibrate(
-                odds,
-                log_odds,
-                platt.slope,
-                platt.intercept,
-                scores.score[part],
-                scores.members[part],
-                scores.spread[part],
-            )
+            into = scores.score[part], scores.members[part], scores.spread[part]
+            _calibrate(odds, log_odds, platt.slope, platt.intercept, *into)
             shares, threat = threat_shares(logits, self._knows, self._probability)
             scores.classes[part] = shares
             scores.threat[part] = threat

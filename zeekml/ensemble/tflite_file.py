@@ -36,81 +36,65 @@ Matrix = npt.NDArray[np.float32]
 
 
 def write_mlp(weights: Sequence[npt.NDArray[Any]], biases: Sequence[npt.NDArray[Any]]) -> bytes:
-    """Encode a multilayer perceptron as a .tflite file.
+    """Encode a multilayer perceptron as a .tflite file; equal arguments give equal bytes.
 
-    Equal arguments give equal bytes.
-
-    Parameters
-    ----------
-    weights
-        One matrix per layer, input side first, each of shape (outputs, inputs).
-    biases
-        One vector per layer, each of shape (outputs,).
-
-    Returns
-    -------
-    bytes
-        The file. Output 0 is `scores`, the last layer without activation; output 1 is
-        `embedding`, what the last layer sees: the hidden units before it, or the features
-        themselves if there is only one layer.
-
-    Raises
-    ------
-    ValueError
-        Shapes that do not fit together, or numbers that are not finite as float32.
+    Of a matrix (outputs, inputs) and a vector (outputs,) per layer, input side first. Output 0 is
+    `scores`, the last layer without activation; output 1 is `embedding`, what the last layer sees:
+    the hidden units before it, or the features themselves if there is only one layer. Shapes that
+    do not fit together, or numbers that are not finite as float32, are a `ValueError`.
     """
     layers = _checked_layers(weights, biases)
-    model = schema.ModelT()
-    model.version = SCHEMA_VERSION
-    model.description = "zeekml multilayer perceptron"
-    code = schema.OperatorCodeT()
-    code.builtinCode = schema.BuiltinOperator.FULLY_CONNECTED
-    # readers older than the 32-bit field look here
-    code.deprecatedBuiltinCode = schema.BuiltinOperator.FULLY_CONNECTED
-    code.version = 1
-    model.operatorCodes = [code]
-    # buffer 0 stands for "no data" by convention
-    model.buffers = [_Buffer(b"")]
-    graph = schema.SubGraphT()
-    graph.name = "main"
-    graph.tensors = []
-    graph.operators = []
-    model.subgraphs = [graph]
+    fully_connected = schema.BuiltinOperator.FULLY_CONNECTED
+    code = _filled(
+        schema.OperatorCodeT(),
+        builtinCode=fully_connected,
+        deprecatedBuiltinCode=fully_connected,  # readers older than the 32-bit field look here
+        version=1,
+    )
+    buffers = [_Buffer(b"")]  # buffer 0 stands for "no data" by convention
+    tensors: list[Any] = []
+    operators: list[Any] = []
 
     def add_tensor(name: str, shape: list[int], buffer: int, signature: list[int] | None) -> int:
-        tensor = schema.TensorT()
-        tensor.name = name
-        tensor.type = schema.TensorType.FLOAT32
-        tensor.shape = shape
-        tensor.shapeSignature = signature
-        tensor.buffer = buffer
-        graph.tensors.append(tensor)
-        return len(graph.tensors) - 1
+        tensor = _filled(schema.TensorT(), name=name, type=schema.TensorType.FLOAT32, shape=shape)
+        tensors.append(_filled(tensor, shapeSignature=signature, buffer=buffer))
+        return len(tensors) - 1
 
     def constant(name: str, values: Matrix) -> int:
-        model.buffers.append(_Buffer(values.astype("<f4").tobytes()))
-        return add_tensor(name, list(values.shape), len(model.buffers) - 1, None)
+        buffers.append(_Buffer(values.astype("<f4").tobytes()))
+        return add_tensor(name, list(values.shape), len(buffers) - 1, None)
 
     def activation(name: str, width: int) -> int:
         return add_tensor(name, [1, width], 0, [-1, width])
 
-    current = activation(INPUT_NAME, layers[0][0].shape[1])
-    graph.inputs = [current]
+    def named(name: str, tensor: int) -> Any:
+        return _filled(schema.TensorMapT(), name=name, tensorIndex=tensor)
+
+    first = current = activation(INPUT_NAME, layers[0][0].shape[1])
     last = len(layers) - 1
     names = [*(f"hidden_{i}" for i in range(last - 1)), EMBEDDING_NAME, SCORES_NAME][-len(layers) :]
+    functions = schema.ActivationFunctionType
     for i, (weight, bias) in enumerate(layers):
         embedding = current
         inputs = [current, constant(f"weights_{i}", weight), constant(f"bias_{i}", bias)]
         current = activation(names[i], weight.shape[0])
-        graph.operators.append(_fully_connected(inputs, current, relu=i < last))
-    graph.outputs = [current, embedding]
-    signature = schema.SignatureDefT()
-    signature.signatureKey = SIGNATURE
-    signature.subgraphIndex = 0
-    signature.inputs = [_named(INPUT_NAME, graph.inputs[0])]
-    signature.outputs = [_named(SCORES_NAME, current), _named(EMBEDDING_NAME, embedding)]
+        operator = _filled(schema.OperatorT(), opcodeIndex=0, inputs=inputs, outputs=[current])
+        operator.builtinOptionsType = schema.BuiltinOptions.FullyConnectedOptions
+        operator.builtinOptions = _filled(
+            schema.FullyConnectedOptionsT(),
+            fusedActivationFunction=functions.RELU if i < last else functions.NONE,
+        )
+        operators.append(operator)
+    graph = _filled(schema.SubGraphT(), name="main", tensors=tensors, operators=operators)
+    graph.inputs, graph.outputs = [first], [current, embedding]
+    signature = _filled(schema.SignatureDefT(), signatureKey=SIGNATURE, subgraphIndex=0)
+    signature.inputs = [named(INPUT_NAME, first)]
+    signature.outputs = [named(SCORES_NAME, current), named(EMBEDDING_NAME, embedding)]
+    model = _filled(
+        schema.ModelT(), version=SCHEMA_VERSION, description="zeekml multilayer perceptron"
+    )
+    model.operatorCodes, model.buffers, model.subgraphs = [code], buffers, [graph]
     model.signatureDefs = [signature]
-
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
     return bytes(builder.Output())
@@ -119,10 +103,7 @@ def write_mlp(weights: Sequence[npt.NDArray[Any]], biases: Sequence[npt.NDArray[
 def read_mlp(model: bytes) -> tuple[list[Matrix], list[Matrix]]:
     """Weights and biases of a file in the form that `write_mlp` writes; copies.
 
-    Raises
-    ------
-    ValueError
-        The file is damaged or holds anything but such a chain of layers.
+    One that is damaged, or holds anything but such a chain of layers, is a `ValueError`.
     """
     if model[4:8] != FILE_IDENTIFIER:
         raise ValueError("not a .tflite file")
@@ -227,21 +208,8 @@ class _Buffer:
         return schema.BufferEnd(builder)
 
 
-def _fully_connected(inputs: list[int], output: int, *, relu: bool) -> Any:
-    options = schema.FullyConnectedOptionsT()
-    functions = schema.ActivationFunctionType
-    options.fusedActivationFunction = functions.RELU if relu else functions.NONE
-    operator = schema.OperatorT()
-    operator.opcodeIndex = 0
-    operator.inputs = inputs
-    operator.outputs = [output]
-    operator.builtinOptionsType = schema.BuiltinOptions.FullyConnectedOptions
-    operator.builtinOptions = options
-    return operator
-
-
-def _named(name: str, tensor: int) -> Any:
-    entry = schema.TensorMapT()
-    entry.name = name
-    entry.tensorIndex = tensor
-    return entry
+def _filled(table: Any, **values: Any) -> Any:
+    """A table of the schema with these fields set."""
+    for name, value in values.items():
+        setattr(table, name, value)
+    return table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,22 +41,11 @@ _FAILED_STATES: Final = pa.array(["S0", "REJ", "SH", "SHR"])
 _NO_SERVICE_BIT: Final = len(SERVICES)
 _SERVICE_COLUMNS: Final = len(SERVICES) + 1
 
-READ: Final = (
-    "ts",
-    "id.orig_h",
-    "id.resp_h",
-    "id.resp_p",
-    "proto",
-    "service",
-    "duration",
-    "orig_bytes",
-    "resp_bytes",
-    "conn_state",
-    "orig_pkts",
-    "orig_ip_bytes",
-    "resp_pkts",
-    "resp_ip_bytes",
-)
+_COUNTS: Final = [
+    f"{side}_{of}" for side in ("orig", "resp") for of in ("bytes", "pkts", "ip_bytes")
+]
+_TEXTS: Final = ("proto", "service", "conn_state", "id.orig_h", "id.resp_h")
+READ: Final = ("ts", "duration", "id.resp_p", *_TEXTS, *_COUNTS)
 """Columns of a flow that features rest on."""
 
 
@@ -95,48 +84,33 @@ def flow_columns(batch: pa.RecordBatch, classify: HostClassifier) -> FlowColumns
     protos = batch.column("proto")
     proto = _coded(protos, lambda p: _PROTOS.get(p.lower(), OTHER_PROTO)).astype(np.int8)
     header = np.where(proto == TCP, 40.0, 28.0)  # IPv4 and the smallest TCP, or UDP/ICMP, header
-    orig_pkts, resp_pkts = _counts(batch, "orig_pkts"), _counts(batch, "resp_pkts")
-    orig_least, resp_least = LEAST_PACKET * orig_pkts, LEAST_PACKET * resp_pkts
-    orig_ip = np.fmax(_ip_bytes(batch, "orig", orig_pkts, header), orig_least)
-    resp_ip = np.fmax(_ip_bytes(batch, "resp", resp_pkts, header), resp_least)
+    sides: dict[str, Any] = {}
+    for side in ("orig", "resp"):
+        pkts, logged, payload = (
+            np.maximum(floats(batch, f"{side}_{of}"), 0.0) for of in ("pkts", "ip_bytes", "bytes")
+        )
+        # of whole packets; where the sensor left them out, payload plus smallest headers
+        ip_bytes = np.where(np.isnan(logged), payload + header * pkts, logged)
+        least = LEAST_PACKET * pkts
+        sides[f"{side}_pkts"] = pkts
+        sides[f"{side}_ip_bytes"] = ip_bytes = np.fmax(ip_bytes, least)
+        sides[f"{side}_payload"] = np.maximum(ip_bytes - least, 0.0)
+        sides[f"{side}_key"], sides[f"{side}_kind"] = classify(batch.column(f"id.{side}_h"))
     failed = pc.is_in(batch.column("conn_state"), _FAILED_STATES).to_numpy(zero_copy_only=False)
-    orig_key, orig_kind = classify(batch.column("id.orig_h"))
-    resp_key, resp_kind = classify(batch.column("id.resp_h"))
     # Zeek leaves duration unset when it is zero; it knows the packets then
-    duration = np.where(np.isnan(duration) & ~np.isnan(orig_pkts), 0.0, duration)
+    duration = np.where(np.isnan(duration) & ~np.isnan(sides["orig_pkts"]), 0.0, duration)
     # an ICMP code is no port, and the two sensors do not write it alike
     port = pc.fill_null(batch.column("id.resp_p"), UNKNOWN_PORT).to_numpy(zero_copy_only=False)
-    port = np.where(proto == ICMP, 0, port).astype(np.int32)
     return FlowColumns(
         start=start,
         end=end,
         duration=duration,
-        orig_pkts=orig_pkts,
-        resp_pkts=resp_pkts,
-        orig_ip_bytes=orig_ip,
-        resp_ip_bytes=resp_ip,
-        orig_payload=np.maximum(orig_ip - orig_least, 0.0),
-        resp_payload=np.maximum(resp_ip - resp_least, 0.0),
         proto=proto,
         services=_coded(batch.column("service"), _service_bits).astype(np.uint32),
-        resp_port=port,
-        failed=failed | (resp_pkts == 0.0),
-        orig_key=orig_key,
-        resp_key=resp_key,
-        orig_kind=orig_kind,
-        resp_kind=resp_kind,
+        resp_port=np.where(proto == ICMP, 0, port).astype(np.int32),
+        failed=failed | (sides["resp_pkts"] == 0.0),
+        **sides,
     )
-
-
-def _counts(batch: pa.RecordBatch, name: str) -> Floats:
-    return np.maximum(floats(batch, name), 0.0)
-
-
-def _ip_bytes(batch: pa.RecordBatch, side: str, pkts: Floats, header: Floats) -> Floats:
-    """Bytes of whole packets; where the sensor left them out, payload plus smallest headers."""
-    logged = _counts(batch, f"{side}_ip_bytes")
-    payload = _counts(batch, f"{side}_bytes")
-    return np.where(np.isnan(logged), payload + header * pkts, logged)
 
 
 def _service_bits(service: str) -> int:

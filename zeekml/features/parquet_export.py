@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zeekml.core.atomic_write import as_output_error, replacing
 from zeekml.features.extractor import FeatureExtractor
-from zeekml.features.feature_schema import FEATURE_NAMES, FEATURES, SCHEMA_HASH
+from zeekml.features.feature_schema import FEATURES, SCHEMA_HASH
 from zeekml.readers.archive import read_stream
 from zeekml.readers.files.discovery import Stream
 from zeekml.readers.rejects import ReadCounters
@@ -58,17 +57,12 @@ def write_feature_table(
             extractor = FeatureExtractor(local_nets=local_nets, max_records=max_records)
             for flows in read_stream(stream, counters=counters):
                 matrix = extractor.transform(flows).matrix
-                writer.write_batch(_rows(flows, matrix))
+                told = [flows.column(n).cast(TABLE_SCHEMA.field(n).type) for n in _IDENTITY]
+                # missing values are nulls, so that readers in other languages see them as such
+                values = [pa.array(column, from_pandas=True) for column in matrix.T]
+                rows = pa.RecordBatch.from_arrays([*told, *values], schema=TABLE_SCHEMA)
+                writer.write_batch(rows)
                 if progress is not None:
                     progress(counters.bytes_read - reported, flows.num_rows)
                     reported = counters.bytes_read
     return counters
-
-
-def _rows(
-    flows: pa.RecordBatch, matrix: np.ndarray[tuple[int, int], np.dtype[np.float32]]
-) -> pa.RecordBatch:
-    identity = [flows.column(n).cast(TABLE_SCHEMA.field(n).type) for n in _IDENTITY]
-    # missing values are nulls, so that readers in other languages see them as such
-    columns = [pa.array(matrix[:, i], from_pandas=True) for i in range(len(FEATURE_NAMES))]
-    return pa.RecordBatch.from_arrays([*identity, *columns], schema=TABLE_SCHEMA)

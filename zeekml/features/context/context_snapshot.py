@@ -84,12 +84,10 @@ def restored(
     c.clock[[layout.EVICTED, LATE]] = 0
     tables: dict[str, Any] = {}
     for name, table, (cells, live) in zip(layout.TABLES, _tables(c), told.tables, strict=True):
-        bits = table.counts[1]
-        tables[name] = CompactHashTable(
-            reserved(cells, np.uint32), np.array([live, bits], np.int64)
-        )
-    for pool, counts in zip(_pools(c), told.pools, strict=True):
-        pool.slots.counts[:] = counts
+        counts = np.array([live, table.counts[1]], np.int64)
+        tables[name] = CompactHashTable(reserved(cells, np.uint32), counts)
+    for pool, used in zip(_pools(c), told.pools, strict=True):
+        pool.slots.counts[:] = used
     c = c._replace(**tables)
     _fill(parts_of(c), pieces)
     return c
@@ -116,11 +114,8 @@ def _check(c: ContextState, max_records: int, told: SnapshotHead) -> None:
     """Make sure that all sizes are possible."""
     if len(told.clock) != layout.STATE_WIDTH:
         raise StateError("the context that was kept is damaged: its clock is another one")
-    marks = [
-        0,
-        *reversed(told.clock[layout.TAIL : layout.TAIL + LAST + 1]),
-        told.clock[layout.HEAD],
-    ]
+    tails = told.clock[layout.TAIL : layout.TAIL + LAST + 1]
+    marks = [0, *reversed(tails), told.clock[layout.HEAD]]
     sound = marks == sorted(marks) and marks[-1] - marks[1] <= max_records
     sound &= len(told.tables) == len(layout.TABLES) and len(told.pools) == len(_pools(c))
     for cells, live in told.tables:

@@ -19,10 +19,10 @@ def counted(c: ContextState, slot: int, entry: int) -> int:
 
 @compiled
 def _count_out(
-    rows: Rows, at: int, window: int, step: int, failed: int, host: int, port: int, first: int
+    rows: Rows, at: int, window: int, by: int, failed: int, host: int, port: int, first: int
 ) -> None:
     n, out = rows[at].n, window * layout.HOST_WINDOW
-    n[out + layout.OUT_FLOWS] += step
+    n[out + layout.OUT_FLOWS] += by
     n[out + layout.OUT_FAILED] += failed
     n[out + layout.OUT_HOSTS] += host
     n[out + layout.OUT_PORTS] += port
@@ -31,10 +31,10 @@ def _count_out(
 
 @compiled
 def _count_in(
-    rows: Rows, at: int, window: int, step: int, failed: int, payload: int, host: int, port: int
+    rows: Rows, at: int, window: int, by: int, failed: int, payload: int, host: int, port: int
 ) -> None:
     n, out = rows[at].n, window * layout.HOST_WINDOW
-    n[out + layout.IN_FLOWS] += step
+    n[out + layout.IN_FLOWS] += by
     n[out + layout.IN_FAILED] += failed
     n[out + layout.IN_HOSTS] += host
     n[out + layout.IN_PORTS] += port
@@ -43,57 +43,43 @@ def _count_in(
 
 @compiled
 def count_source(
-    c: ContextState,
-    slot: int,
-    window: int,
-    step: int,
-    failed: int,
-    host: int,
-    port: int,
-    first: int,
+    c: ContextState, at: int, window: int, by: int, failed: int, host: int, port: int, first: int
 ) -> None:
     """Count a record of a host as source, by its row's size."""
-    large = c.host.rows[slot].large
+    large = c.host.rows[at].large
     if large == NONE:
-        _count_out(c.host.rows, slot, window, step, failed, host, port, first)
+        _count_out(c.host.rows, at, window, by, failed, host, port, first)
     else:
-        _count_out(c.large_host.rows, large, window, step, failed, host, port, first)
+        _count_out(c.large_host.rows, large, window, by, failed, host, port, first)
 
 
 @compiled
 def count_target(
-    c: ContextState,
-    slot: int,
-    window: int,
-    step: int,
-    failed: int,
-    payload: int,
-    host: int,
-    port: int,
+    c: ContextState, at: int, window: int, by: int, failed: int, payload: int, host: int, port: int
 ) -> None:
     """Count a record to a host, by its row's size."""
-    large = c.host.rows[slot].large
+    large = c.host.rows[at].large
     if large == NONE:
-        _count_in(c.host.rows, slot, window, step, failed, payload, host, port)
+        _count_in(c.host.rows, at, window, by, failed, payload, host, port)
     else:
-        _count_in(c.large_host.rows, large, window, step, failed, payload, host, port)
+        _count_in(c.large_host.rows, large, window, by, failed, payload, host, port)
 
 
 @compiled
-def count_lookup(c: ContextState, slot: int, step: int) -> None:
+def count_lookup(c: ContextState, slot: int, by: int) -> None:
     large = c.host.rows[slot].large
     if large == NONE:
-        c.host.rows[slot].n[layout.HELD_LOOKUPS] += step
+        c.host.rows[slot].n[layout.HELD_LOOKUPS] += by
     else:
-        c.large_host.rows[large].n[layout.HELD_LOOKUPS] += step
+        c.large_host.rows[large].n[layout.HELD_LOOKUPS] += by
 
 
 @compiled
 def _count_in_pair(
-    rows: Rows, at: int, window: int, step: int, failed: int, port: int, answer: int
+    rows: Rows, at: int, window: int, by: int, failed: int, port: int, answer: int
 ) -> int:
     n, of_pair = rows[at].n, window * layout.PAIR_WINDOW
-    n[of_pair + layout.FLOWS] += step
+    n[of_pair + layout.FLOWS] += by
     n[of_pair + layout.FAILED] += failed
     n[of_pair + layout.PORTS] += port
     n[of_pair + layout.ANSWERS] += answer
@@ -102,27 +88,20 @@ def _count_in_pair(
 
 @compiled
 def count_pair(
-    c: ContextState,
-    state: int,
-    at: int,
-    window: int,
-    step: int,
-    failed: int,
-    port: int,
-    answer: int,
+    c: ContextState, state: int, at: int, window: int, by: int, failed: int, port: int, answer: int
 ) -> int:
     """Count a record of a pair, which is in this state at this row; its flows in the window."""
     if state == layout.SMALL_ROW:
-        return _count_in_pair(c.pair.rows, at, window, step, failed, port, answer)
+        return _count_in_pair(c.pair.rows, at, window, by, failed, port, answer)
     if state == layout.LARGE_ROW:
-        return _count_in_pair(c.large_pair.rows, at, window, step, failed, port, answer)
+        return _count_in_pair(c.large_pair.rows, at, window, by, failed, port, answer)
     return 0
 
 
 @compiled
-def _count_at_service(rows: Rows, at: int, window: int, step: int, failed: int, host: int) -> int:
+def _count_at_service(rows: Rows, at: int, window: int, by: int, failed: int, host: int) -> int:
     n, of_service = rows[at].n, window * layout.SERVICE_WINDOW
-    n[of_service + layout.FLOWS] += step
+    n[of_service + layout.FLOWS] += by
     n[of_service + layout.FAILED] += failed
     n[of_service + layout.HOSTS] += host
     return signed(n[of_service + layout.FLOWS])
@@ -130,13 +109,13 @@ def _count_at_service(rows: Rows, at: int, window: int, step: int, failed: int, 
 
 @compiled
 def count_service(
-    c: ContextState, state: int, at: int, window: int, step: int, failed: int, host: int
+    c: ContextState, state: int, at: int, window: int, by: int, failed: int, host: int
 ) -> int:
     """Count a record of a service, as `count_pair` does."""
     if state == layout.SMALL_ROW:
-        return _count_at_service(c.service.rows, at, window, step, failed, host)
+        return _count_at_service(c.service.rows, at, window, by, failed, host)
     if state == layout.LARGE_ROW:
-        return _count_at_service(c.large_service.rows, at, window, step, failed, host)
+        return _count_at_service(c.large_service.rows, at, window, by, failed, host)
     return 0
 
 

@@ -26,43 +26,19 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.core.jit import compiled, njit
+from zeekml.features import feature_schema
 from zeekml.features.context import layout
 from zeekml.features.context.compact_hash_table import number_at, state_at
 from zeekml.features.context.context_snapshot import Bytes, head_of, parts_of, restored
 from zeekml.features.context.keys import CONTACT_KEY, key_hash_of, known_cell, with_room
-from zeekml.features.context.layout import (
-    LAST,
-    NONE,
-    ContextState,
-    arrival_of,
-    is_set,
-    new_context,
-    port_of,
-)
+from zeekml.features.context.layout import LAST, NONE, ContextState, is_set
 from zeekml.features.context.lazy_memory import Ring
 from zeekml.features.context.windows import enter, expire
-from zeekml.features.feature_schema import (
-    CONTACTS,
-    FEATURES,
-    FLOW_WIDTH,
-    LOOKUPS,
-    MOST_RECORDS,
-    REGULAR_FROM,
-    WINDOWS,
-)
+from zeekml.features.feature_schema import CONTACTS, FEATURES, FLOW_WIDTH, LOOKUPS, WINDOWS
 from zeekml.features.flow_features import FlowColumns
 from zeekml.features.interval_features import SERIES_WIDTH, log_count, write_series
-from zeekml.readers.stream_clock import (
-    BEGAN,
-    LATE,
-    NOW,
-    SECOND,
-    ClockState,
-    Ints64,
-    read_clock,
-    set_clock,
-    tick,
-)
+from zeekml.readers import stream_clock
+from zeekml.readers.stream_clock import LATE, NOW, SECOND, ClockState, Ints64
 
 MAX_RECORDS: Final = 1 << 22
 """Default bound on records held; beyond it the oldest leave before their hour is over."""
@@ -85,12 +61,13 @@ class ContextEngine:
     """
 
     def __init__(self, max_records: int = MAX_RECORDS, clock: ClockState | None = None) -> None:
-        if not 1 <= max_records <= MOST_RECORDS:
-            raise ValueError(f"max_records is {max_records}; it must be from 1 to {MOST_RECORDS}")
+        if not 1 <= max_records <= feature_schema.MOST_RECORDS:
+            most = feature_schema.MOST_RECORDS
+            raise ValueError(f"max_records is {max_records}; it must be from 1 to {most}")
         self._max_records = max_records
         self._ring = Ring(1 << max(max_records - 1, 1).bit_length(), layout.RECORD)
-        self._context = new_context(self._ring.entries, max_records, 2 * _SLICE)
-        set_clock(self._context.clock, clock or ClockState())
+        self._context = layout.new_context(self._ring.entries, max_records, 2 * _SLICE)
+        stream_clock.set_clock(self._context.clock, clock or ClockState())
         self._counts = np.zeros(GATHERED, np.int64)
         self._scratch = np.zeros((3, max(CONTACTS, LOOKUPS)), np.float64)
 
@@ -112,7 +89,7 @@ class ContextEngine:
     @property
     def clock(self) -> ClockState:
         """Where the stream's clock stands, and what it remembers."""
-        return read_clock(self._context.clock)
+        return stream_clock.read_clock(self._context.clock)
 
     def absorb(self, columns: FlowColumns) -> None:
         """Take rows in without writing anything about them, and without counting them."""
@@ -129,20 +106,11 @@ class ContextEngine:
         Returns the stream's clock in epoch seconds when each row was taken in, float64 (rows,).
         """
         clocks = np.zeros(columns.rows, np.int64)
+        into = out, clocks, self._counts, self._scratch
         for begin in range(0, columns.rows, _SLICE):
             end = min(begin + _SLICE, columns.rows)
             self._make_room(end - begin)
-            _update(
-                self._context,
-                columns,
-                begin,
-                end,
-                self._max_records,
-                out,
-                clocks,
-                self._counts,
-                self._scratch,
-            )
+            _update(self._context, columns, begin, end, self._max_records, *into)
         return clocks / SECOND
 
     def save(self) -> tuple[bytes, list[Bytes]]:
@@ -253,7 +221,7 @@ def _take(c: ContextState, columns: FlowColumns, i: int, max_records: int) -> tu
     """Let row `i` in and what it displaces out; return what `enter` does."""
     clock = c.clock
     evicted = clock[layout.EVICTED]
-    if tick(clock, columns.end[i]):
+    if stream_clock.tick(clock, columns.end[i]):
         # the stream begins anew: nothing before counts any more, which is no want of room
         expire(c, clock[layout.HEAD])
         clock[layout.EVICTED] = evicted
@@ -294,7 +262,7 @@ def _update(
         column = _write_windows(counts, row, FLOW_WIDTH)
         held = counts[OF_CONTACT]
         write_series(c.ring, at, False, held, CONTACTS, start, now, scratch, row, column)
-        row[column + SERIES_WIDTH] = 1.0 if held >= REGULAR_FROM else 0.0
+        row[column + SERIES_WIDTH] = 1.0 if held >= feature_schema.REGULAR_FROM else 0.0
         column += SERIES_WIDTH + 1
         is_lookup = is_set(r, layout.LOOKUP_FLAG)
         if is_lookup:
@@ -305,16 +273,16 @@ def _update(
                 row[column + k] = np.nan
         row[column + SERIES_WIDTH] = 1.0 if is_lookup else 0.0
         column += SERIES_WIDTH + 1
-        age = now - arrival_of(c.ring[c.host.rows[r.target].first_in & mask], now)
+        age = now - layout.arrival_of(c.ring[c.host.rows[r.target].first_in & mask], now)
         records = np.float64(clock[layout.HEAD] - clock[layout.TAIL + LAST])
         row[column] = 1.0 if counts[OF_PAIR + layout.PAIR_HELD] == 1 else 0.0
         row[column + 1] = log_count(counts[OF_SOURCE + in_hosts])
         row[column + 2] = counts[OF_TARGET + in_hosts] / np.float64(clock[layout.SOURCES])
         row[column + 3] = math.log1p(age / SECOND)
-        row[column + 4] = math.log1p(c.port_flows[port_of(r)] / records * 1e4)
+        row[column + 4] = math.log1p(c.port_flows[layout.port_of(r)] / records * 1e4)
         column += 5
         for window in range(LAST + 1):
-            observed = (now - clock[BEGAN]) / np.float64(layout.LENGTHS[window])
+            observed = (now - clock[stream_clock.BEGAN]) / np.float64(layout.LENGTHS[window])
             row[column + window] = min(observed, 1.0)
 
 

@@ -12,28 +12,16 @@ import numpy as np
 
 from zeekml.core.jit import compiled, njit, signed
 from zeekml.features.addresses import mix
+from zeekml.features.context import compact_hash_table as hash_table
 from zeekml.features.context import layout
 from zeekml.features.context.compact_hash_table import (
-    LANES,
     CompactHashTable,
-    erase,
     home,
-    insert,
-    larger,
     next_alike,
     number_at,
-    set_cell,
     state_at,
 )
-from zeekml.features.context.layout import (
-    LAST,
-    NONE,
-    ContextState,
-    SlotPool,
-    answer_of,
-    is_set,
-    port_of,
-)
+from zeekml.features.context.layout import LAST, NONE, ContextState, answer_of, is_set, port_of
 from zeekml.features.context.lazy_memory import give_slot, take_slot
 
 # kinds of keys, in the order of `TABLES`
@@ -143,7 +131,7 @@ def host_of(c: ContextState, key: np.uint64) -> int:
         row.n[i] = 0
     for window in range(LAST + 1):
         row.bytes[window] = 0
-    insert(c.hosts, key_hash, layout.RECORD_OF, slot)
+    hash_table.insert(c.hosts, key_hash, layout.RECORD_OF, slot)
     return slot
 
 
@@ -155,7 +143,7 @@ def drop_host(c: ContextState, slot: int) -> None:
     at = next_alike(c.hosts, key_hash, home(c.hosts, key_hash))
     while number_at(c.hosts, at) != slot:
         at = next_alike(c.hosts, key_hash, at)
-    erase(c.hosts, key_hash, at)
+    hash_table.erase(c.hosts, key_hash, at)
     if row.large != NONE:
         give_slot(c.large_host.slots, row.large)
     give_slot(c.host.slots, slot)
@@ -174,7 +162,7 @@ def enlarge_host(c: ContextState, slot: int) -> None:
 
 
 @compiled
-def is_full(table: CompactHashTable, small: SlotPool, at: int, held: int) -> bool:
+def is_full(table: CompactHashTable, small: layout.SlotPool, at: int, held: int) -> bool:
     """Whether another record of the key in a cell needs `pair_row` or `service_row` first."""
     state = state_at(table, at)
     return state == layout.RECORD_OF or (
@@ -183,7 +171,7 @@ def is_full(table: CompactHashTable, small: SlotPool, at: int, held: int) -> boo
 
 
 @compiled
-def _enlarge(small: SlotPool, large: SlotPool, number: int, counts: int) -> int:
+def _enlarge(small: layout.SlotPool, large: layout.SlotPool, number: int, counts: int) -> int:
     """Move a full row to a larger one."""
     place = take_slot(large.slots)
     large.rows[place].latest = small.rows[number].latest
@@ -210,14 +198,14 @@ def pair_row(c: ContextState, at: int) -> None:
             row.n[of_pair + layout.FAILED] = here * int(is_set(r, layout.FAILED_FLAG))
             row.n[of_pair + layout.PORTS] = here
             row.n[of_pair + layout.ANSWERS] = here
-        set_cell(c.pairs, at, layout.SMALL_ROW, place)
+        hash_table.set_cell(c.pairs, at, layout.SMALL_ROW, place)
         pair_hash = joint_hash(c, r.source, r.target)
-        insert(c.contacts, triple_hash(pair_hash, port_of(r)), layout.RECORD_OF, number)
-        insert(c.answers, triple_hash(pair_hash, answer_of(r)), layout.RECORD_OF, number)
+        hash_table.insert(c.contacts, triple_hash(pair_hash, port_of(r)), layout.RECORD_OF, number)
+        hash_table.insert(c.answers, triple_hash(pair_hash, answer_of(r)), layout.RECORD_OF, number)
     else:
         place = _enlarge(c.pair, c.large_pair, number, layout.PAIR_COUNTS)
         c.large_pair.rows[place].first = c.pair.rows[number].first
-        set_cell(c.pairs, at, layout.LARGE_ROW, place)
+        hash_table.set_cell(c.pairs, at, layout.LARGE_ROW, place)
 
 
 @compiled
@@ -236,10 +224,10 @@ def service_row(c: ContextState, at: int) -> None:
             row.n[of_service + layout.FLOWS] = here
             row.n[of_service + layout.FAILED] = here * int(is_set(r, layout.FAILED_FLAG))
             row.n[of_service + layout.HOSTS] = here
-        set_cell(c.services, at, layout.SMALL_ROW, place)
+        hash_table.set_cell(c.services, at, layout.SMALL_ROW, place)
     else:
         place = _enlarge(c.service, c.large_service, number, layout.SERVICE_COUNTS)
-        set_cell(c.services, at, layout.LARGE_ROW, place)
+        hash_table.set_cell(c.services, at, layout.LARGE_ROW, place)
 
 
 @compiled
@@ -262,14 +250,14 @@ def _refill(c: ContextState, kind: int, old: CompactHashTable, new: CompactHashT
     """Put all keys of a table into a larger one."""
     for at in range(len(old.cells)):
         state = state_at(old, at)
-        if at % LANES == 0 or state == 0:
+        if at % hash_table.LANES == 0 or state == 0:
             continue
         number = number_at(old, at)
         if kind == HOST_KEY:
             key_hash = host_hash(c, c.host.rows[number].key)
         else:
             key_hash = key_hash_of(c, kind, c.ring[latest_of(c, old, kind, at)])
-        insert(new, key_hash, state, number)
+        hash_table.insert(new, key_hash, state, number)
 
 
 def with_room(c: ContextState, rows: int) -> ContextState:
@@ -279,6 +267,6 @@ def with_room(c: ContextState, rows: int) -> ContextState:
         table: CompactHashTable = getattr(c, name)
         # a record names two hosts, and may be the second of a pair, which then enters both
         if table.full_with(2 * rows):
-            changed[name] = larger(table, 2 * rows)
+            changed[name] = hash_table.larger(table, 2 * rows)
             _refill(c, kind, table, changed[name])
     return c._replace(**changed)

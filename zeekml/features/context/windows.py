@@ -10,17 +10,7 @@ import numpy as np
 from zeekml.core.jit import compiled, signed
 from zeekml.features.context import counters, keys, layout
 from zeekml.features.context.compact_hash_table import erase, insert, number_at, set_cell, state_at
-from zeekml.features.context.layout import (
-    LAST,
-    NONE,
-    ContextState,
-    answer_of,
-    arrival_of,
-    is_set,
-    pack,
-    payload_of,
-    port_of,
-)
+from zeekml.features.context.layout import LAST, NONE, ContextState, arrival_of, is_set, port_of
 from zeekml.features.context.lazy_memory import give_slot, take_slot
 from zeekml.features.flow_features import TCP, UDP, FlowColumns
 from zeekml.readers.stream_clock import NOW
@@ -48,10 +38,9 @@ def _forget_pair(c: ContextState, number: int, pair: int, pair_hash: np.uint64) 
     else:
         c.contact.rows[number_at(c.contacts, contact)].count -= 1
     if not is_set(r, layout.NEWER_ANSWER):
-        answer_hash = keys.triple_hash(pair_hash, answer_of(r))
-        erase(
-            c.answers, answer_hash, keys.known_cell(c, c.answers, keys.ANSWER_KEY, answer_hash, r)
-        )
+        answer_hash = keys.triple_hash(pair_hash, layout.answer_of(r))
+        answer = keys.known_cell(c, c.answers, keys.ANSWER_KEY, answer_hash, r)
+        erase(c.answers, answer_hash, answer)
     if state == layout.SMALL_ROW:
         flows = signed(c.pair.rows[at].n[layout.PAIR_HELD])
         c.pair.rows[at].first = r.next_pair
@@ -83,11 +72,8 @@ def _forget(c: ContextState, number: int, pair: int, service: int) -> None:
     _forget_pair(c, number, pair, keys.joint_hash(c, source, target))
     if not is_set(r, layout.NEWER_SOURCE_PORT):
         key_hash = keys.joint_hash(c, source, port)
-        erase(
-            c.source_ports,
-            key_hash,
-            keys.known_cell(c, c.source_ports, keys.SOURCE_PORT_KEY, key_hash, r),
-        )
+        cell = keys.known_cell(c, c.source_ports, keys.SOURCE_PORT_KEY, key_hash, r)
+        erase(c.source_ports, key_hash, cell)
     flows = 0
     state, at = state_at(c.services, service), number_at(c.services, service)
     if state == layout.SMALL_ROW:
@@ -136,7 +122,7 @@ def _leave(c: ContextState, window: int, number: int) -> None:
     flows = counters.count_service(c, state, at, window, -1, failed, last_contact)
     last_of_service = -int(flows == 0)
     counters.count_source(c, r.source, window, -1, failed, last_of_pair, last_source_port, first)
-    payload = -payload_of(r)
+    payload = -layout.payload_of(r)
     counters.count_target(c, r.target, window, -1, failed, payload, last_of_pair, last_of_service)
     if window == LAST:
         _forget(c, number, pair, service)
@@ -205,7 +191,7 @@ def _enter_pair(c: ContextState, at: int, pair: int, pair_hash: np.uint64) -> tu
         place = number_at(c.contacts, contact)
         c.contact.rows[place].count += 1
         c.contact.rows[place].latest = link
-    answer_hash = keys.triple_hash(pair_hash, answer_of(r))
+    answer_hash = keys.triple_hash(pair_hash, layout.answer_of(r))
     answer = keys.cell_of(c, c.answers, keys.ANSWER_KEY, answer_hash, r)
     if answer == NONE:
         insert(c.answers, answer_hash, layout.RECORD_OF, at)
@@ -277,13 +263,9 @@ def enter(c: ContextState, columns: FlowColumns, i: int) -> tuple[int, int, int]
     r.orig_log = math.log1p(columns.orig_payload[i])
     r.resp_log = math.log1p(columns.resp_payload[i])
     r.source, r.target = source, target
-    r.flags = (
-        size
-        + failed * layout.FAILED_FLAG
-        + is_lookup * layout.LOOKUP_FLAG
-        + misdated * layout.MISDATED_FLAG
-    )
-    pack(r, 0 if misdated else c.clock[NOW] - columns.start[i], payload, port)
+    flags = size + failed * layout.FAILED_FLAG + is_lookup * layout.LOOKUP_FLAG
+    r.flags = flags + misdated * layout.MISDATED_FLAG
+    layout.pack(r, 0 if misdated else c.clock[NOW] - columns.start[i], payload, port)
     c.clock[layout.ARRIVED] = c.clock[NOW]
     c.port_flows[port] += 1
     counters.make_room_in_host(c, source, 0)

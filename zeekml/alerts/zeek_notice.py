@@ -133,20 +133,11 @@ def _extras_as_text(notice: Notice) -> str:
     return _object(_EXTRAS, notice)
 
 
-_COLUMNS: Final = (
-    *_BEFORE_SUB,
-    _Column("sub", "string", lambda n: n.sub),
-    *_AFTER_SUB,
-    *_EXTRAS,
-)
+_COLUMNS: Final = (*_BEFORE_SUB, _Column("sub", "string", lambda n: n.sub), *_AFTER_SUB, *_EXTRAS)
 NOTICE_COLUMNS: Final = tuple(column.name for column in _COLUMNS)
 """Names of the columns of a notice.log, in order."""
 
-_STRICT_COLUMNS: Final = (
-    *_BEFORE_SUB,
-    _Column("sub", "string", _extras_as_text),
-    *_AFTER_SUB,
-)
+_STRICT_COLUMNS: Final = (*_BEFORE_SUB, _Column("sub", "string", _extras_as_text), *_AFTER_SUB)
 
 
 def encode_json(notice: Notice | HealthNotice, strict: bool = False) -> bytes:

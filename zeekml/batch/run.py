@@ -75,10 +75,7 @@ def _disorder(totals: ReadCounters) -> list[str]:
 
 
 def _summary(
-    totals: ReadCounters,
-    results: Sequence[StreamResult],
-    bundle: Bundle,
-    discovery: Discovery,
+    totals: ReadCounters, results: Sequence[StreamResult], bundle: Bundle, discovery: Discovery
 ) -> dict[str, Any]:
     notices: Counter[str] = Counter()
     for result in results:

@@ -11,13 +11,7 @@ from typing import Any, Final, TypeVar, cast
 
 from zeekml.batch.job import Progress, ScoreJob, StreamDetection, StreamResult
 from zeekml.batch.process_pool import worker_pool
-from zeekml.batch.sliced_stream import (
-    COMPRESSION,
-    SlicedStream,
-    Task,
-    can_be_sliced,
-    is_compressed,
-)
+from zeekml.batch.sliced_stream import COMPRESSION, SlicedStream, Task, can_be_sliced, is_compressed
 from zeekml.outputs import StreamOutputs
 from zeekml.readers.archive import read_stream
 from zeekml.readers.files.discovery import Stream

@@ -17,13 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from zeekml.batch.decoded_part import (
-    AlertReplay,
-    DecodedPart,
-    OrderedPart,
-    PartOrder,
-    decode_part,
-)
+from zeekml.batch.decoded_part import AlertReplay, DecodedPart, OrderedPart, PartOrder, decode_part
 from zeekml.batch.job import Progress, ScoreJob, StreamDetection, StreamResult
 from zeekml.batch.slice_planner import Slice, SlicePlanner, read_runs
 from zeekml.core.atomic_write import as_output_error

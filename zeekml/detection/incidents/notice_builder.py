@@ -71,11 +71,7 @@ class NoticeBuilder:
     """Makes the notices of one stream from numbers of its open incidents and stored flows."""
 
     def __init__(
-        self,
-        rules: DetectionRules,
-        windows: Windows,
-        incidents: OpenIncidents,
-        flows: FlowStore,
+        self, rules: DetectionRules, windows: Windows, incidents: OpenIncidents, flows: FlowStore
     ) -> None:
         self._rules = rules
         self._windows = windows

@@ -14,12 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.detection.candidates import Candidates
-from zeekml.detection.incidents.candidate_rows import (
-    Batch,
-    new_secret,
-    number_rows,
-    set_agreement,
-)
+from zeekml.detection.incidents.candidate_rows import Batch, new_secret, number_rows, set_agreement
 from zeekml.detection.incidents.compiled_policy import (
     CompiledPolicy,
     Records,
@@ -145,11 +140,7 @@ def _grouped(found: Records) -> list[ReplayedIncident]:
 
 @compiled
 def _replay(
-    state: TrackerState,
-    batch: Batch,
-    found: Records,
-    count: npt.NDArray[np.int64],
-    most_open: int,
+    state: TrackerState, batch: Batch, found: Records, count: npt.NDArray[np.int64], most_open: int
 ) -> bool:
     """Note which rows belong to which incidents; False when there is no room for more notes."""
     p, w, incidents = state.position[0], state.windows, state.incidents
@@ -183,12 +174,7 @@ def _replay(
 
 @compiled
 def _note(
-    found: Records,
-    count: npt.NDArray[np.int64],
-    row: int,
-    order: int,
-    threat: int,
-    evidence: float,
+    found: Records, count: npt.NDArray[np.int64], row: int, order: int, threat: int, evidence: float
 ) -> None:
     note = found[count[0]]
     note.row, note.incident, note.threat, note.evidence = row, order, threat, evidence

@@ -12,12 +12,7 @@ import numpy as np
 
 from zeekml.core.hash_table import find
 from zeekml.detection.incidents.candidate_rows import SCORE, UNIT, Batch
-from zeekml.detection.incidents.compiled_policy import (
-    MAX_KINDS,
-    CompiledPolicy,
-    Records,
-    compiled,
-)
+from zeekml.detection.incidents.compiled_policy import MAX_KINDS, CompiledPolicy, Records, compiled
 from zeekml.detection.incidents.open_incidents import (
     QUOTED_ROWS,
     OpenIncidents,

@@ -71,20 +71,13 @@ INCIDENT: Final = np.dtype(
     align=True,
 )
 
-VALUE: Final = np.dtype(
-    [
-        ("weight", np.float64),  # how much its flows speak for the incident's threat
-        ("older", np.int32),  # the value remembered before, of the same incident and sort
-    ],
-    align=True,
-)
+# how much a value's flows speak for the incident's threat, and the value remembered before, of the
+# same incident and sort
+VALUE: Final = np.dtype([("weight", np.float64), ("older", np.int32)], align=True)
 
+# the incident of each threat, and how many there are
 OF_GROUP: Final = np.dtype(
-    [
-        ("incident", np.int32, (len(THREATS),)),  # of each threat
-        ("count", np.int32),
-    ],
-    align=True,
+    [("incident", np.int32, (len(THREATS),)), ("count", np.int32)], align=True
 )
 
 ACCOUNT: Final = np.dtype(
@@ -173,13 +166,13 @@ def open_incident(
     for row in rows:
         take(incidents, w, place, row)
         release(w, row)
-    group = find(incidents.groups, key)
-    if group == NONE:
-        group = find_or_add(incidents.groups, key)
-        incidents.of_group[group].incident[:] = NONE
-        incidents.of_group[group].count = 0
-    incidents.of_group[group].incident[threat] = place
-    incidents.of_group[group].count += 1
+    known = find(incidents.groups, key) != NONE
+    of_group = incidents.of_group[find_or_add(incidents.groups, key)]
+    if not known:
+        of_group.incident[:] = NONE
+        of_group.count = 0
+    of_group.incident[threat] = place
+    of_group.count += 1
     account.next_due = min(account.next_due, incident.last_clock + incident.suppress_for)
     return place
 
@@ -188,7 +181,7 @@ def open_incident(
 def close_incident(incidents: OpenIncidents, w: Windows, place: int) -> None:
     """Give back what an incident remembers and holds."""
     account, incident = incidents.account[0], incidents.entries[place]
-    for sort in range(3):
+    for sort in (SOURCES, DESTINATIONS, PORTS):
         value = incident.newest[sort]
         while value != NONE:
             remove(incidents.table, value)
@@ -211,7 +204,6 @@ def close_incident(incidents: OpenIncidents, w: Windows, place: int) -> None:
 def take(incidents: OpenIncidents, w: Windows, place: int, row: int) -> None:
     """Count a flow; hosts and ports weigh as much as their flows speak for the threat."""
     account, incident, flow = incidents.account[0], incidents.entries[place], w.rows[row]
-    weight = flow.values[incident.threat] * UNIT
     if flow.threat == incident.threat:
         claim(w, row)
     account.activity += 1
@@ -235,10 +227,10 @@ def take(incidents: OpenIncidents, w: Windows, place: int, row: int) -> None:
     incident.same_service &= flow.service == incident.service
     incident.sent = _added(incident.sent, flow.sent)
     incident.received = _added(incident.received, flow.received)
-    _add_value(incidents, w, place, SOURCES, flow.orig, row, weight)
-    _add_value(incidents, w, place, DESTINATIONS, flow.resp, row, weight)
+    _add_value(incidents, w, place, SOURCES, flow.orig, row)
+    _add_value(incidents, w, place, DESTINATIONS, flow.resp, row)
     if flow.proto_port != ABSENT:
-        _add_value(incidents, w, place, PORTS, flow.proto_port, row, weight)
+        _add_value(incidents, w, place, PORTS, flow.proto_port, row)
 
 
 @compiled
@@ -264,9 +256,8 @@ def incident_like(incidents: OpenIncidents, w: Windows, group: int, row: int) ->
     best: int = flow.threat
     if here[best] == NONE:
         for threat in range(len(THREATS)):
-            if here[threat] != NONE and (
-                here[best] == NONE or flow.values[threat] > flow.values[best]
-            ):
+            better = here[best] == NONE or flow.values[threat] > flow.values[best]
+            if here[threat] != NONE and better:
                 best = threat
     return here[best]
 
@@ -285,19 +276,13 @@ def _added(total: int, size: int) -> int:
 
 @compiled
 def _add_value(
-    incidents: OpenIncidents,
-    w: Windows,
-    place: int,
-    sort: int,
-    key: np.uint64,
-    row: int,
-    weight: float,
+    incidents: OpenIncidents, w: Windows, place: int, sort: int, key: np.uint64, row: int
 ) -> None:
     """Count a value if it is new and there is room to remember it, and add to its weight."""
     account, incident = incidents.account[0], incidents.entries[place]
+    weight = w.rows[row].values[incident.threat] * UNIT
     incident.total[sort] += weight
-    owner = np.uint64(incident.order * 4 + sort)
-    key = mix(key ^ mix(owner))
+    key = mix(key ^ mix(np.uint64(incident.order * 4 + sort)))
     value = find(incidents.table, key)
     if value != NONE:
         incidents.values[value].weight += weight

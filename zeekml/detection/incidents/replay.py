@@ -15,12 +15,7 @@ import numpy.typing as npt
 
 from zeekml.detection.candidates import Candidates
 from zeekml.detection.incidents.candidate_rows import Batch, new_secret, number_rows, set_agreement
-from zeekml.detection.incidents.compiled_policy import (
-    CompiledPolicy,
-    Records,
-    compile_policy,
-    compiled,
-)
+from zeekml.detection.incidents.compiled_policy import Records, compile_policy, compiled
 from zeekml.detection.incidents.open_incidents import OpenIncidents, close_incident, open_incident
 from zeekml.detection.incidents.sliding_windows import MAX_ROWS, NONE, Windows, forget
 from zeekml.detection.incidents.step import (
@@ -110,32 +105,25 @@ class Replay:
         if self._batch is None:
             self._batch = number_rows(self._candidates, policy, -np.inf, 0, new_secret())
         set_agreement(self._batch.rows, self._candidates.members, policy)
-        return _grouped(_memberships(self._batch, policy, self._rules.limits))
-
-
-def _memberships(batch: Batch, policy: CompiledPolicy, limits: Limits) -> Records:
-    state = new_state(policy, limits)
-    found = np.zeros(max(4 * len(batch.rows), 4 * MAX_ROWS), MEMBERSHIP)
-    count = np.zeros(1, np.int64)
-    while not _replay(state, batch, found, count, limits.incidents):
-        found = np.concatenate([found, np.zeros_like(found)])
-    return found[: count[0]]
-
-
-def _grouped(found: Records) -> list[ReplayedIncident]:
-    # the rows of an incident stand in their order already
-    found = found[np.argsort(found["incident"], kind="stable")]
-    starts = np.flatnonzero(np.diff(found["incident"], prepend=-1))
-    return [
-        ReplayedIncident(
-            THREATS[int(part["threat"][0])],
-            int(part["row"][part["opens"]][0]),
-            part["row"].astype(np.intp),
-            part["evidence"].copy(),
-        )
-        for part in np.split(found, starts[1:])
-        if len(part)
-    ]
+        state = new_state(policy, self._rules.limits)
+        found = np.zeros(4 * max(len(self._batch.rows), MAX_ROWS), MEMBERSHIP)
+        count = np.zeros(1, np.int64)
+        while not _replay(state, self._batch, found, count, self._rules.limits.incidents):
+            found = np.concatenate([found, np.zeros_like(found)])
+        found = found[: count[0]]
+        # the rows of an incident stand in their order already
+        found = found[np.argsort(found["incident"], kind="stable")]
+        starts = np.flatnonzero(np.diff(found["incident"], prepend=-1))
+        return [
+            ReplayedIncident(
+                THREATS[int(part["threat"][0])],
+                int(part["row"][part["opens"]][0]),
+                part["row"].astype(np.intp),
+                part["evidence"].copy(),
+            )
+            for part in np.split(found, starts[1:])
+            if len(part)
+        ]
 
 
 @compiled

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.detection.candidates import CANDIDATE_COLUMNS
-from zeekml.detection.notice import QuotedFlow
+from zeekml.detection.notice import QUOTED_COLUMNS, QuotedFlow
 
 _SLACK: Final = 16_384
 _MOST_SMALL: Final = 64
@@ -56,18 +56,7 @@ class FlowStore:
 
     def flow(self, place: int) -> QuotedFlow:
         """One flow."""
-        return QuotedFlow(
-            ts=self.value(place, "ts"),
-            sensor=self.value(place, "sensor"),
-            uid=self.value(place, "uid"),
-            orig_h=self.value(place, "id.orig_h"),
-            orig_p=self.value(place, "id.orig_p"),
-            resp_h=self.value(place, "id.resp_h"),
-            resp_p=self.value(place, "id.resp_p"),
-            proto=self.value(place, "proto"),
-            service=self.value(place, "service"),
-            community_id=self.value(place, "community_id"),
-        )
+        return QuotedFlow(**{name: self.value(place, at) for name, at in QUOTED_COLUMNS.items()})
 
     def crowded(self, needed: int) -> bool:
         """Whether so much is here beyond what is needed that clearing up pays."""

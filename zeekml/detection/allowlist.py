@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from operator import attrgetter
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import msgspec
 
@@ -244,11 +244,6 @@ class SuppressedBy(msgspec.Struct, frozen=True):
     expiry: str
     file: str
     line: int
-
-    @classmethod
-    def entry(cls, entry: Entry, file: str) -> Self:
-        """Quote an entry."""
-        return cls(entry.id, entry.reason, entry.owner, entry.until, file, entry.line)
 
 
 @dataclass(frozen=True, slots=True)

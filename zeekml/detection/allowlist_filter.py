@@ -255,7 +255,8 @@ class AllowlistFilter:
                     # covered for other notes alone: for this one, the flows counted as usual
                     continue
                 self.silenced_count += 1
-                self._silenced_by[notice.id] = SuppressedBy.entry(entry, self.allowlist.file)
+                told = entry.id, entry.reason, entry.owner, entry.until
+                self._silenced_by[notice.id] = SuppressedBy(*told, self.allowlist.file, entry.line)
             by = self._silenced_by.get(notice.id)
             if by is not None:
                 self._waiting.append((line, by))

@@ -24,6 +24,7 @@ from zeekml.detection.incidents.compiled_policy import (
     RESPONDER,
     CompiledPolicy,
     Records,
+    alike,
 )
 from zeekml.detection.notice import UNKNOWN_AS
 from zeekml.ensemble.classes import THREATS
@@ -101,17 +102,10 @@ NO_SIZE: Final = -(2**63)
 ROW: Final = np.dtype(
     [
         ("clock", np.float64),  # stream clock, never less than that of any row before
-        ("ts", np.float64),
-        ("end", np.float64),
-        ("score", np.float64),
-        ("spread", np.float64),
+        *alike(np.float64, "ts", "end", "score", "spread"),
         ("place", np.int64),  # of its texts in the `FlowStore`
-        ("sent", np.int64),  # bytes of IP packets, or NO_SIZE
-        ("received", np.int64),
-        ("orig", np.uint64),  # keys of texts
-        ("resp", np.uint64),
-        ("proto", np.uint64),
-        ("service", np.uint64),
+        *alike(np.int64, "sent", "received"),  # bytes of IP packets, or NO_SIZE
+        *alike(np.uint64, "orig", "resp", "proto", "service"),  # keys of texts
         ("signatures", np.uint64),  # key of all its signatures together; ABSENT if it has none
         ("hosts", np.uint64),  # key of originator and responder together
         ("proto_port", np.uint64),  # ABSENT if there is no port worth counting

@@ -20,13 +20,16 @@ MAX_KINDS: Final = len(THREATS)
 
 MAX_RANKINGS: Final = 2 * len(THREATS)
 
-ORIGINATOR: Final = "id.orig_h"
-RESPONDER: Final = "id.resp_h"
-PORT: Final = "id.resp_p"
-assert set(GROUP_COLUMNS) == {ORIGINATOR, RESPONDER, PORT}
+ORIGINATOR, RESPONDER, PORT = GROUP_COLUMNS
 
 Records = npt.NDArray[Any]
 """An array of one of the record types of this package, such as `DETECTOR`."""
+
+
+def alike(kind: Any, *names: str) -> list[tuple[str, Any]]:
+    """Fields of one type, for a record type."""
+    return [(name, kind) for name in names]
+
 
 DETECTOR: Final = np.dtype(
     [

@@ -46,7 +46,13 @@ class FlowStore:
         self._size += flows.num_rows
         self._small = self._small + 1 if flows.num_rows < _SLACK // _MOST_SMALL else 0
         if self._small == _MOST_SMALL:
-            self._put_together()
+            small = _table(self._batches[-_MOST_SMALL:]).combine_chunks().to_batches()
+            del self._batches[-_MOST_SMALL:], self._starts[-_MOST_SMALL:]
+            self._small = 0
+            for batch in small:
+                end = self._starts[-1] + self._batches[-1].num_rows if self._batches else 0
+                self._starts.append(end)
+                self._batches.append(batch)
         return start
 
     def value(self, place: int, column: str) -> Any:
@@ -70,16 +76,6 @@ class FlowStore:
         self._batches, self._starts, self._small, self._size = [], [], 0, 0
         for batch in kept.to_batches():
             self.append(batch)
-
-    def _put_together(self) -> None:
-        small = self._batches[-_MOST_SMALL:]
-        del self._batches[-_MOST_SMALL:], self._starts[-_MOST_SMALL:]
-        self._small = 0
-        for batch in _table(small).combine_chunks().to_batches():
-            self._starts.append(
-                self._starts[-1] + self._batches[-1].num_rows if self._batches else 0
-            )
-            self._batches.append(batch)
 
 
 def _table(batches: list[pa.RecordBatch]) -> pa.Table:

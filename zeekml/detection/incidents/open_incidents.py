@@ -12,7 +12,7 @@ import numpy as np
 
 from zeekml.core.hash_table import HashTable, find, find_or_add, new_table, remove
 from zeekml.detection.incidents.candidate_rows import ABSENT, NO_SIZE, UNIT
-from zeekml.detection.incidents.compiled_policy import Records, compiled
+from zeekml.detection.incidents.compiled_policy import Records, alike, compiled
 from zeekml.detection.incidents.sliding_windows import NONE, Links, Windows, claim, hold, release
 from zeekml.ensemble.classes import THREATS
 from zeekml.features.addresses import mix
@@ -37,27 +37,15 @@ INCIDENT: Final = np.dtype(
         ("suppress_for", np.float64),
         ("last_clock", np.float64),  # stream clock at the last flow and at the last line
         ("line_clock", np.float64),
-        ("first_ts", np.float64),
-        ("last_ts", np.float64),
-        ("end", np.float64),
-        ("score", np.float64),
-        ("spread", np.float64),
-        ("sent", np.int64),
-        ("received", np.int64),
-        ("orig", np.uint64),  # of the first flow, as the five below
-        ("resp", np.uint64),
-        ("proto", np.uint64),
-        ("service", np.uint64),
+        *alike(np.float64, "first_ts", "last_ts", "end", "score", "spread"),
+        *alike(np.int64, "sent", "received"),
+        *alike(np.uint64, "orig", "resp", "proto", "service"),  # of the first flow, as the port
         ("port", np.int32),
         ("last", np.int32),  # row
         ("threat", np.int8),
-        ("open", np.bool_),
-        ("named", np.bool_),
-        ("same_orig", np.bool_),  # whether all flows share it
-        ("same_resp", np.bool_),
-        ("same_port", np.bool_),
-        ("same_proto", np.bool_),
-        ("same_service", np.bool_),
+        *alike(np.bool_, "open", "named"),
+        # whether all flows share it
+        *alike(np.bool_, "same_orig", "same_resp", "same_port", "same_proto", "same_service"),
         # originators, responders, and pairs of protocol and responder's port
         ("total", np.float64, (3,)),  # weight of all flows
         ("count", np.int32, (3,)),
@@ -83,9 +71,7 @@ OF_GROUP: Final = np.dtype(
 ACCOUNT: Final = np.dtype(
     [
         ("values_left", np.int64),  # how many values all incidents together may still remember
-        ("opened", np.int64),
-        ("open", np.int64),
-        ("activity", np.int64),
+        *alike(np.int64, "opened", "open", "activity"),
         ("next_due", np.float64),  # no incident is due before this stream clock
     ],
     align=True,

@@ -28,6 +28,7 @@ from zeekml.detection.incidents.compiled_policy import (
     MAX_RANKINGS,
     CompiledPolicy,
     Records,
+    alike,
     compiled,
 )
 from zeekml.ensemble.classes import THREATS
@@ -57,12 +58,9 @@ LINK: Final = np.dtype(
 GROUP: Final = np.dtype(
     [
         ("key", np.uint64),
-        ("oldest", np.int32),  # rows
-        ("newest", np.int32),
-        ("before", np.int32),  # groups, by when they last got a row
-        ("after", np.int32),
-        ("lane", np.int32),
-        ("size", np.int32),
+        *alike(np.int32, "oldest", "newest"),  # rows
+        *alike(np.int32, "before", "after"),  # groups, by when they last got a row
+        *alike(np.int32, "lane", "size"),
         ("own", np.int32, (len(THREATS),)),  # rows that may belong to an incident, by threat
         ("uncontested", np.int32),  # how many of those are not contested, see `_count`
         ("highest", np.int32, (MAX_RANKINGS,)),  # ends of the rankings
@@ -73,15 +71,11 @@ GROUP: Final = np.dtype(
 
 TALLY: Final = np.dtype(
     [
-        ("max_groups", np.int64),
-        ("max_rows", np.int64),
+        *alike(np.int64, "max_groups", "max_rows"),
         ("rows", np.int64),  # in all windows; a row counts once for each
         ("unused", np.int64),  # places for rows
-        ("groups", np.int64),
-        ("evicted", np.int64),
-        ("dropped", np.int64),
-        ("stalest", np.int32),  # the groups least and most recently active
-        ("freshest", np.int32),
+        *alike(np.int64, "groups", "evicted", "dropped"),
+        *alike(np.int32, "stalest", "freshest"),  # the groups least and most recently active
     ],
     align=True,
 )

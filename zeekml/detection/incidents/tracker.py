@@ -149,7 +149,14 @@ class IncidentTracker:
             elif todo == OPENS:
                 self._open_incident(batch, candidates, lines)
             else:
-                self._join_incident(candidates, lines)
+                # see to what the row brought the incident that it joined
+                position = self._position[0]
+                texts = self._open[int(position["incident"])]
+                if position["signatures_due"]:
+                    signatures = candidates.flows.column("signatures")
+                    texts.add_signatures(signatures[int(position["number"])].as_py())
+                if position["line_due"]:
+                    lines.append(self._report(texts, candidates, "update"))
         self._forget_if_crowded()
         return lines
 
@@ -240,16 +247,6 @@ class IncidentTracker:
             for i in strongest
         )
         lines.append(self._report(texts, candidates, "open", related))
-
-    def _join_incident(self, candidates: Candidates, lines: list[Line]) -> None:
-        """See to what a row brought the incident that it joined."""
-        position = self._position[0]
-        texts = self._open[int(position["incident"])]
-        if position["signatures_due"]:
-            number = int(position["number"])
-            texts.add_signatures(candidates.flows.column("signatures")[number].as_py())
-        if position["line_due"]:
-            lines.append(self._report(texts, candidates, "update"))
 
     def _cut_short(self) -> Line:
         """Close the incident heard of least recently."""

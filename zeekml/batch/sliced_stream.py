@@ -80,11 +80,6 @@ def _ensemble(bundle: Path | None, digest: str) -> Ensemble:
     return Ensemble(load_bundle(bundle, pin=digest))
 
 
-def decode(progress: Progress, part: LogPart, directory: Path, job: ScoreJob) -> DecodedPart:
-    """Decode a part; for a worker."""
-    return decode_part(part, directory, job)
-
-
 def score_slice(
     progress: Progress, piece: Slice, size: int, directory: Path, job: ScoreJob, digest: str
 ) -> ScoredSlice:
@@ -185,7 +180,7 @@ class SlicedStream:
             number = self._decoding
             self._decoding += 1
             directory = self._directory / f"part-{number:06}"
-            return Task(decode, number, (self._parts[number], directory, self._job))
+            return Task(decode_part, number, (self._parts[number], directory, self._job))
         return None
 
     def done(self, task: Task, result: object) -> None:

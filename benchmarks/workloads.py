@@ -28,7 +28,7 @@ import zeekml.pipeline
 from zeekml.batch.run import ScoreJob
 from zeekml.ensemble.scoring import Ensemble
 from zeekml.features.extractor import FeatureExtractor
-from zeekml.outputs import OutputOptions, StreamOutputs
+from zeekml.outputs import NoticeOutputs, OutputOptions, RowOutputs
 from zeekml.pipeline import Pipeline
 from zeekml.readers.archive import read_stream
 from zeekml.readers.files.discovery import discover
@@ -188,9 +188,10 @@ def timed_stages(watch: Stopwatch) -> Iterator[None]:
         (Pipeline, "detect", "incidents"),
         (Pipeline, "close", "incidents"),
         (pipeline, "explain", "explanations"),
-        (StreamOutputs, "write_batch", "write"),
-        (StreamOutputs, "write_notices", "write"),
-        (StreamOutputs, "close", "write"),
+        (RowOutputs, "write_batch", "write"),
+        (NoticeOutputs, "write_notices", "write"),
+        (RowOutputs, "close", "write"),
+        (NoticeOutputs, "close", "write"),
         (local, "assemble", "write"),
     )
     read = watch.timed_iterator("read", read_stream)

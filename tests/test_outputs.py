@@ -16,7 +16,7 @@ from zeekml.core.directory_lock import TakenError
 from zeekml.detection.policy import load_policy
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.errors import OutputError
-from zeekml.outputs import OutputOptions, StreamOutputs, lock_output, refuse_nested
+from zeekml.outputs import NoticeOutputs, OutputOptions, RowOutputs, lock_output, refuse_nested
 from zeekml.pipeline import Pipeline
 from zeekml.readers.files.discovery import discover
 from zeekml.readers.flow_schema import FLOW_SCHEMA, ORIGINAL_FIELD
@@ -59,11 +59,13 @@ def test_no_record_can_forge_a_line_or_colour_a_screen(tmp_path: Path) -> None:
     pipeline = Pipeline(load_bundle(), load_policy(), sensor="zeek", stream=HOSTILE)
     for form in ("json", "tsv"):
         out = tmp_path / form
-        outputs = StreamOutputs(out, OutputOptions(enriched=True, notice_format=form))
+        options = OutputOptions(enriched=True, notice_format=form)
+        outputs, rows = NoticeOutputs(out, options), RowOutputs(out, options)
         batch, notices = pipeline.feed(hostile_scan())
         assert notices, "400 unanswered probes in 8 seconds raise a notice"
-        outputs.write_batch(batch)
+        rows.write_batch(batch)
         outputs.write_notices(notices)
+        rows.close()
         outputs.close()
         for name in ("notice.log", "eve.json", "conn_scored.log"):
             data = (out / name).read_bytes()

@@ -152,11 +152,8 @@ def explain(
             scores = ensemble.score(matrix).score
             told = zip(at, scores, reasons_of(ensemble, matrix, top), strict=True)
             for row, score_of_it, reasons in told:
-                flow = {
-                    "uid": batch["uid"][row].as_py(),
-                    "ts": batch["ts"][row].as_py(),
-                    "score": float(score_of_it),
-                }
+                flow = {name: batch[name][row].as_py() for name in ("uid", "ts")}
+                flow["score"] = float(score_of_it)
                 rows += [{**flow, **asdict(reason), "text": reason.text()} for reason in reasons]
     names = ["uid", "ts", "score", *(f.name for f in fields(Contribution)), "text"]
     return pd.DataFrame(rows, columns=names)

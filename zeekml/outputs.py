@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -66,7 +67,8 @@ SCORES_SCHEMA: Final = pa.schema(
     ]
 )
 
-_THREAT_NAMES: Final = pa.array([*THREATS, None], pa.string())  # index −1 is the last: unknown
+_scores_writer: Final = partial(pq.ParquetWriter, schema=SCORES_SCHEMA, compression="zstd")
+_THREAT_NAMES: Final = pa.array([*THREATS, None], pa.string())  # the last: unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +84,17 @@ class OutputOptions:
 
 def scores_table(batch: ScoredBatch) -> pa.Table:
     """The rows of scores.parquet for a scored batch."""
-    flows, scores = batch.flows, batch.scores
-    unknown = len(THREATS)
-    threat = np.where(scores.threat < 0, unknown, scores.threat)
-    return pa.table(
-        {
-            "sensor": flows.column("sensor").cast(pa.string()),
-            "source": flows.column("source").cast(pa.string()),
-            "line": flows.column("line"),
-            "uid": flows.column("uid"),
-            "community_id": flows.column("community_id"),
-            "ts": flows.column("ts"),
-            "score": scores.score,
-            "threat": _THREAT_NAMES.take(pa.array(threat)),
-            "spread": scores.spread,
-        },
-        schema=SCORES_SCHEMA,
-    )
+    scores = batch.scores
+    threat = np.where(scores.threat < 0, len(THREATS), scores.threat)
+    names = _THREAT_NAMES.take(pa.array(threat))
+    ours = {"score": scores.score, "threat": names, "spread": scores.spread}
+    # the other columns are those of the flows; some are dictionaries there
+    of_flows = {
+        field.name: batch.flows.column(field.name).cast(field.type)
+        for field in SCORES_SCHEMA
+        if field.name not in ours
+    }
+    return pa.table({**of_flows, **ours}, schema=SCORES_SCHEMA)
 
 
 class RowOutputs:
@@ -167,27 +163,6 @@ class NoticeOutputs:
         with as_output_error(self._directory):
             self._files.close()
         self.rejects.close()
-
-
-class StreamOutputs(NoticeOutputs):
-    """All part files of one stream, in a directory of their own."""
-
-    def __init__(self, directory: Path, options: OutputOptions) -> None:
-        super().__init__(directory, options)
-        self._rows = RowOutputs(directory, options)
-
-    def write_batch(self, batch: ScoredBatch) -> None:
-        """Write a batch's scores and enriched records."""
-        self._rows.write_batch(batch)
-
-    def close(self) -> None:
-        """Finish all files."""
-        self._rows.close()
-        super().close()
-
-
-def _scores_writer(path: Path) -> pq.ParquetWriter:
-    return pq.ParquetWriter(path, SCORES_SCHEMA, compression="zstd")
 
 
 def enriched_lines(batch: ScoredBatch) -> Iterator[bytes]:

@@ -118,23 +118,19 @@ class Pipeline:
         if features is None:
             features = self.extract(flows)
         scores = self._ensemble.score(features.matrix)
-        rows = np.flatnonzero(scores.score >= self.bundle.manifest.candidate_score)
-        return ScoredBatch(
-            flows,
-            scores,
-            Candidates(
-                flows=flows.select(CANDIDATE_COLUMNS).take(pa.array(rows)),
-                clock=features.clock[rows],
-                end=features.end[rows],
-                score=scores.score[rows],
-                spread=scores.spread[rows],
-                threat=scores.threat[rows],
-                classes=scores.classes[rows],
-                members=scores.members[rows],
-                matrix=features.matrix[rows],
-            ),
-            float(features.clock[-1]) if flows.num_rows else None,
-        )
+        candidates = Candidates(
+            flows=flows.select(CANDIDATE_COLUMNS),
+            clock=features.clock,
+            end=features.end,
+            score=scores.score,
+            spread=scores.spread,
+            threat=scores.threat,
+            classes=scores.classes,
+            members=scores.members,
+            matrix=features.matrix,
+        ).take(np.flatnonzero(scores.score >= self.bundle.manifest.candidate_score))
+        clock = float(features.clock[-1]) if flows.num_rows else None
+        return ScoredBatch(flows, scores, candidates, clock)
 
     def detect(self, candidates: Candidates, clock: float | None) -> list[Notice]:
         """Notices that the next batch gives rise to, in order; arguments as in `ScoredBatch`."""

@@ -58,7 +58,7 @@ EVENTS = st.one_of(
 def decoded(path: Path, kind: Kind, parts: int, into: Path) -> tuple[LogFile, list[DecodedPart]]:
     file = LogFile(path.name, path, kind, path.stat().st_size)
     cut = cut_file(file, parts)
-    return file, [decode_part(part, into / f"{i}", JOB) for i, part in enumerate(cut)]
+    return file, [decode_part(None, part, into / f"{i}", JOB) for i, part in enumerate(cut)]
 
 
 @settings(deadline=None, max_examples=40)
@@ -134,7 +134,7 @@ def test_parts_in_order(log: LogFile, tmp_path: Path, parts: int, batch_rows: in
     replay, order = AlertReplay(), PartOrder(place, batch_rows)
     ordered = []
     for number, part in enumerate(cut_file(log, parts)):
-        piece = decode_part(part, place / f"{number}", job)
+        piece = decode_part(None, part, place / f"{number}", job)
         replay.run(piece)
         ordered += list(order.add(piece))
     ordered += list(order.finish())
@@ -151,7 +151,7 @@ def test_parts_in_order(log: LogFile, tmp_path: Path, parts: int, batch_rows: in
 
 def test_an_order_that_cannot_be_written(log: LogFile, tmp_path: Path) -> None:
     (part,) = cut_file(log, 1)
-    piece = decode_part(part, tmp_path / "0", ScoreJob(out=tmp_path))
+    piece = decode_part(None, part, tmp_path / "0", ScoreJob(out=tmp_path))
     order = PartOrder(tmp_path / "missing", 100)
     with pytest.raises(OutputError, match="missing"):
         list(order.add(piece))

@@ -12,21 +12,18 @@ import numpy as np
 from zeekml.alerts.zeek_notice import encode_json
 from zeekml.core.text import printable
 from zeekml.detection.allowlist import Suppressed
-from zeekml.detection.notice import Evidence, Notice, RelatedFlow
+from zeekml.detection.notice import QUOTED_COLUMNS, Evidence, Notice, RelatedFlow
 from zeekml.ensemble.classes import THREATS
 
 
 def encode_evidence(evidence: Evidence) -> bytes:
     """Evidence as a JSON object."""
+    shares = zip(THREATS, evidence.classes, strict=True)
     known = all(np.isfinite(evidence.classes))
     told: dict[str, Any] = {
         "score": round(evidence.score, 6),
         "members": [round(score, 6) for score in evidence.members],
-        "classes": {
-            threat: round(share, 6) for threat, share in zip(THREATS, evidence.classes, strict=True)
-        }
-        if known
-        else None,
+        "classes": {threat: round(share, 6) for threat, share in shares} if known else None,
         "features": base64.b64encode(evidence.features).decode(),
         "related": [_related(item) for item in evidence.related],
     }
@@ -47,20 +44,7 @@ def encode_silenced(silenced: Suppressed) -> bytes:
 
 
 def _related(item: RelatedFlow) -> dict[str, Any]:
-    flow = item.flow
-    return {
-        "ts": round(flow.ts, 6),
-        "uid": _plain(flow.uid),
-        "id.orig_h": printable(flow.orig_h),
-        "id.orig_p": flow.orig_p,
-        "id.resp_h": printable(flow.resp_h),
-        "id.resp_p": flow.resp_p,
-        "proto": printable(flow.proto),
-        "service": _plain(flow.service),
-        "community_id": _plain(flow.community_id),
-        "score": round(item.score, 6),
-    }
-
-
-def _plain(text: str | None) -> str | None:
-    return None if text is None else printable(text)
+    values = {at: getattr(item.flow, name) for name, at in QUOTED_COLUMNS.items()}
+    del values["sensor"]  # the notice names it
+    told = {at: printable(v) if isinstance(v, str) else v for at, v in values.items()}
+    return {**told, "ts": round(item.flow.ts, 6), "score": round(item.score, 6)}

@@ -6,15 +6,14 @@ They follow the wall clock, not the records', and stand in the same files: as li
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final, Literal
 
 from zeekml.core.text import printable
 from zeekml.core.units import utc
+from zeekml.detection.notice import digest_of
 
 SENSOR_HEALTH: Final = "ZeekML::Sensor_Health"
 SENSOR_PROBLEM: Final = "ZeekML::Sensor_Problem"
@@ -31,9 +30,7 @@ _PADDING_SAYS: Final = (
     "their first 1,024 bytes do not read a shorter one: "
 )
 # Suricata's words for the levels of its own log
-_LOG_LEVEL: Final = MappingProxyType(
-    {"low": "Info", "medium": "Warning", "high": "Error", "critical": "Error"}
-)
+_LOG_LEVEL: Final = {"low": "Info", "medium": "Warning", "high": "Error", "critical": "Error"}
 
 HealthState = Literal["open", "closed"]
 
@@ -60,19 +57,16 @@ class HealthNotice:
         """What it is about and the figures, each as plain ``name=value``."""
         about = {"sensor": self.sensor, "stream": self.stream}
         pairs = {name: value for name, value in about.items() if value} | dict(self.details)
-        return tuple(
-            printable(f"{name}={_shown(value)}", _DETAIL_LENGTH) for name, value in pairs.items()
-        )
+        shown = {
+            name: f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
+            for name, value in pairs.items()
+        }
+        return tuple(printable(f"{name}={value}", _DETAIL_LENGTH) for name, value in shown.items())
 
 
 def health_id(*parts: str) -> str:
     """Name of a problem: 24 hexadecimal digits of BLAKE2b over the parts, each after its length."""
-    digest = hashlib.blake2b(digest_size=_ID_BYTES)
-    for part in parts:
-        encoded = part.encode("utf-8", "surrogatepass")
-        digest.update(len(encoded).to_bytes(8, "big"))
-        digest.update(encoded)
-    return digest.hexdigest()
+    return digest_of(_ID_BYTES, *parts)
 
 
 def first_notice(
@@ -93,7 +87,7 @@ def first_notice(
         severity="low",
         stream=printable(stream),
         sensor=printable(sensor),
-        details=MappingProxyType({}),
+        details={},
     )
 
 
@@ -108,9 +102,3 @@ def health_event(notice: HealthNotice) -> bytes:
     if notice.sensor:
         record["host"] = notice.sensor
     return json.dumps(record, separators=(",", ":")).encode("ascii") + b"\n"
-
-
-def _shown(value: str | int | float) -> str:
-    if isinstance(value, float):
-        return f"{value:.6f}".rstrip("0").rstrip(".")
-    return str(value)

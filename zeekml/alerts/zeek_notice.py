@@ -18,48 +18,32 @@ from zeekml.detection.notice import Notice
 PEER_DESCR: Final = "zeekml"
 _ACTIONS: Final = ("Notice::ACTION_LOG",)
 
-_Type = Literal[
-    "time",
-    "interval",
-    "double",
-    "count",
-    "port",
-    "string",
-    "enum",
-    "addr",
-    "set[enum]",
-    "set[string]",
-    "vector[string]",
-]
-_Scalar = str | int | float
-_Value = _Scalar | tuple[str, ...] | None
+_Number = Literal["time", "interval", "double", "count", "port"]
+_Text = Literal["string", "enum", "addr", "set[enum]", "set[string]", "vector[string]"]
+_Type = _Number | _Text
+_Value = str | int | float | tuple[str, ...] | None
 
 
 class _Column(NamedTuple):
     name: str
     type: _Type
-    read: Callable[[Notice], _Value]
+    read: Callable[[Notice], _Value] = lambda _: None  # unset
 
 
-def _unset(_: Notice) -> None:
-    return None
-
-
-_BEFORE_SUB: Final = (
+_ZEEK_COLUMNS: Final = (
     _Column("ts", "time", lambda n: n.ts),
     _Column("uid", "string", lambda n: n.flow.uid),
     _Column("id.orig_h", "addr", lambda n: n.flow.orig_h),
     _Column("id.orig_p", "port", lambda n: n.flow.orig_p),
     _Column("id.resp_h", "addr", lambda n: n.flow.resp_h),
     _Column("id.resp_p", "port", lambda n: n.flow.resp_p),
-    _Column("fuid", "string", _unset),
-    _Column("file_mime_type", "string", _unset),
-    _Column("file_desc", "string", _unset),
+    _Column("fuid", "string"),
+    _Column("file_mime_type", "string"),
+    _Column("file_desc", "string"),
     _Column("proto", "enum", lambda n: n.flow.proto),
     _Column("note", "enum", lambda n: n.note),
     _Column("msg", "string", lambda n: n.msg),
-)
-_AFTER_SUB: Final = (
+    _Column("sub", "string", lambda n: n.sub),
     _Column("src", "addr", lambda n: n.src),
     _Column("dst", "addr", lambda n: n.dst),
     _Column("p", "port", lambda n: n.p),
@@ -68,11 +52,11 @@ _AFTER_SUB: Final = (
     _Column("actions", "set[enum]", lambda n: _ACTIONS),
     _Column("email_dest", "set[string]", lambda n: ()),
     _Column("suppress_for", "interval", lambda n: n.suppress_for),
-    _Column("remote_location.country_code", "string", _unset),
-    _Column("remote_location.region", "string", _unset),
-    _Column("remote_location.city", "string", _unset),
-    _Column("remote_location.latitude", "double", _unset),
-    _Column("remote_location.longitude", "double", _unset),
+    _Column("remote_location.country_code", "string"),
+    _Column("remote_location.region", "string"),
+    _Column("remote_location.city", "string"),
+    _Column("remote_location.latitude", "double"),
+    _Column("remote_location.longitude", "double"),
 )
 _EXTRAS: Final = (
     _Column("community_id", "string", lambda n: n.flow.community_id),
@@ -129,23 +113,13 @@ def _of_health(notice: HealthNotice, strict: bool) -> dict[str, _Value]:
     return values
 
 
-def _extras_as_text(notice: Notice) -> str:
-    return _object(_EXTRAS, notice)
-
-
-_COLUMNS: Final = (
-    *_BEFORE_SUB,
-    _Column("sub", "string", lambda n: n.sub),
-    *_AFTER_SUB,
-    *_EXTRAS,
-)
+_COLUMNS: Final = (*_ZEEK_COLUMNS, *_EXTRAS)
 NOTICE_COLUMNS: Final = tuple(column.name for column in _COLUMNS)
 """Names of the columns of a notice.log, in order."""
 
-_STRICT_COLUMNS: Final = (
-    *_BEFORE_SUB,
-    _Column("sub", "string", _extras_as_text),
-    *_AFTER_SUB,
+_STRICT_COLUMNS: Final = tuple(
+    column._replace(read=lambda n: _object(_EXTRAS, n)) if column.name == "sub" else column
+    for column in _ZEEK_COLUMNS
 )
 
 
@@ -201,11 +175,8 @@ class TsvEncoder:
 
 
 def _object(columns: tuple[_Column, ...], notice: _Source) -> str:
-    parts: list[str] = []
-    for column in columns:
-        value = _read(column, notice)
-        if value is not None:
-            parts.append(f'"{column.name}":{_json_value(column.type, value)}')
+    values = ((column, _read(column, notice)) for column in columns)
+    parts = (f'"{c.name}":{_json_value(c.type, value)}' for c, value in values if value is not None)
     return "{" + ",".join(parts) + "}"
 
 

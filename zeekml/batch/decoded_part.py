@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from zeekml.batch.job import ScoreJob
+from zeekml.batch.job import Progress, ScoreJob
 from zeekml.core.atomic_write import as_output_error
 from zeekml.outputs import REJECTS
 from zeekml.readers.archive import LogPart, read_part
@@ -62,8 +62,10 @@ class DecodedPart:
             yield from map(json.loads, file)
 
 
-def decode_part(part: LogPart, directory: Path, job: ScoreJob) -> DecodedPart:
-    """Decode a part of a log into a directory that does not exist yet."""
+def decode_part(
+    progress: Progress | None, part: LogPart, directory: Path, job: ScoreJob
+) -> DecodedPart:
+    """Decode a part of a log into a directory that does not exist yet; for a worker."""
     counters, events = ReadCounters(), Events()
     is_eve = part.file.kind is Kind.EVE
     schema = FLOW_SCHEMA.append(ORIGINAL_FIELD) if job.options.enriched else FLOW_SCHEMA
@@ -155,17 +157,14 @@ class _AlertTrace(AlertMemory):
 
     def close(self) -> None:
         """Write what is left and close the file."""
-        self._flush()
+        self._file.write(json.dumps(self._notes) + "\n")
         self._file.close()
 
     def _note(self, note: int | tuple[int, str]) -> None:
         self._notes.append(note)
         if len(self._notes) >= _NOTES_AT_ONCE:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._file.write(json.dumps(self._notes) + "\n")
-        self._notes = []
+            self._file.write(json.dumps(self._notes) + "\n")
+            self._notes = []
 
 
 class AlertReplay:
@@ -209,10 +208,8 @@ class PartOrder:
 
     def add(self, part: DecodedPart) -> Iterator[OrderedPart]:
         """Take the next part, its alerts being known; yield the flows that can be scored now."""
-        ready: list[pa.RecordBatch] = []
-        for batch in read_batches(part.directory, 0, len(part.rows)):
-            ready += self._order.push(batch)
-        yield from self._write(ready)
+        batches = read_batches(part.directory, 0, len(part.rows))
+        yield from self._write([ready for batch in batches for ready in self._order.push(batch)])
 
     def finish(self) -> Iterator[OrderedPart]:
         """Yield what is left at the end of the stream."""

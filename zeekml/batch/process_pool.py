@@ -35,7 +35,7 @@ class WorkerPool:
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Have ``function(progress, *args)`` called."""
         if self._executor is not None:
-            return self._executor.submit(_call, function, *args)
+            return self._executor.submit(function, _report, *args)
         future: Future[Any] = Future()
         future.set_result(function(self._add, *args))
         return future
@@ -97,14 +97,8 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _call(function: Callable[..., Any], *args: Any) -> Any:
-    return function(_report, *args)
-
-
 def _report(done: int, rows: int) -> None:
-    assert _done is not None
-    assert _scored is not None
-    with _done.get_lock():
-        _done.value += done
-    with _scored.get_lock():
-        _scored.value += rows
+    for count, more in ((_done, done), (_scored, rows)):
+        assert count is not None
+        with count.get_lock():
+            count.value += more

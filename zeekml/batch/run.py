@@ -59,26 +59,20 @@ def score(discovery: Discovery, job: ScoreJob, progress: Progress | None = None)
             totals.merge(result.counters)
         summary = _summary(totals, results, bundle, discovery)
         assemble(parts, job.out, job.options, first_ts=totals.first_ts, summary=summary)
-        warnings = [*_disorder(totals), *job.allowlist.warnings()]
+    warnings = job.allowlist.warnings()
+    if totals.behind:
+        disorder = (
+            f"records are not in order of time: {totals.behind:,} ended more than a day before "
+            f"others that come before them (first {printable(totals.first_behind, 200)}), and all "
+            "that belongs to one attack there becomes one incident; sort the log, or give its "
+            "files singly"
+        )
+        warnings.insert(0, disorder)
     return RunResult(summary, totals, results, bundle, warnings)
 
 
-def _disorder(totals: ReadCounters) -> list[str]:
-    """Say that records are in no order of time, if they are not."""
-    if not totals.behind:
-        return []
-    return [
-        f"records are not in order of time: {totals.behind:,} ended more than a day before others "
-        f"that come before them (first {printable(totals.first_behind, 200)}), and all that "
-        "belongs to one attack there becomes one incident; sort the log, or give its files singly"
-    ]
-
-
 def _summary(
-    totals: ReadCounters,
-    results: Sequence[StreamResult],
-    bundle: Bundle,
-    discovery: Discovery,
+    totals: ReadCounters, results: Sequence[StreamResult], bundle: Bundle, discovery: Discovery
 ) -> dict[str, Any]:
     notices: Counter[str] = Counter()
     for result in results:

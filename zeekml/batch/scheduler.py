@@ -11,14 +11,8 @@ from typing import Any, Final, TypeVar, cast
 
 from zeekml.batch.job import Progress, ScoreJob, StreamDetection, StreamResult
 from zeekml.batch.process_pool import worker_pool
-from zeekml.batch.sliced_stream import (
-    COMPRESSION,
-    SlicedStream,
-    Task,
-    can_be_sliced,
-    is_compressed,
-)
-from zeekml.outputs import StreamOutputs
+from zeekml.batch.sliced_stream import COMPRESSION, SlicedStream, Task, can_be_sliced, is_compressed
+from zeekml.outputs import NoticeOutputs, RowOutputs
 from zeekml.readers.archive import read_stream
 from zeekml.readers.files.discovery import Stream
 from zeekml.readers.files.file_type import Kind
@@ -38,11 +32,8 @@ _T = TypeVar("_T")
 
 def estimated_records(stream: Stream) -> int:
     """Records of a stream, guessed from the sizes of its files."""
-    size = sum(
-        file.size * (COMPRESSION if is_compressed(file) else 1)
-        for file in stream.files
-        if file.path is not None
-    )
+    files = [file for file in stream.files if file.path is not None]
+    size = sum(file.size * (COMPRESSION if is_compressed(file) else 1) for file in files)
     return size // _BYTES_PER_RECORD[stream.kind]
 
 
@@ -89,8 +80,6 @@ def score_stream(
     """
     counters = ReadCounters()
     pipeline = job.pipeline(stream)
-    outputs = StreamOutputs(part, job.options)
-    detection = StreamDetection(pipeline, outputs)
     reported = 0
 
     def report(rows: int) -> None:
@@ -99,7 +88,11 @@ def score_stream(
             progress(counters.bytes_read - reported, rows)
             reported = counters.bytes_read
 
-    with closing(outputs):
+    with (
+        closing(NoticeOutputs(part, job.options)) as outputs,
+        closing(RowOutputs(part, job.options)) as rows,
+    ):
+        detection = StreamDetection(pipeline, outputs)
         read = read_stream(
             stream,
             counters=counters,
@@ -111,7 +104,7 @@ def score_stream(
         extracted = ((flows, pipeline.extract(flows)) for flows in read)
         for flows, features in _ahead(extracted) if overlap else extracted:
             batch = pipeline.score(flows, features)
-            outputs.write_batch(batch)
+            rows.write_batch(batch)
             detection.add(batch.candidates, batch.clock)
             report(flows.num_rows)
         detection.close()
@@ -142,12 +135,12 @@ def score_parallel(
         total = sum(map(estimated_records, streams))
         for i, stream in enumerate(streams):
             directory = work / f"{i:06}"
-            state: SlicedStream | _WholeStream
-            if _worth_slicing(stream, job, total // workers):
-                target = _slice_records(stream, job, workers)
-                state = SlicedStream(stream, job, directory, target=target, workers=workers)
-            else:
-                state = _WholeStream(stream, job, directory)
+            target = _slice_records(stream, job, total, workers)
+            state = (
+                _WholeStream(stream, job, directory)
+                if target is None
+                else SlicedStream(stream, job, directory, target=target, workers=workers)
+            )
             states.append(state)
             stack.callback(state.close)
         # what stays in one piece takes longest
@@ -176,17 +169,11 @@ def score_parallel(
     )
 
 
-def _worth_slicing(stream: Stream, job: ScoreJob, share: int) -> bool:
-    """Whether one process with this stream would keep the others waiting."""
-    if not can_be_sliced(stream):
-        return False
-    return job.cutting.slice_records is not None or (
-        estimated_records(stream) >= max(RECORDS_PER_WORKER, share // 2)
-    )
-
-
-def _slice_records(stream: Stream, job: ScoreJob, workers: int) -> int:
-    if job.cutting.slice_records is not None:
-        return job.cutting.slice_records
-    share = estimated_records(stream) // (workers * _SLICES_PER_WORKER)
-    return min(max(share, _SMALLEST_SLICE), _LARGEST_SLICE)
+def _slice_records(stream: Stream, job: ScoreJob, total: int, workers: int) -> int | None:
+    """Least records of a slice; None if a process with the whole keeps no others waiting."""
+    if job.cutting.slice_records is not None or not can_be_sliced(stream):
+        return job.cutting.slice_records if can_be_sliced(stream) else None
+    records = estimated_records(stream)
+    if records < max(RECORDS_PER_WORKER, total // workers // 2):
+        return None
+    return min(max(records // (workers * _SLICES_PER_WORKER), _SMALLEST_SLICE), _LARGEST_SLICE)

@@ -17,13 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from zeekml.batch.decoded_part import (
-    AlertReplay,
-    DecodedPart,
-    OrderedPart,
-    PartOrder,
-    decode_part,
-)
+from zeekml.batch.decoded_part import AlertReplay, DecodedPart, OrderedPart, PartOrder, decode_part
 from zeekml.batch.job import Progress, ScoreJob, StreamDetection, StreamResult
 from zeekml.batch.slice_planner import Slice, SlicePlanner, read_runs
 from zeekml.core.atomic_write import as_output_error
@@ -84,11 +78,6 @@ class ScoredSlice:
 def _ensemble(bundle: Path | None, digest: str) -> Ensemble:
     """The ensemble of this process."""
     return Ensemble(load_bundle(bundle, pin=digest))
-
-
-def decode(progress: Progress, part: LogPart, directory: Path, job: ScoreJob) -> DecodedPart:
-    """Decode a part; for a worker."""
-    return decode_part(part, directory, job)
 
 
 def score_slice(
@@ -191,7 +180,7 @@ class SlicedStream:
             number = self._decoding
             self._decoding += 1
             directory = self._directory / f"part-{number:06}"
-            return Task(decode, number, (self._parts[number], directory, self._job))
+            return Task(decode_part, number, (self._parts[number], directory, self._job))
         return None
 
     def done(self, task: Task, result: object) -> None:

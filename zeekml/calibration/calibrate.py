@@ -228,11 +228,8 @@ def _card(
         [threat, f"{bundle.manifest.thresholds[threat]:.4f}", f"{chosen.thresholds[threat]:.4f}"]
         for threat in threats
     ]
-    usual = (
-        "Usual values are those of the site's ordinary flows."
-        if traffic.usual
-        else "Usual values are the parent's."
-    )
+    whose = "those of the site's ordinary flows" if traffic.usual else "the parent's"
+    usual = f"Usual values are {whose}."
     return f"""{bundle.model_card.rstrip()}
 
 ## Calibrated for a site

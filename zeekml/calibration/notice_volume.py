@@ -68,10 +68,7 @@ class Days:
     @classmethod
     def of(cls, traffic: Traffic) -> Days:
         """The days of what was read."""
-        hours: Counter[int] = Counter()
-        for hour in traffic.hours:
-            hours[hour * HOUR // DAY] += 1
-        return cls(hours)
+        return cls(Counter(hour * HOUR // DAY for hour in traffic.hours))
 
     @property
     def observed(self) -> float:
@@ -113,9 +110,8 @@ class Days:
         centre = self.per_day(volume)
         low, high = poisson_interval(centre * self.observed, self.observed)
         rates = self.rates(volume)
-        wider = 1.0
-        if len(rates) >= 2 and np.mean(rates) > 0:
-            wider = max(1.0, math.sqrt(float(np.var(rates, ddof=1) / np.mean(rates))))
+        enough = len(rates) >= 2 and np.mean(rates) > 0
+        wider = max(1.0, math.sqrt(np.var(rates, ddof=1) / np.mean(rates))) if enough else 1.0
         return max(0.0, centre - wider * (centre - low)), centre + wider * (high - centre)
 
 

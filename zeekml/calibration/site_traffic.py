@@ -112,19 +112,15 @@ class _Sample:
 
     def add(self, rows: Matrix) -> None:
         """Take some of the rows."""
-        self._keep(rows if self._chance == 1.0 else self._thinned(rows, self._chance))
+        self._parts.append(self._thinned(rows, self._chance))
+        self._held += len(self._parts[-1])
         while self._held > self._most:
             self._chance /= 2
-            parts, self._parts, self._held = self._parts, [], 0
-            for part in parts:
-                self._keep(self._thinned(part, 0.5))
-
-    def _keep(self, rows: Matrix) -> None:
-        self._parts.append(rows)
-        self._held += len(rows)
+            self._parts = [self._thinned(part, 0.5) for part in self._parts]
+            self._held = sum(map(len, self._parts))
 
     def _thinned(self, rows: Matrix, chance: float) -> Matrix:
-        return rows[self._rng.random(len(rows)) < chance]
+        return rows if chance == 1.0 else rows[self._rng.random(len(rows)) < chance]
 
     @property
     def rows(self) -> Matrix:

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
+from operator import attrgetter
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import msgspec
 
@@ -33,8 +34,8 @@ MAX_ENTRIES: Final = 20_000
 DIRECTIONS: Final = ("inbound", "outbound", "internal", "external")
 """By whether originator and responder are local: no and yes, yes and no, both, neither."""
 
-_SCOPES: Final = ("cidr", "src", "dst", "port", "service", "direction", "note", "threat", "uid")
-_REQUIRED: Final = ("reason", "owner", "expiry")
+SCOPES: Final = ("cidr", "src", "dst", "port", "service", "direction", "note", "threat", "uid")
+REQUIRED: Final = ("reason", "owner", "expiry")
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
@@ -66,6 +67,11 @@ class Entry:
         if math.isinf(self.expiry):
             return "never"
         return datetime.fromtimestamp(self.expiry, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_SCOPES_OF: Final = attrgetter(
+    "cidr", "src", "dst", "ports", "services", "directions", "notes", "uids"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +165,9 @@ def parse_allowlist(text: bytes, name: str = ALLOWLIST_FILE, *, now: float) -> A
 
 
 def _entry(value: Value) -> Entry:
-    keys = value.mapping(_REQUIRED, ("id", *_SCOPES))
-    if not any(scope in keys for scope in _SCOPES):
-        value.fail(f"has no scope and would silence everything; add one of {', '.join(_SCOPES)}")
+    keys = value.mapping(REQUIRED, ("id", *SCOPES))
+    if not any(scope in keys for scope in SCOPES):
+        value.fail(f"has no scope and would silence everything; add one of {', '.join(SCOPES)}")
     notes = {item.choice(NOTES.values()) for item in _items(keys, "note")}
     notes |= {NOTES[item.choice(NOTES)] for item in _items(keys, "threat")}
     entry = Entry(
@@ -179,23 +185,10 @@ def _entry(value: Value) -> Entry:
         owner=printable(_word(keys["owner"]), 100),
         expiry=_expiry(keys["expiry"]),
     )
-    own = keys["id"].matching(_ID, "vulnerability-scanner") if "id" in keys else _digest(entry)
-    return replace(entry, id=own)
-
-
-def _digest(entry: Entry) -> str:
-    scopes = (
-        entry.cidr,
-        entry.src,
-        entry.dst,
-        entry.ports,
-        entry.services,
-        entry.directions,
-        entry.notes,
-        entry.uids,
-    )
-    told = repr([sorted(map(str, scope)) for scope in scopes])
-    return blake2b(told.encode(), digest_size=4).hexdigest()
+    if "id" in keys:
+        return replace(entry, id=keys["id"].matching(_ID, "vulnerability-scanner"))
+    told = repr([sorted(map(str, scope)) for scope in _SCOPES_OF(entry)])
+    return replace(entry, id=blake2b(told.encode(), digest_size=4).hexdigest())
 
 
 def _items(keys: dict[str, Value], name: str) -> list[Value]:
@@ -221,10 +214,8 @@ def _networks(keys: dict[str, Value], name: str) -> tuple[IPNetwork, ...]:
         try:
             found.append(ipaddress.ip_network(text))
         except ValueError:
-            item.fail(
-                "must be an address or a network such as 10.0.0.5 or 10.0.0.0/8 (without host "
-                f"bits), not '{printable(text, 60)}'"
-            )
+            examples = "such as 10.0.0.5 or 10.0.0.0/8 (without host bits)"
+            item.refuse(f"an address or a network {examples}", text)
     return tuple(found)
 
 
@@ -235,14 +226,12 @@ def _expiry(value: Value) -> float:
     try:
         if _DATE.fullmatch(text):
             # through that day
-            day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
-            return day.timestamp()
+            began = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+            return (began + timedelta(days=1)).timestamp()
         moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
-        value.fail(
-            "must be a day such as 2027-01-31 (it counts through that day, UTC), a time such as "
-            f"2027-01-31T12:00:00Z, or never, not '{printable(text, 60)}'"
-        )
+        day = "a day such as 2027-01-31 (it counts through that day, UTC)"
+        value.refuse(f"{day}, a time such as 2027-01-31T12:00:00Z, or never", text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
@@ -255,11 +244,6 @@ class SuppressedBy(msgspec.Struct, frozen=True):
     expiry: str
     file: str
     line: int
-
-    @classmethod
-    def entry(cls, entry: Entry, file: str) -> Self:
-        """Quote an entry."""
-        return cls(entry.id, entry.reason, entry.owner, entry.until, file, entry.line)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,24 +13,10 @@ from typing import Final
 
 from zeekml.core.atomic_write import as_output_error, replacing
 from zeekml.core.text import printable
-from zeekml.detection.allowlist import Allowlist, Entry, parse_allowlist
+from zeekml.detection.allowlist import REQUIRED, SCOPES, Entry, parse_allowlist
 from zeekml.errors import ConfigError
 
-_KEYS: Final = (
-    "id",
-    "cidr",
-    "src",
-    "dst",
-    "port",
-    "service",
-    "direction",
-    "note",
-    "threat",
-    "uid",
-    "reason",
-    "owner",
-    "expiry",
-)
+_KEYS: Final = ("id", *SCOPES, *REQUIRED)
 _DAYS: Final = re.compile(r"(\d{1,4})d", re.ASCII)
 _EMPTY_LIST: Final = re.compile(rb"^entries:[ \t]*\[[ \t]*\]", re.MULTILINE)
 _LIST: Final = re.compile(rb"^entries:", re.MULTILINE)
@@ -61,48 +47,32 @@ def append_entry(path: Path, values: Mapping[str, Scope]) -> Entry:
     except OSError as error:
         raise ConfigError(f"{name}: cannot read the allowlist ({error.strerror})") from error
     known = parse_allowlist(before, name, now=time.time())
-    after = _with_room(before) + _text(values)
-    read = _checked(after, known, name)
-    _replace(path, after, mode)
-    return read.entries[-1]
-
-
-def _with_room(text: bytes) -> bytes:
-    """The file as it must be for an item of `entries` to follow at its end."""
-    if not text.endswith(b"\n"):
-        text += b"\n"
-    if not _LIST.search(text):
-        text += b"entries:\n"
-    return _EMPTY_LIST.sub(b"entries:", text, count=1)
-
-
-def _text(values: Mapping[str, Scope]) -> bytes:
-    lines = []
-    for key in _KEYS:
-        if key not in values:
-            continue
-        value = values[key]
-        # JSON's strings and lists are YAML's, whatever is in them
-        shown = json.dumps(value if isinstance(value, (str, int)) else list(value))
-        lines.append(f"{key}: {shown}")
-    unknown = sorted(set(values) - set(_KEYS))
-    lines += [f"{json.dumps(key)}: null" for key in unknown]
-    first, *rest = lines or ["{}"]
-    return "".join([f"  - {first}\n", *(f"    {line}\n" for line in rest)]).encode()
-
-
-def _checked(text: bytes, known: Allowlist, name: str) -> Allowlist:
-    read = parse_allowlist(text, name, now=known.read_at)
+    # the file as it must be for an item of `entries` to follow at its end
+    after = before if before.endswith(b"\n") else before + b"\n"
+    if not _LIST.search(after):
+        after += b"entries:\n"
+    after = _EMPTY_LIST.sub(b"entries:", after, count=1) + _text(values)
+    read = parse_allowlist(after, name, now=known.read_at)
     unchanged = [entry.id for entry in read.entries[:-1]] == [entry.id for entry in known.entries]
     if len(read.entries) != len(known.entries) + 1 or not unchanged:
         raise ConfigError(
             f"{name}: does not end in the list of entries, each indented by two spaces; add the "
             "entry by hand"
         )
-    return read
-
-
-def _replace(path: Path, text: bytes, mode: int) -> None:
     with as_output_error(path), replacing(path.resolve()) as file:
-        file.write(text)
+        file.write(after)
         os.fchmod(file.fileno(), mode)
+    return read.entries[-1]
+
+
+def _text(values: Mapping[str, Scope]) -> bytes:
+    lines = []
+    for key in _KEYS:
+        if key in values:
+            value = values[key]
+            # JSON's strings and lists are YAML's, whatever is in them
+            shown = json.dumps(value if isinstance(value, (str, int)) else list(value))
+            lines.append(f"{key}: {shown}")
+    lines += [f"{json.dumps(key)}: null" for key in sorted(set(values) - set(_KEYS))]
+    first, *rest = lines or ["{}"]
+    return "".join([f"  - {first}\n", *(f"    {line}\n" for line in rest)]).encode()

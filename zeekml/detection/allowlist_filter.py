@@ -107,14 +107,10 @@ class AllowlistFilter:
         trackers = [IncidentTracker.load(part) for part in rest]
         covered = trackers.pop() if head.with_silenced else None
         loaded = cls.__new__(cls)
-        loaded._start(
-            parse_allowlist(head.allowlist_source, head.allowlist_file, now=head.allowlist_read_at),
-            head.local_nets,
-            [
-                _NoteGroup(frozenset(notes), tracker)
-                for notes, tracker in zip(head.groups, trackers, strict=True)
-            ],
-        )
+        source, file = head.allowlist_source, head.allowlist_file
+        allowlist = parse_allowlist(source, file, now=head.allowlist_read_at)
+        of_notes = zip(map(frozenset, head.groups), trackers, strict=True)
+        loaded._start(allowlist, head.local_nets, [_NoteGroup(*group) for group in of_notes])
         loaded._covered = covered
         loaded._opened.update(head.opened)
         loaded._openings = head.openings
@@ -170,10 +166,17 @@ class AllowlistFilter:
             places = None if barred is None or not barred.any() else np.flatnonzero(~barred)
             found.append(self._placed(group, candidates, places, clock))
         if covered:
-            self._add_covered(candidates, np.flatnonzero([mask != 0 for mask in masks]))
+            # find out what the covered rows would have raised
+            self._covered = self._covered or IncidentTracker(self.rules)
+            places = np.flatnonzero([mask != 0 for mask in masks])
+            would_be = self._covered.add(candidates.take(places))
+            self._silence([_moved(line, places) for line in would_be])
         if self._covered is not None and clock is not None:
             self._silence(self._covered.advance(clock))
-        lines = _in_order(found)
+        # the lines of all groups in the order of the stream, however it is cut into batches; those
+        # of one group are in it already
+        placed = found[0] if len(found) == 1 else heapq.merge(*found, key=lambda placed: placed[0])
+        lines = [line for _, line in placed]
         # number the incidents that are open in the order of their opening
         for line in lines:
             if line.notice.state == "open":
@@ -242,12 +245,6 @@ class AllowlistFilter:
             placed += [((line.notice.ts, 0, 0), line) for line in at_clock]
         return placed
 
-    def _add_covered(self, candidates: Candidates, places: Places) -> None:
-        """Find out what the covered rows would have raised."""
-        if self._covered is None:
-            self._covered = IncidentTracker(self.rules)
-        self._silence([_moved(line, places) for line in self._covered.add(candidates.take(places))])
-
     def _silence(self, lines: Sequence[Line]) -> None:
         """Hand out those of these lines that an entry silenced, by the flow that opened them."""
         for line in lines:
@@ -258,7 +255,8 @@ class AllowlistFilter:
                     # covered for other notes alone: for this one, the flows counted as usual
                     continue
                 self.silenced_count += 1
-                self._silenced_by[notice.id] = SuppressedBy.entry(entry, self.allowlist.file)
+                told = entry.id, entry.reason, entry.owner, entry.until
+                self._silenced_by[notice.id] = SuppressedBy(*told, self.allowlist.file, entry.line)
             by = self._silenced_by.get(notice.id)
             if by is not None:
                 self._waiting.append((line, by))
@@ -269,10 +267,3 @@ class AllowlistFilter:
 def _moved(line: Line, places: Places | None) -> Line:
     """The line with the place of its row among all candidates."""
     return line if places is None or line.row < 0 else line._replace(row=int(places[line.row]))
-
-
-def _in_order(found: Sequence[list[_Placed]]) -> list[Line]:
-    """The lines of all groups in the order of the stream, however it is cut into batches."""
-    if len(found) == 1:
-        return [line for _, line in found[0]]
-    return [line for _, line in heapq.merge(*found, key=lambda placed: placed[0])]

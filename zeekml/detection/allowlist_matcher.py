@@ -11,10 +11,13 @@ import ipaddress
 import math
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from typing import Final, TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Final
 
-from zeekml.detection.allowlist import Allowlist, Entry
+import numpy as np
+
+from zeekml.detection.allowlist import DIRECTIONS, Allowlist, Entry
 from zeekml.detection.candidates import Candidates
 from zeekml.detection.notice import NOTES, Notice
 from zeekml.features.addresses import IPNetwork
@@ -25,6 +28,11 @@ KEPT: Final = 1 << 16
 Flow = tuple[str, str, int | None, str | None, str | None]
 """Originator, responder, responder's port, services, uid."""
 
+# of DIRECTIONS, by whether originator and responder are local
+_DIRECTION: Final = dict(
+    zip(((False, True), (True, False), (True, True), (False, False)), DIRECTIONS, strict=True)
+)
+
 
 class AllowlistMatcher:
     """Knows the entries that cover a flow."""
@@ -32,7 +40,6 @@ class AllowlistMatcher:
     def __init__(self, allowlist: Allowlist, local_nets: Iterable[str]) -> None:
         self.entries: tuple[Entry, ...] = allowlist.active
         entries = self.entries
-        self._all = (1 << len(entries)) - 1
         self.of_note: Mapping[str, int] = {
             note: _bits(not e.notes or note in e.notes for e in entries) for note in NOTES.values()
         }
@@ -45,12 +52,13 @@ class AllowlistMatcher:
         self._directions = _Values([e.directions for e in entries])
         self._uids = _Values([e.uids for e in entries])
         self._by_uid = any(e.uids for e in entries)
-        ends = sorted({e.expiry for e in entries if not math.isinf(e.expiry)})
-        self._ends = ends
+        self._ends = sorted({e.expiry for e in entries if not math.isinf(e.expiry)})
         # entries still in force after so many of the ends
-        self._in_force = [self._all, *(_bits(e.expiry > end for e in entries) for end in ends)]
-        self._of_host = _kept(self._host)
-        self._of_flow = _kept(self._flow)
+        in_force = (_bits(e.expiry > end for e in entries) for end in self._ends)
+        self._in_force = [(1 << len(entries)) - 1, *in_force]
+        # not on the methods: a cache of the class would keep every allowlist alive
+        self._of_host = lru_cache(KEPT)(self._host)
+        self._of_flow = lru_cache(KEPT)(self._flow)
 
     def __bool__(self) -> bool:
         """Whether there is anything to look for."""
@@ -58,23 +66,15 @@ class AllowlistMatcher:
 
     def masks(self, candidates: Candidates) -> list[int]:
         """The entries that cover each candidate, for whatever notes, as bits."""
-        flows = candidates.flows
-        uids = flows.column("uid").to_pylist() if self._by_uid else [None] * len(candidates)
-        columns = (
-            flows.column("id.orig_h").to_pylist(),
-            flows.column("id.resp_h").to_pylist(),
-            flows.column("id.resp_p").to_pylist(),
-            flows.column("service").to_pylist(),
-            uids,
-        )
+        names = ("id.orig_h", "id.resp_h", "id.resp_p", "service", "uid")
+        columns = [candidates.flows.column(name).to_pylist() for name in names[: 4 + self._by_uid]]
+        if not self._by_uid:
+            columns.append([None] * len(candidates))
         found = [self._of_flow(flow) for flow in zip(*columns, strict=True)]
         if not self._ends or not any(found):
             return found
-        clocks = candidates.clock.tolist()
-        return [
-            mask & self._in_force[bisect_right(self._ends, clock)]
-            for mask, clock in zip(found, clocks, strict=True)
-        ]
+        ends_before = np.searchsorted(self._ends, candidates.clock, "right")
+        return [mask & self._in_force[past] for mask, past in zip(found, ends_before, strict=True)]
 
     def entry_for(self, notice: Notice) -> Entry | None:
         """The first entry that covers the flow of a line for the line's note; None if none does."""
@@ -91,13 +91,8 @@ class AllowlistMatcher:
         if not mask:
             return 0
         names = services.lower().split(",") if services else ()
-        return (
-            mask
-            & self._ports.fits((port,))
-            & self._services.fits(names)
-            & self._directions.fits((_direction(orig_local, resp_local),))
-            & self._uids.fits((uid,))
-        )
+        mask &= self._ports.fits((port,)) & self._services.fits(names) & self._uids.fits((uid,))
+        return mask & self._directions.fits((_DIRECTION[orig_local, resp_local],))
 
     def _host(self, host: str) -> tuple[int, int, int, bool]:
         """Entries that a host fits as originator, as either, as responder; whether it is local."""
@@ -114,12 +109,6 @@ class AllowlistMatcher:
             self._dst.fits(version, number),
             any(address in net for net in self._local),
         )
-
-
-def _direction(orig_local: bool, resp_local: bool) -> str:
-    if orig_local:
-        return "internal" if resp_local else "outbound"
-    return "inbound" if resp_local else "external"
 
 
 def _bits(flags: Iterable[bool]) -> int:
@@ -165,27 +154,3 @@ class _Networks:
             if of_version == version:
                 mask |= table.get(number >> host_bits, 0)
         return mask
-
-
-_A = TypeVar("_A", bound=Hashable)
-_R = TypeVar("_R")
-
-
-def _kept(function: Callable[[_A], _R]) -> Callable[[_A], _R]:
-    """The same function with its latest results at hand.
-
-    Not `functools.lru_cache` of a method: that would keep the allowlist alive for as long as the
-    module.
-    """
-    known: dict[_A, _R] = {}
-
-    def call(argument: _A) -> _R:
-        try:
-            return known[argument]
-        except KeyError:
-            if len(known) >= KEPT:
-                known.clear()
-            result = known[argument] = function(argument)
-            return result
-
-    return call

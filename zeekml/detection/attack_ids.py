@@ -7,29 +7,26 @@ names of tactics; what a technique is, is said at attack.mitre.org.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 from typing import Final
 
 VERSION: Final = "18.0"
 
-TACTICS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "TA0043": "Reconnaissance",
-        "TA0042": "Resource Development",
-        "TA0001": "Initial Access",
-        "TA0002": "Execution",
-        "TA0003": "Persistence",
-        "TA0004": "Privilege Escalation",
-        "TA0005": "Defense Evasion",
-        "TA0006": "Credential Access",
-        "TA0007": "Discovery",
-        "TA0008": "Lateral Movement",
-        "TA0009": "Collection",
-        "TA0011": "Command and Control",
-        "TA0010": "Exfiltration",
-        "TA0040": "Impact",
-    }
-)
+TACTICS: Final[Mapping[str, str]] = {
+    "TA0043": "Reconnaissance",
+    "TA0042": "Resource Development",
+    "TA0001": "Initial Access",
+    "TA0002": "Execution",
+    "TA0003": "Persistence",
+    "TA0004": "Privilege Escalation",
+    "TA0005": "Defense Evasion",
+    "TA0006": "Credential Access",
+    "TA0007": "Discovery",
+    "TA0008": "Lateral Movement",
+    "TA0009": "Collection",
+    "TA0011": "Command and Control",
+    "TA0010": "Exfiltration",
+    "TA0040": "Impact",
+}
 """Names of the tactics by id, in the order of the matrix."""
 
 # number of the technique, and after a slash those of its sub-techniques

@@ -15,19 +15,8 @@ from zeekml.detection.notice import Evidence, RelatedFlow
 from zeekml.ensemble.classes import THREATS
 
 CANDIDATE_COLUMNS: Final = (
-    "ts",
-    "uid",
-    "id.orig_h",
-    "id.orig_p",
-    "id.resp_h",
-    "id.resp_p",
-    "proto",
-    "service",
-    "orig_ip_bytes",
-    "resp_ip_bytes",
-    "community_id",
-    "signatures",
-    "sensor",
+    *("ts", "uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto", "service"),
+    *("orig_ip_bytes", "resp_ip_bytes", "community_id", "signatures", "sensor"),
 )
 """What incidents and notices need to know of a flow."""
 
@@ -58,17 +47,8 @@ class Candidates:
 
     def take(self, places: npt.NDArray[np.intp]) -> Candidates:
         """Some of the rows, by their places."""
-        return Candidates(
-            flows=self.flows.take(pa.array(places)),
-            clock=self.clock[places],
-            end=self.end[places],
-            score=self.score[places],
-            spread=self.spread[places],
-            threat=self.threat[places],
-            classes=self.classes[places],
-            members=self.members[places],
-            matrix=self.matrix[places],
-        )
+        taken = {name: getattr(self, name)[places] for name in _ARRAYS}
+        return Candidates(self.flows.take(pa.array(places)), **taken)
 
     def check(self) -> None:
         """Make sure of what incidents rest on."""
@@ -109,11 +89,10 @@ class CandidateWriter:
         columns: dict[str, Any] = {}
         for name in _ARRAYS:
             values = getattr(candidates, name)
-            columns[f".{name}"] = (
-                pa.array(values)
-                if values.ndim == 1
-                else pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
-            )
+            column = pa.array(values.ravel())
+            if values.ndim > 1:
+                column = pa.FixedSizeListArray.from_arrays(column, values.shape[1])
+            columns[f".{name}"] = column
         flows = candidates.flows
         batch = pa.RecordBatch.from_arrays(
             [*flows.columns, *columns.values()], names=[*flows.schema.names, *columns]

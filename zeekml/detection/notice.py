@@ -7,21 +7,21 @@ one way by which such text enters a `Notice`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, fields
+from hashlib import blake2b
 from typing import Final, Literal
 
-NOTES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "dos": "ZeekML::Denial_Of_Service",
-        "scan": "ZeekML::Scan",
-        "bruteforce": "ZeekML::Brute_Force",
-        "c2": "ZeekML::Command_And_Control",
-        "exfil": "ZeekML::Exfiltration",
-        "web": "ZeekML::Web_Attack",
-        "malware": "ZeekML::Malware_Spread",
-    }
-)
+from zeekml.core.text import printable
+
+NOTES: Final[Mapping[str, str]] = {
+    "dos": "ZeekML::Denial_Of_Service",
+    "scan": "ZeekML::Scan",
+    "bruteforce": "ZeekML::Brute_Force",
+    "c2": "ZeekML::Command_And_Control",
+    "exfil": "ZeekML::Exfiltration",
+    "web": "ZeekML::Web_Attack",
+    "malware": "ZeekML::Malware_Spread",
+}
 """The note of each threat, in the order of `THREATS`. SIEM rules rest on these names."""
 
 UNKNOWN_AS: Final = "malware"
@@ -33,6 +33,20 @@ SHORT_DIGEST: Final = 12
 SEVERITIES: Final = ("low", "medium", "high", "critical")
 
 State = Literal["open", "update", "closed"]
+
+
+def digest_of(size: int, *parts: str) -> str:
+    """BLAKE2b over the parts, each after its length: so many bytes, as hexadecimal digits."""
+    digest = blake2b(digest_size=size)
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    return digest.hexdigest()
+
+
+def plain_or_none(text: str | None) -> str | None:
+    """Text from a log made safe; None stays."""
+    return None if text is None else printable(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,11 @@ class Tally:
     def __str__(self) -> str:
         return f"more than {self.count:,}" if self.more else f"{self.count:,}"
 
+    @property
+    def plural(self) -> str:
+        """The ending of a noun after it."""
+        return "" if self.count == 1 and not self.more else "s"
+
 
 @dataclass(frozen=True, slots=True)
 class QuotedFlow:
@@ -75,6 +94,13 @@ class QuotedFlow:
     proto: str
     service: str | None
     community_id: str | None
+
+
+QUOTED_COLUMNS: Final[Mapping[str, str]] = {
+    field.name: f"id.{field.name}" if field.name[:5] in ("orig_", "resp_") else field.name
+    for field in fields(QuotedFlow)
+}
+"""The column of each field of `QuotedFlow`, in their order."""
 
 
 @dataclass(frozen=True, slots=True)

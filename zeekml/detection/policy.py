@@ -25,15 +25,8 @@ _DAY: Final = 86_400.0
 _TACTIC: Final = re.compile(r"TA\d{4}", re.ASCII)
 _TECHNIQUE: Final = re.compile(r"T\d{4}(\.\d{3})?", re.ASCII)
 _REQUIRED: Final = (
-    "note",
-    "group_by",
-    "threshold",
-    "window",
-    "top",
-    "minimum_flows",
-    "minimum_members",
-    "severity",
-    "suppress_for",
+    *("note", "group_by", "threshold", "window", "top"),
+    *("minimum_flows", "minimum_members", "severity", "suppress_for"),
 )
 _OPTIONAL: Final = ("enabled", "description", "attack")
 
@@ -85,9 +78,8 @@ class Policy:
         for detector in self.detectors:
             if not detector.enabled:
                 continue
-            threshold = detector.threshold
-            if threshold is None:
-                threshold = automatic.get(detector.threat)
+            own = detector.threshold
+            threshold = automatic.get(detector.threat) if own is None else own
             if threshold is None:
                 raise ConfigError(
                     f"{self.file}: detectors.{detector.threat}.threshold is auto, but the bundle "
@@ -135,7 +127,7 @@ def _detector(threat: str, value: Value) -> Detector:
         enabled=entry["enabled"].flag() if "enabled" in entry else True,
         description=entry["description"].text() if "description" in entry else "",
         group_by=_group_by(entry["group_by"]),
-        threshold=_threshold(entry["threshold"]),
+        threshold=None if entry["threshold"].text() == "auto" else entry["threshold"].share(),
         window=window,
         top=entry["top"].integer(1, 100),
         minimum_flows=entry["minimum_flows"].integer(1, MAX_MINIMUM_FLOWS),
@@ -145,10 +137,6 @@ def _detector(threat: str, value: Value) -> Detector:
         tactic=tactic,
         techniques=techniques,
     )
-
-
-def _threshold(value: Value) -> float | None:
-    return None if value.text() == "auto" else value.share()
 
 
 def _group_by(value: Value) -> tuple[str, ...]:
@@ -170,13 +158,12 @@ def _bands(value: Value) -> tuple[Band, ...]:
             flows=entry["flows"].integer(1, 1_000_000_000 - 1) if "flows" in entry else 1,
             severity=entry["severity"].choice(SEVERITIES),
         )
-        if not bands and (band.score > 0.0 or band.flows > 1):
+        if bands:
+            milder = SEVERITIES[: SEVERITIES.index(bands[-1].severity) + 1]
+            if band.score < bands[-1].score or band.severity in milder:
+                item.fail("must not start lower than the band above it, and must be more severe")
+        elif band.score > 0.0 or band.flows > 1:
             item.fail("is the first band and must take every incident: from 0, without flows")
-        if bands and (
-            band.score < bands[-1].score
-            or SEVERITIES.index(band.severity) <= SEVERITIES.index(bands[-1].severity)
-        ):
-            item.fail("must not start lower than the band above it, and must be more severe")
         bands.append(band)
     if not bands:
         value.fail("must hold at least one band, such as {from: 0, severity: medium}")
@@ -186,23 +173,21 @@ def _bands(value: Value) -> tuple[Band, ...]:
 def _attack(value: Value) -> tuple[str, tuple[str, ...]]:
     entry = value.mapping(("tactic", "techniques"), ("unlisted",))
     unlisted = entry["unlisted"].flag() if "unlisted" in entry else False
-    tactic = entry["tactic"].matching(_TACTIC, "TA0043")
-    if not unlisted:
-        _check_listed(entry["tactic"], tactic, TACTICS)
-    techniques: list[str] = []
-    for item in entry["techniques"].sequence():
-        technique = item.matching(_TECHNIQUE, "T1046 or T1110.001")
-        if not unlisted:
-            _check_listed(item, technique, TECHNIQUES)
-        techniques.append(technique)
+
+    def listed(value: Value, form: re.Pattern[str], example: str, known: Collection[str]) -> str:
+        name = value.matching(form, example)
+        if not unlisted and name not in known:
+            value.fail(
+                f"is {name}, which ATT&CK {VERSION} does not have; correct it, or if it is newer "
+                "than that, add 'unlisted: true' beside it"
+            )
+        return name
+
+    tactic = listed(entry["tactic"], _TACTIC, "TA0043", TACTICS)
+    techniques = tuple(
+        listed(item, _TECHNIQUE, "T1046 or T1110.001", TECHNIQUES)
+        for item in entry["techniques"].sequence()
+    )
     if len(techniques) > 16:
         entry["techniques"].fail("names more than 16 techniques; keep the telling ones")
-    return tactic, tuple(techniques)
-
-
-def _check_listed(value: Value, name: str, known: Collection[str]) -> None:
-    if name not in known:
-        value.fail(
-            f"is {name}, which ATT&CK {VERSION} does not have; correct it, or if it is newer "
-            "than that, add 'unlisted: true' beside it"
-        )
+    return tactic, techniques

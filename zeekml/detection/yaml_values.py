@@ -58,6 +58,10 @@ class Value:
         """Refuse this value; `problem` says what is wrong and what would be right."""
         raise _error(self.file, self.line, f"{self.path} {problem}" if self.path else problem)
 
+    def refuse(self, wanted: str, text: str) -> NoReturn:
+        """Refuse what stands here for not being what it must be."""
+        self.fail(f"must be {wanted}, not '{printable(text, 60)}'")
+
     def mapping(
         self, required: Collection[str], optional: Collection[str] = ()
     ) -> dict[str, Value]:
@@ -67,25 +71,17 @@ class Value:
         allowed = [*required, *optional]
         entries: dict[str, Value] = {}
         for key_node, value_node in self._node.value:
-            key = Value(key_node, self.file, self.path)
+            key = Value(key_node, self.file, "")
             name = key_node.value if isinstance(key_node, yaml.ScalarNode) else ""
             where = f"in {self.path}" if self.path else "at the top level"
             if name not in allowed:
                 close = difflib.get_close_matches(name[:64], allowed, n=1)
                 hint = f"did you mean '{close[0]}'? " if close else ""
-                raise _error(
-                    self.file,
-                    key.line,
-                    f"unknown key '{printable(name, 60)}' {where}; "
-                    f"{hint}allowed: {', '.join(allowed)}",
-                )
+                unknown = f"unknown key '{printable(name, 60)}' {where}"
+                key.fail(f"{unknown}; {hint}allowed: {', '.join(allowed)}")
             if name in entries:
-                raise _error(
-                    self.file,
-                    key.line,
-                    f"key '{name}' stands twice {where} (first in line {entries[name].line}); "
-                    "remove one",
-                )
+                first = f"(first in line {entries[name].line})"
+                key.fail(f"key '{name}' stands twice {where} {first}; remove one")
             path = f"{self.path}.{name}" if self.path else name
             entries[name] = Value(value_node, self.file, path)
         missing = [name for name in required if name not in entries]
@@ -97,10 +93,8 @@ class Value:
         """The items of a list."""
         if not isinstance(self._node, yaml.SequenceNode):
             self.fail("must be a list, such as [a, b]")
-        return [
-            Value(item, self.file, f"{self.path}[{number}]")
-            for number, item in enumerate(self._node.value)
-        ]
+        listed = enumerate(self._node.value)
+        return [Value(item, self.file, f"{self.path}[{number}]") for number, item in listed]
 
     def items(self) -> list[Value]:
         """The items of a list; a single value is a list of one."""
@@ -116,7 +110,7 @@ class Value:
         """One of the `allowed` words."""
         text = self.text()
         if text not in allowed:
-            self.fail(f"must be one of {', '.join(allowed)}, not '{printable(text, 60)}'")
+            self.refuse(f"one of {', '.join(allowed)}", text)
         return text
 
     def matching(self, pattern: re.Pattern[str], example: str) -> str:
@@ -134,21 +128,21 @@ class Value:
         """A whole number from `low` to `high`."""
         text = self.text()
         if not _INTEGER.fullmatch(text) or not low <= int(text) <= high:
-            self.fail(f"must be a whole number from {low} to {high}, not '{printable(text, 60)}'")
+            self.refuse(f"a whole number from {low} to {high}", text)
         return int(text)
 
     def number(self, low: float, high: float) -> float:
         """A number from `low` to `high`."""
         text = self.text()
         if not _NUMBER.fullmatch(text) or not low <= float(text) <= high:
-            self.fail(f"must be a number from {low:g} to {high:g}, not '{printable(text, 60)}'")
+            self.refuse(f"a number from {low:g} to {high:g}", text)
         return float(text)
 
     def share(self) -> float:
         """A number between 0 and 1, neither of them included."""
         text = self.text()
         if not _NUMBER.fullmatch(text) or not 0.0 < float(text) < 1.0:
-            self.fail(f"must be 'auto' or a number between 0 and 1, not '{printable(text, 60)}'")
+            self.refuse("'auto' or a number between 0 and 1", text)
         return float(text)
 
     def duration(self, low: float, high: float) -> float:
@@ -157,10 +151,8 @@ class Value:
         match = _DURATION.fullmatch(text)
         seconds = float(match[1]) * _SECONDS[match[2]] if match else math.nan
         if not low <= seconds <= high:
-            self.fail(
-                f"must be a duration such as 30s, 5m or 1h, from {low:g} to {high:g} seconds, "
-                f"not '{printable(text, 60)}'"
-            )
+            span = f"from {low:g} to {high:g} seconds"
+            self.refuse(f"a duration such as 30s, 5m or 1h, {span}", text)
         return seconds
 
 

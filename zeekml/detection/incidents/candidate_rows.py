@@ -24,6 +24,7 @@ from zeekml.detection.incidents.compiled_policy import (
     RESPONDER,
     CompiledPolicy,
     Records,
+    alike,
 )
 from zeekml.detection.notice import UNKNOWN_AS
 from zeekml.ensemble.classes import THREATS
@@ -101,17 +102,10 @@ NO_SIZE: Final = -(2**63)
 ROW: Final = np.dtype(
     [
         ("clock", np.float64),  # stream clock, never less than that of any row before
-        ("ts", np.float64),
-        ("end", np.float64),
-        ("score", np.float64),
-        ("spread", np.float64),
+        *alike(np.float64, "ts", "end", "score", "spread"),
         ("place", np.int64),  # of its texts in the `FlowStore`
-        ("sent", np.int64),  # bytes of IP packets, or NO_SIZE
-        ("received", np.int64),
-        ("orig", np.uint64),  # keys of texts
-        ("resp", np.uint64),
-        ("proto", np.uint64),
-        ("service", np.uint64),
+        *alike(np.int64, "sent", "received"),  # bytes of IP packets, or NO_SIZE
+        *alike(np.uint64, "orig", "resp", "proto", "service"),  # keys of texts
         ("signatures", np.uint64),  # key of all its signatures together; ABSENT if it has none
         ("hosts", np.uint64),  # key of originator and responder together
         ("proto_port", np.uint64),  # ABSENT if there is no port worth counting
@@ -150,21 +144,23 @@ def number_rows(
     rows = np.zeros(n, ROW)
     rows["clock"] = np.maximum.accumulate(np.maximum(candidates.clock, clock))
     rows["ts"] = flows.column("ts").to_numpy(zero_copy_only=False)
-    rows["end"] = candidates.end
-    rows["score"] = candidates.score
-    rows["spread"] = candidates.spread
+    for name in ("end", "score", "spread"):
+        rows[name] = getattr(candidates, name)
     rows["place"] = np.arange(place, place + n)
     rows["sent"] = _integers(flows.column("orig_ip_bytes"), NO_SIZE)
     rows["received"] = _integers(flows.column("resp_ip_bytes"), NO_SIZE)
     port = _integers(flows.column("id.resp_p"), NO_PORT)
     rows["port"] = port
+    proto = flows.column("proto")
     rows["orig"] = text_keys(flows.column("id.orig_h"), secret)
     rows["resp"] = text_keys(flows.column("id.resp_h"), secret)
-    rows["proto"] = text_keys(flows.column("proto"), secret)
+    rows["proto"] = text_keys(proto, secret)
     rows["service"] = text_keys(flows.column("service"), secret)
     rows["signatures"] = _signature_keys(flows.column("signatures"), secret)
     rows["hosts"] = joint_keys(secret, 0, rows["orig"], rows["resp"])
-    numbered = (port != NO_PORT) & _have_ports(flows.column("proto"))
+    # as in `message.has_ports`, for a column
+    icmp = pc.or_(pc.starts_with(proto, "icmp"), pc.starts_with(proto, "ipv6-icmp"))
+    numbered = (port != NO_PORT) & pc.invert(icmp).to_numpy(zero_copy_only=False)
     port_keys = port.astype(np.uint64)
     rows["proto_port"] = np.where(numbered, joint_keys(secret, 0, rows["proto"], port_keys), ABSENT)
     told = (candidates.threat >= 0) & np.isfinite(candidates.classes).all(axis=1)
@@ -177,7 +173,11 @@ def number_rows(
     keys = np.zeros((n, len(policy.kinds)), np.uint64)
     for number, kind in enumerate(policy.kinds):
         keys[:, number] = joint_keys(secret, number + 1, *(of_group[column] for column in kind))
-    rows["values"] = _values(candidates, strength, told)
+    shares = np.zeros((n, len(THREATS) + 1))
+    shares[:, SCORE] = 1.0
+    shares[~told, _UNKNOWN] = 1.0
+    shares[told, :SCORE] = np.clip(candidates.classes[told], 0.0, 1.0)
+    rows["values"] = np.rint(shares * strength[:, np.newaxis] / UNIT).astype(np.int64)
     return Batch(rows, keys)
 
 
@@ -190,27 +190,10 @@ def set_agreement(rows: Records, members: npt.NDArray[np.float32], policy: Compi
         rows["agrees"] |= (agreeing >= asked).astype(np.uint8) << np.uint8(threat)
 
 
-def _values(
-    candidates: Candidates, strength: npt.NDArray[np.float64], told: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.int64]:
-    shares = np.zeros((len(candidates), len(THREATS) + 1))
-    shares[:, SCORE] = 1.0
-    shares[~told, _UNKNOWN] = 1.0
-    shares[told, :SCORE] = np.clip(candidates.classes[told], 0.0, 1.0)
-    return np.rint(shares * strength[:, np.newaxis] / UNIT).astype(np.int64)
-
-
 def _integers(column: pa.Array, absent: int) -> npt.NDArray[np.int64]:
     filled = pc.fill_null(column.cast(pa.int64()), absent)
     values: npt.NDArray[np.int64] = filled.to_numpy(zero_copy_only=False)
     return values
-
-
-def _have_ports(proto: pa.StringArray) -> npt.NDArray[np.bool_]:
-    # as in `incident.has_ports`, for a column
-    icmp = pc.or_(pc.starts_with(proto, "icmp"), pc.starts_with(proto, "ipv6-icmp"))
-    have: npt.NDArray[np.bool_] = pc.invert(icmp).to_numpy(zero_copy_only=False)
-    return have
 
 
 def _signature_keys(column: pa.ListArray, secret: np.uint64) -> npt.NDArray[np.uint64]:

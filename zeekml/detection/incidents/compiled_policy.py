@@ -20,13 +20,16 @@ MAX_KINDS: Final = len(THREATS)
 
 MAX_RANKINGS: Final = 2 * len(THREATS)
 
-ORIGINATOR: Final = "id.orig_h"
-RESPONDER: Final = "id.resp_h"
-PORT: Final = "id.resp_p"
-assert set(GROUP_COLUMNS) == {ORIGINATOR, RESPONDER, PORT}
+ORIGINATOR, RESPONDER, PORT = GROUP_COLUMNS
 
 Records = npt.NDArray[Any]
 """An array of one of the record types of this package, such as `DETECTOR`."""
+
+
+def alike(kind: Any, *names: str) -> list[tuple[str, Any]]:
+    """Fields of one type, for a record type."""
+    return [(name, kind) for name in names]
+
 
 DETECTOR: Final = np.dtype(
     [
@@ -87,13 +90,12 @@ def compile_policy(rules: DetectionRules) -> CompiledPolicy:
     kinds = tuple(dict.fromkeys(d.group_by for d in enabled))
     # all lanes of a kind together, all rankings of a lane together
     lanes = sorted({(kinds.index(d.group_by), d.window) for d in enabled})
-    rankings = sorted(
-        {
-            (lanes.index((kinds.index(d.group_by), d.window)), measure, d.top)
-            for d in enabled
-            for measure in (len(THREATS), THREATS.index(d.threat))
-        }
-    )
+    rankings_of_all = {
+        (lanes.index((kinds.index(d.group_by), d.window)), measure, d.top)
+        for d in enabled
+        for measure in (len(THREATS), THREATS.index(d.threat))
+    }
+    rankings = sorted(rankings_of_all)
     layout = np.zeros(1, LAYOUT)
     whole = layout[0]
     whole["kinds"], whole["lanes"] = len(kinds), len(lanes)
@@ -114,22 +116,15 @@ def compile_policy(rules: DetectionRules) -> CompiledPolicy:
         if home < 0:
             continue
         lane = lanes.index((home, detector.window))
-        entry["threshold"] = (
-            evidence(thresholds[threat], base_rate) if thresholds[threat] <= 1.0 else math.inf
-        )
+        asked = thresholds[threat]
+        entry["threshold"] = evidence(asked, base_rate) if asked <= 1.0 else math.inf
         entry["suppress_for"] = detector.suppress_for
         entry["minimum_flows"] = detector.minimum_flows
         entry["lane"] = lane
         entry["by_score"] = rankings.index((lane, len(THREATS), detector.top))
         entry["by_share"] = rankings.index((lane, threat, detector.top))
-    return CompiledPolicy(
-        base_rate=base_rate,
-        kinds=kinds,
-        thresholds=thresholds,
-        members=tuple(d.minimum_members for d in policy.detectors),
-        detectors=detectors,
-        layout=layout,
-    )
+    members = tuple(d.minimum_members for d in policy.detectors)
+    return CompiledPolicy(base_rate, kinds, thresholds, members, detectors, layout)
 
 
 def _starts(owners: list[int]) -> npt.NDArray[np.int64]:

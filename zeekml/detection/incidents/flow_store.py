@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.detection.candidates import CANDIDATE_COLUMNS
-from zeekml.detection.notice import QuotedFlow
+from zeekml.detection.notice import QUOTED_COLUMNS, QuotedFlow
 
 _SLACK: Final = 16_384
 _MOST_SMALL: Final = 64
@@ -46,7 +46,13 @@ class FlowStore:
         self._size += flows.num_rows
         self._small = self._small + 1 if flows.num_rows < _SLACK // _MOST_SMALL else 0
         if self._small == _MOST_SMALL:
-            self._put_together()
+            small = _table(self._batches[-_MOST_SMALL:]).combine_chunks().to_batches()
+            del self._batches[-_MOST_SMALL:], self._starts[-_MOST_SMALL:]
+            self._small = 0
+            for batch in small:
+                end = self._starts[-1] + self._batches[-1].num_rows if self._batches else 0
+                self._starts.append(end)
+                self._batches.append(batch)
         return start
 
     def value(self, place: int, column: str) -> Any:
@@ -56,18 +62,7 @@ class FlowStore:
 
     def flow(self, place: int) -> QuotedFlow:
         """One flow."""
-        return QuotedFlow(
-            ts=self.value(place, "ts"),
-            sensor=self.value(place, "sensor"),
-            uid=self.value(place, "uid"),
-            orig_h=self.value(place, "id.orig_h"),
-            orig_p=self.value(place, "id.orig_p"),
-            resp_h=self.value(place, "id.resp_h"),
-            resp_p=self.value(place, "id.resp_p"),
-            proto=self.value(place, "proto"),
-            service=self.value(place, "service"),
-            community_id=self.value(place, "community_id"),
-        )
+        return QuotedFlow(**{name: self.value(place, at) for name, at in QUOTED_COLUMNS.items()})
 
     def crowded(self, needed: int) -> bool:
         """Whether so much is here beyond what is needed that clearing up pays."""
@@ -81,16 +76,6 @@ class FlowStore:
         self._batches, self._starts, self._small, self._size = [], [], 0, 0
         for batch in kept.to_batches():
             self.append(batch)
-
-    def _put_together(self) -> None:
-        small = self._batches[-_MOST_SMALL:]
-        del self._batches[-_MOST_SMALL:], self._starts[-_MOST_SMALL:]
-        self._small = 0
-        for batch in _table(small).combine_chunks().to_batches():
-            self._starts.append(
-                self._starts[-1] + self._batches[-1].num_rows if self._batches else 0
-            )
-            self._batches.append(batch)
 
 
 def _table(batches: list[pa.RecordBatch]) -> pa.Table:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final, Generic, TypeVar
 
 from zeekml.core.text import printable
@@ -13,10 +12,7 @@ from zeekml.core.units import amount_of_data, counted, duration, when
 from zeekml.detection.notice import State, Tally
 from zeekml.detection.policy import Detector
 
-_ENDINGS: Final[Mapping[State, str]] = MappingProxyType(
-    {"open": "", "update": ", going on", "closed": ", over"}
-)
-
+_ENDINGS: Final[Mapping[State, str]] = {"open": "", "update": ", going on", "closed": ", over"}
 
 T = TypeVar("T")
 
@@ -92,16 +88,9 @@ def detail(incident: Incident, severity: str, signatures: int | None = None) -> 
 
 def _extent(incident: Incident) -> str:
     """How many hosts and ports, and how much data, in numbers."""
-    told = (
-        (incident.sources.tally, "source"),
-        (incident.destinations.tally, "target"),
-        (incident.ports.tally, "port"),
-    )
-    parts = [
-        f"{tally} {noun}{'' if tally.count == 1 and not tally.more else 's'}"
-        for tally, noun in told
-        if tally.count
-    ]
+    tallies = incident.sources.tally, incident.destinations.tally, incident.ports.tally
+    told = zip(tallies, ("source", "target", "port"), strict=True)
+    parts = [f"{tally} {noun}{tally.plural}" for tally, noun in told if tally.count]
     sizes = ((incident.sent, "sent"), (incident.received, "received"))
     parts += [f"{amount_of_data(size)} {way}" for size, way in sizes if size is not None]
     return ", ".join(parts)
@@ -111,16 +100,10 @@ def _hosts(common: str | None, seen: Distinct[str]) -> str:
     """One host by its address, many by their number; the one that matters most by both."""
     if common is not None:
         return common
-    tally = seen.tally
-    main = seen.main
-    if main is None:
-        return f"{tally} hosts"
-    others = Tally(tally.count - 1, tally.more)
-    return f"{main} and {others} other host{'' if others.count == 1 and not others.more else 's'}"
-
-
-def _who(incident: Incident) -> str:
-    return _hosts(incident.src, incident.sources)
+    if seen.main is None:
+        return f"{seen.tally} hosts"
+    others = Tally(seen.tally.count - 1, seen.tally.more)
+    return f"{seen.main} and {others} other host{others.plural}"
 
 
 def _target(incident: Incident) -> str:
@@ -128,60 +111,41 @@ def _target(incident: Incident) -> str:
     if incident.dst is not None and incident.proto == "tcp" and incident.p is not None:
         host = incident.dst
         return f"[{host}]:{incident.p}" if ":" in host else f"{host}:{incident.p}"
-    return _hosts(incident.dst, incident.destinations) + _ports(incident)
-
-
-def _ports(incident: Incident) -> str:
+    hosts = _hosts(incident.dst, incident.destinations)
     tally, main = incident.ports.tally, incident.ports.main
     if tally.count == 0:
-        return ""
-    if tally.count == 1 and not tally.more and main is not None:
-        return f" on {main[0]}/{main[1]}"
-    return f" on {tally} ports" if main is None else f" mostly on {main[0]}/{main[1]}"
+        return hosts
+    if main is None:
+        return f"{hosts} on {tally} ports"
+    mostly = " mostly" if tally.plural else ""
+    return f"{hosts}{mostly} on {main[0]}/{main[1]}"
 
 
-def _by_protocol(incident: Incident) -> str:
-    proto = incident.proto
-    return f" by {proto}" if proto is not None and not has_ports(proto) else ""
-
-
-def _dos(incident: Incident) -> str:
-    how = _by_protocol(incident)
-    if incident.src is not None or incident.sources.main is not None:
-        return f"{_who(incident)} flooded {_target(incident)}{how}"
-    be = "was" if incident.dst is not None else "were"
-    return f"{_target(incident)} {be} flooded from {incident.sources.tally} sources{how}"
-
-
-def _scan(incident: Incident) -> str:
-    ports = incident.ports.tally
-    if incident.dst is not None and (ports.count > 1 or ports.more):
-        return f"{_who(incident)} scanned {ports} ports of {incident.dst}"
-    return f"{_who(incident)} scanned {_target(incident)}{_by_protocol(incident)}"
-
-
-_DEEDS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "bruteforce": "{who} guessed logins at {target}{service}",
-        "c2": "{who} kept in touch, as with a command server, with {target}",
-        "exfil": "{who} sent {sent} to {target}",
-        "web": "{who} probed the web service at {target}",
-        "malware": "{who} reached out, as spreading malware does, to {target}",
-        "": "{who} behaved maliciously towards {target}{by_protocol}, threat unknown",
-    }
-)
+_DEEDS: Final[Mapping[str, str]] = {
+    "dos": "{who} flooded {target}{by_protocol}",
+    "scan": "{who} scanned {target}{by_protocol}",
+    "bruteforce": "{who} guessed logins at {target}{service}",
+    "c2": "{who} kept in touch, as with a command server, with {target}",
+    "exfil": "{who} sent {sent} to {target}",
+    "web": "{who} probed the web service at {target}",
+    "malware": "{who} reached out, as spreading malware does, to {target}",
+    "": "{who} behaved maliciously towards {target}{by_protocol}, threat unknown",
+}
 
 
 def _deed(incident: Incident) -> str:
     threat = incident.detector.threat if incident.named else ""
-    if threat == "dos":
-        return _dos(incident)
-    if threat == "scan":
-        return _scan(incident)
+    who = _hosts(incident.src, incident.sources)
+    target = _target(incident)
+    proto, ports = incident.proto, incident.ports.tally
+    by_protocol = f" by {proto}" if proto is not None and not has_ports(proto) else ""
+    if threat == "dos" and incident.src is None and incident.sources.main is None:
+        be = "was" if incident.dst is not None else "were"
+        return f"{target} {be} flooded from {incident.sources.tally} sources{by_protocol}"
+    if threat == "scan" and incident.dst is not None and (ports.count > 1 or ports.more):
+        return f"{who} scanned {ports} ports of {incident.dst}"
+    service = f" ({incident.service})" if incident.service else ""
+    sent = "data" if incident.sent is None else amount_of_data(incident.sent)
     return _DEEDS[threat].format(
-        who=_who(incident),
-        target=_target(incident),
-        service=f" ({incident.service})" if incident.service else "",
-        sent="data" if incident.sent is None else amount_of_data(incident.sent),
-        by_protocol=_by_protocol(incident),
+        who=who, target=target, service=service, sent=sent, by_protocol=by_protocol
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import replace
@@ -19,7 +18,16 @@ from zeekml.detection.incidents.flow_store import FlowStore
 from zeekml.detection.incidents.message import Distinct, Incident, detail, message
 from zeekml.detection.incidents.open_incidents import DESTINATIONS, PORTS, SOURCES, OpenIncidents
 from zeekml.detection.incidents.sliding_windows import Windows
-from zeekml.detection.notice import Evidence, Flow, Notice, QuotedFlow, State, Tally
+from zeekml.detection.notice import (
+    Evidence,
+    Flow,
+    Notice,
+    QuotedFlow,
+    State,
+    Tally,
+    digest_of,
+    plain_or_none,
+)
 from zeekml.detection.rules import DetectionRules
 from zeekml.readers.flow_schema import SURICATA
 
@@ -71,11 +79,7 @@ class NoticeBuilder:
     """Makes the notices of one stream from numbers of its open incidents and stored flows."""
 
     def __init__(
-        self,
-        rules: DetectionRules,
-        windows: Windows,
-        incidents: OpenIncidents,
-        flows: FlowStore,
+        self, rules: DetectionRules, windows: Windows, incidents: OpenIncidents, flows: FlowStore
     ) -> None:
         self._rules = rules
         self._windows = windows
@@ -96,6 +100,9 @@ class NoticeBuilder:
         severity = detector.severity(incident.score, incident.flows)
         origin = self._rules.origin
         last = self._windows.rows["place"][self._incidents.entries["last"][texts.place]]
+        # how many signatures saw it; None where the log is of a sensor that has none
+        sensor_has_some = texts.signatures or texts.first.sensor == SURICATA
+        signatures = len(texts.signatures) if sensor_has_some else None
         notice = Notice(
             state=state,
             seq=texts.seq,
@@ -105,11 +112,11 @@ class NoticeBuilder:
             threat=detector.threat,
             ts=ts,
             flow=_plain_flow(self._flows.flow(int(last))),
-            src=_plain_or_none(incident.src),
-            dst=_plain_or_none(incident.dst),
+            src=plain_or_none(incident.src),
+            dst=plain_or_none(incident.dst),
             p=incident.p,
             msg=message(incident, state),
-            sub=detail(incident, severity, self._signatures(texts)),
+            sub=detail(incident, severity, signatures),
             score=incident.score,
             spread=incident.spread if math.isfinite(incident.spread) else None,
             threshold=incident.threshold,
@@ -135,12 +142,6 @@ class NoticeBuilder:
         )
         texts.seq += 1
         return Line(notice, row, texts)
-
-    def _signatures(self, texts: IncidentTexts) -> int | None:
-        """How many signatures saw it; None where the log is of a sensor that has none."""
-        if not texts.signatures and texts.first.sensor != SURICATA:
-            return None
-        return len(texts.signatures)
 
     def incident(self, texts: IncidentTexts) -> Incident:
         """An incident as it is now."""
@@ -187,29 +188,21 @@ def _size(number: int) -> int | None:
 def _plain_flow(flow: QuotedFlow) -> Flow:
     return Flow(
         sensor=printable(flow.sensor),
-        uid=_plain_or_none(flow.uid),
+        uid=plain_or_none(flow.uid),
         orig_h=printable(flow.orig_h),
         orig_p=flow.orig_p,
         resp_h=printable(flow.resp_h),
         resp_p=flow.resp_p,
         proto=printable(flow.proto),
-        service=_plain_or_none(flow.service),
-        community_id=_plain_or_none(flow.community_id)
+        service=plain_or_none(flow.service),
+        community_id=plain_or_none(flow.community_id)
         or community_id(flow.orig_h, flow.orig_p, flow.resp_h, flow.resp_p, flow.proto),
     )
 
 
-def _plain_or_none(text: str | None) -> str | None:
-    return None if text is None else printable(text)
-
-
 def group_key(columns: tuple[str, ...], flow: QuotedFlow) -> GroupKey:
     """The group by these columns that a flow is in."""
-    values: dict[str, str | int | None] = {
-        ORIGINATOR: flow.orig_h,
-        RESPONDER: flow.resp_h,
-        PORT: flow.resp_p,
-    }
+    values = {ORIGINATOR: flow.orig_h, RESPONDER: flow.resp_h, PORT: flow.resp_p}
     return columns, tuple(values[column] for column in columns)
 
 
@@ -220,7 +213,7 @@ def incident_id(note: str, key: GroupKey, first: QuotedFlow) -> str:
     if uid is None:
         uid = f"{first.orig_h} {first.orig_p} {first.resp_h} {first.resp_p} {first.proto}"
     own = (first.sensor, uid, f"{first.ts:.6f}")
-    return _digest(_ID_BYTES, (note, *columns, *map(str, values), *own))
+    return digest_of(_ID_BYTES, note, *columns, *map(str, values), *own)
 
 
 def group_name(note: str, key: GroupKey) -> str:
@@ -231,13 +224,4 @@ def group_name(note: str, key: GroupKey) -> str:
     form, so that two spellings of an IPv6 address make no difference here.
     """
     columns, values = key
-    return _digest(_GROUP_BYTES, (note, *columns, *map(str, values)))
-
-
-def _digest(size: int, parts: Iterable[str]) -> str:
-    digest = hashlib.blake2b(digest_size=size)
-    for part in parts:
-        encoded = part.encode("utf-8", "surrogatepass")
-        digest.update(len(encoded).to_bytes(8, "big"))
-        digest.update(encoded)
-    return digest.hexdigest()
+    return digest_of(_GROUP_BYTES, note, *columns, *map(str, values))

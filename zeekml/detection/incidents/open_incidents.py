@@ -12,7 +12,7 @@ import numpy as np
 
 from zeekml.core.hash_table import HashTable, find, find_or_add, new_table, remove
 from zeekml.detection.incidents.candidate_rows import ABSENT, NO_SIZE, UNIT
-from zeekml.detection.incidents.compiled_policy import Records, compiled
+from zeekml.detection.incidents.compiled_policy import Records, alike, compiled
 from zeekml.detection.incidents.sliding_windows import NONE, Links, Windows, claim, hold, release
 from zeekml.ensemble.classes import THREATS
 from zeekml.features.addresses import mix
@@ -37,27 +37,15 @@ INCIDENT: Final = np.dtype(
         ("suppress_for", np.float64),
         ("last_clock", np.float64),  # stream clock at the last flow and at the last line
         ("line_clock", np.float64),
-        ("first_ts", np.float64),
-        ("last_ts", np.float64),
-        ("end", np.float64),
-        ("score", np.float64),
-        ("spread", np.float64),
-        ("sent", np.int64),
-        ("received", np.int64),
-        ("orig", np.uint64),  # of the first flow, as the five below
-        ("resp", np.uint64),
-        ("proto", np.uint64),
-        ("service", np.uint64),
+        *alike(np.float64, "first_ts", "last_ts", "end", "score", "spread"),
+        *alike(np.int64, "sent", "received"),
+        *alike(np.uint64, "orig", "resp", "proto", "service"),  # of the first flow, as the port
         ("port", np.int32),
         ("last", np.int32),  # row
         ("threat", np.int8),
-        ("open", np.bool_),
-        ("named", np.bool_),
-        ("same_orig", np.bool_),  # whether all flows share it
-        ("same_resp", np.bool_),
-        ("same_port", np.bool_),
-        ("same_proto", np.bool_),
-        ("same_service", np.bool_),
+        *alike(np.bool_, "open", "named"),
+        # whether all flows share it
+        *alike(np.bool_, "same_orig", "same_resp", "same_port", "same_proto", "same_service"),
         # originators, responders, and pairs of protocol and responder's port
         ("total", np.float64, (3,)),  # weight of all flows
         ("count", np.int32, (3,)),
@@ -71,28 +59,19 @@ INCIDENT: Final = np.dtype(
     align=True,
 )
 
-VALUE: Final = np.dtype(
-    [
-        ("weight", np.float64),  # how much its flows speak for the incident's threat
-        ("older", np.int32),  # the value remembered before, of the same incident and sort
-    ],
-    align=True,
-)
+# how much a value's flows speak for the incident's threat, and the value remembered before, of the
+# same incident and sort
+VALUE: Final = np.dtype([("weight", np.float64), ("older", np.int32)], align=True)
 
+# the incident of each threat, and how many there are
 OF_GROUP: Final = np.dtype(
-    [
-        ("incident", np.int32, (len(THREATS),)),  # of each threat
-        ("count", np.int32),
-    ],
-    align=True,
+    [("incident", np.int32, (len(THREATS),)), ("count", np.int32)], align=True
 )
 
 ACCOUNT: Final = np.dtype(
     [
         ("values_left", np.int64),  # how many values all incidents together may still remember
-        ("opened", np.int64),
-        ("open", np.int64),
-        ("activity", np.int64),
+        *alike(np.int64, "opened", "open", "activity"),
         ("next_due", np.float64),  # no incident is due before this stream clock
     ],
     align=True,
@@ -173,13 +152,13 @@ def open_incident(
     for row in rows:
         take(incidents, w, place, row)
         release(w, row)
-    group = find(incidents.groups, key)
-    if group == NONE:
-        group = find_or_add(incidents.groups, key)
-        incidents.of_group[group].incident[:] = NONE
-        incidents.of_group[group].count = 0
-    incidents.of_group[group].incident[threat] = place
-    incidents.of_group[group].count += 1
+    known = find(incidents.groups, key) != NONE
+    of_group = incidents.of_group[find_or_add(incidents.groups, key)]
+    if not known:
+        of_group.incident[:] = NONE
+        of_group.count = 0
+    of_group.incident[threat] = place
+    of_group.count += 1
     account.next_due = min(account.next_due, incident.last_clock + incident.suppress_for)
     return place
 
@@ -188,7 +167,7 @@ def open_incident(
 def close_incident(incidents: OpenIncidents, w: Windows, place: int) -> None:
     """Give back what an incident remembers and holds."""
     account, incident = incidents.account[0], incidents.entries[place]
-    for sort in range(3):
+    for sort in (SOURCES, DESTINATIONS, PORTS):
         value = incident.newest[sort]
         while value != NONE:
             remove(incidents.table, value)
@@ -211,7 +190,6 @@ def close_incident(incidents: OpenIncidents, w: Windows, place: int) -> None:
 def take(incidents: OpenIncidents, w: Windows, place: int, row: int) -> None:
     """Count a flow; hosts and ports weigh as much as their flows speak for the threat."""
     account, incident, flow = incidents.account[0], incidents.entries[place], w.rows[row]
-    weight = flow.values[incident.threat] * UNIT
     if flow.threat == incident.threat:
         claim(w, row)
     account.activity += 1
@@ -235,10 +213,10 @@ def take(incidents: OpenIncidents, w: Windows, place: int, row: int) -> None:
     incident.same_service &= flow.service == incident.service
     incident.sent = _added(incident.sent, flow.sent)
     incident.received = _added(incident.received, flow.received)
-    _add_value(incidents, w, place, SOURCES, flow.orig, row, weight)
-    _add_value(incidents, w, place, DESTINATIONS, flow.resp, row, weight)
+    _add_value(incidents, w, place, SOURCES, flow.orig, row)
+    _add_value(incidents, w, place, DESTINATIONS, flow.resp, row)
     if flow.proto_port != ABSENT:
-        _add_value(incidents, w, place, PORTS, flow.proto_port, row, weight)
+        _add_value(incidents, w, place, PORTS, flow.proto_port, row)
 
 
 @compiled
@@ -264,9 +242,8 @@ def incident_like(incidents: OpenIncidents, w: Windows, group: int, row: int) ->
     best: int = flow.threat
     if here[best] == NONE:
         for threat in range(len(THREATS)):
-            if here[threat] != NONE and (
-                here[best] == NONE or flow.values[threat] > flow.values[best]
-            ):
+            better = here[best] == NONE or flow.values[threat] > flow.values[best]
+            if here[threat] != NONE and better:
                 best = threat
     return here[best]
 
@@ -285,19 +262,13 @@ def _added(total: int, size: int) -> int:
 
 @compiled
 def _add_value(
-    incidents: OpenIncidents,
-    w: Windows,
-    place: int,
-    sort: int,
-    key: np.uint64,
-    row: int,
-    weight: float,
+    incidents: OpenIncidents, w: Windows, place: int, sort: int, key: np.uint64, row: int
 ) -> None:
     """Count a value if it is new and there is room to remember it, and add to its weight."""
     account, incident = incidents.account[0], incidents.entries[place]
+    weight = w.rows[row].values[incident.threat] * UNIT
     incident.total[sort] += weight
-    owner = np.uint64(incident.order * 4 + sort)
-    key = mix(key ^ mix(owner))
+    key = mix(key ^ mix(np.uint64(incident.order * 4 + sort)))
     value = find(incidents.table, key)
     if value != NONE:
         incidents.values[value].weight += weight

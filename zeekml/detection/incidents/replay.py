@@ -14,29 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.detection.candidates import Candidates
-from zeekml.detection.incidents.candidate_rows import (
-    Batch,
-    new_secret,
-    number_rows,
-    set_agreement,
-)
-from zeekml.detection.incidents.compiled_policy import (
-    CompiledPolicy,
-    Records,
-    compile_policy,
-    compiled,
-)
+from zeekml.detection.incidents import step
+from zeekml.detection.incidents.candidate_rows import Batch, new_secret, number_rows, set_agreement
+from zeekml.detection.incidents.compiled_policy import Records, compile_policy, compiled
 from zeekml.detection.incidents.open_incidents import OpenIncidents, close_incident, open_incident
 from zeekml.detection.incidents.sliding_windows import MAX_ROWS, NONE, Windows, forget
-from zeekml.detection.incidents.step import (
-    DONE,
-    DUE,
-    OPENS,
-    TrackerState,
-    advance_rows,
-    evidence_for,
-    new_state,
-)
+from zeekml.detection.incidents.step import TrackerState
 from zeekml.detection.policy import Policy
 from zeekml.detection.rules import DetectionRules, Limits, Origin
 from zeekml.ensemble.classes import THREATS
@@ -115,52 +98,41 @@ class Replay:
         if self._batch is None:
             self._batch = number_rows(self._candidates, policy, -np.inf, 0, new_secret())
         set_agreement(self._batch.rows, self._candidates.members, policy)
-        return _grouped(_memberships(self._batch, policy, self._rules.limits))
-
-
-def _memberships(batch: Batch, policy: CompiledPolicy, limits: Limits) -> Records:
-    state = new_state(policy, limits)
-    found = np.zeros(max(4 * len(batch.rows), 4 * MAX_ROWS), MEMBERSHIP)
-    count = np.zeros(1, np.int64)
-    while not _replay(state, batch, found, count, limits.incidents):
-        found = np.concatenate([found, np.zeros_like(found)])
-    return found[: count[0]]
-
-
-def _grouped(found: Records) -> list[ReplayedIncident]:
-    # the rows of an incident stand in their order already
-    found = found[np.argsort(found["incident"], kind="stable")]
-    starts = np.flatnonzero(np.diff(found["incident"], prepend=-1))
-    return [
-        ReplayedIncident(
-            THREATS[int(part["threat"][0])],
-            int(part["row"][part["opens"]][0]),
-            part["row"].astype(np.intp),
-            part["evidence"].copy(),
-        )
-        for part in np.split(found, starts[1:])
-        if len(part)
-    ]
+        state = step.new_state(policy, self._rules.limits)
+        found = np.zeros(4 * max(len(self._batch.rows), MAX_ROWS), MEMBERSHIP)
+        count = np.zeros(1, np.int64)
+        while not _replay(state, self._batch, found, count, self._rules.limits.incidents):
+            found = np.concatenate([found, np.zeros_like(found)])
+        found = found[: count[0]]
+        # the rows of an incident stand in their order already
+        found = found[np.argsort(found["incident"], kind="stable")]
+        starts = np.flatnonzero(np.diff(found["incident"], prepend=-1))
+        return [
+            ReplayedIncident(
+                THREATS[int(part["threat"][0])],
+                int(part["row"][part["opens"]][0]),
+                part["row"].astype(np.intp),
+                part["evidence"].copy(),
+            )
+            for part in np.split(found, starts[1:])
+            if len(part)
+        ]
 
 
 @compiled
 def _replay(
-    state: TrackerState,
-    batch: Batch,
-    found: Records,
-    count: npt.NDArray[np.int64],
-    most_open: int,
+    state: TrackerState, batch: Batch, found: Records, count: npt.NDArray[np.int64], most_open: int
 ) -> bool:
     """Note which rows belong to which incidents; False when there is no room for more notes."""
     p, w, incidents = state.position[0], state.windows, state.incidents
     while count[0] + MAX_ROWS < len(found):
-        todo = advance_rows(state, batch)
-        if todo == DONE:
+        todo = step.advance_rows(state, batch)
+        if todo == step.DONE:
             return True
-        if todo == DUE:
+        if todo == step.DUE:
             _close_due(w, incidents, p.clock)
             continue
-        if todo == OPENS:
+        if todo == step.OPENS:
             if incidents.account[0].open >= most_open:
                 _cut_short(w, incidents)
             order, threat = incidents.account[0].opened, p.threat
@@ -172,23 +144,18 @@ def _replay(
             incidents.entries[place].line_clock = -np.inf
             note = found[count[0] - 1]
             note.opens = True
-            note.evidence = evidence_for(w, state.here, threat)
+            note.evidence = step.evidence_for(w, state.here, threat)
         else:
             incident = incidents.entries[p.incident]
             threat = incident.threat
-            evidence = evidence_for(w, state.here, threat)
+            evidence = step.evidence_for(w, state.here, threat)
             _note(found, count, p.number, incident.order, threat, evidence)
     return False
 
 
 @compiled
 def _note(
-    found: Records,
-    count: npt.NDArray[np.int64],
-    row: int,
-    order: int,
-    threat: int,
-    evidence: float,
+    found: Records, count: npt.NDArray[np.int64], row: int, order: int, threat: int, evidence: float
 ) -> None:
     note = found[count[0]]
     note.row, note.incident, note.threat, note.evidence = row, order, threat, evidence

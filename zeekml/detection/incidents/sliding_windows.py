@@ -28,6 +28,7 @@ from zeekml.detection.incidents.compiled_policy import (
     MAX_RANKINGS,
     CompiledPolicy,
     Records,
+    alike,
     compiled,
 )
 from zeekml.ensemble.classes import THREATS
@@ -57,12 +58,9 @@ LINK: Final = np.dtype(
 GROUP: Final = np.dtype(
     [
         ("key", np.uint64),
-        ("oldest", np.int32),  # rows
-        ("newest", np.int32),
-        ("before", np.int32),  # groups, by when they last got a row
-        ("after", np.int32),
-        ("lane", np.int32),
-        ("size", np.int32),
+        *alike(np.int32, "oldest", "newest"),  # rows
+        *alike(np.int32, "before", "after"),  # groups, by when they last got a row
+        *alike(np.int32, "lane", "size"),
         ("own", np.int32, (len(THREATS),)),  # rows that may belong to an incident, by threat
         ("uncontested", np.int32),  # how many of those are not contested, see `_count`
         ("highest", np.int32, (MAX_RANKINGS,)),  # ends of the rankings
@@ -73,15 +71,11 @@ GROUP: Final = np.dtype(
 
 TALLY: Final = np.dtype(
     [
-        ("max_groups", np.int64),
-        ("max_rows", np.int64),
+        *alike(np.int64, "max_groups", "max_rows"),
         ("rows", np.int64),  # in all windows; a row counts once for each
         ("unused", np.int64),  # places for rows
-        ("groups", np.int64),
-        ("evicted", np.int64),
-        ("dropped", np.int64),
-        ("stalest", np.int32),  # the groups least and most recently active
-        ("freshest", np.int32),
+        *alike(np.int64, "groups", "evicted", "dropped"),
+        *alike(np.int32, "stalest", "freshest"),  # the groups least and most recently active
     ],
     align=True,
 )
@@ -110,8 +104,9 @@ def new_windows(policy: CompiledPolicy, max_groups: int, max_rows: int, more_row
     lanes = int(policy.layout["lanes"][0])
     # the groups of the row at hand stay, whatever the bounds
     in_windows = max(max_rows, lanes * MAX_ROWS) + lanes
-    table = new_table(_power_of_two(max(max_groups, lanes) + lanes))
-    pairs = new_table(_power_of_two(in_windows))
+    in_groups = max(max_groups, lanes) + lanes
+    # the next power of two of each
+    table, pairs = (new_table(1 << max(n - 1, 1).bit_length()) for n in (in_groups, in_windows))
     rows = in_windows + more_rows
     tally = np.zeros(1, TALLY)
     tally["max_groups"], tally["max_rows"], tally["unused"] = max_groups, max_rows, rows
@@ -128,10 +123,6 @@ def new_windows(policy: CompiledPolicy, max_groups: int, max_rows: int, more_row
         pairs=pairs,
         of_pair=np.zeros((pairs.slots, 2), np.int32),
     )
-
-
-def _power_of_two(least: int) -> int:
-    return 1 << max(least - 1, 1).bit_length()
 
 
 @compiled
@@ -186,8 +177,13 @@ def enter_group(w: Windows, lane: int, key: np.uint64, row: int) -> int:
         group.lowest[:] = NONE
     else:
         _unlink_group(w, g)
-    group = w.groups[g]
-    _link_group(w, g)
+    tally, group = w.tally[0], w.groups[g]
+    group.before, group.after = tally.freshest, NONE
+    if tally.freshest == NONE:
+        tally.stalest = g
+    else:
+        w.groups[tally.freshest].after = g
+    tally.freshest = g
     w.links[row].newer[lane] = NONE
     if group.size == 0:
         group.oldest = row
@@ -195,7 +191,7 @@ def enter_group(w: Windows, lane: int, key: np.uint64, row: int) -> int:
         w.links[group.newest].newer[lane] = row
     group.newest = row
     group.size += 1
-    w.tally[0].rows += 1
+    tally.rows += 1
     hold(w, row)
     w.links[row].group[lane] = g
     _count(w, g, row, 1)
@@ -204,9 +200,8 @@ def enter_group(w: Windows, lane: int, key: np.uint64, row: int) -> int:
         _drop_row(w, g)
     while group.size > MAX_ROWS:
         _drop_row(w, g)
-        w.tally[0].dropped += 1
-    first, end = w.layout[0].first_ranking[lane], w.layout[0].first_ranking[lane + 1]
-    for ranking in range(first, end):
+        tally.dropped += 1
+    for ranking in range(w.layout[0].first_ranking[lane], w.layout[0].first_ranking[lane + 1]):
         enter_ranking(w, ranking, g, row)
     return g
 
@@ -215,18 +210,16 @@ def enter_group(w: Windows, lane: int, key: np.uint64, row: int) -> int:
 def make_room(w: Windows, entered: int) -> None:
     """Keep to the bounds, sparing the `entered` groups that got a row last."""
     tally = w.tally[0]
-    while True:
-        if tally.groups <= entered or (
-            tally.groups <= tally.max_groups and tally.rows <= tally.max_rows
-        ):
-            return
+    while tally.groups > entered and (
+        tally.groups > tally.max_groups or tally.rows > tally.max_rows
+    ):
         _drop_group(w, tally.stalest)
         tally.evicted += 1
 
 
 @compiled
 def drop_stale(w: Windows, clock: float) -> None:
-    """Drop the groups whose windows are over."""
+    """Drop the groups whose windows are over: all, if `clock` is infinite."""
     # groups stand in the order of their newest rows, so the stale ones come first
     tally = w.tally[0]
     while tally.stalest != NONE:
@@ -238,18 +231,10 @@ def drop_stale(w: Windows, clock: float) -> None:
 @compiled
 def forget(w: Windows, key: np.uint64, kind: int) -> None:
     """Drop the groups of a key and their rows."""
-    first, end = w.layout[0].first_lane[kind], w.layout[0].first_lane[kind + 1]
-    for lane in range(first, end):
+    for lane in range(w.layout[0].first_lane[kind], w.layout[0].first_lane[kind + 1]):
         g = find(w.table, lane_key(key, lane))
         if g != NONE:
             _drop_group(w, g)
-
-
-@compiled
-def clear(w: Windows) -> None:
-    """Drop all groups."""
-    while w.tally[0].stalest != NONE:
-        _drop_group(w, w.tally[0].stalest)
 
 
 @compiled
@@ -257,17 +242,12 @@ def claim(w: Windows, row: int) -> None:
     """Mark a row as belonging to an incident of its own most likely threat."""
     if w.rows[row].claimed:
         return
-    _count_everywhere(w, row, -1)
-    w.rows[row].claimed = True
-    _count_everywhere(w, row, 1)
-
-
-@compiled
-def _count_everywhere(w: Windows, row: int, change: int) -> None:
-    for lane in range(w.layout[0].lanes):
-        g = w.links[row].group[lane]
-        if g != NONE:
-            _count(w, g, row, change)
+    for change in (-1, 1):
+        for lane in range(w.layout[0].lanes):
+            g = w.links[row].group[lane]
+            if g != NONE:
+                _count(w, g, row, change)
+        w.rows[row].claimed = True
 
 
 @compiled
@@ -298,8 +278,7 @@ def _drop_row(w: Windows, g: int) -> None:
     group.oldest = w.links[row].newer[lane]
     group.size -= 1
     w.tally[0].rows -= 1
-    first, end = w.layout[0].first_ranking[lane], w.layout[0].first_ranking[lane + 1]
-    for ranking in range(first, end):
+    for ranking in range(w.layout[0].first_ranking[lane], w.layout[0].first_ranking[lane + 1]):
         leave_ranking(w, ranking, g, row)
     _count(w, g, row, -1)
     w.links[row].group[lane] = NONE
@@ -313,17 +292,6 @@ def _drop_group(w: Windows, g: int) -> None:
     _unlink_group(w, g)
     remove(w.table, g)
     w.tally[0].groups -= 1
-
-
-@compiled
-def _link_group(w: Windows, g: int) -> None:
-    tally, group = w.tally[0], w.groups[g]
-    group.before, group.after = tally.freshest, NONE
-    if tally.freshest == NONE:
-        tally.stalest = g
-    else:
-        w.groups[tally.freshest].after = g
-    tally.freshest = g
 
 
 @compiled

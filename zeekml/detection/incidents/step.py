@@ -11,35 +11,17 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from zeekml.core.hash_table import find
+from zeekml.detection.incidents import open_incidents, sliding_windows
 from zeekml.detection.incidents.candidate_rows import SCORE, UNIT, Batch
 from zeekml.detection.incidents.compiled_policy import (
     MAX_KINDS,
     CompiledPolicy,
     Records,
+    alike,
     compiled,
 )
-from zeekml.detection.incidents.open_incidents import (
-    QUOTED_ROWS,
-    OpenIncidents,
-    incident_like,
-    new_open_incidents,
-    new_signatures,
-    take,
-)
-from zeekml.detection.incidents.sliding_windows import (
-    MAX_ROWS,
-    NONE,
-    Links,
-    Windows,
-    drop_stale,
-    enter_group,
-    make_room,
-    new_windows,
-    own_rows,
-    place_row,
-    release,
-    sum_of_best,
-)
+from zeekml.detection.incidents.open_incidents import QUOTED_ROWS, OpenIncidents
+from zeekml.detection.incidents.sliding_windows import MAX_ROWS, NONE, Links, Windows
 from zeekml.detection.rules import Limits
 from zeekml.ensemble.classes import THREATS
 
@@ -106,7 +88,7 @@ def evidence_for(w: Windows, here: Links, threat: int) -> float:
 @compiled
 def _mean_of_best(w: Windows, ranking: int, g: int, measure: int) -> float:
     """The mean of the `top` highest; those that are not there count as zero."""
-    return sum_of_best(w, ranking, g, measure) * UNIT / w.layout[0].top[ranking]
+    return sliding_windows.sum_of_best(w, ranking, g, measure) * UNIT / w.layout[0].top[ranking]
 
 
 @compiled
@@ -114,7 +96,7 @@ def _vote(w: Windows, ranking: int, g: int) -> int:
     """The threat that the highest rows speak for; of equals the first in the order of THREATS."""
     winner, most = NONE, -1
     for threat in range(len(THREATS)):
-        votes = sum_of_best(w, ranking, g, threat)
+        votes = sliding_windows.sum_of_best(w, ranking, g, threat)
         if votes > most:
             winner, most = threat, votes
     return winner
@@ -145,16 +127,10 @@ POSITION: Final = np.dtype(
         ("number", np.int64),  # of the row in the batch
         ("step", np.int64),  # how many kinds of groups the row has been through
         ("row", np.int32),  # its place in `Windows.rows`
-        ("kind", np.int64),
-        ("threat", np.int64),
-        ("count", np.int64),
+        *alike(np.int64, "kind", "threat", "count"),
         ("incident", np.int32),
         ("suppressed", np.int64),  # rows that belonged to an incident without any line
-        ("begun", np.bool_),
-        ("belongs", np.bool_),
-        ("written", np.bool_),
-        ("line_due", np.bool_),
-        ("signatures_due", np.bool_),
+        *alike(np.bool_, "begun", "belongs", "written", "line_due", "signatures_due"),
     ],
     align=True,
 )
@@ -177,8 +153,8 @@ def new_state(policy: CompiledPolicy, limits: Limits) -> TrackerState:
     held = QUOTED_ROWS * (limits.incidents + 1) + MAX_ROWS + 1
     return TrackerState(
         position,
-        new_windows(policy, limits.groups, limits.rows, held),
-        new_open_incidents(limits.incidents, limits.values),
+        sliding_windows.new_windows(policy, limits.groups, limits.rows, held),
+        open_incidents.new_open_incidents(limits.incidents, limits.values),
         np.zeros(MAX_KINDS, np.int32),
         np.zeros(MAX_ROWS, np.int32),
     )
@@ -196,8 +172,8 @@ def advance_rows(state: TrackerState, batch: Batch) -> int:
             p.clock = batch.rows[p.number].clock
             if incidents.account[0].next_due <= p.clock:
                 return DUE
-            drop_stale(w, p.clock)
-            p.row = place_row(w, batch, p.number)
+            sliding_windows.drop_stale(w, p.clock)
+            p.row = sliding_windows.place_row(w, batch, p.number)
             p.step = 0
             p.begun = True
             p.belongs = p.written = False
@@ -210,7 +186,7 @@ def advance_rows(state: TrackerState, batch: Batch) -> int:
                 return todo
         if p.belongs and not p.written:
             p.suppressed += 1
-        release(w, p.row)
+        sliding_windows.release(w, p.row)
         p.begun = False
         p.number += 1
     return DONE
@@ -223,8 +199,8 @@ def _enter_groups(state: TrackerState, key: np.uint64) -> int:
     layout = w.layout[0]
     first, end = layout.first_lane[p.kind], layout.first_lane[p.kind + 1]
     for lane in range(first, end):
-        here[lane] = enter_group(w, lane, key, p.row)
-    make_room(w, end - first)
+        here[lane] = sliding_windows.enter_group(w, lane, key, p.row)
+    sliding_windows.make_room(w, end - first)
     row = w.rows[p.row]
     if row.claimed or not row.even:
         return DONE
@@ -239,14 +215,14 @@ def _enter_groups(state: TrackerState, key: np.uint64) -> int:
     if threat != NONE:
         g = here[w.detectors[threat].lane]
         p.threat = threat
-        p.count = own_rows(w, g, NONE if mixed else threat, state.rows)
+        p.count = sliding_windows.own_rows(w, g, NONE if mixed else threat, state.rows)
         return OPENS
     if group == NONE:
         return DONE
     p.belongs = True
-    p.incident = incident_like(incidents, w, group, p.row)
-    take(incidents, w, p.incident, p.row)
+    p.incident = open_incidents.incident_like(incidents, w, group, p.row)
+    open_incidents.take(incidents, w, p.incident, p.row)
     incident = incidents.entries[p.incident]
     p.line_due = p.clock - incident.line_clock >= incident.suppress_for
-    p.signatures_due = new_signatures(incidents, w, p.incident, p.row)
+    p.signatures_due = open_incidents.new_signatures(incidents, w, p.incident, p.row)
     return JOINED if p.line_due or p.signatures_due else DONE

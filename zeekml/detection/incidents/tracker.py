@@ -30,7 +30,7 @@ from zeekml.detection.incidents.notice_builder import (
     incident_id,
 )
 from zeekml.detection.incidents.open_incidents import close_incident, open_incident
-from zeekml.detection.incidents.sliding_windows import clear, forget
+from zeekml.detection.incidents.sliding_windows import drop_stale, forget
 from zeekml.detection.incidents.step import DONE, DUE, OPENS, advance_rows, new_state
 from zeekml.detection.incidents.tracker_snapshot import (
     TrackerHead,
@@ -82,10 +82,8 @@ class IncidentTracker:
         Raises `StateError` if they are damaged, something else, or of another version.
         """
         head, flows, arrays = read_parts(data)
-        rules = DetectionRules(
-            head.policy, head.thresholds, head.origin, head.base_rate, head.limits
-        )
-        tracker = cls(rules)
+        rules = head.policy, head.thresholds, head.origin, head.base_rate, head.limits
+        tracker = cls(DetectionRules(*rules))
         fill_state(flows, arrays, tracker._state, tracker._flows)
         tracker._secret = np.uint64(head.secret)
         tracker.opened.update(head.opened)
@@ -145,16 +143,20 @@ class IncidentTracker:
         place = self._flows.append(candidates.flows)
         batch = number_rows(candidates, self._policy, self._clock, place, self._secret)
         self._position["number"] = 0
-        while True:
-            todo = advance_rows(self._state, batch)
-            if todo == DONE:
-                break
+        while (todo := advance_rows(self._state, batch)) != DONE:
             if todo == DUE:
                 self._close_due(lines)
             elif todo == OPENS:
                 self._open_incident(batch, candidates, lines)
             else:
-                self._join_incident(candidates, lines)
+                # see to what the row brought the incident that it joined
+                position = self._position[0]
+                texts = self._open[int(position["incident"])]
+                if position["signatures_due"]:
+                    signatures = candidates.flows.column("signatures")
+                    texts.add_signatures(signatures[int(position["number"])].as_py())
+                if position["line_due"]:
+                    lines.append(self._report(texts, candidates, "update"))
         self._forget_if_crowded()
         return lines
 
@@ -175,13 +177,13 @@ class IncidentTracker:
             lines.append(self._close(texts, self._clock))
         self._due.clear()
         self._set_next_due()
-        clear(self._windows)
+        self.forget_evidence()
         self._forget_if_crowded()
         return lines
 
     def forget_evidence(self) -> None:
         """Forget all windows, so that only what comes counts; open incidents go on."""
-        clear(self._windows)
+        drop_stale(self._windows, np.inf)
 
     @property
     def _clock(self) -> float:
@@ -195,9 +197,9 @@ class IncidentTracker:
             entry = self._entry(texts)
             if entry[0] == due:
                 lines.append(self._close(texts, due))
-            else:
-                # flows have come since; it may still be due now, but others may be due before it
-                heapq.heappush(self._due, entry)
+                continue
+            # flows have come since; it may still be due now, but others may be due before it
+            heapq.heappush(self._due, entry)
         self._set_next_due()
 
     def _entry(self, texts: IncidentTexts) -> tuple[float, str, int, IncidentTexts]:
@@ -246,16 +248,6 @@ class IncidentTracker:
         )
         lines.append(self._report(texts, candidates, "open", related))
 
-    def _join_incident(self, candidates: Candidates, lines: list[Line]) -> None:
-        """See to what a row brought the incident that it joined."""
-        position = self._position[0]
-        texts = self._open[int(position["incident"])]
-        if position["signatures_due"]:
-            number = int(position["number"])
-            texts.add_signatures(candidates.flows.column("signatures")[number].as_py())
-        if position["line_due"]:
-            lines.append(self._report(texts, candidates, "update"))
-
     def _cut_short(self) -> Line:
         """Close the incident heard of least recently."""
         activity = self._incidents.entries["activity"]
@@ -283,17 +275,14 @@ class IncidentTracker:
         evidence = candidates.evidence(row, related)
         return self._builder.line(texts, state, self._clock, row, evidence)
 
-    @property
-    def _unused_rows(self) -> int:
-        return int(self._windows.tally["unused"][0])
-
     def _forget_if_crowded(self) -> None:
-        if self._flows.crowded(len(self._windows.rows) - self._unused_rows):
+        if self._flows.crowded(len(self._windows.rows) - int(self._windows.tally["unused"][0])):
             self._forget_unquotable_flows()
 
     def _forget_unquotable_flows(self) -> None:
         """Forget the flows that no line can quote any more."""
-        rows = places_except(len(self._windows.rows), self._windows.free[: self._unused_rows])
+        unused = self._windows.free[: self._windows.tally["unused"][0]]
+        rows = places_except(len(self._windows.rows), unused)
         places = self._windows.rows["place"]
         rows = rows[np.argsort(places[rows])]
         self._flows.keep(places[rows])

@@ -132,7 +132,12 @@ def fill_state(
             raise StateError(f"the array {name} of the stored state has another length")
         array[:] = stored[name]
     for name, sort in sorts.items():
-        places = _checked(name, stored[f"{name} places"], sort.arrays)
+        places = stored[f"{name} places"].copy()  # one that may be written to
+        # all different, and inside these arrays
+        count = min(map(len, sort.arrays.values()))
+        inside = not len(places) or 0 <= places[0] <= places[-1] < count
+        if not (inside and (np.diff(places) > 0).all()):
+            raise StateError(f"the stored state has {name} where there are none")
         for kind, array in sort.arrays.items():
             if len(stored[f"{name} {kind}"]) != len(places):
                 raise StateError(f"the array {name} {kind} of the stored state is incomplete")
@@ -149,14 +154,6 @@ def fill_state(
         flows.append(batch)
     if len(flows) != len(stored["rows places"]):
         raise StateError("the stored state contradicts itself")
-
-
-def _checked(sort: str, places: Links, arrays: Arrays) -> Links:
-    """Places that are all different and inside these arrays, in an array that may be written to."""
-    count = min(map(len, arrays.values()))
-    if len(places) and not (places[0] >= 0 and places[-1] < count and (np.diff(places) > 0).all()):
-        raise StateError(f"the stored state has {sort} where there are none")
-    return places.copy()
 
 
 def _opaque(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

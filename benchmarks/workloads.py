@@ -24,6 +24,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 
 import zeekml.batch.run
+import zeekml.batch.scheduler
 import zeekml.pipeline
 from zeekml.batch.run import ScoreJob
 from zeekml.ensemble.scoring import Ensemble
@@ -195,7 +196,7 @@ def timed_stages(watch: Stopwatch) -> Iterator[None]:
         (local, "assemble", "write"),
     )
     read = watch.timed_iterator("read", read_stream)
-    with mock.patch.object(local, "read_stream", read):
+    with mock.patch.object(zeekml.batch.scheduler, "read_stream", read):
         patches = [
             mock.patch.object(owner, name, watch.timed(stage, getattr(owner, name)))
             for owner, name, stage in targets

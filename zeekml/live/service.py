@@ -36,13 +36,7 @@ from zeekml.live.stream import SHED, LiveStream, PollResult
 from zeekml.live.tail.file_events import FileEvents
 from zeekml.live.tail.inputs import StreamLogs
 from zeekml.live.warm_up import warm_up_once
-from zeekml.outputs import (
-    ENRICHED,
-    EVE_JSON,
-    NOTICE_LOG,
-    OutputOptions,
-    refuse_nested,
-)
+from zeekml.outputs import ENRICHED, EVE_JSON, NOTICE_LOG, OutputOptions, refuse_nested
 
 log = logging.getLogger("zeekml.watch")
 

@@ -244,9 +244,7 @@ def test_without_any_descriptor_left(
 
 
 def test_inotify_that_is_used_up_and_free_again(
-    directory: Path,
-    later: Later,
-    leave_descriptors: Callable[[int | None], None],
+    directory: Path, later: Later, leave_descriptors: Callable[[int | None], None]
 ) -> None:
     leave_descriptors(2)
     with waiting(directory, poll=1.5) as wake:

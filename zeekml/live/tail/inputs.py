@@ -22,10 +22,7 @@ from zeekml.live.tail.default_paths import (
 from zeekml.readers.files.file_names import LogName, natural_key, parse_name
 from zeekml.readers.flow_schema import SURICATA, ZEEK
 
-_WANTED: Final = {
-    ZEEK: "a Zeek conn.log (TSV or JSON)",
-    SURICATA: "a Suricata eve.json",
-}
+_WANTED: Final = {ZEEK: "a Zeek conn.log (TSV or JSON)", SURICATA: "a Suricata eve.json"}
 _REMEDY: Final = {
     NO_REGULAR_FILE: " and cannot be followed",
     COMPRESSED: "; name the file that the sensor writes to",

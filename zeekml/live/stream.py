@@ -314,7 +314,7 @@ class LiveStream:
         if flows:
             self._silence.flows()
             decoder.stats.time = None
-            self._rejects.forget()
+            self._rejects.first = None
             for batch in flows:
                 self.coverage.add(batch)
             self._feed(JournalEntry(flows, self._alerts.changes()), result)

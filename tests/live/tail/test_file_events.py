@@ -271,7 +271,7 @@ def test_closing_leaves_nothing_behind_and_does_not_hang(directory: Path) -> Non
             wake.wait()
             begin = time.monotonic()
         assert time.monotonic() - begin < 1.5
-        wake.close()
+        wake.__exit__()
         wake.set()
         assert seconds_of(wake.wait) >= 0.04
     # the library's threads end a moment after they are told to

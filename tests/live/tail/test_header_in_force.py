@@ -46,7 +46,7 @@ def test_it_stands_for_all_that_was_before(lines: list[bytes], cut: int) -> None
     again = decoder()
     if memory.text:
         again.pass_over(Block(memory.text, 1))
-        assert again.header == straight.header
+        assert again._headers.header == straight._headers.header
     assert HeaderMemory(memory.text).text == memory.text
 
 

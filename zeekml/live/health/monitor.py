@@ -168,12 +168,10 @@ class HealthMonitor:
     @property
     def open_problems(self) -> list[tuple[str, str]]:
         """Streams and kinds of the problems that are open."""
-        return [
-            (stream, key)
-            for stream, state in self._streams.items()
-            for key, problem in state.problems.items()
-            if problem.open
-        ]
+        found: list[tuple[str, str]] = []
+        for stream, state in self._streams.items():
+            found += [(stream, key) for key, problem in state.problems.items() if problem.open]
+        return found
 
     def save(self) -> dict[str, Any]:
         """What is to be known after a restart, as values that JSON knows.
@@ -251,12 +249,8 @@ class HealthMonitor:
     def _close(self, stream: str, key: str, problem: _Problem, what: str) -> HealthNotice:
         problem.open = False
         lasted = max(self._now - problem.opened, 0.0)
-        finding = HealthFinding(
-            what,
-            f"the problem lasted {duration(lasted)}; nothing is to be done",
-            problem.severity,
-            {"seconds": round(lasted)},
-        )
+        sub = f"the problem lasted {duration(lasted)}; nothing is to be done"
+        finding = HealthFinding(what, sub, problem.severity, {"seconds": round(lasted)})
         return self._notice(stream, key, problem.id, finding, "closed", 1)
 
     def _notice(

@@ -22,14 +22,14 @@ _CONN_REMEDY: Final = (
     "name the file that Zeek writes its connections to, conn.log, or its directory; where one file "
     "holds all of Zeek's logs, see that conn is among them"
 )
+_RENAMED: Final = "fields that a flow cannot do without were renamed or taken out on the way"
 _READABLE: Final = {
-    reasons.COLUMN_COUNT: "lines must have the columns that the #fields header before them "
-    "names",
+    reasons.COLUMN_COUNT: "lines must have the columns that the #fields header before them names",
     reasons.BAD_VALUE: "compare a value in it with what the sensor itself writes",
     reasons.BAD_JSON: "each line must be one whole JSON object",
     reasons.BAD_UTF8: "the log must be UTF-8",
     reasons.LINE_TOO_LONG: "each record must be a line of its own",
-    reasons.MISSING_FIELD: "fields that a flow cannot do without were renamed or taken out on the way",
+    reasons.MISSING_FIELD: _RENAMED,
 }
 _OF_ITSELF: Final = frozenset(["stats", "engine"])
 _EVE_FIELDS: Final = ("event_type", "flow", "src_ip", "dest_ip", "proto")

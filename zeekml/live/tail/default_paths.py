@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -151,12 +152,11 @@ def logs_in(directory: Path, sensor: str) -> list[Path]:
             return [directory / name for name in usual]
     others = _flow_logs(directory, names, sensor)
     if others:
-        log.info(
-            "%s: follows %s, which holds the flows; %s",
-            printable(str(directory), 4096),
-            printable(", ".join(others), 200),
-            f"{printable(usual[0], 80)} has none" if usual else "there is no log of the usual name",
+        shown = printable(str(directory), 4096), printable(", ".join(others), 200)
+        none = (
+            f"{printable(usual[0], 80)} has none" if usual else "there is no log of the usual name"
         )
+        log.info("%s: follows %s, which holds the flows; %s", *shown, none)
     return [directory / name for name in others or usual]
 
 
@@ -187,10 +187,9 @@ def _holds_flows(head: bytes, name: str, sensor: str) -> bool:
 
 def _head(path: Path) -> bytes:
     """The beginning of a plain file, or nothing."""
-    try:
+    with suppress(OSError):
         return _beginning(path)[1]
-    except OSError:
-        return b""
+    return b""
 
 
 def _beginning(path: Path) -> tuple[str, bytes]:

@@ -139,16 +139,10 @@ def list_rotated(
             if old and not believed and place != horizon.reading:
                 skipped.append(written)
                 continue
-            entry = DirectoryEntry.of(
-                directory / name,
-                status,
-                parsed,
-                fresh=moved is not None and directory == parent,
-                last=name == path.name,
-                old=old,
-                came=came,
-                skipped=horizon.skipped is not None and horizon.skipped.surely(written),
-            )
+            flags = {"fresh": moved is not None and directory == parent, "last": name == path.name}
+            flags |= {"old": old, "came": came}
+            flags["skipped"] = horizon.skipped is not None and horizon.skipped.surely(written)
+            entry = DirectoryEntry.of(directory / name, status, parsed, **flags)
             found.setdefault(place, entry)
     return list(found.values()), skipped
 

@@ -26,7 +26,9 @@ from zeekml.core.text import printable
 
 # what our own reading does (opening, reading, closing) is not among them
 _EVENTS: Final[list[type[events.FileSystemEvent]]] = [
-    *(events.FileModifiedEvent, events.FileCreatedEvent, events.FileMovedEvent),
+    events.FileModifiedEvent,
+    events.FileCreatedEvent,
+    events.FileMovedEvent,
     events.DirMovedEvent,
 ]
 

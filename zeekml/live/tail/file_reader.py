@@ -10,14 +10,8 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from zeekml.live.tail.fingerprint import (
-    MAX_PREFIX,
-    Fingerprint,
-    Place,
-    digest_of,
-    identify,
-    needs_more,
-)
+from zeekml.live.tail import fingerprint as fingerprints
+from zeekml.live.tail.fingerprint import MAX_PREFIX, Fingerprint, Place, identify
 from zeekml.readers.files.compression import ByteStream, compression_of
 from zeekml.readers.files.discovery import open_log
 from zeekml.readers.files.line_splitter import Block, LineSplitter, LongLine
@@ -77,7 +71,7 @@ class FileHead:
     def digest(self, length: int) -> str:
         """Hash of the first `length` bytes: each file is compared with all that were read."""
         if length not in self._digests:
-            self._digests[length] = digest_of(self.data, length)
+            self._digests[length] = fingerprints.digest_of(self.data, length)
         return self._digests[length]
 
 
@@ -156,14 +150,12 @@ class FileReader:
     @property
     def moved_to(self) -> Path | None:
         """Directory that the file was moved into by itself; None if it was not, or is unknown."""
-        try:
+        with contextlib.suppress(OSError):
             path = Path(f"/proc/self/fd/{self._fd}").readlink()
-            if not os.path.samestat(path.stat(), self.stat):
-                return None
             # with its directory moved away, a file is still where it was
-            return None if _place_of_directory(path.parent) == self._opened_in else path.parent
-        except OSError:
-            return None
+            moved = _place_of_directory(path.parent) != self._opened_in
+            return path.parent if moved and os.path.samestat(path.stat(), self.stat) else None
+        return None
 
     @property
     def known_size(self) -> int:
@@ -310,7 +302,7 @@ class FileReader:
         else:
             data = data[max(self._prefix_begin + len(self.prefix) - begin, 0) :]
         self.prefix += data[: MAX_PREFIX - len(self.prefix)]
-        if not needs_more(self.prefix):
+        if not fingerprints.needs_more(self.prefix):
             self.prefix = _prefix_of(self.prefix)
             self._prefix_full = True
 
@@ -320,10 +312,9 @@ def place_of(status: os.stat_result) -> Place:
 
 
 def _place_of_directory(directory: Path) -> Place | None:
-    try:
+    with contextlib.suppress(OSError):
         return place_of(directory.stat())
-    except OSError:
-        return None
+    return None
 
 
 def _splitter(line: int) -> LineSplitter:

@@ -57,10 +57,8 @@ def named_logs(zeek: Iterable[Path], suricata: Iterable[Path]) -> list[StreamLog
             for log in logs:
                 _, known = paths.get(_file(log), (log, sensor))
                 if known != sensor:
-                    raise InputError(
-                        f"{printable(str(log), 4096)}: is named as a log of both sensors; "
-                        "name it once"
-                    )
+                    name = printable(str(log), 4096)
+                    raise InputError(f"{name}: is named as a log of both sensors; name it once")
                 check_log(log, sensor)
                 # a log that is named twice is still one
                 paths.setdefault(_file(log), (log, sensor))
@@ -70,10 +68,8 @@ def named_logs(zeek: Iterable[Path], suricata: Iterable[Path]) -> list[StreamLog
 def found_logs(places: default_paths.DefaultPaths) -> list[StreamLogs]:
     """The streams of logs in the usual places; raises `InputError` if there are none."""
     if not places.found:
-        looked = "; ".join(
-            f"{printable(str(place.path), 200)}: {printable(place.reason, 300)}"
-            for place in places.refused[:_SHOWN]
-        )
+        shown = [(str(place.path), place.reason) for place in places.refused[:_SHOWN]]
+        looked = "; ".join(f"{printable(path, 200)}: {printable(why, 300)}" for path, why in shown)
         raise InputError(
             "no log found in the usual places; name one with --zeek or --suricata "
             f"(looked at {looked})"

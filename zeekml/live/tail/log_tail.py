@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -21,13 +22,12 @@ from typing import Final
 from zeekml.live.tail.checkpoint import MAX_MET_DIRECTORIES, Checkpoint, Finished, SkippedFiles
 from zeekml.live.tail.data_loss import DataLoss
 from zeekml.live.tail.directory_scan import DirectoryScan, LogListing
-from zeekml.live.tail.event_buffer import EventBuffer
+from zeekml.live.tail.event_buffer import EventBuffer, Timeouts
 from zeekml.live.tail.events import Cause, Event, How
 from zeekml.live.tail.file_reader import FileReader, ReadState, open_listed, place_of, read_head
 from zeekml.live.tail.fingerprint import Fingerprint, Place
 from zeekml.live.tail.header_in_force import HeaderMemory, may_be_header
 from zeekml.live.tail.next_file import NextFile, PendingFiles, find, next_files, skipped
-from zeekml.live.tail.timeouts import Timeouts
 from zeekml.readers.files.line_splitter import Block
 
 SETTLE: Final = 0.5
@@ -214,8 +214,7 @@ class LogTail:
         rest = file.rest()
         self._met(file.moved_to)
         # compression may set its own time, which says nothing about the log
-        written = 0 if file.packed else file.stat.st_mtime_ns
-        after = self._buffer.after(_as_finished(file), written)
+        after = self._buffer.after(_as_finished(file), 0 if file.packed else file.stat.st_mtime_ns)
         for piece in rest:
             # a file with nothing but this line in it may not be recognised again: left with it
             self._buffer.add(file, piece, after)
@@ -338,7 +337,7 @@ class LogTail:
             self._buffer.header = HeaderMemory()
             begun = Block(file.head.data[: following.offset], 1)
             self._buffer.header.see(begun, begins=True)
-        self._buffer.file_opened()
+        self._buffer.announced = False
         # several files may be waiting, one after the other
         self._timeouts.scan_soon()
         self._followed_live = is_live
@@ -395,11 +394,10 @@ class LogTail:
 
     def _live_place(self) -> Place | None:
         """Where the live file is; None if there is nothing in it."""
-        try:
+        with suppress(OSError):
             status = self.path.stat()
-        except OSError:
-            return None
-        return place_of(status) if status.st_size else None
+            return place_of(status) if status.st_size else None
+        return None
 
 
 def _as_finished(file: FileReader) -> Finished:

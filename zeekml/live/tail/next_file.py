@@ -41,11 +41,8 @@ def find(
     """The file with this fingerprint, or the best of its copies."""
     files = [*rotated, *([live] if live is not None else [])]
     same = [file for file in files if not file.obstacle and file.is_file(fingerprint)]
-    return max(
-        same,
-        key=lambda f: (f.place == fingerprint.place, not f.head.packed, f.entry.size),
-        default=None,
-    )
+    same.sort(key=lambda f: (f.place != fingerprint.place, f.head.packed, -f.entry.size))
+    return same[0] if same else None
 
 
 def next_files(
@@ -100,11 +97,8 @@ def skipped(
     These are neither `to_read`, nor what the live file may just be being copied to.
     """
     places = {file.place for file in to_read}
-    return [
-        file.entry.written
-        for file in rotated
-        if file.place not in places and not file.obstacle and not _may_be_copy(file, live)
-    ]
+    others = [file for file in rotated if file.place not in places and not file.obstacle]
+    return [file.entry.written for file in others if not _may_be_copy(file, live)]
 
 
 class PendingFiles:
@@ -156,23 +150,16 @@ class _Index:
         """The numbers of the finished files that a file may be."""
         if file.obstacle:
             return self._by_place.get(file.place, [])
-        head = file.head
-        return [
-            number
-            for length in self._lengths
-            if length <= len(head.data)
-            for number in self._by_content.get((length, head.digest(length)), ())
-            if self._finished[number].identity.could_be_at(file.place)
-        ]
+        head, found = file.head, list[int]()
+        for length in self._lengths:
+            if length <= len(head.data):
+                found += self._by_content.get((length, head.digest(length)), ())
+        return [n for n in found if self._finished[n].identity.could_be_at(file.place)]
 
     def known(self, file: RotatedFile) -> Finished | None:
         """What is known best, and latest, of a file that was finished."""
-        number = max(
-            self.numbers(file),
-            key=lambda number: (self._finished[number].identity.length, number),
-            default=None,
-        )
-        return None if number is None else self._finished[number]
+        numbers = [(self._finished[n].identity.length, n) for n in self.numbers(file)]
+        return self._finished[max(numbers)[1]] if numbers else None
 
 
 def _is_newer(file: RotatedFile, anchor: RotatedFile, live: RotatedFile | None) -> bool:
@@ -202,11 +189,9 @@ def _by_continuity(found: list[NextFile], anchor: RotatedFile) -> list[NextFile]
         if not following:
             # the clock was set back between two files: the next one goes on from no other
             ends = [(item, _ended(item.file)) for item in items]
-            following = [
-                item
-                for item in items
-                if not any(_goes_on(item, ended) for other, ended in ends if other is not item)
-            ]
+            for item in items:
+                if not any(_goes_on(item, ended) for other, ended in ends if other is not item):
+                    following.append(item)
         nearest = min(following or items, key=lambda item: abs((item.file.time or 0.0) - end))
         items.remove(nearest)
         ordered.append(nearest)

@@ -64,14 +64,13 @@ class RotatedFile:
         entry = self.entry
         # what cannot be read may be a copy that is being made
         natural = (self.obstacle != "", natural_key(entry.path.name), str(entry.path))
-        group = (entry.fresh, entry.last)
         shifts = -(entry.name.number or 0)
         if entry.name.time is None and entry.name.number is not None:
             # whether `#open` stands in it depends on whether copytruncate made it
-            return (*group, 1, shifts, 0, natural)
-        if self.time is not None:
-            return (*group, 0, self.time, shifts, natural)
-        return (*group, 2, entry.written, 0, natural)
+            order: tuple[float, ...] = (1, shifts, 0)
+        else:
+            order = (2, entry.written, 0) if self.time is None else (0, self.time, shifts)
+        return (entry.fresh, entry.last, *order, natural)
 
 
 class HeadCache:

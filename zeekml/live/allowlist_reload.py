@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from zeekml.detection.allowlist import Allowlist, allowlist_path, load_allowlist
@@ -52,11 +53,10 @@ class AllowlistReloader:
         return different
 
     def _look(self) -> tuple[int, int, int, int] | None:
-        try:
+        with suppress(OSError):
             status = self._path.stat()
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+            return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+        return None
 
     def _warn(self) -> None:
         for warning in self.current.warnings():

@@ -102,13 +102,8 @@ class LivePipeline:
 
     def anchor(self, number: int, alerts: bytes) -> Snapshot:
         """The anchor before journal entry `number`, which comes next."""
-        return Snapshot(
-            number=number,
-            clock=self.context.clock,
-            ordering=self._order.save() if self._order is not None else None,
-            judge=self.incidents.save(),
-            alerts=alerts,
-        )
+        ordering = self._order.save() if self._order is not None else None
+        return Snapshot(number, self.context.clock, ordering, self.incidents.save(), alerts)
 
     def _in_order(self, intake: JournalEntry) -> Iterator[pa.RecordBatch]:
         if intake.release and self._order is not None:

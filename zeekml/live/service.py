@@ -21,9 +21,8 @@ from zeekml.alerts.zeek_notice import encode_json
 from zeekml.config import Config
 from zeekml.core.directory_lock import TakenError
 from zeekml.core.text import printable
-from zeekml.detection.notice import Notice
-from zeekml.detection.policy import Policy, load_policy
-from zeekml.ensemble.bundle import Bundle, load_bundle
+from zeekml.detection.policy import load_policy
+from zeekml.ensemble.bundle import load_bundle
 from zeekml.errors import ConfigError, OutputError
 from zeekml.live.allowlist_reload import AllowlistReloader
 from zeekml.live.health.reporter import Reporter
@@ -36,13 +35,7 @@ from zeekml.live.stream import SHED, LiveStream, PollResult
 from zeekml.live.tail.file_events import FileEvents
 from zeekml.live.tail.inputs import StreamLogs
 from zeekml.live.warm_up import warm_up_once
-from zeekml.outputs import (
-    ENRICHED,
-    EVE_JSON,
-    NOTICE_LOG,
-    OutputOptions,
-    refuse_nested,
-)
+from zeekml.outputs import ENRICHED, EVE_JSON, NOTICE_LOG, OutputOptions, refuse_nested
 
 log = logging.getLogger("zeekml.watch")
 
@@ -111,42 +104,33 @@ class Watcher:
                 begun = stack.enter_context(begin(job.logs, job.state, clock=clock))
             self.state = begun.state
             self._manager.starting("loading the models and the last hour", _PATIENCE)
-            self.bundle: Bundle = load_bundle(job.bundle, pin=job.config.bundle_sha256)
-            self.policy: Policy = load_policy(job.rules)
+            self.bundle = load_bundle(job.bundle, pin=job.config.bundle_sha256)
+            self.policy = load_policy(job.rules)
             self.policy.thresholds(self.bundle.manifest.thresholds)
             self._allowlist = AllowlistReloader(job.rules)
             self._reporter = Reporter(job, self.bundle, self.policy, self.state, clock, wall)
-            self.outputs = LiveOutputs(
-                job.out,
-                job.options,
-                self.state.marks(),
-                self._reporter.opening,
-                wall,
-                {NOTICE_LOG: self.state.notice_lines, EVE_JSON: self.state.alert_lines},
-            )
+            kept = {NOTICE_LOG: self.state.notice_lines, EVE_JSON: self.state.alert_lines}
+            opening, marks = self._reporter.opening, self.state.marks()
+            self.outputs = LiveOutputs(job.out, job.options, marks, opening, wall, kept)
             stack.callback(self.outputs.close)
             for sensor in sorted({logs.sensor for logs in job.logs}):
                 warm_up_once(sensor, self.bundle, self.policy, job.config, hold=1.0)
-            self.streams = [
-                LiveStream(
+            self.streams: list[LiveStream] = []
+            rejects = self.outputs.rejects
+            common = (self.state, self.bundle, self.policy, job.config, rejects)
+            for logs in job.logs:
+                stream = LiveStream(
                     logs,
-                    self.state,
-                    self.bundle,
-                    self.policy,
-                    job.config,
-                    self.outputs.rejects,
+                    *common,
                     allowlist=self._allowlist.current,
                     keep_originals=job.options.enriched,
                     tails=begun.tails,
                     clock=clock,
                 )
-                for logs in job.logs
-            ]
-            for stream in self.streams:
                 stack.callback(stream.close)
-            self._file_events = stack.enter_context(
-                FileEvents({path.parent for logs in job.logs for path in logs.paths}, poll=POLL)
-            )
+                self.streams.append(stream)
+            directories = {path.parent for logs in job.logs for path in logs.paths}
+            self._file_events = stack.enter_context(FileEvents(directories, poll=POLL))
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -245,7 +229,16 @@ class Watcher:
         """Poll all logs once; whether anything came."""
         changed = []
         for stream in self.streams:
-            self._shed_if_asked(stream)
+            # lines are left out to catch up, where the configuration allows it; never quietly
+            limit, name = self._job.config.shed_lag, printable(stream.logs.name)
+            if limit > 0 and not stream.shedding and stream.lag > limit:
+                stream.shedding = True
+                behind = "%s: %.0f s behind; lines are left out until the end of the log is reached"
+                log.error(behind, name, stream.lag)
+            elif stream.shedding and stream.idle:
+                stream.shedding = False
+                left_out = f"{stream.record.counters.skipped[SHED]:,}"
+                log.warning("%s: caught up; %s lines were left out so far", name, left_out)
             result = stream.poll()
             self._take(stream, result)
             if result.progress:
@@ -256,36 +249,19 @@ class Watcher:
             self._persist(changed)
         return bool(changed)
 
-    def _shed_if_asked(self, stream: LiveStream) -> None:
-        """Leave lines out to catch up, where the configuration allows it; never quietly."""
-        limit = self._job.config.shed_lag
-        if limit > 0 and not stream.shedding and stream.lag > limit:
-            stream.shedding = True
-            log.error(
-                "%s: %.0f s behind; lines are left out until the end of the log is reached",
-                printable(stream.logs.name),
-                stream.lag,
-            )
-        elif stream.shedding and stream.idle:
-            stream.shedding = False
-            log.warning(
-                "%s: caught up; %s lines were left out so far",
-                printable(stream.logs.name),
-                f"{stream.record.counters.skipped[SHED]:,}",
-            )
-
     def _take(self, stream: LiveStream, result: PollResult) -> None:
         left_out = sum(self.outputs.add_batch(batch) for batch in result.outcome.batches)
         if left_out:
-            log.warning(
-                "%s: %s records that were held back by a run without --enriched are not in %s",
-                printable(stream.logs.name),
-                f"{left_out:,}",
-                ENRICHED,
-            )
+            held = "%s: %s records that were held back by a run without --enriched are not in %s"
+            log.warning(held, printable(stream.logs.name), f"{left_out:,}", ENRICHED)
         notices = result.outcome.notices
         self.outputs.add_notices(notices)
-        self._incidents += [_incident_line(notice, stream.logs.name) for notice in notices]
+        for n in notices:
+            about = (n.id, stream.logs.name, n.note, n.state, n.severity, n.seq)
+            evidence = None if n.evidence is None else encode_evidence(n.evidence)
+            alert = encode_alert(n) if n.seq == 0 else None
+            lines = (encode_json(n), n.flow.uid, evidence, alert)
+            self._incidents.append(IncidentLine(*about, n.first_ts, n.last_ts, *lines))
         self.outputs.add_silenced(result.outcome.silenced)
         self.outputs.add_lines(self._reporter.happened(stream, result.events))
 
@@ -303,7 +279,7 @@ class Watcher:
         Raises `TakenError` where another watch has taken the place of the outputs or the state, and
         `OutputError` if it did not succeed and `stop` was called.
         """
-        commits = [(stream, stream.to_commit(anchor=anchor)) for stream in streams]
+        commits = [stream.to_commit(anchor=anchor) for stream in streams]
         pause, most = _RETRY
         while True:
             try:
@@ -312,12 +288,8 @@ class Watcher:
                 if missing is not None:
                     self.outputs.add_lines(self._reporter.state_put_back(missing))
                 self.outputs.flush()
-                self.state.commit(
-                    [commit for _, commit in commits],
-                    self.outputs.marks,
-                    self._incidents,
-                    self._reporter.notes(),
-                )
+                notes = self._reporter.notes()
+                self.state.commit(commits, self.outputs.marks, self._incidents, notes)
                 break
             except TakenError:
                 raise
@@ -331,7 +303,7 @@ class Watcher:
                     self._sleep(LINGER)
                 pause = min(2 * pause, most)
         self.outputs.committed()
-        for stream, commit in commits:
+        for stream, commit in zip(streams, commits, strict=True):
             stream.committed(commit)
         self._incidents.clear()
         if self._complaint:
@@ -394,20 +366,3 @@ class Watcher:
             log.info("rules read again")
         self._check_outputs()
         self._manager.ready(self._reporter.status(self.streams))
-
-
-def _incident_line(notice: Notice, stream: str) -> IncidentLine:
-    return IncidentLine(
-        id=notice.id,
-        stream=stream,
-        note=notice.note,
-        state=notice.state,
-        severity=notice.severity,
-        seq=notice.seq,
-        first_ts=notice.first_ts,
-        last_ts=notice.last_ts,
-        line=encode_json(notice),
-        uid=notice.flow.uid,
-        evidence=None if notice.evidence is None else encode_evidence(notice.evidence),
-        alert=encode_alert(notice) if notice.seq == 0 else None,
-    )

@@ -84,10 +84,17 @@ def _begin(
     changed = False
     for path in logs.paths:
         tail = tails[path] = tail_of(path, record, clock)
-        if tail.checkpoint is None and _take_first(tail, at_start.get(path)):
-            assert tail.checkpoint is not None
-            record.positions[str(path)] = tail.checkpoint.to_plain()
-            changed = True
+        begun = None
+        if (file := at_start.get(path)) is not None:
+            begun = identify(file.head.lstrip(b"\0"), *place_of(os.fstat(file.descriptor)))
+        for attempt in range(_ATTEMPTS if tail.checkpoint is None else 0):
+            time.sleep(_PAUSE if attempt else 0)
+            if tail.begin(begun):
+                assert tail.checkpoint is not None
+                record.positions[str(path)] = tail.checkpoint.to_plain()
+                changed = True
+            if tail.checkpoint is not None or tail.troubled:
+                break
     if changed:
         state.commit([StreamCommit(logs.name, record.encode())])
 
@@ -97,16 +104,3 @@ def tail_of(path: Path, record: StreamState, clock: Callable[[], float]) -> LogT
     stored = record.positions.get(str(path))
     checkpoint = Checkpoint.from_plain(stored) if stored is not None else None
     return LogTail(path, checkpoint, max_poll=_MAX_POLL, clock=clock)
-
-
-def _take_first(tail: LogTail, file: FileAtStart | None) -> bool:
-    begun = None
-    if file is not None:
-        begun = identify(file.head.lstrip(b"\0"), *place_of(os.fstat(file.descriptor)))
-    for attempt in range(_ATTEMPTS):
-        time.sleep(_PAUSE if attempt else 0)
-        if tail.begin(begun):
-            return True
-        if tail.troubled:
-            break
-    return False

@@ -17,9 +17,9 @@ from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.policy import Policy
 from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.bundle import Bundle
-from zeekml.live.health.field_coverage import Coverage
+from zeekml.live.health.checks import Coverage
 from zeekml.live.health.silence import Silence
-from zeekml.live.health.unscored import FirstReject, UnscoredReject
+from zeekml.live.health.unscored import FirstReject
 from zeekml.live.live_pipeline import LiveResult
 from zeekml.live.startup import tail_of
 from zeekml.live.state.context_files import ContextFiles
@@ -82,30 +82,26 @@ class LiveStream:
         self._allowlist = allowlist
         self._config = config
         self._clock = clock
-        self._hold = (
-            config.suricata_hold
-            if logs.sensor == SURICATA
-            else LOGGERS_HOLD * (len(logs.paths) > 1)
-        )
+        several_loggers = LOGGERS_HOLD * (len(logs.paths) > 1)
+        self._hold = config.suricata_hold if logs.sensor == SURICATA else several_loggers
         self.record = StreamState.of(state, logs.name)
+
+        def new_incidents() -> AllowlistFilter:
+            return self._new_incidents(policy)
+
+        name, hold = logs.name, self._hold
         back = recover(
-            state,
-            logs.name,
-            bundle,
-            config,
-            lambda: self._new_incidents(policy),
-            hold=self._hold,
-            originals=keep_originals,
+            state, name, bundle, config, new_incidents, hold=hold, originals=keep_originals
         )
         self.problems = back.problems  # what could not be brought back from the state, in words
-        self._pipeline = back.pipeline
+        self.pipeline = back.pipeline
         self._alerts = back.alerts
         self._number = state.next_number(logs.name)
         self._snapshots = ContextFiles(state, logs.name, back.snapshot)
         self._policy = policy
         first = None
         if not state.anchors(logs.name):
-            first = self._pipeline.anchor(self._number, self._alerts.save())
+            first = self.pipeline.anchor(self._number, self._alerts.save())
         self.record.close |= self._has_other_rules()
         self.record.allowlist |= self._has_other_allowlist()
         if first is not None or self.record.close or self.record.allowlist:
@@ -117,15 +113,13 @@ class LiveStream:
         self._silence = Silence(clock)
         self._caught_up = clock()
         self.coverage = Coverage(logs.sensor)
-        self._rejects = unread = FirstReject(rejects)
+        self.rejects = unread = FirstReject(rejects)
         # no method makes the accounts, so that decoders do not keep the stream
         counters = self.record.counters
         self._entries: list[JournalEntry] = []
         self.tails: list[tuple[LogTail, TailDecoder]] = []
         for path in logs.paths:
-            tail = tails.get(path) if tails is not None else None
-            if tail is None:
-                tail = tail_of(path, self.record, clock)
+            tail = (tails or {}).get(path) or tail_of(path, self.record, clock)
             decoder = TailDecoder(
                 logs.sensor,
                 lambda source: SourceAccount(source, counters, unread),
@@ -149,7 +143,7 @@ class LiveStream:
     @property
     def held(self) -> int:
         """Flows that are held back to be put in order."""
-        return self._pipeline.held
+        return self.pipeline.held
 
     @property
     def lag(self) -> float:
@@ -157,29 +151,15 @@ class LiveStream:
         return 0.0 if self.idle else self._clock() - self._caught_up
 
     @property
-    def incidents(self) -> AllowlistFilter:
-        return self._pipeline.incidents
-
-    @property
     def stream_clock(self) -> float | None:
         """The stream's clock, epoch seconds; None before its first flow."""
-        clock = self._pipeline.context.clock
+        clock = self.pipeline.context.clock
         return clock.now / 1e6 if clock.seen else None
 
     @property
     def formats(self) -> list[str]:
         """Formats of the latest files, as far as they are known."""
         return sorted({str(decoder.kind) for _, decoder in self.tails if decoder.kind})
-
-    @property
-    def context_records(self) -> int:
-        """Records that the context holds."""
-        return self._pipeline.context.held
-
-    @property
-    def late(self) -> int:
-        """Records since the start that ended before the stream's clock."""
-        return self._pipeline.context.late
 
     @property
     def drops(self) -> int | None:
@@ -192,11 +172,6 @@ class LiveStream:
         """Packets that the sensor says it got; None if it does not say."""
         said = [decoder.stats.packets for _, decoder in self.tails]
         return max((n for n in said if n is not None), default=None)
-
-    @property
-    def first_reject(self) -> UnscoredReject | None:
-        """The first line since the latest flow that could not be read, if this run met it."""
-        return self._rejects.first
 
     def bytes_behind(self) -> int:
         """Bytes of the live files that have not been read, as far as can be told."""
@@ -225,12 +200,10 @@ class LiveStream:
         if self.idle:
             self._caught_up = self._clock()
         times = [decoder.stats.time for _, decoder in self.tails]
+        stats = max((time for time in times if time is not None), default=None)
+        in_sight = not any(tail.waiting or tail.out_of_sight for tail, _ in self.tails)
         silent = self._silence.seconds(
-            polled,
-            max((time for time in times if time is not None), default=None),
-            grown=grown,
-            at_end=self.idle,
-            in_sight=not any(tail.waiting or tail.out_of_sight for tail, _ in self.tails),
+            polled, stats, grown=grown, at_end=self.idle, in_sight=in_sight
         )
         if self.held and silent >= self._hold:
             # nothing in the log moves its clock on: what waits for that must not wait for ever
@@ -274,15 +247,15 @@ class LiveStream:
         if self.record.close:
             self.record.close = False
             result.progress = True
-            self._add(self._pipeline.close_incidents(), result)
+            self._add(self.pipeline.close_incidents(), result)
             if self._has_other_rules():
-                self._pipeline.incidents = self._new_incidents(self._policy)
+                self.pipeline.incidents = self._new_incidents(self._policy)
             self._rows_since = ANCHOR_ROWS
         if self.record.allowlist:
             self.record.allowlist = False
             result.progress = True
             if self._has_other_allowlist():
-                self._pipeline.incidents.change(self._allowlist)
+                self.pipeline.incidents.change(self._allowlist)
             # what follows must not be judged by the old one again
             self._rows_since = ANCHOR_ROWS
         return result
@@ -314,7 +287,7 @@ class LiveStream:
         if flows:
             self._silence.flows()
             decoder.stats.time = None
-            self._rejects.forget()
+            self.rejects.first = None
             for batch in flows:
                 self.coverage.add(batch)
             self._feed(JournalEntry(flows, self._alerts.changes()), result)
@@ -324,7 +297,7 @@ class LiveStream:
         self._rows_since += entry.rows
         self._snapshots.feed(entry.rows)
         result.progress = True
-        self._add(self._pipeline.take(entry), result)
+        self._add(self.pipeline.take(entry), result)
 
     def _add(self, outcome: LiveResult, result: PollResult) -> None:
         result.outcome.batches += outcome.batches
@@ -341,34 +314,25 @@ class LiveStream:
 
         With `anchor`, one is made however long ago the last one was: the next start is quicker.
         """
-        name = self.logs.name
         entry = None
         if any(self._entries):
-            joined = _joined(self._entries)
+            joined = JournalEntry(
+                [batch for entry in self._entries for batch in entry.flows],
+                [change for entry in self._entries for change in entry.alerts],
+                any(entry.release for entry in self._entries),
+            )
             # flows in order go on at once; only of those held back is the record needed again
             packed = pack(joined, originals=self._hold > 0)
             entry = JournalRow(self._number, joined.rows, packed)
         following = self._number + (entry is not None)
-        due = (
-            self._rows_since >= ANCHOR_ROWS
-            or (self._rows_since > 0 and self._clock() - self._anchored >= ANCHOR_SECONDS)
-            or self._snapshots.wanted
-            or anchor
-        )
-        self.record.positions = {
-            str(tail.path): tail.checkpoint.to_plain()
-            for tail, _ in self.tails
-            if tail.checkpoint is not None
-        }
-        made = self._pipeline.anchor(following, self._alerts.save()) if due else None
-        return StreamCommit(
-            stream=name,
-            record=self.record.encode(),
-            entry=entry,
-            anchor=made,
-            forget_before=self._no_longer_needed() if due else 0,
-            snapshot=self._snapshots.finished,
-        )
+        old = self._rows_since > 0 and self._clock() - self._anchored >= ANCHOR_SECONDS
+        due = self._rows_since >= ANCHOR_ROWS or old or self._snapshots.wanted or anchor
+        read = [(tail.path, tail.checkpoint) for tail, _ in self.tails]
+        self.record.positions = {str(path): at.to_plain() for path, at in read if at is not None}
+        made = self.pipeline.anchor(following, self._alerts.save()) if due else None
+        needed, record = self._no_longer_needed() if due else 0, self.record.encode()
+        finished = self._snapshots.finished
+        return StreamCommit(self.logs.name, record, entry, made, needed, finished)
 
     def committed(self, commit: StreamCommit) -> None:
         """Note that a commit succeeded."""
@@ -378,18 +342,18 @@ class LiveStream:
         if commit.anchor is not None:
             self._anchored = self._clock()
             self._rows_since = 0
-        self._snapshots.committed(commit, self._pipeline.context)
+        self._snapshots.committed(commit, self.pipeline.context)
 
     def keep_context(self) -> bool:
         """After a last anchor: keep the context; whether there is something to commit."""
-        return self._snapshots.last(self._number, self._pipeline.context)
+        return self._snapshots.last(self._number, self.pipeline.context)
 
     def _no_longer_needed(self) -> int:
         """The journal entry before which nothing is needed for the context any more."""
         anchors = self._state.anchors(self.logs.name)
         if not anchors:
             return 0
-        clock = self._pipeline.context.clock
+        clock = self.pipeline.context.clock
         start, _ = context_start(anchors, clock, self._config.context_records)
         most = self._config.journal_mb << 20
         for anchor in anchors:
@@ -408,16 +372,8 @@ class LiveStream:
     def _has_other_rules(self) -> bool:
         """Whether other rules are asked for than those that judged so far."""
         asked = DetectionRules.of(self._bundle, self._policy)
-        return asked.fingerprint != self._pipeline.incidents.rules.fingerprint
+        return asked.fingerprint != self.pipeline.incidents.rules.fingerprint
 
     def _has_other_allowlist(self) -> bool:
         """Whether another allowlist is asked for than what was in force so far."""
-        return not self._allowlist.same_as(self._pipeline.incidents.allowlist)
-
-
-def _joined(entries: Sequence[JournalEntry]) -> JournalEntry:
-    return JournalEntry(
-        [batch for entry in entries for batch in entry.flows],
-        [change for entry in entries for change in entry.alerts],
-        any(entry.release for entry in entries),
-    )
+        return not self._allowlist.same_as(self.pipeline.incidents.allowlist)

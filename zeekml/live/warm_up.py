@@ -31,20 +31,14 @@ _FLOWS: Final = 600
 _BURST: Final = 300
 _PAUSE: Final = 7200  # seconds: incidents close, and the context forgets
 _BEGIN: Final = 1_700_000_000
-_TYPES: Final = {
-    "ts": "time",
-    "uid": "string",
-    "id.orig_h": "addr",
-    "id.orig_p": "port",
-    "id.resp_h": "addr",
-    "id.resp_p": "port",
-    "proto": "enum",
-    "conn_state": "string",
-    "orig_pkts": "count",
-    "orig_ip_bytes": "count",
-    "resp_pkts": "count",
-    "resp_ip_bytes": "count",
-}
+_FIELDS: Final = (
+    *("ts", "uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto", "conn_state"),
+    *("orig_pkts", "orig_ip_bytes", "resp_pkts", "resp_ip_bytes"),
+)
+_TYPES: Final = (
+    *["time", "string", "addr", "port", "addr", "port", "enum", "string"],
+    *["count"] * 4,
+)
 
 
 _warm: set[str] = set()
@@ -81,22 +75,17 @@ def _texts(sensor: str) -> list[bytes]:
     records = [_record(number) for number in range(_FLOWS)]
     if sensor == SURICATA:
         return [_lines(map(_eve_event, records))]
-    return [_tsv(records), _lines(records)]
+    lines = ["#separator \\x09", "#set_separator\t,", "#empty_field\t(empty)", "#unset_field\t-"]
+    lines += ["#path\tconn", "\t".join(["#fields", *_FIELDS]), "\t".join(["#types", *_TYPES])]
+    lines += ["\t".join(map(str, record.values())) for record in records]
+    return ["".join(line + "\n" for line in lines).encode(), _lines(records)]
 
 
 def _record(number: int) -> dict[str, Any]:
     time = _BEGIN + number * 0.02 + number // _BURST * _PAUSE
     target, port = f"10.0.{number % 4}.{number % 200 + 1}", 1 + number * 7 % 1024
     row = (time, f"C{number}", "10.9.8.7", 40000 + number, target, port, "tcp", "S0", 1, 60, 0, 0)
-    return dict(zip(_TYPES, row, strict=True))
-
-
-def _tsv(records: Iterable[dict[str, Any]]) -> bytes:
-    lines = ["#separator \\x09", "#set_separator\t,", "#empty_field\t(empty)", "#unset_field\t-"]
-    lines += ["#path\tconn", "\t".join(["#fields", *_TYPES])]
-    lines.append("\t".join(["#types", *_TYPES.values()]))
-    lines += ["\t".join(map(str, record.values())) for record in records]
-    return "".join(line + "\n" for line in lines).encode()
+    return dict(zip(_FIELDS, row, strict=True))
 
 
 def _lines(records: Iterable[dict[str, Any]]) -> bytes:

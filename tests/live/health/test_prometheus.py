@@ -64,9 +64,10 @@ def stream(name: str, **figures: Any) -> LiveStream:
         record=record,
         lag=of["lag_seconds"],
         bytes_behind=lambda: of["bytes_behind"],
-        incidents=incidents,
-        context_records=of["context_records"],
-        late=of["late"],
+        pipeline=SimpleNamespace(
+            incidents=incidents,
+            context=SimpleNamespace(held=of["context_records"], late=of["late"]),
+        ),
         stream_clock=of["last_record_timestamp_seconds"],
     )
     return cast("LiveStream", made_up)

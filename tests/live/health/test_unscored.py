@@ -85,7 +85,7 @@ def test_the_first_reject_is_kept_and_all_go_on() -> None:
         rejects.add("conn.log", line, BAD_VALUE, b"x" * 9000)
     assert rejects.first is not None
     assert (rejects.first.line, len(rejects.first.excerpt)) == (3, 4000)
-    rejects.forget()
+    rejects.first = None
     rejects.add("conn.log", 9, BAD_VALUE, "y")
     assert rejects.first == UnscoredReject("conn.log", 9, BAD_VALUE, "y")
     assert sink.lines == [3, 4, 9]

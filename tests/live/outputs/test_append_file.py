@@ -313,11 +313,7 @@ def link_elsewhere(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("obstacle", "reason"),
-    [
-        (Path.mkdir, "directory"),
-        (os.mkfifo, "no regular file"),
-        (link_elsewhere, "symbolic link"),
-    ],
+    [(Path.mkdir, "directory"), (os.mkfifo, "no regular file"), (link_elsewhere, "symbolic link")],
 )
 def test_what_is_no_file(path: Path, obstacle: Callable[[Path], None], reason: str) -> None:
     path.parent.mkdir()

@@ -65,14 +65,14 @@ def test_each_stream_keeps_the_latest(
         with log.open("ab") as file:
             file.writelines(islice(lines, 600))
         second = look_until_kept(state, one, first)
-        held = one.context_records
+        held = one.pipeline.context.held
         one.close()
         found = state.snapshot("conn")
         assert found is not None
         kept = {path.name for path in state.directory.glob("context-*")}
         assert kept == {found.file, foreign.name}
         other = LiveStream(logs, state, bundle, policy, Config(), rejects)
-        assert other.context_records == held
+        assert other.pipeline.context.held == held
         assert state.snapshot("conn") == found
         assert other.problems == []
         assert second > first

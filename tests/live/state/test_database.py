@@ -22,14 +22,7 @@ from zeekml.core.directory_lock import TakenError
 from zeekml.errors import StateFileError
 from zeekml.live.state import database as state_module
 from zeekml.live.state import state_directory as state_place
-from zeekml.live.state.database import (
-    IncidentLine,
-    JournalRow,
-    Mark,
-    Snapshot,
-    State,
-    StreamCommit,
-)
+from zeekml.live.state.database import IncidentLine, JournalRow, Mark, Snapshot, State, StreamCommit
 from zeekml.readers.stream_clock import ClockState
 
 

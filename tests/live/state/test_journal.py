@@ -15,12 +15,7 @@ from zeekml.core.serialization import seal
 from zeekml.errors import StateError
 from zeekml.live.state.journal import AlertChange, JournalEntry, pack, unpack
 from zeekml.readers.flow_order import EndOrder
-from zeekml.readers.flow_schema import (
-    AT_EXIT_FIELD,
-    FLOW_SCHEMA,
-    ORIGINAL_FIELD,
-    with_originals,
-)
+from zeekml.readers.flow_schema import AT_EXIT_FIELD, FLOW_SCHEMA, ORIGINAL_FIELD, with_originals
 
 TEXT = st.text(max_size=8)
 INT64 = st.integers(-(2**63), 2**63 - 1)

@@ -18,11 +18,7 @@ from zeekml.readers.rejects import ReadCounters, SourceAccount
 
 Deed = tuple[str, int | None, str]
 DEEDS = st.lists(
-    st.tuples(
-        st.sampled_from(["add", "take"]),
-        st.integers(1, 4),
-        st.sampled_from("abcdefgh"),
-    ),
+    st.tuples(st.sampled_from(["add", "take"]), st.integers(1, 4), st.sampled_from("abcdefgh")),
     max_size=40,
 )
 

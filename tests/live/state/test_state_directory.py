@@ -16,13 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from zeekml.core.directory_lock import TakenError
 from zeekml.errors import StateFileError
-from zeekml.live.state.database import (
-    IncidentLine,
-    JournalRow,
-    Mark,
-    State,
-    StreamCommit,
-)
+from zeekml.live.state.database import IncidentLine, JournalRow, Mark, State, StreamCommit
 
 
 @pytest.fixture

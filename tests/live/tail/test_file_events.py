@@ -244,9 +244,7 @@ def test_without_any_descriptor_left(
 
 
 def test_inotify_that_is_used_up_and_free_again(
-    directory: Path,
-    later: Later,
-    leave_descriptors: Callable[[int | None], None],
+    directory: Path, later: Later, leave_descriptors: Callable[[int | None], None]
 ) -> None:
     leave_descriptors(2)
     with waiting(directory, poll=1.5) as wake:
@@ -273,7 +271,7 @@ def test_closing_leaves_nothing_behind_and_does_not_hang(directory: Path) -> Non
             wake.wait()
             begin = time.monotonic()
         assert time.monotonic() - begin < 1.5
-        wake.close()
+        wake.__exit__()
         wake.set()
         assert seconds_of(wake.wait) >= 0.04
     # the library's threads end a moment after they are told to

@@ -10,13 +10,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+import pyarrow as pa
+
 from zeekml.core.units import amount_of_data, counted, duration, when
 from zeekml.live.health.problems import HealthFinding, ProblemKind
 from zeekml.live.health.unscored import Instead, unscored
+from zeekml.readers.flow_schema import SCORED, SURICATA, ZEEK
 
-_WINDOW: Final = 1000
+WINDOW: Final = 1000
 """Lines or records that a share is taken of, at least."""
 
+_COLUMNS: Final = {ZEEK: (*SCORED, "orig_bytes", "resp_bytes", "history"), SURICATA: SCORED}
 _MAX_REJECTED: Final = 0.05
 _COLLAPSED: Final = 0.5
 _WINDOWS_BEFORE: Final = 10
@@ -75,6 +79,27 @@ class Remembered:
     unscored: float = 0.0  # seconds of watching since one last was
     skipped: dict[str, int] = field(default_factory=dict)  # totals at that time, by type
     rejected: dict[str, int] = field(default_factory=dict)  # and by reason
+
+
+class Coverage:
+    """Share of the values that are there, among those that features are made of.
+
+    `share` is that of the last `WINDOW` records or more, None before.
+    """
+
+    def __init__(self, sensor: str) -> None:
+        self.share: float | None = None
+        self._columns = _COLUMNS[sensor]
+        self._rows = self._values = 0
+
+    def add(self, flows: pa.RecordBatch) -> None:
+        """Take the next flows."""
+        self._rows += len(flows)
+        for name in self._columns:
+            self._values += len(flows) - flows.column(name).null_count
+        if self._rows >= WINDOW:
+            self.share = self._values / (self._rows * len(self._columns))
+            self._rows = self._values = 0
 
 
 class StreamChecks:
@@ -179,19 +204,19 @@ class StreamChecks:
         return unscored(seconds, instead)
 
     def _rejects(self) -> Iterator[Verdict]:
-        if self._read >= _WINDOW:
+        if self._read >= WINDOW:
             read, rejected = self._read, self._rejected
             self._read = self._rejected = 0
-            finding = HealthFinding(
-                f"{rejected / read:.1%} of the last {read:,} lines cannot be read",
+            msg = f"{rejected / read:.1%} of the last {read:,} lines cannot be read"
+            sub = (
                 "see the rejects for the lines and the reasons; the format of the log may have "
-                "changed, or something else writes to the file",
-                details={"rejected": rejected, "lines": read},
+                "changed, or something else writes to the file"
             )
+            finding = HealthFinding(msg, sub, details={"rejected": rejected, "lines": read})
             yield ProblemKind.REJECTS, finding if rejected / read > _MAX_REJECTED else None
 
     def _coverage(self, figures: StreamFigures) -> Iterator[Verdict]:
-        if self._scored < _WINDOW or figures.coverage is None:
+        if self._scored < WINDOW or figures.coverage is None:
             return
         self._scored = 0
         known, value = self._remembered, figures.coverage

@@ -107,8 +107,13 @@ class HealthMonitor:
         elif self._began is not None and now >= self._began + _TROUBLE_AGAIN:
             notices += self._open_or_close(stream, ProblemKind.TROUBLE, None)
         for key, problem in list(state.problems.items()):
-            if problem.further and now >= problem.opened + _APART:
-                notices.append(self._sum_up(stream, key, problem))
+            further = problem.further
+            if further and now >= problem.opened + _APART:
+                finding = problems.context_lost(f"{further} more times in an hour")
+                if key.startswith(_GAP_PREFIX):
+                    cause = Cause(key.removeprefix(_GAP_PREFIX))
+                    finding = problems.further_gaps(cause, further, problem.at_least)
+                notices.append(self._raise(stream, key, finding, "closed"))
         return notices
 
     def event(
@@ -163,21 +168,18 @@ class HealthMonitor:
     @property
     def open_problems(self) -> list[tuple[str, str]]:
         """Streams and kinds of the problems that are open."""
-        return [
-            (stream, key)
-            for stream, state in self._streams.items()
-            for key, problem in state.problems.items()
-            if problem.open
-        ]
+        found: list[tuple[str, str]] = []
+        for stream, state in self._streams.items():
+            found += [(stream, key) for key, problem in state.problems.items() if problem.open]
+        return found
 
     def save(self) -> dict[str, Any]:
         """What is to be known after a restart, as values that JSON knows.
 
         Its size is bounded by the number of streams: some hundred bytes each.
         """
-        stored: dict[str, Any] = msgspec.to_builtins(
-            _Stored(self._wall, self._number, self._streams)
-        )
+        known = _Stored(self._wall, self._number, self._streams)
+        stored: dict[str, Any] = msgspec.to_builtins(known)
         for state in stored["streams"].values():
             for problem in state["problems"].values():
                 problem["opened"] = self._now - problem["opened"]
@@ -234,35 +236,21 @@ class HealthMonitor:
         problem.at_least += at_least
         return []
 
-    def _sum_up(self, stream: str, key: str, problem: _Problem) -> HealthNotice:
-        if key.startswith(_GAP_PREFIX):
-            cause = Cause(key.removeprefix(_GAP_PREFIX))
-            finding = problems.further_gaps(cause, problem.further, problem.at_least)
-        else:
-            finding = problems.context_lost(f"{problem.further} more times in an hour")
-        return self._raise(stream, key, finding, "closed")
-
     def _raise(
         self, stream: str, key: str, finding: HealthFinding, state: HealthState
     ) -> HealthNotice:
         self._number += 1
-        name = health_id(
-            SENSOR_PROBLEM, key, self._sensor, stream, f"{self._wall:.6f}", str(self._number)
-        )
-        self._streams[stream].problems[key] = _Problem(
-            name, self._now, state == "open", finding.severity
-        )
+        moment = (f"{self._wall:.6f}", str(self._number))
+        name = health_id(SENSOR_PROBLEM, key, self._sensor, stream, *moment)
+        problem = _Problem(name, self._now, state == "open", finding.severity)
+        self._streams[stream].problems[key] = problem
         return self._notice(stream, key, name, finding, state, 0)
 
     def _close(self, stream: str, key: str, problem: _Problem, what: str) -> HealthNotice:
         problem.open = False
         lasted = max(self._now - problem.opened, 0.0)
-        finding = HealthFinding(
-            what,
-            f"the problem lasted {duration(lasted)}; nothing is to be done",
-            problem.severity,
-            {"seconds": round(lasted)},
-        )
+        sub = f"the problem lasted {duration(lasted)}; nothing is to be done"
+        finding = HealthFinding(what, sub, problem.severity, {"seconds": round(lasted)})
         return self._notice(stream, key, problem.id, finding, "closed", 1)
 
     def _notice(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final, Self
 
 from zeekml.core.units import amount_of_data, counted
@@ -52,22 +51,20 @@ class HealthFinding:
     details: Mapping[str, str | int | float] = field(default_factory=dict)
 
 
-_WHAT_TO_DO: Final[Mapping[Cause, str]] = MappingProxyType(
-    {
-        Cause.TRUNCATED: "the file was emptied before it was read to its end; let logs be rotated "
-        "by renaming, not by copying and emptying (logrotate's copytruncate)",
-        Cause.VANISHED: "the file was removed or moved out of sight before it was read to its end; "
-        "keep rotated files longer, and near the log, where they are looked for",
-        Cause.DAMAGED: "the compressed file is damaged or was never finished; see whether the disk "
-        "was full",
-        Cause.UNREADABLE: "the file could not be read or unpacked for too long and was left out; "
-        "check its permissions, then score it with `zeekml score`",
-        Cause.CUT: "the line had been taken as it stood when --until-idle ended the watch, and was "
-        "written to its end after that; let the watch wait longer",
-        Cause.TOO_MANY_FILES: "there are more rotated files than are looked at; older ones were "
-        "left out: score them with `zeekml score`",
-    }
-)
+_WHAT_TO_DO: Final = {
+    Cause.TRUNCATED: "the file was emptied before it was read to its end; let logs be rotated "
+    "by renaming, not by copying and emptying (logrotate's copytruncate)",
+    Cause.VANISHED: "the file was removed or moved out of sight before it was read to its end; "
+    "keep rotated files longer, and near the log, where they are looked for",
+    Cause.DAMAGED: "the compressed file is damaged or was never finished; see whether the disk "
+    "was full",
+    Cause.UNREADABLE: "the file could not be read or unpacked for too long and was left out; "
+    "check its permissions, then score it with `zeekml score`",
+    Cause.CUT: "the line had been taken as it stood when --until-idle ended the watch, and was "
+    "written to its end after that; let the watch wait longer",
+    Cause.TOO_MANY_FILES: "there are more rotated files than are looked at; older ones were "
+    "left out: score them with `zeekml score`",
+}
 
 
 def trouble(event: Trouble) -> HealthFinding:
@@ -83,20 +80,14 @@ def trouble(event: Trouble) -> HealthFinding:
 
 def gap(event: Gap) -> HealthFinding:
     """Data of the log were destroyed before they were read."""
-    much = (
-        f"at least {amount_of_data(event.at_least)} lost" if event.at_least else "data may be lost"
-    )
+    much = f"at least {amount_of_data(event.at_least)} lost" if event.at_least else None
+    cause, offset, line = event.cause.value, event.offset, event.line
+    details: dict[str, str | int | float] = {"source": event.source, "cause": cause}
+    details |= {"offset": offset, "line": line, "at_least_bytes": event.at_least}
     return HealthFinding(
-        f"{much} before it was read: {event.source}",
-        f"{event.cause.value.replace('_', ' ')} at byte {event.offset}, line {event.line}; "
-        + _WHAT_TO_DO[event.cause],
-        details={
-            "source": event.source,
-            "cause": event.cause.value,
-            "offset": event.offset,
-            "line": event.line,
-            "at_least_bytes": event.at_least,
-        },
+        f"{much or 'data may be lost'} before it was read: {event.source}",
+        f"{cause.replace('_', ' ')} at byte {offset}, line {line}; {_WHAT_TO_DO[event.cause]}",
+        details=details,
     )
 
 

@@ -16,6 +16,7 @@ from zeekml.core.atomic_write import as_output_error, replacing
 from zeekml.core.text import printable
 from zeekml.ensemble.bundle import Bundle
 from zeekml.live.stream import SHED, LiveStream
+from zeekml.readers.rejects import ReadCounters
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -24,54 +25,45 @@ FILE_MODE: Final = 0o644
 """node_exporter runs as a user of its own."""
 
 _LABEL_LENGTH: Final = 4096
+_NOT_UNDERSTOOD: Final = "Values that are not understood."
+_SUPPRESSED: Final = "Flows of open incidents without a line."
 
-_Samples = Iterable[tuple[Mapping[str, str], float]]
-_Figure = Callable[[LiveStream], Mapping[str, int] | float | None]
+_Figure = Callable[[LiveStream, ReadCounters], Mapping[str, int] | float | None]
 _OF_STREAMS: Final[tuple[tuple[str, str, str, _Figure], ...]] = (
     # name, help, the label that tells several of a stream apart, and what it shows: totals from
     # the start of the state on, which never fall, or gauges, which are left out if they are None
-    ("records_read_total", "Records read.", "", lambda s: s.record.counters.records_read),
-    ("records_scored_total", "Records scored.", "", lambda s: s.record.counters.accepted),
+    ("records_read_total", "Records read.", "", lambda s, n: n.records_read),
+    ("records_scored_total", "Records scored.", "", lambda s, n: n.accepted),
+    ("records_rejected_total", "Records that cannot be read.", "reason", lambda s, n: n.rejected),
+    ("records_skipped_total", "Records that are no flows.", "type", lambda s, n: n.skipped),
+    ("values_unknown_total", _NOT_UNDERSTOOD, "column", lambda s, n: n.values_unknown),
+    ("lag_seconds", "How far reading is behind the log.", "", lambda s, n: s.lag),
+    ("bytes_behind", "Bytes of the log not read yet.", "", lambda s, n: s.bytes_behind()),
+    ("rotations_total", "Files opened, by why.", "how", lambda s, n: s.record.rotations),
+    ("gaps_total", "Losses of data before it was read.", "cause", lambda s, n: s.record.gaps),
+    ("notices_total", "Incidents opened.", "note", lambda s, n: s.record.notices),
+    ("suppressed_total", _SUPPRESSED, "", lambda s, n: s.pipeline.incidents.suppressed),
+    ("silenced_total", "Incidents silenced by the allowlist.", "", lambda s, n: s.record.silenced),
     (
-        "records_rejected_total",
-        "Records that cannot be read.",
-        "reason",
-        lambda s: s.record.counters.rejected,
-    ),
-    (
-        "records_skipped_total",
-        "Records that are no flows.",
-        "type",
-        lambda s: s.record.counters.skipped,
-    ),
-    (
-        "values_unknown_total",
-        "Values that are not understood.",
-        "column",
-        lambda s: s.record.counters.values_unknown,
-    ),
-    ("lag_seconds", "How far reading is behind the log.", "", lambda s: s.lag),
-    ("bytes_behind", "Bytes of the log not read yet.", "", lambda s: s.bytes_behind()),
-    ("rotations_total", "Files opened, by why.", "how", lambda s: s.record.rotations),
-    ("gaps_total", "Losses of data before it was read.", "cause", lambda s: s.record.gaps),
-    ("notices_total", "Incidents opened.", "note", lambda s: s.record.notices),
-    (
-        "suppressed_total",
-        "Flows of open incidents without a line.",
+        "open_incidents",
+        "Incidents that are open.",
         "",
-        lambda s: s.incidents.suppressed,
+        lambda s, n: s.pipeline.incidents.open_incidents,
     ),
-    ("silenced_total", "Incidents silenced by the allowlist.", "", lambda s: s.record.silenced),
-    ("open_incidents", "Incidents that are open.", "", lambda s: s.incidents.open_incidents),
-    ("context_records", "Records that the context remembers.", "", lambda s: s.context_records),
-    ("late_total", "Records too late for the context.", "", lambda s: s.late),
     (
-        "shed_total",
-        "Records not scored, to keep up.",
+        "context_records",
+        "Records that the context remembers.",
         "",
-        lambda s: s.record.counters.skipped[SHED],
+        lambda s, n: s.pipeline.context.held,
     ),
-    ("last_record_timestamp_seconds", "Time of the newest record.", "", lambda s: s.stream_clock),
+    ("late_total", "Records too late for the context.", "", lambda s, n: s.pipeline.context.late),
+    ("shed_total", "Records not scored, to keep up.", "", lambda s, n: n.skipped[SHED]),
+    (
+        "last_record_timestamp_seconds",
+        "Time of the newest record.",
+        "",
+        lambda s, n: s.stream_clock,
+    ),
 )
 
 
@@ -81,10 +73,16 @@ def render(streams: Iterable[LiveStream], bundle: Bundle, *, commits: int, up: b
     from prometheus_client import generate_latest
     from prometheus_client.registry import Collector
 
-    families = [
-        _family(f"zeekml_{name}", documentation, _samples(streams, label, figure))
-        for name, documentation, label, figure in _OF_STREAMS
-    ]
+    families = []
+    for name, documentation, label, figure in _OF_STREAMS:
+        samples: list[tuple[Mapping[str, str], float]] = []
+        for stream in streams:
+            of, value = stream.logs.name, figure(stream, stream.record.counters)
+            if isinstance(value, Mapping):
+                samples += [({"stream": of, label: key}, n) for key, n in value.items()]
+            elif value is not None:
+                samples.append(({"stream": of}, value))
+        families.append(_family(f"zeekml_{name}", documentation, samples))
     models = {"sha256": bundle.digest, "name": bundle.manifest.name, "version": __version__}
     families += [
         _family("zeekml_state_commits_total", "Times the state was stored.", [({}, commits)]),
@@ -106,16 +104,9 @@ def write_metrics(path: Path, figures: bytes) -> None:
         os.fchmod(file.fileno(), FILE_MODE)
 
 
-def _samples(streams: Iterable[LiveStream], label: str, figure: _Figure) -> _Samples:
-    for stream in streams:
-        value = figure(stream)
-        if isinstance(value, Mapping):
-            yield from (({"stream": stream.logs.name, label: key}, n) for key, n in value.items())
-        elif value is not None:
-            yield {"stream": stream.logs.name}, value
-
-
-def _family(name: str, documentation: str, samples: _Samples) -> Metric:
+def _family(
+    name: str, documentation: str, samples: Iterable[tuple[Mapping[str, str], float]]
+) -> Metric:
     from prometheus_client import Metric
 
     # the collector refuses a whole file for one sample that comes twice

@@ -38,7 +38,6 @@ log = logging.getLogger("zeekml.watch")
 
 _NOTE: Final = "health"
 _OBSERVE_EVERY: Final = 1.0
-_MOST_PROBLEMS: Final = 100
 _PUBLISH_EVERY: Final = 10.0
 _FIRST_RECORDS: Final = 1000
 
@@ -86,18 +85,18 @@ class Reporter:
         job, bundle = self._job, self._bundle
         notices = f"{job.out / NOTICE_LOG} ({job.options.notice_format}), {job.out / EVE_JSON}"
         thresholds = (f"{t} {value:.4f}" for t, value in sorted(self._thresholds.items()))
+        config, manifest = job.config, bundle.manifest
+        limits = f"{config.context_records:,} records of context, {config.journal_mb:,} MB of "
+        limits += f"journal, held {config.suricata_hold:g} s (Suricata)"
         return {
             "follows": ", ".join(f"{log.sensor} {path}" for log in job.logs for path in log.paths),
             "notices": notices,
             "state": str(job.state),
-            "bundle": f"{bundle.manifest.name} {bundle.short_digest} "
-            f"({len(bundle.manifest.members)} members)",
+            "bundle": f"{manifest.name} {bundle.short_digest} ({len(manifest.members)} members)",
             "features": f"{len(FEATURES)}, schema {SCHEMA_HASH[:12]}",
             "thresholds": ", ".join(thresholds),
-            "local_nets": ", ".join(job.config.local_nets),
-            "limits": f"{job.config.context_records:,} records of context, "
-            f"{job.config.journal_mb:,} MB of journal, held {job.config.suricata_hold:g} s "
-            "(Suricata)",
+            "local_nets": ", ".join(config.local_nets),
+            "limits": limits,
             "version": __version__,
         }
 
@@ -114,19 +113,16 @@ class Reporter:
         for name, fact in self._facts().items():
             log.info("%s: %s", name, printable(fact, 2000))
         if wake_problem is not None:
-            log.warning(
-                "changes of logs are not seen at once but by looking (%s)", printable(wake_problem)
-            )
+            shown = printable(wake_problem)
+            log.warning("changes of logs are not seen at once but by looking (%s)", shown)
         now, wall = self._clock(), self._wall()
         notices = self._monitor.keep_only([s.logs.name for s in streams], now, wall)
         for stream in streams:
             name = stream.logs.name
             for path in _missing(stream.logs):
                 log.warning("%s: is not there yet; waiting for it", printable(str(path), 4096))
-            if (scored := stream.record.counters.accepted) > 0:
-                log.info(
-                    "%s: goes on after %s records scored before", printable(name), f"{scored:,}"
-                )
+            if (scored := f"{stream.record.counters.accepted:,}") != "0":
+                log.info("%s: goes on after %s records scored before", printable(name), scored)
             for problem in stream.problems:
                 log.warning("%s: %s", printable(name), printable(problem, 400))
                 notices += self._monitor.context_lost(name, now, wall, problem)
@@ -134,7 +130,7 @@ class Reporter:
 
     def shortened(self, outputs: Sequence[Shortened]) -> list[bytes]:
         """Report outputs that lacked something at the start."""
-        found = [problems.output_shortened(lost.name, lost.lines, lost.size) for lost in outputs]
+        found = [problems.output_shortened(*lost) for lost in outputs]
         return self._of_watch(ProblemKind.OUTPUT, found)
 
     def state_put_back(self, missing: str) -> list[bytes]:
@@ -149,7 +145,12 @@ class Reporter:
     def happened(self, stream: LiveStream, events: Sequence[Event]) -> list[bytes]:
         """Report what happened to the logs."""
         notices: list[HealthNotice] = []
-        self._log_envelopes(stream)
+        name = printable(stream.logs.name)
+        for envelope in stream.record.counters.unwrapped:
+            # once for each kind: that records do not stand alone in their lines
+            if (name, envelope) not in self._envelopes:
+                self._envelopes.add((name, envelope))
+                log.info("%s: records are taken out of what is around them (%s)", name, envelope)
         for event in events:
             if isinstance(event, Lines):
                 continue
@@ -158,18 +159,11 @@ class Reporter:
                 log.info("%s: reading (%s)", source, event.how)
                 continue
             if isinstance(event, Gap):
-                log.error(
-                    "%s: from line %d on (byte %d) data is lost, at least %d bytes (%s)",
-                    source,
-                    event.line,
-                    event.offset,
-                    event.at_least,
-                    event.cause,
-                )
+                lost = "%s: from line %d on (byte %d) data is lost, at least %d bytes (%s)"
+                log.error(lost, source, event.line, event.offset, event.at_least, event.cause)
             elif isinstance(event, Trouble):
-                log.error(
-                    "%s: %s; tried again until it can be read", source, printable(event.reason)
-                )
+                reason = printable(event.reason)
+                log.error("%s: %s; tried again until it can be read", source, reason)
             else:
                 log.warning("%s: can be read again", source)
             notices += self._monitor.event(stream.logs.name, self._clock(), self._wall(), event)
@@ -192,10 +186,8 @@ class Reporter:
     def ended(self, streams: Sequence[LiveStream]) -> list[bytes]:
         """Look at what came until the input was over."""
         notices: list[HealthNotice] = []
-        for stream in streams:
-            if stream.record.counters.accepted:
-                # it has flows, if only not lately
-                continue
+        # the others have flows, if only not lately
+        for stream in (stream for stream in streams if not stream.record.counters.accepted):
             figures = _figures_of(stream)
             notices += self._monitor.ended(stream.logs.name, self._clock(), self._wall(), figures)
         return self._warned(notices)
@@ -214,7 +206,7 @@ class Reporter:
             thresholds=self._thresholds,
             notices_per_day=self._budget,
             lag=self._lag,
-            problems=list(self._problems.values())[-_MOST_PROBLEMS:],
+            problems=list(self._problems.values())[-100:],  # the latest
         )
         return {_NOTE: json.dumps(self._monitor.save()), ABOUT: encode_about(about)}
 
@@ -248,33 +240,18 @@ class Reporter:
                 log.error("%s", error)
         return True
 
-    def _log_envelopes(self, stream: LiveStream) -> None:
-        """Once for each kind: that records do not stand alone in their lines."""
-        name = printable(stream.logs.name)
-        for envelope in stream.record.counters.unwrapped:
-            if (name, envelope) not in self._envelopes:
-                self._envelopes.add((name, envelope))
-                log.info("%s: records are taken out of what is around them (%s)", name, envelope)
-
     def _log_first_records(self, stream: LiveStream) -> None:
         """Once there are some records: whether they can be read, and tell what they should."""
-        counters = stream.record.counters
-        name = stream.logs.name
-        if name not in self._unseen or stream.coverage.share is None:
-            return
-        if counters.records_read < _FIRST_RECORDS:
+        counters, share = stream.record.counters, stream.coverage.share
+        name, read = stream.logs.name, stream.record.counters.records_read
+        if name not in self._unseen or share is None or read < _FIRST_RECORDS:
             return
         self._unseen.discard(name)
-        rejected = counters.rejected.total() / counters.records_read
         log.info(
             "%s: %s; %s lines read, %s scored, %.2f %% could not be read; "
             "%.0f %% of the values that features are made of are there",
-            printable(name),
-            " and ".join(stream.formats),
-            f"{counters.records_read:,}",
-            f"{counters.accepted:,}",
-            100 * rejected,
-            100 * stream.coverage.share,
+            *(printable(name), " and ".join(stream.formats), f"{read:,}"),
+            *(f"{counters.accepted:,}", 100 * counters.rejected.total() / read, 100 * share),
         )
 
     def _lines(self, notices: Sequence[HealthNotice]) -> list[bytes]:
@@ -282,21 +259,20 @@ class Reporter:
             if notice.state == "closed":
                 self._problems.pop(notice.id, None)
             else:
-                self._problems[notice.id] = Problem(
-                    notice.id, notice.ts, notice.severity, notice.msg
-                )
+                problem = Problem(notice.id, notice.ts, notice.severity, notice.msg)
+                self._problems[notice.id] = problem
         return [self._encoded(notice) for notice in notices]
 
 
 def _figures_of(stream: LiveStream) -> StreamFigures:
-    counters, logs = stream.record.counters, stream.logs
+    counters = stream.record.counters
     instead = Instead(
-        sensor=logs.sensor,
+        sensor=stream.logs.sensor,
         skipped={kind: n for kind, n in counters.skipped.items() if kind != SHED},
         rejected=counters.rejected,
         formats=tuple(stream.formats),
-        reject=stream.first_reject,
-        absent=() if counters.records_read else tuple(map(str, _missing(logs))),
+        reject=stream.rejects.first,
+        absent=() if counters.records_read else tuple(map(str, _missing(stream.logs))),
     )
     return StreamFigures(
         records_read=counters.records_read,

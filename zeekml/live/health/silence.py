@@ -35,17 +35,14 @@ class Silence:
             # what was not read yet may be flows
             self._since = self._stats_since = None
             return 0.0
-        by_stats = self._by_stats(stats)
+        by_stats = 0.0
+        if stats is not None:
+            if self._stats_since is None:
+                self._stats_since = stats
+            by_stats = stats - self._stats_since
         if grown or not in_sight:
             self._since = None
             return by_stats
         if self._since is None:
             self._since = self._clock()
         return max(looked - self._since, by_stats)
-
-    def _by_stats(self, stats: float | None) -> float:
-        if stats is None:
-            return 0.0
-        if self._stats_since is None:
-            self._stats_since = stats
-        return stats - self._stats_since

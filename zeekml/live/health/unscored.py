@@ -11,17 +11,9 @@ from msgspec.json import decode as json_decode
 from zeekml.core.text import printable
 from zeekml.core.units import counted, duration
 from zeekml.live.health.problems import HealthFinding
+from zeekml.readers import rejects as reasons
 from zeekml.readers.flow_schema import REQUIRED, SURICATA
 from zeekml.readers.formats.json_parser import DECODE_ERRORS
-from zeekml.readers.rejects import (
-    BAD_JSON,
-    BAD_UTF8,
-    BAD_VALUE,
-    COLUMN_COUNT,
-    LINE_TOO_LONG,
-    MISSING_FIELD,
-    RejectSink,
-)
 
 FLOW_REMEDY: Final = (
     "in suricata.yaml, under outputs: - eve-log: types:, list `- flow`, and restart Suricata"
@@ -30,13 +22,14 @@ _CONN_REMEDY: Final = (
     "name the file that Zeek writes its connections to, conn.log, or its directory; where one file "
     "holds all of Zeek's logs, see that conn is among them"
 )
+_RENAMED: Final = "fields that a flow cannot do without were renamed or taken out on the way"
 _READABLE: Final = {
-    COLUMN_COUNT: "lines must have the columns that the #fields header before them names",
-    BAD_VALUE: "compare a value in it with what the sensor itself writes",
-    BAD_JSON: "each line must be one whole JSON object",
-    BAD_UTF8: "the log must be UTF-8",
-    LINE_TOO_LONG: "each record must be a line of its own",
-    MISSING_FIELD: "fields that a flow cannot do without were renamed or taken out on the way",
+    reasons.COLUMN_COUNT: "lines must have the columns that the #fields header before them names",
+    reasons.BAD_VALUE: "compare a value in it with what the sensor itself writes",
+    reasons.BAD_JSON: "each line must be one whole JSON object",
+    reasons.BAD_UTF8: "the log must be UTF-8",
+    reasons.LINE_TOO_LONG: "each record must be a line of its own",
+    reasons.MISSING_FIELD: _RENAMED,
 }
 _OF_ITSELF: Final = frozenset(["stats", "engine"])
 _EVE_FIELDS: Final = ("event_type", "flow", "src_ip", "dest_ip", "proto")
@@ -70,9 +63,9 @@ class Instead:
 
 
 class FirstReject:
-    """A `RejectSink` that hands all rejects on, and keeps the first since `forget` in mind."""
+    """A `RejectSink` that hands all rejects on, and keeps the `first` until it is forgotten."""
 
-    def __init__(self, rejects: RejectSink) -> None:
+    def __init__(self, rejects: reasons.RejectSink) -> None:
         self.first: UnscoredReject | None = None
         self._rejects = rejects
 
@@ -81,10 +74,6 @@ class FirstReject:
         if self.first is None:
             self.first = UnscoredReject(source, line, reason, excerpt[:_KEPT])
         self._rejects.add(source, line, reason, excerpt)
-
-    def forget(self) -> None:
-        """The next one is the first again."""
-        self.first = None
 
 
 def unscored(seconds: float | None, instead: Instead) -> HealthFinding:
@@ -106,14 +95,12 @@ def _nothing_came(instead: Instead) -> tuple[str, str]:
     what = "nothing was ever written to the log"
     if instead.absent:
         what = f"{instead.absent[0]} does not exist"
-    if instead.sensor == SURICATA:
-        return what, (
-            "see whether Suricata runs, gets traffic and writes to this very file (suricata.yaml, "
-            "outputs: - eve-log: filename:), or name another one with --suricata"
-        )
     return what, (
-        "see whether Zeek runs, gets traffic and writes to this very file, or name another one, "
-        "or its directory, with --zeek"
+        "see whether Suricata runs, gets traffic and writes to this very file (suricata.yaml, "
+        "outputs: - eve-log: filename:), or name another one with --suricata"
+        if instead.sensor == SURICATA
+        else "see whether Zeek runs, gets traffic and writes to this very file, or name another "
+        "one, or its directory, with --zeek"
     )
 
 
@@ -141,11 +128,10 @@ def _other_types(instead: Instead) -> tuple[str, str]:
 
 def _only_rejects(instead: Instead) -> tuple[str, str]:
     rejected = sum(instead.rejected.values())
-    reasons = sorted(instead.rejected, key=lambda reason: (-instead.rejected[reason], reason))
-    listed = ", ".join(f"{reason} {instead.rejected[reason]:,}" for reason in reasons)
-    what = (
-        f"{_in(instead)}{rejected:,} of {counted(instead.read, 'line')} cannot be read ({listed})"
-    )
+    given = sorted(instead.rejected.items(), key=lambda item: (-item[1], item[0]))
+    listed = ", ".join(f"{reason} {number:,}" for reason, number in given)
+    of = counted(instead.read, "line")
+    what = f"{_in(instead)}{rejected:,} of {of} cannot be read ({listed})"
     first = instead.reject
     where = "see rejects.jsonl; "
     if first is not None:
@@ -153,7 +139,7 @@ def _only_rejects(instead: Instead) -> tuple[str, str]:
         where += f"{printable(first.excerpt, _EXCERPT)}; "
         if missing := _missing(instead.sensor, first.excerpt):
             return what, f"{where}it lacks {', '.join(missing)}, without which there is no flow"
-    usual = reasons[0] if first is None else first.reason
+    usual = given[0][0] if first is None else first.reason
     return what, where + _READABLE.get(usual, "see whether something else writes to the log")
 
 

@@ -16,6 +16,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -151,8 +152,11 @@ class AppendFile:
     # -- the file --------------------------------------------------------------------------------
 
     def _open(self) -> int:
-        if self._descriptor is not None and self._is_in_place(self._descriptor):
-            return self._descriptor
+        if self._descriptor is not None:
+            with suppress(FileNotFoundError):
+                there = self.path.stat(follow_symlinks=False)
+                if os.path.samestat(there, os.fstat(self._descriptor)):
+                    return self._descriptor
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # a FIFO in its place must not hold the watcher up
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
@@ -171,8 +175,7 @@ class AppendFile:
                     self._pending[:0] = self._uncommitted
                     self._first_pending = self._first_uncommitted or self._first_pending
                 # and what is in a file of another name is not in this one
-                self._uncommitted = []
-                self._first_uncommitted = ""
+                self.committed()
         except BaseException:
             os.close(descriptor)
             raise
@@ -185,14 +188,6 @@ class AppendFile:
         self._untidy = False
         self._written = os.fstat(descriptor).st_mtime_ns
         return descriptor
-
-    def _is_in_place(self, descriptor: int) -> bool:
-        ours = os.fstat(descriptor)
-        try:
-            there = self.path.stat(follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
 
     def _tidy(self, descriptor: int) -> None:
         """Take off what a failed try may have left, or what somebody who cut the file left."""

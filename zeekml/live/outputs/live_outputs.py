@@ -6,11 +6,10 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from zeekml.alerts.eve_alert import encode_alert
 from zeekml.alerts.evidence_line import encode_silenced
@@ -49,8 +48,7 @@ Kept = Callable[[], Mapping[str, bytes]]
 """Gives lines as they are kept elsewhere, by their keys and in their order; notices as JSON."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shortened:
+class Shortened(NamedTuple):
     """An output that was shorter at the start than at the last commit."""
 
     name: str
@@ -91,12 +89,8 @@ class LiveOutputs:
         self._options = options
         self._encoded = notice_encoder(options)
         self._open_ts = open_ts
-        keys = {
-            NOTICE_LOG: _notice_key,
-            EVE_JSON: _alert_key,
-            SILENCED: _notice_key,
-            REJECTS: line_key,
-        }
+        keys = {NOTICE_LOG: _notice_key, EVE_JSON: _alert_key, SILENCED: _notice_key}
+        keys[REJECTS] = line_key
         if options.enriched:
             keys[ENRICHED] = record_key
         self._files: dict[str, AppendFile] = {}
@@ -105,18 +99,21 @@ class LiveOutputs:
         try:
             self._hold_directory()
             for name, key_of in keys.items():
-                file = AppendFile(
-                    directory / name,
-                    marks.get(name),
-                    key_of,
-                    self._opening_of(name, opening),
-                    self._in_form(name, kept.get(name, dict)),
-                )
+                opens, lines = partial(opening, name), kept.get(name, dict)
+                if name == NOTICE_LOG:
+                    opens = partial(self._opening, opens)
+                    lines = partial(self._in_form, lines)
+                file = AppendFile(directory / name, marks.get(name), key_of, opens, lines)
                 self._files[name] = file
                 if file.cut.lines or file.cut.size:
                     size = max(marks[name].offset - file.mark.offset, 0)
                     self.shortened.append(Shortened(name, len(file.cut.lines), size))
-            self._name_columns()
+            if options.notice_format == "tsv":
+                # the header again if what the last run wrote has other columns, or none
+                header, file = self._header(), self._files[NOTICE_LOG]
+                if _width(file.last_line()) != _width(header.splitlines()[-1]):
+                    file.add(line_key(header), header)
+                    file.flush()
         except BaseException:
             self.close()
             raise
@@ -208,34 +205,17 @@ class LiveOutputs:
                 self.directory.mkdir(parents=True, exist_ok=True)
                 self._lock.take_again()
 
-    def _in_form(self, name: str, kept: Kept) -> Kept:
-        """What is kept, as it stands in this file."""
-        if name != NOTICE_LOG:
-            return kept
-        options = self._options
-        tsv = _tsv_encoder(options)
-        return lambda: {
-            key: line_in_form(line, tsv, strict=options.strict_notice)
-            for key, line in kept().items()
-        }
+    def _in_form(self, kept: Kept) -> Mapping[str, bytes]:
+        """What is kept of notice.log, as it stands in the file."""
+        tsv, strict = _tsv_encoder(self._options), self._options.strict_notice
+        return {key: line_in_form(line, tsv, strict=strict) for key, line in kept().items()}
 
-    def _opening_of(self, name: str, opening: Opening) -> Callable[[], list[bytes]]:
-        if name == NOTICE_LOG and self._options.notice_format == "tsv":
-            return lambda: [self._header(), *opening(name)]
-        return lambda: opening(name)
+    def _opening(self, opening: Callable[[], list[bytes]]) -> list[bytes]:
+        header = [self._header()] if self._options.notice_format == "tsv" else []
+        return [*header, *opening()]
 
     def _header(self) -> bytes:
         return TsvEncoder(self._open_ts(), strict=self._options.strict_notice).header()
-
-    def _name_columns(self) -> None:
-        """Repeat the header if what the last run wrote has other columns, or none."""
-        if self._options.notice_format != "tsv":
-            return
-        header = self._header()
-        file = self._files[NOTICE_LOG]
-        if _width(file.last_line()) != _width(header.splitlines()[-1]):
-            file.add(line_key(header), header)
-            file.flush()
 
 
 def line_key(line: bytes) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -45,16 +46,9 @@ def keys_since(path: Path, mark: Mark, key_of: KeyOf) -> Iterator[str]:
     place = (mark.device, mark.inode)
     same = [f for f in files if f.place == place and f.status.st_size >= mark.offset]
     # whatever was written to since; renaming and compressing do not change that time
-    later = sorted(
-        (
-            f
-            for f in files
-            if f not in same
-            and f.status.st_mtime_ns >= mark.written
-            and f.path.name.startswith(path.name)
-        ),
-        key=lambda f: f.status.st_mtime_ns,
-    )
+    later = [f for f in files if f not in same and f.path.name.startswith(path.name)]
+    later = [f for f in later if f.status.st_mtime_ns >= mark.written]
+    later.sort(key=lambda f: f.status.st_mtime_ns)
     for file in same[:1]:
         yield from _keys(file, mark.offset, key_of)
     # a copy: what it was made of is gone, or emptied
@@ -109,10 +103,8 @@ def find_cut(path: Path, mark: Mark, key_of: KeyOf, kept: Callable[[], Mapping[s
     wanted = [key for key in lines if order[key] >= begin and key not in there]
     if wanted:
         for file in copies:
-            try:
+            with suppress(OSError):
                 there.update(_keys(file, 0, key_of))
-            except OSError:
-                continue
     found = {key: lines[key] for key in wanted if key not in there}
     copied = here.place == place and any(f.status.st_mtime_ns >= mark.written for f in copies)
     return Cut(found, 0 if copied and not found else size, bool(found) and after is None)

@@ -118,7 +118,15 @@ class ContextFiles:
             self._finished = None
             self._remove_all_but(commit.snapshot)
         if self._copy is None:
-            self._begin_if_due(context)
+            due = max(ROWS, context.held // SHARE)
+            if self._since - self._tried >= due and _one_at_a_time.acquire(blocking=False):
+                # should it fail, the next try is as far off
+                self._tried = self._since
+                try:
+                    self._copy = _Copy(self._directory, self._name, self._stream, context)
+                except RuntimeError as error:  # no more threads
+                    _one_at_a_time.release()
+                    _complain(self._stream, error)
         elif commit.anchor is not None and self._copy.waits:
             self._copy.take(commit.anchor.number, self._since, context)
 
@@ -141,17 +149,6 @@ class ContextFiles:
         """Let a copy that is under way come to its end, one that was not taken be."""
         if self._copy is not None:
             self._copy.wait()
-
-    def _begin_if_due(self, context: ContextEngine) -> None:
-        due = max(ROWS, context.held // SHARE)
-        if self._since - self._tried >= due and _one_at_a_time.acquire(blocking=False):
-            # should it fail, the next try is as far off
-            self._tried = self._since
-            try:
-                self._copy = _Copy(self._directory, self._name, self._stream, context)
-            except RuntimeError as error:  # no more threads
-                _one_at_a_time.release()
-                _complain(self._stream, error)
 
     def _remove_all_but(self, snapshot: ContextSnapshot | None) -> None:
         for path in self._directory.glob(f"{self._name}-*"):
@@ -242,8 +239,6 @@ def _write(
 
 
 def _complain(stream: str, error: Exception) -> None:
-    log.warning(
-        "%s: the context cannot be written for the next start, which will take longer: %s",
-        printable(stream),
-        getattr(error, "strerror", None) or str(error) or "no memory",
-    )
+    why = getattr(error, "strerror", None) or str(error) or "no memory"
+    told = "%s: the context cannot be written for the next start, which will take longer: %s"
+    log.warning(told, printable(stream), why)

@@ -12,6 +12,7 @@ stood and, at the latest anchor, what the incidents were. See `zeekml.live.state
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -145,16 +146,12 @@ class State:
         self.directory = directory
         self.commits = 0
         self._place = StateDirectory(directory)
-        try:
+        with ExitStack() as stack:
+            stack.callback(self._place.close)
             self._db = self._place.open()
-            try:
-                self._set_up()
-            except BaseException:
-                self._db.close()
-                raise
-        except BaseException:
-            self._place.close()
-            raise
+            stack.callback(self._db.close)
+            self._set_up()
+            stack.pop_all()
 
     def _set_up(self) -> None:
         with self._place.complaining():
@@ -235,12 +232,8 @@ class State:
         """The entries of a stream numbered begin … end−1, one at a time."""
         number = begin
         while end is None or number < end:
-            row = self._row(
-                "SELECT number, rows, entry FROM journal WHERE stream = ? AND number >= ? "
-                "ORDER BY number LIMIT 1",
-                stream,
-                number,
-            )
+            query = "SELECT number, rows, entry FROM journal WHERE stream = ? AND number >= ?"
+            row = self._row(f"{query} ORDER BY number LIMIT 1", stream, number)
             if row is None or (end is not None and row[0] >= end):
                 return
             yield JournalRow(*row)
@@ -248,21 +241,14 @@ class State:
 
     def next_number(self, stream: str) -> int:
         """The number that a stream's next journal entry gets."""
-        (number,) = self._row(
-            "SELECT max(number) FROM (SELECT number + 1 AS number FROM journal "
-            "WHERE stream = ?1 UNION SELECT number FROM anchor WHERE stream = ?1)",
-            stream,
-        )
-        return number or 0
+        entries = "SELECT number + 1 AS number FROM journal WHERE stream = ?1"
+        both = f"{entries} UNION SELECT number FROM anchor WHERE stream = ?1"
+        return self._row(f"SELECT max(number) FROM ({both})", stream)[0] or 0
 
     def journal_size(self, stream: str, begin: int = 0) -> tuple[int, int]:
         """Bytes and rows of a stream's journal from an entry on."""
-        size, rows = self._row(
-            "SELECT coalesce(sum(size), 0), coalesce(sum(rows), 0) FROM journal "
-            "WHERE stream = ? AND number >= ?",
-            stream,
-            begin,
-        )
+        sums = "SELECT coalesce(sum(size), 0), coalesce(sum(rows), 0) FROM journal"
+        size, rows = self._row(f"{sums} WHERE stream = ? AND number >= ?", stream, begin)
         return size, rows
 
     def marks(self) -> dict[str, Mark]:
@@ -313,15 +299,10 @@ class State:
             self._put("meta", (notes or {}).items())
             if incidents:
                 # what is written anew comes last, so the first are those heard of least lately
-                self._db.execute(
-                    "DELETE FROM incident WHERE rowid <= (SELECT max(rowid) FROM incident) - ?",
-                    (INCIDENT_LINES,),
-                )
-                for table in ("line", "alert"):
-                    self._db.execute(
-                        f"DELETE FROM {table} WHERE rowid <= (SELECT max(rowid) FROM {table}) - ?",
-                        (EXPLAINED_LINES,),
-                    )
+                kept = {"incident": INCIDENT_LINES, "line": EXPLAINED_LINES}
+                for table, most in (kept | {"alert": EXPLAINED_LINES}).items():
+                    old = f"rowid <= (SELECT max(rowid) FROM {table}) - ?"
+                    self._db.execute(f"DELETE FROM {table} WHERE {old}", (most,))
         self.commits += 1
 
     def _put(self, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
@@ -334,23 +315,18 @@ class State:
         self._put("stream", [(name, commit.record)])
         if (entry := commit.entry) is not None:
             # a number that is there already would be an error
-            self._db.execute(
-                "INSERT INTO journal VALUES (?, ?, ?, ?, ?)",
-                (name, entry.number, entry.rows, len(entry.data), entry.data),
-            )
+            row = (name, entry.number, entry.rows, len(entry.data), entry.data)
+            self._db.execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", row)
         if (anchor := commit.anchor) is not None:
             # incidents are gone on with from the latest anchor; the others serve the context
-            self._db.execute(
-                "UPDATE anchor SET judge = NULL, alerts = NULL WHERE stream = ?", (name,)
-            )
+            held = "judge = NULL, alerts = NULL"
+            self._db.execute(f"UPDATE anchor SET {held} WHERE stream = ?", (name,))
             clock = msgspec.json.encode(anchor.clock)
-            held = (anchor.ordering, anchor.judge, anchor.alerts)
-            self._put("anchor", [(name, anchor.number, clock, *held)])
+            parts = (anchor.ordering, anchor.judge, anchor.alerts)
+            self._put("anchor", [(name, anchor.number, clock, *parts)])
         if commit.snapshot is not None:
             self._put("snapshot", [(name, *astuple(commit.snapshot))])
         if commit.forget_before:
             for table in ("journal", "anchor"):
-                self._db.execute(
-                    f"DELETE FROM {table} WHERE stream = ? AND number < ?",
-                    (name, commit.forget_before),
-                )
+                old = "stream = ? AND number < ?"
+                self._db.execute(f"DELETE FROM {table} WHERE {old}", (name, commit.forget_before))

@@ -58,38 +58,33 @@ class Labels:
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / LABELS_FILE
+        self._shown = printable(str(self.path), 4096)
         with self._complaining():
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._db = sqlite3.connect(self.path, isolation_level=None, timeout=_PATIENCE)
             try:
-                self._set_up()
+                (found,) = self._db.execute("PRAGMA user_version").fetchone()
+                if found not in (0, _FORMAT):
+                    raise OutputError(
+                        f"{self._shown}: has format {found}, this version reads {_FORMAT}; "
+                        "use the version of zeekml that wrote it"
+                    )
+                if found == 0:
+                    self._db.executescript(f"{_SCHEMA}PRAGMA user_version = {_FORMAT};")
             except BaseException:
                 self._db.close()
                 raise
-
-    def _set_up(self) -> None:
-        (found,) = self._db.execute("PRAGMA user_version").fetchone()
-        if found not in (0, _FORMAT):
-            raise OutputError(
-                f"{printable(str(self.path), 4096)}: has format {found}, this version reads "
-                f"{_FORMAT}; use the version of zeekml that wrote it"
-            )
-        if found == 0:
-            self._db.executescript(f"{_SCHEMA}PRAGMA user_version = {_FORMAT};")
 
     @contextmanager
     def _complaining(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            shown = printable(str(self.path), 4096)
-            raise OutputError(
-                f"{shown}: {printable(str(error))}; the label is not stored"
-            ) from error
+            reason = f"{printable(str(error))}; the label is not stored"
+            raise OutputError(f"{self._shown}: {reason}") from error
         except OSError as error:
-            raise OutputError(
-                f"{printable(str(self.path), 4096)}: {error.strerror}; run as the user of the watch"
-            ) from error
+            reason = f"{error.strerror}; run as the user of the watch"
+            raise OutputError(f"{self._shown}: {reason}") from error
 
     def close(self) -> None:
         """Close the file."""
@@ -102,9 +97,8 @@ class Labels:
         the threat is not known, or a false alarm is given one.
         """
         if label.threat and label.threat not in THREATS:
-            raise InputError(
-                f"unknown threat {printable(label.threat, 40)!r}; {', '.join(THREATS)}"
-            )
+            shown = printable(label.threat, 40)
+            raise InputError(f"unknown threat {shown!r}; {', '.join(THREATS)}")
         if label.threat and not label.truth:
             raise InputError("a false alarm has no threat; leave --threat out")
         note, who = printable(label.note, MAX_NOTE), printable(label.who, 80)
@@ -115,19 +109,16 @@ class Labels:
             ).fetchone()
             new: bool = latest != (int(label.truth), label.threat, note)
             if new:
-                self._db.execute(
-                    "INSERT INTO label (id, truth, threat, note, who, at, line, evidence) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    astuple(replace(label, note=note, who=who)),
-                )
+                columns = "id, truth, threat, note, who, at, line, evidence"
+                values = astuple(replace(label, note=note, who=who))
+                places = ", ".join("?" * len(values))
+                self._db.execute(f"INSERT INTO label ({columns}) VALUES ({places})", values)
         return new
 
     def current(self) -> list[Label]:
         """The label that counts of each incident, the latest first."""
-        return self._read(
-            "SELECT * FROM label WHERE number IN (SELECT max(number) FROM label GROUP BY id) "
-            "ORDER BY number DESC"
-        )
+        latest = "SELECT max(number) FROM label GROUP BY id"
+        return self._read(f"SELECT * FROM label WHERE number IN ({latest}) ORDER BY number DESC")
 
     def history(self, incident: str) -> list[Label]:
         """All that was said of an incident, the first first."""
@@ -158,13 +149,10 @@ def label_incident(
     evidence: bytes | None = None,
 ) -> bool:
     """Store what this user says of an incident, now; as `Labels.put`."""
-    label = Label(incident, truth, threat, note, _user(), time.time(), line, evidence)
+    try:
+        who = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (OSError, KeyError):  # a user id without a name, as in a container
+        who = str(os.getuid())
+    label = Label(incident, truth, threat, note, who, time.time(), line, evidence)
     with closing(Labels(directory)) as labels:
         return labels.put(label)
-
-
-def _user() -> str:
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (OSError, KeyError):  # a user id without a name, as in a container
-        return str(os.getuid())

@@ -41,16 +41,12 @@ class StateReader:
             with self.path.open("rb"):
                 pass
         except OSError as error:
-            raise InputError(
-                f"{self._shown}: {error.strerror}; give --state the directory of a zeekml watch, "
-                "as its user"
-            ) from error
+            remedy = "give --state the directory of a zeekml watch, as its user"
+            raise InputError(f"{self._shown}: {error.strerror}; {remedy}") from error
         with self._complaining():
             self._db = self._opened()
         try:
-            with self._complaining():
-                found = self._db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
-            if found != (str(FORMAT),):
+            if self._all("SELECT value FROM meta WHERE key = 'format'") != [(str(FORMAT),)]:
                 raise InputError(f"{self._shown}: is of another version, this one reads {FORMAT}")
         except BaseException:
             self._db.close()
@@ -106,11 +102,8 @@ class StateReader:
         """
         number = since
         while True:
-            rows = self._all(
-                "SELECT rowid, stream, line FROM incident WHERE rowid >= ? ORDER BY rowid LIMIT ?",
-                number,
-                _CHUNK,
-            )
+            query = "SELECT rowid, stream, line FROM incident WHERE rowid >= ?"
+            rows = self._all(f"{query} ORDER BY rowid LIMIT ?", number, _CHUNK)
             yield from rows
             if len(rows) < _CHUNK:
                 return
@@ -121,14 +114,12 @@ class StateReader:
         shown = printable(name, 40)
         if len(name) < _MIN_PREFIX or not name.isalnum():
             raise InputError(f"{shown!r} is no id of an incident; zeekml_id in notice.log is")
-        rows = self._all(
-            "SELECT id, line FROM incident WHERE id >= ? AND id < ? LIMIT 2", name, name + "~"
-        )
+        query = "SELECT id, line FROM incident WHERE id >= ? AND id < ? LIMIT 2"
+        rows = self._all(query, name, name + "~")
         if not rows:
-            raise InputError(
-                f"{printable(str(self.directory), 4096)}: knows no incident {shown}; "
-                "zeekml_id in notice.log is its id"
-            )
+            where = printable(str(self.directory), 4096)
+            hint = "zeekml_id in notice.log is its id"
+            raise InputError(f"{where}: knows no incident {shown}; {hint}")
         if len(rows) > 1:
             raise InputError(f"several incidents begin with {shown}; give more of the id")
         return rows[0]
@@ -149,10 +140,8 @@ class StateReader:
 
     def evidence(self, incident: str) -> bytes | None:
         """What the first line of an incident that is still kept rests on, as JSON."""
-        rows = self._all(
-            "SELECT evidence FROM line WHERE id = ? AND evidence IS NOT NULL ORDER BY seq LIMIT 1",
-            incident,
-        )
+        query = "SELECT evidence FROM line WHERE id = ? AND evidence IS NOT NULL ORDER BY seq"
+        rows = self._all(f"{query} LIMIT 1", incident)
         return rows[0][0] if rows else None
 
     def _all(self, query: str, *values: object) -> list[Any]:

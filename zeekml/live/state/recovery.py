@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from zeekml.config import Config
 from zeekml.core.text import printable
@@ -28,6 +28,8 @@ from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.stream_clock import ClockState
 
 log = logging.getLogger("zeekml.watch")
+
+T = TypeVar("T")
 
 LOST_INCIDENTS: Final = (
     "what is known of the open incidents cannot be used ({}); they begin anew, so that a notice "
@@ -87,8 +89,10 @@ def recover(
         new = LivePipeline(bundle, new_incidents(), config, hold=hold, originals=originals)
         return RestoredStream(new, LiveAlerts(AlertMemory()), problems)
     latest = state.anchor(stream, anchors[-1].number)
-    incidents = _incidents(latest, new_incidents, problems)
-    alerts = LiveAlerts(_alerts(latest, problems))
+    load = AllowlistFilter.load
+    incidents = _loaded(latest.judge, load, new_incidents, LOST_INCIDENTS, problems)
+    memory = _loaded(latest.alerts, AlertMemory.load, AlertMemory, LOST_ALERTS, problems)
+    alerts = LiveAlerts(memory)
 
     def pipeline_at(anchor: Snapshot) -> LivePipeline:
         return LivePipeline(bundle, incidents, config, hold=hold, originals=originals, at=anchor)
@@ -96,9 +100,18 @@ def recover(
     snapshot = state.snapshot(stream)
     pipeline = _from_snapshot(state, stream, snapshot, anchors, pipeline_at)
     if pipeline is None:
+        # by way of the journal alone
         snapshot = None
-        begin = context_start(anchors, latest.clock, config.context_records)
-        pipeline = _from_journal(state, stream, *begin, latest, pipeline_at, problems)
+        start, complete = context_start(anchors, latest.clock, config.context_records)
+        if not complete:
+            problems.append(LOST_CONTEXT.format("it was cut for want of room: raise journal_mb"))
+        try:
+            begin = state.anchor(stream, start.number)
+            pipeline = pipeline_at(begin if complete else _cut_off(begin))
+            pipeline.warm_up(_entries(state, stream, start.number, latest.number))
+        except DataError as error:
+            problems.append(LOST_CONTEXT.format(error))
+            pipeline = pipeline_at(_cut_off(latest))
     try:
         for entry in _entries(state, stream, latest.number, None):
             alerts.apply(entry.alerts)
@@ -131,46 +144,16 @@ def _from_snapshot(
     return pipeline
 
 
-def _from_journal(
-    state: State,
-    stream: str,
-    start: Snapshot,
-    complete: bool,
-    latest: Snapshot,
-    pipeline_at: Callable[[Snapshot], LivePipeline],
-    problems: list[str],
-) -> LivePipeline:
-    """The pipeline at the latest anchor by way of the journal alone, from an anchor on."""
-    if not complete:
-        problems.append(LOST_CONTEXT.format("it was cut for want of room: raise journal_mb"))
+def _loaded(
+    stored: bytes | None, load: Callable[[bytes], T], new: Callable[[], T], lost: str, to: list[str]
+) -> T:
+    """What was stored, or something new; if it cannot be used, what is lost is added `to` those."""
     try:
-        begin = state.anchor(stream, start.number)
-        pipeline = pipeline_at(begin if complete else _cut_off(begin))
-        pipeline.warm_up(_entries(state, stream, start.number, latest.number))
+        if stored is not None:
+            return load(stored)
     except DataError as error:
-        problems.append(LOST_CONTEXT.format(error))
-        return pipeline_at(_cut_off(latest))
-    return pipeline
-
-
-def _incidents(
-    latest: Snapshot, new_incidents: Callable[[], AllowlistFilter], problems: list[str]
-) -> AllowlistFilter:
-    try:
-        if latest.judge is not None:
-            return AllowlistFilter.load(latest.judge)
-    except DataError as error:
-        problems.append(LOST_INCIDENTS.format(error))
-    return new_incidents()
-
-
-def _alerts(latest: Snapshot, problems: list[str]) -> AlertMemory:
-    try:
-        if latest.alerts is not None:
-            return AlertMemory.load(latest.alerts)
-    except DataError as error:
-        problems.append(LOST_ALERTS.format(error))
-    return AlertMemory()
+        to.append(lost.format(error))
+    return new()
 
 
 def _cut_off(anchor: Snapshot) -> Snapshot:

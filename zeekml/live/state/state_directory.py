@@ -65,12 +65,8 @@ class StateDirectory:
         self._files: dict[str, tuple[int, int]] = {}
         self._prepare()
         try:
-            self._lock = DirectoryLock(
-                directory,
-                f"{self.shown}: another zeekml watch uses this state directory; "
-                "stop it, or choose another --state",
-                LOCK_FILE,
-            )
+            taken = "another zeekml watch uses this state directory; stop it, or choose another"
+            self._lock = DirectoryLock(directory, f"{self.shown}: {taken} --state", LOCK_FILE)
         except OSError as error:
             if error.filename is not None:
                 raise self._unusable(error) from error
@@ -127,9 +123,22 @@ class StateDirectory:
             known = dict(self._files)
             if all(identity_at(self.directory / name) == at for name, at in known.items()):
                 return db
-            copy = self._copied(db, progress)
-            for name in (STATE_FILE, *(STATE_FILE + side for side in _SIDES)):
-                self._clear(name, known)
+            # a whole copy of the open file beside its place
+            copy = self.directory / _COPY
+            for suffix in ("", "-journal", *_SIDES):
+                copy.with_name(_COPY + suffix).unlink(missing_ok=True)
+            os.close(os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            with contextlib.closing(sqlite3.connect(copy)) as target:
+                db.backup(target, pages=_PAGES, progress=lambda *_: progress())
+            for suffix in ("", *_SIDES):
+                # make room: what is not ours is kept under another name
+                path = self.directory / (STATE_FILE + suffix)
+                found = identity_at(path)
+                if found == known.get(path.name):
+                    path.unlink()
+                elif found != (0, 0):
+                    kept = path.replace(path.with_name(_FOUND + suffix))
+                    log.warning("%s/%s: not this watch's; now %s", self.shown, path.name, kept.name)
             copy.rename(self.path)
             sync_directory(self.directory)
             # Closed when its file is no longer there, the old connection leaves alone what is
@@ -149,15 +158,10 @@ class StateDirectory:
         try:
             yield
         except (sqlite3.Error, msgspec.MsgspecError) as error:
-            text = str(error)
-            damaged = isinstance(error, msgspec.MsgspecError) or (
-                "not a database" in text or "malformed" in text or "no such" in text
-            )
-            remedy = (
-                "is damaged; move the directory away to start anew"
-                if damaged
-                else "nothing is lost; make sure that it can be written"
-            )
+            text, remedy = str(error), "nothing is lost; make sure that it can be written"
+            damage = ("not a database", "malformed", "no such")
+            if isinstance(error, msgspec.MsgspecError) or any(mark in text for mark in damage):
+                remedy = "is damaged; move the directory away to start anew"
             raise StateFileError(f"{path}: {printable(text)}; {remedy}") from error
         except OSError as error:
             raise StateFileError(f"{path}: {error.strerror}") from error
@@ -193,28 +197,5 @@ class StateDirectory:
         log.warning("%s: others could write to it (mode %04o); now 0700", self.shown, mode)
         with contextlib.suppress(FileNotFoundError):
             if not belongs_to(self.path.stat(follow_symlinks=False), os.geteuid()):
-                raise StateFileError(
-                    f"{self.shown}/{STATE_FILE}: others may have changed it; "
-                    "move the directory away to start anew"
-                )
-
-    def _copied(self, db: sqlite3.Connection, progress: Callable[[], object]) -> Path:
-        """A whole copy of the open file beside its place."""
-        copy = self.directory / _COPY
-        for name in ("", "-journal", *_SIDES):
-            copy.with_name(_COPY + name).unlink(missing_ok=True)
-        os.close(os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        with contextlib.closing(sqlite3.connect(copy)) as target:
-            db.backup(target, pages=_PAGES, progress=lambda *_: progress())
-        return copy
-
-    def _clear(self, name: str, known: dict[str, tuple[int, int]]) -> None:
-        """Make room: what is not ours is kept under another name."""
-        path = self.directory / name
-        found = identity_at(path)
-        if found == known.get(name):
-            path.unlink()
-        elif found != (0, 0):
-            kept = path.with_name(_FOUND + name.removeprefix(STATE_FILE))
-            path.replace(kept)
-            log.warning("%s/%s: not this watch's; now %s", self.shown, name, kept.name)
+                what = "others may have changed it; move the directory away to start anew"
+                raise StateFileError(f"{self.shown}/{STATE_FILE}: {what}")

@@ -56,9 +56,5 @@ class StreamState(msgspec.Struct):
 
 def decode_record(stored: bytes, kind: type[R]) -> R:
     """The record that `StreamState.encode` wrote, as `StreamState` or what goes beyond it."""
-    return msgspec.json.decode(stored, type=kind, dec_hook=_counter)
-
-
-def _counter(kind: type[Any], value: Any) -> Any:
-    """A `Counter` that was stored as an object."""
-    return Counter(value)
+    # what is no plain type is a `Counter` that was stored as an object
+    return msgspec.json.decode(stored, type=kind, dec_hook=lambda _, value: Counter(value))

@@ -7,12 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from zeekml.live.tail.checkpoint import Checkpoint, Finished
-from zeekml.live.tail.event_buffer import EventBuffer
+from zeekml.live.tail.event_buffer import EventBuffer, Timeouts
 from zeekml.live.tail.events import Cause, How
 from zeekml.live.tail.file_reader import FileReader
 from zeekml.live.tail.fingerprint import Fingerprint, Place
 from zeekml.live.tail.rotated_files import RotatedFile
-from zeekml.live.tail.timeouts import Timeouts
 
 
 class DataLoss:
@@ -46,13 +45,8 @@ class DataLoss:
         file.go_back()
         after = self._buffer.at
         if after.identity is not None:
-            after = replace(
-                after,
-                identity=file.fingerprint(),
-                offset=file.offset,
-                line=file.line,
-                size=file.known_size,
-            )
+            after = replace(after, identity=file.fingerprint(), offset=file.offset)
+            after = replace(after, line=file.line, size=file.known_size)
         self._buffer.gap(file.path, Cause.TRUNCATED, lost, after)
 
     # -- of the file that the checkpoint is in ---------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
 
 import pyarrow as pa
 
@@ -18,8 +17,6 @@ from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.formats.zeek_log import ZeekDecoder
 from zeekml.readers.rejects import SourceAccount
 from zeekml.readers.stream_reader import Decoder, decoded, new_decoder
-
-_ZEEK_KINDS: Final = (Kind.ZEEK_TSV, Kind.ZEEK_JSON)
 
 
 class TailDecoder:
@@ -76,11 +73,14 @@ class TailDecoder:
 
     def _decoder_for(self, event: Lines) -> Decoder:
         if self._decoder is None:
+            kind = self._kind_of(event) or self.kind
+            if kind is None:
+                lines = event.lines
+                data = lines.data if isinstance(lines, Block) else lines.excerpt
+                json = data.lstrip()[:1] in (b"{", b"[")
+                kind = Kind.ZEEK_JSON if json else Kind.ZEEK_TSV
             self._decoder = new_decoder(
-                self._kind_of(event) or self.kind or _guess(event),
-                self._account,
-                alerts=self._alerts,
-                keep_originals=self._keep_originals,
+                kind, self._account, alerts=self._alerts, keep_originals=self._keep_originals
             )
             if self._header is not None and isinstance(self._decoder, ZeekDecoder):
                 self._decoder.pass_over(self._header)
@@ -99,9 +99,4 @@ class TailDecoder:
             # its header may still be being written
             return Kind.ZEEK_TSV
         found = detect(head, Path(event.source).name).kind
-        return found if found in _ZEEK_KINDS else None
-
-
-def _guess(event: Lines) -> Kind:
-    data = event.lines.data if isinstance(event.lines, Block) else event.lines.excerpt
-    return Kind.ZEEK_JSON if data.lstrip()[:1] in (b"{", b"[") else Kind.ZEEK_TSV
+        return found if found in (Kind.ZEEK_TSV, Kind.ZEEK_JSON) else None

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,7 @@ from zeekml.core.text import printable
 from zeekml.readers.files.compression import ByteStream, compression_of
 from zeekml.readers.files.discovery import open_log
 from zeekml.readers.files.file_names import natural_key, parse_name
-from zeekml.readers.files.file_type import HEAD_SIZE, Detected, Kind, detect
+from zeekml.readers.files.file_type import HEAD_SIZE, Kind, detect
 from zeekml.readers.files.refusal import EMPTY
 from zeekml.readers.flow_schema import SURICATA, ZEEK
 from zeekml.readers.formats.multiline_json import record_end, without_rubbish
@@ -56,7 +57,7 @@ _CONN_NAME: Final = re.compile(r"(?:^|[^a-z])conn(?:$|[^a-z])", re.IGNORECASE)
 _ROTATED: Final = re.compile(r"^(.+?\.(?:json|log))[-._]\d", re.IGNORECASE)
 # what shippers put around an event may have escaped its quotes
 _FLOW_EVENT: Final = re.compile(rb'event_type\\*"\s*:\s*\\*"flow\\*"')
-_LONG: Final = 200  # lines
+_LONG: Final = 200  # lines without a flow
 _MAX_ENTRIES: Final = 10_000
 _MAX_LOGS: Final = 64
 _KIND_LENGTH: Final = 60
@@ -138,27 +139,25 @@ def logs_in(directory: Path, sensor: str) -> list[Path]:
     """
     with os.scandir(directory) as entries:
         names = sorted(e.name for e, _ in zip(entries, range(_MAX_ENTRIES), strict=False))
-    usual = _usual_logs(names, sensor)
-    if usual and not all(_has_only_others(directory / name, sensor) for name in usual):
-        return [directory / name for name in usual]
-    others = _flow_logs(directory, names, sensor)
-    if others:
-        log.info(
-            "%s: follows %s, which holds the flows; %s",
-            printable(str(directory), 4096),
-            printable(", ".join(others), 200),
-            f"{printable(usual[0], 80)} has none" if usual else "there is no log of the usual name",
-        )
-    return [directory / name for name in others or usual]
-
-
-def _usual_logs(names: list[str], sensor: str) -> list[str]:
-    """The log of the usual name, or for Suricata also one file per thread: ``eve.1.json``, …"""
     if sensor == ZEEK:
         # that of json-streaming-logs only where there is no other
-        return [name for name in names if name in ("conn.log", "json_streaming_conn.log")][:1]
-    logs = [name for name in names if _EVE_LOG.fullmatch(name)]
-    return sorted(logs, key=lambda name: name != "eve.json")
+        usual = [name for name in names if name in ("conn.log", "json_streaming_conn.log")][:1]
+    else:
+        # or one file per thread: ``eve.1.json``, …
+        usual = [name for name in names if _EVE_LOG.fullmatch(name)]
+        usual.sort(key=lambda name: name != "eve.json")
+    for name in usual:
+        head = _head(directory / name) if sensor == SURICATA else b""
+        if head.count(b"\n") < _LONG or _holds_flows(head, name, sensor):
+            return [directory / name for name in usual]
+    others = _flow_logs(directory, names, sensor)
+    if others:
+        shown = printable(str(directory), 4096), printable(", ".join(others), 200)
+        none = (
+            f"{printable(usual[0], 80)} has none" if usual else "there is no log of the usual name"
+        )
+        log.info("%s: follows %s, which holds the flows; %s", *shown, none)
+    return [directory / name for name in others or usual]
 
 
 def _flow_logs(directory: Path, names: list[str], sensor: str) -> list[str]:
@@ -180,14 +179,6 @@ def _flow_logs(directory: Path, names: list[str], sensor: str) -> list[str]:
     return logs[min(logs, key=lambda base: ("flow" not in base, base))] if logs else []
 
 
-def _has_only_others(path: Path, sensor: str) -> bool:
-    """Whether a log has gone on for long without a flow."""
-    if sensor == ZEEK:
-        return False
-    head = _head(path)
-    return head.count(b"\n") >= _LONG and not _holds_flows(head, path.name, sensor)
-
-
 def _holds_flows(head: bytes, name: str, sensor: str) -> bool:
     if detect(head, name).kind not in _KINDS[sensor]:
         return False
@@ -196,10 +187,9 @@ def _holds_flows(head: bytes, name: str, sensor: str) -> bool:
 
 def _head(path: Path) -> bytes:
     """The beginning of a plain file, or nothing."""
-    try:
+    with suppress(OSError):
         return _beginning(path)[1]
-    except OSError:
-        return b""
+    return b""
 
 
 def _beginning(path: Path) -> tuple[str, bytes]:
@@ -226,22 +216,20 @@ def objection(head: bytes, name: str, sensor: str) -> str:
         if not record_end(whole):
             return "" if len(head) < HEAD_SIZE else found.refusal
         found = detect(whole, name)
-        if sensor == ZEEK and (_RECORD.match(whole) or _is_header_begun(whole, found)):
+        if sensor == ZEEK and _RECORD.match(whole):
             return ""
+        if sensor == ZEEK and not found.refusal.startswith("zeek_"):
+            # a header that was just begun?
+            headers, lines = HeaderReader(), whole.splitlines()
+            headers.begin(lines[0])
+            prefix = headers.header.prefix
+            columns = prefix + b"fields"
+            if all(line.startswith(prefix) and not line.startswith(columns) for line in lines):
+                return ""
     if found.refusal == EMPTY or found.kind in _KINDS[sensor]:
         return ""
     # Zeek's logs say themselves what they are, so this is text from a log
     return printable(found.refusal if found.kind is None else str(found.kind), _KIND_LENGTH)
-
-
-def _is_header_begun(whole: bytes, found: Detected) -> bool:
-    if found.refusal.startswith("zeek_"):
-        return False
-    headers = HeaderReader()
-    lines = whole.splitlines()
-    headers.begin(lines[0])
-    prefix = headers.header.prefix
-    return all(line.startswith(prefix) and line[len(prefix) :][:6] != b"fields" for line in lines)
 
 
 def _reason(error: OSError) -> str:

@@ -54,14 +54,12 @@ class Horizon:
         """Whether it is known that a file was not there before."""
         return self.skipped is not None and written not in self.skipped
 
-    def is_believed(self, written: int, *, beside: bool) -> bool:
-        """Whether a file that seems old, but was not there before, is taken for new.
+    def is_believed(self, written: int) -> bool:
+        """Whether a file of an archive that seems old, but was not there before, is new.
 
         An archive may be mounted at any time, with years of logs in it, so there it takes a live
         file that seems older than what was finished; beside the live file it does not.
         """
-        if beside:
-            return True
         return self.live is not None and self.seems_old(self.live) and written <= self.live + SLACK
 
 
@@ -129,33 +127,24 @@ def list_rotated(
                 continue
             place, written = place_of(status), status.st_mtime_ns
             parsed = parse_name(name, above)
-            if place != horizon.reading and not _is_rotated(path.name, own, name, parsed):
+            if parsed.base == own.base:
+                rotated = parsed.logger in ("", own.logger)
+            else:
+                # whatever was put behind the whole name, in a way nobody thought of
+                rotated = name.startswith(path.name) and not name[len(path.name) :][:1].isalnum()
+            if place != horizon.reading and not rotated:
                 continue
             old, came = horizon.seems_old(written), horizon.came(written)
-            believed = came and horizon.is_believed(written, beside=directory in beside)
+            believed = came and (directory in beside or horizon.is_believed(written))
             if old and not believed and place != horizon.reading:
                 skipped.append(written)
                 continue
-            entry = DirectoryEntry.of(
-                directory / name,
-                status,
-                parsed,
-                fresh=moved is not None and directory == parent,
-                last=name == path.name,
-                old=old,
-                came=came,
-                skipped=horizon.skipped is not None and horizon.skipped.surely(written),
-            )
+            flags = {"fresh": moved is not None and directory == parent, "last": name == path.name}
+            flags |= {"old": old, "came": came}
+            flags["skipped"] = horizon.skipped is not None and horizon.skipped.surely(written)
+            entry = DirectoryEntry.of(directory / name, status, parsed, **flags)
             found.setdefault(place, entry)
     return list(found.values()), skipped
-
-
-def _is_rotated(live: str, own: LogName, name: str, parsed: LogName) -> bool:
-    """Whether, by its name, a file may have been the live one."""
-    if parsed.base == own.base:
-        return parsed.logger in ("", own.logger)
-    # whatever was put behind the whole name, in a way nobody thought of
-    return name.startswith(live) and not name[len(live) :][:1].isalnum()
 
 
 def list_directory(directory: Path) -> list[tuple[str, os.stat_result]] | None:
@@ -184,19 +173,13 @@ def list_directory(directory: Path) -> list[tuple[str, os.stat_result]] | None:
 
 def dated_directories(archive: Path, since: int) -> list[Path]:
     """The directories of an archive for the days since a time in nanoseconds."""
-    first = ""
-    if since > 0:
-        day = datetime.datetime.fromtimestamp(since / 10**9, datetime.UTC) - _DAY
-        first = f"{day:%Y-%m-%d}"
+    day = datetime.datetime.fromtimestamp(since / 10**9, datetime.UTC) - _DAY
+    first = f"{day:%Y-%m-%d}" if since > 0 else ""
     try:
         with os.scandir(archive) as entries:
-            names = [
-                entry.name
-                for entry, _ in zip(entries, range(MAX_ENTRIES), strict=False)
-                if _DATE.fullmatch(entry.name)
-                and entry.name >= first
-                and entry.is_dir(follow_symlinks=False)
-            ]
+            dated = [e for e, _ in zip(entries, range(MAX_ENTRIES), strict=False)]
+            dated = [e for e in dated if _DATE.fullmatch(e.name) and e.name >= first]
+            names = [e.name for e in dated if e.is_dir(follow_symlinks=False)]
     except OSError:
         return []
     return [archive / name for name in sorted(names)[-MAX_DATED_DIRECTORIES:]]

@@ -1,34 +1,46 @@
-"""Directory scan: what there is of a log at one moment, the live file and its rotated files."""
+"""Directory scan: what there is of a log at one moment, the live file and its rotated files.
+
+And the search for a file that was moved where its log's files usually are not.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
-from zeekml.live.tail import moved_file_search
-from zeekml.live.tail.checkpoint import (
-    MAX_FINISHED,
-    MIN_FINISHED,
-    RECENT,
-    Checkpoint,
-    Finished,
-    SkippedFiles,
-)
+from zeekml.live.tail import checkpoint as stored
+from zeekml.live.tail.checkpoint import Checkpoint, Finished, SkippedFiles
 from zeekml.live.tail.default_paths import COMPRESSED
-from zeekml.live.tail.directory_listing import Horizon, list_rotated, own_name, usual_archives
+from zeekml.live.tail.directory_listing import (
+    Horizon,
+    dated_directories,
+    list_rotated,
+    own_name,
+    usual_archives,
+)
 from zeekml.live.tail.file_reader import place_of, read_head
 from zeekml.live.tail.fingerprint import Fingerprint, Place, identify
 from zeekml.live.tail.next_file import NEVER_READ
-from zeekml.live.tail.rotated_files import DirectoryEntry, HeadCache, RotatedFile
+from zeekml.live.tail.rotated_files import DirectoryEntry, HeadCache, RotatedFile, head_of
 from zeekml.readers.files.discovery import open_log
+from zeekml.readers.files.file_names import parse_name
 
 MAX_FILES: Final = 4096
 """Rotated files of one log that are looked into, the newest by their time of writing."""
+
+_DEPTH: Final = 4
+_MOST_SEARCHED: Final = 1 << 16
+_MOST_HEADS: Final = 512
+_MOST_DATED: Final = 8
+_FOR_ROTATED: Final = re.compile(r"old|arch|rotat|backup|\bbak|hist", re.IGNORECASE)
+"""What directories are called that logs are moved into."""
 
 _by_time = attrgetter("written")
 
@@ -82,20 +94,16 @@ class DirectoryScan:
         # What the live file becomes after this is met a second time among the rotated files. In
         # the other order, a file that is rotated in between would be missed.
         live = self._live()
-        fingerprint = checkpoint.identity
+        fingerprint, passed = checkpoint.identity, checkpoint.passed
         horizon = Horizon(
             max(checkpoint.written, reading),
-            None if checkpoint.passed is None else SkippedFiles.load(checkpoint.passed),
+            None if passed is None else SkippedFiles.load(passed),
             None if live is None else live.entry.written,
             None if fingerprint is None else fingerprint.place,
         )
-        listing = list_rotated(
-            self._path,
-            usual_archives(self._path),
-            horizon,
-            met=map(Path, checkpoint.directories),
-            moved=self._moved_directory(),
-        )
+        met, moved = map(Path, checkpoint.directories), self._moved_directory()
+        archives = usual_archives(self._path)
+        listing = list_rotated(self._path, archives, horizon, met=met, moved=moved)
         if listing is None:
             return None
         entries, skipped = listing
@@ -110,9 +118,34 @@ class DirectoryScan:
         return LogListing(live, rotated, skipped, len(overlooked))
 
     def search(self, fingerprint: Fingerprint) -> tuple[RotatedFile | None, Path | None]:
-        """Look for a file further away; also a directory into which others will be rotated."""
-        found = moved_file_search.search(self._path, usual_archives(self._path), fingerprint)
-        return found, moved_file_search.rotated_into(self._path, found) if found else None
+        """Look for a file wherever it may have been moved to; None if it is nowhere near.
+
+        As long as it was only renamed it has its inode, whatever its name and directory; a copy,
+        packed or not, still begins as it did and mostly keeps the beginning of its name. Also gives
+        its directory, if others will be rotated into that.
+        """
+        stem = self._path.name.partition(".")[0]
+        heads = 0
+        for entry in _nearby(self._path, usual_archives(self._path)):
+            alike = entry.name.startswith(stem) and heads < _MOST_HEADS
+            if entry.inode() != fingerprint.inode and not alike:
+                continue
+            try:
+                status = entry.stat(follow_symlinks=False)
+                if place_of(status) != fingerprint.place and not alike:
+                    continue
+                heads += 1
+                found = DirectoryEntry.of(Path(entry.path), status, parse_name(entry.name))
+                head = head_of(found)
+            except OSError:
+                continue
+            file = RotatedFile(found, head, identify(head.data, *found.place))
+            if file.is_file(fingerprint):
+                # it may as well have been moved away with the whole directory that the log was in
+                directory = found.path.parent
+                below = directory.is_relative_to(os.path.realpath(self._path.parent))
+                return file, directory if below or _FOR_ROTATED.search(directory.name) else None
+        return None, None
 
     def is_usual(self, directory: Path) -> bool:
         """Whether rotated files in a directory are found anyway."""
@@ -137,18 +170,23 @@ class DirectoryScan:
         if listing is None:
             return None
         entries = sorted(listing[0], key=_by_time)
-        since = entries[-1].written - RECENT if entries else 0
+        since = entries[-1].written - stored.RECENT if entries else 0
         recent = sum(entry.written > since for entry in entries)
-        several = min(max(recent, MIN_FINISHED), MAX_FINISHED)
+        several = min(max(recent, stored.MIN_FINISHED), stored.MAX_FINISHED)
         latest = self._heads.rotated(entries[-several:])
         if latest is None:
             return None
-        finished = _older(begun, live, latest)
+        # how many of the rotated files, oldest first, are older than the log's begin
+        same = (n for n, file in enumerate(latest) if begun is not None and file.is_file(begun))
+        newest = latest[-1] if latest else None
+        # Suricata can put the time into the name of the file that it is writing
+        alone = live is None and newest and not newest.head.packed and not newest.obstacle
+        finished = next(same, len(latest) - 1 if alone else len(latest))
         unread = {file.place for file in latest[finished:]}
         left = [entry.written for entry in entries if entry.place not in unread]
         if absent:
             # what is mounted here one day may have been written long ago
-            left.append(time.time_ns() - RECENT)
+            left.append(time.time_ns() - stored.RECENT)
         else:
             self.hold_directory()
         first = latest[finished] if unread else live
@@ -158,18 +196,13 @@ class DirectoryScan:
             first, fingerprint = None, begun
         # before its first record a file cannot be told from others
         known = fingerprint if fingerprint is not None and fingerprint.distinct else None
-        return Checkpoint(
-            identity=known,
-            size=first.entry.size if first and known and not first.head.packed else 0,
-            finished=tuple(
-                Finished(file.fingerprint, NEVER_READ, 1, file.entry.written)
-                for file in latest[:finished]
-                if file.fingerprint.distinct
-            ),
-            written=max(left, default=0),
-            # of what appears with the directory nobody knows since when it has been there
-            passed=None if absent else SkippedFiles(left).save(),
-        )
+        size = first.entry.size if first and known and not first.head.packed else 0
+        before = [file for file in latest[:finished] if file.fingerprint.distinct]
+        old = tuple(Finished(f.fingerprint, NEVER_READ, 1, f.entry.written) for f in before)
+        # of what appears with the directory nobody knows since when it has been there
+        passed = None if absent else SkippedFiles(left).save()
+        written = max(left, default=0)
+        return Checkpoint(known, size=size, finished=old, written=written, passed=passed)
 
     def _live(self) -> RotatedFile | None:
         try:
@@ -191,16 +224,35 @@ class DirectoryScan:
         return Path(f"/proc/self/fd/{self._directory}").readlink()
 
 
-def _older(
-    begun: Fingerprint | None, live: RotatedFile | None, latest: Sequence[RotatedFile]
-) -> int:
-    """How many of the rotated files, oldest first, are older than the log's begin."""
-    if begun is not None:
-        for number, file in enumerate(latest):
-            if file.is_file(begun):
-                return number
-    newest = latest[-1] if latest else None
-    if live is None and newest and not newest.head.packed and not newest.obstacle:
-        # Suricata can put the time into the name of the file that it is writing
-        return len(latest) - 1
-    return len(latest)
+def _nearby(path: Path, archives: Iterable[Path]) -> Iterator[os.DirEntry[str]]:
+    """Files around the live one, then those of the archives, lately filled first."""
+    yield from _below(Path(os.path.realpath(path.parent)).parent, _DEPTH)
+    for archive in archives:
+        dated = sorted(dated_directories(archive, 0), key=_filled, reverse=True)
+        for directory in (archive, *dated[:_MOST_DATED]):
+            yield from _below(directory, 1)
+
+
+def _filled(directory: Path) -> int:
+    """When something was last put into a directory, or taken from it; 0 if that is unknown."""
+    with suppress(OSError):
+        return directory.stat().st_mtime_ns
+    return 0
+
+
+def _below(root: Path, depth: int) -> Iterator[os.DirEntry[str]]:
+    """Regular files in a directory and those below it, nearest first, within bounds."""
+    level, left = [str(root)], _MOST_SEARCHED
+    for _ in range(depth):
+        below: list[str] = []
+        for directory in level:
+            listed: list[os.DirEntry[str]] = []
+            with suppress(OSError), os.scandir(directory) as entries:
+                listed = [entry for entry, _ in zip(entries, range(left), strict=False)]
+            left -= len(listed)
+            for entry in listed:
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(entry.path)
+                elif entry.is_file(follow_symlinks=False):
+                    yield entry
+        level = below

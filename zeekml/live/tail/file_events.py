@@ -16,27 +16,20 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
-from watchdog.events import (
-    DirMovedEvent,
-    FileCreatedEvent,
-    FileModifiedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
+from watchdog import events
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
 from zeekml.core.text import printable
 
 # what our own reading does (opening, reading, closing) is not among them
-_EVENTS: Final[list[type[FileSystemEvent]]] = [
-    FileModifiedEvent,
-    FileCreatedEvent,
-    FileMovedEvent,
-    DirMovedEvent,
+_EVENTS: Final[list[type[events.FileSystemEvent]]] = [
+    events.FileModifiedEvent,
+    events.FileCreatedEvent,
+    events.FileMovedEvent,
+    events.DirMovedEvent,
 ]
 
 _DEBOUNCE: Final = 0.02  # seconds in which more events are waited for, so that a burst wakes once
@@ -60,15 +53,7 @@ class FileEventIntervals:
     retry: float = 60.0  # when the library failed, which may cost a descriptor
 
 
-class _Directory(NamedTuple):
-    """A directory as it is now: a link and a swapped directory lead to another one."""
-
-    path: str
-    device: int
-    inode: int
-
-
-class FileEvents(FileSystemEventHandler):
+class FileEvents(events.FileSystemEventHandler):
     """Waits until something changed in one of the directories, or somebody calls.
 
     The directories, without what is below, need not exist yet, and may be links; whatever becomes
@@ -89,7 +74,8 @@ class FileEvents(FileSystemEventHandler):
         self._poll = max(poll, 0.0)
         self._intervals = intervals
         self._observer: BaseObserver | None = None
-        self._watches: dict[_Directory, ObservedWatch] = {}
+        # by path, device and inode: a link and a swapped directory lead to another one
+        self._watches: dict[tuple[str, int, int], ObservedWatch] = {}
         self._next_check = 0.0
         # a pipe and no lock: a signal handler may interrupt the very code that holds a lock
         self._read = self._write = -1
@@ -109,16 +95,12 @@ class FileEvents(FileSystemEventHandler):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
         """Stop watching; `wait` and `set` stay callable."""
         self._stop_observer()
-        read, write = self._read, self._write
+        descriptors = {self._read, self._write} - {-1}
         self._read = self._write = -1
-        for descriptor in (read, write):
-            if descriptor >= 0:
-                os.close(descriptor)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
     def set(self) -> None:
         """End the present wait, or the next one, at once. May be called from a signal handler."""
@@ -160,7 +142,7 @@ class FileEvents(FileSystemEventHandler):
 
     # -- events, in the library's thread ---------------------------------------------------------
 
-    def dispatch(self, event: FileSystemEvent) -> None:
+    def dispatch(self, event: events.FileSystemEvent) -> None:
         """Note that there was an event, and nothing about it."""
         now = time.monotonic()
         if now >= self._second + 1.0:
@@ -200,7 +182,19 @@ class FileEvents(FileSystemEventHandler):
             observer = Observer()
             observer.start()
             self._observer = observer
-        present, problems = self._present()
+        present: list[tuple[str, int, int]] = []
+        problems: list[str] = []
+        for named in self._directories:
+            try:
+                # a watch of a link would be one of the link alone
+                path = str(named.resolve())
+                status = Path(path).stat()
+                # the library says nothing when the kernel refuses for this reason
+                if not os.access(path, os.R_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+                present.append((path, status.st_dev, status.st_ino))
+            except (OSError, RuntimeError, ValueError) as error:
+                problems.append(printable(f"{named}: {_reason(error)}", 400))
         alive = {emitter.watch for emitter in set(observer.emitters) if emitter.is_alive()}
         for directory, watch in list(self._watches.items()):
             if directory not in present or watch not in alive:
@@ -210,30 +204,13 @@ class FileEvents(FileSystemEventHandler):
                     observer.unschedule(watch)
         for directory in present:
             if directory not in self._watches:
+                path = directory[0]
                 try:
-                    watch = observer.schedule(self, directory.path, event_filter=_EVENTS)
-                except Exception as error:
-                    problems.append(printable(f"{directory.path}: {_reason(error)}", 400))
-                else:
+                    watch = observer.schedule(self, path, event_filter=_EVENTS)
                     self._watches[directory] = watch
+                except Exception as error:
+                    problems.append(printable(f"{path}: {_reason(error)}", 400))
         return problems[0] if problems else None
-
-    def _present(self) -> tuple[list[_Directory], list[str]]:
-        present: list[_Directory] = []
-        problems: list[str] = []
-        for directory in self._directories:
-            try:
-                # a watch of a link would be one of the link alone
-                path = str(directory.resolve())
-                status = Path(path).stat()
-                # the library says nothing when the kernel refuses for this reason
-                if not os.access(path, os.R_OK):
-                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            except (OSError, RuntimeError, ValueError) as error:
-                problems.append(printable(f"{directory}: {_reason(error)}", 400))
-            else:
-                present.append(_Directory(path, status.st_dev, status.st_ino))
-        return present, problems
 
     def _stop_observer(self) -> None:
         observer, self._observer = self._observer, None

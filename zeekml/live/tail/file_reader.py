@@ -10,14 +10,8 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from zeekml.live.tail.fingerprint import (
-    MAX_PREFIX,
-    Fingerprint,
-    Place,
-    digest_of,
-    identify,
-    needs_more,
-)
+from zeekml.live.tail import fingerprint as fingerprints
+from zeekml.live.tail.fingerprint import MAX_PREFIX, Fingerprint, Place, identify
 from zeekml.readers.files.compression import ByteStream, compression_of
 from zeekml.readers.files.discovery import open_log
 from zeekml.readers.files.line_splitter import Block, LineSplitter, LongLine
@@ -77,7 +71,7 @@ class FileHead:
     def digest(self, length: int) -> str:
         """Hash of the first `length` bytes: each file is compared with all that were read."""
         if length not in self._digests:
-            self._digests[length] = digest_of(self.data, length)
+            self._digests[length] = fingerprints.digest_of(self.data, length)
         return self._digests[length]
 
 
@@ -119,12 +113,12 @@ class FileReader:
         self._fd = raw.fileno()
         status = os.fstat(self._fd)
         self.place = place_of(status)
-        self._opened_as = (status.st_size, status.st_mtime_ns)
+        self.opened_as = status
         self._opened_in = _place_of_directory(path.parent)
         self.packed = _is_packed(self._fd)
         self._splitter, self._fed_from = _splitter(line), -1
         self._passed_over = 0
-        self._prefix = bytearray()
+        self.prefix = b""  # the first bytes, without leading NULs
         self._prefix_full = False
         self._prefix_begin = 0
         self._fingerprint: Fingerprint | None = None
@@ -140,7 +134,10 @@ class FileReader:
             self.read_to = max(offset, first)
             if offset:
                 self.within_line = _is_within_line(os.pread(self._fd, 1, offset - 1))
-            self._fill_prefix(first)
+            # the beginning, so that it is noticed when it goes, even before it was delivered
+            while not self._prefix_full and (data := os.pread(self._fd, MAX_PREFIX, first)):
+                self._extend_prefix(data, first)
+                first += len(data)
 
     def close(self) -> None:
         self._raw.close()
@@ -153,14 +150,12 @@ class FileReader:
     @property
     def moved_to(self) -> Path | None:
         """Directory that the file was moved into by itself; None if it was not, or is unknown."""
-        try:
+        with contextlib.suppress(OSError):
             path = Path(f"/proc/self/fd/{self._fd}").readlink()
-            if not os.path.samestat(path.stat(), self.stat):
-                return None
             # with its directory moved away, a file is still where it was
-            return None if _place_of_directory(path.parent) == self._opened_in else path.parent
-        except OSError:
-            return None
+            moved = _place_of_directory(path.parent) != self._opened_in
+            return path.parent if moved and os.path.samestat(path.stat(), self.stat) else None
+        return None
 
     @property
     def known_size(self) -> int:
@@ -171,13 +166,13 @@ class FileReader:
         """The fingerprint by what was delivered, or else by all that was seen."""
         if self._fingerprint is not None:
             return self._fingerprint
-        prefix = bytes(self._prefix)
+        prefix = self.prefix
         if delivered:
             prefix = prefix[: max(self.offset - self._prefix_begin, 0)]
         # the last line of what was delivered may go on with the next record
         ended = self.within_line or delivered
         found = identify(prefix, *self.place, ended=ended)
-        if self._prefix_full and len(prefix) == len(self._prefix):
+        if self._prefix_full and len(prefix) == len(self.prefix):
             self._fingerprint = found
         return found
 
@@ -192,13 +187,7 @@ class FileReader:
 
         It could be told from others by what was read, and ends at no line within a record.
         """
-        own = identify(bytes(self._prefix), *self.place, ended=True).distinct
-        return own and self._splitter.can_end
-
-    @property
-    def prefix(self) -> bytes:
-        """The first bytes, without leading NULs."""
-        return bytes(self._prefix)
+        return identify(self.prefix, *self.place, ended=True).distinct and self._splitter.can_end
 
     def read(self, limit: int) -> tuple[int, list[Piece]]:
         """Read on: how many bytes were read (none: see `state`), and the lines they complete."""
@@ -209,11 +198,6 @@ class FileReader:
         if not data or self.state() is not ReadState.WHOLE:
             return 0, []
         return len(data), self._take(data)
-
-    def has_changed(self) -> bool:
-        """Whether the file was written to since it was opened."""
-        status = self.stat
-        return (status.st_size, status.st_mtime_ns) != self._opened_as
 
     def rest(self) -> list[Piece]:
         """The unterminated line at the end of a file that nobody writes to any more.
@@ -236,24 +220,28 @@ class FileReader:
         """Look whether what was read is still in the file."""
         if self.packed:
             return ReadState.WHOLE
-        prefix = bytes(self._prefix)
-        there = os.pread(self._fd, len(prefix), self._prefix_begin)
+        there = os.pread(self._fd, len(self.prefix), self._prefix_begin)
         if self.stat.st_size >= self.read_to:
-            return ReadState.WHOLE if there == prefix else ReadState.REWRITTEN
+            return ReadState.WHOLE if there == self.prefix else ReadState.REWRITTEN
         # a header that is just being written begins like the one before
-        own = identify(there, *self.place).distinct
-        return ReadState.SHORTENED if own and prefix.startswith(there) else ReadState.REWRITTEN
+        own = identify(there, *self.place).distinct and self.prefix.startswith(there)
+        return ReadState.SHORTENED if own else ReadState.REWRITTEN
 
     def go_back(self) -> None:
         """Go on from the present end of a shortened file, from the beginning of its last line."""
         size = self.stat.st_size
         if size < self.offset:
-            self.offset, self.line = end_of_lines(self._fd, size)
-            self.within_line = False
+            self.offset, self.line, self.within_line = 0, 1, False
+            at = 0
+            while at < size and (data := os.pread(self._fd, min(READ_SIZE, size - at), at)):
+                self.line += data.count(b"\n")
+                if b"\n" in data:
+                    self.offset = at + data.rfind(b"\n") + 1
+                at += len(data)
         self._passed_over = 0
         self.read_to = self.offset
         self._splitter, self._fed_from = _splitter(self.line), -1
-        del self._prefix[max(self.offset - self._prefix_begin, 0) :]
+        self.prefix = self.prefix[: max(self.offset - self._prefix_begin, 0)]
         self._prefix_full = False
         self._fingerprint = None
 
@@ -307,22 +295,16 @@ class FileReader:
     def _extend_prefix(self, data: bytes, begin: int) -> None:
         if self._prefix_full or not data:
             return
-        if not self._prefix:
+        if not self.prefix:
             text = data.lstrip(b"\0")
             self._prefix_begin = begin + len(data) - len(text)
             data = text
         else:
-            data = data[max(self._prefix_begin + len(self._prefix) - begin, 0) :]
-        self._prefix += data[: MAX_PREFIX - len(self._prefix)]
-        if not needs_more(bytes(self._prefix)):
-            del self._prefix[identify(bytes(self._prefix), 0, 0).length :]
+            data = data[max(self._prefix_begin + len(self.prefix) - begin, 0) :]
+        self.prefix += data[: MAX_PREFIX - len(self.prefix)]
+        if not fingerprints.needs_more(self.prefix):
+            self.prefix = _prefix_of(self.prefix)
             self._prefix_full = True
-
-    def _fill_prefix(self, at: int) -> None:
-        """Read the beginning, so that it is noticed when it goes, even before it was delivered."""
-        while not self._prefix_full and (data := os.pread(self._fd, MAX_PREFIX, at)):
-            self._extend_prefix(data, at)
-            at += len(data)
 
 
 def place_of(status: os.stat_result) -> Place:
@@ -330,26 +312,15 @@ def place_of(status: os.stat_result) -> Place:
 
 
 def _place_of_directory(directory: Path) -> Place | None:
-    try:
+    with contextlib.suppress(OSError):
         return place_of(directory.stat())
-    except OSError:
-        return None
+    return None
 
 
 def _splitter(line: int) -> LineSplitter:
     splitter = LineSplitter()
     splitter.line = line
     return splitter
-
-
-def end_of_lines(fd: int, size: int) -> tuple[int, int]:
-    """Where the last whole line within `size` bytes ends, and the number of the next."""
-    end, line, at = 0, 1, 0
-    while at < size and (data := os.pread(fd, min(READ_SIZE, size - at), at)):
-        line += data.count(b"\n")
-        end = max(end, at + data.rfind(b"\n") + 1) if b"\n" in data else end
-        at += len(data)
-    return end, line
 
 
 def _is_within_line(before: bytes) -> bool:

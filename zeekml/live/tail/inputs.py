@@ -11,26 +11,17 @@ from typing import Final
 
 from zeekml.core.text import printable
 from zeekml.errors import InputError
-from zeekml.live.tail.default_paths import (
-    COMPRESSED,
-    IN_UTF_16,
-    NO_REGULAR_FILE,
-    DefaultPaths,
-    logs_in,
-    unfit,
-)
+from zeekml.live.tail import default_paths
 from zeekml.readers.files.file_names import LogName, natural_key, parse_name
 from zeekml.readers.flow_schema import SURICATA, ZEEK
 
-_WANTED: Final = {
-    ZEEK: "a Zeek conn.log (TSV or JSON)",
-    SURICATA: "a Suricata eve.json",
-}
+_WANTED: Final = {ZEEK: "a Zeek conn.log (TSV or JSON)", SURICATA: "a Suricata eve.json"}
 _REMEDY: Final = {
-    NO_REGULAR_FILE: " and cannot be followed",
-    COMPRESSED: "; name the file that the sensor writes to",
-    IN_UTF_16: "; write it in UTF-8, or read it with zeekml score",
+    default_paths.NO_REGULAR_FILE: " and cannot be followed",
+    default_paths.COMPRESSED: "; name the file that the sensor writes to",
+    default_paths.IN_UTF_16: "; write it in UTF-8, or read it with zeekml score",
 }
+_USUAL: Final = {ZEEK: "conn.log", SURICATA: "eve.json"}
 _SHOWN: Final = 20
 
 
@@ -54,26 +45,31 @@ def named_logs(zeek: Iterable[Path], suricata: Iterable[Path]) -> list[StreamLog
     paths: dict[tuple[int, int] | Path, tuple[Path, str]] = {}
     for sensor, given in ((ZEEK, zeek), (SURICATA, suricata)):
         for path in given:
-            for log in _logs_of(path, sensor):
+            logs: Sequence[Path] = [path]
+            # unlike Path.is_dir, this takes a directory that cannot be looked into for none
+            if os.path.isdir(path):  # noqa: PTH112
+                try:
+                    # where there is none yet, the sensor will write it
+                    logs = default_paths.logs_in(path, sensor) or [path / _USUAL[sensor]]
+                except OSError as error:
+                    name = printable(str(path), 4096)
+                    raise InputError(f"{name}: cannot be read: {error.strerror}") from error
+            for log in logs:
                 _, known = paths.get(_file(log), (log, sensor))
                 if known != sensor:
-                    raise InputError(
-                        f"{printable(str(log), 4096)}: is named as a log of both sensors; "
-                        "name it once"
-                    )
+                    name = printable(str(log), 4096)
+                    raise InputError(f"{name}: is named as a log of both sensors; name it once")
                 check_log(log, sensor)
                 # a log that is named twice is still one
                 paths.setdefault(_file(log), (log, sensor))
     return log_sets(paths.values())
 
 
-def found_logs(places: DefaultPaths) -> list[StreamLogs]:
+def found_logs(places: default_paths.DefaultPaths) -> list[StreamLogs]:
     """The streams of logs in the usual places; raises `InputError` if there are none."""
     if not places.found:
-        looked = "; ".join(
-            f"{printable(str(place.path), 200)}: {printable(place.reason, 300)}"
-            for place in places.refused[:_SHOWN]
-        )
+        shown = [(str(place.path), place.reason) for place in places.refused[:_SHOWN]]
+        looked = "; ".join(f"{printable(path, 200)}: {printable(why, 300)}" for path, why in shown)
         raise InputError(
             "no log found in the usual places; name one with --zeek or --suricata "
             f"(looked at {looked})"
@@ -112,7 +108,7 @@ def check_log(path: Path, sensor: str) -> None:
     try:
         # a stream is remembered by the names of its logs
         str(path).encode()
-        reason, kind = unfit(path, sensor)
+        reason, kind = default_paths.unfit(path, sensor)
     except ValueError as error:
         raise InputError(f"{name}: has a name that cannot be stored; use another") from error
     except OSError:
@@ -136,19 +132,3 @@ def _file(path: Path) -> tuple[int, int] | Path:
         return status.st_dev, status.st_ino
     except (OSError, ValueError):
         return Path(os.path.normpath(path.absolute()))
-
-
-def _logs_of(path: Path, sensor: str) -> Sequence[Path]:
-    # unlike Path.is_dir, this takes a directory that cannot be looked into for none
-    if not os.path.isdir(path):  # noqa: PTH112
-        return [path]
-    try:
-        logs = logs_in(path, sensor)
-    except OSError as error:
-        raise InputError(
-            f"{printable(str(path), 4096)}: cannot be read: {error.strerror}"
-        ) from error
-    if not logs:
-        # the sensor will write here
-        return [path / ("conn.log" if sensor == ZEEK else "eve.json")]
-    return logs

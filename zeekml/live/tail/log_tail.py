@@ -13,7 +13,8 @@ more, and on file systems that show changes late (NFS) no sooner than `SETTLE` s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -21,14 +22,12 @@ from typing import Final
 from zeekml.live.tail.checkpoint import MAX_MET_DIRECTORIES, Checkpoint, Finished, SkippedFiles
 from zeekml.live.tail.data_loss import DataLoss
 from zeekml.live.tail.directory_scan import DirectoryScan, LogListing
-from zeekml.live.tail.event_buffer import EventBuffer
+from zeekml.live.tail.event_buffer import EventBuffer, Timeouts
 from zeekml.live.tail.events import Cause, Event, How
 from zeekml.live.tail.file_reader import FileReader, ReadState, open_listed, place_of, read_head
 from zeekml.live.tail.fingerprint import Fingerprint, Place
 from zeekml.live.tail.header_in_force import HeaderMemory, may_be_header
 from zeekml.live.tail.next_file import NextFile, PendingFiles, find, next_files, skipped
-from zeekml.live.tail.rotated_files import RotatedFile
-from zeekml.live.tail.timeouts import Timeouts
 from zeekml.readers.files.line_splitter import Block
 
 SETTLE: Final = 0.5
@@ -215,8 +214,7 @@ class LogTail:
         rest = file.rest()
         self._met(file.moved_to)
         # compression may set its own time, which says nothing about the log
-        written = 0 if file.packed else file.stat.st_mtime_ns
-        after = self._buffer.after(_as_finished(file), written)
+        after = self._buffer.after(_as_finished(file), 0 if file.packed else file.stat.st_mtime_ns)
         for piece in rest:
             # a file with nothing but this line in it may not be recognised again: left with it
             self._buffer.add(file, piece, after)
@@ -229,7 +227,8 @@ class LogTail:
 
     def _at_damage(self, file: FileReader) -> bool:
         """Wait for a compressed file to be written to its end, but not for ever."""
-        if file.has_changed():
+        now, then = file.stat, file.opened_as
+        if (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
             self._close_file()
             self._timeouts.reset()
             return True
@@ -265,21 +264,36 @@ class LogTail:
         if self._pending.missing:
             if not self._timeouts.expired("pending", SETTLE):
                 return False
-            for gone in self._pending.take_missing():
+            for gone in self._pending.missing:
                 known = 1 if gone.head.packed else gone.entry.size
                 self._buffer.gap(gone.entry.path, Cause.VANISHED, known, self._buffer.at, (0, 1))
+            self._pending.missing = []
         if not following:
             self._scanner.hold_directory()
             return False
         self._data_loss.report_torn(listing.rotated)
-        return self._open_next(following[0], listing)
+        file, entry = following[0].file, following[0].file.entry
+        if not file.obstacle:
+            return self._start(following[0], is_live=file is listing.live)
+        # what is just being compressed is no trouble yet
+        if self._timeouts.expired(f"obstacle {entry.path}", SETTLE):
+            self._buffer.trouble(entry.path, file.obstacle)
+        if self._timeouts.expired(f"obstacle {entry.path}", PATIENCE):
+            self._given_up.add((entry.place, entry.written))
+            self._buffer.gap(entry.path, Cause.UNREADABLE, 1, self._buffer.at)
+            return True
+        return False
 
     def _open_again(
         self, listing: LogListing, checkpoint: Checkpoint, fingerprint: Fingerprint
     ) -> bool:
         """Open the file that the checkpoint is in, wherever it is now."""
         live = listing.live
-        found = find(fingerprint, listing.rotated, live) or self._search(fingerprint)
+        found = find(fingerprint, listing.rotated, live)
+        if found is None and fingerprint.distinct:
+            # where nobody usually looks
+            found, directory = self._scanner.search(fingerprint)
+            self._met(directory)
         if live is not None and live.place == fingerprint.place and found is not live:
             self._data_loss.place_taken(live, copied=found is not None)
         if found is None:
@@ -298,19 +312,6 @@ class LogTail:
             return True
         following = NextFile(found, checkpoint.offset, checkpoint.line)
         return self._start(following, is_live=found is live)
-
-    def _open_next(self, following: NextFile, listing: LogListing) -> bool:
-        file, entry = following.file, following.file.entry
-        if not file.obstacle:
-            return self._start(following, is_live=file is listing.live)
-        # what is just being compressed is no trouble yet
-        if self._timeouts.expired(f"obstacle {entry.path}", SETTLE):
-            self._buffer.trouble(entry.path, file.obstacle)
-        if self._timeouts.expired(f"obstacle {entry.path}", PATIENCE):
-            self._given_up.add((entry.place, entry.written))
-            self._buffer.gap(entry.path, Cause.UNREADABLE, 1, self._buffer.at)
-            return True
-        return False
 
     def _start(self, following: NextFile, *, is_live: bool) -> bool:
         file, entry = following.file, following.file.entry
@@ -336,7 +337,7 @@ class LogTail:
             self._buffer.header = HeaderMemory()
             begun = Block(file.head.data[: following.offset], 1)
             self._buffer.header.see(begun, begins=True)
-        self._buffer.file_opened()
+        self._buffer.announced = False
         # several files may be waiting, one after the other
         self._timeouts.scan_soon()
         self._followed_live = is_live
@@ -345,38 +346,24 @@ class LogTail:
         return True
 
     def _next_files(self, listing: LogListing, reading: Finished | None = None) -> list[NextFile]:
-        rotated = [
-            file
-            for file in listing.rotated
-            if (file.place, file.entry.written) not in self._given_up
-        ]
+        given_up = self._given_up
+        rotated = [f for f in listing.rotated if (f.place, f.entry.written) not in given_up]
         following = next_files(rotated, listing.live, self._buffer.at.finished, reading)
         live = [listing.live] if listing.live is not None else []
         self._pending.update([*listing.rotated, *live], following)
-        self._skip(listing, following)
-        return following
-
-    def _skip(self, listing: LogListing, following: Sequence[NextFile]) -> None:
-        """Remember what is not to be read, however old or new it may seem later."""
-        checkpoint = self._buffer.at
         if listing.live is None or not listing.live.head.data:
             # the live file tells whether a clock was set back
-            return
+            return following
+        # what is not to be read is remembered, however old or new it may seem later
+        checkpoint = self._buffer.at
         before = SkippedFiles.load(checkpoint.passed or b"")
-        reading = None if self._file is None else self._file.place
-        rotated = [file for file in listing.rotated if file.place != reading]
+        open_place = None if self._file is None else self._file.place
+        rotated = [file for file in listing.rotated if file.place != open_place]
         times = skipped(rotated, listing.live, (item.file for item in following))
         now = before.with_([*listing.skipped, *times])
         if now is not before or checkpoint.passed is None:
             self._buffer.checkpoint = replace(checkpoint, passed=now.save())
-
-    def _search(self, fingerprint: Fingerprint) -> RotatedFile | None:
-        """Look for the file that the checkpoint is in where nobody usually looks."""
-        if not fingerprint.distinct:
-            return None
-        found, directory = self._scanner.search(fingerprint)
-        self._met(directory)
-        return found
+        return following
 
     def _met(self, directory: Path | None) -> None:
         """Look for further rotated files where one was met."""
@@ -407,11 +394,10 @@ class LogTail:
 
     def _live_place(self) -> Place | None:
         """Where the live file is; None if there is nothing in it."""
-        try:
+        with suppress(OSError):
             status = self.path.stat()
-        except OSError:
-            return None
-        return place_of(status) if status.st_size else None
+            return place_of(status) if status.st_size else None
+        return None
 
 
 def _as_finished(file: FileReader) -> Finished:

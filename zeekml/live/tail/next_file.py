@@ -41,11 +41,8 @@ def find(
     """The file with this fingerprint, or the best of its copies."""
     files = [*rotated, *([live] if live is not None else [])]
     same = [file for file in files if not file.obstacle and file.is_file(fingerprint)]
-    return max(
-        same,
-        key=lambda f: (f.place == fingerprint.place, not f.head.packed, f.entry.size),
-        default=None,
-    )
+    same.sort(key=lambda f: (f.place != fingerprint.place, f.head.packed, -f.entry.size))
+    return same[0] if same else None
 
 
 def next_files(
@@ -61,7 +58,9 @@ def next_files(
     place = reading.identity.place if reading is not None else None
     finished = [*finished, *([reading] if reading is not None else [])]
     index = _Index(finished)
-    anchor = _anchor(rotated, index)
+    # the index of the file that the others are compared with: the last one finished
+    latest = [max(index.numbers(file), default=-1) for file in rotated]
+    anchor = latest.index(max(latest)) if max(latest, default=-1) >= 0 else None
     found = []
     for i, file in enumerate(rotated):
         if file.place == place:
@@ -71,20 +70,22 @@ def next_files(
         known = index.known(file)
         if known is not None:
             # its writer may have been late; how long a compressed file is nobody knows
-            if not file.obstacle and not file.head.packed:
-                found += _rest(file, known)
+            if not file.obstacle and not file.head.packed and file.entry.size > known.offset:
+                found.append(NextFile(file, known.offset, known.line))
         elif not file.entry.skipped and (
             anchor is None or i > anchor or file.entry.old or _is_newer(file, rotated[anchor], live)
         ):
             found.append(NextFile(file))
-    if anchor is not None and any(_is_out_of_order(item.file, rotated[anchor]) for item in found):
-        found = _by_continuity(found, rotated[anchor])
+    if anchor is not None and (began := rotated[anchor].time) is not None:
+        began_at = [item.file.time for item in found]
+        if any(at is not None and at < began for at in began_at):
+            found = _by_continuity(found, rotated[anchor])
     if live is not None and live.head.data and live.place != place:
         known = index.known(live)
         if known is None or known.offset == NEVER_READ:
             found.append(NextFile(live))
-        else:
-            found += _rest(live, known)
+        elif live.entry.size > known.offset:
+            found.append(NextFile(live, known.offset, known.line))
     return found
 
 
@@ -96,11 +97,8 @@ def skipped(
     These are neither `to_read`, nor what the live file may just be being copied to.
     """
     places = {file.place for file in to_read}
-    return [
-        file.entry.written
-        for file in rotated
-        if file.place not in places and not file.obstacle and not _may_be_copy(file, live)
-    ]
+    others = [file for file in rotated if file.place not in places and not file.obstacle]
+    return [file.entry.written for file in others if not _may_be_copy(file, live)]
 
 
 class PendingFiles:
@@ -121,21 +119,13 @@ class PendingFiles:
         self.missing = [
             lost for lost in gone if not any(file.is_file(lost.fingerprint) for file in found)
         ]
-        self._pending = [
-            item.file
-            for item in following
-            if item.file.fingerprint.distinct and not item.file.obstacle
-        ]
+        files_to_read = (item.file for item in following)
+        self._pending = [f for f in files_to_read if f.fingerprint.distinct and not f.obstacle]
 
     def opened(self, file: RotatedFile) -> None:
         """Note that a file is being read."""
         head = file.head.data
         self._pending = [other for other in self._pending if not head.startswith(other.head.data)]
-
-    def take_missing(self) -> list[RotatedFile]:
-        """What is missing, once."""
-        missing, self.missing = self.missing, []
-        return missing
 
 
 def _may_be_copy(file: RotatedFile, live: RotatedFile | None) -> bool:
@@ -160,30 +150,16 @@ class _Index:
         """The numbers of the finished files that a file may be."""
         if file.obstacle:
             return self._by_place.get(file.place, [])
-        head = file.head
-        return [
-            number
-            for length in self._lengths
-            if length <= len(head.data)
-            for number in self._by_content.get((length, head.digest(length)), ())
-            if self._finished[number].identity.could_be_at(file.place)
-        ]
+        head, found = file.head, list[int]()
+        for length in self._lengths:
+            if length <= len(head.data):
+                found += self._by_content.get((length, head.digest(length)), ())
+        return [n for n in found if self._finished[n].identity.could_be_at(file.place)]
 
     def known(self, file: RotatedFile) -> Finished | None:
         """What is known best, and latest, of a file that was finished."""
-        number = max(
-            self.numbers(file),
-            key=lambda number: (self._finished[number].identity.length, number),
-            default=None,
-        )
-        return None if number is None else self._finished[number]
-
-
-def _anchor(rotated: Sequence[RotatedFile], index: _Index) -> int | None:
-    """The index of the file that the others are compared with: the last one finished."""
-    latest = [max(index.numbers(file), default=-1) for file in rotated]
-    last = max(latest, default=-1)
-    return None if last < 0 else latest.index(last)
+        numbers = [(self._finished[n].identity.length, n) for n in self.numbers(file)]
+        return self._finished[max(numbers)[1]] if numbers else None
 
 
 def _is_newer(file: RotatedFile, anchor: RotatedFile, live: RotatedFile | None) -> bool:
@@ -192,14 +168,13 @@ def _is_newer(file: RotatedFile, anchor: RotatedFile, live: RotatedFile | None) 
         return False
     if file.entry.name.time is None and file.entry.name.number is not None:
         return False
-    if file.entry.came and _was_set_back(anchor, live):
-        return True
+    if file.entry.came:
+        # whether a clock was set back since the anchor was begun: it ends before, or the log does
+        before = live is not None and live.entry.written < anchor.entry.written - SLACK
+        if before or anchor.time > _ended(anchor) + _TIMES_SLACK:
+            return True
     later = file.entry.written > anchor.entry.written
     return later and file.time > anchor.time - _TIMES_SLACK
-
-
-def _is_out_of_order(file: RotatedFile, anchor: RotatedFile) -> bool:
-    return file.time is not None and anchor.time is not None and file.time < anchor.time
 
 
 def _by_continuity(found: list[NextFile], anchor: RotatedFile) -> list[NextFile]:
@@ -214,12 +189,10 @@ def _by_continuity(found: list[NextFile], anchor: RotatedFile) -> list[NextFile]
         if not following:
             # the clock was set back between two files: the next one goes on from no other
             ends = [(item, _ended(item.file)) for item in items]
-            following = [
-                item
-                for item in items
-                if not any(_goes_on(item, ended) for other, ended in ends if other is not item)
-            ]
-        nearest = min(following or items, key=lambda item: abs(_begun(item) - end))
+            for item in items:
+                if not any(_goes_on(item, ended) for other, ended in ends if other is not item):
+                    following.append(item)
+        nearest = min(following or items, key=lambda item: abs((item.file.time or 0.0) - end))
         items.remove(nearest)
         ordered.append(nearest)
         end = _ended(nearest.file)
@@ -228,26 +201,9 @@ def _by_continuity(found: list[NextFile], anchor: RotatedFile) -> list[NextFile]
 
 def _goes_on(item: NextFile, end: float) -> bool:
     """Whether a file was begun when another one had just been written to its end."""
-    return -1.0 <= _begun(item) - end <= _CLOSE
-
-
-def _begun(item: NextFile) -> float:
-    return item.file.time or 0.0
+    return -1.0 <= (item.file.time or 0.0) - end <= _CLOSE
 
 
 def _ended(file: RotatedFile) -> float:
     """When a file was last written, as its name would tell it."""
     return float(calendar.timegm(time.localtime(file.entry.written / 1e9)))
-
-
-def _was_set_back(file: RotatedFile, live: RotatedFile | None) -> bool:
-    """Whether a clock was set back since a file was begun: it ends before, or the log does."""
-    if file.time is not None and file.time > _ended(file) + _TIMES_SLACK:
-        return True
-    return live is not None and live.entry.written < file.entry.written - SLACK
-
-
-def _rest(file: RotatedFile, known: Finished) -> list[NextFile]:
-    if file.entry.size <= known.offset:
-        return []
-    return [NextFile(file, known.offset, known.line)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import pairwise
 from pathlib import Path
 
 from zeekml.live.tail.file_reader import FileHead, open_listed, place_of, read_head
@@ -64,14 +64,13 @@ class RotatedFile:
         entry = self.entry
         # what cannot be read may be a copy that is being made
         natural = (self.obstacle != "", natural_key(entry.path.name), str(entry.path))
-        group = (entry.fresh, entry.last)
         shifts = -(entry.name.number or 0)
         if entry.name.time is None and entry.name.number is not None:
             # whether `#open` stands in it depends on whether copytruncate made it
-            return (*group, 1, shifts, 0, natural)
-        if self.time is not None:
-            return (*group, 0, self.time, shifts, natural)
-        return (*group, 2, entry.written, 0, natural)
+            order: tuple[float, ...] = (1, shifts, 0)
+        else:
+            order = (2, entry.written, 0) if self.time is None else (0, self.time, shifts)
+        return (entry.fresh, entry.last, *order, natural)
 
 
 class HeadCache:
@@ -120,15 +119,11 @@ def head_of(entry: DirectoryEntry) -> FileHead:
 
 def _without_copies(files: list[RotatedFile]) -> list[RotatedFile]:
     """Leave out copies, and copies that are still being made, beside what they are made from."""
-    readable = sorted(
-        (file for file in files if not file.obstacle),
-        key=lambda file: (file.head.data, not file.head.packed, file.entry.size),
-    )
-    kept = [
-        file
-        for file, longer in zip_longest(readable, readable[1:])
-        # in this order, whatever begins with a text comes right after it
-        if longer is None or not longer.head.data.startswith(file.head.data)
-    ]
+    readable = [file for file in files if not file.obstacle]
+    readable.sort(key=lambda file: (file.head.data, not file.head.packed, file.entry.size))
+    # in this order, whatever begins with a text comes right after it
+    pairs = pairwise(readable)
+    kept = [file for file, next_ in pairs if not next_.head.data.startswith(file.head.data)]
+    kept += readable[-1:]
     ages = {file.age[:-1] for file in kept}
     return kept + [file for file in files if file.obstacle and file.age[:-1] not in ages]

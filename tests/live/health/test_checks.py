@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeekml.live.health.field_coverage import WINDOW, Coverage
+from zeekml.live.health.checks import WINDOW, Coverage
 from zeekml.readers.flow_schema import AT_EXIT_FIELD, FLOW_SCHEMA
 
 OF_BOTH = {

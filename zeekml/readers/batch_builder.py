@@ -184,7 +184,7 @@ def build_batch(
     bad, missing = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
     for name in REQUIRED:
         bad |= wrong.pop(name, False)
-        missing |= ~_valid(out[name]) if name in out else True
+        missing |= ~valid_rows(out[name]) if name in out else True
     keep = ~(bad | missing)
     rows = np.flatnonzero(keep)
     for row in np.flatnonzero(~keep).tolist():
@@ -224,9 +224,9 @@ def _constant(value: str, n: int) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([value]))
 
 
-def _valid(column: pa.Array) -> BoolArray:
-    valid: BoolArray = column.is_valid().to_numpy(zero_copy_only=False)
-    return valid
+def valid_rows(column: pa.Array) -> BoolArray:
+    """Rows (n,) with a value."""
+    return column.is_valid().to_numpy(zero_copy_only=False)
 
 
 def _mark(wrong: dict[str, BoolArray], name: str, rows: BoolArray) -> None:
@@ -243,7 +243,7 @@ def _times(name: str, column: pa.Array, wrong: dict[str, BoolArray]) -> pa.Array
         off = ~((values >= 0) & (rounded < MAX_TIME))
     if not column.null_count and not off.any():
         return pa.array(rounded)
-    valid = _valid(column)
+    valid = valid_rows(column)
     off &= valid
     if off.any():
         _mark(wrong, name, off)
@@ -289,7 +289,7 @@ def _addresses(name: str, column: pa.Array, wrong: dict[str, BoolArray]) -> pa.A
     none = np.array([a is None and t is not None for a, t in zip(spelled, texts, strict=True)])
     if none.any():
         at = pc.fill_null(indices, 0).to_numpy(zero_copy_only=False)
-        _mark(wrong, name, none[at] & _valid(indices))
+        _mark(wrong, name, none[at] & valid_rows(indices))
     return pa.array(spelled, pa.string()).take(indices)
 
 

@@ -73,12 +73,9 @@ def moments(stem: str, ended: int, day: float | None) -> list[Moment]:
 
 
 def _next_moment(stem: str, at: int, ended: int) -> Moment | None:
-    dates = (_dated(stem, match, ended) for match in _DATE.finditer(stem, at))
-    epochs = (
-        Moment(*match.span(), float(match["seconds"]), 0.0, has_clock=True)
-        for match in _EPOCH.finditer(stem, at)
-    )
-    vague = (Moment(*match.span(), _vague(match)) for match in _VAGUE_DATE.finditer(stem, at))
+    dates = (_dated(stem, m, ended) for m in _DATE.finditer(stem, at))
+    epochs = (Moment(*m.span(), float(m["seconds"]), 0.0, True) for m in _EPOCH.finditer(stem, at))
+    vague = (Moment(*m.span(), _vague(m)) for m in _VAGUE_DATE.finditer(stem, at))
     firsts = (next((m for m in kind if m is not None), None) for kind in (dates, epochs, vague))
     return min((m for m in firsts if m is not None), key=lambda m: m.start, default=None)
 
@@ -125,14 +122,10 @@ def _lone_clock(stem: str, ended: int, day: float | None) -> Moment | None:
             clear = match.start() < ended and after in ("", *EDGES, "+", "Z")
             if clock["minute"] is None:
                 # Suricata numbers its threads in this place
-                clear = (
-                    clear
-                    and before[-1:] in ("", ".")
-                    and after in ("", ".")
-                    and before.lower() != "eve."
-                )
+                clear &= before[-1:] in ("", ".") and after in ("", ".")
+                clear &= before.lower() != "eve."
             elif clock["second"] is None:
-                clear = clear and clock["mark"] not in ("", ".")
+                clear &= clock["mark"] not in ("", ".")
         if clear:
             offset, end = _offset(stem, end, None)
             time = (day or 0.0) // _DAY * _DAY + _seconds(clock)
@@ -155,13 +148,9 @@ def _span_end(stem: str, at: int, begun: re.Match[str] | None) -> int:
         clock = _clock_after(stem, date.end()) if begun is not None else None
         return date.end() if clock is None else clock.end()
     clock = _CLOCK.match(stem, to.end()) if begun is not None else None
-    if clock is None or begun is None or _form(clock) != _form(begun) or clock["minute"] is None:
+    if clock is None or begun is None or clock["minute"] is None or clock["mark"] != begun["mark"]:
         return at
-    return clock.end()
-
-
-def _form(clock: re.Match[str]) -> tuple[str | None, bool]:
-    return clock["mark"], clock["second"] is not None
+    return clock.end() if (clock["second"] is None) == (begun["second"] is None) else at
 
 
 def _offset(stem: str, at: int, begun: re.Match[str] | None) -> tuple[float | None, int]:
@@ -170,10 +159,8 @@ def _offset(stem: str, at: int, begun: re.Match[str] | None) -> tuple[float | No
     # -10:20:00 after 10:00:00 is the end of a span
     if match is None or (begun is not None and _span_end(stem, at, begun) > at):
         return None, at
-    if match["zone"] is not None:
-        return None, match.end()
-    if match["utc"] is not None:
-        return 0.0, match.end()
+    if match["sign"] is None:
+        return (None if match["utc"] is None else 0.0), match.end()
     if match["sign"] == "-" and match["minutes"] is None:
         return None, at
     seconds = int(match["hours"]) * 3600.0 + int(match["minutes"] or 0) * 60.0
@@ -181,26 +168,17 @@ def _offset(stem: str, at: int, begun: re.Match[str] | None) -> tuple[float | No
 
 
 def _date(match: re.Match[str]) -> float | None:
-    parts = {
-        key[:-2] if key[-2] == "_" else key: text for key, text in match.groupdict().items() if text
-    }
-    year = int(parts["year"])
-    month = (
-        _MONTHS.split("|").index(parts["name"].lower()) + 1
-        if "name" in parts
-        else int(parts["month"])
-    )
+    parts = {key.partition("_")[0]: text for key, text in match.groupdict().items() if text}
+    year, named = int(parts["year"]), parts.get("name", "").lower()
+    month = _MONTHS.split("|").index(named) + 1 if named else int(parts["month"])
     return _midnight(year if year > 99 else 2000 + year, month, int(parts["day"]))
 
 
 def _vague(match: re.Match[str]) -> float | None:
     """Read a date with the year last, if only one of its numbers can be the month."""
     first, second, year = (int(part) for part in re.split(r"[-._]", match[0]))
-    if first > 12 >= second:
-        return _midnight(year, second, first)
-    if second > 12 >= first:
-        return _midnight(year, first, second)
-    return None
+    month, day = sorted((first, second))
+    return _midnight(year, month, day) if day > 12 >= month else None
 
 
 def _midnight(year: int, month: int, day: int) -> float | None:

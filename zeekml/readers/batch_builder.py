@@ -35,15 +35,8 @@ CONN_MARKERS: Final = frozenset(
 """Fields that no other Zeek log has."""
 
 _SPELLINGS: Final = {name.replace(".", "_"): name for name in (*ADDRESSES, *PORTS)}
-_PROTOCOLS: Final = {
-    "1": "icmp",
-    "6": "tcp",
-    "17": "udp",
-    "58": "icmp",
-    "icmp6": "icmp",
-    "icmpv6": "icmp",
-    "ipv6-icmp": "icmp",
-}
+_ICMP: Final = ("1", "58", "icmp6", "icmpv6", "ipv6-icmp")
+_PROTOCOLS: Final = {"6": "tcp", "17": "udp", **dict.fromkeys(_ICMP, "icmp")}
 _MICRO: Final = 1e6
 _NO_TEXT: Final = pa.array(sorted(UNSET), pa.string())
 _LONGEST_ADDRESS: Final = 45  # an IPv6 address with a dotted tail
@@ -114,15 +107,13 @@ def clean_text(text: str) -> str:
 def to_microseconds(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Round seconds to microseconds; NaN stays NaN."""
     with np.errstate(over="ignore", invalid="ignore"):
-        rounded: npt.NDArray[np.float64] = np.rint(values * _MICRO) / _MICRO
-    return rounded
+        return np.rint(values * _MICRO) / _MICRO
 
 
 def flow_end(batch: pa.RecordBatch) -> npt.NDArray[np.float64]:
     """The end of each flow (rows,) in epoch seconds; its start where no duration is known."""
     duration = np.nan_to_num(batch.column("duration").to_numpy(zero_copy_only=False), nan=0.0)
-    ends: npt.NDArray[np.float64] = batch.column("ts").to_numpy(zero_copy_only=False) + duration
-    return ends
+    return batch.column("ts").to_numpy(zero_copy_only=False) + duration
 
 
 def build_batch(
@@ -164,9 +155,7 @@ def build_batch(
     n = len(lines)
     wrong = {name: rows for name, rows in (unread or {}).items() if rows.any()}
     out: dict[str, pa.Array] = {}
-    for name in RECORD_COLUMNS:
-        if name not in columns:
-            continue
+    for name in [known for known in RECORD_COLUMNS if known in columns]:
         column = columns[name] if own_marks else _given(columns[name])
         if name in TIMES:
             out[name] = _times(name, column, wrong)
@@ -251,10 +240,8 @@ def _times(name: str, column: pa.Array, wrong: dict[str, BoolArray]) -> pa.Array
 
 
 def _in_range(name: str, column: pa.Array, highest: int, wrong: dict[str, BoolArray]) -> pa.Array:
-    limits = pc.min_max(column)
-    if not limits["min"].is_valid:
-        return column
-    if limits["min"].as_py() >= 0 and limits["max"].as_py() <= highest:
+    limits = pc.min_max(column).as_py()
+    if limits["min"] is None or 0 <= limits["min"] <= limits["max"] <= highest:
         return column
     values = pc.fill_null(column, 0).to_numpy(zero_copy_only=False)
     off = (values < 0) | (values > highest)
@@ -279,10 +266,8 @@ def _addresses(name: str, column: pa.Array, wrong: dict[str, BoolArray]) -> pa.A
     encoded = column
     plain = are_dotted_quads(encoded.dictionary)
     texts = encoded.dictionary.to_pylist()
-    spelled = [
-        text if text is None or good else canonical_address(text)
-        for text, good in zip(texts, plain.tolist(), strict=True)
-    ]
+    pairs = zip(texts, plain.tolist(), strict=True)
+    spelled = [t if t is None or good else canonical_address(t) for t, good in pairs]
     if spelled == texts:
         return encoded.cast(pa.string())
     indices = encoded.indices

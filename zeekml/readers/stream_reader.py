@@ -146,37 +146,24 @@ class LogReader:
                     f"{account.source}: {stream.left_out:,} bytes behind the end of the compressed "
                     "data were left out"
                 )
-            yield from self._rest(file.kind, stream, splitter, decoder, account)
+            # the last line stops where damaged data does, so even one that parses is not whole
+            rest = list(splitter.finish())
+            last = rest[-1] if rest and stream.damage is not None else None
+            cut = None if isinstance(last, Block) and last.complete else last
+            for item in rest if cut is None else rest[:-1]:
+                yield from decoded(item, decoder, account)
+            if stream.damage is not None:
+                line, data = splitter.line, b""
+                if isinstance(cut, Block):
+                    line, data = cut.first_line, cut.data.strip(b"\r\n")
+                elif cut is not None:
+                    line, data = cut.line, cut.excerpt
+                if file.kind is Kind.ZEEK_TSV and data.startswith(b"#"):
+                    data = b""
+                account.cut_short(line, data, stream.damage)
         if isinstance(decoder, EveDecoder):
             events.flows += decoder.flows
             events.netflows += decoder.netflows
-
-    def _rest(
-        self,
-        kind: Kind,
-        stream: ByteStream,
-        splitter: LineSplitter,
-        decoder: Decoder,
-        account: SourceAccount,
-    ) -> Iterator[pa.RecordBatch]:
-        """Yield the flows of the last lines, which nothing may end."""
-        rest = list(splitter.finish())
-        cut = None
-        # the last line stops where damaged data does, so even a line that parses is not whole
-        if stream.damage is not None and rest:
-            last = rest[-1]
-            cut = None if isinstance(last, Block) and last.complete else rest.pop()
-        for item in rest:
-            yield from decoded(item, decoder, account)
-        if stream.damage is not None:
-            line, data = splitter.line, b""
-            if isinstance(cut, Block):
-                line, data = cut.first_line, cut.data.strip(b"\r\n")
-            elif cut is not None:
-                line, data = cut.line, cut.excerpt
-            if kind is Kind.ZEEK_TSV and data.startswith(b"#"):
-                data = b""
-            account.cut_short(line, data, stream.damage)
 
     def _took(self, n: int) -> None:
         self._counters.bytes_read += n

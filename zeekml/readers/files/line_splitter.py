@@ -116,17 +116,13 @@ class LineSplitter:
             else:
                 data = self._take_pending() + data[first_end:]
         cut = data.rfind(b"\n") + 1
-        if cut:
-            yield from self._lines(data[:cut])
-        yield from self._keep(data[cut:])
-
-    def _lines(self, data: bytes) -> Iterator[Block | LongLine]:
-        for lines, too_long in self._joiner.feed(data):
+        for lines, too_long in self._joiner.feed(data[:cut]) if cut else ():
             if too_long:
                 yield LongLine(self.line, lines[:_EXCERPT_BYTES])
                 self.line += 1
             else:
                 yield self._block(lines, complete=True)
+        yield from self._keep(data[cut:])
 
     def _keep(self, data: bytes) -> Iterator[Block | LongLine]:
         if self._skipping:

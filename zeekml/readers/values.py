@@ -32,15 +32,8 @@ MAX_SECONDS: Final = 1e11
 
 TIMES: Final = ("ts", "duration")
 PORTS: Final = ("id.orig_p", "id.resp_p")
-COUNTS: Final = (
-    "orig_bytes",
-    "resp_bytes",
-    "missed_bytes",
-    "orig_pkts",
-    "orig_ip_bytes",
-    "resp_pkts",
-    "resp_ip_bytes",
-)
+_PAYLOAD: Final = ("orig_bytes", "resp_bytes", "missed_bytes")
+COUNTS: Final = (*_PAYLOAD, "orig_pkts", "orig_ip_bytes", "resp_pkts", "resp_ip_bytes")
 HIGHEST: Final = dict.fromkeys(PORTS, MAX_PORT) | dict.fromkeys(COUNTS, MAX_COUNT)
 """By column of whole numbers, the highest one that can be."""
 

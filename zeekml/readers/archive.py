@@ -217,16 +217,14 @@ class _Writer:
     def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
         self._batches = batches
         self._clock = -np.inf
-        self.batch: pa.RecordBatch | None = None
         self.keys: npt.NDArray[np.float64] = np.empty(0)
         self.advance()
 
     def advance(self) -> None:
-        self.batch = next(self._batches, None)
-        if self.batch is None:
-            return
-        self.keys = np.maximum.accumulate(np.maximum(flow_end(self.batch), self._clock))
-        self._clock = float(self.keys[-1])
+        self.batch: pa.RecordBatch | None = next(self._batches, None)
+        if self.batch is not None:
+            self.keys = np.maximum.accumulate(np.maximum(flow_end(self.batch), self._clock))
+            self._clock = float(self.keys[-1])
 
     def take(self, n: int) -> pa.RecordBatch:
         assert self.batch is not None

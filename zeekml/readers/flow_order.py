@@ -86,10 +86,9 @@ class EndOrder:
         if not np.array_equal(np.sort(stored["numbers"]), np.arange(held)):
             raise StateError("the stored state numbers its flows wrongly")
         order._make_room(held)
-        order._clock[:] = stored["clock"]
         order._state[:] = stored["state"]
-        order._ends[:held] = stored["ends"]
-        order._numbers[:held] = stored["numbers"]
+        for name, array in order._arrays().items():
+            array[:] = stored[name]
         order._batches.extend(batches)
         order._unsent.extend(map(len, batches))
         order._next = held
@@ -190,12 +189,10 @@ class EndOrder:
         owner = np.searchsorted(begins, numbers, "right") - 1
         parts: list[pa.RecordBatch] = []
         places = np.empty(len(numbers), np.int64)
-        taken = 0
+        places[np.argsort(owner, kind="stable")] = np.arange(len(numbers))
         for i in np.unique(owner).tolist():
             mine = np.flatnonzero(owner == i)
             parts.append(self._batches[i].take(pa.array(numbers[mine] - begins[i])))
-            places[mine] = np.arange(taken, taken + len(mine))
-            taken += len(mine)
             self._unsent[i] -= len(mine)
         if len(parts) == 1:
             return parts[0]

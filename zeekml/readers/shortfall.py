@@ -28,7 +28,6 @@ from zeekml.readers.rejects import REASONS, ReadCounters, Reject, SourceAccount
 from zeekml.readers.stream_reader import new_decoder
 
 _FLOW_EVENTS: Final = "in suricata.yaml, under outputs: - eve-log: types:, list `- flow`"
-_MOST_KINDS: Final = 5
 _EXCERPT: Final = 60
 
 _GOOD: Final[dict[str, Any]] = {
@@ -116,8 +115,8 @@ def _header(file: LogFile) -> Header | None:
 
 
 def _list(counter: Counter[str]) -> str:
-    shown = ", ".join(f"{kind} {n:,}" for kind, n in counter.most_common(_MOST_KINDS))
-    return shown + (", …" if len(counter) > _MOST_KINDS else "")
+    shown = ", ".join(f"{kind} {n:,}" for kind, n in counter.most_common(5))
+    return shown + (", …" if len(counter) > 5 else "")
 
 
 def offending_field(kind: Kind, line: bytes, header: Header | None = None) -> str | None:

@@ -17,18 +17,11 @@ from zeekml.core.text import printable
 from zeekml.readers.files.line_splitter import Block, LineSplitter
 from zeekml.readers.flow_schema import REQUIRED
 from zeekml.readers.formats import parquet as flow_table
+from zeekml.readers.formats import zeek_header
 from zeekml.readers.formats.envelopes import unwrap
 from zeekml.readers.formats.json_parser import DECODE_ERRORS, object_of
 from zeekml.readers.formats.multiline_json import without_rubbish
-from zeekml.readers.formats.zeek_header import (
-    CONN,
-    MAX_COLUMNS,
-    OTHER_CONN_LOGS,
-    Header,
-    HeaderReader,
-    logs_named,
-    may_hold_conn,
-)
+from zeekml.readers.formats.zeek_header import CONN, Header, HeaderReader
 from zeekml.readers.formats.zeek_json import TYPE_FIELDS, record_type
 from zeekml.readers.rejects import OTHER
 
@@ -128,8 +121,9 @@ def detect(head: bytes, name: str, columns: Header | None = None) -> Detected:
     """
     if head.startswith(flow_table.MAGIC):
         return Detected(Kind.TABLE)
-    if what := foreign_file(head):
-        return Detected(refusal=UNSUPPORTED, detail=what)
+    for magic, place, what, remedy in _FILES:
+        if head.startswith(magic, place):
+            return Detected(refusal=UNSUPPORTED, detail=f"is {what}; {remedy}")
     text = without_rubbish(head).lstrip(b" \t\r\n")
     if not text:
         return Detected(refusal=EMPTY)
@@ -141,7 +135,7 @@ def detect(head: bytes, name: str, columns: Header | None = None) -> Detected:
         if any(separator in first for separator in separators) or HeaderReader().begin(first):
             found = _detect_tsv(text, columns)
         else:
-            found = Detected(refusal=UNSUPPORTED, detail=foreign_text(text))
+            found = Detected(refusal=UNSUPPORTED, detail=_foreign_text(text))
     may_be_json = b"\n{" in text or (found.refusal == UNSUPPORTED and b"{" in text)
     if found.kind is None and not text.startswith(b"{") and may_be_json:
         # JSON lines of which the first is cut or damaged or begins with something else, whatever
@@ -150,11 +144,11 @@ def detect(head: bytes, name: str, columns: Header | None = None) -> Detected:
         if later.kind is not None or (found.refusal == UNSUPPORTED != later.refusal):
             found = later
     log = found.refusal.removeprefix("zeek_")
-    if log != found.refusal and len(head) >= HEAD_SIZE and may_hold_conn(name, log):
+    if log != found.refusal and len(head) >= HEAD_SIZE and zeek_header.may_hold_conn(name, log):
         # logs that were put together
         found = Detected(Kind.ZEEK_JSON if text.startswith(b"{") else Kind.ZEEK_TSV)
     if found.kind in (Kind.ZEEK_TSV, Kind.ZEEK_JSON):
-        for log in sorted(OTHER_CONN_LOGS & logs_named(name)):
+        for log in sorted(zeek_header.OTHER_CONN_LOGS & zeek_header.logs_named(name)):
             return Detected(refusal=f"zeek_{log}")
     return found
 
@@ -198,7 +192,7 @@ def _detect_bare(line: bytes, columns: Header | None) -> Detected:
     seen = line.count(b"\t" if columns is None else columns.separator) + 1
     if columns is None:
         if seen < _LEAST_COLUMNS:
-            return Detected(refusal=UNSUPPORTED, detail=foreign_text(line))
+            return Detected(refusal=UNSUPPORTED, detail=_foreign_text(line))
         return Detected(refusal=NO_HEADER, detail=f"{seen:,} tab-separated columns and no header")
     if seen == (named := len(columns.fields)):
         return replace(_judge(columns), header=columns)
@@ -213,12 +207,11 @@ def _judge(header: Header) -> Detected:
         return Detected(refusal=BAD_HEADER, detail="no #fields line")
     if header.refusal is None:
         return Detected(Kind.ZEEK_TSV, opened=header.opened)
-    detail = ""
+    detail = ", ".join(header.missing)
     if header.refusal == BAD_HEADER:
-        wide = len(header.fields) > MAX_COLUMNS
-        detail = f"more than {MAX_COLUMNS:,} columns" if wide else "a separator that cannot be one"
-    elif header.missing:
-        detail = ", ".join(header.missing)
+        detail = "a separator that cannot be one"
+        if len(header.fields) > zeek_header.MAX_COLUMNS:
+            detail = f"more than {zeek_header.MAX_COLUMNS:,} columns"
     return Detected(refusal=header.refusal, detail=detail)
 
 
@@ -241,12 +234,12 @@ def _detect_json(text: bytes, name: str) -> Detected:
     if CONN in types:
         return Detected(Kind.ZEEK_JSON)
     if not types:
-        return Detected(refusal=UNSUPPORTED, detail=foreign_json(records[0]))
+        return Detected(refusal=UNSUPPORTED, detail=_foreign_json(records[0]))
     only = types[0] if len(set(types)) == 1 else OTHER
     marked = any(field in records[0] for field in TYPE_FIELDS)
     # Records that name their type may share a file with conn records further down. Only where
     # the file's name agrees with the one type seen is it certain that none will come.
-    if marked and (len(set(types)) > 1 or may_hold_conn(name, only)):
+    if marked and (len(set(types)) > 1 or zeek_header.may_hold_conn(name, only)):
         return Detected(Kind.ZEEK_JSON)
     return Detected(refusal=f"zeek_{only}")
 
@@ -282,15 +275,7 @@ def _is_own(record: dict[str, Any]) -> bool:
     return isinstance(metadata, dict) and any(str(k).startswith("zeekml") for k in metadata)
 
 
-def foreign_file(head: bytes) -> str:
-    """What a file is by its magic bytes; empty if that is unknown."""
-    for magic, place, what, remedy in _FILES:
-        if head.startswith(magic, place):
-            return f"is {what}; {remedy}"
-    return ""
-
-
-def foreign_text(text: bytes) -> str:
+def _foreign_text(text: bytes) -> str:
     """What a file is that begins with `text`, which is of no format with records."""
     line = text.partition(b"\n")[0].rstrip(b"\r")
     if not line.decode("utf-8", "replace").replace("\t", " ").isprintable():
@@ -303,7 +288,7 @@ def foreign_text(text: bytes) -> str:
     return f'is no supported log (it begins with "{printable(line, _SHOWN)}"); {_WANTED}'
 
 
-def foreign_json(record: dict[str, Any]) -> str:
+def _foreign_json(record: dict[str, Any]) -> str:
     """What a file with such records is, which are neither Zeek's nor Suricata's."""
     fields = ", ".join(printable(name, _SHOWN) for name in list(record)[:_SHOWN_FIELDS])
     more = ", …" if len(record) > _SHOWN_FIELDS else ""

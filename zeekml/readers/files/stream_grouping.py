@@ -19,6 +19,7 @@ import hashlib
 import itertools
 import math
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -155,8 +156,7 @@ def _counted_up(entries: list[LogFile]) -> list[LogFile]:
     falls = sum(later < earlier for earlier, later in pairwise(times))
     if 2 * falls <= len(times) - 1:
         return entries
-    others = [entry for entry in entries if entry.name.number is None]
-    return [*others, *reversed(numbered)]
+    return [*(entry for entry in entries if entry.name.number is None), *reversed(numbered)]
 
 
 def _without_fold(entries: list[LogFile]) -> list[LogFile]:
@@ -200,30 +200,27 @@ def _in_pieces(entries: list[LogFile]) -> list[LogFile] | None:
     if len(timed) < len(entries) or any(entry.name.logger for entry in entries):
         return None
     timed.sort(key=lambda pair: (pair[0], natural_key(pair[1].source)))
-    ordered = [entry for _, entry in timed]
-    for earlier, later in pairwise(ordered):
+    for (earlier_time, earlier), (later_time, later) in pairwise(timed):
         ended, begun = _ended(earlier), later.beginning.first
-        if earlier.time is None or later.time is None or begun is None or ended is None:
+        if begun is None or ended is None:
             return None
         # some flows are logged a minute or two after their end
-        lag = min(_USUAL_LAG, (ended - earlier.time) / 10)
-        if later.time < ended - lag or begun - ended > LARGEST_GAP:
+        lag = min(_USUAL_LAG, (ended - earlier_time) / 10)
+        if later_time < ended - lag or begun - ended > LARGEST_GAP:
             return None
-    return ordered
+    return [entry for _, entry in timed]
 
 
 def _ended(file: LogFile) -> float | None:
     """When the last flows of a log had ended."""
     reader = LogReader(ReadCounters())
     ends = np.empty(0)
-    try:
-        with open_log(file.path) as raw:
-            begin = max(0, file.size - _TAIL)
-            for batch in reader.byte_range(file, ByteStream(raw), begin, events=Events()):
-                ends = np.concatenate([ends, flow_end(batch)])[-SAMPLE:]
-    except OSError:
-        return None
-    return float(ends.max()) if len(ends) else None
+    with suppress(OSError), open_log(file.path) as raw:
+        begin = max(0, file.size - _TAIL)
+        for batch in reader.byte_range(file, ByteStream(raw), begin, events=Events()):
+            ends = np.concatenate([ends, flow_end(batch)])[-SAMPLE:]
+        return float(ends.max()) if len(ends) else None
+    return None
 
 
 def beginning(head: bytes, kind: Kind, header: Header | None = None) -> Beginning:

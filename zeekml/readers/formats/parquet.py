@@ -147,8 +147,10 @@ def read_array(name: str, column: pa.Array) -> tuple[pa.Array, BoolArray]:
         return _whole(name, column)
     if RAW_TYPES[name] == pa.string() and (_is_text(kind) or pa.types.is_integer(kind)):
         return column.cast(pa.string()), np.zeros(len(column), np.bool_)
-    single = (pa.types.is_null, pa.types.is_boolean, pa.types.is_decimal, _is_text, _holds_texts)
-    if number or any(is_it(kind) for is_it in single):
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    held = kind.value_type if any(is_it(kind) for is_it in lists) else kind
+    single = (pa.types.is_null, pa.types.is_boolean, pa.types.is_decimal)
+    if number or _is_text(held) or any(is_it(kind) for is_it in single):
         return read_column(name, _nan_to_null(column).to_pylist())
     # nothing that any format would put there
     return pa.nulls(len(column), RAW_TYPES[name]), valid_rows(column)
@@ -156,11 +158,6 @@ def read_array(name: str, column: pa.Array) -> tuple[pa.Array, BoolArray]:
 
 def _is_text(kind: Any) -> bool:
     return kind in (pa.string(), pa.large_string(), pa.string_view())
-
-
-def _holds_texts(kind: Any) -> bool:
-    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(is_it(kind) for is_it in lists) and _is_text(kind.value_type)
 
 
 def _seconds(column: pa.Array) -> pa.Array:

@@ -21,13 +21,7 @@ from msgspec.structs import astuple
 from zeekml.readers.batch_builder import CONN_MARKERS, BoolArray
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.flow_schema import ZEEK
-from zeekml.readers.formats.json_columns import (
-    Column,
-    JsonDecoder,
-    MergedRows,
-    PlainLines,
-    make_keys,
-)
+from zeekml.readers.formats.json_columns import JsonDecoder, MergedRows, PlainLines, make_keys
 from zeekml.readers.formats.json_scanner import NUMBER, OBJECT, TEXT, WHOLE
 from zeekml.readers.formats.zeek_header import CONN, ZEEK_LOGS, log_of
 from zeekml.readers.rejects import SourceAccount
@@ -105,7 +99,7 @@ class ZeekJsonDecoder(JsonDecoder[msgspec.Struct]):
         return self._batch(rows, columns, unread=unread)
 
 
-def _parsed(records: list[msgspec.Struct]) -> dict[str, Column]:
+def _parsed(records: list[msgspec.Struct]) -> dict[str, tuple[pa.Array, BoolArray]]:
     """The columns of some records; of several spellings of one, the first with a value."""
     by_key = dict(zip(_KEYS, map(list, zip(*map(astuple, records), strict=True)), strict=True))
     for name, underscored in zip(_SIDES, _SIDES_UNDERSCORED, strict=True):

@@ -67,12 +67,8 @@ def read_stream(
     order in which they ended, see `zeekml.readers.flow_order`. A file that is damaged, cut short
     or gone gives what it has; then its name is in ``counters.truncated``.
     """
-    reader = LogReader(
-        counters,
-        lambda source: SourceAccount(source, counters, rejects),
-        keep_originals=keep_originals,
-        on_bytes=on_bytes,
-    )
+    account = partial(SourceAccount, counters=counters, rejects=rejects)
+    reader = LogReader(counters, account, keep_originals=keep_originals, on_bytes=on_bytes)
     if stream.kind is Kind.TABLE:
         batches = reader.tables(stream)
     elif len(stream.loggers) == 1:
@@ -164,12 +160,8 @@ def read_part(
     events alone is not counted as skipped here. `read_size` is how many bytes to take from disk at
     a time, the same for all parts of a file.
     """
-    reader = LogReader(
-        counters,
-        lambda source: _PartAccount(source, counters, rejects),
-        keep_originals=keep_originals,
-        alerts=alerts,
-    )
+    account = partial(_PartAccount, counters=counters, rejects=rejects)
+    reader = LogReader(counters, account, keep_originals=keep_originals, alerts=alerts)
     file = part.file
     try:
         raw = open_log(file.path)

@@ -180,12 +180,8 @@ class RejectWriter:
         if used >= self._cap:
             self.suppressed += 1
             return
-        record = {
-            "source": printable(source, 4096),
-            "line": line,
-            "reason": reason,
-            "excerpt": printable(excerpt, EXCERPT_LENGTH),
-        }
+        record = {"source": printable(source, 4096), "line": line, "reason": reason}
+        record["excerpt"] = printable(excerpt, EXCERPT_LENGTH)
         with as_output_error(self._path):
             self._file.write(json.dumps(record) + "\n")
         self.written += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import pyarrow as pa
 
@@ -21,11 +21,8 @@ from zeekml.readers.rejects import LINE_TOO_LONG, ReadCounters, SourceAccount, c
 NETFLOW_ONLY: Final = "suricata_netflow_only"
 
 
-class Decoder(Protocol):
-    """Makes flows of whole lines."""
-
-    def decode(self, block: Block) -> list[pa.RecordBatch]:
-        """The flows of a block, in order; batches are never empty."""
+Decoder = ZeekDecoder | EveDecoder
+"""Makes flows of whole lines."""
 
 
 @dataclass(slots=True)
@@ -68,13 +65,10 @@ class LogReader:
         for file in stream.files:
             if file.path is None:
                 continue
-            account = self._account(file.source)
+            account, originals = self._account(file.source), self._keep_originals
             try:
                 yield from flow_table.read_table(
-                    file.path,
-                    capture=stream.capture,
-                    account=account,
-                    keep_originals=self._keep_originals,
+                    file.path, capture=stream.capture, account=account, keep_originals=originals
                 )
             except flow_table.TABLE_ERRORS as error:
                 account.cut_short(1, b"", str(error))
@@ -117,12 +111,9 @@ class LogReader:
         is judged, too. `events` is added to.
         """
         account = self._account(file.source)
+        alerts, originals = self._alerts, self._keep_originals
         decoder = new_decoder(
-            file.kind,
-            account,
-            alerts=self._alerts,
-            keep_originals=self._keep_originals,
-            header=file.header,
+            file.kind, account, alerts=alerts, keep_originals=originals, header=file.header
         )
         splitter = LineSplitter(cut_arrays=file.kind is not Kind.ZEEK_TSV)
         counted = 0

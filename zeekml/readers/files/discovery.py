@@ -133,10 +133,10 @@ class _Walk:
         detected = self._look(path, name, status)
         # shells expand *.log to all of Zeek's logs: known files are passed over
         known = detected.refusal.startswith("zeek_") or detected.refusal == OWN_OUTPUT
-        if detected.kind is None and not known:
-            raise InputError(f"{name}: {detected.explanation}")
         if known:
             self.found.refuse(name, detected)
+        elif detected.kind is None:
+            raise InputError(f"{name}: {detected.explanation}")
 
     def _walk(self, root: Path) -> None:
         inside = root.resolve()

@@ -59,7 +59,7 @@ _OFFSET: Final = re.compile(
 )
 _TO: Final = re.compile(r"(?:-{1,2}|_{1,2}|~|[-_.]?to[-_.])", re.IGNORECASE)
 _EPOCH: Final = re.compile(
-    r"(?<![0-9A-Za-z])(?P<seconds>[12]\d{9})(?:\d{3}|\d{6}|\d{9})?(?:\.\d{3,9})?(?![0-9A-Za-z])"
+    r"(?<![0-9A-Za-z])([12]\d{9})(?:\d{3}|\d{6}|\d{9})?(?:\.\d{3,9})?(?![0-9A-Za-z])"
 )
 _DAY_DIRECTORY: Final = re.compile(
     r"(199\d|20\d\d)[-_./]?(0[1-9]|1[0-2])[-_./]?(0[1-9]|[12]\d|3[01])"
@@ -222,22 +222,19 @@ def _moments(stem: str, ended: int, day: float | None) -> list[Moment]:
 
     `day` is what the directories tell, in seconds on a scale without time zones.
     """
-    found = []
-    at = 0
-    while (moment := _next_moment(stem, at, ended)) is not None:
-        found.append(moment)
-        at = moment.end
+    found: list[Moment] = []
+    while True:
+        at = found[-1].end if found else 0
+        dates = (_dated(stem, m, ended) for m in _DATE.finditer(stem, at))
+        epochs = (Moment(*m.span(), float(m[1]), 0.0, True) for m in _EPOCH.finditer(stem, at))
+        vague = (Moment(*m.span(), _vague(m)) for m in _VAGUE_DATE.finditer(stem, at))
+        firsts = [next(filter(None, kind), None) for kind in (dates, epochs, vague)]
+        if not any(firsts):
+            break
+        found.append(min(filter(None, firsts), key=lambda moment: moment.start))
     if not found and (clock := _lone_clock(stem, ended, day)) is not None:
         found.append(clock)
     return found
-
-
-def _next_moment(stem: str, at: int, ended: int) -> Moment | None:
-    dates = (_dated(stem, m, ended) for m in _DATE.finditer(stem, at))
-    epochs = (Moment(*m.span(), float(m["seconds"]), 0.0, True) for m in _EPOCH.finditer(stem, at))
-    vague = (Moment(*m.span(), _vague(m)) for m in _VAGUE_DATE.finditer(stem, at))
-    firsts = (next((m for m in kind if m is not None), None) for kind in (dates, epochs, vague))
-    return min((m for m in firsts if m is not None), key=lambda m: m.start, default=None)
 
 
 def _dated(stem: str, match: re.Match[str], ended: int) -> Moment | None:

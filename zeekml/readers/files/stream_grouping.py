@@ -115,8 +115,8 @@ def _continued(one: Stream, other: Stream) -> Stream | None:
     """Both as one stream if one begins after all files of the other, else None."""
     if one.sensor != ZEEK or len(one.loggers) != 1 or len(other.loggers) != 1:
         return None
-    begun = [[file.beginning.time for file in stream.files] for stream in (one, other)]
-    first, second = ([time for time in times if time is not None] for times in begun)
+    begun = ([f.time for f in s.files if f.time is not None] for s in (one, other))
+    first, second = begun
     if len(first) < len(one.files) or len(second) < len(other.files):
         return None
     if max(second) < min(first):

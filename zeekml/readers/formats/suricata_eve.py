@@ -93,12 +93,9 @@ class AlertMemory:
 
 def _is_alone(text: bytes, at: int) -> bool:
     """Tell whether a type that stands at some place is that of the line, and not of one within."""
-    before = _TEXT.sub(b"", text[:at])
-    return (
-        before.lstrip().startswith(b"{")
-        and before.count(b"{") - before.count(b"}") == 1
-        and not several(text)
-    )
+    before = _TEXT.sub(b"", text[:at]).lstrip()
+    in_first = before.startswith(b"{") and before.count(b"{") - before.count(b"}") == 1
+    return in_first and not several(text)
 
 
 def _flow_id(value: Any) -> int | None:

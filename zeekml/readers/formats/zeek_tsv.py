@@ -172,11 +172,10 @@ class _Run:
         """Read all records at once; None when one of them needs a closer look."""
         types: dict[str, Any] = {n: RAW_TYPES[n] for n in RECORD_COLUMNS if n in self.header.wanted}
         # few different texts, each of which is looked at once
-        encoded = types.keys() & {"proto", "service"}
+        encoded = pa.dictionary(pa.int32(), pa.string())
+        types |= dict.fromkeys({"proto", "service"} & types.keys(), encoded)
         try:
-            table = self._read(
-                types | dict.fromkeys(encoded, pa.dictionary(pa.int32(), pa.string()))
-            )
+            table = self._read(types)
         except pa.ArrowInvalid:
             return None
         # Arrow passes over empty lines without a word; then lines and rows no longer agree

@@ -19,8 +19,7 @@ from zeekml.live.tail.default_paths import (
     Found,
     look_around,
 )
-from zeekml.readers.files.file_type import Kind
-from zeekml.readers.files.refusal import EMPTY, NO_HEADER, OWN_OUTPUT
+from zeekml.readers.files.file_type import EMPTY, NO_HEADER, OWN_OUTPUT, Kind
 from zeekml.readers.flow_schema import SURICATA, ZEEK
 from zeekml.readers.formats.zeek_header import Header
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -28,8 +29,6 @@ from zeekml.readers.stream_clock import StreamClock, flow_ends
 from zeekml.readers.stream_reader import Events, LogReader
 
 DEFAULT_BATCH_ROWS: Final = 8192
-_MAX_KINDS: Final = 1 << 16
-_KIND_LENGTH: Final = 64  # merging cuts it further, as it does all such names
 
 
 def read_stream(
@@ -68,12 +67,8 @@ def read_stream(
     order in which they ended, see `zeekml.readers.flow_order`. A file that is damaged, cut short
     or gone gives what it has; then its name is in ``counters.truncated``.
     """
-    reader = LogReader(
-        counters,
-        lambda source: SourceAccount(source, counters, rejects),
-        keep_originals=keep_originals,
-        on_bytes=on_bytes,
-    )
+    account = partial(SourceAccount, counters=counters, rejects=rejects)
+    reader = LogReader(counters, account, keep_originals=keep_originals, on_bytes=on_bytes)
     if stream.kind is Kind.TABLE:
         batches = reader.tables(stream)
     elif len(stream.loggers) == 1:
@@ -106,12 +101,9 @@ def read_flow_table(
     keep_originals: bool = False,
 ) -> pa.Table:
     """All flows of files and directories (as for `discover`) in memory, see `flows_of`."""
-    return flows_of(
-        discover(inputs),
-        counters=ReadCounters() if counters is None else counters,
-        rejects=rejects,
-        keep_originals=keep_originals,
-    )
+    counters = ReadCounters() if counters is None else counters
+    found = discover(inputs)
+    return flows_of(found, counters=counters, rejects=rejects, keep_originals=keep_originals)
 
 
 def flows_of(
@@ -124,13 +116,8 @@ def flows_of(
     """All flows of what was discovered in one table, stream after stream, as `read_stream` does."""
     for reason, n in found.files_skipped.items():
         count_bounded(counters.files_skipped, reason, n)
-    batches = [
-        batch
-        for stream in found.streams
-        for batch in read_stream(
-            stream, counters=counters, rejects=rejects, keep_originals=keep_originals
-        )
-    ]
+    read = partial(read_stream, counters=counters, rejects=rejects, keep_originals=keep_originals)
+    batches = [batch for stream in found.streams for batch in read(stream)]
     schema = FLOW_SCHEMA.append(ORIGINAL_FIELD) if keep_originals else FLOW_SCHEMA
     return pa.Table.from_batches(batches, schema).unify_dictionaries()
 
@@ -151,11 +138,8 @@ class LogPart:
 def cut_file(file: LogFile, parts: int) -> list[LogPart]:
     """Cut a file into parts of equal size on disk; together they give what the file gives."""
     places = [file.size * i // parts for i in range(1, parts)]
-    return [
-        LogPart(file, begin, end)
-        for begin, end in zip([0, *places], [*places, None], strict=True)
-        if end is None or end > begin
-    ]
+    pairs = zip([0, *places], [*places, None], strict=True)
+    return [LogPart(file, begin, end) for begin, end in pairs if end is None or end > begin]
 
 
 def read_part(
@@ -176,12 +160,8 @@ def read_part(
     events alone is not counted as skipped here. `read_size` is how many bytes to take from disk at
     a time, the same for all parts of a file.
     """
-    reader = LogReader(
-        counters,
-        lambda source: _PartAccount(source, counters, rejects),
-        keep_originals=keep_originals,
-        alerts=alerts,
-    )
+    account = partial(_PartAccount, counters=counters, rejects=rejects)
+    reader = LogReader(counters, account, keep_originals=keep_originals, alerts=alerts)
     file = part.file
     try:
         raw = open_log(file.path)
@@ -203,9 +183,9 @@ class _PartAccount(SourceAccount):
     def skip(self, kind: str, n: int = 1) -> None:
         """Enter `n` sound records of a type that is no flow."""
         self.counters.records_read += n
-        kind = printable(kind, _KIND_LENGTH)
+        kind = printable(kind, 64)  # merging cuts it further, as it does all such names
         skipped = self.counters.skipped
-        skipped[kind if kind in skipped or len(skipped) < _MAX_KINDS else OTHER] += n
+        skipped[kind if kind in skipped or len(skipped) < 1 << 16 else OTHER] += n
 
 
 @dataclass
@@ -229,16 +209,14 @@ class _Writer:
     def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
         self._batches = batches
         self._clock = -np.inf
-        self.batch: pa.RecordBatch | None = None
         self.keys: npt.NDArray[np.float64] = np.empty(0)
         self.advance()
 
     def advance(self) -> None:
-        self.batch = next(self._batches, None)
-        if self.batch is None:
-            return
-        self.keys = np.maximum.accumulate(np.maximum(flow_end(self.batch), self._clock))
-        self._clock = float(self.keys[-1])
+        self.batch: pa.RecordBatch | None = next(self._batches, None)
+        if self.batch is not None:
+            self.keys = np.maximum.accumulate(np.maximum(flow_end(self.batch), self._clock))
+            self._clock = float(self.keys[-1])
 
     def take(self, n: int) -> pa.RecordBatch:
         assert self.batch is not None

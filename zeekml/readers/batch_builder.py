@@ -16,36 +16,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zeekml.core.jit import njit
+from zeekml.readers import values
 from zeekml.readers.flow_schema import AT_EXIT_FIELD, FLOW_SCHEMA, ORIGINAL_FIELD, REQUIRED
 from zeekml.readers.rejects import BAD_VALUE, MISSING_FIELD, SourceAccount
-from zeekml.readers.values import (
-    ADDRESSES,
-    HIGHEST,
-    MAX_TIME,
-    PORTS,
-    RECORD_COLUMNS,
-    TIMES,
-    UNSET,
-    epoch_seconds,
-)
 
 CONN_MARKERS: Final = frozenset(
     {"conn_state", "history", "missed_bytes", "orig_pkts", "orig_ip_bytes", "resp_ip_bytes"}
 )
 """Fields that no other Zeek log has."""
 
-_SPELLINGS: Final = {name.replace(".", "_"): name for name in (*ADDRESSES, *PORTS)}
-_PROTOCOLS: Final = {
-    "1": "icmp",
-    "6": "tcp",
-    "17": "udp",
-    "58": "icmp",
-    "icmp6": "icmp",
-    "icmpv6": "icmp",
-    "ipv6-icmp": "icmp",
-}
+_SPELLINGS: Final = {name.replace(".", "_"): name for name in (*values.ADDRESSES, *values.PORTS)}
+_ICMP: Final = ("1", "58", "icmp6", "icmpv6", "ipv6-icmp")
+_PROTOCOLS: Final = {"6": "tcp", "17": "udp", **dict.fromkeys(_ICMP, "icmp")}
 _MICRO: Final = 1e6
-_NO_TEXT: Final = pa.array(sorted(UNSET), pa.string())
+_NO_TEXT: Final = pa.array(sorted(values.UNSET), pa.string())
 _LONGEST_ADDRESS: Final = 45  # an IPv6 address with a dotted tail
 
 BoolArray = npt.NDArray[np.bool_]
@@ -63,9 +47,8 @@ def is_conn_record(fields: Mapping[str, Any] | Sequence[str] | frozenset[str]) -
     Other Zeek logs carry the connection's addresses as well, and `dns` its protocol; none of
     them has `CONN_MARKERS` or a protocol together with a duration or payload bytes.
     """
-    if any(marker in fields for marker in CONN_MARKERS):
-        return True
-    return "proto" in fields and ("duration" in fields or "orig_bytes" in fields)
+    transferred = "proto" in fields and ("duration" in fields or "orig_bytes" in fields)
+    return transferred or any(marker in fields for marker in CONN_MARKERS)
 
 
 def canonical_address(text: str) -> str | None:
@@ -111,18 +94,16 @@ def clean_text(text: str) -> str:
     return "".join(f"\\x{ord(c):02x}" if c < " " or "\x7f" <= c < "\xa0" else c for c in text)
 
 
-def to_microseconds(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def to_microseconds(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Round seconds to microseconds; NaN stays NaN."""
     with np.errstate(over="ignore", invalid="ignore"):
-        rounded: npt.NDArray[np.float64] = np.rint(values * _MICRO) / _MICRO
-    return rounded
+        return np.rint(seconds * _MICRO) / _MICRO
 
 
 def flow_end(batch: pa.RecordBatch) -> npt.NDArray[np.float64]:
     """The end of each flow (rows,) in epoch seconds; its start where no duration is known."""
     duration = np.nan_to_num(batch.column("duration").to_numpy(zero_copy_only=False), nan=0.0)
-    ends: npt.NDArray[np.float64] = batch.column("ts").to_numpy(zero_copy_only=False) + duration
-    return ends
+    return batch.column("ts").to_numpy(zero_copy_only=False) + duration
 
 
 def build_batch(
@@ -164,15 +145,13 @@ def build_batch(
     n = len(lines)
     wrong = {name: rows for name, rows in (unread or {}).items() if rows.any()}
     out: dict[str, pa.Array] = {}
-    for name in RECORD_COLUMNS:
-        if name not in columns:
-            continue
+    for name in [known for known in values.RECORD_COLUMNS if known in columns]:
         column = columns[name] if own_marks else _given(columns[name])
-        if name in TIMES:
+        if name in values.TIMES:
             out[name] = _times(name, column, wrong)
-        elif name in HIGHEST:
-            out[name] = _in_range(name, column, HIGHEST[name], wrong)
-        elif name in ADDRESSES:
+        elif name in values.HIGHEST:
+            out[name] = _in_range(name, column, values.HIGHEST[name], wrong)
+        elif name in values.ADDRESSES:
             out[name] = _addresses(name, column, wrong)
         elif name == "proto":
             out[name] = _map_unique(column, lambda text: standard_protocol(text) or None)
@@ -184,7 +163,7 @@ def build_batch(
     bad, missing = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
     for name in REQUIRED:
         bad |= wrong.pop(name, False)
-        missing |= ~_valid(out[name]) if name in out else True
+        missing |= ~valid_rows(out[name]) if name in out else True
     keep = ~(bad | missing)
     rows = np.flatnonzero(keep)
     for row in np.flatnonzero(~keep).tolist():
@@ -224,48 +203,41 @@ def _constant(value: str, n: int) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([value]))
 
 
-def _valid(column: pa.Array) -> BoolArray:
-    valid: BoolArray = column.is_valid().to_numpy(zero_copy_only=False)
-    return valid
-
-
-def _mark(wrong: dict[str, BoolArray], name: str, rows: BoolArray) -> None:
-    """Enter the rows in which a column's value is none that can be."""
-    wrong[name] = wrong[name] | rows if name in wrong else rows
+def valid_rows(column: pa.Array) -> BoolArray:
+    """Rows (n,) with a value."""
+    return column.is_valid().to_numpy(zero_copy_only=False)
 
 
 def _times(name: str, column: pa.Array, wrong: dict[str, BoolArray]) -> pa.Array:
     # a negative, endless or non-finite time or duration cannot be placed on any clock
-    values = column.to_numpy(zero_copy_only=False)
+    times = column.to_numpy(zero_copy_only=False)
     # adding 0 takes the sign off -0, which only some parsers keep
-    rounded = to_microseconds(epoch_seconds(values) if name == "ts" else values) + 0.0
+    rounded = to_microseconds(values.epoch_seconds(times) if name == "ts" else times) + 0.0
     with np.errstate(invalid="ignore"):
-        off = ~((values >= 0) & (rounded < MAX_TIME))
+        off = ~((times >= 0) & (rounded < values.MAX_TIME))
     if not column.null_count and not off.any():
         return pa.array(rounded)
-    valid = _valid(column)
+    valid = valid_rows(column)
     off &= valid
     if off.any():
-        _mark(wrong, name, off)
+        wrong[name] = wrong.get(name, False) | off
     return pa.array(rounded, mask=off | ~valid)
 
 
 def _in_range(name: str, column: pa.Array, highest: int, wrong: dict[str, BoolArray]) -> pa.Array:
-    limits = pc.min_max(column)
-    if not limits["min"].is_valid:
+    limits = pc.min_max(column).as_py()
+    if limits["min"] is None or 0 <= limits["min"] <= limits["max"] <= highest:
         return column
-    if limits["min"].as_py() >= 0 and limits["max"].as_py() <= highest:
-        return column
-    values = pc.fill_null(column, 0).to_numpy(zero_copy_only=False)
-    off = (values < 0) | (values > highest)
-    _mark(wrong, name, off)
+    numbers = pc.fill_null(column, 0).to_numpy(zero_copy_only=False)
+    off = (numbers < 0) | (numbers > highest)
+    wrong[name] = wrong.get(name, False) | off
     return pc.if_else(pa.array(off), pa.scalar(None, column.type), column)
 
 
 def _given(column: pa.Array) -> pa.Array:
     """Put null for texts that say there is none."""
-    values = column.dictionary if pa.types.is_dictionary(column.type) else column
-    if not pa.types.is_string(values.type) or not pc.is_in(values, _NO_TEXT).true_count:
+    distinct = column.dictionary if pa.types.is_dictionary(column.type) else column
+    if not pa.types.is_string(distinct.type) or not pc.is_in(distinct, _NO_TEXT).true_count:
         return column
     texts = column.cast(pa.string())
     return pc.if_else(pc.is_in(texts, _NO_TEXT), pa.scalar(None, pa.string()), texts)
@@ -279,17 +251,15 @@ def _addresses(name: str, column: pa.Array, wrong: dict[str, BoolArray]) -> pa.A
     encoded = column
     plain = are_dotted_quads(encoded.dictionary)
     texts = encoded.dictionary.to_pylist()
-    spelled = [
-        text if text is None or good else canonical_address(text)
-        for text, good in zip(texts, plain.tolist(), strict=True)
-    ]
+    pairs = zip(texts, plain.tolist(), strict=True)
+    spelled = [t if t is None or good else canonical_address(t) for t, good in pairs]
     if spelled == texts:
         return encoded.cast(pa.string())
     indices = encoded.indices
     none = np.array([a is None and t is not None for a, t in zip(spelled, texts, strict=True)])
     if none.any():
         at = pc.fill_null(indices, 0).to_numpy(zero_copy_only=False)
-        _mark(wrong, name, none[at] & _valid(indices))
+        wrong[name] = wrong.get(name, False) | (none[at] & valid_rows(indices))
     return pa.array(spelled, pa.string()).take(indices)
 
 

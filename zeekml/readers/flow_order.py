@@ -19,16 +19,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from zeekml.core import serialization
 from zeekml.core.jit import njit
-from zeekml.core.serialization import (
-    array_parts,
-    arrays_of_parts,
-    batches_of_part,
-    batches_part,
-    decode,
-    seal,
-    unseal,
-)
 from zeekml.errors import StateError
 from zeekml.readers.batch_builder import BoolArray
 from zeekml.readers.flow_schema import AT_EXIT_FIELD, FLOW_SCHEMA, SURICATA_HOLD, with_originals
@@ -78,15 +70,15 @@ class EndOrder:
 
         `originals` says whether the batches to come have `ORIGINAL_FIELD`.
         """
-        parts = unseal(_KIND, _VERSION, data, least=2)
-        bounds = decode(parts[0], _Bounds)
+        parts = serialization.unseal(_KIND, _VERSION, data, least=2)
+        bounds = serialization.decode(parts[0], _Bounds)
         if bounds.hold <= 0 or bounds.max_held < 1:
             raise StateError("the stored state has bounds that no order can keep")
         order = cls(max_held=bounds.max_held)
         order._hold = bounds.hold
-        stored = arrays_of_parts(parts[2:], order._arrays())
-        stored_batches = batches_of_part(parts[1], FLOW_SCHEMA.names)
-        batches = [with_originals(batch, originals) for batch in stored_batches]
+        stored = serialization.arrays_of_parts(parts[2:], order._arrays())
+        kept = serialization.batches_of_part(parts[1], FLOW_SCHEMA.names)
+        batches = [with_originals(batch, originals) for batch in kept]
         held = sum(map(len, batches))
         sizes = tuple(len(stored[name]) for name in ("clock", "state", "ends", "numbers"))
         if sizes != (CLOCK_WIDTH, 2, held, held) or stored["state"][HELD] != held:
@@ -94,10 +86,9 @@ class EndOrder:
         if not np.array_equal(np.sort(stored["numbers"]), np.arange(held)):
             raise StateError("the stored state numbers its flows wrongly")
         order._make_room(held)
-        order._clock[:] = stored["clock"]
         order._state[:] = stored["state"]
-        order._ends[:held] = stored["ends"]
-        order._numbers[:held] = stored["numbers"]
+        for name, array in order._arrays().items():
+            array[:] = stored[name]
         order._batches.extend(batches)
         order._unsent.extend(map(len, batches))
         order._next = held
@@ -109,7 +100,8 @@ class EndOrder:
         arrays = self._arrays()
         arrays["numbers"] = arrays["numbers"] - self._first
         bounds = msgspec.msgpack.encode(_Bounds(self._hold, self._max_held))
-        return seal(_KIND, _VERSION, [bounds, batches_part(self._batches), *array_parts(arrays)])
+        parts = [serialization.batches_part(self._batches), *serialization.array_parts(arrays)]
+        return serialization.seal(_KIND, _VERSION, [bounds, *parts])
 
     def _arrays(self) -> dict[str, Ints64]:
         return {
@@ -197,12 +189,10 @@ class EndOrder:
         owner = np.searchsorted(begins, numbers, "right") - 1
         parts: list[pa.RecordBatch] = []
         places = np.empty(len(numbers), np.int64)
-        taken = 0
+        places[np.argsort(owner, kind="stable")] = np.arange(len(numbers))
         for i in np.unique(owner).tolist():
             mine = np.flatnonzero(owner == i)
             parts.append(self._batches[i].take(pa.array(numbers[mine] - begins[i])))
-            places[mine] = np.arange(taken, taken + len(mine))
-            taken += len(mine)
             self._unsent[i] -= len(mine)
         if len(parts) == 1:
             return parts[0]

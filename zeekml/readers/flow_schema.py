@@ -67,15 +67,6 @@ AT_EXIT_FIELD: Final = pa.field("at_exit", pa.bool_(), nullable=False)
 # the columns a record must have to be a flow at all
 REQUIRED: Final = ("ts", "id.orig_h", "id.resp_h", "proto")
 
-SCORED: Final = (
-    "id.orig_p",
-    "id.resp_p",
-    "service",
-    "duration",
-    "conn_state",
-    "orig_pkts",
-    "orig_ip_bytes",
-    "resp_pkts",
-    "resp_ip_bytes",
-)
+_PACKETS: Final = ("orig_pkts", "orig_ip_bytes", "resp_pkts", "resp_ip_bytes")
+SCORED: Final = ("id.orig_p", "id.resp_p", "service", "duration", "conn_state", *_PACKETS)
 """The other columns that features are made from, whichever sensor wrote the record."""

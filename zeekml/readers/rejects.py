@@ -44,7 +44,6 @@ EXCERPT_LENGTH: Final = 200
 DEFAULT_CAP: Final = 1000
 OTHER: Final = "other"
 
-_SECONDS_PER_HOUR: Final = 3600.0
 _MAX_KEYS: Final = 64
 _MAX_KEY_LENGTH: Final = 40
 _MAX_NAMES: Final = 1000
@@ -119,11 +118,9 @@ class ReadCounters:
 
     def merge(self, other: ReadCounters) -> None:
         """Add the counts of another worker."""
-        self.records_read += other.records_read
-        self.accepted += other.accepted
-        self.behind += other.behind
+        for name in ("records_read", "accepted", "behind", "bytes_read"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
         self.first_behind = self.first_behind or other.first_behind
-        self.bytes_read += other.bytes_read
         for name in ("rejected", "skipped", "files_skipped", "values_unknown", "unwrapped"):
             for key, n in getattr(other, name).items():
                 count_bounded(getattr(self, name), key, n)
@@ -175,7 +172,7 @@ class RejectWriter:
         """Write one reject, or only count it when its source has used up the hour's share."""
         now = self._clock()
         start, used = self._windows.pop(source, (now, 0))
-        if now - start >= _SECONDS_PER_HOUR:
+        if now - start >= 3600.0:
             start, used = now, 0
         self._windows[source] = (start, used + 1)
         if len(self._windows) > _MAX_SOURCES:
@@ -183,12 +180,8 @@ class RejectWriter:
         if used >= self._cap:
             self.suppressed += 1
             return
-        record = {
-            "source": printable(source, 4096),
-            "line": line,
-            "reason": reason,
-            "excerpt": printable(excerpt, EXCERPT_LENGTH),
-        }
+        record = {"source": printable(source, 4096), "line": line, "reason": reason}
+        record["excerpt"] = printable(excerpt, EXCERPT_LENGTH)
         with as_output_error(self._path):
             self._file.write(json.dumps(record) + "\n")
         self.written += 1
@@ -224,8 +217,8 @@ class SourceAccount:
         """Enter one record that cannot be used."""
         self.counters.records_read += 1
         self.counters.rejected[reason] += 1
-        if reason not in self.counters.first_rejects:
-            self.counters.first_rejects[reason] = Reject(self.source, line, excerpt[:_MAX_REJECT])
+        reject = Reject(self.source, line, excerpt[:_MAX_REJECT])
+        self.counters.first_rejects.setdefault(reason, reject)
         if reason == TRUNCATED:
             self.counters.cut_short(self.source)
         if self.rejects is not None:

@@ -28,19 +28,12 @@ from zeekml.readers.rejects import REASONS, ReadCounters, Reject, SourceAccount
 from zeekml.readers.stream_reader import new_decoder
 
 _FLOW_EVENTS: Final = "in suricata.yaml, under outputs: - eve-log: types:, list `- flow`"
-_MOST_KINDS: Final = 5
 _EXCERPT: Final = 60
 
-_MOMENT: Final = "2023-11-14T22:13:20.000000+0000"
-_ADDRESS: Final = "192.0.2.1"
 _GOOD: Final[dict[str, Any]] = {
+    **dict.fromkeys(("orig_h", "resp_h", "src_ip", "dest_ip"), "192.0.2.1"),
+    **dict.fromkeys(("timestamp", "start"), "2023-11-14T22:13:20.000000+0000"),
     "ts": 1_700_000_000.0,
-    "orig_h": _ADDRESS,
-    "resp_h": _ADDRESS,
-    "src_ip": _ADDRESS,
-    "dest_ip": _ADDRESS,
-    "timestamp": _MOMENT,
-    "start": _MOMENT,
     "proto": "TCP",
     "event_type": "flow",
     "conn_state": "SF",
@@ -64,11 +57,8 @@ def shortfall(
     if not counters.accepted:
         parts.append(f"nothing could be {done}: {_nothing(counters, streams)}")
     elif rejected > counters.accepted:
-        met = rejected + counters.accepted
-        parts.append(
-            f"only {counters.accepted:,} of {met:,} records could be read and {done}: "
-            + _rejected(counters, streams)
-        )
+        share = f"only {counters.accepted:,} of {rejected + counters.accepted:,} records"
+        parts.append(f"{share} could be read and {done}: {_rejected(counters, streams)}")
     if parts and rejected and rejects:
         parts[0] += f"; see {rejects}"
     unreadable, files = counters.files_skipped[UNREADABLE], sum(len(s.files) for s in streams)
@@ -76,10 +66,8 @@ def shortfall(
         parts.append(f"only {files:,} of {files + unreadable:,} files could be opened")
     if counters.truncated:
         n = len(counters.truncated) - 1
-        more = f" and {n:,} more" if n else ""
-        parts.append(
-            f"{counters.truncated[0]}{more}: the file ends too early; what could be read was {done}"
-        )
+        named = counters.truncated[0] + (f" and {n:,} more" if n else "")
+        parts.append(f"{named}: the file ends too early; what could be read was {done}")
     return "; ".join(parts) or None
 
 
@@ -92,12 +80,10 @@ def _nothing(counters: ReadCounters, streams: Sequence[Stream]) -> str:
     kinds = {stream.kind for stream in streams}
     held = f"none of {counters.records_read:,} records read is a flow ({_list(counters.skipped)})"
     if kinds == {Kind.EVE}:
+        needed = "Suricata has to log flow events"
         if counters.skipped["netflow"]:
-            return (
-                f"{held}; netflow events have one record per direction and cannot be used: "
-                f"{_FLOW_EVENTS}"
-            )
-        return f"{held}; Suricata has to log flow events: {_FLOW_EVENTS}"
+            needed = "netflow events have one record per direction and cannot be used"
+        return f"{held}; {needed}: {_FLOW_EVENTS}"
     if Kind.EVE in kinds:
         return f"{held}; give Zeek's conn.log, or an eve.json with flow events"
     return f"{held}; give Zeek's conn.log"
@@ -129,8 +115,8 @@ def _header(file: LogFile) -> Header | None:
 
 
 def _list(counter: Counter[str]) -> str:
-    shown = ", ".join(f"{kind} {n:,}" for kind, n in counter.most_common(_MOST_KINDS))
-    return shown + (", …" if len(counter) > _MOST_KINDS else "")
+    shown = ", ".join(f"{kind} {n:,}" for kind, n in counter.most_common(5))
+    return shown + (", …" if len(counter) > 5 else "")
 
 
 def offending_field(kind: Kind, line: bytes, header: Header | None = None) -> str | None:
@@ -170,10 +156,8 @@ def _in_columns(line: bytes, header: Header) -> str | None:
         trial = [*good[:place], own[place], *good[place + 1 :]]
         if not _reads(Kind.ZEEK_TSV, header.separator.join(trial), header):
             missing = name in REQUIRED and own[place] in (header.unset, header.empty, b"")
-            field = printable(header.fields[place], _EXCERPT)
-            return f"{field} is " + (
-                "missing" if missing else f'"{printable(own[place], _EXCERPT)}"'
-            )
+            shown = "missing" if missing else f'"{printable(own[place], _EXCERPT)}"'
+            return f"{printable(header.fields[place], _EXCERPT)} is {shown}"
     return None
 
 
@@ -190,12 +174,12 @@ def _in_object(kind: Kind, record: dict[str, Any]) -> str | None:
             # one of a connection, whatever becomes of its own columns
             owner.setdefault("conn_state", _GOOD["conn_state"])
     names = _EVE_REQUIRED if kind is Kind.EVE else REQUIRED
-    if not _reads(kind, _encode(good)):
+    if not _reads(kind, json.dumps(good).encode()):
         missing = [name for name in names if _plain(name) not in present]
         return f"{missing[0]} is missing" if missing else None
     for (owner, name, path), (own, _, _) in zip(places, _leaves(record), strict=True):
         kept, owner[name] = owner.get(name), own[name]
-        if not _reads(kind, _encode(good)):
+        if not _reads(kind, json.dumps(good).encode()):
             shown = printable(json.dumps(own[name]), _EXCERPT)
             return f"{printable(path, _EXCERPT)} is {'missing' if own[name] is None else shown}"
         owner[name] = kept
@@ -204,10 +188,6 @@ def _in_object(kind: Kind, record: dict[str, Any]) -> str | None:
 
 def _plain(name: str) -> str:
     return name.removeprefix("id.").removeprefix("id_")
-
-
-def _encode(record: dict[str, Any]) -> bytes:
-    return json.dumps(record).encode()
 
 
 def _leaves(

@@ -131,8 +131,7 @@ def flow_ends(batch: pa.RecordBatch) -> Ints64:
 def floats(batch: pa.RecordBatch, name: str) -> npt.NDArray[np.float64]:
     """A column of numbers (rows,), with NaN for null."""
     column = batch.column(name).cast(pa.float64(), safe=False)
-    values: npt.NDArray[np.float64] = column.to_numpy(zero_copy_only=False)
-    return values
+    return column.to_numpy(zero_copy_only=False)
 
 
 def _microseconds(seconds: npt.NDArray[np.float64]) -> Ints64:

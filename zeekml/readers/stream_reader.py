@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import pyarrow as pa
 
@@ -21,11 +21,8 @@ from zeekml.readers.rejects import LINE_TOO_LONG, ReadCounters, SourceAccount, c
 NETFLOW_ONLY: Final = "suricata_netflow_only"
 
 
-class Decoder(Protocol):
-    """Makes flows of whole lines."""
-
-    def decode(self, block: Block) -> list[pa.RecordBatch]:
-        """The flows of a block, in order; batches are never empty."""
+Decoder = ZeekDecoder | EveDecoder
+"""Makes flows of whole lines."""
 
 
 @dataclass(slots=True)
@@ -68,13 +65,10 @@ class LogReader:
         for file in stream.files:
             if file.path is None:
                 continue
-            account = self._account(file.source)
+            account, originals = self._account(file.source), self._keep_originals
             try:
                 yield from flow_table.read_table(
-                    file.path,
-                    capture=stream.capture,
-                    account=account,
-                    keep_originals=self._keep_originals,
+                    file.path, capture=stream.capture, account=account, keep_originals=originals
                 )
             except flow_table.TABLE_ERRORS as error:
                 account.cut_short(1, b"", str(error))
@@ -117,12 +111,9 @@ class LogReader:
         is judged, too. `events` is added to.
         """
         account = self._account(file.source)
+        alerts, originals = self._alerts, self._keep_originals
         decoder = new_decoder(
-            file.kind,
-            account,
-            alerts=self._alerts,
-            keep_originals=self._keep_originals,
-            header=file.header,
+            file.kind, account, alerts=alerts, keep_originals=originals, header=file.header
         )
         splitter = LineSplitter(cut_arrays=file.kind is not Kind.ZEEK_TSV)
         counted = 0
@@ -146,37 +137,24 @@ class LogReader:
                     f"{account.source}: {stream.left_out:,} bytes behind the end of the compressed "
                     "data were left out"
                 )
-            yield from self._rest(file.kind, stream, splitter, decoder, account)
+            # the last line stops where damaged data does, so even one that parses is not whole
+            rest = list(splitter.finish())
+            last = rest[-1] if rest and stream.damage is not None else None
+            cut = None if isinstance(last, Block) and last.complete else last
+            for item in rest if cut is None else rest[:-1]:
+                yield from decoded(item, decoder, account)
+            if stream.damage is not None:
+                line, data = splitter.line, b""
+                if isinstance(cut, Block):
+                    line, data = cut.first_line, cut.data.strip(b"\r\n")
+                elif cut is not None:
+                    line, data = cut.line, cut.excerpt
+                if file.kind is Kind.ZEEK_TSV and data.startswith(b"#"):
+                    data = b""
+                account.cut_short(line, data, stream.damage)
         if isinstance(decoder, EveDecoder):
             events.flows += decoder.flows
             events.netflows += decoder.netflows
-
-    def _rest(
-        self,
-        kind: Kind,
-        stream: ByteStream,
-        splitter: LineSplitter,
-        decoder: Decoder,
-        account: SourceAccount,
-    ) -> Iterator[pa.RecordBatch]:
-        """Yield the flows of the last lines, which nothing may end."""
-        rest = list(splitter.finish())
-        cut = None
-        # the last line stops where damaged data does, so even a line that parses is not whole
-        if stream.damage is not None and rest:
-            last = rest[-1]
-            cut = None if isinstance(last, Block) and last.complete else rest.pop()
-        for item in rest:
-            yield from decoded(item, decoder, account)
-        if stream.damage is not None:
-            line, data = splitter.line, b""
-            if isinstance(cut, Block):
-                line, data = cut.first_line, cut.data.strip(b"\r\n")
-            elif cut is not None:
-                line, data = cut.line, cut.excerpt
-            if kind is Kind.ZEEK_TSV and data.startswith(b"#"):
-                data = b""
-            account.cut_short(line, data, stream.damage)
 
     def _took(self, n: int) -> None:
         self._counters.bytes_read += n

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -31,15 +32,8 @@ MAX_SECONDS: Final = 1e11
 
 TIMES: Final = ("ts", "duration")
 PORTS: Final = ("id.orig_p", "id.resp_p")
-COUNTS: Final = (
-    "orig_bytes",
-    "resp_bytes",
-    "missed_bytes",
-    "orig_pkts",
-    "orig_ip_bytes",
-    "resp_pkts",
-    "resp_ip_bytes",
-)
+_PAYLOAD: Final = ("orig_bytes", "resp_bytes", "missed_bytes")
+COUNTS: Final = (*_PAYLOAD, "orig_pkts", "orig_ip_bytes", "resp_pkts", "resp_ip_bytes")
 HIGHEST: Final = dict.fromkeys(PORTS, MAX_PORT) | dict.fromkeys(COUNTS, MAX_COUNT)
 """By column of whole numbers, the highest one that can be."""
 
@@ -53,11 +47,9 @@ RAW_TYPES: Final[dict[str, Any]] = {name: FLOW_SCHEMA.field(name).type for name 
 # what Arrow converts by itself; it would cut 5.5 down to 5 without a word
 _NATIVE: Final[dict[Any, frozenset[type]]] = {
     pa.float64(): frozenset({int, float, NoneType}),
-    pa.int32(): frozenset({int, NoneType}),
-    pa.int64(): frozenset({int, NoneType}),
+    **dict.fromkeys((pa.int32(), pa.int64()), frozenset({int, NoneType})),
     pa.string(): frozenset({str, NoneType}),
 }
-_ARROW_ERRORS: Final = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeError)
 
 UNREADABLE: Final = object()
 """Stands for a value that is there and cannot be understood; no function here takes it."""
@@ -98,15 +90,13 @@ def read_time(value: Any) -> float | None:
     if is_text and (match := _MOMENT.fullmatch(value.strip())):
         day, clock, zone = match.groups()
         moment = datetime.fromisoformat(day or clock + (zone or ""))
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        seconds = moment.timestamp()
+        seconds = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
         if seconds >= MAX_SECONDS:
             raise ValueError("no time goes so far")
         return seconds
-    number = read_number(value)
+    number = read_interval(value)
     if number is None or number < MAX_SECONDS:
-        return None if number is None else float(number)
+        return number
     return float(epoch_seconds(np.array([number], np.float64))[0])
 
 
@@ -137,10 +127,8 @@ def read_number(value: Any) -> int | float | None:
 
 
 def _whole(value: Any, highest: int) -> int | None:
-    if type(value) is str and _HEX.fullmatch(text := value.strip(" \t")):
-        number: int | float | None = int(text, 16)
-    else:
-        number = read_number(value)
+    is_hex = type(value) is str and _HEX.fullmatch(value.strip(" \t"))
+    number = int(value, 16) if is_hex else read_number(value)
     if number is None:
         return None
     if not 0 <= number <= highest or number != int(number):
@@ -194,10 +182,8 @@ def read_column(name: str, values: Sequence[Any]) -> tuple[pa.Array, npt.NDArray
     """Read the values of one of `RECORD_COLUMNS`: see `read_values`."""
     kind = RAW_TYPES[name]
     if set(map(type, values)) <= _NATIVE[kind]:
-        try:
+        with suppress(pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeError):
             return pa.array(values, kind), np.zeros(len(values), np.bool_)
-        except _ARROW_ERRORS:
-            pass
     return read_values(READERS[name], kind, values)
 
 

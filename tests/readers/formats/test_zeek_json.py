@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from log_bytes import jsonl
 
+from zeekml.readers.formats.zeek_header import ZEEK_LOGS
 from zeekml.readers.formats.zeek_json import TYPE_FIELDS, ZeekJsonDecoder
-from zeekml.readers.formats.zeek_log_kind import ZEEK_LOGS
 from zeekml.readers.rejects import SourceAccount
 
 Read = Callable[..., Any]

@@ -15,8 +15,7 @@ from zeekml.core.text import printable
 from zeekml.readers.files.compression import ByteStream, compression_of
 from zeekml.readers.files.discovery import open_log
 from zeekml.readers.files.file_names import natural_key, parse_name
-from zeekml.readers.files.file_type import HEAD_SIZE, Kind, detect
-from zeekml.readers.files.refusal import EMPTY
+from zeekml.readers.files.file_type import EMPTY, HEAD_SIZE, Kind, detect
 from zeekml.readers.flow_schema import SURICATA, ZEEK
 from zeekml.readers.formats.multiline_json import record_end, without_rubbish
 from zeekml.readers.formats.zeek_header import HeaderReader

@@ -28,8 +28,6 @@ EXPANSION_FLOOR: Final = 1 << 30
 _READ_SIZE: Final = 1 << 20
 _READ_SIZE_COMPRESSED: Final = 1 << 17
 _OUTPUT_SIZE: Final = 1 << 20
-_XZ_MEMORY: Final = 256 << 20
-_ZSTD_WINDOW: Final = 1 << 27
 # A zstd block of four bytes can stand for 128 KiB and its decompressor knows no output limit:
 # with 1 KiB of input at a time one call gives at most 32 MiB.
 _ZSTD_FEED: Final = 1 << 10
@@ -42,7 +40,6 @@ _MAGIC: Final = (
     (b"\xfd7zXZ\x00", "xz"),
 )
 _LONGEST_MAGIC: Final = 6
-_LATIN: Final = "\xff"
 _UTF_16: Final = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 # a frame for other programs' use, which pzstd puts first
 _ZSTD_SKIPPED: Final = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
@@ -59,43 +56,35 @@ class _Member:
     """One compressed member (gzip calls it so; a frame in zstd, a stream in bzip2 and xz)."""
 
     def __init__(self, inner: Any) -> None:
-        self._inner = inner
-        self._rest = b""
-
-    @property
-    def eof(self) -> bool:
-        return bool(self._inner.eof)
-
-    @property
-    def unused_data(self) -> bytes:
-        return bytes(self._inner.unused_data) + self._rest
+        self.inner = inner
+        self.rest = b""  # what it was not given, since it had ended
 
     def unpack(self, data: bytes) -> Iterator[bytes]:
         # the call that meets damage gives back nothing: little by little, little is lost
         for start in range(0, len(data), _SMALL_FEED):
-            yield self._inner.decompress(data[start : start + _SMALL_FEED], _OUTPUT_SIZE)
-            while not (self._inner.eof or self._inner.needs_input):
-                yield self._inner.decompress(b"", _OUTPUT_SIZE)
-            if self._inner.eof:
-                self._rest = data[start + _SMALL_FEED :]
+            yield self.inner.decompress(data[start : start + _SMALL_FEED], _OUTPUT_SIZE)
+            while not (self.inner.eof or self.inner.needs_input):
+                yield self.inner.decompress(b"", _OUTPUT_SIZE)
+            if self.inner.eof:
+                self.rest = data[start + _SMALL_FEED :]
                 return
 
 
 class _ZstdMember(_Member):
     def unpack(self, data: bytes) -> Iterator[bytes]:
         for start in range(0, len(data), _ZSTD_FEED):
-            yield self._inner.decompress(data[start : start + _ZSTD_FEED])
-            if self._inner.eof:
-                self._rest = data[start + _ZSTD_FEED :]
+            yield self.inner.decompress(data[start : start + _ZSTD_FEED])
+            if self.inner.eof:
+                self.rest = data[start + _ZSTD_FEED :]
                 return
 
 
 class _GzipMember(_Member):
     def unpack(self, data: bytes) -> Iterator[bytes]:
-        while data and not self._inner.eof:
-            before = self._inner.copy()
+        while data and not self.inner.eof:
+            before = self.inner.copy()
             try:
-                unpacked = self._inner.decompress(data, _OUTPUT_SIZE)
+                unpacked = self.inner.decompress(data, _OUTPUT_SIZE)
             except zlib.error:
                 # again, byte by byte: the call that met the damage gave back nothing at all
                 recovered = bytearray()
@@ -107,7 +96,7 @@ class _GzipMember(_Member):
                             piece = before.unconsumed_tail
                 yield bytes(recovered)
                 raise
-            data = self._inner.unconsumed_tail
+            data = self.inner.unconsumed_tail
             yield unpacked
 
 
@@ -115,11 +104,10 @@ def _new_member(compression: str) -> _Member:
     if compression == "gzip":
         return _GzipMember(zlib.decompressobj(wbits=31))
     if compression == "zstd":
-        decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
-        return _ZstdMember(decompressor.decompressobj())
+        return _ZstdMember(zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj())
     if compression == "bzip2":
         return _Member(bz2.BZ2Decompressor())
-    return _Member(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY))
+    return _Member(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=256 << 20))
 
 
 _DAMAGE: Final = (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, EOFError, ValueError)
@@ -197,7 +185,7 @@ class ByteStream:
             if len(first) >= 2 * len(codecs.BOM_UTF16_LE):
                 break
         encoding = _UTF_16.get(first[:2])
-        if encoding is not None and first[2:4].decode(encoding, "replace") > _LATIN:
+        if encoding is not None and first[2:4].decode(encoding, "replace") > "\xff":
             # no log begins with such a character: the mark is rubbish before a line
             encoding = None
         if encoding is None:
@@ -245,29 +233,21 @@ class ByteStream:
             except _DAMAGE as error:
                 self.damage = self.damage or f"compressed data is damaged: {error}"
                 return
-            if member.eof:
-                data = self._behind(member.unused_data)
-                following = compression_of(data)
-                if following is None:
-                    self._end_at(data)
+            if not member.inner.eof:
+                data = self._read_whole(_READ_SIZE_COMPRESSED)
+                if not data:
+                    self.damage = self.damage or "compressed data breaks off"
                     return
-                member = _new_member(following)
                 continue
-            data = self._read_whole(_READ_SIZE_COMPRESSED)
-            if not data:
-                self.damage = self.damage or "compressed data breaks off"
-                return
-
-    def _behind(self, data: bytes) -> bytes:
-        """What follows a member, as far as is needed to tell whether it is another one."""
-        # tapes and block devices pad with zeros
-        data = data.lstrip(b"\0")
-        while len(data) < _LONGEST_MAGIC and (more := self._read_whole(_READ_SIZE_COMPRESSED)):
-            data = (data + more).lstrip(b"\0")
-        return data
-
-    def _end_at(self, data: bytes) -> None:
-        """Pass over what follows the last member; nothing of the log is lost by it."""
+            # tapes and block devices pad with zeros
+            data = (bytes(member.inner.unused_data) + member.rest).lstrip(b"\0")
+            while len(data) < _LONGEST_MAGIC and (more := self._read_whole(_READ_SIZE_COMPRESSED)):
+                data = (data + more).lstrip(b"\0")
+            following = compression_of(data)
+            if following is None:
+                break
+            member = _new_member(following)
+        # passed over is what follows the last member: nothing of the log is lost by it
         if data and any(magic.startswith(data) for magic, _ in _MAGIC):
             self.damage = self.damage or "compressed data breaks off"
         while data:

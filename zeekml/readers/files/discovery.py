@@ -18,15 +18,11 @@ from typing import BinaryIO, Final
 
 from zeekml.core.text import printable
 from zeekml.errors import InputError
+from zeekml.readers.files import duplicate_files
 from zeekml.readers.files.compression import ByteStream
-from zeekml.readers.files.duplicate_files import (
-    DUPLICATE,
-    without_duplicate_bytes,
-    without_duplicate_flows,
-)
+from zeekml.readers.files.duplicate_files import DUPLICATE
 from zeekml.readers.files.file_names import natural_key
-from zeekml.readers.files.file_type import HEAD_SIZE, Detected, Kind, detect
-from zeekml.readers.files.refusal import OWN_OUTPUT
+from zeekml.readers.files.file_type import HEAD_SIZE, OWN_OUTPUT, Detected, Kind, detect
 from zeekml.readers.files.stream_grouping import SENSORS, across_formats, arrange, beginning
 from zeekml.readers.files.streams import Beginning, Discovery, LogFile, Stream, open_log
 from zeekml.readers.formats import parquet as flow_table
@@ -42,8 +38,6 @@ TOO_DEEP: Final = "too_deep"
 _OUTPUT_NAMES: Final = frozenset(
     {"notice.log", "eve.json", "scores.parquet", "conn_scored.log", "summary.json", "rejects.jsonl"}
 )
-_SUMMARY: Final = "summary.json"
-_MAX_SUMMARY: Final = 1 << 20
 _MAX_DEPTH: Final = 64
 
 
@@ -91,9 +85,8 @@ def discover(
         names = ", ".join(printable(str(given), 80) for given in list(inputs)[:3])
         reasons = ", ".join(f"{n} {reason}" for reason, n in found.files_skipped.most_common(5))
         detail = f" (files skipped: {reasons})" if reasons else ""
-        remedy = found.refused or (
-            "give a Zeek conn.log, a Suricata eve.json with flow events, or a flow table in Parquet"
-        )
+        wanted = "a Zeek conn.log, a Suricata eve.json with flow events, or a flow table in Parquet"
+        remedy = found.refused or f"give {wanted}"
         raise InputError(f"{names}: no supported log found{detail}; {remedy}")
     return found
 
@@ -140,10 +133,10 @@ class _Walk:
         detected = self._look(path, name, status)
         # shells expand *.log to all of Zeek's logs: known files are passed over
         known = detected.refusal.startswith("zeek_") or detected.refusal == OWN_OUTPUT
-        if detected.kind is None and not known:
-            raise InputError(f"{name}: {detected.explanation}")
         if known:
             self.found.refuse(name, detected)
+        elif detected.kind is None:
+            raise InputError(f"{name}: {detected.explanation}")
 
     def _walk(self, root: Path) -> None:
         inside = root.resolve()
@@ -166,71 +159,58 @@ class _Walk:
                 self.found.skip(str(directory), UNREADABLE)
                 continue
             ours: frozenset[str] = frozenset()
-            with suppress(OSError), open_log(directory / _SUMMARY) as file:
-                text = file.read(_MAX_SUMMARY) or b""
+            with suppress(OSError), open_log(directory / "summary.json") as file:
+                text = file.read(1 << 20) or b""
                 if b'"records_scored"' in text and b'"files_skipped"' in text:
                     ours = _OUTPUT_NAMES
             below = []
             for entry in listed:
-                target = self._admit(entry, directory, real, inside, ours)
-                if target is not None:
-                    below.append((directory / entry.name, target, depth + 1))
+                path = directory / entry.name
+                admitted = self._admit(entry, path, real, inside, ours)
+                if isinstance(admitted, Path):
+                    below.append((path, admitted, depth + 1))
+                elif admitted:
+                    self.found.skip(printable(str(path), 4096), admitted)
             pending.extend(reversed(below))
 
     def _admit(
-        self,
-        entry: os.DirEntry[str],
-        directory: Path,
-        real: Path,
-        inside: Path,
-        ours: frozenset[str],
-    ) -> Path | None:
-        """Take a regular file; return the real path of a directory to walk."""
-        path = directory / entry.name
-        name = printable(str(path), 4096)
+        self, entry: os.DirEntry[str], path: Path, real: Path, inside: Path, ours: frozenset[str]
+    ) -> Path | str:
+        """Take a regular file, or say why it is left alone; of a directory, give the real path."""
         if entry.name.startswith("."):
-            self.found.skip(name, "hidden")
-            return None
+            return "hidden"
         try:
             linked = entry.is_symlink()
             target = path.resolve() if linked else real / entry.name
             if linked and not target.is_relative_to(inside):
-                self.found.skip(name, "symlink_outside")
-                return None
+                return "symlink_outside"
             status = entry.stat()
         except (OSError, RuntimeError):
             # a dangling link, a loop of links, or gone meanwhile
-            self.found.skip(name, UNREADABLE)
-            return None
+            return UNREADABLE
         if stat.S_ISDIR(status.st_mode):
-            if not self._first_time(status):
-                self.found.skip(name, DUPLICATE)
-                return None
-            return target
+            return target if self._first_time(status) else DUPLICATE
         if not stat.S_ISREG(status.st_mode):
-            self.found.skip(name, "special_file")
-        elif entry.name in ours:
-            self.found.skip(name, OWN_OUTPUT)
-        elif self._excluded and self._is_excluded(target):
-            self.found.skip(name, "excluded")
-        elif not self._first_time(status):
-            self.found.skip(name, DUPLICATE)
-        else:
-            try:
-                detected = self._look(path, name, status)
-            except InputError:
-                self.found.skip(name, UNREADABLE)
-            else:
-                if detected.kind is None:
-                    self.found.refuse(name, detected)
-        return None
+            return "special_file"
+        if entry.name in ours:
+            return OWN_OUTPUT
+        if self._excluded and self._is_excluded(target):
+            return "excluded"
+        if not self._first_time(status):
+            return DUPLICATE
+        name = printable(str(path), 4096)
+        try:
+            detected = self._look(path, name, status)
+        except InputError:
+            return UNREADABLE
+        if detected.kind is None:
+            self.found.refuse(name, detected)
+        return ""
 
     def _first_time(self, status: os.stat_result) -> bool:
-        identity = (status.st_dev, status.st_ino)
-        if identity in self._seen:
-            return False
-        self._seen.add(identity)
-        return True
+        before = len(self._seen)
+        self._seen.add((status.st_dev, status.st_ino))
+        return len(self._seen) > before
 
     def _is_excluded(self, real: Path) -> bool:
         return any(real.is_relative_to(excluded) for excluded in self._excluded)
@@ -303,8 +283,7 @@ def _streams(files: list[LogFile], found: Discovery, *, copies: bool) -> list[St
     if copies:
         streams += arrange(logs)
     else:
-        left, grown = without_duplicate_bytes(logs, found)
-        streams += across_formats(
-            without_duplicate_flows(arrange(left), grown, found), found.doubled
-        )
+        left, grown = duplicate_files.without_duplicate_bytes(logs, found)
+        arranged = duplicate_files.without_duplicate_flows(arrange(left), grown, found)
+        streams += across_formats(arranged, found.doubled)
     return sorted(streams, key=lambda s: (natural_key(s.name), s.kind))

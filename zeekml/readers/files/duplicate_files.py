@@ -40,7 +40,6 @@ _ASKED: Final = 3  # files of one log that are read through for flows of others
 _SLACK: Final = 3600.0
 _SAMPLED: Final = 1 << 14
 _HIGHEST: Final = 32
-_CACHED: Final = 64
 _MIX: Final = 0x9E3779B97F4A7C15  # spreads milliseconds evenly
 
 
@@ -92,7 +91,7 @@ def _longer(first: LogFile, second: LogFile) -> tuple[LogFile | None, bool]:
     try:
         with open_log(first.path) as one, open_log(second.path) as two:
             ours, theirs = ByteStream(one).chunks(), ByteStream(two).chunks()
-            mine, other = b"", b""
+            mine = other = b""
             while True:
                 mine = mine or next(ours, b"")
                 other = other or next(theirs, b"")
@@ -116,7 +115,7 @@ def without_duplicate_flows(
     Files that have `grown` begin with a whole other file: they may hold more of them, as the log
     of a day beside those of its hours.
     """
-    sampled = lru_cache(maxsize=_CACHED)(_sample)
+    sampled = lru_cache(maxsize=64)(_sample)
     left = [[list(files) for files in stream.loggers] for stream in streams]
 
     def drop_if_held(file: LogFile, files: list[LogFile], others: list[list[LogFile]]) -> None:
@@ -139,20 +138,12 @@ def without_duplicate_flows(
             for files in left[one]:
                 for file in list(files):
                     drop_if_held(file, files, left[other])
-    doubled = {
-        file.source
-        for less, more in pairs
-        for files in left[less]
-        for file in files
-        if _share(file, left[more], sampled)
-    }
-    found.doubled += sorted(doubled | apart, key=natural_key)
-    kept = (tuple(tuple(files) for files in loggers if files) for loggers in left)
-    return [
-        replace(stream, loggers=loggers)
-        for stream, loggers in zip(streams, kept, strict=True)
-        if loggers
-    ]
+    for less, more in pairs:
+        for files in left[less]:
+            apart |= {file.source for file in files if _share(file, left[more], sampled)}
+    found.doubled += sorted(apart, key=natural_key)
+    kept = [tuple(tuple(files) for files in loggers if files) for loggers in left]
+    return [replace(s, loggers=files) for s, files in zip(streams, kept, strict=True) if files]
 
 
 def _completeness(stream: Stream) -> tuple[object, ...]:
@@ -198,13 +189,10 @@ def _related(streams: Sequence[Stream]) -> tuple[list[tuple[int, int]], set[str]
 def _spans(loggers: Iterable[Sequence[LogFile]]) -> Iterator[tuple[LogFile, float, float]]:
     """Between which times the flows of each file were logged, at the most."""
     for files in loggers:
-        for file, later in zip(files, [*files[1:], None], strict=False):
-            begin, end = file.beginning.time, later.beginning.time if later else None
-            yield (
-                file,
-                -math.inf if begin is None else begin - _SLACK,
-                math.inf if end is None else end + _SLACK,
-            )
+        times = [file.beginning.time for file in files]
+        begins = [-math.inf if time is None else time - _SLACK for time in times]
+        ends = [math.inf if time is None else time + _SLACK for time in [*times[1:], None]]
+        yield from zip(files, begins, ends, strict=False)
 
 
 def _found(probes: dict[Key, int], file: LogFile) -> set[int]:
@@ -227,11 +215,8 @@ def _share(
     own = sampled(file)
     if not len(own.ids):
         return 0.0
-    held = [
-        sampled(other)
-        for other, begin, end in _spans(loggers)
-        if begin <= own.last and own.first <= end
-    ]
+    spans = _spans(loggers)
+    held = [sampled(f) for f, begin, end in spans if begin <= own.last and own.first <= end]
     level = max(sample.level for sample in [own, *held])
     wanted = own.at(level)
     inside = np.zeros(len(wanted), bool)

@@ -6,12 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from zeekml.readers.formats.multiline_json import (
-    RUBBISH_AT_LINE_START,
-    RecordJoiner,
-    elements_end,
-    without_rubbish,
-)
+from zeekml.readers.formats import multiline_json
 
 MAX_LINE: Final = 10 * 1024 * 1024
 """Longest line that is read, in bytes without its newline, and longest record of several lines."""
@@ -56,7 +51,7 @@ class LineSplitter:
 
     def __init__(self, *, cut_arrays: bool = False) -> None:
         self.line = 1  # number of the line that follows what was given back
-        self._joiner = RecordJoiner(MAX_LINE)
+        self._joiner = multiline_json.RecordJoiner(MAX_LINE)
         self._aside = 0  # bytes before that place which are no business of the joiner
         self._pending: list[bytes] = []
         self._pending_size = 0
@@ -75,7 +70,7 @@ class LineSplitter:
         """The record or line that has no end yet; of a line that is too long, the beginning."""
         if self._skipping:
             return self._excerpt
-        return self._joiner.begun or without_rubbish(b"".join(self._pending))
+        return self._joiner.begun or multiline_json.without_rubbish(b"".join(self._pending))
 
     @property
     def can_end(self) -> bool:
@@ -116,17 +111,13 @@ class LineSplitter:
             else:
                 data = self._take_pending() + data[first_end:]
         cut = data.rfind(b"\n") + 1
-        if cut:
-            yield from self._lines(data[:cut])
-        yield from self._keep(data[cut:])
-
-    def _lines(self, data: bytes) -> Iterator[Block | LongLine]:
-        for lines, too_long in self._joiner.feed(data):
+        for lines, too_long in self._joiner.feed(data[:cut]) if cut else ():
             if too_long:
                 yield LongLine(self.line, lines[:_EXCERPT_BYTES])
                 self.line += 1
             else:
                 yield self._block(lines, complete=True)
+        yield from self._keep(data[cut:])
 
     def _keep(self, data: bytes) -> Iterator[Block | LongLine]:
         if self._skipping:
@@ -138,7 +129,11 @@ class LineSplitter:
         if self._pending_size <= MAX_LINE:
             return
         pending = self._take_pending()
-        end = elements_end(pending) if self._cut_arrays and not self._joiner.begun else 0
+        end = (
+            multiline_json.elements_end(pending)
+            if self._cut_arrays and not self._joiner.begun
+            else 0
+        )
         if end:
             self._aside += end
             yield self._block(pending[:end], complete=True)
@@ -162,7 +157,7 @@ class LineSplitter:
 
     def _block(self, data: bytes, *, complete: bool) -> Block:
         if data.startswith(b"\0") or b"\n\0" in data or _BOM in data:
-            data = RUBBISH_AT_LINE_START.sub(b"", data)
+            data = multiline_json.RUBBISH_AT_LINE_START.sub(b"", data)
         block = Block(data, self.line, complete)
         self.line += data.count(b"\n")
         return block

@@ -16,8 +16,10 @@ they are logged when their connections end. They decide where nothing else does:
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -41,7 +43,6 @@ from zeekml.readers.stream_reader import Events, LogReader, decoded, new_decoder
 
 SAMPLE: Final = 16  # flows that are looked at
 _PIECE: Final = 1 << 12
-_SIZE: Final = 16
 
 LARGEST_GAP: Final = 900.0
 """Seconds that may lie between two pieces of a log whose names do not tell."""
@@ -68,10 +69,9 @@ def arrange(files: Sequence[LogFile]) -> list[Stream]:
     for file in files:
         groups.setdefault((file.kind, file.name.directory, file.name.base), []).append(file)
     families: dict[tuple[Kind, tuple[str, ...], str], list[list[LogFile]]] = {}
-    for together in groups.values():
-        first = together[0]
-        key = (first.kind, first.name.directory, first.name.family)
-        families.setdefault(key, []).append(together)
+    for (kind, directory, _), together in groups.items():
+        family = families.setdefault((kind, directory, together[0].name.family), [])
+        family.append(together)
     found = []
     for _, family in sorted(families.items(), key=lambda item: item[0]):
         pieces = _in_pieces([file for together in family for file in together])
@@ -102,10 +102,9 @@ def across_formats(streams: Sequence[Stream], apart: Collection[str]) -> list[St
     same: dict[tuple[str, str], int] = {}
     for stream in streams:
         key = (stream.name, stream.sensor)
-        before = same.get(key)
-        joined = None if before is None else _continued(found[before], stream)
-        if before is None or joined is None or any(f.source in apart for f in joined.files):
-            same.setdefault(key, len(found))
+        before = same.setdefault(key, len(found))
+        joined = _continued(found[before], stream) if before < len(found) else None
+        if joined is None or any(file.source in apart for file in joined.files):
             found.append(stream)
         else:
             found[before] = joined
@@ -116,8 +115,8 @@ def _continued(one: Stream, other: Stream) -> Stream | None:
     """Both as one stream if one begins after all files of the other, else None."""
     if one.sensor != ZEEK or len(one.loggers) != 1 or len(other.loggers) != 1:
         return None
-    begun = [[file.beginning.time for file in stream.files] for stream in (one, other)]
-    first, second = ([time for time in times if time is not None] for times in begun)
+    begun = ([f.time for f in s.files if f.time is not None] for s in (one, other))
+    first, second = begun
     if len(first) < len(one.files) or len(second) < len(other.files):
         return None
     if max(second) < min(first):
@@ -157,8 +156,7 @@ def _counted_up(entries: list[LogFile]) -> list[LogFile]:
     falls = sum(later < earlier for earlier, later in pairwise(times))
     if 2 * falls <= len(times) - 1:
         return entries
-    others = [entry for entry in entries if entry.name.number is None]
-    return [*others, *reversed(numbered)]
+    return [*(entry for entry in entries if entry.name.number is None), *reversed(numbered)]
 
 
 def _without_fold(entries: list[LogFile]) -> list[LogFile]:
@@ -202,30 +200,27 @@ def _in_pieces(entries: list[LogFile]) -> list[LogFile] | None:
     if len(timed) < len(entries) or any(entry.name.logger for entry in entries):
         return None
     timed.sort(key=lambda pair: (pair[0], natural_key(pair[1].source)))
-    ordered = [entry for _, entry in timed]
-    for earlier, later in pairwise(ordered):
+    for (earlier_time, earlier), (later_time, later) in pairwise(timed):
         ended, begun = _ended(earlier), later.beginning.first
-        if earlier.time is None or later.time is None or begun is None or ended is None:
+        if begun is None or ended is None:
             return None
         # some flows are logged a minute or two after their end
-        lag = min(_USUAL_LAG, (ended - earlier.time) / 10)
-        if later.time < ended - lag or begun - ended > LARGEST_GAP:
+        lag = min(_USUAL_LAG, (ended - earlier_time) / 10)
+        if later_time < ended - lag or begun - ended > LARGEST_GAP:
             return None
-    return ordered
+    return [entry for _, entry in timed]
 
 
 def _ended(file: LogFile) -> float | None:
     """When the last flows of a log had ended."""
     reader = LogReader(ReadCounters())
     ends = np.empty(0)
-    try:
-        with open_log(file.path) as raw:
-            begin = max(0, file.size - _TAIL)
-            for batch in reader.byte_range(file, ByteStream(raw), begin, events=Events()):
-                ends = np.concatenate([ends, flow_end(batch)])[-SAMPLE:]
-    except OSError:
-        return None
-    return float(ends.max()) if len(ends) else None
+    with suppress(OSError), open_log(file.path) as raw:
+        begin = max(0, file.size - _TAIL)
+        for batch in reader.byte_range(file, ByteStream(raw), begin, events=Events()):
+            ends = np.concatenate([ends, flow_end(batch)])[-SAMPLE:]
+        return float(ends.max()) if len(ends) else None
+    return None
 
 
 def beginning(head: bytes, kind: Kind, header: Header | None = None) -> Beginning:
@@ -249,13 +244,13 @@ def beginning(head: bytes, kind: Kind, header: Header | None = None) -> Beginnin
 
 def record_keys(batch: pa.RecordBatch) -> list[Key]:
     """What tells each flow from all others; those without a uid have nothing of the kind."""
-    uids: Sequence[str | None] = batch.column("uid").to_pylist()
-    return [(uid, ms) for uid, ms in zip(uids, milliseconds(batch).tolist(), strict=True) if uid]
+    pairs = zip(batch.column("uid").to_pylist(), milliseconds(batch).tolist(), strict=True)
+    return [(uid, ms) for uid, ms in pairs if uid]
 
 
 def milliseconds(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
     """When the flows began: some formats say no more."""
-    starts: npt.NDArray[np.float64] = batch.column("ts").to_numpy(zero_copy_only=False)
+    starts = batch.column("ts").to_numpy(zero_copy_only=False)
     return np.rint(starts * 1e6).astype(np.int64) // 1000
 
 
@@ -263,12 +258,10 @@ def _first_flows(head: bytes, kind: Kind, header: Header | None) -> Iterator[pa.
     account = SourceAccount("", ReadCounters(), None)
     decoder = new_decoder(kind, account, alerts=AlertMemory(), header=header)
     splitter = LineSplitter()
-    for start in range(0, len(head), _PIECE):
-        for item in splitter.feed(head[start : start + _PIECE]):
-            yield from decoded(item, decoder, account)
-    if len(head) < HEAD_SIZE:
-        for item in splitter.finish():
-            yield from decoded(item, decoder, account)
+    pieces = (head[start : start + _PIECE] for start in range(0, len(head), _PIECE))
+    items = itertools.chain.from_iterable(map(splitter.feed, pieces))
+    for item in itertools.chain(items, splitter.finish() if len(head) < HEAD_SIZE else ()):
+        yield from decoded(item, decoder, account)
 
 
 def _digest(head: bytes) -> bytes:
@@ -279,7 +272,7 @@ def _digest(head: bytes) -> bytes:
         records += bool(line) and not line.startswith(b"#")
         # one line alone may stand in two logs
         if records == 2:
-            return hashlib.blake2b(head[: start + len(line)], digest_size=_SIZE).digest()
+            return hashlib.blake2b(head[: start + len(line)], digest_size=16).digest()
         if not end:
             break
     return b""

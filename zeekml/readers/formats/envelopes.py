@@ -43,7 +43,6 @@ _FRAME: Final = re.compile(
 _ARRAY_GOES_ON: Final = re.compile(rb"\}\s*(?:,|\]\s*\}?\s*,?)\s*\Z")
 
 _EVENT: Final = b'{"timestamp"'
-_NEWLINE: Final = 10
 
 _text: Final = line_decoder(str)
 _IDENTIFIED: Final = ("uid", "id.orig_h", "id_orig_h", "id", "_path", "@path", "@stream")
@@ -83,7 +82,7 @@ def _within(lines: bytes, word: bytes) -> Iterator[int]:
         size = (len(data) - begin) // len(word) * len(word)
         words = data[begin : begin + max(size, 0)].view(f"<u{len(word)}")
         at = np.flatnonzero(words == wanted) * len(word) + begin
-        yield from at[(at > 0) & (data[at - 1] != _NEWLINE)].tolist()
+        yield from at[(at > 0) & (data[at - 1] != ord("\n"))].tolist()
 
 
 def _look_into(text: bytes, layers: int) -> Inside | None:
@@ -100,8 +99,8 @@ def _look_into(text: bytes, layers: int) -> Inside | None:
     pieces = [alone] if _object(alone) is not None else list(_pieces(text[begin:]))
     before = text[:begin].strip(b" \t\r\n")
     if before.strip(_BETWEEN):
-        each = [_records_of(piece, layers - 1) for piece in pieces]
-        records = [record for found in each if found is not None for record in found.records]
+        each = filter(None, (_records_of(piece, layers - 1) for piece in pieces))
+        records = [record for found in each for record in found.records]
         return Inside(PREFIX, records) if records else None
     array = before or _ARRAY_GOES_ON.search(text)
     many = sum(piece.startswith(b"{") for piece in pieces) > 1
@@ -118,10 +117,9 @@ def _in_members(members: Members, layers: int) -> Inside | None:
     """Look into the members of an object that is no record."""
     for name in _TEXT_MEMBERS:
         value = bytes(members.get(name, b""))
-        if value.startswith(b'"') and b"{" in value:
-            found = _records_of(_decoded(value), layers - 1)
-            if found is not None:
-                return _named(name, found)
+        is_text = value.startswith(b'"') and b"{" in value
+        if is_text and (found := _records_of(_decoded(value), layers - 1)):
+            return _named(name, found)
     for name, raw in members.items():
         value = bytes(raw)
         if value[:1] in (b"{", b"[") and (found := _records_of(value, layers - 1)):
@@ -135,9 +133,7 @@ def _records_of(text: bytes, layers: int) -> Inside | None:
     if _is_record(_object(text)):
         return Inside("", [text])
     found = _look_into(text, layers)
-    if found is None or not any(_is_record(_object(record)) for record in found.records):
-        return None
-    return found
+    return found if found and any(_is_record(_object(r)) for r in found.records) else None
 
 
 def _named(name: str, found: Inside | None) -> Inside | None:

@@ -30,19 +30,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from zeekml.readers import values
 from zeekml.readers.batch_builder import BoolArray, standard_protocol
 from zeekml.readers.formats.json_columns import Column, PlainLines, make_keys
 from zeekml.readers.formats.json_scanner import ARRAY, MICROS, OBJECT, TEXT, WHOLE, Ints
-from zeekml.readers.values import (
-    MAX_PORT,
-    UNREADABLE,
-    read_count,
-    read_port,
-    read_text,
-    read_time,
-    read_values,
-    understood,
-)
 
 AT_EXIT: Final = "shutdown"  # ``flow.reason`` of a flow that was logged because Suricata stopped
 VLAN: Final = "vlan"  # under which name VLAN tags that cannot be counted are entered in the books
@@ -60,10 +51,7 @@ SERVICES: Final[dict[str, str | None]] = {
 _SERVICES_BY_TRANSPORT: Final = {
     ("krb5", "tcp"): "krb_tcp",
     ("krb5", "udp"): "krb",
-    ("ldap", "tcp"): "ldap_tcp",
-    ("ldap", "udp"): "ldap_udp",
-    ("dnp3", "tcp"): "dnp3_tcp",
-    ("dnp3", "udp"): "dnp3_udp",
+    **{(name, proto): f"{name}_{proto}" for name in ("ldap", "dnp3") for proto in ("tcp", "udp")},
 }
 
 _FIN: Final = 0x01
@@ -78,10 +66,7 @@ _VLAN_TAG: Final = 4
 
 def _likely_server_ports(text: str) -> BoolArray:
     """By port, whether it is in a set; the last place is for what is no port."""
-    ports: BoolArray = np.isin(
-        np.arange(MAX_PORT + 2), [int(n) for n in re.findall(r"\b\d+", text)]
-    )
-    return ports
+    return np.isin(np.arange(values.MAX_PORT + 2), [int(n) for n in re.findall(r"\b\d+", text)])
 
 
 # Ports by which Zeek tells servers from clients: it holds the sender of a flow's first packet for
@@ -158,8 +143,7 @@ def service_name(app_proto: str | None, proto: str) -> str | None:
     if app_proto is None:
         return None
     name = app_proto.lower()
-    by_transport = _SERVICES_BY_TRANSPORT.get((name, proto))
-    return by_transport if by_transport is not None else SERVICES.get(name, name)
+    return _SERVICES_BY_TRANSPORT.get((name, proto)) or SERVICES.get(name, name)
 
 
 # what tells connection states apart: three flags of each side, and whether it had any other
@@ -211,7 +195,7 @@ def _read_flags(tcp: Any) -> int:
 def _count_tags(vlan: Any) -> int:
     if isinstance(vlan, list):
         return len(vlan)
-    if isinstance(vlan, bool | dict) or vlan is UNREADABLE:
+    if isinstance(vlan, bool | dict) or vlan is values.UNREADABLE:
         raise ValueError("no VLAN tags")
     return int(vlan != "")
 
@@ -225,10 +209,10 @@ _FLAGS: Final = ("tcp/tcp_flags_ts", "tcp/tcp_flags_tc")
 _REASON: Final = "flow/reason"
 
 _READERS: Final[dict[str, tuple[Callable[[Any], Any], Any]]] = {
-    **dict.fromkeys((*_TEXTS, _REASON), (read_text, pa.string())),
-    **dict.fromkeys(_PORTS, (read_port, pa.int32())),
-    **dict.fromkeys((*_PACKETS, *_FRAMES), (read_count, pa.int64())),
-    **dict.fromkeys(_TIMES, (read_time, pa.float64())),
+    **dict.fromkeys((*_TEXTS, _REASON), (values.read_text, pa.string())),
+    **dict.fromkeys(_PORTS, (values.read_port, pa.int32())),
+    **dict.fromkeys((*_PACKETS, *_FRAMES), (values.read_count, pa.int64())),
+    **dict.fromkeys(_TIMES, (values.read_time, pa.float64())),
     "tcp": (_read_flags, pa.int64()),
     VLAN: (_count_tags, pa.int64()),
 }
@@ -262,31 +246,22 @@ _RULES: Final = {
     **dict.fromkeys((*_TEXTS, _REASON, *_TIMES, *_FLAGS), TEXT),
     **dict.fromkeys(("flow_id", *_PORTS, *_PACKETS, *_FRAMES), WHOLE),
 }
-PLAIN: Final = (
-    list(_RULES),
-    make_keys(
-        _RULES,
-        objects=("flow", "tcp"),
-        type_key="event_type",
-        type_text="flow",
-        parsed_type="alert",
-    ),
-)
+_TYPES: Final = ("event_type", "flow", "alert")
+PLAIN: Final = list(_RULES), make_keys(_RULES, objects=("flow", "tcp"), types=_TYPES)
 
 
 def are_flows(plain: PlainLines) -> BoolArray:
     """Read times, and tell which plain rows (n,) are flows beyond doubt."""
     for name in _TIMES:
         plain.read_moments(name)
-    good: BoolArray = (plain.kinds("event_type") == TEXT) & (plain.kinds("flow/start") == MICROS)
-    return good & (plain.kinds("flow/end") != TEXT)
+    known = (plain.kinds("event_type") == TEXT) & (plain.kinds("flow/end") != TEXT)
+    return known & (plain.kinds("flow/start") == MICROS)
 
 
 def scanned(plain: PlainLines) -> dict[str, Column]:
     """The values of plain lines, of which all must be `are_flows`."""
-    columns: dict[str, Column] = {
-        name: (plain.column(name, kind), None) for name, (_, kind) in _READERS.items()
-    }
+    columns: dict[str, Column]
+    columns = {name: (plain.column(name, kind), None) for name, (_, kind) in _READERS.items()}
     columns["flow_id"] = plain.whole("flow_id").cast(pa.string()), None
     tags = np.where(plain.kinds(VLAN) == ARRAY, plain.values(VLAN), 1)
     columns[VLAN] = pa.array(tags, mask=~plain.has(VLAN)), None
@@ -294,10 +269,10 @@ def scanned(plain: PlainLines) -> dict[str, Column]:
     unread = np.zeros(len(plain), np.bool_)
     for name in _FLAGS:
         texts = plain.texts(name).dictionary_encode()
-        sides = [understood(_side_flags, text) for text in texts.dictionary.to_pylist()]
+        sides = [values.understood(_side_flags, text) for text in texts.dictionary.to_pylist()]
         # the last one is that of no text
-        values = np.array([-1 if side is UNREADABLE else side for side in [*sides, 0]])
-        side = values[pc.fill_null(texts.indices, len(sides)).to_numpy()]
+        bits = np.array([-1 if side is values.UNREADABLE else side for side in [*sides, 0]])
+        side = bits[pc.fill_null(texts.indices, len(sides)).to_numpy()]
         flags = 16 * flags + side
         unread |= side < 0
     columns["tcp"] = pa.array(flags, mask=unread | (plain.kinds("tcp") != OBJECT)), unread
@@ -309,11 +284,9 @@ def parsed(events: Sequence[EveEvent]) -> dict[str, Column]:
     flows = [event.flow if isinstance(event.flow, dict) else {} for event in events]
     columns: dict[str, Column] = {}
     for name, (read, kind) in _READERS.items():
-        if name.startswith("flow/"):
-            key = name.removeprefix("flow/")
-            columns[name] = read_values(read, kind, [flow.get(key) for flow in flows])
-        else:
-            columns[name] = read_values(read, kind, [getattr(event, name) for event in events])
+        key = name.removeprefix("flow/")
+        within = [f.get(key) for f in flows] if key != name else [getattr(e, key) for e in events]
+        columns[name] = values.read_values(read, kind, within)
     return columns
 
 
@@ -363,8 +336,7 @@ def flow_columns(
 
 
 def _filled(column: pa.Array, value: int) -> Ints:
-    filled: Ints = pc.fill_null(column, value).to_numpy()
-    return filled
+    return pc.fill_null(column, value).to_numpy()
 
 
 def _turned(event: dict[str, pa.Array], midway: BoolArray, is_udp: BoolArray) -> BoolArray:
@@ -374,10 +346,10 @@ def _turned(event: dict[str, pa.Array], midway: BoolArray, is_udp: BoolArray) ->
     for TCP when no connection was opened before its eyes. Of those Suricata logs no flags, be it
     that it picked them up midway or had no memory to track them.
     """
-    src, dest = (np.clip(_filled(event[port], -1), -1, MAX_PORT + 1) for port in _PORTS[:2])
-    turned: BoolArray = is_udp & _UDP_SERVERS[src] & ~_UDP_SERVERS[dest]
+    src, dest = (np.clip(_filled(event[port], -1), -1, values.MAX_PORT + 1) for port in _PORTS[:2])
+    turned = is_udp & _UDP_SERVERS[src] & ~_UDP_SERVERS[dest]
     turned |= midway & _TCP_SERVERS[src] & ~_TCP_SERVERS[dest]
-    return turned & (dest >= 0) & (dest <= MAX_PORT)
+    return turned & (dest >= 0) & (dest <= values.MAX_PORT)
 
 
 def _swap(

@@ -19,22 +19,10 @@ import pyarrow.compute as pc
 from zeekml.core.jit import COMPILED
 from zeekml.readers.batch_builder import BoolArray, build_batch
 from zeekml.readers.files.line_splitter import Block
+from zeekml.readers.formats import json_scanner as scanner
 from zeekml.readers.formats.envelopes import unwrap
 from zeekml.readers.formats.json_parser import DECODE_ERRORS, json_object, line_decoder, record_of
-from zeekml.readers.formats.json_scanner import (
-    BUCKETS,
-    DECIMAL,
-    MICROS,
-    NULL,
-    TEXT,
-    WHOLE,
-    Ints,
-    Keys,
-    copy_texts,
-    key_hash,
-    scan,
-    text_offsets,
-)
+from zeekml.readers.formats.json_scanner import MICROS, NULL, WHOLE, Ints, Keys
 from zeekml.readers.rejects import SourceAccount
 from zeekml.readers.values import MAX_PORT, read_time, understood
 
@@ -57,49 +45,46 @@ def make_keys(
     *,
     aliases: dict[str, str] | None = None,
     objects: Sequence[str] = (),
-    type_key: str | None = None,
-    type_text: str = "",
-    parsed_type: str = "",
+    types: tuple[str, str, str] | None = None,
 ) -> Keys:
     """Lay out the keys of a format.
 
     `rules` are, for each field in the order of the rows, the kinds of values that are plain, or-ed;
     null and absence always are. A field within one of `objects` is called ``object/key``. Keys have
     two letters or more; `aliases` are other keys for a field, and a line that has both is not
-    plain. Lines whose text in `type_key` is not `type_text` are told apart at once; those whose
-    text there is `parsed_type` are not plain.
+    plain. `types` are the key that tells a record's type, the wanted type and another one: lines
+    of any other than the first are told apart at once; those of the second are not plain.
     """
     names = list(rules)
-    spelled = [(name, name) for name in names] + list((aliases or {}).items())
+    type_key, type_text, parsed_type = types or ("", "", "")
     keys = []
-    for key, field in spelled:
+    for key, field in [*zip(names, names, strict=True), *(aliases or {}).items()]:
         parent, _, own = key.rpartition("/")
         group = objects.index(parent) + 1 if parent else 0
         keys.append((own.encode(), group, names.index(field)))
-    text = b"".join(key for key, _, _ in keys)
-    offsets = np.cumsum([0] + [len(key) for key, _, _ in keys])
     # a seed under which no two keys share a bucket makes every look-up one comparison
     for seed in range(1, 1 << 12):
         # uncompiled, so that importing this costs nothing
         places = [
-            int(key_hash.py_func(list(key), 0, len(key), group, seed)) for key, group, _ in keys
+            int(scanner.key_hash.py_func(list(key), 0, len(key), group, seed))
+            for key, group, _ in keys
         ]
         if len(set(places)) == len(keys):
             break
     else:
         raise ValueError("no seed separates the keys")
-    buckets = np.full(BUCKETS, -1, np.int32)
+    buckets = np.full(scanner.BUCKETS, -1, np.int32)
     buckets[places] = np.arange(len(keys))
     return Keys(
         buckets=buckets,
         seed=seed,
-        text=np.frombuffer(text, np.uint8),
-        offsets=offsets.astype(np.int64),
+        text=np.frombuffer(b"".join(key for key, _, _ in keys), np.uint8),
+        offsets=np.cumsum([0] + [len(key) for key, _, _ in keys], dtype=np.int64),
         groups=np.array([group for _, group, _ in keys], np.int64),
         fields=np.array([field for _, _, field in keys], np.int64),
         rules=np.array([rules[name] | NULL for name in names], np.int64),
         opens=np.array([objects.index(n) + 1 if n in objects else 0 for n in names], np.int64),
-        type_key=-1 if type_key is None else names.index(type_key),
+        type_key=names.index(type_key) if types else -1,
         type_text=np.frombuffer(type_text.encode(), np.uint8),
         parsed_type=np.frombuffer(parsed_type.encode(), np.uint8),
     )
@@ -124,7 +109,7 @@ class PlainLines:
         rows = np.empty((len(ends), 3), np.int64)
         others = np.empty((len(ends), 4), np.int64)
         if COMPILED:
-            n_rows, n_others = scan(self.data, ends, keys, kinds, values, rows, others)
+            n_rows, n_others = scanner.scan(self.data, ends, keys, kinds, values, rows, others)
         else:
             n_rows, n_others = 0, _leave_to_parser(text, ends, others)
         self._kinds = kinds[:, :n_rows]
@@ -138,8 +123,7 @@ class PlainLines:
     @property
     def lines(self) -> Ints:
         """Line number of each row (n,)."""
-        lines: Ints = self._rows[:, 2] + self._first_line
-        return lines
+        return self._rows[:, 2] + self._first_line
 
     def __getitem__(self, row: int) -> bytes:
         """The raw line of a row."""
@@ -177,35 +161,27 @@ class PlainLines:
 
     def kinds(self, field: str) -> npt.NDArray[np.uint8]:
         """Kind of value in each row (n,)."""
-        kinds: npt.NDArray[np.uint8] = self._kinds[self._fields[field]]
-        return kinds
+        return self._kinds[self._fields[field]]
 
     def has(self, field: str) -> BoolArray:
         """Rows (n,) in which the field stands with a value."""
         kinds = self.kinds(field)
-        has: BoolArray = (kinds != 0) & (kinds != NULL)
-        return has
+        return (kinds != 0) & (kinds != NULL)
 
     def values(self, field: str) -> Ints:
         """Value of each row (n,); whatever where there is none."""
-        values: Ints = self._values[self._fields[field]]
-        return values
+        return self._values[self._fields[field]]
 
     def whole(self, field: str) -> pa.Array:
         """A field of whole numbers (n,) as int64."""
         return pa.array(self.values(field), mask=self.kinds(field) != WHOLE)
-
-    def ports(self, field: str) -> pa.Array:
-        """A field of port numbers (n,) as int32; any that is too high is 65536."""
-        values = np.minimum(self.values(field), MAX_PORT + 1).astype(np.int32)
-        return pa.array(values, mask=self.kinds(field) != WHOLE)
 
     def numbers(self, field: str) -> npt.NDArray[np.float64]:
         """A field of numbers (n,): to the microsecond, or as a parser gives them; NaN for none."""
         kinds, values = self.kinds(field), self.values(field)
         numbers = values.astype(np.float64)
         numbers[kinds == MICROS] /= 1e6
-        for row in np.flatnonzero(kinds == DECIMAL):
+        for row in np.flatnonzero(kinds == scanner.DECIMAL):
             numbers[row] = float(self._cell(int(values[row])))
         numbers[~self.has(field)] = np.nan
         return numbers
@@ -233,17 +209,23 @@ class PlainLines:
             return self.texts(field)
         if kind == pa.float64():
             return pa.array(self.numbers(field), mask=~self.has(field))
-        return self.ports(field) if kind == pa.int32() else self.whole(field)
+        if kind == pa.int64():
+            return self.whole(field)
+        # of ports, any that is too high is 65536
+        values = np.minimum(self.values(field), MAX_PORT + 1).astype(np.int32)
+        return pa.array(values, mask=self.kinds(field) != WHOLE)
 
     def texts(self, field: str) -> pa.StringArray:
         """A field of texts (n,)."""
         kinds, values = self.kinds(field), self.values(field)
         n = len(self)
         offsets = np.empty(n + 1, np.int32)
-        nulls = text_offsets(kinds, values, offsets)
+        nulls = scanner.text_offsets(kinds, values, offsets)
         out = np.empty(int(offsets[n]), np.uint8)
-        copy_texts(self.data, kinds, values, offsets, out)
-        valid = pa.py_buffer(np.packbits(kinds == TEXT, bitorder="little")) if nulls else None
+        scanner.copy_texts(self.data, kinds, values, offsets, out)
+        valid = (
+            pa.py_buffer(np.packbits(kinds == scanner.TEXT, bitorder="little")) if nulls else None
+        )
         return pa.StringArray.from_buffers(
             n, pa.py_buffer(offsets), pa.py_buffer(out), valid, nulls
         )
@@ -284,15 +266,16 @@ class MergedRows(Generic[R]):
 
     @cached_property
     def _order(self) -> Ints:
-        both = np.concatenate([self._plain.lines, np.array(self._lines, np.int64)])
-        return np.argsort(both, kind="stable")
+        return np.argsort(self._unordered, kind="stable")
+
+    @property
+    def _unordered(self) -> Ints:
+        return np.concatenate([self._plain.lines, np.array(self._lines, np.int64)])
 
     @property
     def lines(self) -> Ints:
         """Line number of each row."""
-        if not self._records:
-            return self._plain.lines
-        return np.concatenate([self._plain.lines, np.array(self._lines, np.int64)])[self._order]
+        return self._unordered[self._order] if self._records else self._plain.lines
 
     def columns(
         self, plain: dict[str, Column], parse: Callable[[list[R]], Mapping[str, Column]]
@@ -319,8 +302,8 @@ class MergedRows(Generic[R]):
     def __getitem__(self, row: int) -> bytes:
         """The raw line of a row."""
         at = int(self._order[row]) if self._records else row
-        n = len(self._plain)
-        return self._plain[at] if at < n else self._texts[at - n]
+        behind = at - len(self._plain)
+        return self._plain[at] if behind < 0 else self._texts[behind]
 
 
 class JsonDecoder(Generic[S]):
@@ -363,20 +346,9 @@ class JsonDecoder(Generic[S]):
             yield text, record
 
     def _batch(
-        self,
-        rows: MergedRows[S],
-        columns: dict[str, pa.Array],
-        unread: dict[str, BoolArray],
-        **more: Any,
+        self, rows: MergedRows[S], columns: dict[str, pa.Array], **more: Any
     ) -> list[pa.RecordBatch]:
-        batch = build_batch(
-            columns,
-            rows.lines,
-            sensor=self.sensor,
-            account=self._account,
-            excerpt=rows.__getitem__,
-            original=(lambda row: rows[row].strip()) if self._keep_originals else None,
-            unread=unread,
-            **more,
-        )
+        more |= {"sensor": self.sensor, "account": self._account, "excerpt": rows.__getitem__}
+        original = (lambda row: rows[row].strip()) if self._keep_originals else None
+        batch = build_batch(columns, rows.lines, original=original, **more)
         return [] if batch is None else [batch]

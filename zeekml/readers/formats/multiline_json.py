@@ -20,12 +20,10 @@ from typing import Final
 import msgspec
 import numpy as np
 
-_NEWLINE: Final = 10
-_RETURN: Final = 13
-# what a line ends in that leaves a record open; blanks may follow
-_OPEN_ENDS: Final = b"{[,:"
 _BLANK: Final = b" \t\r"
-_MAY_LEAVE_OPEN: Final = np.isin(np.arange(256), list(_OPEN_ENDS + _BLANK))
+# what a line ends in that leaves a record open; blanks may follow
+_OPEN_ENDS: Final = (b"{", b"[", b",", b":")
+_MAY_LEAVE_OPEN: Final = np.isin(np.arange(256), list(b"".join(_OPEN_ENDS) + _BLANK))
 # of an array, or the end of a record that was handed on
 _BETWEEN: Final = b" \t\r[],}"
 RUBBISH_AT_LINE_START: Final = re.compile(rb"^(?:\0++|\xef\xbb\xbf)++", re.MULTILINE)
@@ -34,6 +32,7 @@ _TOKEN: Final = re.compile(_TEXT + rb'|["{}\[\]]')
 _MEMBER: Final = re.compile(
     rb"\s*" + _TEXT + rb"\s*:\s*(?:" + _TEXT + rb'|[^\s"{}\[\],]++)\s*(,?)\s*'
 )
+# the middle of a record, of which the beginning is missing
 _DEBRIS: Final = re.compile(rb"[ \t]++" + _TEXT + rb"\s*:")
 _CLOSES: Final = {b"}": b"{", b"]": b"["}
 # no value of another format is followed by what may follow in JSON
@@ -105,8 +104,7 @@ class RecordJoiner:
         With the lines comes whether they are as whole as they will ever be: False for what may
         have been meant to go on.
         """
-        record = self._record
-        self._record = None
+        record, self._record = self._record, None
         if record is not None and line and record.goes_on(line):
             rest = record.add(line)
             yield record.text + b"\n" * (record.lines - 1), False
@@ -148,9 +146,10 @@ class RecordJoiner:
             elif not record.left_out:
                 ready.append(record.text + b"\n" * record.lines)
             self._record = None
-        if _leaves_open(line):
+        open_end = line.rstrip(_BLANK).endswith(_OPEN_ENDS)
+        if open_end and _leaves_open(line):
             self._record = _Record(line, size, indent)
-        elif _is_debris(line):
+        elif open_end and _DEBRIS.match(line):
             self._record = _Record(line, size, 0, debris=True)
         else:
             ready.append(line + b"\n")
@@ -173,12 +172,10 @@ class _Record:
         self._members = _indent(line)
         self._indent = indent
         self._indented: bool | None = True if debris else None
-        self._parts: list[bytes] = []
         self._open: list[bytes] = []
         self._last = b""
-        if debris:
-            self._parts.append(line.strip())
-        else:
+        self._parts = [line.strip()] if debris else []
+        if not debris:
             self._scan(line.lstrip(_BETWEEN), stop=False)
 
     @property
@@ -198,8 +195,7 @@ class _Record:
         if not bare:
             return True
         first, indent = bare[:1], _indent(line)
-        if self._indented is None:
-            self._indented = indent > self._indent
+        self._indented = indent > self._indent if self._indented is None else self._indented
         if first == b"{" and (
             indent < self._members
             if self._debris
@@ -236,13 +232,12 @@ class _Record:
                 return bare[1:]
             if bare.startswith(b'"'):
                 self._members = min(self._members, indent)
-            self._keep(line)
-            return None
-        if self._last in (b"{", b",") and (member := _MEMBER.fullmatch(line)):
-            self._keep(line)
+        elif self._last in (b"{", b",") and (member := _MEMBER.fullmatch(line)):
             self._last = member[1] or b'"'
-            return None
-        return self._scan(line, stop=True)
+        else:
+            return self._scan(line, stop=True)
+        self._keep(line)
+        return None
 
     def _scan(self, line: bytes, *, stop: bool) -> bytes | None:
         for token in _TOKEN.finditer(line):
@@ -271,10 +266,9 @@ class _Record:
         first = line[:1]
         if self._last == b"{" or (self._last == b"," and self._open[-1:] == [b"{"]):
             return first in b'"}'
-        if self._last in (b",", b"["):
-            return first == b"]" or _VALUE.match(line) is not None
-        if self._last == b":":
-            return _VALUE.match(line) is not None
+        if self._last in (b",", b"[", b":"):
+            may_close = first == b"]" and self._last != b":"
+            return may_close or _VALUE.match(line) is not None
         return first in b",:}]"
 
 
@@ -310,18 +304,15 @@ def _may_leave_open(lines: bytes) -> bool:
     if b"{" not in lines and b'"' not in lines:
         return False
     data = np.frombuffer(lines, np.uint8)
-    ends = np.flatnonzero(data == _NEWLINE)
+    ends = np.flatnonzero(data == ord("\n"))
     last = data[ends - 1]
-    last = np.where(last == _RETURN, data[np.maximum(ends - 2, 0)], last)
+    last = np.where(last == ord("\r"), data[np.maximum(ends - 2, 0)], last)
     return bool(_MAY_LEAVE_OPEN[last].any())
 
 
 def _leaves_open(line: bytes) -> bool:
-    """Tell whether a line is the first of a record that goes on in the next."""
-    bare = line.rstrip(_BLANK)
-    if bare[-1:] not in (b"{", b"[", b",", b":"):
-        return False
-    begin = bare.lstrip(_BETWEEN)
+    """Tell whether a line with an open end is the first of a record that goes on in the next."""
+    begin = line.rstrip(_BLANK).lstrip(_BETWEEN)
     if not begin.startswith(b"{") or _is_sound(begin.rstrip(b", \t")):
         return False
     level = 0
@@ -331,11 +322,6 @@ def _leaves_open(line: bytes) -> bool:
             return False
         level += (token[0] in b"{[") - (token[0] in b"}]")
     return level > 0
-
-
-def _is_debris(line: bytes) -> bool:
-    """Tell whether a line is from the middle of a record, of which the beginning is missing."""
-    return line.rstrip(_BLANK)[-1:] in (b"{", b"[", b",", b":") and bool(_DEBRIS.match(line))
 
 
 def _is_sound(text: bytes) -> bool:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from zeekml.readers.batch_builder import BoolArray, build_batch, flow_end
+from zeekml.readers.batch_builder import BoolArray, build_batch, flow_end, valid_rows
 from zeekml.readers.flow_schema import REQUIRED, SURICATA, ZEEK
 from zeekml.readers.rejects import SourceAccount
 from zeekml.readers.values import HIGHEST, RAW_TYPES, RECORD_COLUMNS, TIMES, read_column
@@ -75,7 +75,9 @@ def read_table(
     file = pq.ParquetFile(path)
     names = file.schema_arrow.names
     places = _places(file.schema_arrow)
-    used = _BESIDE | {name for spelled in places.values() for name, _ in spelled}
+    used = {CAPTURE, "sensor", "signatures"} | {
+        name for spelled in places.values() for name, _ in spelled
+    }
     table = file.read(columns=None if keep_originals else [n for n in names if n in used])
     rows = np.arange(1, len(table) + 1, dtype=np.int64)
     if CAPTURE in names:
@@ -89,19 +91,23 @@ def read_table(
     columns: dict[str, pa.Array] = {}
     unread: dict[str, BoolArray] = {}
     for name, spelled in places.items():
-        read = [read_array(name, _column(table, *place)) for place in spelled]
-        columns[name] = pc.coalesce(*(column for column, _ in read))
-        unread[name] = np.logical_or.reduce([rows for _, rows in read])
-        unread[name] &= ~_valid(columns[name])
+        read = []
+        for own, member in spelled:
+            column = table.column(own).combine_chunks()
+            # a member of nothing is null, too
+            given = column if member is None else pc.struct_field(column, [member])
+            read.append(read_array(name, given))
+        columns[name] = pc.coalesce(*(values for values, _ in read))
+        off = np.logical_or.reduce([rows for _, rows in read])
+        unread[name] = off & ~valid_rows(columns[name])
 
     sensor: str | pa.Array = ZEEK
     if "sensor" in names:
         named = _texts(table.column("sensor").combine_chunks())
         sensor = pc.if_else(pc.fill_null(pc.equal(named, SURICATA), False), SURICATA, ZEEK)
-    signatures = table.column("signatures").combine_chunks() if "signatures" in names else None
-    if signatures is not None:
-        kind = pa.list_(pa.string())
-        signatures = signatures.cast(kind) if pa.types.is_list(signatures.type) else None
+    signatures = None
+    if "signatures" in names and pa.types.is_list(table.schema.field("signatures").type):
+        signatures = table.column("signatures").combine_chunks().cast(pa.list_(pa.string()))
 
     def as_json(row: int) -> bytes:
         record = table.slice(row, 1).to_pylist()[0]
@@ -122,17 +128,8 @@ def read_table(
         yield batch.take(pa.array(np.argsort(flow_end(batch), kind="stable")))
 
 
-_BESIDE: Final = frozenset({CAPTURE, "sensor", "signatures"})
-
-
 def _texts(column: pa.Array) -> pa.Array:
     return column.cast(pa.string())
-
-
-def _column(table: pa.Table, name: str, member: int | None) -> pa.Array:
-    column = table.column(name).combine_chunks()
-    # a member of nothing is null, too
-    return column if member is None else pc.struct_field(column, [member])
 
 
 def read_array(name: str, column: pa.Array) -> tuple[pa.Array, BoolArray]:
@@ -141,44 +138,36 @@ def read_array(name: str, column: pa.Array) -> tuple[pa.Array, BoolArray]:
         column = column.dictionary_decode()
     kind = column.type
     number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-    if name in TIMES and (number or _is_time(name, kind)):
+    is_time = pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+    if name in TIMES and (
+        number or (pa.types.is_duration(kind) if name == "duration" else is_time)
+    ):
         return _seconds(column), np.zeros(len(column), np.bool_)
     if name in HIGHEST and number:
         return _whole(name, column)
     if RAW_TYPES[name] == pa.string() and (_is_text(kind) or pa.types.is_integer(kind)):
         return column.cast(pa.string()), np.zeros(len(column), np.bool_)
-    single = (pa.types.is_null, pa.types.is_boolean, pa.types.is_decimal, _is_text, _holds_texts)
-    if number or any(is_it(kind) for is_it in single):
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    held = kind.value_type if any(is_it(kind) for is_it in lists) else kind
+    single = (pa.types.is_null, pa.types.is_boolean, pa.types.is_decimal)
+    if number or _is_text(held) or any(is_it(kind) for is_it in single):
         return read_column(name, _nan_to_null(column).to_pylist())
     # nothing that any format would put there
-    return pa.nulls(len(column), RAW_TYPES[name]), _valid(column)
+    return pa.nulls(len(column), RAW_TYPES[name]), valid_rows(column)
 
 
 def _is_text(kind: Any) -> bool:
     return kind in (pa.string(), pa.large_string(), pa.string_view())
 
 
-def _holds_texts(kind: Any) -> bool:
-    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(is_it(kind) for is_it in lists) and _is_text(kind.value_type)
-
-
-def _is_time(name: str, kind: Any) -> bool:
-    if name == "duration":
-        return bool(pa.types.is_duration(kind))
-    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
-
-
 def _seconds(column: pa.Array) -> pa.Array:
     kind = column.type
-    if pa.types.is_duration(kind):
-        column = column.cast(pa.duration("us"), safe=False).cast(pa.int64())
-    elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        zone = kind.tz if pa.types.is_timestamp(kind) else None
-        column = column.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
-    else:
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return _nan_to_null(column.cast(pa.float64(), safe=False))
-    return pc.divide(column.cast(pa.float64(), safe=False), 1e6)
+    zone = kind.tz if pa.types.is_timestamp(kind) else None
+    unit = pa.duration("us") if pa.types.is_duration(kind) else pa.timestamp("us", zone)
+    micros = column.cast(unit, safe=False).cast(pa.int64())
+    return pc.divide(micros.cast(pa.float64(), safe=False), 1e6)
 
 
 def _nan_to_null(column: pa.Array) -> pa.Array:
@@ -189,15 +178,10 @@ def _nan_to_null(column: pa.Array) -> pa.Array:
 
 
 def _whole(name: str, column: pa.Array) -> tuple[pa.Array, BoolArray]:
-    valid = _valid(_nan_to_null(column))
+    valid = valid_rows(_nan_to_null(column))
     values = np.where(valid, column.to_numpy(zero_copy_only=False), 0)
     off = ~((values >= 0) & (values < float(HIGHEST[name] + 1)))
     if pa.types.is_floating(column.type):
         off |= values != np.floor(values)
     whole = np.where(off, 0, values).astype(np.int64)
     return pa.array(whole, mask=off | ~valid).cast(RAW_TYPES[name]), off
-
-
-def _valid(column: pa.Array) -> BoolArray:
-    valid: BoolArray = column.is_valid().to_numpy(zero_copy_only=False)
-    return valid

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -15,15 +15,9 @@ from zeekml.core.text import printable
 from zeekml.errors import StateError
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.flow_schema import SURICATA
+from zeekml.readers.formats import eve_mapping
 from zeekml.readers.formats.envelopes import several
-from zeekml.readers.formats.eve_mapping import (
-    PLAIN,
-    EveEvent,
-    are_flows,
-    flow_columns,
-    parsed,
-    scanned,
-)
+from zeekml.readers.formats.eve_mapping import EveEvent
 from zeekml.readers.formats.json_columns import JsonDecoder, MergedRows, PlainLines
 from zeekml.readers.rejects import OTHER, SourceAccount
 from zeekml.readers.values import UNREADABLE, read_count, read_text, understood
@@ -37,8 +31,6 @@ _VERSION: Final = 1  # to be raised with every change of what is stored
 
 # Python reads no longer numbers, so no log can bring one
 _NUMBER: Final = re.compile(r"-?[0-9]{1,4300}", re.ASCII)
-
-_SIGNATURES: Final = pa.list_(pa.string())
 
 _TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 # quotes inside a JSON string are escaped, so this matches keys only
@@ -96,19 +88,14 @@ class AlertMemory:
 
     def take(self, flow_id: int | None) -> list[str] | None:
         """The alerts of a flow in order of arrival, and forget them."""
-        if flow_id is None or not self._signatures:
-            return None
-        return self._signatures.pop(flow_id, None)
+        return None if flow_id is None else self._signatures.pop(flow_id, None)
 
 
 def _is_alone(text: bytes, at: int) -> bool:
     """Tell whether a type that stands at some place is that of the line, and not of one within."""
-    before = _TEXT.sub(b"", text[:at])
-    return (
-        before.lstrip().startswith(b"{")
-        and before.count(b"{") - before.count(b"}") == 1
-        and not several(text)
-    )
+    before = _TEXT.sub(b"", text[:at]).lstrip()
+    in_first = before.startswith(b"{") and before.count(b"{") - before.count(b"}") == 1
+    return in_first and not several(text)
 
 
 def _flow_id(value: Any) -> int | None:
@@ -142,16 +129,16 @@ class EveDecoder(JsonDecoder[EveEvent]):
     def decode(self, block: Block) -> list[pa.RecordBatch]:
         """The flows of a block, in order; batches are never empty."""
         # which lines go through the parser is up to each line alone, not to what stands around it
-        plain = PlainLines(block, *PLAIN)
-        plain.set_aside(are_flows(plain))
+        plain = PlainLines(block, *eve_mapping.PLAIN)
+        plain.set_aside(eve_mapping.are_flows(plain))
         rows = MergedRows[EveEvent](plain)
         of_plain: list[list[str] | None] = [None] * len(plain)
         of_parsed: list[list[str] | None] = []
-        skipped: dict[bytes, int] = {}
+        skipped: Counter[bytes] = Counter()
         done = 0
         for line, text, kind, following in plain.others(several if several(block.data) else None):
             if kind is not None:
-                skipped[kind] = skipped.get(kind, 0) + 1
+                skipped[kind] += 1
                 continue
             self._skip_all(skipped)
             # a flow takes the alerts that come before it, and no others
@@ -171,10 +158,11 @@ class EveDecoder(JsonDecoder[EveEvent]):
         self.flows += len(rows)
         if not len(rows):
             return []
-        columns, unread, at_exit = flow_columns(*rows.columns(scanned(plain), parsed))
+        mapped = rows.columns(eve_mapping.scanned(plain), eve_mapping.parsed)
+        columns, unread, at_exit = eve_mapping.flow_columns(*mapped)
         found = rows.values(of_plain, of_parsed)
-        signatures = pa.array(found, _SIGNATURES) if any(found) else None
-        return self._batch(rows, columns, unread, signatures=signatures, at_exit=at_exit)
+        alerts = pa.array(found, pa.list_(pa.string())) if any(found) else None
+        return self._batch(rows, columns, unread=unread, signatures=alerts, at_exit=at_exit)
 
     def _records(
         self, line: int, text: bytes, *, complete: bool, inside: bool = False
@@ -195,12 +183,10 @@ class EveDecoder(JsonDecoder[EveEvent]):
         if end > start and len(self._alerts):
             known = plain.has("flow_id")[start:end].tolist()
             ids = plain.values("flow_id")[start:end].tolist()
-            signatures[start:end] = [
-                self._alerts.take(flow_id) if has else None
-                for flow_id, has in zip(ids, known, strict=True)
-            ]
+            asked = zip(ids, known, strict=True)
+            signatures[start:end] = [self._alerts.take(n) if has else None for n, has in asked]
 
-    def _skip_all(self, kinds: dict[bytes, int]) -> None:
+    def _skip_all(self, kinds: Counter[bytes]) -> None:
         for kind, n in kinds.items():
             self._skip(kind.decode("utf-8", "backslashreplace"), n)
         kinds.clear()

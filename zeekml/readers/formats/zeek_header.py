@@ -1,4 +1,4 @@
-r"""The header of a Zeek log in its ASCII form.
+r"""The header of a Zeek log in its ASCII form, and the kinds of logs.
 
 Format (zeek: src/logging/writers/ascii/Ascii.cc): a header of ``#`` lines names the separators,
 the markers of unset and empty fields, and the columns; every one of them can be configured, so
@@ -6,6 +6,11 @@ nothing but the word ``separator`` is taken for granted. With the filter option 
 only one line of names without ``#``. The lines of a header belong together in whatever order they
 stand (logs are sorted), and a file may hold several headers (logs are put together, or go on after
 Zeek was started anew).
+
+Which of Zeek's logs a record belongs to is one rule for all formats (`log_of`). What a log is
+called is up to whoever configures Zeek or ships its logs: ``conn_eth0``, ``bro_conn``, or a
+shipper's own word. So a name counts only where it is that of one of Zeek's logs; otherwise the
+columns decide.
 """
 
 from __future__ import annotations
@@ -13,24 +18,45 @@ from __future__ import annotations
 import calendar
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
-from zeekml.readers.batch_builder import standard_name
+from zeekml.readers.batch_builder import is_conn_record, standard_name
 from zeekml.readers.flow_schema import REQUIRED
-from zeekml.readers.formats.zeek_log_kind import CONN, log_of
+from zeekml.readers.rejects import OTHER
 from zeekml.readers.values import RAW_TYPES
 
 MAX_COLUMNS: Final = 4096
+
+CONN: Final = "conn"
+
+_NAMES: Final = """
+bgp capture_loss conn conn_burst conn_long conn_summary dce_rpc dhcp dnp3 dns dpd files ftp http
+intel irc kerberos known_certs known_devices known_domains known_hosts known_modbus known_services
+ldap ldap_search loaded_scripts long_conn modbus modbus_register_change mqtt_connect mqtt_publish
+mqtt_subscribe mysql netcontrol netcontrol_catch_release netcontrol_drop netcontrol_shunt notice
+notice_alarm ntlm ntp ocsp open_conn openflow packet_filter pe postgresql quic radius rdp redis rfb
+signatures sip smb_cmd smb_files smb_mapping smtp smtp_entities snmp socks software ssh ssl
+suricata_corelight telemetry_histogram tunnel unknown_protocols weird weird_stats websocket x509
+"""
+ZEEK_LOGS: Final = frozenset(_NAMES.split())
+"""Names of Zeek's logs and of common packages', but for words that others use as well (``stats``,
+``syslog``): the columns of these logs suffice."""
+
+OTHER_CONN_LOGS: Final = frozenset(
+    {"conn_burst", "conn_long", "conn_summary", "long_conn", "open_conn"}
+)
+"""Those that list the same connection again, or again and again while it is open."""
+
+_NO_WORD: Final = re.compile(r"[^a-z0-9]+")
+_MOST_WORDS: Final = 3
 
 SEPARATOR_LINE: Final = re.compile(rb"([^\s\w]{1,8})separator (\S+)")
 _FIELDS_WORD: Final = re.compile(rb"[^\s\w]{1,8}fields")
 _ESCAPE: Final = re.compile(rb"\\(?:\\|x([0-9A-Fa-f]{2}))")
 _SEPARATOR: Final = b"separator"
-_CLOSE: Final = b"close"
-_OPEN: Final = b"open"
 _PLAIN: Final = b""  # stands for the word of a line that has none: the names of ``tsv=T``
 # what separates a word from its values may be told only further down
 _DIRECTIVE: Final = re.compile(
@@ -169,17 +195,17 @@ class HeaderReader:
     def _take(self, line: bytes) -> None:
         found = _DIRECTIVE.match(line, len(self.header.prefix))
         word = b"" if found is None else found[1]
-        self.closed = word == _CLOSE
+        self.closed = word == b"close"
         if not word or self.closed:
             return
         values = self._values(word, line)
-        if word == _OPEN and word in self._run:
+        if word == b"open" and word in self._run:
             return
         if values is None and _SEPARATOR in self._run:
             return
         if self._run.get(word, line) != line:
             # a header without records was all that stood before
-            self._end_run()
+            self.end_run()
         self._run[word] = line
         if values is not None:
             if word == b"fields" and b"types" not in self._run:
@@ -195,9 +221,6 @@ class HeaderReader:
     def end_run(self) -> None:
         """Take in that a line follows which belongs to no header."""
         self.closed = False
-        self._end_run()
-
-    def _end_run(self) -> None:
         for word, line in self._run.items():
             if word != _SEPARATOR and self._values(word, line) is None:
                 continue
@@ -269,3 +292,44 @@ def conn_header(head: bytes) -> Header | None:
         if headers.header.refusal is None:
             break
     return headers.header if headers.header.refusal is None else None
+
+
+def log_of(names: Iterable[str], fields: Mapping[str, Any] | Sequence[str]) -> str:
+    """The log that records belong to: `CONN`, another one, or ``other``.
+
+    `names` are what they are called, in the order in which it is believed, and `fields` those that
+    they have, by Zeek's own names.
+    """
+    said = [name for name in names if name]
+    known = next((name for name in said if name in ZEEK_LOGS), None)
+    if known is not None:
+        return known
+    if is_conn_record(fields):
+        return CONN
+    return said[0] if said else OTHER
+
+
+def logs_named(file_name: str) -> set[str]:
+    """The logs of Zeek after which a file is named."""
+    words = _words(file_name)
+    found = set()
+    for size in range(_MOST_WORDS, 0, -1):
+        for i in range(len(words) - size + 1):
+            name = "_".join(words[i : i + size])
+            if name in ZEEK_LOGS:
+                found.add(name)
+                # what is part of a longer name is no name of its own
+                words[i : i + size] = [""] * size
+    return found
+
+
+def may_hold_conn(file_name: str, seen: str) -> bool:
+    """Tell whether connections may come in a file that begins with records of the log `seen`."""
+    named = logs_named(file_name)
+    if named or seen == OTHER:
+        return CONN in named
+    return f"_{'_'.join(_words(seen))}_" not in f"_{'_'.join(_words(file_name))}_"
+
+
+def _words(text: str) -> list[str]:
+    return _NO_WORD.split(text.lower())

@@ -3,7 +3,7 @@
 Three spellings of the connection's fields are in use: ``id.orig_h``, ``id_orig_h`` and an object
 ``id`` with ``orig_h``. Some shippers put all of Zeek's logs into one file; then a field such as
 ``_path`` tells the type of each, where it holds the name of one of Zeek's logs
-(`zeekml.readers.formats.zeek_log_kind`).
+(`zeekml.readers.formats.zeek_header`).
 """
 
 from __future__ import annotations
@@ -21,15 +21,9 @@ from msgspec.structs import astuple
 from zeekml.readers.batch_builder import CONN_MARKERS, BoolArray
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.flow_schema import ZEEK
-from zeekml.readers.formats.json_columns import (
-    Column,
-    JsonDecoder,
-    MergedRows,
-    PlainLines,
-    make_keys,
-)
-from zeekml.readers.formats.json_scanner import NUMBER, OBJECT, TEXT, WHOLE, Keys
-from zeekml.readers.formats.zeek_log_kind import CONN, ZEEK_LOGS, log_of
+from zeekml.readers.formats.json_columns import JsonDecoder, MergedRows, PlainLines, make_keys
+from zeekml.readers.formats.json_scanner import NUMBER, OBJECT, TEXT, WHOLE
+from zeekml.readers.formats.zeek_header import CONN, ZEEK_LOGS, log_of
 from zeekml.readers.rejects import SourceAccount
 from zeekml.readers.values import COUNTS, PORTS, RAW_TYPES, RECORD_COLUMNS, TIMES, read_column
 
@@ -65,15 +59,16 @@ def _type_of(record: msgspec.Struct) -> str:
     return record_type(dict(zip(_KEYS, astuple(record), strict=True)))
 
 
-def _plain_keys() -> tuple[list[str], Keys]:
-    rules = dict.fromkeys(RECORD_COLUMNS, TEXT)
-    rules |= dict.fromkeys(TIMES, NUMBER) | dict.fromkeys((*PORTS, *COUNTS), WHOLE)
-    rules |= {"ts": NUMBER | TEXT} | dict.fromkeys(TYPE_FIELDS, TEXT)
+_RULES: Final = (
+    dict.fromkeys((*RECORD_COLUMNS, *TYPE_FIELDS), TEXT)
+    | dict.fromkeys(TIMES, NUMBER)
+    | dict.fromkeys((*PORTS, *COUNTS), WHOLE)
     # an object, unless the name is used for something else that concerns nobody here
-    rules |= {_NESTED: OBJECT | TEXT | WHOLE}
-    aliases = dict(zip(_SIDES_UNDERSCORED, _SIDES, strict=True))
-    aliases |= {name.replace(".", "/"): name for name in _SIDES}
-    return list(rules), make_keys(rules, aliases=aliases, objects=[_NESTED])
+    | {"ts": NUMBER | TEXT, _NESTED: OBJECT | TEXT | WHOLE}
+)
+_ALIASES: Final = {name.replace(".", mark): name for mark in "_/" for name in _SIDES}
+_PLAIN: Final = list(_RULES), make_keys(_RULES, aliases=_ALIASES, objects=[_NESTED])
+_LOG_NAMES: Final = pa.array(sorted(ZEEK_LOGS), pa.string())
 
 
 class ZeekJsonDecoder(JsonDecoder[msgspec.Struct]):
@@ -99,18 +94,13 @@ class ZeekJsonDecoder(JsonDecoder[msgspec.Struct]):
                     self._account.skip(kind)
         if not len(rows):
             return []
-        scanned: dict[str, Column] = {
-            name: (plain.column(name, RAW_TYPES[name]), None) for name in RECORD_COLUMNS
-        }
-        return self._batch(rows, *rows.columns(scanned, _parsed))
+        scanned = {name: plain.column(name, RAW_TYPES[name]) for name in RECORD_COLUMNS}
+        columns, unread = rows.columns({n: (c, None) for n, c in scanned.items()}, _parsed)
+        return self._batch(rows, columns, unread=unread)
 
 
-def _parsed(records: list[msgspec.Struct]) -> dict[str, Column]:
-    return {name: read_column(name, values) for name, values in _values(records).items()}
-
-
-def _values(records: list[msgspec.Struct]) -> dict[str, list[Any]]:
-    """What stands in each column of some records; of several spellings, the first with a value."""
+def _parsed(records: list[msgspec.Struct]) -> dict[str, tuple[pa.Array, BoolArray]]:
+    """The columns of some records; of several spellings of one, the first with a value."""
     by_key = dict(zip(_KEYS, map(list, zip(*map(astuple, records), strict=True)), strict=True))
     for name, underscored in zip(_SIDES, _SIDES_UNDERSCORED, strict=True):
         if None in by_key[name]:
@@ -119,15 +109,11 @@ def _values(records: list[msgspec.Struct]) -> dict[str, list[Any]]:
             inner = name.removeprefix("id.")
             nested = (v.get(inner) if type(v) is dict else None for v in by_key[_NESTED])
             by_key[name] = list(map(_first, by_key[name], nested))
-    return {name: by_key[name] for name in RECORD_COLUMNS}
+    return {name: read_column(name, by_key[name]) for name in RECORD_COLUMNS}
 
 
 def _first(value: Any, other: Any) -> Any:
     return other if value is None else value
-
-
-_PLAIN: Final = _plain_keys()
-_LOG_NAMES: Final = pa.array(sorted(ZEEK_LOGS), pa.string())
 
 
 def _are_conn(plain: PlainLines) -> BoolArray:

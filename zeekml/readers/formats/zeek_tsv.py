@@ -33,8 +33,6 @@ _JSON_NUMBER: Final = re.compile(rb"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?"
 _NUMBER_TYPES: Final = frozenset({"time", "interval", "double", "count", "int", "port"})
 # Arrow splits at single ASCII characters only; Zeek never leaves this one bare in a value
 _STAND_IN: Final = b"\x1f"
-# few different texts, each of which is looked at once
-_DICTIONARY_COLUMNS: Final = frozenset({"proto", "service"})
 
 
 class TsvDecoder:
@@ -153,22 +151,18 @@ class _Run:
         positions = self.header.wanted
         names = [f"c{i}" for i in range(len(self.header.fields))]
         column_names = {name: names[positions[name]] for name in types}
+        delimiter = self.separator.decode("ascii")
+        block_size = max(len(self.data) + 1, 1024)
+        marks = (self.header.unset, self.header.empty, b"")
         table = pa_csv.read_csv(
             pa.BufferReader(self.data),
-            pa_csv.ReadOptions(
-                column_names=names, use_threads=False, block_size=max(len(self.data) + 1, 1024)
-            ),
-            pa_csv.ParseOptions(
-                delimiter=self.separator.decode("ascii"), quote_char=False, escape_char=False
-            ),
+            pa_csv.ReadOptions(column_names=names, use_threads=False, block_size=block_size),
+            pa_csv.ParseOptions(delimiter=delimiter, quote_char=False, escape_char=False),
             pa_csv.ConvertOptions(
                 check_utf8=True,
                 column_types={column_names[name]: kind for name, kind in types.items()},
                 include_columns=list(column_names.values()),
-                null_values=[
-                    text.decode("utf-8", "replace")
-                    for text in (self.header.unset, self.header.empty, b"")
-                ],
+                null_values=[mark.decode("utf-8", "replace") for mark in marks],
                 strings_can_be_null=True,
             ),
         )
@@ -176,13 +170,10 @@ class _Run:
 
     def _typed(self) -> pa.Table | None:
         """Read all records at once; None when one of them needs a closer look."""
-        types: dict[str, Any] = {
-            name: pa.dictionary(pa.int32(), RAW_TYPES[name])
-            if name in _DICTIONARY_COLUMNS
-            else RAW_TYPES[name]
-            for name in RECORD_COLUMNS
-            if name in self.header.wanted
-        }
+        types: dict[str, Any] = {n: RAW_TYPES[n] for n in RECORD_COLUMNS if n in self.header.wanted}
+        # few different texts, each of which is looked at once
+        encoded = pa.dictionary(pa.int32(), pa.string())
+        types |= dict.fromkeys({"proto", "service"} & types.keys(), encoded)
         try:
             table = self._read(types)
         except pa.ArrowInvalid:

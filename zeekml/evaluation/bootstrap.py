@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,7 @@ FEWEST_HOSTS: Final = 5
 """Hosts with benign flows, and hosts with malicious ones, without which no interval is given."""
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """Ends of a 95 % interval."""
 
     low: float
@@ -101,7 +100,7 @@ class Comparison:
     interval: Interval | None
     won: int  # networks with a mean difference above and below zero
     lost: int
-    networks: int
+    environments: int
 
 
 def compare(
@@ -127,5 +126,5 @@ def compare(
         interval=interval,
         won=int((means > 1e-12).sum()),
         lost=int((means < -1e-12).sum()),
-        networks=len(table),
+        environments=len(table),
     )

@@ -56,11 +56,7 @@ def worth(log_odds: Floats, validation: Validation) -> float:
 
 
 def select(
-    validations: Sequence[Validation],
-    count: int,
-    rng: np.random.Generator,
-    *,
-    bags: int = BAGS,
+    validations: Sequence[Validation], count: int, rng: np.random.Generator, *, bags: int = BAGS
 ) -> npt.NDArray[np.int64]:
     """Choose candidates, with replacement, whose mean does best on the validation environments."""
     if not validations or not validations[0].log_odds.shape[1]:
@@ -75,42 +71,34 @@ def select(
         size = max(min(START, candidates), round(BAG_SHARE * candidates))
         bag = rng.choice(candidates, size, replace=False)
         climbed.append(_climb(sampled, bag[np.argsort(-alone[bag], kind="stable")], count))
-    middle = float(np.median([found.worth for found in climbed]))
-    votes = np.sum([found.chosen for found in climbed if found.worth >= middle], axis=0)
+    middle = float(np.median([reached for _, reached in climbed]))
+    votes = np.sum([chosen for chosen, reached in climbed if reached >= middle], axis=0)
     return _apportion(votes, alone, count)
 
 
-@dataclass(frozen=True)
-class _Choice:
-    """How often each candidate was chosen, and what their mean is worth."""
-
-    chosen: npt.NDArray[np.int64]
-    worth: float
-
-
-def _climb(validations: Sequence[Validation], bag: npt.NDArray[np.int64], count: int) -> _Choice:
-    """The best ensemble of a bag's candidates, the best first, met on the way up."""
-
-    def mean_worth(chosen: npt.NDArray[np.int64]) -> float:
-        return float(np.mean([worth(v.log_odds @ chosen, v) for v in validations]))
-
-    best = _Choice(np.empty(0, dtype=np.int64), -1.0)
+def _climb(
+    validations: Sequence[Validation], bag: npt.NDArray[np.int64], count: int
+) -> tuple[npt.NDArray[np.int64], float]:
+    """The best ensemble of a bag's candidates, the best first, met on the way up, and its worth."""
+    best, reached = np.empty(0, dtype=np.int64), -1.0
     for few in range(1, min(START, count, len(bag)) + 1):
         chosen = np.zeros(validations[0].log_odds.shape[1], dtype=np.int64)
         chosen[bag[:few]] = 1
-        best = max(best, _Choice(chosen, mean_worth(chosen)), key=lambda found: found.worth)
+        own = float(np.mean([worth(v.log_odds @ chosen, v) for v in validations]))
+        if own > reached:
+            best, reached = chosen, own
     now = best
-    sums = [v.log_odds @ now.chosen for v in validations]
+    sums = [v.log_odds @ now for v in validations]
     pairs = list(enumerate(validations))
-    while now.chosen.sum() < count:
+    while now.sum() < count:
         totals = [np.mean([worth(sums[i] + v.log_odds[:, c], v) for i, v in pairs]) for c in bag]
         winner = int(np.argmax(totals))
-        chosen = now.chosen.copy()
-        chosen[bag[winner]] += 1
+        now = now.copy()
+        now[bag[winner]] += 1
         sums = [sums[i] + v.log_odds[:, bag[winner]] for i, v in pairs]
-        now = _Choice(chosen, float(totals[winner]))
-        best = max(best, now, key=lambda found: found.worth)
-    return best
+        if totals[winner] > reached:
+            best, reached = now, float(totals[winner])
+    return best, reached
 
 
 def _apportion(votes: npt.NDArray[np.int64], alone: Floats, count: int) -> npt.NDArray[np.int64]:

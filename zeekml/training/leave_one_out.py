@@ -13,17 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
 from zeekml.core.markdown import table
 from zeekml.datasets.environment import LABEL_NAMES, Labels
-from zeekml.training.mlp import Recipe
 from zeekml.training.ranking import MEASURES, RATES, EvaluatedRows, Floats
 from zeekml.training.trained_ensemble import Prediction, TrainedEnsemble
-from zeekml.training.trainer import MemberPlan, train
-from zeekml.training.training_checkpoints import TrainingCheckpoints
+from zeekml.training.trainer import TrainingSettings, train
 from zeekml.training.training_rows import Prepared
 
 NOT_RESOLVED: Final = "n/r"
@@ -74,28 +73,16 @@ def without(prepared: Sequence[Prepared], *hidden: int) -> list[Prepared]:
 
 def train_if_possible(
     prepared: Sequence[Prepared],
-    *,
-    seed: int,
-    plan: MemberPlan | None = None,
-    recipe: Recipe | None = None,
-    checkpoints: TrainingCheckpoints | None = None,
+    settings: TrainingSettings,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainedEnsemble | None:
     """Train the recipe as `train` does; None if these environments hold nothing to learn."""
-    if not can_train(prepared):
-        return None
-    return train(
-        prepared, seed=seed, plan=plan, recipe=recipe, checkpoints=checkpoints, progress=progress
-    )
+    return train(prepared, settings, progress) if can_train(prepared) else None
 
 
 def leave_one_out(
     prepared: Sequence[Prepared],
-    *,
-    seed: int,
-    plan: MemberPlan | None = None,
-    recipe: Recipe | None = None,
-    checkpoints: TrainingCheckpoints | None = None,
+    settings: TrainingSettings,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[Fold]:
     """Score every evaluable environment by an ensemble trained on all others.
@@ -105,19 +92,8 @@ def leave_one_out(
     folds = []
     for number in evaluable(prepared):
         held_out = prepared[number]
-
-        def report(done: int, total: int, name: str = held_out.name) -> None:
-            if progress is not None:
-                progress(name, done, total)
-
-        ensemble = train_if_possible(
-            without(prepared, number),
-            seed=seed,
-            plan=plan,
-            recipe=recipe,
-            checkpoints=checkpoints,
-            progress=report,
-        )
+        tell = partial(progress, held_out.name) if progress is not None else None
+        ensemble = train_if_possible(without(prepared, number), settings, tell)
         if ensemble is not None:
             folds.append(Fold(held_out, ensemble.predict(held_out.matrix)))
     return folds

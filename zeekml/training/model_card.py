@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from zeekml.core.markdown import plain, table
 from zeekml.datasets.data_report import DataReport
-from zeekml.datasets.environment import Environment
-from zeekml.datasets.read import Skipped
+from zeekml.datasets.read import Collection
 from zeekml.ensemble.classes import THREATS
 from zeekml.training.evaluation_report import EvaluationReport, evaluation_text
 from zeekml.training.leave_one_out import as_markdown
@@ -19,7 +18,7 @@ from zeekml.training.ranking import RATES
 from zeekml.training.synthetic.inject import KINDS
 from zeekml.training.thresholds import Fitted
 from zeekml.training.trained_ensemble import LEFT_OUT_FAMILIES, TrainedEnsemble
-from zeekml.training.trainer import MemberPlan
+from zeekml.training.trainer import MemberPlan, TrainingSettings
 from zeekml.training.training_rows import BENIGN_SHARE, MAX_SOURCE_ROWS, SYNTHETIC_WEIGHT
 
 
@@ -29,12 +28,10 @@ class CardFacts:
 
     name: str
     command: str
-    environments: Sequence[Environment]
-    reports: Sequence[DataReport]
-    skipped: Sequence[Skipped]
+    collection: Collection
+    reports: Sequence[DataReport]  # of its environments
     ensemble: TrainedEnsemble
-    recipe: Recipe
-    plan: MemberPlan
+    training: TrainingSettings
     evaluation: EvaluationReport | None
     fitted: Fitted
 
@@ -65,26 +62,24 @@ thresholds on the site's own traffic."""
 
 
 def _data(facts: CardFacts) -> str:
-    rows = []
-    for environment, report in zip(facts.environments, facts.reports, strict=True):
-        reference = environment.reference
-        classes = ", ".join(f"{name} {count:,}" for name, count in report.classes.items())
-        rows.append(
-            [
-                report.name,
-                f"{report.rows:,}",
-                f"{report.distinct:,}",
-                classes,
-                f"{report.span_seconds / 3600:,.1f} h in {report.captures}",
-                reference.title,
-                reference.licence,
-            ]
-        )
+    described = list(zip(facts.collection.environments, facts.reports, strict=True))
+    rows = [
+        [
+            report.name,
+            f"{report.rows:,}",
+            f"{report.distinct:,}",
+            ", ".join(f"{name} {count:,}" for name, count in report.classes.items()),
+            f"{report.span_seconds / 3600:,.1f} h in {report.captures}",
+            environment.reference.title,
+            environment.reference.licence,
+        ]
+        for environment, report in described
+    ]
     text = "## Training data\n" + table(
         ["environment", "rows", "distinct records", "labels", "captures", "origin", "terms"], rows
     )
     remarks = []
-    for environment, report in zip(facts.environments, facts.reports, strict=True):
+    for environment, report in described:
         found = [environment.reference.caution, *report.notes]
         if report.contradictions:
             found.append(
@@ -94,13 +89,14 @@ def _data(facts: CardFacts) -> str:
         if report.why_not:
             found.append(f"trained on, not evaluated: {report.why_not}")
         remarks += [f"- {plain(report.name)}: {plain(note)}." for note in found if note]
-    remarks += [f"- {plain(s.name)} left out: {plain(s.reason)}." for s in facts.skipped]
+    remarks += [f"- {plain(s.name)} left out: {plain(s.reason)}." for s in facts.collection.skipped]
     return text + "\n\n" + "\n".join(remarks)
 
 
 def _recipe(facts: CardFacts) -> str:
+    recipe, plan = facts.training.recipe, facts.training.plan
     binary = sum(not member.knows_threats for member in facts.ensemble.members)
-    hidden = "-".join(str(width) for width in facts.recipe.hidden)
+    hidden = "-".join(str(width) for width in recipe.hidden)
     kinds = ", ".join(f"{kind.name} ({kind.label})" for kind in KINDS)
     return f"""## Recipe
 - {len(facts.ensemble.features)} features of the schema, without the families:
@@ -108,12 +104,12 @@ def _recipe(facts: CardFacts) -> str:
   clipped at ±{facts.ensemble.scaler.clip:g} standard deviations.
 - {len(facts.ensemble.members)} multilayer perceptrons ({hidden} hidden units), {binary} of them
   binary, the others with eight classes, each with its own seed and without a random part of the
-  environments; {facts.recipe.steps} steps of {facts.recipe.batch} rows, AdamW, one-cycle rate
-  {facts.recipe.rate:g}, dropout {facts.recipe.dropout:g}, noise of {facts.recipe.noise:g} standard
-  deviations, each feature family missing from {facts.recipe.family_dropout:.0%} of the rows. Their
+  environments; {recipe.steps} steps of {recipe.batch} rows, AdamW, one-cycle rate
+  {recipe.rate:g}, dropout {recipe.dropout:g}, noise of {recipe.noise:g} standard
+  deviations, each feature family missing from {recipe.family_dropout:.0%} of the rows. Their
   log-odds are averaged, then calibrated.
-- {_without(facts.plan)}
-- {_meta(facts.plan.meta)}
+- {_without(plan)}
+- {_meta(plan.meta)}
 - Rows: every environment weighs the same, {BENIGN_SHARE:.0%} of it benign; classes by the square
   root of their mass, repeated rows by the square root of their number; at most
   {MAX_SOURCE_ROWS:,} rows per source. Rows known to be malicious but not of what class teach only
@@ -212,7 +208,7 @@ def _limits(facts: CardFacts) -> str:
 def _reproduction(facts: CardFacts) -> str:
     files = table(
         ["environment", "SHA-256 of its file"],
-        [[environment.name, environment.sha256] for environment in facts.environments],
+        [[environment.name, environment.sha256] for environment in facts.collection.environments],
     )
     return f"""## How to make it again
     {facts.command}

@@ -111,8 +111,7 @@ class _Cost:
 
     def of_scores(self, scores: Floats) -> float:
         """Of thresholds given as scores, by threat."""
-        values = dict(zip(THREATS, scores.tolist(), strict=True))
-        incidents = self.replay.incidents(values)
+        incidents = self.replay.incidents(dict(zip(THREATS, scores.tolist(), strict=True)))
         return float(sum(self.weights[incident.opener] for incident in incidents))
 
     def of_bar(self, bar: float) -> float:
@@ -197,11 +196,11 @@ def cross_check(
 
     One check per fold; none if there is only one.
     """
-    checks = []
+    checks: list[SiteCheck] = []
+    if len(folds) < 2:
+        return checks
     for held_out in folds:
         others = [fold for fold in folds if fold is not held_out]
-        if not others:
-            continue
         fit = fit_scores(others)
         values = choose_thresholds(others, fit, policy, budget=budget).values
         stream, labels = HeldOutStream.of(held_out, fit), held_out.labels
@@ -209,17 +208,11 @@ def cross_check(
         for incident in stream.replay(policy).incidents(values):
             caught[stream.rows[incident.rows]] = True
         false = stream.only(labels == 0).replay(policy).incidents(values)
-        checks.append(
-            SiteCheck(
-                name=held_out.name,
-                benign=int((labels == 0).sum()),
-                false=len(false),
-                found={
-                    LABEL_NAMES[label]: float(caught[labels == label].mean())
-                    for label in np.unique(labels[labels > 0])
-                },
-            )
-        )
+        found = {
+            LABEL_NAMES[label]: float(caught[labels == label].mean())
+            for label in np.unique(labels[labels > 0])
+        }
+        checks.append(SiteCheck(held_out.name, int((labels == 0).sum()), len(false), found))
     return checks
 
 

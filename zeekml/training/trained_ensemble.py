@@ -14,12 +14,7 @@ from zeekml.datasets.environment import Matrix
 from zeekml.datasets.equal_rows import Weights
 from zeekml.ensemble.classes import CLASSES
 from zeekml.ensemble.scaler import Scaler
-from zeekml.ensemble.scoring import (
-    averaged_log_odds,
-    member_log_odds,
-    standardise,
-    threat_shares,
-)
+from zeekml.ensemble.scoring import averaged_log_odds, member_log_odds, standardise, threat_shares
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
 from zeekml.training.mlp import Mlp
 

@@ -110,31 +110,25 @@ class MemberPlan:
         ]
 
 
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How an ensemble is trained."""
+
+    seed: int  # two runs with the same seed, data, processor and BLAS give the same bits
+    plan: MemberPlan = field(default_factory=MemberPlan)  # members to train
+    recipe: Recipe = field(default_factory=Recipe)  # how each is trained jointly
+    # where members are kept, and taken from if a run before has trained the same ones
+    checkpoints: TrainingCheckpoints | None = None
+
+
 def train(
     prepared: Sequence[Prepared],
-    *,
-    seed: int,
-    plan: MemberPlan | None = None,
-    recipe: Recipe | None = None,
-    checkpoints: TrainingCheckpoints | None = None,
+    settings: TrainingSettings,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainedEnsemble:
     """Train an ensemble on environments and their synthetic copies.
 
-    Parameters
-    ----------
-    prepared : sequence of Prepared
-        At least one, with benign and malicious rows among them.
-    seed : int
-        Two runs with the same seed, data, processor and BLAS give the same bits.
-    plan : MemberPlan, optional
-        Members to train; five binary and five eight-class ones by default.
-    recipe : Recipe, optional
-        How each is trained jointly.
-    checkpoints : TrainingCheckpoints, optional
-        Where members are kept, and taken from if a run before has trained the same ones.
-    progress : callable, optional
-        Called with (members done, members in all).
+    `progress` is called with (members done, members in all).
 
     Raises
     ------
@@ -143,8 +137,8 @@ def train(
     OutputError
         A member cannot be kept.
     """
-    members = (plan or MemberPlan()).members(recipe or Recipe())
-    training_set = TrainingSet.of(prepared, seed)
+    members, checkpoints = settings.plan.members(settings.recipe), settings.checkpoints
+    training_set = TrainingSet.of(prepared, settings.seed)
     for member in members:
         # made before the threads begin: each would make its own
         training_set.view(member.without)
@@ -206,11 +200,13 @@ class TrainingSet:
     def view(self, without: tuple[str, ...]) -> tuple[Matrix, list[TaskSource]]:
         """Rows and environments as they are without some feature families."""
         if without not in self._views:
-            gone = columns_of(without)
-            x, sources = self.x, list(self.sources)
+            x, sources, gone = self.x, list(self.sources), columns_of(without)
             if len(gone):
-                x = _blank(x, gone)
-                sources = [replace(source, x=_blank(source.x, gone)) for source in sources]
+                x = x.copy()
+                x[:, gone] = 0
+                sources = [replace(source, x=source.x.copy()) for source in sources]
+                for source in sources:
+                    source.x[:, gone] = 0
             self._views[without] = x, sources
         return self._views[without]
 
@@ -244,12 +240,6 @@ class TrainingSet:
 def columns_of(families: Sequence[str]) -> npt.NDArray[np.intp]:
     """The numbers of the features of some families, in ``FEATURE_SET``."""
     return np.flatnonzero(np.isin(_FAMILY_NAMES, list(families)))
-
-
-def _blank(x: Matrix, columns: npt.NDArray[np.intp]) -> Matrix:
-    out = x.copy()
-    out[:, columns] = 0
-    return out
 
 
 def task_source(item: Prepared, scaler: Scaler) -> TaskSource:

@@ -7,7 +7,7 @@ weight.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -93,12 +93,18 @@ def prepare(environment: Environment, *, seed: int) -> Prepared:
         for rows in environment.capture_slices()
     ]
     matrix, labels = synthetic_rows(environment, seed=seed)
-    return Prepared(
-        environment=environment,
-        matrix=np.concatenate(parts),
-        synthetic=matrix,
-        synthetic_labels=labels,
-    )
+    return Prepared(environment, np.concatenate(parts), matrix, labels)
+
+
+def prepare_all(
+    environments: Sequence[Environment], seed: int, tell: Callable[[str, int, int], None]
+) -> list[Prepared]:
+    """Prepare every environment, and say so."""
+    prepared = []
+    for done, environment in enumerate(environments):
+        tell(f"features of {environment.name}", done, len(environments))
+        prepared.append(prepare(environment, seed=seed))
+    return prepared
 
 
 def synthetic_rows(

@@ -94,32 +94,17 @@ def tuned(learned: Learned, rule: AdaptationRule, *, replay: bool = True) -> Way
     """The way that changes the networks' weights as `rule` says."""
 
     def score(support: Support, x: Matrix) -> Floats:
-        networks = adapted(learned, support, rule, replay=replay)
+        networks = []
+        for number, network in enumerate(learned.networks):
+            labels = support.labels
+            if learned.binary[number]:
+                labels = (labels > 0).astype(np.int8)
+            rows = learned.replays[number] if replay else None
+            rng = np.random.default_rng([*support.seed, number])
+            networks.append(adapt(network, support.x, labels, rule, replay=rows, rng=rng))
         return _log_odds(networks, x).mean(axis=1)
 
     return score
-
-
-def adapted(
-    learned: Learned, support: Support, rule: AdaptationRule, *, replay: bool = True
-) -> list[Mlp]:
-    """The members after they took labels in."""
-    networks = []
-    for number, network in enumerate(learned.networks):
-        labels = support.labels
-        if learned.binary[number]:
-            labels = (labels > 0).astype(np.int8)
-        networks.append(
-            adapt(
-                network,
-                support.x,
-                labels,
-                rule,
-                replay=learned.replays[number] if replay else None,
-                rng=np.random.default_rng([*support.seed, number]),
-            )
-        )
-    return networks
 
 
 def few_shot(
@@ -140,7 +125,10 @@ def few_shot(
         first, second = parted
         query = _sampled(source, second, rng)
         for count in counts:
-            rows = _labelled(source, first, count, rng)
+            # half of the labels are malicious; a single one is
+            malicious = draw_support(source, first & (source.labels > 0), (count + 1) // 2, rng)
+            benign = draw_support(source, first & (source.labels == 0), count // 2, rng)
+            rows = np.concatenate([benign, malicious])
             support = Support(source.x[rows], source.labels[rows], (seed, draw, count))
             for name, way in ways.items():
                 scores = way(support, source.x[query])
@@ -148,14 +136,7 @@ def few_shot(
     return found
 
 
-def feedback(
-    source: TaskSource,
-    learned: Learned,
-    *,
-    seed: int,
-    counts: Sequence[int] = FEEDBACK,
-    rule: AdaptationRule = FEEDBACK_RULE,
-) -> list[FewShotFigures]:
+def feedback(source: TaskSource, learned: Learned, *, seed: int) -> list[FewShotFigures]:
     """Judge what it brings to mark the loudest false alarms as benign.
 
     The `count` benign flows with the highest scores in the first ``FEEDBACK_SHARE`` of the time
@@ -173,20 +154,14 @@ def feedback(
     query = _sampled(source, after, rng)
     labels, x = source.labels[query], source.x[query]
     loudest = benign[np.argsort(-_log_odds(learned.networks, source.x[benign]).mean(axis=1))]
+    ways = {"none": as_they_are(learned), "feedback": tuned(learned, FEEDBACK_RULE)}
     found = []
-    for count in counts:
+    for count in FEEDBACK:
         rows = loudest[:count]
         support = Support(source.x[rows], source.labels[rows], (seed, count))
-        for name, way in (("none", as_they_are(learned)), ("feedback", tuned(learned, rule))):
+        for name, way in ways.items():
             found.append(_judge(name, count, 0, labels, way(support, x)))
     return found
-
-
-def _labelled(source: TaskSource, side: Flags, count: int, rng: np.random.Generator) -> Rows:
-    """Draw labels, half of them malicious; of a single one, that."""
-    malicious = draw_support(source, side & (source.labels > 0), (count + 1) // 2, rng)
-    benign = draw_support(source, side & (source.labels == 0), count // 2, rng)
-    return np.concatenate([benign, malicious])
 
 
 def _sampled(source: TaskSource, side: Flags, rng: np.random.Generator) -> Rows:

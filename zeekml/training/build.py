@@ -136,6 +136,11 @@ def build_bundle(
 def _new_bundle(prepared: Sequence[Prepared], facts: CardFacts) -> bundles.NewBundle:
     ensemble, fitted = facts.ensemble, facts.fitted
     fit, thresholds = fitted.calibration, fitted.thresholds
+    # of benign rows; environments weigh the same, synthetic rows are left out
+    benign = [item.environment.labels == 0 for item in prepared]
+    matrix = np.concatenate([item.matrix[own] for item, own in zip(prepared, benign, strict=True)])
+    mass = np.concatenate([item.weights[own] for item, own in zip(prepared, benign, strict=True)])
+    usual = usual_values(matrix, ensemble.features, mass)
     return bundles.NewBundle(
         name=facts.name,
         features=ensemble.features,
@@ -147,31 +152,20 @@ def _new_bundle(prepared: Sequence[Prepared], facts: CardFacts) -> bundles.NewBu
         calibration=Calibration(fit.slope, fit.intercept, fit.base_rate),
         thresholds=thresholds.values,
         candidate_score=thresholds.candidate_score,
-        usual=_usual(prepared, ensemble.features),
-        training=[_source(item) for item in prepared],
+        usual={name: usual.get(name, Usual(0.0, 0.0, 0.0)) for name in ensemble.features},
+        training=[
+            TrainingSource(
+                environment=item.name,
+                rows=len(item.environment),
+                malicious=int((item.environment.labels > 0).sum()),
+                licence=item.environment.reference.licence,
+                citation=item.environment.reference.title,
+            )
+            for item in prepared
+        ],
         evaluation=fitted.as_dict(facts.training.seed),
         model_card=model_card(facts),
     )
-
-
-def _source(item: Prepared) -> TrainingSource:
-    environment = item.environment
-    return TrainingSource(
-        environment=environment.name,
-        rows=len(environment),
-        malicious=int((environment.labels > 0).sum()),
-        licence=environment.reference.licence,
-        citation=environment.reference.title,
-    )
-
-
-def _usual(prepared: Sequence[Prepared], features: Sequence[str]) -> dict[str, Usual]:
-    """Usual values of benign rows; environments weigh the same, synthetic rows are left out."""
-    benign = [item.environment.labels == 0 for item in prepared]
-    matrix = np.concatenate([item.matrix[own] for item, own in zip(prepared, benign, strict=True)])
-    mass = np.concatenate([item.weights[own] for item, own in zip(prepared, benign, strict=True)])
-    found = usual_values(matrix, features, mass)
-    return {name: found.get(name, Usual(0.0, 0.0, 0.0)) for name in features}
 
 
 def _command(

@@ -56,10 +56,9 @@ class HeldOutStream:
         members = fit.scores(fold.prediction.member_log_odds)
         rows = np.flatnonzero(scores >= fit.base_rate)
         flows = environment.flows.select(CANDIDATE_COLUMNS).take(pa.array(rows)).combine_chunks()
+        columns = [pa.concat_arrays(column.chunks) for column in flows.columns]
         candidates = Candidates(
-            flows=pa.RecordBatch.from_arrays(
-                [_whole(flows.column(name)) for name in CANDIDATE_COLUMNS], schema=flows.schema
-            ),
+            flows=pa.RecordBatch.from_arrays(columns, schema=flows.schema),
             clock=_clock(environment)[rows],
             end=environment.ends()[rows],
             score=scores[rows],
@@ -146,10 +145,6 @@ def in_turn(streams: Sequence[HeldOutStream]) -> tuple[Candidates, Numbers]:
         },
     )
     return together, np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-
-
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
 
 
 def _clock(environment: Environment) -> Floats:

@@ -101,11 +101,8 @@ def leave_one_out(
 
 def why_none_held_out(prepared: Sequence[Prepared]) -> str:
     """For each environment, why no figure can rest on it, where none can."""
-    reasons = []
-    for item in prepared:
-        reason = item.environment.why_not_evaluable() or "the others lack benign or malicious rows"
-        reasons.append(f"{item.name}: {reason}")
-    return "; ".join(reasons)
+    usual = "the others lack benign or malicious rows"
+    return "; ".join(f"{p.name}: {p.environment.why_not_evaluable() or usual}" for p in prepared)
 
 
 @dataclass(frozen=True)
@@ -189,15 +186,9 @@ def as_markdown(figures: Sequence[EnvironmentFigures]) -> str:
     rows = []
     for item in figures:
         shown = item.by_class if item.resolvable[RATES[0]] else {}
-        rows.append(
-            [
-                item.name,
-                f"{item.benign:,}",
-                f"{item.malicious:,}",
-                *(_told(value) for view in _VIEWS for value in item.views[view].tolist()),
-                ", ".join(f"{name} {value:.2f}" for name, value in shown.items()),
-            ]
-        )
+        cells = [_told(value) for view in _VIEWS for value in item.views[view].tolist()]
+        by_class = ", ".join(f"{name} {value:.2f}" for name, value in shown.items())
+        rows.append([item.name, f"{item.benign:,}", f"{item.malicious:,}", *cells, by_class])
     if figures:
         means = [value for view in _VIEWS for value in _mean(figures, view).tolist()]
         rows.append(["**mean**", "", "", *(_told(value, "**") for value in means), ""])

@@ -151,10 +151,8 @@ more than a tenth.
 
 def _thresholds(facts: CardFacts) -> str:
     chosen, fit = facts.fitted.thresholds, facts.fitted.calibration
-    limits = table(
-        ["threat", "threshold"], [[t, f"{value:.3f}"] for t, value in chosen.values.items()]
-    )
-    rows = [
+    limits = [[threat, f"{value:.3f}"] for threat, value in chosen.values.items()]
+    checks = [
         [
             check.name,
             f"{check.false:,}",
@@ -163,10 +161,7 @@ def _thresholds(facts: CardFacts) -> str:
         ]
         for check in facts.fitted.checks
     ]
-    check = table(
-        ["environment", "false incidents", "per 10,000 benign", "malicious flows in incidents"],
-        rows,
-    )
+    heads = ["environment", "false incidents", "per 10,000 benign", "malicious flows in incidents"]
     return f"""## Scores and thresholds
 Scores are calibrated on held-out environments (Platt, slope {fit.slope:.3f},
 intercept {fit.intercept:.3f}; Brier {fit.brier:.3f}, calibration error
@@ -177,22 +172,20 @@ nothing scores {fit.base_rate:g}, and thresholds are small numbers.
 Incident thresholds are set on held-out benign traffic, with environments pooled by the square root
 of their size: {chosen.false_per_10k:.2f} false incidents per 10,000 benign flows.
 
-{limits}
+{table(["threat", "threshold"], limits)}
 
 The same choice made on all environments but one, and counted on that one (a rough check: the
 scores of the others come from ensembles that had seen it, which `zeekml evaluate` avoids):
 
-{check}"""
+{table(heads, checks)}"""
 
 
 def _limits(facts: CardFacts) -> str:
     weak = sorted(
-        (
-            (value, item.name, name)
-            for item in facts.fitted.figures
-            if item.resolvable[RATES[0]]
-            for name, value in item.by_class.items()
-        )
+        (value, item.name, name)
+        for item in facts.fitted.figures
+        if item.resolvable[RATES[0]]
+        for name, value in item.by_class.items()
     )
     worst = ", ".join(f"{name} in {site} ({value:.2f})" for value, site, name in weak[:8])
     return f"""## What it does not see
@@ -206,14 +199,11 @@ def _limits(facts: CardFacts) -> str:
 
 
 def _reproduction(facts: CardFacts) -> str:
-    files = table(
-        ["environment", "SHA-256 of its file"],
-        [[environment.name, environment.sha256] for environment in facts.collection.environments],
-    )
+    files = [[item.name, item.sha256] for item in facts.collection.environments]
     return f"""## How to make it again
     {facts.command}
 
 The same data, seed and version of zeekml and NumPy give the same bytes on the same kind of
 processor; elsewhere the last bits of the weights may differ.
 
-{files}"""
+{table(["environment", "SHA-256 of its file"], files)}"""

@@ -110,15 +110,10 @@ class Prediction:
         knows = np.array(knows_threats)
         odds = member_log_odds(logits, knows)
         shares, _ = threat_shares(logits, knows, probability=False)
-        return cls(
-            averaged_log_odds(odds, probability=False), odds, shares if knows.any() else None
-        )
+        mean = averaged_log_odds(odds, probability=False)
+        return cls(mean, odds, shares if knows.any() else None)
 
     def take(self, rows: npt.NDArray[np.intp]) -> Prediction:
         """Some of the rows, by their numbers."""
-        shares = self.threat_shares
-        return Prediction(
-            self.log_odds[rows],
-            self.member_log_odds[rows],
-            None if shares is None else shares[rows],
-        )
+        shares = None if self.threat_shares is None else self.threat_shares[rows]
+        return Prediction(self.log_odds[rows], self.member_log_odds[rows], shares)

@@ -97,17 +97,12 @@ class MemberPlan:
 
     def members(self, recipe: Recipe) -> list[MemberRecipe]:
         """How each of the ensemble's members is trained."""
-        return [
-            MemberRecipe(
-                outputs,
-                number,
-                recipe,
-                self.meta,
-                self.subsets,
-                self.without[number % len(self.without)] if outputs == BINARY_CLASSES else (),
-            )
-            for number, outputs in enumerate(self.outputs())
-        ]
+        found = []
+        for number, outputs in enumerate(self.outputs()):
+            without = self.without[number % len(self.without)] if outputs == BINARY_CLASSES else ()
+            one = MemberRecipe(outputs, number, recipe, self.meta, self.subsets, without)
+            found.append(one)
+        return found
 
 
 @dataclass(frozen=True)
@@ -194,8 +189,7 @@ class TrainingSet:
         arrays: list[npt.NDArray[Any]] = [self.x, pool.labels, pool.weights, pool.environment]
         for source in self.sources:
             arrays += [source.x, source.labels, source.weights, source.hosts, source.time]
-        names = [source.name for source in self.sources]
-        return digest_of(arrays, self.seed, pool.names, names)
+        return digest_of(arrays, self.seed, pool.names, [source.name for source in self.sources])
 
     def view(self, without: tuple[str, ...]) -> tuple[Matrix, list[TaskSource]]:
         """Rows and environments as they are without some feature families."""
@@ -273,18 +267,11 @@ class MemberSet:
 
     def joint(self) -> Mlp:
         """Train a network on all rows together."""
-        return fit(
-            self.x,
-            self.labels,
-            self.weights,
-            outputs=len(self.member.outputs),
-            recipe=self.member.recipe,
-            rng=self.rng,
-            families=_FAMILIES,
-        )
+        outputs, recipe = len(self.member.outputs), self.member.recipe
+        rows = self.x, self.labels, self.weights
+        return fit(*rows, outputs=outputs, recipe=recipe, rng=self.rng, families=_FAMILIES)
 
     def meta(self, network: Mlp, recipe: MetaRecipe, rng: np.random.Generator) -> Mlp:
         """Learn a start from a jointly trained network, which stays as it is."""
-        return meta_learn(
-            network, self.sources, self.replay, recipe, rng, binary=self.member.binary
-        )
+        binary = self.member.binary
+        return meta_learn(network, self.sources, self.replay, recipe, rng, binary=binary)

@@ -134,10 +134,14 @@ class TrainingRows:
 def pool_of(prepared: Sequence[Prepared], seed: int) -> TrainingRows:
     """Gather what an ensemble with this seed learns from: environments and synthetic copies."""
     columns = [FEATURE_INDEX[name] for name in FEATURE_SET]
-    xs: list[Matrix] = [np.empty((0, len(columns)), dtype=np.float32)]
-    labels: list[Labels] = [np.empty(0, dtype=np.int8)]
-    weights: list[Weights] = [np.empty(0)]
-    owners: list[npt.NDArray[np.int32]] = [np.empty(0, dtype=np.int32)]
+    parts: list[tuple[Matrix, Labels, Weights, npt.NDArray[np.int32]]] = [
+        (
+            np.empty((0, len(columns)), np.float32),
+            np.empty(0, np.int8),
+            np.empty(0),
+            np.empty(0, np.int32),
+        )
+    ]
     for number, item in enumerate(prepared):
         rng = np.random.default_rng([seed, len(item.environment), number, 1])
         synthetic = row_weights(item.synthetic, item.synthetic_labels) * SYNTHETIC_WEIGHT
@@ -145,19 +149,14 @@ def pool_of(prepared: Sequence[Prepared], seed: int) -> TrainingRows:
             (item.matrix, item.environment.labels, item.weights),
             (item.synthetic, item.synthetic_labels, synthetic),
         ):
-            chosen, counted = _cap(counted, rng)
-            xs.append(matrix[chosen][:, columns])
-            labels.append(rows[chosen])
-            weights.append(counted)
-            owners.append(np.full(len(chosen), number, dtype=np.int32))
-    total = np.concatenate(weights)
-    return TrainingRows(
-        x=np.concatenate(xs),
-        labels=np.concatenate(labels),
-        weights=total / max(total.sum(), 1e-12),
-        environment=np.concatenate(owners),
-        names=[item.name for item in prepared],
+            chosen, mass = _cap(counted, rng)
+            owner = np.full(len(chosen), number, dtype=np.int32)
+            parts.append((matrix[chosen][:, columns], rows[chosen], mass, owner))
+    x, labels, weights, environment = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
     )
+    weights = weights / max(weights.sum(), 1e-12)
+    return TrainingRows(x, labels, weights, environment, [item.name for item in prepared])
 
 
 def _cap(weights: Weights, rng: np.random.Generator) -> tuple[npt.NDArray[np.intp], Weights]:

@@ -30,24 +30,17 @@ _SYN_PACKET: Final = 60
 # a SYN nobody answers is repeated after 1, 2, 4 … seconds (RFC 6298)
 _RETRY_SECONDS: Final = np.array([np.nan, 1.0, 3.0, 7.0, 15.0, 31.0])
 
-_HISTORY: Final = {
-    "SF": "ShADadFf",
-    "S1": "ShADad",
-    "S2": "ShADadF",
-    "S3": "ShADadf",
-    "RSTO": "ShADadR",
-    "RSTR": "ShADadr",
-    "S0": "S",
-    "REJ": "Sr",
-}
-# packets a side does not send because the connection was not closed in the usual way
-_UNSENT: Final = {
-    "SF": (0, 0),
-    "S1": (2, 1),
-    "S2": (1, 1),
-    "S3": (1, 0),
-    "RSTO": (1, 1),
-    "RSTR": (2, 0),
+# by state: the history, and packets that originator and responder do not send because the
+# connection was not closed in the usual way
+_STATES: Final = {
+    "SF": ("ShADadFf", 0, 0),
+    "S1": ("ShADad", 2, 1),
+    "S2": ("ShADadF", 1, 1),
+    "S3": ("ShADadf", 1, 0),
+    "RSTO": ("ShADadR", 1, 1),
+    "RSTR": ("ShADadr", 2, 0),
+    "S0": ("S", 0, 0),
+    "REJ": ("Sr", 0, 0),
 }
 
 
@@ -80,7 +73,7 @@ def tcp(
 
     What is an array has a value per connection. `sent` and `received` are payload bytes, taken as
     zero where nobody answered; the service is set only where payload was exchanged; `duration`
-    (seconds) is ignored where the state, one of ``_HISTORY``, fixes it. `exchanges` are requests
+    (seconds) is ignored where the state, one of ``_STATES``, fixes it. `exchanges` are requests
     answered within one connection; each costs at least a segment per side.
     """
     n = len(times)
@@ -96,7 +89,7 @@ def tcp(
     spare = rng.integers(0, 3)
     orig_pkts = 3 + out_segments + np.ceil(back_segments / delay) + spare
     resp_pkts = 2 + back_segments + np.ceil(out_segments / delay) + spare
-    for name, (fewer_orig, fewer_resp) in _UNSENT.items():
+    for name, (_, fewer_orig, fewer_resp) in _STATES.items():
         chosen = states == name
         orig_pkts[chosen] = np.maximum(orig_pkts[chosen] - fewer_orig, 2 + out_segments[chosen])
         resp_pkts[chosen] = np.maximum(resp_pkts[chosen] - fewer_resp, 1 + back_segments[chosen])
@@ -116,7 +109,7 @@ def tcp(
 
     services = np.full(n, None, dtype=object)
     services[(out + back > 0) & ~unanswered] = ends[3]
-    history = np.array([_HISTORY[s] for s in states], dtype=object)
+    history = np.array([_STATES[s][0] for s in states], dtype=object)
     sides = (out, orig_pkts, orig_bytes), (back, resp_pkts, resp_bytes)
     return _rows(rng, times, ends, ("tcp", services, states, history), seconds, sides)
 

@@ -104,7 +104,10 @@ def inject(
                 seen = rows.where(rows.columns["ts"] <= site.stop)
                 parts.append(seen)
                 labels.append(np.full(len(seen), code, dtype=np.int8))
-    base = _as_records(background)
+    base = FlowRecords(
+        {name: text_column(background, name) for name in TEXTS if name not in _NOT_MADE}
+        | {name: number_column(background, name) for name in NUMBERS if name not in _NOT_MADE}
+    )
     parts.append(base)
     labels.append(np.zeros(len(base), dtype=np.int8))
     injected = sum(len(part) for part in parts) - len(base)
@@ -135,9 +138,3 @@ def _stretch_of(background: pa.Table, rng: np.random.Generator) -> pa.Table:
         offset = int(rng.integers(len(chosen) - MAX_BACKGROUND_ROWS + 1))
         chosen = chosen[offset : offset + MAX_BACKGROUND_ROWS]
     return background.take(pa.array(chosen))
-
-
-def _as_records(table: pa.Table) -> FlowRecords:
-    texts = {name: text_column(table, name) for name in TEXTS if name not in _NOT_MADE}
-    numbers = {name: number_column(table, name) for name in NUMBERS if name not in _NOT_MADE}
-    return FlowRecords({**texts, **numbers})

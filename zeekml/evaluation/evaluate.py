@@ -11,7 +11,7 @@ from zeekml.datasets.read import collect
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.errors import InputError
-from zeekml.evaluation.few_label_study import adapting_steps, study_adapting
+from zeekml.evaluation.few_label_study import study_adapting
 from zeekml.evaluation.scores import Study, bundle_study, leave_one_out_study, steps_of
 from zeekml.evaluation.sections.ablation import ablate, ablation_section, ablation_steps
 from zeekml.evaluation.sections.baselines import baselines_section
@@ -28,7 +28,7 @@ from zeekml.evaluation.settings import FIRST_SEED, Progress, Settings, Steps
 from zeekml.features.feature_schema import SCHEMA_HASH
 from zeekml.html.sections import Report, Section
 from zeekml.training.evaluation_report import described
-from zeekml.training.leave_one_out import evaluable, why_none_held_out
+from zeekml.training.leave_one_out import can_be_held_out, evaluable, why_none_held_out
 from zeekml.training.training_rows import prepare_all
 
 KIND: Final = "evaluation"
@@ -77,7 +77,7 @@ def evaluate(
         study = bundle_study(prepared, loaded, policy, settings, steps)
     else:
         total = steps_of(prepared, settings) + settings.seeds * len(settings.plan.outputs())
-        total += adapting_steps(prepared)
+        total += len(can_be_held_out(prepared))
         total += ablation_steps(prepared, settings) if settings.ablations else 0
         steps = Steps(total, tell)
         study = leave_one_out_study(prepared, policy, settings, steps)

@@ -30,14 +30,12 @@ from zeekml.evaluation.few_shot import (
 from zeekml.evaluation.scores import HeldOut, Study
 from zeekml.evaluation.settings import FIRST_SEED, Steps
 from zeekml.training.adaptation import AdaptationRule
-from zeekml.training.leave_one_out import can_be_held_out
 from zeekml.training.member_weights import SHARPNESS
 from zeekml.training.meta_learning import ALGORITHMS, Algorithm, MetaRecipe
 from zeekml.training.mlp import Mlp
 from zeekml.training.ranking import Floats
 from zeekml.training.trained_ensemble import TrainedMember, network_log_odds
 from zeekml.training.trainer import MemberPlan, MemberSet, TrainingSet, task_source
-from zeekml.training.training_rows import Prepared
 
 COMPARED: Final = MemberPlan(binary=2, eight_class=2, without=((),))
 """The small ensemble that learners are compared on."""
@@ -65,11 +63,6 @@ class Adapting:
     few: Sequence[FewShotFigures]  # empty where the environment's hosts cannot be parted
     # empty where either part of the time lacks benign or malicious rows
     feedback: Sequence[FewShotFigures]
-
-
-def adapting_steps(prepared: Sequence[Prepared]) -> int:
-    """How many steps `study_adapting` takes."""
-    return len(can_be_held_out(prepared))
 
 
 def study_adapting(study: Study, steps: Steps) -> list[Adapting]:

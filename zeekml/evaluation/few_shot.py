@@ -14,20 +14,20 @@ from typing import Final
 import numpy as np
 
 from zeekml.datasets.environment import Labels, Matrix
-from zeekml.training.adaptation import AdaptationRule, Replay, adapt
+from zeekml.training.adaptation import AdaptationRule, adapt
 from zeekml.training.member_weights import member_weights
-from zeekml.training.mlp import Mlp
+from zeekml.training.mlp import Mlp, Replay
 from zeekml.training.ranking import RATES as ALL_RATES
 from zeekml.training.ranking import Floats, Ranking
-from zeekml.training.tasks import Flags, Rows, TaskSource, draw_support, part_hosts
+from zeekml.training.tasks import TaskSource, both_sides, draw_support, part_hosts, sample_sides
 from zeekml.training.trained_ensemble import network_log_odds
 
 LABELS: Final = (1, 5, 10, 50)
 """Labels in all, half of them malicious, the odd one too."""
 
 DRAWS: Final = 20
-MOST_BENIGN: Final = 6000
-MOST_MALICIOUS: Final = 3000
+# benign and malicious rows that are judged: not more than it takes to tell figures apart
+_MOST: Final = (6000, 3000)
 RATES: Final = ALL_RATES[:2]
 
 FEEDBACK: Final = (10, 50)
@@ -123,7 +123,7 @@ def few_shot(
         if parted is None:
             continue
         first, second = parted
-        query = _sampled(source, second, rng)
+        query = sample_sides(source.labels, second, _MOST, rng)
         for count in counts:
             # half of the labels are malicious; a single one is
             malicious = draw_support(source, first & (source.labels > 0), (count + 1) // 2, rng)
@@ -147,11 +147,10 @@ def feedback(source: TaskSource, learned: Learned, *, seed: int) -> list[FewShot
     labelled = source.labels >= 0
     cut = float(np.quantile(source.time[labelled], FEEDBACK_SHARE))
     before, after = labelled & (source.time <= cut), labelled & (source.time > cut)
-    late = source.labels[after]
     benign = np.flatnonzero(before & (source.labels == 0))
-    if not len(benign) or not (late == 0).any() or not (late > 0).any():
+    if not len(benign) or not both_sides(source.labels[after]):
         return []
-    query = _sampled(source, after, rng)
+    query = sample_sides(source.labels, after, _MOST, rng)
     labels, x = source.labels[query], source.x[query]
     loudest = benign[np.argsort(-_log_odds(learned.networks, source.x[benign]).mean(axis=1))]
     ways = {"none": as_they_are(learned), "feedback": tuned(learned, FEEDBACK_RULE)}
@@ -162,15 +161,6 @@ def feedback(source: TaskSource, learned: Learned, *, seed: int) -> list[FewShot
         for name, way in ways.items():
             found.append(_judge(name, count, 0, labels, way(support, x)))
     return found
-
-
-def _sampled(source: TaskSource, side: Flags, rng: np.random.Generator) -> Rows:
-    """Rows of a side, not more than it takes to tell figures apart."""
-    parts = []
-    for of_kind, most in ((source.labels == 0, MOST_BENIGN), (source.labels > 0, MOST_MALICIOUS)):
-        rows = np.flatnonzero(side & of_kind)
-        parts.append(rng.choice(rows, most, replace=False) if len(rows) > most else rows)
-    return np.concatenate(parts)
 
 
 def _judge(way: str, count: int, draw: int, labels: Labels, scores: Floats) -> FewShotFigures:

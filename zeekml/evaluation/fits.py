@@ -66,11 +66,8 @@ class Pairs:
 
     def fold(self, scored: int, hidden: int) -> Fold | None:
         """One environment as scored by the ensemble trained without both."""
-        ensemble = self.without(scored, hidden)
-        if ensemble is None:
-            return None
-        item = self.prepared[scored]
-        return Fold(item, ensemble.predict(item.matrix))
+        ensemble, item = self.without(scored, hidden), self.prepared[scored]
+        return None if ensemble is None else Fold(item, ensemble.predict(item.matrix))
 
 
 def fit_without(

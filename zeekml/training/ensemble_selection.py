@@ -19,6 +19,7 @@ import numpy.typing as npt
 from zeekml.datasets.environment import Labels
 from zeekml.training.ranking import RATES as ALL_RATES
 from zeekml.training.ranking import Floats, Ranking
+from zeekml.training.tasks import sample_sides
 
 START: Final = 3
 BAGS: Final = 20
@@ -39,13 +40,8 @@ class Validation:
 
     def sampled(self, rng: np.random.Generator) -> Validation:
         """A part that is large enough to choose by: thousands of comparisons are made."""
-        chosen = []
-        for rows, most in (
-            (np.flatnonzero(self.labels == 0), MOST_BENIGN),
-            (np.flatnonzero(self.labels > 0), MOST_MALICIOUS),
-        ):
-            chosen.append(rng.choice(rows, most, replace=False) if len(rows) > most else rows)
-        rows = np.sort(np.concatenate(chosen))
+        everything = np.ones(len(self.labels), np.bool_)
+        rows = np.sort(sample_sides(self.labels, everything, (MOST_BENIGN, MOST_MALICIOUS), rng))
         return Validation(self.log_odds[rows], self.labels[rows], self.weights[rows])
 
 
@@ -73,7 +69,13 @@ def select(
         climbed.append(_climb(sampled, bag[np.argsort(-alone[bag], kind="stable")], count))
     middle = float(np.median([reached for _, reached in climbed]))
     votes = np.sum([chosen for chosen, reached in climbed if reached >= middle], axis=0)
-    return _apportion(votes, alone, count)
+    # places are shared out in proportion to the votes, by largest remainders
+    quota = votes / votes.sum() * count
+    places: npt.NDArray[np.int64] = np.floor(quota).astype(np.int64)
+    # the better candidate first where remainders are the same
+    order = np.lexsort((-alone, -(quota - places)))
+    places[order[: count - int(places.sum())]] += 1
+    return places
 
 
 def _climb(
@@ -99,13 +101,3 @@ def _climb(
         if totals[winner] > reached:
             best, reached = now, float(totals[winner])
     return best, reached
-
-
-def _apportion(votes: npt.NDArray[np.int64], alone: Floats, count: int) -> npt.NDArray[np.int64]:
-    """Share `count` places out in proportion to the votes, by largest remainders."""
-    quota = votes / votes.sum() * count
-    places = np.floor(quota).astype(np.int64)
-    # the better candidate first where remainders are the same
-    order = np.lexsort((-alone, -(quota - places)))
-    places[order[: count - int(places.sum())]] += 1
-    return places

@@ -15,8 +15,8 @@ from typing import Final, Literal
 
 import numpy as np
 
-from zeekml.training.adaptation import AdaptationRule, Replay, adapt, weighted_gradients
-from zeekml.training.mlp import AdamW, Mlp, one_cycle
+from zeekml.training.adaptation import AdaptationRule, adapt, weighted_gradients
+from zeekml.training.mlp import AdamW, Mlp, Replay, one_cycle
 from zeekml.training.tasks import TaskSource, draw_task, part_hosts
 
 Algorithm = Literal["reptile", "fomaml", "anil"]

@@ -170,6 +170,26 @@ class AdamW:
 
 
 @dataclass(frozen=True)
+class Replay:
+    """Rows of the training environments, to be drawn by weight."""
+
+    x: Matrix  # (rows, features): standardised
+    labels: Labels  # (rows,)
+    # (rows,): running sum of the rows' weights, the last of them 1
+    cumulative: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, x: Matrix, labels: Labels, weights: npt.NDArray[np.float64]) -> Replay:
+        cumulative = np.cumsum(weights)
+        return cls(x, labels, cumulative / cumulative[-1])
+
+    def draw(self, count: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+        """Row numbers."""
+        drawn = np.searchsorted(self.cumulative, rng.random(count), side="right")
+        return np.minimum(drawn, len(self.x) - 1)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How one network is trained; see `fit`."""
 
@@ -213,11 +233,9 @@ def fit(
     """Train one network on rows drawn in proportion to their weights."""
     network = Mlp.initialise((x.shape[1], *recipe.hidden, outputs), rng)
     optimiser = AdamW([*network.weights, *network.biases], decay=recipe.decay)
-    cumulative = np.cumsum(weights)
-    cumulative /= cumulative[-1]
+    drawn_from = Replay.of(x, labels, weights)
     for step in range(recipe.steps):
-        drawn = np.searchsorted(cumulative, rng.random(recipe.batch), side="right")
-        rows = np.minimum(drawn, len(x) - 1)
+        rows = drawn_from.draw(recipe.batch, rng)
         batch = disturb(x[rows], recipe, families, rng)
         activations = network.forward(batch, dropout=recipe.dropout, rng=rng)
         _, gradient = loss_and_gradient(activations[-1], labels[rows])

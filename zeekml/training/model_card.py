@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from zeekml.core.markdown import plain, table
 from zeekml.datasets.data_report import DataReport
@@ -20,6 +21,13 @@ from zeekml.training.thresholds import Fitted
 from zeekml.training.trained_ensemble import LEFT_OUT_FAMILIES, TrainedEnsemble
 from zeekml.training.trainer import MemberPlan, TrainingSettings
 from zeekml.training.training_rows import BENIGN_SHARE, MAX_SOURCE_ROWS, SYNTHETIC_WEIGHT
+
+_USE: Final = f"""## Intended use
+Ranks connection records of Zeek and Suricata by how likely they belong to an attack, names the
+likeliest of {len(THREATS)} threats ({", ".join(THREATS)}), and is meant to be read as incidents
+(several flows of one host), by a person, beside other sensors. It is not meant to block traffic
+unattended, nor to prove that a network is clean. Before relying on it at a site, calibrate its
+thresholds on the site's own traffic."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ def model_card(facts: CardFacts) -> str:
     """The card as Markdown; the same facts give the same text."""
     sections = [
         f"# {plain(facts.name)}: model card",
-        _use(),
+        _USE,
         _data(facts),
         _recipe(facts),
         _figures(facts),
@@ -50,15 +58,6 @@ def model_card(facts: CardFacts) -> str:
         _reproduction(facts),
     ]
     return "\n\n".join(sections) + "\n"
-
-
-def _use() -> str:
-    return f"""## Intended use
-Ranks connection records of Zeek and Suricata by how likely they belong to an attack, names the
-likeliest of {len(THREATS)} threats ({", ".join(THREATS)}), and is meant to be read as incidents
-(several flows of one host), by a person, beside other sensors. It is not meant to block traffic
-unattended, nor to prove that a network is clean. Before relying on it at a site, calibrate its
-thresholds on the site's own traffic."""
 
 
 def _data(facts: CardFacts) -> str:

@@ -82,11 +82,8 @@ def choose_thresholds(
     bar = _bar(cost, budget)
     # to the digits that a bundle keeps
     scores = np.round(score_of(_lowered(cost, bar), fit.base_rate), 6)
-    return Thresholds(
-        values=dict(zip(THREATS, scores.tolist(), strict=True)),
-        candidate_score=fit.base_rate,
-        false_per_10k=1e4 * cost.of_scores(scores),
-    )
+    values = dict(zip(THREATS, scores.tolist(), strict=True))
+    return Thresholds(values, fit.base_rate, false_per_10k=1e4 * cost.of_scores(scores))
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,9 @@ from zeekml.datasets.equal_rows import Weights
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
 from zeekml.ensemble.scaler import Scaler
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
-from zeekml.training.adaptation import Replay
 from zeekml.training.meta_learning import ALGORITHMS, MetaRecipe, meta_learn
-from zeekml.training.mlp import Mlp, Recipe, fit
-from zeekml.training.tasks import TaskSource
+from zeekml.training.mlp import Mlp, Recipe, Replay, fit
+from zeekml.training.tasks import TaskSource, both_sides
 from zeekml.training.trained_ensemble import (
     FEATURE_SET,
     TrainedEnsemble,
@@ -177,7 +176,7 @@ class TrainingSet:
     def of(cls, prepared: Sequence[Prepared], seed: int) -> TrainingSet:
         """Gather rows and tasks; raises ValueError where there is nothing to learn."""
         pool = pool_of(prepared, seed)
-        if not (pool.labels == 0).any() or not (pool.labels > 0).any():
+        if not both_sides(pool.labels):
             raise ValueError("training needs benign and malicious rows")
         scaler = fit_scaler(pool.x, pool.weights)
         sources = [task_source(item, scaler) for item in prepared]

@@ -21,7 +21,7 @@ from zeekml.features.extractor import feature_matrix
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
 from zeekml.training.synthetic.inject import KINDS, synthetic_copy
 from zeekml.training.synthetic.traffic_context import TrafficKind
-from zeekml.training.tasks import host_groups
+from zeekml.training.tasks import both_sides, host_groups
 from zeekml.training.trained_ensemble import FEATURE_SET
 
 # what an environment counts that has only benign or only malicious rows
@@ -149,7 +149,14 @@ def pool_of(prepared: Sequence[Prepared], seed: int) -> TrainingRows:
             (item.matrix, item.environment.labels, item.weights),
             (item.synthetic, item.synthetic_labels, synthetic),
         ):
-            chosen, mass = _cap(counted, rng)
+            chosen = np.flatnonzero(counted > 0)
+            mass = counted[chosen]
+            if len(chosen) > MAX_SOURCE_ROWS:
+                # the chosen ones carry the weight of all
+                total = mass.sum()
+                drawn = rng.choice(chosen, MAX_SOURCE_ROWS, p=mass / total)
+                chosen, times = np.unique(drawn, return_counts=True)
+                mass = times * (total / MAX_SOURCE_ROWS)
             owner = np.full(len(chosen), number, dtype=np.int32)
             parts.append((matrix[chosen][:, columns], rows[chosen], mass, owner))
     x, labels, weights, environment = (
@@ -157,17 +164,6 @@ def pool_of(prepared: Sequence[Prepared], seed: int) -> TrainingRows:
     )
     weights = weights / max(weights.sum(), 1e-12)
     return TrainingRows(x, labels, weights, environment, [item.name for item in prepared])
-
-
-def _cap(weights: Weights, rng: np.random.Generator) -> tuple[npt.NDArray[np.intp], Weights]:
-    """Choose at most ``MAX_SOURCE_ROWS`` rows; the chosen ones carry the weight of all."""
-    used = np.flatnonzero(weights > 0)
-    if len(used) <= MAX_SOURCE_ROWS:
-        return used, weights[used]
-    total = weights[used].sum()
-    drawn = rng.choice(used, MAX_SOURCE_ROWS, p=weights[used] / total)
-    chosen, times = np.unique(drawn, return_counts=True)
-    return chosen, times * (total / MAX_SOURCE_ROWS)
 
 
 def draw_left_out(pool: TrainingRows, rng: np.random.Generator) -> frozenset[int]:
@@ -178,6 +174,4 @@ def draw_left_out(pool: TrainingRows, rng: np.random.Generator) -> frozenset[int
     order = rng.permutation(count)
     left_out = frozenset(int(i) for i in order[: max(1, round(LEFT_OUT_SHARE * count))])
     seen = pool.labels[~np.isin(pool.environment, list(left_out))]
-    if not (seen == 0).any() or not (seen > 0).any():
-        return frozenset()
-    return left_out
+    return left_out if both_sides(seen) else frozenset()

@@ -95,9 +95,7 @@ def _both(study: Study, site: HeldOut, run: SeedRun) -> tuple[_Fit, _Fit] | None
     early, late = early_and_late(site.prepared.environment, EARLY_SHARE, gap=False)
     early, late = early[judged.rows], late[judged.rows]
     z, bad = run.prediction.log_odds[judged.rows], judged.malicious
-    if min((bad & part).sum() for part in (early, late)) < FEWEST:
-        return None
-    if min((~bad & part).sum() for part in (early, late)) < FEWEST:
+    if min((side & part).sum() for side in (bad, ~bad) for part in (early, late)) < FEWEST:
         return None
     rate = run.calibration.base_rate
     try:

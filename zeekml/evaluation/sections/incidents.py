@@ -50,10 +50,8 @@ def episodes(environment: Environment) -> list[Episode]:
     groups: dict[Hashable, list[int]] = {}
     for row in np.flatnonzero(labels > 0).tolist():
         named = environment.episodes[row] if environment.episodes is not None else None
-        key = (
-            (named, labels[row]) if named else (environment.captures[row], hosts[row], labels[row])
-        )
-        groups.setdefault(key, []).append(row)
+        of = (named,) if named else (environment.captures[row], hosts[row])
+        groups.setdefault((*of, labels[row]), []).append(row)
     return [
         Episode(LABEL_NAMES[labels[rows[0]]], np.array(rows, dtype=np.intp))
         for rows in groups.values()
@@ -70,7 +68,13 @@ def outcome(
     values = run.thresholds.values
     fold = Fold(site.prepared, run.prediction)
     stream = HeldOutStream.of(fold, run.calibration)
-    by_chance = HeldOutStream.of(_by_chance(fold, run.seed), run.calibration)
+    # the same flows, the malicious ones scored like benign ones
+    rng = np.random.default_rng([run.seed, 13])
+    malicious = np.flatnonzero(fold.labels > 0)
+    rows = np.arange(len(fold.labels))
+    rows[malicious] = rng.choice(np.flatnonzero(fold.labels == 0), len(malicious))
+    dealt_out = replace(fold, prediction=fold.prediction.take(rows))
+    by_chance = HeldOutStream.of(dealt_out, run.calibration)
 
     def flows_until(stream: HeldOutStream) -> list[int | None]:
         alone, owner = stream.one_by_one([episode.rows for episode in found_in])
@@ -87,15 +91,6 @@ def outcome(
         flows_until=flows_until(stream),
         by_chance=sum(one is not None for one in flows_until(by_chance)),
     )
-
-
-def _by_chance(fold: Fold, seed: int) -> Fold:
-    """The same flows, the malicious ones scored like benign ones."""
-    rng = np.random.default_rng([seed, 13])
-    malicious = np.flatnonzero(fold.labels > 0)
-    rows = np.arange(len(fold.labels))
-    rows[malicious] = rng.choice(np.flatnonzero(fold.labels == 0), len(malicious))
-    return replace(fold, prediction=fold.prediction.take(rows))
 
 
 def benign_days(environment: Environment) -> float:

@@ -53,11 +53,14 @@ def past_to_future(
     prepared: Sequence[Prepared], settings: Settings, steps: Steps
 ) -> list[LaterPart]:
     """Train on the earlier part of all environments and score the later part of each."""
-    past, future = [], []
+    past: list[Prepared] = []
+    future: list[Prepared] = []
     for item in prepared:
         early, late = early_and_late(item.environment, TRAIN_SHARE, gap=True)
-        past.append(_part(item, early))
-        future.append(_part(item, late))
+        # some rows; their features still know what came before them
+        for part, rows in ((past, early), (future, late)):
+            chosen = item.environment.where(rows)
+            part.append(replace(item, environment=chosen, matrix=item.matrix[rows]))
     usable = [item for item in past if len(item.environment)]
     scored: dict[str, list[Floats]] = {}
     for seed in settings.seed_list:
@@ -69,9 +72,8 @@ def past_to_future(
         for item in future:
             if item.environment.why_not_evaluable() is None:
                 scores = ensemble.predict(item.matrix).log_odds
-                scored.setdefault(item.name, []).append(
-                    EvaluatedRows.of(item).figures(scores, "raw")
-                )
+                own = EvaluatedRows.of(item).figures(scores, "raw")
+                scored.setdefault(item.name, []).append(own)
         steps.done(f"seed {seed}: trained on the past", len(settings.plan.outputs()))
     found = []
     for item in future:
@@ -84,11 +86,6 @@ def past_to_future(
         benign, malicious = int((labels == 0).sum()), int((labels > 0).sum())
         found.append(LaterPart(item.name, benign, malicious, figures, why_not))
     return found
-
-
-def _part(item: Prepared, chosen: Flags) -> Prepared:
-    """Some rows of an environment; their features still know what came before them."""
-    return replace(item, environment=item.environment.where(chosen), matrix=item.matrix[chosen])
 
 
 def timesplit_section(study: Study, parts: Sequence[LaterPart]) -> Section:

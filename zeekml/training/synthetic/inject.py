@@ -48,17 +48,6 @@ class Stretch:
     train: BoolArray  # rows to train on: all injected ones and a share of the background
 
 
-def generator_for(environment: str, seed: int) -> np.random.Generator:
-    """The generator of an environment's synthetic copy.
-
-    It depends on the name and the seed only, so that leaving another environment out does not
-    change this copy.
-    """
-    digest = hashlib.sha256(environment.encode()).digest()
-    words = np.frombuffer(digest, dtype="<u4").tolist()
-    return np.random.default_rng([seed, *words])
-
-
 def synthetic_copy(
     environment: Environment,
     *,
@@ -73,7 +62,9 @@ def synthetic_copy(
     benign = environment.labels == 0
     if benign.sum() < MIN_BENIGN_ROWS:
         return
-    rng = generator_for(environment.name, seed)
+    # by the name and the seed only: leaving another environment out does not change this copy
+    digest = hashlib.sha256(environment.name.encode()).digest()
+    rng = np.random.default_rng([seed, *np.frombuffer(digest, dtype="<u4").tolist()])
     captures = [
         rows for rows in environment.capture_slices() if int(benign[rows].sum()) >= MIN_CAPTURE_ROWS
     ]

@@ -12,8 +12,8 @@ from zeekml.evaluation.few_shot import (
     tuned,
     weighed,
 )
-from zeekml.training.adaptation import AdaptationRule, Replay
-from zeekml.training.mlp import Mlp
+from zeekml.training.adaptation import AdaptationRule
+from zeekml.training.mlp import Mlp, Replay
 from zeekml.training.tasks import TaskSource
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from zeekml.training.adaptation import AdaptationRule, Replay, adapt, weighted_gradients
-from zeekml.training.mlp import Mlp, loss_and_gradient
+from zeekml.training.adaptation import AdaptationRule, adapt, weighted_gradients
+from zeekml.training.mlp import Mlp, Replay, loss_and_gradient
 
 RULE = AdaptationRule(steps=40, rate=5e-3, pull=0.0, replay=0.0)
 

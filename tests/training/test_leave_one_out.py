@@ -15,7 +15,7 @@ from zeekml.training.leave_one_out import (
 )
 from zeekml.training.mlp import Recipe
 from zeekml.training.trained_ensemble import Prediction
-from zeekml.training.trainer import MemberPlan
+from zeekml.training.trainer import MemberPlan, TrainingSettings
 from zeekml.training.training_rows import prepare
 
 Make = Callable[..., Environment]
@@ -56,10 +56,8 @@ def test_leave_one_out_and_its_table(make_environment: Make) -> None:
     seen: list[str] = []
     folds = leave_one_out(
         prepared,
-        seed=0,
-        plan=MemberPlan(1, 1, meta=None),
-        recipe=Recipe(hidden=(8,), steps=80, batch=128),
-        progress=lambda name, done, total: seen.append(f"{name} {done}/{total}"),
+        TrainingSettings(0, MemberPlan(1, 1), Recipe(hidden=(8,), steps=80, batch=128)),
+        lambda name, done, total: seen.append(f"{name} {done}/{total}"),
     )
     assert [f.prepared.name for f in folds] == ["e0", "e1"]
     assert seen == ["e0 1/2", "e0 2/2", "e1 1/2", "e1 2/2"]
@@ -84,4 +82,4 @@ def test_no_fold_if_the_others_teach_nothing(make_environment: Make) -> None:
         prepare(make_environment(name="one"), seed=0),
         prepare(make_environment(name="calm", malicious=0), seed=0),
     ]
-    assert leave_one_out(prepared, seed=0) == []
+    assert leave_one_out(prepared, TrainingSettings(seed=0)) == []

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zeekml.training.adaptation import AdaptationRule, Replay, adapt
+from zeekml.training.adaptation import AdaptationRule, adapt
 from zeekml.training.meta_learning import ALGORITHMS, Algorithm, MetaRecipe, meta_learn
-from zeekml.training.mlp import Mlp, Recipe, fit, loss_and_gradient
+from zeekml.training.mlp import Mlp, Recipe, Replay, fit, loss_and_gradient
 from zeekml.training.tasks import TaskSource, draw_task
 
 INNER = AdaptationRule(steps=5, rate=2e-2, pull=0.0, replay=0.0)

@@ -17,7 +17,14 @@ from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
 from zeekml.training.meta_learning import MetaRecipe
 from zeekml.training.mlp import Recipe
 from zeekml.training.trained_ensemble import FEATURE_SET, fit_scaler, member_inputs, standardised
-from zeekml.training.trainer import LEARNERS, Learner, MemberPlan, columns_of, train
+from zeekml.training.trainer import (
+    LEARNERS,
+    Learner,
+    MemberPlan,
+    TrainingSettings,
+    columns_of,
+    train,
+)
 from zeekml.training.training_rows import (
     MAX_SOURCE_ROWS,
     ONE_SIDED_WEIGHT,
@@ -91,9 +98,11 @@ def test_scaler_ignores_missing_values() -> None:
 def test_training_repeats_itself_and_learns(prepared: list[Prepared]) -> None:
     seen: list[tuple[int, int]] = []
     first = train(
-        prepared, seed=7, plan=PAIR, recipe=QUICK, progress=lambda *done: seen.append(done)
+        prepared,
+        TrainingSettings(seed=7, plan=PAIR, recipe=QUICK),
+        lambda *done: seen.append(done),
     )
-    second = train(prepared, seed=7, plan=PAIR, recipe=QUICK)
+    second = train(prepared, TrainingSettings(seed=7, plan=PAIR, recipe=QUICK))
     assert seen == [(1, 2), (2, 2)]
     assert [m.outputs for m in first.members] == [BINARY_CLASSES, CLASSES]
     for a, b in zip(first.members, second.members, strict=True):
@@ -105,7 +114,7 @@ def test_training_repeats_itself_and_learns(prepared: list[Prepared]) -> None:
 
 
 def test_prediction_is_the_mean_of_the_members(prepared: list[Prepared]) -> None:
-    ensemble = train(prepared, seed=0, plan=PAIR, recipe=QUICK)
+    ensemble = train(prepared, TrainingSettings(seed=0, plan=PAIR, recipe=QUICK))
     prediction = ensemble.predict(prepared[0].matrix[:20])
     x = member_inputs(ensemble.scaler, prepared[0].matrix[:20])
     binary = ensemble.members[0].network.logits(x)
@@ -120,14 +129,18 @@ def test_prediction_is_the_mean_of_the_members(prepared: list[Prepared]) -> None
 
 
 def test_binary_members_alone_know_no_threats(prepared: list[Prepared]) -> None:
-    ensemble = train(prepared, seed=0, plan=MemberPlan(1, 0, meta=None), recipe=QUICK)
+    ensemble = train(
+        prepared, TrainingSettings(seed=0, plan=MemberPlan(1, 0, meta=None), recipe=QUICK)
+    )
     assert ensemble.predict(prepared[0].matrix[:3]).threat_shares is None
 
 
 def test_members_leave_out_environments_from_four_on(prepared: list[Prepared]) -> None:
-    few = train(prepared, seed=0, plan=PAIR, recipe=QUICK)
+    few = train(prepared, TrainingSettings(seed=0, plan=PAIR, recipe=QUICK))
     assert all(member.left_out == () for member in few.members)
-    many = train(prepared * 2, seed=0, plan=MemberPlan(2, 2, meta=None), recipe=QUICK)
+    many = train(
+        prepared * 2, TrainingSettings(seed=0, plan=MemberPlan(2, 2, meta=None), recipe=QUICK)
+    )
     assert all(len(member.left_out) == 1 for member in many.members)
     assert len({member.left_out for member in many.members}) > 1
 
@@ -142,19 +155,21 @@ def test_big_sources_are_sampled(make_environment: Make) -> None:
     many = 2 * MAX_SOURCE_ROWS
     labels = np.tile(np.array([0, 1], dtype=np.int8), many // 2)
     big = Prepared(item.environment, item.matrix, rows(many), labels)
-    ensemble = train([big], seed=0, plan=MemberPlan(1, 0, meta=None), recipe=QUICK)
+    ensemble = train(
+        [big], TrainingSettings(seed=0, plan=MemberPlan(1, 0, meta=None), recipe=QUICK)
+    )
     assert np.isfinite(ensemble.scaler.mean).all()
 
 
 def test_nothing_to_learn(make_environment: Make) -> None:
     only_benign = prepare(make_environment(name="calm", benign=20, malicious=0), seed=0)
     with pytest.raises(ValueError, match="benign and malicious"):
-        train([only_benign], seed=0, recipe=QUICK)
+        train([only_benign], TrainingSettings(seed=0, recipe=QUICK))
 
 
 def test_members_do_without_some_families(prepared: list[Prepared]) -> None:
     plan = MemberPlan(2, 0, meta=MetaRecipe(steps=2), without=((), ("port", "size")))
-    whole, part = train(prepared, seed=0, plan=plan, recipe=QUICK).members
+    whole, part = train(prepared, TrainingSettings(seed=0, plan=plan, recipe=QUICK)).members
     gone = columns_of(("port", "size"))
     assert len(gone) > 10
     assert (whole.network.weights[0][:, gone] != 0).any()
@@ -165,7 +180,7 @@ def test_members_do_without_some_families(prepared: list[Prepared]) -> None:
 
 def test_what_a_member_never_saw_changes_nothing(prepared: list[Prepared]) -> None:
     plan = MemberPlan(1, 0, meta=None, without=(("port", "size"),))
-    seen = train(prepared, seed=0, plan=plan, recipe=QUICK)
+    seen = train(prepared, TrainingSettings(seed=0, plan=plan, recipe=QUICK))
     columns = [FEATURE_INDEX[FEATURE_SET[i]] for i in columns_of(("port",))]
     rows = prepared[0].matrix
     changed = rows.copy()
@@ -209,7 +224,7 @@ def test_an_environment_may_know_next_to_nothing(
 
     rich = prepare(make_environment(name="rich", seed=5), seed=1)
     for sites in ([poor], [poor, rich]):
-        ensemble = train(sites, seed=7, plan=PAIR, recipe=QUICK)
+        ensemble = train(sites, TrainingSettings(seed=7, plan=PAIR, recipe=QUICK))
         for member in ensemble.members:
             for array in (*member.network.weights, *member.network.biases):
                 assert np.isfinite(array).all()

@@ -13,7 +13,7 @@ from zeekml.errors import OutputError
 from zeekml.training.build import build_bundle
 from zeekml.training.mlp import Recipe
 from zeekml.training.trained_ensemble import TrainedEnsemble, TrainedMember
-from zeekml.training.trainer import MemberPlan, train
+from zeekml.training.trainer import MemberPlan, TrainingSettings, train
 from zeekml.training.training_checkpoints import TrainingCheckpoints
 from zeekml.training.training_rows import Prepared, prepare
 
@@ -48,11 +48,11 @@ def same_member(one: TrainedMember, other: TrainedMember) -> bool:
 
 
 def test_members_are_taken_as_they_were(prepared: list[Prepared], tmp_path: Path) -> None:
-    whole = train(prepared, seed=3, plan=PLAN, recipe=RECIPE)
+    whole = train(prepared, TrainingSettings(seed=3, plan=PLAN, recipe=RECIPE))
     first = TrainingCheckpoints.beside(tmp_path / "out")
-    train(prepared, seed=3, plan=PLAN, recipe=RECIPE, checkpoints=first)
+    train(prepared, TrainingSettings(seed=3, plan=PLAN, recipe=RECIPE, checkpoints=first))
     again = TrainingCheckpoints.beside(tmp_path / "out")
-    taken = train(prepared, seed=3, plan=PLAN, recipe=RECIPE, checkpoints=again)
+    taken = train(prepared, TrainingSettings(seed=3, plan=PLAN, recipe=RECIPE, checkpoints=again))
     assert (first.taken, again.taken) == (0, 3)
     assert same(taken, whole)
     # what is taken can go on learning
@@ -64,7 +64,7 @@ def test_nothing_else_is_taken(
     prepared: list[Prepared], make_environment: Make, tmp_path: Path, other: str
 ) -> None:
     kept = TrainingCheckpoints.beside(tmp_path / "out")
-    train(prepared, seed=3, plan=PLAN, recipe=RECIPE, checkpoints=kept)
+    train(prepared, TrainingSettings(seed=3, plan=PLAN, recipe=RECIPE, checkpoints=kept))
     seed, recipe = 3, RECIPE
     if other == "seed":
         seed = 4
@@ -73,27 +73,32 @@ def test_nothing_else_is_taken(
     else:
         prepared = [prepared[0], prepare(make_environment(name="net1", seed=9), seed=1)]
     again = TrainingCheckpoints.beside(tmp_path / "out")
-    trained = train(prepared, seed=seed, plan=PLAN, recipe=recipe, checkpoints=again)
+    trained = train(
+        prepared, TrainingSettings(seed=seed, plan=PLAN, recipe=recipe, checkpoints=again)
+    )
     assert again.taken == 0
-    assert same(trained, train(prepared, seed=seed, plan=PLAN, recipe=recipe))
+    assert same(trained, train(prepared, TrainingSettings(seed=seed, plan=PLAN, recipe=recipe)))
 
 
 def test_a_damaged_member_is_trained_again(prepared: list[Prepared], tmp_path: Path) -> None:
     kept = TrainingCheckpoints.beside(tmp_path / "out")
-    whole = train(prepared, seed=3, plan=PLAN, recipe=RECIPE, checkpoints=kept)
+    whole = train(prepared, TrainingSettings(seed=3, plan=PLAN, recipe=RECIPE, checkpoints=kept))
     damaged, cut, _ = sorted(kept.directory.iterdir())
     data = bytearray(damaged.read_bytes())
     data[-9] ^= 1
     damaged.write_bytes(data)
     cut.write_bytes(cut.read_bytes()[:-5])
     again = TrainingCheckpoints.beside(tmp_path / "out")
-    assert same(train(prepared, seed=3, plan=PLAN, recipe=RECIPE, checkpoints=again), whole)
+    assert same(
+        train(prepared, TrainingSettings(seed=3, plan=PLAN, recipe=RECIPE, checkpoints=again)),
+        whole,
+    )
     assert again.taken == 1
 
 
 def test_remove_leaves_what_others_put_there(prepared: list[Prepared], tmp_path: Path) -> None:
     kept = TrainingCheckpoints.beside(tmp_path / "out")
-    train(prepared, seed=3, plan=PLAN, recipe=RECIPE, checkpoints=kept)
+    train(prepared, TrainingSettings(seed=3, plan=PLAN, recipe=RECIPE, checkpoints=kept))
     (kept.directory / "notes.txt").write_text("mine")
     kept.remove()
     assert [path.name for path in kept.directory.iterdir()] == ["notes.txt"]
@@ -106,23 +111,23 @@ def test_a_place_that_cannot_be_written_is_said(prepared: list[Prepared], tmp_pa
     (tmp_path / "out.unfinished").write_text("a file, no directory")
     kept = TrainingCheckpoints.beside(tmp_path / "out")
     with pytest.raises(OutputError, match=r"out\.unfinished: cannot keep trained members"):
-        train(prepared, seed=3, plan=PLAN, recipe=RECIPE, checkpoints=kept)
+        train(prepared, TrainingSettings(seed=3, plan=PLAN, recipe=RECIPE, checkpoints=kept))
 
 
 def test_nothing_is_taken_where_others_may_write(prepared: list[Prepared], tmp_path: Path) -> None:
     kept = TrainingCheckpoints.beside(tmp_path / "out")
-    train(prepared, seed=3, plan=PLAN, recipe=RECIPE, checkpoints=kept)
+    train(prepared, TrainingSettings(seed=3, plan=PLAN, recipe=RECIPE, checkpoints=kept))
     assert kept.directory.stat().st_mode & 0o077 == 0
     kept.directory.chmod(0o777)
     again = TrainingCheckpoints.beside(tmp_path / "out")
     with pytest.raises(OutputError, match="nobody else may write to"):
-        train(prepared, seed=3, plan=PLAN, recipe=RECIPE, checkpoints=again)
+        train(prepared, TrainingSettings(seed=3, plan=PLAN, recipe=RECIPE, checkpoints=again))
     assert again.taken == 0
 
 
 def test_folders_above_are_made(prepared: list[Prepared], tmp_path: Path) -> None:
     kept = TrainingCheckpoints.beside(tmp_path / "new" / "folder" / "out")
-    train(prepared, seed=3, plan=PLAN, recipe=RECIPE, checkpoints=kept)
+    train(prepared, TrainingSettings(seed=3, plan=PLAN, recipe=RECIPE, checkpoints=kept))
     assert len(list((tmp_path / "new" / "folder" / "out.unfinished").iterdir())) == 3
 
 

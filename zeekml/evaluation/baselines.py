@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,8 +40,7 @@ class Context:
         return np.expm1(stored) / feature.scale if feature.transform == "log1p" else stored
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """One rule: `strength` is 1 where a flow just meets it."""
 
     text: str
@@ -79,9 +78,8 @@ RULES: Final = (
 def strongest_rule(matrix: Matrix) -> Floats:
     """Score rows by the strongest of `RULES`: float64, (rows,), 1 where a limit is just met."""
     context = Context(matrix)
-    strengths = np.stack([rule.strength(context) for rule in RULES])
-    scores: Floats = np.minimum(strengths, _MOST).max(axis=0)
-    return scores
+    strengths: Floats = np.stack([rule.strength(context) for rule in RULES])
+    return np.minimum(strengths, _MOST).max(axis=0)
 
 
 _TREES: Final = 100
@@ -118,7 +116,6 @@ class Baselines:
     scaler: Scaler  # the ensemble's own
     stump: Stump
     models: Mapping[str, Callable[[Matrix], Floats]]  # from standardised rows to scores
-    rows: int  # training rows that they were fitted to, repeated ones included
 
     def scores(self, matrix: Matrix) -> dict[str, Floats]:
         """Score rows by every baseline."""
@@ -138,11 +135,7 @@ def fit_baselines(
     done: Callable[[str], None] = lambda name: None,
 ) -> Baselines:
     """Fit every baseline to the ensemble's own training rows."""
-    from sklearn.ensemble import (
-        HistGradientBoostingClassifier,
-        IsolationForest,
-        RandomForestClassifier,
-    )
+    from sklearn import ensemble
     from sklearn.linear_model import LogisticRegression
 
     rng = np.random.default_rng([seed, 7])
@@ -152,10 +145,10 @@ def fit_baselines(
     classifiers = {
         "logistic regression": LogisticRegression(max_iter=300, tol=1e-3),
         # trees are grown alike by any number of threads
-        "random forest": RandomForestClassifier(
+        "random forest": ensemble.RandomForestClassifier(
             _TREES, min_samples_leaf=_SMALLEST_LEAF, n_jobs=2, random_state=seed
         ),
-        "gradient boosting": HistGradientBoostingClassifier(
+        "gradient boosting": ensemble.HistGradientBoostingClassifier(
             early_stopping=False, random_state=seed
         ),
     }
@@ -174,23 +167,18 @@ def fit_baselines(
             done(name)
         benign = np.where(pool.labels == 0, pool.weights, 0.0)
         own = _sample(benign, rows, rng)
-        forest = IsolationForest(n_estimators=_TREES, random_state=seed)
+        forest = ensemble.IsolationForest(n_estimators=_TREES, random_state=seed)
         forest.fit(standardised(scaler, pool.x[own]))
-        models["isolation forest"] = _strangeness_by(forest)
+        models["isolation forest"] = lambda x: -np.asarray(forest.score_samples(x), np.float64)
         done("isolation forest")
-    return Baselines(scaler, stump, models, rows=len(chosen))
+    return Baselines(scaler, stump, models)
 
 
 def best_stump(x: Matrix, malicious: npt.NDArray[np.bool_]) -> Stump:
     """The feature and direction of the highest average precision."""
     ones = np.ones(len(x))
-    best, stump = -1.0, Stump(FEATURE_SET[0], 1)
-    for column, feature in enumerate(FEATURE_SET):
-        for direction in (1, -1):
-            worth = Ranking(direction * x[:, column], malicious).figures(ones)[0]
-            if worth > best:
-                best, stump = float(worth), Stump(feature, direction)
-    return stump
+    candidates = [Stump(feature, direction) for feature in FEATURE_SET for direction in (1, -1)]
+    return max(candidates, key=lambda c: Ranking(c.scores(x), malicious).figures(ones)[0])
 
 
 def _sample(weights: Floats, rows: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
@@ -201,7 +189,3 @@ def _sample(weights: Floats, rows: int, rng: np.random.Generator) -> npt.NDArray
 
 def _probability_of(model: Any) -> Callable[[Matrix], Floats]:
     return lambda x: np.asarray(model.predict_proba(x)[:, 1], dtype=np.float64)
-
-
-def _strangeness_by(forest: Any) -> Callable[[Matrix], Floats]:
-    return lambda x: -np.asarray(forest.score_samples(x), dtype=np.float64)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,7 @@ FEWEST_HOSTS: Final = 5
 """Hosts with benign flows, and hosts with malicious ones, without which no interval is given."""
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """Ends of a 95 % interval."""
 
     low: float
@@ -53,22 +52,10 @@ def host_draws(
     draws: int,
     rng: np.random.Generator,
 ) -> Floats:
-    """Figures, averaged over rankings, with hosts drawn with replacement.
+    """Figures (draws, measures), averaged over rankings, with hosts drawn with replacement.
 
-    Parameters
-    ----------
-    rankings : sequence of Ranking
-        Of the same rows, one per seed: all see the same hosts drawn.
-    weights : float array (rows,)
-    hosts : int array (rows,)
-        Number of each row's host, from 0.
-    draws : int
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    float64 array (draws, measures)
-        NaN for a draw without malicious or without benign rows.
+    Rankings are of the same rows, one per seed: all see the same hosts drawn. `hosts` are numbers
+    of the rows' hosts, from 0. A draw without malicious or without benign rows is NaN.
     """
     count = int(hosts.max()) + 1
     out = np.empty((draws, len(MEASURES)))
@@ -101,7 +88,7 @@ class Comparison:
     interval: Interval | None
     won: int  # networks with a mean difference above and below zero
     lost: int
-    networks: int
+    environments: int
 
 
 def compare(
@@ -122,10 +109,5 @@ def compare(
         seeds = rng.integers(table.shape[1], size=(draws, len(table), table.shape[1]))
         drawn = np.take_along_axis(table[networks], seeds, axis=2)
         interval = percentile_interval(drawn.mean(axis=(1, 2)))
-    return Comparison(
-        mean=float(means.mean()),
-        interval=interval,
-        won=int((means > 1e-12).sum()),
-        lost=int((means < -1e-12).sum()),
-        networks=len(table),
-    )
+    won, lost = int((means > 1e-12).sum()), int((means < -1e-12).sum())
+    return Comparison(float(means.mean()), interval, won, lost, len(table))

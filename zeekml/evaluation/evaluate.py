@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from zeekml._version import __version__
-from zeekml.datasets.read import Collection, collect
+from zeekml.datasets.read import collect
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.errors import InputError
-from zeekml.evaluation.few_label_study import adapting_steps, study_adapting
+from zeekml.evaluation.few_label_study import study_adapting
 from zeekml.evaluation.scores import Study, bundle_study, leave_one_out_study, steps_of
 from zeekml.evaluation.sections.ablation import ablate, ablation_section, ablation_steps
 from zeekml.evaluation.sections.baselines import baselines_section
@@ -28,8 +28,8 @@ from zeekml.evaluation.settings import FIRST_SEED, Progress, Settings, Steps
 from zeekml.features.feature_schema import SCHEMA_HASH
 from zeekml.html.sections import Report, Section
 from zeekml.training.evaluation_report import described
-from zeekml.training.leave_one_out import evaluable, why_none_held_out
-from zeekml.training.training_rows import Prepared, prepare
+from zeekml.training.leave_one_out import can_be_held_out, evaluable, why_none_held_out
+from zeekml.training.training_rows import prepare_all
 
 KIND: Final = "evaluation"
 
@@ -66,93 +66,26 @@ def evaluate(
     BundleError
         The bundle was refused.
     """
-    settings = settings or Settings()
+    settings, policy = settings or Settings(), policy or load_policy()
     tell = progress or (lambda what, done, total: None)
     loaded = load_bundle(bundle) if bundle is not None else None
     tell("reading", 0, 1)
     collection = collect(dataset_args, exclude=exclude)
-    prepared = []
-    for done, environment in enumerate(collection.environments):
-        tell(f"features of {environment.name}", done, len(collection.environments))
-        prepared.append(prepare(environment, seed=FIRST_SEED))
-    policy = policy or load_policy()
+    prepared = prepare_all(collection.environments, FIRST_SEED, tell)
     if loaded is not None:
-        return _of_bundle(collection, prepared, loaded, policy, settings, tell)
-    return _of_recipe(collection, prepared, policy, settings, tell)
-
-
-def _of_recipe(
-    collection: Collection,
-    prepared: list[Prepared],
-    policy: Policy,
-    settings: Settings,
-    tell: Progress,
-) -> Report:
-    members = len(settings.plan.outputs())
-    total = steps_of(prepared, settings) + settings.seeds * members
-    total += adapting_steps(prepared)
-    total += ablation_steps(prepared, settings) if settings.ablations else 0
-    steps = Steps(total, tell)
-    study = leave_one_out_study(prepared, policy, settings, steps)
-    if not study.held_out:
-        raise InputError(_why_nothing(prepared))
-    adapting = study_adapting(study, steps)
-    later = past_to_future(prepared, settings, steps)
-    ablated = ablate(study, steps) if settings.ablations else None
-    steps.now("computing figures")
-    sections = [
-        *_common(study, collection, steps),
-        learners_section(adapting),
-        few_labels_section(adapting),
-        timesplit_section(study, later),
-        *([ablation_section(study, ablated)] if ablated is not None else []),
-    ]
-    seeds = settings.seeds
-    lead = [
-        f"The recipe of zeekml {__version__} on {len(study.held_out)} environments, each scored by "
-        "what was fitted without it: scaling, members, calibration, thresholds and baselines. "
-        f"Repeated with {seeds} seed{'s' if seeds > 1 else ''}.",
-        *_reading(),
-    ]
-    return Report(KIND, "Evaluation of zeekml", lead, _facts(study, settings), sections)
-
-
-def _of_bundle(
-    collection: Collection,
-    prepared: list[Prepared],
-    bundle: Bundle,
-    policy: Policy,
-    settings: Settings,
-    tell: Progress,
-) -> Report:
-    steps = Steps(len(evaluable(prepared)), tell)
-    study = bundle_study(prepared, bundle, policy, settings, steps)
-    if not study.held_out:
-        raise InputError(_why_nothing(prepared))
-    steps.now("computing figures")
-    seen = [site.name for site in study.held_out if site.seen]
-    lead = [
-        f"The bundle {bundle.manifest.name} ({bundle.short_digest}) on {len(study.held_out)} "
-        "environments. Nothing was fitted."
-    ]
-    if seen:
-        lead.append(
-            f"It was trained on {', '.join(seen)}: by their names, figures there are those of a "
-            "network seen in training, and the means hold them too."
-        )
+        steps = Steps(len(evaluable(prepared)), tell)
+        study = bundle_study(prepared, loaded, policy, settings, steps)
     else:
-        lead.append("By their names, none of them is among its training data.")
-    return Report(
-        KIND,
-        f"Evaluation of the bundle {bundle.manifest.name}",
-        [*lead, *_reading()],
-        {**_facts(study, settings), "bundle": bundle.digest, "seen_in_training": seen},
-        _common(study, collection, steps),
-    )
-
-
-def _common(study: Study, collection: Collection, steps: Steps) -> list[Section]:
-    """The sections that need scores alone."""
+        total = steps_of(prepared, settings) + settings.seeds * len(settings.plan.outputs())
+        total += len(can_be_held_out(prepared))
+        total += ablation_steps(prepared, settings) if settings.ablations else 0
+        steps = Steps(total, tell)
+        study = leave_one_out_study(prepared, policy, settings, steps)
+    if not study.held_out:
+        why = why_none_held_out(prepared)
+        raise InputError(f"no environment can be evaluated; add labelled environments ({why})")
+    further = _fitted_sections(study, steps) if loaded is None else []
+    steps.now("computing figures")
     sections = [data_section(study, collection.skipped)]
     for make in (
         headline_section,
@@ -165,29 +98,66 @@ def _common(study: Study, collection: Collection, steps: Steps) -> list[Section]
     ):
         steps.now("computing figures")
         sections.append(make(study))
+    title, facts = "zeekml", _facts(study)
+    seen = [site.name for site in study.held_out if site.seen]
+    if loaded is not None:
+        title = f"the bundle {loaded.manifest.name}"
+        facts |= {"bundle": loaded.digest, "seen_in_training": seen}
+    lead = _lead(study, loaded, seen)
+    return Report(KIND, f"Evaluation of {title}", lead, facts, [*sections, *further])
+
+
+def _fitted_sections(study: Study, steps: Steps) -> list[Section]:
+    """The sections that take fits of their own, beside those that made the scores."""
+    settings = study.settings
+    adapting = study_adapting(study, steps)
+    later = past_to_future(study.prepared, settings, steps)
+    sections = [
+        learners_section(adapting),
+        few_labels_section(adapting),
+        timesplit_section(study, later),
+    ]
+    if settings.ablations:
+        sections.append(ablation_section(study, ablate(study, steps)))
     return sections
 
 
-def _reading() -> list[str]:
+def _lead(study: Study, bundle: Bundle | None, seen: Sequence[str]) -> list[str]:
+    if bundle is None:
+        seeds = study.settings.seeds
+        lead = [
+            f"The recipe of zeekml {__version__} on {len(study.held_out)} environments, each "
+            "scored by what was fitted without it: scaling, members, calibration, thresholds and "
+            f"baselines. Repeated with {seeds} seed{'s' if seeds > 1 else ''}."
+        ]
+    else:
+        lead = [
+            f"The bundle {bundle.manifest.name} ({bundle.short_digest}) on {len(study.held_out)} "
+            "environments. Nothing was fitted.",
+            f"It was trained on {', '.join(seen)}: by their names, figures there are those of a "
+            "network seen in training, and the means hold them too."
+            if seen
+            else "By their names, none of them is among its training data.",
+        ]
     return [
+        *lead,
         "n/r stands for figures that the data do not resolve. These few recordings are no sample "
         "of the world's networks: expect another network to lie as far from the mean as they lie "
-        "from one another."
+        "from one another.",
     ]
 
 
-def _facts(study: Study, settings: Settings) -> dict[str, Any]:
+def _facts(study: Study) -> dict[str, Any]:
+    settings, bundle = study.settings, study.bundle
     return {
         "zeekml_version": __version__,
         "feature_schema": SCHEMA_HASH,
-        "method": "finished bundle" if study.bundle is not None else "leave one environment out",
+        "method": "leave one environment out" if bundle is None else "finished bundle",
         "settings": {
-            "seeds": study.seeds if study.bundle is None else [],
+            "seeds": study.seeds if bundle is None else [],
             "bootstrap_draws": settings.draws,
             "baseline_rows": settings.baseline_rows,
-            "members": described(settings.plan)
-            if study.bundle is None
-            else len(study.bundle.members),
+            "members": described(settings.plan) if bundle is None else len(bundle.members),
             "ablations": settings.ablations,
         },
         "environments": {
@@ -195,8 +165,3 @@ def _facts(study: Study, settings: Settings) -> dict[str, Any]:
             for item in study.prepared
         },
     }
-
-
-def _why_nothing(prepared: Sequence[Prepared]) -> str:
-    why = why_none_held_out(prepared)
-    return f"no environment can be evaluated; add labelled environments ({why})"

@@ -30,15 +30,12 @@ from zeekml.evaluation.few_shot import (
 from zeekml.evaluation.scores import HeldOut, Study
 from zeekml.evaluation.settings import FIRST_SEED, Steps
 from zeekml.training.adaptation import AdaptationRule
-from zeekml.training.leave_one_out import can_be_held_out
 from zeekml.training.member_weights import SHARPNESS
-from zeekml.training.meta_learning import ALGORITHMS, MetaRecipe
+from zeekml.training.meta_learning import ALGORITHMS, Algorithm, MetaRecipe
 from zeekml.training.mlp import Mlp
-from zeekml.training.ranking import EvaluatedRows, Floats
-from zeekml.training.tasks import TaskSource
+from zeekml.training.ranking import Floats
 from zeekml.training.trained_ensemble import TrainedMember, network_log_odds
 from zeekml.training.trainer import MemberPlan, MemberSet, TrainingSet, task_source
-from zeekml.training.training_rows import Prepared
 
 COMPARED: Final = MemberPlan(binary=2, eight_class=2, without=((),))
 """The small ensemble that learners are compared on."""
@@ -68,11 +65,6 @@ class Adapting:
     feedback: Sequence[FewShotFigures]
 
 
-def adapting_steps(prepared: Sequence[Prepared]) -> int:
-    """How many steps `study_adapting` takes."""
-    return len(can_be_held_out(prepared))
-
-
 def study_adapting(study: Study, steps: Steps) -> list[Adapting]:
     """Compare learners and ways to take labels in, on each environment held out."""
     found = []
@@ -95,21 +87,22 @@ def _study(study: Study, held_out: HeldOut) -> Adapting:
     source = task_source(site, training_set.scaler)
     # labels that figures must not rest on are no labels here
     source = replace(source, labels=site.environment.evaluation_labels())
-    member_sets = [
-        training_set.of_member(candidate) for candidate in COMPARED.members(settings.recipe)
-    ]
+    member_sets = [training_set.of_member(m) for m in COMPARED.members(settings.recipe)]
     starts = _starts(member_sets, settings.meta)
-    learned = {name: _learned(networks, member_sets) for name, networks in starts.items()}
-    few = few_shot(
-        source,
-        _ways(learned, member_sets, first.members),
-        seed=FIRST_SEED,
-        draws=settings.few_draws,
+    binary, replays = (
+        [own.member.binary for own in member_sets],
+        [own.replay for own in member_sets],
     )
+    learned = {name: Learned(networks, binary, replays) for name, networks in starts.items()}
+    ways = _ways(learned, member_sets, first.members)
+    judged, figures = study.judged[site.name], {}
+    for name, networks in starts.items():
+        scores = np.mean([network_log_odds(network, source.x) for network in networks], axis=0)
+        figures[name] = judged.figures(scores, "raw")
     return Adapting(
         name=site.name,
-        starts={name: _figures(networks, site, source) for name, networks in starts.items()},
-        few=few,
+        starts=figures,
+        few=few_shot(source, ways, seed=FIRST_SEED, draws=settings.few_draws),
         feedback=feedback(source, learned[JOINT], seed=FIRST_SEED),
     )
 
@@ -117,17 +110,16 @@ def _study(study: Study, held_out: HeldOut) -> Adapting:
 def _starts(member_sets: Sequence[MemberSet], recipe: MetaRecipe) -> dict[str, list[Mlp]]:
     """The small ensemble's networks by learner."""
     joint = [own.joint() for own in member_sets]
-    starts = {JOINT: joint}
+
+    def learned(algorithm: Algorithm, turn: int) -> list[Mlp]:
+        chosen = replace(recipe, algorithm=algorithm)
+        pairs = zip(member_sets, joint, strict=True)
+        return [own.meta(network, chosen, _rng(own, turn)) for own, network in pairs]
+
+    starts: dict[str, list[Mlp]] = {JOINT: joint}
     for algorithm in ALGORITHMS:
-        starts[algorithm] = [
-            own.meta(network, replace(recipe, algorithm=algorithm), _rng(own, 1))
-            for own, network in zip(member_sets, joint, strict=True)
-        ]
-    again = [
-        own.meta(network, replace(recipe, algorithm="fomaml"), _rng(own, 2))
-        for own, network in zip(member_sets, joint, strict=True)
-    ]
-    pairs = zip(starts["fomaml"], again, strict=True)
+        starts[algorithm] = learned(algorithm, 1)
+    pairs = zip(starts["fomaml"], learned("fomaml", 2), strict=True)
     starts[MEAN_WEIGHTS] = [Mlp.mean_of(pair) for pair in pairs]
     return starts
 
@@ -136,30 +128,22 @@ def _rng(own: MemberSet, turn: int) -> np.random.Generator:
     return np.random.default_rng([FIRST_SEED, own.member.number, turn])
 
 
-def _learned(networks: Sequence[Mlp], member_sets: Sequence[MemberSet]) -> Learned:
-    return Learned(
-        networks, [own.member.binary for own in member_sets], [own.replay for own in member_sets]
-    )
-
-
 def _ways(
     learned: Mapping[str, Learned],
     member_sets: Sequence[MemberSet],
     recipe: Sequence[TrainedMember],
 ) -> dict[str, Way]:
     joint = learned[JOINT]
-    random = [
-        Mlp.initialise(
-            (network.weights[0].shape[1], *_hidden(network), network.outputs), _rng(d, 3)
-        )
-        for network, d in zip(joint.networks, member_sets, strict=True)
-    ]
-    beheaded = [_without_head(network) for network in joint.networks]
-    whole = Learned(
-        [member.network for member in recipe],
-        [member.outputs == BINARY_CLASSES for member in recipe],
-        [],
-    )
+    random, beheaded = [], []
+    for network, own in zip(joint.networks, member_sets, strict=True):
+        widths = (network.weights[0].shape[1], *(len(bias) for bias in network.biases))
+        random.append(Mlp.initialise(widths, _rng(own, 3)))
+        headless = network.copy()
+        headless.weights[-1][:] = 0
+        headless.biases[-1][:] = 0
+        beheaded.append(headless)
+    binary = [member.outputs == BINARY_CLASSES for member in recipe]
+    whole = Learned([member.network for member in recipe], binary, [])
     return {
         RECIPE: as_they_are(whole),
         RECIPE_WEIGHED: weighed(whole, SHARPNESS),
@@ -173,19 +157,3 @@ def _ways(
         "fomaml, whole network": tuned(learned["fomaml"], _NETWORK),
         "anil, last layer": tuned(learned["anil"], _HEAD),
     }
-
-
-def _hidden(network: Mlp) -> list[int]:
-    return [len(bias) for bias in network.biases[:-1]]
-
-
-def _without_head(network: Mlp) -> Mlp:
-    changed = network.copy()
-    changed.weights[-1][:] = 0
-    changed.biases[-1][:] = 0
-    return changed
-
-
-def _figures(networks: Sequence[Mlp], site: Prepared, source: TaskSource) -> Floats:
-    scores = np.mean([network_log_odds(network, source.x) for network in networks], axis=0)
-    return EvaluatedRows.of(site).figures(scores, "raw")

@@ -14,20 +14,20 @@ from typing import Final
 import numpy as np
 
 from zeekml.datasets.environment import Labels, Matrix
-from zeekml.training.adaptation import AdaptationRule, Replay, adapt
+from zeekml.training.adaptation import AdaptationRule, adapt
 from zeekml.training.member_weights import member_weights
-from zeekml.training.mlp import Mlp
+from zeekml.training.mlp import Mlp, Replay
 from zeekml.training.ranking import RATES as ALL_RATES
 from zeekml.training.ranking import Floats, Ranking
-from zeekml.training.tasks import Flags, Rows, TaskSource, draw_support, part_hosts
+from zeekml.training.tasks import TaskSource, both_sides, draw_support, part_hosts, sample_sides
 from zeekml.training.trained_ensemble import network_log_odds
 
 LABELS: Final = (1, 5, 10, 50)
 """Labels in all, half of them malicious, the odd one too."""
 
 DRAWS: Final = 20
-MOST_BENIGN: Final = 6000
-MOST_MALICIOUS: Final = 3000
+# benign and malicious rows that are judged: not more than it takes to tell figures apart
+_MOST: Final = (6000, 3000)
 RATES: Final = ALL_RATES[:2]
 
 FEEDBACK: Final = (10, 50)
@@ -94,32 +94,17 @@ def tuned(learned: Learned, rule: AdaptationRule, *, replay: bool = True) -> Way
     """The way that changes the networks' weights as `rule` says."""
 
     def score(support: Support, x: Matrix) -> Floats:
-        networks = adapted(learned, support, rule, replay=replay)
+        networks = []
+        for number, network in enumerate(learned.networks):
+            labels = support.labels
+            if learned.binary[number]:
+                labels = (labels > 0).astype(np.int8)
+            rows = learned.replays[number] if replay else None
+            rng = np.random.default_rng([*support.seed, number])
+            networks.append(adapt(network, support.x, labels, rule, replay=rows, rng=rng))
         return _log_odds(networks, x).mean(axis=1)
 
     return score
-
-
-def adapted(
-    learned: Learned, support: Support, rule: AdaptationRule, *, replay: bool = True
-) -> list[Mlp]:
-    """The members after they took labels in."""
-    networks = []
-    for number, network in enumerate(learned.networks):
-        labels = support.labels
-        if learned.binary[number]:
-            labels = (labels > 0).astype(np.int8)
-        networks.append(
-            adapt(
-                network,
-                support.x,
-                labels,
-                rule,
-                replay=learned.replays[number] if replay else None,
-                rng=np.random.default_rng([*support.seed, number]),
-            )
-        )
-    return networks
 
 
 def few_shot(
@@ -138,9 +123,12 @@ def few_shot(
         if parted is None:
             continue
         first, second = parted
-        query = _sampled(source, second, rng)
+        query = sample_sides(source.labels, second, _MOST, rng)
         for count in counts:
-            rows = _labelled(source, first, count, rng)
+            # half of the labels are malicious; a single one is
+            malicious = draw_support(source, first & (source.labels > 0), (count + 1) // 2, rng)
+            benign = draw_support(source, first & (source.labels == 0), count // 2, rng)
+            rows = np.concatenate([benign, malicious])
             support = Support(source.x[rows], source.labels[rows], (seed, draw, count))
             for name, way in ways.items():
                 scores = way(support, source.x[query])
@@ -148,14 +136,7 @@ def few_shot(
     return found
 
 
-def feedback(
-    source: TaskSource,
-    learned: Learned,
-    *,
-    seed: int,
-    counts: Sequence[int] = FEEDBACK,
-    rule: AdaptationRule = FEEDBACK_RULE,
-) -> list[FewShotFigures]:
+def feedback(source: TaskSource, learned: Learned, *, seed: int) -> list[FewShotFigures]:
     """Judge what it brings to mark the loudest false alarms as benign.
 
     The `count` benign flows with the highest scores in the first ``FEEDBACK_SHARE`` of the time
@@ -166,36 +147,20 @@ def feedback(
     labelled = source.labels >= 0
     cut = float(np.quantile(source.time[labelled], FEEDBACK_SHARE))
     before, after = labelled & (source.time <= cut), labelled & (source.time > cut)
-    late = source.labels[after]
     benign = np.flatnonzero(before & (source.labels == 0))
-    if not len(benign) or not (late == 0).any() or not (late > 0).any():
+    if not len(benign) or not both_sides(source.labels[after]):
         return []
-    query = _sampled(source, after, rng)
+    query = sample_sides(source.labels, after, _MOST, rng)
     labels, x = source.labels[query], source.x[query]
     loudest = benign[np.argsort(-_log_odds(learned.networks, source.x[benign]).mean(axis=1))]
+    ways = {"none": as_they_are(learned), "feedback": tuned(learned, FEEDBACK_RULE)}
     found = []
-    for count in counts:
+    for count in FEEDBACK:
         rows = loudest[:count]
         support = Support(source.x[rows], source.labels[rows], (seed, count))
-        for name, way in (("none", as_they_are(learned)), ("feedback", tuned(learned, rule))):
+        for name, way in ways.items():
             found.append(_judge(name, count, 0, labels, way(support, x)))
     return found
-
-
-def _labelled(source: TaskSource, side: Flags, count: int, rng: np.random.Generator) -> Rows:
-    """Draw labels, half of them malicious; of a single one, that."""
-    malicious = draw_support(source, side & (source.labels > 0), (count + 1) // 2, rng)
-    benign = draw_support(source, side & (source.labels == 0), count // 2, rng)
-    return np.concatenate([benign, malicious])
-
-
-def _sampled(source: TaskSource, side: Flags, rng: np.random.Generator) -> Rows:
-    """Rows of a side, not more than it takes to tell figures apart."""
-    parts = []
-    for of_kind, most in ((source.labels == 0, MOST_BENIGN), (source.labels > 0, MOST_MALICIOUS)):
-        rows = np.flatnonzero(side & of_kind)
-        parts.append(rng.choice(rows, most, replace=False) if len(rows) > most else rows)
-    return np.concatenate(parts)
 
 
 def _judge(way: str, count: int, draw: int, labels: Labels, scores: Floats) -> FewShotFigures:

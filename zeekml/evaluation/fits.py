@@ -60,44 +60,25 @@ class Pairs:
             names = " and ".join(self.prepared[number].name for number in sorted(key))
             what = f"seed {self.seed}: without {names}"
             self.steps.now(what)
-            self._trained[key] = train_recipe(rest, self.seed, self.settings)
+            self._trained[key] = train_if_possible(rest, self.settings.training(self.seed))
             self.steps.done(what, len(self.settings.plan.outputs()))
         return self._trained[key]
 
     def fold(self, scored: int, hidden: int) -> Fold | None:
         """One environment as scored by the ensemble trained without both."""
-        ensemble = self.without(scored, hidden)
-        if ensemble is None:
-            return None
-        item = self.prepared[scored]
-        return Fold(item, ensemble.predict(item.matrix))
-
-
-def train_recipe(
-    prepared: Sequence[Prepared], seed: int, settings: Settings
-) -> TrainedEnsemble | None:
-    """Train the recipe, or None if these environments hold nothing to learn."""
-    return train_if_possible(
-        prepared,
-        seed=seed,
-        plan=settings.plan,
-        recipe=settings.recipe,
-        checkpoints=settings.checkpoints,
-    )
+        ensemble, item = self.without(scored, hidden), self.prepared[scored]
+        return None if ensemble is None else Fold(item, ensemble.predict(item.matrix))
 
 
 def fit_without(
-    prepared: Sequence[Prepared],
-    held_out: int,
-    pairs: Pairs,
-    policy: Policy,
+    prepared: Sequence[Prepared], held_out: int, pairs: Pairs, policy: Policy
 ) -> Fits | None:
     """Fit everything for one environment on all others."""
     others = without(prepared, held_out)
     seed, settings, steps = pairs.seed, pairs.settings, pairs.steps
     what = f"seed {seed}: without {prepared[held_out].name}"
     steps.now(what)
-    ensemble = train_recipe(others, seed, settings)
+    ensemble = train_if_possible(others, settings.training(seed))
     if ensemble is None:
         return None
     steps.done(what, len(settings.plan.outputs()))
@@ -147,16 +128,10 @@ def best_member(folds: Sequence[Fold]) -> int | None:
     """The number of the member with the highest mean average precision over folds."""
     if not folds:
         return None
-    worth = np.mean([member_precision(fold) for fold in folds], axis=0)
-    return int(worth.argmax())
-
-
-def member_precision(fold: Fold) -> list[float]:
-    """The average precision of each member on a fold."""
-    used = fold.labels >= 0
-    malicious = fold.labels[used] > 0
-    ones = np.ones(int(used.sum()))
-    return [
-        float(Ranking(column, malicious).figures(ones)[0])
-        for column in fold.prediction.member_log_odds[used].T
-    ]
+    worth = []
+    for fold in folds:
+        used = fold.labels >= 0
+        malicious, ones = fold.labels[used] > 0, np.ones(int(used.sum()))
+        columns = fold.prediction.member_log_odds[used].T
+        worth.append([Ranking(column, malicious).figures(ones)[0] for column in columns])
+    return int(np.mean(worth, axis=0).argmax())

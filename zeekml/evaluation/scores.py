@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -21,7 +22,7 @@ from zeekml.evaluation.baselines import RULES_NAME, strongest_rule
 from zeekml.evaluation.fits import Fits, Pairs, fit_without
 from zeekml.evaluation.settings import Settings, Steps
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
-from zeekml.training.leave_one_out import Fold, can_be_held_out, evaluable
+from zeekml.training.leave_one_out import can_be_held_out, evaluable
 from zeekml.training.platt_fit import PlattFit
 from zeekml.training.ranking import EvaluatedRows, Floats
 from zeekml.training.thresholds import Thresholds
@@ -70,15 +71,15 @@ class SeedRun:
     baselines: Mapping[str, Floats]  # (rows,)
     calibration: PlattFit | None  # see fits.Fits
     thresholds: Thresholds | None
-    best_member: int | None
-    places: npt.NDArray[np.int64] | None
-    members: Sequence[TrainedMember]  # of the ensemble; empty for a finished bundle
     # (rows,): the ensemble's log-odds for rows with something
     # taken away, see controls
     controls: Mapping[str, Floats]
     # by other environment: log-odds of this one's benign rows and of the other's malicious rows,
     # by the ensemble that has seen neither
-    transplants: Mapping[str, tuple[Floats, Floats]]
+    transplants: Mapping[str, tuple[Floats, Floats]] = field(default_factory=dict)
+    best_member: int | None = None
+    places: npt.NDArray[np.int64] | None = None
+    members: Sequence[TrainedMember] = ()  # of the ensemble; empty for a finished bundle
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,6 @@ class HeldOut:
         """Name of the environment."""
         return self.prepared.name
 
-    def fold(self, run: SeedRun) -> Fold:
-        """The environment with one run's scores."""
-        return Fold(self.prepared, run.prediction)
-
 
 @dataclass(frozen=True)
 class Study:
@@ -105,11 +102,15 @@ class Study:
 
     prepared: Sequence[Prepared]  # all environments read, with the first seed's synthetic copies
     held_out: Sequence[HeldOut]  # those that figures can be computed on
-    judged: Mapping[str, EvaluatedRows]  # by name of the environment
     policy: Policy
     settings: Settings
     # of the finished bundle that was scored with; None if the recipe was fitted anew
     bundle: Manifest | None = None
+
+    @cached_property
+    def judged(self) -> dict[str, EvaluatedRows]:
+        """The rows that figures rest on, by name of the environment."""
+        return {site.name: EvaluatedRows.of(site.prepared) for site in self.held_out}
 
     @property
     def seeds(self) -> list[int]:
@@ -129,13 +130,11 @@ class Study:
 
     def figures(self, site: HeldOut, method: str, view: str) -> Floats:
         """`MEASURES` (seeds, measures), NaN where not resolvable."""
-        rows = self.judged[site.name]
-        return np.stack([rows.figures(scores_of(run, method), view) for run in site.runs])
-
-
-def scores_of(run: SeedRun, method: str) -> Floats:
-    """A method's scores of all rows."""
-    return run.prediction.log_odds if method == OURS else run.baselines[method]
+        scores = [
+            run.prediction.log_odds if method == OURS else run.baselines[method]
+            for run in site.runs
+        ]
+        return np.stack([self.judged[site.name].figures(own, view) for own in scores])
 
 
 def leave_one_out_study(
@@ -152,13 +151,7 @@ def leave_one_out_study(
             if fits is not None:
                 of_site.append(_run(drawn, number, fits, pairs))
     held_out = [HeldOut(prepared[number], found) for number, found in runs.items() if found]
-    return Study(
-        prepared=prepared,
-        held_out=held_out,
-        judged={site.name: EvaluatedRows.of(site.prepared) for site in held_out},
-        policy=policy,
-        settings=settings,
-    )
+    return Study(prepared, held_out, policy, settings)
 
 
 def with_synthetic(prepared: Sequence[Prepared], seed: int) -> list[Prepared]:
@@ -216,16 +209,9 @@ def bundle_study(
     manifest = bundle.manifest
     ensemble = Ensemble(bundle)
     known = {source.environment for source in manifest.training}
-    calibration = PlattFit(
-        manifest.calibration.slope,
-        manifest.calibration.intercept,
-        manifest.calibration.base_rate,
-        brier=float("nan"),
-        error=float("nan"),
-    )
-    thresholds = Thresholds(
-        dict(manifest.thresholds), manifest.candidate_score, false_per_10k=float("nan")
-    )
+    fit, unknown = manifest.calibration, float("nan")
+    calibration = PlattFit(fit.slope, fit.intercept, fit.base_rate, unknown, unknown)
+    thresholds = Thresholds(dict(manifest.thresholds), manifest.candidate_score, unknown)
     held_out = []
     for number in evaluable(prepared):
         item = prepared[number]
@@ -238,25 +224,14 @@ def bundle_study(
             baselines={RULES_NAME: strongest_rule(item.matrix)},
             calibration=calibration,
             thresholds=thresholds if prediction.threat_shares is not None else None,
-            best_member=None,
-            places=None,
-            members=(),
             controls={
                 control: ensemble.score(altered(item.matrix, control, seed=0)).log_odds
                 for control in CONTROLS
             },
-            transplants={},
         )
         held_out.append(HeldOut(item, [run], seen=item.name in known))
         steps.done(f"scored {item.name}")
-    return Study(
-        prepared=prepared,
-        held_out=held_out,
-        judged={site.name: EvaluatedRows.of(site.prepared) for site in held_out},
-        policy=policy,
-        settings=settings,
-        bundle=manifest,
-    )
+    return Study(prepared, held_out, policy, settings, manifest)
 
 
 def predict(bundle: Bundle, ensemble: Ensemble, matrix: Matrix) -> Prediction:

@@ -9,7 +9,7 @@ from typing import Final
 from zeekml.evaluation.few_shot import DRAWS
 from zeekml.training.meta_learning import MetaRecipe
 from zeekml.training.mlp import Recipe
-from zeekml.training.trainer import MemberPlan
+from zeekml.training.trainer import MemberPlan, TrainingSettings
 from zeekml.training.training_checkpoints import TrainingCheckpoints
 
 Progress = Callable[[str, int, int], None]
@@ -39,6 +39,10 @@ class Settings:
     def seed_list(self) -> range:
         """The seeds."""
         return range(FIRST_SEED, FIRST_SEED + self.seeds)
+
+    def training(self, seed: int) -> TrainingSettings:
+        """How the recipe is trained with a seed."""
+        return TrainingSettings(seed, self.plan, self.recipe, self.checkpoints)
 
 
 class Steps:

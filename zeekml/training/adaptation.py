@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.datasets.environment import Labels, Matrix
-from zeekml.training.mlp import AdamW, Mlp, loss_and_gradient
+from zeekml.training.mlp import AdamW, Mlp, Replay, loss_and_gradient
 
 
 @dataclass(frozen=True)
@@ -28,27 +28,6 @@ class AdaptationRule:
     # share of the loss that rows of the training environments make up, 0 to below 1
     replay: float = 0.5
     batch: int = 64  # labelled rows, and replayed rows, per step at most
-
-
-@dataclass(frozen=True)
-class Replay:
-    """Rows of the training environments."""
-
-    x: Matrix  # (rows, features): standardised
-    labels: Labels  # (rows,)
-    # (rows,): running sum of the rows' weights, the last of them 1
-    cumulative: npt.NDArray[np.float64]
-
-    @classmethod
-    def of(cls, x: Matrix, labels: Labels, weights: npt.NDArray[np.float64]) -> Replay:
-        """Rows to be drawn in proportion to their weights."""
-        cumulative = np.cumsum(weights)
-        return cls(x, labels, cumulative / cumulative[-1])
-
-    def draw(self, count: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-        """Row numbers."""
-        drawn = np.searchsorted(self.cumulative, rng.random(count), side="right")
-        return np.minimum(drawn, len(self.x) - 1)
 
 
 def adapt(
@@ -68,7 +47,10 @@ def adapt(
     changed = [*adapted.weights[layers], *adapted.biases[layers]]
     prior = [parameter.copy() for parameter in changed]
     optimiser = AdamW(changed, decay=0.0)
-    balance = _balance(labels)
+    # either side, as far as it is there, weighs half
+    malicious = labels > 0
+    balance = np.where(malicious, 1 / max(malicious.sum(), 1), 1 / max((~malicious).sum(), 1))
+    balance /= balance.sum()
     share = rule.replay if replay is not None else 0.0
     for _ in range(rule.steps):
         rows = np.arange(len(x))
@@ -99,12 +81,3 @@ def weighted_gradients(
     _, gradient = loss_and_gradient(activations[-1], labels)
     gradient *= (weights * len(x)).astype(np.float32)[:, None]
     return network.backward(activations, gradient)
-
-
-def _balance(labels: Labels) -> npt.NDArray[np.float64]:
-    """Row weights that give either side, as far as it is there, half."""
-    malicious = labels > 0
-    weights = np.empty(len(labels))
-    for side in (malicious, ~malicious):
-        weights[side] = 1.0 / max(int(side.sum()), 1)
-    return weights / weights.sum()

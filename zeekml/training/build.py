@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
-from zeekml.datasets.data_report import DataReport, report_on
-from zeekml.datasets.read import Collection, Skipped, collect, parse_argument
+from zeekml.datasets.data_report import report_on
+from zeekml.datasets.read import Skipped, collect, parse_argument
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble import bundle as bundles
 from zeekml.ensemble.manifest import Calibration, TrainingSource, Usual, usual_values
@@ -22,13 +22,11 @@ from zeekml.training.leave_one_out import as_markdown, leave_one_out, why_none_h
 from zeekml.training.mlp import Recipe
 from zeekml.training.model_card import CardFacts, model_card
 from zeekml.training.thresholds import Fitted
-from zeekml.training.trainer import MemberPlan, train
+from zeekml.training.trainer import MemberPlan, TrainingSettings, train
 from zeekml.training.training_checkpoints import TrainingCheckpoints
-from zeekml.training.training_rows import Prepared, prepare
+from zeekml.training.training_rows import Prepared, prepare_all
 
 Progress = Callable[[str, int, int], None]
-
-_PERCENTILES: Final = (0.05, 0.5, 0.95)
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,6 @@ class BuildReport:
     """What was made, of what, and what it is worth."""
 
     bundle: bundles.Bundle  # as read back from disk
-    data: list[DataReport]
     skipped: list[Skipped]
     fitted: Fitted
     taken: int = 0  # members that a run before, which did not end, had trained already
@@ -97,70 +94,20 @@ def build_bundle(
         The bundle cannot be written.
     """
     tell = progress or (lambda what, done, total: None)
-    plan, recipe = plan or MemberPlan(), recipe or Recipe()
     excluded = sorted(set(exclude))
     # said before minutes of training, not after
     bundles.check_place(out, overwrite=overwrite)
+    checkpoints = TrainingCheckpoints.beside(out)
+    training = TrainingSettings(seed, plan or MemberPlan(), recipe or Recipe(), checkpoints)
     tell("reading", 0, 1)
     collection = collect(dataset_args, exclude=excluded)
     if evaluation is not None:
-        evaluation.check({e.name: e.sha256 for e in collection.environments}, plan)
-    prepared = _prepare(collection, seed, tell)
-    checkpoints = TrainingCheckpoints.beside(out)
-    fitted = _fit(prepared, seed, plan, recipe, policy or load_policy(), checkpoints, tell)
-    ensemble = train(
-        prepared,
-        seed=seed,
-        plan=plan,
-        recipe=recipe,
-        checkpoints=checkpoints,
-        progress=lambda done, total: tell("training", done, total),
-    )
-    reports = [report_on(item.environment, item.matrix) for item in prepared]
-    facts = CardFacts(
-        name=name,
-        command=_command(dataset_args, name, excluded, seed, plan, evaluation),
-        environments=collection.environments,
-        reports=reports,
-        skipped=collection.skipped,
-        ensemble=ensemble,
-        recipe=recipe,
-        plan=plan,
-        evaluation=evaluation,
-        fitted=fitted,
-    )
-    tell("writing", 0, 1)
-    bundle = _write(out, prepared, facts, seed=seed, overwrite=overwrite)
-    checkpoints.remove()
-    tell("writing", 1, 1)
-    return BuildReport(bundle, reports, collection.skipped, fitted, taken=checkpoints.taken)
-
-
-def _prepare(collection: Collection, seed: int, tell: Progress) -> list[Prepared]:
-    prepared = []
-    total = len(collection.environments)
-    for done, environment in enumerate(collection.environments):
-        tell(f"features of {environment.name}", done, total)
-        prepared.append(prepare(environment, seed=seed))
-    return prepared
-
-
-def _fit(
-    prepared: Sequence[Prepared],
-    seed: int,
-    plan: MemberPlan,
-    recipe: Recipe,
-    policy: Policy,
-    checkpoints: TrainingCheckpoints,
-    tell: Progress,
-) -> Fitted:
+        evaluation.check({e.name: e.sha256 for e in collection.environments}, training.plan)
+    prepared = prepare_all(collection.environments, seed, tell)
     folds = leave_one_out(
         prepared,
-        seed=seed,
-        plan=plan,
-        recipe=recipe,
-        checkpoints=checkpoints,
-        progress=lambda held_out, done, total: tell(f"evaluating on {held_out}", done, total),
+        training,
+        lambda held_out, done, total: tell(f"evaluating on {held_out}", done, total),
     )
     if not folds:
         raise InputError(
@@ -168,62 +115,64 @@ def _fit(
             f"({why_none_held_out(prepared)})"
         )
     tell("choosing thresholds", 0, 1)
-    return Fitted.to(folds, policy)
+    fitted = Fitted.to(folds, policy or load_policy())
+    facts = CardFacts(
+        name=name,
+        command=_command(dataset_args, name, excluded, training, evaluation),
+        collection=collection,
+        reports=[report_on(item.environment, item.matrix) for item in prepared],
+        ensemble=train(prepared, training, partial(tell, "training")),
+        training=training,
+        evaluation=evaluation,
+        fitted=fitted,
+    )
+    tell("writing", 0, 1)
+    bundle = bundles.write_bundle(out, _new_bundle(prepared, facts), overwrite=overwrite)
+    checkpoints.remove()
+    tell("writing", 1, 1)
+    return BuildReport(bundle, collection.skipped, fitted, taken=checkpoints.taken)
 
 
-def _write(
-    out: Path, prepared: Sequence[Prepared], facts: CardFacts, *, seed: int, overwrite: bool
-) -> bundles.Bundle:
+def _new_bundle(prepared: Sequence[Prepared], facts: CardFacts) -> bundles.NewBundle:
     ensemble, fitted = facts.ensemble, facts.fitted
     fit, thresholds = fitted.calibration, fitted.thresholds
-    new = bundles.NewBundle(
+    # of benign rows; environments weigh the same, synthetic rows are left out
+    benign = [item.environment.labels == 0 for item in prepared]
+    matrix = np.concatenate([item.matrix[own] for item, own in zip(prepared, benign, strict=True)])
+    mass = np.concatenate([item.weights[own] for item, own in zip(prepared, benign, strict=True)])
+    usual = usual_values(matrix, ensemble.features, mass)
+    return bundles.NewBundle(
         name=facts.name,
         features=ensemble.features,
         members=[
-            bundles.NewMember(
-                model=write_mlp(member.network.weights, member.network.biases),
-                outputs=member.outputs,
-            )
-            for member in ensemble.members
+            bundles.NewMember(write_mlp(m.network.weights, m.network.biases), m.outputs)
+            for m in ensemble.members
         ],
         scaler=ensemble.scaler,
         calibration=Calibration(fit.slope, fit.intercept, fit.base_rate),
         thresholds=thresholds.values,
         candidate_score=thresholds.candidate_score,
-        usual=_usual(prepared, ensemble.features),
-        training=[_source(item) for item in prepared],
-        evaluation=fitted.as_dict(seed),
+        usual={name: usual.get(name, Usual(0.0, 0.0, 0.0)) for name in ensemble.features},
+        training=[
+            TrainingSource(
+                environment=item.name,
+                rows=len(item.environment),
+                malicious=int((item.environment.labels > 0).sum()),
+                licence=item.environment.reference.licence,
+                citation=item.environment.reference.title,
+            )
+            for item in prepared
+        ],
+        evaluation=fitted.as_dict(facts.training.seed),
         model_card=model_card(facts),
     )
-    return bundles.write_bundle(out, new, overwrite=overwrite)
-
-
-def _source(item: Prepared) -> TrainingSource:
-    environment = item.environment
-    return TrainingSource(
-        environment=environment.name,
-        rows=len(environment),
-        malicious=int((environment.labels > 0).sum()),
-        licence=environment.reference.licence,
-        citation=environment.reference.title,
-    )
-
-
-def _usual(prepared: Sequence[Prepared], features: Sequence[str]) -> dict[str, Usual]:
-    """Usual values of benign rows; environments weigh the same, synthetic rows are left out."""
-    benign = [item.environment.labels == 0 for item in prepared]
-    matrix = np.concatenate([item.matrix[own] for item, own in zip(prepared, benign, strict=True)])
-    mass = np.concatenate([item.weights[own] for item, own in zip(prepared, benign, strict=True)])
-    found = usual_values(matrix, features, mass)
-    return {name: found.get(name, Usual(0.0, 0.0, 0.0)) for name in features}
 
 
 def _command(
     dataset_args: Sequence[str],
     name: str,
     exclude: Sequence[str],
-    seed: int,
-    plan: MemberPlan,
+    training: TrainingSettings,
     evaluation: EvaluationReport | None,
 ) -> str:
     """The command line, with last path components only: a card tells nobody's folders.
@@ -232,11 +181,11 @@ def _command(
     """
     words = ["zeekml", "train"]
     words += [parse_argument(argument).without_folders() for argument in dataset_args]
-    words += ["--out", "BUNDLE", "--name", name, "--seed", str(seed)]
+    words += ["--out", "BUNDLE", "--name", name, "--seed", str(training.seed)]
     for environment in exclude:
         words += ["--exclude", environment]
-    if plan.learner != "joint":
-        words += ["--learner", plan.learner]
+    if training.plan.learner != "joint":
+        words += ["--learner", training.plan.learner]
     if evaluation is not None:
         words += ["--evaluation", evaluation.path.name]
     return shlex.join(words)

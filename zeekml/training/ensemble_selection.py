@@ -19,6 +19,7 @@ import numpy.typing as npt
 from zeekml.datasets.environment import Labels
 from zeekml.training.ranking import RATES as ALL_RATES
 from zeekml.training.ranking import Floats, Ranking
+from zeekml.training.tasks import sample_sides
 
 START: Final = 3
 BAGS: Final = 20
@@ -39,13 +40,8 @@ class Validation:
 
     def sampled(self, rng: np.random.Generator) -> Validation:
         """A part that is large enough to choose by: thousands of comparisons are made."""
-        chosen = []
-        for rows, most in (
-            (np.flatnonzero(self.labels == 0), MOST_BENIGN),
-            (np.flatnonzero(self.labels > 0), MOST_MALICIOUS),
-        ):
-            chosen.append(rng.choice(rows, most, replace=False) if len(rows) > most else rows)
-        rows = np.sort(np.concatenate(chosen))
+        everything = np.ones(len(self.labels), np.bool_)
+        rows = np.sort(sample_sides(self.labels, everything, (MOST_BENIGN, MOST_MALICIOUS), rng))
         return Validation(self.log_odds[rows], self.labels[rows], self.weights[rows])
 
 
@@ -56,11 +52,7 @@ def worth(log_odds: Floats, validation: Validation) -> float:
 
 
 def select(
-    validations: Sequence[Validation],
-    count: int,
-    rng: np.random.Generator,
-    *,
-    bags: int = BAGS,
+    validations: Sequence[Validation], count: int, rng: np.random.Generator, *, bags: int = BAGS
 ) -> npt.NDArray[np.int64]:
     """Choose candidates, with replacement, whose mean does best on the validation environments."""
     if not validations or not validations[0].log_odds.shape[1]:
@@ -75,49 +67,37 @@ def select(
         size = max(min(START, candidates), round(BAG_SHARE * candidates))
         bag = rng.choice(candidates, size, replace=False)
         climbed.append(_climb(sampled, bag[np.argsort(-alone[bag], kind="stable")], count))
-    middle = float(np.median([found.worth for found in climbed]))
-    votes = np.sum([found.chosen for found in climbed if found.worth >= middle], axis=0)
-    return _apportion(votes, alone, count)
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """How often each candidate was chosen, and what their mean is worth."""
-
-    chosen: npt.NDArray[np.int64]
-    worth: float
-
-
-def _climb(validations: Sequence[Validation], bag: npt.NDArray[np.int64], count: int) -> _Choice:
-    """The best ensemble of a bag's candidates, the best first, met on the way up."""
-
-    def mean_worth(chosen: npt.NDArray[np.int64]) -> float:
-        return float(np.mean([worth(v.log_odds @ chosen, v) for v in validations]))
-
-    best = _Choice(np.empty(0, dtype=np.int64), -1.0)
-    for few in range(1, min(START, count, len(bag)) + 1):
-        chosen = np.zeros(validations[0].log_odds.shape[1], dtype=np.int64)
-        chosen[bag[:few]] = 1
-        best = max(best, _Choice(chosen, mean_worth(chosen)), key=lambda found: found.worth)
-    now = best
-    sums = [v.log_odds @ now.chosen for v in validations]
-    pairs = list(enumerate(validations))
-    while now.chosen.sum() < count:
-        totals = [np.mean([worth(sums[i] + v.log_odds[:, c], v) for i, v in pairs]) for c in bag]
-        winner = int(np.argmax(totals))
-        chosen = now.chosen.copy()
-        chosen[bag[winner]] += 1
-        sums = [sums[i] + v.log_odds[:, bag[winner]] for i, v in pairs]
-        now = _Choice(chosen, float(totals[winner]))
-        best = max(best, now, key=lambda found: found.worth)
-    return best
-
-
-def _apportion(votes: npt.NDArray[np.int64], alone: Floats, count: int) -> npt.NDArray[np.int64]:
-    """Share `count` places out in proportion to the votes, by largest remainders."""
+    middle = float(np.median([reached for _, reached in climbed]))
+    votes = np.sum([chosen for chosen, reached in climbed if reached >= middle], axis=0)
+    # places are shared out in proportion to the votes, by largest remainders
     quota = votes / votes.sum() * count
-    places = np.floor(quota).astype(np.int64)
+    places: npt.NDArray[np.int64] = np.floor(quota).astype(np.int64)
     # the better candidate first where remainders are the same
     order = np.lexsort((-alone, -(quota - places)))
     places[order[: count - int(places.sum())]] += 1
     return places
+
+
+def _climb(
+    validations: Sequence[Validation], bag: npt.NDArray[np.int64], count: int
+) -> tuple[npt.NDArray[np.int64], float]:
+    """The best ensemble of a bag's candidates, the best first, met on the way up, and its worth."""
+    best, reached = np.empty(0, dtype=np.int64), -1.0
+    for few in range(1, min(START, count, len(bag)) + 1):
+        chosen = np.zeros(validations[0].log_odds.shape[1], dtype=np.int64)
+        chosen[bag[:few]] = 1
+        own = float(np.mean([worth(v.log_odds @ chosen, v) for v in validations]))
+        if own > reached:
+            best, reached = chosen, own
+    now = best
+    sums = [v.log_odds @ now for v in validations]
+    pairs = list(enumerate(validations))
+    while now.sum() < count:
+        totals = [np.mean([worth(sums[i] + v.log_odds[:, c], v) for i, v in pairs]) for c in bag]
+        winner = int(np.argmax(totals))
+        now = now.copy()
+        now[bag[winner]] += 1
+        sums = [sums[i] + v.log_odds[:, bag[winner]] for i, v in pairs]
+        if totals[winner] > reached:
+            best, reached = now, float(totals[winner])
+    return best, reached

@@ -71,11 +71,8 @@ class EvaluationReport:
         own = {name: item.sha256 for name, item in self.report.environments.items()}
         if own == dict(environments):
             return
-        differing = sorted(
-            name
-            for name in own.keys() | environments.keys()
-            if own.get(name) != environments.get(name)
-        )
+        names = own.keys() | environments.keys()
+        differing = sorted(name for name in names if own.get(name) != environments.get(name))
         raise InputError(
             f"{self.path}: evaluates other data than is trained on ({', '.join(differing)[:200]}); "
             "run `zeekml evaluate` with the same DATASETs and --exclude"

@@ -15,13 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from zeekml.datasets.environment import Environment, Labels
+from zeekml.datasets.environment import Labels
 from zeekml.detection.candidates import CANDIDATE_COLUMNS, Candidates
 from zeekml.detection.incidents.replay import Replay
 from zeekml.detection.policy import Policy
 from zeekml.training.leave_one_out import Fold
 from zeekml.training.platt_fit import PlattFit
-from zeekml.training.ranking import Flags, Floats, Numbers
+from zeekml.training.ranking import Flags, Numbers
+from zeekml.training.tasks import numbered
 
 NONE: Final = -1
 
@@ -54,14 +55,20 @@ class HeldOutStream:
         environment = fold.prepared.environment
         scores = fit.scores(fold.prediction.log_odds)
         members = fit.scores(fold.prediction.member_log_odds)
+        # flow end, never going back within a capture; one capture after the other
+        end = environment.ends()
+        clock, now = np.empty(len(end)), 0.0
+        for own in environment.capture_slices():
+            latest = np.maximum.accumulate(end[own])
+            clock[own] = latest - latest[0] + now
+            now = clock[own.stop - 1] + _APART
         rows = np.flatnonzero(scores >= fit.base_rate)
         flows = environment.flows.select(CANDIDATE_COLUMNS).take(pa.array(rows)).combine_chunks()
+        columns = [pa.concat_arrays(column.chunks) for column in flows.columns]
         candidates = Candidates(
-            flows=pa.RecordBatch.from_arrays(
-                [_whole(flows.column(name)) for name in CANDIDATE_COLUMNS], schema=flows.schema
-            ),
-            clock=_clock(environment)[rows],
-            end=environment.ends()[rows],
+            flows=pa.RecordBatch.from_arrays(columns, schema=flows.schema),
+            clock=clock[rows],
+            end=end[rows],
             score=scores[rows],
             spread=members[rows].std(axis=1),
             threat=shares[rows].argmax(axis=1).astype(np.int8),
@@ -75,13 +82,13 @@ class HeldOutStream:
 
     def only(self, visible: Flags) -> HeldOutStream:
         """The same stream with some rows of the environment alone (bool, one per row)."""
-        kept = np.flatnonzero(visible[self.rows])
-        return replace(
-            self,
-            rows=self.rows[kept],
-            captures=self.captures[kept],
-            candidates=self.candidates.take(kept),
-        )
+        return self.take(np.flatnonzero(visible[self.rows]))
+
+    def take(self, places: Numbers) -> HeldOutStream:
+        """The same stream with some candidates alone, by their places."""
+        candidates = self.candidates.take(places)
+        rows, captures = self.rows[places], self.captures[places]
+        return replace(self, rows=rows, captures=captures, candidates=candidates)
 
     def replay(self, policy: Policy) -> Replay:
         """The incidents at any thresholds."""
@@ -108,23 +115,16 @@ class HeldOutStream:
             owners.append(np.where(np.isin(places, own), part, NONE))
             later.append(np.full(len(places), float(part)))
         places = np.concatenate(taken)
-        candidates = self.candidates.take(places)
+        stream = self.take(places)
         span = self.candidates.clock.max(initial=0.0) + _APART
-        clock = candidates.clock + np.concatenate(later) * span
-        stream = replace(
-            self,
-            rows=self.rows[places],
-            captures=self.captures[places],
-            candidates=replace(candidates, clock=clock),
-        )
-        return stream, np.concatenate(owners)
+        clock = stream.candidates.clock + np.concatenate(later) * span
+        candidates = replace(stream.candidates, clock=clock)
+        return replace(stream, candidates=candidates), np.concatenate(owners)
 
     def _groups(self, column: str) -> tuple[Numbers, list[Numbers]]:
         """Number of each candidate's group by recording and host, and each group's candidates."""
         hosts = self.candidates.flows.column(column).to_pylist()
-        numbers: dict[tuple[int, str], int] = {}
-        keys = zip(self.captures.tolist(), hosts, strict=True)
-        group = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.intp)
+        group = numbered(zip(self.captures.tolist(), hosts, strict=True))
         order = np.argsort(group, kind="stable")
         return group, np.split(order, np.cumsum(np.bincount(group))[:-1])
 
@@ -146,19 +146,3 @@ def in_turn(streams: Sequence[HeldOutStream]) -> tuple[Candidates, Numbers]:
         },
     )
     return together, np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-
-
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
-
-
-def _clock(environment: Environment) -> Floats:
-    """Flow end, never going back within a capture; one capture after the other, `_APART`."""
-    end = environment.ends()
-    clock = np.empty(len(end))
-    now = 0.0
-    for rows in environment.capture_slices():
-        own = np.maximum.accumulate(end[rows])
-        clock[rows] = own - own[0] + now
-        now = clock[rows.stop - 1] + _APART
-    return clock

@@ -13,17 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
 from zeekml.core.markdown import table
 from zeekml.datasets.environment import LABEL_NAMES, Labels
-from zeekml.training.mlp import Recipe
 from zeekml.training.ranking import MEASURES, RATES, EvaluatedRows, Floats
 from zeekml.training.trained_ensemble import Prediction, TrainedEnsemble
-from zeekml.training.trainer import MemberPlan, train
-from zeekml.training.training_checkpoints import TrainingCheckpoints
+from zeekml.training.trainer import TrainingSettings, train
 from zeekml.training.training_rows import Prepared
 
 NOT_RESOLVED: Final = "n/r"
@@ -74,28 +73,16 @@ def without(prepared: Sequence[Prepared], *hidden: int) -> list[Prepared]:
 
 def train_if_possible(
     prepared: Sequence[Prepared],
-    *,
-    seed: int,
-    plan: MemberPlan | None = None,
-    recipe: Recipe | None = None,
-    checkpoints: TrainingCheckpoints | None = None,
+    settings: TrainingSettings,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainedEnsemble | None:
     """Train the recipe as `train` does; None if these environments hold nothing to learn."""
-    if not can_train(prepared):
-        return None
-    return train(
-        prepared, seed=seed, plan=plan, recipe=recipe, checkpoints=checkpoints, progress=progress
-    )
+    return train(prepared, settings, progress) if can_train(prepared) else None
 
 
 def leave_one_out(
     prepared: Sequence[Prepared],
-    *,
-    seed: int,
-    plan: MemberPlan | None = None,
-    recipe: Recipe | None = None,
-    checkpoints: TrainingCheckpoints | None = None,
+    settings: TrainingSettings,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[Fold]:
     """Score every evaluable environment by an ensemble trained on all others.
@@ -105,19 +92,8 @@ def leave_one_out(
     folds = []
     for number in evaluable(prepared):
         held_out = prepared[number]
-
-        def report(done: int, total: int, name: str = held_out.name) -> None:
-            if progress is not None:
-                progress(name, done, total)
-
-        ensemble = train_if_possible(
-            without(prepared, number),
-            seed=seed,
-            plan=plan,
-            recipe=recipe,
-            checkpoints=checkpoints,
-            progress=report,
-        )
+        tell = partial(progress, held_out.name) if progress is not None else None
+        ensemble = train_if_possible(without(prepared, number), settings, tell)
         if ensemble is not None:
             folds.append(Fold(held_out, ensemble.predict(held_out.matrix)))
     return folds
@@ -125,11 +101,8 @@ def leave_one_out(
 
 def why_none_held_out(prepared: Sequence[Prepared]) -> str:
     """For each environment, why no figure can rest on it, where none can."""
-    reasons = []
-    for item in prepared:
-        reason = item.environment.why_not_evaluable() or "the others lack benign or malicious rows"
-        reasons.append(f"{item.name}: {reason}")
-    return "; ".join(reasons)
+    usual = "the others lack benign or malicious rows"
+    return "; ".join(f"{p.name}: {p.environment.why_not_evaluable() or usual}" for p in prepared)
 
 
 @dataclass(frozen=True)
@@ -213,15 +186,9 @@ def as_markdown(figures: Sequence[EnvironmentFigures]) -> str:
     rows = []
     for item in figures:
         shown = item.by_class if item.resolvable[RATES[0]] else {}
-        rows.append(
-            [
-                item.name,
-                f"{item.benign:,}",
-                f"{item.malicious:,}",
-                *(_told(value) for view in _VIEWS for value in item.views[view].tolist()),
-                ", ".join(f"{name} {value:.2f}" for name, value in shown.items()),
-            ]
-        )
+        cells = [_told(value) for view in _VIEWS for value in item.views[view].tolist()]
+        by_class = ", ".join(f"{name} {value:.2f}" for name, value in shown.items())
+        rows.append([item.name, f"{item.benign:,}", f"{item.malicious:,}", *cells, by_class])
     if figures:
         means = [value for view in _VIEWS for value in _mean(figures, view).tolist()]
         rows.append(["**mean**", "", "", *(_told(value, "**") for value in means), ""])

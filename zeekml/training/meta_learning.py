@@ -10,15 +10,14 @@ step, so that the start stays good where nobody adapts it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
 
-from zeekml.datasets.environment import Labels, Matrix
-from zeekml.training.adaptation import AdaptationRule, Replay, adapt, weighted_gradients
-from zeekml.training.mlp import AdamW, Mlp, one_cycle
-from zeekml.training.tasks import Task, TaskSource, draw_task, part_hosts
+from zeekml.training.adaptation import AdaptationRule, adapt, weighted_gradients
+from zeekml.training.mlp import AdamW, Mlp, Replay, one_cycle
+from zeekml.training.tasks import TaskSource, draw_task, part_hosts
 
 Algorithm = Literal["reptile", "fomaml", "anil"]
 
@@ -60,20 +59,28 @@ def meta_learn(
     optimiser = AdamW(parameters, decay=0.0)
     rule = recipe.inner
     if recipe.algorithm == "anil":
-        rule = AdaptationRule(rule.steps, rule.rate, True, rule.pull, rule.replay, rule.batch)
+        rule = replace(rule, head_only=True)
     for step in range(recipe.steps):
-        task = _draw(sources, recipe, rng)
+        order = rng.permutation(len(sources))
+        tasks = (draw_task(sources[index], recipe.k, recipe.query, rng) for index in order)
+        # of any environment; none only where parting fails again and again
+        task = next((drawn for drawn in tasks if drawn is not None), None)
         if task is None:
             continue
-        support_labels, query_labels = _labels(task, binary=binary)
-        adapted = adapt(
-            start, task.source.x[task.support], support_labels, rule, replay=replay, rng=rng
-        )
+        x, labels = task.source.x, task.source.labels
+        if binary:
+            labels = (labels > 0).astype(np.int8)
+        adapted = adapt(start, x[task.support], labels[task.support], rule, replay=replay, rng=rng)
         if recipe.algorithm == "reptile":
             # the way from the start to the adapted network, in units of a gradient
-            outer = _difference(start, adapted, rule.rate * rule.steps)
+            pairs = zip(parameters, [*adapted.weights, *adapted.biases], strict=True)
+            length = rule.rate * rule.steps
+            outer = [((before - after) / length).astype(np.float32) for before, after in pairs]
         else:
-            outer = _query_gradients(adapted, task.source.x[task.query], query_labels)
+            judged = labels[task.query]
+            bad, good = max((judged > 0).sum(), 1), max((judged <= 0).sum(), 1)
+            even = np.where(judged > 0, 0.5 / bad, 0.5 / good)
+            outer = weighted_gradients(adapted, x[task.query], judged, even)
         again = replay.draw(_JOINT_BATCH, rng)
         even = np.full(_JOINT_BATCH, 1 / _JOINT_BATCH)
         joint = weighted_gradients(start, replay.x[again], replay.labels[again], even)
@@ -84,33 +91,3 @@ def meta_learn(
         ]
         optimiser.step(mixed, one_cycle(step, recipe.steps, recipe.rate))
     return start
-
-
-def _draw(
-    sources: Sequence[TaskSource], recipe: MetaRecipe, rng: np.random.Generator
-) -> Task | None:
-    """Draw a task of any environment; None only where parting fails again and again."""
-    for index in rng.permutation(len(sources)):
-        task = draw_task(sources[index], recipe.k, recipe.query, rng)
-        if task is not None:
-            return task
-    return None
-
-
-def _labels(task: Task, *, binary: bool) -> tuple[Labels, Labels]:
-    labels = task.source.labels
-    if binary:
-        labels = (labels > 0).astype(np.int8)
-    return labels[task.support], labels[task.query]
-
-
-def _difference(start: Mlp, adapted: Mlp, length: float) -> list[Matrix]:
-    before = [*start.weights, *start.biases]
-    after = [*adapted.weights, *adapted.biases]
-    return [((b - a) / length).astype(np.float32) for b, a in zip(before, after, strict=True)]
-
-
-def _query_gradients(network: Mlp, x: Matrix, labels: Labels) -> list[Matrix]:
-    malicious = labels > 0
-    weights = np.where(malicious, 0.5 / max(malicious.sum(), 1), 0.5 / max((~malicious).sum(), 1))
-    return weighted_gradients(network, x, labels, weights)

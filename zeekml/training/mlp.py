@@ -23,6 +23,9 @@ from zeekml.datasets.environment import Labels, Matrix
 _WARM_UP: Final = 0.15
 _START_DIVISOR: Final = 25.0
 _END_DIVISOR: Final = 1e4
+# of Adam
+_BETAS: Final = (0.9, 0.999)
+_EPSILON: Final = 1e-8
 
 
 @dataclass
@@ -52,13 +55,9 @@ class Mlp:
         Makes sense for networks that set out from the same weights: others have their hidden units
         in different orders.
         """
-        weights = [
-            np.mean(layer, axis=0) for layer in zip(*(n.weights for n in networks), strict=True)
-        ]
-        biases = [
-            np.mean(layer, axis=0) for layer in zip(*(n.biases for n in networks), strict=True)
-        ]
-        return cls(weights, biases)
+        weights = zip(*(network.weights for network in networks), strict=True)
+        biases = zip(*(network.biases for network in networks), strict=True)
+        return cls([np.mean(w, axis=0) for w in weights], [np.mean(b, axis=0) for b in biases])
 
     @property
     def outputs(self) -> int:
@@ -148,18 +147,9 @@ def one_cycle(step: int, steps: int, peak: float) -> float:
 class AdamW:
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019), in place."""
 
-    def __init__(
-        self,
-        parameters: list[Matrix],
-        *,
-        decay: float,
-        betas: tuple[float, float] = (0.9, 0.999),
-        epsilon: float = 1e-8,
-    ) -> None:
+    def __init__(self, parameters: list[Matrix], *, decay: float) -> None:
         self._parameters = parameters
         self._decay = decay
-        self._betas = betas
-        self._epsilon = epsilon
         self._first = [np.zeros_like(p) for p in parameters]
         self._second = [np.zeros_like(p) for p in parameters]
         self._step = 0
@@ -167,7 +157,7 @@ class AdamW:
     def step(self, gradients: list[Matrix], rate: float) -> None:
         """Change the parameters by one step of size `rate`."""
         self._step += 1
-        b1, b2 = self._betas
+        b1, b2 = _BETAS
         size = np.float32(rate / (1 - b1**self._step))
         correction = np.float32(1 / (1 - b2**self._step))
         for parameter, gradient, first, second in zip(
@@ -176,7 +166,27 @@ class AdamW:
             first += np.float32(1 - b1) * (gradient - first)
             second += np.float32(1 - b2) * (gradient * gradient - second)
             parameter *= np.float32(1 - rate * self._decay)
-            parameter -= size * first / (np.sqrt(second * correction) + np.float32(self._epsilon))
+            parameter -= size * first / (np.sqrt(second * correction) + np.float32(_EPSILON))
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Rows of the training environments, to be drawn by weight."""
+
+    x: Matrix  # (rows, features): standardised
+    labels: Labels  # (rows,)
+    # (rows,): running sum of the rows' weights, the last of them 1
+    cumulative: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, x: Matrix, labels: Labels, weights: npt.NDArray[np.float64]) -> Replay:
+        cumulative = np.cumsum(weights)
+        return cls(x, labels, cumulative / cumulative[-1])
+
+    def draw(self, count: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+        """Row numbers."""
+        drawn = np.searchsorted(self.cumulative, rng.random(count), side="right")
+        return np.minimum(drawn, len(self.x) - 1)
 
 
 @dataclass(frozen=True)
@@ -196,10 +206,7 @@ class Recipe:
 
 
 def disturb(
-    x: Matrix,
-    recipe: Recipe,
-    families: npt.NDArray[np.intp] | None,
-    rng: np.random.Generator,
+    x: Matrix, recipe: Recipe, families: npt.NDArray[np.intp] | None, rng: np.random.Generator
 ) -> Matrix:
     """Standardised rows with noise, and without some of their feature families.
 
@@ -226,11 +233,9 @@ def fit(
     """Train one network on rows drawn in proportion to their weights."""
     network = Mlp.initialise((x.shape[1], *recipe.hidden, outputs), rng)
     optimiser = AdamW([*network.weights, *network.biases], decay=recipe.decay)
-    cumulative = np.cumsum(weights)
-    cumulative /= cumulative[-1]
+    drawn_from = Replay.of(x, labels, weights)
     for step in range(recipe.steps):
-        drawn = np.searchsorted(cumulative, rng.random(recipe.batch), side="right")
-        rows = np.minimum(drawn, len(x) - 1)
+        rows = drawn_from.draw(recipe.batch, rng)
         batch = disturb(x[rows], recipe, families, rng)
         activations = network.forward(batch, dropout=recipe.dropout, rng=rng)
         _, gradient = loss_and_gradient(activations[-1], labels[rows])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from zeekml.core.markdown import plain, table
 from zeekml.datasets.data_report import DataReport
-from zeekml.datasets.environment import Environment
-from zeekml.datasets.read import Skipped
+from zeekml.datasets.read import Collection
 from zeekml.ensemble.classes import THREATS
 from zeekml.training.evaluation_report import EvaluationReport, evaluation_text
 from zeekml.training.leave_one_out import as_markdown
@@ -19,8 +19,15 @@ from zeekml.training.ranking import RATES
 from zeekml.training.synthetic.inject import KINDS
 from zeekml.training.thresholds import Fitted
 from zeekml.training.trained_ensemble import LEFT_OUT_FAMILIES, TrainedEnsemble
-from zeekml.training.trainer import MemberPlan
+from zeekml.training.trainer import MemberPlan, TrainingSettings
 from zeekml.training.training_rows import BENIGN_SHARE, MAX_SOURCE_ROWS, SYNTHETIC_WEIGHT
+
+_USE: Final = f"""## Intended use
+Ranks connection records of Zeek and Suricata by how likely they belong to an attack, names the
+likeliest of {len(THREATS)} threats ({", ".join(THREATS)}), and is meant to be read as incidents
+(several flows of one host), by a person, beside other sensors. It is not meant to block traffic
+unattended, nor to prove that a network is clean. Before relying on it at a site, calibrate its
+thresholds on the site's own traffic."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +36,10 @@ class CardFacts:
 
     name: str
     command: str
-    environments: Sequence[Environment]
-    reports: Sequence[DataReport]
-    skipped: Sequence[Skipped]
+    collection: Collection
+    reports: Sequence[DataReport]  # of its environments
     ensemble: TrainedEnsemble
-    recipe: Recipe
-    plan: MemberPlan
+    training: TrainingSettings
     evaluation: EvaluationReport | None
     fitted: Fitted
 
@@ -43,7 +48,7 @@ def model_card(facts: CardFacts) -> str:
     """The card as Markdown; the same facts give the same text."""
     sections = [
         f"# {plain(facts.name)}: model card",
-        _use(),
+        _USE,
         _data(facts),
         _recipe(facts),
         _figures(facts),
@@ -55,36 +60,25 @@ def model_card(facts: CardFacts) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _use() -> str:
-    return f"""## Intended use
-Ranks connection records of Zeek and Suricata by how likely they belong to an attack, names the
-likeliest of {len(THREATS)} threats ({", ".join(THREATS)}), and is meant to be read as incidents
-(several flows of one host), by a person, beside other sensors. It is not meant to block traffic
-unattended, nor to prove that a network is clean. Before relying on it at a site, calibrate its
-thresholds on the site's own traffic."""
-
-
 def _data(facts: CardFacts) -> str:
-    rows = []
-    for environment, report in zip(facts.environments, facts.reports, strict=True):
-        reference = environment.reference
-        classes = ", ".join(f"{name} {count:,}" for name, count in report.classes.items())
-        rows.append(
-            [
-                report.name,
-                f"{report.rows:,}",
-                f"{report.distinct:,}",
-                classes,
-                f"{report.span_seconds / 3600:,.1f} h in {report.captures}",
-                reference.title,
-                reference.licence,
-            ]
-        )
+    described = list(zip(facts.collection.environments, facts.reports, strict=True))
+    rows = [
+        [
+            report.name,
+            f"{report.rows:,}",
+            f"{report.distinct:,}",
+            ", ".join(f"{name} {count:,}" for name, count in report.classes.items()),
+            f"{report.span_seconds / 3600:,.1f} h in {report.captures}",
+            environment.reference.title,
+            environment.reference.licence,
+        ]
+        for environment, report in described
+    ]
     text = "## Training data\n" + table(
         ["environment", "rows", "distinct records", "labels", "captures", "origin", "terms"], rows
     )
     remarks = []
-    for environment, report in zip(facts.environments, facts.reports, strict=True):
+    for environment, report in described:
         found = [environment.reference.caution, *report.notes]
         if report.contradictions:
             found.append(
@@ -94,13 +88,14 @@ def _data(facts: CardFacts) -> str:
         if report.why_not:
             found.append(f"trained on, not evaluated: {report.why_not}")
         remarks += [f"- {plain(report.name)}: {plain(note)}." for note in found if note]
-    remarks += [f"- {plain(s.name)} left out: {plain(s.reason)}." for s in facts.skipped]
+    remarks += [f"- {plain(s.name)} left out: {plain(s.reason)}." for s in facts.collection.skipped]
     return text + "\n\n" + "\n".join(remarks)
 
 
 def _recipe(facts: CardFacts) -> str:
+    recipe, plan = facts.training.recipe, facts.training.plan
     binary = sum(not member.knows_threats for member in facts.ensemble.members)
-    hidden = "-".join(str(width) for width in facts.recipe.hidden)
+    hidden = "-".join(str(width) for width in recipe.hidden)
     kinds = ", ".join(f"{kind.name} ({kind.label})" for kind in KINDS)
     return f"""## Recipe
 - {len(facts.ensemble.features)} features of the schema, without the families:
@@ -108,12 +103,12 @@ def _recipe(facts: CardFacts) -> str:
   clipped at ±{facts.ensemble.scaler.clip:g} standard deviations.
 - {len(facts.ensemble.members)} multilayer perceptrons ({hidden} hidden units), {binary} of them
   binary, the others with eight classes, each with its own seed and without a random part of the
-  environments; {facts.recipe.steps} steps of {facts.recipe.batch} rows, AdamW, one-cycle rate
-  {facts.recipe.rate:g}, dropout {facts.recipe.dropout:g}, noise of {facts.recipe.noise:g} standard
-  deviations, each feature family missing from {facts.recipe.family_dropout:.0%} of the rows. Their
+  environments; {recipe.steps} steps of {recipe.batch} rows, AdamW, one-cycle rate
+  {recipe.rate:g}, dropout {recipe.dropout:g}, noise of {recipe.noise:g} standard
+  deviations, each feature family missing from {recipe.family_dropout:.0%} of the rows. Their
   log-odds are averaged, then calibrated.
-- {_without(facts.plan)}
-- {_meta(facts.plan.meta)}
+- {_without(plan)}
+- {_meta(plan.meta)}
 - Rows: every environment weighs the same, {BENIGN_SHARE:.0%} of it benign; classes by the square
   root of their mass, repeated rows by the square root of their number; at most
   {MAX_SOURCE_ROWS:,} rows per source. Rows known to be malicious but not of what class teach only
@@ -155,10 +150,8 @@ more than a tenth.
 
 def _thresholds(facts: CardFacts) -> str:
     chosen, fit = facts.fitted.thresholds, facts.fitted.calibration
-    limits = table(
-        ["threat", "threshold"], [[t, f"{value:.3f}"] for t, value in chosen.values.items()]
-    )
-    rows = [
+    limits = [[threat, f"{value:.3f}"] for threat, value in chosen.values.items()]
+    checks = [
         [
             check.name,
             f"{check.false:,}",
@@ -167,10 +160,7 @@ def _thresholds(facts: CardFacts) -> str:
         ]
         for check in facts.fitted.checks
     ]
-    check = table(
-        ["environment", "false incidents", "per 10,000 benign", "malicious flows in incidents"],
-        rows,
-    )
+    heads = ["environment", "false incidents", "per 10,000 benign", "malicious flows in incidents"]
     return f"""## Scores and thresholds
 Scores are calibrated on held-out environments (Platt, slope {fit.slope:.3f},
 intercept {fit.intercept:.3f}; Brier {fit.brier:.3f}, calibration error
@@ -181,22 +171,20 @@ nothing scores {fit.base_rate:g}, and thresholds are small numbers.
 Incident thresholds are set on held-out benign traffic, with environments pooled by the square root
 of their size: {chosen.false_per_10k:.2f} false incidents per 10,000 benign flows.
 
-{limits}
+{table(["threat", "threshold"], limits)}
 
 The same choice made on all environments but one, and counted on that one (a rough check: the
 scores of the others come from ensembles that had seen it, which `zeekml evaluate` avoids):
 
-{check}"""
+{table(heads, checks)}"""
 
 
 def _limits(facts: CardFacts) -> str:
     weak = sorted(
-        (
-            (value, item.name, name)
-            for item in facts.fitted.figures
-            if item.resolvable[RATES[0]]
-            for name, value in item.by_class.items()
-        )
+        (value, item.name, name)
+        for item in facts.fitted.figures
+        if item.resolvable[RATES[0]]
+        for name, value in item.by_class.items()
     )
     worst = ", ".join(f"{name} in {site} ({value:.2f})" for value, site, name in weak[:8])
     return f"""## What it does not see
@@ -210,14 +198,11 @@ def _limits(facts: CardFacts) -> str:
 
 
 def _reproduction(facts: CardFacts) -> str:
-    files = table(
-        ["environment", "SHA-256 of its file"],
-        [[environment.name, environment.sha256] for environment in facts.environments],
-    )
+    files = [[item.name, item.sha256] for item in facts.collection.environments]
     return f"""## How to make it again
     {facts.command}
 
 The same data, seed and version of zeekml and NumPy give the same bytes on the same kind of
 processor; elsewhere the last bits of the weights may differ.
 
-{files}"""
+{table(["environment", "SHA-256 of its file"], files)}"""

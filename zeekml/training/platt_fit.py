@@ -64,13 +64,8 @@ def fit_scores(folds: Sequence[Fold], *, base_rate: float = BASE_RATE) -> PlattF
     intercept += math.log(base_rate / (1 - base_rate))
     scores = apply_platt(z, slope, intercept)
     weights = np.concatenate([prior_weights(bad, base_rate) for bad in malicious])
-    return PlattFit(
-        slope=slope,
-        intercept=intercept,
-        base_rate=base_rate,
-        brier=brier(scores, y, weights),
-        error=expected_calibration_error(scores, y, weights),
-    )
+    error = expected_calibration_error(scores, y, weights)
+    return PlattFit(slope, intercept, base_rate, brier(scores, y, weights), error)
 
 
 def prior_weights(malicious: npt.NDArray[np.bool_], rate: float) -> Floats:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from zeekml.datasets.environment import Labels
 from zeekml.datasets.equal_rows import duplicate_weights
+from zeekml.training.tasks import numbered
 from zeekml.training.training_rows import Prepared
 
 Floats = npt.NDArray[np.float64]
@@ -96,16 +97,14 @@ class EvaluatedRows:
         rows = everything >= 0
         labels = everything[rows]
         originators = environment.flows["id.orig_h"].to_pylist()
-        numbers: dict[tuple[int, str], int] = {}
-        hosts = [
-            numbers.setdefault((environment.captures[row], originators[row]), len(numbers))
-            for row in np.flatnonzero(rows).tolist()
+        keys = [
+            (environment.captures[row], originators[row]) for row in np.flatnonzero(rows).tolist()
         ]
         weights = {
             "raw": np.ones(len(labels)),
             "distinct": duplicate_weights(prepared.matrix[rows], labels),
         }
-        return cls(rows, labels, labels > 0, weights, np.array(hosts, dtype=np.intp))
+        return cls(rows, labels, labels > 0, weights, numbered(keys))
 
     def resolvable(self, view: str) -> Flags:
         """Whether the benign rows resolve each of `MEASURES`, see `ROWS_PER_RATE`."""

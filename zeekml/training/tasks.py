@@ -14,8 +14,9 @@ learned.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,28 @@ class Task:
     query: Rows
 
 
+def numbered(keys: Iterable[Hashable]) -> npt.NDArray[np.int64]:
+    """Numbers of keys, from 0 in the order in which they are met."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
+
+
+def both_sides(labels: Labels) -> bool:
+    """Whether there are benign and malicious rows."""
+    return bool((labels == 0).any() and (labels > 0).any())
+
+
+def sample_sides(
+    labels: Labels, among: Flags, most: tuple[int, int], rng: np.random.Generator
+) -> Rows:
+    """All rows among those of either side, benign ones first, but at most so many of each."""
+    parts = []
+    for side, count in zip((labels == 0, labels > 0), most, strict=True):
+        rows = np.flatnonzero(among & side)
+        parts.append(rng.choice(rows, count, replace=False) if len(rows) > count else rows)
+    return np.concatenate(parts)
+
+
 def host_groups(environment: Environment) -> npt.NDArray[np.int64]:
     """For each row the number of the group of rows it must not be parted from.
 
@@ -70,18 +93,17 @@ def host_groups(environment: Environment) -> npt.NDArray[np.int64]:
     labels = environment.labels
     malicious = labels > 0
     count = Counter(o for o, bad in zip(originators, malicious.tolist(), strict=True) if bad)
-    codes: dict[tuple[Any, ...], int] = {}
-    groups = np.empty(len(labels), dtype=np.int64)
-    for row, originator in enumerate(originators):
-        key: tuple[Any, ...] = (originator,)
-        if malicious[row] and count[originator] < FEW_FLOWS:
-            key = (targets[row], int(labels[row]))
-        groups[row] = codes.setdefault(key, len(codes))
+    keys: list[Hashable] = [
+        (target, label) if label > 0 and count[originator] < FEW_FLOWS else (originator,)
+        for originator, target, label in zip(originators, targets, labels.tolist(), strict=True)
+    ]
     if environment.episodes is None:
-        return groups
+        return numbered(keys)
     named = np.flatnonzero(np.array([bool(e) for e in environment.episodes], dtype=bool))
-    names = [codes.setdefault(("episode", e), len(codes)) for e in environment.episodes[named]]
-    links = coo_array((np.ones(len(named)), (groups[named], names)), shape=(len(codes),) * 2)
+    codes = numbered([*keys, *(("episode", e) for e in environment.episodes[named])])
+    groups, names = codes[: len(keys)], codes[len(keys) :]
+    size = int(codes.max(initial=-1)) + 1
+    links = coo_array((np.ones(len(named)), (groups[named], names)), shape=(size, size))
     together: npt.NDArray[np.int64] = connected_components(links, directed=False)[1][groups]
     return together.astype(np.int64)
 
@@ -101,22 +123,21 @@ def part_hosts(
                 return None
             cut = float(np.quantile(malicious, rng.uniform(0.2, 0.8)))
             first, second = first & (source.time <= cut), second & (source.time > cut)
-        if all(
-            (source.labels[side] == 0).any() and (source.labels[side] > 0).any()
-            for side in (first, second)
-        ):
+        if both_sides(source.labels[first]) and both_sides(source.labels[second]):
             return first, second
     return None
 
 
 def draw_support(source: TaskSource, side: Flags, k: int, rng: np.random.Generator) -> Rows:
     """Draw up to `k` benign and up to `k` malicious rows of one side, by weight."""
-    return np.concatenate(
-        [
-            _draw(source, side & (source.labels == 0), k, rng),
-            _draw(source, side & (source.labels > 0), k, rng),
-        ]
-    )
+    parts = []
+    for of_kind in (source.labels == 0, source.labels > 0):
+        rows = np.flatnonzero(side & of_kind & (source.weights > 0))
+        if len(rows) > k:
+            weights = source.weights[rows]
+            rows = rng.choice(rows, k, replace=False, p=weights / weights.sum())
+        parts.append(rows)
+    return np.concatenate(parts)
 
 
 def draw_task(source: TaskSource, k: int, query: int, rng: np.random.Generator) -> Task | None:
@@ -130,14 +151,5 @@ def draw_task(source: TaskSource, k: int, query: int, rng: np.random.Generator) 
     of_them = np.isin(source.labels, [0, *wanted])
     if (source.labels[first & of_them] > 0).any() and (source.labels[second & of_them] > 0).any():
         first, second = first & of_them, second & of_them
-    return Task(
-        source, draw_support(source, first, k, rng), draw_support(source, second, query, rng)
-    )
-
-
-def _draw(source: TaskSource, side: Flags, count: int, rng: np.random.Generator) -> Rows:
-    rows = np.flatnonzero(side & (source.weights > 0))
-    if len(rows) <= count:
-        return rows
-    weights = source.weights[rows]
-    return rng.choice(rows, count, replace=False, p=weights / weights.sum())
+    support = draw_support(source, first, k, rng)
+    return Task(source, support, draw_support(source, second, query, rng))

@@ -82,11 +82,8 @@ def choose_thresholds(
     bar = _bar(cost, budget)
     # to the digits that a bundle keeps
     scores = np.round(score_of(_lowered(cost, bar), fit.base_rate), 6)
-    return Thresholds(
-        values=dict(zip(THREATS, scores.tolist(), strict=True)),
-        candidate_score=fit.base_rate,
-        false_per_10k=1e4 * cost.of_scores(scores),
-    )
+    values = dict(zip(THREATS, scores.tolist(), strict=True))
+    return Thresholds(values, fit.base_rate, false_per_10k=1e4 * cost.of_scores(scores))
 
 
 @dataclass(frozen=True)
@@ -111,8 +108,7 @@ class _Cost:
 
     def of_scores(self, scores: Floats) -> float:
         """Of thresholds given as scores, by threat."""
-        values = dict(zip(THREATS, scores.tolist(), strict=True))
-        incidents = self.replay.incidents(values)
+        incidents = self.replay.incidents(dict(zip(THREATS, scores.tolist(), strict=True)))
         return float(sum(self.weights[incident.opener] for incident in incidents))
 
     def of_bar(self, bar: float) -> float:
@@ -197,11 +193,11 @@ def cross_check(
 
     One check per fold; none if there is only one.
     """
-    checks = []
+    checks: list[SiteCheck] = []
+    if len(folds) < 2:
+        return checks
     for held_out in folds:
         others = [fold for fold in folds if fold is not held_out]
-        if not others:
-            continue
         fit = fit_scores(others)
         values = choose_thresholds(others, fit, policy, budget=budget).values
         stream, labels = HeldOutStream.of(held_out, fit), held_out.labels
@@ -209,17 +205,11 @@ def cross_check(
         for incident in stream.replay(policy).incidents(values):
             caught[stream.rows[incident.rows]] = True
         false = stream.only(labels == 0).replay(policy).incidents(values)
-        checks.append(
-            SiteCheck(
-                name=held_out.name,
-                benign=int((labels == 0).sum()),
-                false=len(false),
-                found={
-                    LABEL_NAMES[label]: float(caught[labels == label].mean())
-                    for label in np.unique(labels[labels > 0])
-                },
-            )
-        )
+        found = {
+            LABEL_NAMES[label]: float(caught[labels == label].mean())
+            for label in np.unique(labels[labels > 0])
+        }
+        checks.append(SiteCheck(held_out.name, int((labels == 0).sum()), len(false), found))
     return checks
 
 

@@ -14,12 +14,7 @@ from zeekml.datasets.environment import Matrix
 from zeekml.datasets.equal_rows import Weights
 from zeekml.ensemble.classes import CLASSES
 from zeekml.ensemble.scaler import Scaler
-from zeekml.ensemble.scoring import (
-    averaged_log_odds,
-    member_log_odds,
-    standardise,
-    threat_shares,
-)
+from zeekml.ensemble.scoring import averaged_log_odds, member_log_odds, standardise, threat_shares
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
 from zeekml.training.mlp import Mlp
 
@@ -115,15 +110,10 @@ class Prediction:
         knows = np.array(knows_threats)
         odds = member_log_odds(logits, knows)
         shares, _ = threat_shares(logits, knows, probability=False)
-        return cls(
-            averaged_log_odds(odds, probability=False), odds, shares if knows.any() else None
-        )
+        mean = averaged_log_odds(odds, probability=False)
+        return cls(mean, odds, shares if knows.any() else None)
 
     def take(self, rows: npt.NDArray[np.intp]) -> Prediction:
         """Some of the rows, by their numbers."""
-        shares = self.threat_shares
-        return Prediction(
-            self.log_odds[rows],
-            self.member_log_odds[rows],
-            None if shares is None else shares[rows],
-        )
+        shares = None if self.threat_shares is None else self.threat_shares[rows]
+        return Prediction(self.log_odds[rows], self.member_log_odds[rows], shares)

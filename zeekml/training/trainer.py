@@ -23,10 +23,9 @@ from zeekml.datasets.equal_rows import Weights
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
 from zeekml.ensemble.scaler import Scaler
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
-from zeekml.training.adaptation import Replay
 from zeekml.training.meta_learning import ALGORITHMS, MetaRecipe, meta_learn
-from zeekml.training.mlp import Mlp, Recipe, fit
-from zeekml.training.tasks import TaskSource
+from zeekml.training.mlp import Mlp, Recipe, Replay, fit
+from zeekml.training.tasks import TaskSource, both_sides
 from zeekml.training.trained_ensemble import (
     FEATURE_SET,
     TrainedEnsemble,
@@ -97,44 +96,33 @@ class MemberPlan:
 
     def members(self, recipe: Recipe) -> list[MemberRecipe]:
         """How each of the ensemble's members is trained."""
-        return [
-            MemberRecipe(
-                outputs,
-                number,
-                recipe,
-                self.meta,
-                self.subsets,
-                self.without[number % len(self.without)] if outputs == BINARY_CLASSES else (),
-            )
-            for number, outputs in enumerate(self.outputs())
-        ]
+        found = []
+        for number, outputs in enumerate(self.outputs()):
+            without = self.without[number % len(self.without)] if outputs == BINARY_CLASSES else ()
+            one = MemberRecipe(outputs, number, recipe, self.meta, self.subsets, without)
+            found.append(one)
+        return found
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How an ensemble is trained."""
+
+    seed: int  # two runs with the same seed, data, processor and BLAS give the same bits
+    plan: MemberPlan = field(default_factory=MemberPlan)  # members to train
+    recipe: Recipe = field(default_factory=Recipe)  # how each is trained jointly
+    # where members are kept, and taken from if a run before has trained the same ones
+    checkpoints: TrainingCheckpoints | None = None
 
 
 def train(
     prepared: Sequence[Prepared],
-    *,
-    seed: int,
-    plan: MemberPlan | None = None,
-    recipe: Recipe | None = None,
-    checkpoints: TrainingCheckpoints | None = None,
+    settings: TrainingSettings,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainedEnsemble:
     """Train an ensemble on environments and their synthetic copies.
 
-    Parameters
-    ----------
-    prepared : sequence of Prepared
-        At least one, with benign and malicious rows among them.
-    seed : int
-        Two runs with the same seed, data, processor and BLAS give the same bits.
-    plan : MemberPlan, optional
-        Members to train; five binary and five eight-class ones by default.
-    recipe : Recipe, optional
-        How each is trained jointly.
-    checkpoints : TrainingCheckpoints, optional
-        Where members are kept, and taken from if a run before has trained the same ones.
-    progress : callable, optional
-        Called with (members done, members in all).
+    `progress` is called with (members done, members in all).
 
     Raises
     ------
@@ -143,8 +131,8 @@ def train(
     OutputError
         A member cannot be kept.
     """
-    members = (plan or MemberPlan()).members(recipe or Recipe())
-    training_set = TrainingSet.of(prepared, seed)
+    members, checkpoints = settings.plan.members(settings.recipe), settings.checkpoints
+    training_set = TrainingSet.of(prepared, settings.seed)
     for member in members:
         # made before the threads begin: each would make its own
         training_set.view(member.without)
@@ -188,7 +176,7 @@ class TrainingSet:
     def of(cls, prepared: Sequence[Prepared], seed: int) -> TrainingSet:
         """Gather rows and tasks; raises ValueError where there is nothing to learn."""
         pool = pool_of(prepared, seed)
-        if not (pool.labels == 0).any() or not (pool.labels > 0).any():
+        if not both_sides(pool.labels):
             raise ValueError("training needs benign and malicious rows")
         scaler = fit_scaler(pool.x, pool.weights)
         sources = [task_source(item, scaler) for item in prepared]
@@ -200,17 +188,18 @@ class TrainingSet:
         arrays: list[npt.NDArray[Any]] = [self.x, pool.labels, pool.weights, pool.environment]
         for source in self.sources:
             arrays += [source.x, source.labels, source.weights, source.hosts, source.time]
-        names = [source.name for source in self.sources]
-        return digest_of(arrays, self.seed, pool.names, names)
+        return digest_of(arrays, self.seed, pool.names, [source.name for source in self.sources])
 
     def view(self, without: tuple[str, ...]) -> tuple[Matrix, list[TaskSource]]:
         """Rows and environments as they are without some feature families."""
         if without not in self._views:
-            gone = columns_of(without)
-            x, sources = self.x, list(self.sources)
+            x, sources, gone = self.x, list(self.sources), columns_of(without)
             if len(gone):
-                x = _blank(x, gone)
-                sources = [replace(source, x=_blank(source.x, gone)) for source in sources]
+                x = x.copy()
+                x[:, gone] = 0
+                sources = [replace(source, x=source.x.copy()) for source in sources]
+                for source in sources:
+                    source.x[:, gone] = 0
             self._views[without] = x, sources
         return self._views[without]
 
@@ -246,12 +235,6 @@ def columns_of(families: Sequence[str]) -> npt.NDArray[np.intp]:
     return np.flatnonzero(np.isin(_FAMILY_NAMES, list(families)))
 
 
-def _blank(x: Matrix, columns: npt.NDArray[np.intp]) -> Matrix:
-    out = x.copy()
-    out[:, columns] = 0
-    return out
-
-
 def task_source(item: Prepared, scaler: Scaler) -> TaskSource:
     """An environment as tasks are drawn from it."""
     return TaskSource(
@@ -283,18 +266,11 @@ class MemberSet:
 
     def joint(self) -> Mlp:
         """Train a network on all rows together."""
-        return fit(
-            self.x,
-            self.labels,
-            self.weights,
-            outputs=len(self.member.outputs),
-            recipe=self.member.recipe,
-            rng=self.rng,
-            families=_FAMILIES,
-        )
+        outputs, recipe = len(self.member.outputs), self.member.recipe
+        rows = self.x, self.labels, self.weights
+        return fit(*rows, outputs=outputs, recipe=recipe, rng=self.rng, families=_FAMILIES)
 
     def meta(self, network: Mlp, recipe: MetaRecipe, rng: np.random.Generator) -> Mlp:
         """Learn a start from a jointly trained network, which stays as it is."""
-        return meta_learn(
-            network, self.sources, self.replay, recipe, rng, binary=self.member.binary
-        )
+        binary = self.member.binary
+        return meta_learn(network, self.sources, self.replay, recipe, rng, binary=binary)

@@ -138,13 +138,8 @@ def _member(parts: Sequence[bytes]) -> TrainedMember:
         [np.empty(out, np.float32) for _, out in layers],
     )
     # copies: what is read cannot be written to
-    arrays = {
-        name: array.copy() for name, array in arrays_of_parts(parts[1:], _arrays(like)).items()
-    }
-    network = Mlp(
-        [arrays[f"weight {layer}"] for layer in range(len(layers))],
-        [arrays[f"bias {layer}"] for layer in range(len(layers))],
-    )
+    arrays = [array.copy() for array in arrays_of_parts(parts[1:], _arrays(like)).values()]
+    network = Mlp(arrays[: len(layers)], arrays[len(layers) :])
     return TrainedMember(network, facts.outputs, facts.left_out)
 
 

@@ -7,7 +7,7 @@ weight.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -21,7 +21,7 @@ from zeekml.features.extractor import feature_matrix
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
 from zeekml.training.synthetic.inject import KINDS, synthetic_copy
 from zeekml.training.synthetic.traffic_context import TrafficKind
-from zeekml.training.tasks import host_groups
+from zeekml.training.tasks import both_sides, host_groups
 from zeekml.training.trained_ensemble import FEATURE_SET
 
 # what an environment counts that has only benign or only malicious rows
@@ -93,12 +93,18 @@ def prepare(environment: Environment, *, seed: int) -> Prepared:
         for rows in environment.capture_slices()
     ]
     matrix, labels = synthetic_rows(environment, seed=seed)
-    return Prepared(
-        environment=environment,
-        matrix=np.concatenate(parts),
-        synthetic=matrix,
-        synthetic_labels=labels,
-    )
+    return Prepared(environment, np.concatenate(parts), matrix, labels)
+
+
+def prepare_all(
+    environments: Sequence[Environment], seed: int, tell: Callable[[str, int, int], None]
+) -> list[Prepared]:
+    """Prepare every environment, and say so."""
+    prepared = []
+    for done, environment in enumerate(environments):
+        tell(f"features of {environment.name}", done, len(environments))
+        prepared.append(prepare(environment, seed=seed))
+    return prepared
 
 
 def synthetic_rows(
@@ -128,10 +134,14 @@ class TrainingRows:
 def pool_of(prepared: Sequence[Prepared], seed: int) -> TrainingRows:
     """Gather what an ensemble with this seed learns from: environments and synthetic copies."""
     columns = [FEATURE_INDEX[name] for name in FEATURE_SET]
-    xs: list[Matrix] = [np.empty((0, len(columns)), dtype=np.float32)]
-    labels: list[Labels] = [np.empty(0, dtype=np.int8)]
-    weights: list[Weights] = [np.empty(0)]
-    owners: list[npt.NDArray[np.int32]] = [np.empty(0, dtype=np.int32)]
+    parts: list[tuple[Matrix, Labels, Weights, npt.NDArray[np.int32]]] = [
+        (
+            np.empty((0, len(columns)), np.float32),
+            np.empty(0, np.int8),
+            np.empty(0),
+            np.empty(0, np.int32),
+        )
+    ]
     for number, item in enumerate(prepared):
         rng = np.random.default_rng([seed, len(item.environment), number, 1])
         synthetic = row_weights(item.synthetic, item.synthetic_labels) * SYNTHETIC_WEIGHT
@@ -139,30 +149,21 @@ def pool_of(prepared: Sequence[Prepared], seed: int) -> TrainingRows:
             (item.matrix, item.environment.labels, item.weights),
             (item.synthetic, item.synthetic_labels, synthetic),
         ):
-            chosen, counted = _cap(counted, rng)
-            xs.append(matrix[chosen][:, columns])
-            labels.append(rows[chosen])
-            weights.append(counted)
-            owners.append(np.full(len(chosen), number, dtype=np.int32))
-    total = np.concatenate(weights)
-    return TrainingRows(
-        x=np.concatenate(xs),
-        labels=np.concatenate(labels),
-        weights=total / max(total.sum(), 1e-12),
-        environment=np.concatenate(owners),
-        names=[item.name for item in prepared],
+            chosen = np.flatnonzero(counted > 0)
+            mass = counted[chosen]
+            if len(chosen) > MAX_SOURCE_ROWS:
+                # the chosen ones carry the weight of all
+                total = mass.sum()
+                drawn = rng.choice(chosen, MAX_SOURCE_ROWS, p=mass / total)
+                chosen, times = np.unique(drawn, return_counts=True)
+                mass = times * (total / MAX_SOURCE_ROWS)
+            owner = np.full(len(chosen), number, dtype=np.int32)
+            parts.append((matrix[chosen][:, columns], rows[chosen], mass, owner))
+    x, labels, weights, environment = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
     )
-
-
-def _cap(weights: Weights, rng: np.random.Generator) -> tuple[npt.NDArray[np.intp], Weights]:
-    """Choose at most ``MAX_SOURCE_ROWS`` rows; the chosen ones carry the weight of all."""
-    used = np.flatnonzero(weights > 0)
-    if len(used) <= MAX_SOURCE_ROWS:
-        return used, weights[used]
-    total = weights[used].sum()
-    drawn = rng.choice(used, MAX_SOURCE_ROWS, p=weights[used] / total)
-    chosen, times = np.unique(drawn, return_counts=True)
-    return chosen, times * (total / MAX_SOURCE_ROWS)
+    weights = weights / max(weights.sum(), 1e-12)
+    return TrainingRows(x, labels, weights, environment, [item.name for item in prepared])
 
 
 def draw_left_out(pool: TrainingRows, rng: np.random.Generator) -> frozenset[int]:
@@ -173,6 +174,4 @@ def draw_left_out(pool: TrainingRows, rng: np.random.Generator) -> frozenset[int
     order = rng.permutation(count)
     left_out = frozenset(int(i) for i in order[: max(1, round(LEFT_OUT_SHARE * count))])
     seen = pool.labels[~np.isin(pool.environment, list(left_out))]
-    if not (seen == 0).any() or not (seen > 0).any():
-        return frozenset()
-    return left_out
+    return left_out if both_sides(seen) else frozenset()

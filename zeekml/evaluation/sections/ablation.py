@@ -9,16 +9,22 @@ from typing import Final
 import numpy as np
 
 from zeekml.datasets.environment import Matrix
-from zeekml.evaluation.bootstrap import compare
-from zeekml.evaluation.fits import train_recipe
 from zeekml.evaluation.scores import OURS, Study
-from zeekml.evaluation.sections.wording import ends, helped
+from zeekml.evaluation.sections.wording import (
+    COMPARED,
+    HELPED,
+    compared,
+    difference,
+    differences_data,
+    table_of,
+)
 from zeekml.evaluation.settings import Settings, Steps
 from zeekml.features.feature_schema import FEATURES
-from zeekml.html.sections import Section, Table
-from zeekml.training.leave_one_out import evaluable
-from zeekml.training.ranking import MEASURES, TITLES, EvaluatedRows, Floats
+from zeekml.html.sections import Section
+from zeekml.training.leave_one_out import evaluable, train_if_possible, without
+from zeekml.training.ranking import Floats
 from zeekml.training.synthetic.inject import KINDS
+from zeekml.training.synthetic.traffic_context import TrafficKind
 from zeekml.training.trained_ensemble import LEFT_OUT_FAMILIES
 from zeekml.training.training_rows import Prepared, synthetic_rows
 
@@ -32,12 +38,14 @@ _Change = Callable[[Prepared, int], Prepared]
 
 def parts() -> dict[str, _Change]:
     """By name, how an environment is prepared without one part of the recipe."""
-    found: dict[str, _Change] = {NO_SYNTHETIC: _without_kinds({kind.name for kind in KINDS})}
-    for kind in KINDS:
-        found[f"synthetic: {kind.name}"] = _without_kinds({kind.name})
-    for family in FAMILIES:
-        found[f"features: {family}"] = _without_family(family)
-    return found
+    return {
+        NO_SYNTHETIC: _without(kinds=()),
+        **{
+            f"synthetic: {left_out.name}": _without([kind for kind in KINDS if kind != left_out])
+            for left_out in KINDS
+        },
+        **{f"features: {family}": _without(KINDS, family) for family in FAMILIES},
+    }
 
 
 def ablation_steps(prepared: Sequence[Prepared], settings: Settings) -> int:
@@ -57,12 +65,10 @@ def ablate(study: Study, steps: Steps) -> dict[str, dict[str, Floats]]:
             for number in evaluable(prepared):
                 name = prepared[number].name
                 steps.now(f"without {part}, seed {seed}: {name}")
-                others = [item for i, item in enumerate(changed) if i != number]
-                ensemble = train_recipe(others, seed, settings)
+                ensemble = train_if_possible(without(changed, number), settings.training(seed))
                 if ensemble is not None and name in sites:
                     scores = ensemble.predict(changed[number].matrix).log_odds
-                    figures = EvaluatedRows.of(prepared[number]).figures(scores, "raw")
-                    by_site.setdefault(name, []).append(figures)
+                    by_site.setdefault(name, []).append(study.judged[name].figures(scores, "raw"))
                 steps.done(f"without {part}, seed {seed}: {name}")
         found[part] = {
             name: study.figures(sites[name], OURS, "raw") - np.stack(figures)
@@ -71,20 +77,7 @@ def ablate(study: Study, steps: Steps) -> dict[str, dict[str, Floats]]:
     return found
 
 
-def _without_kinds(names: set[str]) -> _Change:
-    kinds = tuple(kind for kind in KINDS if kind.name not in names)
-
-    def change(item: Prepared, seed: int) -> Prepared:
-        matrix, labels = synthetic_rows(item.environment, seed=seed, kinds=kinds)
-        if not kinds:
-            # benign background alone is what the environment itself holds already
-            matrix, labels = matrix[:0], labels[:0]
-        return replace(item, synthetic=matrix, synthetic_labels=labels)
-
-    return change
-
-
-def _without_family(family: str) -> _Change:
+def _without(kinds: Sequence[TrafficKind], family: str | None = None) -> _Change:
     columns = [i for i, f in enumerate(FEATURES) if f.family == family]
 
     def hidden(matrix: Matrix) -> Matrix:
@@ -94,7 +87,10 @@ def _without_family(family: str) -> _Change:
         return changed
 
     def change(item: Prepared, seed: int) -> Prepared:
-        matrix, labels = synthetic_rows(item.environment, seed=seed)
+        matrix, labels = synthetic_rows(item.environment, seed=seed, kinds=kinds)
+        if not kinds:
+            # benign background alone is what the environment itself holds already
+            matrix, labels = matrix[:0], labels[:0]
         return replace(
             item, matrix=hidden(item.matrix), synthetic=hidden(matrix), synthetic_labels=labels
         )
@@ -102,29 +98,14 @@ def _without_family(family: str) -> _Change:
     return change
 
 
-_SHOWN = range(3)
-
-
 def ablation_section(study: Study, found: Mapping[str, Mapping[str, Floats]]) -> Section:
     """Show paired differences: the full recipe minus the recipe without a part."""
     rows, data = [], {}
     for part, by_site in found.items():
-        cells = []
-        data[part] = dict[str, object]()
-        for measure in _SHOWN:
-            pairs = [differences[:, measure] for differences in by_site.values()]
-            rng = np.random.default_rng([31, measure])
-            result = compare(pairs, draws=max(study.settings.draws, 1000), rng=rng)
-            cells.append(helped(result))
-            if result is None:
-                continue
-            data[part][MEASURES[measure]] = {
-                "mean": result.mean,
-                "interval": ends(result.interval),
-                "won": result.won,
-                "environments": result.networks,
-            }
-        rows.append([part, *cells])
+        results = compared(by_site.values(), 31, study.settings.draws)
+        cells = [difference(result, HELPED) for result in results]
+        rows.append({"without": part, **dict(zip(COMPARED.values(), cells, strict=True))})
+        data[part] = differences_data(results, "mean", "interval", "won", "environments")
     return Section(
         key="ablations",
         title="What each part brings",
@@ -132,10 +113,8 @@ def ablation_section(study: Study, found: Mapping[str, Mapping[str, Floats]]) ->
             "The recipe was trained once more without each part. Figures are the full recipe's "
             "minus those without the part, paired by environment and seed, with 95 % intervals "
             "and the number of environments on which the part helps. Above zero, it helps. With "
-            "this many comparisons, one in twenty intervals would exclude zero by chance alone.",
+            "this many comparisons, one in twenty intervals would exclude zero by chance alone."
         ],
-        tables=[
-            Table("Full recipe minus without", ["without", *(TITLES[m] for m in _SHOWN)], rows)
-        ],
+        tables=[table_of("Full recipe minus without", rows)],
         data=data,
     )

@@ -2,63 +2,119 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-import numpy as np
+from dataclasses import asdict
+from typing import Final
 
 from zeekml.evaluation.baselines import DESCRIPTIONS
-from zeekml.evaluation.bootstrap import Comparison, compare
+from zeekml.evaluation.bootstrap import Comparison
 from zeekml.evaluation.scores import OURS, Study
-from zeekml.evaluation.sections.wording import (
-    difference,
-    ends,
-    listed,
-    mean_known,
-    plain,
-    series_of,
-)
-from zeekml.html.figures import dots
-from zeekml.html.sections import Figure, Section, Table
+from zeekml.evaluation.sections import wording
+from zeekml.evaluation.sections.wording import listed, mean_known, plain, table_of
+from zeekml.html.sections import Section, Table
 from zeekml.training.ranking import MEASURES, Floats
 
-# (view, number of the measure, title)
-COLUMNS: Final = (
-    ("raw", 0, "PR-AUC"),
-    ("raw", 1, "recall at 0.01"),
-    ("raw", 2, "recall at 0.001"),
-    ("distinct", 0, "PR-AUC, distinct"),
-    ("distinct", 1, "recall at 0.01, distinct"),
-)
+# title: (view, number of the measure)
+COLUMNS: Final = {
+    "PR-AUC": ("raw", 0),
+    "recall at 0.01": ("raw", 1),
+    "recall at 0.001": ("raw", 2),
+    "PR-AUC, distinct": ("distinct", 0),
+    "recall at 0.01, distinct": ("distinct", 1),
+}
 
+# view → method → environment → (seeds, measures)
 _Figures = dict[str, dict[str, dict[str, Floats]]]
+# baseline → title of the column → ours minus the baseline's
+_Compared = dict[str, dict[str, Comparison | None]]
 
 
 def baselines_section(study: Study) -> Section:
     """Compare ours with every baseline."""
-    names = [method for method in study.methods() if method != OURS]
-    # view → method → environment → (seeds, measures)
+    methods = study.methods()
+    names = [method for method in methods if method != OURS]
     figures: _Figures = {
         view: {
             method: {s.name: study.figures(s, method, view) for s in study.held_out}
-            for method in study.methods()
+            for method in methods
         }
         for view in ("raw", "distinct")
     }
-    compared = {
-        name: [_compare(study, figures, name, view, m) for view, m, _ in COLUMNS] for name in names
-    }
-    prose = [*_prose(study), *_verdicts(study, figures, compared)]
+    compared: _Compared = {}
+    for name in names:
+        by_view = {}
+        for view, of in figures.items():
+            pairs = [ours - of[name][site] for site, ours in of[OURS].items()]
+            by_view[view] = wording.compared(pairs, 23, study.settings.draws)
+        compared[name] = {title: by_view[view][m] for title, (view, m) in COLUMNS.items()}
+    means = [
+        {
+            "method": method,
+            **{
+                title: plain(mean_known([f[:, m].mean() for f in figures[view][method].values()]))
+                for title, (view, m) in COLUMNS.items()
+            },
+            "what it is": DESCRIPTIONS.get(method, "the ensemble"),
+        }
+        for method in methods
+    ]
+    counts = "; {0.won} won, {0.lost} lost"
+    differences = [
+        [name, *(wording.difference(result, counts) for result in columns.values())]
+        for name, columns in compared.items()
+    ]
+    by_environment = [
+        {
+            "environment": site.name,
+            **{
+                method: " / ".join(plain(of[site.name][:, m].mean()) for m in (0, 1))
+                for method, of in figures["raw"].items()
+            },
+        }
+        for site in study.held_out
+    ]
+    drawn = {"raw": "PR-AUC", "distinct": "PR-AUC, distinct"}
+    picture = wording.dot_plot(
+        names,
+        {
+            view: [wording.point(compared[name][title]) for name in names]
+            for view, title in drawn.items()
+        },
+        "Paired differences in PR-AUC; right of the line ours is better.",
+        "differences in PR-AUC between ours and each baseline",
+        axis="PR-AUC, ours minus the baseline's",
+        zero=True,
+    )
     return Section(
         key="baselines",
         title="Against simpler methods",
-        prose=prose,
+        prose=[*_prose(study), *_verdicts(figures, compared)],
         tables=[
-            _mean_table(study, figures),
-            _difference_table(names, compared),
-            _environment_table(study, figures),
+            table_of(
+                "Mean over the environments that resolve each figure, and over seeds", means, 0
+            ),
+            Table("Ours minus the baseline", ["baseline", *COLUMNS], differences),
+            table_of("By environment, mean over seeds: PR-AUC / recall at 0.01", by_environment),
         ],
-        figures=[_picture(names, compared)] if names else [],
-        data=_data(study, figures, compared),
+        figures=[picture] if names else [],
+        data={
+            "environments": {
+                site.name: {
+                    method: {
+                        view: dict(zip(MEASURES, of[method][site.name].mean(axis=0), strict=True))
+                        for view, of in figures.items()
+                    }
+                    for method in methods
+                }
+                for site in study.held_out
+            },
+            "ours_minus": {
+                name: {
+                    f"{view}/{MEASURES[m]}": asdict(result) if result else None
+                    for (view, m), result in zip(COLUMNS.values(), columns.values(), strict=True)
+                }
+                for name, columns in compared.items()
+            },
+        },
     )
 
 
@@ -85,144 +141,32 @@ def _prose(study: Study) -> list[str]:
     ]
 
 
-def _compare(
-    study: Study, figures: _Figures, name: str, view: str, measure: int
-) -> Comparison | None:
-    ours, theirs = figures[view][OURS], figures[view][name]
-    pairs = [(ours[site.name] - theirs[site.name])[:, measure] for site in study.held_out]
-    rng = np.random.default_rng([23, measure])
-    return compare(pairs, draws=max(study.settings.draws, 1000), rng=rng)
-
-
-def _verdicts(
-    study: Study, figures: _Figures, compared: dict[str, list[Comparison | None]]
-) -> list[str]:
+def _verdicts(figures: _Figures, compared: _Compared) -> list[str]:
     """Where a baseline is ahead, in words."""
     found = []
     for name, columns in compared.items():
         clauses = []
-        for (view, measure, title), result in zip(COLUMNS, columns, strict=True):
+        for title, result in columns.items():
             if result is None or result.lost == 0:
                 continue
+            view, m = COLUMNS[title]
+            theirs = figures[view][name]
             ahead = [
-                site.name
-                for site in study.held_out
-                if figures[view][name][site.name][:, measure].mean()
-                > figures[view][OURS][site.name][:, measure].mean() + 1e-12
+                site
+                for site, ours in figures[view][OURS].items()
+                if theirs[site][:, m].mean() > ours[:, m].mean() + 1e-12
             ]
             clauses.append(f"in {title} on {listed(ahead)}")
         if clauses:
             found.append(f"The baseline “{name}” is ahead of ours {'; '.join(clauses)}.")
-        open_ones = [
-            title
-            for (_, _, title), result in zip(COLUMNS, columns, strict=True)
-            if result and result.interval and result.interval.low <= 0 <= result.interval.high
-        ]
+        intervals = [(title, r.interval) for title, r in columns.items() if r and r.interval]
+        open_ones = [title for title, interval in intervals if interval.low <= 0 <= interval.high]
         if open_ones:
             found.append(
                 f"Over all environments, ours and {name} are not told apart in "
                 f"{listed(open_ones)}: the interval holds zero."
             )
-        beaten = [
-            title
-            for (_, _, title), result in zip(COLUMNS, columns, strict=True)
-            if result and result.interval and result.interval.high < 0
-        ]
+        beaten = [title for title, interval in intervals if interval.high < 0]
         if beaten:
             found.append(f"Over all environments, {name} beats ours in {listed(beaten)}.")
     return found or ["No baseline is ahead of ours on any environment in any of these figures."]
-
-
-def _mean_table(study: Study, figures: _Figures) -> Table:
-    rows = []
-    for method in study.methods():
-        cells = []
-        for view, measure, _ in COLUMNS:
-            known = [f[:, measure].mean() for f in figures[view][method].values()]
-            cells.append(plain(mean_known(known)))
-        rows.append([method, *cells, DESCRIPTIONS.get(method, "the ensemble")])
-    return Table(
-        "Mean over the environments that resolve each figure, and over seeds",
-        ["method", *(title for _, _, title in COLUMNS), "what it is"],
-        rows,
-        strong=frozenset({0}),
-    )
-
-
-def _difference_table(names: list[str], compared: dict[str, list[Comparison | None]]) -> Table:
-    rows = []
-    for name in names:
-        cells = []
-        for result in compared[name]:
-            if result is None:
-                cells.append("n/r")
-                continue
-            text = difference(result.mean, result.interval)
-            cells.append(f"{text}; {result.won} won, {result.lost} lost")
-        rows.append([name, *cells])
-    return Table("Ours minus the baseline", ["baseline", *(title for _, _, title in COLUMNS)], rows)
-
-
-def _environment_table(study: Study, figures: _Figures) -> Table:
-    rows = [
-        [site.name]
-        + [
-            f"{plain(f[:, 0].mean())} / {plain(f[:, 1].mean())}"
-            for f in (figures["raw"][method][site.name] for method in study.methods())
-        ]
-        for site in study.held_out
-    ]
-    return Table(
-        "By environment, mean over seeds: PR-AUC / recall at 0.01",
-        ["environment", *study.methods()],
-        rows,
-    )
-
-
-def _picture(names: list[str], compared: dict[str, list[Comparison | None]]) -> Figure:
-    series = [
-        series_of(title, [compared[name][column] for name in names])
-        for column, title in ((0, "raw"), (3, "distinct"))
-    ]
-    return Figure(
-        dots(names, series, axis="PR-AUC, ours minus the baseline's", zero=True),
-        "Paired differences in PR-AUC; right of the line ours is better.",
-        "Dot plot of differences in PR-AUC between ours and each baseline",
-    )
-
-
-def _data(
-    study: Study, figures: _Figures, compared: dict[str, list[Comparison | None]]
-) -> dict[str, Any]:
-    return {
-        "environments": {
-            site.name: {
-                method: {
-                    view: {
-                        measure: mean_known([values])
-                        for measure, values in zip(
-                            MEASURES, figures[view][method][site.name].mean(axis=0), strict=True
-                        )
-                    }
-                    for view in figures
-                }
-                for method in study.methods()
-            }
-            for site in study.held_out
-        },
-        "ours_minus": {
-            name: {
-                f"{view}/{MEASURES[measure]}": None
-                if result is None
-                else {
-                    "mean": result.mean,
-                    "interval": ends(result.interval),
-                    "won": result.won,
-                    "lost": result.lost,
-                    "environments": result.networks,
-                }
-                for (view, measure, _), result in zip(COLUMNS, columns, strict=True)
-            }
-            for name, columns in compared.items()
-        },
-    }

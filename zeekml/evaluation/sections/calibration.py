@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -18,9 +17,9 @@ from zeekml.ensemble.probability import (
 )
 from zeekml.evaluation.scores import HeldOut, SeedRun, Study
 from zeekml.evaluation.sections.timesplit import early_and_late
-from zeekml.evaluation.sections.wording import over_seeds, spread_data
+from zeekml.evaluation.sections.wording import over_seeds, spread_data, table_of
 from zeekml.html.figures import Line, lines
-from zeekml.html.sections import NOT_RESOLVED, Figure, Section, Table
+from zeekml.html.sections import NOT_RESOLVED, Figure, Section
 from zeekml.training.platt_fit import BASE_RATE, prior_weights
 from zeekml.training.ranking import Flags, Floats
 
@@ -32,40 +31,43 @@ FEWEST: Final = 50
 _LOWEST: Final = 1e-4
 
 
-@dataclass(frozen=True)
-class _Fit:
-    """Brier score, calibration error and reliability of scores on the later part of a site."""
-
-    brier: float
-    error: float
-    bins: Floats  # (3, bins): mean score, observed share of malicious rows, share of the mass
+# Brier score, calibration error and (3, bins): mean score, observed share of malicious rows, share
+# of the mass; of scores on the later part of a site
+_Fit = tuple[float, float, Floats]
+_WHEN: Final = ("before", "after")
 
 
 def calibration_section(study: Study) -> Section:
     """Brier score, calibration error and reliability, before and after a fit to the site."""
-    rows: list[list[str]] = []
+    rows: list[dict[str, str]] = []
     data: dict[str, Any] = {}
     curves: dict[str, list[Floats]] = {}
+    columns = [
+        (f"{title} {when}", number, order)
+        for number, title in enumerate(("Brier", "ECE"))
+        for order, when in enumerate(_WHEN)
+    ]
     for site in study.held_out:
         found = [_both(study, site, run) for run in site.runs]
         known = [pair for pair in found if pair is not None]
         if len(known) < len(found):
-            rows.append([site.name, *[NOT_RESOLVED] * 4])
+            cells = dict.fromkeys((head for head, _, _ in columns), NOT_RESOLVED)
             data[site.name] = None
-            continue
-        numbers = {
-            f"{measure} {when}": np.array([getattr(pair[order], name) for pair in known])
-            for measure, name in (("Brier", "brier"), ("ECE", "error"))
-            for order, when in enumerate(("before", "after"))
-        }
-        rows.append([site.name, *(over_seeds(values, digits=4) for values in numbers.values())])
-        data[site.name] = {
-            key.replace(" ", "_").lower(): spread_data(v) for key, v in numbers.items()
-        }
-        for order, when in enumerate(("before", "after")):
-            curves.setdefault(when, []).extend(pair[order].bins for pair in known)
-    heads = ["environment", "Brier before", "Brier after", "ECE before", "ECE after"]
-    share = BASE_RATE if study.bundle is None else study.bundle.calibration.base_rate
+        else:
+            numbers = {
+                head: np.array([pair[order][number] for pair in known])
+                for head, number, order in columns
+            }
+            cells = {head: over_seeds(values, digits=4) for head, values in numbers.items()}
+            data[site.name] = {
+                head.replace(" ", "_").lower(): spread_data(v) for head, v in numbers.items()
+            }
+            for order, when in enumerate(_WHEN):
+                curves.setdefault(when, []).extend(pair[order][2] for pair in known)
+        rows.append({"environment": site.name, **cells})
+    share, source = BASE_RATE, "comes from other environments"
+    if study.bundle is not None:
+        share, source = study.bundle.calibration.base_rate, "is the bundle's own"
     return Section(
         key="calibration",
         title="Are scores probabilities?",
@@ -74,20 +76,16 @@ def calibration_section(study: Study) -> Section:
             "scores are probabilities for, whatever the recording holds. A score that always "
             f"said {share:.0%} would have a Brier score of {share * (1 - share):.4f} and an ECE "
             "of 0: it would be honest and useless. Read both with the ranking figures.",
-            f"Before: the calibration {_source(study)}. After: it was fitted to the "
-            f"labelled flows in the first {EARLY_SHARE:.0%} of each recording's time. Both are "
+            f"Before: the calibration {source}. After: it was fitted to the labelled "
+            f"flows in the first {EARLY_SHARE:.0%} of each recording's time. Both are "
             "measured on the rest of it. ECE is the mean distance between score and observed "
             f"share over {BINS} bins of equal mass. {NOT_RESOLVED} stands where one of the parts "
             f"has fewer than {FEWEST} flows of a side.",
         ],
-        tables=[Table("Later part of each environment", heads, rows)],
+        tables=[table_of("Later part of each environment", rows)],
         figures=[_picture(curves)] if curves else [],
         data={"prior": share, "early_share": EARLY_SHARE, "bins": BINS, "environments": data},
     )
-
-
-def _source(study: Study) -> str:
-    return "comes from other environments" if study.bundle is None else "is the bundle's own"
 
 
 def _both(study: Study, site: HeldOut, run: SeedRun) -> tuple[_Fit, _Fit] | None:
@@ -97,9 +95,7 @@ def _both(study: Study, site: HeldOut, run: SeedRun) -> tuple[_Fit, _Fit] | None
     early, late = early_and_late(site.prepared.environment, EARLY_SHARE, gap=False)
     early, late = early[judged.rows], late[judged.rows]
     z, bad = run.prediction.log_odds[judged.rows], judged.malicious
-    if min((bad & part).sum() for part in (early, late)) < FEWEST:
-        return None
-    if min((~bad & part).sum() for part in (early, late)) < FEWEST:
+    if min((side & part).sum() for side in (bad, ~bad) for part in (early, late)) < FEWEST:
         return None
     rate = run.calibration.base_rate
     try:
@@ -116,7 +112,7 @@ def _fit(scores: Floats, malicious: Flags, rate: float) -> _Fit:
     weights = prior_weights(malicious, rate)
     error = expected_calibration_error(scores, malicious, weights, BINS)
     bins = np.array(reliability_bins(scores, malicious, weights, BINS))
-    return _Fit(brier(scores, malicious, weights), error, bins)
+    return brier(scores, malicious, weights), error, bins
 
 
 def _picture(curves: dict[str, list[Floats]]) -> Figure:

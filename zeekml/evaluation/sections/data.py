@@ -8,6 +8,7 @@ from dataclasses import asdict
 from zeekml.datasets.data_report import report_on
 from zeekml.datasets.read import Skipped
 from zeekml.evaluation.scores import Study
+from zeekml.evaluation.sections.wording import table_of
 from zeekml.html.sections import Section, Table
 
 
@@ -15,19 +16,18 @@ def data_section(study: Study, skipped: Sequence[Skipped]) -> Section:
     """Describe every environment that was read, and name those that were not."""
     reports = [report_on(item.environment, item.matrix) for item in study.prepared]
     rows = [
-        [
-            report.name,
-            f"{report.rows:,}",
-            f"{report.distinct:,}",
-            ", ".join(f"{name} {count:,}" for name, count in report.classes.items()),
-            str(report.captures),
-            f"{report.span_seconds / 3600:,.1f}",
-            "yes" if report.evaluated else f"no: {report.why_not}",
-        ]
+        {
+            "environment": report.name,
+            "flows": f"{report.rows:,}",
+            "distinct": f"{report.distinct:,}",
+            "labels": ", ".join(f"{name} {count:,}" for name, count in report.classes.items()),
+            "recordings": str(report.captures),
+            "hours": f"{report.span_seconds / 3600:,.1f}",
+            "figures on it": "yes" if report.evaluated else f"no: {report.why_not}",
+        }
         for report in reports
     ]
-    heads = ["environment", "flows", "distinct", "labels", "recordings", "hours", "figures on it"]
-    tables = [Table("Environments; hours are those of the recordings added up", heads, rows)]
+    tables = [table_of("Environments; hours are those of the recordings added up", rows)]
     notes = [[report.name, "; ".join(report.notes)] for report in reports if report.notes]
     notes += [[item.name, f"not read: {item.reason}"] for item in skipped]
     if notes:
@@ -38,7 +38,7 @@ def data_section(study: Study, skipped: Sequence[Skipped]) -> Section:
         prose=[
             "An environment is one network recorded by one sensor. Environments without enough "
             "rows of both sides serve training only. Rows are distinct if their label or what "
-            "the record itself tells (sizes, protocol, service, kind of port, direction) differs.",
+            "the record itself tells (sizes, protocol, service, kind of port, direction) differs."
         ],
         tables=tables,
         data={

@@ -7,12 +7,20 @@ from typing import Final
 
 import numpy as np
 
-from zeekml.evaluation.bootstrap import Comparison, compare
-from zeekml.evaluation.scores import HeldOut, SeedRun, Study
-from zeekml.evaluation.sections.wording import difference, ends, mean_known, plain, series_of
-from zeekml.html.figures import dots
-from zeekml.html.sections import Figure, Section, Table
-from zeekml.training.ranking import MEASURES, TITLES, Floats
+from zeekml.evaluation.scores import SeedRun, Study
+from zeekml.evaluation.sections.wording import (
+    COMPARED,
+    compared,
+    difference,
+    differences_data,
+    dot_plot,
+    mean_known,
+    plain,
+    point,
+    table_of,
+)
+from zeekml.html.sections import Section
+from zeekml.training.ranking import MEASURES, Floats
 
 UNIFORM: Final = "uniform mean of log-odds"
 BEST: Final = "single best member"
@@ -24,28 +32,26 @@ _CHOICE: Final = (
     "members that had seen neither it nor the environment at hand."
 )
 
-Variant = Callable[[Study, SeedRun], list[Floats] | None]
+# score columns of a run, whose figures are averaged; none if it has no such variant
+Variant = Callable[[Study, SeedRun], list[Floats]]
 
 
 def _of_kind(knows_threats: bool) -> Variant:
-    def scores(study: Study, run: SeedRun) -> list[Floats] | None:
-        kinds = np.array(study.knows_threats)
-        chosen = kinds == knows_threats
-        return [run.prediction.member_log_odds[:, chosen].mean(axis=1)] if chosen.any() else None
+    def scores(study: Study, run: SeedRun) -> list[Floats]:
+        chosen = np.array(study.knows_threats) == knows_threats
+        return [run.prediction.member_log_odds[:, chosen].mean(axis=1)] if chosen.any() else []
 
     return scores
 
 
-def _best(_study: Study, run: SeedRun) -> list[Floats] | None:
-    if run.best_member is None:
-        return None
-    return [run.prediction.member_log_odds[:, run.best_member]]
+def _best(_study: Study, run: SeedRun) -> list[Floats]:
+    best = run.best_member
+    return [] if best is None else [run.prediction.member_log_odds[:, best]]
 
 
-def _selected(_study: Study, run: SeedRun) -> list[Floats] | None:
-    if run.places is None:
-        return None
-    return [run.prediction.member_log_odds @ (run.places / run.places.sum())]
+def _selected(_study: Study, run: SeedRun) -> list[Floats]:
+    places = run.places
+    return [] if places is None else [run.prediction.member_log_odds @ (places / places.sum())]
 
 
 def _probabilities(_study: Study, run: SeedRun) -> list[Floats]:
@@ -69,26 +75,37 @@ VARIANTS: Final[dict[str, Variant]] = {
 
 def ensemble_section(study: Study) -> Section:
     """Compare the ensemble with parts of it and another way of averaging."""
-    figures = {}
+    figures: dict[str, dict[str, Floats]] = {}
     for name, variant in VARIANTS.items():
-        by_site = {site.name: _figures(study, site, variant) for site in study.held_out}
-        known = {key: value for key, value in by_site.items() if value is not None}
-        if len(known) == len(by_site):
-            figures[name] = known
-    compared = {
-        name: [_compare(study, figures, name, m) for m in range(3)]
-        for name in figures
+        by_site = {}
+        for site in study.held_out:
+            judged = study.judged[site.name]
+            columns = [variant(study, run) for run in site.runs]
+            if all(columns):
+                by_site[site.name] = np.stack(
+                    [np.mean([judged.figures(c, "raw") for c in own], axis=0) for own in columns]
+                )
+        if len(by_site) == len(study.held_out):
+            figures[name] = by_site
+    results = {
+        name: compared(
+            [uniform - by_site[site] for site, uniform in figures[UNIFORM].items()],
+            29,
+            study.settings.draws,
+        )
+        for name, by_site in figures.items()
         if name != UNIFORM
     }
-    names = list(compared)
-    rows = [
-        [name]
-        + [plain(mean_known([f[:, m].mean() for f in by_site.values()])) for m in range(3)]
-        + ([_told(c) for c in compared[name]] if name in compared else [""] * 3)
-        for name, by_site in figures.items()
-    ]
-    heads = ["members", *TITLES[:3], *(f"{title}, uniform mean minus this" for title in TITLES[:3])]
-    series = series_of("difference", [compared[name][0] for name in names])
+    titles = list(COMPARED.values())
+    rows = []
+    for name, by_site in figures.items():
+        row = {"members": name}
+        for m, title in enumerate(titles):
+            row[title] = plain(mean_known([f[:, m].mean() for f in by_site.values()]))
+        for m, title in enumerate(titles):
+            told = difference(results[name][m]) if name in results else ""
+            row[f"{title}, uniform mean minus this"] = told
+        rows.append(row)
     return Section(
         key="ensemble",
         title="What averaging brings",
@@ -101,12 +118,15 @@ def ensemble_section(study: Study) -> Section:
             "All means are over environments that resolve a figure, raw, and over seeds; "
             "differences are paired by environment and seed, with 95 % intervals.",
         ],
-        tables=[Table("Parts of the ensemble and ways of averaging", heads, rows, frozenset({0}))],
+        tables=[table_of("Parts of the ensemble and ways of averaging", rows, 0)],
         figures=[
-            Figure(
-                dots(names, [series], axis="PR-AUC, uniform mean minus this", zero=True),
+            dot_plot(
+                list(results),
+                {"difference": [point(columns[0]) for columns in results.values()]},
                 "Paired differences in PR-AUC; right of the line the uniform mean is better.",
-                "Dot plot of differences in PR-AUC between the uniform mean and its alternatives",
+                "differences in PR-AUC between the uniform mean and its alternatives",
+                axis="PR-AUC, uniform mean minus this",
+                zero=True,
             )
         ],
         data={
@@ -116,37 +136,10 @@ def ensemble_section(study: Study) -> Section:
                     for site, f in by_site.items()
                 },
                 "uniform_minus": {
-                    MEASURES[m]: None
-                    if c is None
-                    else {"mean": c.mean, "interval": ends(c.interval)}
-                    for m, c in enumerate(compared.get(name, []))
+                    **(dict.fromkeys(COMPARED) if name in results else {}),
+                    **differences_data(results.get(name, ()), "mean", "interval"),
                 },
             }
             for name, by_site in figures.items()
         },
     )
-
-
-def _figures(study: Study, site: HeldOut, variant: Variant) -> Floats | None:
-    """Figures of a variant, shape (seeds, measures); several score columns are averaged over."""
-    judged = study.judged[site.name]
-    found = []
-    for run in site.runs:
-        columns = variant(study, run)
-        if columns is None:
-            return None
-        found.append(np.mean([judged.figures(column, "raw") for column in columns], axis=0))
-    return np.stack(found)
-
-
-def _compare(
-    study: Study, figures: dict[str, dict[str, Floats]], name: str, measure: int
-) -> Comparison | None:
-    uniform, other = figures[UNIFORM], figures[name]
-    pairs = [(uniform[site.name] - other[site.name])[:, measure] for site in study.held_out]
-    rng = np.random.default_rng([29, measure])
-    return compare(pairs, draws=max(study.settings.draws, 1000), rng=rng)
-
-
-def _told(result: Comparison | None) -> str:
-    return difference(None, None) if result is None else difference(result.mean, result.interval)

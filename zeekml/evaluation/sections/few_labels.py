@@ -7,49 +7,55 @@ from typing import Final
 
 import numpy as np
 
-from zeekml.evaluation.bootstrap import compare
 from zeekml.evaluation.few_label_study import JOINT, RECIPE, RECIPE_WEIGHED, Adapting
 from zeekml.evaluation.few_shot import FEEDBACK_SHARE, RATES, FewShotFigures
-from zeekml.evaluation.sections.wording import ends, helped, listed, mean_known, plain, signed
+from zeekml.evaluation.sections.wording import (
+    COMPARED,
+    HELPED,
+    compared,
+    difference,
+    differences_data,
+    listed,
+    mean_known,
+    plain,
+    signed,
+    table_of,
+)
 from zeekml.html.figures import Series, bands
 from zeekml.html.sections import Figure, Section, Table
-from zeekml.training.ranking import MEASURES, TITLES, Floats
+from zeekml.training.ranking import MEASURES, Floats
 
-_SHOWN = range(3)
 _DRAWS = 1000
 
 
 def learners_section(found: Sequence[Adapting]) -> Section:
     """Compare ways to learn on the same networks, without any label."""
     rows, data = [], {}
-    learners = list(found[0].starts) if found else []
-    for learner in learners:
-        means = [mean_known([site.starts[learner][m] for site in found]) for m in _SHOWN]
-        cells, own = [], {}
-        for m in _SHOWN:
-            if learner == JOINT:
-                cells.append("")
-                continue
-            pairs = [np.array([s.starts[learner][m] - s.starts[JOINT][m]]) for s in found]
-            result = compare(pairs, draws=_DRAWS, rng=np.random.default_rng([37, m]))
-            cells.append(helped(result))
-            if result is None:
-                continue
-            own[MEASURES[m]] = {"mean": result.mean, "interval": ends(result.interval)}
-        rows.append([learner, *(plain(mean) for mean in means), *cells])
+    for learner in found[0].starts:
+        worth = np.stack([site.starts[learner] for site in found])
+        joint = np.stack([site.starts[JOINT] for site in found])
+        means = {measure: mean_known(worth[:, m]) for m, measure in enumerate(COMPARED)}
+        # each environment has one seed
+        results = compared((worth - joint)[:, np.newaxis], 37, _DRAWS)
+        told = dict.fromkeys(COMPARED, "")
+        minus_joint = {}
+        if learner != JOINT:
+            told = {m: difference(r, HELPED) for m, r in zip(COMPARED, results, strict=True)}
+            minus_joint = differences_data(results, "mean", "interval")
+        rows.append(
+            {
+                "learner": learner,
+                **{COMPARED[measure]: plain(mean) for measure, mean in means.items()},
+                **{f"{COMPARED[measure]}, minus joint": text for measure, text in told.items()},
+            }
+        )
         data[learner] = {
-            "means": dict(zip(MEASURES, means, strict=False)),
-            "minus_joint": own,
+            "means": means,
+            "minus_joint": minus_joint,
             "environments": {
-                site.name: dict(zip(MEASURES, site.starts[learner].tolist(), strict=True))
-                for site in found
+                site.name: dict(zip(MEASURES, site.starts[learner], strict=True)) for site in found
             },
         }
-    heads = [
-        "learner",
-        *(TITLES[m] for m in _SHOWN),
-        *(f"{TITLES[m]}, minus joint" for m in _SHOWN),
-    ]
     return Section(
         key="learners",
         title="Joint training and meta-learning",
@@ -62,25 +68,23 @@ def learners_section(found: Sequence[Adapting]) -> Section:
             "Weights are averaged over two runs of first-order MAML that set out from the same "
             "network; networks that begin differently cannot be averaged so.",
         ],
-        tables=[Table("Learners, without labels", heads, rows, frozenset({0}))],
+        tables=[table_of("Learners, without labels", rows, 0)],
         data=data,
     )
 
 
-_BEFORE: Final = {RECIPE_WEIGHED: RECIPE}
 _JOINT: Final = "joint, no labels"
 _WORST: Final = 0.1
+_QUANTILES: Final = (0.1, 0.5, 0.9)
 _FIGURES: Final = ("PR-AUC", *(f"recall at {rate:g}" for rate in RATES))
 
-_Draws = Mapping[tuple[str, int], Floats]
+_Draws = Mapping[tuple[str, int], Mapping[str, Floats]]
 
 
 def few_labels_section(found: Sequence[Adapting]) -> Section:
     """Show few-shot curves, and what marking false alarms brings."""
     parted = {site.name: _by_way(site.few) for site in found if site.few}
     whole = [site.name for site in found if not site.few]
-    ways = list(dict.fromkeys(way for draws in parted.values() for way, _ in draws))
-    counts = sorted({count for draws in parted.values() for _, count in draws})
     prose = [
         "Of each environment held out, hosts were parted at random, again and again: some flows of "
         "one part were labelled (half of them malicious, drawn by weight), all flows of the other "
@@ -92,12 +96,9 @@ def few_labels_section(found: Sequence[Adapting]) -> Section:
     ]
     if whole:
         prose.append(f"{listed(whole)} could not be parted: one host too many is in it all.")
-    tables = [
-        _summary(parted, ways, counts, figure, name)
-        for figure, name in enumerate(_FIGURES)
-        if parted
-    ]
-    tables += [_weighed(parted, counts)] if parted else []
+    tables = []
+    if parted:
+        tables = [*(_summary(parted, name) for name in _FIGURES), _weighed(parted)]
     prose.append(
         f"Feedback is another matter: the loudest benign flows of the first {FEEDBACK_SHARE:.0%} "
         "of the time are marked as false alarms, and the time after it is judged, hosts being the "
@@ -109,7 +110,7 @@ def few_labels_section(found: Sequence[Adapting]) -> Section:
         title="A few labels of the new network",
         prose=prose,
         tables=tables,
-        figures=[_curve(parted, counts, figure) for figure in (1, 2) if parted],
+        figures=[_curve(parted, figure) for figure in _FIGURES[1:] if parted],
         data={
             "environments": {name: _data(draws) for name, draws in parted.items()},
             "not_parted": whole,
@@ -129,68 +130,63 @@ def few_labels_section(found: Sequence[Adapting]) -> Section:
     )
 
 
-def _by_way(outcomes: Sequence[FewShotFigures]) -> dict[tuple[str, int], Floats]:
-    """Figures by way and number of labels, shape (draws, figures), draws in their order."""
+def _by_way(outcomes: Sequence[FewShotFigures]) -> _Draws:
+    """By way and number of labels, each of `_FIGURES` (draws,), draws in their order."""
     found: dict[tuple[str, int], list[list[float]]] = {}
     for outcome in outcomes:
         row = [outcome.average_precision, *outcome.recall]
         found.setdefault((outcome.way, outcome.labels), []).append(row)
-    return {key: np.array(rows) for key, rows in found.items()}
+    return {key: dict(zip(_FIGURES, np.array(rows).T, strict=True)) for key, rows in found.items()}
 
 
-def _gain(draws: _Draws, way: str, count: int, figure: int) -> Floats:
-    before = _BEFORE.get(way, _JOINT)
-    gain: Floats = draws[way, count][:, figure] - draws[before, count][:, figure]
-    return gain
+def _counts(parted: Mapping[str, _Draws]) -> list[int]:
+    return sorted({count for draws in parted.values() for _, count in draws})
 
 
-def _summary(
-    parted: Mapping[str, _Draws],
-    ways: Sequence[str],
-    counts: Sequence[int],
-    figure: int,
-    name: str,
-) -> Table:
-    rows = []
-    for way in ways:
-        cells = []
-        for count in counts:
-            level = np.mean([np.median(d[way, count][:, figure]) for d in parted.values()])
-            if way in (RECIPE, _JOINT):
-                cells.append(plain(float(level), 3))
-                continue
-            gains = [_gain(draws, way, count, figure) for draws in parted.values()]
-            medians = [float(np.median(gain)) for gain in gains]
-            worst = [float(np.quantile(gain, _WORST)) for gain in gains]
-            cells.append(
-                f"{plain(float(level), 3)} ({signed(float(np.mean(medians)))}, "
-                f"worst decile {signed(float(np.mean(worst)))})"
-            )
-        rows.append([way, *cells])
-    return Table(
-        f"{name}: mean over environments of the median over draws (and difference to no labels)",
-        ["way", *(f"{count} labels" for count in counts)],
-        rows,
-        frozenset(i for i, way in enumerate(ways) if way == RECIPE_WEIGHED),
+def _gains(parted: Mapping[str, _Draws], way: str, count: int, figure: str, q: float) -> Floats:
+    """A quantile of the gain over no labels, by environment."""
+    before = RECIPE if way == RECIPE_WEIGHED else _JOINT
+    return np.array(
+        [np.quantile(d[way, count][figure] - d[before, count][figure], q) for d in parted.values()]
     )
 
 
-def _weighed(parted: Mapping[str, _Draws], counts: Sequence[int]) -> Table:
+def _summary(parted: Mapping[str, _Draws], figure: str) -> Table:
+    rows = []
+    for way in dict.fromkeys(way for draws in parted.values() for way, _ in draws):
+        row = {"way": way}
+        for count in _counts(parted):
+            level = np.mean([np.median(d[way, count][figure]) for d in parted.values()])
+            text = plain(float(level), 3)
+            if way not in (RECIPE, _JOINT):
+                median, worst = (
+                    signed(float(np.mean(_gains(parted, way, count, figure, q))))
+                    for q in (0.5, _WORST)
+                )
+                text += f" ({median}, worst decile {worst})"
+            row[f"{count} labels"] = text
+        rows.append(row)
+    return table_of(
+        f"{figure}: mean over environments of the median over draws (and difference to no labels)",
+        rows,
+        *(number for number, row in enumerate(rows) if row["way"] == RECIPE_WEIGHED),
+    )
+
+
+def _weighed(parted: Mapping[str, _Draws]) -> Table:
     rows = []
     for name, draws in parted.items():
-        for figure in (1, 2):
-            cells = []
-            for count in counts:
-                gain = _gain(draws, RECIPE_WEIGHED, count, figure)
-                cells.append(
-                    f"{signed(float(np.median(gain)))} ({signed(float(np.quantile(gain, _WORST)))})"
+        for figure in _FIGURES[1:]:
+            row = {"environment and figure": f"{name}, {figure}"}
+            for count in _counts(parted):
+                median, worst = (
+                    signed(float(_gains({name: draws}, RECIPE_WEIGHED, count, figure, q)[0]))
+                    for q in (0.5, _WORST)
                 )
-            rows.append([f"{name}, {_FIGURES[figure]}", *cells])
-    return Table(
-        "Weighing the recipe's members: median difference to no labels (worst decile)",
-        ["environment and figure", *(f"{count} labels" for count in counts)],
-        rows,
-    )
+                row[f"{count} labels"] = f"{median} ({worst})"
+            rows.append(row)
+    caption = "Weighing the recipe's members: median difference to no labels (worst decile)"
+    return table_of(caption, rows)
 
 
 def _feedback(found: Sequence[Adapting]) -> Table:
@@ -207,7 +203,8 @@ def _feedback(found: Sequence[Adapting]) -> Table:
     return Table("False alarms marked: " + " / ".join(_FIGURES), heads, rows)
 
 
-def _curve(parted: Mapping[str, _Draws], counts: Sequence[int], figure: int) -> Figure:
+def _curve(parted: Mapping[str, _Draws], figure: str) -> Figure:
+    counts = _counts(parted)
     series = []
     for way in (
         RECIPE_WEIGHED,
@@ -215,24 +212,20 @@ def _curve(parted: Mapping[str, _Draws], counts: Sequence[int], figure: int) -> 
         "fomaml, whole network",
         "anil, last layer",
     ):
-        quantiles = [
-            np.mean(
-                [np.quantile(_gain(d, way, c, figure), [0.1, 0.5, 0.9]) for d in parted.values()],
-                axis=0,
-            )
-            for c in counts
-        ]
-        low, middle, high = (list(map(float, column)) for column in zip(*quantiles, strict=True))
+        low, middle, high = (
+            [float(np.mean(_gains(parted, way, count, figure, q))) for count in counts]
+            for q in _QUANTILES
+        )
         series.append(Series(way, middle, low, high))
     return Figure(
         bands(
             [str(count) for count in counts],
             series,
             x_axis="labels",
-            y_axis=f"{_FIGURES[figure]}, minus without labels",
+            y_axis=f"{figure}, minus without labels",
             zero=True,
         ),
-        f"Gain in {_FIGURES[figure]} by the number of labels: median, and first to last decile, "
+        f"Gain in {figure} by the number of labels: median, and first to last decile, "
         "each averaged over environments.",
         "Curves of gains over the number of labels, one per way to take labels in",
     )
@@ -240,9 +233,8 @@ def _curve(parted: Mapping[str, _Draws], counts: Sequence[int], figure: int) -> 
 
 def _data(draws: _Draws) -> dict[str, dict[str, dict[str, list[float]]]]:
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
-    for (way, count), rows in draws.items():
+    for (way, count), figures in draws.items():
         found.setdefault(way, {})[str(count)] = {
-            name: np.quantile(rows[:, number], [0.1, 0.5, 0.9]).tolist()
-            for number, name in enumerate(_FIGURES)
+            name: np.quantile(values, _QUANTILES).tolist() for name, values in figures.items()
         }
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,66 +17,72 @@ from zeekml.evaluation.bootstrap import (
     percentile_interval,
 )
 from zeekml.evaluation.scores import OURS, HeldOut, Study
-from zeekml.evaluation.sections.wording import over_seeds, spread_data
-from zeekml.html.figures import Line, Series, dots, lines
+from zeekml.evaluation.sections.wording import dot_plot, over_seeds, spread_data, table_of
+from zeekml.html.figures import Line, lines
 from zeekml.html.sections import NOT_RESOLVED, Figure, Section, Table
-from zeekml.training.ranking import MEASURES, TITLES, Floats
+from zeekml.training.ranking import MEASURES, TITLES, EvaluatedRows, Floats, Numbers
 
 VIEWS: Final = {"raw": "each flow counted once", "distinct": "repeated flows counted once together"}
 _FEWEST_FOR_MEAN: Final = 3
 # number of the measure at the first of the rates, which takes the fewest benign rows
 _WIDEST: Final = 1
+_POINTS: Final = 300
+
+# mean by seed over the environments that resolve a measure, its interval, and how many they are
+_Mean = tuple[Floats, Interval | None, int]
 
 
 @dataclass(frozen=True)
 class _Site:
     """Figures of one environment in one view, with what hosts drawn anew give."""
 
+    site: HeldOut
+    judged: EvaluatedRows
     figures: Floats  # (seeds, measures): NaN where not resolvable
     unresolved: Floats  # (seeds, measures): the same without that
     draws: Floats  # (draws, measures)
     intervals: list[Interval | None]  # by measure
 
+    def hosts(self, malicious: bool) -> Numbers:
+        """Hosts of the rows of one side."""
+        return self.judged.hosts[self.judged.malicious == malicious]
+
 
 def headline_section(study: Study) -> Section:
     """Put the headline figures together."""
-    tables, data, series = [], {}, []
+    tables, data, points = [], {}, {}
     for number, (view, meaning) in enumerate(VIEWS.items()):
-        sites = {
-            site.name: _site(study, site, view, [number, order])
+        sites = [
+            _site(study, site, view, [17, number, order])
             for order, site in enumerate(study.held_out)
-        }
-        tables.append(_table(study, sites, f"{view}: {meaning}"))
-        data[view] = _data(study, sites)
-        ends = [sites[site.name].intervals[0] for site in study.held_out]
-        series.append(
-            Series(
-                view,
-                [float(sites[site.name].figures[:, 0].mean()) for site in study.held_out],
-                [one.low if one else None for one in ends],
-                [one.high if one else None for one in ends],
-            )
-        )
-    names = [site.name for site in study.held_out]
-    figures = [
-        Figure(
-            dots(names, series, axis="PR-AUC", limits=(0.0, 1.02)),
-            "PR-AUC of each environment; bars are 95 % intervals over hosts, where there are "
-            "enough.",
-            "Dot plot of PR-AUC by environment, raw and distinct",
-        ),
-        Figure(
-            _curves(study),
-            f"Precision over recall, {_first(study)}each flow counted once.",
-            "Precision-recall curves by environment",
-        ),
-    ]
+        ]
+        means = [_mean(sites, measure) for measure in range(len(MEASURES))]
+        over_all = np.mean([one.unresolved[:, _WIDEST] for one in sites], axis=0)
+        tables.append(_table(sites, means, over_all, f"{view}: {meaning}"))
+        data[view] = _data(sites, means, over_all)
+        points[view] = [(float(one.figures[:, 0].mean()), one.intervals[0]) for one in sites]
+    first = f"seed {study.seeds[0]}, " if study.bundle is None else ""
     return Section(
         key="headline",
         title="Headline figures",
         prose=_prose(study),
         tables=tables,
-        figures=figures,
+        figures=[
+            dot_plot(
+                [site.name for site in study.held_out],
+                points,
+                "PR-AUC of each environment; bars are 95 % intervals over hosts, where there are "
+                "enough.",
+                "PR-AUC by environment, raw and distinct",
+                axis="PR-AUC",
+                limits=(0.0, 1.02),
+            ),
+            Figure(
+                _curves(study),
+                f"Precision over recall, {first}each flow counted once.",
+                "Precision-recall curves by environment",
+            ),
+        ],
         data=data,
     )
 
@@ -108,110 +115,82 @@ def _prose(study: Study) -> list[str]:
 
 def _site(study: Study, site: HeldOut, view: str, key: list[int]) -> _Site:
     rows = study.judged[site.name]
+    weights = rows.weights[view]
     rankings = [rows.ranking(run.prediction.log_odds) for run in site.runs]
-    draws = host_draws(
-        rankings,
-        rows.weights[view],
-        rows.hosts,
-        draws=study.settings.draws,
-        rng=np.random.default_rng([17, *key]),
-    )
+    rng = np.random.default_rng(key)
+    draws = host_draws(rankings, weights, rows.hosts, draws=study.settings.draws, rng=rng)
     wanted = rows.resolvable(view) & enough_hosts(rows.hosts, rows.malicious)
     intervals = [
         percentile_interval(column) if known else None
         for column, known in zip(draws.T, wanted, strict=True)
     ]
-    everything = np.stack([ranking.figures(rows.weights[view]) for ranking in rankings])
-    return _Site(study.figures(site, OURS, view), everything, draws, intervals)
+    everything = np.stack([ranking.figures(weights) for ranking in rankings])
+    return _Site(site, rows, study.figures(site, OURS, view), everything, draws, intervals)
 
 
-def _means(sites: dict[str, _Site]) -> list[tuple[Floats, Interval | None, int]]:
-    """For each measure: mean by seed, interval, and how many environments it is over."""
-    found: list[tuple[Floats, Interval | None, int]] = []
-    for measure in range(len(MEASURES)):
-        known = [s for s in sites.values() if np.isfinite(s.figures[:, measure]).all()]
-        if not known:
-            found.append((np.array([np.nan]), None, 0))
-            continue
-        by_seed = np.mean([s.figures[:, measure] for s in known], axis=0)
-        interval = None
-        if len(known) >= _FEWEST_FOR_MEAN:
-            rng = np.random.default_rng([19, measure])
-            interval = percentile_interval(network_draws([s.draws[:, measure] for s in known], rng))
-        found.append((by_seed, interval, len(known)))
-    return found
+def _mean(sites: Sequence[_Site], measure: int) -> _Mean:
+    known = [s for s in sites if np.isfinite(s.figures[:, measure]).all()]
+    if not known:
+        return np.array([np.nan]), None, 0
+    by_seed = np.mean([s.figures[:, measure] for s in known], axis=0)
+    interval = None
+    if len(known) >= _FEWEST_FOR_MEAN:
+        rng = np.random.default_rng([19, measure])
+        interval = percentile_interval(network_draws([s.draws[:, measure] for s in known], rng))
+    return by_seed, interval, len(known)
 
 
-def _over_all(sites: dict[str, _Site]) -> Floats:
-    """Mean recall at the first rate by seed, over all environments."""
-    return np.mean([site.unresolved[:, _WIDEST] for site in sites.values()], axis=0)
-
-
-def _table(study: Study, sites: dict[str, _Site], caption: str) -> Table:
-    rows = []
-    for site in study.held_out:
-        judged, one = study.judged[site.name], sites[site.name]
-        rows.append(
-            [
-                site.name + (" (seen in training)" if site.seen else ""),
-                f"{int((~judged.malicious).sum()):,}",
-                f"{int(judged.malicious.sum()):,}",
-                *(
-                    over_seeds(values, interval)
-                    for values, interval in zip(one.figures.T, one.intervals, strict=True)
-                ),
-            ]
-        )
-    cells = []
-    for by_seed, interval, count in _means(sites):
-        text = over_seeds(by_seed, interval)
-        if count and count < len(sites):
-            text += f" ({count} of {len(sites)})"
-        cells.append(text)
-    rows.append(["mean", "", "", *cells])
-    everywhere = over_seeds(_over_all(sites))
-    rows.append(["mean over all, resolved or not", "", "", "", everywhere, "", ""])
-    return Table(
-        caption,
-        ["environment", "benign", "malicious", *TITLES],
-        rows,
-        strong=frozenset({len(rows) - 2}),
-    )
-
-
-def _data(study: Study, sites: dict[str, _Site]) -> dict[str, Any]:
-    environments = {}
-    for site in study.held_out:
-        judged, one = study.judged[site.name], sites[site.name]
-        environments[site.name] = {
-            "benign": int((~judged.malicious).sum()),
-            "malicious": int(judged.malicious.sum()),
-            "hosts_benign": len(np.unique(judged.hosts[~judged.malicious])),
-            "hosts_malicious": len(np.unique(judged.hosts[judged.malicious])),
-            "seen_in_training": site.seen,
+def _table(sites: Sequence[_Site], means: Sequence[_Mean], over_all: Floats, caption: str) -> Table:
+    rows = [
+        {
+            "environment": one.site.name + (" (seen in training)" if one.site.seen else ""),
+            "benign": f"{len(one.hosts(malicious=False)):,}",
+            "malicious": f"{len(one.hosts(malicious=True)):,}",
             **{
-                measure: spread_data(values, interval)
-                for measure, values, interval in zip(
-                    MEASURES, one.figures.T, one.intervals, strict=True
+                title: over_seeds(values, interval)
+                for title, values, interval in zip(
+                    TITLES, one.figures.T, one.intervals, strict=True
                 )
             },
         }
+        for one in sites
+    ]
+    mean = {"environment": "mean"}
+    for title, (by_seed, interval, count) in zip(TITLES, means, strict=True):
+        some = f" ({count} of {len(sites)})" if 0 < count < len(sites) else ""
+        mean[title] = over_seeds(by_seed, interval) + some
+    everywhere = {
+        "environment": "mean over all, resolved or not",
+        TITLES[_WIDEST]: over_seeds(over_all),
+    }
+    return table_of(caption, [*rows, mean, everywhere], -2)
+
+
+def _data(sites: Sequence[_Site], means: Sequence[_Mean], over_all: Floats) -> dict[str, Any]:
+    environments = {
+        one.site.name: {
+            "benign": len(one.hosts(malicious=False)),
+            "malicious": len(one.hosts(malicious=True)),
+            "hosts_benign": len(np.unique(one.hosts(malicious=False))),
+            "hosts_malicious": len(np.unique(one.hosts(malicious=True))),
+            "seen_in_training": one.site.seen,
+            **dict(zip(MEASURES, map(spread_data, one.figures.T, one.intervals), strict=True)),
+        }
+        for one in sites
+    }
     mean: dict[str, Any] = {
         measure: {"environments": count, **(spread_data(by_seed, interval) or {"mean": None})}
-        for measure, (by_seed, interval, count) in zip(MEASURES, _means(sites), strict=True)
+        for measure, (by_seed, interval, count) in zip(MEASURES, means, strict=True)
     }
     mean[f"{MEASURES[_WIDEST]}_over_all"] = {
         "environments": len(sites),
-        **(spread_data(_over_all(sites)) or {}),
+        **(spread_data(over_all) or {}),
     }
     return {"environments": environments, "mean": mean}
 
 
-def _first(study: Study) -> str:
-    return f"seed {study.seeds[0]}, " if study.bundle is None else ""
-
-
 def _curves(study: Study) -> str:
+    """Precision over recall, thinned to few enough points for a page."""
     from sklearn.metrics import precision_recall_curve
 
     curves = []
@@ -219,14 +198,10 @@ def _curves(study: Study) -> str:
         judged = study.judged[site.name]
         scores = site.runs[0].prediction.log_odds[judged.rows]
         precision, recall, _ = precision_recall_curve(judged.malicious, scores)
-        x, y = _thinned(recall[::-1], precision[::-1])
+        x, y = recall[::-1], precision[::-1]
+        if len(x) > _POINTS:
+            wanted = np.searchsorted(x, np.linspace(0, 1, _POINTS))
+            chosen = np.unique(wanted.clip(0, len(x) - 1))
+            x, y = x[chosen], y[chosen]
         curves.append(Line(site.name, x, y))
     return lines(curves, x_axis="recall", y_axis="precision", limits=(0.0, 1.02))
-
-
-def _thinned(x: Floats, y: Floats, points: int = 300) -> tuple[Floats, Floats]:
-    """A curve with few enough points for a page."""
-    if len(x) <= points:
-        return x, y
-    chosen = np.unique(np.searchsorted(x, np.linspace(0, 1, points)).clip(0, len(x) - 1))
-    return x[chosen], y[chosen]

@@ -8,7 +8,7 @@ all malicious flows dealt out anew from benign ones, and that is what chance wou
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -19,8 +19,8 @@ from zeekml.core.intervals import poisson_interval
 from zeekml.datasets.environment import LABEL_NAMES, Environment
 from zeekml.detection.policy import Policy
 from zeekml.evaluation.scores import HeldOut, SeedRun, Study
-from zeekml.html.figures import Series, dots
-from zeekml.html.sections import NOT_RESOLVED, Figure, Section, Table
+from zeekml.evaluation.sections.wording import Point, dot_plot, table_of
+from zeekml.html.sections import NOT_RESOLVED, Section
 from zeekml.training.incident_replay import NONE, HeldOutStream
 from zeekml.training.leave_one_out import Fold
 
@@ -50,10 +50,8 @@ def episodes(environment: Environment) -> list[Episode]:
     groups: dict[Hashable, list[int]] = {}
     for row in np.flatnonzero(labels > 0).tolist():
         named = environment.episodes[row] if environment.episodes is not None else None
-        key = (
-            (named, labels[row]) if named else (environment.captures[row], hosts[row], labels[row])
-        )
-        groups.setdefault(key, []).append(row)
+        of = (named,) if named else (environment.captures[row], hosts[row])
+        groups.setdefault((*of, labels[row]), []).append(row)
     return [
         Episode(LABEL_NAMES[labels[rows[0]]], np.array(rows, dtype=np.intp))
         for rows in groups.values()
@@ -68,9 +66,15 @@ def outcome(
         return None
     # a threat without a threshold is never raised
     values = run.thresholds.values
-    fold = site.fold(run)
+    fold = Fold(site.prepared, run.prediction)
     stream = HeldOutStream.of(fold, run.calibration)
-    by_chance = HeldOutStream.of(_by_chance(fold, run.seed), run.calibration)
+    # the same flows, the malicious ones scored like benign ones
+    rng = np.random.default_rng([run.seed, 13])
+    malicious = np.flatnonzero(fold.labels > 0)
+    rows = np.arange(len(fold.labels))
+    rows[malicious] = rng.choice(np.flatnonzero(fold.labels == 0), len(malicious))
+    dealt_out = replace(fold, prediction=fold.prediction.take(rows))
+    by_chance = HeldOutStream.of(dealt_out, run.calibration)
 
     def flows_until(stream: HeldOutStream) -> list[int | None]:
         alone, owner = stream.one_by_one([episode.rows for episode in found_in])
@@ -87,15 +91,6 @@ def outcome(
         flows_until=flows_until(stream),
         by_chance=sum(one is not None for one in flows_until(by_chance)),
     )
-
-
-def _by_chance(fold: Fold, seed: int) -> Fold:
-    """The same flows, the malicious ones scored like benign ones."""
-    rng = np.random.default_rng([seed, 13])
-    malicious = np.flatnonzero(fold.labels > 0)
-    rows = np.arange(len(fold.labels))
-    rows[malicious] = rng.choice(np.flatnonzero(fold.labels == 0), len(malicious))
-    return replace(fold, prediction=fold.prediction.take(rows))
 
 
 def benign_days(environment: Environment) -> float:
@@ -123,15 +118,36 @@ class _Site:
     episodes: list[Episode]
     outcomes: list[IncidentFigures]
 
+    def mean(self, value: Callable[[IncidentFigures], int]) -> float:
+        """Of something, over seeds."""
+        return float(np.mean([value(outcome) for outcome in self.outcomes]))
+
     @property
     def false(self) -> float:
         """False incidents, mean over seeds."""
-        return float(np.mean([o.false for o in self.outcomes]))
+        return self.mean(lambda outcome: outcome.false)
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """Of false incidents per `PER_FLOWS` benign flows."""
-        return poisson_interval(self.false, self.benign / PER_FLOWS)
+    def per_day(self) -> float | None:
+        """False incidents per day; None where the days are too few."""
+        return self.false / self.days if self.days >= SHORTEST_DAYS else None
+
+    def chosen(self, threat: str | None = None) -> list[int]:
+        """Numbers of the episodes, or of those of one threat."""
+        return [i for i, e in enumerate(self.episodes) if threat in (None, e.threat)]
+
+    def found(self, chosen: Sequence[int]) -> float:
+        """Episodes found, mean over seeds."""
+        return self.mean(lambda o: sum(o.flows_until[i] is not None for i in chosen))
+
+    def told(self, chosen: Sequence[int]) -> dict[str, str]:
+        """What is found of some episodes, and after how many flows."""
+        all_until = [o.flows_until[i] for o in self.outcomes for i in chosen]
+        known = [until for until in all_until if until is not None]
+        return {
+            "found": f"{self.found(chosen):,.1f}",
+            "flows until found": f"{np.median(known):,.0f}" if known else "",
+        }
 
 
 def incidents_section(study: Study) -> Section:
@@ -143,16 +159,10 @@ def incidents_section(study: Study) -> Section:
         outcomes = [outcome(site, run, found_in, study.policy) for run in site.runs]
         known = [one for one in outcomes if one is not None]
         if len(known) == len(outcomes):
-            sites.append(
-                _Site(
-                    site.name,
-                    int((environment.evaluation_labels() == 0).sum()),
-                    benign_days(environment),
-                    environment.episodes is not None,
-                    found_in,
-                    known,
-                )
-            )
+            benign = int((environment.evaluation_labels() == 0).sum())
+            named = environment.episodes is not None
+            days = benign_days(environment)
+            sites.append(_Site(site.name, benign, days, named, found_in, known))
     if not sites:
         return Section(
             key="incidents",
@@ -164,24 +174,85 @@ def incidents_section(study: Study) -> Section:
             ],
             data={"environments": {}, "pooled": None},
         )
-    benign, false = sum(s.benign for s in sites), sum(s.false for s in sites)
-    pooled = poisson_interval(false, benign / PER_FLOWS)
+    rows, by_threat, points, data = [], [], [], {}
+    for one in sites:
+        text, point, numbers = _rate(one.false, one.benign)
+        points.append(point)
+        count = f"{len(one.episodes):,}" + ("" if one.named else " (by originator)")
+        by_chance = one.mean(lambda outcome: outcome.by_chance)
+        told = one.told(one.chosen())
+        rows.append(
+            {
+                "environment": one.name,
+                **text,
+                "notices per day": NOT_RESOLVED if one.per_day is None else f"{one.per_day:,.1f}",
+                "episodes": count,
+                "found": told["found"],
+                "by chance": f"{by_chance:,.1f}",
+                **told,
+            }
+        )
+        threats: dict[str, Any] = {}
+        for threat in sorted({e.threat for e in one.episodes}):
+            chosen = one.chosen(threat)
+            sizes = [len(one.episodes[i].rows) for i in chosen]
+            by_threat.append(
+                {
+                    "environment": one.name,
+                    "threat": threat,
+                    "episodes": f"{len(chosen):,}",
+                    "flows in each": f"{np.median(sizes):,.0f}",
+                    **one.told(chosen),
+                }
+            )
+            threats[threat] = {"episodes": len(chosen), "found": one.found(chosen)}
+        data[one.name] = {
+            **numbers,
+            "notices_per_day": one.per_day,
+            "episodes": len(one.episodes),
+            "episodes_named": one.named,
+            "found": one.found(one.chosen()),
+            "found_by_chance": by_chance,
+            "by_threat": threats,
+        }
+    text, pooled_point, pooled = _rate(sum(s.false for s in sites), sum(s.benign for s in sites))
+    rows.append({"environment": "pooled", **text})
     return Section(
         key="incidents",
         title="Incidents",
         prose=_prose(study),
-        tables=[_table(sites, false, benign, pooled), _threat_table(sites)],
-        figures=[_picture(sites, false, benign, pooled)],
-        data={
-            "environments": {site.name: _data(site) for site in sites},
-            "pooled": {
-                "benign": benign,
-                "false_incidents": false,
-                "per_10000_benign_flows": false / benign * PER_FLOWS,
-                "interval": list(pooled),
-            },
-        },
+        tables=[
+            table_of("By environment, mean over seeds", rows, -1),
+            table_of("By threat; medians over episodes, means over seeds", by_threat),
+        ],
+        figures=[
+            dot_plot(
+                [*(s.name for s in sites), "pooled"],
+                {"false incidents": [*points, pooled_point]},
+                "False incidents with exact 95 % Poisson intervals.",
+                "false incidents per 10,000 benign flows by environment",
+                axis="per 10,000 benign flows",
+            )
+        ],
+        data={"environments": data, "pooled": pooled},
     )
+
+
+def _rate(false: float, benign: int) -> tuple[dict[str, str], Point, dict[str, Any]]:
+    """False incidents and their rate as a table, a figure and JSON have them."""
+    rate, interval = false / benign * PER_FLOWS, poisson_interval(false, benign / PER_FLOWS)
+    cells = {
+        "benign flows": f"{benign:,}",
+        "false incidents": f"{false:.1f}",
+        "per 10,000 benign flows": f"{rate:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]",
+    }
+    numbers = {
+        "benign": benign,
+        "false_incidents": false,
+        "per_10000_benign_flows": rate,
+        "interval": interval,
+    }
+    return cells, (rate, interval), numbers
 
 
 def _prose(study: Study) -> list[str]:
@@ -205,110 +276,3 @@ def _prose(study: Study) -> list[str]:
         "number of an episode's flows that had come, over those found. Detectors ask for several "
         "flows: by itself, an originator with one or two is never found.",
     ]
-
-
-def _until(outcomes: Sequence[IncidentFigures], chosen: Sequence[int]) -> str:
-    known = [u for o in outcomes for i in chosen if (u := o.flows_until[i]) is not None]
-    return f"{np.median(known):,.0f}" if known else ""
-
-
-def _found(outcomes: Sequence[IncidentFigures], chosen: Sequence[int]) -> float:
-    """Episodes found, mean over seeds."""
-    return float(np.mean([sum(o.flows_until[i] is not None for i in chosen) for o in outcomes]))
-
-
-def _table(sites: Sequence[_Site], false: float, benign: int, pooled: tuple[float, float]) -> Table:
-    rows = []
-    for site in sites:
-        everything = range(len(site.episodes))
-        rows.append(
-            [
-                site.name,
-                f"{site.benign:,}",
-                f"{site.false:.1f}",
-                _rate(site.false, site.benign, site.interval),
-                f"{site.false / site.days:,.1f}" if site.days >= SHORTEST_DAYS else NOT_RESOLVED,
-                f"{len(site.episodes):,}" + ("" if site.named else " (by originator)"),
-                f"{_found(site.outcomes, everything):,.1f}",
-                f"{np.mean([o.by_chance for o in site.outcomes]):,.1f}",
-                _until(site.outcomes, everything),
-            ]
-        )
-    rows.append(
-        ["pooled", f"{benign:,}", f"{false:.1f}", _rate(false, benign, pooled), "", "", "", "", ""]
-    )
-    heads = [
-        "environment",
-        "benign flows",
-        "false incidents",
-        "per 10,000 benign flows",
-        "notices per day",
-        "episodes",
-        "found",
-        "by chance",
-        "flows until found",
-    ]
-    return Table("By environment, mean over seeds", heads, rows, frozenset({len(rows) - 1}))
-
-
-def _rate(false: float, benign: int, interval: tuple[float, float]) -> str:
-    return f"{false / benign * PER_FLOWS:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
-
-
-def _threat_table(sites: Sequence[_Site]) -> Table:
-    rows = []
-    for site in sites:
-        for threat in sorted({e.threat for e in site.episodes}):
-            chosen = [i for i, e in enumerate(site.episodes) if e.threat == threat]
-            sizes = [len(site.episodes[i].rows) for i in chosen]
-            rows.append(
-                [
-                    site.name,
-                    threat,
-                    f"{len(chosen):,}",
-                    f"{np.median(sizes):,.0f}",
-                    f"{_found(site.outcomes, chosen):,.1f}",
-                    _until(site.outcomes, chosen),
-                ]
-            )
-    heads = ["environment", "threat", "episodes", "flows in each", "found", "flows until found"]
-    return Table("By threat; medians over episodes, means over seeds", heads, rows)
-
-
-def _picture(
-    sites: Sequence[_Site], false: float, benign: int, pooled: tuple[float, float]
-) -> Figure:
-    series = Series(
-        "false incidents",
-        [*(s.false / s.benign * PER_FLOWS for s in sites), false / benign * PER_FLOWS],
-        [*(s.interval[0] for s in sites), pooled[0]],
-        [*(s.interval[1] for s in sites), pooled[1]],
-    )
-    return Figure(
-        dots([*(s.name for s in sites), "pooled"], [series], axis="per 10,000 benign flows"),
-        "False incidents with exact 95 % Poisson intervals.",
-        "Dot plot of false incidents per 10,000 benign flows by environment",
-    )
-
-
-def _data(site: _Site) -> dict[str, Any]:
-    everything = range(len(site.episodes))
-    return {
-        "benign": site.benign,
-        "false_incidents": site.false,
-        "per_10000_benign_flows": site.false / site.benign * PER_FLOWS,
-        "interval": list(site.interval),
-        "notices_per_day": site.false / site.days if site.days >= SHORTEST_DAYS else None,
-        "episodes": len(site.episodes),
-        "episodes_named": site.named,
-        "found": _found(site.outcomes, everything),
-        "found_by_chance": float(np.mean([o.by_chance for o in site.outcomes])),
-        "by_threat": {
-            threat: {
-                "episodes": len(chosen),
-                "found": _found(site.outcomes, chosen),
-            }
-            for threat in sorted({e.threat for e in site.episodes})
-            if (chosen := [i for i, e in enumerate(site.episodes) if e.threat == threat])
-        },
-    }

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from zeekml.evaluation.scores import CONTROLS, OURS, HeldOut, Study
-from zeekml.evaluation.sections.wording import mean_known, plain, signed
+from zeekml.evaluation.scores import CONTROLS, OURS, Study
+from zeekml.evaluation.sections.wording import mean_known, plain, signed, table_of
 from zeekml.html.sections import Section, Table
-from zeekml.training.ranking import Floats, Ranking
+from zeekml.training.ranking import MEASURES, TITLES, Floats, Ranking
+
+_SHOWN: Final = tuple(enumerate(TITLES[:2]))
 
 
 def shortcuts_section(study: Study) -> Section:
@@ -20,30 +22,24 @@ def shortcuts_section(study: Study) -> Section:
     for site in study.held_out:
         judged = study.judged[site.name]
         whole = study.figures(site, OURS, "raw")
-        cells = [site.name, plain(whole[:, 0].mean()), plain(whole[:, 1].mean())]
+        row = {"environment": site.name}
+        row.update((title, plain(whole[:, m].mean())) for m, title in _SHOWN)
         data["controls"][site.name] = {}
         for control in CONTROLS:
             figures = np.stack([judged.figures(run.controls[control], "raw") for run in site.runs])
             change = (figures - whole).mean(axis=0)
             changes[control].append(change)
-            cells += [signed(change[0], 2), signed(change[1], 2)]
+            row.update((f"{title}, {control}", signed(change[m], 2)) for m, title in _SHOWN)
             data["controls"][site.name][control] = {
-                "average_precision_change": float(change[0]),
-                "recall_at_fpr_0.01_change": float(change[1]),
+                f"{MEASURES[m]}_change": float(change[m]) for m, _ in _SHOWN
             }
-        rows.append(cells)
-    means = ["mean", "", ""]
-    for found in changes.values():
-        means += [signed(mean_known([c[m] for c in found]), 2) for m in range(2)]
-    rows.append(means)
-    heads = ["environment", "PR-AUC", "recall at 0.01"]
-    for control in CONTROLS:
-        heads += [f"PR-AUC, {control}", f"recall at 0.01, {control}"]
-    tables = [
-        Table(
-            "Change when something is taken away at test", heads, rows, frozenset({len(rows) - 1})
-        )
-    ]
+        rows.append(row)
+    mean = {"environment": "mean"}
+    for control, found in changes.items():
+        for m, title in _SHOWN:
+            mean[f"{title}, {control}"] = signed(mean_known([c[m] for c in found]), 2)
+    caption = "Change when something is taken away at test"
+    tables = [table_of(caption, [*rows, mean], -1)]
     prose = [f"{control[:1].upper()}{control[1:]}: {text}" for control, text in CONTROLS.items()]
     if any(run.transplants for site in study.held_out for run in site.runs):
         table, shares = _transplants(study)
@@ -56,54 +52,33 @@ def shortcuts_section(study: Study) -> Section:
             "figures are well above the environment's own, part of the score tells networks "
             "apart, and evaluations that mix data sets would take it for detection. PR-AUC is "
             "computed with each mixture weighed to as many malicious as benign flows, so that "
-            "rows compare.",
+            "rows compare."
         )
-    return Section(
-        key="shortcuts",
-        title="Shortcuts",
-        prose=prose,
-        tables=tables,
-        data=data,
-    )
+    return Section(key="shortcuts", title="Shortcuts", prose=prose, tables=tables, data=data)
 
 
 def _transplants(study: Study) -> tuple[Table, dict[str, Any]]:
     names = [site.name for site in study.held_out]
     rows, data = [], {}
     for site in study.held_out:
-        own = _own(study, site)
-        found = {other: _mixed(site, other) for other in names if other != site.name}
-        mean = mean_known([value for value in found.values() if value is not None])
+        judged, others = study.judged[site.name], {}
+        all_scores = [run.prediction.log_odds[judged.rows] for run in site.runs]
+        own = np.mean([_even(s[~judged.malicious], s[judged.malicious]) for s in all_scores])
+        for other in names:
+            pairs = [run.transplants[other] for run in site.runs if other in run.transplants]
+            if other != site.name:
+                others[other] = float(np.mean([_even(*p) for p in pairs])) if pairs else None
+        mean = mean_known([value for value in others.values() if value is not None])
         rows.append(
-            [
-                site.name,
-                plain(own),
-                plain(mean),
-                *("" if other == site.name else plain(found[other]) for other in names),
-            ]
+            {
+                "benign flows of": site.name,
+                "own attacks": plain(float(own)),
+                "mean of others": plain(mean),
+                **{f"attacks of {n}": plain(others[n]) if n in others else "" for n in names},
+            }
         )
-        data[site.name] = {"own": own, "mean_of_others": mean, "by_donor": found}
-    heads = [
-        "benign flows of",
-        "own attacks",
-        "mean of others",
-        *(f"attacks of {n}" for n in names),
-    ]
-    return Table("PR-AUC at even weights, mean over seeds", heads, rows), data
-
-
-def _own(study: Study, site: HeldOut) -> float:
-    judged = study.judged[site.name]
-    worth = []
-    for run in site.runs:
-        scores = run.prediction.log_odds[judged.rows]
-        worth.append(_even(scores[~judged.malicious], scores[judged.malicious]))
-    return float(np.mean(worth))
-
-
-def _mixed(site: HeldOut, other: str) -> float | None:
-    pairs = [run.transplants[other] for run in site.runs if other in run.transplants]
-    return float(np.mean([_even(*pair) for pair in pairs])) if pairs else None
+        data[site.name] = {"own": float(own), "mean_of_others": mean, "by_donor": others}
+    return table_of("PR-AUC at even weights, mean over seeds", rows), data
 
 
 def _even(benign: Floats, malicious: Floats) -> float:

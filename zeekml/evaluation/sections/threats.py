@@ -9,15 +9,13 @@ import numpy as np
 from zeekml.datasets.environment import LABEL_NAMES
 from zeekml.ensemble.classes import THREATS
 from zeekml.evaluation.scores import HeldOut, Study
-from zeekml.evaluation.sections.wording import over_seeds, spread_data
+from zeekml.evaluation.sections.wording import over_seeds, spread_data, table_of
 from zeekml.html.figures import heat_map
 from zeekml.html.sections import NOT_RESOLVED, Figure, Section, Table
 from zeekml.training.ranking import RATES, Floats
 
 FEWEST_FLOWS: Final = 10
 """Flows of a class without which no share of them is given."""
-
-_SHOWN_RATES: Final = RATES[:2]
 
 
 def threats_section(study: Study) -> Section:
@@ -28,32 +26,27 @@ def threats_section(study: Study) -> Section:
         found = {}
         for label in np.unique(labels[labels > 0]).tolist():
             flows = int((labels == label).sum())
-            by_rate = [_recall(study, site, label, order) for order in range(len(_SHOWN_RATES))]
-            rows.append([site.name, LABEL_NAMES[label], f"{flows:,}", *map(over_seeds, by_rate)])
-            found[LABEL_NAMES[label]] = {
+            by_rate = {rate: _recall(study, site, label, rate) for rate in RATES[:2]}
+            cells = {f"recall at {rate:g}": over_seeds(v) for rate, v in by_rate.items()}
+            threat = LABEL_NAMES[label]
+            rows.append(
+                {"environment": site.name, "threat": threat, "flows": f"{flows:,}", **cells}
+            )
+            found[threat] = {
                 "flows": flows,
-                **{
-                    f"recall_at_fpr_{rate:g}": spread_data(values)
-                    for rate, values in zip(_SHOWN_RATES, by_rate, strict=True)
-                },
+                **{f"recall_at_fpr_{rate:g}": spread_data(v) for rate, v in by_rate.items()},
             }
         recalls[site.name] = found
-    heads = ["environment", "threat", "flows", *(f"recall at {rate:g}" for rate in _SHOWN_RATES)]
-    tables = [Table("Recall by threat, each flow counted once", heads, rows)]
-    figures = []
-    confusion = _confusion(study)
-    if confusion is not None:
-        tables.append(_confusion_table(confusion))
-        known = confusion.sum(axis=1) > 0
+    tables = [table_of("Recall by threat, each flow counted once", rows)]
+    figures, shares = [], _confusion(study)
+    if shares is not None:
+        heads = ["", *THREATS]
+        cells_of = [[threat, *(f"{s:.2f}" for s in row)] for threat, row in shares.items()]
+        tables.append(Table("Labelled threat (rows) and what was said (columns)", heads, cells_of))
+        values = np.array(list(shares.values()))
         figures.append(
             Figure(
-                heat_map(
-                    [name for name, k in zip(THREATS, known, strict=True) if k],
-                    THREATS,
-                    _shares(confusion)[known],
-                    x_axis="said",
-                    y_axis="labelled",
-                ),
+                heat_map(list(shares), THREATS, values, x_axis="said", y_axis="labelled"),
                 "Which threat was said of malicious flows, as shares of each row.",
                 "Heat map of confusion between threats",
             )
@@ -75,31 +68,26 @@ def threats_section(study: Study) -> Section:
         data={
             "recall": recalls,
             "confusion": None
-            if confusion is None
+            if shares is None
             else {
-                THREATS[row]: dict(zip(THREATS, shares.tolist(), strict=True))
-                for row, shares in enumerate(_shares(confusion))
-                if confusion[row].sum() > 0
+                threat: dict(zip(THREATS, row.tolist(), strict=True))
+                for threat, row in shares.items()
             },
         },
     )
 
 
-def _recall(study: Study, site: HeldOut, label: int, order: int) -> Floats:
+def _recall(study: Study, site: HeldOut, label: int, rate: float) -> Floats:
     judged = study.judged[site.name]
     of_class = judged.labels == label
-    if of_class.sum() < FEWEST_FLOWS or not judged.resolvable("raw")[1 + order]:
+    if of_class.sum() < FEWEST_FLOWS or not judged.resolvable("raw")[1 + RATES.index(rate)]:
         return np.full(len(site.runs), np.nan)
-    found = []
-    for run in site.runs:
-        ranking = judged.ranking(run.prediction.log_odds)
-        above = ranking.above(judged.weights["raw"], _SHOWN_RATES[order])
-        found.append(above[of_class].mean())
-    return np.array(found)
+    rankings = [judged.ranking(run.prediction.log_odds) for run in site.runs]
+    return np.array([r.above(judged.weights["raw"], rate)[of_class].mean() for r in rankings])
 
 
-def _confusion(study: Study) -> Floats | None:
-    """Weight of malicious flows by labelled and said threat, shape (threats, threats)."""
+def _confusion(study: Study) -> dict[str, Floats] | None:
+    """Of the weight of malicious flows by labelled threat, the shares by threat said."""
     total = np.zeros((len(THREATS), len(THREATS)))
     for site in study.held_out:
         judged = study.judged[site.name]
@@ -110,18 +98,5 @@ def _confusion(study: Study) -> Floats | None:
                 return None
             said = shares[judged.rows][known].argmax(axis=1)
             np.add.at(total, (judged.labels[known] - 1, said), judged.weights["distinct"][known])
-    return total if total.any() else None
-
-
-def _shares(confusion: Floats) -> Floats:
-    mass = confusion.sum(axis=1, keepdims=True)
-    return np.divide(confusion, mass, out=np.zeros_like(confusion), where=mass > 0)
-
-
-def _confusion_table(confusion: Floats) -> Table:
-    rows = [
-        [THREATS[row], *(f"{share:.2f}" for share in shares)]
-        for row, shares in enumerate(_shares(confusion))
-        if confusion[row].sum() > 0
-    ]
-    return Table("Labelled threat (rows) and what was said (columns)", ["", *THREATS], rows)
+    found = {t: row / row.sum() for t, row in zip(THREATS, total, strict=True) if row.sum() > 0}
+    return found or None

@@ -9,12 +9,12 @@ from typing import Any, Final
 import numpy as np
 
 from zeekml.datasets.environment import Environment
-from zeekml.evaluation.fits import train_recipe
 from zeekml.evaluation.scores import OURS, Study, with_synthetic
-from zeekml.evaluation.sections.wording import mean_known, over_seeds, plain, spread_data
+from zeekml.evaluation.sections.wording import mean_known, over_seeds, plain, spread_data, table_of
 from zeekml.evaluation.settings import Settings, Steps
 from zeekml.features.feature_schema import WINDOWS
-from zeekml.html.sections import Section, Table
+from zeekml.html.sections import Section
+from zeekml.training.leave_one_out import train_if_possible
 from zeekml.training.ranking import MEASURES, TITLES, EvaluatedRows, Flags, Floats
 from zeekml.training.training_rows import Prepared
 
@@ -53,85 +53,69 @@ def past_to_future(
     prepared: Sequence[Prepared], settings: Settings, steps: Steps
 ) -> list[LaterPart]:
     """Train on the earlier part of all environments and score the later part of each."""
-    past, future = [], []
+    past: list[Prepared] = []
+    future: list[Prepared] = []
     for item in prepared:
         early, late = early_and_late(item.environment, TRAIN_SHARE, gap=True)
-        past.append(_part(item, early))
-        future.append(_part(item, late))
+        # some rows; their features still know what came before them
+        for part, rows in ((past, early), (future, late)):
+            chosen = item.environment.where(rows)
+            part.append(replace(item, environment=chosen, matrix=item.matrix[rows]))
     usable = [item for item in past if len(item.environment)]
     scored: dict[str, list[Floats]] = {}
     for seed in settings.seed_list:
         steps.now(f"seed {seed}: trained on the past")
         drawn = with_synthetic(usable, seed)
-        ensemble = train_recipe(drawn, seed, settings)
+        ensemble = train_if_possible(drawn, settings.training(seed))
         if ensemble is None:
             break
         for item in future:
             if item.environment.why_not_evaluable() is None:
                 scores = ensemble.predict(item.matrix).log_odds
-                scored.setdefault(item.name, []).append(
-                    EvaluatedRows.of(item).figures(scores, "raw")
-                )
+                own = EvaluatedRows.of(item).figures(scores, "raw")
+                scored.setdefault(item.name, []).append(own)
         steps.done(f"seed {seed}: trained on the past", len(settings.plan.outputs()))
     found = []
     for item in future:
         labels = item.environment.evaluation_labels()
-        figures = scored.get(item.name)
-        why_not = item.environment.why_not_evaluable() or "the past teaches nothing"
-        found.append(
-            LaterPart(
-                name=item.name,
-                benign=int((labels == 0).sum()),
-                malicious=int((labels > 0).sum()),
-                figures=None if figures is None else np.stack(figures),
-                why_not=why_not if figures is None else None,
-            )
-        )
+        figures, why_not = None, None
+        if item.name in scored:
+            figures = np.stack(scored[item.name])
+        else:
+            why_not = item.environment.why_not_evaluable() or "the past teaches nothing"
+        benign, malicious = int((labels == 0).sum()), int((labels > 0).sum())
+        found.append(LaterPart(item.name, benign, malicious, figures, why_not))
     return found
-
-
-def _part(item: Prepared, chosen: Flags) -> Prepared:
-    """Some rows of an environment; their features still know what came before them."""
-    return replace(item, environment=item.environment.where(chosen), matrix=item.matrix[chosen])
 
 
 def timesplit_section(study: Study, parts: Sequence[LaterPart]) -> Section:
     """Show figures of a split by time beside those of networks held out."""
-    rows: list[list[str]] = []
+    rows = []
     data: dict[str, Any] = {}
     gaps = []
+    sites = {site.name: site for site in study.held_out}
     for part in parts:
+        row = {
+            "environment": part.name,
+            "benign": f"{part.benign:,}",
+            "malicious": f"{part.malicious:,}",
+            **dict.fromkeys(TITLES, ""),
+            "PR-AUC when": part.why_not or "",
+        }
+        rows.append(row)
+        data[part.name] = None
         if part.figures is None:
-            rows.append(
-                [
-                    part.name,
-                    f"{part.benign:,}",
-                    f"{part.malicious:,}",
-                    *[""] * 4,
-                    part.why_not or "",
-                ]
-            )
-            data[part.name] = None
             continue
-        site = next((s for s in study.held_out if s.name == part.name), None)
-        outside = study.figures(site, OURS, "raw")[:, 0].mean() if site is not None else np.nan
+        outside = np.nan
+        if part.name in sites:
+            outside = float(study.figures(sites[part.name], OURS, "raw")[:, 0].mean())
         gaps.append(float(part.figures[:, 0].mean() - outside))
-        rows.append(
-            [
-                part.name,
-                f"{part.benign:,}",
-                f"{part.malicious:,}",
-                *(over_seeds(values) for values in part.figures.T),
-                f"held out: {plain(float(outside))}",
-            ]
-        )
+        row.update(zip(TITLES, map(over_seeds, part.figures.T), strict=True))
+        row["PR-AUC when"] = f"held out: {plain(outside)}"
         data[part.name] = {
             "benign": part.benign,
             "malicious": part.malicious,
-            **{
-                measure: spread_data(values)
-                for measure, values in zip(MEASURES, part.figures.T, strict=True)
-            },
+            **dict(zip(MEASURES, map(spread_data, part.figures.T), strict=True)),
         }
     gap = mean_known(gaps)
     return Section(
@@ -150,12 +134,6 @@ def timesplit_section(study: Study, parts: Sequence[LaterPart]) -> Section:
                 else []
             ),
         ],
-        tables=[
-            Table(
-                "Later part of each environment, raw",
-                ["environment", "benign", "malicious", *TITLES, "PR-AUC when"],
-                rows,
-            )
-        ],
+        tables=[table_of("Later part of each environment, raw", rows)],
         data={"environments": data, "mean_gain_in_average_precision": gap},
     )

@@ -1,15 +1,22 @@
-"""How figures are written in tables."""
+"""What sections share: how figures are written in tables and JSON, compared and drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 
-from zeekml.evaluation.bootstrap import Comparison, Interval
-from zeekml.html.figures import Series
-from zeekml.html.sections import NOT_RESOLVED
-from zeekml.training.ranking import Floats
+from zeekml.evaluation.bootstrap import Comparison, Interval, compare
+from zeekml.html.figures import Series, dots
+from zeekml.html.sections import NOT_RESOLVED, Figure, Table
+from zeekml.training.ranking import MEASURES, TITLES, Floats
+
+COMPARED: Final = dict(zip(MEASURES[:3], TITLES, strict=False))
+"""The measures that methods are compared in, and their titles."""
+
+Point = tuple[float | None, tuple[float, float] | None]
+"""A value and the interval around it; None where there is none."""
 
 
 def mean_known(values: Sequence[float] | Floats) -> float | None:
@@ -21,9 +28,7 @@ def mean_known(values: Sequence[float] | Floats) -> float | None:
 
 def plain(value: float | None, digits: int = 2) -> str:
     """A figure, or n/r."""
-    if value is None or not np.isfinite(value):
-        return NOT_RESOLVED
-    return f"{value:.{digits}f}"
+    return NOT_RESOLVED if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
 
 
 def signed(value: float | None, digits: int = 3) -> str:
@@ -41,46 +46,9 @@ def over_seeds(values: Floats, interval: Interval | None = None, digits: int = 2
     text = plain(float(values.mean()), digits)
     if len(values) > 1:
         text += f" ± {values.std(ddof=1):.{digits}f}"
-    return text + between(interval, digits)
-
-
-def between(interval: Interval | None, digits: int = 2) -> str:
-    """An interval in brackets, or nothing."""
-    if interval is None:
-        return ""
-    return f" [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
-
-
-def difference(mean: float | None, interval: Interval | None) -> str:
-    """A difference with its interval."""
-    text = signed(mean)
     if interval is not None:
-        text += f" [{signed(interval.low)}, {signed(interval.high)}]"
+        text += f" [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
     return text
-
-
-def helped(result: Comparison | None) -> str:
-    """A comparison with the number of networks that it is won on, or n/r."""
-    if result is None:
-        return NOT_RESOLVED
-    text = difference(result.mean, result.interval)
-    return f"{text}; {result.won} of {result.networks}"
-
-
-def series_of(title: str, results: Sequence[Comparison | None]) -> Series:
-    """Comparisons as they are drawn."""
-    intervals = [result.interval if result else None for result in results]
-    return Series(
-        title,
-        [result.mean if result else None for result in results],
-        [interval.low if interval else None for interval in intervals],
-        [interval.high if interval else None for interval in intervals],
-    )
-
-
-def ends(interval: Interval | None) -> list[float] | None:
-    """An interval as JSON has it."""
-    return None if interval is None else [interval.low, interval.high]
 
 
 def spread_data(values: Floats, interval: Interval | None = None) -> dict[str, object] | None:
@@ -90,9 +58,76 @@ def spread_data(values: Floats, interval: Interval | None = None) -> dict[str, o
     return {
         "mean": float(values.mean()),
         "sd": float(values.std(ddof=1)) if len(values) > 1 else None,
-        "interval": ends(interval),
+        "interval": interval,
         "by_seed": values.tolist(),
     }
+
+
+def compared(differences: Iterable[Floats], key: int, draws: int) -> list[Comparison | None]:
+    """Paired differences (seeds, measures) by environment, summed up for each of `COMPARED`."""
+    pairs = list(differences)
+    return [
+        compare(
+            [values[:, measure] for values in pairs],
+            draws=max(draws, 1000),
+            rng=np.random.default_rng([key, measure]),
+        )
+        for measure in range(len(COMPARED))
+    ]
+
+
+def difference(result: Comparison | None, counts: str = "") -> str:
+    """A comparison's mean, interval and `counts`, a template of it; n/r if there is none."""
+    if result is None:
+        return NOT_RESOLVED
+    text = signed(result.mean)
+    if result.interval is not None:
+        text += f" [{signed(result.interval.low)}, {signed(result.interval.high)}]"
+    return text + counts.format(result)
+
+
+HELPED: Final = "; {0.won} of {0.environments}"
+
+
+def differences_data(results: Sequence[Comparison | None], *fields: str) -> dict[str, Any]:
+    """Fields of comparisons in `COMPARED`, where there is one."""
+    return {
+        measure: {field: getattr(result, field) for field in fields}
+        for measure, result in zip(COMPARED, results, strict=False)
+        if result is not None
+    }
+
+
+def table_of(caption: str, rows: Sequence[Mapping[str, str]], *strong: int) -> Table:
+    """A table of rows by head: the first of them has all heads, others may lack cells."""
+    heads = list(rows[0])
+    cells = [[row.get(head, "") for head in heads] for row in rows]
+    return Table(caption, heads, cells, frozenset(number % len(rows) for number in strong))
+
+
+def point(result: Comparison | None) -> Point:
+    """A comparison as it is drawn."""
+    return (None, None) if result is None else (result.mean, result.interval)
+
+
+def dot_plot(
+    names: Sequence[str],
+    series: Mapping[str, Sequence[Point]],
+    caption: str,
+    description: str,
+    **options: Any,
+) -> Figure:
+    """Draw points, one per name and series, as `dots` does with these options."""
+    drawn = [
+        Series(
+            title,
+            [value for value, _ in points],
+            [ends[0] if ends else None for _, ends in points],
+            [ends[1] if ends else None for _, ends in points],
+        )
+        for title, points in series.items()
+    ]
+    return Figure(dots(names, drawn, **options), caption, f"Dot plot of {description}")
 
 
 def listed(names: Sequence[str]) -> str:

@@ -15,14 +15,11 @@ import numpy as np
 from zeekml.training.synthetic.flow_records import FlowRecords
 from zeekml.training.synthetic.traffic_context import TrafficContext, TrafficKind
 
+# 0: any high port
 _CONTROL_CHANNELS: Final[list[tuple[str | None, int]]] = [
-    ("ssl", 443),
-    ("ssl", 8443),
-    ("http", 80),
-    ("http", 8080),
-    (None, 443),
-    (None, 4444),
-    (None, 0),  # 0: any high port
+    *(("ssl", port) for port in (443, 8443)),
+    *(("http", port) for port in (80, 8080)),
+    *((None, port) for port in (443, 4444, 0)),
 ]
 
 # service, port, typical payload there and back of one guess
@@ -162,14 +159,11 @@ def generated_domains(site: TrafficContext) -> Iterator[FlowRecords]:
     )
 
 
+# 0: any high port
 _UPLOADS: Final[list[tuple[str | None, int]]] = [
-    ("ssl", 443),
-    ("ssl", 8443),
-    ("http", 80),
-    ("http", 8080),
-    ("ssh", 22),
-    ("ftp-data", 0),
-    (None, 0),
+    *(("ssl", port) for port in (443, 8443)),
+    *(("http", port) for port in (80, 8080)),
+    *(("ssh", 22), ("ftp-data", 0), (None, 0)),
 ]
 
 

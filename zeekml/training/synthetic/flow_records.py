@@ -30,24 +30,17 @@ _SYN_PACKET: Final = 60
 # a SYN nobody answers is repeated after 1, 2, 4 … seconds (RFC 6298)
 _RETRY_SECONDS: Final = np.array([np.nan, 1.0, 3.0, 7.0, 15.0, 31.0])
 
-_HISTORY: Final = {
-    "SF": "ShADadFf",
-    "S1": "ShADad",
-    "S2": "ShADadF",
-    "S3": "ShADadf",
-    "RSTO": "ShADadR",
-    "RSTR": "ShADadr",
-    "S0": "S",
-    "REJ": "Sr",
-}
-# packets a side does not send because the connection was not closed in the usual way
-_UNSENT: Final = {
-    "SF": (0, 0),
-    "S1": (2, 1),
-    "S2": (1, 1),
-    "S3": (1, 0),
-    "RSTO": (1, 1),
-    "RSTR": (2, 0),
+# by state: the history, and packets that originator and responder do not send because the
+# connection was not closed in the usual way
+_STATES: Final = {
+    "SF": ("ShADadFf", 0, 0),
+    "S1": ("ShADad", 2, 1),
+    "S2": ("ShADadF", 1, 1),
+    "S3": ("ShADadf", 1, 0),
+    "RSTO": ("ShADadR", 1, 1),
+    "RSTR": ("ShADadr", 2, 0),
+    "S0": ("S", 0, 0),
+    "REJ": ("Sr", 0, 0),
 }
 
 
@@ -80,7 +73,7 @@ def tcp(
 
     What is an array has a value per connection. `sent` and `received` are payload bytes, taken as
     zero where nobody answered; the service is set only where payload was exchanged; `duration`
-    (seconds) is ignored where the state, one of ``_HISTORY``, fixes it. `exchanges` are requests
+    (seconds) is ignored where the state, one of ``_STATES``, fixes it. `exchanges` are requests
     answered within one connection; each costs at least a segment per side.
     """
     n = len(times)
@@ -96,7 +89,7 @@ def tcp(
     spare = rng.integers(0, 3)
     orig_pkts = 3 + out_segments + np.ceil(back_segments / delay) + spare
     resp_pkts = 2 + back_segments + np.ceil(out_segments / delay) + spare
-    for name, (fewer_orig, fewer_resp) in _UNSENT.items():
+    for name, (_, fewer_orig, fewer_resp) in _STATES.items():
         chosen = states == name
         orig_pkts[chosen] = np.maximum(orig_pkts[chosen] - fewer_orig, 2 + out_segments[chosen])
         resp_pkts[chosen] = np.maximum(resp_pkts[chosen] - fewer_resp, 1 + back_segments[chosen])
@@ -116,20 +109,9 @@ def tcp(
 
     services = np.full(n, None, dtype=object)
     services[(out + back > 0) & ~unanswered] = ends[3]
-    history = np.array([_HISTORY[s] for s in states], dtype=object)
-    return _rows(
-        rng,
-        times,
-        ends,
-        proto="tcp",
-        service=services,
-        duration=np.round(seconds, 6),
-        conn_state=states,
-        history=history,
-        payload=(out, back),
-        packets=(orig_pkts, resp_pkts),
-        ip_bytes=(orig_bytes, resp_bytes),
-    )
+    history = np.array([_STATES[s][0] for s in states], dtype=object)
+    sides = (out, orig_pkts, orig_bytes), (back, resp_pkts, resp_bytes)
+    return _rows(rng, times, ends, ("tcp", services, states, history), seconds, sides)
 
 
 def half_open(rng: np.random.Generator, times: Array, ends: Ends, outcome: Array) -> FlowRecords:
@@ -149,20 +131,9 @@ def half_open(rng: np.random.Generator, times: Array, ends: Ends, outcome: Array
     history = np.full(n, "S", dtype=object)
     history[answered], history[closed] = "ShR", "Sr"
     seconds = np.where(answered | closed, rng.uniform(1e-5, 0.1), np.nan)
-    nothing = np.zeros(n)
-    return _rows(
-        rng,
-        times,
-        ends,
-        proto="tcp",
-        service=np.full(n, None, dtype=object),
-        duration=np.round(seconds, 6),
-        conn_state=state,
-        history=history,
-        payload=(nothing, nothing),
-        packets=(orig_pkts, resp_pkts),
-        ip_bytes=(orig_bytes, resp_bytes),
-    )
+    sides = (np.zeros(n), orig_pkts, orig_bytes), (np.zeros(n), resp_pkts, resp_bytes)
+    nothing = np.full(n, None, dtype=object)
+    return _rows(rng, times, ends, ("tcp", nothing, state, history), seconds, sides)
 
 
 def udp(
@@ -184,51 +155,44 @@ def udp(
     seconds = np.where(alone, np.nan, np.maximum(_numbers(duration, n), 1e-5))
     state, history = np.full(n, "SF", dtype=object), np.full(n, "Dd", dtype=object)
     state[back == 0], history[back == 0] = "S0", "D"
-    return _rows(
-        rng,
-        times,
-        ends,
-        proto="udp",
-        service=_texts(ends[3], n),
-        duration=np.round(seconds, 6),
-        conn_state=state,
-        history=history,
-        payload=(out, back),
-        packets=(orig_pkts, resp_pkts),
-        ip_bytes=(out + _UDP_HEADERS * orig_pkts, back + _UDP_HEADERS * resp_pkts),
+    sides = (
+        (out, orig_pkts, out + _UDP_HEADERS * orig_pkts),
+        (back, resp_pkts, back + _UDP_HEADERS * resp_pkts),
     )
+    return _rows(rng, times, ends, ("udp", _texts(ends[3], n), state, history), seconds, sides)
 
 
 def _rows(
     rng: np.random.Generator,
     times: Array,
     ends: Ends,
-    *,
-    proto: str,
-    payload: tuple[Array, Array],
-    packets: tuple[Array, Array],
-    ip_bytes: tuple[Array, Array],
-    **columns: Array,
+    kind: tuple[str, Array, Array, Array],
+    duration: Array,
+    sides: tuple[tuple[Array, Array, Array], tuple[Array, Array, Array]],
 ) -> FlowRecords:
-    """Records of whatever protocol; `columns` are those that need no more to be done to them."""
+    """Records of whatever protocol.
+
+    `kind` is protocol, service, state and history; `sides` are payload, packets and bytes on the
+    wire of originator and responder.
+    """
     n = len(times)
-    return FlowRecords(
-        {
-            "ts": np.round(np.asarray(times, dtype=np.float64), 6),
-            "id.orig_h": _texts(ends[0], n),
-            "id.orig_p": rng.integers(1025, 65536, n).astype(np.float64),
-            "id.resp_h": _texts(ends[1], n),
-            "id.resp_p": _numbers(ends[2], n),
-            "proto": _texts(proto, n),
-            "orig_bytes": payload[0].astype(np.float64),
-            "resp_bytes": payload[1].astype(np.float64),
-            "orig_pkts": packets[0].astype(np.float64),
-            "orig_ip_bytes": ip_bytes[0].astype(np.float64),
-            "resp_pkts": packets[1].astype(np.float64),
-            "resp_ip_bytes": ip_bytes[1].astype(np.float64),
-            **columns,
-        }
-    )
+    proto, service, state, history = kind
+    columns = {
+        "ts": np.round(np.asarray(times, dtype=np.float64), 6),
+        "id.orig_h": _texts(ends[0], n),
+        "id.orig_p": rng.integers(1025, 65536, n).astype(np.float64),
+        "id.resp_h": _texts(ends[1], n),
+        "id.resp_p": _numbers(ends[2], n),
+        "proto": _texts(proto, n),
+        "service": service,
+        "duration": np.round(duration, 6),
+        "conn_state": state,
+        "history": history,
+    }
+    for side, counts in zip(("orig", "resp"), sides, strict=True):
+        for name, values in zip(("bytes", "pkts", "ip_bytes"), counts, strict=True):
+            columns[f"{side}_{name}"] = values.astype(np.float64)
+    return FlowRecords(columns)
 
 
 def _numbers(value: float | Array, n: int) -> FloatArray:

@@ -48,17 +48,6 @@ class Stretch:
     train: BoolArray  # rows to train on: all injected ones and a share of the background
 
 
-def generator_for(environment: str, seed: int) -> np.random.Generator:
-    """The generator of an environment's synthetic copy.
-
-    It depends on the name and the seed only, so that leaving another environment out does not
-    change this copy.
-    """
-    digest = hashlib.sha256(environment.encode()).digest()
-    words = np.frombuffer(digest, dtype="<u4").tolist()
-    return np.random.default_rng([seed, *words])
-
-
 def synthetic_copy(
     environment: Environment,
     *,
@@ -73,7 +62,9 @@ def synthetic_copy(
     benign = environment.labels == 0
     if benign.sum() < MIN_BENIGN_ROWS:
         return
-    rng = generator_for(environment.name, seed)
+    # by the name and the seed only: leaving another environment out does not change this copy
+    digest = hashlib.sha256(environment.name.encode()).digest()
+    rng = np.random.default_rng([seed, *np.frombuffer(digest, dtype="<u4").tolist()])
     captures = [
         rows for rows in environment.capture_slices() if int(benign[rows].sum()) >= MIN_CAPTURE_ROWS
     ]
@@ -104,7 +95,10 @@ def inject(
                 seen = rows.where(rows.columns["ts"] <= site.stop)
                 parts.append(seen)
                 labels.append(np.full(len(seen), code, dtype=np.int8))
-    base = _as_records(background)
+    base = FlowRecords(
+        {name: text_column(background, name) for name in TEXTS if name not in _NOT_MADE}
+        | {name: number_column(background, name) for name in NUMBERS if name not in _NOT_MADE}
+    )
     parts.append(base)
     labels.append(np.zeros(len(base), dtype=np.int8))
     injected = sum(len(part) for part in parts) - len(base)
@@ -135,9 +129,3 @@ def _stretch_of(background: pa.Table, rng: np.random.Generator) -> pa.Table:
         offset = int(rng.integers(len(chosen) - MAX_BACKGROUND_ROWS + 1))
         chosen = chosen[offset : offset + MAX_BACKGROUND_ROWS]
     return background.take(pa.array(chosen))
-
-
-def _as_records(table: pa.Table) -> FlowRecords:
-    texts = {name: text_column(table, name) for name in TEXTS if name not in _NOT_MADE}
-    numbers = {name: number_column(table, name) for name in NUMBERS if name not in _NOT_MADE}
-    return FlowRecords({**texts, **numbers})

@@ -45,13 +45,9 @@ class TrafficContext:
         ts = background["ts"].to_numpy()
         self.start, self.stop = float(ts.min()), float(max(ts.max(), ts.min() + 60.0))
         sources = Counter(background["id.orig_h"].to_pylist())
-        responders = Counter(background["id.resp_h"].to_pylist())
-        ports = background["id.resp_p"].to_pylist()
-        resolvers = Counter(
-            host
-            for host, port in zip(background["id.resp_h"].to_pylist(), ports, strict=True)
-            if port == 53
-        )
+        hosts, ports = background["id.resp_h"].to_pylist(), background["id.resp_p"].to_pylist()
+        responders = Counter(hosts)
+        resolvers = Counter(host for host, port in zip(hosts, ports, strict=True) if port == 53)
         busiest = [host for host, _ in sources.most_common(_CLIENTS)]
         self.clients = [host for host in busiest if is_inside(host)] or busiest[:_FEW_HOSTS]
         flows = np.array([sources[host] for host in self.clients], dtype=np.float64)
@@ -150,10 +146,8 @@ class TrafficContext:
         times = before[rng.random(len(before)) < share] - rng.uniform(0.002, 0.1)
         question = float(rng.integers(24, 60))
         answer = question + float(rng.choice([16, 28, 32, 48, 60, 90]))
-        seconds = self.log_uniform(3e-4, 0.08)
-        return self.dns(
-            times, client, self.resolver, sent=question, received=answer, duration=seconds
-        )
+        shape = {"sent": question, "received": answer, "duration": self.log_uniform(3e-4, 0.08)}
+        return self.dns(times, client, self.resolver, **shape)
 
     def dns(self, times: FloatArray, client: str, server: str, **shape: FloatLike) -> FlowRecords:
         """Look-ups at a DNS server; `shape` is what is sent and received, and the duration."""

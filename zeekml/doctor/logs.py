@@ -12,13 +12,7 @@ from zeekml.doctor.finding import Check, Finding
 from zeekml.doctor.log_sample import Sample, take_sample
 from zeekml.doctor.logrotate import by_copytruncate
 from zeekml.doctor.record_findings import HEADER_REMEDY, examine_eve, examine_zeek
-from zeekml.live.tail.default_paths import (
-    COMPRESSED,
-    IN_UTF_16,
-    NO_PERMISSION,
-    Found,
-    look_around,
-)
+from zeekml.live.tail.default_paths import COMPRESSED, IN_UTF_16, NO_PERMISSION, Found, look_around
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.files.refusal import EMPTY, NO_HEADER, OWN_OUTPUT
 from zeekml.readers.flow_schema import SURICATA, ZEEK

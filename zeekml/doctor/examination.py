@@ -46,13 +46,8 @@ def examine(wanted: Wanted, root: Path = Path("/"), *, now: float | None = None)
     """
     account = Account.examined()
     config, findings = _configuration(wanted.config)
-    given = bool(wanted.zeek or wanted.suricata)
-    logs, trouble = chosen_logs(
-        wanted.zeek if given else config.zeek,
-        wanted.suricata if given else config.suricata,
-        account,
-        root,
-    )
+    named = wanted if wanted.zeek or wanted.suricata else config
+    logs, trouble = chosen_logs(named.zeek, named.suricata, account, root)
     findings += trouble
     for log in logs:
         findings += examine_log(log, logs, account, root, columns=wanted.columns, now=now)
@@ -63,9 +58,8 @@ def examine(wanted: Wanted, root: Path = Path("/"), *, now: float | None = None)
     else:
         findings += examine_out(out, [log.path for log in logs], account)
     if state is None:
-        findings.append(
-            Check("state_directory", "--state").unknown("is neither given nor configured")
-        )
+        check = Check("state_directory", "--state")
+        findings.append(check.unknown("is neither given nor configured"))
     else:
         findings += examine_state(state, out, account, config.journal_mb << 20)
     findings += _models_and_rules(wanted, config)
@@ -74,17 +68,14 @@ def examine(wanted: Wanted, root: Path = Path("/"), *, now: float | None = None)
 
 
 def _configuration(path: Path | None) -> tuple[Config, list[Finding]]:
+    check = Check("configuration", path or DEFAULT_CONFIG)
     try:
         config = load_config(path)
     except ConfigError as error:
-        named = path or DEFAULT_CONFIG
         remedy = "every key is explained in docs/configuration.md"
-        return Config(), [Check("configuration", named).fail(str(error), remedy)]
-    if path is None and not DEFAULT_CONFIG.is_file():
-        return config, [
-            Check("configuration", DEFAULT_CONFIG).ok("is not there; defaults are in force")
-        ]
-    return config, [Check("configuration", path or DEFAULT_CONFIG).ok("no mistakes")]
+        return Config(), [check.fail(str(error), remedy)]
+    absent = path is None and not DEFAULT_CONFIG.is_file()
+    return config, [check.ok("is not there; defaults are in force" if absent else "no mistakes")]
 
 
 def _directory(flag: Path | None, configured: str | None, of_service: Path) -> Path | None:
@@ -121,7 +112,6 @@ def _models_and_rules(wanted: Wanted, config: Config) -> list[Finding]:
         remedy = "correct the line, and see: zeekml rules check"
         findings.append(Check("rules", rules or "rules").fail(str(error), remedy))
     else:
-        findings.append(
-            Check("rules", policy.file).ok(f"{len(policy.detectors)} detectors, no mistakes")
-        )
+        text = f"{len(policy.detectors)} detectors, no mistakes"
+        findings.append(Check("rules", policy.file).ok(text))
     return findings

@@ -45,7 +45,16 @@ def examine(wanted: Wanted, root: Path = Path("/"), *, now: float | None = None)
     tests, `root` stands for ``/``, and `now` is the time in epoch seconds.
     """
     account = Account.examined()
-    config, findings = _configuration(wanted.config)
+    config, check = Config(), Check("configuration", wanted.config or DEFAULT_CONFIG)
+    try:
+        config = load_config(wanted.config)
+    except ConfigError as error:
+        remedy = "every key is explained in docs/configuration.md"
+        findings = [check.fail(str(error), remedy)]
+    else:
+        absent = wanted.config is None and not DEFAULT_CONFIG.is_file()
+        told = "is not there; defaults are in force" if absent else "no mistakes"
+        findings = [check.ok(told)]
     named = wanted if wanted.zeek or wanted.suricata else config
     logs, trouble = chosen_logs(named.zeek, named.suricata, account, root)
     findings += trouble
@@ -65,17 +74,6 @@ def examine(wanted: Wanted, root: Path = Path("/"), *, now: float | None = None)
     findings += _models_and_rules(wanted, config)
     findings += [examine_cache(account, root), examine_notifications(), examine_open_files()]
     return findings + examine_unit(root)
-
-
-def _configuration(path: Path | None) -> tuple[Config, list[Finding]]:
-    check = Check("configuration", path or DEFAULT_CONFIG)
-    try:
-        config = load_config(path)
-    except ConfigError as error:
-        remedy = "every key is explained in docs/configuration.md"
-        return Config(), [check.fail(str(error), remedy)]
-    absent = path is None and not DEFAULT_CONFIG.is_file()
-    return config, [check.ok("is not there; defaults are in force" if absent else "no mistakes")]
 
 
 def _directory(flag: Path | None, configured: str | None, of_service: Path) -> Path | None:

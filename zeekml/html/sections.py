@@ -79,19 +79,14 @@ def as_json(report: Report) -> dict[str, Any]:
         "format": f"zeekml-{report.kind}",
         "format_version": 1,
         "title": report.title,
-        "lead": list(report.lead),
+        "lead": report.lead,
         **report.facts,
         "sections": {
             section.key: {
                 "title": section.title,
-                "prose": list(section.prose),
+                "prose": section.prose,
                 "tables": [
-                    {
-                        "caption": t.caption,
-                        "heads": list(t.heads),
-                        "rows": [list(r) for r in t.rows],
-                    }
-                    for t in section.tables
+                    {"caption": t.caption, "heads": t.heads, "rows": t.rows} for t in section.tables
                 ],
                 "data": section.data,
             }

@@ -7,6 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -61,13 +62,7 @@ class Source:
         return True
 
     def poll(self) -> bool:
-        """Look; tell whether anything changed.
-
-        Raises
-        ------
-        InputError, OutputError
-            It cannot be read (any more).
-        """
+        """Look; tell whether anything changed. `InputError`, `OutputError`: it cannot be read."""
         raise NotImplementedError
 
     def lines(self, incident: str) -> list[NoticeLine]:
@@ -162,22 +157,19 @@ class StateSource(Source):
             budget=about.notices_per_day if about else None,
         )
         if about is not None:
-            self.incidents.take_problems(
-                Problem(
-                    printable(p.id, 40), p.ts, printable(p.severity, 20), printable(p.msg, 1000)
-                )
-                for p in about.problems
-            )
+            self.incidents.problems = {}
+            for p in about.problems:
+                told = (printable(p.severity, 20), printable(p.msg, 1000))
+                problem = Problem(printable(p.id, 40), p.ts, *told)
+                self.incidents.problems[problem.id] = problem
         return self.health != before
 
     def _look_at_labels(self) -> bool:
-        stamp = []
+        stamp: list[int] = []
         for path in sorted(self.directory.glob("labels.sqlite*")):
-            try:
+            with suppress(FileNotFoundError):  # a journal that was there for a moment
                 status = path.stat()
-            except FileNotFoundError:  # a journal that was there for a moment
-                continue
-            stamp += [status.st_ino, status.st_size, status.st_mtime_ns]
+                stamp += [status.st_ino, status.st_size, status.st_mtime_ns]
         if tuple(stamp) == self._label_stamp:
             return False
         self._label_stamp = tuple(stamp)

@@ -18,9 +18,7 @@ from zeekml.readers.files.discovery import Discovery
 from zeekml.triage.incident_list import IncidentList
 from zeekml.triage.notice_reader import read_notice
 
-SHOWN: Final = 50
-"""Most incidents listed; the rest is in notice.log."""
-
+SHOWN: Final = 50  # most incidents listed; the rest is in notice.log
 _STYLES: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
 
 

@@ -31,8 +31,8 @@ Exit codes: 0 stopped, 65 nothing of what was read until it was idle could be sc
 """
 
 _COMPILING = "compiling, once for this version; takes a minute or two"
+# seconds that the service manager is asked to wait until it hears of the start again
 _PATIENCE = 60.0
-"""Seconds that the service manager is asked to wait until it hears of the start again."""
 
 # whether something can be read is found out by reading it: the watcher waits for a log until it can
 # be, and rights that a service was given one by one are not known to a check ahead

@@ -31,13 +31,10 @@ from zeekml.live.state.labels import Label, Labels, label_incident
 from zeekml.triage.incident_list import Tracked, parse_filter, tactics, totals
 from zeekml.triage.source import Source
 
-POLL: Final = 0.5
-"""Seconds between looks at the source."""
-
+POLL: Final = 0.5  # seconds between looks at the source
 _FONT_FACE: Final = re.compile(r"@font-face\s*\{[^}]*\}\s*|<!--.*?-->\s*", re.DOTALL)
+# seconds in which a key is not taken for an incident that has just come under the cursor
 JUST_NOW: Final = 1.5
-"""Seconds in which a key is not taken for an incident that has just come under the cursor."""
-
 SCREENSHOT_SIZE: Final = (120, 36)
 
 _WIDE: Final = 110  # columns from which sources and targets have a pane each

@@ -12,8 +12,7 @@ from typing import Final
 
 from zeekml.doctor.finding import Check, Finding
 
-SERVICE_USER: Final = "zeekml"
-"""User of the unit that comes with zeekml."""
+SERVICE_USER: Final = "zeekml"  # user of the unit that comes with zeekml
 
 
 @dataclass(frozen=True, slots=True)

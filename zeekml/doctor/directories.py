@@ -14,12 +14,8 @@ from zeekml.doctor.finding import Check, Finding
 from zeekml.errors import OutputError
 from zeekml.outputs import refuse_output_among_inputs
 
-LITTLE: Final = 256 << 20
-"""Bytes free below which zeekml would stop soon."""
-
-ROOM: Final = 1 << 30
-"""Bytes that outputs want besides the journal."""
-
+LITTLE: Final = 256 << 20  # bytes free below which zeekml would stop soon
+ROOM: Final = 1 << 30  # bytes that outputs want besides the journal
 _FEW_FILES: Final = 1000
 _LOCKS: Final = Path("/proc/locks")
 

@@ -19,9 +19,7 @@ from zeekml.readers.rejects import ReadCounters, SourceAccount
 from zeekml.readers.shortfall import offending_field
 from zeekml.readers.stream_reader import LogReader
 
-TAIL_SIZE: Final = 4 << 20
-"""Bytes at the end that are looked at."""
-
+TAIL_SIZE: Final = 4 << 20  # bytes at the end that are looked at
 _MAX_LINES: Final = 20_000
 _SHOWN: Final = 80
 

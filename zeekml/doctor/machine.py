@@ -24,11 +24,9 @@ _UNIT_PLACES: Final = tuple(
 _LARGEST: Final = 1 << 18
 _SETTING: Final = re.compile(r"^(\w+)=(.*)$", re.MULTILINE)
 
+# where the unit that comes with zeekml keeps compiled code
 SERVICE_CACHE: Final = Path("var/cache/zeekml")
-"""Where the unit that comes with zeekml keeps compiled code."""
-
-WANTED_FILES: Final = 1024
-"""Open files that are always enough."""
+WANTED_FILES: Final = 1024  # open files that are always enough
 
 
 def examine_cache(account: Account, root: Path) -> Finding:

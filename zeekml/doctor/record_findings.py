@@ -14,9 +14,7 @@ from zeekml.live.health.unscored import FLOW_REMEDY
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.flow_schema import SCORED
 
-FEW: Final = 20
-"""Records below which nothing is said about what a log lacks."""
-
+FEW: Final = 20  # records below which nothing is said about what a log lacks
 HEADER_REMEDY: Final = (
     "let Zeek write its header (LogAscii::include_meta), and rotate the log by Zeek's own means"
 )
@@ -28,12 +26,9 @@ _SURICATA_ID_REMEDY: Final = (
 )
 _STATS_REMEDY: Final = "in suricata.yaml, under outputs: - eve-log: types:, list `- stats`"
 
+# seconds by which a record may lie in the future: clocks of two machines differ a little
 AHEAD: Final = 60.0
-"""Seconds by which a record may lie in the future: clocks of two machines differ a little."""
-
-QUIET: Final = 900.0
-"""Seconds without a record after which a sensor is asked about."""
-
+QUIET: Final = 900.0  # seconds without a record after which a sensor is asked about
 _QUARTER: Final = 900.0  # all time zones are whole quarters of an hour apart
 _LARGEST_ZONE: Final = 14 * 3600.0 + AHEAD
 _MOSTLY: Final = 0.5

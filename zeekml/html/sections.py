@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-NOT_RESOLVED: Final = "n/r"
-"""Stands where the data cannot tell."""
+NOT_RESOLVED: Final = "n/r"  # stands where the data cannot tell
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,8 @@ from zeekml.keras_import.model_file import KerasModel, Weights
 
 Head = Literal["sigmoid", "softmax"]
 
+# logit of a class that a model does not have: its probability is 0 in any arithmetic
 ABSENT: Final = -1e9
-"""Logit of a class that a model does not have: its probability is 0 in any arithmetic."""
-
 _KERAS_EPSILON: Final = 1e-7  # keras.config.epsilon() as it is unless someone set another
 
 

@@ -21,8 +21,8 @@ from zeekml.core.text import printable
 from zeekml.errors import DataError, InputError
 
 MAX_LAYERS: Final = 256
+# units of the widest layer that is taken over; it bounds what composing layers can cost
 MAX_UNITS: Final = 4096
-"""Units of the widest layer that is taken over; it bounds what composing layers can cost."""
 
 # what a perceptron in a bundle can express; sigmoid and softmax only at its end
 ACTIVATIONS: Final = ("linear", "relu", "sigmoid", "softmax")
@@ -32,9 +32,8 @@ ACTIVATIONS: Final = ("linear", "relu", "sigmoid", "softmax")
 _NOISE: Final = frozenset({"GaussianNoise", "GaussianDropout", "AlphaDropout"})
 IDENTITIES: Final = _NOISE | {"InputLayer", "Dropout", "ActivityRegularization", "Flatten"}
 _NORMALISATIONS: Final = frozenset({"BatchNormalization", "Normalization"})
+# all layers that can be taken over
 LAYERS: Final = IDENTITIES | _NORMALISATIONS | {"Dense", "Activation", "ReLU", "Softmax"}
-"""All layers that can be taken over."""
-
 _MODELS: Final = frozenset({"Sequential", "Functional", "Model"})
 _PACKAGES: Final = ("keras", "tf_keras")
 _DTYPES: Final = frozenset({"float32", "float64"})

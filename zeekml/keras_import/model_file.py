@@ -34,9 +34,8 @@ from zeekml.keras_import.model_config import MAX_UNITS, Layer, naming, read_laye
 # An honest file of the largest model that fits a bundle is smaller, optimiser included.
 MAX_FILE: Final = 256 << 20
 MAX_CONFIG: Final = 4 << 20
+# weights of the largest model: as float32 they fill the largest member of a bundle
 MAX_WEIGHTS: Final = 16 << 20
-"""Weights of the largest model: as float32 they fill the largest member of a bundle."""
-
 _MAX_NAMES: Final = 64
 _ZIP: Final = b"PK\x03\x04"
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"

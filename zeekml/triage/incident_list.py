@@ -18,15 +18,11 @@ from zeekml.live.state.status import Problem
 from zeekml.readers.flow_schema import SURICATA, ZEEK
 from zeekml.triage.notice_reader import NoticeLine
 
+# as many as the state remembers; those heard of least lately go first
 MAX_INCIDENTS: Final = 100_000
-"""As many as the state remembers; those heard of least lately go first."""
-
-LINES_KEPT: Final = 50
-"""Latest lines of an incident that are kept."""
-
+LINES_KEPT: Final = 50  # latest lines of an incident that are kept
+# seconds by which two sensors' times of one attack may lie apart: they cut flows differently
 APART: Final = 60.0
-"""Seconds by which two sensors' times of one attack may lie apart: they cut flows differently."""
-
 SIGNS: Final = {"critical": "!!!", "high": "!! ", "medium": "!  ", "low": ".  "}
 
 _RANK: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}

@@ -36,18 +36,10 @@ from zeekml.triage.lookup import lines_by_incident
 from zeekml.triage.notice_reader import NoticeLine, OpeningFlow
 from zeekml.triage.source import OutputSource, read_summary
 
-LISTED: Final = 500
-"""Most incidents in the table, the most severe first."""
-
-HOSTS: Final = 200
-"""Most hosts in the table, the worst first."""
-
-DETAILED: Final = 100
-"""Most incidents that are explained one by one."""
-
-QUOTED: Final = 20
-"""Most rejected lines that are quoted."""
-
+LISTED: Final = 500  # most incidents in the table, the most severe first
+HOSTS: Final = 200  # most hosts in the table, the worst first
+DETAILED: Final = 100  # most incidents that are explained one by one
+QUOTED: Final = 20  # most rejected lines that are quoted
 _MAX_LINE: Final = 1 << 20
 
 COLUMNS: Final = 60

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from zeekml.cli.options import bundle_option, column_options, config_option, rules_option
-
-if TYPE_CHECKING:
-    from zeekml.readers.formats.zeek_header import Header
+from zeekml.cli.options import (
+    GivenHeader,
+    bundle_option,
+    column_options,
+    config_option,
+    rules_option,
+)
 
 _EPILOG = """\b
 Examples:
@@ -48,9 +50,7 @@ _DIRECTORY = click.Path(path_type=Path, readable=False)
 @rules_option
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def check(
-    header: Callable[[], Header | None], config_file: Path | None, as_json: bool, **places: Any
-) -> None:
+def check(header: GivenHeader, config_file: Path | None, as_json: bool, **places: Any) -> None:
     """Look for what is usually wrong with a sensor, its logs and the service.
 
     Prints a line for each thing looked at: ok, warn (it works worse than it could), fail (it does

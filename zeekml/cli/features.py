@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from zeekml.cli import options
 from zeekml.cli.options import Setup, column_options
-
-if TYPE_CHECKING:
-    from zeekml.readers.formats.zeek_header import Header
 
 _EPILOG = """\b
 Examples:
@@ -41,7 +36,7 @@ Exit codes: those of zeekml score. It also writes each rejected line to a file.
 def features(
     inputs: tuple[str, ...],
     out: Path,
-    header: Callable[[], Header | None],
+    header: options.GivenHeader,
     config_file: Path | None,
     no_progress: bool,
     as_json: bool,

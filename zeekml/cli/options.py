@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from zeekml.readers.formats.zeek_header import Header
 
 _Command = Callable[..., Any]
+GivenHeader = Callable[[], "Header | None"]  # of files without one, see `column_options`
 
 PATH: Final = click.Path(path_type=Path)
 

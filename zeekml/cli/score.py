@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from zeekml.cli import options
 from zeekml.cli.options import Setup
-
-if TYPE_CHECKING:
-    from zeekml.readers.formats.zeek_header import Header
 
 _EPILOG = """\b
 Examples:
@@ -59,7 +55,7 @@ def score(
     inputs: tuple[str, ...],
     out: Path,
     report: Path | None,
-    header: Callable[[], Header | None],
+    header: options.GivenHeader,
     setup: Setup,
     workers: int,
     no_progress: bool,

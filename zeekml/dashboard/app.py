@@ -214,10 +214,8 @@ class DashboardApp(App[None]):
         if self.source.state is not None and name in self.source.labels:
             with closing(Labels(self.source.state)) as labels:
                 history = labels.history(name)
-        return [
-            *panes.explanation(incident, history, others),
-            *panes.evidence_rows(self.source.lines(name)),
-        ]
+        told = panes.explanation(incident, history, others)
+        return [*told, *panes.evidence_rows(self.source.lines(name))]
 
     def action_help(self) -> None:
         """Show the keys."""
@@ -264,13 +262,13 @@ class DashboardApp(App[None]):
         if state is None:
             self._tell("labels are kept in the state of a watch: start with --state DIR")
             return
-        line, source = incident.latest, self.source
-        self._try(
-            lambda: label_incident(
-                state, line.id, truth, line.raw, evidence=source.evidence(line.id)
-            ),
-            f"labelled {'true' if truth else 'false'}: {line.id}",
-        )
+        line = incident.latest
+
+        def give() -> None:
+            evidence = self.source.evidence(line.id)
+            label_incident(state, line.id, truth, line.raw, evidence=evidence)
+
+        self._try(give, f"labelled {'true' if truth else 'false'}: {line.id}")
 
     def action_suppress(self) -> None:
         """Ask for an entry of the allowlist that covers the incident under the cursor."""

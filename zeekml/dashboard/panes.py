@@ -75,9 +75,8 @@ def over_time(incidents: Sequence[Tracked], columns: int) -> list[Text]:
         form = "%m-%d %H:%M" if line.span * width > 86_400 else "%H:%M:%S"
         begin = utc(line.begin).strftime(form)
         end = utc(line.begin + line.span * width).strftime(form)
-        rows.append(
-            Text(f"{'at most ' + str(most):<12} {begin}{end:>{max(width - len(begin), 0)}}")
-        )
+        gap = max(width - len(begin), 0)
+        rows.append(Text(f"{f'at most {most}':<12} {begin}{end:>{gap}}"))
     return rows
 
 

@@ -7,16 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeekml.config import DEFAULT_CONFIG, Config, load_config
+from zeekml.doctor import machine
 from zeekml.doctor.access import Account
 from zeekml.doctor.directories import examine_out, examine_state
 from zeekml.doctor.finding import Check, Finding
 from zeekml.doctor.logs import chosen_logs, examine_log
-from zeekml.doctor.machine import (
-    examine_cache,
-    examine_notifications,
-    examine_open_files,
-    examine_unit,
-)
 from zeekml.errors import BundleError, ConfigError, DataError
 from zeekml.readers.formats.zeek_header import Header
 
@@ -72,8 +67,12 @@ def examine(wanted: Wanted, root: Path = Path("/"), *, now: float | None = None)
     else:
         findings += examine_state(state, out, account, config.journal_mb << 20)
     findings += _models_and_rules(wanted, config)
-    findings += [examine_cache(account, root), examine_notifications(), examine_open_files()]
-    return findings + examine_unit(root)
+    findings += [
+        machine.examine_cache(account, root),
+        machine.examine_notifications(),
+        machine.examine_open_files(),
+    ]
+    return findings + machine.examine_unit(root)
 
 
 def _directory(flag: Path | None, configured: str | None, of_service: Path) -> Path | None:

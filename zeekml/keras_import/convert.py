@@ -127,10 +127,8 @@ def _inputs(
     if scaler is None:
         without = [model.file for model in models if not starts_with_normalization(model)]
         if without:
-            raise InputError(
-                f"{without[0]} does not scale its inputs by a Normalization layer; name the scaler "
-                "it was trained with (--scaler)"
-            )
+            told = f"{without[0]} does not scale its inputs by a Normalization layer"
+            raise InputError(f"{told}; name the scaler it was trained with (--scaler)")
         names = named or FEATURE_NAMES
         return unscaled(len(names)), names
     scaling = read_scaling(scaler)

@@ -171,9 +171,8 @@ def _check_layer(layer: Layer) -> None:
     activation = config.get("activation")
     if layer.kind in ("Dense", "Activation") and activation is not None:
         if not isinstance(activation, str):
-            raise layer.fail(
-                "its activation is more than a name of Keras' own, and cannot be taken over"
-            )
+            told = "its activation is more than a name of Keras' own"
+            raise layer.fail(f"{told}, and cannot be taken over")
         if activation not in ACTIVATIONS:
             raise layer.fail(
                 f"the activation {printable(activation)} cannot be written into a bundle exactly; "

@@ -89,8 +89,7 @@ class Source:
 
     def _thresholds(self) -> dict[str, float]:
         """Thresholds as far as lines tell of them."""
-        lines = [incident.latest for incident in self.incidents.by_id.values()]
-        return {line.threat: line.threshold for line in lines}
+        return {i.latest.threat: i.latest.threshold for i in self.incidents.by_id.values()}
 
 
 class StateSource(Source):
@@ -121,11 +120,9 @@ class StateSource(Source):
         return self._look_at_health(changed) or changed
 
     def evidence(self, incident: str) -> bytes | None:
-        """See `Source.evidence`."""
         return self._reader.evidence(incident)
 
     def close(self) -> None:
-        """Close the state."""
         self._reader.close()
 
     def _look_at_health(self, changed: bool) -> bool:
@@ -223,7 +220,6 @@ class OutputSource(Source):
         return changed or replaced
 
     def close(self) -> None:
-        """Close the file."""
         if self._file is not None:
             self._file.close()
 
@@ -279,11 +275,3 @@ def read_summary(out: Path) -> dict[str, Any]:
 
 def _count(value: object) -> int:
     return value if isinstance(value, int) else 0
-
-
-def open_source(state: Path | None, out: Path | None) -> Source:
-    """The source for a state directory or else an output directory."""
-    if state is not None:
-        return StateSource(state)
-    assert out is not None
-    return OutputSource(out)

@@ -247,14 +247,10 @@ def _drawing(width: float, height: float) -> Iterator[tuple[Any, list[str]]]:
         figure.savefig(
             file, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
         )
-    out.append(_inline(file.getvalue()))
-
-
-def _inline(document: str) -> str:
-    """The drawing as an element of a page."""
+    document = file.getvalue()
     svg = document[document.index("<svg") :].strip().replace(_INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
     # several drawings share a page: what nothing refers to needs no name
     referred = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", svg))
-    return re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in referred else "", svg)
+    out.append(re.sub(r' id="([^"]*)"', lambda m: m[0] if m[1] in referred else "", svg))

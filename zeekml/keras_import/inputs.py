@@ -94,7 +94,11 @@ def read_scaling(path: Path) -> Scaling:
     data = read_bounded(path, MAX_INPUT_FILE, HOW_TO_WRITE)
     with _explaining(path.name, f"numbers; {HOW_TO_WRITE}"):
         if kind == ".npz":
-            return _scaling(_npz(data))
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                if sum(entry.file_size for entry in archive.infolist()) > MAX_INPUT_FILE:
+                    raise DataError(f"it unpacks to more than {MAX_INPUT_FILE >> 20} MiB")
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                return _scaling({name: arrays[name].tolist() for name in arrays.files})
         return _scaling(json.loads(data) if kind == ".json" else _table(data, kind))
 
 
@@ -140,14 +144,6 @@ def check_features(names: Any) -> tuple[str, ...]:
     if not names or len(set(names)) != len(names):
         raise DataError("the features must be named once each, and at least one")
     return tuple(names)
-
-
-def _npz(data: bytes) -> dict[str, Any]:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        if sum(entry.file_size for entry in archive.infolist()) > MAX_INPUT_FILE:
-            raise DataError(f"it unpacks to more than {MAX_INPUT_FILE >> 20} MiB")
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return {name: arrays[name].tolist() for name in arrays.files}
 
 
 def _table(data: bytes, kind: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from zeekml.triage.incident_list import (
     totals,
 )
 from zeekml.triage.lookup import lines_by_incident
-from zeekml.triage.notice_reader import NoticeLine, OpeningFlow
+from zeekml.triage.notice_reader import NoticeLine
 from zeekml.triage.source import OutputSource, read_summary
 
 LISTED: Final = 500  # most incidents in the table, the most severe first
@@ -238,7 +238,13 @@ def _incident_section(
                 f"{line.threshold:.3f} by themselves; their scores of the flow: {listed}."
             )
         if related := related_flows(lines):
-            tables.append(_flows(related))
+            flows = []
+            for flow in related:
+                ids = (flow.uid or "-", flow.community_id or "-")
+                seen = (when(flow.ts), flow.source, flow.target, flow.service or "-")
+                flows.append([*seen, f"{flow.score:.3f}", *ids])
+            heads = ["began (UTC)", "from", "to", "service", "score", "uid", "community id"]
+            tables.append(Table("Flows that opened it, the strongest first", heads, flows))
         if len(lines) > 2:
             told = [[when(n.ts), n.state, f"{n.flows:,}", n.msg] for n in lines[-_LINES:]]
             heads = ["written (UTC)", "state", "flows", "message"]
@@ -262,16 +268,6 @@ def _reasons(explained: Explained) -> list[Table]:
     if explained.evidence is None or not explained.why:
         return []
     return [Table("Why", ["what"], [[text] for text in explained.why])]
-
-
-def _flows(related: Sequence[OpeningFlow]) -> Table:
-    rows = []
-    for flow in related:
-        ids = (flow.uid or "-", flow.community_id or "-")
-        seen = (when(flow.ts), flow.source, flow.target, flow.service or "-")
-        rows.append([*seen, f"{flow.score:.3f}", *ids])
-    heads = ["began (UTC)", "from", "to", "service", "score", "uid", "community id"]
-    return Table("Flows that opened it, the strongest first", heads, rows)
 
 
 def _hosts_section(incidents: Sequence[Tracked]) -> Section:

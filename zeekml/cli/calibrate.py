@@ -111,12 +111,12 @@ def _print(found: Calibrated) -> None:
     threats = list(found.chosen.thresholds)
     right = ("a day", *threats)
     table = PlainTable("thresholds", *right, title="Incidents by threshold", right=right)
-    before = None
+    shown = None
     for volume in found.curve:
         telling = volume is found.chosen or volume is found.before
-        if not telling and before is not None and volume.opened == before.opened:
+        if not telling and shown is not None and volume.opened == shown.opened:
             continue  # a step that changes nothing
-        before = volume
+        shown = volume
         counts = volume.by_threat()
         marks = [f"{volume.shift:+g}"]
         if volume.shift == 0:

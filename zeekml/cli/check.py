@@ -8,13 +8,7 @@ from typing import Any
 
 import click
 
-from zeekml.cli.options import (
-    GivenHeader,
-    bundle_option,
-    column_options,
-    config_option,
-    rules_option,
-)
+from zeekml.cli import options
 
 _EPILOG = """\b
 Examples:
@@ -45,12 +39,14 @@ _DIRECTORY = click.Path(path_type=Path, readable=False)
 )
 @click.option("--out", type=_DIRECTORY, metavar="DIR", help="Where outputs go.")
 @click.option("--state", type=_DIRECTORY, metavar="DIR", help="Where state goes.")
-@column_options
-@bundle_option
-@rules_option
-@config_option
+@options.column_options
+@options.bundle_option
+@options.rules_option
+@options.config_option
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def check(header: GivenHeader, config_file: Path | None, as_json: bool, **places: Any) -> None:
+def check(
+    header: options.GivenHeader, config_file: Path | None, as_json: bool, **places: Any
+) -> None:
     """Look for what is usually wrong with a sensor, its logs and the service.
 
     Prints a line for each thing looked at: ok, warn (it works worse than it could), fail (it does

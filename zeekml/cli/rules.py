@@ -74,7 +74,9 @@ def show(rules: Path | None, as_json: bool) -> None:
                 "line": entry.line,
                 **_scope_values(entry),
                 "note": sorted(entry.notes),
-                **{key: getattr(entry, key) for key in ("reason", "owner", "until")},
+                "reason": entry.reason,
+                "owner": entry.owner,
+                "until": entry.until,
                 "expired": entry in expired,
             }
             for entry in allowlist.entries

@@ -106,10 +106,10 @@ def watch(
         raise click.UsageError(f"{missing} is needed, as an option or in the configuration.")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_InertLines("%(asctime)s %(levelname)s %(message)s"))
-    root = logging.getLogger("zeekml")
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    root.propagate = False
+    ours = logging.getLogger("zeekml")
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+    ours.propagate = False
     from zeekml.live.memory_trim import do_without_pandas, give_back_large_blocks
 
     give_back_large_blocks()

@@ -22,6 +22,7 @@ from zeekml.core.atomic_write import as_output_error
 from zeekml.core.text import printable
 from zeekml.dashboard import panes
 from zeekml.dashboard.incident_table import IncidentTable
+from zeekml.dashboard.panes import count_rows
 from zeekml.dashboard.screens import HELP, AllowlistScreen, IncidentScreen, TextScreen
 from zeekml.detection.allowlist import allowlist_path
 from zeekml.detection.allowlist_edit import Scope, append_entry
@@ -154,20 +155,13 @@ class DashboardApp(App[None]):
         share = self.size.width // (5 if wide else 4) - 1
         self._pane("time", "Incidents over time", panes.over_time(shown, share * 2))
         if wide:
-            self._pane(
-                "sources", "Top sources", panes.count_rows(counts.sources, share, _PANE_ROWS)
-            )
-            self._pane(
-                "targets", "Top targets", panes.count_rows(counts.targets, share, _PANE_ROWS)
-            )
+            self._pane("sources", "Top sources", count_rows(counts.sources, share, _PANE_ROWS))
+            self._pane("targets", "Top targets", count_rows(counts.targets, share, _PANE_ROWS))
         else:
-            hosts = panes.count_rows(counts.sources, share, 2)
-            hosts += [
-                Text("Top targets", style="bold"),
-                *panes.count_rows(counts.targets, share, 2),
-            ]
+            hosts = count_rows(counts.sources, share, 2)
+            hosts += [Text("Top targets", style="bold"), *count_rows(counts.targets, share, 2)]
             self._pane("sources", "Top sources", hosts)
-        named = panes.count_rows(tactics(counts, self._policy), share, _PANE_ROWS)
+        named = count_rows(tactics(counts, self._policy), share, _PANE_ROWS)
         self._pane("tactics", "ATT&CK tactics", named)
         self._show_keys()
         if isinstance(self.screen, TextScreen):

@@ -1,18 +1,21 @@
-"""A run's outputs as a report."""
+"""A run's outputs as a report, and the drawing of its timeline."""
 
 from __future__ import annotations
 
 import json
 import re
 import shutil
+import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 import zeekml.triage.score_report as build
 from zeekml.batch.run import ScoreJob, score
 from zeekml.config import Config
+from zeekml.detection.notice import SEVERITIES
 from zeekml.detection.policy import load_policy
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.errors import DataError, InputError
@@ -20,8 +23,10 @@ from zeekml.html.page import render
 from zeekml.html.sections import Report
 from zeekml.outputs import OutputOptions
 from zeekml.readers.files.discovery import discover
-from zeekml.triage.score_report import score_report, write_score_report
+from zeekml.triage.incident_list import Timeline
+from zeekml.triage.score_report import COLUMNS, score_report, timeline_svg, write_score_report
 
+BEGIN: Final = 1_795_430_400.0  # 2026-11-23 10:40:00 UTC
 SAMPLES = Path(__file__).parents[2] / "sample_logs"
 
 
@@ -173,3 +178,35 @@ def test_what_is_missing_or_damaged_is_named(out: Path, tmp_path: Path, name: st
         (copied / name).write_text("{\n")
         with pytest.raises(DataError, match=name):
             score_report(copied, load_bundle(), load_policy())
+
+
+def drawn(**counts: list[int]) -> ET.Element:
+    empty = [0] * COLUMNS
+    line = Timeline(BEGIN, 60.0, {s: counts.get(s, empty) for s in SEVERITIES})
+    return ET.fromstring(timeline_svg(line))
+
+
+def test_there_is_a_bar_for_each_span_with_incidents() -> None:
+    high = [2, 0, 1] + [0] * (COLUMNS - 3)
+    picture = drawn(high=high)
+    heights = [float(bar.attrib["height"]) for bar in picture.iter("rect")]
+    assert len(heights) == 2
+    assert heights[0] == 2 * heights[1]
+    said = [text.text for text in picture.iter("text")]
+    assert said[:4] == ["critical 0", "high 3", "medium 0", "low 0"]
+    assert said[4:] == ["2026-11-23 10:40 UTC", "2026-11-23 11:40 UTC"]
+
+
+def test_what_lies_before_the_first_is_left_out() -> None:
+    picture = drawn(low=[0] * (COLUMNS - 20) + [1] * 20)
+    assert len(list(picture.iter("rect"))) == 20
+    assert [text.text for text in picture.iter("text")][4] == "2026-11-23 11:10 UTC"
+
+
+def test_bars_stay_in_the_picture_and_colours_differ() -> None:
+    picture = drawn(**{s: list(range(COLUMNS)) for s in SEVERITIES})
+    _, _, width, height = map(float, picture.attrib["viewBox"].split())
+    for bar in picture.iter("rect"):
+        assert 0.0 <= float(bar.attrib["x"]) <= width - float(bar.attrib["width"])
+        assert 0.0 <= float(bar.attrib["y"]) <= height - float(bar.attrib["height"])
+    assert len({bar.attrib["fill"] for bar in picture.iter("rect")}) == len(SEVERITIES)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from zeekml.cli.options import PATH, bundle_out_option, overwrite_option
+from zeekml.cli.options import PATH, bundle_out_option, overwrite_option, path_option
 from zeekml.core.text import printable
 
 _IMPORT_EPILOG = """\b
@@ -17,6 +17,7 @@ Examples:
   zeekml bundle import-keras net.h5 --scaler scaler.json --classes benign,scan,dos --out my-bundle
 """
 
+_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 _USUAL = {"training": "benign training rows", "site": "the site's ordinary flows"}
 
 
@@ -79,19 +80,17 @@ def show(path: Path | None, as_json: bool, card: bool) -> None:
 
 @bundle.command(epilog=_IMPORT_EPILOG)
 @click.argument("models", nargs=-1, required=True, type=PATH, metavar="MODEL...")
-@click.option(
+@path_option(
     "--scaler",
-    type=PATH,
-    metavar="FILE",
-    help="Mean and scale of each feature (.npz, .json, .parquet or .csv). Needed unless every "
-    "model begins with a Normalization layer.",
+    "FILE",
+    "Mean and scale of each feature (.npz, .json, .parquet or .csv). Needed unless every model "
+    "begins with a Normalization layer.",
 )
-@click.option(
+@path_option(
     "--features",
-    type=PATH,
-    metavar="FILE",
-    help="Names of the models' inputs in order [default: those in the scaler file, or all columns "
-    "of `zeekml features`].",
+    "FILE",
+    "Names of the models' inputs in order [default: those in the scaler file, or all columns of "
+    "`zeekml features`].",
 )
 @bundle_out_option
 @click.option("--name", default="keras", show_default=True, help="Name kept in the manifest.")
@@ -103,14 +102,14 @@ def show(path: Path | None, as_json: bool, card: bool) -> None:
 )
 @click.option(
     "--threshold",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=_SHARE,
     default=0.5,
     show_default=True,
     help="Score from which an incident is reported.",
 )
 @click.option(
     "--base-rate",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=_SHARE,
     default=0.5,
     show_default=True,
     help="Share of malicious flows in the training data; a flow of this score tells nothing.",

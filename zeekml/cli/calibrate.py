@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from zeekml.cli.options import (
-    Setup,
-    bundle_out_option,
-    inputs_argument,
-    overwrite_option,
-    progress_option,
-    setup_options,
-)
+from zeekml.cli import options
+from zeekml.cli.options import Setup
 
 if TYPE_CHECKING:
     from zeekml.calibration.calibrate import Calibrated
-    from zeekml.calibration.notice_volume import Volume
 
 _EPILOG = """\b
 Examples:
@@ -29,7 +22,7 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@inputs_argument
+@options.inputs_argument
 @click.option(
     "--notices-per-day",
     type=click.FloatRange(min=0, min_open=True, max=100_000),
@@ -37,21 +30,20 @@ Examples:
     metavar="N",
     help="Incidents a day that you are ready to look at.",
 )
-@bundle_out_option
+@options.bundle_out_option
 @click.option("--name", help="Name kept in the manifest [default: that of the bundle].")
-@overwrite_option
-@setup_options
-@progress_option
+@options.overwrite_option
+@options.setup_options
+@options.progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def calibrate(
     inputs: tuple[str, ...],
-    notices_per_day: float,
     out: Path,
-    name: str | None,
     overwrite: bool,
     setup: Setup,
     no_progress: bool,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Fit thresholds to your own logs and a budget of notices; no labels are needed.
 
@@ -84,15 +76,14 @@ def calibrate(
         found = run(
             discovery.streams,
             out,
-            notices_per_day=notices_per_day,
             bundle=loaded,
             policy=policy,
             allowlist=allowlist,
             config=config,
-            name=name,
             overwrite=overwrite,
             progress=advance,
             trying=lambda done, total: step("trying thresholds", done, total),
+            **given,
         )
     for warning in [*allowlist.warnings(), *found.warnings()]:
         say(f"zeekml: warning: {warning}", err=True)
@@ -120,7 +111,12 @@ def _print(found: Calibrated) -> None:
     threats = list(found.chosen.thresholds)
     right = ("a day", *threats)
     table = PlainTable("thresholds", *right, title="Incidents by threshold", right=right)
-    for volume in _shown(found):
+    shown = None
+    for volume in found.curve:
+        telling = volume is found.chosen or volume is found.before
+        if not telling and shown is not None and volume.opened == shown.opened:
+            continue  # a step that changes nothing
+        shown = volume
         counts = volume.by_threat()
         marks = [f"{volume.shift:+g}"]
         if volume.shift == 0:
@@ -136,13 +132,3 @@ def _print(found: Calibrated) -> None:
     console.print(table)
     console.say("Moved by so much on the log-odds of evidence; + is stricter.", "dim")
     console.say(f"bundle written to {found.bundle.path}, sha256 {found.bundle.digest}")
-
-
-def _shown(found: Calibrated) -> list[Volume]:
-    """The curve, without steps that change nothing."""
-    shown: list[Volume] = []
-    for volume in found.curve:
-        telling = volume is found.chosen or volume is found.before
-        if telling or not shown or volume.opened != shown[-1].opened:
-            shown.append(volume)
-    return shown

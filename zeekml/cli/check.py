@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from zeekml.cli.options import bundle_option, column_options, config_option, rules_option
-
-if TYPE_CHECKING:
-    from zeekml.readers.formats.zeek_header import Header
+from zeekml.cli import options
 
 _EPILOG = """\b
 Examples:
@@ -43,13 +39,13 @@ _DIRECTORY = click.Path(path_type=Path, readable=False)
 )
 @click.option("--out", type=_DIRECTORY, metavar="DIR", help="Where outputs go.")
 @click.option("--state", type=_DIRECTORY, metavar="DIR", help="Where state goes.")
-@column_options
-@bundle_option
-@rules_option
-@config_option
+@options.column_options
+@options.bundle_option
+@options.rules_option
+@options.config_option
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def check(
-    header: Callable[[], Header | None], config_file: Path | None, as_json: bool, **places: Any
+    header: options.GivenHeader, config_file: Path | None, as_json: bool, **places: Any
 ) -> None:
     """Look for what is usually wrong with a sensor, its logs and the service.
 

@@ -39,11 +39,11 @@ def dashboard(
     if (state is None) == (out is None):
         raise click.UsageError("--state or --out is needed, and not both.")
     from zeekml.detection.policy import load_policy
-    from zeekml.triage.source import open_source
+    from zeekml.triage.source import OutputSource, StateSource
 
     rules = Setup(config_file, rules=rules).rules
     policy = load_policy(rules)
-    with closing(open_source(state, out)) as source:
+    with closing(StateSource(state) if state else OutputSource(out or Path())) as source:
         source.poll()
         if as_json:
             from zeekml.dashboard.picture import data

@@ -84,27 +84,24 @@ def _print(reports: Sequence[DataReport], skipped: Sequence[Skipped]) -> None:
     console.print(table)
     for report in reports:
         console.say(printable(report.name, _SHOWN), "bold")
-        for remark in _remarks(report):
+        remarks = [f"origin: {report.title}", f"terms: {report.licence}"]
+        if report.caution:
+            remarks.append(f"caution: {report.caution}")
+        remarks += report.notes
+        if report.contradictions:
+            remarks.append(
+                f"{report.contradictions:,} rows equal one of the other side (benign, malicious) "
+                "in all that a record tells by itself"
+            )
+        gaps = {name: share for name, share in report.families.items() if share < _FULL}
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in gaps.items())
+        if gaps:
+            told = "values that records tell, by feature family"
+            remarks.append(f"{told}: {shares}; all others 100%")
+        if report.why_not:
+            remarks.append(f"no figure is computed on it: {report.why_not}")
+        for remark in remarks:
             console.say(f"  {printable(remark, 4 * _SHOWN)}")
     for left_out in skipped:
         reason = printable(left_out.reason, _SHOWN)
         console.say(f"not used: {printable(left_out.name)}: {reason}", "yellow")
-
-
-def _remarks(report: DataReport) -> list[str]:
-    remarks = [f"origin: {report.title}", f"terms: {report.licence}"]
-    if report.caution:
-        remarks.append(f"caution: {report.caution}")
-    remarks += report.notes
-    if report.contradictions:
-        remarks.append(
-            f"{report.contradictions:,} rows equal one of the other side (benign, malicious) in "
-            "all that a record tells by itself"
-        )
-    gaps = {name: share for name, share in report.families.items() if share < _FULL}
-    if gaps:
-        shares = ", ".join(f"{name} {share:.1%}" for name, share in gaps.items())
-        remarks.append(f"values that records tell, by feature family: {shares}; all others 100%")
-    if report.why_not:
-        remarks.append(f"no figure is computed on it: {report.why_not}")
-    return remarks

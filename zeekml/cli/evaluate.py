@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zeekml.cli.options import learner_option, progress_option, report_option
+from zeekml.cli.options import learner_option, path_option, progress_option, report_option
 
 if TYPE_CHECKING:
     from zeekml.html.sections import Report
     from zeekml.training.trainer import Learner
-    from zeekml.training.training_checkpoints import TrainingCheckpoints
 
 _EPILOG = """\b
 Examples:
@@ -21,17 +20,12 @@ Examples:
   zeekml evaluate labelled/ office=lab/flows.parquet --quick
   zeekml evaluate new_network.parquet --bundle my-bundle --report report
 """
-_QUICK_DRAWS = 50
-_QUICK_FEW_DRAWS = 3
 
 
 @click.command(epilog=_EPILOG)
 @click.argument("datasets", nargs=-1, required=True, metavar="DATASET...")
-@click.option(
-    "--bundle",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Score with this finished bundle instead of fitting the recipe anew.",
+@path_option(
+    "--bundle", "DIR", "Score with this finished bundle instead of fitting the recipe anew."
 )
 @report_option("directory", "report.html and report.json (needs matplotlib)")
 @click.option(
@@ -72,11 +66,13 @@ def evaluate(
     command after one that was cut short goes on from them.
     """
     from zeekml.cli.progress import step_progress
+    from zeekml.errors import OutputError
     from zeekml.evaluation.evaluate import evaluate as run
     from zeekml.evaluation.settings import Settings
     from zeekml.html.figures import require_matplotlib
     from zeekml.html.write import check_directory, check_page, json_text, report_page, write_report
     from zeekml.training.trainer import MemberPlan
+    from zeekml.training.training_checkpoints import TrainingCheckpoints
 
     if bundle is not None and ablations:
         raise click.UsageError("--ablations fits the recipe anew; it cannot go with --bundle")
@@ -90,12 +86,17 @@ def evaluate(
         check_directory(page.parent, other_than=[bundle] if bundle is not None else [])
     if bundle is not None and learner != "joint":
         raise click.UsageError("--learner says how members are trained; --bundle has its own")
-    checkpoints = _checkpoints(directory) if directory is not None and bundle is None else None
+    checkpoints = None
+    if directory is not None and bundle is None:
+        checkpoints = TrainingCheckpoints.beside(directory)
+        try:
+            check_directory(checkpoints.directory)
+        except OutputError as error:
+            click.echo(f"zeekml: warning: trained members are not kept: {error}", err=True)
+            checkpoints = None
     settings = Settings(plan=MemberPlan.of(learner), ablations=ablations, checkpoints=checkpoints)
     if quick:
-        settings = replace(
-            settings, seeds=seeds or 1, draws=_QUICK_DRAWS, few_draws=_QUICK_FEW_DRAWS
-        )
+        settings = replace(settings, seeds=seeds or 1, draws=50, few_draws=3)
     elif seeds is not None:
         settings = replace(settings, seeds=seeds)
     with step_progress(hidden=no_progress) as progress:
@@ -112,21 +113,6 @@ def evaluate(
     _print(report)
     if directory is not None:
         click.echo(f"Report: {page}, {page.with_suffix('.json')}")
-
-
-def _checkpoints(directory: Path) -> TrainingCheckpoints | None:
-    """Where members are kept beside the report; None, said aloud, where that cannot be."""
-    from zeekml.errors import OutputError
-    from zeekml.html.write import check_directory
-    from zeekml.training.training_checkpoints import TrainingCheckpoints
-
-    checkpoints = TrainingCheckpoints.beside(directory)
-    try:
-        check_directory(checkpoints.directory)
-    except OutputError as error:
-        click.echo(f"zeekml: warning: trained members are not kept: {error}", err=True)
-        return None
-    return checkpoints
 
 
 def _print(report: Report) -> None:

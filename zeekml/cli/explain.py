@@ -53,6 +53,7 @@ def explain(
 def _print(console: InertConsole, found: Explained) -> None:
     from zeekml.cli.console import PlainTable
     from zeekml.core.units import when
+    from zeekml.triage.allowlist_entry import allow_command
 
     line = found.latest
     console.say(line.msg, "bold")
@@ -76,7 +77,7 @@ def _print(console: InertConsole, found: Explained) -> None:
         _print_evidence(console, found, found.evidence)
     console.say()
     console.say("To silence the like of it, and nothing else:", "bold")
-    console.print(found.allow_command, soft_wrap=True, markup=False, highlight=False)
+    console.print(allow_command(line), soft_wrap=True, markup=False, highlight=False)
 
 
 def _print_reasons(console: InertConsole, found: Explained) -> None:
@@ -100,6 +101,7 @@ def _print_reasons(console: InertConsole, found: Explained) -> None:
 def _print_evidence(console: InertConsole, found: Explained, evidence: LineEvidence) -> None:
     from zeekml.cli.console import PlainTable
     from zeekml.core.units import when
+    from zeekml.triage.explanation import related_flows
 
     console.say(
         f"{found.agreeing} of {len(found.members)} members reach the threshold of "
@@ -113,11 +115,12 @@ def _print_evidence(console: InertConsole, found: Explained, evidence: LineEvide
         shares = sorted(evidence.classes.items(), key=lambda item: -item[1])
         told = ", ".join(f"{threat} {share:.0%}" for threat, share in shares if share >= 0.005)
         console.say(f"If it is malicious, it is: {told}")
-    if not found.related:
+    related = related_flows(found.lines)
+    if not related:
         return
     heads = ("began", "from", "to", "service", "score", "uid")
     table = PlainTable(*heads, title="Flows that opened it", title_justify="left")
-    for flow in found.related:
+    for flow in related:
         named = (flow.service or "", f"{flow.score:.3f}", flow.uid or "")
         table.add(when(flow.ts), flow.source, flow.target, *named)
     console.print(table)

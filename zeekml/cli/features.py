@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from zeekml.cli.options import (
-    Setup,
-    column_options,
-    config_option,
-    inputs_argument,
-    progress_option,
-)
-
-if TYPE_CHECKING:
-    from zeekml.readers.formats.zeek_header import Header
+from zeekml.cli import options
+from zeekml.cli.options import Setup, column_options
 
 _EPILOG = """\b
 Examples:
@@ -31,7 +21,7 @@ Exit codes: those of zeekml score. It also writes each rejected line to a file.
 
 
 @click.command(epilog=_EPILOG)
-@inputs_argument
+@options.inputs_argument
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -40,13 +30,13 @@ Exit codes: those of zeekml score. It also writes each rejected line to a file.
     help="Parquet file to write; replaced when the run is complete.",
 )
 @column_options
-@config_option
-@progress_option
+@options.config_option
+@options.progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 def features(
     inputs: tuple[str, ...],
     out: Path,
-    header: Callable[[], Header | None],
+    header: options.GivenHeader,
     config_file: Path | None,
     no_progress: bool,
     as_json: bool,
@@ -64,9 +54,8 @@ def features(
 
     config = Setup(config_file).config
     discovery = discover(inputs, exclude=(out,), columns=header())
-    with input_progress(
-        "Computing features", discovery.size or None, hidden=no_progress
-    ) as advance:
+    size = discovery.size or None
+    with input_progress("Computing features", size, hidden=no_progress) as advance:
         counters = write_feature_table(
             discovery.streams,
             out,
@@ -75,23 +64,22 @@ def features(
             progress=advance,
         )
     counters.files_skipped.update(discovery.files_skipped)
-    report = {
-        "records_read": counters.records_read,
-        "rows": counters.accepted,
-        "records_rejected": dict(counters.rejected),
-        "records_skipped": dict(counters.skipped),
-        "files_skipped": dict(counters.files_skipped),
-        "truncated": counters.truncated,
-        "values_unknown": dict(counters.values_unknown),
-        "out": str(out),
-    }
     if as_json:
+        report = {
+            "records_read": counters.records_read,
+            "rows": counters.accepted,
+            "records_rejected": counters.rejected,
+            "records_skipped": counters.skipped,
+            "files_skipped": counters.files_skipped,
+            "truncated": counters.truncated,
+            "values_unknown": counters.values_unknown,
+            "out": str(out),
+        }
         click.echo(json.dumps(report, indent=2))
     else:
         click.echo(
             f"{counters.accepted:,} rows written to {out} ({counters.records_read:,} records read, "
-            f"{sum(counters.rejected.values()):,} rejected, "
-            f"{sum(counters.skipped.values()):,} skipped)"
+            f"{counters.rejected.total():,} rejected, {counters.skipped.total():,} skipped)"
         )
     for remark in counters.remarks:
         click.echo(f"zeekml: note: {remark}", err=True)

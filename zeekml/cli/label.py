@@ -77,12 +77,7 @@ def _show(state: Path, incident: str | None) -> None:
         return
     table = PlainTable("incident", "label", "threat", "when (UTC)", "who", "note")
     for label in shown:
-        table.add(
-            printable(label.id, 24),
-            "true" if label.truth else "false",
-            printable(label.threat, 40),
-            when(label.at),
-            printable(label.who, 80),
-            printable(label.note, 1000),
-        )
+        truth = "true" if label.truth else "false"
+        given = (when(label.at), printable(label.who, 80), printable(label.note, 1000))
+        table.add(printable(label.id, 24), truth, printable(label.threat, 40), *given)
     output_console().print(table)

@@ -11,39 +11,35 @@ import click
 
 if TYPE_CHECKING:
     from zeekml.config import Config
+    from zeekml.outputs import OutputOptions
     from zeekml.readers.formats.zeek_header import Header
 
 _Command = Callable[..., Any]
+GivenHeader = Callable[[], "Header | None"]  # of files without one, see `column_options`
 
 PATH: Final = click.Path(path_type=Path)
 
 inputs_argument = click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 
-config_option = click.option(
-    "--config",
-    "config_file",
-    type=PATH,
-    metavar="FILE",
-    help="TOML configuration [default: /etc/zeekml/zeekml.toml if there is one].",
+
+def path_option(names: str, metavar: str, text: str, **more: Any) -> Callable[[_Command], _Command]:
+    """An option that takes a path; `names` are the option's and, if it is another, the key's."""
+    return click.option(*names.split(), type=PATH, metavar=metavar, help=text, **more)
+
+
+config_option = path_option(
+    "--config config_file",
+    "FILE",
+    "TOML configuration [default: /etc/zeekml/zeekml.toml if there is one].",
 )
-bundle_option = click.option(
-    "--bundle",
-    type=PATH,
-    metavar="DIR",
-    help="Model bundle [default: the one that comes with zeekml].",
+bundle_option = path_option(
+    "--bundle", "DIR", "Model bundle [default: the one that comes with zeekml]."
 )
-rules_option = click.option(
-    "--rules",
-    type=PATH,
-    metavar="DIR",
-    help="Directory of policy.yaml [default: the rules that come with zeekml].",
+rules_option = path_option(
+    "--rules", "DIR", "Directory of policy.yaml [default: the rules that come with zeekml]."
 )
-bundle_out_option = click.option(
-    "--out",
-    type=PATH,
-    required=True,
-    metavar="BUNDLE",
-    help="Directory of the bundle to write; see --overwrite.",
+bundle_out_option = path_option(
+    "--out", "BUNDLE", "Directory of the bundle to write; see --overwrite.", required=True
 )
 overwrite_option = click.option(
     "--overwrite", is_flag=True, help="Replace a bundle that is there already."
@@ -117,11 +113,8 @@ def column_options(command: _Command) -> _Command:
         help="Columns of tab-separated files without a header, all of them in their order: "
         "ts,uid,id.orig_h,…",
     )
-    @click.option(
-        "--like",
-        type=PATH,
-        metavar="FILE",
-        help="Another file of the same log, whose header holds for files without one.",
+    @path_option(
+        "--like", "FILE", "Another file of the same log, whose header holds for files without one."
     )
     @wraps(command)
     def run(columns: str | None, like: Path | None, **given: Any) -> Any:
@@ -160,13 +153,15 @@ def notice_options(command: _Command) -> _Command:
     return form(strict(command))
 
 
+def output_options(config: Config, given: dict[str, Any]) -> OutputOptions:
+    """What `notice_options` and other options of outputs come to with the configuration."""
+    from zeekml.outputs import OutputOptions
+
+    form = given.pop("notice_format") or config.notice_format
+    return OutputOptions(notice_format=form, rejects_per_file=config.rejects_per_file, **given)
+
+
 def report_option(name: str, what: str) -> Callable[[_Command], _Command]:
     """`--report DIR`, or a page that ends in .html; see `zeekml.html.write.report_page`."""
-    return click.option(
-        "--report",
-        name,
-        type=PATH,
-        metavar="DIR",
-        help=f"Directory for {what}; earlier ones there are replaced. A path that ends in .html "
-        "is the page itself.",
-    )
+    again = "earlier ones there are replaced. A path that ends in .html is the page itself"
+    return path_option(f"--report {name}", "DIR", f"Directory for {what}; {again}.")

@@ -66,7 +66,28 @@ def show(rules: Path | None, as_json: bool) -> None:
 
     policy, allowlist = load_policy(rules), load_allowlist(rules)
     if as_json:
-        say(json.dumps(_as_dict(policy, allowlist), indent=2))
+        # a threshold of null is the bundle's
+        expired = set(allowlist.expired)
+        entries = [
+            {
+                "id": entry.id,
+                "line": entry.line,
+                **_scope_values(entry),
+                "note": sorted(entry.notes),
+                "reason": entry.reason,
+                "owner": entry.owner,
+                "until": entry.until,
+                "expired": entry in expired,
+            }
+            for entry in allowlist.entries
+        ]
+        told = {
+            "policy": policy.file,
+            "detectors": [asdict(detector) for detector in policy.detectors],
+            "allowlist": allowlist.file,
+            "entries": entries,
+        }
+        say(json.dumps(told, indent=2))
         return
     console = output_console()
     console.print(_detectors(policy))
@@ -94,12 +115,7 @@ def show(rules: Path | None, as_json: bool) -> None:
 @click.option("--owner", required=True, help="Who says so.")
 @click.option("--expiry", required=True, help="2027-01-31, 30d (from now), or never.")
 def allow(
-    rules: Path,
-    name: str | None,
-    reason: str,
-    owner: str,
-    expiry: str,
-    **scopes: tuple[str, ...] | tuple[int, ...],
+    rules: Path, name: str | None, reason: str, owner: str, expiry: str, **scopes: tuple[Any, ...]
 ) -> None:
     """Add an entry to allowlist.yaml.
 
@@ -121,30 +137,6 @@ def allow(
     say(f"{path}:{entry.line}: entry {entry.id}, until {entry.until}")
 
 
-def _as_dict(policy: Policy, allowlist: Allowlist) -> dict[str, Any]:
-    """Policy and allowlist as JSON takes them; a threshold of null is the bundle's."""
-    expired = set(allowlist.expired)
-    entries = [
-        {
-            "id": entry.id,
-            "line": entry.line,
-            **_scope_values(entry),
-            "note": sorted(entry.notes),
-            "reason": entry.reason,
-            "owner": entry.owner,
-            "until": entry.until,
-            "expired": entry in expired,
-        }
-        for entry in allowlist.entries
-    ]
-    return {
-        "policy": policy.file,
-        "detectors": [asdict(detector) for detector in policy.detectors],
-        "allowlist": allowlist.file,
-        "entries": entries,
-    }
-
-
 def _detectors(policy: Policy) -> PlainTable:
     from zeekml.cli.console import PlainTable
 
@@ -156,56 +148,39 @@ def _detectors(policy: Policy) -> PlainTable:
             + (f" and {band.flows:,} flows" if band.flows > 1 else "")
             for band in d.bands
         )
-        table.add(
-            d.threat if d.enabled else f"{d.threat} (off)",
-            ", ".join(d.group_by),
-            "auto" if d.threshold is None else f"{d.threshold:g}",
-            f"{d.window:g} s",
-            str(d.top),
-            str(d.minimum_flows),
-            str(d.minimum_members),
-            f"{d.suppress_for:g} s",
-            bands,
-            " ".join((d.tactic, *d.techniques)).strip(),
-        )
+        threat = d.threat if d.enabled else f"{d.threat} (off)"
+        threshold = "auto" if d.threshold is None else f"{d.threshold:g}"
+        numbers = (str(d.top), str(d.minimum_flows), str(d.minimum_members))
+        row = (threat, ", ".join(d.group_by), threshold, f"{d.window:g} s", *numbers)
+        attack = " ".join((d.tactic, *d.techniques)).strip()
+        table.add(*row, f"{d.suppress_for:g} s", bands, attack)
     return table
 
 
 def _entries(allowlist: Allowlist) -> PlainTable:
     from zeekml.cli.console import PlainTable
+    from zeekml.core.text import printable
 
     heads = ("entry", "line", "covers", "for", "reason", "owner", "until")
     table = PlainTable(*heads, caption=allowlist.file)
     expired = set(allowlist.expired)
     for entry in allowlist.entries:
-        table.add(
-            entry.id,
-            str(entry.line),
-            _scopes(entry),
-            ", ".join(sorted(entry.notes)) or "all notes",
-            entry.reason,
-            entry.owner,
-            f"{entry.until} (expired)" if entry in expired else entry.until,
-        )
+        scopes = [
+            f"{name} {', '.join(printable(str(value), 80) for value in values)}"
+            for name, values in _scope_values(entry).items()
+        ]
+        covers = "; ".join(scopes) or "all flows"
+        notes = ", ".join(sorted(entry.notes)) or "all notes"
+        until = f"{entry.until} (expired)" if entry in expired else entry.until
+        table.add(entry.id, str(entry.line), covers, notes, entry.reason, entry.owner, until)
     return table
 
 
-def _scopes(entry: Entry) -> str:
-    from zeekml.core.text import printable
-
-    parts = [
-        f"{name} {', '.join(printable(str(value), 80) for value in values)}"
-        for name, values in _scope_values(entry).items()
-    ]
-    return "; ".join(parts) or "all flows"
-
-
-def _scope_values(entry: Entry) -> dict[str, list[str | int]]:
+def _scope_values(entry: Entry) -> dict[str, list[Any]]:
     """The keys that say which flows an entry covers; nets and names as text."""
-    scopes: dict[str, list[str | int]] = {
-        "cidr": sorted(str(net) for net in entry.cidr),
-        "src": sorted(str(net) for net in entry.src),
-        "dst": sorted(str(net) for net in entry.dst),
+    nets = {"cidr": entry.cidr, "src": entry.src, "dst": entry.dst}
+    scopes: dict[str, list[Any]] = {
+        **{name: sorted(map(str, given)) for name, given in nets.items()},
         "port": sorted(entry.ports),
         "service": sorted(entry.services),
         "direction": sorted(entry.directions),

@@ -18,9 +18,7 @@ from zeekml.readers.files.discovery import Discovery
 from zeekml.triage.incident_list import IncidentList
 from zeekml.triage.notice_reader import read_notice
 
-SHOWN: Final = 50
-"""Most incidents listed; the rest is in notice.log."""
-
+SHOWN: Final = 50  # most incidents listed; the rest is in notice.log
 _STYLES: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
 
 
@@ -38,12 +36,10 @@ def print_run(result: RunResult, discovery: Discovery, out: Path) -> None:
         _print_incidents(console, incidents, _short_names([r.stream for r in result.results]))
     else:
         console.say("No incidents: nothing in these records reached a threshold of the policy.")
-    if summary["context_evicted"]:
-        console.say(
-            f"{summary['context_evicted']:,} records left the context early for want of room; "
-            "raise context_records in the configuration.",
-            "yellow",
-        )
+    if evicted := summary["context_evicted"]:
+        remedy = "raise context_records in the configuration"
+        told = f"{evicted:,} records left the context early for want of room; {remedy}."
+        console.say(told, "yellow")
     for reason, count in sorted(discovery.files_skipped.items()):
         names = discovery.skipped_names.get(reason, [])
         shown = ", ".join(printable(name, 60) for name in names[:3])
@@ -53,8 +49,7 @@ def print_run(result: RunResult, discovery: Discovery, out: Path) -> None:
         named = f"files_doubled in {out / 'summary.json'}"
         told = f"flows in two logs, which count twice: {len(doubled):,} files; see {named}"
         console.say(told, "dim")
-    rejected = sum(summary["records_rejected"].values())
-    if rejected:
+    if rejected := sum(summary["records_rejected"].values()):
         console.say(f"{rejected:,} lines could not be read; see {out / 'rejects.jsonl'}")
     console.say(f"Notices: {out / 'notice.log'} (Zeek), {out / 'eve.json'} (EVE alerts)", "dim")
 
@@ -63,10 +58,6 @@ def _reading_table(summary: Mapping[str, Any]) -> PlainTable:
     table = PlainTable(show_header=False)
     table.add_column(style="bold")
     table.add_column()
-
-    def listed(key: str) -> str:
-        return ", ".join(f"{k} {v:,}" for k, v in summary[key].items())
-
     table.add(
         "records",
         f"{summary['records_read']:,} read = {summary['records_scored']:,} scored "
@@ -80,7 +71,7 @@ def _reading_table(summary: Mapping[str, Any]) -> PlainTable:
         ("unwrapped", "unwrapped", ""),
     ):
         if summary[key]:
-            table.add(name, f"{what}{listed(key)}")
+            table.add(name, what + ", ".join(f"{k} {v:,}" for k, v in summary[key].items()))
     first, last = summary["first_ts"], summary["last_ts"]
     if first is not None and last is not None:
         table.add("time", f"{when(first)} to {when(last)} UTC")
@@ -101,35 +92,26 @@ def _print_incidents(
     console: InertConsole, incidents: IncidentList, names: Mapping[str, str]
 ) -> None:
     shown = [attack[0] for attack in incidents.attacks]
-    chosen = sorted(shown, key=lambda i: (-SEVERITIES.index(i.latest.severity), -i.latest.score))[
-        :SHOWN
-    ]
-    chosen.sort(key=lambda i: i.latest.first_ts)
+    worst = sorted(shown, key=lambda i: (-SEVERITIES.index(i.latest.severity), -i.latest.score))
+    chosen = sorted(worst[:SHOWN], key=lambda i: i.latest.first_ts)
     counts = {threat: sum(i.latest.threat == threat for i in shown) for threat in NOTES}
     heading = ", ".join(f"{threat} {n:,}" for threat, n in counts.items() if n)
     table = PlainTable(title=f"Incidents: {heading}", expand=True)
-    table.add_column("from (UTC)", no_wrap=True)
-    table.add_column("severity", no_wrap=True)
-    table.add_column("threat", no_wrap=True)
+    for head in ("from (UTC)", "severity", "threat"):
+        table.add_column(head, no_wrap=True)
     table.add_column("what happened", ratio=1, overflow="fold")
-    table.add_column("flows", justify="right", no_wrap=True)
-    table.add_column("score", justify="right", no_wrap=True)
+    for head in ("flows", "score"):
+        table.add_column(head, justify="right", no_wrap=True)
     if len(names) > 1:
         table.add_column("seen in", overflow="fold", max_width=28)
     for incident in chosen:
         line = incident.latest
-        row = [
-            Text(when(line.first_ts)),
-            Text(line.severity, style=_STYLES[line.severity]),
-            Text(line.threat),
-            Text(line.msg),
-            Text(f"{line.flows:,}"),
-            Text(f"{line.score:.3f}"),
-        ]
+        severity = Text(line.severity, style=_STYLES[line.severity])
+        cells = [line.threat, line.msg, f"{line.flows:,}", f"{line.score:.3f}"]
         if len(names) > 1:
             seen = incidents.streams(incident)
-            row.append(Text(", ".join(sorted(names.get(stream, stream) for stream in seen))))
-        table.add_row(*row)
+            cells.append(", ".join(sorted(names.get(stream, stream) for stream in seen)))
+        table.add_row(Text(when(line.first_ts)), severity, *map(Text, cells))
     console.print(table)
     if len(shown) > len(chosen):
         console.say(f"{len(shown) - len(chosen):,} less severe incidents are not listed.")

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
-from zeekml.cli.options import (
-    PATH,
-    Setup,
-    column_options,
-    inputs_argument,
-    notice_options,
-    progress_option,
-    report_option,
-    setup_options,
-)
-
-if TYPE_CHECKING:
-    from zeekml.readers.formats.zeek_header import Header
+from zeekml.cli import options
+from zeekml.cli.options import Setup
 
 _EPILOG = """\b
 Examples:
@@ -40,20 +28,19 @@ less than half of the records could be read, or nothing could be scored
 
 
 @click.command(epilog=_EPILOG)
-@inputs_argument
-@click.option(
+@options.inputs_argument
+@options.path_option(
     "--out",
-    type=PATH,
+    "DIR",
+    "Where results go; files of an earlier run there are replaced at the end.",
     required=True,
-    metavar="DIR",
-    help="Where results go; files of an earlier run there are replaced at the end.",
 )
 @click.option("--scores", is_flag=True, help="Write scores.parquet: one row per record.")
 @click.option("--enriched", is_flag=True, help="Write conn_scored.log: each record with its score.")
-@report_option("report", "report.html, what was found as one page that needs nothing else")
-@column_options
-@setup_options
-@notice_options
+@options.report_option("report", "report.html, what was found as one page that needs nothing else")
+@options.column_options
+@options.setup_options
+@options.notice_options
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -62,21 +49,18 @@ less than half of the records could be read, or nothing could be scored
     metavar="N",
     help="Processes to score with; small inputs use fewer. Results are the same for any number.",
 )
-@progress_option
+@options.progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def score(
     inputs: tuple[str, ...],
     out: Path,
-    scores: bool,
-    enriched: bool,
     report: Path | None,
-    header: Callable[[], Header | None],
+    header: options.GivenHeader,
     setup: Setup,
-    notice_format: str | None,
-    strict_notice: bool,
     workers: int,
     no_progress: bool,
     as_json: bool,
+    **outputs: Any,
 ) -> None:
     """Score archived logs and write notices.
 
@@ -95,7 +79,7 @@ def score(
     from zeekml.detection.policy import load_policy
     from zeekml.errors import DataError
     from zeekml.html.write import check_page, report_page
-    from zeekml.outputs import OUTPUT_NAMES, OutputOptions, refuse_output_among_inputs
+    from zeekml.outputs import OUTPUT_NAMES, refuse_output_among_inputs
     from zeekml.readers.files.discovery import discover
     from zeekml.readers.shortfall import shortfall
 
@@ -110,13 +94,7 @@ def score(
         config=config,
         bundle=setup.bundle,
         rules=setup.rules,
-        options=OutputOptions(
-            scores=scores,
-            enriched=enriched,
-            notice_format=notice_format or config.notice_format,
-            strict_notice=strict_notice,
-            rejects_per_file=config.rejects_per_file,
-        ),
+        options=options.output_options(config, outputs),
         workers=workers,
     )
     with input_progress("Scoring", discovery.size or None, hidden=no_progress) as advance:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from zeekml.cli.options import learner_option, progress_option
+from zeekml.cli import options
 
 if TYPE_CHECKING:
     from zeekml.training.trainer import Learner
@@ -23,16 +23,10 @@ Examples:
 
 @click.command(epilog=_EPILOG)
 @click.argument("datasets", nargs=-1, required=True, metavar="DATASET...")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="BUNDLE",
-    help="Directory of the bundle to write; see --overwrite.",
-)
+@options.bundle_out_option
 @click.option("--name", default="zeekml", show_default=True, help="Name kept in the manifest.")
 @click.option("--exclude", multiple=True, metavar="NAME", help="Environment to leave out.")
-@click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")
+@options.overwrite_option
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of everything random.")
 @click.option(
     "--evaluation",
@@ -40,20 +34,17 @@ Examples:
     metavar="report.json",
     help="Report of `zeekml evaluate` on the same data, whose figures the model card is to hold.",
 )
-@learner_option
-@progress_option
+@options.learner_option
+@options.progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print the evaluation as JSON.")
 def train(
     datasets: tuple[str, ...],
     out: Path,
-    name: str,
-    exclude: tuple[str, ...],
-    overwrite: bool,
-    seed: int,
     evaluation: Path | None,
     learner: Learner,
     no_progress: bool,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Train an ensemble on labelled flows of several networks and write it as a bundle.
 
@@ -78,16 +69,9 @@ def train(
 
         known = read_evaluation(evaluation, feature_schema=SCHEMA_HASH)
     with step_progress(hidden=no_progress) as progress:
+        plan = MemberPlan.of(learner)
         report = build_bundle(
-            datasets,
-            out,
-            name=name,
-            exclude=exclude,
-            seed=seed,
-            plan=MemberPlan.of(learner),
-            evaluation=known,
-            overwrite=overwrite,
-            progress=progress,
+            datasets, out, plan=plan, evaluation=known, progress=progress, **given
         )
     bundle = report.bundle
     if as_json:

@@ -6,11 +6,12 @@ import logging
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from zeekml.cli import interrupts
-from zeekml.cli.options import Setup, chosen_path, notice_options, setup_options
+from zeekml.cli.options import Setup, chosen_path, notice_options, output_options, setup_options
 from zeekml.core.text import printable
 from zeekml.errors import DataError
 
@@ -30,8 +31,8 @@ Exit codes: 0 stopped, 65 nothing of what was read until it was idle could be sc
 """
 
 _COMPILING = "compiling, once for this version; takes a minute or two"
+# seconds that the service manager is asked to wait until it hears of the start again
 _PATIENCE = 60.0
-"""Seconds that the service manager is asked to wait until it hears of the start again."""
 
 # whether something can be read is found out by reading it: the watcher waits for a log until it can
 # be, and rights that a service was given one by one are not known to a check ahead
@@ -80,10 +81,8 @@ def watch(
     out: Path | None,
     state: Path | None,
     setup: Setup,
-    enriched: bool,
-    notice_format: str | None,
-    strict_notice: bool,
     until_idle: float | None,
+    **outputs: Any,
 ) -> None:
     """Follow the logs of a live sensor and write notices as they come.
 
@@ -105,7 +104,12 @@ def watch(
     if out is None or state is None:
         missing = "--out" if out is None else "--state"
         raise click.UsageError(f"{missing} is needed, as an option or in the configuration.")
-    _log_to_stderr()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_InertLines("%(asctime)s %(levelname)s %(message)s"))
+    ours = logging.getLogger("zeekml")
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+    ours.propagate = False
     from zeekml.live.memory_trim import do_without_pandas, give_back_large_blocks
 
     give_back_large_blocks()
@@ -113,7 +117,7 @@ def watch(
     from zeekml.live.startup import begin
     from zeekml.live.tail.default_paths import look_around
     from zeekml.live.tail.inputs import found_logs, named_logs
-    from zeekml.outputs import OutputOptions, refuse_nested, refuse_output_among_inputs
+    from zeekml.outputs import refuse_nested, refuse_output_among_inputs
 
     logs = named_logs(zeek, suricata) if zeek or suricata else found_logs(look_around())
     paths = [path for group in logs for path in group.paths]
@@ -122,7 +126,17 @@ def watch(
     refuse_nested(out, state)
     received: list[int] = []
     with begin(logs, state, live_files) as begun:
-        _compile()
+        from zeekml.live.health.systemd import ServiceManager
+        from zeekml.live.precompile import compile_ahead
+
+        # compile what is not compiled yet, and tell whoever waits for the start
+        manager = ServiceManager.from_environment()
+        logger = logging.getLogger("zeekml.watch")
+
+        def tell() -> None:
+            manager.starting(_COMPILING, _PATIENCE)
+
+        compile_ahead(lambda: logger.info(_COMPILING), tell)
         from zeekml.live.service import Watcher, WatchJob
 
         job = WatchJob(
@@ -132,12 +146,7 @@ def watch(
             config=config,
             bundle=setup.bundle,
             rules=setup.rules,
-            options=OutputOptions(
-                enriched=enriched,
-                notice_format=notice_format or config.notice_format,
-                strict_notice=strict_notice,
-                rejects_per_file=config.rejects_per_file,
-            ),
+            options=output_options(config, outputs),
             until_idle=until_idle,
         )
         with Watcher(job, begun) as watcher:
@@ -157,31 +166,8 @@ def watch(
         raise DataError("nothing that was read could be scored; notice.log says what came instead")
 
 
-def _compile() -> None:
-    """Compile what is not compiled yet, and tell whoever waits for the start."""
-    from zeekml.live.health.systemd import ServiceManager
-    from zeekml.live.precompile import compile_ahead
-
-    manager = ServiceManager.from_environment()
-    logger = logging.getLogger("zeekml.watch")
-
-    def tell() -> None:
-        manager.starting(_COMPILING, _PATIENCE)
-
-    compile_ahead(lambda: logger.info(_COMPILING), tell)
-
-
 class _InertLines(logging.Formatter):
     """A message is one line, whatever name or text of others is in it."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging calls it so
         return printable(super().formatMessage(record), None)
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_InertLines("%(asctime)s %(levelname)s %(message)s"))
-    logger = logging.getLogger("zeekml")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False

@@ -20,31 +20,22 @@ from textual.widgets import Input, Static
 
 from zeekml.core.atomic_write import as_output_error
 from zeekml.core.text import printable
+from zeekml.dashboard import panes
 from zeekml.dashboard.incident_table import IncidentTable
-from zeekml.dashboard.panes import (
-    ONE_LINE_HEADING,
-    count_rows,
-    evidence_rows,
-    explanation,
-    health_text,
-    over_time,
-)
+from zeekml.dashboard.panes import count_rows
 from zeekml.dashboard.screens import HELP, AllowlistScreen, IncidentScreen, TextScreen
 from zeekml.detection.allowlist import allowlist_path
 from zeekml.detection.allowlist_edit import Scope, append_entry
 from zeekml.detection.policy import Policy
 from zeekml.errors import ZeekmlError
 from zeekml.live.state.labels import Label, Labels, label_incident
-from zeekml.triage.incident_list import Filter, Tracked, parse_filter, tactics, totals
+from zeekml.triage.incident_list import Tracked, parse_filter, tactics, totals
 from zeekml.triage.source import Source
 
-POLL: Final = 0.5
-"""Seconds between looks at the source."""
-
+POLL: Final = 0.5  # seconds between looks at the source
 _FONT_FACE: Final = re.compile(r"@font-face\s*\{[^}]*\}\s*|<!--.*?-->\s*", re.DOTALL)
+# seconds in which a key is not taken for an incident that has just come under the cursor
 JUST_NOW: Final = 1.5
-"""Seconds in which a key is not taken for an incident that has just come under the cursor."""
-
 SCREENSHOT_SIZE: Final = (120, 36)
 
 _WIDE: Final = 110  # columns from which sources and targets have a pane each
@@ -104,7 +95,7 @@ class DashboardApp(App[None]):
     def compose(self) -> ComposeResult:
         """Health, incidents, reasons, panes, keys; from top to bottom."""
         yield Static(id="health", markup=False)
-        yield Static(Text(ONE_LINE_HEADING, no_wrap=True), id="heading", markup=False)
+        yield Static(Text(panes.ONE_LINE_HEADING, no_wrap=True), id="heading", markup=False)
         yield IncidentTable(id="incidents")
         yield Static(id="why", markup=False)
         with Horizontal(id="panes"):
@@ -155,14 +146,14 @@ class DashboardApp(App[None]):
             self._shifted = time.monotonic()
 
     def _show(self) -> None:
-        shown = self.source.incidents.shown(self._filter)
-        self._base.set_class(self.size.width >= _WIDE, "wide")
-        self._put("health", health_text(self.source))
+        shown = self.source.incidents.shown(parse_filter(self._typed, self._shows_closed))
+        wide = self.size.width >= _WIDE
+        self._base.set_class(wide, "wide")
+        self._put("health", panes.health_text(self.source))
         self._table.show_incidents(shown, self.source.labels, self.source.incidents.sensors)
         counts = totals(shown, _PANE_ROWS)
-        wide = self.size.width >= _WIDE
         share = self.size.width // (5 if wide else 4) - 1
-        self._pane("time", "Incidents over time", over_time(shown, share * 2))
+        self._pane("time", "Incidents over time", panes.over_time(shown, share * 2))
         if wide:
             self._pane("sources", "Top sources", count_rows(counts.sources, share, _PANE_ROWS))
             self._pane("targets", "Top targets", count_rows(counts.targets, share, _PANE_ROWS))
@@ -175,10 +166,6 @@ class DashboardApp(App[None]):
         self._show_keys()
         if isinstance(self.screen, TextScreen):
             self.screen.bring_up_to_date()
-
-    @property
-    def _filter(self) -> Filter:
-        return parse_filter(self._typed, self._shows_closed)
 
     def _pane(self, name: str, title: str, rows: list[Text]) -> None:
         self._put(name, Text("\n").join([Text(title, style="bold"), *rows]))
@@ -217,14 +204,12 @@ class DashboardApp(App[None]):
     def _explained(self, name: str, opened: Tracked) -> list[Text]:
         incident = self.source.incidents.by_id.get(name, opened)
         others = self.source.incidents.counterparts(incident)
-        rows = explanation(incident, self._history(name), others)
-        return [*rows, *evidence_rows(self.source.lines(name))]
-
-    def _history(self, name: str) -> list[Label]:
-        if self.source.state is None or name not in self.source.labels:
-            return []
-        with closing(Labels(self.source.state)) as labels:
-            return labels.history(name)
+        history: list[Label] = []
+        if self.source.state is not None and name in self.source.labels:
+            with closing(Labels(self.source.state)) as labels:
+                history = labels.history(name)
+        told = panes.explanation(incident, history, others)
+        return [*told, *panes.evidence_rows(self.source.lines(name))]
 
     def action_help(self) -> None:
         """Show the keys."""
@@ -272,12 +257,12 @@ class DashboardApp(App[None]):
             self._tell("labels are kept in the state of a watch: start with --state DIR")
             return
         line = incident.latest
-        self._try(
-            lambda: label_incident(
-                state, line.id, truth, line.raw, evidence=self.source.evidence(line.id)
-            ),
-            f"labelled {'true' if truth else 'false'}: {line.id}",
-        )
+
+        def give() -> None:
+            evidence = self.source.evidence(line.id)
+            label_incident(state, line.id, truth, line.raw, evidence=evidence)
+
+        self._try(give, f"labelled {'true' if truth else 'false'}: {line.id}")
 
     def action_suppress(self) -> None:
         """Ask for an entry of the allowlist that covers the incident under the cursor."""
@@ -293,7 +278,11 @@ class DashboardApp(App[None]):
             if entry is not None:
                 self._try(lambda: append_entry(path, entry), f"silenced in {path}")
 
-        screen = AllowlistScreen(incident.latest, printable(str(path), 200), _user())
+        try:
+            owner = getpass.getuser()
+        except (OSError, KeyError):  # a user id without a name
+            owner = ""
+        screen = AllowlistScreen(incident.latest, printable(str(path), 200), owner)
         self.push_screen(screen, write)
 
     def _try(self, step: Callable[[], object], done: str) -> None:
@@ -304,13 +293,6 @@ class DashboardApp(App[None]):
             return
         self._poll()
         self._tell(done)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a user id without a name
-        return ""
 
 
 def write_svg(source: Source, policy: Policy | None, rules: Path | None, path: Path) -> None:

@@ -20,12 +20,8 @@ from zeekml.triage.incident_list import SIGNS, Tracked, timeline
 from zeekml.triage.notice_reader import NoticeLine
 from zeekml.triage.source import Source
 
-STYLES: Final = {
-    "critical": "bold #D55E00",
-    "high": "#E69F00",
-    "medium": "#F0E442",
-    "low": "#56B4E9",
-}
+_COLOURS: Final = ("#56B4E9", "#F0E442", "#E69F00", "bold #D55E00")
+STYLES: Final = dict(zip(SEVERITIES, _COLOURS, strict=True))
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 
 
@@ -79,9 +75,8 @@ def over_time(incidents: Sequence[Tracked], columns: int) -> list[Text]:
         form = "%m-%d %H:%M" if line.span * width > 86_400 else "%H:%M:%S"
         begin = utc(line.begin).strftime(form)
         end = utc(line.begin + line.span * width).strftime(form)
-        rows.append(
-            Text(f"{'at most ' + str(most):<12} {begin}{end:>{max(width - len(begin), 0)}}")
-        )
+        gap = max(width - len(begin), 0)
+        rows.append(Text(f"{f'at most {most}':<12} {begin}{end:>{gap}}"))
     return rows
 
 
@@ -128,11 +123,13 @@ def explanation(
     head.append(f" {line.note}  {line.state}, line {line.seq}  {line.id}", style="bold")
     rows = [head, Text(line.msg), Text(line.sub, style="dim"), Text()]
     spread = "unknown" if line.spread is None else f"{line.spread:.3f}"
+    common = (("source", line.src), ("target", line.dst), ("port", line.p))
+    shared = ", ".join(f"{name} {value}" for name, value in common if value not in ("", None))
     rows += [
         _pair("score", f"{line.score:.4f} of threshold {line.threshold:.4f}"),
         _pair("members", f"differ by {spread} (standard deviation)"),
         _pair("flows", f"{line.flows:,}, {when(line.first_ts)} to {when(line.last_ts)} UTC"),
-        _pair("shared", _shared(incident)),
+        _pair("shared", shared or "nothing"),
         _pair("latest flow", f"{line.flow}  uid {line.uid or '-'}"),
     ]
     if line.community_id:
@@ -164,8 +161,7 @@ def evidence_rows(lines: Sequence[NoticeLine]) -> list[Text]:
         return []
     rows = [Text(), Text("Members' scores of the latest line's flow", style="bold")]
     rows.append(Text("  " + "  ".join(f"{score:.3f}" for score in kept[-1].members)))
-    related = related_flows(lines)
-    if related:
+    if related := related_flows(lines):
         rows += [Text(), Text("Flows that opened it, the strongest first", style="bold")]
     for flow in related:
         ends = f"{flow.orig_h} {flow.orig_p} to {flow.resp_h} {flow.resp_p}"
@@ -179,16 +175,6 @@ def label_text(label: Label) -> str:
     said = "true" if label.truth else "false"
     parts = [f"{when(label.at)}  {said}", label.threat, f"by {label.who}", label.note]
     return "  ".join(part for part in parts if part)
-
-
-def _shared(incident: Tracked) -> str:
-    line = incident.latest
-    parts = [
-        f"{name} {value}"
-        for name, value in (("source", line.src), ("target", line.dst), ("port", line.p))
-        if value not in ("", None)
-    ]
-    return ", ".join(parts) or "nothing"
 
 
 def _pair(name: str, value: str) -> Text:

@@ -12,9 +12,7 @@ from zeekml.detection.policy import Policy
 from zeekml.triage.incident_list import Filter, Tracked, tactics, timeline, totals
 from zeekml.triage.source import Source
 
-SHOWN: Final = 50
-"""Most incidents in the text; the data has all."""
-
+SHOWN: Final = 50  # most incidents in the text; the data has all
 _TIME_COLUMNS: Final = 60
 _TOP: Final = 10
 _TOLD: Final = (

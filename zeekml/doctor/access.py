@@ -12,10 +12,7 @@ from typing import Final
 
 from zeekml.doctor.finding import Check, Finding
 
-SERVICE_USER: Final = "zeekml"
-"""User of the unit that comes with zeekml."""
-
-_ACL: Final = "system.posix_acl_access"
+SERVICE_USER: Final = "zeekml"  # user of the unit that comes with zeekml
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,29 +81,26 @@ def obstacle(path: Path, account: Account, need: int = os.R_OK) -> Obstacle | No
 
 
 def _obstacle(path: Path, status: os.stat_result, need: int, account: Account) -> Obstacle:
-    group = _group(status.st_gid)
+    try:
+        group = grp.getgrgid(status.st_gid).gr_name
+    except KeyError:
+        group = str(status.st_gid)
     text = f"owned by {_user(status.st_uid)}:{group}, mode {stat.S_IMODE(status.st_mode):04o}"
-    letters = "".join(c for bit, c in ((4, "r"), (2, "w"), (1, "x")) if need & bit)
-    if (
-        (status.st_mode >> 3) & need == need
-        and status.st_gid not in account.groups
-        and status.st_gid != 0
-    ):
+    joins = status.st_gid not in account.groups and status.st_gid != 0
+    if joins and (status.st_mode >> 3) & need == need:
         remedy = (
             f"usermod -aG {group} {account.name}, add {group} to SupplementaryGroups= "
             "(systemctl edit zeekml), and restart"
         )
     else:
+        letters = "".join(c for bit, c in ((4, "r"), (2, "w"), (1, "x")) if need & bit)
         letters += "x" if path.is_dir() and "x" not in letters else ""
         remedy = f"setfacl -m u:{account.name}:{letters} {path}"
-    return Obstacle(path, text, remedy, account.ours or not _has_list(path))
-
-
-def _has_list(path: Path) -> bool:
     try:
-        return bool(os.getxattr(path, _ACL))
+        has_list = bool(os.getxattr(path, "system.posix_acl_access"))
     except OSError:
-        return False
+        has_list = False
+    return Obstacle(path, text, remedy, account.ours or not has_list)
 
 
 def _user(uid: int) -> str:
@@ -114,10 +108,3 @@ def _user(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
-
-
-def _group(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)

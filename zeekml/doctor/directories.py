@@ -14,12 +14,8 @@ from zeekml.doctor.finding import Check, Finding
 from zeekml.errors import OutputError
 from zeekml.outputs import refuse_output_among_inputs
 
-LITTLE: Final = 256 << 20
-"""Bytes free below which zeekml would stop soon."""
-
-ROOM: Final = 1 << 30
-"""Bytes that outputs want besides the journal."""
-
+LITTLE: Final = 256 << 20  # bytes free below which zeekml would stop soon
+ROOM: Final = 1 << 30  # bytes that outputs want besides the journal
 _FEW_FILES: Final = 1000
 _LOCKS: Final = Path("/proc/locks")
 
@@ -50,30 +46,19 @@ def examine_state(state: Path, out: Path | None, account: Account, journal: int)
     except OSError:
         return [*findings, _room(state, journal + LITTLE)]
     mode = stat.S_IMODE(status.st_mode)
+    private = Check("state_private", state)
     if mode & 0o077:
-        findings.append(
-            Check("state_private", state).warn(
-                f"others can look into it (mode {mode:04o}); it holds addresses and labels",
-                f"chmod 0700 {state}",
-            )
-        )
+        text = f"others can look into it (mode {mode:04o}); it holds addresses and labels"
+        findings.append(private.warn(text, f"chmod 0700 {state}"))
     else:
-        findings.append(Check("state_private", state).ok(f"mode {mode:04o}"))
-    findings.append(_lock(state))
-    findings.append(_room(state, journal + LITTLE))
-    return findings
+        findings.append(private.ok(f"mode {mode:04o}"))
+    return [*findings, _lock(state), _room(state, journal + LITTLE)]
 
 
 def _existing(path: Path) -> Path:
     """The directory, or the nearest one above that is there."""
     path = path.absolute()
-    for step in (path, *path.parents):
-        try:
-            step.lstat()
-        except OSError:
-            continue
-        return step
-    return Path("/")
+    return next((step for step in (path, *path.parents) if os.path.lexists(step)), Path("/"))
 
 
 def _writable(check: Check, path: Path, account: Account) -> Finding:
@@ -138,9 +123,6 @@ def _lock(state: Path) -> Finding:
             continue
         major, minor, inode = fields[5].split(":")
         status = files.get(int(inode))
-        if status is not None and (int(major, 16), int(minor, 16)) == (
-            os.major(status.st_dev),
-            os.minor(status.st_dev),
-        ):
+        if status is not None and os.makedev(int(major, 16), int(minor, 16)) == status.st_dev:
             return check.ok(f"process {fields[4]} is at work with it")
     return check.ok("no other process holds it")

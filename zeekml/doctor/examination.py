@@ -7,16 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeekml.config import DEFAULT_CONFIG, Config, load_config
+from zeekml.doctor import machine
 from zeekml.doctor.access import Account
 from zeekml.doctor.directories import examine_out, examine_state
 from zeekml.doctor.finding import Check, Finding
 from zeekml.doctor.logs import chosen_logs, examine_log
-from zeekml.doctor.machine import (
-    examine_cache,
-    examine_notifications,
-    examine_open_files,
-    examine_unit,
-)
 from zeekml.errors import BundleError, ConfigError, DataError
 from zeekml.readers.formats.zeek_header import Header
 
@@ -45,14 +40,18 @@ def examine(wanted: Wanted, root: Path = Path("/"), *, now: float | None = None)
     tests, `root` stands for ``/``, and `now` is the time in epoch seconds.
     """
     account = Account.examined()
-    config, findings = _configuration(wanted.config)
-    given = bool(wanted.zeek or wanted.suricata)
-    logs, trouble = chosen_logs(
-        wanted.zeek if given else config.zeek,
-        wanted.suricata if given else config.suricata,
-        account,
-        root,
-    )
+    config, check = Config(), Check("configuration", wanted.config or DEFAULT_CONFIG)
+    try:
+        config = load_config(wanted.config)
+    except ConfigError as error:
+        remedy = "every key is explained in docs/configuration.md"
+        findings = [check.fail(str(error), remedy)]
+    else:
+        absent = wanted.config is None and not DEFAULT_CONFIG.is_file()
+        told = "is not there; defaults are in force" if absent else "no mistakes"
+        findings = [check.ok(told)]
+    named = wanted if wanted.zeek or wanted.suricata else config
+    logs, trouble = chosen_logs(named.zeek, named.suricata, account, root)
     findings += trouble
     for log in logs:
         findings += examine_log(log, logs, account, root, columns=wanted.columns, now=now)
@@ -63,28 +62,17 @@ def examine(wanted: Wanted, root: Path = Path("/"), *, now: float | None = None)
     else:
         findings += examine_out(out, [log.path for log in logs], account)
     if state is None:
-        findings.append(
-            Check("state_directory", "--state").unknown("is neither given nor configured")
-        )
+        check = Check("state_directory", "--state")
+        findings.append(check.unknown("is neither given nor configured"))
     else:
         findings += examine_state(state, out, account, config.journal_mb << 20)
     findings += _models_and_rules(wanted, config)
-    findings += [examine_cache(account, root), examine_notifications(), examine_open_files()]
-    return findings + examine_unit(root)
-
-
-def _configuration(path: Path | None) -> tuple[Config, list[Finding]]:
-    try:
-        config = load_config(path)
-    except ConfigError as error:
-        named = path or DEFAULT_CONFIG
-        remedy = "every key is explained in docs/configuration.md"
-        return Config(), [Check("configuration", named).fail(str(error), remedy)]
-    if path is None and not DEFAULT_CONFIG.is_file():
-        return config, [
-            Check("configuration", DEFAULT_CONFIG).ok("is not there; defaults are in force")
-        ]
-    return config, [Check("configuration", path or DEFAULT_CONFIG).ok("no mistakes")]
+    findings += [
+        machine.examine_cache(account, root),
+        machine.examine_notifications(),
+        machine.examine_open_files(),
+    ]
+    return findings + machine.examine_unit(root)
 
 
 def _directory(flag: Path | None, configured: str | None, of_service: Path) -> Path | None:
@@ -121,7 +109,6 @@ def _models_and_rules(wanted: Wanted, config: Config) -> list[Finding]:
         remedy = "correct the line, and see: zeekml rules check"
         findings.append(Check("rules", rules or "rules").fail(str(error), remedy))
     else:
-        findings.append(
-            Check("rules", policy.file).ok(f"{len(policy.detectors)} detectors, no mistakes")
-        )
+        text = f"{len(policy.detectors)} detectors, no mistakes"
+        findings.append(Check("rules", policy.file).ok(text))
     return findings

@@ -19,9 +19,7 @@ from zeekml.readers.rejects import ReadCounters, SourceAccount
 from zeekml.readers.shortfall import offending_field
 from zeekml.readers.stream_reader import LogReader
 
-TAIL_SIZE: Final = 4 << 20
-"""Bytes at the end that are looked at."""
-
+TAIL_SIZE: Final = 4 << 20  # bytes at the end that are looked at
 _MAX_LINES: Final = 20_000
 _SHOWN: Final = 80
 
@@ -69,25 +67,13 @@ class Reading:
     """What became of the latest records."""
 
     counters: ReadCounters = field(default_factory=ReadCounters)
+    flows: int = 0  # records that were accepted
+    others: int = 0  # sound records that are no flows
+    bad: int = 0  # records that were rejected
     columns: set[str] = field(default_factory=set)  # of `SCORED`, those that some record has
     with_id: int = 0  # flows with a community id
     latest: float | None = None  # end of the latest flow, epoch seconds
     complaint: str = ""  # the first field that makes a record unreadable, and its value
-
-    @property
-    def flows(self) -> int:
-        """Records that were accepted."""
-        return self.counters.accepted
-
-    @property
-    def others(self) -> int:
-        """Sound records that are no flows."""
-        return sum(self.counters.skipped.values())
-
-    @property
-    def bad(self) -> int:
-        """Records that were rejected."""
-        return sum(self.counters.rejected.values())
 
 
 def read_sample(sample: Sample, kind: Kind) -> Reading:
@@ -95,7 +81,17 @@ def read_sample(sample: Sample, kind: Kind) -> Reading:
     reading = Reading()
     counters = reading.counters
     data = b"".join(line + b"\n" for line in sample.lines)
-    above, header = _headers(sample, data) if kind is Kind.ZEEK_TSV else (None, None)
+    above: Header | None = None
+    header: Header | None = None
+    if kind is Kind.ZEEK_TSV:
+        # the header above the latest lines, and the one at their end
+        headers = HeaderReader(sample.detected.header)
+        for piece in (sample.head, data):
+            headers.begin(piece[: piece.find(b"\n") + 1])
+            above = headers.header
+            for _ in headers.runs(piece):
+                pass
+        header = headers.header
     reader = LogReader(counters, lambda source: SourceAccount(source, counters, None))
     pipe = ByteStream(cast("BinaryIO", io.BytesIO(data)))
     for batch in reader.logs([LogFile("", None, kind, header=above, pipe=pipe)]):
@@ -108,24 +104,11 @@ def read_sample(sample: Sample, kind: Kind) -> Reading:
     if header is not None:
         # a column may be there and say nothing for a while
         reading.columns.update(name for name in SCORED if name in header.wanted)
+    reading.flows, reading.others = counters.accepted, counters.skipped.total()
+    reading.bad = counters.rejected.total()
     if reading.bad:
-        reading.complaint = _complaint(counters, kind, header)
+        (reason, _), *_ = counters.rejected.most_common(1)
+        text = counters.first_rejects[reason].text
+        named = offending_field(kind, text, header)
+        reading.complaint = named or f'the reason is {reason}: "{printable(text, _SHOWN)}"'
     return reading
-
-
-def _headers(sample: Sample, data: bytes) -> tuple[Header, Header]:
-    """The header above the latest lines and the one at their end."""
-    headers = HeaderReader(sample.detected.header)
-    for piece in (sample.head, data):
-        headers.begin(piece[: piece.find(b"\n") + 1])
-        above = headers.header
-        for _ in headers.runs(piece):
-            pass
-    return above, headers.header
-
-
-def _complaint(counters: ReadCounters, kind: Kind, header: Header | None) -> str:
-    (reason, _), *_ = counters.rejected.most_common(1)
-    first = counters.first_rejects[reason]
-    found = offending_field(kind, first.text, header)
-    return found if found else f'the reason is {reason}: "{printable(first.text, _SHOWN)}"'

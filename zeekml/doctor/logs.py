@@ -1,30 +1,39 @@
-"""Which logs would be followed, whether they can be read, and what is in them."""
+"""Which logs would be followed, whether they can be read, what is in them, and their rotation.
+
+Rules of logrotate that copy a live log and truncate it can lose lines.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePath
 from typing import Final
 
 from zeekml.doctor.access import Account, obstacle
 from zeekml.doctor.finding import Check, Finding
 from zeekml.doctor.log_sample import Sample, take_sample
-from zeekml.doctor.logrotate import by_copytruncate
 from zeekml.doctor.record_findings import HEADER_REMEDY, examine_eve, examine_zeek
-from zeekml.live.tail.default_paths import (
-    COMPRESSED,
-    IN_UTF_16,
-    NO_PERMISSION,
-    Found,
-    look_around,
-)
+from zeekml.live.tail.default_paths import COMPRESSED, IN_UTF_16, NO_PERMISSION, Found, look_around
 from zeekml.readers.files.file_type import EMPTY, NO_HEADER, OWN_OUTPUT, Kind
 from zeekml.readers.flow_schema import SURICATA, ZEEK
 from zeekml.readers.formats.zeek_header import Header
 
 _PACKED_REMEDY: Final = "let the sensor write plain files and compress them when they are rotated"
 _MAX_SIBLINGS: Final = 1000
+
+_ROTATION_PLACES: Final = ("etc/logrotate.conf", "etc/logrotate.d")
+_ROTATION_REMEDY: Final = (
+    "replace copytruncate by create, and let postrotate make the sensor open its log anew "
+    "(Suricata: kill -HUP)"
+)
+
+_LARGEST: Final = 1 << 20
+_MAX_FILES: Final = 1000
+_BLOCK: Final = re.compile(r"([^{}]*)\{([^{}]*)\}")
+_SCRIPT: Final = re.compile(r"^\s*(?:pre|post|first|last)\w+\s*$.*?^\s*endscript", re.M | re.S)
 
 
 def chosen_logs(
@@ -45,12 +54,9 @@ def chosen_logs(
         elif refused.reason == COMPRESSED:
             findings.append(Check("compressed", refused.path).fail(COMPRESSED, _PACKED_REMEDY))
     if not places.found and not findings:
-        findings.append(
-            Check("inputs", "inputs").fail(
-                f"no log in any of {len(places.refused)} usual places",
-                "name them with --zeek and --suricata, or zeek and suricata in the configuration",
-            )
-        )
+        text = f"no log in any of {len(places.refused)} usual places"
+        remedy = "name them with --zeek and --suricata, or zeek and suricata in the configuration"
+        findings.append(Check("inputs", "inputs").fail(text, remedy))
     return places.found, findings
 
 
@@ -64,12 +70,10 @@ def examine_log(
     now: float | None = None,
 ) -> list[Finding]:
     """Judge one log among all that would be followed; logrotate's rules are below `root`."""
-    path = log.path
+    path, inputs = log.path, Check("inputs", log.path)
     if path.is_dir():
         inside = path / ("conn.log" if log.sensor == ZEEK else "eve.json")
-        return [
-            Check("inputs", path).fail("is a directory", f"name the log in it, such as {inside}")
-        ]
+        return [inputs.fail("is a directory", f"name the log in it, such as {inside}")]
     access = _access(path, account)
     findings = [access] if access is not None else []
     try:
@@ -77,38 +81,29 @@ def examine_log(
     except PermissionError:
         return findings or [_refused(path, account)]
     except FileNotFoundError:
-        return [
-            Check("inputs", path).warn(
-                "is not there; it will be followed once it is",
-                f"see whether {log.sensor} runs and writes there",
-            )
-        ]
+        remedy = f"see whether {log.sensor} runs and writes there"
+        return [inputs.warn("is not there; it will be followed once it is", remedy)]
     except OSError as error:
         text = error.strerror or "cannot be read"
-        return [*findings, Check("inputs", path).fail(text, "name the sensor's live log")]
+        return [*findings, inputs.fail(text, "name the sensor's live log")]
     if not findings:
         findings.append(Check("permission", path).ok(f"{account.name} may read it"))
     findings += _content(log, sample, now)
     findings += _siblings(log, others)
-    rule = by_copytruncate(path, root)
-    if rule is not None:
-        findings.append(rule)
-    return findings
+    rule = _by_copytruncate(path, root)
+    return findings if rule is None else [*findings, rule]
 
 
 def _content(log: Found, sample: Sample, now: float | None) -> list[Finding]:
-    path, detected = sample.path, sample.detected
+    detected, check = sample.detected, Check("format", sample.path)
     if sample.packed:
-        return [Check("compressed", path).fail(COMPRESSED, _PACKED_REMEDY)]
+        return [Check("compressed", sample.path).fail(COMPRESSED, _PACKED_REMEDY)]
     if sample.utf_16:
-        return [
-            Check("format", path).fail(IN_UTF_16, "write it in UTF-8, or read it with zeekml score")
-        ]
+        return [check.fail(IN_UTF_16, "write it in UTF-8, or read it with zeekml score")]
     if detected.refusal == EMPTY:
-        return [Check("format", path).unknown("is empty; nothing can be told of its records")]
+        return [check.unknown("is empty; nothing can be told of its records")]
     if detected.refusal == OWN_OUTPUT:
-        text = "is an output of zeekml itself"
-        return [Check("format", path).fail(text, "name the sensor's log instead")]
+        return [check.fail("is an output of zeekml itself", "name the sensor's log instead")]
     if log.sensor == ZEEK and detected.kind in (Kind.ZEEK_TSV, Kind.ZEEK_JSON):
         return examine_zeek(sample, now=now)
     if log.sensor == SURICATA and detected.kind is Kind.EVE:
@@ -116,14 +111,13 @@ def _content(log: Found, sample: Sample, now: float | None) -> list[Finding]:
     wanted = "a conn.log of Zeek" if log.sensor == ZEEK else "an eve.json of Suricata"
     if detected.kind is not None:
         other = SURICATA if log.sensor == ZEEK else ZEEK
-        text = f"is not {wanted} ({detected.kind})"
-        return [Check("format", path).fail(text, f"give it with --{other}")]
+        return [check.fail(f"is not {wanted} ({detected.kind})", f"give it with --{other}")]
     what, _, remedy = detected.explanation.partition("; ")
     if detected.refusal == NO_HEADER:
         remedy = HEADER_REMEDY
     elif log.sensor == SURICATA:
         remedy = "name eve.json"
-    return [Check("format", path).fail(f"is not {wanted}: {what}", remedy)]
+    return [check.fail(f"is not {wanted}: {what}", remedy)]
 
 
 def _access(path: Path, account: Account) -> Finding | None:
@@ -136,13 +130,9 @@ def _access(path: Path, account: Account) -> Finding | None:
 
 
 def _refused(path: Path, account: Account) -> Finding:
-    found = _access(path, account)
-    if found is not None:
-        return found
-    return Check("permission", path).fail(
-        f"{account.name} may not read it",
-        f"see the modes of all directories on the way with: namei -l {path}",
-    )
+    remedy = f"see the modes of all directories on the way with: namei -l {path}"
+    unseen = Check("permission", path).fail(f"{account.name} may not read it", remedy)
+    return _access(path, account) or unseen
 
 
 def _siblings(log: Found, others: Sequence[Found]) -> list[Finding]:
@@ -164,10 +154,51 @@ def _siblings(log: Found, others: Sequence[Found]) -> list[Finding]:
     if not fresh:
         return []
     what = "loggers" if log.sensor == ZEEK else "threads"
-    return [
-        Check("other_writers", log.path).warn(
-            f"{len(fresh)} more {what} write logs that would not be followed: "
-            + ", ".join(fresh[:5]),
-            f"name each of them with --{log.sensor} or in the configuration",
-        )
-    ]
+    named = ", ".join(fresh[:5])
+    text = f"{len(fresh)} more {what} write logs that would not be followed: {named}"
+    remedy = f"name each of them with --{log.sensor} or in the configuration"
+    return [Check("other_writers", log.path).warn(text, remedy)]
+
+
+def _by_copytruncate(path: Path, root: Path) -> Finding | None:
+    """What is wrong with how logrotate treats a log; None if nothing is."""
+    names = {PurePath(os.path.abspath(path)), PurePath(os.path.realpath(path))}  # noqa: PTH100
+    check = Check("rotation", path)
+    for file in _rotation_files(root):
+        try:
+            with file.open("rb") as opened:
+                text = opened.read(_LARGEST).decode("utf-8", "replace")
+        except OSError as error:
+            if isinstance(error, PermissionError) and file.name in ("suricata", "zeek"):
+                return check.unknown(f"{file} cannot be read: how is it rotated?")
+            continue
+        for patterns, options in _rotation_rules(text):
+            matches = any(name.match(pattern) for name in names for pattern in patterns)
+            if matches and "copytruncate" in options:
+                lost = "lines written in between are lost, and nobody can tell how many"
+                return check.warn(f"{file} copies and truncates it: {lost}", _ROTATION_REMEDY)
+    return None
+
+
+def _rotation_files(root: Path) -> Iterator[Path]:
+    for place in _ROTATION_PLACES:
+        path = root / place
+        if path.is_dir():
+            try:
+                yield from sorted(path.iterdir())[:_MAX_FILES]
+            except OSError:
+                continue
+        elif path.is_file():
+            yield path
+
+
+def _rotation_rules(text: str) -> Iterator[tuple[list[str], set[str]]]:
+    """Yield the patterns and the options of each block."""
+    text = _SCRIPT.sub("", re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE))
+    for head, body in _BLOCK.findall(text):
+        try:
+            words = shlex.split(head)
+        except ValueError:
+            continue
+        options = {line.split()[0] for line in body.splitlines() if line.strip()}
+        yield [word for word in words if word.startswith("/")], options

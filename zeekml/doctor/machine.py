@@ -16,23 +16,17 @@ from zeekml.doctor.access import Account, obstacle
 from zeekml.doctor.finding import Check, Finding
 
 UNIT: Final = "zeekml.service"
-_UNIT_PLACES: Final = (
-    "etc/systemd/system",
-    "run/systemd/system",
-    "usr/local/lib/systemd/system",
-    "usr/lib/systemd/system",
-    "lib/systemd/system",
+_UNIT_PLACES: Final = tuple(
+    f"{place}/systemd/system" for place in ("etc", "run", "usr/local/lib", "usr/lib", "lib")
 )
 """Where systemd looks for units, the first that counts first."""
 
 _LARGEST: Final = 1 << 18
 _SETTING: Final = re.compile(r"^(\w+)=(.*)$", re.MULTILINE)
 
+# where the unit that comes with zeekml keeps compiled code
 SERVICE_CACHE: Final = Path("var/cache/zeekml")
-"""Where the unit that comes with zeekml keeps compiled code."""
-
-WANTED_FILES: Final = 1024
-"""Open files that are always enough."""
+WANTED_FILES: Final = 1024  # open files that are always enough
 
 
 def examine_cache(account: Account, root: Path) -> Finding:
@@ -54,12 +48,10 @@ def examine_cache(account: Account, root: Path) -> Finding:
     except OSError as error:
         return check.unknown(f"cannot be looked at: {error.strerror}")
     if wall is not None and not account.ours:
+        if base == directory:
+            return check.fail(f"{account.name} may not write there", remedy)
         text = f"is not there yet, and {account.name} may not make it; systemd does at the start"
-        return (
-            check.unknown(text)
-            if base != directory
-            else check.fail(f"{account.name} may not write there", remedy)
-        )
+        return check.unknown(text)
     if wall is not None:
         return check.warn(f"{wall.path} is {wall.text}: nothing can be kept", remedy)
     if base == directory:
@@ -79,11 +71,8 @@ def examine_notifications() -> Finding:
     except (OSError, AttributeError):
         return check.unknown("is not offered by this system; logs are polled, which is enough")
     if handle < 0:
-        reason = os.strerror(ctypes.get_errno())
-        return check.warn(
-            f"is used up ({reason}); logs are polled, which is enough",
-            "raise fs.inotify.max_user_instances if other programs complain",
-        )
+        text = f"is used up ({os.strerror(ctypes.get_errno())}); logs are polled, which is enough"
+        return check.warn(text, "raise fs.inotify.max_user_instances if other programs complain")
     os.close(handle)
     return check.ok("is there; logs are polled anyway, so nothing hangs on it")
 
@@ -94,10 +83,8 @@ def examine_open_files() -> Finding:
     check = Check("open_files", "open files")
     if soft == resource.RLIM_INFINITY or soft >= WANTED_FILES:
         return check.ok(f"up to {soft:,} here; the unit sets its own")
-    return check.warn(
-        f"only {soft:,} (at most {hard:,}) may be open here",
-        f"ulimit -n {WANTED_FILES}, or LimitNOFILE= in the unit",
-    )
+    text = f"only {soft:,} (at most {hard:,}) may be open here"
+    return check.warn(text, f"ulimit -n {WANTED_FILES}, or LimitNOFILE= in the unit")
 
 
 def deploy_dir() -> Path:
@@ -128,20 +115,13 @@ def examine_unit(root: Path) -> list[Finding]:
         )
     except OSError as error:
         return [check.unknown(f"cannot be read: {error.strerror}")]
-    same = check.ok("is that of this version")
+    findings = [check.ok("is that of this version")]
     if text != ours:
-        same = check.warn(
-            "differs from the one that comes with this version",
-            f"diff {shipped} {installed}; keep changes in a drop-in (systemctl edit zeekml)",
-        )
-    return [same, *_settings(installed, f"{text}\n{dropped}", root)]
-
-
-def _settings(installed: Path, text: str, root: Path) -> list[Finding]:
-    findings = []
+        remedy = f"diff {shipped} {installed}; keep changes in a drop-in (systemctl edit zeekml)"
+        findings = [check.warn("differs from the one that comes with this version", remedy)]
     groups: list[str] = []
     start = ""
-    for key, value in _SETTING.findall(text):
+    for key, value in _SETTING.findall(f"{text}\n{dropped}"):
         if key == "SupplementaryGroups":
             groups = groups + value.split() if value.strip() else []
         elif key == "ExecStart" and value.strip():
@@ -150,18 +130,11 @@ def _settings(installed: Path, text: str, root: Path) -> list[Finding]:
         try:
             grp.getgrnam(group)
         except KeyError:
-            findings.append(
-                Check("unit_groups", installed).fail(
-                    f"there is no group {group}, so the service cannot start (216/GROUP)",
-                    f"groupadd --system {group}, or take it off SupplementaryGroups=",
-                )
-            )
-    program = root / start.lstrip("/")
-    if start.startswith("/") and not os.access(program, os.X_OK):
-        findings.append(
-            Check("unit_program", installed).fail(
-                f"starts {start}, which is not there or cannot be executed",
-                "install zeekml there, or set ExecStart= in a drop-in (systemctl edit zeekml)",
-            )
-        )
+            told = f"there is no group {group}, so the service cannot start (216/GROUP)"
+            remedy = f"groupadd --system {group}, or take it off SupplementaryGroups="
+            findings.append(Check("unit_groups", installed).fail(told, remedy))
+    if start.startswith("/") and not os.access(root / start.lstrip("/"), os.X_OK):
+        told = f"starts {start}, which is not there or cannot be executed"
+        remedy = "install zeekml there, or set ExecStart= in a drop-in (systemctl edit zeekml)"
+        findings.append(Check("unit_program", installed).fail(told, remedy))
     return findings

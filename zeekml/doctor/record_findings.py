@@ -14,9 +14,7 @@ from zeekml.live.health.unscored import FLOW_REMEDY
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.flow_schema import SCORED
 
-FEW: Final = 20
-"""Records below which nothing is said about what a log lacks."""
-
+FEW: Final = 20  # records below which nothing is said about what a log lacks
 HEADER_REMEDY: Final = (
     "let Zeek write its header (LogAscii::include_meta), and rotate the log by Zeek's own means"
 )
@@ -28,12 +26,9 @@ _SURICATA_ID_REMEDY: Final = (
 )
 _STATS_REMEDY: Final = "in suricata.yaml, under outputs: - eve-log: types:, list `- stats`"
 
+# seconds by which a record may lie in the future: clocks of two machines differ a little
 AHEAD: Final = 60.0
-"""Seconds by which a record may lie in the future: clocks of two machines differ a little."""
-
-QUIET: Final = 900.0
-"""Seconds without a record after which a sensor is asked about."""
-
+QUIET: Final = 900.0  # seconds without a record after which a sensor is asked about
 _QUARTER: Final = 900.0  # all time zones are whole quarters of an hour apart
 _LARGEST_ZONE: Final = 14 * 3600.0 + AHEAD
 _MOSTLY: Final = 0.5
@@ -48,8 +43,7 @@ def examine_zeek(sample: Sample, *, now: float | None = None) -> list[Finding]:
     reading = read_sample(sample, kind)
     findings = [
         _format(sample, kind),
-        _parsed(sample, reading),
-        *_values(sample, reading),
+        *_parsed(sample, reading),
         _columns(sample, reading, kind),
         _community_ids(sample, reading, _ZEEK_ID_REMEDY),
         _last_record(sample, reading.latest, now),
@@ -76,46 +70,43 @@ def examine_eve(sample: Sample, *, now: float | None = None) -> list[Finding]:
             capture = event.capture
         if (logged := event.time) is not None:
             latest = logged if latest is None else max(latest, logged)
+    if alerts := reading.counters.skipped["alert"]:
+        text = f"{alerts:,} alerts among {_PLACE}; notices quote those on the same flow"
+    else:
+        text = f"no alert among {_PLACE}; they are quoted in notices, and are no score input"
     return [
         Check("format", sample.path).ok("Suricata EVE"),
-        _parsed(sample, reading),
-        *_values(sample, reading),
+        *_parsed(sample, reading),
         _flow_events(sample, reading),
-        _alerts(sample, reading),
+        Check("alerts", sample.path).ok(text),
         _community_ids(sample, reading, _SURICATA_ID_REMEDY),
         _drops(sample, capture),
         _last_record(sample, latest, now),
     ]
 
 
-def _parsed(sample: Sample, reading: Reading) -> Finding:
-    """Judge how many of the latest records can be read."""
+def _parsed(sample: Sample, reading: Reading) -> list[Finding]:
+    """Judge how many of the latest records can be read, and which values are taken for unknown."""
     check = Check("lines", sample.path)
     bad, lines = reading.bad, reading.counters.records_read
     if not lines:
-        return check.unknown("no whole line is there yet")
-    if not bad:
-        return check.ok(f"all of the latest {lines:,} lines can be read")
-    text = (
-        f"{bad:,} of the latest {lines:,} lines cannot be read ({bad / lines:.1%}), "
-        f"such as one where {reading.complaint}"
-    )
-    remedy = f"see rejects.jsonl of: zeekml score {sample.path} --out DIR"
-    return (check.fail if bad > _MOSTLY * lines else check.warn)(text, remedy)
-
-
-def _values(sample: Sample, reading: Reading) -> list[Finding]:
-    """Say which values of flows that can be read are taken for unknown."""
-    unknown_ones = reading.counters.values_unknown
-    if not unknown_ones:
-        return []
-    named = ", ".join(f"{column} {n:,}" for column, n in unknown_ones.most_common(_SHOWN))
-    return [
-        Check("values", sample.path).warn(
-            f"values in flows cannot be understood and are taken for unknown ({named})",
-            "see what writes or rewrites these fields; scores without them are worse",
+        found = check.unknown("no whole line is there yet")
+    elif not bad:
+        found = check.ok(f"all of the latest {lines:,} lines can be read")
+    else:
+        text = (
+            f"{bad:,} of the latest {lines:,} lines cannot be read ({bad / lines:.1%}), "
+            f"such as one where {reading.complaint}"
         )
-    ]
+        remedy = f"see rejects.jsonl of: zeekml score {sample.path} --out DIR"
+        found = (check.fail if bad > _MOSTLY * lines else check.warn)(text, remedy)
+    unknown = reading.counters.values_unknown.most_common(_SHOWN)
+    if not unknown:
+        return [found]
+    named = ", ".join(f"{column} {n:,}" for column, n in unknown)
+    text = f"values in flows cannot be understood and are taken for unknown ({named})"
+    remedy = "see what writes or rewrites these fields; scores without them are worse"
+    return [found, Check("values", sample.path).warn(text, remedy)]
 
 
 def _community_ids(sample: Sample, reading: Reading, remedy: str) -> Finding:
@@ -128,11 +119,11 @@ def _community_ids(sample: Sample, reading: Reading, remedy: str) -> Finding:
         return check.ok("flows have a community id")
     if with_id:
         return check.warn(f"{flows - with_id:,} of {flows:,} flows lack one", remedy)
-    return check.warn(
+    text = (
         "flows have no community id; zeekml computes it for its notices, but the sensor's own "
-        "records cannot be joined with them by it",
-        remedy,
+        "records cannot be joined with them by it"
     )
+    return check.warn(text, remedy)
 
 
 def _format(sample: Sample, kind: Kind) -> Finding:
@@ -178,33 +169,22 @@ def _flow_events(sample: Sample, reading: Reading) -> Finding:
     others = reading.others
     if others < FEW:
         return check.unknown(f"{others} events are too few to tell whether flows are logged")
+    text = f"no flow event among the latest {others:,} events"
     if reading.counters.skipped["netflow"]:
-        return check.fail(
+        text = (
             "there are netflow events, but no flow events; netflow has one record per direction "
-            "and cannot be scored",
-            FLOW_REMEDY,
+            "and cannot be scored"
         )
-    return check.fail(f"no flow event among the latest {others:,} events", FLOW_REMEDY)
-
-
-def _alerts(sample: Sample, reading: Reading) -> Finding:
-    n = reading.counters.skipped["alert"]
-    if n:
-        text = f"{n:,} alerts among {_PLACE}; notices quote those on the same flow"
-    else:
-        text = f"no alert among {_PLACE}; they are quoted in notices, and are no score input"
-    return Check("alerts", sample.path).ok(text)
+    return check.fail(text, FLOW_REMEDY)
 
 
 def _drops(sample: Sample, capture: Capture | None) -> Finding:
     check = Check("dropped_packets", sample.path)
     if capture is None:
-        text = "no stats event tells whether packets are dropped"
-        return check.unknown(text, _STATS_REMEDY)
+        return check.unknown("no stats event tells whether packets are dropped", _STATS_REMEDY)
     if not (drops := capture.kernel_drops):
         return check.ok("Suricata dropped no packet since it started")
-    packets = capture.kernel_packets
-    share = f" of {packets:,} packets" if packets else ""
+    share = f" of {capture.kernel_packets:,} packets" if capture.kernel_packets else ""
     return check.warn(
         f"Suricata dropped {drops:,}{share} since it started; counts and times of flows are "
         "wrong where packets are missing",
@@ -220,30 +200,22 @@ def _last_record(sample: Sample, latest: float | None, now: float | None) -> Fin
     if latest is None:
         return check.unknown("no record with a time is there yet")
     age = now - latest
-    moment, ago = f"{when(latest)} UTC", duration_in_words(abs(age))
-    written = duration_in_words(max(since_written, 0.0))
+    moment, off = f"{when(latest)} UTC", abs(age)
+    ago, written = duration_in_words(off), duration_in_words(max(since_written, 0.0))
+    zone = ""  # says so where the difference is that of two time zones
+    nearest = round(off / _QUARTER) * _QUARTER
+    if nearest and off < _LARGEST_ZONE and abs(off - nearest) <= AHEAD and nearest % 1800 == 0:
+        zone = f" (almost exactly {nearest / 3600:g} hours: a time zone taken for another?)"
     if age < -AHEAD:
-        return check.fail(
-            f"the latest record is of {moment}, {ago} ahead of this machine's clock{_zone(-age)}",
-            "set both clocks by NTP, and the sensor's time zone right",
-        )
+        text = f"the latest record is of {moment}, {ago} ahead of this machine's clock{zone}"
+        return check.fail(text, "set both clocks by NTP, and the sensor's time zone right")
     if age <= QUIET:
         return check.ok(f"the latest record is {duration_in_words(max(age, 0.0))} old")
     if since_written <= QUIET:
         return check.warn(
-            f"written {written} ago, but the latest record is of {moment}, {ago} ago{_zone(age)}",
+            f"written {written} ago, but the latest record is of {moment}, {ago} ago{zone}",
             "compare the sensor's clock and time zone with this machine's; a recording that is "
             "played back looks the same",
         )
-    return check.warn(
-        f"nothing was written for {written}; the latest record is of {moment}",
-        "see whether the sensor runs and its interface gets packets",
-    )
-
-
-def _zone(off: float) -> str:
-    """Say so where the difference is that of two time zones."""
-    nearest = round(off / _QUARTER) * _QUARTER
-    if nearest and off < _LARGEST_ZONE and abs(off - nearest) <= AHEAD and nearest % 1800 == 0:
-        return f" (almost exactly {nearest / 3600:g} hours: a time zone taken for another?)"
-    return ""
+    text = f"nothing was written for {written}; the latest record is of {moment}"
+    return check.warn(text, "see whether the sensor runs and its interface gets packets")

@@ -118,14 +118,8 @@ def dots(
                 high = one.high[row] if one.high is not None else None
                 if low is not None and high is not None:
                     axes.plot([low, high], [row + shift] * 2, color=colour, linewidth=2, alpha=0.7)
-            axes.plot(
-                [one.values[row] for row in rows],
-                [row + shift for row in rows],
-                MARKERS[number % len(MARKERS)],
-                color=colour,
-                label=label(one.name),
-                markersize=6,
-            )
+            style = {**_style(number, one.name), "linestyle": "none", "markersize": 6}
+            axes.plot([one.values[row] for row in rows], [row + shift for row in rows], **style)
         axes.set_yticks(range(len(names)), [label(name) for name in names])
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlabel(axis)
@@ -153,15 +147,10 @@ def lines(
         if diagonal:
             axes.plot(limits, limits, color=_INK, linewidth=0.8)
         for number, curve in enumerate(curves):
-            axes.plot(
-                curve.x,
-                curve.y,
-                linestyle=STYLES[number % len(STYLES)],
-                marker=MARKERS[number % len(MARKERS)] if markers else None,
-                markersize=4,
-                color=COLOURS[number % len(COLOURS)],
-                label=label(curve.name),
-            )
+            style = {**_style(number, curve.name), "markersize": 4}
+            if not markers:
+                style["marker"] = None
+            axes.plot(curve.x, curve.y, **style)
         if logarithmic:
             axes.set_xscale("log")
             axes.set_yscale("log")
@@ -188,20 +177,13 @@ def bands(
         if zero:
             axes.axhline(0, color=_INK, linewidth=0.8)
         for number, one in enumerate(series):
-            colour = COLOURS[number % len(COLOURS)]
+            style = _style(number, one.name)
             values, low, high = (
                 np.array([np.nan if v is None else v for v in ends], dtype=np.float64)
                 for ends in (one.values, one.low or one.values, one.high or one.values)
             )
-            axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
-            axes.plot(
-                places,
-                values,
-                linestyle=STYLES[number % len(STYLES)],
-                marker=MARKERS[number % len(MARKERS)],
-                color=colour,
-                label=label(one.name),
-            )
+            axes.fill_between(places, low, high, color=style["color"], alpha=0.15, linewidth=0)
+            axes.plot(places, values, **style)
         axes.set_xticks(places, [label(step) for step in steps])
         axes.set(xlabel=x_axis, ylabel=y_axis)
         axes.grid(color=_INK, alpha=0.15)
@@ -240,6 +222,13 @@ def heat_map(
     return out[0]
 
 
+def _style(number: int, name: str) -> dict[str, Any]:
+    """How a series is drawn, and what the legend calls it."""
+    at = number % len(COLOURS)
+    signs = {"color": COLOURS[at], "marker": MARKERS[at], "linestyle": STYLES[at]}
+    return {**signs, "label": label(name)}
+
+
 def _legend(axes: Any) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")
 
@@ -258,14 +247,10 @@ def _drawing(width: float, height: float) -> Iterator[tuple[Any, list[str]]]:
         figure.savefig(
             file, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
         )
-    out.append(_inline(file.getvalue()))
-
-
-def _inline(document: str) -> str:
-    """The drawing as an element of a page."""
+    document = file.getvalue()
     svg = document[document.index("<svg") :].strip().replace(_INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
     # several drawings share a page: what nothing refers to needs no name
     referred = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", svg))
-    return re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in referred else "", svg)
+    out.append(re.sub(r' id="([^"]*)"', lambda m: m[0] if m[1] in referred else "", svg))

@@ -7,12 +7,12 @@ not print are written out, and the page's own policy forbids it to load or run a
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from zeekml.core.text import printable
-from zeekml.html.sections import NOT_RESOLVED, Figure, Report, Section, Table
+from zeekml.html.sections import NOT_RESOLVED, Report, Section, Table
 
 _DOCTYPE: Final = "<!DOCTYPE html>"
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
@@ -101,7 +101,10 @@ def _section(section: Section, level: int = 2) -> Iterator[str]:
     yield f"<h{level}>{escaped(section.title)}</h{level}>"
     yield from (f"<p>{escaped(text)}</p>" for text in section.prose)
     for figure in section.figures:
-        yield from _figure(figure)
+        yield f'<figure role="img" aria-label="{escaped(figure.description)}">'
+        yield figure.svg or "<p>Not drawn: matplotlib is not installed.</p>"
+        yield f"<figcaption>{escaped(figure.caption)}</figcaption>"
+        yield "</figure>"
     for table in section.tables:
         yield from _table(table)
     for part in section.parts:
@@ -109,17 +112,14 @@ def _section(section: Section, level: int = 2) -> Iterator[str]:
     yield "</section>"
 
 
-def _figure(figure: Figure) -> Iterator[str]:
-    yield f'<figure role="img" aria-label="{escaped(figure.description)}">'
-    yield figure.svg or "<p>Not drawn: matplotlib is not installed.</p>"
-    yield f"<figcaption>{escaped(figure.caption)}</figcaption>"
-    yield "</figure>"
-
-
 def _table(table: Table) -> Iterator[str]:
     yield '<div class="scroll"><table>'
     yield f"<caption>{escaped(table.caption)}</caption>"
-    words = [_holds_words([row[i] for row in table.rows]) for i in range(len(table.heads))]
+    # whether a column is text, which is read from the left, and not numbers
+    words = [
+        any(c != NOT_RESOLVED and (c[:1].isalpha() or len(c) > _LONG_CELL) for c in column)
+        for column in zip(*table.rows, strict=True)
+    ] or [False] * len(table.heads)
     heads = "".join(
         f'<th scope="col"{_classes(text=text)}>{escaped(head)}</th>'
         for head, text in zip(table.heads, words, strict=True)
@@ -128,26 +128,15 @@ def _table(table: Table) -> Iterator[str]:
     yield "<tbody>"
     for number, row in enumerate(table.rows):
         name, *cells = row
-        strong = ' class="strong"' if number in table.strong else ""
-        inner = "".join(_cell(cell, text) for cell, text in zip(cells, words[1:], strict=True))
-        yield f'<tr{strong}><th scope="row">{_linked(table, number, name)}</th>{inner}</tr>'
+        key = table.links[number] if number < len(table.links) else ""
+        linked = f'<a href="#{escaped(key)}">{escaped(name)}</a>' if key else escaped(name)
+        inner = "".join(
+            f"<td{_classes(text=text, long=len(cell) > _LONG_CELL)}>{escaped(cell)}</td>"
+            for cell, text in zip(cells, words[1:], strict=True)
+        )
+        strong = _classes(strong=number in table.strong)
+        yield f'<tr{strong}><th scope="row">{linked}</th>{inner}</tr>'
     yield "</tbody></table></div>"
-
-
-def _linked(table: Table, number: int, name: str) -> str:
-    key = table.links[number] if number < len(table.links) else ""
-    return f'<a href="#{escaped(key)}">{escaped(name)}</a>' if key else escaped(name)
-
-
-def _holds_words(cells: Sequence[str]) -> bool:
-    """Whether a column is text, which is read from the left, and not numbers."""
-    return any(
-        (cell[:1].isalpha() or len(cell) > _LONG_CELL) and cell != NOT_RESOLVED for cell in cells
-    )
-
-
-def _cell(cell: str, text: bool) -> str:
-    return f"<td{_classes(text=text, long=len(cell) > _LONG_CELL)}>{escaped(cell)}</td>"
 
 
 def _classes(**used: bool) -> str:

@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-NOT_RESOLVED: Final = "n/r"
-"""Stands where the data cannot tell."""
+NOT_RESOLVED: Final = "n/r"  # stands where the data cannot tell
 
 
 @dataclass(frozen=True)
@@ -79,19 +78,14 @@ def as_json(report: Report) -> dict[str, Any]:
         "format": f"zeekml-{report.kind}",
         "format_version": 1,
         "title": report.title,
-        "lead": list(report.lead),
+        "lead": report.lead,
         **report.facts,
         "sections": {
             section.key: {
                 "title": section.title,
-                "prose": list(section.prose),
+                "prose": section.prose,
                 "tables": [
-                    {
-                        "caption": t.caption,
-                        "heads": list(t.heads),
-                        "rows": [list(r) for r in t.rows],
-                    }
-                    for t in section.tables
+                    {"caption": t.caption, "heads": t.heads, "rows": t.rows} for t in section.tables
                 ],
                 "data": section.data,
             }

@@ -57,15 +57,7 @@ def check_page(page: Path, outputs: Collection[Path] = ()) -> None:
 def write_report(report: Report, place: Path) -> tuple[Path, Path]:
     """Write the page that `report_page` finds and the same as JSON beside it, both or neither.
 
-    Returns
-    -------
-    tuple of Path
-        The page and the JSON file.
-
-    Raises
-    ------
-    OutputError
-        They cannot be written.
+    The page and the JSON file are returned. `OutputError`: they cannot be written.
     """
     page = report_page(place)
     data = page.with_suffix(".json")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from zeekml.core import markdown
 from zeekml.core.text import printable
@@ -53,32 +53,16 @@ def import_keras(
 ) -> ImportReport:
     """Make a bundle of Keras models, one per member.
 
-    Parameters
-    ----------
-    paths, out
-        Keras files, and the bundle directory to make.
-    scaler
-        How features were scaled, see `read_scaling`. May be left out only if every model begins
-        with a Normalization layer.
-    features
-        What the models take, see `read_feature_names`; by default what the scaler file says, or
-        all features in the order of `zeekml features`.
-    name
-        Short name for people.
-    classes
-        Names of the outputs of the models that have so many, in their order; by default benign
-        and malicious for two (or a sigmoid), and `CLASSES` for eight.
-    threshold
-        Score from which an incident is reported, the same for each threat.
-    base_rate
-        Share of malicious flows in what the models were trained on.
+    `scaler` says how features were scaled, see `read_scaling`; it may be left out only if every
+    model begins with a Normalization layer. `features` says what the models take, see
+    `read_feature_names`; by default what the scaler file says, or all features in the order of
+    `zeekml features`. `classes` names the outputs of the models that have so many, in their order;
+    by default benign and malicious for two (or a sigmoid), and `CLASSES` for eight. `threshold` is
+    the score from which an incident is reported, the same for each threat, and `base_rate` the
+    share of malicious flows in what the models were trained on.
 
-    Raises
-    ------
-    InputError, DataError
-        A file cannot be used; the message names it.
-    OutputError, ZeekmlError
-        The bundle cannot be written; h5py is not installed.
+    `InputError`, `DataError`: a file cannot be used; the message names it. `OutputError`,
+    `ZeekmlError`: the bundle cannot be written; h5py is not installed.
     """
     if not 0 < len(paths) <= MAX_MODELS:
         raise InputError(f"{len(paths)} models; a bundle is made of 1 to {MAX_MODELS}")
@@ -91,6 +75,16 @@ def import_keras(
         perceptron = fold(model, before)
         outputs.append(_outputs(model, perceptron, chosen))
         members.append(as_member(model, perceptron, outputs[-1]))
+    origins = [
+        {
+            "file": model.file,
+            "sha256": model.sha256,
+            "keras_version": model.keras_version,
+            "layers": [layer.kind for layer in model.layers],
+            "outputs": list(own),
+        }
+        for model, own in zip(models, outputs, strict=True)
+    ]
     new = bundles.NewBundle(
         name=name,
         features=names,
@@ -101,7 +95,7 @@ def import_keras(
         candidate_score=min(threshold, base_rate),
         usual={},
         training=(),
-        evaluation={"keras": [_origin(*pair) for pair in zip(models, outputs, strict=True)]},
+        evaluation={"keras": origins},
         model_card=_card(name, models, tuple(outputs), threshold, base_rate),
         combine="probability",
     )
@@ -118,10 +112,8 @@ def _check_classes(classes: Sequence[str]) -> tuple[str, ...]:
         return names
     unknown = [name for name in names if name not in CLASSES]
     if unknown:
-        raise DataError(
-            f"there is no class '{printable(unknown[0])}'; possible are {', '.join(CLASSES)}, or "
-            f"{' and '.join(BINARY_CLASSES)}"
-        )
+        possible = f"{', '.join(CLASSES)}, or {' and '.join(BINARY_CLASSES)}"
+        raise DataError(f"there is no class '{printable(unknown[0])}'; possible are {possible}")
     if len(set(names)) != len(names) or len(names) < 2 or CLASSES[0] not in names:
         raise DataError("the classes must be named once each: benign and at least one more")
     return names
@@ -135,10 +127,8 @@ def _inputs(
     if scaler is None:
         without = [model.file for model in models if not starts_with_normalization(model)]
         if without:
-            raise InputError(
-                f"{without[0]} does not scale its inputs by a Normalization layer; name the scaler "
-                "it was trained with (--scaler)"
-            )
+            told = f"{without[0]} does not scale its inputs by a Normalization layer"
+            raise InputError(f"{told}; name the scaler it was trained with (--scaler)")
         names = named or FEATURE_NAMES
         return unscaled(len(names)), names
     scaling = read_scaling(scaler)
@@ -166,19 +156,8 @@ def _outputs(
         return BINARY_CLASSES
     if count == len(CLASSES) and chosen is None:
         return CLASSES
-    raise DataError(
-        f"{model.file}: it tells {count} classes apart; name them in its order with --classes"
-    )
-
-
-def _origin(model: KerasModel, outputs: Sequence[str]) -> dict[str, Any]:
-    return {
-        "file": model.file,
-        "sha256": model.sha256,
-        "keras_version": model.keras_version,
-        "layers": [layer.kind for layer in model.layers],
-        "outputs": list(outputs),
-    }
+    told = f"{model.file}: it tells {count} classes apart"
+    raise DataError(f"{told}; name them in its order with --classes")
 
 
 def _card(

@@ -30,17 +30,8 @@ Array = npt.NDArray[np.float64]
 
 _FLOAT_SIZES: Final = (2, 4, 8)
 UNREADABLE: Final = (
-    OSError,
-    RuntimeError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    EOFError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
+    *(OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError),
+    *(EOFError, MemoryError, zipfile.BadZipFile, zlib.error),
 )
 """What h5py, zipfile and other readers raise over damaged or hostile files."""
 
@@ -123,9 +114,3 @@ def read_array(dataset: Any, shape: tuple[int, ...]) -> Array:
     # what a damaged type makes of its bytes is found out when the weights are used
     with np.errstate(all="ignore"):
         return np.asarray(dataset[()], dtype=np.float64)
-
-
-def shape_of(dataset: Any) -> tuple[int, ...]:
-    """Shape of a dataset, without reading it; () if it is none."""
-    shape = getattr(dataset, "shape", None)
-    return tuple(int(size) for size in shape) if isinstance(shape, tuple) else ()

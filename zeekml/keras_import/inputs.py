@@ -10,7 +10,7 @@ import difflib
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,17 +86,19 @@ def read_scaling(path: Path) -> Scaling:
     """
     kind = path.suffix.lower()
     if kind in _PICKLES:
-        raise InputError(
-            f"{path.name} is not read: loading such a file can run code; {HOW_TO_WRITE}"
-        )
+        why = "is not read: loading such a file can run code"
+        raise InputError(f"{path.name} {why}; {HOW_TO_WRITE}")
     if kind not in (".npz", ".json", ".parquet", ".csv"):
-        raise InputError(
-            f"{path.name} is no scaler file (.npz, .json, .parquet or .csv); {HOW_TO_WRITE}"
-        )
+        why = "is no scaler file (.npz, .json, .parquet or .csv)"
+        raise InputError(f"{path.name} {why}; {HOW_TO_WRITE}")
     data = read_bounded(path, MAX_INPUT_FILE, HOW_TO_WRITE)
     with _explaining(path.name, f"numbers; {HOW_TO_WRITE}"):
         if kind == ".npz":
-            return _scaling(_npz(data))
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                if sum(entry.file_size for entry in archive.infolist()) > MAX_INPUT_FILE:
+                    raise DataError(f"it unpacks to more than {MAX_INPUT_FILE >> 20} MiB")
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                return _scaling({name: arrays[name].tolist() for name in arrays.files})
         return _scaling(json.loads(data) if kind == ".json" else _table(data, kind))
 
 
@@ -109,7 +111,12 @@ def read_feature_names(path: Path) -> tuple[str, ...]:
     data = read_bounded(path, MAX_INPUT_FILE, "name the features in a list")
     with _explaining(path.name, "names"):
         if path.suffix.lower() == ".parquet":
-            return check_features(_column_names(data))
+            schema = pq.ParquetFile(io.BytesIO(data)).schema_arrow
+            made_for = (schema.metadata or {}).get(b"zeekml_feature_schema", SCHEMA_HASH.encode())
+            if made_for != SCHEMA_HASH.encode():
+                of = "its features are those of another version of zeekml"
+                raise DataError(f"{of}; compute them and train again")
+            return check_features([name for name in schema.names if name not in _IDENTITY_COLUMNS])
         if path.suffix.lower() == ".json":
             return check_features(json.loads(data))
         return check_features([line.strip() for line in data.decode().splitlines() if line.strip()])
@@ -139,14 +146,6 @@ def check_features(names: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _npz(data: bytes) -> dict[str, Any]:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        if sum(entry.file_size for entry in archive.infolist()) > MAX_INPUT_FILE:
-            raise DataError(f"it unpacks to more than {MAX_INPUT_FILE >> 20} MiB")
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return {name: arrays[name].tolist() for name in arrays.files}
-
-
 def _table(data: bytes, kind: str) -> dict[str, Any]:
     if kind == ".csv":
         table = pyarrow.csv.read_csv(io.BytesIO(data))
@@ -162,29 +161,22 @@ def _table(data: bytes, kind: str) -> dict[str, Any]:
     return values
 
 
-def _column_names(data: bytes) -> list[str]:
-    schema = pq.ParquetFile(io.BytesIO(data)).schema_arrow
-    made_for = (schema.metadata or {}).get(b"zeekml_feature_schema", SCHEMA_HASH.encode())
-    if made_for != SCHEMA_HASH.encode():
-        raise DataError(
-            "its features are those of another version of zeekml; compute them and train again"
-        )
-    return [name for name in schema.names if name not in _IDENTITY_COLUMNS]
-
-
 def _scaling(values: Any) -> Scaling:
     if not isinstance(values, Mapping):
         raise DataError(f"it does not hold mean and scale; {HOW_TO_WRITE}")
     known = {*_COLUMNS, "clip", "features"}
-    unknown = sorted(set(values) - known)
-    if unknown:
+    if unknown := sorted(set(values) - known):
         raise DataError(f"'{printable(str(unknown[0]))}' is none of {', '.join(sorted(known))}")
     for name in ("mean", "scale"):
         if name not in values:
             raise DataError(f"it lacks {name}; {HOW_TO_WRITE}")
     if "impute" in values and "fill" in values:
         raise DataError("it holds both impute and fill; keep one")
-    columns = {name: _vector(values[name], name) for name in _COLUMNS if name in values}
+    columns: dict[str, Array] = {}
+    for name in (name for name in _COLUMNS if name in values):
+        column = columns[name] = np.asarray(values[name], dtype=np.float64)
+        if column.ndim != 1 or not np.isfinite(column).all():
+            raise DataError(f"{name} is not a list of finite numbers")
     mean, scale = columns["mean"], columns["scale"]
     for name, column in columns.items():
         if len(column) != len(mean):
@@ -202,10 +194,3 @@ def _scaling(values: Any) -> Scaling:
     if not isinstance(clip, (int, float)) or not 0 < clip <= _NO_CLIP:
         raise DataError("clip is not a number above 0")
     return Scaling(names, mean, scale, fill, float(clip))
-
-
-def _vector(values: Sequence[Any], name: str) -> Array:
-    vector = np.asarray(values, dtype=np.float64)
-    if vector.ndim != 1 or not np.isfinite(vector).all():
-        raise DataError(f"{name} is not a list of finite numbers")
-    return vector

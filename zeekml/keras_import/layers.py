@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -30,9 +30,8 @@ from zeekml.keras_import.model_file import KerasModel, Weights
 
 Head = Literal["sigmoid", "softmax"]
 
+# logit of a class that a model does not have: its probability is 0 in any arithmetic
 ABSENT: Final = -1e9
-"""Logit of a class that a model does not have: its probability is 0 in any arithmetic."""
-
 _KERAS_EPSILON: Final = 1e-7  # keras.config.epsilon() as it is unless someone set another
 
 
@@ -50,10 +49,8 @@ class Affine:
         if self.weight.ndim == 1:
             scale = self.weight if first.weight.ndim == 1 else self.weight[:, np.newaxis]
             return Affine(scale * first.weight, self.weight * first.bias + self.bias)
-        weight = (
-            self.weight * first.weight if first.weight.ndim == 1 else self.weight @ first.weight
-        )
-        return Affine(weight, self.weight @ first.bias + self.bias)
+        times = np.multiply if first.weight.ndim == 1 else np.matmul
+        return Affine(times(self.weight, first.weight), self.weight @ first.bias + self.bias)
 
     def full(self) -> Affine:
         """The same map with a weight of two dimensions."""
@@ -80,9 +77,39 @@ def fold(model: KerasModel, before: Affine) -> Perceptron:
     numbers a row has. A `DataError` says that the model does not end in probabilities, has sigmoid
     or softmax inside, or takes rows of another length.
     """
+    done: list[Affine] = []
+    pending: Affine | None = before
+    width = len(before.bias)
+    head: Head | None = None
     # numbers that run over are found when the member is written
     with naming(model.file), np.errstate(all="ignore"):
-        return _fold(model, before)
+        for layer, weights in zip(model.layers, model.weights, strict=True):
+            if layer.kind in IDENTITIES:
+                continue
+            if head is not None:
+                raise layer.fail("it comes after the probabilities")
+            affine = _affine(layer, weights, width)
+            if affine is not None:
+                pending = affine.after(pending)
+                width = len(affine.bias)
+            activation = {"ReLU": "relu", "Softmax": "softmax"}.get(layer.kind, "linear")
+            if layer.kind in ("Dense", "Activation"):
+                activation = str(layer.config.get("activation") or "linear")
+            if activation == "relu" and pending is not None:
+                done.append(pending.full())
+                pending = None
+            elif activation in ("sigmoid", "softmax"):
+                head = "sigmoid" if activation == "sigmoid" else "softmax"
+        if head is None:
+            remedy = "let it end in a sigmoid or a softmax"
+            raise DataError(f"the model does not end in probabilities; {remedy}")
+        if head == "sigmoid" and width != 1:
+            raise DataError(f"the model ends in {width} sigmoids; possible are one, or a softmax")
+        if head == "softmax" and width < 2:
+            raise DataError("the model ends in a softmax of one output, which is always 1")
+        # without anything pending, the probabilities are made of what a ReLU gave
+        done.append((pending or Affine(np.ones(width), np.zeros(width))).full())
+    return Perceptron(tuple(done), head)
 
 
 def starts_with_normalization(model: KerasModel) -> bool:
@@ -116,39 +143,6 @@ def as_member(model: KerasModel, perceptron: Perceptron, classes: Sequence[str])
     return NewMember(data, outputs)
 
 
-def _fold(model: KerasModel, before: Affine) -> Perceptron:
-    done: list[Affine] = []
-    pending: Affine | None = before
-    width = len(before.bias)
-    head: Head | None = None
-    for layer, weights in zip(model.layers, model.weights, strict=True):
-        if layer.kind in IDENTITIES:
-            continue
-        if head is not None:
-            raise layer.fail("it comes after the probabilities")
-        affine = _affine(layer, weights, width)
-        if affine is not None:
-            pending = affine.after(pending)
-            width = len(affine.bias)
-        activation = _activation(layer)
-        if activation == "relu" and pending is not None:
-            done.append(pending.full())
-            pending = None
-        elif activation in ("sigmoid", "softmax"):
-            head = "sigmoid" if activation == "sigmoid" else "softmax"
-    if head is None:
-        raise DataError(
-            "the model does not end in probabilities; let it end in a sigmoid or a softmax"
-        )
-    if head == "sigmoid" and width != 1:
-        raise DataError(f"the model ends in {width} sigmoids; possible are one, or a softmax")
-    if head == "softmax" and width < 2:
-        raise DataError("the model ends in a softmax of one output, which is always 1")
-    # without anything pending, the probabilities are made of what a ReLU gave
-    done.append((pending or Affine(np.ones(width), np.zeros(width))).full())
-    return Perceptron(tuple(done), head)
-
-
 def _affine(layer: Layer, weights: Weights, width: int) -> Affine | None:
     """What a layer does to rows of `width` numbers before its activation; None for nothing."""
     if layer.kind == "Dense":
@@ -158,7 +152,9 @@ def _affine(layer: Layer, weights: Weights, width: int) -> Affine | None:
     if layer.kind == "BatchNormalization":
         mean, variance = weights["moving_mean"], weights["moving_variance"]
         _check_width(layer, len(mean), width)
-        epsilon = _number(layer, "epsilon", 1e-3)
+        epsilon = layer.config.get("epsilon", 1e-3)
+        if not isinstance(epsilon, (int, float)) or isinstance(epsilon, bool):
+            raise layer.fail("epsilon is not a number")
         if not (variance + epsilon > 0).all():
             raise layer.fail("its variances are not above 0")
         scale = weights.get("gamma", np.ones(width)) / np.sqrt(variance + epsilon)
@@ -195,16 +191,3 @@ def _check_width(layer: Layer, takes: int, width: int) -> None:
         raise layer.fail(
             f"it takes {takes} numbers but would get {width}; --features names what a model takes"
         )
-
-
-def _activation(layer: Layer) -> str:
-    if layer.kind in ("Dense", "Activation"):
-        return str(layer.config.get("activation") or "linear")
-    return {"ReLU": "relu", "Softmax": "softmax"}.get(layer.kind, "linear")
-
-
-def _number(layer: Layer, setting: str, default: float) -> float:
-    value: Any = layer.config.get(setting, default)
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise layer.fail(f"{setting} is not a number")
-    return float(value)

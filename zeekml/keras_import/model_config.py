@@ -15,44 +15,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from zeekml.core.text import printable
 from zeekml.errors import DataError, InputError
 
 MAX_LAYERS: Final = 256
+# units of the widest layer that is taken over; it bounds what composing layers can cost
 MAX_UNITS: Final = 4096
-"""Units of the widest layer that is taken over; it bounds what composing layers can cost."""
 
 # what a perceptron in a bundle can express; sigmoid and softmax only at its end
 ACTIVATIONS: Final = ("linear", "relu", "sigmoid", "softmax")
 
 # layers that give what they are given once training is over; Flatten of rows that are flat already,
 # see `_check_layer`
-IDENTITIES: Final = frozenset(
-    {
-        "InputLayer",
-        "Dropout",
-        "GaussianNoise",
-        "GaussianDropout",
-        "AlphaDropout",
-        "ActivityRegularization",
-        "Flatten",
-    }
-)
-LAYERS: Final = IDENTITIES | {
-    "Dense",
-    "BatchNormalization",
-    "Normalization",
-    "Activation",
-    "ReLU",
-    "Softmax",
-}
-"""All layers that can be taken over."""
-
+_NOISE: Final = frozenset({"GaussianNoise", "GaussianDropout", "AlphaDropout"})
+IDENTITIES: Final = _NOISE | {"InputLayer", "Dropout", "ActivityRegularization", "Flatten"}
+_NORMALISATIONS: Final = frozenset({"BatchNormalization", "Normalization"})
+# all layers that can be taken over
+LAYERS: Final = IDENTITIES | _NORMALISATIONS | {"Dense", "Activation", "ReLU", "Softmax"}
 _MODELS: Final = frozenset({"Sequential", "Functional", "Model"})
 _PACKAGES: Final = ("keras", "tf_keras")
 _DTYPES: Final = frozenset({"float32", "float64"})
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +69,12 @@ def read_layers(config: Any) -> tuple[Layer, ...]:
     `config` is the decoded JSON of a file's configuration. A `DataError` says which layer is not
     in the lists above, or that the model is no chain; the caller adds the file, see `naming`.
     """
-    model = _mapping(config, "the configuration")
-    kind = _text(model.get("class_name"), "the model's class")
+    model = _written(config, dict, "the configuration")
+    kind = _written(model.get("class_name"), str, "the model's class")
     if kind not in _MODELS:
-        raise DataError(
-            f"the model is a {printable(kind)}; only Sequential and Functional models can be taken "
-            "over"
-        )
-    settings = _mapping(model.get("config"), "the model's configuration")
+        fit = "only Sequential and Functional models can be taken over"
+        raise DataError(f"the model is a {printable(kind)}; {fit}")
+    settings = _written(model.get("config"), dict, "the model's configuration")
     entries = settings.get("layers")
     # What the model was trained with (a loss of one's own, for one) says nothing about what it
     # gives, and is not looked at. The layers' turn comes below.
@@ -104,7 +87,7 @@ def read_layers(config: Any) -> tuple[Layer, ...]:
     layers: dict[str, Layer] = {}
     count: dict[str, int] = {}
     for entry in entries:
-        layer = _layer(_mapping(entry, "a layer"), count)
+        layer = _layer(_written(entry, dict, "a layer"), count)
         if layer.name in layers:
             raise layer.fail("there are two layers of this name")
         layers[layer.name] = layer
@@ -128,9 +111,10 @@ def plain_value(value: Any) -> Any:
 
 
 def _layer(entry: Mapping[str, Any], count: dict[str, int]) -> Layer:
-    kind = _text(entry.get("class_name"), "a layer's class")
-    config = _mapping(entry.get("config"), f"the configuration of a {printable(kind)} layer")
-    name = _text(config.get("name", entry.get("name")), f"the name of a {printable(kind)} layer")
+    kind = _written(entry.get("class_name"), str, "a layer's class")
+    one = f"a {printable(kind)} layer"
+    config = _written(entry.get("config"), dict, f"the configuration of {one}")
+    name = _written(config.get("name", entry.get("name")), str, f"the name of {one}")
     what = f"layer '{printable(name)}' ({printable(kind)})"
     if kind not in LAYERS:
         raise DataError(f"{what} cannot be taken over; possible are {', '.join(sorted(LAYERS))}")
@@ -142,7 +126,14 @@ def _layer(entry: Mapping[str, Any], count: dict[str, int]) -> Layer:
 
 def _refuse_foreign(entry: Any, what: str) -> None:
     """Raise `DataError` if anything in this part of the tree is not Keras' own."""
-    for node in _nodes(entry):
+    waiting = [entry]  # not called again for each level: a tree may be very deep
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting += node
+        if not isinstance(node, dict):
+            continue
+        waiting += node.values()
         named = node.get("class_name")
         if named is None:
             continue
@@ -151,27 +142,13 @@ def _refuse_foreign(entry: Any, what: str) -> None:
         module, registered = node.get("module"), node.get("registered_name")
         ours = module is None or (isinstance(module, str) and module.split(".")[0] in _PACKAGES)
         # Keras joins package and name with ">" for everything but its own classes
-        foreign = not isinstance(named, str) or ">" in named
-        if registered is not None and registered != named:
-            foreign = True
+        foreign = not isinstance(named, str) or ">" in named or registered not in (None, named)
         if foreign or not ours:
             label = registered if isinstance(registered, str) else named
             raise DataError(
                 f"{what} uses '{printable(str(label))}', which is no part of Keras; custom "
                 "objects cannot be taken over"
             )
-
-
-def _nodes(value: Any) -> Iterator[Mapping[str, Any]]:
-    """All objects in a tree of JSON, itself included, however deep it is."""
-    waiting = [value]
-    while waiting:
-        found = waiting.pop()
-        if isinstance(found, dict):
-            yield found
-            waiting += found.values()
-        elif isinstance(found, list):
-            waiting += found
 
 
 def _check_layer(layer: Layer) -> None:
@@ -191,8 +168,16 @@ def _check_layer(layer: Layer) -> None:
             raise layer.fail("the model takes something else than rows of numbers")
     if config.get("sparse") or config.get("ragged"):
         raise layer.fail("the model takes sparse or ragged rows")
-    if layer.kind in ("Dense", "Activation"):
-        _check_activation(layer)
+    activation = config.get("activation")
+    if layer.kind in ("Dense", "Activation") and activation is not None:
+        if not isinstance(activation, str):
+            told = "its activation is more than a name of Keras' own"
+            raise layer.fail(f"{told}, and cannot be taken over")
+        if activation not in ACTIVATIONS:
+            raise layer.fail(
+                f"the activation {printable(activation)} cannot be written into a bundle exactly; "
+                f"possible are {', '.join(ACTIVATIONS)}"
+            )
     if layer.kind == "Dense":
         for setting in ("lora_rank", "quantization_mode", "quantization_config"):
             if config.get(setting) is not None:
@@ -201,34 +186,15 @@ def _check_layer(layer: Layer) -> None:
         for setting, plain in (("max_value", None), ("negative_slope", 0.0), ("threshold", 0.0)):
             if config.get(setting) not in (None, plain):
                 raise layer.fail(f"{setting} is set; only the plain ReLU can be taken over")
-    elif layer.kind in ("Softmax", "BatchNormalization", "Normalization"):
-        if not _is_last_axis(config.get("axis", -1)):
+    elif layer.kind == "Softmax" or layer.kind in _NORMALISATIONS:
+        # of rows, Keras counts the last axis as 1 or −1, alone or in a list
+        axis = plain_value(config.get("axis", -1))
+        if isinstance(axis, list) and len(axis) == 1:
+            axis = axis[0]
+        if axis not in (-1, 1) or isinstance(axis, bool):
             raise layer.fail("its axis is not the last one")
         if config.get("invert"):
             raise layer.fail("it is inverted")
-
-
-def _check_activation(layer: Layer) -> None:
-    activation = layer.config.get("activation")
-    if activation is None:
-        return
-    if not isinstance(activation, str):
-        raise layer.fail(
-            "its activation is more than a name of Keras' own, and cannot be taken over"
-        )
-    if activation not in ACTIVATIONS:
-        raise layer.fail(
-            f"the activation {printable(activation)} cannot be written into a bundle exactly; "
-            f"possible are {', '.join(ACTIVATIONS)}"
-        )
-
-
-def _is_last_axis(axis: Any) -> bool:
-    """Of rows, Keras counts the last axis as 1 or −1, alone or in a list."""
-    axis = plain_value(axis)
-    if isinstance(axis, list) and len(axis) == 1:
-        axis = axis[0]
-    return axis in (-1, 1) and not isinstance(axis, bool)
 
 
 def _order(
@@ -243,10 +209,8 @@ def _order(
         if source is None:
             continue
         if source in following:
-            raise DataError(
-                f"the model branches behind layer '{printable(source)}'; only a chain can be "
-                "taken over"
-            )
+            branch = f"the model branches behind layer '{printable(source)}'"
+            raise DataError(f"{branch}; only a chain can be taken over")
         following[source] = layer.name
     order = [first]
     while order[-1] in following and len(order) <= len(layers):
@@ -284,13 +248,7 @@ def _source(nodes: Any, layer: Layer) -> str | None:
     return source
 
 
-def _mapping(value: Any, what: str) -> Mapping[str, Any]:
-    if isinstance(value, dict):
-        return value
-    raise DataError(f"{what} is not what Keras writes")
-
-
-def _text(value: Any, what: str) -> str:
-    if isinstance(value, str) and value:
+def _written(value: Any, kind: type[_T], what: str) -> _T:
+    if isinstance(value, kind) and value != "":
         return value
     raise DataError(f"{what} is not what Keras writes")

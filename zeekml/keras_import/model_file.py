@@ -17,6 +17,7 @@ import hashlib
 import io
 import json
 import math
+import re
 import stat
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -33,17 +34,11 @@ from zeekml.keras_import.model_config import MAX_UNITS, Layer, naming, read_laye
 # An honest file of the largest model that fits a bundle is smaller, optimiser included.
 MAX_FILE: Final = 256 << 20
 MAX_CONFIG: Final = 4 << 20
+# weights of the largest model: as float32 they fill the largest member of a bundle
 MAX_WEIGHTS: Final = 16 << 20
-"""Weights of the largest model: as float32 they fill the largest member of a bundle."""
-
 _MAX_NAMES: Final = 64
 _ZIP: Final = b"PK\x03\x04"
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-_SNAKE: Final = {
-    "Dense": "dense",
-    "BatchNormalization": "batch_normalization",
-    "Normalization": "normalization",
-}
 
 Weights = Mapping[str, Array]
 _Find = Callable[[Layer], Mapping[str, Any]]
@@ -63,13 +58,9 @@ class KerasModel:
 def read_keras(path: Path) -> KerasModel:
     """Read a Keras file.
 
-    Raises
-    ------
-    InputError, DataError
-        It is missing, neither HDF5 nor a zip archive, damaged, too large, or holds a model that
-        cannot be taken over. The message names the file and, if there is one, layer and class.
-    ZeekmlError
-        h5py is not installed.
+    `InputError`, `DataError`: it is missing, neither HDF5 nor a zip archive, damaged, too large, or
+    holds a model that cannot be taken over; the message names the file and, if there is one, layer
+    and class. `ZeekmlError`: h5py is not installed.
     """
     if path.is_dir():
         raise InputError(f"{path} is a directory (a SavedModel?); save the model as .keras or .h5")
@@ -106,9 +97,8 @@ def _read_h5(data: bytes) -> _Parts:
     with hdf5.open_hdf5(data) as file:
         text = hdf5.read_text(file, "model_config", MAX_CONFIG)
         if text is None:
-            raise DataError(
-                "it holds weights without a model; save the whole model with model.save()"
-            )
+            told = "it holds weights without a model; save the whole model with model.save()"
+            raise DataError(told)
         layers = read_layers(_json(text))
         version = hdf5.read_text(file, "keras_version", 100) or "unknown"
         root = hdf5.child(file, "model_weights")
@@ -179,8 +169,9 @@ def _all_weights(layers: Sequence[Layer], find: _Find) -> tuple[Weights, ...]:
         datasets = find(layer) if needed else {}
         if width is None and needed:
             # of the model's rows: what the first weights take; all other shapes follow from it
-            shape = hdf5.shape_of(datasets.get(needed[0]))
-            width = shape[0] if shape and 0 < shape[0] <= MAX_UNITS else None
+            shape = getattr(datasets.get(needed[0]), "shape", None)
+            first = int(shape[0]) if isinstance(shape, tuple) and shape else 0
+            width = first if 0 < first <= MAX_UNITS else None
         shapes = _shapes(layer, needed, width)
         total += sum(math.prod(shape) for shape in shapes.values())
         if total > MAX_WEIGHTS:
@@ -241,7 +232,8 @@ def _in_h5(root: Any, layer: Layer) -> dict[str, Any]:
 
 def _in_archive(root: Any, layer: Layer) -> dict[str, Any]:
     """Datasets of a layer in model.weights.h5; there they only have numbers."""
-    name = _SNAKE[layer.kind] + (f"_{layer.place}" if layer.place else "")
+    snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", layer.kind).lower()
+    name = snake + (f"_{layer.place}" if layer.place else "")
     group = None if root is None else hdf5.child(root, f"{name}/vars")
     if group is None:
         raise layer.fail("its weights are missing; save the model with the current Keras or as .h5")

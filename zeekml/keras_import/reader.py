@@ -22,9 +22,8 @@ from zeekml.core.text import printable
 from zeekml.errors import DataError, ZeekmlError
 from zeekml.keras_import.model_file import KerasModel, read_keras
 
+# seconds that one file may take; the largest takes a few, on a slow disk too
 TIME_LIMIT: Final = 60.0
-"""Seconds that one file may take; the largest takes a few, on a slow disk too."""
-
 _LEAST_WORK: Final = 4  # seconds of processor time for any file, and for a further so many bytes
 _BYTES_PER_SECOND: Final = 8 << 20
 

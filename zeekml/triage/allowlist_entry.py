@@ -27,11 +27,8 @@ def allow_command(line: NoticeLine) -> str:
 def entry_for(line: NoticeLine, *, reason: str, owner: str, expiry: str) -> dict[str, Scope]:
     """The entry that covers an incident's flows for its note.
 
-    Raises
-    ------
-    InputError
-        The flows share no host, so that the entry would suppress the note everywhere; or reason,
-        owner or expiry (a date, days from now such as ``30d``, or ``never``) is missing.
+    `InputError`: the flows share no host, so that the entry would suppress the note everywhere; or
+    reason, owner or expiry (a date, days from now such as ``30d``, or ``never``) is missing.
     """
     if not (line.src or line.dst):
         raise InputError(

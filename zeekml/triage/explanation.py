@@ -59,18 +59,12 @@ class Explained:
         """Members whose own score reaches the threshold."""
         return sum(score >= self.threshold for score in self.members)
 
-    @property
-    def related(self) -> list[OpeningFlow]:
-        """The strongest flows of the opening, as far as the lines are kept."""
-        return related_flows(self.lines)
-
-    @property
-    def allow_command(self) -> str:
-        """A command that adds an entry to the allowlist for what happened, and no more."""
-        return allow_command(self.latest)
-
     def as_dict(self) -> dict[str, Any]:
         """All of it for JSON."""
+        reasons = [
+            {**asdict(r.contribution), "words": r.words, "usual_range": r.usual, "place": r.place}
+            for r in self.reasons
+        ]
         return {
             "notice": self.latest.columns(),
             "lines": [line.columns() for line in self.lines],
@@ -79,17 +73,9 @@ class Explained:
             "classes": self.evidence.classes if self.evidence is not None else None,
             "same_bundle": self.same_bundle,
             "usual_source": self.usual_is_of,
-            "reasons": [
-                {
-                    **asdict(reason.contribution),
-                    "words": reason.words,
-                    "usual_range": reason.usual,
-                    "place": reason.place,
-                }
-                for reason in self.reasons
-            ],
-            "related": msgspec.to_builtins(self.related),
-            "silence": self.allow_command,
+            "reasons": reasons,
+            "related": msgspec.to_builtins(related_flows(self.lines)),
+            "silence": allow_command(self.latest),
         }
 
 
@@ -102,21 +88,10 @@ def related_flows(lines: Sequence[NoticeLine]) -> list[OpeningFlow]:
 def explain_incident(
     lines: Sequence[NoticeLine], bundle: Bundle, ensemble: Ensemble | None = None
 ) -> Explained:
-    """Put together what is known of an incident.
+    """Put together what is known of an incident, of which `lines` come from `find_incident`.
 
-    Parameters
-    ----------
-    lines
-        From `find_incident`; not empty.
-    bundle
-        The one that scored, if it is at hand: reasons are computed from its models.
-    ensemble
-        One made from it already, for many incidents.
-
-    Raises
-    ------
-    DataError
-        The evidence is damaged.
+    Reasons are computed from the models of `bundle` if that is the one that scored; `ensemble` is
+    one made from it already, for many incidents. `DataError`: the evidence is damaged.
     """
     at = next((line for line in reversed(lines) if line.evidence is not None), lines[-1])
     same = lines[-1].bundle == bundle.short_digest
@@ -128,15 +103,8 @@ def explain_incident(
         matrix = np.frombuffer(values, "<f4").astype(np.float32)[None, :]
         found = explain(ensemble or Ensemble(bundle), matrix, MOST_REASONS)[0]
         reasons = [_reason(item, bundle) for item in found]
-    return Explained(
-        lines=lines,
-        evidence=at.evidence,
-        threshold=at.threshold,
-        why=at.why,
-        reasons=reasons,
-        same_bundle=same,
-        usual_is_of=bundle.manifest.usual_source,
-    )
+    usual_is_of = bundle.manifest.usual_source
+    return Explained(lines, at.evidence, at.threshold, at.why, reasons, same, usual_is_of)
 
 
 def _reason(item: Contribution, bundle: Bundle) -> Reason:
@@ -155,6 +123,5 @@ def _reason(item: Contribution, bundle: Bundle) -> Reason:
         place = "below 95 % of what is usual"
     else:
         place = "above half of what is usual" if value > usual.p50 else "within what is usual"
-    return Reason(
-        item, phrase(feature, value), f"{amount(feature, usual.p50)} ({low} to {high})", place
-    )
+    around = f"{amount(feature, usual.p50)} ({low} to {high})"
+    return Reason(item, phrase(feature, value), around, place)

@@ -1,4 +1,7 @@
-"""The incident list: incidents folded from their lines, correlated, filtered and counted."""
+"""The incident list: incidents folded from their lines, correlated, filtered and counted.
+
+Correlation of sensors tells which incidents of different streams are one attack.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,13 @@ from zeekml.detection.policy import Policy
 from zeekml.ensemble.classes import THREATS
 from zeekml.live.state.status import Problem
 from zeekml.readers.flow_schema import SURICATA, ZEEK
-from zeekml.triage.correlation import correlate
 from zeekml.triage.notice_reader import NoticeLine
 
+# as many as the state remembers; those heard of least lately go first
 MAX_INCIDENTS: Final = 100_000
-"""As many as the state remembers; those heard of least lately go first."""
-
-LINES_KEPT: Final = 50
-"""Latest lines of an incident that are kept."""
-
+LINES_KEPT: Final = 50  # latest lines of an incident that are kept
+# seconds by which two sensors' times of one attack may lie apart: they cut flows differently
+APART: Final = 60.0
 SIGNS: Final = {"critical": "!!!", "high": "!! ", "medium": "!  ", "low": ".  "}
 
 _RANK: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
@@ -102,6 +103,47 @@ def parse_filter(text: str, closed: bool = False) -> Filter:
     return Filter(" ".join(words), severity, threat, closed)
 
 
+def are_one_attack(one: NoticeLine, other: NoticeLine) -> bool:
+    """Whether two incidents are of the same note and group at the same time.
+
+    One stream has one incident of a group at a time, so two that are one attack come from two.
+    """
+    return (
+        bool(one.group)
+        and one.group == other.group
+        and one.id != other.id
+        and one.first_ts <= other.last_ts + APART
+        and other.first_ts <= one.last_ts + APART
+    )
+
+
+def correlate(
+    incidents: Iterable[NoticeLine],
+) -> tuple[dict[str, list[NoticeLine]], list[list[NoticeLine]]]:
+    """For each incident's id, its counterparts; and all incidents by attack, the earliest first.
+
+    Ids differ. An attack has its earliest incident and those that are one attack with that one.
+    Takes time in proportion to the incidents, however many there are of a group.
+    """
+    others: dict[str, list[NoticeLine]] = {}
+    attacks: dict[str, list[NoticeLine]] = {}  # by the id of the earliest
+    lately: dict[str, list[NoticeLine]] = {}  # by group, those that may be one with what comes
+    for incident in sorted(incidents, key=lambda i: (i.first_ts, i.id)):
+        before = lately.get(incident.group, [])
+        going_on = [other for other in before if other.last_ts + APART >= incident.first_ts]
+        found = [other for other in going_on if are_one_attack(incident, other)]
+        for other in found:
+            others[other.id].append(incident)
+        others[incident.id] = found
+        first = next((attacks[other.id] for other in found if other.id in attacks), None)
+        if first is None:
+            attacks[incident.id] = [incident]
+        else:
+            first.append(incident)
+        lately[incident.group] = [*going_on, incident] if incident.group else []
+    return others, list(attacks.values())
+
+
 class IncidentList:
     """All incidents known, by id, in the order in which they were last heard of."""
 
@@ -134,10 +176,6 @@ class IncidentList:
         self.by_id[line.id] = known
         if len(self.by_id) > self._limit:
             del self.by_id[next(iter(self.by_id))]
-
-    def take_problems(self, problems: Iterable[Problem]) -> None:
-        """The problems that a watch has now; others that it told of are over."""
-        self.problems = {problem.id: problem for problem in problems}
 
     @property
     def attacks(self) -> list[list[Tracked]]:
@@ -180,15 +218,12 @@ class IncidentList:
         Each stands there once, by the earliest of its incidents that the filter takes.
         """
         firsts = (next(filter(chosen.takes, attack), None) for attack in self.attacks)
-        return sorted(
-            filter(None, firsts),
-            key=lambda i: (
-                -_RANK[i.latest.severity],
-                -i.latest.score,
-                -i.latest.last_ts,
-                i.latest.id,
-            ),
-        )
+
+        def order(incident: Tracked) -> tuple[float, float, float, str]:
+            line = incident.latest
+            return -_RANK[line.severity], -line.score, -line.last_ts, line.id
+
+        return sorted(filter(None, firsts), key=order)
 
     @property
     def newest(self) -> NoticeLine | None:

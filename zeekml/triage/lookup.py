@@ -25,21 +25,10 @@ def find_incident(
 ) -> list[NoticeLine]:
     """The lines of one incident, in order, with their evidence.
 
-    Parameters
-    ----------
-    name
-        Its id or the beginning of it (four digits or more), or the uid of one of its flows.
-    state
-        State directory of a watcher, which may be running.
-    out
-        Output directory of `zeekml score`. One of the two is needed.
-
-    Raises
-    ------
-    InputError
-        There is no such directory, or no such incident, or several.
-    DataError
-        What is there is damaged.
+    `name` is its id or the beginning of it (four digits or more), or the uid of one of its flows.
+    It is looked for in `state`, the state directory of a watcher, which may be running, or in
+    `out`, the output directory of `zeekml score`; one of the two is needed. `InputError`: there is
+    no such directory, or no such incident, or several. `DataError`: what is there is damaged.
     """
     if state is not None:
         where, lines = state, _of_state(state, name)
@@ -58,9 +47,8 @@ def find_incident(
     if len(found) > 1:
         some = ", ".join(sorted(found)[:_NAMED])
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-        raise InputError(
-            f"{printable(name, 60)} fits {len(found)} incidents: {some}{more}; name one"
-        )
+        told = f"{printable(name, 60)} fits {len(found)} incidents"
+        raise InputError(f"{told}: {some}{more}; name one")
     (by_number,) = found.values()
     return [by_number[number] for number in sorted(by_number)]
 

@@ -165,13 +165,7 @@ class _Explained(msgspec.Struct):
 
 
 def read_explained(line: bytes) -> NoticeLine:
-    """Read a line of evidence.jsonl: a notice and what it rests on.
-
-    Raises
-    ------
-    ValueError
-        It is damaged.
-    """
+    """Read a line of evidence.jsonl: a notice and what it rests on; `ValueError`: damaged."""
     told = msgspec.json.decode(line, type=_Explained)
     return with_evidence(bytes(told.notice), told.evidence)
 
@@ -179,10 +173,7 @@ def read_explained(line: bytes) -> NoticeLine:
 def with_evidence(line: bytes, evidence: LineEvidence | bytes | None) -> NoticeLine:
     """Read a line of notice.log beside which its evidence is kept, as JSON or decoded.
 
-    Raises
-    ------
-    ValueError
-        It is damaged.
+    `ValueError`: it is damaged.
     """
     read = read_line(line)
     if read is None or not read.threat:
@@ -212,10 +203,8 @@ def _flow(fields: dict[str, Any]) -> str:
     source, target = _text(fields, "id.orig_h", 64), _text(fields, "id.resp_h", 64)
     if not source:
         return ""
-    ports = [
-        f" port {p}" if (p := _count(fields, f"id.{end}_p")) is not None else ""
-        for end in ("orig", "resp")
-    ]
+    numbers = [_count(fields, f"id.{end}_p") for end in ("orig", "resp")]
+    ports = ["" if number is None else f" port {number}" for number in numbers]
     return f"{source}{ports[0]} → {target}{ports[1]} {_text(fields, 'proto', 20)}".rstrip()
 
 
@@ -235,16 +224,14 @@ def _from_tsv(line: bytes) -> dict[str, Any] | None:
         return None
     fields: dict[str, Any] = {}
     for name, cell in zip(NOTICE_COLUMNS, cells, strict=False):
-        empty = cell == b"(empty)"
-        if name in _LISTS and cell != b"-":
-            fields[name] = [] if empty else [_unescaped(item) for item in cell.split(b",")]
-        elif cell != b"-":
-            fields[name] = "" if empty else _unescaped(cell)
+        if cell == b"-":
+            continue
+        items = cell.split(b",") if name in _LISTS else [cell]
+        if cell == b"(empty)":
+            items = []
+        texts = [unescape(item).decode("utf-8", "replace") for item in items]
+        fields[name] = texts if name in _LISTS else "".join(texts)
     return fields
-
-
-def _unescaped(cell: bytes) -> str:
-    return unescape(cell).decode("utf-8", "replace")
 
 
 def _text(fields: dict[str, Any], name: str, limit: int = _TEXT) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from zeekml.core.atomic_write import write_whole
 from zeekml.core.text import printable
-from zeekml.core.units import counted, duration_in_words, when
+from zeekml.core.units import counted, duration_in_words, utc, when
 from zeekml.detection.notice import SEVERITIES
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
@@ -20,10 +20,12 @@ from zeekml.errors import DataError, InputError
 from zeekml.html.page import render
 from zeekml.html.sections import Figure, Report, Section, Table
 from zeekml.outputs import FILE_MODE, NOTICE_LOG, REJECTS, SUMMARY
-from zeekml.triage.incident_details import incident_section, key_of
+from zeekml.triage.allowlist_entry import allow_command
+from zeekml.triage.explanation import Explained, explain_incident, related_flows
 from zeekml.triage.incident_list import (
     Filter,
     IncidentList,
+    Timeline,
     Tracked,
     severity_words,
     tactics,
@@ -31,33 +33,28 @@ from zeekml.triage.incident_list import (
     totals,
 )
 from zeekml.triage.lookup import lines_by_incident
+from zeekml.triage.notice_reader import NoticeLine
 from zeekml.triage.source import OutputSource, read_summary
-from zeekml.triage.timeline_chart import COLUMNS, timeline_svg
 
-LISTED: Final = 500
-"""Most incidents in the table, the most severe first."""
-
-HOSTS: Final = 200
-"""Most hosts in the table, the worst first."""
-
-DETAILED: Final = 100
-"""Most incidents that are explained one by one."""
-
-QUOTED: Final = 20
-"""Most rejected lines that are quoted."""
-
+LISTED: Final = 500  # most incidents in the table, the most severe first
+HOSTS: Final = 200  # most hosts in the table, the worst first
+DETAILED: Final = 100  # most incidents that are explained one by one
+QUOTED: Final = 20  # most rejected lines that are quoted
 _MAX_LINE: Final = 1 << 20
+
+COLUMNS: Final = 60
+_FEWEST: Final = 30
+_LEFT, _WIDTH, _ROW, _GAP = 96, 12, 44, 10
+# Okabe and Ito's colours, dark enough on white and light enough on black; the rows are named beside
+_COLOURS: Final = {"critical": "#d55e00", "high": "#c28500", "medium": "#8a8a00", "low": "#2f8fc4"}
+_LINES: Final = 20
 
 
 def score_report(out: Path, bundle: Bundle, policy: Policy) -> Report:
     """What is in an output directory of `zeekml score`, with the bundle and policy of the run.
 
-    Its size is bounded, however many incidents there are.
-
-    Raises
-    ------
-    InputError, DataError
-        The outputs cannot be read, or are damaged.
+    Its size is bounded, however many incidents there are. `InputError`, `DataError`: the outputs
+    cannot be read, or are damaged.
     """
     summary = read_summary(out)
     with closing(OutputSource(out)) as source:
@@ -137,28 +134,63 @@ def _timeline_section(incidents: Sequence[Tracked], policy: Policy) -> Section:
     )
 
 
+def timeline_svg(line: Timeline) -> str:
+    """The timeline as an ``<svg>`` element: a row of bars for each severity, as on the dashboard.
+
+    Drawn without any library: plain rectangles, so that a report needs nothing that scoring does
+    not. All of its text is numbers, times and severities.
+    """
+    most = line.tallest
+    columns = max((len(counts) for counts in line.counts.values()), default=0)
+    # what lies before the first incident is left out, as long as the drawing stays a wide one
+    busy = [n for counts in line.counts.values() for n, count in enumerate(counts) if count]
+    unused = min(min(busy, default=0), max(columns - _FEWEST, 0))
+    columns -= unused
+    width = _LEFT + columns * _WIDTH + _GAP
+    height = len(SEVERITIES) * (_ROW + _GAP) + 24
+    parts = [f'<svg viewBox="0 0 {width} {height}" font-size="13" font-family="sans-serif">']
+    for number, severity in enumerate(reversed(SEVERITIES)):
+        floor = number * (_ROW + _GAP) + _ROW
+        counts = line.counts[severity][unused:]
+        parts.append(_text(_LEFT - 8, floor - 4, f"{severity} {sum(counts):,}", "end"))
+        parts.append(
+            f'<line x1="{_LEFT}" y1="{floor}" x2="{width - _GAP}" y2="{floor}" '
+            'stroke="currentColor" stroke-opacity=".35"/>'
+        )
+        for column, count in enumerate(counts):
+            if count:
+                tall = max(3.0, count / most * _ROW)
+                parts.append(
+                    f'<rect x="{_LEFT + column * _WIDTH + 1}" y="{floor - tall:.1f}" '
+                    f'width="{_WIDTH - 2}" height="{tall:.1f}" fill="{_COLOURS[severity]}"/>'
+                )
+    begin = line.begin + line.span * unused
+    end = begin + line.span * columns
+    for x, ts, anchor in ((_LEFT, begin, "start"), (width - _GAP, end, "end")):
+        parts.append(_text(x, height - 6, f"{utc(ts):%Y-%m-%d %H:%M} UTC", anchor))
+    return "".join([*parts, "</svg>"])
+
+
+def _text(x: float, y: float, text: str, anchor: str) -> str:
+    return f'<text x="{x}" y="{y}" text-anchor="{anchor}" fill="currentColor">{text}</text>'
+
+
 def _incidents_section(
     known: IncidentList, incidents: Sequence[Tracked], out: Path, bundle: Bundle
 ) -> Section:
     listed = incidents[:LISTED]
     detailed = listed[:DETAILED]
-    rows = [
-        [
-            when(i.latest.first_ts),
-            severity_words(i.latest.severity),
-            i.latest.threat,
-            i.latest.msg,
-            f"{i.latest.flows:,}",
-            i.agreement,
-            str(len(known.counterparts(i)) + 1),
-        ]
-        for i in listed
-    ]
+    rows = []
+    for i in listed:
+        line = i.latest
+        what = (when(line.first_ts), severity_words(line.severity), line.threat, line.msg)
+        sensors = str(len(known.counterparts(i)) + 1)
+        rows.append([*what, f"{line.flows:,}", i.agreement, sensors])
     table = Table(
         "The most severe first; times in UTC; score with the members' standard deviation",
         ["began", "severity", "threat", "what happened", "flows", "score", "sensors"],
         rows,
-        links=[key_of(i.latest.id) for i in detailed],
+        links=[_key_of(i.latest.id) for i in detailed],
     )
     prose = []
     if len(incidents) > len(listed):
@@ -168,10 +200,74 @@ def _incidents_section(
     found = lines_by_incident(out, {i.latest.id for i in detailed})
     ensemble = Ensemble(bundle)
     parts = [
-        incident_section(i, found[i.latest.id], known.counterparts(i), ensemble, out)
+        _incident_section(i, found[i.latest.id], known.counterparts(i), ensemble, out)
         for i in detailed
     ]
     return Section("incidents", "Incidents", prose, [table] * bool(rows), parts=parts)
+
+
+def _key_of(incident: str) -> str:
+    """The key of the section about an incident."""
+    return f"incident-{incident}"
+
+
+def _incident_section(
+    incident: Tracked,
+    lines: Sequence[NoticeLine],
+    counterparts: Sequence[Tracked],
+    ensemble: Ensemble,
+    out: Path,
+) -> Section:
+    """All about one incident, as the incident list has it and as evidence.jsonl does (`lines`)."""
+    line = incident.latest
+    prose = [line.msg, f"{line.note}: {line.sub}" if line.sub else line.note]
+    if line.signatures:
+        prose.append("Suricata alerts on its flows: " + "; ".join(line.signatures))
+    prose += [
+        f"Another sensor saw the same: {other.latest.msg} (incident {other.latest.id})"
+        for other in counterparts
+    ]
+    tables: list[Table] = []
+    if lines:
+        explained = explain_incident(lines, ensemble.bundle, ensemble)
+        tables += _reasons(explained)
+        if scores := explained.members:
+            listed = ", ".join(f"{score:.3f}" for score in scores)
+            prose.append(
+                f"{explained.agreeing} of {len(scores)} models reach the threshold of "
+                f"{line.threshold:.3f} by themselves; their scores of the flow: {listed}."
+            )
+        if related := related_flows(lines):
+            flows = []
+            for flow in related:
+                ids = (flow.uid or "-", flow.community_id or "-")
+                seen = (when(flow.ts), flow.source, flow.target, flow.service or "-")
+                flows.append([*seen, f"{flow.score:.3f}", *ids])
+            heads = ["began (UTC)", "from", "to", "service", "score", "uid", "community id"]
+            tables.append(Table("Flows that opened it, the strongest first", heads, flows))
+        if len(lines) > 2:
+            told = [[when(n.ts), n.state, f"{n.flows:,}", n.msg] for n in lines[-_LINES:]]
+            heads = ["written (UTC)", "state", "flows", "message"]
+            tables.append(Table("Its lines in notice.log", heads, told))
+        command = allow_command(explained.latest)
+        prose.append(f"To silence the like of it, and nothing else: {command}")
+    prose.append(f"Incident {line.id}; all of it: zeekml explain {line.id} --out {out}")
+    title = f"{when(line.first_ts)} UTC, {line.severity}, {line.threat}"
+    return Section(_key_of(line.id), title, [p for p in prose if p], tables)
+
+
+def _reasons(explained: Explained) -> list[Table]:
+    if explained.reasons:
+        whose = "of this site" if explained.usual_is_of == "site" else "of the training networks"
+        rows = [
+            [r.words, r.usual, r.place, f"{r.contribution.contribution:+.2f}"]
+            for r in explained.reasons
+        ]
+        heads = ["what", "usual (5 % to 95 %)", "the value lies", "log-odds"]
+        return [Table(f"Why; usual values are those {whose}", heads, rows)]
+    if explained.evidence is None or not explained.why:
+        return []
+    return [Table("Why", ["what"], [[text] for text in explained.why])]
 
 
 def _hosts_section(incidents: Sequence[Tracked]) -> Section:
@@ -193,16 +289,10 @@ def _hosts_section(incidents: Sequence[Tracked]) -> Section:
     def listed(threats: Counter[str]) -> str:
         return ", ".join(f"{threat} {n:,}" for threat, n in threats.most_common()) or "-"
 
-    rows = [
-        [
-            host,
-            severity_words(SEVERITIES[worst[host]]),
-            listed(did[host]),
-            listed(suffered[host]),
-            f"{flows[host]:,}",
-        ]
-        for host in order[:HOSTS]
-    ]
+    rows = []
+    for host in order[:HOSTS]:
+        doings = (listed(did[host]), listed(suffered[host]))
+        rows.append([host, severity_words(SEVERITIES[worst[host]]), *doings, f"{flows[host]:,}"])
     prose = ["A host is named where all flows of an incident share it."]
     if len(order) > HOSTS:
         prose.append(f"{len(order) - HOSTS:,} further hosts are not listed.")
@@ -215,21 +305,17 @@ def _hosts_section(incidents: Sequence[Tracked]) -> Section:
 
 
 def _reading_section(summary: Mapping[str, Any], out: Path) -> Section:
-    def rows(key: str) -> list[list[str]]:
-        counts = summary.get(key)
+    def rows(counts: object) -> list[list[str]]:
         return [[str(k), f"{v:,}"] for k, v in counts.items()] if isinstance(counts, dict) else []
 
-    books = [
-        ["read", f"{summary.get('records_read', 0):,}"],
-        ["scored", f"{summary.get('records_scored', 0):,}"],
-        ["rejected", f"{sum(dict(summary.get('records_rejected') or {}).values()):,}"],
-        [
-            "skipped, of other types",
-            f"{sum(dict(summary.get('records_skipped') or {}).values()):,}",
-        ],
-        ["incidents silenced by the allowlist", f"{summary.get('allowlisted', 0):,}"],
-    ]
-    tables = [Table("Records", ["what", "number"], books)]
+    books = {
+        "read": summary.get("records_read", 0),
+        "scored": summary.get("records_scored", 0),
+        "rejected": sum(dict(summary.get("records_rejected") or {}).values()),
+        "skipped, of other types": sum(dict(summary.get("records_skipped") or {}).values()),
+        "incidents silenced by the allowlist": summary.get("allowlisted", 0),
+    }
+    tables = [Table("Records", ["what", "number"], rows(books))]
     for key, caption in (
         ("records_rejected", "Rejected lines, by reason"),
         ("records_skipped", "Skipped records, by type"),
@@ -237,7 +323,7 @@ def _reading_section(summary: Mapping[str, Any], out: Path) -> Section:
         ("unwrapped", "Records taken out of what shippers put around them, by what that was"),
         ("files_skipped", "Files that were not read, by reason"),
     ):
-        if found := rows(key):
+        if found := rows(summary.get(key)):
             tables.append(Table(caption, ["what", "number"], found))
     streams = [
         [str(s.get("name", "")), f"{s.get('records_scored', 0):,}"]
@@ -250,8 +336,7 @@ def _reading_section(summary: Mapping[str, Any], out: Path) -> Section:
         caption = f"Lines that could not be read, the first {len(quoted)}; all are in {REJECTS}"
         tables.append(Table(caption, ["file and line", "reason", "line"], quoted))
     prose = []
-    truncated = summary.get("truncated") or []
-    if truncated:
+    if truncated := summary.get("truncated"):
         names = ", ".join(printable(str(name), 200) for name in truncated[:5])
         prose.append(f"Files that end too early: {names}{', …' if len(truncated) > 5 else ''}.")
     return Section("reading", "What was read, and what was not", prose, tables)

@@ -7,6 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -61,13 +62,7 @@ class Source:
         return True
 
     def poll(self) -> bool:
-        """Look; tell whether anything changed.
-
-        Raises
-        ------
-        InputError, OutputError
-            It cannot be read (any more).
-        """
+        """Look; tell whether anything changed. `InputError`, `OutputError`: it cannot be read."""
         raise NotImplementedError
 
     def lines(self, incident: str) -> list[NoticeLine]:
@@ -94,8 +89,7 @@ class Source:
 
     def _thresholds(self) -> dict[str, float]:
         """Thresholds as far as lines tell of them."""
-        lines = [incident.latest for incident in self.incidents.by_id.values()]
-        return {line.threat: line.threshold for line in lines}
+        return {i.latest.threat: i.latest.threshold for i in self.incidents.by_id.values()}
 
 
 class StateSource(Source):
@@ -126,11 +120,9 @@ class StateSource(Source):
         return self._look_at_health(changed) or changed
 
     def evidence(self, incident: str) -> bytes | None:
-        """See `Source.evidence`."""
         return self._reader.evidence(incident)
 
     def close(self) -> None:
-        """Close the state."""
         self._reader.close()
 
     def _look_at_health(self, changed: bool) -> bool:
@@ -162,22 +154,19 @@ class StateSource(Source):
             budget=about.notices_per_day if about else None,
         )
         if about is not None:
-            self.incidents.take_problems(
-                Problem(
-                    printable(p.id, 40), p.ts, printable(p.severity, 20), printable(p.msg, 1000)
-                )
-                for p in about.problems
-            )
+            self.incidents.problems = {}
+            for p in about.problems:
+                told = (printable(p.severity, 20), printable(p.msg, 1000))
+                problem = Problem(printable(p.id, 40), p.ts, *told)
+                self.incidents.problems[problem.id] = problem
         return self.health != before
 
     def _look_at_labels(self) -> bool:
-        stamp = []
+        stamp: list[int] = []
         for path in sorted(self.directory.glob("labels.sqlite*")):
-            try:
+            with suppress(FileNotFoundError):  # a journal that was there for a moment
                 status = path.stat()
-            except FileNotFoundError:  # a journal that was there for a moment
-                continue
-            stamp += [status.st_ino, status.st_size, status.st_mtime_ns]
+                stamp += [status.st_ino, status.st_size, status.st_mtime_ns]
         if tuple(stamp) == self._label_stamp:
             return False
         self._label_stamp = tuple(stamp)
@@ -231,7 +220,6 @@ class OutputSource(Source):
         return changed or replaced
 
     def close(self) -> None:
-        """Close the file."""
         if self._file is not None:
             self._file.close()
 
@@ -287,11 +275,3 @@ def read_summary(out: Path) -> dict[str, Any]:
 
 def _count(value: object) -> int:
     return value if isinstance(value, int) else 0
-
-
-def open_source(state: Path | None, out: Path | None) -> Source:
-    """The source for a state directory or else an output directory."""
-    if state is not None:
-        return StateSource(state)
-    assert out is not None
-    return OutputSource(out)

@@ -4,7 +4,7 @@
 # make fix    format, and mend what can be mended
 # make lint   format, types, order of imports, container files
 # make fuzz   damage logs at random, MUTATIONS times (100,000), and check what must hold
-# make ci     tests with nothing skipped, the fuzzer, then the built wheel in a clean environment
+# make ci     tests with nothing skipped and their coverage, the fuzzer, then the built wheel in a clean environment
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
@@ -65,7 +65,8 @@ ci: lint
 	.ci/install-systemd
 	.ci/install-tmux
 	.ci/install-chromium
-	$(BIN)/python -m pytest --fail-on-skip
+	$(BIN)/python -m pytest --fail-on-skip -n auto --dist loadfile \
+		--cov=zeekml --cov-report=term:skip-covered --cov-fail-under=80
 	$(MAKE) fuzz
 	$(MAKE) wheel-test
 

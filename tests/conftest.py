@@ -11,9 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import settings
 
 from zeekml.datasets.environment import Environment
 from zeekml.datasets.read import read_environment
+
+# a busy machine is no reason to fail
+settings.register_profile("zeekml", deadline=None)
+settings.load_profile("zeekml")
 
 # models, factories and fixtures that several folders share
 sys.path.insert(0, str(Path(__file__).parent / "support"))

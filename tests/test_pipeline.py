@@ -60,7 +60,7 @@ def test_something_is_found(whole: tuple[pa.Table, list[Notice]]) -> None:
         assert notice.bundle == load_bundle().short_digest
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.lists(st.integers(1, 2500), min_size=3, max_size=8))
 def test_cuts_change_neither_scores_nor_notices(
     flows: pa.RecordBatch, whole: tuple[pa.Table, list[Notice]], cuts: list[int]

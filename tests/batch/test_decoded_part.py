@@ -61,7 +61,7 @@ def decoded(path: Path, kind: Kind, parts: int, into: Path) -> tuple[LogFile, li
     return file, [decode_part(None, part, into / f"{i}", JOB) for i, part in enumerate(cut)]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(EVENTS, min_size=1, max_size=60), st.integers(1, 6), st.integers(1, 4))
 def test_alerts_find_their_flows_across_parts(
     tmp_path_factory: pytest.TempPathFactory,

@@ -112,7 +112,7 @@ def check(batches: Sequence[pa.RecordBatch], target: int, max_records: int) -> l
     return slices
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     times(),
     st.one_of(st.just(1), st.integers(1, 40)),

@@ -13,7 +13,7 @@ keys = st.integers(0, 40).map(lambda k: np.uint64((k % 5) + (k << 40)))
 steps = st.lists(st.tuples(st.sampled_from(["add", "remove"]), keys), max_size=200)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps)
 def test_it_behaves_like_a_dict(operations: list[tuple[str, np.uint64]]) -> None:
     table = new_table(64)

@@ -38,7 +38,7 @@ def test_parts_come_back() -> None:
     assert unseal("nothing", 0, seal("nothing", 0, [])) == []
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=400, derandomize=True)
 @given(st.integers(0, len(SEALED) - 1), st.integers(1, 255))
 def test_a_damaged_byte_is_noticed_or_makes_no_difference(at: int, change: int) -> None:
     damaged = bytearray(SEALED)
@@ -51,7 +51,7 @@ def test_a_damaged_byte_is_noticed_or_makes_no_difference(at: int, change: int) 
     assert parts == PARTS
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(st.integers(0, len(SEALED) - 1), st.binary(max_size=40))
 def test_what_is_cut_short_or_too_long_is_refused(end: int, more: bytes) -> None:
     with pytest.raises(StateError):
@@ -160,7 +160,7 @@ def test_large_parts_come_back_in_pieces() -> None:
         next(unseal_pieces("thing", 4, io.BytesIO(written)))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(st.data(), st.integers(1, 255))
 def test_damaged_pieces_are_refused(data: st.DataObject, change: int) -> None:
     written = bytearray(b"".join(seal_pieces("thing", 3, LARGE)))

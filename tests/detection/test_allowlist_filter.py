@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from notice_fixtures import Candidate, rules_of
 
@@ -135,7 +135,6 @@ def written(lines: Lines) -> tuple[list[bytes], list[bytes]]:
     return [encode_json(n) for n in lines[0]], [encode_silenced(s) for s in lines[1]]
 
 
-@settings(deadline=None)
 @given(known=entries, stream=streams())
 def test_for_each_note_as_if_covered_flows_had_not_been(
     known: list[dict[str, Any]],
@@ -170,7 +169,6 @@ def test_for_each_note_as_if_covered_flows_had_not_been(
             assert covering >> number & 1
 
 
-@settings(deadline=None)
 @given(known=entries, later=entries, stream=streams(), data=st.data())
 def test_cuts_and_restarts_change_nothing(
     known: list[dict[str, Any]],

@@ -107,7 +107,7 @@ def test_a_log_without_header(tmp_path: Path) -> None:
 VALUES = st.none() | st.booleans() | st.integers(-9, 99) | st.sampled_from(["", "x", "5", "::1"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.dictionaries(st.sampled_from(COLUMNS), VALUES, max_size=2), min_size=1))
 def test_as_many_lines_as_are_rejected(
     tmp_path_factory: pytest.TempPathFactory, changes: list[dict[str, Any]]

@@ -218,7 +218,7 @@ _VALUES = st.recursive(
 )
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=60, derandomize=True)
 @given(
     key=st.sampled_from([*COLUMNS, "timestamp", "event_type", "flow", "stats", "_path"]),
     value=_VALUES,

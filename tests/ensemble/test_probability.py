@@ -38,7 +38,7 @@ def test_known_parameters_are_found() -> None:
     intercept=st.floats(-3, 3),
     stretch=st.floats(1e-3, 1e3),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_no_other_scaling_is_likelier(
     seed: int, slope: float, intercept: float, stretch: float
 ) -> None:
@@ -127,7 +127,7 @@ def test_calibration_error_by_hand() -> None:
 
 
 @given(seed=st.integers(0, 10_000), rows=st.integers(1, 200), bins=st.integers(1, 30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_calibration_error_is_bounded_and_independent_of_the_order(
     seed: int, rows: int, bins: int
 ) -> None:

@@ -80,7 +80,7 @@ def test_an_archive_that_unpacks_without_end_is_refused() -> None:
     edits=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4),
     cut=st.integers(0, 10**6) | st.none(),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_damage_is_refused_or_harmless(edits: list[tuple[int, int]], cut: int | None) -> None:
     data = bytearray(encode_scaler(small_scaler()))
     for position, value in edits:

@@ -43,7 +43,7 @@ layer_sizes = st.lists(st.integers(1, 70), min_size=2, max_size=5)
 
 
 @given(seed=st.integers(0, 2**32 - 1), sizes=layer_sizes, rows=st.integers(1, 40))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_litert_computes_what_numpy_computes(seed: int, sizes: list[int], rows: int) -> None:
     layers = random_layers(seed, sizes)
     x = np.random.default_rng(seed + 1).normal(size=(rows, sizes[0])).astype(np.float32)
@@ -54,7 +54,7 @@ def test_litert_computes_what_numpy_computes(seed: int, sizes: list[int], rows: 
 
 
 @given(seed=st.integers(0, 2**32 - 1), cuts=st.lists(st.integers(1, 90), max_size=8))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_row_does_not_depend_on_its_batch(seed: int, cuts: list[int]) -> None:
     interpreter = Interpreter(model_content=write_mlp(*random_layers(seed, [33, 64, 32, 8])))
     x = np.random.default_rng(seed).normal(size=(300, 33)).astype(np.float32)
@@ -67,7 +67,7 @@ def test_a_row_does_not_depend_on_its_batch(seed: int, cuts: list[int]) -> None:
 
 
 @given(seed=st.integers(0, 2**32 - 1), sizes=layer_sizes)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_weights_come_back_exactly_and_bytes_are_the_same_again(
     seed: int, sizes: list[int]
 ) -> None:
@@ -124,7 +124,7 @@ def test_other_files_are_refused() -> None:
 
 
 @given(position=st.integers(8, 900), value=st.integers(0, 255), cut=st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_damage_is_refused_or_harmless(position: int, value: int, cut: bool) -> None:
     model = bytearray(write_mlp(*random_layers(3, [3, 2, 2])))
     position %= len(model)

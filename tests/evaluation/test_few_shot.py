@@ -13,7 +13,7 @@ from zeekml.evaluation.few_shot import (
     weighed,
 )
 from zeekml.training.adaptation import AdaptationRule
-from zeekml.training.mlp import Mlp, Replay
+from zeekml.training.mlp import Mlp, RowSampler
 from zeekml.training.tasks import TaskSource
 
 
@@ -39,7 +39,7 @@ def site(hosts: int = 16, flows: int = 60) -> TaskSource:
 def learned() -> Learned:
     rng = np.random.default_rng(2)
     x = rng.standard_normal((300, 2)).astype(np.float32)
-    replay = Replay.of(x, (x[:, 0] > 0).astype(np.int8), np.ones(300))
+    replay = RowSampler.of(x, (x[:, 0] > 0).astype(np.int8), np.ones(300))
     return Learned([looks_at(0), looks_at(1)], [True, True], [replay, replay])
 
 

@@ -26,7 +26,7 @@ rows = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(rows)
 def test_figures_are_scikit_learns(drawn: list[tuple[int, bool, float]]) -> None:
     scores = np.array([row[0] for row in drawn], dtype=np.float64)

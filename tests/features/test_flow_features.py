@@ -105,7 +105,7 @@ def test_a_service_set_belongs_to_each_of_its_groups() -> None:
     assert (got["service_smb"], got["service_krb"], got["service_none"]) == (1, 1, 0)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.floats(0, 1e18),
     st.one_of(st.none(), st.floats(-1e300, 1e300)),

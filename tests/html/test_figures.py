@@ -9,14 +9,14 @@ import pytest
 
 from zeekml.errors import ConfigError
 from zeekml.html import figures
-from zeekml.html.figures import Line, Series, dots, heat_map, lines, require_matplotlib
+from zeekml.html.figures import LineSeries, Series, dots, heat_map, lines, require_matplotlib
 
 NAMES = ["<script>$x_1$", "a\nb\x00\u202e", "日本 & 'x' --> \"y\"", "x" * 80]
 
 
 def drawings() -> list[str]:
     values = [0.1, None, 0.5, 0.9]
-    curve = Line(NAMES[0], np.array([0.01, 0.1, 1.0]), np.array([0.02, 0.2, 1.0]))
+    curve = LineSeries(NAMES[0], np.array([0.01, 0.1, 1.0]), np.array([0.02, 0.2, 1.0]))
     shares = np.array([[0.1, 0.9], [np.nan, 0.5]])
     return [
         dots(NAMES, [Series(NAMES[0], values, values, values), Series("b", values)], axis="PR-AUC"),

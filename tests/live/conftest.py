@@ -7,16 +7,11 @@ from pathlib import Path
 
 import pytest
 from follower import Follower
-from hypothesis import settings
 from small_disk import SmallDisk
 
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.live.precompile import compile_ahead
-
-# a busy machine is no reason to fail
-settings.register_profile("watch", deadline=None)
-settings.load_profile("watch")
 
 
 @pytest.fixture

@@ -11,15 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import settings
 
 from zeekml.readers.files.line_splitter import LineSplitter, LongLine
 from zeekml.readers.formats import json_columns
 from zeekml.readers.rejects import LINE_TOO_LONG, ReadCounters, SourceAccount
-
-# a busy machine is no reason to fail
-settings.register_profile("flows", deadline=None)
-settings.load_profile("flows")
 
 DATA = Path(__file__).parent / "data"
 

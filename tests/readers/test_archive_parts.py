@@ -130,7 +130,7 @@ def test_equal_parts(
     check(file, cut, read_size)
 
 
-@settings(deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.floats(0, 1), max_size=5), st.integers(200, 30_000))
 def test_cuts_anywhere(
     log: tuple[Kind, bytes],

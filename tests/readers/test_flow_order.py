@@ -84,7 +84,7 @@ end_times = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     end_times,
     st.lists(st.integers(1, 20), max_size=20),
@@ -111,7 +111,7 @@ def test_the_rule_whatever_the_cuts(
     assert table.to_pylist() == flows(ends).to_pylist()
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(
     end_times,
     st.lists(st.tuples(st.integers(1, 20), st.booleans(), st.booleans()), max_size=12),
@@ -162,7 +162,7 @@ def test_a_restart_keeps_rows_as_they_are() -> None:
     assert lines(parts.flush()) == lines(whole.flush())
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(st.data())
 def test_damage_to_saved_bytes_is_refused(data: st.DataObject) -> None:
     order = EndOrder(30.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zeekml.readers.stream_clock import CLOCK_SLACK, ClockState, StreamClock
@@ -40,7 +40,6 @@ def test_what_moves_the_clock(seconds: list[int], now: int) -> None:
     assert state.seen == len(seconds)
 
 
-@settings(deadline=None)
 @given(st.lists(STEPS, min_size=1, max_size=60), st.data())
 def test_a_clock_goes_on_where_another_stopped(steps: list[int], data: st.DataObject) -> None:
     ends = microseconds(steps)

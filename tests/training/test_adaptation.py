@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zeekml.training.adaptation import AdaptationRule, adapt, weighted_gradients
-from zeekml.training.mlp import Mlp, Replay, loss_and_gradient
+from zeekml.training.mlp import Mlp, RowSampler, loss_and_gradient
 
 RULE = AdaptationRule(steps=40, rate=5e-3, pull=0.0, replay=0.0)
 
@@ -81,7 +81,7 @@ def test_replay_keeps_what_was_known(network: Mlp, rows: tuple[np.ndarray, np.nd
     rng = np.random.default_rng(3)
     known = rng.standard_normal((400, 4)).astype(np.float32)
     truth = network.logits(known).argmax(axis=1).astype(np.int8)
-    replay = Replay.of(known, truth, np.ones(400))
+    replay = RowSampler.of(known, truth, np.ones(400))
     wrong = (1 - network.logits(x).argmax(axis=1)).astype(np.int8)
     kept, lost = (
         adapt(
@@ -98,7 +98,7 @@ def test_replay_keeps_what_was_known(network: Mlp, rows: tuple[np.ndarray, np.nd
 
 
 def test_rows_without_weight_are_not_replayed() -> None:
-    replay = Replay.of(
+    replay = RowSampler.of(
         np.zeros((3, 1), np.float32), np.zeros(3, np.int8), np.array([0.0, 1.0, 0.0])
     )
     assert set(replay.draw(500, np.random.default_rng(0)).tolist()) == {1}

@@ -5,7 +5,7 @@ import pytest
 
 from zeekml.training.adaptation import AdaptationRule, adapt
 from zeekml.training.meta_learning import ALGORITHMS, Algorithm, MetaRecipe, meta_learn
-from zeekml.training.mlp import Mlp, Recipe, Replay, fit, loss_and_gradient
+from zeekml.training.mlp import Mlp, Recipe, RowSampler, fit, loss_and_gradient
 from zeekml.training.tasks import TaskSource, draw_task
 
 INNER = AdaptationRule(steps=5, rate=2e-2, pull=0.0, replay=0.0)
@@ -29,14 +29,14 @@ def sources() -> list[TaskSource]:
 
 
 @pytest.fixture(scope="module")
-def replay(sources: list[TaskSource]) -> Replay:
+def replay(sources: list[TaskSource]) -> RowSampler:
     x = np.concatenate([source.x for source in sources])
     labels = np.concatenate([source.labels for source in sources])
-    return Replay.of(x, labels, np.ones(len(x)))
+    return RowSampler.of(x, labels, np.ones(len(x)))
 
 
 @pytest.fixture(scope="module")
-def joint(replay: Replay) -> Mlp:
+def joint(replay: RowSampler) -> Mlp:
     recipe = Recipe(hidden=(8,), steps=150, batch=64, family_dropout=0, noise=0)
     return fit(
         replay.x,
@@ -70,7 +70,7 @@ def loss_after(start: Mlp, source: TaskSource) -> float:
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_learned_start_adapts_better_than_a_joint_one(
-    algorithm: Algorithm, sources: list[TaskSource], replay: Replay, joint: Mlp
+    algorithm: Algorithm, sources: list[TaskSource], replay: RowSampler, joint: Mlp
 ) -> None:
     recipe = MetaRecipe(algorithm, steps=120, rate=5e-3, joint=0.2, k=5, query=60, inner=INNER)
     before = joint.copy()
@@ -82,7 +82,7 @@ def test_a_learned_start_adapts_better_than_a_joint_one(
 
 
 def test_the_same_seed_gives_the_same_bits(
-    sources: list[TaskSource], replay: Replay, joint: Mlp
+    sources: list[TaskSource], replay: RowSampler, joint: Mlp
 ) -> None:
     recipe = MetaRecipe(steps=5)
     starts = [
@@ -93,7 +93,7 @@ def test_the_same_seed_gives_the_same_bits(
         assert np.array_equal(one, other)
 
 
-def test_without_hosts_enough_it_stays_at_joint_training(replay: Replay, joint: Mlp) -> None:
+def test_without_hosts_enough_it_stays_at_joint_training(replay: RowSampler, joint: Mlp) -> None:
     lonely = site(0)
     lonely.hosts[:] = 0
     start = meta_learn(

@@ -18,7 +18,7 @@ from zeekml.training.mlp import (
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**32),
     outputs=st.integers(2, 8),

@@ -11,7 +11,13 @@ from typing import Any, Final, TypeVar, cast
 
 from zeekml.batch.job import Progress, ScoreJob, StreamDetection, StreamResult
 from zeekml.batch.process_pool import worker_pool
-from zeekml.batch.sliced_stream import COMPRESSION, SlicedStream, Task, can_be_sliced, is_compressed
+from zeekml.batch.sliced_stream import (
+    COMPRESSION,
+    SlicedStream,
+    SliceTask,
+    can_be_sliced,
+    is_compressed,
+)
 from zeekml.outputs import NoticeOutputs, RowOutputs
 from zeekml.readers.archive import read_stream
 from zeekml.readers.files.discovery import Stream
@@ -53,15 +59,15 @@ class _WholeStream:
     """A stream that one process scores from start to end."""
 
     def __init__(self, stream: Stream, job: ScoreJob, directory: Path) -> None:
-        self._task: Task | None = Task(score_stream, 0, (stream, job, directory))
+        self._task: SliceTask | None = SliceTask(score_stream, 0, (stream, job, directory))
         self.directories = [directory]
         self.result: StreamResult | None = None
 
-    def next_task(self) -> Task | None:
+    def next_task(self) -> SliceTask | None:
         task, self._task = self._task, None
         return task
 
-    def done(self, task: Task, result: StreamResult) -> None:
+    def done(self, task: SliceTask, result: StreamResult) -> None:
         self.result = result
 
     def step(self) -> bool:
@@ -146,7 +152,7 @@ def score_parallel(
         # what stays in one piece takes longest
         queue = sorted(states, key=lambda state: isinstance(state, SlicedStream))
         pool = stack.enter_context(worker_pool(workers))
-        running: dict[Future[Any], tuple[SlicedStream | _WholeStream, Task]] = {}
+        running: dict[Future[Any], tuple[SlicedStream | _WholeStream, SliceTask]] = {}
         while any(state.result is None for state in states):
             while len(running) <= workers:
                 found = next(((s, t) for s in queue if (t := s.next_task()) is not None), None)

@@ -108,7 +108,7 @@ def score_slice(
     return ScoredSlice(tuple(clocks), pipeline.context.evicted)
 
 
-class Task(NamedTuple):
+class SliceTask(NamedTuple):
     """A call for the pool, which puts a progress callback before the arguments."""
 
     function: Callable[..., Any]
@@ -163,7 +163,7 @@ class SlicedStream:
         """All part directories for `zeekml.outputs.assemble`, in order."""
         return [self._directory, *(self._slice_directory(i) for i in range(self._cut))]
 
-    def next_task(self) -> Task | None:
+    def next_task(self) -> SliceTask | None:
         """What to do next elsewhere; None if nothing can or should be started now."""
         if self._waiting and self._waiting[0][0] < self._detected + self._workers * _SLICES_AHEAD:
             number, size = self._waiting.popleft()
@@ -174,16 +174,16 @@ class SlicedStream:
                 self._job,
                 self._digest,
             )
-            return Task(score_slice, number, args)
+            return SliceTask(score_slice, number, args)
         full = self._records_ahead >= _RECORDS_AHEAD * self._workers * self._target
         if self._decoding < len(self._parts) and not (full and self._detected < self._cut):
             number = self._decoding
             self._decoding += 1
             directory = self._directory / f"part-{number:06}"
-            return Task(decode_part, number, (self._parts[number], directory, self._job))
+            return SliceTask(decode_part, number, (self._parts[number], directory, self._job))
         return None
 
-    def done(self, task: Task, result: object) -> None:
+    def done(self, task: SliceTask, result: object) -> None:
         """Take the result of a task in."""
         if isinstance(result, DecodedPart):
             self._decoded[task.number] = result

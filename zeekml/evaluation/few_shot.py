@@ -16,7 +16,7 @@ import numpy as np
 from zeekml.datasets.environment import Labels, Matrix
 from zeekml.training.adaptation import AdaptationRule, adapt
 from zeekml.training.member_weights import member_weights
-from zeekml.training.mlp import Mlp, Replay
+from zeekml.training.mlp import Mlp, RowSampler
 from zeekml.training.ranking import RATES as ALL_RATES
 from zeekml.training.ranking import Floats, Ranking
 from zeekml.training.tasks import TaskSource, both_sides, draw_support, part_hosts, sample_sides
@@ -41,7 +41,7 @@ class Learned:
 
     networks: Sequence[Mlp]
     binary: Sequence[bool]  # whether each tells malicious from benign only
-    replays: Sequence[Replay]  # for each, with labels as it scores them
+    replays: Sequence[RowSampler]  # for each, with labels as it scores them
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Line:
+class LineSeries:
     """A curve: points (x, y), drawn in their order."""
 
     name: str
@@ -133,7 +133,7 @@ def dots(
 
 @_if_possible
 def lines(
-    curves: Sequence[Line],
+    curves: Sequence[LineSeries],
     *,
     x_axis: str,
     y_axis: str,

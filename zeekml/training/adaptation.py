@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.datasets.environment import Labels, Matrix
-from zeekml.training.mlp import AdamW, Mlp, Replay, loss_and_gradient
+from zeekml.training.mlp import AdamW, Mlp, RowSampler, loss_and_gradient
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def adapt(
     labels: Labels,
     rule: AdaptationRule,
     *,
-    replay: Replay | None,
+    replay: RowSampler | None,
     rng: np.random.Generator,
 ) -> Mlp:
     """A network that has taken in labelled rows; the one given stays as it is."""

@@ -16,7 +16,7 @@ from typing import Final, Literal
 import numpy as np
 
 from zeekml.training.adaptation import AdaptationRule, adapt, weighted_gradients
-from zeekml.training.mlp import AdamW, Mlp, Replay, one_cycle
+from zeekml.training.mlp import AdamW, Mlp, RowSampler, one_cycle
 from zeekml.training.tasks import TaskSource, draw_task, part_hosts
 
 Algorithm = Literal["reptile", "fomaml", "anil"]
@@ -44,7 +44,7 @@ class MetaRecipe:
 def meta_learn(
     network: Mlp,
     sources: Sequence[TaskSource],
-    replay: Replay,
+    replay: RowSampler,
     recipe: MetaRecipe,
     rng: np.random.Generator,
     *,

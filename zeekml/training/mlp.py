@@ -170,7 +170,7 @@ class AdamW:
 
 
 @dataclass(frozen=True)
-class Replay:
+class RowSampler:
     """Rows of the training environments, to be drawn by weight."""
 
     x: Matrix  # (rows, features): standardised
@@ -179,7 +179,7 @@ class Replay:
     cumulative: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, x: Matrix, labels: Labels, weights: npt.NDArray[np.float64]) -> Replay:
+    def of(cls, x: Matrix, labels: Labels, weights: npt.NDArray[np.float64]) -> RowSampler:
         cumulative = np.cumsum(weights)
         return cls(x, labels, cumulative / cumulative[-1])
 
@@ -233,7 +233,7 @@ def fit(
     """Train one network on rows drawn in proportion to their weights."""
     network = Mlp.initialise((x.shape[1], *recipe.hidden, outputs), rng)
     optimiser = AdamW([*network.weights, *network.biases], decay=recipe.decay)
-    drawn_from = Replay.of(x, labels, weights)
+    drawn_from = RowSampler.of(x, labels, weights)
     for step in range(recipe.steps):
         rows = drawn_from.draw(recipe.batch, rng)
         batch = disturb(x[rows], recipe, families, rng)

@@ -24,7 +24,7 @@ from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
 from zeekml.ensemble.scaler import Scaler
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
 from zeekml.training.meta_learning import ALGORITHMS, MetaRecipe, meta_learn
-from zeekml.training.mlp import Mlp, Recipe, Replay, fit
+from zeekml.training.mlp import Mlp, Recipe, RowSampler, fit
 from zeekml.training.tasks import TaskSource, both_sides
 from zeekml.training.trained_ensemble import (
     FEATURE_SET,
@@ -260,9 +260,9 @@ class MemberSet:
     rng: np.random.Generator
 
     @property
-    def replay(self) -> Replay:
+    def replay(self) -> RowSampler:
         """The rows, to be drawn by weight."""
-        return Replay.of(self.x, self.labels, self.weights)
+        return RowSampler.of(self.x, self.labels, self.weights)
 
     def joint(self) -> Mlp:
         """Train a network on all rows together."""

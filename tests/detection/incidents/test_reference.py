@@ -242,7 +242,7 @@ def told(notice: Notice) -> Any:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(flows_drawn, detectors_drawn, detectors_drawn, limits_drawn, st.data())
 def test_the_tracker_follows_the_rules(
     make_tracker: Callable[..., Any],

@@ -23,7 +23,7 @@ MakeCandidate = Callable[..., Candidate]
 MakeColumns = Callable[..., Candidates]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(flows_drawn, detectors_drawn, detectors_drawn, limits_drawn)
 def test_the_incidents_are_those_of_the_tracker(
     make_policy: Callable[..., Policy],

@@ -493,7 +493,7 @@ def flows_of(make: MakeCandidate, drawn: list[Any]) -> list[Candidate]:
     return flows
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(moves, st.data())
 def test_asking_what_is_due_changes_nothing(
     make_tracker: MakeTracker,
@@ -523,7 +523,7 @@ def test_asking_what_is_due_changes_nothing(
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(moves)
 def test_what_holds_of_every_incident(
     make_tracker: MakeTracker, make_candidate: MakeCandidate, drawn: list[Any]

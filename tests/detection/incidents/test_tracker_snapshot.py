@@ -86,7 +86,7 @@ def policy(make_policy: MakePolicy) -> Policy:
     )
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30, derandomize=True)
 @given(flows_drawn, st.sampled_from([SMALL, TIGHT]), st.data())
 def test_a_restart_changes_nothing(
     make_tracker: MakeTracker,
@@ -220,7 +220,7 @@ def saved(make_tracker: MakeTracker, policy: Policy, make_candidate: MakeCandida
     return data
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(st.data())
 def test_damage_is_refused(saved: bytes, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(saved) - 1))

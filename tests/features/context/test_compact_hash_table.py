@@ -44,7 +44,7 @@ def check(table: CompactHashTable, model: dict[int, int]) -> None:
             assert state_at(table, at) == model[int(key)]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(st.lists(hashes, unique=True, max_size=60), steps)
 def test_it_behaves_like_a_dict(
     first: list[np.uint64], operations: list[tuple[str, np.uint64]]

@@ -92,7 +92,7 @@ def again(engine: ContextEngine, size: int = 100_000) -> ContextEngine:
     cuts=st.lists(st.floats(0, 1), min_size=1, max_size=3).map(sorted),
     size=st.sampled_from([1001, 65536, 1 << 24]),
 )
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 def test_it_goes_on_bit_for_bit(
     seed: int, rows: int, hosts: int, jumps: list[int], cuts: list[float], size: int
 ) -> None:

@@ -233,7 +233,7 @@ def as_stream(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return stream
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(records)
 def test_every_context_column_means_what_the_oracle_says(steps: list[dict[str, Any]]) -> None:
     check_all(as_stream(steps))
@@ -255,7 +255,7 @@ def check_all(stream: list[dict[str, Any]], bound: int | None = None) -> None:
                 assert math.isnan(row[FEATURE_INDEX[name]]), name
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(records, st.integers(1, 20))
 def test_a_full_context_forgets_the_oldest_first(steps: list[dict[str, Any]], bound: int) -> None:
     check_all(as_stream(steps), bound)
@@ -282,7 +282,7 @@ def test_counts_beyond_those_of_a_small_row() -> None:
     check_all(busy)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(records, st.lists(st.integers(1, 7), min_size=1, max_size=60))
 def test_cuts_change_no_bit(steps: list[dict[str, Any]], cuts: list[int]) -> None:
     batch = flow_batch(as_stream(steps))
@@ -296,7 +296,7 @@ def test_cuts_change_no_bit(steps: list[dict[str, Any]], cuts: list[int]) -> Non
     np.testing.assert_array_equal(np.concatenate(parts).view(np.int32), whole.view(np.int32))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(records, st.integers(-10_000_000, 10_000_000))
 def test_shifting_all_times_and_renumbering_hosts_changes_no_bit(
     steps: list[dict[str, Any]], shift: int

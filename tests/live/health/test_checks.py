@@ -76,7 +76,7 @@ def test_what_was_long_ago_does_not_count() -> None:
 
 
 @given(sizes=st.lists(st.tuples(st.integers(0, 900), st.booleans()), max_size=8))
-@settings(max_examples=25, derandomize=True, deadline=None)
+@settings(max_examples=25, derandomize=True)
 def test_the_share_is_of_the_last_window(sizes: list[tuple[int, bool]]) -> None:
     coverage = Coverage("suricata")
     window: list[bool] = []

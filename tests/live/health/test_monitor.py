@@ -565,7 +565,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=120, derandomize=True, deadline=None)
+@settings(max_examples=120, derandomize=True)
 @given(st.lists(st.tuples(STEPS, st.sampled_from([0.0, 0.25, 30.0, 700.0, 4000.0])), max_size=80))
 def test_whatever_happens(steps: list[tuple[tuple[str, Any], float]]) -> None:
     """Each problem opens once and closes once; no kind opens twice within an hour."""

@@ -326,7 +326,7 @@ alerts = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(alerts, st.integers(0, 60))
 def test_a_saved_alert_memory_goes_on(drawn: list[tuple[int, str, bool]], cut: int) -> None:
     whole, parts = AlertMemory(), AlertMemory()

@@ -26,7 +26,7 @@ def check_arithmetic(rows: FlowRecords) -> None:
     assert (c["duration"][known] > 0).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32),
     sent=st.floats(0, 1e8),
@@ -58,7 +58,7 @@ def test_tcp_arithmetic(
         assert (c["orig_bytes"][~unanswered] == np.rint(sent)).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32), sent=st.floats(0, 1e6), received=st.floats(0, 1e6))
 def test_udp_arithmetic(seed: int, sent: float, received: float) -> None:
     rng = np.random.default_rng(seed)

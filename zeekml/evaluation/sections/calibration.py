@@ -18,7 +18,7 @@ from zeekml.ensemble.probability import (
 from zeekml.evaluation.scores import HeldOut, SeedRun, Study
 from zeekml.evaluation.sections.timesplit import early_and_late
 from zeekml.evaluation.sections.wording import over_seeds, spread_data, table_of
-from zeekml.html.figures import Line, lines
+from zeekml.html.figures import LineSeries, lines
 from zeekml.html.sections import NOT_RESOLVED, Figure, Section
 from zeekml.training.platt_fit import BASE_RATE, prior_weights
 from zeekml.training.ranking import Flags, Floats
@@ -126,7 +126,7 @@ def _picture(curves: dict[str, list[Floats]]) -> Figure:
             for group in np.array_split(bins, min(BINS, bins.shape[1]), axis=1)
         ]
         x, y = np.maximum(np.array(points), _LOWEST).T
-        drawn.append(Line(when, x, y))
+        drawn.append(LineSeries(when, x, y))
     return Figure(
         lines(
             drawn,

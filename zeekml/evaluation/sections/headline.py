@@ -18,7 +18,7 @@ from zeekml.evaluation.bootstrap import (
 )
 from zeekml.evaluation.scores import OURS, HeldOut, Study
 from zeekml.evaluation.sections.wording import dot_plot, over_seeds, spread_data, table_of
-from zeekml.html.figures import Line, lines
+from zeekml.html.figures import LineSeries, lines
 from zeekml.html.sections import NOT_RESOLVED, Figure, Section, Table
 from zeekml.training.ranking import MEASURES, TITLES, EvaluatedRows, Floats, Numbers
 
@@ -203,5 +203,5 @@ def _curves(study: Study) -> str:
             wanted = np.searchsorted(x, np.linspace(0, 1, _POINTS))
             chosen = np.unique(wanted.clip(0, len(x) - 1))
             x, y = x[chosen], y[chosen]
-        curves.append(Line(site.name, x, y))
+        curves.append(LineSeries(site.name, x, y))
     return lines(curves, x_axis="recall", y_axis="precision", limits=(0.0, 1.02))

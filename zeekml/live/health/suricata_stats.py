@@ -25,7 +25,7 @@ class _Stats(msgspec.Struct):
     capture: Capture | None = None
 
 
-class EveEvent(msgspec.Struct):
+class StatsEvent(msgspec.Struct):
     """An event of any type, with what only stats events have."""
 
     timestamp: str | None = None
@@ -47,10 +47,10 @@ class EveEvent(msgspec.Struct):
             return None
 
 
-_decode: Final = line_decoder(EveEvent)
+_decode: Final = line_decoder(StatsEvent)
 
 
-def read_event(line: bytes) -> EveEvent | None:
+def read_event(line: bytes) -> StatsEvent | None:
     """The event in a line; None if there is none that can be read."""
     try:
         return _decode(line)

@@ -66,7 +66,7 @@ ci: lint
 	.ci/install-tmux
 	.ci/install-chromium
 	$(BIN)/python -m pytest --fail-on-skip -n auto --dist loadfile \
-		--cov=zeekml --cov-report=term:skip-covered --cov-fail-under=80
+		--cov=zeekml --cov-report=term:skip-covered --cov-fail-under=85
 	$(MAKE) fuzz
 	$(MAKE) wheel-test
 

@@ -144,7 +144,7 @@ def explain(
     wanted = pa.array(list(uids), pa.string())
     rows: list[dict[str, object]] = []
     for batches in _streams(flows, columns):
-        pipeline = Pipeline(bundle, config=config)
+        pipeline = Pipeline(bundle, config=config, ensemble=ensemble)
         for batch in batches:
             features = pipeline.extract(batch)
             at = np.flatnonzero(pc.is_in(batch["uid"], wanted).to_numpy(zero_copy_only=False))

@@ -7,8 +7,6 @@ import gzip
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from score_process import start_scoring
 
 from zeekml.batch import scheduler as parallel
 from zeekml.batch import sliced_stream as sliced
@@ -307,35 +306,20 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
 def test_no_worker_outlives_the_run(kind: signal.Signals, tmp_path: Path) -> None:
-    header, *body = TSV.read_text().splitlines(keepends=True)
-    log = tmp_path / "conn.log"
-    with log.open("w") as file:
-        file.write(header)
-        for _ in range(30):
-            file.writelines(line for line in body if not line.startswith("#close"))
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "notice.log").write_text("from an earlier run\n")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "zeekml", "score", log, "--out", out, "--workers", "2"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        text=True,
-        # a test run in the background of a shell ignores interrupts, and so would its children
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    process, out = start_scoring(
+        tmp_path,
+        "--workers",
+        "2",
+        copies=30,
+        until=".zeekml-*/*/slice-*/candidates.arrow",
     )
-    deadline = time.monotonic() + 120
-    while not list(out.glob(".zeekml-*/*/slice-*/candidates.arrow")):
-        assert time.monotonic() < deadline, "the run never started"
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
     workers = children(process.pid)
     assert len(workers) >= 2
     process.send_signal(kind)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == (130 if kind == signal.SIGINT else -9), errors
     assert "Traceback" not in errors
+    deadline = time.monotonic() + 120
     while any(map(alive, workers)):
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -10,12 +10,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from score_process import start_scoring
 
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.ensemble.classes import THREATS
@@ -441,29 +441,7 @@ def test_our_own_outputs_are_not_read_again(zeekml: Any, tmp_path: Path) -> None
 def test_an_interrupted_run_leaves_the_earlier_results(
     kind: signal.Signals, tmp_path: Path
 ) -> None:
-    big = tmp_path / "conn.log"
-    header, *body = TSV.read_text().splitlines(keepends=True)
-    with big.open("w") as file:
-        file.write(header)
-        for _ in range(60):
-            file.writelines(line for line in body if not line.startswith("#close"))
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "notice.log").write_text("from an earlier run\n")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "zeekml", "score", str(big), "--out", str(out)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        text=True,
-        # a test run in the background of a shell ignores interrupts, and so would its children
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    deadline = time.monotonic() + 120
-    while not list(out.glob(".zeekml-*/*/notice.log")):
-        assert time.monotonic() < deadline, "the run never started"
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
+    process, out = start_scoring(tmp_path, copies=60, until=".zeekml-*/*/notice.log")
     process.send_signal(kind)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == (130 if kind == signal.SIGINT else 143), errors

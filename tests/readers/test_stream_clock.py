@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeekml.readers.stream_clock import CLOCK_SLACK, ClockState, StreamClock
+from zeekml.readers._stream_clock import CLOCK_SLACK
+from zeekml.readers.stream_clock import ClockState, StreamClock
 
 SECOND = 1_000_000
 NOON = 1_795_435_200 * SECOND

@@ -19,11 +19,11 @@ from typing import Any, Final
 from zeekml.live.tail.checkpoint import Checkpoint
 from zeekml.live.tail.decoder import TailDecoder
 from zeekml.live.tail.events import FileOpened, How, Lines
+from zeekml.readers._stream_clock import CLOCK_SLACK
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.flow_schema import SURICATA, ZEEK
 from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.rejects import ReadCounters, SourceAccount
-from zeekml.readers.stream_clock import CLOCK_SLACK
 
 SAMPLES: Final = Path(__file__).parents[2] / "sample_logs"
 BEGIN: Final = 1_790_000_000.0

@@ -12,7 +12,7 @@ from zeekml.core.jit import njit
 from zeekml.features.context import layout
 from zeekml.features.context.layout import arrival_of, is_set, lead_of
 from zeekml.features.feature_schema import MOST_COUNTED, REGULAR_FROM
-from zeekml.readers.stream_clock import SECOND
+from zeekml.readers._stream_clock import SECOND
 
 SERIES_WIDTH: Final = 11
 """Columns that `write_series` writes."""

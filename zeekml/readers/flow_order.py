@@ -22,9 +22,10 @@ import pyarrow as pa
 from zeekml.core import serialization
 from zeekml.core.jit import njit
 from zeekml.errors import StateError
+from zeekml.readers._stream_clock import CLOCK_WIDTH, NOW, SECOND
 from zeekml.readers.batch_builder import BoolArray
 from zeekml.readers.flow_schema import AT_EXIT_FIELD, FLOW_SCHEMA, SURICATA_HOLD, with_originals
-from zeekml.readers.stream_clock import CLOCK_WIDTH, NOW, SECOND, Ints64, flow_ends, tick
+from zeekml.readers.stream_clock import Ints64, flow_ends
 
 MAX_HELD: Final = 1 << 18  # most flows held; beyond it the earliest go on before their time
 _SPARE_ROWS: Final = 1 << 16

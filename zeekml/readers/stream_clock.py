@@ -15,22 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from zeekml.core.jit import njit
+from zeekml.readers import _stream_clock
+from zeekml.readers._stream_clock import BEGAN, CLOCK_WIDTH
 
 Ints64 = npt.NDArray[np.int64]
-
-SECOND: Final = 1_000_000  # microseconds
-
-CLOCK_SLACK: Final = 300  # seconds a single record may be ahead of the clock and still move it
-RESTART: Final = 3600
-"""Seconds by which the second or third record of a stream must lie before the first to show that
-it was the first that was wrong."""
-
-FAR_BEHIND: Final = 86_400
-"""Seconds that a record of a log in order of time is never behind the clock."""
-
-# entries of a clock array; what uses one may keep more behind them
-NOW, AHEAD, SEEN, BEGAN, LATE, CLOCK_WIDTH = 0, 1, 2, 3, 4, 5
 
 # a damaged record may claim any time; these bounds keep microseconds far inside an int64
 LATEST: Final = 1e11  # epoch seconds, in the year 5138
@@ -44,46 +32,6 @@ class ClockState(NamedTuple):
     ahead: int = 0  # how many records in a row were too far ahead to move it
     seen: int = 0  # records taken so far
     began: int = 0  # what the clock stood at first
-
-
-@njit(cache=True)
-def tick(clock: Ints64, end: int) -> bool:
-    """Move the clock for a record that ended at `end` (microseconds).
-
-    True says that the stream begins anew with it: nothing before it counts any more.
-    """
-    # the first records of a stream may themselves be the damaged ones: two that agree win
-    anew = clock[SEEN] == 0 or (clock[SEEN] < 3 and end < clock[NOW] - RESTART * SECOND)
-    if anew:
-        clock[NOW] = end
-        clock[BEGAN] = end
-        clock[AHEAD] = 0
-    elif end > clock[NOW] + CLOCK_SLACK * SECOND:
-        clock[AHEAD] += 1
-        if clock[AHEAD] >= 3:
-            clock[NOW] = end
-            clock[AHEAD] = 0
-    else:
-        clock[AHEAD] = 0
-        if end > clock[NOW]:
-            clock[NOW] = end
-        elif end < clock[NOW]:
-            clock[LATE] += 1
-    clock[SEEN] += 1
-    return anew
-
-
-@njit(cache=True, nogil=True)
-def _run(clock: Ints64, ends: Ints64) -> tuple[int, int]:
-    """How many records were far behind, and which was the first."""
-    behind, first = 0, -1
-    for i in range(len(ends)):
-        anew = tick(clock, ends[i])
-        if not anew and ends[i] < clock[NOW] - FAR_BEHIND * SECOND:
-            behind += 1
-            if first < 0:
-                first = i
-    return behind, first
 
 
 def read_clock(clock: Ints64) -> ClockState:
@@ -112,7 +60,7 @@ class StreamClock:
 
     def run(self, ends: Ints64) -> ClockState:
         """Take the next records' end times (microseconds, (n,)); return the state after them."""
-        self.behind, self.first_behind = _run(self._clock, ends)
+        self.behind, self.first_behind = _stream_clock.run(self._clock, ends)
         return self.state
 
 

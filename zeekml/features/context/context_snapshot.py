@@ -24,7 +24,7 @@ from zeekml.features.context.compact_hash_table import LANES, CompactHashTable
 from zeekml.features.context.layout import LAST, ContextState, SlotPool
 from zeekml.features.context.lazy_memory import reserved
 from zeekml.features.feature_schema import SCHEMA_HASH
-from zeekml.readers.stream_clock import LATE
+from zeekml.readers._stream_clock import LATE
 
 Bytes = npt.NDArray[np.uint8]
 

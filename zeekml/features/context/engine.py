@@ -38,7 +38,8 @@ from zeekml.features.feature_schema import CONTACTS, FEATURES, FLOW_WIDTH, LOOKU
 from zeekml.features.flow_features import FlowColumns
 from zeekml.features.interval_features import SERIES_WIDTH, log_count, write_series
 from zeekml.readers import stream_clock
-from zeekml.readers.stream_clock import LATE, NOW, SECOND, ClockState, Ints64
+from zeekml.readers._stream_clock import LATE, NOW, SECOND
+from zeekml.readers.stream_clock import ClockState, Ints64
 
 MAX_RECORDS: Final = 1 << 22
 """Default bound on records held; beyond it the oldest leave before their hour is over."""

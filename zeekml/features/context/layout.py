@@ -24,7 +24,8 @@ from zeekml.core.jit import compiled, signed
 from zeekml.features.context.compact_hash_table import CompactHashTable, new_cells
 from zeekml.features.context.lazy_memory import Slots, new_slots, reserved
 from zeekml.features.feature_schema import WINDOWS
-from zeekml.readers.stream_clock import CLOCK_WIDTH, SECOND, Ints64
+from zeekml.readers._stream_clock import CLOCK_WIDTH, SECOND
+from zeekml.readers.stream_clock import Ints64
 
 Rows = npt.NDArray[np.void]
 

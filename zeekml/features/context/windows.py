@@ -13,7 +13,7 @@ from zeekml.features.context.compact_hash_table import erase, insert, number_at,
 from zeekml.features.context.layout import LAST, NONE, ContextState, arrival_of, is_set, port_of
 from zeekml.features.context.lazy_memory import give_slot, take_slot
 from zeekml.features.flow_features import TCP, UDP, FlowColumns
-from zeekml.readers.stream_clock import NOW
+from zeekml.readers._stream_clock import NOW
 
 _DNS_PORT: Final = 53
 _NUMBERS: Final = 0xFFFFFFFF

@@ -4,10 +4,10 @@ A key is what its latest record says: the tables hold no keys. So a cell that ma
 is compared by that record, unless it is known that the key is there and no other cell is like it.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from zeekml.features._hashes cimport mix
-from zeekml.features.context._layout cimport (
+from zeekml.features.context._context cimport (
     FAILED_FLAG,
     HEAD,
     HOST_COUNTS,
@@ -19,6 +19,7 @@ from zeekml.features.context._layout cimport (
     SERVICE_WINDOW,
     SMALL_MOST,
     SMALL_ROW,
+    LANES,
     LARGE_ROW,
     PAIR_COUNTS,
     PAIR_WINDOW,
@@ -45,7 +46,6 @@ from zeekml.features.context._layout cimport (
     take_slot,
 )
 from zeekml.features.context._table cimport (
-    LANES,
     erase,
     home,
     insert,

@@ -8,11 +8,7 @@ passed counts it: so a search knows where to end, and keys can be removed withou
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from zeekml.features.context._layout cimport Table
-
-cpdef enum:
-    LANES = 16  # entries of a bucket; the first counts the keys that passed it
-    STATES = 2  # bits
+from zeekml.features.context._context cimport LANES, STATES, Table
 
 
 cdef inline int64_t home(const Table* table, uint64_t key_hash) noexcept nogil:

@@ -69,6 +69,16 @@ cpdef enum:
     PORTS_PER_PROTO = 65536
     UNKNOWN_PORT_INDEX = 4 * PORTS_PER_PROTO
 
+    # compact hash tables, see `_table`
+    LANES = 16  # entries of a bucket; the first counts the keys that passed it
+    STATES = 2  # bits
+
+    # series, see `_series`
+    SERIES_WIDTH = 11  # columns
+    MOST_COUNTED = 255
+    REGULAR_FROM = 4
+    MOST_SERIES = 32
+
     LEAD_SHIFT = 9
     PORT_SHIFT = 27
 

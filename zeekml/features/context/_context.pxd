@@ -82,6 +82,11 @@ cpdef enum:
     LEAD_SHIFT = 9
     PORT_SHIFT = 27
 
+cdef struct Back:
+    # how many records of the series back the same size was last seen; 0 if not within its length
+    uint8_t request
+    uint8_t answer
+
 cdef struct Record:
     # A record of the hour, packed: what counters and series need of it, and links. Links are the
     # low half of a record number. Records held arrived within the hour, so the low half of the
@@ -102,6 +107,8 @@ cdef struct Record:
     int32_t target
     uint32_t next_in  # next record to the same destination
     uint32_t next_pair  # next record of the same pair
+    Back in_contacts
+    Back in_lookups
 
 cdef struct Host:
     uint64_t key

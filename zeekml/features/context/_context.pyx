@@ -5,7 +5,7 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from zeekml.features.context._counters cimport counted
 from zeekml.features.context._keys cimport Kind, key_hash_of, known_cell, refill
-from zeekml.features.context._series cimport write_series
+from zeekml.features.context._series cimport look_back, write_series
 from zeekml.features.context._table cimport number_at, state_at
 from zeekml.features.context._windows cimport Flow, Place, enter, expire, length_of
 from zeekml.readers._stream_clock cimport BEGAN, NOW, SECOND, tick
@@ -19,8 +19,7 @@ cdef enum:
     OF_BYTES = 2 * HOST_COUNTS
     OF_PAIR = OF_BYTES + WINDOW_COUNT
     OF_SERVICE = OF_PAIR + PAIR_COUNTS
-    OF_CONTACT = OF_SERVICE + SERVICE_COUNTS
-    GATHERED = OF_CONTACT + 1
+    GATHERED = OF_SERVICE + SERVICE_COUNTS
 
 if feature_schema.WINDOWS != tuple(length_of(w) // SECOND for w in range(WINDOW_COUNT)):
     raise ImportError("the windows of the schema are not those that were compiled")
@@ -146,9 +145,11 @@ cdef class Context:
         """Take rows begin … end−1 of a `FlowColumns` in."""
         cdef Columns columns = columns_of(flows)
         cdef int64_t i
+        cdef Place place
         with nogil:
             for i in range(begin, end):
-                take(&self.c, &columns, i, max_records)
+                place = take(&self.c, &columns, i, max_records)
+                look_back_from(&self.c, &place)
 
     def update(
         self,
@@ -195,13 +196,35 @@ cdef inline Place take(
     return enter(c, &flow)
 
 
+cdef inline int64_t contacts_held(const State* c, const Place* place) noexcept nogil:
+    """How many records of a record's contact are held."""
+    cdef const Record* r = &c.ring[place.at]
+    cdef int64_t contact
+    if state_at(&c.pairs, place.pair) == RECORD_OF:
+        return 1
+    contact = known_cell(c, &c.contacts, Kind.CONTACT_KEY, key_hash_of(c, Kind.CONTACT_KEY, r), r)
+    if state_at(&c.contacts, contact) == RECORD_OF:
+        return 1
+    return c.contact[number_at(&c.contacts, contact)].count
+
+
+cdef inline int64_t look_back_from(State* c, const Place* place) noexcept nogil:
+    """Let the series know a record that entered; how many records of its contact are held."""
+    cdef const Record* r = &c.ring[place.at]
+    cdef int64_t held = contacts_held(c, place)
+    look_back(c, place.at, False, held, CONTACTS)
+    if is_set(r, LOOKUP_FLAG):
+        look_back(c, place.at, True, counted(c, r.source, HELD_LOOKUPS), LOOKUPS)
+    return held
+
+
 cdef inline void gather(State* c, const Place* place, int64_t* counts) noexcept nogil:
     """Bring all counters that concern a record together."""
     cdef const Record* r = &c.ring[place.at]
     cdef const Host* target = &c.host[r.target]
     cdef const Host* row
     cdef int64_t* of_host = counts
-    cdef int64_t number, contact
+    cdef int64_t number
     cdef int i, side, state, failed = is_set(r, FAILED_FLAG)
     for side in range(2):
         row = &c.host[r.target if side else r.source]
@@ -227,13 +250,6 @@ cdef inline void gather(State* c, const Place* place, int64_t* counts) noexcept 
     else:
         for i in range(PAIR_COUNTS):
             counts[OF_PAIR + i] = failed if i % PAIR_WINDOW == FAILED else 1
-    counts[OF_CONTACT] = 1
-    if state != RECORD_OF:
-        contact = known_cell(
-            c, &c.contacts, Kind.CONTACT_KEY, key_hash_of(c, Kind.CONTACT_KEY, r), r
-        )
-        if state_at(&c.contacts, contact) != RECORD_OF:
-            counts[OF_CONTACT] = c.contact[number_at(&c.contacts, contact)].count
     state, number = state_at(&c.services, place.service), number_at(&c.services, place.service)
     if state == SMALL_ROW:
         for i in range(SERVICE_COUNTS):
@@ -305,10 +321,11 @@ cdef inline void write(
     cdef int window, k
     cdef bint is_lookup = is_set(r, LOOKUP_FLAG)
     cdef double records = c.clock[HEAD] - c.clock[TAIL + LAST], observed
+    cdef int64_t held = look_back_from(c, place)
     gather(c, place, counts)
     row = write_windows(counts, log_counts, row)
-    write_series(c, place.at, False, counts[OF_CONTACT], CONTACTS, start, now, log_counts, row)
-    row[SERIES_WIDTH] = counts[OF_CONTACT] >= REGULAR_FROM
+    write_series(c, place.at, False, held, CONTACTS, start, now, log_counts, row)
+    row[SERIES_WIDTH] = held >= REGULAR_FROM
     row += SERIES_WIDTH + 1
     if is_lookup:
         write_series(

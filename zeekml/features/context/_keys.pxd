@@ -46,11 +46,13 @@ from zeekml.features.context._context cimport (
     take_slot,
 )
 from zeekml.features.context._table cimport (
+    Search,
     erase,
-    home,
     insert,
+    is_last,
     next_alike,
     number_at,
+    search,
     set_cell,
     state_at,
 )
@@ -119,9 +121,10 @@ cdef inline int64_t cell_of(
     const State* c, const Table* table, Kind kind, uint64_t key_hash, const Record* r
 ) noexcept nogil:
     """The cell of a record's key, or NONE."""
-    cdef int64_t at = next_alike(table, key_hash, home(table, key_hash))
+    cdef Search s = search(table, key_hash)
+    cdef int64_t at = next_alike(&s)
     while at != NONE and not is_key(c, table, kind, at, r):
-        at = next_alike(table, key_hash, at)
+        at = next_alike(&s)
     return at
 
 
@@ -129,23 +132,26 @@ cdef inline int64_t known_cell(
     const State* c, const Table* table, Kind kind, uint64_t key_hash, const Record* r
 ) noexcept nogil:
     """The cell of a key of a record that is held, so the key is there."""
-    cdef int64_t at = next_alike(table, key_hash, home(table, key_hash))
-    if next_alike(table, key_hash, at) == NONE:
-        return at
-    return cell_of(c, table, kind, key_hash, r)
+    cdef Search s = search(table, key_hash)
+    cdef int64_t at = next_alike(&s)
+    # not worth comparing if it is the only one that may be the key's
+    while not is_last(&s) and not is_key(c, table, kind, at, r):
+        at = next_alike(&s)
+    return at
 
 
 cdef inline int64_t host_of(State* c, uint64_t key) noexcept nogil:
     """Slot of a host, newly taken if need be."""
     cdef uint64_t key_hash = host_hash(c, key)
-    cdef int64_t at = next_alike(&c.hosts, key_hash, home(&c.hosts, key_hash)), slot
+    cdef Search s = search(&c.hosts, key_hash)
+    cdef int64_t at = next_alike(&s), slot
     cdef Host* row
     cdef int i
     while at != NONE:
         slot = number_at(&c.hosts, at)
         if c.host[slot].key == key:
             return slot
-        at = next_alike(&c.hosts, key_hash, at)
+        at = next_alike(&s)
     slot = take_slot(&c.host_slots)
     row = &c.host[slot]
     row.key = key
@@ -162,9 +168,10 @@ cdef inline void drop_host(State* c, int64_t slot) noexcept nogil:
     """Forget a host that no record names any more."""
     cdef Host* row = &c.host[slot]
     cdef uint64_t key_hash = host_hash(c, row.key)
-    cdef int64_t at = next_alike(&c.hosts, key_hash, home(&c.hosts, key_hash))
+    cdef Search s = search(&c.hosts, key_hash)
+    cdef int64_t at = next_alike(&s)
     while number_at(&c.hosts, at) != slot:
-        at = next_alike(&c.hosts, key_hash, at)
+        at = next_alike(&s)
     erase(&c.hosts, key_hash, at)
     if row.large != NONE:
         give_slot(&c.large_host_slots, row.large)

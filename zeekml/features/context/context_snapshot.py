@@ -29,7 +29,7 @@ from zeekml.readers._stream_clock import LATE
 
 Bytes = npt.NDArray[np.uint8]
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 """To be raised when the engine means something else by the same arrays."""
 
 _MOST_CELLS: Final = 8  # for each record held: four times as many as there can be keys

@@ -57,6 +57,9 @@ RECORD: Final = np.dtype(
         ("target", np.int32),
         ("next_in", np.uint32),  # next record to the same destination
         ("next_pair", np.uint32),  # next record of the same pair
+        # how many records of the series back the same size was last seen, of request and answer
+        ("in_contacts", np.uint8, (2,)),
+        ("in_lookups", np.uint8, (2,)),
     ],
     align=True,
 )

@@ -25,10 +25,12 @@ def alike(table, uint64_t key_hash):
     """All cells that may be the key's."""
     cdef Table view = _table(table)
     cdef Search s = search(&view, key_hash)
+    cdef int64_t at = next_alike(&s)
     cells = []
-    while not cells or cells[-1] >= 0:
-        cells.append(next_alike(&s))
-    return cells[:-1]
+    while at >= 0:
+        cells.append(at)
+        at = next_alike(&s)
+    return cells
 
 
 def cell(table, int64_t at):

@@ -19,7 +19,7 @@ additions and cuts between batches cannot change a bit of the result.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -116,7 +116,7 @@ class ContextEngine:
     def _make_room(self, rows: int) -> None:
         clock = self._context.clock
         self._ring.release(int(clock[_context.TAIL + LAST]), int(clock[_context.HEAD]))
-        changed = {}
+        changed: dict[str, Any] = {}
         for kind, name in enumerate(layout.TABLES):
             table: compact_hash_table.CompactHashTable = getattr(self._context, name)
             # a record names two hosts, and may be the second of a pair, which then enters both

@@ -1,4 +1,4 @@
-"""What lies in the context's arrays, see `layout`: rows, tables, and the entries of their counters."""
+"""What lies in the context's arrays, see `layout`: rows, tables, entries of their counters."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 

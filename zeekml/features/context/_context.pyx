@@ -1,6 +1,6 @@
 """The context engine's work on its arrays: taking flows in, and writing what their windows hold."""
 
-from libc.math cimport NAN, isnan, log1p
+from libc.math cimport NAN, log1p
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from zeekml.features.context._counters cimport counted
@@ -321,16 +321,15 @@ cdef inline void write(
     cdef int window, k
     cdef bint is_lookup = is_set(r, LOOKUP_FLAG)
     cdef double records = c.clock[HEAD] - c.clock[TAIL + LAST], observed
-    cdef int64_t held = look_back_from(c, place)
+    cdef int64_t held = look_back_from(c, place), lookups
     gather(c, place, counts)
+    lookups = counts[OF_SOURCE + HELD_LOOKUPS]
     row = write_windows(counts, log_counts, row)
     write_series(c, place.at, False, held, CONTACTS, start, now, log_counts, row)
     row[SERIES_WIDTH] = held >= REGULAR_FROM
     row += SERIES_WIDTH + 1
     if is_lookup:
-        write_series(
-            c, place.at, True, counts[OF_SOURCE + HELD_LOOKUPS], LOOKUPS, start, now, log_counts, row
-        )
+        write_series(c, place.at, True, lookups, LOOKUPS, start, now, log_counts, row)
     else:
         for k in range(SERIES_WIDTH):
             row[k] = NAN

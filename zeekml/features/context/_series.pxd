@@ -38,7 +38,8 @@ cdef inline void order(double* values, int n) noexcept nogil:
 
 cdef extern from *:
     """
-    #if defined(__GLIBC__) && defined(__x86_64__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+    #if defined(__GLIBC__) && defined(__x86_64__) && defined(__OPTIMIZE__) \
+        && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
     __attribute__((target_clones("avx2", "default")))
     #endif
     static void zeekml_ranks(const double *values, int n, int padded, int64_t *ranks) {
@@ -54,7 +55,7 @@ cdef extern from *:
 
 
 cdef inline void sort(double* values, int n, double* out) noexcept nogil:
-    """The values, of which none is NaN, in ascending order; both arrays have room for `MOST_SERIES`.
+    """The values, of which none is NaN, in ascending order; both have room for `MOST_SERIES`.
 
     Each value counts how many are less. That is more comparing than other ways to sort, but without
     a branch, which for these few values in no order is several times faster.
@@ -77,9 +78,9 @@ cdef inline void sort(double* values, int n, double* out) noexcept nogil:
 cdef inline double middle_deviation(const double* ranked, int n, double median) noexcept nogil:
     """Median of the distances of `n` ascending values from their median."""
     # the distances, smallest first, lie outwards from the middle on both sides
-    cdef int below = (n - 1) // 2, above = (n - 1) // 2 + 1, i
+    cdef int _, below = (n - 1) // 2, above = (n - 1) // 2 + 1
     cdef double last = 0.0, before = 0.0
-    for i in range(n // 2 + 1):
+    for _ in range(n // 2 + 1):
         before = last
         if below >= 0 and (above >= n or median - ranked[below] <= ranked[above] - median):
             last = fabs(ranked[below] - median)

@@ -24,14 +24,15 @@ def compiled():
 ahead = compiled()
 
 import zeekml
-from zeekml.readers.archive import read_flow_table
+from zeekml.readers.archive import flows_of
+from zeekml.readers.files.discovery import discover
 from zeekml.detection.policy import load_policy
 from zeekml.pipeline import Pipeline
 bundle, policy = zeekml.load_bundle(), load_policy(None)
 notices = 0
 for logs in ("zeek_tsv", "zeek_json", "suricata"):
     pipeline = Pipeline(bundle, policy, sensor="zeek", stream=logs)
-    for batch in read_flow_table([Path(sys.argv[1], logs)]).to_batches(max_chunksize=1000):
+    for batch in flows_of(discover([Path(sys.argv[1], logs)])).to_batches(max_chunksize=1000):
         notices += len(pipeline.feed(batch)[1])
     notices += len(pipeline.close())
 status = Path("/proc/self/status").read_text()

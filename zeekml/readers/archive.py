@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 import numpy as np
@@ -18,7 +17,6 @@ import pyarrow as pa
 from zeekml.core.text import printable
 from zeekml.readers.batch_builder import flow_end
 from zeekml.readers.files.compression import ByteStream
-from zeekml.readers.files.discovery import discover
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.files.streams import Discovery, LogFile, Stream, open_log
 from zeekml.readers.flow_order import in_end_order
@@ -93,27 +91,15 @@ def enter_behind(batch: pa.RecordBatch, clock: StreamClock, counters: ReadCounte
     counters.fell_behind(clock.behind, source, line)
 
 
-def read_flow_table(
-    inputs: Sequence[str | Path],
+def flows_of(
+    found: Discovery,
     *,
     counters: ReadCounters | None = None,
     rejects: RejectSink | None = None,
     keep_originals: bool = False,
 ) -> pa.Table:
-    """All flows of files and directories (as for `discover`) in memory, see `flows_of`."""
-    counters = ReadCounters() if counters is None else counters
-    found = discover(inputs)
-    return flows_of(found, counters=counters, rejects=rejects, keep_originals=keep_originals)
-
-
-def flows_of(
-    found: Discovery,
-    *,
-    counters: ReadCounters,
-    rejects: RejectSink | None = None,
-    keep_originals: bool = False,
-) -> pa.Table:
     """All flows of what was discovered in one table, stream after stream, as `read_stream` does."""
+    counters = ReadCounters() if counters is None else counters
     for reason, n in found.files_skipped.items():
         count_bounded(counters.files_skipped, reason, n)
     read = partial(read_stream, counters=counters, rejects=rejects, keep_originals=keep_originals)

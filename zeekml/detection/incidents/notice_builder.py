@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
+import communityid
 import msgspec
+from communityid.error import Error as CommunityIdError
 
 from zeekml.core.text import printable
-from zeekml.detection.community_id import community_id
 from zeekml.detection.incidents.candidate_rows import NO_SIZE
 from zeekml.detection.incidents.compiled_policy import ORIGINATOR, PORT, RESPONDER
 from zeekml.detection.incidents.flow_store import FlowStore
@@ -35,6 +38,12 @@ MAX_SIGNATURES: Final = 16
 _ID_BYTES: Final = 12
 _GROUP_BYTES: Final = 8
 _MAX_WHY: Final = 16
+
+_ICMP, _ICMP6 = 1, 58
+_PROTOCOLS: Final = {"tcp": 6, "udp": 17, "sctp": 132, "icmp": _ICMP} | dict.fromkeys(
+    ("icmp6", "ipv6-icmp"), _ICMP6
+)
+_COMMUNITY_ID: Final = communityid.CommunityID()  # version 1, seed 0
 
 GroupKey = tuple[tuple[str, ...], tuple[str | int | None, ...]]
 """Columns of a group and their values."""
@@ -198,6 +207,27 @@ def _plain_flow(flow: QuotedFlow) -> Flow:
         community_id=plain_or_none(flow.community_id)
         or community_id(flow.orig_h, flow.orig_p, flow.resp_h, flow.resp_p, flow.proto),
     )
+
+
+def community_id(
+    orig_h: str, orig_p: int | None, resp_h: str, resp_p: int | None, proto: str
+) -> str | None:
+    """Community id of a flow whose sensor did not log one.
+
+    None where its protocol has none, or an address or port is unusable. Ports are type and code of
+    ICMP there; sensors call both kinds of ICMP ``icmp``.
+    """
+    number = _PROTOCOLS.get(proto)
+    if number is None or orig_p is None or resp_p is None or "%" in orig_h + resp_h:
+        return None
+    with suppress(ValueError, CommunityIdError):
+        orig, resp = ipaddress.ip_address(orig_h), ipaddress.ip_address(resp_h)
+        if orig.version != resp.version or (number == _ICMP6 and orig.version == 4):
+            return None
+        number = _ICMP6 if number == _ICMP and orig.version == 6 else number
+        flow = communityid.FlowTuple(number, str(orig), str(resp), orig_p, resp_p)
+        return str(_COMMUNITY_ID.calc(flow))
+    return None
 
 
 def group_key(columns: tuple[str, ...], flow: QuotedFlow) -> GroupKey:

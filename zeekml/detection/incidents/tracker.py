@@ -114,16 +114,6 @@ class IncidentTracker:
         """Candidates that belonged to an open incident without a line being written for them."""
         return int(self._position["suppressed"][0])
 
-    @property
-    def evicted_groups(self) -> int:
-        """Groups whose window was dropped early because there were too many."""
-        return int(self._windows.tally["evicted"][0])
-
-    @property
-    def dropped_rows(self) -> int:
-        """Rows dropped early because their group's window held too many."""
-        return int(self._windows.tally["dropped"][0])
-
     def open_incidents(self, notes: Collection[str] | None = None) -> int:
         """How many incidents are open, of some notes or of all."""
         detectors = self.rules.policy.detectors

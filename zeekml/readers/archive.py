@@ -41,25 +41,11 @@ def read_stream(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the flows of a stream in its order, as batches of `FLOW_SCHEMA`.
 
-    Parameters
-    ----------
-    stream
-        From `discover`.
-    counters
-        Is kept up to date while reading; whole only when the iterator is exhausted.
-    rejects
-        Gets the records that cannot be read.
-    batch_rows
-        Largest number of rows of a batch. Batches may be smaller, but are never empty.
-    keep_originals
-        Appends the column ``original`` (`ORIGINAL_FIELD`): the record as one line of JSON.
-    on_bytes
-        Called with the bytes taken from disk since its last call.
-    hold
-        Seconds for which flows of Suricata are held; 0 leaves them as they were logged.
+    Batches have at most `batch_rows` rows and are never empty. `counters` is whole only when the
+    iterator is exhausted; `rejects` gets the records that cannot be read. `keep_originals` appends
+    the column ``original`` (`ORIGINAL_FIELD`). `on_bytes` is called with the bytes taken from disk
+    since its last call. Suricata's flows are held for `hold` seconds, 0 leaves them as logged.
 
-    Notes
-    -----
     Within one writer, records come as they were logged. Several writers of one sensor are merged
     by (largest flow end so far, writer, place in its files). Suricata's flows are then put in the
     order in which they ended, see `zeekml.readers.flow_order`. A file that is damaged, cut short

@@ -124,23 +124,13 @@ def build_batch(
     A row is a flow if its `REQUIRED` values are good. Any other value that cannot be is taken for
     unknown and counted; it costs no flow. None is for no flow at all.
 
-    Parameters
-    ----------
-    columns
-        Any of `RECORD_COLUMNS`, each of `RAW_TYPES` (strings may be dictionary-encoded) and all
-        as long as `lines`, the 1-based line numbers (rows,). What is absent is null.
-    sensor
-        ``zeek`` or ``suricata``, for all rows or for each.
-    excerpt, original
-        Row index to the raw record, for the rejects, and to the record as one line of JSON, for
-        the column ``original``.
-    signatures, at_exit
-        Alerts on the same flow; rows that were logged because the sensor stopped, for the column
-        `AT_EXIT_FIELD`.
-    unread
-        By column, the rows in which the reader itself found a value it could not read; it is null.
-    own_marks
-        Whether the format says by itself what stands for no text; else that is `UNSET`.
+    The columns are any of `RECORD_COLUMNS`, each of `RAW_TYPES` (strings may be dictionary-encoded)
+    and all as long as `lines`, the 1-based line numbers (rows,); what is absent is null. The sensor
+    is ``zeek`` or ``suricata``, for all rows or for each. `excerpt` and `original` take a row to
+    the raw record, for the rejects, and to the record as one line of JSON, for ``original``.
+    `signatures` are alerts on the same flow, `at_exit` (for `AT_EXIT_FIELD`) rows logged because
+    the sensor stopped, and `unread` by column the rows with a value, null here, that the reader
+    itself could not read. With `own_marks` the format says what stands for no text, else `UNSET`.
     """
     n = len(lines)
     wrong = {name: rows for name, rows in (unread or {}).items() if rows.any()}

@@ -53,29 +53,23 @@ def compression_of(head: bytes) -> str | None:
 
 
 class _Member:
-    """One compressed member (gzip calls it so; a frame in zstd, a stream in bzip2 and xz)."""
+    """One compressed member (gzip calls it so; a frame in zstd, a stream in bzip2 and xz).
 
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
+    The decompressor is given `feed` bytes at a time, and its limit of output if it knows one.
+    """
+
+    def __init__(self, inner: Any, feed: int = _SMALL_FEED, *limit: int) -> None:
+        self.inner, self._feed, self._limit = inner, feed, limit
         self.rest = b""  # what it was not given, since it had ended
 
     def unpack(self, data: bytes) -> Iterator[bytes]:
         # the call that meets damage gives back nothing: little by little, little is lost
-        for start in range(0, len(data), _SMALL_FEED):
-            yield self.inner.decompress(data[start : start + _SMALL_FEED], _OUTPUT_SIZE)
-            while not (self.inner.eof or self.inner.needs_input):
-                yield self.inner.decompress(b"", _OUTPUT_SIZE)
+        for start in range(0, len(data), self._feed):
+            yield self.inner.decompress(data[start : start + self._feed], *self._limit)
+            while self._limit and not (self.inner.eof or self.inner.needs_input):
+                yield self.inner.decompress(b"", *self._limit)
             if self.inner.eof:
-                self.rest = data[start + _SMALL_FEED :]
-                return
-
-
-class _ZstdMember(_Member):
-    def unpack(self, data: bytes) -> Iterator[bytes]:
-        for start in range(0, len(data), _ZSTD_FEED):
-            yield self.inner.decompress(data[start : start + _ZSTD_FEED])
-            if self.inner.eof:
-                self.rest = data[start + _ZSTD_FEED :]
+                self.rest = data[start + self._feed :]
                 return
 
 
@@ -104,10 +98,11 @@ def _new_member(compression: str) -> _Member:
     if compression == "gzip":
         return _GzipMember(zlib.decompressobj(wbits=31))
     if compression == "zstd":
-        return _ZstdMember(zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj())
-    if compression == "bzip2":
-        return _Member(bz2.BZ2Decompressor())
-    return _Member(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=256 << 20))
+        zstd = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+        return _Member(zstd.decompressobj(), _ZSTD_FEED)
+    xz = compression == "xz"
+    inner = lzma.LZMADecompressor(lzma.FORMAT_XZ, 256 << 20) if xz else bz2.BZ2Decompressor()
+    return _Member(inner, _SMALL_FEED, _OUTPUT_SIZE)
 
 
 _DAMAGE: Final = (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, EOFError, ValueError)

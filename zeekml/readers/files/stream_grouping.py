@@ -65,25 +65,22 @@ _USUAL_LAG: Final = 120.0
 
 def arrange(files: Sequence[LogFile]) -> list[Stream]:
     """Sort logs of lines that lie on disk into streams."""
-    groups: dict[tuple[Kind, tuple[str, ...], str], list[LogFile]] = {}
+    families: dict[tuple[Kind, tuple[str, ...], str], dict[str, list[LogFile]]] = {}
     for file in files:
-        groups.setdefault((file.kind, file.name.directory, file.name.base), []).append(file)
-    families: dict[tuple[Kind, tuple[str, ...], str], list[list[LogFile]]] = {}
-    for (kind, directory, _), together in groups.items():
-        family = families.setdefault((kind, directory, together[0].name.family), [])
-        family.append(together)
+        family = families.setdefault((file.kind, file.name.directory, file.name.family), {})
+        family.setdefault(file.name.base, []).append(file)
     found = []
     for _, family in sorted(families.items(), key=lambda item: item[0]):
-        pieces = _in_pieces([file for together in family for file in together])
+        pieces = _in_pieces([file for together in family.values() for file in together])
         if pieces is not None:
             found.append(_stream((pieces,), pieces[0].name.family))
             continue
-        for together in family:
+        for base, together in family.items():
             loggers: dict[str, list[LogFile]] = {}
             for file in together:
                 loggers.setdefault(file.name.logger, []).append(file)
             ordered = (in_order(loggers[logger]) for logger in sorted(loggers, key=natural_key))
-            found.append(_stream(tuple(ordered), together[0].name.base))
+            found.append(_stream(tuple(ordered), base))
     return found
 
 

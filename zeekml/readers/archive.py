@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from zeekml.core.text import printable
 from zeekml.readers.batch_builder import flow_end
 from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.file_type import Kind
@@ -22,7 +21,7 @@ from zeekml.readers.files.streams import Discovery, LogFile, Stream, open_log
 from zeekml.readers.flow_order import in_end_order
 from zeekml.readers.flow_schema import FLOW_SCHEMA, ORIGINAL_FIELD, SURICATA_HOLD
 from zeekml.readers.formats.suricata_eve import AlertMemory
-from zeekml.readers.rejects import OTHER, ReadCounters, RejectSink, SourceAccount, count_bounded
+from zeekml.readers.rejects import ReadCounters, RejectSink, SourceAccount, count_bounded
 from zeekml.readers.stream_clock import StreamClock, flow_ends
 from zeekml.readers.stream_reader import Events, LogReader
 
@@ -74,7 +73,8 @@ def enter_behind(batch: pa.RecordBatch, clock: StreamClock, counters: ReadCounte
     """Enter the records of a batch that a clock, which ran over it, found far behind."""
     row = clock.first_behind
     source, line = batch.column("source")[row].as_py(), batch.column("line")[row].as_py()
-    counters.fell_behind(clock.behind, source, line)
+    counters.behind += clock.behind
+    counters.first_behind = counters.first_behind or f"{source}, line {line:,}"
 
 
 def flows_of(
@@ -132,7 +132,8 @@ def read_part(
     events alone is not counted as skipped here. `read_size` is how many bytes to take from disk at
     a time, the same for all parts of a file.
     """
-    account = partial(_PartAccount, counters=counters, rejects=rejects)
+    # which names of types stay is known when parts are merged
+    account = partial(SourceAccount, counters=counters, rejects=rejects, most_types=1 << 16)
     reader = LogReader(counters, account, keep_originals=keep_originals, alerts=alerts)
     file = part.file
     try:
@@ -147,17 +148,6 @@ def read_part(
         for batch in flows:
             for start in range(0, len(batch), batch_rows):
                 yield batch.slice(start, batch_rows)
-
-
-class _PartAccount(SourceAccount):
-    """Keeps more names of record types: which of them stay is known when parts are merged."""
-
-    def skip(self, kind: str, n: int = 1) -> None:
-        """Enter `n` sound records of a type that is no flow."""
-        self.counters.records_read += n
-        kind = printable(kind, 64)  # merging cuts it further, as it does all such names
-        skipped = self.counters.skipped
-        skipped[kind if kind in skipped or len(skipped) < 1 << 16 else OTHER] += n
 
 
 @dataclass

@@ -163,19 +163,14 @@ def build_batch(
     if not len(rows):
         return None
 
-    if not isinstance(sensor, str):
-        sensor = sensor.dictionary_encode()
-    if len(rows) < n:
-        mask = pa.array(keep)
-        out = {name: column.filter(mask) for name, column in out.items()}
-        lines = lines[rows]
-        signatures = None if signatures is None else signatures.filter(mask)
-        sensor = sensor if isinstance(sensor, str) else sensor.filter(mask)
-    out["sensor"] = _constant(sensor, len(rows)) if isinstance(sensor, str) else sensor
-    out["source"] = _constant(account.source, len(rows))
+    out["sensor"] = _constant(sensor, n) if isinstance(sensor, str) else sensor.dictionary_encode()
+    out["source"] = _constant(account.source, n)
     out["line"] = pa.array(lines, pa.int64())
     if signatures is not None:
         out["signatures"] = signatures
+    if len(rows) < n:
+        mask = pa.array(keep)
+        out = {name: column.filter(mask) for name, column in out.items()}
     fields = list(FLOW_SCHEMA)
     arrays = [out[f.name] if f.name in out else pa.nulls(len(rows), f.type) for f in fields]
     if original is not None:

@@ -51,13 +51,13 @@ _MAX_SOURCES: Final = 4096
 _MAX_REJECT: Final = 1 << 14
 
 
-def count_bounded(counter: Counter[str], key: str, n: int = 1) -> None:
+def count_bounded(counter: Counter[str], key: str, n: int = 1, most: int = _MAX_KEYS) -> None:
     """Add `n` under `key`, or under ``other`` once the counter holds as many keys as it may.
 
     The key may come from a log: it is made printable and cut to 40 characters.
     """
     key = printable(key, _MAX_KEY_LENGTH)
-    if key not in counter and len(counter) >= _MAX_KEYS:
+    if key not in counter and len(counter) >= most:
         key = OTHER
     counter[key] += n
 
@@ -105,11 +105,6 @@ class ReadCounters:
         """Remember that `source` ends too early."""
         if source not in self.truncated and len(self.truncated) < _MAX_NAMES:
             self.truncated.append(source)
-
-    def fell_behind(self, n: int, source: str, line: int) -> None:
-        """Enter `n` records out of the order of time, the first of them in `line` of `source`."""
-        self.behind += n
-        self.first_behind = self.first_behind or f"{source}, line {line:,}"
 
     def remark(self, text: str) -> None:
         """Remember something about a file."""
@@ -206,6 +201,7 @@ class SourceAccount:
     source: str  # name of the file as the user knows it
     counters: ReadCounters  # totals shared by all sources of a run
     rejects: RejectSink | None  # where rejected records go besides being counted
+    most_types: int = _MAX_KEYS  # names of types of skipped records that are kept
 
     def accept(self, n: int, first_ts: float, last_ts: float) -> None:
         """Enter `n` flows whose times span `first_ts` to `last_ts`."""
@@ -227,7 +223,7 @@ class SourceAccount:
     def skip(self, kind: str, n: int = 1) -> None:
         """Enter `n` sound records of a type that is no flow."""
         self.counters.records_read += n
-        count_bounded(self.counters.skipped, kind, n)
+        count_bounded(self.counters.skipped, kind, n, self.most_types)
 
     def unknown(self, column: str, n: int) -> None:
         """Enter `n` values of accepted records that could not be understood and became null."""

@@ -157,6 +157,8 @@ class NoticeBuilder:
         numbers = self._incidents.entries[texts.place]
         first = texts.first
         detector = self._rules.policy.detectors[texts.threat]
+        sizes = int(numbers["sent"]), int(numbers["received"])
+        sent, received = (None if size == NO_SIZE else size for size in sizes)
         return Incident(
             detector=detector,
             threshold=self._rules.thresholds[detector.threat],
@@ -172,8 +174,8 @@ class NoticeBuilder:
             p=first.resp_p if numbers["same_port"] else None,
             proto=first.proto if numbers["same_proto"] else None,
             service=first.service if numbers["same_service"] else None,
-            sent=_size(numbers["sent"]),
-            received=_size(numbers["received"]),
+            sent=sent,
+            received=received,
             sources=self._distinct(texts, SOURCES, "id.orig_h"),
             destinations=self._distinct(texts, DESTINATIONS, "id.resp_h"),
             ports=self._distinct(texts, PORTS, "proto", "id.resp_p"),
@@ -188,10 +190,6 @@ class NoticeBuilder:
             values = tuple(self._flows.value(place, column) for column in columns)
             dominant = values if len(values) > 1 else values[0]
         return Distinct(Tally(int(numbers["count"][sort]), bool(numbers["more"][sort])), dominant)
-
-
-def _size(number: int) -> int | None:
-    return None if number == NO_SIZE else int(number)
 
 
 def _plain_flow(flow: QuotedFlow) -> Flow:

@@ -5,7 +5,7 @@ A file may also be read in parts (byte ranges), so that several processes can re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, Final, cast
@@ -19,7 +19,7 @@ from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.files.streams import Discovery, LogFile, Stream, open_log
 from zeekml.readers.flow_order import in_end_order
-from zeekml.readers.flow_schema import FLOW_SCHEMA, ORIGINAL_FIELD, SURICATA_HOLD
+from zeekml.readers.flow_schema import FLOW_SCHEMA, SURICATA_HOLD
 from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.rejects import ReadCounters, RejectSink, SourceAccount, count_bounded
 from zeekml.readers.stream_clock import StreamClock, flow_ends
@@ -35,15 +35,14 @@ def read_stream(
     rejects: RejectSink | None = None,
     batch_rows: int = DEFAULT_BATCH_ROWS,
     keep_originals: bool = False,
-    on_bytes: Callable[[int], None] | None = None,
     hold: float = SURICATA_HOLD,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the flows of a stream in its order, as batches of `FLOW_SCHEMA`.
 
     Batches have at most `batch_rows` rows and are never empty. `counters` is whole only when the
     iterator is exhausted; `rejects` gets the records that cannot be read. `keep_originals` appends
-    the column ``original`` (`ORIGINAL_FIELD`). `on_bytes` is called with the bytes taken from disk
-    since its last call. Suricata's flows are held for `hold` seconds, 0 leaves them as logged.
+    the column ``original`` (`flow_schema.ORIGINAL_FIELD`). Suricata's flows are held for `hold`
+    seconds; 0 leaves them as they were logged.
 
     Within one writer, records come as they were logged. Several writers of one sensor are merged
     by (largest flow end so far, writer, place in its files). Suricata's flows are then put in the
@@ -51,7 +50,7 @@ def read_stream(
     or gone gives what it has; then its name is in ``counters.truncated``.
     """
     account = partial(SourceAccount, counters=counters, rejects=rejects)
-    reader = LogReader(counters, account, keep_originals=keep_originals, on_bytes=on_bytes)
+    reader = LogReader(counters, account, keep_originals=keep_originals)
     if stream.kind is Kind.TABLE:
         batches = reader.tables(stream)
     elif len(stream.loggers) == 1:
@@ -77,21 +76,15 @@ def enter_behind(batch: pa.RecordBatch, clock: StreamClock, counters: ReadCounte
     counters.first_behind = counters.first_behind or f"{source}, line {line:,}"
 
 
-def flows_of(
-    found: Discovery,
-    *,
-    counters: ReadCounters | None = None,
-    rejects: RejectSink | None = None,
-    keep_originals: bool = False,
-) -> pa.Table:
+def flows_of(found: Discovery, counters: ReadCounters | None = None) -> pa.Table:
     """All flows of what was discovered in one table, stream after stream, as `read_stream` does."""
     counters = ReadCounters() if counters is None else counters
     for reason, n in found.files_skipped.items():
         count_bounded(counters.files_skipped, reason, n)
-    read = partial(read_stream, counters=counters, rejects=rejects, keep_originals=keep_originals)
-    batches = [batch for stream in found.streams for batch in read(stream)]
-    schema = FLOW_SCHEMA.append(ORIGINAL_FIELD) if keep_originals else FLOW_SCHEMA
-    return pa.Table.from_batches(batches, schema).unify_dictionaries()
+    batches = [
+        batch for stream in found.streams for batch in read_stream(stream, counters=counters)
+    ]
+    return pa.Table.from_batches(batches, FLOW_SCHEMA).unify_dictionaries()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import itertools
 import lzma
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, BinaryIO, Final
 
@@ -109,15 +109,11 @@ _DAMAGE: Final = (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, EOFE
 
 
 class ByteStream:
-    """The unpacked bytes of one file or pipe, once through; never seeks.
+    """The unpacked bytes of one file or pipe, once through; never seeks."""
 
-    `on_bytes` is called with the number of bytes after each read, before decompression.
-    """
-
-    def __init__(self, raw: BinaryIO, *, on_bytes: Callable[[int], None] | None = None) -> None:
+    def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
-        self.on_bytes = on_bytes
-        self.raw_bytes = 0  # taken from `raw` so far
+        self.raw_bytes = 0  # taken from `raw` so far, before decompression
         self.damage: str | None = None  # after the last chunk: why the input ended early
         self.utf_16 = False  # after the first chunk: whether the input is text in UTF-16
         self.left_out = 0  # bytes behind the compressed data that belong to nothing
@@ -158,8 +154,6 @@ class ByteStream:
             self.damage = f"cannot be read further: {error.strerror}"
             return b""
         self.raw_bytes += len(data)
-        if data and self.on_bytes is not None:
-            self.on_bytes(len(data))
         return data
 
     def _read_whole(self, size: int) -> bytes:

@@ -149,7 +149,7 @@ class AllowlistFilter:
         at `clock`. What the allowlist silences is in `take_silenced`. Raises `ValueError` if a time
         is not finite, or a score not within 0..1.
         """
-        masks = self._matcher.masks(candidates) if self._matcher else []
+        masks = self._matcher.masks(candidates) if self._matcher.entries else []
         covered = any(masks)
         found = []
         for group in self._groups:

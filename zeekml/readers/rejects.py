@@ -145,17 +145,15 @@ class RejectWriter:
 
     def __init__(
         self,
-        target: str | Path | IO[str],
+        target: Path | IO[str],
         *,
         cap: int = DEFAULT_CAP,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._owned = isinstance(target, str | Path)
-        self._path = Path(target) if isinstance(target, str | Path) else Path("rejects")
+        self._owned = isinstance(target, Path)
+        self._path = target if isinstance(target, Path) else Path("rejects")
         with as_output_error(self._path):
-            self._file = (
-                self._path.open("w", encoding="utf-8") if isinstance(target, str | Path) else target
-            )
+            self._file = target.open("w", encoding="utf-8") if isinstance(target, Path) else target
         self._cap = cap
         self._clock = clock
         # least recently rejected source first: a directory of many files stays within bounds
@@ -186,12 +184,6 @@ class RejectWriter:
         if self._owned:
             with as_output_error(self._path):
                 self._file.close()
-
-    def __enter__(self) -> RejectWriter:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 @dataclass

@@ -6,7 +6,7 @@ import ipaddress
 import math
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -21,16 +21,7 @@ from zeekml.detection.incidents.flow_store import FlowStore
 from zeekml.detection.incidents.message import Distinct, Incident, detail, message
 from zeekml.detection.incidents.open_incidents import DESTINATIONS, PORTS, SOURCES, OpenIncidents
 from zeekml.detection.incidents.sliding_windows import Windows
-from zeekml.detection.notice import (
-    Evidence,
-    Flow,
-    Notice,
-    QuotedFlow,
-    State,
-    Tally,
-    digest_of,
-    plain_or_none,
-)
+from zeekml.detection.notice import Evidence, Flow, Notice, QuotedFlow, State, Tally, digest_of
 from zeekml.detection.rules import DetectionRules
 from zeekml.readers.flow_schema import SURICATA
 
@@ -121,8 +112,8 @@ class NoticeBuilder:
             threat=detector.threat,
             ts=ts,
             flow=_plain_flow(self._flows.flow(int(last))),
-            src=plain_or_none(incident.src),
-            dst=plain_or_none(incident.dst),
+            src=None if incident.src is None else printable(incident.src),
+            dst=None if incident.dst is None else printable(incident.dst),
             p=incident.p,
             msg=message(incident, state),
             sub=detail(incident, severity, signatures),
@@ -193,18 +184,12 @@ class NoticeBuilder:
 
 
 def _plain_flow(flow: QuotedFlow) -> Flow:
-    return Flow(
-        sensor=printable(flow.sensor),
-        uid=plain_or_none(flow.uid),
-        orig_h=printable(flow.orig_h),
-        orig_p=flow.orig_p,
-        resp_h=printable(flow.resp_h),
-        resp_p=flow.resp_p,
-        proto=printable(flow.proto),
-        service=plain_or_none(flow.service),
-        community_id=plain_or_none(flow.community_id)
-        or community_id(flow.orig_h, flow.orig_p, flow.resp_h, flow.resp_p, flow.proto),
-    )
+    told: dict[str, Any] = {field.name: getattr(flow, field.name) for field in fields(Flow)}
+    if not flow.community_id:
+        ends = flow.orig_h, flow.orig_p, flow.resp_h, flow.resp_p
+        told["community_id"] = community_id(*ends, flow.proto)
+    told |= {name: printable(text) for name, text in told.items() if isinstance(text, str)}
+    return Flow(**told)
 
 
 def community_id(

@@ -33,7 +33,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 class TrackerHead(msgspec.Struct, frozen=True, kw_only=True):
-    """All but the arrays and flows; as in `IncidentTracker`."""
+    """All but the arrays and flows; as in `DetectionRules` and `IncidentTracker`."""
 
     policy: Policy
     thresholds: dict[str, float]

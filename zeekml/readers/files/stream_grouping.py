@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby, pairwise
@@ -224,7 +224,13 @@ def beginning(head: bytes, kind: Kind, header: Header | None = None) -> Beginnin
     """Look at the first flows of a log by its first bytes, unpacked: `HEAD_SIZE` or all of it."""
     batches = []
     missing = SAMPLE
-    for batch in _first_flows(head, kind, header):
+    account = SourceAccount("", ReadCounters(), None)
+    decoder = new_decoder(kind, account, alerts=AlertMemory(), header=header)
+    splitter = LineSplitter()
+    pieces = (head[start : start + _PIECE] for start in range(0, len(head), _PIECE))
+    items = itertools.chain.from_iterable(map(splitter.feed, pieces))
+    items = itertools.chain(items, splitter.finish() if len(head) < HEAD_SIZE else ())
+    for batch in (batch for item in items for batch in decoded(item, decoder, account)):
         batches.append(batch.slice(0, missing))
         missing -= len(batches[-1])
         if not missing:
@@ -249,16 +255,6 @@ def milliseconds(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
     """When the flows began: some formats say no more."""
     starts = batch.column("ts").to_numpy(zero_copy_only=False)
     return np.rint(starts * 1e6).astype(np.int64) // 1000
-
-
-def _first_flows(head: bytes, kind: Kind, header: Header | None) -> Iterator[pa.RecordBatch]:
-    account = SourceAccount("", ReadCounters(), None)
-    decoder = new_decoder(kind, account, alerts=AlertMemory(), header=header)
-    splitter = LineSplitter()
-    pieces = (head[start : start + _PIECE] for start in range(0, len(head), _PIECE))
-    items = itertools.chain.from_iterable(map(splitter.feed, pieces))
-    for item in itertools.chain(items, splitter.finish() if len(head) < HEAD_SIZE else ()):
-        yield from decoded(item, decoder, account)
 
 
 def _digest(head: bytes) -> bytes:

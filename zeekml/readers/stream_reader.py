@@ -20,7 +20,6 @@ from zeekml.readers.rejects import LINE_TOO_LONG, ReadCounters, SourceAccount, c
 
 NETFLOW_ONLY: Final = "suricata_netflow_only"
 
-
 Decoder = ZeekDecoder | EveDecoder
 """Makes flows of whole lines."""
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from watch_process import ROOT, Log, WatchProcess, until
 
-from zeekml.detection.allowlist_edit import append_entry
+from zeekml.detection.allowlist import append_entry
 from zeekml.outputs import SILENCED
 
 SCANNER = "198.51.100.99"

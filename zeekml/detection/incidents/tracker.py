@@ -19,6 +19,7 @@ import numpy as np
 
 from zeekml.core.hash_table import places_except
 from zeekml.detection.candidates import Candidates
+from zeekml.detection.incidents import tracker_snapshot
 from zeekml.detection.incidents.candidate_rows import ABSENT, Batch, new_secret, number_rows
 from zeekml.detection.incidents.compiled_policy import compile_policy
 from zeekml.detection.incidents.flow_store import FlowStore
@@ -32,12 +33,6 @@ from zeekml.detection.incidents.notice_builder import (
 from zeekml.detection.incidents.open_incidents import close_incident, open_incident
 from zeekml.detection.incidents.sliding_windows import drop_stale, forget
 from zeekml.detection.incidents.step import DONE, DUE, OPENS, advance_rows, new_state
-from zeekml.detection.incidents.tracker_snapshot import (
-    TrackerHead,
-    fill_state,
-    read_parts,
-    write_snapshot,
-)
 from zeekml.detection.notice import RelatedFlow, State
 from zeekml.detection.rules import DetectionRules
 
@@ -81,10 +76,10 @@ class IncidentTracker:
 
         Raises `StateError` if they are damaged, something else, or of another version.
         """
-        head, flows, arrays = read_parts(data)
+        head, flows, arrays = tracker_snapshot.read_parts(data)
         rules = head.policy, head.thresholds, head.origin, head.base_rate, head.limits
         tracker = cls(DetectionRules(*rules))
-        fill_state(flows, arrays, tracker._state, tracker._flows)
+        tracker_snapshot.fill_state(flows, arrays, tracker._state, tracker._flows)
         tracker._secret = np.uint64(head.secret)
         tracker.opened.update(head.opened)
         tracker.cut_short = head.cut_short
@@ -96,33 +91,19 @@ class IncidentTracker:
     def save(self) -> bytes:
         """All that the lines to come depend on, for `load`."""
         self._forget_unquotable_flows()
-        head = TrackerHead(
-            policy=self.rules.policy,
-            thresholds=dict(self.rules.thresholds),
-            base_rate=self.rules.base_rate,
-            origin=self.rules.origin,
-            limits=self.rules.limits,
+        head = tracker_snapshot.TrackerHead(
+            **vars(self.rules),
             secret=int(self._secret),
             opened=dict(self.opened),
             cut_short=self.cut_short,
             cases=list(self._open.values()),
         )
-        return write_snapshot(head, self._state, self._flows)
+        return tracker_snapshot.write_snapshot(head, self._state, self._flows)
 
     @property
     def suppressed(self) -> int:
         """Candidates that belonged to an open incident without a line being written for them."""
         return int(self._position["suppressed"][0])
-
-    @property
-    def evicted_groups(self) -> int:
-        """Groups whose window was dropped early because there were too many."""
-        return int(self._windows.tally["evicted"][0])
-
-    @property
-    def dropped_rows(self) -> int:
-        """Rows dropped early because their group's window held too many."""
-        return int(self._windows.tally["dropped"][0])
 
     def open_incidents(self, notes: Collection[str] | None = None) -> int:
         """How many incidents are open, of some notes or of all."""

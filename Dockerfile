@@ -2,7 +2,8 @@
 # It runs without root, without capabilities and on a read-only root; see deploy/compose.yaml.
 
 FROM python:3.12-slim AS build
-# what compiles zeekml stays in this stage
+# what compiles zeekml stays in this stage, whichever version it is
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/*

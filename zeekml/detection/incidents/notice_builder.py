@@ -15,11 +15,11 @@ import msgspec
 from communityid.error import Error as CommunityIdError
 
 from zeekml.core.text import printable
-from zeekml.detection.incidents.candidate_rows import NO_SIZE
+from zeekml.detection.incidents._incidents import DESTINATIONS, NO_SIZE, PORTS, SOURCES
 from zeekml.detection.incidents.compiled_policy import ORIGINATOR, PORT, RESPONDER
 from zeekml.detection.incidents.flow_store import FlowStore
 from zeekml.detection.incidents.message import Distinct, Incident, detail, message
-from zeekml.detection.incidents.open_incidents import DESTINATIONS, PORTS, SOURCES, OpenIncidents
+from zeekml.detection.incidents.open_incidents import OpenIncidents
 from zeekml.detection.incidents.sliding_windows import Windows
 from zeekml.detection.notice import Evidence, Flow, Notice, QuotedFlow, State, Tally, digest_of
 from zeekml.detection.rules import DetectionRules

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zeekml.features._addresses import parse_ipv4
 from zeekml.features.addresses import LOCAL, MULTICAST, HostClassifier
 
 
@@ -66,6 +68,21 @@ def test_slices_read_their_own_rows() -> None:
     addresses = pa.array(["10.0.0.1", "8.8.8.8", "fe80::1", "10.0.0.2"])
     whole = HostClassifier()(addresses)[0].tolist()
     assert HostClassifier()(addresses.slice(1, 2))[0].tolist() == whole[1:3]
+
+
+def test_hosts_without_plain_ipv4_keep_their_rows() -> None:
+    hosts = ["2001:db8::5", "10.0.0.1", "host.test", "fe80::1"]
+    alone = [classified(host)[0] for host in hosts]
+    assert classified(*hosts, *hosts) == [*alone, *alone]
+
+
+@pytest.mark.parametrize("offsets", [[0, 8], [-1, 4], [2, 2**31 - 1]])
+def test_offsets_outside_the_text_are_an_error(offsets: list[int]) -> None:
+    nets = np.zeros(0, np.uint32)
+    keys, kinds = np.zeros(1, np.uint64), np.zeros(1, np.uint8)
+    text = np.frombuffer(b"1.1.1.1", np.uint8)
+    with pytest.raises(IndexError):
+        parse_ipv4(text, np.array(offsets, np.int32), nets, nets, keys, kinds)
 
 
 def test_a_bad_network_is_refused() -> None:

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from zeekml.features._flow_features import write_flow_features
 from zeekml.features.addresses import HostClassifier
 from zeekml.features.context.engine import MAX_RECORDS, ContextEngine
 from zeekml.features.feature_schema import FEATURES, LOCAL_NETS
-from zeekml.features.flow_features import READ, flow_columns, write_flow_features
+from zeekml.features.flow_features import READ, flow_columns
 from zeekml.readers.stream_clock import ClockState
 
 _JOINED_ROWS: Final = 8192  # small batches cost more than their rows

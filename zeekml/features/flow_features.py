@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -11,17 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zeekml.core.jit import njit
+from zeekml.features._flow_features import ICMP, OTHER_PROTO, TCP, UDP
 from zeekml.features.addresses import HostClassifier
-from zeekml.features.feature_schema import FLOW_WIDTH, SERVICES
+from zeekml.features.feature_schema import SERVICES
 from zeekml.readers.stream_clock import floats, flow_times
 
 Floats = npt.NDArray[np.float64]
-
-TCP: Final = 0
-UDP: Final = 1
-ICMP: Final = 2
-OTHER_PROTO: Final = 3
 
 UNKNOWN_PORT: Final = -1
 
@@ -39,7 +33,6 @@ _PROTOS: Final = {"tcp": TCP, "udp": UDP, "icmp": ICMP, "icmp6": ICMP, "ipv6-icm
 _FAILED_STATES: Final = pa.array(["S0", "REJ", "SH", "SHR"])
 
 _NO_SERVICE_BIT: Final = len(SERVICES)
-_SERVICE_COLUMNS: Final = len(SERVICES) + 1
 
 _COUNTS: Final = [
     f"{side}_{of}" for side in ("orig", "resp") for of in ("bytes", "pkts", "ip_bytes")
@@ -126,52 +119,3 @@ def _coded(column: pa.Array, code: Callable[[str], int]) -> npt.NDArray[np.int64
     if len(table) == 0:
         return np.zeros(len(column), np.int64)
     return table[encoded.indices.to_numpy(zero_copy_only=False)]
-
-
-@njit(cache=True, nogil=True)
-def write_flow_features(columns: FlowColumns, out: npt.NDArray[np.float32]) -> None:
-    """Write the first `FLOW_WIDTH` columns of `out` (rows, features); NaN where unknown."""
-    for i in range(len(columns.start)):
-        duration = columns.duration[i]
-        orig_pkts = columns.orig_pkts[i]
-        resp_pkts = columns.resp_pkts[i]
-        orig_payload = columns.orig_payload[i]
-        resp_payload = columns.resp_payload[i]
-        span = max(duration, 1e-3) if not math.isnan(duration) else duration
-        row = out[i]
-        row[0] = math.log1p(duration * 1000.0)
-        row[1] = math.log1p(orig_pkts)
-        row[2] = math.log1p(resp_pkts)
-        row[3] = math.log1p(columns.orig_ip_bytes[i])
-        row[4] = math.log1p(columns.resp_ip_bytes[i])
-        orig_log, resp_log = math.log1p(orig_payload), math.log1p(resp_payload)
-        row[5] = orig_log
-        row[6] = resp_log
-        row[7] = math.log1p(orig_payload / max(orig_pkts, 1.0))
-        row[8] = math.log1p(resp_payload / max(resp_pkts, 1.0))
-        row[9] = orig_log - resp_log
-        row[10] = math.log1p((orig_pkts + resp_pkts) / span)
-        row[11] = math.log1p((orig_payload + resp_payload) / span)
-        proto = columns.proto[i]
-        for p in range(3):
-            row[12 + p] = 1.0 if proto == p else 0.0
-        services = columns.services[i]
-        for s in range(_SERVICE_COLUMNS):
-            row[15 + s] = 1.0 if (services >> np.uint32(s)) & np.uint32(1) else 0.0
-        at = 15 + _SERVICE_COLUMNS
-        port = columns.resp_port[i]
-        if port < 0:
-            for p in range(4):
-                row[at + p] = np.nan
-        else:
-            row[at] = 1.0 if port < 1024 else 0.0
-            row[at + 1] = 1.0 if port >= 32768 else 0.0
-            row[at + 2] = 1.0 if port in (80, 443, 8000, 8080, 8443) else 0.0
-            admin = port in (21, 22, 23, 135, 139, 445, 1433, 2323, 3306, 3389, 5432, 5900)
-            row[at + 3] = 1.0 if admin else 0.0
-        row[at + 4] = 1.0 if columns.orig_kind[i] & 1 else 0.0
-        row[at + 5] = 1.0 if columns.resp_kind[i] & 1 else 0.0
-        row[at + 6] = 1.0 if columns.resp_kind[i] & 2 else 0.0
-
-
-assert FLOW_WIDTH == 15 + _SERVICE_COLUMNS + 7, "the writer above and the schema disagree"

@@ -42,8 +42,7 @@ class DataReport:
 
 def report_on(environment: Environment, matrix: Matrix | None = None) -> DataReport:
     """Describe an environment by its rows and its features, computed here if they are not given."""
-    if matrix is None:
-        matrix = features_of(environment)
+    matrix = features_of(environment) if matrix is None else matrix
     counts = Counter(
         LABEL_NAMES[label] if label != UNLABELLED else "unlabelled"
         for label in environment.labels.tolist()

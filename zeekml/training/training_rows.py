@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.datasets.data_report import features_of
 from zeekml.datasets.environment import Environment, Labels, Matrix
 from zeekml.datasets.equal_rows import Weights, duplicate_weights
 from zeekml.features.extractor import feature_matrix
@@ -88,12 +89,7 @@ class Prepared:
 
 def prepare(environment: Environment, *, seed: int) -> Prepared:
     """The features of an environment, capture by capture, and of its synthetic copy."""
-    parts = [
-        feature_matrix(environment.flows.slice(rows.start, rows.stop - rows.start))
-        for rows in environment.capture_slices()
-    ]
-    matrix, labels = synthetic_rows(environment, seed=seed)
-    return Prepared(environment, np.concatenate(parts), matrix, labels)
+    return Prepared(environment, features_of(environment), *synthetic_rows(environment, seed=seed))
 
 
 def prepare_all(

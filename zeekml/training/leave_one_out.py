@@ -20,15 +20,14 @@ import numpy as np
 
 from zeekml.core.markdown import table
 from zeekml.datasets.environment import LABEL_NAMES, Labels
-from zeekml.training.ranking import MEASURES, RATES, EvaluatedRows, Floats
+from zeekml.training.ranking import MEASURES, RATES, SHOWN, EvaluatedRows, Floats
 from zeekml.training.trained_ensemble import Prediction, TrainedEnsemble
 from zeekml.training.trainer import TrainingSettings, train
 from zeekml.training.training_rows import Prepared
 
 NOT_RESOLVED: Final = "n/r"
 
-_SHOWN: Final = RATES[:2]
-_KEYS: Final = MEASURES[: 1 + len(_SHOWN)]
+_KEYS: Final = MEASURES[: 1 + len(SHOWN)]
 _VIEWS: Final = ("raw", "distinct")
 
 
@@ -131,7 +130,7 @@ def measure(fold: Fold) -> EnvironmentFigures:
             LABEL_NAMES[label]: float(above[labels == label].mean())
             for label in np.unique(labels[rows.malicious])
         },
-        resolvable=dict(zip(_SHOWN, rows.resolvable("raw")[1:].tolist(), strict=False)),
+        resolvable=dict(zip(SHOWN, rows.resolvable("raw")[1:].tolist(), strict=False)),
     )
 
 
@@ -158,7 +157,7 @@ def as_dict(figures: Sequence[EnvironmentFigures]) -> dict[str, Any]:
             **{view: _named(_mean(figures, view)) for view in _VIEWS},
             "resolvable": {
                 key: sum(item.resolvable[rate] for item in figures)
-                for rate, key in zip(_SHOWN, _KEYS[1:], strict=True)
+                for rate, key in zip(SHOWN, _KEYS[1:], strict=True)
             },
         }
     return {
@@ -181,8 +180,8 @@ def as_dict(figures: Sequence[EnvironmentFigures]) -> dict[str, Any]:
 def as_markdown(figures: Sequence[EnvironmentFigures]) -> str:
     """The table as Markdown; ``n/r`` stands where too few benign rows resolve a rate."""
     heads = ["environment", "benign", "malicious", "AP"]
-    heads += [f"recall at {rate:g}" for rate in _SHOWN]
-    heads += ["AP, distinct", *(f"recall at {rate:g}, distinct" for rate in _SHOWN), "by class"]
+    heads += [f"recall at {rate:g}" for rate in SHOWN]
+    heads += ["AP, distinct", *(f"recall at {rate:g}, distinct" for rate in SHOWN), "by class"]
     rows = []
     for item in figures:
         shown = item.by_class if item.resolvable[RATES[0]] else {}

@@ -19,6 +19,8 @@ Flags = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.intp]
 
 RATES: Final = (1e-2, 1e-3, 1e-4)
+SHOWN: Final = RATES[:2]
+"""Those that most environments resolve."""
 MEASURES: Final = ("average_precision", *(f"recall_at_fpr_{rate:g}" for rate in RATES))
 """Keys of what `Ranking.figures` returns, in its order."""
 TITLES: Final = ("PR-AUC", *(f"recall at {rate:g}" for rate in RATES))

@@ -8,22 +8,12 @@ from typing import Final
 import numpy as np
 
 from zeekml.evaluation.few_label_study import JOINT, RECIPE, RECIPE_WEIGHED, Adapting
-from zeekml.evaluation.few_shot import FEEDBACK_SHARE, RATES, FewShotFigures
-from zeekml.evaluation.sections.wording import (
-    COMPARED,
-    HELPED,
-    compared,
-    difference,
-    differences_data,
-    listed,
-    mean_known,
-    plain,
-    signed,
-    table_of,
-)
+from zeekml.evaluation.few_shot import FEEDBACK_SHARE, FewShotFigures
+from zeekml.evaluation.sections import wording
+from zeekml.evaluation.sections.wording import COMPARED, mean_known, plain, signed, table_of
 from zeekml.html.figures import Series, bands
 from zeekml.html.sections import Figure, Section, Table
-from zeekml.training.ranking import MEASURES, Floats
+from zeekml.training.ranking import MEASURES, SHOWN, Floats
 
 _DRAWS = 1000
 
@@ -36,12 +26,15 @@ def learners_section(found: Sequence[Adapting]) -> Section:
         joint = np.stack([site.starts[JOINT] for site in found])
         means = {measure: mean_known(worth[:, m]) for m, measure in enumerate(COMPARED)}
         # each environment has one seed
-        results = compared((worth - joint)[:, np.newaxis], 37, _DRAWS)
+        results = wording.compared((worth - joint)[:, np.newaxis], 37, _DRAWS)
         told = dict.fromkeys(COMPARED, "")
         minus_joint = {}
         if learner != JOINT:
-            told = {m: difference(r, HELPED) for m, r in zip(COMPARED, results, strict=True)}
-            minus_joint = differences_data(results, "mean", "interval")
+            told = {
+                m: wording.difference(r, wording.HELPED)
+                for m, r in zip(COMPARED, results, strict=True)
+            }
+            minus_joint = wording.differences_data(results, "mean", "interval")
         rows.append(
             {
                 "learner": learner,
@@ -76,7 +69,7 @@ def learners_section(found: Sequence[Adapting]) -> Section:
 _JOINT: Final = "joint, no labels"
 _WORST: Final = 0.1
 _QUANTILES: Final = (0.1, 0.5, 0.9)
-_FIGURES: Final = ("PR-AUC", *(f"recall at {rate:g}" for rate in RATES))
+_FIGURES: Final = ("PR-AUC", *(f"recall at {rate:g}" for rate in SHOWN))
 
 _Draws = Mapping[tuple[str, int], Mapping[str, Floats]]
 
@@ -95,7 +88,9 @@ def few_labels_section(found: Sequence[Adapting]) -> Section:
         "is that of the differences: where it is below zero, one time in ten the labels did harm.",
     ]
     if whole:
-        prose.append(f"{listed(whole)} could not be parted: one host too many is in it all.")
+        prose.append(
+            f"{wording.listed(whole)} could not be parted: one host too many is in it all."
+        )
     tables = []
     if parted:
         tables = [*(_summary(parted, name) for name in _FIGURES), _weighed(parted)]
@@ -120,7 +115,7 @@ def few_labels_section(found: Sequence[Adapting]) -> Section:
                         "way": o.way,
                         "labels": o.labels,
                         "average_precision": o.average_precision,
-                        "recall": dict(zip(map(str, RATES), o.recall, strict=True)),
+                        "recall": dict(zip(map(str, SHOWN), o.recall, strict=True)),
                     }
                     for o in site.feedback
                 ]

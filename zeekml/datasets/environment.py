@@ -64,10 +64,6 @@ class Environment:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def where(self, chosen: BoolArray) -> Environment:
-        """The environment with some of its rows alone."""
-        return self.take(np.flatnonzero(chosen))
-
     def take(self, rows: IntArray) -> Environment:
         """The environment with these rows, in this order."""
         return replace(

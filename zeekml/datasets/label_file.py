@@ -274,7 +274,9 @@ def _rule(where: str, given: dict[str, str], said: FlowLabel, settings: LabelSet
     if first is not None and last is not None and last < first:
         raise DataError(f"{where}: ends before it starts")
     return LabelRule(
-        *(said.code, said.circular, said.episode),
+        code=said.code,
+        circular=said.circular,
+        episode=said.episode,
         **values,
         community_id=given.get("community_id"),
         proto=standard_protocol(given["proto"])[:SHOWN] if "proto" in given else None,

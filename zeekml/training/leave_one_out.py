@@ -20,7 +20,7 @@ import numpy as np
 
 from zeekml.core.markdown import table
 from zeekml.datasets.environment import LABEL_NAMES, Labels
-from zeekml.training.ranking import MEASURES, RATES, SHOWN, EvaluatedRows, Floats
+from zeekml.training.ranking import MEASURES, RATES, SHOWN, EvaluatedRows, Floats, mean_of_known
 from zeekml.training.trained_ensemble import Prediction, TrainedEnsemble
 from zeekml.training.trainer import TrainingSettings, train
 from zeekml.training.training_rows import Prepared
@@ -37,11 +37,6 @@ class Fold:
 
     prepared: Prepared  # the held-out environment
     prediction: Prediction  # for all its rows, labelled or not
-
-    @property
-    def name(self) -> str:
-        """Name of the environment."""
-        return self.prepared.name
 
     @property
     def labels(self) -> Labels:
@@ -122,7 +117,7 @@ def measure(fold: Fold) -> EnvironmentFigures:
     scores, labels = fold.prediction.log_odds, rows.labels
     above = rows.ranking(scores).above(rows.weights["raw"], RATES[0])
     return EnvironmentFigures(
-        name=fold.name,
+        name=fold.prepared.name,
         benign=int((~rows.malicious).sum()),
         malicious=int(rows.malicious.sum()),
         views={view: rows.figures(scores, view)[: len(_KEYS)] for view in _VIEWS},
@@ -142,10 +137,7 @@ def _named(figures: Floats) -> dict[str, float | None]:
 
 def _mean(figures: Sequence[EnvironmentFigures], view: str) -> Floats:
     """The mean of each figure over the environments that resolve it, NaN where none does."""
-    table = np.stack([item.views[view] for item in figures])
-    known = np.isfinite(table)
-    total = np.where(known, table, 0.0).sum(axis=0)
-    return np.divide(total, known.sum(axis=0), out=np.full(len(total), np.nan), where=known.any(0))
+    return mean_of_known(np.stack([item.views[view] for item in figures]))
 
 
 def as_dict(figures: Sequence[EnvironmentFigures]) -> dict[str, Any]:

@@ -81,6 +81,13 @@ def _allowed(false: Floats, rate: float) -> int:
     return int(np.searchsorted(false / false[-1], rate * (1 + 1e-9), side="right"))
 
 
+def mean_of_known(table: Floats) -> Floats:
+    """The mean of each column's numbers (columns,), NaN where it has none."""
+    known = np.isfinite(table)
+    total = np.where(known, table, 0.0).sum(axis=0)
+    return np.divide(total, known.sum(axis=0), out=np.full(len(total), np.nan), where=known.any(0))
+
+
 @dataclass(frozen=True)
 class EvaluatedRows:
     """The rows of an environment that figures rest on."""

@@ -231,14 +231,8 @@ def columns_of(families: Sequence[str]) -> npt.NDArray[np.intp]:
 
 def task_source(item: Prepared, scaler: Scaler) -> TaskSource:
     """An environment as tasks are drawn from it."""
-    return TaskSource(
-        name=item.name,
-        x=trained_ensemble.member_inputs(scaler, item.matrix),
-        labels=item.environment.labels,
-        weights=item.weights,
-        hosts=item.hosts,
-        time=item.environment.ends(),
-    )
+    x, own = trained_ensemble.member_inputs(scaler, item.matrix), item.environment
+    return TaskSource(item.name, x, own.labels, item.weights, item.hosts, time=own.ends())
 
 
 @dataclass(frozen=True)

@@ -130,14 +130,7 @@ class TrainingRows:
 def pool_of(prepared: Sequence[Prepared], seed: int) -> TrainingRows:
     """Gather what an ensemble with this seed learns from: environments and synthetic copies."""
     columns = [FEATURE_INDEX[name] for name in FEATURE_SET]
-    parts: list[tuple[Matrix, Labels, Weights, npt.NDArray[np.int32]]] = [
-        (
-            np.empty((0, len(columns)), np.float32),
-            np.empty(0, np.int8),
-            np.empty(0),
-            np.empty(0, np.int32),
-        )
-    ]
+    parts: list[tuple[Matrix, Labels, Weights, npt.NDArray[np.int32]]] = []
     for number, item in enumerate(prepared):
         rng = np.random.default_rng([seed, len(item.environment), number, 1])
         synthetic = row_weights(item.synthetic, item.synthetic_labels) * SYNTHETIC_WEIGHT
@@ -155,9 +148,7 @@ def pool_of(prepared: Sequence[Prepared], seed: int) -> TrainingRows:
                 mass = times * (total / MAX_SOURCE_ROWS)
             owner = np.full(len(chosen), number, dtype=np.int32)
             parts.append((matrix[chosen][:, columns], rows[chosen], mass, owner))
-    x, labels, weights, environment = (
-        np.concatenate(column) for column in zip(*parts, strict=True)
-    )
+    x, labels, weights, environment = map(np.concatenate, zip(*parts, strict=True))
     weights = weights / max(weights.sum(), 1e-12)
     return TrainingRows(x, labels, weights, environment, [item.name for item in prepared])
 

@@ -138,12 +138,11 @@ def _counts(parted: Mapping[str, _Draws]) -> list[int]:
     return sorted({count for draws in parted.values() for _, count in draws})
 
 
-def _gains(parted: Mapping[str, _Draws], way: str, count: int, figure: str, q: float) -> Floats:
-    """A quantile of the gain over no labels, by environment."""
+def _gain(parted: Mapping[str, _Draws], way: str, count: int, figure: str, q: float) -> float:
+    """A quantile of the gain over no labels, mean over environments."""
     before = RECIPE if way == RECIPE_WEIGHED else _JOINT
-    return np.array(
-        [np.quantile(d[way, count][figure] - d[before, count][figure], q) for d in parted.values()]
-    )
+    gains = [d[way, count][figure] - d[before, count][figure] for d in parted.values()]
+    return float(np.mean([np.quantile(by_draw, q) for by_draw in gains]))
 
 
 def _summary(parted: Mapping[str, _Draws], figure: str) -> Table:
@@ -154,10 +153,8 @@ def _summary(parted: Mapping[str, _Draws], figure: str) -> Table:
             level = np.mean([np.median(d[way, count][figure]) for d in parted.values()])
             text = plain(float(level), 3)
             if way not in (RECIPE, _JOINT):
-                median, worst = (
-                    signed(float(np.mean(_gains(parted, way, count, figure, q))))
-                    for q in (0.5, _WORST)
-                )
+                asked = parted, way, count, figure
+                median, worst = (signed(_gain(*asked, q)) for q in (0.5, _WORST))
                 text += f" ({median}, worst decile {worst})"
             row[f"{count} labels"] = text
         rows.append(row)
@@ -174,10 +171,8 @@ def _weighed(parted: Mapping[str, _Draws]) -> Table:
         for figure in _FIGURES[1:]:
             row = {"environment and figure": f"{name}, {figure}"}
             for count in _counts(parted):
-                median, worst = (
-                    signed(float(_gains({name: draws}, RECIPE_WEIGHED, count, figure, q)[0]))
-                    for q in (0.5, _WORST)
-                )
+                asked = {name: draws}, RECIPE_WEIGHED, count, figure
+                median, worst = (signed(_gain(*asked, q)) for q in (0.5, _WORST))
                 row[f"{count} labels"] = f"{median} ({worst})"
             rows.append(row)
     caption = "Weighing the recipe's members: median difference to no labels (worst decile)"
@@ -201,15 +196,10 @@ def _feedback(found: Sequence[Adapting]) -> Table:
 def _curve(parted: Mapping[str, _Draws], figure: str) -> Figure:
     counts = _counts(parted)
     series = []
-    for way in (
-        RECIPE_WEIGHED,
-        "joint, whole network",
-        "fomaml, whole network",
-        "anil, last layer",
-    ):
+    tuned = ("joint, whole network", "fomaml, whole network", "anil, last layer")
+    for way in (RECIPE_WEIGHED, *tuned):
         low, middle, high = (
-            [float(np.mean(_gains(parted, way, count, figure, q))) for count in counts]
-            for q in _QUANTILES
+            [_gain(parted, way, count, figure, q) for count in counts] for q in _QUANTILES
         )
         series.append(Series(way, middle, low, high))
     return Figure(

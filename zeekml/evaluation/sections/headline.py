@@ -142,12 +142,7 @@ def _table(sites: Sequence[_Site], means: Sequence[_Mean], over_all: Floats, cap
             "environment": one.site.name + (" (seen in training)" if one.site.seen else ""),
             "benign": f"{len(one.hosts(malicious=False)):,}",
             "malicious": f"{len(one.hosts(malicious=True)):,}",
-            **{
-                title: over_seeds(values, interval)
-                for title, values, interval in zip(
-                    TITLES, one.figures.T, one.intervals, strict=True
-                )
-            },
+            **dict(zip(TITLES, map(over_seeds, one.figures.T, one.intervals), strict=True)),
         }
         for one in sites
     ]

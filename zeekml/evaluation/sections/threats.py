@@ -38,8 +38,9 @@ def threats_section(study: Study) -> Section:
             }
         recalls[site.name] = found
     tables = [table_of("Recall by threat, each flow counted once", rows)]
-    figures, shares = [], _confusion(study)
+    figures, shares, confusion = [], _confusion(study), None
     if shares is not None:
+        confusion = {t: dict(zip(THREATS, s.tolist(), strict=True)) for t, s in shares.items()}
         heads = ["", *THREATS]
         cells_of = [[threat, *(f"{s:.2f}" for s in row)] for threat, row in shares.items()]
         tables.append(Table("Labelled threat (rows) and what was said (columns)", heads, cells_of))
@@ -65,15 +66,7 @@ def threats_section(study: Study) -> Section:
         ],
         tables=tables,
         figures=figures,
-        data={
-            "recall": recalls,
-            "confusion": None
-            if shares is None
-            else {
-                threat: dict(zip(THREATS, row.tolist(), strict=True))
-                for threat, row in shares.items()
-            },
-        },
+        data={"recall": recalls, "confusion": confusion},
     )
 
 

@@ -17,9 +17,7 @@ from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.policy import Policy
 from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.bundle import Bundle
-from zeekml.live.health.checks import Coverage
-from zeekml.live.health.silence import Silence
-from zeekml.live.health.unscored import FirstReject
+from zeekml.live.health.figures import Coverage, FirstReject, Silence
 from zeekml.live.live_pipeline import LiveResult
 from zeekml.live.startup import tail_of
 from zeekml.live.state.context_files import ContextFiles
@@ -160,18 +158,6 @@ class LiveStream:
     def formats(self) -> list[str]:
         """Formats of the latest files, as far as they are known."""
         return sorted({str(decoder.kind) for _, decoder in self.tails if decoder.kind})
-
-    @property
-    def drops(self) -> int | None:
-        """Packets that the sensor says it lost; None if it does not say."""
-        said = [decoder.stats.drops for _, decoder in self.tails]
-        return max((n for n in said if n is not None), default=None)
-
-    @property
-    def packets(self) -> int | None:
-        """Packets that the sensor says it got; None if it does not say."""
-        said = [decoder.stats.packets for _, decoder in self.tails]
-        return max((n for n in said if n is not None), default=None)
 
     def bytes_behind(self) -> int:
         """Bytes of the live files that have not been read, as far as can be told."""

@@ -18,11 +18,11 @@ from zeekml.ensemble.bundle import Bundle
 from zeekml.errors import InputError, OutputError
 from zeekml.features.feature_schema import FEATURES, SCHEMA_HASH
 from zeekml.live.health import problems
-from zeekml.live.health.checks import HealthLimits, StreamFigures
+from zeekml.live.health.checks import HealthLimits
+from zeekml.live.health.figures import StreamFigures
 from zeekml.live.health.monitor import HealthMonitor
 from zeekml.live.health.problems import HealthFinding, ProblemKind
 from zeekml.live.health.prometheus import render, write_metrics
-from zeekml.live.health.unscored import Instead
 from zeekml.live.outputs.live_outputs import Shortened, notice_encoder
 from zeekml.live.state.database import State
 from zeekml.live.state.status import ABOUT, Problem, Status, budget_of, decode_about, encode_about
@@ -61,12 +61,11 @@ class Reporter:
         self._wall = wall
         self._host = socket.gethostname()
         self._encoded = notice_encoder(job.options)
-        self._monitor = HealthMonitor(
-            self._host, HealthLimits(job.config.stall_after, job.config.lag_after)
-        )
+        limits = HealthLimits(job.config.stall_after, job.config.lag_after)
+        self._monitor = HealthMonitor(self._host, limits, clock, wall)
         if (stored := state.note(_NOTE)) is not None:
             try:
-                self._monitor.load(json.loads(stored), clock(), wall())
+                self._monitor.load(json.loads(stored))
             except (InputError, ValueError) as error:
                 log.warning("%s; problems that are open may be told of again", error)
         self._thresholds = policy.thresholds(bundle.manifest.thresholds)
@@ -115,8 +114,7 @@ class Reporter:
         if wake_problem is not None:
             shown = printable(wake_problem)
             log.warning("changes of logs are not seen at once but by looking (%s)", shown)
-        now, wall = self._clock(), self._wall()
-        notices = self._monitor.keep_only([s.logs.name for s in streams], now, wall)
+        notices = self._monitor.keep_only([stream.logs.name for stream in streams])
         for stream in streams:
             name = stream.logs.name
             for path in _missing(stream.logs):
@@ -125,7 +123,7 @@ class Reporter:
                 log.info("%s: goes on after %s records scored before", printable(name), scored)
             for problem in stream.problems:
                 log.warning("%s: %s", printable(name), printable(problem, 400))
-                notices += self._monitor.context_lost(name, now, wall, problem)
+                notices += self._monitor.context_lost(name, problem)
         return self._lines(notices)
 
     def shortened(self, outputs: Sequence[Shortened]) -> list[bytes]:
@@ -139,8 +137,7 @@ class Reporter:
         return self._of_watch(ProblemKind.STATE, [finding])
 
     def _of_watch(self, kind: ProblemKind, findings: Iterable[HealthFinding]) -> list[bytes]:
-        now, wall = self._clock(), self._wall()
-        return self._warned([self._monitor.of_watch(now, wall, kind, f) for f in findings])
+        return self._warned([self._monitor.of_watch(kind, finding) for finding in findings])
 
     def happened(self, stream: LiveStream, events: Sequence[Event]) -> list[bytes]:
         """Report what happened to the logs."""
@@ -166,7 +163,7 @@ class Reporter:
                 log.error("%s: %s; tried again until it can be read", source, reason)
             else:
                 log.warning("%s: can be read again", source)
-            notices += self._monitor.event(stream.logs.name, self._clock(), self._wall(), event)
+            notices += self._monitor.event(stream.logs.name, event)
         return self._lines(notices)
 
     def observe(self, streams: Sequence[LiveStream]) -> list[bytes]:
@@ -179,8 +176,7 @@ class Reporter:
         notices: list[HealthNotice] = []
         for stream in streams:
             self._log_first_records(stream)
-            figures = _figures_of(stream)
-            notices += self._monitor.observe(stream.logs.name, now, self._wall(), figures)
+            notices += self._monitor.observe(stream.logs.name, _figures_of(stream))
         return self._warned(notices)
 
     def ended(self, streams: Sequence[LiveStream]) -> list[bytes]:
@@ -188,8 +184,7 @@ class Reporter:
         notices: list[HealthNotice] = []
         # the others have flows, if only not lately
         for stream in (stream for stream in streams if not stream.record.counters.accepted):
-            figures = _figures_of(stream)
-            notices += self._monitor.ended(stream.logs.name, self._clock(), self._wall(), figures)
+            notices += self._monitor.ended(stream.logs.name, _figures_of(stream))
         return self._warned(notices)
 
     def _warned(self, notices: Sequence[HealthNotice]) -> list[bytes]:
@@ -266,25 +261,22 @@ class Reporter:
 
 def _figures_of(stream: LiveStream) -> StreamFigures:
     counters = stream.record.counters
-    instead = Instead(
-        sensor=stream.logs.sensor,
-        skipped={kind: n for kind, n in counters.skipped.items() if kind != SHED},
-        rejected=counters.rejected,
-        formats=tuple(stream.formats),
-        reject=stream.rejects.first,
-        absent=() if counters.records_read else tuple(map(str, _missing(stream.logs))),
-    )
+    stats = [decoder.stats for _, decoder in stream.tails]
     return StreamFigures(
+        sensor=stream.logs.sensor,
         records_read=counters.records_read,
-        records_rejected=counters.rejected.total(),
         records_scored=counters.accepted,
+        skipped={kind: n for kind, n in counters.skipped.items() if kind != SHED},
+        rejected=dict(counters.rejected),
+        reject=stream.rejects.first,
+        formats=tuple(stream.formats),
+        absent=() if counters.records_read else tuple(map(str, _missing(stream.logs))),
         bytes_behind=0 if stream.idle else stream.bytes_behind(),
         lag=stream.lag,
         record_clock=stream.stream_clock,
         coverage=stream.coverage.share,
-        drops=stream.drops,
-        packets=stream.packets,
-        instead=instead,
+        drops=max((s.drops for s in stats if s.drops is not None), default=None),
+        packets=max((s.packets for s in stats if s.packets is not None), default=None),
     )
 
 

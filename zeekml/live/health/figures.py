@@ -1,0 +1,129 @@
+"""Figures of one stream: what its checks judge by, and how that is measured while it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+
+from zeekml.readers.flow_schema import SCORED, SURICATA, ZEEK
+from zeekml.readers.rejects import RejectSink
+
+WINDOW: Final = 1000
+"""Lines or records that a share is taken of, at least."""
+
+_COLUMNS: Final = {ZEEK: (*SCORED, "orig_bytes", "resp_bytes", "history"), SURICATA: SCORED}
+_KEPT: Final = 4000  # of a line that could not be read
+
+
+class UnscoredReject(NamedTuple):
+    """A line that could not be read."""
+
+    source: str
+    line: int
+    reason: str
+    excerpt: bytes | str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFigures:
+    """Figures of one stream at one moment. Totals never fall while the service runs.
+
+    What is None is not known.
+    """
+
+    sensor: str = ""  # zeek or suricata
+    records_read: int = 0  # as the next three, a total
+    records_scored: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)  # lines by type
+    rejected: Mapping[str, int] = field(default_factory=dict)  # lines by reason
+    reject: UnscoredReject | None = None  # the first since a flow came
+    formats: tuple[str, ...] = ()  # of the files, as far as known
+    absent: tuple[str, ...] = ()  # logs that do not exist
+    bytes_behind: int = 0  # that are there and not read yet; 0 at the end of the log
+    lag: float | None = None  # seconds between what is read and what could be
+    record_clock: float | None = None  # the stream's clock, epoch seconds
+    # share of values that are there, among those this kind of sensor can provide
+    coverage: float | None = None
+    drops: int | None = None  # the sensor's own totals: packets that it lost,
+    packets: int | None = None  # and that it was to see
+
+
+class Coverage:
+    """Share of the values that are there, among those that features are made of.
+
+    `share` is that of the last `WINDOW` records or more, None before.
+    """
+
+    def __init__(self, sensor: str) -> None:
+        self.share: float | None = None
+        self._columns = _COLUMNS[sensor]
+        self._rows = self._values = 0
+
+    def add(self, flows: pa.RecordBatch) -> None:
+        """Take the next flows."""
+        self._rows += len(flows)
+        for name in self._columns:
+            self._values += len(flows) - flows.column(name).null_count
+        if self._rows >= WINDOW:
+            self.share = self._values / (self._rows * len(self._columns))
+            self._rows = self._values = 0
+
+
+class FirstReject:
+    """A `RejectSink` that hands all rejects on, and keeps the `first` until it is forgotten."""
+
+    def __init__(self, rejects: RejectSink) -> None:
+        self.first: UnscoredReject | None = None
+        self._rejects = rejects
+
+    def add(self, source: str, line: int, reason: str, excerpt: bytes | str) -> None:
+        """As for `RejectSink`."""
+        if self.first is None:
+            self.first = UnscoredReject(source, line, reason, excerpt[:_KEPT])
+        self._rejects.add(source, line, reason, excerpt)
+
+
+class Silence:
+    """Measures for how long nothing has come, by a clock that never goes backwards.
+
+    Silence is that of the log. By the clock of the machine it counts only while the ends of all
+    logs are in sight and nothing at all is added to them: a watch that was stopped, or is behind,
+    has seen no silence. Suricata's stats events come without traffic, too; where there is nothing
+    else, it is they that tell how much time has passed.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since: float | None = None
+        self._stats_since: float | None = None
+
+    def flows(self) -> None:
+        """There were flows."""
+        self._stats_since = None
+
+    def seconds(
+        self, looked: float, stats: float | None, *, grown: bool, at_end: bool, in_sight: bool
+    ) -> float:
+        """For how long it has been silent, after a look at the logs that began at `looked`.
+
+        `stats` is the time of the latest stats event since the latest flow, `in_sight` whether all
+        logs can be read, and none is still being waited for.
+        """
+        if not at_end:
+            # what was not read yet may be flows
+            self._since = self._stats_since = None
+            return 0.0
+        by_stats = 0.0
+        if stats is not None:
+            if self._stats_since is None:
+                self._stats_since = stats
+            by_stats = stats - self._stats_since
+        if grown or not in_sight:
+            self._since = None
+            return by_stats
+        if self._since is None:
+            self._since = self._clock()
+        return max(looked - self._since, by_stats)

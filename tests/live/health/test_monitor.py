@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeekml.alerts.health_notice import SENSOR_PROBLEM, HealthNotice
+from zeekml.config import Config
 from zeekml.errors import InputError
-from zeekml.live.health.checks import HealthLimits
 from zeekml.live.health.figures import StreamFigures
 from zeekml.live.health.monitor import HealthMonitor
 from zeekml.live.tail.checkpoint import Checkpoint
@@ -26,8 +26,8 @@ HOUR = 3600.0
 class Watch:
     """A monitor with clocks of its own, and figures that change step by step."""
 
-    def __init__(self, limits: HealthLimits | None = None) -> None:
-        self.limits = limits or HealthLimits()
+    def __init__(self, limits: Config | None = None) -> None:
+        self.limits = limits or Config()
         self.now = 500.0
         self.wall = WALL
         self.monitor = self.begin()
@@ -160,7 +160,7 @@ def test_nothing_scored_is_told_at_the_end_of_the_input_at_once() -> None:
 
 @pytest.mark.parametrize("limit", [0.0, 60.0, 90_000.0])
 def test_how_long_silence_may_last_is_a_setting(limit: float) -> None:
-    watch = Watch(HealthLimits(stall_after=limit))
+    watch = Watch(Config(stall_after=limit))
     watch.records(1)
     said = [watch.step(50), watch.step(50), watch.step(86_400)]
     assert said == [[], ["stalled open 0"] if limit == 60.0 else [], []]
@@ -255,7 +255,7 @@ def test_catching_up_is_no_problem_and_neither_is_a_quiet_log() -> None:
         assert watch.step(61, lag=lag, bytes_behind=10**9) == []
     for lag in (1000.0, 2000.0, 3000.0):
         assert watch.step(61, lag=lag, bytes_behind=0) == []
-    watch = Watch(HealthLimits(lag_after=0))
+    watch = Watch(Config(lag_after=0))
     for lag in (1000.0, 2000.0, 3000.0):
         assert watch.step(61, lag=lag, bytes_behind=5) == []
 
@@ -337,7 +337,7 @@ def test_a_jump_of_the_wall_clock_is_no_problem() -> None:
 
 
 def test_packets_that_the_sensor_lost() -> None:
-    watch = Watch(HealthLimits(stall_after=0.0))
+    watch = Watch(Config(stall_after=0.0))
     assert watch.step(drops=100, packets=10_000) == []
     assert watch.step(60, drops=100, packets=20_000) == []
     assert watch.step(60, drops=350, packets=30_000) == ["drops open 0"]
@@ -421,7 +421,7 @@ def test_a_gap_has_one_line(cause: Cause) -> None:
 
 
 def test_many_gaps_are_summed_up() -> None:
-    watch = Watch(HealthLimits(stall_after=0.0))
+    watch = Watch(Config(stall_after=0.0))
     assert watch.event(gap()) == ["gap closed 0"]
     assert watch.event(gap()) == watch.event(gap(at_least=0)) == []
     assert watch.event(gap(Cause.DAMAGED)) == ["gap closed 0"]

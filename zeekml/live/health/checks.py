@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from zeekml.config import Config
 from zeekml.core.units import amount_of_data, counted, duration, when
 from zeekml.live.health.figures import WINDOW, StreamFigures
 from zeekml.live.health.problems import HealthFinding, ProblemKind
@@ -31,14 +32,6 @@ _DROPS_OVER: Final = 600.0
 Verdict = tuple[ProblemKind, HealthFinding | None]
 
 
-@dataclass(frozen=True, slots=True)
-class HealthLimits:
-    """What is still normal, in seconds; 0 switches a check off."""
-
-    stall_after: float = 3600.0  # without a record in a log that had some, or one that is scored
-    lag_after: float = 300.0  # that reading may be behind
-
-
 @dataclass(slots=True)
 class Remembered:
     """What checks of a stream know from before the service started; stored with the state."""
@@ -56,9 +49,12 @@ class Remembered:
 
 
 class StreamChecks:
-    """All checks of one stream; `remembered` is kept up to date."""
+    """All checks of one stream; `remembered` is kept up to date.
 
-    def __init__(self, limits: HealthLimits, remembered: Remembered) -> None:
+    `limits` says what is still normal, in seconds; 0 switches a check off.
+    """
+
+    def __init__(self, limits: Config, remembered: Remembered) -> None:
         self._limits = limits
         self._remembered = remembered
         self._last: StreamFigures | None = None

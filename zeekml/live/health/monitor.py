@@ -15,11 +15,12 @@ from typing import Any, Final
 import msgspec
 
 from zeekml.alerts.health_notice import SENSOR_PROBLEM, HealthNotice, HealthState, health_id
+from zeekml.config import Config
 from zeekml.core.text import printable
 from zeekml.core.units import duration
 from zeekml.errors import InputError
 from zeekml.live.health import problems
-from zeekml.live.health.checks import HealthLimits, Remembered, StreamChecks
+from zeekml.live.health.checks import Remembered, StreamChecks
 from zeekml.live.health.figures import StreamFigures
 from zeekml.live.health.problems import HealthFinding, ProblemKind
 from zeekml.live.tail.events import Cause, Gap, Recovered, Trouble
@@ -78,7 +79,7 @@ class HealthMonitor:
     notices of what began or ended.
     """
 
-    def __init__(self, sensor: str, limits: HealthLimits, clock: Clock, wall: Clock) -> None:
+    def __init__(self, sensor: str, limits: Config, clock: Clock, wall: Clock) -> None:
         self._sensor, self._limits = sensor, limits
         self._clock, self._wall_clock = clock, wall
         self._streams: dict[str, _Stream] = {}
@@ -163,10 +164,8 @@ class HealthMonitor:
     @property
     def open_problems(self) -> list[tuple[str, str]]:
         """Streams and kinds of the problems that are open."""
-        found: list[tuple[str, str]] = []
-        for stream, state in self._streams.items():
-            found += [(stream, key) for key, problem in state.problems.items() if problem.open]
-        return found
+        known = [(s, *item) for s, of in self._streams.items() for item in of.problems.items()]
+        return [(stream, key) for stream, key, problem in known if problem.open]
 
     def save(self) -> dict[str, Any]:
         """What is to be known after a restart, as values that JSON knows.

@@ -39,8 +39,7 @@ _EXCERPT: Final = 120
 def unscored(seconds: float | None, instead: StreamFigures, *, ever: bool) -> HealthFinding:
     """Nothing was scored for `seconds`; None at the end of the input.
 
-    `instead` has what was skipped and rejected meanwhile, `ever` is whether anything was scored
-    before.
+    `instead` has what was skipped and rejected meanwhile; `ever`: whether any was scored before.
     """
     since = "nothing was scored" if seconds is None else f"no flow for {duration(seconds)}"
     rejected, skipped = sum(instead.rejected.values()), sum(instead.skipped.values())
@@ -61,9 +60,8 @@ def unscored(seconds: float | None, instead: StreamFigures, *, ever: bool) -> He
 
 
 def _nothing_came(instead: StreamFigures) -> tuple[str, str]:
-    what = "nothing was ever written to the log"
-    if instead.absent:
-        what = f"{instead.absent[0]} does not exist"
+    missing = [f"{path} does not exist" for path in instead.absent]
+    what = missing[0] if missing else "nothing was ever written to the log"
     return what, (
         "see whether Suricata runs, gets traffic and writes to this very file (suricata.yaml, "
         "outputs: - eve-log: filename:), or name another one with --suricata"

@@ -1,6 +1,7 @@
 """Event buffer of a tail: what was delivered or lost since the last poll, and the checkpoint.
 
-With the timeouts of the tail, which never sleeps: what it waits for, and when a scan is due again.
+With the timeouts of the tail, which never sleeps: what it waits for, and when a scan is due again;
+and with the header that is in force after what was delivered.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from typing import Final
 from zeekml.live.tail.checkpoint import Checkpoint, Finished, worth_remembering
 from zeekml.live.tail.events import Cause, Event, FileOpened, Gap, How, Lines, Recovered, Trouble
 from zeekml.live.tail.file_reader import FileReader, Piece, Rest
-from zeekml.live.tail.fingerprint import Fingerprint, Place
-from zeekml.live.tail.header_in_force import HeaderMemory, begins_header
+from zeekml.live.tail.fingerprint import Fingerprint, Place, begins_header
 from zeekml.live.tail.rotated_files import RotatedFile
 from zeekml.readers.files.line_splitter import Block
+from zeekml.readers.formats.zeek_header import HeaderReader
 
+Spot = tuple[int, int]  # offset in a file, and line
+
+MAX_HEADER: Final = 1 << 18  # bytes of header that are kept; longer lines of it are not
 _SCAN_EVERY: Final = 1.0
 _NEVER: Final[tuple[float, Place | None]] = (-_SCAN_EVERY, None)
 
@@ -56,6 +60,33 @@ class Timeouts:
     def scan_soon(self) -> None:
         """It is time for another scan, whenever the last one was."""
         self._scanned = _NEVER
+
+
+class HeaderMemory:
+    """The header in force at a place in a Zeek log, kept as the lines it was written in.
+
+    After `copytruncate` Zeek goes on without writing its header again, so what the lines of a file
+    mean may stand in no file any more. A checkpoint therefore carries the header with it. `text` of
+    another memory goes on from there.
+    """
+
+    def __init__(self, text: bytes = b"") -> None:
+        # what `TsvDecoder.pass_over` is to see before the next line; empty if there is no header
+        self.text = b""
+        self.reader = HeaderReader()  # of these lines
+        if text:
+            self.see(Block(text, 1), begins=True)
+
+    def see(self, block: Block, *, begins: bool) -> None:
+        """Take in the next lines, which `begins` says are the first of their file."""
+        data = block.data
+        if begins:
+            first = data[: data.find(b"\n") + 1 or len(data)]
+            if self.reader.begin(first):
+                data = data[len(first) :]
+        for _ in self.reader.runs(data):
+            pass
+        self.text = self.reader.text(MAX_HEADER)
 
 
 class EventBuffer:
@@ -125,17 +156,12 @@ class EventBuffer:
             self.checkpoint = replace(at, identity=fingerprint, offset=offset, line=line, size=size)
 
     def gap(
-        self,
-        source: Path,
-        cause: Cause,
-        at_least: int,
-        after: Checkpoint,
-        begin: tuple[int, int] | None = None,
+        self, source: Path, cause: Cause, lost: int, after: Checkpoint, begin: Spot | None = None
     ) -> None:
-        """Report a loss from the checkpoint on, or from an offset and line of another file."""
+        """Report a loss from the checkpoint on, or from a place in another file."""
         offset, line = (self.at.offset, self.at.line) if begin is None else begin
         self.checkpoint = after
-        self._events.append(Gap(str(source), cause, offset, line, at_least, after))
+        self._events.append(Gap(str(source), cause, offset, line, lost, after))
         self._timeouts.scan_soon()
 
     def after(self, file: Finished, written: int = 0) -> Checkpoint:
@@ -200,7 +226,7 @@ class EventBuffer:
         """Give that file up: it is nowhere to be found."""
         offset = self.at.offset
         lost = max(self.at.size - offset, 0)
-        certain = self.header.closed and not lost
+        certain = self.header.reader.closed and not lost
         cause = Cause.VANISHED
         if self._emptied == fingerprint.place:
             cause = Cause.TRUNCATED

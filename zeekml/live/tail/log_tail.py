@@ -21,11 +21,10 @@ from typing import Final
 
 from zeekml.live.tail.checkpoint import MAX_MET_DIRECTORIES, Checkpoint, Finished, SkippedFiles
 from zeekml.live.tail.directory_scan import DirectoryScan, LogListing
-from zeekml.live.tail.event_buffer import EventBuffer, Timeouts
+from zeekml.live.tail.event_buffer import EventBuffer, HeaderMemory, Timeouts
 from zeekml.live.tail.events import Cause, Event, How
 from zeekml.live.tail.file_reader import FileReader, ReadState, open_listed, place_of, read_head
-from zeekml.live.tail.fingerprint import Fingerprint, Place
-from zeekml.live.tail.header_in_force import HeaderMemory, may_be_header
+from zeekml.live.tail.fingerprint import Fingerprint, Place, may_be_header
 from zeekml.live.tail.next_file import NextFile, PendingFiles, find, next_files, skipped
 from zeekml.readers.files.line_splitter import Block
 
@@ -163,7 +162,7 @@ class LogTail:
         file = self._file
         if not self.idle or file is None or file.damage is not None:
             return events
-        prefix = self._buffer.header.prefix
+        prefix = self._buffer.header.reader.header.prefix
         counts = not may_be_header(file.begun, prefix, first=file.line == 1)
         if file.within_line or (counts and file.can_end):
             for piece in file.rest():
@@ -201,7 +200,8 @@ class LogTail:
             return False
         if not file.packed and file.stat.st_size > file.read_to:
             return True
-        settled = self._buffer.header.closed or not self._followed_live
+        # after ``#close`` Zeek is done with the file
+        settled = self._buffer.header.reader.closed or not self._followed_live
         if not settled and not self._timeouts.expired(_SETTLED, SETTLE):
             return False
         self._leave(file)
@@ -341,8 +341,7 @@ class LogTail:
         return True
 
     def _next_files(self, listing: LogListing, reading: Finished | None = None) -> list[NextFile]:
-        given_up = self._given_up
-        rotated = [f for f in listing.rotated if (f.place, f.entry.written) not in given_up]
+        rotated = [f for f in listing.rotated if (f.place, f.entry.written) not in self._given_up]
         following = next_files(rotated, listing.live, self._buffer.at.finished, reading)
         live = [listing.live] if listing.live is not None else []
         self._pending.update([*listing.rotated, *live], following)

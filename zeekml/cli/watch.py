@@ -103,7 +103,7 @@ def watch(
 
     give_back_large_blocks()
     do_without_pandas()
-    from zeekml.live.startup import begin
+    from zeekml.live.startup import Startup
     from zeekml.live.tail.default_paths import look_around
     from zeekml.live.tail.inputs import found_logs, named_logs
     from zeekml.outputs import refuse_nested, refuse_output_among_inputs
@@ -114,7 +114,7 @@ def watch(
         refuse_output_among_inputs([path.parent for path in paths], directory)
     refuse_nested(out, state)
     received: list[int] = []
-    with begin(logs, state, live_files) as begun:
+    with Startup(logs, state, live_files) as begun:
         from zeekml.live.health.systemd import ServiceManager
         from zeekml.live.precompile import compile_ahead
 

@@ -9,7 +9,7 @@ from typing import Final
 from zeekml.core.units import duration_in_words, when
 from zeekml.doctor.finding import Check, Finding
 from zeekml.doctor.log_sample import TAIL_SIZE, Reading, Sample, read_sample
-from zeekml.live.health.suricata_stats import Capture, read_event
+from zeekml.live.health.figures import Capture, read_event
 from zeekml.live.health.unscored import FLOW_REMEDY
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.flow_schema import SCORED

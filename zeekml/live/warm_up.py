@@ -35,21 +35,15 @@ _FIELDS: Final = (
     *("ts", "uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto", "conn_state"),
     *("orig_pkts", "orig_ip_bytes", "resp_pkts", "resp_ip_bytes"),
 )
-_TYPES: Final = (
-    *["time", "string", "addr", "port", "addr", "port", "enum", "string"],
-    *["count"] * 4,
-)
-
+_TYPES: Final = ("time", "string", *["addr", "port"] * 2, "enum", "string", *["count"] * 4)
 
 _warm: set[str] = set()
 
 
-def warm_up_once(
-    sensor: str, bundle: Bundle, policy: Policy, config: Config, *, hold: float
-) -> None:
+def warm_up_once(sensor: str, bundle: Bundle, policy: Policy, config: Config) -> None:
     """Do as `warm_up`, unless this process has done so for the sensor."""
     if sensor not in _warm:
-        warm_up(sensor, bundle, policy, config, hold=hold)
+        warm_up(sensor, bundle, policy, config, hold=1.0)
         _warm.add(sensor)
 
 
@@ -96,15 +90,9 @@ def _eve_event(record: dict[str, Any]) -> dict[str, Any]:
     second = f"{datetime.fromtimestamp(record['ts'], UTC):%Y-%m-%dT%H:%M:%S.%f}+0000"
     counts = {"pkts_toserver": 1, "pkts_toclient": 0, "bytes_toserver": 74, "bytes_toclient": 0}
     end = {"start": second, "end": second, "age": 0, "state": "new", "reason": "timeout"}
-    return {
-        "timestamp": second,
-        "flow_id": record["id.orig_p"],
-        "event_type": "flow",
-        "src_ip": record["id.orig_h"],
-        "src_port": record["id.orig_p"],
-        "dest_ip": record["id.resp_h"],
-        "dest_port": record["id.resp_p"],
-        "proto": "TCP",
-        "flow": {**counts, **end, "alerted": False},
-        "tcp": {"tcp_flags": "02", "tcp_flags_ts": "02", "tcp_flags_tc": "00", "syn": True},
-    }
+    host, port = record["id.orig_h"], record["id.orig_p"]
+    event = {"timestamp": second, "flow_id": port, "event_type": "flow", "proto": "TCP"}
+    event |= {"src_ip": host, "src_port": port}
+    event |= {"dest_ip": record["id.resp_h"], "dest_port": record["id.resp_p"]}
+    flags = {"tcp_flags": "02", "tcp_flags_ts": "02", "tcp_flags_tc": "00", "syn": True}
+    return event | {"flow": {**counts, **end, "alerted": False}, "tcp": flags}

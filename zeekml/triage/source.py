@@ -15,8 +15,7 @@ from typing import Any, BinaryIO, Final
 from zeekml.core.text import printable
 from zeekml.errors import DataError, InputError
 from zeekml.live.state.labels import Label, present_labels
-from zeekml.live.state.reader import StateReader
-from zeekml.live.state.status import Problem
+from zeekml.live.state.reader import Problem, StateReader
 from zeekml.outputs import NOTICE_LOG, SUMMARY
 from zeekml.triage.incident_list import IncidentList
 from zeekml.triage.lookup import find_incident

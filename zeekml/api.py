@@ -229,16 +229,14 @@ def _warn(counters: ReadCounters, streams: Sequence[Stream], stacklevel: int = 3
     if message is None and rejected:
         message = f"{sum(counters.rejected.values()):,} records could not be read ({rejected})"
     if message is not None:
-        warnings.warn(
-            ReadWarning(
-                message,
-                records_read=counters.records_read,
-                records_rejected=dict(counters.rejected),
-                records_skipped=dict(counters.skipped),
-                truncated=list(counters.truncated),
-            ),
-            stacklevel=stacklevel,
+        warning = ReadWarning(
+            message,
+            records_read=counters.records_read,
+            records_rejected=dict(counters.rejected),
+            records_skipped=dict(counters.skipped),
+            truncated=list(counters.truncated),
         )
+        warnings.warn(warning, stacklevel=stacklevel)
 
 
 def _as_flows(frame: pd.DataFrame, counters: ReadCounters) -> pa.Table:
@@ -263,12 +261,10 @@ def _as_flows(frame: pd.DataFrame, counters: ReadCounters) -> pa.Table:
     for name in ("sensor", "source", "line", "signatures"):
         if name in given:
             said = _array(given[name].iloc[rows])
-            kind = FLOW_SCHEMA.field(name).type
-            if pa.types.is_dictionary(kind):
+            at, field = FLOW_SCHEMA.get_field_index(name), FLOW_SCHEMA.field(name)
+            if pa.types.is_dictionary(field.type):
                 said = said.cast(pa.string()).dictionary_encode()
-            batch = batch.set_column(
-                FLOW_SCHEMA.get_field_index(name), FLOW_SCHEMA.field(name), said.cast(kind)
-            )
+            batch = batch.set_column(at, field, said.cast(field.type))
     return pa.Table.from_batches([batch])
 
 

@@ -55,15 +55,9 @@ FILE_MODE: Final = 0o640
 
 SCORES_SCHEMA: Final = pa.schema(
     [
-        ("sensor", pa.string()),
-        ("source", pa.string()),
-        ("line", pa.int64()),
-        ("uid", pa.string()),
-        ("community_id", pa.string()),
-        ("ts", pa.float64()),
-        ("score", pa.float64()),
-        ("threat", pa.string()),
-        ("spread", pa.float64()),
+        *(("sensor", pa.string()), ("source", pa.string()), ("line", pa.int64())),
+        *(("uid", pa.string()), ("community_id", pa.string()), ("ts", pa.float64())),
+        *(("score", pa.float64()), ("threat", pa.string()), ("spread", pa.float64())),
     ]
 )
 
@@ -128,8 +122,7 @@ class NoticeOutputs:
     """Part files of a whole stream: notices, alerts and rejects, in a directory of their own."""
 
     def __init__(self, directory: Path, options: OutputOptions) -> None:
-        self._options = options
-        self._directory = directory
+        self._options, self._directory = options, directory
         with as_output_error(directory), ExitStack() as files:
             directory.mkdir(parents=True)
             self._notices, self._alerts, self._silenced, self._evidence = (
@@ -220,8 +213,7 @@ def assemble(
         for name in names:
             with (joined / name).open("wb") as target:
                 if name == NOTICE_LOG and options.notice_format == "tsv":
-                    header = TsvEncoder(first_ts or 0.0, strict=options.strict_notice).header()
-                    target.write(header)
+                    target.write(TsvEncoder(first_ts or 0.0, options.strict_notice).header())
                 for path in _present(parts, name):
                     with path.open("rb") as source:
                         shutil.copyfileobj(source, target, 1 << 20)
@@ -288,7 +280,5 @@ def refuse_nested(out: Path, state: Path) -> None:
     """
     first, second = out.resolve(), state.resolve()
     if first.is_relative_to(second) or second.is_relative_to(first):
-        raise OutputError(
-            f"{out}: --out and --state must be directories apart, neither in the other; "
-            f"--state is {state}"
-        )
+        apart = "--out and --state must be directories apart, neither in the other"
+        raise OutputError(f"{out}: {apart}; --state is {state}")

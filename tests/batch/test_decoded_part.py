@@ -12,7 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeekml.batch.decoded_part import AlertReplay, DecodedPart, PartOrder, decode_part, read_batches
+from zeekml.batch.decoded_part import (
+    DecodedPart,
+    PartOrder,
+    decode_part,
+    read_batches,
+    replay_alerts,
+)
 from zeekml.batch.job import Cutting, ScoreJob
 from zeekml.errors import OutputError
 from zeekml.readers.archive import cut_file, read_stream
@@ -81,10 +87,10 @@ def test_alerts_find_their_flows_across_parts(
             for batch in read_stream(stream, counters=ReadCounters())
             for row in batch.to_pylist()
         ]
-        replay = AlertReplay()
+        memory = suricata_eve.AlertMemory()
         found = []
         for piece in pieces:
-            replay.run(piece)
+            replay_alerts(piece, memory)
             batches = list(read_batches(piece.directory, 0, len(piece.rows)))
             assert [len(batch) for batch in batches] == list(piece.rows)
             for batch, ends in zip(batches, piece.ends(), strict=True):
@@ -131,11 +137,11 @@ def test_parts_in_order(log: LogFile, tmp_path: Path, parts: int, batch_rows: in
     assert [row["line"] for row in expected] != sorted(row["line"] for row in expected)
     job = ScoreJob(out=tmp_path, cutting=Cutting(batch_rows=batch_rows, read_size=4096))
     place = tmp_path / "parts"
-    replay, order = AlertReplay(), PartOrder(place, batch_rows)
+    memory, order = suricata_eve.AlertMemory(), PartOrder(place, batch_rows)
     ordered = []
     for number, part in enumerate(cut_file(log, parts)):
         piece = decode_part(None, part, place / f"{number}", job)
-        replay.run(piece)
+        replay_alerts(piece, memory)
         ordered += list(order.add(piece))
     ordered += list(order.finish())
     found = []

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from zeekml.datasets.environment import LABEL_NAMES, OTHER_ATTACK, UNLABELLED
 from zeekml.datasets.label_file import read_label_file
 from zeekml.datasets.label_names import (
+    CODES,
     CONTRADICTORY,
     DEFAULT_TOLERANCE,
     LabelSettings,
-    class_code,
     find_settings,
     folded,
 )
@@ -24,8 +24,7 @@ from zeekml.errors import DataError, UnknownLabelError
 
 
 def named(label: str, detail: str = "", **own: str) -> str:
-    codes = {folded(raw): class_code(name) for raw, name in own.items()}
-    mapping = {raw: code for raw, code in codes.items() if code is not None}
+    mapping = {folded(raw): CODES[name] for raw, name in own.items() if name in CODES}
     code = LabelSettings(mapping).code(label, detail)
     special = {UNLABELLED: "unlabelled", CONTRADICTORY: "contradictory"}
     return special.get(code) or LABEL_NAMES[code]

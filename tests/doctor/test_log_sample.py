@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,7 +28,9 @@ GOOD = conn(NOW - 20)
 def look(path: Path, sensor: str, **more: Any) -> Findings:
     os.utime(path, (NOW - 3, NOW - 3))
     logs = [Found(path, sensor)]
-    found = examine_log(logs[0], logs, Account.examined(), path.parent / "root", now=NOW, **more)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zeekml.doctor.record_findings.time", SimpleNamespace(time=lambda: NOW))
+        found = examine_log(logs[0], logs, Account.examined(), path.parent / "root", **more)
     return Findings(found)
 
 

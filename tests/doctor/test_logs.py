@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +23,9 @@ def look(path: Path, sensor: str, *others: Path, written: float = NOW - 3) -> Fi
     if path.exists():
         os.utime(path, (written, written))
     logs = [Found(p, sensor) for p in (path, *others)]
-    return Findings(examine_log(logs[0], logs, Account.examined(), path.parent / "root", now=NOW))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zeekml.doctor.record_findings.time", SimpleNamespace(time=lambda: NOW))
+        return Findings(examine_log(logs[0], logs, Account.examined(), path.parent / "root"))
 
 
 def zeek(tmp_path: Path, data: bytes, **more: Any) -> Findings:

@@ -138,7 +138,7 @@ def test_time_is_split_within_recordings_and_with_a_gap(make_environment: Make) 
     assert ts[late].min() - end[early].max() >= 0.09 * np.ptp(ts)
     plain_early, plain_late = early_and_late(environment, 0.4, gap=False)
     assert (plain_early ^ plain_late).all()
-    part = environment.where(early)
+    part = environment.take(np.flatnonzero(early))
     assert len(part) == early.sum() == part.flows.num_rows == len(part.captures)
 
 

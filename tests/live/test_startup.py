@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from zeekml.live.startup import Startup, begin
+from zeekml.live.startup import Startup
 from zeekml.live.tail.events import Gap, Lines
 from zeekml.live.tail.files_at_start import FileAtStart, open_live_files
 from zeekml.live.tail.inputs import StreamLogs
@@ -35,7 +35,7 @@ class Start:
 
     def begin_with(self, files: dict[Path, FileAtStart]) -> Startup:
         logs = [StreamLogs("eve", "suricata", (self.live,))]
-        return begin(logs, self.root / "state", files, clock=lambda: self.now)
+        return Startup(logs, self.root / "state", files, clock=lambda: self.now)
 
     def read(self, begun: Startup) -> tuple[bytes, list[Gap]]:
         """All that a start comes to read, and what it reports as lost."""
@@ -69,7 +69,7 @@ def test_a_log_rotated_twice_before_it_is_read(start: Start, sighted: bool, kill
     start.live.write_bytes(lines(1, 50))
     begun = start.begin(sighted=sighted)
     if killed:
-        begun.__exit__()
+        begun.close()
     start.rotate("eve.json.2")
     start.live.write_bytes(lines(51, 60))
     start.rotate("eve.json.1")
@@ -101,7 +101,7 @@ def test_a_log_rotated_between_the_first_look_and_the_first_position(
 
 def test_a_log_that_is_gone_before_it_was_read_is_told_of(start: Start) -> None:
     start.live.write_bytes(lines(1, 50))
-    start.begin().__exit__()
+    start.begin().close()
     start.live.unlink()
     start.live.write_bytes(lines(51, 60))
     with start.begin() as begun:
@@ -120,7 +120,7 @@ def test_a_log_whose_directory_appears_later_is_read_from_its_start(
     (archive / "eve.10:00:00-11:00:00.json.gz").write_bytes(gzip.compress(lines(900, 950)))
     begun = start.begin()
     if killed:
-        begun.__exit__()
+        begun.close()
     start.live.parent.mkdir()
     start.live.write_bytes(lines(1, 50))
     start.rotate("eve.json.1")
@@ -157,5 +157,5 @@ def test_files_at_the_start_are_given_back(start: Start) -> None:
     os.mkfifo(start.live.with_name("eve-pipe.json"))
     files = open_live_files([start.live.parent, start.live, start.root / "nowhere"])
     assert sorted(path.name for path in files) == ["eve-dns.json", "eve.json"]
-    start.begin_with(files).__exit__()
+    start.begin_with(files).close()
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208

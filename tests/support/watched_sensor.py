@@ -25,7 +25,7 @@ from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.errors import OutputError
 from zeekml.live import service
 from zeekml.live.service import CHECK_EVERY, Watcher, WatchJob
-from zeekml.live.startup import begin
+from zeekml.live.startup import Startup
 from zeekml.live.state import context_files as snapshots
 from zeekml.live.tail.checkpoint import Checkpoint
 from zeekml.live.tail.events import Event, Lines
@@ -169,7 +169,7 @@ class WatchedSensor(Sensor):
         return tail
 
     def _begin_and_die(self, logs: StreamLogs, state: Path) -> None:
-        begin([logs], state, clock=lambda: self.now).__exit__()
+        Startup([logs], state, clock=lambda: self.now).close()
         while self.early:
             self.early -= 1
             self.write([0, 40, 0])
@@ -225,7 +225,9 @@ class WatchedSensor(Sensor):
         assert self.watcher is not None
         # what is in the outputs already was judged without this
         early = self.doubtful - set(self._came)
-        self.exact = self.exact and not early and (letting_go or not self.watcher.streams[0].held)
+        self.exact = (
+            self.exact and not early and (letting_go or not self.watcher.streams[0].pipeline.held)
+        )
         self.cuts.append(Cut(len(self._came), self.policy))
 
     @property
@@ -425,7 +427,7 @@ class WatchedSensor(Sensor):
         assert not [n for n, times in scored.items() if times > 1], "scored twice"
         either = {*scored, *map(number_in, gone)}
         # held back until the end of the log is sure
-        held = self.watcher.streams[0].held if self.watcher is not None else 0
+        held = self.watcher.streams[0].pipeline.held if self.watcher is not None else 0
         must = set(self._came) - self.may_come - self._odd
         assert len(must - either) <= held, f"came but was not scored: {sorted(must - either)}"
         assert either <= self.delivered | self.may_come | self.doubtful

@@ -11,8 +11,7 @@ from made_up_lines import NOTICE
 
 from zeekml.alerts.zeek_notice import encode_json
 from zeekml.detection.notice import Flow, Notice, Tally
-from zeekml.live.state.database import IncidentLine, State, StreamCommit
-from zeekml.live.state.stream_state import StreamState
+from zeekml.live.state.database import IncidentLine, State, StreamCommit, StreamState
 from zeekml.readers.rejects import ReadCounters
 
 ONE = replace(

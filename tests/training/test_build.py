@@ -14,6 +14,7 @@ from zeekml.ensemble.scoring import Ensemble
 from zeekml.errors import InputError
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
 from zeekml.training.build import BuildReport, build_bundle
+from zeekml.training.leave_one_out import as_markdown
 from zeekml.training.meta_learning import MetaRecipe
 from zeekml.training.mlp import Recipe
 from zeekml.training.trained_ensemble import FEATURE_SET
@@ -106,7 +107,7 @@ def test_card_tells_what_matters_and_no_folders(report: BuildReport, folder: Pat
     assert "stray left out: no labelled flows (column 'ts' is missing)" in card
     assert str(folder.parent) not in card
     assert "--exclude unwanted" in card
-    assert report.markdown() in card
+    assert as_markdown(report.fitted.figures) in card
     assert "unknown: check before shipping" in card
     for line in card.splitlines():
         if line.startswith("| alpha"):

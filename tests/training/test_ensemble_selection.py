@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from zeekml.training.ensemble_selection import RATES, Validation, select, worth
+from zeekml.training.ensemble_selection import SHOWN, Validation, select, worth
 from zeekml.training.ranking import Ranking
 
 
@@ -23,7 +23,7 @@ def test_worth_is_the_mean_of_three_figures() -> None:
     scores = one.log_odds[:, 0]
     expected = [average_precision_score(one.labels, scores, sample_weight=weights)]
     ranking, bad = Ranking(scores, one.labels > 0), weights * (one.labels > 0)
-    expected += [bad[ranking.above(weights, rate)].sum() / bad.sum() for rate in RATES]
+    expected += [bad[ranking.above(weights, rate)].sum() / bad.sum() for rate in SHOWN]
     assert worth(scores, one) == pytest.approx(np.mean(expected))
 
 

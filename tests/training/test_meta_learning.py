@@ -1,13 +1,23 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from zeekml.training.adaptation import AdaptationRule, adapt
-from zeekml.training.meta_learning import ALGORITHMS, Algorithm, MetaRecipe, meta_learn
+from zeekml.training.meta_learning import (
+    ALGORITHMS,
+    AdaptationRule,
+    Algorithm,
+    MetaRecipe,
+    adapt,
+    meta_learn,
+    weighted_gradients,
+)
 from zeekml.training.mlp import Mlp, Recipe, RowSampler, fit, loss_and_gradient
 from zeekml.training.tasks import TaskSource, draw_task
 
+RULE = AdaptationRule(steps=40, rate=5e-3, pull=0.0, replay=0.0)
 INNER = AdaptationRule(steps=5, rate=2e-2, pull=0.0, replay=0.0)
 
 
@@ -100,3 +110,127 @@ def test_without_hosts_enough_it_stays_at_joint_training(replay: RowSampler, joi
         joint, [lonely], replay, MetaRecipe(steps=3), np.random.default_rng(0), binary=True
     )
     assert start is joint
+
+
+@pytest.fixture
+def network() -> Mlp:
+    return Mlp.initialise((4, 6, 2), np.random.default_rng(0))
+
+
+@pytest.fixture
+def rows() -> tuple[np.ndarray, np.ndarray]:
+    x = np.random.default_rng(1).standard_normal((12, 4)).astype(np.float32)
+    return x, (np.arange(12) % 3 == 0).astype(np.int8)
+
+
+def loss(network: Mlp, x: np.ndarray, labels: np.ndarray) -> float:
+    return loss_and_gradient(network.logits(x), labels)[0]
+
+
+def distance(one: Mlp, other: Mlp) -> float:
+    pairs = zip(one.weights + one.biases, other.weights + other.biases, strict=True)
+    return float(sum(((a - b) ** 2).sum() for a, b in pairs))
+
+
+def same(one: Mlp, other: Mlp) -> bool:
+    return distance(one, other) == 0.0
+
+
+def test_it_takes_labels_in_and_leaves_the_prior_alone(
+    network: Mlp, rows: tuple[np.ndarray, np.ndarray]
+) -> None:
+    before = network.copy()
+    after = adapt(network, *rows, RULE, replay=None, rng=np.random.default_rng(0))
+    assert loss(after, *rows) < 0.8 * loss(network, *rows)
+    assert same(network, before)
+    assert not same(after, before)
+
+
+def test_no_labels_no_change(network: Mlp) -> None:
+    nothing = np.empty((0, 4), dtype=np.float32), np.empty(0, dtype=np.int8)
+    after = adapt(network, *nothing, RULE, replay=None, rng=np.random.default_rng(0))
+    assert same(after, network)
+
+
+def test_the_head_alone(network: Mlp, rows: tuple[np.ndarray, np.ndarray]) -> None:
+    rule = replace(RULE, head_only=True)
+    after = adapt(network, *rows, rule, replay=None, rng=np.random.default_rng(0))
+    assert np.array_equal(after.weights[0], network.weights[0])
+    assert np.array_equal(after.biases[0], network.biases[0])
+    assert not np.array_equal(after.weights[1], network.weights[1])
+
+
+def test_the_pull_holds_it_near(network: Mlp, rows: tuple[np.ndarray, np.ndarray]) -> None:
+    ways = [
+        distance(
+            adapt(
+                network,
+                *rows,
+                replace(RULE, pull=pull),
+                replay=None,
+                rng=np.random.default_rng(0),
+            ),
+            network,
+        )
+        for pull in (0.0, 5.0, 100.0)
+    ]
+    assert ways[0] > ways[1] > ways[2] > 0
+
+
+def test_replay_keeps_what_was_known(network: Mlp, rows: tuple[np.ndarray, np.ndarray]) -> None:
+    x = rows[0]
+    rng = np.random.default_rng(3)
+    known = rng.standard_normal((400, 4)).astype(np.float32)
+    truth = network.logits(known).argmax(axis=1).astype(np.int8)
+    replay = RowSampler.of(known, truth, np.ones(400))
+    wrong = (1 - network.logits(x).argmax(axis=1)).astype(np.int8)
+    kept, lost = (
+        adapt(
+            network,
+            x,
+            wrong,
+            replace(RULE, replay=share),
+            replay=replay,
+            rng=np.random.default_rng(0),
+        )
+        for share in (0.8, 0.0)
+    )
+    assert loss(kept, known, truth) < loss(lost, known, truth)
+
+
+def test_rows_without_weight_are_not_replayed() -> None:
+    replay = RowSampler.of(
+        np.zeros((3, 1), np.float32), np.zeros(3, np.int8), np.array([0.0, 1.0, 0.0])
+    )
+    assert set(replay.draw(500, np.random.default_rng(0)).tolist()) == {1}
+
+
+def test_either_side_counts_half(network: Mlp) -> None:
+    x = np.random.default_rng(1).standard_normal((11, 4)).astype(np.float32)
+    labels = np.array([1] + [0] * 10, dtype=np.int8)
+    once = adapt(network, x, labels, RULE, replay=None, rng=np.random.default_rng(0))
+    # the same benign rows twice over change nothing
+    twice = np.concatenate([x, x[1:]]), np.concatenate([labels, labels[1:]])
+    again = adapt(network, *twice, RULE, replay=None, rng=np.random.default_rng(0))
+    for a, b in zip(once.weights, again.weights, strict=True):
+        assert np.allclose(a, b, atol=1e-3)
+
+
+def test_weighted_gradients_are_those_of_the_weighted_loss(
+    network: Mlp, rows: tuple[np.ndarray, np.ndarray]
+) -> None:
+    x, labels = rows
+    weights = np.random.default_rng(5).random(len(x))
+
+    def total() -> float:
+        return sum(
+            w * loss(network, x[i : i + 1], labels[i : i + 1]) for i, w in enumerate(weights)
+        )
+
+    gradients = weighted_gradients(network, x, labels, weights)
+    step = np.float32(1e-2)
+    network.weights[0][2, 1] += step
+    up = total()
+    network.weights[0][2, 1] -= 2 * step
+    down = total()
+    assert gradients[0][2, 1] == pytest.approx((up - down) / (2 * step), rel=0.02, abs=1e-3)

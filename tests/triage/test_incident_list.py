@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -26,6 +27,7 @@ from zeekml.triage.incident_list import (
     totals,
 )
 from zeekml.triage.notice_reader import NoticeLine, read_notice
+from zeekml.triage.source import Source
 
 
 def list_of(*notices: Notice, limit: int = 100) -> IncidentList:
@@ -63,8 +65,9 @@ def test_the_same_attack_of_another_sensor_is_found() -> None:
     assert incidents.counterparts(three) == []
 
 
-def test_an_attack_that_several_sensors_saw_is_listed_and_counted_once() -> None:
-    incidents = IncidentList()
+def test_an_attack_that_several_sensors_saw_is_listed_and_counted_once(tmp_path: Path) -> None:
+    source = Source(tmp_path)
+    incidents = source.incidents
     seen = [
         (notice(1, group="g"), "/nsm/zeek/conn"),
         (notice(2, group="g", first_ts=1_700_000_020.0), "/nsm/suricata/eve"),
@@ -80,7 +83,7 @@ def test_an_attack_that_several_sensors_saw_is_listed_and_counted_once() -> None
     assert incidents.open_count == 3
     sensors = {int(i.latest.id, 16): incidents.sensors(i) for i in incidents.by_id.values()}
     assert sensors == {1: ["conn", "eve"], 2: ["conn", "eve"], 3: ["conn"], 4: ["conn"]}
-    row = one_line(incidents.by_id[f"{1:024x}"], None, sensors[1]).plain
+    row = one_line(incidents.by_id[f"{1:024x}"], source).plain
     assert "(2 sensors: conn, eve)" in row
     # one sensor's incident is over, the other's goes on
     incidents.add(read_notice(notice(1, group="g", seq=1, state="closed")))

@@ -16,9 +16,6 @@ from zeekml.detection.attack_ids import TACTICS
 from zeekml.detection.notice import SEVERITIES, Flow, Notice
 from zeekml.readers.flow_schema import SURICATA
 
-GENERATOR_ID: Final = 1
-REVISION: Final = 1
-
 # signature id (from the range left to local use), signature, and the category as
 # classification.config describes it
 _SIGNATURES: Final[Mapping[str, tuple[int, str, str]]] = {
@@ -74,9 +71,9 @@ def encode_alert(notice: Notice) -> bytes:
         "host": notice.sensor or None,
         "alert": {
             "action": "allowed",
-            "gid": GENERATOR_ID,
+            "gid": 1,
             "signature_id": signature_id,
-            "rev": REVISION,
+            "rev": 1,
             "signature": signature,
             "category": category,
             "severity": _PRIORITY[notice.severity],

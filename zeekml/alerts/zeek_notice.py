@@ -149,8 +149,7 @@ class TsvEncoder:
     """A notice.log in Zeek's tab-separated form."""
 
     def __init__(self, open_ts: float, strict: bool = False) -> None:
-        self._open_ts = open_ts
-        self._strict = strict
+        self._open_ts, self._strict = open_ts, strict
         self._columns = _STRICT_COLUMNS if strict else _COLUMNS
 
     def header(self) -> bytes:

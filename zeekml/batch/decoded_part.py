@@ -6,7 +6,7 @@ the rejects, and for Suricata what happened to alerts.
 
 Which alerts a flow of an EVE log gets depends on everything before it, so a part that is decoded
 on its own only writes down, in order, which alerts came and which flows asked for theirs.
-`AlertReplay` goes through these notes part after part, and writes down the answers.
+`replay_alerts` goes through these notes part after part, and writes down the answers.
 """
 
 from __future__ import annotations
@@ -136,8 +136,7 @@ class _AlertTrace(AlertMemory):
         super().__init__()
         self._file: IO[str] = path.open("w", encoding="ascii")
         self._notes: list[int | tuple[int, str]] = []
-        self._asked = 0
-        self.alerts = 0
+        self._asked = self.alerts = 0
 
     def __len__(self) -> int:
         # nobody can tell here whether the parts before have left any alerts
@@ -168,30 +167,24 @@ class _AlertTrace(AlertMemory):
             self._notes = []
 
 
-class AlertReplay:
-    """Answers the flows of a stream's parts that asked for their alerts, part after part."""
-
-    def __init__(self) -> None:
-        self._memory = AlertMemory()
-
-    def run(self, part: DecodedPart) -> None:
-        """Write down the answers for the next part of the stream."""
-        if not part.alerts and not len(self._memory):
-            return
-        answers: dict[int, list[str]] = {}
-        asked = 0
-        with (part.directory / _ALERTS).open(encoding="ascii") as file:
-            for line in file:
-                for note in json.loads(line):
-                    if isinstance(note, list):
-                        self._memory.add(*note)
-                        continue
-                    if (found := self._memory.take(note)) is not None:
-                        answers[asked] = found
-                    asked += 1
-        if answers:
-            with as_output_error(part.directory):
-                (part.directory / _SIGNATURES).write_text(json.dumps(answers), encoding="ascii")
+def replay_alerts(part: DecodedPart, memory: AlertMemory) -> None:
+    """Write down the alerts for the flows of a part that asked; the memory is of those before."""
+    if not part.alerts and not len(memory):
+        return
+    answers: dict[int, list[str]] = {}
+    asked = 0
+    with (part.directory / _ALERTS).open(encoding="ascii") as file:
+        for line in file:
+            for note in json.loads(line):
+                if isinstance(note, list):
+                    memory.add(*note)
+                    continue
+                if (found := memory.take(note)) is not None:
+                    answers[asked] = found
+                asked += 1
+    if answers:
+        with as_output_error(part.directory):
+            (part.directory / _SIGNATURES).write_text(json.dumps(answers), encoding="ascii")
 
 
 OrderedPart = tuple[Path, list[npt.NDArray[np.int64]]]
@@ -202,8 +195,7 @@ class PartOrder:
     """Order the parts of one stream, as `zeekml.readers.flow_order` does with a whole stream."""
 
     def __init__(self, directory: Path, batch_rows: int, hold: float = SURICATA_HOLD) -> None:
-        self._directory = directory
-        self._batch_rows = batch_rows
+        self._directory, self._batch_rows = directory, batch_rows
         self._order = EndOrder(hold)
         self._written = 0
 

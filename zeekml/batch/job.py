@@ -33,11 +33,8 @@ class Cutting:
 
     # least records of a slice. None: by the size of the input, and small inputs are not cut
     slice_records: int | None = None
-    # bytes on disk of the parts in which plain files are decoded. Compressed ones have an
-    # eighth
-    part_bytes: int = 32 << 20
-    # most bytes to take from disk at a time; None for what suits the disk
-    read_size: int | None = None
+    part_bytes: int = 32 << 20  # on disk, of a part that is decoded; an eighth where compressed
+    read_size: int | None = None  # most bytes to take from disk at a time; None: what suits it
     batch_rows: int = DEFAULT_BATCH_ROWS  # most records that are scored at a time
 
 
@@ -88,8 +85,7 @@ class StreamDetection:
     """Detection of one stream: writes the notices, counts them, and keeps each incident's last."""
 
     def __init__(self, pipeline: Pipeline, outputs: NoticeOutputs) -> None:
-        self._pipeline = pipeline
-        self._outputs = outputs
+        self._pipeline, self._outputs = pipeline, outputs
         self._opened: Counter[str] = Counter()
         self._last_lines: dict[str, Notice] = {}
 

@@ -15,8 +15,7 @@ from typing import Any
 
 from zeekml.errors import ZeekmlError
 
-_done: Synchronized[int] | None = None  # in a worker: bytes of input, and records, done by all
-_scored: Synchronized[int] | None = None
+_counts: list[Synchronized[int]] = []  # in a worker: bytes of input, and records, done by all
 
 
 class WorkerPool:
@@ -28,8 +27,7 @@ class WorkerPool:
     def __init__(
         self, executor: ProcessPoolExecutor | None = None, counts: Sequence[Synchronized[int]] = ()
     ) -> None:
-        self._executor = executor
-        self._counts = counts
+        self._executor, self._counts = executor, counts
         self._totals = (0, 0)  # bytes and records: in this process, or in all as last asked
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
@@ -82,9 +80,8 @@ def worker_pool(workers: int) -> Iterator[WorkerPool]:
     executor.shutdown()
 
 
-def _begin(done: Synchronized[int], scored: Synchronized[int]) -> None:
-    global _done, _scored
-    _done, _scored = done, scored
+def _begin(*counts: Synchronized[int]) -> None:
+    _counts.extend(counts)
     # the parent hears of interrupts, too, and ends all
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -98,7 +95,6 @@ def _end_with_parent() -> None:
 
 
 def _report(done: int, rows: int) -> None:
-    for count, more in ((_done, done), (_scored, rows)):
-        assert count is not None
+    for count, more in zip(_counts, (done, rows), strict=True):
         with count.get_lock():
             count.value += more

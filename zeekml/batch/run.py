@@ -112,9 +112,8 @@ def _work_directory(out: Path) -> Iterator[Path]:
         try:
             work = Path(tempfile.mkdtemp(prefix=".zeekml-", dir=out))
         except OSError as error:
-            raise OutputError(
-                f"{out}: cannot write there: {error.strerror}; choose another --out"
-            ) from error
+            told = f"{out}: cannot write there: {error.strerror}; choose another --out"
+            raise OutputError(told) from error
         try:
             yield work
         finally:

@@ -9,15 +9,10 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
+from zeekml.batch import sliced_stream
 from zeekml.batch.job import Progress, ScoreJob, StreamDetection, StreamResult
 from zeekml.batch.process_pool import worker_pool
-from zeekml.batch.sliced_stream import (
-    COMPRESSION,
-    SlicedStream,
-    SliceTask,
-    can_be_sliced,
-    is_compressed,
-)
+from zeekml.batch.sliced_stream import SlicedStream, SliceTask, can_be_sliced
 from zeekml.outputs import NoticeOutputs, RowOutputs
 from zeekml.readers.archive import read_stream
 from zeekml.readers.files.discovery import Stream
@@ -39,7 +34,8 @@ _T = TypeVar("_T")
 def estimated_records(stream: Stream) -> int:
     """Records of a stream, guessed from the sizes of its files."""
     files = [file for file in stream.files if file.path is not None]
-    size = sum(file.size * (COMPRESSION if is_compressed(file) else 1) for file in files)
+    packed = sum(file.size for file in files if sliced_stream.is_compressed(file))
+    size = sum(file.size for file in files) + (sliced_stream.COMPRESSION - 1) * packed
     return size // _BYTES_PER_RECORD[stream.kind]
 
 
@@ -142,11 +138,9 @@ def score_parallel(
         for i, stream in enumerate(streams):
             directory = work / f"{i:06}"
             target = _slice_records(stream, job, total, workers)
-            state = (
-                _WholeStream(stream, job, directory)
-                if target is None
-                else SlicedStream(stream, job, directory, target=target, workers=workers)
-            )
+            state: SlicedStream | _WholeStream = _WholeStream(stream, job, directory)
+            if target is not None:
+                state = SlicedStream(stream, job, directory, target=target, workers=workers)
             states.append(state)
             stack.callback(state.close)
         # what stays in one piece takes longest

@@ -70,14 +70,11 @@ class SlicePlanner:
     """Cuts a stream into slices as its decoded batches become known."""
 
     def __init__(self, target: int, max_records: int, counters: ReadCounters | None = None) -> None:
-        self._target = target
-        self._max_records = max_records
+        self._target, self._max_records, self._counters = target, max_records, counters
         self._clock = StreamClock()
-        self._counters = counters
         self._batches: deque[_Batch] = deque()  # those to warm up with, then those of the slice
         self._warm = 0  # how many are for warming up
-        self._warm_rows = 0
-        self._rows = 0
+        self._warm_rows = self._rows = 0
 
     @property
     def directories(self) -> set[Path]:

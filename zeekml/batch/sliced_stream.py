@@ -17,7 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from zeekml.batch.decoded_part import AlertReplay, DecodedPart, OrderedPart, PartOrder, decode_part
+from zeekml.batch import decoded_part
+from zeekml.batch.decoded_part import DecodedPart, PartOrder
 from zeekml.batch.job import Progress, ScoreJob, StreamDetection, StreamResult
 from zeekml.batch.slice_planner import Slice, SlicePlanner, read_runs
 from zeekml.core.atomic_write import as_output_error
@@ -30,6 +31,7 @@ from zeekml.readers.archive import LogPart, cut_file
 from zeekml.readers.files.compression import compression_of
 from zeekml.readers.files.discovery import LogFile, Stream, open_log
 from zeekml.readers.files.file_type import Kind
+from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.rejects import ReadCounters, count_bounded
 from zeekml.readers.stream_reader import NETFLOW_ONLY, Events
 
@@ -57,9 +59,9 @@ def can_be_sliced(stream: Stream) -> bool:
 
 def is_compressed(file: LogFile) -> bool:
     """Look at the first bytes of a file."""
+    if file.path is None:
+        return False
     try:
-        if file.path is None:
-            return False
         with open_log(file.path) as raw:
             return compression_of(raw.read(_MAGIC_BYTES)) is not None
     except OSError:
@@ -122,19 +124,13 @@ class SlicedStream:
     def __init__(
         self, stream: Stream, job: ScoreJob, directory: Path, *, target: int, workers: int
     ) -> None:
-        self._stream = stream
-        self._job = job
-        self._directory = directory
-        self._workers = workers
-        self._target = target
+        self._stream, self._job, self._directory = stream, job, directory
+        self._workers, self._target = workers, target
         self._parts = [part for file in stream.files for part in _parts(file, job, workers)]
-        self._alerts = AlertReplay()
+        self._alerts = AlertMemory()  # what the parts planned so far leave to the next
         hold = job.config.suricata_hold
-        self._order = (
-            PartOrder(directory, job.cutting.batch_rows, hold)
-            if stream.in_disorder and hold
-            else None
-        )
+        disorder = stream.in_disorder and hold
+        self._order = PartOrder(directory, job.cutting.batch_rows, hold) if disorder else None
         self._events = Events()
         self._counters = ReadCounters()
         self._planner = SlicePlanner(target, job.config.context_records, self._counters)
@@ -167,20 +163,14 @@ class SlicedStream:
         """What to do next elsewhere; None if nothing can or should be started now."""
         if self._waiting and self._waiting[0][0] < self._detected + self._workers * _SLICES_AHEAD:
             number, size = self._waiting.popleft()
-            args = (
-                self._slices[number],
-                size,
-                self._slice_directory(number),
-                self._job,
-                self._digest,
-            )
-            return SliceTask(score_slice, number, args)
+            piece, place = self._slices[number], self._slice_directory(number)
+            return SliceTask(score_slice, number, (piece, size, place, self._job, self._digest))
         full = self._records_ahead >= _RECORDS_AHEAD * self._workers * self._target
         if self._decoding < len(self._parts) and not (full and self._detected < self._cut):
             number = self._decoding
             self._decoding += 1
-            directory = self._directory / f"part-{number:06}"
-            return SliceTask(decode_part, number, (self._parts[number], directory, self._job))
+            work = (self._parts[number], self._directory / f"part-{number:06}", self._job)
+            return SliceTask(decoded_part.decode_part, number, work)
         return None
 
     def done(self, task: SliceTask, result: object) -> None:
@@ -207,7 +197,9 @@ class SlicedStream:
                 self._detected += 1
             return True
         if self._planned == len(self._parts) and self._detected == self._cut:
-            self._finish()
+            self._detection.close()
+            self._outputs.close()
+            self.result = self._detection.result(self._stream, self._counters, self._evicted)
             return True
         return False
 
@@ -231,7 +223,7 @@ class SlicedStream:
             if self._events.only_netflows:
                 count_bounded(self._counters.files_skipped, NETFLOW_ONLY)
             self._events = Events()
-        self._alerts.run(part)
+        decoded_part.replay_alerts(part, self._alerts)
         self._bytes += part.counters.bytes_read
         for directory, ends in self._in_order(part):
             self._on_disk.add(directory)
@@ -242,7 +234,7 @@ class SlicedStream:
                 self._add_slice(piece)
         self._clear()
 
-    def _in_order(self, part: DecodedPart) -> Iterator[OrderedPart]:
+    def _in_order(self, part: DecodedPart) -> Iterator[decoded_part.OrderedPart]:
         """What can be scored once the next part is there, as parts in the order of the stream."""
         if self._order is None:
             yield part.directory, list(part.ends())
@@ -273,11 +265,6 @@ class SlicedStream:
             self._detection.add(candidates, clock)
             yield
         path.unlink()
-
-    def _finish(self) -> None:
-        self._detection.close()
-        self._outputs.close()
-        self.result = self._detection.result(self._stream, self._counters, self._evicted)
 
 
 def _parts(file: LogFile, job: ScoreJob, workers: int) -> list[LogPart]:

@@ -65,9 +65,10 @@ class Calibrated:
             )
         if not self.within:
             bound = f", since no threshold is put above evidence of {HIGHEST:g}"
+            remain = f"{self.days.per_day(self.chosen):.1f} remain"
             found.append(
-                f"the budget of {self.budget:g} a day is not met: {self.per_day(self.chosen):.1f} "
-                f"remain{bound if self.days.observed >= FEW_DAYS else ''}; look into the hosts "
+                f"the budget of {self.budget:g} a day is not met: {remain}"
+                f"{bound if self.days.observed >= FEW_DAYS else ''}; look into the hosts "
                 "with most incidents, and put what is known on the allowlist"
             )
         for host, count in self.loud():
@@ -85,10 +86,6 @@ class Calibrated:
         most = self.chosen.hosts.most_common(_HOSTS)
         return [(plain(host), count) for host, count in most if count >= least]
 
-    def per_day(self, volume: Volume) -> float:
-        """Notices to expect on a day."""
-        return self.days.per_day(volume)
-
     def as_dict(self) -> dict[str, Any]:
         """All of it for JSON."""
         low, high = self.days.interval(self.chosen)
@@ -97,7 +94,7 @@ class Calibrated:
             "sha256": self.bundle.digest,
             "parent": self.parent.digest,
             "notices_per_day": self.budget,
-            "expected_per_day": self.per_day(self.chosen),
+            "expected_per_day": self.days.per_day(self.chosen),
             "interval": [low, high],
             "within_budget": self.within,
             "records_read": self.traffic.counters.records_read,
@@ -110,7 +107,7 @@ class Calibrated:
             "curve": [
                 {
                     "shift": volume.shift,
-                    "per_day": self.per_day(volume),
+                    "per_day": self.days.per_day(volume),
                     "notices": volume.by_threat(),
                     "thresholds": dict(volume.thresholds),
                 }
@@ -148,14 +145,12 @@ def calibrate(
         traffic = read_traffic(streams, bundle, config, Path(work), progress=progress)
         if not traffic.counters.accepted:
             raise DataError(f"{shortfall(traffic.counters, streams)}")
-        steps = shifts(bundle)
+        steps, tell = shifts(bundle), trying or (lambda done, total: None)
         curve = []
         for number, shift in enumerate(steps):
-            if trying is not None:
-                trying(number, len(steps))
+            tell(number, len(steps))
             curve.append(volume_at(traffic, bundle, policy, allowlist, config.local_nets, shift))
-        if trying is not None:
-            trying(len(steps), len(steps))
+        tell(len(steps), len(steps))
     days = Days.of(traffic)
     chosen, within = choose(curve, days, notices_per_day)
     before = next(volume for volume in curve if volume.shift == 0)

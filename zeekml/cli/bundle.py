@@ -17,7 +17,8 @@ Examples:
   zeekml bundle import-keras net.h5 --scaler scaler.json --classes benign,scan,dos --out my-bundle
 """
 
-_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+_BETWEEN = click.FloatRange(0, 1, min_open=True, max_open=True)
+_SHARE: dict[str, Any] = {"type": _BETWEEN, "default": 0.5, "show_default": True}
 _USUAL = {"training": "benign training rows", "site": "the site's ordinary flows"}
 
 
@@ -100,19 +101,11 @@ def show(path: Path | None, as_json: bool, card: bool) -> None:
     help="Names of the outputs, in the models' order [default: benign,malicious, or zeekml's "
     "eight classes].",
 )
-@click.option(
-    "--threshold",
-    type=_SHARE,
-    default=0.5,
-    show_default=True,
-    help="Score from which an incident is reported.",
-)
+@click.option("--threshold", help="Score from which an incident is reported.", **_SHARE)
 @click.option(
     "--base-rate",
-    type=_SHARE,
-    default=0.5,
-    show_default=True,
     help="Share of malicious flows in the training data; a flow of this score tells nothing.",
+    **_SHARE,
 )
 @overwrite_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")

@@ -104,8 +104,8 @@ def _print(found: Calibrated) -> None:
     counters = found.traffic.counters
     console.say(
         f"{counters.accepted:,} flows of {found.days.observed:.1f} observed days. "
-        f"{found.per_day(found.before):.1f} notices a day at the thresholds so far, "
-        f"{found.per_day(found.chosen):.1f} at the new ones (95 % interval {low:.1f} to "
+        f"{found.days.per_day(found.before):.1f} notices a day at the thresholds so far, "
+        f"{found.days.per_day(found.chosen):.1f} at the new ones (95 % interval {low:.1f} to "
         f"{high:.1f}; budget {found.budget:g})."
     )
     threats = list(found.chosen.thresholds)
@@ -125,7 +125,7 @@ def _print(found: Calibrated) -> None:
             marks.append("chosen")
         table.add(
             ", ".join(marks),
-            f"{found.per_day(volume):.1f}",
+            f"{found.days.per_day(volume):.1f}",
             *(f"{counts.get(threat, 0):,}" for threat in threats),
             style="bold" if volume is found.chosen else "",
         )

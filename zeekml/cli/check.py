@@ -22,20 +22,13 @@ Exit codes: 0 nothing that keeps zeekml from working, 1 something does (a line b
 
 # what cannot be read is to be reported, not refused
 _DIRECTORY = click.Path(path_type=Path, readable=False)
+_LOGS = "may be repeated [default: as for `zeekml watch`]"
 
 
 @click.command(epilog=_EPILOG)
+@click.option("--zeek", multiple=True, metavar="PATH", help=f"Live conn.log of Zeek; {_LOGS}.")
 @click.option(
-    "--zeek",
-    multiple=True,
-    metavar="PATH",
-    help="Live conn.log of Zeek; may be repeated [default: as for `zeekml watch`].",
-)
-@click.option(
-    "--suricata",
-    multiple=True,
-    metavar="PATH",
-    help="Live eve.json of Suricata; may be repeated [default: as for `zeekml watch`].",
+    "--suricata", multiple=True, metavar="PATH", help=f"Live eve.json of Suricata; {_LOGS}."
 )
 @click.option("--out", type=_DIRECTORY, metavar="DIR", help="Where outputs go.")
 @click.option("--state", type=_DIRECTORY, metavar="DIR", help="Where state goes.")

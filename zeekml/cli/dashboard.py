@@ -46,15 +46,15 @@ def dashboard(
     with closing(StateSource(state) if state else OutputSource(out or Path())) as source:
         source.poll()
         if as_json:
-            from zeekml.dashboard.picture import data
+            from zeekml.dashboard.panes import picture_data
 
-            click.echo(json.dumps(data(source, policy), indent=2))
+            click.echo(json.dumps(picture_data(source, policy), indent=2))
         elif once:
             from zeekml.cli.console import output_console
-            from zeekml.dashboard.picture import lines
+            from zeekml.dashboard.panes import picture_lines
 
             console = output_console()
-            for line in lines(source, policy, console.width):
+            for line in picture_lines(source, policy, console.width):
                 console.print(line, soft_wrap=True, highlight=False)
         elif svg is not None:
             from zeekml.dashboard.app import write_svg

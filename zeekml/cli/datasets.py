@@ -93,11 +93,10 @@ def _print(reports: Sequence[DataReport], skipped: Sequence[Skipped]) -> None:
                 f"{report.contradictions:,} rows equal one of the other side (benign, malicious) "
                 "in all that a record tells by itself"
             )
-        gaps = {name: share for name, share in report.families.items() if share < _FULL}
-        shares = ", ".join(f"{name} {share:.1%}" for name, share in gaps.items())
+        gaps = [f"{name} {share:.1%}" for name, share in report.families.items() if share < _FULL]
         if gaps:
             told = "values that records tell, by feature family"
-            remarks.append(f"{told}: {shares}; all others 100%")
+            remarks.append(f"{told}: {', '.join(gaps)}; all others 100%")
         if report.why_not:
             remarks.append(f"no figure is computed on it: {report.why_not}")
         for remark in remarks:

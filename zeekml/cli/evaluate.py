@@ -70,7 +70,7 @@ def evaluate(
     from zeekml.evaluation.evaluate import evaluate as run
     from zeekml.evaluation.settings import Settings
     from zeekml.html.figures import require_matplotlib
-    from zeekml.html.write import check_directory, check_page, json_text, report_page, write_report
+    from zeekml.html.page import check_directory, check_page, json_text, report_page, write_report
     from zeekml.training.trainer import MemberPlan
     from zeekml.training.training_checkpoints import TrainingCheckpoints
 
@@ -79,8 +79,7 @@ def evaluate(
     if bundle is not None and seeds is not None:
         raise click.UsageError("--seeds repeats fits; with --bundle nothing is fitted")
     if directory is not None:
-        # said before minutes of work, not after
-        require_matplotlib()
+        require_matplotlib()  # said before minutes of work, not after
         page = report_page(directory)
         check_page(page)
         check_directory(page.parent, other_than=[bundle] if bundle is not None else [])
@@ -117,25 +116,18 @@ def evaluate(
 
 def _print(report: Report) -> None:
     """Print headline and comparison; the rest is in the report."""
-    from rich.box import SIMPLE
-    from rich.table import Table
-    from rich.text import Text
-
-    from zeekml.cli.console import output_console
+    from zeekml.cli.console import PlainTable, output_console
     from zeekml.core.text import printable
 
     console = output_console()
-    for key, count in (("headline", 2), ("baselines", 2)):
+    for key in ("headline", "baselines"):
         section = report.section(key)
-        if section is None:
-            continue
-        for table in section.tables[:count]:
-            drawn = Table(box=SIMPLE, pad_edge=False, title=Text(table.caption), title_style="bold")
+        for table in () if section is None else section.tables[:2]:
             # what a baseline is stands in the report
             shown = len(table.heads) - (table.heads[-1] == "what it is")
-            for number, head in enumerate(table.heads[:shown]):
-                drawn.add_column(Text(head), justify="right" if number else "left")
+            heads = table.heads[:shown]
+            drawn = PlainTable(*heads, title=table.caption, right=heads[1:], title_style="bold")
             for number, row in enumerate(table.rows):
                 style = "bold" if number in table.strong else ""
-                drawn.add_row(*(Text(printable(cell)) for cell in row[:shown]), style=style)
+                drawn.add(*map(printable, row[:shown]), style=style)
             console.print(drawn)

@@ -53,7 +53,7 @@ def explain(
 def _print(console: InertConsole, found: Explained) -> None:
     from zeekml.cli.console import PlainTable
     from zeekml.core.units import when
-    from zeekml.triage.allowlist_entry import allow_command
+    from zeekml.triage.explanation import allow_command
 
     line = found.latest
     console.say(line.msg, "bold")
@@ -70,32 +70,13 @@ def _print(console: InertConsole, found: Explained) -> None:
     for n in found.lines:
         table.add(str(n.seq), when(n.ts), n.state, f"{n.flows:,}", f"{n.score:.3f}")
     console.print(table)
-    if found.evidence is None:
+    if found.told.evidence is None:
         console.say("What its lines rest on is no longer kept.")
     else:
-        _print_reasons(console, found)
-        _print_evidence(console, found, found.evidence)
+        _print_evidence(console, found, found.told.evidence)
     console.say()
     console.say("To silence the like of it, and nothing else:", "bold")
     console.print(allow_command(line), soft_wrap=True, markup=False, highlight=False)
-
-
-def _print_reasons(console: InertConsole, found: Explained) -> None:
-    from zeekml.cli.console import PlainTable
-
-    if not found.reasons:
-        if not found.same_bundle:
-            text = "another bundle made this notice; name it with --bundle for all reasons"
-            console.say(text, "yellow")
-        for reason in found.why:
-            console.say(f"  {reason}")
-        return
-    whose = "of this site" if found.usual_is_of == "site" else "of the networks it was trained on"
-    heads = ("what", "usual (5 % to 95 %)", "", "log-odds")
-    table = PlainTable(*heads, title=f"Why, usual {whose}", title_justify="left")
-    for why in found.reasons:
-        table.add(why.words, why.usual, why.place, f"{why.contribution.contribution:+.2f}")
-    console.print(table)
 
 
 def _print_evidence(console: InertConsole, found: Explained, evidence: LineEvidence) -> None:
@@ -103,24 +84,36 @@ def _print_evidence(console: InertConsole, found: Explained, evidence: LineEvide
     from zeekml.core.units import when
     from zeekml.triage.explanation import related_flows
 
+    if found.reasons:
+        site = found.usual_is_of == "site"
+        whose = "of this site" if site else "of the networks it was trained on"
+        heads = ("what", "usual (5 % to 95 %)", "", "log-odds")
+        table = PlainTable(*heads, title=f"Why, usual {whose}", title_justify="left")
+        for why in found.reasons:
+            table.add(why.words, why.usual, why.place, f"{why.contribution.contribution:+.2f}")
+        console.print(table)
+    else:
+        if not found.same_bundle:
+            text = "another bundle made this notice; name it with --bundle for all reasons"
+            console.say(text, "yellow")
+        for reason in found.told.why:
+            console.say(f"  {reason}")
     console.say(
         f"{found.agreeing} of {len(found.members)} members reach the threshold of "
-        f"{found.threshold:.3f} on the flow by themselves:"
+        f"{found.told.threshold:.3f} on the flow by themselves:"
     )
     for number, score in enumerate(found.members):
         bar = "#" * max(1, round(_BAR * score))
-        mark = "*" if score >= found.threshold else " "
+        mark = "*" if score >= found.told.threshold else " "
         console.say(f"  {number:>3}  {score:.3f} {mark} {bar}")
     if evidence.classes:
         shares = sorted(evidence.classes.items(), key=lambda item: -item[1])
         told = ", ".join(f"{threat} {share:.0%}" for threat, share in shares if share >= 0.005)
         console.say(f"If it is malicious, it is: {told}")
-    related = related_flows(found.lines)
-    if not related:
-        return
-    heads = ("began", "from", "to", "service", "score", "uid")
-    table = PlainTable(*heads, title="Flows that opened it", title_justify="left")
-    for flow in related:
-        named = (flow.service or "", f"{flow.score:.3f}", flow.uid or "")
-        table.add(when(flow.ts), flow.source, flow.target, *named)
-    console.print(table)
+    if related := related_flows(found.lines):
+        flows = ("began", "from", "to", "service", "score", "uid")
+        table = PlainTable(*flows, title="Flows that opened it", title_justify="left")
+        for flow in related:
+            named = (flow.service or "", f"{flow.score:.3f}", flow.uid or "")
+            table.add(when(flow.ts), flow.source, flow.target, *named)
+        console.print(table)

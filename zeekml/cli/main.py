@@ -5,13 +5,15 @@ Only click is imported here and at the top of the command modules, so that `--he
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import sys
 
 import click
 
 from zeekml._version import __version__
-from zeekml.cli import interrupts, memory
+from zeekml.cli import interrupts
 from zeekml.cli.bundle import bundle
 from zeekml.cli.calibrate import calibrate
 from zeekml.cli.check import check
@@ -29,6 +31,13 @@ from zeekml.core.text import printable
 from zeekml.errors import DataError, OutputError, ZeekmlError
 
 EXIT_INTERRUPTED = 130
+
+_LEAST = 512 << 20  # bytes of address space without which not even the libraries can be loaded
+_NEEDED = (
+    "scoring with the usual context_records needs 5 GiB of address space, most of it never used"
+)
+
+_NO_THREAD = ("can't start new thread", "Failed to launch worker thread")  # Python's, Arrow's
 
 _HELP = frozenset({"-h", "--help", "--version"})
 
@@ -72,7 +81,7 @@ def main() -> None:
     """Run the command line and leave with the exit code that fits."""
     interrupts.install()
     try:
-        if (problem := memory.prepare()) is not None and not _HELP.intersection(sys.argv):
+        if (problem := prepare_memory()) is not None and not _HELP.intersection(sys.argv):
             _fail(problem, 1)
         code = cli.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -90,12 +99,52 @@ def main() -> None:
     except RecursionError:
         _fail("an input is nested too deeply to be read", DataError.exit_code)
     except Exception as error:
-        if (problem := memory.shortage(error)) is not None:
+        if (problem := memory_shortage(error)) is not None:
             _fail(problem, 1)
         if not isinstance(error, OSError):
             raise
         what = error.filename or "file system"
         _fail(f"{what}: {error.strerror or error}", OutputError.exit_code)
+
+
+def prepare_memory() -> str | None:
+    """Prepare for a limit of this process's memory; return what is wrong if it is too low."""
+    if (limit := _limit()) is None:
+        return None
+    # one buffer of its own per processor, for matrix products that scoring does without
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    return _told("the libraries cannot be loaded") if limit < _LEAST else None
+
+
+def memory_shortage(error: BaseException) -> str | None:
+    """What to say of an error that comes from want of memory; None for any other."""
+    if isinstance(error, MemoryError):
+        return _told(str(error).partition("\n")[0])
+    text = str(error)
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return _told(str(error.filename or ""))
+    # the dynamic loader and the thread libraries of Python and Arrow say it in words only
+    if isinstance(error, ImportError) and "failed to map segment" in text:
+        return _told(text)
+    if any(words in text for words in _NO_THREAD):
+        return _told("no thread can be started")
+    # an extension module that found no memory and did not say so
+    if isinstance(error, SystemError) and _limit() is not None:
+        return _told("the libraries cannot be loaded")
+    return None
+
+
+def _told(detail: str) -> str:
+    told, remedy = f"not enough memory ({detail})" if detail else "not enough memory", "free some"
+    if (limit := _limit()) is not None:
+        told += f": this process is limited to {limit >> 20:,} MiB (ulimit -v)"
+        remedy = "raise the limit"
+    return f"{told}; {remedy}, or lower context_records; {_NEEDED}"
+
+
+def _limit() -> int | None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def _fail(message: str, code: int) -> None:

@@ -24,7 +24,7 @@ inputs_argument = click.argument("inputs", nargs=-1, required=True, metavar="INP
 
 def path_option(names: str, metavar: str, text: str, **more: Any) -> Callable[[_Command], _Command]:
     """An option that takes a path; `names` are the option's and, if it is another, the key's."""
-    return click.option(*names.split(), type=PATH, metavar=metavar, help=text, **more)
+    return click.option(*names.split(), metavar=metavar, help=text, **{"type": PATH, **more})
 
 
 config_option = path_option(
@@ -65,8 +65,7 @@ class Setup:
     def __init__(
         self, config_file: Path | None, bundle: Path | None = None, rules: Path | None = None
     ) -> None:
-        self._file = config_file
-        self._bundle, self._rules = bundle, rules
+        self._file, self._bundle, self._rules = config_file, bundle, rules
 
     @cached_property
     def config(self) -> Config:
@@ -102,7 +101,7 @@ def chosen_path(flag: Path | None, configured: str | None) -> Path | None:
 
 
 def column_options(command: _Command) -> _Command:
-    """`--columns NAMES` and `--like FILE`, as the command's `header`: see `given_header`.
+    """`--columns NAMES` and `--like FILE`, as the command's `header` of files that have none.
 
     It is a function, so that nothing is imported before the command asks for it.
     """
@@ -118,39 +117,30 @@ def column_options(command: _Command) -> _Command:
     )
     @wraps(command)
     def run(columns: str | None, like: Path | None, **given: Any) -> Any:
-        return command(header=lambda: given_header(columns, like), **given)
+        def header() -> Header | None:
+            from zeekml.readers.files.discovery import columns_like
+            from zeekml.readers.formats.zeek_header import named_columns
+
+            if columns is not None and like is not None:
+                raise click.UsageError("give either --columns or --like")
+            if like is not None:
+                return columns_like(like)
+            try:
+                return named_columns(columns) if columns is not None else None
+            except ValueError as error:
+                raise click.BadParameter(str(error), param_hint="--columns") from error
+
+        return command(header=header, **given)
 
     return run
 
 
-def given_header(columns: str | None, like: Path | None) -> Header | None:
-    """The header of files that have none; None if it was not given."""
-    from zeekml.readers.files.discovery import columns_like
-    from zeekml.readers.formats.zeek_header import named_columns
-
-    if columns is not None and like is not None:
-        raise click.UsageError("give either --columns or --like")
-    if like is not None:
-        return columns_like(like)
-    try:
-        return named_columns(columns) if columns is not None else None
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--columns") from error
-
-
 def notice_options(command: _Command) -> _Command:
     """`--notice-format` and `--strict-notice`."""
-    form = click.option(
-        "--notice-format",
-        type=click.Choice(["json", "tsv"]),
-        help="Form of notice.log [default: json].",
-    )
-    strict = click.option(
-        "--strict-notice",
-        is_flag=True,
-        help="Only Zeek's own columns in notice.log; ours go into `sub` as JSON.",
-    )
-    return form(strict(command))
+    forms, told = click.Choice(["json", "tsv"]), "Form of notice.log [default: json]."
+    strictly = "Only Zeek's own columns in notice.log; ours go into `sub` as JSON."
+    strict = click.option("--strict-notice", is_flag=True, help=strictly)
+    return click.option("--notice-format", type=forms, help=told)(strict(command))
 
 
 def output_options(config: Config, given: dict[str, Any]) -> OutputOptions:
@@ -162,6 +152,6 @@ def output_options(config: Config, given: dict[str, Any]) -> OutputOptions:
 
 
 def report_option(name: str, what: str) -> Callable[[_Command], _Command]:
-    """`--report DIR`, or a page that ends in .html; see `zeekml.html.write.report_page`."""
+    """`--report DIR`, or a page that ends in .html; see `zeekml.html.page.report_page`."""
     again = "earlier ones there are replaced. A path that ends in .html is the page itself"
     return path_option(f"--report {name}", "DIR", f"Directory for {what}; {again}.")

@@ -6,17 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from rich import progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from zeekml.cli import interrupts
 
@@ -28,8 +19,9 @@ def input_progress(
     what: str, total_bytes: int | None, *, hidden: bool
 ) -> Iterator[Callable[[int, int], None]]:
     """A bar that its callback moves by (bytes, records); None for an unknown size, as of stdin."""
-    columns = (DownloadColumn(), TextColumn("{task.fields[rate]}"), TimeElapsedColumn())
-    bar = _bar(*columns, TimeRemainingColumn(), hidden=hidden)
+    rate_shown, spent = progress.TextColumn("{task.fields[rate]}"), progress.TimeElapsedColumn()
+    columns = (progress.DownloadColumn(), rate_shown, spent, progress.TimeRemainingColumn())
+    bar = _bar(*columns, hidden=hidden)
     patience = threading.Timer(
         _PATIENCE,
         lambda: bar.console.print(
@@ -63,7 +55,8 @@ def input_progress(
 @contextmanager
 def step_progress(*, hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
     """A bar that its callback sets to (what is being done, steps done, steps in all)."""
-    with _bar(MofNCompleteColumn(), TimeElapsedColumn(), hidden=hidden) as bar:
+    columns = (progress.MofNCompleteColumn(), progress.TimeElapsedColumn())
+    with _bar(*columns, hidden=hidden) as bar:
         task = bar.add_task("starting", total=None)
 
         def show(what: str, done: int, total: int) -> None:
@@ -73,12 +66,12 @@ def step_progress(*, hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
         yield show
 
 
-def _bar(*columns: ProgressColumn, hidden: bool) -> Progress:
+def _bar(*columns: progress.ProgressColumn, hidden: bool) -> progress.Progress:
     """A bar that goes when it is done; silent when stderr is no terminal."""
     console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
         *columns,
         console=console,
         transient=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,11 +179,7 @@ def _entries(allowlist: Allowlist) -> PlainTable:
 def _scope_values(entry: Entry) -> dict[str, list[Any]]:
     """The keys that say which flows an entry covers; nets and names as text."""
     nets = {"cidr": entry.cidr, "src": entry.src, "dst": entry.dst}
-    scopes: dict[str, list[Any]] = {
-        **{name: sorted(map(str, given)) for name, given in nets.items()},
-        "port": sorted(entry.ports),
-        "service": sorted(entry.services),
-        "direction": sorted(entry.directions),
-        "uid": sorted(entry.uids),
-    }
-    return {name: values for name, values in scopes.items() if values}
+    scopes: dict[str, Iterable[Any]] = {name: map(str, given) for name, given in nets.items()}
+    scopes |= {"port": entry.ports, "service": entry.services}
+    scopes |= {"direction": entry.directions, "uid": entry.uids}
+    return {name: values for name, given in scopes.items() if (values := sorted(given))}

@@ -78,7 +78,7 @@ def score(
     from zeekml.core.text import printable
     from zeekml.detection.policy import load_policy
     from zeekml.errors import DataError
-    from zeekml.html.write import check_page, report_page
+    from zeekml.html.page import check_page, report_page
     from zeekml.outputs import OUTPUT_NAMES, refuse_output_among_inputs
     from zeekml.readers.files.discovery import discover
     from zeekml.readers.shortfall import shortfall
@@ -113,8 +113,7 @@ def score(
         print_run(result, discovery, out)
         if page is not None:
             click.echo(f"Report: {page}")
-    short = shortfall(
-        result.counters, discovery.streams, rejects=printable(str(out / "rejects.jsonl"), 4096)
-    )
+    rejects = printable(str(out / "rejects.jsonl"), 4096)
+    short = shortfall(result.counters, discovery.streams, rejects=rejects)
     if short is not None:
         raise DataError(short)

@@ -60,6 +60,7 @@ def train(
     from zeekml.cli.console import say
     from zeekml.cli.progress import step_progress
     from zeekml.training.build import build_bundle
+    from zeekml.training.leave_one_out import as_markdown
     from zeekml.training.trainer import MemberPlan
 
     known = None
@@ -88,5 +89,5 @@ def train(
     for skipped in report.skipped:
         say(f"not used: {skipped.name}: {skipped.reason}")
     say("Leaving one environment out:")
-    say(report.markdown())
+    say(as_markdown(report.fitted.figures))
     say(f"bundle written to {bundle.path}, sha256 {bundle.digest}")

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from zeekml.cli import interrupts
-from zeekml.cli.options import Setup, chosen_path, notice_options, output_options, setup_options
+from zeekml.cli import interrupts, options
+from zeekml.cli.options import Setup, chosen_path, path_option
 from zeekml.core.text import printable
 from zeekml.errors import DataError
 
@@ -33,38 +33,27 @@ Exit codes: 0 stopped, 65 nothing of what was read until it was idle could be sc
 # whether something can be read is found out by reading it: the watcher waits for a log until it can
 # be, and rights that a service was given one by one are not known to a check ahead
 _PATH = click.Path(path_type=Path, readable=False)
+_LOG: dict[str, Any] = {"type": _PATH, "multiple": True}
+_MORE = "May be given several times."
 
 
 @click.command(epilog=_EPILOG)
-@click.option(
-    "--zeek",
-    type=_PATH,
-    multiple=True,
-    metavar="PATH",
-    help="A conn.log that Zeek writes, or the directory it writes to. May be given several times.",
+@path_option(
+    "--zeek", "PATH", f"A conn.log that Zeek writes, or the directory it writes to. {_MORE}", **_LOG
 )
-@click.option(
-    "--suricata",
-    type=_PATH,
-    multiple=True,
-    metavar="PATH",
-    help="An eve.json that Suricata writes, or its directory. May be given several times.",
+@path_option(
+    "--suricata", "PATH", f"An eve.json that Suricata writes, or its directory. {_MORE}", **_LOG
 )
-@click.option(
-    "--out",
-    type=_PATH,
-    metavar="DIR",
-    help="Where notices go; files that are there are appended to.",
-)
-@click.option(
+@path_option("--out", "DIR", "Where notices go; files that are there are appended to.", type=_PATH)
+@path_option(
     "--state",
+    "DIR",
+    "Where the watch remembers how far it is; one watch at a time may use it.",
     type=_PATH,
-    metavar="DIR",
-    help="Where the watch remembers how far it is; one watch at a time may use it.",
 )
-@setup_options
+@options.setup_options
 @click.option("--enriched", is_flag=True, help="Write conn_scored.log: each record with its score.")
-@notice_options
+@options.notice_options
 @click.option(
     "--until-idle",
     type=click.FloatRange(min=0.0, min_open=True),
@@ -110,7 +99,7 @@ def watch(
 
     give_back_large_blocks()
     do_without_pandas()
-    from zeekml.live.startup import begin
+    from zeekml.live.startup import Startup
     from zeekml.live.tail.default_paths import look_around
     from zeekml.live.tail.inputs import found_logs, named_logs
     from zeekml.outputs import refuse_nested, refuse_output_among_inputs
@@ -121,7 +110,7 @@ def watch(
         refuse_output_among_inputs([path.parent for path in paths], directory)
     refuse_nested(out, state)
     received: list[int] = []
-    with begin(logs, state, live_files) as begun:
+    with Startup(logs, state, live_files) as begun:
         from zeekml.live.service import Watcher, WatchJob
 
         job = WatchJob(
@@ -131,7 +120,7 @@ def watch(
             config=config,
             bundle=setup.bundle,
             rules=setup.rules,
-            options=output_options(config, outputs),
+            options=options.output_options(config, outputs),
             until_idle=until_idle,
         )
         with Watcher(job, begun) as watcher:

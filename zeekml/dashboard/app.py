@@ -82,9 +82,7 @@ class DashboardApp(App[None]):
 
     def __init__(self, source: Source, policy: Policy | None, rules: Path | None) -> None:
         super().__init__()
-        self.source = source
-        self._policy = policy
-        self._rules = rules
+        self.source, self._policy, self._rules = source, policy, rules
         self._typed = ""
         # a run that is over has closed all its incidents
         self._shows_closed = not source.live
@@ -95,7 +93,7 @@ class DashboardApp(App[None]):
         """Health, incidents, reasons, panes, keys; from top to bottom."""
         yield Static(id="health", markup=False)
         yield Static(Text(panes.ONE_LINE_HEADING, no_wrap=True), id="heading", markup=False)
-        yield IncidentTable(id="incidents")
+        yield IncidentTable(self.source, id="incidents")
         yield Static(id="why", markup=False)
         with Horizontal(id="panes"):
             for name in ("time", "sources", "targets", "tactics"):
@@ -149,7 +147,7 @@ class DashboardApp(App[None]):
         wide = self.size.width >= _WIDE
         self._base.set_class(wide, "wide")
         self._put("health", panes.health_text(self.source))
-        self._table.show_incidents(shown, self.source.labels, self.source.incidents.sensors)
+        self._table.show_incidents(shown)
         counts = totals(shown, _PANE_ROWS)
         share = self.size.width // (5 if wide else 4) - 1
         self._pane("time", "Incidents over time", panes.over_time(shown, share * 2))
@@ -281,8 +279,7 @@ class DashboardApp(App[None]):
             owner = getpass.getuser()
         except (OSError, KeyError):  # a user id without a name
             owner = ""
-        screen = AllowlistScreen(incident.latest, printable(str(path), 200), owner)
-        self.push_screen(screen, write)
+        self.push_screen(AllowlistScreen(incident.latest, printable(str(path), 200), owner), write)
 
     def _try(self, step: Callable[[], object], done: str) -> None:
         try:

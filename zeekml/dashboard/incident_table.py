@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.style import Style
@@ -13,8 +13,8 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from zeekml.dashboard.panes import one_line
-from zeekml.live.state.labels import Label
 from zeekml.triage.incident_list import Tracked
+from zeekml.triage.source import Source
 
 _CURSOR = Style(reverse=True)
 
@@ -38,11 +38,10 @@ class IncidentTable(ScrollView, can_focus=True):
     class IncidentChosen(Message):
         """The incident under the cursor is to be shown."""
 
-    def __init__(self, id: str | None = None) -> None:
+    def __init__(self, source: Source, id: str) -> None:
         super().__init__(id=id)
+        self._source = source
         self._rows: Sequence[Tracked] = ()
-        self._labels: Mapping[str, Label] = {}
-        self._sensors: Callable[[Tracked], Sequence[str]] = lambda _: ()
         self._cursor = 0
 
     @property
@@ -50,16 +49,10 @@ class IncidentTable(ScrollView, can_focus=True):
         """The incident under the cursor."""
         return self._rows[self._cursor] if self._rows else None
 
-    def show_incidents(
-        self,
-        rows: Sequence[Tracked],
-        labels: Mapping[str, Label],
-        sensors: Callable[[Tracked], Sequence[str]],
-    ) -> None:
-        """Show these rows from now on; `sensors` tells who saw one."""
-        self._sensors = sensors
+    def show_incidents(self, rows: Sequence[Tracked]) -> None:
+        """Show these rows from now on."""
         held = self.current
-        self._rows, self._labels = rows, labels
+        self._rows = rows
         self._cursor = min(self._cursor, max(len(rows) - 1, 0))
         if held is not None and rows and rows[self._cursor].latest.id != held.latest.id:
             places = (at for at, row in enumerate(rows) if row.latest.id == held.latest.id)
@@ -76,13 +69,11 @@ class IncidentTable(ScrollView, can_focus=True):
         if at >= len(self._rows):
             return Strip.blank(width, self.rich_style)
         incident = self._rows[at]
-        text = one_line(incident, self._labels.get(incident.latest.id), self._sensors(incident))
+        text = one_line(incident, self._source)
         text.truncate(width, overflow="ellipsis")
         text.end = ""
         strip = Strip(text.render(self.app.console)).adjust_cell_length(width)
-        if at == self._cursor:
-            return strip.apply_style(_CURSOR)
-        return strip.apply_style(self.rich_style)
+        return strip.apply_style(_CURSOR if at == self._cursor else self.rich_style)
 
     def action_move(self, rows: int) -> None:
         """Move the cursor by so many rows."""

@@ -1,4 +1,4 @@
-"""What the panes say, as styled text: the same on a screen and in the picture of `--once`.
+"""What the panes say, as styled text: the same on a screen and in a picture for a pipe.
 
 Every severity is a word and a sign beside its colour. The colours are Okabe and Ito's, which
 colour-blind people tell apart. Text is built as `Text`, never as markup, so that nothing in a log
@@ -7,22 +7,31 @@ is taken for an instruction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from rich.text import Text
 
 from zeekml.core.units import utc, when
 from zeekml.detection.notice import SEVERITIES
+from zeekml.detection.policy import Policy
 from zeekml.live.state.labels import Label
 from zeekml.triage.explanation import related_flows
-from zeekml.triage.incident_list import SIGNS, Tracked, timeline
+from zeekml.triage.incident_list import SIGNS, Filter, Tracked, tactics, timeline, totals
 from zeekml.triage.notice_reader import NoticeLine
 from zeekml.triage.source import Source
 
 _COLOURS: Final = ("#56B4E9", "#F0E442", "#E69F00", "bold #D55E00")
 STYLES: Final = dict(zip(SEVERITIES, _COLOURS, strict=True))
 _BARS: Final = " ▁▂▃▄▅▆▇█"
+
+SHOWN: Final = 50  # most incidents in the text; the data has all
+_TIME_COLUMNS: Final = 60
+_TOP: Final = 10
+_TOLD: Final = (
+    *("id", "seq", "state", "note", "threat", "severity", "score", "spread", "threshold"),
+    *("flows", "first_ts", "last_ts"),
+)
 
 
 def severity_text(severity: str) -> Text:
@@ -90,12 +99,13 @@ def count_rows(pairs: Sequence[tuple[str, int]], width: int, most: int) -> list[
     ]
 
 
-def one_line(incident: Tracked, label: Label | None, sensors: Sequence[str] = ()) -> Text:
+def one_line(incident: Tracked, source: Source) -> Text:
     """An incident in a row: severity, threat, score and agreement, what happened, why.
 
     Where several sensors saw it, their names come before the reason.
     """
-    line = incident.latest
+    line, label = incident.latest, source.labels.get(incident.latest.id)
+    sensors = source.incidents.sensors(incident)
     text = severity_text(line.severity)
     sign = " " if label is None else "T" if label.truth else "F"
     text.append(f"{sign} {line.threat:<10} {incident.agreement:<11} ")
@@ -150,7 +160,10 @@ def explanation(
     ]
     if history:
         rows += [Text(), Text("Labels", style="bold")]
-        rows += [Text(f"  {label_text(label)}") for label in history]
+    for label in history:
+        said = f"{when(label.at)}  {'true' if label.truth else 'false'}"
+        parts = [said, label.threat, f"by {label.who}", label.note]
+        rows.append(Text("  " + "  ".join(part for part in parts if part)))
     return rows
 
 
@@ -170,14 +183,94 @@ def evidence_rows(lines: Sequence[NoticeLine]) -> list[Text]:
     return rows
 
 
-def label_text(label: Label) -> str:
-    """A label as a sentence."""
-    said = "true" if label.truth else "false"
-    parts = [f"{when(label.at)}  {said}", label.threat, f"by {label.who}", label.note]
-    return "  ".join(part for part in parts if part)
-
-
 def _pair(name: str, value: str) -> Text:
     text = Text(f"{name:<12}", style="bold")
     text.append(value, style="not bold")
     return text
+
+
+def picture_lines(source: Source, policy: Policy | None, width: int) -> Iterator[Text]:
+    """The picture as lines of text, cut to so many columns; the source was polled before."""
+    # a run that is over has closed all its incidents
+    shown = source.incidents.shown(Filter(closed=not source.live))
+    everything = [attack[0] for attack in source.incidents.attacks]
+    yield from _cut(health_text(source).split("\n"), width)
+    yield Text()
+    yield Text("Incidents over time", style="bold")
+    yield from over_time(everything, min(width, _TIME_COLUMNS + 13))
+    yield Text()
+    kind = "open" if source.live else "all"
+    yield Text(f"Incidents ({kind}): {len(shown):,}", style="bold")
+    yield from _cut([Text(ONE_LINE_HEADING, style="underline")], width)
+    yield from _cut([one_line(incident, source) for incident in shown[:SHOWN]], width)
+    if len(shown) > SHOWN:
+        yield Text(f"{len(shown) - SHOWN:,} less severe incidents are not listed.")
+    counts = totals(shown)
+    for title, pairs in (
+        ("Top sources", counts.sources),
+        ("Top targets", counts.targets),
+        ("ATT&CK tactics", tactics(counts, policy)),
+    ):
+        yield Text()
+        yield Text(title, style="bold")
+        yield from count_rows(pairs, min(width, 50), _TOP) or [Text("none")]
+
+
+def picture_data(source: Source, policy: Policy | None) -> dict[str, Any]:
+    """The picture as data: health, incidents in the order of the text, and totals."""
+    shown = source.incidents.shown(Filter(closed=not source.live))
+    counts = totals(shown)
+    line = timeline([attack[0] for attack in source.incidents.attacks], _TIME_COLUMNS)
+    health = source.health
+    return {
+        "source": source.name,
+        "live": source.live,
+        "health": {
+            "inputs": list(health.inputs),
+            "records_read": health.records,
+            "records_rejected": health.rejected,
+            "silenced": health.suppressed,
+            "last_ts": health.last_ts,
+            "bundle": health.bundle,
+            "thresholds": dict(health.thresholds),
+            "lag_seconds": health.lag,
+            "incidents_today": health.today,
+            "notices_per_day": health.budget,
+            "problems": [
+                {name: getattr(problem, name) for name in ("id", "ts", "severity", "msg")}
+                for problem in source.incidents.problems.values()
+            ],
+        },
+        "open": source.incidents.open_count,
+        "severities": counts.severities,
+        "over_time": {"begin": line.begin, "span": line.span, "counts": line.counts},
+        "incidents": [_incident(i, source) for i in shown],
+        "sources": _pairs(counts.sources),
+        "targets": _pairs(counts.targets),
+        "tactics": _pairs(tactics(counts, policy)),
+    }
+
+
+def _incident(incident: Tracked, source: Source) -> dict[str, Any]:
+    line = incident.latest
+    label = source.labels.get(line.id)
+    return {
+        **{name: getattr(line, name) for name in _TOLD},
+        "src": line.src or None,
+        "dst": line.dst or None,
+        "p": line.p,
+        "msg": line.msg,
+        "why": list(line.why),
+        "sensors": source.incidents.sensors(incident),
+        "label": None if label is None else label.truth,
+    }
+
+
+def _pairs(pairs: list[tuple[str, int]]) -> list[dict[str, Any]]:
+    return [{"name": name, "incidents": count} for name, count in pairs]
+
+
+def _cut(rows: Any, width: int) -> Iterator[Text]:
+    for row in rows:
+        row.truncate(width, overflow="ellipsis")
+        yield row

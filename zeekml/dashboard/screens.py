@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 
 from zeekml.detection.allowlist import Scope
 from zeekml.errors import ZeekmlError
-from zeekml.triage.allowlist_entry import entry_for
+from zeekml.triage.explanation import entry_for
 from zeekml.triage.notice_reader import NoticeLine
 
 HELP: Final = """\
@@ -40,8 +40,7 @@ class TextScreen(ModalScreen[None]):
 
     def __init__(self, read: Callable[[], Sequence[Text]], keys: str) -> None:
         super().__init__()
-        self._read = read
-        self._keys = keys
+        self._read, self._keys = read, keys
 
     def compose(self) -> ComposeResult:
         """Text above, keys below."""
@@ -86,9 +85,7 @@ class AllowlistScreen(ModalScreen[dict[str, Scope] | None]):
 
     def __init__(self, line: NoticeLine, where: str, owner: str) -> None:
         super().__init__()
-        self._line = line
-        self._where = where
-        self._owner = owner
+        self._line, self._where, self._owner = line, where, owner
         self._entry: dict[str, Scope] | None = None
 
     def compose(self) -> ComposeResult:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from zeekml.datasets.environment import LABEL_NAMES, UNLABELLED, Environment, Labels, Matrix
-from zeekml.datasets.equal_rows import distinct_records, equal_records
+from zeekml.datasets.equal_rows import equal_records
 from zeekml.features.extractor import feature_matrix
 from zeekml.features.feature_schema import FEATURES
 
@@ -22,7 +22,7 @@ class DataReport:
 
     name: str
     rows: int
-    distinct: int  # records that differ by themselves, see `equal_rows`
+    distinct: int  # records that differ by label or by themselves, see `equal_rows`
     classes: dict[str, int]  # rows by label, the most frequent first; "unlabelled" among them
     captures: int
     span_seconds: float  # of log time; a pause between two captures does not count
@@ -42,8 +42,7 @@ class DataReport:
 
 def report_on(environment: Environment, matrix: Matrix | None = None) -> DataReport:
     """Describe an environment by its rows and its features, computed here if they are not given."""
-    if matrix is None:
-        matrix = features_of(environment)
+    matrix = features_of(environment) if matrix is None else matrix
     counts = Counter(
         LABEL_NAMES[label] if label != UNLABELLED else "unlabelled"
         for label in environment.labels.tolist()
@@ -53,7 +52,7 @@ def report_on(environment: Environment, matrix: Matrix | None = None) -> DataRep
     return DataReport(
         name=environment.name,
         rows=len(environment),
-        distinct=distinct_records(matrix, environment.labels),
+        distinct=len(np.unique(equal_records(matrix, environment.labels))),
         classes=dict(counts.most_common()),
         captures=len(environment.capture_names),
         span_seconds=sum(float(np.ptp(ts[rows])) for rows in environment.capture_slices()),

@@ -64,10 +64,6 @@ class Environment:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def where(self, chosen: BoolArray) -> Environment:
-        """The environment with some of its rows alone."""
-        return self.take(np.flatnonzero(chosen))
-
     def take(self, rows: IntArray) -> Environment:
         """The environment with these rows, in this order."""
         return replace(
@@ -127,6 +123,7 @@ def digest(paths: Sequence[Path]) -> str:
 
 
 _RESEARCH: Final = "research use with citation; check before shipping"
+_BY_RULES: Final = "labels were made by rules on the flows themselves: never used for a figure"
 
 UNKNOWN: Final = Reference("unknown", "unknown: check before shipping")
 
@@ -167,14 +164,10 @@ _REFERENCES: Final[dict[str, Reference]] = {
         "mostly unlabelled background",
     ),
     "modbus_synflood_2024_RULELABELS": Reference(
-        "SYN flood with forged sources in a Modbus lab, 2024",
-        UNKNOWN.licence,
-        "labels were made by rules on the flows themselves: never used for a figure",
+        "SYN flood with forged sources in a Modbus lab, 2024", UNKNOWN.licence, _BY_RULES
     ),
     "cloud_vps_2024_RULELABELS": Reference(
-        "A cloud host on the public internet, 72 hours, 2024",
-        UNKNOWN.licence,
-        "labels were made by rules on the flows themselves: never used for a figure",
+        "A cloud host on the public internet, 72 hours, 2024", UNKNOWN.licence, _BY_RULES
     ),
     "office": Reference(
         "zeekml's own recording of a made-up office network in isolated network namespaces",

@@ -39,8 +39,3 @@ def equal_records(matrix: Matrix, *others: Labels) -> IntArray:
     keys += np.float32(0)  # minus zero would be a different key
     packed = keys.view(np.dtype((np.void, keys.shape[1] * 4))).ravel()
     return np.unique(packed, return_inverse=True)[1]
-
-
-def distinct_records(matrix: Matrix, labels: Labels) -> int:
-    """Number of rows that differ by label or flow-level features."""
-    return round(float(duplicate_weights(matrix, labels).sum()))

@@ -23,16 +23,11 @@ _ARGUS: Final = "x_argus_state"
 _IPV4_HEADER: Final = 20
 
 # Argus' states for what Zeek would call the connection; those that are not here stay unknown
-_ARGUS_STATES: Final = {
-    "FIN": "SF",
-    "CON": "SF",
-    "CLO": "SF",
-    "ACC": "S1",
-    "INT": "S0",
-    "REQ": "S0",
-    "RST": "RSTO",
-    "ECO": "OTH",
-}
+_ARGUS_STATES: Final = (
+    dict.fromkeys(("FIN", "CON", "CLO"), "SF")
+    | dict.fromkeys(("INT", "REQ"), "S0")
+    | {"ACC": "S1", "RST": "RSTO", "ECO": "OTH"}
+)
 
 # names as Zeek gives them; a port says nothing about what was spoken, so this is used only where
 # an environment has no service at all and then only for flows that carried data

@@ -209,16 +209,13 @@ def _find_columns(path: Path, header: Sequence[str]) -> dict[str, int]:
     return {name: position for name, (_, position) in found.items()}
 
 
+@lru_cache(maxsize=65536)
 def parse_hosts(cell: str) -> Hosts:
     """Read an address, a network (``10.0.0.0/8``) or a span (``10.0.0.1-10.0.0.9``).
 
     ValueError for what is none of these; so of the next two, which take what readers of logs take.
     """
-    return _hosts(cell.strip()[:100])
-
-
-@lru_cache(maxsize=65536)
-def _hosts(text: str) -> Hosts:
+    text = cell.strip()[:100]
     if "/" in text:
         network = ipaddress.ip_network(text, strict=False)
         first, last = int(network.network_address), int(network.broadcast_address)
@@ -249,10 +246,12 @@ def parse_time(cell: str) -> float:
     return seconds
 
 
-_PARSERS: Final[dict[str, Callable[[str], Any]]] = {
-    **dict.fromkeys(_ADDRESSES, parse_hosts),
-    **dict.fromkeys(_PORTS, parse_port),
-    **dict.fromkeys(_TIMES, parse_time),
+# by column, what a rule calls it and how it is read
+_PARSERS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
+    "id.orig_h": ("orig", parse_hosts),
+    "id.resp_h": ("resp", parse_hosts),
+    **{name: (name.removeprefix("id."), parse_port) for name in _PORTS},
+    **{name: (name, parse_time) for name in _TIMES},
 }
 
 
@@ -260,28 +259,26 @@ def _rule(where: str, given: dict[str, str], said: FlowLabel, settings: LabelSet
     values: dict[str, Any] = {}
     column = ""
     try:
-        for column, parse in _PARSERS.items():
+        for column, (name, parse) in _PARSERS.items():
             if column in given:
-                values[column] = parse(given[column])
+                values[name] = parse(given[column])
     except ValueError as error:
         raise DataError(
             f"{where}: cannot understand {given[column][:SHOWN]!r} as {column}; addresses may "
             "be networks (10.0.0.0/8), times are epoch seconds or ISO 8601"
         ) from error
+    ts, start, end = (values.pop(name, None) for name in _TIMES)
     # a time of its own is a span of length 0
-    first = values.get("start", values.get("ts"))
-    last = values.get("end", None if "start" in values else values.get("ts"))
+    first = ts if start is None else start
+    last = ts if start is None and end is None else end
     if first is not None and last is not None and last < first:
         raise DataError(f"{where}: ends before it starts")
     return LabelRule(
         code=said.code,
         circular=said.circular,
         episode=said.episode,
+        **values,
         community_id=given.get("community_id"),
-        orig=values.get("id.orig_h"),
-        resp=values.get("id.resp_h"),
-        orig_p=values.get("id.orig_p"),
-        resp_p=values.get("id.resp_p"),
         proto=standard_protocol(given["proto"])[:SHOWN] if "proto" in given else None,
         first=-inf if first is None else first - settings.before,
         last=inf if last is None else last + settings.after,

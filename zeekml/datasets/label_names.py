@@ -40,7 +40,8 @@ _KEYS: Final = ("labels", "default", "before", "after")
 CONTRADICTORY: Final = -2
 """In place of a class: two labels that cannot both be true."""
 
-UNLABELLED_NAME: Final = "unlabelled"
+CODES: Final = {"unlabelled": UNLABELLED} | {n: code for code, n in enumerate(LABEL_NAMES)}
+"""What each class means: its index into ``LABEL_NAMES``, or ``UNLABELLED``."""
 
 SHOWN: Final = 40
 """Most characters of a label in a message."""
@@ -72,8 +73,7 @@ malware: FileDownload; Okiru; Okiru-Attack; Mirai; Torii; Worm; Worms; ransomwar
 other-attack: malicious; attack; intrusion; anomaly; from malicious; from malware; from botnet;
     External-Attack-to-Device; Heartbleed; Fuzzers; Exploits; Generic; Shellcode; Analysis
 """
-_BENIGN: Final = LABEL_NAMES.index("benign")
-_OTHER: Final = LABEL_NAMES.index("other-attack")
+_BENIGN, _OTHER = CODES["benign"], CODES["other-attack"]
 
 
 def folded(text: str) -> str:
@@ -88,24 +88,13 @@ def folded(text: str) -> str:
     return "".join(c for c in stripped.casefold() if c.isalnum()) or stripped
 
 
-def class_code(name: str) -> int | None:
-    """Index into ``LABEL_NAMES``, or ``UNLABELLED``; None for all other spellings."""
-    if name == UNLABELLED_NAME:
-        return UNLABELLED
-    return LABEL_NAMES.index(name) if name in LABEL_NAMES else None
-
-
-def _vocabulary() -> dict[str, int]:
-    known = {"": UNLABELLED}
-    # a line that is indented goes on with the one before
-    for entry in _SPELLINGS.strip().replace("\n    ", " ").splitlines():
-        name, _, spellings = entry.partition(": ")
-        code = UNLABELLED if name == UNLABELLED_NAME else LABEL_NAMES.index(name)
-        known |= {folded(spelling): code for spelling in (name, *spellings.split("; "))}
-    return known
-
-
-_KNOWN: Final = _vocabulary()
+# a line that is indented goes on with the one before
+_ENTRIES: Final = _SPELLINGS.strip().replace("\n    ", " ").splitlines()
+_KNOWN: Final = {"": UNLABELLED} | {
+    folded(spelling): CODES[name]
+    for name, spellings in (entry.split(": ") for entry in _ENTRIES)
+    for spelling in (name, *spellings.split("; "))
+}
 
 
 @dataclass(frozen=True)
@@ -216,13 +205,12 @@ def _mapping(table: Any, path: Path) -> dict[str, int]:
 
 def _class(name: Any, raw: str, path: Path) -> int:
     named = name if isinstance(name, str) else repr(name)
-    code = class_code(named)
-    if code is None:
+    if named not in CODES:
         raise DataError(
             f"{path}: {raw[:SHOWN]!r} is mapped to {named[:SHOWN]!r}, which is no class; "
-            f"classes are: {', '.join(LABEL_NAMES)}, {UNLABELLED_NAME}"
+            f"classes are: {', '.join(LABEL_NAMES)}, unlabelled"
         )
-    return code
+    return CODES[named]
 
 
 def _seconds(content: dict[str, Any], key: str, path: Path) -> float:

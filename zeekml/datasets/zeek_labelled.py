@@ -66,7 +66,8 @@ class LabelTail(ByteStream):
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """Distinct label and detailed label as written, in order of appearance."""
-        return [(_text(label), _text(detail)) for label, detail in self._pairs]
+        cells = ([unescape(c).decode("utf-8", "backslashreplace") for c in p] for p in self._pairs)
+        return [(label, detail) for label, detail in cells]
 
     def chunks(self) -> Iterator[bytes]:
         """The log without labels, whole lines at a time."""
@@ -134,7 +135,3 @@ class LabelTail(ByteStream):
         pair = (label, next(iter(found.values()), b"").strip())
         code = self._pairs.setdefault(pair, len(self._pairs))
         return separator.join(cells[: self._base]) + end, code
-
-
-def _text(cell: bytes) -> str:
-    return unescape(cell).decode("utf-8", "backslashreplace")

@@ -15,9 +15,6 @@ from zeekml.doctor.logs import chosen_logs, examine_log
 from zeekml.errors import BundleError, ConfigError, DataError
 from zeekml.readers.formats.zeek_header import Header
 
-_SERVICE_OUT = Path("var/log/zeekml")
-_SERVICE_STATE = Path("var/lib/zeekml")
-
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -33,45 +30,41 @@ class Wanted:
     columns: Header | None = None  # of logs of Zeek without a header
 
 
-def examine(wanted: Wanted, root: Path = Path("/"), *, now: float | None = None) -> list[Finding]:
+def examine(wanted: Wanted, root: Path = Path("/")) -> list[Finding]:
     """Look at everything and change nothing.
 
     Files for a test of whether a directory can be written have no name and are gone at once. For
-    tests, `root` stands for ``/``, and `now` is the time in epoch seconds.
+    tests, `root` stands for ``/``.
     """
     account = Account.examined()
     config, check = Config(), Check("configuration", wanted.config or DEFAULT_CONFIG)
     try:
         config = load_config(wanted.config)
     except ConfigError as error:
-        remedy = "every key is explained in docs/configuration.md"
-        findings = [check.fail(str(error), remedy)]
+        findings = [check.fail(str(error), "every key is explained in docs/configuration.md")]
     else:
-        absent = wanted.config is None and not DEFAULT_CONFIG.is_file()
-        told = "is not there; defaults are in force" if absent else "no mistakes"
+        defaults = wanted.config is None and not DEFAULT_CONFIG.is_file()
+        told = "is not there; defaults are in force" if defaults else "no mistakes"
         findings = [check.ok(told)]
     named = wanted if wanted.zeek or wanted.suricata else config
     logs, trouble = chosen_logs(named.zeek, named.suricata, account, root)
     findings += trouble
     for log in logs:
-        findings += examine_log(log, logs, account, root, columns=wanted.columns, now=now)
-    out = _directory(wanted.out, config.out, root / _SERVICE_OUT)
-    state = _directory(wanted.state, config.state, root / _SERVICE_STATE)
+        findings += examine_log(log, logs, account, root, wanted.columns)
+    out = _directory(wanted.out, config.out, root / "var/log/zeekml")
+    state = _directory(wanted.state, config.state, root / "var/lib/zeekml")
+    absent = "is neither given nor configured"
     if out is None:
-        findings.append(Check("out_directory", "--out").unknown("is neither given nor configured"))
+        findings.append(Check("out_directory", "--out").unknown(absent))
     else:
         findings += examine_out(out, [log.path for log in logs], account)
     if state is None:
-        check = Check("state_directory", "--state")
-        findings.append(check.unknown("is neither given nor configured"))
+        findings.append(Check("state_directory", "--state").unknown(absent))
     else:
         findings += examine_state(state, out, account, config.journal_mb << 20)
     findings += _models_and_rules(wanted, config)
-    findings += [
-        machine.examine_notifications(),
-        machine.examine_open_files(),
-    ]
-    return findings + machine.examine_unit(root)
+    findings += [machine.examine_notifications(), machine.examine_open_files()]
+    return [*findings, *machine.examine_unit(root)]
 
 
 def _directory(flag: Path | None, configured: str | None, of_service: Path) -> Path | None:

@@ -67,9 +67,6 @@ class Reading:
     """What became of the latest records."""
 
     counters: ReadCounters = field(default_factory=ReadCounters)
-    flows: int = 0  # records that were accepted
-    others: int = 0  # sound records that are no flows
-    bad: int = 0  # records that were rejected
     columns: set[str] = field(default_factory=set)  # of `SCORED`, those that some record has
     with_id: int = 0  # flows with a community id
     latest: float | None = None  # end of the latest flow, epoch seconds
@@ -81,8 +78,7 @@ def read_sample(sample: Sample, kind: Kind) -> Reading:
     reading = Reading()
     counters = reading.counters
     data = b"".join(line + b"\n" for line in sample.lines)
-    above: Header | None = None
-    header: Header | None = None
+    above = header = None
     if kind is Kind.ZEEK_TSV:
         # the header above the latest lines, and the one at their end
         headers = HeaderReader(sample.detected.header)
@@ -104,10 +100,7 @@ def read_sample(sample: Sample, kind: Kind) -> Reading:
     if header is not None:
         # a column may be there and say nothing for a while
         reading.columns.update(name for name in SCORED if name in header.wanted)
-    reading.flows, reading.others = counters.accepted, counters.skipped.total()
-    reading.bad = counters.rejected.total()
-    if reading.bad:
-        (reason, _), *_ = counters.rejected.most_common(1)
+    for reason, _ in counters.rejected.most_common(1):
         text = counters.first_rejects[reason].text
         named = offending_field(kind, text, header)
         reading.complaint = named or f'the reason is {reason}: "{printable(text, _SHOWN)}"'

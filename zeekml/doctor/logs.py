@@ -61,13 +61,7 @@ def chosen_logs(
 
 
 def examine_log(
-    log: Found,
-    others: Sequence[Found],
-    account: Account,
-    root: Path,
-    *,
-    columns: Header | None = None,
-    now: float | None = None,
+    log: Found, others: Sequence[Found], account: Account, root: Path, columns: Header | None = None
 ) -> list[Finding]:
     """Judge one log among all that would be followed; logrotate's rules are below `root`."""
     path, inputs = log.path, Check("inputs", log.path)
@@ -88,13 +82,13 @@ def examine_log(
         return [*findings, inputs.fail(text, "name the sensor's live log")]
     if not findings:
         findings.append(Check("permission", path).ok(f"{account.name} may read it"))
-    findings += _content(log, sample, now)
+    findings += _content(log, sample)
     findings += _siblings(log, others)
     rule = _by_copytruncate(path, root)
     return findings if rule is None else [*findings, rule]
 
 
-def _content(log: Found, sample: Sample, now: float | None) -> list[Finding]:
+def _content(log: Found, sample: Sample) -> list[Finding]:
     detected, check = sample.detected, Check("format", sample.path)
     if sample.packed:
         return [Check("compressed", sample.path).fail(COMPRESSED, _PACKED_REMEDY)]
@@ -105,9 +99,9 @@ def _content(log: Found, sample: Sample, now: float | None) -> list[Finding]:
     if detected.refusal == OWN_OUTPUT:
         return [check.fail("is an output of zeekml itself", "name the sensor's log instead")]
     if log.sensor == ZEEK and detected.kind in (Kind.ZEEK_TSV, Kind.ZEEK_JSON):
-        return examine_zeek(sample, now=now)
+        return examine_zeek(sample)
     if log.sensor == SURICATA and detected.kind is Kind.EVE:
-        return examine_eve(sample, now=now)
+        return examine_eve(sample)
     wanted = "a conn.log of Zeek" if log.sensor == ZEEK else "an eve.json of Suricata"
     if detected.kind is not None:
         other = SURICATA if log.sensor == ZEEK else ZEEK

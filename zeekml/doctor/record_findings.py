@@ -9,7 +9,7 @@ from typing import Final
 from zeekml.core.units import duration_in_words, when
 from zeekml.doctor.finding import Check, Finding
 from zeekml.doctor.log_sample import TAIL_SIZE, Reading, Sample, read_sample
-from zeekml.live.health.suricata_stats import Capture, read_event
+from zeekml.live.health.figures import Capture, read_event
 from zeekml.live.health.unscored import FLOW_REMEDY
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.flow_schema import SCORED
@@ -37,7 +37,7 @@ _ISO_TIME: Final = re.compile(rb'"ts"\s*:\s*"\d{4}-')
 _PLACE: Final = f"the latest {TAIL_SIZE >> 20} MB"
 
 
-def examine_zeek(sample: Sample, *, now: float | None = None) -> list[Finding]:
+def examine_zeek(sample: Sample) -> list[Finding]:
     """Judge a Zeek conn.log that was recognised as such."""
     kind = Kind.ZEEK_TSV if sample.detected.kind is Kind.ZEEK_TSV else Kind.ZEEK_JSON
     reading = read_sample(sample, kind)
@@ -46,9 +46,9 @@ def examine_zeek(sample: Sample, *, now: float | None = None) -> list[Finding]:
         *_parsed(sample, reading),
         _columns(sample, reading, kind),
         _community_ids(sample, reading, _ZEEK_ID_REMEDY),
-        _last_record(sample, reading.latest, now),
+        _last_record(sample, reading.latest),
     ]
-    if reading.others:
+    if reading.counters.skipped:
         counts = reading.counters.skipped.most_common(5)
         named = ", ".join(f"{kind} {n:,}" for kind, n in counts)
         text = f"records of other logs share this file and are passed over ({named})"
@@ -56,7 +56,7 @@ def examine_zeek(sample: Sample, *, now: float | None = None) -> list[Finding]:
     return findings
 
 
-def examine_eve(sample: Sample, *, now: float | None = None) -> list[Finding]:
+def examine_eve(sample: Sample) -> list[Finding]:
     """Judge an eve.json that was recognised as such."""
     reading = read_sample(sample, Kind.EVE)
     latest: float | None = None
@@ -81,14 +81,14 @@ def examine_eve(sample: Sample, *, now: float | None = None) -> list[Finding]:
         Check("alerts", sample.path).ok(text),
         _community_ids(sample, reading, _SURICATA_ID_REMEDY),
         _drops(sample, capture),
-        _last_record(sample, latest, now),
+        _last_record(sample, latest),
     ]
 
 
 def _parsed(sample: Sample, reading: Reading) -> list[Finding]:
     """Judge how many of the latest records can be read, and which values are taken for unknown."""
     check = Check("lines", sample.path)
-    bad, lines = reading.bad, reading.counters.records_read
+    bad, lines = reading.counters.rejected.total(), reading.counters.records_read
     if not lines:
         found = check.unknown("no whole line is there yet")
     elif not bad:
@@ -112,7 +112,7 @@ def _parsed(sample: Sample, reading: Reading) -> list[Finding]:
 def _community_ids(sample: Sample, reading: Reading, remedy: str) -> Finding:
     """Judge how many of the latest flows have a community id."""
     check = Check("community_id", sample.path)
-    flows, with_id = reading.flows, reading.with_id
+    flows, with_id = reading.counters.accepted, reading.with_id
     if not flows:
         return check.unknown("no flow is there to look for a community id")
     if with_id == flows:
@@ -145,32 +145,30 @@ def _format(sample: Sample, kind: Kind) -> Finding:
 
 def _columns(sample: Sample, reading: Reading, kind: Kind) -> Finding:
     check = Check("columns", sample.path)
-    if not reading.flows:
+    if not (flows := reading.counters.accepted):
         return check.unknown("no flow could be read that would show them")
     missing = [column for column in SCORED if column not in reading.columns]
     # JSON leaves out what is not set, so only many records show that a column is never there
-    if reading.flows < FEW and kind is Kind.ZEEK_JSON:
-        return check.unknown(f"{reading.flows} flows are too few to tell what they never have")
+    if flows < FEW and kind is Kind.ZEEK_JSON:
+        return check.unknown(f"{flows} flows are too few to tell what they never have")
     if not missing:
         return check.ok("all columns are there that features are made from")
-    return check.warn(
-        f"{len(missing)} of {len(SCORED)} columns are missing that features are made from: "
-        + ", ".join(missing),
-        "take the filter off that excludes them from Conn::LOG; scores without them are worse",
-    )
+    text = f"{len(missing)} of {len(SCORED)} columns are missing that features are made from: "
+    remedy = "take the filter off that excludes them from Conn::LOG; scores without them are worse"
+    return check.warn(text + ", ".join(missing), remedy)
 
 
 def _flow_events(sample: Sample, reading: Reading) -> Finding:
     check = Check("flow_events", sample.path)
-    if reading.flows:
-        return check.ok(f"{reading.flows:,} flow events among {_PLACE}")
-    if reading.bad:
+    counters = reading.counters
+    if counters.accepted:
+        return check.ok(f"{counters.accepted:,} flow events among {_PLACE}")
+    if counters.rejected:
         return check.unknown("no flow event could be read")
-    others = reading.others
-    if others < FEW:
+    if (others := counters.skipped.total()) < FEW:
         return check.unknown(f"{others} events are too few to tell whether flows are logged")
     text = f"no flow event among the latest {others:,} events"
-    if reading.counters.skipped["netflow"]:
+    if counters.skipped["netflow"]:
         text = (
             "there are netflow events, but no flow events; netflow has one record per direction "
             "and cannot be scored"
@@ -192,14 +190,13 @@ def _drops(sample: Sample, capture: Capture | None) -> Finding:
     )
 
 
-def _last_record(sample: Sample, latest: float | None, now: float | None) -> Finding:
+def _last_record(sample: Sample, latest: float | None) -> Finding:
     """Whether the latest record fits the clock: dead sensors, wrong clocks, time zones."""
     check = Check("last_record", sample.path)
-    now = time.time() if now is None else now
-    since_written = now - sample.written
     if latest is None:
         return check.unknown("no record with a time is there yet")
-    age = now - latest
+    now = time.time()
+    age, since_written = now - latest, now - sample.written
     moment, off = f"{when(latest)} UTC", abs(age)
     ago, written = duration_in_words(off), duration_in_words(max(since_written, 0.0))
     zone = ""  # says so where the difference is that of two time zones

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.training.ranking import MEASURES, Floats, Numbers, Ranking
+from zeekml.training.ranking import MEASURES, Floats, Numbers, Ranking, mean_of_known
 
 CONFIDENCE: Final = 0.95
 FEWEST_HOSTS: Final = 5
@@ -72,11 +72,8 @@ def network_draws(by_network: Sequence[Floats], rng: np.random.Generator) -> Flo
     table = np.stack(by_network)
     networks = rng.integers(len(table), size=(draws, len(table)))
     columns = rng.integers(draws, size=(draws, len(table)))
-    drawn = table[networks, columns]
     # a draw that held one side only says nothing; the others of the network do
-    known = np.isfinite(drawn)
-    total = np.where(known, drawn, 0.0).sum(axis=1)
-    return np.divide(total, known.sum(axis=1), out=np.full(draws, np.nan), where=known.any(axis=1))
+    return mean_of_known(table[networks, columns].T)
 
 
 @dataclass(frozen=True)

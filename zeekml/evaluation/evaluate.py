@@ -26,7 +26,7 @@ from zeekml.evaluation.sections.threats import threats_section
 from zeekml.evaluation.sections.timesplit import past_to_future, timesplit_section
 from zeekml.evaluation.settings import FIRST_SEED, Progress, Settings, Steps
 from zeekml.features.feature_schema import SCHEMA_HASH
-from zeekml.html.sections import Report, Section
+from zeekml.html.sections import Report
 from zeekml.training.evaluation_report import described
 from zeekml.training.leave_one_out import can_be_held_out, evaluable, why_none_held_out
 from zeekml.training.training_rows import prepare_all
@@ -84,7 +84,14 @@ def evaluate(
     if not study.held_out:
         why = why_none_held_out(prepared)
         raise InputError(f"no environment can be evaluated; add labelled environments ({why})")
-    further = _fitted_sections(study, steps) if loaded is None else []
+    further = []
+    if loaded is None:
+        # these take fits of their own, beside those that made the scores
+        adapting, later = study_adapting(study, steps), past_to_future(prepared, settings, steps)
+        further = [learners_section(adapting), few_labels_section(adapting)]
+        further.append(timesplit_section(study, later))
+        if settings.ablations:
+            further.append(ablation_section(study, ablate(study, steps)))
     steps.now("computing figures")
     sections = [data_section(study, collection.skipped)]
     for make in (
@@ -105,21 +112,6 @@ def evaluate(
         facts |= {"bundle": loaded.digest, "seen_in_training": seen}
     lead = _lead(study, loaded, seen)
     return Report(KIND, f"Evaluation of {title}", lead, facts, [*sections, *further])
-
-
-def _fitted_sections(study: Study, steps: Steps) -> list[Section]:
-    """The sections that take fits of their own, beside those that made the scores."""
-    settings = study.settings
-    adapting = study_adapting(study, steps)
-    later = past_to_future(study.prepared, settings, steps)
-    sections = [
-        learners_section(adapting),
-        few_labels_section(adapting),
-        timesplit_section(study, later),
-    ]
-    if settings.ablations:
-        sections.append(ablation_section(study, ablate(study, steps)))
-    return sections
 
 
 def _lead(study: Study, bundle: Bundle | None, seen: Sequence[str]) -> list[str]:

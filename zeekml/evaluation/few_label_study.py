@@ -11,27 +11,18 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from zeekml.ensemble.classes import BINARY_CLASSES
-from zeekml.evaluation.few_shot import (
-    FewShotFigures,
-    Learned,
-    Way,
-    as_they_are,
-    feedback,
-    few_shot,
-    tuned,
-    weighed,
-)
+from zeekml.evaluation import few_shot
+from zeekml.evaluation.few_shot import FewShotFigures, Learned, Way, as_they_are, tuned, weighed
 from zeekml.evaluation.scores import HeldOut, Study
 from zeekml.evaluation.settings import FIRST_SEED, Steps
-from zeekml.training.adaptation import AdaptationRule
-from zeekml.training.member_weights import SHARPNESS
-from zeekml.training.meta_learning import ALGORITHMS, Algorithm, MetaRecipe
+from zeekml.training.meta_learning import ALGORITHMS, AdaptationRule, Algorithm, MetaRecipe
 from zeekml.training.mlp import Mlp
 from zeekml.training.ranking import Floats
 from zeekml.training.trained_ensemble import TrainedMember, network_log_odds
@@ -89,10 +80,7 @@ def _study(study: Study, held_out: HeldOut) -> Adapting:
     source = replace(source, labels=site.environment.evaluation_labels())
     member_sets = [training_set.of_member(m) for m in COMPARED.members(settings.recipe)]
     starts = _starts(member_sets, settings.meta)
-    binary, replays = (
-        [own.member.binary for own in member_sets],
-        [own.replay for own in member_sets],
-    )
+    binary, replays = zip(*((own.member.binary, own.replay) for own in member_sets), strict=True)
     learned = {name: Learned(networks, binary, replays) for name, networks in starts.items()}
     ways = _ways(learned, member_sets, first.members)
     judged, figures = study.judged[site.name], {}
@@ -102,8 +90,8 @@ def _study(study: Study, held_out: HeldOut) -> Adapting:
     return Adapting(
         name=site.name,
         starts=figures,
-        few=few_shot(source, ways, seed=FIRST_SEED, draws=settings.few_draws),
-        feedback=feedback(source, learned[JOINT], seed=FIRST_SEED),
+        few=few_shot.few_shot(source, ways, seed=FIRST_SEED, draws=settings.few_draws),
+        feedback=few_shot.feedback(source, learned[JOINT], seed=FIRST_SEED),
     )
 
 
@@ -134,26 +122,26 @@ def _ways(
     recipe: Sequence[TrainedMember],
 ) -> dict[str, Way]:
     joint = learned[JOINT]
-    random, beheaded = [], []
+    random, headless = [], []
     for network, own in zip(joint.networks, member_sets, strict=True):
         widths = (network.weights[0].shape[1], *(len(bias) for bias in network.biases))
         random.append(Mlp.initialise(widths, _rng(own, 3)))
-        headless = network.copy()
-        headless.weights[-1][:] = 0
-        headless.biases[-1][:] = 0
-        beheaded.append(headless)
+        headless.append(network.copy())
+        headless[-1].weights[-1][:] = 0
+        headless[-1].biases[-1][:] = 0
+    scratch, chance = replace(joint, networks=headless), replace(joint, networks=random)
     binary = [member.outputs == BINARY_CLASSES for member in recipe]
     whole = Learned([member.network for member in recipe], binary, [])
     return {
-        RECIPE: as_they_are(whole),
-        RECIPE_WEIGHED: weighed(whole, SHARPNESS),
-        "joint, no labels": as_they_are(joint),
-        "joint, last layer": tuned(joint, _HEAD),
-        "joint, whole network": tuned(joint, _NETWORK),
-        "last layer from scratch": tuned(replace(joint, networks=beheaded), _SCRATCH, replay=False),
-        "random start, whole network": tuned(replace(joint, networks=random), _ALONE, replay=False),
-        "reptile, whole network": tuned(learned["reptile"], _NETWORK),
-        "fomaml, no labels": as_they_are(learned["fomaml"]),
-        "fomaml, whole network": tuned(learned["fomaml"], _NETWORK),
-        "anil, last layer": tuned(learned["anil"], _HEAD),
+        RECIPE: partial(as_they_are, whole),
+        RECIPE_WEIGHED: partial(weighed, whole),
+        "joint, no labels": partial(as_they_are, joint),
+        "joint, last layer": partial(tuned, joint, _HEAD),
+        "joint, whole network": partial(tuned, joint, _NETWORK),
+        "last layer from scratch": partial(tuned, scratch, _SCRATCH, replay=False),
+        "random start, whole network": partial(tuned, chance, _ALONE, replay=False),
+        "reptile, whole network": partial(tuned, learned["reptile"], _NETWORK),
+        "fomaml, no labels": partial(as_they_are, learned["fomaml"]),
+        "fomaml, whole network": partial(tuned, learned["fomaml"], _NETWORK),
+        "anil, last layer": partial(tuned, learned["anil"], _HEAD),
     }

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 
 from zeekml.datasets.environment import Labels, Matrix
-from zeekml.training.adaptation import AdaptationRule, adapt
-from zeekml.training.member_weights import member_weights
+from zeekml.training.meta_learning import AdaptationRule, adapt
 from zeekml.training.mlp import Mlp, RowSampler
-from zeekml.training.ranking import RATES as ALL_RATES
-from zeekml.training.ranking import Floats, Ranking
+from zeekml.training.ranking import SHOWN, Flags, Floats, Ranking
 from zeekml.training.tasks import TaskSource, both_sides, draw_support, part_hosts, sample_sides
 from zeekml.training.trained_ensemble import network_log_odds
 
@@ -28,7 +27,6 @@ LABELS: Final = (1, 5, 10, 50)
 DRAWS: Final = 20
 # benign and malicious rows that are judged: not more than it takes to tell figures apart
 _MOST: Final = (6000, 3000)
-RATES: Final = ALL_RATES[:2]
 
 FEEDBACK: Final = (10, 50)
 FEEDBACK_SHARE: Final = 0.4
@@ -65,46 +63,62 @@ class FewShotFigures:
     labels: int
     draw: int
     average_precision: float
-    # at each of RATES, the threshold being that of the query's own benign rows
+    # at each of SHOWN, the threshold being that of the query's own benign rows
     recall: tuple[float, ...]
 
 
-def as_they_are(learned: Learned) -> Way:
-    """The way that takes no notice of the labels."""
-
-    def score(_support: Support, x: Matrix) -> Floats:
-        return _log_odds(learned.networks, x).mean(axis=1)
-
-    return score
+def as_they_are(learned: Learned, _support: Support, x: Matrix) -> Floats:
+    """Take no notice of the labels."""
+    return _log_odds(learned.networks, x).mean(axis=1)
 
 
-def weighed(learned: Learned, sharpness: float) -> Way:
-    """The way that weighs members by how they rank the labels."""
-
-    def score(support: Support, x: Matrix) -> Floats:
-        own = _log_odds(learned.networks, support.x)
-        weights = member_weights(own, support.labels > 0, sharpness=sharpness)
-        scores: Floats = _log_odds(learned.networks, x) @ weights
-        return scores
-
-    return score
+def weighed(learned: Learned, support: Support, x: Matrix) -> Floats:
+    """Weigh members by how they rank the labels."""
+    weights = member_weights(_log_odds(learned.networks, support.x), support.labels > 0)
+    scores: Floats = _log_odds(learned.networks, x) @ weights
+    return scores
 
 
-def tuned(learned: Learned, rule: AdaptationRule, *, replay: bool = True) -> Way:
-    """The way that changes the networks' weights as `rule` says."""
+SHARPNESS: Final = 10.0
+"""A member whose area is less by a tenth counts exp(−1) as much."""
 
-    def score(support: Support, x: Matrix) -> Floats:
-        networks = []
-        for number, network in enumerate(learned.networks):
-            labels = support.labels
-            if learned.binary[number]:
-                labels = (labels > 0).astype(np.int8)
-            rows = learned.replays[number] if replay else None
-            rng = np.random.default_rng([*support.seed, number])
-            networks.append(adapt(network, support.x, labels, rule, replay=rows, rng=rng))
-        return _log_odds(networks, x).mean(axis=1)
 
-    return score
+def member_weights(log_odds: Floats, malicious: Flags) -> Floats:
+    """How much each member counts, adding up to one, by the area under its ROC curve.
+
+    Ten labels say nothing to a network of thousands of weights that holds beyond them. They can
+    tell which of ten networks, each trained on other environments, ranks this site's flows best.
+    They are weighed softly, and the area looks at ranks alone, so a member that is merely too sure
+    of itself is not punished, and one that puts a single odd flow last is not silenced.
+    """
+    members = log_odds.shape[1]
+    if malicious.all() or not malicious.any():
+        return np.full(members, 1 / members)
+    area = areas(log_odds, malicious)
+    weights: Floats = np.exp(SHARPNESS * (area - area.max()))
+    return weights / weights.sum()
+
+
+def areas(log_odds: Floats, malicious: Flags) -> Floats:
+    """Each member's area under the ROC curve; ties count half."""
+    bad, good = log_odds[malicious][:, None, :], log_odds[~malicious][None, :, :]
+    won: Floats = (bad > good).mean(axis=(0, 1)) + 0.5 * (bad == good).mean(axis=(0, 1))
+    return won
+
+
+def tuned(
+    learned: Learned, rule: AdaptationRule, support: Support, x: Matrix, *, replay: bool = True
+) -> Floats:
+    """Change the networks' weights as `rule` says."""
+    networks = []
+    for number, network in enumerate(learned.networks):
+        labels = support.labels
+        if learned.binary[number]:
+            labels = (labels > 0).astype(np.int8)
+        rows = learned.replays[number] if replay else None
+        rng = np.random.default_rng([*support.seed, number])
+        networks.append(adapt(network, support.x, labels, rule, replay=rows, rng=rng))
+    return _log_odds(networks, x).mean(axis=1)
 
 
 def few_shot(
@@ -153,7 +167,10 @@ def feedback(source: TaskSource, learned: Learned, *, seed: int) -> list[FewShot
     query = sample_sides(source.labels, after, _MOST, rng)
     labels, x = source.labels[query], source.x[query]
     loudest = benign[np.argsort(-_log_odds(learned.networks, source.x[benign]).mean(axis=1))]
-    ways = {"none": as_they_are(learned), "feedback": tuned(learned, FEEDBACK_RULE)}
+    ways: dict[str, Way] = {
+        "none": partial(as_they_are, learned),
+        "feedback": partial(tuned, learned, FEEDBACK_RULE),
+    }
     found = []
     for count in FEEDBACK:
         rows = loudest[:count]
@@ -165,7 +182,7 @@ def feedback(source: TaskSource, learned: Learned, *, seed: int) -> list[FewShot
 
 def _judge(way: str, count: int, draw: int, labels: Labels, scores: Floats) -> FewShotFigures:
     figures = Ranking(scores, labels > 0).figures(np.ones(len(labels)))
-    precision, *recall = figures[: 1 + len(RATES)].tolist()
+    precision, *recall = figures[: 1 + len(SHOWN)].tolist()
     return FewShotFigures(way, count, draw, precision, tuple(recall))
 
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 import importlib.util
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
-from typing import Any, Final, ParamSpec
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +43,6 @@ _SETTINGS: Final = {
     "legend.frameon": False,
 }
 
-_P = ParamSpec("_P")
 Values = Sequence[float | None]
 
 
@@ -57,14 +55,6 @@ def require_matplotlib() -> None:
     """Raise `ConfigError` unless figures can be drawn; to be asked before long work."""
     if not can_draw():
         raise ConfigError("a page with figures needs matplotlib: pip install 'zeekml[train]'")
-
-
-def _if_possible(draw: Callable[_P, str]) -> Callable[_P, str]:
-    @wraps(draw)
-    def drawn(*args: _P.args, **kwargs: _P.kwargs) -> str:
-        return draw(*args, **kwargs) if can_draw() else ""
-
-    return drawn
 
 
 @dataclass(frozen=True)
@@ -92,7 +82,6 @@ def label(text: str) -> str:
     return drawn if len(drawn) <= _LABEL_LENGTH else drawn[: _LABEL_LENGTH - 3] + "..."
 
 
-@_if_possible
 def dots(
     names: Sequence[str],
     series: Sequence[Series],
@@ -106,6 +95,8 @@ def dots(
     Each series has a value per name. `axis` says what the values are, `limits` where it ends;
     with `zero`, there is a line at zero.
     """
+    if not can_draw():
+        return ""
     with _drawing(7.5, 0.9 + 0.42 * len(names) + 0.22 * len(series)) as (axes, out):
         if zero:
             axes.axvline(0, color=_INK, linewidth=0.8)
@@ -121,8 +112,7 @@ def dots(
             style = {**_style(number, one.name), "linestyle": "none", "markersize": 6}
             axes.plot([one.values[row] for row in rows], [row + shift for row in rows], **style)
         axes.set_yticks(range(len(names)), [label(name) for name in names])
-        axes.set_ylim(len(names) - 0.5, -0.5)
-        axes.set_xlabel(axis)
+        axes.set(ylim=(len(names) - 0.5, -0.5), xlabel=axis)
         if limits is not None:
             axes.set_xlim(*limits)
         axes.grid(axis="x", color=_INK, alpha=0.15)
@@ -131,7 +121,6 @@ def dots(
     return out[0]
 
 
-@_if_possible
 def lines(
     curves: Sequence[LineSeries],
     *,
@@ -143,6 +132,8 @@ def lines(
     markers: bool = False,
 ) -> str:
     """Draw curves over one another, both axes alike; with a diagonal, where x equals y."""
+    if not can_draw():
+        return ""
     with _drawing(7.5, 4.6) as (axes, out):
         if diagonal:
             axes.plot(limits, limits, color=_INK, linewidth=0.8)
@@ -152,8 +143,7 @@ def lines(
                 style["marker"] = None
             axes.plot(curve.x, curve.y, **style)
         if logarithmic:
-            axes.set_xscale("log")
-            axes.set_yscale("log")
+            axes.set(xscale="log", yscale="log")
             for one in (axes.xaxis, axes.yaxis):
                 # the usual labels are formulas, which are not parsed here
                 one.set_major_formatter(lambda value, _: f"{value:g}")
@@ -164,7 +154,6 @@ def lines(
     return out[0]
 
 
-@_if_possible
 def bands(
     steps: Sequence[str], series: Sequence[Series], *, x_axis: str, y_axis: str, zero: bool = False
 ) -> str:
@@ -172,6 +161,8 @@ def bands(
 
     Each series has a value per step; its `low` and `high` bound the band.
     """
+    if not can_draw():
+        return ""
     places = np.arange(len(steps), dtype=np.float64)
     with _drawing(7.5, 4.2) as (axes, out):
         if zero:
@@ -191,7 +182,6 @@ def bands(
     return out[0]
 
 
-@_if_possible
 def heat_map(
     rows: Sequence[str],
     columns: Sequence[str],
@@ -201,23 +191,18 @@ def heat_map(
     y_axis: str,
 ) -> str:
     """Draw shares in 0..1 (rows, columns) as a grid of cells with numbers; NaN cells stay empty."""
+    if not can_draw():
+        return ""
     with _drawing(1.8 + 0.75 * len(columns), 1.3 + 0.42 * len(rows)) as (axes, out):
         for row, column in zip(*np.nonzero(np.isfinite(values)), strict=True):
             share = float(values[row, column])
             # transparent where nothing is, so that the page's own colour shows
-            axes.fill_between(
-                [column - 0.48, column + 0.48],
-                row - 0.46,
-                row + 0.46,
-                color=COLOURS[0],
-                alpha=0.05 + 0.7 * share,
-                linewidth=0,
-            )
+            ends, shade = [column - 0.48, column + 0.48], {"color": COLOURS[0], "linewidth": 0}
+            axes.fill_between(ends, row - 0.46, row + 0.46, alpha=0.05 + 0.7 * share, **shade)
             axes.text(column, row, f"{share:.2f}", ha="center", va="center")
         axes.set_xticks(range(len(columns)), [label(name) for name in columns], rotation=25)
         axes.set_yticks(range(len(rows)), [label(name) for name in rows])
-        axes.set_xlim(-0.5, len(columns) - 0.5)
-        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
         axes.set(xlabel=x_axis, ylabel=y_axis)
     return out[0]
 
@@ -244,9 +229,8 @@ def _drawing(width: float, height: float) -> Iterator[tuple[Any, list[str]]]:
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure.subplots(), out
         file = io.StringIO()
-        figure.savefig(
-            file, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
-        )
+        unsaid = {"Date": None, "Creator": None}
+        figure.savefig(file, format="svg", transparent=True, metadata=unsaid)
     document = file.getvalue()
     svg = document[document.index("<svg") :].strip().replace(_INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from zeekml.core import markdown
 from zeekml.core.text import printable
@@ -75,7 +75,7 @@ def import_keras(
         perceptron = fold(model, before)
         outputs.append(_outputs(model, perceptron, chosen))
         members.append(as_member(model, perceptron, outputs[-1]))
-    origins = [
+    origins: list[dict[str, Any]] = [
         {
             "file": model.file,
             "sha256": model.sha256,
@@ -96,7 +96,7 @@ def import_keras(
         usual={},
         training=(),
         evaluation={"keras": origins},
-        model_card=_card(name, models, tuple(outputs), threshold, base_rate),
+        model_card=_card(name, origins, threshold, base_rate),
         combine="probability",
     )
     try:
@@ -160,22 +160,13 @@ def _outputs(
     raise DataError(f"{told}; name them in its order with --classes")
 
 
-def _card(
-    name: str,
-    models: Sequence[KerasModel],
-    outputs: Sequence[Sequence[str]],
-    threshold: float,
-    base_rate: float,
-) -> str:
-    rows = [
-        (model.file, model.keras_version, ", ".join(own), model.sha256)
-        for model, own in zip(models, outputs, strict=True)
-    ]
+def _card(name: str, origins: list[dict[str, Any]], threshold: float, base_rate: float) -> str:
+    rows = [(o["file"], o["keras_version"], ", ".join(o["outputs"]), o["sha256"]) for o in origins]
     table = markdown.table(("file", "Keras", "outputs", "SHA-256"), rows)
     return f"""# {markdown.plain(name)}: model card
 
 ## What it is
-{len(models)} Keras models, taken over as they are. A score is the mean of their probabilities of
+{len(origins)} Keras models, taken over as they are. A score is the mean of their probabilities of
 malicious, without any calibration: it means what it meant where they were trained. zeekml knows
 nothing of their training data and has not evaluated them.
 

@@ -85,11 +85,10 @@ def read_scaling(path: Path) -> Scaling:
     A bundle's scaler.npz is such a file.
     """
     kind = path.suffix.lower()
-    if kind in _PICKLES:
-        why = "is not read: loading such a file can run code"
-        raise InputError(f"{path.name} {why}; {HOW_TO_WRITE}")
     if kind not in (".npz", ".json", ".parquet", ".csv"):
         why = "is no scaler file (.npz, .json, .parquet or .csv)"
+        if kind in _PICKLES:
+            why = "is not read: loading such a file can run code"
         raise InputError(f"{path.name} {why}; {HOW_TO_WRITE}")
     data = read_bounded(path, MAX_INPUT_FILE, HOW_TO_WRITE)
     with _explaining(path.name, f"numbers; {HOW_TO_WRITE}"):

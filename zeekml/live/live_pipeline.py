@@ -25,11 +25,17 @@ BATCH_ROWS: Final = 1024
 
 @dataclass
 class LiveResult:
-    """What became of a journal entry."""
+    """What became of flows that were taken in."""
 
     batches: list[ScoredBatch] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     silenced: list[Suppressed] = field(default_factory=list)
+
+    def add(self, more: LiveResult) -> None:
+        """What became of further ones."""
+        self.batches += more.batches
+        self.notices += more.notices
+        self.silenced += more.silenced
 
 
 class LivePipeline:
@@ -70,7 +76,7 @@ class LivePipeline:
 
     @property
     def held(self) -> int:
-        """Flows that are held back."""
+        """Flows that are held back to be put in order."""
         return self._order.held if self._order is not None else 0
 
     def warm_up(self, intakes: Iterable[JournalEntry]) -> None:
@@ -90,9 +96,7 @@ class LivePipeline:
     def close(self) -> LiveResult:
         """At the end of the input: score what is held back, and close the incidents."""
         outcome = self.take(JournalEntry(release=True))
-        closed = self.close_incidents()
-        outcome.notices += closed.notices
-        outcome.silenced += closed.silenced
+        outcome.add(self.close_incidents())
         return outcome
 
     def close_incidents(self) -> LiveResult:

@@ -10,7 +10,7 @@ import ctypes
 import mmap
 import re
 import sys
-from importlib.machinery import ModuleSpec
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Final
 
@@ -73,17 +73,12 @@ def trim_heap() -> None:
         trim(0)
 
 
-class _WithoutPandas:
-    """An import hook in whose presence there is no pandas.
+class _WithoutPandas(MetaPathFinder):
+    """None in `sys.modules`, Python's own way to say so, would be taken for pandas by Arrow."""
 
-    None in `sys.modules`, Python's own way to say so, would be taken for pandas by Arrow.
-    """
-
-    @staticmethod
-    def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
         if name == "pandas":
             raise ModuleNotFoundError("pandas is not used by this process", name=name)
-        return None
 
 
 def do_without_pandas() -> None:

@@ -25,11 +25,13 @@ from zeekml.detection.policy import load_policy
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.errors import ConfigError, OutputError
 from zeekml.live.allowlist_reload import AllowlistReloader
+from zeekml.live.health import problems
+from zeekml.live.health.problems import ProblemKind
 from zeekml.live.health.reporter import Reporter
 from zeekml.live.health.systemd import ServiceManager
 from zeekml.live.memory_trim import shed_library_pages, trim_heap
 from zeekml.live.outputs.live_outputs import LiveOutputs
-from zeekml.live.startup import Startup, begin
+from zeekml.live.startup import Startup
 from zeekml.live.state.database import IncidentLine
 from zeekml.live.stream import SHED, LiveStream, PollResult
 from zeekml.live.tail.file_events import FileEvents
@@ -100,7 +102,7 @@ class Watcher:
         with ExitStack() as stack:
             refuse_nested(job.out, job.state)
             if begun is None:
-                begun = stack.enter_context(begin(job.logs, job.state, clock=clock))
+                begun = stack.enter_context(Startup(job.logs, job.state, clock=clock))
             self.state = begun.state
             self._manager.starting("loading the models and the last hour", _PATIENCE)
             self.bundle = load_bundle(job.bundle, pin=job.config.bundle_sha256)
@@ -113,8 +115,7 @@ class Watcher:
             self.outputs = LiveOutputs(job.out, job.options, marks, opening, wall, kept)
             stack.callback(self.outputs.close)
             self.streams: list[LiveStream] = []
-            rejects = self.outputs.rejects
-            common = (self.state, self.bundle, self.policy, job.config, rejects)
+            common = (self.state, self.bundle, self.policy, job.config, self.outputs.rejects)
             for logs in job.logs:
                 stream = LiveStream(
                     logs,
@@ -177,11 +178,12 @@ class Watcher:
         self._manager.stopping()
         self.checkpoint()
         log.info("stopped: %s", self._reporter.status(self.streams))
-        self._reporter.publish(self.streams, self.state, up=False, now=True)
+        self._reporter.publish(self.streams, up=False, now=True)
 
     def start(self) -> None:
         """Say what is watched, and commit against what the outputs hold now."""
-        self.outputs.add_lines(self._reporter.shortened(self.outputs.shortened))
+        cut = [problems.output_shortened(*lost) for lost in self.outputs.shortened]
+        self.outputs.add_lines(self._reporter.of_watch(ProblemKind.OUTPUT, cut))
         self.outputs.add_lines(self._reporter.start(self.streams, self._file_events.problem))
         self._persist(self.streams)
         self._quiet_since = self._clock()
@@ -202,7 +204,7 @@ class Watcher:
             if limit is not None and self._clock() - self._quiet_since >= limit:
                 return None
             # what is held back was read, but may still make lines that are there already
-            if not any(stream.held for stream in self.streams):
+            if not any(stream.pipeline.held for stream in self.streams):
                 self.outputs.forget_already()
         self._look_after()
         return POLL if all(stream.idle for stream in self.streams) else 0.0
@@ -247,19 +249,18 @@ class Watcher:
         return bool(changed)
 
     def _take(self, stream: LiveStream, result: PollResult) -> None:
-        left_out = sum(self.outputs.add_batch(batch) for batch in result.outcome.batches)
+        left_out = sum(self.outputs.add_batch(batch) for batch in result.batches)
         if left_out:
             held = "%s: %s records that were held back by a run without --enriched are not in %s"
             log.warning(held, printable(stream.logs.name), f"{left_out:,}", ENRICHED)
-        notices = result.outcome.notices
-        self.outputs.add_notices(notices)
-        for n in notices:
+        self.outputs.add_notices(result.notices)
+        for n in result.notices:
             about = (n.id, stream.logs.name, n.note, n.state, n.severity, n.seq)
             evidence = None if n.evidence is None else encode_evidence(n.evidence)
             alert = encode_alert(n) if n.seq == 0 else None
             lines = (encode_json(n), n.flow.uid, evidence, alert)
             self._incidents.append(IncidentLine(*about, n.first_ts, n.last_ts, *lines))
-        self.outputs.add_silenced(result.outcome.silenced)
+        self.outputs.add_silenced(result.silenced)
         self.outputs.add_lines(self._reporter.happened(stream, result.events))
 
     def _settle(self) -> None:
@@ -283,13 +284,12 @@ class Watcher:
                 # written again where somebody removed it
                 missing = self.state.put_back(self._manager.watchdog)
                 if missing is not None:
-                    self.outputs.add_lines(self._reporter.state_put_back(missing))
+                    found = problems.state_put_back(str(self._job.state), missing)
+                    self.outputs.add_lines(self._reporter.of_watch(ProblemKind.STATE, [found]))
                 self.outputs.flush()
                 notes = self._reporter.notes()
                 self.state.commit(commits, self.outputs.marks, self._incidents, notes)
                 break
-            except TakenError:
-                raise
             except OutputError as error:
                 self._complain(error)
                 if self._stop:
@@ -309,7 +309,9 @@ class Watcher:
             self._manager.status(self._reporter.status(self.streams))
 
     def _complain(self, error: OutputError) -> None:
-        """Say once what is wrong; the same again is no news."""
+        """Say once what is wrong, the same again is no news; raise what waiting does not help."""
+        if isinstance(error, TakenError):
+            raise error
         if str(error) != self._complaint:
             self._complaint = str(error)
             log.error("%s; reading waits until it can be written", error)
@@ -318,7 +320,7 @@ class Watcher:
     def _look_after(self) -> None:
         """What is done now and then, whether or not there are records."""
         self._manager.watchdog()
-        if self._reporter.publish(self.streams, self.state) and not self._complaint:
+        if self._reporter.publish(self.streams) and not self._complaint:
             self._manager.status(self._reporter.status(self.streams))
         if self._clock() - self._trimmed >= _TRIM_EVERY:
             self._trimmed = self._clock()
@@ -338,8 +340,6 @@ class Watcher:
                 self.outputs.flush()
             else:
                 self._persist(())
-        except TakenError:
-            raise
         except OutputError as error:
             self._complain(error)
 

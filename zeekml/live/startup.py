@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, Self
+from types import MappingProxyType
+from typing import Final
 
-from zeekml.live.state.database import State, StreamCommit
-from zeekml.live.state.stream_state import StreamState
+from zeekml.live.state.database import State, StreamCommit, StreamState
 from zeekml.live.tail.checkpoint import Checkpoint
 from zeekml.live.tail.file_reader import place_of
 from zeekml.live.tail.files_at_start import FileAtStart
@@ -29,74 +29,58 @@ _ATTEMPTS: Final = 10
 _PAUSE: Final = 0.05  # seconds until files that are just being moved are looked at again
 
 
-@dataclass(frozen=True)
-class Startup:
-    """Where a watch begins; a context manager that gives everything back."""
+class Startup(ExitStack):
+    """Where a watch begins; a context manager that gives everything back.
 
-    state: State  # locked, with a checkpoint of each log that can be looked at
-    tails: Mapping[Path, LogTail]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for tail in self.tails.values():
-            tail.close()
-        self.state.close()
-
-
-def begin(
-    logs: Sequence[StreamLogs],
-    directory: Path,
-    at_start: Mapping[Path, FileAtStart] | None = None,
-    *,
-    clock: Callable[[], float] = time.monotonic,
-) -> Startup:
-    """Open the state and store, of every log that is not in it yet, where it begins.
-
+    Opens the state in `directory` and stores, of every log that is not in it yet, where it begins.
     `at_start` is what the live files were when the watch was started, closed here. Raises
-    `StateFileError` if the state in `directory` cannot be used.
+    `StateFileError` if the state cannot be used.
     """
-    at_start = at_start or {}
-    tails: dict[Path, LogTail] = {}
-    try:
-        state = State(directory)
+
+    def __init__(
+        self,
+        logs: Sequence[StreamLogs],
+        directory: Path,
+        at_start: Mapping[Path, FileAtStart] = MappingProxyType({}),
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self.tails: dict[Path, LogTail] = {}
         try:
+            # locked, with a checkpoint of each log that can be looked at
+            self.state = State(directory)
+            self.callback(self.state.close)
             for stream in logs:
-                _begin(stream, state, tails, at_start, clock)
+                self._begin(stream, at_start, clock)
         except BaseException:
-            Startup(state, tails).__exit__()
+            self.close()
             raise
-    finally:
-        for file in at_start.values():
-            file.close()
-    return Startup(state, tails)
+        finally:
+            for file in at_start.values():
+                os.close(file.descriptor)
 
-
-def _begin(
-    logs: StreamLogs,
-    state: State,
-    tails: dict[Path, LogTail],
-    at_start: Mapping[Path, FileAtStart],
-    clock: Callable[[], float],
-) -> None:
-    record = StreamState.of(state, logs.name)
-    changed = False
-    for path in logs.paths:
-        tail = tails[path] = tail_of(path, record, clock)
-        begun = None
-        if (file := at_start.get(path)) is not None:
-            begun = identify(file.head.lstrip(b"\0"), *place_of(os.fstat(file.descriptor)))
-        for attempt in range(_ATTEMPTS if tail.checkpoint is None else 0):
-            time.sleep(_PAUSE if attempt else 0)
-            if tail.begin(begun):
-                assert tail.checkpoint is not None
-                record.positions[str(path)] = tail.checkpoint.to_plain()
-                changed = True
-            if tail.checkpoint is not None or tail.troubled:
-                break
-    if changed:
-        state.commit([StreamCommit(logs.name, record.encode())])
+    def _begin(
+        self, logs: StreamLogs, at_start: Mapping[Path, FileAtStart], clock: Callable[[], float]
+    ) -> None:
+        record = StreamState.of(self.state, logs.name)
+        changed = False
+        for path in logs.paths:
+            tail = self.tails[path] = tail_of(path, record, clock)
+            self.callback(tail.close)
+            begun = None
+            if (file := at_start.get(path)) is not None:
+                begun = identify(file.head.lstrip(b"\0"), *place_of(os.fstat(file.descriptor)))
+            for attempt in range(_ATTEMPTS if tail.checkpoint is None else 0):
+                time.sleep(_PAUSE if attempt else 0)
+                if tail.begin(begun):
+                    assert tail.checkpoint is not None
+                    record.positions[str(path)] = tail.checkpoint.to_plain()
+                    changed = True
+                if tail.checkpoint is not None or tail.troubled:
+                    break
+        if changed:
+            self.state.commit([StreamCommit(logs.name, record.encode())])
 
 
 def tail_of(path: Path, record: StreamState, clock: Callable[[], float]) -> LogTail:

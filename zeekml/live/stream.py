@@ -17,16 +17,13 @@ from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.policy import Policy
 from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.bundle import Bundle
-from zeekml.live.health.checks import Coverage
-from zeekml.live.health.silence import Silence
-from zeekml.live.health.unscored import FirstReject
+from zeekml.live.health.figures import Coverage, FirstReject, Silence
 from zeekml.live.live_pipeline import LiveResult
 from zeekml.live.startup import tail_of
 from zeekml.live.state.context_files import ContextFiles
-from zeekml.live.state.database import JournalRow, State, StreamCommit
+from zeekml.live.state.database import JournalRow, State, StreamCommit, StreamState
 from zeekml.live.state.journal import JournalEntry, pack
 from zeekml.live.state.recovery import context_start, recover
-from zeekml.live.state.stream_state import StreamState
 from zeekml.live.tail.decoder import TailDecoder
 from zeekml.live.tail.events import Event, FileOpened, Gap, Lines
 from zeekml.live.tail.file_reader import place_of
@@ -46,10 +43,9 @@ one: it bounds how much is scored again at a restart."""
 
 
 @dataclass
-class PollResult:
+class PollResult(LiveResult):
     """What a poll of the logs brought."""
 
-    outcome: LiveResult = field(default_factory=LiveResult)
     events: list[Event] = field(default_factory=list)  # all but lines, in order
     progress: bool = False  # whether there is anything to commit
 
@@ -78,27 +74,19 @@ class LiveStream:
         self.logs = logs
         self.shedding = False  # whether lines are left out to catch up
         self._state = state
-        self._bundle = bundle
-        self._allowlist = allowlist
-        self._config = config
+        self._bundle, self._config = bundle, config
+        self._policy, self._allowlist = policy, allowlist
         self._clock = clock
         several_loggers = LOGGERS_HOLD * (len(logs.paths) > 1)
         self._hold = config.suricata_hold if logs.sensor == SURICATA else several_loggers
         self.record = StreamState.of(state, logs.name)
-
-        def new_incidents() -> AllowlistFilter:
-            return self._new_incidents(policy)
-
-        name, hold = logs.name, self._hold
-        back = recover(
-            state, name, bundle, config, new_incidents, hold=hold, originals=keep_originals
-        )
+        opened = (state, logs.name, bundle, config, self._new_incidents)
+        back = recover(*opened, hold=self._hold, originals=keep_originals)
         self.problems = back.problems  # what could not be brought back from the state, in words
         self.pipeline = back.pipeline
         self._alerts = back.alerts
         self._number = state.next_number(logs.name)
         self._snapshots = ContextFiles(state, logs.name, back.snapshot)
-        self._policy = policy
         first = None
         if not state.anchors(logs.name):
             first = self.pipeline.anchor(self._number, self._alerts.save())
@@ -141,11 +129,6 @@ class LiveStream:
         return any(tail.waiting for tail, _ in self.tails)
 
     @property
-    def held(self) -> int:
-        """Flows that are held back to be put in order."""
-        return self.pipeline.held
-
-    @property
     def lag(self) -> float:
         """Seconds since the ends of all logs were last seen."""
         return 0.0 if self.idle else self._clock() - self._caught_up
@@ -160,18 +143,6 @@ class LiveStream:
     def formats(self) -> list[str]:
         """Formats of the latest files, as far as they are known."""
         return sorted({str(decoder.kind) for _, decoder in self.tails if decoder.kind})
-
-    @property
-    def drops(self) -> int | None:
-        """Packets that the sensor says it lost; None if it does not say."""
-        said = [decoder.stats.drops for _, decoder in self.tails]
-        return max((n for n in said if n is not None), default=None)
-
-    @property
-    def packets(self) -> int | None:
-        """Packets that the sensor says it got; None if it does not say."""
-        said = [decoder.stats.packets for _, decoder in self.tails]
-        return max((n for n in said if n is not None), default=None)
 
     def bytes_behind(self) -> int:
         """Bytes of the live files that have not been read, as far as can be told."""
@@ -205,7 +176,7 @@ class LiveStream:
         silent = self._silence.seconds(
             polled, stats, grown=grown, at_end=self.idle, in_sight=in_sight
         )
-        if self.held and silent >= self._hold:
+        if self.pipeline.held and silent >= self._hold:
             # nothing in the log moves its clock on: what waits for that must not wait for ever
             self.record.release = result.progress = True
         if changes := self._alerts.changes():
@@ -221,7 +192,7 @@ class LiveStream:
         result = self.settle()
         for tail, decoder in self.tails:
             self._take(tail.finish(), decoder, result)
-        self.record.release = self.held > 0
+        self.record.release = self.pipeline.held > 0
         self.record.close = result.progress = True
         return result
 
@@ -242,14 +213,14 @@ class LiveStream:
         if self.record.release:
             self.record.release = False
             result.progress = True
-            if self.held:
+            if self.pipeline.held:
                 self._feed(JournalEntry(release=True), result)
         if self.record.close:
             self.record.close = False
             result.progress = True
             self._add(self.pipeline.close_incidents(), result)
             if self._has_other_rules():
-                self.pipeline.incidents = self._new_incidents(self._policy)
+                self.pipeline.incidents = self._new_incidents()
             self._rows_since = ANCHOR_ROWS
         if self.record.allowlist:
             self.record.allowlist = False
@@ -300,9 +271,7 @@ class LiveStream:
         self._add(self.pipeline.take(entry), result)
 
     def _add(self, outcome: LiveResult, result: PollResult) -> None:
-        result.outcome.batches += outcome.batches
-        result.outcome.notices += outcome.notices
-        result.outcome.silenced += outcome.silenced
+        result.add(outcome)
         for notice in outcome.notices:
             self.record.notices[notice.note] += notice.seq == 0
         self.record.silenced += sum(item.notice.seq == 0 for item in outcome.silenced)
@@ -331,8 +300,7 @@ class LiveStream:
         self.record.positions = {str(path): at.to_plain() for path, at in read if at is not None}
         made = self.pipeline.anchor(following, self._alerts.save()) if due else None
         needed, record = self._no_longer_needed() if due else 0, self.record.encode()
-        finished = self._snapshots.finished
-        return StreamCommit(self.logs.name, record, entry, made, needed, finished)
+        return StreamCommit(self.logs.name, record, entry, made, needed, self._snapshots.finished)
 
     def committed(self, commit: StreamCommit) -> None:
         """Note that a commit succeeded."""
@@ -363,10 +331,9 @@ class LiveStream:
                 return anchor.number
         return anchors[-1].number
 
-    def _new_incidents(self, policy: Policy) -> AllowlistFilter:
-        rules = DetectionRules.of(
-            self._bundle, policy, sensor=self.logs.sensor, stream=self.logs.name
-        )
+    def _new_incidents(self) -> AllowlistFilter:
+        sensor, stream = self.logs.sensor, self.logs.name
+        rules = DetectionRules.of(self._bundle, self._policy, sensor=sensor, stream=stream)
         return AllowlistFilter(rules, self._allowlist, self._config.local_nets)
 
     def _has_other_rules(self) -> bool:

@@ -18,7 +18,7 @@ from zeekml.ensemble.manifest import Calibration, TrainingSource, Usual, usual_v
 from zeekml.ensemble.tflite_file import write_mlp
 from zeekml.errors import InputError
 from zeekml.training.evaluation_report import EvaluationReport
-from zeekml.training.leave_one_out import as_markdown, leave_one_out, why_none_held_out
+from zeekml.training.leave_one_out import leave_one_out, why_none_held_out
 from zeekml.training.mlp import Recipe
 from zeekml.training.model_card import CardFacts, model_card
 from zeekml.training.thresholds import Fitted
@@ -37,10 +37,6 @@ class BuildReport:
     skipped: list[Skipped]
     fitted: Fitted
     taken: int = 0  # members that a run before, which did not end, had trained already
-
-    def markdown(self) -> str:
-        """The leave-one-out table."""
-        return as_markdown(self.fitted.figures)
 
 
 def build_bundle(

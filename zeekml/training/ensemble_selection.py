@@ -17,8 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.datasets.environment import Labels
-from zeekml.training.ranking import RATES as ALL_RATES
-from zeekml.training.ranking import Floats, Ranking
+from zeekml.training.ranking import SHOWN, Floats, Ranking
 from zeekml.training.tasks import sample_sides
 
 START: Final = 3
@@ -26,8 +25,6 @@ BAGS: Final = 20
 BAG_SHARE: Final = 0.5
 MOST_BENIGN: Final = 4000
 MOST_MALICIOUS: Final = 2000
-RATES: Final = ALL_RATES[:2]
-"""False-positive rates whose recalls, with the average precision, are what is climbed."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +43,9 @@ class Validation:
 
 
 def worth(log_odds: Floats, validation: Validation) -> float:
-    """The mean of average precision and the recalls at ``RATES``, rows weighted."""
+    """The mean of average precision and the recalls at ``SHOWN`` rates, rows weighted."""
     ranked = Ranking(log_odds, validation.labels > 0)
-    return float(ranked.figures(validation.weights)[: 1 + len(RATES)].mean())
+    return float(ranked.figures(validation.weights)[: 1 + len(SHOWN)].mean())
 
 
 def select(

@@ -78,7 +78,7 @@ class HeldOutStream:
             matrix=np.empty((len(rows), 1), np.float32),
         )
         captures = environment.captures[rows]
-        return cls(fold.name, fold.labels, rows, captures, candidates, fit.base_rate)
+        return cls(fold.prepared.name, fold.labels, rows, captures, candidates, fit.base_rate)
 
     def only(self, visible: Flags) -> HeldOutStream:
         """The same stream with some rows of the environment alone (bool, one per row)."""

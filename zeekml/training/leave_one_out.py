@@ -20,15 +20,14 @@ import numpy as np
 
 from zeekml.core.markdown import table
 from zeekml.datasets.environment import LABEL_NAMES, Labels
-from zeekml.training.ranking import MEASURES, RATES, EvaluatedRows, Floats
+from zeekml.training.ranking import MEASURES, RATES, SHOWN, EvaluatedRows, Floats, mean_of_known
 from zeekml.training.trained_ensemble import Prediction, TrainedEnsemble
 from zeekml.training.trainer import TrainingSettings, train
 from zeekml.training.training_rows import Prepared
 
 NOT_RESOLVED: Final = "n/r"
 
-_SHOWN: Final = RATES[:2]
-_KEYS: Final = MEASURES[: 1 + len(_SHOWN)]
+_KEYS: Final = MEASURES[: 1 + len(SHOWN)]
 _VIEWS: Final = ("raw", "distinct")
 
 
@@ -38,11 +37,6 @@ class Fold:
 
     prepared: Prepared  # the held-out environment
     prediction: Prediction  # for all its rows, labelled or not
-
-    @property
-    def name(self) -> str:
-        """Name of the environment."""
-        return self.prepared.name
 
     @property
     def labels(self) -> Labels:
@@ -123,7 +117,7 @@ def measure(fold: Fold) -> EnvironmentFigures:
     scores, labels = fold.prediction.log_odds, rows.labels
     above = rows.ranking(scores).above(rows.weights["raw"], RATES[0])
     return EnvironmentFigures(
-        name=fold.name,
+        name=fold.prepared.name,
         benign=int((~rows.malicious).sum()),
         malicious=int(rows.malicious.sum()),
         views={view: rows.figures(scores, view)[: len(_KEYS)] for view in _VIEWS},
@@ -131,7 +125,7 @@ def measure(fold: Fold) -> EnvironmentFigures:
             LABEL_NAMES[label]: float(above[labels == label].mean())
             for label in np.unique(labels[rows.malicious])
         },
-        resolvable=dict(zip(_SHOWN, rows.resolvable("raw")[1:].tolist(), strict=False)),
+        resolvable=dict(zip(SHOWN, rows.resolvable("raw")[1:].tolist(), strict=False)),
     )
 
 
@@ -143,10 +137,7 @@ def _named(figures: Floats) -> dict[str, float | None]:
 
 def _mean(figures: Sequence[EnvironmentFigures], view: str) -> Floats:
     """The mean of each figure over the environments that resolve it, NaN where none does."""
-    table = np.stack([item.views[view] for item in figures])
-    known = np.isfinite(table)
-    total = np.where(known, table, 0.0).sum(axis=0)
-    return np.divide(total, known.sum(axis=0), out=np.full(len(total), np.nan), where=known.any(0))
+    return mean_of_known(np.stack([item.views[view] for item in figures]))
 
 
 def as_dict(figures: Sequence[EnvironmentFigures]) -> dict[str, Any]:
@@ -158,7 +149,7 @@ def as_dict(figures: Sequence[EnvironmentFigures]) -> dict[str, Any]:
             **{view: _named(_mean(figures, view)) for view in _VIEWS},
             "resolvable": {
                 key: sum(item.resolvable[rate] for item in figures)
-                for rate, key in zip(_SHOWN, _KEYS[1:], strict=True)
+                for rate, key in zip(SHOWN, _KEYS[1:], strict=True)
             },
         }
     return {
@@ -181,8 +172,8 @@ def as_dict(figures: Sequence[EnvironmentFigures]) -> dict[str, Any]:
 def as_markdown(figures: Sequence[EnvironmentFigures]) -> str:
     """The table as Markdown; ``n/r`` stands where too few benign rows resolve a rate."""
     heads = ["environment", "benign", "malicious", "AP"]
-    heads += [f"recall at {rate:g}" for rate in _SHOWN]
-    heads += ["AP, distinct", *(f"recall at {rate:g}, distinct" for rate in _SHOWN), "by class"]
+    heads += [f"recall at {rate:g}" for rate in SHOWN]
+    heads += ["AP, distinct", *(f"recall at {rate:g}, distinct" for rate in SHOWN), "by class"]
     rows = []
     for item in figures:
         shown = item.by_class if item.resolvable[RATES[0]] else {}

@@ -59,11 +59,6 @@ class Mlp:
         biases = zip(*(network.biases for network in networks), strict=True)
         return cls([np.mean(w, axis=0) for w in weights], [np.mean(b, axis=0) for b in biases])
 
-    @property
-    def outputs(self) -> int:
-        """Number of classes scored."""
-        return len(self.biases[-1])
-
     def logits(self, x: Matrix) -> Matrix:
         """The class logits (rows, outputs) of standardised rows (rows, inputs)."""
         return self.forward(x)[-1]

@@ -61,25 +61,13 @@ def model_card(facts: CardFacts) -> str:
 
 
 def _data(facts: CardFacts) -> str:
-    described = list(zip(facts.collection.environments, facts.reports, strict=True))
-    rows = [
-        [
-            report.name,
-            f"{report.rows:,}",
-            f"{report.distinct:,}",
-            ", ".join(f"{name} {count:,}" for name, count in report.classes.items()),
-            f"{report.span_seconds / 3600:,.1f} h in {report.captures}",
-            environment.reference.title,
-            environment.reference.licence,
-        ]
-        for environment, report in described
-    ]
-    text = "## Training data\n" + table(
-        ["environment", "rows", "distinct records", "labels", "captures", "origin", "terms"], rows
-    )
-    remarks = []
-    for environment, report in described:
-        found = [environment.reference.caution, *report.notes]
+    rows, remarks = [], []
+    for report in facts.reports:
+        labels = ", ".join(f"{name} {count:,}" for name, count in report.classes.items())
+        span = f"{report.span_seconds / 3600:,.1f} h in {report.captures}"
+        counts = [f"{report.rows:,}", f"{report.distinct:,}"]
+        rows.append([report.name, *counts, labels, span, report.title, report.licence])
+        found = [report.caution, *report.notes]
         if report.contradictions:
             found.append(
                 f"{report.contradictions:,} rows equal one of the other side in all that a record "
@@ -89,7 +77,8 @@ def _data(facts: CardFacts) -> str:
             found.append(f"trained on, not evaluated: {report.why_not}")
         remarks += [f"- {plain(report.name)}: {plain(note)}." for note in found if note]
     remarks += [f"- {plain(s.name)} left out: {plain(s.reason)}." for s in facts.collection.skipped]
-    return text + "\n\n" + "\n".join(remarks)
+    heads = ["environment", "rows", "distinct records", "labels", "captures", "origin", "terms"]
+    return f"## Training data\n{table(heads, rows)}\n\n" + "\n".join(remarks)
 
 
 def _recipe(facts: CardFacts) -> str:

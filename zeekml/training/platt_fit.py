@@ -10,13 +10,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.ensemble.probability import (
-    EVEN,
-    apply_platt,
-    brier,
-    expected_calibration_error,
-    fit_platt,
-)
+from zeekml.ensemble import probability
+from zeekml.ensemble.probability import EVEN, apply_platt, fit_platt
 from zeekml.training.leave_one_out import Fold
 from zeekml.training.ranking import Floats
 
@@ -64,8 +59,8 @@ def fit_scores(folds: Sequence[Fold], *, base_rate: float = BASE_RATE) -> PlattF
     intercept += math.log(base_rate / (1 - base_rate))
     scores = apply_platt(z, slope, intercept)
     weights = np.concatenate([prior_weights(bad, base_rate) for bad in malicious])
-    error = expected_calibration_error(scores, y, weights)
-    return PlattFit(slope, intercept, base_rate, brier(scores, y, weights), error)
+    error = probability.expected_calibration_error(scores, y, weights)
+    return PlattFit(slope, intercept, base_rate, probability.brier(scores, y, weights), error)
 
 
 def prior_weights(malicious: npt.NDArray[np.bool_], rate: float) -> Floats:

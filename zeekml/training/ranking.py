@@ -19,6 +19,8 @@ Flags = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.intp]
 
 RATES: Final = (1e-2, 1e-3, 1e-4)
+SHOWN: Final = RATES[:2]
+"""Those that most environments resolve."""
 MEASURES: Final = ("average_precision", *(f"recall_at_fpr_{rate:g}" for rate in RATES))
 """Keys of what `Ranking.figures` returns, in its order."""
 TITLES: Final = ("PR-AUC", *(f"recall at {rate:g}" for rate in RATES))
@@ -77,6 +79,13 @@ class Ranking:
 def _allowed(false: Floats, rate: float) -> int:
     """How many of the distinct scores may be above a threshold."""
     return int(np.searchsorted(false / false[-1], rate * (1 + 1e-9), side="right"))
+
+
+def mean_of_known(table: Floats) -> Floats:
+    """The mean of each column's numbers (columns,), NaN where it has none."""
+    known = np.isfinite(table)
+    total = np.where(known, table, 0.0).sum(axis=0)
+    return np.divide(total, known.sum(axis=0), out=np.full(len(total), np.nan), where=known.any(0))
 
 
 @dataclass(frozen=True)

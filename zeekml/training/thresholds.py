@@ -102,17 +102,14 @@ class _Cost:
         replay = Replay(candidates, policy, base_rate=fit.base_rate)
         return cls(replay, 1 / (roots * roots.sum())[owner], fit.base_rate)
 
-    def of_limits(self, limits: Floats) -> float:
-        """Of thresholds given as evidence, by threat."""
-        return self.of_scores(score_of(limits, self.base_rate))
+    def at(self, limits: Floats | float) -> float:
+        """Of thresholds given as evidence, by threat or one bar for all."""
+        return self.of_scores(score_of(np.broadcast_to(limits, len(THREATS)), self.base_rate))
 
     def of_scores(self, scores: Floats) -> float:
         """Of thresholds given as scores, by threat."""
         incidents = self.replay.incidents(dict(zip(THREATS, scores.tolist(), strict=True)))
         return float(sum(self.weights[incident.opener] for incident in incidents))
-
-    def of_bar(self, bar: float) -> float:
-        return self.of_limits(np.full(len(THREATS), bar))
 
 
 def _bar(cost: _Cost, budget: float) -> float:
@@ -125,26 +122,26 @@ def _bar(cost: _Cost, budget: float) -> float:
     within = highest
     while True:
         over = max(within - _STEP, lowest)
-        if cost.of_bar(_evidence(over)) > budget:
+        if cost.at(_evidence(over)) > budget:
             break
         if over == lowest:
             return LOWEST_THRESHOLD
         within = over
-    within, over = _edge(lambda bar: cost.of_bar(bar) <= budget, within, over)
+    within, over = _edge(lambda bar: cost.at(bar) <= budget, within, over)
     # the same incidents open up to where the quietest of them falls silent
-    same = cost.of_bar(_evidence(within))
+    same = cost.at(_evidence(within))
     silent = within
-    while silent < highest and cost.of_bar(_evidence(silent)) >= same:
+    while silent < highest and cost.at(_evidence(silent)) >= same:
         silent = min(silent + _STEP, highest)
     if same > 0:
-        silent, _ = _edge(lambda bar: cost.of_bar(bar) < same, silent, max(silent - _STEP, within))
+        silent, _ = _edge(lambda bar: cost.at(bar) < same, silent, max(silent - _STEP, within))
     above = _evidence(silent) if same > 0 else 1.0
     return float(np.clip((above + _evidence(over)) / 2, LOWEST_THRESHOLD, HIGHEST_THRESHOLD))
 
 
 def _lowered(cost: _Cost, bar: float) -> Floats:
     """Each threat's own threshold, as evidence."""
-    base = cost.of_bar(bar)
+    base = cost.at(bar)
     # where benign traffic never looked like a threat, its silence is taken at half its word
     floor = (LOWEST_THRESHOLD + bar) / 2
     # what the margin puts on the floor, if nothing louder is heard
@@ -155,14 +152,14 @@ def _lowered(cost: _Cost, bar: float) -> Floats:
         def quiet(limit: float, threat: int = threat) -> bool:
             own = np.full(len(THREATS), bar)
             own[threat] = limit
-            return cost.of_limits(own) <= base
+            return cost.at(own) <= base
 
         if not quiet(unheard):
             _, loudest = _edge(quiet, _log_odds(bar), _log_odds(unheard))
             limits[threat] = _evidence(loudest) + MARGIN * (bar - _evidence(loudest))
     # together they may open what none opens alone
     room = bar - limits
-    while room.max() > _LEAST_ROOM and cost.of_limits(bar - room) > base:
+    while room.max() > _LEAST_ROOM and cost.at(bar - room) > base:
         room /= 2
     return bar - room if room.max() > _LEAST_ROOM else np.full(len(THREATS), bar)
 
@@ -209,7 +206,8 @@ def cross_check(
             LABEL_NAMES[label]: float(caught[labels == label].mean())
             for label in np.unique(labels[labels > 0])
         }
-        checks.append(SiteCheck(held_out.name, int((labels == 0).sum()), len(false), found))
+        name, benign = held_out.prepared.name, int((labels == 0).sum())
+        checks.append(SiteCheck(name, benign, len(false), found))
     return checks
 
 

@@ -59,8 +59,8 @@ def standardised(scaler: Scaler, x: Matrix) -> Matrix:
 
 def network_log_odds(network: Mlp, x: Matrix) -> Floats:
     """One network's log-odds of malicious (rows,) for standardised rows."""
-    knows = np.array([network.outputs == len(CLASSES)])
-    return member_log_odds(network.logits(x)[:, np.newaxis], knows)[:, 0]
+    logits = network.logits(x)[:, np.newaxis]
+    return member_log_odds(logits, np.array([logits.shape[2] == len(CLASSES)]))[:, 0]
 
 
 @dataclass(frozen=True)

@@ -23,17 +23,11 @@ from zeekml.datasets.equal_rows import Weights
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
 from zeekml.ensemble.scaler import Scaler
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
+from zeekml.training import trained_ensemble
 from zeekml.training.meta_learning import ALGORITHMS, MetaRecipe, meta_learn
 from zeekml.training.mlp import Mlp, Recipe, RowSampler, fit
 from zeekml.training.tasks import TaskSource, both_sides
-from zeekml.training.trained_ensemble import (
-    FEATURE_SET,
-    TrainedEnsemble,
-    TrainedMember,
-    fit_scaler,
-    member_inputs,
-    standardised,
-)
+from zeekml.training.trained_ensemble import FEATURE_SET, TrainedEnsemble, TrainedMember
 from zeekml.training.training_checkpoints import TrainingCheckpoints, digest_of
 from zeekml.training.training_rows import Prepared, TrainingRows, draw_left_out, pool_of
 
@@ -178,9 +172,9 @@ class TrainingSet:
         pool = pool_of(prepared, seed)
         if not both_sides(pool.labels):
             raise ValueError("training needs benign and malicious rows")
-        scaler = fit_scaler(pool.x, pool.weights)
+        scaler = trained_ensemble.fit_scaler(pool.x, pool.weights)
         sources = [task_source(item, scaler) for item in prepared]
-        return cls(pool, scaler, standardised(scaler, pool.x), sources, seed)
+        return cls(pool, scaler, trained_ensemble.standardised(scaler, pool.x), sources, seed)
 
     def digest(self) -> str:
         """A digest of all that members learn from."""
@@ -237,14 +231,8 @@ def columns_of(families: Sequence[str]) -> npt.NDArray[np.intp]:
 
 def task_source(item: Prepared, scaler: Scaler) -> TaskSource:
     """An environment as tasks are drawn from it."""
-    return TaskSource(
-        name=item.name,
-        x=member_inputs(scaler, item.matrix),
-        labels=item.environment.labels,
-        weights=item.weights,
-        hosts=item.hosts,
-        time=item.environment.ends(),
-    )
+    x, own = trained_ensemble.member_inputs(scaler, item.matrix), item.environment
+    return TaskSource(item.name, x, own.labels, item.weights, item.hosts, time=own.ends())
 
 
 @dataclass(frozen=True)

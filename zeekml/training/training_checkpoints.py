@@ -22,24 +22,16 @@ import numpy.typing as npt
 from zeekml._version import __version__
 from zeekml.core.atomic_write import replacing
 from zeekml.core.private_directory import ours_alone, usable
-from zeekml.core.serialization import Part, array_parts, arrays_of_parts, decode, seal, unseal
+from zeekml.core.serialization import array_parts, arrays_of_parts, decode, seal, unseal
 from zeekml.errors import OutputError, StateError
 from zeekml.features.feature_schema import SCHEMA_HASH
 from zeekml.training.mlp import Mlp
 from zeekml.training.trained_ensemble import TrainedMember
 
 _KIND: Final = "member"
-_VERSION: Final = 1
+_VERSION: Final = 2
 _NAME: Final = "zeekml-{digest}.member"
 _PATTERNS: Final = ("zeekml-*.member", "zeekml-*.part")
-
-
-class _Facts(msgspec.Struct, frozen=True):
-    """What a member is beside its numbers; widths are those of its layers, inputs first."""
-
-    widths: list[int]
-    outputs: tuple[str, ...]
-    left_out: tuple[str, ...]
 
 
 @dataclass
@@ -87,10 +79,12 @@ class TrainingCheckpoints:
                 f"{self.directory}: cannot keep trained members here; it must be a directory of "
                 "this account that nobody else may write to: remove it, or write somewhere else"
             )
-        path = self._path(digest)
+        network = member.network
+        widths = [network.weights[0].shape[1], *(len(bias) for bias in network.biases)]
+        facts = msgspec.msgpack.encode((widths, member.outputs, member.left_out))
         try:
-            with replacing(path) as file:
-                file.write(seal(_KIND, _VERSION, _parts(member)))
+            with replacing(self._path(digest)) as file:
+                file.write(seal(_KIND, _VERSION, [facts, *array_parts(_arrays(network))]))
         except OSError as error:
             raise OutputError(
                 f"{self.directory}: cannot keep trained members here ({error.strerror}); free "
@@ -123,24 +117,17 @@ def digest_of(arrays: Sequence[npt.NDArray[Any]], *facts: object) -> str:
     return digest.hexdigest()
 
 
-def _parts(member: TrainedMember) -> list[Part]:
-    network = member.network
-    widths = [network.weights[0].shape[1], *(len(bias) for bias in network.biases)]
-    facts = _Facts(widths, member.outputs, member.left_out)
-    return [msgspec.msgpack.encode(facts), *array_parts(_arrays(network))]
-
-
 def _member(parts: Sequence[bytes]) -> TrainedMember:
-    facts = decode(parts[0], _Facts)
-    layers = list(pairwise(facts.widths))
+    # its layers' widths, inputs first
+    widths, outputs, left_out = decode(parts[0], tuple[list[int], tuple[str, ...], tuple[str, ...]])
+    layers = list(pairwise(widths))
     like = Mlp(
         [np.empty((out, into), np.float32) for into, out in layers],
         [np.empty(out, np.float32) for _, out in layers],
     )
     # copies: what is read cannot be written to
     arrays = [array.copy() for array in arrays_of_parts(parts[1:], _arrays(like)).values()]
-    network = Mlp(arrays[: len(layers)], arrays[len(layers) :])
-    return TrainedMember(network, facts.outputs, facts.left_out)
+    return TrainedMember(Mlp(arrays[: len(layers)], arrays[len(layers) :]), outputs, left_out)
 
 
 def _arrays(network: Mlp) -> dict[str, npt.NDArray[Any]]:

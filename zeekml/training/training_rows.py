@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.datasets.data_report import features_of
 from zeekml.datasets.environment import Environment, Labels, Matrix
 from zeekml.datasets.equal_rows import Weights, duplicate_weights
 from zeekml.features.extractor import feature_matrix
@@ -88,12 +89,7 @@ class Prepared:
 
 def prepare(environment: Environment, *, seed: int) -> Prepared:
     """The features of an environment, capture by capture, and of its synthetic copy."""
-    parts = [
-        feature_matrix(environment.flows.slice(rows.start, rows.stop - rows.start))
-        for rows in environment.capture_slices()
-    ]
-    matrix, labels = synthetic_rows(environment, seed=seed)
-    return Prepared(environment, np.concatenate(parts), matrix, labels)
+    return Prepared(environment, features_of(environment), *synthetic_rows(environment, seed=seed))
 
 
 def prepare_all(
@@ -134,14 +130,7 @@ class TrainingRows:
 def pool_of(prepared: Sequence[Prepared], seed: int) -> TrainingRows:
     """Gather what an ensemble with this seed learns from: environments and synthetic copies."""
     columns = [FEATURE_INDEX[name] for name in FEATURE_SET]
-    parts: list[tuple[Matrix, Labels, Weights, npt.NDArray[np.int32]]] = [
-        (
-            np.empty((0, len(columns)), np.float32),
-            np.empty(0, np.int8),
-            np.empty(0),
-            np.empty(0, np.int32),
-        )
-    ]
+    parts: list[tuple[Matrix, Labels, Weights, npt.NDArray[np.int32]]] = []
     for number, item in enumerate(prepared):
         rng = np.random.default_rng([seed, len(item.environment), number, 1])
         synthetic = row_weights(item.synthetic, item.synthetic_labels) * SYNTHETIC_WEIGHT
@@ -159,9 +148,7 @@ def pool_of(prepared: Sequence[Prepared], seed: int) -> TrainingRows:
                 mass = times * (total / MAX_SOURCE_ROWS)
             owner = np.full(len(chosen), number, dtype=np.int32)
             parts.append((matrix[chosen][:, columns], rows[chosen], mass, owner))
-    x, labels, weights, environment = (
-        np.concatenate(column) for column in zip(*parts, strict=True)
-    )
+    x, labels, weights, environment = map(np.concatenate, zip(*parts, strict=True))
     weights = weights / max(weights.sum(), 1e-12)
     return TrainingRows(x, labels, weights, environment, [item.name for item in prepared])
 

@@ -1,4 +1,7 @@
-"""The explanation of one incident: what `zeekml explain` and the report page say of it."""
+"""The explanation of one incident, and the allowlist entry that would have suppressed it, no more.
+
+`zeekml explain`, the report page and the dashboard say it.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,15 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from zeekml.detection.allowlist import Scope, expiry_from_now
+from zeekml.detection.incidents.message import has_ports
 from zeekml.detection.notice import SHORT_DIGEST
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.explanation import Contribution, amount, explain, phrase
 from zeekml.ensemble.scoring import Ensemble
-from zeekml.errors import DataError
+from zeekml.errors import DataError, InputError
 from zeekml.features.feature_schema import FEATURES, SCHEMA_HASH
-from zeekml.triage.allowlist_entry import allow_command
-from zeekml.triage.notice_reader import LineEvidence, NoticeLine, OpeningFlow
+from zeekml.triage.notice_reader import NoticeLine, OpeningFlow
 
 MOST_REASONS: Final = 12
 
@@ -36,9 +40,7 @@ class Explained:
     """One incident explained, by the last of its lines that has evidence."""
 
     lines: Sequence[NoticeLine]  # all that are kept, in order; the last tells how it stands
-    evidence: LineEvidence | None
-    threshold: float
-    why: Sequence[str]  # as the line has it
+    told: NoticeLine  # that one, or the last of all if none has
     reasons: Sequence[Reason]  # empty if the bundle at hand is not the one that scored
     same_bundle: bool  # whether it is
     usual_is_of: str
@@ -51,12 +53,12 @@ class Explained:
     @property
     def members(self) -> list[float]:
         """Each member's score of the flow that is explained."""
-        return [] if self.evidence is None else self.evidence.members
+        return [] if self.told.evidence is None else self.told.evidence.members
 
     @property
     def agreeing(self) -> int:
         """Members whose own score reaches the threshold."""
-        return sum(score >= self.threshold for score in self.members)
+        return sum(score >= self.told.threshold for score in self.members)
 
     def as_dict(self) -> dict[str, Any]:
         """All of it for JSON."""
@@ -69,7 +71,7 @@ class Explained:
             "lines": [line.columns() for line in self.lines],
             "members": self.members,
             "agreeing_members": self.agreeing,
-            "classes": self.evidence.classes if self.evidence is not None else None,
+            "classes": None if self.told.evidence is None else self.told.evidence.classes,
             "same_bundle": self.same_bundle,
             "usual_source": self.usual_is_of,
             "reasons": reasons,
@@ -102,8 +104,7 @@ def explain_incident(
         matrix = np.frombuffer(values, "<f4").astype(np.float32)[None, :]
         found = explain(ensemble or Ensemble(bundle), matrix, MOST_REASONS)[0]
         reasons = [_reason(item, bundle) for item in found]
-    usual_is_of = bundle.manifest.usual_source
-    return Explained(lines, at.evidence, at.threshold, at.why, reasons, same, usual_is_of)
+    return Explained(lines, at, reasons, same, bundle.manifest.usual_source)
 
 
 def _reason(item: Contribution, bundle: Bundle) -> Reason:
@@ -124,3 +125,34 @@ def _reason(item: Contribution, bundle: Bundle) -> Reason:
         place = "above half of what is usual" if value > usual.p50 else "within what is usual"
     around = f"{amount(feature, usual.p50)} ({low} to {high})"
     return Reason(item, phrase(feature, value), around, place)
+
+
+def scopes(line: NoticeLine) -> dict[str, Scope]:
+    """The scopes of the entry: what all flows of an incident share, and its note."""
+    hosts = (("src", line.src), ("dst", line.dst))
+    shared: dict[str, Scope] = {name: host for name, host in hosts if host}
+    if line.p is not None and has_ports(line.proto):
+        shared["port"] = line.p
+    return {**shared, "note": line.note}
+
+
+def allow_command(line: NoticeLine) -> str:
+    """The command that adds the entry; reason and owner are left to whoever runs it."""
+    options = " ".join(f"--{name} {value}" for name, value in scopes(line).items())
+    return f'zeekml rules allow --rules DIR {options} --reason "..." --owner "..." --expiry 30d'
+
+
+def entry_for(line: NoticeLine, *, reason: str, owner: str, expiry: str) -> dict[str, Scope]:
+    """The entry that covers an incident's flows for its note.
+
+    `InputError`: the flows share no host, so that the entry would suppress the note everywhere; or
+    reason, owner or expiry (a date, days from now such as ``30d``, or ``never``) is missing.
+    """
+    if not (line.src or line.dst):
+        remedy = "write an entry by hand (zeekml rules allow)"
+        raise InputError(f"the incident's flows share no host; {remedy}")
+    given = {"reason": reason.strip(), "owner": owner.strip(), "expiry": expiry.strip()}
+    for name, text in given.items():
+        if not text:
+            raise InputError(f"{name} is needed")
+    return {**scopes(line), **given, "expiry": expiry_from_now(given["expiry"])}

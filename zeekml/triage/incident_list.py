@@ -14,7 +14,7 @@ from zeekml.detection.attack_ids import TACTICS
 from zeekml.detection.notice import SEVERITIES
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.classes import THREATS
-from zeekml.live.state.status import Problem
+from zeekml.live.state.reader import Problem
 from zeekml.readers.flow_schema import SURICATA, ZEEK
 from zeekml.triage.notice_reader import NoticeLine
 

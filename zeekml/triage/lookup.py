@@ -91,10 +91,8 @@ def _lines_of(path: Path, wanted: Callable[[bytes], bool]) -> Iterator[NoticeLin
                 except (ValueError, RecursionError) as error:
                     raise DataError(f"{path}:{number}: damaged; score the logs again") from error
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot read: {error.strerror}; name the --out of a `zeekml score` run, or "
-            "the --state of a watcher"
-        ) from error
+        remedy = "name the --out of a `zeekml score` run, or the --state of a watcher"
+        raise InputError(f"{path}: cannot read: {error.strerror}; {remedy}") from error
 
 
 def _has(line: NoticeLine, uid: str) -> bool:

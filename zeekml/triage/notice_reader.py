@@ -110,15 +110,14 @@ def read_line(line: bytes) -> NoticeLine | None:
     None for what is no notice of ours: headers, half lines, lines of others.
     """
     fields = _columns(line)
-    if fields is None:
-        return None
-    if not isinstance(fields.get("zeekml_id"), str) or not fields["zeekml_id"].isalnum():
+    name = fields.get("zeekml_id") if fields is not None else None
+    if fields is None or not isinstance(name, str) or not name.isalnum():
         return None
     threat, severity = _text(fields, "zeekml_threat"), _text(fields, "zeekml_severity")
-    seq = _count(fields, "zeekml_seq")
-    ts = _number(fields, "ts")
+    seq, ts = _count(fields, "zeekml_seq"), _number(fields, "ts")
     if seq is None or ts is None or severity not in SEVERITIES or threat not in (*THREATS, ""):
         return None
+    first, last = (_number(fields, f"zeekml_{end}_ts") for end in ("first", "last"))
     return NoticeLine(
         id=_text(fields, "zeekml_id", 40),
         seq=seq,
@@ -127,11 +126,11 @@ def read_line(line: bytes) -> NoticeLine | None:
         threat=threat,
         severity=severity,
         ts=ts,
-        first_ts=_or(_number(fields, "zeekml_first_ts"), ts),
-        last_ts=_or(_number(fields, "zeekml_last_ts"), ts),
-        score=_or(_number(fields, "zeekml_score"), 0.0),
+        first_ts=ts if first is None else first,
+        last_ts=ts if last is None else last,
+        score=_number(fields, "zeekml_score") or 0.0,
         spread=_number(fields, "zeekml_spread"),
-        threshold=_or(_number(fields, "zeekml_threshold"), 0.0),
+        threshold=_number(fields, "zeekml_threshold") or 0.0,
         flows=_count(fields, "zeekml_flows") or 0,
         msg=_text(fields, "msg"),
         sub=_text(fields, "sub"),
@@ -260,7 +259,3 @@ def _number(fields: dict[str, Any], name: str) -> float | None:
 def _count(fields: dict[str, Any], name: str) -> int | None:
     number = _number(fields, name)
     return int(number) if number is not None and 0 <= number < 2**63 else None
-
-
-def _or(value: float | None, otherwise: float) -> float:
-    return otherwise if value is None else value

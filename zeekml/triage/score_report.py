@@ -20,18 +20,9 @@ from zeekml.errors import DataError, InputError
 from zeekml.html.page import render
 from zeekml.html.sections import Figure, Report, Section, Table
 from zeekml.outputs import FILE_MODE, NOTICE_LOG, REJECTS, SUMMARY
-from zeekml.triage.allowlist_entry import allow_command
-from zeekml.triage.explanation import Explained, explain_incident, related_flows
-from zeekml.triage.incident_list import (
-    Filter,
-    IncidentList,
-    Timeline,
-    Tracked,
-    severity_words,
-    tactics,
-    timeline,
-    totals,
-)
+from zeekml.triage import incident_list
+from zeekml.triage.explanation import Explained, allow_command, explain_incident, related_flows
+from zeekml.triage.incident_list import Filter, IncidentList, Timeline, Tracked, severity_words
 from zeekml.triage.lookup import lines_by_incident
 from zeekml.triage.notice_reader import NoticeLine
 from zeekml.triage.source import OutputSource, read_summary
@@ -67,15 +58,9 @@ def score_report(out: Path, bundle: Bundle, policy: Policy) -> Report:
         _reading_section(summary, out),
         _acting_section(out),
     ]
-    return Report(
-        kind="score",
-        title="What zeekml found",
-        lead=_lead(summary, incidents),
-        facts={},
-        sections=sections,
-        footnote=f"The same, for programs, is in {NOTICE_LOG}, evidence.jsonl and {SUMMARY} beside "
-        "the run's other outputs.",
-    )
+    beside = f"in {NOTICE_LOG}, evidence.jsonl and {SUMMARY} beside the run's other outputs."
+    footnote = f"The same, for programs, is {beside}"
+    return Report("score", "What zeekml found", _lead(summary, incidents), {}, sections, footnote)
 
 
 def write_score_report(report: Report, path: Path) -> None:
@@ -102,36 +87,28 @@ def _lead(summary: Mapping[str, Any], incidents: Sequence[Tracked]) -> list[str]
 
 
 def _timeline_section(incidents: Sequence[Tracked], policy: Policy) -> Section:
-    counted = totals(incidents)
+    title = "When, and what"
+    if not incidents:
+        nothing = "Nothing in these records reached a threshold of the policy."
+        return Section("timeline", title, [nothing])
+    worst_first = SEVERITIES[::-1]
+    totals = incident_list.totals(incidents)
     pairs = Counter((i.latest.threat, i.latest.severity) for i in incidents)
-    threats = Table(
-        "Incidents by threat and severity",
-        ["threat", *reversed(SEVERITIES), "all"],
-        [
-            [threat, *(f"{pairs[threat, s]:,}" for s in reversed(SEVERITIES)), f"{count:,}"]
-            for threat, count in counted.threats
-        ],
+    rows = [
+        [threat, *(f"{pairs[threat, s]:,}" for s in worst_first), f"{count:,}"]
+        for threat, count in totals.threats
+    ]
+    threats = Table("Incidents by threat and severity", ["threat", *worst_first, "all"], rows)
+    named = [[name, f"{count:,}"] for name, count in incident_list.tactics(totals, policy)]
+    tactics = Table("Incidents by ATT&CK tactic", ["tactic", "incidents"], named)
+    line = incident_list.timeline(incidents, COLUMNS)
+    caption = (
+        f"Incidents by when they began, one bar for {duration_in_words(line.span)}, "
+        f"the tallest for {line.tallest:,}."
     )
-    by_tactic = Table(
-        "Incidents by ATT&CK tactic",
-        ["tactic", "incidents"],
-        [[name, f"{count:,}"] for name, count in tactics(counted, policy)],
-    )
-    figures = []
-    if incidents:
-        line = timeline(incidents, COLUMNS)
-        figures.append(
-            Figure(
-                timeline_svg(line),
-                f"Incidents by when they began, one bar for {duration_in_words(line.span)}, "
-                f"the tallest for {line.tallest:,}.",
-                "A row of bars for each severity; the tables below have the counts.",
-            )
-        )
-    prose = [] if incidents else ["Nothing in these records reached a threshold of the policy."]
-    return Section(
-        "timeline", "When, and what", prose, [threats, by_tactic] * bool(incidents), figures
-    )
+    described = "A row of bars for each severity; the tables below have the counts."
+    figure = Figure(timeline_svg(line), caption, described)
+    return Section("timeline", title, (), [threats, tactics], [figure])
 
 
 def timeline_svg(line: Timeline) -> str:
@@ -186,12 +163,9 @@ def _incidents_section(
         what = (when(line.first_ts), severity_words(line.severity), line.threat, line.msg)
         sensors = str(len(known.counterparts(i)) + 1)
         rows.append([*what, f"{line.flows:,}", i.agreement, sensors])
-    table = Table(
-        "The most severe first; times in UTC; score with the members' standard deviation",
-        ["began", "severity", "threat", "what happened", "flows", "score", "sensors"],
-        rows,
-        links=[_key_of(i.latest.id) for i in detailed],
-    )
+    caption = "The most severe first; times in UTC; score with the members' standard deviation"
+    heads = ["began", "severity", "threat", "what happened", "flows", "score", "sensors"]
+    table = Table(caption, heads, rows, links=[_key_of(i.latest.id) for i in detailed])
     prose = []
     if len(incidents) > len(listed):
         prose.append(f"{len(incidents) - len(listed):,} less severe ones are not listed.")
@@ -265,9 +239,9 @@ def _reasons(explained: Explained) -> list[Table]:
         ]
         heads = ["what", "usual (5 % to 95 %)", "the value lies", "log-odds"]
         return [Table(f"Why; usual values are those {whose}", heads, rows)]
-    if explained.evidence is None or not explained.why:
+    if explained.told.evidence is None or not explained.told.why:
         return []
-    return [Table("Why", ["what"], [[text] for text in explained.why])]
+    return [Table("Why", ["what"], [[text] for text in explained.told.why])]
 
 
 def _hosts_section(incidents: Sequence[Tracked]) -> Section:
@@ -282,9 +256,8 @@ def _hosts_section(incidents: Sequence[Tracked]) -> Section:
                 side[host][line.threat] += 1
                 flows[host] += line.flows
                 worst[host] = max(worst.get(host, 0), SEVERITIES.index(line.severity))
-    order = sorted(
-        worst, key=lambda host: (-worst[host], -(did[host] + suffered[host]).total(), host)
-    )
+    together = {host: (did[host] + suffered[host]).total() for host in worst}
+    order = sorted(worst, key=lambda host: (-worst[host], -together[host], host))
 
     def listed(threats: Counter[str]) -> str:
         return ", ".join(f"{threat} {n:,}" for threat, n in threats.most_common()) or "-"
@@ -296,11 +269,8 @@ def _hosts_section(incidents: Sequence[Tracked]) -> Section:
     prose = ["A host is named where all flows of an incident share it."]
     if len(order) > HOSTS:
         prose.append(f"{len(order) - HOSTS:,} further hosts are not listed.")
-    table = Table(
-        "Hosts, those with the most severe incident first",
-        ["host", "worst", "did", "suffered", "flows"],
-        rows,
-    )
+    heads = ["host", "worst", "did", "suffered", "flows"]
+    table = Table("Hosts, those with the most severe incident first", heads, rows)
     return Section("hosts", "Hosts", prose, [table] * bool(rows))
 
 
@@ -358,18 +328,15 @@ def _quoted(out: Path) -> list[list[str]]:
 
 
 def _acting_section(out: Path) -> Section:
-    return Section(
-        "acting",
-        "What to do with it",
-        [
-            "Look at the most severe incidents first. The reasons of each say what is unusual "
-            "about the flow that it was reported for; the flows below them are where to look in "
-            "the logs, by uid or community id.",
-            f"All of an incident, with its members' scores: zeekml explain ID --out {out}",
-            f"The same at a terminal, to be sorted and filtered: zeekml dashboard --out {out}",
-            "What is known and harmless can be silenced for a time with the command that stands "
-            "with each incident; it adds an entry to the allowlist, and silences nothing else. If "
-            "there are too many incidents all in all, fit the thresholds to your network: "
-            "zeekml calibrate LOGS --notices-per-day 5 --out BUNDLE",
-        ],
-    )
+    prose = [
+        "Look at the most severe incidents first. The reasons of each say what is unusual about "
+        "the flow that it was reported for; the flows below them are where to look in the logs, "
+        "by uid or community id.",
+        f"All of an incident, with its members' scores: zeekml explain ID --out {out}",
+        f"The same at a terminal, to be sorted and filtered: zeekml dashboard --out {out}",
+        "What is known and harmless can be silenced for a time with the command that stands with "
+        "each incident; it adds an entry to the allowlist, and silences nothing else. If there "
+        "are too many incidents all in all, fit the thresholds to your network: "
+        "zeekml calibrate LOGS --notices-per-day 5 --out BUNDLE",
+    ]
+    return Section("acting", "What to do with it", prose)

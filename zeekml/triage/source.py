@@ -15,8 +15,7 @@ from typing import Any, BinaryIO, Final
 from zeekml.core.text import printable
 from zeekml.errors import DataError, InputError
 from zeekml.live.state.labels import Label, present_labels
-from zeekml.live.state.reader import StateReader
-from zeekml.live.state.status import Problem
+from zeekml.live.state.reader import Problem, StateReader
 from zeekml.outputs import NOTICE_LOG, SUMMARY
 from zeekml.triage.incident_list import IncidentList
 from zeekml.triage.lookup import find_incident
@@ -98,10 +97,8 @@ class StateSource(Source):
     def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(directory)
         self.state = directory
-        self._reader = StateReader(directory)
-        self._clock = clock
-        self._version = -1
-        self._number = 0
+        self._reader, self._clock = StateReader(directory), clock
+        self._version, self._number = -1, 0
         self._label_stamp: tuple[int, ...] = ()
         self._reads: deque[tuple[float, int]] = deque()
 
@@ -179,8 +176,7 @@ class OutputSource(Source):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        self._log = directory / NOTICE_LOG
-        self._summary = directory / SUMMARY
+        self._log, self._summary = directory / NOTICE_LOG, directory / SUMMARY
         self._file: BinaryIO | None = None
         self._identity: tuple[int, int] | None = None
         # opened here, so that a wrong directory is an error at once
@@ -229,10 +225,9 @@ class OutputSource(Source):
             self._file = self._log.open("rb")
             status = os.fstat(self._file.fileno())
         except OSError as error:
-            raise InputError(
-                f"{printable(str(self._log), 4096)}: {error.strerror}; give --out the directory "
-                "that zeekml score wrote to"
-            ) from error
+            remedy = "give --out the directory that zeekml score wrote to"
+            log = printable(str(self._log), 4096)
+            raise InputError(f"{log}: {error.strerror}; {remedy}") from error
         self._identity = (status.st_dev, status.st_ino)
         self.incidents = IncidentList()
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeekml.alerts.health_notice import SENSOR_PROBLEM, HealthNotice
+from zeekml.config import Config
 from zeekml.errors import InputError
-from zeekml.live.health.checks import HealthLimits, StreamFigures
+from zeekml.live.health.figures import StreamFigures
 from zeekml.live.health.monitor import HealthMonitor
-from zeekml.live.health.unscored import Instead
 from zeekml.live.tail.checkpoint import Checkpoint
 from zeekml.live.tail.events import Cause, Gap, Recovered, Trouble
 
@@ -26,13 +26,16 @@ HOUR = 3600.0
 class Watch:
     """A monitor with clocks of its own, and figures that change step by step."""
 
-    def __init__(self, limits: HealthLimits | None = None) -> None:
-        self.limits = limits
-        self.monitor = HealthMonitor("office", limits)
+    def __init__(self, limits: Config | None = None) -> None:
+        self.limits = limits or Config()
         self.now = 500.0
         self.wall = WALL
+        self.monitor = self.begin()
         self.figures = StreamFigures()
         self.told: list[HealthNotice] = []
+
+    def begin(self, sensor: str = "office") -> HealthMonitor:
+        return HealthMonitor(sensor, self.limits, lambda: self.now, lambda: self.wall)
 
     def step(self, seconds: float = 0.0, **changes: Any) -> list[str]:
         """Let time pass, change the figures, and look; `more_…` adds to a total."""
@@ -42,7 +45,7 @@ class Watch:
             field = name.removeprefix("more_")
             before = getattr(self.figures, field) if name != field else 0
             self.figures = replace(self.figures, **{field: before + value if before else value})
-        return self.keep(self.monitor.observe("conn", self.now, self.wall, self.figures))
+        return self.keep(self.monitor.observe("conn", self.figures))
 
     def records(self, number: int, seconds: float = 1.0, **changes: Any) -> list[str]:
         """Read and score so many records."""
@@ -50,15 +53,15 @@ class Watch:
 
     def others(self, seconds: float, **types: int) -> list[str]:
         """Let time pass, and read lines of other types."""
-        skipped = Counter(self.figures.instead.skipped) + Counter(types)
-        instead = Instead(sensor="suricata", skipped=skipped, formats=("suricata_eve",))
-        return self.step(seconds, more_records_read=sum(types.values()), instead=instead)
+        told: dict[str, Any] = {"sensor": "suricata", "formats": ("suricata_eve",)}
+        told["more_records_read"] = sum(types.values())
+        return self.step(seconds, more_skipped=Counter(types), **told)
 
     def ended(self) -> list[str]:
-        return self.keep(self.monitor.ended("conn", self.now, self.wall, self.figures))
+        return self.keep(self.monitor.ended("conn", self.figures))
 
     def event(self, event: Gap | Trouble | Recovered) -> list[str]:
-        return self.keep(self.monitor.event("conn", self.now, self.wall, event))
+        return self.keep(self.monitor.event("conn", event))
 
     def keep(self, notices: list[HealthNotice]) -> list[str]:
         self.told += notices
@@ -67,10 +70,14 @@ class Watch:
     def restart(self, seconds: float = 0.0) -> None:
         """Start anew with what was stored; totals and the one clock begin again."""
         stored = json.loads(json.dumps(self.monitor.save()))
-        self.monitor = HealthMonitor("office", self.limits)
-        self.figures = replace(self.figures, records_read=0, records_rejected=0, records_scored=0)
+        self.figures = replace(self.figures, records_read=0, rejected={}, records_scored=0)
         self.now, self.wall = 3.0, self.wall + seconds
-        self.monitor.load(stored, self.now, self.wall)
+        self.monitor = self.begin()
+        self.monitor.load(stored)
+
+
+def bad(lines: int) -> Counter[str]:
+    return Counter(bad_value=lines)
 
 
 def gap(cause: Cause = Cause.VANISHED, at_least: int = 5000, source: str = "/l/conn.log") -> Gap:
@@ -96,7 +103,7 @@ def test_a_log_that_falls_silent_and_comes_back() -> None:
 
 def test_a_log_that_never_appears() -> None:
     watch = Watch()
-    watch.figures = StreamFigures(instead=Instead(sensor="zeek", absent=("/l/conn.log",)))
+    watch.figures = StreamFigures(sensor="zeek", absent=("/l/conn.log",))
     assert watch.step() == watch.step(HOUR - 1) == []
     assert watch.step(1) == ["unscored open 0"]
     assert watch.told[0].msg == "conn: no flow for 60 min: /l/conn.log does not exist"
@@ -153,7 +160,7 @@ def test_nothing_scored_is_told_at_the_end_of_the_input_at_once() -> None:
 
 @pytest.mark.parametrize("limit", [0.0, 60.0, 90_000.0])
 def test_how_long_silence_may_last_is_a_setting(limit: float) -> None:
-    watch = Watch(HealthLimits(stall_after=limit))
+    watch = Watch(Config(stall_after=limit))
     watch.records(1)
     said = [watch.step(50), watch.step(50), watch.step(86_400)]
     assert said == [[], ["stalled open 0"] if limit == 60.0 else [], []]
@@ -175,14 +182,14 @@ def test_a_restart_is_no_silence_but_does_not_end_one() -> None:
 def test_lines_that_cannot_be_read() -> None:
     watch = Watch()
     watch.step()
-    assert watch.step(1, more_records_read=999, more_records_rejected=900) == []
+    assert watch.step(1, more_records_read=999, more_rejected=bad(900)) == []
     assert watch.step(1, more_records_read=1) == ["rejects open 0"]
     assert watch.told[0].msg == "conn: 90.0% of the last 1,000 lines cannot be read"
     # a share of few lines says nothing
     assert watch.step(1, more_records_read=500) == []
-    assert watch.step(1, more_records_read=500, more_records_rejected=50) == ["rejects closed 1"]
-    assert watch.step(HOUR, more_records_read=1000, more_records_rejected=50) == []
-    assert watch.step(1, more_records_read=1000, more_records_rejected=51) == ["rejects open 0"]
+    assert watch.step(1, more_records_read=500, more_rejected=bad(50)) == ["rejects closed 1"]
+    assert watch.records(1000, HOUR, more_rejected=bad(50)) == []
+    assert watch.records(1000, more_rejected=bad(51)) == ["rejects open 0"]
 
 
 def warm_up(watch: Watch, coverage: float = 0.8) -> None:
@@ -248,7 +255,7 @@ def test_catching_up_is_no_problem_and_neither_is_a_quiet_log() -> None:
         assert watch.step(61, lag=lag, bytes_behind=10**9) == []
     for lag in (1000.0, 2000.0, 3000.0):
         assert watch.step(61, lag=lag, bytes_behind=0) == []
-    watch = Watch(HealthLimits(lag_after=0))
+    watch = Watch(Config(lag_after=0))
     for lag in (1000.0, 2000.0, 3000.0):
         assert watch.step(61, lag=lag, bytes_behind=5) == []
 
@@ -330,7 +337,7 @@ def test_a_jump_of_the_wall_clock_is_no_problem() -> None:
 
 
 def test_packets_that_the_sensor_lost() -> None:
-    watch = Watch(HealthLimits(stall_after=0.0))
+    watch = Watch(Config(stall_after=0.0))
     assert watch.step(drops=100, packets=10_000) == []
     assert watch.step(60, drops=100, packets=20_000) == []
     assert watch.step(60, drops=350, packets=30_000) == ["drops open 0"]
@@ -414,7 +421,7 @@ def test_a_gap_has_one_line(cause: Cause) -> None:
 
 
 def test_many_gaps_are_summed_up() -> None:
-    watch = Watch(HealthLimits(stall_after=0.0))
+    watch = Watch(Config(stall_after=0.0))
     assert watch.event(gap()) == ["gap closed 0"]
     assert watch.event(gap()) == watch.event(gap(at_least=0)) == []
     assert watch.event(gap(Cause.DAMAGED)) == ["gap closed 0"]
@@ -462,7 +469,7 @@ def test_the_same_moment_twice_makes_two_ids() -> None:
 
 def test_a_lost_context() -> None:
     watch = Watch()
-    lost = watch.monitor.context_lost("conn", 1.0, WALL, "the journal is damaged")
+    lost = watch.monitor.context_lost("conn", "the journal is damaged")
     assert watch.keep(lost) == ["context closed 0"]
     assert lost[0].msg == "conn: what hosts did in the last hour is not known"
     assert lost[0].sub.startswith("the journal is damaged; ")
@@ -470,10 +477,10 @@ def test_a_lost_context() -> None:
 
 def test_hostile_names() -> None:
     name = "a\x1b[2J\n\u202e\udcff"
-    monitor = HealthMonitor(name)
-    told = monitor.event(name, 1.0, WALL, gap(source=name))
-    told += monitor.event(name, 1.0, WALL, Trouble(name, name))
-    told += monitor.context_lost(name, 1.0, WALL, name)
+    monitor = Watch().begin(name)
+    told = monitor.event(name, gap(source=name))
+    told += monitor.event(name, Trouble(name, name))
+    told += monitor.context_lost(name, name)
     for notice in told:
         assert (notice.msg + notice.sub + notice.stream + notice.sensor).isprintable()
         assert all(item.isprintable() for item in notice.described())
@@ -481,15 +488,16 @@ def test_hostile_names() -> None:
 
 
 def test_streams_do_not_mix_and_can_be_dropped() -> None:
-    monitor = HealthMonitor()
+    watch = Watch()
+    monitor = watch.monitor
     trouble = Trouble("x", "y")
     for stream in ("a", "b"):
-        assert len(monitor.event(stream, 1.0, WALL, trouble)) == 1
+        assert len(monitor.event(stream, trouble)) == 1
     assert monitor.open_problems == [("a", "trouble"), ("b", "trouble")]
-    after = HealthMonitor()
-    after.load(monitor.save(), 1.0, WALL)
+    after = watch.begin()
+    after.load(monitor.save())
     assert after.open_problems == monitor.open_problems
-    notices = after.keep_only(["b"], 5.0, WALL + 5.0)
+    notices = after.keep_only(["b"])
     assert [(n.stream, n.msg, n.state, n.seq) for n in notices] == [
         ("a", "a: no longer watched", "closed", 1)
     ]
@@ -501,8 +509,8 @@ def test_what_is_stored_survives_until_the_first_look() -> None:
     watch = Watch()
     watch.event(Trouble("x", "y"))
     stored = watch.monitor.save()
-    monitor = HealthMonitor()
-    monitor.load(stored, 0.0, stored["wall"])
+    monitor = watch.begin()
+    monitor.load(stored)
     assert monitor.save() == stored
 
 
@@ -528,11 +536,11 @@ def test_what_is_stored_survives_until_the_first_look() -> None:
     ],
 )
 def test_damaged_storage(damage: Any) -> None:
-    monitor = HealthMonitor()
+    monitor = Watch().monitor
     with pytest.raises(InputError, match="damaged") as caught:
-        monitor.load(damage, 1.0, WALL)
+        monitor.load(damage)
     assert str(caught.value).isprintable()
-    assert monitor.observe("conn", 1.0, WALL, StreamFigures()) == []
+    assert monitor.observe("conn", StreamFigures()) == []
 
 
 STEPS = st.one_of(
@@ -542,7 +550,7 @@ STEPS = st.one_of(
             {},
             optional={
                 "more_records_read": st.integers(0, 3000),
-                "more_records_rejected": st.integers(0, 300),
+                "more_rejected": st.integers(0, 300).map(bad),
                 "more_records_scored": st.integers(0, 2500),
                 "bytes_behind": st.sampled_from([0, 5]),
                 "lag": st.sampled_from([None, 0.0, 400.0, 1e4]),

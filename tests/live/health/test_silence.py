@@ -65,7 +65,7 @@ class Watch:
             commit = self.follower.to_commit()
             self.state.commit([commit])
             self.follower.committed(commit)
-        return self.follower.held > 0
+        return self.follower.pipeline.held > 0
 
     def close(self) -> None:
         self.follower.close()

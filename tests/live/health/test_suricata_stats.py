@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from zeekml.live.health.suricata_stats import SensorStats
+from zeekml.live.health.figures import SensorStats
 
 FIRST = b'{"event_type":"stats","stats":{"capture":{"kernel_packets":10,"kernel_drops":3}}}\n'
 SECOND = b'{"event_type":"stats","stats":{"capture":{"kernel_packets":20,"kernel_drops":4}}}\n'

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from zeekml.live.health.unscored import FirstReject, Instead, UnscoredReject, unscored
+from zeekml.live.health.figures import StreamFigures, UnscoredReject
+from zeekml.live.health.unscored import unscored
 from zeekml.readers.rejects import BAD_VALUE, COLUMN_COUNT, MISSING_FIELD
 
 
@@ -18,32 +19,30 @@ from zeekml.readers.rejects import BAD_VALUE, COLUMN_COUNT, MISSING_FIELD
     ],
 )
 def test_other_types(sensor: str, skipped: dict[str, int], what: str, remedy: str) -> None:
-    read = sum(skipped.values())
-    finding = unscored(7200.0, Instead(sensor=sensor, read=read, skipped=skipped))
+    finding = unscored(7200.0, StreamFigures(sensor, skipped=skipped), ever=False)
     assert finding.msg.startswith("no flow for 2 h: ")
     assert what in finding.msg
     assert remedy in finding.sub
-    assert finding.details["skipped"] == read
+    assert finding.details["skipped"] == sum(skipped.values())
 
 
 def test_many_types_are_not_all_listed() -> None:
     skipped = {f"type{n}": 100 - n for n in range(30)}
-    finding = unscored(60.0, Instead(sensor="suricata", read=5000, skipped=skipped))
+    finding = unscored(60.0, StreamFigures("suricata", skipped=skipped), ever=False)
     assert "type7 93 and 22 more types" in finding.msg
 
 
 def test_lines_that_cannot_be_read() -> None:
     reject = UnscoredReject("/l/conn.log", 12, BAD_VALUE, b"1.5\tC1\tno\x1b]address\t443")
     rejected = {BAD_VALUE: 900, COLUMN_COUNT: 2}
-    instead = Instead(
-        sensor="zeek",
-        read=905,
+    instead = StreamFigures(
+        "zeek",
         skipped={"dns": 3},
         rejected=rejected,
         formats=("zeek_tsv",),
         reject=reject,
     )
-    finding = unscored(None, instead)
+    finding = unscored(None, instead, ever=False)
     assert finding.msg == (
         "nothing was scored: read as zeek_tsv, 902 of 905 lines cannot be read "
         "(bad_value 900, column_count 2)"
@@ -61,31 +60,10 @@ def test_lines_that_cannot_be_read() -> None:
 )
 def test_fields_that_are_missing_are_named(sensor: str, line: bytes, missing: str) -> None:
     reject = UnscoredReject("x.log", 1, MISSING_FIELD, line)
-    instead = Instead(sensor=sensor, read=1, rejected={MISSING_FIELD: 1}, reject=reject)
-    assert f"it lacks {missing}" in unscored(60.0, instead).sub
+    instead = StreamFigures(sensor, rejected={MISSING_FIELD: 1}, reject=reject)
+    assert f"it lacks {missing}" in unscored(60.0, instead, ever=False).sub
 
 
 def test_flows_that_were_switched_off() -> None:
-    instead = Instead(sensor="suricata", read=4, skipped={"dns": 4}, ever=True)
-    assert "flows came before" in unscored(60.0, instead).sub
-
-
-class _Sink:
-    def __init__(self) -> None:
-        self.lines: list[int] = []
-
-    def add(self, source: str, line: int, reason: str, excerpt: bytes | str) -> None:
-        self.lines.append(line)
-
-
-def test_the_first_reject_is_kept_and_all_go_on() -> None:
-    sink = _Sink()
-    rejects = FirstReject(sink)
-    for line in (3, 4):
-        rejects.add("conn.log", line, BAD_VALUE, b"x" * 9000)
-    assert rejects.first is not None
-    assert (rejects.first.line, len(rejects.first.excerpt)) == (3, 4000)
-    rejects.first = None
-    rejects.add("conn.log", 9, BAD_VALUE, "y")
-    assert rejects.first == UnscoredReject("conn.log", 9, BAD_VALUE, "y")
-    assert sink.lines == [3, 4, 9]
+    instead = StreamFigures("suricata", skipped={"dns": 4})
+    assert "flows came before" in unscored(60.0, instead, ever=True).sub

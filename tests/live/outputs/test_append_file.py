@@ -93,7 +93,7 @@ class Output(RuleBasedStateMachine):
     @rule()
     def flush(self) -> None:
         self.file.flush()
-        assert self.file.waiting == 0
+        assert len(self.file._pending) == 0
         self.flushed = self.made
 
     @rule()
@@ -334,7 +334,7 @@ def test_what_takes_the_files_place_meanwhile(path: Path, obstacle: Callable[[Pa
     for _ in range(3):
         with pytest.raises(OutputError, match=re.escape(str(path))):
             file.flush()
-    assert file.waiting == 1
+    assert len(file._pending) == 1
     assert not (path.parent / "precious").exists()
     path.rmdir() if path.is_dir() else path.unlink()
     file.flush()
@@ -368,7 +368,7 @@ def test_a_full_disk(small_disk: SmallDisk) -> None:
             file.flush()
         assert path.read_bytes() == before, "a failed try leaves nothing"
     assert file.mark.offset == len(before)
-    assert file.waiting == 57
+    assert len(file._pending) == 57
     # rotating does not help: a new file can be made, but nothing goes into it
     small_disk.fill(0, path.with_name("new"))
     path.rename(path.with_name("notice.log.1"))

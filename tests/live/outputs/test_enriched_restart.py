@@ -79,7 +79,7 @@ class Watch:
         looks = [follower.poll()]
         if end:
             looks += [follower.finish(), follower.settle()]
-        batches = [batch for look in looks for batch in look.outcome.batches]
+        batches = [batch for look in looks for batch in look.batches]
         left_out = sum(outputs.add_batch(batch) for batch in batches)
         outputs.flush()
         commit = follower.to_commit(anchor=anchor)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from zeekml.live.tail.file_events import FileEventIntervals, FileEvents
+from zeekml.live.tail.file_events import FileEvents
 
 # a poll that no test waits for: what ends a wait sooner is an event
 LONG = 20.0
@@ -21,8 +21,7 @@ SOON = 5.0
 
 def waiting(*directories: Path, poll: float = LONG) -> FileEvents:
     """File events whose directories are looked at often."""
-    intervals = FileEventIntervals(check=0.1, rest=1.5, retry=0.1)
-    return FileEvents(directories, poll=poll, intervals=intervals)
+    return FileEvents(directories, poll=poll, check=0.1, rest=1.5, retry=0.1)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeekml.live.tail.events import Cause, Event, FileOpened, Lines
-from zeekml.live.tail.header_in_force import may_be_header
+from zeekml.live.tail.fingerprint import may_be_header
 from zeekml.live.tail.log_tail import LogTail
 from zeekml.readers.files.line_splitter import MAX_LINE, Block, LongLine
 

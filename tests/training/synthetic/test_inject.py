@@ -29,7 +29,7 @@ def test_each_kind_makes_sound_records(kind: TrafficKind, environment: Environme
     made = 0
     for seed in range(15):
         site = TrafficContext(environment.flows, np.random.default_rng(seed))
-        columns = join(list(kind.make(site))).columns
+        columns = join(list(kind.make(site)))
         made += len(columns["ts"])
         assert np.isfinite(columns["ts"]).all()
         assert (columns["ts"] > site.start - 1).all()

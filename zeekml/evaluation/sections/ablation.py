@@ -10,14 +10,8 @@ import numpy as np
 
 from zeekml.datasets.environment import Matrix
 from zeekml.evaluation.scores import OURS, Study
-from zeekml.evaluation.sections.wording import (
-    COMPARED,
-    HELPED,
-    compared,
-    difference,
-    differences_data,
-    table_of,
-)
+from zeekml.evaluation.sections import wording
+from zeekml.evaluation.sections.wording import COMPARED, compared, table_of
 from zeekml.evaluation.settings import Settings, Steps
 from zeekml.features.feature_schema import FEATURES
 from zeekml.html.sections import Section
@@ -103,9 +97,9 @@ def ablation_section(study: Study, found: Mapping[str, Mapping[str, Floats]]) ->
     rows, data = [], {}
     for part, by_site in found.items():
         results = compared(by_site.values(), 31, study.settings.draws)
-        cells = [difference(result, HELPED) for result in results]
+        cells = [wording.difference(result, wording.HELPED) for result in results]
         rows.append({"without": part, **dict(zip(COMPARED.values(), cells, strict=True))})
-        data[part] = differences_data(results, "mean", "interval", "won", "environments")
+        data[part] = wording.differences_data(results, "mean", "interval", "won", "environments")
     return Section(
         key="ablations",
         title="What each part brings",

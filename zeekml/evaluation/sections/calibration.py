@@ -7,14 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from zeekml.ensemble.probability import (
-    EVEN,
-    apply_platt,
-    brier,
-    expected_calibration_error,
-    fit_platt,
-    reliability_bins,
-)
+from zeekml.ensemble import probability
+from zeekml.ensemble.probability import EVEN, apply_platt, fit_platt
 from zeekml.evaluation.scores import HeldOut, SeedRun, Study
 from zeekml.evaluation.sections.timesplit import early_and_late
 from zeekml.evaluation.sections.wording import over_seeds, spread_data, table_of
@@ -110,9 +104,9 @@ def _both(study: Study, site: HeldOut, run: SeedRun) -> tuple[_Fit, _Fit] | None
 
 def _fit(scores: Floats, malicious: Flags, rate: float) -> _Fit:
     weights = prior_weights(malicious, rate)
-    error = expected_calibration_error(scores, malicious, weights, BINS)
-    bins = np.array(reliability_bins(scores, malicious, weights, BINS))
-    return brier(scores, malicious, weights), error, bins
+    error = probability.expected_calibration_error(scores, malicious, weights, BINS)
+    bins = np.array(probability.reliability_bins(scores, malicious, weights, BINS))
+    return probability.brier(scores, malicious, weights), error, bins
 
 
 def _picture(curves: dict[str, list[Floats]]) -> Figure:

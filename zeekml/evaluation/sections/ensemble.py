@@ -8,17 +8,8 @@ from typing import Final
 import numpy as np
 
 from zeekml.evaluation.scores import SeedRun, Study
-from zeekml.evaluation.sections.wording import (
-    COMPARED,
-    compared,
-    difference,
-    differences_data,
-    dot_plot,
-    mean_known,
-    plain,
-    point,
-    table_of,
-)
+from zeekml.evaluation.sections import wording
+from zeekml.evaluation.sections.wording import COMPARED, mean_known, plain, table_of
 from zeekml.html.sections import Section
 from zeekml.training.ranking import MEASURES, Floats
 
@@ -88,7 +79,7 @@ def ensemble_section(study: Study) -> Section:
         if len(by_site) == len(study.held_out):
             figures[name] = by_site
     results = {
-        name: compared(
+        name: wording.compared(
             [uniform - by_site[site] for site, uniform in figures[UNIFORM].items()],
             29,
             study.settings.draws,
@@ -103,7 +94,7 @@ def ensemble_section(study: Study) -> Section:
         for m, title in enumerate(titles):
             row[title] = plain(mean_known([f[:, m].mean() for f in by_site.values()]))
         for m, title in enumerate(titles):
-            told = difference(results[name][m]) if name in results else ""
+            told = wording.difference(results[name][m]) if name in results else ""
             row[f"{title}, uniform mean minus this"] = told
         rows.append(row)
     return Section(
@@ -120,9 +111,9 @@ def ensemble_section(study: Study) -> Section:
         ],
         tables=[table_of("Parts of the ensemble and ways of averaging", rows, 0)],
         figures=[
-            dot_plot(
+            wording.dot_plot(
                 list(results),
-                {"difference": [point(columns[0]) for columns in results.values()]},
+                {"difference": [wording.point(columns[0]) for columns in results.values()]},
                 "Paired differences in PR-AUC; right of the line the uniform mean is better.",
                 "differences in PR-AUC between the uniform mean and its alternatives",
                 axis="PR-AUC, uniform mean minus this",
@@ -137,7 +128,7 @@ def ensemble_section(study: Study) -> Section:
                 },
                 "uniform_minus": {
                     **(dict.fromkeys(COMPARED) if name in results else {}),
-                    **differences_data(results.get(name, ()), "mean", "interval"),
+                    **wording.differences_data(results.get(name, ()), "mean", "interval"),
                 },
             }
             for name, by_site in figures.items()

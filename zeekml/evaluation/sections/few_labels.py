@@ -8,22 +8,12 @@ from typing import Final
 import numpy as np
 
 from zeekml.evaluation.few_label_study import JOINT, RECIPE, RECIPE_WEIGHED, Adapting
-from zeekml.evaluation.few_shot import FEEDBACK_SHARE, RATES, FewShotFigures
-from zeekml.evaluation.sections.wording import (
-    COMPARED,
-    HELPED,
-    compared,
-    difference,
-    differences_data,
-    listed,
-    mean_known,
-    plain,
-    signed,
-    table_of,
-)
+from zeekml.evaluation.few_shot import FEEDBACK_SHARE, FewShotFigures
+from zeekml.evaluation.sections import wording
+from zeekml.evaluation.sections.wording import COMPARED, mean_known, plain, signed, table_of
 from zeekml.html.figures import Series, bands
 from zeekml.html.sections import Figure, Section, Table
-from zeekml.training.ranking import MEASURES, Floats
+from zeekml.training.ranking import MEASURES, SHOWN, Floats
 
 _DRAWS = 1000
 
@@ -36,12 +26,15 @@ def learners_section(found: Sequence[Adapting]) -> Section:
         joint = np.stack([site.starts[JOINT] for site in found])
         means = {measure: mean_known(worth[:, m]) for m, measure in enumerate(COMPARED)}
         # each environment has one seed
-        results = compared((worth - joint)[:, np.newaxis], 37, _DRAWS)
+        results = wording.compared((worth - joint)[:, np.newaxis], 37, _DRAWS)
         told = dict.fromkeys(COMPARED, "")
         minus_joint = {}
         if learner != JOINT:
-            told = {m: difference(r, HELPED) for m, r in zip(COMPARED, results, strict=True)}
-            minus_joint = differences_data(results, "mean", "interval")
+            told = {
+                m: wording.difference(r, wording.HELPED)
+                for m, r in zip(COMPARED, results, strict=True)
+            }
+            minus_joint = wording.differences_data(results, "mean", "interval")
         rows.append(
             {
                 "learner": learner,
@@ -76,7 +69,7 @@ def learners_section(found: Sequence[Adapting]) -> Section:
 _JOINT: Final = "joint, no labels"
 _WORST: Final = 0.1
 _QUANTILES: Final = (0.1, 0.5, 0.9)
-_FIGURES: Final = ("PR-AUC", *(f"recall at {rate:g}" for rate in RATES))
+_FIGURES: Final = ("PR-AUC", *(f"recall at {rate:g}" for rate in SHOWN))
 
 _Draws = Mapping[tuple[str, int], Mapping[str, Floats]]
 
@@ -95,7 +88,9 @@ def few_labels_section(found: Sequence[Adapting]) -> Section:
         "is that of the differences: where it is below zero, one time in ten the labels did harm.",
     ]
     if whole:
-        prose.append(f"{listed(whole)} could not be parted: one host too many is in it all.")
+        prose.append(
+            f"{wording.listed(whole)} could not be parted: one host too many is in it all."
+        )
     tables = []
     if parted:
         tables = [*(_summary(parted, name) for name in _FIGURES), _weighed(parted)]
@@ -120,7 +115,7 @@ def few_labels_section(found: Sequence[Adapting]) -> Section:
                         "way": o.way,
                         "labels": o.labels,
                         "average_precision": o.average_precision,
-                        "recall": dict(zip(map(str, RATES), o.recall, strict=True)),
+                        "recall": dict(zip(map(str, SHOWN), o.recall, strict=True)),
                     }
                     for o in site.feedback
                 ]
@@ -143,12 +138,11 @@ def _counts(parted: Mapping[str, _Draws]) -> list[int]:
     return sorted({count for draws in parted.values() for _, count in draws})
 
 
-def _gains(parted: Mapping[str, _Draws], way: str, count: int, figure: str, q: float) -> Floats:
-    """A quantile of the gain over no labels, by environment."""
+def _gain(parted: Mapping[str, _Draws], way: str, count: int, figure: str, q: float) -> float:
+    """A quantile of the gain over no labels, mean over environments."""
     before = RECIPE if way == RECIPE_WEIGHED else _JOINT
-    return np.array(
-        [np.quantile(d[way, count][figure] - d[before, count][figure], q) for d in parted.values()]
-    )
+    gains = [d[way, count][figure] - d[before, count][figure] for d in parted.values()]
+    return float(np.mean([np.quantile(by_draw, q) for by_draw in gains]))
 
 
 def _summary(parted: Mapping[str, _Draws], figure: str) -> Table:
@@ -159,10 +153,8 @@ def _summary(parted: Mapping[str, _Draws], figure: str) -> Table:
             level = np.mean([np.median(d[way, count][figure]) for d in parted.values()])
             text = plain(float(level), 3)
             if way not in (RECIPE, _JOINT):
-                median, worst = (
-                    signed(float(np.mean(_gains(parted, way, count, figure, q))))
-                    for q in (0.5, _WORST)
-                )
+                asked = parted, way, count, figure
+                median, worst = (signed(_gain(*asked, q)) for q in (0.5, _WORST))
                 text += f" ({median}, worst decile {worst})"
             row[f"{count} labels"] = text
         rows.append(row)
@@ -179,10 +171,8 @@ def _weighed(parted: Mapping[str, _Draws]) -> Table:
         for figure in _FIGURES[1:]:
             row = {"environment and figure": f"{name}, {figure}"}
             for count in _counts(parted):
-                median, worst = (
-                    signed(float(_gains({name: draws}, RECIPE_WEIGHED, count, figure, q)[0]))
-                    for q in (0.5, _WORST)
-                )
+                asked = {name: draws}, RECIPE_WEIGHED, count, figure
+                median, worst = (signed(_gain(*asked, q)) for q in (0.5, _WORST))
                 row[f"{count} labels"] = f"{median} ({worst})"
             rows.append(row)
     caption = "Weighing the recipe's members: median difference to no labels (worst decile)"
@@ -206,15 +196,10 @@ def _feedback(found: Sequence[Adapting]) -> Table:
 def _curve(parted: Mapping[str, _Draws], figure: str) -> Figure:
     counts = _counts(parted)
     series = []
-    for way in (
-        RECIPE_WEIGHED,
-        "joint, whole network",
-        "fomaml, whole network",
-        "anil, last layer",
-    ):
+    tuned = ("joint, whole network", "fomaml, whole network", "anil, last layer")
+    for way in (RECIPE_WEIGHED, *tuned):
         low, middle, high = (
-            [float(np.mean(_gains(parted, way, count, figure, q))) for count in counts]
-            for q in _QUANTILES
+            [_gain(parted, way, count, figure, q) for count in counts] for q in _QUANTILES
         )
         series.append(Series(way, middle, low, high))
     return Figure(

@@ -8,14 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from zeekml.evaluation.bootstrap import (
-    FEWEST_HOSTS,
-    Interval,
-    enough_hosts,
-    host_draws,
-    network_draws,
-    percentile_interval,
-)
+from zeekml.evaluation import bootstrap
+from zeekml.evaluation.bootstrap import FEWEST_HOSTS, Interval
 from zeekml.evaluation.scores import OURS, HeldOut, Study
 from zeekml.evaluation.sections.wording import dot_plot, over_seeds, spread_data, table_of
 from zeekml.html.figures import LineSeries, lines
@@ -118,10 +112,10 @@ def _site(study: Study, site: HeldOut, view: str, key: list[int]) -> _Site:
     weights = rows.weights[view]
     rankings = [rows.ranking(run.prediction.log_odds) for run in site.runs]
     rng = np.random.default_rng(key)
-    draws = host_draws(rankings, weights, rows.hosts, draws=study.settings.draws, rng=rng)
-    wanted = rows.resolvable(view) & enough_hosts(rows.hosts, rows.malicious)
+    draws = bootstrap.host_draws(rankings, weights, rows.hosts, draws=study.settings.draws, rng=rng)
+    wanted = rows.resolvable(view) & bootstrap.enough_hosts(rows.hosts, rows.malicious)
     intervals = [
-        percentile_interval(column) if known else None
+        bootstrap.percentile_interval(column) if known else None
         for column, known in zip(draws.T, wanted, strict=True)
     ]
     everything = np.stack([ranking.figures(weights) for ranking in rankings])
@@ -136,7 +130,9 @@ def _mean(sites: Sequence[_Site], measure: int) -> _Mean:
     interval = None
     if len(known) >= _FEWEST_FOR_MEAN:
         rng = np.random.default_rng([19, measure])
-        interval = percentile_interval(network_draws([s.draws[:, measure] for s in known], rng))
+        interval = bootstrap.percentile_interval(
+            bootstrap.network_draws([s.draws[:, measure] for s in known], rng)
+        )
     return by_seed, interval, len(known)
 
 
@@ -146,12 +142,7 @@ def _table(sites: Sequence[_Site], means: Sequence[_Mean], over_all: Floats, cap
             "environment": one.site.name + (" (seen in training)" if one.site.seen else ""),
             "benign": f"{len(one.hosts(malicious=False)):,}",
             "malicious": f"{len(one.hosts(malicious=True)):,}",
-            **{
-                title: over_seeds(values, interval)
-                for title, values, interval in zip(
-                    TITLES, one.figures.T, one.intervals, strict=True
-                )
-            },
+            **dict(zip(TITLES, map(over_seeds, one.figures.T, one.intervals), strict=True)),
         }
         for one in sites
     ]

@@ -12,7 +12,7 @@ from zeekml.evaluation.scores import HeldOut, Study
 from zeekml.evaluation.sections.wording import over_seeds, spread_data, table_of
 from zeekml.html.figures import heat_map
 from zeekml.html.sections import NOT_RESOLVED, Figure, Section, Table
-from zeekml.training.ranking import RATES, Floats
+from zeekml.training.ranking import RATES, SHOWN, Floats
 
 FEWEST_FLOWS: Final = 10
 """Flows of a class without which no share of them is given."""
@@ -26,7 +26,7 @@ def threats_section(study: Study) -> Section:
         found = {}
         for label in np.unique(labels[labels > 0]).tolist():
             flows = int((labels == label).sum())
-            by_rate = {rate: _recall(study, site, label, rate) for rate in RATES[:2]}
+            by_rate = {rate: _recall(study, site, label, rate) for rate in SHOWN}
             cells = {f"recall at {rate:g}": over_seeds(v) for rate, v in by_rate.items()}
             threat = LABEL_NAMES[label]
             rows.append(
@@ -38,8 +38,9 @@ def threats_section(study: Study) -> Section:
             }
         recalls[site.name] = found
     tables = [table_of("Recall by threat, each flow counted once", rows)]
-    figures, shares = [], _confusion(study)
+    figures, shares, confusion = [], _confusion(study), None
     if shares is not None:
+        confusion = {t: dict(zip(THREATS, s.tolist(), strict=True)) for t, s in shares.items()}
         heads = ["", *THREATS]
         cells_of = [[threat, *(f"{s:.2f}" for s in row)] for threat, row in shares.items()]
         tables.append(Table("Labelled threat (rows) and what was said (columns)", heads, cells_of))
@@ -65,15 +66,7 @@ def threats_section(study: Study) -> Section:
         ],
         tables=tables,
         figures=figures,
-        data={
-            "recall": recalls,
-            "confusion": None
-            if shares is None
-            else {
-                threat: dict(zip(THREATS, row.tolist(), strict=True))
-                for threat, row in shares.items()
-            },
-        },
+        data={"recall": recalls, "confusion": confusion},
     )
 
 

@@ -32,7 +32,7 @@ class LaterPart:
     benign: int
     malicious: int
     figures: Floats | None  # (seeds, measures): NaN where not resolvable
-    why_not: str | None  # why there are no figures
+    why_not: str  # why there are no figures, where there are none
 
 
 def early_and_late(environment: Environment, share: float, *, gap: bool) -> tuple[Flags, Flags]:
@@ -59,7 +59,7 @@ def past_to_future(
         early, late = early_and_late(item.environment, TRAIN_SHARE, gap=True)
         # some rows; their features still know what came before them
         for part, rows in ((past, early), (future, late)):
-            chosen = item.environment.where(rows)
+            chosen = item.environment.take(np.flatnonzero(rows))
             part.append(replace(item, environment=chosen, matrix=item.matrix[rows]))
     usable = [item for item in past if len(item.environment)]
     scored: dict[str, list[Floats]] = {}
@@ -78,11 +78,8 @@ def past_to_future(
     found = []
     for item in future:
         labels = item.environment.evaluation_labels()
-        figures, why_not = None, None
-        if item.name in scored:
-            figures = np.stack(scored[item.name])
-        else:
-            why_not = item.environment.why_not_evaluable() or "the past teaches nothing"
+        figures = np.stack(scored[item.name]) if item.name in scored else None
+        why_not = item.environment.why_not_evaluable() or "the past teaches nothing"
         benign, malicious = int((labels == 0).sum()), int((labels > 0).sum())
         found.append(LaterPart(item.name, benign, malicious, figures, why_not))
     return found
@@ -90,9 +87,7 @@ def past_to_future(
 
 def timesplit_section(study: Study, parts: Sequence[LaterPart]) -> Section:
     """Show figures of a split by time beside those of networks held out."""
-    rows = []
-    data: dict[str, Any] = {}
-    gaps = []
+    rows, gaps, data = [], [], dict[str, Any]()
     sites = {site.name: site for site in study.held_out}
     for part in parts:
         row = {
@@ -100,7 +95,7 @@ def timesplit_section(study: Study, parts: Sequence[LaterPart]) -> Section:
             "benign": f"{part.benign:,}",
             "malicious": f"{part.malicious:,}",
             **dict.fromkeys(TITLES, ""),
-            "PR-AUC when": part.why_not or "",
+            "PR-AUC when": part.why_not,
         }
         rows.append(row)
         data[part.name] = None
@@ -118,6 +113,9 @@ def timesplit_section(study: Study, parts: Sequence[LaterPart]) -> Section:
             **dict(zip(MEASURES, map(spread_data, part.figures.T), strict=True)),
         }
     gap = mean_known(gaps)
+    told = []
+    if gap is not None:
+        told = [f"Its PR-AUC differs from that of environments held out by {gap:+.2f} on average."]
     return Section(
         key="time-split",
         title="Earlier against later, inside environments",
@@ -128,11 +126,7 @@ def timesplit_section(study: Study, parts: Sequence[LaterPart]) -> Section:
             "within environments: hosts, and often the attack itself, are on both sides. It says "
             "what a model does on a network that it was trained on, and it must not be quoted "
             "for others.",
-            *(
-                [f"Its PR-AUC differs from that of environments held out by {gap:+.2f} on average."]
-                if gap is not None
-                else []
-            ),
+            *told,
         ],
         tables=[table_of("Later part of each environment, raw", rows)],
         data={"environments": data, "mean_gain_in_average_precision": gap},

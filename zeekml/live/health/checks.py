@@ -10,17 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-import pyarrow as pa
-
+from zeekml.config import Config
 from zeekml.core.units import amount_of_data, counted, duration, when
+from zeekml.live.health.figures import WINDOW, StreamFigures
 from zeekml.live.health.problems import HealthFinding, ProblemKind
-from zeekml.live.health.unscored import Instead, unscored
-from zeekml.readers.flow_schema import SCORED, SURICATA, ZEEK
+from zeekml.live.health.unscored import unscored
 
-WINDOW: Final = 1000
-"""Lines or records that a share is taken of, at least."""
-
-_COLUMNS: Final = {ZEEK: (*SCORED, "orig_bytes", "resp_bytes", "history"), SURICATA: SCORED}
 _MAX_REJECTED: Final = 0.05
 _COLLAPSED: Final = 0.5
 _WINDOWS_BEFORE: Final = 10
@@ -35,34 +30,6 @@ _MAX_OFFSET: Final = 3600.0
 _DROPS_OVER: Final = 600.0
 
 Verdict = tuple[ProblemKind, HealthFinding | None]
-
-
-@dataclass(frozen=True, slots=True)
-class HealthLimits:
-    """What is still normal, in seconds; 0 switches a check off."""
-
-    stall_after: float = 3600.0  # without a record in a log that had some, or one that is scored
-    lag_after: float = 300.0  # that reading may be behind
-
-
-@dataclass(frozen=True, slots=True)
-class StreamFigures:
-    """Figures of one stream at one moment. Totals never fall while the service runs.
-
-    What is None is not known.
-    """
-
-    records_read: int = 0  # as the next two, a total
-    records_rejected: int = 0
-    records_scored: int = 0
-    bytes_behind: int = 0  # that are there and not read yet; 0 at the end of the log
-    lag: float | None = None  # seconds between what is read and what could be
-    record_clock: float | None = None  # the stream's clock, epoch seconds
-    # share of values that are there, among those this kind of sensor can provide
-    coverage: float | None = None
-    drops: int | None = None  # the sensor's own totals: packets that it lost,
-    packets: int | None = None  # and that it was to see
-    instead: Instead = field(default_factory=Instead)
 
 
 @dataclass(slots=True)
@@ -81,31 +48,13 @@ class Remembered:
     rejected: dict[str, int] = field(default_factory=dict)  # and by reason
 
 
-class Coverage:
-    """Share of the values that are there, among those that features are made of.
+class StreamChecks:
+    """All checks of one stream; `remembered` is kept up to date.
 
-    `share` is that of the last `WINDOW` records or more, None before.
+    `limits` says what is still normal, in seconds; 0 switches a check off.
     """
 
-    def __init__(self, sensor: str) -> None:
-        self.share: float | None = None
-        self._columns = _COLUMNS[sensor]
-        self._rows = self._values = 0
-
-    def add(self, flows: pa.RecordBatch) -> None:
-        """Take the next flows."""
-        self._rows += len(flows)
-        for name in self._columns:
-            self._values += len(flows) - flows.column(name).null_count
-        if self._rows >= WINDOW:
-            self.share = self._values / (self._rows * len(self._columns))
-            self._rows = self._values = 0
-
-
-class StreamChecks:
-    """All checks of one stream; `remembered` is kept up to date."""
-
-    def __init__(self, limits: HealthLimits, remembered: Remembered) -> None:
+    def __init__(self, limits: Config, remembered: Remembered) -> None:
         self._limits = limits
         self._remembered = remembered
         self._last: StreamFigures | None = None
@@ -130,7 +79,7 @@ class StreamChecks:
         read = _grown(last.records_read, figures.records_read)
         scored = _grown(last.records_scored, figures.records_scored)
         self._read += read
-        self._rejected += _grown(last.records_rejected, figures.records_rejected)
+        self._rejected += _grown(sum(last.rejected.values()), sum(figures.rejected.values()))
         self._scored += scored
         yield from self._stalled(now, wall, read, figures.records_scored > 0)
         yield from self._unscored(now, figures)
@@ -173,8 +122,8 @@ class StreamChecks:
         limit = self._limits.stall_after
         if scored or limit <= 0:
             known.unscored = 0.0
-            known.skipped = dict(figures.instead.skipped)
-            known.rejected = dict(figures.instead.rejected)
+            known.skipped = dict(figures.skipped)
+            known.rejected = dict(figures.rejected)
             yield ProblemKind.UNSCORED, None
         elif known.unscored >= limit and not self._is_stalled(now):
             finding = self.nothing_scored(figures, known.unscored)
@@ -194,14 +143,13 @@ class StreamChecks:
 
         It has been so for `seconds`; None at the end of the input.
         """
-        known, totals = self._remembered, figures.instead
-        skipped = _more(known.skipped, totals.skipped)
-        rejected = _more(known.rejected, totals.rejected)
-        read = sum(skipped.values()) + sum(rejected.values())
-        if not read and (known.scored or figures.records_read):
+        known = self._remembered
+        skipped = _more(known.skipped, figures.skipped)
+        rejected = _more(known.rejected, figures.rejected)
+        if not (skipped or rejected) and (known.scored or figures.records_read):
             return None
-        instead = replace(totals, read=read, skipped=skipped, rejected=rejected, ever=known.scored)
-        return unscored(seconds, instead)
+        since = replace(figures, skipped=skipped, rejected=rejected)
+        return unscored(seconds, since, ever=known.scored)
 
     def _rejects(self) -> Iterator[Verdict]:
         if self._read >= WINDOW:

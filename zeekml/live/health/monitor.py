@@ -1,13 +1,13 @@
 """The health monitor: problems of sensors, logs and the watch become notices, debounced.
 
-The monitor reads no clock. It is told the time twice: by a clock that never goes back, which all
-durations are measured with, and by the clock on the wall, which notices are dated with. So a jump
-of the latter neither raises nor hides a problem.
+The monitor has two clocks: one that never goes back, which all durations are measured with, and the
+one on the wall, which notices are dated with. So a jump of the latter neither raises nor hides a
+problem.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -15,13 +15,17 @@ from typing import Any, Final
 import msgspec
 
 from zeekml.alerts.health_notice import SENSOR_PROBLEM, HealthNotice, HealthState, health_id
+from zeekml.config import Config
 from zeekml.core.text import printable
 from zeekml.core.units import duration
 from zeekml.errors import InputError
 from zeekml.live.health import problems
-from zeekml.live.health.checks import HealthLimits, Remembered, StreamChecks, StreamFigures
+from zeekml.live.health.checks import Remembered, StreamChecks
+from zeekml.live.health.figures import StreamFigures
 from zeekml.live.health.problems import HealthFinding, ProblemKind
 from zeekml.live.tail.events import Cause, Gap, Recovered, Trouble
+
+Clock = Callable[[], float]
 
 _APART: Final = 3600.0
 """Seconds between two openings of the same kind of problem of the same stream."""
@@ -71,31 +75,29 @@ class HealthMonitor:
     hour is reported then. What just happens (a gap, a lost context) has a single line; what happens
     again within the hour is summed up after it.
 
-    All methods take the seconds of a clock that never goes back, and those of the epoch, and give
-    the notices of what began or ended.
+    `clock` gives seconds that never go back, `wall` those of the epoch. Most methods give the
+    notices of what began or ended.
     """
 
-    def __init__(self, sensor: str = "", limits: HealthLimits | None = None) -> None:
-        self._sensor = sensor
-        self._limits = HealthLimits() if limits is None else limits
+    def __init__(self, sensor: str, limits: Config, clock: Clock, wall: Clock) -> None:
+        self._sensor, self._limits = sensor, limits
+        self._clock, self._wall_clock = clock, wall
         self._streams: dict[str, _Stream] = {}
         self._checks: dict[str, StreamChecks] = {}
         self._trouble: dict[str, Trouble] = {}
         self._number = 0
         # the latest moment by both clocks, and the first one
-        self._now = self._wall = 0.0
-        self._began: float | None = None
+        self._now, self._wall = clock(), wall()
+        self._began = self._now
 
-    def observe(
-        self, stream: str, now: float, wall: float, figures: StreamFigures
-    ) -> list[HealthNotice]:
+    def observe(self, stream: str, figures: StreamFigures) -> list[HealthNotice]:
         """Take a stream's figures of this moment; to be called often, at least every minute."""
-        state = self._at(stream, now, wall)
+        state = self._at(stream)
         if stream not in self._checks:
             self._checks[stream] = StreamChecks(self._limits, state.remembered)
         notices: list[HealthNotice] = []
         trouble = self._trouble.get(stream)
-        for kind, finding in self._checks[stream].check(now, wall, figures):
+        for kind, finding in self._checks[stream].check(self._now, self._wall, figures):
             # of a log that cannot be read, silence says nothing
             silent = kind is ProblemKind.STALLED or (
                 kind is ProblemKind.UNSCORED and not figures.records_read
@@ -104,11 +106,11 @@ class HealthMonitor:
                 notices += self._open_or_close(stream, kind, finding)
         if trouble is not None:
             notices += self._open_or_close(stream, ProblemKind.TROUBLE, problems.trouble(trouble))
-        elif self._began is not None and now >= self._began + _TROUBLE_AGAIN:
+        elif self._now >= self._began + _TROUBLE_AGAIN:
             notices += self._open_or_close(stream, ProblemKind.TROUBLE, None)
         for key, problem in list(state.problems.items()):
             further = problem.further
-            if further and now >= problem.opened + _APART:
+            if further and self._now >= problem.opened + _APART:
                 finding = problems.context_lost(f"{further} more times in an hour")
                 if key.startswith(_GAP_PREFIX):
                     cause = Cause(key.removeprefix(_GAP_PREFIX))
@@ -116,11 +118,9 @@ class HealthMonitor:
                 notices.append(self._raise(stream, key, finding, "closed"))
         return notices
 
-    def event(
-        self, stream: str, now: float, wall: float, event: Gap | Trouble | Recovered
-    ) -> list[HealthNotice]:
+    def event(self, stream: str, event: Gap | Trouble | Recovered) -> list[HealthNotice]:
         """Take an event of a stream's tail."""
-        self._at(stream, now, wall)
+        self._at(stream)
         if isinstance(event, Gap):
             key = _GAP_PREFIX + event.cause.value
             return self._report_once(stream, key, problems.gap(event), event.at_least)
@@ -130,32 +130,28 @@ class HealthMonitor:
         self._trouble.pop(stream, None)
         return self._open_or_close(stream, ProblemKind.TROUBLE, None)
 
-    def ended(
-        self, stream: str, now: float, wall: float, figures: StreamFigures
-    ) -> list[HealthNotice]:
+    def ended(self, stream: str, figures: StreamFigures) -> list[HealthNotice]:
         """Take that the input is over and none of it was scored."""
-        notices = self.observe(stream, now, wall, figures)
+        notices = self.observe(stream, figures)
         finding = self._checks[stream].nothing_scored(figures)
         if finding is None or (stream in self._trouble and not figures.records_read):
             return notices
         return notices + self._open_or_close(stream, ProblemKind.UNSCORED, finding)
 
-    def context_lost(self, stream: str, now: float, wall: float, reason: str) -> list[HealthNotice]:
+    def context_lost(self, stream: str, reason: str) -> list[HealthNotice]:
         """Tell that the journal of the context is of no use for this reason."""
-        self._at(stream, now, wall)
+        self._at(stream)
         return self._report_once(stream, ProblemKind.CONTEXT, problems.context_lost(reason))
 
-    def of_watch(
-        self, now: float, wall: float, kind: ProblemKind, finding: HealthFinding
-    ) -> HealthNotice:
+    def of_watch(self, kind: ProblemKind, finding: HealthFinding) -> HealthNotice:
         """Tell of what happened to the watch's own files, each time."""
-        self._at(_OURS, now, wall)
+        self._at(_OURS)
         return self._raise(_OURS, kind.value, finding, "closed")
 
-    def keep_only(self, streams: Collection[str], now: float, wall: float) -> list[HealthNotice]:
+    def keep_only(self, streams: Collection[str]) -> list[HealthNotice]:
         """Forget all other streams, and close what is open of them."""
         notices: list[HealthNotice] = []
-        self._at(_OURS, now, wall)
+        self._at(_OURS)
         for stream in [s for s in self._streams if s not in streams and s != _OURS]:
             for key, problem in self._streams[stream].problems.items():
                 if problem.open:
@@ -168,10 +164,8 @@ class HealthMonitor:
     @property
     def open_problems(self) -> list[tuple[str, str]]:
         """Streams and kinds of the problems that are open."""
-        found: list[tuple[str, str]] = []
-        for stream, state in self._streams.items():
-            found += [(stream, key) for key, problem in state.problems.items() if problem.open]
-        return found
+        known = [(s, *item) for s, of in self._streams.items() for item in of.problems.items()]
+        return [(stream, key) for stream, key, problem in known if problem.open]
 
     def save(self) -> dict[str, Any]:
         """What is to be known after a restart, as values that JSON knows.
@@ -185,7 +179,7 @@ class HealthMonitor:
                 problem["opened"] = self._now - problem["opened"]
         return stored
 
-    def load(self, stored: Any, now: float, wall: float) -> None:
+    def load(self, stored: Any) -> None:
         """Go on from what `save` gave; before anything else.
 
         What is nothing of that kind is an `InputError`, and the monitor knows as little as before.
@@ -194,20 +188,18 @@ class HealthMonitor:
             converted = msgspec.convert(stored, _Stored)
         except msgspec.ValidationError as error:
             raise InputError(f"stored state of the health monitor is damaged: {error}") from error
-        away = max(wall - converted.wall, 0.0)
+        away = max(self._wall - converted.wall, 0.0)
         for state in converted.streams.values():
             if unknown := state.problems.keys() - _KEYS:
                 shown = printable(min(unknown))
                 raise InputError(f"stored state of the health monitor is damaged: {shown}")
             for problem in state.problems.values():
-                problem.opened = now - away - problem.opened
+                problem.opened = self._now - away - problem.opened
         self._number, self._streams = converted.number, converted.streams
-        self._now, self._wall = now, wall
 
-    def _at(self, stream: str, now: float, wall: float) -> _Stream:
-        self._now, self._wall = now, wall
-        if self._began is None:
-            self._began = now
+    def _at(self, stream: str) -> _Stream:
+        """What is known of a stream, at a new moment."""
+        self._now, self._wall = self._clock(), self._wall_clock()
         return self._streams.setdefault(stream, _Stream())
 
     # -- problems --------------------------------------------------------------------------------

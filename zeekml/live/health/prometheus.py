@@ -7,7 +7,7 @@ The file is replaced as a whole, so that a reader never sees half of it. Its nam
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +16,6 @@ from zeekml.core.atomic_write import as_output_error, replacing
 from zeekml.core.text import printable
 from zeekml.ensemble.bundle import Bundle
 from zeekml.live.stream import SHED, LiveStream
-from zeekml.readers.rejects import ReadCounters
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -25,46 +24,6 @@ FILE_MODE: Final = 0o644
 """node_exporter runs as a user of its own."""
 
 _LABEL_LENGTH: Final = 4096
-_NOT_UNDERSTOOD: Final = "Values that are not understood."
-_SUPPRESSED: Final = "Flows of open incidents without a line."
-
-_Figure = Callable[[LiveStream, ReadCounters], Mapping[str, int] | float | None]
-_OF_STREAMS: Final[tuple[tuple[str, str, str, _Figure], ...]] = (
-    # name, help, the label that tells several of a stream apart, and what it shows: totals from
-    # the start of the state on, which never fall, or gauges, which are left out if they are None
-    ("records_read_total", "Records read.", "", lambda s, n: n.records_read),
-    ("records_scored_total", "Records scored.", "", lambda s, n: n.accepted),
-    ("records_rejected_total", "Records that cannot be read.", "reason", lambda s, n: n.rejected),
-    ("records_skipped_total", "Records that are no flows.", "type", lambda s, n: n.skipped),
-    ("values_unknown_total", _NOT_UNDERSTOOD, "column", lambda s, n: n.values_unknown),
-    ("lag_seconds", "How far reading is behind the log.", "", lambda s, n: s.lag),
-    ("bytes_behind", "Bytes of the log not read yet.", "", lambda s, n: s.bytes_behind()),
-    ("rotations_total", "Files opened, by why.", "how", lambda s, n: s.record.rotations),
-    ("gaps_total", "Losses of data before it was read.", "cause", lambda s, n: s.record.gaps),
-    ("notices_total", "Incidents opened.", "note", lambda s, n: s.record.notices),
-    ("suppressed_total", _SUPPRESSED, "", lambda s, n: s.pipeline.incidents.suppressed),
-    ("silenced_total", "Incidents silenced by the allowlist.", "", lambda s, n: s.record.silenced),
-    (
-        "open_incidents",
-        "Incidents that are open.",
-        "",
-        lambda s, n: s.pipeline.incidents.open_incidents,
-    ),
-    (
-        "context_records",
-        "Records that the context remembers.",
-        "",
-        lambda s, n: s.pipeline.context.held,
-    ),
-    ("late_total", "Records too late for the context.", "", lambda s, n: s.pipeline.context.late),
-    ("shed_total", "Records not scored, to keep up.", "", lambda s, n: n.skipped[SHED]),
-    (
-        "last_record_timestamp_seconds",
-        "Time of the newest record.",
-        "",
-        lambda s, n: s.stream_clock,
-    ),
-)
 
 
 def render(streams: Iterable[LiveStream], bundle: Bundle, *, commits: int, up: bool) -> bytes:
@@ -73,16 +32,16 @@ def render(streams: Iterable[LiveStream], bundle: Bundle, *, commits: int, up: b
     from prometheus_client import generate_latest
     from prometheus_client.registry import Collector
 
-    families = []
-    for name, documentation, label, figure in _OF_STREAMS:
-        samples: list[tuple[Mapping[str, str], float]] = []
-        for stream in streams:
-            of, value = stream.logs.name, figure(stream, stream.record.counters)
+    samples: dict[tuple[str, str], list[tuple[Mapping[str, str], float]]] = {}
+    for stream in streams:
+        of = stream.logs.name
+        for name, documentation, label, value in _figures(stream):
+            found = samples.setdefault((f"zeekml_{name}", documentation), [])
             if isinstance(value, Mapping):
-                samples += [({"stream": of, label: key}, n) for key, n in value.items()]
+                found += [({"stream": of, label: key}, n) for key, n in value.items()]
             elif value is not None:
-                samples.append(({"stream": of}, value))
-        families.append(_family(f"zeekml_{name}", documentation, samples))
+                found.append(({"stream": of}, value))
+    families = [_family(*about, found) for about, found in samples.items()]
     models = {"sha256": bundle.digest, "name": bundle.manifest.name, "version": __version__}
     families += [
         _family("zeekml_state_commits_total", "Times the state was stored.", [({}, commits)]),
@@ -95,6 +54,35 @@ def render(streams: Iterable[LiveStream], bundle: Bundle, *, commits: int, up: b
             return [family for family in families if family.samples]
 
     return generate_latest(Figures())
+
+
+def _figures(stream: LiveStream) -> list[tuple[str, str, str, Mapping[str, int] | float | None]]:
+    """Name, help, the label that tells several of a stream apart, and what it shows.
+
+    These are totals from the start of the state on, which never fall, or gauges, which are left
+    out if they are None.
+    """
+    record, counters, context = stream.record, stream.record.counters, stream.pipeline.context
+    incidents, unknown = stream.pipeline.incidents, counters.values_unknown
+    return [
+        ("records_read_total", "Records read.", "", counters.records_read),
+        ("records_scored_total", "Records scored.", "", counters.accepted),
+        ("records_rejected_total", "Records that cannot be read.", "reason", counters.rejected),
+        ("records_skipped_total", "Records that are no flows.", "type", counters.skipped),
+        ("values_unknown_total", "Values that are not understood.", "column", unknown),
+        ("lag_seconds", "How far reading is behind the log.", "", stream.lag),
+        ("bytes_behind", "Bytes of the log not read yet.", "", stream.bytes_behind()),
+        ("rotations_total", "Files opened, by why.", "how", record.rotations),
+        ("gaps_total", "Losses of data before it was read.", "cause", record.gaps),
+        ("notices_total", "Incidents opened.", "note", record.notices),
+        ("suppressed_total", "Flows of open incidents without a line.", "", incidents.suppressed),
+        ("silenced_total", "Incidents silenced by the allowlist.", "", record.silenced),
+        ("open_incidents", "Incidents that are open.", "", incidents.open_incidents),
+        ("context_records", "Records that the context remembers.", "", context.held),
+        ("late_total", "Records too late for the context.", "", context.late),
+        ("shed_total", "Records not scored, to keep up.", "", counters.skipped[SHED]),
+        ("last_record_timestamp_seconds", "Time of the newest record.", "", stream.stream_clock),
+    ]
 
 
 def write_metrics(path: Path, figures: bytes) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from zeekml._version import __version__
 from zeekml.alerts.health_notice import HealthNotice, first_notice, health_event
 from zeekml.core.text import printable
@@ -17,15 +19,13 @@ from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
 from zeekml.errors import InputError, OutputError
 from zeekml.features.feature_schema import FEATURES, SCHEMA_HASH
-from zeekml.live.health import problems
-from zeekml.live.health.checks import HealthLimits, StreamFigures
+from zeekml.live.health.figures import StreamFigures
 from zeekml.live.health.monitor import HealthMonitor
 from zeekml.live.health.problems import HealthFinding, ProblemKind
 from zeekml.live.health.prometheus import render, write_metrics
-from zeekml.live.health.unscored import Instead
-from zeekml.live.outputs.live_outputs import Shortened, notice_encoder
+from zeekml.live.outputs.live_outputs import notice_encoder
 from zeekml.live.state.database import State
-from zeekml.live.state.status import ABOUT, Problem, Status, budget_of, decode_about, encode_about
+from zeekml.live.state.reader import ABOUT, Problem, Status, budget_of, decode_about, encode_about
 from zeekml.live.stream import SHED, LiveStream
 from zeekml.live.tail.events import Event, FileOpened, Gap, Lines, Trouble
 from zeekml.live.tail.inputs import StreamLogs
@@ -56,22 +56,20 @@ class Reporter:
         clock: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
-        self._job, self._bundle = job, bundle
+        self._job, self._bundle, self._state = job, bundle, state
         self._clock = clock
         self._wall = wall
         self._host = socket.gethostname()
         self._encoded = notice_encoder(job.options)
-        self._monitor = HealthMonitor(
-            self._host, HealthLimits(job.config.stall_after, job.config.lag_after)
-        )
+        self._monitor = HealthMonitor(self._host, job.config, clock, wall)
         if (stored := state.note(_NOTE)) is not None:
             try:
-                self._monitor.load(json.loads(stored), clock(), wall())
+                self._monitor.load(json.loads(stored))
             except (InputError, ValueError) as error:
                 log.warning("%s; problems that are open may be told of again", error)
-        self._thresholds = policy.thresholds(bundle.manifest.thresholds)
-        self._budget = budget_of(bundle.manifest.evaluation)
-        self._lag = 0.0
+        thresholds = policy.thresholds(bundle.manifest.thresholds)
+        digest, budget = bundle.short_digest, budget_of(bundle.manifest.evaluation)
+        self._about = Status(bundle=digest, thresholds=thresholds, notices_per_day=budget)
         before = decode_about(state.note(ABOUT) or "")
         open_before = before.problems if before is not None and self._monitor.open_problems else []
         self._problems = {problem.id: problem for problem in open_before}
@@ -84,7 +82,7 @@ class Reporter:
         """What the watch is about, by name, in the order in which it is reported."""
         job, bundle = self._job, self._bundle
         notices = f"{job.out / NOTICE_LOG} ({job.options.notice_format}), {job.out / EVE_JSON}"
-        thresholds = (f"{t} {value:.4f}" for t, value in sorted(self._thresholds.items()))
+        thresholds = (f"{t} {value:.4f}" for t, value in sorted(self._about.thresholds.items()))
         config, manifest = job.config, bundle.manifest
         limits = f"{config.context_records:,} records of context, {config.journal_mb:,} MB of "
         limits += f"journal, held {config.suricata_hold:g} s (Suricata)"
@@ -115,8 +113,7 @@ class Reporter:
         if wake_problem is not None:
             shown = printable(wake_problem)
             log.warning("changes of logs are not seen at once but by looking (%s)", shown)
-        now, wall = self._clock(), self._wall()
-        notices = self._monitor.keep_only([s.logs.name for s in streams], now, wall)
+        notices = self._monitor.keep_only([stream.logs.name for stream in streams])
         for stream in streams:
             name = stream.logs.name
             for path in _missing(stream.logs):
@@ -125,22 +122,12 @@ class Reporter:
                 log.info("%s: goes on after %s records scored before", printable(name), scored)
             for problem in stream.problems:
                 log.warning("%s: %s", printable(name), printable(problem, 400))
-                notices += self._monitor.context_lost(name, now, wall, problem)
+                notices += self._monitor.context_lost(name, problem)
         return self._lines(notices)
 
-    def shortened(self, outputs: Sequence[Shortened]) -> list[bytes]:
-        """Report outputs that lacked something at the start."""
-        found = [problems.output_shortened(*lost) for lost in outputs]
-        return self._of_watch(ProblemKind.OUTPUT, found)
-
-    def state_put_back(self, missing: str) -> list[bytes]:
-        """Report that the state had to be written again."""
-        finding = problems.state_put_back(str(self._job.state), missing)
-        return self._of_watch(ProblemKind.STATE, [finding])
-
-    def _of_watch(self, kind: ProblemKind, findings: Iterable[HealthFinding]) -> list[bytes]:
-        now, wall = self._clock(), self._wall()
-        return self._warned([self._monitor.of_watch(now, wall, kind, f) for f in findings])
+    def of_watch(self, kind: ProblemKind, findings: Iterable[HealthFinding]) -> list[bytes]:
+        """Report what happened to the watch's own files."""
+        return self._warned([self._monitor.of_watch(kind, finding) for finding in findings])
 
     def happened(self, stream: LiveStream, events: Sequence[Event]) -> list[bytes]:
         """Report what happened to the logs."""
@@ -166,7 +153,7 @@ class Reporter:
                 log.error("%s: %s; tried again until it can be read", source, reason)
             else:
                 log.warning("%s: can be read again", source)
-            notices += self._monitor.event(stream.logs.name, self._clock(), self._wall(), event)
+            notices += self._monitor.event(stream.logs.name, event)
         return self._lines(notices)
 
     def observe(self, streams: Sequence[LiveStream]) -> list[bytes]:
@@ -175,22 +162,19 @@ class Reporter:
         if now < self._observed + _OBSERVE_EVERY:
             return []
         self._observed = now
-        self._lag = _lag_of(streams)
+        self._about = replace(self._about, lag=_lag_of(streams))
         notices: list[HealthNotice] = []
         for stream in streams:
             self._log_first_records(stream)
-            figures = _figures_of(stream)
-            notices += self._monitor.observe(stream.logs.name, now, self._wall(), figures)
+            notices += self._monitor.observe(stream.logs.name, _figures_of(stream))
         return self._warned(notices)
 
     def ended(self, streams: Sequence[LiveStream]) -> list[bytes]:
         """Look at what came until the input was over."""
-        notices: list[HealthNotice] = []
         # the others have flows, if only not lately
-        for stream in (stream for stream in streams if not stream.record.counters.accepted):
-            figures = _figures_of(stream)
-            notices += self._monitor.ended(stream.logs.name, self._clock(), self._wall(), figures)
-        return self._warned(notices)
+        without = [stream for stream in streams if not stream.record.counters.accepted]
+        found = [self._monitor.ended(stream.logs.name, _figures_of(stream)) for stream in without]
+        return self._warned([notice for notices in found for notice in notices])
 
     def _warned(self, notices: Sequence[HealthNotice]) -> list[bytes]:
         for notice in notices:
@@ -201,13 +185,8 @@ class Reporter:
 
     def notes(self) -> dict[str, str]:
         """What is to be remembered with the next commit."""
-        about = Status(
-            bundle=self._bundle.short_digest,
-            thresholds=self._thresholds,
-            notices_per_day=self._budget,
-            lag=self._lag,
-            problems=list(self._problems.values())[-100:],  # the latest
-        )
+        # the latest
+        about = replace(self._about, problems=list(self._problems.values())[-100:])
         return {_NOTE: json.dumps(self._monitor.save()), ABOUT: encode_about(about)}
 
     def status(self, streams: Sequence[LiveStream]) -> str:
@@ -219,9 +198,7 @@ class Reporter:
             f"{len(self._monitor.open_problems)} problems open"
         )
 
-    def publish(
-        self, streams: Sequence[LiveStream], state: State, *, up: bool = True, now: bool = False
-    ) -> bool:
+    def publish(self, streams: Sequence[LiveStream], *, up: bool = True, now: bool = False) -> bool:
         """Write the figures for Prometheus, if that is asked for and due; tell whether it was."""
         clock = self._clock()
         if clock < self._published + _PUBLISH_EVERY and not now:
@@ -230,8 +207,8 @@ class Reporter:
         if (path := self._job.config.metrics_file) is None:
             return True
         try:
-            bundle, commits = self._bundle, state.commits
-            write_metrics(Path(path), render(streams, bundle, commits=commits, up=up))
+            figures = render(streams, self._bundle, commits=self._state.commits, up=up)
+            write_metrics(Path(path), figures)
             self._metrics_failed = ""
         except OutputError as error:
             # figures are not worth stopping for
@@ -266,25 +243,22 @@ class Reporter:
 
 def _figures_of(stream: LiveStream) -> StreamFigures:
     counters = stream.record.counters
-    instead = Instead(
-        sensor=stream.logs.sensor,
-        skipped={kind: n for kind, n in counters.skipped.items() if kind != SHED},
-        rejected=counters.rejected,
-        formats=tuple(stream.formats),
-        reject=stream.rejects.first,
-        absent=() if counters.records_read else tuple(map(str, _missing(stream.logs))),
-    )
+    stats = [decoder.stats for _, decoder in stream.tails]
     return StreamFigures(
+        sensor=stream.logs.sensor,
         records_read=counters.records_read,
-        records_rejected=counters.rejected.total(),
         records_scored=counters.accepted,
+        skipped={kind: n for kind, n in counters.skipped.items() if kind != SHED},
+        rejected=dict(counters.rejected),
+        reject=stream.rejects.first,
+        formats=tuple(stream.formats),
+        absent=() if counters.records_read else tuple(map(str, _missing(stream.logs))),
         bytes_behind=0 if stream.idle else stream.bytes_behind(),
         lag=stream.lag,
         record_clock=stream.stream_clock,
         coverage=stream.coverage.share,
-        drops=stream.drops,
-        packets=stream.packets,
-        instead=instead,
+        drops=max((s.drops for s in stats if s.drops is not None), default=None),
+        packets=max((s.packets for s in stats if s.packets is not None), default=None),
     )
 
 

@@ -14,6 +14,8 @@ from typing import Final
 
 from zeekml.core.text import printable
 
+Clock = Callable[[], float]
+
 _STATUS_LENGTH: Final = 400
 _PATIENCE: Final = 1.0
 """Seconds to wait for room in the manager's queue."""
@@ -30,11 +32,7 @@ class ServiceManager:
     """
 
     def __init__(
-        self,
-        address: str = "",
-        watchdog: float = 0.0,
-        *,
-        clock: Callable[[], float] = time.monotonic,
+        self, address: str = "", watchdog: float = 0.0, *, clock: Clock = time.monotonic
     ) -> None:
         usable = address.startswith(("/", "@")) and len(os.fsencode(address)) <= _MAX_PATH
         self._address = address if usable else ""
@@ -44,13 +42,9 @@ class ServiceManager:
 
     @classmethod
     def from_environment(
-        cls,
-        environment: Mapping[str, str] | None = None,
-        *,
-        clock: Callable[[], float] = time.monotonic,
+        cls, variables: Mapping[str, str] = os.environ, *, clock: Clock = time.monotonic
     ) -> ServiceManager:
         """The manager that the environment names, by default that of this process."""
-        variables = os.environ if environment is None else environment
         seconds = _number(variables.get("WATCHDOG_USEC", "")) / 1e6
         meant_for = variables.get("WATCHDOG_PID")
         if meant_for is not None and _number(meant_for) != os.getpid():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from msgspec.json import decode as json_decode
 
 from zeekml.core.text import printable
 from zeekml.core.units import counted, duration
+from zeekml.live.health.figures import StreamFigures
 from zeekml.live.health.problems import HealthFinding
 from zeekml.readers import rejects as reasons
 from zeekml.readers.flow_schema import REQUIRED, SURICATA
@@ -35,66 +34,34 @@ _OF_ITSELF: Final = frozenset(["stats", "engine"])
 _EVE_FIELDS: Final = ("event_type", "flow", "src_ip", "dest_ip", "proto")
 _MOST_TYPES: Final = 8
 _EXCERPT: Final = 120
-_KEPT: Final = 4000
 
 
-@dataclass(frozen=True, slots=True)
-class UnscoredReject:
-    """A line that could not be read."""
+def unscored(seconds: float | None, instead: StreamFigures, *, ever: bool) -> HealthFinding:
+    """Nothing was scored for `seconds`; None at the end of the input.
 
-    source: str
-    line: int
-    reason: str
-    excerpt: bytes | str
-
-
-@dataclass(frozen=True, slots=True)
-class Instead:
-    """What came while nothing was scored."""
-
-    sensor: str = ""  # zeek or suricata
-    read: int = 0  # lines
-    skipped: Mapping[str, int] = field(default_factory=dict)  # lines by type
-    rejected: Mapping[str, int] = field(default_factory=dict)  # lines by reason
-    formats: tuple[str, ...] = ()  # of the files, as far as known
-    reject: UnscoredReject | None = None  # the first of them, if it is known
-    absent: tuple[str, ...] = ()  # logs that do not exist
-    ever: bool = False  # whether anything was scored before
-
-
-class FirstReject:
-    """A `RejectSink` that hands all rejects on, and keeps the `first` until it is forgotten."""
-
-    def __init__(self, rejects: reasons.RejectSink) -> None:
-        self.first: UnscoredReject | None = None
-        self._rejects = rejects
-
-    def add(self, source: str, line: int, reason: str, excerpt: bytes | str) -> None:
-        """As for `RejectSink`."""
-        if self.first is None:
-            self.first = UnscoredReject(source, line, reason, excerpt[:_KEPT])
-        self._rejects.add(source, line, reason, excerpt)
-
-
-def unscored(seconds: float | None, instead: Instead) -> HealthFinding:
-    """Nothing was scored for `seconds`; None at the end of the input."""
+    `instead` has what was skipped and rejected meanwhile; `ever`: whether any was scored before.
+    """
     since = "nothing was scored" if seconds is None else f"no flow for {duration(seconds)}"
-    details: dict[str, str | int | float] = {"lines": instead.read}
+    rejected, skipped = sum(instead.rejected.values()), sum(instead.skipped.values())
+    details: dict[str, str | int | float] = {"lines": rejected + skipped}
     if seconds is not None:
         details["seconds"] = round(seconds)
-    if not instead.read:
+    if not rejected + skipped:
         what, sub = _nothing_came(instead)
     else:
-        rejected, skipped = sum(instead.rejected.values()), sum(instead.skipped.values())
         details |= {"skipped": skipped, "rejected": rejected}
-        what, sub = _only_rejects(instead) if rejected >= skipped else _other_types(instead)
+        read_as = f"read as {', '.join(instead.formats)}, " if instead.formats else ""
+        if rejected >= skipped:
+            what, sub = _only_rejects(instead, rejected, rejected + skipped)
+        else:
+            what, sub = _other_types(instead, rejected + skipped, ever)
+        what = read_as + what
     return HealthFinding(f"{since}: {what}", sub, "high", details)
 
 
-def _nothing_came(instead: Instead) -> tuple[str, str]:
-    what = "nothing was ever written to the log"
-    if instead.absent:
-        what = f"{instead.absent[0]} does not exist"
+def _nothing_came(instead: StreamFigures) -> tuple[str, str]:
+    missing = [f"{path} does not exist" for path in instead.absent]
+    what = missing[0] if missing else "nothing was ever written to the log"
     return what, (
         "see whether Suricata runs, gets traffic and writes to this very file (suricata.yaml, "
         "outputs: - eve-log: filename:), or name another one with --suricata"
@@ -104,11 +71,11 @@ def _nothing_came(instead: Instead) -> tuple[str, str]:
     )
 
 
-def _other_types(instead: Instead) -> tuple[str, str]:
+def _other_types(instead: StreamFigures, read: int, ever: bool) -> tuple[str, str]:
     types = sorted(instead.skipped, key=lambda kind: (-instead.skipped[kind], kind))
     listed = ", ".join(f"{kind} {instead.skipped[kind]:,}" for kind in types[:_MOST_TYPES])
     more = f" and {len(types) - _MOST_TYPES} more types" if len(types) > _MOST_TYPES else ""
-    what = f"{_in(instead)}{counted(instead.read, 'record')} of other types came: {listed}{more}"
+    what = f"{counted(read, 'record')} of other types came: {listed}{more}"
     if instead.sensor != SURICATA:
         return what, f"these are no connections; {_CONN_REMEDY}"
     if _OF_ITSELF.issuperset(types):
@@ -121,17 +88,15 @@ def _other_types(instead: Instead) -> tuple[str, str]:
             "netflow has one record per direction and cannot be scored, flow events are needed; "
             + FLOW_REMEDY
         )
-    if instead.ever:
+    if ever:
         return what, f"flows came before; see whether they were switched off; {FLOW_REMEDY}"
     return what, f"flow events are needed, and are not logged; {FLOW_REMEDY}"
 
 
-def _only_rejects(instead: Instead) -> tuple[str, str]:
-    rejected = sum(instead.rejected.values())
+def _only_rejects(instead: StreamFigures, rejected: int, read: int) -> tuple[str, str]:
     given = sorted(instead.rejected.items(), key=lambda item: (-item[1], item[0]))
     listed = ", ".join(f"{reason} {number:,}" for reason, number in given)
-    of = counted(instead.read, "line")
-    what = f"{_in(instead)}{rejected:,} of {of} cannot be read ({listed})"
+    what = f"{rejected:,} of {counted(read, 'line')} cannot be read ({listed})"
     first = instead.reject
     where = "see rejects.jsonl; "
     if first is not None:
@@ -151,7 +116,3 @@ def _missing(sensor: str, text: bytes | str) -> list[str]:
         return []
     needed = _EVE_FIELDS if sensor == SURICATA else REQUIRED
     return [name for name in needed if name not in record and name.replace(".", "_") not in record]
-
-
-def _in(instead: Instead) -> str:
-    return f"read as {', '.join(instead.formats)}, " if instead.formats else ""

@@ -15,8 +15,8 @@ import errno
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -49,7 +49,7 @@ class AppendFile:
         self.path = path
         self._opening = opening
         self._descriptor: int | None = None
-        self._pending: list[bytes] = []
+        self._pending: list[bytes] = []  # lines that are not known to be on disk
         self._uncommitted: list[bytes] = []
         self._size = 0
         self._untidy = False
@@ -61,22 +61,21 @@ class AppendFile:
         self._first = self._first_pending = self._first_uncommitted = ""
         self.cut = Cut()
         try:
-            if mark is not None:
-                self._already.update(mark.already)
-                self._already.update(keys_since(path, mark, key_of))
-                self.cut = find_cut(path, mark, key_of, kept)
-            self._open()
-            if mark is not None and (self.cut.lines or self._identity == (mark.device, mark.inode)):
-                self._first = mark.first
-            if self.cut.opening and self._size:
-                self._pending += self._opening()
-            self._pending += self.cut.lines.values()
-            self._first_pending = next(iter(self.cut.lines), "")
-            self.flush()
-        except BaseException as error:
+            with self._complaining():
+                if mark is not None:
+                    self._already.update(mark.already)
+                    self._already.update(keys_since(path, mark, key_of))
+                    self.cut = find_cut(path, mark, key_of, kept)
+                self._open()
+                if mark and (self.cut.lines or self._identity == (mark.device, mark.inode)):
+                    self._first = mark.first
+                if self.cut.opening and self._size:
+                    self._pending += self._opening()
+                self._pending += self.cut.lines.values()
+                self._first_pending = next(iter(self.cut.lines), "")
+                self.flush()
+        except BaseException:
             self.close()
-            if isinstance(error, OSError):
-                raise self._error(error) from error
             raise
 
     @property
@@ -84,11 +83,6 @@ class AppendFile:
         """How far it is written; to be committed after `flush`."""
         already = tuple(self._already.elements())
         return Mark(*self._identity, self._size, already, self._written, self._first)
-
-    @property
-    def waiting(self) -> int:
-        """Lines that are not known to be on disk."""
-        return len(self._pending)
 
     def add(self, key: str, line: bytes, *, kept: bool = False) -> bool:
         """Have a line written by the next `flush`, unless it is there already: then False.
@@ -116,7 +110,7 @@ class AppendFile:
 
         After an error nothing of them is in the file, and it can be tried again.
         """
-        try:
+        with self._complaining():
             while True:
                 descriptor = self._open()
                 self._tidy(descriptor)
@@ -132,8 +126,6 @@ class AppendFile:
                     self._first_uncommitted = self._first_uncommitted or first
                     return
                 # removed before the lines were committed: they belong into the file that follows
-        except OSError as error:
-            raise self._error(error) from error
 
     def committed(self) -> None:
         """What was flushed has been committed: it will not be made again."""
@@ -142,12 +134,10 @@ class AppendFile:
 
     def last_line(self) -> bytes:
         """The last line in the file, without its newline; empty if there is none."""
-        try:
+        with self._complaining():
             descriptor = self._open()
             begin = self._whole_lines(descriptor, max(self._size - 1, 0))
             return os.pread(descriptor, max(self._size - 1 - begin, 0), begin)
-        except OSError as error:
-            raise self._error(error) from error
 
     # -- the file --------------------------------------------------------------------------------
 
@@ -234,8 +224,13 @@ class AppendFile:
             end = begin
         return 0
 
-    def _error(self, error: OSError) -> OutputError:
-        reason = error.strerror or str(error)
-        if error.errno == errno.ELOOP and self.path.is_symlink():
-            reason = "is a symbolic link; it must be a file of its own"
-        return OutputError(f"{printable(str(self.path), 4096)}: cannot write: {reason}")
+    @contextmanager
+    def _complaining(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or str(error)
+            if error.errno == errno.ELOOP and self.path.is_symlink():
+                reason = "is a symbolic link; it must be a file of its own"
+            shown = printable(str(self.path), 4096)
+            raise OutputError(f"{shown}: cannot write: {reason}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -58,13 +58,9 @@ class Shortened(NamedTuple):
 
 def notice_encoder(options: OutputOptions) -> Callable[[Notice | HealthNotice], bytes]:
     """Makes the lines of notice.log."""
-    if (tsv := _tsv_encoder(options)) is not None:
-        return tsv.encode
+    if options.notice_format == "tsv":
+        return TsvEncoder(0.0, options.strict_notice).encode
     return partial(encode_json, strict=options.strict_notice)
-
-
-def _tsv_encoder(options: OutputOptions) -> TsvEncoder | None:
-    return TsvEncoder(0.0, options.strict_notice) if options.notice_format == "tsv" else None
 
 
 class LiveOutputs:
@@ -108,9 +104,9 @@ class LiveOutputs:
                 if file.cut.lines or file.cut.size:
                     size = max(marks[name].offset - file.mark.offset, 0)
                     self.shortened.append(Shortened(name, len(file.cut.lines), size))
-            if options.notice_format == "tsv":
-                # the header again if what the last run wrote has other columns, or none
-                header, file = self._header(), self._files[NOTICE_LOG]
+            file = self._files[NOTICE_LOG]
+            for header in self._header():
+                # again if what the last run wrote has other columns, or none
                 if _width(file.last_line()) != _width(header.splitlines()[-1]):
                     file.add(line_key(header), header)
                     file.flush()
@@ -139,17 +135,15 @@ class LiveOutputs:
             lines += 1
         return len(batch.flows) - lines
 
-    def add_notices(self, notices: Sequence[Notice]) -> int:
-        """Add notices; give how many of them were there already."""
-        known = 0
+    def add_notices(self, notices: Iterable[Notice]) -> None:
+        """Add notices, but for those that are there already."""
         for notice in notices:
             key = f"{notice.id}/{notice.seq}"
-            known += not self._files[NOTICE_LOG].add(key, self._encoded(notice), kept=True)
+            self._files[NOTICE_LOG].add(key, self._encoded(notice), kept=True)
             if notice.seq == 0:
                 self._files[EVE_JSON].add(key, encode_alert(notice), kept=True)
-        return known
 
-    def add_silenced(self, silenced: Sequence[Suppressed]) -> None:
+    def add_silenced(self, silenced: Iterable[Suppressed]) -> None:
         """Add lines that the allowlist silenced."""
         for item in silenced:
             key = f"{item.notice.id}/{item.notice.seq}"
@@ -207,15 +201,18 @@ class LiveOutputs:
 
     def _in_form(self, kept: Kept) -> Mapping[str, bytes]:
         """What is kept of notice.log, as it stands in the file."""
-        tsv, strict = _tsv_encoder(self._options), self._options.strict_notice
+        strict = self._options.strict_notice
+        tsv = TsvEncoder(0.0, strict) if self._options.notice_format == "tsv" else None
         return {key: line_in_form(line, tsv, strict=strict) for key, line in kept().items()}
 
     def _opening(self, opening: Callable[[], list[bytes]]) -> list[bytes]:
-        header = [self._header()] if self._options.notice_format == "tsv" else []
-        return [*header, *opening()]
+        return [*self._header(), *opening()]
 
-    def _header(self) -> bytes:
-        return TsvEncoder(self._open_ts(), strict=self._options.strict_notice).header()
+    def _header(self) -> list[bytes]:
+        """The header of notice.log; none in JSON."""
+        if self._options.notice_format != "tsv":
+            return []
+        return [TsvEncoder(self._open_ts(), strict=self._options.strict_notice).header()]
 
 
 def line_key(line: bytes) -> str:

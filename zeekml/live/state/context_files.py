@@ -83,9 +83,9 @@ class ContextFiles:
     """
 
     def __init__(self, state: State, stream: str, latest: ContextSnapshot | None) -> None:
-        self._directory = state.directory
         self._stream = stream
-        self._name = f"context-{hashlib.blake2b(stream.encode(), digest_size=8).hexdigest()}"
+        digest = hashlib.blake2b(stream.encode(), digest_size=8).hexdigest()
+        self._place = state.directory / f"context-{digest}"  # and a number
         self._since = state.journal_size(stream, latest.number if latest else 0)[1]
         self._tried = 0
         self._copy: _Copy | None = None
@@ -104,7 +104,7 @@ class ContextFiles:
     @property
     def finished(self) -> ContextSnapshot | None:
         """A snapshot that is on disk and is to be committed."""
-        if self._copy is not None and self._copy.over:
+        if self._copy is not None and not self._copy.thread.is_alive():
             if self._copy.made is not None:
                 self._finished = self._copy.made, self._copy.rows
             self._copy = None
@@ -123,7 +123,7 @@ class ContextFiles:
                 # should it fail, the next try is as far off
                 self._tried = self._since
                 try:
-                    self._copy = _Copy(self._directory, self._name, self._stream, context)
+                    self._copy = _Copy(self._place, self._stream, context)
                 except RuntimeError as error:  # no more threads
                     _one_at_a_time.release()
                     _complain(self._stream, error)
@@ -139,7 +139,7 @@ class ContextFiles:
         since = self._since - (self._finished[1] if self.finished and self._finished else 0)
         if min(since, context.held) >= WORTH:
             try:
-                made = _write(self._directory, self._name, number, *context.save())
+                made = _write(self._place, number, *context.save())
                 self._finished = made, self._since
             except OSError as error:
                 _complain(self._stream, error)
@@ -151,7 +151,7 @@ class ContextFiles:
             self._copy.wait()
 
     def _remove_all_but(self, snapshot: ContextSnapshot | None) -> None:
-        for path in self._directory.glob(f"{self._name}-*"):
+        for path in self._place.parent.glob(f"{self._place.name}-*"):
             if snapshot is None or path.name != snapshot.file:
                 with suppress(OSError):
                     path.unlink()
@@ -160,24 +160,20 @@ class ContextFiles:
 class _Copy:
     """A copy of a context, and the thread that takes the memory for it and writes it."""
 
-    def __init__(self, directory: Path, name: str, stream: str, context: ContextEngine) -> None:
-        self._directory, self._name, self._stream = directory, name, stream
+    def __init__(self, place: Path, stream: str, context: ContextEngine) -> None:
+        self._place, self._stream = place, stream
         self._size = sum(map(len, context.save()[1]))
         self._memory: Bytes | None = None
         self._taken: tuple[int, bytes, list[Bytes]] | None = None
         self._go_on = threading.Event()
         self.rows = 0  # what was given when it was taken
         self.made: ContextSnapshot | None = None  # what was written
-        self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
+        self.thread.start()
 
     @property
     def waits(self) -> bool:
         return self._memory is not None and not self._go_on.is_set()
-
-    @property
-    def over(self) -> bool:
-        return not self._thread.is_alive()
 
     def take(self, number: int, rows: int, context: ContextEngine) -> None:
         """Copy what the context is now, at an anchor, and have it written."""
@@ -197,7 +193,7 @@ class _Copy:
     def wait(self) -> None:
         """Until it is over; what was not taken never will be."""
         self._go_on.set()
-        self._thread.join()
+        self.thread.join()
 
     def _run(self) -> None:
         try:
@@ -211,8 +207,7 @@ class _Copy:
             del memory
             self._go_on.wait()
             if self._taken is not None:
-                number, head, parts = self._taken
-                self.made = _write(self._directory, self._name, number, head, parts)
+                self.made = _write(self._place, *self._taken)
         except (OSError, MemoryError) as error:
             _complain(self._stream, error)
         finally:
@@ -220,15 +215,13 @@ class _Copy:
             _one_at_a_time.release()
 
 
-def _write(
-    directory: Path, name: str, number: int, head: bytes, parts: Sequence[Bytes]
-) -> ContextSnapshot:
+def _write(place: Path, number: int, head: bytes, parts: Sequence[Bytes]) -> ContextSnapshot:
     """Write a file that is there as a whole or not at all, and on disk when this returns."""
-    place = os.statvfs(directory)
-    if place.f_bavail * place.f_frsize < 2 * sum(map(len, parts)):
+    disk = os.statvfs(place.parent)
+    if disk.f_bavail * disk.f_frsize < 2 * sum(map(len, parts)):
         # outputs and journal need the room more
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    path = directory / f"{name}-{number}"
+    path = place.with_name(f"{place.name}-{number}")
     digest = hashlib.blake2b()
     sealed: list[Part] = [head, *(part.data for part in parts)]
     with replacing(path, 0o600) as file:

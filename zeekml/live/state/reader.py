@@ -1,13 +1,15 @@
 """Read-only view of a state, for whoever looks on: never in the watcher's way.
 
 Every question is a transaction of its own that ends at once. In WAL mode such a reader neither
-waits for the watcher nor holds it up, and short transactions let it keep its log small.
+waits for the watcher nor holds it up, and short transactions let it keep its log small. The status
+of the watch is committed with everything else, so that whoever reads the state needs nothing from
+the watcher.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -17,14 +19,54 @@ import msgspec
 
 from zeekml.core.text import printable
 from zeekml.errors import InputError
-from zeekml.live.state.database import FORMAT
+from zeekml.live.state.database import FORMAT, StreamState, decode_record
 from zeekml.live.state.state_directory import STATE_FILE
-from zeekml.live.state.status import ABOUT, Status, decode_about
-from zeekml.live.state.stream_state import StreamState, decode_record
 
 _PATIENCE: Final = 2.0
 _CHUNK: Final = 4096
 _MIN_PREFIX: Final = 4
+
+ABOUT: Final = "about"
+"""Where it is in the state."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A health notice that is open."""
+
+    id: str
+    ts: float
+    severity: str
+    msg: str
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """How a watch stands."""
+
+    bundle: str  # first 12 digits of its digest
+    thresholds: dict[str, float]  # by threat
+    notices_per_day: float | None = None  # what the bundle was calibrated for, if it was
+    lag: float = 0.0  # seconds by which reading is behind the logs, the largest of all streams
+    problems: list[Problem] = []  # those that are open
+
+
+def budget_of(evaluation: Mapping[str, Any]) -> float | None:
+    """The budget of notices a day that a bundle's manifest tells of, if it was calibrated."""
+    site = evaluation.get("site")
+    value = site.get("notices_per_day") if isinstance(site, Mapping) else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def encode_about(about: Status) -> str:
+    """As it is kept in the state."""
+    return msgspec.json.encode(about).decode()
+
+
+def decode_about(text: str) -> Status | None:
+    """What was kept; None if it is damaged or of another version: it is not worth an error."""
+    try:
+        return msgspec.json.decode(text, type=Status)
+    except msgspec.MsgspecError:
+        return None
 
 
 class StateReader:
@@ -53,8 +95,8 @@ class StateReader:
             raise
 
     def _opened(self) -> sqlite3.Connection:
-        name = f"file:{quote(str(self.path.resolve()))}"
-        db = sqlite3.connect(f"{name}?mode=ro", uri=True, isolation_level=None, timeout=_PATIENCE)
+        name = f"file:{quote(str(self.path.resolve()))}?mode=ro"
+        db = sqlite3.connect(name, uri=True, isolation_level=None, timeout=_PATIENCE)
         try:
             db.execute("SELECT 1 FROM meta").fetchone()
         except sqlite3.OperationalError:
@@ -62,9 +104,7 @@ class StateReader:
             if self.path.with_name(f"{STATE_FILE}-wal").exists():
                 raise
             # nobody has it open, and this user may not make the files that sharing it needs
-            db = sqlite3.connect(
-                f"{name}?mode=ro&immutable=1", uri=True, isolation_level=None, timeout=_PATIENCE
-            )
+            return sqlite3.connect(f"{name}&immutable=1", uri=True, isolation_level=None)
         return db
 
     @contextmanager
@@ -86,7 +126,7 @@ class StateReader:
         """What is known of each stream."""
         rows = self._all("SELECT name, record FROM stream ORDER BY name")
         with self._complaining():
-            return {name: decode_record(record, StreamState) for name, record in rows}
+            return {name: decode_record(record) for name, record in rows}
 
     def about(self) -> Status | None:
         """How the watch stood when it last committed; None if it never said."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from zeekml.core.text import printable
-from zeekml.live.health.suricata_stats import SensorStats
+from zeekml.live.health.figures import SensorStats
 from zeekml.live.tail.events import FileOpened, Lines
 from zeekml.readers.files.file_type import HEAD_SIZE, Kind, detect
 from zeekml.readers.files.line_splitter import Block, LongLine

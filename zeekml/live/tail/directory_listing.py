@@ -42,11 +42,6 @@ class Horizon:
     live: int | None = None  # when the live file was last written, if there is one
     reading: Place | None = None  # the file being read, wanted however old it seems
 
-    @property
-    def earliest(self) -> int:
-        """The time from which on directories may have something new in them."""
-        return min(self.written, self.live) if self.live is not None else self.written
-
     def seems_old(self, written: int) -> bool:
         return written < self.written - SLACK
 
@@ -61,9 +56,6 @@ class Horizon:
         file that seems older than what was finished; beside the live file it does not.
         """
         return self.live is not None and self.seems_old(self.live) and written <= self.live + SLACK
-
-
-_ALL: Final = Horizon()
 
 
 def usual_archives(path: Path) -> list[Path]:
@@ -90,7 +82,7 @@ def own_name(path: Path) -> LogName:
 def list_rotated(
     path: Path,
     archives: Iterable[Path],
-    horizon: Horizon = _ALL,
+    horizon: Horizon = Horizon(),
     *,
     met: Iterable[Path] = (),
     moved: Path | None = None,
@@ -110,8 +102,10 @@ def list_rotated(
     beside = {parent, *([moved] if moved is not None else []), *met}
     directories = [] if absent else [parent]
     directories += sorted(beside - {parent})
+    # the time from which on directories may have something new in them
+    since = horizon.written if horizon.live is None else min(horizon.written, horizon.live)
     for archive in archives:
-        directories += [archive, *dated_directories(archive, horizon.earliest)]
+        directories += [archive, *dated_directories(archive, since)]
     for directory in dict.fromkeys(directories):
         try:
             listed = list_directory(directory)

@@ -228,16 +228,13 @@ def _nearby(path: Path, archives: Iterable[Path]) -> Iterator[os.DirEntry[str]]:
     """Files around the live one, then those of the archives, lately filled first."""
     yield from _below(Path(os.path.realpath(path.parent)).parent, _DEPTH)
     for archive in archives:
-        dated = sorted(dated_directories(archive, 0), key=_filled, reverse=True)
-        for directory in (archive, *dated[:_MOST_DATED]):
+        filled: dict[Path, int] = {}  # when something was last put into them, or taken out
+        for directory in dated_directories(archive, 0):
+            with suppress(OSError):
+                filled[directory] = directory.stat().st_mtime_ns
+        lately = sorted(filled, key=filled.__getitem__, reverse=True)[:_MOST_DATED]
+        for directory in (archive, *lately):
             yield from _below(directory, 1)
-
-
-def _filled(directory: Path) -> int:
-    """When something was last put into a directory, or taken from it; 0 if that is unknown."""
-    with suppress(OSError):
-        return directory.stat().st_mtime_ns
-    return 0
 
 
 def _below(root: Path, depth: int) -> Iterator[os.DirEntry[str]]:

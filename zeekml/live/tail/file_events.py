@@ -14,7 +14,6 @@ import os
 import select
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
@@ -44,20 +43,13 @@ _EVENT: Final = b"e"
 logging.getLogger("watchdog").addHandler(logging.NullHandler())
 
 
-@dataclass(frozen=True)
-class FileEventIntervals:
-    """Seconds between what is done about the watches themselves."""
-
-    check: float = 1.0  # whether the directories are still those that are watched
-    rest: float = 5.0  # without watching after a flood
-    retry: float = 60.0  # when the library failed, which may cost a descriptor
-
-
 class FileEvents(events.FileSystemEventHandler):
     """Waits until something changed in one of the directories, or somebody calls.
 
     The directories, without what is below, need not exist yet, and may be links; whatever becomes
-    of them, no method raises. `poll` is the longest wait, seconds.
+    of them, no method raises. All else is seconds: `poll` is the longest wait; whether the
+    directories are still those that are watched is looked at every `check`; after a flood nothing
+    is watched for `rest`, and for `retry` when the library failed, which may cost a descriptor.
     """
 
     def __init__(
@@ -65,14 +57,16 @@ class FileEvents(events.FileSystemEventHandler):
         directories: Iterable[Path],
         *,
         poll: float = 0.25,
-        intervals: FileEventIntervals = FileEventIntervals(),
+        check: float = 1.0,
+        rest: float = 5.0,
+        retry: float = 60.0,
     ) -> None:
         # why changes are seen by polling alone at present, in all directories or the one that it
         # names; None when they are seen at once
         self.problem: str | None = None
         self._directories = tuple(dict.fromkeys(directories))
         self._poll = max(poll, 0.0)
-        self._intervals = intervals
+        self._check_every, self._rest, self._retry = check, rest, retry
         self._observer: BaseObserver | None = None
         # by path, device and inode: a link and a swapped directory lead to another one
         self._watches: dict[tuple[str, int, int], ObservedWatch] = {}
@@ -153,7 +147,7 @@ class FileEvents(events.FileSystemEventHandler):
             self._send(_EVENT)
         observer = self._observer
         if self._events > _FLOOD and observer is not None:
-            self._resting_until = now + self._intervals.rest
+            self._resting_until = now + self._rest
             with contextlib.suppress(Exception):
                 observer.unschedule_all()
 
@@ -161,7 +155,7 @@ class FileEvents(events.FileSystemEventHandler):
 
     def _check(self, now: float) -> None:
         """Watch the directories that are at their paths now, and no others."""
-        self._next_check = now + self._intervals.check
+        self._next_check = now + self._check_every
         if now < self._resting_until:
             return
         try:
@@ -169,7 +163,7 @@ class FileEvents(events.FileSystemEventHandler):
         except Exception as error:
             # whatever happens to the library, polling goes on
             self.problem = _reason(error)
-            self._next_check = now + self._intervals.retry
+            self._next_check = now + self._retry
             self._stop_observer()
 
     def _watch_again(self) -> str | None:

@@ -18,17 +18,15 @@ from zeekml.readers.files.line_splitter import Block, LineSplitter, LongLine
 
 READ_SIZE: Final = 1 << 20
 _MAGIC_SIZE: Final = 8
+_BETWEEN_LINES: Final = (b"", b"\n", b"\0")  # what stands before a place between two lines
 
 
 class ReadState(Enum):
     """What `FileReader.state` finds."""
 
-    WHOLE = auto()
-    """What was read is still there."""
-    SHORTENED = auto()
-    """The end was cut off; what is left was read."""
-    REWRITTEN = auto()
-    """What was read is gone: the file was emptied, and may have been written anew."""
+    WHOLE = auto()  # what was read is still there
+    SHORTENED = auto()  # the end was cut off; what is left was read
+    REWRITTEN = auto()  # that is gone: the file was emptied, and may have been written anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +131,7 @@ class FileReader:
             first = _first_data(self._fd)
             self.read_to = max(offset, first)
             if offset:
-                self.within_line = _is_within_line(os.pread(self._fd, 1, offset - 1))
+                self.within_line = os.pread(self._fd, 1, offset - 1) not in _BETWEEN_LINES
             # the beginning, so that it is noticed when it goes, even before it was delivered
             while not self._prefix_full and (data := os.pread(self._fd, MAX_PREFIX, first)):
                 self._extend_prefix(data, first)
@@ -258,7 +256,7 @@ class FileReader:
             self._extend_prefix(part[:skipped], self.read_to)
             self.read_to += skipped
             if skipped and self.read_to == self.offset:
-                self.within_line = _is_within_line(part[skipped - 1 : skipped])
+                self.within_line = part[skipped - 1 : skipped] not in _BETWEEN_LINES
             if skipped < len(part):
                 pieces += self._take(part[skipped:])
         return len(chunk), pieces
@@ -321,11 +319,6 @@ def _splitter(line: int) -> LineSplitter:
     splitter = LineSplitter()
     splitter.line = line
     return splitter
-
-
-def _is_within_line(before: bytes) -> bool:
-    """Whether a place is in the middle of a line, by the byte before it."""
-    return before not in (b"", b"\n", b"\0")
 
 
 def _prefix_of(head: bytes) -> bytes:

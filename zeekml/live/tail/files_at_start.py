@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,9 +26,6 @@ class FileAtStart:
 
     descriptor: int
     head: bytes  # its first bytes
-
-    def close(self) -> None:
-        os.close(self.descriptor)
 
 
 def open_live_files(paths: Iterable[Path]) -> dict[Path, FileAtStart]:
@@ -50,15 +48,11 @@ def _files(path: Path) -> list[Path]:
 
 
 def _open(path: Path) -> FileAtStart | None:
-    try:
+    with suppress(OSError, ValueError):
         # whatever it is, opening it must not wait
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError):
-        return None
-    try:
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return FileAtStart(descriptor, os.pread(descriptor, _HEAD, 0))
-    except OSError:
-        pass
-    os.close(descriptor)
+        with suppress(OSError):
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return FileAtStart(descriptor, os.pread(descriptor, _HEAD, 0))
+        os.close(descriptor)
     return None

@@ -9,13 +9,13 @@ with a whole record in it (`distinct`).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
-from zeekml.live.tail.header_in_force import may_be_header
 from zeekml.readers.formats.multiline_json import record_end
-from zeekml.readers.formats.zeek_header import HeaderReader
+from zeekml.readers.formats.zeek_header import SEPARATOR_LINE, HeaderReader, plain_header
 
 Place = tuple[int, int]
 """Device and inode."""
@@ -28,6 +28,8 @@ MAX_PREFIX: Final = 1 << 16
 
 _BEGUN_RECORD: Final = 64  # bytes of a record without an end that have its time and more in them
 _DIGEST_SIZE: Final = 16
+# the prefix of a header can be chosen; a brace is JSON
+_BEGUN: Final = re.compile(rb"#|(?!\{)[^\s\w]{1,8}(s[epartor]* ?)?\Z|[A-Za-z_]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +107,20 @@ def _measure(head: bytes, *, ended: bool = False) -> tuple[int, bool, float | No
     if ended and not may_be_header(head[begin:], header.prefix, first=not begin):
         least = _BEGUN_RECORD
     return length, bool(end) or len(head) - begin >= least, header.opened
+
+
+def begins_header(line: bytes) -> bool:
+    """Whether the first line of a file begins a header."""
+    whole = SEPARATOR_LINE.fullmatch(line.rstrip(b"\r\n")) is not None
+    return whole or plain_header(line) is not None
+
+
+def may_be_header(line: bytes, prefix: bytes, *, first: bool) -> bool:
+    """Whether a line without an end could become one of a header, whose lines begin with `prefix`.
+
+    The first line of a file may begin with another prefix, or be the line of names in a log that
+    has only this for a header.
+    """
+    if first and (_BEGUN.match(line) is not None or begins_header(line)):
+        return True
+    return line.startswith(prefix) or prefix.startswith(line)

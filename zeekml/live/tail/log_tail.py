@@ -20,13 +20,11 @@ from pathlib import Path
 from typing import Final
 
 from zeekml.live.tail.checkpoint import MAX_MET_DIRECTORIES, Checkpoint, Finished, SkippedFiles
-from zeekml.live.tail.data_loss import DataLoss
 from zeekml.live.tail.directory_scan import DirectoryScan, LogListing
-from zeekml.live.tail.event_buffer import EventBuffer, Timeouts
+from zeekml.live.tail.event_buffer import EventBuffer, HeaderMemory, Timeouts
 from zeekml.live.tail.events import Cause, Event, How
 from zeekml.live.tail.file_reader import FileReader, ReadState, open_listed, place_of, read_head
-from zeekml.live.tail.fingerprint import Fingerprint, Place
-from zeekml.live.tail.header_in_force import HeaderMemory, may_be_header
+from zeekml.live.tail.fingerprint import Fingerprint, Place, may_be_header
 from zeekml.live.tail.next_file import NextFile, PendingFiles, find, next_files, skipped
 from zeekml.readers.files.line_splitter import Block
 
@@ -64,12 +62,11 @@ class LogTail:
         self.idle = False
         self._scanner = DirectoryScan(path)
         self._timeouts = Timeouts(clock)
-        self._buffer = EventBuffer(checkpoint, self._timeouts)
+        self._buffer = EventBuffer(path, checkpoint, self._timeouts)
         # the file that is open, whether it was the live one, and how long it has been
         self._file: FileReader | None = None
         self._followed_live = False
         self._seen = 0
-        self._data_loss = DataLoss(path, self._buffer, self._timeouts)
         self._pending = PendingFiles()
         self._given_up: set[tuple[Place, int]] = set()
         self._overlooked = False
@@ -99,14 +96,13 @@ class LogTail:
     @property
     def troubled(self) -> bool:
         """Whether something stands in the way of reading on, as the last `Trouble` said."""
-        return self._buffer.troubled
+        return self._buffer.trouble is not None
 
     @property
     def out_of_sight(self) -> bool:
         """Whether a log that was there cannot be looked at, so that it may go on unseen."""
         at = self._buffer.checkpoint
-        was_there = at is not None and (at.identity or at.finished)
-        return self.troubled and bool(was_there)
+        return self.troubled and at is not None and bool(at.identity or at.finished)
 
     def begin(self, begun: Fingerprint | None = None) -> bool:
         """Take the checkpoint where the log begins, unless there is one; hold its first file.
@@ -118,7 +114,7 @@ class LogTail:
         try:
             self._buffer.checkpoint = self._scanner.first_checkpoint(begun)
         except OSError as error:
-            self._buffer.trouble(self.path, error.strerror)
+            self._buffer.report_trouble(self.path, error.strerror)
         if self._buffer.checkpoint is None:
             return False
         self._open()
@@ -166,7 +162,7 @@ class LogTail:
         file = self._file
         if not self.idle or file is None or file.damage is not None:
             return events
-        prefix = self._buffer.header.prefix
+        prefix = self._buffer.header.reader.header.prefix
         counts = not may_be_header(file.begun, prefix, first=file.line == 1)
         if file.within_line or (counts and file.can_end):
             for piece in file.rest():
@@ -179,11 +175,11 @@ class LogTail:
         """Decide what follows the end of the open file; False if nothing does at present."""
         state = file.state()
         if state is ReadState.REWRITTEN:
-            self._data_loss.file_emptied(file, self._seen)
+            self._buffer.file_emptied(file, self._seen)
             self._close_file()
             return True
         if state is ReadState.SHORTENED:
-            self._data_loss.end_cut_off(file, self._seen)
+            self._buffer.end_cut_off(file, self._seen)
             self._seen = file.offset
             return True
         if file.damage is not None:
@@ -204,7 +200,8 @@ class LogTail:
             return False
         if not file.packed and file.stat.st_size > file.read_to:
             return True
-        settled = self._buffer.header.closed or not self._followed_live
+        # after ``#close`` Zeek is done with the file
+        settled = self._buffer.header.reader.closed or not self._followed_live
         if not settled and not self._timeouts.expired(_SETTLED, SETTLE):
             return False
         self._leave(file)
@@ -259,7 +256,7 @@ class LogTail:
         if listing is None:
             return False
         if self._buffer.at.identity is not None:
-            return self._open_again(listing, self._buffer.at, self._buffer.at.identity)
+            return self._open_again(listing, self._buffer.at.identity)
         following = self._next_files(listing)
         if self._pending.missing:
             if not self._timeouts.expired("pending", SETTLE):
@@ -271,38 +268,36 @@ class LogTail:
         if not following:
             self._scanner.hold_directory()
             return False
-        self._data_loss.report_torn(listing.rotated)
+        self._buffer.report_torn(listing.rotated)
         file, entry = following[0].file, following[0].file.entry
         if not file.obstacle:
             return self._start(following[0], is_live=file is listing.live)
         # what is just being compressed is no trouble yet
         if self._timeouts.expired(f"obstacle {entry.path}", SETTLE):
-            self._buffer.trouble(entry.path, file.obstacle)
+            self._buffer.report_trouble(entry.path, file.obstacle)
         if self._timeouts.expired(f"obstacle {entry.path}", PATIENCE):
             self._given_up.add((entry.place, entry.written))
             self._buffer.gap(entry.path, Cause.UNREADABLE, 1, self._buffer.at)
             return True
         return False
 
-    def _open_again(
-        self, listing: LogListing, checkpoint: Checkpoint, fingerprint: Fingerprint
-    ) -> bool:
+    def _open_again(self, listing: LogListing, fingerprint: Fingerprint) -> bool:
         """Open the file that the checkpoint is in, wherever it is now."""
-        live = listing.live
+        live, checkpoint = listing.live, self._buffer.at
         found = find(fingerprint, listing.rotated, live)
         if found is None and fingerprint.distinct:
             # where nobody usually looks
             found, directory = self._scanner.search(fingerprint)
             self._met(directory)
         if live is not None and live.place == fingerprint.place and found is not live:
-            self._data_loss.place_taken(live, copied=found is not None)
+            self._buffer.place_taken(live, copied=found is not None)
         if found is None:
             if not self._timeouts.expired("missing", SETTLE):
                 return False
-            self._data_loss.vanished(live, checkpoint, fingerprint)
+            self._buffer.vanished(live, fingerprint)
             return True
         if found is live:
-            self._data_loss.found_again(checkpoint, fingerprint.place)
+            self._buffer.found_again(fingerprint)
         elif not found.head.packed and found.entry.size < checkpoint.offset:
             # copied before the last lines were written, and then emptied with them
             written = found.entry.written
@@ -320,7 +315,7 @@ class LogTail:
         except FileNotFoundError:
             return False
         except OSError as error:
-            self._buffer.trouble(entry.path, error.strerror)
+            self._buffer.report_trouble(entry.path, error.strerror)
             return False
         if not read_head(raw).data.startswith(file.head.data):
             # emptied since it was looked at
@@ -329,7 +324,7 @@ class LogTail:
         if is_live:
             self._scanner.hold_directory()
         self._pending.opened(file)
-        self._data_loss.file_opened(file, is_live=is_live)
+        self._buffer.file_opened(file, is_live=is_live)
         self._buffer.recovered()
         self._file = FileReader(raw, entry.path, following.offset, following.line)
         if following.offset and self._buffer.at.identity is None:
@@ -346,8 +341,7 @@ class LogTail:
         return True
 
     def _next_files(self, listing: LogListing, reading: Finished | None = None) -> list[NextFile]:
-        given_up = self._given_up
-        rotated = [f for f in listing.rotated if (f.place, f.entry.written) not in given_up]
+        rotated = [f for f in listing.rotated if (f.place, f.entry.written) not in self._given_up]
         following = next_files(rotated, listing.live, self._buffer.at.finished, reading)
         live = [listing.live] if listing.live is not None else []
         self._pending.update([*listing.rotated, *live], following)
@@ -381,7 +375,7 @@ class LogTail:
             reading = 0 if file is None or file.packed else file.stat.st_mtime_ns
             listing = self._scanner.scan(self._buffer.at, reading)
         except OSError as error:
-            self._buffer.trouble(self.path, error.strerror)
+            self._buffer.report_trouble(self.path, error.strerror)
             return None
         if listing is None:
             return None

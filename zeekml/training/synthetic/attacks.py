@@ -15,12 +15,11 @@ import numpy as np
 from zeekml.training.synthetic.flow_records import FlowRecords
 from zeekml.training.synthetic.traffic_context import TrafficContext, TrafficKind
 
-# 0: any high port
-_CONTROL_CHANNELS: Final[list[tuple[str | None, int]]] = [
-    *(("ssl", port) for port in (443, 8443)),
-    *(("http", port) for port in (80, 8080)),
-    *((None, port) for port in (443, 4444, 0)),
-]
+# services and ports; 0: any high port
+_Channels = list[tuple[str | None, int]]
+_WEB: Final[_Channels] = [("ssl", 443), ("ssl", 8443), ("http", 80), ("http", 8080)]
+_CONTROL_CHANNELS: Final[_Channels] = [*_WEB, (None, 443), (None, 4444), (None, 0)]
+_UPLOADS: Final[_Channels] = [*_WEB, ("ssh", 22), ("ftp-data", 0), (None, 0)]
 
 # service, port, typical payload there and back of one guess
 _LOGINS: Final[list[tuple[str | None, int, float, float]]] = [
@@ -157,14 +156,6 @@ def generated_domains(site: TrafficContext) -> Iterator[FlowRecords]:
         received=sent + float(rng.choice([0, 0, 60, 75, 90])),
         duration=site.log_uniform(1e-3, 0.3),
     )
-
-
-# 0: any high port
-_UPLOADS: Final[list[tuple[str | None, int]]] = [
-    *(("ssl", port) for port in (443, 8443)),
-    *(("http", port) for port in (80, 8080)),
-    *(("ssh", 22), ("ftp-data", 0), (None, 0)),
-]
 
 
 def _upload(site: TrafficContext, count: int, size: float, gap: float) -> Iterator[FlowRecords]:

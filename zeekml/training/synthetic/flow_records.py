@@ -8,7 +8,6 @@ made here keep to that, so that no network can tell a synthetic record by imposs
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +17,9 @@ Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 FloatLike = float | FloatArray
 Texts = str | Sequence[str] | npt.NDArray[np.object_]
+FlowRecords = dict[str, Array]
+"""Flow records as columns: numbers float64 (NaN = missing), texts objects (None = missing)."""
+
 Ends = tuple[Texts, Texts, float | Array, str | None]
 """Originator, responder and its port, each one for all flows or one per flow, and the service."""
 
@@ -42,20 +44,6 @@ _STATES: Final = {
     "S0": ("S", 0, 0),
     "REJ": ("Sr", 0, 0),
 }
-
-
-@dataclass(frozen=True)
-class FlowRecords:
-    """Flow records as columns: numbers float64 (NaN = missing), texts objects (None = missing)."""
-
-    columns: dict[str, Array]
-
-    def __len__(self) -> int:
-        return len(self.columns["ts"])
-
-    def where(self, keep: npt.NDArray[np.bool_]) -> FlowRecords:
-        """The rows for which `keep` is true."""
-        return FlowRecords({name: column[keep] for name, column in self.columns.items()})
 
 
 def tcp(
@@ -177,7 +165,7 @@ def _rows(
     """
     n = len(times)
     proto, service, state, history = kind
-    columns = {
+    columns: FlowRecords = {
         "ts": np.round(np.asarray(times, dtype=np.float64), 6),
         "id.orig_h": _texts(ends[0], n),
         "id.orig_p": rng.integers(1025, 65536, n).astype(np.float64),
@@ -192,7 +180,7 @@ def _rows(
     for side, counts in zip(("orig", "resp"), sides, strict=True):
         for name, values in zip(("bytes", "pkts", "ip_bytes"), counts, strict=True):
             columns[f"{side}_{name}"] = values.astype(np.float64)
-    return FlowRecords(columns)
+    return columns
 
 
 def _numbers(value: float | Array, n: int) -> FloatArray:
@@ -210,7 +198,4 @@ def _texts(value: Texts | None, n: int) -> Array:
 
 def join(parts: Sequence[FlowRecords]) -> FlowRecords:
     """The rows of all `parts`, in that order."""
-    names = parts[0].columns
-    return FlowRecords(
-        {name: np.concatenate([part.columns[name] for part in parts]) for name in names}
-    )
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -10,6 +10,8 @@ import numpy as np
 from zeekml.training.synthetic.flow_records import FlowRecords, half_open
 from zeekml.training.synthetic.traffic_context import TrafficContext, TrafficKind
 
+_OFFICE_PORTS: Final = [80, 139, 389, 443, 445, 631, 8080, 9100]
+
 
 def telemetry(site: TrafficContext) -> Iterator[FlowRecords]:
     """Many hosts report to one public service at a fixed period: a beacon, but everybody's."""
@@ -175,12 +177,7 @@ def closed_service(site: TrafficContext) -> Iterator[FlowRecords]:
     times = site.periodic(site.start, site.stop, period, float(rng.choice([0, 0.2, 0.6])), 80)
     yield site.tcp(
         times,
-        (
-            site.client(),
-            site.server(),
-            int(rng.choice([80, 139, 389, 443, 445, 631, 8080, 9100])),
-            None,
-        ),
+        (site.client(), site.server(), int(rng.choice(_OFFICE_PORTS)), None),
         sent=0.0,
         received=0.0,
         duration=site.log_uniform(1e-4, 0.05),

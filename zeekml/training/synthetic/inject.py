@@ -92,28 +92,20 @@ def inject(
         for _ in range(int(rng.poisson(kind.weight))):
             for rows in kind.make(site):
                 # what an episode would do after the recording ended is not seen
-                seen = rows.where(rows.columns["ts"] <= site.stop)
-                parts.append(seen)
-                labels.append(np.full(len(seen), code, dtype=np.int8))
-    base = FlowRecords(
-        {name: text_column(background, name) for name in TEXTS if name not in _NOT_MADE}
-        | {name: number_column(background, name) for name in NUMBERS if name not in _NOT_MADE}
-    )
-    parts.append(base)
-    labels.append(np.zeros(len(base), dtype=np.int8))
-    injected = sum(len(part) for part in parts) - len(base)
-    columns = join(parts).columns
-    train = np.concatenate(
-        [np.ones(injected, dtype=bool), rng.random(len(base)) < BACKGROUND_SHARE]
-    )
+                seen = rows["ts"] <= site.stop
+                parts.append({name: column[seen] for name, column in rows.items()})
+                labels.append(np.full(int(seen.sum()), code, dtype=np.int8))
+    base = {name: text_column(background, name) for name in TEXTS if name not in _NOT_MADE}
+    base |= {name: number_column(background, name) for name in NUMBERS if name not in _NOT_MADE}
+    columns = join([*parts, base])
+    labels.append(np.zeros(background.num_rows, dtype=np.int8))
+    train = np.ones(len(columns["ts"]), dtype=bool)
+    train[-background.num_rows :] = rng.random(background.num_rows) < BACKGROUND_SHARE
     end = columns["ts"] + np.nan_to_num(columns["duration"])
     order = np.argsort(end, kind="stable")
     ordered = {name: column[order] for name, column in columns.items()}
-    return Stretch(
-        flows=flow_table(ordered, source=source),
-        labels=np.concatenate(labels)[order],
-        train=train[order],
-    )
+    flows = flow_table(ordered, source=source)
+    return Stretch(flows, np.concatenate(labels)[order], train[order])
 
 
 def _stretch_of(background: pa.Table, rng: np.random.Generator) -> pa.Table:

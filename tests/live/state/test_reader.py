@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from zeekml.live.state.status import Problem, Status, budget_of, decode_about, encode_about
+from zeekml.live.state.reader import Problem, Status, budget_of, decode_about, encode_about
 
 KNOWN = Status(
     bundle="0123456789ab",

@@ -1,3 +1,5 @@
+"""What is measured of a stream while it is read."""
+
 from __future__ import annotations
 
 import pyarrow as pa
@@ -5,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeekml.live.health.checks import WINDOW, Coverage
+from zeekml.live.health.figures import WINDOW, Coverage, FirstReject, UnscoredReject
 from zeekml.readers.flow_schema import AT_EXIT_FIELD, FLOW_SCHEMA
+from zeekml.readers.rejects import BAD_VALUE
 
 OF_BOTH = {
     "id.orig_p": 1,
@@ -87,3 +90,24 @@ def test_the_share_is_of_the_last_window(sizes: list[tuple[int, bool]]) -> None:
         if len(window) >= WINDOW:
             expected, window = sum(window) / len(window), []
         assert coverage.share == (None if expected is None else pytest.approx(expected))
+
+
+class _Sink:
+    def __init__(self) -> None:
+        self.lines: list[int] = []
+
+    def add(self, source: str, line: int, reason: str, excerpt: bytes | str) -> None:
+        self.lines.append(line)
+
+
+def test_the_first_reject_is_kept_and_all_go_on() -> None:
+    sink = _Sink()
+    rejects = FirstReject(sink)
+    for line in (3, 4):
+        rejects.add("conn.log", line, BAD_VALUE, b"x" * 9000)
+    assert rejects.first is not None
+    assert (rejects.first.line, len(rejects.first.excerpt)) == (3, 4000)
+    rejects.first = None
+    rejects.add("conn.log", 9, BAD_VALUE, "y")
+    assert rejects.first == UnscoredReject("conn.log", 9, BAD_VALUE, "y")
+    assert sink.lines == [3, 4, 9]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeekml.live.tail.header_in_force import MAX_HEADER, HeaderMemory
+from zeekml.live.tail.event_buffer import MAX_HEADER, HeaderMemory
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.formats.zeek_tsv import TsvDecoder
 from zeekml.readers.rejects import ReadCounters, SourceAccount
@@ -64,9 +64,9 @@ def test_a_resumed_decoder_reads_records_and_counts_nothing_twice() -> None:
 def test_the_end_of_a_log_is_seen() -> None:
     memory = HeaderMemory()
     memory.see(Block(b"#separator \\x09\n1\n#close\tx\n", 1), begins=True)
-    assert memory.closed
+    assert memory.reader.closed
     memory.see(Block(b"2\n", 4), begins=False)
-    assert not memory.closed
+    assert not memory.reader.closed
 
 
 def test_it_stays_small() -> None:

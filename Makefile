@@ -4,6 +4,8 @@
 # make fix    format, and mend what can be mended
 # make lint   format, types, order of imports, container files
 # make fuzz   damage logs at random, MUTATIONS times (100,000), and check what must hold
+# make wheel  build a wheel for other machines and try it in a clean environment without a compiler
+# make sanitize  fuzz and test the compiled code under AddressSanitizer and UndefinedBehaviorSanitizer
 # make ci     tests with nothing skipped and their coverage, the fuzzer, then the built wheel in a clean environment
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -13,7 +15,7 @@ DEMO_OUT ?= demo_out
 MUTATIONS ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo pictures test fix lint fuzz ci wheel-test clean
+.PHONY: help compiler demo pictures test fix lint fuzz sanitize ci wheel clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -22,12 +24,18 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "zeekml needs Python 3.11 or newer; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 
-# the stamps stand for "installed with these dependencies"
-$(VENV)/.installed: $(BIN)/python pyproject.toml
+COMPILED := $(shell find zeekml -name '*.pyx' -o -name '*.pxd')
+
+compiler:
+	@command -v $${CC:-cc} >/dev/null || { echo "zeekml is compiled when it is built, and there is no" \
+		"C compiler here: apt install gcc libc6-dev (or dnf install gcc)" >&2; exit 1; }
+
+# the stamps stand for "installed with these dependencies, and this compiled code"
+$(VENV)/.installed: $(BIN)/python pyproject.toml hatch_build.py $(COMPILED) | compiler
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	touch $@
 
-$(VENV)/.installed-dev: $(BIN)/python pyproject.toml
+$(VENV)/.installed-dev: $(BIN)/python pyproject.toml hatch_build.py $(COMPILED) | compiler
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@ $(VENV)/.installed
 
@@ -45,6 +53,7 @@ pictures: $(VENV)/.installed
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/cython-lint zeekml
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/hadolint Dockerfile
@@ -68,11 +77,16 @@ ci: lint
 	$(BIN)/python -m pytest --fail-on-skip -n auto --dist loadfile \
 		--cov=zeekml --cov-report=term:skip-covered --cov-fail-under=85
 	$(MAKE) fuzz
-	$(MAKE) wheel-test
+	$(MAKE) sanitize
+	$(MAKE) wheel
 
-wheel-test: $(VENV)/.installed-dev
-	.ci/test-wheel $(BIN)/python
+sanitize: $(VENV)/.installed-dev
+	.ci/sanitize $(BIN)/python
+
+wheel: $(VENV)/.installed-dev
+	.ci/make-wheel $(BIN)/python dist
 
 clean:
 	rm -rf $(VENV) $(DEMO_OUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find zeekml tests -name __pycache__ -type d -exec rm -rf {} +
+	find zeekml -name '*.so' -delete

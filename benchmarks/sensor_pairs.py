@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from zeekml.detection.community_id import community_id
+from zeekml.detection.incidents.notice_builder import community_id
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.features.feature_schema import FEATURES, FLOW_WIDTH, Feature
 from zeekml.pipeline import Pipeline

@@ -21,7 +21,8 @@ from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.outputs import scores_table
 from zeekml.pipeline import Pipeline
-from zeekml.readers.archive import read_flow_table
+from zeekml.readers.archive import flows_of
+from zeekml.readers.files.discovery import discover
 from zeekml.readers.stream_clock import ClockState, StreamClock, flow_ends
 
 TSV = Path(__file__).parent.parent / "sample_logs" / "zeek_tsv" / "conn.log"
@@ -30,7 +31,7 @@ ROWS = 6000
 
 @pytest.fixture(scope="module")
 def flows() -> pa.RecordBatch:
-    return read_flow_table([TSV]).slice(0, ROWS).combine_chunks().to_batches()[0]
+    return flows_of(discover([TSV])).slice(0, ROWS).combine_chunks().to_batches()[0]
 
 
 def run(flows: pa.RecordBatch, cuts: list[int]) -> tuple[pa.Table, list[Notice]]:

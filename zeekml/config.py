@@ -71,16 +71,13 @@ def load_config(path: Path | None = None) -> Config:
         path = DEFAULT_CONFIG
     try:
         text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot read the configuration: {error}") from error
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    except RecursionError as error:
-        raise ConfigError(
-            f"{path}: not valid TOML: nested too deeply; no setting needs that"
-        ) from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        deep = "nested too deeply; no setting needs that"
+        why = deep if isinstance(error, RecursionError) else error
+        raise ConfigError(f"{path}: not valid TOML: {why}") from error
     try:
         config = msgspec.convert(values, Config)
         _check(config)
@@ -95,12 +92,15 @@ def _check(config: Config) -> None:
             ipaddress.ip_network(net)
         except ValueError as error:
             raise ValueError(f"{error} - at `$.local_nets`") from error
-    if config.notice_format not in ("json", "tsv"):
-        raise ValueError("must be 'json' or 'tsv' - at `$.notice_format`")
-    if not 1000 <= config.context_records <= MOST_RECORDS:
-        raise ValueError(f"must be from 1000 to {MOST_RECORDS} - at `$.context_records`")
-    if config.rejects_per_file < 0:
-        raise ValueError("must not be negative - at `$.rejects_per_file`")
+    records = config.context_records
+    for key, good, wanted in (
+        ("notice_format", config.notice_format in ("json", "tsv"), "be 'json' or 'tsv'"),
+        ("context_records", 1000 <= records <= MOST_RECORDS, f"be from 1000 to {MOST_RECORDS}"),
+        ("rejects_per_file", config.rejects_per_file >= 0, "not be negative"),
+        ("journal_mb", config.journal_mb >= 1, "be at least 1"),
+    ):
+        if not good:
+            raise ValueError(f"must {wanted} - at `$.{key}`")
     for key in _PATHS:
         value = getattr(config, key)
         for path in (value,) if isinstance(value, str) else value or ():
@@ -112,8 +112,6 @@ def _check(config: Config) -> None:
             raise ValueError(f"must be a number of seconds, 0 or more - at `$.{key}`")
     if config.suricata_hold > MAX_SURICATA_HOLD:
         raise ValueError(f"must be at most {MAX_SURICATA_HOLD:g} - at `$.suricata_hold`")
-    if config.journal_mb < 1:
-        raise ValueError("must be at least 1 - at `$.journal_mb`")
 
 
 def _located(path: Path, text: str, problem: str) -> str:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from zeekml.batch.slice_planner import Run, Slice, SlicePlanner
 from zeekml.features.extractor import FeatureExtractor
-from zeekml.readers.archive import read_flow_table
+from zeekml.readers.archive import flows_of
+from zeekml.readers.files.discovery import discover
 from zeekml.readers.flow_schema import FLOW_SCHEMA
 from zeekml.readers.stream_clock import flow_ends
 
@@ -149,7 +150,7 @@ def test_a_stream_that_begins_anew_right_after_its_first_slice() -> None:
 @pytest.mark.parametrize("batch_rows", [37, 500, 8192])
 @pytest.mark.parametrize("max_records", [300, 1 << 22])
 def test_slices_of_a_real_log(batch_rows: int, max_records: int) -> None:
-    flows = read_flow_table([TSV]).slice(0, 4000).combine_chunks().to_batches()[0]
+    flows = flows_of(discover([TSV])).slice(0, 4000).combine_chunks().to_batches()[0]
     # as if it had taken five hours
     ts = flows.column("ts").to_numpy()
     stretched = np.round(ts[0] + (ts - ts[0]) * 60, 6)

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from zeekml.features.extractor import feature_matrix
 from zeekml.features.feature_schema import FEATURE_NAMES, SCHEMA_HASH
-from zeekml.readers.archive import read_flow_table
+from zeekml.readers.archive import flows_of
+from zeekml.readers.files.discovery import discover
 
 TSV = Path(__file__).parent.parent.parent / "sample_logs" / "zeek_tsv" / "conn.log"
 
@@ -24,7 +25,7 @@ def test_the_table_holds_the_matrix(zeekml: Any, tmp_path: Path) -> None:
     table = pq.read_table(out)
     assert table.column_names == ["sensor", "source", "line", "uid", "ts", *FEATURE_NAMES]
     assert table.schema.metadata[b"zeekml_feature_schema"].decode() == SCHEMA_HASH
-    flows = read_flow_table([TSV])
+    flows = flows_of(discover([TSV]))
     expected = feature_matrix(flows)
     assert table["uid"].to_pylist() == flows["uid"].to_pylist()
     for i, name in enumerate(FEATURE_NAMES):

@@ -199,9 +199,10 @@ def test_the_closing_table_says_who_did_what(zeekml: Any, tmp_path: Path) -> Non
 
 
 def test_a_flow_table_is_an_input_too(zeekml: Any, tmp_path: Path) -> None:
-    from zeekml.readers.archive import read_flow_table
+    from zeekml.readers.archive import flows_of
+    from zeekml.readers.files.discovery import discover
 
-    pq.write_table(read_flow_table([TSV]), tmp_path / "flows.parquet")
+    pq.write_table(flows_of(discover([TSV])), tmp_path / "flows.parquet")
     done = zeekml("score", tmp_path / "flows.parquet", "--out", tmp_path / "out", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["records_scored"] == RECORDS

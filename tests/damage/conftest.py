@@ -8,6 +8,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -93,7 +94,7 @@ def read(tmp_path: Path) -> Reader:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
         counters = ReadCounters()
-        with RejectWriter(tmp_path / "rejects.jsonl") as rejects:
+        with closing(RejectWriter(tmp_path / "rejects.jsonl")) as rejects:
             rows = [
                 row
                 for stream in discover([path]).streams

@@ -19,7 +19,8 @@ from click.testing import CliRunner
 
 from zeekml.cli.main import cli
 from zeekml.errors import DataError, InputError
-from zeekml.readers.archive import read_flow_table
+from zeekml.readers.archive import flows_of
+from zeekml.readers.files.discovery import discover
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.files.line_splitter import MAX_LINE
 
@@ -426,7 +427,7 @@ def test_one_wrong_time_touches_only_flows_of_its_hosts(
     assert by_uid.keys() == before.keys()
     (uid,) = (uid for uid, r in by_uid.items() if r["ts"] != before[uid]["ts"])
     assert abs(by_uid[uid]["ts"] - float(stamp[0])) < 86_400
-    flows = read_flow_table([tmp_path / "damaged" / "in" / log.name])
+    flows = flows_of(discover([tmp_path / "damaged" / "in" / log.name]))
     hosts = {
         key: {orig, resp}
         for key, orig, resp in zip(

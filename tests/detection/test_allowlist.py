@@ -10,10 +10,10 @@ from zeekml.detection.allowlist import (
     EMPTY,
     Allowlist,
     allowlist_path,
+    append_entry,
     load_allowlist,
     parse_allowlist,
 )
-from zeekml.detection.allowlist_edit import append_entry
 from zeekml.detection.policy import default_rules_dir
 from zeekml.errors import ConfigError
 

@@ -102,7 +102,7 @@ def test_numbers_are_read_as_written() -> None:
     assert entry("1e-3").share() == 0.001
     assert entry(".5").share() == 0.5
     assert entry("010").integer(1, 20) == 10  # YAML 1.1 alone would make it 8
-    assert entry("0.95").number(0, 1) == 0.95
+    assert entry("0.95").share(ends=True) == 0.95
     assert entry("true").flag() is True
     for text in ("yes", "on", "1", "True"):
         with pytest.raises(ConfigError, match="one of true, false"):

@@ -155,8 +155,6 @@ def test_a_mistake_in_each_file_is_one_finding(tmp_path: Path) -> None:
 # the interpreter may stand where only root can read it: all is imported before rights are given up
 AS_NOBODY = """
 import os, sys
-from zeekml.core.jit_cache import keep_nothing_compiled
-keep_nothing_compiled()
 from zeekml.doctor.examination import Wanted, examine
 examine(Wanted())
 from zeekml.cli.main import main

@@ -16,7 +16,8 @@ from zeekml.doctor.access import Account
 from zeekml.doctor.finding import Level
 from zeekml.doctor.logs import examine_log
 from zeekml.live.tail.default_paths import Found
-from zeekml.readers.archive import read_flow_table
+from zeekml.readers.archive import flows_of
+from zeekml.readers.files.discovery import discover
 from zeekml.readers.formats.zeek_header import named_columns
 from zeekml.readers.rejects import ReadCounters
 
@@ -115,7 +116,7 @@ def test_as_many_lines_as_are_rejected(
     path = tmp_path_factory.mktemp("check") / "conn.log"
     path.write_bytes(as_json(GOOD, *({**GOOD, **change} for change in changes)))
     counters = ReadCounters()
-    read_flow_table([path], counters=counters)
+    flows_of(discover([path]), counters=counters)
     bad = sum(counters.rejected.values())
     found = look(path, "zeek")["lines"]
     if bad:

@@ -11,7 +11,6 @@ from small_disk import SmallDisk
 
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.bundle import Bundle, load_bundle
-from zeekml.live.precompile import compile_ahead
 
 
 @pytest.fixture
@@ -43,9 +42,3 @@ def bundle() -> Bundle:
 @pytest.fixture(scope="session")
 def policy() -> Policy:
     return load_policy()
-
-
-@pytest.fixture(scope="session")
-def compiled() -> None:
-    """What takes longest at a first start."""
-    compile_ahead()

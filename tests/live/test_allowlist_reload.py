@@ -13,20 +13,13 @@ from typing import Any
 import pytest
 from watch_process import ROOT, Log, WatchProcess, until
 
-from zeekml.detection.allowlist_edit import append_entry
-from zeekml.live.precompile import compile_ahead
+from zeekml.detection.allowlist import append_entry
 from zeekml.outputs import SILENCED
 
 SCANNER = "198.51.100.99"
 """Of every fifth portion of ten records, beginning with the first."""
 
 SCOPE = {"src": SCANNER, "reason": "pen test", "owner": "alice", "expiry": "never"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled() -> None:
-    """What takes longest at a first start."""
-    compile_ahead()
 
 
 @pytest.fixture

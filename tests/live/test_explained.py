@@ -12,8 +12,6 @@ from watch_process import Log, WatchProcess, zeekml
 
 from zeekml.triage.lookup import find_incident
 
-pytestmark = pytest.mark.usefixtures("compiled")
-
 
 @pytest.fixture
 def log(tmp_path: Path) -> Log:

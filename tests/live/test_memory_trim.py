@@ -17,7 +17,8 @@ from pathlib import Path
 from zeekml.live.memory_trim import do_without_pandas, shed_library_pages
 do_without_pandas()
 import zeekml
-from zeekml.readers.archive import read_flow_table
+from zeekml.readers.archive import flows_of
+from zeekml.readers.files.discovery import discover
 from zeekml.detection.policy import load_policy
 from zeekml.pipeline import Pipeline
 
@@ -25,7 +26,7 @@ def of_files():
     status = Path("/proc/self/status").read_text()
     return int(re.findall(r"RssFile:\\s+(\\d+)", status)[0]) // 1024
 
-batches = read_flow_table([Path(sys.argv[1])]).to_batches()
+batches = flows_of(discover([Path(sys.argv[1])])).to_batches()
 bundle, policy = zeekml.load_bundle(), load_policy(None)
 
 def run(shed):

@@ -1,112 +1,99 @@
-"""The start of a watch where nothing is compiled yet: what is noted, and how it can be ended."""
+"""The first start of a watch: what is noted before all else, and how it can be ended."""
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import json
 import os
+import random
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 from traffic import SAMPLES
-from watch_process import PATIENCE, ROOT, Log, until, zeekml
+from watch_process import PATIENCE, ROOT, Log, WatchProcess, until, zeekml
 
 from zeekml.live.health.systemd import ServiceManager
 from zeekml.outputs import NOTICE_LOG
 
-_COMPILER: Final = b"zeekml.live.precompile"
 
-Start = Callable[[], subprocess.Popen[bytes]]
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    cache = tmp_path / "cache"
-    return {**os.environ, "NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
-
-
-@pytest.fixture
-def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Start]:
-    """Starts a watch of ``conn.log`` that has to compile."""
-    command = [sys.executable, "-m", "zeekml", "watch", "--zeek", str(tmp_path / "conn.log")]
-    command += ["--out", str(tmp_path / "out"), "--state", str(tmp_path / "state")]
-    processes: list[subprocess.Popen[bytes]] = []
-
-    def start() -> subprocess.Popen[bytes]:
-        with (tmp_path / "stderr").open("ab") as errors:
-            process = subprocess.Popen(
-                command,
-                env=environment,
-                stderr=errors,
-                # where the suite runs in the background, SIGINT is ignored
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-            )
-            processes.append(process)
-        until(lambda: compilers(tmp_path) or processes[-1].poll() is not None, "compiling")
-        assert processes[-1].poll() is None, (tmp_path / "stderr").read_text()
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-
-
-def compilers(root: Path) -> list[int]:
-    """Processes that compile for a watch of these directories."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            command = (entry / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if _COMPILER in command and os.fsencode(root) in command:
-            found.append(int(entry.name))
-    return found
-
-
-def positions(root: Path) -> Any:
-    database = sqlite3.connect(f"file:{root / 'state' / 'state.db'}?mode=ro", uri=True)
-    ((record,),) = database.execute("SELECT record FROM stream")
+def positions(state: Path) -> dict[str, Any]:
+    """Where the log of a watch begins, as far as it has been noted."""
+    try:
+        database = sqlite3.connect(f"file:{state / 'state.db'}?mode=ro", uri=True)
+        records = database.execute("SELECT record FROM stream").fetchall()
+    except sqlite3.OperationalError:
+        return {}
     database.close()
-    return json.loads(record)["positions"]
+    return dict(json.loads(records[0][0])["positions"]) if records else {}
+
+
+def launch(log: Path, root: Path, *options: str) -> subprocess.Popen[bytes]:
+    """Start a watch without waiting for anything."""
+    command = [sys.executable, "-m", "zeekml", "watch", "--zeek", str(log), "--enriched"]
+    command += ["--out", str(root / "out"), "--state", str(root / "state"), *options]
+    with (root / "stderr").open("ab") as errors:
+        return subprocess.Popen(
+            command,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stderr=errors,
+            # where the suite runs in the background, SIGINT is ignored
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_it_ends_at_once_and_takes_its_compiler_along(
-    start: Start, tmp_path: Path, number: signal.Signals
+def test_it_can_be_ended_as_soon_as_it_has_noted_where_the_log_begins(
+    tmp_path: Path, number: signal.Signals
 ) -> None:
-    Log(tmp_path / "conn.log").write(3)
-    process = start()
-    assert list(positions(tmp_path)) == [str(tmp_path / "conn.log")]
-    process.send_signal(signal.SIGHUP)
-    time.sleep(0.5)
-    assert process.poll() is None
-    process.send_signal(number)
-    code = {signal.SIGTERM: 0, signal.SIGINT: 130}.get(number, -number)
-    assert process.wait(PATIENCE) == code
-    until(lambda: not compilers(tmp_path), "the compiler has ended")
+    log = tmp_path / "conn.log"
+    Log(log).write(3)
+    process = launch(log, tmp_path)
+    try:
+        until(lambda: positions(tmp_path / "state") or process.poll() is not None, "noted")
+        assert list(positions(tmp_path / "state")) == [str(log)]
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(number)
+        code = {signal.SIGTERM: 0, signal.SIGINT: 130}.get(number, -number)
+        assert process.wait(PATIENCE) == code
+    finally:
+        process.kill()
+        process.wait()
 
 
-def test_a_signal_to_the_whole_group_does_not_make_the_watch_compile_by_itself(
-    start: Start, tmp_path: Path
-) -> None:
-    process = start()
-    (compiler,) = compilers(tmp_path)
-    assert os.getpgid(compiler) != os.getpgid(process.pid)
+def test_ten_kills_in_its_first_seconds_lose_nothing(tmp_path: Path) -> None:
+    draw = random.Random(4)
+    log = Log(tmp_path / "logs" / "conn.log")
+    log.write(40)
+    for kill in range(10):
+        process = launch(log.path, tmp_path)
+        try:
+            if kill == 0:
+                until(lambda: positions(tmp_path / "state"), "noted")
+            time.sleep(draw.uniform(0.0, 1.5))
+            log.write(draw.randint(1, 40))
+            log.rotate()
+            log.write(draw.randint(1, 40))
+            time.sleep(draw.uniform(0.0, 0.5))
+        finally:
+            process.kill()
+            process.wait()
+    watch = WatchProcess(tmp_path / "out", tmp_path / "state", "--zeek", log.path)
+    watch.start("--until-idle", "2")
+    assert watch.end() == 0, watch.text
+    watch.has_scored(log.written)
+    done = zeekml("score", log.whole(tmp_path / "whole.log"), "--out", tmp_path / "at-once")
+    assert done.returncode == 0, done.stderr
+    expected = (tmp_path / "at-once" / NOTICE_LOG).read_bytes().splitlines(keepends=True)
+    assert watch.notices() == expected
+    assert expected
 
 
 def test_a_log_without_flows_and_then_with_them(tmp_path: Path) -> None:
@@ -134,27 +121,9 @@ def problems(out: Path) -> list[Any]:
     return [notice for notice in notices if notice["note"] == "ZeekML::Sensor_Problem"]
 
 
-def test_one_compiles_for_all(tmp_path: Path, environment: dict[str, str]) -> None:
-    done = tmp_path / "cache" / "live-here"
-    done.parent.mkdir()
-    with done.with_name("live-here.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        child = subprocess.Popen(
-            [sys.executable, "-m", "zeekml.live.precompile", str(done)],
-            env=environment,
-            stdin=subprocess.PIPE,
-        )
-        with pytest.raises(subprocess.TimeoutExpired):
-            child.wait(2)
-        done.touch()
-    # whoever was first has done it
-    assert child.wait(5) == 0
-    child.communicate()
-
-
 def test_who_waits_for_the_start_is_told() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(f"\0zeekml-test-{os.getpid()}")
         listening.settimeout(5)
-        ServiceManager(f"@zeekml-test-{os.getpid()}").starting("compiling", 1.5)
-        assert listening.recv(4096) == b"EXTEND_TIMEOUT_USEC=1500000\nSTATUS=compiling"
+        ServiceManager(f"@zeekml-test-{os.getpid()}").starting("loading", 1.5)
+        assert listening.recv(4096) == b"EXTEND_TIMEOUT_USEC=1500000\nSTATUS=loading"

@@ -20,7 +20,8 @@ import pytest
 
 from zeekml.features.extractor import FeatureExtractor
 from zeekml.features.feature_schema import FEATURE_NAMES, FEATURES, FLOW_WIDTH
-from zeekml.readers.archive import read_flow_table
+from zeekml.readers.archive import flows_of
+from zeekml.readers.files.discovery import discover
 
 HERE = Path(__file__).parent
 Record = Mapping[str, Any]
@@ -194,7 +195,7 @@ def test_in_the_same_order_context_agrees(sensor_pairs: ModuleType, compared: li
     rows.sort(key=lambda i: compared[i].zeek["ts"])
     matrices = []
     for name, side in (("zeek.log", "zeek"), ("eve.json", "suricata")):
-        flows = read_flow_table([HERE / name])
+        flows = flows_of(discover([HERE / name]))
         place = {line: row for row, line in enumerate(flows.column("line").to_pylist())}
         flows = flows.take(pa.array([place[getattr(compared[i], side)["line"]] for i in rows]))
         (batch,) = flows.combine_chunks().to_batches()

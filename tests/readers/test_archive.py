@@ -17,7 +17,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from zeekml.readers.archive import merge_by_end, read_flow_table, read_stream
+from zeekml.readers.archive import flows_of, merge_by_end, read_stream
 from zeekml.readers.batch_builder import flow_end
 from zeekml.readers.files.discovery import Discovery, discover
 from zeekml.readers.files.line_splitter import MAX_LINE
@@ -63,10 +63,9 @@ def test_every_compression_gives_the_same(
 ) -> None:
     path = tmp_path / "conn.log"  # the name says nothing about the compression
     path.write_bytes(pack(office_tsv))
-    seen: list[int] = []
-    batches, counters, _ = read(discover([path]), on_bytes=seen.append)
+    batches, counters, _ = read(discover([path]))
     assert counters.accepted == 570
-    assert counters.bytes_read == sum(seen) == path.stat().st_size
+    assert counters.bytes_read == path.stat().st_size
     assert (
         rows(batches)[-1]["uid"]
         == rows(read(discover([DATA / "office_conn.log.gz"]))[0])[-1]["uid"]
@@ -84,8 +83,11 @@ def test_batches_have_the_size_asked_for() -> None:
 def test_all_formats_in_one_table() -> None:
     counters = ReadCounters()
     names = ("office_conn.log.gz", "office_conn.json.gz", "office_eve.json.gz")
-    table = read_flow_table([DATA / name for name in names], counters=counters, keep_originals=True)
-    assert table.schema == FLOW_SCHEMA.append(ORIGINAL_FIELD)
+    found = discover([DATA / name for name in names])
+    table = flows_of(found, counters)
+    assert table.schema == FLOW_SCHEMA
+    schemas = {batch.schema for batch in read(found, keep_originals=True)[0]}
+    assert schemas == {FLOW_SCHEMA.append(ORIGINAL_FIELD)}
     assert len(table) == counters.accepted == 570 + 324 + 309
     assert set(table.column("sensor").to_pylist()) == {"zeek", "suricata"}
     assert len(set(table.column("source").to_pylist())) == 3
@@ -123,8 +125,7 @@ def test_what_a_break_leaves_of_a_record_over_several_lines_is_one_reject(
     cut = pretty.rindex(b'"proto"')
     path = tmp_path / "conn.log.gz"
     path.write_bytes(stream.compress(pretty[:cut]) + stream.flush(zlib.Z_SYNC_FLUSH))
-    counters, sink = ReadCounters(), Sink()
-    read_flow_table([path], counters=counters, rejects=sink)
+    _, counters, sink = read(discover([path]))
     assert counters.accepted == 3
     assert [reason for _, _, reason in sink.got] == ["truncated"]
     # the line that the record begins in
@@ -139,11 +140,11 @@ def test_utf_16_gives_the_same(
     for data in (office_tsv, office_json):
         path = tmp_path / "conn.log"
         path.write_bytes(data)
-        expected = read_flow_table([path]).drop_columns("source")
+        expected = flows_of(discover([path])).drop_columns("source")
         mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
         text = mark + data.decode().replace("\n", "\r\n").encode(encoding)
         path.write_bytes(gzip.compress(text) if packed else text)
-        assert read_flow_table([path]).drop_columns("source") == expected
+        assert flows_of(discover([path])).drop_columns("source") == expected
 
 
 def test_overlong_line(tmp_path: Path, conn_tsv: Make, cells: Callable[..., list[str]]) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from zeekml.readers.rejects import (
 
 def test_writer_writes_the_four_keys(tmp_path: Path) -> None:
     path = tmp_path / "rejects.jsonl"
-    with RejectWriter(path) as writer:
+    with closing(RejectWriter(path)) as writer:
         writer.add("conn.log", 7, BAD_VALUE, b"x\x1b]0;title\x07")
     (line,) = path.read_text().splitlines()
     assert json.loads(line) == {

@@ -86,6 +86,16 @@ class FlowTracker:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.tracker, name)
 
+    @property
+    def evicted_groups(self) -> int:
+        """Groups whose window was dropped early because there were too many."""
+        return int(self.tracker._windows.tally["evicted"][0])
+
+    @property
+    def dropped_rows(self) -> int:
+        """Rows dropped early because their group's window held too many."""
+        return int(self.tracker._windows.tally["dropped"][0])
+
     def take(self, *flows: Candidate) -> list[Notice]:
         return self._told(self.tracker.add(columns_of(flows)), flows)
 

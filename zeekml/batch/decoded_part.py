@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -76,7 +77,7 @@ def decode_part(
         directory.mkdir(parents=True)
         trace = _AlertTrace(directory / _ALERTS) if is_eve else None
         with (
-            RejectWriter(directory / REJECTS, cap=job.options.rejects_per_file) as rejects,
+            closing(RejectWriter(directory / REJECTS, cap=job.options.rejects_per_file)) as rejects,
             (directory / _ENDS).open("wb") as ends,
             write_flows(directory, schema) as flows,
         ):

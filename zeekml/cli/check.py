@@ -53,9 +53,6 @@ def check(
     not work) or unknown (it cannot be told), and what to do about it. Nothing is changed. Run as
     root, it looks at the rights of the user zeekml, if there is one.
     """
-    from zeekml.core.jit_cache import keep_nothing_compiled
-
-    keep_nothing_compiled()
     from zeekml.doctor.examination import Wanted, examine
     from zeekml.doctor.finding import Level
 

@@ -123,8 +123,7 @@ def allow(
     `zeekml watch` takes it up within seconds.
     """
     from zeekml.cli.console import say
-    from zeekml.detection.allowlist import allowlist_path
-    from zeekml.detection.allowlist_edit import Scope, append_entry, expiry_from_now
+    from zeekml.detection.allowlist import Scope, allowlist_path, append_entry, expiry_from_now
 
     values: dict[str, Scope] = {"reason": reason, "owner": owner, "expiry": expiry_from_now(expiry)}
     if name is not None:

@@ -30,10 +30,6 @@ Exit codes: 0 stopped, 65 nothing of what was read until it was idle could be sc
 130 interrupted.
 """
 
-_COMPILING = "compiling, once for this version; takes a minute or two"
-# seconds that the service manager is asked to wait until it hears of the start again
-_PATIENCE = 60.0
-
 # whether something can be read is found out by reading it: the watcher waits for a log until it can
 # be, and rights that a service was given one by one are not known to a check ahead
 _PATH = click.Path(path_type=Path, readable=False)
@@ -126,17 +122,6 @@ def watch(
     refuse_nested(out, state)
     received: list[int] = []
     with begin(logs, state, live_files) as begun:
-        from zeekml.live.health.systemd import ServiceManager
-        from zeekml.live.precompile import compile_ahead
-
-        # compile what is not compiled yet, and tell whoever waits for the start
-        manager = ServiceManager.from_environment()
-        logger = logging.getLogger("zeekml.watch")
-
-        def tell() -> None:
-            manager.starting(_COMPILING, _PATIENCE)
-
-        compile_ahead(lambda: logger.info(_COMPILING), tell)
         from zeekml.live.service import Watcher, WatchJob
 
         job = WatchJob(

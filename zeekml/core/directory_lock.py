@@ -56,16 +56,15 @@ class DirectoryLock:
         os.close(self._handle)
 
     def _locked(self) -> tuple[Path, int]:
-        if self._file is not None:
-            return self._lock_file(self._file)
-        try:
-            return self._directory, self._lock(os.open(self._directory, os.O_RDONLY | os.O_CLOEXEC))
-        except OSError as error:
-            if error.errno not in _LOCKS_FILES_ONLY:
-                raise
-            return self._lock_file(_HIDDEN_FILE)
-
-    def _lock_file(self, name: str) -> tuple[Path, int]:
+        name = self._file
+        if name is None:
+            try:
+                handle = os.open(self._directory, os.O_RDONLY | os.O_CLOEXEC)
+                return self._directory, self._lock(handle)
+            except OSError as error:
+                if error.errno not in _LOCKS_FILES_ONLY:
+                    raise
+                name = _HIDDEN_FILE
         path = self._directory / name
         return path, self._lock(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 

@@ -1,7 +1,6 @@
 """Hash tables on NumPy arrays for compiled code: 64-bit key → slot number, with deletion.
 
-A slot number stays the same while its key lives, so other arrays can hold counters per slot. The
-tables are tuples of arrays, which numba can compile once and cache on disk.
+What compiled code does with them stands in `_hash_table.pxd`.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.core.jit import njit
+from zeekml.core._hash_table import reinsert
 
 
 class HashTable(NamedTuple):
@@ -60,74 +59,4 @@ def reindex(table: HashTable, slots: npt.NDArray[np.int32]) -> None:
     unused = places_except(table.slots, slots)
     table.free[: len(unused)] = unused[::-1]
     table.free[-1] = len(unused)
-    _reinsert(table.cells, table.keys, slots)
-
-
-@njit(cache=True)
-def _reinsert(
-    cells: npt.NDArray[np.int32], keys: npt.NDArray[np.uint64], slots: npt.NDArray[np.int32]
-) -> None:
-    mask = len(cells) - 1
-    for slot in slots:
-        at = np.int64(keys[slot] & np.uint64(mask))
-        while cells[at] >= 0:
-            at = (at + 1) & mask
-        cells[at] = slot
-
-
-@njit(cache=True)
-def find(table: HashTable, key: np.uint64) -> int:
-    """Slot of the key, or -1."""
-    mask = len(table.cells) - 1
-    at = np.int64(key & np.uint64(mask))
-    while True:
-        slot = table.cells[at]
-        if slot < 0:
-            return -1
-        if table.keys[slot] == key:
-            return slot
-        at = (at + 1) & mask
-
-
-@njit(cache=True)
-def find_or_add(table: HashTable, key: np.uint64) -> int:
-    """Slot of the key, newly taken if need be; the caller has made sure that one is free."""
-    mask = len(table.cells) - 1
-    at = np.int64(key & np.uint64(mask))
-    while True:
-        slot = table.cells[at]
-        if slot < 0:
-            break
-        if table.keys[slot] == key:
-            return slot
-        at = (at + 1) & mask
-    height = table.free[len(table.keys)] - 1
-    table.free[len(table.keys)] = height
-    slot = table.free[height]
-    table.cells[at] = slot
-    table.keys[slot] = key
-    return slot
-
-
-@njit(cache=True)
-def remove(table: HashTable, slot: int) -> None:
-    """Give the slot back, closing the gap it leaves in its probe sequence."""
-    mask = len(table.cells) - 1
-    gap = np.int64(table.keys[slot] & np.uint64(mask))
-    while table.cells[gap] != slot:
-        gap = (gap + 1) & mask
-    at = gap
-    while True:
-        at = (at + 1) & mask
-        other = table.cells[at]
-        if other < 0:
-            break
-        home = np.int64(table.keys[other] & np.uint64(mask))
-        # `other` may move back to the gap unless its home lies between the two (cyclically)
-        if ((at - home) & mask) >= ((at - gap) & mask):
-            table.cells[gap] = other
-            gap = at
-    table.cells[gap] = -1
-    height = table.free[len(table.keys)]
-    table.free[height] = slot
-    table.free[len(table.keys)] = height + 1
+    reinsert(table.cells, table.keys, slots)

@@ -24,8 +24,7 @@ from zeekml.dashboard import panes
 from zeekml.dashboard.incident_table import IncidentTable
 from zeekml.dashboard.panes import count_rows
 from zeekml.dashboard.screens import HELP, AllowlistScreen, IncidentScreen, TextScreen
-from zeekml.detection.allowlist import allowlist_path
-from zeekml.detection.allowlist_edit import Scope, append_entry
+from zeekml.detection.allowlist import Scope, allowlist_path, append_entry
 from zeekml.detection.policy import Policy
 from zeekml.errors import ZeekmlError
 from zeekml.live.state.labels import Label, Labels, label_incident

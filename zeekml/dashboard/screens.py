@@ -12,7 +12,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from zeekml.detection.allowlist_edit import Scope
+from zeekml.detection.allowlist import Scope
 from zeekml.errors import ZeekmlError
 from zeekml.triage.allowlist_entry import entry_for
 from zeekml.triage.notice_reader import NoticeLine

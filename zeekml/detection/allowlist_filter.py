@@ -78,23 +78,17 @@ class AllowlistFilter:
     def __init__(
         self, rules: DetectionRules, allowlist: Allowlist = EMPTY, local_nets: Sequence[str] = ()
     ) -> None:
-        groups = [_NoteGroup(frozenset(NOTES.values()), IncidentTracker(rules))]
-        self._start(allowlist, tuple(local_nets), groups)
-        self._split()
-
-    def _start(
-        self, allowlist: Allowlist, local_nets: tuple[str, ...], groups: list[_NoteGroup]
-    ) -> None:
         self.allowlist = allowlist
-        self._local_nets = local_nets
+        self._local_nets = tuple(local_nets)
         self._matcher = AllowlistMatcher(allowlist, local_nets)
-        self._groups = groups
+        self._groups = [_NoteGroup(frozenset(NOTES.values()), IncidentTracker(rules))]
         self._covered: IncidentTracker | None = None  # of what covered flows would have raised
         self._opened: dict[str, int] = {}  # number of each open incident, from 1 on
         self._openings = 0
         self._silenced_by: dict[str, SuppressedBy] = {}  # of silenced incidents that are open
         self._waiting: list[tuple[Line, SuppressedBy]] = []
         self.silenced_count = 0  # incidents
+        self._split()
 
     @classmethod
     def load(cls, data: bytes) -> Self:
@@ -105,17 +99,14 @@ class AllowlistFilter:
         first, *rest = unseal(_KIND, _VERSION, data, least=2)
         head = decode(first, _FilterHead)
         trackers = [IncidentTracker.load(part) for part in rest]
-        covered = trackers.pop() if head.with_silenced else None
-        loaded = cls.__new__(cls)
         source, file = head.allowlist_source, head.allowlist_file
         allowlist = parse_allowlist(source, file, now=head.allowlist_read_at)
+        loaded = cls(trackers[0].rules, allowlist, head.local_nets)
+        loaded._covered = trackers.pop() if head.with_silenced else None
         of_notes = zip(map(frozenset, head.groups), trackers, strict=True)
-        loaded._start(allowlist, head.local_nets, [_NoteGroup(*group) for group in of_notes])
-        loaded._covered = covered
-        loaded._opened.update(head.opened)
-        loaded._openings = head.openings
-        loaded._silenced_by.update(head.silenced)
-        loaded.silenced_count = head.silenced_count
+        loaded._groups = [_NoteGroup(*group) for group in of_notes]
+        loaded._opened, loaded._openings = head.opened, head.openings
+        loaded._silenced_by, loaded.silenced_count = head.silenced, head.silenced_count
         loaded._split()
         return loaded
 
@@ -158,7 +149,7 @@ class AllowlistFilter:
         at `clock`. What the allowlist silences is in `take_silenced`. Raises `ValueError` if a time
         is not finite, or a score not within 0..1.
         """
-        masks = self._matcher.masks(candidates) if self._matcher else []
+        masks = self._matcher.masks(candidates) if self._matcher.entries else []
         covered = any(masks)
         found = []
         for group in self._groups:

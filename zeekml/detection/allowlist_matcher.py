@@ -60,10 +60,6 @@ class AllowlistMatcher:
         self._of_host = lru_cache(KEPT)(self._host)
         self._of_flow = lru_cache(KEPT)(self._flow)
 
-    def __bool__(self) -> bool:
-        """Whether there is anything to look for."""
-        return bool(self.entries)
-
     def masks(self, candidates: Candidates) -> list[int]:
         """The entries that cover each candidate, for whatever notes, as bits."""
         names = ("id.orig_h", "id.resp_h", "id.resp_p", "service", "uid")

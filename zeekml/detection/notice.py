@@ -11,8 +11,6 @@ from dataclasses import dataclass, fields
 from hashlib import blake2b
 from typing import Final, Literal
 
-from zeekml.core.text import printable
-
 NOTES: Final[Mapping[str, str]] = {
     "dos": "ZeekML::Denial_Of_Service",
     "scan": "ZeekML::Scan",
@@ -42,11 +40,6 @@ def digest_of(size: int, *parts: str) -> str:
         encoded = part.encode("utf-8", "surrogatepass")
         digest.update(len(encoded).to_bytes(8, "big") + encoded)
     return digest.hexdigest()
-
-
-def plain_or_none(text: str | None) -> str | None:
-    """Text from a log made safe; None stays."""
-    return None if text is None else printable(text)
 
 
 @dataclass(frozen=True, slots=True)

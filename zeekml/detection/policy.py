@@ -154,7 +154,7 @@ def _bands(value: Value) -> tuple[Band, ...]:
     for item in value.sequence():
         entry = item.mapping(("from", "severity"), ("flows",))
         band = Band(
-            score=entry["from"].number(0.0, 1.0),
+            score=entry["from"].share(ends=True),
             flows=entry["flows"].integer(1, 1_000_000_000 - 1) if "flows" in entry else 1,
             severity=entry["severity"].choice(SEVERITIES),
         )

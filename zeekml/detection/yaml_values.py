@@ -131,19 +131,14 @@ class Value:
             self.refuse(f"a whole number from {low} to {high}", text)
         return int(text)
 
-    def number(self, low: float, high: float) -> float:
-        """A number from `low` to `high`."""
+    def share(self, *, ends: bool = False) -> float:
+        """A number between 0 and 1, with or without these two."""
         text = self.text()
-        if not _NUMBER.fullmatch(text) or not low <= float(text) <= high:
-            self.refuse(f"a number from {low:g} to {high:g}", text)
-        return float(text)
-
-    def share(self) -> float:
-        """A number between 0 and 1, neither of them included."""
-        text = self.text()
-        if not _NUMBER.fullmatch(text) or not 0.0 < float(text) < 1.0:
-            self.refuse("'auto' or a number between 0 and 1", text)
-        return float(text)
+        number = float(text) if _NUMBER.fullmatch(text) else math.nan
+        if not (0.0 <= number <= 1.0 if ends else 0.0 < number < 1.0):
+            wanted = "a number from 0 to 1" if ends else "'auto' or a number between 0 and 1"
+            self.refuse(wanted, text)
+        return number
 
     def duration(self, low: float, high: float) -> float:
         """Seconds, from a duration such as 30s, 5m, 1h, or a number of seconds."""

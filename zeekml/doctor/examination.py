@@ -68,7 +68,6 @@ def examine(wanted: Wanted, root: Path = Path("/"), *, now: float | None = None)
         findings += examine_state(state, out, account, config.journal_mb << 20)
     findings += _models_and_rules(wanted, config)
     findings += [
-        machine.examine_cache(account, root),
         machine.examine_notifications(),
         machine.examine_open_files(),
     ]

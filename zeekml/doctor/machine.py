@@ -1,4 +1,4 @@
-"""The machine: a place for compiled code, notifications, open files, and the systemd unit."""
+"""The machine: notifications, open files, and the systemd unit."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ import resource
 from pathlib import Path
 from typing import Final
 
-from zeekml.core.jit_cache import cache_directory
-from zeekml.core.private_directory import belongs_to
-from zeekml.doctor.access import Account, obstacle
 from zeekml.doctor.finding import Check, Finding
 
 UNIT: Final = "zeekml.service"
@@ -24,43 +21,7 @@ _UNIT_PLACES: Final = tuple(
 _LARGEST: Final = 1 << 18
 _SETTING: Final = re.compile(r"^(\w+)=(.*)$", re.MULTILINE)
 
-# where the unit that comes with zeekml keeps compiled code
-SERVICE_CACHE: Final = Path("var/cache/zeekml")
 WANTED_FILES: Final = 1024  # open files that are always enough
-
-
-def examine_cache(account: Account, root: Path) -> Finding:
-    """Judge where compiled code is kept."""
-    directory = cache_directory()
-    if not account.ours:
-        directory = root / SERVICE_CACHE / directory.name
-    check = Check("compiled_code", directory)
-    base = directory
-    while not base.exists() and base != base.parent:
-        base = base.parent
-    remedy = (
-        "name a private directory in NUMBA_CACHE_DIR, as the unit's CacheDirectory= does; without "
-        "one, each start compiles for half a minute or longer"
-    )
-    try:
-        status = base.stat()
-        wall = obstacle(base, account, os.W_OK | os.X_OK)
-    except OSError as error:
-        return check.unknown(f"cannot be looked at: {error.strerror}")
-    if wall is not None and not account.ours:
-        if base == directory:
-            return check.fail(f"{account.name} may not write there", remedy)
-        text = f"is not there yet, and {account.name} may not make it; systemd does at the start"
-        return check.unknown(text)
-    if wall is not None:
-        return check.warn(f"{wall.path} is {wall.text}: nothing can be kept", remedy)
-    if base == directory:
-        if not belongs_to(status, account.uid):
-            text = "others could put code there, so it is not used"
-            return check.warn(text, f"remove it: rm -r {directory}")
-        if any(directory.rglob("*.nbi")):
-            return check.ok("this version's code is compiled")
-    return check.ok("the first start will compile this version's code, once")
 
 
 def examine_notifications() -> Finding:

@@ -338,7 +338,7 @@ class _Directory:
     def __exit__(self, *_: object) -> None:
         os.close(self._handle)
 
-    def read_entry(self, entry: FileEntry | MemberEntry, limit: int) -> bytes:
+    def read_entry(self, entry: FileEntry, limit: int) -> bytes:
         """Contents of a file, if they are what the manifest says."""
         data = self.read(entry.file, limit)
         if hashlib.sha256(data).hexdigest() != entry.sha256:

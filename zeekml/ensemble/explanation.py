@@ -8,6 +8,9 @@ the flow again with the usual value. Columns that say one thing are changed toge
 - the same count over 60, 600 and 3,600 s (each alone changes little, the others still say it);
 - the flags of which one names the protocol, the service or the kind of port.
 
+Values are told in words that an analyst reads without knowing our features, and without commas:
+they part the items of a list in Zeek's TSV, and would be escaped there.
+
 "Usual" is the median over benign training rows, which the bundle carries. Where the flags of a
 group have no majority, the group is set to its mean, which tells the members nothing.
 """
@@ -24,10 +27,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.core.units import two_digit_duration, two_digit_size, two_digits
 from zeekml.ensemble.bundle import Bundle
-from zeekml.ensemble.feature_text import amount, phrase
 from zeekml.ensemble.scoring import Ensemble, check_matrix
-from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES, Feature
+from zeekml.features.feature_schema import COUNTED, FEATURE_INDEX, FEATURES, MOST_COUNTED, Feature
 
 MISSING: Final = "missing"
 MIXED: Final = "mixed"
@@ -61,11 +64,8 @@ class Contribution:
 
         For example ``src60_ports=41 ports contacted by the source in 60 s (usual 2) +1.83``.
         """
-        return (
-            f"{self.feature}={phrase(self.feature, self.value)} "
-            f"({usual} {amount(self.feature, self.usual)}) "
-            f"{self.contribution:+.2f}"
-        )
+        said = f"{self.feature}={phrase(self.feature, self.value)}"
+        return f"{said} ({usual} {amount(self.feature, self.usual)}) {self.contribution:+.2f}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,9 +148,8 @@ def _group(bundle: Bundle, name: str, positions: npt.NDArray[np.int64]) -> _Grou
     names = [manifest.features[i] for i in positions]
     features = tuple(FEATURES[FEATURE_INDEX[n]] for n in names)
     medians = [manifest.usual[n].p50 if n in manifest.usual else math.nan for n in names]
-    stored = np.array(
-        [f.stored(m) for f, m in zip(features, medians, strict=True)], dtype=np.float32
-    )
+    pairs = list(zip(features, medians, strict=True))
+    stored = np.array([f.stored(m) for f, m in pairs], dtype=np.float32)
     flags = features[0].family in _FLAG_FAMILIES
     # without a median, or with flags of which none is usually set: the mean, a scaled 0
     if flags and not (stored > 0).any():
@@ -161,10 +160,7 @@ def _group(bundle: Bundle, name: str, positions: npt.NDArray[np.int64]) -> _Grou
         features=features,
         columns=np.array([FEATURE_INDEX[n] for n in names]),
         stored=stored,
-        usual=tuple(
-            UNKNOWN if math.isnan(m) else _natural(f, f.stored(m))
-            for f, m in zip(features, medians, strict=True)
-        ),
+        usual=tuple(UNKNOWN if math.isnan(m) else _natural(f, f.stored(m)) for f, m in pairs),
         scale=scaler.scale[positions],
         flags=flags,
     )
@@ -176,3 +172,40 @@ def _natural(feature: Feature, stored: float) -> float | str:
     if feature.transform == "flag":
         return "yes" if stored > 0 else "no"
     return feature.natural(stored)
+
+
+def phrase(feature: str, value: float | str) -> str:
+    """What a value of a feature says, for example ``41 ports contacted by the source in 60 s``.
+
+    A number is in the natural unit of a column; text (yes and no, the names in a family of flags
+    such as ``service``, "missing") says itself.
+    """
+    shown = amount(feature, value)
+    if isinstance(value, str):
+        if value not in ("yes", "no") or feature not in FEATURE_INDEX:
+            return shown
+        flag = FEATURES[FEATURE_INDEX[feature]]
+        said = flag.phrase if value == "yes" else flag.phrase_if_not
+        return f"{value}: {said}" if said else value
+    return FEATURES[FEATURE_INDEX[feature]].phrase.format(v=shown)
+
+
+def amount(feature: str, value: float | str) -> str:
+    """A value of a feature with its unit, such as ``3 %``, ``41``, ``1.2 kB`` or ``5 min``."""
+    if isinstance(value, str):
+        return value.replace("_", "-").replace(",", "/")
+    unit = FEATURES[FEATURE_INDEX[feature]].unit
+    if unit in COUNTED and round(value) >= MOST_COUNTED:
+        return f"{MOST_COUNTED} or more"
+    if unit in ("share", "ratio"):
+        return f"{two_digits(100 * value)} %"
+    if unit == "s":
+        return two_digit_duration(value)
+    if unit in ("bytes", "bytes/s"):
+        return two_digit_size(value)
+    if unit in ("ln", "ln bytes"):
+        linear = math.exp(min(value, 700.0))  # the next ones do not fit a float
+        # a mean of logarithms, or their spread
+        is_size = unit == "ln bytes" and feature.endswith("_mean")
+        return two_digit_size(linear - 1) if is_size else two_digits(linear)
+    return two_digits(value)

@@ -34,11 +34,9 @@ class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str
 
 
-class MemberEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MemberEntry(FileEntry, frozen=True, forbid_unknown_fields=True):
     """A member: its file, the classes it scores, and the width of its embedding."""
 
-    file: str
-    sha256: str
     outputs: tuple[str, ...]
     embedding: int
 
@@ -128,68 +126,57 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def check(self) -> None:
         """Raise `BundleError`, with the reason alone, unless this version can use the bundle."""
+        for reason in self._reasons_against():
+            raise BundleError(reason)
+
+    def _reasons_against(self) -> Iterator[str]:
+        """What is wrong; what comes after the first may rest on that being right."""
         if self.feature_schema != SCHEMA_HASH:
-            raise BundleError(
+            yield (
                 f"made for feature schema {printable(self.feature_schema, _SHOWN)}, this version "
                 f"of zeekml computes {printable(SCHEMA_HASH, _SHOWN)}; train the bundle again, or "
                 f"use zeekml {printable(self.zeekml_version, _SHOWN)}"
             )
         if self.classes != CLASSES:
-            raise BundleError(f"the classes must be {', '.join(CLASSES)}, in this order")
-        self._check_members()
-        self._check_inputs()
-        self._check_numbers()
-
-    def _check_members(self) -> None:
+            yield f"the classes must be {', '.join(CLASSES)}, in this order"
         if not self.members:
-            raise BundleError("no members")
-        entries: list[FileEntry | MemberEntry] = [*self.members, self.scaler, self.model_card]
-        for entry in entries:
+            yield "no members"
+        files: list[FileEntry] = [*self.members, self.scaler, self.model_card]
+        for entry in files:
             if not _FILE_NAME.fullmatch(entry.file):
-                raise BundleError(
-                    f"'{printable(entry.file, _SHOWN)}' is not a plain file name; files of a "
-                    "bundle lie in its own directory"
-                )
+                plain = f"'{printable(entry.file, _SHOWN)}' is not a plain file name"
+                yield f"{plain}; files of a bundle lie in its own directory"
             if not _SHA256.fullmatch(entry.sha256):
-                raise BundleError(f"the sha256 of {entry.file} is not 64 hex digits")
+                yield f"the sha256 of {entry.file} is not 64 hex digits"
         for member in self.members:
             if member.outputs not in (CLASSES, BINARY_CLASSES):
-                raise BundleError(
-                    f"the outputs of {member.file} must be the {len(CLASSES)} classes, or "
-                    f"{' and '.join(BINARY_CLASSES)}"
-                )
-
-    def _check_inputs(self) -> None:
+                known = f"the {len(CLASSES)} classes, or {' and '.join(BINARY_CLASSES)}"
+                yield f"the outputs of {member.file} must be {known}"
         if not self.features or len(set(self.features)) != len(self.features):
-            raise BundleError("the features must be listed once each, and at least one")
-        unknown = [name for name in self.features if name not in FEATURE_INDEX]
-        if unknown:
-            raise BundleError(f"the feature '{printable(unknown[0], _SHOWN)}' is unknown")
+            yield "the features must be listed once each, and at least one"
+        for name in self.features:
+            if name not in FEATURE_INDEX:
+                yield f"the feature '{printable(name, _SHOWN)}' is unknown"
         for name, usual in self.usual.items():
             if name not in self.features:
-                raise BundleError(
-                    f"usual values for '{printable(name, _SHOWN)}', which is no input"
-                )
+                yield f"usual values for '{printable(name, _SHOWN)}', which is no input"
             if not usual.p05 <= usual.p50 <= usual.p95:
-                raise BundleError(f"the usual values of {name} are not in ascending order")
+                yield f"the usual values of {name} are not in ascending order"
             if usual.p05 < 0 and FEATURES[FEATURE_INDEX[name]].transform != "identity":
-                raise BundleError(f"the usual values of {name} are below 0")
-
-    def _check_numbers(self) -> None:
-        usual = (value for entry in self.usual.values() for value in msgspec.structs.astuple(entry))
-        calibration = (self.calibration.slope, self.calibration.intercept)
-        if not all(math.isfinite(value) for value in (*usual, *calibration)):
-            raise BundleError("a usual or calibration value is not a finite number")
+                yield f"the usual values of {name} are below 0"
+        told = (value for entry in self.usual.values() for value in msgspec.structs.astuple(entry))
+        if not all(map(math.isfinite, (*told, self.calibration.slope, self.calibration.intercept))):
+            yield "a usual or calibration value is not a finite number"
         if self.calibration.slope <= 0:
-            raise BundleError("the calibration's slope is not above 0: scores would be inverted")
+            yield "the calibration's slope is not above 0: scores would be inverted"
         if not 0 < self.calibration.base_rate < 1:
-            raise BundleError("the calibration's base_rate is not between 0 and 1")
+            yield "the calibration's base_rate is not between 0 and 1"
         if set(self.thresholds) != set(THREATS):
-            raise BundleError(f"thresholds must be given for {', '.join(THREATS)}")
+            yield f"thresholds must be given for {', '.join(THREATS)}"
         if not all(0 < threshold < 1 for threshold in self.thresholds.values()):
-            raise BundleError("a threshold is not between 0 and 1")
+            yield "a threshold is not between 0 and 1"
         if not 0 <= self.candidate_score <= min(self.thresholds.values()):
-            raise BundleError("candidate_score is not between 0 and the lowest threshold")
+            yield "candidate_score is not between 0 and the lowest threshold"
 
 
 class _Head(msgspec.Struct):

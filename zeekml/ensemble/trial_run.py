@@ -17,7 +17,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -75,11 +75,8 @@ def failures(models: Sequence[bytes], features: int) -> list[str | None]:
     if code == -signal.SIGXCPU:
         return [*answers, f"running it takes more than {TIME_LIMIT:.0f} s"]
     how = f"signal {-code}" if code < 0 else f"code {code}"
-    return [
-        *answers,
-        f"running it ends the process ({how}); it is damaged, or needs more than "
-        f"{MEMORY >> 20:,} MiB",
-    ]
+    why = f"it is damaged, or needs more than {MEMORY >> 20:,} MiB"
+    return [*answers, f"running it ends the process ({how}); {why}"]
 
 
 def _answers(said: bytes) -> list[str | None]:
@@ -99,7 +96,9 @@ def serve() -> None:
     with os.fdopen(os.dup(1), "wb", buffering=0) as line:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         head: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
-        models = [_read(sys.stdin.buffer, int(size)) for size in head["sizes"]]
+        models = [sys.stdin.buffer.read(int(size)) for size in head["sizes"]]
+        if list(map(len, models)) != head["sizes"]:
+            raise EOFError
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         _bound(resource.RLIMIT_CPU, int(TIME_LIMIT + _MORE_TIME * len(models)))
         pages = int(Path("/proc/self/statm").read_text().split()[0])  # reserved by now
@@ -126,13 +125,6 @@ def _failure(model: bytes, features: int, held: list[Member]) -> str | None:
     except MemberError as error:
         return str(error)
     return None
-
-
-def _read(file: BinaryIO, size: int) -> bytes:
-    data = file.read(size)
-    if len(data) != size:
-        raise EOFError
-    return data
 
 
 def _bound(what: int, bound: int) -> None:

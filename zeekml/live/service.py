@@ -34,7 +34,6 @@ from zeekml.live.state.database import IncidentLine
 from zeekml.live.stream import SHED, LiveStream, PollResult
 from zeekml.live.tail.file_events import FileEvents
 from zeekml.live.tail.inputs import StreamLogs
-from zeekml.live.warm_up import warm_up_once
 from zeekml.outputs import ENRICHED, EVE_JSON, NOTICE_LOG, OutputOptions, refuse_nested
 
 log = logging.getLogger("zeekml.watch")
@@ -113,8 +112,6 @@ class Watcher:
             opening, marks = self._reporter.opening, self.state.marks()
             self.outputs = LiveOutputs(job.out, job.options, marks, opening, wall, kept)
             stack.callback(self.outputs.close)
-            for sensor in sorted({logs.sensor for logs in job.logs}):
-                warm_up_once(sensor, self.bundle, self.policy, job.config, hold=1.0)
             self.streams: list[LiveStream] = []
             rejects = self.outputs.rejects
             common = (self.state, self.bundle, self.policy, job.config, rejects)

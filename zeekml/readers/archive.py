@@ -5,26 +5,23 @@ A file may also be read in parts (byte ranges), so that several processes can re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from zeekml.core.text import printable
 from zeekml.readers.batch_builder import flow_end
 from zeekml.readers.files.compression import ByteStream
-from zeekml.readers.files.discovery import discover
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.files.streams import Discovery, LogFile, Stream, open_log
 from zeekml.readers.flow_order import in_end_order
-from zeekml.readers.flow_schema import FLOW_SCHEMA, ORIGINAL_FIELD, SURICATA_HOLD
+from zeekml.readers.flow_schema import FLOW_SCHEMA, SURICATA_HOLD
 from zeekml.readers.formats.suricata_eve import AlertMemory
-from zeekml.readers.rejects import OTHER, ReadCounters, RejectSink, SourceAccount, count_bounded
+from zeekml.readers.rejects import ReadCounters, RejectSink, SourceAccount, count_bounded
 from zeekml.readers.stream_clock import StreamClock, flow_ends
 from zeekml.readers.stream_reader import Events, LogReader
 
@@ -38,37 +35,22 @@ def read_stream(
     rejects: RejectSink | None = None,
     batch_rows: int = DEFAULT_BATCH_ROWS,
     keep_originals: bool = False,
-    on_bytes: Callable[[int], None] | None = None,
     hold: float = SURICATA_HOLD,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the flows of a stream in its order, as batches of `FLOW_SCHEMA`.
 
-    Parameters
-    ----------
-    stream
-        From `discover`.
-    counters
-        Is kept up to date while reading; whole only when the iterator is exhausted.
-    rejects
-        Gets the records that cannot be read.
-    batch_rows
-        Largest number of rows of a batch. Batches may be smaller, but are never empty.
-    keep_originals
-        Appends the column ``original`` (`ORIGINAL_FIELD`): the record as one line of JSON.
-    on_bytes
-        Called with the bytes taken from disk since its last call.
-    hold
-        Seconds for which flows of Suricata are held; 0 leaves them as they were logged.
+    Batches have at most `batch_rows` rows and are never empty. `counters` is whole only when the
+    iterator is exhausted; `rejects` gets the records that cannot be read. `keep_originals` appends
+    the column ``original`` (`flow_schema.ORIGINAL_FIELD`). Suricata's flows are held for `hold`
+    seconds; 0 leaves them as they were logged.
 
-    Notes
-    -----
     Within one writer, records come as they were logged. Several writers of one sensor are merged
     by (largest flow end so far, writer, place in its files). Suricata's flows are then put in the
     order in which they ended, see `zeekml.readers.flow_order`. A file that is damaged, cut short
     or gone gives what it has; then its name is in ``counters.truncated``.
     """
     account = partial(SourceAccount, counters=counters, rejects=rejects)
-    reader = LogReader(counters, account, keep_originals=keep_originals, on_bytes=on_bytes)
+    reader = LogReader(counters, account, keep_originals=keep_originals)
     if stream.kind is Kind.TABLE:
         batches = reader.tables(stream)
     elif len(stream.loggers) == 1:
@@ -90,36 +72,19 @@ def enter_behind(batch: pa.RecordBatch, clock: StreamClock, counters: ReadCounte
     """Enter the records of a batch that a clock, which ran over it, found far behind."""
     row = clock.first_behind
     source, line = batch.column("source")[row].as_py(), batch.column("line")[row].as_py()
-    counters.fell_behind(clock.behind, source, line)
+    counters.behind += clock.behind
+    counters.first_behind = counters.first_behind or f"{source}, line {line:,}"
 
 
-def read_flow_table(
-    inputs: Sequence[str | Path],
-    *,
-    counters: ReadCounters | None = None,
-    rejects: RejectSink | None = None,
-    keep_originals: bool = False,
-) -> pa.Table:
-    """All flows of files and directories (as for `discover`) in memory, see `flows_of`."""
-    counters = ReadCounters() if counters is None else counters
-    found = discover(inputs)
-    return flows_of(found, counters=counters, rejects=rejects, keep_originals=keep_originals)
-
-
-def flows_of(
-    found: Discovery,
-    *,
-    counters: ReadCounters,
-    rejects: RejectSink | None = None,
-    keep_originals: bool = False,
-) -> pa.Table:
+def flows_of(found: Discovery, counters: ReadCounters | None = None) -> pa.Table:
     """All flows of what was discovered in one table, stream after stream, as `read_stream` does."""
+    counters = ReadCounters() if counters is None else counters
     for reason, n in found.files_skipped.items():
         count_bounded(counters.files_skipped, reason, n)
-    read = partial(read_stream, counters=counters, rejects=rejects, keep_originals=keep_originals)
-    batches = [batch for stream in found.streams for batch in read(stream)]
-    schema = FLOW_SCHEMA.append(ORIGINAL_FIELD) if keep_originals else FLOW_SCHEMA
-    return pa.Table.from_batches(batches, schema).unify_dictionaries()
+    batches = [
+        batch for stream in found.streams for batch in read_stream(stream, counters=counters)
+    ]
+    return pa.Table.from_batches(batches, FLOW_SCHEMA).unify_dictionaries()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +125,8 @@ def read_part(
     events alone is not counted as skipped here. `read_size` is how many bytes to take from disk at
     a time, the same for all parts of a file.
     """
-    account = partial(_PartAccount, counters=counters, rejects=rejects)
+    # which names of types stay is known when parts are merged
+    account = partial(SourceAccount, counters=counters, rejects=rejects, most_types=1 << 16)
     reader = LogReader(counters, account, keep_originals=keep_originals, alerts=alerts)
     file = part.file
     try:
@@ -175,17 +141,6 @@ def read_part(
         for batch in flows:
             for start in range(0, len(batch), batch_rows):
                 yield batch.slice(start, batch_rows)
-
-
-class _PartAccount(SourceAccount):
-    """Keeps more names of record types: which of them stay is known when parts are merged."""
-
-    def skip(self, kind: str, n: int = 1) -> None:
-        """Enter `n` sound records of a type that is no flow."""
-        self.counters.records_read += n
-        kind = printable(kind, 64)  # merging cuts it further, as it does all such names
-        skipped = self.counters.skipped
-        skipped[kind if kind in skipped or len(skipped) < 1 << 16 else OTHER] += n
 
 
 @dataclass

@@ -124,23 +124,13 @@ def build_batch(
     A row is a flow if its `REQUIRED` values are good. Any other value that cannot be is taken for
     unknown and counted; it costs no flow. None is for no flow at all.
 
-    Parameters
-    ----------
-    columns
-        Any of `RECORD_COLUMNS`, each of `RAW_TYPES` (strings may be dictionary-encoded) and all
-        as long as `lines`, the 1-based line numbers (rows,). What is absent is null.
-    sensor
-        ``zeek`` or ``suricata``, for all rows or for each.
-    excerpt, original
-        Row index to the raw record, for the rejects, and to the record as one line of JSON, for
-        the column ``original``.
-    signatures, at_exit
-        Alerts on the same flow; rows that were logged because the sensor stopped, for the column
-        `AT_EXIT_FIELD`.
-    unread
-        By column, the rows in which the reader itself found a value it could not read; it is null.
-    own_marks
-        Whether the format says by itself what stands for no text; else that is `UNSET`.
+    The columns are any of `RECORD_COLUMNS`, each of `RAW_TYPES` (strings may be dictionary-encoded)
+    and all as long as `lines`, the 1-based line numbers (rows,); what is absent is null. The sensor
+    is ``zeek`` or ``suricata``, for all rows or for each. `excerpt` and `original` take a row to
+    the raw record, for the rejects, and to the record as one line of JSON, for ``original``.
+    `signatures` are alerts on the same flow, `at_exit` (for `AT_EXIT_FIELD`) rows logged because
+    the sensor stopped, and `unread` by column the rows with a value, null here, that the reader
+    itself could not read. With `own_marks` the format says what stands for no text, else `UNSET`.
     """
     n = len(lines)
     wrong = {name: rows for name, rows in (unread or {}).items() if rows.any()}
@@ -173,19 +163,14 @@ def build_batch(
     if not len(rows):
         return None
 
-    if not isinstance(sensor, str):
-        sensor = sensor.dictionary_encode()
-    if len(rows) < n:
-        mask = pa.array(keep)
-        out = {name: column.filter(mask) for name, column in out.items()}
-        lines = lines[rows]
-        signatures = None if signatures is None else signatures.filter(mask)
-        sensor = sensor if isinstance(sensor, str) else sensor.filter(mask)
-    out["sensor"] = _constant(sensor, len(rows)) if isinstance(sensor, str) else sensor
-    out["source"] = _constant(account.source, len(rows))
+    out["sensor"] = _constant(sensor, n) if isinstance(sensor, str) else sensor.dictionary_encode()
+    out["source"] = _constant(account.source, n)
     out["line"] = pa.array(lines, pa.int64())
     if signatures is not None:
         out["signatures"] = signatures
+    if len(rows) < n:
+        mask = pa.array(keep)
+        out = {name: column.filter(mask) for name, column in out.items()}
     fields = list(FLOW_SCHEMA)
     arrays = [out[f.name] if f.name in out else pa.nulls(len(rows), f.type) for f in fields]
     if original is not None:

@@ -51,13 +51,13 @@ _MAX_SOURCES: Final = 4096
 _MAX_REJECT: Final = 1 << 14
 
 
-def count_bounded(counter: Counter[str], key: str, n: int = 1) -> None:
+def count_bounded(counter: Counter[str], key: str, n: int = 1, most: int = _MAX_KEYS) -> None:
     """Add `n` under `key`, or under ``other`` once the counter holds as many keys as it may.
 
     The key may come from a log: it is made printable and cut to 40 characters.
     """
     key = printable(key, _MAX_KEY_LENGTH)
-    if key not in counter and len(counter) >= _MAX_KEYS:
+    if key not in counter and len(counter) >= most:
         key = OTHER
     counter[key] += n
 
@@ -106,11 +106,6 @@ class ReadCounters:
         if source not in self.truncated and len(self.truncated) < _MAX_NAMES:
             self.truncated.append(source)
 
-    def fell_behind(self, n: int, source: str, line: int) -> None:
-        """Enter `n` records out of the order of time, the first of them in `line` of `source`."""
-        self.behind += n
-        self.first_behind = self.first_behind or f"{source}, line {line:,}"
-
     def remark(self, text: str) -> None:
         """Remember something about a file."""
         if text not in self.remarks and len(self.remarks) < _MAX_NAMES:
@@ -150,17 +145,15 @@ class RejectWriter:
 
     def __init__(
         self,
-        target: str | Path | IO[str],
+        target: Path | IO[str],
         *,
         cap: int = DEFAULT_CAP,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._owned = isinstance(target, str | Path)
-        self._path = Path(target) if isinstance(target, str | Path) else Path("rejects")
+        self._owned = isinstance(target, Path)
+        self._path = target if isinstance(target, Path) else Path("rejects")
         with as_output_error(self._path):
-            self._file = (
-                self._path.open("w", encoding="utf-8") if isinstance(target, str | Path) else target
-            )
+            self._file = target.open("w", encoding="utf-8") if isinstance(target, Path) else target
         self._cap = cap
         self._clock = clock
         # least recently rejected source first: a directory of many files stays within bounds
@@ -192,12 +185,6 @@ class RejectWriter:
             with as_output_error(self._path):
                 self._file.close()
 
-    def __enter__(self) -> RejectWriter:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
 
 @dataclass
 class SourceAccount:
@@ -206,6 +193,7 @@ class SourceAccount:
     source: str  # name of the file as the user knows it
     counters: ReadCounters  # totals shared by all sources of a run
     rejects: RejectSink | None  # where rejected records go besides being counted
+    most_types: int = _MAX_KEYS  # names of types of skipped records that are kept
 
     def accept(self, n: int, first_ts: float, last_ts: float) -> None:
         """Enter `n` flows whose times span `first_ts` to `last_ts`."""
@@ -227,7 +215,7 @@ class SourceAccount:
     def skip(self, kind: str, n: int = 1) -> None:
         """Enter `n` sound records of a type that is no flow."""
         self.counters.records_read += n
-        count_bounded(self.counters.skipped, kind, n)
+        count_bounded(self.counters.skipped, kind, n, self.most_types)
 
     def unknown(self, column: str, n: int) -> None:
         """Enter `n` values of accepted records that could not be understood and became null."""

@@ -20,7 +20,6 @@ from zeekml.readers.rejects import LINE_TOO_LONG, ReadCounters, SourceAccount, c
 
 NETFLOW_ONLY: Final = "suricata_netflow_only"
 
-
 Decoder = ZeekDecoder | EveDecoder
 """Makes flows of whole lines."""
 
@@ -51,13 +50,11 @@ class LogReader:
         account: Callable[[str], SourceAccount] | None = None,
         *,
         keep_originals: bool = False,
-        on_bytes: Callable[[int], None] | None = None,
         alerts: AlertMemory | None = None,
     ) -> None:
         self._counters = counters
         self._account = account or (lambda source: SourceAccount(source, counters, None))
         self._keep_originals = keep_originals
-        self._on_bytes = on_bytes
         self._alerts = AlertMemory() if alerts is None else alerts
 
     def tables(self, stream: Stream) -> Iterator[pa.RecordBatch]:
@@ -72,7 +69,7 @@ class LogReader:
                 )
             except flow_table.TABLE_ERRORS as error:
                 account.cut_short(1, b"", str(error))
-            self._took(file.size)
+            self._counters.bytes_read += file.size
 
     def logs(self, files: Iterable[LogFile]) -> Iterator[pa.RecordBatch]:
         """Yield the flows of one writer's files, one file after the other."""
@@ -123,7 +120,7 @@ class LogReader:
                 break
             before = taken < begin
             if not before:
-                self._took(taken - counted)
+                self._counters.bytes_read += taken - counted
             counted = taken
             for item in splitter.feed(chunk):
                 if not before:
@@ -131,7 +128,7 @@ class LogReader:
                 elif isinstance(item, Block) and isinstance(decoder, ZeekDecoder):
                     decoder.pass_over(item)
         if end is None:
-            self._took(stream.raw_bytes - counted)
+            self._counters.bytes_read += stream.raw_bytes - counted
             if stream.left_out:
                 self._counters.remark(
                     f"{account.source}: {stream.left_out:,} bytes behind the end of the compressed "
@@ -155,11 +152,6 @@ class LogReader:
         if isinstance(decoder, EveDecoder):
             events.flows += decoder.flows
             events.netflows += decoder.netflows
-
-    def _took(self, n: int) -> None:
-        self._counters.bytes_read += n
-        if self._on_bytes is not None:
-            self._on_bytes(n)
 
 
 def new_decoder(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zeekml.detection.allowlist_edit import Scope, expiry_from_now
+from zeekml.detection.allowlist import Scope, expiry_from_now
 from zeekml.detection.incidents.message import has_ports
 from zeekml.errors import InputError
 from zeekml.triage.notice_reader import NoticeLine

@@ -11,8 +11,7 @@ import numpy as np
 
 from zeekml.detection.notice import SHORT_DIGEST
 from zeekml.ensemble.bundle import Bundle
-from zeekml.ensemble.explanation import Contribution, explain
-from zeekml.ensemble.feature_text import amount, phrase
+from zeekml.ensemble.explanation import Contribution, amount, explain, phrase
 from zeekml.ensemble.scoring import Ensemble
 from zeekml.errors import DataError
 from zeekml.features.feature_schema import FEATURES, SCHEMA_HASH

@@ -5,9 +5,9 @@ from typing import Any
 
 from notice_fixtures import Candidate
 
+from zeekml.detection.incidents._incidents import MAX_DISTINCT, MAX_SIGNATURE_SETS
 from zeekml.detection.incidents.message import Incident
 from zeekml.detection.incidents.notice_builder import MAX_SIGNATURES
-from zeekml.detection.incidents.open_incidents import MAX_DISTINCT, MAX_SIGNATURE_SETS
 from zeekml.detection.notice import Notice, Tally
 
 MakeCandidate = Callable[..., Candidate]

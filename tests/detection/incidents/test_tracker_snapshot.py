@@ -65,7 +65,7 @@ def candidates_of(make: MakeCandidate, drawn: list[Any]) -> list[Candidate]:
     return flows
 
 
-def told(tracker: IncidentTracker, notices: list[Notice]) -> tuple[Any, ...]:
+def told(tracker: Any, notices: list[Notice]) -> tuple[Any, ...]:
     counts = (tracker.suppressed, tracker.evicted_groups, tracker.dropped_rows)
     opened = (dict(tracker.opened), tracker.cut_short, tracker.open_incidents())
     return msgspec.json.encode(notices), counts, opened

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeekml.errors import StateError
+from zeekml.features.context._context import HEAD, LAST, TAIL
 from zeekml.features.context.context_snapshot import SnapshotHead
 from zeekml.features.context.engine import ContextEngine
-from zeekml.features.context.layout import HEAD, LAST, TAIL
 from zeekml.features.feature_schema import FEATURES, WINDOWS
 from zeekml.features.flow_features import FlowColumns
 

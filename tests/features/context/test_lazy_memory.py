@@ -5,14 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zeekml.features.context.lazy_memory import (
-    CHUNK,
-    Ring,
-    give_slot,
-    new_slots,
-    reserved,
-    take_slot,
-)
+from zeekml.features.context import _table
+from zeekml.features.context.lazy_memory import CHUNK, Ring, new_slots, reserved
 
 
 def resident() -> int:
@@ -61,9 +55,9 @@ def test_a_small_ring_is_a_plain_array() -> None:
 
 def test_places_given_back_are_used_first() -> None:
     slots = new_slots(10)
-    assert [take_slot(slots) for _ in range(3)] == [0, 1, 2]
-    give_slot(slots, 1)
+    assert [_table.take(slots) for _ in range(3)] == [0, 1, 2]
+    _table.give(slots, 1)
     assert slots.live == 2
-    assert take_slot(slots) == 1
-    assert take_slot(slots) == 3
+    assert _table.take(slots) == 1
+    assert _table.take(slots) == 3
     assert slots.live == 4

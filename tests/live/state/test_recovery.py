@@ -29,7 +29,8 @@ from zeekml.live.state.database import JournalRow, Snapshot, State, StreamCommit
 from zeekml.live.state.journal import JournalEntry, pack
 from zeekml.live.state.recovery import RestoredStream, context_start, recover
 from zeekml.live.state.state_directory import STATE_FILE
-from zeekml.readers.archive import read_flow_table
+from zeekml.readers.archive import flows_of
+from zeekml.readers.files.discovery import discover
 from zeekml.readers.flow_schema import AT_EXIT_FIELD
 from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.stream_clock import ClockState
@@ -53,7 +54,7 @@ def policy() -> Policy:
 @cache
 def sample() -> pa.RecordBatch:
     """Flows in which incidents open, go on and close, spread over three hours."""
-    table = read_flow_table([SAMPLE]).slice(9000, ROWS)
+    table = flows_of(discover([SAMPLE])).slice(9000, ROWS)
     ts = table.column("ts").to_numpy()
     spread = ts[0] + (ts - ts[0]) * 30
     at = table.schema.get_field_index("ts")

@@ -15,7 +15,7 @@ import pytest
 from log_bytes import put
 
 from zeekml.errors import InputError
-from zeekml.readers.archive import flows_of, read_flow_table
+from zeekml.readers.archive import flows_of
 from zeekml.readers.files.discovery import columns_like, discover
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.formats.zeek_header import Header, named_columns
@@ -314,7 +314,7 @@ def test_what_is_no_help_is_refused(tmp_path: Path, conn_tsv: Make, cells: Make)
     log = tmp_path / "conn.log"
     log.write_bytes(bare(conn_tsv([cells()])))
     with pytest.raises(InputError, match="21 tab-separated columns and no header; name them with"):
-        read_flow_table([log])
+        flows_of(discover([log]))
     with pytest.raises(InputError, match="21 columns and no header, but 4 are named"):
         read_bare(log, named_columns("ts id.orig_h id.resp_h proto"))
     with pytest.raises(ValueError, match=r"lack id\.resp_h, proto"):

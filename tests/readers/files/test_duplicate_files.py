@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zeekml.readers.archive import read_flow_table
+from zeekml.readers.archive import flows_of
 from zeekml.readers.files.discovery import Discovery, discover
 
 START = 1775520000.0
@@ -50,7 +50,7 @@ def left_out(found: Discovery) -> set[str]:
 
 
 def uids(root: Path) -> list[str]:
-    return sorted(read_flow_table([root])["uid"].to_pylist())
+    return sorted(flows_of(discover([root]))["uid"].to_pylist())
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from zeekml.readers.archive import read_flow_table
+from zeekml.readers.archive import flows_of
+from zeekml.readers.files.discovery import discover
 
 DATA = Path(__file__).parents[1] / "data"
 pytestmark = [
@@ -41,8 +42,8 @@ def eve(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_two_sensors_agree_on_the_same_packets(eve: Path) -> None:
-    suricata = read_flow_table([eve]).to_pylist()
-    zeek = read_flow_table([DATA / "office_flood_conn.json.gz"]).to_pylist()
+    suricata = flows_of(discover([eve])).to_pylist()
+    zeek = flows_of(discover([DATA / "office_flood_conn.json.gz"])).to_pylist()
     seen = Counter(r["community_id"] for r in [*suricata, *zeek])
     by_id = {r["community_id"]: r for r in suricata}
     pairs = [

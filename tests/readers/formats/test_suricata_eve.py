@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from zeekml.core.serialization import seal
 from zeekml.errors import StateError
-from zeekml.readers.formats.eve_mapping import datagram_state, service_name, tcp_state
+from zeekml.readers.formats.eve_mapping import service_name, tcp_state
 from zeekml.readers.formats.suricata_eve import MAX_ALERTED_FLOWS, AlertMemory, EveDecoder
 from zeekml.readers.formats.zeek_json import ZeekJsonDecoder
 from zeekml.readers.rejects import SourceAccount
@@ -268,12 +268,16 @@ def test_tcp_state(client: int, server: int, state: str) -> None:
     assert tcp_state(client, server) == state
 
 
-def test_datagram_state() -> None:
-    assert datagram_state(1, 1) == "SF"
-    assert datagram_state(2, 0) == "S0"
-    assert datagram_state(0, 2) == "SHR"
-    assert datagram_state(0, 0) == "OTH"
-    assert datagram_state(None, 1) is None
+@pytest.mark.parametrize(
+    ("sent", "received", "state"),
+    [(1, 1, "SF"), (2, 0, "S0"), (0, 2, "SHR"), (0, 0, "OTH"), (None, 1, None)],
+)
+def test_states_of_datagrams(
+    read: Read, sent: int | None, received: int, state: str | None
+) -> None:
+    packets = {"pkts_toserver": sent, "pkts_toclient": received}
+    (row,) = read(EveDecoder, lines(flow(proto="UDP", tcp=None, flow=packets))).rows
+    assert row["conn_state"] == state
 
 
 def test_service_names() -> None:

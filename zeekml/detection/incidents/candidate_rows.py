@@ -16,8 +16,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zeekml.core.jit import njit
 from zeekml.detection.candidates import Candidates
+from zeekml.detection.incidents._incidents import (
+    ABSENT,
+    NO_SIZE,
+    SCORE,
+    UNIT_BITS,
+    hash_texts,
+    join_keys,
+)
 from zeekml.detection.incidents.compiled_policy import (
     ORIGINATOR,
     PORT,
@@ -29,12 +36,8 @@ from zeekml.detection.incidents.compiled_policy import (
 from zeekml.detection.notice import UNKNOWN_AS
 from zeekml.ensemble.classes import THREATS
 from zeekml.ensemble.probability import EVEN, evidence
-from zeekml.features.addresses import mix
 
 Keys = npt.NDArray[np.uint64]
-
-ABSENT: Final = 0
-"""Key of a text that is not there."""
 
 
 def new_secret() -> np.uint64:
@@ -50,9 +53,7 @@ def text_keys(column: pa.StringArray, secret: np.uint64) -> Keys:
     _, offsets_buffer, data_buffer = column.buffers()
     offsets = np.frombuffer(offsets_buffer, np.int32)[column.offset :][: len(column) + 1]
     data = np.frombuffer(data_buffer, np.uint8) if data_buffer else np.zeros(0, np.uint8)
-    # whether Arrow's buffers may be written to differs; compile for one of the two only
-    data.flags.writeable = offsets.flags.writeable = False
-    _hash_texts(data, offsets, secret, keys)
+    hash_texts(data, offsets, secret, keys)
     if column.null_count:
         keys[column.is_null().to_numpy(zero_copy_only=False)] = ABSENT
     return keys
@@ -62,42 +63,14 @@ def joint_keys(secret: np.uint64, first: int, *columns: Keys) -> Keys:
     """A key for each row's values in all these columns; another `first` gives other keys."""
     keys = np.full(len(columns[0]), np.uint64(first) ^ secret)
     for column in columns:
-        _join(keys, column)
+        join_keys(keys, column)
     return keys
 
 
-@njit(cache=True)
-def _hash_texts(
-    data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int32], secret: np.uint64, keys: Keys
-) -> None:
-    for i in range(len(keys)):
-        key = mix(secret + np.uint64(offsets[i + 1] - offsets[i]))
-        word = np.uint64(0)
-        filled = 0
-        for j in range(offsets[i], offsets[i + 1]):
-            word = (word << np.uint64(8)) | np.uint64(data[j])
-            filled += 1
-            if filled == 8:
-                key = mix(key ^ word)
-                word = np.uint64(0)
-                filled = 0
-        keys[i] = mix(key ^ word)
-
-
-@njit(cache=True)
-def _join(keys: Keys, more: Keys) -> None:
-    for i in range(len(keys)):
-        keys[i] = mix(keys[i] ^ more[i])
-
-
-UNIT: Final = 2.0**-56
+UNIT: Final = 2.0**-UNIT_BITS
 """Evidence and shares are counted in this unit, so that sums of up to 127 of them are exact."""
 
-SCORE: Final = len(THREATS)
-"""The measure of a row that is its evidence; the others are its shares, by place in `THREATS`."""
-
 NO_PORT: Final = -(2**31)
-NO_SIZE: Final = -(2**63)
 
 ROW: Final = np.dtype(
     [

@@ -9,16 +9,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.core.jit import njit
+from zeekml.detection.incidents._incidents import MAX_KINDS, MAX_RANKINGS, SCORE
 from zeekml.detection.policy import GROUP_COLUMNS
 from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.classes import THREATS
 from zeekml.ensemble.probability import evidence
-
-MAX_KINDS: Final = len(THREATS)
-"""There are not more kinds of groups, nor lanes, than detectors."""
-
-MAX_RANKINGS: Final = 2 * len(THREATS)
 
 ORIGINATOR, RESPONDER, PORT = GROUP_COLUMNS
 
@@ -93,7 +88,7 @@ def compile_policy(rules: DetectionRules) -> CompiledPolicy:
     rankings_of_all = {
         (lanes.index((kinds.index(d.group_by), d.window)), measure, d.top)
         for d in enabled
-        for measure in (len(THREATS), THREATS.index(d.threat))
+        for measure in (SCORE, THREATS.index(d.threat))
     }
     rankings = sorted(rankings_of_all)
     layout = np.zeros(1, LAYOUT)
@@ -121,7 +116,7 @@ def compile_policy(rules: DetectionRules) -> CompiledPolicy:
         entry["suppress_for"] = detector.suppress_for
         entry["minimum_flows"] = detector.minimum_flows
         entry["lane"] = lane
-        entry["by_score"] = rankings.index((lane, len(THREATS), detector.top))
+        entry["by_score"] = rankings.index((lane, SCORE, detector.top))
         entry["by_share"] = rankings.index((lane, threat, detector.top))
     members = tuple(d.minimum_members for d in policy.detectors)
     return CompiledPolicy(base_rate, kinds, thresholds, members, detectors, layout)
@@ -130,12 +125,3 @@ def compile_policy(rules: DetectionRules) -> CompiledPolicy:
 def _starts(owners: list[int]) -> npt.NDArray[np.int64]:
     """Where the run of each owner begins in a sorted list of owners, up to `MAX_KINDS`."""
     return np.searchsorted(np.array(owners, np.int64), np.arange(MAX_KINDS + 1)).astype(np.int64)
-
-
-compiled: Final = njit(cache=True, _nrt=False)
-"""Compile for code that works on arrays it is given and makes none.
-
-The state of a stream is some thirty arrays, and nearly every function gets all of them. Numba
-would count references to each at every call, which takes several times as long as the work itself;
-Python holds the arrays all the while, so there is nothing to count.
-"""

@@ -71,9 +71,14 @@ def detail(incident: Incident, severity: str, signatures: int | None = None) -> 
     `signatures` says how many different alerts there were; None if its log can hold none.
     """
     spread = f" (spread {incident.spread:.3f})" if math.isfinite(incident.spread) else ""
+    tallies = incident.sources.tally, incident.destinations.tally, incident.ports.tally
+    told = zip(tallies, ("source", "target", "port"), strict=True)
+    extent = [f"{tally} {noun}{tally.plural}" for tally, noun in told if tally.count]
+    sizes = ((incident.sent, "sent"), (incident.received, "received"))
+    extent += [f"{amount_of_data(size)} {way}" for size, way in sizes if size is not None]
     parts = [
         f"since {when(incident.first_ts)} UTC",
-        _extent(incident),
+        ", ".join(extent),
         f"highest score {incident.score:.3f}{spread}, threshold {incident.threshold:.3f}",
         f"severity {severity}",
     ]
@@ -84,16 +89,6 @@ def detail(incident: Incident, severity: str, signatures: int | None = None) -> 
         saw = f"{counted(signatures, 'Suricata signature')} saw it"
         parts.append(saw if signatures else "no Suricata alert on its flows in this log")
     return "; ".join(part for part in parts if part)
-
-
-def _extent(incident: Incident) -> str:
-    """How many hosts and ports, and how much data, in numbers."""
-    tallies = incident.sources.tally, incident.destinations.tally, incident.ports.tally
-    told = zip(tallies, ("source", "target", "port"), strict=True)
-    parts = [f"{tally} {noun}{tally.plural}" for tally, noun in told if tally.count]
-    sizes = ((incident.sent, "sent"), (incident.received, "received"))
-    parts += [f"{amount_of_data(size)} {way}" for size, way in sizes if size is not None]
-    return ", ".join(parts)
 
 
 def _hosts(common: str | None, seen: Distinct[str]) -> str:

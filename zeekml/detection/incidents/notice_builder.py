@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from collections.abc import Iterable
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import fields, replace
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
+import communityid
 import msgspec
+from communityid.error import Error as CommunityIdError
 
 from zeekml.core.text import printable
-from zeekml.detection.community_id import community_id
-from zeekml.detection.incidents.candidate_rows import NO_SIZE
+from zeekml.detection.incidents._incidents import DESTINATIONS, NO_SIZE, PORTS, SOURCES
 from zeekml.detection.incidents.compiled_policy import ORIGINATOR, PORT, RESPONDER
 from zeekml.detection.incidents.flow_store import FlowStore
 from zeekml.detection.incidents.message import Distinct, Incident, detail, message
-from zeekml.detection.incidents.open_incidents import DESTINATIONS, PORTS, SOURCES, OpenIncidents
+from zeekml.detection.incidents.open_incidents import OpenIncidents
 from zeekml.detection.incidents.sliding_windows import Windows
-from zeekml.detection.notice import (
-    Evidence,
-    Flow,
-    Notice,
-    QuotedFlow,
-    State,
-    Tally,
-    digest_of,
-    plain_or_none,
-)
+from zeekml.detection.notice import Evidence, Flow, Notice, QuotedFlow, State, Tally, digest_of
 from zeekml.detection.rules import DetectionRules
 from zeekml.readers.flow_schema import SURICATA
 
@@ -35,6 +29,12 @@ MAX_SIGNATURES: Final = 16
 _ID_BYTES: Final = 12
 _GROUP_BYTES: Final = 8
 _MAX_WHY: Final = 16
+
+_ICMP, _ICMP6 = 1, 58
+_PROTOCOLS: Final = {"tcp": 6, "udp": 17, "sctp": 132, "icmp": _ICMP} | dict.fromkeys(
+    ("icmp6", "ipv6-icmp"), _ICMP6
+)
+_COMMUNITY_ID: Final = communityid.CommunityID()  # version 1, seed 0
 
 GroupKey = tuple[tuple[str, ...], tuple[str | int | None, ...]]
 """Columns of a group and their values."""
@@ -112,8 +112,8 @@ class NoticeBuilder:
             threat=detector.threat,
             ts=ts,
             flow=_plain_flow(self._flows.flow(int(last))),
-            src=plain_or_none(incident.src),
-            dst=plain_or_none(incident.dst),
+            src=None if incident.src is None else printable(incident.src),
+            dst=None if incident.dst is None else printable(incident.dst),
             p=incident.p,
             msg=message(incident, state),
             sub=detail(incident, severity, signatures),
@@ -148,6 +148,8 @@ class NoticeBuilder:
         numbers = self._incidents.entries[texts.place]
         first = texts.first
         detector = self._rules.policy.detectors[texts.threat]
+        sizes = int(numbers["sent"]), int(numbers["received"])
+        sent, received = (None if size == NO_SIZE else size for size in sizes)
         return Incident(
             detector=detector,
             threshold=self._rules.thresholds[detector.threat],
@@ -163,8 +165,8 @@ class NoticeBuilder:
             p=first.resp_p if numbers["same_port"] else None,
             proto=first.proto if numbers["same_proto"] else None,
             service=first.service if numbers["same_service"] else None,
-            sent=_size(numbers["sent"]),
-            received=_size(numbers["received"]),
+            sent=sent,
+            received=received,
             sources=self._distinct(texts, SOURCES, "id.orig_h"),
             destinations=self._distinct(texts, DESTINATIONS, "id.resp_h"),
             ports=self._distinct(texts, PORTS, "proto", "id.resp_p"),
@@ -181,23 +183,34 @@ class NoticeBuilder:
         return Distinct(Tally(int(numbers["count"][sort]), bool(numbers["more"][sort])), dominant)
 
 
-def _size(number: int) -> int | None:
-    return None if number == NO_SIZE else int(number)
-
-
 def _plain_flow(flow: QuotedFlow) -> Flow:
-    return Flow(
-        sensor=printable(flow.sensor),
-        uid=plain_or_none(flow.uid),
-        orig_h=printable(flow.orig_h),
-        orig_p=flow.orig_p,
-        resp_h=printable(flow.resp_h),
-        resp_p=flow.resp_p,
-        proto=printable(flow.proto),
-        service=plain_or_none(flow.service),
-        community_id=plain_or_none(flow.community_id)
-        or community_id(flow.orig_h, flow.orig_p, flow.resp_h, flow.resp_p, flow.proto),
-    )
+    told: dict[str, Any] = {field.name: getattr(flow, field.name) for field in fields(Flow)}
+    if not flow.community_id:
+        ends = flow.orig_h, flow.orig_p, flow.resp_h, flow.resp_p
+        told["community_id"] = community_id(*ends, flow.proto)
+    told |= {name: printable(text) for name, text in told.items() if isinstance(text, str)}
+    return Flow(**told)
+
+
+def community_id(
+    orig_h: str, orig_p: int | None, resp_h: str, resp_p: int | None, proto: str
+) -> str | None:
+    """Community id of a flow whose sensor did not log one.
+
+    None where its protocol has none, or an address or port is unusable. Ports are type and code of
+    ICMP there; sensors call both kinds of ICMP ``icmp``.
+    """
+    number = _PROTOCOLS.get(proto)
+    if number is None or orig_p is None or resp_p is None or "%" in orig_h + resp_h:
+        return None
+    with suppress(ValueError, CommunityIdError):
+        orig, resp = ipaddress.ip_address(orig_h), ipaddress.ip_address(resp_h)
+        if orig.version != resp.version or (number == _ICMP6 and orig.version == 4):
+            return None
+        number = _ICMP6 if number == _ICMP and orig.version == 6 else number
+        flow = communityid.FlowTuple(number, str(orig), str(resp), orig_p, resp_p)
+        return str(_COMMUNITY_ID.calc(flow))
+    return None
 
 
 def group_key(columns: tuple[str, ...], flow: QuotedFlow) -> GroupKey:

@@ -1,7 +1,7 @@
 """The numbers of all open incidents: how many of everything, and what their flows share.
 
 They hold rows of `Windows` for what a line may have to quote: the last flow, and the flows of the
-hosts and ports that matter most. All functions here are compiled.
+hosts and ports that matter most. What counts is compiled, in `_open_incidents.pxd`.
 """
 
 from __future__ import annotations
@@ -10,23 +10,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from zeekml.core.hash_table import HashTable, find, find_or_add, new_table, remove
-from zeekml.detection.incidents.candidate_rows import ABSENT, NO_SIZE, UNIT
-from zeekml.detection.incidents.compiled_policy import Records, alike, compiled
-from zeekml.detection.incidents.sliding_windows import NONE, Links, Windows, claim, hold, release
+from zeekml.core.hash_table import HashTable, new_table
+from zeekml.detection.incidents._incidents import MAX_SIGNATURE_SETS
+from zeekml.detection.incidents.compiled_policy import Records, alike
+from zeekml.detection.incidents.sliding_windows import Links
 from zeekml.ensemble.classes import THREATS
-from zeekml.features.addresses import mix
-
-MAX_DISTINCT: Final = 1024
-MAX_SIGNATURE_SETS: Final = 32
-
-SOURCES: Final = 0
-DESTINATIONS: Final = 1
-PORTS: Final = 2
-QUOTED_ROWS: Final = 4
-"""The most rows an incident holds: its last one, and one for each kind of value."""
-
-_MOST_BYTES: Final = 2**63 - 1
 
 INCIDENT: Final = np.dtype(
     [
@@ -108,183 +96,3 @@ def new_open_incidents(max_incidents: int, max_values: int) -> OpenIncidents:
         groups=groups,
         of_group=np.zeros(groups.slots, OF_GROUP),
     )
-
-
-@compiled
-def open_incident(
-    incidents: OpenIncidents, w: Windows, key: np.uint64, threat: int, rows: Links
-) -> int:
-    """Open an incident with these rows, of which there is at least one, and release them.
-
-    Returns its place. The group has no other incident of the threat, and a place is left.
-    """
-    account = incidents.account[0]
-    place = incidents.free[len(incidents.free) - 1 - account.open]
-    account.open += 1
-    first = w.rows[rows[0]]
-    incident = incidents.entries[place]
-    incident.key = key
-    incident.threat = threat
-    incident.order = account.opened
-    incident.suppress_for = w.detectors[threat].suppress_for
-    incident.flows = 0
-    incident.line_clock = -np.inf
-    incident.first_ts = incident.last_ts = first.ts
-    incident.end = first.end
-    incident.score = first.score
-    incident.spread = first.spread
-    incident.sent = incident.received = NO_SIZE
-    incident.orig, incident.resp = first.orig, first.resp
-    incident.proto, incident.service, incident.port = first.proto, first.service, first.port
-    incident.last = NONE
-    incident.open = True
-    incident.named = False
-    incident.same_orig = incident.same_resp = incident.same_port = True
-    incident.same_proto = incident.same_service = True
-    incident.total[:] = 0.0
-    incident.count[:] = 0
-    incident.newest[:] = NONE
-    incident.main[:] = NONE
-    incident.main_row[:] = NONE
-    incident.more[:] = 0
-    incident.signatures_seen = 0
-    account.opened += 1
-    for row in rows:
-        take(incidents, w, place, row)
-        release(w, row)
-    known = find(incidents.groups, key) != NONE
-    of_group = incidents.of_group[find_or_add(incidents.groups, key)]
-    if not known:
-        of_group.incident[:] = NONE
-        of_group.count = 0
-    of_group.incident[threat] = place
-    of_group.count += 1
-    account.next_due = min(account.next_due, incident.last_clock + incident.suppress_for)
-    return place
-
-
-@compiled
-def close_incident(incidents: OpenIncidents, w: Windows, place: int) -> None:
-    """Give back what an incident remembers and holds."""
-    account, incident = incidents.account[0], incidents.entries[place]
-    for sort in (SOURCES, DESTINATIONS, PORTS):
-        value = incident.newest[sort]
-        while value != NONE:
-            remove(incidents.table, value)
-            value = incidents.values[value].older
-        account.values_left += incident.count[sort]
-        if incident.main_row[sort] != NONE:
-            release(w, incident.main_row[sort])
-    release(w, incident.last)
-    group = find(incidents.groups, incident.key)
-    incidents.of_group[group].incident[incident.threat] = NONE
-    incidents.of_group[group].count -= 1
-    if incidents.of_group[group].count == 0:
-        remove(incidents.groups, group)
-    incident.open = False
-    account.open -= 1
-    incidents.free[len(incidents.free) - 1 - account.open] = place
-
-
-@compiled
-def take(incidents: OpenIncidents, w: Windows, place: int, row: int) -> None:
-    """Count a flow; hosts and ports weigh as much as their flows speak for the threat."""
-    account, incident, flow = incidents.account[0], incidents.entries[place], w.rows[row]
-    if flow.threat == incident.threat:
-        claim(w, row)
-    account.activity += 1
-    incident.activity = account.activity
-    hold(w, row)
-    if incident.last != NONE:
-        release(w, incident.last)
-    incident.last = row
-    incident.last_clock = flow.clock
-    incident.flows += 1
-    incident.named |= flow.named
-    incident.first_ts = min(incident.first_ts, flow.ts)
-    incident.last_ts = max(incident.last_ts, flow.ts)
-    incident.end = max(incident.end, flow.end, flow.ts)
-    if flow.score > incident.score:
-        incident.score, incident.spread = flow.score, flow.spread
-    incident.same_orig &= flow.orig == incident.orig
-    incident.same_resp &= flow.resp == incident.resp
-    incident.same_port &= flow.port == incident.port
-    incident.same_proto &= flow.proto == incident.proto
-    incident.same_service &= flow.service == incident.service
-    incident.sent = _added(incident.sent, flow.sent)
-    incident.received = _added(incident.received, flow.received)
-    _add_value(incidents, w, place, SOURCES, flow.orig, row)
-    _add_value(incidents, w, place, DESTINATIONS, flow.resp, row)
-    if flow.proto_port != ABSENT:
-        _add_value(incidents, w, place, PORTS, flow.proto_port, row)
-
-
-@compiled
-def new_signatures(incidents: OpenIncidents, w: Windows, place: int, row: int) -> bool:
-    """Whether a row may bring an incident signatures it does not have yet; asked once a row."""
-    key = w.rows[row].signatures
-    if key == ABSENT:
-        return False
-    incident = incidents.entries[place]
-    for n in range(min(incident.signatures_seen, MAX_SIGNATURE_SETS)):
-        if incident.signature_sets[n] == key:
-            return False
-    # the oldest makes room: to ask for a set again does no harm
-    incident.signature_sets[incident.signatures_seen % MAX_SIGNATURE_SETS] = key
-    incident.signatures_seen += 1
-    return True
-
-
-@compiled
-def incident_like(incidents: OpenIncidents, w: Windows, group: int, row: int) -> int:
-    """The incident of a group that a row belongs to: its own threat's, or the most similar."""
-    here, flow = incidents.of_group[group].incident, w.rows[row]
-    best: int = flow.threat
-    if here[best] == NONE:
-        for threat in range(len(THREATS)):
-            better = here[best] == NONE or flow.values[threat] > flow.values[best]
-            if here[threat] != NONE and better:
-                best = threat
-    return here[best]
-
-
-@compiled
-def _added(total: int, size: int) -> int:
-    """The sum of sizes that may be unknown; it stops growing where it would overflow."""
-    if size == NO_SIZE:
-        return total
-    if total == NO_SIZE:
-        return size
-    if size > 0 and total > _MOST_BYTES - size:
-        return _MOST_BYTES
-    return total + size
-
-
-@compiled
-def _add_value(
-    incidents: OpenIncidents, w: Windows, place: int, sort: int, key: np.uint64, row: int
-) -> None:
-    """Count a value if it is new and there is room to remember it, and add to its weight."""
-    account, incident = incidents.account[0], incidents.entries[place]
-    weight = w.rows[row].values[incident.threat] * UNIT
-    incident.total[sort] += weight
-    key = mix(key ^ mix(np.uint64(incident.order * 4 + sort)))
-    value = find(incidents.table, key)
-    if value != NONE:
-        incidents.values[value].weight += weight
-    elif incident.more[sort] or incident.count[sort] >= MAX_DISTINCT or account.values_left <= 0:
-        incident.more[sort] = 1
-        return
-    else:
-        value = find_or_add(incidents.table, key)
-        incidents.values[value].weight = weight
-        incidents.values[value].older = incident.newest[sort]
-        incident.newest[sort] = value
-        incident.count[sort] += 1
-        account.values_left -= 1
-    main = incident.main[sort]
-    if main == NONE or incidents.values[value].weight > incidents.values[main].weight:
-        hold(w, row)
-        if main != NONE:
-            release(w, incident.main_row[sort])
-        incident.main[sort], incident.main_row[sort] = value, row

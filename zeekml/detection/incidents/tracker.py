@@ -3,9 +3,9 @@
 Everything here follows record time and the order of the candidates, and nothing else: cutting
 the rows into other batches, or asking more or less often what is due, changes no line.
 
-The rules themselves are compiled: `sliding_windows` keeps the groups, `step` takes each candidate
-through them and says when one becomes an incident, `open_incidents` counts for the open ones. What
-is here happens once for each line, not once for each candidate.
+The rules themselves are compiled, in `_incidents`: `_windows.pxd` keeps the groups, `_step.pxd`
+takes each candidate through them and says when one becomes an incident, `_open_incidents.pxd`
+counts for the open ones. What is here happens once for each line, not once for each candidate.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import numpy as np
 
 from zeekml.core.hash_table import places_except
 from zeekml.detection.candidates import Candidates
-from zeekml.detection.incidents.candidate_rows import ABSENT, Batch, new_secret, number_rows
+from zeekml.detection.incidents import tracker_snapshot
+from zeekml.detection.incidents._incidents import ABSENT, DONE, DUE, OPENS, IncidentStore
+from zeekml.detection.incidents.candidate_rows import Batch, new_secret, number_rows
 from zeekml.detection.incidents.compiled_policy import compile_policy
 from zeekml.detection.incidents.flow_store import FlowStore
 from zeekml.detection.incidents.notice_builder import (
@@ -29,15 +31,7 @@ from zeekml.detection.incidents.notice_builder import (
     group_key,
     incident_id,
 )
-from zeekml.detection.incidents.open_incidents import close_incident, open_incident
-from zeekml.detection.incidents.sliding_windows import drop_stale, forget
-from zeekml.detection.incidents.step import DONE, DUE, OPENS, advance_rows, new_state
-from zeekml.detection.incidents.tracker_snapshot import (
-    TrackerHead,
-    fill_state,
-    read_parts,
-    write_snapshot,
-)
+from zeekml.detection.incidents.step import new_state
 from zeekml.detection.notice import RelatedFlow, State
 from zeekml.detection.rules import DetectionRules
 
@@ -68,6 +62,7 @@ class IncidentTracker:
         self._secret = new_secret()
         self._state = new_state(self._policy, rules.limits)
         self._position, self._windows, self._incidents, _, self._rows = self._state
+        self._store = IncidentStore(self._state)
         self._flows = FlowStore()
         self._builder = NoticeBuilder(rules, self._windows, self._incidents, self._flows)
         self._open: dict[int, IncidentTexts] = {}  # by place
@@ -81,10 +76,10 @@ class IncidentTracker:
 
         Raises `StateError` if they are damaged, something else, or of another version.
         """
-        head, flows, arrays = read_parts(data)
+        head, flows, arrays = tracker_snapshot.read_parts(data)
         rules = head.policy, head.thresholds, head.origin, head.base_rate, head.limits
         tracker = cls(DetectionRules(*rules))
-        fill_state(flows, arrays, tracker._state, tracker._flows)
+        tracker_snapshot.fill_state(flows, arrays, tracker._state, tracker._flows)
         tracker._secret = np.uint64(head.secret)
         tracker.opened.update(head.opened)
         tracker.cut_short = head.cut_short
@@ -96,33 +91,19 @@ class IncidentTracker:
     def save(self) -> bytes:
         """All that the lines to come depend on, for `load`."""
         self._forget_unquotable_flows()
-        head = TrackerHead(
-            policy=self.rules.policy,
-            thresholds=dict(self.rules.thresholds),
-            base_rate=self.rules.base_rate,
-            origin=self.rules.origin,
-            limits=self.rules.limits,
+        head = tracker_snapshot.TrackerHead(
+            **vars(self.rules),
             secret=int(self._secret),
             opened=dict(self.opened),
             cut_short=self.cut_short,
             cases=list(self._open.values()),
         )
-        return write_snapshot(head, self._state, self._flows)
+        return tracker_snapshot.write_snapshot(head, self._state, self._flows)
 
     @property
     def suppressed(self) -> int:
         """Candidates that belonged to an open incident without a line being written for them."""
         return int(self._position["suppressed"][0])
-
-    @property
-    def evicted_groups(self) -> int:
-        """Groups whose window was dropped early because there were too many."""
-        return int(self._windows.tally["evicted"][0])
-
-    @property
-    def dropped_rows(self) -> int:
-        """Rows dropped early because their group's window held too many."""
-        return int(self._windows.tally["dropped"][0])
 
     def open_incidents(self, notes: Collection[str] | None = None) -> int:
         """How many incidents are open, of some notes or of all."""
@@ -143,7 +124,7 @@ class IncidentTracker:
         place = self._flows.append(candidates.flows)
         batch = number_rows(candidates, self._policy, self._clock, place, self._secret)
         self._position["number"] = 0
-        while (todo := advance_rows(self._state, batch)) != DONE:
+        while (todo := self._store.advance_rows(*batch)) != DONE:
             if todo == DUE:
                 self._close_due(lines)
             elif todo == OPENS:
@@ -183,7 +164,7 @@ class IncidentTracker:
 
     def forget_evidence(self) -> None:
         """Forget all windows, so that only what comes counts; open incidents go on."""
-        drop_stale(self._windows, np.inf)
+        self._store.drop_stale(np.inf)
 
     @property
     def _clock(self) -> float:
@@ -221,14 +202,14 @@ class IncidentTracker:
         entries = self._windows.rows[rows]
         signed = entries["place"][entries["signatures"] != ABSENT].tolist()
         first = self._flows.flow(int(entries["place"][0]))
-        key = batch.keys[number, kind]
+        key = int(batch.keys[number, kind])
         detector = self.rules.policy.detectors[threat]
         texts = IncidentTexts(
             threat=threat,
             id=incident_id(detector.note, group_key(detector.group_by, first), first),
-            place=open_incident(self._incidents, self._windows, key, threat, rows),
+            place=self._store.open_incident(key, threat),
             order=self.opened.total(),
-            key=int(key),
+            key=key,
             kind=kind,
             first=first,
             seq=0,
@@ -254,12 +235,12 @@ class IncidentTracker:
         texts = min(self._open.values(), key=lambda texts: activity[texts.place])
         self.cut_short += 1
         # what is in the window was reported: it must not open the same incident again
-        forget(self._windows, np.uint64(texts.key), texts.kind)
+        self._store.forget(texts.key, texts.kind)
         return self._close(texts, self._clock)
 
     def _close(self, texts: IncidentTexts, ts: float) -> Line:
         line = self._builder.line(texts, "closed", ts)
-        close_incident(self._incidents, self._windows, texts.place)
+        self._store.close_incident(texts.place)
         del self._open[texts.place]
         return line
 

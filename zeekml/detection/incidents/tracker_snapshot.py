@@ -13,16 +13,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.core import serialization
 from zeekml.core.hash_table import HashTable, places_except, reindex
-from zeekml.core.serialization import (
-    array_parts,
-    arrays_of_parts,
-    batches_of_part,
-    batches_part,
-    decode,
-    seal,
-    unseal,
-)
 from zeekml.detection.candidates import CANDIDATE_COLUMNS
 from zeekml.detection.incidents.flow_store import FlowStore
 from zeekml.detection.incidents.notice_builder import IncidentTexts
@@ -41,7 +33,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 class TrackerHead(msgspec.Struct, frozen=True, kw_only=True):
-    """All but the arrays and flows; as in `IncidentTracker`."""
+    """All but the arrays and flows; as in `DetectionRules` and `IncidentTracker`."""
 
     policy: Policy
     thresholds: dict[str, float]
@@ -88,11 +80,8 @@ def _sorts(state: TrackerState) -> dict[str, _Sort]:
 
 def _single(state: TrackerState) -> Arrays:
     """The arrays with one entry."""
-    return {
-        "tally": state.windows.tally,
-        "account": state.incidents.account,
-        "position": state.position,
-    }
+    tally, account = state.windows.tally, state.incidents.account
+    return {"tally": tally, "account": account, "position": state.position}
 
 
 def write_snapshot(head: TrackerHead, state: TrackerState, flows: FlowStore) -> bytes:
@@ -102,14 +91,15 @@ def write_snapshot(head: TrackerHead, state: TrackerState, flows: FlowStore) -> 
         arrays[f"{name} places"] = sort.in_use
         for kind, array in sort.arrays.items():
             arrays[f"{name} {kind}"] = _opaque(array)[sort.in_use].view(array.dtype)
-    small = msgspec.msgpack.encode(head)
-    return seal(_KIND, _VERSION, [small, batches_part(flows.batches), *array_parts(arrays)])
+    small, quoted = msgspec.msgpack.encode(head), serialization.batches_part(flows.batches)
+    parts = [small, quoted, *serialization.array_parts(arrays)]
+    return serialization.seal(_KIND, _VERSION, parts)
 
 
 def read_parts(data: bytes) -> tuple[TrackerHead, bytes, list[bytes]]:
     """The parts of a snapshot: the head, and flows and arrays for `fill_state`."""
-    head_part, flows, *arrays = unseal(_KIND, _VERSION, data, least=2)
-    head = decode(head_part, TrackerHead)
+    head_part, flows, *arrays = serialization.unseal(_KIND, _VERSION, data, least=2)
+    head = serialization.decode(head_part, TrackerHead)
     if tuple(detector.threat for detector in head.policy.detectors) != THREATS:
         raise StateError("the stored state is about other threats than this version's")
     if not all(0 <= texts.threat < len(THREATS) for texts in head.cases):
@@ -126,7 +116,7 @@ def fill_state(
     for name, sort in sorts.items():
         like[f"{name} places"] = np.empty(0, np.int32)
         like |= {f"{name} {kind}": array for kind, array in sort.arrays.items()}
-    stored = arrays_of_parts(parts, like)
+    stored = serialization.arrays_of_parts(parts, like)
     for name, array in single.items():
         if len(stored[name]) != 1:
             raise StateError(f"the array {name} of the stored state has another length")
@@ -134,9 +124,8 @@ def fill_state(
     for name, sort in sorts.items():
         places = stored[f"{name} places"].copy()  # one that may be written to
         # all different, and inside these arrays
-        count = min(map(len, sort.arrays.values()))
-        inside = not len(places) or 0 <= places[0] <= places[-1] < count
-        if not (inside and (np.diff(places) > 0).all()):
+        ends = np.diff(places, prepend=-1, append=min(map(len, sort.arrays.values())))
+        if not (ends > 0).all():
             raise StateError(f"the stored state has {name} where there are none")
         for kind, array in sort.arrays.items():
             if len(stored[f"{name} {kind}"]) != len(places):
@@ -150,7 +139,7 @@ def fill_state(
         # what tally and account say of it, see `_sorts`
         if len(unused) != _sorts(state)[name].unused:
             raise StateError("the stored state contradicts itself")
-    for batch in batches_of_part(flows_part, CANDIDATE_COLUMNS):
+    for batch in serialization.batches_of_part(flows_part, CANDIDATE_COLUMNS):
         flows.append(batch)
     if len(flows) != len(stored["rows places"]):
         raise StateError("the stored state contradicts itself")

@@ -4,10 +4,10 @@ A key is what its latest record says: the tables hold no keys. So a cell that ma
 is compared by that record, unless it is known that the key is there and no other cell is like it.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from zeekml.features._hashes cimport mix
-from zeekml.features.context._layout cimport (
+from zeekml.features.context._context cimport (
     FAILED_FLAG,
     HEAD,
     HOST_COUNTS,
@@ -19,6 +19,7 @@ from zeekml.features.context._layout cimport (
     SERVICE_WINDOW,
     SMALL_MOST,
     SMALL_ROW,
+    LANES,
     LARGE_ROW,
     PAIR_COUNTS,
     PAIR_WINDOW,
@@ -45,12 +46,13 @@ from zeekml.features.context._layout cimport (
     take_slot,
 )
 from zeekml.features.context._table cimport (
-    LANES,
+    Search,
     erase,
-    home,
     insert,
+    is_last,
     next_alike,
     number_at,
+    search,
     set_cell,
     state_at,
 )
@@ -119,9 +121,10 @@ cdef inline int64_t cell_of(
     const State* c, const Table* table, Kind kind, uint64_t key_hash, const Record* r
 ) noexcept nogil:
     """The cell of a record's key, or NONE."""
-    cdef int64_t at = next_alike(table, key_hash, home(table, key_hash))
+    cdef Search s = search(table, key_hash)
+    cdef int64_t at = next_alike(&s)
     while at != NONE and not is_key(c, table, kind, at, r):
-        at = next_alike(table, key_hash, at)
+        at = next_alike(&s)
     return at
 
 
@@ -129,23 +132,26 @@ cdef inline int64_t known_cell(
     const State* c, const Table* table, Kind kind, uint64_t key_hash, const Record* r
 ) noexcept nogil:
     """The cell of a key of a record that is held, so the key is there."""
-    cdef int64_t at = next_alike(table, key_hash, home(table, key_hash))
-    if next_alike(table, key_hash, at) == NONE:
-        return at
-    return cell_of(c, table, kind, key_hash, r)
+    cdef Search s = search(table, key_hash)
+    cdef int64_t at = next_alike(&s)
+    # not worth comparing if it is the only one that may be the key's
+    while not is_last(&s) and not is_key(c, table, kind, at, r):
+        at = next_alike(&s)
+    return at
 
 
 cdef inline int64_t host_of(State* c, uint64_t key) noexcept nogil:
     """Slot of a host, newly taken if need be."""
     cdef uint64_t key_hash = host_hash(c, key)
-    cdef int64_t at = next_alike(&c.hosts, key_hash, home(&c.hosts, key_hash)), slot
+    cdef Search s = search(&c.hosts, key_hash)
+    cdef int64_t at = next_alike(&s), slot
     cdef Host* row
     cdef int i
     while at != NONE:
         slot = number_at(&c.hosts, at)
         if c.host[slot].key == key:
             return slot
-        at = next_alike(&c.hosts, key_hash, at)
+        at = next_alike(&s)
     slot = take_slot(&c.host_slots)
     row = &c.host[slot]
     row.key = key
@@ -162,9 +168,10 @@ cdef inline void drop_host(State* c, int64_t slot) noexcept nogil:
     """Forget a host that no record names any more."""
     cdef Host* row = &c.host[slot]
     cdef uint64_t key_hash = host_hash(c, row.key)
-    cdef int64_t at = next_alike(&c.hosts, key_hash, home(&c.hosts, key_hash))
+    cdef Search s = search(&c.hosts, key_hash)
+    cdef int64_t at = next_alike(&s)
     while number_at(&c.hosts, at) != slot:
-        at = next_alike(&c.hosts, key_hash, at)
+        at = next_alike(&s)
     erase(&c.hosts, key_hash, at)
     if row.large != NONE:
         give_slot(&c.large_host_slots, row.large)

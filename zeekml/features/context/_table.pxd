@@ -8,11 +8,36 @@ passed counts it: so a search knows where to end, and keys can be removed withou
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from zeekml.features.context._layout cimport Table
+from zeekml.features.context._context cimport LANES, STATES, Table
 
-cpdef enum:
-    LANES = 16  # entries of a bucket; the first counts the keys that passed it
-    STATES = 2  # bits
+
+cdef extern from *:
+    """
+    /* Which cells of a bucket (bits 1 ... 15) agree with `wanted` where `kept` has ones, and are not
+       empty. Without a branch: it becomes a few vector operations. */
+    static inline uint32_t zeekml_alike(const uint32_t *bucket, uint32_t wanted, uint32_t kept) {
+        uint32_t found = 0;
+        for (uint32_t lane = 0; lane < 16; lane++) {
+            uint32_t cell = bucket[lane];
+            found |= (((cell ^ wanted) & kept) == 0 && cell != 0) ? 1u << lane : 0;
+        }
+        return found & ~1u;
+    }
+    static inline int zeekml_lowest(uint32_t bits) { return __builtin_ctz(bits); }
+    """
+    uint32_t zeekml_alike(const uint32_t* bucket, uint32_t wanted, uint32_t kept) noexcept nogil
+    int zeekml_lowest(uint32_t bits) noexcept nogil
+
+
+cdef struct Search:
+    # cells that may be a key's, one after the other
+    const uint32_t* cells
+    int64_t length
+    int64_t home
+    int64_t bucket
+    uint32_t wanted
+    uint32_t kept
+    uint32_t found  # those of the bucket that are left
 
 
 cdef inline int64_t home(const Table* table, uint64_t key_hash) noexcept nogil:
@@ -20,24 +45,36 @@ cdef inline int64_t home(const Table* table, uint64_t key_hash) noexcept nogil:
     return <int64_t>(((key_hash >> 32) * <uint64_t>(table.length // LANES)) >> 32) * LANES
 
 
-cdef inline int64_t next_alike(const Table* table, uint64_t key_hash, int64_t at) noexcept nogil:
-    """The next cell behind `at`, at first `home`, that may be the key's; -1 if there is none."""
-    cdef int64_t shift = table.counts[1]
-    cdef int64_t first = home(table, key_hash)
-    cdef uint32_t wanted = <uint32_t>key_hash >> (shift + STATES), cell
-    while True:
-        at += 1
-        if at % LANES == 0:
-            if table.cells[at - LANES] == 0:
-                return -1
-            if at == table.length:
-                at = 0
-            if at == first:
-                return -1
-            continue
-        cell = table.cells[at]
-        if cell >> (shift + STATES) == wanted and (cell >> shift) & ((1 << STATES) - 1) != 0:
-            return at
+cdef inline Search search(const Table* table, uint64_t key_hash) noexcept nogil:
+    cdef Search s
+    s.cells, s.length = table.cells, table.length
+    s.home = s.bucket = home(table, key_hash)
+    s.kept = <uint32_t>0xFFFFFFFF << (table.counts[1] + STATES)
+    s.wanted = <uint32_t>key_hash
+    s.found = zeekml_alike(s.cells + s.bucket, s.wanted, s.kept)
+    return s
+
+
+cdef inline int64_t next_alike(Search* s) noexcept nogil:
+    """The next cell that may be the key's; -1 if there is none."""
+    cdef int lane
+    while s.found == 0:
+        if s.cells[s.bucket] == 0:
+            return -1
+        s.bucket += LANES
+        if s.bucket == s.length:
+            s.bucket = 0
+        if s.bucket == s.home:
+            return -1
+        s.found = zeekml_alike(s.cells + s.bucket, s.wanted, s.kept)
+    lane = zeekml_lowest(s.found)
+    s.found &= s.found - 1
+    return s.bucket + lane
+
+
+cdef inline bint is_last(const Search* s) noexcept nogil:
+    """Whether the cell found last is the only one that is left."""
+    return s.found == 0 and s.cells[s.bucket] == 0
 
 
 cdef inline int state_at(const Table* table, int64_t at) noexcept nogil:

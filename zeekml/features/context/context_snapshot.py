@@ -19,16 +19,17 @@ import numpy.typing as npt
 
 from zeekml.core.serialization import decode
 from zeekml.errors import StateError
-from zeekml.features.context import layout
-from zeekml.features.context.compact_hash_table import LANES, CompactHashTable
-from zeekml.features.context.layout import LAST, ContextState, SlotPool
+from zeekml.features.context import _context, layout
+from zeekml.features.context._context import LANES, LAST
+from zeekml.features.context.compact_hash_table import CompactHashTable
+from zeekml.features.context.layout import ContextState, SlotPool
 from zeekml.features.context.lazy_memory import reserved
 from zeekml.features.feature_schema import SCHEMA_HASH
 from zeekml.readers._stream_clock import LATE
 
 Bytes = npt.NDArray[np.uint8]
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 """To be raised when the engine means something else by the same arrays."""
 
 _MOST_CELLS: Final = 8  # for each record held: four times as many as there can be keys
@@ -56,7 +57,7 @@ def head_of(c: ContextState, max_records: int) -> bytes:
 
 def parts_of(c: ContextState) -> list[Bytes]:
     """The parts of a state, where they lie."""
-    tail, head = int(c.clock[layout.TAIL + LAST]), int(c.clock[layout.HEAD])
+    tail, head = int(c.clock[_context.TAIL + LAST]), int(c.clock[_context.HEAD])
     at, held = tail & (len(c.ring) - 1), head - tail
     beyond = max(at + held - len(c.ring), 0)
     parts: list[npt.NDArray[Any]] = [c.ring[at : at + held], c.ring[:beyond]]
@@ -81,7 +82,7 @@ def restored(
     _check(c, max_records, told)
     c.clock[:] = told.clock
     # they count what happened since the start
-    c.clock[[layout.EVICTED, LATE]] = 0
+    c.clock[[_context.EVICTED, LATE]] = 0
     tables: dict[str, Any] = {}
     for name, table, (cells, live) in zip(layout.TABLES, _tables(c), told.tables, strict=True):
         counts = np.array([live, table.counts[1]], np.int64)
@@ -112,10 +113,10 @@ def _fill(parts: Sequence[Bytes], pieces: Iterator[bytes]) -> None:
 
 def _check(c: ContextState, max_records: int, told: SnapshotHead) -> None:
     """Make sure that all sizes are possible."""
-    if len(told.clock) != layout.STATE_WIDTH:
+    if len(told.clock) != _context.STATE_WIDTH:
         raise StateError("the context that was kept is damaged: its clock is another one")
-    tails = told.clock[layout.TAIL : layout.TAIL + LAST + 1]
-    marks = [0, *reversed(tails), told.clock[layout.HEAD]]
+    tails = told.clock[_context.TAIL : _context.TAIL + LAST + 1]
+    marks = [0, *reversed(tails), told.clock[_context.HEAD]]
     sound = marks == sorted(marks) and marks[-1] - marks[1] <= max_records
     sound &= len(told.tables) == len(layout.TABLES) and len(told.pools) == len(_pools(c))
     for cells, live in told.tables:

@@ -20,45 +20,25 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.core.jit import compiled, signed
+from zeekml.features.context._context import (
+    HOST_COUNTS,
+    PAIR_COUNTS,
+    SEED,
+    SERVICE_COUNTS,
+    SIZES,
+    STATE_WIDTH,
+    UNKNOWN_PORT_INDEX,
+)
 from zeekml.features.context.compact_hash_table import CompactHashTable, new_cells
 from zeekml.features.context.lazy_memory import Slots, new_slots, reserved
 from zeekml.features.feature_schema import WINDOWS
-from zeekml.readers._stream_clock import CLOCK_WIDTH, SECOND
+from zeekml.readers._stream_clock import SECOND
 from zeekml.readers.stream_clock import Ints64
 
 Rows = npt.NDArray[np.void]
 
-LAST: Final = len(WINDOWS) - 1  # the longest window, after which a record is forgotten
-LENGTHS: Final = np.array(WINDOWS, np.int64) * SECOND
-HORIZON: Final = WINDOWS[LAST] * SECOND
+HORIZON: Final = WINDOWS[-1] * SECOND
 """Microseconds after which a record has left every window."""
-
-# entries of Context.clock behind those of the clock itself; TAIL holds a record number per window
-HEAD, TAIL = CLOCK_WIDTH, CLOCK_WIDTH + 1
-SOURCES, EVICTED, ARRIVED, SEED, STATE_WIDTH = range(TAIL + len(WINDOWS), TAIL + len(WINDOWS) + 5)
-
-# Counters of a row have their windows one after the other, each with these entries, then the rest.
-OUT_FLOWS, OUT_FAILED, OUT_HOSTS, OUT_PORTS, OUT_FIRST = 0, 1, 2, 3, 4
-IN_FLOWS, IN_FAILED, IN_HOSTS, IN_PORTS, HOST_WINDOW = 5, 6, 7, 8, 9
-HELD_LOOKUPS: Final = len(WINDOWS) * HOST_WINDOW
-HOST_COUNTS: Final = HELD_LOOKUPS + 1
-
-# pairs, and services (a host's port)
-FLOWS, FAILED, PORTS, ANSWERS, PAIR_WINDOW = 0, 1, 2, 3, 4
-HOSTS, SERVICE_WINDOW = 2, 3
-PAIR_COUNTS, SERVICE_COUNTS = len(WINDOWS) * PAIR_WINDOW, len(WINDOWS) * SERVICE_WINDOW
-
-# records held: the flows of the longest window
-OUT_HELD, IN_HELD = LAST * HOST_WINDOW + OUT_FLOWS, LAST * HOST_WINDOW + IN_FLOWS
-PAIR_HELD, SERVICE_HELD = LAST * PAIR_WINDOW + FLOWS, LAST * SERVICE_WINDOW + FLOWS
-
-SMALL_MOST: Final = 255
-SMALL_BYTES: Final = 2**32 - 1
-NONE: Final = -1
-
-# states of a cell: where the number leads to
-RECORD_OF, SMALL_ROW, LARGE_ROW = 1, 2, 3
 
 RECORD: Final = np.dtype(
     [
@@ -77,6 +57,9 @@ RECORD: Final = np.dtype(
         ("target", np.int32),
         ("next_in", np.uint32),  # next record to the same destination
         ("next_pair", np.uint32),  # next record of the same pair
+        # how many records of the series back the same size was last seen, of request and answer
+        ("in_contacts", np.uint8, (2,)),
+        ("in_lookups", np.uint8, (2,)),
     ],
     align=True,
 )
@@ -85,18 +68,6 @@ RECORD: Final = np.dtype(
 Links are the low half of a record number. Records held arrived within the hour, so the low half of
 the time of arrival in microseconds tells all of it to whoever knows the last one's.
 """
-
-# flags; the lowest bits are the size of the answer
-ANSWER_SIZES: Final = 512
-FAILED_FLAG, LOOKUP_FLAG = 512, 1024
-MISDATED_FLAG: Final = 2048  # its time is far from the clock: no interval rests on it
-# whether a newer record is held that has the same answer size in the same pair, the same source and
-# port, the same contact
-NEWER_ANSWER, NEWER_SOURCE_PORT, NEWER_CONTACT = 4096, 8192, 16384
-
-_LEAD_SHIFT, _PORT_SHIFT = 9, 27
-MOST_PAYLOAD: Final = 1 << 40
-"""One record's share of a byte sum; sums stay far inside an int64."""
 
 HOST: Final = np.dtype(
     [
@@ -126,8 +97,9 @@ SERVICE: Final = _row(np.uint8, SERVICE_COUNTS)
 LARGE_SERVICE: Final = _row(np.uint32, SERVICE_COUNTS)
 CONTACT: Final = np.dtype([("latest", np.uint32), ("count", np.uint32)], align=True)
 
-PORTS_PER_PROTO: Final = 65536
-UNKNOWN_PORT_INDEX: Final = 4 * PORTS_PER_PROTO
+for _name, _size in SIZES.items():
+    if globals()[_name].itemsize != _size:
+        raise ImportError(f"{_name} differs from what was compiled")
 
 
 class SlotPool(NamedTuple):
@@ -187,49 +159,3 @@ def new_context(ring: Rows, max_records: int, keys: int) -> ContextState:
         large_service=pool(max_records, LARGE_SERVICE),
         contact=pool(max_records, CONTACT),
     )
-
-
-@compiled
-def pack(r: Any, lead: int, payload: int, port: int) -> None:
-    """Put in what is spread over several fields.
-
-    The lead has at most 50 bits: the longest flow and the hour. The payload is at most
-    `MOST_PAYLOAD`, the port an index of at most 19 bits.
-    """
-    r.lead_low = lead & 0xFFFFFFFF
-    r.payload_low = payload & 0xFFFFFFFF
-    r.port_low = port & 0xFFFF
-    r.high = (payload >> 32) | (lead >> 32 << _LEAD_SHIFT) | (port >> 16 << _PORT_SHIFT)
-
-
-@compiled
-def lead_of(r: Any) -> int:
-    high = (signed(r.high) >> _LEAD_SHIFT) & ((1 << (_PORT_SHIFT - _LEAD_SHIFT)) - 1)
-    return signed(r.lead_low) | (high << 32)
-
-
-@compiled
-def payload_of(r: Any) -> int:
-    high = signed(r.high) & ((1 << _LEAD_SHIFT) - 1)
-    return signed(r.payload_low) | (high << 32)
-
-
-@compiled
-def port_of(r: Any) -> int:
-    return signed(r.port_low) | (signed(r.high) >> _PORT_SHIFT << 16)
-
-
-@compiled
-def answer_of(r: Any) -> int:
-    return signed(r.flags) % ANSWER_SIZES
-
-
-@compiled
-def is_set(r: Any, flag: int) -> bool:
-    return (signed(r.flags) & flag) != 0
-
-
-@compiled
-def arrival_of(r: Any, last: int) -> int:
-    """Microseconds; `last` is when the newest record arrived."""
-    return last - ((last - signed(r.arrival)) & 0xFFFFFFFF)

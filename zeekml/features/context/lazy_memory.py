@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.core.jit import compiled
 from zeekml.readers.stream_clock import Ints64
 
 CHUNK: Final = 1 << 21
@@ -82,20 +81,3 @@ class Slots(NamedTuple):
 def new_slots(places: int) -> Slots:
     """All places unused."""
     return Slots(reserved(places, np.int32), np.zeros(2, np.int64))
-
-
-@compiled
-def take_slot(slots: Slots) -> int:
-    """A place that is not in use; what it held last is still there."""
-    if slots.counts[_HEIGHT] > 0:
-        slots.counts[_HEIGHT] -= 1
-        return slots.free[slots.counts[_HEIGHT]]
-    slots.counts[_FRESH] += 1
-    return slots.counts[_FRESH] - 1
-
-
-@compiled
-def give_slot(slots: Slots, place: int) -> None:
-    """Give a place back."""
-    slots.free[slots.counts[_HEIGHT]] = place
-    slots.counts[_HEIGHT] += 1

@@ -15,7 +15,7 @@ import itertools
 import lzma
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, BinaryIO, Final
 
@@ -53,29 +53,23 @@ def compression_of(head: bytes) -> str | None:
 
 
 class _Member:
-    """One compressed member (gzip calls it so; a frame in zstd, a stream in bzip2 and xz)."""
+    """One compressed member (gzip calls it so; a frame in zstd, a stream in bzip2 and xz).
 
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
+    The decompressor is given `feed` bytes at a time, and its limit of output if it knows one.
+    """
+
+    def __init__(self, inner: Any, feed: int = _SMALL_FEED, *limit: int) -> None:
+        self.inner, self._feed, self._limit = inner, feed, limit
         self.rest = b""  # what it was not given, since it had ended
 
     def unpack(self, data: bytes) -> Iterator[bytes]:
         # the call that meets damage gives back nothing: little by little, little is lost
-        for start in range(0, len(data), _SMALL_FEED):
-            yield self.inner.decompress(data[start : start + _SMALL_FEED], _OUTPUT_SIZE)
-            while not (self.inner.eof or self.inner.needs_input):
-                yield self.inner.decompress(b"", _OUTPUT_SIZE)
+        for start in range(0, len(data), self._feed):
+            yield self.inner.decompress(data[start : start + self._feed], *self._limit)
+            while self._limit and not (self.inner.eof or self.inner.needs_input):
+                yield self.inner.decompress(b"", *self._limit)
             if self.inner.eof:
-                self.rest = data[start + _SMALL_FEED :]
-                return
-
-
-class _ZstdMember(_Member):
-    def unpack(self, data: bytes) -> Iterator[bytes]:
-        for start in range(0, len(data), _ZSTD_FEED):
-            yield self.inner.decompress(data[start : start + _ZSTD_FEED])
-            if self.inner.eof:
-                self.rest = data[start + _ZSTD_FEED :]
+                self.rest = data[start + self._feed :]
                 return
 
 
@@ -104,25 +98,22 @@ def _new_member(compression: str) -> _Member:
     if compression == "gzip":
         return _GzipMember(zlib.decompressobj(wbits=31))
     if compression == "zstd":
-        return _ZstdMember(zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj())
-    if compression == "bzip2":
-        return _Member(bz2.BZ2Decompressor())
-    return _Member(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=256 << 20))
+        zstd = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+        return _Member(zstd.decompressobj(), _ZSTD_FEED)
+    xz = compression == "xz"
+    inner = lzma.LZMADecompressor(lzma.FORMAT_XZ, 256 << 20) if xz else bz2.BZ2Decompressor()
+    return _Member(inner, _SMALL_FEED, _OUTPUT_SIZE)
 
 
 _DAMAGE: Final = (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, EOFError, ValueError)
 
 
 class ByteStream:
-    """The unpacked bytes of one file or pipe, once through; never seeks.
+    """The unpacked bytes of one file or pipe, once through; never seeks."""
 
-    `on_bytes` is called with the number of bytes after each read, before decompression.
-    """
-
-    def __init__(self, raw: BinaryIO, *, on_bytes: Callable[[int], None] | None = None) -> None:
+    def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
-        self.on_bytes = on_bytes
-        self.raw_bytes = 0  # taken from `raw` so far
+        self.raw_bytes = 0  # taken from `raw` so far, before decompression
         self.damage: str | None = None  # after the last chunk: why the input ended early
         self.utf_16 = False  # after the first chunk: whether the input is text in UTF-16
         self.left_out = 0  # bytes behind the compressed data that belong to nothing
@@ -163,8 +154,6 @@ class ByteStream:
             self.damage = f"cannot be read further: {error.strerror}"
             return b""
         self.raw_bytes += len(data)
-        if data and self.on_bytes is not None:
-            self.on_bytes(len(data))
         return data
 
     def _read_whole(self, size: int) -> bytes:

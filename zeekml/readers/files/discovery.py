@@ -49,27 +49,13 @@ def discover(
     columns: Header | None = None,
     copies: bool = False,
 ) -> Discovery:
-    """Find the logs in `inputs` and sort them into streams.
+    """Find the logs in files, directories and ``-`` for `stdin`, and sort them into streams.
 
-    Parameters
-    ----------
-    inputs : sequence of str or Path
-        Files, directories, and ``-`` for standard input.
-    exclude : iterable of str or Path
-        Files or directories that are not walked into, such as the output directory.
-    stdin : binary file, optional
-        What ``-`` stands for; `sys.stdin` by default.
-    columns : Header, optional
-        Of tab-separated files that have none (`columns_like`, `zeek_header.named_columns`).
-    copies : bool
-        Whether files that hold what others do are read, too, by whoever looks for the same
-        records himself.
-
-    Raises
-    ------
-    InputError
-        When a named input is missing, unreadable, empty or of no known kind, or when nothing in
-        all of them is supported.
+    What is to be left alone, such as the output directory, is in `exclude`. `columns` are those of
+    tab-separated files without a header (`columns_like`, `zeek_header.named_columns`). With
+    `copies`, files that hold what others do are read, too: the caller looks for the same records.
+    An `InputError` says that a named input is missing, unreadable, empty or of no known kind, or
+    that nothing in all of them is supported.
     """
     if not inputs:
         raise InputError("no input: name a log file, a directory with logs, or - for stdin")

@@ -333,8 +333,8 @@ def _date(match: re.Match[str]) -> float | None:
 
 def _vague(match: re.Match[str]) -> float | None:
     """Read a date with the year last, if only one of its numbers can be the month."""
-    first, second, year = (int(part) for part in re.split(r"[-._]", match[0]))
-    month, day = sorted((first, second))
+    *others, year = map(int, re.split(r"[-._]", match[0]))
+    month, day = sorted(others)
     return _midnight(year, month, day) if day > 12 >= month else None
 
 

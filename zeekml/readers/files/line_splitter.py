@@ -129,12 +129,8 @@ class LineSplitter:
         if self._pending_size <= MAX_LINE:
             return
         pending = self._take_pending()
-        end = (
-            multiline_json.elements_end(pending)
-            if self._cut_arrays and not self._joiner.begun
-            else 0
-        )
-        if end:
+        may_cut = self._cut_arrays and not self._joiner.begun
+        if may_cut and (end := multiline_json.elements_end(pending)):
             self._aside += end
             yield self._block(pending[:end], complete=True)
             pending = pending[end:]

@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby, pairwise
@@ -65,25 +65,22 @@ _USUAL_LAG: Final = 120.0
 
 def arrange(files: Sequence[LogFile]) -> list[Stream]:
     """Sort logs of lines that lie on disk into streams."""
-    groups: dict[tuple[Kind, tuple[str, ...], str], list[LogFile]] = {}
+    families: dict[tuple[Kind, tuple[str, ...], str], dict[str, list[LogFile]]] = {}
     for file in files:
-        groups.setdefault((file.kind, file.name.directory, file.name.base), []).append(file)
-    families: dict[tuple[Kind, tuple[str, ...], str], list[list[LogFile]]] = {}
-    for (kind, directory, _), together in groups.items():
-        family = families.setdefault((kind, directory, together[0].name.family), [])
-        family.append(together)
+        family = families.setdefault((file.kind, file.name.directory, file.name.family), {})
+        family.setdefault(file.name.base, []).append(file)
     found = []
     for _, family in sorted(families.items(), key=lambda item: item[0]):
-        pieces = _in_pieces([file for together in family for file in together])
+        pieces = _in_pieces([file for together in family.values() for file in together])
         if pieces is not None:
             found.append(_stream((pieces,), pieces[0].name.family))
             continue
-        for together in family:
+        for base, together in family.items():
             loggers: dict[str, list[LogFile]] = {}
             for file in together:
                 loggers.setdefault(file.name.logger, []).append(file)
             ordered = (in_order(loggers[logger]) for logger in sorted(loggers, key=natural_key))
-            found.append(_stream(tuple(ordered), together[0].name.base))
+            found.append(_stream(tuple(ordered), base))
     return found
 
 
@@ -227,7 +224,13 @@ def beginning(head: bytes, kind: Kind, header: Header | None = None) -> Beginnin
     """Look at the first flows of a log by its first bytes, unpacked: `HEAD_SIZE` or all of it."""
     batches = []
     missing = SAMPLE
-    for batch in _first_flows(head, kind, header):
+    account = SourceAccount("", ReadCounters(), None)
+    decoder = new_decoder(kind, account, alerts=AlertMemory(), header=header)
+    splitter = LineSplitter()
+    pieces = (head[start : start + _PIECE] for start in range(0, len(head), _PIECE))
+    items = itertools.chain.from_iterable(map(splitter.feed, pieces))
+    items = itertools.chain(items, splitter.finish() if len(head) < HEAD_SIZE else ())
+    for batch in (batch for item in items for batch in decoded(item, decoder, account)):
         batches.append(batch.slice(0, missing))
         missing -= len(batches[-1])
         if not missing:
@@ -252,16 +255,6 @@ def milliseconds(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
     """When the flows began: some formats say no more."""
     starts = batch.column("ts").to_numpy(zero_copy_only=False)
     return np.rint(starts * 1e6).astype(np.int64) // 1000
-
-
-def _first_flows(head: bytes, kind: Kind, header: Header | None) -> Iterator[pa.RecordBatch]:
-    account = SourceAccount("", ReadCounters(), None)
-    decoder = new_decoder(kind, account, alerts=AlertMemory(), header=header)
-    splitter = LineSplitter()
-    pieces = (head[start : start + _PIECE] for start in range(0, len(head), _PIECE))
-    items = itertools.chain.from_iterable(map(splitter.feed, pieces))
-    for item in itertools.chain(items, splitter.finish() if len(head) < HEAD_SIZE else ()):
-        yield from decoded(item, decoder, account)
 
 
 def _digest(head: bytes) -> bytes:

@@ -129,15 +129,6 @@ def tcp_state(client: int, server: int) -> str:
     return "RSTO" if resets[0] and server else "OTH"
 
 
-def datagram_state(to_server: int | None, to_client: int | None) -> str | None:
-    """Zeek's conn_state of a UDP flow by the packets each way."""
-    if to_server is None or to_client is None:
-        return None
-    if to_server:
-        return "SF" if to_client else "S0"
-    return "SHR" if to_client else "OTH"
-
-
 def service_name(app_proto: str | None, proto: str) -> str | None:
     """Zeek's name of a protocol that Suricata has recognised."""
     if app_proto is None:
@@ -148,10 +139,13 @@ def service_name(app_proto: str | None, proto: str) -> str | None:
 
 # what tells connection states apart: three flags of each side, and whether it had any other
 _FLAG_STATES: Final = [tcp_state(client, server) for client in range(16) for server in range(16)]
-_DATAGRAM_STATES: Final = [datagram_state(sent, received) for sent in (0, 1) for received in (0, 1)]
-_STATES: Final = sorted({*_FLAG_STATES, *(s for s in _DATAGRAM_STATES if s), "OTH"})
-_BY_FLAGS: Final = np.array([_STATES.index(s) for s in _FLAG_STATES], np.int32)
-_BY_PACKETS: Final = np.array([_STATES.index(s or "OTH") for s in _DATAGRAM_STATES], np.int32)
+# of UDP, whether there were packets to the server, and whether to the client
+_DATAGRAM_STATES: Final = ["OTH", "SHR", "S0", "SF"]
+_STATES: Final = sorted({*_FLAG_STATES, *_DATAGRAM_STATES})
+_BY_FLAGS, _BY_PACKETS = (
+    np.array(list(map(_STATES.index, states)), np.int32)
+    for states in (_FLAG_STATES, _DATAGRAM_STATES)
+)
 
 
 class EveEvent(msgspec.Struct, gc=False):

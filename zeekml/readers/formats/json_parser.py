@@ -18,7 +18,6 @@ DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 MAX_DEPTH: Final = 400  # most objects and arrays within each other, far more than any log has
 _TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?')
 
-
 T = TypeVar("T")
 R = TypeVar("R", bound=msgspec.Struct)
 

@@ -60,7 +60,7 @@ def captures(path: Path) -> list[str | None]:
         return [None]
     found: dict[str | None, None] = {}
     for batch in file.iter_batches(columns=[CAPTURE]):
-        found.update(dict.fromkeys(pc.unique(_texts(batch.column(0))).to_pylist()))
+        found.update(dict.fromkeys(pc.unique(batch.column(0).cast(pa.string())).to_pylist()))
     return list(found)
 
 
@@ -81,7 +81,7 @@ def read_table(
     table = file.read(columns=None if keep_originals else [n for n in names if n in used])
     rows = np.arange(1, len(table) + 1, dtype=np.int64)
     if CAPTURE in names:
-        named = _texts(table.column(CAPTURE).combine_chunks())
+        named = table.column(CAPTURE).combine_chunks().cast(pa.string())
         chosen = named.is_null() if capture is None else pc.equal(named, capture)
         mask = pc.fill_null(chosen, False)
         table = table.filter(mask)
@@ -103,7 +103,7 @@ def read_table(
 
     sensor: str | pa.Array = ZEEK
     if "sensor" in names:
-        named = _texts(table.column("sensor").combine_chunks())
+        named = table.column("sensor").combine_chunks().cast(pa.string())
         sensor = pc.if_else(pc.fill_null(pc.equal(named, SURICATA), False), SURICATA, ZEEK)
     signatures = None
     if "signatures" in names and pa.types.is_list(table.schema.field("signatures").type):
@@ -126,10 +126,6 @@ def read_table(
     )
     if batch is not None:
         yield batch.take(pa.array(np.argsort(flow_end(batch), kind="stable")))
-
-
-def _texts(column: pa.Array) -> pa.Array:
-    return column.cast(pa.string())
 
 
 def read_array(name: str, column: pa.Array) -> tuple[pa.Array, BoolArray]:

@@ -82,19 +82,16 @@ class ZeekDecoder:
             data = block.data
         objects = data.startswith(b"{") + data.count(b"\n{")
         # lines of an array may frame objects; no record of TSV begins like one
-        framed = data.startswith((b" ", b"[", b"]")) or any(
-            begin in data for begin in (b"\n ", b"\n[", b"\n]")
-        )
+        marks = (b" ", b"[", b"]")
+        framed = data.startswith(marks) or any(b"\n" + mark in data for mark in marks)
         if not objects and not framed:
             yield Kind.ZEEK_TSV, block
         elif objects == data.count(b"\n") + (not data.endswith(b"\n")):
             yield Kind.ZEEK_JSON, block
         else:
             line = block.first_line
-            for is_json, lines in groupby(
-                _LINE.findall(data), lambda line: bool(_JSON.match(line))
-            ):
+            for other, lines in groupby(_LINE.findall(data), lambda line: not _JSON.match(line)):
                 run = b"".join(lines)
-                kind = Kind.ZEEK_JSON if is_json else Kind.ZEEK_TSV
+                kind = Kind.ZEEK_TSV if other else Kind.ZEEK_JSON
                 yield kind, Block(run, line, block.complete or run.endswith(b"\n"))
                 line += run.count(b"\n")

@@ -1,4 +1,4 @@
-"""What lies in the context's arrays, see `layout`: rows, tables, and the entries of their counters."""
+"""What lies in the context's arrays, see `layout`: rows, tables, entries of their counters."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -69,8 +69,23 @@ cpdef enum:
     PORTS_PER_PROTO = 65536
     UNKNOWN_PORT_INDEX = 4 * PORTS_PER_PROTO
 
+    # compact hash tables, see `_table`
+    LANES = 16  # entries of a bucket; the first counts the keys that passed it
+    STATES = 2  # bits
+
+    # series, see `_series`
+    SERIES_WIDTH = 11  # columns
+    MOST_COUNTED = 255
+    REGULAR_FROM = 4
+    MOST_SERIES = 32
+
     LEAD_SHIFT = 9
     PORT_SHIFT = 27
+
+cdef struct Back:
+    # how many records of the series back the same size was last seen; 0 if not within its length
+    uint8_t request
+    uint8_t answer
 
 cdef struct Record:
     # A record of the hour, packed: what counters and series need of it, and links. Links are the
@@ -92,6 +107,8 @@ cdef struct Record:
     int32_t target
     uint32_t next_in  # next record to the same destination
     uint32_t next_pair  # next record of the same pair
+    Back in_contacts
+    Back in_lookups
 
 cdef struct Host:
     uint64_t key

@@ -74,7 +74,7 @@ def test_members_run_side_by_side_one_per_thread() -> None:
     rng = np.random.default_rng(1)
     weights = [rng.normal(size=(32, 20)), rng.normal(size=(8, 32))]
     model = write_mlp(weights, [np.zeros(32), np.zeros(8)])
-    x = rng.normal(size=(2000, 20)).astype(np.float32)
+    x = rng.normal(size=(MAX_BATCH, 20)).astype(np.float32)
     expected = Member(model).scores(x)
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(lambda _: Member(model).scores(x), range(12)))

@@ -40,7 +40,9 @@ def numpy_inputs(bundle: Bundle, matrix: np.ndarray) -> np.ndarray:
 
 def member_logits(bundle: Bundle, matrix: np.ndarray) -> list[np.ndarray]:
     inputs = numpy_inputs(bundle, matrix)
-    return [Member(model).scores(inputs).astype(np.float64) for model in bundle.models]
+    batches = [inputs[i : i + MAX_BATCH] for i in range(0, len(inputs), MAX_BATCH)]
+    members = [Member(model) for model in bundle.models]
+    return [np.concatenate([m.scores(b) for b in batches]).astype(np.float64) for m in members]
 
 
 def constant_member(logits: list[float], inputs: int) -> NewMember:

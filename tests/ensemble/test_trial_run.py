@@ -115,7 +115,7 @@ def test_numbers_that_are_not_finite() -> None:
 
 def test_more_memory_than_it_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
     wide = write_mlp(
-        [np.ones((300_000, 1)), np.ones((2, 300_000))], [np.zeros(300_000), np.zeros(2)]
+        [np.ones((3_000_000, 1)), np.ones((2, 3_000_000))], [np.zeros(3_000_000), np.zeros(2)]
     )
     (failure,) = trial.failures([wide], 1)
     assert failure

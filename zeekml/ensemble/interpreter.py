@@ -14,8 +14,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from zeekml.core.text import printable
 
-MAX_BATCH: Final = 4096
-"""Most rows that one run takes; larger batches were no faster and leave the processor's caches."""
+MAX_BATCH: Final = 256
+"""Most rows that one run takes; what larger batches hold leaves the processor's caches."""
 
 _STDERR: Final = 2
 # LiteRT logs this once per process, at the first allocation, and has no switch for it in Python

@@ -28,7 +28,7 @@ SIGNATURE: Final = "serving_default"
 INPUT_NAME: Final = "features"
 SCORES_NAME: Final = "scores"
 EMBEDDING_NAME: Final = "embedding"
-_MAX_WIDTHS: Final = 1 << 16  # of all layers: times 4,096 rows this is a gigabyte of numbers
+_MAX_WIDTHS: Final = 1 << 16  # of all layers: times `MAX_BATCH` rows this is 64 MiB
 # what the schema demands of tensor data (force_align); the Python classes do not do it themselves
 DATA_ALIGNMENT: Final = 16
 

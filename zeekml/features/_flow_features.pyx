@@ -1,6 +1,6 @@
 """Features of a record alone, written from its columns."""
 
-from libc.math cimport NAN, isnan, log1p
+from libc.math cimport NAN, log1p
 from libc.stdint cimport int8_t, int32_t, uint8_t, uint32_t
 
 from zeekml.features._addresses cimport LOCAL, MULTICAST

@@ -16,19 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from zeekml.core.jit import njit
 from zeekml.features._addresses import LOCAL, MULTICAST, UNPARSED, parse_ipv4
 from zeekml.features.feature_schema import LOCAL_NETS
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-@njit(cache=True)
-def mix(x: np.uint64) -> np.uint64:
-    """`_hashes.mix` for what is compiled at run time."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
 
 
 class HostClassifier:

@@ -15,8 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zeekml.core.jit import njit
-from zeekml.readers import values
+from zeekml.readers import _texts, values
 from zeekml.readers.flow_schema import AT_EXIT_FIELD, FLOW_SCHEMA, ORIGINAL_FIELD, REQUIRED
 from zeekml.readers.rejects import BAD_VALUE, MISSING_FIELD, SourceAccount
 
@@ -33,6 +32,7 @@ _NO_TEXT: Final = pa.array(sorted(values.UNSET), pa.string())
 _LONGEST_ADDRESS: Final = 45  # an IPv6 address with a dotted tail
 
 BoolArray = npt.NDArray[np.bool_]
+Bytes = npt.NDArray[np.uint8]
 Lines = npt.NDArray[np.int64]
 
 
@@ -222,10 +222,29 @@ def _in_range(name: str, column: pa.Array, highest: int, wrong: dict[str, BoolAr
 def _given(column: pa.Array) -> pa.Array:
     """Put null for texts that say there is none."""
     distinct = column.dictionary if pa.types.is_dictionary(column.type) else column
-    if not pa.types.is_string(distinct.type) or not pc.is_in(distinct, _NO_TEXT).true_count:
+    if not pa.types.is_string(distinct.type) or not _may_be_unset(distinct):
         return column
     texts = column.cast(pa.string())
     return pc.if_else(pc.is_in(texts, _NO_TEXT), pa.scalar(None, pa.string()), texts)
+
+
+def _may_be_unset(texts: pa.StringArray) -> bool:
+    """Tell, quickly, whether any text is of those that say there is none."""
+    valid, data, starts = _buffers(texts)
+    return _texts.may_be_unset(data, starts, valid, texts.offset)
+
+
+def _buffers(texts: pa.StringArray) -> tuple[Bytes, Bytes, npt.NDArray[np.int32]]:
+    """Bits of the valid rows (none for no nulls), all text, and where each begins (n + 1,)."""
+    valid, offsets, data = texts.buffers()
+    nothing = np.empty(0, np.uint8)
+    first = texts.offset
+    starts = np.zeros(1, np.int32) if offsets is None else np.frombuffer(offsets, np.int32)
+    return (
+        nothing if valid is None or not texts.null_count else np.frombuffer(valid, np.uint8),
+        nothing if data is None else np.frombuffer(data, np.uint8),
+        starts[first : first + len(texts) + 1],
+    )
 
 
 def _addresses(name: str, column: pa.Array, wrong: dict[str, BoolArray]) -> pa.Array:
@@ -254,7 +273,7 @@ def _map_unique(column: pa.Array, change: Callable[[str], str | None]) -> pa.Arr
     texts = encoded.dictionary.to_pylist()
     changed = [None if text is None else change(text) for text in texts]
     if changed == texts:
-        return encoded.cast(pa.string())
+        return column.cast(pa.string())
     return pa.array(changed, pa.string()).take(encoded.indices)
 
 
@@ -272,40 +291,7 @@ def _clean(column: pa.Array) -> pa.Array:
 
 def are_dotted_quads(texts: pa.StringArray) -> BoolArray:
     """Tell which texts (n,) are IPv4 addresses in their one spelling; nulls are not."""
-    n = len(texts)
-    found = np.zeros(n, np.bool_)
-    _, offsets, data = texts.buffers()
-    if n and data is not None:
-        starts = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + n + 1]
-        _are_quads(np.frombuffer(data, np.uint8), starts, found)
+    found = np.zeros(len(texts), np.bool_)
+    _, data, starts = _buffers(texts)
+    _texts.dotted_quads(data, starts, found.view(np.uint8))
     return found
-
-
-@njit(cache=True, nogil=True)
-def _are_quads(
-    data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int32], found: BoolArray
-) -> None:
-    for row in range(len(found)):
-        start, end = offsets[row], offsets[row + 1]
-        dots = 0
-        digits = 0
-        octet = 0
-        good = end - start >= 7
-        for i in range(start, end):
-            c = int(data[i])
-            if 48 <= c <= 57:
-                # no leading zero
-                good &= digits == 0 or octet > 0
-                octet = 10 * octet + c - 48
-                digits += 1
-                good &= octet <= 255
-            elif c == 46:
-                good &= digits > 0
-                dots += 1
-                digits = 0
-                octet = 0
-            else:
-                good = False
-            if not good:
-                break
-        found[row] = good and dots == 3 and digits > 0

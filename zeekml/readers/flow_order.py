@@ -20,18 +20,16 @@ import numpy as np
 import pyarrow as pa
 
 from zeekml.core import serialization
-from zeekml.core.jit import njit
 from zeekml.errors import StateError
-from zeekml.readers._stream_clock import CLOCK_WIDTH, NOW, SECOND
-from zeekml.readers.batch_builder import BoolArray
+from zeekml.readers import _flow_order
+from zeekml.readers._flow_order import HELD, STATE_WIDTH
+from zeekml.readers._stream_clock import CLOCK_WIDTH, SECOND
 from zeekml.readers.flow_schema import AT_EXIT_FIELD, FLOW_SCHEMA, SURICATA_HOLD, with_originals
 from zeekml.readers.stream_clock import Ints64, flow_ends
 
 MAX_HELD: Final = 1 << 18  # most flows held; beyond it the earliest go on before their time
 _SPARE_ROWS: Final = 1 << 16
 """How many rows that have gone on may be kept, besides as many as are held."""
-
-HELD, EXITING = 0, 1  # entries of EndOrder._state
 
 _KIND: Final = "order"
 _VERSION: Final = 1  # to be raised with every change of what is stored or of the rule
@@ -59,7 +57,7 @@ class EndOrder:
         # a heap of (end, number) of the flows held
         self._ends = np.zeros(1024, np.int64)
         self._numbers = np.zeros(1024, np.int64)
-        self._state = np.zeros(2, np.int64)
+        self._state = np.zeros(STATE_WIDTH, np.int64)
         self._first = 0  # number of the first row of the oldest batch kept
         self._batches: deque[pa.RecordBatch] = deque()
         self._unsent: deque[int] = deque()  # how many rows of each are still held
@@ -82,7 +80,7 @@ class EndOrder:
         batches = [with_originals(batch, originals) for batch in kept]
         held = sum(map(len, batches))
         sizes = tuple(len(stored[name]) for name in ("clock", "state", "ends", "numbers"))
-        if sizes != (CLOCK_WIDTH, 2, held, held) or stored["state"][HELD] != held:
+        if sizes != (CLOCK_WIDTH, STATE_WIDTH, held, held) or stored["state"][HELD] != held:
             raise StateError("the stored state contradicts itself")
         if not np.array_equal(np.sort(stored["numbers"]), np.arange(held)):
             raise StateError("the stored state numbers its flows wrongly")
@@ -131,9 +129,18 @@ class EndOrder:
         self._make_room(len(batch))
         ends = flow_ends(batch)
         sent = np.empty(self.held + len(batch), np.int64)
-        heap = (self._ends, self._numbers, self._state)
-        bounds = (self._hold, self._max_held)
-        count = _pass(self._clock, heap, ends, at_exit, self._next, bounds, sent)
+        count = _flow_order.take(
+            self._clock,
+            self._ends,
+            self._numbers,
+            self._state,
+            ends,
+            at_exit.view(np.uint8),
+            self._next,
+            self._hold,
+            self._max_held,
+            sent,
+        )
         self._batches.append(batch)
         self._unsent.append(len(batch))
         self._next += len(batch)
@@ -145,8 +152,7 @@ class EndOrder:
         The stream may go on: the clock stays, and what comes is held as before.
         """
         sent = np.empty(self.held, np.int64)
-        for i in range(len(sent)):
-            sent[i] = _pop(self._ends, self._numbers, self._state)
+        _flow_order.flush(self._ends, self._numbers, self._state, sent)
         return self._release(sent)
 
     def _make_room(self, rows: int) -> None:
@@ -212,84 +218,3 @@ def in_end_order(
     for batch in batches:
         yield from order.push(batch)
     yield from order.flush()
-
-
-@njit(cache=True)
-def _push(ends: Ints64, numbers: Ints64, state: Ints64, end: int, number: int) -> None:
-    at = state[HELD]
-    state[HELD] += 1
-    while at > 0:
-        above = (at - 1) // 2
-        # numbers grow, so among equal ends the newcomer stays below
-        if ends[above] <= end:
-            break
-        ends[at], numbers[at] = ends[above], numbers[above]
-        at = above
-    ends[at], numbers[at] = end, number
-
-
-@njit(cache=True)
-def _pop(ends: Ints64, numbers: Ints64, state: Ints64) -> int:
-    first = numbers[0]
-    state[HELD] -= 1
-    n = state[HELD]
-    end, number = ends[n], numbers[n]
-    at = 0
-    while True:
-        below = 2 * at + 1
-        if below >= n:
-            break
-        other = below + 1
-        if other < n and (
-            ends[other] < ends[below]
-            or (ends[other] == ends[below] and numbers[other] < numbers[below])
-        ):
-            below = other
-        if end < ends[below] or (end == ends[below] and number < numbers[below]):
-            break
-        ends[at], numbers[at] = ends[below], numbers[below]
-        at = below
-    ends[at], numbers[at] = end, number
-    return first
-
-
-@njit(cache=True, nogil=True)
-def _pass(
-    clock: Ints64,
-    heap: tuple[Ints64, Ints64, Ints64],
-    ends: Ints64,
-    at_exit: BoolArray,
-    first: int,
-    bounds: tuple[int, int],
-    sent: Ints64,
-) -> int:
-    """Take rows numbered from `first`; write the numbers of those that go on to `sent`."""
-    heap_ends, heap_numbers, state = heap
-    hold, max_held = bounds
-    count = 0
-    for i in range(len(ends)):
-        end = ends[i]
-        if at_exit[i]:
-            state[EXITING] = 1
-            _push(heap_ends, heap_numbers, state, end, first + i)
-            if state[HELD] > max_held:
-                sent[count] = _pop(heap_ends, heap_numbers, state)
-                count += 1
-            continue
-        anew = tick(clock, end)
-        if anew or state[EXITING]:
-            # what was held is of another time, or of another run of the sensor
-            state[EXITING] = 0
-            while state[HELD] > 0:
-                sent[count] = _pop(heap_ends, heap_numbers, state)
-                count += 1
-        if end > clock[NOW]:
-            # too far ahead to be believed: nothing can be said of its place
-            sent[count] = first + i
-            count += 1
-        else:
-            _push(heap_ends, heap_numbers, state, end, first + i)
-        while state[HELD] > 0 and (heap_ends[0] <= clock[NOW] - hold or state[HELD] > max_held):
-            sent[count] = _pop(heap_ends, heap_numbers, state)
-            count += 1
-    return count

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 
 from zeekml.readers.batch_builder import to_microseconds
 from zeekml.readers.files.line_splitter import Block
+from zeekml.readers.formats._json_scanner import NUMBER, OBJECT, TEXT, WHOLE
 from zeekml.readers.formats.json_columns import PlainLines, make_keys
 from zeekml.readers.formats.json_parser import MAX_DEPTH
-from zeekml.readers.formats.json_scanner import NUMBER, OBJECT, TEXT, WHOLE
 from zeekml.readers.formats.suricata_eve import EveDecoder
 from zeekml.readers.formats.zeek_json import ZeekJsonDecoder
+from zeekml.readers.values import UNREADABLE, read_time, understood
 
 Read = Callable[..., Any]
 Check = Callable[..., None]
@@ -284,25 +285,64 @@ def test_numbers_round_to_the_microsecond_of_the_parser(text: str) -> None:
     np.testing.assert_array_equal(to_microseconds(found), to_microseconds(parsed))
 
 
+def _micros(text: str) -> int | None:
+    """Microseconds since 1970 by the library; None for no time, or for one beyond the years."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    micros = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return micros if 0 <= micros < 2**53 else None
+
+
+ODD = "2026-02-29T00:00:00.000000Z"  # not in the calendar
+
+
 @settings(max_examples=300)
 @given(
-    st.datetimes(datetime(1970, 1, 2), datetime(2250, 1, 1)),
-    st.integers(-14 * 60, 14 * 60),
+    st.datetimes(datetime(1969, 1, 1), datetime(2260, 1, 1)),
+    st.integers(-24 * 60 + 1, 24 * 60 - 1),
     st.sampled_from(["", ":"]),
 )
+@example(datetime(2000, 2, 29, 23, 59, 59, 999_999), 0, "")
+@example(datetime(2100, 3, 1), 0, "")
+@example(datetime(2242, 3, 16, 12, 56, 31, 999_999), 0, "")
 def test_moments(moment: datetime, zone: int, colon: str) -> None:
     sign = "-" if zone < 0 else "+"
     text = moment.isoformat(timespec="microseconds")
     text += f"{sign}{abs(zone) // 60:02}{colon}{abs(zone) % 60:02}"
-    odd = "2026-02-29T00:00:00.000000Z"
-    for others in ([], [odd]):
+    micros = _micros(text)
+    for others in ([], [ODD]):
         lines = _lines(*(f'{{"text":"{t}"}}' for t in (text, *others)))
         lines.read_moments("text")
-        # beside a time of another form, those far ahead are left to the parser
-        turned = not others or datetime.fromisoformat(text).timestamp() < 2**51 / 1e6
-        assert lines.texts("text").to_pylist() == [None if turned else text, *others]
-        if turned:
-            assert lines.numbers("text")[0] == datetime.fromisoformat(text).timestamp()
+        assert lines.texts("text").to_pylist() == [text if micros is None else None, *others]
+        assert micros is None or lines.values("text")[0] == micros
+
+
+@settings(max_examples=500)
+@given(
+    st.from_regex(
+        r"(19[67]|20[0-3])\d-(0\d|1[0-3])-[0-3]\dT[0-2]\d:[0-6]\d:[0-6]\d\.\d{6}"
+        r"(Z|[+-][0-2]\d:?[0-6]\d)",
+        fullmatch=True,
+    ).filter(str.isascii),
+    st.one_of(st.none(), st.tuples(st.integers(0, 31), st.sampled_from("0129:-.+TZ x"))),
+)
+def test_texts_like_moments(text: str, damage: tuple[int, str] | None) -> None:
+    if damage is not None:
+        text = text[: damage[0]] + damage[1] + text[damage[0] + 1 :]
+    before = _lines(f'{{"text":"{text}"}}')
+    before.read_moments("text")
+    turned = before.texts("text").null_count
+    read = understood(read_time, text)
+    if turned:
+        assert before.numbers("text")[0] == read
+    else:
+        # the parser, which is asked then, finds none either, or one that no column holds
+        assert read is UNREADABLE or type(read) is not float or read < 0
+    beside = _lines(f'{{"text":"{text}"}}', f'{{"text":"{ODD}"}}')
+    beside.read_moments("text")
+    assert beside.texts("text").to_pylist() == [None if turned else text, ODD]
 
 
 @pytest.mark.parametrize(
@@ -343,7 +383,7 @@ def test_what_is_not_plain(text: str) -> None:
     lines = _lines('{"text":"before"}', text, "", '{"text":"behind"}')
     assert lines.texts("text").to_pylist() == ["before", "behind"]
     assert lines.lines.tolist() == [1, 4]
-    assert [other[:2] for other in lines.others()] == [(2, text.encode())]
+    assert [other[1:3] for other in lines.others()] == [(2, text.encode())]
 
 
 def test_what_is_plain() -> None:

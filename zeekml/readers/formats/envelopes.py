@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
-import numpy as np
 
+from zeekml.readers import _texts
 from zeekml.readers.batch_builder import is_conn_record
 from zeekml.readers.formats.json_parser import DECODE_ERRORS, line_decoder, members_of
 
@@ -69,20 +69,7 @@ def unwrap(line: bytes) -> Inside | None:
 
 def several(lines: bytes) -> bool:
     """Tell, quickly, whether some of these lines may each hold several events of Suricata."""
-    return any(lines.startswith(_EVENT, at) for at in _within(lines, _EVENT[:4])) or any(
-        True for _ in _within(lines, b"}{")
-    )
-
-
-def _within(lines: bytes, word: bytes) -> Iterator[int]:
-    """Yield where a word of two or four letters stands that is not at the start of a line."""
-    data = np.frombuffer(lines, np.uint8)
-    wanted = int.from_bytes(word, "little")
-    for begin in range(len(word)):
-        size = (len(data) - begin) // len(word) * len(word)
-        words = data[begin : begin + max(size, 0)].view(f"<u{len(word)}")
-        at = np.flatnonzero(words == wanted) * len(word) + begin
-        yield from at[(at > 0) & (data[at - 1] != ord("\n"))].tolist()
+    return _texts.holds_several(lines, _EVENT)
 
 
 def _look_into(text: bytes, layers: int) -> Inside | None:

@@ -32,8 +32,8 @@ import pyarrow.compute as pc
 
 from zeekml.readers import values
 from zeekml.readers.batch_builder import BoolArray, standard_protocol
-from zeekml.readers.formats.json_columns import Column, PlainLines, make_keys
-from zeekml.readers.formats.json_scanner import ARRAY, MICROS, OBJECT, TEXT, WHOLE, Ints
+from zeekml.readers.formats._json_scanner import ARRAY, MICROS, OBJECT, TEXT, WHOLE
+from zeekml.readers.formats.json_columns import Column, Ints, PlainLines, make_keys
 
 AT_EXIT: Final = "shutdown"  # ``flow.reason`` of a flow that was logged because Suricata stopped
 VLAN: Final = "vlan"  # under which name VLAN tags that cannot be counted are entered in the books

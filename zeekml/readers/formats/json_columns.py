@@ -1,6 +1,6 @@
 """JSON lines to columns: the face of the scanner, and what the decoders of both sensors share.
 
-Plain lines (`zeekml.readers.formats.json_scanner`) are read as whole columns; the others go through
+Plain lines (``_json_scanner.pyx``) are read as whole columns; the others go through
 a parser one by one, and their values are put between those of the plain ones.
 """
 
@@ -16,21 +16,35 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zeekml.core.jit import COMPILED
+from zeekml.readers import _texts
 from zeekml.readers.batch_builder import BoolArray, build_batch
 from zeekml.readers.files.line_splitter import Block
-from zeekml.readers.formats import json_scanner as scanner
+from zeekml.readers.formats import _json_columns
+from zeekml.readers.formats._json_scanner import (
+    DECIMAL,
+    MICROS,
+    NONE,
+    NUMBER,
+    TEXT,
+    WHOLE,
+    Keys,
+    scan,
+)
 from zeekml.readers.formats.envelopes import unwrap
 from zeekml.readers.formats.json_parser import DECODE_ERRORS, json_object, line_decoder, record_of
-from zeekml.readers.formats.json_scanner import MICROS, NULL, WHOLE, Ints, Keys
 from zeekml.readers.rejects import SourceAccount
 from zeekml.readers.values import MAX_PORT, read_time, understood
 
+_ANY_VALUE: Final = 0xFF ^ NONE  # all kinds but this
 # until the year 2255 a float64 holds every microsecond, and all ways to divide it agree
 _MOST_MICROS: Final = 1 << 53
 _MOMENT: Final = pa.timestamp("us", "UTC")
 # until the year 2041 rounding to microseconds twice changes nothing
 _MOST_SECONDS: Final = (1 << 51) / 1e6
+
+Ints = npt.NDArray[np.int64]
+Kinds = npt.NDArray[np.uint8]
+"""Of values, as ``_json_scanner.pxd`` names them."""
 
 Column = tuple[pa.Array, BoolArray | None]
 """Values (n,), null for none, and the rows with one that cannot be read; None for no such row."""
@@ -62,31 +76,12 @@ def make_keys(
         parent, _, own = key.rpartition("/")
         group = objects.index(parent) + 1 if parent else 0
         keys.append((own.encode(), group, names.index(field)))
-    # a seed under which no two keys share a bucket makes every look-up one comparison
-    for seed in range(1, 1 << 12):
-        # uncompiled, so that importing this costs nothing
-        places = [
-            int(scanner.key_hash.py_func(list(key), 0, len(key), group, seed))
-            for key, group, _ in keys
-        ]
-        if len(set(places)) == len(keys):
-            break
-    else:
-        raise ValueError("no seed separates the keys")
-    buckets = np.full(scanner.BUCKETS, -1, np.int32)
-    buckets[places] = np.arange(len(keys))
     return Keys(
-        buckets=buckets,
-        seed=seed,
-        text=np.frombuffer(b"".join(key for key, _, _ in keys), np.uint8),
-        offsets=np.cumsum([0] + [len(key) for key, _, _ in keys], dtype=np.int64),
-        groups=np.array([group for _, group, _ in keys], np.int64),
-        fields=np.array([field for _, _, field in keys], np.int64),
-        rules=np.array([rules[name] | NULL for name in names], np.int64),
-        opens=np.array([objects.index(n) + 1 if n in objects else 0 for n in names], np.int64),
-        type_key=names.index(type_key) if types else -1,
-        type_text=np.frombuffer(type_text.encode(), np.uint8),
-        parsed_type=np.frombuffer(parsed_type.encode(), np.uint8),
+        keys,
+        [rules[name] | NONE for name in names],
+        [objects.index(name) + 1 if name in objects else 0 for name in names],
+        names.index(type_key) if types else -1,
+        (type_key.encode(), type_text.encode(), parsed_type.encode()),
     )
 
 
@@ -97,21 +92,17 @@ class PlainLines:
     """
 
     def __init__(self, block: Block, fields: Sequence[str], keys: Keys) -> None:
-        text = block.data if block.data.endswith(b"\n") else block.data + b"\n"
-        self.data = np.frombuffer(text, np.uint8)
-        self._text = text
+        data = block.data if block.data.endswith(b"\n") else block.data + b"\n"
+        self._data = data
         self._first_line = block.first_line
         self._complete = block.complete
         self._fields = {name: i for i, name in enumerate(fields)}
-        ends = np.flatnonzero(self.data == ord("\n"))
-        kinds = np.zeros((len(fields), len(ends)), np.uint8)
-        values = np.empty((len(fields), len(ends)), np.int64)
-        rows = np.empty((len(ends), 3), np.int64)
-        others = np.empty((len(ends), 4), np.int64)
-        if COMPILED:
-            n_rows, n_others = scanner.scan(self.data, ends, keys, kinds, values, rows, others)
-        else:
-            n_rows, n_others = 0, _leave_to_parser(text, ends, others)
+        lines = _texts.newlines(data)
+        kinds = np.zeros((len(fields), lines), np.uint8)
+        values = np.empty((len(fields), lines), np.int64)
+        rows = np.empty((lines, 3), np.int64)
+        others = np.empty((lines, 4), np.int64)
+        n_rows, n_others = scan(data, keys, kinds, values, rows, others)
         self._kinds = kinds[:, :n_rows]
         self._values = values[:, :n_rows]
         self._rows = rows[:n_rows]
@@ -127,25 +118,31 @@ class PlainLines:
 
     def __getitem__(self, row: int) -> bytes:
         """The raw line of a row."""
-        return self._text[self._rows[row, 0] : self._rows[row, 1]]
+        return self._data[self._rows[row, 0] : self._rows[row, 1]]
 
     def others(
         self, doubtful: Callable[[bytes], bool] | None = None
-    ) -> Iterator[tuple[int, bytes, bytes | None, int]]:
-        """Yield of each other line its number, text, type if known, and the row that follows.
+    ) -> Iterator[tuple[int, int, bytes, int]]:
+        """Yield of each other line for the parser its place among all, number, text, and a row.
 
-        Where the type is known there is no text. Of a line that nothing ends no type is known:
-        what stands behind the type has to show that the line is whole. Nor of one that is
-        `doubtful`.
+        The row is the one that follows. The lines between these are of known `types`. Of a line
+        that nothing ends no type is known: what stands behind the type has to show that the line is
+        whole. Nor of one that is `doubtful`.
         """
-        following = np.searchsorted(self._rows[:, 2], self._others[:, 2])
-        starts, ends, lines, kinds = self._others.T
-        every = (starts, ends, lines + self._first_line, kinds, following)
-        for start, end, number, kind, row in zip(*(a.tolist() for a in every), strict=True):
-            if kind < 0 or not self._complete or (doubtful and doubtful(self._text[start:end])):
-                yield number, self._text[start:end], None, row
-            else:
-                yield number, b"", self._cell(kind), row
+        starts, ends, lines, types = self._others.T
+        unknown = (types < 0) | (not self._complete)
+        if doubtful is not None:
+            for at in np.flatnonzero(~unknown).tolist():
+                unknown[at] = doubtful(self._data[starts[at] : ends[at]])
+        asked = np.flatnonzero(unknown)
+        following = np.searchsorted(self._rows[:, 2], lines[asked])
+        every = (asked, lines[asked] + self._first_line, starts[asked], ends[asked], following)
+        for at, number, start, end, row in zip(*(a.tolist() for a in every), strict=True):
+            yield at, number, self._data[start:end], row
+
+    def types(self, begin: int, end: int | None = None) -> dict[bytes, int]:
+        """How many of the others, from one place to another, are of which type."""
+        return _json_columns.count_texts(self._data, self._others[begin:end, 3])
 
     def set_aside(self, wanted: BoolArray) -> None:
         """Turn the rows that are not wanted into unusual lines."""
@@ -156,17 +153,18 @@ class PlainLines:
         others = np.concatenate([self._others, aside])
         self._others = others[np.argsort(others[:, 2], kind="stable")]
         self._rows = self._rows[wanted]
-        self._kinds = self._kinds[:, wanted]
-        self._values = self._values[:, wanted]
+        # not by an index: that would lay the rows out column by column
+        self._kinds = self._kinds.compress(wanted, axis=1)
+        self._values = self._values.compress(wanted, axis=1)
 
-    def kinds(self, field: str) -> npt.NDArray[np.uint8]:
+    def kinds(self, field: str) -> Kinds:
         """Kind of value in each row (n,)."""
         return self._kinds[self._fields[field]]
 
     def has(self, field: str) -> BoolArray:
         """Rows (n,) in which the field stands with a value."""
         kinds = self.kinds(field)
-        return (kinds != 0) & (kinds != NULL)
+        return (kinds & _ANY_VALUE) != 0
 
     def values(self, field: str) -> Ints:
         """Value of each row (n,); whatever where there is none."""
@@ -174,23 +172,23 @@ class PlainLines:
 
     def whole(self, field: str) -> pa.Array:
         """A field of whole numbers (n,) as int64."""
-        return pa.array(self.values(field), mask=self.kinds(field) != WHOLE)
+        return self._array(field, WHOLE, pa.int64(), self.values(field))
 
     def numbers(self, field: str) -> npt.NDArray[np.float64]:
         """A field of numbers (n,): to the microsecond, or as a parser gives them; NaN for none."""
         kinds, values = self.kinds(field), self.values(field)
-        numbers = values.astype(np.float64)
-        numbers[kinds == MICROS] /= 1e6
-        for row in np.flatnonzero(kinds == scanner.DECIMAL):
-            numbers[row] = float(self._cell(int(values[row])))
-        numbers[~self.has(field)] = np.nan
+        numbers = np.empty(len(self), np.float64)
+        if _json_columns.numbers(kinds, values, numbers):
+            for row in np.flatnonzero(kinds == DECIMAL).tolist():
+                numbers[row] = float(self._cell(int(values[row])))
         return numbers
 
     def read_moments(self, field: str) -> None:
         """Turn the ISO 8601 times of a field into numbers; texts of another form stay texts."""
-        kinds, values, texts = self.kinds(field), self.values(field), self.texts(field)
-        if texts.null_count == len(texts):
+        kinds, values = self.kinds(field), self.values(field)
+        if not _json_columns.read_moments(self._data, kinds, values):
             return
+        texts = self.texts(field)
         try:
             micros = pc.fill_null(texts.cast(_MOMENT).cast(pa.int64()), -1).to_numpy()
         except pa.ArrowInvalid:
@@ -208,42 +206,35 @@ class PlainLines:
         if kind == pa.string():
             return self.texts(field)
         if kind == pa.float64():
-            return pa.array(self.numbers(field), mask=~self.has(field))
+            return self._array(field, NUMBER, kind, self.numbers(field))
         if kind == pa.int64():
             return self.whole(field)
         # of ports, any that is too high is 65536
         values = np.minimum(self.values(field), MAX_PORT + 1).astype(np.int32)
-        return pa.array(values, mask=self.kinds(field) != WHOLE)
+        return self._array(field, WHOLE, kind, values)
 
     def texts(self, field: str) -> pa.StringArray:
         """A field of texts (n,)."""
         kinds, values = self.kinds(field), self.values(field)
+        offsets = np.empty(len(self) + 1, np.int32)
+        _json_columns.text_offsets(kinds, values, offsets)
+        out = np.empty(int(offsets[-1]), np.uint8)
+        _json_columns.copy_texts(self._data, kinds, values, offsets, out)
+        return self._array(field, TEXT, pa.string(), offsets, out)
+
+    def _array(
+        self, field: str, wanted: int, kind: pa.DataType, *data: npt.NDArray[Any]
+    ) -> pa.Array:
+        """An array (n,) of buffers of its kind; null where no value of a wanted kind stands."""
         n = len(self)
-        offsets = np.empty(n + 1, np.int32)
-        nulls = scanner.text_offsets(kinds, values, offsets)
-        out = np.empty(int(offsets[n]), np.uint8)
-        scanner.copy_texts(self.data, kinds, values, offsets, out)
-        valid = (
-            pa.py_buffer(np.packbits(kinds == scanner.TEXT, bitorder="little")) if nulls else None
-        )
-        return pa.StringArray.from_buffers(
-            n, pa.py_buffer(offsets), pa.py_buffer(out), valid, nulls
-        )
+        bits = np.zeros((n + 7) // 8, np.uint8)
+        nulls = _json_columns.valid_bits(self.kinds(field), wanted, bits)
+        valid = pa.py_buffer(bits) if nulls else None
+        return pa.Array.from_buffers(kind, n, [valid, *map(pa.py_buffer, data)], nulls)
 
     def _cell(self, place: int) -> bytes:
         start = place >> 32
-        return self._text[start : start + (place & 0xFFFFFFFF)]
-
-
-def _leave_to_parser(text: bytes, ends: Ints, others: Ints) -> int:
-    """Take no line for plain, where the scanner is not compiled; give how many are not empty."""
-    start = n = 0
-    for number, end in enumerate(ends.tolist()):
-        if text[start:end].strip():
-            others[n] = start, end, number, -1
-            n += 1
-        start = end + 1
-    return n
+        return self._data[start : start + (place & 0xFFFFFFFF)]
 
 
 class MergedRows(Generic[R]):

@@ -18,12 +18,12 @@ from contextlib import suppress
 from typing import Final
 
 import msgspec
-import numpy as np
+
+from zeekml.readers import _texts
 
 _BLANK: Final = b" \t\r"
 # what a line ends in that leaves a record open; blanks may follow
 _OPEN_ENDS: Final = (b"{", b"[", b",", b":")
-_MAY_LEAVE_OPEN: Final = np.isin(np.arange(256), list(b"".join(_OPEN_ENDS) + _BLANK))
 # of an array, or the end of a record that was handed on
 _BETWEEN: Final = b" \t\r[],}"
 RUBBISH_AT_LINE_START: Final = re.compile(rb"^(?:\0++|\xef\xbb\xbf)++", re.MULTILINE)
@@ -301,13 +301,7 @@ def elements_end(text: bytes) -> int:
 
 def _may_leave_open(lines: bytes) -> bool:
     """Tell, quickly, whether any of these lines may be the first of several for one record."""
-    if b"{" not in lines and b'"' not in lines:
-        return False
-    data = np.frombuffer(lines, np.uint8)
-    ends = np.flatnonzero(data == ord("\n"))
-    last = data[ends - 1]
-    last = np.where(last == ord("\r"), data[np.maximum(ends - 2, 0)], last)
-    return bool(_MAY_LEAVE_OPEN[last].any())
+    return (b"{" in lines or b'"' in lines) and _texts.may_leave_open(lines)
 
 
 def _leaves_open(line: bytes) -> bool:

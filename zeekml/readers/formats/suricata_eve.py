@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -134,13 +134,10 @@ class EveDecoder(JsonDecoder[EveEvent]):
         rows = MergedRows[EveEvent](plain)
         of_plain: list[list[str] | None] = [None] * len(plain)
         of_parsed: list[list[str] | None] = []
-        skipped: Counter[bytes] = Counter()
-        done = 0
-        for line, text, kind, following in plain.others(several if several(block.data) else None):
-            if kind is not None:
-                skipped[kind] += 1
-                continue
-            self._skip_all(skipped)
+        done = seen = 0
+        for at, line, text, following in plain.others(several if several(block.data) else None):
+            self._skip_all(plain.types(seen, at))
+            seen = at + 1
             # a flow takes the alerts that come before it, and no others
             self._take_alerts(plain, of_plain, done, following)
             done = following
@@ -153,7 +150,7 @@ class EveDecoder(JsonDecoder[EveEvent]):
                     self._remember(event)
                 named = isinstance(event.event_type, str)
                 self._skip((event.event_type if named else None) or OTHER)
-        self._skip_all(skipped)
+        self._skip_all(plain.types(seen))
         self._take_alerts(plain, of_plain, done, len(plain))
         self.flows += len(rows)
         if not len(rows):
@@ -186,10 +183,9 @@ class EveDecoder(JsonDecoder[EveEvent]):
             asked = zip(ids, known, strict=True)
             signatures[start:end] = [self._alerts.take(n) if has else None for n, has in asked]
 
-    def _skip_all(self, kinds: Counter[bytes]) -> None:
+    def _skip_all(self, kinds: dict[bytes, int]) -> None:
         for kind, n in kinds.items():
             self._skip(kind.decode("utf-8", "backslashreplace"), n)
-        kinds.clear()
 
     def _skip(self, kind: str, n: int = 1) -> None:
         self.netflows += n * (kind == "netflow")

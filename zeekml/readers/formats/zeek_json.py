@@ -21,8 +21,8 @@ from msgspec.structs import astuple
 from zeekml.readers.batch_builder import CONN_MARKERS, BoolArray
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.flow_schema import ZEEK
+from zeekml.readers.formats._json_scanner import NUMBER, OBJECT, TEXT, WHOLE
 from zeekml.readers.formats.json_columns import JsonDecoder, MergedRows, PlainLines, make_keys
-from zeekml.readers.formats.json_scanner import NUMBER, OBJECT, TEXT, WHOLE
 from zeekml.readers.formats.zeek_header import CONN, ZEEK_LOGS, log_of
 from zeekml.readers.rejects import SourceAccount
 from zeekml.readers.values import COUNTS, PORTS, RAW_TYPES, RECORD_COLUMNS, TIMES, read_column
@@ -86,7 +86,7 @@ class ZeekJsonDecoder(JsonDecoder[msgspec.Struct]):
         plain = PlainLines(block, *_PLAIN)
         plain.set_aside(_are_conn(plain))
         rows = MergedRows[msgspec.Struct](plain)
-        for line, text, _, _ in plain.others():
+        for _, line, text, _ in plain.others():
             for own, record in self._records(line, text, complete=block.complete):
                 if (kind := _type_of(record)) == CONN:
                     rows.add(line, own, record)

@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from zeekml.readers import _texts
 from zeekml.readers.batch_builder import BoolArray, build_batch
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.flow_schema import ZEEK
@@ -179,8 +180,7 @@ class _Run:
         except pa.ArrowInvalid:
             return None
         # Arrow passes over empty lines without a word; then lines and rows no longer agree
-        newlines = np.count_nonzero(np.frombuffer(self.data, np.uint8) == ord("\n"))
-        return table if len(table) == newlines else None
+        return table if len(table) == _texts.newlines(self.data) else None
 
     def _drop_unusable_lines(self, *, complete: bool) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Reject lines that cannot be split into columns; give the numbers of the others."""

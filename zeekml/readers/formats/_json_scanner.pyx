@@ -1,0 +1,478 @@
+# cython: boundscheck=True, show_performance_hints=False
+"""Scanner of JSON lines that hold nothing unusual, straight from the bytes of a block.
+
+A line is *plain* when it is one JSON object in strict grammar, all its texts are printable ASCII
+without escapes, no wanted key stands in it twice, and every wanted value is of a kind its rule
+names. Values of such lines mean the same to any JSON parser, but for numbers beyond a float64: they
+are sound JSON that no reader takes. All other lines are only pointed at: they are the business of
+a real parser, which may then accept them, explain or skip them.
+
+What was found in a line stands in two arrays of shape (fields, rows): the kind of each value
+and, in 64 bits, the value itself or where its text is (`span`).
+
+The bytes of a block end in a newline, and nothing here goes beyond one. Every access tests its
+index all the same: were that wrong, an IndexError would come of it.
+"""
+
+cimport cython
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memchr
+
+from zeekml.readers.formats._json_scanner cimport (
+    ABSENT,
+    ARRAY,
+    DECIMAL,
+    MICROS,
+    NONE,
+    OBJECT,
+    OTHER,
+    TEXT,
+    WHOLE,
+    span,
+)
+
+cdef enum:
+    BUCKETS = 512
+    MOST_KEYS = 128
+    MOST_DEPTH = 60
+    LONGEST_TYPE = 64
+    NO_KEY = -1
+    # texts behind the keys
+    TYPE_NAME = 0
+    WANTED_TYPE = 1
+    PARSED_TYPE = 2
+    # what a line was found to be, unless it has another type than the wanted one
+    PLAIN = -1
+    UNUSUAL = -2
+    EMPTY = -3
+    FAILED = -4  # by an exception
+    BAD = 0  # for where something ends that is not plain or no JSON
+
+# below, half a unit in the last place of a float64 is less than a quarter of a microsecond
+cdef int64_t MOST_MICROS = <int64_t>1 << 51
+
+cdef uint8_t[256] IS_BLANK
+cdef uint8_t[256] ENDS_TEXT
+cdef int _c
+for _c in range(256):
+    IS_BLANK[_c] = _c in b" \t\r"
+    ENDS_TEXT[_c] = _c < 32 or _c > 126 or _c in b'"\\'
+
+
+cdef inline bint is_digit(uint8_t c) noexcept nogil:
+    return c'0' <= c <= c'9'
+
+
+cdef inline bint is_letter_e(uint8_t c) noexcept nogil:
+    return c == c'e' or c == c'E'
+
+
+cdef inline uint32_t key_hash(
+    const uint8_t[::1] data, size_t start, size_t length, int group, uint64_t seed
+) except? 0xFFFFFFFF nogil:
+    # five characters and the length tell all keys apart
+    if length < 2:
+        return 0
+    cdef uint64_t x = length * 131 + data[start]
+    x = x * 131 + data[start + (2 if length > 2 else 1)]
+    x = x * 131 + data[start + (length >> 1)]
+    x = x * 131 + data[start + length - 2]
+    x = x * 131 + data[start + length - 1]
+    return (((x * 131 + group) * (2 * seed + 1)) >> 13) & (BUCKETS - 1)
+
+
+@cython.final
+cdef class Keys:
+    """The wanted keys of one log format, as they are looked up.
+
+    Parameters
+    ----------
+    keys
+        Name, group and field of each: the group is 0 for keys of the record, else that of the
+        object around it; the field is the row in the arrays.
+    rules
+        By field, the kinds that may stand there.
+    opens
+        By field, the group of the keys within an object, 0 for none.
+    type_field, types
+        The field that tells the type of a record, -1 for none; its name, the wanted type, and
+        another one, whose lines are for the parser.
+    """
+
+    cdef int32_t[BUCKETS] buckets  # a key by its hash
+    cdef uint64_t seed
+    cdef const uint8_t[::1] text  # all keys, one after the other, and the texts of `types`
+    cdef size_t[MOST_KEYS + 4] offsets
+    cdef int32_t[MOST_KEYS] groups
+    cdef int32_t[MOST_KEYS] fields
+    cdef int32_t[MOST_KEYS] rules
+    cdef int32_t[MOST_KEYS] opens
+    cdef int32_t type_field
+    cdef int32_t count
+
+    def __init__(self, list keys, list rules, list opens, int type_field, tuple types):
+        cdef int i
+        if len(keys) > MOST_KEYS or len(rules) > len(keys) or len(opens) != len(rules):
+            raise ValueError("more keys than can be looked up")
+        texts = [*(name for name, _, _ in keys), *types]
+        self.text = b"".join(texts)
+        self.offsets[0] = 0
+        for i, text in enumerate(texts):
+            self.offsets[i + 1] = self.offsets[i] + len(text)
+        for i, (_, group, field) in enumerate(keys):
+            if not 0 <= field < len(rules):
+                raise ValueError("a key belongs to no field")
+            self.groups[i] = group
+            self.fields[i] = field
+        for i in range(len(rules)):
+            self.rules[i] = rules[i]
+            self.opens[i] = opens[i]
+        self.count = len(keys)
+        self.type_field = type_field
+        # under a seed with which no two keys share a bucket, every look-up is one comparison
+        self.seed = 1
+        while not self.are_apart():
+            self.seed += 1
+            if self.seed == 1 << 12:
+                raise ValueError("no seed separates the keys")
+
+    cdef bint are_apart(self) except -1:
+        cdef int i
+        cdef uint32_t at
+        for i in range(BUCKETS):
+            self.buckets[i] = NO_KEY
+        for i in range(self.count):
+            at = key_hash(
+                self.text, self.offsets[i], self.offsets[i + 1] - self.offsets[i],
+                self.groups[i], self.seed,
+            )
+            if self.buckets[at] != NO_KEY:
+                return False
+            self.buckets[at] = i
+        return True
+
+
+@cython.final
+cdef class Scan:
+    """One pass over the lines of a block.
+
+    Functions that read something give the place behind it, or `BAD`.
+    """
+
+    cdef const uint8_t[::1] data
+    cdef uint8_t[:, ::1] kinds
+    cdef int64_t[:, ::1] values
+    cdef Keys keys
+    # most lines of a log have their keys in one order: what came after each the last time
+    cdef int32_t[MOST_KEYS + 1] follows
+    # of what was read last
+    cdef int kind
+    cdef int64_t value
+
+    def __init__(self, const uint8_t[::1] data, Keys keys not None, kinds, values):
+        cdef int i
+        self.data = data
+        self.keys = keys
+        self.kinds = kinds
+        self.values = values
+        for i in range(MOST_KEYS + 1):
+            self.follows[i] = NO_KEY
+
+    cdef inline size_t skip_blank(self, size_t i) except? 0 nogil:
+        while IS_BLANK[self.data[i]]:
+            i += 1
+        return i
+
+    cdef inline size_t text_end(self, size_t i) except? 0 nogil:
+        """Place of the closing quote."""
+        while not ENDS_TEXT[self.data[i]]:
+            i += 1
+        return i if self.data[i] == c'"' else BAD
+
+    cdef inline bint has_text(self, size_t i, size_t length, size_t text) except -1 nogil:
+        """Whether a piece of the line is one of the keys' texts, none of which has a newline."""
+        cdef size_t first = self.keys.offsets[text], j
+        if length != self.keys.offsets[text + 1] - first:
+            return False
+        for j in range(length):
+            if self.data[i + j] != self.keys.text[first + j]:
+                return False
+        return True
+
+    cdef inline size_t exponent(self, size_t i) except? 0 nogil:
+        """Read the rest of a number from the letter of its exponent."""
+        i += 1
+        if self.data[i] == c'+' or self.data[i] == c'-':
+            i += 1
+        cdef size_t first = i
+        while is_digit(self.data[i]):
+            i += 1
+        return i if i > first else BAD
+
+    cdef size_t read_number(self, size_t i) except? 0 nogil:
+        """Read a number: kind and value are kept."""
+        cdef size_t start = i, first, places, fraction
+        cdef int64_t whole = 0, micros = 0
+        cdef double rest = 0.0, scale = 0.1, doubt
+        cdef int j
+        cdef bint negative = self.data[i] == c'-'
+        self.kind, self.value = OTHER, 0
+        if negative:
+            i += 1
+        first = i
+        while is_digit(self.data[i]):
+            if i - first < 18:
+                whole = whole * 10 + (self.data[i] - c'0')
+            i += 1
+        places = i - first
+        if places == 0 or (places > 1 and self.data[first] == c'0'):
+            return BAD
+        if self.data[i] == c'.':
+            i += 1
+            fraction = i
+            for j in range(6):
+                micros *= 10
+                if is_digit(self.data[i]):
+                    micros += self.data[i] - c'0'
+                    i += 1
+            while is_digit(self.data[i]):
+                rest += scale * <double>(self.data[i] - c'0')
+                scale *= 0.1
+                i += 1
+            if i == fraction:
+                return BAD
+        elif not is_letter_e(self.data[i]):
+            if not negative and places <= 18:
+                self.kind, self.value = WHOLE, whole
+            return i
+        if is_letter_e(self.data[i]):
+            i = self.exponent(i)
+            if i != BAD and not negative:
+                self.kind, self.value = DECIMAL, span(start, i)
+            return i
+        if negative:
+            return i
+        self.kind, self.value = DECIMAL, span(start, i)
+        if places > 10:
+            return i
+        micros += whole * 1000000
+        # a parser rounds the text to a float64, whose product with 10**6 is rounded again: each
+        # time by at most one part in 2**53
+        doubt = <double>micros * 2.0**-52 + 1e-6
+        if micros < MOST_MICROS and not -doubt <= rest - 0.5 <= doubt:
+            self.kind, self.value = MICROS, micros + (rest > 0.5)
+        return i
+
+    cdef size_t read_whole_numbers(self, size_t i) except? 0 nogil:
+        """Read the rest of an array of whole numbers: how many is kept."""
+        cdef int64_t n = 0
+        i = self.skip_blank(i)
+        if self.data[i] != c']':
+            while True:
+                i = self.read_number(self.skip_blank(i))
+                if i == BAD or self.kind != WHOLE:
+                    return BAD
+                n += 1
+                i = self.skip_blank(i)
+                if self.data[i] == c']':
+                    break
+                if self.data[i] != c',':
+                    return BAD
+                i += 1
+        self.kind, self.value = ARRAY, n
+        return i + 1
+
+    cdef inline size_t read_literal(self, size_t i) except? 0 nogil:
+        """Read true, false or null: the kind is kept."""
+        cdef uint8_t c = self.data[i]
+        self.kind, self.value = OTHER, 0
+        if c == c't':
+            if self.data[i + 1] == c'r' and self.data[i + 2] == c'u' and self.data[i + 3] == c'e':
+                return i + 4
+        elif c == c'n':
+            if self.data[i + 1] == c'u' and self.data[i + 2] == c'l' and self.data[i + 3] == c'l':
+                self.kind = NONE
+                return i + 4
+        elif c == c'f':
+            if (
+                self.data[i + 1] == c'a' and self.data[i + 2] == c'l'
+                and self.data[i + 3] == c's' and self.data[i + 4] == c'e'
+            ):
+                return i + 5
+        return BAD
+
+    cdef inline int32_t find(self, size_t i, size_t length, int32_t group) except -2 nogil:
+        """Which of the wanted keys of a group stands at a place; -1 for none."""
+        cdef int32_t key = self.keys.buckets[
+            key_hash(self.data, i, length, group, self.keys.seed) & (BUCKETS - 1)
+        ]
+        if key >= 0 and self.keys.groups[key] == group and self.has_text(i, length, key):
+            return key
+        return NO_KEY
+
+    cdef int64_t scan_line(self, size_t i, size_t row, size_t* line_end) except -4 nogil:
+        """Fill one row from one line; give `PLAIN`, `UNUSUAL`, `EMPTY`, or the span of its type.
+
+        Where a plain line ends is put out.
+        """
+        cdef int depth = 1
+        cdef uint64_t arrays = 0  # a bit for each depth at which an array is open
+        cdef int32_t inner_group = NO_KEY  # of the keys at depth 2
+        cdef int32_t last = NO_KEY, key, group, field, count = self.keys.count
+        cdef int32_t type_field = self.keys.type_field
+        cdef size_t end, length
+        cdef bint in_array, opened
+        cdef uint8_t c
+        i = self.skip_blank(i)
+        if self.data[i] == c'\n':
+            return EMPTY
+        if self.data[i] != c'{':
+            return UNUSUAL
+        i = self.skip_blank(i + 1)
+        while True:
+            # here a member of an object, an element of an array, or the end of either begins
+            in_array = (arrays >> depth) & 1
+            c = self.data[i]
+            if c == (c']' if in_array else c'}'):
+                i = self.skip_blank(i + 1)
+                arrays &= ~(<uint64_t>1 << depth)
+                depth -= 1
+                if depth == 0:
+                    line_end[0] = i
+                    return PLAIN if self.data[i] == c'\n' else UNUSUAL
+            else:
+                field = -1
+                if not in_array:
+                    if c != c'"':
+                        return UNUSUAL
+                    i += 1
+                    group = 0 if depth == 1 else inner_group if depth == 2 else -1
+                    key = self.follows[last + 1]
+                    length = 0
+                    if key >= 0 and self.keys.groups[key] == group:
+                        length = self.keys.offsets[key + 1] - self.keys.offsets[key]
+                        if not self.has_text(i, length, key) or self.data[i + length] != c'"':
+                            length = 0
+                    if length == 0:
+                        end = self.text_end(i)
+                        if end == BAD:
+                            return UNUSUAL
+                        length = end - i
+                        key = self.find(i, length, group) if group >= 0 else NO_KEY
+                    if key >= 0:
+                        self.follows[last + 1] = key
+                        last = key
+                        field = self.keys.fields[key]
+                        if self.kinds[field, row]:
+                            return UNUSUAL
+                    if type_field >= 0 and field != type_field:
+                        # another key of this name may be what a search for the type finds first
+                        if self.has_text(i, length, count + TYPE_NAME):
+                            return UNUSUAL
+                    i = self.skip_blank(i + length + 1)
+                    if self.data[i] != c':':
+                        return UNUSUAL
+                    i = self.skip_blank(i + 1)
+                    c = self.data[i]
+                opened = False
+                if c == c'"':
+                    i += 1
+                    end = self.text_end(i)
+                    if end == BAD:
+                        return UNUSUAL
+                    self.kind, self.value = TEXT, span(i, end)
+                    if field >= 0 and field == type_field:
+                        length = end - i
+                        if not self.has_text(i, length, count + WANTED_TYPE):
+                            if self.has_text(i, length, count + PARSED_TYPE):
+                                return UNUSUAL
+                            return self.value if 0 < length <= LONGEST_TYPE else UNUSUAL
+                    i = end + 1
+                elif c == c'-' or is_digit(c):
+                    i = self.read_number(i)
+                elif c == c'{':
+                    self.kind, self.value, opened = OBJECT, 0, True
+                elif c == c'[':
+                    if field >= 0:
+                        i = self.read_whole_numbers(i + 1)
+                    else:
+                        opened = True
+                else:
+                    i = self.read_literal(i)
+                if i == BAD:
+                    return UNUSUAL
+                if field >= 0:
+                    if not self.keys.rules[field] & self.kind:
+                        return UNUSUAL
+                    self.kinds[field, row] = self.kind
+                    self.values[field, row] = self.value
+                if opened:
+                    depth += 1
+                    if depth > MOST_DEPTH:
+                        return UNUSUAL
+                    if c == c'[':
+                        arrays |= <uint64_t>1 << depth
+                    if depth == 2:
+                        inner_group = NO_KEY
+                        if field >= 0 and self.keys.opens[field]:
+                            inner_group = self.keys.opens[field]
+                    i = self.skip_blank(i + 1)
+                    continue
+            # behind a value: another one or the end
+            i = self.skip_blank(i)
+            if self.data[i] == c',':
+                i = self.skip_blank(i + 1)
+                if self.data[i] == c']' or self.data[i] == c'}':
+                    return UNUSUAL
+            elif self.data[i] != c']' and self.data[i] != c'}':
+                return UNUSUAL
+
+    cdef inline size_t newline(self, size_t i) except? 0 nogil:
+        """Place of the next newline."""
+        cdef const uint8_t* start = &self.data[i]
+        cdef const void* found = memchr(start, c'\n', self.data.shape[0] - i)
+        if not found:
+            with gil:
+                raise ValueError("no newline ends the last line")
+        return i + (<const uint8_t*>found - start)
+
+
+def scan(
+    const uint8_t[::1] data,
+    Keys keys not None,
+    uint8_t[:, ::1] kinds,
+    int64_t[:, ::1] values,
+    int64_t[:, ::1] rows,
+    int64_t[:, ::1] others,
+):
+    """Scan all lines of a block; give how many rows and others there are.
+
+    `kinds`, which is zero, and `values` (fields, lines) are filled row by row for the plain lines.
+    `rows` (lines, 3) gets start, end and number (from 0) of each plain line; `others` (lines, 4)
+    the same of each other line that is not empty, and the span of its type if that is all that has
+    to be known of it, else -1.
+    """
+    cdef Scan lines = Scan(data, keys, kinds, values)
+    cdef size_t size = data.shape[0], start = 0, end = 0, n_rows = 0, n_others = 0, field
+    cdef int64_t found, line = 0
+    with nogil:
+        while start < size:
+            found = lines.scan_line(start, n_rows, &end)
+            if found == PLAIN:
+                rows[n_rows, 0] = start
+                rows[n_rows, 1] = end
+                rows[n_rows, 2] = line
+                n_rows += 1
+            else:
+                end = lines.newline(start)
+                for field in range(<size_t>kinds.shape[0]):
+                    kinds[field, n_rows] = ABSENT
+                if found != EMPTY:
+                    others[n_others, 0] = start
+                    others[n_others, 1] = end
+                    others[n_others, 2] = line
+                    others[n_others, 3] = max(found, -1)
+                    n_others += 1
+            line += 1
+            start = end + 1
+    return n_rows, n_others

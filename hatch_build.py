@@ -25,6 +25,7 @@ DIRECTIVES = {
     "wraparound": False,
     "initializedcheck": False,
     "embedsignature": True,
+    "show_performance_hints": False,
 }
 
 

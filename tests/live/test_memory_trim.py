@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import json, re, sys
 from pathlib import Path
-from zeekml.live.memory_trim import do_without_pandas, shed_library_pages
+from zeekml.core.arrow import do_without_pandas
+from zeekml.live.memory_trim import shed_library_pages
 do_without_pandas()
 import zeekml
 from zeekml.readers.archive import flows_of
@@ -73,29 +74,3 @@ def test_a_small_process_gives_the_same_results() -> None:
     assert told["before"] > 60  # MB
     assert told["after"] < told["before"] / 4
     assert told["strangers"] == []
-
-
-def test_pandas_comes_when_it_is_asked_for_and_not_before() -> None:
-    told = outcome("""
-import json, sys
-from zeekml.live.memory_trim import do_without_pandas
-hooks = list(sys.meta_path)
-do_without_pandas()
-import pyarrow as pa
-column = pa.array([1, 2])
-unasked = "pandas" not in sys.modules
-print(json.dumps([unasked, sys.meta_path == hooks, column.to_pandas().tolist()]))
-""")
-    assert told == [True, True, [1, 2]]
-
-
-def test_once_pandas_is_there_nothing_changes() -> None:
-    told = outcome("""
-import json
-import pandas
-from zeekml.live.memory_trim import do_without_pandas
-do_without_pandas()
-import pyarrow as pa
-print(json.dumps(pa.array([1, 2]).to_pandas().tolist()))
-""")
-    assert told == [1, 2]

@@ -70,6 +70,9 @@ def score(
     may be in arrays, over several lines, behind a prefix of syslog or in what a shipper puts around
     them.
     """
+    from zeekml.core.arrow import do_without_pandas
+
+    do_without_pandas()
     from zeekml.batch.run import ScoreJob
     from zeekml.batch.run import score as run
     from zeekml.cli.console import say

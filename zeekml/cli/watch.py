@@ -95,7 +95,8 @@ def watch(
     ours.addHandler(handler)
     ours.setLevel(logging.INFO)
     ours.propagate = False
-    from zeekml.live.memory_trim import do_without_pandas, give_back_large_blocks
+    from zeekml.core.arrow import do_without_pandas
+    from zeekml.live.memory_trim import give_back_large_blocks
 
     give_back_large_blocks()
     do_without_pandas()

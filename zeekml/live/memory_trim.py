@@ -1,7 +1,6 @@
 """Memory trimming: keeps a process that stays for months small.
 
-Most of what it takes to start is never used again: compilers read in by the hundred megabytes,
-and libraries that others would use if they were there.
+Most of what it takes to start is never used again.
 """
 
 from __future__ import annotations
@@ -9,8 +8,6 @@ from __future__ import annotations
 import ctypes
 import mmap
 import re
-import sys
-from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Final
 
@@ -71,28 +68,3 @@ def trim_heap() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
-
-
-class _WithoutPandas(MetaPathFinder):
-    """None in `sys.modules`, Python's own way to say so, would be taken for pandas by Arrow."""
-
-    def find_spec(self, name: str, path: object, target: object = None) -> None:
-        if name == "pandas":
-            raise ModuleNotFoundError("pandas is not used by this process", name=name)
-
-
-def do_without_pandas() -> None:
-    """Keep Arrow from importing pandas, which it else does the first time it makes an array.
-
-    Whatever asks for pandas by name, as Arrow's own `to_pandas`, still gets it.
-    """
-    import pyarrow as pa
-
-    if "pandas" in sys.modules:
-        return
-    hook = _WithoutPandas()
-    sys.meta_path.insert(0, hook)
-    try:
-        pa.array([0])
-    finally:
-        sys.meta_path.remove(hook)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from zeekml.readers.formats import _json_columns
-from zeekml.readers.formats._json_scanner import TEXT, WHOLE, scan
+from zeekml.readers.formats._json_scanner import ARRAY, TEXT, WHOLE, scan
 from zeekml.readers.formats.json_columns import make_keys
 
-KEYS = make_keys({"text": TEXT, "whole": WHOLE})
-LINE = b'{"text":"abc","whole":12}\n'
+KEYS = make_keys({"text": TEXT, "whole": WHOLE | ARRAY})
+LINE = b'{ "text":"abc","a":[true,null,false,{"b":-1.25e+10}],"c":0.12345678,"whole":[ 12 ,3] }\n'
 
 
 def arrays(fields: int = 2, lines: int = 3) -> tuple[Any, ...]:
@@ -26,9 +26,11 @@ def arrays(fields: int = 2, lines: int = 3) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("length", range(1, len(LINE)))
 def test_lines_that_nothing_ends(length: int) -> None:
-    for before in (b"", LINE):
+    # what stands behind the end of the block would make them whole
+    for lines in (LINE, 2 * LINE):
+        data = np.frombuffer(lines, np.uint8)[: len(lines) - len(LINE) + length]
         with pytest.raises((IndexError, ValueError)):
-            scan(before + LINE[:length], KEYS, *arrays())
+            scan(data, KEYS, *arrays())
 
 
 @pytest.mark.parametrize("line", [LINE, b"[]\n"])

@@ -25,7 +25,7 @@ EXPANSION_RATIO: Final = 1000
 EXPANSION_FLOOR: Final = 1 << 30
 """Unpacking stops when it has given at least this many bytes at `EXPANSION_RATIO` or more."""
 
-_READ_SIZE: Final = 1 << 20
+_READ_SIZE: Final = 1 << 21
 _READ_SIZE_COMPRESSED: Final = 1 << 17
 _OUTPUT_SIZE: Final = 1 << 20
 # A zstd block of four bytes can stand for 128 KiB and its decompressor knows no output limit:

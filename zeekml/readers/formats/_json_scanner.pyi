@@ -28,5 +28,5 @@ class Keys:
     ) -> None: ...
 
 def scan(
-    data: bytes, keys: Keys, kinds: Bytes, values: Ints, rows: Ints, others: Ints
+    data: bytes | Bytes, keys: Keys, kinds: Bytes, values: Ints, rows: Ints, others: Ints
 ) -> tuple[int, int]: ...

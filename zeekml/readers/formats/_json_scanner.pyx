@@ -18,17 +18,15 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr
 
-from zeekml.readers.formats._json_scanner cimport (
-    ABSENT,
-    ARRAY,
-    DECIMAL,
-    MICROS,
-    NONE,
-    OBJECT,
-    OTHER,
-    TEXT,
-    WHOLE,
-    span,
+from zeekml.readers.formats._json_scanner cimport ABSENT, OBJECT, TEXT, span
+from zeekml.readers.formats._json_values cimport (
+    BAD,
+    Value,
+    is_blank,
+    is_digit,
+    read_literal,
+    read_number,
+    read_whole_numbers,
 )
 
 cdef enum:
@@ -46,25 +44,11 @@ cdef enum:
     UNUSUAL = -2
     EMPTY = -3
     FAILED = -4  # by an exception
-    BAD = 0  # for where something ends that is not plain or no JSON
 
-# below, half a unit in the last place of a float64 is less than a quarter of a microsecond
-cdef int64_t MOST_MICROS = <int64_t>1 << 51
-
-cdef uint8_t[256] IS_BLANK
 cdef uint8_t[256] ENDS_TEXT
 cdef int _c
 for _c in range(256):
-    IS_BLANK[_c] = _c in b" \t\r"
     ENDS_TEXT[_c] = _c < 32 or _c > 126 or _c in b'"\\'
-
-
-cdef inline bint is_digit(uint8_t c) noexcept nogil:
-    return c'0' <= c <= c'9'
-
-
-cdef inline bint is_letter_e(uint8_t c) noexcept nogil:
-    return c == c'e' or c == c'E'
 
 
 cdef inline uint32_t key_hash(
@@ -165,9 +149,6 @@ cdef class Scan:
     cdef Keys keys
     # most lines of a log have their keys in one order: what came after each the last time
     cdef int32_t[MOST_KEYS + 1] follows
-    # of what was read last
-    cdef int kind
-    cdef int64_t value
 
     def __init__(self, const uint8_t[::1] data, Keys keys not None, kinds, values):
         cdef int i
@@ -179,7 +160,7 @@ cdef class Scan:
             self.follows[i] = NO_KEY
 
     cdef inline size_t skip_blank(self, size_t i) except? 0 nogil:
-        while IS_BLANK[self.data[i]]:
+        while is_blank(self.data[i]):
             i += 1
         return i
 
@@ -198,108 +179,6 @@ cdef class Scan:
             if self.data[i + j] != self.keys.text[first + j]:
                 return False
         return True
-
-    cdef inline size_t exponent(self, size_t i) except? 0 nogil:
-        """Read the rest of a number from the letter of its exponent."""
-        i += 1
-        if self.data[i] == c'+' or self.data[i] == c'-':
-            i += 1
-        cdef size_t first = i
-        while is_digit(self.data[i]):
-            i += 1
-        return i if i > first else BAD
-
-    cdef size_t read_number(self, size_t i) except? 0 nogil:
-        """Read a number: kind and value are kept."""
-        cdef size_t start = i, first, places, fraction
-        cdef int64_t whole = 0, micros = 0
-        cdef double rest = 0.0, scale = 0.1, doubt
-        cdef int j
-        cdef bint negative = self.data[i] == c'-'
-        self.kind, self.value = OTHER, 0
-        if negative:
-            i += 1
-        first = i
-        while is_digit(self.data[i]):
-            if i - first < 18:
-                whole = whole * 10 + (self.data[i] - c'0')
-            i += 1
-        places = i - first
-        if places == 0 or (places > 1 and self.data[first] == c'0'):
-            return BAD
-        if self.data[i] == c'.':
-            i += 1
-            fraction = i
-            for j in range(6):
-                micros *= 10
-                if is_digit(self.data[i]):
-                    micros += self.data[i] - c'0'
-                    i += 1
-            while is_digit(self.data[i]):
-                rest += scale * <double>(self.data[i] - c'0')
-                scale *= 0.1
-                i += 1
-            if i == fraction:
-                return BAD
-        elif not is_letter_e(self.data[i]):
-            if not negative and places <= 18:
-                self.kind, self.value = WHOLE, whole
-            return i
-        if is_letter_e(self.data[i]):
-            i = self.exponent(i)
-            if i != BAD and not negative:
-                self.kind, self.value = DECIMAL, span(start, i)
-            return i
-        if negative:
-            return i
-        self.kind, self.value = DECIMAL, span(start, i)
-        if places > 10:
-            return i
-        micros += whole * 1000000
-        # a parser rounds the text to a float64, whose product with 10**6 is rounded again: each
-        # time by at most one part in 2**53
-        doubt = <double>micros * 2.0**-52 + 1e-6
-        if micros < MOST_MICROS and not -doubt <= rest - 0.5 <= doubt:
-            self.kind, self.value = MICROS, micros + (rest > 0.5)
-        return i
-
-    cdef size_t read_whole_numbers(self, size_t i) except? 0 nogil:
-        """Read the rest of an array of whole numbers: how many is kept."""
-        cdef int64_t n = 0
-        i = self.skip_blank(i)
-        if self.data[i] != c']':
-            while True:
-                i = self.read_number(self.skip_blank(i))
-                if i == BAD or self.kind != WHOLE:
-                    return BAD
-                n += 1
-                i = self.skip_blank(i)
-                if self.data[i] == c']':
-                    break
-                if self.data[i] != c',':
-                    return BAD
-                i += 1
-        self.kind, self.value = ARRAY, n
-        return i + 1
-
-    cdef inline size_t read_literal(self, size_t i) except? 0 nogil:
-        """Read true, false or null: the kind is kept."""
-        cdef uint8_t c = self.data[i]
-        self.kind, self.value = OTHER, 0
-        if c == c't':
-            if self.data[i + 1] == c'r' and self.data[i + 2] == c'u' and self.data[i + 3] == c'e':
-                return i + 4
-        elif c == c'n':
-            if self.data[i + 1] == c'u' and self.data[i + 2] == c'l' and self.data[i + 3] == c'l':
-                self.kind = NONE
-                return i + 4
-        elif c == c'f':
-            if (
-                self.data[i + 1] == c'a' and self.data[i + 2] == c'l'
-                and self.data[i + 3] == c's' and self.data[i + 4] == c'e'
-            ):
-                return i + 5
-        return BAD
 
     cdef inline int32_t find(self, size_t i, size_t length, int32_t group) except -2 nogil:
         """Which of the wanted keys of a group stands at a place; -1 for none."""
@@ -323,6 +202,7 @@ cdef class Scan:
         cdef size_t end, length
         cdef bint in_array, opened
         cdef uint8_t c
+        cdef Value value
         i = self.skip_blank(i)
         if self.data[i] == c'\n':
             return EMPTY
@@ -380,32 +260,32 @@ cdef class Scan:
                     end = self.text_end(i)
                     if end == BAD:
                         return UNUSUAL
-                    self.kind, self.value = TEXT, span(i, end)
+                    value.kind, value.number = TEXT, span(i, end)
                     if field >= 0 and field == type_field:
                         length = end - i
                         if not self.has_text(i, length, count + WANTED_TYPE):
                             if self.has_text(i, length, count + PARSED_TYPE):
                                 return UNUSUAL
-                            return self.value if 0 < length <= LONGEST_TYPE else UNUSUAL
+                            return value.number if 0 < length <= LONGEST_TYPE else UNUSUAL
                     i = end + 1
                 elif c == c'-' or is_digit(c):
-                    i = self.read_number(i)
+                    i = read_number(self.data, i, &value)
                 elif c == c'{':
-                    self.kind, self.value, opened = OBJECT, 0, True
+                    value.kind, value.number, opened = OBJECT, 0, True
                 elif c == c'[':
                     if field >= 0:
-                        i = self.read_whole_numbers(i + 1)
+                        i = read_whole_numbers(self.data, i + 1, &value)
                     else:
                         opened = True
                 else:
-                    i = self.read_literal(i)
+                    i = read_literal(self.data, i, &value)
                 if i == BAD:
                     return UNUSUAL
                 if field >= 0:
-                    if not self.keys.rules[field] & self.kind:
+                    if not self.keys.rules[field] & value.kind:
                         return UNUSUAL
-                    self.kinds[field, row] = self.kind
-                    self.values[field, row] = self.value
+                    self.kinds[field, row] = value.kind
+                    self.values[field, row] = value.number
                 if opened:
                     depth += 1
                     if depth > MOST_DEPTH:

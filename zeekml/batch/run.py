@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections import Counter
@@ -49,9 +50,10 @@ def score(discovery: Discovery, job: ScoreJob, progress: Progress | None = None)
         if workers > 1 or job.cutting.slice_records is not None:
             results, parts = score_parallel(streams, job, work, workers, progress)
         else:
+            # where there is a second core, one thread reads and extracts while another scores
             parts = [work / f"{i:06}" for i in range(len(streams))]
             results = [
-                score_stream(progress, stream, job, part, overlap=job.workers > 1)
+                score_stream(progress, stream, job, part, overlap=len(os.sched_getaffinity(0)) > 1)
                 for stream, part in zip(streams, parts, strict=True)
             ]
         totals = ReadCounters(files_skipped=Counter(discovery.files_skipped))

@@ -5,22 +5,8 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint64_t
 
 from zeekml.core._hash_table cimport find, find_or_add, remove
 from zeekml.detection.incidents._incidents cimport (
-    ABSENT,
-    DESTINATIONS,
-    MAX_DISTINCT,
-    MAX_SIGNATURE_SETS,
-    NONE,
-    PORTS,
-    SOURCES,
-    THREAT_COUNT,
-    Account,
-    Incident,
-    OfGroup,
-    OpenIncidents,
-    Row,
-    Value,
-    Windows,
-    as_evidence,
+    ABSENT, DESTINATIONS, MAX_DISTINCT, MAX_SIGNATURE_SETS, NONE, PORTS, SOURCES, THREAT_COUNT,
+    Account, Incident, OfGroup, OpenIncidents, Row, Value, Windows, as_evidence,
 )
 from zeekml.detection.incidents._windows cimport claim, hold, release
 from zeekml.features._hashes cimport mix

@@ -4,31 +4,12 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from zeekml.core._hash_table cimport find
 from zeekml.detection.incidents._incidents cimport (
-    DONE,
-    DUE,
-    JOINED,
-    NONE,
-    OPENS,
-    SCORE,
-    THREAT_COUNT,
-    Batch,
-    Detector,
-    Incident,
-    OfGroup,
-    Position,
-    Row,
-    State,
-    Windows,
-    as_evidence,
+    DONE, DUE, JOINED, NONE, OPENS, SCORE, THREAT_COUNT, Batch, Detector, Incident, OfGroup,
+    Position, Row, State, Windows, as_evidence,
 )
 from zeekml.detection.incidents._open_incidents cimport incident_like, new_signatures, take
 from zeekml.detection.incidents._windows cimport (
-    drop_stale,
-    enter_group,
-    make_room,
-    own_rows,
-    place_row,
-    release,
+    drop_stale, enter_group, make_room, own_rows, place_row, release,
 )
 
 

@@ -4,16 +4,7 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint64_t
 
 from zeekml.core._hash_table cimport find, find_or_add, remove
 from zeekml.detection.incidents._incidents cimport (
-    MAX_KINDS,
-    MAX_RANKINGS,
-    MAX_ROWS,
-    NONE,
-    THREAT_COUNT,
-    Group,
-    Link,
-    PairCounts,
-    Row,
-    Windows,
+    MAX_KINDS, MAX_RANKINGS, MAX_ROWS, NONE, THREAT_COUNT, Group, Link, PairCounts, Row, Windows,
     WindowTally,
 )
 from zeekml.features._hashes cimport mix

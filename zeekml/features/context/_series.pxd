@@ -4,17 +4,8 @@ from libc.math cimport NAN, fabs, isnan, log1p, sqrt
 from libc.stdint cimport int64_t
 
 from zeekml.features.context._context cimport (
-    FAILED_FLAG,
-    MISDATED_FLAG,
-    MOST_COUNTED,
-    MOST_SERIES,
-    REGULAR_FROM,
-    Back,
-    Record,
-    State,
-    arrival_of,
-    is_set,
-    lead_of,
+    FAILED_FLAG, MISDATED_FLAG, MOST_COUNTED, MOST_SERIES, REGULAR_FROM, Back, Record, State,
+    arrival_of, is_set, lead_of,
 )
 
 

@@ -13,8 +13,8 @@ from zeekml.features.context._context cimport LANES, STATES, Table
 
 cdef extern from *:
     """
-    /* Which cells of a bucket (bits 1 ... 15) agree with `wanted` where `kept` has ones, and are not
-       empty. Without a branch: it becomes a few vector operations. */
+    /* Which cells of a bucket (bits 1 ... 15) agree with `wanted` where `kept` has ones, and are
+       not empty. Without a branch: it becomes a few vector operations. */
     static inline uint32_t zeekml_alike(const uint32_t *bucket, uint32_t wanted, uint32_t kept) {
         uint32_t found = 0;
         for (uint32_t lane = 0; lane < 16; lane++) {

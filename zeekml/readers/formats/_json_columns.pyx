@@ -5,12 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy
 
 from zeekml.readers.formats._json_scanner cimport (
-    DECIMAL,
-    MICROS,
-    TEXT,
-    WHOLE,
-    span_size,
-    span_start,
+    DECIMAL, MICROS, TEXT, WHOLE, span_size, span_start,
 )
 
 cdef double NAN = float("nan")

@@ -20,13 +20,7 @@ from libc.string cimport memchr
 
 from zeekml.readers.formats._json_scanner cimport ABSENT, OBJECT, TEXT, span
 from zeekml.readers.formats._json_values cimport (
-    BAD,
-    Value,
-    is_blank,
-    is_digit,
-    read_literal,
-    read_number,
-    read_whole_numbers,
+    BAD, Value, is_blank, is_digit, read_literal, read_number, read_whole_numbers,
 )
 
 cdef enum:

@@ -7,13 +7,7 @@ Each function gives the place behind what it has read, or `BAD`. None goes beyon
 from libc.stdint cimport int64_t, uint8_t
 
 from zeekml.readers.formats._json_scanner cimport (
-    ARRAY,
-    DECIMAL,
-    MICROS,
-    NONE,
-    OTHER,
-    WHOLE,
-    span,
+    ARRAY, DECIMAL, MICROS, NONE, OTHER, WHOLE, span,
 )
 
 cdef enum:

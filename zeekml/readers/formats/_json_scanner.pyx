@@ -16,7 +16,7 @@ index all the same: were that wrong, an IndexError would come of it.
 
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memchr
+from libc.string cimport memchr, memcmp
 
 from zeekml.readers.formats._json_scanner cimport ABSENT, OBJECT, TEXT, span
 from zeekml.readers.formats._json_values cimport (
@@ -165,14 +165,12 @@ cdef class Scan:
         return i if self.data[i] == c'"' else BAD
 
     cdef inline bint has_text(self, size_t i, size_t length, size_t text) except -1 nogil:
-        """Whether a piece of the line is one of the keys' texts, none of which has a newline."""
-        cdef size_t first = self.keys.offsets[text], j
-        if length != self.keys.offsets[text + 1] - first:
+        """Whether a piece of the block is one of the keys' texts."""
+        cdef size_t first = self.keys.offsets[text], size = self.data.shape[0]
+        if length != self.keys.offsets[text + 1] - first or i >= size or length > size - i:
             return False
-        for j in range(length):
-            if self.data[i + j] != self.keys.text[first + j]:
-                return False
-        return True
+        # the texts of the keys are as long as their offsets say
+        return length == 0 or memcmp(&self.data[i], &self.keys.text[first], length) == 0
 
     cdef inline int32_t find(self, size_t i, size_t length, int32_t group) except -2 nogil:
         """Which of the wanted keys of a group stands at a place; -1 for none."""

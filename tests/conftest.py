@@ -27,6 +27,16 @@ pytest_plugins = ["notice_fixtures", "zeek_connections"]
 Table = Callable[..., pa.Table]
 
 
+def pytest_configure() -> None:
+    """Refuse to test compiled modules that are older than their sources."""
+    package = Path(__file__).parents[1] / "zeekml"
+    for source in package.rglob("*.pyx"):
+        sources = [source, *source.parent.glob("*.pxd")]
+        made = [path.stat().st_mtime for path in source.parent.glob(f"{source.stem}.*.so")]
+        if not made or max(made) < max(path.stat().st_mtime for path in sources):
+            raise pytest.UsageError(f"{source} is not compiled: run `python hatch_build.py`")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--fail-on-skip",

@@ -4,6 +4,7 @@ The dtypes beside the Python code tell what the fields mean; that they have this
 where `IncidentStore` takes the arrays.
 """
 
+from libc.math cimport rint
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint64_t
 
 from zeekml.core._hash_table cimport HashTable
@@ -14,7 +15,11 @@ cpdef enum:
     MAX_RANKINGS = 2 * THREAT_COUNT
     # the measure of a row that is its evidence; the others are its shares, by place in THREATS
     SCORE = THREAT_COUNT
+    # evidence and shares are counted in units of 2^-56, so that sums of up to 127 are exact
     UNIT_BITS = 56
+    GROUP_WIDTH = 3  # columns that a group may be made by
+
+    NO_PORT = -2147483648
 
     NONE = -1  # where a number of a row or group is expected: there is none
     ABSENT = 0  # key of a text that is not there
@@ -38,11 +43,13 @@ cpdef enum:
 
 cdef struct Detector:
     double threshold, suppress_for
-    int64_t minimum_flows, kind, lane, by_score, by_share
+    int64_t minimum_flows, kind, lane, by_score, by_share, members
+    float score
 
 cdef struct Layout:
     int64_t kinds, lanes
     double span
+    int8_t columns[MAX_KINDS][GROUP_WIDTH]
     int64_t order[MAX_KINDS][MAX_KINDS]
     int8_t shared[MAX_KINDS]
     int64_t first_lane[MAX_KINDS + 1]
@@ -164,4 +171,10 @@ cdef struct Membership:
 
 
 cdef inline double as_evidence(int64_t units) noexcept nogil:
+    """Evidence that is counted in units."""
     return <double>units * (1.0 / <double>(<int64_t>1 << UNIT_BITS))
+
+
+cdef inline int64_t in_units(double strength) noexcept nogil:
+    """The count of units, for `as_evidence`."""
+    return <int64_t>rint(strength * <double>(<int64_t>1 << UNIT_BITS))

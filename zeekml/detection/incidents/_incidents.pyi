@@ -12,10 +12,11 @@ THREAT_COUNT: Final[int]
 MAX_KINDS: Final[int]
 MAX_RANKINGS: Final[int]
 SCORE: Final[int]
-UNIT_BITS: Final[int]
+GROUP_WIDTH: Final[int]
 NONE: Final[int]
 ABSENT: Final[int]
 NO_SIZE: Final[int]
+NO_PORT: Final[int]
 MAX_ROWS: Final[int]
 MAX_DISTINCT: Final[int]
 MAX_SIGNATURE_SETS: Final[int]
@@ -43,4 +44,14 @@ class IncidentStore:
 def hash_texts(
     data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int32], secret: np.uint64, keys: Keys
 ) -> None: ...
-def join_keys(keys: Keys, more: Keys) -> None: ...
+def number(
+    rows: Records,
+    keys: Keys,
+    layout: Records,
+    secret: np.uint64,
+    numbered: npt.NDArray[np.bool_],
+    classes: npt.NDArray[np.float32],
+    strength: npt.NDArray[np.float64],
+    unknown: int,
+) -> None: ...
+def set_agreement(rows: Records, members: npt.NDArray[np.float32], detectors: Records) -> None: ...

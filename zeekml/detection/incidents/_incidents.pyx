@@ -1,14 +1,17 @@
 """The incidents of a stream as Python calls them: candidates in, and what is to be done told."""
 
 cimport cython
-from libc.math cimport INFINITY, NAN
+from libc.math cimport INFINITY, NAN, isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from zeekml.core._hash_table cimport table_of
-from zeekml.detection.incidents cimport _open_incidents, _step, _windows
+from zeekml.detection.incidents._open_incidents cimport NO_SIZE as _NO_SIZE
+from zeekml.detection.incidents._open_incidents cimport close_incident, open_incident
+from zeekml.detection.incidents._step cimport advance, evidence_for
+from zeekml.detection.incidents._windows cimport drop_stale, forget
 from zeekml.features._hashes cimport mix
 
-NO_SIZE = _open_incidents.NO_SIZE
+NO_SIZE = _NO_SIZE
 
 
 cdef class IncidentStore:
@@ -71,7 +74,7 @@ cdef class IncidentStore:
         cdef Batch batch = batch_of(rows, keys)
         cdef int todo
         with nogil:
-            todo = _step.advance(&self.state, &batch)
+            todo = advance(&self.state, &batch)
         return todo
 
     def open_incident(self, uint64_t key, int threat):
@@ -79,7 +82,7 @@ cdef class IncidentStore:
 
         Returns its place. A place must be left.
         """
-        return _open_incidents.open_incident(
+        return open_incident(
             &self.state.incidents,
             &self.state.windows,
             key,
@@ -90,15 +93,15 @@ cdef class IncidentStore:
 
     def close_incident(self, int32_t place):
         """Give back what an incident remembers and holds."""
-        _open_incidents.close_incident(&self.state.incidents, &self.state.windows, place)
+        close_incident(&self.state.incidents, &self.state.windows, place)
 
     def drop_stale(self, double clock):
         """Drop the groups whose windows are over: all, if `clock` is infinite."""
-        _windows.drop_stale(&self.state.windows, clock)
+        drop_stale(&self.state.windows, clock)
 
     def forget(self, uint64_t key, int64_t kind):
         """Drop the groups of a key and their rows."""
-        _windows.forget(&self.state.windows, key, kind)
+        forget(&self.state.windows, key, kind)
 
     def replay(
         self,
@@ -124,7 +127,7 @@ cdef class IncidentStore:
         cdef int todo = NONE, threat
         with nogil:
             while count + MAX_ROWS < found.shape[0]:
-                todo = _step.advance(&self.state, &batch)
+                todo = advance(&self.state, &batch)
                 if todo == DONE:
                     break
                 if todo == DUE:
@@ -139,7 +142,7 @@ cdef class IncidentStore:
                             w.rows[self.state.rows[k]].place, order, NAN, threat, False
                         )
                         count += 1
-                    place = _open_incidents.open_incident(
+                    place = open_incident(
                         incidents,
                         w,
                         batch.keys[p.number * w.layout.kinds + p.kind],
@@ -151,13 +154,13 @@ cdef class IncidentStore:
                     incidents.entries[place].line_clock = -INFINITY
                     note = &found[count - 1]
                     note.opens = True
-                    note.evidence = _step.evidence_for(w, self.state.here, threat)
+                    note.evidence = evidence_for(w, self.state.here, threat)
                 else:
                     incident = &incidents.entries[p.incident]
                     found[count] = Membership(
                         p.number,
                         incident.order,
-                        _step.evidence_for(w, self.state.here, incident.threat),
+                        evidence_for(w, self.state.here, incident.threat),
                         incident.threat,
                         False,
                     )
@@ -179,7 +182,7 @@ cdef void close_due(Windows* w, OpenIncidents* incidents, double clock) noexcept
             continue
         due = incident.last_clock + incident.suppress_for
         if due <= clock:
-            _open_incidents.close_incident(incidents, w, <int32_t>place)
+            close_incident(incidents, w, <int32_t>place)
         else:
             next_due = min(next_due, due)
     incidents.account.next_due = next_due
@@ -196,8 +199,8 @@ cdef void cut_short(Windows* w, OpenIncidents* incidents) noexcept nogil:
         ):
             oldest = place
     incident = &incidents.entries[oldest]
-    _windows.forget(w, incident.key, w.detectors[incident.threat].kind)
-    _open_incidents.close_incident(incidents, w, oldest)
+    forget(w, incident.key, w.detectors[incident.threat].kind)
+    close_incident(incidents, w, oldest)
 
 
 @cython.boundscheck(True)
@@ -225,11 +228,80 @@ def hash_texts(
             keys[i] = mix(key ^ word)
 
 
-def join_keys(uint64_t[::1] keys, const uint64_t[:] more):
-    """Make each key one for what it was the key of and the value beside it together."""
+def number(
+    Row[::1] rows,
+    uint64_t[:, ::1] keys,
+    const Layout[::1] layout,
+    uint64_t secret,
+    const uint8_t[:] numbered,
+    const float[:, :] classes,
+    const double[:] strength,
+    int unknown,
+):
+    """Fill in what follows from the columns of candidates alone, and `keys` with their groups.
+
+    Of `rows`, times, ports and the keys of texts are there, and the threat as the bundle told it.
+    `numbered` says where the port is worth counting, `strength` is the evidence. The `unknown`
+    threat stands in for those that a bundle could not tell.
+    """
+    cdef Row* row
+    cdef uint64_t of[GROUP_WIDTH]
+    cdef uint64_t key
+    cdef double share
+    cdef bint told
+    cdef int threat, kind, place
     cdef Py_ssize_t i
-    if more.shape[0] != keys.shape[0]:
-        raise ValueError("as many values as keys")
+    if not (
+        keys.shape[0] == numbered.shape[0] == classes.shape[0] == strength.shape[0] == rows.shape[0]
+        and keys.shape[1] == layout[0].kinds
+        and classes.shape[1] == THREAT_COUNT
+    ):
+        raise ValueError("columns of different lengths")
     with nogil:
-        for i in range(keys.shape[0]):
-            keys[i] = mix(keys[i] ^ more[i])
+        for i in range(rows.shape[0]):
+            row = &rows[i]
+            row.hosts = mix(mix(secret ^ row.orig) ^ row.resp)
+            # in the order of GROUP_COLUMNS
+            of[0], of[1], of[2] = row.orig, row.resp, <uint64_t><int64_t>row.port
+            row.proto_port = mix(mix(secret ^ row.proto) ^ of[2]) if numbered[i] else ABSENT
+            for kind in range(keys.shape[1]):
+                key = <uint64_t>(kind + 1) ^ secret
+                for place in range(GROUP_WIDTH):
+                    if layout[0].columns[kind][place] == NONE:
+                        break
+                    key = mix(key ^ of[layout[0].columns[kind][place]])
+                keys[i, kind] = key
+            row.named = told = row.threat >= 0
+            for threat in range(THREAT_COUNT):
+                told = told and isfinite(classes[i, threat])
+            if not told:
+                row.threat = unknown
+            for threat in range(THREAT_COUNT):
+                if told:
+                    share = min(max(<double>classes[i, threat], 0.0), 1.0)
+                else:
+                    share = threat == unknown
+                row.values[threat] = in_units(share * strength[i])
+            row.values[SCORE] = in_units(strength[i])
+
+
+def set_agreement(Row[::1] rows, const float[:, :] members, const Detector[::1] detectors):
+    """Say of each row for which threats enough members reach the threshold by themselves."""
+    cdef const Detector* detector
+    cdef int64_t agreeing
+    cdef uint8_t agrees
+    cdef int threat
+    cdef Py_ssize_t i, member
+    if members.shape[0] != rows.shape[0] or detectors.shape[0] != THREAT_COUNT:
+        raise ValueError("columns of different lengths")
+    with nogil:
+        for i in range(rows.shape[0]):
+            agrees = 0
+            for threat in range(THREAT_COUNT):
+                detector = &detectors[threat]
+                agreeing = 0
+                for member in range(members.shape[1]):
+                    agreeing += members[i, member] >= detector.score
+                if agreeing >= min(detector.members, <int64_t>members.shape[1]):
+                    agrees |= 1 << threat
+            rows[i].agrees = agrees

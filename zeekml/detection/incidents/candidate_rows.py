@@ -19,20 +19,13 @@ import pyarrow.compute as pc
 from zeekml.detection.candidates import Candidates
 from zeekml.detection.incidents._incidents import (
     ABSENT,
+    NO_PORT,
     NO_SIZE,
-    SCORE,
-    UNIT_BITS,
     hash_texts,
-    join_keys,
+    number,
+    set_agreement,
 )
-from zeekml.detection.incidents.compiled_policy import (
-    ORIGINATOR,
-    PORT,
-    RESPONDER,
-    CompiledPolicy,
-    Records,
-    alike,
-)
+from zeekml.detection.incidents.compiled_policy import CompiledPolicy, Records, alike
 from zeekml.detection.notice import UNKNOWN_AS
 from zeekml.ensemble.classes import THREATS
 from zeekml.ensemble.probability import EVEN, evidence
@@ -59,19 +52,6 @@ def text_keys(column: pa.StringArray, secret: np.uint64) -> Keys:
     return keys
 
 
-def joint_keys(secret: np.uint64, first: int, *columns: Keys) -> Keys:
-    """A key for each row's values in all these columns; another `first` gives other keys."""
-    keys = np.full(len(columns[0]), np.uint64(first) ^ secret)
-    for column in columns:
-        join_keys(keys, column)
-    return keys
-
-
-UNIT: Final = 2.0**-UNIT_BITS
-"""Evidence and shares are counted in this unit, so that sums of up to 127 of them are exact."""
-
-NO_PORT: Final = -(2**31)
-
 ROW: Final = np.dtype(
     [
         ("clock", np.float64),  # stream clock, never less than that of any row before
@@ -83,7 +63,7 @@ ROW: Final = np.dtype(
         ("hosts", np.uint64),  # key of originator and responder together
         ("proto_port", np.uint64),  # ABSENT if there is no port worth counting
         ("port", np.int32),  # the responder's, or NO_PORT
-        # evidence times P(threat | malicious) for each threat, then the evidence, in units of UNIT
+        # evidence times P(threat | malicious) for each threat, then the evidence, in units of 2^-56
         ("values", np.int64, (len(THREATS) + 1,)),
         ("threat", np.int8),  # place of the most likely threat in THREATS
         ("agrees", np.uint8),  # bit t: enough members reach the threshold of threat t
@@ -130,37 +110,16 @@ def number_rows(
     rows["proto"] = text_keys(proto, secret)
     rows["service"] = text_keys(flows.column("service"), secret)
     rows["signatures"] = _signature_keys(flows.column("signatures"), secret)
-    rows["hosts"] = joint_keys(secret, 0, rows["orig"], rows["resp"])
     # as in `message.has_ports`, for a column
     icmp = pc.or_(pc.starts_with(proto, "icmp"), pc.starts_with(proto, "ipv6-icmp"))
     numbered = (port != NO_PORT) & pc.invert(icmp).to_numpy(zero_copy_only=False)
-    port_keys = port.astype(np.uint64)
-    rows["proto_port"] = np.where(numbered, joint_keys(secret, 0, rows["proto"], port_keys), ABSENT)
-    told = (candidates.threat >= 0) & np.isfinite(candidates.classes).all(axis=1)
-    rows["threat"] = np.where(told, candidates.threat, _UNKNOWN)
-    rows["named"] = candidates.threat >= 0
+    rows["threat"] = candidates.threat
     strength = evidence(candidates.score, policy.base_rate)
     rows["even"] = strength >= EVEN
-    set_agreement(rows, candidates.members, policy)
-    of_group = {ORIGINATOR: rows["orig"], RESPONDER: rows["resp"], PORT: port_keys}
-    keys = np.zeros((n, len(policy.kinds)), np.uint64)
-    for number, kind in enumerate(policy.kinds):
-        keys[:, number] = joint_keys(secret, number + 1, *(of_group[column] for column in kind))
-    shares = np.zeros((n, len(THREATS) + 1))
-    shares[:, SCORE] = 1.0
-    shares[~told, _UNKNOWN] = 1.0
-    shares[told, :SCORE] = np.clip(candidates.classes[told], 0.0, 1.0)
-    rows["values"] = np.rint(shares * strength[:, np.newaxis] / UNIT).astype(np.int64)
+    keys = np.empty((n, int(policy.layout["kinds"][0])), np.uint64)
+    number(rows, keys, policy.layout, secret, numbered, candidates.classes, strength, _UNKNOWN)
+    set_agreement(rows, candidates.members, policy.detectors)
     return Batch(rows, keys)
-
-
-def set_agreement(rows: Records, members: npt.NDArray[np.float32], policy: CompiledPolicy) -> None:
-    """Say of each row for which threats enough members reach the threshold by themselves."""
-    rows["agrees"] = 0
-    for threat in range(len(THREATS)):
-        agreeing = (members >= policy.thresholds[threat]).sum(axis=1)
-        asked = min(policy.members[threat], members.shape[1])
-        rows["agrees"] |= (agreeing >= asked).astype(np.uint8) << np.uint8(threat)
 
 
 def _integers(column: pa.Array, absent: int) -> npt.NDArray[np.int64]:

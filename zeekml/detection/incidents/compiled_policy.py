@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.detection.incidents._incidents import MAX_KINDS, MAX_RANKINGS, SCORE
+from zeekml.detection.incidents._incidents import GROUP_WIDTH, MAX_KINDS, MAX_RANKINGS, NONE, SCORE
 from zeekml.detection.policy import GROUP_COLUMNS
 from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.classes import THREATS
@@ -35,6 +35,8 @@ DETECTOR: Final = np.dtype(
         ("lane", np.int64),
         ("by_score", np.int64),  # ranking of the group's rows by score
         ("by_share", np.int64),  # and by their share for the detector's threat
+        ("members", np.int64),  # how many members must reach the threshold by themselves
+        ("score", np.float32),  # the threshold as a score; infinite if the detector is disabled
     ],
     align=True,
 )
@@ -45,6 +47,8 @@ LAYOUT: Final = np.dtype(
         ("kinds", np.int64),
         ("lanes", np.int64),
         ("span", np.float64),  # longest window, seconds
+        # of each kind, as places in GROUP_COLUMNS; NONE behind the last
+        ("columns", np.int8, (MAX_KINDS, GROUP_WIDTH)),
         # per threat, the kinds in the order in which a row enters them: first where its threat
         # is reported
         ("order", np.int64, (MAX_KINDS, MAX_KINDS)),
@@ -70,9 +74,6 @@ class CompiledPolicy:
     """The policy of one tracker."""
 
     base_rate: float  # of the scores, see zeekml.ensemble.probability.evidence
-    kinds: tuple[tuple[str, ...], ...]  # each different group_by of an enabled detector
-    thresholds: tuple[float, ...]  # score for each of THREATS; infinite if its detector is disabled
-    members: tuple[int, ...]  # for each of THREATS, how many members must reach the threshold
     detectors: Records  # DETECTOR (threats,)
     layout: Records  # LAYOUT (1,)
 
@@ -80,7 +81,6 @@ class CompiledPolicy:
 def compile_policy(rules: DetectionRules) -> CompiledPolicy:
     """Lay a policy out in arrays."""
     policy, base_rate = rules.policy, rules.base_rate
-    thresholds = tuple(rules.thresholds.get(threat, math.inf) for threat in THREATS)
     enabled = [d for d in policy.detectors if d.enabled]
     kinds = tuple(dict.fromkeys(d.group_by for d in enabled))
     # all lanes of a kind together, all rankings of a lane together
@@ -95,6 +95,9 @@ def compile_policy(rules: DetectionRules) -> CompiledPolicy:
     whole = layout[0]
     whole["kinds"], whole["lanes"] = len(kinds), len(lanes)
     whole["span"] = max((window for _, window in lanes), default=0.0)
+    whole["columns"] = NONE
+    for number, kind in enumerate(kinds):
+        whole["columns"][number, : len(kind)] = [GROUP_COLUMNS.index(column) for column in kind]
     whole["shared"][: len(kinds)] = [ORIGINATOR not in kind for kind in kinds]
     whole["first_lane"] = _starts([kind for kind, _ in lanes])
     whole["window"][: len(lanes)] = [window for _, window in lanes]
@@ -107,19 +110,20 @@ def compile_policy(rules: DetectionRules) -> CompiledPolicy:
         others = [kind for kind in range(len(kinds)) if kind != home]
         whole["order"][threat, : len(kinds)] = others if home < 0 else [home, *others]
         entry = detectors[threat]
+        asked = rules.thresholds.get(detector.threat, math.inf)
         entry["kind"] = home
+        entry["score"] = asked
+        entry["members"] = detector.minimum_members
         if home < 0:
             continue
         lane = lanes.index((home, detector.window))
-        asked = thresholds[threat]
         entry["threshold"] = evidence(asked, base_rate) if asked <= 1.0 else math.inf
         entry["suppress_for"] = detector.suppress_for
         entry["minimum_flows"] = detector.minimum_flows
         entry["lane"] = lane
         entry["by_score"] = rankings.index((lane, SCORE, detector.top))
         entry["by_share"] = rankings.index((lane, threat, detector.top))
-    members = tuple(d.minimum_members for d in policy.detectors)
-    return CompiledPolicy(base_rate, kinds, thresholds, members, detectors, layout)
+    return CompiledPolicy(base_rate, detectors, layout)
 
 
 def _starts(owners: list[int]) -> npt.NDArray[np.int64]:

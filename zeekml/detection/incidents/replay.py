@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.detection.candidates import Candidates
-from zeekml.detection.incidents._incidents import MAX_ROWS, IncidentStore
-from zeekml.detection.incidents.candidate_rows import Batch, new_secret, number_rows, set_agreement
+from zeekml.detection.incidents._incidents import MAX_ROWS, IncidentStore, set_agreement
+from zeekml.detection.incidents.candidate_rows import Batch, new_secret, number_rows
 from zeekml.detection.incidents.compiled_policy import compile_policy
 from zeekml.detection.incidents.step import new_state
 from zeekml.detection.policy import Policy
@@ -95,7 +95,7 @@ class Replay:
         )
         if self._batch is None:
             self._batch = number_rows(self._candidates, policy, -np.inf, 0, new_secret())
-        set_agreement(self._batch.rows, self._candidates.members, policy)
+        set_agreement(self._batch.rows, self._candidates.members, policy.detectors)
         state = new_state(policy, self._rules.limits)
         found = np.zeros(4 * max(len(self._batch.rows), MAX_ROWS), MEMBERSHIP)
         store, most_open = IncidentStore(state), self._rules.limits.incidents

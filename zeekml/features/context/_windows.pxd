@@ -3,15 +3,19 @@
 from libc.math cimport isnan, log1p, log2, rint
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
-from zeekml.features.context cimport _counters as counters
-from zeekml.features.context cimport _keys as keys
-from zeekml.features.context._keys cimport Kind
 from zeekml.features.context._context cimport (
     ANSWER_SIZES, ARRIVED, EVICTED, FAILED_FLAG, HEAD, IN_HELD, LARGE_ROW, LAST, LOOKUP_FLAG,
     MISDATED_FLAG, NEWER_ANSWER, NEWER_CONTACT, NEWER_SOURCE_PORT, NONE, OUT_HELD, PAIR_HELD,
     PORTS_PER_PROTO, RECORD_OF, SERVICE_HELD, SMALL_MOST, SMALL_ROW, SOURCES, TAIL,
     UNKNOWN_PORT_INDEX, Host, Record, State, age_of, answer_of, arrival_of, give_slot, inside,
     is_set, pack, payload_of, port_of, take_slot,
+)
+from zeekml.features.context._counters cimport (
+    count_lookup, count_pair, count_service, count_source, count_target, counted, make_room_in_host,
+)
+from zeekml.features.context._keys cimport (
+    Kind, cell_of, drop_host, host_of, joint_hash, known_cell, latest_of, pair_row, service_row,
+    triple_hash,
 )
 from zeekml.features.context._table cimport erase, insert, number_at, set_cell, state_at
 from zeekml.readers._stream_clock cimport NOW
@@ -66,8 +70,8 @@ cdef inline void forget_pair(
     if state == RECORD_OF:
         erase(&c.pairs, pair_hash, pair)
         return
-    contact_hash = keys.triple_hash(pair_hash, port_of(r))
-    contact = keys.known_cell(c, &c.contacts, Kind.CONTACT_KEY, contact_hash, r)
+    contact_hash = triple_hash(pair_hash, port_of(r))
+    contact = known_cell(c, &c.contacts, Kind.CONTACT_KEY, contact_hash, r)
     if not is_set(r, NEWER_CONTACT):
         if state_at(&c.contacts, contact) != RECORD_OF:
             give_slot(&c.contact_slots, number_at(&c.contacts, contact))
@@ -75,8 +79,8 @@ cdef inline void forget_pair(
     else:
         c.contact[number_at(&c.contacts, contact)].count -= 1
     if not is_set(r, NEWER_ANSWER):
-        answer_hash = keys.triple_hash(pair_hash, answer_of(r))
-        answer = keys.known_cell(c, &c.answers, Kind.ANSWER_KEY, answer_hash, r)
+        answer_hash = triple_hash(pair_hash, answer_of(r))
+        answer = known_cell(c, &c.answers, Kind.ANSWER_KEY, answer_hash, r)
         erase(&c.answers, answer_hash, answer)
     if state == SMALL_ROW:
         flows = c.pair[at].n[PAIR_HELD]
@@ -92,11 +96,11 @@ cdef inline void forget_pair(
     age = age_of(c, r.next_pair)
     for window in range(LAST + 1):
         if inside(c, window, age):
-            counters.count_source(c, r.source, window, 0, 0, 0, 0, 1)
+            count_source(c, r.source, window, 0, 0, 0, 0, 1)
 
 
 cdef inline bint is_idle(const State* c, int64_t slot) noexcept nogil:
-    return counters.counted(c, slot, OUT_HELD) + counters.counted(c, slot, IN_HELD) == 0
+    return counted(c, slot, OUT_HELD) + counted(c, slot, IN_HELD) == 0
 
 
 cdef inline void forget(State* c, int64_t number, int64_t pair, int64_t service) noexcept nogil:
@@ -107,15 +111,15 @@ cdef inline void forget(State* c, int64_t number, int64_t pair, int64_t service)
     cdef int state = state_at(&c.services, service)
     cdef uint64_t key_hash
     c.port_flows[port] -= 1
-    if counters.counted(c, source, OUT_HELD) == 0:
+    if counted(c, source, OUT_HELD) == 0:
         c.clock[SOURCES] -= 1
     if is_set(r, LOOKUP_FLAG):
-        counters.count_lookup(c, source, -1)
+        count_lookup(c, source, -1)
     c.host[target].first_in = r.next_in
-    forget_pair(c, number, pair, keys.joint_hash(c, source, target))
+    forget_pair(c, number, pair, joint_hash(c, source, target))
     if not is_set(r, NEWER_SOURCE_PORT):
-        key_hash = keys.joint_hash(c, source, port)
-        cell = keys.known_cell(c, &c.source_ports, Kind.SOURCE_PORT_KEY, key_hash, r)
+        key_hash = joint_hash(c, source, port)
+        cell = known_cell(c, &c.source_ports, Kind.SOURCE_PORT_KEY, key_hash, r)
         erase(&c.source_ports, key_hash, cell)
     if state == SMALL_ROW:
         flows = c.service[at].n[SERVICE_HELD]
@@ -126,20 +130,20 @@ cdef inline void forget(State* c, int64_t number, int64_t pair, int64_t service)
         if flows == 0:
             give_slot(&c.large_service_slots, at)
     if flows == 0:
-        erase(&c.services, keys.joint_hash(c, target, port), service)
+        erase(&c.services, joint_hash(c, target, port), service)
     if is_idle(c, source):
-        keys.drop_host(c, source)
+        drop_host(c, source)
     if target != source and is_idle(c, target):
-        keys.drop_host(c, target)
+        drop_host(c, target)
 
 
 cdef inline void leave(State* c, int window, int64_t number) noexcept nogil:
     """Take a record, the oldest of a window, off its counters; forget it after the longest."""
     cdef Record* r = &c.ring[number & c.mask]
-    cdef uint64_t pair_hash = keys.joint_hash(c, r.source, r.target)
-    cdef uint64_t service_hash = keys.joint_hash(c, r.target, port_of(r))
-    cdef int64_t pair = keys.known_cell(c, &c.pairs, Kind.PAIR_KEY, pair_hash, r)
-    cdef int64_t service = keys.known_cell(c, &c.services, Kind.SERVICE_KEY, service_hash, r)
+    cdef uint64_t pair_hash = joint_hash(c, r.source, r.target)
+    cdef uint64_t service_hash = joint_hash(c, r.target, port_of(r))
+    cdef int64_t pair = known_cell(c, &c.pairs, Kind.PAIR_KEY, pair_hash, r)
+    cdef int64_t service = known_cell(c, &c.services, Kind.SERVICE_KEY, service_hash, r)
     cdef int failed = -is_set(r, FAILED_FLAG)
     cdef int last_contact = -(not is_set(r, NEWER_CONTACT))
     cdef int last_answer = -(not is_set(r, NEWER_ANSWER))
@@ -153,14 +157,14 @@ cdef inline void leave(State* c, int window, int64_t number) noexcept nogil:
     elif state == LARGE_ROW:
         first = -(c.large_pair[at].first == <uint32_t>number)
     last_of_pair = -(
-        counters.count_pair(c, state, at, window, -1, failed, last_contact, last_answer) == 0
+        count_pair(c, state, at, window, -1, failed, last_contact, last_answer) == 0
     )
     state, at = state_at(&c.services, service), number_at(&c.services, service)
     last_of_service = -(
-        counters.count_service(c, state, at, window, -1, failed, last_contact) == 0
+        count_service(c, state, at, window, -1, failed, last_contact) == 0
     )
-    counters.count_source(c, r.source, window, -1, failed, last_of_pair, last_source_port, first)
-    counters.count_target(
+    count_source(c, r.source, window, -1, failed, last_of_pair, last_source_port, first)
+    count_target(
         c, r.target, window, -1, failed, -payload_of(r), last_of_pair, last_of_service
     )
     if window == LAST:
@@ -206,10 +210,10 @@ cdef inline (int64_t, int64_t) enter_pair(
     cdef int state = state_at(&c.pairs, pair)
     cdef int64_t row = number_at(&c.pairs, pair), contact, answer, latest, place
     cdef int64_t contact_age = never(), answer_age = never()
-    cdef uint64_t contact_hash = keys.triple_hash(pair_hash, port_of(r))
-    cdef uint64_t answer_hash = keys.triple_hash(pair_hash, answer_of(r))
+    cdef uint64_t contact_hash = triple_hash(pair_hash, port_of(r))
+    cdef uint64_t answer_hash = triple_hash(pair_hash, answer_of(r))
     if state == RECORD_OF or (state == SMALL_ROW and c.pair[row].n[PAIR_HELD] == SMALL_MOST):
-        keys.pair_row(c, pair)
+        pair_row(c, pair)
         state, row = state_at(&c.pairs, pair), number_at(&c.pairs, pair)
     if state == SMALL_ROW:
         c.ring[c.pair[row].latest & c.mask].next_pair = link
@@ -218,11 +222,11 @@ cdef inline (int64_t, int64_t) enter_pair(
         c.ring[c.large_pair[row].latest & c.mask].next_pair = link
         c.large_pair[row].latest = link
 
-    contact = keys.cell_of(c, &c.contacts, Kind.CONTACT_KEY, contact_hash, r)
+    contact = cell_of(c, &c.contacts, Kind.CONTACT_KEY, contact_hash, r)
     if contact == NONE:
         insert(&c.contacts, contact_hash, RECORD_OF, at)
     else:
-        latest = keys.latest_of(c, &c.contacts, Kind.CONTACT_KEY, contact)
+        latest = latest_of(c, &c.contacts, Kind.CONTACT_KEY, contact)
         contact_age = age_of(c, latest)
         c.ring[latest].flags |= NEWER_CONTACT
         if state_at(&c.contacts, contact) == RECORD_OF:
@@ -232,11 +236,11 @@ cdef inline (int64_t, int64_t) enter_pair(
         place = number_at(&c.contacts, contact)
         c.contact[place].count += 1
         c.contact[place].latest = link
-    answer = keys.cell_of(c, &c.answers, Kind.ANSWER_KEY, answer_hash, r)
+    answer = cell_of(c, &c.answers, Kind.ANSWER_KEY, answer_hash, r)
     if answer == NONE:
         insert(&c.answers, answer_hash, RECORD_OF, at)
     else:
-        latest = keys.latest_of(c, &c.answers, Kind.ANSWER_KEY, answer)
+        latest = latest_of(c, &c.answers, Kind.ANSWER_KEY, answer)
         answer_age = age_of(c, latest)
         c.ring[latest].flags |= NEWER_ANSWER
         set_cell(&c.answers, answer, RECORD_OF, at)
@@ -246,8 +250,8 @@ cdef inline (int64_t, int64_t) enter_pair(
 cdef inline int64_t enter_source_port(State* c, int64_t at) noexcept nogil:
     """Returns how long ago the source's latest record to the port came."""
     cdef Record* r = &c.ring[at]
-    cdef uint64_t key_hash = keys.joint_hash(c, r.source, port_of(r))
-    cdef int64_t cell = keys.cell_of(c, &c.source_ports, Kind.SOURCE_PORT_KEY, key_hash, r)
+    cdef uint64_t key_hash = joint_hash(c, r.source, port_of(r))
+    cdef int64_t cell = cell_of(c, &c.source_ports, Kind.SOURCE_PORT_KEY, key_hash, r)
     cdef int64_t latest
     if cell == NONE:
         insert(&c.source_ports, key_hash, RECORD_OF, at)
@@ -264,9 +268,9 @@ cdef inline void link_hosts(State* c, int64_t at) noexcept nogil:
     cdef uint32_t link = <uint32_t>c.clock[HEAD]
     cdef Host* source = &c.host[r.source]
     cdef Host* target = &c.host[r.target]
-    if counters.counted(c, r.source, OUT_HELD) == 0:
+    if counted(c, r.source, OUT_HELD) == 0:
         c.clock[SOURCES] += 1
-    if counters.counted(c, r.target, IN_HELD) == 0:
+    if counted(c, r.target, IN_HELD) == 0:
         target.first_in = link
     else:
         c.ring[target.last_in & c.mask].next_in = link
@@ -274,7 +278,7 @@ cdef inline void link_hosts(State* c, int64_t at) noexcept nogil:
     if is_set(r, LOOKUP_FLAG):
         r.prev_lookup = source.last_lookup
         source.last_lookup = link
-        counters.count_lookup(c, r.source, 1)
+        count_lookup(c, r.source, 1)
 
 
 cdef inline Place enter(State* c, const Flow* flow) noexcept nogil:
@@ -298,7 +302,7 @@ cdef inline Place enter(State* c, const Flow* flow) noexcept nogil:
         port = UNKNOWN_PORT_INDEX
     if not isnan(flow.orig_payload):
         payload = <int64_t>min(flow.orig_payload, <double>(<int64_t>1 << 40))
-    source, target = keys.host_of(c, flow.orig_key), keys.host_of(c, flow.resp_key)
+    source, target = host_of(c, flow.orig_key), host_of(c, flow.resp_key)
     behind = now - flow.end
     misdated = behind < 0 or behind > length_of(LAST)
 
@@ -315,32 +319,32 @@ cdef inline Place enter(State* c, const Flow* flow) noexcept nogil:
     pack(r, 0 if misdated else now - flow.start, payload, port)
     c.clock[ARRIVED] = now
     c.port_flows[port] += 1
-    counters.make_room_in_host(c, source, 0)
-    counters.make_room_in_host(c, target, payload)
+    make_room_in_host(c, source, 0)
+    make_room_in_host(c, target, payload)
     link_hosts(c, at)
 
-    pair_hash = keys.joint_hash(c, source, target)
-    pair = keys.cell_of(c, &c.pairs, Kind.PAIR_KEY, pair_hash, r)
+    pair_hash = joint_hash(c, source, target)
+    pair = cell_of(c, &c.pairs, Kind.PAIR_KEY, pair_hash, r)
     first = pair == NONE
     if first:
         pair = insert(&c.pairs, pair_hash, RECORD_OF, at)
     else:
-        pair_age = age_of(c, keys.latest_of(c, &c.pairs, Kind.PAIR_KEY, pair))
+        pair_age = age_of(c, latest_of(c, &c.pairs, Kind.PAIR_KEY, pair))
         contact_age, answer_age = enter_pair(c, at, pair, pair_hash)
     if contact_age != never():
         r.prev_contact = <uint32_t>(c.clock[HEAD] - contact_age)
     source_port_age = enter_source_port(c, at)
-    service_hash = keys.joint_hash(c, target, port)
-    service = keys.cell_of(c, &c.services, Kind.SERVICE_KEY, service_hash, r)
+    service_hash = joint_hash(c, target, port)
+    service = cell_of(c, &c.services, Kind.SERVICE_KEY, service_hash, r)
     if service == NONE:
         service = insert(&c.services, service_hash, RECORD_OF, at)
     else:
-        service_age = age_of(c, keys.latest_of(c, &c.services, Kind.SERVICE_KEY, service))
+        service_age = age_of(c, latest_of(c, &c.services, Kind.SERVICE_KEY, service))
         service_state, service_at = state_at(&c.services, service), number_at(&c.services, service)
         if service_state == RECORD_OF or (
             service_state == SMALL_ROW and c.service[service_at].n[SERVICE_HELD] == SMALL_MOST
         ):
-            keys.service_row(c, service)
+            service_row(c, service)
 
     pair_state, pair_at = state_at(&c.pairs, pair), number_at(&c.pairs, pair)
     service_state, service_at = state_at(&c.services, service), number_at(&c.services, service)
@@ -354,10 +358,10 @@ cdef inline Place enter(State* c, const Flow* flow) noexcept nogil:
         answer = not inside(c, window, answer_age)
         out_port = not inside(c, window, source_port_age)
         in_port = not inside(c, window, service_age)
-        counters.count_source(c, source, window, 1, failed, host, out_port, first)
-        counters.count_target(c, target, window, 1, failed, payload, host, in_port)
-        counters.count_pair(c, pair_state, pair_at, window, 1, failed, contact, answer)
-        counters.count_service(c, service_state, service_at, window, 1, failed, contact)
+        count_source(c, source, window, 1, failed, host, out_port, first)
+        count_target(c, target, window, 1, failed, payload, host, in_port)
+        count_pair(c, pair_state, pair_at, window, 1, failed, contact, answer)
+        count_service(c, service_state, service_at, window, 1, failed, contact)
     c.clock[HEAD] += 1
     place.at, place.pair, place.service = at, pair, service
     return place

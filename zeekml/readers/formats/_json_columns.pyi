@@ -1,9 +1,13 @@
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 Offsets = npt.NDArray[np.int32]
+
+MOST_MICROS: Final[int]
 
 def valid_bits(kinds: Bytes, wanted: int, bits: Bytes) -> int: ...
 def text_offsets(kinds: Bytes, values: Ints, offsets: Offsets) -> None: ...

@@ -11,7 +11,8 @@ from zeekml.readers.formats._json_scanner cimport (
 cdef double NAN = float("nan")
 
 # until the year 2255 a float64 holds every microsecond, and all ways to divide it agree
-cdef int64_t MOST_MICROS = <int64_t>1 << 53
+cdef int64_t most_micros = <int64_t>1 << 53
+MOST_MICROS = most_micros
 
 
 def valid_bits(const uint8_t[::1] kinds, int wanted, uint8_t[::1] bits):
@@ -154,7 +155,7 @@ cdef int64_t moment(const uint8_t[::1] data, size_t at, size_t size) except -2 n
         return -1
     micros = (((first + day - 1) * 24 + hour) * 60 + minute - zone) * 60 + second
     micros = micros * 1000000 + fraction
-    return micros if 0 <= micros < MOST_MICROS else -1
+    return micros if 0 <= micros < most_micros else -1
 
 
 def read_moments(const uint8_t[::1] data, uint8_t[::1] kinds, int64_t[::1] values):

@@ -337,9 +337,9 @@ def scan(
                 n_rows += 1
             else:
                 end = lines.newline(start)
-                for field in range(<size_t>kinds.shape[0]):
-                    kinds[field, n_rows] = ABSENT
                 if found != EMPTY:
+                    for field in range(<size_t>kinds.shape[0]):
+                        kinds[field, n_rows] = ABSENT
                     others[n_others, 0] = start
                     others[n_others, 1] = end
                     others[n_others, 2] = line

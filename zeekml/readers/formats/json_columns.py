@@ -36,8 +36,6 @@ from zeekml.readers.rejects import SourceAccount
 from zeekml.readers.values import MAX_PORT, read_time, understood
 
 _ANY_VALUE: Final = 0xFF ^ NONE  # all kinds but this
-# until the year 2255 a float64 holds every microsecond, and all ways to divide it agree
-_MOST_MICROS: Final = 1 << 53
 _MOMENT: Final = pa.timestamp("us", "UTC")
 # until the year 2041 rounding to microseconds twice changes nothing
 _MOST_SECONDS: Final = (1 << 51) / 1e6
@@ -197,7 +195,7 @@ class PlainLines:
             sound = [type(time) is float and 0.0 <= time < _MOST_SECONDS for time in read]
             pairs = zip(read, sound, strict=True)
             micros = np.array([round(time * 1e6) if good else -1 for time, good in pairs])
-        good = (micros >= 0) & (micros < _MOST_MICROS)
+        good = (micros >= 0) & (micros < _json_columns.MOST_MICROS)
         kinds[good] = MICROS
         values[good] = micros[good]
 

@@ -66,8 +66,8 @@ class WatchMachine(RotationRules):
             finally:
                 self.sensor.close()
                 shutil.rmtree(self.root)
+                del self.sensor
                 # a watcher that was left to itself by a crash is large, and refers to itself
-                vars(self).pop("sensor", None)
                 gc.collect()
 
     # -- the sensor, and who rotates its log -----------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -93,8 +93,8 @@ class SkippedFiles:
     compressors, but for rounding: some keep microseconds, and a few whole seconds only.
     """
 
-    def __init__(self, times: Iterable[int] = ()) -> None:
-        self._times = sorted(set(times))[-MAX_SKIPPED:]  # nanoseconds
+    def __init__(self, times: Iterable[int] = (), most: int = MAX_SKIPPED) -> None:
+        self._times = sorted(set(times))[-most:]  # nanoseconds
 
     @classmethod
     def load(cls, stored: bytes) -> Self:
@@ -109,17 +109,29 @@ class SkippedFiles:
     def __contains__(self, time: int) -> bool:
         if len(self._times) == MAX_SKIPPED and time < self._times[0]:
             return True
+        return self.may_have(time)
+
+    def may_have(self, time: int) -> bool:
+        """Whether one of the files, or a copy of one, may have been written then."""
         return self._has(time, _SECOND - 2 * _ROUNDED if time % _SECOND == 0 else 0)
 
     def surely(self, time: int) -> bool:
-        """Whether no other file can have been written then: whole seconds may be those of many."""
+        """Whether it must be one of the files that was written then.
+
+        Whole seconds may be those of many; of others see `with_`.
+        """
         return time % _SECOND != 0 and self._has(time, 0)
 
     def _has(self, time: int, more: int) -> bool:
         at = bisect_left(self._times, time - _ROUNDED)
         return at < len(self._times) and self._times[at] <= time + _ROUNDED + more
 
-    def with_(self, times: Iterable[int]) -> Self:
-        """These and others; itself if there are none."""
-        more = set(times).difference(self._times)
+    def with_(self, times: Iterable[int], to_read: Collection[int] = ()) -> Self:
+        """These and others, without those that tell nothing; itself if there are none.
+
+        The system dates files by a clock that ticks every few milliseconds, so two files may well
+        have one time. As long as a file that is still to be read has it, it is not noted.
+        """
+        taken = SkippedFiles(to_read, len(to_read) + 1)
+        more = {time for time in times if not taken.may_have(time)}.difference(self._times)
         return type(self)([*self._times, *more]) if more else self

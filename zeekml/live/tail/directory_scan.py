@@ -200,7 +200,8 @@ class DirectoryScan:
         before = [file for file in latest[:finished] if file.fingerprint.distinct]
         old = tuple(Finished(f.fingerprint, NEVER_READ, 1, f.entry.written) for f in before)
         # of what appears with the directory nobody knows since when it has been there
-        passed = None if absent else SkippedFiles(left).save()
+        to_read = [file.entry.written for file in (*latest[finished:], *([live] if live else []))]
+        passed = None if absent else SkippedFiles().with_(left, to_read).save()
         written = max(left, default=0)
         return Checkpoint(known, size=size, finished=old, written=written, passed=passed)
 

@@ -351,10 +351,14 @@ class LogTail:
         # what is not to be read is remembered, however old or new it may seem later
         checkpoint = self._buffer.at
         before = SkippedFiles.load(checkpoint.passed or b"")
-        open_place = None if self._file is None else self._file.place
+        open_place, to_read = None, [item.file.entry.written for item in following]
+        to_read.append(listing.live.entry.written)
+        if self._file is not None:
+            open_place = self._file.place
+            to_read.append(self._file.stat.st_mtime_ns)
         rotated = [file for file in listing.rotated if file.place != open_place]
         times = skipped(rotated, listing.live, (item.file for item in following))
-        now = before.with_([*listing.skipped, *times])
+        now = before.with_([*listing.skipped, *times], to_read)
         if now is not before or checkpoint.passed is None:
             self._buffer.checkpoint = replace(checkpoint, passed=now.save())
         return following

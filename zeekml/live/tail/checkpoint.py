@@ -18,6 +18,8 @@ MAX_FINISHED: Final = 512  # finished files that a checkpoint remembers at most
 MAX_MET_DIRECTORIES: Final = 8
 """Directories with rotated files that a checkpoint remembers besides the usual ones."""
 
+MAX_ARCHIVES: Final = 32
+
 RECENT: Final = 7800 * 10**9
 """Nanoseconds for which a finished file is remembered after it was last written.
 
@@ -42,11 +44,14 @@ class Finished:
     written: int = 0  # last time, nanoseconds; 0 if that is not known
 
 
-def worth_remembering(finished: Sequence[Finished]) -> tuple[Finished, ...]:
-    """Those of the finished files, oldest first, that could be taken for others."""
+def worth_remembering(
+    finished: Sequence[Finished],
+) -> tuple[tuple[Finished, ...], set[Finished]]:
+    """Those of the finished files, oldest first, that could be taken for others; and the rest."""
     since = max((file.written for file in finished), default=0) - RECENT
     older = [file for file in finished[:-MIN_FINISHED] if file.written > since]
-    return (*older, *finished[-MIN_FINISHED:])[-MAX_FINISHED:]
+    kept = (*older, *finished[-MIN_FINISHED:])[-MAX_FINISHED:]
+    return kept, {*finished}.difference(kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,9 @@ class Checkpoint:
     written: int = 0
     passed: bytes | None = None  # `SkippedFiles.save`; None where nobody kept it
     directories: tuple[str, ...] = ()  # where files were met, besides where they are looked for
+    archives: tuple[tuple[int, int], ...] = ()  # of which all files were noted: device and inode
+    # when the latest of those was last written that were there once and are not in `finished`
+    forgotten: int = 0
 
     def to_plain(self) -> dict[str, Any]:
         """The checkpoint as values that JSON knows."""

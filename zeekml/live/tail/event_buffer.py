@@ -168,7 +168,9 @@ class EventBuffer:
         """The checkpoint after a file that is left, last written at `written`."""
         left = replace(self.at, identity=None, offset=0, line=1, size=0, header=self.header.text)
         finished, rest = worth_remembering((*self.at.finished, file))
-        forgotten = max([self.at.forgotten, *(file.written for file in rest)])
+        # what vanished may come back: when it was written nobody knows
+        gone = (file.written or self.at.written for file in rest)
+        forgotten = max([self.at.forgotten, *gone])
         left = replace(left, finished=finished, forgotten=forgotten)
         return replace(left, written=max(self.at.written, written))
 

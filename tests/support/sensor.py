@@ -336,6 +336,9 @@ class Sensor:
 
     def drain(self) -> None:
         """Poll until nothing comes any more, and check what came."""
+        if self.set_back and self.live is None:
+            # without a live file, none of days ago is looked for in an archive before there is one
+            self.write([0])
         self._look()
         self.swapped, quiet, looks = False, 0, 0
         while quiet < 8:

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import pyarrow as pa
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from zeekml.config import Config
@@ -143,13 +143,19 @@ def uninterrupted(hold: float) -> tuple[tuple[Notice, ...], tuple[float, ...]]:
     return (*outcome.notices, *end.notices), tuple(scores)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def every_record_kept() -> Iterator[None]:
     with patch.multiple(snapshots, ROWS=1, WORTH=1):
         yield
 
 
-@settings(max_examples=15, derandomize=True, phases=[Phase.explicit, Phase.generate])
+@settings(
+    max_examples=15,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    # it may well be the same for all examples
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     cuts=st.lists(st.integers(1, ROWS - 1), min_size=1, max_size=8, unique=True).map(sorted),
     anchored=st.lists(st.booleans(), min_size=9, max_size=9),

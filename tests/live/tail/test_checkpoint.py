@@ -56,3 +56,11 @@ def test_of_too_many_the_oldest_are_known_by_their_age() -> None:
     assert 10_000 * (MAX_SKIPPED + 7) not in skipped
     assert skipped.with_([]) is skipped
     assert 10**12 + 1 in skipped.with_([10**12 + 1])
+
+
+@given(st.sets(TIMES, max_size=20), st.sets(TIMES, max_size=20))
+def test_no_time_is_noted_that_something_to_be_read_has(old: set[int], to_read: set[int]) -> None:
+    skipped = SkippedFiles().with_([*old, *to_read], to_read)
+    assert not any(skipped.surely(time) for time in to_read)
+    apart = {time for time in old if all(abs(time - other) > SECOND for other in to_read)}
+    assert all(time in skipped for time in apart)

@@ -676,6 +676,60 @@ def test_a_clock_that_is_set_back_before_files_were_seen(
     assert follower.gaps == []
 
 
+@pytest.mark.parametrize("last", ["rotated", "live"])
+def test_two_files_that_were_last_written_in_one_tick_of_the_clock(
+    log: Path, follower: Follower, last: str
+) -> None:
+    """The kernel's, by which files are dated: every few milliseconds."""
+    log.write_bytes(lines(1))
+    follower.poll()
+    log.rename(log.with_name("eve.json-01"))
+    log.write_bytes(lines(2))
+    names = ["eve.json-01", "eve.json"]
+    if last == "rotated":
+        log.rename(log.with_name("eve.json-02"))
+        log.write_bytes(lines(3))
+        names[1] = "eve.json-02"
+    tick = time.time_ns() // 10**9 * 10**9 - 123_456_789
+    for name in names:
+        os.utime(log.with_name(name), ns=(tick, tick))
+    follower.restart()
+    follower.tail.max_poll = 1
+    while (at := follower.tail.checkpoint) is not None and not at.finished:
+        follower.poll(0.25)
+    # of the next one nothing was delivered
+    assert at is not None
+    assert at.identity is None
+    assert follower.text == lines(1)
+    if last == "live":
+        log.rename(log.with_name("eve.json-02"))
+        log.write_bytes(lines(3))
+    follower.restart()
+    follower.poll()
+    assert follower.text == lines(1, 2, 3)
+    assert follower.gaps == []
+
+
+def test_a_log_that_begins_in_the_tick_in_which_another_file_ended(log: Path) -> None:
+    old = log.with_name("eve.json.1")
+    old.write_bytes(lines(0))
+    written = old.stat().st_mtime_ns
+    log.write_bytes(lines(1)[:9])
+    os.utime(log, ns=(written, written))
+    follower = Follower(log)
+    # not enough to tell the file from others
+    assert follower.tail.begin()
+    append(log, lines(1)[9:])
+    os.utime(log, ns=(written, written))
+    old.rename(log.with_name("eve.json.2"))
+    log.rename(old)
+    log.write_bytes(lines(2))
+    follower.restart()
+    follower.poll()
+    assert follower.text == lines(1, 2)
+    follower.tail.close()
+
+
 def test_old_files_that_turn_up_in_an_archive_are_left_alone(log: Path, follower: Follower) -> None:
     log.write_bytes(lines(1))
     follower.poll()

@@ -64,6 +64,9 @@ _WHAT_TO_DO: Final = {
     "written to its end after that; let the watch wait longer",
     Cause.TOO_MANY_FILES: "there are more rotated files than are looked at; older ones were "
     "left out: score them with `zeekml score`",
+    Cause.LEFT_OUT: "what came there seems to be from before what was read last, and was left "
+    "out: somebody put it there or packed it anew, or it was written while the sensor's clock was "
+    "wrong; then score it with `zeekml score`",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -17,6 +17,8 @@ MIN_FINISHED: Final = 16  # finished files that a checkpoint remembers, if there
 MAX_FINISHED: Final = 512  # finished files that a checkpoint remembers at most
 MAX_MET_DIRECTORIES: Final = 8
 """Directories with rotated files that a checkpoint remembers besides the usual ones."""
+
+MAX_ARCHIVES: Final = 32
 
 RECENT: Final = 7800 * 10**9
 """Nanoseconds for which a finished file is remembered after it was last written.
@@ -42,11 +44,14 @@ class Finished:
     written: int = 0  # last time, nanoseconds; 0 if that is not known
 
 
-def worth_remembering(finished: Sequence[Finished]) -> tuple[Finished, ...]:
-    """Those of the finished files, oldest first, that could be taken for others."""
+def worth_remembering(
+    finished: Sequence[Finished],
+) -> tuple[tuple[Finished, ...], set[Finished]]:
+    """Those of the finished files, oldest first, that could be taken for others; and the rest."""
     since = max((file.written for file in finished), default=0) - RECENT
     older = [file for file in finished[:-MIN_FINISHED] if file.written > since]
-    return (*older, *finished[-MIN_FINISHED:])[-MAX_FINISHED:]
+    kept = (*older, *finished[-MIN_FINISHED:])[-MAX_FINISHED:]
+    return kept, {*finished}.difference(kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,9 @@ class Checkpoint:
     written: int = 0
     passed: bytes | None = None  # `SkippedFiles.save`; None where nobody kept it
     directories: tuple[str, ...] = ()  # where files were met, besides where they are looked for
+    archives: tuple[tuple[int, int], ...] = ()  # of which all files were noted: device and inode
+    # when the latest of those was last written that were there once and are not in `finished`
+    forgotten: int = 0
 
     def to_plain(self) -> dict[str, Any]:
         """The checkpoint as values that JSON knows."""
@@ -93,8 +101,8 @@ class SkippedFiles:
     compressors, but for rounding: some keep microseconds, and a few whole seconds only.
     """
 
-    def __init__(self, times: Iterable[int] = ()) -> None:
-        self._times = sorted(set(times))[-MAX_SKIPPED:]  # nanoseconds
+    def __init__(self, times: Iterable[int] = (), most: int = MAX_SKIPPED) -> None:
+        self._times = sorted(set(times))[-most:]  # nanoseconds
 
     @classmethod
     def load(cls, stored: bytes) -> Self:
@@ -109,17 +117,29 @@ class SkippedFiles:
     def __contains__(self, time: int) -> bool:
         if len(self._times) == MAX_SKIPPED and time < self._times[0]:
             return True
+        return self.may_have(time)
+
+    def may_have(self, time: int) -> bool:
+        """Whether one of the files, or a copy of one, may have been written then."""
         return self._has(time, _SECOND - 2 * _ROUNDED if time % _SECOND == 0 else 0)
 
     def surely(self, time: int) -> bool:
-        """Whether no other file can have been written then: whole seconds may be those of many."""
+        """Whether it must be one of the files that was written then.
+
+        Whole seconds may be those of many; of others see `with_`.
+        """
         return time % _SECOND != 0 and self._has(time, 0)
 
     def _has(self, time: int, more: int) -> bool:
         at = bisect_left(self._times, time - _ROUNDED)
         return at < len(self._times) and self._times[at] <= time + _ROUNDED + more
 
-    def with_(self, times: Iterable[int]) -> Self:
-        """These and others; itself if there are none."""
-        more = set(times).difference(self._times)
+    def with_(self, times: Iterable[int], to_read: Collection[int] = ()) -> Self:
+        """These and others, without those that tell nothing; itself if there are none.
+
+        The system dates files by a clock that ticks every few milliseconds, so two files may well
+        have one time. As long as a file that is still to be read has it, it is not noted.
+        """
+        taken = SkippedFiles(to_read, len(to_read) + 1)
+        more = {time for time in times if not taken.may_have(time)}.difference(self._times)
         return type(self)([*self._times, *more]) if more else self

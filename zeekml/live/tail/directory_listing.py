@@ -6,11 +6,14 @@ which files of the log were met before, and the one that the log was in before i
 
 from __future__ import annotations
 
+import calendar
 import datetime
 import os
 import re
 import stat
-from collections.abc import Iterable
+import time
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,8 +31,13 @@ MAX_DATED_DIRECTORIES: Final = 400
 SLACK: Final = 2 * 10**9
 """Nanoseconds by which a copy may seem older: some file systems keep even seconds only."""
 
+MAX_BACK: Final = 2 * 86_400 * 10**9
+"""Nanoseconds by which a new file of an archive may seem older than what was read before."""
+
+TIMES_SLACK: Final = 3900.0
+"""Names and ``#open`` are local time, which is set back by an hour once a year."""
+
 _DATE: Final = re.compile(r"(?:19|20)\d\d-\d\d-\d\d")
-_DAY: Final = datetime.timedelta(days=2)
 _ATTEMPTS: Final = 3
 
 
@@ -41,21 +49,58 @@ class Horizon:
     skipped: SkippedFiles | None = None  # what was there before, if that is known
     live: int | None = None  # when the live file was last written, if there is one
     reading: Place | None = None  # the file being read, wanted however old it seems
+    archives: Collection[Place] = ()  # those that were there before
+    # of the files that were there once, all that were written after this are among these
+    forgotten: int = 0
+    noting: bool = False  # whether all that is not to be read is to be noted
+
+    @property
+    def since(self) -> int:
+        """The time from which on there may be something new."""
+        return self.written if self.live is None else min(self.written, self.live)
 
     def seems_old(self, written: int) -> bool:
         return written < self.written - SLACK
 
     def came(self, written: int) -> bool:
-        """Whether it is known that a file was not there before."""
+        """Whether it is known that no file with this time was there before."""
         return self.skipped is not None and written not in self.skipped
 
-    def is_believed(self, written: int) -> bool:
-        """Whether a file of an archive that seems old, but was not there before, is new.
+    @property
+    def set_back(self) -> bool:
+        """Whether the live file seems older than what was finished."""
+        return self.live is not None and self.seems_old(self.live)
 
-        An archive may be mounted at any time, with years of logs in it, so there it takes a live
-        file that seems older than what was finished; beside the live file it does not.
+    def may_be_forgotten(self, begun: float) -> bool:
+        """Whether a file that came may be one that was there long ago and was packed anew.
+
+        While the sensor's clock is set back, all that it writes seems to be from long ago.
         """
-        return self.live is not None and self.seems_old(self.live) and written <= self.live + SLACK
+        if not self.forgotten or self.set_back:
+            return False
+        return begun <= name_time(self.forgotten) + TIMES_SLACK
+
+    def is_believed(self, written: int, archive: Place | None) -> bool:
+        """Whether a file that seems old, but came, may be new.
+
+        Clocks may have been set back, several times, and set right again. But an archive may be
+        mounted at any time, with years of logs in it: in one that was not there before, it takes a
+        live file that seems old, too. Beside the live file (`archive` None) it does not.
+        """
+        if archive is None:
+            return True
+        known = self.set_back or archive in self.archives
+        return known and written >= self.since - MAX_BACK
+
+
+@dataclass(frozen=True, slots=True)
+class RotatedListing:
+    """The files that a log may have been rotated into."""
+
+    entries: list[DirectoryEntry]  # those that may have to be read
+    skipped: list[int]  # when the others were last written, nanoseconds
+    left_out: list[DirectoryEntry]  # those of them that were not there before
+    archives: list[Place]  # where they are
 
 
 def usual_archives(path: Path) -> list[Path]:
@@ -87,10 +132,9 @@ def list_rotated(
     met: Iterable[Path] = (),
     moved: Path | None = None,
     absent: bool = False,
-) -> tuple[list[DirectoryEntry], list[int]] | None:
+) -> RotatedListing | None:
     """List the files that a log may have been rotated into; None when they are just being moved.
 
-    First those that may have to be read, then when the others were last written, in nanoseconds.
     `met` are directories in which its files were met, `moved` is what the live file's directory has
     become. With `absent`, that is known not to exist, and is not looked at; else OSError is raised
     if it cannot be read.
@@ -98,15 +142,21 @@ def list_rotated(
     own = own_name(path)
     found: dict[Place, DirectoryEntry] = {}
     skipped: list[int] = []
+    left_out: list[DirectoryEntry] = []
     parent = path.parent
     beside = {parent, *([moved] if moved is not None else []), *met}
-    directories = [] if absent else [parent]
-    directories += sorted(beside - {parent})
-    # the time from which on directories may have something new in them
-    since = horizon.written if horizon.live is None else min(horizon.written, horizon.live)
+    directories: dict[Path, Place | None] = {} if absent else {parent: None}
+    directories |= dict.fromkeys(sorted(beside - {parent}))
+    places = []
     for archive in archives:
-        directories += [archive, *dated_directories(archive, since)]
-    for directory in dict.fromkeys(directories):
+        with suppress(OSError):
+            places.append(at := place_of(archive.stat()))
+            # of one that was not there before all is noted, so that it is known later
+            new = horizon.noting and at not in horizon.archives
+            since = 0 if new else horizon.since
+            for directory in (archive, *dated_directories(archive, since)):
+                directories.setdefault(directory, at)
+    for directory, archive_place in directories.items():
         try:
             listed = list_directory(directory)
         except OSError:
@@ -129,16 +179,20 @@ def list_rotated(
             if place != horizon.reading and not rotated:
                 continue
             old, came = horizon.seems_old(written), horizon.came(written)
-            believed = came and (directory in beside or horizon.is_believed(written))
-            if old and not believed and place != horizon.reading:
-                skipped.append(written)
-                continue
+            believed = came and horizon.is_believed(written, archive_place)
+            stale = parsed.time is not None and horizon.may_be_forgotten(parsed.time)
+            new = believed and not stale and parsed.time is not None
             flags = {"fresh": moved is not None and directory == parent, "last": name == path.name}
-            flags |= {"old": old, "came": came}
+            flags |= {"old": old, "came": came, "stale": stale, "new": new}
             flags["skipped"] = horizon.skipped is not None and horizon.skipped.surely(written)
             entry = DirectoryEntry.of(directory / name, status, parsed, **flags)
+            if old and not believed and place != horizon.reading:
+                skipped.append(written)
+                if came:
+                    left_out.append(entry)
+                continue
             found.setdefault(place, entry)
-    return list(found.values()), skipped
+    return RotatedListing(list(found.values()), skipped, left_out, places)
 
 
 def list_directory(directory: Path) -> list[tuple[str, os.stat_result]] | None:
@@ -166,8 +220,8 @@ def list_directory(directory: Path) -> list[tuple[str, os.stat_result]] | None:
 
 
 def dated_directories(archive: Path, since: int) -> list[Path]:
-    """The directories of an archive for the days since a time in nanoseconds."""
-    day = datetime.datetime.fromtimestamp(since / 10**9, datetime.UTC) - _DAY
+    """The directories of an archive for the days since two before a time in nanoseconds."""
+    day = datetime.datetime.fromtimestamp((since - MAX_BACK) / 10**9, datetime.UTC)
     first = f"{day:%Y-%m-%d}" if since > 0 else ""
     try:
         with os.scandir(archive) as entries:
@@ -177,3 +231,8 @@ def dated_directories(archive: Path, since: int) -> list[Path]:
     except OSError:
         return []
     return [archive / name for name in sorted(names)[-MAX_DATED_DIRECTORIES:]]
+
+
+def name_time(written: int) -> float:
+    """A time in nanoseconds as the name of a file would tell it."""
+    return float(calendar.timegm(time.localtime(written / 1e9)))

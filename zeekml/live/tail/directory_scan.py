@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Final
@@ -52,7 +52,9 @@ class LogListing:
     live: RotatedFile | None
     rotated: list[RotatedFile]  # oldest first
     skipped: list[int]  # when those were last written that are not looked into, nanoseconds
-    overlooked: int = 0  # how many of these are only beyond the latest `MAX_FILES`
+    overlooked: int  # how many of these are only beyond the latest `MAX_FILES`
+    left_out: list[RotatedFile]  # those of them that were not there before
+    archives: list[Place]  # that were looked at
 
 
 class DirectoryScan:
@@ -100,22 +102,29 @@ class DirectoryScan:
             None if passed is None else SkippedFiles.load(passed),
             None if live is None else live.entry.written,
             None if fingerprint is None else fingerprint.place,
+            checkpoint.archives,
+            checkpoint.forgotten,
+            noting=live is not None and bool(live.head.data),
         )
         met, moved = map(Path, checkpoint.directories), self._moved_directory()
         archives = usual_archives(self._path)
         listing = list_rotated(self._path, archives, horizon, met=met, moved=moved)
         if listing is None:
             return None
-        entries, skipped = listing
-        entries.sort(key=_by_time)
+        entries, skipped = sorted(listing.entries, key=_by_time), listing.skipped
         latest, overlooked = entries[-MAX_FILES:], entries[:-MAX_FILES]
-        rotated = self._heads.rotated(latest)
-        if rotated is None:
+        # more than a few are an archive
+        few = sorted(listing.left_out, key=_by_time)[-_MOST_HEADS:]
+        files = self._heads.rotated([*latest, *few])
+        if files is None:
             return None
         if self._directory is None:
             self.hold_directory()
         skipped += map(_by_time, overlooked)
-        return LogListing(live, rotated, skipped, len(overlooked))
+        places = {entry.place for entry in few}
+        rotated = [file for file in files if file.place not in places]
+        left_out = [file for file in files if file.place in places]
+        return LogListing(live, rotated, skipped, len(overlooked), left_out, listing.archives)
 
     def search(self, fingerprint: Fingerprint) -> tuple[RotatedFile | None, Path | None]:
         """Look for a file wherever it may have been moved to; None if it is nowhere near.
@@ -169,7 +178,7 @@ class DirectoryScan:
         listing = list_rotated(self._path, usual_archives(self._path), absent=absent)
         if listing is None:
             return None
-        entries = sorted(listing[0], key=_by_time)
+        entries = sorted(listing.entries, key=_by_time)
         since = entries[-1].written - stored.RECENT if entries else 0
         recent = sum(entry.written > since for entry in entries)
         several = min(max(recent, stored.MIN_FINISHED), stored.MAX_FINISHED)
@@ -200,9 +209,14 @@ class DirectoryScan:
         before = [file for file in latest[:finished] if file.fingerprint.distinct]
         old = tuple(Finished(f.fingerprint, NEVER_READ, 1, f.entry.written) for f in before)
         # of what appears with the directory nobody knows since when it has been there
-        passed = None if absent else SkippedFiles(left).save()
+        to_read = [file.entry.written for file in (*latest[finished:], *([live] if live else []))]
+        passed = None if absent else SkippedFiles().with_(left, to_read).save()
         written = max(left, default=0)
-        return Checkpoint(known, size=size, finished=old, written=written, passed=passed)
+        checkpoint = Checkpoint(known, size=size, finished=old, written=written, passed=passed)
+        if absent:
+            return checkpoint
+        forgotten = max(map(_by_time, entries[:-several]), default=0)
+        return replace(checkpoint, archives=tuple(listing.archives), forgotten=forgotten)
 
     def _live(self) -> RotatedFile | None:
         try:

@@ -167,8 +167,12 @@ class EventBuffer:
     def after(self, file: Finished, written: int = 0) -> Checkpoint:
         """The checkpoint after a file that is left, last written at `written`."""
         left = replace(self.at, identity=None, offset=0, line=1, size=0, header=self.header.text)
-        finished = worth_remembering((*self.at.finished, file))
-        return replace(left, finished=finished, written=max(self.at.written, written))
+        finished, rest = worth_remembering((*self.at.finished, file))
+        # what vanished may come back: when it was written nobody knows
+        gone = (file.written or self.at.written for file in rest)
+        forgotten = max([self.at.forgotten, *gone])
+        left = replace(left, finished=finished, forgotten=forgotten)
+        return replace(left, written=max(self.at.written, written))
 
     def report_trouble(self, source: Path, reason: str | None) -> None:
         """Report what stands in the way, once."""

@@ -27,6 +27,7 @@ class Cause(StrEnum):
     UNREADABLE = "unreadable"
     TOO_MANY_FILES = "too_many_files"
     CUT = "cut"
+    LEFT_OUT = "left_out"  # was not there before, but seems too old to be read
 
 
 @dataclass(frozen=True, slots=True)

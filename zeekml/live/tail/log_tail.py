@@ -19,13 +19,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from zeekml.live.tail.checkpoint import MAX_MET_DIRECTORIES, Checkpoint, Finished, SkippedFiles
+from zeekml.live.tail.checkpoint import MAX_MET_DIRECTORIES, Checkpoint, Finished
 from zeekml.live.tail.directory_scan import DirectoryScan, LogListing
 from zeekml.live.tail.event_buffer import EventBuffer, HeaderMemory, Timeouts
 from zeekml.live.tail.events import Cause, Event, How
 from zeekml.live.tail.file_reader import FileReader, ReadState, open_listed, place_of, read_head
 from zeekml.live.tail.fingerprint import Fingerprint, Place, may_be_header
-from zeekml.live.tail.next_file import NextFile, PendingFiles, find, next_files, skipped
+from zeekml.live.tail.left_out import note
+from zeekml.live.tail.next_file import NextFile, PendingFiles, find, next_files
 from zeekml.readers.files.line_splitter import Block
 
 SETTLE: Final = 0.5
@@ -345,18 +346,10 @@ class LogTail:
         following = next_files(rotated, listing.live, self._buffer.at.finished, reading)
         live = [listing.live] if listing.live is not None else []
         self._pending.update([*listing.rotated, *live], following)
-        if listing.live is None or not listing.live.head.data:
-            # the live file tells whether a clock was set back
-            return following
-        # what is not to be read is remembered, however old or new it may seem later
-        checkpoint = self._buffer.at
-        before = SkippedFiles.load(checkpoint.passed or b"")
-        open_place = None if self._file is None else self._file.place
-        rotated = [file for file in listing.rotated if file.place != open_place]
-        times = skipped(rotated, listing.live, (item.file for item in following))
-        now = before.with_([*listing.skipped, *times])
-        if now is not before or checkpoint.passed is None:
-            self._buffer.checkpoint = replace(checkpoint, passed=now.save())
+        checkpoint, left_out = note(self._buffer.at, listing, following, reading)
+        self._buffer.checkpoint = checkpoint
+        for place in left_out:
+            self._buffer.gap(place, Cause.LEFT_OUT, 0, checkpoint, (0, 1))
         return following
 
     def _met(self, directory: Path | None) -> None:

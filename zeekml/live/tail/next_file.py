@@ -6,14 +6,12 @@ written later are newer: what keeps a log short deletes the oldest first.
 
 from __future__ import annotations
 
-import calendar
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from zeekml.live.tail.checkpoint import Finished
-from zeekml.live.tail.directory_listing import SLACK
+from zeekml.live.tail.directory_listing import SLACK, TIMES_SLACK, name_time
 from zeekml.live.tail.fingerprint import Fingerprint, Place
 from zeekml.live.tail.rotated_files import RotatedFile
 
@@ -22,8 +20,6 @@ NEVER_READ: Final = 1 << 62
 
 _MOST_ORDERED: Final = 512
 _CLOSE: Final = 5.0  # most seconds from the end of a file to the beginning of the next
-_TIMES_SLACK: Final = 3900.0
-"""Names and ``#open`` are local time, which is set back by an hour once a year."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,7 @@ def next_files(
     for i, file in enumerate(rotated):
         if file.place == place:
             continue
-        if not file.obstacle and _may_be_copy(file, live):
+        if not file.obstacle and may_be_copy(file, live):
             continue
         known = index.known(file)
         if known is not None:
@@ -73,7 +69,10 @@ def next_files(
             if not file.obstacle and not file.head.packed and file.entry.size > known.offset:
                 found.append(NextFile(file, known.offset, known.line))
         elif not file.entry.skipped and (
-            anchor is None or i > anchor or file.entry.old or _is_newer(file, rotated[anchor], live)
+            anchor is None
+            or i > anchor
+            or (file.entry.old and not file.entry.stale)
+            or _is_newer(file, rotated[anchor], live)
         ):
             found.append(NextFile(file))
     if anchor is not None and (began := rotated[anchor].time) is not None:
@@ -89,16 +88,10 @@ def next_files(
     return found
 
 
-def skipped(
-    rotated: Iterable[RotatedFile], live: RotatedFile | None, to_read: Iterable[RotatedFile]
-) -> list[int]:
-    """When those rotated files were last written that need not be looked at again, nanoseconds.
-
-    These are neither `to_read`, nor what the live file may just be being copied to.
-    """
-    places = {file.place for file in to_read}
-    others = [file for file in rotated if file.place not in places and not file.obstacle]
-    return [file.entry.written for file in others if not _may_be_copy(file, live)]
+def unknown(files: Sequence[RotatedFile], finished: Sequence[Finished]) -> list[RotatedFile]:
+    """Those of the files that are none of the finished ones."""
+    index = _Index(finished if files else ())
+    return [file for file in files if index.known(file) is None]
 
 
 class PendingFiles:
@@ -128,7 +121,7 @@ class PendingFiles:
         self._pending = [other for other in self._pending if not head.startswith(other.head.data)]
 
 
-def _may_be_copy(file: RotatedFile, live: RotatedFile | None) -> bool:
+def may_be_copy(file: RotatedFile, live: RotatedFile | None) -> bool:
     """Whether a file begins as the live one: a copy is made before that is emptied."""
     return live is not None and live.head.data.startswith(file.head.data)
 
@@ -169,12 +162,14 @@ def _is_newer(file: RotatedFile, anchor: RotatedFile, live: RotatedFile | None) 
     if file.entry.name.time is None and file.entry.name.number is not None:
         return False
     if file.entry.came:
+        if file.entry.new:
+            return True
         # whether a clock was set back since the anchor was begun: it ends before, or the log does
         before = live is not None and live.entry.written < anchor.entry.written - SLACK
-        if before or anchor.time > _ended(anchor) + _TIMES_SLACK:
+        if before or anchor.time > _ended(anchor) + TIMES_SLACK:
             return True
     later = file.entry.written > anchor.entry.written
-    return later and file.time > anchor.time - _TIMES_SLACK
+    return later and file.time > anchor.time - TIMES_SLACK
 
 
 def _by_continuity(found: list[NextFile], anchor: RotatedFile) -> list[NextFile]:
@@ -206,4 +201,4 @@ def _goes_on(item: NextFile, end: float) -> bool:
 
 def _ended(file: RotatedFile) -> float:
     """When a file was last written, as its name would tell it."""
-    return float(calendar.timegm(time.localtime(file.entry.written / 1e9)))
+    return name_time(file.entry.written)

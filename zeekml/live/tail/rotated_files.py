@@ -26,6 +26,8 @@ class DirectoryEntry:
     last: bool = False  # has the live file's name there
     old: bool = False  # written before what was finished: a clock was set back, if it is new
     came: bool = False  # known not to have been there before
+    stale: bool = False  # may have been there long ago, and have been written anew since
+    new: bool = False  # known to be new, if it is none of those that were finished lately
     skipped: bool = False  # known not to be read
 
     @classmethod

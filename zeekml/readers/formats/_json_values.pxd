@@ -39,7 +39,7 @@ cdef inline size_t read_number(
     cdef size_t start = i, first, places, fraction
     cdef int64_t whole = 0, micros = 0
     cdef double rest = 0.0, scale = 0.1, doubt
-    cdef int j
+    cdef int _
     cdef bint negative = data[i] == c'-'
     value.kind, value.number = OTHER, 0
     if negative:
@@ -55,7 +55,7 @@ cdef inline size_t read_number(
     if data[i] == c'.':
         i += 1
         fraction = i
-        for j in range(6):
+        for _ in range(6):
             micros *= 10
             if is_digit(data[i]):
                 micros += data[i] - c'0'

@@ -189,8 +189,6 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
         _say(f"making {given.rows} records as {', '.join(formats)}")
         made = make_logs(work / "logs", f"--rows={given.rows}", every, "--format", *formats)
         warm_up = Path(make_logs(work / "warm", f"--rows={WARM_UP_ROWS}")["tsv"]["path"])
-        # numba compiles on the first use after an installation, which is nobody's speed
-        zeekml_score(warm_up, work / "scored", "--scores")
         logs = {format_: Path(made[format_]["path"]) for format_ in formats}
         tasks = workloads(logs, warm_up, work, given.zat_python)
         rounds: list[dict[tuple[str, str], Timing]] = []

@@ -44,7 +44,7 @@ from measure import (
 from zeekml.live.state.state_directory import STATE_FILE
 
 IDLE: Final = 2.0
-_STATE_PATIENCE: Final = 120.0  # numba may compile first
+_STATE_PATIENCE: Final = 120.0
 
 
 @contextmanager
@@ -135,7 +135,6 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
         work = Path(directory)
         arguments = (f"--rows={given.rows}", "--attacks-every=20")
         log = Path(make_logs(work / "logs", *arguments)["tsv"]["path"])
-        watch(log, work, None)  # numba compiles after an installation
         for _ in range(given.repeat):
             alone.append(watch(log, work, None)[0])
             seen.append(watch(log, work, other)[0])

@@ -219,8 +219,6 @@ def run(given: argparse.Namespace, results: Results) -> None:
     pin_to_one_core(given.core)
     with tempfile.TemporaryDirectory(prefix="zeekml-growth-", dir=given.work) as directory:
         work = Path(directory)
-        warm_up = make_logs(work / "warm", f"--rows={WARM_UP_ROWS}")["tsv"]["path"]
-        zeekml_score(Path(warm_up), work / "scored")  # numba compiles after an installation
         for size in wanted:
             point = measure_point(size, work, given)
             print(

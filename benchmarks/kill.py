@@ -42,7 +42,7 @@ from typing import Any, Final
 from kill_checks import Findings, check
 from live_writer import FORMATS, HOLD, ROTATIONS, WRITTEN, log_of, make_directories
 from measure import HERE, BenchmarkError, machine, zeekml_score
-from watcher_process import FIRST_START, START, WatcherProcess
+from watcher_process import START, WatcherProcess
 
 KINDS: Final = [(f, r) for r in ROTATIONS for f in FORMATS]
 
@@ -113,12 +113,12 @@ class Campaign:
         try:
             writer = self._start_writer(directory, run, rng, noted)
             watcher.start()
-            watcher.wait_until_noted(FIRST_START)
+            watcher.wait_until_noted(START)
             noted.touch()
             for _ in range(min(_FIRST, run.kills)):
                 time.sleep(rng.uniform(0, _AT_FIRST))
                 self._kill(watcher, run)
-            watcher.wait_until_ready(FIRST_START)
+            watcher.wait_until_ready(START)
             if not watcher.is_ready:
                 raise BenchmarkError(f"the first watcher has ended: {watcher.last()}")
             watcher.slowest_start = 0.0

@@ -40,7 +40,7 @@ from measure import (
     markdown_table,
     put_block,
 )
-from watcher_process import FIRST_START, WatcherProcess
+from watcher_process import START, WatcherProcess
 
 _LOOK: Final = 0.005
 _SAMPLE: Final = 1.0
@@ -130,18 +130,6 @@ class Observer:
         return pages * _PAGE, (int(times[11]) + int(times[12])) / _TICKS
 
 
-def compile_first(work: Path) -> None:
-    """Start a watcher once: one that compiles holds more memory for the rest of its life."""
-    watcher = WatcherProcess(work, work / "conn.log")
-    watcher.start()
-    try:
-        watcher.wait_until_ready(FIRST_START)
-        if not watcher.kill():
-            raise BenchmarkError(f"the watcher: {watcher.last()}")
-    finally:
-        watcher.close()
-
-
 def measure_rate(rate: float, given: argparse.Namespace, work: Path) -> dict[str, Any]:
     """Figures of one rate."""
     log, stamps = work / "logs" / "conn.log", work / "stamps.npz"
@@ -156,7 +144,7 @@ def measure_rate(rate: float, given: argparse.Namespace, work: Path) -> dict[str
         if len(own) > 1:
             os.sched_setaffinity(watcher.process.pid, {max(own)})
             os.sched_setaffinity(0, own - {max(own)})
-        watcher.wait_until_ready(FIRST_START)
+        watcher.wait_until_ready(START)
         time.sleep(2.0)
         observer = Observer(watcher)
         observer.look()
@@ -319,8 +307,6 @@ def main() -> None:
     given = parser.parse_args()
     results = []
     try:
-        with tempfile.TemporaryDirectory(prefix="zeekml-live-", dir=given.work) as directory:
-            compile_first(Path(directory))
         for rate in given.rate:
             with tempfile.TemporaryDirectory(prefix="zeekml-live-", dir=given.work) as directory:
                 results.append(measure_rate(rate, given, Path(directory)))

@@ -36,7 +36,7 @@ from measure import (
     markdown_table,
     put_block,
 )
-from watcher_process import FIRST_START, WatcherProcess
+from watcher_process import START, WatcherProcess
 
 HEAD: Final = (
     "records",
@@ -60,7 +60,7 @@ def start(watcher: WatcherProcess) -> list[float]:
     """Start it and wait until it is ready; return the seconds that took, and of the processor."""
     begun = time.monotonic()
     watcher.start()
-    watcher.wait_until_ready(FIRST_START)
+    watcher.wait_until_ready(START)
     if watcher.process is None or watcher.process.poll() is not None:
         raise BenchmarkError(f"the watcher: {watcher.last()}")
     return [time.monotonic() - begun, processor_seconds(watcher)]

@@ -3,16 +3,13 @@
     python benchmarks/startup.py [--repeat 7] [--json]
 
 Each command is a process of its own on one core; the commands take turns, and the fastest run of
-each counts, since whatever else the machine does can only add. Ratios are to `python -c pass`. The
-code was compiled before, as it is from the second run after an installation on; `--first` also
-measures the run that compiles it, in an empty cache.
+each counts, since whatever else the machine does can only add. Ratios are to `python -c pass`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -36,7 +33,6 @@ RECORDS: Final = 1000
 NOTHING: Final = "python -c pass"
 HELP: Final = "zeekml --help"
 SCORE: Final = f"zeekml score, {RECORDS:,} records"
-FIRST: Final = f"{SCORE}, first run of all"
 
 
 def commands(log: Path, work: Path) -> dict[str, Callable[[], Measurement]]:
@@ -50,33 +46,17 @@ def commands(log: Path, work: Path) -> dict[str, Callable[[], Measurement]]:
     return result
 
 
-def first_run(log: Path, work: Path) -> Measurement:
-    """`zeekml score` with an empty cache of compiled code."""
-    before = os.environ.get("NUMBA_CACHE_DIR")
-    with tempfile.TemporaryDirectory(dir=work) as cache:
-        os.environ["NUMBA_CACHE_DIR"] = cache
-        try:
-            return zeekml_score(log, work / "scored")
-        finally:
-            del os.environ["NUMBA_CACHE_DIR"]
-            if before is not None:
-                os.environ["NUMBA_CACHE_DIR"] = before
-
-
 def run(given: argparse.Namespace) -> dict[str, Any]:
     """All measurements: seconds and peak memory of the fastest run of each command."""
     core = pin_to_one_core(given.core)
     with tempfile.TemporaryDirectory(prefix="zeekml-startup-", dir=given.work) as directory:
         work = Path(directory)
         log = Path(make_logs(work / "logs", f"--rows={RECORDS}")["tsv"]["path"])
-        zeekml_score(log, work / "scored")  # numba compiles after an installation
         tasks = commands(log, work)
         runs: dict[str, list[Measurement]] = {name: [] for name in tasks}
         for _ in range(given.repeat):
             for name, task in tasks.items():
                 runs[name].append(task())
-        if given.first:
-            runs[FIRST] = [first_run(log, work)]
     base = min(m.seconds for m in runs[NOTHING])
     results = []
     for name, measured in runs.items():
@@ -117,7 +97,6 @@ def about(measured: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--repeat", type=int, default=7, help="runs, of which the fastest counts")
-    parser.add_argument("--first", action="store_true", help="also measure the run that compiles")
     parser.add_argument("--core", type=int, help="core to run on [the last one]")
     parser.add_argument("--work", type=Path, help="where temporary logs go [the system's place]")
     parser.add_argument("--json", action="store_true", dest="as_json")

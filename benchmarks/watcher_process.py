@@ -17,9 +17,6 @@ from typing import Final
 
 from measure import ROOT, BenchmarkError
 
-FIRST_START: Final = 300.0
-"""Seconds that the first start may take: code may have to be compiled."""
-
 START: Final = 120.0
 
 

@@ -53,7 +53,7 @@ pictures: $(VENV)/.installed
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/cython-lint zeekml
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint zeekml
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/hadolint Dockerfile

@@ -16,7 +16,7 @@ from setuptools import Distribution, Extension
 
 # The same bits on every machine of an architecture: no shortcuts in arithmetic, no fused
 # multiply-add where the source has two operations, nothing of this very processor.
-FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-semantic-interposition"]
+FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-semantic-interposition"]
 
 DIRECTIVES = {
     "language_level": "3",

@@ -16,7 +16,22 @@ from zeekml.readers.flow_schema import ZEEK
 from zeekml.readers.rejects import ReadCounters, SourceAccount
 
 BEGIN = b'{"timestamp"'
-PIECES = [b"\n", b"\r\n", b"{", b"}", b"}{", BEGIN, BEGIN[:-1], b"a", b",", b"[", b":", b" ", b'"']
+PIECES = [
+    b"\n",
+    b"\r\n",
+    b"{",
+    b"}",
+    b"}{",
+    BEGIN,
+    BEGIN[:-1],
+    b"a",
+    b",",
+    b"[",
+    b"]",
+    b":",
+    b" ",
+    b'"',
+]
 LINES = st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join)
 
 
@@ -24,6 +39,9 @@ LINES = st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join)
 @given(LINES)
 def test_lines(lines: bytes) -> None:
     assert _texts.newlines(lines) == lines.count(b"\n")
+    first = [line[:1] for line in lines.split(b"\n")]
+    framed = any(byte in (b" ", b"[", b"]") for byte in first)
+    assert _texts.line_beginnings(lines) == (first.count(b"{"), framed)
     last = [line.removesuffix(b"\r")[-1:] for line in lines.split(b"\n")[:-1]]
     open_ends = any(end in (b"{", b"[", b",", b":", b" ") for end in last)
     assert _texts.may_leave_open(lines) == (open_ends or lines.startswith(b"\r\n"))

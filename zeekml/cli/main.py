@@ -6,6 +6,7 @@ Only click is imported here and at the top of the command modules, so that `--he
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import resource
 import sys
@@ -79,6 +80,8 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line and leave with the exit code that fits."""
+    # what is imported stays: to look for garbage among it takes a tenth of a start
+    gc.set_threshold(50_000)
     interrupts.install()
     try:
         if (problem := prepare_memory()) is not None and not _HELP.intersection(sys.argv):

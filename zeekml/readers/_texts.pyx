@@ -33,6 +33,26 @@ def newlines(const uint8_t[::1] data):
     return count
 
 
+def line_beginnings(const uint8_t[::1] data):
+    """How many lines begin with a brace, and whether any may frame objects.
+
+    The latter begin with a space or a square bracket.
+    """
+    cdef size_t at = 0, size = data.shape[0], objects = 0
+    cdef bint framed = False
+    with nogil:
+        while at < size:
+            if data[at] == c'{':
+                objects += 1
+            elif data[at] == c' ' or data[at] == c'[' or data[at] == c']':
+                framed = True
+            at = find(data, c'\n', at)
+            if at == NOWHERE:
+                break
+            at += 1
+    return objects, framed
+
+
 def may_leave_open(const uint8_t[::1] lines):
     """Whether any of these lines may be the first of several for one record.
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from zeekml.readers._texts import line_beginnings
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.formats.zeek_header import Header
@@ -80,10 +81,8 @@ class ZeekDecoder:
             line = block.first_line + data.count(b"\n", 0, first.start())
             block = Block(data[first.start() :], line, block.complete)
             data = block.data
-        objects = data.startswith(b"{") + data.count(b"\n{")
         # lines of an array may frame objects; no record of TSV begins like one
-        marks = (b" ", b"[", b"]")
-        framed = data.startswith(marks) or any(b"\n" + mark in data for mark in marks)
+        objects, framed = line_beginnings(data)
         if not objects and not framed:
             yield Kind.ZEEK_TSV, block
         elif objects == data.count(b"\n") + (not data.endswith(b"\n")):

@@ -26,7 +26,7 @@ EXPANSION_FLOOR: Final = 1 << 30
 """Unpacking stops when it has given at least this many bytes at `EXPANSION_RATIO` or more."""
 
 _READ_SIZE: Final = 1 << 21
-_READ_SIZE_COMPRESSED: Final = 1 << 17
+_READ_SIZE_COMPRESSED: Final = 1 << 19
 _OUTPUT_SIZE: Final = 1 << 20
 # A zstd block of four bytes can stand for 128 KiB and its decompressor knows no output limit:
 # with 1 KiB of input at a time one call gives at most 32 MiB.

@@ -17,7 +17,7 @@ from zeekml.cli.main import cli, memory_shortage
 
 ROOT = Path(__file__).parent.parent.parent
 LOG = ROOT / "sample_logs" / "zeek_tsv" / "conn.log"
-HEAVY = ("numba", "pandas", "pyarrow", "ai_edge_litert", "sklearn", "numpy", "rich")
+HEAVY = ("pandas", "pyarrow", "ai_edge_litert", "sklearn", "numpy", "rich")
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

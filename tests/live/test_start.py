@@ -130,3 +130,35 @@ def test_who_waits_for_the_start_is_told() -> None:
         listening.settimeout(5)
         ServiceManager(f"@zeekml-test-{os.getpid()}").starting("loading", 1.5)
         assert listening.recv(4096) == b"EXTEND_TIMEOUT_USEC=1500000\nSTATUS=loading"
+
+
+def test_it_needs_no_memory_that_is_written_and_executed(tmp_path: Path) -> None:
+    """As under `MemoryDenyWriteExecute=yes`, for which systemd asks the kernel for the same."""
+    log = Log(tmp_path / "conn.log")
+    log.write(300)
+    program = (
+        "import ctypes, mmap, sys\n"
+        "refused = ctypes.CDLL(None).prctl(65, 1, 0, 0, 0)  # PR_SET_MDWE, Linux 6.3\n"
+        "try:\n"
+        "    mmap.mmap(-1, 4096, prot=7)\n"
+        "except OSError:\n"
+        "    pass\n"
+        "else:\n"
+        "    sys.exit(f'not in force: {refused}')\n"
+        "from zeekml.cli.main import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", program, "watch", "--zeek", str(log.path), "--enriched"]
+    command += ["--out", str(tmp_path / "out"), "--state", str(tmp_path / "state")]
+    done = subprocess.run(
+        [*command, "--until-idle", "1"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=PATIENCE,
+        check=False,
+    )
+    if "not in force" in done.stderr:
+        pytest.skip("this kernel cannot deny it: Linux before 6.3")
+    assert done.returncode == 0, done.stderr
+    assert "300 records scored" in done.stderr

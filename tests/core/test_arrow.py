@@ -2,25 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
-
-ROOT = Path(__file__).parents[2]
-
-
-def outcome(*arguments: str) -> Any:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=300,
-        check=True,
-    )
-    return json.loads(done.stdout)
+from own_process import outcome
 
 
 def test_pandas_comes_when_it_is_asked_for_and_not_before() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
+
+from own_process import outcome
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,18 +51,6 @@ print(json.dumps({
                         & {"pandas", "sklearn", "tensorflow", "keras", "matplotlib"}),
 }))
 """
-
-
-def outcome(*arguments: str) -> Any:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=300,
-        check=True,
-    )
-    return json.loads(done.stdout)
 
 
 def test_a_small_process_gives_the_same_results() -> None:

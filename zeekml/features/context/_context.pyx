@@ -3,7 +3,7 @@
 from libc.math cimport NAN, log1p
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
-from zeekml.features.context._counters cimport counted
+from zeekml.features.context._counters cimport Count, counted
 from zeekml.features.context._keys cimport Kind, key_hash_of, known_cell, refill
 from zeekml.features.context._series cimport look_back, write_series
 from zeekml.features.context._table cimport number_at, state_at
@@ -218,48 +218,51 @@ cdef inline int64_t look_back_from(State* c, const Place* place) noexcept nogil:
     return held
 
 
+cdef inline void copy(const Count* n, int count, int64_t* to) noexcept nogil:
+    cdef int i
+    for i in range(count):
+        to[i] = n[i]
+
+
+cdef inline void write_first(int failed, int window, int count, int64_t* to) noexcept nogil:
+    """Counters of a pair or service that has one record."""
+    cdef int i
+    for i in range(count):
+        to[i] = failed if i % window == FAILED else 1
+
+
 cdef inline void gather(State* c, const Place* place, int64_t* counts) noexcept nogil:
     """Bring all counters that concern a record together."""
     cdef const Record* r = &c.ring[place.at]
-    cdef const Host* target = &c.host[r.target]
     cdef const Host* row
-    cdef int64_t* of_host = counts
     cdef int64_t number
     cdef int i, side, state, failed = is_set(r, FAILED_FLAG)
     for side in range(2):
         row = &c.host[r.target if side else r.source]
         if row.large == NONE:
-            for i in range(HOST_COUNTS):
-                of_host[i] = row.n[i]
+            copy(&row.n[0], HOST_COUNTS, counts + side * HOST_COUNTS)
         else:
-            for i in range(HOST_COUNTS):
-                of_host[i] = c.large_host[row.large].n[i]
-        of_host += HOST_COUNTS
+            copy(&c.large_host[row.large].n[0], HOST_COUNTS, counts + side * HOST_COUNTS)
+    # `row` is the target's now
     for i in range(WINDOW_COUNT):
-        if target.large == NONE:
-            counts[OF_BYTES + i] = target.bytes[i]
+        if row.large == NONE:
+            counts[OF_BYTES + i] = row.bytes[i]
         else:
-            counts[OF_BYTES + i] = c.large_host[target.large].bytes[i]
+            counts[OF_BYTES + i] = c.large_host[row.large].bytes[i]
     state, number = state_at(&c.pairs, place.pair), number_at(&c.pairs, place.pair)
     if state == SMALL_ROW:
-        for i in range(PAIR_COUNTS):
-            counts[OF_PAIR + i] = c.pair[number].n[i]
+        copy(&c.pair[number].n[0], PAIR_COUNTS, counts + OF_PAIR)
     elif state == LARGE_ROW:
-        for i in range(PAIR_COUNTS):
-            counts[OF_PAIR + i] = c.large_pair[number].n[i]
+        copy(&c.large_pair[number].n[0], PAIR_COUNTS, counts + OF_PAIR)
     else:
-        for i in range(PAIR_COUNTS):
-            counts[OF_PAIR + i] = failed if i % PAIR_WINDOW == FAILED else 1
+        write_first(failed, PAIR_WINDOW, PAIR_COUNTS, counts + OF_PAIR)
     state, number = state_at(&c.services, place.service), number_at(&c.services, place.service)
     if state == SMALL_ROW:
-        for i in range(SERVICE_COUNTS):
-            counts[OF_SERVICE + i] = c.service[number].n[i]
+        copy(&c.service[number].n[0], SERVICE_COUNTS, counts + OF_SERVICE)
     elif state == LARGE_ROW:
-        for i in range(SERVICE_COUNTS):
-            counts[OF_SERVICE + i] = c.large_service[number].n[i]
+        copy(&c.large_service[number].n[0], SERVICE_COUNTS, counts + OF_SERVICE)
     else:
-        for i in range(SERVICE_COUNTS):
-            counts[OF_SERVICE + i] = failed if i % SERVICE_WINDOW == FAILED else 1
+        write_first(failed, SERVICE_WINDOW, SERVICE_COUNTS, counts + OF_SERVICE)
 
 
 cdef inline float log_count(const float* log_counts, int64_t n) noexcept nogil:

@@ -82,33 +82,52 @@ cpdef enum:
     LEAD_SHIFT = 9
     PORT_SHIFT = 27
 
-cdef struct Back:
-    # how many records of the series back the same size was last seen; 0 if not within its length
-    uint8_t request
-    uint8_t answer
-
-cdef struct Record:
-    # A record of the hour, packed: what counters and series need of it, and links. Links are the
-    # low half of a record number. Records held arrived within the hour, so the low half of the
-    # time of arrival in microseconds tells all of it to whoever knows the last one's.
-
-    # what series walk through comes first
-    uint32_t lead_low  # microseconds from start to arrival; nothing if misdated
-    uint32_t arrival
-    float orig_log
-    float resp_log
-    uint32_t prev_contact  # previous record of the same source, destination and port
-    uint32_t prev_lookup  # previous DNS record of the same source
-    uint16_t flags
-    uint16_t port_low
-    uint32_t high  # from the top: of the port, of the lead, of the payload
-    uint32_t payload_low
-    int32_t source  # host
-    int32_t target
-    uint32_t next_in  # next record to the same destination
-    uint32_t next_pair  # next record of the same pair
-    Back in_contacts
-    Back in_lookups
+cdef extern from *:
+    """
+    /* A record of the hour, packed: what counters and series need of it, and links. Links are the
+       low half of a record number, or less where that is enough to find it in the ring. Records
+       held arrived within the hour, so the low half of the time of arrival in microseconds tells
+       all of it to whoever knows the last one's. */
+    typedef struct {
+        /* what series walk through comes first */
+        uint32_t lead_low; /* microseconds from start to arrival; nothing if misdated */
+        uint32_t arrival;
+        float orig_log;
+        float resp_log;
+        /* previous record of the same source, destination and port; previous DNS record of the
+           source. And how many records of that series back the request's size was last seen, 0 if
+           not within its length */
+        uint32_t prev_contact : 27, contact_request : 5;
+        uint32_t prev_lookup : 27, lookup_request : 5;
+        uint16_t flags;
+        uint16_t port_low;
+        uint32_t high; /* from the top: of the port, of the lead, of the payload */
+        uint32_t payload_low;
+        uint32_t source : 27, contact_answer : 5; /* host; as for the request */
+        uint32_t target : 27, lookup_answer : 5;
+        uint32_t next_in; /* next record to the same destination */
+        uint32_t next_pair; /* next record of the same pair */
+    } zeekml_record;
+    """
+    ctypedef struct Record "zeekml_record":
+        uint32_t lead_low
+        uint32_t arrival
+        float orig_log
+        float resp_log
+        uint32_t prev_contact
+        uint32_t contact_request
+        uint32_t prev_lookup
+        uint32_t lookup_request
+        uint16_t flags
+        uint16_t port_low
+        uint32_t high
+        uint32_t payload_low
+        uint32_t source
+        uint32_t contact_answer
+        uint32_t target
+        uint32_t lookup_answer
+        uint32_t next_in
+        uint32_t next_pair
 
 cdef struct Host:
     uint64_t key

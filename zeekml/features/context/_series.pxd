@@ -4,7 +4,7 @@ from libc.math cimport NAN, fabs, isnan, log1p, sqrt
 from libc.stdint cimport int64_t
 
 from zeekml.features.context._context cimport (
-    FAILED_FLAG, MISDATED_FLAG, MOST_COUNTED, MOST_SERIES, REGULAR_FROM, Back, Record, State,
+    FAILED_FLAG, MISDATED_FLAG, MOST_COUNTED, MOST_SERIES, REGULAR_FROM, Record, State,
     arrival_of, is_set, lead_of,
 )
 
@@ -103,19 +103,17 @@ cdef inline void look_back(
     """Find the sizes of the record at `at` in its series, of which `alive` records are held."""
     cdef Record* newest = &c.ring[at]
     cdef const Record* r = newest
-    cdef Back back
-    cdef int i, n = longest if longest < alive else <int>alive
-    back.request = back.answer = 0
+    cdef int i, request = 0, answer = 0, n = longest if longest < alive else <int>alive
     for i in range(1, n):
         r = previous(c, r, lookups)
-        if back.request == 0 and r.orig_log == newest.orig_log:
-            back.request = i
-        if back.answer == 0 and r.resp_log == newest.resp_log:
-            back.answer = i
+        if request == 0 and r.orig_log == newest.orig_log:
+            request = i
+        if answer == 0 and r.resp_log == newest.resp_log:
+            answer = i
     if lookups:
-        newest.in_lookups = back
+        newest.lookup_request, newest.lookup_answer = request, answer
     else:
-        newest.in_contacts = back
+        newest.contact_request, newest.contact_answer = request, answer
 
 
 cdef inline void write_series(
@@ -140,7 +138,7 @@ cdef inline void write_series(
     cdef int n = longest if longest < alive else <int>alive, i, k, middle
     cdef int failed = 0, asked = 0, answered = 0, requests = 0, answers = 0
     cdef const Record* r = &c.ring[at]
-    cdef Back back
+    cdef int back_request, back_answer
     cdef double time = 0.0, request, answer, total, mean, squares = 0.0, median, jitter
     cdef double ask_sum = 0.0, ask_squares = 0.0, answer_sum = 0.0, answer_squares = 0.0
     # filled from the end: in order of time, which is nearly sorted
@@ -151,15 +149,16 @@ cdef inline void write_series(
         times[i] = time
         failed += is_set(r, FAILED_FLAG)
         request, answer = r.orig_log, r.resp_log
-        back = r.in_lookups if lookups else r.in_contacts
+        back_request = r.lookup_request if lookups else r.contact_request
+        back_answer = r.lookup_answer if lookups else r.contact_answer
         # a size is counted at the first record that has it
         if not isnan(request):
-            requests += back.request == 0 or back.request > i
+            requests += back_request == 0 or back_request > i
             asked += 1
             ask_sum += request
             ask_squares += request * request
         if not isnan(answer):
-            answers += back.answer == 0 or back.answer > i
+            answers += back_answer == 0 or back_answer > i
             answered += 1
             answer_sum += answer
             answer_squares += answer * answer

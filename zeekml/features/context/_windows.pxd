@@ -309,7 +309,7 @@ cdef inline Place enter(State* c, const Flow* flow) noexcept nogil:
     r.arrival = <uint32_t>now
     r.orig_log = <float>log1p(flow.orig_payload)
     r.resp_log = <float>log1p(flow.resp_payload)
-    r.source, r.target = <int32_t>source, <int32_t>target
+    r.source, r.target = <uint32_t>source, <uint32_t>target
     r.flags = (
         answer_size(flow.resp_payload)
         + failed * FAILED_FLAG

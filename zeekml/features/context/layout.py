@@ -47,19 +47,17 @@ RECORD: Final = np.dtype(
         ("arrival", np.uint32),
         ("orig_log", np.float32),
         ("resp_log", np.float32),
+        # the last five bits of these and of the hosts are other fields, see `_context.pxd`
         ("prev_contact", np.uint32),  # previous record of the same source, destination and port
         ("prev_lookup", np.uint32),  # previous DNS record of the same source
         ("flags", np.uint16),
         ("port_low", np.uint16),
         ("high", np.uint32),  # from the top: of the port, of the lead, of the payload
         ("payload_low", np.uint32),
-        ("source", np.int32),  # host
-        ("target", np.int32),
+        ("source", np.uint32),  # host
+        ("target", np.uint32),
         ("next_in", np.uint32),  # next record to the same destination
         ("next_pair", np.uint32),  # next record of the same pair
-        # how many records of the series back the same size was last seen, of request and answer
-        ("in_contacts", np.uint8, (2,)),
-        ("in_lookups", np.uint8, (2,)),
     ],
     align=True,
 )

@@ -48,6 +48,13 @@ def test_a_tool_that_counts_in_microseconds() -> None:
     assert skipped.surely(5 * SECOND + 123_000)
 
 
+def test_times_are_alike_within_a_microsecond_and_no_further() -> None:
+    time = 5 * SECOND + 123_456_000
+    skipped = SkippedFiles([time])
+    assert all(skipped.surely(time + apart) for apart in (-1000, 0, 1000))
+    assert not any(skipped.surely(time + apart) for apart in (-1001, 1001))
+
+
 def test_of_too_many_the_oldest_are_known_by_their_age() -> None:
     skipped = SkippedFiles(range(10_000, 10_000 * (MAX_SKIPPED + 6), 10_000))
     assert len(skipped.save()) == 8 * MAX_SKIPPED

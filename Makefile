@@ -6,7 +6,7 @@
 # make fuzz   damage logs at random, MUTATIONS times (100,000), and check what must hold
 # make wheel  build a wheel for other machines and try it in a clean environment without a compiler
 # make sanitize  fuzz and test the compiled code under AddressSanitizer and UndefinedBehaviorSanitizer
-# make ci     tests with nothing skipped and their coverage, the fuzzer, then the built wheel in a clean environment
+# make ci     tests with nothing skipped and their coverage, the fuzzer, sanitizers, then the built wheel in a clean environment
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv

@@ -119,7 +119,7 @@ def read_candidates(path: Path) -> Iterator[Candidates]:
 
 
 def _values(column: pa.Array) -> np.ndarray[Any, Any]:
-    # copies: compiled code expects arrays that may be written to, and the file is gone soon
+    # copies: the file is gone soon
     if pa.types.is_fixed_size_list(column.type):
         values = np.array(column.flatten())
         return values.reshape(len(column), column.type.list_size)

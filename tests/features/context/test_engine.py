@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zeekml.features.addresses import HostClassifier
 from zeekml.features.context.engine import MAX_RECORDS, ContextEngine
 from zeekml.features.extractor import FeatureExtractor, feature_matrix
 from zeekml.features.feature_schema import (
@@ -25,7 +26,7 @@ from zeekml.features.feature_schema import (
     REGULAR_FROM,
     WINDOWS,
 )
-from zeekml.features.flow_features import LEAST_PACKET
+from zeekml.features.flow_features import LEAST_PACKET, flow_columns
 from zeekml.readers.flow_schema import FLOW_SCHEMA
 
 HOUR = WINDOWS[-1]
@@ -386,3 +387,19 @@ def test_memory_is_given_back_to_the_tables_after_the_hour() -> None:
 def test_a_bound_that_cannot_be_kept_is_refused(bound: int) -> None:
     with pytest.raises(ValueError, match="must be from 1 to"):
         ContextEngine(bound)
+
+
+def test_columns_that_compiled_code_cannot_take_are_refused() -> None:
+    columns = flow_columns(flow_batch([record(1e9, "10.0.0.1", "10.0.0.2")] * 3), HostClassifier())
+    out = np.zeros((3, len(FEATURES)), np.float32)
+    for wrong in (
+        columns._replace(resp_key=columns.resp_key[:2]),
+        columns._replace(orig_payload=columns.orig_payload.astype(np.float32)),
+        columns._replace(start=np.repeat(columns.start, 2)[::2]),
+    ):
+        with pytest.raises(ValueError, match=r"no rows|mismatch|contiguous"):
+            ContextEngine().write(wrong, out)
+    for small in (out[:2], out[:, :-1].copy()):
+        with pytest.raises(ValueError, match="no room"):
+            ContextEngine().write(columns, small)
+    ContextEngine().write(columns, out)

@@ -221,7 +221,7 @@ cdef inline void pack(Record* r, int64_t lead, int64_t payload, int64_t port) no
     """Put in what is spread over several fields.
 
     The lead has at most 50 bits: the longest flow and the hour. The payload is at most
-    2^40 (`MOST_PAYLOAD`), the port an index of at most 19 bits.
+    2^40, the port an index of at most 19 bits.
     """
     r.lead_low = <uint32_t>lead
     r.payload_low = <uint32_t>payload

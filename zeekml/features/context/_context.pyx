@@ -68,18 +68,23 @@ cdef void* start_of(array) except? NULL:
     return <void*>&view[0]
 
 
-cdef Columns columns_of(flows) except *:
+cdef Columns columns_of(flows, int64_t begin, int64_t end) except *:
+    """Where the columns are, of which rows begin … end−1 are there."""
     cdef Columns columns
-    columns.start = <const int64_t*>start_of(flows.start)
-    columns.end = <const int64_t*>start_of(flows.end)
-    columns.orig_payload = <const double*>start_of(flows.orig_payload)
-    columns.resp_payload = <const double*>start_of(flows.resp_payload)
-    columns.proto = <const int8_t*>start_of(flows.proto)
-    columns.port = <const int32_t*>start_of(flows.resp_port)
-    columns.services = <const uint32_t*>start_of(flows.services)
-    columns.failed = <const uint8_t*>start_of(flows.failed)
-    columns.orig_key = <const uint64_t*>start_of(flows.orig_key)
-    columns.resp_key = <const uint64_t*>start_of(flows.resp_key)
+    cdef const int64_t[::1] starts = flows.start, ends = flows.end
+    cdef const double[::1] orig_payload = flows.orig_payload, resp_payload = flows.resp_payload
+    cdef const int8_t[::1] proto = flows.proto
+    cdef const int32_t[::1] port = flows.resp_port
+    cdef const uint32_t[::1] services = flows.services
+    cdef const uint8_t[::1] failed = flows.failed.view("u1")
+    cdef const uint64_t[::1] orig_key = flows.orig_key, resp_key = flows.resp_key
+    if not 0 <= begin < end <= min(map(len, flows)):
+        raise ValueError(f"there are no rows {begin} to {end}")
+    columns.start, columns.end = &starts[0], &ends[0]
+    columns.orig_payload, columns.resp_payload = &orig_payload[0], &resp_payload[0]
+    columns.proto, columns.port = &proto[0], &port[0]
+    columns.services, columns.failed = &services[0], &failed[0]
+    columns.orig_key, columns.resp_key = &orig_key[0], &resp_key[0]
     return columns
 
 
@@ -143,7 +148,7 @@ cdef class Context:
 
     def absorb(self, flows, int64_t begin, int64_t end, int64_t max_records):
         """Take rows begin … end−1 of a `FlowColumns` in."""
-        cdef Columns columns = columns_of(flows)
+        cdef Columns columns = columns_of(flows, begin, end)
         cdef int64_t i
         cdef Place place
         with nogil:
@@ -161,9 +166,11 @@ cdef class Context:
         int64_t[::1] clocks,
     ):
         """Take rows in, one after the other; write their context columns, and the clock at each."""
-        cdef Columns columns = columns_of(flows)
+        cdef Columns columns = columns_of(flows, begin, end)
         cdef int64_t i
         cdef Place place
+        if min(out.shape[0], clocks.shape[0]) < end or out.shape[1] != len(feature_schema.FEATURES):
+            raise ValueError("what is written has no room")
         with nogil:
             for i in range(begin, end):
                 place = take(&self.c, &columns, i, max_records)

@@ -22,15 +22,12 @@ cdef inline int64_t counted(const State* c, int64_t slot, int entry) noexcept no
     return c.large_host[row.large].n[entry]
 
 
-cdef inline void add_out(
-    Count* n, int window, int by, int failed, int host, int port, int first
-) noexcept nogil:
-    n += window * HOST_WINDOW
+cdef inline void add_host(Count* n, int by, int failed, int host, int port) noexcept nogil:
+    """Count at one side of a host: its entries have one order as source and as target."""
     n[OUT_FLOWS] += by
     n[OUT_FAILED] += failed
     n[OUT_HOSTS] += host
     n[OUT_PORTS] += port
-    n[OUT_FIRST] += first
 
 
 cdef inline void count_source(
@@ -38,20 +35,13 @@ cdef inline void count_source(
 ) noexcept nogil:
     """Count a record of a host as source."""
     cdef Host* row = &c.host[slot]
+    cdef int at = window * HOST_WINDOW
     if row.large == NONE:
-        add_out(&row.n[0], window, by, failed, host, port, first)
+        add_host(&row.n[at], by, failed, host, port)
+        row.n[at + OUT_FIRST] += first
     else:
-        add_out(&c.large_host[row.large].n[0], window, by, failed, host, port, first)
-
-
-cdef inline void add_in(
-    Count* n, int window, int by, int failed, int host, int port
-) noexcept nogil:
-    n += window * HOST_WINDOW
-    n[IN_FLOWS] += by
-    n[IN_FAILED] += failed
-    n[IN_HOSTS] += host
-    n[IN_PORTS] += port
+        add_host(&c.large_host[row.large].n[at], by, failed, host, port)
+        c.large_host[row.large].n[at + OUT_FIRST] += first
 
 
 cdef inline void count_target(
@@ -59,11 +49,12 @@ cdef inline void count_target(
 ) noexcept nogil:
     """Count a record to a host."""
     cdef Host* row = &c.host[slot]
+    cdef int at = window * HOST_WINDOW + IN_FLOWS
     if row.large == NONE:
-        add_in(&row.n[0], window, by, failed, host, port)
+        add_host(&row.n[at], by, failed, host, port)
         row.bytes[window] += <uint32_t>payload
     else:
-        add_in(&c.large_host[row.large].n[0], window, by, failed, host, port)
+        add_host(&c.large_host[row.large].n[at], by, failed, host, port)
         c.large_host[row.large].bytes[window] += payload
 
 

@@ -55,7 +55,8 @@ def parse_ipv4(
                     kind = LOCAL
                     break
             first = address >> 24
-            if 224 <= first <= 239 or first == 255:
+            # nearly all networks of hosts have 254 addresses, or parts of that at the same place
+            if 224 <= first <= 239 or first == 255 or (kind == LOCAL and address & 255 == 255):
                 kind |= MULTICAST
             kinds[i] = kind
     return others

@@ -38,7 +38,7 @@ ten-thousandth is up to the order in which a sensor writes them: it says nothing
 MOST_RECORDS: Final = 1 << 26
 """The most records of the hour that the context can be told to hold."""
 
-COUNTED: Final = frozenset({"flows", "hosts", "ports"})
+COUNTED: Final = frozenset({"flows", "hosts", "ports", "contacts"})
 """Units of these counts."""
 
 LOCAL_NETS: Final = (
@@ -108,7 +108,7 @@ SERVICES: Final = tuple(
 """Service groups that both sensors can name; a record's service belongs to each whose name it has
 in it. What only one of them knows, such as IRC, is in no group."""
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Raised whenever the meaning of a column changes without its name doing so."""
 
 

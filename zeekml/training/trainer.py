@@ -35,12 +35,19 @@ _FAMILY_NAMES: Final = [FEATURES[FEATURE_INDEX[name]].family for name in FEATURE
 _FAMILIES: Final = np.unique(_FAMILY_NAMES, return_inverse=True)[1]
 
 WITHOUT: Final[tuple[tuple[str, ...], ...]] = (
-    ("port", "service", "regularity"),
-    ("port", "service"),
+    ("port", "service", "answers", "regularity"),
+    ("port", "service", "answers"),
 )
 """Feature families that binary members do without, in turn. What ports and services stand for, and
-what keeps a rhythm, differs from site to site: members that cannot lean on it rank unlike networks
-better. The eight-class members are given all of it: threats cannot be told apart without."""
+what keeps a rhythm or is answered alike, differs from site to site: members that cannot lean on it
+rank unlike networks better. The eight-class members are given all of it: threats cannot be told apart without."""
+
+_THOROUGH: Final = 3
+"""How many times as long, and with how much less noise, every other member is trained.
+
+Members that learned in haste and through noise rank networks that are like none of the others
+best; thorough ones tell infections from devices on networks that are like some.
+"""
 
 Learner = Literal["joint", "reptile", "fomaml", "anil"]
 LEARNERS: Final[tuple[Learner, ...]] = ("joint", *ALGORITHMS)
@@ -93,7 +100,11 @@ class MemberPlan:
         found = []
         for number, outputs in enumerate(self.outputs()):
             without = self.without[number % len(self.without)] if outputs == BINARY_CLASSES else ()
-            one = MemberRecipe(outputs, number, recipe, self.meta, self.subsets, without)
+            own = recipe
+            if number % 2:
+                steps, noise = recipe.steps * _THOROUGH, recipe.noise / _THOROUGH
+                own = replace(recipe, steps=steps, noise=noise)
+            one = MemberRecipe(outputs, number, own, self.meta, self.subsets, without)
             found.append(one)
         return found
 

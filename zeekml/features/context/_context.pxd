@@ -36,7 +36,8 @@ cpdef enum:
     FAILED = 1
     PORTS = 2
     ANSWERS = 3
-    PAIR_WINDOW = 4
+    PAIR_CONTACTS = 4  # flows less than a second after the first of several are one
+    PAIR_WINDOW = 5
     HOSTS = 2
     SERVICE_WINDOW = 3
     PAIR_COUNTS = WINDOW_COUNT * PAIR_WINDOW
@@ -56,7 +57,9 @@ cpdef enum:
     LARGE_ROW = 3
 
     # flags of a record; the lowest bits are the size of the answer
-    ANSWER_SIZES = 512
+    ANSWER_SIZES = 256
+    # whether it and an earlier record of the pair are one contact
+    SAME_CONTACT = 256
     FAILED_FLAG = 512
     LOOKUP_FLAG = 1024
     MISDATED_FLAG = 2048  # its time is far from the clock: no interval rests on it
@@ -65,6 +68,10 @@ cpdef enum:
     NEWER_ANSWER = 4096
     NEWER_SOURCE_PORT = 8192
     NEWER_CONTACT = 16384
+    # whether that newer one and this are one contact
+    CONTINUED = 32768
+
+    ONE_CONTACT = 1000000  # microseconds
 
     PORTS_PER_PROTO = 65536
     UNKNOWN_PORT_INDEX = 4 * PORTS_PER_PROTO
@@ -94,8 +101,8 @@ cdef extern from *:
         uint32_t arrival;
         float orig_log;
         float resp_log;
-        /* previous record of the same source, destination and port; previous DNS record of the
-           source. And how many records of that series back the request's size was last seen, 0 if
+        /* last record of the previous contact of the same source, destination and port; previous
+           DNS record of the source. And how many records of that series back the request's size was last seen, 0 if
            not within its length */
         uint32_t prev_contact : 27, contact_request : 5;
         uint32_t prev_lookup : 27, lookup_request : 5;
@@ -145,11 +152,13 @@ cdef struct LargeHost:
 cdef struct Pair:
     uint32_t latest
     uint32_t first
+    uint32_t began  # when the first flow of the latest contact started, its low half
     uint8_t n[PAIR_COUNTS]
 
 cdef struct LargePair:
     uint32_t latest
     uint32_t first
+    uint32_t began
     uint32_t n[PAIR_COUNTS]
 
 cdef struct Service:
@@ -163,6 +172,7 @@ cdef struct LargeService:
 cdef struct Contact:
     uint32_t latest
     uint32_t count
+    uint32_t began  # as of a pair
 
 cdef struct Slots:
     # which places of an array are in use; places given back are used again first
@@ -256,6 +266,17 @@ cdef inline bint is_set(const Record* r, int flag) noexcept nogil:
 cdef inline int64_t arrival_of(const Record* r, int64_t last) noexcept nogil:
     """Microseconds; `last` is when the newest record arrived."""
     return last - <int64_t><uint32_t>(<uint32_t>last - r.arrival)
+
+
+cdef inline uint32_t start_of(const Record* r) noexcept nogil:
+    """When the record's flow started, or its arrival if its time is wrong; the low half."""
+    return r.arrival - r.lead_low
+
+
+cdef inline bint is_same_contact(uint32_t start, uint32_t began) noexcept nogil:
+    """Whether a flow belongs to the contact that began then: they are less than a second apart."""
+    cdef uint32_t apart = min(start - began, began - start)
+    return apart < ONE_CONTACT
 
 
 cdef inline int64_t age_of(const State* c, int64_t number) noexcept nogil:

@@ -7,7 +7,7 @@ from zeekml.features.context._counters cimport Count, counted
 from zeekml.features.context._keys cimport Kind, key_hash_of, known_cell, refill
 from zeekml.features.context._series cimport look_back, write_series
 from zeekml.features.context._table cimport number_at, state_at
-from zeekml.features.context._windows cimport Flow, Place, enter, expire, length_of
+from zeekml.features.context._windows cimport Flow, Place, enter, expire, has_asked, length_of
 from zeekml.readers._stream_clock cimport BEGAN, NOW, SECOND, tick
 
 from zeekml.features import feature_schema
@@ -29,6 +29,7 @@ if max(feature_schema.CONTACTS, feature_schema.LOOKUPS) > MOST_SERIES:
     raise ImportError("the schema's series are longer than those that were compiled")
 
 cdef int FLOW_WIDTH = feature_schema.FLOW_WIDTH
+cdef int CONTEXT_WIDTH = len(feature_schema.FEATURES) - FLOW_WIDTH
 cdef int CONTACTS = feature_schema.CONTACTS
 cdef int LOOKUPS = feature_schema.LOOKUPS
 
@@ -51,15 +52,20 @@ cdef struct Columns:
     const int64_t* end
     const double* orig_payload
     const double* resp_payload
+    const double* orig_pkts
+    const double* resp_pkts
     const int8_t* proto
-    const int32_t* port
+    const int32_t* orig_port
+    const int32_t* resp_port
     const uint32_t* services
     const uint8_t* failed
+    const uint8_t* is_contact
+    const uint8_t* maybe_answer
     const uint64_t* orig_key
     const uint64_t* resp_key
 
 
-cdef void* start_of(array) except? NULL:
+cdef void* memory_of(array) except? NULL:
     """Where an array's memory starts; NULL if it is empty."""
     cdef const uint8_t[::1] view
     if array.nbytes == 0:
@@ -73,33 +79,39 @@ cdef Columns columns_of(flows, int64_t begin, int64_t end) except *:
     cdef Columns columns
     cdef const int64_t[::1] starts = flows.start, ends = flows.end
     cdef const double[::1] orig_payload = flows.orig_payload, resp_payload = flows.resp_payload
+    cdef const double[::1] orig_pkts = flows.orig_pkts, resp_pkts = flows.resp_pkts
     cdef const int8_t[::1] proto = flows.proto
-    cdef const int32_t[::1] port = flows.resp_port
+    cdef const int32_t[::1] orig_port = flows.orig_port, resp_port = flows.resp_port
     cdef const uint32_t[::1] services = flows.services
     cdef const uint8_t[::1] failed = flows.failed.view("u1")
+    cdef const uint8_t[::1] is_contact = flows.is_contact.view("u1")
+    cdef const uint8_t[::1] maybe_answer = flows.maybe_answer.view("u1")
     cdef const uint64_t[::1] orig_key = flows.orig_key, resp_key = flows.resp_key
     if not 0 <= begin < end <= min(map(len, flows)):
         raise ValueError(f"there are no rows {begin} to {end}")
     columns.start, columns.end = &starts[0], &ends[0]
     columns.orig_payload, columns.resp_payload = &orig_payload[0], &resp_payload[0]
-    columns.proto, columns.port = &proto[0], &port[0]
+    columns.orig_pkts, columns.resp_pkts = &orig_pkts[0], &resp_pkts[0]
+    columns.proto = &proto[0]
+    columns.orig_port, columns.resp_port = &orig_port[0], &resp_port[0]
     columns.services, columns.failed = &services[0], &failed[0]
+    columns.is_contact, columns.maybe_answer = &is_contact[0], &maybe_answer[0]
     columns.orig_key, columns.resp_key = &orig_key[0], &resp_key[0]
     return columns
 
 
 cdef Table table_of(table) except *:
     cdef Table view
-    view.cells = <uint32_t*>start_of(table.cells)
+    view.cells = <uint32_t*>memory_of(table.cells)
     view.length = len(table.cells)
-    view.counts = <int64_t*>start_of(table.counts)
+    view.counts = <int64_t*>memory_of(table.counts)
     return view
 
 
 cdef Slots slots_of(pool) except *:
     cdef Slots view
-    view.free = <int32_t*>start_of(pool.slots.free)
-    view.counts = <int64_t*>start_of(pool.slots.counts)
+    view.free = <int32_t*>memory_of(pool.slots.free)
+    view.counts = <int64_t*>memory_of(pool.slots.counts)
     return view
 
 
@@ -113,29 +125,29 @@ cdef class Context:
     def __cinit__(self, state):
         cdef int i
         self.kept = state
-        self.c.clock = <int64_t*>start_of(state.clock)
-        self.c.ring = <Record*>start_of(state.ring)
+        self.c.clock = <int64_t*>memory_of(state.clock)
+        self.c.ring = <Record*>memory_of(state.ring)
         self.c.mask = len(state.ring) - 1
-        self.c.port_flows = <uint32_t*>start_of(state.port_flows)
+        self.c.port_flows = <uint32_t*>memory_of(state.port_flows)
         self.c.hosts = table_of(state.hosts)
         self.c.pairs = table_of(state.pairs)
         self.c.services = table_of(state.services)
         self.c.contacts = table_of(state.contacts)
         self.c.source_ports = table_of(state.source_ports)
         self.c.answers = table_of(state.answers)
-        self.c.host = <Host*>start_of(state.host.rows)
+        self.c.host = <Host*>memory_of(state.host.rows)
         self.c.host_slots = slots_of(state.host)
-        self.c.large_host = <LargeHost*>start_of(state.large_host.rows)
+        self.c.large_host = <LargeHost*>memory_of(state.large_host.rows)
         self.c.large_host_slots = slots_of(state.large_host)
-        self.c.pair = <Pair*>start_of(state.pair.rows)
+        self.c.pair = <Pair*>memory_of(state.pair.rows)
         self.c.pair_slots = slots_of(state.pair)
-        self.c.large_pair = <LargePair*>start_of(state.large_pair.rows)
+        self.c.large_pair = <LargePair*>memory_of(state.large_pair.rows)
         self.c.large_pair_slots = slots_of(state.large_pair)
-        self.c.service = <Service*>start_of(state.service.rows)
+        self.c.service = <Service*>memory_of(state.service.rows)
         self.c.service_slots = slots_of(state.service)
-        self.c.large_service = <LargeService*>start_of(state.large_service.rows)
+        self.c.large_service = <LargeService*>memory_of(state.large_service.rows)
         self.c.large_service_slots = slots_of(state.large_service)
-        self.c.contact = <Contact*>start_of(state.contact.rows)
+        self.c.contact = <Contact*>memory_of(state.contact.rows)
         self.c.contact_slots = slots_of(state.contact)
         for i in range(MOST_COUNTED + 1):
             self.log_counts[i] = <float>log1p(i)
@@ -151,10 +163,11 @@ cdef class Context:
         cdef Columns columns = columns_of(flows, begin, end)
         cdef int64_t i
         cdef Place place
+        cdef uint8_t turned
         with nogil:
             for i in range(begin, end):
-                place = take(&self.c, &columns, i, max_records)
-                look_back_from(&self.c, &place)
+                if take(&self.c, &columns, i, max_records, &place, &turned):
+                    look_back_from(&self.c, &place)
 
     def update(
         self,
@@ -164,24 +177,30 @@ cdef class Context:
         int64_t max_records,
         float[:, ::1] out,
         int64_t[::1] clocks,
+        uint8_t[::1] turned,
     ):
-        """Take rows in, one after the other; write their context columns, and the clock at each."""
+        """Take rows in, one after the other; write their context columns.
+
+        And for each row the clock, and whether it was found to be an answer, and turned round.
+        """
         cdef Columns columns = columns_of(flows, begin, end)
         cdef int64_t i
         cdef Place place
-        if min(out.shape[0], clocks.shape[0]) < end or out.shape[1] != len(feature_schema.FEATURES):
+        if min(out.shape[0], clocks.shape[0], turned.shape[0]) < end or out.shape[1] != len(feature_schema.FEATURES):
             raise ValueError("what is written has no room")
         with nogil:
             for i in range(begin, end):
-                place = take(&self.c, &columns, i, max_records)
+                if take(&self.c, &columns, i, max_records, &place, &turned[i]):
+                    write(&self.c, &place, columns.start[i], self.log_counts, &out[i, FLOW_WIDTH])
+                else:
+                    write_none(&self.c, &out[i, FLOW_WIDTH])
                 clocks[i] = self.c.clock[NOW]
-                write(&self.c, &place, columns.start[i], self.log_counts, &out[i, FLOW_WIDTH])
 
 
-cdef inline Place take(
-    State* c, const Columns* columns, int64_t i, int64_t max_records
+cdef inline bint take(
+    State* c, const Columns* columns, int64_t i, int64_t max_records, Place* place, uint8_t* turned
 ) noexcept nogil:
-    """Let row `i` in and what it displaces out."""
+    """Let row `i` in, if it is a contact, and what it displaces out."""
     cdef int64_t evicted = c.clock[EVICTED]
     cdef Flow flow
     if tick(c.clock, columns.end[i]):
@@ -190,17 +209,35 @@ cdef inline Place take(
         c.clock[EVICTED] = evicted
     else:
         expire(c, c.clock[HEAD] - max_records + 1)
+    turned[0] = False
+    if not columns.is_contact[i]:
+        return False
     flow.start = columns.start[i]
     flow.end = columns.end[i]
     flow.orig_payload = columns.orig_payload[i]
     flow.resp_payload = columns.resp_payload[i]
+    flow.orig_pkts = columns.orig_pkts[i]
+    flow.resp_pkts = columns.resp_pkts[i]
     flow.proto = columns.proto[i]
-    flow.port = columns.port[i]
+    flow.port = columns.resp_port[i]
     flow.services = columns.services[i]
     flow.failed = columns.failed[i]
     flow.orig_key = columns.orig_key[i]
     flow.resp_key = columns.resp_key[i]
-    return enter(c, &flow)
+    if columns.maybe_answer[i] and has_asked(c, &flow, columns.orig_port[i]):
+        turned[0] = True
+        turn(&flow, columns.orig_port[i])
+    place[0] = enter(c, &flow)
+    return True
+
+
+cdef inline void turn(Flow* flow, int32_t port) noexcept nogil:
+    """Take an answer, from this port, for the contact that it belongs to."""
+    flow.orig_key, flow.resp_key = flow.resp_key, flow.orig_key
+    flow.orig_payload, flow.resp_payload = flow.resp_payload, flow.orig_payload
+    flow.orig_pkts, flow.resp_pkts = flow.resp_pkts, flow.orig_pkts
+    flow.port = port
+    flow.failed = False
 
 
 cdef inline int64_t contacts_held(const State* c, const Place* place) noexcept nogil:
@@ -286,6 +323,7 @@ cdef inline float* write_windows(
     cdef const int64_t* pair = n + OF_PAIR
     cdef const int64_t* service = n + OF_SERVICE
     cdef double sent, got, shared
+    cdef int64_t contacts
     cdef int window
     for window in range(WINDOW_COUNT):
         sent, got, shared = source[OUT_FLOWS], target[IN_FLOWS], pair[FLOWS]
@@ -308,12 +346,15 @@ cdef inline float* write_windows(
         row[6] = log_count(log_counts, pair[FLOWS])
         row[7] = <float>(pair[FAILED] / shared)
         row[8] = log_count(log_counts, pair[PORTS])
-        row[9] = <float>(pair[ANSWERS] / shared)
-        row[10] = <float>(shared / sent)
-        row[11] = log_count(log_counts, service[FLOWS])
-        row[12] = <float>(service[FAILED] / <double>service[FLOWS])
-        row[13] = log_count(log_counts, service[HOSTS])
-        row += 14
+        # the first flow of a contact may have left before the others
+        contacts = max(pair[PAIR_CONTACTS], <int64_t>1)
+        row[9] = <float>(min(pair[ANSWERS], contacts) / <double>contacts)
+        row[10] = log_count(log_counts, contacts)
+        row[11] = <float>(shared / sent)
+        row[12] = log_count(log_counts, service[FLOWS])
+        row[13] = <float>(service[FAILED] / <double>service[FLOWS])
+        row[14] = log_count(log_counts, service[HOSTS])
+        row += 15
         source += HOST_WINDOW
         target += HOST_WINDOW
         pair += PAIR_WINDOW
@@ -328,9 +369,9 @@ cdef inline void write(
     cdef int64_t counts[GATHERED]
     cdef const Record* r = &c.ring[place.at]
     cdef int64_t now = c.clock[NOW], age
-    cdef int window, k
+    cdef int k
     cdef bint is_lookup = is_set(r, LOOKUP_FLAG)
-    cdef double records = c.clock[HEAD] - c.clock[TAIL + LAST], observed
+    cdef double records = c.clock[HEAD] - c.clock[TAIL + LAST]
     cdef int64_t held = look_back_from(c, place), lookups
     gather(c, place, counts)
     lookups = counts[OF_SOURCE + HELD_LOOKUPS]
@@ -353,6 +394,20 @@ cdef inline void write(
     )
     row[3] = <float>log1p(<double>age / SECOND)
     row[4] = <float>log1p(c.port_flows[port_of(r)] / records * 1e4)
+    write_coverage(c, row + 5)
+
+
+cdef inline void write_coverage(const State* c, float* row) noexcept nogil:
+    cdef int window
+    cdef double observed
     for window in range(WINDOW_COUNT):
-        observed = (now - c.clock[BEGAN]) / <double>length_of(window)
-        row[5 + window] = <float>(1.0 if 1.0 < observed else observed)
+        observed = (c.clock[NOW] - c.clock[BEGAN]) / <double>length_of(window)
+        row[window] = <float>(1.0 if 1.0 < observed else observed)
+
+
+cdef inline void write_none(const State* c, float* row) noexcept nogil:
+    """Write the context columns of a flow that is no contact."""
+    cdef int k
+    for k in range(CONTEXT_WIDTH - WINDOW_COUNT):
+        row[k] = NAN
+    write_coverage(c, row + CONTEXT_WIDTH - WINDOW_COUNT)

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from zeekml.features.context._keys cimport enlarge_host
 from zeekml.features.context._context cimport (
-    ANSWERS, FAILED, FLOWS, HELD_LOOKUPS, HOST_WINDOW, HOSTS, IN_FAILED, IN_FLOWS, IN_HELD,
+    ANSWERS, PAIR_CONTACTS, FAILED, FLOWS, HELD_LOOKUPS, HOST_WINDOW, HOSTS, IN_FAILED, IN_FLOWS, IN_HELD,
     IN_HOSTS, IN_PORTS, LARGE_ROW, LAST, NONE, OUT_FAILED, OUT_FIRST, OUT_FLOWS, OUT_HELD,
     OUT_HOSTS, OUT_PORTS, PAIR_WINDOW, PORTS, SERVICE_WINDOW, SMALL_MOST, SMALL_ROW, Host, State,
 )
@@ -67,24 +67,26 @@ cdef inline void count_lookup(State* c, int64_t slot, int by) noexcept nogil:
 
 
 cdef inline int64_t add_pair(
-    Count* n, int window, int by, int failed, int port, int answer
+    Count* n, int window, int by, int failed, int port, int answer, int contact
 ) noexcept nogil:
     n += window * PAIR_WINDOW
     n[FLOWS] += by
     n[FAILED] += failed
     n[PORTS] += port
     n[ANSWERS] += answer
+    n[PAIR_CONTACTS] += contact
     return n[FLOWS]
 
 
 cdef inline int64_t count_pair(
-    State* c, int state, int64_t at, int window, int by, int failed, int port, int answer
+    State* c, int state, int64_t at, int window, int by, int failed, int port, int answer,
+    int contact,
 ) noexcept nogil:
     """Count a record of a pair, which is in this state at this row; its flows in the window."""
     if state == SMALL_ROW:
-        return add_pair(&c.pair[at].n[0], window, by, failed, port, answer)
+        return add_pair(&c.pair[at].n[0], window, by, failed, port, answer, contact)
     if state == LARGE_ROW:
-        return add_pair(&c.large_pair[at].n[0], window, by, failed, port, answer)
+        return add_pair(&c.large_pair[at].n[0], window, by, failed, port, answer, contact)
     return 0
 
 

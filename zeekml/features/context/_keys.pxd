@@ -11,7 +11,7 @@ from zeekml.features.context._context cimport (
     FAILED_FLAG, HEAD, HOST_COUNTS, LAST, NONE, RECORD_OF, SEED, SERVICE_COUNTS, SERVICE_WINDOW,
     SMALL_MOST, SMALL_ROW, LANES, LARGE_ROW, PAIR_COUNTS, PAIR_WINDOW, ANSWERS, FAILED, FLOWS,
     HOSTS, PORTS, Host, LargeHost, LargePair, LargeService, Pair, Record, Service, State, Table,
-    age_of, answer_of, give_slot, inside, is_set, port_of, take_slot,
+    PAIR_CONTACTS, age_of, answer_of, give_slot, inside, is_set, port_of, start_of, take_slot,
 )
 from zeekml.features.context._table cimport (
     Search, erase, insert, is_last, next_alike, number_at, search, set_cell, state_at,
@@ -100,18 +100,25 @@ cdef inline int64_t known_cell(
     return at
 
 
-cdef inline int64_t host_of(State* c, uint64_t key) noexcept nogil:
-    """Slot of a host, newly taken if need be."""
-    cdef uint64_t key_hash = host_hash(c, key)
-    cdef Search s = search(&c.hosts, key_hash)
+cdef inline int64_t known_host(const State* c, uint64_t key) noexcept nogil:
+    """Slot of a host, or NONE."""
+    cdef Search s = search(&c.hosts, host_hash(c, key))
     cdef int64_t at = next_alike(&s), slot
-    cdef Host* row
-    cdef int i
     while at != NONE:
         slot = number_at(&c.hosts, at)
         if c.host[slot].key == key:
             return slot
         at = next_alike(&s)
+    return NONE
+
+
+cdef inline int64_t host_of(State* c, uint64_t key) noexcept nogil:
+    """Slot of a host, newly taken if need be."""
+    cdef int64_t slot = known_host(c, key)
+    cdef Host* row
+    cdef int i
+    if slot != NONE:
+        return slot
     slot = take_slot(&c.host_slots)
     row = &c.host[slot]
     row.key = key
@@ -120,7 +127,7 @@ cdef inline int64_t host_of(State* c, uint64_t key) noexcept nogil:
         row.n[i] = 0
     for i in range(LAST + 1):
         row.bytes[i] = 0
-    insert(&c.hosts, key_hash, RECORD_OF, slot)
+    insert(&c.hosts, host_hash(c, key), RECORD_OF, slot)
     return slot
 
 
@@ -172,6 +179,8 @@ cdef inline void pair_row(State* c, int64_t at) noexcept nogil:
             row.n[n + FAILED] = here * is_set(r, FAILED_FLAG)
             row.n[n + PORTS] = here
             row.n[n + ANSWERS] = here
+            row.n[n + PAIR_CONTACTS] = here
+        row.began = start_of(r)
         set_cell(&c.pairs, at, SMALL_ROW, place)
         pair_hash = joint_hash(c, r.source, r.target)
         insert(&c.contacts, triple_hash(pair_hash, port_of(r)), RECORD_OF, number)
@@ -182,6 +191,7 @@ cdef inline void pair_row(State* c, int64_t at) noexcept nogil:
         large = &c.large_pair[place]
         large.latest = row.latest
         large.first = row.first
+        large.began = row.began
         for n in range(PAIR_COUNTS):
             large.n[n] = row.n[n]
         give_slot(&c.pair_slots, number)

@@ -4,18 +4,18 @@ from libc.math cimport isnan, log1p, log2, rint
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from zeekml.features.context._context cimport (
-    ANSWER_SIZES, ARRIVED, EVICTED, FAILED_FLAG, HEAD, IN_HELD, LARGE_ROW, LAST, LOOKUP_FLAG,
+    ANSWER_SIZES, ARRIVED, CONTINUED, EVICTED, FAILED_FLAG, HEAD, IN_HELD, LARGE_ROW, LAST, LOOKUP_FLAG,
     MISDATED_FLAG, NEWER_ANSWER, NEWER_CONTACT, NEWER_SOURCE_PORT, NONE, OUT_HELD, PAIR_HELD,
-    PORTS_PER_PROTO, RECORD_OF, SERVICE_HELD, SMALL_MOST, SMALL_ROW, SOURCES, TAIL,
+    PORTS_PER_PROTO, RECORD_OF, SAME_CONTACT, SERVICE_HELD, SMALL_MOST, SMALL_ROW, SOURCES, TAIL,
     UNKNOWN_PORT_INDEX, Host, Record, State, age_of, answer_of, arrival_of, give_slot, inside,
-    is_set, pack, payload_of, port_of, take_slot,
+    is_same_contact, is_set, pack, payload_of, port_of, start_of, take_slot,
 )
 from zeekml.features.context._counters cimport (
     count_lookup, count_pair, count_service, count_source, count_target, counted, make_room_in_host,
 )
 from zeekml.features.context._keys cimport (
-    Kind, cell_of, drop_host, host_of, joint_hash, known_cell, latest_of, pair_row, service_row,
-    triple_hash,
+    Kind, cell_of, drop_host, host_of, joint_hash, known_cell, known_host, latest_of, pair_row,
+    service_row, triple_hash,
 )
 from zeekml.features.context._table cimport erase, insert, number_at, set_cell, state_at
 from zeekml.readers._stream_clock cimport NOW
@@ -37,6 +37,8 @@ cdef struct Flow:
     int64_t end
     double orig_payload
     double resp_payload
+    double orig_pkts
+    double resp_pkts
     int64_t proto
     int64_t port
     uint32_t services
@@ -76,7 +78,7 @@ cdef inline void forget_pair(
         if state_at(&c.contacts, contact) != RECORD_OF:
             give_slot(&c.contact_slots, number_at(&c.contacts, contact))
         erase(&c.contacts, contact_hash, contact)
-    else:
+    elif not is_set(r, CONTINUED):
         c.contact[number_at(&c.contacts, contact)].count -= 1
     if not is_set(r, NEWER_ANSWER):
         answer_hash = triple_hash(pair_hash, answer_of(r))
@@ -147,6 +149,7 @@ cdef inline void leave(State* c, int window, int64_t number) noexcept nogil:
     cdef int failed = -is_set(r, FAILED_FLAG)
     cdef int last_contact = -(not is_set(r, NEWER_CONTACT))
     cdef int last_answer = -(not is_set(r, NEWER_ANSWER))
+    cdef int contact = -(not is_set(r, SAME_CONTACT))
     cdef int last_source_port = -(not is_set(r, NEWER_SOURCE_PORT))
     cdef int first = -1, last_of_pair, last_of_service
     cdef int state = state_at(&c.pairs, pair)
@@ -157,7 +160,7 @@ cdef inline void leave(State* c, int window, int64_t number) noexcept nogil:
     elif state == LARGE_ROW:
         first = -(c.large_pair[at].first == <uint32_t>number)
     last_of_pair = -(
-        count_pair(c, state, at, window, -1, failed, last_contact, last_answer) == 0
+        count_pair(c, state, at, window, -1, failed, last_contact, last_answer, contact) == 0
     )
     state, at = state_at(&c.services, service), number_at(&c.services, service)
     last_of_service = -(
@@ -212,15 +215,23 @@ cdef inline (int64_t, int64_t) enter_pair(
     cdef int64_t contact_age = never(), answer_age = never()
     cdef uint64_t contact_hash = triple_hash(pair_hash, port_of(r))
     cdef uint64_t answer_hash = triple_hash(pair_hash, answer_of(r))
+    cdef uint32_t start = start_of(r)
+    cdef uint32_t* began
     if state == RECORD_OF or (state == SMALL_ROW and c.pair[row].n[PAIR_HELD] == SMALL_MOST):
         pair_row(c, pair)
         state, row = state_at(&c.pairs, pair), number_at(&c.pairs, pair)
     if state == SMALL_ROW:
         c.ring[c.pair[row].latest & c.mask].next_pair = link
         c.pair[row].latest = link
+        began = &c.pair[row].began
     else:
         c.ring[c.large_pair[row].latest & c.mask].next_pair = link
         c.large_pair[row].latest = link
+        began = &c.large_pair[row].began
+    if is_same_contact(start, began[0]):
+        r.flags |= SAME_CONTACT
+    else:
+        began[0] = start
 
     contact = cell_of(c, &c.contacts, Kind.CONTACT_KEY, contact_hash, r)
     if contact == NONE:
@@ -232,10 +243,17 @@ cdef inline (int64_t, int64_t) enter_pair(
         if state_at(&c.contacts, contact) == RECORD_OF:
             place = take_slot(&c.contact_slots)
             c.contact[place].count = 1
+            c.contact[place].began = start_of(&c.ring[latest])
             set_cell(&c.contacts, contact, SMALL_ROW, place)
         place = number_at(&c.contacts, contact)
-        c.contact[place].count += 1
         c.contact[place].latest = link
+        if is_same_contact(start, c.contact[place].began):
+            c.ring[latest].flags |= CONTINUED
+            r.prev_contact = c.ring[latest].prev_contact
+        else:
+            c.contact[place].began = start
+            c.contact[place].count += 1
+            r.prev_contact = <uint32_t>(c.clock[HEAD] - contact_age)
     answer = cell_of(c, &c.answers, Kind.ANSWER_KEY, answer_hash, r)
     if answer == NONE:
         insert(&c.answers, answer_hash, RECORD_OF, at)
@@ -281,14 +299,50 @@ cdef inline void link_hosts(State* c, int64_t at) noexcept nogil:
         count_lookup(c, r.source, 1)
 
 
+cdef inline int64_t port_index(int64_t proto, int64_t port) noexcept nogil:
+    if 0 <= port < PORTS_PER_PROTO:
+        return port + proto * PORTS_PER_PROTO
+    return UNKNOWN_PORT_INDEX
+
+
+cdef inline bint has_asked(State* c, const Flow* flow, int64_t port) noexcept nogil:
+    """Whether the flow's responder is known to have contacted this port of its originator."""
+    cdef Record asked
+    cdef int64_t source = known_host(c, flow.resp_key), target = NONE, pair, contact
+    cdef uint64_t pair_hash
+    if source != NONE:
+        target = known_host(c, flow.orig_key)
+    if target == NONE:
+        return False
+    asked.source, asked.target = <uint32_t>source, <uint32_t>target
+    pair_hash = joint_hash(c, source, target)
+    pair = cell_of(c, &c.pairs, Kind.PAIR_KEY, pair_hash, &asked)
+    if pair == NONE:
+        return False
+    port = port_index(flow.proto, port)
+    if state_at(&c.pairs, pair) == RECORD_OF:
+        return port_of(&c.ring[number_at(&c.pairs, pair)]) == port
+    pack(&asked, 0, 0, port)
+    contact = cell_of(
+        c, &c.contacts, Kind.CONTACT_KEY, triple_hash(pair_hash, port), &asked
+    )
+    return contact != NONE
+
+
+cdef inline double of_packet(double payload, double packets) noexcept nogil:
+    return payload / packets if packets > 1.0 else payload
+
+
 cdef inline Place enter(State* c, const Flow* flow) noexcept nogil:
     """Take a flow in; where it is now."""
     cdef Place place
-    cdef int64_t at = c.clock[HEAD] & c.mask, now = c.clock[NOW], port = flow.port
+    cdef int64_t at = c.clock[HEAD] & c.mask, now = c.clock[NOW]
+    cdef int64_t port = port_index(flow.proto, flow.port)
     cdef Record* r = &c.ring[at]
     cdef bint is_lookup = (flow.services & 1) != 0 or (
-        port == DNS_PORT and (flow.proto == TCP or flow.proto == UDP)
+        flow.port == DNS_PORT and (flow.proto == TCP or flow.proto == UDP)
     )
+    cdef double request = flow.orig_payload, reply = flow.resp_payload
     cdef int failed = flow.failed, window, host, contact, answer, out_port, in_port
     cdef int first, pair_state, service_state
     cdef int64_t payload = 0, source, target, behind, pair, service, pair_at, service_at
@@ -296,10 +350,6 @@ cdef inline Place enter(State* c, const Flow* flow) noexcept nogil:
     cdef int64_t service_age = never(), source_port_age
     cdef uint64_t pair_hash, service_hash
     cdef bint misdated
-    if 0 <= port < PORTS_PER_PROTO:
-        port += flow.proto * PORTS_PER_PROTO
-    else:
-        port = UNKNOWN_PORT_INDEX
     if not isnan(flow.orig_payload):
         payload = <int64_t>min(flow.orig_payload, <double>(<int64_t>1 << 40))
     source, target = host_of(c, flow.orig_key), host_of(c, flow.resp_key)
@@ -307,11 +357,15 @@ cdef inline Place enter(State* c, const Flow* flow) noexcept nogil:
     misdated = behind < 0 or behind > length_of(LAST)
 
     r.arrival = <uint32_t>now
-    r.orig_log = <float>log1p(flow.orig_payload)
-    r.resp_log = <float>log1p(flow.resp_payload)
+    if is_lookup:
+        # one flow or many for the same questions: that depends on who asks, and on the sensor
+        request = of_packet(request, flow.orig_pkts)
+        reply = of_packet(reply, flow.resp_pkts)
+    r.orig_log = <float>log1p(request)
+    r.resp_log = <float>log1p(reply)
     r.source, r.target = <uint32_t>source, <uint32_t>target
     r.flags = (
-        answer_size(flow.resp_payload)
+        answer_size(reply)
         + failed * FAILED_FLAG
         + is_lookup * LOOKUP_FLAG
         + misdated * MISDATED_FLAG
@@ -331,8 +385,6 @@ cdef inline Place enter(State* c, const Flow* flow) noexcept nogil:
     else:
         pair_age = age_of(c, latest_of(c, &c.pairs, Kind.PAIR_KEY, pair))
         contact_age, answer_age = enter_pair(c, at, pair, pair_hash)
-    if contact_age != never():
-        r.prev_contact = <uint32_t>(c.clock[HEAD] - contact_age)
     source_port_age = enter_source_port(c, at)
     service_hash = joint_hash(c, target, port)
     service = cell_of(c, &c.services, Kind.SERVICE_KEY, service_hash, r)
@@ -360,7 +412,10 @@ cdef inline Place enter(State* c, const Flow* flow) noexcept nogil:
         in_port = not inside(c, window, service_age)
         count_source(c, source, window, 1, failed, host, out_port, first)
         count_target(c, target, window, 1, failed, payload, host, in_port)
-        count_pair(c, pair_state, pair_at, window, 1, failed, contact, answer)
+        count_pair(
+            c, pair_state, pair_at, window, 1, failed, contact, answer,
+            not is_set(r, SAME_CONTACT),
+        )
         count_service(c, service_state, service_at, window, 1, failed, contact)
     c.clock[HEAD] += 1
     place.at, place.pair, place.service = at, pair, service

@@ -87,17 +87,23 @@ class ContextEngine:
             self._compiled.absorb(columns, begin, end, self._max_records)
         self._context.clock[[_context.EVICTED, LATE]] = counts
 
-    def write(self, columns: FlowColumns, out: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    def write(
+        self, columns: FlowColumns, out: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
         """Write the context columns of `out` (rows, features).
 
-        Returns the stream's clock in epoch seconds when each row was taken in, float64 (rows,).
+        Returns the stream's clock in epoch seconds when each row was taken in, (rows,), and which
+        rows (rows,) go the other way round: they are answers to a contact that is held.
         """
         clocks = np.zeros(columns.rows, np.int64)
+        turned = np.zeros(columns.rows, np.bool_)
         for begin in range(0, columns.rows, _SLICE):
             end = min(begin + _SLICE, columns.rows)
             self._make_room(end - begin)
-            self._compiled.update(columns, begin, end, self._max_records, out, clocks)
-        return clocks / SECOND
+            self._compiled.update(
+                columns, begin, end, self._max_records, out, clocks, turned.view(np.uint8)
+            )
+        return clocks / SECOND, turned
 
     def save(self) -> tuple[bytes, list[Bytes]]:
         """All that what follows depends on: a head, and parts that lie where the engine works."""
@@ -129,6 +135,6 @@ class ContextEngine:
 
 
 _CONTEXT_WIDTH: Final = (
-    sum(20 + (w != WINDOWS[-1]) for w in WINDOWS) + 2 * (SERIES_WIDTH + 1) + 5 + len(WINDOWS)
+    sum(21 + (w != WINDOWS[-1]) for w in WINDOWS) + 2 * (SERIES_WIDTH + 1) + 5 + len(WINDOWS)
 )
 assert len(FEATURES) == FLOW_WIDTH + _CONTEXT_WIDTH, "the writers and the schema disagree"

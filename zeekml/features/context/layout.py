@@ -48,7 +48,8 @@ RECORD: Final = np.dtype(
         ("orig_log", np.float32),
         ("resp_log", np.float32),
         # the last five bits of these and of the hosts are other fields, see `_context.pxd`
-        ("prev_contact", np.uint32),  # previous record of the same source, destination and port
+        # last record of the previous contact of the same source, destination and port
+        ("prev_contact", np.uint32),
         ("prev_lookup", np.uint32),  # previous DNS record of the same source
         ("flags", np.uint16),
         ("port_low", np.uint16),
@@ -89,11 +90,11 @@ def _row(kind: type, counts: int, *links: str) -> np.dtype[Any]:
     return np.dtype([*fields, ("n", kind, (counts,))], align=True)
 
 
-PAIR: Final = _row(np.uint8, PAIR_COUNTS, "first")
-LARGE_PAIR: Final = _row(np.uint32, PAIR_COUNTS, "first")
+PAIR: Final = _row(np.uint8, PAIR_COUNTS, "first", "began")
+LARGE_PAIR: Final = _row(np.uint32, PAIR_COUNTS, "first", "began")
 SERVICE: Final = _row(np.uint8, SERVICE_COUNTS)
 LARGE_SERVICE: Final = _row(np.uint32, SERVICE_COUNTS)
-CONTACT: Final = np.dtype([("latest", np.uint32), ("count", np.uint32)], align=True)
+CONTACT: Final = np.dtype([(name, np.uint32) for name in ("latest", "count", "began")], align=True)
 
 for _name, _size in SIZES.items():
     if globals()[_name].itemsize != _size:

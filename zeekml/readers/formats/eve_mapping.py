@@ -34,6 +34,7 @@ from zeekml.readers import values
 from zeekml.readers.batch_builder import BoolArray, standard_protocol
 from zeekml.readers.formats._json_scanner import ARRAY, MICROS, OBJECT, TEXT, WHOLE
 from zeekml.readers.formats.json_columns import Column, Ints, PlainLines, make_keys
+from zeekml.readers.server_ports import TCP_SERVERS, UDP_SERVERS
 
 AT_EXIT: Final = "shutdown"  # ``flow.reason`` of a flow that was logged because Suricata stopped
 VLAN: Final = "vlan"  # under which name VLAN tags that cannot be counted are entered in the books
@@ -62,35 +63,6 @@ _HEXADECIMAL: Final = re.compile(r"[0-9A-Fa-f]{0,2}")
 
 _ETHERNET: Final = 14
 _VLAN_TAG: Final = 4
-
-
-def _likely_server_ports(text: str) -> BoolArray:
-    """By port, whether it is in a set; the last place is for what is no port."""
-    return np.isin(np.arange(values.MAX_PORT + 2), [int(n) for n in re.findall(r"\b\d+", text)])
-
-
-# Ports by which Zeek tells servers from clients: it holds the sender of a flow's first packet for
-# the responder when it sends from a port in ``likely_server_ports`` to one that is not in it (zeek:
-# ``WantConnection`` in src/packet_analysis/protocol). The base scripts add to that set the ports of
-# their protocols; these are those of scripts/base/protocols and scripts/base/packet-protocols in
-# Zeek 6 and 7. Sites can add to the set, which no log tells.
-_UDP_SERVERS: Final = _likely_server_ports(
-    """
-    53 dns, 67 dhcp (the server's port alone), 88 krb, 123 ntp, 137 dns (NetBIOS names), 161 snmp,
-    162 snmp, 389 ldap, 443 ssl (DTLS), 514 syslog, 1812 radius, 2123 gtpv1, 2152 gtpv1, 3389 rdp
-    (RDPEUDP), 3544 teredo, 4789 vxlan, 5060 sip, 5072 ayiya, 5353 dns (multicast), 5355 dns
-    (LLMNR), 6081 geneve, 20000 dnp3
-    """
-)
-_TCP_SERVERS: Final = _likely_server_ports(
-    """
-    21 ftp, 22 ssh, 25 smtp, 53 dns, 79 finger, 80 http, 81 http, 88 krb, 110 pop3, 135 dce_rpc,
-    139 smb, 143 imap, 389 ldap, 443 ssl, 445 smb, 502 modbus, 563 ssl, 585 ssl, 587 smtp, 614 ssl,
-    631 http, 636 ssl, 989 ssl, 990 ssl, 992 ssl, 993 ssl, 995 ssl, 1080 socks, 1434 mysql, 1883
-    mqtt, 2811 ftp, 3128 http, 3268 ldap, 3306 mysql, 3389 rdp, 5222 xmpp, 5223 ssl, 5269 xmpp,
-    6666 irc, 6667 irc, 6668 irc, 6669 irc, 8000 http, 8080 http, 8888 http, 20000 dnp3
-    """
-)
 
 
 def tcp_state(client: int, server: int) -> str:
@@ -341,8 +313,8 @@ def _turned(event: dict[str, pa.Array], midway: BoolArray, is_udp: BoolArray) ->
     that it picked them up midway or had no memory to track them.
     """
     src, dest = (np.clip(_filled(event[port], -1), -1, values.MAX_PORT + 1) for port in _PORTS[:2])
-    turned = is_udp & _UDP_SERVERS[src] & ~_UDP_SERVERS[dest]
-    turned |= midway & _TCP_SERVERS[src] & ~_TCP_SERVERS[dest]
+    turned = is_udp & UDP_SERVERS[src] & ~UDP_SERVERS[dest]
+    turned |= midway & TCP_SERVERS[src] & ~TCP_SERVERS[dest]
     return turned & (dest >= 0) & (dest <= values.MAX_PORT)
 
 

@@ -24,7 +24,7 @@ def classified(*addresses: str) -> list[tuple[int, int]]:
     ("address", "kind"),
     [
         ("10.1.2.3", LOCAL),
-        ("172.31.255.255", LOCAL),
+        ("172.31.255.254", LOCAL),
         ("172.32.0.0", 0),
         ("192.168.0.1", LOCAL),
         ("169.254.9.9", LOCAL),

@@ -137,3 +137,45 @@ def test_any_values_give_finite_or_missing_features(
     )
     assert not np.isinf(np.array(list(got.values()))).any()
     assert 0 <= FEATURE_INDEX["duration"] < len(got)
+
+
+@pytest.mark.parametrize("state", ["SH", "SHR", "OTH", "RSTRH"])
+def test_a_connection_of_which_one_side_was_seen_is_not_unanswered(state: str) -> None:
+    assert values(conn_state=state, resp_pkts=0, resp_ip_bytes=0)["src60_failed"] == 0
+    # a flood of packets that the sensor does not count has no side at all
+    nothing = values(conn_state=state, orig_pkts=0, orig_ip_bytes=0, resp_pkts=0, resp_ip_bytes=0)
+    assert nothing["src60_failed"] == 1
+
+
+@pytest.mark.parametrize("state", ["S0", "REJ"])
+def test_a_connection_that_was_tried_in_vain_is_unanswered(state: str) -> None:
+    assert values(conn_state=state, resp_pkts=0, resp_ip_bytes=0)["src60_failed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("proto", "state", "ports", "turned"),
+    [
+        ("udp", "S0", (53, 40_000), True),  # the answer to a question nobody saw
+        ("udp", "S0", (53, 80), False),  # from one server's port to another's
+        ("udp", "S0", (40_000, 53), False),
+        ("tcp", "OTH", (8883, 50_123), True),  # a session that was cut
+        ("tcp", "S0", (443, 50_123), False),  # it is known who began
+        ("tcp", "OTH", (50_123, 443), False),
+    ],
+)
+def test_who_sends_from_a_usual_servers_port_is_the_responder(
+    proto: str, state: str, ports: tuple[int, int], turned: bool
+) -> None:
+    ends = dict(zip(("id.orig_p", "id.resp_p"), ports, strict=True))
+    got = values(proto=proto, conn_state=state, service=None, resp_pkts=0, resp_ip_bytes=0, **ends)
+    assert (got["orig_local"], got["resp_local"]) == ((0, 1) if turned else (1, 0))
+    assert got["orig_pkts"] == pytest.approx(0 if turned else 10)
+    assert (got["src60_failed"] == 1) is (state == "S0" and not turned)
+
+
+@pytest.mark.parametrize(
+    ("host", "group"),
+    [("10.1.2.255", 1), ("10.1.2.254", 0), ("203.0.113.255", 0), ("239.1.1.1", 1), ("ff02::1", 1)],
+)
+def test_groups_of_hosts(host: str, group: int) -> None:
+    assert values(**{"id.resp_h": host})["resp_multicast"] == group

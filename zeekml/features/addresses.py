@@ -68,7 +68,8 @@ class HostClassifier:
         if address.is_multicast or str(address) == "255.255.255.255":
             kind |= MULTICAST
         if address.version == 4:  # reached through a mapped address: the same host as the plain one
-            return int(self(pa.array([str(address)]))[0][0]), kind
+            keys, kinds = self(pa.array([str(address)]))
+            return int(keys[0]), int(kinds[0])
         return _text_key(b"ipv6", address.packed), kind
 
 

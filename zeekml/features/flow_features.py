@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zeekml.features._flow_features import ICMP, OTHER_PROTO, TCP, UDP
 from zeekml.features._addresses import MULTICAST
+from zeekml.features._flow_features import ICMP, OTHER_PROTO, TCP, UDP
 from zeekml.features.addresses import HostClassifier
 from zeekml.features.feature_schema import SERVICES
 from zeekml.readers import values

@@ -40,7 +40,8 @@ WITHOUT: Final[tuple[tuple[str, ...], ...]] = (
 )
 """Feature families that binary members do without, in turn. What ports and services stand for, and
 what keeps a rhythm or is answered alike, differs from site to site: members that cannot lean on it
-rank unlike networks better. The eight-class members are given all of it: threats cannot be told apart without."""
+rank unlike networks better. The eight-class members are given all of it: threats cannot be told
+apart without."""
 
 _THOROUGH: Final = 3
 """How many times as long, and with how much less noise, every other member is trained.

@@ -74,10 +74,12 @@ def judged_sides(flows: pa.RecordBatch) -> BoolArray:
     sent, received = (_numbers(flows, name) for name in ("orig_pkts", "resp_pkts"))
     known = (tcp | udp) & (sent >= 0) & (received >= 0)
     found = udp & (sent == 0) & (received > 0)
-    found &= ~np.isin(_numbers(flows, "id.resp_p"), ASKED_OF_ALL)
+    if found.any():
+        found &= ~np.isin(_numbers(flows, "id.resp_p"), ASKED_OF_ALL)
     packets = sent + received
     alone = (sent == 0) != (received == 0)
-    by_suricata = _array(pc.equal(flows.column("sensor"), SURICATA))
+    sensor = flows.column("sensor")
+    by_suricata = _is_in(sensor.dictionary, (SURICATA,))[sensor.indices.to_numpy()]
     rows = np.flatnonzero(known & tcp & (alone | by_suricata) & (packets >= 2))
     if len(rows):
         some = flows.select(["conn_state", "history"]).take(pa.array(rows))
@@ -99,14 +101,17 @@ def too_many(one_sided: int, of: int) -> bool:
 
 def _array(mask: pa.BooleanArray) -> BoolArray:
     """A mask (n,) in which null counts as false."""
-    found: BoolArray = pc.fill_null(mask, False).to_numpy(zero_copy_only=False)
+    filled = pc.fill_null(mask, False) if mask.null_count else mask
+    found: BoolArray = filled.to_numpy(zero_copy_only=False)
     return found
 
 
 def _numbers(flows: pa.RecordBatch, name: str) -> npt.NDArray[np.int64]:
     """A column of numbers (n,), -1 where it is not known."""
-    column: npt.NDArray[np.int64] = pc.fill_null(flows.column(name), -1).to_numpy()
-    return column
+    column = flows.column(name)
+    found: npt.NDArray[np.int64]
+    found = (pc.fill_null(column, -1) if column.null_count else column).to_numpy()
+    return found
 
 
 def _is_in(texts: pa.StringArray, wanted: tuple[str, ...]) -> BoolArray:

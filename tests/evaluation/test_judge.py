@@ -26,7 +26,6 @@ from zeekml.evaluation.fitted_bundle import as_bundle, fitted_of
 from zeekml.evaluation.judge import Judge, Raised, ScoredRecordings, clocks, host_kind
 from zeekml.features.extractor import FeatureExtractor
 from zeekml.readers.files.discovery import discover
-from zeekml.training.build import build_bundle
 from zeekml.training.mlp import Recipe
 from zeekml.training.trainer import MemberPlan, TrainingSettings, train
 from zeekml.training.training_rows import prepare
@@ -37,26 +36,11 @@ Make = Callable[..., Environment]
 MakeTable = Callable[..., pa.Table]
 
 
-@pytest.fixture(scope="module")
-def bundle(make_table: MakeTable, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    work = tmp_path_factory.mktemp("bundle")
-    names = []
-    for seed in (5, 6):
-        pq.write_table(make_table(seed=seed, benign=600), work / f"{seed}.parquet")
-        names.append(str(work / f"{seed}.parquet"))
-    return build_bundle(names, work / "made", plan=PLAN, recipe=RECIPE).bundle
-
-
-@pytest.fixture
-def judge(bundle: Bundle) -> Judge:
-    return Judge(bundle, load_policy())
-
-
 def scored(judge: Judge, environment: Environment) -> ScoredRecordings:
     return ScoredRecordings.of(judge, environment, features_of(environment))
 
 
-def noticed(path: Path, bundle: Bundle, out: Path) -> list[tuple[str, str, str, str]]:
+def noticed(path: Path, bundle: Bundle, out: Path) -> list[tuple[str, ...]]:
     """What `zeekml score` says of logs: threat, hosts and first reason of each opening line."""
     score(discover([path]), ScoreJob(out, bundle=bundle.path))
     lines = [json.loads(line) for line in (out / "notice.log").read_text().splitlines()]
@@ -71,7 +55,7 @@ def noticed(path: Path, bundle: Bundle, out: Path) -> list[tuple[str, str, str, 
     ]
 
 
-def told(raised: list[Raised]) -> list[tuple[str, str, str, str]]:
+def told(raised: list[Raised]) -> list[tuple[str, ...]]:
     return [(one.threat, *sorted(one.hosts), one.reason) for one in raised]
 
 

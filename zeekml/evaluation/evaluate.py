@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from zeekml._version import __version__
+from zeekml.core.units import counted
 from zeekml.datasets.read import Collection, collect
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.bundle import Bundle, load_bundle
@@ -159,11 +160,11 @@ def _lead(
             f"baselines. Repeated with {seeds} seed{'s' if seeds > 1 else ''}."
         ]
     else:
-        on = [f"{len(study.held_out)} environments"] if study.held_out else []
+        on = [counted(len(study.held_out), "environment")] if study.held_out else []
         if len(runs.judged) > len(study.held_out):
             on.append(f"{len(runs.judged) - len(study.held_out)} judged by their recordings alone")
         if runs.given:
-            on.append(f"{len(runs.given)} networks taken to be benign")
+            on.append(f"{counted(len(runs.given), 'network')} taken to be benign")
         name = f"{bundle.manifest.name} ({bundle.short_digest})"
         lead = [f"The bundle {name} on {listed(on)}. Nothing was fitted."]
         if seen:

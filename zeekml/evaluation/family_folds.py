@@ -117,7 +117,7 @@ def judge_families(study: Study, sites: Sequence[Site], steps: Steps) -> list[Fa
         for number, fold in enumerate(folds, 1):
             what = f"families of {site.name}, half {number}"
             steps.now(what)
-            bundle = _fitted(study, site, fold)
+            bundle = fit_without_half(study, site, fold)
             steps.done(what, len(study.settings.plan.outputs()))
             if bundle is not None:
                 of_all = judge_site(replace(site, bundle=bundle), Judge(bundle, study.policy))
@@ -138,7 +138,7 @@ def _study(environment: Environment, judged: Sequence[JudgedFold]) -> FamilyStud
     return FamilyStudy(environment.name, judged, len(untold), len(straddling))
 
 
-def _fitted(study: Study, site: Site, fold: FamilyFold) -> Bundle | None:
+def fit_without_half(study: Study, site: Site, fold: FamilyFold) -> Bundle | None:
     """Members that have seen the rest; calibration and thresholds of what has not seen the site."""
     item = site.prepared
     rows = np.flatnonzero(np.isin(item.environment.captures, sorted(fold.learned_from)))

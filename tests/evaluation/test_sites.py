@@ -12,7 +12,7 @@ import pytest
 from zeekml.datasets.environment import Environment
 from zeekml.detection.policy import load_policy
 from zeekml.ensemble.bundle import Bundle
-from zeekml.evaluation.family_folds import family_folds, fit_without_half
+from zeekml.evaluation.family_folds import family_folds, fit_without_half, recordings_without
 from zeekml.evaluation.scores import Study
 from zeekml.evaluation.settings import Settings, Steps
 from zeekml.evaluation.sites import (
@@ -136,3 +136,29 @@ def test_a_half_of_the_families_has_no_say_in_the_fit_without_it(
     # else this would prove nothing
     seen = np.flatnonzero(np.isin(captures, sorted(fold.learned_from)))
     assert fitted(garbage(infections, seen)) != clean
+
+
+def test_nor_have_its_recordings_in_other_environments(
+    networks: list[Prepared],
+    infections: Prepared,
+    bundle: Bundle,
+    make_environment: Make,
+    make_recordings: Recordings,
+) -> None:
+    hidden, kept = family_folds(infections.environment)
+    table = make_recordings([(f"x-{hidden.hidden[0]}", 60, 20), (f"x-{kept.hidden[0]}", 60, 20)])
+    other = prepare(make_environment(table, name="other"), seed=1)
+    first = np.flatnonzero(other.environment.captures == 0)
+    assert recordings_without(other, hidden) == {1}
+    assert recordings_without(other, kept) == {0}
+
+    def fitted(item: Prepared) -> tuple[object, ...]:
+        of = study([*networks, item, infections])
+        made = fit_without_half(of, Site(infections, bundle), hidden)
+        assert made is not None
+        return parts(made)
+
+    clean = fitted(other)
+    assert fitted(garbage(other, first)) == clean
+    second = np.flatnonzero(other.environment.captures == 1)
+    assert fitted(garbage(other, second)) != clean

@@ -194,6 +194,7 @@ def _facts(study: Study) -> dict[str, Any]:
             "baseline_rows": settings.baseline_rows,
             "members": described(settings.plan) if bundle is None else len(bundle.members),
             "ablations": settings.ablations,
+            "groups_by_recording": settings.groups if bundle is None else None,
         },
         "environments": {
             item.name: {"sha256": item.environment.sha256, "rows": len(item.environment)}

@@ -1,11 +1,11 @@
 """Infections judged by what has seen other infections of their environment, but not their family.
 
-The families of an environment are dealt into two halves, and the recipe is fitted twice: on all
-other environments, and on this one without the recordings of a half. A recording is left out of a
-fit if any name that occurs in it, be it in an alert alone, belongs to the half; it is judged if all
-of its families do. Recordings without attacks are dealt into halves as well, so that what
-infections teach is paid for by the false incidents that it brings. Where a family cannot be told, a
-recording is in no fit and is not judged.
+The families of an environment are dealt into two halves, and the recipe is fitted twice, without a
+half: without its recordings here, and without those that other environments have of it. A recording
+is left out of a fit if any name that occurs in it, be it in an alert alone, belongs to the half; it
+is judged if all of its families do. Recordings without attacks are dealt into halves as well, so
+that what infections teach is paid for by the false incidents that it brings. Where a family cannot
+be told, a recording of the environment is in no fit and is not judged.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class FamilyStudy:
 
     name: str
     folds: Sequence[JudgedFold]
+    elsewhere: Sequence[int]  # recordings of other environments left out, by half
     untold: int  # recordings with attacks whose family cannot be told
     straddling: int  # those with families of both halves
 
@@ -124,29 +125,57 @@ def judge_families(study: Study, sites: Sequence[Site], steps: Steps) -> list[Fa
                 own = [one for one in of_all.recordings if one.number in fold.judged]
                 judged.append(JudgedFold(fold, own))
         if folds and len(judged) == len(folds):
-            found.append(_study(site.prepared.environment, judged))
+            others = [item for item in study.prepared if item.name != site.name]
+            elsewhere = [
+                sum(
+                    len(item.environment.capture_names) - len(recordings_without(item, fold))
+                    for item in others
+                )
+                for fold in folds
+            ]
+            found.append(_study(site.prepared.environment, judged, elsewhere))
     return found
 
 
-def _study(environment: Environment, judged: Sequence[JudgedFold]) -> FamilyStudy:
+def _study(
+    environment: Environment, judged: Sequence[JudgedFold], elsewhere: Sequence[int]
+) -> FamilyStudy:
     labels = environment.evaluation_labels()
     attacked = {int(number) for number in environment.captures[labels > 0].tolist()}
     names = capture_names(environment)
     untold = {number for number in attacked if not names[number].families}
     met = {number for one in judged for number in one.fold.judged}
     straddling = attacked - untold - met
-    return FamilyStudy(environment.name, judged, len(untold), len(straddling))
+    return FamilyStudy(environment.name, judged, elsewhere, len(untold), len(straddling))
 
 
 def fit_without_half(study: Study, site: Site, fold: FamilyFold) -> Bundle | None:
     """Members that have seen the rest; calibration and thresholds of what has not seen the site."""
-    item = site.prepared
-    rows = np.flatnonzero(np.isin(item.environment.captures, sorted(fold.learned_from)))
-    part = item.environment.take(rows)
-    seen = Prepared(part, item.matrix[rows], *synthetic_rows(part, seed=FIRST_SEED))
-    learned_from = [seen if other.name == item.name else other for other in study.prepared]
+    here = site.prepared
+    learned_from = []
+    for item in study.prepared:
+        kept = fold.learned_from if item.name == here.name else recordings_without(item, fold)
+        part = _recordings(item, kept)
+        if len(part.environment):
+            learned_from.append(part)
     ensemble = train_if_possible(learned_from, study.settings.training(FIRST_SEED))
     if ensemble is None:
         return None
-    name = f"without half of the families of {item.name}"
+    name = f"without half of the families of {here.name}"
     return as_bundle(name, ensemble, *fitted_of(site.bundle.manifest), learned_from)
+
+
+def recordings_without(item: Prepared, fold: FamilyFold) -> frozenset[int]:
+    """The recordings of another environment in which no name of the half occurs."""
+    names = capture_names(item.environment)
+    hidden = set(fold.hidden)
+    return frozenset(number for number, own in enumerate(names) if not own.every & hidden)
+
+
+def _recordings(item: Prepared, kept: frozenset[int]) -> Prepared:
+    """An environment with some of its recordings alone, and the synthetic copy of these."""
+    rows = np.flatnonzero(np.isin(item.environment.captures, sorted(kept)))
+    if len(rows) == len(item.environment):
+        return item
+    part = item.environment.take(rows)
+    return Prepared(part, item.matrix[rows], *synthetic_rows(part, seed=FIRST_SEED))

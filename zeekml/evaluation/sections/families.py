@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from zeekml.core.units import counted
 from zeekml.evaluation.family_folds import FEWEST_INFECTIONS, FOLDS, FamilyStudy
 from zeekml.evaluation.recordings import JudgedSite, Recording
 from zeekml.evaluation.sections.infections import counts, grouped, named
@@ -15,12 +16,12 @@ def families_section(studies: Sequence[FamilyStudy], judged: Sequence[JudgedSite
     """Compare leaving a family out with leaving the whole environment out, by recording."""
     prose = [
         f"For each environment with {FEWEST_INFECTIONS} infections or more whose family is told, "
-        "the recipe was fitted on all other environments and on this one without half of its "
-        f"families: {FOLDS} more fits for each such environment, with the first seed. So an "
-        "infection is judged by what has seen other infections of the same collection, and none "
-        "of its family. Calibration and thresholds are those chosen without the environment.",
-        "No recording is learned from that names a family of the half in its name or in any "
-        "label. Recordings without attacks are judged by the fit that has not seen them.",
+        "the recipe was fitted without half of its families, here and in all other environments: "
+        f"{FOLDS} more fits for each such environment, with the first seed. So an infection is "
+        "judged by what has seen other infections of the same collection, and none of its family. "
+        "What has not seen the environment may have seen the family elsewhere. Calibration and thresholds are those chosen without the environment.",
+        "No recording is learned from in whose name or labels a family of the half occurs. "
+        "Recordings without attacks are judged by the fit that has not seen them.",
     ]
     if not studies:
         prose = [f"No environment has {FEWEST_INFECTIONS} infections whose families are told."]
@@ -64,9 +65,10 @@ def families_section(studies: Sequence[FamilyStudy], judged: Sequence[JudgedSite
                 {
                     "families": one.fold.hidden,
                     "recordings_learned_from": len(one.fold.learned_from),
+                    "recordings_left_out_elsewhere": elsewhere,
                     **_fold_counts(one.recordings),
                 }
-                for one in study.folds
+                for one, elsewhere in zip(study.folds, study.elsewhere, strict=True)
             ],
             **counts(infected),
             "named_environment_left_out": named(before),
@@ -77,7 +79,8 @@ def families_section(studies: Sequence[FamilyStudy], judged: Sequence[JudgedSite
             "families_of_both_halves": study.straddling,
         }
     prose += [
-        f"{study.name}: half {number} leaves out {listed(fold.fold.hidden)}."
+        f"{study.name}: half {number} leaves out {listed(fold.fold.hidden)}; with it go "
+        f"{counted(study.elsewhere[number - 1], 'recording')} of other environments."
         for study in studies
         for number, fold in enumerate(study.folds, 1)
     ]

@@ -122,7 +122,8 @@ def _prose(study: Study, sites: Sequence[JudgedSite]) -> list[str]:
         how = (
             "Members, calibration and thresholds were fitted without the environment, with the "
             "first seed. Environments that serve training only were held out in "
-            f"{study.settings.groups} groups, each by fits without the whole group."
+            f"{study.settings.groups} groups, each by fits without the whole group. Others may "
+            "hold infections of the same family."
         )
     else:
         how = "Members, calibration and thresholds are the bundle's own."

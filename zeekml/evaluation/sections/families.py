@@ -19,7 +19,8 @@ def families_section(studies: Sequence[FamilyStudy], judged: Sequence[JudgedSite
         "the recipe was fitted without half of its families, here and in all other environments: "
         f"{FOLDS} more fits for each such environment, with the first seed. So an infection is "
         "judged by what has seen other infections of the same collection, and none of its family. "
-        "What has not seen the environment may have seen the family elsewhere. Calibration and thresholds are those chosen without the environment.",
+        "What has not seen the environment may have seen the family elsewhere. Calibration and "
+        "thresholds are those chosen without the environment.",
         "No recording is learned from in whose name or labels a family of the half occurs. "
         "Recordings without attacks are judged by the fit that has not seen them.",
     ]

@@ -172,7 +172,7 @@ def _lead(
                 f"It was trained on {', '.join(seen)}: by their names, figures there are those of "
                 "a network seen in training, and the means hold them too."
             )
-        else:
+        elif runs.judged:
             lead.append("By their names, none of them is among its training data.")
     return [
         *lead,

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from zeekml.datasets.environment import MIN_BENIGN_ROWS
 from zeekml.evaluation.judge import Raised
 from zeekml.evaluation.occlusion import MOST_BENIGN, MOST_MALICIOUS, PER_FLOWS, Change, Occlusions
 from zeekml.evaluation.recordings import BenignTraffic, JudgedSite
@@ -16,6 +17,22 @@ from zeekml.html.sections import NOT_RESOLVED, Section, Table
 
 SHOWN: Final = 10
 _NONE: Final = "none"
+
+_PROSE: Final = (
+    "Each feature, and each family of features, was hidden in turn: set to missing in every row, "
+    "for which the bundle fills in what it always does. Nothing was fitted anew. Recall is that at "
+    "a false-positive rate of 0.01 on the environment's own benign flows; false incidents are "
+    f"those on its benign flows at the thresholds in force. At most {MOST_BENIGN:,} benign flows "
+    f"(whole recordings, drawn) and {MOST_MALICIOUS:,} malicious ones of an environment are looked "
+    f"at. The {SHOWN} with the largest effect are shown: points of recall and false incidents per "
+    "10,000 benign flows added up, without their signs.",
+    "A feature without which recall falls and false incidents stay is evidence. One without which "
+    "false incidents fall and recall stays is a shortcut: it goes with attacks where the members "
+    "learned, and with something else here.",
+)
+_TOO_FEW: Final = (
+    f"No feature was hidden: that takes an environment with {MIN_BENIGN_ROWS} labelled benign rows."
+)
 
 
 def deciding_section(
@@ -52,17 +69,7 @@ def deciding_section(
         key="deciding",
         title="Which feature decides",
         prose=[
-            "Each feature, and each family of features, was hidden in turn: set to missing in "
-            "every row, for which the bundle fills in what it always does. Nothing was fitted "
-            "anew. Recall is that at a false-positive rate of 0.01 on the environment's own benign "
-            "flows; false incidents are those on its benign flows at the thresholds in force. At "
-            f"most {MOST_BENIGN:,} benign flows (whole recordings, drawn) and {MOST_MALICIOUS:,} "
-            f"malicious ones of an environment are looked at. The {SHOWN} with the largest effect "
-            "are shown: points of recall and false incidents per 10,000 benign flows added up, "
-            "without their signs.",
-            "A feature without which recall falls and false incidents stay is evidence. One "
-            "without which false incidents fall and recall stays is a shortcut: it goes with "
-            "attacks where the members learned, and with something else here.",
+            *(_PROSE if found else [_TOO_FEW]),
             "First reasons are the features that notices name first, of the flow that opens an "
             "incident: of false incidents (on benign flows alone), and of true ones (opened by a "
             "malicious flow).",

@@ -27,7 +27,7 @@ def infections_section(study: Study, judged: Sequence[JudgedSite]) -> Section:
             key="infections",
             title="Infections by recording",
             prose=[
-                "No environment with malicious rows and several recordings (column `capture`) is "
+                "No environment with malicious rows and several recordings (column capture) is "
                 "judged, or there are no thresholds."
             ],
             data={"environments": {}},

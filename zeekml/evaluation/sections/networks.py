@@ -145,7 +145,7 @@ def _prose(study: Study, networks: Sequence[BenignTraffic]) -> list[str]:
         fits = "Members, calibration and thresholds are the bundle's own."
     told = [
         f"{fits} Of labelled networks, the benign rows of each recording were run alone; of those "
-        "given as benign, each stream of logs, as `zeekml score` does. Every incident is false.",
+        "given as benign, each stream of logs, as zeekml score does. Every incident is false.",
         "Active days are the hours of record time in which flows begin, over 24; recordings of "
         f"the same hour share it. Below {SHORTEST_DAYS * DAY_HOURS:.0f} hours no number per day is "
         "given. Networks differ by far more than chance: no pooled figure stands for another one.",

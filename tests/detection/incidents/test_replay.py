@@ -62,7 +62,7 @@ def test_the_incidents_are_those_of_the_tracker(
             assert incident.rows.tolist() == sorted(incident.rows)
             assert np.isnan(incident.evidence[:at]).all()
             assert not np.isnan(incident.evidence[at:]).any()
-            assert incident.evidence[at] >= thresholds[incident.threat]
+            assert incident.alone or incident.evidence[at] >= thresholds[incident.threat]
             assert incident.peak == incident.evidence[at:].max()
 
 

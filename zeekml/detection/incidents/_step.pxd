@@ -53,6 +53,38 @@ cdef inline int opening_first(
     return NONE
 
 
+cdef inline int opening_alone(
+    const Windows* w, int64_t kind, const Row* row, const OfGroup* of_group
+) noexcept nogil:
+    """The first threat of which a row that is enough by itself opens an incident, or `NONE`.
+
+    `of_group` has the group's open incidents, if there are any.
+    """
+    cdef int threat
+    for threat in range(THREAT_COUNT):
+        if (
+            (row.enough >> threat) & 1
+            and w.detectors[threat].kind == kind
+            and (of_group == NULL or of_group.incident[threat] == NONE)
+        ):
+            return threat
+    return NONE
+
+
+cdef inline int32_t incident_kept_open(const OfGroup* of_group, const Row* row) noexcept nogil:
+    """The group's incident that a row is enough for, of its own threat if there is one; or `NONE`.
+
+    It belongs there even if it is claimed by one of another kind.
+    """
+    cdef int threat
+    if (row.enough >> row.threat) & 1 and of_group.incident[row.threat] != NONE:
+        return of_group.incident[row.threat]
+    for threat in range(THREAT_COUNT):
+        if (row.enough >> threat) & 1 and of_group.incident[threat] != NONE:
+            return of_group.incident[threat]
+    return NONE
+
+
 cdef inline int opening_another(
     const Windows* w, int64_t kind, const int32_t* here, int32_t row
 ) noexcept nogil:
@@ -181,33 +213,43 @@ cdef inline int enter_groups(State* state, uint64_t key) noexcept nogil:
     cdef int32_t* here = state.here
     cdef int64_t first = w.layout.first_lane[p.kind], end = w.layout.first_lane[p.kind + 1], lane
     cdef const Row* row
-    cdef const OfGroup* of_group
+    cdef const OfGroup* of_group = NULL
     cdef const Incident* incident
-    cdef int32_t group
+    cdef int32_t group, joined = NONE
     cdef int threat = NONE
     cdef bint mixed = False
     for lane in range(first, end):
         here[lane] = enter_group(w, lane, key, p.row)
     make_room(w, end - first)
     row = &w.rows[p.row]
-    if row.claimed or not row.even:
+    if (row.claimed or not row.even) and not row.enough:
         return DONE
     group = find(&state.incidents.groups, key)
-    of_group = &state.incidents.of_group[group]
-    if group == NONE:
-        threat = opening_first(w, p.kind, here, p.row, &mixed)
-    elif of_group.incident[row.threat] == NONE:
-        threat = opening_another(w, p.kind, here, p.row)
+    if group != NONE:
+        of_group = &state.incidents.of_group[group]
+    p.alone = False
+    if row.enough:
+        threat = opening_alone(w, p.kind, row, of_group)
+        p.alone = threat != NONE
+        if group != NONE:
+            joined = incident_kept_open(of_group, row)
+        if row.claimed and threat == NONE and joined == NONE:
+            return DONE
+    if threat == NONE and joined == NONE:
+        if group == NONE:
+            threat = opening_first(w, p.kind, here, p.row, &mixed)
+        elif of_group.incident[row.threat] == NONE:
+            threat = opening_another(w, p.kind, here, p.row)
     if threat != NONE:
         p.threat = threat
         p.count = own_rows(
-            w, here[w.detectors[threat].lane], NONE if mixed else threat, state.rows
+            w, here[w.detectors[threat].lane], NONE if mixed else threat, p.row, state.rows
         )
         return OPENS
     if group == NONE:
         return DONE
     p.belongs = True
-    p.incident = incident_like(of_group, row)
+    p.incident = incident_like(of_group, row) if joined == NONE else joined
     take(&state.incidents, w, p.incident, p.row)
     incident = &state.incidents.entries[p.incident]
     p.line_due = p.clock - incident.line_clock >= incident.suppress_for

@@ -9,6 +9,7 @@ from typing import Final, Generic, TypeVar
 
 from zeekml.core.text import printable
 from zeekml.core.units import amount_of_data, counted, duration, when
+from zeekml.detection.flow_rules import FlowRule
 from zeekml.detection.notice import State, Tally
 from zeekml.detection.policy import Detector
 
@@ -50,6 +51,7 @@ class Incident:
     sources: Distinct[str]
     destinations: Distinct[str]
     ports: Distinct[tuple[str, int]]
+    rule: FlowRule | None = None  # by which one flow alone opened it; None if others had to
 
 
 def has_ports(proto: str) -> bool:
@@ -62,7 +64,8 @@ def message(incident: Incident, state: State) -> str:
     amount = counted(incident.flows, "flow")
     if incident.flows > 1 or incident.end - incident.first_ts >= 1.0:
         amount += f" in {duration(incident.end - incident.first_ts)}"
-    return printable(f"{_deed(incident)} ({amount}{_ENDINGS[state]})", 400)
+    by = f"; {incident.rule.brief()}" if incident.rule else ""
+    return printable(f"{_deed(incident)} ({amount}{_ENDINGS[state]}{by})", 400)
 
 
 def detail(incident: Incident, severity: str, signatures: int | None = None) -> str:
@@ -82,6 +85,8 @@ def detail(incident: Incident, severity: str, signatures: int | None = None) -> 
         f"highest score {incident.score:.3f}{spread}, threshold {incident.threshold:.3f}",
         f"severity {severity}",
     ]
+    if incident.rule:
+        parts.insert(3, incident.rule.text())
     if incident.detector.techniques:
         parts.append(f"ATT&CK {' '.join(incident.detector.techniques)}")
     if signatures is not None:

@@ -19,6 +19,7 @@ import numpy as np
 
 from zeekml.core.hash_table import places_except
 from zeekml.detection.candidates import Candidates
+from zeekml.detection.flow_rules import FlowRule
 from zeekml.detection.incidents import tracker_snapshot
 from zeekml.detection.incidents._incidents import ABSENT, DONE, DUE, OPENS, IncidentStore
 from zeekml.detection.incidents.candidate_rows import Batch, new_secret, number_rows
@@ -34,6 +35,7 @@ from zeekml.detection.incidents.notice_builder import (
 from zeekml.detection.incidents.step import new_state
 from zeekml.detection.notice import RelatedFlow, State
 from zeekml.detection.rules import DetectionRules
+from zeekml.detection.single_flows import Judged, SingleFlows
 
 MOST_RELATED = 10
 """Flows of an opening line's evidence, the strongest."""
@@ -54,6 +56,9 @@ class IncidentTracker:
     rows for which it is the most likely. A flow that belongs to an incident of its own most
     likely threat still counts as evidence in its other groups, but belongs to no incident there;
     a threat whose flows are mixed with such flows needs evidence of its own too.
+
+    A flow that is enough by itself (`zeekml.detection.single_flows`) opens the incident at once if
+    its group has none of that threat, and else keeps that one open.
     """
 
     def __init__(self, rules: DetectionRules) -> None:
@@ -64,6 +69,7 @@ class IncidentTracker:
         self._position, self._windows, self._incidents, _, self._rows = self._state
         self._store = IncidentStore(self._state)
         self._flows = FlowStore()
+        self._single_flows = SingleFlows(rules.policy)
         self._builder = NoticeBuilder(rules, self._windows, self._incidents, self._flows)
         self._open: dict[int, IncidentTexts] = {}  # by place
         self._due: list[tuple[float, str, int, IncidentTexts]] = []
@@ -215,6 +221,7 @@ class IncidentTracker:
             seq=0,
             signatures=[],
             why=(),
+            rule=self._rule(threat, candidates) if position["alone"] else None,
         )
         for place in signed:
             texts.add_signatures(self._flows.value(place, "signatures"))
@@ -228,6 +235,11 @@ class IncidentTracker:
             for i in strongest
         )
         lines.append(self._report(texts, candidates, "open", related))
+
+    def _rule(self, threat: int, candidates: Candidates) -> FlowRule | None:
+        """What the row at hand is enough for a threat by."""
+        rows = Judged(candidates.matrix, candidates.score, candidates.threat, candidates.members)
+        return self._single_flows.met_by(rows, int(self._position["number"][0]), threat)
 
     def _cut_short(self) -> Line:
         """Close the incident heard of least recently."""

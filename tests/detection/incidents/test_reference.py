@@ -23,6 +23,7 @@ MakeCandidate = Callable[..., Candidate]
 Key = tuple[Any, ...]
 
 MAX_DISTINCT = 1024
+FAIR_SHARE = 0.25
 
 
 class Row:
@@ -134,14 +135,19 @@ class Reference:
     def reports(self, threat: int, kind: tuple[str, ...]) -> bool:
         return self.detectors[threat].enabled and self.detectors[threat].group_by == kind
 
+    def free(self, key: Key, threat: int) -> list[Row]:
+        rows = self.since(self.groups[key], self.detectors[threat].window)
+        return [r for r in rows if r.even and not r.claimed]
+
     def own(self, key: Key, opener: Row, threat: int) -> list[Row]:
         rows = self.since(self.groups[key], self.detectors[threat].window)
-        free = [r for r in rows if r.even and not r.claimed and r.threat == threat]
+        free = [r for r in self.free(key, threat) if r.threat == threat]
         return [r for r in rows if r is opener or r in free]
 
     def opens(self, key: Key, row: Row, here: list[Open]) -> bool:
         if here:
             return row.threat not in [i.threat for i in here] and self.another(key, row)
+        contested = False
         for threat, detector in enumerate(self.detectors):
             if not detector.enabled or detector.group_by != key[0]:
                 continue
@@ -149,20 +155,23 @@ class Reference:
             best = self.best(rows, detector, lambda r: r.flow.score)
             evidence = math.fsum(r.flow.score for r in best) / detector.top
             votes = [math.fsum(r.shares[t] for r in best) for t in range(len(THREATS))]
-            if len(rows) < detector.minimum_flows or votes.index(max(votes)) != threat:
+            winner = votes.index(max(votes))
+            if len(rows) < detector.minimum_flows or evidence < self.threshold(detector):
                 continue
-            if evidence < self.threshold(detector):
+            if not self.reports(winner, key[0]):
+                continue
+            if winner != threat and votes[threat] < FAIR_SHARE * math.fsum(votes):
                 continue
             own = [r for r in rows if not r.claimed and r.even]
             claimed = Counter((r.flow.orig_h, r.flow.resp_h) for r in rows if r.claimed)
             pairs = Counter((r.flow.orig_h, r.flow.resp_h) for r in own)
             free = sum(count for pair, count in pairs.items() if count > claimed[pair])
             if free < detector.minimum_flows:
-                return self.another(key, row)
-            if self.agreed(best, detector):
-                self.begin(detector, threat, key, own)
+                contested = True
+            elif self.agreed(best, detector):
+                self.begin(self.detectors[winner], winner, key, self.free(key, winner))
                 return True
-        return "id.orig_h" not in key[0] and self.another(key, row)
+        return (contested or "id.orig_h" not in key[0]) and self.another(key, row)
 
     def another(self, key: Key, row: Row) -> bool:
         detector, threat = self.detectors[row.threat], row.threat

@@ -13,16 +13,25 @@ from zeekml.detection.incidents._windows cimport (
 )
 
 
+cdef extern from *:
+    """
+    #define FAIR_SHARE 0.25
+    """
+    const double FAIR_SHARE  # of a vote, from which on a threat's threshold can let a group pass
+
+
 cdef inline int opening_first(
     const Windows* w, int64_t kind, const int32_t* here, int32_t row, bint* mixed
 ) noexcept nogil:
     """What a row opens where no incident of the group is open.
 
-    `mixed` is set if the group's rows belong to it whatever they speak for.
+    The evidence has to pass for one threat that has its share of the vote; the winner of the vote
+    is the name. `mixed` is set if the group's rows belong to it whatever they speak for.
     """
     cdef int64_t voted = NONE
     cdef int winner = NONE, threat
     cdef double evidence = 0.0
+    cdef bint contested = False
     cdef const Detector* detector
     cdef int32_t g
     cdef int64_t sums[THREAT_COUNT + 1]
@@ -39,14 +48,17 @@ cdef inline int opening_first(
             sum_of_best(w, voted, g, sums)
             winner = vote(sums)
             evidence = mean(w, voted, sums[SCORE])
-        if winner != threat or evidence < detector.threshold:
+        # a name of another kind, or one that is off, is reported by its own detector or not at all
+        if w.detectors[winner].kind != kind:
+            continue
+        if evidence < detector.threshold or not (winner == threat or has_say(sums, threat)):
             continue
         if w.groups[g].uncontested < detector.minimum_flows:
-            return opening_another(w, kind, here, row)
-        if agreed(w, voted, g, threat):
+            contested = True
+        elif agreed(w, voted, g, threat):
             mixed[0] = True
-            return threat
-    if w.layout.shared[kind]:
+            return winner
+    if contested or w.layout.shared[kind]:
         # many hosts have flows here, so the vote may have been about somebody else's doings:
         # a flood of a host stays a flood though others scan it meanwhile
         return opening_another(w, kind, here, row)
@@ -158,6 +170,15 @@ cdef inline int vote(const int64_t* sums) noexcept nogil:
         if sums[threat] > sums[winner]:
             winner = threat
     return winner
+
+
+cdef inline bint has_say(const int64_t* sums, int threat) noexcept nogil:
+    """Whether a threat has a fair share of what rows speak for, so that its threshold counts."""
+    cdef double total = 0.0
+    cdef int other
+    for other in range(THREAT_COUNT):
+        total += as_evidence(sums[other])
+    return as_evidence(sums[threat]) >= FAIR_SHARE * total
 
 
 cdef inline bint agreed(const Windows* w, int64_t ranking, int32_t g, int threat) noexcept nogil:

@@ -47,9 +47,10 @@ class IncidentTracker:
     Scores are weighed with their base rate taken out (`zeekml.ensemble.probability.evidence`).
 
     A candidate enters one group for each `group_by` the enabled detectors use. Where no incident
-    of the group is open, the `top` strongest rows of the window are the evidence, and the threat
-    with the largest sum of strength times P(threat | malicious) over those rows is the one threat
-    that may open (or another on evidence of its own, in groups that do not share an originator).
+    of the group is open, the `top` strongest rows of the window are the evidence, and they vote by
+    strength times P(threat | malicious). Evidence that passes for any threat with a fair share of
+    the vote, threshold and minimums alike, opens; the winner of the vote is the name. (In groups
+    that do not share an originator, another may open on evidence of its own.)
 
     Where one is open, the group's flows belong to it; another threat then opens on evidence of
     its own: the mean of the `top` highest strength times P(threat | malicious), and `minimum_flows`

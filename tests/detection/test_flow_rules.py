@@ -71,4 +71,4 @@ def test_what_a_notice_says() -> None:
 
 def test_what_is_shipped_has_loud_shapes_alone() -> None:
     floors = re.findall(r"^  (\w+):\n(?:    .*\n)*?    floor:", SHIPPED, re.MULTILINE)
-    assert floors == ["dos", "scan", "bruteforce"]
+    assert floors == ["dos", "scan", "bruteforce", "c2"]

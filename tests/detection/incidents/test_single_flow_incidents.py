@@ -83,6 +83,25 @@ def test_a_detector_that_is_off_opens_nothing(
     assert tracker.take(make_candidate(0, enough=SCAN)) == []
 
 
+def test_a_resolver_may_have_asked_for_a_client(
+    make_policy: MakePolicy, make_candidate: MakeCandidate
+) -> None:
+    def messages(port: int, asked_by: float, threat: str = "c2") -> list[str]:
+        flows = [make_candidate(c, threat, resp_p=port, proto="udp") for c in range(3)]
+        matrix = np.full((3, len(FEATURES)), np.nan, np.float32)
+        place = FEATURE_INDEX["src_indegree"]
+        matrix[:, place] = FEATURES[place].stored(asked_by)
+        tracker = IncidentTracker(rules_of(make_policy()))
+        lines = [*tracker.add(replace(columns_of(flows), matrix=matrix)), *tracker.close()]
+        return [line.notice.msg for line in lines]
+
+    words = "192.0.2.66 or a client of this resolver"
+    assert all(msg.startswith(f"{words} kept in touch") for msg in messages(53, 1))
+    assert all(msg.startswith(f"{words} sent") for msg in messages(53, 9, "exfil"))
+    for other in (messages(53, 0), messages(443, 1), messages(53, 1, "scan"), messages(53, np.nan)):
+        assert not any("resolver" in msg for msg in other)
+
+
 def test_the_notice_says_so(make_policy: MakePolicy, make_candidate: MakeCandidate) -> None:
     floor = FlowRule((Condition("src60_hosts", ">=", 50.0),))
     alone = FlowRule((Condition("duration", ">=", 600.0),), 0.5)

@@ -15,6 +15,8 @@ from zeekml.detection.policy import Detector
 
 _ENDINGS: Final[Mapping[State, str]] = {"open": "", "update": ", going on", "closed": ", over"}
 
+DNS_PORT: Final = 53
+
 T = TypeVar("T")
 
 
@@ -52,6 +54,7 @@ class Incident:
     destinations: Distinct[str]
     ports: Distinct[tuple[str, int]]
     rule: FlowRule | None = None  # by which one flow alone opened it; None if others had to
+    relays: bool = False  # whether the source is a resolver, which may ask for its clients
 
 
 def has_ports(proto: str) -> bool:
@@ -137,6 +140,8 @@ def _deed(incident: Incident) -> str:
     threat = incident.detector.threat if incident.named else ""
     who = _hosts(incident.src, incident.sources)
     target = _target(incident)
+    if incident.relays and incident.src is not None and incident.p == DNS_PORT:
+        who += " or a client of this resolver"
     proto, ports = incident.proto, incident.ports.tally
     by_protocol = f" by {proto}" if proto is not None and not has_ports(proto) else ""
     if threat == "dos" and incident.src is None and incident.sources.main is None:

@@ -55,6 +55,7 @@ class IncidentTexts(msgspec.Struct):
     signatures: list[str]  # the first different ones, plain
     why: tuple[str, ...]  # what explained its last opening or updating line
     rule: FlowRule | None  # by which one flow alone opened it; None if others had to
+    relays: bool  # whether the flow that opened it is a resolver's, which may ask for its clients
 
     def add_signatures(self, texts: list[str] | None) -> None:
         """Remember signatures, as far as there is room."""
@@ -174,6 +175,7 @@ class NoticeBuilder:
             destinations=self._distinct(texts, DESTINATIONS, "id.resp_h"),
             ports=self._distinct(texts, PORTS, "proto", "id.resp_p"),
             rule=texts.rule,
+            relays=texts.relays,
         )
 
     def _distinct(self, texts: IncidentTexts, sort: int, *columns: str) -> Distinct[Any]:

@@ -25,6 +25,7 @@ from zeekml.detection.incidents._incidents import ABSENT, DONE, DUE, OPENS, Inci
 from zeekml.detection.incidents.candidate_rows import Batch, new_secret, number_rows
 from zeekml.detection.incidents.compiled_policy import compile_policy
 from zeekml.detection.incidents.flow_store import FlowStore
+from zeekml.detection.incidents.message import DNS_PORT
 from zeekml.detection.incidents.notice_builder import (
     IncidentTexts,
     Line,
@@ -36,9 +37,14 @@ from zeekml.detection.incidents.step import new_state
 from zeekml.detection.notice import RelatedFlow, State
 from zeekml.detection.rules import DetectionRules
 from zeekml.detection.single_flows import Judged, SingleFlows
+from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
 
 MOST_RELATED = 10
 """Flows of an opening line's evidence, the strongest."""
+
+
+_TUNNELLED = ("c2", "exfil")  # what may go through a resolver
+_INDEGREE = FEATURE_INDEX["src_indegree"]
 
 
 class IncidentTracker:
@@ -223,6 +229,7 @@ class IncidentTracker:
             signatures=[],
             why=(),
             rule=self._rule(threat, candidates) if position["alone"] else None,
+            relays=detector.threat in _TUNNELLED and self._relays(candidates),
         )
         for place in signed:
             texts.add_signatures(self._flows.value(place, "signatures"))
@@ -241,6 +248,14 @@ class IncidentTracker:
         """What the row at hand is enough for a threat by."""
         rows = Judged(candidates.matrix, candidates.score, candidates.threat, candidates.members)
         return self._single_flows.met_by(rows, int(self._position["number"][0]), threat)
+
+    def _relays(self, candidates: Candidates) -> bool:
+        """Whether the row at hand is a look-up by a host that others contact in turn."""
+        row = int(self._position["number"][0])
+        if candidates.matrix.shape[1] != len(FEATURES):
+            return False
+        asked = candidates.flows.column("id.resp_p")[row].as_py() == DNS_PORT
+        return asked and bool(candidates.matrix[row, _INDEGREE] > 0)
 
     def _cut_short(self) -> Line:
         """Close the incident heard of least recently."""

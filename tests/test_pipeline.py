@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 import zeekml
 from zeekml.detection.allowlist_filter import AllowlistFilter
+from zeekml.detection.flow_conditions import Condition
+from zeekml.detection.flow_rules import FlowRule
 from zeekml.detection.notice import Notice
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.detection.rules import DetectionRules
@@ -106,13 +108,35 @@ def test_others_may_score_what_incidents_are_detected_in(
     flows: pa.RecordBatch, whole: tuple[pa.Table, list[Notice]]
 ) -> None:
     bundle, policy = load_bundle(), load_policy()
-    scores = Pipeline(bundle)
+    scores = Pipeline(bundle, policy, scores_only=True)
     detects = Pipeline(bundle, policy, sensor="zeek", stream="conn", detects_only=True)
     notices: list[Notice] = []
     for at in range(0, ROWS, 1500):
         batch = scores.score(flows.slice(at, 1500))
         notices += detects.detect(batch.candidates, batch.clock)
     assert notices + detects.close() == whole[1]
+
+
+def test_a_floor_takes_flows_whatever_they_score(flows: pa.RecordBatch) -> None:
+    bundle, policy = load_bundle(), load_policy()
+    floor = (FlowRule((Condition("service_dns", "==", 1.0),)),)
+    detectors = tuple(
+        replace(d, floor=floor if d.threat == "exfil" else (), alone=()) for d in policy.detectors
+    )
+    pipeline = Pipeline(bundle, Policy(policy.file, detectors), sensor="zeek", stream="conn")
+    batch, notices = pipeline.feed(flows)
+    dns = [name == "dns" for name in flows["service"].to_pylist()]
+    worth = batch.scores.score >= bundle.manifest.candidate_score
+    assert len(batch.candidates) == (worth | dns).sum() > worth.sum()
+    first = next(n for n in notices if n.threat == "exfil")
+    assert first.why[0] == "floor: service is dns"
+    assert first.flow.uid == flows["uid"].to_pylist()[dns.index(True)]
+    assert len({n.src for n in notices if n.threat == "exfil" and n.state == "open"}) == len(
+        set(flows.filter(pa.array(dns))["id.orig_h"].to_pylist())
+    )
+    # other rules judge by other floors from then on
+    pipeline.incidents = Pipeline(bundle, policy).incidents
+    assert len(pipeline.score(flows).candidates) < (worth | dns).sum()
 
 
 def test_another_policy_has_another_fingerprint() -> None:

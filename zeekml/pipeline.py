@@ -20,6 +20,7 @@ from zeekml.detection.incidents.notice_builder import Line
 from zeekml.detection.notice import Notice
 from zeekml.detection.policy import Policy
 from zeekml.detection.rules import DetectionRules
+from zeekml.detection.single_flows import Judged, SingleFlows
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.explanation import explain
 from zeekml.ensemble.scoring import Ensemble, Scores
@@ -63,6 +64,8 @@ class Pipeline:
         One made from the bundle already, that nobody else uses meanwhile.
     detects_only
         Others extract and score, here is only `detect`: saves the memory of the rest.
+    scores_only
+        Others detect: of the policy is taken which flows are candidates whatever their score.
 
     Raises
     ------
@@ -84,6 +87,7 @@ class Pipeline:
         clock: ClockState | None = None,
         ensemble: Ensemble | None = None,
         detects_only: bool = False,
+        scores_only: bool = False,
     ) -> None:
         config = config or Config()
         self.bundle = bundle
@@ -96,9 +100,20 @@ class Pipeline:
         # of its own: the model runtime allocates anew whenever the size of a batch changes
         self._explainer: Ensemble | None = None
         self._silenced: list[Suppressed] = []
-        if policy is not None:
+        self._single_flows = SingleFlows(policy)
+        if policy is not None and not scores_only:
             rules = DetectionRules.of(bundle, policy, sensor=sensor, stream=stream)
             self.incidents = AllowlistFilter(rules, allowlist, config.local_nets)
+
+    @property
+    def incidents(self) -> AllowlistFilter:
+        """What candidates become, by the policy in force."""
+        return self._incidents
+
+    @incidents.setter
+    def incidents(self, incidents: AllowlistFilter) -> None:
+        self._incidents = incidents
+        self._single_flows = SingleFlows(incidents.rules.policy)
 
     def warm_up(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Take in flows that somebody else scores (batches of `FLOW_SCHEMA`).
@@ -118,6 +133,9 @@ class Pipeline:
         if features is None:
             features = self.extract(flows)
         scores = self._ensemble.score(features.matrix)
+        judged = Judged(features.matrix, scores.score, scores.threat, scores.members)
+        enough = self._single_flows.enough(judged)
+        worth = (scores.score >= self.bundle.manifest.candidate_score) | (enough != 0)
         candidates = Candidates(
             flows=flows.select(CANDIDATE_COLUMNS),
             clock=features.clock,
@@ -128,7 +146,8 @@ class Pipeline:
             classes=scores.classes,
             members=scores.members,
             matrix=features.matrix,
-        ).take(np.flatnonzero(scores.score >= self.bundle.manifest.candidate_score))
+            enough=enough,
+        ).take(np.flatnonzero(worth))
         clock = float(features.clock[-1]) if flows.num_rows else None
         return ScoredBatch(flows, scores, candidates, clock)
 

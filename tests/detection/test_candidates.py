@@ -26,6 +26,7 @@ def test_columns_must_be_sound(make_candidate: MakeCandidate, make_columns: Make
         {"end": np.array([1.0, math.inf, 1.0])},
         {"classes": np.zeros((3, 1), np.float32)},
         {"threat": np.array([0, len(THREATS), 0], np.int8)},
+        {"enough": np.array([0, 1 << len(THREATS), 0], np.uint8)},
     )
     for change in changes:
         with pytest.raises(ValueError):

@@ -13,6 +13,7 @@ from scipy.special import expit, log_softmax, logsumexp, softmax
 
 from zeekml.ensemble.bundle import Bundle, NewMember
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES, THREATS
+from zeekml.ensemble.direction import asks_own_web_server
 from zeekml.ensemble.interpreter import MAX_BATCH, Member
 from zeekml.ensemble.manifest import Calibration
 from zeekml.ensemble.scaler import Scaler
@@ -45,6 +46,17 @@ def member_logits(bundle: Bundle, matrix: np.ndarray) -> list[np.ndarray]:
     return [np.concatenate([m.scores(b) for b in batches]).astype(np.float64) for m in members]
 
 
+def moved(matrix: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """The shares as the direction of the flows has them."""
+    asked = asks_own_web_server(matrix)
+    assert 0 < len(asked) < len(matrix)
+    c2, web = THREATS.index("c2"), THREATS.index("web")
+    shares = shares.copy()
+    shares[asked, web] += shares[asked, c2]
+    shares[asked, c2] = 0.0
+    return shares
+
+
 def constant_member(logits: list[float], inputs: int) -> NewMember:
     """Scores that do not depend on the row."""
     outputs = CLASSES if len(logits) == len(CLASSES) else BINARY_CLASSES
@@ -72,6 +84,7 @@ def test_averaged_log_odds_agree_with_numpy(bundle: Bundle) -> None:
     slope, intercept = bundle.manifest.calibration.slope, bundle.manifest.calibration.intercept
     members = expit(slope * odds + intercept)
     shares = softmax(np.mean([log_softmax(z[:, 1:], 1) for z in logits[:2]], axis=0), axis=1)
+    shares = moved(matrix, shares)
     np.testing.assert_allclose(scores.log_odds, odds.mean(1), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(scores.score, expit(slope * odds.mean(1) + intercept), rtol=1e-9)
     np.testing.assert_allclose(scores.members, members, rtol=1e-6)
@@ -88,8 +101,9 @@ def test_averaged_probabilities_agree_with_numpy(make_bundle: Make) -> None:
     expected = np.mean([1 - p[:, 0] for p in probabilities], axis=0)
     threats = np.mean([p[:, 1:] for p in probabilities[:2]], axis=0)
     np.testing.assert_allclose(scores.score, expected, rtol=1e-6)
-    np.testing.assert_allclose(scores.classes, threats / threats.sum(1, keepdims=True), rtol=1e-5)
-    np.testing.assert_array_equal(scores.threat, threats.argmax(1))
+    shares = moved(matrix, threats / threats.sum(1, keepdims=True))
+    np.testing.assert_allclose(scores.classes, shares, rtol=1e-5)
+    np.testing.assert_array_equal(scores.threat, shares.argmax(1))
 
 
 def test_the_two_ways_of_averaging_differ_as_they_should(make_bundle: Make) -> None:

@@ -27,6 +27,8 @@ flows_drawn = st.lists(
         st.sampled_from([0.25, 0.5, 0.625, 1.0]),
         st.sampled_from([(), (), ("a",), ("b", "a")]),
         st.sampled_from([1.0, 1.0, 0.0]),  # what two of the five members say
+        # what the flow alone is enough for: nothing, dos, scan, both, malware
+        st.sampled_from([0] * 12 + [0b1, 0b10, 0b11, 1 << THREATS.index("malware")]),
     ),
     min_size=1,
     max_size=120,
@@ -54,7 +56,8 @@ limits_drawn = st.sampled_from(
 def candidates_of(make: MakeCandidate, drawn: list[Any]) -> list[Candidate]:
     flows: list[Candidate] = []
     clock = 0.0
-    for n, (step, threat, orig, resp, port, score, share, signatures, agrees) in enumerate(drawn):
+    for n, flow in enumerate(drawn):
+        step, threat, orig, resp, port, score, share, signatures, agrees, enough = flow
         clock += step
         flows.append(
             make(
@@ -68,6 +71,7 @@ def candidates_of(make: MakeCandidate, drawn: list[Any]) -> list[Candidate]:
                 resp_h=resp,
                 resp_p=port,
                 signatures=signatures,
+                enough=enough,
             )
         )
     return flows

@@ -52,6 +52,7 @@ class Candidate:
     spread: float  # standard deviation of the members' scores
     members: tuple[float, ...]  # each member's calibrated score
     row: int  # the caller's reference to the flow's features; only passed on
+    enough: int = 0  # bit t: the row alone is enough for the threat at place t of THREATS
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.clock) and math.isfinite(self.ts) and math.isfinite(self.end)):
@@ -134,6 +135,7 @@ def columns_of(flows: Sequence[Candidate]) -> Candidates:
         classes=np.array([f.classes for f in flows], np.float32).reshape(len(flows), len(THREATS)),
         members=np.array([f.members for f in flows] or np.empty((0, 5)), np.float32),
         matrix=np.zeros((len(flows), 0), np.float32),
+        enough=np.array([f.enough for f in flows], np.uint8),
     )
 
 

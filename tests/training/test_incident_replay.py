@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from zeekml.datasets.environment import Environment
+from zeekml.detection.flow_conditions import Condition
+from zeekml.detection.flow_rules import FlowRule
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.classes import THREATS
-from zeekml.training.incident_replay import NONE, HeldOutStream
+from zeekml.training.incident_replay import NONE, HeldOutStream, in_turn
 from zeekml.training.leave_one_out import Fold
 from zeekml.training.platt_fit import PlattFit
 from zeekml.training.trained_ensemble import Prediction
@@ -46,6 +49,25 @@ def test_a_scan_is_one_incident(make_environment: Make, policy: Policy) -> None:
     # a threat that is not the likeliest does not open
     other = stream(environment, sure(environment), "web")
     assert len(other.replay(policy).incidents({**HALF, "web": 0.99999})) == 0
+
+
+def test_floors_of_a_policy_hold_for_rows_that_score_low(
+    make_environment: Make, policy: Policy
+) -> None:
+    environment = make_environment()
+    odds = np.full((len(environment), 1), -9.0)
+    any_flow = (FlowRule((Condition("src60_flows", ">=", 1.0),)),)
+    detectors = [replace(d, floor=any_flow if d.threat == "web" else ()) for d in policy.detectors]
+    floored = Policy(policy.file, tuple(detectors))
+    votes = np.full((len(odds), len(THREATS)), 1 / len(THREATS))
+    fold = Fold(prepare(environment, seed=0), Prediction(odds[:, 0], odds, votes))
+    assert len(HeldOutStream.of(fold, AS_IS).candidates) == 0
+    seen = HeldOutStream.of(fold, AS_IS, floored)
+    assert len(seen.candidates) == len(environment)
+    incidents = seen.replay(floored).incidents(HALF)
+    assert incidents and all(i.alone and i.threat == "web" for i in incidents)
+    together, _ = in_turn([seen, seen])
+    assert together.enough.all() and len(together) == 2 * len(seen.candidates)
 
 
 def test_a_lone_flow_is_no_evidence(make_environment: Make, policy: Policy) -> None:

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from zeekml.datasets.environment import Environment
+from zeekml.detection.flow_conditions import Condition
+from zeekml.detection.flow_rules import FlowRule
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.classes import THREATS
 from zeekml.ensemble.probability import evidence
@@ -74,6 +77,28 @@ def test_thresholds_keep_to_the_budget(make_environment: Make, policy: Policy) -
             assert chosen.values["scan"] <= previous
         previous = chosen.values["scan"]
     assert previous == 0.01
+
+
+def with_floor(policy: Policy) -> Policy:
+    """The policy with a floor that every flow meets."""
+    any_flow = (FlowRule((Condition("src60_flows", ">=", 1.0),)),)
+    return Policy(
+        policy.file,
+        tuple(replace(d, floor=any_flow if d.threat == "web" else ()) for d in policy.detectors),
+    )
+
+
+def test_floors_move_no_threshold(make_environment: Make, policy: Policy) -> None:
+    folds = [noisy_fold(make_environment(name=f"e{s}", seed=s), s, 2.0) for s in range(2)]
+    fit = fit_scores(folds, base_rate=0.01)
+    floored = with_floor(policy)
+    chosen = choose_thresholds(folds, fit, policy, budget=4e-3)
+    assert choose_thresholds(folds, fit, floored, budget=4e-3) == chosen
+    # but what a network would see of them is counted
+    for with_them, without in zip(
+        cross_check(folds, floored), cross_check(folds, policy), strict=True
+    ):
+        assert with_them.false > without.false
 
 
 def test_threats_that_never_false_alarm_get_half_the_way_down(

@@ -63,7 +63,7 @@ def test_an_attack_that_both_sensors_saw_is_one_row(out: Path, report: Report) -
     incidents = notices(out)
     assert len(incidents) / 2 <= len(table.rows) < 0.6 * len(incidents)
     assert {row[-1] for row in table.rows} <= {"1", "2"}
-    assert sum(row[-1] == "2" for row in table.rows) > 0.9 * len(table.rows)
+    assert sum(row[-1] == "2" for row in table.rows) > 0.85 * len(table.rows)
     ranks = [["critical", "high", "medium", "low"].index(row[1].split()[0]) for row in table.rows]
     assert ranks == sorted(ranks)
 

@@ -23,6 +23,7 @@ from zeekml.batch.job import Progress, ScoreJob, StreamDetection, StreamResult
 from zeekml.batch.slice_planner import Slice, SlicePlanner, read_runs
 from zeekml.core.atomic_write import as_output_error
 from zeekml.detection.candidates import CandidateWriter, read_candidates
+from zeekml.detection.policy import load_policy
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.ensemble.scoring import Ensemble
 from zeekml.outputs import NoticeOutputs, RowOutputs
@@ -87,7 +88,14 @@ def score_slice(
 ) -> ScoredSlice:
     """Score a slice into a directory that does not exist yet; for a worker."""
     ensemble = _ensemble(job.bundle, digest)
-    pipeline = Pipeline(ensemble.bundle, config=job.config, clock=piece.clock, ensemble=ensemble)
+    pipeline = Pipeline(
+        ensemble.bundle,
+        load_policy(job.rules),
+        config=job.config,
+        clock=piece.clock,
+        ensemble=ensemble,
+        scores_only=True,
+    )
     pipeline.warm_up(read_runs(piece.warm_up))
     assert pipeline.context.clock == piece.start, "the warm-up did not end where the slice begins"
     clocks: list[float | None] = []

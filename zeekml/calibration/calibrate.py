@@ -142,7 +142,7 @@ def calibrate(
     """
     policy.thresholds(bundle.manifest.thresholds)
     with tempfile.TemporaryDirectory(prefix="zeekml-") as work:
-        traffic = read_traffic(streams, bundle, config, Path(work), progress=progress)
+        traffic = read_traffic(streams, bundle, policy, config, Path(work), progress=progress)
         if not traffic.counters.accepted:
             raise DataError(f"{shortfall(traffic.counters, streams)}")
         steps, tell = shifts(bundle), trying or (lambda done, total: None)

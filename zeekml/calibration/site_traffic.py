@@ -15,6 +15,7 @@ import numpy.typing as npt
 from zeekml.config import Config
 from zeekml.core.atomic_write import as_output_error
 from zeekml.detection.candidates import Candidates, CandidateWriter, read_candidates
+from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.manifest import Usual, usual_values
 from zeekml.features.feature_schema import FEATURES
@@ -60,6 +61,7 @@ class Traffic:
 def read_traffic(
     streams: Sequence[Stream],
     bundle: Bundle,
+    policy: Policy,
     config: Config,
     work: Path,
     *,
@@ -73,7 +75,7 @@ def read_traffic(
     scored = []
     reported = 0
     for number, stream in enumerate(streams):
-        pipeline = Pipeline(bundle, config=config)
+        pipeline = Pipeline(bundle, policy, config=config, scores_only=True)
         path = work / f"{number:06}.arrow"
         with as_output_error(path), closing(CandidateWriter(path)) as file:
             read = read_stream(stream, counters=counters, hold=config.suricata_hold)

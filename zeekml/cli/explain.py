@@ -84,6 +84,9 @@ def _print_evidence(console: InertConsole, found: Explained, evidence: LineEvide
     from zeekml.core.units import when
     from zeekml.triage.explanation import related_flows
 
+    if found.rule:
+        console.say("One flow alone was enough to open it:", "bold")
+        console.say(f"  {found.rule}")
     if found.reasons:
         site = found.usual_is_of == "site"
         whose = "of this site" if site else "of the networks it was trained on"
@@ -97,6 +100,8 @@ def _print_evidence(console: InertConsole, found: Explained, evidence: LineEvide
             text = "another bundle made this notice; name it with --bundle for all reasons"
             console.say(text, "yellow")
         for reason in found.told.why:
+            if reason == found.rule:
+                continue
             console.say(f"  {reason}")
     console.say(
         f"{found.agreeing} of {len(found.members)} members reach the threshold of "

@@ -92,6 +92,8 @@ def show(rules: Path | None, as_json: bool) -> None:
         return
     console = output_console()
     console.print(_detectors(policy))
+    if any(d.floor or d.alone for d in policy.detectors):
+        console.print(_single_flows(policy))
     if allowlist.entries:
         console.print(_entries(allowlist))
     else:
@@ -154,6 +156,19 @@ def _detectors(policy: Policy) -> PlainTable:
         row = (threat, ", ".join(d.group_by), threshold, f"{d.window:g} s", *numbers)
         attack = " ".join((d.tactic, *d.techniques)).strip()
         table.add(*row, f"{d.suppress_for:g} s", bands, attack)
+    return table
+
+
+def _single_flows(policy: Policy) -> PlainTable:
+    """What one flow alone is enough by."""
+    from zeekml.cli.console import PlainTable
+
+    table = PlainTable("threat", "key", "one flow that meets all of this is enough")
+    for d in policy.detectors:
+        threat = d.threat if d.enabled else f"{d.threat} (off)"
+        for key, rules in (("floor", d.floor), ("alone", d.alone)):
+            for rule in rules:
+                table.add(threat, key, str(rule))
     return table
 
 

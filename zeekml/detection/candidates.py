@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +41,8 @@ class Candidates:
     classes: npt.NDArray[np.float32]
     members: npt.NDArray[np.float32]  # float32 (n, members): Each member's calibrated score
     matrix: npt.NDArray[np.float32]  # float32 (n, features): The feature rows, for explanations
+    # uint8 (n,): Bit t says that the row alone is enough for the threat at place t of THREATS
+    enough: npt.NDArray[np.uint8]
 
     def __len__(self) -> int:
         return len(self.score)
@@ -62,6 +64,8 @@ class Candidates:
             raise ValueError(f"expected {len(THREATS)} class shares, not {self.classes.shape[1]}")
         if (self.threat >= len(THREATS)).any():
             raise ValueError(f"there are only {len(THREATS)} threats")
+        if (self.enough >> len(THREATS)).any():
+            raise ValueError(f"rows can be enough for {len(THREATS)} threats only")
 
     def evidence(self, row: int, related: tuple[RelatedFlow, ...] = ()) -> Evidence:
         """The evidence of a line that a row triggered."""
@@ -75,6 +79,12 @@ class Candidates:
 
 
 _ARRAYS: Final = [field.name for field in fields(Candidates) if field.name != "flows"]
+
+
+def joined(flows: pa.RecordBatch, parts: Sequence[Candidates], **changed: Any) -> Candidates:
+    """The rows of several in one, with these flows and columns instead of their own."""
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+    return Candidates(flows, **(arrays | changed))
 
 
 class CandidateWriter:

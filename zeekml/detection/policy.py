@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from zeekml.detection.attack_ids import TACTICS, TECHNIQUES, VERSION
+from zeekml.detection.flow_rules import FlowRule, read_alone, read_floors
 from zeekml.detection.notice import NOTES, SEVERITIES
 from zeekml.detection.yaml_values import Value, read_yaml
 from zeekml.ensemble.classes import THREATS
@@ -28,7 +29,7 @@ _REQUIRED: Final = (
     *("note", "group_by", "threshold", "window", "top"),
     *("minimum_flows", "minimum_members", "severity", "suppress_for"),
 )
-_OPTIONAL: Final = ("enabled", "description", "attack")
+_OPTIONAL: Final = ("enabled", "description", "floor", "alone", "attack")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,9 @@ class Detector:
     suppress_for: float
     tactic: str
     techniques: tuple[str, ...]
+    # what a single flow is enough by, without models and with them
+    floor: tuple[FlowRule, ...] = ()
+    alone: tuple[FlowRule, ...] = ()
 
     def severity(self, score: float, flows: int) -> str:
         """The most severe band that an incident with this highest score and size reaches."""
@@ -136,6 +140,8 @@ def _detector(threat: str, value: Value) -> Detector:
         suppress_for=suppress_for,
         tactic=tactic,
         techniques=techniques,
+        floor=read_floors(entry["floor"]) if "floor" in entry else (),
+        alone=read_alone(entry["alone"]) if "alone" in entry else (),
     )
 
 

@@ -63,12 +63,17 @@ class Value:
         self.fail(f"must be {wanted}, not '{printable(text, 60)}'")
 
     def mapping(
-        self, required: Collection[str], optional: Collection[str] = ()
+        self, required: Collection[str], optional: Collection[str] = (), *, listed: str = ""
     ) -> dict[str, Value]:
-        """The entries of a mapping that has all `required` keys and at most `optional` others."""
-        if not isinstance(self._node, yaml.MappingNode):
-            self.fail(f"must be a mapping with the keys {', '.join(required)}")
+        """The entries of a mapping that has all `required` keys and at most `optional` others.
+
+        `listed` is where to find the allowed keys if they are too many to name here.
+        """
         allowed = [*required, *optional]
+        told = f"see {listed}" if listed else f"allowed: {', '.join(allowed)}"
+        if not isinstance(self._node, yaml.MappingNode):
+            keys = f"keys of {listed}" if listed else f"the keys {', '.join(required)}"
+            self.fail(f"must be a mapping with {keys}")
         entries: dict[str, Value] = {}
         for key_node, value_node in self._node.value:
             key = Value(key_node, self.file, "")
@@ -78,7 +83,7 @@ class Value:
                 close = difflib.get_close_matches(name[:64], allowed, n=1)
                 hint = f"did you mean '{close[0]}'? " if close else ""
                 unknown = f"unknown key '{printable(name, 60)}' {where}"
-                key.fail(f"{unknown}; {hint}allowed: {', '.join(allowed)}")
+                key.fail(f"{unknown}; {hint}{told}")
             if name in entries:
                 first = f"(first in line {entries[name].line})"
                 key.fail(f"key '{name}' stands twice {where} {first}; remove one")
@@ -131,12 +136,16 @@ class Value:
             self.refuse(f"a whole number from {low} to {high}", text)
         return int(text)
 
-    def share(self, *, ends: bool = False) -> float:
-        """A number between 0 and 1, with or without these two."""
+    def share(self, *, ends: bool = False, auto: bool = True) -> float:
+        """A number between 0 and 1, with or without these two.
+
+        Without them, ``auto`` was another thing to write, unless that is said not to be so.
+        """
         text = self.text()
         number = float(text) if _NUMBER.fullmatch(text) else math.nan
         if not (0.0 <= number <= 1.0 if ends else 0.0 < number < 1.0):
-            wanted = "a number from 0 to 1" if ends else "'auto' or a number between 0 and 1"
+            wanted = "a number from 0 to 1" if ends else "a number between 0 and 1"
+            wanted = f"'auto' or {wanted}" if auto and not ends else wanted
             self.refuse(wanted, text)
         return number
 

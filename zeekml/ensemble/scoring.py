@@ -17,6 +17,7 @@ import numpy.typing as npt
 from zeekml.ensemble import _scoring
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.classes import CLASSES, THREATS
+from zeekml.ensemble.direction import name_by_direction
 from zeekml.ensemble.interpreter import MAX_BATCH, Member, MemberError
 from zeekml.ensemble.scaler import Scaler
 from zeekml.errors import BundleError
@@ -86,9 +87,10 @@ class Ensemble:
             log_odds = scores.log_odds[part] = averaged_log_odds(odds, self._probability)
             into = scores.score[part], scores.members[part], scores.spread[part]
             _scoring.calibrate(odds, log_odds, platt.slope, platt.intercept, *into)
-            scores.classes[part], scores.threat[part] = threat_shares(
-                logits, self._knows, self._probability
-            )
+            shares, likeliest = threat_shares(logits, self._knows, self._probability)
+            if self._knows.any():
+                name_by_direction(matrix[part], shares, likeliest)
+            scores.classes[part], scores.threat[part] = shares, likeliest
         return scores
 
     def inputs(self, matrix: _Float32) -> _Float32:

@@ -16,9 +16,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.datasets.environment import Labels
-from zeekml.detection.candidates import CANDIDATE_COLUMNS, Candidates
+from zeekml.detection.candidates import CANDIDATE_COLUMNS, Candidates, joined
 from zeekml.detection.incidents.replay import Replay
 from zeekml.detection.policy import Policy
+from zeekml.detection.single_flows import Judged, SingleFlows
 from zeekml.training.leave_one_out import Fold
 from zeekml.training.platt_fit import PlattFit
 from zeekml.training.ranking import Flags, Numbers
@@ -44,10 +45,12 @@ class HeldOutStream:
     base_rate: float
 
     @classmethod
-    def of(cls, fold: Fold, fit: PlattFit) -> HeldOutStream:
+    def of(cls, fold: Fold, fit: PlattFit, policy: Policy | None = None) -> HeldOutStream:
         """The rows that a bundle with this calibration would take for candidates.
 
-        Raises ValueError if no member of the ensemble tells threats apart.
+        With a policy, also those that are enough by themselves by its floors and rules for single
+        flows; without one none is, whatever policy is replayed later. Raises ValueError if no
+        member of the ensemble tells threats apart.
         """
         shares = fold.prediction.threat_shares
         if shares is None:
@@ -62,7 +65,10 @@ class HeldOutStream:
             latest = np.maximum.accumulate(end[own])
             clock[own] = latest - latest[0] + now
             now = clock[own.stop - 1] + _APART
-        rows = np.flatnonzero(scores >= fit.base_rate)
+        likeliest = shares.argmax(axis=1).astype(np.int8)
+        told = members.astype(np.float32)
+        enough = SingleFlows(policy).enough(Judged(fold.prepared.matrix, scores, likeliest, told))
+        rows = np.flatnonzero((scores >= fit.base_rate) | (enough != 0))
         flows = environment.flows.select(CANDIDATE_COLUMNS).take(pa.array(rows)).combine_chunks()
         columns = [pa.concat_arrays(column.chunks) for column in flows.columns]
         candidates = Candidates(
@@ -71,11 +77,12 @@ class HeldOutStream:
             end=end[rows],
             score=scores[rows],
             spread=members[rows].std(axis=1),
-            threat=shares[rows].argmax(axis=1).astype(np.int8),
+            threat=likeliest[rows],
             classes=shares[rows].astype(np.float32),
-            members=members[rows].astype(np.float32),
+            members=told[rows],
             # nothing is explained here
             matrix=np.empty((len(rows), 1), np.float32),
+            enough=enough[rows],
         )
         captures = environment.captures[rows]
         return cls(fold.prepared.name, fold.labels, rows, captures, candidates, fit.base_rate)
@@ -137,12 +144,5 @@ def in_turn(streams: Sequence[HeldOutStream]) -> tuple[Candidates, Numbers]:
     for part in parts:
         clocks.append(part.clock + now)
         now = clocks[-1].max(initial=now) + _APART
-    together = Candidates(
-        flows=flows,
-        clock=np.concatenate(clocks),
-        **{
-            name: np.concatenate([getattr(part, name) for part in parts])
-            for name in ("end", "score", "spread", "threat", "classes", "members", "matrix")
-        },
-    )
+    together = joined(flows, parts, clock=np.concatenate(clocks))
     return together, np.repeat(np.arange(len(parts)), [len(part) for part in parts])

@@ -96,6 +96,7 @@ class _Cost:
 
     @classmethod
     def of(cls, folds: Sequence[Fold], fit: PlattFit, policy: Policy) -> _Cost:
+        # what one flow alone opens costs the same at all thresholds: it is left out of the count
         streams = [HeldOutStream.of(fold, fit).only(fold.labels == 0) for fold in folds]
         roots = np.sqrt([(fold.labels == 0).sum() for fold in folds])
         candidates, owner = in_turn(streams)
@@ -197,7 +198,7 @@ def cross_check(
         others = [fold for fold in folds if fold is not held_out]
         fit = fit_scores(others)
         values = choose_thresholds(others, fit, policy, budget=budget).values
-        stream, labels = HeldOutStream.of(held_out, fit), held_out.labels
+        stream, labels = HeldOutStream.of(held_out, fit, policy), held_out.labels
         caught = np.zeros(len(labels), np.bool_)
         for incident in stream.replay(policy).incidents(values):
             caught[stream.rows[incident.rows]] = True

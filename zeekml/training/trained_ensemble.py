@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from zeekml.datasets.environment import Matrix
 from zeekml.datasets.equal_rows import Weights
 from zeekml.ensemble.classes import CLASSES
+from zeekml.ensemble.direction import name_by_direction
 from zeekml.ensemble.scaler import Scaler
 from zeekml.ensemble.scoring import averaged_log_odds, member_log_odds, standardise, threat_shares
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
@@ -92,7 +93,7 @@ class TrainedEnsemble:
         with threadpool_limits(limits=1):
             for index, member in enumerate(self.members):
                 logits[:, index, : len(member.outputs)] = member.network.logits(x)
-        return Prediction.of(logits, [member.knows_threats for member in self.members])
+        return Prediction.of(logits, [member.knows_threats for member in self.members], matrix)
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,16 @@ class Prediction:
     threat_shares: Floats | None
 
     @classmethod
-    def of(cls, logits: Matrix, knows_threats: Sequence[bool]) -> Prediction:
-        """From members' logits (rows, members, classes), binary ones filling the first two."""
+    def of(cls, logits: Matrix, knows_threats: Sequence[bool], matrix: Matrix) -> Prediction:
+        """From members' logits (rows, members, classes), binary ones filling the first two.
+
+        And the rows' features, all of the schema.
+        """
         knows = np.array(knows_threats)
         odds = member_log_odds(logits, knows)
-        shares, _ = threat_shares(logits, knows, probability=False)
+        shares, likeliest = threat_shares(logits, knows, probability=False)
+        if knows.any():
+            name_by_direction(matrix, shares, likeliest)
         mean = averaged_log_odds(odds, probability=False)
         return cls(mean, odds, shares if knows.any() else None)
 

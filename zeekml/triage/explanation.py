@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from zeekml.detection.allowlist import Scope, expiry_from_now
+from zeekml.detection.flow_rules import rule_in
 from zeekml.detection.incidents.message import has_ports
 from zeekml.detection.notice import SHORT_DIGEST
 from zeekml.ensemble.bundle import Bundle
@@ -56,6 +57,11 @@ class Explained:
         return [] if self.told.evidence is None else self.told.evidence.members
 
     @property
+    def rule(self) -> str:
+        """The floor or rule by which one flow alone opened it; empty if others had to."""
+        return rule_in(self.told.why)
+
+    @property
     def agreeing(self) -> int:
         """Members whose own score reaches the threshold."""
         return sum(score >= self.told.threshold for score in self.members)
@@ -74,6 +80,7 @@ class Explained:
             "classes": None if self.told.evidence is None else self.told.evidence.classes,
             "same_bundle": self.same_bundle,
             "usual_source": self.usual_is_of,
+            "rule": self.rule,
             "reasons": reasons,
             "related": msgspec.to_builtins(related_flows(self.lines)),
             "silence": allow_command(self.latest),

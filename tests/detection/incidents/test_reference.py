@@ -23,6 +23,7 @@ MakeCandidate = Callable[..., Candidate]
 Key = tuple[Any, ...]
 
 MAX_DISTINCT = 1024
+FAIR_SHARE = 0.25
 
 
 class Row:
@@ -32,8 +33,12 @@ class Row:
         self.flow = flow
         self.clock = clock
         self.claimed = False
-        self.threat = THREATS.index(flow.threat)
         self.shares = [flow.score * share for share in flow.classes]
+        self.enough = [t for t in range(len(THREATS)) if flow.enough >> t & 1]
+        self.threat = max(self.enough, key=lambda t: self.shares[t], default=-1)
+        if not self.enough:
+            self.threat = THREATS.index(flow.threat)
+        self.even = flow.score >= EVEN or bool(self.enough)
 
 
 class Open:
@@ -75,10 +80,16 @@ class Reference:
         for kind in sorted(self.kinds, key=lambda k: not (home.enabled and k == home.group_by)):
             key = (kind, *(self.column(flow, name) for name in kind))
             self.enter(key, row)
-            if row.claimed or flow.score < EVEN:
-                continue
             here = [i for i in self.open if i.key == key]
-            if self.opens(key, row, here):
+            alone = [t for t in row.enough if self.reports(t, kind)]
+            new = [t for t in alone if t not in [i.threat for i in here]]
+            if new:
+                self.begin(self.detectors[new[0]], new[0], key, self.own(key, row, new[0]))
+                continue
+            kept = [i for i in here if i.threat in alone]
+            if kept:
+                here = kept
+            elif row.claimed or not row.even or self.opens(key, row, here):
                 continue
             if here:
                 here.sort(key=lambda i: (i.threat != row.threat, -row.shares[i.threat], i.threat))
@@ -121,9 +132,22 @@ class Reference:
     def since(self, rows: list[Row], span: float) -> list[Row]:
         return [r for r in rows if r.clock > self.clock - span]
 
+    def reports(self, threat: int, kind: tuple[str, ...]) -> bool:
+        return self.detectors[threat].enabled and self.detectors[threat].group_by == kind
+
+    def free(self, key: Key, threat: int) -> list[Row]:
+        rows = self.since(self.groups[key], self.detectors[threat].window)
+        return [r for r in rows if r.even and not r.claimed]
+
+    def own(self, key: Key, opener: Row, threat: int) -> list[Row]:
+        rows = self.since(self.groups[key], self.detectors[threat].window)
+        free = [r for r in self.free(key, threat) if r.threat == threat]
+        return [r for r in rows if r is opener or r in free]
+
     def opens(self, key: Key, row: Row, here: list[Open]) -> bool:
         if here:
             return row.threat not in [i.threat for i in here] and self.another(key, row)
+        contested = False
         for threat, detector in enumerate(self.detectors):
             if not detector.enabled or detector.group_by != key[0]:
                 continue
@@ -131,20 +155,23 @@ class Reference:
             best = self.best(rows, detector, lambda r: r.flow.score)
             evidence = math.fsum(r.flow.score for r in best) / detector.top
             votes = [math.fsum(r.shares[t] for r in best) for t in range(len(THREATS))]
-            if len(rows) < detector.minimum_flows or votes.index(max(votes)) != threat:
+            winner = votes.index(max(votes))
+            if len(rows) < detector.minimum_flows or evidence < self.threshold(detector):
                 continue
-            if evidence < self.threshold(detector):
+            if not self.reports(winner, key[0]):
                 continue
-            own = [r for r in rows if not r.claimed and r.flow.score >= EVEN]
+            if winner != threat and votes[threat] < FAIR_SHARE * math.fsum(votes):
+                continue
+            own = [r for r in rows if not r.claimed and r.even]
             claimed = Counter((r.flow.orig_h, r.flow.resp_h) for r in rows if r.claimed)
             pairs = Counter((r.flow.orig_h, r.flow.resp_h) for r in own)
             free = sum(count for pair, count in pairs.items() if count > claimed[pair])
             if free < detector.minimum_flows:
-                return self.another(key, row)
-            if self.agreed(best, detector):
-                self.begin(detector, threat, key, own)
+                contested = True
+            elif self.agreed(best, detector):
+                self.begin(self.detectors[winner], winner, key, self.free(key, winner))
                 return True
-        return "id.orig_h" not in key[0] and self.another(key, row)
+        return (contested or "id.orig_h" not in key[0]) and self.another(key, row)
 
     def another(self, key: Key, row: Row) -> bool:
         detector, threat = self.detectors[row.threat], row.threat
@@ -152,7 +179,7 @@ class Reference:
             return False
         rows = self.since(self.groups[key], detector.window)
         best = self.best(rows, detector, lambda r: r.shares[threat])
-        own = [r for r in rows if r.threat == threat and not r.claimed and r.flow.score >= EVEN]
+        own = self.own(key, row, threat)
         if (
             math.fsum(r.shares[threat] for r in best) / detector.top < self.threshold(detector)
             or len(own) < detector.minimum_flows

@@ -62,7 +62,8 @@ def test_the_incidents_are_those_of_the_tracker(
             assert incident.rows.tolist() == sorted(incident.rows)
             assert np.isnan(incident.evidence[:at]).all()
             assert not np.isnan(incident.evidence[at:]).any()
-            assert incident.evidence[at] >= thresholds[incident.threat]
+            # another threat's threshold may have let it pass
+            assert incident.alone or incident.evidence[at] >= min(thresholds.values())
             assert incident.peak == incident.evidence[at:].max()
 
 

@@ -268,6 +268,36 @@ def test_flows_of_another_incident_do_not_fill_the_minimum(
     assert [(n.threat, n.flows) for n in notices[:2]] == [("dos", 3), ("web", 3)]
 
 
+def lent(make: MakeCandidate, share: float, **of: Any) -> list[Candidate]:
+    """Five flows with a score of 0.6 that look like web attacks, and by this share like scans."""
+    classes = tuple({"web": 1 - share, "scan": share}.get(threat, 0.0) for threat in THREATS)
+    return [make(c, "web", score=0.6, classes=classes, **of) for c in range(5)]
+
+
+def test_the_threshold_of_another_likely_threat_lets_the_likeliest_through(
+    make_tracker: MakeTracker, make_policy: MakePolicy, make_candidate: MakeCandidate
+) -> None:
+    web = {"threshold": 0.9}
+    tracker = make_tracker(make_policy(web=web))
+    notices = run(tracker, lent(make_candidate, 0.25))
+    assert shape(notices) == [("web", "open", 0, 3), ("web", "closed", 1, 5)]
+    assert run(make_tracker(make_policy(web=web)), lent(make_candidate, 0.24)) == []
+    # flows and members are those that the other asks for
+    few = make_policy(web=web, scan={"minimum_flows": 4})
+    assert shape(run(make_tracker(few), lent(make_candidate, 0.4)))[0][3] == 4
+    doubted = lent(make_candidate, 0.4, members=(0.9, 0.9, 0.4, 0.4, 0.4))
+    assert run(make_tracker(make_policy(web=web)), doubted) == []
+    strict = make_policy(web=web | {"minimum_flows": 99, "minimum_members": 5})
+    assert run(make_tracker(strict), lent(make_candidate, 0.4))
+
+
+def test_a_name_of_another_group_or_one_that_is_off_lends_nothing(
+    make_tracker: MakeTracker, make_policy: MakePolicy, make_candidate: MakeCandidate
+) -> None:
+    for web in ({"enabled": False}, {"threshold": 0.9, "group_by": ("id.resp_h",)}):
+        assert run(make_tracker(make_policy(web=web)), lent(make_candidate, 0.4)) == []
+
+
 def test_a_silenced_threat_is_not_reported_as_another(
     make_tracker: MakeTracker, make_policy: MakePolicy, make_candidate: MakeCandidate
 ) -> None:

@@ -44,6 +44,7 @@ flows_drawn = st.lists(
         st.sampled_from([0.25, 0.5, 0.75, 0.9375, 1.0]),
         st.sampled_from([(), (), ("a",), ("b\x07", "a")]),
         st.sampled_from(["zeek", "suricata"]),
+        st.sampled_from([0, 0, 0, 0, 0b10]),  # whether it alone is enough for a scan
     ),
     min_size=1,
     max_size=100,
@@ -54,11 +55,12 @@ def candidates_of(make: MakeCandidate, drawn: list[Any]) -> list[Candidate]:
     flows: list[Candidate] = []
     clock = 0.0
     nan = (float("nan"),) * len(THREATS)
-    for n, (step, threat, orig, resp, port, score, signatures, sensor) in enumerate(drawn):
+    for n, drawn_flow in enumerate(drawn):
+        step, threat, orig, resp, port, score, signatures, sensor, enough = drawn_flow
         clock += step
         texts = {"uid": f"C{n}" if n % 5 else None, "service": "http" if n % 3 else None}
         classes = {} if threat else {"classes": nan}
-        flow = {"orig_h": orig, "resp_h": resp, "resp_p": port, "sensor": sensor}
+        flow = {"orig_h": orig, "resp_h": resp, "resp_p": port, "sensor": sensor, "enough": enough}
         flows.append(
             make(clock, threat, score=score, signatures=signatures, **texts, **classes, **flow)
         )
@@ -139,6 +141,7 @@ def many_flows(count: int) -> list[Any]:
             float(rng.choice([0.5, 0.75, 1.0])),
             ("a", f"s{rng.integers(40)}") if rng.random() < 0.2 else (),
             "zeek",
+            0,
         )
         for _ in range(count)
     ]
@@ -176,7 +179,7 @@ def test_another_process_goes_on(
     rest = make_columns(flows[200:])
     with pa.ipc.new_stream(str(tmp_path / "flows"), rest.flows.schema) as stream:
         stream.write_batch(rest.flows)
-    names = ("clock", "end", "score", "spread", "threat", "classes", "members", "matrix")
+    names = ("clock", "end", "score", "spread", "threat", "classes", "members", "matrix", "enough")
     np.savez(tmp_path / "rest.npz", **{name: getattr(rest, name) for name in names})
     subprocess.run([sys.executable, "-c", GO_ON, str(tmp_path)], check=True)
     notices = tracker.take(*flows[200:]) + tracker.close()
@@ -238,7 +241,7 @@ def test_damage_is_refused(saved: bytes, data: st.DataObject) -> None:
 
 
 def test_what_contradicts_itself_is_refused(saved: bytes) -> None:
-    kind, version = "incidents", 1
+    kind, version = "incidents", 2
     parts = unseal(kind, version, saved)
     for number in range(3, len(parts)):
         for wrong in (parts[number][: len(parts[number]) // 2], parts[number] * 2):

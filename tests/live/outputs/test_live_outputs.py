@@ -270,6 +270,7 @@ def scored(originals: list[bytes | None] | None) -> ScoredBatch:
         classes=np.zeros((0, 7), np.float32),
         members=np.zeros((0, 5), np.float32),
         matrix=np.zeros((0, 0), np.float32),
+        enough=none.astype(np.uint8),
     )
     return ScoredBatch(flows, scores, candidates, 1.7e9)
 

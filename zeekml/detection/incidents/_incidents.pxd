@@ -65,7 +65,7 @@ cdef struct Row:
     int32_t port
     int64_t values[THREAT_COUNT + 1]
     int8_t threat
-    uint8_t agrees, named, even, claimed
+    uint8_t agrees, enough, named, even, claimed
 
 cdef struct Link:
     int32_t held
@@ -149,7 +149,7 @@ cdef struct Position:
     int64_t kind, threat, count
     int32_t incident
     int64_t suppressed
-    uint8_t begun, belongs, written, line_due, signatures_due
+    uint8_t begun, belongs, written, line_due, signatures_due, alone
 
 cdef struct State:
     Position* position
@@ -167,7 +167,7 @@ cdef struct Membership:
     int64_t row, incident
     double evidence
     int8_t threat
-    uint8_t opens
+    uint8_t opens, alone
 
 
 cdef inline double as_evidence(int64_t units) noexcept nogil:

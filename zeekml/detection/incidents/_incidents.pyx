@@ -139,7 +139,7 @@ cdef class IncidentStore:
                     order, threat = incidents.account.opened, <int>p.threat
                     for k in range(p.count):
                         found[count] = Membership(
-                            w.rows[self.state.rows[k]].place, order, NAN, threat, False
+                            w.rows[self.state.rows[k]].place, order, NAN, threat, False, p.alone
                         )
                         count += 1
                     place = open_incident(
@@ -162,6 +162,7 @@ cdef class IncidentStore:
                         incident.order,
                         evidence_for(w, self.state.here, incident.threat),
                         incident.threat,
+                        False,
                         False,
                     )
                     count += 1
@@ -240,7 +241,8 @@ def number(
 ):
     """Fill in what follows from the columns of candidates alone, and `keys` with their groups.
 
-    Of `rows`, times, ports and the keys of texts are there, and the threat as the bundle told it.
+    Of `rows`, times, ports and the keys of texts are there, what they are enough for, and the
+    threat as the bundle told it.
     `numbered` says where the port is worth counting, `strength` is the evidence. The `unknown`
     threat stands in for those that a bundle could not tell.
     """
@@ -283,6 +285,14 @@ def number(
                     share = threat == unknown
                 row.values[threat] = in_units(share * strength[i])
             row.values[SCORE] = in_units(strength[i])
+            if row.enough:
+                row.named = True
+                row.threat = NONE
+                for threat in range(THREAT_COUNT):
+                    if (row.enough >> threat) & 1 and (
+                        row.threat == NONE or row.values[threat] > row.values[row.threat]
+                    ):
+                        row.threat = threat
 
 
 def set_agreement(Row[::1] rows, const float[:, :] members, const Detector[::1] detectors):

@@ -13,16 +13,25 @@ from zeekml.detection.incidents._windows cimport (
 )
 
 
+cdef extern from *:
+    """
+    #define FAIR_SHARE 0.25
+    """
+    const double FAIR_SHARE  # of a vote, from which on a threat's threshold can let a group pass
+
+
 cdef inline int opening_first(
     const Windows* w, int64_t kind, const int32_t* here, int32_t row, bint* mixed
 ) noexcept nogil:
     """What a row opens where no incident of the group is open.
 
-    `mixed` is set if the group's rows belong to it whatever they speak for.
+    The evidence has to pass for one threat that has its share of the vote; the winner of the vote
+    is the name. `mixed` is set if the group's rows belong to it whatever they speak for.
     """
     cdef int64_t voted = NONE
     cdef int winner = NONE, threat
     cdef double evidence = 0.0
+    cdef bint contested = False
     cdef const Detector* detector
     cdef int32_t g
     cdef int64_t sums[THREAT_COUNT + 1]
@@ -39,17 +48,52 @@ cdef inline int opening_first(
             sum_of_best(w, voted, g, sums)
             winner = vote(sums)
             evidence = mean(w, voted, sums[SCORE])
-        if winner != threat or evidence < detector.threshold:
+        # a name of another kind, or one that is off, is reported by its own detector or not at all
+        if w.detectors[winner].kind != kind:
+            continue
+        if evidence < detector.threshold or not (winner == threat or has_say(sums, threat)):
             continue
         if w.groups[g].uncontested < detector.minimum_flows:
-            return opening_another(w, kind, here, row)
-        if agreed(w, voted, g, threat):
+            contested = True
+        elif agreed(w, voted, g, threat):
             mixed[0] = True
-            return threat
-    if w.layout.shared[kind]:
+            return winner
+    if contested or w.layout.shared[kind]:
         # many hosts have flows here, so the vote may have been about somebody else's doings:
         # a flood of a host stays a flood though others scan it meanwhile
         return opening_another(w, kind, here, row)
+    return NONE
+
+
+cdef inline int opening_alone(
+    const Windows* w, int64_t kind, const Row* row, const OfGroup* of_group
+) noexcept nogil:
+    """The first threat of which a row that is enough by itself opens an incident, or `NONE`.
+
+    `of_group` has the group's open incidents, if there are any.
+    """
+    cdef int threat
+    for threat in range(THREAT_COUNT):
+        if (
+            (row.enough >> threat) & 1
+            and w.detectors[threat].kind == kind
+            and (of_group == NULL or of_group.incident[threat] == NONE)
+        ):
+            return threat
+    return NONE
+
+
+cdef inline int32_t incident_kept_open(const OfGroup* of_group, const Row* row) noexcept nogil:
+    """The group's incident that a row is enough for, of its own threat if there is one; or `NONE`.
+
+    It belongs there even if it is claimed by one of another kind.
+    """
+    cdef int threat
+    if (row.enough >> row.threat) & 1 and of_group.incident[row.threat] != NONE:
+        return of_group.incident[row.threat]
+    for threat in range(THREAT_COUNT):
+        if (row.enough >> threat) & 1 and of_group.incident[threat] != NONE:
+            return of_group.incident[threat]
     return NONE
 
 
@@ -128,6 +172,15 @@ cdef inline int vote(const int64_t* sums) noexcept nogil:
     return winner
 
 
+cdef inline bint has_say(const int64_t* sums, int threat) noexcept nogil:
+    """Whether a threat has a fair share of what rows speak for, so that its threshold counts."""
+    cdef double total = 0.0
+    cdef int other
+    for other in range(THREAT_COUNT):
+        total += as_evidence(sums[other])
+    return as_evidence(sums[threat]) >= FAIR_SHARE * total
+
+
 cdef inline bint agreed(const Windows* w, int64_t ranking, int32_t g, int threat) noexcept nogil:
     """Whether enough members reach the threshold by themselves, on most of the highest rows."""
     cdef int64_t rows = 0, agreeing = 0
@@ -181,33 +234,43 @@ cdef inline int enter_groups(State* state, uint64_t key) noexcept nogil:
     cdef int32_t* here = state.here
     cdef int64_t first = w.layout.first_lane[p.kind], end = w.layout.first_lane[p.kind + 1], lane
     cdef const Row* row
-    cdef const OfGroup* of_group
+    cdef const OfGroup* of_group = NULL
     cdef const Incident* incident
-    cdef int32_t group
+    cdef int32_t group, joined = NONE
     cdef int threat = NONE
     cdef bint mixed = False
     for lane in range(first, end):
         here[lane] = enter_group(w, lane, key, p.row)
     make_room(w, end - first)
     row = &w.rows[p.row]
-    if row.claimed or not row.even:
+    if (row.claimed or not row.even) and not row.enough:
         return DONE
     group = find(&state.incidents.groups, key)
-    of_group = &state.incidents.of_group[group]
-    if group == NONE:
-        threat = opening_first(w, p.kind, here, p.row, &mixed)
-    elif of_group.incident[row.threat] == NONE:
-        threat = opening_another(w, p.kind, here, p.row)
+    if group != NONE:
+        of_group = &state.incidents.of_group[group]
+    p.alone = False
+    if row.enough:
+        threat = opening_alone(w, p.kind, row, of_group)
+        p.alone = threat != NONE
+        if group != NONE:
+            joined = incident_kept_open(of_group, row)
+        if row.claimed and threat == NONE and joined == NONE:
+            return DONE
+    if threat == NONE and joined == NONE:
+        if group == NONE:
+            threat = opening_first(w, p.kind, here, p.row, &mixed)
+        elif of_group.incident[row.threat] == NONE:
+            threat = opening_another(w, p.kind, here, p.row)
     if threat != NONE:
         p.threat = threat
         p.count = own_rows(
-            w, here[w.detectors[threat].lane], NONE if mixed else threat, state.rows
+            w, here[w.detectors[threat].lane], NONE if mixed else threat, p.row, state.rows
         )
         return OPENS
     if group == NONE:
         return DONE
     p.belongs = True
-    p.incident = incident_like(of_group, row)
+    p.incident = incident_like(of_group, row) if joined == NONE else joined
     take(&state.incidents, w, p.incident, p.row)
     incident = &state.incidents.entries[p.incident]
     p.line_due = p.clock - incident.line_clock >= incident.suppress_for

@@ -144,18 +144,23 @@ cdef inline void claim(Windows* w, int32_t row) noexcept nogil:
         w.rows[row].claimed = True
 
 
-cdef inline int64_t own_rows(Windows* w, int32_t g, int threat, int32_t* out) noexcept nogil:
+cdef inline int64_t own_rows(
+    Windows* w, int32_t g, int threat, int32_t opener, int32_t* out
+) noexcept nogil:
     """Write the rows that may belong to an incident into `out`, oldest first; return how many.
 
     Rows of another kind's incident may not, nor those that speak for benign. With `threat`, only
-    those for which it is the most likely; `NONE` takes all. Each is held once more.
+    those for which it is the most likely; `NONE` takes all. The opener always does. Each is held
+    once more.
     """
     cdef int64_t found = 0
     cdef int32_t lane = w.groups[g].lane, row = w.groups[g].oldest
     cdef const Row* entry
     while row != NONE:
         entry = &w.rows[row]
-        if entry.even and not entry.claimed and (threat == NONE or entry.threat == threat):
+        if row == opener or (
+            entry.even and not entry.claimed and (threat == NONE or entry.threat == threat)
+        ):
             hold(w, row)
             out[found] = row
             found += 1

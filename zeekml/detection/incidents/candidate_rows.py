@@ -65,12 +65,15 @@ ROW: Final = np.dtype(
         ("port", np.int32),  # the responder's, or NO_PORT
         # evidence times P(threat | malicious) for each threat, then the evidence, in units of 2^-56
         ("values", np.int64, (len(THREATS) + 1,)),
-        ("threat", np.int8),  # place of the most likely threat in THREATS
+        # place in THREATS of the most likely threat; of those that the row is enough for, if any
+        ("threat", np.int8),
         ("agrees", np.uint8),  # bit t: enough members reach the threshold of threat t
-        ("named", np.bool_),  # whether the bundle could tell the threat
+        ("enough", np.uint8),  # bit t: the row alone is enough for threat t
+        ("named", np.bool_),  # whether the bundle, or what it is enough for, told the threat
         # Whether the evidence reaches EVEN. A flow with less speaks for benign: it counts in the
         # window, but neither opens an incident nor belongs to one, or every such incident would
         # trail its host's ordinary traffic.
+        # One that is enough by itself counts as even whatever its score.
         ("even", np.bool_),
         ("claimed", np.bool_),  # whether it belongs to an incident of its own most likely threat
     ],
@@ -115,7 +118,8 @@ def number_rows(
     numbered = (port != NO_PORT) & pc.invert(icmp).to_numpy(zero_copy_only=False)
     rows["threat"] = candidates.threat
     strength = evidence(candidates.score, policy.base_rate)
-    rows["even"] = strength >= EVEN
+    rows["enough"] = candidates.enough
+    rows["even"] = (strength >= EVEN) | (candidates.enough != 0)
     keys = np.empty((n, int(policy.layout["kinds"][0])), np.uint64)
     number(rows, keys, policy.layout, secret, numbered, candidates.classes, strength, _UNKNOWN)
     set_agreement(rows, candidates.members, policy.detectors)

@@ -9,10 +9,13 @@ from typing import Final, Generic, TypeVar
 
 from zeekml.core.text import printable
 from zeekml.core.units import amount_of_data, counted, duration, when
+from zeekml.detection.flow_rules import FlowRule
 from zeekml.detection.notice import State, Tally
 from zeekml.detection.policy import Detector
 
 _ENDINGS: Final[Mapping[State, str]] = {"open": "", "update": ", going on", "closed": ", over"}
+
+DNS_PORT: Final = 53
 
 T = TypeVar("T")
 
@@ -50,6 +53,8 @@ class Incident:
     sources: Distinct[str]
     destinations: Distinct[str]
     ports: Distinct[tuple[str, int]]
+    rule: FlowRule | None = None  # by which one flow alone opened it; None if others had to
+    relays: bool = False  # whether the source is a resolver, which may ask for its clients
 
 
 def has_ports(proto: str) -> bool:
@@ -62,7 +67,8 @@ def message(incident: Incident, state: State) -> str:
     amount = counted(incident.flows, "flow")
     if incident.flows > 1 or incident.end - incident.first_ts >= 1.0:
         amount += f" in {duration(incident.end - incident.first_ts)}"
-    return printable(f"{_deed(incident)} ({amount}{_ENDINGS[state]})", 400)
+    by = f"; {incident.rule.brief()}" if incident.rule else ""
+    return printable(f"{_deed(incident)} ({amount}{_ENDINGS[state]}{by})", 400)
 
 
 def detail(incident: Incident, severity: str, signatures: int | None = None) -> str:
@@ -82,6 +88,8 @@ def detail(incident: Incident, severity: str, signatures: int | None = None) -> 
         f"highest score {incident.score:.3f}{spread}, threshold {incident.threshold:.3f}",
         f"severity {severity}",
     ]
+    if incident.rule:
+        parts.insert(3, incident.rule.text())
     if incident.detector.techniques:
         parts.append(f"ATT&CK {' '.join(incident.detector.techniques)}")
     if signatures is not None:
@@ -132,6 +140,8 @@ def _deed(incident: Incident) -> str:
     threat = incident.detector.threat if incident.named else ""
     who = _hosts(incident.src, incident.sources)
     target = _target(incident)
+    if incident.relays and incident.src is not None and incident.p == DNS_PORT:
+        who += " or a client of this resolver"
     proto, ports = incident.proto, incident.ports.tally
     by_protocol = f" by {proto}" if proto is not None and not has_ports(proto) else ""
     if threat == "dos" and incident.src is None and incident.sources.main is None:

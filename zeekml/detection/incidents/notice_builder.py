@@ -15,6 +15,7 @@ import msgspec
 from communityid.error import Error as CommunityIdError
 
 from zeekml.core.text import printable
+from zeekml.detection.flow_rules import FlowRule
 from zeekml.detection.incidents._incidents import DESTINATIONS, NO_SIZE, PORTS, SOURCES
 from zeekml.detection.incidents.compiled_policy import ORIGINATOR, PORT, RESPONDER
 from zeekml.detection.incidents.flow_store import FlowStore
@@ -53,6 +54,8 @@ class IncidentTexts(msgspec.Struct):
     seq: int  # of the next line
     signatures: list[str]  # the first different ones, plain
     why: tuple[str, ...]  # what explained its last opening or updating line
+    rule: FlowRule | None  # by which one flow alone opened it; None if others had to
+    relays: bool  # whether the flow that opened it is a resolver's, which may ask for its clients
 
     def add_signatures(self, texts: list[str] | None) -> None:
         """Remember signatures, as far as there is room."""
@@ -71,7 +74,8 @@ class Line(NamedTuple):
     def explained(self, why: Iterable[str] | None = None) -> Notice:
         """The notice with an explanation; without, with that of the incident's line before it."""
         if why is not None:
-            self.texts.why = tuple(printable(text) for text in islice(why, _MAX_WHY))
+            told = (self.texts.rule.text(), *why) if self.texts.rule else why
+            self.texts.why = tuple(printable(text) for text in islice(told, _MAX_WHY))
         return replace(self.notice, why=self.texts.why)
 
 
@@ -170,6 +174,8 @@ class NoticeBuilder:
             sources=self._distinct(texts, SOURCES, "id.orig_h"),
             destinations=self._distinct(texts, DESTINATIONS, "id.resp_h"),
             ports=self._distinct(texts, PORTS, "proto", "id.resp_p"),
+            rule=texts.rule,
+            relays=texts.relays,
         )
 
     def _distinct(self, texts: IncidentTexts, sort: int, *columns: str) -> Distinct[Any]:

@@ -33,6 +33,7 @@ MEMBERSHIP: Final = np.dtype(
         ("evidence", np.float64),  # of the group for the incident's threat; NaN before it opened
         ("threat", np.int8),
         ("opens", np.bool_),
+        ("alone", np.bool_),  # of an incident's first rows: whether one row was enough to open it
     ],
     align=True,
 )
@@ -48,6 +49,7 @@ class ReplayedIncident:
     # float64 (rows,): what the opening rule finds in the group for this threat at each row, as
     # evidence with the base rate taken out; NaN at rows before the opener
     evidence: npt.NDArray[np.float64]
+    alone: bool = False  # whether the opener was enough by itself, whatever the thresholds
 
     @property
     def peak(self) -> float:
@@ -113,6 +115,7 @@ class Replay:
                 int(part["row"][part["opens"]][0]),
                 part["row"].astype(np.intp),
                 part["evidence"].copy(),
+                bool(part["alone"][0]),
             )
             for part in np.split(found, starts[1:])
             if len(part)

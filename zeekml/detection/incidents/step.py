@@ -27,6 +27,7 @@ POSITION: Final = np.dtype(
         ("incident", np.int32),
         ("suppressed", np.int64),  # rows that belonged to an incident without any line
         *alike(np.bool_, "begun", "belongs", "written", "line_due", "signatures_due"),
+        ("alone", np.bool_),  # whether the row that opens an incident is enough by itself
     ],
     align=True,
 )

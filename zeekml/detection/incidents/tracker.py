@@ -19,11 +19,13 @@ import numpy as np
 
 from zeekml.core.hash_table import places_except
 from zeekml.detection.candidates import Candidates
+from zeekml.detection.flow_rules import FlowRule
 from zeekml.detection.incidents import tracker_snapshot
 from zeekml.detection.incidents._incidents import ABSENT, DONE, DUE, OPENS, IncidentStore
 from zeekml.detection.incidents.candidate_rows import Batch, new_secret, number_rows
 from zeekml.detection.incidents.compiled_policy import compile_policy
 from zeekml.detection.incidents.flow_store import FlowStore
+from zeekml.detection.incidents.message import DNS_PORT
 from zeekml.detection.incidents.notice_builder import (
     IncidentTexts,
     Line,
@@ -34,9 +36,15 @@ from zeekml.detection.incidents.notice_builder import (
 from zeekml.detection.incidents.step import new_state
 from zeekml.detection.notice import RelatedFlow, State
 from zeekml.detection.rules import DetectionRules
+from zeekml.detection.single_flows import Judged, SingleFlows
+from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
 
 MOST_RELATED = 10
 """Flows of an opening line's evidence, the strongest."""
+
+
+_TUNNELLED = ("c2", "exfil")  # what may go through a resolver
+_INDEGREE = FEATURE_INDEX["src_indegree"]
 
 
 class IncidentTracker:
@@ -45,15 +53,19 @@ class IncidentTracker:
     Scores are weighed with their base rate taken out (`zeekml.ensemble.probability.evidence`).
 
     A candidate enters one group for each `group_by` the enabled detectors use. Where no incident
-    of the group is open, the `top` strongest rows of the window are the evidence, and the threat
-    with the largest sum of strength times P(threat | malicious) over those rows is the one threat
-    that may open (or another on evidence of its own, in groups that do not share an originator).
+    of the group is open, the `top` strongest rows of the window are the evidence, and they vote by
+    strength times P(threat | malicious). Evidence that passes for any threat with a fair share of
+    the vote, threshold and minimums alike, opens; the winner of the vote is the name. (In groups
+    that do not share an originator, another may open on evidence of its own.)
 
     Where one is open, the group's flows belong to it; another threat then opens on evidence of
     its own: the mean of the `top` highest strength times P(threat | malicious), and `minimum_flows`
     rows for which it is the most likely. A flow that belongs to an incident of its own most
     likely threat still counts as evidence in its other groups, but belongs to no incident there;
     a threat whose flows are mixed with such flows needs evidence of its own too.
+
+    A flow that is enough by itself (`zeekml.detection.single_flows`) opens the incident at once if
+    its group has none of that threat, and else keeps that one open.
     """
 
     def __init__(self, rules: DetectionRules) -> None:
@@ -64,6 +76,7 @@ class IncidentTracker:
         self._position, self._windows, self._incidents, _, self._rows = self._state
         self._store = IncidentStore(self._state)
         self._flows = FlowStore()
+        self._single_flows = SingleFlows(rules.policy)
         self._builder = NoticeBuilder(rules, self._windows, self._incidents, self._flows)
         self._open: dict[int, IncidentTexts] = {}  # by place
         self._due: list[tuple[float, str, int, IncidentTexts]] = []
@@ -215,6 +228,8 @@ class IncidentTracker:
             seq=0,
             signatures=[],
             why=(),
+            rule=self._rule(threat, candidates) if position["alone"] else None,
+            relays=detector.threat in _TUNNELLED and self._relays(candidates),
         )
         for place in signed:
             texts.add_signatures(self._flows.value(place, "signatures"))
@@ -228,6 +243,19 @@ class IncidentTracker:
             for i in strongest
         )
         lines.append(self._report(texts, candidates, "open", related))
+
+    def _rule(self, threat: int, candidates: Candidates) -> FlowRule | None:
+        """What the row at hand is enough for a threat by."""
+        rows = Judged(candidates.matrix, candidates.score, candidates.threat, candidates.members)
+        return self._single_flows.met_by(rows, int(self._position["number"][0]), threat)
+
+    def _relays(self, candidates: Candidates) -> bool:
+        """Whether the row at hand is a look-up by a host that others contact in turn."""
+        row = int(self._position["number"][0])
+        if candidates.matrix.shape[1] != len(FEATURES):
+            return False
+        asked = candidates.flows.column("id.resp_p")[row].as_py() == DNS_PORT
+        return asked and bool(candidates.matrix[row, _INDEGREE] > 0)
 
     def _cut_short(self) -> Line:
         """Close the incident heard of least recently."""

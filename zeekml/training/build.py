@@ -18,7 +18,12 @@ from zeekml.ensemble.manifest import Calibration, TrainingSource, Usual, usual_v
 from zeekml.ensemble.tflite_file import write_mlp
 from zeekml.errors import InputError
 from zeekml.training.evaluation_report import EvaluationReport
-from zeekml.training.leave_one_out import leave_one_out, why_none_held_out
+from zeekml.training.leave_one_out import (
+    benign_alone,
+    can_be_held_out,
+    leave_one_out,
+    why_none_held_out,
+)
 from zeekml.training.mlp import Recipe
 from zeekml.training.model_card import CardFacts, model_card
 from zeekml.training.thresholds import Fitted
@@ -104,8 +109,9 @@ def build_bundle(
         prepared,
         training,
         lambda held_out, done, total: tell(f"evaluating on {held_out}", done, total),
+        numbers=[*can_be_held_out(prepared), *benign_alone(prepared)],
     )
-    if not folds:
+    if not any((fold.labels > 0).any() for fold in folds):
         raise InputError(
             "no environment can be held out to calibrate on; add labelled environments "
             f"({why_none_held_out(prepared)})"

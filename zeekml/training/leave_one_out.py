@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from zeekml.core.markdown import table
-from zeekml.datasets.environment import LABEL_NAMES, Labels
+from zeekml.datasets.environment import LABEL_NAMES, MIN_BENIGN_ROWS, Labels
 from zeekml.training.ranking import MEASURES, RATES, SHOWN, EvaluatedRows, Floats, mean_of_known
 from zeekml.training.trained_ensemble import Prediction, TrainedEnsemble
 from zeekml.training.trainer import TrainingSettings, train
@@ -47,6 +47,16 @@ class Fold:
 def evaluable(prepared: Sequence[Prepared]) -> list[int]:
     """Numbers of the environments that figures can be computed on."""
     return [n for n, item in enumerate(prepared) if item.environment.why_not_evaluable() is None]
+
+
+def benign_alone(prepared: Sequence[Prepared]) -> list[int]:
+    """Numbers of the environments that tell what benign traffic scores, and nothing else."""
+    found = []
+    for number, item in enumerate(prepared):
+        labels = item.environment.evaluation_labels()
+        if (labels == 0).sum() >= MIN_BENIGN_ROWS and not (labels > 0).any():
+            found.append(number)
+    return found
 
 
 def can_train(prepared: Sequence[Prepared]) -> bool:
@@ -78,13 +88,15 @@ def leave_one_out(
     prepared: Sequence[Prepared],
     settings: TrainingSettings,
     progress: Callable[[str, int, int], None] | None = None,
+    *,
+    numbers: Sequence[int] | None = None,
 ) -> list[Fold]:
-    """Score every evaluable environment by an ensemble trained on all others.
+    """Score environments, every evaluable one by default, by an ensemble trained on all others.
 
     `progress` is called with (environment held out, its members done, members in all).
     """
     folds = []
-    for number in evaluable(prepared):
+    for number in evaluable(prepared) if numbers is None else numbers:
         held_out = prepared[number]
         tell = partial(progress, held_out.name) if progress is not None else None
         ensemble = train_if_possible(without(prepared, number), settings, tell)

@@ -184,6 +184,11 @@ def _evidence(log_odds: float) -> float:
     return 1 / (1 + math.exp(-log_odds))
 
 
+def _of_both_sides(folds: Sequence[Fold]) -> list[Fold]:
+    """Those that hold attacks: the others tell what benign traffic scores, and no more."""
+    return [fold for fold in folds if (fold.labels > 0).any()]
+
+
 def cross_check(
     folds: Sequence[Fold], policy: Policy, *, budget: float = FALSE_INCIDENTS_PER_FLOW
 ) -> list[SiteCheck]:
@@ -192,11 +197,11 @@ def cross_check(
     One check per fold; none if there is only one.
     """
     checks: list[SiteCheck] = []
-    if len(folds) < 2:
+    if len(_of_both_sides(folds)) < 2:
         return checks
     for held_out in folds:
         others = [fold for fold in folds if fold is not held_out]
-        fit = fit_scores(others)
+        fit = fit_scores(_of_both_sides(others))
         values = choose_thresholds(others, fit, policy, budget=budget).values
         stream, labels = HeldOutStream.of(held_out, fit, policy), held_out.labels
         caught = np.zeros(len(labels), np.bool_)
@@ -223,9 +228,10 @@ class Fitted:
 
     @classmethod
     def to(cls, folds: Sequence[Fold], policy: Policy) -> Fitted:
-        calibration = fit_scores(folds)
+        both = _of_both_sides(folds)
+        calibration = fit_scores(both)
         return cls(
-            [measure(fold) for fold in folds],
+            [measure(fold) for fold in both],
             calibration,
             choose_thresholds(folds, calibration, policy),
             cross_check(folds, policy),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from zeekml.detection.flow_rules import rule_in
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.errors import DataError, InputError
 from zeekml.triage.explanation import explain_incident
@@ -34,7 +35,8 @@ def notices(out: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def scan(notices: list[dict[str, Any]]) -> dict[str, Any]:
-    return next(n for n in notices if n["zeekml_threat"] == "scan")
+    scans = [n for n in notices if n["zeekml_threat"] == "scan"]
+    return next(n for n in scans if not rule_in(n["zeekml_why"]))
 
 
 def test_every_line_is_there_with_what_it_rests_on(
@@ -112,6 +114,16 @@ def test_the_whole_picture(out: Path, scan: dict[str, Any], zeekml: Any) -> None
     at = [n for n in report["lines"] if n["zeekml_state"] != "closed"][-1]
     assert at["zeekml_why"][0].startswith(report["reasons"][0]["feature"] + "=")
     assert report["reasons"][0]["words"] in at["zeekml_why"][0]
+
+
+def test_a_floor_is_named(out: Path, notices: list[dict[str, Any]], zeekml: Any) -> None:
+    by_floor = next(n for n in notices if rule_in(n["zeekml_why"]))
+    text = zeekml("explain", by_floor["zeekml_id"], "--out", out).stdout
+    told = " ".join(text.split())
+    assert "One flow alone was enough to open it: floor: 50 or more hosts contacted by" in told
+    report = json.loads(zeekml("explain", by_floor["zeekml_id"], "--out", out, "--json").stdout)
+    assert report["rule"] == by_floor["zeekml_why"][0]
+    assert report["rule"].startswith("floor: 50 or more hosts contacted by the source in 60 s and ")
 
 
 def test_what_it_says_silences_it_and_works(

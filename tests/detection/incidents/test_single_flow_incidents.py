@@ -95,7 +95,7 @@ def test_a_resolver_may_have_asked_for_a_client(
         lines = [*tracker.add(replace(columns_of(flows), matrix=matrix)), *tracker.close()]
         return [line.notice.msg for line in lines]
 
-    words = "192.0.2.66 or a client of this resolver"
+    words = "192.0.2.66 (or a client of this resolver, if it is one)"
     assert all(msg.startswith(f"{words} kept in touch") for msg in messages(53, 1))
     assert all(msg.startswith(f"{words} sent") for msg in messages(53, 9, "exfil"))
     for other in (messages(53, 0), messages(443, 1), messages(53, 1, "scan"), messages(53, np.nan)):

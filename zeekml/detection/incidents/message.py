@@ -54,7 +54,7 @@ class Incident:
     destinations: Distinct[str]
     ports: Distinct[tuple[str, int]]
     rule: FlowRule | None = None  # by which one flow alone opened it; None if others had to
-    relays: bool = False  # whether the source is a resolver, which may ask for its clients
+    relays: bool = False  # whether the source may be a resolver that asks for its clients
 
 
 def has_ports(proto: str) -> bool:
@@ -141,7 +141,8 @@ def _deed(incident: Incident) -> str:
     who = _hosts(incident.src, incident.sources)
     target = _target(incident)
     if incident.relays and incident.src is not None and incident.p == DNS_PORT:
-        who += " or a client of this resolver"
+        # others contact it, perhaps not to ask
+        who += " (or a client of this resolver, if it is one)"
     proto, ports = incident.proto, incident.ports.tally
     by_protocol = f" by {proto}" if proto is not None and not has_ports(proto) else ""
     if threat == "dos" and incident.src is None and incident.sources.main is None:

@@ -55,7 +55,7 @@ class IncidentTexts(msgspec.Struct):
     signatures: list[str]  # the first different ones, plain
     why: tuple[str, ...]  # what explained its last opening or updating line
     rule: FlowRule | None  # by which one flow alone opened it; None if others had to
-    relays: bool  # whether the flow that opened it is a resolver's, which may ask for its clients
+    relays: bool  # whether the flow that opened it is a look-up by a host that others contact
 
     def add_signatures(self, texts: list[str] | None) -> None:
         """Remember signatures, as far as there is room."""

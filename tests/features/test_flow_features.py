@@ -161,6 +161,7 @@ def test_a_connection_that_was_tried_in_vain_is_unanswered(state: str) -> None:
         ("tcp", "OTH", (8883, 50_123), True),  # a session that was cut
         ("tcp", "S0", (443, 50_123), False),  # it is known who began
         ("tcp", "OTH", (50_123, 443), False),
+        ("tcp", "RSTOS0", (102, 50_123), True),  # a server's answers, seen without the questions
     ],
 )
 def test_who_sends_from_a_usual_servers_port_is_the_responder(

@@ -38,7 +38,8 @@ _FAILED_STATES: Final = ("S0", "REJ")
 # ... that say of a TCP connection that the sensor did not see both sides of it ...
 _HALF_SEEN_STATES: Final = ("SH", "SHR", "OTH", "RSTRH")
 # ... and in which it saw the originator open the connection, and the responder not close it
-_OPENED_STATES: Final = (*_FAILED_STATES, "SH", "S1", "S2", "S3", "RSTOS0")
+# (Zeek writes RSTOS0 also for what a server sent before it reset a connection, seen midway)
+_OPENED_STATES: Final = (*_FAILED_STATES, "SH", "S1", "S2", "S3")
 
 _NO_CONTACT_TYPES: Final = (
     *(0, 1, 2, 3, 4, 5, 11, 12, 129),  # errors and replies, of both versions

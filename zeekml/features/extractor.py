@@ -58,8 +58,8 @@ class FeatureExtractor:
         """Features of the next flows of the stream (a batch of `FLOW_SCHEMA`)."""
         columns = flow_columns(batch, self._classify)
         matrix = np.empty((columns.rows, len(FEATURES)), np.float32)
-        clock, turned = self.context.write(columns, matrix)
-        write_flow_features(columns.turned(turned), matrix)
+        write_flow_features(columns, matrix)
+        clock = self.context.write(columns, matrix)
         return FeatureBatch(matrix, clock, columns.end / 1e6)
 
 

@@ -80,7 +80,6 @@ class FlowColumns(NamedTuple):
     # whether the originator turned to the responder, as it does not with what goes to a group of
     # hosts or only reports an error: what is no contact does not count in windows
     is_contact: npt.NDArray[np.bool_]
-    maybe_answer: npt.NDArray[np.bool_]  # nothing says that the originator began
     orig_key: npt.NDArray[np.uint64]
     resp_key: npt.NDArray[np.uint64]
     orig_kind: npt.NDArray[np.uint8]
@@ -151,8 +150,6 @@ def flow_columns(batch: pa.RecordBatch, classify: HostClassifier) -> FlowColumns
         failed=failed
         | ((sides["resp_pkts"] == 0.0) & ~(is_tcp & half_seen & (sides["orig_pkts"] > 0.0))),
         is_contact=~no_contact,
-        # clients of TCP use higher ports than servers
-        maybe_answer=undecided & (from_server | ~to_server) & (~is_tcp | (orig_port < port)),
         **sides,
     )
     return columns.turned(undecided & from_server & ~to_server & (port >= _FIRST_CLIENT_PORT))

@@ -56,7 +56,6 @@ def flows(seed: int, rows: int, hosts: int, jumps: Sequence[int]) -> FlowColumns
         resp_port=g.choice([53, 80, 443, -1, 65535], rows).astype(np.int32),
         failed=g.random(rows) < 0.2,
         is_contact=g.random(rows) < 0.9,
-        maybe_answer=g.random(rows) < 0.3,
         orig_key=source * np.uint64(0x9E3779B97F4A7C15),
         resp_key=target * np.uint64(0x9E3779B97F4A7C15),
         orig_kind=np.zeros(rows, np.uint8),
@@ -71,8 +70,7 @@ def part(columns: FlowColumns, begin: int, end: int) -> FlowColumns:
 
 def features(engine: ContextEngine, columns: FlowColumns) -> bytes:
     out = np.zeros((columns.rows, len(FEATURES)), np.float32)
-    clock, turned = engine.write(columns, out)
-    return out.tobytes() + clock.tobytes() + turned.tobytes()
+    return out.tobytes() + engine.write(columns, out).tobytes() + out.tobytes()
 
 
 def cut(parts: Sequence[npt.NDArray[np.uint8]], size: int) -> Iterator[bytes]:

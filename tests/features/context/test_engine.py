@@ -85,8 +85,6 @@ class Oracle:
         self.clock = -math.inf
         self.began = 0.0
         self.ahead = 0
-        # by pair, and by pair and port: when the latest contact began, and the flows of each
-        self.contacts: dict[Any, tuple[float, list[list[dict[str, Any]]]]] = {}
 
     def features(self, r: dict[str, Any]) -> dict[str, float]:
         end = r["ts"] + (r["duration"] or 0.0)
@@ -117,9 +115,9 @@ class Oracle:
         self.rows.append(row)
         live = [x for x in self.rows if x["arrival"] > self.clock - HOUR]
         live = live if self.bound is None else live[-self.bound :]
-        row["same"] = self.joins((row["src"], row["dst"]), row, live)
-        at_port = row["src"], row["dst"], row["port"]
-        self.joins(at_port, row, live)
+        ends = row["src"], row["dst"]
+        of_pair = [x for x in live if (x["src"], x["dst"]) == ends]
+        firsts_of_contacts = {id(flows[0]) for flows in self.contacts(of_pair)}
         first_of_pair: dict[tuple[str, str], Any] = {}
         for x in live:
             first_of_pair.setdefault((x["src"], x["dst"]), x)
@@ -151,7 +149,7 @@ class Oracle:
             f[f"pair{w}_failed"] = share(pair)
             f[f"pair{w}_ports"] = len({x["port"] for x in pair})
             sizes = {round(math.log2(1 + x["got"]) * 4) for x in pair}
-            meetings = max(sum(not x["same"] for x in pair), 1)
+            meetings = max(sum(id(x) in firsts_of_contacts for x in pair), 1)
             f[f"pair{w}_answers"] = min(len(sizes), meetings) / meetings
             f[f"pair{w}_contacts"] = meetings
             f[f"pair{w}_share"] = len(pair) / len(out)
@@ -160,8 +158,8 @@ class Oracle:
             f[f"dport{w}_hosts"] = len({x["src"] for x in of_service})
             f[f"window{w}_seen"] = min((self.clock - self.began) / w, 1.0)
         # of each contact, the flow that came last stands for it
-        held = {id(x) for x in live}
-        contacts = [flows[-1] for flows in self.contacts[at_port][1] if id(flows[-1]) in held]
+        at_port = [x for x in of_pair if x["port"] == row["port"]]
+        contacts = [flows[-1] for flows in self.contacts(at_port)]
         f.update(self.series("contact", contacts, CONTACTS))
         f["contact_regular"] = float(len(contacts) >= REGULAR_FROM)
         lookups = [x for x in live if x["src"] == row["src"] and x["lookup"]]
@@ -177,21 +175,16 @@ class Oracle:
         f["port_share"] = sum(x["port"] == row["port"] for x in live) / len(live)
         return f
 
-    def joins(self, key: Any, row: dict[str, Any], live: list[dict[str, Any]]) -> bool:
-        """Put a flow into the contacts of a key; whether it belongs to the latest of them."""
-        began, flows = self.contacts.get(key, (-math.inf, []))
-        held = {id(x) for x in live}
-        if not any(id(x) in held for contact in flows for x in contact):
-            began, flows = -math.inf, []
-        start = row["arrival"] if row["misdated"] else row["ts"]
-        joins = abs(start - began) < 1.0
-        if joins:
-            flows[-1].append(row)
-        else:
-            began = start
-            flows.append([row])
-        self.contacts[key] = began, flows
-        return joins
+    @staticmethod
+    def contacts(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+        """Flows of two hosts, or to one port, in order of arrival: those of one second together."""
+        found: list[list[dict[str, Any]]] = []
+        for x in rows:
+            if found and second_of(found[-1][-1]) == second_of(x):
+                found[-1].append(x)
+            else:
+                found.append([x])
+        return found
 
     @staticmethod
     def series(prefix: str, rows: list[dict[str, Any]], longest: int) -> dict[str, float]:
@@ -222,6 +215,10 @@ class Oracle:
             cv = statistics.pstdev(gaps) / (statistics.fmean(gaps) + 0.01)
             f[f"{prefix}_interval_cv"] = min(cv, 6.0)
         return f
+
+
+def second_of(row: dict[str, Any]) -> int:
+    return math.floor(row["arrival"] if row["misdated"] else row["ts"])
 
 
 def share(rows: list[dict[str, Any]]) -> float:
@@ -426,46 +423,12 @@ def test_columns_that_compiled_code_cannot_take_are_refused() -> None:
     ContextEngine().write(columns, out)
 
 
-def udp(ts: float, source: str, source_port: int, target: str, port: int) -> dict[str, Any]:
-    flow = record(ts, source, target, port, proto="udp", sent=100, received=5000)
-    return {**flow, "id.orig_p": source_port}
-
-
 def columns_of(stream: list[dict[str, Any]], *names: str) -> list[list[float]]:
     """Natural values of some features, a list for each."""
     matrix = feature_matrix([flow_batch(stream)])
     natural = [FEATURES[FEATURE_INDEX[name]].natural for name in names]
     at = [matrix[:, FEATURE_INDEX[name]].tolist() for name in names]
     return [[round(of(v), 3) for v in column] for of, column in zip(natural, at, strict=True)]
-
-
-def test_the_other_direction_of_a_flow_seen_in_the_hour_is_its_answer() -> None:
-    ask = udp(0.0, "10.0.0.1", 40_000, "192.0.2.7", 50_000)
-    answer = udp(30.0, "192.0.2.7", 50_000, "10.0.0.1", 40_000)
-    other = udp(40.0, "192.0.2.7", 50_001, "10.0.0.1", 40_000)  # from a port that was not asked
-    between = [record(float(at), "10.0.0.5", "10.0.0.6") for at in range(60, 4000, 250)]
-    late = udp(4_010.0, "192.0.2.7", 50_000, "10.0.0.1", 40_000)  # the question is forgotten
-    stream = [ask, answer, other, *between, late]
-    found = columns_of(stream, "pair3600_flows", "src3600_hosts", "orig_local", "orig_payload")
-    flows, hosts, local, sent = ([*column[:3], column[-1]] for column in found)
-    assert flows == [1, 2, 1, 1]
-    assert hosts == [1, 1, 1, 1]
-    assert local == [1, 1, 0, 0]
-    assert sent[:2] == pytest.approx([82, 4982], rel=1e-5)  # sides are those of the question
-
-
-def test_an_answer_is_found_among_a_pairs_ports_and_in_any_cut() -> None:
-    stream = [
-        udp(0.0, "10.0.0.1", 40_000, "192.0.2.7", 50_000),
-        udp(1.0, "10.0.0.1", 40_000, "192.0.2.7", 50_001),
-        udp(2.0, "192.0.2.7", 50_000, "10.0.0.1", 40_000),
-        udp(3.0, "192.0.2.7", 50_002, "10.0.0.1", 40_000),
-    ]
-    assert columns_of(stream, "orig_local") == [[1, 1, 1, 0]]
-    extractor = FeatureExtractor()
-    apart = [extractor.transform(flow_batch([flow])).matrix for flow in stream]
-    whole = feature_matrix([flow_batch(stream)])
-    np.testing.assert_array_equal(np.concatenate(apart).view(np.int32), whole.view(np.int32))
 
 
 def test_what_goes_to_a_group_or_reports_an_error_is_no_contact() -> None:

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from zeekml.readers._stream_clock cimport CLOCK_WIDTH
+from zeekml.readers._stream_clock cimport CLOCK_WIDTH, SECOND
 
 cpdef enum:
     WINDOW_COUNT = 3
@@ -36,7 +36,7 @@ cpdef enum:
     FAILED = 1
     PORTS = 2
     ANSWERS = 3
-    PAIR_CONTACTS = 4  # flows less than a second after the first of several are one
+    PAIR_CONTACTS = 4  # flows of one second are one
     PAIR_WINDOW = 5
     HOSTS = 2
     SERVICE_WINDOW = 3
@@ -58,7 +58,7 @@ cpdef enum:
 
     # flags of a record; the lowest bits are the size of the answer
     ANSWER_SIZES = 256
-    # whether it and an earlier record of the pair are one contact
+    # whether it and the record of the pair before, which is held, are one contact
     SAME_CONTACT = 256
     FAILED_FLAG = 512
     LOOKUP_FLAG = 1024
@@ -70,8 +70,6 @@ cpdef enum:
     NEWER_CONTACT = 16384
     # whether that newer one and this are one contact
     CONTINUED = 32768
-
-    ONE_CONTACT = 1000000  # microseconds
 
     PORTS_PER_PROTO = 65536
     UNKNOWN_PORT_INDEX = 4 * PORTS_PER_PROTO
@@ -88,6 +86,7 @@ cpdef enum:
 
     LEAD_SHIFT = 9
     PORT_SHIFT = 27
+    NOTHING_SHIFT = 31
 
 cdef extern from *:
     """
@@ -102,13 +101,13 @@ cdef extern from *:
         float orig_log;
         float resp_log;
         /* last record of the previous contact of the same source, destination and port; previous
-           DNS record of the source. And how many records of that series back the request's size was last seen, 0 if
-           not within its length */
+           DNS record of the source. And how many records of that series back the request's size was
+           last seen, 0 if not within its length */
         uint32_t prev_contact : 27, contact_request : 5;
         uint32_t prev_lookup : 27, lookup_request : 5;
         uint16_t flags;
         uint16_t port_low;
-        uint32_t high; /* from the top: of the port, of the lead, of the payload */
+        uint32_t high; /* from the top: if it is no contact; of the port, the lead, the payload */
         uint32_t payload_low;
         uint32_t source : 27, contact_answer : 5; /* host; as for the request */
         uint32_t target : 27, lookup_answer : 5;
@@ -152,13 +151,11 @@ cdef struct LargeHost:
 cdef struct Pair:
     uint32_t latest
     uint32_t first
-    uint32_t began  # when the first flow of the latest contact started, its low half
     uint8_t n[PAIR_COUNTS]
 
 cdef struct LargePair:
     uint32_t latest
     uint32_t first
-    uint32_t began
     uint32_t n[PAIR_COUNTS]
 
 cdef struct Service:
@@ -172,7 +169,6 @@ cdef struct LargeService:
 cdef struct Contact:
     uint32_t latest
     uint32_t count
-    uint32_t began  # as of a pair
 
 cdef struct Slots:
     # which places of an array are in use; places given back are used again first
@@ -241,6 +237,15 @@ cdef inline void pack(Record* r, int64_t lead, int64_t payload, int64_t port) no
     )
 
 
+cdef inline void pack_nothing(Record* r) noexcept nogil:
+    """Make it the record of a flow that is no contact: it takes a place, and is counted nowhere."""
+    r.high = <uint32_t>1 << NOTHING_SHIFT
+
+
+cdef inline bint is_nothing(const Record* r) noexcept nogil:
+    return r.high >> NOTHING_SHIFT != 0
+
+
 cdef inline int64_t lead_of(const Record* r) noexcept nogil:
     cdef int64_t high = (r.high >> LEAD_SHIFT) & ((1 << (PORT_SHIFT - LEAD_SHIFT)) - 1)
     return r.lead_low | (high << 32)
@@ -268,15 +273,9 @@ cdef inline int64_t arrival_of(const Record* r, int64_t last) noexcept nogil:
     return last - <int64_t><uint32_t>(<uint32_t>last - r.arrival)
 
 
-cdef inline uint32_t start_of(const Record* r) noexcept nogil:
-    """When the record's flow started, or its arrival if its time is wrong; the low half."""
-    return r.arrival - r.lead_low
-
-
-cdef inline bint is_same_contact(uint32_t start, uint32_t began) noexcept nogil:
-    """Whether a flow belongs to the contact that began then: they are less than a second apart."""
-    cdef uint32_t apart = min(start - began, began - start)
-    return apart < ONE_CONTACT
+cdef inline int64_t second_of(const State* c, const Record* r) noexcept nogil:
+    """The whole second in which a flow started, or came to be known if its time is wrong."""
+    return (arrival_of(r, c.clock[ARRIVED]) - lead_of(r)) // SECOND
 
 
 cdef inline int64_t age_of(const State* c, int64_t number) noexcept nogil:

@@ -33,5 +33,4 @@ class Context:
         max_records: int,
         out: npt.NDArray[np.float32],
         clocks: npt.NDArray[np.int64],
-        turned: npt.NDArray[np.uint8],
     ) -> None: ...

@@ -7,7 +7,7 @@ from zeekml.features.context._counters cimport Count, counted
 from zeekml.features.context._keys cimport Kind, key_hash_of, known_cell, refill
 from zeekml.features.context._series cimport look_back, write_series
 from zeekml.features.context._table cimport number_at, state_at
-from zeekml.features.context._windows cimport Flow, Place, enter, expire, has_asked, length_of
+from zeekml.features.context._windows cimport Flow, Place, enter, expire, length_of, pass_by
 from zeekml.readers._stream_clock cimport BEGAN, NOW, SECOND, tick
 
 from zeekml.features import feature_schema
@@ -55,12 +55,10 @@ cdef struct Columns:
     const double* orig_pkts
     const double* resp_pkts
     const int8_t* proto
-    const int32_t* orig_port
-    const int32_t* resp_port
+    const int32_t* port
     const uint32_t* services
     const uint8_t* failed
     const uint8_t* is_contact
-    const uint8_t* maybe_answer
     const uint64_t* orig_key
     const uint64_t* resp_key
 
@@ -81,21 +79,19 @@ cdef Columns columns_of(flows, int64_t begin, int64_t end) except *:
     cdef const double[::1] orig_payload = flows.orig_payload, resp_payload = flows.resp_payload
     cdef const double[::1] orig_pkts = flows.orig_pkts, resp_pkts = flows.resp_pkts
     cdef const int8_t[::1] proto = flows.proto
-    cdef const int32_t[::1] orig_port = flows.orig_port, resp_port = flows.resp_port
+    cdef const int32_t[::1] port = flows.resp_port
     cdef const uint32_t[::1] services = flows.services
     cdef const uint8_t[::1] failed = flows.failed.view("u1")
     cdef const uint8_t[::1] is_contact = flows.is_contact.view("u1")
-    cdef const uint8_t[::1] maybe_answer = flows.maybe_answer.view("u1")
     cdef const uint64_t[::1] orig_key = flows.orig_key, resp_key = flows.resp_key
     if not 0 <= begin < end <= min(map(len, flows)):
         raise ValueError(f"there are no rows {begin} to {end}")
     columns.start, columns.end = &starts[0], &ends[0]
     columns.orig_payload, columns.resp_payload = &orig_payload[0], &resp_payload[0]
     columns.orig_pkts, columns.resp_pkts = &orig_pkts[0], &resp_pkts[0]
-    columns.proto = &proto[0]
-    columns.orig_port, columns.resp_port = &orig_port[0], &resp_port[0]
+    columns.proto, columns.port = &proto[0], &port[0]
     columns.services, columns.failed = &services[0], &failed[0]
-    columns.is_contact, columns.maybe_answer = &is_contact[0], &maybe_answer[0]
+    columns.is_contact = &is_contact[0]
     columns.orig_key, columns.resp_key = &orig_key[0], &resp_key[0]
     return columns
 
@@ -163,10 +159,9 @@ cdef class Context:
         cdef Columns columns = columns_of(flows, begin, end)
         cdef int64_t i
         cdef Place place
-        cdef uint8_t turned
         with nogil:
             for i in range(begin, end):
-                if take(&self.c, &columns, i, max_records, &place, &turned):
+                if take(&self.c, &columns, i, max_records, &place):
                     look_back_from(&self.c, &place)
 
     def update(
@@ -177,20 +172,16 @@ cdef class Context:
         int64_t max_records,
         float[:, ::1] out,
         int64_t[::1] clocks,
-        uint8_t[::1] turned,
     ):
-        """Take rows in, one after the other; write their context columns.
-
-        And for each row the clock, and whether it was found to be an answer, and turned round.
-        """
+        """Take rows in, one after the other; write their context columns, and the clock at each."""
         cdef Columns columns = columns_of(flows, begin, end)
         cdef int64_t i
         cdef Place place
-        if min(out.shape[0], clocks.shape[0], turned.shape[0]) < end or out.shape[1] != len(feature_schema.FEATURES):
+        if min(out.shape[0], clocks.shape[0]) < end or out.shape[1] != len(feature_schema.FEATURES):
             raise ValueError("what is written has no room")
         with nogil:
             for i in range(begin, end):
-                if take(&self.c, &columns, i, max_records, &place, &turned[i]):
+                if take(&self.c, &columns, i, max_records, &place):
                     write(&self.c, &place, columns.start[i], self.log_counts, &out[i, FLOW_WIDTH])
                 else:
                     write_none(&self.c, &out[i, FLOW_WIDTH])
@@ -198,7 +189,7 @@ cdef class Context:
 
 
 cdef inline bint take(
-    State* c, const Columns* columns, int64_t i, int64_t max_records, Place* place, uint8_t* turned
+    State* c, const Columns* columns, int64_t i, int64_t max_records, Place* place
 ) noexcept nogil:
     """Let row `i` in, if it is a contact, and what it displaces out."""
     cdef int64_t evicted = c.clock[EVICTED]
@@ -209,8 +200,8 @@ cdef inline bint take(
         c.clock[EVICTED] = evicted
     else:
         expire(c, c.clock[HEAD] - max_records + 1)
-    turned[0] = False
     if not columns.is_contact[i]:
+        pass_by(c)
         return False
     flow.start = columns.start[i]
     flow.end = columns.end[i]
@@ -219,25 +210,13 @@ cdef inline bint take(
     flow.orig_pkts = columns.orig_pkts[i]
     flow.resp_pkts = columns.resp_pkts[i]
     flow.proto = columns.proto[i]
-    flow.port = columns.resp_port[i]
+    flow.port = columns.port[i]
     flow.services = columns.services[i]
     flow.failed = columns.failed[i]
     flow.orig_key = columns.orig_key[i]
     flow.resp_key = columns.resp_key[i]
-    if columns.maybe_answer[i] and has_asked(c, &flow, columns.orig_port[i]):
-        turned[0] = True
-        turn(&flow, columns.orig_port[i])
     place[0] = enter(c, &flow)
     return True
-
-
-cdef inline void turn(Flow* flow, int32_t port) noexcept nogil:
-    """Take an answer, from this port, for the contact that it belongs to."""
-    flow.orig_key, flow.resp_key = flow.resp_key, flow.orig_key
-    flow.orig_payload, flow.resp_payload = flow.resp_payload, flow.orig_payload
-    flow.orig_pkts, flow.resp_pkts = flow.resp_pkts, flow.orig_pkts
-    flow.port = port
-    flow.failed = False
 
 
 cdef inline int64_t contacts_held(const State* c, const Place* place) noexcept nogil:

@@ -4,9 +4,10 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from zeekml.features.context._keys cimport enlarge_host
 from zeekml.features.context._context cimport (
-    ANSWERS, PAIR_CONTACTS, FAILED, FLOWS, HELD_LOOKUPS, HOST_WINDOW, HOSTS, IN_FAILED, IN_FLOWS, IN_HELD,
+    ANSWERS, FAILED, FLOWS, HELD_LOOKUPS, HOST_WINDOW, HOSTS, IN_FAILED, IN_FLOWS, IN_HELD,
     IN_HOSTS, IN_PORTS, LARGE_ROW, LAST, NONE, OUT_FAILED, OUT_FIRST, OUT_FLOWS, OUT_HELD,
-    OUT_HOSTS, OUT_PORTS, PAIR_WINDOW, PORTS, SERVICE_WINDOW, SMALL_MOST, SMALL_ROW, Host, State,
+    OUT_HOSTS, OUT_PORTS, PAIR_CONTACTS, PAIR_WINDOW, PORTS, SERVICE_WINDOW, SMALL_MOST, SMALL_ROW,
+    Host, State,
 )
 
 ctypedef fused Count:

@@ -11,7 +11,7 @@ from zeekml.features.context._context cimport (
     FAILED_FLAG, HEAD, HOST_COUNTS, LAST, NONE, RECORD_OF, SEED, SERVICE_COUNTS, SERVICE_WINDOW,
     SMALL_MOST, SMALL_ROW, LANES, LARGE_ROW, PAIR_COUNTS, PAIR_WINDOW, ANSWERS, FAILED, FLOWS,
     HOSTS, PORTS, Host, LargeHost, LargePair, LargeService, Pair, Record, Service, State, Table,
-    PAIR_CONTACTS, age_of, answer_of, give_slot, inside, is_set, port_of, start_of, take_slot,
+    PAIR_CONTACTS, age_of, answer_of, give_slot, inside, is_set, port_of, take_slot,
 )
 from zeekml.features.context._table cimport (
     Search, erase, insert, is_last, next_alike, number_at, search, set_cell, state_at,
@@ -180,7 +180,6 @@ cdef inline void pair_row(State* c, int64_t at) noexcept nogil:
             row.n[n + PORTS] = here
             row.n[n + ANSWERS] = here
             row.n[n + PAIR_CONTACTS] = here
-        row.began = start_of(r)
         set_cell(&c.pairs, at, SMALL_ROW, place)
         pair_hash = joint_hash(c, r.source, r.target)
         insert(&c.contacts, triple_hash(pair_hash, port_of(r)), RECORD_OF, number)
@@ -191,7 +190,6 @@ cdef inline void pair_row(State* c, int64_t at) noexcept nogil:
         large = &c.large_pair[place]
         large.latest = row.latest
         large.first = row.first
-        large.began = row.began
         for n in range(PAIR_COUNTS):
             large.n[n] = row.n[n]
         give_slot(&c.pair_slots, number)

@@ -1,20 +1,21 @@
 """Sliding windows: records entering and leaving the minute, ten minutes and hour."""
 
 from libc.math cimport isnan, log1p, log2, rint
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from zeekml.features.context._context cimport (
-    ANSWER_SIZES, ARRIVED, CONTINUED, EVICTED, FAILED_FLAG, HEAD, IN_HELD, LARGE_ROW, LAST, LOOKUP_FLAG,
-    MISDATED_FLAG, NEWER_ANSWER, NEWER_CONTACT, NEWER_SOURCE_PORT, NONE, OUT_HELD, PAIR_HELD,
-    PORTS_PER_PROTO, RECORD_OF, SAME_CONTACT, SERVICE_HELD, SMALL_MOST, SMALL_ROW, SOURCES, TAIL,
-    UNKNOWN_PORT_INDEX, Host, Record, State, age_of, answer_of, arrival_of, give_slot, inside,
-    is_same_contact, is_set, pack, payload_of, port_of, start_of, take_slot,
+    ANSWER_SIZES, ARRIVED, CONTINUED, EVICTED, FAILED_FLAG, HEAD, IN_HELD, LARGE_ROW, LAST,
+    LOOKUP_FLAG, MISDATED_FLAG, NEWER_ANSWER, NEWER_CONTACT, NEWER_SOURCE_PORT, NONE, OUT_HELD,
+    PAIR_HELD, PORTS_PER_PROTO, RECORD_OF, SAME_CONTACT, SERVICE_HELD, SMALL_MOST, SMALL_ROW,
+    SOURCES, TAIL, UNKNOWN_PORT_INDEX, Host, Record, State, age_of, answer_of, arrival_of,
+    give_slot, inside, is_nothing, is_set, pack, pack_nothing, payload_of, port_of, second_of,
+    take_slot,
 )
 from zeekml.features.context._counters cimport (
     count_lookup, count_pair, count_service, count_source, count_target, counted, make_room_in_host,
 )
 from zeekml.features.context._keys cimport (
-    Kind, cell_of, drop_host, host_of, joint_hash, known_cell, known_host, latest_of, pair_row,
+    Kind, cell_of, drop_host, host_of, joint_hash, known_cell, latest_of, pair_row,
     service_row, triple_hash,
 )
 from zeekml.features.context._table cimport erase, insert, number_at, set_cell, state_at
@@ -66,6 +67,8 @@ cdef inline void forget_pair(
 ) noexcept nogil:
     """Free what the record held of its pair."""
     cdef Record* r = &c.ring[number & c.mask]
+    cdef Record* next_record
+    cdef bint is_new
     cdef int state = state_at(&c.pairs, pair), window
     cdef int64_t at = number_at(&c.pairs, pair), contact, answer, flows, age
     cdef uint64_t contact_hash, answer_hash
@@ -96,9 +99,13 @@ cdef inline void forget_pair(
         return
     # the pair's next record is now its first contact, in the windows that still hold it
     age = age_of(c, r.next_pair)
+    next_record = &c.ring[r.next_pair & c.mask]
+    is_new = is_set(next_record, SAME_CONTACT)
+    next_record.flags &= <uint16_t>~SAME_CONTACT
     for window in range(LAST + 1):
         if inside(c, window, age):
             count_source(c, r.source, window, 0, 0, 0, 0, 1)
+            count_pair(c, state, at, window, 0, 0, 0, 0, is_new)
 
 
 cdef inline bint is_idle(const State* c, int64_t slot) noexcept nogil:
@@ -190,7 +197,10 @@ cdef inline void expire(State* c, int64_t room_from) noexcept nogil:
                 if number >= room_from:
                     break
                 c.clock[EVICTED] += window == LAST
-            leave(c, window, number)
+            if is_nothing(&c.ring[number & c.mask]):
+                c.clock[TAIL + window] = number + 1
+            else:
+                leave(c, window, number)
             number += 1
 
 
@@ -215,23 +225,19 @@ cdef inline (int64_t, int64_t) enter_pair(
     cdef int64_t contact_age = never(), answer_age = never()
     cdef uint64_t contact_hash = triple_hash(pair_hash, port_of(r))
     cdef uint64_t answer_hash = triple_hash(pair_hash, answer_of(r))
-    cdef uint32_t start = start_of(r)
-    cdef uint32_t* began
+    cdef int64_t second = second_of(c, r), before
     if state == RECORD_OF or (state == SMALL_ROW and c.pair[row].n[PAIR_HELD] == SMALL_MOST):
         pair_row(c, pair)
         state, row = state_at(&c.pairs, pair), number_at(&c.pairs, pair)
     if state == SMALL_ROW:
-        c.ring[c.pair[row].latest & c.mask].next_pair = link
+        before = c.pair[row].latest & c.mask
         c.pair[row].latest = link
-        began = &c.pair[row].began
     else:
-        c.ring[c.large_pair[row].latest & c.mask].next_pair = link
+        before = c.large_pair[row].latest & c.mask
         c.large_pair[row].latest = link
-        began = &c.large_pair[row].began
-    if is_same_contact(start, began[0]):
+    c.ring[before].next_pair = link
+    if second_of(c, &c.ring[before]) == second:
         r.flags |= SAME_CONTACT
-    else:
-        began[0] = start
 
     contact = cell_of(c, &c.contacts, Kind.CONTACT_KEY, contact_hash, r)
     if contact == NONE:
@@ -243,15 +249,13 @@ cdef inline (int64_t, int64_t) enter_pair(
         if state_at(&c.contacts, contact) == RECORD_OF:
             place = take_slot(&c.contact_slots)
             c.contact[place].count = 1
-            c.contact[place].began = start_of(&c.ring[latest])
             set_cell(&c.contacts, contact, SMALL_ROW, place)
         place = number_at(&c.contacts, contact)
         c.contact[place].latest = link
-        if is_same_contact(start, c.contact[place].began):
+        if second_of(c, &c.ring[latest]) == second:
             c.ring[latest].flags |= CONTINUED
             r.prev_contact = c.ring[latest].prev_contact
         else:
-            c.contact[place].began = start
             c.contact[place].count += 1
             r.prev_contact = <uint32_t>(c.clock[HEAD] - contact_age)
     answer = cell_of(c, &c.answers, Kind.ANSWER_KEY, answer_hash, r)
@@ -305,32 +309,17 @@ cdef inline int64_t port_index(int64_t proto, int64_t port) noexcept nogil:
     return UNKNOWN_PORT_INDEX
 
 
-cdef inline bint has_asked(State* c, const Flow* flow, int64_t port) noexcept nogil:
-    """Whether the flow's responder is known to have contacted this port of its originator."""
-    cdef Record asked
-    cdef int64_t source = known_host(c, flow.resp_key), target = NONE, pair, contact
-    cdef uint64_t pair_hash
-    if source != NONE:
-        target = known_host(c, flow.orig_key)
-    if target == NONE:
-        return False
-    asked.source, asked.target = <uint32_t>source, <uint32_t>target
-    pair_hash = joint_hash(c, source, target)
-    pair = cell_of(c, &c.pairs, Kind.PAIR_KEY, pair_hash, &asked)
-    if pair == NONE:
-        return False
-    port = port_index(flow.proto, port)
-    if state_at(&c.pairs, pair) == RECORD_OF:
-        return port_of(&c.ring[number_at(&c.pairs, pair)]) == port
-    pack(&asked, 0, 0, port)
-    contact = cell_of(
-        c, &c.contacts, Kind.CONTACT_KEY, triple_hash(pair_hash, port), &asked
-    )
-    return contact != NONE
-
-
 cdef inline double of_packet(double payload, double packets) noexcept nogil:
     return payload / packets if packets > 1.0 else payload
+
+
+cdef inline void pass_by(State* c) noexcept nogil:
+    """Take in a flow that is no contact: which records are held is told by the flows that came."""
+    cdef Record* r = &c.ring[c.clock[HEAD] & c.mask]
+    r.arrival = <uint32_t>c.clock[NOW]
+    pack_nothing(r)
+    c.clock[ARRIVED] = c.clock[NOW]
+    c.clock[HEAD] += 1
 
 
 cdef inline Place enter(State* c, const Flow* flow) noexcept nogil:

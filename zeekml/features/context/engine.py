@@ -87,23 +87,17 @@ class ContextEngine:
             self._compiled.absorb(columns, begin, end, self._max_records)
         self._context.clock[[_context.EVICTED, LATE]] = counts
 
-    def write(
-        self, columns: FlowColumns, out: npt.NDArray[np.float32]
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    def write(self, columns: FlowColumns, out: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Write the context columns of `out` (rows, features).
 
-        Returns the stream's clock in epoch seconds when each row was taken in, (rows,), and which
-        rows (rows,) go the other way round: they are answers to a contact that is held.
+        Returns the stream's clock in epoch seconds when each row was taken in, float64 (rows,).
         """
         clocks = np.zeros(columns.rows, np.int64)
-        turned = np.zeros(columns.rows, np.bool_)
         for begin in range(0, columns.rows, _SLICE):
             end = min(begin + _SLICE, columns.rows)
             self._make_room(end - begin)
-            self._compiled.update(
-                columns, begin, end, self._max_records, out, clocks, turned.view(np.uint8)
-            )
-        return clocks / SECOND, turned
+            self._compiled.update(columns, begin, end, self._max_records, out, clocks)
+        return clocks / SECOND
 
     def save(self) -> tuple[bytes, list[Bytes]]:
         """All that what follows depends on: a head, and parts that lie where the engine works."""

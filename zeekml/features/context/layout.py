@@ -53,7 +53,7 @@ RECORD: Final = np.dtype(
         ("prev_lookup", np.uint32),  # previous DNS record of the same source
         ("flags", np.uint16),
         ("port_low", np.uint16),
-        ("high", np.uint32),  # from the top: of the port, of the lead, of the payload
+        ("high", np.uint32),  # from the top: whether it is no contact; of port, lead, payload
         ("payload_low", np.uint32),
         ("source", np.uint32),  # host
         ("target", np.uint32),
@@ -90,11 +90,11 @@ def _row(kind: type, counts: int, *links: str) -> np.dtype[Any]:
     return np.dtype([*fields, ("n", kind, (counts,))], align=True)
 
 
-PAIR: Final = _row(np.uint8, PAIR_COUNTS, "first", "began")
-LARGE_PAIR: Final = _row(np.uint32, PAIR_COUNTS, "first", "began")
+PAIR: Final = _row(np.uint8, PAIR_COUNTS, "first")
+LARGE_PAIR: Final = _row(np.uint32, PAIR_COUNTS, "first")
 SERVICE: Final = _row(np.uint8, SERVICE_COUNTS)
 LARGE_SERVICE: Final = _row(np.uint32, SERVICE_COUNTS)
-CONTACT: Final = np.dtype([(name, np.uint32) for name in ("latest", "count", "began")], align=True)
+CONTACT: Final = np.dtype([("latest", np.uint32), ("count", np.uint32)], align=True)
 
 for _name, _size in SIZES.items():
     if globals()[_name].itemsize != _size:

@@ -351,6 +351,35 @@ def test_records_in_no_order_of_time_are_told(tmp_path: Path) -> None:
     assert pieces.warnings == [warning]
 
 
+def test_one_sided_traffic_is_told(tmp_path: Path) -> None:
+    header, body = sample(Kind.ZEEK_TSV)
+    flows = [line for line in body if line.startswith(b"1")]
+    names = next(line for line in header if line.startswith(b"#fields")).split()[1:]
+    half = {b"proto": b"tcp", b"conn_state": b"SHR", b"history": b"^hadf"}
+    half |= {b"orig_pkts": b"0", b"resp_pkts": b"4"}
+    seen = [
+        b"\t".join(half.get(n, cell) for n, cell in zip(names, line.split(b"\t"), strict=True))
+        for line in flows[:500]
+    ]
+    path = tmp_path / "conn.log"
+    path.write_bytes(b"".join([*header, *flows[500:1000]]))
+    whole = run(discover([path]), tmp_path / "whole", 1, Cutting())
+    before, judged = whole.summary["one_sided"], whole.summary["sides_known"]
+    assert whole.warnings == []
+    assert before < judged / 10
+    path.write_bytes(b"".join([*header, *seen, *flows[500:1000]]))
+    found = discover([path])
+    whole = run(found, tmp_path / "whole", 1, Cutting())
+    pieces = run(found, tmp_path / "sliced", 1, CUTTING)
+    told = before + 500, judged + 500
+    for result in (whole, pieces):
+        assert (result.summary["one_sided"], result.summary["sides_known"]) == told
+    (warning,) = whole.warnings
+    assert f"{told[0] / told[1]:.0%} of {told[1]:,} TCP and UDP flows" in warning
+    assert "ignore_checksums" in warning
+    assert pieces.warnings == [warning]
+
+
 def test_copies_and_doubled_flows_are_named(tmp_path: Path) -> None:
     header, body = sample(Kind.ZEEK_TSV)
     logs = tmp_path / "logs"

@@ -34,6 +34,36 @@ def look(path: Path, sensor: str, **more: Any) -> Findings:
     return Findings(found)
 
 
+def test_one_sided_traffic_is_told(tmp_path: Path) -> None:
+    half = {**GOOD, "conn_state": "SHR", "history": "^hadf", "orig_pkts": 0}
+    scan = {**GOOD, "conn_state": "S0", "history": "S", "orig_pkts": 1, "resp_pkts": 0}
+    log = tmp_path / "conn.log"
+    log.write_bytes(as_tsv(*[GOOD] * 88, *[half] * 12))
+    found = look(log, "zeek")["both_sides"]
+    assert found.level is Level.WARN
+    assert found.text.startswith("12% of the latest 100 TCP and UDP flows have packets of one side")
+    assert "ignore_checksums" in found.remedy
+    assert "stream.checksum-validation" in found.remedy
+    log.write_bytes(as_tsv(*[GOOD] * 90, *[half] * 10))
+    assert look(log, "zeek")["both_sides"].level is Level.OK
+    log.write_bytes(as_tsv(*[half] * 99))
+    assert look(log, "zeek")["both_sides"].level is Level.UNKNOWN
+    log.write_bytes(as_tsv(*[scan] * 1000, *[GOOD] * 10))
+    assert look(log, "zeek")["both_sides"].level is Level.OK
+
+
+def test_one_sided_traffic_of_suricata_is_told(tmp_path: Path) -> None:
+    whole = event("flow", tcp={"tcp_flags_ts": "1b", "tcp_flags_tc": "1b"})
+    whole["flow"] |= {"pkts_toclient": 5}
+    # packets of the server are counted, but their checksums were wrong
+    half = {**whole, "tcp": {"tcp_flags_ts": "1b", "tcp_flags_tc": "00"}}
+    log = tmp_path / "eve.json"
+    log.write_bytes(as_json(*[whole] * 80, *[half] * 20))
+    assert look(log, "suricata")["both_sides"].level is Level.WARN
+    log.write_bytes(as_json(*[whole] * 100))
+    assert look(log, "suricata")["both_sides"].level is Level.OK
+
+
 @pytest.mark.parametrize(
     ("record", "complaint"),
     [

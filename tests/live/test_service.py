@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from sensor_lines import NOW, as_json, conn
 from watch_process import Log, of_flows
 
 from zeekml.config import Config
@@ -59,6 +60,25 @@ def lines(job: WatchJob) -> list[bytes]:
 def problems(job: WatchJob) -> list[str]:
     found = [json.loads(line) for line in lines(job)]
     return [line["msg"] for line in found if line["note"] == "ZeekML::Sensor_Problem"]
+
+
+def test_one_sided_traffic_is_told_once_whatever_is_restarted(log: Log, job: WatchJob) -> None:
+    half = {"conn_state": "SHR", "history": "^hadf", "orig_pkts": 0}
+    log.path.parent.mkdir(parents=True, exist_ok=True)
+    told = []
+    # windows are of a thousand flows: 900 one-sided ones, and 100 in full view, and so on
+    for seconds, (number, changes) in enumerate(
+        [(400, half), (500, half), (300, {}), (799, {}), (1, {})]
+    ):
+        with log.path.open("ab") as file:
+            file.write(as_json(*[conn(NOW + seconds, **changes)] * number))
+        with SteppedWatcher(job) as watcher:
+            watcher.step()
+            watcher.step()
+        told.append([line.split(": ")[1] for line in problems(job)])
+    opened = "90% of the last 1,000 TCP and UDP flows have packets of one side alone"
+    over = "the sensor sees both sides of nearly all flows again"
+    assert told == [[], [], [opened], [opened], [opened, over]]
 
 
 def test_a_state_that_is_removed_is_told_of_and_repeats_nothing(log: Log, job: WatchJob) -> None:

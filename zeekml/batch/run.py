@@ -21,6 +21,7 @@ from zeekml.ensemble.bundle import Bundle
 from zeekml.errors import OutputError
 from zeekml.outputs import assemble, lock_output
 from zeekml.readers.files.discovery import Discovery
+from zeekml.readers.one_sided import CAUSES, REMEDY, too_many
 from zeekml.readers.rejects import ReadCounters
 from zeekml.readers.values import COUNTS
 
@@ -62,6 +63,14 @@ def score(discovery: Discovery, job: ScoreJob, progress: Progress | None = None)
         summary = _summary(totals, results, bundle, discovery)
         assemble(parts, job.out, job.options, first_ts=totals.first_ts, summary=summary)
     warnings = job.allowlist.warnings()
+    for result in results:
+        one_sided, flows = result.counters.one_sided, result.counters.sides_known
+        if too_many(one_sided, flows):
+            warnings.append(
+                f"{printable(result.stream, 200)}: {one_sided / flows:.0%} of {flows:,} TCP and "
+                "UDP flows have packets of one side alone, and their scores are worth little: "
+                f"{CAUSES}; {REMEDY}"
+            )
     if totals.behind:
         disorder = (
             f"records are not in order of time: {totals.behind:,} ended more than a day before "
@@ -98,6 +107,8 @@ def _summary(
         "records_out_of_order": totals.behind,
         "values_unknown": dict(sorted(totals.values_unknown.items())),
         "counts_clamped": sum(totals.values_unknown[name] for name in COUNTS),
+        "one_sided": totals.one_sided,
+        "sides_known": totals.sides_known,
         "unwrapped": dict(sorted(totals.unwrapped.items())),
         "context_evicted": sum(r.evicted_records for r in results),
         "streams": [

@@ -13,6 +13,8 @@ from zeekml.live.health.figures import Capture, read_event
 from zeekml.live.health.unscored import FLOW_REMEDY
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.flow_schema import SCORED
+from zeekml.readers.one_sided import CAUSES, REMEDY, too_many
+from zeekml.readers.one_sided import FEW as FEW_SIDES
 
 FEW: Final = 20  # records below which nothing is said about what a log lacks
 HEADER_REMEDY: Final = (
@@ -45,6 +47,7 @@ def examine_zeek(sample: Sample) -> list[Finding]:
         _format(sample, kind),
         *_parsed(sample, reading),
         _columns(sample, reading, kind),
+        _sides(sample, reading),
         _community_ids(sample, reading, _ZEEK_ID_REMEDY),
         _last_record(sample, reading.latest),
     ]
@@ -78,6 +81,7 @@ def examine_eve(sample: Sample) -> list[Finding]:
         Check("format", sample.path).ok("Suricata EVE"),
         *_parsed(sample, reading),
         _flow_events(sample, reading),
+        _sides(sample, reading),
         Check("alerts", sample.path).ok(text),
         _community_ids(sample, reading, _SURICATA_ID_REMEDY),
         _drops(sample, capture),
@@ -156,6 +160,18 @@ def _columns(sample: Sample, reading: Reading, kind: Kind) -> Finding:
     text = f"{len(missing)} of {len(SCORED)} columns are missing that features are made from: "
     remedy = "take the filter off that excludes them from Conn::LOG; scores without them are worse"
     return check.warn(text + ", ".join(missing), remedy)
+
+
+def _sides(sample: Sample, reading: Reading) -> Finding:
+    """Judge whether the sensor sees both sides of the traffic."""
+    check = Check("both_sides", sample.path)
+    one_sided, flows = reading.counters.one_sided, reading.counters.sides_known
+    if flows < FEW_SIDES:
+        return check.unknown(f"{flows} TCP and UDP flows are too few to tell whether both are seen")
+    much = f"{one_sided / flows:.0%} of the latest {flows:,} TCP and UDP flows"
+    if not too_many(one_sided, flows):
+        return check.ok(f"both sides are seen ({much} have packets of one side alone)")
+    return check.warn(f"{much} have packets of one side alone: {CAUSES}", REMEDY)
 
 
 def _flow_events(sample: Sample, reading: Reading) -> Finding:

@@ -261,6 +261,7 @@ class LiveStream:
             self.rejects.first = None
             for batch in flows:
                 self.coverage.add(batch)
+                self.record.sides.add(batch)
             self._feed(JournalEntry(flows, self._alerts.changes()), result)
 
     def _feed(self, entry: JournalEntry, result: PollResult) -> None:

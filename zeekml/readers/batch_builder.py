@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from zeekml.readers import _texts, values
 from zeekml.readers.flow_schema import AT_EXIT_FIELD, FLOW_SCHEMA, ORIGINAL_FIELD, REQUIRED
+from zeekml.readers.one_sided import judged_sides
 from zeekml.readers.rejects import BAD_VALUE, MISSING_FIELD, SourceAccount
 
 CONN_MARKERS: Final = frozenset(
@@ -181,7 +182,10 @@ def build_batch(
         arrays.append(pa.array(at_exit[rows]))
     ts = out["ts"].to_numpy(zero_copy_only=False)
     account.accept(len(rows), float(ts.min()), float(ts.max()))
-    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+    flows = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+    sides = judged_sides(flows)
+    account.judge_sides(int(sides.sum()), len(sides))
+    return flows
 
 
 def _constant(value: str, n: int) -> pa.Array:

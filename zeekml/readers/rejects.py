@@ -44,6 +44,7 @@ EXCERPT_LENGTH: Final = 200
 DEFAULT_CAP: Final = 1000
 OTHER: Final = "other"
 
+_TOTALS: Final = ("records_read", "accepted", "behind", "sides_known", "one_sided", "bytes_read")
 _MAX_KEYS: Final = 64
 _MAX_KEY_LENGTH: Final = 40
 _MAX_NAMES: Final = 1000
@@ -87,6 +88,10 @@ class ReadCounters:
     # order of time; and where the first of them stands
     behind: int = 0
     first_behind: str = ""
+    # accepted records of TCP and UDP whose packets are known on both sides, and which of them are
+    # one-sided (`zeekml.readers.one_sided`)
+    sides_known: int = 0
+    one_sided: int = 0
     bytes_read: int = 0  # taken from disk, before decompression
     truncated: list[str] = field(default_factory=list)  # files that end too early, at most 1,000
     remarks: list[str] = field(default_factory=list)  # on files that were read whole; as many
@@ -113,7 +118,7 @@ class ReadCounters:
 
     def merge(self, other: ReadCounters) -> None:
         """Add the counts of another worker."""
-        for name in ("records_read", "accepted", "behind", "bytes_read"):
+        for name in _TOTALS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.first_behind = self.first_behind or other.first_behind
         for name in ("rejected", "skipped", "files_skipped", "values_unknown", "unwrapped"):
@@ -200,6 +205,11 @@ class SourceAccount:
         self.counters.records_read += n
         self.counters.accepted += n
         self.counters.saw(first_ts, last_ts)
+
+    def judge_sides(self, one_sided: int, of: int) -> None:
+        """Enter how many accepted flows are one-sided, of those of which that can be told."""
+        self.counters.one_sided += one_sided
+        self.counters.sides_known += of
 
     def reject(self, line: int, reason: str, excerpt: bytes) -> None:
         """Enter one record that cannot be used."""

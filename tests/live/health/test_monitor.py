@@ -236,6 +236,24 @@ def test_a_lasting_change_becomes_usual() -> None:
     assert said == ["coverage open 0", "coverage closed 1"]
 
 
+def test_traffic_of_which_one_side_is_missing() -> None:
+    watch = Watch()
+    assert watch.records(1000, one_sided=0.08) == []
+    assert watch.records(1000, one_sided=0.34, lacks_side=True) == ["one_sided open 0"]
+    told = watch.told[0]
+    assert told.note == SENSOR_PROBLEM
+    assert told.msg.startswith("conn: 34% of the last 1,000 TCP and UDP flows have packets of one")
+    assert told.sub.endswith("checksum-checks: no)")
+    assert told.details["share"] == 0.34
+    assert watch.records(1000, seconds=HOUR, one_sided=0.2) == []
+    watch.restart(60)
+    assert watch.step() == []
+    assert watch.records(1000, one_sided=0.01, lacks_side=False) == ["one_sided closed 1"]
+    assert "sees both sides" in watch.told[-1].msg
+    # before a window is full nothing is known
+    assert Watch().records(10, lacks_side=True) == []
+
+
 def test_falling_behind() -> None:
     watch = Watch()
     watch.step(lag=200.0, bytes_behind=10**6)

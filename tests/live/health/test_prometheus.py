@@ -25,6 +25,8 @@ FIGURES: dict[str, Any] = {
     "rejected": {"bad_json": 3, "truncated": 1},
     "skipped": {"dns": 16, SHED: 9},
     "unknown": {"duration": 2},
+    "sides_known": 90,
+    "one_sided": 12,
     "lag_seconds": 1.25,
     "bytes_behind": 4096,
     "rotations": {"rotated": 2},
@@ -54,6 +56,8 @@ def stream(name: str, **figures: Any) -> LiveStream:
         rejected=Counter(of["rejected"]),
         skipped=Counter(of["skipped"]),
         values_unknown=Counter(of["unknown"]),
+        sides_known=of["sides_known"],
+        one_sided=of["one_sided"],
     )
     record = SimpleNamespace(
         counters=counters, **{key: of[key] for key in ("rotations", "gaps", "notices", "silenced")}
@@ -119,6 +123,8 @@ def test_names_types_and_values() -> None:
         ("records_rejected_total", "truncated", 1),
         ("records_skipped_total", "dns", 16),
         ("values_unknown_total", "duration", 2),
+        ("sides_known_total", 90),
+        ("one_sided_total", 12),
         ("lag_seconds", 1.25),
         ("bytes_behind", 4096),
         ("rotations_total", "rotated", 2),

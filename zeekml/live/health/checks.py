@@ -14,7 +14,9 @@ from zeekml.config import Config
 from zeekml.core.units import amount_of_data, counted, duration, when
 from zeekml.live.health.figures import WINDOW, StreamFigures
 from zeekml.live.health.problems import HealthFinding, ProblemKind
+from zeekml.live.health.sides import FLOWS
 from zeekml.live.health.unscored import unscored
+from zeekml.readers.one_sided import CAUSES, REMEDY
 
 _MAX_REJECTED: Final = 0.05
 _COLLAPSED: Final = 0.5
@@ -85,6 +87,7 @@ class StreamChecks:
         yield from self._unscored(now, figures)
         yield from self._rejects()
         yield from self._coverage(figures)
+        yield from _one_sided(figures)
         yield from self._behind(now, figures)
         if last.bytes_behind == 0 and figures.bytes_behind == 0:
             yield from self._clock(now, wall, scored, figures)
@@ -259,6 +262,17 @@ class StreamChecks:
                 return
         if now >= self._dropped_at + _DROPS_OVER:
             yield ProblemKind.DROPS, None
+
+
+def _one_sided(figures: StreamFigures) -> Iterator[Verdict]:
+    share = figures.one_sided
+    if share is not None:
+        finding = HealthFinding(
+            f"{share:.0%} of the last {FLOWS:,} TCP and UDP flows have packets of one side alone",
+            f"scores of such flows are worth little; {CAUSES}; {REMEDY}",
+            details={"share": share},
+        )
+        yield ProblemKind.ONE_SIDED, finding if figures.lacks_side else None
 
 
 def _grown(before: int, now: int) -> int:

@@ -53,6 +53,8 @@ class StreamFigures:
     record_clock: float | None = None  # the stream's clock, epoch seconds
     # share of values that are there, among those this kind of sensor can provide
     coverage: float | None = None
+    one_sided: float | None = None  # share of one-sided flows in the last window,
+    lacks_side: bool = False  # and whether it is too large
     drops: int | None = None  # the sensor's own totals: packets that it lost,
     packets: int | None = None  # and that it was to see
 

@@ -30,6 +30,7 @@ class ProblemKind(StrEnum):
     UNSCORED = "unscored", "flows come and are scored"
     REJECTS = "rejects", "nearly all lines can be read again"
     COVERAGE = "coverage", "records have their usual fields again"
+    ONE_SIDED = "one_sided", "the sensor sees both sides of nearly all flows again"
     BEHIND = "behind", "no longer behind"
     CLOCK = "clock", "times of the records agree with this machine's clock again"
     DROPS = "drops", "the sensor loses no more packets"

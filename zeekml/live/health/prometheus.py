@@ -70,6 +70,8 @@ def _figures(stream: LiveStream) -> list[tuple[str, str, str, Mapping[str, int] 
         ("records_rejected_total", "Records that cannot be read.", "reason", counters.rejected),
         ("records_skipped_total", "Records that are no flows.", "type", counters.skipped),
         ("values_unknown_total", "Values that are not understood.", "column", unknown),
+        ("sides_known_total", "TCP and UDP flows with packet counts.", "", counters.sides_known),
+        ("one_sided_total", "Of these, those seen from one side alone.", "", counters.one_sided),
         ("lag_seconds", "How far reading is behind the log.", "", stream.lag),
         ("bytes_behind", "Bytes of the log not read yet.", "", stream.bytes_behind()),
         ("rotations_total", "Files opened, by why.", "how", record.rotations),

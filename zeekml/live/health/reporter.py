@@ -257,6 +257,8 @@ def _figures_of(stream: LiveStream) -> StreamFigures:
         lag=stream.lag,
         record_clock=stream.stream_clock,
         coverage=stream.coverage.share,
+        one_sided=stream.record.sides.share,
+        lacks_side=stream.record.sides.lacking,
         drops=max((s.drops for s in stats if s.drops is not None), default=None),
         packets=max((s.packets for s in stats if s.packets is not None), default=None),
     )

@@ -22,6 +22,7 @@ import msgspec
 
 from zeekml.core.text import printable
 from zeekml.errors import StateFileError
+from zeekml.live.health.sides import SidesSeen
 from zeekml.live.state.state_directory import StateDirectory, transaction
 from zeekml.readers.rejects import ReadCounters
 from zeekml.readers.stream_clock import ClockState
@@ -340,6 +341,7 @@ class StreamState(msgspec.Struct):
 
     positions: dict[str, Any] = {}  # by path, how far each log was delivered
     counters: ReadCounters = msgspec.field(default_factory=ReadCounters)
+    sides: SidesSeen = msgspec.field(default_factory=SidesSeen)
     notices: Counter[str] = msgspec.field(default_factory=Counter)  # opened incidents by note
     rotations: Counter[str] = msgspec.field(default_factory=Counter)  # by how
     gaps: Counter[str] = msgspec.field(default_factory=Counter)  # by cause

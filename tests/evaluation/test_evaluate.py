@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from zeekml.cli.main import cli
+from zeekml.ensemble.bundle import Bundle
 from zeekml.errors import ConfigError, InputError, OutputError
 from zeekml.evaluation import settings as settings_module
 from zeekml.evaluation.settings import Settings
@@ -34,8 +35,12 @@ SECTIONS = [
     "ensemble",
     "threats",
     "incidents",
+    "infections",
+    "families",
+    "benign-networks",
     "calibration",
     "shortcuts",
+    "deciding",
     "learners",
     "few-labels",
     "time-split",
@@ -129,7 +134,8 @@ def test_a_finished_bundle(evaluate: Run, datasets: Path, tmp_path: Path) -> Non
     assert report["method"] == "finished bundle"
     assert report["seen_in_training"] == ["one", "two"]
     # what needs fits is left out
-    assert list(report["sections"]) == SECTIONS[:-3]
+    needs_fits = ("families", "learners", "few-labels", "time-split")
+    assert list(report["sections"]) == [key for key in SECTIONS if key not in needs_fits]
     environments = report["sections"]["headline"]["data"]["raw"]["environments"]
     assert environments["one"]["seen_in_training"] is True
     assert environments[HOSTILE]["seen_in_training"] is False
@@ -138,6 +144,65 @@ def test_a_finished_bundle(evaluate: Run, datasets: Path, tmp_path: Path) -> Non
     assert "one (seen in training)" in [row[0] for row in rows]
     methods = report["sections"]["baselines"]["data"]["environments"]["one"]
     assert set(methods) == {"zeekml", "simple rules"}
+
+
+def test_infections_and_benign_logs(
+    evaluate: Run,
+    datasets: Path,
+    make_recordings: Callable[..., pa.Table],
+    make_table: Callable[..., pa.Table],
+    tmp_path: Path,
+) -> None:
+    names = ("Mirai", "Hajime", "Mozi")
+    infections = [(f"{n:02}-{names[n % 3]}", 5, 30) for n in range(24)]
+    table = make_recordings([*infections, ("97-quiet", 30, 0), ("98-quiet", 30, 0)])
+    pq.write_table(table, datasets / "infections.parquet")
+    logs = tmp_path / "site.parquet"
+    pq.write_table(make_table(seed=9, benign=300).drop(["label"]), logs)
+    done = evaluate(datasets, "--benign", f"home={logs}", "--quick", "--json")
+    assert done.exit_code == 0, done.output
+    sections = json.loads(done.output)["sections"]
+    assert list(sections) == SECTIONS
+    found = sections["infections"]["data"]["environments"]
+    assert set(found) == {"infections"}
+    assert found["infections"]["recordings"] == 24
+    assert found["infections"]["clean_recordings"] == 2
+    assert set(found["infections"]["by_family"]) == set(names)
+    assert found["infections"]["by_threat"]["scan"]["recordings"] == 24
+    families = sections["families"]["data"]["environments"]["infections"]
+    assert sorted(name for fold in families["folds"] for name in fold["families"]) == sorted(names)
+    assert sum(fold["recordings_judged"] for fold in families["folds"]) == 24
+    assert families["clean_recordings"] == 2
+    networks = sections["benign-networks"]["data"]["networks"]
+    assert set(networks) == {HOSTILE, "one", "two", "infections", "home"}
+    assert networks["home"]["known"] == "given as benign"
+    assert networks["home"]["flows"] == 380
+    # what the scan of the logs raises counts as false there
+    assert networks["home"]["false_incidents"] == len(networks["home"]["notices"]) >= 1
+    # too few benign rows to hide features on
+    assert set(sections["deciding"]["data"]["environments"]) == {HOSTILE, "one", "two"}
+    assert len(sections["deciding"]["data"]["mean"]["features"]) > 50
+
+
+def test_a_bundle_on_benign_logs_alone(
+    evaluate: Run, bundle: Bundle, make_table: Callable[..., pa.Table], tmp_path: Path
+) -> None:
+    logs = tmp_path / "site.parquet"
+    pq.write_table(make_table(seed=9, benign=300).drop(["label"]), logs)
+    out = tmp_path / "report"
+    done = evaluate("--bundle", bundle.path, "--benign", logs, "--report", out)
+    assert done.exit_code == 0, done.output
+    assert "given as benign" in done.output
+    report = json.loads((out / "report.json").read_text())
+    assert list(report["sections"]) == ["benign-networks", "deciding"]
+    assert "1 network taken to be benign" in report["lead"][0]
+    network = report["sections"]["benign-networks"]["data"]["networks"]["site"]
+    assert network["flows"] == 380
+    assert {notice["threat"] for notice in network["notices"]} >= {"scan"}
+    absent = evaluate("--bundle", bundle.path, "--benign", tmp_path / "absent")
+    assert isinstance(absent.exception, InputError)
+    assert evaluate("--bundle", bundle.path).exit_code == 2
+    assert evaluate("--benign", logs).exit_code == 2
 
 
 def test_ablations_are_there_on_request(

@@ -60,6 +60,8 @@ class Environment:
     label_conflicts: int = 0  # rows left unlabelled since their labels contradict each other
     sensors: tuple[str, ...] = ()  # who wrote the records; empty for a table that does not say
     episodes: npt.NDArray[Any] | None = None  # attack's name, or None; None where nothing tells
+    details: npt.NDArray[Any] | None = None  # what the label was called at its source, or None
+    families: npt.NDArray[Any] | None = None  # the malware or tool that attacked, or None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -73,6 +75,8 @@ class Environment:
             captures=self.captures[rows],
             circular=self.circular[rows],
             episodes=None if self.episodes is None else self.episodes[rows],
+            details=None if self.details is None else self.details[rows],
+            families=None if self.families is None else self.families[rows],
         )
 
     def ends(self) -> npt.NDArray[np.float64]:

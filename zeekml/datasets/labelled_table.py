@@ -3,9 +3,10 @@
 A label is one of the classes, ``other-attack`` (malicious, class not known), a name that
 `label_names` knows, or null (background: seen by the context windows, never trained or scored on).
 Optional columns: ``capture`` (recordings whose context must not mix), ``episode`` (which attack a
-row belongs to), ``label_quality`` (text; "circular" marks labels made by rules on the flow itself)
-and ``indirect`` (1 = leave the row unlabelled). Extractors other than Zeek and Suricata are
-repaired on reading, see `field_repairs`.
+row belongs to), ``family`` (the malware or tool that attacked, see `families`), ``label_raw`` (what
+the label was called at its source), ``label_quality`` (text; "circular" marks labels made by rules
+on the flow itself) and ``indirect`` (1 = leave the row unlabelled). Extractors other than Zeek and
+Suricata are repaired on reading, see `field_repairs`.
 """
 
 from __future__ import annotations
@@ -75,10 +76,14 @@ def read_table(path: Path, name: str) -> Environment:
     captures = np.array([codes.setdefault(text, len(codes)) for text in names], dtype=np.int32)
     quality = text_column(table, "label_quality")
     circular = np.array([bool(q) and "circular" in q for q in quality], dtype=bool)
-    episodes = text_column(table, "episode") if "episode" in table.column_names else None
     end = columns["ts"] + np.nan_to_num(columns["duration"])
     rows = np.flatnonzero(good)
     order = rows[np.lexsort((end[rows], captures[rows]))]
+
+    def told(column: str) -> npt.NDArray[Any] | None:
+        there = column in table.column_names
+        return text_column(table, column)[order] if there else None
+
     environment = without_duplicates(
         Environment(
             name=name,
@@ -91,7 +96,9 @@ def read_table(path: Path, name: str) -> Environment:
             sha256=digest([path] if settings.path is None else [path, settings.path]),
             notes=tuple(notes),
             sensors=tuple(sorted({s for s in text_column(table, "sensor") if s is not None})),
-            episodes=None if episodes is None else episodes[order],
+            episodes=told("episode"),
+            details=told("label_raw"),
+            families=told("family"),
         )
     )
     if not (environment.labels != UNLABELLED).any():

@@ -7,26 +7,35 @@ from pathlib import Path
 from typing import Any, Final
 
 from zeekml._version import __version__
-from zeekml.datasets.read import collect
+from zeekml.core.units import counted
+from zeekml.datasets.read import Collection, collect
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.errors import InputError
+from zeekml.evaluation.benign_logs import check_names, find_logs
 from zeekml.evaluation.few_label_study import study_adapting
+from zeekml.evaluation.recording_runs import RecordingRuns, run_recordings, steps_of_recordings
 from zeekml.evaluation.scores import Study, bundle_study, leave_one_out_study, steps_of
 from zeekml.evaluation.sections.ablation import ablate, ablation_section, ablation_steps
 from zeekml.evaluation.sections.baselines import baselines_section
 from zeekml.evaluation.sections.calibration import calibration_section
 from zeekml.evaluation.sections.data import data_section
+from zeekml.evaluation.sections.deciding import deciding_section
 from zeekml.evaluation.sections.ensemble import ensemble_section
+from zeekml.evaluation.sections.families import families_section
 from zeekml.evaluation.sections.few_labels import few_labels_section, learners_section
 from zeekml.evaluation.sections.headline import headline_section
 from zeekml.evaluation.sections.incidents import incidents_section
+from zeekml.evaluation.sections.infections import infections_section
+from zeekml.evaluation.sections.networks import networks_section
 from zeekml.evaluation.sections.shortcuts import shortcuts_section
 from zeekml.evaluation.sections.threats import threats_section
 from zeekml.evaluation.sections.timesplit import past_to_future, timesplit_section
+from zeekml.evaluation.sections.wording import listed
 from zeekml.evaluation.settings import FIRST_SEED, Progress, Settings, Steps
+from zeekml.evaluation.sites import sites_of_bundle
 from zeekml.features.feature_schema import SCHEMA_HASH
-from zeekml.html.sections import Report
+from zeekml.html.sections import Report, Section
 from zeekml.training.evaluation_report import described
 from zeekml.training.leave_one_out import can_be_held_out, evaluable, why_none_held_out
 from zeekml.training.training_rows import prepare_all
@@ -37,6 +46,7 @@ KIND: Final = "evaluation"
 def evaluate(
     dataset_args: Sequence[str],
     *,
+    benign: Sequence[str] = (),
     exclude: Iterable[str] = (),
     settings: Settings | None = None,
     bundle: Path | None = None,
@@ -48,7 +58,9 @@ def evaluate(
     Parameters
     ----------
     dataset_args : sequence of str
-        See `zeekml.datasets.read.collect`.
+        See `zeekml.datasets.read.collect`. With a bundle and benign networks, there may be none.
+    benign : sequence of str
+        ``[NAME=]PATH`` of logs taken to be benign, see `zeekml.evaluation.benign_logs.find_logs`.
     exclude : iterable of str
         Environments to leave out altogether.
     settings : Settings, optional
@@ -70,20 +82,26 @@ def evaluate(
     tell = progress or (lambda what, done, total: None)
     loaded = load_bundle(bundle) if bundle is not None else None
     tell("reading", 0, 1)
-    collection = collect(dataset_args, exclude=exclude)
+    logs = find_logs(benign)
+    needless = not dataset_args and loaded is not None and bool(logs)
+    collection = Collection() if needless else collect(dataset_args, exclude=exclude)
+    check_names(logs, {environment.name for environment in collection.environments})
     prepared = prepare_all(collection.environments, FIRST_SEED, tell)
+    by_recording = steps_of_recordings(prepared, len(logs), settings, fitted=loaded is None)
     if loaded is not None:
-        steps = Steps(len(evaluable(prepared)), tell)
+        steps = Steps(len(evaluable(prepared)) + by_recording, tell)
         study = bundle_study(prepared, loaded, policy, settings, steps)
     else:
         total = steps_of(prepared, settings) + settings.seeds * len(settings.plan.outputs())
-        total += len(can_be_held_out(prepared))
+        total += len(can_be_held_out(prepared)) + by_recording
         total += ablation_steps(prepared, settings) if settings.ablations else 0
         steps = Steps(total, tell)
         study = leave_one_out_study(prepared, policy, settings, steps)
-    if not study.held_out:
+    sites = [] if loaded is None else sites_of_bundle(prepared, loaded)
+    if not (study.held_out or sites or (loaded is not None and logs)):
         why = why_none_held_out(prepared)
         raise InputError(f"no environment can be evaluated; add labelled environments ({why})")
+    runs = run_recordings(study, logs, loaded, steps)
     further = []
     if loaded is None:
         # these take fits of their own, beside those that made the scores
@@ -92,29 +110,48 @@ def evaluate(
         further.append(timesplit_section(study, later))
         if settings.ablations:
             further.append(ablation_section(study, ablate(study, steps)))
+    sections = _sections(study, runs, collection, steps)
+    title, facts = "zeekml", _facts(study)
+    seen = [one.name for one in runs.judged if one.site.seen]
+    if loaded is not None:
+        title = f"the bundle {loaded.manifest.name}"
+        facts |= {"bundle": loaded.digest, "seen_in_training": seen}
+    lead = _lead(study, runs, loaded, seen)
+    return Report(KIND, f"Evaluation of {title}", lead, facts, [*sections, *further])
+
+
+def _sections(
+    study: Study, runs: RecordingRuns, collection: Collection, steps: Steps
+) -> list[Section]:
+    """The sections that need no fits beside those that made the scores and the runs."""
     steps.now("computing figures")
-    sections = [data_section(study, collection.skipped)]
-    for make in (
+    sections = [data_section(study, collection.skipped)] if study.prepared else []
+    of_flows = (
         headline_section,
         baselines_section,
         ensemble_section,
         threats_section,
         incidents_section,
-        calibration_section,
-        shortcuts_section,
-    ):
+    )
+    of_scores = (calibration_section, shortcuts_section)
+    for make in of_flows if study.held_out else ():
         steps.now("computing figures")
         sections.append(make(study))
-    title, facts = "zeekml", _facts(study)
-    seen = [site.name for site in study.held_out if site.seen]
-    if loaded is not None:
-        title = f"the bundle {loaded.manifest.name}"
-        facts |= {"bundle": loaded.digest, "seen_in_training": seen}
-    lead = _lead(study, loaded, seen)
-    return Report(KIND, f"Evaluation of {title}", lead, facts, [*sections, *further])
+    if study.prepared:
+        sections.append(infections_section(study, runs.judged))
+    if study.bundle is None:
+        sections.append(families_section(runs.families, runs.judged))
+    sections.append(networks_section(study, runs.networks, runs.not_judged))
+    for make in of_scores if study.held_out else ():
+        steps.now("computing figures")
+        sections.append(make(study))
+    sections.append(deciding_section(runs.occlusions, runs.judged, runs.given))
+    return sections
 
 
-def _lead(study: Study, bundle: Bundle | None, seen: Sequence[str]) -> list[str]:
+def _lead(
+    study: Study, runs: RecordingRuns, bundle: Bundle | None, seen: Sequence[str]
+) -> list[str]:
     if bundle is None:
         seeds = study.settings.seeds
         lead = [
@@ -123,14 +160,20 @@ def _lead(study: Study, bundle: Bundle | None, seen: Sequence[str]) -> list[str]
             f"baselines. Repeated with {seeds} seed{'s' if seeds > 1 else ''}."
         ]
     else:
-        lead = [
-            f"The bundle {bundle.manifest.name} ({bundle.short_digest}) on {len(study.held_out)} "
-            "environments. Nothing was fitted.",
-            f"It was trained on {', '.join(seen)}: by their names, figures there are those of a "
-            "network seen in training, and the means hold them too."
-            if seen
-            else "By their names, none of them is among its training data.",
-        ]
+        on = [counted(len(study.held_out), "environment")] if study.held_out else []
+        if len(runs.judged) > len(study.held_out):
+            on.append(f"{len(runs.judged) - len(study.held_out)} judged by their recordings alone")
+        if runs.given:
+            on.append(f"{counted(len(runs.given), 'network')} taken to be benign")
+        name = f"{bundle.manifest.name} ({bundle.short_digest})"
+        lead = [f"The bundle {name} on {listed(on)}. Nothing was fitted."]
+        if seen:
+            lead.append(
+                f"It was trained on {', '.join(seen)}: by their names, figures there are those of "
+                "a network seen in training, and the means hold them too."
+            )
+        elif runs.judged:
+            lead.append("By their names, none of them is among its training data.")
     return [
         *lead,
         "n/r stands for figures that the data do not resolve. These few recordings are no sample "
@@ -151,6 +194,7 @@ def _facts(study: Study) -> dict[str, Any]:
             "baseline_rows": settings.baseline_rows,
             "members": described(settings.plan) if bundle is None else len(bundle.members),
             "ablations": settings.ablations,
+            "groups_by_recording": settings.groups if bundle is None else None,
         },
         "environments": {
             item.name: {"sha256": item.environment.sha256, "rows": len(item.environment)}

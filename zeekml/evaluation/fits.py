@@ -44,7 +44,7 @@ class Fits:
 
 @dataclass
 class Pairs:
-    """Ensembles trained without two environments, each trained once for one seed."""
+    """Ensembles trained without two environments, or a group, each trained once for one seed."""
 
     prepared: Sequence[Prepared]
     seed: int
@@ -52,21 +52,21 @@ class Pairs:
     steps: Steps = field(default_factory=lambda: Steps(0))
     _trained: dict[frozenset[int], TrainedEnsemble | None] = field(default_factory=dict)
 
-    def without(self, one: int, other: int) -> TrainedEnsemble | None:
-        """The ensemble trained without both, None if the rest holds nothing to learn."""
-        key = frozenset((one, other))
+    def without(self, *hidden: int) -> TrainedEnsemble | None:
+        """The ensemble trained without these, None if the rest holds nothing to learn."""
+        key = frozenset(hidden)
         if key not in self._trained:
             rest = without(self.prepared, *key)
             names = " and ".join(self.prepared[number].name for number in sorted(key))
-            what = f"seed {self.seed}: without {names}"
+            what = f"seed {self.seed}: {f'without {names}' if names else 'on all environments'}"
             self.steps.now(what)
             self._trained[key] = train_if_possible(rest, self.settings.training(self.seed))
             self.steps.done(what, len(self.settings.plan.outputs()))
         return self._trained[key]
 
-    def fold(self, scored: int, hidden: int) -> Fold | None:
-        """One environment as scored by the ensemble trained without both."""
-        ensemble, item = self.without(scored, hidden), self.prepared[scored]
+    def fold(self, scored: int, *hidden: int) -> Fold | None:
+        """One environment as scored by the ensemble trained without it and the hidden ones."""
+        ensemble, item = self.without(scored, *hidden), self.prepared[scored]
         return None if ensemble is None else Fold(item, ensemble.predict(item.matrix))
 
 

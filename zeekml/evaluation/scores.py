@@ -20,9 +20,10 @@ from zeekml.ensemble.scoring import Ensemble, member_log_odds
 from zeekml.evaluation.baselines import NAMES as BASELINES
 from zeekml.evaluation.baselines import RULES_NAME, strongest_rule
 from zeekml.evaluation.fits import Fits, Pairs, fit_without
-from zeekml.evaluation.settings import Settings, Steps
+from zeekml.evaluation.fitted_bundle import as_bundle, fitted_of
+from zeekml.evaluation.settings import FIRST_SEED, Settings, Steps
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
-from zeekml.training.leave_one_out import can_be_held_out, evaluable
+from zeekml.training.leave_one_out import can_be_held_out, evaluable, without
 from zeekml.training.platt_fit import PlattFit
 from zeekml.training.ranking import EvaluatedRows, Floats
 from zeekml.training.thresholds import Thresholds
@@ -80,6 +81,8 @@ class SeedRun:
     best_member: int | None = None
     places: npt.NDArray[np.int64] | None = None
     members: Sequence[TrainedMember] = ()  # of the ensemble; empty for a finished bundle
+    # what was fitted with the first seed as a bundle, or the finished one; None without thresholds
+    bundle: Bundle | None = None
 
 
 @dataclass(frozen=True)
@@ -194,12 +197,20 @@ def _run(prepared: Sequence[Prepared], number: int, fits: Fits, pairs: Pairs) ->
         best_member=fits.best_member,
         places=fits.places,
         members=fits.ensemble.members,
+        bundle=_bundle_of(prepared, number, fits) if pairs.seed == FIRST_SEED else None,
         controls={
             control: fits.ensemble.predict(altered(site.matrix, control, pairs.seed)).log_odds
             for control in CONTROLS
         },
         transplants=transplants,
     )
+
+
+def _bundle_of(prepared: Sequence[Prepared], number: int, fits: Fits) -> Bundle | None:
+    if fits.calibration is None or fits.thresholds is None:
+        return None
+    name, others = f"without {prepared[number].name}", without(prepared, number)
+    return as_bundle(name, fits.ensemble, fits.calibration, fits.thresholds, others)
 
 
 def bundle_study(
@@ -209,9 +220,7 @@ def bundle_study(
     manifest = bundle.manifest
     ensemble = Ensemble(bundle)
     known = {source.environment for source in manifest.training}
-    fit, unknown = manifest.calibration, float("nan")
-    calibration = PlattFit(fit.slope, fit.intercept, fit.base_rate, unknown, unknown)
-    thresholds = Thresholds(dict(manifest.thresholds), manifest.candidate_score, unknown)
+    calibration, thresholds = fitted_of(manifest)
     held_out = []
     for number in evaluable(prepared):
         item = prepared[number]
@@ -224,6 +233,7 @@ def bundle_study(
             baselines={RULES_NAME: strongest_rule(item.matrix)},
             calibration=calibration,
             thresholds=thresholds if prediction.threat_shares is not None else None,
+            bundle=bundle,
             controls={
                 control: ensemble.score(altered(item.matrix, control, seed=0)).log_odds
                 for control in CONTROLS

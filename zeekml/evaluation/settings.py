@@ -32,6 +32,8 @@ class Settings:
     few_draws: int = DRAWS  # draws of labels behind each point of a few-shot curve
     # leave out each synthetic kind and each feature family in turn, which is slow
     ablations: bool = False
+    # groups in which environments that serve training only are held out, to be judged by recording
+    groups: int = 3
     # where members of the recipe are kept, for a run that goes on from them
     checkpoints: TrainingCheckpoints | None = None
 

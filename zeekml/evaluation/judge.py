@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -22,6 +22,7 @@ from zeekml.detection.incidents.tracker import IncidentTracker
 from zeekml.detection.notice import Flow
 from zeekml.detection.policy import Policy
 from zeekml.detection.rules import DetectionRules
+from zeekml.detection.single_flows import Judged, SingleFlows
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.explanation import explain
 from zeekml.ensemble.scoring import Ensemble, Scores
@@ -142,9 +143,13 @@ class ScoredRecordings:
         """Score an environment by its features (rows, all of the schema)."""
         scores = judge.ensemble.score(matrix)
         clock, end = clocks_of_recordings(environment)
-        rows = np.flatnonzero(scores.score >= judge.bundle.manifest.candidate_score)
+        judged = Judged(matrix, scores.score, scores.threat, scores.members)
+        enough = SingleFlows(judge.policy).enough(judged)
+        worth = (scores.score >= judge.bundle.manifest.candidate_score) | (enough != 0)
+        rows = np.flatnonzero(worth)
         flows = candidate_flows(environment.flows, rows)
         candidates = candidates_of(flows, clock, end, scores, matrix, rows)
+        candidates = replace(candidates, enough=enough[rows])
         return cls(judge, environment, rows, candidates)
 
     def raised(self, own: slice, visible: BoolArray | None = None) -> list[Raised]:
@@ -164,7 +169,10 @@ def candidates_of(
     matrix: Matrix,
     rows: Numbers,
 ) -> Candidates:
-    """Some rows as candidates: of the flows these rows alone are given, of all else every row."""
+    """Some rows as candidates: of the flows these rows alone are given, of all else every row.
+
+    None of them is enough by itself.
+    """
     return Candidates(
         flows=flows,
         clock=clock[rows],
@@ -175,6 +183,7 @@ def candidates_of(
         classes=scores.classes[rows],
         members=scores.members[rows],
         matrix=matrix[rows],
+        enough=np.zeros(len(rows), np.uint8),
     )
 
 

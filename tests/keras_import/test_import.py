@@ -12,6 +12,7 @@ import pytest
 import zeekml as library
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
+from zeekml.ensemble.direction import asks_own_web_server
 from zeekml.ensemble.scoring import Ensemble
 from zeekml.features.feature_schema import FEATURE_NAMES
 from zeekml.keras_import.convert import import_keras
@@ -109,7 +110,10 @@ def test_eight_classes_are_ours_in_our_order(trained: Any, tmp_path: Path) -> No
         classes=[CLASSES[0], *reversed(CLASSES[1:])],
     )
     other = Ensemble(named.bundle).score(trained.matrix)
-    assert np.abs(other.classes - scores.classes[:, ::-1]).max() < 1e-6
+    # where the direction of a flow has a say in its threat, names do not only change places
+    rows = np.setdiff1d(np.arange(len(trained.matrix)), asks_own_web_server(trained.matrix))
+    assert len(rows) > 1000
+    assert np.abs(other.classes[rows] - scores.classes[rows, ::-1]).max() < 1e-6
 
 
 def test_a_model_that_calls_malicious_0(trained: Any, tmp_path: Path) -> None:
@@ -151,11 +155,13 @@ def test_notices_of_models_that_name_no_threat(zeekml: Any, trained: Any, tmp_pa
     done = zeekml("score", LOG, "--out", out, "--bundle", bundle)
     assert done.returncode == 0, done.stderr
     notices = [json.loads(line) for line in (out / "notice.log").read_text().splitlines()]
-    # without a threat there is one note for all; the message says that the threat is not known
-    assert {notice["note"] for notice in notices} == {"ZeekML::Malware_Spread"}
-    assert all("threat unknown" in notice["msg"] for notice in notices)
-    assert {notice["zeekml_threshold"] for notice in notices} == {0.5}
-    sources = {notice["src"] for notice in notices if "src" in notice}
+    # without a threat there is one note for all, but for those that floors name; the message says
+    # that the threat is not known
+    by_models = [n for n in notices if "floor" not in n["zeekml_why"][0]]
+    assert {notice["note"] for notice in by_models} == {"ZeekML::Malware_Spread"}
+    assert all("threat unknown" in notice["msg"] for notice in by_models)
+    assert {notice["zeekml_threshold"] for notice in by_models} == {0.5}
+    sources = {notice["src"] for notice in by_models if "src" in notice}
     assert {"10.20.5.66", "198.51.100.66"} & sources
     assert "data that the bundle does not state" in zeekml("bundle", "show", bundle).stdout
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 
 from zeekml.config import Config
@@ -134,8 +133,7 @@ class Pipeline:
             features = self.extract(flows)
         scores = self._ensemble.score(features.matrix)
         judged = Judged(features.matrix, scores.score, scores.threat, scores.members)
-        enough = self._single_flows.enough(judged)
-        worth = (scores.score >= self.bundle.manifest.candidate_score) | (enough != 0)
+        worth, enough = self._single_flows.worth(judged, self.bundle.manifest.candidate_score)
         candidates = Candidates(
             flows=flows.select(CANDIDATE_COLUMNS),
             clock=features.clock,
@@ -147,7 +145,7 @@ class Pipeline:
             members=scores.members,
             matrix=features.matrix,
             enough=enough,
-        ).take(np.flatnonzero(worth))
+        ).take(worth)
         clock = float(features.clock[-1]) if flows.num_rows else None
         return ScoredBatch(flows, scores, candidates, clock)
 

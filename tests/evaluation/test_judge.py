@@ -174,6 +174,34 @@ def test_logs_raise_what_scoring_them_raises(logs: Path, judge: Judge, tmp_path:
     assert sum(found.by_threat().values()) == len(expected)
 
 
+def test_floors_count_in_logs_too(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.parquet"
+    flows = [
+        {
+            "ts": 1e9 + 0.1 * i,
+            "proto": "udp",
+            "conn_state": "S0",
+            "duration": 0.0,
+            "id.orig_h": "10.0.0.9",
+            "id.orig_p": 40_000,
+            "id.resp_h": f"10.0.1.{i + 1}",
+            "id.resp_p": 6892,
+            "orig_pkts": 1,
+            "orig_ip_bytes": 60,
+            "resp_pkts": 0,
+            "resp_ip_bytes": 0,
+        }
+        for i in range(80)
+    ]
+    pq.write_table(pa.Table.from_pylist(flows), path)
+    bundle = load_bundle()
+    expected = noticed(path, bundle, tmp_path / "out")
+    assert [(threat, reason[:6]) for threat, _, _, reason in expected] == [("scan", "floor:")]
+    (network,) = find_logs([str(path)])
+    found = told(list(judge_logs(network, Judge(bundle, load_policy())).raised))
+    assert [one[:3] for one in found] == [one[:3] for one in expected]
+
+
 def test_mistakes_about_logs_are_said(logs: Path, judge: Judge, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         find_logs([str(tmp_path / "absent.log")])

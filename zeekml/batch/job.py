@@ -12,7 +12,7 @@ from zeekml.config import Config
 from zeekml.detection.allowlist import EMPTY, Allowlist
 from zeekml.detection.candidates import Candidates
 from zeekml.detection.notice import Notice
-from zeekml.detection.policy import load_policy
+from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.outputs import NoticeOutputs, OutputOptions
 from zeekml.pipeline import Pipeline
@@ -46,7 +46,9 @@ class ScoreJob:
     config: Config = field(default_factory=Config)
     bundle: Path | None = None  # paths; None for what comes with zeekml
     rules: Path | None = None
-    allowlist: Allowlist = EMPTY  # set from the rules when scoring begins
+    # set from the rules when scoring begins
+    policy: Policy | None = None
+    allowlist: Allowlist = EMPTY
     options: OutputOptions = field(default_factory=OutputOptions)
     workers: int = 1  # processes to score with
     cutting: Cutting = field(default_factory=Cutting)
@@ -59,7 +61,7 @@ class ScoreJob:
         """The pipeline of a stream."""
         return Pipeline(
             self.load_bundle(),
-            load_policy(self.rules),
+            self.policy,
             sensor=stream.sensor,
             stream=stream.name,
             config=self.config,

@@ -42,9 +42,10 @@ class RunResult:
 def score(discovery: Discovery, job: ScoreJob, progress: Progress | None = None) -> RunResult:
     """Score all streams of a discovery and write the outputs to `job.out`."""
     bundle = job.load_bundle()
-    load_policy(job.rules).thresholds(bundle.manifest.thresholds)
-    # read once: what expires meanwhile expires for all streams or for none
-    job = replace(job, allowlist=load_allowlist(job.rules))
+    policy = load_policy(job.rules)
+    policy.thresholds(bundle.manifest.thresholds)
+    # read once: what changes or expires meanwhile does so for all streams or for none
+    job = replace(job, policy=policy, allowlist=load_allowlist(job.rules))
     streams = discovery.streams
     with _work_directory(job.out) as work:
         workers = useful_workers(streams, job)

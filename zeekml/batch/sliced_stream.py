@@ -23,7 +23,6 @@ from zeekml.batch.job import Progress, ScoreJob, StreamDetection, StreamResult
 from zeekml.batch.slice_planner import Slice, SlicePlanner, read_runs
 from zeekml.core.atomic_write import as_output_error
 from zeekml.detection.candidates import CandidateWriter, read_candidates
-from zeekml.detection.policy import load_policy
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.ensemble.scoring import Ensemble
 from zeekml.outputs import NoticeOutputs, RowOutputs
@@ -90,7 +89,7 @@ def score_slice(
     ensemble = _ensemble(job.bundle, digest)
     pipeline = Pipeline(
         ensemble.bundle,
-        load_policy(job.rules),
+        job.policy,
         config=job.config,
         clock=piece.clock,
         ensemble=ensemble,

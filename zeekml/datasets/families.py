@@ -17,6 +17,7 @@ family cannot be told.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -146,8 +147,8 @@ def _texts(columns: Iterable[npt.NDArray[Any] | None], rows: npt.NDArray[np.intp
     """The different texts of some rows, the most frequent first."""
     for column in columns:
         if column is not None:
-            texts = [text for text in column[rows].tolist() if text]
-            order = sorted(set(texts), key=lambda text: (-texts.count(text), text))
+            counts = Counter(text for text in column[rows].tolist() if text)
+            order = sorted(counts, key=lambda text: (-counts[text], text))
             yield from order[:_MOST_TEXTS]
 
 

@@ -87,6 +87,15 @@ def joined(flows: pa.RecordBatch, parts: Sequence[Candidates], **changed: Any) -
     return Candidates(flows, **(arrays | changed))
 
 
+def candidate_flows(flows: pa.Table, rows: npt.NDArray[np.intp]) -> pa.RecordBatch:
+    """`CANDIDATE_COLUMNS` of some rows."""
+    taken = flows.select(CANDIDATE_COLUMNS).take(pa.array(rows)).combine_chunks()
+    if not len(taken):
+        return pa.RecordBatch.from_pylist([], schema=taken.schema)
+    columns = [pa.concat_arrays(column.chunks) for column in taken.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=taken.schema)
+
+
 class CandidateWriter:
     """Writes batches of candidates to a file."""
 

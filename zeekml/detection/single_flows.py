@@ -51,6 +51,11 @@ class SingleFlows:
             found[_meeting(rows, place, rule, members)] |= np.uint8(1 << place)
         return found
 
+    def worth(self, rows: Judged, least: float) -> tuple[npt.NDArray[np.intp], Enough]:
+        """The rows that are candidates, by their score or by themselves; and `enough` of all."""
+        enough = self.enough(rows)
+        return np.flatnonzero((rows.score >= least) | (enough != 0)), enough
+
     def met_by(self, rows: Judged, row: int, place: int) -> FlowRule | None:
         """The first rule for a threat that one of the rows meets.
 

@@ -87,10 +87,9 @@ class Ensemble:
             log_odds = scores.log_odds[part] = averaged_log_odds(odds, self._probability)
             into = scores.score[part], scores.members[part], scores.spread[part]
             _scoring.calibrate(odds, log_odds, platt.slope, platt.intercept, *into)
-            shares, likeliest = threat_shares(logits, self._knows, self._probability)
-            if self._knows.any():
-                name_by_direction(matrix[part], shares, likeliest)
-            scores.classes[part], scores.threat[part] = shares, likeliest
+            scores.classes[part], scores.threat[part] = threat_shares(
+                logits, self._knows, self._probability, matrix[part]
+            )
         return scores
 
     def inputs(self, matrix: _Float32) -> _Float32:
@@ -162,10 +161,11 @@ def averaged_log_odds(odds: _Float64, probability: bool) -> _Float64:
 
 
 def threat_shares(
-    logits: _Float32, knows: _Flags, probability: bool
+    logits: _Float32, knows: _Flags, probability: bool, matrix: _Float32
 ) -> tuple[_Float64, npt.NDArray[np.int8]]:
     """P(threat | malicious), float64 (n, threats), and the likeliest threat, int8 (n,).
 
+    Of the members' logits, and of the rows' features (n, all of the schema), which tell direction.
     Averaging logits, each member shares out one vote among the threats (whatever is common to all
     of them cancels out). Averaging probabilities, its votes weigh as much as it takes the flow to
     be malicious. Without members that know threats all is NaN, and `NO_THREAT`.
@@ -176,4 +176,5 @@ def threat_shares(
     shares, likeliest = np.empty((rows, _THREATS), np.float64), np.empty(rows, np.int8)
     votes = np.empty((_THREATS, known), np.float64)
     _scoring.threat_shares(logits, knows.view(np.uint8), probability, votes, shares, likeliest)
+    name_by_direction(matrix, shares, likeliest)
     return shares, likeliest

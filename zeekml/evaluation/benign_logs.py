@@ -67,7 +67,9 @@ def judge_logs(logs: BenignLogs, judge: Judge, config: Config | None = None) -> 
     hours: set[int] = set()
 
     def batches(stream: Stream) -> Iterator[tuple[Candidates, Numbers]]:
-        pipeline = Pipeline(judge.bundle, config=config, ensemble=judge.ensemble)
+        pipeline = Pipeline(
+            judge.bundle, judge.policy, config=config, ensemble=judge.ensemble, scores_only=True
+        )
         for flows in read_stream(stream, counters=counters, hold=config.suricata_hold):
             hours.update(active_hours(flows.column("ts").to_numpy(zero_copy_only=False)))
             candidates = pipeline.score(flows).candidates

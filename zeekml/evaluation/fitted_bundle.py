@@ -6,11 +6,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from zeekml.ensemble.bundle import Bundle, NewBundle, NewMember, write_bundle
-from zeekml.ensemble.manifest import Calibration, Manifest, TrainingSource, Usual, usual_values
-from zeekml.ensemble.tflite_file import write_mlp
+from zeekml.ensemble.bundle import Bundle, write_bundle
+from zeekml.ensemble.manifest import Manifest
+from zeekml.training.new_bundle import new_bundle
 from zeekml.training.platt_fit import PlattFit
 from zeekml.training.thresholds import Thresholds
 from zeekml.training.trained_ensemble import TrainedEnsemble
@@ -25,33 +23,12 @@ def as_bundle(
     learned_from: Sequence[Prepared],
 ) -> Bundle:
     """A bundle of these members, which lies nowhere; usual values are those of what they saw."""
-    benign = [item.environment.labels == 0 for item in learned_from]
-    pairs = list(zip(learned_from, benign, strict=True))
-    matrix = np.concatenate([item.matrix[own] for item, own in pairs])
-    mass = np.concatenate([item.weights[own] for item, own in pairs])
-    usual = usual_values(matrix, ensemble.features, mass)
-    new = NewBundle(
-        name=name,
-        features=ensemble.features,
-        members=[
-            NewMember(write_mlp(m.network.weights, m.network.biases), m.outputs)
-            for m in ensemble.members
-        ],
-        scaler=ensemble.scaler,
-        calibration=Calibration(calibration.slope, calibration.intercept, calibration.base_rate),
-        thresholds=thresholds.values,
-        candidate_score=thresholds.candidate_score,
-        usual={feature: usual.get(feature, Usual(0.0, 0.0, 0.0)) for feature in ensemble.features},
-        training=[
-            TrainingSource(
-                environment=item.name,
-                rows=len(item.environment),
-                malicious=int((item.environment.labels > 0).sum()),
-                licence=item.environment.reference.licence,
-                citation=item.environment.reference.title,
-            )
-            for item in learned_from
-        ],
+    new = new_bundle(
+        name,
+        ensemble,
+        calibration,
+        thresholds,
+        learned_from,
         evaluation={},
         model_card="Fitted for an evaluation.\n",
     )

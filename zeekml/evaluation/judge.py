@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
@@ -17,12 +17,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.datasets.environment import BoolArray, Environment, Matrix
-from zeekml.detection.candidates import CANDIDATE_COLUMNS, Candidates
+from zeekml.detection.candidates import Candidates, candidate_flows
 from zeekml.detection.incidents.tracker import IncidentTracker
 from zeekml.detection.notice import Flow
 from zeekml.detection.policy import Policy
 from zeekml.detection.rules import DetectionRules
-from zeekml.detection.single_flows import Judged, SingleFlows
+from zeekml.detection.single_flows import Enough, Judged, SingleFlows
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.explanation import explain
 from zeekml.ensemble.scoring import Ensemble, Scores
@@ -144,12 +144,10 @@ class ScoredRecordings:
         scores = judge.ensemble.score(matrix)
         clock, end = clocks_of_recordings(environment)
         judged = Judged(matrix, scores.score, scores.threat, scores.members)
-        enough = SingleFlows(judge.policy).enough(judged)
-        worth = (scores.score >= judge.bundle.manifest.candidate_score) | (enough != 0)
-        rows = np.flatnonzero(worth)
+        least = judge.bundle.manifest.candidate_score
+        rows, enough = SingleFlows(judge.policy).worth(judged, least)
         flows = candidate_flows(environment.flows, rows)
-        candidates = candidates_of(flows, clock, end, scores, matrix, rows)
-        candidates = replace(candidates, enough=enough[rows])
+        candidates = candidates_of(flows, clock, end, scores, matrix, enough, rows)
         return cls(judge, environment, rows, candidates)
 
     def raised(self, own: slice, visible: BoolArray | None = None) -> list[Raised]:
@@ -167,12 +165,10 @@ def candidates_of(
     end: Floats,
     scores: Scores,
     matrix: Matrix,
+    enough: Enough,
     rows: Numbers,
 ) -> Candidates:
-    """Some rows as candidates: of the flows these rows alone are given, of all else every row.
-
-    None of them is enough by itself.
-    """
+    """Some rows as candidates: of the flows these rows alone are given, of all else every row."""
     return Candidates(
         flows=flows,
         clock=clock[rows],
@@ -183,14 +179,5 @@ def candidates_of(
         classes=scores.classes[rows],
         members=scores.members[rows],
         matrix=matrix[rows],
-        enough=np.zeros(len(rows), np.uint8),
+        enough=enough[rows],
     )
-
-
-def candidate_flows(flows: pa.Table, rows: Numbers) -> pa.RecordBatch:
-    """The columns that incidents need, of some rows."""
-    taken = flows.select(CANDIDATE_COLUMNS).take(pa.array(rows)).combine_chunks()
-    if not len(taken):
-        return pa.RecordBatch.from_pylist([], schema=taken.schema)
-    columns = [pa.concat_arrays(column.chunks) for column in taken.columns]
-    return pa.RecordBatch.from_arrays(columns, schema=taken.schema)

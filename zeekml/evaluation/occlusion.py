@@ -12,21 +12,20 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.datasets.environment import MIN_BENIGN_ROWS, Environment, Labels
+from zeekml.detection.candidates import candidate_flows
 from zeekml.detection.incidents.replay import Replay
 from zeekml.ensemble.scoring import Scores
 from zeekml.evaluation.judge import (
-    Floats,
     Judge,
     Numbers,
-    candidate_flows,
     candidates_of,
     clocks_of_recordings,
 )
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
+from zeekml.training.incident_replay import one_after_the_other
 from zeekml.training.ranking import RATES, ROWS_PER_RATE, Ranking
 from zeekml.training.training_rows import Prepared
 
@@ -35,10 +34,6 @@ MOST_MALICIOUS: Final = 4_000
 """Rows of an environment that are scored once for each feature."""
 
 PER_FLOWS: Final = 10_000
-
-# recordings follow one another on one clock, this far apart (seconds): no window and no incident
-# goes from one to the next
-_APART: Final = 8 * 86_400.0
 
 
 @dataclass(frozen=True)
@@ -126,7 +121,7 @@ class _Sample:
         self._is_malicious = np.arange(len(rows)) >= self.benign
         clock, end = (times[benign] for times in clocks_of_recordings(environment))
         recordings = environment.captures[benign]
-        self._clock, self._end = _one_after_the_other(clock, recordings), end
+        self._clock, self._end = one_after_the_other(clock, recordings), end
         self._flows = candidate_flows(environment.flows, benign)
 
     def outcome(self, hidden: Sequence[int] = ()) -> Outcome:
@@ -148,7 +143,9 @@ class _Sample:
         manifest, policy = self._judge.bundle.manifest, self._judge.policy
         rows: Numbers = np.flatnonzero(scores.score[: self.benign] >= manifest.candidate_score)
         flows = self._flows.take(pa.array(rows))
-        of = flows, self._clock, self._end, scores, self._matrix, rows
+        # what one flow alone is enough for by a floor is none of the models' doing
+        alone = np.zeros(len(self._matrix), np.uint8)
+        of = flows, self._clock, self._end, scores, self._matrix, alone, rows
         replay = Replay(candidates_of(*of), policy, base_rate=manifest.calibration.base_rate)
         return len(replay.incidents(policy.thresholds(manifest.thresholds)))
 
@@ -165,13 +162,3 @@ def _benign_rows(environment: Environment, labels: Labels, rng: np.random.Genera
         if count >= MOST_BENIGN:
             break
     return np.sort(np.concatenate([np.empty(0, np.intp), *chosen]))
-
-
-def _one_after_the_other(clock: Floats, recordings: npt.NDArray[np.int32]) -> Floats:
-    """The clocks of recordings on one clock."""
-    found, now = np.empty(len(clock)), 0.0
-    for part in np.split(np.arange(len(clock)), np.flatnonzero(np.diff(recordings)) + 1):
-        if len(part):
-            found[part] = clock[part] - clock[part[0]] + now
-            now = found[part[-1]] + _APART
-    return found

@@ -8,14 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from zeekml.datasets.data_report import report_on
 from zeekml.datasets.read import Skipped, collect, parse_argument
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble import bundle as bundles
-from zeekml.ensemble.manifest import Calibration, TrainingSource, Usual, usual_values
-from zeekml.ensemble.tflite_file import write_mlp
 from zeekml.errors import InputError
 from zeekml.training.evaluation_report import EvaluationReport
 from zeekml.training.leave_one_out import (
@@ -26,10 +22,11 @@ from zeekml.training.leave_one_out import (
 )
 from zeekml.training.mlp import Recipe
 from zeekml.training.model_card import CardFacts, model_card
+from zeekml.training.new_bundle import new_bundle
 from zeekml.training.thresholds import Fitted
 from zeekml.training.trainer import MemberPlan, TrainingSettings, train
 from zeekml.training.training_checkpoints import TrainingCheckpoints
-from zeekml.training.training_rows import Prepared, prepare_all
+from zeekml.training.training_rows import prepare_all
 
 Progress = Callable[[str, int, int], None]
 
@@ -129,45 +126,19 @@ def build_bundle(
         fitted=fitted,
     )
     tell("writing", 0, 1)
-    bundle = bundles.write_bundle(out, _new_bundle(prepared, facts), overwrite=overwrite)
+    new = new_bundle(
+        name,
+        facts.ensemble,
+        fitted.calibration,
+        fitted.thresholds,
+        prepared,
+        evaluation=fitted.as_dict(seed),
+        model_card=model_card(facts),
+    )
+    bundle = bundles.write_bundle(out, new, overwrite=overwrite)
     checkpoints.remove()
     tell("writing", 1, 1)
     return BuildReport(bundle, collection.skipped, fitted, taken=checkpoints.taken)
-
-
-def _new_bundle(prepared: Sequence[Prepared], facts: CardFacts) -> bundles.NewBundle:
-    ensemble, fitted = facts.ensemble, facts.fitted
-    fit, thresholds = fitted.calibration, fitted.thresholds
-    # of benign rows; environments weigh the same, synthetic rows are left out
-    benign = [item.environment.labels == 0 for item in prepared]
-    matrix = np.concatenate([item.matrix[own] for item, own in zip(prepared, benign, strict=True)])
-    mass = np.concatenate([item.weights[own] for item, own in zip(prepared, benign, strict=True)])
-    usual = usual_values(matrix, ensemble.features, mass)
-    return bundles.NewBundle(
-        name=facts.name,
-        features=ensemble.features,
-        members=[
-            bundles.NewMember(write_mlp(m.network.weights, m.network.biases), m.outputs)
-            for m in ensemble.members
-        ],
-        scaler=ensemble.scaler,
-        calibration=Calibration(fit.slope, fit.intercept, fit.base_rate),
-        thresholds=thresholds.values,
-        candidate_score=thresholds.candidate_score,
-        usual={name: usual.get(name, Usual(0.0, 0.0, 0.0)) for name in ensemble.features},
-        training=[
-            TrainingSource(
-                environment=item.name,
-                rows=len(item.environment),
-                malicious=int((item.environment.labels > 0).sum()),
-                licence=item.environment.reference.licence,
-                citation=item.environment.reference.title,
-            )
-            for item in prepared
-        ],
-        evaluation=fitted.as_dict(facts.training.seed),
-        model_card=model_card(facts),
-    )
 
 
 def _command(

@@ -16,13 +16,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.datasets.environment import Labels
-from zeekml.detection.candidates import CANDIDATE_COLUMNS, Candidates, joined
+from zeekml.detection.candidates import Candidates, candidate_flows, joined
 from zeekml.detection.incidents.replay import Replay
 from zeekml.detection.policy import Policy
 from zeekml.detection.single_flows import Judged, SingleFlows
 from zeekml.training.leave_one_out import Fold
 from zeekml.training.platt_fit import PlattFit
-from zeekml.training.ranking import Flags, Numbers
+from zeekml.training.ranking import Flags, Floats, Numbers
 from zeekml.training.tasks import numbered
 
 NONE: Final = -1
@@ -60,19 +60,14 @@ class HeldOutStream:
         members = fit.scores(fold.prediction.member_log_odds)
         # flow end, never going back within a capture; one capture after the other
         end = environment.ends()
-        clock, now = np.empty(len(end)), 0.0
-        for own in environment.capture_slices():
-            latest = np.maximum.accumulate(end[own])
-            clock[own] = latest - latest[0] + now
-            now = clock[own.stop - 1] + _APART
+        latest = [np.maximum.accumulate(end[own]) for own in environment.capture_slices()]
+        clock = one_after_the_other(np.concatenate(latest), environment.captures)
         likeliest = shares.argmax(axis=1).astype(np.int8)
         told = members.astype(np.float32)
-        enough = SingleFlows(policy).enough(Judged(fold.prepared.matrix, scores, likeliest, told))
-        rows = np.flatnonzero((scores >= fit.base_rate) | (enough != 0))
-        flows = environment.flows.select(CANDIDATE_COLUMNS).take(pa.array(rows)).combine_chunks()
-        columns = [pa.concat_arrays(column.chunks) for column in flows.columns]
+        judged = Judged(fold.prepared.matrix, scores, likeliest, told)
+        rows, enough = SingleFlows(policy).worth(judged, fit.base_rate)
         candidates = Candidates(
-            flows=pa.RecordBatch.from_arrays(columns, schema=flows.schema),
+            flows=candidate_flows(environment.flows, rows),
             clock=clock[rows],
             end=end[rows],
             score=scores[rows],
@@ -134,6 +129,16 @@ class HeldOutStream:
         group = numbered(zip(self.captures.tolist(), hosts, strict=True))
         order = np.argsort(group, kind="stable")
         return group, np.split(order, np.cumsum(np.bincount(group))[:-1])
+
+
+def one_after_the_other(clock: Floats, captures: npt.NDArray[np.int32]) -> Floats:
+    """The clocks of captures, which never go back, on one clock; both one value per row."""
+    found, now = np.empty(len(clock)), 0.0
+    for part in np.split(np.arange(len(clock)), np.flatnonzero(np.diff(captures)) + 1):
+        if len(part):
+            found[part] = clock[part] - clock[part[0]] + now
+            now = found[part[-1]] + _APART
+    return found
 
 
 def in_turn(streams: Sequence[HeldOutStream]) -> tuple[Candidates, Numbers]:

@@ -13,7 +13,6 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from zeekml.datasets.environment import Matrix
 from zeekml.datasets.equal_rows import Weights
 from zeekml.ensemble.classes import CLASSES
-from zeekml.ensemble.direction import name_by_direction
 from zeekml.ensemble.scaler import Scaler
 from zeekml.ensemble.scoring import averaged_log_odds, member_log_odds, standardise, threat_shares
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
@@ -113,9 +112,7 @@ class Prediction:
         """
         knows = np.array(knows_threats)
         odds = member_log_odds(logits, knows)
-        shares, likeliest = threat_shares(logits, knows, probability=False)
-        if knows.any():
-            name_by_direction(matrix, shares, likeliest)
+        shares, _ = threat_shares(logits, knows, False, matrix)
         mean = averaged_log_odds(odds, probability=False)
         return cls(mean, odds, shares if knows.any() else None)
 

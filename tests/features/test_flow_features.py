@@ -139,7 +139,7 @@ def test_any_values_give_finite_or_missing_features(
     assert 0 <= FEATURE_INDEX["duration"] < len(got)
 
 
-@pytest.mark.parametrize("state", ["SH", "SHR", "OTH", "RSTRH"])
+@pytest.mark.parametrize("state", ["SH", "SHR", "OTH", "RSTRH", "RSTR"])
 def test_a_connection_of_which_one_side_was_seen_is_not_unanswered(state: str) -> None:
     assert values(conn_state=state, resp_pkts=0, resp_ip_bytes=0)["src60_failed"] == 0
     # a flood of packets that the sensor does not count has no side at all
@@ -162,6 +162,9 @@ def test_a_connection_that_was_tried_in_vain_is_unanswered(state: str) -> None:
         ("tcp", "S0", (443, 50_123), False),  # it is known who began
         ("tcp", "OTH", (50_123, 443), False),
         ("tcp", "RSTOS0", (102, 50_123), True),  # a server's answers, seen without the questions
+        ("tcp", "RSTR", (10_123, 50_123), True),  # the same by a service that nobody knows
+        ("tcp", "RSTR", (50_123, 10_123), False),
+        ("udp", "S0", (10_123, 50_123), False),
     ],
 )
 def test_who_sends_from_a_usual_servers_port_is_the_responder(

@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 UNKNOWN_PORT: Final = -1
 _FIRST_CLIENT_PORT: Final = 1024
+_FIRST_EPHEMERAL_PORT: Final = 32768  # of Linux; other systems begin above it, by RFC 6335
 
 LEAST_PACKET: Final = 46.0
 """Bytes of an IP packet in the smallest Ethernet frame.
@@ -35,8 +36,10 @@ _PROTOS: Final = {"tcp": TCP, "udp": UDP, "icmp": ICMP, "icmp6": ICMP, "ipv6-icm
 
 # connection states in which nobody answered, or only to refuse ...
 _FAILED_STATES: Final = ("S0", "REJ")
-# ... that say of a TCP connection that the sensor did not see both sides of it ...
-_HALF_SEEN_STATES: Final = ("SH", "SHR", "OTH", "RSTRH")
+# ... that say of a TCP connection that the sensor did not see both sides of it (of a silent
+# responder Zeek never writes RSTR; Suricata's flows without flags, pieces of sessions that it does
+# not track, are read so) ...
+_HALF_SEEN_STATES: Final = ("SH", "SHR", "OTH", "RSTRH", "RSTR")
 # ... and in which it saw the originator open the connection, and the responder not close it
 # (Zeek writes RSTOS0 also for what a server sent before it reset a connection, seen midway)
 _OPENED_STATES: Final = (*_FAILED_STATES, "SH", "S1", "S2", "S3")
@@ -134,8 +137,12 @@ def flow_columns(batch: pa.RecordBatch, classify: HostClassifier) -> FlowColumns
     # a TCP scan has a group's address among those it tries
     to_group = ((sides["resp_kind"] & MULTICAST) != 0) & ~is_tcp
     no_contact = to_group | (is_icmp & np.isin(orig_port, _NO_CONTACT_TYPES))
+    silent = sides["resp_pkts"] == 0.0
+    one_sided = is_tcp & half_seen & silent & (sides["orig_pkts"] > 0.0)
+    undecided = ((proto == UDP) | (is_tcp & ~opened)) & ~no_contact & (orig_port >= 0)
     from_server, to_server = (_likely_server(proto, ports) for ports in (orig_port, port))
-    undecided = ((proto == UDP) | (is_tcp & ~opened)) & ~no_contact & (orig_port >= 0) & (port >= 0)
+    to_client = ~to_server & (port >= _FIRST_CLIENT_PORT)
+    from_server |= one_sided & (orig_port < _FIRST_EPHEMERAL_PORT) & (port >= _FIRST_EPHEMERAL_PORT)
     columns = FlowColumns(
         start=start,
         end=end,
@@ -147,12 +154,11 @@ def flow_columns(batch: pa.RecordBatch, classify: HostClassifier) -> FlowColumns
         resp_port=np.where(is_icmp, 0, port).astype(np.int32),
         # where the responder is silent to packets that count; or to ones that do not, such as those
         # of a flood with wrong checksums
-        failed=failed
-        | ((sides["resp_pkts"] == 0.0) & ~(is_tcp & half_seen & (sides["orig_pkts"] > 0.0))),
+        failed=failed | (silent & ~one_sided),
         is_contact=~no_contact,
         **sides,
     )
-    return columns.turned(undecided & from_server & ~to_server & (port >= _FIRST_CLIENT_PORT))
+    return columns.turned(undecided & from_server & to_client)
 
 
 def _likely_server(proto: npt.NDArray[np.int8], ports: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

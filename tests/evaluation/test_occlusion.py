@@ -26,7 +26,7 @@ Recordings = Callable[[list[tuple[str, int, int]]], pa.Table]
 @pytest.fixture
 def item(make_environment: Make, make_recordings: Recordings) -> Prepared:
     """Benign rows of which some look like scans, so that something is false."""
-    table = make_recordings([("a", 700, 60), ("b", 500, 60), ("c", 20, 60)])
+    table = make_recordings([("a", 700, 60), ("b", 500, 60), ("c", 20, 20)])
     labels = np.array(table["label"].to_pylist(), object)
     labels[np.array(table["capture"].to_pylist()) == "c"] = "benign"
     table = table.set_column(table.column_names.index("label"), "label", pa.array(labels))

@@ -16,7 +16,7 @@ from watch_process import ROOT, Log, WatchProcess, until
 from zeekml.detection.allowlist import append_entry
 from zeekml.outputs import SILENCED
 
-SCANNER = "198.51.100.99"
+SCANNER = "198.51.100.77"
 """Of every fifth portion of ten records, beginning with the first."""
 
 SCOPE = {"src": SCANNER, "reason": "pen test", "owner": "alice", "expiry": "never"}

@@ -30,13 +30,13 @@ BEGIN: Final = 1_790_000_000.0
 PORTION: Final = 10
 PAD: Final = "pad"
 
-# originator and port of attacks of which a few flows are enough for a notice
+# originator and port of attacks; of those without a port, a few flows are enough for a notice
 _ATTACKS: Final = (
-    ("198.51.100.99", None),
+    ("198.51.100.77", None),
     ("10.20.1.24", 445),
+    ("198.51.100.101", None),
     ("198.51.100.102", 22),
-    ("10.20.5.66", None),
-    ("10.20.1.27", 445),
+    ("198.51.100.99", None),
 )
 # seconds of log time from the end of one portion to the next: a single record that is too far
 # ahead is not held with the others of Suricata's, and would come before them

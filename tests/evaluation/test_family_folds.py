@@ -8,9 +8,10 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from zeekml.datasets.environment import UNKNOWN, Environment
+from zeekml.datasets.environment import Environment
 from zeekml.datasets.families import capture_names
 from zeekml.datasets.labelled_table import flow_table
+from zeekml.datasets.references import UNKNOWN
 from zeekml.evaluation.family_folds import FEWEST_INFECTIONS, FOLDS, family_folds
 
 NAMES = ("Cerber", "Locky", "Spora", "Kovter", "Rig-EK", "malspam")

@@ -18,10 +18,11 @@ import pyarrow as pa
 
 from zeekml.core.text import printable
 from zeekml.datasets.duplicates import without_duplicates
-from zeekml.datasets.environment import UNLABELLED, Environment, Labels, digest, reference_for
+from zeekml.datasets.environment import UNLABELLED, Environment, Labels, digest
 from zeekml.datasets.label_file import read_label_file
 from zeekml.datasets.label_matching import match_labels, nothing_matches
 from zeekml.datasets.label_names import LabelSettings, find_settings
+from zeekml.datasets.references import reference_for
 from zeekml.datasets.zeek_labelled import LabelTail
 from zeekml.errors import DataError, NotLabelledFlowsError
 from zeekml.readers.archive import read_stream

@@ -24,9 +24,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from zeekml.datasets.duplicates import without_duplicates
-from zeekml.datasets.environment import UNLABELLED, Environment, digest, reference_for
+from zeekml.datasets.environment import UNLABELLED, Environment, digest
 from zeekml.datasets.field_repairs import Columns, repair
 from zeekml.datasets.label_names import find_settings
+from zeekml.datasets.references import reference_for
 from zeekml.errors import DataError, NotLabelledFlowsError
 from zeekml.readers.flow_schema import FLOW_SCHEMA, REQUIRED, ZEEK
 

@@ -51,6 +51,7 @@ def described(plan: MemberPlan) -> dict[str, Any]:
         "binary": plan.binary,
         "eight_class": plan.eight_class,
         "without": [list(families) for families in plan.without],
+        "thorough": plan.thorough,
     }
 
 

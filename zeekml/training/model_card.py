@@ -94,8 +94,9 @@ def _recipe(facts: CardFacts) -> str:
   binary, the others with eight classes, each with its own seed and without a random part of the
   environments; {recipe.steps} steps of {recipe.batch} rows, AdamW, one-cycle rate
   {recipe.rate:g}, dropout {recipe.dropout:g}, noise of {recipe.noise:g} standard
-  deviations, each feature family missing from {recipe.family_dropout:.0%} of the rows. Their
-  log-odds are averaged, then calibrated.
+  deviations, each feature family missing from {recipe.family_dropout:.0%} of the rows; every
+  second one with {plan.thorough} times the steps and 1/{plan.thorough} of the noise. Their log-odds
+  are averaged, then calibrated.
 - {_without(plan)}
 - {_meta(plan.meta)}
 - Rows: every environment weighs the same, {BENIGN_SHARE:.0%} of it benign; classes by the square

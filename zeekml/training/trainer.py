@@ -43,13 +43,6 @@ what keeps a rhythm or is answered alike, differs from site to site: members tha
 rank unlike networks better. The eight-class members are given all of it: threats cannot be told
 apart without."""
 
-_THOROUGH: Final = 3
-"""How many times as long, and with how much less noise, every other member is trained.
-
-Members that learned in haste and through noise rank networks that are like none of the others
-best; thorough ones tell infections from devices on networks that are like some.
-"""
-
 Learner = Literal["joint", "reptile", "fomaml", "anil"]
 LEARNERS: Final[tuple[Learner, ...]] = ("joint", *ALGORITHMS)
 
@@ -81,6 +74,10 @@ class MemberPlan:
     meta: MetaRecipe | None = None
     # feature families that binary members do without, in turn; eight-class ones have all
     without: tuple[tuple[str, ...], ...] = WITHOUT
+    # how many times as long, and with how much less noise, every other member is trained: members
+    # that learned in haste and through noise rank networks that are like none of the others best;
+    # thorough ones tell infections from devices on networks that are like some
+    thorough: int = 3
 
     @classmethod
     def of(cls, learner: Learner) -> Self:
@@ -103,7 +100,7 @@ class MemberPlan:
             without = self.without[number % len(self.without)] if outputs == BINARY_CLASSES else ()
             own = recipe
             if number % 2:
-                steps, noise = recipe.steps * _THOROUGH, recipe.noise / _THOROUGH
+                steps, noise = recipe.steps * self.thorough, recipe.noise / self.thorough
                 own = replace(recipe, steps=steps, noise=noise)
             one = MemberRecipe(outputs, number, own, self.meta, self.subsets, without)
             found.append(one)

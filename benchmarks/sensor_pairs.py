@@ -78,6 +78,7 @@ _RECORD: Final[Mapping[str, Tolerance]] = {
 }
 _CONTEXT: Final[Mapping[str, Tolerance]] = {
     "flows": Tolerance("10 % or ±1", 0.1, 1.0),
+    "contacts": Tolerance("10 % or ±1", 0.1, 1.0),
     "hosts": Tolerance("10 % or ±1", 0.1, 1.0),
     "ports": Tolerance("10 % or ±1", 0.1, 1.0),
     "bytes": Tolerance("10 %", 0.1),

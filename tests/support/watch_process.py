@@ -158,7 +158,7 @@ class WatchProcess:
 
     def has_scored(self, last: int) -> None:
         """Wait until all records up to a number are scored; none may be twice."""
-        wanted = Counter(range(1, last + 1))
+        wanted: Counter[int | None] = Counter(range(1, last + 1))
         until(lambda: self.scored.total() >= last or not self.runs, f"{last} in {self.text}")
         scored = self.scored
         assert scored == wanted, f"missing {wanted - scored}, more {scored - wanted}: {self.text}"

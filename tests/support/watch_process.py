@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from traffic import Traffic, number_in
 
+from zeekml.live.state.reader import StateReader
 from zeekml.outputs import ENRICHED, NOTICE_LOG
 
 ROOT: Final = Path(__file__).parents[2]
@@ -127,8 +128,21 @@ class WatchProcess:
 
     # -- its outputs -----------------------------------------------------------------------------
 
+    @property
+    def committed(self) -> int:
+        """How many records it has read, as far as its state knows."""
+        reader = StateReader(self.state)
+        try:
+            return sum(stream.counters.accepted for stream in reader.records().values())
+        finally:
+            reader.close()
+
     def keep_output(self, name: str) -> None:
-        """Remember what is in an output that is about to go."""
+        """Remember what is in an output that is about to go.
+
+        What is not committed by then would be written again, and rightly so.
+        """
+        until(lambda: self.committed >= self.scored.total(), "all that is written is committed")
         self.kept[name] += (self.out / name).read_bytes().splitlines(keepends=True)
 
     def lines(self, name: str) -> list[bytes]:
@@ -144,9 +158,10 @@ class WatchProcess:
 
     def has_scored(self, last: int) -> None:
         """Wait until all records up to a number are scored; none may be twice."""
-        wanted = Counter(range(1, last + 1))
+        wanted: Counter[int | None] = Counter(range(1, last + 1))
         until(lambda: self.scored.total() >= last or not self.runs, f"{last} in {self.text}")
-        assert self.scored == wanted
+        scored = self.scored
+        assert scored == wanted, f"missing {wanted - scored}, more {scored - wanted}: {self.text}"
 
     def notices(self) -> list[bytes]:
         """The notices about flows."""

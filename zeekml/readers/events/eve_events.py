@@ -7,19 +7,25 @@ with the queries in a list (version 3, Suricata 8).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from zeekml.readers.events.event import Event, event_name, event_text
+from zeekml.readers.events.event import (
+    Event,
+    event_addresses,
+    event_name,
+    event_status,
+    event_text,
+    event_time,
+    event_ttl,
+)
 from zeekml.readers.events.event_schema import DNS, HTTP, TLS
-from zeekml.readers.values import UNREADABLE, read_count, read_number, read_time, understood
 
 _ADDRESSES: Final = ("A", "AAAA")
 _RESPONSES: Final = ("answer", "response")
-_MOST_ANSWERS: Final = 16  # addresses kept of one answer
-_MOST_STATUS: Final = 999
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 # by what Suricata writes, what Zeek does
 _VERSIONS: Final = {
@@ -33,110 +39,156 @@ _VERSIONS: Final = {
 }
 
 
+class EveRecord(msgspec.Struct, gc=False):
+    """A question, or a resource record of an answer."""
+
+    rrname: str | None = None
+    rrtype: str | None = None
+    rdata: str | None = None
+    ttl: int | None = None
+
+
+class EveDns(EveRecord, gc=False):
+    """What an event of DNS holds."""
+
+    type: str | None = None
+    rcode: str | None = None
+    queries: list[EveRecord] | None = None
+    answers: list[EveRecord] | None = None
+    grouped: dict[str, list[Any]] | None = None
+
+
+class EveHttp(msgspec.Struct, gc=False):
+    """What an event of HTTP holds."""
+
+    hostname: str | None = None
+    http_method: str | None = None
+    url: str | None = None
+    http_user_agent: str | None = None
+    http_refer: str | None = None
+    http_content_type: str | None = None
+    status: int | None = None
+
+
+class EveTls(msgspec.Struct, gc=False):
+    """What an event of TLS holds."""
+
+    sni: str | None = None
+    version: str | None = None
+    subject: str | None = None
+    issuerdn: str | None = None
+    notbefore: str | None = None
+    notafter: str | None = None
+
+
 class EveProtocolEvent(msgspec.Struct, gc=False):
-    """An event as it stands."""
+    """An event as it stands.
 
-    event_type: Any = None
-    flow_id: Any = None
-    timestamp: Any = None
-    dns: Any = None
-    http: Any = None
-    tls: Any = None
+    Types are those that Suricata writes. `loosely` reads what somebody has changed; then any value
+    may be of any type, as all that is made of them here allows for.
+    """
 
-
-def events_of(event: EveProtocolEvent) -> Iterator[Event]:
-    """Yield what an event tells; nothing for one that is of another type, or tells nothing."""
-    kind = event.event_type
-    body = getattr(event, kind, None) if kind in (DNS, HTTP, TLS) else None
-    if not isinstance(body, dict):
-        return
-    time = understood(read_time, event.timestamp)
-    ts = None if time is UNREADABLE else time
-    if kind == DNS:
-        yield from _dns(ts, body)
-    elif kind == HTTP:
-        yield _http(ts, body)
-    else:
-        yield _tls(ts, body)
+    event_type: str | None = None
+    flow_id: int | None = None
+    timestamp: str | None = None
+    dns: EveDns | None = None
+    http: EveHttp | None = None
+    tls: EveTls | None = None
 
 
-def _dns(ts: float | None, body: dict[str, Any]) -> Iterator[Event]:
-    answered = body.get("type") in _RESPONSES
-    queries = body.get("queries")
-    questions = queries if isinstance(queries, list) else [body]
-    records = _records(body) if answered else []
-    addresses = [r.get("rdata") for r in records if r.get("rrtype") in _ADDRESSES]
-    answers = [text for value in addresses[:_MOST_ANSWERS] if (text := event_text(value))]
-    ttls = [ttl for r in records if (ttl := _number(r.get("ttl"))) is not None]
-    rcode = event_text(body.get("rcode")) or "NOERROR" if answered else None
-    for question in questions:
-        if not isinstance(question, dict):
-            continue
-        yield Event(
-            kind=DNS,
-            ts=ts,
-            name=event_name(question.get("rrname")),
-            query_type=event_text(question.get("rrtype")),
-            rcode=rcode,
-            answers=answers,
-            ttl=min(ttls, default=None),
+def loosely(members: dict[str, Any]) -> EveProtocolEvent:
+    """An event of the members of a JSON object, whatever their types."""
+    event = _filled(EveProtocolEvent, members)
+    event.dns = _inner(EveDns, event.dns)
+    event.http, event.tls = _inner(EveHttp, event.http), _inner(EveTls, event.tls)
+    if event.dns is not None:
+        event.dns.queries, event.dns.answers = (
+            [_filled(EveRecord, record) for record in records if isinstance(record, dict)]
+            if isinstance(records, list)
+            else None
+            for records in (event.dns.queries, event.dns.answers)
         )
+        if not isinstance(event.dns.grouped, dict):
+            event.dns.grouped = None
+    return event
 
 
-def _records(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The resource records of an answer."""
-    listed = body.get("answers")
-    if isinstance(listed, list):
-        return [record for record in listed if isinstance(record, dict)]
-    if "rdata" in body:
-        return [body]
-    grouped = body.get("grouped")
-    if not isinstance(grouped, dict):
-        return []
-    pairs = ((kind, grouped.get(kind)) for kind in _ADDRESSES)
+def _inner(kind: type[S], value: Any) -> S | None:
+    return _filled(kind, value) if isinstance(value, dict) else None
+
+
+def _filled(kind: type[S], members: dict[str, Any]) -> S:
+    return kind(**{name: members[name] for name in members.keys() & set(kind.__struct_fields__)})
+
+
+def events_of(event: EveProtocolEvent) -> list[Event]:
+    """What an event tells; nothing for one of another type, or without a body."""
+    kind = event.event_type
+    ts = event_time(event.timestamp)
+    if kind == DNS and event.dns is not None:
+        return _dns(ts, event.dns)
+    if kind == HTTP and event.http is not None:
+        return [_http(ts, event.http)]
+    if kind == TLS and event.tls is not None:
+        return [_tls(ts, event.tls)]
+    return []
+
+
+def _dns(ts: float | None, body: EveDns) -> list[Event]:
+    questions = [body] if body.queries is None else body.queries
+    if body.type not in _RESPONSES:
+        return [_question(ts, each) for each in questions]
+    records = body.answers
+    if records is None:
+        records = [body] if body.rdata is not None else _grouped(body.grouped)
+    answers = event_addresses(r.rdata for r in records if r.rrtype in _ADDRESSES)
+    ttl = event_ttl(r.ttl for r in records)
+    rcode = event_text(body.rcode) or "NOERROR"
     return [
-        {"rrtype": kind, "rdata": value}
-        for kind, values in pairs
-        if isinstance(values, list)
-        for value in values
+        _question(ts, each)._replace(rcode=rcode, answers=answers, ttl=ttl) for each in questions
     ]
 
 
-def _http(ts: float | None, body: dict[str, Any]) -> Event:
-    status = understood(read_count, body.get("status"))
-    known = isinstance(status, int) and status <= _MOST_STATUS
+def _question(ts: float | None, question: EveRecord) -> Event:
+    return Event(DNS, ts, event_name(question.rrname), event_text(question.rrtype))
+
+
+def _grouped(values: dict[str, list[Any]] | None) -> list[EveRecord]:
+    """The addresses of an answer that is logged by type."""
+    return [
+        EveRecord(rrtype=kind, rdata=value)
+        for kind in _ADDRESSES
+        for value in _listed((values or {}).get(kind))
+    ]
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _http(ts: float | None, body: EveHttp) -> Event:
     return Event(
-        kind=HTTP,
-        ts=ts,
-        name=event_name(body.get("hostname")),
-        method=event_text(body.get("http_method")),
-        uri=event_text(body.get("url")),
-        user_agent=event_text(body.get("http_user_agent")),
-        referrer=event_text(body.get("http_refer")),
-        mime_type=event_text(body.get("http_content_type")),
-        status=status if known else None,
+        HTTP,
+        ts,
+        event_name(body.hostname),
+        method=event_text(body.http_method),
+        uri=event_text(body.url),
+        user_agent=event_text(body.http_user_agent),
+        referrer=event_text(body.http_refer),
+        mime_type=event_text(body.http_content_type),
+        status=event_status(body.status),
     )
 
 
-def _tls(ts: float | None, body: dict[str, Any]) -> Event:
-    version = event_text(body.get("version"))
+def _tls(ts: float | None, body: EveTls) -> Event:
+    version = event_text(body.version)
     return Event(
-        kind=TLS,
-        ts=ts,
-        name=event_name(body.get("sni")),
+        TLS,
+        ts,
+        event_name(body.sni),
         version=None if version is None else _VERSIONS.get(version, version),
-        subject=event_text(body.get("subject")),
-        issuer=event_text(body.get("issuerdn")),
-        not_valid_before=_time(body.get("notbefore")),
-        not_valid_after=_time(body.get("notafter")),
+        subject=event_text(body.subject),
+        issuer=event_text(body.issuerdn),
+        not_valid_before=event_time(body.notbefore),
+        not_valid_after=event_time(body.notafter),
     )
-
-
-def _number(value: Any) -> float | None:
-    number = understood(read_number, value)
-    return None if number is None or number is UNREADABLE or number < 0 else float(number)
-
-
-def _time(value: Any) -> float | None:
-    time = understood(read_time, value)
-    return None if time is UNREADABLE else time

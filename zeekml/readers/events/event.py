@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
 
 from zeekml.core.text import printable
+from zeekml.readers.batch_builder import canonical_address
 from zeekml.readers.events.event_schema import LONGEST_TEXT
-from zeekml.readers.values import UNREADABLE, UNSET, read_text, understood
+from zeekml.readers.values import (
+    UNREADABLE,
+    UNSET,
+    read_count,
+    read_number,
+    read_text,
+    read_time,
+    understood,
+)
+
+MOST_ANSWERS: Final = 16
+"""Addresses kept of one answer."""
+
+MOST_STATUS: Final = 999
 
 
 class Event(NamedTuple):
@@ -44,5 +59,29 @@ def event_text(value: Any) -> str | None:
 
 def event_name(value: Any) -> str | None:
     """A name of a host as DNS compares them: in lower case, without the dot at its end."""
-    text = event_text(value)
-    return None if text is None else text.lower().rstrip(".") or None
+    return event_text(value.lower().rstrip(".") if type(value) is str else value)
+
+
+def event_time(value: Any) -> float | None:
+    """A moment in epoch seconds; None for none."""
+    time = understood(read_time, value)
+    return None if time is UNREADABLE else time
+
+
+def event_ttl(values: Iterable[Any]) -> float | None:
+    """The shortest of the times, in seconds, for which answers may be remembered."""
+    known = (understood(read_number, value) for value in values)
+    ttls = [float(n) for n in known if n is not None and n is not UNREADABLE and n >= 0]
+    return min(ttls, default=None)
+
+
+def event_status(value: Any) -> int | None:
+    """The status of a response; None for none."""
+    status = understood(read_count, value)
+    return status if type(status) is int and status <= MOST_STATUS else None
+
+
+def event_addresses(values: Iterable[Any]) -> list[str]:
+    """The first `MOST_ANSWERS` addresses among what was answered."""
+    found = (canonical_address(value) for value in values if type(value) is str)
+    return [address for address in found if address is not None][:MOST_ANSWERS]

@@ -50,9 +50,9 @@ class PendingEvents:
             return
         self._events.move_to_end(flow)
         if event.kind == DNS and event.rcode is not None:
-            asked = event._replace(ts=None, rcode=None, answers=[], ttl=None)
+            asked = (DNS, event.name, event.query_type, None)
             for place, other in enumerate(events):
-                if other._replace(ts=None, more=0) == asked:
+                if (other.kind, other.name, other.query_type, other.rcode) == asked:
                     events[place] = event._replace(ts=other.ts, more=other.more)
                     return
         alike = [place for place, other in enumerate(events) if other.kind == event.kind]
@@ -75,5 +75,5 @@ def events_column(of_flows: Sequence[Sequence[Event] | None]) -> pa.ListArray:
     columns: list[Sequence[Any]] = list(zip(*flat, strict=True)) or [() for _ in _FIELDS]
     arrays = [pa.array(column, f.type) for column, f in zip(columns, _FIELDS, strict=True)]
     values = pa.StructArray.from_arrays(arrays, fields=_FIELDS)
-    unknown = pa.array([events is None for events in of_flows])
+    unknown = pa.array([events is None for events in of_flows], pa.bool_())
     return pa.ListArray.from_arrays(pa.array(offsets), values, mask=unknown)

@@ -14,6 +14,7 @@ import msgspec
 from zeekml.readers.events.event import (
     Event,
     event_addresses,
+    event_host,
     event_name,
     event_status,
     event_text,
@@ -170,7 +171,7 @@ def _http(ts: float | None, body: EveHttp) -> Event:
     return Event(
         HTTP,
         ts,
-        event_name(body.hostname),
+        event_host(body.hostname),
         method=event_text(body.http_method),
         uri=event_text(body.url),
         user_agent=event_text(body.http_user_agent),

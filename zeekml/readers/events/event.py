@@ -62,6 +62,13 @@ def event_name(value: Any) -> str | None:
     return event_text(value.lower().rstrip(".") if type(value) is str else value)
 
 
+def event_host(value: Any) -> str | None:
+    """The name or address in an HTTP request's Host, without the port that may stand behind it."""
+    name = event_name(value)
+    host, _, port = (name or "").rpartition(":")
+    return host if host and port.isdigit() and (":" not in host or host.endswith("]")) else name
+
+
 def event_time(value: Any) -> float | None:
     """A moment in epoch seconds; None for none."""
     time = understood(read_time, value)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from zeekml.readers.events.event import (
     Event,
     event_addresses,
+    event_host,
     event_name,
     event_status,
     event_text,
@@ -37,7 +38,7 @@ def zeek_event(kind: str, record: Mapping[str, Any]) -> Event:
         return Event(
             HTTP,
             ts,
-            event_name(record.get("host")),
+            event_host(record.get("host")),
             method=event_text(record.get("method")),
             uri=event_text(record.get("uri")),
             user_agent=event_text(record.get("user_agent")),

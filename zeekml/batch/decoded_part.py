@@ -26,10 +26,11 @@ from zeekml.batch.job import Progress, ScoreJob
 from zeekml.core.atomic_write import as_output_error
 from zeekml.outputs import REJECTS
 from zeekml.readers.archive import LogPart, read_part
+from zeekml.readers.events.events_column import remembered_columns
+from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.flow_order import EndOrder
 from zeekml.readers.flow_schema import AT_EXIT_FIELD, FLOW_SCHEMA, ORIGINAL_FIELD, SURICATA_HOLD
-from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.rejects import ReadCounters, RejectWriter
 from zeekml.readers.stream_clock import flow_ends
 from zeekml.readers.stream_reader import Events
@@ -119,17 +120,18 @@ def read_batches(directory: Path, begin: int, end: int) -> Iterator[pa.RecordBat
 
 
 def _answered(batch: pa.RecordBatch, answers: dict[str, list[str]]) -> pa.RecordBatch:
-    """The batch with alerts in the place of the numbers that stand for them."""
-    at = batch.schema.get_field_index("signatures")
-    field = batch.schema.field(at)
-    column = pa.nulls(len(batch), field.type)
-    if answers:
-        numbers = batch.column(at).to_pylist()
-        column = pa.array([answers.get(n[0]) if n else None for n in numbers], field.type)
-    return batch.set_column(at, field, column)
+    """The batch with what is remembered of flows in the place of the numbers that stand for it."""
+    numbers = batch.column("signatures").to_pylist()
+    columns = remembered_columns([answers.get(n[0]) if n else None for n in numbers])
+    for name, column in zip(("signatures", "events"), columns, strict=True):
+        at = batch.schema.get_field_index(name)
+        field = batch.schema.field(at)
+        values = pa.nulls(len(batch), field.type) if column is None else column
+        batch = batch.set_column(at, field, values)
+    return batch
 
 
-class _AlertTrace(AlertMemory):
+class _AlertTrace(FlowMemory):
     """Notes alerts and the flows that ask for them; each such flow gets a number as its answer."""
 
     def __init__(self, path: Path) -> None:
@@ -167,7 +169,7 @@ class _AlertTrace(AlertMemory):
             self._notes = []
 
 
-def replay_alerts(part: DecodedPart, memory: AlertMemory) -> None:
+def replay_alerts(part: DecodedPart, memory: FlowMemory) -> None:
     """Write down the alerts for the flows of a part that asked; the memory is of those before."""
     if not part.alerts and not len(memory):
         return

@@ -28,10 +28,10 @@ from zeekml.ensemble.scoring import Ensemble
 from zeekml.outputs import NoticeOutputs, RowOutputs
 from zeekml.pipeline import Pipeline
 from zeekml.readers.archive import LogPart, cut_file
+from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.files.compression import compression_of
 from zeekml.readers.files.discovery import LogFile, Stream, open_log
 from zeekml.readers.files.file_type import Kind
-from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.rejects import ReadCounters, count_bounded
 from zeekml.readers.stream_reader import NETFLOW_ONLY, Events
 
@@ -134,7 +134,7 @@ class SlicedStream:
         self._stream, self._job, self._directory = stream, job, directory
         self._workers, self._target = workers, target
         self._parts = [part for file in stream.files for part in _parts(file, job, workers)]
-        self._alerts = AlertMemory()  # what the parts planned so far leave to the next
+        self._alerts = FlowMemory()  # what the parts planned so far leave to the next
         hold = job.config.suricata_hold
         disorder = stream.in_disorder and hold
         self._order = PartOrder(directory, job.cutting.batch_rows, hold) if disorder else None

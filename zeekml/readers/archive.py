@@ -15,12 +15,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.readers.batch_builder import flow_end
+from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.files.streams import Discovery, LogFile, Stream, open_log
 from zeekml.readers.flow_order import in_end_order
 from zeekml.readers.flow_schema import FLOW_SCHEMA, SURICATA_HOLD
-from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.rejects import ReadCounters, RejectSink, SourceAccount, count_bounded
 from zeekml.readers.stream_clock import StreamClock, flow_ends
 from zeekml.readers.stream_reader import Events, LogReader
@@ -114,7 +114,7 @@ def read_part(
     rejects: RejectSink | None = None,
     batch_rows: int = DEFAULT_BATCH_ROWS,
     keep_originals: bool = False,
-    alerts: AlertMemory | None = None,
+    alerts: FlowMemory | None = None,
     events: Events | None = None,
     read_size: int | None = None,
 ) -> Iterator[pa.RecordBatch]:

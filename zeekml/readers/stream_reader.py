@@ -8,12 +8,13 @@ from typing import Final
 
 import pyarrow as pa
 
+from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.files.line_splitter import Block, LineSplitter, LongLine
 from zeekml.readers.files.streams import LogFile, Stream, open_log
 from zeekml.readers.formats import parquet as flow_table
-from zeekml.readers.formats.suricata_eve import AlertMemory, EveDecoder
+from zeekml.readers.formats.suricata_eve import EveDecoder
 from zeekml.readers.formats.zeek_header import Header
 from zeekml.readers.formats.zeek_log import ZeekDecoder
 from zeekml.readers.rejects import LINE_TOO_LONG, ReadCounters, SourceAccount, count_bounded
@@ -50,12 +51,12 @@ class LogReader:
         account: Callable[[str], SourceAccount] | None = None,
         *,
         keep_originals: bool = False,
-        alerts: AlertMemory | None = None,
+        alerts: FlowMemory | None = None,
     ) -> None:
         self._counters = counters
         self._account = account or (lambda source: SourceAccount(source, counters, None))
         self._keep_originals = keep_originals
-        self._alerts = AlertMemory() if alerts is None else alerts
+        self._alerts = FlowMemory() if alerts is None else alerts
 
     def tables(self, stream: Stream) -> Iterator[pa.RecordBatch]:
         """Yield the flows of one capture in flow tables."""
@@ -158,14 +159,14 @@ def new_decoder(
     kind: Kind,
     account: SourceAccount,
     *,
-    alerts: AlertMemory,
+    alerts: FlowMemory,
     keep_originals: bool = False,
     header: Header | None = None,
 ) -> Decoder:
     """A decoder for the lines of one file of a text format."""
     if kind in (Kind.ZEEK_TSV, Kind.ZEEK_JSON):
         return ZeekDecoder(kind, account, keep_originals=keep_originals, header=header)
-    return EveDecoder(account, alerts=alerts, keep_originals=keep_originals)
+    return EveDecoder(account, memory=alerts, keep_originals=keep_originals)
 
 
 def decoded(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from zeekml.core.serialization import seal
 from zeekml.errors import StateError
 from zeekml.live.state.journal import AlertChange, JournalEntry, pack, unpack
+from zeekml.readers.events.event_schema import EVENT, EVENTS
 from zeekml.readers.flow_order import EndOrder
 from zeekml.readers.flow_schema import AT_EXIT_FIELD, FLOW_SCHEMA, ORIGINAL_FIELD, with_originals
 
@@ -29,6 +30,11 @@ VALUES = {
     pa.binary(): st.binary(max_size=20),
     pa.bool_(): st.booleans(),
 }
+EVENT_VALUES = {
+    field.name: (VALUES | {pa.int16(): st.integers(-(2**15), 2**15 - 1)})[field.type]
+    for field in EVENT
+}
+VALUES[EVENTS] = st.lists(st.fixed_dictionaries(EVENT_VALUES), max_size=2)
 
 
 @st.composite

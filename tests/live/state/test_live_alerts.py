@@ -12,8 +12,8 @@ from zeekml.live.state.journal import JournalEntry, LiveAlerts, pack, unpack
 from zeekml.live.tail.checkpoint import Checkpoint
 from zeekml.live.tail.decoder import TailDecoder
 from zeekml.live.tail.events import FileOpened, How, Lines
+from zeekml.readers.events.flow_memory import MAX_SIGNATURES, FlowMemory
 from zeekml.readers.files.line_splitter import Block
-from zeekml.readers.formats.suricata_eve import MAX_SIGNATURES, AlertMemory
 from zeekml.readers.rejects import ReadCounters, SourceAccount
 
 Deed = tuple[str, int | None, str]
@@ -23,7 +23,7 @@ DEEDS = st.lists(
 )
 
 
-def do(memory: AlertMemory, deeds: list[Deed]) -> list[list[str] | None]:
+def do(memory: FlowMemory, deeds: list[Deed]) -> list[list[str] | None]:
     taken = []
     for what, flow_id, signature in deeds:
         if what == "add" and flow_id is not None:
@@ -38,8 +38,8 @@ def do(memory: AlertMemory, deeds: list[Deed]) -> list[list[str] | None]:
 def test_changes_bring_another_to_the_same_state(
     before: list[Deed], meanwhile: list[Deed], after: list[Deed], cut: int
 ) -> None:
-    def remembered() -> AlertMemory:
-        memory = AlertMemory()
+    def remembered() -> FlowMemory:
+        memory = FlowMemory()
         do(memory, before)
         return memory
 
@@ -54,15 +54,15 @@ def test_changes_bring_another_to_the_same_state(
 
 
 def test_nothing_is_noted_where_nothing_changes() -> None:
-    live = LiveAlerts(AlertMemory())
+    live = LiveAlerts(FlowMemory())
     assert live.take(5) is None
     assert live.take(None) is None
     assert live.changes() == []
 
 
 def test_the_oldest_go_first_in_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zeekml.readers.formats.suricata_eve.MAX_ALERTED_FLOWS", 3)
-    live, again = LiveAlerts(AlertMemory()), LiveAlerts(AlertMemory())
+    monkeypatch.setattr("zeekml.readers.events.flow_memory.MAX_FLOWS", 3)
+    live, again = LiveAlerts(FlowMemory()), LiveAlerts(FlowMemory())
     for flow_id in (1, 2, 1, 3, 4):
         live.add(flow_id, "x")
     again.apply(live.changes())
@@ -70,7 +70,7 @@ def test_the_oldest_go_first_in_both(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_at_most_some_signatures_of_a_flow() -> None:
-    live, again = LiveAlerts(AlertMemory()), LiveAlerts(AlertMemory())
+    live, again = LiveAlerts(FlowMemory()), LiveAlerts(FlowMemory())
     for n in range(MAX_SIGNATURES + 3):
         live.add(1, str(n))
     again.apply(live.changes())
@@ -79,7 +79,7 @@ def test_at_most_some_signatures_of_a_flow() -> None:
 
 @pytest.mark.parametrize("flow_id", [-1, 2**63, 2**64, 10**30])
 def test_an_id_that_cannot_be_stored_is_not_remembered(flow_id: int) -> None:
-    alerts = LiveAlerts(AlertMemory())
+    alerts = LiveAlerts(FlowMemory())
     account = SourceAccount("eve.json", ReadCounters(), None)
     decoder = TailDecoder("suricata", lambda _: account, alerts=alerts, keep_originals=False)
     decoder.opened(FileOpened("eve.json", How.STARTED))

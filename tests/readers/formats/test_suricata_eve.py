@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from zeekml.core.serialization import seal
 from zeekml.errors import StateError
+from zeekml.readers.events.flow_memory import MAX_FLOWS, FlowMemory
 from zeekml.readers.formats.eve_mapping import service_name, tcp_state
-from zeekml.readers.formats.suricata_eve import MAX_ALERTED_FLOWS, AlertMemory, EveDecoder
+from zeekml.readers.formats.suricata_eve import EveDecoder
 from zeekml.readers.formats.zeek_json import ZeekJsonDecoder
 from zeekml.readers.rejects import SourceAccount
 
@@ -88,6 +89,7 @@ def test_mapping(read: Read) -> None:
         "resp_ip_bytes": 2438 - 5 * 14,
         "community_id": "1:nuP/aZUt33xWKFofSyxwbzVavFE=",
         "signatures": None,
+        "events": None,
         "sensor": "suricata",
         "source": "test.log",
         "line": 1,
@@ -303,7 +305,7 @@ def test_alerts_go_to_their_flow(read: Read) -> None:
 
 
 def test_signatures_per_flow_are_few_and_different() -> None:
-    memory = AlertMemory()
+    memory = FlowMemory()
     for name in "aabcdefgh":
         memory.add(1, name)
     assert memory.take(1) == ["a", "b", "c", "d", "e"]
@@ -311,11 +313,11 @@ def test_signatures_per_flow_are_few_and_different() -> None:
 
 
 def test_alert_memory_is_bounded() -> None:
-    memory = AlertMemory()
-    for i in range(MAX_ALERTED_FLOWS + 10):
+    memory = FlowMemory()
+    for i in range(MAX_FLOWS + 10):
         memory.add(i, "x")
         memory.add(0, "x")
-    assert len(memory) == MAX_ALERTED_FLOWS
+    assert len(memory) == MAX_FLOWS
     assert memory.take(0) == ["x"]
     assert memory.take(1) is None
 
@@ -333,11 +335,11 @@ alerts = st.lists(
 @settings(max_examples=60, derandomize=True)
 @given(alerts, st.integers(0, 60))
 def test_a_saved_alert_memory_goes_on(drawn: list[tuple[int, str, bool]], cut: int) -> None:
-    whole, parts = AlertMemory(), AlertMemory()
+    whole, parts = FlowMemory(), FlowMemory()
     for n, (flow_id, signature, asks) in enumerate(drawn):
         if n == cut:
             saved = parts.save()
-            parts = AlertMemory.load(saved)
+            parts = FlowMemory.load(saved)
             assert parts.save() == saved
         for memory in (whole, parts):
             memory.add(flow_id, signature)
@@ -348,43 +350,43 @@ def test_a_saved_alert_memory_goes_on(drawn: list[tuple[int, str, bool]], cut: i
 
 
 def test_a_saved_alert_memory_forgets_in_the_same_order() -> None:
-    memory = AlertMemory()
-    for i in range(MAX_ALERTED_FLOWS):
+    memory = FlowMemory()
+    for i in range(MAX_FLOWS):
         memory.add(i, "x")
     memory.add(0, "y")
-    memory = AlertMemory.load(memory.save())
+    memory = FlowMemory.load(memory.save())
     memory.add(-1, "x")
-    assert len(memory) == MAX_ALERTED_FLOWS
+    assert len(memory) == MAX_FLOWS
     assert memory.take(1) is None
     assert memory.take(0) == ["x", "y"]
 
 
 def test_damage_to_a_saved_alert_memory_is_refused() -> None:
-    memory = AlertMemory()
+    memory = FlowMemory()
     memory.add(5, "a")
     saved = memory.save()
     for at in range(len(saved)):
         with pytest.raises(StateError):
-            AlertMemory.load(saved[:at])
+            FlowMemory.load(saved[:at])
         for bit in range(8):
             damaged = bytearray(saved)
             damaged[at] ^= 1 << bit
             try:
-                again = AlertMemory.load(bytes(damaged))
+                again = FlowMemory.load(bytes(damaged))
             except StateError:
                 continue
             assert again.save() == saved
     for number in ("x", "", "1" * 5000, "٣"):
         forged = msgspec.msgpack.encode({"flows": [(number, ["a"])]})
         with pytest.raises(StateError):
-            AlertMemory.load(seal("alerts", 1, [forged]))
+            FlowMemory.load(seal("alerts", 1, [forged]))
 
 
 def test_alert_memory_may_be_shared(read: Read) -> None:
-    memory = AlertMemory()
+    memory = FlowMemory()
 
     def make(account: SourceAccount) -> EveDecoder:
-        return EveDecoder(account, alerts=memory)
+        return EveDecoder(account, memory=memory)
 
     read(make, lines(alert(84604727325133, "first file")))
     (row,) = read(make, lines(FLOW)).rows

@@ -17,8 +17,8 @@ import pyarrow as pa
 from zeekml.core.serialization import batches_of_part, batches_part, decode, seal, unseal
 from zeekml.core.text import printable
 from zeekml.errors import StateError
+from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.flow_schema import FLOW_SCHEMA, with_originals
-from zeekml.readers.formats.suricata_eve import AlertMemory
 
 AlertChange = tuple[int, str | None]
 """A flow's id with a signature that it got; None where its signatures were taken."""
@@ -74,12 +74,12 @@ def unpack(data: bytes) -> JournalEntry:
         raise StateError(f"an entry of the journal is damaged: {printable(str(error))}") from error
 
 
-class LiveAlerts(AlertMemory):
-    """An `AlertMemory` that notes what is done to it, from what it starts with on."""
+class LiveAlerts(FlowMemory):
+    """An `FlowMemory` that notes what is done to it, from what it starts with on."""
 
-    def __init__(self, remembered: AlertMemory) -> None:
+    def __init__(self, remembered: FlowMemory) -> None:
         super().__init__()
-        self._signatures = remembered._signatures
+        self._texts = remembered._texts
         self._changes: list[AlertChange] = []
 
     def add(self, flow_id: int, signature: str) -> None:

@@ -24,7 +24,7 @@ from zeekml.live.live_pipeline import LivePipeline
 from zeekml.live.state.context_files import load_context
 from zeekml.live.state.database import ContextSnapshot, Snapshot, State
 from zeekml.live.state.journal import JournalEntry, LiveAlerts, unpack
-from zeekml.readers.formats.suricata_eve import AlertMemory
+from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.stream_clock import ClockState
 
 log = logging.getLogger("zeekml.watch")
@@ -87,11 +87,11 @@ def recover(
     anchors = state.anchors(stream)
     if not anchors:
         new = LivePipeline(bundle, new_incidents(), config, hold=hold, originals=originals)
-        return RestoredStream(new, LiveAlerts(AlertMemory()), problems)
+        return RestoredStream(new, LiveAlerts(FlowMemory()), problems)
     latest = state.anchor(stream, anchors[-1].number)
     load = AllowlistFilter.load
     incidents = _loaded(latest.judge, load, new_incidents, LOST_INCIDENTS, problems)
-    memory = _loaded(latest.alerts, AlertMemory.load, AlertMemory, LOST_ALERTS, problems)
+    memory = _loaded(latest.alerts, FlowMemory.load, FlowMemory, LOST_ALERTS, problems)
     alerts = LiveAlerts(memory)
 
     def pipeline_at(anchor: Snapshot) -> LivePipeline:

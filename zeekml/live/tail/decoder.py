@@ -10,10 +10,10 @@ import pyarrow as pa
 from zeekml.core.text import printable
 from zeekml.live.health.figures import SensorStats
 from zeekml.live.tail.events import FileOpened, Lines
+from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.files.file_type import HEAD_SIZE, Kind, detect
 from zeekml.readers.files.line_splitter import Block, LongLine
 from zeekml.readers.flow_schema import SURICATA
-from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.formats.zeek_log import ZeekDecoder
 from zeekml.readers.rejects import SourceAccount
 from zeekml.readers.stream_reader import Decoder, decoded, new_decoder
@@ -31,7 +31,7 @@ class TailDecoder:
         sensor: str,
         account: Callable[[str], SourceAccount],
         *,
-        alerts: AlertMemory,
+        alerts: FlowMemory,
         keep_originals: bool,
     ) -> None:
         # of the latest lines

@@ -1,4 +1,4 @@
-"""Suricata's events of DNS, HTTP and TLS as events of `EVENT_SCHEMA`.
+"""Suricata's events of DNS, HTTP and TLS as events of `EVENT`.
 
 DNS is logged in three ways: an event for each resource record of an answer (version 1), one for the
 query and one for the answer with its records in a list (version 2, Suricata 5 to 7), and the same
@@ -22,6 +22,7 @@ from zeekml.readers.events.event import (
     event_ttl,
 )
 from zeekml.readers.events.event_schema import DNS, HTTP, TLS
+from zeekml.readers.formats.json_parser import DECODE_ERRORS, object_of
 
 _ADDRESSES: Final = ("A", "AAAA")
 _RESPONSES: Final = ("answer", "response")
@@ -95,6 +96,23 @@ class EveProtocolEvent(msgspec.Struct, gc=False):
     dns: EveDns | None = None
     http: EveHttp | None = None
     tls: EveTls | None = None
+
+
+_decode: Final = msgspec.json.Decoder(EveProtocolEvent).decode
+
+
+def protocol_events(line: bytes) -> tuple[Any, list[Event]]:
+    """The number of a line's flow as it stands, and its events; none of a line that is no JSON."""
+    try:
+        event = _decode(line)
+    except msgspec.ValidationError:
+        try:
+            event = loosely(object_of(line))
+        except DECODE_ERRORS:
+            return None, []
+    except DECODE_ERRORS:
+        return None, []
+    return event.flow_id, events_of(event)
 
 
 def loosely(members: dict[str, Any]) -> EveProtocolEvent:

@@ -25,7 +25,7 @@ MOST_STATUS: Final = 999
 
 
 class Event(NamedTuple):
-    """An event with the values of `EVENT_SCHEMA`."""
+    """An event with the values of `EVENT`."""
 
     kind: str
     ts: float | None
@@ -45,7 +45,6 @@ class Event(NamedTuple):
     issuer: str | None = None
     not_valid_before: float | None = None
     not_valid_after: float | None = None
-    more: int = 0
 
 
 def event_text(value: Any) -> str | None:

@@ -17,12 +17,12 @@ TLS: Final = "tls"
 KINDS: Final = (DNS, HTTP, TLS)
 
 MOST_OF_A_FLOW: Final = 8
-"""Events kept of each kind and flow, the first ones: the rest is counted alone."""
+"""Events kept of each kind and flow: the first ones."""
 
 LONGEST_TEXT: Final = 255
 """Characters kept of a text; no name that DNS can hold is longer."""
 
-EVENT_SCHEMA: Final = pa.struct(
+EVENT: Final = pa.struct(
     [
         pa.field("kind", pa.string(), nullable=False),  # one of KINDS
         pa.field("ts", pa.float64()),  # epoch seconds
@@ -44,7 +44,8 @@ EVENT_SCHEMA: Final = pa.struct(
         pa.field("issuer", pa.string()),  # of tls: who signed it
         pa.field("not_valid_before", pa.float64()),  # of tls: epoch seconds
         pa.field("not_valid_after", pa.float64()),
-        # how many events of its kind the flow had beyond `MOST_OF_A_FLOW`, on the last one kept
-        pa.field("more", pa.int32(), nullable=False),
     ]
 )
+
+EVENTS: Final = pa.list_(EVENT)
+"""Of a flow, in order."""

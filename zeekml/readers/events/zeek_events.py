@@ -1,4 +1,4 @@
-"""Records of Zeek's dns.log, http.log and ssl.log as events of `EVENT_SCHEMA`."""
+"""Records of Zeek's dns.log, http.log and ssl.log as events of `EVENT`."""
 
 from __future__ import annotations
 

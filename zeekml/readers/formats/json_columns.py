@@ -119,19 +119,22 @@ class PlainLines:
         return self._data[self._rows[row, 0] : self._rows[row, 1]]
 
     def others(
-        self, doubtful: Callable[[bytes], bool] | None = None
+        self,
+        doubtful: Callable[[bytes], bool] | None = None,
+        wanted: frozenset[bytes] = frozenset(),
     ) -> Iterator[tuple[int, int, bytes, int]]:
         """Yield of each other line for the parser its place among all, number, text, and a row.
 
-        The row is the one that follows. The lines between these are of known `types`. Of a line
-        that nothing ends no type is known: what stands behind the type has to show that the line is
-        whole. Nor of one that is `doubtful`.
+        The row is the one that follows. The lines between these are of known `types`, and of
+        none that is `wanted`. Of a line that nothing ends no type is known: what stands behind the
+        type has to show that the line is whole. Nor of one that is `doubtful`.
         """
         starts, ends, lines, types = self._others.T
         unknown = (types < 0) | (not self._complete)
-        if doubtful is not None:
-            for at in np.flatnonzero(~unknown).tolist():
-                unknown[at] = doubtful(self._data[starts[at] : ends[at]])
+        for at in np.flatnonzero(~unknown).tolist() if wanted or doubtful is not None else ():
+            unknown[at] = self._cell(int(types[at])) in wanted or (
+                doubtful is not None and doubtful(self._data[starts[at] : ends[at]])
+            )
         asked = np.flatnonzero(unknown)
         following = np.searchsorted(self._rows[:, 2], lines[asked])
         every = (asked, lines[asked] + self._first_line, starts[asked], ends[asked], following)

@@ -54,7 +54,8 @@ def parted(texts: Iterable[str] | None) -> tuple[list[str] | None, list[Event] |
 
     An answer of DNS stands for the query that it answers.
     """
-    signatures, events = [], []
+    signatures: list[str] = []
+    events: list[Event] = []
     for text in texts or ():
         if not text.startswith(_MARK):
             signatures.append(text)

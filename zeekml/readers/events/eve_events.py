@@ -7,6 +7,8 @@ with the queries in a list (version 3, Suricata 8).
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -24,6 +26,8 @@ from zeekml.readers.events.event import (
 from zeekml.readers.events.event_schema import DNS, HTTP, TLS
 from zeekml.readers.formats.json_parser import DECODE_ERRORS, object_of
 
+# as Suricata writes it
+_STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{6})([+-]\d{4})", re.ASCII)
 _ADDRESSES: Final = ("A", "AAAA")
 _RESPONSES: Final = ("answer", "response")
 
@@ -143,7 +147,7 @@ def _filled(kind: type[S], members: dict[str, Any]) -> S:
 def events_of(event: EveProtocolEvent) -> list[Event]:
     """What an event tells; nothing for one of another type, or without a body."""
     kind = event.event_type
-    ts = event_time(event.timestamp)
+    ts = _time(event.timestamp)
     if kind == DNS and event.dns is not None:
         return _dns(ts, event.dns)
     if kind == HTTP and event.http is not None:
@@ -151,6 +155,20 @@ def events_of(event: EveProtocolEvent) -> list[Event]:
     if kind == TLS and event.tls is not None:
         return [_tls(ts, event.tls)]
     return []
+
+
+def _time(value: Any) -> float | None:
+    """The time of an event: most share their second with others."""
+    match = _STAMP.fullmatch(value) if type(value) is str else None
+    if match is None:
+        return event_time(value)
+    second = _second(match[1] + match[3])
+    return None if second is None else round(second + int(match[2]) / 1e6, 6)
+
+
+@lru_cache(maxsize=1024)
+def _second(text: str) -> float | None:
+    return event_time(text)
 
 
 def _dns(ts: float | None, body: EveDns) -> list[Event]:
@@ -161,7 +179,7 @@ def _dns(ts: float | None, body: EveDns) -> list[Event]:
     if records is None:
         records = [body] if body.rdata is not None else _grouped(body.grouped)
     answers = event_addresses(r.rdata for r in records if r.rrtype in _ADDRESSES)
-    ttl = event_ttl(r.ttl for r in records)
+    ttl = event_ttl([r.ttl for r in records])
     rcode = event_text(body.rcode) or "NOERROR"
     return [
         _question(ts, each)._replace(rcode=rcode, answers=answers, ttl=ttl) for each in questions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from zeekml.core.text import printable
@@ -49,9 +49,15 @@ class Event(NamedTuple):
 
 def event_text(value: Any) -> str | None:
     """A text of an event without control characters and of bounded length; None for none."""
-    if type(value) is not str:
+    if value is None:
+        return None
+    if type(value) is str:
+        # nearly all are; the other way they would pass through unchanged, at twice the time
+        if len(value) <= LONGEST_TEXT and value.isprintable():
+            return None if value in UNSET else value
+    else:
         value = understood(read_text, value)
-        if value is None or value is UNREADABLE:
+        if value is UNREADABLE:
             return None
     return None if value in UNSET else printable(value, LONGEST_TEXT)
 
@@ -74,8 +80,10 @@ def event_time(value: Any) -> float | None:
     return None if time is UNREADABLE else time
 
 
-def event_ttl(values: Iterable[Any]) -> float | None:
+def event_ttl(values: Sequence[Any]) -> float | None:
     """The shortest of the times, in seconds, for which answers may be remembered."""
+    if not values:
+        return None
     known = (understood(read_number, value) for value in values)
     ttls = [float(n) for n in known if n is not None and n is not UNREADABLE and n >= 0]
     return min(ttls, default=None)

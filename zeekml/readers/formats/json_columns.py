@@ -122,24 +122,28 @@ class PlainLines:
         self,
         doubtful: Callable[[bytes], bool] | None = None,
         wanted: frozenset[bytes] = frozenset(),
-    ) -> Iterator[tuple[int, int, bytes, int]]:
-        """Yield of each other line for the parser its place among all, number, text, and a row.
+    ) -> Iterator[tuple[int, int, bytes, int, bytes]]:
+        """Yield of each other line for the parser its place among all, number, text, row and type.
 
-        The row is the one that follows. The lines between these are of known `types`, and of
-        none that is `wanted`. Of a line that nothing ends no type is known: what stands behind the
-        type has to show that the line is whole. Nor of one that is `doubtful`.
+        The row is the one that follows. The lines between these are of known `types`; of those that
+        are `wanted`, lines are yielded, too, and with their type, which is else empty. Of a line
+        that nothing ends no type is known: what stands behind the type has to show that the line is
+        whole. Nor of one that is `doubtful`.
         """
         starts, ends, lines, types = self._others.T
-        unknown = (types < 0) | (not self._complete)
-        for at in np.flatnonzero(~unknown).tolist() if wanted or doubtful is not None else ():
-            unknown[at] = self._cell(int(types[at])) in wanted or (
-                doubtful is not None and doubtful(self._data[starts[at] : ends[at]])
-            )
-        asked = np.flatnonzero(unknown)
-        following = np.searchsorted(self._rows[:, 2], lines[asked])
-        every = (asked, lines[asked] + self._first_line, starts[asked], ends[asked], following)
+        asked = (types < 0) | (not self._complete)
+        known: dict[int, bytes] = {}
+        for at in np.flatnonzero(~asked).tolist() if wanted or doubtful is not None else ():
+            kind = self._cell(int(types[at]))
+            if doubtful is not None and doubtful(self._data[starts[at] : ends[at]]):
+                asked[at] = True
+            elif kind in wanted:
+                asked[at], known[at] = True, kind
+        places = np.flatnonzero(asked)
+        following = np.searchsorted(self._rows[:, 2], lines[places])
+        every = (places, lines[places] + self._first_line, starts[places], ends[places], following)
         for at, number, start, end, row in zip(*(a.tolist() for a in every), strict=True):
-            yield at, number, self._data[start:end], row
+            yield at, number, self._data[start:end], row, known.get(at, b"")
 
     def types(self, begin: int, end: int | None = None) -> dict[bytes, int]:
         """How many of the others, from one place to another, are of which type."""

@@ -76,12 +76,16 @@ class EveDecoder(JsonDecoder[EveEvent]):
         of_parsed: list[list[str] | None] = []
         done = seen = 0
         doubtful = several if several(block.data) else None
-        for at, line, text, following in plain.others(doubtful, _PROTOCOL_TYPES):
+        for at, line, text, following, kind in plain.others(doubtful, _PROTOCOL_TYPES):
             self._skip_all(plain.types(seen, at))
             seen = at + 1
             # a flow takes what comes before it, and nothing else
             self._take(plain, of_plain, done, following)
             done = following
+            if kind:
+                self._remember_events(text)
+                self._skip(kind.decode())
+                continue
             for own, event in self._records(line, text, complete=block.complete):
                 if event.event_type == "flow":
                     rows.add(line, own, event)

@@ -29,6 +29,7 @@ from zeekml.readers.formats.json_parser import DECODE_ERRORS, object_of
 # as Suricata writes it
 _STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{6})([+-]\d{4})", re.ASCII)
 _ADDRESSES: Final = ("A", "AAAA")
+_LONGEST: Final = 64  # of a time; a cache must never hold long texts from a log
 _RESPONSES: Final = ("answer", "response")
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -171,6 +172,11 @@ def _second(text: str) -> float | None:
     return event_time(text)
 
 
+def _validity(value: Any) -> float | None:
+    """A time in a certificate, of which few servers make up most handshakes."""
+    return _second(value) if type(value) is str and len(value) < _LONGEST else event_time(value)
+
+
 def _dns(ts: float | None, body: EveDns) -> list[Event]:
     questions = [body] if body.queries is None else body.queries
     if body.type not in _RESPONSES:
@@ -178,16 +184,21 @@ def _dns(ts: float | None, body: EveDns) -> list[Event]:
     records = body.answers
     if records is None:
         records = [body] if body.rdata is not None else _grouped(body.grouped)
-    answers = event_addresses(r.rdata for r in records if r.rrtype in _ADDRESSES)
+    answers = event_addresses([r.rdata for r in records if r.rrtype in _ADDRESSES])
     ttl = event_ttl([r.ttl for r in records])
     rcode = event_text(body.rcode) or "NOERROR"
-    return [
-        _question(ts, each)._replace(rcode=rcode, answers=answers, ttl=ttl) for each in questions
-    ]
+    return [_question(ts, each, rcode, answers, ttl) for each in questions]
 
 
-def _question(ts: float | None, question: EveRecord) -> Event:
-    return Event(DNS, ts, event_name(question.rrname), event_text(question.rrtype))
+def _question(
+    ts: float | None,
+    question: EveRecord,
+    rcode: str | None = None,
+    answers: list[str] | None = None,
+    ttl: float | None = None,
+) -> Event:
+    name, kind = event_name(question.rrname), event_text(question.rrtype)
+    return Event(DNS, ts, name, kind, rcode, answers, ttl)
 
 
 def _grouped(values: dict[str, list[Any]] | None) -> list[EveRecord]:
@@ -226,6 +237,6 @@ def _tls(ts: float | None, body: EveTls) -> Event:
         version=None if version is None else _VERSIONS.get(version, version),
         subject=event_text(body.subject),
         issuer=event_text(body.issuerdn),
-        not_valid_before=event_time(body.notbefore),
-        not_valid_after=event_time(body.notafter),
+        not_valid_before=_validity(body.notbefore),
+        not_valid_after=_validity(body.notafter),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from zeekml.core.text import printable
@@ -82,20 +82,20 @@ def event_time(value: Any) -> float | None:
 
 def event_ttl(values: Sequence[Any]) -> float | None:
     """The shortest of the times, in seconds, for which answers may be remembered."""
-    if not values:
-        return None
-    known = (understood(read_number, value) for value in values)
-    ttls = [float(n) for n in known if n is not None and n is not UNREADABLE and n >= 0]
-    return min(ttls, default=None)
+    ttls = [value for value in values if type(value) is int and value >= 0]
+    if len(ttls) < len(values):
+        known = (understood(read_number, value) for value in values)
+        ttls = [n for n in known if n is not None and n is not UNREADABLE and n >= 0]
+    return float(min(ttls)) if ttls else None
 
 
 def event_status(value: Any) -> int | None:
     """The status of a response; None for none."""
-    status = understood(read_count, value)
-    return status if type(status) is int and status <= MOST_STATUS else None
+    status = value if type(value) is int else understood(read_count, value)
+    return status if type(status) is int and 0 <= status <= MOST_STATUS else None
 
 
-def event_addresses(values: Iterable[Any]) -> list[str]:
+def event_addresses(values: Sequence[Any]) -> list[str]:
     """The first `MOST_ANSWERS` addresses among what was answered."""
-    found = (canonical_address(value) for value in values if type(value) is str)
+    found = [canonical_address(value) for value in values if type(value) is str]
     return [address for address in found if address is not None][:MOST_ANSWERS]

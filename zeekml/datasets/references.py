@@ -17,8 +17,11 @@ class Reference:
 
 _RESEARCH: Final = "research use with citation; check before shipping"
 _BY_RULES: Final = "labels were made by rules on the flows themselves: never used for a figure"
-
 _NOBODY_LOOKED: Final = "benign by description: nobody looked at every flow"
+_VARIETY: Final = "variety, not volume; time stamps from 1970 to 2026"
+_IOT_23: Final = (
+    "CC BY 4.0 according to its site; cite Garcia, Parmisano and Erquiaga, IoT-23, 2020"
+)
 
 UNKNOWN: Final = Reference("unknown", "unknown: check before shipping")
 
@@ -26,7 +29,7 @@ _REFERENCES: Final[dict[str, Reference]] = {
     "iot23": Reference(
         "IoT-23 (Stratosphere Laboratory, CTU Prague), captures Malware-34-1, Malware-42-1 and "
         "Honeypot-4-1",
-        "CC BY 4.0 according to its site; cite Garcia, Parmisano and Erquiaga, IoT-23, 2020",
+        _IOT_23,
         "its dos rows are a handful of distinct flows repeated thousands of times",
     ),
     "ctu_exposed_hosts": Reference(
@@ -74,7 +77,7 @@ _REFERENCES: Final[dict[str, Reference]] = {
     "iot23_more_a": Reference(
         "IoT-23 (Stratosphere Laboratory, CTU Prague), captures Malware-8-1, Malware-44-1, "
         "Honeypot-5-1 and Honeypot-7-1",
-        "CC BY 4.0 according to its site; cite Garcia, Parmisano and Erquiaga, IoT-23, 2020",
+        _IOT_23,
         "nearly all of its c2 rows are one bot that knocks at two addresses",
     ),
     "dns_tunnels_a": Reference(
@@ -118,12 +121,12 @@ _REFERENCES: Final[dict[str, Reference]] = {
     "apps_ndpi_a": Reference(
         "Test recordings of nDPI, one application each",
         "LGPL-3.0",
-        "variety, not volume; time stamps from 1970 to 2026",
+        _VARIETY,
     ),
     "protocols_zeek_a": Reference(
         "Test recordings of Zeek and of Malcolm, one protocol each",
         "BSD (Zeek's); check before shipping",
-        "variety, not volume; time stamps from 1970 to 2026",
+        _VARIETY,
     ),
     "ics_protocols_a": Reference(
         "Industrial protocols: ITI ICS-Security-Tools, and recordings of automayt",

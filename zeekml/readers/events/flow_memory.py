@@ -15,7 +15,7 @@ import msgspec
 
 from zeekml.core.serialization import decode, seal, unseal
 from zeekml.errors import StateError
-from zeekml.readers.events.event import Event
+from zeekml.readers.events.event import Event, answers_in_place
 from zeekml.readers.events.event_schema import DNS, MOST_OF_A_FLOW
 
 MAX_FLOWS: Final = 100_000
@@ -50,32 +50,15 @@ def event_as_text(event: Event) -> str:
 
 
 def parted(texts: Iterable[str] | None) -> tuple[list[str] | None, list[Event] | None]:
-    """The signatures, and the events, among what was remembered of a flow; None for none.
-
-    An answer of DNS stands for the query that it answers.
-    """
+    """The signatures, and the events, among what was remembered of a flow; None for none."""
     signatures: list[str] = []
     events: list[Event] = []
     for text in texts or ():
-        if not text.startswith(_MARK):
-            signatures.append(text)
-            continue
-        event = _decode_event(text[2:])
-        place = _query_of(event, events) if event.kind == DNS else None
-        if place is None:
-            events.append(event)
+        if text.startswith(_MARK):
+            events.append(_decode_event(text[2:]))
         else:
-            events[place] = event._replace(ts=events[place].ts)
-    return signatures or None, events or None
-
-
-def _query_of(answer: Event, events: list[Event]) -> int | None:
-    """Where the first query stands that an event answers; None if there is none."""
-    if answer.rcode is None:
-        return None
-    asked = (DNS, answer.name, answer.query_type, None)
-    found = (n for n, e in enumerate(events) if (e.kind, e.name, e.query_type, e.rcode) == asked)
-    return next(found, None)
+            signatures.append(text)
+    return signatures or None, answers_in_place(events) or None
 
 
 class FlowMemory:

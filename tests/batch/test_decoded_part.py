@@ -17,7 +17,7 @@ from zeekml.batch.decoded_part import (
     PartOrder,
     decode_part,
     read_batches,
-    replay_alerts,
+    replay_memory,
 )
 from zeekml.batch.job import Cutting, ScoreJob
 from zeekml.errors import OutputError
@@ -98,7 +98,7 @@ def test_alerts_find_their_flows_across_parts(
         memory = flow_memory.FlowMemory()
         found = []
         for piece in pieces:
-            replay_alerts(piece, memory)
+            replay_memory(piece, memory)
             batches = list(read_batches(piece.directory, 0, len(piece.rows)))
             assert [len(batch) for batch in batches] == list(piece.rows)
             for batch, ends in zip(batches, piece.ends(), strict=True):
@@ -149,7 +149,7 @@ def test_parts_in_order(log: LogFile, tmp_path: Path, parts: int, batch_rows: in
     ordered = []
     for number, part in enumerate(cut_file(log, parts)):
         piece = decode_part(None, part, place / f"{number}", job)
-        replay_alerts(piece, memory)
+        replay_memory(piece, memory)
         ordered += list(order.add(piece))
     ordered += list(order.finish())
     found = []

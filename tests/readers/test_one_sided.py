@@ -125,7 +125,7 @@ def test_readers_count_them_however_the_log_is_cut(drawn: list[dict[str, Any]], 
     log = b"".join(json.dumps(row).encode() + b"\n" for row in drawn)
     counters = ReadCounters()
     account = SourceAccount("conn.log", counters, None)
-    decoder = new_decoder(Kind.ZEEK_JSON, account, alerts=FlowMemory())
+    decoder = new_decoder(Kind.ZEEK_JSON, account, memory=FlowMemory())
     splitter = LineSplitter()
     chunks = [log[at : at + size] for at in range(0, len(log), size)]
     items = [item for chunk in chunks for item in splitter.feed(chunk)]

@@ -125,7 +125,7 @@ class Traffic:
         """The records of these numbers, read as a whole."""
         account = SourceAccount("all", ReadCounters(), None)
         decoder = TailDecoder(
-            self.sensor, lambda _: account, alerts=FlowMemory(), keep_originals=False
+            self.sensor, lambda _: account, memory=FlowMemory(), keep_originals=False
         )
         decoder.opened(FileOpened("all", How.STARTED))
         text = self.header(0, "2026-01-01-00-00-00") if self.form == "tsv" else b""

@@ -134,7 +134,7 @@ class SlicedStream:
         self._stream, self._job, self._directory = stream, job, directory
         self._workers, self._target = workers, target
         self._parts = [part for file in stream.files for part in _parts(file, job, workers)]
-        self._alerts = FlowMemory()  # what the parts planned so far leave to the next
+        self._memory = FlowMemory()  # what the parts planned so far leave to the next
         hold = job.config.suricata_hold
         disorder = stream.in_disorder and hold
         self._order = PartOrder(directory, job.cutting.batch_rows, hold) if disorder else None
@@ -230,7 +230,7 @@ class SlicedStream:
             if self._events.only_netflows:
                 count_bounded(self._counters.files_skipped, NETFLOW_ONLY)
             self._events = Events()
-        decoded_part.replay_alerts(part, self._alerts)
+        decoded_part.replay_memory(part, self._memory)
         self._bytes += part.counters.bytes_read
         for directory, ends in self._in_order(part):
             self._on_disk.add(directory)

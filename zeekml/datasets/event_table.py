@@ -22,10 +22,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zeekml.errors import DataError
+from zeekml.readers.events._packed_events import pack
 from zeekml.readers.events.eve_events import events_of, loosely
-from zeekml.readers.events.event import Event, answers_in_place
-from zeekml.readers.events.event_schema import KINDS, MOST_OF_A_FLOW
-from zeekml.readers.events.events_column import events_column
+from zeekml.readers.events.event import Event
+from zeekml.readers.events.event_schema import EVENTS, KINDS
+from zeekml.readers.events.events_column import remembered_columns
+from zeekml.readers.events.flow_memory import Answer, FlowMemory
 
 FOLDER: Final = "protocol"
 _KEYS: Final = ("capture", "uid", "event")
@@ -58,22 +60,15 @@ def read_events(
     for row in table.sort_by("ts").to_pylist():
         if row["event"] in KINDS:
             found[row["capture"], str(row["uid"])] += _events(row)
-    of_flows: list[list[Event] | None] = []
+    of_flows: list[Answer] = []
     for key in zip(captures, map(str, uids), strict=True):
-        events = found.pop(key, None)
-        of_flows.append(_first(answers_in_place(events)) if events else None)
-    return events_column(of_flows), sum(map(len, found.values()))
-
-
-def _first(events: list[Event]) -> list[Event]:
-    """The events that a reader keeps: of each kind, the first few."""
-    counts = dict.fromkeys(KINDS, 0)
-    kept = []
-    for event in events:
-        counts[event.kind] += 1
-        if counts[event.kind] <= MOST_OF_A_FLOW:
-            kept.append(event)
-    return kept
+        memory = FlowMemory()
+        for event in found.pop(key, ()):
+            memory.add(0, pack(event))
+        of_flows.append(memory.take(0))
+    _, events = remembered_columns(of_flows)
+    none = pa.nulls(len(of_flows), EVENTS)
+    return none if events is None else events, sum(map(len, found.values()))
 
 
 def _events(row: dict[str, Any]) -> list[Event]:

@@ -137,9 +137,7 @@ class _Kind:
         self._at = np.flatnonzero(_equal(columns._kinds, kind))
         self._events, self._out = columns._events, columns._out
         rows = columns._rows[self._at]
-        self.rows, self.starts, self.counts = np.unique(
-            rows, return_index=True, return_counts=True
-        )
+        self.rows, self.starts, self.counts = np.unique(rows, return_index=True, return_counts=True)
 
     def __len__(self) -> int:
         return len(self._at)
@@ -199,9 +197,7 @@ def _numbers(column: pa.Array) -> npt.NDArray[np.float64]:
     return values
 
 
-def _of_distinct(
-    column: pa.Array, shape: Callable[[str], Sequence[float]], width: int
-) -> Matrix:
+def _of_distinct(column: pa.Array, shape: Callable[[str], Sequence[float]], width: int) -> Matrix:
     """What a function says of each text (n, width); of none, what it says of an empty one."""
     encoded = pc.fill_null(column, "").dictionary_encode()
     table = np.array([shape(text) for text in encoded.dictionary.to_pylist()], np.float32)

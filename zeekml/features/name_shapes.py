@@ -8,7 +8,7 @@ from collections import Counter
 from functools import cache, lru_cache
 from typing import Final
 
-from publicsuffixlist import PublicSuffixList  # type: ignore[import-untyped]
+from publicsuffixlist import PublicSuffixList
 
 from zeekml.readers.batch_builder import canonical_address
 

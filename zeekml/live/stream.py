@@ -84,12 +84,12 @@ class LiveStream:
         back = recover(*opened, hold=self._hold, originals=keep_originals)
         self.problems = back.problems  # what could not be brought back from the state, in words
         self.pipeline = back.pipeline
-        self._alerts = back.alerts
+        self._memory = back.memory
         self._number = state.next_number(logs.name)
         self._snapshots = ContextFiles(state, logs.name, back.snapshot)
         first = None
         if not state.anchors(logs.name):
-            first = self.pipeline.anchor(self._number, self._alerts.save())
+            first = self.pipeline.anchor(self._number, self._memory.save())
         self.record.close |= self._has_other_rules()
         self.record.allowlist |= self._has_other_allowlist()
         if first is not None or self.record.close or self.record.allowlist:
@@ -111,7 +111,7 @@ class LiveStream:
             decoder = TailDecoder(
                 logs.sensor,
                 lambda source: SourceAccount(source, counters, unread),
-                alerts=self._alerts,
+                memory=self._memory,
                 keep_originals=keep_originals,
             )
             self.tails.append((tail, decoder))
@@ -179,8 +179,8 @@ class LiveStream:
         if self.pipeline.held and silent >= self._hold:
             # nothing in the log moves its clock on: what waits for that must not wait for ever
             self.record.release = result.progress = True
-        if changes := self._alerts.changes():
-            self._entries.append(JournalEntry(alerts=changes))
+        if changes := self._memory.changes():
+            self._entries.append(JournalEntry(memory=changes))
         result.progress |= self._snapshots.wanted or self._snapshots.finished is not None
         return result
 
@@ -262,7 +262,7 @@ class LiveStream:
             for batch in flows:
                 self.coverage.add(batch)
                 self.record.sides.add(batch)
-            self._feed(JournalEntry(flows, self._alerts.changes()), result)
+            self._feed(JournalEntry(flows, self._memory.changes()), result)
 
     def _feed(self, entry: JournalEntry, result: PollResult) -> None:
         self._entries.append(entry)
@@ -288,7 +288,7 @@ class LiveStream:
         if any(self._entries):
             joined = JournalEntry(
                 [batch for entry in self._entries for batch in entry.flows],
-                [change for entry in self._entries for change in entry.alerts],
+                [change for entry in self._entries for change in entry.memory],
                 any(entry.release for entry in self._entries),
             )
             # flows in order go on at once; only of those held back is the record needed again
@@ -299,7 +299,7 @@ class LiveStream:
         due = self._rows_since >= ANCHOR_ROWS or old or self._snapshots.wanted or anchor
         read = [(tail.path, tail.checkpoint) for tail, _ in self.tails]
         self.record.positions = {str(path): at.to_plain() for path, at in read if at is not None}
-        made = self.pipeline.anchor(following, self._alerts.save()) if due else None
+        made = self.pipeline.anchor(following, self._memory.save()) if due else None
         needed, record = self._no_longer_needed() if due else 0, self.record.encode()
         return StreamCommit(self.logs.name, record, entry, made, needed, self._snapshots.finished)
 

@@ -114,7 +114,7 @@ def read_part(
     rejects: RejectSink | None = None,
     batch_rows: int = DEFAULT_BATCH_ROWS,
     keep_originals: bool = False,
-    alerts: FlowMemory | None = None,
+    memory: FlowMemory | None = None,
     events: Events | None = None,
     read_size: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
@@ -127,7 +127,7 @@ def read_part(
     """
     # which names of types stay is known when parts are merged
     account = partial(SourceAccount, counters=counters, rejects=rejects, most_types=1 << 16)
-    reader = LogReader(counters, account, keep_originals=keep_originals, alerts=alerts)
+    reader = LogReader(counters, account, keep_originals=keep_originals, memory=memory)
     file = part.file
     try:
         raw = open_log(file.path)

@@ -138,7 +138,7 @@ def offending_field(kind: Kind, line: bytes, header: Header | None = None) -> st
 def _reads(kind: Kind, line: bytes, header: Header | None = None) -> bool:
     counters = ReadCounters()
     account = SourceAccount("", counters, None)
-    new_decoder(kind, account, alerts=FlowMemory(), header=header).decode(Block(line + b"\n", 1))
+    new_decoder(kind, account, memory=FlowMemory(), header=header).decode(Block(line + b"\n", 1))
     return counters.accepted == 1
 
 

@@ -41,8 +41,8 @@ class Events:
 class LogReader:
     """Reads the files of one stream and keeps `counters` up to date on the way.
 
-    `account` makes the books of a source from its name; `alerts` gets the alerts and is asked for
-    those of each flow.
+    `account` makes the books of a source from its name; `memory` gets what else is logged of flows
+    and is asked for what it has of each.
     """
 
     def __init__(
@@ -51,12 +51,12 @@ class LogReader:
         account: Callable[[str], SourceAccount] | None = None,
         *,
         keep_originals: bool = False,
-        alerts: FlowMemory | None = None,
+        memory: FlowMemory | None = None,
     ) -> None:
         self._counters = counters
         self._account = account or (lambda source: SourceAccount(source, counters, None))
         self._keep_originals = keep_originals
-        self._alerts = FlowMemory() if alerts is None else alerts
+        self._memory = FlowMemory() if memory is None else memory
 
     def tables(self, stream: Stream) -> Iterator[pa.RecordBatch]:
         """Yield the flows of one capture in flow tables."""
@@ -109,9 +109,9 @@ class LogReader:
         is judged, too. `events` is added to.
         """
         account = self._account(file.source)
-        alerts, originals = self._alerts, self._keep_originals
+        memory, originals = self._memory, self._keep_originals
         decoder = new_decoder(
-            file.kind, account, alerts=alerts, keep_originals=originals, header=file.header
+            file.kind, account, memory=memory, keep_originals=originals, header=file.header
         )
         splitter = LineSplitter(cut_arrays=file.kind is not Kind.ZEEK_TSV)
         counted = 0
@@ -159,14 +159,14 @@ def new_decoder(
     kind: Kind,
     account: SourceAccount,
     *,
-    alerts: FlowMemory,
+    memory: FlowMemory,
     keep_originals: bool = False,
     header: Header | None = None,
 ) -> Decoder:
     """A decoder for the lines of one file of a text format."""
     if kind in (Kind.ZEEK_TSV, Kind.ZEEK_JSON):
         return ZeekDecoder(kind, account, keep_originals=keep_originals, header=header)
-    return EveDecoder(account, memory=alerts, keep_originals=keep_originals)
+    return EveDecoder(account, memory=memory, keep_originals=keep_originals)
 
 
 def decoded(

@@ -83,7 +83,7 @@ class Reading:
         self.decoder = TailDecoder(
             sensor,
             lambda source: SourceAccount(source, self.counters, None),
-            alerts=self.alerts,
+            memory=self.alerts,
             keep_originals=originals,
         )
         self.batches: list[pa.RecordBatch] = []

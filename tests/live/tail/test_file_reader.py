@@ -68,7 +68,7 @@ class Reader:
         self._decoder = TailDecoder(
             "zeek",
             lambda source: SourceAccount(source, self.counters, self),
-            alerts=FlowMemory(),
+            memory=FlowMemory(),
             keep_originals=False,
         )
 

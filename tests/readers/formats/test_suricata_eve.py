@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from zeekml.core.serialization import seal
 from zeekml.errors import StateError
-from zeekml.readers.events.flow_memory import MAX_FLOWS, FlowMemory
+from zeekml.readers.events.flow_memory import MAX_FLOWS, FlowMemory, packed_signature, signatures
 from zeekml.readers.formats.eve_mapping import service_name, tcp_state
 from zeekml.readers.formats.suricata_eve import EveDecoder
 from zeekml.readers.formats.zeek_json import ZeekJsonDecoder
 from zeekml.readers.rejects import SourceAccount
 
 Read = Callable[..., Any]
+
+X = packed_signature("x")
 
 FLOW: dict[str, Any] = {
     "timestamp": "2026-11-23T10:31:00.650568+0000",
@@ -307,18 +309,18 @@ def test_alerts_go_to_their_flow(read: Read) -> None:
 def test_signatures_per_flow_are_few_and_different() -> None:
     memory = FlowMemory()
     for name in "aabcdefgh":
-        memory.add(1, name)
-    assert memory.take(1) == ["a", "b", "c", "d", "e"]
+        memory.add(1, packed_signature(name))
+    assert signatures(memory.take(1)) == ["a", "b", "c", "d", "e"]
     assert memory.take(1) is None
 
 
 def test_alert_memory_is_bounded() -> None:
     memory = FlowMemory()
     for i in range(MAX_FLOWS + 10):
-        memory.add(i, "x")
-        memory.add(0, "x")
+        memory.add(i, X)
+        memory.add(0, X)
     assert len(memory) == MAX_FLOWS
-    assert memory.take(0) == ["x"]
+    assert memory.take(0) == [X]
     assert memory.take(1) is None
 
 
@@ -342,7 +344,7 @@ def test_a_saved_alert_memory_goes_on(drawn: list[tuple[int, str, bool]], cut: i
             parts = FlowMemory.load(saved)
             assert parts.save() == saved
         for memory in (whole, parts):
-            memory.add(flow_id, signature)
+            memory.add(flow_id, packed_signature(signature))
         if asks:
             flow_id = drawn[n // 2][0]
             assert parts.take(flow_id) == whole.take(flow_id)
@@ -352,18 +354,18 @@ def test_a_saved_alert_memory_goes_on(drawn: list[tuple[int, str, bool]], cut: i
 def test_a_saved_alert_memory_forgets_in_the_same_order() -> None:
     memory = FlowMemory()
     for i in range(MAX_FLOWS):
-        memory.add(i, "x")
-    memory.add(0, "y")
+        memory.add(i, X)
+    memory.add(0, packed_signature("y"))
     memory = FlowMemory.load(memory.save())
-    memory.add(-1, "x")
+    memory.add(-1, X)
     assert len(memory) == MAX_FLOWS
     assert memory.take(1) is None
-    assert memory.take(0) == ["x", "y"]
+    assert signatures(memory.take(0)) == ["x", "y"]
 
 
 def test_damage_to_a_saved_alert_memory_is_refused() -> None:
     memory = FlowMemory()
-    memory.add(5, "a")
+    memory.add(5, packed_signature("a"))
     saved = memory.save()
     for at in range(len(saved)):
         with pytest.raises(StateError):
@@ -376,10 +378,23 @@ def test_damage_to_a_saved_alert_memory_is_refused() -> None:
             except StateError:
                 continue
             assert again.save() == saved
-    for number in ("x", "", "1" * 5000, "٣"):
-        forged = msgspec.msgpack.encode({"flows": [(number, ["a"])]})
+    for number, thing in (
+        ("x", "a"),
+        ("", "a"),
+        ("1" * 5000, "a"),
+        ("٣", "a"),
+        ("1", b"a"),
+        ("1", 2),
+    ):
+        forged = msgspec.msgpack.encode({"flows": [(number, [thing])]})
         with pytest.raises(StateError):
             FlowMemory.load(seal("alerts", 1, [forged]))
+
+
+def test_what_the_version_before_remembered() -> None:
+    stored = msgspec.msgpack.encode({"flows": [("5", ["a [sid 1]", "ü"])]})
+    memory = FlowMemory.load(seal("alerts", 1, [stored]))
+    assert signatures(memory.take(5)) == ["a [sid 1]", "ü"]
 
 
 def test_alert_memory_may_be_shared(read: Read) -> None:

@@ -23,7 +23,7 @@ class TailDecoder:
     """Decodes what one tail delivers.
 
     `sensor` is what was asked for, whatever a file looks like. `account` makes the counters of a
-    source from its name, and `alerts` are those of all tails of a stream.
+    source from its name, and `memory` serves all tails of a stream.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class TailDecoder:
         sensor: str,
         account: Callable[[str], SourceAccount],
         *,
-        alerts: FlowMemory,
+        memory: FlowMemory,
         keep_originals: bool,
     ) -> None:
         # of the latest lines
@@ -39,7 +39,7 @@ class TailDecoder:
         self.stats = SensorStats()
         self._sensor = sensor
         self._new_account = account
-        self._alerts = alerts
+        self._memory = memory
         self._keep_originals = keep_originals
         self._header: Block | None = None
         self._decoder: Decoder | None = None
@@ -80,7 +80,7 @@ class TailDecoder:
                 json = data.lstrip()[:1] in (b"{", b"[")
                 kind = Kind.ZEEK_JSON if json else Kind.ZEEK_TSV
             self._decoder = new_decoder(
-                kind, self._account, alerts=self._alerts, keep_originals=self._keep_originals
+                kind, self._account, memory=self._memory, keep_originals=self._keep_originals
             )
             if self._header is not None and isinstance(self._decoder, ZeekDecoder):
                 self._decoder.pass_over(self._header)

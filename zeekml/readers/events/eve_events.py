@@ -8,6 +8,7 @@ with the queries in a list (version 3, Suricata 8).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
@@ -25,12 +26,12 @@ from zeekml.readers.events.event import (
 )
 from zeekml.readers.events.event_schema import DNS, HTTP, TLS
 from zeekml.readers.formats.json_parser import DECODE_ERRORS, object_of
+from zeekml.readers.values import UNREADABLE, read_count, understood
 
 # as Suricata writes it
 _STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{6})([+-]\d{4})", re.ASCII)
 _ADDRESSES: Final = ("A", "AAAA")
 _LONGEST: Final = 64  # of a time; a cache must never hold long texts from a log
-_RESPONSES: Final = ("answer", "response")
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -106,8 +107,8 @@ class EveProtocolEvent(msgspec.Struct, gc=False):
 _decode: Final = msgspec.json.Decoder(EveProtocolEvent).decode
 
 
-def protocol_events(line: bytes) -> tuple[Any, list[Event]]:
-    """The number of a line's flow as it stands, and its events; none of a line that is no JSON."""
+def protocol_events(line: bytes) -> tuple[int | None, list[Event]]:
+    """The number of a line's flow, and its events; none of a line that is no JSON."""
     try:
         event = _decode(line)
     except msgspec.ValidationError:
@@ -117,7 +118,8 @@ def protocol_events(line: bytes) -> tuple[Any, list[Event]]:
             return None, []
     except DECODE_ERRORS:
         return None, []
-    return event.flow_id, events_of(event)
+    flow_id = understood(read_count, event.flow_id)
+    return None if flow_id is UNREADABLE else flow_id, events_of(event)
 
 
 def loosely(members: dict[str, Any]) -> EveProtocolEvent:
@@ -173,21 +175,25 @@ def _second(text: str) -> float | None:
 
 
 def _validity(value: Any) -> float | None:
-    """A time in a certificate, of which few servers make up most handshakes."""
+    """A time in a certificate; few servers make up most handshakes."""
     return _second(value) if type(value) is str and len(value) < _LONGEST else event_time(value)
 
 
 def _dns(ts: float | None, body: EveDns) -> list[Event]:
     questions = [body] if body.queries is None else body.queries
-    if body.type not in _RESPONSES:
+    if body.type not in ("answer", "response"):
         return [_question(ts, each) for each in questions]
     records = body.answers
     if records is None:
         records = [body] if body.rdata is not None else _grouped(body.grouped)
-    answers = event_addresses([r.rdata for r in records if r.rrtype in _ADDRESSES])
-    ttl = event_ttl([r.ttl for r in records])
+    answers, ttl = _told_by(records)
     rcode = event_text(body.rcode) or "NOERROR"
     return [_question(ts, each, rcode, answers, ttl) for each in questions]
+
+
+def _told_by(records: Sequence[EveRecord]) -> tuple[list[str], float | None]:
+    answers = event_addresses([r.rdata for r in records if r.rrtype in _ADDRESSES])
+    return answers, event_ttl([r.ttl for r in records])
 
 
 def _question(

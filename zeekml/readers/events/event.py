@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from zeekml.core.text import printable
 from zeekml.readers.batch_builder import canonical_address
-from zeekml.readers.events.event_schema import DNS, LONGEST_TEXT
+from zeekml.readers.events.event_schema import LONGEST_TEXT
 from zeekml.readers.values import (
     UNREADABLE,
     UNSET,
@@ -99,24 +99,3 @@ def event_addresses(values: Sequence[Any]) -> list[str]:
     """The first `MOST_ANSWERS` addresses among what was answered."""
     found = [canonical_address(value) for value in values if type(value) is str]
     return [address for address in found if address is not None][:MOST_ANSWERS]
-
-
-def answers_in_place(events: Iterable[Event]) -> list[Event]:
-    """The events in order, but that an answer of DNS stands for the query that it answers."""
-    placed: list[Event] = []
-    for event in events:
-        place = _query_of(event, placed) if event.kind == DNS else None
-        if place is None:
-            placed.append(event)
-        else:
-            placed[place] = event._replace(ts=placed[place].ts)
-    return placed
-
-
-def _query_of(answer: Event, events: list[Event]) -> int | None:
-    """Where the first query stands that an event answers; None if there is none."""
-    if answer.rcode is None:
-        return None
-    asked = (DNS, answer.name, answer.query_type, None)
-    found = (n for n, e in enumerate(events) if (e.kind, e.name, e.query_type, e.rcode) == asked)
-    return next(found, None)

@@ -1,22 +1,23 @@
 """What was logged of flows before the flows themselves: alerts and events.
 
-Both are kept as texts, since most wait long for their flow, and are written down as they are: in
+Both are kept as bytes, since most wait long for their flow, and are written down as they are: in
 states, journals and between processes.
 """
 
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
-from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from zeekml.core.serialization import decode, seal, unseal
 from zeekml.errors import StateError
-from zeekml.readers.events.event import Event, answers_in_place
-from zeekml.readers.events.event_schema import DNS, MOST_OF_A_FLOW
+from zeekml.readers.events import _packed_events
+from zeekml.readers.events._flow_memory import Limits, exchange, remember
+from zeekml.readers.events.event_schema import MOST_OF_A_FLOW
 
 MAX_FLOWS: Final = 100_000
 """Flows of which something is remembered."""
@@ -30,9 +31,35 @@ _VERSION: Final = 1  # to be raised with every change of what is stored
 # Python reads no longer numbers, so no log can bring one
 _NUMBER: Final = re.compile(r"-?[0-9]{1,4300}", re.ASCII)
 
-# before the text of an event; no signature has a character that is not printable
-_MARK: Final = "\0"
-_decode_event: Final = msgspec.json.Decoder(Event).decode
+# before a signature; packed events begin with the letter of their kind
+_SIGNATURE: Final = b"s"
+_MOST: Final = {
+    _SIGNATURE[0]: MAX_SIGNATURES,
+    # a query and its answer are one event in the end
+    _packed_events.DNS[0]: 2 * MOST_OF_A_FLOW,
+    _packed_events.HTTP[0]: MOST_OF_A_FLOW,
+    _packed_events.TLS[0]: MOST_OF_A_FLOW,
+}
+
+
+Ints = npt.NDArray[np.int64]
+
+Answer = list[bytes] | None
+"""What is remembered of a flow."""
+
+
+class Told(NamedTuple):
+    """Events, packed, in the order of their lines."""
+
+    lines: Ints  # (n,)
+    flows: list[int]  # numbers of their flows
+    events: list[bytes]
+
+    def until(self, line: int) -> tuple[Told, Told]:
+        """Those before a line, and the others."""
+        at = int(np.searchsorted(self.lines, line))
+        before = Told(self.lines[:at], self.flows[:at], self.events[:at])
+        return before, Told(self.lines[at:], self.flows[at:], self.events[at:])
 
 
 class _Remembered(msgspec.Struct, frozen=True):
@@ -41,38 +68,42 @@ class _Remembered(msgspec.Struct, frozen=True):
     Numbers of flows are texts, since a log may hold some that no 64 bits can.
     """
 
-    flows: list[tuple[str, list[str]]]
+    flows: list[tuple[str, list[Any]]]
 
 
-def event_as_text(event: Event) -> str:
-    """An event as it is remembered."""
-    return f"{_MARK}{event.kind[0]}{msgspec.json.encode(event).decode()}"
+def packed_signature(text: str) -> bytes:
+    """A signature as it is remembered."""
+    return _SIGNATURE + text.encode()
 
 
-def parted(texts: Iterable[str] | None) -> tuple[list[str] | None, list[Event] | None]:
-    """The signatures, and the events, among what was remembered of a flow; None for none."""
-    signatures: list[str] = []
-    events: list[Event] = []
-    for text in texts or ():
-        if text.startswith(_MARK):
-            events.append(_decode_event(text[2:]))
-        else:
-            signatures.append(text)
-    return signatures or None, answers_in_place(events) or None
+def as_remembered(stored: Any) -> bytes:
+    """What was stored of a flow; the version before had signatures alone, as texts."""
+    if isinstance(stored, str):
+        return packed_signature(stored)
+    if not isinstance(stored, bytes) or not stored or stored[0] not in _MOST:
+        raise StateError("the stored state has something of a flow that is neither alert nor event")
+    return stored
+
+
+def signatures(of_flow: Answer) -> list[str] | None:
+    """The signatures among what is remembered of a flow; None for none."""
+    found = [one[1:].decode() for one in of_flow or () if one[0] == _SIGNATURE[0]]
+    return found or None
 
 
 class FlowMemory:
-    """Alerts and events by flow, as texts, until the flow itself is logged.
+    """Alerts and events by flow until the flow itself is logged.
 
     One memory serves all files of a sensor: with threaded logging a flow and its events may be
     written by different threads. The flow heard of longest ago is forgotten first.
     """
 
     def __init__(self) -> None:
-        self._texts: OrderedDict[int, list[str]] = OrderedDict()
+        self._flows: dict[int, list[bytes]] = {}
+        self._limits = Limits(MAX_FLOWS, _MOST)
 
     def __len__(self) -> int:
-        return len(self._texts)
+        return len(self._flows)
 
     @classmethod
     def load(cls, data: bytes) -> FlowMemory:
@@ -81,35 +112,39 @@ class FlowMemory:
         if len(parts) != 1:
             raise StateError("the stored state is of another version: it has other parts")
         memory = cls()
-        for number, texts in decode(parts[0], _Remembered).flows:
+        for number, stored in decode(parts[0], _Remembered).flows:
             if not _NUMBER.fullmatch(number):
                 raise StateError("the stored state has a flow whose number is none")
-            memory._texts[int(number)] = texts
+            memory._flows[int(number)] = [as_remembered(one) for one in stored]
         return memory
 
     def save(self) -> bytes:
         """What is remembered, for `load`."""
-        flows = [(str(number), texts) for number, texts in self._texts.items()]
+        flows = [(str(number), of_flow) for number, of_flow in self._flows.items()]
         return seal(_STATE_KIND, _VERSION, [msgspec.msgpack.encode(_Remembered(flows))])
 
-    def add(self, flow_id: int, text: str) -> None:
-        """Remember a signature or `event_as_text`; of each kind, the first few different ones."""
-        known = self._texts.setdefault(flow_id, [])
-        self._texts.move_to_end(flow_id)
-        if text not in known and _room(known, text):
-            known.append(text)
-        if len(self._texts) > MAX_FLOWS:
-            self._texts.popitem(last=False)
+    def add(self, flow_id: int, one: bytes) -> None:
+        """Remember a signature or event, packed; of each kind, the first few different ones."""
+        remember(self._flows, flow_id, one, self._limits)
 
-    def take(self, flow_id: int | None) -> list[str] | None:
+    def take(self, flow_id: int | None) -> Answer:
         """What is remembered of a flow, in order of arrival, and forget it."""
-        return None if flow_id is None else self._texts.pop(flow_id, None)
+        return None if flow_id is None else self._flows.pop(flow_id, None)
+
+    def exchange(self, told: Told, lines: Ints, asking: list[int | None]) -> list[Answer]:
+        """Remember events and answer flows (n,), in the order of their lines."""
+        return exchange(self._flows, self._limits, *told, lines, asking)
 
 
-def _room(known: list[str], text: str) -> bool:
-    """Whether one more text of its kind may be kept of a flow."""
-    if not text.startswith(_MARK):
-        return sum(not other.startswith(_MARK) for other in known) < MAX_SIGNATURES
-    # a query and its answer are one event in the end
-    most = 2 * MOST_OF_A_FLOW if text[1] == DNS[0] else MOST_OF_A_FLOW
-    return sum(other[:2] == text[:2] for other in known) < most
+class OneByOne(FlowMemory):
+    """A memory that does what it does to each flow by itself, for those that note it."""
+
+    def exchange(self, told: Told, lines: Ints, asking: list[int | None]) -> list[Answer]:
+        answers: list[Answer] = []
+        at, ends = 0, np.searchsorted(told.lines, lines).tolist()
+        for end, flow in zip([*ends, len(told.lines)], [*asking, None], strict=True):
+            for event in range(at, end):
+                self.add(told.flows[event], told.events[event])
+            at = end
+            answers.append(self.take(flow))
+        return answers[:-1]

@@ -225,7 +225,7 @@ def beginning(head: bytes, kind: Kind, header: Header | None = None) -> Beginnin
     batches = []
     missing = SAMPLE
     account = SourceAccount("", ReadCounters(), None)
-    decoder = new_decoder(kind, account, alerts=FlowMemory(), header=header)
+    decoder = new_decoder(kind, account, memory=FlowMemory(), header=header)
     splitter = LineSplitter()
     pieces = (head[start : start + _PIECE] for start in range(0, len(head), _PIECE))
     items = itertools.chain.from_iterable(map(splitter.feed, pieces))

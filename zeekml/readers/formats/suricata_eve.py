@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
 import pyarrow as pa
 
 from zeekml.core.text import printable
+from zeekml.readers.events._packed_events import pack
 from zeekml.readers.events.eve_events import protocol_events
+from zeekml.readers.events.event_lines import packed_events
 from zeekml.readers.events.event_schema import KINDS
 from zeekml.readers.events.events_column import remembered_columns
-from zeekml.readers.events.flow_memory import FlowMemory, event_as_text
+from zeekml.readers.events.flow_memory import Answer, FlowMemory, Told, packed_signature
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.flow_schema import SURICATA
 from zeekml.readers.formats import eve_mapping
@@ -72,20 +75,16 @@ class EveDecoder(JsonDecoder[EveEvent]):
         plain = PlainLines(block, *eve_mapping.PLAIN)
         plain.set_aside(eve_mapping.are_flows(plain))
         rows = MergedRows[EveEvent](plain)
-        of_plain: list[list[str] | None] = [None] * len(plain)
-        of_parsed: list[list[str] | None] = []
-        done = seen = 0
+        of_parsed: list[Answer] = []
+        seen = 0
         doubtful = several if several(block.data) else None
-        for at, line, text, following, kind in plain.others(doubtful, _PROTOCOL_TYPES):
+        told = plain.of_types(_PROTOCOL_TYPES, doubtful)
+        order = _Order(self._memory, plain, packed_events(block, told))
+        for at, line, text, following in plain.others(doubtful):
             self._skip_all(plain.types(seen, at))
             seen = at + 1
             # a flow takes what comes before it, and nothing else
-            self._take(plain, of_plain, done, following)
-            done = following
-            if kind:
-                self._remember_events(text)
-                self._skip(kind.decode())
-                continue
+            order.advance(line, following)
             for own, event in self._records(line, text, complete=block.complete):
                 if event.event_type == "flow":
                     rows.add(line, own, event)
@@ -96,7 +95,7 @@ class EveDecoder(JsonDecoder[EveEvent]):
                 named = isinstance(event.event_type, str)
                 self._skip((event.event_type if named else None) or OTHER)
         self._skip_all(plain.types(seen))
-        self._take(plain, of_plain, done, len(plain))
+        of_plain = order.finish()
         self.flows += len(rows)
         if not len(rows):
             return []
@@ -120,16 +119,6 @@ class EveDecoder(JsonDecoder[EveEvent]):
         else:
             yield from super()._records(line, text, complete=complete, inside=inside)
 
-    def _take(
-        self, plain: PlainLines, of_plain: list[list[str] | None], start: int, end: int
-    ) -> None:
-        """Give plain flows what is remembered of them."""
-        if end > start and len(self._memory):
-            known = plain.has("flow_id")[start:end].tolist()
-            ids = plain.values("flow_id")[start:end].tolist()
-            asked = zip(ids, known, strict=True)
-            of_plain[start:end] = [self._memory.take(n) if has else None for n, has in asked]
-
     def _skip_all(self, kinds: dict[bytes, int]) -> None:
         for kind, n in kinds.items():
             self._skip(kind.decode("utf-8", "backslashreplace"), n)
@@ -148,11 +137,35 @@ class EveDecoder(JsonDecoder[EveEvent]):
         signature = printable(name, MAX_SIGNATURE_LENGTH)
         if sid is not None and sid is not UNREADABLE:
             signature = f"{signature} [sid {printable(sid, 20)}]"
-        self._memory.add(flow_id, signature)
+        self._memory.add(flow_id, packed_signature(signature))
 
     def _remember_events(self, text: bytes) -> None:
-        number, events = protocol_events(text)
-        flow_id = _flow_id(number)
+        flow_id, events = protocol_events(text)
         if flow_id is not None:
             for event in events:
-                self._memory.add(flow_id, event_as_text(event))
+                self._memory.add(flow_id, pack(event))
+
+
+class _Order:
+    """Goes through the plain flows and the events of a block in the order of their lines."""
+
+    def __init__(self, memory: FlowMemory, plain: PlainLines, told: Told) -> None:
+        self._memory = memory
+        self._told = told
+        self._lines = plain.lines
+        known, ids = plain.has("flow_id").tolist(), plain.values("flow_id").tolist()
+        self._asking = [flow if has else None for flow, has in zip(ids, known, strict=True)]
+        self._answers: list[Answer] = []
+
+    def advance(self, line: int, flows: int) -> None:
+        """Take in what stands before a line: some more events, and as many flows in all."""
+        done = len(self._answers)
+        before, self._told = self._told.until(line)
+        self._answers += self._memory.exchange(
+            before, self._lines[done:flows], self._asking[done:flows]
+        )
+
+    def finish(self) -> list[Answer]:
+        """What is remembered of each plain flow, at the end of the block."""
+        self.advance(sys.maxsize, len(self._lines))
+        return self._answers

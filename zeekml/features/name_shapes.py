@@ -53,7 +53,7 @@ def name_shape(name: str) -> tuple[float, ...]:
         math.log1p(len(name)),
         name.count(".") + 1.0,
         _entropy(own),
-        sum(c.isdigit() for c in domain) / len(domain),
+        sum(c.isdigit() for c in domain) / max(len(domain), 1),
         sum(c in _VOWELS for c in own) / max(letters, 1),
         float(max(map(len, _CONSONANTS.findall(own)), default=0)),
         float(domain.count("-")),

@@ -197,7 +197,7 @@ def events_of_a_flow(draw: st.DrawFn) -> list[Event] | None:
         return None
     found = []
     for kind in draw(st.lists(st.sampled_from([DNS, HTTP, TLS]), max_size=3)):
-        text = {n: draw(TEXTS) for n in Event._fields[2:] if n not in NUMBERS}
+        text: dict[str, Any] = {n: draw(TEXTS) for n in Event._fields[2:] if n not in NUMBERS}
         found.append(Event(**text, **NUMBERS | {"kind": kind, "ts": draw(TIMES)}))
     return found
 

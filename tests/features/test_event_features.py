@@ -167,7 +167,7 @@ def test_a_handshake() -> None:
             not_valid_after=94 * DAY,
         )
     )
-    assert (got["tls_old"], got["tls_13"], got["tls_name"], got["tls_certificate"]) == (0, 0, 1, 1)
+    assert (got["tls_old"], got["tls_13"], got["tls_name"]) == (0, 0, 1)
     assert (got["certificate_self_signed"], got["issuer_organisation"]) == (0, 0)
     assert got["certificate_name_matches"] == 1
     assert got["subject_length"] == pytest.approx(15)
@@ -181,10 +181,10 @@ def test_handshakes_of_other_sorts() -> None:
     assert (own["tls_old"], own["tls_name"], own["certificate_self_signed"]) == (1, 0, 1)
     assert (own["issuer_organisation"], own["certificate_name_matches"]) == (1, 0)
     bare = features(Event(TLS, 1.0, "a.net", version="TLSv13"))
-    assert (bare["tls_13"], bare["tls_certificate"]) == (1, 0)
+    assert bare["tls_13"] == 1
     assert "certificate_self_signed" not in bare
     silent = features(Event(TLS, None, None))
-    assert silent == {"tls_name": 0, "tls_certificate": 0}
+    assert silent == {"tls_name": 0}
 
 
 TEXTS = st.none() | st.text(max_size=20) | st.sampled_from(["a.net", "/x.php?a=1", "CN=a, O=b"])

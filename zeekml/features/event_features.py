@@ -226,7 +226,7 @@ def _handshake_shape(
     if version is not None:
         of_version = (float(version in _OLD_VERSIONS), float(version == "TLSv13"))
     if subject is None:
-        return (*of_version, float(name is not None), 0.0, *[nan] * 5)
+        return (*of_version, float(name is not None), *[nan] * 5)
     found = _COMMON_NAME.search(subject)
     common = found[1].strip().lower() if found else None
     matches = bool(name and common) and registered_domain(name) == registered_domain(common)
@@ -234,7 +234,6 @@ def _handshake_shape(
     return (
         *of_version,
         float(name is not None),
-        1.0,
         float(subject == issuer),
         float(np.log1p(len(subject))),
         float(np.log1p(len(issuer))),

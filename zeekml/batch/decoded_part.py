@@ -28,7 +28,7 @@ from zeekml.core.atomic_write import as_output_error
 from zeekml.outputs import REJECTS
 from zeekml.readers.archive import LogPart, read_part
 from zeekml.readers.events.events_column import remembered_columns
-from zeekml.readers.events.flow_memory import FlowMemory, OneByOne, packed_signature
+from zeekml.readers.events.flow_memory import FlowId, FlowMemory, OneByOne, packed_signature
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.flow_order import EndOrder
 from zeekml.readers.flow_schema import AT_EXIT_FIELD, FLOW_SCHEMA, ORIGINAL_FIELD, SURICATA_HOLD
@@ -43,7 +43,7 @@ _SIGNATURES: Final = "answers.msgpack"
 _NOTES_AT_ONCE: Final = 8192
 _LENGTH: Final = 8  # bytes that tell how long what follows is
 
-Note = int | tuple[int, bytes]
+Note = FlowId | tuple[FlowId, bytes]
 """A flow that asks for what is remembered of it, or what is to be remembered of one."""
 
 Answers = dict[int, list[bytes]]
@@ -155,12 +155,12 @@ class _MemoryTrace(OneByOne):
         # nobody can tell here whether the parts before have left anything
         return 1
 
-    def add(self, flow_id: int, one: bytes) -> None:
+    def add(self, flow_id: FlowId, one: bytes) -> None:
         """Note what is to be remembered."""
         self.told += 1
         self._note((flow_id, one))
 
-    def take(self, flow_id: int | None) -> list[bytes] | None:
+    def take(self, flow_id: FlowId | None) -> list[bytes] | None:
         """Note that a flow asks; return its number, as a signature."""
         if flow_id is None:
             return None

@@ -48,11 +48,13 @@ _RECORDS_AHEAD: Final = 4  # slices per worker that may lie decoded
 def can_be_sliced(stream: Stream) -> bool:
     """Whether a stream is one writer's log in files on disk.
 
-    Several writers are merged by time and a table is sorted as a whole: both stay in one piece.
+    Several writers are merged by time, events are joined as they come along, and a table is sorted
+    as a whole: all these stay in one piece.
     """
     return (
         stream.kind is not Kind.TABLE
         and len(stream.loggers) == 1
+        and not stream.beside
         and all(file.pipe is None and file.path is not None for file in stream.files)
     )
 

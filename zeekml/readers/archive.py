@@ -53,6 +53,8 @@ def read_stream(
     reader = LogReader(counters, account, keep_originals=keep_originals)
     if stream.kind is Kind.TABLE:
         batches = reader.tables(stream)
+    elif stream.beside:
+        batches = reader.joined(stream)
     elif len(stream.loggers) == 1:
         batches = reader.logs(stream.loggers[0])
     else:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import pyarrow as pa
 
-from zeekml.readers.events.flow_memory import FlowMemory
+from zeekml.readers.events.event_join import EventJoin
+from zeekml.readers.events.flow_memory import FlowMemory, Told
+from zeekml.readers.events.zeek_event_decoder import ZeekEventDecoder
 from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.files.line_splitter import Block, LineSplitter, LongLine
@@ -23,6 +25,16 @@ NETFLOW_ONLY: Final = "suricata_netflow_only"
 
 Decoder = ZeekDecoder | EveDecoder
 """Makes flows of whole lines."""
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class LineDecoder(Protocol[T_co]):
+    """Makes something of whole lines."""
+
+    def decode(self, block: Block) -> Sequence[T_co]:
+        """What a block holds, in order."""
 
 
 @dataclass(slots=True)
@@ -72,6 +84,27 @@ class LogReader:
                 account.cut_short(1, b"", str(error))
             self._counters.bytes_read += file.size
 
+    def events(self, kind: str, files: Iterable[LogFile]) -> Iterator[Told]:
+        """Yield what the files of one of Zeek's logs of events tell, one file after the other."""
+        clock = None
+        for file in files:
+            account = self._account(file.source)
+            decoder = ZeekEventDecoder(kind, account, clock)
+            try:
+                raw = open_log(file.path)
+            except OSError as error:
+                self.cannot_open(file, error)
+                continue
+            with raw:
+                yield from self._read(file, ByteStream(raw), decoder, account)
+            clock = decoder.clock
+
+    def joined(self, stream: Stream) -> Iterator[pa.RecordBatch]:
+        """Yield the flows of one writer's conn.log with the events that stand beside it."""
+        logs = {kind: self.events(kind, files) for kind, files in stream.beside.items()}
+        join = EventJoin(logs)
+        yield from map(join.attach, self.logs(stream.loggers[0]))
+
     def logs(self, files: Iterable[LogFile]) -> Iterator[pa.RecordBatch]:
         """Yield the flows of one writer's files, one file after the other."""
         for file in files:
@@ -113,6 +146,21 @@ class LogReader:
         decoder = new_decoder(
             file.kind, account, memory=memory, keep_originals=originals, header=file.header
         )
+        yield from self._read(file, stream, decoder, account, begin, end)
+        if isinstance(decoder, EveDecoder):
+            events.flows += decoder.flows
+            events.netflows += decoder.netflows
+
+    def _read(
+        self,
+        file: LogFile,
+        stream: ByteStream,
+        decoder: LineDecoder[T],
+        account: SourceAccount,
+        begin: int = 0,
+        end: int | None = None,
+    ) -> Iterator[T]:
+        """Yield what a decoder makes of a file, or of a part, see `byte_range`."""
         splitter = LineSplitter(cut_arrays=file.kind is not Kind.ZEEK_TSV)
         counted = 0
         for chunk in stream.chunks():
@@ -150,9 +198,6 @@ class LogReader:
                 if file.kind is Kind.ZEEK_TSV and data.startswith(b"#"):
                     data = b""
                 account.cut_short(line, data, stream.damage)
-        if isinstance(decoder, EveDecoder):
-            events.flows += decoder.flows
-            events.netflows += decoder.netflows
 
 
 def new_decoder(
@@ -169,10 +214,8 @@ def new_decoder(
     return EveDecoder(account, memory=memory, keep_originals=keep_originals)
 
 
-def decoded(
-    item: Block | LongLine, decoder: Decoder, account: SourceAccount
-) -> Iterator[pa.RecordBatch]:
-    """Yield the flows of lines, or enter a line that is too long in the books."""
+def decoded(item: Block | LongLine, decoder: LineDecoder[T], account: SourceAccount) -> Iterator[T]:
+    """Yield what a decoder makes of lines, or enter a line that is too long in the books."""
     if isinstance(item, LongLine):
         account.reject(item.line, LINE_TOO_LONG, item.excerpt)
     else:

@@ -17,10 +17,10 @@ import pyarrow as pa
 from zeekml.core.serialization import batches_of_part, batches_part, decode, seal, unseal
 from zeekml.core.text import printable
 from zeekml.errors import StateError
-from zeekml.readers.events.flow_memory import FlowMemory, OneByOne, as_remembered
+from zeekml.readers.events.flow_memory import FlowId, FlowMemory, OneByOne, as_remembered
 from zeekml.readers.flow_schema import FLOW_SCHEMA, with_originals
 
-MemoryChange = tuple[int, bytes | None]
+MemoryChange = tuple[FlowId, bytes | None]
 """A flow's id with an alert or event that it got; None where what it had was taken."""
 
 _KIND: Final = "journal"
@@ -47,7 +47,7 @@ class JournalEntry:
 
 
 class _Head(msgspec.Struct):
-    memory: list[tuple[int, Any]] = msgspec.field(name="alerts")  # all that there was at first
+    memory: list[tuple[FlowId, Any]] = msgspec.field(name="alerts")  # all that there was at first
     release: bool = msgspec.field(name="let_go")  # the name it had first
 
 
@@ -83,11 +83,11 @@ class LiveMemory(OneByOne):
         self._flows = remembered._flows
         self._changes: list[MemoryChange] = []
 
-    def add(self, flow_id: int, one: bytes) -> None:
+    def add(self, flow_id: FlowId, one: bytes) -> None:
         super().add(flow_id, one)
         self._changes.append((flow_id, one))
 
-    def take(self, flow_id: int | None) -> list[bytes] | None:
+    def take(self, flow_id: FlowId | None) -> list[bytes] | None:
         taken = super().take(flow_id)
         if taken is not None and flow_id is not None:
             self._changes.append((flow_id, None))

@@ -8,13 +8,15 @@ Ints = npt.NDArray[np.int64]
 class Limits:
     def __init__(self, flows: int, of_kind: Mapping[int, int]) -> None: ...
 
-def remember(flows: dict[int, list[bytes]], flow_id: int, one: bytes, limits: Limits) -> None: ...
+def remember(
+    flows: dict[int | str, list[bytes]], flow_id: int | str, one: bytes, limits: Limits
+) -> None: ...
 def exchange(
-    flows: dict[int, list[bytes]],
+    flows: dict[int | str, list[bytes]],
     limits: Limits,
     event_lines: Ints,
-    event_flows: Sequence[int],
+    event_flows: Sequence[int | str],
     events: Sequence[bytes],
     lines: Ints,
-    asking: Sequence[int | None],
+    asking: Sequence[int | str | None],
 ) -> list[list[bytes] | None]: ...

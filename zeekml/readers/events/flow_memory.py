@@ -48,11 +48,15 @@ Answer = list[bytes] | None
 """What is remembered of a flow."""
 
 
+FlowId = int | str
+"""What a sensor calls a flow: Suricata's number, or Zeek's uid."""
+
+
 class Told(NamedTuple):
     """Events, packed, in the order of their lines."""
 
     lines: Ints  # (n,)
-    flows: list[int]  # numbers of their flows
+    flows: list[FlowId]
     events: list[bytes]
 
     def until(self, line: int) -> tuple[Told, Told]:
@@ -99,7 +103,7 @@ class FlowMemory:
     """
 
     def __init__(self) -> None:
-        self._flows: dict[int, list[bytes]] = {}
+        self._flows: dict[FlowId, list[bytes]] = {}
         self._limits = Limits(MAX_FLOWS, _MOST)
 
     def __len__(self) -> int:
@@ -123,15 +127,15 @@ class FlowMemory:
         flows = [(str(number), of_flow) for number, of_flow in self._flows.items()]
         return seal(_STATE_KIND, _VERSION, [msgspec.msgpack.encode(_Remembered(flows))])
 
-    def add(self, flow_id: int, one: bytes) -> None:
+    def add(self, flow_id: FlowId, one: bytes) -> None:
         """Remember a signature or event, packed; of each kind, the first few different ones."""
         remember(self._flows, flow_id, one, self._limits)
 
-    def take(self, flow_id: int | None) -> Answer:
+    def take(self, flow_id: FlowId | None) -> Answer:
         """What is remembered of a flow, in order of arrival, and forget it."""
         return None if flow_id is None else self._flows.pop(flow_id, None)
 
-    def exchange(self, told: Told, lines: Ints, asking: list[int | None]) -> list[Answer]:
+    def exchange(self, told: Told, lines: Ints, asking: list[FlowId | None]) -> list[Answer]:
         """Remember events and answer flows (n,), in the order of their lines."""
         return exchange(self._flows, self._limits, *told, lines, asking)
 
@@ -139,7 +143,7 @@ class FlowMemory:
 class OneByOne(FlowMemory):
     """A memory that does what it does to each flow by itself, for those that note it."""
 
-    def exchange(self, told: Told, lines: Ints, asking: list[int | None]) -> list[Answer]:
+    def exchange(self, told: Told, lines: Ints, asking: list[FlowId | None]) -> list[Answer]:
         answers: list[Answer] = []
         at, ends = 0, np.searchsorted(told.lines, lines).tolist()
         for end, flow in zip([*ends, len(told.lines)], [*asking, None], strict=True):

@@ -17,8 +17,8 @@ from zeekml.readers.events.event import (
 )
 from zeekml.readers.events.event_schema import DNS, HTTP, TLS
 
-KIND_OF_LOG: Final = {"dns": DNS, "http": HTTP, "ssl": TLS}
-"""By the name of a log (`#path`), of which kind its events are."""
+LOG_OF_KIND: Final = {DNS: "dns", HTTP: "http", TLS: "ssl"}
+"""What Zeek calls the log of each kind of event (``#path``)."""
 
 
 def zeek_event(kind: str, record: Mapping[str, Any]) -> Event:

@@ -15,7 +15,7 @@ from zeekml.readers.events.eve_events import protocol_events
 from zeekml.readers.events.event_lines import packed_events
 from zeekml.readers.events.event_schema import KINDS
 from zeekml.readers.events.events_column import remembered_columns
-from zeekml.readers.events.flow_memory import Answer, FlowMemory, Told, packed_signature
+from zeekml.readers.events.flow_memory import Answer, FlowId, FlowMemory, Told, packed_signature
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.flow_schema import SURICATA
 from zeekml.readers.formats import eve_mapping
@@ -154,7 +154,9 @@ class _Order:
         self._told = told
         self._lines = plain.lines
         known, ids = plain.has("flow_id").tolist(), plain.values("flow_id").tolist()
-        self._asking = [flow if has else None for flow, has in zip(ids, known, strict=True)]
+        self._asking: list[FlowId | None] = [
+            flow if has else None for flow, has in zip(ids, known, strict=True)
+        ]
         self._answers: list[Answer] = []
 
     def advance(self, line: int, flows: int) -> None:

@@ -17,12 +17,6 @@ TEXTS: Final[dict[bytes, tuple[str, ...]]]
 NUMBERS: Final[dict[bytes, tuple[str, ...]]]
 
 def pack(event: Event) -> bytes: ...
-def pack_lines(
-    data: bytes | Bytes,
-    kinds: Bytes,
-    values: npt.NDArray[np.int64],
-    ts: Floats,
-) -> list[bytes | None]: ...
 def measure(of_flows: list[list[bytes] | None]) -> tuple[int, int, bool]: ...
 def unpack(
     of_flows: list[list[bytes] | None], count: int, size: int

@@ -10,14 +10,15 @@ from typing import Final
 import numpy as np
 
 from zeekml.readers.events import eve_events
-from zeekml.readers.events._packed_events import pack, pack_lines
+from zeekml.readers.events._eve_events import pack_lines
+from zeekml.readers.events._packed_events import pack
 from zeekml.readers.events.event_schema import KINDS
 from zeekml.readers.events.flow_memory import Told
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.formats._json_scanner import OBJECT, TEXT, WHOLE
 from zeekml.readers.formats.json_columns import Ints, PlainLines, make_keys
 
-# in the order of `_packed_events`
+# in the order of `_eve_events`
 _RULES: Final = {
     "flow_id": WHOLE,
     "timestamp": TEXT,

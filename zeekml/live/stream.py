@@ -17,6 +17,7 @@ from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.policy import Policy
 from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.bundle import Bundle
+from zeekml.live.event_tails import EventTails, event_paths, reads_events
 from zeekml.live.health.figures import Coverage, FirstReject, Silence
 from zeekml.live.live_pipeline import LiveResult
 from zeekml.live.startup import tail_of
@@ -31,6 +32,7 @@ from zeekml.live.tail.inputs import StreamLogs
 from zeekml.live.tail.log_tail import LogTail
 from zeekml.readers.flow_schema import SURICATA
 from zeekml.readers.rejects import RejectSink, SourceAccount, count_bounded
+from zeekml.readers.stream_clock import flow_ends
 
 LOGGERS_HOLD: Final = 2.0
 """Seconds for which the flows of several loggers of one sensor are held, to be put in order."""
@@ -115,6 +117,15 @@ class LiveStream:
                 keep_originals=keep_originals,
             )
             self.tails.append((tail, decoder))
+        beside = event_paths(logs.paths[0]) if reads_events(logs) else {}
+        self._events = EventTails(
+            [
+                (kind, (tails or {}).get(path) or tail_of(path, self.record, clock))
+                for kind, path in beside.items()
+            ],
+            self._memory,
+            lambda source: SourceAccount(source, counters, unread),
+        )
 
     # -- figures ---------------------------------------------------------------------------------
 
@@ -163,6 +174,7 @@ class LiveStream:
         """
         result = self.settle()
         polled, grown = self._clock(), False
+        self._read_events(self.pipeline.context.clock.now, result)
         for tail, decoder in self.tails:
             before = tail.checkpoint
             self._take(tail.poll(), decoder, result)
@@ -190,6 +202,7 @@ class LiveStream:
         `settle` does so, after a commit.
         """
         result = self.settle()
+        self._count_gaps(self._events.finish())
         for tail, decoder in self.tails:
             self._take(tail.finish(), decoder, result)
         self.record.release = self.pipeline.held > 0
@@ -235,7 +248,18 @@ class LiveStream:
         """Close the logs."""
         for tail, _ in self.tails:
             tail.close()
+        self._events.close()
         self._snapshots.close()
+
+    def _read_events(self, clock: int, result: PollResult) -> None:
+        """Read the logs of events as far as a time of flows asks for."""
+        before = [tail.checkpoint for tail in self._events.tails]
+        self._count_gaps(self._events.read_until(clock))
+        result.progress |= [tail.checkpoint for tail in self._events.tails] != before
+
+    def _count_gaps(self, gaps: Sequence[Gap]) -> None:
+        for gap in gaps:
+            count_bounded(self.record.gaps, gap.cause)
 
     def _take(self, events: Sequence[Event], decoder: TailDecoder, result: PollResult) -> None:
         flows: list[pa.RecordBatch] = []
@@ -256,6 +280,8 @@ class LiveStream:
             elif isinstance(event, Gap):
                 count_bounded(self.record.gaps, event.cause)
         if flows:
+            self._read_events(max(int(flow_ends(batch).max()) for batch in flows), result)
+            flows = [self._events.attach(batch) for batch in flows]
             self._silence.flows()
             decoder.stats.time = None
             self.rejects.first = None
@@ -297,7 +323,8 @@ class LiveStream:
         following = self._number + (entry is not None)
         old = self._rows_since > 0 and self._clock() - self._anchored >= ANCHOR_SECONDS
         due = self._rows_since >= ANCHOR_ROWS or old or self._snapshots.wanted or anchor
-        read = [(tail.path, tail.checkpoint) for tail, _ in self.tails]
+        every = [*(tail for tail, _ in self.tails), *self._events.tails]
+        read = [(tail.path, tail.checkpoint) for tail in every]
         self.record.positions = {str(path): at.to_plain() for path, at in read if at is not None}
         made = self.pipeline.anchor(following, self._memory.save()) if due else None
         needed, record = self._no_longer_needed() if due else 0, self.record.encode()

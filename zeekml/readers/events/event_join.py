@@ -72,8 +72,13 @@ class EventJoin:
             for row, answer in enumerate(log.answers(uids, ends + _HOLD)):
                 if answer is not None:
                     found[row] = [*(found[row] or ()), *answer]
-        _, events = remembered_columns(found)
-        if events is None:
-            return flows
-        at = flows.schema.get_field_index("events")
-        return flows.set_column(at, flows.schema.field(at), events)
+        return with_answers(flows, found)
+
+
+def with_answers(flows: pa.RecordBatch, answers: list[Answer]) -> pa.RecordBatch:
+    """Flows (n,) with the events that were remembered of each."""
+    _, events = remembered_columns(answers)
+    if events is None:
+        return flows
+    at = flows.schema.get_field_index("events")
+    return flows.set_column(at, flows.schema.field(at), events)

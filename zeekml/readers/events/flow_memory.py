@@ -69,7 +69,8 @@ class Told(NamedTuple):
 class _Remembered(msgspec.Struct, frozen=True):
     """What a `FlowMemory` holds, the flow heard of longest ago first.
 
-    Numbers of flows are texts, since a log may hold some that no 64 bits can.
+    Numbers of flows are texts, since a log may hold some that no 64 bits can, and Zeek's uids are
+    no numbers.
     """
 
     flows: list[tuple[str, list[Any]]]
@@ -117,9 +118,8 @@ class FlowMemory:
             raise StateError("the stored state is of another version: it has other parts")
         memory = cls()
         for number, stored in decode(parts[0], _Remembered).flows:
-            if not _NUMBER.fullmatch(number):
-                raise StateError("the stored state has a flow whose number is none")
-            memory._flows[int(number)] = [as_remembered(one) for one in stored]
+            of_flow = [as_remembered(one) for one in stored]
+            memory._flows[int(number) if _NUMBER.fullmatch(number) else number] = of_flow
         return memory
 
     def save(self) -> bytes:

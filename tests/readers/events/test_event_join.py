@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ UIDS = st.sampled_from("abc")
 
 def cut(items: list[Any], places: list[int]) -> Iterator[list[Any]]:
     edges = sorted({0, len(items), *(p % (len(items) + 1) for p in places)})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         yield items[start:end]
 
 

@@ -29,7 +29,8 @@ from zeekml.readers.files.stream_grouping import SENSORS, across_formats, arrang
 from zeekml.readers.files.streams import Beginning, Discovery, LogFile, Stream, open_log
 from zeekml.readers.formats import parquet as flow_table
 from zeekml.readers.formats.multiline_json import without_rubbish
-from zeekml.readers.formats.zeek_header import Header, HeaderReader, conn_header
+from zeekml.readers.formats.zeek_header import Header, HeaderReader, conn_header, logs_named
+from zeekml.readers.rejects import OTHER
 
 __all__ = ["STDIN", "UNREADABLE", "Discovery", "LogFile", "Stream", "discover", "open_log"]
 
@@ -41,8 +42,11 @@ _OUTPUT_NAMES: Final = frozenset(
     {"notice.log", "eve.json", "scores.parquet", "conn_scored.log", "summary.json", "rejects.jsonl"}
 )
 _MAX_DEPTH: Final = 64
-_EVENT_LOGS: Final = {f"zeek_{log}": kind for kind, log in LOG_OF_KIND.items()}
+_KINDS: Final = {log: kind for kind, log in LOG_OF_KIND.items()}
+_EVENT_LOGS: Final = {f"zeek_{log}": kind for log, kind in _KINDS.items()}
 """By why a log is refused that has no flows, which kind of events it has."""
+
+_OTHER_LOG: Final = f"zeek_{OTHER}"
 
 
 def discover(
@@ -128,9 +132,9 @@ class _Walk:
         detected = self._look(path, name, status)
         # shells expand *.log to all of Zeek's logs: known files are passed over
         known = detected.refusal.startswith("zeek_") or detected.refusal == OWN_OUTPUT
-        if known and detected.refusal not in _EVENT_LOGS:
+        if known and _event_kind(detected, path) is None:
             self.found.refuse(name, detected)
-        elif detected.kind is None:
+        elif not known and detected.kind is None:
             raise InputError(f"{name}: {detected.explanation}")
 
     def _walk(self, root: Path) -> None:
@@ -198,7 +202,7 @@ class _Walk:
             detected = self._look(path, name, status)
         except InputError:
             return UNREADABLE
-        if detected.kind is None and detected.refusal not in _EVENT_LOGS:
+        if detected.kind is None and _event_kind(detected, path) is None:
             self.found.refuse(name, detected)
         return ""
 
@@ -234,11 +238,18 @@ class _Walk:
             begun = Beginning() if kind is Kind.TABLE else beginning(head, kind, header)
             size, modified = status.st_size, status.st_mtime
             self.files.append(LogFile(name, path, kind, size, opened, header, modified, begun))
-        elif detected.refusal in _EVENT_LOGS:
-            self.event_logs.append(
-                (_EVENT_LOGS[detected.refusal], _event_log(name, path, head), detected)
-            )
+        elif (events := _event_kind(detected, path)) is not None:
+            self.event_logs.append((events, _event_log(name, path, head), detected))
         return detected
+
+
+def _event_kind(found: Detected, path: Path) -> str | None:
+    """Which kind of events a file has that has no flows; None if it has none."""
+    if found.refusal != _OTHER_LOG:
+        return _EVENT_LOGS.get(found.refusal)
+    # records of JSON do not say which log they are of
+    named = logs_named(path.name) & _KINDS.keys()
+    return _KINDS[named.pop()] if len(named) == 1 else None
 
 
 def _event_log(name: str, path: Path, head: bytes) -> LogFile:

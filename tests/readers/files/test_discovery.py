@@ -72,11 +72,16 @@ def test_zeekctl_archive_with_two_loggers(tmp_path: Path) -> None:
 
 
 def test_live_file_last_and_numbers_falling(tmp_path: Path) -> None:
-    for name in ("conn.log", "conn.2.log", "conn.10.log", "conn.2026-11-20-00-00-00.log"):
+    for name in (
+        "conn.log",
+        "conn.2.log",
+        "conn.2026-11-23-10.log",
+        "conn.2026-11-20-00-00-00.log",
+    ):
         put(tmp_path, name, json_record())
     (stream,) = discover([tmp_path]).streams
     assert names(stream, tmp_path) == [
-        ["conn.2026-11-20-00-00-00.log", "conn.10.log", "conn.2.log", "conn.log"]
+        ["conn.2026-11-20-00-00-00.log", "conn.2026-11-23-10.log", "conn.2.log", "conn.log"]
     ]
 
 
@@ -142,7 +147,7 @@ def test_what_a_directory_may_hold_besides(tmp_path: Path, conn_tsv: Make, cells
     }
     (stream,) = found.streams
     assert len(stream.files) == 1
-    assert found.skipped_names["zeek_ssl"] == [str(root / "ssl.log")]
+    assert found.skipped_names["zeek_ntp"] == [str(root / "ntp.log")]
 
 
 def test_the_same_file_named_twice_is_read_once(
@@ -344,15 +349,19 @@ def beside(found: Discovery) -> list[dict[str, list[str]]]:
 
 def test_logs_of_events_stand_beside_flows(tmp_path: Path, conn_tsv: Make, cells: Make) -> None:
     for name, log in (
-        ("conn.10.log", "conn"), ("conn.11.log", "conn"), ("dns.10.log", "dns"),
-        ("dns.09.log", "dns"), ("ssl.11.log", "ssl"), ("http.log.gz", "http"), ("x509.log", "x509"),
+        ("conn.2026-11-23-10.log", "conn"), ("conn.2026-11-23-11.log", "conn"), ("dns.2026-11-23-10.log", "dns"),
+        ("dns.2026-11-23-09.log", "dns"), ("ssl.2026-11-23-11.log", "ssl"), ("http.log.gz", "http"), ("x509.log", "x509"),
     ):  # fmt: skip
         data = conn_tsv([cells(uid=name)]) if log == "conn" else events(log)
         put(tmp_path, name, data)
     found = discover([tmp_path])
     assert found.files_skipped == {"zeek_x509": 1}
     assert beside(found) == [
-        {"dns": ["dns.09.log", "dns.10.log"], "http": ["http.log.gz"], "tls": ["ssl.11.log"]}
+        {
+            "dns": ["dns.2026-11-23-09.log", "dns.2026-11-23-10.log"],
+            "http": ["http.log.gz"],
+            "tls": ["ssl.2026-11-23-11.log"],
+        }
     ]
     # named one by one, as a shell does
     assert beside(discover(sorted(tmp_path.iterdir()))) == beside(found)

@@ -27,6 +27,7 @@ from zeekml.batch.job import Progress, ScoreJob
 from zeekml.core.atomic_write import as_output_error
 from zeekml.outputs import REJECTS
 from zeekml.readers.archive import LogPart, read_part
+from zeekml.readers.events.event_join import EventJoin, with_answers
 from zeekml.readers.events.events_column import remembered_columns
 from zeekml.readers.events.flow_memory import FlowId, FlowMemory, OneByOne, packed_signature
 from zeekml.readers.files.file_type import Kind
@@ -40,6 +41,7 @@ _FLOWS: Final = "flows.arrow"
 _ENDS: Final = "ends.i64"
 _ALERTS: Final = "remembered.msgpack"
 _SIGNATURES: Final = "answers.msgpack"
+_EVENTS: Final = "events.msgpack"
 _NOTES_AT_ONCE: Final = 8192
 _LENGTH: Final = 8  # bytes that tell how long what follows is
 
@@ -51,6 +53,7 @@ Answers = dict[int, list[bytes]]
 
 _NOTES: Final = msgspec.msgpack.Decoder(list[Note])
 _ANSWERS: Final = msgspec.msgpack.Decoder(Answers)
+_EVENTS_OF_BATCHES: Final = msgspec.msgpack.Decoder(list[Answers])
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +127,14 @@ def read_batches(directory: Path, begin: int, end: int) -> Iterator[pa.RecordBat
     if (directory / _ALERTS).exists():
         found = directory / _SIGNATURES
         answers = _ANSWERS.decode(found.read_bytes()) if found.exists() else {}
+    joined: list[Answers] = []
+    if (found := directory / _EVENTS).exists():
+        joined = _EVENTS_OF_BATCHES.decode(found.read_bytes())
     with pa.memory_map(str(directory / _FLOWS)) as source, pa.ipc.open_file(source) as file:
         for i in range(begin, end):
             batch = file.get_batch(i)
+            if joined:
+                batch = with_answers(batch, [joined[i].get(row) for row in range(len(batch))])
             yield batch if answers is None else _answered(batch, answers)
 
 
@@ -202,6 +210,22 @@ def replay_memory(part: DecodedPart, memory: FlowMemory) -> None:
     if answers:
         with as_output_error(part.directory):
             (part.directory / _SIGNATURES).write_bytes(msgspec.msgpack.encode(answers))
+
+
+def join_events(part: DecodedPart, join: EventJoin) -> None:
+    """Write down the events of the flows of a part, which is the next one in the stream."""
+    answers: list[Answers] = []
+    with (
+        pa.memory_map(str(part.directory / _FLOWS)) as source,
+        pa.ipc.open_file(source) as file,
+    ):
+        for i, ends in enumerate(part.ends()):
+            uids = file.get_batch(i).column("uid").to_pylist()
+            told = enumerate(join.answers(uids, ends))
+            answers.append({row: answer for row, answer in told if answer is not None})
+    if any(answers):
+        with as_output_error(part.directory):
+            (part.directory / _EVENTS).write_bytes(msgspec.msgpack.encode(answers))
 
 
 OrderedPart = tuple[Path, list[npt.NDArray[np.int64]]]

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -32,8 +32,8 @@ from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.files.compression import compression_of
 from zeekml.readers.files.discovery import LogFile, Stream, open_log
 from zeekml.readers.files.file_type import Kind
-from zeekml.readers.rejects import ReadCounters, count_bounded
-from zeekml.readers.stream_reader import NETFLOW_ONLY, Events
+from zeekml.readers.rejects import ReadCounters, SourceAccount, count_bounded
+from zeekml.readers.stream_reader import NETFLOW_ONLY, Events, LogReader
 
 COMPRESSION: Final = 8
 """By how much compressed logs are taken to be smaller."""
@@ -48,13 +48,11 @@ _RECORDS_AHEAD: Final = 4  # slices per worker that may lie decoded
 def can_be_sliced(stream: Stream) -> bool:
     """Whether a stream is one writer's log in files on disk.
 
-    Several writers are merged by time, events are joined as they come along, and a table is sorted
-    as a whole: all these stay in one piece.
+    Several writers are merged by time and a table is sorted as a whole: both stay in one piece.
     """
     return (
         stream.kind is not Kind.TABLE
         and len(stream.loggers) == 1
-        and not stream.beside
         and all(file.pipe is None and file.path is not None for file in stream.files)
     )
 
@@ -147,6 +145,9 @@ class SlicedStream:
         self._digest = pipeline.bundle.digest
         self._evicted = 0
         self._outputs = NoticeOutputs(directory, job.options)
+        account = partial(SourceAccount, counters=self._counters, rejects=self._outputs.rejects)
+        # reads the logs of events as far as parts of the flows are planned
+        self._join = LogReader(self._counters, account).join(stream) if stream.beside else None
         self._detection = StreamDetection(pipeline, self._outputs)
 
         self._decoding = 0  # parts handed out
@@ -233,7 +234,10 @@ class SlicedStream:
                 count_bounded(self._counters.files_skipped, NETFLOW_ONLY)
             self._events = Events()
         decoded_part.replay_memory(part, self._memory)
-        self._bytes += part.counters.bytes_read
+        read = self._counters.bytes_read
+        if self._join is not None:
+            decoded_part.join_events(part, self._join)
+        self._bytes += part.counters.bytes_read + self._counters.bytes_read - read
         for directory, ends in self._in_order(part):
             self._on_disk.add(directory)
             for piece in self._planner.add(directory, ends):

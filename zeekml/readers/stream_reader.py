@@ -101,9 +101,12 @@ class LogReader:
 
     def joined(self, stream: Stream) -> Iterator[pa.RecordBatch]:
         """Yield the flows of one writer's conn.log with the events that stand beside it."""
+        yield from map(self.join(stream).attach, self.logs(stream.loggers[0]))
+
+    def join(self, stream: Stream) -> EventJoin:
+        """What gives the flows of a conn.log the events that stand beside it."""
         logs = {kind: self.events(kind, files) for kind, files in stream.beside.items()}
-        join = EventJoin(logs)
-        yield from map(join.attach, self.logs(stream.loggers[0]))
+        return EventJoin(logs)
 
     def logs(self, files: Iterable[LogFile]) -> Iterator[pa.RecordBatch]:
         """Yield the flows of one writer's files, one file after the other."""

@@ -64,15 +64,19 @@ class EventJoin:
 
     def attach(self, flows: pa.RecordBatch) -> pa.RecordBatch:
         """The next flows with their column of events."""
-        ends = np.maximum.accumulate(np.maximum(flow_ends(flows), self._clock))
-        self._clock = int(ends[-1])
         uids = flows.column("uid").to_pylist()
-        found: list[Answer] = [None] * len(flows)
+        return with_answers(flows, self.answers(uids, flow_ends(flows)))
+
+    def answers(self, uids: list[int | str | None], ends: Ints) -> list[Answer]:
+        """What is told of the next flows (n,), which ended then, in microseconds."""
+        clocks = np.maximum.accumulate(np.maximum(ends, self._clock))
+        self._clock = int(clocks[-1])
+        found: list[Answer] = [None] * len(uids)
         for log in self._logs:
-            for row, answer in enumerate(log.answers(uids, ends + _HOLD)):
+            for row, answer in enumerate(log.answers(uids, clocks + _HOLD)):
                 if answer is not None:
                     found[row] = [*(found[row] or ()), *answer]
-        return with_answers(flows, found)
+        return found
 
 
 def with_answers(flows: pa.RecordBatch, answers: list[Answer]) -> pa.RecordBatch:

@@ -7,6 +7,7 @@ event that is written after its flow was read comes too late, and is not used.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,7 @@ from typing import Final
 import pyarrow as pa
 
 from zeekml.core.text import printable
-from zeekml.live.tail.events import Event, FileOpened, Gap, Lines
+from zeekml.live.tail.events import Event, FileOpened, Gap, Lines, Trouble
 from zeekml.live.tail.inputs import StreamLogs
 from zeekml.live.tail.log_tail import LogTail
 from zeekml.readers.events.event_join import CONTEXT_HOLD, with_answers
@@ -25,6 +26,8 @@ from zeekml.readers.flow_schema import ZEEK
 from zeekml.readers.formats.zeek_header import CONN
 from zeekml.readers.rejects import SourceAccount
 from zeekml.readers.stream_reader import decoded
+
+log = logging.getLogger(__name__)
 
 _HOLD: Final = round(CONTEXT_HOLD * 1e6)
 
@@ -59,6 +62,9 @@ class _EventTail:
                         memory.add(flow, one)
             elif isinstance(event, Gap):
                 gaps.append(event)
+            elif isinstance(event, Trouble):
+                path, why = printable(event.source, 4096), printable(event.reason, 200)
+                log.warning("%s: %s; what flows were about is not read from it", path, why)
         return gaps
 
 

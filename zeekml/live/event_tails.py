@@ -27,7 +27,7 @@ from zeekml.readers.formats.zeek_header import CONN
 from zeekml.readers.rejects import SourceAccount
 from zeekml.readers.stream_reader import decoded
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("zeekml.watch")
 
 _HOLD: Final = round(CONTEXT_HOLD * 1e6)
 

@@ -378,15 +378,8 @@ def test_damage_to_a_saved_alert_memory_is_refused() -> None:
             except StateError:
                 continue
             assert again.save() == saved
-    for number, thing in (
-        ("x", "a"),
-        ("", "a"),
-        ("1" * 5000, "a"),
-        ("٣", "a"),
-        ("1", b"a"),
-        ("1", 2),
-    ):
-        forged = msgspec.msgpack.encode({"flows": [(number, [thing])]})
+    for flows in ([("1", [b"a"])], [("1", [b""])], [("1", [2])], [(1, ["a"])], [("1", "a")], "x"):
+        forged = msgspec.msgpack.encode({"flows": flows})
         with pytest.raises(StateError):
             FlowMemory.load(seal("alerts", 1, [forged]))
 

@@ -349,9 +349,14 @@ def beside(found: Discovery) -> list[dict[str, list[str]]]:
 
 def test_logs_of_events_stand_beside_flows(tmp_path: Path, conn_tsv: Make, cells: Make) -> None:
     for name, log in (
-        ("conn.2026-11-23-10.log", "conn"), ("conn.2026-11-23-11.log", "conn"), ("dns.2026-11-23-10.log", "dns"),
-        ("dns.2026-11-23-09.log", "dns"), ("ssl.2026-11-23-11.log", "ssl"), ("http.log.gz", "http"), ("x509.log", "x509"),
-    ):  # fmt: skip
+        ("conn.2026-11-23-10.log", "conn"),
+        ("conn.2026-11-23-11.log", "conn"),
+        ("dns.2026-11-23-10.log", "dns"),
+        ("dns.2026-11-23-09.log", "dns"),
+        ("ssl.2026-11-23-11.log", "ssl"),
+        ("http.log.gz", "http"),
+        ("x509.log", "x509"),
+    ):
         data = conn_tsv([cells(uid=name)]) if log == "conn" else events(log)
         put(tmp_path, name, data)
     found = discover([tmp_path])

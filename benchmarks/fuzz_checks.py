@@ -35,7 +35,7 @@ LOGS: Final = {
     Kind.EVE: "office_eve.json.gz",
 }
 SOUND: Final = 4  # untouched flows from which a file must be recognised, whatever else is in it
-PLACE: Final = ("source", "line", "signatures")  # depend on other lines
+PLACE: Final = ("source", "line", "signatures", "events")  # depend on other lines
 
 ALONE: Final = 0.2  # share of files whose lines are also read one by one
 

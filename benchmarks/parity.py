@@ -255,11 +255,15 @@ def report(parity: Parity, *, every_feature: bool) -> str:
     return "\n\n".join(parts)
 
 
-def read_pairs(paths: Sequence[Path]) -> list[Pairs]:
+def read_pairs(paths: Sequence[Path], *, events: bool = False) -> list[Pairs]:
     """Read and pair logs that are given as Zeek, Suricata, Zeek, Suricata, …"""
     result = []
     for zeek, suricata in zip(paths[::2], paths[1::2], strict=True):
-        result.append(match(read_side(zeek, "zeek"), read_side(suricata, "suricata")))
+        sides = (
+            read_side(zeek, "zeek", events=events),
+            read_side(suricata, "suricata", events=events),
+        )
+        result.append(match(*sides))
         print(f"{zeek}: {len(result[-1]):,} pairs", file=sys.stderr, flush=True)
     return result
 
@@ -268,6 +272,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("logs", type=Path, nargs="+", metavar="ZEEK_LOG SURICATA_LOG")
     form = parser.add_mutually_exclusive_group()
+    parser.add_argument("--events", action="store_true", help="compare what flows were about, too")
     form.add_argument("--json", action="store_true", dest="as_json")
     form.add_argument("--markdown", action="store_true", help="features in groups, as in the docs")
     add_update_options(parser, "office")
@@ -275,7 +280,7 @@ def main() -> None:
     if len(given.logs) % 2:
         parser.error("logs must come in twos: Zeek's, then Suricata's")
     try:
-        parity = compare(read_pairs(given.logs))
+        parity = compare(read_pairs(given.logs, events=given.events))
         if given.update is not None:
             put_block(given.update, given.block, report(parity, every_feature=False))
     except (BenchmarkError, ZeekmlError, ValueError) as error:

@@ -188,13 +188,15 @@ _COMMUNITY: Final = (
 )
 
 
-def read_side(path: Path, sensor: str) -> Side:
+def read_side(path: Path, sensor: str, *, events: bool = False) -> Side:
     """Read and score a log as `zeekml score` does.
 
     Parameters
     ----------
     sensor
         ``zeek`` or ``suricata``: what the log must be of.
+    events
+        Whether flows keep what else was logged of them; else they are compared as flows alone.
 
     Raises
     ------
@@ -210,7 +212,8 @@ def read_side(path: Path, sensor: str) -> Side:
         if stream.sensor != sensor:
             raise ValueError(f"{path}: a log of {stream.sensor}, not of {sensor}")
         pipeline = Pipeline(bundle)
-        for batch in read_stream(stream, counters=ReadCounters()):
+        for read in read_stream(stream, counters=ReadCounters()):
+            batch = read if events else _alone(read)
             features = pipeline.extract(batch)
             scored = pipeline.score(batch, features)
             matrices.append(features.matrix)
@@ -225,6 +228,13 @@ def read_side(path: Path, sensor: str) -> Side:
         for logged, *ends in zip(*(flows[name] for name in _COMMUNITY), strict=True)
     ]
     return Side(flows, np.concatenate(matrices), np.concatenate(scores))
+
+
+def _alone(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Flows without their events."""
+    at = batch.schema.get_field_index("events")
+    field = batch.schema.field(at)
+    return batch.set_column(at, field, pa.nulls(len(batch), field.type))
 
 
 def _append(flows: dict[str, list[Any]], batch: pa.RecordBatch) -> None:

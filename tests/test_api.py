@@ -8,6 +8,7 @@ import pickle
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -125,3 +126,13 @@ def test_rows_that_are_left_out_are_told() -> None:
         assert len(zeekml.score(frame[:1])) == 0
     # nothing is missing from what is empty
     assert len(zeekml.score(frame[:0])) == 0
+
+
+def test_a_frame_keeps_what_flows_were_about() -> None:
+    logs = Path(__file__).parent / "readers" / "data" / "office_events"
+    flows = zeekml.read_flows(logs)
+    assert flows["events"].notna().sum() > 1000
+    by_frame, by_path = zeekml.score(flows), zeekml.score(logs)
+    np.testing.assert_array_equal(by_frame["score"], by_path["score"])
+    alone = zeekml.score(flows.drop(columns="events"))
+    assert (alone["score"] != by_path["score"]).any()

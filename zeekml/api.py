@@ -23,6 +23,7 @@ from zeekml.outputs import SCORES_SCHEMA, scores_table
 from zeekml.pipeline import Pipeline
 from zeekml.readers.archive import flows_of, read_stream
 from zeekml.readers.batch_builder import BoolArray, build_batch, standard_name
+from zeekml.readers.events.event_schema import EVENTS
 from zeekml.readers.files.discovery import Discovery, Stream, discover
 from zeekml.readers.flow_schema import FLOW_SCHEMA, REQUIRED
 from zeekml.readers.formats.parquet import read_array
@@ -258,10 +259,15 @@ def _as_flows(frame: pd.DataFrame, counters: ReadCounters) -> pa.Table:
     if batch is None:
         return FLOW_SCHEMA.empty_table()
     rows = batch.column("line").to_numpy() - 1
-    for name in ("sensor", "source", "line", "signatures"):
+    for name in ("sensor", "source", "line", "signatures", "events"):
         if name in given:
-            said = _array(given[name].iloc[rows])
             at, field = FLOW_SCHEMA.get_field_index(name), FLOW_SCHEMA.field(name)
+            values = given[name].iloc[rows]
+            if field.type == EVENTS:
+                told = [list(v) if isinstance(v, list | np.ndarray) else None for v in values]
+                said = pa.array(told, EVENTS)
+            else:
+                said = _array(values)
             if pa.types.is_dictionary(field.type):
                 said = said.cast(pa.string()).dictionary_encode()
             batch = batch.set_column(at, field, said.cast(field.type))

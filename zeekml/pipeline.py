@@ -14,7 +14,7 @@ import pyarrow as pa
 from zeekml.config import Config
 from zeekml.detection.allowlist import EMPTY, Allowlist, Suppressed
 from zeekml.detection.allowlist_filter import AllowlistFilter
-from zeekml.detection.candidates import CANDIDATE_COLUMNS, Candidates
+from zeekml.detection.candidates import Candidates, candidate_flows
 from zeekml.detection.incidents.notice_builder import Line
 from zeekml.detection.notice import Notice
 from zeekml.detection.policy import Policy
@@ -135,17 +135,17 @@ class Pipeline:
         judged = Judged(features.matrix, scores.score, scores.threat, scores.members)
         worth, enough = self._single_flows.worth(judged, self.bundle.manifest.candidate_score)
         candidates = Candidates(
-            flows=flows.select(CANDIDATE_COLUMNS),
-            clock=features.clock,
-            end=features.end,
-            score=scores.score,
-            spread=scores.spread,
-            threat=scores.threat,
-            classes=scores.classes,
-            members=scores.members,
-            matrix=features.matrix,
-            enough=enough,
-        ).take(worth)
+            flows=candidate_flows(flows, worth),
+            clock=features.clock[worth],
+            end=features.end[worth],
+            score=scores.score[worth],
+            spread=scores.spread[worth],
+            threat=scores.threat[worth],
+            classes=scores.classes[worth],
+            members=scores.members[worth],
+            matrix=features.matrix[worth],
+            enough=enough[worth],
+        )
         clock = float(features.clock[-1]) if flows.num_rows else None
         return ScoredBatch(flows, scores, candidates, clock)
 

@@ -78,6 +78,9 @@ def test_golden(make_notice: MakeNotice) -> None:
                 "zeekml_flows": ["312"],
                 "zeekml_why": ["src60_hosts=41 (usual 2) +1.83"],
                 "zeekml_signatures": ["ET SCAN SMB, sweep"],
+                "zeekml_names": ["files.office.test", "a,b"],
+                "zeekml_agents": ["curl/7.88.1"],
+                "zeekml_certificates": ["CN=files.office.test, signed by its owner"],
                 "zeekml_bundle": ["0123456789ab"],
                 "zeekml_features": ["fedcba987654"],
                 "zeek_uid": ["CmvrSS1wIiuOGYCbfi"],
@@ -135,7 +138,9 @@ def test_words_suricata_uses(
 def test_what_is_not_known_is_left_out(make_notice: MakeNotice) -> None:
     flow = {"uid": None, "orig_p": None, "resp_p": None, "community_id": None, "service": "\x1bx"}
     record = alert_of(
-        make_notice(flow=flow, tactic="", techniques=(), why=(), spread=None, signatures=())
+        make_notice(
+            flow=flow, tactic="", techniques=(), why=(), spread=None, signatures=(), names=()
+        )
     )
     absent = {"src_port", "dest_port", "community_id", "app_proto", "icmp_type"}
     assert not absent & set(record)

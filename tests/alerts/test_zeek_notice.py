@@ -30,7 +30,8 @@ _OUR_FIELDS = (
     "community_id zeekml_id zeekml_seq zeekml_state zeekml_threat zeekml_score zeekml_spread "
     "zeekml_threshold zeekml_severity zeekml_flows zeekml_first_ts zeekml_last_ts zeekml_why "
     "zeekml_attack zeekml_signatures zeekml_bundle zeekml_features zeekml_group "
-    "zeekml_sources zeekml_targets zeekml_ports zeekml_sent_bytes zeekml_received_bytes"
+    "zeekml_sources zeekml_targets zeekml_ports zeekml_sent_bytes zeekml_received_bytes "
+    "zeekml_names zeekml_agents zeekml_certificates"
 )
 OUR_FIELDS = _OUR_FIELDS.split()
 
@@ -68,7 +69,9 @@ def test_json_golden(make_notice: MakeNotice) -> None:
         '"zeekml_why":["src60_hosts=41 (usual 2) +1.83"],"zeekml_attack":["T1595","T1046"],'
         '"zeekml_signatures":["ET SCAN SMB, sweep"],"zeekml_bundle":"0123456789ab",'
         '"zeekml_features":"fedcba987654","zeekml_group":"89abcdef01234567","zeekml_sources":1,'
-        '"zeekml_targets":41,"zeekml_ports":1,"zeekml_sent_bytes":12480}\n'
+        '"zeekml_targets":41,"zeekml_ports":1,"zeekml_sent_bytes":12480,'
+        '"zeekml_names":["files.office.test","a,b"],"zeekml_agents":["curl/7.88.1"],'
+        '"zeekml_certificates":["CN=files.office.test, signed by its owner"]}\n'
     )
 
 
@@ -95,7 +98,8 @@ def test_tsv_golden(make_notice: MakeNotice) -> None:
         "(empty)\t900.000000\t-\t-\t-\t-\t-\t1:wCb3OG7yAFWelaUydu0D+125CLM=\t"
         "0123456789abcdef01234567\t0\topen\tscan\t0.987654\t0.0\t0.75\tmedium\t312\t"
         "1795430485.947001\t1795430487.100000\tsrc60_hosts=41 (usual 2) +1.83\tT1595,T1046\t"
-        "ET SCAN SMB\\x2c sweep\t0123456789ab\tfedcba987654\t89abcdef01234567\t1\t41\t1\t12480\t-\n"
+        "ET SCAN SMB\\x2c sweep\t0123456789ab\tfedcba987654\t89abcdef01234567\t1\t41\t1\t12480\t-\t"
+        "files.office.test,a\\x2cb\tcurl/7.88.1\tCN=files.office.test\\x2c signed by its owner\n"
     )
 
 

@@ -17,15 +17,15 @@ from zeekml.batch.decoded_part import (
     PartOrder,
     decode_part,
     read_batches,
-    replay_alerts,
+    replay_memory,
 )
 from zeekml.batch.job import Cutting, ScoreJob
 from zeekml.errors import OutputError
 from zeekml.readers.archive import cut_file, read_stream
+from zeekml.readers.events import flow_memory
 from zeekml.readers.files.discovery import LogFile, Stream
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.flow_order import in_end_order
-from zeekml.readers.formats import suricata_eve
 from zeekml.readers.rejects import ReadCounters
 from zeekml.readers.stream_clock import flow_ends
 
@@ -38,6 +38,13 @@ def alert(flow_id: int | None, number: int) -> dict[str, Any]:
         "flow_id": flow_id,
         "alert": {"signature": f"ET \u202e {number}", "signature_id": number},
     }
+
+
+def lookup(flow_id: int | None, number: int, *, answer: bool) -> dict[str, Any]:
+    told = {"type": "query", "rrname": f"{number}.example.net", "rrtype": "A"}
+    if answer:
+        told |= {"type": "answer", "rcode": "NXDOMAIN"}
+    return {"event_type": "dns", "flow_id": flow_id, "dns": told}
 
 
 def flow(flow_id: int | None, second: int, *, good: bool = True) -> dict[str, Any]:
@@ -57,6 +64,7 @@ def flow(flow_id: int | None, second: int, *, good: bool = True) -> dict[str, An
 IDS = st.sampled_from([1, 2, 3, 2**63 + 5, 2**70, None])
 EVENTS = st.one_of(
     st.builds(alert, IDS, st.integers(0, 7)),
+    st.builds(lookup, IDS, st.integers(0, 3), answer=st.booleans()),
     st.builds(flow, IDS, st.integers(0, 59), good=st.sampled_from([True, True, True, False])),
 )
 
@@ -79,7 +87,7 @@ def test_alerts_find_their_flows_across_parts(
     path = place / "eve.json"
     path.write_text("".join(json.dumps(event) + "\n" for event in events))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(suricata_eve, "MAX_ALERTED_FLOWS", remembered)
+        patch.setattr(flow_memory, "MAX_FLOWS", remembered)
         file, pieces = decoded(path, Kind.EVE, parts, place)
         stream = Stream("eve", "suricata", Kind.EVE, ((file,),))
         expected = [
@@ -87,10 +95,10 @@ def test_alerts_find_their_flows_across_parts(
             for batch in read_stream(stream, counters=ReadCounters())
             for row in batch.to_pylist()
         ]
-        memory = suricata_eve.AlertMemory()
+        memory = flow_memory.FlowMemory()
         found = []
         for piece in pieces:
-            replay_alerts(piece, memory)
+            replay_memory(piece, memory)
             batches = list(read_batches(piece.directory, 0, len(piece.rows)))
             assert [len(batch) for batch in batches] == list(piece.rows)
             for batch, ends in zip(batches, piece.ends(), strict=True):
@@ -137,11 +145,11 @@ def test_parts_in_order(log: LogFile, tmp_path: Path, parts: int, batch_rows: in
     assert [row["line"] for row in expected] != sorted(row["line"] for row in expected)
     job = ScoreJob(out=tmp_path, cutting=Cutting(batch_rows=batch_rows, read_size=4096))
     place = tmp_path / "parts"
-    memory, order = suricata_eve.AlertMemory(), PartOrder(place, batch_rows)
+    memory, order = flow_memory.FlowMemory(), PartOrder(place, batch_rows)
     ordered = []
     for number, part in enumerate(cut_file(log, parts)):
         piece = decode_part(None, part, place / f"{number}", job)
-        replay_alerts(piece, memory)
+        replay_memory(piece, memory)
         ordered += list(order.add(piece))
     ordered += list(order.finish())
     found = []

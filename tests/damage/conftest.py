@@ -63,7 +63,7 @@ class Outcome:
 
     def by_uid(self, *without: str) -> dict[str, dict[str, Any]]:
         """Flows by uid, but for their place and the columns that are left out."""
-        hidden = {"source", "line", "signatures", *without}
+        hidden = {"source", "line", "signatures", "events", *without}
         found = {r["uid"]: {k: v for k, v in r.items() if k not in hidden} for r in self.rows}
         assert len(found) == len(self.rows)
         return found

@@ -161,10 +161,10 @@ class TestStreams:
             name = f"conn.{hour}:00:00-{hour + 1}:00:00.log.gz"
             text = tsv_of([row_of(hour)], [("Benign", "-")])
             write(tmp_path / "2026-11-23" / name, text)
-        write(tmp_path / "2026-11-23" / "dns.log", "#separator \\x09\n#path\tdns\n#fields\tts\n")
+        write(tmp_path / "2026-11-23" / "ntp.log", "#separator \\x09\n#path\tntp\n#fields\tts\n")
         environment = read(tmp_path)
         assert environment.captures.tolist() == [0, 0]
-        assert "1 other files were not read (zeek_dns 1)" in notes(environment)
+        assert "1 other files were not read (zeek_ntp 1)" in notes(environment)
 
     def test_all_orders_are_those_of_an_environment(
         self, tmp_path: Path, row_of: Row, tsv_of: Tsv

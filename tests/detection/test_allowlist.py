@@ -197,3 +197,35 @@ def test_a_file_is_only_replaced_by_one_that_can_be_read(
     with pytest.raises(ConfigError, match=message):
         append_entry(path, values)
     assert path.read_text() == before
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        "domain: 192.0.2.1",
+        "domain: 'a b'",
+        "domain: '*'",
+        "domain: 'a..b'",
+        "sni: 'a/b'",
+        "agent: '*'",
+    ],
+)
+def test_texts_that_would_cover_something_else(scope: str) -> None:
+    text = f"version: 1\nentries:\n  - {{{scope}, reason: a, owner: b, expiry: never}}\n"
+    with pytest.raises(ConfigError, match="3"):
+        parse_allowlist(text.encode(), "a.yaml", now=0.0)
+
+
+def test_digits_of_an_entry_rest_on_its_texts() -> None:
+    def name(scope: str) -> str:
+        text = f"version: 1\nentries:\n  - {{{scope}, reason: a, owner: b, expiry: never}}\n"
+        return parse_allowlist(text.encode(), "a.yaml", now=0.0).entries[0].id
+
+    scopes = [
+        "port: 80",
+        "domain: a.net, port: 80",
+        "sni: a.net, port: 80",
+        "agent: a.net, port: 80",
+    ]
+    assert len({name(scope) for scope in scopes}) == 4
+    assert name("port: 80") == "368a9ebf", "as it was before there were texts"

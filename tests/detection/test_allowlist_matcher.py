@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pytest
@@ -66,6 +66,22 @@ def covered(make_candidate: MakeCandidate, make_columns: MakeColumns) -> Callabl
         ("direction: internal", {"orig_h": "fd00::1"}, {"orig_h": "8.8.8.8"}),
         ("direction: external", {"orig_h": "8.8.8.8", "resp_h": "9.9.9.9"}, {"orig_h": "8.8.8.8"}),
         ("src: 10.0.0.5, port: 80", {"orig_h": "10.0.0.5"}, {"orig_h": "10.0.0.5", "resp_p": 81}),
+        ("domain: a.net", {"names": ("a.net",)}, {"names": ("ba.net",)}),
+        ("domain: A.net.", {"names": ("x.y.a.net", "a.net")}, {"names": ("a.net.evil",)}),
+        ("domain: '*.a.net'", {"names": ("a.net",)}, {"names": ()}),
+        ("domain: a.net", {"names": ("x.a.net",)}, {"names": ("x.a.net", "b.net")}),
+        ("domain: [a.net, b.net]", {"names": ("x.a.net", "b.net")}, {"names": ("net",)}),
+        ("domain: a.net", {"names": ("a.net",) * 7}, {"names": ("a.net",) * 8}),
+        ("sni: a.net", {"server_names": ("w.a.net",)}, {"names": ("w.a.net",)}),
+        ("agent: curl/8", {"agents": ("curl/8",)}, {"agents": ("curl/8.1",)}),
+        ("agent: 'curl/*'", {"agents": ("curl/8", "curl/")}, {"agents": ("Curl/8",)}),
+        ("agent: 'curl/*'", {"agents": ("curl/8",)}, {"agents": ("curl/8", "wget")}),
+        ("agent: 'a*b'", {"agents": ("a*b",)}, {"agents": ("axb",)}),
+        (
+            "domain: a.net, dst: 10.0.0.5",
+            {"names": ("a.net",), "resp_h": "10.0.0.5"},
+            {"names": ("a.net",)},
+        ),
     ],
 )
 def test_scopes(
@@ -109,6 +125,8 @@ def test_what_is_kept_is_bounded(
 HOSTS = ("10.0.0.1", "10.0.0.2", "10.0.1.1", "192.0.2.1", "2001:db8::1", "fe80::1", "x")
 NETS = ("10.0.0.0/8", "10.0.0.0/24", "10.0.0.1", "192.0.2.0/24", "2001:db8::/32", "0.0.0.0/0")
 
+NAMES = st.sampled_from(["net", "a.net", "b.a.net", "ba.net", "x"])
+
 scopes = st.fixed_dictionaries(
     {"port": st.sampled_from([[80], [22, 80]])},
     optional={
@@ -116,6 +134,9 @@ scopes = st.fixed_dictionaries(
         "src": st.sampled_from(NETS),
         "dst": st.sampled_from(NETS),
         "service": st.sampled_from(["dns", "http"]),
+        "domain": NAMES,
+        "sni": NAMES,
+        "agent": st.sampled_from(["curl/8", "cur*", "x"]),
         "direction": st.sampled_from(["inbound", "outbound", "internal", "external"]),
         "note": st.sampled_from([SCAN, WEB]),
     },
@@ -126,6 +147,8 @@ flows = st.fixed_dictionaries(
         "resp_h": st.sampled_from(HOSTS),
         "resp_p": st.sampled_from([22, 80, 443, None]),
         "service": st.sampled_from([None, "dns", "http,dns"]),
+        **dict.fromkeys(("names", "server_names"), st.lists(NAMES, max_size=9).map(tuple)),
+        "agents": st.lists(st.sampled_from(["curl/8", "cur", "x"]), max_size=9).map(tuple),
     }
 )
 
@@ -160,6 +183,16 @@ def fits(entry: Entry, flow: dict[str, Any], note: str) -> bool:
             return False
         return any(address.version == net.version and address in net for net in nets)
 
+    def all_within(names: Sequence[str], domains: Collection[str]) -> bool:
+        known = [any(f".{n}".endswith(f".{d}") for d in domains) for n in names]
+        return not domains or (0 < len(known) < 8 and all(known))
+
+    def all_of(agents: Sequence[str], wanted: Collection[str]) -> bool:
+        known = [
+            any(a == w or (w[-1] == "*" and a.startswith(w[:-1])) for w in wanted) for a in agents
+        ]
+        return not wanted or (0 < len(known) < 8 and all(known))
+
     orig, resp = flow["orig_h"], flow["resp_h"]
     local = [ipaddress.ip_network(net) for net in LOCAL_NETS]
     direction = {
@@ -177,5 +210,8 @@ def fits(entry: Entry, flow: dict[str, Any], note: str) -> bool:
         and (not entry.ports or flow["resp_p"] in entry.ports)
         and (not entry.services or bool(services & entry.services))
         and (not entry.directions or direction in entry.directions)
+        and all_within(flow["names"], entry.domains)
+        and all_within(flow["server_names"], entry.server_names)
+        and all_of(flow["agents"], entry.agents)
         and math.isinf(entry.expiry)
     )

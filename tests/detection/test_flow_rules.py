@@ -15,8 +15,10 @@ SWEEP = (Condition("src60_hosts", ">=", 50.0), Condition("src60_failed", ">=", 0
 
 
 def web_with(key: str) -> Detector:
-    """The shipped detector for web attacks, which has no rule of its own, with a further key."""
+    """The detector for web attacks, without rules of its own, with a further key."""
     before, mark, behind = SHIPPED.partition("  web:\n")
+    own, _, behind = behind.partition("    alone:\n")
+    behind = own + behind[behind.index("    severity:") :]
     text = f"{before}{mark}    {key}\n{behind}".encode()
     return policy_of(parse_yaml(text, "p.yaml")).detectors[5]
 

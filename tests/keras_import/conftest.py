@@ -78,6 +78,8 @@ def trained(zeekml: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
     matrix = table[list(FEATURE_NAMES)].to_numpy(np.float32)
     labels = _labels(table)
     # what a user does: scikit-learn's scaler, and 0 for what is missing after it
+    # a column that these logs tell nothing of
+    matrix = np.where(np.isnan(matrix).all(axis=0), np.float32(0.0), matrix)
     fitted = StandardScaler().fit(matrix)
     scaled = np.nan_to_num(fitted.transform(matrix)).astype(np.float32)
     np.savez(place / "scaler.npz", mean=fitted.mean_, scale=fitted.scale_)

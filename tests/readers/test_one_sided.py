@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.files.line_splitter import LineSplitter
 from zeekml.readers.flow_schema import FLOW_SCHEMA
-from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.one_sided import FEW, STREAM, judged_sides, too_many
 from zeekml.readers.rejects import ReadCounters, SourceAccount
 from zeekml.readers.stream_reader import decoded, new_decoder
@@ -125,7 +125,7 @@ def test_readers_count_them_however_the_log_is_cut(drawn: list[dict[str, Any]], 
     log = b"".join(json.dumps(row).encode() + b"\n" for row in drawn)
     counters = ReadCounters()
     account = SourceAccount("conn.log", counters, None)
-    decoder = new_decoder(Kind.ZEEK_JSON, account, alerts=AlertMemory())
+    decoder = new_decoder(Kind.ZEEK_JSON, account, memory=FlowMemory())
     splitter = LineSplitter()
     chunks = [log[at : at + size] for at in range(0, len(log), size)]
     items = [item for chunk in chunks for item in splitter.feed(chunk)]

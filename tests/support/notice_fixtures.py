@@ -13,6 +13,7 @@ import pytest
 from made_up_lines import NOTICE
 
 from zeekml.detection.candidates import CANDIDATE_COLUMNS, Candidates
+from zeekml.detection.flow_texts import TEXT_COLUMNS
 from zeekml.detection.incidents.message import Incident
 from zeekml.detection.incidents.notice_builder import Line
 from zeekml.detection.incidents.tracker import IncidentTracker
@@ -52,6 +53,10 @@ class Candidate:
     spread: float  # standard deviation of the members' scores
     members: tuple[float, ...]  # each member's calibrated score
     row: int  # the caller's reference to the flow's features; only passed on
+    names: tuple[str, ...] = ()
+    server_names: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+    certificates: tuple[str, ...] = ()
     enough: int = 0  # bit t: the row alone is enough for the threat at place t of THREATS
 
     def __post_init__(self) -> None:
@@ -121,7 +126,10 @@ MakeTracker = Callable[..., FlowTracker]
 def columns_of(flows: Sequence[Candidate]) -> Candidates:
     fields = [name.replace("id.", "") for name in CANDIDATE_COLUMNS]
     columns = {
-        name: pa.array([getattr(flow, field) for flow in flows], FLOW_SCHEMA.field(name).type)
+        name: pa.array(
+            [getattr(flow, field) for flow in flows],
+            pa.list_(pa.string()) if name in TEXT_COLUMNS else FLOW_SCHEMA.field(name).type,
+        )
         for name, field in zip(CANDIDATE_COLUMNS, fields, strict=True)
     }
     names = ("", *THREATS)

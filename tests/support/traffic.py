@@ -20,9 +20,9 @@ from zeekml.live.tail.checkpoint import Checkpoint
 from zeekml.live.tail.decoder import TailDecoder
 from zeekml.live.tail.events import FileOpened, How, Lines
 from zeekml.readers._stream_clock import CLOCK_SLACK
+from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.flow_schema import SURICATA, ZEEK
-from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.rejects import ReadCounters, SourceAccount
 
 SAMPLES: Final = Path(__file__).parents[2] / "sample_logs"
@@ -125,7 +125,7 @@ class Traffic:
         """The records of these numbers, read as a whole."""
         account = SourceAccount("all", ReadCounters(), None)
         decoder = TailDecoder(
-            self.sensor, lambda _: account, alerts=AlertMemory(), keep_originals=False
+            self.sensor, lambda _: account, memory=FlowMemory(), keep_originals=False
         )
         decoder.opened(FileOpened("all", How.STARTED))
         text = self.header(0, "2026-01-01-00-00-00") if self.form == "tsv" else b""

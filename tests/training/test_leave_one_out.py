@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from zeekml.datasets.environment import UNLABELLED, Environment
+from zeekml.features.feature_schema import EVENT_START
 from zeekml.training.leave_one_out import (
     Fold,
     as_dict,
@@ -15,7 +17,7 @@ from zeekml.training.leave_one_out import (
 )
 from zeekml.training.mlp import Recipe
 from zeekml.training.trained_ensemble import Prediction
-from zeekml.training.trainer import MemberPlan, TrainingSettings
+from zeekml.training.trainer import MemberPlan, TrainingSettings, train
 from zeekml.training.training_rows import prepare
 
 Make = Callable[..., Environment]
@@ -83,3 +85,20 @@ def test_no_fold_if_the_others_teach_nothing(make_environment: Make) -> None:
         prepare(make_environment(name="calm", malicious=0), seed=0),
     ]
     assert leave_one_out(prepared, TrainingSettings(seed=0)) == []
+
+
+def test_a_fold_knows_what_it_would_be_without_events(make_environment: Make) -> None:
+    prepared = prepare(make_environment(name="a"), seed=0)
+    ensemble = train([prepared], TrainingSettings(0, MemberPlan(1, 1), Recipe(steps=20, batch=32)))
+    assert Fold.of(prepared, ensemble).without_events() is None, "its sensor logged none"
+    matrix = prepared.matrix.copy()
+    matrix[:, EVENT_START:] = np.random.default_rng(0).random(matrix[:, EVENT_START:].shape)
+    told = Fold.of(replace(prepared, matrix=matrix), ensemble)
+    silent = told.without_events()
+    assert silent is not None
+    assert silent.without_events() is None
+    assert np.isnan(silent.prepared.matrix[:, EVENT_START:]).all()
+    np.testing.assert_array_equal(
+        silent.prediction.log_odds, Fold.of(prepared, ensemble).prediction.log_odds
+    )
+    assert (told.prediction.log_odds != silent.prediction.log_odds).any()

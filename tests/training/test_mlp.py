@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from zeekml.training.mlp import (
     AdamW,
+    FeatureFamilies,
     Mlp,
     Recipe,
     disturb,
@@ -137,7 +138,8 @@ def test_rows_without_weight_are_never_drawn() -> None:
 
 
 def test_rows_lack_whole_families_now_and_then() -> None:
-    families = np.array([0, 0, 1, 2, 2, 2])
+    numbers = np.array([0, 0, 1, 2, 2, 2], np.intp)
+    families = FeatureFamilies(numbers, np.zeros(3, np.bool_))
     recipe = Recipe(noise=0.0, family_dropout=0.25)
     x = disturb(np.ones((4000, 6), np.float32), recipe, families, np.random.default_rng(0))
     assert set(np.unique(x).tolist()) == {0.0, 1.0}
@@ -147,6 +149,14 @@ def test_rows_lack_whole_families_now_and_then() -> None:
     assert np.allclose(shares, 0.75, atol=0.03)
     # each family by itself
     assert abs(np.corrcoef(x[:, 0], x[:, 2])[0, 1]) < 0.06
+
+
+def test_all_events_are_missing_now_and_then() -> None:
+    families = FeatureFamilies(np.arange(3), np.array([True, False, True]))
+    recipe = Recipe(noise=0.0, family_dropout=0.0, event_dropout=0.4)
+    x = disturb(np.ones((4000, 3), np.float32), recipe, families, np.random.default_rng(0))
+    assert (x[:, 0] == x[:, 2]).all()
+    assert x.mean(axis=0) == pytest.approx([0.6, 1.0, 0.6], abs=0.03)
 
 
 def test_noise_has_the_size_it_says() -> None:

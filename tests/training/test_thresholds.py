@@ -127,3 +127,16 @@ def test_cross_check_uses_the_other_environments_only(
     assert cross_check(folds[:1], policy) == []
     text = json.dumps(Fitted.to(folds, policy).as_dict(seed=1), allow_nan=False)
     assert "e1" in text
+
+
+def test_thresholds_do_for_sites_without_events(make_environment: Make, policy: Policy) -> None:
+    folds = [noisy_fold(make_environment(name=f"e{s}", seed=s), s, 2.0) for s in range(3)]
+    fit = fit_scores(folds)
+    louder = Prediction(
+        folds[0].prediction.log_odds + 1.0,
+        folds[0].prediction.member_log_odds + 1.0,
+        folds[0].prediction.threat_shares,
+    )
+    told = choose_thresholds(folds, fit, policy).values["scan"]
+    both = choose_thresholds([replace(folds[0], silent=louder), *folds[1:]], fit, policy)
+    assert both.values["scan"] > told

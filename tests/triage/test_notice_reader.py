@@ -40,11 +40,19 @@ def test_headers_half_lines_and_others_lines_are_passed_over() -> None:
 
 @given(st.text(max_size=60) | st.just(HOSTILE))
 def test_text_is_plain_in_every_form(text: str) -> None:
-    hostile = notice(1, msg=text, sub=text, why=(text,), signatures=(text,))
+    about = dict.fromkeys(("why", "signatures", "names", "agents", "certificates"), (text,))
+    hostile = notice(1, msg=text, sub=text, **about)
     lines = [encode_json(hostile), TsvEncoder(0.0).encode(hostile)]
     for line in filter(None, map(read_line, lines)):
-        for part in (line.msg, line.sub, *line.why, *line.signatures, line.flow, line.uid):
+        told = [part for pair in line.told() for part in pair]
+        for part in (line.msg, line.sub, *line.why, *told, line.flow, line.uid):
             assert part.isprintable()
+
+
+def test_what_its_flows_were_about() -> None:
+    line = read_line(encode_json(notice(1, names=("a.net", "b.net"), agents=("curl/8", "x"))))
+    assert line is not None
+    assert line.told() == [("asked for", "a.net, b.net"), ("user agents", "curl/8; x")]
 
 
 @given(st.binary(max_size=200))

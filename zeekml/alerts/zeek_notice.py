@@ -82,6 +82,9 @@ _EXTRAS: Final = (
     _Column("zeekml_ports", "count", lambda n: n.ports.count),
     _Column("zeekml_sent_bytes", "count", lambda n: n.sent_bytes),
     _Column("zeekml_received_bytes", "count", lambda n: n.received_bytes),
+    _Column("zeekml_names", "vector[string]", lambda n: n.names),
+    _Column("zeekml_agents", "vector[string]", lambda n: n.agents),
+    _Column("zeekml_certificates", "vector[string]", lambda n: n.certificates),
 )
 
 _Source = Notice | Mapping[str, _Value]

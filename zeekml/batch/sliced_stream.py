@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -28,12 +28,12 @@ from zeekml.ensemble.scoring import Ensemble
 from zeekml.outputs import NoticeOutputs, RowOutputs
 from zeekml.pipeline import Pipeline
 from zeekml.readers.archive import LogPart, cut_file
+from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.files.compression import compression_of
 from zeekml.readers.files.discovery import LogFile, Stream, open_log
 from zeekml.readers.files.file_type import Kind
-from zeekml.readers.formats.suricata_eve import AlertMemory
-from zeekml.readers.rejects import ReadCounters, count_bounded
-from zeekml.readers.stream_reader import NETFLOW_ONLY, Events
+from zeekml.readers.rejects import ReadCounters, SourceAccount, count_bounded
+from zeekml.readers.stream_reader import NETFLOW_ONLY, Events, LogReader
 
 COMPRESSION: Final = 8
 """By how much compressed logs are taken to be smaller."""
@@ -134,7 +134,7 @@ class SlicedStream:
         self._stream, self._job, self._directory = stream, job, directory
         self._workers, self._target = workers, target
         self._parts = [part for file in stream.files for part in _parts(file, job, workers)]
-        self._alerts = AlertMemory()  # what the parts planned so far leave to the next
+        self._memory = FlowMemory()  # what the parts planned so far leave to the next
         hold = job.config.suricata_hold
         disorder = stream.in_disorder and hold
         self._order = PartOrder(directory, job.cutting.batch_rows, hold) if disorder else None
@@ -145,6 +145,9 @@ class SlicedStream:
         self._digest = pipeline.bundle.digest
         self._evicted = 0
         self._outputs = NoticeOutputs(directory, job.options)
+        account = partial(SourceAccount, counters=self._counters, rejects=self._outputs.rejects)
+        # reads the logs of events as far as parts of the flows are planned
+        self._join = LogReader(self._counters, account).join(stream) if stream.beside else None
         self._detection = StreamDetection(pipeline, self._outputs)
 
         self._decoding = 0  # parts handed out
@@ -230,8 +233,11 @@ class SlicedStream:
             if self._events.only_netflows:
                 count_bounded(self._counters.files_skipped, NETFLOW_ONLY)
             self._events = Events()
-        decoded_part.replay_alerts(part, self._alerts)
-        self._bytes += part.counters.bytes_read
+        decoded_part.replay_memory(part, self._memory)
+        read = self._counters.bytes_read
+        if self._join is not None:
+            decoded_part.join_events(part, self._join)
+        self._bytes += part.counters.bytes_read + self._counters.bytes_read - read
         for directory, ends in self._in_order(part):
             self._on_disk.add(directory)
             for piece in self._planner.add(directory, ends):

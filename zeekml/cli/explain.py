@@ -63,8 +63,8 @@ def _print(console: InertConsole, found: Explained) -> None:
     console.say(line.sub)
     if line.techniques:
         console.say(f"ATT&CK {' '.join(line.techniques)}")
-    if line.signatures:
-        console.say("Suricata alerts on its flows: " + "; ".join(line.signatures))
+    for what, text in line.told():
+        console.say(f"{what[0].upper()}{what[1:]}: {text}")
     heads = ("line", "written", "state", "flows", "highest score")
     table = PlainTable(*heads, title="Lines", title_justify="left")
     for n in found.lines:

@@ -110,6 +110,9 @@ def show(rules: Path | None, as_json: bool) -> None:
 @click.option("--port", multiple=True, type=int, help="Port of the host that is contacted.")
 @click.option("--service", multiple=True, help="Service, as the sensor names it.")
 @click.option("--direction", multiple=True, help="inbound, outbound, internal or external.")
+@click.option("--domain", multiple=True, help="Names asked for: this one and those under it.")
+@click.option("--sni", multiple=True, help="The same of server names in TLS alone.")
+@click.option("--agent", multiple=True, help="User agent; * at its end stands for any rest.")
 @click.option("--note", multiple=True, help="Note that the flows shall not raise.")
 @click.option("--threat", multiple=True, help="The same by the threat.")
 @click.option("--uid", multiple=True, help="A single flow.")
@@ -196,5 +199,6 @@ def _scope_values(entry: Entry) -> dict[str, list[Any]]:
     nets = {"cidr": entry.cidr, "src": entry.src, "dst": entry.dst}
     scopes: dict[str, Iterable[Any]] = {name: map(str, given) for name, given in nets.items()}
     scopes |= {"port": entry.ports, "service": entry.services}
-    scopes |= {"direction": entry.directions, "uid": entry.uids}
+    scopes |= {"direction": entry.directions, "domain": entry.domains}
+    scopes |= {"sni": entry.server_names, "agent": entry.agents, "uid": entry.uids}
     return {name: values for name, given in scopes.items() if (values := sorted(given))}

@@ -145,8 +145,7 @@ def explanation(
     if line.community_id:
         rows.append(_pair("", f"community id {line.community_id}"))
     rows.append(_pair("ATT&CK", " ".join(line.techniques) or "-"))
-    if line.signatures:
-        rows.append(_pair("Suricata", "; ".join(line.signatures)))
+    rows += [_pair(what, text) for what, text in line.told()]
     for other in counterparts:
         seen = f"by another sensor ({', '.join(other.sensors)})"
         rows.append(_pair("also seen", f"{seen}: {other.latest.id}  {other.latest.msg}"))

@@ -18,7 +18,7 @@ from zeekml.readers.flow_schema import FLOW_SCHEMA
 
 # a uid alone is not enough: Suricata uses the numbers of past flows again
 _SAME_FLOW: Final = ("uid", "ts", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto")
-_ABOUT_THE_FILE: Final = ("source", "line", "sensor", "signatures")
+_ABOUT_THE_FILE: Final = ("source", "line", "sensor", "signatures", "events")
 _WHOLE: Final = tuple(f.name for f in FLOW_SCHEMA if f.name not in _ABOUT_THE_FILE)
 
 

@@ -5,7 +5,8 @@ A label is one of the classes, ``other-attack`` (malicious, class not known), a 
 Optional columns: ``capture`` (recordings whose context must not mix), ``episode`` (which attack a
 row belongs to), ``family`` (the malware or tool that attacked, see `families`), ``label_raw`` (what
 the label was called at its source), ``label_quality`` (text; "circular" marks labels made by rules
-on the flow itself) and ``indirect`` (1 = leave the row unlabelled). Extractors other than Zeek and
+on the flow itself) and ``indirect`` (1 = leave the row unlabelled). What flows were about may stand
+beside the table, see `event_table`. Extractors other than Zeek and
 Suricata are repaired on reading, see `field_repairs`.
 """
 
@@ -25,6 +26,7 @@ import pyarrow.parquet as pq
 
 from zeekml.datasets.duplicates import without_duplicates
 from zeekml.datasets.environment import UNLABELLED, Environment, digest
+from zeekml.datasets.event_table import events_beside, read_events
 from zeekml.datasets.field_repairs import Columns, repair
 from zeekml.datasets.label_names import find_settings
 from zeekml.datasets.references import reference_for
@@ -85,16 +87,25 @@ def read_table(path: Path, name: str) -> Environment:
         there = column in table.column_names
         return text_column(table, column)[order] if there else None
 
+    flows = flow_table({key: value[order] for key, value in columns.items()}, source=name)
+    files = [path] if settings.path is None else [path, settings.path]
+    if (beside := events_beside(path)) is not None:
+        of = [names[row] for row in order]
+        events, homeless = read_events(beside, of, columns["uid"][order])
+        flows = flows.set_column(flows.schema.get_field_index("events"), "events", events)
+        files.append(beside)
+        if homeless:
+            notes.append(f"{homeless:,} events of flows that are not there left out")
     environment = without_duplicates(
         Environment(
             name=name,
-            flows=flow_table({key: value[order] for key, value in columns.items()}, source=name),
+            flows=flows,
             labels=labels[order],
             captures=captures[order],
             capture_names=tuple(codes),
             circular=circular[order],
             reference=reference_for(name),
-            sha256=digest([path] if settings.path is None else [path, settings.path]),
+            sha256=digest(files),
             notes=tuple(notes),
             sensors=tuple(sorted({s for s in text_column(table, "sensor") if s is not None})),
             episodes=told("episode"),

@@ -30,6 +30,7 @@ from zeekml.detection.policy import default_rules_dir
 from zeekml.detection.yaml_values import Value, parse_yaml
 from zeekml.errors import ConfigError
 from zeekml.features.addresses import IPNetwork
+from zeekml.readers.batch_builder import canonical_address
 
 ALLOWLIST_FILE: Final = "allowlist.yaml"
 MAX_BYTES: Final = 4 << 20
@@ -38,7 +39,11 @@ MAX_ENTRIES: Final = 20_000
 DIRECTIONS: Final = ("inbound", "outbound", "internal", "external")
 """By whether originator and responder are local: no and yes, yes and no, both, neither."""
 
-SCOPES: Final = ("cidr", "src", "dst", "port", "service", "direction", "note", "threat", "uid")
+ADDRESS_SCOPES: Final = ("cidr", "src", "dst", "port", "service", "direction")
+TEXT_SCOPES: Final = ("domain", "sni", "agent")
+"""What flows were about, as far as the sensor logs it."""
+
+SCOPES: Final = (*ADDRESS_SCOPES, *TEXT_SCOPES, "note", "threat", "uid")
 REQUIRED: Final = ("reason", "owner", "expiry")
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MOMENT: Final = "%Y-%m-%dT%H:%M:%SZ"
@@ -70,6 +75,11 @@ class Entry:
     directions: frozenset[str]  # some of DIRECTIONS
     notes: frozenset[str]  # notes that the flows shall not raise; empty for all
     uids: frozenset[str]  # as the sensor writes them
+    # all names, server names and user agents of the flow must be of these: a name if it is one of
+    # them or under one, an agent if it is one of them or begins with one that ends in *
+    domains: frozenset[str]
+    server_names: frozenset[str]
+    agents: frozenset[str]
     reason: str
     owner: str
     expiry: float  # when it ceases to count, epoch seconds; infinite for never
@@ -85,6 +95,8 @@ class Entry:
 _SCOPES_OF: Final = attrgetter(
     "cidr", "src", "dst", "ports", "services", "directions", "notes", "uids"
 )
+_TEXTS_OF: Final = attrgetter("domains", "server_names", "agents")
+_DOMAIN: Final = re.compile(r"(?:[\w-]{1,63}\.)*[\w-]{1,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +206,19 @@ def _entry(value: Value) -> Entry:
         directions=frozenset(item.choice(DIRECTIONS) for item in _items(keys, "direction")),
         notes=frozenset(notes),
         uids=frozenset(_word(item) for item in _items(keys, "uid")),
+        domains=frozenset(_domain(item) for item in _items(keys, "domain")),
+        server_names=frozenset(_domain(item) for item in _items(keys, "sni")),
+        agents=frozenset(_agent(item) for item in _items(keys, "agent")),
         reason=printable(_word(keys["reason"]), 400),
         owner=printable(_word(keys["owner"]), 100),
         expiry=_expiry(keys["expiry"]),
     )
     if "id" in keys:
         return replace(entry, id=keys["id"].matching(_ID, "vulnerability-scanner"))
-    told = repr([sorted(map(str, scope)) for scope in _SCOPES_OF(entry)])
+    # an entry without texts keeps the digits that it always had
+    texts = _TEXTS_OF(entry)
+    scopes = [*_SCOPES_OF(entry), *(texts if any(texts) else ())]
+    told = repr([sorted(map(str, scope)) for scope in scopes])
     return replace(entry, id=blake2b(told.encode(), digest_size=4).hexdigest())
 
 
@@ -217,6 +235,25 @@ def _word(value: Value) -> str:
     text = value.text().strip()
     if not text:
         value.fail("must not be empty")
+    return text
+
+
+def _domain(value: Value) -> str:
+    text = _word(value).lower().removeprefix("*.").strip(".")
+    if not is_domain(text):
+        value.refuse("a domain such as example.net (which covers www.example.net)", text)
+    return text
+
+
+def is_domain(text: str) -> bool:
+    """Whether a text can be the domain of an entry; an address is none."""
+    return bool(_DOMAIN.fullmatch(text)) and canonical_address(text) is None
+
+
+def _agent(value: Value) -> str:
+    text = _word(value)
+    if text == "*":
+        value.fail("would cover every user agent; begin with what it begins with")
     return text
 
 

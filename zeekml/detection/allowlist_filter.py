@@ -161,7 +161,7 @@ class AllowlistFilter:
             self._covered = self._covered or IncidentTracker(self.rules)
             places = np.flatnonzero([mask != 0 for mask in masks])
             would_be = self._covered.add(candidates.take(places))
-            self._silence([_moved(line, places) for line in would_be])
+            self._silence([_moved(line, places) for line in would_be], masks)
         if self._covered is not None and clock is not None:
             self._silence(self._covered.advance(clock))
         # the lines of all groups in the order of the stream, however it is cut into batches; those
@@ -236,12 +236,15 @@ class AllowlistFilter:
             placed += [((line.notice.ts, 0, 0), line) for line in at_clock]
         return placed
 
-    def _silence(self, lines: Sequence[Line]) -> None:
-        """Hand out those of these lines that an entry silenced, by the flow that opened them."""
+    def _silence(self, lines: Sequence[Line], masks: Sequence[int] = ()) -> None:
+        """Hand out those of these lines that an entry silenced, by the flow that opened them.
+
+        `masks` are those of the candidates, where any of the lines opens an incident.
+        """
         for line in lines:
             notice = line.notice
             if notice.state == "open":
-                entry = self._matcher.entry_for(notice)
+                entry = self._matcher.entry_for(masks[line.row], notice.note)
                 if entry is None:
                     # covered for other notes alone: for this one, the flows counted as usual
                     continue

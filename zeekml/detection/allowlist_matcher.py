@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from zeekml.detection.allowlist import DIRECTIONS, Allowlist, Entry
 from zeekml.detection.candidates import Candidates
-from zeekml.detection.notice import NOTES, Notice
+from zeekml.detection.notice import NOTES
 from zeekml.features.addresses import IPNetwork
+from zeekml.readers.events.event_schema import MOST_OF_A_FLOW
 
 KEPT: Final = 1 << 16
 """Values whose entries are remembered, of each sort."""
 
-Flow = tuple[str, str, int | None, str | None, str | None]
-"""Originator, responder, responder's port, services, uid."""
+Texts = tuple[str, ...]
+Flow = tuple[str, str, int | None, str | None, str | None, Texts, Texts, Texts]
+"""Originator, responder, its port, services, uid, names, server names, user agents."""
 
 # of DIRECTIONS, by whether originator and responder are local
 _DIRECTION: Final = dict(
@@ -51,7 +52,16 @@ class AllowlistMatcher:
         self._services = _Values([e.services for e in entries])
         self._directions = _Values([e.directions for e in entries])
         self._uids = _Values([e.uids for e in entries])
-        self._by_uid = any(e.uids for e in entries)
+        self._domains = _Texts([e.domains for e in entries], _suffixes)
+        self._server_names = _Texts([e.server_names for e in entries], _suffixes)
+        self._agents = _Texts([e.agents for e in entries], _prefixes)
+        # columns that few lists ask for, and what stands for them where none does
+        self._asked: Mapping[str, object] = {
+            "uid": any(e.uids for e in entries),
+            "names": any(e.domains for e in entries),
+            "server_names": any(e.server_names for e in entries),
+            "agents": any(e.agents for e in entries),
+        }
         self._ends = sorted({e.expiry for e in entries if not math.isinf(e.expiry)})
         # entries still in force after so many of the ends
         in_force = (_bits(e.expiry > end for e in entries) for end in self._ends)
@@ -62,32 +72,37 @@ class AllowlistMatcher:
 
     def masks(self, candidates: Candidates) -> list[int]:
         """The entries that cover each candidate, for whatever notes, as bits."""
-        names = ("id.orig_h", "id.resp_h", "id.resp_p", "service", "uid")
-        columns = [candidates.flows.column(name).to_pylist() for name in names[: 4 + self._by_uid]]
-        if not self._by_uid:
-            columns.append([None] * len(candidates))
+        always = ("id.orig_h", "id.resp_h", "id.resp_p", "service")
+        columns = [candidates.flows.column(name).to_pylist() for name in always]
+        for name, asked in self._asked.items():
+            values: list[Any] = [None if name == "uid" else ()] * len(candidates)
+            if asked:
+                values = candidates.flows.column(name).to_pylist()
+                if name != "uid":
+                    values = [tuple(texts) for texts in values]
+            columns.append(values)
         found = [self._of_flow(flow) for flow in zip(*columns, strict=True)]
         if not self._ends or not any(found):
             return found
         ends_before = np.searchsorted(self._ends, candidates.clock, "right")
         return [mask & self._in_force[past] for mask, past in zip(found, ends_before, strict=True)]
 
-    def entry_for(self, notice: Notice) -> Entry | None:
-        """The first entry that covers the flow of a line for the line's note; None if none does."""
-        flow = notice.flow
-        mask = self._flow((flow.orig_h, flow.resp_h, flow.resp_p, flow.service, flow.uid))
-        mask &= self._in_force[bisect_right(self._ends, notice.ts)] & self.of_note[notice.note]
+    def entry_for(self, mask: int, note: str) -> Entry | None:
+        """The first of the entries that cover a candidate (of `masks`), for a note; or None."""
+        mask &= self.of_note[note]
         return self.entries[(mask & -mask).bit_length() - 1] if mask else None
 
     def _flow(self, flow: Flow) -> int:
-        orig, resp, port, services, uid = flow
+        orig, resp, port, services, uid, names, server_names, agents = flow
         src, either_src, _, orig_local = self._of_host(orig)
         _, either_dst, dst, resp_local = self._of_host(resp)
         mask = src & dst & (either_src | either_dst)
         if not mask:
             return 0
-        names = services.lower().split(",") if services else ()
-        mask &= self._ports.fits((port,)) & self._services.fits(names) & self._uids.fits((uid,))
+        told = services.lower().split(",") if services else ()
+        mask &= self._ports.fits((port,)) & self._services.fits(told) & self._uids.fits((uid,))
+        mask &= self._domains.fit(names) & self._server_names.fit(server_names)
+        mask &= self._agents.fit(agents)
         return mask & self._directions.fits((_DIRECTION[orig_local, resp_local],))
 
     def _host(self, host: str) -> tuple[int, int, int, bool]:
@@ -128,6 +143,43 @@ class _Values:
         mask = self._open
         for value in values:
             mask |= self._of_value.get(value, 0)
+        return mask
+
+
+def _suffixes(name: str) -> Iterator[str]:
+    """A name, and all domains that it is in."""
+    while name:
+        yield name
+        name = name.partition(".")[2]
+
+
+def _prefixes(text: str) -> Iterator[str]:
+    """A text, and all its beginnings with an asterisk."""
+    yield text
+    for end in range(len(text) + 1):
+        yield f"{text[:end]}*"
+
+
+class _Texts:
+    """Entries by texts of which a flow has several, all of which an entry must name."""
+
+    def __init__(
+        self, scopes: Sequence[Collection[str]], ways: Callable[[str], Iterable[str]]
+    ) -> None:
+        self._values = _Values(scopes)
+        self._open = self._values.fits(())
+        self._ways = ways
+
+    def fit(self, texts: Texts) -> int:
+        """Entries without the scope, and those that name each of the texts.
+
+        Of none, no entry names all; nor of so many that there may be more, which nobody kept.
+        """
+        if not texts or len(texts) >= MOST_OF_A_FLOW:
+            return self._open
+        mask = -1
+        for text in texts:
+            mask &= self._values.fits(self._ways(text))
         return mask
 
 

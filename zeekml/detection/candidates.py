@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from zeekml.detection.flow_texts import TEXT_COLUMNS, flow_texts
 from zeekml.detection.notice import Evidence, RelatedFlow
 from zeekml.ensemble.classes import THREATS
 
-CANDIDATE_COLUMNS: Final = (
+_FLOW_COLUMNS: Final = (
     *("ts", "uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto", "service"),
     *("orig_ip_bytes", "resp_ip_bytes", "community_id", "signatures", "sensor"),
 )
+CANDIDATE_COLUMNS: Final = (*_FLOW_COLUMNS, *TEXT_COLUMNS)
 """What incidents and notices need to know of a flow."""
 
 
@@ -87,13 +89,18 @@ def joined(flows: pa.RecordBatch, parts: Sequence[Candidates], **changed: Any) -
     return Candidates(flows, **(arrays | changed))
 
 
-def candidate_flows(flows: pa.Table, rows: npt.NDArray[np.intp]) -> pa.RecordBatch:
-    """`CANDIDATE_COLUMNS` of some rows."""
-    taken = flows.select(CANDIDATE_COLUMNS).take(pa.array(rows)).combine_chunks()
-    if not len(taken):
-        return pa.RecordBatch.from_pylist([], schema=taken.schema)
-    columns = [pa.concat_arrays(column.chunks) for column in taken.columns]
-    return pa.RecordBatch.from_arrays(columns, schema=taken.schema)
+def candidate_flows(flows: pa.Table | pa.RecordBatch, rows: npt.NDArray[np.intp]) -> pa.RecordBatch:
+    """`CANDIDATE_COLUMNS` of some rows of flows."""
+    taken = flows.select([*_FLOW_COLUMNS, "events"]).take(pa.array(rows))
+    columns = [_whole(column) for column in taken.columns]
+    texts = flow_texts(columns.pop())
+    return pa.RecordBatch.from_arrays([*columns, *texts], names=list(CANDIDATE_COLUMNS))
+
+
+def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
 class CandidateWriter:

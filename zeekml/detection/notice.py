@@ -153,6 +153,10 @@ class Notice:
     sent_bytes: int | None
     received_bytes: int | None
     signatures: tuple[str, ...]
+    # of the first events of its flows: names asked for, user agents, and servers' certificates
+    names: tuple[str, ...]
+    agents: tuple[str, ...]
+    certificates: tuple[str, ...]
     why: tuple[str, ...]  # the features that made the score, as text, largest first
     tactic: str  # MITRE ATT&CK ids, as the policy gives them
     techniques: tuple[str, ...]

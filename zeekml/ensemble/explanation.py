@@ -30,7 +30,14 @@ import numpy.typing as npt
 from zeekml.core.units import two_digit_duration, two_digit_size, two_digits
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.scoring import Ensemble, check_matrix
-from zeekml.features.feature_schema import COUNTED, FEATURE_INDEX, FEATURES, MOST_COUNTED, Feature
+from zeekml.features.feature_schema import (
+    COUNTED,
+    EVENT_FAMILIES,
+    FEATURE_INDEX,
+    FEATURES,
+    MOST_COUNTED,
+    Feature,
+)
 
 MISSING: Final = "missing"
 MIXED: Final = "mixed"
@@ -91,6 +98,7 @@ def explain(
     check_matrix(rows)
     groups = _groups(ensemble.bundle)
     variants = len(groups) + 1
+    of_events = np.array([group.features[0].family in EVENT_FAMILIES for group in groups])
     reasons: list[list[Contribution]] = []
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         part = rows[start : start + _ROWS_AT_ONCE]
@@ -99,6 +107,8 @@ def explain(
             changed[i::variants, group.columns] = group.stored
         log_odds = ensemble.score(changed).log_odds.reshape(len(part), variants)
         for row, falls in zip(part, log_odds[:, :1] - log_odds[:, 1:], strict=True):
+            # that nothing was logged of what a flow was about speaks of the sensor, not of the flow
+            falls[of_events & [np.isnan(row[group.columns]).all() for group in groups]] = 0.0
             strongest = np.argsort(-falls, kind="stable")[:top]
             strongest = strongest[falls[strongest] >= _SMALLEST]
             reasons.append([_describe(groups[i], row, float(falls[i])) for i in strongest])

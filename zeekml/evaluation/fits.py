@@ -67,7 +67,7 @@ class Pairs:
     def fold(self, scored: int, *hidden: int) -> Fold | None:
         """One environment as scored by the ensemble trained without it and the hidden ones."""
         ensemble, item = self.without(scored, *hidden), self.prepared[scored]
-        return None if ensemble is None else Fold(item, ensemble.predict(item.matrix))
+        return None if ensemble is None else Fold.of(item, ensemble)
 
 
 def fit_without(

@@ -23,7 +23,7 @@ from zeekml.evaluation.fits import Fits, Pairs, fit_without
 from zeekml.evaluation.fitted_bundle import as_bundle, fitted_of
 from zeekml.evaluation.settings import FIRST_SEED, Settings, Steps
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
-from zeekml.training.leave_one_out import can_be_held_out, evaluable, without
+from zeekml.training.leave_one_out import Fold, can_be_held_out, evaluable, without
 from zeekml.training.platt_fit import PlattFit
 from zeekml.training.ranking import EvaluatedRows, Floats
 from zeekml.training.thresholds import Thresholds
@@ -83,6 +83,7 @@ class SeedRun:
     members: Sequence[TrainedMember] = ()  # of the ensemble; empty for a finished bundle
     # what was fitted with the first seed as a bundle, or the finished one; None without thresholds
     bundle: Bundle | None = None
+    silent: Prediction | None = None  # see leave_one_out.Fold
 
 
 @dataclass(frozen=True)
@@ -188,9 +189,11 @@ def _run(prepared: Sequence[Prepared], number: int, fits: Fits, pairs: Pairs) ->
                 ensemble.predict(site.matrix[benign]).log_odds,
                 ensemble.predict(donor.matrix[attacks]).log_odds,
             )
+    fold = Fold.of(site, fits.ensemble)
     return SeedRun(
         seed=pairs.seed,
-        prediction=fits.ensemble.predict(site.matrix),
+        prediction=fold.prediction,
+        silent=fold.silent,
         baselines=fits.baselines.scores(site.matrix),
         calibration=fits.calibration,
         thresholds=fits.thresholds,

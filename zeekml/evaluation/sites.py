@@ -121,7 +121,8 @@ def fitted_on_all(study: Study, steps: Steps) -> Bundle | None:
 
     None if they cannot be chosen.
     """
-    folds = [Fold(site.prepared, site.runs[0].prediction) for site in study.held_out]
+    runs = [(site.prepared, site.runs[0]) for site in study.held_out]
+    folds = [Fold(prepared, run.prediction, run.silent) for prepared, run in runs]
     calibration, thresholds = calibrated(folds, study.policy)
     ensemble = Pairs(study.prepared, FIRST_SEED, study.settings, steps).without()
     if ensemble is None or calibration is None or thresholds is None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from zeekml.features._flow_features import write_flow_features
 from zeekml.features.addresses import HostClassifier
 from zeekml.features.context.engine import MAX_RECORDS, ContextEngine
+from zeekml.features.event_features import write_event_features
 from zeekml.features.feature_schema import FEATURES, LOCAL_NETS
 from zeekml.features.flow_features import READ, flow_columns
 from zeekml.readers.stream_clock import ClockState
@@ -60,6 +61,7 @@ class FeatureExtractor:
         matrix = np.empty((columns.rows, len(FEATURES)), np.float32)
         write_flow_features(columns, matrix)
         clock = self.context.write(columns, matrix)
+        write_event_features(batch.column("events"), matrix)
         return FeatureBatch(matrix, clock, columns.end / 1e6)
 
 

@@ -5,7 +5,8 @@ address, a port number as such, or a time of day, so renumbering a network or sh
 changes nothing.
 
 Every feature can be had from both sensors: what only Zeek knows (payload bytes from sequence
-numbers, history letters) is left out, since it did not carry over between networks.
+numbers, history letters) is left out, since it did not carry over between networks. The last ones
+are of events that sensors log beside their flows, and are missing where they do not.
 """
 
 from __future__ import annotations
@@ -98,7 +99,13 @@ FEATURES: Final = _read_features()
 FEATURE_NAMES: Final = tuple(f.name for f in FEATURES)
 FEATURE_INDEX: Final = {name: i for i, name in enumerate(FEATURE_NAMES)}
 FLOW_WIDTH: Final = FEATURE_INDEX["resp_multicast"] + 1
-"""How many leading columns describe the record alone; the rest is context."""
+"""How many leading columns describe the record alone."""
+
+EVENT_START: Final = FEATURE_INDEX["name_is_address"]
+"""Where the columns of the flow's events begin; those between are context."""
+
+EVENT_FAMILIES: Final = tuple(dict.fromkeys(f.family for f in FEATURES[EVENT_START:]))
+"""Families of features that rest on events, not on flows."""
 
 SERVICES: Final = tuple(
     f.name.removeprefix("service_")
@@ -108,7 +115,7 @@ SERVICES: Final = tuple(
 """Service groups that both sensors can name; a record's service belongs to each whose name it has
 in it. What only one of them knows, such as IRC, is in no group."""
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Raised whenever the meaning of a column changes without its name doing so."""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from zeekml.live.event_tails import event_paths, reads_events
 from zeekml.live.state.database import State, StreamCommit, StreamState
 from zeekml.live.tail.checkpoint import Checkpoint
 from zeekml.live.tail.file_reader import place_of
@@ -65,7 +66,8 @@ class Startup(ExitStack):
     ) -> None:
         record = StreamState.of(self.state, logs.name)
         changed = False
-        for path in logs.paths:
+        beside = event_paths(logs.paths[0]).values() if reads_events(logs) else ()
+        for path in (*logs.paths, *beside):
             tail = self.tails[path] = tail_of(path, record, clock)
             self.callback(tail.close)
             begun = None

@@ -17,6 +17,7 @@ from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.policy import Policy
 from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.bundle import Bundle
+from zeekml.live.event_tails import EventTails, event_paths, reads_events
 from zeekml.live.health.figures import Coverage, FirstReject, Silence
 from zeekml.live.live_pipeline import LiveResult
 from zeekml.live.startup import tail_of
@@ -31,6 +32,7 @@ from zeekml.live.tail.inputs import StreamLogs
 from zeekml.live.tail.log_tail import LogTail
 from zeekml.readers.flow_schema import SURICATA
 from zeekml.readers.rejects import RejectSink, SourceAccount, count_bounded
+from zeekml.readers.stream_clock import flow_ends
 
 LOGGERS_HOLD: Final = 2.0
 """Seconds for which the flows of several loggers of one sensor are held, to be put in order."""
@@ -84,12 +86,12 @@ class LiveStream:
         back = recover(*opened, hold=self._hold, originals=keep_originals)
         self.problems = back.problems  # what could not be brought back from the state, in words
         self.pipeline = back.pipeline
-        self._alerts = back.alerts
+        self._memory = back.memory
         self._number = state.next_number(logs.name)
         self._snapshots = ContextFiles(state, logs.name, back.snapshot)
         first = None
         if not state.anchors(logs.name):
-            first = self.pipeline.anchor(self._number, self._alerts.save())
+            first = self.pipeline.anchor(self._number, self._memory.save())
         self.record.close |= self._has_other_rules()
         self.record.allowlist |= self._has_other_allowlist()
         if first is not None or self.record.close or self.record.allowlist:
@@ -111,10 +113,19 @@ class LiveStream:
             decoder = TailDecoder(
                 logs.sensor,
                 lambda source: SourceAccount(source, counters, unread),
-                alerts=self._alerts,
+                memory=self._memory,
                 keep_originals=keep_originals,
             )
             self.tails.append((tail, decoder))
+        beside = event_paths(logs.paths[0]) if reads_events(logs) else {}
+        self._events = EventTails(
+            [
+                (kind, (tails or {}).get(path) or tail_of(path, self.record, clock))
+                for kind, path in beside.items()
+            ],
+            self._memory,
+            lambda source: SourceAccount(source, counters, unread),
+        )
 
     # -- figures ---------------------------------------------------------------------------------
 
@@ -163,6 +174,7 @@ class LiveStream:
         """
         result = self.settle()
         polled, grown = self._clock(), False
+        self._read_events(self.pipeline.context.clock.now, result)
         for tail, decoder in self.tails:
             before = tail.checkpoint
             self._take(tail.poll(), decoder, result)
@@ -179,8 +191,8 @@ class LiveStream:
         if self.pipeline.held and silent >= self._hold:
             # nothing in the log moves its clock on: what waits for that must not wait for ever
             self.record.release = result.progress = True
-        if changes := self._alerts.changes():
-            self._entries.append(JournalEntry(alerts=changes))
+        if changes := self._memory.changes():
+            self._entries.append(JournalEntry(memory=changes))
         result.progress |= self._snapshots.wanted or self._snapshots.finished is not None
         return result
 
@@ -190,6 +202,7 @@ class LiveStream:
         `settle` does so, after a commit.
         """
         result = self.settle()
+        self._count_gaps(self._events.finish())
         for tail, decoder in self.tails:
             self._take(tail.finish(), decoder, result)
         self.record.release = self.pipeline.held > 0
@@ -235,7 +248,18 @@ class LiveStream:
         """Close the logs."""
         for tail, _ in self.tails:
             tail.close()
+        self._events.close()
         self._snapshots.close()
+
+    def _read_events(self, clock: int, result: PollResult) -> None:
+        """Read the logs of events as far as a time of flows asks for."""
+        before = [tail.checkpoint for tail in self._events.tails]
+        self._count_gaps(self._events.read_until(clock))
+        result.progress |= [tail.checkpoint for tail in self._events.tails] != before
+
+    def _count_gaps(self, gaps: Sequence[Gap]) -> None:
+        for gap in gaps:
+            count_bounded(self.record.gaps, gap.cause)
 
     def _take(self, events: Sequence[Event], decoder: TailDecoder, result: PollResult) -> None:
         flows: list[pa.RecordBatch] = []
@@ -256,13 +280,15 @@ class LiveStream:
             elif isinstance(event, Gap):
                 count_bounded(self.record.gaps, event.cause)
         if flows:
+            self._read_events(max(int(flow_ends(batch).max()) for batch in flows), result)
+            flows = [self._events.attach(batch) for batch in flows]
             self._silence.flows()
             decoder.stats.time = None
             self.rejects.first = None
             for batch in flows:
                 self.coverage.add(batch)
                 self.record.sides.add(batch)
-            self._feed(JournalEntry(flows, self._alerts.changes()), result)
+            self._feed(JournalEntry(flows, self._memory.changes()), result)
 
     def _feed(self, entry: JournalEntry, result: PollResult) -> None:
         self._entries.append(entry)
@@ -288,7 +314,7 @@ class LiveStream:
         if any(self._entries):
             joined = JournalEntry(
                 [batch for entry in self._entries for batch in entry.flows],
-                [change for entry in self._entries for change in entry.alerts],
+                [change for entry in self._entries for change in entry.memory],
                 any(entry.release for entry in self._entries),
             )
             # flows in order go on at once; only of those held back is the record needed again
@@ -297,9 +323,10 @@ class LiveStream:
         following = self._number + (entry is not None)
         old = self._rows_since > 0 and self._clock() - self._anchored >= ANCHOR_SECONDS
         due = self._rows_since >= ANCHOR_ROWS or old or self._snapshots.wanted or anchor
-        read = [(tail.path, tail.checkpoint) for tail, _ in self.tails]
+        every = [*(tail for tail, _ in self.tails), *self._events.tails]
+        read = [(tail.path, tail.checkpoint) for tail in every]
         self.record.positions = {str(path): at.to_plain() for path, at in read if at is not None}
-        made = self.pipeline.anchor(following, self._alerts.save()) if due else None
+        made = self.pipeline.anchor(following, self._memory.save()) if due else None
         needed, record = self._no_longer_needed() if due else 0, self.record.encode()
         return StreamCommit(self.logs.name, record, entry, made, needed, self._snapshots.finished)
 

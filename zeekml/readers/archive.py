@@ -15,12 +15,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.readers.batch_builder import flow_end
+from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.files.streams import Discovery, LogFile, Stream, open_log
 from zeekml.readers.flow_order import in_end_order
 from zeekml.readers.flow_schema import FLOW_SCHEMA, SURICATA_HOLD
-from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.rejects import ReadCounters, RejectSink, SourceAccount, count_bounded
 from zeekml.readers.stream_clock import StreamClock, flow_ends
 from zeekml.readers.stream_reader import Events, LogReader
@@ -53,6 +53,8 @@ def read_stream(
     reader = LogReader(counters, account, keep_originals=keep_originals)
     if stream.kind is Kind.TABLE:
         batches = reader.tables(stream)
+    elif stream.beside:
+        batches = reader.joined(stream)
     elif len(stream.loggers) == 1:
         batches = reader.logs(stream.loggers[0])
     else:
@@ -114,7 +116,7 @@ def read_part(
     rejects: RejectSink | None = None,
     batch_rows: int = DEFAULT_BATCH_ROWS,
     keep_originals: bool = False,
-    alerts: AlertMemory | None = None,
+    memory: FlowMemory | None = None,
     events: Events | None = None,
     read_size: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
@@ -127,7 +129,7 @@ def read_part(
     """
     # which names of types stay is known when parts are merged
     account = partial(SourceAccount, counters=counters, rejects=rejects, most_types=1 << 16)
-    reader = LogReader(counters, account, keep_originals=keep_originals, alerts=alerts)
+    reader = LogReader(counters, account, keep_originals=keep_originals, memory=memory)
     file = part.file
     try:
         raw = open_log(file.path)

@@ -116,6 +116,7 @@ def build_batch(
     excerpt: Callable[[int], bytes],
     original: Callable[[int], bytes] | None = None,
     signatures: pa.Array | None = None,
+    events: pa.Array | None = None,
     at_exit: BoolArray | None = None,
     unread: Mapping[str, BoolArray] | None = None,
     own_marks: bool = False,
@@ -129,9 +130,10 @@ def build_batch(
     and all as long as `lines`, the 1-based line numbers (rows,); what is absent is null. The sensor
     is ``zeek`` or ``suricata``, for all rows or for each. `excerpt` and `original` take a row to
     the raw record, for the rejects, and to the record as one line of JSON, for ``original``.
-    `signatures` are alerts on the same flow, `at_exit` (for `AT_EXIT_FIELD`) rows logged because
-    the sensor stopped, and `unread` by column the rows with a value, null here, that the reader
-    itself could not read. With `own_marks` the format says what stands for no text, else `UNSET`.
+    `signatures` and `events` are what else was logged of the same flow, `at_exit` (for
+    `AT_EXIT_FIELD`) rows logged because the sensor stopped, and `unread` by column the rows with a
+    value, null here, that the reader itself could not read. With `own_marks` the format says what
+    stands for no text, else `UNSET`.
     """
     n = len(lines)
     wrong = {name: rows for name, rows in (unread or {}).items() if rows.any()}
@@ -169,6 +171,8 @@ def build_batch(
     out["line"] = pa.array(lines, pa.int64())
     if signatures is not None:
         out["signatures"] = signatures
+    if events is not None:
+        out["events"] = events
     if len(rows) < n:
         mask = pa.array(keep)
         out = {name: column.filter(mask) for name, column in out.items()}

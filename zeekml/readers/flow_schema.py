@@ -10,6 +10,8 @@ from typing import Final
 
 import pyarrow as pa
 
+from zeekml.readers.events.event_schema import EVENTS
+
 ZEEK: Final = "zeek"
 SURICATA: Final = "suricata"
 
@@ -41,6 +43,7 @@ FLOW_SCHEMA: Final = pa.schema(
         pa.field("community_id", pa.string()),  # as logged
         # Suricata alerts seen on the same flow; context for notices, never a score input
         pa.field("signatures", pa.list_(pa.string())),
+        pa.field("events", EVENTS),  # what the flow was about, as far as the sensor logged it
         pa.field("sensor", pa.dictionary(pa.int32(), pa.string()), nullable=False),
         pa.field("source", pa.dictionary(pa.int32(), pa.string()), nullable=False),  # file
         pa.field("line", pa.int64(), nullable=False),  # 1-based line (or row) in the file

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from zeekml.core.text import printable
+from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.discovery import UNREADABLE, LogFile, Stream, open_log
 from zeekml.readers.files.file_type import HEAD_SIZE, Kind
@@ -22,7 +23,6 @@ from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.flow_schema import REQUIRED
 from zeekml.readers.formats.json_parser import DECODE_ERRORS, object_of
 from zeekml.readers.formats.multiline_json import without_rubbish
-from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.formats.zeek_header import Header, conn_header
 from zeekml.readers.rejects import REASONS, ReadCounters, Reject, SourceAccount
 from zeekml.readers.stream_reader import new_decoder
@@ -138,7 +138,7 @@ def offending_field(kind: Kind, line: bytes, header: Header | None = None) -> st
 def _reads(kind: Kind, line: bytes, header: Header | None = None) -> bool:
     counters = ReadCounters()
     account = SourceAccount("", counters, None)
-    new_decoder(kind, account, alerts=AlertMemory(), header=header).decode(Block(line + b"\n", 1))
+    new_decoder(kind, account, memory=FlowMemory(), header=header).decode(Block(line + b"\n", 1))
     return counters.accepted == 1
 
 

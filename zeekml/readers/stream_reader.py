@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import pyarrow as pa
 
+from zeekml.readers.events.event_join import EventJoin
+from zeekml.readers.events.flow_memory import FlowMemory, Told
+from zeekml.readers.events.zeek_event_decoder import ZeekEventDecoder
 from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.files.line_splitter import Block, LineSplitter, LongLine
 from zeekml.readers.files.streams import LogFile, Stream, open_log
 from zeekml.readers.formats import parquet as flow_table
-from zeekml.readers.formats.suricata_eve import AlertMemory, EveDecoder
+from zeekml.readers.formats.suricata_eve import EveDecoder
 from zeekml.readers.formats.zeek_header import Header
 from zeekml.readers.formats.zeek_log import ZeekDecoder
 from zeekml.readers.rejects import LINE_TOO_LONG, ReadCounters, SourceAccount, count_bounded
@@ -22,6 +25,16 @@ NETFLOW_ONLY: Final = "suricata_netflow_only"
 
 Decoder = ZeekDecoder | EveDecoder
 """Makes flows of whole lines."""
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class LineDecoder(Protocol[T_co]):
+    """Makes something of whole lines."""
+
+    def decode(self, block: Block) -> Sequence[T_co]:
+        """What a block holds, in order."""
 
 
 @dataclass(slots=True)
@@ -40,8 +53,8 @@ class Events:
 class LogReader:
     """Reads the files of one stream and keeps `counters` up to date on the way.
 
-    `account` makes the books of a source from its name; `alerts` gets the alerts and is asked for
-    those of each flow.
+    `account` makes the books of a source from its name; `memory` gets what else is logged of flows
+    and is asked for what it has of each.
     """
 
     def __init__(
@@ -50,12 +63,12 @@ class LogReader:
         account: Callable[[str], SourceAccount] | None = None,
         *,
         keep_originals: bool = False,
-        alerts: AlertMemory | None = None,
+        memory: FlowMemory | None = None,
     ) -> None:
         self._counters = counters
         self._account = account or (lambda source: SourceAccount(source, counters, None))
         self._keep_originals = keep_originals
-        self._alerts = AlertMemory() if alerts is None else alerts
+        self._memory = FlowMemory() if memory is None else memory
 
     def tables(self, stream: Stream) -> Iterator[pa.RecordBatch]:
         """Yield the flows of one capture in flow tables."""
@@ -70,6 +83,30 @@ class LogReader:
             except flow_table.TABLE_ERRORS as error:
                 account.cut_short(1, b"", str(error))
             self._counters.bytes_read += file.size
+
+    def events(self, kind: str, files: Iterable[LogFile]) -> Iterator[Told]:
+        """Yield what the files of one of Zeek's logs of events tell, one file after the other."""
+        clock = None
+        for file in files:
+            account = self._account(file.source)
+            decoder = ZeekEventDecoder(kind, account, clock)
+            try:
+                raw = open_log(file.path)
+            except OSError as error:
+                self.cannot_open(file, error)
+                continue
+            with raw:
+                yield from self._read(file, ByteStream(raw), decoder, account)
+            clock = decoder.clock
+
+    def joined(self, stream: Stream) -> Iterator[pa.RecordBatch]:
+        """Yield the flows of one writer's conn.log with the events that stand beside it."""
+        yield from map(self.join(stream).attach, self.logs(stream.loggers[0]))
+
+    def join(self, stream: Stream) -> EventJoin:
+        """What gives the flows of a conn.log the events that stand beside it."""
+        logs = {kind: self.events(kind, files) for kind, files in stream.beside.items()}
+        return EventJoin(logs)
 
     def logs(self, files: Iterable[LogFile]) -> Iterator[pa.RecordBatch]:
         """Yield the flows of one writer's files, one file after the other."""
@@ -108,10 +145,25 @@ class LogReader:
         is judged, too. `events` is added to.
         """
         account = self._account(file.source)
-        alerts, originals = self._alerts, self._keep_originals
+        memory, originals = self._memory, self._keep_originals
         decoder = new_decoder(
-            file.kind, account, alerts=alerts, keep_originals=originals, header=file.header
+            file.kind, account, memory=memory, keep_originals=originals, header=file.header
         )
+        yield from self._read(file, stream, decoder, account, begin, end)
+        if isinstance(decoder, EveDecoder):
+            events.flows += decoder.flows
+            events.netflows += decoder.netflows
+
+    def _read(
+        self,
+        file: LogFile,
+        stream: ByteStream,
+        decoder: LineDecoder[T],
+        account: SourceAccount,
+        begin: int = 0,
+        end: int | None = None,
+    ) -> Iterator[T]:
+        """Yield what a decoder makes of a file, or of a part, see `byte_range`."""
         splitter = LineSplitter(cut_arrays=file.kind is not Kind.ZEEK_TSV)
         counted = 0
         for chunk in stream.chunks():
@@ -149,29 +201,24 @@ class LogReader:
                 if file.kind is Kind.ZEEK_TSV and data.startswith(b"#"):
                     data = b""
                 account.cut_short(line, data, stream.damage)
-        if isinstance(decoder, EveDecoder):
-            events.flows += decoder.flows
-            events.netflows += decoder.netflows
 
 
 def new_decoder(
     kind: Kind,
     account: SourceAccount,
     *,
-    alerts: AlertMemory,
+    memory: FlowMemory,
     keep_originals: bool = False,
     header: Header | None = None,
 ) -> Decoder:
     """A decoder for the lines of one file of a text format."""
     if kind in (Kind.ZEEK_TSV, Kind.ZEEK_JSON):
         return ZeekDecoder(kind, account, keep_originals=keep_originals, header=header)
-    return EveDecoder(account, alerts=alerts, keep_originals=keep_originals)
+    return EveDecoder(account, memory=memory, keep_originals=keep_originals)
 
 
-def decoded(
-    item: Block | LongLine, decoder: Decoder, account: SourceAccount
-) -> Iterator[pa.RecordBatch]:
-    """Yield the flows of lines, or enter a line that is too long in the books."""
+def decoded(item: Block | LongLine, decoder: LineDecoder[T], account: SourceAccount) -> Iterator[T]:
+    """Yield what a decoder makes of lines, or enter a line that is too long in the books."""
     if isinstance(item, LongLine):
         account.reject(item.line, LINE_TOO_LONG, item.excerpt)
     else:

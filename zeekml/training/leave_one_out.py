@@ -12,14 +12,15 @@ measured in `thresholds`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 
 from zeekml.core.markdown import table
-from zeekml.datasets.environment import LABEL_NAMES, MIN_BENIGN_ROWS, Labels
+from zeekml.datasets.environment import LABEL_NAMES, MIN_BENIGN_ROWS, Labels, Matrix
+from zeekml.features.feature_schema import EVENT_START
 from zeekml.training.ranking import MEASURES, RATES, SHOWN, EvaluatedRows, Floats, mean_of_known
 from zeekml.training.trained_ensemble import Prediction, TrainedEnsemble
 from zeekml.training.trainer import TrainingSettings, train
@@ -37,11 +38,39 @@ class Fold:
 
     prepared: Prepared  # the held-out environment
     prediction: Prediction  # for all its rows, labelled or not
+    # the same had its sensor logged no events; None where it logged none
+    silent: Prediction | None = None
+
+    @classmethod
+    def of(cls, prepared: Prepared, ensemble: TrainedEnsemble) -> Self:
+        """An environment as an ensemble scores it."""
+        matrix = prepared.matrix
+        silent = ensemble.predict(without_events(matrix)) if has_events(matrix) else None
+        return cls(prepared, ensemble.predict(matrix), silent)
+
+    def without_events(self) -> Fold | None:
+        """What it would be had its sensor logged no events; None where it logged none."""
+        if self.silent is None:
+            return None
+        prepared = replace(self.prepared, matrix=without_events(self.prepared.matrix))
+        return Fold(prepared, self.silent)
 
     @property
     def labels(self) -> Labels:
         """Labels that figures may rest on; ``UNLABELLED`` for all other rows."""
         return self.prepared.environment.evaluation_labels()
+
+
+def has_events(matrix: Matrix) -> bool:
+    """Whether anything is known of what any flow (rows, all features) was about."""
+    return not bool(np.isnan(matrix[:, EVENT_START:]).all())
+
+
+def without_events(matrix: Matrix) -> Matrix:
+    """Flows (rows, all features) as of a sensor that logs no events."""
+    silent = matrix.copy()
+    silent[:, EVENT_START:] = np.nan
+    return silent
 
 
 def evaluable(prepared: Sequence[Prepared]) -> list[int]:
@@ -101,7 +130,7 @@ def leave_one_out(
         tell = partial(progress, held_out.name) if progress is not None else None
         ensemble = train_if_possible(without(prepared, number), settings, tell)
         if ensemble is not None:
-            folds.append(Fold(held_out, ensemble.predict(held_out.matrix)))
+            folds.append(Fold.of(held_out, ensemble))
     return folds
 
 

@@ -193,6 +193,8 @@ class Recipe:
     # chance that a row lacks a whole family of features, each by itself: a network that has to
     # do without one now and then leans on none
     family_dropout: float = 0.1
+    # chance that a row lacks all families of events, as where the sensor does not log them
+    event_dropout: float = 0.3
     noise: float = 0.3  # standard deviation of the noise that is added to the standardised features
     rate: float = 3e-3  # peak step size, and weight decay, of AdamW
     decay: float = 1e-2
@@ -200,8 +202,16 @@ class Recipe:
     batch: int = 384
 
 
+@dataclass(frozen=True)
+class FeatureFamilies:
+    """Which features are told together, and are missing together."""
+
+    numbers: npt.NDArray[np.intp]  # (features,): the family of each
+    of_events: npt.NDArray[np.bool_]  # (families,): whether they rest on what stands beside flows
+
+
 def disturb(
-    x: Matrix, recipe: Recipe, families: npt.NDArray[np.intp] | None, rng: np.random.Generator
+    x: Matrix, recipe: Recipe, families: FeatureFamilies | None, rng: np.random.Generator
 ) -> Matrix:
     """Standardised rows with noise, and without some of their feature families.
 
@@ -209,9 +219,10 @@ def disturb(
     """
     if recipe.noise:
         x = x + rng.standard_normal(x.shape, dtype=np.float32) * np.float32(recipe.noise)
-    if recipe.family_dropout and families is not None:
-        kept = rng.random((len(x), int(families.max()) + 1)) >= recipe.family_dropout
-        x = x * kept[:, families]
+    if families is not None and (recipe.family_dropout or recipe.event_dropout):
+        kept = rng.random((len(x), len(families.of_events))) >= recipe.family_dropout
+        silent = rng.random((len(x), 1)) < recipe.event_dropout
+        x = x * (kept & ~(silent & families.of_events))[:, families.numbers]
     return x
 
 
@@ -223,7 +234,7 @@ def fit(
     outputs: int,
     recipe: Recipe,
     rng: np.random.Generator,
-    families: npt.NDArray[np.intp] | None = None,
+    families: FeatureFamilies | None = None,
 ) -> Mlp:
     """Train one network on rows drawn in proportion to their weights."""
     network = Mlp.initialise((x.shape[1], *recipe.hidden, outputs), rng)

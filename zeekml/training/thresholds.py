@@ -74,7 +74,8 @@ def choose_thresholds(
     incidents per benign flow). Then each threat's own threshold is lowered towards the loudest
     benign traffic of that threat below the bar, which costs no further false incident.
     Environments are pooled with the square root of their benign rows as weight, so that neither
-    the biggest nor the smallest sets the thresholds.
+    the biggest nor the smallest sets the thresholds. Those with events count once with them, and
+    once as if their sensor had logged none.
 
     Of the policy, windows, groupings and minimums are used; thresholds written there are ignored.
     """
@@ -96,6 +97,9 @@ class _Cost:
 
     @classmethod
     def of(cls, folds: Sequence[Fold], fit: PlattFit, policy: Policy) -> _Cost:
+        # thresholds have to do for sites whose sensors log what flows are about, and for others
+        silent = [fold.without_events() for fold in folds]
+        folds = [*folds, *(fold for fold in silent if fold is not None)]
         # what one flow alone opens costs the same at all thresholds: it is left out of the count
         streams = [HeldOutStream.of(fold, fit).only(fold.labels == 0) for fold in folds]
         roots = np.sqrt([(fold.labels == 0).sum() for fold in folds])

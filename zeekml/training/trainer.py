@@ -22,17 +22,18 @@ from zeekml.datasets.environment import Labels, Matrix
 from zeekml.datasets.equal_rows import Weights
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
 from zeekml.ensemble.scaler import Scaler
-from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
+from zeekml.features.feature_schema import EVENT_FAMILIES, FEATURE_INDEX, FEATURES
 from zeekml.training import trained_ensemble
 from zeekml.training.meta_learning import ALGORITHMS, MetaRecipe, meta_learn
-from zeekml.training.mlp import Mlp, Recipe, RowSampler, fit
+from zeekml.training.mlp import FeatureFamilies, Mlp, Recipe, RowSampler, fit
 from zeekml.training.tasks import TaskSource, both_sides
 from zeekml.training.trained_ensemble import FEATURE_SET, TrainedEnsemble, TrainedMember
 from zeekml.training.training_checkpoints import TrainingCheckpoints, digest_of
 from zeekml.training.training_rows import Prepared, TrainingRows, draw_left_out, pool_of
 
 _FAMILY_NAMES: Final = [FEATURES[FEATURE_INDEX[name]].family for name in FEATURE_SET]
-_FAMILIES: Final = np.unique(_FAMILY_NAMES, return_inverse=True)[1]
+_NAMED, _NUMBERS = np.unique(_FAMILY_NAMES, return_inverse=True)
+_FAMILIES: Final = FeatureFamilies(_NUMBERS, np.isin(_NAMED, EVENT_FAMILIES))
 
 WITHOUT: Final[tuple[tuple[str, ...], ...]] = (
     ("port", "service", "answers", "regularity"),

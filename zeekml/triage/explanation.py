@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from zeekml.detection.allowlist import Scope, expiry_from_now
+from zeekml.detection.allowlist import Scope, expiry_from_now, is_domain
 from zeekml.detection.flow_rules import rule_in
 from zeekml.detection.incidents.message import has_ports
 from zeekml.detection.notice import SHORT_DIGEST
@@ -21,6 +21,7 @@ from zeekml.ensemble.explanation import Contribution, amount, explain, phrase
 from zeekml.ensemble.scoring import Ensemble
 from zeekml.errors import DataError, InputError
 from zeekml.features.feature_schema import FEATURES, SCHEMA_HASH
+from zeekml.features.name_shapes import registered_domain
 from zeekml.triage.notice_reader import NoticeLine, OpeningFlow
 
 MOST_REASONS: Final = 12
@@ -140,6 +141,10 @@ def scopes(line: NoticeLine) -> dict[str, Scope]:
     shared: dict[str, Scope] = {name: host for name, host in hosts if host}
     if line.p is not None and has_ports(line.proto):
         shared["port"] = line.p
+    domains = {registered_domain(name) for name in line.names}
+    if not line.dst and len(domains) == 1 and is_domain(domain := domains.pop()):
+        # what is behind one name may have many addresses
+        shared["domain"] = domain
     return {**shared, "note": line.note}
 
 

@@ -20,7 +20,8 @@ from zeekml.ensemble.classes import THREATS
 from zeekml.readers.formats.zeek_header import unescape
 
 _SUB: Final = NOTICE_COLUMNS.index("sub")
-_LISTS: Final = frozenset({"zeekml_why", "zeekml_attack", "zeekml_signatures"})
+_ABOUT: Final = ("zeekml_signatures", "zeekml_names", "zeekml_agents", "zeekml_certificates")
+_LISTS: Final = frozenset({"zeekml_why", "zeekml_attack", *_ABOUT})
 _MAX_ITEMS: Final = 64
 _TEXT: Final = 1000
 
@@ -94,10 +95,23 @@ class NoticeLine:
     why: tuple[str, ...]
     techniques: tuple[str, ...]
     signatures: tuple[str, ...]
+    names: tuple[str, ...]
+    agents: tuple[str, ...]
+    certificates: tuple[str, ...]
     bundle: str
     features: str  # digest of the feature schema
     raw: bytes
     evidence: LineEvidence | None = None  # where it is kept beside the line, but for closing lines
+
+    def told(self) -> list[tuple[str, str]]:
+        """What its flows were about, in words: of what, and that."""
+        every = (
+            ("asked for", self.names, ", "),
+            ("user agents", self.agents, "; "),
+            ("certificates", self.certificates, "; "),
+            ("Suricata alerts", self.signatures, "; "),
+        )
+        return [(what, between.join(texts)) for what, texts, between in every if texts]
 
     def columns(self) -> dict[str, Any]:
         """Columns as the line has them, by name."""
@@ -145,6 +159,9 @@ def read_line(line: bytes) -> NoticeLine | None:
         why=_list(fields, "zeekml_why"),
         techniques=_list(fields, "zeekml_attack"),
         signatures=_list(fields, "zeekml_signatures"),
+        names=_list(fields, "zeekml_names"),
+        agents=_list(fields, "zeekml_agents"),
+        certificates=_list(fields, "zeekml_certificates"),
         bundle=_text(fields, "zeekml_bundle", 64),
         features=_text(fields, "zeekml_features", 64),
         raw=line,

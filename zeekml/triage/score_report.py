@@ -195,8 +195,7 @@ def _incident_section(
     """All about one incident, as the incident list has it and as evidence.jsonl does (`lines`)."""
     line = incident.latest
     prose = [line.msg, f"{line.note}: {line.sub}" if line.sub else line.note]
-    if line.signatures:
-        prose.append("Suricata alerts on its flows: " + "; ".join(line.signatures))
+    prose += [f"{what[0].upper()}{what[1:]}: {text}" for what, text in line.told()]
     prose += [
         f"Another sensor saw the same: {other.latest.msg} (incident {other.latest.id})"
         for other in counterparts

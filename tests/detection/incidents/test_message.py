@@ -159,3 +159,30 @@ def test_detail_says_whether_a_signature_saw_it(
 def test_detail_leaves_out_what_no_record_said(make: Make) -> None:
     bare = [{"proto": "icmp", "orig_ip_bytes": None, "resp_ip_bytes": None}]
     assert "; 1 source, 1 target; " in detail(make("scan", bare), "medium")
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        ((), "with 192.0.2.7:443 ("),
+        (("cdn.example.net",), "with 192.0.2.7:443 (cdn.example.net) ("),
+        (("192.0.2.7",), "with 192.0.2.7:443 ("),
+        (("192.0.2.7", "a.net"), "with 192.0.2.7:443 (a.net) ("),
+        (("a.example.co.uk", "b.example.co.uk"), "443 (names under example.co.uk) ("),
+        (("a.example.net", "b.example.com", "c"), "443 (a.example.net and others) ("),
+    ],
+)
+def test_whom_it_was_with(make: Make, names: tuple[str, ...], says: str) -> None:
+    flows = [{"resp_h": "192.0.2.7", "resp_p": 443, "names": names}]
+    assert says in message(make("c2", flows), "open")
+
+
+def test_what_a_resolver_was_asked_for(make: Make) -> None:
+    flows = [
+        {"resp_h": "10.0.0.53", "resp_p": 53, "proto": "udp", "names": (f"x{n}.t.example",)}
+        for n in range(5)
+    ]
+    said = message(make("c2", flows), "open")
+    assert "10.0.0.53 on udp/53 (asking for names under t.example) (5 flows" in said
+    scan = [{"resp_h": f"10.0.0.{n}", "resp_p": 80, "names": (f"10.0.0.{n}",)} for n in range(9)]
+    assert "scanned 9 hosts on tcp/80 (9 flows" in message(make("scan", scan), "open")

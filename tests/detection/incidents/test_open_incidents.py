@@ -3,11 +3,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from notice_fixtures import Candidate
 
-from zeekml.detection.incidents._incidents import MAX_DISTINCT, MAX_SIGNATURE_SETS
+from zeekml.detection.incidents._incidents import MAX_DISTINCT, MAX_TOLD_SETS
 from zeekml.detection.incidents.message import Incident
-from zeekml.detection.incidents.notice_builder import MAX_SIGNATURES
+from zeekml.detection.incidents.notice_builder import MAX_TOLD
 from zeekml.detection.notice import Notice, Tally
 
 MakeCandidate = Callable[..., Candidate]
@@ -104,15 +105,29 @@ def test_signatures_are_bounded_and_plain(
 ) -> None:
     texts = ("a\x1b[2J", "a\x1b[2J", *(f"rule {n}" for n in range(100)))
     notices = run(make_tracker(), [make_candidate(n, signatures=texts) for n in range(4)])
-    assert len(notices[-1].signatures) == MAX_SIGNATURES
+    assert len(notices[-1].signatures) == MAX_TOLD
     assert notices[0].signatures[:2] == ("a\\x1b[2J", "rule 0")
+
+
+@pytest.mark.parametrize("column", ["names", "agents", "certificates"])
+def test_what_flows_were_about_is_bounded_and_plain(
+    make_tracker: Callable[..., Any], make_candidate: MakeCandidate, column: str
+) -> None:
+    sets = [{column: (f"x\u202e{n}", f"y{n}")} for n in range(2 * MAX_TOLD)]
+    *opened, closed = run(
+        make_tracker(), [make_candidate(n / 100, **s) for n, s in enumerate(sets)]
+    )
+    told = getattr(closed, column)
+    assert len(told) == MAX_TOLD
+    assert told[:2] == ("x\\u202e0", "y0")
+    assert opened[0].signatures == ()
 
 
 def test_signatures_of_every_flow_are_noticed(
     make_tracker: Callable[..., Any], make_candidate: MakeCandidate
 ) -> None:
     # more different sets than are remembered, over and over, before one that has something new
-    sets = [("a", "b"), ("b", "a"), *((("a",) * n) for n in range(1, MAX_SIGNATURE_SETS + 8))]
+    sets = [("a", "b"), ("b", "a"), *((("a",) * n) for n in range(1, MAX_TOLD_SETS + 8))]
     flows = [make_candidate(n / 100, signatures=s) for n, s in enumerate(sets * 3)]
     flows.append(make_candidate(2, signatures=("b", "c")))
     flows.append(make_candidate(3))

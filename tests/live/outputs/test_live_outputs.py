@@ -19,7 +19,7 @@ from made_up_lines import FORMS, HEALTH, ID, NOTICE, notices
 from zeekml.alerts.eve_alert import encode_alert
 from zeekml.alerts.health_notice import first_notice, health_event
 from zeekml.alerts.zeek_notice import NOTICE_COLUMNS, TsvEncoder, encode_json
-from zeekml.detection.candidates import CANDIDATE_COLUMNS, Candidates
+from zeekml.detection.candidates import Candidates, candidate_flows
 from zeekml.ensemble.scoring import Scores
 from zeekml.errors import OutputError
 from zeekml.live.outputs import live_outputs
@@ -261,7 +261,7 @@ def scored(originals: list[bytes | None] | None) -> ScoredBatch:
     )
     none = np.zeros(0)
     candidates = Candidates(
-        flows=flows.select(CANDIDATE_COLUMNS).slice(0, 0),
+        flows=candidate_flows(flows, np.zeros(0, np.intp)),
         clock=none,
         end=none,
         score=none,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 
 from zeekml.core.serialization import seal
 from zeekml.errors import StateError
-from zeekml.live.state.journal import AlertChange, JournalEntry, pack, unpack
+from zeekml.live.state.journal import JournalEntry, MemoryChange, pack, unpack
+from zeekml.readers.events.event_schema import EVENT, EVENTS
+from zeekml.readers.events.flow_memory import packed_signature
 from zeekml.readers.flow_order import EndOrder
 from zeekml.readers.flow_schema import AT_EXIT_FIELD, FLOW_SCHEMA, ORIGINAL_FIELD, with_originals
 
@@ -29,6 +32,11 @@ VALUES = {
     pa.binary(): st.binary(max_size=20),
     pa.bool_(): st.booleans(),
 }
+EVENT_VALUES = {
+    field.name: (VALUES | {pa.int16(): st.integers(-(2**15), 2**15 - 1)})[field.type]
+    for field in EVENT
+}
+VALUES[EVENTS] = st.lists(st.fixed_dictionaries(EVENT_VALUES), max_size=2)
 
 
 @st.composite
@@ -62,20 +70,20 @@ def batches(draw: st.DrawFn) -> list[pa.RecordBatch]:
     return found
 
 
-CHANGES = st.lists(st.tuples(INT64, st.none() | TEXT), max_size=4)
+CHANGES = st.lists(st.tuples(INT64, st.none() | TEXT.map(packed_signature)), max_size=4)
 
 
-@given(flows=batches(), alerts=CHANGES, release=st.booleans(), originals=st.booleans())
+@given(flows=batches(), memory=CHANGES, release=st.booleans(), originals=st.booleans())
 @settings(max_examples=150, derandomize=True)
 def test_what_goes_in_comes_out(
-    flows: list[pa.RecordBatch], alerts: list[AlertChange], release: bool, originals: bool
+    flows: list[pa.RecordBatch], memory: list[MemoryChange], release: bool, originals: bool
 ) -> None:
-    packed = pack(JournalEntry(flows, alerts, release), originals=originals)
+    packed = pack(JournalEntry(flows, memory, release), originals=originals)
     back = unpack(packed)
-    assert back.alerts == alerts
+    assert back.memory == memory
     assert back.release is release
     assert back.rows == sum(map(len, flows))
-    assert bool(back) == bool(flows or alerts or release)
+    assert bool(back) == bool(flows or memory or release)
     expected = flows if originals else without_originals(flows)
     assert [batch.to_pylist() for batch in back.flows] == [b.to_pylist() for b in expected]
     assert [batch.schema for batch in back.flows] == [batch.schema for batch in expected]
@@ -114,7 +122,9 @@ def flows_at(*ends: float, original: bool = False, at_exit: bool = False) -> pa.
     return pa.Table.from_pylist(rows, schema).combine_chunks().to_batches()[0]
 
 
-INTAKE = JournalEntry([flows_at(1, 2, 3), flows_at(4)], [(1, "x"), (1, None)], True)
+INTAKE = JournalEntry(
+    [flows_at(1, 2, 3), flows_at(4)], [(1, packed_signature("x")), (1, None)], True
+)
 
 
 @given(data=st.data())
@@ -143,7 +153,7 @@ def test_damage_is_noticed(data: st.DataObject) -> None:
     else:
         # bits of the head that mean nothing may change
         assert [b.to_pylist() for b in back.flows] == [b.to_pylist() for b in INTAKE.flows]
-        assert back.alerts == INTAKE.alerts
+        assert back.memory == INTAKE.memory
 
 
 @given(data=st.binary(max_size=60))
@@ -156,13 +166,21 @@ def test_what_is_no_entry(data: bytes) -> None:
 
 def test_flows_that_are_no_flows() -> None:
     class Head(msgspec.Struct):
-        alerts: list[AlertChange]
+        alerts: list[tuple[int, Any]]
         let_go: bool
 
     def entry(flows: bytes) -> bytes:
-        return seal("journal", 1, [msgspec.msgpack.encode(Head([], False)), flows])
+        return seal("journal", 1, [msgspec.msgpack.encode(Head(changes, False)), flows])
 
-    assert unpack(entry(b"")) == JournalEntry([], [], False)
+    changes: list[tuple[int, Any]] = [(1, "a [sid 1]"), (1, None)]
+    # as the version before wrote them
+    told = [(1, packed_signature("a [sid 1]")), (1, None)]
+    assert unpack(entry(b"")) == JournalEntry([], told, False)
+    for wrong in (3, b"", b"x", [b"s"]):
+        changes = [(1, wrong)]
+        with pytest.raises(StateError):
+            unpack(entry(b""))
+    changes = []
     sink = pa.BufferOutputStream()
     table = pa.record_batch({"x": [1]})
     with pa.ipc.new_stream(sink, table.schema) as writer:

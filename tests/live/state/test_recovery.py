@@ -30,9 +30,9 @@ from zeekml.live.state.journal import JournalEntry, pack
 from zeekml.live.state.recovery import RestoredStream, context_start, recover
 from zeekml.live.state.state_directory import STATE_FILE
 from zeekml.readers.archive import flows_of
+from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.files.discovery import discover
 from zeekml.readers.flow_schema import AT_EXIT_FIELD
-from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.stream_clock import ClockState
 
 SAMPLE = Path(__file__).parents[3] / "sample_logs" / "zeek_tsv" / "conn.log"
@@ -116,7 +116,7 @@ class Run:
 
     def commit(self, entry: JournalRow | None, *, anchor: bool, forget_before: int = 0) -> None:
         self.number += entry is not None
-        alerts = AlertMemory().save()
+        alerts = FlowMemory().save()
         made = self.pipeline.anchor(self.number, alerts) if anchor else None
         finished = self.snapshots.finished
         commit = StreamCommit(STREAM, b"{}", entry, made, forget_before, finished)

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from zeekml.live.tail.checkpoint import Checkpoint
 from zeekml.live.tail.decoder import TailDecoder
 from zeekml.live.tail.events import FileOpened, How, Lines
+from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.files.line_splitter import Block, LongLine
 from zeekml.readers.flow_schema import AT_EXIT_FIELD, ORIGINAL_FIELD
-from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.rejects import ReadCounters, SourceAccount
 
 HEADER = [
@@ -79,11 +79,11 @@ class Reading:
 
     def __init__(self, sensor: str, *, originals: bool = False) -> None:
         self.counters = ReadCounters()
-        self.alerts = AlertMemory()
+        self.alerts = FlowMemory()
         self.decoder = TailDecoder(
             sensor,
             lambda source: SourceAccount(source, self.counters, None),
-            alerts=self.alerts,
+            memory=self.alerts,
             keep_originals=originals,
         )
         self.batches: list[pa.RecordBatch] = []

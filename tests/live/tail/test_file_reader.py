@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from zeekml.live.tail.decoder import TailDecoder
 from zeekml.live.tail.events import Event, FileOpened, Lines
+from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.files.line_splitter import Block, LineSplitter
-from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.rejects import ReadCounters, SourceAccount
 
 
@@ -68,7 +68,7 @@ class Reader:
         self._decoder = TailDecoder(
             "zeek",
             lambda source: SourceAccount(source, self.counters, self),
-            alerts=AlertMemory(),
+            memory=FlowMemory(),
             keep_originals=False,
         )
 

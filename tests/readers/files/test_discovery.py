@@ -16,7 +16,7 @@ from log_bytes import put
 
 from zeekml.errors import InputError
 from zeekml.readers.archive import flows_of
-from zeekml.readers.files.discovery import columns_like, discover
+from zeekml.readers.files.discovery import Discovery, columns_like, discover
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.formats.zeek_header import Header, named_columns
 from zeekml.readers.rejects import ReadCounters
@@ -72,11 +72,16 @@ def test_zeekctl_archive_with_two_loggers(tmp_path: Path) -> None:
 
 
 def test_live_file_last_and_numbers_falling(tmp_path: Path) -> None:
-    for name in ("conn.log", "conn.2.log", "conn.10.log", "conn.2026-11-20-00-00-00.log"):
+    for name in (
+        "conn.log",
+        "conn.2.log",
+        "conn.2026-11-23-10.log",
+        "conn.2026-11-20-00-00-00.log",
+    ):
         put(tmp_path, name, json_record())
     (stream,) = discover([tmp_path]).streams
     assert names(stream, tmp_path) == [
-        ["conn.2026-11-20-00-00-00.log", "conn.10.log", "conn.2.log", "conn.log"]
+        ["conn.2026-11-20-00-00-00.log", "conn.2026-11-23-10.log", "conn.2.log", "conn.log"]
     ]
 
 
@@ -114,7 +119,7 @@ def test_what_a_directory_may_hold_besides(tmp_path: Path, conn_tsv: Make, cells
     put(root, ".shadow.conn.log", b".log\n")
     put(root, "stdout.log", b"listening on eth0\n")
     put(root, "empty.log", b"")
-    put(root, "ssl.log", good.replace(b"#path\tconn", b"#path\tssl"))
+    put(root, "ntp.log", good.replace(b"#path\tconn", b"#path\tntp"))
     put(root, "damaged.gz", b"")
     (root / "damaged.gz").write_bytes(b"\x1f\x8bnonsense")
     os.mkfifo(root / "fifo.log")
@@ -132,7 +137,7 @@ def test_what_a_directory_may_hold_besides(tmp_path: Path, conn_tsv: Make, cells
         "hidden": 1,
         "unsupported": 1,
         "empty": 1,
-        "zeek_ssl": 1,
+        "zeek_ntp": 1,
         "unreadable": 2,
         "special_file": 1,
         "symlink_outside": 2,
@@ -142,7 +147,7 @@ def test_what_a_directory_may_hold_besides(tmp_path: Path, conn_tsv: Make, cells
     }
     (stream,) = found.streams
     assert len(stream.files) == 1
-    assert found.skipped_names["zeek_ssl"] == [str(root / "ssl.log")]
+    assert found.skipped_names["zeek_ntp"] == [str(root / "ntp.log")]
 
 
 def test_the_same_file_named_twice_is_read_once(
@@ -193,8 +198,9 @@ def test_other_zeek_logs_of_a_shell_pattern_are_passed_over(
 ) -> None:
     put(tmp_path, "conn.log", conn_tsv([cells()]))
     put(tmp_path, "dns.log", b"#separator \\x09\n#path\tdns\n#fields\tts\tquery\n")
+    put(tmp_path, "files.log", b"#separator \\x09\n#path\tfiles\n#fields\tts\tfuid\n")
     found = discover(sorted(tmp_path.glob("*.log")))
-    assert found.files_skipped == {"zeek_dns": 1}
+    assert found.files_skipped == {"zeek_files": 1}
     assert len(found.streams) == 1
 
 
@@ -326,3 +332,74 @@ def test_what_is_no_help_is_refused(tmp_path: Path, conn_tsv: Make, cells: Make)
     log.write_bytes(b'{"ts": 1, "id.orig_h": "10.0.0.1", "history": "S"}\n')
     with pytest.raises(InputError, match="no tab-separated log"):
         columns_like(log)
+
+
+def events(log: str) -> bytes:
+    return (
+        f"#separator \\x09\n#path\t{log}\n#open\t2026-11-23-10-00-00\n#fields\tts\tuid\n".encode()
+    )
+
+
+def beside(found: Discovery) -> list[dict[str, list[str]]]:
+    return [
+        {kind: [Path(file.source).name for file in files] for kind, files in s.beside.items()}
+        for s in found.streams
+    ]
+
+
+def test_logs_of_events_stand_beside_flows(tmp_path: Path, conn_tsv: Make, cells: Make) -> None:
+    for name, log in (
+        ("conn.2026-11-23-10.log", "conn"),
+        ("conn.2026-11-23-11.log", "conn"),
+        ("dns.2026-11-23-10.log", "dns"),
+        ("dns.2026-11-23-09.log", "dns"),
+        ("ssl.2026-11-23-11.log", "ssl"),
+        ("http.log.gz", "http"),
+        ("x509.log", "x509"),
+    ):
+        data = conn_tsv([cells(uid=name)]) if log == "conn" else events(log)
+        put(tmp_path, name, data)
+    found = discover([tmp_path])
+    assert found.files_skipped == {"zeek_x509": 1}
+    assert beside(found) == [
+        {
+            "dns": ["dns.2026-11-23-09.log", "dns.2026-11-23-10.log"],
+            "http": ["http.log.gz"],
+            "tls": ["ssl.2026-11-23-11.log"],
+        }
+    ]
+    # named one by one, as a shell does
+    assert beside(discover(sorted(tmp_path.iterdir()))) == beside(found)
+    assert found.size == sum(path.stat().st_size for path in tmp_path.iterdir()) - len(
+        events("x509")
+    )
+
+
+def test_logs_of_events_in_json_are_told_by_their_names(
+    tmp_path: Path, conn_tsv: Make, cells: Make
+) -> None:
+    put(tmp_path, "conn.log", conn_tsv([cells()]))
+    record = (
+        b'{"ts":1.0,"uid":"C1","id.orig_h":"10.0.0.1","id.resp_h":"10.0.0.2","query":"a.net"}\n'
+    )
+    put(tmp_path, "dns.log", record)
+    put(tmp_path, "other.log", record)
+    found = discover([tmp_path])
+    assert beside(found) == [{"dns": ["dns.log"]}]
+    assert found.files_skipped == {"zeek_other": 1}
+
+
+def test_logs_of_events_of_somebody_else_are_left_alone(
+    tmp_path: Path, conn_tsv: Make, cells: Make
+) -> None:
+    put(tmp_path / "a", "conn.log", conn_tsv([cells()]))
+    put(tmp_path / "b", "dns.log", events("dns"))
+    assert beside(discover([tmp_path])) == [{}]
+    # two sensors in one directory: names tell which is whose
+    for name in ("one", "two"):
+        put(tmp_path / "c", f"{name}.conn.log", conn_tsv([cells(uid=name)]))
+    put(tmp_path / "c", "two.dns.log", events("dns"))
+    put(tmp_path / "c", "http.log", events("http"))
+    found = discover([tmp_path / "c"])
+    assert beside(found) == [{}, {"dns": ["two.dns.log"]}]
+    assert found.files_skipped == {"zeek_http": 1}

@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 
 from zeekml.core.serialization import seal
 from zeekml.errors import StateError
+from zeekml.readers.events.flow_memory import MAX_FLOWS, FlowMemory, packed_signature, signatures
 from zeekml.readers.formats.eve_mapping import service_name, tcp_state
-from zeekml.readers.formats.suricata_eve import MAX_ALERTED_FLOWS, AlertMemory, EveDecoder
+from zeekml.readers.formats.suricata_eve import EveDecoder
 from zeekml.readers.formats.zeek_json import ZeekJsonDecoder
 from zeekml.readers.rejects import SourceAccount
 
 Read = Callable[..., Any]
+
+X = packed_signature("x")
 
 FLOW: dict[str, Any] = {
     "timestamp": "2026-11-23T10:31:00.650568+0000",
@@ -88,6 +91,7 @@ def test_mapping(read: Read) -> None:
         "resp_ip_bytes": 2438 - 5 * 14,
         "community_id": "1:nuP/aZUt33xWKFofSyxwbzVavFE=",
         "signatures": None,
+        "events": None,
         "sensor": "suricata",
         "source": "test.log",
         "line": 1,
@@ -303,20 +307,20 @@ def test_alerts_go_to_their_flow(read: Read) -> None:
 
 
 def test_signatures_per_flow_are_few_and_different() -> None:
-    memory = AlertMemory()
+    memory = FlowMemory()
     for name in "aabcdefgh":
-        memory.add(1, name)
-    assert memory.take(1) == ["a", "b", "c", "d", "e"]
+        memory.add(1, packed_signature(name))
+    assert signatures(memory.take(1)) == ["a", "b", "c", "d", "e"]
     assert memory.take(1) is None
 
 
 def test_alert_memory_is_bounded() -> None:
-    memory = AlertMemory()
-    for i in range(MAX_ALERTED_FLOWS + 10):
-        memory.add(i, "x")
-        memory.add(0, "x")
-    assert len(memory) == MAX_ALERTED_FLOWS
-    assert memory.take(0) == ["x"]
+    memory = FlowMemory()
+    for i in range(MAX_FLOWS + 10):
+        memory.add(i, X)
+        memory.add(0, X)
+    assert len(memory) == MAX_FLOWS
+    assert memory.take(0) == [X]
     assert memory.take(1) is None
 
 
@@ -333,14 +337,14 @@ alerts = st.lists(
 @settings(max_examples=60, derandomize=True)
 @given(alerts, st.integers(0, 60))
 def test_a_saved_alert_memory_goes_on(drawn: list[tuple[int, str, bool]], cut: int) -> None:
-    whole, parts = AlertMemory(), AlertMemory()
+    whole, parts = FlowMemory(), FlowMemory()
     for n, (flow_id, signature, asks) in enumerate(drawn):
         if n == cut:
             saved = parts.save()
-            parts = AlertMemory.load(saved)
+            parts = FlowMemory.load(saved)
             assert parts.save() == saved
         for memory in (whole, parts):
-            memory.add(flow_id, signature)
+            memory.add(flow_id, packed_signature(signature))
         if asks:
             flow_id = drawn[n // 2][0]
             assert parts.take(flow_id) == whole.take(flow_id)
@@ -348,43 +352,49 @@ def test_a_saved_alert_memory_goes_on(drawn: list[tuple[int, str, bool]], cut: i
 
 
 def test_a_saved_alert_memory_forgets_in_the_same_order() -> None:
-    memory = AlertMemory()
-    for i in range(MAX_ALERTED_FLOWS):
-        memory.add(i, "x")
-    memory.add(0, "y")
-    memory = AlertMemory.load(memory.save())
-    memory.add(-1, "x")
-    assert len(memory) == MAX_ALERTED_FLOWS
+    memory = FlowMemory()
+    for i in range(MAX_FLOWS):
+        memory.add(i, X)
+    memory.add(0, packed_signature("y"))
+    memory = FlowMemory.load(memory.save())
+    memory.add(-1, X)
+    assert len(memory) == MAX_FLOWS
     assert memory.take(1) is None
-    assert memory.take(0) == ["x", "y"]
+    assert signatures(memory.take(0)) == ["x", "y"]
 
 
 def test_damage_to_a_saved_alert_memory_is_refused() -> None:
-    memory = AlertMemory()
-    memory.add(5, "a")
+    memory = FlowMemory()
+    memory.add(5, packed_signature("a"))
     saved = memory.save()
     for at in range(len(saved)):
         with pytest.raises(StateError):
-            AlertMemory.load(saved[:at])
+            FlowMemory.load(saved[:at])
         for bit in range(8):
             damaged = bytearray(saved)
             damaged[at] ^= 1 << bit
             try:
-                again = AlertMemory.load(bytes(damaged))
+                again = FlowMemory.load(bytes(damaged))
             except StateError:
                 continue
             assert again.save() == saved
-    for number in ("x", "", "1" * 5000, "٣"):
-        forged = msgspec.msgpack.encode({"flows": [(number, ["a"])]})
+    for flows in ([("1", [b"a"])], [("1", [b""])], [("1", [2])], [(1, ["a"])], [("1", "a")], "x"):
+        forged = msgspec.msgpack.encode({"flows": flows})
         with pytest.raises(StateError):
-            AlertMemory.load(seal("alerts", 1, [forged]))
+            FlowMemory.load(seal("alerts", 1, [forged]))
+
+
+def test_what_the_version_before_remembered() -> None:
+    stored = msgspec.msgpack.encode({"flows": [("5", ["a [sid 1]", "ü"])]})
+    memory = FlowMemory.load(seal("alerts", 1, [stored]))
+    assert signatures(memory.take(5)) == ["a [sid 1]", "ü"]
 
 
 def test_alert_memory_may_be_shared(read: Read) -> None:
-    memory = AlertMemory()
+    memory = FlowMemory()
 
     def make(account: SourceAccount) -> EveDecoder:
-        return EveDecoder(account, alerts=memory)
+        return EveDecoder(account, memory=memory)
 
     read(make, lines(alert(84604727325133, "first file")))
     (row,) = read(make, lines(FLOW)).rows

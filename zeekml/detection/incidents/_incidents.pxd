@@ -26,7 +26,7 @@ cpdef enum:
 
     MAX_ROWS = 4096  # that one group remembers; older ones are dropped and counted
     MAX_DISTINCT = 1024  # values of a sort that one incident remembers
-    MAX_SIGNATURE_SETS = 32
+    MAX_TOLD_SETS = 32
     # the most rows an incident holds: its last one, and one for each sort of value
     QUOTED_ROWS = 4
 
@@ -39,7 +39,7 @@ cpdef enum:
     DONE = 0
     DUE = 1  # an incident may have to be closed before the next row
     OPENS = 2  # `threat` opens with the first `count` of `TrackerState.rows`, which are held
-    JOINED = 3  # the row is in `incident`, which has a line due or signatures to look at
+    JOINED = 3  # the row is in `incident`, which has a line due or told to look at
 
 cdef struct Detector:
     double threshold, suppress_for
@@ -61,7 +61,7 @@ cdef struct Layout:
 cdef struct Row:
     double clock, ts, end, score, spread
     int64_t place, sent, received
-    uint64_t orig, resp, proto, service, signatures, hosts, proto_port
+    uint64_t orig, resp, proto, service, told, hosts, proto_port
     int32_t port
     int64_t values[THREAT_COUNT + 1]
     int8_t threat
@@ -117,8 +117,8 @@ cdef struct Incident:
     int32_t main[3]
     int32_t main_row[3]
     int8_t more[3]
-    uint64_t signature_sets[MAX_SIGNATURE_SETS]
-    int64_t signatures_seen
+    uint64_t told_sets[MAX_TOLD_SETS]
+    int64_t told_seen
 
 cdef struct Value:
     double weight
@@ -149,7 +149,7 @@ cdef struct Position:
     int64_t kind, threat, count
     int32_t incident
     int64_t suppressed
-    uint8_t begun, belongs, written, line_due, signatures_due, alone
+    uint8_t begun, belongs, written, line_due, told_due, alone
 
 cdef struct State:
     Position* position

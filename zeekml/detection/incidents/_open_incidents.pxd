@@ -5,7 +5,7 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint64_t
 
 from zeekml.core._hash_table cimport find, find_or_add, remove
 from zeekml.detection.incidents._incidents cimport (
-    ABSENT, DESTINATIONS, MAX_DISTINCT, MAX_SIGNATURE_SETS, NONE, PORTS, SOURCES, THREAT_COUNT,
+    ABSENT, DESTINATIONS, MAX_DISTINCT, MAX_TOLD_SETS, NONE, PORTS, SOURCES, THREAT_COUNT,
     Account, Incident, OfGroup, OpenIncidents, Row, Value, Windows, as_evidence,
 )
 from zeekml.detection.incidents._windows cimport claim, hold, release
@@ -64,7 +64,7 @@ cdef inline int32_t open_incident(
         incident.main[sort] = NONE
         incident.main_row[sort] = NONE
         incident.more[sort] = 0
-    incident.signatures_seen = 0
+    incident.told_seen = 0
     account.opened += 1
     for i in range(count):
         take(incidents, w, place, rows[i])
@@ -144,21 +144,21 @@ cdef inline void take(
         add_value(incidents, w, incident, PORTS, flow.proto_port, row)
 
 
-cdef inline bint new_signatures(
+cdef inline bint tells_more(
     OpenIncidents* incidents, const Windows* w, int32_t place, int32_t row
 ) noexcept nogil:
-    """Whether a row may bring an incident signatures it does not have yet; asked once a row."""
-    cdef uint64_t key = w.rows[row].signatures
+    """Whether a row may bring an incident told it does not have yet; asked once a row."""
+    cdef uint64_t key = w.rows[row].told
     cdef Incident* incident = &incidents.entries[place]
     cdef int64_t n
     if key == ABSENT:
         return False
-    for n in range(min(incident.signatures_seen, <int64_t>MAX_SIGNATURE_SETS)):
-        if incident.signature_sets[n] == key:
+    for n in range(min(incident.told_seen, <int64_t>MAX_TOLD_SETS)):
+        if incident.told_sets[n] == key:
             return False
     # the oldest makes room: to ask for a set again does no harm
-    incident.signature_sets[incident.signatures_seen % MAX_SIGNATURE_SETS] = key
-    incident.signatures_seen += 1
+    incident.told_sets[incident.told_seen % MAX_TOLD_SETS] = key
+    incident.told_seen += 1
     return True
 
 

@@ -7,7 +7,7 @@ from zeekml.detection.incidents._incidents cimport (
     DONE, DUE, JOINED, NONE, OPENS, SCORE, THREAT_COUNT, Batch, Detector, Incident, OfGroup,
     Position, Row, State, Windows, as_evidence,
 )
-from zeekml.detection.incidents._open_incidents cimport incident_like, new_signatures, take
+from zeekml.detection.incidents._open_incidents cimport incident_like, tells_more, take
 from zeekml.detection.incidents._windows cimport (
     drop_stale, enter_group, make_room, own_rows, place_row, release,
 )
@@ -274,5 +274,5 @@ cdef inline int enter_groups(State* state, uint64_t key) noexcept nogil:
     take(&state.incidents, w, p.incident, p.row)
     incident = &state.incidents.entries[p.incident]
     p.line_due = p.clock - incident.line_clock >= incident.suppress_for
-    p.signatures_due = new_signatures(&state.incidents, w, p.incident, p.row)
-    return JOINED if p.line_due or p.signatures_due else DONE
+    p.told_due = tells_more(&state.incidents, w, p.incident, p.row)
+    return JOINED if p.line_due or p.told_due else DONE

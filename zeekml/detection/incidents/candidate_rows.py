@@ -59,7 +59,8 @@ ROW: Final = np.dtype(
         ("place", np.int64),  # of its texts in the `FlowStore`
         *alike(np.int64, "sent", "received"),  # bytes of IP packets, or NO_SIZE
         *alike(np.uint64, "orig", "resp", "proto", "service"),  # keys of texts
-        ("signatures", np.uint64),  # key of all its signatures together; ABSENT if it has none
+        # key of all its signatures, names and other texts together; ABSENT if it has none
+        ("told", np.uint64),
         ("hosts", np.uint64),  # key of originator and responder together
         ("proto_port", np.uint64),  # ABSENT if there is no port worth counting
         ("port", np.int32),  # the responder's, or NO_PORT
@@ -79,6 +80,9 @@ ROW: Final = np.dtype(
     ],
     align=True,
 )
+
+TOLD_COLUMNS: Final = ("signatures", "names", "agents", "certificates")
+"""Columns of texts that notices quote."""
 
 _UNKNOWN: Final = THREATS.index(UNKNOWN_AS)
 
@@ -112,7 +116,8 @@ def number_rows(
     rows["resp"] = text_keys(flows.column("id.resp_h"), secret)
     rows["proto"] = text_keys(proto, secret)
     rows["service"] = text_keys(flows.column("service"), secret)
-    rows["signatures"] = _signature_keys(flows.column("signatures"), secret)
+    for name in TOLD_COLUMNS:
+        rows["told"] += _joint_keys(flows.column(name), secret)
     # as in `message.has_ports`, for a column
     icmp = pc.or_(pc.starts_with(proto, "icmp"), pc.starts_with(proto, "ipv6-icmp"))
     numbered = (port != NO_PORT) & pc.invert(icmp).to_numpy(zero_copy_only=False)
@@ -132,8 +137,8 @@ def _integers(column: pa.Array, absent: int) -> npt.NDArray[np.int64]:
     return values
 
 
-def _signature_keys(column: pa.ListArray, secret: np.uint64) -> npt.NDArray[np.uint64]:
-    """The sum of the keys of each row's signatures: whichever order they stand in."""
+def _joint_keys(column: pa.ListArray, secret: np.uint64) -> Keys:
+    """The sum of the keys of each row's texts: whichever order they stand in."""
     texts = column.flatten()
     if not len(texts):
         return np.zeros(len(column), np.uint64)

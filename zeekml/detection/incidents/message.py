@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -12,6 +12,8 @@ from zeekml.core.units import amount_of_data, counted, duration, when
 from zeekml.detection.flow_rules import FlowRule
 from zeekml.detection.notice import State, Tally
 from zeekml.detection.policy import Detector
+from zeekml.features.name_shapes import registered_domain
+from zeekml.readers.batch_builder import canonical_address
 
 _ENDINGS: Final[Mapping[State, str]] = {"open": "", "update": ", going on", "closed": ", over"}
 
@@ -55,6 +57,7 @@ class Incident:
     ports: Distinct[tuple[str, int]]
     rule: FlowRule | None = None  # by which one flow alone opened it; None if others had to
     relays: bool = False  # whether the source may be a resolver that asks for its clients
+    names: Sequence[str] = ()  # asked for by its flows, the first different ones
 
 
 def has_ports(proto: str) -> bool:
@@ -113,15 +116,32 @@ def _target(incident: Incident) -> str:
     """The responders, and the port or ports."""
     if incident.dst is not None and incident.proto == "tcp" and incident.p is not None:
         host = incident.dst
-        return f"[{host}]:{incident.p}" if ":" in host else f"{host}:{incident.p}"
+        where = f"[{host}]:{incident.p}" if ":" in host else f"{host}:{incident.p}"
+        return where + _called(incident)
     hosts = _hosts(incident.dst, incident.destinations)
     tally, main = incident.ports.tally, incident.ports.main
     if tally.count == 0:
         return hosts
     if main is None:
-        return f"{hosts} on {tally} ports"
+        return f"{hosts} on {tally} ports" + _called(incident)
     mostly = " mostly" if tally.plural else ""
-    return f"{hosts}{mostly} on {main[0]}/{main[1]}"
+    return f"{hosts}{mostly} on {main[0]}/{main[1]}" + _called(incident)
+
+
+def _called(incident: Incident) -> str:
+    """What was asked for there: one name, what several have in common, or the first of them."""
+    names = [name for name in incident.names if canonical_address(name.strip("[]")) is None]
+    if not names:
+        return ""
+    domains = {registered_domain(name) for name in names}
+    if len(names) == 1:
+        told = names[0]
+    elif len(domains) == 1:
+        told = f"names under {domains.pop()}"
+    else:
+        told = f"{names[0]} and others"
+    asked = "asking for " if incident.p == DNS_PORT else ""
+    return f" ({asked}{told})"
 
 
 _DEEDS: Final[Mapping[str, str]] = {

@@ -26,7 +26,9 @@ from zeekml.detection.notice import Evidence, Flow, Notice, QuotedFlow, State, T
 from zeekml.detection.rules import DetectionRules
 from zeekml.readers.flow_schema import SURICATA
 
-MAX_SIGNATURES: Final = 16
+MAX_TOLD: Final = 16
+"""Different texts of one column that an incident remembers."""
+
 _ID_BYTES: Final = 12
 _GROUP_BYTES: Final = 8
 _MAX_WHY: Final = 16
@@ -52,16 +54,23 @@ class IncidentTexts(msgspec.Struct):
     kind: int
     first: QuotedFlow
     seq: int  # of the next line
-    signatures: list[str]  # the first different ones, plain
+    told: dict[str, list[str]]  # by column of TOLD_COLUMNS the first different texts, plain
     why: tuple[str, ...]  # what explained its last opening or updating line
     rule: FlowRule | None  # by which one flow alone opened it; None if others had to
     relays: bool  # whether the flow that opened it is a look-up by a host that others contact
 
-    def add_signatures(self, texts: list[str] | None) -> None:
-        """Remember signatures, as far as there is room."""
-        for text in map(printable, texts or ()):
-            if len(self.signatures) < MAX_SIGNATURES and text not in self.signatures:
-                self.signatures.append(text)
+    def add(self, column: str, texts: list[str] | None) -> None:
+        """Remember texts of a column, as far as there is room."""
+        if not texts:
+            return
+        known = self.told.setdefault(column, [])
+        for text in map(printable, texts):
+            if len(known) < MAX_TOLD and text not in known:
+                known.append(text)
+
+    def of(self, column: str) -> tuple[str, ...]:
+        """What is remembered of a column."""
+        return tuple(self.told.get(column, ()))
 
 
 class Line(NamedTuple):
@@ -105,8 +114,8 @@ class NoticeBuilder:
         origin = self._rules.origin
         last = self._windows.rows["place"][self._incidents.entries["last"][texts.place]]
         # how many signatures saw it; None where the log is of a sensor that has none
-        sensor_has_some = texts.signatures or texts.first.sensor == SURICATA
-        signatures = len(texts.signatures) if sensor_has_some else None
+        sensor_has_some = texts.of("signatures") or texts.first.sensor == SURICATA
+        signatures = len(texts.of("signatures")) if sensor_has_some else None
         notice = Notice(
             state=state,
             seq=texts.seq,
@@ -133,7 +142,10 @@ class NoticeBuilder:
             ports=incident.ports.tally,
             sent_bytes=incident.sent,
             received_bytes=incident.received,
-            signatures=tuple(texts.signatures),
+            signatures=texts.of("signatures"),
+            names=texts.of("names"),
+            agents=texts.of("agents"),
+            certificates=texts.of("certificates"),
             why=texts.why,
             tactic=detector.tactic,
             techniques=detector.techniques,
@@ -175,6 +187,7 @@ class NoticeBuilder:
             destinations=self._distinct(texts, DESTINATIONS, "id.resp_h"),
             ports=self._distinct(texts, PORTS, "proto", "id.resp_p"),
             rule=texts.rule,
+            names=texts.of("names"),
             relays=texts.relays,
         )
 

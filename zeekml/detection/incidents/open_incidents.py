@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from zeekml.core.hash_table import HashTable, new_table
-from zeekml.detection.incidents._incidents import MAX_SIGNATURE_SETS
+from zeekml.detection.incidents._incidents import MAX_TOLD_SETS
 from zeekml.detection.incidents.compiled_policy import Records, alike
 from zeekml.detection.incidents.sliding_windows import Links
 from zeekml.ensemble.classes import THREATS
@@ -41,8 +41,8 @@ INCIDENT: Final = np.dtype(
         ("main", np.int32, (3,)),  # value with the largest weight
         ("main_row", np.int32, (3,)),  # a row that has it
         ("more", np.int8, (3,)),  # whether there were values that are not remembered
-        ("signature_sets", np.uint64, (MAX_SIGNATURE_SETS,)),  # keys of sets that were seen
-        ("signatures_seen", np.int64),  # how often a set was new
+        ("told_sets", np.uint64, (MAX_TOLD_SETS,)),  # keys of sets that were seen
+        ("told_seen", np.int64),  # how often a set was new
     ],
     align=True,
 )

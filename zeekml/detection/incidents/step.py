@@ -26,7 +26,7 @@ POSITION: Final = np.dtype(
         *alike(np.int64, "kind", "threat", "count"),
         ("incident", np.int32),
         ("suppressed", np.int64),  # rows that belonged to an incident without any line
-        *alike(np.bool_, "begun", "belongs", "written", "line_due", "signatures_due"),
+        *alike(np.bool_, "begun", "belongs", "written", "line_due", "told_due"),
         ("alone", np.bool_),  # whether the row that opens an incident is enough by itself
     ],
     align=True,

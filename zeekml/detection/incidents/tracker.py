@@ -13,6 +13,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Collection
+from itertools import product
 from typing import Self
 
 import numpy as np
@@ -22,7 +23,12 @@ from zeekml.detection.candidates import Candidates
 from zeekml.detection.flow_rules import FlowRule
 from zeekml.detection.incidents import tracker_snapshot
 from zeekml.detection.incidents._incidents import ABSENT, DONE, DUE, OPENS, IncidentStore
-from zeekml.detection.incidents.candidate_rows import Batch, new_secret, number_rows
+from zeekml.detection.incidents.candidate_rows import (
+    TOLD_COLUMNS,
+    Batch,
+    new_secret,
+    number_rows,
+)
 from zeekml.detection.incidents.compiled_policy import compile_policy
 from zeekml.detection.incidents.flow_store import FlowStore
 from zeekml.detection.incidents.message import DNS_PORT
@@ -146,9 +152,10 @@ class IncidentTracker:
                 # see to what the row brought the incident that it joined
                 position = self._position[0]
                 texts = self._open[int(position["incident"])]
-                if position["signatures_due"]:
-                    signatures = candidates.flows.column("signatures")
-                    texts.add_signatures(signatures[int(position["number"])].as_py())
+                if position["told_due"]:
+                    row = int(position["number"])
+                    for name in TOLD_COLUMNS:
+                        texts.add(name, candidates.flows.column(name)[row].as_py())
                 if position["line_due"]:
                     lines.append(self._report(texts, candidates, "update"))
         self._forget_if_crowded()
@@ -213,7 +220,7 @@ class IncidentTracker:
             lines.append(self._cut_short())
         rows = self._rows[: position["count"]]
         entries = self._windows.rows[rows]
-        signed = entries["place"][entries["signatures"] != ABSENT].tolist()
+        telling = entries["place"][entries["told"] != ABSENT].tolist()
         first = self._flows.flow(int(entries["place"][0]))
         key = int(batch.keys[number, kind])
         detector = self.rules.policy.detectors[threat]
@@ -226,13 +233,13 @@ class IncidentTracker:
             kind=kind,
             first=first,
             seq=0,
-            signatures=[],
+            told={},
             why=(),
             rule=self._rule(threat, candidates) if position["alone"] else None,
             relays=detector.threat in _TUNNELLED and self._relays(candidates),
         )
-        for place in signed:
-            texts.add_signatures(self._flows.value(place, "signatures"))
+        for place, name in product(telling, TOLD_COLUMNS):
+            texts.add(name, self._flows.value(place, name))
         self.opened[detector.note] += 1
         self._open[texts.place] = texts
         heapq.heappush(self._due, self._entry(texts))

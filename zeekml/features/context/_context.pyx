@@ -29,7 +29,7 @@ if max(feature_schema.CONTACTS, feature_schema.LOOKUPS) > MOST_SERIES:
     raise ImportError("the schema's series are longer than those that were compiled")
 
 cdef int FLOW_WIDTH = feature_schema.FLOW_WIDTH
-cdef int CONTEXT_WIDTH = len(feature_schema.FEATURES) - FLOW_WIDTH
+cdef int CONTEXT_WIDTH = feature_schema.EVENT_START - FLOW_WIDTH
 cdef int CONTACTS = feature_schema.CONTACTS
 cdef int LOOKUPS = feature_schema.LOOKUPS
 

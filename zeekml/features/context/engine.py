@@ -29,7 +29,7 @@ from zeekml.features.context import _context, compact_hash_table, layout
 from zeekml.features.context._context import LAST, SERIES_WIDTH, Context
 from zeekml.features.context.context_snapshot import Bytes, head_of, parts_of, restored
 from zeekml.features.context.lazy_memory import Ring
-from zeekml.features.feature_schema import FEATURES, FLOW_WIDTH, WINDOWS
+from zeekml.features.feature_schema import EVENT_START, FLOW_WIDTH, WINDOWS
 from zeekml.features.flow_features import FlowColumns
 from zeekml.readers import stream_clock
 from zeekml.readers._stream_clock import LATE, SECOND
@@ -131,4 +131,4 @@ class ContextEngine:
 _CONTEXT_WIDTH: Final = (
     sum(21 + (w != WINDOWS[-1]) for w in WINDOWS) + 2 * (SERIES_WIDTH + 1) + 5 + len(WINDOWS)
 )
-assert len(FEATURES) == FLOW_WIDTH + _CONTEXT_WIDTH, "the writers and the schema disagree"
+assert EVENT_START == FLOW_WIDTH + _CONTEXT_WIDTH, "the writers and the schema disagree"

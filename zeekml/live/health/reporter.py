@@ -19,6 +19,7 @@ from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
 from zeekml.errors import InputError, OutputError
 from zeekml.features.feature_schema import FEATURES, SCHEMA_HASH
+from zeekml.live.event_tails import event_paths, reads_events
 from zeekml.live.health.figures import StreamFigures
 from zeekml.live.health.monitor import HealthMonitor
 from zeekml.live.health.problems import HealthFinding, ProblemKind
@@ -118,6 +119,7 @@ class Reporter:
             name = stream.logs.name
             for path in _missing(stream.logs):
                 log.warning("%s: is not there yet; waiting for it", printable(str(path), 4096))
+            _tell_of_events(stream.logs)
             if (scored := f"{stream.record.counters.accepted:,}") != "0":
                 log.info("%s: goes on after %s records scored before", printable(name), scored)
             for problem in stream.problems:
@@ -273,3 +275,22 @@ def _missing(logs: StreamLogs) -> list[Path]:
 def _lag_of(streams: Sequence[LiveStream]) -> float:
     """Seconds by which reading is behind, the largest of all streams."""
     return max((stream.lag for stream in streams), default=0.0)
+
+
+def _tell_of_events(logs: StreamLogs) -> None:
+    """Say which logs of events are read beside a log of flows, and what the others would bring."""
+    if not reads_events(logs):
+        return
+    paths = list(event_paths(logs.paths[0]).values())
+    there = [path.name for path in paths if os.path.exists(path)]  # noqa: PTH110
+    missing = [path.name for path in paths if path.name not in there]
+    name = printable(logs.name)
+    if there:
+        log.info("%s: reads %s beside it", name, printable(", ".join(there)))
+    if missing:
+        log.info(
+            "%s: %s not there; it would name what flows were about, and give away infections "
+            "that flows alone do not",
+            name,
+            printable(", ".join(missing)),
+        )

@@ -78,7 +78,7 @@ class Snapshot:
     clock: ClockState
     ordering: bytes | None = None  # flows held, by `EndOrder.save`; None for a log in order
     judge: bytes | None = None  # incidents, by `Judge.save`; as the next, at the latest anchor only
-    alerts: bytes | None = None  # by `AlertMemory.save`
+    alerts: bytes | None = None  # by `FlowMemory.save`
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Entries of the write-ahead journal: what was taken in, to be taken in again after a stop.
 
 An entry is what one look at a stream's logs brought, in order: batches of flows as they were
-decoded, alerts that were remembered or used up meanwhile, and whether the flows held back were
+decoded, what was remembered of flows or used up meanwhile, and whether the flows held back were
 released before, because the log had fallen silent (which nothing in the log itself tells).
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
@@ -17,11 +17,11 @@ import pyarrow as pa
 from zeekml.core.serialization import batches_of_part, batches_part, decode, seal, unseal
 from zeekml.core.text import printable
 from zeekml.errors import StateError
+from zeekml.readers.events.flow_memory import FlowId, FlowMemory, OneByOne, as_remembered
 from zeekml.readers.flow_schema import FLOW_SCHEMA, with_originals
-from zeekml.readers.formats.suricata_eve import AlertMemory
 
-AlertChange = tuple[int, str | None]
-"""A flow's id with a signature that it got; None where its signatures were taken."""
+MemoryChange = tuple[FlowId, bytes | None]
+"""A flow's id with an alert or event that it got; None where what it had was taken."""
 
 _KIND: Final = "journal"
 _VERSION: Final = 1
@@ -34,7 +34,7 @@ class JournalEntry:
 
     # of `FLOW_SCHEMA`, those of Suricata with `AT_EXIT_FIELD`
     flows: Sequence[pa.RecordBatch] = ()
-    alerts: Sequence[AlertChange] = ()  # changes to the alerts remembered, in order
+    memory: Sequence[MemoryChange] = ()  # changes to what is remembered of flows, in order
     release: bool = False  # whether all flows held back are released before these
 
     @property
@@ -43,11 +43,11 @@ class JournalEntry:
         return sum(len(batch) for batch in self.flows)
 
     def __bool__(self) -> bool:
-        return bool(self.flows or self.alerts or self.release)
+        return bool(self.flows or self.memory or self.release)
 
 
 class _Head(msgspec.Struct):
-    alerts: list[AlertChange]
+    memory: list[tuple[FlowId, Any]] = msgspec.field(name="alerts")  # all that there was at first
     release: bool = msgspec.field(name="let_go")  # the name it had first
 
 
@@ -60,7 +60,7 @@ def pack(entry: JournalEntry, *, originals: bool = False) -> bytes:
     flows = list(entry.flows)
     if not originals:
         flows = [with_originals(batch, False) for batch in flows]
-    head = msgspec.msgpack.encode(_Head(list(entry.alerts), entry.release))
+    head = msgspec.msgpack.encode(_Head(list(entry.memory), entry.release))
     return seal(_KIND, _VERSION, [head, batches_part(flows)], level=_LEVEL)
 
 
@@ -69,38 +69,39 @@ def unpack(data: bytes) -> JournalEntry:
     try:
         head, flows, *_ = unseal(_KIND, _VERSION, data, least=2)
         told = decode(head, _Head)
-        return JournalEntry(batches_of_part(flows, FLOW_SCHEMA.names), told.alerts, told.release)
+        memory = [(n, None if one is None else as_remembered(one)) for n, one in told.memory]
+        return JournalEntry(batches_of_part(flows, FLOW_SCHEMA.names), memory, told.release)
     except StateError as error:
         raise StateError(f"an entry of the journal is damaged: {printable(str(error))}") from error
 
 
-class LiveAlerts(AlertMemory):
-    """An `AlertMemory` that notes what is done to it, from what it starts with on."""
+class LiveMemory(OneByOne):
+    """An `FlowMemory` that notes what is done to it, from what it starts with on."""
 
-    def __init__(self, remembered: AlertMemory) -> None:
+    def __init__(self, remembered: FlowMemory) -> None:
         super().__init__()
-        self._signatures = remembered._signatures
-        self._changes: list[AlertChange] = []
+        self._flows = remembered._flows
+        self._changes: list[MemoryChange] = []
 
-    def add(self, flow_id: int, signature: str) -> None:
-        super().add(flow_id, signature)
-        self._changes.append((flow_id, signature))
+    def add(self, flow_id: FlowId, one: bytes) -> None:
+        super().add(flow_id, one)
+        self._changes.append((flow_id, one))
 
-    def take(self, flow_id: int | None) -> list[str] | None:
+    def take(self, flow_id: FlowId | None) -> list[bytes] | None:
         taken = super().take(flow_id)
         if taken is not None and flow_id is not None:
             self._changes.append((flow_id, None))
         return taken
 
-    def changes(self) -> list[AlertChange]:
+    def changes(self) -> list[MemoryChange]:
         """What was done since the last call."""
         changes, self._changes = self._changes, []
         return changes
 
-    def apply(self, changes: Iterable[AlertChange]) -> None:
+    def apply(self, changes: Iterable[MemoryChange]) -> None:
         """Do what was done before."""
-        for flow_id, signature in changes:
-            if signature is None:
+        for flow_id, one in changes:
+            if one is None:
                 super().take(flow_id)
             else:
-                super().add(flow_id, signature)
+                super().add(flow_id, one)

@@ -23,8 +23,8 @@ from zeekml.features.context.layout import HORIZON
 from zeekml.live.live_pipeline import LivePipeline
 from zeekml.live.state.context_files import load_context
 from zeekml.live.state.database import ContextSnapshot, Snapshot, State
-from zeekml.live.state.journal import JournalEntry, LiveAlerts, unpack
-from zeekml.readers.formats.suricata_eve import AlertMemory
+from zeekml.live.state.journal import JournalEntry, LiveMemory, unpack
+from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.stream_clock import ClockState
 
 log = logging.getLogger("zeekml.watch")
@@ -35,7 +35,7 @@ LOST_INCIDENTS: Final = (
     "what is known of the open incidents cannot be used ({}); they begin anew, so that a notice "
     "may come a second time under another id"
 )
-LOST_ALERTS: Final = "the sensor's alerts of flows that are still open cannot be used ({})"
+LOST_MEMORY: Final = "what the sensor told of flows that are still open cannot be used ({})"
 LOST_CONTEXT: Final = (
     "the journal of the last hour cannot be used ({}); scores may be off until an hour of log "
     "time has passed"
@@ -47,7 +47,7 @@ class RestoredStream:
     """A stream as it stood at the last commit."""
 
     pipeline: LivePipeline
-    alerts: LiveAlerts
+    memory: LiveMemory
     problems: list[str]  # what could not be brought back, in words
     snapshot: ContextSnapshot | None = None  # of the context; None if the journal alone served
 
@@ -87,12 +87,12 @@ def recover(
     anchors = state.anchors(stream)
     if not anchors:
         new = LivePipeline(bundle, new_incidents(), config, hold=hold, originals=originals)
-        return RestoredStream(new, LiveAlerts(AlertMemory()), problems)
+        return RestoredStream(new, LiveMemory(FlowMemory()), problems)
     latest = state.anchor(stream, anchors[-1].number)
     load = AllowlistFilter.load
     incidents = _loaded(latest.judge, load, new_incidents, LOST_INCIDENTS, problems)
-    memory = _loaded(latest.alerts, AlertMemory.load, AlertMemory, LOST_ALERTS, problems)
-    alerts = LiveAlerts(memory)
+    memory = _loaded(latest.alerts, FlowMemory.load, FlowMemory, LOST_MEMORY, problems)
+    live = LiveMemory(memory)
 
     def pipeline_at(anchor: Snapshot) -> LivePipeline:
         return LivePipeline(bundle, incidents, config, hold=hold, originals=originals, at=anchor)
@@ -114,11 +114,11 @@ def recover(
             pipeline = pipeline_at(_cut_off(latest))
     try:
         for entry in _entries(state, stream, latest.number, None):
-            alerts.apply(entry.alerts)
+            live.apply(entry.memory)
             pipeline.take(entry)
     except DataError as error:
         problems.append(LOST_CONTEXT.format(error))
-    return RestoredStream(pipeline, alerts, problems, snapshot)
+    return RestoredStream(pipeline, live, problems, snapshot)
 
 
 def _from_snapshot(

@@ -10,10 +10,10 @@ import pyarrow as pa
 from zeekml.core.text import printable
 from zeekml.live.health.figures import SensorStats
 from zeekml.live.tail.events import FileOpened, Lines
+from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.files.file_type import HEAD_SIZE, Kind, detect
 from zeekml.readers.files.line_splitter import Block, LongLine
 from zeekml.readers.flow_schema import SURICATA
-from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.formats.zeek_log import ZeekDecoder
 from zeekml.readers.rejects import SourceAccount
 from zeekml.readers.stream_reader import Decoder, decoded, new_decoder
@@ -23,7 +23,7 @@ class TailDecoder:
     """Decodes what one tail delivers.
 
     `sensor` is what was asked for, whatever a file looks like. `account` makes the counters of a
-    source from its name, and `alerts` are those of all tails of a stream.
+    source from its name, and `memory` serves all tails of a stream.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class TailDecoder:
         sensor: str,
         account: Callable[[str], SourceAccount],
         *,
-        alerts: AlertMemory,
+        memory: FlowMemory,
         keep_originals: bool,
     ) -> None:
         # of the latest lines
@@ -39,7 +39,7 @@ class TailDecoder:
         self.stats = SensorStats()
         self._sensor = sensor
         self._new_account = account
-        self._alerts = alerts
+        self._memory = memory
         self._keep_originals = keep_originals
         self._header: Block | None = None
         self._decoder: Decoder | None = None
@@ -80,7 +80,7 @@ class TailDecoder:
                 json = data.lstrip()[:1] in (b"{", b"[")
                 kind = Kind.ZEEK_JSON if json else Kind.ZEEK_TSV
             self._decoder = new_decoder(
-                kind, self._account, alerts=self._alerts, keep_originals=self._keep_originals
+                kind, self._account, memory=self._memory, keep_originals=self._keep_originals
             )
             if self._header is not None and isinstance(self._decoder, ZeekDecoder):
                 self._decoder.pass_over(self._header)

@@ -18,16 +18,19 @@ from typing import BinaryIO, Final
 
 from zeekml.core.text import printable
 from zeekml.errors import InputError
+from zeekml.readers.events.zeek_events import LOG_OF_KIND
 from zeekml.readers.files import duplicate_files
 from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.duplicate_files import DUPLICATE
+from zeekml.readers.files.event_files import with_events
 from zeekml.readers.files.file_names import natural_key
 from zeekml.readers.files.file_type import HEAD_SIZE, OWN_OUTPUT, Detected, Kind, detect
 from zeekml.readers.files.stream_grouping import SENSORS, across_formats, arrange, beginning
 from zeekml.readers.files.streams import Beginning, Discovery, LogFile, Stream, open_log
 from zeekml.readers.formats import parquet as flow_table
 from zeekml.readers.formats.multiline_json import without_rubbish
-from zeekml.readers.formats.zeek_header import Header, conn_header
+from zeekml.readers.formats.zeek_header import Header, HeaderReader, conn_header, logs_named
+from zeekml.readers.rejects import OTHER
 
 __all__ = ["STDIN", "UNREADABLE", "Discovery", "LogFile", "Stream", "discover", "open_log"]
 
@@ -39,6 +42,11 @@ _OUTPUT_NAMES: Final = frozenset(
     {"notice.log", "eve.json", "scores.parquet", "conn_scored.log", "summary.json", "rejects.jsonl"}
 )
 _MAX_DEPTH: Final = 64
+_KINDS: Final = {log: kind for kind, log in LOG_OF_KIND.items()}
+_EVENT_LOGS: Final = {f"zeek_{log}": kind for log, kind in _KINDS.items()}
+"""By why a log is refused that has no flows, which kind of events it has."""
+
+_OTHER_LOG: Final = f"zeek_{OTHER}"
 
 
 def discover(
@@ -67,6 +75,10 @@ def discover(
         else:
             walk.add(Path(given))
     found.streams = _streams(walk.files, found, copies=copies)
+    found.streams, left = with_events(found.streams, [(k, log) for k, log, _ in walk.event_logs])
+    for _, log, detected in walk.event_logs:
+        if log in left:
+            found.refuse(log.source, detected)
     if not found.streams:
         names = ", ".join(printable(str(given), 80) for given in list(inputs)[:3])
         reasons = ", ".join(f"{n} {reason}" for reason, n in found.files_skipped.most_common(5))
@@ -83,6 +95,7 @@ class _Walk:
     def __init__(self, exclude: Iterable[str | Path], columns: Header | None) -> None:
         self.found = Discovery()
         self.files: list[LogFile] = []
+        self.event_logs: list[tuple[str, LogFile, Detected]] = []  # and of which kind they are
         self._columns = columns
         self._excluded = {Path(path).resolve() for path in exclude}
         self._seen: set[tuple[int, int]] = set()
@@ -119,9 +132,9 @@ class _Walk:
         detected = self._look(path, name, status)
         # shells expand *.log to all of Zeek's logs: known files are passed over
         known = detected.refusal.startswith("zeek_") or detected.refusal == OWN_OUTPUT
-        if known:
+        if known and _event_kind(detected, path) is None:
             self.found.refuse(name, detected)
-        elif detected.kind is None:
+        elif not known and detected.kind is None:
             raise InputError(f"{name}: {detected.explanation}")
 
     def _walk(self, root: Path) -> None:
@@ -189,7 +202,7 @@ class _Walk:
             detected = self._look(path, name, status)
         except InputError:
             return UNREADABLE
-        if detected.kind is None:
+        if detected.kind is None and _event_kind(detected, path) is None:
             self.found.refuse(name, detected)
         return ""
 
@@ -225,7 +238,27 @@ class _Walk:
             begun = Beginning() if kind is Kind.TABLE else beginning(head, kind, header)
             size, modified = status.st_size, status.st_mtime
             self.files.append(LogFile(name, path, kind, size, opened, header, modified, begun))
+        elif (events := _event_kind(detected, path)) is not None:
+            self.event_logs.append((events, _event_log(name, path, head), detected))
         return detected
+
+
+def _event_kind(found: Detected, path: Path) -> str | None:
+    """Which kind of events a file has that has no flows; None if it has none."""
+    if found.refusal != _OTHER_LOG:
+        return _EVENT_LOGS.get(found.refusal)
+    # records of JSON do not say which log they are of
+    named = logs_named(path.name) & _KINDS.keys()
+    return _KINDS[named.pop()] if len(named) == 1 else None
+
+
+def _event_log(name: str, path: Path, head: bytes) -> LogFile:
+    """A log of events, which is read beside one of flows."""
+    kind = Kind.ZEEK_JSON if without_rubbish(head).lstrip().startswith(b"{") else Kind.ZEEK_TSV
+    headers = HeaderReader()
+    if kind is Kind.ZEEK_TSV and headers.begin(head.partition(b"\n")[0]):
+        next(headers.runs(head[head.find(b"\n") + 1 :]), None)
+    return LogFile(name, path, kind, path.stat().st_size, headers.header.opened)
 
 
 def columns_like(path: Path) -> Header:

@@ -30,13 +30,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.readers.batch_builder import flow_end
+from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.file_names import natural_key
 from zeekml.readers.files.file_type import HEAD_SIZE, Kind
 from zeekml.readers.files.line_splitter import LineSplitter
 from zeekml.readers.files.streams import Beginning, Key, LogFile, Stream, open_log
 from zeekml.readers.flow_schema import FLOW_SCHEMA, SURICATA, ZEEK
-from zeekml.readers.formats.suricata_eve import AlertMemory
 from zeekml.readers.formats.zeek_header import Header
 from zeekml.readers.rejects import ReadCounters, SourceAccount
 from zeekml.readers.stream_reader import Events, LogReader, decoded, new_decoder
@@ -225,7 +225,7 @@ def beginning(head: bytes, kind: Kind, header: Header | None = None) -> Beginnin
     batches = []
     missing = SAMPLE
     account = SourceAccount("", ReadCounters(), None)
-    decoder = new_decoder(kind, account, alerts=AlertMemory(), header=header)
+    decoder = new_decoder(kind, account, memory=FlowMemory(), header=header)
     splitter = LineSplitter()
     pieces = (head[start : start + _PIECE] for start in range(0, len(head), _PIECE))
     items = itertools.chain.from_iterable(map(splitter.feed, pieces))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -84,6 +85,8 @@ class Stream:
     # loggers, or Suricata one file per thread
     loggers: tuple[tuple[LogFile, ...], ...]
     capture: str | None = None
+    # logs of events by kind, oldest file first, which tell what the flows were about
+    beside: Mapping[str, tuple[LogFile, ...]] = field(default_factory=dict, hash=False)
 
     @property
     def files(self) -> tuple[LogFile, ...]:
@@ -98,7 +101,8 @@ class Stream:
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        return sum(file.size for file in self.files)
+        beside = (file for files in self.beside.values() for file in files)
+        return sum(file.size for file in (*self.files, *beside))
 
     @property
     def in_disorder(self) -> bool:

@@ -2,11 +2,14 @@
 """From what the scanner of JSON lines found to columns."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
+
+import numpy as np
 
 from zeekml.readers.formats._json_scanner cimport (
     DECIMAL, MICROS, TEXT, WHOLE, span_size, span_start,
 )
+from zeekml.readers.formats._json_times cimport digits, second_of
 
 cdef double NAN = float("nan")
 
@@ -79,6 +82,23 @@ def count_texts(bytes data not None, const int64_t[:] places):
     return counts
 
 
+def places_of(bytes data not None, const int64_t[:] places, list wanted):
+    """Whether each of the texts at some places is one of those wanted; no text has place -1."""
+    out = np.zeros(places.shape[0], np.uint8)
+    cdef uint8_t[::1] found = out
+    cdef const uint8_t[::1] text = data
+    cdef const uint8_t[::1] one
+    cdef Py_ssize_t i
+    cdef int64_t start, size
+    for one in wanted:
+        for i in range(places.shape[0]):
+            if places[i] >= 0:
+                start, size = span_start(places[i]), span_size(places[i])
+                if size == one.shape[0] and start + size <= text.shape[0]:
+                    found[i] |= memcmp(&text[start], &one[0], size) == 0
+    return out
+
+
 def numbers(const uint8_t[::1] kinds, const int64_t[::1] values, double[::1] out):
     """Put numbers out, NaN for none; give how many stand in a text that Python has to read."""
     cdef int64_t left = 0
@@ -95,46 +115,19 @@ def numbers(const uint8_t[::1] kinds, const int64_t[::1] values, double[::1] out
     return left
 
 
-cdef inline int digits(const uint8_t[::1] data, size_t at, int count) except -2 nogil:
-    """A number of so many digits, -1 if there is anything else."""
-    cdef int number = 0, i
-    for i in range(count):
-        if not c'0' <= data[at + i] <= c'9':
-            return -1
-        number = 10 * number + (data[at + i] - c'0')
-    return number
-
-
-cdef inline int64_t days_before(int64_t year, int64_t month) noexcept nogil:
-    """Days from 1970 to the first of a month (Hinnant, days_from_civil; from 1970 on)."""
-    cdef int64_t since_march = month - 3 if month > 2 else month + 9
-    cdef int64_t years = year - (month <= 2)
-    return (
-        years * 365 + years // 4 - years // 100 + years // 400
-        + (153 * since_march + 2) // 5 - 719468
-    )
-
-
 cdef int64_t moment(const uint8_t[::1] data, size_t at, size_t size) except -2 nogil:
     """Microseconds since 1970 by a time as sensors write it; -1 for any other, however sound.
 
     ``2026-11-23T10:30:48.019698`` with ``Z``, ``+0000`` or ``+00:00`` behind it.
     """
-    cdef int year, month, day, hour, minute, second, fraction, zone = 0, minutes
-    cdef int64_t first, micros
+    cdef int fraction, zone = 0, minutes
+    cdef int64_t seconds, micros
     if size != 27 and size != 31 and size != 32:
         return -1
-    if (
-        data[at + 4] != c'-' or data[at + 7] != c'-' or data[at + 10] != c'T'
-        or data[at + 13] != c':' or data[at + 16] != c':' or data[at + 19] != c'.'
-    ):
+    if data[at + 19] != c'.':
         return -1
-    year, month, day = digits(data, at, 4), digits(data, at + 5, 2), digits(data, at + 8, 2)
-    hour, minute = digits(data, at + 11, 2), digits(data, at + 14, 2)
-    second, fraction = digits(data, at + 17, 2), digits(data, at + 20, 6)
-    if year < 1970 or not 1 <= month <= 12 or day < 1 or fraction < 0:
-        return -1
-    if not (0 <= hour < 24 and 0 <= minute < 60 and 0 <= second < 60):
+    seconds, fraction = second_of(data, at), digits(data, at + 20, 6)
+    if seconds < 0 or fraction < 0:
         return -1
     if size == 27:
         if data[at + 26] != c'Z':
@@ -150,11 +143,7 @@ cdef int64_t moment(const uint8_t[::1] data, size_t at, size_t size) except -2 n
         zone = 60 * zone + minutes
         if data[at + 26] == c'-':
             zone = -zone
-    first = days_before(year, month)
-    if day > days_before(year + month // 12, month % 12 + 1) - first:
-        return -1
-    micros = (((first + day - 1) * 24 + hour) * 60 + minute - zone) * 60 + second
-    micros = micros * 1000000 + fraction
+    micros = (seconds - 60 * zone) * 1000000 + fraction
     return micros if 0 <= micros < most_micros else -1
 
 

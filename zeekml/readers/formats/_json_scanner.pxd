@@ -10,7 +10,7 @@ cpdef enum:
     MICROS = 4  # a decimal fraction; its millionths, rounded
     DECIMAL = 8  # a decimal fraction whose rounding is too close to call; its span
     NONE = 16  # null
-    OBJECT = 32
+    OBJECT = 32  # or, where it opens no group, an array; of that the span
     ARRAY = 64  # of whole numbers; how many
     OTHER = 128  # true, false, negative, huge, …: nothing a rule may name
     NUMBER = 14  # a whole one or a fraction

@@ -30,3 +30,12 @@ class Keys:
 def scan(
     data: bytes | Bytes, keys: Keys, kinds: Bytes, values: Ints, rows: Ints, others: Ints
 ) -> tuple[int, int]: ...
+def scan_some(
+    data: bytes | Bytes,
+    keys: Keys,
+    lines: Ints,
+    kinds: Bytes,
+    values: Ints,
+    rows: Ints,
+    others: Ints,
+) -> tuple[int, int]: ...

@@ -69,7 +69,8 @@ cdef class Keys:
         Name, group and field of each: the group is 0 for keys of the record, else that of the
         object around it; the field is the row in the arrays.
     rules
-        By field, the kinds that may stand there.
+        By field, the kinds that may stand there. Where `OBJECT` may, and opens no group, so may an
+        array of anything; its value is the span of it all.
     opens
         By field, the group of the keys within an object, 0 for none.
     type_field, types
@@ -192,6 +193,9 @@ cdef class Scan:
         cdef int32_t last = NO_KEY, key, group, field, count = self.keys.count
         cdef int32_t type_field = self.keys.type_field
         cdef size_t end, length
+        cdef int32_t raw_field = -1
+        cdef int raw_depth = 0
+        cdef size_t raw_start = 0
         cdef bint in_array, opened
         cdef uint8_t c
         cdef Value value
@@ -206,6 +210,9 @@ cdef class Scan:
             in_array = (arrays >> depth) & 1
             c = self.data[i]
             if c == (c']' if in_array else c'}'):
+                if raw_field >= 0 and depth == raw_depth:
+                    self.values[raw_field, row] = span(raw_start, i + 1)
+                    raw_field = -1
                 i = self.skip_blank(i + 1)
                 arrays &= ~(<uint64_t>1 << depth)
                 depth -= 1
@@ -265,10 +272,14 @@ cdef class Scan:
                 elif c == c'{':
                     value.kind, value.number, opened = OBJECT, 0, True
                 elif c == c'[':
-                    if field >= 0:
+                    if field >= 0 and not (
+                        self.keys.rules[field] & OBJECT and self.keys.opens[field] == 0
+                    ):
                         i = read_whole_numbers(self.data, i + 1, &value)
                     else:
-                        opened = True
+                        value.kind, value.number, opened = OBJECT, 0, True
+                        if field >= 0:
+                            raw_field, raw_depth, raw_start = field, depth + 1, i
                 else:
                     i = read_literal(self.data, i, &value)
                 if i == BAD:
@@ -307,6 +318,38 @@ cdef class Scan:
             with gil:
                 raise ValueError("no newline ends the last line")
         return i + (<const uint8_t*>found - start)
+
+
+def scan_some(
+    const uint8_t[::1] data,
+    Keys keys not None,
+    const int64_t[:, ::1] lines,
+    uint8_t[:, ::1] kinds,
+    int64_t[:, ::1] values,
+    int64_t[:, ::1] rows,
+    int64_t[:, ::1] others,
+):
+    """Scan the lines (n, 3) of which start, end and number are given; else as `scan`.
+
+    The type of others is not told.
+    """
+    cdef Scan scanned = Scan(data, keys, kinds, values)
+    cdef size_t n_rows = 0, n_others = 0, end = 0, field, part
+    cdef Py_ssize_t line
+    with nogil:
+        for line in range(lines.shape[0]):
+            if scanned.scan_line(<size_t>lines[line, 0], n_rows, &end) == PLAIN:
+                for part in range(3):
+                    rows[n_rows, part] = lines[line, part]
+                n_rows += 1
+                continue
+            for field in range(<size_t>kinds.shape[0]):
+                kinds[field, n_rows] = ABSENT
+            for part in range(3):
+                others[n_others, part] = lines[line, part]
+            others[n_others, 3] = -1
+            n_others += 1
+    return n_rows, n_others
 
 
 def scan(

@@ -29,6 +29,7 @@ from zeekml.readers.formats._json_scanner import (
     WHOLE,
     Keys,
     scan,
+    scan_some,
 )
 from zeekml.readers.formats.envelopes import unwrap
 from zeekml.readers.formats.json_parser import DECODE_ERRORS, json_object, line_decoder, record_of
@@ -86,21 +87,27 @@ def make_keys(
 class PlainLines:
     """The plain lines of a block, row by row, and where the others are.
 
-    The last line of a file need not have its newline; `fields` names the rows of `Keys.rules`.
+    The last line of a file need not have its newline; `fields` names the rows of `Keys.rules`. Of
+    `lines` (n, 3), each with its start, end and number from 0, no other line is looked at.
     """
 
-    def __init__(self, block: Block, fields: Sequence[str], keys: Keys) -> None:
+    def __init__(
+        self, block: Block, fields: Sequence[str], keys: Keys, lines: Ints | None = None
+    ) -> None:
         data = block.data if block.data.endswith(b"\n") else block.data + b"\n"
         self._data = data
         self._first_line = block.first_line
         self._complete = block.complete
         self._fields = {name: i for i, name in enumerate(fields)}
-        lines = _texts.newlines(data)
-        kinds = np.zeros((len(fields), lines), np.uint8)
-        values = np.empty((len(fields), lines), np.int64)
-        rows = np.empty((lines, 3), np.int64)
-        others = np.empty((lines, 4), np.int64)
-        n_rows, n_others = scan(data, keys, kinds, values, rows, others)
+        count = _texts.newlines(data) if lines is None else len(lines)
+        kinds = np.zeros((len(fields), count), np.uint8)
+        values = np.empty((len(fields), count), np.int64)
+        rows = np.empty((count, 3), np.int64)
+        others = np.empty((count, 4), np.int64)
+        if lines is None:
+            n_rows, n_others = scan(data, keys, kinds, values, rows, others)
+        else:
+            n_rows, n_others = scan_some(data, keys, lines, kinds, values, rows, others)
         self._kinds = kinds[:, :n_rows]
         self._values = values[:, :n_rows]
         self._rows = rows[:n_rows]
@@ -121,22 +128,35 @@ class PlainLines:
     def others(
         self, doubtful: Callable[[bytes], bool] | None = None
     ) -> Iterator[tuple[int, int, bytes, int]]:
-        """Yield of each other line for the parser its place among all, number, text, and a row.
+        """Yield of each other line for the parser its place among all, number, text and row.
 
         The row is the one that follows. The lines between these are of known `types`. Of a line
         that nothing ends no type is known: what stands behind the type has to show that the line is
         whole. Nor of one that is `doubtful`.
         """
-        starts, ends, lines, types = self._others.T
-        unknown = (types < 0) | (not self._complete)
-        if doubtful is not None:
-            for at in np.flatnonzero(~unknown).tolist():
-                unknown[at] = doubtful(self._data[starts[at] : ends[at]])
-        asked = np.flatnonzero(unknown)
-        following = np.searchsorted(self._rows[:, 2], lines[asked])
-        every = (asked, lines[asked] + self._first_line, starts[asked], ends[asked], following)
+        starts, ends, lines, _ = self._others.T
+        places = np.flatnonzero(~self._told(doubtful))
+        following = np.searchsorted(self._rows[:, 2], lines[places])
+        every = (places, lines[places] + self._first_line, starts[places], ends[places], following)
         for at, number, start, end, row in zip(*(a.tolist() for a in every), strict=True):
             yield at, number, self._data[start:end], row
+
+    def of_types(
+        self, wanted: frozenset[bytes], doubtful: Callable[[bytes], bool] | None = None
+    ) -> Ints:
+        """Start, end and number (from 0) of the other lines that are of some types (n, 3)."""
+        told = self._told(doubtful)
+        places = _json_columns.places_of(self._data, self._others[:, 3], sorted(wanted))
+        return np.ascontiguousarray(self._others[told & places.view(np.bool_), :3])
+
+    def _told(self, doubtful: Callable[[bytes], bool] | None) -> BoolArray:
+        """Of which of the others the type is all that has to be known."""
+        told: BoolArray = (self._others[:, 3] >= 0) & self._complete
+        if doubtful is not None:
+            for at in np.flatnonzero(told).tolist():
+                start, end = self._others[at, :2].tolist()
+                told[at] = not doubtful(self._data[start:end])
+        return told
 
     def types(self, begin: int, end: int | None = None) -> dict[bytes, int]:
         """How many of the others, from one place to another, are of which type."""
@@ -154,6 +174,11 @@ class PlainLines:
         # not by an index: that would lay the rows out column by column
         self._kinds = self._kinds.compress(wanted, axis=1)
         self._values = self._values.compress(wanted, axis=1)
+
+    @property
+    def scanned(self) -> tuple[bytes, Kinds, Ints]:
+        """The bytes, and kinds and values (fields, n) as the scanner found them."""
+        return self._data, self._kinds, self._values
 
     def kinds(self, field: str) -> Kinds:
         """Kind of value in each row (n,)."""
@@ -229,6 +254,15 @@ class PlainLines:
         nulls = _json_columns.valid_bits(self.kinds(field), wanted, bits)
         valid = pa.py_buffer(bits) if nulls else None
         return pa.Array.from_buffers(kind, n, [valid, *map(pa.py_buffer, data)], nulls)
+
+    def says(self, field: str, texts: Sequence[bytes]) -> BoolArray:
+        """Rows (n,) in which the field is one of some texts."""
+        places = np.where(self.kinds(field) == TEXT, self.values(field), -1)
+        return _json_columns.places_of(self._data, places, list(texts)).view(np.bool_)
+
+    def text_at(self, field: str, row: int) -> bytes:
+        """What stands at the place of a field's value."""
+        return self._cell(int(self.values(field)[row]))
 
     def _cell(self, place: int) -> bytes:
         start = place >> 32

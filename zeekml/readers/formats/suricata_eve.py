@@ -1,18 +1,21 @@
-"""Suricata's EVE log: flow events as flows, alerts as context for them."""
+"""Suricata's EVE log: flow events as flows, and what it logs of them besides."""
 
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
+import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
-import msgspec
 import pyarrow as pa
 
-from zeekml.core.serialization import decode, seal, unseal
 from zeekml.core.text import printable
-from zeekml.errors import StateError
+from zeekml.readers.events._packed_events import pack
+from zeekml.readers.events.eve_events import protocol_events
+from zeekml.readers.events.event_lines import packed_events
+from zeekml.readers.events.event_schema import KINDS
+from zeekml.readers.events.events_column import remembered_columns
+from zeekml.readers.events.flow_memory import Answer, FlowId, FlowMemory, Told, packed_signature
 from zeekml.readers.files.line_splitter import Block
 from zeekml.readers.flow_schema import SURICATA
 from zeekml.readers.formats import eve_mapping
@@ -22,73 +25,13 @@ from zeekml.readers.formats.json_columns import JsonDecoder, MergedRows, PlainLi
 from zeekml.readers.rejects import OTHER, SourceAccount
 from zeekml.readers.values import UNREADABLE, read_count, read_text, understood
 
-MAX_ALERTED_FLOWS: Final = 20_000
-MAX_SIGNATURES: Final = 5
 MAX_SIGNATURE_LENGTH: Final = 120
 
-_KIND: Final = "alerts"
-_VERSION: Final = 1  # to be raised with every change of what is stored
-
-# Python reads no longer numbers, so no log can bring one
-_NUMBER: Final = re.compile(r"-?[0-9]{1,4300}", re.ASCII)
+_PROTOCOL_TYPES: Final = frozenset(kind.encode() for kind in KINDS)
 
 _TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 # quotes inside a JSON string are escaped, so this matches keys only
 _EVENT_TYPE: Final = re.compile(rb'"event_type"\s*:\s*"([^"\\]{1,64})"')
-
-
-class _Remembered(msgspec.Struct, frozen=True):
-    """What an `AlertMemory` holds, the flow heard of longest ago first.
-
-    Numbers of flows are texts, since a log may hold some that no 64 bits can.
-    """
-
-    flows: list[tuple[str, list[str]]]
-
-
-class AlertMemory:
-    """The latest alerts by flow, until the flow itself is logged.
-
-    One memory serves all files of a sensor: with threaded logging a flow and its alerts may be
-    written by different threads. The flow whose last alert is longest ago is forgotten first.
-    """
-
-    def __init__(self) -> None:
-        self._signatures: OrderedDict[int, list[str]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._signatures)
-
-    @classmethod
-    def load(cls, data: bytes) -> AlertMemory:
-        """A memory with what the one that was saved remembered; StateError for damaged bytes."""
-        parts = unseal(_KIND, _VERSION, data)
-        if len(parts) != 1:
-            raise StateError("the stored state is of another version: it has other parts")
-        memory = cls()
-        for number, signatures in decode(parts[0], _Remembered).flows:
-            if not _NUMBER.fullmatch(number):
-                raise StateError("the stored state has a flow whose number is none")
-            memory._signatures[int(number)] = signatures
-        return memory
-
-    def save(self) -> bytes:
-        """What is remembered, for `load`."""
-        flows = [(str(number), signatures) for number, signatures in self._signatures.items()]
-        return seal(_KIND, _VERSION, [msgspec.msgpack.encode(_Remembered(flows))])
-
-    def add(self, flow_id: int, signature: str) -> None:
-        """Remember one alert of a flow; at most `MAX_SIGNATURES` different ones are kept."""
-        known = self._signatures.setdefault(flow_id, [])
-        self._signatures.move_to_end(flow_id)
-        if signature not in known and len(known) < MAX_SIGNATURES:
-            known.append(signature)
-        if len(self._signatures) > MAX_ALERTED_FLOWS:
-            self._signatures.popitem(last=False)
-
-    def take(self, flow_id: int | None) -> list[str] | None:
-        """The alerts of a flow in order of arrival, and forget them."""
-        return None if flow_id is None else self._signatures.pop(flow_id, None)
 
 
 def _is_alone(text: bytes, at: int) -> bool:
@@ -105,9 +48,9 @@ def _flow_id(value: Any) -> int | None:
 
 
 class EveDecoder(JsonDecoder[EveEvent]):
-    """Decodes flow events and attaches the alerts of the same flow.
+    """Decodes flow events and attaches what else was logged of the same flow before it.
 
-    `alerts` may be shared by all files of one sensor. `flows` and `netflows` count the events of
+    `memory` may be shared by all files of one sensor. `flows` and `netflows` count the events of
     these types.
     """
 
@@ -118,11 +61,11 @@ class EveDecoder(JsonDecoder[EveEvent]):
         self,
         account: SourceAccount,
         *,
-        alerts: AlertMemory | None = None,
+        memory: FlowMemory | None = None,
         keep_originals: bool = False,
     ) -> None:
         super().__init__(EveEvent, account, keep_originals=keep_originals)
-        self._alerts = AlertMemory() if alerts is None else alerts
+        self._memory = FlowMemory() if memory is None else memory
         self.flows = 0
         self.netflows = 0
 
@@ -132,34 +75,35 @@ class EveDecoder(JsonDecoder[EveEvent]):
         plain = PlainLines(block, *eve_mapping.PLAIN)
         plain.set_aside(eve_mapping.are_flows(plain))
         rows = MergedRows[EveEvent](plain)
-        of_plain: list[list[str] | None] = [None] * len(plain)
-        of_parsed: list[list[str] | None] = []
-        done = seen = 0
-        for at, line, text, following in plain.others(several if several(block.data) else None):
+        of_parsed: list[Answer] = []
+        seen = 0
+        doubtful = several if several(block.data) else None
+        told = plain.of_types(_PROTOCOL_TYPES, doubtful)
+        order = _Order(self._memory, plain, packed_events(block, told))
+        for at, line, text, following in plain.others(doubtful):
             self._skip_all(plain.types(seen, at))
             seen = at + 1
-            # a flow takes the alerts that come before it, and no others
-            self._take_alerts(plain, of_plain, done, following)
-            done = following
+            # a flow takes what comes before it, and nothing else
+            order.advance(line, following)
             for own, event in self._records(line, text, complete=block.complete):
                 if event.event_type == "flow":
                     rows.add(line, own, event)
-                    of_parsed.append(self._alerts.take(_flow_id(event.flow_id)))
+                    of_parsed.append(self._memory.take(_flow_id(event.flow_id)))
                     continue
                 if event.event_type == "alert":
                     self._remember(event)
                 named = isinstance(event.event_type, str)
                 self._skip((event.event_type if named else None) or OTHER)
         self._skip_all(plain.types(seen))
-        self._take_alerts(plain, of_plain, done, len(plain))
+        of_plain = order.finish()
         self.flows += len(rows)
         if not len(rows):
             return []
         mapped = rows.columns(eve_mapping.scanned(plain), eve_mapping.parsed)
         columns, unread, at_exit = eve_mapping.flow_columns(*mapped)
-        found = rows.values(of_plain, of_parsed)
-        alerts = pa.array(found, pa.list_(pa.string())) if any(found) else None
-        return self._batch(rows, columns, unread=unread, signatures=alerts, at_exit=at_exit)
+        signatures, events = remembered_columns(rows.values(of_plain, of_parsed))
+        more = {"signatures": signatures, "events": events, "at_exit": at_exit}
+        return self._batch(rows, columns, unread=unread, **more)
 
     def _records(
         self, line: int, text: bytes, *, complete: bool, inside: bool = False
@@ -169,19 +113,11 @@ class EveDecoder(JsonDecoder[EveEvent]):
         # most events are of other types: they are counted without being decoded, but for
         # a last line, which has to be shown to be whole
         if kind and kind not in (b"flow", b"alert") and complete:
+            if kind in _PROTOCOL_TYPES:
+                self._remember_events(text)
             self._skip(kind.decode("utf-8", "backslashreplace"))
         else:
             yield from super()._records(line, text, complete=complete, inside=inside)
-
-    def _take_alerts(
-        self, plain: PlainLines, signatures: list[list[str] | None], start: int, end: int
-    ) -> None:
-        """Give plain flows the alerts remembered of them."""
-        if end > start and len(self._alerts):
-            known = plain.has("flow_id")[start:end].tolist()
-            ids = plain.values("flow_id")[start:end].tolist()
-            asked = zip(ids, known, strict=True)
-            signatures[start:end] = [self._alerts.take(n) if has else None for n, has in asked]
 
     def _skip_all(self, kinds: dict[bytes, int]) -> None:
         for kind, n in kinds.items():
@@ -201,4 +137,37 @@ class EveDecoder(JsonDecoder[EveEvent]):
         signature = printable(name, MAX_SIGNATURE_LENGTH)
         if sid is not None and sid is not UNREADABLE:
             signature = f"{signature} [sid {printable(sid, 20)}]"
-        self._alerts.add(flow_id, signature)
+        self._memory.add(flow_id, packed_signature(signature))
+
+    def _remember_events(self, text: bytes) -> None:
+        flow_id, events = protocol_events(text)
+        if flow_id is not None:
+            for event in events:
+                self._memory.add(flow_id, pack(event))
+
+
+class _Order:
+    """Goes through the plain flows and the events of a block in the order of their lines."""
+
+    def __init__(self, memory: FlowMemory, plain: PlainLines, told: Told) -> None:
+        self._memory = memory
+        self._told = told
+        self._lines = plain.lines
+        known, ids = plain.has("flow_id").tolist(), plain.values("flow_id").tolist()
+        self._asking: list[FlowId | None] = [
+            flow if has else None for flow, has in zip(ids, known, strict=True)
+        ]
+        self._answers: list[Answer] = []
+
+    def advance(self, line: int, flows: int) -> None:
+        """Take in what stands before a line: some more events, and as many flows in all."""
+        done = len(self._answers)
+        before, self._told = self._told.until(line)
+        self._answers += self._memory.exchange(
+            before, self._lines[done:flows], self._asking[done:flows]
+        )
+
+    def finish(self) -> list[Answer]:
+        """What is remembered of each plain flow, at the end of the block."""
+        self.advance(sys.maxsize, len(self._lines))
+        return self._answers

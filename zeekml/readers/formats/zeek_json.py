@@ -86,7 +86,7 @@ class ZeekJsonDecoder(JsonDecoder[msgspec.Struct]):
         plain = PlainLines(block, *_PLAIN)
         plain.set_aside(_are_conn(plain))
         rows = MergedRows[msgspec.Struct](plain)
-        for _, line, text, _ in plain.others():
+        for _, line, text, *_ in plain.others():
             for own, record in self._records(line, text, complete=block.complete):
                 if (kind := _type_of(record)) == CONN:
                     rows.add(line, own, record)

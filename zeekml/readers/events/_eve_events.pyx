@@ -104,7 +104,6 @@ cdef class Lines:
                     self.w.bytes[at] = c + 32
         return True
 
-
     cdef inline bint put_second(self, int field) except -1:
         """Put a time in a certificate; False for one that a parser has to read."""
         cdef int64_t second
@@ -232,7 +231,7 @@ def pack_lines(
     const int64_t[:, :] values,
     const double[::1] ts,
 ):
-    """Packed events of lines (rows,) as the scanner found them; None for those a parser must read."""
+    """Packed events of lines (rows,) as the scanner found them; None for what a parser must read."""
     cdef Lines lines = Lines.__new__(Lines)
     cdef Writer w = _writer
     cdef Py_ssize_t row
@@ -290,7 +289,10 @@ cdef inline bint put_version(Lines lines) except -1:
         return True
     if lines.kinds[VERSION, lines.row] == TEXT:
         if span_size(lines.values[VERSION, lines.row]) == 7:
-            if memcmp(&lines.data[start], b"TLS 1.", 6) == 0 and c'0' <= lines.data[start + 6] <= c'3':
+            if (
+                memcmp(&lines.data[start], b"TLS 1.", 6) == 0
+                and c'0' <= lines.data[start + 6] <= c'3'
+            ):
                 memcpy(&text[0], b"TLSv1", 5)
                 text[5] = lines.data[start + 6]
                 lines.w.text(&text[0], 6)

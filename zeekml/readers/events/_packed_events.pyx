@@ -164,7 +164,8 @@ cdef inline bint answers_to(const Part* answer, const Part* query) except -1:
     cdef uint16_t length
     if query.data[0] != c'd' or query.size < HEAD:
         return False
-    ours, theirs = behind_texts(answer.data, answer.size, 2), behind_texts(query.data, query.size, 2)
+    ours = behind_texts(answer.data, answer.size, 2)
+    theirs = behind_texts(query.data, query.size, 2)
     if ours != theirs or memcmp(answer.data + HEAD, query.data + HEAD, ours - HEAD) != 0:
         return False
     memcpy(&length, query.data + theirs, 2)
@@ -261,7 +262,7 @@ def unpack(list of_flows not None, Py_ssize_t count, Py_ssize_t size):
     cdef Part[MOST_EVENTS] parts
     cdef Part* part
     cdef const uint8_t* data
-    cdef int n, i, j, which
+    cdef int n, i, j, _, which
     cdef Py_ssize_t flow, row = 0
     cdef size_t at
     cdef uint16_t length
@@ -321,7 +322,7 @@ def unpack(list of_flows not None, Py_ssize_t count, Py_ssize_t size):
                         raise ValueError("an event is cut short")
                     found = data[at]
                     at += 1
-                    for j in range(found):
+                    for _ in range(found):
                         if at + 2 > <size_t>parts[i].size:
                             raise ValueError("an event is cut short")
                         memcpy(&length, data + at, 2)

@@ -231,7 +231,7 @@ def pack_lines(
     const int64_t[:, :] values,
     const double[::1] ts,
 ):
-    """Packed events of lines (rows,) as the scanner found them; None for what a parser must read."""
+    """Packed events of lines (rows,) as the scanner found them; None for what needs a parser."""
     cdef Lines lines = Lines.__new__(Lines)
     cdef Writer w = _writer
     cdef Py_ssize_t row

@@ -55,6 +55,7 @@ def test_what_watch_follows_and_writes(tmp_path: Path) -> None:
         ('out = ""', 1, "must be a path and must not be empty"),
         ('state = "/var\\u0000/lib"', 1, "must be a path and must not be empty"),
         ("suricata_hold = 301", 1, "must be at most 300"),
+        ("context_hold = 301", 1, "must be at most 300"),
         ("suricata_hold = -1", 1, "must be a number of seconds, 0 or more"),
         ("stall_after = nan", 1, "must be a number of seconds, 0 or more"),
         ("lag_after = inf", 1, "must be a number of seconds, 0 or more"),

@@ -16,6 +16,7 @@ import msgspec
 
 from zeekml.errors import ConfigError
 from zeekml.features.feature_schema import LOCAL_NETS, MOST_RECORDS
+from zeekml.readers.events.event_schema import CONTEXT_HOLD
 from zeekml.readers.flow_schema import SURICATA_HOLD
 
 DEFAULT_CONFIG: Final = Path("/etc/zeekml/zeekml.toml")
@@ -43,6 +44,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     state: str | None = None
     # seconds of log time for which Suricata's flows are held, to be put in order of their end
     suricata_hold: float = SURICATA_HOLD
+    # seconds of log time by which Zeek's logs of events may be ahead of conn.log
+    context_hold: float = CONTEXT_HOLD
     # file that gets the figures for Prometheus' node exporter, or None
     metrics_file: str | None = None
     # seconds without a record, or without one that can be scored, after which that is a
@@ -56,11 +59,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     shed_lag: float = 0.0
 
 
-MAX_SURICATA_HOLD: Final = 300.0
-"""Longest `Config.suricata_hold`, in seconds: notices come that much later."""
+MAX_HOLD: Final = 300.0
+"""Longest `suricata_hold`, since notices come that much later, and `context_hold`; in seconds."""
 
 _PATHS: Final = ("bundle", "rules", "zeek", "suricata", "out", "state", "metrics_file")
-_SECONDS: Final = ("suricata_hold", "stall_after", "lag_after", "shed_lag")
+_SECONDS: Final = ("suricata_hold", "context_hold", "stall_after", "lag_after", "shed_lag")
 
 
 def load_config(path: Path | None = None) -> Config:
@@ -110,8 +113,9 @@ def _check(config: Config) -> None:
         seconds = getattr(config, key)
         if not math.isfinite(seconds) or seconds < 0:
             raise ValueError(f"must be a number of seconds, 0 or more - at `$.{key}`")
-    if config.suricata_hold > MAX_SURICATA_HOLD:
-        raise ValueError(f"must be at most {MAX_SURICATA_HOLD:g} - at `$.suricata_hold`")
+    for key in ("suricata_hold", "context_hold"):
+        if getattr(config, key) > MAX_HOLD:
+            raise ValueError(f"must be at most {MAX_HOLD:g} - at `$.{key}`")
 
 
 def _located(path: Path, text: str, problem: str) -> str:

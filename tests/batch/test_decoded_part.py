@@ -90,21 +90,21 @@ def test_alerts_find_their_flows_across_parts(
         patch.setattr(flow_memory, "MAX_FLOWS", remembered)
         file, pieces = decoded(path, Kind.EVE, parts, place)
         stream = Stream("eve", "suricata", Kind.EVE, ((file,),))
+        counters = ReadCounters()
         expected = [
-            row
-            for batch in read_stream(stream, counters=ReadCounters())
-            for row in batch.to_pylist()
+            row for batch in read_stream(stream, counters=counters) for row in batch.to_pylist()
         ]
         memory = flow_memory.FlowMemory()
-        found = []
+        found, with_events = [], 0
         for piece in pieces:
-            replay_memory(piece, memory)
+            with_events += replay_memory(piece, memory)
             batches = list(read_batches(piece.directory, 0, len(piece.rows)))
             assert [len(batch) for batch in batches] == list(piece.rows)
             for batch, ends in zip(batches, piece.ends(), strict=True):
                 np.testing.assert_array_equal(flow_ends(batch), ends)
             found += batches
     assert [row for batch in in_end_order(found) for row in batch.to_pylist()] == expected
+    assert (with_events, memory.unasked) == (counters.with_events, counters.without_flow)
 
 
 def test_a_part_without_flows(tmp_path: Path) -> None:

@@ -42,21 +42,44 @@ def suricata(tmp_path: Path, *events: dict[str, Any], **more: Any) -> Findings:
 
 @pytest.mark.parametrize("form", [as_tsv, as_json])
 def test_a_sound_zeek_log(tmp_path: Path, form: Any) -> None:
+    (tmp_path / "http.log").touch()
     found = zeek(tmp_path, form(*[conn(NOW - 20)] * 100))
     assert {f.level for f in found.all} == {Level.OK}
     assert {f.check for f in found.all} == {
         *("permission", "format", "lines", "columns", "both_sides", "community_id", "last_record"),
+        "events",
     }
     # 20 s ago it began, and it took one
     assert found["last_record"].text == "the latest record is 19 seconds old"
 
 
 def test_a_sound_suricata_log(tmp_path: Path) -> None:
-    found = suricata(tmp_path, *[event("flow")] * 30, event("alert"), stats(0))
+    found = suricata(tmp_path, *[event("flow")] * 30, event("alert"), event("dns"), stats(0))
     # these events tell the packets of one side alone
     assert {f.check for f in found.all if f.level is not Level.OK} == {"both_sides"}
     assert found["both_sides"].level is Level.UNKNOWN
     assert "1 alerts" in found["alerts"].text
+
+
+def test_events_beside_zeek_s_flows(tmp_path: Path) -> None:
+    bare = zeek(tmp_path, as_tsv(*[conn(NOW - 20)] * 30))["events"]
+    assert bare.level is Level.WARN
+    assert "no dns, http or tls events, which would name what flows were about" in bare.text
+    assert "dns.log, http.log and ssl.log" in bare.remedy
+    few = zeek(tmp_path, as_tsv(conn(NOW - 20)))
+    assert few.level("events") is Level.UNKNOWN
+    for name in ("dns.log", "ssl.log", "x509.log"):
+        (tmp_path / name).touch()
+    found = zeek(tmp_path, as_tsv(*[conn(NOW - 20)] * 30))["events"]
+    assert (found.level, found.text) == (Level.OK, "flows come with dns.log, ssl.log")
+
+
+def test_events_beside_suricata_s_flows(tmp_path: Path) -> None:
+    bare = suricata(tmp_path, *[event("flow")] * 30)["events"]
+    assert bare.level is Level.WARN
+    assert "list `- dns`, `- http` and `- tls`" in bare.remedy
+    found = suricata(tmp_path, *[event("flow")] * 30, event("dns"), event("dns"), event("tls"))
+    assert found["events"].text == "flows come with 2 dns events, 1 tls events"
 
 
 @pytest.mark.parametrize("form", [as_tsv, as_json])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from watch_process import WatchProcess, until, zeekml
 
-from zeekml.outputs import ENRICHED
+from zeekml.outputs import ENRICHED, SUMMARY
 
 DATA = Path(__file__).parents[1] / "readers" / "data" / "office_events"
 LOGS = ("dns.log", "http.log", "ssl.log", "conn.log")
@@ -121,6 +121,8 @@ def test_as_in_an_archive_through_kill_and_rotation(
     found, expected = scored(tmp_path / "out"), archived(zeek, tmp_path / "archived")
     assert len(expected) == zeek.flows
     assert found == expected
+    summary = json.loads((tmp_path / "archived" / SUMMARY).read_text())
+    assert [counters.with_events for counters in watch.counters] == [summary["with_events"]]
     # or nothing would have been shown
     flows = [path.name for path in zeek.directory.glob("conn.*")]
     assert archived(zeek, tmp_path / "flows", *flows) != expected

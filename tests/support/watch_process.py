@@ -20,6 +20,7 @@ from traffic import Traffic, number_in
 
 from zeekml.live.state.reader import StateReader
 from zeekml.outputs import ENRICHED, NOTICE_LOG
+from zeekml.readers.rejects import ReadCounters
 
 ROOT: Final = Path(__file__).parents[2]
 HOUR: Final = datetime.timedelta(hours=1)
@@ -131,9 +132,14 @@ class WatchProcess:
     @property
     def committed(self) -> int:
         """How many records it has read, as far as its state knows."""
+        return sum(counters.accepted for counters in self.counters)
+
+    @property
+    def counters(self) -> list[ReadCounters]:
+        """What its state knows of each stream's records."""
         reader = StateReader(self.state)
         try:
-            return sum(stream.counters.accepted for stream in reader.records().values())
+            return [stream.counters for stream in reader.records().values()]
         finally:
             reader.close()
 

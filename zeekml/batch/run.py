@@ -110,6 +110,8 @@ def _summary(
         "counts_clamped": sum(totals.values_unknown[name] for name in COUNTS),
         "one_sided": totals.one_sided,
         "sides_known": totals.sides_known,
+        "with_events": totals.with_events,
+        "without_flow": totals.without_flow,
         "unwrapped": dict(sorted(totals.unwrapped.items())),
         "context_evicted": sum(r.evicted_records for r in results),
         "streams": [

@@ -102,6 +102,7 @@ def score_stream(
             batch_rows=job.cutting.batch_rows,
             keep_originals=job.options.enriched,
             hold=job.config.suricata_hold,
+            context_hold=job.config.context_hold,
         )
         extracted = ((flows, pipeline.extract(flows)) for flows in read)
         for flows, features in _ahead(extracted) if overlap else extracted:

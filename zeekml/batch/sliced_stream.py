@@ -28,6 +28,7 @@ from zeekml.ensemble.scoring import Ensemble
 from zeekml.outputs import NoticeOutputs, RowOutputs
 from zeekml.pipeline import Pipeline
 from zeekml.readers.archive import LogPart, cut_file
+from zeekml.readers.events.event_join import EventJoin
 from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.files.compression import compression_of
 from zeekml.readers.files.discovery import LogFile, Stream, open_log
@@ -147,7 +148,10 @@ class SlicedStream:
         self._outputs = NoticeOutputs(directory, job.options)
         account = partial(SourceAccount, counters=self._counters, rejects=self._outputs.rejects)
         # reads the logs of events as far as parts of the flows are planned
-        self._join = LogReader(self._counters, account).join(stream) if stream.beside else None
+        self._join: EventJoin | None = None
+        if stream.beside:
+            reader = LogReader(self._counters, account)
+            self._join = reader.join(stream, job.config.context_hold)
         self._detection = StreamDetection(pipeline, self._outputs)
 
         self._decoding = 0  # parts handed out
@@ -233,10 +237,14 @@ class SlicedStream:
             if self._events.only_netflows:
                 count_bounded(self._counters.files_skipped, NETFLOW_ONLY)
             self._events = Events()
-        decoded_part.replay_memory(part, self._memory)
+        self._counters.with_events += decoded_part.replay_memory(part, self._memory)
         read = self._counters.bytes_read
         if self._join is not None:
-            decoded_part.join_events(part, self._join)
+            self._counters.with_events += decoded_part.join_events(part, self._join)
+        if self._planned == len(self._parts):
+            self._counters.without_flow += self._memory.unasked
+            if self._join is not None:
+                self._counters.without_flow += self._join.finish()
         self._bytes += part.counters.bytes_read + self._counters.bytes_read - read
         for directory, ends in self._in_order(part):
             self._on_disk.add(directory)

@@ -78,7 +78,8 @@ def read_traffic(
         pipeline = Pipeline(bundle, policy, config=config, scores_only=True)
         path = work / f"{number:06}.arrow"
         with as_output_error(path), closing(CandidateWriter(path)) as file:
-            read = read_stream(stream, counters=counters, hold=config.suricata_hold)
+            holds = config.suricata_hold, config.context_hold
+            read = read_stream(stream, counters=counters, hold=holds[0], context_hold=holds[1])
             for flows in read:
                 features = pipeline.extract(flows)
                 batch = pipeline.score(flows, features)

@@ -14,6 +14,7 @@ from zeekml.cli.console import InertConsole, PlainTable, output_console
 from zeekml.core.text import printable
 from zeekml.core.units import when
 from zeekml.detection.notice import NOTES, SEVERITIES
+from zeekml.readers.events.event_schema import BRING
 from zeekml.readers.files.discovery import Discovery
 from zeekml.triage.incident_list import IncidentList
 from zeekml.triage.notice_reader import read_notice
@@ -36,6 +37,9 @@ def print_run(result: RunResult, discovery: Discovery, out: Path) -> None:
         _print_incidents(console, incidents, _short_names([r.stream for r in result.results]))
     else:
         console.say("No incidents: nothing in these records reached a threshold of the policy.")
+    if summary["records_scored"] and not summary["with_events"]:
+        # the first to be told of a sensor that logs flows alone
+        console.say(f"No flow has dns, http or tls events; they {BRING}.", "dim")
     if evicted := summary["context_evicted"]:
         remedy = "raise context_records in the configuration"
         told = f"{evicted:,} records left the context early for want of room; {remedy}."
@@ -72,6 +76,11 @@ def _reading_table(summary: Mapping[str, Any]) -> PlainTable:
     ):
         if summary[key]:
             table.add(name, what + ", ".join(f"{k} {v:,}" for k, v in summary[key].items()))
+    if summary["with_events"]:
+        known = f"{summary['with_events']:,} of {summary['records_scored']:,} flows with events"
+        if summary["without_flow"]:
+            known += f"; events of {summary['without_flow']:,} flows that did not follow"
+        table.add("events", known)
     first, last = summary["first_ts"], summary["last_ts"]
     if first is not None and last is not None:
         table.add("time", f"{when(first)} to {when(last)} UTC")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from zeekml.core.units import duration_in_words, when
 from zeekml.doctor.finding import Check, Finding
 from zeekml.doctor.log_sample import TAIL_SIZE, Reading, Sample, read_sample
+from zeekml.live.event_tails import event_paths
 from zeekml.live.health.figures import Capture, read_event
 from zeekml.live.health.unscored import FLOW_REMEDY
+from zeekml.readers.events.event_schema import BRING, KINDS
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.flow_schema import SCORED
 from zeekml.readers.one_sided import CAUSES, REMEDY, too_many
@@ -25,6 +29,12 @@ _ZEEK_ID_REMEDY: Final = (
 )
 _SURICATA_ID_REMEDY: Final = (
     "in suricata.yaml, under outputs: - eve-log:, set `community-id: true`, and restart Suricata"
+)
+_ZEEK_EVENTS_REMEDY: Final = (
+    "let Zeek write dns.log, http.log and ssl.log, as it does by default, in the same directory"
+)
+_EVE_EVENTS_REMEDY: Final = (
+    "in suricata.yaml, under outputs: - eve-log: types:, list `- dns`, `- http` and `- tls`"
 )
 _STATS_REMEDY: Final = "in suricata.yaml, under outputs: - eve-log: types:, list `- stats`"
 
@@ -48,6 +58,7 @@ def examine_zeek(sample: Sample) -> list[Finding]:
         *_parsed(sample, reading),
         _columns(sample, reading, kind),
         _sides(sample, reading),
+        _events(sample, reading, _logs_beside(sample.path), _ZEEK_EVENTS_REMEDY),
         _community_ids(sample, reading, _ZEEK_ID_REMEDY),
         _last_record(sample, reading.latest),
     ]
@@ -73,7 +84,9 @@ def examine_eve(sample: Sample) -> list[Finding]:
             capture = event.capture
         if (logged := event.time) is not None:
             latest = logged if latest is None else max(latest, logged)
-    if alerts := reading.counters.skipped["alert"]:
+    skipped = reading.counters.skipped
+    events = [f"{skipped[kind]:,} {kind} events" for kind in KINDS if skipped[kind]]
+    if alerts := skipped["alert"]:
         text = f"{alerts:,} alerts among {_PLACE}; notices quote those on the same flow"
     else:
         text = f"no alert among {_PLACE}; they are quoted in notices, and are no score input"
@@ -82,6 +95,7 @@ def examine_eve(sample: Sample) -> list[Finding]:
         *_parsed(sample, reading),
         _flow_events(sample, reading),
         _sides(sample, reading),
+        _events(sample, reading, events, _EVE_EVENTS_REMEDY),
         Check("alerts", sample.path).ok(text),
         _community_ids(sample, reading, _SURICATA_ID_REMEDY),
         _drops(sample, capture),
@@ -147,6 +161,11 @@ def _format(sample: Sample, kind: Kind) -> Finding:
     return check.ok("Zeek, JSON" + (" with ISO 8601 times" if iso else ""))
 
 
+def _logs_beside(path: Path) -> list[str]:
+    """Names of the logs of events beside a conn.log that are there."""
+    return [beside.name for beside in event_paths(path).values() if beside.exists()]
+
+
 def _columns(sample: Sample, reading: Reading, kind: Kind) -> Finding:
     check = Check("columns", sample.path)
     if not (flows := reading.counters.accepted):
@@ -172,6 +191,16 @@ def _sides(sample: Sample, reading: Reading) -> Finding:
     if not too_many(one_sided, flows):
         return check.ok(f"both sides are seen ({much} have packets of one side alone)")
     return check.warn(f"{much} have packets of one side alone: {CAUSES}", REMEDY)
+
+
+def _events(sample: Sample, reading: Reading, found: Sequence[str], remedy: str) -> Finding:
+    """Judge what of flows is logged besides themselves; `found` names it."""
+    check = Check("events", sample.path)
+    if found:
+        return check.ok(f"flows come with {', '.join(found)}")
+    if (flows := reading.counters.accepted) < FEW:
+        return check.unknown(f"{flows} flows are too few to tell what is logged with them")
+    return check.warn(f"no dns, http or tls events, which {BRING}", remedy)
 
 
 def _flow_events(sample: Sample, reading: Reading) -> Finding:

@@ -70,7 +70,8 @@ def judge_logs(logs: BenignLogs, judge: Judge, config: Config | None = None) -> 
         pipeline = Pipeline(
             judge.bundle, judge.policy, config=config, ensemble=judge.ensemble, scores_only=True
         )
-        for flows in read_stream(stream, counters=counters, hold=config.suricata_hold):
+        holds = config.suricata_hold, config.context_hold
+        for flows in read_stream(stream, counters=counters, hold=holds[0], context_hold=holds[1]):
             hours.update(active_hours(flows.column("ts").to_numpy(zero_copy_only=False)))
             candidates = pipeline.score(flows).candidates
             yield candidates, np.full(len(candidates), _UNKNOWN_ROW, np.intp)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
 
 import pyarrow as pa
 
@@ -18,7 +17,7 @@ from zeekml.core.text import printable
 from zeekml.live.tail.events import Event, FileOpened, Gap, Lines, Trouble
 from zeekml.live.tail.inputs import StreamLogs
 from zeekml.live.tail.log_tail import LogTail
-from zeekml.readers.events.event_join import CONTEXT_HOLD, with_answers
+from zeekml.readers.events.event_join import with_answers
 from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.events.zeek_event_decoder import ZeekEventDecoder
 from zeekml.readers.events.zeek_events import LOG_OF_KIND
@@ -28,8 +27,6 @@ from zeekml.readers.rejects import SourceAccount
 from zeekml.readers.stream_reader import decoded
 
 log = logging.getLogger("zeekml.watch")
-
-_HOLD: Final = round(CONTEXT_HOLD * 1e6)
 
 
 class _EventTail:
@@ -71,7 +68,8 @@ class _EventTail:
 class EventTails:
     """The logs of events of one stream.
 
-    `tails` are by kind of event; `account` makes the books of a source from its name.
+    `tails` are by kind of event; `account` makes the books of a source from its name; `hold` is by
+    how many seconds of log time they may be ahead of the flows.
     """
 
     def __init__(
@@ -79,7 +77,9 @@ class EventTails:
         tails: Sequence[tuple[str, LogTail]],
         memory: FlowMemory,
         account: Callable[[str], SourceAccount],
+        hold: float,
     ) -> None:
+        self._hold = round(hold * 1e6)
         self._tails = [_EventTail(kind, tail, account) for kind, tail in tails]
         self._memory = memory
 
@@ -92,7 +92,7 @@ class EventTails:
         """Read each log up to a time, in microseconds, and a little further; what was lost."""
         gaps: list[Gap] = []
         for one in self._tails:
-            while one.clock < clock + _HOLD:
+            while one.clock < clock + self._hold:
                 before = one.tail.checkpoint
                 gaps += one.take(one.tail.poll(), self._memory)
                 if one.tail.idle or one.tail.checkpoint == before:

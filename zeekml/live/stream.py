@@ -125,6 +125,7 @@ class LiveStream:
             ],
             self._memory,
             lambda source: SourceAccount(source, counters, unread),
+            config.context_hold,
         )
 
     # -- figures ---------------------------------------------------------------------------------
@@ -288,6 +289,7 @@ class LiveStream:
             for batch in flows:
                 self.coverage.add(batch)
                 self.record.sides.add(batch)
+                self.record.counters.with_events += len(batch) - batch["events"].null_count
             self._feed(JournalEntry(flows, self._memory.changes()), result)
 
     def _feed(self, entry: JournalEntry, result: PollResult) -> None:

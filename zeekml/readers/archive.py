@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from zeekml.readers.batch_builder import flow_end
+from zeekml.readers.events.event_schema import CONTEXT_HOLD
 from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.file_type import Kind
@@ -36,13 +37,15 @@ def read_stream(
     batch_rows: int = DEFAULT_BATCH_ROWS,
     keep_originals: bool = False,
     hold: float = SURICATA_HOLD,
+    context_hold: float = CONTEXT_HOLD,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the flows of a stream in its order, as batches of `FLOW_SCHEMA`.
 
     Batches have at most `batch_rows` rows and are never empty. `counters` is whole only when the
     iterator is exhausted; `rejects` gets the records that cannot be read. `keep_originals` appends
     the column ``original`` (`flow_schema.ORIGINAL_FIELD`). Suricata's flows are held for `hold`
-    seconds; 0 leaves them as they were logged.
+    seconds; 0 leaves them as they were logged. Zeek's logs of events may be `context_hold` seconds
+    of log time ahead of their connections.
 
     Within one writer, records come as they were logged. Several writers of one sensor are merged
     by (largest flow end so far, writer, place in its files). Suricata's flows are then put in the
@@ -54,7 +57,7 @@ def read_stream(
     if stream.kind is Kind.TABLE:
         batches = reader.tables(stream)
     elif stream.beside:
-        batches = reader.joined(stream)
+        batches = reader.joined(stream, context_hold)
     elif len(stream.loggers) == 1:
         batches = reader.logs(stream.loggers[0])
     else:
@@ -64,10 +67,12 @@ def read_stream(
     clock = StreamClock()
     for batch in batches:
         clock.run(flow_ends(batch))
+        counters.with_events += len(batch) - batch.column("events").null_count
         if clock.behind:
             enter_behind(batch, clock, counters)
         for start in range(0, len(batch), batch_rows):
             yield batch.slice(start, batch_rows)
+    counters.without_flow += reader.unasked
 
 
 def enter_behind(batch: pa.RecordBatch, clock: StreamClock, counters: ReadCounters) -> None:

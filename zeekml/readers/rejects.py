@@ -44,7 +44,16 @@ EXCERPT_LENGTH: Final = 200
 DEFAULT_CAP: Final = 1000
 OTHER: Final = "other"
 
-_TOTALS: Final = ("records_read", "accepted", "behind", "sides_known", "one_sided", "bytes_read")
+_TOTALS: Final = (
+    "records_read",
+    "accepted",
+    "behind",
+    "sides_known",
+    "one_sided",
+    "with_events",
+    "without_flow",
+    "bytes_read",
+)
 _MAX_KEYS: Final = 64
 _MAX_KEY_LENGTH: Final = 40
 _MAX_NAMES: Final = 1000
@@ -92,6 +101,10 @@ class ReadCounters:
     # one-sided (`zeekml.readers.one_sided`)
     sides_known: int = 0
     one_sided: int = 0
+    # accepted records of which the sensor logged events, too, and flows of which it logged events
+    # or alerts that came too late for their record, or whose record never came
+    with_events: int = 0
+    without_flow: int = 0
     bytes_read: int = 0  # taken from disk, before decompression
     truncated: list[str] = field(default_factory=list)  # files that end too early, at most 1,000
     remarks: list[str] = field(default_factory=list)  # on files that were read whole; as many

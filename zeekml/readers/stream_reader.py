@@ -70,6 +70,11 @@ class LogReader:
         self._keep_originals = keep_originals
         self._memory = FlowMemory() if memory is None else memory
 
+    @property
+    def unasked(self) -> int:
+        """Flows of which an EVE log told something so far, but not themselves after it."""
+        return self._memory.unasked
+
     def tables(self, stream: Stream) -> Iterator[pa.RecordBatch]:
         """Yield the flows of one capture in flow tables."""
         for file in stream.files:
@@ -99,14 +104,16 @@ class LogReader:
                 yield from self._read(file, ByteStream(raw), decoder, account)
             clock = decoder.clock
 
-    def joined(self, stream: Stream) -> Iterator[pa.RecordBatch]:
+    def joined(self, stream: Stream, hold: float) -> Iterator[pa.RecordBatch]:
         """Yield the flows of one writer's conn.log with the events that stand beside it."""
-        yield from map(self.join(stream).attach, self.logs(stream.loggers[0]))
+        join = self.join(stream, hold)
+        yield from map(join.attach, self.logs(stream.loggers[0]))
+        self._counters.without_flow += join.finish()
 
-    def join(self, stream: Stream) -> EventJoin:
-        """What gives the flows of a conn.log the events that stand beside it."""
+    def join(self, stream: Stream, hold: float) -> EventJoin:
+        """What gives the flows of a conn.log the events that stand beside it, see `EventJoin`."""
         logs = {kind: self.events(kind, files) for kind, files in stream.beside.items()}
-        return EventJoin(logs)
+        return EventJoin(logs, hold)
 
     def logs(self, files: Iterable[LogFile]) -> Iterator[pa.RecordBatch]:
         """Yield the flows of one writer's files, one file after the other."""

@@ -27,6 +27,7 @@ FIGURES: dict[str, Any] = {
     "unknown": {"duration": 2},
     "sides_known": 90,
     "one_sided": 12,
+    "with_events": 40,
     "lag_seconds": 1.25,
     "bytes_behind": 4096,
     "rotations": {"rotated": 2},
@@ -58,6 +59,7 @@ def stream(name: str, **figures: Any) -> LiveStream:
         values_unknown=Counter(of["unknown"]),
         sides_known=of["sides_known"],
         one_sided=of["one_sided"],
+        with_events=of["with_events"],
     )
     record = SimpleNamespace(
         counters=counters, **{key: of[key] for key in ("rotations", "gaps", "notices", "silenced")}
@@ -124,6 +126,7 @@ def test_names_types_and_values() -> None:
         ("records_skipped_total", "dns", 16),
         ("values_unknown_total", "duration", 2),
         ("sides_known_total", 90),
+        ("with_events_total", 40),
         ("one_sided_total", 12),
         ("lag_seconds", 1.25),
         ("bytes_behind", 4096),

@@ -54,6 +54,19 @@ def test_what_comes_more_than_the_hold_after_it_is_not_waited_for() -> None:
     assert names(join.attach(flows(("a", 10.0), ("b", 10.0)))) == [[f"xa{9 + HOLD}"], None]
 
 
+def test_the_hold_may_be_another() -> None:
+    join = EventJoin({HTTP: iter([told(("a", 11), ("b", 12))])}, hold=2)
+    assert names(join.attach(flows(("a", 10.0), ("b", 10.0)))) == [["xa11"], None]
+
+
+def test_what_no_flow_asked_for_is_counted() -> None:
+    late = 10 + HOLD
+    events = told(("a", 1), ("late", late), ("late", late), ("never", late + HOLD))
+    join = EventJoin({HTTP: iter([events])})
+    assert names(join.attach(flows(("a", 10.0), ("late", 10.0)))) == [["xa1"], None]
+    assert join.finish() == 2
+
+
 def test_logs_of_several_kinds() -> None:
     asked = Told(np.array([0]), ["a"], [pack(Event(DNS, 0.0, "q", "A"))])
     join = EventJoin({HTTP: iter([told(("a", 1))]), DNS: iter([asked]), "tls": iter([])})

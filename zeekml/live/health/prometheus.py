@@ -72,6 +72,7 @@ def _figures(stream: LiveStream) -> list[tuple[str, str, str, Mapping[str, int] 
         ("values_unknown_total", "Values that are not understood.", "column", unknown),
         ("sides_known_total", "TCP and UDP flows with packet counts.", "", counters.sides_known),
         ("one_sided_total", "Of these, those seen from one side alone.", "", counters.one_sided),
+        ("with_events_total", "Flows with dns, http or tls events.", "", counters.with_events),
         ("lag_seconds", "How far reading is behind the log.", "", stream.lag),
         ("bytes_behind", "Bytes of the log not read yet.", "", stream.bytes_behind()),
         ("rotations_total", "Files opened, by why.", "how", record.rotations),

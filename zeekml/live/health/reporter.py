@@ -31,6 +31,7 @@ from zeekml.live.stream import SHED, LiveStream
 from zeekml.live.tail.events import Event, FileOpened, Gap, Lines, Trouble
 from zeekml.live.tail.inputs import StreamLogs
 from zeekml.outputs import EVE_JSON, NOTICE_LOG
+from zeekml.readers.events.event_schema import BRING
 
 if TYPE_CHECKING:
     from zeekml.live.service import WatchJob
@@ -288,9 +289,4 @@ def _tell_of_events(logs: StreamLogs) -> None:
     if there:
         log.info("%s: reads %s beside it", name, printable(", ".join(there)))
     if missing:
-        log.info(
-            "%s: %s not there; it would name what flows were about, and give away infections "
-            "that flows alone do not",
-            name,
-            printable(", ".join(missing)),
-        )
+        log.info("%s: not there: %s, which %s", name, printable(", ".join(missing)), BRING)

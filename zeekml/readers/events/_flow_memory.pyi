@@ -6,6 +6,7 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 
 class Limits:
+    forgotten: int
     def __init__(self, flows: int, of_kind: Mapping[int, int]) -> None: ...
 
 def remember(

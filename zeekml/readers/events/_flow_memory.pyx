@@ -6,14 +6,19 @@ from libc.stdint cimport int64_t, uint8_t
 
 
 cdef class Limits:
-    """How much is remembered: flows, and of a flow things of each kind, by the kind's letter."""
+    """How much is remembered: flows, and of a flow things of each kind, by the kind's letter.
+
+    `forgotten` counts the flows for which there was no room any more.
+    """
 
     cdef Py_ssize_t flows
     cdef int[256] of_kind
+    cdef readonly Py_ssize_t forgotten
 
     def __init__(self, Py_ssize_t flows, dict of_kind):
         cdef int letter
         self.flows = flows
+        self.forgotten = 0
         for letter in range(256):
             self.of_kind[letter] = of_kind.get(letter, 0)
 
@@ -35,6 +40,7 @@ cpdef remember(dict flows, flow_id, bytes one, Limits limits):
         flows[flow_id] = [one]
         if len(flows) > limits.flows:
             del flows[next(iter(flows))]
+            limits.forgotten += 1
         return
     flows[flow_id] = known
     kind = kind_of(one)

@@ -3,7 +3,7 @@
 Zeek writes an event before the connection that it belongs to, into a log of its own. Each log has a
 clock, the latest time in it so far: of an event's log, when events began, of conn.log, when
 connections ended. A flow takes the events of its uid that stand in their log before its own time
-and `CONTEXT_HOLD`; so what it gets is up to the order in each log, and not to how they are read.
+and the hold; so what it gets is up to the order in each log, and not to how they are read.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from zeekml.readers.events.event_schema import CONTEXT_HOLD
 from zeekml.readers.events.events_column import remembered_columns
 from zeekml.readers.events.flow_memory import Answer, FlowMemory, Ints, Told
 from zeekml.readers.stream_clock import flow_ends
 
-CONTEXT_HOLD: Final = 60.0
-"""Seconds of log time by which an event's log may be ahead of its connection."""
-
-_HOLD: Final = round(CONTEXT_HOLD * 1e6)
-_NOTHING: Final = Told(np.empty(0, np.int64), [], [])
+_NO_LINES: Final = np.empty(0, np.int64)
+_NOTHING: Final = Told(_NO_LINES, [], [])
 
 
 class _EventLog:
@@ -32,6 +30,13 @@ class _EventLog:
         self._told = told
         self._next: Told | None = next(told, None)
         self._memory = FlowMemory()
+
+    def finish(self) -> int:
+        """Read the rest; of how many flows there were events that none was given."""
+        while self._next is not None:
+            self._memory.exchange(self._next, _NO_LINES, [])
+            self._next = next(self._told, None)
+        return self._memory.unasked
 
     def answers(self, uids: list[int | str | None], times: Ints) -> list[Answer]:
         """The events of flows (n,), for each those that stand before its time, in their order."""
@@ -56,10 +61,13 @@ class EventJoin:
     ----------
     logs
         By kind of event, what the log tells, in order.
+    hold
+        Seconds of log time by which an event's log may be ahead of the connection.
     """
 
-    def __init__(self, logs: Mapping[str, Iterator[Told]]) -> None:
+    def __init__(self, logs: Mapping[str, Iterator[Told]], hold: float = CONTEXT_HOLD) -> None:
         self._logs = [_EventLog(told) for told in logs.values()]
+        self._hold = round(hold * 1e6)
         self._clock = -(1 << 62)
 
     def attach(self, flows: pa.RecordBatch) -> pa.RecordBatch:
@@ -67,13 +75,20 @@ class EventJoin:
         uids = flows.column("uid").to_pylist()
         return with_answers(flows, self.answers(uids, flow_ends(flows)))
 
+    def finish(self) -> int:
+        """Read what is left after the last flow; how many flows, of each log, were never asked of.
+
+        Their events came too late, or their connection did not end while conn.log was written.
+        """
+        return sum(log.finish() for log in self._logs)
+
     def answers(self, uids: list[int | str | None], ends: Ints) -> list[Answer]:
         """What is told of the next flows (n,), which ended then, in microseconds."""
         clocks = np.maximum.accumulate(np.maximum(ends, self._clock))
         self._clock = int(clocks[-1])
         found: list[Answer] = [None] * len(uids)
         for log in self._logs:
-            for row, answer in enumerate(log.answers(uids, clocks + _HOLD)):
+            for row, answer in enumerate(log.answers(uids, clocks + self._hold)):
                 if answer is not None:
                     found[row] = [*(found[row] or ()), *answer]
         return found

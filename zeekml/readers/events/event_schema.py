@@ -49,3 +49,9 @@ EVENT: Final = pa.struct(
 
 EVENTS: Final = pa.list_(EVENT)
 """Of a flow, in order."""
+
+CONTEXT_HOLD: Final = 60.0
+"""Seconds of log time by which a log of events may be ahead of the connections it tells of."""
+
+BRING: Final = "would name what flows were about, and give away infections that flows alone do not"
+"""What events are good for, after what is missing."""

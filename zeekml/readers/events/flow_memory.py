@@ -96,6 +96,11 @@ def signatures(of_flow: Answer) -> list[str] | None:
     return found or None
 
 
+def has_events(of_flow: list[bytes]) -> bool:
+    """Whether there are events among what is remembered of a flow."""
+    return any(one[0] != _SIGNATURE[0] for one in of_flow)
+
+
 class FlowMemory:
     """Alerts and events by flow until the flow itself is logged.
 
@@ -109,6 +114,11 @@ class FlowMemory:
 
     def __len__(self) -> int:
         return len(self._flows)
+
+    @property
+    def unasked(self) -> int:
+        """Flows of which something was remembered so far, and that did not ask for it."""
+        return len(self._flows) + self._limits.forgotten
 
     @classmethod
     def load(cls, data: bytes) -> FlowMemory:

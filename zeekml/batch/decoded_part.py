@@ -29,13 +29,7 @@ from zeekml.outputs import REJECTS
 from zeekml.readers.archive import LogPart, read_part
 from zeekml.readers.events.event_join import EventJoin, with_answers
 from zeekml.readers.events.events_column import remembered_columns
-from zeekml.readers.events.flow_memory import (
-    FlowId,
-    FlowMemory,
-    OneByOne,
-    has_events,
-    packed_signature,
-)
+from zeekml.readers.events.flow_memory import FlowId, FlowMemory, OneByOne, packed_signature
 from zeekml.readers.files.file_type import Kind
 from zeekml.readers.flow_order import EndOrder
 from zeekml.readers.flow_schema import AT_EXIT_FIELD, FLOW_SCHEMA, ORIGINAL_FIELD, SURICATA_HOLD
@@ -198,13 +192,10 @@ class _MemoryTrace(OneByOne):
         self._notes = []
 
 
-def replay_memory(part: DecodedPart, memory: FlowMemory) -> int:
-    """Write down the answers to the flows of a part; `memory` has what came before it.
-
-    Returns how many of the flows have events.
-    """
+def replay_memory(part: DecodedPart, memory: FlowMemory) -> None:
+    """Write down the answers to the flows of a part; `memory` has what came before it."""
     if not part.told and not len(memory):
-        return 0
+        return
     answers: Answers = {}
     asked = 0
     with (part.directory / _ALERTS).open("rb") as file:
@@ -219,14 +210,10 @@ def replay_memory(part: DecodedPart, memory: FlowMemory) -> int:
     if answers:
         with as_output_error(part.directory):
             (part.directory / _SIGNATURES).write_bytes(msgspec.msgpack.encode(answers))
-    return sum(map(has_events, answers.values()))
 
 
-def join_events(part: DecodedPart, join: EventJoin) -> int:
-    """Write down the events of the flows of a part, which is the next one in the stream.
-
-    Returns how many of the flows have some.
-    """
+def join_events(part: DecodedPart, join: EventJoin) -> None:
+    """Write down the events of the flows of a part, which is the next one in the stream."""
     answers: list[Answers] = []
     with (
         pa.memory_map(str(part.directory / _FLOWS)) as source,
@@ -239,7 +226,6 @@ def join_events(part: DecodedPart, join: EventJoin) -> int:
     if any(answers):
         with as_output_error(part.directory):
             (part.directory / _EVENTS).write_bytes(msgspec.msgpack.encode(answers))
-    return sum(map(len, answers))
 
 
 OrderedPart = tuple[Path, list[npt.NDArray[np.int64]]]

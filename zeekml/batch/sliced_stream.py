@@ -29,6 +29,7 @@ from zeekml.outputs import NoticeOutputs, RowOutputs
 from zeekml.pipeline import Pipeline
 from zeekml.readers.archive import LogPart, cut_file
 from zeekml.readers.events.event_join import EventJoin
+from zeekml.readers.events.events_column import count_events
 from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.files.compression import compression_of
 from zeekml.readers.files.discovery import LogFile, Stream, open_log
@@ -75,6 +76,7 @@ class ScoredSlice:
 
     clocks: tuple[float | None, ...]  # stream clock after each batch of candidates
     evicted: int  # records that left the context early during its own rows
+    with_events: int  # of its rows
 
 
 @lru_cache(maxsize=1)
@@ -99,7 +101,7 @@ def score_slice(
     pipeline.warm_up(read_runs(piece.warm_up))
     assert pipeline.context.clock == piece.start, "the warm-up did not end where the slice begins"
     clocks: list[float | None] = []
-    rows = reported = 0
+    rows = reported = with_events = 0
     with as_output_error(directory):
         directory.mkdir()
         with (
@@ -112,10 +114,11 @@ def score_slice(
                 candidates.write(batch.candidates)
                 clocks.append(batch.clock)
                 rows += flows.num_rows
+                with_events += count_events(flows)
                 done = size * rows // piece.rows
                 progress(done - reported, flows.num_rows)
                 reported = done
-    return ScoredSlice(tuple(clocks), pipeline.context.evicted)
+    return ScoredSlice(tuple(clocks), pipeline.context.evicted, with_events)
 
 
 class SliceTask(NamedTuple):
@@ -237,10 +240,10 @@ class SlicedStream:
             if self._events.only_netflows:
                 count_bounded(self._counters.files_skipped, NETFLOW_ONLY)
             self._events = Events()
-        self._counters.with_events += decoded_part.replay_memory(part, self._memory)
+        decoded_part.replay_memory(part, self._memory)
         read = self._counters.bytes_read
         if self._join is not None:
-            self._counters.with_events += decoded_part.join_events(part, self._join)
+            decoded_part.join_events(part, self._join)
         if self._planned == len(self._parts):
             self._counters.without_flow += self._memory.unasked
             if self._join is not None:
@@ -282,6 +285,7 @@ class SlicedStream:
     def _detect_slice(self, number: int, scored: ScoredSlice) -> Iterator[None]:
         path = self._slice_directory(number) / _CANDIDATES
         self._evicted += scored.evicted
+        self._counters.with_events += scored.with_events
         for candidates, clock in zip(read_candidates(path), scored.clocks, strict=True):
             self._detection.add(candidates, clock)
             yield

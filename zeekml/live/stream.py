@@ -30,6 +30,7 @@ from zeekml.live.tail.events import Event, FileOpened, Gap, Lines
 from zeekml.live.tail.file_reader import place_of
 from zeekml.live.tail.inputs import StreamLogs
 from zeekml.live.tail.log_tail import LogTail
+from zeekml.readers.events.events_column import count_events
 from zeekml.readers.flow_schema import SURICATA
 from zeekml.readers.rejects import RejectSink, SourceAccount, count_bounded
 from zeekml.readers.stream_clock import flow_ends
@@ -289,7 +290,7 @@ class LiveStream:
             for batch in flows:
                 self.coverage.add(batch)
                 self.record.sides.add(batch)
-                self.record.counters.with_events += len(batch) - batch["events"].null_count
+                self.record.counters.with_events += count_events(batch)
             self._feed(JournalEntry(flows, self._memory.changes()), result)
 
     def _feed(self, entry: JournalEntry, result: PollResult) -> None:

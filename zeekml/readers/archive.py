@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from zeekml.readers.batch_builder import flow_end
 from zeekml.readers.events.event_schema import CONTEXT_HOLD
+from zeekml.readers.events.events_column import count_events
 from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.files.compression import ByteStream
 from zeekml.readers.files.file_type import Kind
@@ -67,7 +68,7 @@ def read_stream(
     clock = StreamClock()
     for batch in batches:
         clock.run(flow_ends(batch))
-        counters.with_events += len(batch) - batch.column("events").null_count
+        counters.with_events += count_events(batch)
         if clock.behind:
             enter_behind(batch, clock, counters)
         for start in range(0, len(batch), batch_rows):

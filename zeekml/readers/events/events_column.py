@@ -44,6 +44,11 @@ def events_column(of_flows: list[Answer], count: int, size: int) -> pa.ListArray
     return pa.ListArray.from_arrays(pa.array(starts), values, mask=pa.array(known == 0))
 
 
+def count_events(flows: pa.RecordBatch) -> int:
+    """How many flows of a batch have events."""
+    return len(flows) - int(flows.column("events").null_count)
+
+
 def _texts(
     rows: int, valid: npt.NDArray[Any], offsets: npt.NDArray[Any], data: npt.NDArray[Any]
 ) -> pa.StringArray:

@@ -96,11 +96,6 @@ def signatures(of_flow: Answer) -> list[str] | None:
     return found or None
 
 
-def has_events(of_flow: list[bytes]) -> bool:
-    """Whether there are events among what is remembered of a flow."""
-    return any(one[0] != _SIGNATURE[0] for one in of_flow)
-
-
 class FlowMemory:
     """Alerts and events by flow until the flow itself is logged.
 

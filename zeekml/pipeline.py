@@ -6,17 +6,19 @@ the same records give the same results whichever way they come.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from zeekml.config import Config
 from zeekml.detection.allowlist import EMPTY, Allowlist, Suppressed
 from zeekml.detection.allowlist_filter import AllowlistFilter
-from zeekml.detection.candidates import Candidates, candidate_flows
+from zeekml.detection.candidates import Candidates, candidate_flows, with_findings
 from zeekml.detection.incidents.notice_builder import Line
 from zeekml.detection.notice import Notice
+from zeekml.detection.pair_watch import PairWatch
 from zeekml.detection.policy import Policy
 from zeekml.detection.rules import DetectionRules
 from zeekml.detection.single_flows import Judged, SingleFlows
@@ -25,6 +27,8 @@ from zeekml.ensemble.explanation import explain
 from zeekml.ensemble.scoring import Ensemble, Scores
 from zeekml.features.context.engine import ContextEngine
 from zeekml.features.extractor import FeatureBatch, FeatureExtractor
+from zeekml.pairs.contacts import contacts_of
+from zeekml.pairs.layout import Records
 from zeekml.readers.stream_clock import ClockState
 
 
@@ -36,6 +40,11 @@ class ScoredBatch:
     scores: Scores  # row-aligned with flows
     candidates: Candidates  # the rows that may matter
     clock: float | None  # stream clock after the last row, epoch seconds; None if there are no rows
+    contacts: Records  # what pairs of hosts are made of, `zeekml.pairs.layout.CONTACT`
+
+    def whole(self) -> pa.RecordBatch:
+        """The batch as read."""
+        return self.flows
 
 
 class Pipeline:
@@ -65,6 +74,8 @@ class Pipeline:
         Others extract and score, here is only `detect`: saves the memory of the rest.
     scores_only
         Others detect: of the policy is taken which flows are candidates whatever their score.
+    pairs
+        What looks at pairs of hosts; made from bundle and policy if it is not given.
 
     Raises
     ------
@@ -87,6 +98,7 @@ class Pipeline:
         ensemble: Ensemble | None = None,
         detects_only: bool = False,
         scores_only: bool = False,
+        pairs: PairWatch | None = None,
     ) -> None:
         config = config or Config()
         self.bundle = bundle
@@ -100,7 +112,9 @@ class Pipeline:
         self._explainer: Ensemble | None = None
         self._silenced: list[Suppressed] = []
         self._single_flows = SingleFlows(policy)
+        self.pairs = pairs
         if policy is not None and not scores_only:
+            self.pairs = pairs or PairWatch.of(bundle, policy)
             rules = DetectionRules.of(bundle, policy, sensor=sensor, stream=stream)
             self.incidents = AllowlistFilter(rules, allowlist, config.local_nets)
 
@@ -113,6 +127,8 @@ class Pipeline:
     def incidents(self, incidents: AllowlistFilter) -> None:
         self._incidents = incidents
         self._single_flows = SingleFlows(incidents.rules.policy)
+        if self.pairs is not None:
+            self.pairs.go_by(incidents.rules.policy)
 
     def warm_up(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Take in flows that somebody else scores (batches of `FLOW_SCHEMA`).
@@ -136,6 +152,7 @@ class Pipeline:
         worth, enough = self._single_flows.worth(judged, self.bundle.manifest.candidate_score)
         candidates = Candidates(
             flows=candidate_flows(flows, worth),
+            row=worth.astype(np.int64),
             clock=features.clock[worth],
             end=features.end[worth],
             score=scores.score[worth],
@@ -147,7 +164,20 @@ class Pipeline:
             enough=enough[worth],
         )
         clock = float(features.clock[-1]) if flows.num_rows else None
-        return ScoredBatch(flows, scores, candidates, clock)
+        contacts = contacts_of(features.columns, features.clock)
+        return ScoredBatch(flows, scores, candidates, clock, contacts)
+
+    def with_pairs(
+        self, candidates: Candidates, contacts: Records, flows: Callable[[], pa.RecordBatch]
+    ) -> Candidates:
+        """Take the contacts of the next batch in; its candidates with the pairs found in it.
+
+        `flows` gives the batch, and is called if there are any.
+        """
+        if self.pairs is None:
+            return candidates
+        findings = self.pairs.add(contacts)
+        return with_findings(candidates, findings, flows()) if findings else candidates
 
     def detect(self, candidates: Candidates, clock: float | None) -> list[Notice]:
         """Notices that the next batch gives rise to, in order; arguments as in `ScoredBatch`."""
@@ -156,7 +186,8 @@ class Pipeline:
     def feed(self, flows: pa.RecordBatch) -> tuple[ScoredBatch, list[Notice]]:
         """Extract, score and detect: the scored batch, and the notices that it gave rise to."""
         batch = self.score(flows)
-        return batch, self.detect(batch.candidates, batch.clock)
+        candidates = self.with_pairs(batch.candidates, batch.contacts, batch.whole)
+        return batch, self.detect(candidates, batch.clock)
 
     def close(self) -> list[Notice]:
         """Close what is still open, at the end of the input."""
@@ -187,6 +218,9 @@ class Pipeline:
         """Which features made the score of a row, as texts, the largest first."""
         if self._explainer is None:
             self._explainer = Ensemble(self.bundle)
+        told: list[str] = candidates.flows.column("contacts")[row].as_py()
         matrix = candidates.matrix[row : row + 1]
+        if told and np.isnan(matrix).all():
+            return told
         usual = "usual here" if self.bundle.manifest.usual_source == "site" else "usual"
-        return [reason.text(usual) for reason in explain(self._explainer, matrix)[0]]
+        return told + [reason.text(usual) for reason in explain(self._explainer, matrix)[0]]

@@ -81,6 +81,7 @@ def test_golden(make_notice: MakeNotice) -> None:
                 "zeekml_names": ["files.office.test", "a,b"],
                 "zeekml_agents": ["curl/7.88.1"],
                 "zeekml_certificates": ["CN=files.office.test, signed by its owner"],
+                "zeekml_contacts": ["every 5 min, 12 contacts over 1 h"],
                 "zeekml_bundle": ["0123456789ab"],
                 "zeekml_features": ["fedcba987654"],
                 "zeek_uid": ["CmvrSS1wIiuOGYCbfi"],

@@ -31,7 +31,7 @@ _OUR_FIELDS = (
     "zeekml_threshold zeekml_severity zeekml_flows zeekml_first_ts zeekml_last_ts zeekml_why "
     "zeekml_attack zeekml_signatures zeekml_bundle zeekml_features zeekml_group "
     "zeekml_sources zeekml_targets zeekml_ports zeekml_sent_bytes zeekml_received_bytes "
-    "zeekml_names zeekml_agents zeekml_certificates"
+    "zeekml_names zeekml_agents zeekml_certificates zeekml_contacts"
 )
 OUR_FIELDS = _OUR_FIELDS.split()
 
@@ -71,7 +71,8 @@ def test_json_golden(make_notice: MakeNotice) -> None:
         '"zeekml_features":"fedcba987654","zeekml_group":"89abcdef01234567","zeekml_sources":1,'
         '"zeekml_targets":41,"zeekml_ports":1,"zeekml_sent_bytes":12480,'
         '"zeekml_names":["files.office.test","a,b"],"zeekml_agents":["curl/7.88.1"],'
-        '"zeekml_certificates":["CN=files.office.test, signed by its owner"]}\n'
+        '"zeekml_certificates":["CN=files.office.test, signed by its owner"],'
+        '"zeekml_contacts":["every 5 min, 12 contacts over 1 h"]}\n'
     )
 
 

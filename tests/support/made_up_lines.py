@@ -51,6 +51,7 @@ NOTICE = Notice(
     names=("files.office.test", "a,b"),
     agents=("curl/7.88.1",),
     certificates=("CN=files.office.test, signed by its owner",),
+    contacts=("every 5 min, 12 contacts over 1 h",),
     why=("src60_hosts=41 (usual 2) +1.83",),
     tactic="TA0043",
     techniques=("T1595", "T1046"),

@@ -57,6 +57,7 @@ class Candidate:
     server_names: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
     certificates: tuple[str, ...] = ()
+    contacts: tuple[str, ...] = ()
     enough: int = 0  # bit t: the row alone is enough for the threat at place t of THREATS
 
     def __post_init__(self) -> None:
@@ -128,13 +129,16 @@ def columns_of(flows: Sequence[Candidate]) -> Candidates:
     columns = {
         name: pa.array(
             [getattr(flow, field) for flow in flows],
-            pa.list_(pa.string()) if name in TEXT_COLUMNS else FLOW_SCHEMA.field(name).type,
+            pa.list_(pa.string())
+            if name in (*TEXT_COLUMNS, "contacts")
+            else FLOW_SCHEMA.field(name).type,
         )
         for name, field in zip(CANDIDATE_COLUMNS, fields, strict=True)
     }
     names = ("", *THREATS)
     return Candidates(
         flows=pa.RecordBatch.from_pydict(columns),
+        row=np.arange(len(flows)),
         clock=np.array([f.clock for f in flows], np.float64),
         end=np.array([f.end for f in flows], np.float64),
         score=np.array([f.score for f in flows], np.float64),

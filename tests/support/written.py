@@ -36,6 +36,7 @@ ONE = replace(
     names=(),
     agents=(),
     certificates=(),
+    contacts=(),
     why=("src60_hosts=9 hosts (usual 2) +0.77", "port=admin (usual web) +0.50"),
     bundle="abcdef012345",
     features="fedcba543210",

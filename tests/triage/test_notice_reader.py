@@ -40,7 +40,9 @@ def test_headers_half_lines_and_others_lines_are_passed_over() -> None:
 
 @given(st.text(max_size=60) | st.just(HOSTILE))
 def test_text_is_plain_in_every_form(text: str) -> None:
-    about = dict.fromkeys(("why", "signatures", "names", "agents", "certificates"), (text,))
+    about = dict.fromkeys(
+        ("why", "signatures", "names", "agents", "certificates", "contacts"), (text,)
+    )
     hostile = notice(1, msg=text, sub=text, **about)
     lines = [encode_json(hostile), TsvEncoder(0.0).encode(hostile)]
     for line in filter(None, map(read_line, lines)):

@@ -125,6 +125,7 @@ def _metadata(notice: Notice) -> dict[str, list[str]]:
         "zeekml_names": list(notice.names),
         "zeekml_agents": list(notice.agents),
         "zeekml_certificates": list(notice.certificates),
+        "zeekml_contacts": list(notice.contacts),
         "zeekml_bundle": [notice.bundle],
         "zeekml_features": [notice.features],
         "zeek_uid": [flow.uid] if flow.uid and flow.sensor != SURICATA else [],

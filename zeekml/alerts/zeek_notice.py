@@ -85,6 +85,7 @@ _EXTRAS: Final = (
     _Column("zeekml_names", "vector[string]", lambda n: n.names),
     _Column("zeekml_agents", "vector[string]", lambda n: n.agents),
     _Column("zeekml_certificates", "vector[string]", lambda n: n.certificates),
+    _Column("zeekml_contacts", "vector[string]", lambda n: n.contacts),
 )
 
 _Source = Notice | Mapping[str, _Value]

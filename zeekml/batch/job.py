@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
+
 from zeekml.config import Config
 from zeekml.detection.allowlist import EMPTY, Allowlist
 from zeekml.detection.candidates import Candidates
@@ -15,6 +17,7 @@ from zeekml.detection.notice import Notice
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.outputs import NoticeOutputs, OutputOptions
+from zeekml.pairs.layout import Records
 from zeekml.pipeline import Pipeline
 from zeekml.readers.archive import DEFAULT_BATCH_ROWS
 from zeekml.readers.files.discovery import Stream
@@ -80,6 +83,7 @@ class StreamResult:
     suppressed: int
     silenced: int  # incidents
     evicted_records: int
+    evicted_pairs: int
     incidents: list[Notice]  # the last line of each, at most MAX_SHOWN
 
 
@@ -91,8 +95,15 @@ class StreamDetection:
         self._opened: Counter[str] = Counter()
         self._last_lines: dict[str, Notice] = {}
 
-    def add(self, candidates: Candidates, clock: float | None) -> None:
-        """Take in the candidates of the next batch; arguments as in `ScoredBatch`."""
+    def add(
+        self,
+        candidates: Candidates,
+        clock: float | None,
+        contacts: Records,
+        flows: Callable[[], pa.RecordBatch],
+    ) -> None:
+        """Take in the next batch; arguments as in `ScoredBatch` and `Pipeline.with_pairs`."""
+        candidates = self._pipeline.with_pairs(candidates, contacts, flows)
         self._write(self._pipeline.detect(candidates, clock))
 
     def close(self) -> None:
@@ -109,7 +120,7 @@ class StreamDetection:
 
     def result(self, stream: Stream, counters: ReadCounters, evicted_records: int) -> StreamResult:
         """What the stream came to."""
-        incidents = self._pipeline.incidents
+        incidents, pairs = self._pipeline.incidents, self._pipeline.pairs
         return StreamResult(
             stream=stream.name,
             counters=counters,
@@ -117,5 +128,6 @@ class StreamDetection:
             suppressed=incidents.suppressed,
             silenced=incidents.silenced_count,
             evicted_records=evicted_records,
+            evicted_pairs=0 if pairs is None else pairs.ledger.evicted,
             incidents=list(self._last_lines.values()),
         )

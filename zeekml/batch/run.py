@@ -114,6 +114,7 @@ def _summary(
         "without_flow": totals.without_flow,
         "unwrapped": dict(sorted(totals.unwrapped.items())),
         "context_evicted": sum(r.evicted_records for r in results),
+        "pairs_evicted": sum(r.evicted_pairs for r in results),
         "streams": [
             {"name": r.stream, "records_scored": r.counters.accepted, "notices": dict(r.notices)}
             for r in results

@@ -108,7 +108,7 @@ def score_stream(
         for flows, features in _ahead(extracted) if overlap else extracted:
             batch = pipeline.score(flows, features)
             rows.write_batch(batch)
-            detection.add(batch.candidates, batch.clock)
+            detection.add(batch.candidates, batch.clock, batch.contacts, batch.whole)
             report(flows.num_rows)
         detection.close()
         report(0)

@@ -10,22 +10,27 @@ from __future__ import annotations
 
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
 
 from zeekml.batch import decoded_part
 from zeekml.batch.decoded_part import DecodedPart, PartOrder
 from zeekml.batch.job import Progress, ScoreJob, StreamDetection, StreamResult
-from zeekml.batch.slice_planner import Slice, SlicePlanner, read_runs
+from zeekml.batch.slice_planner import Run, Slice, SlicePlanner, read_runs
 from zeekml.core.atomic_write import as_output_error
 from zeekml.detection.candidates import CandidateWriter, read_candidates
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.ensemble.scoring import Ensemble
 from zeekml.outputs import NoticeOutputs, RowOutputs
+from zeekml.pairs.layout import CONTACT
 from zeekml.pipeline import Pipeline
 from zeekml.readers.archive import LogPart, cut_file
 from zeekml.readers.events.event_join import EventJoin
@@ -41,6 +46,7 @@ COMPRESSION: Final = 8
 """By how much compressed logs are taken to be smaller."""
 
 _CANDIDATES: Final = "candidates.arrow"
+_CONTACTS: Final = "contacts.bin"
 _MAGIC_BYTES: Final = 6
 _PARTS_PER_WORKER: Final = 4  # of one file: each part reads over those before it
 _SLICES_AHEAD: Final = 2  # per worker
@@ -75,6 +81,7 @@ class ScoredSlice:
     """What a worker leaves of a slice, besides the files in its directory."""
 
     clocks: tuple[float | None, ...]  # stream clock after each batch of candidates
+    contacts: tuple[int, ...]  # how many contacts each batch has
     evicted: int  # records that left the context early during its own rows
     with_events: int  # of its rows
 
@@ -101,24 +108,28 @@ def score_slice(
     pipeline.warm_up(read_runs(piece.warm_up))
     assert pipeline.context.clock == piece.start, "the warm-up did not end where the slice begins"
     clocks: list[float | None] = []
+    counts: list[int] = []
     rows = reported = with_events = 0
     with as_output_error(directory):
         directory.mkdir()
         with (
             closing(RowOutputs(directory, job.options)) as outputs,
             closing(CandidateWriter(directory / _CANDIDATES)) as candidates,
+            (directory / _CONTACTS).open("wb") as contacts,
         ):
             for flows in read_runs(piece.own):
                 batch = pipeline.score(flows)
                 outputs.write_batch(batch)
                 candidates.write(batch.candidates)
+                batch.contacts.tofile(contacts)
+                counts.append(len(batch.contacts))
                 clocks.append(batch.clock)
                 rows += flows.num_rows
                 with_events += count_events(flows)
                 done = size * rows // piece.rows
                 progress(done - reported, flows.num_rows)
                 reported = done
-    return ScoredSlice(tuple(clocks), pipeline.context.evicted, with_events)
+    return ScoredSlice(tuple(clocks), tuple(counts), pipeline.context.evicted, with_events)
 
 
 class SliceTask(NamedTuple):
@@ -199,8 +210,7 @@ class SlicedStream:
                 self._plan(self._decoded.pop(self._planned))
         elif isinstance(result, ScoredSlice):
             self._scored[task.number] = result
-            self._records_ahead -= self._slices.pop(task.number).rows
-            self._clear()
+            self._records_ahead -= self._slices[task.number].rows
 
     def step(self) -> bool:
         """Detect in one more batch, or finish; False if there is nothing to do here now."""
@@ -286,10 +296,23 @@ class SlicedStream:
         path = self._slice_directory(number) / _CANDIDATES
         self._evicted += scored.evicted
         self._counters.with_events += scored.with_events
-        for candidates, clock in zip(read_candidates(path), scored.clocks, strict=True):
-            self._detection.add(candidates, clock)
-            yield
+        pairs = path.with_name(_CONTACTS)
+        piece = self._slices[number]
+        batches = zip(read_candidates(path), scored.clocks, scored.contacts, strict=True)
+        with pairs.open("rb") as file:
+            for at, (candidates, clock, count) in enumerate(batches):
+                contacts = np.fromfile(file, CONTACT, count)
+                self._detection.add(candidates, clock, contacts, partial(_nth, piece.own, at))
+                yield
         path.unlink()
+        pairs.unlink()
+        del self._slices[number]
+        self._clear()
+
+
+def _nth(runs: Sequence[Run], number: int) -> pa.RecordBatch:
+    """One of the batches of some runs."""
+    return next(islice(read_runs(runs), number, None))
 
 
 def _parts(file: LogFile, job: ScoreJob, workers: int) -> list[LogPart]:

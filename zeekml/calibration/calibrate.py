@@ -183,6 +183,7 @@ def calibrate(
         model_card=_card(bundle, notices_per_day, traffic, days, curve, chosen),
         combine=manifest.combine,
         parent=bundle.digest,
+        pairs=bundle.pairs,
     )
     made = bundles.write_bundle(out, new, overwrite=overwrite)
     return Calibrated(made, bundle, notices_per_day, traffic, days, curve, chosen, before, within)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from zeekml.config import Config
 from zeekml.core.atomic_write import as_output_error
 from zeekml.detection.candidates import Candidates, CandidateWriter, read_candidates
+from zeekml.detection.pair_watch import PairWatch
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.manifest import Usual, usual_values
@@ -75,7 +76,8 @@ def read_traffic(
     scored = []
     reported = 0
     for number, stream in enumerate(streams):
-        pipeline = Pipeline(bundle, policy, config=config, scores_only=True)
+        pairs = PairWatch.of(bundle, policy)
+        pipeline = Pipeline(bundle, policy, config=config, scores_only=True, pairs=pairs)
         path = work / f"{number:06}.arrow"
         with as_output_error(path), closing(CandidateWriter(path)) as file:
             holds = config.suricata_hold, config.context_hold
@@ -84,8 +86,9 @@ def read_traffic(
                 features = pipeline.extract(flows)
                 batch = pipeline.score(flows, features)
                 # nothing is explained here
-                bare = np.empty((len(batch.candidates), 1), np.float32)
-                file.write(replace(batch.candidates, matrix=bare))
+                candidates = pipeline.with_pairs(batch.candidates, batch.contacts, batch.whole)
+                bare = np.empty((len(candidates), 1), np.float32)
+                file.write(replace(candidates, matrix=bare))
                 ordinary.add(features.matrix[batch.scores.score < bundle.manifest.candidate_score])
                 begun = flows.column("ts").to_numpy(zero_copy_only=False) // HOUR
                 found, counts = np.unique(begun, return_counts=True)

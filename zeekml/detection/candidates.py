@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,8 @@ _FLOW_COLUMNS: Final = (
     *("ts", "uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto", "service"),
     *("orig_ip_bytes", "resp_ip_bytes", "community_id", "signatures", "sensor"),
 )
-CANDIDATE_COLUMNS: Final = (*_FLOW_COLUMNS, *TEXT_COLUMNS)
+_CONTACTS: Final = "contacts"
+CANDIDATE_COLUMNS: Final = (*_FLOW_COLUMNS, *TEXT_COLUMNS, _CONTACTS)
 """What incidents and notices need to know of a flow."""
 
 
@@ -31,6 +32,7 @@ class Candidates:
     """
 
     flows: pa.RecordBatch  # CANDIDATE_COLUMNS of each row
+    row: npt.NDArray[np.int64]  # int64 (n,): Place of the flow in its batch
     # float64 (n,): Stream clock when the flow was taken in, and end of the flow, epoch seconds
     clock: npt.NDArray[np.float64]
     end: npt.NDArray[np.float64]
@@ -94,7 +96,73 @@ def candidate_flows(flows: pa.Table | pa.RecordBatch, rows: npt.NDArray[np.intp]
     taken = flows.select([*_FLOW_COLUMNS, "events"]).take(pa.array(rows))
     columns = [_whole(column) for column in taken.columns]
     texts = flow_texts(columns.pop())
-    return pa.RecordBatch.from_arrays([*columns, *texts], names=list(CANDIDATE_COLUMNS))
+    contacts = pa.array([[]] * len(rows), pa.list_(pa.string()))
+    return pa.RecordBatch.from_arrays([*columns, *texts, contacts], names=list(CANDIDATE_COLUMNS))
+
+
+@dataclass(frozen=True, slots=True)
+class PairFinding:
+    """A pair of hosts that is told of, and the flow at which it was."""
+
+    row: int  # place of the flow in its batch
+    clock: float  # as in `Candidates`
+    end: float
+    threat: int  # place in THREATS
+    score: float
+    members: tuple[float, ...]  # score of each member of the pair ensemble
+    told: str  # what the pair showed
+
+
+def with_findings(
+    candidates: Candidates, findings: Sequence[PairFinding], flows: pa.RecordBatch
+) -> Candidates:
+    """The candidates of a batch of flows, and the flows at which pairs were found.
+
+    Such a flow is enough by itself, with the score and threat of its pair.
+    """
+    rows = np.array([finding.row for finding in findings], np.int64)
+    new = np.setdiff1d(rows, candidates.row)
+    count, members = len(new), candidates.members.shape[1]
+    added = Candidates(
+        flows=candidate_flows(flows, new),
+        row=new,
+        clock=np.zeros(count),
+        end=np.zeros(count),
+        score=np.zeros(count),
+        spread=np.zeros(count),
+        threat=np.zeros(count, np.int8),
+        classes=np.zeros((count, len(THREATS)), np.float32),
+        members=np.full((count, members), np.nan, np.float32),
+        matrix=np.full((count, candidates.matrix.shape[1]), np.nan, np.float32),
+        enough=np.zeros(count, np.uint8),
+    )
+    tables = [part.flows for part in (candidates, added)]
+    together = pa.Table.from_batches([t.select(CANDIDATE_COLUMNS) for t in tables])
+    both = joined(_one_batch(together), (candidates, added))
+    both = both.take(np.argsort(both.row, kind="stable"))
+    contacts = both.flows.column(_CONTACTS).to_pylist()
+    for finding in findings:
+        at = int(np.searchsorted(both.row, finding.row))
+        own = np.full(members, np.nan, np.float32)
+        own[: len(finding.members)] = finding.members[:members]
+        both.clock[at], both.end[at] = finding.clock, finding.end
+        both.score[at] = finding.score
+        both.spread[at] = np.std(finding.members)
+        both.threat[at] = finding.threat
+        both.classes[at] = 0.0
+        both.classes[at, finding.threat] = 1.0
+        both.members[at] = own
+        both.enough[at] |= np.uint8(1 << finding.threat)
+        contacts[at] = [*contacts[at], finding.told]
+    place = both.flows.schema.get_field_index(_CONTACTS)
+    told = pa.array(contacts, pa.list_(pa.string()))
+    return replace(both, flows=both.flows.set_column(place, _CONTACTS, told))
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    unified = table.unify_dictionaries().combine_chunks().to_batches()
+    empty = [pa.array([], field.type) for field in table.schema]
+    return unified[0] if unified else pa.RecordBatch.from_arrays(empty, schema=table.schema)
 
 
 def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -157,6 +157,7 @@ class Notice:
     names: tuple[str, ...]
     agents: tuple[str, ...]
     certificates: tuple[str, ...]
+    contacts: tuple[str, ...]  # what its pairs of hosts showed over days
     why: tuple[str, ...]  # the features that made the score, as text, largest first
     tactic: str  # MITRE ATT&CK ids, as the policy gives them
     techniques: tuple[str, ...]

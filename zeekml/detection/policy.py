@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from zeekml.detection.flow_rules import FlowRule, read_alone, read_floors
 from zeekml.detection.notice import NOTES, SEVERITIES
 from zeekml.detection.yaml_values import Value, read_yaml
 from zeekml.ensemble.classes import THREATS
+from zeekml.ensemble.pair_models import PAIR_THREATS
 from zeekml.errors import ConfigError
 
 POLICY_FILE: Final = "policy.yaml"
@@ -29,7 +31,7 @@ _REQUIRED: Final = (
     *("note", "group_by", "threshold", "window", "top"),
     *("minimum_flows", "minimum_members", "severity", "suppress_for"),
 )
-_OPTIONAL: Final = ("enabled", "description", "floor", "alone", "attack")
+_OPTIONAL: Final = ("enabled", "description", "floor", "alone", "pairs", "attack")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Detector:
     # what a single flow is enough by, without models and with them
     floor: tuple[FlowRule, ...] = ()
     alone: tuple[FlowRule, ...] = ()
+    # the score from which pairs of hosts are told of; None takes the bundle's, infinite is never
+    pairs: float | None = None
 
     def severity(self, score: float, flows: int) -> str:
         """The most severe band that an incident with this highest score and size reaches."""
@@ -142,7 +146,16 @@ def _detector(threat: str, value: Value) -> Detector:
         techniques=techniques,
         floor=read_floors(entry["floor"]) if "floor" in entry else (),
         alone=read_alone(entry["alone"]) if "alone" in entry else (),
+        pairs=_pairs(threat, entry["pairs"]) if "pairs" in entry else None,
     )
+
+
+def _pairs(threat: str, value: Value) -> float | None:
+    if threat not in PAIR_THREATS:
+        value.fail(f"is for {' and '.join(PAIR_THREATS)} alone; remove it")
+    if value.text() == "off":
+        return math.inf
+    return None if value.text() == "auto" else value.share()
 
 
 def _group_by(value: Value) -> tuple[str, ...]:

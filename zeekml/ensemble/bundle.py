@@ -3,6 +3,8 @@
     manifest.json     what the rest is, with the SHA-256 of each file (see `manifest`)
     member_0.tflite … the members
     scaler.npz        mean, scale and fill per feature, and the clip
+    pairs_0.tflite …  the members for pairs of hosts over days, and
+    pairs_scaler.npz  their scaler
     MODEL_CARD.md     what the members were trained on and how they did
 
 A bundle decides what is reported and what is not, so whoever can change it can hide an attack:
@@ -28,13 +30,16 @@ from zeekml.core.atomic_write import sync_directory
 from zeekml.ensemble import manifest as manifest_format
 from zeekml.ensemble.classes import CLASSES, THREATS
 from zeekml.ensemble.interpreter import Member, MemberError
-from zeekml.ensemble.manifest import FileEntry, MemberEntry
+from zeekml.ensemble.manifest import FileEntry, MemberEntry, PairEntry
+from zeekml.ensemble.pair_models import PAIR_CLASSES, PAIR_THREATS, PairModels
 from zeekml.ensemble.scaler import MAX_SCALER, Scaler, decode_scaler, encode_scaler
 from zeekml.errors import BundleError, OutputError
 from zeekml.features.feature_schema import SCHEMA_HASH
+from zeekml.pairs.pair_features import PAIR_FEATURES
 
 MANIFEST_FILE: Final = "manifest.json"
 SCALER_FILE: Final = "scaler.npz"
+PAIR_SCALER_FILE: Final = "pairs_scaler.npz"
 CARD_FILE: Final = "MODEL_CARD.md"
 SHORT_DIGEST: Final = 12
 
@@ -62,6 +67,7 @@ class Bundle:
     models: tuple[bytes, ...]  # the members' .tflite files, in the manifest's order
     scaler: Scaler
     model_card: str  # Markdown
+    pairs: PairModels | None = None  # what scores pairs of hosts over days, if it has that
 
     @property
     def short_digest(self) -> str:
@@ -95,6 +101,7 @@ class NewBundle:
     combine: manifest_format.Combine = "logit"
     parent: str | None = None
     usual_source: Literal["training", "site"] = "training"
+    pairs: PairModels | None = None
 
 
 def load_bundle(path: str | os.PathLike[str] | None = None, *, pin: str | None = None) -> Bundle:
@@ -142,6 +149,11 @@ def load_bundle(path: str | os.PathLike[str] | None = None, *, pin: str | None =
         except BundleError as err:
             raise BundleError(f"bundle {directory}: {MANIFEST_FILE}: {err}") from err
         models = tuple(files.read_entry(entry, _MAX_MEMBER) for entry in manifest.members)
+        pair_models: tuple[bytes, ...] = ()
+        pair_scaler = b""
+        if (pairs := manifest.pairs) is not None:
+            pair_models = tuple(files.read_entry(entry, _MAX_MEMBER) for entry in pairs.members)
+            pair_scaler = files.read_entry(pairs.scaler, MAX_SCALER)
         scaler_bytes = files.read_entry(manifest.scaler, MAX_SCALER)
         card = files.read_entry(manifest.model_card, _MAX_CARD)
     try:
@@ -149,7 +161,13 @@ def load_bundle(path: str | os.PathLike[str] | None = None, *, pin: str | None =
         scaler.check(len(manifest.features))
     except BundleError as err:
         raise BundleError(f"bundle {directory}: {manifest.scaler.file}: {err}") from err
-    bundle = Bundle(directory, manifest, digest, models, scaler, card.decode(errors="replace"))
+    of_pairs = None
+    if pairs is not None:
+        if not inside_package:
+            _check_plain(directory, pairs, pair_models)
+        of_pairs = _pair_models(directory, pairs, pair_models, pair_scaler)
+    text = card.decode(errors="replace")
+    bundle = Bundle(directory, manifest, digest, models, scaler, text, of_pairs)
     if not inside_package:
         _try_foreign(bundle)
     for entry, model in zip(manifest.members, models, strict=True):
@@ -166,6 +184,35 @@ def load_bundle(path: str | os.PathLike[str] | None = None, *, pin: str | None =
                 reason = f"{form.format(has)}, the manifest says {told}"
                 raise _unfit(directory, entry.file, reason)
     return bundle
+
+
+def _check_plain(directory: Path, entry: PairEntry, models: tuple[bytes, ...]) -> None:
+    """Refuse members for pairs that zeekml has not written itself."""
+    from zeekml.ensemble.tflite_file import is_plain_mlp
+
+    for own, model in zip(entry.members, models, strict=True):
+        if not is_plain_mlp(model):
+            raise _unfit(directory, own.file, "is not of the form that zeekml writes")
+
+
+def _pair_models(
+    directory: Path, entry: PairEntry, models: tuple[bytes, ...], scaler_bytes: bytes
+) -> PairModels:
+    """The ensemble for pairs, checked."""
+    try:
+        scaler = decode_scaler(scaler_bytes)
+        scaler.check(len(entry.features))
+    except BundleError as err:
+        raise BundleError(f"bundle {directory}: {entry.scaler.file}: {err}") from err
+    for own, model in zip(entry.members, models, strict=True):
+        try:
+            member = Member(model)
+        except MemberError as err:
+            raise _unfit(directory, own.file, err) from err
+        if (member.inputs, member.outputs) != (len(entry.features), len(entry.classes)):
+            reason = f"takes {member.inputs} features and gives {member.outputs} scores"
+            raise _unfit(directory, own.file, reason)
+    return PairModels(models, scaler, entry.thresholds)
 
 
 def try_members(bundle: Bundle, numbers: Sequence[int] | None = None) -> None:
@@ -229,6 +276,20 @@ def write_bundle(
         digest = add(file, member.model)
         entries.append(MemberEntry(file, digest, tuple(member.outputs), embedding))
     new.scaler.check(len(new.features))
+    pairs = None
+    if new.pairs is not None:
+        names = [f"pairs_{i}.tflite" for i in range(len(new.pairs.models))]
+        scaler_digest = add(PAIR_SCALER_FILE, encode_scaler(new.pairs.scaler))
+        pairs = PairEntry(
+            features=tuple(PAIR_FEATURES),
+            classes=PAIR_CLASSES,
+            members=tuple(
+                FileEntry(name, add(name, model))
+                for name, model in zip(names, new.pairs.models, strict=True)
+            ),
+            scaler=FileEntry(PAIR_SCALER_FILE, scaler_digest),
+            thresholds=_in_order(new.pairs.thresholds, PAIR_THREATS),
+        )
     manifest = manifest_format.Manifest(
         format=manifest_format.FORMAT,
         format_version=manifest_format.FORMAT_VERSION,
@@ -249,6 +310,7 @@ def write_bundle(
         evaluation=new.evaluation,
         parent=new.parent,
         usual_source=new.usual_source,
+        pairs=pairs,
     )
     # last, so that a directory with a manifest is never half a bundle
     contents[MANIFEST_FILE] = manifest_format.encode(manifest)

@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from zeekml.core.text import printable
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES, THREATS
+from zeekml.ensemble.pair_models import PAIR_CLASSES, PAIR_THREATS
 from zeekml.errors import BundleError
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES, SCHEMA_HASH
+from zeekml.pairs.pair_features import PAIR_FEATURES
 
 FORMAT: Final = "zeekml-bundle"
 FORMAT_VERSION: Final = 1
@@ -88,6 +90,16 @@ def usual_values(
     return usual
 
 
+class PairEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The ensemble for pairs of hosts over days."""
+
+    features: tuple[str, ...]
+    classes: tuple[str, ...]
+    members: tuple[FileEntry, ...]
+    scaler: FileEntry
+    thresholds: dict[str, float]  # by threat, the score from which something is told
+
+
 class TrainingSource(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
 ):
@@ -123,6 +135,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     parent: str | None  # digest of the bundle that this one was made from
     # whose percentiles `usual` holds: of benign training rows, or of a site's own traffic
     usual_source: Literal["training", "site"] = "training"
+    pairs: PairEntry | None = None  # bundles made before there was one lack it
 
     def check(self) -> None:
         """Raise `BundleError`, with the reason alone, unless this version can use the bundle."""
@@ -142,6 +155,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         if not self.members:
             yield "no members"
         files: list[FileEntry] = [*self.members, self.scaler, self.model_card]
+        if self.pairs is not None:
+            files += [*self.pairs.members, self.pairs.scaler]
+            yield from _reasons_against_pairs(self.pairs)
         for entry in files:
             if not _FILE_NAME.fullmatch(entry.file):
                 plain = f"'{printable(entry.file, _SHOWN)}' is not a plain file name"
@@ -177,6 +193,20 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             yield "a threshold is not between 0 and 1"
         if not 0 <= self.candidate_score <= min(self.thresholds.values()):
             yield "candidate_score is not between 0 and the lowest threshold"
+
+
+def _reasons_against_pairs(pairs: PairEntry) -> Iterator[str]:
+    """What is wrong with the ensemble for pairs."""
+    if pairs.features != tuple(PAIR_FEATURES):
+        yield "the features of pairs are not those of this version; train the bundle again"
+    if pairs.classes != PAIR_CLASSES:
+        yield f"the classes of pairs must be {', '.join(PAIR_CLASSES)}, in this order"
+    if not pairs.members:
+        yield "no members for pairs"
+    if set(pairs.thresholds) != set(PAIR_THREATS):
+        yield f"thresholds for pairs must be given for {', '.join(PAIR_THREATS)}"
+    if not all(0 < threshold < 1 for threshold in pairs.thresholds.values()):
+        yield "a threshold for pairs is not between 0 and 1"
 
 
 class _Head(msgspec.Struct):

@@ -11,6 +11,7 @@ import numpy as np
 from zeekml.config import Config
 from zeekml.datasets.read import parse_argument
 from zeekml.detection.candidates import Candidates
+from zeekml.detection.pair_watch import PairWatch
 from zeekml.errors import DataError, InputError
 from zeekml.evaluation.judge import Judge, Numbers, Raised
 from zeekml.evaluation.recordings import BenignTraffic, active_hours
@@ -68,12 +69,18 @@ def judge_logs(logs: BenignLogs, judge: Judge, config: Config | None = None) -> 
 
     def batches(stream: Stream) -> Iterator[tuple[Candidates, Numbers]]:
         pipeline = Pipeline(
-            judge.bundle, judge.policy, config=config, ensemble=judge.ensemble, scores_only=True
+            judge.bundle,
+            judge.policy,
+            config=config,
+            ensemble=judge.ensemble,
+            scores_only=True,
+            pairs=PairWatch.of(judge.bundle, judge.policy),
         )
         holds = config.suricata_hold, config.context_hold
         for flows in read_stream(stream, counters=counters, hold=holds[0], context_hold=holds[1]):
             hours.update(active_hours(flows.column("ts").to_numpy(zero_copy_only=False)))
-            candidates = pipeline.score(flows).candidates
+            batch = pipeline.score(flows)
+            candidates = pipeline.with_pairs(batch.candidates, batch.contacts, batch.whole)
             yield candidates, np.full(len(candidates), _UNKNOWN_ROW, np.intp)
 
     raised: list[Raised] = []

@@ -171,6 +171,7 @@ def candidates_of(
     """Some rows as candidates: of the flows these rows alone are given, of all else every row."""
     return Candidates(
         flows=flows,
+        row=rows.astype(np.int64),
         clock=clock[rows],
         end=end[rows],
         score=scores.score[rows],

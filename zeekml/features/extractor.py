@@ -15,7 +15,7 @@ from zeekml.features.addresses import HostClassifier
 from zeekml.features.context.engine import MAX_RECORDS, ContextEngine
 from zeekml.features.event_features import write_event_features
 from zeekml.features.feature_schema import FEATURES, LOCAL_NETS
-from zeekml.features.flow_features import READ, flow_columns
+from zeekml.features.flow_features import READ, FlowColumns, flow_columns
 from zeekml.readers.stream_clock import ClockState
 
 _JOINED_ROWS: Final = 8192  # small batches cost more than their rows
@@ -28,6 +28,7 @@ class FeatureBatch:
     matrix: npt.NDArray[np.float32]  # (rows, `FEATURES`); NaN where the record does not tell
     clock: npt.NDArray[np.float64]  # (rows,): the stream's clock when each row was taken in
     end: npt.NDArray[np.float64]  # (rows,): end of each flow
+    columns: FlowColumns  # what they were computed from
 
 
 class FeatureExtractor:
@@ -62,7 +63,7 @@ class FeatureExtractor:
         write_flow_features(columns, matrix)
         clock = self.context.write(columns, matrix)
         write_event_features(batch.column("events"), matrix)
-        return FeatureBatch(matrix, clock, columns.end / 1e6)
+        return FeatureBatch(matrix, clock, columns.end / 1e6, columns)
 
 
 def feature_matrix(

@@ -12,8 +12,9 @@ from zeekml.config import Config
 from zeekml.detection.allowlist import Suppressed
 from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.notice import Notice
+from zeekml.detection.pair_watch import PairWatch
 from zeekml.ensemble.bundle import Bundle
-from zeekml.live.state.database import Snapshot
+from zeekml.live.state.database import PairChanges, Snapshot
 from zeekml.live.state.journal import JournalEntry
 from zeekml.pipeline import Pipeline, ScoredBatch
 from zeekml.readers.flow_order import EndOrder
@@ -42,7 +43,8 @@ class LivePipeline:
     """A `Pipeline` behind the order of ends, fed with one journal entry after the other.
 
     `hold` is for how many seconds flows are held to be put in order, 0 for a log that is in order;
-    `at` is where the stream's clock and the flows held back stood, None at the very start.
+    `at` is where the stream's clock and the flows held back stood, None at the very start; `pairs`
+    looks at pairs of hosts, if the bundle can judge them.
     """
 
     def __init__(
@@ -54,9 +56,11 @@ class LivePipeline:
         hold: float,
         originals: bool = False,
         at: Snapshot | None = None,
+        pairs: PairWatch | None = None,
     ) -> None:
         self._originals = originals
-        self.pipeline = Pipeline(bundle, config=config, clock=at.clock if at else None)
+        clock = at.clock if at else None
+        self.pipeline = Pipeline(bundle, config=config, clock=clock, pairs=pairs)
         self.pipeline.incidents = incidents
         self.context = self.pipeline.context
         self._order: EndOrder | None = None
@@ -107,7 +111,15 @@ class LivePipeline:
     def anchor(self, number: int, alerts: bytes) -> Snapshot:
         """The anchor before journal entry `number`, which comes next."""
         ordering = self._order.save() if self._order is not None else None
-        return Snapshot(number, self.context.clock, ordering, self.incidents.save(), alerts)
+        pairs = None
+        if (watched := self.pipeline.pairs) is not None:
+            pairs = PairChanges(watched.ledger.head(), list(watched.ledger.changes()))
+        return Snapshot(number, self.context.clock, ordering, self.incidents.save(), alerts, pairs)
+
+    def stored(self) -> None:
+        """Note that the latest anchor is stored."""
+        if self.pipeline.pairs is not None:
+            self.pipeline.pairs.ledger.stored()
 
     def _in_order(self, intake: JournalEntry) -> Iterator[pa.RecordBatch]:
         if intake.release and self._order is not None:

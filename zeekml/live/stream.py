@@ -97,6 +97,8 @@ class LiveStream:
         self.record.allowlist |= self._has_other_allowlist()
         if first is not None or self.record.close or self.record.allowlist:
             state.commit([StreamCommit(logs.name, self.record.encode(), anchor=first)])
+            if first is not None:
+                self.pipeline.stored()
         self._anchored = clock()
         # what was scored again counts: who is stopped again and again would do ever more of it
         latest = state.anchors(logs.name)[-1].number
@@ -339,6 +341,7 @@ class LiveStream:
         if commit.entry is not None:
             self._number = commit.entry.number + 1
         if commit.anchor is not None:
+            self.pipeline.stored()
             self._anchored = self._clock()
             self._rows_since = 0
         self._snapshots.committed(commit, self.pipeline.context)

@@ -23,6 +23,7 @@ from zeekml.training.leave_one_out import (
 from zeekml.training.mlp import Recipe
 from zeekml.training.model_card import CardFacts, model_card
 from zeekml.training.new_bundle import new_bundle
+from zeekml.training.pairs.pair_training import train_pairs
 from zeekml.training.thresholds import Fitted
 from zeekml.training.trainer import MemberPlan, TrainingSettings, train
 from zeekml.training.training_checkpoints import TrainingCheckpoints
@@ -113,6 +114,7 @@ def build_bundle(
             "no environment can be held out to calibrate on; add labelled environments "
             f"({why_none_held_out(prepared)})"
         )
+    pairs = train_pairs(collection.environments, seed=seed, tell=tell)
     tell("choosing thresholds", 0, 1)
     fitted = Fitted.to(folds, policy or load_policy())
     facts = CardFacts(
@@ -124,7 +126,11 @@ def build_bundle(
         training=training,
         evaluation=evaluation,
         fitted=fitted,
+        pairs=pairs,
     )
+    evaluation_facts = fitted.as_dict(seed)
+    if pairs is not None:
+        evaluation_facts["pairs"] = pairs.figures.as_dict()
     tell("writing", 0, 1)
     new = new_bundle(
         name,
@@ -132,8 +138,9 @@ def build_bundle(
         fitted.calibration,
         fitted.thresholds,
         prepared,
-        evaluation=fitted.as_dict(seed),
+        evaluation=evaluation_facts,
         model_card=model_card(facts),
+        pairs=pairs.models if pairs is not None else None,
     )
     bundle = bundles.write_bundle(out, new, overwrite=overwrite)
     checkpoints.remove()

@@ -68,6 +68,7 @@ class HeldOutStream:
         rows, enough = SingleFlows(policy).worth(judged, fit.base_rate)
         candidates = Candidates(
             flows=candidate_flows(environment.flows, rows),
+            row=rows.astype(np.int64),
             clock=clock[rows],
             end=end[rows],
             score=scores[rows],

@@ -9,6 +9,7 @@ import numpy as np
 
 from zeekml.ensemble.bundle import NewBundle, NewMember
 from zeekml.ensemble.manifest import Calibration, TrainingSource, Usual, usual_values
+from zeekml.ensemble.pair_models import PairModels
 from zeekml.ensemble.tflite_file import write_mlp
 from zeekml.training.platt_fit import PlattFit
 from zeekml.training.thresholds import Thresholds
@@ -25,6 +26,7 @@ def new_bundle(
     *,
     evaluation: dict[str, Any],
     model_card: str,
+    pairs: PairModels | None = None,
 ) -> NewBundle:
     """The bundle of an ensemble that learned from these environments."""
     # of benign rows; environments weigh the same, synthetic rows are left out
@@ -56,4 +58,5 @@ def new_bundle(
         ],
         evaluation=evaluation,
         model_card=model_card,
+        pairs=pairs,
     )

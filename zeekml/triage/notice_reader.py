@@ -20,7 +20,13 @@ from zeekml.ensemble.classes import THREATS
 from zeekml.readers.formats.zeek_header import unescape
 
 _SUB: Final = NOTICE_COLUMNS.index("sub")
-_ABOUT: Final = ("zeekml_signatures", "zeekml_names", "zeekml_agents", "zeekml_certificates")
+_ABOUT: Final = (
+    "zeekml_signatures",
+    "zeekml_names",
+    "zeekml_agents",
+    "zeekml_certificates",
+    "zeekml_contacts",
+)
 _LISTS: Final = frozenset({"zeekml_why", "zeekml_attack", *_ABOUT})
 _MAX_ITEMS: Final = 64
 _TEXT: Final = 1000
@@ -98,6 +104,7 @@ class NoticeLine:
     names: tuple[str, ...]
     agents: tuple[str, ...]
     certificates: tuple[str, ...]
+    contacts: tuple[str, ...]
     bundle: str
     features: str  # digest of the feature schema
     raw: bytes
@@ -109,6 +116,7 @@ class NoticeLine:
             ("asked for", self.names, ", "),
             ("user agents", self.agents, "; "),
             ("certificates", self.certificates, "; "),
+            ("contacts", self.contacts, "; "),
             ("Suricata alerts", self.signatures, "; "),
         )
         return [(what, between.join(texts)) for what, texts, between in every if texts]
@@ -162,6 +170,7 @@ def read_line(line: bytes) -> NoticeLine | None:
         names=_list(fields, "zeekml_names"),
         agents=_list(fields, "zeekml_agents"),
         certificates=_list(fields, "zeekml_certificates"),
+        contacts=_list(fields, "zeekml_contacts"),
         bundle=_text(fields, "zeekml_bundle", 64),
         features=_text(fields, "zeekml_features", 64),
         raw=line,

@@ -109,7 +109,7 @@ def test_signatures_are_bounded_and_plain(
     assert notices[0].signatures[:2] == ("a\\x1b[2J", "rule 0")
 
 
-@pytest.mark.parametrize("column", ["names", "agents", "certificates"])
+@pytest.mark.parametrize("column", ["names", "agents", "certificates", "contacts"])
 def test_what_flows_were_about_is_bounded_and_plain(
     make_tracker: Callable[..., Any], make_candidate: MakeCandidate, column: str
 ) -> None:

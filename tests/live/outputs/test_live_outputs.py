@@ -26,6 +26,7 @@ from zeekml.live.outputs import live_outputs
 from zeekml.live.outputs.live_outputs import LiveOutputs, line_key, notice_encoder
 from zeekml.live.state.database import Mark
 from zeekml.outputs import ENRICHED, EVE_JSON, NOTICE_LOG, REJECTS, SILENCED, OutputOptions
+from zeekml.pairs.layout import CONTACT
 from zeekml.pipeline import ScoredBatch
 from zeekml.readers.flow_schema import FLOW_SCHEMA, ORIGINAL_FIELD
 
@@ -262,6 +263,7 @@ def scored(originals: list[bytes | None] | None) -> ScoredBatch:
     none = np.zeros(0)
     candidates = Candidates(
         flows=candidate_flows(flows, np.zeros(0, np.intp)),
+        row=np.zeros(0, np.int64),
         clock=none,
         end=none,
         score=none,
@@ -272,7 +274,7 @@ def scored(originals: list[bytes | None] | None) -> ScoredBatch:
         matrix=np.zeros((0, 0), np.float32),
         enough=none.astype(np.uint8),
     )
-    return ScoredBatch(flows, scores, candidates, 1.7e9)
+    return ScoredBatch(flows, scores, candidates, 1.7e9, np.zeros(0, CONTACT))
 
 
 @pytest.fixture

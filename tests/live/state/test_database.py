@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -38,7 +39,7 @@ def state(directory: Path) -> Iterator[State]:
     state.close()
 
 
-def anchor(number: int, **changes: bytes) -> Snapshot:
+def anchor(number: int, **changes: Any) -> Snapshot:
     return Snapshot(number, ClockState(number * 10, 0, number, 1), **changes)
 
 

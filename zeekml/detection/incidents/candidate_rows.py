@@ -81,7 +81,7 @@ ROW: Final = np.dtype(
     align=True,
 )
 
-TOLD_COLUMNS: Final = ("signatures", "names", "agents", "certificates")
+TOLD_COLUMNS: Final = ("signatures", "names", "agents", "certificates", "contacts")
 """Columns of texts that notices quote."""
 
 _UNKNOWN: Final = THREATS.index(UNKNOWN_AS)

@@ -58,6 +58,7 @@ class Incident:
     rule: FlowRule | None = None  # by which one flow alone opened it; None if others had to
     relays: bool = False  # whether the source may be a resolver that asks for its clients
     names: Sequence[str] = ()  # asked for by its flows, the first different ones
+    contacts: Sequence[str] = ()  # what its pairs of hosts showed over days, likewise
 
 
 def has_ports(proto: str) -> bool:
@@ -71,6 +72,8 @@ def message(incident: Incident, state: State) -> str:
     if incident.flows > 1 or incident.end - incident.first_ts >= 1.0:
         amount += f" in {duration(incident.end - incident.first_ts)}"
     by = f"; {incident.rule.brief()}" if incident.rule else ""
+    if incident.contacts:
+        by += f"; {incident.contacts[-1]}"
     return printable(f"{_deed(incident)} ({amount}{_ENDINGS[state]}{by})", 400)
 
 

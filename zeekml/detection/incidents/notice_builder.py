@@ -146,6 +146,7 @@ class NoticeBuilder:
             names=texts.of("names"),
             agents=texts.of("agents"),
             certificates=texts.of("certificates"),
+            contacts=texts.of("contacts"),
             why=texts.why,
             tactic=detector.tactic,
             techniques=detector.techniques,
@@ -188,6 +189,7 @@ class NoticeBuilder:
             ports=self._distinct(texts, PORTS, "proto", "id.resp_p"),
             rule=texts.rule,
             names=texts.of("names"),
+            contacts=texts.of("contacts"),
             relays=texts.relays,
         )
 

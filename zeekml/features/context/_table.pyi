@@ -1,5 +1,5 @@
+from zeekml.core.lazy_memory import Slots
 from zeekml.features.context.compact_hash_table import CompactHashTable
-from zeekml.features.context.lazy_memory import Slots
 
 def alike(table: CompactHashTable, key_hash: int) -> list[int]: ...
 def cell(table: CompactHashTable, at: int) -> tuple[int, int]: ...

@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.core.lazy_memory import reserved
 from zeekml.features.context._context import LANES
-from zeekml.features.context.lazy_memory import reserved
 from zeekml.readers.stream_clock import Ints64
 
 _MOST_FILLED: Final = 0.8

@@ -17,13 +17,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.core.lazy_memory import reserved
 from zeekml.core.serialization import decode
 from zeekml.errors import StateError
 from zeekml.features.context import _context, layout
 from zeekml.features.context._context import LANES, LAST
 from zeekml.features.context.compact_hash_table import CompactHashTable
 from zeekml.features.context.layout import ContextState, SlotPool
-from zeekml.features.context.lazy_memory import reserved
 from zeekml.features.feature_schema import SCHEMA_HASH
 from zeekml.readers._stream_clock import LATE
 

@@ -24,11 +24,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.core.lazy_memory import Ring
 from zeekml.features import feature_schema
 from zeekml.features.context import _context, compact_hash_table, layout
 from zeekml.features.context._context import LAST, SERIES_WIDTH, Context
 from zeekml.features.context.context_snapshot import Bytes, head_of, parts_of, restored
-from zeekml.features.context.lazy_memory import Ring
 from zeekml.features.feature_schema import EVENT_START, FLOW_WIDTH, WINDOWS
 from zeekml.features.flow_features import FlowColumns
 from zeekml.readers import stream_clock

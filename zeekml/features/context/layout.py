@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.core.lazy_memory import Slots, new_slots, reserved
 from zeekml.features.context._context import (
     HOST_COUNTS,
     PAIR_COUNTS,
@@ -30,7 +31,6 @@ from zeekml.features.context._context import (
     UNKNOWN_PORT_INDEX,
 )
 from zeekml.features.context.compact_hash_table import CompactHashTable, new_cells
-from zeekml.features.context.lazy_memory import Slots, new_slots, reserved
 from zeekml.features.feature_schema import WINDOWS
 from zeekml.readers._stream_clock import SECOND
 from zeekml.readers.stream_clock import Ints64

@@ -27,12 +27,12 @@ import numpy as np
 
 from zeekml._version import __version__
 from zeekml.core.atomic_write import replacing
+from zeekml.core.lazy_memory import reserved
 from zeekml.core.serialization import Part, seal_pieces, unseal_pieces
 from zeekml.core.text import printable
 from zeekml.errors import StateError
 from zeekml.features.context.context_snapshot import Bytes
 from zeekml.features.context.engine import ContextEngine
-from zeekml.features.context.lazy_memory import reserved
 from zeekml.live.state.database import ContextSnapshot, State, StreamCommit
 
 log = logging.getLogger("zeekml.watch")

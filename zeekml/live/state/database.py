@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -24,6 +24,7 @@ from zeekml.core.text import printable
 from zeekml.errors import StateFileError
 from zeekml.live.health.sides import SidesSeen
 from zeekml.live.state.state_directory import StateDirectory, transaction
+from zeekml.pairs.ledger import StoredRecord
 from zeekml.readers.rejects import ReadCounters
 from zeekml.readers.stream_clock import ClockState
 
@@ -47,6 +48,10 @@ CREATE TABLE IF NOT EXISTS anchor (
     judge BLOB, alerts BLOB, UNIQUE (stream, number));
 CREATE TABLE IF NOT EXISTS snapshot (
     stream TEXT PRIMARY KEY, number INTEGER NOT NULL, file TEXT NOT NULL, digest BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS ledger (stream TEXT PRIMARY KEY, head BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS pair (
+    stream TEXT NOT NULL, kind INTEGER NOT NULL, place INTEGER NOT NULL, data BLOB NOT NULL,
+    UNIQUE (stream, kind, place));
 CREATE TABLE IF NOT EXISTS output (name TEXT PRIMARY KEY, mark BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS incident (
     id TEXT PRIMARY KEY, stream TEXT NOT NULL, note TEXT NOT NULL, state TEXT NOT NULL,
@@ -70,6 +75,13 @@ class JournalRow:
     data: bytes
 
 
+class PairChanges(NamedTuple):
+    """What of a `PairLedger` is to be stored anew."""
+
+    head: bytes
+    records: list[StoredRecord]
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A stream at an anchor: a place in its journal from which that can be taken in again."""
@@ -79,6 +91,7 @@ class Snapshot:
     ordering: bytes | None = None  # flows held, by `EndOrder.save`; None for a log in order
     judge: bytes | None = None  # incidents, by `Judge.save`; as the next, at the latest anchor only
     alerts: bytes | None = None  # by `FlowMemory.save`
+    pairs: PairChanges | None = None  # to be stored with it; not what is
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +239,17 @@ class State:
         row = self._row("SELECT number, file, digest FROM snapshot WHERE stream = ?", stream)
         return ContextSnapshot(*row) if row else None
 
+    def pairs(self, stream: str) -> PairChanges | None:
+        """What is stored of a stream's pairs, at its latest anchor; None if nothing is."""
+        head = self._row("SELECT head FROM ledger WHERE stream = ?", stream)
+        if head is None:
+            return None
+        with self._place.complaining():
+            rows = self._db.execute(
+                "SELECT kind, place, data FROM pair WHERE stream = ?", (stream,)
+            ).fetchall()
+        return PairChanges(head[0], [StoredRecord(*row) for row in rows])
+
     def journal(self, stream: str, begin: int, end: int | None = None) -> Iterator[JournalRow]:
         """The entries of a stream numbered begin … end−1, one at a time."""
         number = begin
@@ -322,12 +346,21 @@ class State:
             clock = msgspec.json.encode(anchor.clock)
             parts = (anchor.ordering, anchor.judge, anchor.alerts)
             self._put("anchor", [(name, anchor.number, clock, *parts)])
+            if anchor.pairs is not None:
+                self._put_pairs(name, anchor.pairs)
         if commit.snapshot is not None:
             self._put("snapshot", [(name, *astuple(commit.snapshot))])
         if commit.forget_before:
             for table in ("journal", "anchor"):
                 old = "stream = ? AND number < ?"
                 self._db.execute(f"DELETE FROM {table} WHERE {old}", (name, commit.forget_before))
+
+    def _put_pairs(self, stream: str, changes: PairChanges) -> None:
+        self._put("ledger", [(stream, changes.head)])
+        gone = [(stream, r.kind, r.place) for r in changes.records if r.data is None]
+        one = "stream = ? AND kind = ? AND place = ?"
+        self._db.executemany(f"DELETE FROM pair WHERE {one}", gone)
+        self._put("pair", [(stream, *r) for r in changes.records if r.data is not None])
 
 
 class StreamState(msgspec.Struct):

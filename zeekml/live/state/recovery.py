@@ -12,11 +12,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from zeekml.config import Config
 from zeekml.core.text import printable
 from zeekml.detection.allowlist_filter import AllowlistFilter
+from zeekml.detection.pair_watch import PairWatch
 from zeekml.ensemble.bundle import Bundle
 from zeekml.errors import DataError, StateError
 from zeekml.features.context.layout import HORIZON
@@ -24,6 +25,7 @@ from zeekml.live.live_pipeline import LivePipeline
 from zeekml.live.state.context_files import load_context
 from zeekml.live.state.database import ContextSnapshot, Snapshot, State
 from zeekml.live.state.journal import JournalEntry, LiveMemory, unpack
+from zeekml.pairs.ledger import PairLedger
 from zeekml.readers.events.flow_memory import FlowMemory
 from zeekml.readers.stream_clock import ClockState
 
@@ -36,6 +38,7 @@ LOST_INCIDENTS: Final = (
     "may come a second time under another id"
 )
 LOST_MEMORY: Final = "what the sensor told of flows that are still open cannot be used ({})"
+LOST_PAIRS: Final = "what is known of pairs of hosts cannot be used ({}); they begin anew"
 LOST_CONTEXT: Final = (
     "the journal of the last hour cannot be used ({}); scores may be off until an hour of log "
     "time has passed"
@@ -86,16 +89,21 @@ def recover(
     problems: list[str] = []
     anchors = state.anchors(stream)
     if not anchors:
-        new = LivePipeline(bundle, new_incidents(), config, hold=hold, originals=originals)
+        pairs = PairWatch.of(bundle)
+        more: dict[str, Any] = {"hold": hold, "originals": originals, "pairs": pairs}
+        new = LivePipeline(bundle, new_incidents(), config, **more)
         return RestoredStream(new, LiveMemory(FlowMemory()), problems)
     latest = state.anchor(stream, anchors[-1].number)
     load = AllowlistFilter.load
     incidents = _loaded(latest.judge, load, new_incidents, LOST_INCIDENTS, problems)
     memory = _loaded(latest.alerts, FlowMemory.load, FlowMemory, LOST_MEMORY, problems)
     live = LiveMemory(memory)
+    pairs = _pairs(state, stream, bundle, problems)
 
     def pipeline_at(anchor: Snapshot) -> LivePipeline:
-        return LivePipeline(bundle, incidents, config, hold=hold, originals=originals, at=anchor)
+        return LivePipeline(
+            bundle, incidents, config, hold=hold, originals=originals, at=anchor, pairs=pairs
+        )
 
     snapshot = state.snapshot(stream)
     pipeline = _from_snapshot(state, stream, snapshot, anchors, pipeline_at)
@@ -142,6 +150,19 @@ def _from_snapshot(
         log.warning("%s: %s; the journal takes its place", printable(stream), error)
         return None
     return pipeline
+
+
+def _pairs(state: State, stream: str, bundle: Bundle, problems: list[str]) -> PairWatch | None:
+    """What looks at pairs of hosts, with the ledger as it was at the latest anchor."""
+    if bundle.pairs is None:
+        return None
+    ledger = None
+    try:
+        if (stored := state.pairs(stream)) is not None:
+            ledger = PairLedger.load(*stored)
+    except DataError as error:
+        problems.append(LOST_PAIRS.format(error))
+    return PairWatch.of(bundle, None, ledger)
 
 
 def _loaded(

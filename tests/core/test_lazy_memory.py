@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from zeekml.core.lazy_memory import CHUNK, Ring, new_slots, reserved
 from zeekml.features.context import _table
-from zeekml.features.context.lazy_memory import CHUNK, Ring, new_slots, reserved
 
 
 def resident() -> int:

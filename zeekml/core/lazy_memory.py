@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.readers.stream_clock import Ints64
+Ints64 = npt.NDArray[np.int64]
 
 CHUNK: Final = 1 << 21
 """Bytes that are given back together: the processor's large pages."""

@@ -1,0 +1,514 @@
+"""The pair ledger at work: contacts in, and which pairs are to be looked at."""
+
+from libc.math cimport sqrt
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from zeekml.core._hash_table cimport HashTable, find, find_or_add, remove, table_of
+from zeekml.features._hashes cimport mix
+
+from zeekml.pairs import layout
+
+DEF GAPS = 134
+DEF SIZES = 40
+DEF WINDOW = 6
+DEF THREATS = 2
+DEF NONE = -1
+DEF NO_PERIOD = 255
+DEF MOST_OF_A_LIST = 512  # pairs of a host that one is compared with
+DEF LEAST_CONTACTS = 8  # of a pair that one is compared with
+
+DONE = _DONE
+FULL = _FULL
+SWEEP = _SWEEP
+CROWDED = _CROWDED
+
+cdef enum:
+    _DONE = 0  # all contacts are taken in
+    _FULL = 1  # room is needed for another pair
+    _SWEEP = 2  # what is old is to be forgotten first
+    _CROWDED = 3  # no room for another look
+
+cdef struct Contact:
+    int64_t start
+    int64_t end
+    int64_t clock
+    uint64_t source
+    uint64_t destination
+    int64_t sent
+    int64_t received
+    int32_t row
+    uint16_t port
+    uint8_t proto
+    uint8_t direction
+    uint8_t failed
+    uint8_t padding[7]
+
+cdef struct Pair:
+    uint64_t key
+    uint64_t source
+    uint64_t destination
+    int64_t first
+    int64_t last
+    int64_t halved
+    int64_t began
+    int64_t sent
+    int64_t received
+    int64_t contact_sent
+    int64_t contact_received
+    int64_t duration
+    int64_t longest
+    int64_t due_sent
+    int64_t due_longest
+    int64_t hour
+    int64_t told[THREATS]
+    uint64_t hours[3]
+    uint32_t contacts
+    uint32_t flows
+    uint32_t failed
+    uint32_t due_contacts
+    int32_t source_place
+    int32_t destination_place
+    int32_t of_source[2]
+    int32_t of_destination[2]
+    uint16_t gaps[GAPS]
+    uint8_t sent_sizes[SIZES]
+    uint8_t received_sizes[SIZES]
+    uint16_t port
+    uint8_t proto
+    uint8_t direction
+    uint8_t period
+    uint8_t size
+    uint8_t regular
+    uint8_t padding[5]
+
+cdef struct Host:
+    uint64_t key
+    int64_t first
+    int64_t sent
+    uint64_t seen
+    int32_t pairs
+    int32_t latest
+
+cdef struct Look:
+    Pair pair
+    int64_t number
+    int64_t place
+    int64_t now
+    int64_t source_sent
+    int64_t source_pairs
+    int64_t sources
+    int64_t regular_to_others
+    int64_t destination_first
+    uint64_t seen
+    int64_t same_to_others
+    int64_t same_from_others
+    int64_t in_period
+    int64_t time_in_period
+    int64_t gap_count
+    int64_t gap_time
+
+cdef struct Position:
+    int64_t number
+    int64_t now
+    int64_t began
+    int64_t sweep
+    int64_t looks
+    int64_t sources
+
+cdef int64_t[GAPS] gap_edges
+cdef int64_t[GAPS] gap_centres
+cdef int64_t[SIZES - 1] size_edges
+cdef int64_t burst = layout.BURST * layout.MICROS
+cdef int64_t horizon = <int64_t>layout.HORIZON * layout.MICROS
+cdef int64_t hour = 3600 * <int64_t>layout.MICROS
+cdef int64_t first_due = layout.FIRST_DUE
+cdef int64_t first_due_sent = layout.FIRST_DUE_SENT
+cdef double chance = layout.CHANCE
+cdef double regular = layout.REGULAR
+cdef int32_t several = layout.SEVERAL
+cdef uint8_t inbound = layout.INBOUND
+
+if (
+    layout.GAPS, layout.SIZES, layout.WINDOW, layout.HOURS, layout.THREATS
+) != (GAPS, SIZES, WINDOW, 168, THREATS):
+    raise ImportError("the compiled ledger is of another layout")
+for _i in range(GAPS):
+    gap_edges[_i] = layout.GAP_EDGES[_i]
+    gap_centres[_i] = layout.GAP_CENTRES[_i]
+for _i in range(SIZES - 1):
+    size_edges[_i] = layout.SIZE_EDGES[_i]
+
+
+cdef inline int bin_of(const int64_t* edges, int count, int64_t value) noexcept nogil:
+    """How many edges are at or below a value."""
+    cdef int low = 0, high = count, middle
+    while low < high:
+        middle = (low + high) >> 1
+        if edges[middle] <= value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef inline void count_size(uint8_t* sizes, int64_t value) noexcept nogil:
+    """Count a size; what is newer weighs more once a bin is full."""
+    cdef int at = bin_of(size_edges, SIZES - 1, value), i
+    if sizes[at] == 255:
+        for i in range(SIZES):
+            sizes[i] >>= 1
+    sizes[at] += 1
+
+
+cdef inline void mark_hour(Pair* p, int64_t at) noexcept nogil:
+    """Note that there was a contact in an hour since 1970."""
+    cdef int64_t shift = at - p.hour, words, bits
+    cdef int i
+    if shift > 0:
+        p.hour = at
+        words, bits = shift >> 6, shift & 63
+        for i in range(2, -1, -1):
+            if i - words < 0:
+                p.hours[i] = 0
+                continue
+            p.hours[i] = p.hours[i - words] << bits
+            if bits and i - words - 1 >= 0:
+                p.hours[i] |= p.hours[i - words - 1] >> (64 - bits)
+        p.hours[2] &= (<uint64_t>1 << 40) - 1  # 168 of 192
+        shift = 0
+    shift = -shift
+    if shift < 168:
+        p.hours[shift >> 6] |= <uint64_t>1 << (shift & 63)
+
+
+cdef void halve(Pair* p) noexcept nogil:
+    """Let what came so far weigh half as much."""
+    cdef int i
+    for i in range(GAPS):
+        p.gaps[i] >>= 1
+    for i in range(SIZES):
+        p.sent_sizes[i] >>= 1
+        p.received_sizes[i] >>= 1
+    p.sent >>= 1
+    p.received >>= 1
+    p.duration >>= 1
+    p.longest >>= 1
+    p.contacts = (p.contacts >> 1) + 1
+    p.flows = (p.flows >> 1) + 1
+    p.failed >>= 1
+    p.due_sent >>= 1
+    p.due_longest >>= 1
+    p.due_contacts >>= 1
+
+
+cdef inline int64_t next_contacts(int64_t contacts) noexcept nogil:
+    """12, 16, 24, 32, 48, …: at how many contacts a pair is looked at after so many."""
+    cdef int64_t due = first_due
+    while due <= contacts:
+        due += due // 3 if due % 3 == 0 else due // 2
+    return due
+
+
+cdef class Store:
+    """The ledger's arrays, see `ledger`; records of another layout are a ValueError."""
+
+    cdef Position* position
+    cdef Pair* pairs
+    cdef Host* sources
+    cdef Host* destinations
+    cdef HashTable pair_table
+    cdef HashTable source_table
+    cdef HashTable destination_table
+    cdef uint8_t* changed
+    cdef uint8_t* changed_sources
+    cdef uint8_t* changed_destinations
+    cdef object arrays
+
+    def __init__(
+        self, position, pairs, pair_table, sources, source_table, destinations, destination_table,
+        changed,
+    ):
+        cdef Position[::1] at = position
+        cdef Pair[::1] of_pairs = pairs
+        cdef Host[::1] of_sources = sources
+        cdef Host[::1] of_destinations = destinations
+        cdef uint8_t[:, ::1] marks = changed
+        self.arrays = (
+            position, pairs, pair_table, sources, source_table, destinations, destination_table,
+            changed,
+        )
+        self.position = &at[0]
+        self.pairs = &of_pairs[0]
+        self.sources = &of_sources[0]
+        self.destinations = &of_destinations[0]
+        self.pair_table = table_of(pair_table)
+        self.source_table = table_of(source_table)
+        self.destination_table = table_of(destination_table)
+        self.changed = &marks[0, 0]
+        self.changed_sources = &marks[1, 0]
+        self.changed_destinations = &marks[2, 0]
+
+    def take(self, const Contact[::1] contacts, Look[::1] looks):
+        """Take in contacts from the position on, until something is to be done first; what."""
+        cdef int64_t count = contacts.shape[0]
+        cdef int todo = _DONE
+        with nogil:
+            while self.position.number < count:
+                if self.position.looks == looks.shape[0]:
+                    todo = _CROWDED
+                    break
+                todo = self.advance(&contacts[self.position.number], &looks[0])
+                if todo != _DONE:
+                    break
+                self.position.number += 1
+        return todo
+
+    def look(self, int32_t place, Look[::1] looks, int64_t number):
+        """Look at a pair as it is now."""
+        self.note(place, &looks[number])
+        looks[number].number = -1
+
+    def remove(self, int32_t place):
+        """Forget a pair."""
+        cdef Pair* p = &self.pairs[place]
+        self.unlink(p.of_source, p.source_place, self.sources, True, p.direction)
+        self.unlink(
+            p.of_destination, p.destination_place, self.destinations, False, p.direction
+        )
+        self.changed_sources[p.source_place] = 1
+        self.changed_destinations[p.destination_place] = 1
+        if self.sources[p.source_place].pairs == 0:
+            remove(&self.source_table, p.source_place)
+            memset(&self.sources[p.source_place], 0, sizeof(Host))
+        if self.destinations[p.destination_place].pairs == 0:
+            remove(&self.destination_table, p.destination_place)
+            memset(&self.destinations[p.destination_place], 0, sizeof(Host))
+        remove(&self.pair_table, place)
+        memset(p, 0, sizeof(Pair))
+        self.changed[place] = 1
+
+    cdef int advance(self, const Contact* c, Look* looks) noexcept nogil:
+        """Take in one contact."""
+        cdef Position* at = self.position
+        cdef Pair* p
+        cdef int32_t place
+        cdef int64_t gap, long_enough
+        cdef uint64_t key
+        if at.now < c.clock:
+            at.now = c.clock
+        if at.began == 0:
+            at.began = c.start
+            at.sweep = at.now + hour
+        if at.now >= at.sweep:
+            return _SWEEP
+        key = mix(c.source ^ mix(c.destination + (<uint64_t>c.port << 8 | c.proto)))
+        place = find(&self.pair_table, key)
+        if place == NONE:
+            if self.pair_table.free[self.pair_table.slots] == 0:
+                return _FULL
+            place = self.begin(c, key)
+        p = &self.pairs[place]
+        self.changed[place] = 1
+        gap = c.start - p.last
+        if p.flows == 0:
+            p.contacts = 1
+        elif gap < burst:
+            pass  # of the contact that is under way, or one that ended late
+        else:
+            if c.start - p.halved >= horizon:
+                halve(p)
+                p.halved = c.start
+            count_size(p.sent_sizes, p.contact_sent)
+            count_size(p.received_sizes, p.contact_received)
+            p.contact_sent = p.contact_received = 0
+            gap = bin_of(gap_edges, GAPS, gap) - 1
+            if p.gaps[gap] < 65535:
+                p.gaps[gap] += 1
+            p.contacts += 1
+            p.last = c.start
+        mark_hour(p, c.start // hour)
+        p.flows += 1
+        p.failed += c.failed
+        p.contact_sent += c.sent
+        p.contact_received += c.received
+        p.sent += c.sent
+        p.received += c.received
+        p.duration += c.end - c.start
+        if p.longest < c.end - c.start:
+            p.longest = c.end - c.start
+        self.sources[p.source_place].sent += c.sent
+        self.changed_sources[p.source_place] = 1
+        self.destinations[p.destination_place].sent += c.sent
+        self.changed_destinations[p.destination_place] = 1
+        if p.contacts >= p.due_contacts or p.sent >= p.due_sent or p.longest >= p.due_longest:
+            while p.sent >= p.due_sent:
+                p.due_sent *= 2
+            while p.longest >= p.due_longest:
+                p.due_longest *= 2
+            p.due_contacts = <uint32_t>next_contacts(p.contacts)
+            self.note(place, &looks[at.looks])
+            looks[at.looks].number = at.number
+            at.looks += 1
+        return _DONE
+
+    cdef int32_t begin(self, const Contact* c, uint64_t key) noexcept nogil:
+        """Make a new pair; there is room for it."""
+        cdef int32_t place = find_or_add(&self.pair_table, key)
+        cdef Pair* p = &self.pairs[place]
+        memset(p, 0, sizeof(Pair))
+        p.key = key
+        p.source = c.source
+        p.destination = c.destination
+        p.port = c.port
+        p.proto = c.proto
+        p.direction = c.direction
+        p.first = p.last = p.halved = c.start
+        p.began = self.position.began
+        p.hour = c.start // hour
+        p.due_contacts = <uint32_t>first_due
+        p.due_sent = first_due_sent
+        p.due_longest = hour
+        p.period = p.size = NO_PERIOD
+        p.source_place = self.enter(
+            &self.source_table, self.sources, c.source, c, place, p.of_source, True
+        )
+        p.destination_place = self.enter(
+            &self.destination_table, self.destinations, c.destination, c, place, p.of_destination,
+            False,
+        )
+        return place
+
+    cdef int32_t enter(
+        self, HashTable* table, Host* hosts, uint64_t key, const Contact* c, int32_t place,
+        int32_t* links, bint as_source,
+    ) noexcept nogil:
+        """Put a pair at the head of its host's list; the host's place."""
+        cdef int32_t at = find(table, key), other
+        cdef Host* host
+        if at == NONE:
+            at = find_or_add(table, key)
+            host = &hosts[at]
+            memset(host, 0, sizeof(Host))
+            host.key = key
+            host.first = c.start
+            host.latest = NONE
+        host = &hosts[at]
+        other = host.latest
+        links[0] = NONE
+        links[1] = other
+        if other != NONE:
+            if as_source:
+                self.pairs[other].of_source[0] = place
+            else:
+                self.pairs[other].of_destination[0] = place
+            self.changed[other] = 1
+        host.latest = place
+        host.pairs += 1
+        if as_source and c.direction != inbound and host.pairs == several:
+            self.position.sources += 1
+        host.seen |= <uint64_t>1 << (mix(c.source) & 63)
+        return at
+
+    cdef void unlink(
+        self, int32_t* links, int32_t at, Host* hosts, bint as_source, uint8_t direction
+    ) noexcept:
+        """Take a pair out of its host's list."""
+        cdef int32_t before = links[0], after = links[1]
+        if after != NONE:
+            if as_source:
+                self.pairs[after].of_source[0] = before
+            else:
+                self.pairs[after].of_destination[0] = before
+            self.changed[after] = 1
+        if before == NONE:
+            hosts[at].latest = after
+        else:
+            if as_source:
+                self.pairs[before].of_source[1] = after
+            else:
+                self.pairs[before].of_destination[1] = after
+            self.changed[before] = 1
+        hosts[at].pairs -= 1
+        if as_source and direction != inbound and hosts[at].pairs == several - 1:
+            self.position.sources -= 1
+
+    cdef void note(self, int32_t place, Look* look) noexcept nogil:
+        """Write down a pair and what is known of its hosts, and what is its period."""
+        cdef Pair* p = &self.pairs[place]
+        cdef Pair* other
+        cdef Host* source = &self.sources[p.source_place]
+        cdef Host* destination = &self.destinations[p.destination_place]
+        cdef int64_t counts[GAPS + 1]
+        cdef int64_t times[GAPS + 1]
+        cdef int64_t in_period, time_in_period
+        cdef double best = -1.0, product
+        cdef double statistic = 0.0
+        cdef int i, period = NO_PERIOD, most = 0
+        cdef int32_t at
+        counts[0] = times[0] = 0
+        for i in range(GAPS):
+            counts[i + 1] = counts[i] + p.gaps[i]
+            times[i + 1] = times[i] + p.gaps[i] * gap_centres[i]
+        memset(look, 0, sizeof(Look))
+        look.gap_count = counts[GAPS]
+        look.gap_time = times[GAPS]
+        for i in range(GAPS - WINDOW + 1):
+            in_period = counts[i + WINDOW] - counts[i]
+            time_in_period = times[i + WINDOW] - times[i]
+            product = <double>in_period * <double>time_in_period
+            if in_period and product > best:
+                best = product
+                period = i
+                look.in_period = in_period
+                look.time_in_period = time_in_period
+        if look.gap_time:
+            statistic = sqrt(best / <double>look.gap_count / <double>look.gap_time)
+        p.regular = (statistic - chance) * sqrt(<double>look.gap_count) >= regular
+        p.period = <uint8_t>period
+        p.size = NO_PERIOD
+        for i in range(SIZES):
+            if p.sent_sizes[i] > most:
+                most = p.sent_sizes[i]
+                p.size = <uint8_t>i
+        look.pair = p[0]
+        look.place = place
+        look.now = self.position.now
+        look.source_sent = source.sent
+        look.source_pairs = source.pairs
+        look.sources = self.position.sources
+        look.destination_first = destination.first
+        look.seen = destination.seen
+        at = source.latest
+        for i in range(MOST_OF_A_LIST):
+            if at == NONE:
+                break
+            other = &self.pairs[at]
+            if other.destination != p.destination:
+                look.regular_to_others += other.regular
+            if (
+                other.destination != p.destination
+                and other.contacts >= LEAST_CONTACTS
+                and near(other.period, p.period, 2)
+                and near(other.size, p.size, 1)
+            ):
+                look.same_to_others += 1
+            at = other.of_source[1]
+        at = destination.latest
+        for i in range(MOST_OF_A_LIST):
+            if at == NONE:
+                break
+            other = &self.pairs[at]
+            if (
+                other.source != p.source
+                and other.port == p.port
+                and other.contacts >= LEAST_CONTACTS
+                and near(other.period, p.period, 2)
+            ):
+                look.same_from_others += 1
+            at = other.of_destination[1]
+
+
+cdef inline bint near(int one, int other, int by) noexcept nogil:
+    """Whether two bins are known and lie within so many of each other."""
+    return one != NO_PERIOD and other != NO_PERIOD and one - by <= other <= one + by

@@ -1,0 +1,71 @@
+"""Which flows the ledger takes, and what it takes of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from zeekml.features._addresses import LOCAL, MULTICAST
+from zeekml.features._flow_features import ICMP, TCP, UDP
+from zeekml.features.flow_features import FlowColumns
+from zeekml.pairs.layout import CONTACT, INBOUND, INSIDE, MICROS, OUTBOUND, Records
+
+ADMIN_PORTS: Final = (
+    21,
+    22,
+    23,
+    88,
+    135,
+    139,
+    389,
+    445,
+    593,
+    1433,
+    3306,
+    3389,
+    5432,
+    5900,
+    5985,
+    5986,
+)
+"""Ports by which one host of a site is commanded by another."""
+
+_IS_ADMIN: Final = np.isin(np.arange(1 << 16), ADMIN_PORTS)
+
+
+def contacts_of(columns: FlowColumns, clock: npt.NDArray[np.float64] | None = None) -> Records:
+    """What of a batch of flows is of pairs that matter, as `CONTACT` records in their order.
+
+    `clock` (n,) is the stream's when each flow was taken in, epoch seconds; the batch's own if it
+    is not given.
+
+    All but those between two hosts of the site on other ports than `ADMIN_PORTS`. Where both are
+    outside, the site has other networks than it says, and who began counts as of the site.
+    """
+    from_inside = (columns.orig_kind & LOCAL) != 0
+    to_inside = (columns.resp_kind & LOCAL) != 0
+    port = np.maximum(columns.resp_port, 0)
+    to_group = (columns.resp_kind & MULTICAST) != 0
+    known = np.isin(columns.proto, (TCP, UDP, ICMP)) & columns.is_contact & ~to_group
+    inside = from_inside & to_inside
+    rows = np.flatnonzero(known & (~inside | _IS_ADMIN[port]))
+    contacts = np.zeros(len(rows), CONTACT)
+    contacts["start"] = columns.start[rows]
+    contacts["end"] = columns.end[rows]
+    if clock is None:
+        contacts["clock"] = np.maximum.accumulate(columns.end)[rows]
+    else:
+        contacts["clock"] = np.rint(clock[rows] * MICROS)
+    contacts["source"] = columns.orig_key[rows]
+    contacts["destination"] = columns.resp_key[rows]
+    # not known is as good as nothing here: it adds nothing
+    contacts["sent"] = np.nan_to_num(columns.orig_ip_bytes[rows]).astype(np.int64)
+    contacts["received"] = np.nan_to_num(columns.resp_ip_bytes[rows]).astype(np.int64)
+    contacts["row"] = rows
+    contacts["port"] = port[rows]
+    contacts["proto"] = columns.proto[rows]
+    contacts["direction"] = np.select([inside, to_inside], [INSIDE, INBOUND], OUTBOUND)[rows]
+    contacts["failed"] = columns.failed[rows]
+    return contacts

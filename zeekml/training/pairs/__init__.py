@@ -1,0 +1,1 @@
+"""Training of the ensemble for pairs of hosts over days."""

@@ -4,9 +4,10 @@
 
 Each log is a site's benign traffic. Into copies of it, one at a time, go generated episodes:
 beacons of 30 s to an hour with up to 50 % jitter, 30 % tasking and 10 % loss, some with another
-sleep from some time on, and leaks of 20 MB a day and more to a destination that nobody else uses. Printed is, by
-site, the share of beacons that are told of as c2 within 48 contacts and by the end, of leaks as
-exfil, and how many benign pairs are told of per day; beside ours three rules on the same contacts:
+sleep from some time on, and leaks of 20 MB a day and more to a destination that nobody else uses.
+Printed is, by site, the share of beacons that are told of as c2 within 48 contacts and by the end,
+of leaks as exfil, and how many benign pairs are told of; beside ours three rules on the same
+contacts:
 
   gap rule   12 contacts over 10 minutes, (G - .23)·√n ≥ 2, no NTP, a destination of one host or of
              a tenth of them
@@ -29,7 +30,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from measure import markdown_table
+from measure import add_update_options, markdown_table, put_block
 
 from zeekml.detection.pair_watch import PairWatch
 from zeekml.detection.policy import load_policy
@@ -274,6 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--hours", type=float, default=24.0, help="of each log (24)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
+    add_update_options(parser, "slow")
     options = parser.parse_args(arguments)
     try:
         bundle = load_bundle(options.bundle)
@@ -302,7 +304,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in METHODS
     ]
     heads = ["site", "days", "method", "beacons soon", "by the end", "leaks", "false pairs"]
-    print(markdown_table(heads, rows))
+    told = markdown_table(heads, rows, text=3)
+    print(told)
+    if options.update is not None:
+        put_block(options.update, options.block, told)
     return 0
 
 

@@ -113,7 +113,8 @@ def test_others_may_score_what_incidents_are_detected_in(
     notices: list[Notice] = []
     for at in range(0, ROWS, 1500):
         batch = scores.score(flows.slice(at, 1500))
-        notices += detects.detect(batch.candidates, batch.clock)
+        candidates = detects.with_pairs(batch.candidates, batch.contacts, batch.whole)
+        notices += detects.detect(candidates, batch.clock)
     assert notices + detects.close() == whole[1]
 
 

@@ -100,7 +100,8 @@ def test_tsv_golden(make_notice: MakeNotice) -> None:
         "0123456789abcdef01234567\t0\topen\tscan\t0.987654\t0.0\t0.75\tmedium\t312\t"
         "1795430485.947001\t1795430487.100000\tsrc60_hosts=41 (usual 2) +1.83\tT1595,T1046\t"
         "ET SCAN SMB\\x2c sweep\t0123456789ab\tfedcba987654\t89abcdef01234567\t1\t41\t1\t12480\t-\t"
-        "files.office.test,a\\x2cb\tcurl/7.88.1\tCN=files.office.test\\x2c signed by its owner\n"
+        "files.office.test,a\\x2cb\tcurl/7.88.1\tCN=files.office.test\\x2c signed by its owner\t"
+        "every 5 min\\x2c 12 contacts over 1 h\n"
     )
 
 

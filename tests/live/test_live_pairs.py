@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ def told(out: Path) -> list[dict[str, Any]]:
     ]
 
 
+def has_committed(watch: WatchProcess, count: int) -> bool:
+    return watch.committed >= count or not watch.runs
+
+
 def test_as_in_an_archive_through_kills(tmp_path: Path) -> None:
     lines = slow_traffic()
     log = tmp_path / "zeek" / "conn.log"
@@ -34,8 +39,7 @@ def test_as_in_an_archive_through_kills(tmp_path: Path) -> None:
             file.writelines(lines[written : written + step if end else None])
         written = written + step if end else len(lines)
         watch.start()
-        count = written
-        until(lambda n=count: watch.committed >= n or not watch.runs, f"{written}: {watch.text}")
+        until(partial(has_committed, watch, written), f"{written}: {watch.text}")
         watch.end(end or signal.SIGTERM)
     watch.close()
     done = zeekml("score", log, "--out", tmp_path / "archived")

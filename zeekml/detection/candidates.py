@@ -76,7 +76,8 @@ class Candidates:
         return Evidence(
             np.ascontiguousarray(self.matrix[row], "<f4").tobytes(),
             float(self.score[row]),
-            tuple(self.members[row].tolist()),
+            # where a pair was found, its ensemble's, which has fewer
+            tuple(self.members[row][~np.isnan(self.members[row])].tolist()),
             tuple(self.classes[row].tolist()),
             related,
         )

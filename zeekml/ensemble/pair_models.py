@@ -20,12 +20,13 @@ from zeekml.pairs.pair_features import PAIR_FEATURES, pair_matrix, span
 PAIR_THREATS: Final = ("c2", "exfil")
 PAIR_CLASSES: Final = ("benign", *PAIR_THREATS)
 
+LEAST_SPAN: Final = 600.0
 LEAST_CONTACTS: Final = 12
 LEAST_STRENGTH: Final = 1.5
-LEAST_SPAN: Final = 600.0
+LEAST_CARRIED: Final = 4  # contacts
 LEAST_SENT: Final = 4_000_000
-"""What a pair must show to be one of `PAIR_THREATS` whatever the models say: c2 keeps time, over
-ten minutes at least, and exfiltration carries something away."""
+"""What a pair must show to be one of `PAIR_THREATS` whatever the models say: over ten minutes at
+least, c2 keeps time, and exfiltration carries something away more than once."""
 
 _STRENGTH: Final = tuple(PAIR_FEATURES).index("gap_strength")
 
@@ -93,4 +94,6 @@ def possible_threats(looks: Records, matrix: npt.NDArray[np.float32]) -> npt.NDA
     pair = looks["pair"]
     keeps_time = (pair["contacts"] >= LEAST_CONTACTS) & (matrix[:, _STRENGTH] >= LEAST_STRENGTH)
     carries = (pair["sent"] >= LEAST_SENT) & (pair["sent"] > pair["received"])
-    return np.stack([keeps_time & (span(looks) >= LEAST_SPAN), carries], axis=1)
+    carries &= pair["contacts"] >= LEAST_CARRIED
+    lasts = span(looks) >= LEAST_SPAN
+    return np.stack([keeps_time & lasts, carries & lasts], axis=1)

@@ -110,7 +110,9 @@ def explain_incident(
         if len(values) != 4 * len(FEATURES):
             raise DataError(f"the evidence of {at.id} is damaged: {len(values) / 4:g} features")
         matrix = np.frombuffer(values, "<f4").astype(np.float32)[None, :]
-        found = explain(ensemble or Ensemble(bundle), matrix, MOST_REASONS)[0]
+        # a flow at which a pair was found rests on no features of its own
+        of_flow = not np.isnan(matrix).all()
+        found = explain(ensemble or Ensemble(bundle), matrix, MOST_REASONS)[0] if of_flow else []
         reasons = [_reason(item, bundle) for item in found]
     return Explained(lines, at, reasons, same, bundle.manifest.usual_source)
 

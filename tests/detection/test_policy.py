@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -146,3 +147,27 @@ def test_severity_bands() -> None:
     assert dos.severity(0.2, 100) == "high"
     assert dos.severity(0.4, 5000) == "high"
     assert dos.severity(0.5, 1000) == "critical"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("auto", None), ("0.75", 0.75), ('"off"', math.inf), ("'off'", math.inf)]
+)
+def test_pairs(written: str, read: float | None) -> None:
+    policy = parse_policy(changed("    pairs: auto", f"    pairs: {written}"))
+    assert {d.threat: d.pairs for d in policy.detectors if d.pairs is not None} == (
+        {} if read is None else {"c2": read}
+    )
+    assert parse_policy(changed("    pairs: auto\n", "")).detectors[3].pairs is None
+
+
+@pytest.mark.parametrize("written", ["1.5", "often", "0"])
+def test_pairs_that_make_no_sense(written: str) -> None:
+    text = changed("    pairs: auto", f"    pairs: {written}")
+    with pytest.raises(ConfigError, match=rf":{line_of(text, 'pairs: ' + written)}: "):
+        parse_policy(text)
+
+
+def test_pairs_are_for_some_threats() -> None:
+    text = changed("    suppress_for: 15m", "    pairs: auto\n    suppress_for: 15m")
+    with pytest.raises(ConfigError, match="c2 and exfil alone"):
+        parse_policy(text)

@@ -15,8 +15,11 @@ import pytest
 from zeekml.ensemble import bundle as bundle_module
 from zeekml.ensemble.bundle import Bundle, NewBundle, NewMember, load_bundle, write_bundle
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
+from zeekml.ensemble.pair_models import PAIR_CLASSES, PairModels
+from zeekml.ensemble.scaler import Scaler
 from zeekml.ensemble.tflite_file import write_mlp
 from zeekml.errors import BundleError, OutputError
+from zeekml.pairs.pair_features import PAIR_FEATURES
 
 Make = Callable[..., Bundle]
 
@@ -47,7 +50,9 @@ def replace_file(path: Path, name: str, data: bytes) -> None:
     digest = hashlib.sha256(data).hexdigest()
 
     def change(manifest: dict[str, Any]) -> None:
-        for entry in [*manifest["members"], manifest["scaler"], manifest["model_card"]]:
+        of_pairs = manifest["pairs"] or {"members": [], "scaler": manifest["scaler"]}
+        entries = [*manifest["members"], *of_pairs["members"], of_pairs["scaler"]]
+        for entry in [*entries, manifest["scaler"], manifest["model_card"]]:
             if entry["file"] == name:
                 entry["sha256"] = digest
 
@@ -328,3 +333,49 @@ def test_a_member_of_another_shape_is_refused(
 def test_a_member_that_is_no_model_is_refused(bundle: Bundle) -> None:
     replace_file(bundle.path, "member_0.tflite", b"not a model")
     assert "member_0.tflite: LiteRT cannot run the model" in refusal(bundle.path)
+
+
+@pytest.fixture
+def with_pairs(make_bundle: Make) -> Bundle:
+    rng = np.random.default_rng(3)
+    width = len(PAIR_FEATURES)
+    weights = rng.normal(size=(3, len(PAIR_CLASSES), width))
+    members = tuple(write_mlp([weight], [np.zeros(len(PAIR_CLASSES))]) for weight in weights)
+    scaler = Scaler(
+        np.zeros(width, np.float32), np.ones(width, np.float32), np.zeros(width, np.float32), 5.0
+    )
+    return make_bundle(pairs=PairModels(members, scaler, {"c2": 0.6, "exfil": 0.7}))
+
+
+def test_an_ensemble_for_pairs_is_read_as_written(with_pairs: Bundle) -> None:
+    read = load_bundle(with_pairs.path).pairs
+    assert read is not None
+    assert with_pairs.pairs is not None
+    assert read.models == with_pairs.pairs.models
+    assert read.thresholds == {"c2": 0.6, "exfil": 0.7}
+    assert read.scaler.clip == 5.0
+
+
+def test_damaged_ensembles_for_pairs(with_pairs: Bundle, parts: dict[str, Any]) -> None:
+    path = with_pairs.path
+    (path / "pairs_1.tflite").write_bytes(b"rubbish")
+    assert "pairs_1.tflite was changed or damaged" in refusal(path)
+    replace_file(path, "pairs_1.tflite", b"rubbish")
+    assert "pairs_1.tflite: is not of the form that zeekml writes" in refusal(path)
+    replace_file(path, "pairs_1.tflite", parts["members"][0].model)
+    assert "pairs_1.tflite: takes" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("features", ["contacts"], "the features of pairs are not those of this version"),
+        ("classes", ["benign", "c2"], "the classes of pairs must be"),
+        ("members", [], "no members for pairs"),
+        ("thresholds", {"c2": 0.5}, "thresholds for pairs must be given"),
+        ("thresholds", {"c2": 0.5, "exfil": 1.5}, "is not between 0 and 1"),
+    ],
+)
+def test_manifests_with_wrong_pairs(with_pairs: Bundle, key: str, value: Any, reason: str) -> None:
+    edit_manifest(with_pairs.path, lambda manifest: manifest["pairs"].update({key: value}))
+    assert reason in refusal(with_pairs.path)

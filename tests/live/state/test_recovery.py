@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from zeekml.config import Config
 from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.notice import Notice
+from zeekml.detection.pair_watch import PairWatch
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.bundle import Bundle, load_bundle
@@ -136,7 +137,9 @@ class Run:
 
 @cache
 def uninterrupted(hold: float) -> tuple[tuple[Notice, ...], tuple[float, ...]]:
-    pipeline = LivePipeline(bundle(), new_incidents(), Config(), hold=hold)
+    pipeline = LivePipeline(
+        bundle(), new_incidents(), Config(), hold=hold, pairs=PairWatch.of(bundle())
+    )
     outcome = pipeline.take(JournalEntry([with_exit_column(sample()) if hold else sample()]))
     end = pipeline.close()
     scores = [s for b in [*outcome.batches, *end.batches] for s in b.scores.score.tolist()]
@@ -260,6 +263,29 @@ def test_damaged_memory_is_told_of(tmp_path: Path, column: str) -> None:
     run.stop()
 
 
+@pytest.mark.parametrize(
+    "damage",
+    ["UPDATE pair SET data = x'0011'", "UPDATE ledger SET head = x'0011'", "DELETE FROM pair"],
+)
+def test_damaged_pairs_are_told_of(tmp_path: Path, damage: str) -> None:
+    run = Run(tmp_path)
+    run.take(pieces()[0], anchor=True)
+    watched = run.pipeline.pipeline.pairs
+    assert watched is not None
+    assert len(watched.ledger)
+    run.stop()
+    with sqlite3.connect(tmp_path / STATE_FILE) as db:
+        db.execute(damage)
+    db.close()
+    run.start()
+    # that there are none any more cannot be told from there being none
+    lost = not damage.startswith("DELETE")
+    told = [problem.startswith("what is known of pairs") for problem in run.problems]
+    assert told == [True] * lost
+    run.take(pieces()[1], anchor=True)
+    run.stop()
+
+
 def at(number: int, now: int, *, seen: int = 1, began: int = 5) -> Snapshot:
     return Snapshot(number, ClockState(now=now, seen=seen, began=began))
 
@@ -288,7 +314,7 @@ def spoilt(whole: bytes) -> list[bytes]:
 
 
 def whole_run() -> LivePipeline:
-    whole = LivePipeline(bundle(), new_incidents(), Config(), hold=0)
+    whole = LivePipeline(bundle(), new_incidents(), Config(), hold=0, pairs=PairWatch.of(bundle()))
     whole.take(JournalEntry([sample()]))
     return whole
 

@@ -303,7 +303,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for site, of in figures.items()
         for name in METHODS
     ]
-    heads = ["site", "days", "method", "beacons soon", "by the end", "leaks", "false pairs"]
+    heads = ["site", "active days", "method", "beacons soon", "by the end", "leaks", "false pairs"]
     told = markdown_table(heads, rows, text=3)
     print(told)
     if options.update is not None:

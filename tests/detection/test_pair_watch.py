@@ -81,7 +81,8 @@ def test_flows_at_which_pairs_are_found() -> None:
     pipeline = Pipeline(load_bundle(), load_policy())
     batch = pipeline.score(made_up(50))
     bare = batch.candidates.take(np.flatnonzero(batch.candidates.row < 0))
-    finding = PairFinding(20, 5000.0, 4999.0, THREATS.index("c2"), 0.9, (0.8, 1.0), "every hour")
+    c2 = THREATS.index("c2")
+    finding = PairFinding(20, 5000.0, 4999.0, c2, 0.9, (0.8, 1.0), "every hour", b"{}")
     other = replace(finding, row=7, threat=THREATS.index("exfil"), told="much")
     found = with_findings(bare, [finding, other], batch.flows)
     assert found.row.tolist() == [7, 20]
@@ -92,6 +93,7 @@ def test_flows_at_which_pairs_are_found() -> None:
         batch.flows.column("ts")[row].as_py() for row in (7, 20)
     ]
     assert found.evidence(1).members == pytest.approx((0.8, 1.0))
+    assert found.evidence(1).timing == b"{}"
     # and at a flow that is a candidate already
     again = with_findings(found, [replace(finding, told="once more", score=0.95)], batch.flows)
     assert again.row.tolist() == [7, 20]

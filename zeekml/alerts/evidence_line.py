@@ -27,6 +27,8 @@ def encode_evidence(evidence: Evidence) -> bytes:
         "features": base64.b64encode(evidence.features).decode(),
         "related": [_related(item) for item in evidence.related],
     }
+    if evidence.timing is not None:
+        told["timing"] = json.loads(evidence.timing)
     return json.dumps(told, separators=(",", ":")).encode()
 
 

@@ -82,7 +82,8 @@ def _print(console: InertConsole, found: Explained) -> None:
 def _print_evidence(console: InertConsole, found: Explained, evidence: LineEvidence) -> None:
     from zeekml.cli.console import PlainTable
     from zeekml.core.units import when
-    from zeekml.triage.explanation import related_flows
+    from zeekml.triage.explanation import pair_timing, related_flows
+    from zeekml.triage.pair_timeline import timeline_lines
 
     if found.rule:
         console.say("One flow alone was enough to open it:", "bold")
@@ -115,6 +116,9 @@ def _print_evidence(console: InertConsole, found: Explained, evidence: LineEvide
         shares = sorted(evidence.classes.items(), key=lambda item: -item[1])
         told = ", ".join(f"{threat} {share:.0%}" for threat, share in shares if share >= 0.005)
         console.say(f"If it is malicious, it is: {told}")
+    if timing := pair_timing(found.lines):
+        for text in timeline_lines(timing):
+            console.say(text)
     if related := related_flows(found.lines):
         flows = ("began", "from", "to", "service", "score", "uid")
         table = PlainTable(*flows, title="Flows that opened it", title_justify="left")

@@ -16,9 +16,10 @@ from zeekml.core.units import utc, when
 from zeekml.detection.notice import SEVERITIES
 from zeekml.detection.policy import Policy
 from zeekml.live.state.labels import Label
-from zeekml.triage.explanation import related_flows
+from zeekml.triage.explanation import pair_timing, related_flows
 from zeekml.triage.incident_list import SIGNS, Filter, Tracked, tactics, timeline, totals
 from zeekml.triage.notice_reader import NoticeLine
+from zeekml.triage.pair_timeline import timeline_lines
 from zeekml.triage.source import Source
 
 _COLOURS: Final = ("#56B4E9", "#F0E442", "#E69F00", "bold #D55E00")
@@ -167,12 +168,14 @@ def explanation(
 
 
 def evidence_rows(lines: Sequence[NoticeLine]) -> list[Text]:
-    """The members' scores and the flows that opened an incident, as far as they are kept."""
+    """What an incident rests on, as far as it is kept: scores, contacts of its pair, flows."""
     kept = [line.evidence for line in lines if line.evidence is not None]
     if not kept:
         return []
     rows = [Text(), Text("Members' scores of the latest line's flow", style="bold")]
     rows.append(Text("  " + "  ".join(f"{score:.3f}" for score in kept[-1].members)))
+    if timing := pair_timing(lines):
+        rows += [Text(), *(Text(line) for line in timeline_lines(timing))]
     if related := related_flows(lines):
         rows += [Text(), Text("Flows that opened it, the strongest first", style="bold")]
     for flow in related:

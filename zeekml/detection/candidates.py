@@ -20,7 +20,8 @@ _FLOW_COLUMNS: Final = (
     *("orig_ip_bytes", "resp_ip_bytes", "community_id", "signatures", "sensor"),
 )
 _CONTACTS: Final = "contacts"
-CANDIDATE_COLUMNS: Final = (*_FLOW_COLUMNS, *TEXT_COLUMNS, _CONTACTS)
+_TIMING: Final = "timing"
+CANDIDATE_COLUMNS: Final = (*_FLOW_COLUMNS, *TEXT_COLUMNS, _CONTACTS, _TIMING)
 """What incidents and notices need to know of a flow."""
 
 
@@ -80,6 +81,7 @@ class Candidates:
             tuple(self.members[row][~np.isnan(self.members[row])].tolist()),
             tuple(self.classes[row].tolist()),
             related,
+            self.flows.column(_TIMING)[row].as_py(),
         )
 
 
@@ -98,7 +100,8 @@ def candidate_flows(flows: pa.Table | pa.RecordBatch, rows: npt.NDArray[np.intp]
     columns = [_whole(column) for column in taken.columns]
     texts = flow_texts(columns.pop())
     contacts = pa.array([[]] * len(rows), pa.list_(pa.string()))
-    return pa.RecordBatch.from_arrays([*columns, *texts, contacts], names=list(CANDIDATE_COLUMNS))
+    beside = (contacts, pa.nulls(len(rows), pa.binary()))
+    return pa.RecordBatch.from_arrays([*columns, *texts, *beside], names=list(CANDIDATE_COLUMNS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ class PairFinding:
     score: float
     members: tuple[float, ...]  # score of each member of the pair ensemble
     told: str  # what the pair showed
+    timing: bytes  # when its contacts were, as `zeekml.pairs.pair_timing` has it
 
 
 def with_findings(
@@ -141,7 +145,7 @@ def with_findings(
     together = pa.Table.from_batches([t.select(CANDIDATE_COLUMNS) for t in tables])
     both = joined(_one_batch(together), (candidates, added))
     both = both.take(np.argsort(both.row, kind="stable"))
-    contacts = both.flows.column(_CONTACTS).to_pylist()
+    contacts, timing = (both.flows.column(name).to_pylist() for name in (_CONTACTS, _TIMING))
     for finding in findings:
         at = int(np.searchsorted(both.row, finding.row))
         own = np.full(members, np.nan, np.float32)
@@ -155,9 +159,14 @@ def with_findings(
         both.members[at] = own
         both.enough[at] |= np.uint8(1 << finding.threat)
         contacts[at] = [*contacts[at], finding.told]
-    place = both.flows.schema.get_field_index(_CONTACTS)
-    told = pa.array(contacts, pa.list_(pa.string()))
-    return replace(both, flows=both.flows.set_column(place, _CONTACTS, told))
+        timing[at] = finding.timing
+    told: Any = both.flows
+    for name, column in (
+        (_CONTACTS, pa.array(contacts, pa.list_(pa.string()))),
+        (_TIMING, pa.array(timing, pa.binary())),
+    ):
+        told = told.set_column(told.schema.get_field_index(name), name, column)
+    return replace(both, flows=told)
 
 
 def _one_batch(table: pa.Table) -> pa.RecordBatch:

@@ -115,6 +115,8 @@ class Evidence:
     # P(threat | malicious) in the order of THREATS; not finite if the bundle cannot tell
     classes: tuple[float, ...]
     related: tuple[RelatedFlow, ...] = ()  # the strongest flows, of an opening line
+    # when the contacts of the pair found at that flow were, as JSON (`zeekml.pairs.pair_timing`)
+    timing: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

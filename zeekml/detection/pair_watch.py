@@ -14,6 +14,7 @@ from zeekml.ensemble.classes import THREATS
 from zeekml.ensemble.pair_models import PAIR_THREATS, PairEnsemble, PairModels
 from zeekml.pairs.layout import MICROS, Records
 from zeekml.pairs.ledger import PairLedger
+from zeekml.pairs.pair_timing import timing_of
 from zeekml.pairs.pair_words import in_words
 
 TELL_EVERY: Final = 86_400
@@ -88,6 +89,7 @@ class PairWatch:
                     score=float(scores.score[number]),
                     members=tuple(np.asarray(scores.members[number], np.float64).tolist()),
                     told=in_words(one, threat),
+                    timing=timing_of(one),
                 )
             )
         return found

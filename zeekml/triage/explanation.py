@@ -22,6 +22,7 @@ from zeekml.ensemble.scoring import Ensemble
 from zeekml.errors import DataError, InputError
 from zeekml.features.feature_schema import FEATURES, SCHEMA_HASH
 from zeekml.features.name_shapes import registered_domain
+from zeekml.pairs.pair_timing import PairTiming
 from zeekml.triage.notice_reader import NoticeLine, OpeningFlow
 
 MOST_REASONS: Final = 12
@@ -83,9 +84,16 @@ class Explained:
             "usual_source": self.usual_is_of,
             "rule": self.rule,
             "reasons": reasons,
+            "timing": msgspec.to_builtins(pair_timing(self.lines)),
             "related": msgspec.to_builtins(related_flows(self.lines)),
             "silence": allow_command(self.latest),
         }
+
+
+def pair_timing(lines: Sequence[NoticeLine]) -> PairTiming | None:
+    """When the contacts were of the pair of hosts that the latest of the lines tells of."""
+    kept = (line.evidence.timing for line in reversed(lines) if line.evidence is not None)
+    return next((timing for timing in kept if timing is not None), None)
 
 
 def related_flows(lines: Sequence[NoticeLine]) -> list[OpeningFlow]:

@@ -17,6 +17,7 @@ from zeekml.alerts.zeek_notice import NOTICE_COLUMNS, encode_json
 from zeekml.core.text import printable
 from zeekml.detection.notice import SEVERITIES, Notice
 from zeekml.ensemble.classes import THREATS
+from zeekml.pairs.pair_timing import PairTiming
 from zeekml.readers.formats.zeek_header import unescape
 
 _SUB: Final = NOTICE_COLUMNS.index("sub")
@@ -69,6 +70,7 @@ class LineEvidence(msgspec.Struct):
     classes: dict[str, float] | None
     features: bytes  # float32, little-endian, in the order of the schema
     related: list[OpeningFlow]
+    timing: PairTiming | None = None  # of the pair of hosts that was found at the flow
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,19 @@ from zeekml.errors import DataError, InputError
 from zeekml.html.page import render
 from zeekml.html.sections import Figure, Report, Section, Table
 from zeekml.outputs import FILE_MODE, NOTICE_LOG, REJECTS, SUMMARY
+from zeekml.pairs.pair_timing import PairTiming
 from zeekml.triage import incident_list
-from zeekml.triage.explanation import Explained, allow_command, explain_incident, related_flows
+from zeekml.triage.explanation import (
+    Explained,
+    allow_command,
+    explain_incident,
+    pair_timing,
+    related_flows,
+)
 from zeekml.triage.incident_list import Filter, IncidentList, Timeline, Tracked, severity_words
 from zeekml.triage.lookup import lines_by_incident
 from zeekml.triage.notice_reader import NoticeLine
+from zeekml.triage.pair_timeline import gap_rows, hour_rows
 from zeekml.triage.source import OutputSource, read_summary
 
 LISTED: Final = 500  # most incidents in the table, the most severe first
@@ -218,6 +226,8 @@ def _incident_section(
                 flows.append([*seen, f"{flow.score:.3f}", *ids])
             heads = ["began (UTC)", "from", "to", "service", "score", "uid", "community id"]
             tables.append(Table("Flows that opened it, the strongest first", heads, flows))
+        if timing := pair_timing(lines):
+            tables += _timeline_tables(timing)
         if len(lines) > 2:
             told = [[when(n.ts), n.state, f"{n.flows:,}", n.msg] for n in lines[-_LINES:]]
             heads = ["written (UTC)", "state", "flows", "message"]
@@ -227,6 +237,16 @@ def _incident_section(
     prose.append(f"Incident {line.id}; all of it: zeekml explain {line.id} --out {out}")
     title = f"{when(line.first_ts)} UTC, {line.severity}, {line.threat}"
     return Section(_key_of(line.id), title, [p for p in prose if p], tables)
+
+
+def _timeline_tables(timing: PairTiming) -> list[Table]:
+    """When the contacts of the incident's pair of hosts were."""
+    gaps = [[which, f"{count:,}", bar] for which, count, bar in gap_rows(timing)]
+    hours = [list(row) for row in hour_rows(timing.hours)]
+    return [
+        Table("Gaps between the contacts of its pair of hosts", ["gap", "number", ""], gaps),
+        Table("Hours with contacts, from 0 to 23 UTC", ["day", "hours"], hours),
+    ]
 
 
 def _reasons(explained: Explained) -> list[Table]:

@@ -293,7 +293,7 @@ cdef class Store:
         cdef Position* at = self.position
         cdef Pair* p
         cdef int32_t place
-        cdef int64_t gap, long_enough
+        cdef int64_t gap
         cdef uint64_t key
         if at.now < c.clock:
             at.now = c.clock
@@ -444,7 +444,7 @@ cdef class Store:
         cdef int64_t in_period, time_in_period
         cdef double best = -1.0, product
         cdef double statistic = 0.0
-        cdef int i, period = NO_PERIOD, most = 0
+        cdef int i, _, period = NO_PERIOD, most = 0
         cdef int32_t at
         counts[0] = times[0] = 0
         for i in range(GAPS):
@@ -480,7 +480,7 @@ cdef class Store:
         look.destination_first = destination.first
         look.seen = destination.seen
         at = source.latest
-        for i in range(MOST_OF_A_LIST):
+        for _ in range(MOST_OF_A_LIST):
             if at == NONE:
                 break
             other = &self.pairs[at]
@@ -495,7 +495,7 @@ cdef class Store:
                 look.same_to_others += 1
             at = other.of_source[1]
         at = destination.latest
-        for i in range(MOST_OF_A_LIST):
+        for _ in range(MOST_OF_A_LIST):
             if at == NONE:
                 break
             other = &self.pairs[at]

@@ -20,9 +20,11 @@ from zeekml.pairs.layout import (
     FIRST_DUE_SENT,
     GAP_STEP,
     HORIZON,
+    HOST,
     INBOUND,
     MICROS,
     OUTBOUND,
+    PAIR,
 )
 from zeekml.pairs.ledger import PairLedger
 from zeekml.pairs.pair_features import hours_seen
@@ -206,4 +208,12 @@ def test_damage_is_told(damage: Any) -> None:
 
 
 def test_pairs_are_many_but_not_without_end() -> None:
-    assert module.MAX_PAIRS * 560 < 150 << 20
+    assert module.MAX_PAIRS * (PAIR.itemsize + 2 * HOST.itemsize) < 130 << 20
+
+
+def test_what_is_newer_weighs_more_once_a_bin_is_full() -> None:
+    ledger = PairLedger()
+    ledger.take(beacon(300, 60.0))
+    gaps = ledger.take(beacon(1025, 60.0))[-1]["pair"]["gaps"]
+    assert 128 <= gaps.max() <= 255
+    assert gaps.sum() == gaps.max()

@@ -58,6 +58,7 @@ class Candidate:
     agents: tuple[str, ...] = ()
     certificates: tuple[str, ...] = ()
     contacts: tuple[str, ...] = ()
+    timing: bytes | None = None
     enough: int = 0  # bit t: the row alone is enough for the threat at place t of THREATS
 
     def __post_init__(self) -> None:
@@ -126,13 +127,10 @@ MakeTracker = Callable[..., FlowTracker]
 
 def columns_of(flows: Sequence[Candidate]) -> Candidates:
     fields = [name.replace("id.", "") for name in CANDIDATE_COLUMNS]
+    texts = dict.fromkeys((*TEXT_COLUMNS, "contacts"), pa.list_(pa.string()))
+    types = {field.name: field.type for field in FLOW_SCHEMA} | texts | {"timing": pa.binary()}
     columns = {
-        name: pa.array(
-            [getattr(flow, field) for flow in flows],
-            pa.list_(pa.string())
-            if name in (*TEXT_COLUMNS, "contacts")
-            else FLOW_SCHEMA.field(name).type,
-        )
+        name: pa.array([getattr(flow, field) for flow in flows], types[name])
         for name, field in zip(CANDIDATE_COLUMNS, fields, strict=True)
     }
     names = ("", *THREATS)

@@ -9,7 +9,7 @@ from zeekml.features._hashes cimport mix
 
 from zeekml.pairs import layout
 
-DEF GAPS = 134
+DEF GAPS = 112
 DEF SIZES = 40
 DEF WINDOW = 6
 DEF THREATS = 2
@@ -71,7 +71,7 @@ cdef struct Pair:
     int32_t destination_place
     int32_t of_source[2]
     int32_t of_destination[2]
-    uint16_t gaps[GAPS]
+    uint8_t gaps[GAPS]
     uint8_t sent_sizes[SIZES]
     uint8_t received_sizes[SIZES]
     uint16_t port
@@ -80,7 +80,7 @@ cdef struct Pair:
     uint8_t period
     uint8_t size
     uint8_t regular
-    uint8_t padding[5]
+    uint8_t padding
 
 cdef struct Host:
     uint64_t key
@@ -152,13 +152,13 @@ cdef inline int bin_of(const int64_t* edges, int count, int64_t value) noexcept 
     return low
 
 
-cdef inline void count_size(uint8_t* sizes, int64_t value) noexcept nogil:
-    """Count a size; what is newer weighs more once a bin is full."""
-    cdef int at = bin_of(size_edges, SIZES - 1, value), i
-    if sizes[at] == 255:
-        for i in range(SIZES):
-            sizes[i] >>= 1
-    sizes[at] += 1
+cdef inline void count(uint8_t* bins, int number, int at) noexcept nogil:
+    """Count in a histogram; what is newer weighs more once a bin is full."""
+    cdef int i
+    if bins[at] == 255:
+        for i in range(number):
+            bins[i] >>= 1
+    bins[at] += 1
 
 
 cdef inline void mark_hour(Pair* p, int64_t at) noexcept nogil:
@@ -319,12 +319,10 @@ cdef class Store:
             if c.start - p.halved >= horizon:
                 halve(p)
                 p.halved = c.start
-            count_size(p.sent_sizes, p.contact_sent)
-            count_size(p.received_sizes, p.contact_received)
+            count(p.sent_sizes, SIZES, bin_of(size_edges, SIZES - 1, p.contact_sent))
+            count(p.received_sizes, SIZES, bin_of(size_edges, SIZES - 1, p.contact_received))
             p.contact_sent = p.contact_received = 0
-            gap = bin_of(gap_edges, GAPS, gap) - 1
-            if p.gaps[gap] < 65535:
-                p.gaps[gap] += 1
+            count(p.gaps, GAPS, bin_of(gap_edges, GAPS, gap) - 1)
             p.contacts += 1
             p.last = c.start
         mark_hour(p, c.start // hour)

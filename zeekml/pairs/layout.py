@@ -24,7 +24,7 @@ BURST: Final = 2
 """Flows of a pair that begin less than so many seconds after a contact belong to it."""
 
 GAP_STEP: Final = 1.1
-GAPS: Final = 134
+GAPS: Final = 112
 SIZE_STEP: Final = 1.5
 SIZES: Final = 40
 _SMALLEST: Final = 64  # bytes
@@ -117,7 +117,7 @@ PAIR: Final = np.dtype(
         ("destination_place", np.int32),
         ("of_source", np.int32, (2,)),
         ("of_destination", np.int32, (2,)),
-        ("gaps", np.uint16, (GAPS,)),
+        ("gaps", np.uint8, (GAPS,)),
         ("sent_sizes", np.uint8, (SIZES,)),
         ("received_sizes", np.uint8, (SIZES,)),
         ("port", np.uint16),
@@ -127,7 +127,7 @@ PAIR: Final = np.dtype(
         ("period", np.uint8),
         ("size", np.uint8),
         ("regular", np.uint8),  # and whether it kept time better than chance
-        ("padding", np.uint8, (5,)),
+        ("padding", np.uint8),
     ],
     align=True,
 )

@@ -178,7 +178,7 @@ def by_gap_rule(contacts: Records, found: Found) -> None:
     """The plain rule on the gap statistic."""
     looks = PairLedger(1 << 16).take(contacts)
     pair = looks["pair"]
-    strength = (gap_statistic(looks) - 0.23) * np.sqrt(looks["gap_count"])
+    strength = (gap_statistic(looks) - 0.23) * np.sqrt(looks["pair"]["contacts"] - 1.0)
     few = known_sources(looks) <= np.maximum(1.5, 0.1 * looks["sources"])
     good = (pair["contacts"] >= _LEAST) & (span(looks) >= 600) & (strength >= 2.0) & few
     good &= (pair["port"] != _NTP) & (pair["direction"] == OUTBOUND)

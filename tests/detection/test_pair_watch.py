@@ -16,6 +16,7 @@ from zeekml.detection.pair_watch import PairWatch
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.ensemble.classes import THREATS
+from zeekml.features._flow_features import UDP
 from zeekml.pipeline import Pipeline
 from zeekml.readers.flow_schema import FLOW_SCHEMA
 
@@ -123,3 +124,9 @@ def made_up(count: int) -> pa.RecordBatch:
     columns = {name: [row.get(name) for row in rows] for name in FLOW_SCHEMA.names}
     arrays = [pa.array(columns[f.name], f.type) for f in FLOW_SCHEMA]
     return pa.RecordBatch.from_arrays(arrays, schema=FLOW_SCHEMA)
+
+
+def test_datagrams_that_nobody_answers_bring_no_orders(watch: PairWatch) -> None:
+    asked = {"proto": UDP, "port": 53, "sent": 800}
+    assert not watch.add(beacon(100, failed=1, received=0, **asked))
+    assert watch.add(beacon(100, destination=9, received=2000, **asked))

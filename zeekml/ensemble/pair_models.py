@@ -28,7 +28,13 @@ LEAST_SENT: Final = 4_000_000
 """What a pair must show to be one of `PAIR_THREATS` whatever the models say: over ten minutes at
 least, c2 keeps time, and exfiltration carries something away more than once."""
 
-_STRENGTH: Final = tuple(PAIR_FEATURES).index("gap_strength")
+MOST_UNANSWERED: Final = 0.9
+"""Share of datagrams that may stay without an answer: who is never answered gets no orders. (A
+server of TCP that is gone is no less of a server.)"""
+
+_STRENGTH, _FAILED, _IS_UDP = (
+    tuple(PAIR_FEATURES).index(name) for name in ("gap_strength", "failed_share", "is_udp")
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +99,7 @@ def possible_threats(looks: Records, matrix: npt.NDArray[np.float32]) -> npt.NDA
     """Which of `PAIR_THREATS` a pair (n, threats) can be at all."""
     pair = looks["pair"]
     keeps_time = (pair["contacts"] >= LEAST_CONTACTS) & (matrix[:, _STRENGTH] >= LEAST_STRENGTH)
+    keeps_time &= (matrix[:, _IS_UDP] == 0) | (matrix[:, _FAILED] <= MOST_UNANSWERED)
     carries = (pair["sent"] >= LEAST_SENT) & (pair["sent"] > pair["received"])
     carries &= pair["contacts"] >= LEAST_CARRIED
     lasts = span(looks) >= LEAST_SPAN

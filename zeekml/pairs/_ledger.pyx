@@ -462,7 +462,7 @@ cdef class Store:
                 look.time_in_period = time_in_period
         if look.gap_time:
             statistic = sqrt(best / <double>look.gap_count / <double>look.gap_time)
-        p.regular = (statistic - chance) * sqrt(<double>look.gap_count) >= regular
+        p.regular = (statistic - chance) * sqrt(<double>p.contacts - 1) >= regular
         p.period = <uint8_t>period
         p.size = NO_PERIOD
         for i in range(SIZES):

@@ -142,7 +142,8 @@ def _timing(looks: Records) -> dict[str, Floats]:
     return {
         "contacts": np.log(pair["contacts"]),
         "gap_statistic": statistic,
-        "gap_strength": (statistic - CHANCE) * np.sqrt(count),
+        # the histogram of a pair that is in touch for long holds its latest gaps alone
+        "gap_strength": (statistic - CHANCE) * np.sqrt(np.maximum(pair["contacts"] - 1.0, 1.0)),
         "gaps_in_period": _share(looks, "in_period", "gap_count"),
         "time_in_period": _share(looks, "time_in_period", "gap_time"),
         "gap_cv": np.log1p(np.sqrt(variance) / np.maximum(mean, 1e-3)),

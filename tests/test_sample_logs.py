@@ -45,8 +45,8 @@ def test_sizes_are_as_promised() -> None:
 # these must say so here.
 # the monitoring host, which connects to every service, and once takes an inventory of the network
 EXTRA = {("malware", "10.20.0.99"), ("scan", "10.20.0.99")}
-# a beacon whose host kept in touch for less than ten minutes, a long session, uploads of one or two flows or
-# over DNS, and generated names: the sample has flows alone
+# a beacon of less than ten minutes, a long session, uploads of one or two flows or over DNS, and
+# generated names: the sample has flows alone
 BEACONS = {"office-05", "office-09"}
 MISSED = BEACONS | {"office-19", "office-27", "office-dnsup", "office-dga"}
 # a guess every 15 seconds, a UDP flood over ports, and guessing over HTTP

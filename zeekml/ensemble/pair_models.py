@@ -1,7 +1,4 @@
-"""The ensemble that scores pairs of hosts over days, beside the one that scores flows.
-
-Few pairs are looked at, so each is scored by itself: its score cannot depend on the others.
-"""
+"""The ensemble that scores pairs of hosts over days, beside the one that scores flows."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.ensemble.interpreter import Member
+from zeekml.ensemble.interpreter import MAX_BATCH, Member
 from zeekml.ensemble.scaler import Scaler
 from zeekml.pairs.layout import Records
 from zeekml.pairs.pair_features import PAIR_FEATURES, pair_matrix, span
@@ -63,14 +60,22 @@ class PairEnsemble:
         self._members = [Member(model) for model in models.models]
 
     def score(self, looks: Records) -> PairScores:
-        """Score pairs as they were looked at, `pairs.layout.LOOK` (n,)."""
+        """Score pairs as they were looked at, `pairs.layout.LOOK` (n,).
+
+        A pair's score does not depend on the others. Members are not asked about a pair that is
+        none of `PAIR_THREATS` whatever they say: it counts as benign.
+        """
         matrix = pair_matrix(looks)
-        shares = np.empty((len(looks), len(self._members), len(PAIR_CLASSES)))
-        for row, features in enumerate(scaled(matrix, self._scaler)):
+        shares = np.zeros((len(looks), len(self._members), len(PAIR_CLASSES)))
+        shares[:, :, 0] = 1.0
+        asked = np.flatnonzero(possible_threats(looks, matrix).any(axis=1))
+        for start in range(0, len(asked), MAX_BATCH):
+            rows = asked[start : start + MAX_BATCH]
+            inputs = scaled(matrix[rows], self._scaler)
             for place, member in enumerate(self._members):
-                logits = member.scores(features[None, :])[0].astype(np.float64)
-                odds = np.exp(logits - logits.max())
-                shares[row, place] = odds / odds.sum()
+                logits = member.scores(inputs).astype(np.float64)
+                odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+                shares[rows, place] = odds / odds.sum(axis=1, keepdims=True)
         return pair_scores(looks, matrix, shares)
 
 

@@ -26,7 +26,7 @@ from zeekml.ensemble.classes import THREATS
 from zeekml.errors import StateError
 
 _KIND: Final = "incidents"
-_VERSION: Final = 3
+_VERSION: Final = 4
 """To be raised with every change of what is stored or of what the rules make of it."""
 
 Arrays = dict[str, npt.NDArray[Any]]

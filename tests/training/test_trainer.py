@@ -192,7 +192,7 @@ def test_what_a_member_never_saw_changes_nothing(prepared: list[Prepared]) -> No
 def test_each_learner_has_a_plan(learner: Learner) -> None:
     plan = MemberPlan.of(learner)
     assert plan.learner == learner
-    assert all((c.meta is None) == (learner == "joint") for c in plan.members(QUICK))
+    assert all((c.meta is None) == (learner == "joint") for c in plan.networks(QUICK))
 
 
 def test_the_commands_offer_every_learner() -> None:
@@ -204,7 +204,7 @@ def test_the_commands_offer_every_learner() -> None:
 
 
 def test_half_of_the_usual_members_do_without_what_is_site_bound() -> None:
-    without = [member.without for member in MemberPlan().members(QUICK)]
+    without = [member.without for member in MemberPlan().networks(QUICK)]
     assert sum(not families for families in without) == len(without) / 2
     assert all(len(columns_of([name])) for families in without for name in families)
 

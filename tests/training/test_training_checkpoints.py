@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from zeekml.datasets.environment import Environment
 from zeekml.errors import OutputError
 from zeekml.training.build import build_bundle
+from zeekml.training.distillation import Distillation
 from zeekml.training.mlp import Recipe
 from zeekml.training.trained_ensemble import TrainedEnsemble, TrainedMember
 from zeekml.training.trainer import MemberPlan, TrainingSettings, train
@@ -45,6 +47,21 @@ def same_member(one: TrainedMember, other: TrainedMember) -> bool:
     return (one.outputs, one.left_out) == (other.outputs, other.left_out) and all(
         a.dtype == b.dtype and np.array_equal(a, b) for a, b in arrays
     )
+
+
+def test_members_that_learn_from_others_are_kept_likewise(
+    prepared: list[Prepared], tmp_path: Path
+) -> None:
+    plan = replace(PLAN, distillation=Distillation(members=2, rows=500, recipe=RECIPE))
+    whole = train(prepared, TrainingSettings(seed=3, plan=plan, recipe=RECIPE))
+    assert [member.network.weights[0].shape[0] for member in whole.members] == [8, 8]
+    for taken in (0, plan.steps):
+        kept = TrainingCheckpoints.beside(tmp_path / "out")
+        again = train(
+            prepared, TrainingSettings(seed=3, plan=plan, recipe=RECIPE, checkpoints=kept)
+        )
+        assert kept.taken == taken
+        assert same(again, whole)
 
 
 def test_members_are_taken_as_they_were(prepared: list[Prepared], tmp_path: Path) -> None:

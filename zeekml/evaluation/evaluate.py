@@ -92,7 +92,7 @@ def evaluate(
         steps = Steps(len(evaluable(prepared)) + by_recording, tell)
         study = bundle_study(prepared, loaded, policy, settings, steps)
     else:
-        total = steps_of(prepared, settings) + settings.seeds * len(settings.plan.outputs())
+        total = steps_of(prepared, settings) + settings.seeds * settings.plan.steps
         total += len(can_be_held_out(prepared)) + by_recording
         total += ablation_steps(prepared, settings) if settings.ablations else 0
         steps = Steps(total, tell)

@@ -119,7 +119,7 @@ def judge_families(study: Study, sites: Sequence[Site], steps: Steps) -> list[Fa
             what = f"families of {site.name}, half {number}"
             steps.now(what)
             bundle = fit_without_half(study, site, fold)
-            steps.done(what, len(study.settings.plan.outputs()))
+            steps.done(what, study.settings.plan.steps)
             if bundle is not None:
                 of_all = judge_site(replace(site, bundle=bundle), Judge(bundle, study.policy))
                 own = [one for one in of_all.recordings if one.number in fold.judged]

@@ -78,7 +78,7 @@ def _study(study: Study, held_out: HeldOut) -> Adapting:
     source = task_source(site, training_set.scaler)
     # labels that figures must not rest on are no labels here
     source = replace(source, labels=site.environment.evaluation_labels())
-    member_sets = [training_set.of_member(m) for m in COMPARED.members(settings.recipe)]
+    member_sets = [training_set.of_member(m) for m in COMPARED.networks(settings.recipe)]
     starts = _starts(member_sets, settings.meta)
     binary, replays = zip(*((own.member.binary, own.replay) for own in member_sets), strict=True)
     learned = {name: Learned(networks, binary, replays) for name, networks in starts.items()}

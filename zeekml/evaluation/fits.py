@@ -61,7 +61,7 @@ class Pairs:
             what = f"seed {self.seed}: {f'without {names}' if names else 'on all environments'}"
             self.steps.now(what)
             self._trained[key] = train_if_possible(rest, self.settings.training(self.seed))
-            self.steps.done(what, len(self.settings.plan.outputs()))
+            self.steps.done(what, self.settings.plan.steps)
         return self._trained[key]
 
     def fold(self, scored: int, *hidden: int) -> Fold | None:
@@ -81,7 +81,7 @@ def fit_without(
     ensemble = train_if_possible(others, settings.training(seed))
     if ensemble is None:
         return None
-    steps.done(what, len(settings.plan.outputs()))
+    steps.done(what, settings.plan.steps)
     baselines = fit_baselines(
         pool_of(others, seed),
         ensemble.scaler,

@@ -45,7 +45,7 @@ def steps_of_recordings(
 ) -> int:
     """How many steps `run_recordings` takes; `fitted` if there is no finished bundle."""
     judged = sum(can_be_judged(item.environment) for item in prepared)
-    members = len(settings.plan.outputs())
+    members = settings.plan.steps
     fits = 0
     if fitted:
         fits = steps_of_sites(prepared, settings) + steps_of_families(prepared, members)

@@ -170,7 +170,7 @@ def with_synthetic(prepared: Sequence[Prepared], seed: int) -> list[Prepared]:
 def steps_of(prepared: Sequence[Prepared], settings: Settings) -> int:
     """How many steps `leave_one_out_study` takes."""
     numbers = evaluable(prepared)
-    members = len(settings.plan.outputs())
+    members = settings.plan.steps
     one = (members + len(BASELINES) - 1) * len(can_be_held_out(prepared))
     two = members * len(numbers) * (len(numbers) - 1) // 2
     return settings.seeds * (one + two)

@@ -23,7 +23,8 @@ class Settings:
 
     seeds: int = 5  # every fit is repeated with this many seeds: 1, 2, …
     draws: int = 400  # bootstrap draws behind an interval
-    plan: MemberPlan = field(default_factory=MemberPlan)  # members and how each is trained
+    # members and how each is trained
+    plan: MemberPlan = field(default_factory=lambda: MemberPlan.of("joint"))
     recipe: Recipe = field(default_factory=Recipe)
     # the most training rows that baselines are fitted to: a sample drawn by weight
     baseline_rows: int = 25_000

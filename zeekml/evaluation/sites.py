@@ -83,7 +83,7 @@ def _can_learn(prepared: Sequence[Prepared], group: tuple[int, ...]) -> bool:
 def steps_of_sites(prepared: Sequence[Prepared], settings: Settings) -> int:
     """How many steps `sites_without` takes."""
     fits = len(groups_held_out(prepared, settings)) * (1 + len(evaluable(prepared)))
-    return fits * len(settings.plan.outputs())
+    return fits * settings.plan.steps
 
 
 def sites_without(study: Study, steps: Steps) -> list[Site]:

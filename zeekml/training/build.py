@@ -97,7 +97,9 @@ def build_bundle(
     # said before minutes of training, not after
     bundles.check_place(out, overwrite=overwrite)
     checkpoints = TrainingCheckpoints.beside(out)
-    training = TrainingSettings(seed, plan or MemberPlan(), recipe or Recipe(), checkpoints)
+    training = TrainingSettings(
+        seed, plan or MemberPlan.of("joint"), recipe or Recipe(), checkpoints
+    )
     tell("reading", 0, 1)
     collection = collect(dataset_args, exclude=excluded)
     if evaluation is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import msgspec
 
 from zeekml.core.markdown import plain, table
 from zeekml.errors import DataError, InputError
+from zeekml.training.distillation import Distillation
 from zeekml.training.trainer import MemberPlan
 
 FORMAT: Final = "zeekml-evaluation"
@@ -52,7 +53,13 @@ def described(plan: MemberPlan) -> dict[str, Any]:
         "eight_class": plan.eight_class,
         "without": [list(families) for families in plan.without],
         "thorough": plan.thorough,
+        "distilled": None if (d := plan.distillation) is None else _distilled(d),
     }
+
+
+def _distilled(distillation: Distillation) -> dict[str, Any]:
+    recipe = {**asdict(distillation.recipe), "hidden": list(distillation.recipe.hidden)}
+    return {**asdict(distillation), "recipe": recipe}
 
 
 @dataclass(frozen=True)

@@ -86,14 +86,13 @@ def _data(facts: CardFacts) -> str:
 
 def _recipe(facts: CardFacts) -> str:
     recipe, plan = facts.training.recipe, facts.training.plan
-    binary = sum(not member.knows_threats for member in facts.ensemble.members)
     hidden = "-".join(str(width) for width in recipe.hidden)
     kinds = ", ".join(f"{kind.name} ({kind.label})" for kind in KINDS)
     return f"""## Recipe
 - {len(facts.ensemble.features)} features of the schema, without the families:
   {", ".join(LEFT_OUT_FAMILIES)}. Missing values are imputed after standardisation; values are
   clipped at ±{facts.ensemble.scaler.clip:g} standard deviations.
-- {len(facts.ensemble.members)} multilayer perceptrons ({hidden} hidden units), {binary} of them
+- {plan.binary + plan.eight_class} multilayer perceptrons ({hidden} hidden units), {plan.binary}
   binary, the others with eight classes, each with its own seed and without a random part of the
   environments; {recipe.steps} steps of {recipe.batch} rows, AdamW, one-cycle rate
   {recipe.rate:g}, dropout {recipe.dropout:g}, noise of {recipe.noise:g} standard
@@ -101,6 +100,7 @@ def _recipe(facts: CardFacts) -> str:
   second one with {plan.thorough} times the steps and 1/{plan.thorough} of the noise. Their log-odds
   are averaged, then calibrated.
 - {_without(plan)}
+- {_members(facts)}
 - {_meta(plan.meta)}
 - Rows: every environment weighs the same, {BENIGN_SHARE:.0%} of it benign; classes by the square
   root of their mass, repeated rows by the square root of their number; at most
@@ -110,18 +110,31 @@ def _recipe(facts: CardFacts) -> str:
   drawn at random and put into its benign traffic before features are computed: {kinds}."""
 
 
+def _members(facts: CardFacts) -> str:
+    networks = [member.network for member in facts.ensemble.members]
+    cost = f"{sum(weight.size for n in networks for weight in n.weights):,} multiplications a flow"
+    distillation = facts.training.plan.distillation
+    if distillation is None:
+        return f"These {len(networks)} networks are the members: {cost}."
+    recipe = distillation.recipe
+    hidden = "-".join(str(width) for width in recipe.hidden)
+    return f"""The members are {len(networks)} narrower networks ({hidden} hidden units) that
+  learned what these say on average, of {distillation.rows:,} rows disturbed likewise (noise of
+  {recipe.noise:g}), in {recipe.steps} steps: {cost}."""
+
+
 def _without(plan: MemberPlan) -> str:
-    candidates = plan.members(Recipe())
+    candidates = plan.networks(Recipe())
     counts = Counter(candidate.without for candidate in candidates if candidate.without)
     if not counts:
-        return "Every member is given all feature families."
+        return "Every network is given all feature families."
     parts = [f"{count} do without {', '.join(names)}" for names, count in counts.items()]
-    return f"Of the {len(candidates)} members, {'; '.join(parts)}: such features are site-bound."
+    return f"Of the {len(candidates)} networks, {'; '.join(parts)}: such features are site-bound."
 
 
 def _meta(recipe: MetaRecipe | None) -> str:
     if recipe is None:
-        return "No meta-learning: every member is as joint training left it."
+        return "No meta-learning: every network is as joint training left it."
     return f"""From joint training, each goes on with {recipe.algorithm}: {recipe.steps} outer
   steps, {recipe.joint:.0%} of each an ordinary joint one. A task is an environment with
   {recipe.k} benign and {recipe.k} malicious flows to adapt to, in {recipe.inner.steps} steps

@@ -1,17 +1,20 @@
-"""Training of the ensemble's members: jointly on several environments, then learning to learn.
+"""Training of networks: jointly on several environments, then learning to learn.
 
-Members differ by kind (binary, eight-class), by seed, by the environments they see and by the
+Networks differ by kind (binary, eight-class), by seed, by the environments they see and by the
 feature families they do without; their log-odds are averaged. Each is first trained jointly on
 rows of all its environments. From there meta-learning may go on (see `meta_learning`): over and
 over, one environment is adapted to from a few of its flows and judged on others of other hosts.
+They are the ensemble's members, or the pool that narrower members learn from (`distillation`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, Literal, Self
 
 import numpy as np
@@ -23,7 +26,8 @@ from zeekml.datasets.equal_rows import Weights
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
 from zeekml.ensemble.scaler import Scaler
 from zeekml.features.feature_schema import EVENT_FAMILIES, FEATURE_INDEX, FEATURES
-from zeekml.training import trained_ensemble
+from zeekml.training import distillation, trained_ensemble
+from zeekml.training.distillation import Distillation, Lesson
 from zeekml.training.meta_learning import ALGORITHMS, MetaRecipe, meta_learn
 from zeekml.training.mlp import FeatureFamilies, Mlp, Recipe, RowSampler, fit
 from zeekml.training.tasks import TaskSource, both_sides
@@ -33,6 +37,7 @@ from zeekml.training.training_rows import Prepared, TrainingRows, draw_left_out,
 
 _FAMILY_NAMES: Final = [FEATURES[FEATURE_INDEX[name]].family for name in FEATURE_SET]
 _NAMED, _NUMBERS = np.unique(_FAMILY_NAMES, return_inverse=True)
+_LESSON: Final = 1 << 20  # tells random numbers of distillation from those of networks
 _FAMILIES: Final = FeatureFamilies(_NUMBERS, np.isin(_NAMED, EVENT_FAMILIES))
 
 WITHOUT: Final[tuple[tuple[str, ...], ...]] = (
@@ -50,7 +55,7 @@ LEARNERS: Final[tuple[Learner, ...]] = ("joint", *ALGORITHMS)
 
 @dataclass(frozen=True)
 class MemberRecipe:
-    """A way to train one member."""
+    """A way to train one network."""
 
     outputs: tuple[str, ...]  # what it scores: BINARY_CLASSES or CLASSES
     number: int  # tells members of one ensemble apart: each has random numbers of its own
@@ -67,7 +72,7 @@ class MemberRecipe:
 
 @dataclass(frozen=True)
 class MemberPlan:
-    """How many members of each kind an ensemble has, and how they differ."""
+    """How many networks of each kind are trained, how they differ, and what becomes of them."""
 
     binary: int = 5
     eight_class: int = 5
@@ -79,11 +84,18 @@ class MemberPlan:
     # that learned in haste and through noise rank networks that are like none of the others best;
     # thorough ones tell infections from devices on networks that are like some
     thorough: int = 3
+    # how the members learn from these networks; None if these are the members
+    distillation: Distillation | None = None
 
     @classmethod
     def of(cls, learner: Learner) -> Self:
-        """The usual members, with joint training alone or a meta-learner after it."""
-        return cls(meta=None if learner == "joint" else MetaRecipe(algorithm=learner))
+        """The usual networks, with joint training alone or a meta-learner after it.
+
+        What learned to learn is a start to adapt from, and stays as it is.
+        """
+        if learner == "joint":
+            return cls(distillation=Distillation())
+        return cls(meta=MetaRecipe(algorithm=learner))
 
     @property
     def learner(self) -> Learner:
@@ -91,13 +103,24 @@ class MemberPlan:
         return "joint" if self.meta is None else self.meta.algorithm
 
     def outputs(self) -> list[tuple[str, ...]]:
-        """What each member scores."""
+        """What each of the ensemble's members scores."""
+        if self.distillation is not None:
+            return [CLASSES] * self.distillation.members
+        return self._outputs()
+
+    @property
+    def steps(self) -> int:
+        """Networks that are trained for one ensemble."""
+        distilled = 0 if self.distillation is None else self.distillation.members
+        return self.binary + self.eight_class + distilled
+
+    def _outputs(self) -> list[tuple[str, ...]]:
         return [BINARY_CLASSES] * self.binary + [CLASSES] * self.eight_class
 
-    def members(self, recipe: Recipe) -> list[MemberRecipe]:
-        """How each of the ensemble's members is trained."""
+    def networks(self, recipe: Recipe) -> list[MemberRecipe]:
+        """How each network is trained that does not learn from others."""
         found = []
-        for number, outputs in enumerate(self.outputs()):
+        for number, outputs in enumerate(self._outputs()):
             without = self.without[number % len(self.without)] if outputs == BINARY_CLASSES else ()
             own = recipe
             if number % 2:
@@ -126,7 +149,7 @@ def train(
 ) -> TrainedEnsemble:
     """Train an ensemble on environments and their synthetic copies.
 
-    `progress` is called with (members done, members in all).
+    `progress` is called with (networks done, networks in all).
 
     Raises
     ------
@@ -135,34 +158,43 @@ def train(
     OutputError
         A member cannot be kept.
     """
-    members, checkpoints = settings.plan.members(settings.recipe), settings.checkpoints
+    plan, checkpoints = settings.plan, settings.checkpoints
+    members = plan.networks(settings.recipe)
     training_set = TrainingSet.of(prepared, settings.seed)
     for member in members:
         # made before the threads begin: each would make its own
         training_set.view(member.without)
     digest = training_set.digest() if checkpoints is not None else ""
 
-    def trained(member: MemberRecipe) -> TrainedMember:
+    def trained(name: object, fit_one: Callable[[], TrainedMember]) -> TrainedMember:
         if checkpoints is None:
-            return training_set.fit(member)
-        name = digest_of([], digest, member)
-        kept = checkpoints.take(name)
+            return fit_one()
+        digest_of_one = digest_of([], digest, name)
+        kept = checkpoints.take(digest_of_one)
         if kept is None:
-            kept = training_set.fit(member)
-            checkpoints.keep(name, kept)
+            kept = fit_one()
+            checkpoints.keep(digest_of_one, kept)
         return kept
 
     done: list[TrainedMember] = []
     # one BLAS thread: sums in one order, so that a second run gives the same bits
     with threadpool_limits(limits=1), ThreadPoolExecutor(os.cpu_count()) as threads:
-        try:
-            for one in threads.map(trained, members):
+
+        def gather(found: Iterable[TrainedMember]) -> None:
+            for one in found:
                 done.append(one)
                 if progress is not None:
-                    progress(len(done), len(members))
+                    progress(len(done), plan.steps)
+
+        try:
+            gather(threads.map(lambda m: trained(m, partial(training_set.fit, m)), members))
+            if plan.distillation is not None:
+                pupils = training_set.pupils(tuple(done), plan.distillation)
+                names = [(plan.distillation, members, number) for number in range(len(pupils))]
+                gather(threads.map(trained, names, pupils))
         finally:
             threads.shutdown(cancel_futures=True)
-    return TrainedEnsemble(tuple(done), training_set.scaler)
+    return TrainedEnsemble(tuple(done[-len(plan.outputs()) :]), training_set.scaler)
 
 
 @dataclass(frozen=True)
@@ -232,6 +264,24 @@ class TrainingSet:
         # what it never saw must not be heard when it is there
         network.weights[0][:, columns_of(member.without)] = 0
         return TrainedMember(network, member.outputs, own.left_out)
+
+    def pupils(
+        self, pool: Sequence[TrainedMember], recipe: Distillation
+    ) -> list[Callable[[], TrainedMember]]:
+        """What trains each member that learns from a pool; the pool is asked when one is called."""
+        lesson: list[Lesson] = []
+        lock = threading.Lock()
+
+        def one(number: int) -> TrainedMember:
+            with lock:
+                if not lesson:
+                    rng = np.random.default_rng([self.seed, _LESSON])
+                    rows = RowSampler.of(self.x, self.pool.labels, self.pool.weights)
+                    lesson.append(Lesson.of(pool, rows, recipe, _FAMILIES, rng))
+            rng = np.random.default_rng([self.seed, _LESSON, number])
+            return TrainedMember(distillation.learn(lesson[0], recipe.recipe, rng), CLASSES, ())
+
+        return [partial(one, number) for number in range(recipe.members)]
 
 
 def columns_of(families: Sequence[str]) -> npt.NDArray[np.intp]:

@@ -74,7 +74,7 @@ def past_to_future(
                 scores = ensemble.predict(item.matrix).log_odds
                 own = EvaluatedRows.of(item).figures(scores, "raw")
                 scored.setdefault(item.name, []).append(own)
-        steps.done(f"seed {seed}: trained on the past", len(settings.plan.outputs()))
+        steps.done(f"seed {seed}: trained on the past", settings.plan.steps)
     found = []
     for item in future:
         labels = item.environment.evaluation_labels()

@@ -217,3 +217,12 @@ def test_what_is_newer_weighs_more_once_a_bin_is_full() -> None:
     gaps = ledger.take(beacon(1025, 60.0))[-1]["pair"]["gaps"]
     assert 128 <= gaps.max() <= 255
     assert gaps.sum() == gaps.max()
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 3)] * 2), min_size=1, max_size=60), st.data())
+def test_the_lowest_are_those_that_sorting_puts_first(rows: Any, data: Any) -> None:
+    keys = data.draw(st.permutations(range(len(rows))))
+    columns = [np.array(column) for column in (*zip(*rows, strict=True), keys)]
+    count = data.draw(st.integers(1, len(rows)))
+    expected = np.lexsort(columns[::-1])[:count]
+    assert sorted(module._lowest(columns, count).tolist()) == sorted(expected.tolist())

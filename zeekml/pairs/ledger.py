@@ -171,9 +171,25 @@ class PairLedger:
 
     def _make_room(self) -> None:
         """Forget some pairs: those of the fewest contacts, and among them the oldest."""
-        places = self._used(0)
-        pairs = self._records[0][places]
-        order = np.lexsort((pairs["key"], pairs["last"], pairs["contacts"]))
-        for place in places[order[: max(self._max_pairs // _SHARE, 1)]].tolist():
+        places, pairs = self._used(0), self._records[0]
+        # column by column: a copy of all pairs would take as much memory as they do
+        columns = [pairs[name][places] for name in ("contacts", "last", "key")]
+        for place in places[_lowest(columns, max(self._max_pairs // _SHARE, 1))].tolist():
             self._store.remove(place)
             self.evicted += 1
+
+
+def _lowest(columns: list[npt.NDArray[Any]], count: int) -> npt.NDArray[np.intp]:
+    """The numbers of `count` rows that come first by these columns, the last of which has no ties.
+
+    Without sorting them, which takes ten times as long.
+    """
+    found, rows = [], np.arange(len(columns[0]))
+    for column in columns:
+        if count < len(rows):
+            values = column[rows]
+            bound = np.partition(values, count)[count]
+            found.append(rows[values < bound])
+            count -= len(found[-1])
+            rows = rows[values == bound]
+    return np.concatenate([*found, rows[:count]])

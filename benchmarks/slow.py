@@ -41,7 +41,7 @@ from zeekml.features._flow_features import TCP, UDP
 from zeekml.features.addresses import HostClassifier
 from zeekml.features.flow_features import flow_columns
 from zeekml.pairs.contacts import contacts_of
-from zeekml.pairs.layout import CONTACT, INBOUND, MICROS, OUTBOUND, Records
+from zeekml.pairs.layout import BURST, CONTACT, INBOUND, MICROS, OUTBOUND, Records
 from zeekml.pairs.ledger import PairLedger
 from zeekml.pairs.pair_features import gap_statistic, known_sources, span
 from zeekml.readers.archive import read_stream
@@ -232,7 +232,7 @@ def distinct(starts: Any) -> int:
     """How many contacts flows make: those that begin within two seconds are one."""
     count, last = 0, -math.inf
     for start in np.sort(starts) / MICROS:
-        if start - last >= 2:
+        if start - last >= BURST:
             count, last = count + 1, start
     return count
 

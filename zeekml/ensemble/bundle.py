@@ -156,11 +156,7 @@ def load_bundle(path: str | os.PathLike[str] | None = None, *, pin: str | None =
             pair_scaler = files.read_entry(pairs.scaler, MAX_SCALER)
         scaler_bytes = files.read_entry(manifest.scaler, MAX_SCALER)
         card = files.read_entry(manifest.model_card, _MAX_CARD)
-    try:
-        scaler = decode_scaler(scaler_bytes)
-        scaler.check(len(manifest.features))
-    except BundleError as err:
-        raise BundleError(f"bundle {directory}: {manifest.scaler.file}: {err}") from err
+    scaler = _scaler(directory, manifest.scaler, scaler_bytes, len(manifest.features))
     of_pairs = None
     if pairs is not None:
         if not inside_package:
@@ -171,19 +167,42 @@ def load_bundle(path: str | os.PathLike[str] | None = None, *, pin: str | None =
     if not inside_package:
         _try_foreign(bundle)
     for entry, model in zip(manifest.members, models, strict=True):
-        try:
-            member = Member(model)
-        except MemberError as err:
-            raise _unfit(directory, entry.file, err) from err
-        for form, has, told in (
-            ("takes {} features", member.inputs, len(manifest.features)),
-            ("gives {} scores", member.outputs, len(entry.outputs)),
-            ("gives an embedding of {}", member.embedding, entry.embedding),
-        ):
-            if has != told:
-                reason = f"{form.format(has)}, the manifest says {told}"
-                raise _unfit(directory, entry.file, reason)
+        widths = len(manifest.features), len(entry.outputs), entry.embedding
+        _check_member(directory, entry, model, *widths)
     return bundle
+
+
+def _scaler(directory: Path, entry: FileEntry, data: bytes, features: int) -> Scaler:
+    """A scaler for so many features."""
+    try:
+        scaler = decode_scaler(data)
+        scaler.check(features)
+    except BundleError as err:
+        raise BundleError(f"bundle {directory}: {entry.file}: {err}") from err
+    return scaler
+
+
+def _check_member(
+    directory: Path,
+    entry: FileEntry,
+    model: bytes,
+    inputs: int,
+    outputs: int,
+    embedding: int | None = None,
+) -> None:
+    """Make sure that LiteRT takes a model, and that it has the widths that the manifest says."""
+    try:
+        member = Member(model)
+    except MemberError as err:
+        raise _unfit(directory, entry.file, err) from err
+    for form, has, told in (
+        ("takes {} features", member.inputs, inputs),
+        ("gives {} scores", member.outputs, outputs),
+        ("gives an embedding of {}", member.embedding, embedding),
+    ):
+        if told is not None and has != told:
+            reason = f"{form.format(has)}, the manifest says {told}"
+            raise _unfit(directory, entry.file, reason)
 
 
 def _check_plain(directory: Path, entry: PairEntry, models: tuple[bytes, ...]) -> None:
@@ -199,19 +218,9 @@ def _pair_models(
     directory: Path, entry: PairEntry, models: tuple[bytes, ...], scaler_bytes: bytes
 ) -> PairModels:
     """The ensemble for pairs, checked."""
-    try:
-        scaler = decode_scaler(scaler_bytes)
-        scaler.check(len(entry.features))
-    except BundleError as err:
-        raise BundleError(f"bundle {directory}: {entry.scaler.file}: {err}") from err
+    scaler = _scaler(directory, entry.scaler, scaler_bytes, len(entry.features))
     for own, model in zip(entry.members, models, strict=True):
-        try:
-            member = Member(model)
-        except MemberError as err:
-            raise _unfit(directory, own.file, err) from err
-        if (member.inputs, member.outputs) != (len(entry.features), len(entry.classes)):
-            reason = f"takes {member.inputs} features and gives {member.outputs} scores"
-            raise _unfit(directory, own.file, reason)
+        _check_member(directory, own, model, len(entry.features), len(entry.classes))
     return PairModels(models, scaler, entry.thresholds)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.ensemble.interpreter import MAX_BATCH, Member
+from zeekml.ensemble.probability import softmax
 from zeekml.ensemble.scaler import Scaler
 from zeekml.pairs.layout import Records
 from zeekml.pairs.pair_features import PAIR_FEATURES, pair_matrix, span
@@ -73,9 +74,7 @@ class PairEnsemble:
             rows = asked[start : start + MAX_BATCH]
             inputs = scaled(matrix[rows], self._scaler)
             for place, member in enumerate(self._members):
-                logits = member.scores(inputs).astype(np.float64)
-                odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-                shares[rows, place] = odds / odds.sum(axis=1, keepdims=True)
+                shares[rows, place] = softmax(member.scores(inputs).astype(np.float64))
         return pair_scores(looks, matrix, shares)
 
 

@@ -8,7 +8,7 @@ pulls probabilities towards the middle, and only what comes after can undo that.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,13 @@ def fit_platt(
     if not slope > 0:
         raise ValueError("higher log-odds do not go with more malicious rows: slope not above 0")
     return slope / width, intercept - slope * centre / width
+
+
+def softmax(logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Probabilities of logits (…, classes), each row's by itself; same shape and type."""
+    odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    shares: npt.NDArray[Any] = odds / odds.sum(axis=-1, keepdims=True)
+    return shares
 
 
 def apply_platt(logits: Floats, slope: float, intercept: float) -> npt.NDArray[np.float64]:

@@ -4,7 +4,6 @@ import numpy.typing as npt
 from zeekml.core.hash_table import HashTable
 from zeekml.pairs.layout import Records
 
-DONE: int
 FULL: int
 SWEEP: int
 CROWDED: int
@@ -22,5 +21,4 @@ class Store:
         changed: npt.NDArray[np.uint8],
     ) -> None: ...
     def take(self, contacts: Records, looks: Records) -> int: ...
-    def look(self, place: int, looks: Records, number: int) -> None: ...
     def remove(self, place: int) -> None: ...

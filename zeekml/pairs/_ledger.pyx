@@ -18,7 +18,6 @@ DEF NO_PERIOD = 255
 DEF MOST_OF_A_LIST = 512  # pairs of a host that one is compared with
 DEF LEAST_CONTACTS = 8  # of a pair that one is compared with
 
-DONE = _DONE
 FULL = _FULL
 SWEEP = _SWEEP
 CROWDED = _CROWDED
@@ -51,7 +50,6 @@ cdef struct Pair:
     int64_t first
     int64_t last
     int64_t halved
-    int64_t began
     int64_t sent
     int64_t received
     int64_t contact_sent
@@ -84,7 +82,6 @@ cdef struct Pair:
 
 cdef struct Host:
     uint64_t key
-    int64_t first
     int64_t sent
     uint64_t seen
     int32_t pairs
@@ -99,7 +96,6 @@ cdef struct Look:
     int64_t source_pairs
     int64_t sources
     int64_t regular_to_others
-    int64_t destination_first
     uint64_t seen
     int64_t same_to_others
     int64_t same_from_others
@@ -111,7 +107,6 @@ cdef struct Look:
 cdef struct Position:
     int64_t number
     int64_t now
-    int64_t began
     int64_t sweep
     int64_t looks
     int64_t sources
@@ -264,26 +259,13 @@ cdef class Store:
                 self.position.number += 1
         return todo
 
-    def look(self, int32_t place, Look[::1] looks, int64_t number):
-        """Look at a pair as it is now."""
-        self.note(place, &looks[number])
-        looks[number].number = -1
-
     def remove(self, int32_t place):
         """Forget a pair."""
         cdef Pair* p = &self.pairs[place]
-        self.unlink(p.of_source, p.source_place, self.sources, True, p.direction)
-        self.unlink(
-            p.of_destination, p.destination_place, self.destinations, False, p.direction
-        )
+        self.leave(&self.source_table, self.sources, p.source_place, p, True)
+        self.leave(&self.destination_table, self.destinations, p.destination_place, p, False)
         self.changed_sources[p.source_place] = 1
         self.changed_destinations[p.destination_place] = 1
-        if self.sources[p.source_place].pairs == 0:
-            remove(&self.source_table, p.source_place)
-            memset(&self.sources[p.source_place], 0, sizeof(Host))
-        if self.destinations[p.destination_place].pairs == 0:
-            remove(&self.destination_table, p.destination_place)
-            memset(&self.destinations[p.destination_place], 0, sizeof(Host))
         remove(&self.pair_table, place)
         memset(p, 0, sizeof(Pair))
         self.changed[place] = 1
@@ -297,8 +279,7 @@ cdef class Store:
         cdef uint64_t key
         if at.now < c.clock:
             at.now = c.clock
-        if at.began == 0:
-            at.began = c.start
+        if at.sweep == 0:
             at.sweep = at.now + hour
         if at.now >= at.sweep:
             return _SWEEP
@@ -337,8 +318,6 @@ cdef class Store:
             p.longest = c.end - c.start
         self.sources[p.source_place].sent += c.sent
         self.changed_sources[p.source_place] = 1
-        self.destinations[p.destination_place].sent += c.sent
-        self.changed_destinations[p.destination_place] = 1
         if p.contacts >= p.due_contacts or p.sent >= p.due_sent or p.longest >= p.due_longest:
             while p.sent >= p.due_sent:
                 p.due_sent *= 2
@@ -362,44 +341,38 @@ cdef class Store:
         p.proto = c.proto
         p.direction = c.direction
         p.first = p.last = p.halved = c.start
-        p.began = self.position.began
         p.hour = c.start // hour
         p.due_contacts = <uint32_t>first_due
         p.due_sent = first_due_sent
         p.due_longest = hour
         p.period = p.size = NO_PERIOD
-        p.source_place = self.enter(
-            &self.source_table, self.sources, c.source, c, place, p.of_source, True
-        )
+        p.source_place = self.enter(&self.source_table, self.sources, c.source, c, place, True)
         p.destination_place = self.enter(
-            &self.destination_table, self.destinations, c.destination, c, place, p.of_destination,
-            False,
+            &self.destination_table, self.destinations, c.destination, c, place, False
         )
+        self.changed_destinations[p.destination_place] = 1
         return place
 
     cdef int32_t enter(
         self, HashTable* table, Host* hosts, uint64_t key, const Contact* c, int32_t place,
-        int32_t* links, bint as_source,
+        bint as_source,
     ) noexcept nogil:
         """Put a pair at the head of its host's list; the host's place."""
         cdef int32_t at = find(table, key), other
+        cdef int32_t* links = links_of(&self.pairs[place], as_source)
         cdef Host* host
         if at == NONE:
             at = find_or_add(table, key)
             host = &hosts[at]
             memset(host, 0, sizeof(Host))
             host.key = key
-            host.first = c.start
             host.latest = NONE
         host = &hosts[at]
         other = host.latest
         links[0] = NONE
         links[1] = other
         if other != NONE:
-            if as_source:
-                self.pairs[other].of_source[0] = place
-            else:
-                self.pairs[other].of_destination[0] = place
+            links_of(&self.pairs[other], as_source)[0] = place
             self.changed[other] = 1
         host.latest = place
         host.pairs += 1
@@ -408,28 +381,27 @@ cdef class Store:
         host.seen |= <uint64_t>1 << (mix(c.source) & 63)
         return at
 
-    cdef void unlink(
-        self, int32_t* links, int32_t at, Host* hosts, bint as_source, uint8_t direction
+    cdef void leave(
+        self, HashTable* table, Host* hosts, int32_t at, Pair* p, bint as_source
     ) noexcept:
-        """Take a pair out of its host's list."""
+        """Take a pair out of its host's list, and forget a host that has no other."""
+        cdef int32_t* links = links_of(p, as_source)
         cdef int32_t before = links[0], after = links[1]
+        cdef Host* host = &hosts[at]
         if after != NONE:
-            if as_source:
-                self.pairs[after].of_source[0] = before
-            else:
-                self.pairs[after].of_destination[0] = before
+            links_of(&self.pairs[after], as_source)[0] = before
             self.changed[after] = 1
         if before == NONE:
-            hosts[at].latest = after
+            host.latest = after
         else:
-            if as_source:
-                self.pairs[before].of_source[1] = after
-            else:
-                self.pairs[before].of_destination[1] = after
+            links_of(&self.pairs[before], as_source)[1] = after
             self.changed[before] = 1
-        hosts[at].pairs -= 1
-        if as_source and direction != inbound and hosts[at].pairs == several - 1:
+        host.pairs -= 1
+        if as_source and p.direction != inbound and host.pairs == several - 1:
             self.position.sources -= 1
+        if host.pairs == 0:
+            remove(table, at)
+            memset(host, 0, sizeof(Host))
 
     cdef void note(self, int32_t place, Look* look) noexcept nogil:
         """Write down a pair and what is known of its hosts, and what is its period."""
@@ -475,7 +447,6 @@ cdef class Store:
         look.source_sent = source.sent
         look.source_pairs = source.pairs
         look.sources = self.position.sources
-        look.destination_first = destination.first
         look.seen = destination.seen
         at = source.latest
         for _ in range(MOST_OF_A_LIST):
@@ -484,13 +455,11 @@ cdef class Store:
             other = &self.pairs[at]
             if other.destination != p.destination:
                 look.regular_to_others += other.regular
-            if (
-                other.destination != p.destination
-                and other.contacts >= LEAST_CONTACTS
-                and near(other.period, p.period, 2)
-                and near(other.size, p.size, 1)
-            ):
-                look.same_to_others += 1
+                look.same_to_others += (
+                    other.contacts >= LEAST_CONTACTS
+                    and near(other.period, p.period, 2)
+                    and near(other.size, p.size, 1)
+                )
             at = other.of_source[1]
         at = destination.latest
         for _ in range(MOST_OF_A_LIST):
@@ -505,6 +474,11 @@ cdef class Store:
             ):
                 look.same_from_others += 1
             at = other.of_destination[1]
+
+
+cdef inline int32_t* links_of(Pair* p, bint as_source) noexcept nogil:
+    """The places of the pairs before and after one in the list of its source or destination."""
+    return &p.of_source[0] if as_source else &p.of_destination[0]
 
 
 cdef inline bint near(int one, int other, int by) noexcept nogil:

@@ -96,7 +96,6 @@ PAIR: Final = np.dtype(
         ("first", np.int64),  # start of the first contact and of the latest one, microseconds
         ("last", np.int64),
         ("halved", np.int64),  # when its counts were halved last, or it was first seen
-        ("began", np.int64),  # when the ledger began, as it was then
         ("sent", np.int64),  # bytes in all
         ("received", np.int64),
         ("contact_sent", np.int64),  # of the latest contact so far
@@ -136,8 +135,7 @@ PAIR: Final = np.dtype(
 HOST: Final = np.dtype(
     [
         ("key", np.uint64),
-        ("first", np.int64),  # first contact with it, microseconds
-        ("sent", np.int64),  # bytes that it sent, of a source; that it was sent, of a destination
+        ("sent", np.int64),  # of a source: bytes
         ("seen", np.uint64),  # of a destination: bit by the hash of each source
         ("pairs", np.int32),  # how many there are, and the latest of them
         ("latest", np.int32),
@@ -149,14 +147,13 @@ HOST: Final = np.dtype(
 LOOK: Final = np.dtype(
     [
         ("pair", PAIR),
-        ("number", np.int64),  # of the contact in its batch; -1 at the end of the input
+        ("number", np.int64),  # of the contact in its batch
         ("place", np.int64),  # of the pair in the ledger
         ("now", np.int64),  # microseconds
         ("source_sent", np.int64),  # bytes that the source sent to all destinations
         ("source_pairs", np.int64),  # pairs of the source
         ("sources", np.int64),  # of the site, as far as they contact several destinations
         ("regular_to_others", np.int64),  # pairs of the source with other destinations that are
-        ("destination_first", np.int64),
         ("seen", np.uint64),  # by which sources the destination was contacted, see `HOST`
         # other destinations of the source with the same period and size, and other sources that
         # contact the destination with the same period
@@ -175,7 +172,6 @@ POSITION: Final = np.dtype(
     [
         ("number", np.int64),  # of the next contact of the batch
         ("now", np.int64),  # the stream's clock at the latest contact, microseconds
-        ("began", np.int64),  # start of the first flow
         ("sweep", np.int64),  # when old pairs are forgotten next
         ("looks", np.int64),  # of the batch so far
         ("sources", np.int64),  # with `SEVERAL` pairs or more that are not inbound

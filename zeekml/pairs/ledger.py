@@ -144,12 +144,13 @@ class PairLedger:
     def _check_links(self) -> None:
         """Make sure that compiled code, which follows them, ends up at pairs and hosts."""
         used = [self._used(kind) for kind in range(3)]
-        pairs = self._records[0][used[0]]
+        pairs = self._records[0]
         for kind, name in ((1, "source_place"), (2, "destination_place")):
-            self._demand(np.isin(pairs[name], used[kind]))
+            self._demand(np.isin(pairs[name][used[0]], used[kind]))
             self._demand(np.isin(self._records[kind]["latest"][used[kind]], used[0]))
         for name in ("of_source", "of_destination"):
-            self._demand((pairs[name] == -1) | np.isin(pairs[name], used[0]))
+            links = pairs[name][used[0]]
+            self._demand((links == -1) | np.isin(links, used[0]))
 
     @staticmethod
     def _demand(good: npt.NDArray[Any]) -> None:

@@ -16,6 +16,7 @@ from zeekml.pairs.layout import (
     INSIDE,
     MICROS,
     SIZES,
+    WINDOW,
     Records,
 )
 
@@ -105,7 +106,7 @@ def jitter(looks: Records) -> Floats:
     gaps, seconds = looks["pair"]["gaps"].astype(np.float64), period(looks)
     first = looks["pair"]["period"][:, None].astype(np.int64)
     at = np.arange(gaps.shape[1])[None, :]
-    inside = gaps * ((at >= first) & (at < first + 6))
+    inside = gaps * ((at >= first) & (at < first + WINDOW))
     off = np.abs(_SECONDS[None, :] - seconds[:, None])
     return (inside * off).sum(axis=1) / np.maximum(inside.sum(axis=1) * seconds, 1e-9)
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from zeekml.datasets.environment import Matrix
 from zeekml.ensemble.classes import CLASSES
+from zeekml.ensemble.probability import softmax
 from zeekml.ensemble.scoring import averaged_log_odds, member_log_odds
 from zeekml.training.mlp import (
     AdamW,
@@ -27,7 +27,7 @@ from zeekml.training.mlp import (
     disturb,
     one_cycle,
 )
-from zeekml.training.trained_ensemble import TrainedMember
+from zeekml.training.trained_ensemble import TrainedMember, member_logits
 
 _HIGHEST: Final = 12.0  # log-odds that are told apart
 _FARTHEST: Final = 3.0  # log-odds beyond which a larger gap pulls no harder (Huber)
@@ -68,12 +68,10 @@ class Lesson:
         for start in range(0, recipe.rows, _AT_ONCE):
             rows = drawn_from.draw(min(_AT_ONCE, recipe.rows - start), rng)
             x = disturb(drawn_from.x[rows], recipe.recipe, families, rng)
-            logits = np.zeros((len(x), len(pool), len(CLASSES)), np.float32)
-            for number, member in enumerate(pool):
-                logits[:, number, : len(member.outputs)] = member.network.logits(x)
+            logits = member_logits(pool, x)
             odds = averaged_log_odds(member_log_odds(logits, knows), probability=False)
             # each that knows threats shares out one vote, as in scoring
-            parts.append((x, odds, _softmax(logits[:, knows, 1:]).mean(axis=1)))
+            parts.append((x, odds, softmax(logits[:, knows, 1:]).mean(axis=1)))
         x, log_odds, shares = (np.concatenate(part) for part in zip(*parts, strict=True))
         bounded = np.clip(log_odds, -_HIGHEST, _HIGHEST).astype(np.float32)
         return cls(x, bounded, shares.astype(np.float32))
@@ -97,15 +95,9 @@ def gradient_of(logits: Matrix, log_odds: Matrix, shares: Matrix) -> Matrix:
 
     That is the Huber loss of the log-odds of malicious, plus the cross-entropy of the threats.
     """
-    own = _softmax(logits[:, 1:])
+    own = softmax(logits[:, 1:])
     highest = logits[:, 1:].max(axis=1)
     malicious = highest + np.log(np.exp(logits[:, 1:] - highest[:, None]).sum(axis=1))
     gap = np.clip(malicious - logits[:, 0] - log_odds, -_FARTHEST, _FARTHEST)[:, None]
     gradient = np.concatenate([-gap, gap * own + (own - shares)], axis=1)
     return (gradient / np.float32(len(logits))).astype(np.float32)
-
-
-def _softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    shares: npt.NDArray[np.float32] = odds / odds.sum(axis=-1, keepdims=True)
-    return shares

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.datasets.environment import Labels, Matrix
+from zeekml.ensemble.probability import softmax
 
 _WARM_UP: Final = 0.15
 _START_DIVISOR: Final = 25.0
@@ -106,14 +107,11 @@ def loss_and_gradient(logits: Matrix, labels: Labels) -> tuple[float, Matrix]:
     the class itself, or the softmax over all classes but the first.
     """
     rows, outputs = logits.shape
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
-    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+    probabilities = softmax(logits)
     target = np.zeros_like(logits)
     known = labels < outputs
     target[np.flatnonzero(known), labels[known]] = 1.0
-    others = np.exp(logits[~known, 1:] - logits[~known, 1:].max(axis=1, keepdims=True))
-    target[~known, 1:] = others / others.sum(axis=1, keepdims=True)
+    target[~known, 1:] = softmax(logits[~known, 1:])
 
     tiny = np.finfo(np.float32).tiny
     chosen = np.where(

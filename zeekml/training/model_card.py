@@ -86,7 +86,7 @@ def _data(facts: CardFacts) -> str:
 
 def _recipe(facts: CardFacts) -> str:
     recipe, plan = facts.training.recipe, facts.training.plan
-    hidden = "-".join(str(width) for width in recipe.hidden)
+    hidden = _widths(recipe)
     kinds = ", ".join(f"{kind.name} ({kind.label})" for kind in KINDS)
     return f"""## Recipe
 - {len(facts.ensemble.features)} features of the schema, without the families:
@@ -110,6 +110,10 @@ def _recipe(facts: CardFacts) -> str:
   drawn at random and put into its benign traffic before features are computed: {kinds}."""
 
 
+def _widths(recipe: Recipe) -> str:
+    return "-".join(str(width) for width in recipe.hidden)
+
+
 def _members(facts: CardFacts) -> str:
     networks = [member.network for member in facts.ensemble.members]
     cost = f"{sum(weight.size for n in networks for weight in n.weights):,} multiplications a flow"
@@ -117,7 +121,7 @@ def _members(facts: CardFacts) -> str:
     if distillation is None:
         return f"These {len(networks)} networks are the members: {cost}."
     recipe = distillation.recipe
-    hidden = "-".join(str(width) for width in recipe.hidden)
+    hidden = _widths(recipe)
     return f"""The members are {len(networks)} narrower networks ({hidden} hidden units) that
   learned what these say on average, of {distillation.rows:,} rows disturbed likewise (noise of
   {recipe.noise:g}), in {recipe.steps} steps: {cost}."""
@@ -188,7 +192,7 @@ scores of the others come from ensembles that had seen it, which `zeekml evaluat
 def _pairs(pairs: TrainedPairs) -> str:
     models = pairs.models
     thresholds = ", ".join(f"{threat} {value:g}" for threat, value in models.thresholds.items())
-    hidden = "-".join(str(width) for width in RECIPE.hidden)
+    hidden = _widths(RECIPE)
     return f"""## Pairs of hosts over days
 {len(models.models)} multilayer perceptrons ({hidden} hidden units, {RECIPE.steps} steps) look at a
 pair of hosts at 12, 16, 24, 32, 48, … contacts and at every doubling of what it sent, over seven

@@ -77,6 +77,14 @@ class TrainedMember:
         return self.outputs == CLASSES
 
 
+def member_logits(members: Sequence[TrainedMember], x: Matrix) -> Matrix:
+    """What members say of standardised rows: (rows, members, classes), binary ones fill two."""
+    logits = np.zeros((len(x), len(members), len(CLASSES)), np.float32)
+    for number, member in enumerate(members):
+        logits[:, number, : len(member.outputs)] = member.network.logits(x)
+    return logits
+
+
 @dataclass(frozen=True)
 class TrainedEnsemble:
     """Members, the scaler before them, and the features they take in order."""
@@ -88,10 +96,8 @@ class TrainedEnsemble:
     def predict(self, matrix: Matrix) -> Prediction:
         """Score rows of all features of the schema, as a bundle of these members will."""
         x = member_inputs(self.scaler, matrix)
-        logits = np.zeros((len(x), len(self.members), len(CLASSES)), np.float32)
         with threadpool_limits(limits=1):
-            for index, member in enumerate(self.members):
-                logits[:, index, : len(member.outputs)] = member.network.logits(x)
+            logits = member_logits(self.members, x)
         return Prediction.of(logits, [member.knows_threats for member in self.members], matrix)
 
 

@@ -20,6 +20,7 @@ from zeekml.ensemble.pair_models import (
     pair_scores,
     scaled,
 )
+from zeekml.ensemble.probability import softmax
 from zeekml.ensemble.scaler import Scaler
 from zeekml.ensemble.tflite_file import write_mlp
 from zeekml.pairs.pair_features import pair_matrix
@@ -184,9 +185,7 @@ def _left_out(
         scaler, networks = _members(others, matrix[~own], MEMBERS, seed + 101 * (number + 1))
         x = scaled(matrix[own], scaler)
         for place, network in enumerate(networks):
-            logits = network.logits(x).astype(np.float64)
-            odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-            shares[own, place] = odds / odds.sum(axis=1, keepdims=True)
+            shares[own, place] = softmax(network.logits(x).astype(np.float64))
     return pair_scores(rows.looks, matrix, shares)
 
 

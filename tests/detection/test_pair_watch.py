@@ -95,6 +95,9 @@ def test_flows_at_which_pairs_are_found() -> None:
     ]
     assert found.evidence(1).members == pytest.approx((0.8, 1.0))
     assert found.evidence(1).timing == b"{}"
+    # however many score flows
+    many = replace(finding, members=tuple(n / 16 for n in range(16)))
+    assert with_findings(bare, [many], batch.flows).evidence(0).members == many.members
     # and at a flow that is a candidate already
     again = with_findings(found, [replace(finding, told="once more", score=0.95)], batch.flows)
     assert again.row.tolist() == [7, 20]

@@ -59,6 +59,7 @@ class Candidate:
     certificates: tuple[str, ...] = ()
     contacts: tuple[str, ...] = ()
     timing: bytes | None = None
+    pair_members: tuple[float, ...] | None = None
     enough: int = 0  # bit t: the row alone is enough for the threat at place t of THREATS
 
     def __post_init__(self) -> None:
@@ -128,7 +129,8 @@ MakeTracker = Callable[..., FlowTracker]
 def columns_of(flows: Sequence[Candidate]) -> Candidates:
     fields = [name.replace("id.", "") for name in CANDIDATE_COLUMNS]
     texts = dict.fromkeys((*TEXT_COLUMNS, "contacts"), pa.list_(pa.string()))
-    types = {field.name: field.type for field in FLOW_SCHEMA} | texts | {"timing": pa.binary()}
+    types = {field.name: field.type for field in FLOW_SCHEMA} | texts
+    types |= {"timing": pa.binary(), "pair_members": pa.list_(pa.float32())}
     columns = {
         name: pa.array([getattr(flow, field) for flow in flows], types[name])
         for name, field in zip(CANDIDATE_COLUMNS, fields, strict=True)

@@ -21,7 +21,8 @@ _FLOW_COLUMNS: Final = (
 )
 _CONTACTS: Final = "contacts"
 _TIMING: Final = "timing"
-CANDIDATE_COLUMNS: Final = (*_FLOW_COLUMNS, *TEXT_COLUMNS, _CONTACTS, _TIMING)
+_MEMBERS: Final = "pair_members"
+CANDIDATE_COLUMNS: Final = (*_FLOW_COLUMNS, *TEXT_COLUMNS, _CONTACTS, _TIMING, _MEMBERS)
 """What incidents and notices need to know of a flow."""
 
 
@@ -77,8 +78,8 @@ class Candidates:
         return Evidence(
             np.ascontiguousarray(self.matrix[row], "<f4").tobytes(),
             float(self.score[row]),
-            # where a pair was found, its ensemble's, which has fewer
-            tuple(self.members[row][~np.isnan(self.members[row])].tolist()),
+            # where a pair was found, those of its own ensemble
+            tuple(self.flows.column(_MEMBERS)[row].as_py() or self.members[row].tolist()),
             tuple(self.classes[row].tolist()),
             related,
             self.flows.column(_TIMING)[row].as_py(),
@@ -100,7 +101,8 @@ def candidate_flows(flows: pa.Table | pa.RecordBatch, rows: npt.NDArray[np.intp]
     columns = [_whole(column) for column in taken.columns]
     texts = flow_texts(columns.pop())
     contacts = pa.array([[]] * len(rows), pa.list_(pa.string()))
-    beside = (contacts, pa.nulls(len(rows), pa.binary()))
+    none = pa.nulls(len(rows), pa.binary()), pa.nulls(len(rows), pa.list_(pa.float32()))
+    beside = (contacts, *none)
     return pa.RecordBatch.from_arrays([*columns, *texts, *beside], names=list(CANDIDATE_COLUMNS))
 
 
@@ -145,9 +147,11 @@ def with_findings(
     together = pa.Table.from_batches([t.select(CANDIDATE_COLUMNS) for t in tables])
     both = joined(_one_batch(together), (candidates, added))
     both = both.take(np.argsort(both.row, kind="stable"))
-    contacts, timing = (both.flows.column(name).to_pylist() for name in (_CONTACTS, _TIMING))
+    beside = (_CONTACTS, _TIMING, _MEMBERS)
+    contacts, timing, of_pair = (both.flows.column(name).to_pylist() for name in beside)
     for finding in findings:
         at = int(np.searchsorted(both.row, finding.row))
+        # whether they agree is asked of as many as score flows
         own = np.full(members, np.nan, np.float32)
         own[: len(finding.members)] = finding.members[:members]
         both.clock[at], both.end[at] = finding.clock, finding.end
@@ -160,12 +164,11 @@ def with_findings(
         both.enough[at] |= np.uint8(1 << finding.threat)
         contacts[at] = [*contacts[at], finding.told]
         timing[at] = finding.timing
+        of_pair[at] = finding.members
     told: Any = both.flows
-    for name, column in (
-        (_CONTACTS, pa.array(contacts, pa.list_(pa.string()))),
-        (_TIMING, pa.array(timing, pa.binary())),
-    ):
-        told = told.set_column(told.schema.get_field_index(name), name, column)
+    for name, column in zip(beside, (contacts, timing, of_pair), strict=True):
+        place = told.schema.get_field_index(name)
+        told = told.set_column(place, name, pa.array(column, told.schema.field(place).type))
     return replace(both, flows=told)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zeekml.ensemble.bundle import Bundle, NewBundle, NewMember, write_bundle
+from zeekml.ensemble.bundle import Bundle
+from zeekml.ensemble.bundle_writer import NewBundle, NewMember, write_bundle
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES, THREATS
 from zeekml.ensemble.manifest import Calibration, TrainingSource, Usual
 from zeekml.ensemble.scaler import Scaler

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from zeekml.ensemble import bundle as bundle_module
-from zeekml.ensemble.bundle import Bundle, NewBundle, NewMember, load_bundle, write_bundle
+from zeekml.ensemble.bundle import Bundle, load_bundle
+from zeekml.ensemble.bundle_writer import NewBundle, NewMember, write_bundle
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
 from zeekml.ensemble.pair_models import PAIR_CLASSES, PairModels
 from zeekml.ensemble.scaler import Scaler

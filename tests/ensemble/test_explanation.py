@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from zeekml.ensemble.bundle import Bundle, NewMember
+from zeekml.ensemble.bundle import Bundle
+from zeekml.ensemble.bundle_writer import NewMember
 from zeekml.ensemble.classes import BINARY_CLASSES
 from zeekml.ensemble.explanation import Contribution, amount, explain, phrase
 from zeekml.ensemble.manifest import Calibration, Usual

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, log_softmax, logsumexp, softmax
 
-from zeekml.ensemble.bundle import Bundle, NewMember
+from zeekml.ensemble.bundle import Bundle
+from zeekml.ensemble.bundle_writer import NewMember
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES, THREATS
 from zeekml.ensemble.direction import asks_own_web_server
 from zeekml.ensemble.interpreter import MAX_BATCH, Member

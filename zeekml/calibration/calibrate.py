@@ -20,8 +20,8 @@ from zeekml.config import Config
 from zeekml.core.markdown import plain, table
 from zeekml.detection.allowlist import Allowlist
 from zeekml.detection.policy import Policy
-from zeekml.ensemble import bundle as bundles
 from zeekml.ensemble.bundle import Bundle
+from zeekml.ensemble.bundle_writer import NewBundle, NewMember, write_bundle
 from zeekml.errors import DataError
 from zeekml.readers.files.discovery import Stream
 from zeekml.readers.shortfall import shortfall
@@ -156,11 +156,11 @@ def calibrate(
     before = next(volume for volume in curve if volume.shift == 0)
     usual = traffic.usual
     manifest = bundle.manifest
-    new = bundles.NewBundle(
+    new = NewBundle(
         name=name or manifest.name,
         features=manifest.features,
         members=[
-            bundles.NewMember(model, entry.outputs)
+            NewMember(model, entry.outputs)
             for model, entry in zip(bundle.models, manifest.members, strict=True)
         ],
         scaler=bundle.scaler,
@@ -185,7 +185,7 @@ def calibrate(
         parent=bundle.digest,
         pairs=bundle.pairs,
     )
-    made = bundles.write_bundle(out, new, overwrite=overwrite)
+    made = write_bundle(out, new, overwrite=overwrite)
     return Calibrated(made, bundle, notices_per_day, traffic, days, curve, chosen, before, within)
 
 

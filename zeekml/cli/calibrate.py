@@ -56,7 +56,8 @@ def calibrate(
     from zeekml.cli.progress import input_progress, step_progress
     from zeekml.detection.allowlist import load_allowlist
     from zeekml.detection.policy import load_policy
-    from zeekml.ensemble.bundle import check_place, load_bundle
+    from zeekml.ensemble.bundle import load_bundle
+    from zeekml.ensemble.bundle_writer import check_place
     from zeekml.errors import DataError
     from zeekml.outputs import refuse_output_among_inputs
     from zeekml.readers.files.discovery import discover

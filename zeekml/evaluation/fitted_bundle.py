@@ -6,7 +6,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from zeekml.ensemble.bundle import Bundle, write_bundle
+from zeekml.ensemble.bundle import Bundle
+from zeekml.ensemble.bundle_writer import write_bundle
 from zeekml.ensemble.manifest import Manifest
 from zeekml.training.new_bundle import new_bundle
 from zeekml.training.platt_fit import PlattFit

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from zeekml.core import markdown
 from zeekml.core.text import printable
-from zeekml.ensemble import bundle as bundles
+from zeekml.ensemble.bundle import Bundle
+from zeekml.ensemble.bundle_writer import NewBundle, write_bundle
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES, THREATS
 from zeekml.ensemble.manifest import Calibration
 from zeekml.errors import BundleError, DataError, InputError
@@ -34,7 +35,7 @@ DEFAULT_BASE_RATE: Final = 0.5
 class ImportReport:
     """What was taken over; models and outputs in the order of the bundle's members."""
 
-    bundle: bundles.Bundle  # as read back from disk
+    bundle: Bundle  # as read back from disk
     models: tuple[KerasModel, ...]
     outputs: tuple[tuple[str, ...], ...]  # names of each model's outputs, in the model's order
 
@@ -85,7 +86,7 @@ def import_keras(
         }
         for model, own in zip(models, outputs, strict=True)
     ]
-    new = bundles.NewBundle(
+    new = NewBundle(
         name=name,
         features=names,
         members=members,
@@ -100,7 +101,7 @@ def import_keras(
         combine="probability",
     )
     try:
-        bundle = bundles.write_bundle(out, new, overwrite=overwrite)
+        bundle = write_bundle(out, new, overwrite=overwrite)
     except BundleError as err:
         raise DataError(f"the bundle cannot be made: {err}") from err
     return ImportReport(bundle, models, tuple(outputs))

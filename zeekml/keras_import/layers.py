@@ -20,7 +20,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from zeekml.ensemble.bundle import NewMember
+from zeekml.ensemble.bundle_writer import NewMember
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES
 from zeekml.ensemble.tflite_file import write_mlp
 from zeekml.errors import DataError

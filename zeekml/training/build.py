@@ -11,7 +11,8 @@ from pathlib import Path
 from zeekml.datasets.data_report import report_on
 from zeekml.datasets.read import Skipped, collect, parse_argument
 from zeekml.detection.policy import Policy, load_policy
-from zeekml.ensemble import bundle as bundles
+from zeekml.ensemble.bundle import Bundle
+from zeekml.ensemble.bundle_writer import check_place, write_bundle
 from zeekml.errors import InputError
 from zeekml.training.evaluation_report import EvaluationReport
 from zeekml.training.leave_one_out import (
@@ -36,7 +37,7 @@ Progress = Callable[[str, int, int], None]
 class BuildReport:
     """What was made, of what, and what it is worth."""
 
-    bundle: bundles.Bundle  # as read back from disk
+    bundle: Bundle  # as read back from disk
     skipped: list[Skipped]
     fitted: Fitted
     taken: int = 0  # members that a run before, which did not end, had trained already
@@ -95,7 +96,7 @@ def build_bundle(
     tell = progress or (lambda what, done, total: None)
     excluded = sorted(set(exclude))
     # said before minutes of training, not after
-    bundles.check_place(out, overwrite=overwrite)
+    check_place(out, overwrite=overwrite)
     checkpoints = TrainingCheckpoints.beside(out)
     training = TrainingSettings(
         seed, plan or MemberPlan.of("joint"), recipe or Recipe(), checkpoints
@@ -144,7 +145,7 @@ def build_bundle(
         model_card=model_card(facts),
         pairs=pairs.models if pairs is not None else None,
     )
-    bundle = bundles.write_bundle(out, new, overwrite=overwrite)
+    bundle = write_bundle(out, new, overwrite=overwrite)
     checkpoints.remove()
     tell("writing", 1, 1)
     return BuildReport(bundle, collection.skipped, fitted, taken=checkpoints.taken)

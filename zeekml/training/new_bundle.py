@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zeekml.ensemble.bundle import NewBundle, NewMember
+from zeekml.ensemble.bundle_writer import NewBundle, NewMember
 from zeekml.ensemble.manifest import Calibration, TrainingSource, Usual, usual_values
 from zeekml.ensemble.pair_models import PairModels
 from zeekml.ensemble.tflite_file import write_mlp

@@ -74,6 +74,8 @@ def test_golden(make_notice: MakeNotice) -> None:
                 "zeekml_score": ["0.987654"],
                 "zeekml_spread": ["0.000000"],
                 "zeekml_threshold": ["0.750000"],
+                "zeekml_confidence": ["91"],
+                "zeekml_rarity": ["as strong as 1 in 27,000 benign five-minute windows"],
                 "zeekml_severity": ["medium"],
                 "zeekml_flows": ["312"],
                 "zeekml_why": ["src60_hosts=41 (usual 2) +1.83"],
@@ -140,13 +142,22 @@ def test_what_is_not_known_is_left_out(make_notice: MakeNotice) -> None:
     flow = {"uid": None, "orig_p": None, "resp_p": None, "community_id": None, "service": "\x1bx"}
     record = alert_of(
         make_notice(
-            flow=flow, tactic="", techniques=(), why=(), spread=None, signatures=(), names=()
+            flow=flow,
+            tactic="",
+            techniques=(),
+            why=(),
+            spread=None,
+            confidence=None,
+            rarity="",
+            signatures=(),
+            names=(),
         )
     )
     absent = {"src_port", "dest_port", "community_id", "app_proto", "icmp_type"}
     assert not absent & set(record)
     metadata = record["alert"]["metadata"]
     absent = {"zeek_uid", "mitre_tactic_id", "mitre_technique_id", "zeekml_why", "zeekml_spread"}
+    absent |= {"zeekml_confidence", "zeekml_rarity"}
     assert not absent & set(metadata)
     assert metadata["confidence"] == ["Low"]
 
@@ -154,10 +165,20 @@ def test_what_is_not_known_is_left_out(make_notice: MakeNotice) -> None:
 @pytest.mark.parametrize(
     ("spread", "word"), [(0.0, "High"), (0.05, "High"), (0.1, "Medium"), (0.2, "Low")]
 )
-def test_confidence_is_how_far_members_agree(
+def test_confidence_is_how_far_members_agree_where_a_bundle_tells_none(
     make_notice: MakeNotice, spread: float, word: str
 ) -> None:
-    assert alert_of(make_notice(spread=spread))["alert"]["metadata"]["confidence"] == [word]
+    alert = alert_of(make_notice(spread=spread, confidence=None))
+    assert alert["alert"]["metadata"]["confidence"] == [word]
+
+
+@pytest.mark.parametrize(
+    ("percent", "word"), [(1, "Low"), (49, "Low"), (50, "Medium"), (74, "Medium"), (75, "High")]
+)
+def test_confidence_in_words(make_notice: MakeNotice, percent: int, word: str) -> None:
+    metadata = alert_of(make_notice(confidence=percent, spread=0.9))["alert"]["metadata"]
+    assert metadata["confidence"] == [word]
+    assert metadata["zeekml_confidence"] == [str(percent)]
 
 
 def test_flow_ids(make_notice: MakeNotice) -> None:

@@ -31,7 +31,8 @@ _OUR_FIELDS = (
     "zeekml_threshold zeekml_severity zeekml_flows zeekml_first_ts zeekml_last_ts zeekml_why "
     "zeekml_attack zeekml_signatures zeekml_bundle zeekml_features zeekml_group "
     "zeekml_sources zeekml_targets zeekml_ports zeekml_sent_bytes zeekml_received_bytes "
-    "zeekml_names zeekml_agents zeekml_certificates zeekml_contacts"
+    "zeekml_names zeekml_agents zeekml_certificates zeekml_contacts "
+    "zeekml_confidence zeekml_rarity"
 )
 OUR_FIELDS = _OUR_FIELDS.split()
 
@@ -72,7 +73,8 @@ def test_json_golden(make_notice: MakeNotice) -> None:
         '"zeekml_targets":41,"zeekml_ports":1,"zeekml_sent_bytes":12480,'
         '"zeekml_names":["files.office.test","a,b"],"zeekml_agents":["curl/7.88.1"],'
         '"zeekml_certificates":["CN=files.office.test, signed by its owner"],'
-        '"zeekml_contacts":["every 5 min, 12 contacts over 1 h"]}\n'
+        '"zeekml_contacts":["every 5 min, 12 contacts over 1 h"],"zeekml_confidence":91,'
+        '"zeekml_rarity":"as strong as 1 in 27,000 benign five-minute windows"}\n'
     )
 
 
@@ -101,7 +103,8 @@ def test_tsv_golden(make_notice: MakeNotice) -> None:
         "1795430485.947001\t1795430487.100000\tsrc60_hosts=41 (usual 2) +1.83\tT1595,T1046\t"
         "ET SCAN SMB\\x2c sweep\t0123456789ab\tfedcba987654\t89abcdef01234567\t1\t41\t1\t12480\t-\t"
         "files.office.test,a\\x2cb\tcurl/7.88.1\tCN=files.office.test\\x2c signed by its owner\t"
-        "every 5 min\\x2c 12 contacts over 1 h\n"
+        "every 5 min\\x2c 12 contacts over 1 h\t91\t"
+        "as strong as 1 in 27,000 benign five-minute windows\n"
     )
 
 
@@ -123,9 +126,19 @@ def test_strict_has_zeeks_columns_and_nothing_else(make_notice: MakeNotice) -> N
 
 def test_what_is_unset_is_left_out(make_notice: MakeNotice) -> None:
     flow = {"uid": None, "orig_p": None, "resp_p": None, "community_id": None}
-    notice = make_notice(src=None, p=None, spread=None, why=(), signatures=(), flow=flow)
+    notice = make_notice(
+        src=None,
+        p=None,
+        spread=None,
+        confidence=None,
+        rarity="",
+        why=(),
+        signatures=(),
+        flow=flow,
+    )
     record = json.loads(encode_json(notice))
     unset = {"uid", "id.orig_p", "id.resp_p", "src", "dst", "p", "zeekml_spread", "community_id"}
+    unset |= {"zeekml_confidence", "zeekml_rarity"}
     assert not unset & set(record)
     assert record["zeekml_why"] == record["zeekml_signatures"] == []
     cells = dict(

@@ -92,7 +92,10 @@ def test_values_are_taken() -> None:
         ("{from: 0, severity: medium}", "{from: 0, severity: huge}", "low, medium, high, critical"),
         ("{from: 0, severity: medium}", "{from: 0.1, severity: medium}", "first band"),
         ("flows: 100, severity: high}", "flows: 100, severity: medium}", "more severe"),
-        ("from: 0.2, flows: 100", "from: -1", "from 0 to 1"),
+        ("from: 0, confidence: 60, flows: 100", "from: -1", "from 0 to 1"),
+        ("confidence: 60, flows: 100", "confidence: 100", "from 1 to 99"),
+        ("confidence: 85, flows: 1000", "confidence: 59", "must not start lower"),
+        ("{from: 0, severity: medium}", "{from: 0, confidence: 5, severity: medium}", "first"),
         ("tactic: TA0040", "tactic: impact", "TA0043"),
         ("[T1498, T1499]", "[T1498, T149]", "T1046"),
         ("[T1498, T1499]", "[T1498, T1433]", "is T1433, which ATT&CK 18.0 does not have"),
@@ -142,11 +145,20 @@ def test_a_silenced_detector_needs_no_threshold() -> None:
 
 def test_severity_bands() -> None:
     dos = load_policy().detectors[0]
-    assert dos.severity(0.1, 5000) == "medium"
-    assert dos.severity(0.5, 99) == "medium"
-    assert dos.severity(0.2, 100) == "high"
-    assert dos.severity(0.4, 5000) == "high"
-    assert dos.severity(0.5, 1000) == "critical"
+    assert dos.severity(0.1, 5000, 59) == "medium"
+    assert dos.severity(0.5, 99, 90) == "medium"
+    assert dos.severity(0.2, 100, 60) == "high"
+    assert dos.severity(0.4, 5000, 84) == "high"
+    assert dos.severity(0.01, 1000, 85) == "critical"
+    # nothing is known of a bundle without a confidence
+    assert dos.severity(0.99, 5000) == "medium"
+
+
+def test_severity_bands_by_score() -> None:
+    band = "{from: 0, confidence: 50, flows: 20, severity: medium}"
+    scan = parse_policy(changed(band, "{from: 0.1, flows: 20, severity: medium}")).detectors[1]
+    assert scan.severity(0.09, 5000) == "low"
+    assert scan.severity(0.1, 20) == "medium"
 
 
 @pytest.mark.parametrize(

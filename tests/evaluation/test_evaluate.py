@@ -39,6 +39,7 @@ SECTIONS = [
     "families",
     "benign-networks",
     "calibration",
+    "confidence",
     "shortcuts",
     "deciding",
     "learners",
@@ -70,6 +71,8 @@ def evaluate(monkeypatch: pytest.MonkeyPatch) -> Run:
         Settings, plan=PLAN, recipe=RECIPE, meta=MetaRecipe(steps=2), few_draws=2, baseline_rows=500
     )
     monkeypatch.setattr(settings_module, "Settings", tiny)
+    # the command says itself which plan belongs to the learner
+    monkeypatch.setattr(MemberPlan, "of", classmethod(lambda cls, learner: PLAN))
 
     def run(*arguments: object) -> Result:
         return CliRunner().invoke(cli, ["evaluate", *map(str, arguments)])

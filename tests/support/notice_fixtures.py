@@ -21,6 +21,7 @@ from zeekml.detection.notice import NOTES, Notice
 from zeekml.detection.policy import Band, Detector, Policy, load_policy
 from zeekml.detection.rules import DetectionRules, Limits, Origin
 from zeekml.ensemble.classes import THREATS
+from zeekml.ensemble.confidence import Confidence, Curve
 from zeekml.ensemble.probability import EVEN
 from zeekml.readers.flow_schema import FLOW_SCHEMA
 
@@ -216,14 +217,25 @@ def make_policy() -> MakePolicy:
     return make
 
 
+AS_STRONG = Confidence(
+    base_rate=0.5,
+    flows=Curve(bars=dict.fromkeys(THREATS, 0.0), slope=1.0, intercept=0.0, benign=(), looked_at=0),
+    floor=0.0,
+)
+"""As sure as the evidence is strong."""
+
+
 def rules_of(
     policy: Policy,
     thresholds: Mapping[str, float] | None = None,
     base_rate: float = EVEN,
     limits: Limits | None = None,
+    confidence: Confidence | None = None,
 ) -> DetectionRules:
     origin = Origin("office", "conn", "0123456789abcdef" * 4, "fedcba9876543210" * 4)
-    return DetectionRules(policy, thresholds or {}, origin, base_rate, limits or Limits())
+    return DetectionRules(
+        policy, thresholds or {}, origin, base_rate, limits or Limits(), confidence
+    )
 
 
 @pytest.fixture(scope="session")
@@ -255,8 +267,9 @@ def make_tracker(make_policy: MakePolicy) -> MakeTracker:
         explain: Explain | None = None,
         thresholds: Mapping[str, float] | None = None,
         base_rate: float = EVEN,
+        confidence: Confidence | None = None,
     ) -> FlowTracker:
-        rules = rules_of(policy or make_policy(), thresholds, base_rate, limits)
+        rules = rules_of(policy or make_policy(), thresholds, base_rate, limits, confidence)
         return FlowTracker(IncidentTracker(rules), explain)
 
     return make

@@ -13,10 +13,11 @@ from zeekml.detection.flow_rules import FlowRule
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.classes import THREATS
 from zeekml.ensemble.probability import evidence
+from zeekml.training.fitted import Fitted, cross_check
 from zeekml.training.incident_replay import HeldOutStream
 from zeekml.training.leave_one_out import Fold
 from zeekml.training.platt_fit import fit_scores
-from zeekml.training.thresholds import Fitted, choose_thresholds, cross_check
+from zeekml.training.thresholds import choose_thresholds
 from zeekml.training.trained_ensemble import Prediction
 from zeekml.training.training_rows import prepare
 

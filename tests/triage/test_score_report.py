@@ -76,7 +76,7 @@ def test_every_row_leads_to_its_explanation(out: Path, report: Report) -> None:
     incidents = notices(out)
     for row, part in zip(table.rows, section.parts, strict=True):
         notice = incidents[part.key.removeprefix("incident-")]
-        assert row[3] == part.prose[0] == notice["msg"]
+        assert row[4] == part.prose[0] == notice["msg"]
         assert any(text.startswith("To silence the like of it") for text in part.prose)
         reasons, flows = part.tables[:2]
         assert reasons.caption.startswith("Why")

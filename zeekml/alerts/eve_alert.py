@@ -100,12 +100,20 @@ def flow_id(flow: Flow, incident: str) -> int:
     return int.from_bytes(digest.digest(), "big") >> (64 - _FLOW_ID_BITS)
 
 
+def _in_words(notice: Notice) -> str:
+    """The confidence as Emerging Threats rules write it.
+
+    Where a bundle tells nothing of it, it is how far the members agree on the highest score.
+    """
+    if notice.confidence is not None:
+        return "High" if notice.confidence >= 75 else "Medium" if notice.confidence >= 50 else "Low"
+    if notice.spread is None or notice.spread > _LARGE_SPREAD:
+        return "Low"
+    return "High" if notice.spread <= _SMALL_SPREAD else "Medium"
+
+
 def _metadata(notice: Notice) -> dict[str, list[str]]:
     flow, spread, tactic = notice.flow, notice.spread, notice.tactic
-    # how far the members agree on the incident's highest score
-    confidence = "Low" if spread is None or spread > _LARGE_SPREAD else "Medium"
-    if spread is not None and spread <= _SMALL_SPREAD:
-        confidence = "High"
     # the name as Emerging Threats rules write it, such as ``Command_And_Control``
     tactic_name = TACTICS.get(tactic, "").title().replace(" ", "_")
     texts = {
@@ -118,6 +126,8 @@ def _metadata(notice: Notice) -> dict[str, list[str]]:
         "zeekml_score": [f"{notice.score:.6f}"],
         "zeekml_spread": [] if spread is None else [f"{spread:.6f}"],
         "zeekml_threshold": [f"{notice.threshold:.6f}"],
+        "zeekml_confidence": [] if notice.confidence is None else [str(notice.confidence)],
+        "zeekml_rarity": [notice.rarity] if notice.rarity else [],
         "zeekml_severity": [notice.severity],
         "zeekml_flows": [str(notice.flows)],
         "zeekml_why": list(notice.why),
@@ -129,7 +139,7 @@ def _metadata(notice: Notice) -> dict[str, list[str]]:
         "zeekml_bundle": [notice.bundle],
         "zeekml_features": [notice.features],
         "zeek_uid": [flow.uid] if flow.uid and flow.sensor != SURICATA else [],
-        "confidence": [confidence],
+        "confidence": [_in_words(notice)],
         "signature_severity": [_SIGNATURE_SEVERITY[notice.severity]],
         "mitre_tactic_id": [tactic] if tactic else [],
         "mitre_tactic_name": [tactic_name] if tactic_name else [],

@@ -86,6 +86,8 @@ _EXTRAS: Final = (
     _Column("zeekml_agents", "vector[string]", lambda n: n.agents),
     _Column("zeekml_certificates", "vector[string]", lambda n: n.certificates),
     _Column("zeekml_contacts", "vector[string]", lambda n: n.contacts),
+    _Column("zeekml_confidence", "count", lambda n: n.confidence),
+    _Column("zeekml_rarity", "string", lambda n: n.rarity or None),
 )
 
 _Source = Notice | Mapping[str, _Value]

@@ -184,6 +184,7 @@ def calibrate(
         combine=manifest.combine,
         parent=bundle.digest,
         pairs=bundle.pairs,
+        confidence=manifest.confidence,
     )
     made = write_bundle(out, new, overwrite=overwrite)
     return Calibrated(made, bundle, notices_per_day, traffic, days, curve, chosen, before, within)

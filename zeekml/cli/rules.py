@@ -150,6 +150,7 @@ def _detectors(policy: Policy) -> PlainTable:
     for d in policy.detectors:
         bands = ", ".join(
             f"{band.severity} from {band.score:g}"
+            + (f" and {band.confidence} % confidence" if band.confidence else "")
             + (f" and {band.flows:,} flows" if band.flows > 1 else "")
             for band in d.bands
         )

@@ -16,7 +16,7 @@ from zeekml.core.units import when
 from zeekml.detection.notice import NOTES, SEVERITIES
 from zeekml.readers.events.event_schema import BRING
 from zeekml.readers.files.discovery import Discovery
-from zeekml.triage.incident_list import IncidentList
+from zeekml.triage.incident_list import IncidentList, Tracked
 from zeekml.triage.notice_reader import read_notice
 
 SHOWN: Final = 50  # most incidents listed; the rest is in notice.log
@@ -101,12 +101,12 @@ def _print_incidents(
     console: InertConsole, incidents: IncidentList, names: Mapping[str, str]
 ) -> None:
     shown = [attack[0] for attack in incidents.attacks]
-    worst = sorted(shown, key=lambda i: (-SEVERITIES.index(i.latest.severity), -i.latest.score))
+    worst = sorted(shown, key=_order)
     chosen = sorted(worst[:SHOWN], key=lambda i: i.latest.first_ts)
     counts = {threat: sum(i.latest.threat == threat for i in shown) for threat in NOTES}
     heading = ", ".join(f"{threat} {n:,}" for threat, n in counts.items() if n)
     table = PlainTable(title=f"Incidents: {heading}", expand=True)
-    for head in ("from (UTC)", "severity", "threat"):
+    for head in ("from (UTC)", "severity", "sure", "threat"):
         table.add_column(head, no_wrap=True)
     table.add_column("what happened", ratio=1, overflow="fold")
     for head in ("flows", "score"):
@@ -116,7 +116,7 @@ def _print_incidents(
     for incident in chosen:
         line = incident.latest
         severity = Text(line.severity, style=_STYLES[line.severity])
-        cells = [line.threat, line.msg, f"{line.flows:,}", f"{line.score:.3f}"]
+        cells = [incident.confidence, line.threat, line.msg, f"{line.flows:,}", f"{line.score:.3f}"]
         if len(names) > 1:
             seen = incidents.streams(incident)
             cells.append(", ".join(sorted(names.get(stream, stream) for stream in seen)))
@@ -124,3 +124,8 @@ def _print_incidents(
     console.print(table)
     if len(shown) > len(chosen):
         console.say(f"{len(shown) - len(chosen):,} less severe incidents are not listed.")
+
+
+def _order(incident: Tracked) -> tuple[float, ...]:
+    line = incident.latest
+    return -SEVERITIES.index(line.severity), -(line.confidence or 0), -line.score

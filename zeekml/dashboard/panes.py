@@ -17,7 +17,15 @@ from zeekml.detection.notice import SEVERITIES
 from zeekml.detection.policy import Policy
 from zeekml.live.state.labels import Label
 from zeekml.triage.explanation import pair_timing, related_flows
-from zeekml.triage.incident_list import SIGNS, Filter, Tracked, tactics, timeline, totals
+from zeekml.triage.incident_list import (
+    SIGNS,
+    Filter,
+    Tracked,
+    percentage,
+    tactics,
+    timeline,
+    totals,
+)
 from zeekml.triage.notice_reader import NoticeLine
 from zeekml.triage.pair_timeline import timeline_lines
 from zeekml.triage.source import Source
@@ -30,7 +38,19 @@ SHOWN: Final = 50  # most incidents in the text; the data has all
 _TIME_COLUMNS: Final = 60
 _TOP: Final = 10
 _TOLD: Final = (
-    *("id", "seq", "state", "note", "threat", "severity", "score", "spread", "threshold"),
+    *(
+        "id",
+        "seq",
+        "state",
+        "note",
+        "threat",
+        "severity",
+        "confidence",
+        "rarity",
+        "score",
+        "spread",
+        "threshold",
+    ),
     *("flows", "first_ts", "last_ts"),
 )
 
@@ -101,7 +121,7 @@ def count_rows(pairs: Sequence[tuple[str, int]], width: int, most: int) -> list[
 
 
 def one_line(incident: Tracked, source: Source) -> Text:
-    """An incident in a row: severity, threat, score and agreement, what happened, why.
+    """An incident in a row: severity, confidence, threat, score, what happened, why.
 
     Where several sensors saw it, their names come before the reason.
     """
@@ -109,7 +129,7 @@ def one_line(incident: Tracked, source: Source) -> Text:
     sensors = source.incidents.sensors(incident)
     text = severity_text(line.severity)
     sign = " " if label is None else "T" if label.truth else "F"
-    text.append(f"{sign} {line.threat:<10} {incident.agreement:<11} ")
+    text.append(f"{sign} {incident.confidence:<5} {line.threat:<10} {line.score:.3f} ")
     text.append(line.msg.removesuffix("."))
     if len(sensors) > 1:
         text.append(f"  ({len(sensors)} sensors: {', '.join(sensors)})")
@@ -121,7 +141,8 @@ def one_line(incident: Tracked, source: Source) -> Text:
 
 
 ONE_LINE_HEADING: Final = (
-    f"{'severity':<12}{'L'} {'threat':<10} {'score':<11} what happened  ← strongest reason"
+    f"{'severity':<12}{'L'} {'sure':<5} {'threat':<10} {'score':<5} what happened"
+    "  ← strongest reason"
 )
 
 
@@ -136,7 +157,9 @@ def explanation(
     spread = "unknown" if line.spread is None else f"{line.spread:.3f}"
     common = (("source", line.src), ("target", line.dst), ("port", line.p))
     shared = ", ".join(f"{name} {value}" for name, value in common if value not in ("", None))
+    sure = percentage(line.confidence)
     rows += [
+        _pair("confidence", f"{sure}, {line.rarity}" if line.rarity else sure),
         _pair("score", f"{line.score:.4f} of threshold {line.threshold:.4f}"),
         _pair("members", f"differ by {spread} (standard deviation)"),
         _pair("flows", f"{line.flows:,}, {when(line.first_ts)} to {when(line.last_ts)} UTC"),

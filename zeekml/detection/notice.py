@@ -144,6 +144,10 @@ class Notice:
     score: float
     spread: float | None
     threshold: float  # what the evidence had to reach
+    # probability of an attack in percent, and how rare such evidence is in benign traffic, in
+    # words; None and empty if the bundle tells nothing of it
+    confidence: int | None
+    rarity: str
     severity: str
     flows: int
     first_ts: float  # earliest and latest start of a flow of the incident, epoch seconds

@@ -36,11 +36,12 @@ _OPTIONAL: Final = ("enabled", "description", "floor", "alone", "pairs", "attack
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A severity, and the highest score and number of flows it asks for."""
+    """A severity, and the highest score, confidence and number of flows it asks for."""
 
     score: float
     flows: int
     severity: str
+    confidence: int = 0  # percent; more than 0 is never reached where nothing is known of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,13 @@ class Detector:
     # the score from which pairs of hosts are told of; None takes the bundle's, infinite is never
     pairs: float | None = None
 
-    def severity(self, score: float, flows: int) -> str:
-        """The most severe band that an incident with this highest score and size reaches."""
-        return [b for b in self.bands if score >= b.score and flows >= b.flows][-1].severity
+    def severity(self, score: float, flows: int, confidence: int | None = None) -> str:
+        """The last band that an incident with this highest score, size and confidence reaches."""
+        sure = confidence or 0
+        reached = (
+            b for b in self.bands if score >= b.score and flows >= b.flows and sure >= b.confidence
+        )
+        return list(reached)[-1].severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,18 +176,20 @@ def _group_by(value: Value) -> tuple[str, ...]:
 def _bands(value: Value) -> tuple[Band, ...]:
     bands: list[Band] = []
     for item in value.sequence():
-        entry = item.mapping(("from", "severity"), ("flows",))
+        entry = item.mapping(("from", "severity"), ("flows", "confidence"))
         band = Band(
             score=entry["from"].share(ends=True),
             flows=entry["flows"].integer(1, 1_000_000_000 - 1) if "flows" in entry else 1,
             severity=entry["severity"].choice(SEVERITIES),
+            confidence=entry["confidence"].integer(1, 99) if "confidence" in entry else 0,
         )
         if bands:
             milder = SEVERITIES[: SEVERITIES.index(bands[-1].severity) + 1]
-            if band.score < bands[-1].score or band.severity in milder:
+            lower = band.score < bands[-1].score or band.confidence < bands[-1].confidence
+            if lower or band.severity in milder:
                 item.fail("must not start lower than the band above it, and must be more severe")
-        elif band.score > 0.0 or band.flows > 1:
-            item.fail("is the first band and must take every incident: from 0, without flows")
+        elif band.score > 0.0 or band.flows > 1 or band.confidence:
+            item.fail("is the first band and must take every incident: from 0, and no more")
         bands.append(band)
     if not bands:
         value.fail("must hold at least one band, such as {from: 0, severity: medium}")

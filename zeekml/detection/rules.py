@@ -12,6 +12,7 @@ import msgspec
 from zeekml.core.text import printable
 from zeekml.detection.notice import SHORT_DIGEST
 from zeekml.detection.policy import Policy
+from zeekml.ensemble.confidence import Confidence
 from zeekml.ensemble.probability import EVEN
 from zeekml.features.feature_schema import SCHEMA_HASH
 
@@ -61,6 +62,7 @@ class DetectionRules:
     origin: Origin
     base_rate: float = EVEN  # share of malicious flows for which scores are probabilities
     limits: Limits = Limits()
+    confidence: Confidence | None = None  # None if the bundle has none
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "thresholds", self.policy.thresholds(self.thresholds))
@@ -81,6 +83,7 @@ class DetectionRules:
             bundle.manifest.thresholds if thresholds is None else thresholds,
             Origin(sensor, stream, bundle.digest, SCHEMA_HASH),
             bundle.manifest.calibration.base_rate,
+            confidence=bundle.manifest.confidence,
         )
 
     @property

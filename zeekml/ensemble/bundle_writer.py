@@ -23,6 +23,7 @@ from zeekml.ensemble.bundle import (
     load_bundle,
 )
 from zeekml.ensemble.classes import CLASSES, THREATS
+from zeekml.ensemble.confidence import Confidence
 from zeekml.ensemble.interpreter import Member, MemberError
 from zeekml.ensemble.manifest import FileEntry, MemberEntry, PairEntry
 from zeekml.ensemble.pair_models import PAIR_CLASSES, PAIR_THREATS, PairModels
@@ -61,6 +62,7 @@ class NewBundle:
     parent: str | None = None
     usual_source: Literal["training", "site"] = "training"
     pairs: PairModels | None = None
+    confidence: Confidence | None = None
 
 
 def write_bundle(
@@ -126,6 +128,7 @@ def write_bundle(
         parent=new.parent,
         usual_source=new.usual_source,
         pairs=pairs,
+        confidence=new.confidence,
     )
     # last, so that a directory with a manifest is never half a bundle
     contents[MANIFEST_FILE] = manifest_format.encode(manifest)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from zeekml.core.text import printable
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES, THREATS
+from zeekml.ensemble.confidence import Confidence
 from zeekml.ensemble.pair_models import PAIR_CLASSES, PAIR_THREATS
 from zeekml.errors import BundleError
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES, SCHEMA_HASH
@@ -135,7 +136,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     parent: str | None  # digest of the bundle that this one was made from
     # whose percentiles `usual` holds: of benign training rows, or of a site's own traffic
     usual_source: Literal["training", "site"] = "training"
-    pairs: PairEntry | None = None  # bundles made before there was one lack it
+    # bundles made before there were such lack them
+    pairs: PairEntry | None = None
+    confidence: Confidence | None = None
 
     def check(self) -> None:
         """Raise `BundleError`, with the reason alone, unless this version can use the bundle."""
@@ -191,6 +194,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             yield f"thresholds must be given for {', '.join(THREATS)}"
         if not all(0 < threshold < 1 for threshold in self.thresholds.values()):
             yield "a threshold is not between 0 and 1"
+        if self.confidence is not None:
+            yield from self.confidence.reasons_against()
         if not 0 <= self.candidate_score <= min(self.thresholds.values()):
             yield "candidate_score is not between 0 and the lowest threshold"
 

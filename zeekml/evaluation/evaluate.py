@@ -19,6 +19,7 @@ from zeekml.evaluation.scores import Study, bundle_study, leave_one_out_study, s
 from zeekml.evaluation.sections.ablation import ablate, ablation_section, ablation_steps
 from zeekml.evaluation.sections.baselines import baselines_section
 from zeekml.evaluation.sections.calibration import calibration_section
+from zeekml.evaluation.sections.confidence import confidence_section
 from zeekml.evaluation.sections.data import data_section
 from zeekml.evaluation.sections.deciding import deciding_section
 from zeekml.evaluation.sections.ensemble import ensemble_section
@@ -133,7 +134,7 @@ def _sections(
         threats_section,
         incidents_section,
     )
-    of_scores = (calibration_section, shortcuts_section)
+    of_scores = (calibration_section, confidence_section, shortcuts_section)
     for make in of_flows if study.held_out else ():
         steps.now("computing figures")
         sections.append(make(study))

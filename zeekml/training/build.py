@@ -15,7 +15,9 @@ from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.bundle_writer import check_place, write_bundle
 from zeekml.errors import InputError
 from zeekml.training.evaluation_report import EvaluationReport
+from zeekml.training.fitted import Fitted
 from zeekml.training.leave_one_out import (
+    attacks_alone,
     benign_alone,
     can_be_held_out,
     leave_one_out,
@@ -25,7 +27,6 @@ from zeekml.training.mlp import Recipe
 from zeekml.training.model_card import CardFacts, model_card
 from zeekml.training.new_bundle import new_bundle
 from zeekml.training.pairs.pair_training import train_pairs
-from zeekml.training.thresholds import Fitted
 from zeekml.training.trainer import MemberPlan, TrainingSettings, train
 from zeekml.training.training_checkpoints import TrainingCheckpoints
 from zeekml.training.training_rows import prepare_all
@@ -117,9 +118,15 @@ def build_bundle(
             "no environment can be held out to calibrate on; add labelled environments "
             f"({why_none_held_out(prepared)})"
         )
+    witnesses = leave_one_out(
+        prepared,
+        training,
+        lambda held_out, done, total: tell(f"attacks of {held_out}", done, total),
+        numbers=attacks_alone(prepared),
+    )
     pairs = train_pairs(collection.environments, seed=seed, tell=tell)
     tell("choosing thresholds", 0, 1)
-    fitted = Fitted.to(folds, policy or load_policy())
+    fitted = Fitted.to(folds, policy or load_policy(), witnesses)
     facts = CardFacts(
         name=name,
         command=_command(dataset_args, name, excluded, training, evaluation),
@@ -144,6 +151,7 @@ def build_bundle(
         evaluation=evaluation_facts,
         model_card=model_card(facts),
         pairs=pairs.models if pairs is not None else None,
+        confidence=fitted.confidence(pairs.confidence if pairs is not None else None),
     )
     bundle = write_bundle(out, new, overwrite=overwrite)
     checkpoints.remove()

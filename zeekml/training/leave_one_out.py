@@ -88,6 +88,17 @@ def benign_alone(prepared: Sequence[Prepared]) -> list[int]:
     return found
 
 
+def attacks_alone(prepared: Sequence[Prepared]) -> list[int]:
+    """Numbers of the environments with attacks on which no figure can rest."""
+    others = set(can_be_held_out(prepared))
+    found = []
+    for number, item in enumerate(prepared):
+        attacks = (item.environment.evaluation_labels() > 0).any()
+        if number not in others and attacks and can_train(without(prepared, number)):
+            found.append(number)
+    return found
+
+
 def can_train(prepared: Sequence[Prepared]) -> bool:
     """Whether there are benign and malicious rows to learn from."""
     labels = [item.environment.labels for item in prepared]

@@ -11,14 +11,15 @@ from zeekml.core.markdown import plain, table
 from zeekml.datasets.data_report import DataReport
 from zeekml.datasets.read import Collection
 from zeekml.ensemble.classes import THREATS
+from zeekml.training.confidence_fit import BASE_RATE, RELIABILITY_HEADS, reliability_cells
 from zeekml.training.evaluation_report import EvaluationReport, evaluation_text
+from zeekml.training.fitted import Fitted
 from zeekml.training.leave_one_out import as_markdown
 from zeekml.training.meta_learning import MetaRecipe
 from zeekml.training.mlp import Recipe
 from zeekml.training.pairs.pair_training import RECIPE, TrainedPairs
 from zeekml.training.ranking import RATES
 from zeekml.training.synthetic.inject import KINDS
-from zeekml.training.thresholds import Fitted
 from zeekml.training.trained_ensemble import LEFT_OUT_FAMILIES, TrainedEnsemble
 from zeekml.training.trainer import MemberPlan, TrainingSettings
 from zeekml.training.training_rows import BENIGN_SHARE, MAX_SOURCE_ROWS, SYNTHETIC_WEIGHT
@@ -55,6 +56,7 @@ def model_card(facts: CardFacts) -> str:
         _recipe(facts),
         _figures(facts),
         _thresholds(facts),
+        *([_confidence(facts)] if facts.fitted.reliability() else []),
         *([_pairs(facts.pairs)] if facts.pairs is not None else []),
         *([evaluation_text(facts.evaluation)] if facts.evaluation is not None else []),
         _limits(facts),
@@ -187,6 +189,17 @@ The same choice made on all environments but one, and counted on that one (a rou
 scores of the others come from ensembles that had seen it, which `zeekml evaluate` avoids):
 
 {table(heads, checks)}"""
+
+
+def _confidence(facts: CardFacts) -> str:
+    return f"""## Confidence
+The confidence of an incident is the probability that it is an attack where {BASE_RATE:.0%} of the
+incidents are. It grows with what the evidence exceeds the threshold by, and was fitted to incidents
+that opened on environments held out, with thresholds that they had no say in. Below, each
+environment's incidents with a confidence that was fitted to those of the others: mean confidence,
+and how many were attacks, recordings and environments weighing with the root of their incidents.
+
+{table(RELIABILITY_HEADS, reliability_cells(facts.fitted.reliability()))}"""
 
 
 def _pairs(pairs: TrainedPairs) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from zeekml.ensemble.bundle_writer import NewBundle, NewMember
+from zeekml.ensemble.confidence import Confidence
 from zeekml.ensemble.manifest import Calibration, TrainingSource, Usual, usual_values
 from zeekml.ensemble.pair_models import PairModels
 from zeekml.ensemble.tflite_file import write_mlp
@@ -27,6 +28,7 @@ def new_bundle(
     evaluation: dict[str, Any],
     model_card: str,
     pairs: PairModels | None = None,
+    confidence: Confidence | None = None,
 ) -> NewBundle:
     """The bundle of an ensemble that learned from these environments."""
     # of benign rows; environments weigh the same, synthetic rows are left out
@@ -59,4 +61,5 @@ def new_bundle(
         evaluation=evaluation,
         model_card=model_card,
         pairs=pairs,
+        confidence=confidence,
     )

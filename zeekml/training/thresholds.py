@@ -11,18 +11,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from zeekml.datasets.environment import LABEL_NAMES
 from zeekml.detection.incidents.replay import Replay
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.classes import THREATS
 from zeekml.ensemble.probability import EVEN, score_of
 from zeekml.training.incident_replay import HeldOutStream, in_turn
-from zeekml.training.leave_one_out import EnvironmentFigures, Fold, as_dict, measure
-from zeekml.training.platt_fit import PlattFit, fit_scores
+from zeekml.training.leave_one_out import Fold
+from zeekml.training.platt_fit import PlattFit
 from zeekml.training.ranking import Floats
 
 FALSE_INCIDENTS_PER_FLOW: Final = 1e-4
@@ -49,16 +48,6 @@ class Thresholds:
     # false incidents per 10,000 benign flows, environments balanced, on the scores that the
     # thresholds were chosen on
     false_per_10k: float
-
-
-@dataclass(frozen=True)
-class SiteCheck:
-    """What thresholds chosen on all other environments do on one."""
-
-    name: str
-    benign: int  # flows
-    false: int  # incidents on the benign flows alone
-    found: Mapping[str, float]  # share of the malicious flows that are in an incident, by class
 
 
 def choose_thresholds(
@@ -186,76 +175,3 @@ def _log_odds(evidence: float) -> float:
 
 def _evidence(log_odds: float) -> float:
     return 1 / (1 + math.exp(-log_odds))
-
-
-def _of_both_sides(folds: Sequence[Fold]) -> list[Fold]:
-    """Those that hold attacks: the others tell what benign traffic scores, and no more."""
-    return [fold for fold in folds if (fold.labels > 0).any()]
-
-
-def cross_check(
-    folds: Sequence[Fold], policy: Policy, *, budget: float = FALSE_INCIDENTS_PER_FLOW
-) -> list[SiteCheck]:
-    """Choose calibration and thresholds on all folds but one and apply them to that one.
-
-    One check per fold; none if there is only one.
-    """
-    checks: list[SiteCheck] = []
-    if len(_of_both_sides(folds)) < 2:
-        return checks
-    for held_out in folds:
-        others = [fold for fold in folds if fold is not held_out]
-        fit = fit_scores(_of_both_sides(others))
-        values = choose_thresholds(others, fit, policy, budget=budget).values
-        stream, labels = HeldOutStream.of(held_out, fit, policy), held_out.labels
-        caught = np.zeros(len(labels), np.bool_)
-        for incident in stream.replay(policy).incidents(values):
-            caught[stream.rows[incident.rows]] = True
-        false = stream.only(labels == 0).replay(policy).incidents(values)
-        found = {
-            LABEL_NAMES[label]: float(caught[labels == label].mean())
-            for label in np.unique(labels[labels > 0])
-        }
-        name, benign = held_out.prepared.name, int((labels == 0).sum())
-        checks.append(SiteCheck(name, benign, len(false), found))
-    return checks
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What held-out scores tell: figures, the calibration and thresholds."""
-
-    figures: list[EnvironmentFigures]
-    calibration: PlattFit
-    thresholds: Thresholds
-    checks: list[SiteCheck]  # what thresholds chosen on the others do on each environment
-
-    @classmethod
-    def to(cls, folds: Sequence[Fold], policy: Policy) -> Fitted:
-        both = _of_both_sides(folds)
-        calibration = fit_scores(both)
-        return cls(
-            [measure(fold) for fold in both],
-            calibration,
-            choose_thresholds(folds, calibration, policy),
-            cross_check(folds, policy),
-        )
-
-    def as_dict(self, seed: int) -> dict[str, Any]:
-        """All of it for the manifest."""
-        return {
-            "seed": seed,
-            "leave_one_environment_out": as_dict(self.figures),
-            "calibration": {"brier": self.calibration.brier, "error": self.calibration.error},
-            "incidents": {
-                "false_incidents_per_10000_benign_flows": self.thresholds.false_per_10k,
-                "thresholds_of_the_others": {
-                    check.name: {
-                        "benign": check.benign,
-                        "false_incidents": check.false,
-                        "malicious_flows_in_incidents": dict(check.found),
-                    }
-                    for check in self.checks
-                },
-            },
-        }

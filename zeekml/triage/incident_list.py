@@ -33,6 +33,11 @@ def severity_words(severity: str) -> str:
     return f"{severity} {SIGNS[severity].strip()}"
 
 
+def percentage(confidence: int | None) -> str:
+    """A confidence as people read it; a dash if it is not known."""
+    return "-" if confidence is None else f"{confidence} %"
+
+
 @dataclass(slots=True)
 class Tracked:
     """An incident: its latest line, and those before it as far as they were seen."""
@@ -50,6 +55,11 @@ class Tracked:
     def sensors(self) -> list[str]:
         """What saw it: its streams, or else which kind of sensor gave its flow a name."""
         return self.streams or [SURICATA if self.latest.uid.isdecimal() else ZEEK]
+
+    @property
+    def confidence(self) -> str:
+        """How sure it is an attack."""
+        return percentage(self.latest.confidence)
 
     @property
     def agreement(self) -> str:
@@ -213,15 +223,16 @@ class IncidentList:
                 self._attacks.update((line.id, attack) for line in lines)
 
     def shown(self, chosen: Filter) -> list[Tracked]:
-        """Attacks that a filter takes, the most severe first, then by score, then the newest.
+        """Attacks that a filter takes, the most severe first, then the surest, then by score.
 
         Each stands there once, by the earliest of its incidents that the filter takes.
         """
         firsts = (next(filter(chosen.takes, attack), None) for attack in self.attacks)
 
-        def order(incident: Tracked) -> tuple[float, float, float, str]:
+        def order(incident: Tracked) -> tuple[float, float, float, float, str]:
             line = incident.latest
-            return -_RANK[line.severity], -line.score, -line.last_ts, line.id
+            sure = line.confidence or 0
+            return -_RANK[line.severity], -sure, -line.score, -line.last_ts, line.id
 
         return sorted(filter(None, firsts), key=order)
 

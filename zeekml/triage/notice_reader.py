@@ -89,6 +89,8 @@ class NoticeLine:
     score: float
     spread: float | None  # standard deviation of the members' scores; None if there is none
     threshold: float
+    confidence: int | None  # percent; None if it is not known, as in lines of older versions
+    rarity: str
     flows: int
     msg: str
     sub: str
@@ -155,6 +157,8 @@ def read_line(line: bytes) -> NoticeLine | None:
         score=_number(fields, "zeekml_score") or 0.0,
         spread=_number(fields, "zeekml_spread"),
         threshold=_number(fields, "zeekml_threshold") or 0.0,
+        confidence=_count(fields, "zeekml_confidence"),
+        rarity=_text(fields, "zeekml_rarity"),
         flows=_count(fields, "zeekml_flows") or 0,
         msg=_text(fields, "msg"),
         sub=_text(fields, "sub"),

@@ -90,7 +90,8 @@ def _lead(summary: Mapping[str, Any], incidents: Sequence[Tracked]) -> list[str]
         f"{summary.get('records_scored', 0):,} records{period}: {number}{detail}.",
         f"Models: bundle {str(summary.get('bundle', ''))[:12]}. A score is the probability that a "
         "flow is malicious where one in a hundred is; an incident is what one threat's detector "
-        "saw of one host.",
+        "saw of one host. A confidence is how likely an incident is an attack, where half of them "
+        "are.",
     ]
 
 
@@ -168,11 +169,13 @@ def _incidents_section(
     rows = []
     for i in listed:
         line = i.latest
-        what = (when(line.first_ts), severity_words(line.severity), line.threat, line.msg)
+        first = when(line.first_ts), severity_words(line.severity), i.confidence
+        what = (*first, line.threat, line.msg)
         sensors = str(len(known.counterparts(i)) + 1)
         rows.append([*what, f"{line.flows:,}", i.agreement, sensors])
     caption = "The most severe first; times in UTC; score with the members' standard deviation"
-    heads = ["began", "severity", "threat", "what happened", "flows", "score", "sensors"]
+    heads = ["began", "severity", "confidence", "threat", "what happened", "flows", "score"]
+    heads.append("sensors")
     table = Table(caption, heads, rows, links=[_key_of(i.latest.id) for i in detailed])
     prose = []
     if len(incidents) > len(listed):

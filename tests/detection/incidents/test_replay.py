@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from drawn_candidates import PLENTY, candidates_of, detectors_drawn, flows_drawn, limits_drawn
 from hypothesis import given, settings
-from notice_fixtures import Candidate, rules_of
+from notice_fixtures import AS_STRONG, Candidate, rules_of
 
 from zeekml.detection.candidates import Candidates
 from zeekml.detection.incidents.replay import Replay
@@ -18,6 +18,7 @@ from zeekml.detection.incidents.tracker import IncidentTracker
 from zeekml.detection.policy import Policy
 from zeekml.detection.rules import Limits
 from zeekml.ensemble.classes import THREATS
+from zeekml.ensemble.confidence import percent
 
 MakeCandidate = Callable[..., Candidate]
 MakeColumns = Callable[..., Candidates]
@@ -50,13 +51,15 @@ def test_the_incidents_are_those_of_the_tracker(
         raised = replace(
             policy, detectors=tuple(replace(d, threshold=None) for d in policy.detectors)
         )
-        tracker = IncidentTracker(rules_of(raised, thresholds, limits=limits))
+        tracker = IncidentTracker(rules_of(raised, thresholds, limits=limits, confidence=AS_STRONG))
         lines = [*tracker.add(columns), *tracker.close()]
         opened = [(n.threat, row) for n, row, _ in lines if n.state == "open"]
         found = replay.incidents(thresholds)
         assert [(i.threat, i.opener) for i in found] == opened
         sizes = {n.id: n.flows for n, _, _ in lines}
         assert sorted(len(i.rows) for i in found) == sorted(sizes.values())
+        sure = {n.id: n.confidence or 0 for n, _, _ in lines}  # of the last line
+        assert sorted(percent(i.strength[-1]) for i in found) == sorted(sure.values())
         for incident in found:
             at = incident.rows.tolist().index(incident.opener)
             assert incident.rows.tolist() == sorted(incident.rows)
@@ -72,6 +75,8 @@ def test_the_incidents_are_those_of_the_tracker(
             least = min(thresholds.values()) if len(rules) == 1 else np.nextafter(0, 1)
             assert incident.alone or incident.evidence[at] >= least
             assert incident.peak == incident.evidence[at:].max()
+            assert (np.diff(incident.strength) >= 0).all()
+            assert (incident.strength[at:] >= incident.evidence[at:]).all()
 
 
 def test_no_higher_threshold_finds_an_incident(

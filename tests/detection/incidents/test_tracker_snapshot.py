@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from notice_fixtures import Candidate
+from notice_fixtures import AS_STRONG, Candidate
 
 from zeekml.core.serialization import array_parts, seal, unseal
 from zeekml.detection.candidates import Candidates
@@ -100,7 +100,7 @@ def test_a_restart_changes_nothing(
 ) -> None:
     flows = candidates_of(make_candidate, drawn)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(flows)), min_size=1, max_size=4)))
-    whole, parts = (make_tracker(policy, limits, explain) for _ in range(2))
+    whole, parts = (make_tracker(policy, limits, explain, confidence=AS_STRONG) for _ in range(2))
     expected: list[Notice] = []
     found: list[Notice] = []
     for begin, end in zip([0, *cuts], [*cuts, len(flows)], strict=True):
@@ -241,7 +241,7 @@ def test_damage_is_refused(saved: bytes, data: st.DataObject) -> None:
 
 
 def test_what_contradicts_itself_is_refused(saved: bytes) -> None:
-    kind, version = "incidents", 4
+    kind, version = "incidents", 5
     parts = unseal(kind, version, saved)
     for number in range(3, len(parts)):
         for wrong in (parts[number][: len(parts[number]) // 2], parts[number] * 2):

@@ -105,7 +105,7 @@ cdef struct Windows:
 cdef struct Incident:
     uint64_t key
     int64_t order, activity, flows
-    double suppress_for, last_clock, line_clock, first_ts, last_ts, end, score, spread
+    double suppress_for, last_clock, line_clock, first_ts, last_ts, end, score, spread, strength
     int64_t sent, received
     uint64_t orig, resp, proto, service
     int32_t port, last
@@ -143,7 +143,7 @@ cdef struct OpenIncidents:
     OfGroup* of_group
 
 cdef struct Position:
-    double clock
+    double clock, strength
     int64_t number, step
     int32_t row
     int64_t kind, threat, count
@@ -165,7 +165,7 @@ cdef struct Batch:
 
 cdef struct Membership:
     int64_t row, incident
-    double evidence
+    double evidence, strength
     int8_t threat
     uint8_t opens, alone
 

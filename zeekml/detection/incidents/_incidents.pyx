@@ -89,6 +89,7 @@ cdef class IncidentStore:
             threat,
             self.state.rows,
             self.state.position.count,
+            self.state.position.strength,
         )
 
     def close_incident(self, int32_t place):
@@ -139,7 +140,13 @@ cdef class IncidentStore:
                     order, threat = incidents.account.opened, <int>p.threat
                     for k in range(p.count):
                         found[count] = Membership(
-                            w.rows[self.state.rows[k]].place, order, NAN, threat, False, p.alone
+                            w.rows[self.state.rows[k]].place,
+                            order,
+                            NAN,
+                            p.strength,
+                            threat,
+                            False,
+                            p.alone,
                         )
                         count += 1
                     place = open_incident(
@@ -149,6 +156,7 @@ cdef class IncidentStore:
                         threat,
                         self.state.rows,
                         p.count,
+                        p.strength,
                     )
                     # so that `advance` comes back for every row that joins
                     incidents.entries[place].line_clock = -INFINITY
@@ -161,6 +169,7 @@ cdef class IncidentStore:
                         p.number,
                         incident.order,
                         evidence_for(w, self.state.here, incident.threat),
+                        incident.strength,
                         incident.threat,
                         False,
                         False,

@@ -25,6 +25,7 @@ cdef inline int32_t open_incident(
     int threat,
     const int32_t* rows,
     int64_t count,
+    double strength,
 ) noexcept nogil:
     """Open an incident with these rows, of which there is at least one, and release them.
 
@@ -49,6 +50,7 @@ cdef inline int32_t open_incident(
     incident.end = first.end
     incident.score = first.score
     incident.spread = first.spread
+    incident.strength = strength
     incident.sent = incident.received = NO_SIZE
     incident.orig, incident.resp = first.orig, first.resp
     incident.proto, incident.service, incident.port = first.proto, first.service, first.port

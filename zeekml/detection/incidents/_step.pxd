@@ -129,6 +129,16 @@ cdef inline double evidence_for(const Windows* w, const int32_t* here, int threa
     return max(own, mean(w, detector.by_score, sums[SCORE]))
 
 
+cdef inline double strength_for(
+    const Windows* w, const int32_t* here, const Row* row, int threat
+) noexcept nogil:
+    """What speaks for a threat as of a row: its own evidence counts where it alone is enough."""
+    cdef double group = evidence_for(w, here, threat)
+    if not (row.enough >> threat) & 1:
+        return group
+    return max(group, as_evidence(row.values[SCORE]))
+
+
 cdef inline double mean_share(
     const Windows* w, int64_t ranking, int32_t g, int threat
 ) noexcept nogil:
@@ -235,7 +245,7 @@ cdef inline int enter_groups(State* state, uint64_t key) noexcept nogil:
     cdef int64_t first = w.layout.first_lane[p.kind], end = w.layout.first_lane[p.kind + 1], lane
     cdef const Row* row
     cdef const OfGroup* of_group = NULL
-    cdef const Incident* incident
+    cdef Incident* incident
     cdef int32_t group, joined = NONE
     cdef int threat = NONE
     cdef bint mixed = False
@@ -263,6 +273,7 @@ cdef inline int enter_groups(State* state, uint64_t key) noexcept nogil:
             threat = opening_another(w, p.kind, here, p.row)
     if threat != NONE:
         p.threat = threat
+        p.strength = strength_for(w, here, row, threat)
         p.count = own_rows(
             w, here[w.detectors[threat].lane], NONE if mixed else threat, p.row, state.rows
         )
@@ -273,6 +284,7 @@ cdef inline int enter_groups(State* state, uint64_t key) noexcept nogil:
     p.incident = incident_like(of_group, row) if joined == NONE else joined
     take(&state.incidents, w, p.incident, p.row)
     incident = &state.incidents.entries[p.incident]
+    incident.strength = max(incident.strength, strength_for(w, here, row, incident.threat))
     p.line_due = p.clock - incident.line_clock >= incident.suppress_for
     p.told_due = tells_more(&state.incidents, w, p.incident, p.row)
     return JOINED if p.line_due or p.told_due else DONE

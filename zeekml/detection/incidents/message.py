@@ -12,6 +12,7 @@ from zeekml.core.units import amount_of_data, counted, duration, when
 from zeekml.detection.flow_rules import FlowRule
 from zeekml.detection.notice import State, Tally
 from zeekml.detection.policy import Detector
+from zeekml.ensemble.confidence import Certainty
 from zeekml.features.name_shapes import registered_domain
 from zeekml.readers.batch_builder import canonical_address
 
@@ -38,6 +39,7 @@ class Incident:
 
     detector: Detector
     threshold: float
+    certainty: Certainty | None  # None if the bundle tells nothing of it
     flows: int  # how many so far
     named: bool  # whether the bundle could tell any of the flows' threats
     first_ts: float  # earliest and latest start of a flow, and latest end, epoch seconds
@@ -89,13 +91,14 @@ def detail(incident: Incident, severity: str, signatures: int | None = None) -> 
     sizes = ((incident.sent, "sent"), (incident.received, "received"))
     extent += [f"{amount_of_data(size)} {way}" for size, way in sizes if size is not None]
     parts = [
+        _sureness(incident.certainty),
         f"since {when(incident.first_ts)} UTC",
         ", ".join(extent),
         f"highest score {incident.score:.3f}{spread}, threshold {incident.threshold:.3f}",
         f"severity {severity}",
     ]
     if incident.rule:
-        parts.insert(3, incident.rule.text())
+        parts.insert(4, incident.rule.text())
     if incident.detector.techniques:
         parts.append(f"ATT&CK {' '.join(incident.detector.techniques)}")
     if signatures is not None:
@@ -103,6 +106,13 @@ def detail(incident: Incident, severity: str, signatures: int | None = None) -> 
         saw = f"{counted(signatures, 'Suricata signature')} saw it"
         parts.append(saw if signatures else "no Suricata alert on its flows in this log")
     return "; ".join(part for part in parts if part)
+
+
+def _sureness(certainty: Certainty | None) -> str:
+    if certainty is None:
+        return ""
+    told = f" ({certainty.rarity})" if certainty.rarity else ""
+    return f"confidence {certainty.percent} %{told}"
 
 
 def _hosts(common: str | None, seen: Distinct[str]) -> str:

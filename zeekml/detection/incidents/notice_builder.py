@@ -24,6 +24,7 @@ from zeekml.detection.incidents.open_incidents import OpenIncidents
 from zeekml.detection.incidents.sliding_windows import Windows
 from zeekml.detection.notice import Evidence, Flow, Notice, QuotedFlow, State, Tally, digest_of
 from zeekml.detection.rules import DetectionRules
+from zeekml.ensemble.confidence import Certainty
 from zeekml.readers.flow_schema import SURICATA
 
 MAX_TOLD: Final = 16
@@ -110,7 +111,9 @@ class NoticeBuilder:
         """The next line of an incident, as of now."""
         incident = self.incident(texts)
         detector = incident.detector
-        severity = detector.severity(incident.score, incident.flows)
+        sure = incident.certainty
+        confidence = sure.percent if sure else None
+        severity = detector.severity(incident.score, incident.flows, confidence)
         origin = self._rules.origin
         last = self._windows.rows["place"][self._incidents.entries["last"][texts.place]]
         # how many signatures saw it; None where the log is of a sensor that has none
@@ -133,6 +136,8 @@ class NoticeBuilder:
             score=incident.score,
             spread=incident.spread if math.isfinite(incident.spread) else None,
             threshold=incident.threshold,
+            confidence=confidence,
+            rarity=sure.rarity if sure else "",
             severity=severity,
             flows=incident.flows,
             first_ts=incident.first_ts,
@@ -170,6 +175,7 @@ class NoticeBuilder:
         return Incident(
             detector=detector,
             threshold=self._rules.thresholds[detector.threat],
+            certainty=self._certainty(texts),
             flows=int(numbers["flows"]),
             named=bool(numbers["named"]),
             first_ts=float(numbers["first_ts"]),
@@ -192,6 +198,19 @@ class NoticeBuilder:
             contacts=texts.of("contacts"),
             relays=texts.relays,
         )
+
+    def _certainty(self, texts: IncidentTexts) -> Certainty | None:
+        model = self._rules.confidence
+        if model is None:
+            return None
+        numbers = self._incidents.entries[texts.place]
+        threat = self._rules.policy.detectors[texts.threat].threat
+        if texts.of("contacts"):
+            of_pair = model.of_pair(threat, float(numbers["score"]))
+            if of_pair is not None:
+                return of_pair
+        floor = texts.rule is not None and texts.rule.threshold is None
+        return model.of_flows(threat, float(numbers["strength"]), floor=floor)
 
     def _distinct(self, texts: IncidentTexts, sort: int, *columns: str) -> Distinct[Any]:
         numbers = self._incidents.entries[texts.place]

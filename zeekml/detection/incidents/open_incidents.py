@@ -26,6 +26,7 @@ INCIDENT: Final = np.dtype(
         ("last_clock", np.float64),  # stream clock at the last flow and at the last line
         ("line_clock", np.float64),
         *alike(np.float64, "first_ts", "last_ts", "end", "score", "spread"),
+        ("strength", np.float64),  # the most evidence for its threat so far
         *alike(np.int64, "sent", "received"),
         *alike(np.uint64, "orig", "resp", "proto", "service"),  # of the first flow, as the port
         ("port", np.int32),

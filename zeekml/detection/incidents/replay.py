@@ -31,6 +31,7 @@ MEMBERSHIP: Final = np.dtype(
         ("row", np.int64),
         ("incident", np.int64),  # how many were opened before it
         ("evidence", np.float64),  # of the group for the incident's threat; NaN before it opened
+        ("strength", np.float64),  # the most evidence for the incident so far, see `_step.pxd`
         ("threat", np.int8),
         ("opens", np.bool_),
         ("alone", np.bool_),  # of an incident's first rows: whether one row was enough to open it
@@ -49,6 +50,9 @@ class ReplayedIncident:
     # float64 (rows,): what the opening rule finds in the group for this threat at each row, as
     # evidence with the base rate taken out; NaN at rows before the opener
     evidence: npt.NDArray[np.float64]
+    # float64 (rows,): the most evidence for the threat up to each row, that of a row which is
+    # enough by itself included
+    strength: npt.NDArray[np.float64]
     alone: bool = False  # whether the opener was enough by itself, whatever the thresholds
 
     @property
@@ -115,6 +119,7 @@ class Replay:
                 int(part["row"][part["opens"]][0]),
                 part["row"].astype(np.intp),
                 part["evidence"].copy(),
+                part["strength"].copy(),
                 bool(part["alone"][0]),
             )
             for part in np.split(found, starts[1:])

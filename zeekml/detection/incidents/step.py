@@ -20,6 +20,7 @@ from zeekml.detection.rules import Limits
 POSITION: Final = np.dtype(
     [
         ("clock", np.float64),  # stream clock
+        ("strength", np.float64),  # what speaks for the incident that the row opens
         ("number", np.int64),  # of the row in the batch
         ("step", np.int64),  # how many kinds of groups the row has been through
         ("row", np.int32),  # its place in `Windows.rows`

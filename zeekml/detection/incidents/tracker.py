@@ -96,8 +96,8 @@ class IncidentTracker:
         Raises `StateError` if they are damaged, something else, or of another version.
         """
         head, flows, arrays = tracker_snapshot.read_parts(data)
-        rules = head.policy, head.thresholds, head.origin, head.base_rate, head.limits
-        tracker = cls(DetectionRules(*rules))
+        names = DetectionRules.__dataclass_fields__
+        tracker = cls(DetectionRules(**{name: getattr(head, name) for name in names}))
         tracker_snapshot.fill_state(flows, arrays, tracker._state, tracker._flows)
         tracker._secret = np.uint64(head.secret)
         tracker.opened.update(head.opened)

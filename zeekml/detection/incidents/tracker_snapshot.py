@@ -23,10 +23,11 @@ from zeekml.detection.incidents.step import TrackerState
 from zeekml.detection.policy import Policy
 from zeekml.detection.rules import Limits, Origin
 from zeekml.ensemble.classes import THREATS
+from zeekml.ensemble.confidence import Confidence
 from zeekml.errors import StateError
 
 _KIND: Final = "incidents"
-_VERSION: Final = 4
+_VERSION: Final = 5
 """To be raised with every change of what is stored or of what the rules make of it."""
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -40,6 +41,7 @@ class TrackerHead(msgspec.Struct, frozen=True, kw_only=True):
     base_rate: float
     origin: Origin
     limits: Limits
+    confidence: Confidence | None
     secret: int
     opened: dict[str, int]
     cut_short: int

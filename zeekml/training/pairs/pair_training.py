@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from zeekml.core.markdown import table
 from zeekml.datasets.environment import Environment
+from zeekml.ensemble.confidence import Curve, bars_of, log_odds
 from zeekml.ensemble.pair_models import (
     PAIR_CLASSES,
     PAIR_THREATS,
@@ -24,6 +25,7 @@ from zeekml.ensemble.probability import softmax
 from zeekml.ensemble.scaler import Scaler
 from zeekml.ensemble.tflite_file import write_mlp
 from zeekml.pairs.pair_features import pair_matrix
+from zeekml.training.confidence_fit import JudgedIncident, fit_curve
 from zeekml.training.mlp import Mlp, Recipe, fit
 from zeekml.training.pairs.generated import KINDS
 from zeekml.training.pairs.pair_rows import REAL, PairRows, rows_of
@@ -95,6 +97,7 @@ class TrainedPairs:
 
     models: PairModels
     figures: PairFigures
+    confidence: Curve | None  # of what is told of, by sites left out
 
 
 def train_pairs(
@@ -121,7 +124,8 @@ def train_pairs(
         scaler,
         thresholds,
     )
-    return TrainedPairs(models, _figures(rows, scores, thresholds, days))
+    figures = _figures(rows, scores, thresholds, days)
+    return TrainedPairs(models, figures, _confidence(rows, scores, thresholds))
 
 
 def _members(
@@ -237,3 +241,27 @@ def _figures(
         (len(set(rows.pair[real].tolist())), len(set(rows.pair[real & told].tolist()))),
         {site: (len(false[site]), days[site]) for site in days},
     )
+
+
+def _confidence(rows: PairRows, scores: PairScores, thresholds: dict[str, float]) -> Curve | None:
+    """How sure a real pair is that was told of, by its highest score; of sites left out."""
+    bars = bars_of(thresholds)
+    own = rows.kind == REAL
+    strongest: dict[tuple[str, str, bool], float] = {}
+    benign: defaultdict[str, set[str]] = defaultdict(set)
+    for pair, site, real, score, threat in zip(
+        rows.pair[own].tolist(),
+        rows.site[own].tolist(),
+        (rows.classes[own] > 0).tolist(),
+        scores.score[own].tolist(),
+        scores.threat[own].tolist(),
+        strict=True,
+    ):
+        excess = log_odds(score) - bars[PAIR_THREATS[threat]]
+        key = site, pair, real
+        if not real:
+            benign[site].add(pair)
+        if excess >= 0.0:
+            strongest[key] = max(strongest.get(key, 0.0), excess)
+    told = [JudgedIncident(site, 0, real, at) for (site, _, real), at in strongest.items()]
+    return fit_curve(told, bars, {site: len(pairs) for site, pairs in benign.items()})

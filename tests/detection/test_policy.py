@@ -150,8 +150,13 @@ def test_severity_bands() -> None:
     assert dos.severity(0.2, 100, 60) == "high"
     assert dos.severity(0.4, 5000, 84) == "high"
     assert dos.severity(0.01, 1000, 85) == "critical"
-    # nothing is known of a bundle without a confidence
-    assert dos.severity(0.99, 5000) == "medium"
+    # what a bundle tells nothing of is as likely as not
+    assert dos.severity(0.99, 5000) == dos.severity(0.99, 5000, 50) == "medium"
+    c2 = load_policy().detectors[3]
+    assert [c2.severity(0.5, 30, sure) for sure in (39, 40, 84, 85)] == [
+        *("medium", "high", "high", "critical")
+    ]
+    assert c2.severity(0.5, 30) == "high"
 
 
 def test_severity_bands_by_score() -> None:

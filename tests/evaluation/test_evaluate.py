@@ -38,8 +38,9 @@ SECTIONS = [
     "infections",
     "families",
     "benign-networks",
-    "calibration",
+    "naming",
     "confidence",
+    "calibration",
     "shortcuts",
     "deciding",
     "learners",
@@ -117,6 +118,8 @@ def test_a_whole_run(evaluate: Run, datasets: Path, tmp_path: Path) -> None:
     assert incidents[HOSTILE]["episodes_named"] is False
     assert incidents["one"]["episodes"] == 1
 
+    named = report["sections"]["naming"]["data"]
+    assert named["incidents"] == sum(sum(own.values()) for own in named["named"].values())
     page = (out / "report.html").read_text()
     assert "<script" not in page
     assert "&lt;script&gt;$x|" in page

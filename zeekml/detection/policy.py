@@ -24,6 +24,9 @@ POLICY_FILE: Final = "policy.yaml"
 GROUP_COLUMNS: Final = ("id.orig_h", "id.resp_h", "id.resp_p")
 MAX_MINIMUM_FLOWS: Final = 4096
 
+UNKNOWN_CONFIDENCE: Final = 50
+"""Percent that counts where a bundle tells no confidence: the base rate of those that do."""
+
 _DAY: Final = 86_400.0
 _TACTIC: Final = re.compile(r"TA\d{4}", re.ASCII)
 _TECHNIQUE: Final = re.compile(r"T\d{4}(\.\d{3})?", re.ASCII)
@@ -41,7 +44,7 @@ class Band:
     score: float
     flows: int
     severity: str
-    confidence: int = 0  # percent; more than 0 is never reached where nothing is known of it
+    confidence: int = 0  # percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Detector:
 
     def severity(self, score: float, flows: int, confidence: int | None = None) -> str:
         """The last band that an incident with this highest score, size and confidence reaches."""
-        sure = confidence or 0
+        sure = UNKNOWN_CONFIDENCE if confidence is None else confidence
         reached = (
             b for b in self.bands if score >= b.score and flows >= b.flows and sure >= b.confidence
         )

@@ -28,6 +28,7 @@ from zeekml.evaluation.sections.few_labels import few_labels_section, learners_s
 from zeekml.evaluation.sections.headline import headline_section
 from zeekml.evaluation.sections.incidents import incidents_section
 from zeekml.evaluation.sections.infections import infections_section
+from zeekml.evaluation.sections.naming import judged_incidents, naming_section
 from zeekml.evaluation.sections.networks import networks_section
 from zeekml.evaluation.sections.shortcuts import shortcuts_section
 from zeekml.evaluation.sections.threats import threats_section
@@ -134,7 +135,7 @@ def _sections(
         threats_section,
         incidents_section,
     )
-    of_scores = (calibration_section, confidence_section, shortcuts_section)
+    of_scores = (calibration_section, shortcuts_section)
     for make in of_flows if study.held_out else ():
         steps.now("computing figures")
         sections.append(make(study))
@@ -143,6 +144,11 @@ def _sections(
     if study.bundle is None:
         sections.append(families_section(runs.families, runs.judged))
     sections.append(networks_section(study, runs.networks, runs.not_judged))
+    if study.held_out:
+        steps.now("computing figures")
+        incidents = judged_incidents(study)
+        sections.append(naming_section(incidents))
+        sections.append(confidence_section(study, incidents))
     for make in of_scores if study.held_out else ():
         steps.now("computing figures")
         sections.append(make(study))

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from zeekml.datasets.environment import LABEL_NAMES, Labels
 from zeekml.detection.policy import Policy
 from zeekml.detection.single_flows import Judged, SingleFlows
 from zeekml.ensemble.classes import THREATS
@@ -48,6 +49,8 @@ class JudgedIncident:
     real: bool
     excess: float  # of its evidence over the bar, in log-odds
     floor: bool = False  # whether a flow that met a floor opened it
+    threat: str = ""  # its name
+    label: str = ""  # class of most of its malicious flows; empty if it is no attack
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +113,15 @@ def _incidents(
                     real,
                     log_odds(float(incident.strength[-1])) - bars[incident.threat],
                     incident.alone and met,
+                    incident.threat,
+                    _most_common(labels[rows]) if real else "",
                 )
             )
     return found
+
+
+def _most_common(labels: Labels) -> str:
+    return LABEL_NAMES[int(np.bincount(labels[labels > 0]).argmax())]
 
 
 def _met_floors(fold: Fold, policy: Policy) -> Any:

@@ -13,8 +13,8 @@ from zeekml.detection.policy import Policy
 from zeekml.ensemble.confidence import Confidence, Curve
 from zeekml.training.confidence_fit import (
     JudgedIncident,
-    SiteIncidents,
     ReliabilityBin,
+    SiteIncidents,
     confidence_without_site,
     fit_confidence,
     reliability,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
 
@@ -15,21 +16,18 @@ from zeekml.training.confidence_fit import (
     BASE_RATE,
     RELIABILITY_HEADS,
     JudgedIncident,
-    SiteIncidents,
     ReliabilityBin,
     confidence_without_site,
     reliability,
     reliability_cells,
 )
-from zeekml.training.leave_one_out import Fold
 from zeekml.training.ranking import Floats
 
 _FEWEST: Final = 2  # bins that make a picture
 
 
-def confidence_section(study: Study) -> Section:
+def confidence_section(study: Study, incidents: Sequence[JudgedIncident]) -> Section:
     """Of the incidents at about each confidence, how many are attacks."""
-    incidents = _incidents(study)
     own = study.bundle.confidence if study.bundle is not None else None
     if study.bundle is None:
         said, source = confidence_without_site(incidents), "was fitted to the other environments'"
@@ -63,21 +61,7 @@ def confidence_section(study: Study) -> Section:
     )
 
 
-def _incidents(study: Study) -> list[JudgedIncident]:
-    found: list[JudgedIncident] = []
-    own = study.bundle.confidence if study.bundle is not None else None
-    bars = own.flows.bars if own is not None else None
-    for site in study.held_out:
-        run = site.runs[0]
-        if run.calibration is None or run.thresholds is None:
-            continue
-        fold = Fold(site.prepared, run.prediction, run.silent)
-        judged = SiteIncidents.of(fold, run.calibration, run.thresholds.values, study.policy, bars)
-        found += judged.incidents
-    return found
-
-
-def _of_bundle(incidents: list[JudgedIncident], confidence: Confidence) -> Floats:
+def _of_bundle(incidents: Sequence[JudgedIncident], confidence: Confidence) -> Floats:
     said = [confidence.flows.probability(incident.excess) for incident in incidents]
     floors = [incident.floor for incident in incidents]
     return np.where(floors, np.maximum(said, confidence.floor), said)

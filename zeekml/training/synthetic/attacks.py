@@ -1,8 +1,8 @@
 """Synthetic episodes of attacks: how such traffic works in general, drawn widely.
 
 Ranges come from how the protocols and the habits of such tools work, are log-uniform and wide,
-and are not fitted to any recording. There are no scans and no floods: recordings
-hold plenty of them, and synthetic ones made other environments no better.
+and are not fitted to any recording. Episodes say nothing: events of DNS, HTTP and TLS made up
+for them made networks held out worse.
 """
 
 from __future__ import annotations

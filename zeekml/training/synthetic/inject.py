@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -20,12 +20,12 @@ from zeekml.datasets.environment import BoolArray, Environment, Labels
 from zeekml.datasets.labelled_table import NUMBERS, TEXTS, flow_table, number_column, text_column
 from zeekml.ensemble.classes import CLASSES
 from zeekml.training.synthetic.attacks import ATTACKS
-from zeekml.training.synthetic.episode_events import Wording, events_of, style_of
-from zeekml.training.synthetic.flow_records import Array, FlowRecords, join
+from zeekml.training.synthetic.floods import FLOODS
+from zeekml.training.synthetic.flow_records import FlowRecords, join
 from zeekml.training.synthetic.hard_negatives import HARD_NEGATIVES
 from zeekml.training.synthetic.traffic_context import TrafficContext, TrafficKind
 
-KINDS: Final[tuple[TrafficKind, ...]] = (*ATTACKS, *HARD_NEGATIVES)
+KINDS: Final[tuple[TrafficKind, ...]] = (*ATTACKS, *FLOODS, *HARD_NEGATIVES)
 
 # an environment needs this many benign rows before its traffic is a background worth the name
 MIN_BENIGN_ROWS: Final = 200
@@ -86,26 +86,18 @@ def inject(
     what the column of that name says.
     """
     site = TrafficContext(background, rng)
-    events = background["events"]
-    # what a sensor logs of benign traffic it logs of attacks, too
-    wording = Wording(site) if events.null_count < len(events) else None
     parts: list[FlowRecords] = []
     labels: list[Labels] = []
     for kind in kinds:
         code = CLASSES.index(kind.label)
         for _ in range(int(rng.poisson(kind.weight))):
-            style = style_of(kind.name, wording) if wording is not None else None
             for rows in kind.make(site):
-                if wording is not None and style is not None:
-                    rows["events"] = _objects(events_of(rows, style, wording))
                 # what an episode would do after the recording ended is not seen
                 seen = rows["ts"] <= site.stop
                 parts.append({name: column[seen] for name, column in rows.items()})
                 labels.append(np.full(int(seen.sum()), code, dtype=np.int8))
     base = {name: text_column(background, name) for name in TEXTS if name not in _NOT_MADE}
     base |= {name: number_column(background, name) for name in NUMBERS if name not in _NOT_MADE}
-    if wording is not None:
-        base["events"] = _objects(events.to_pylist())
     columns = join([*parts, base])
     labels.append(np.zeros(background.num_rows, dtype=np.int8))
     train = np.ones(len(columns["ts"]), dtype=bool)
@@ -115,12 +107,6 @@ def inject(
     ordered = {name: column[order] for name, column in columns.items()}
     flows = flow_table(ordered, source=source)
     return Stretch(flows, np.concatenate(labels)[order], train[order])
-
-
-def _objects(values: Sequence[Any]) -> Array:
-    found = np.empty(len(values), object)
-    found[:] = values
-    return found
 
 
 def _stretch_of(background: pa.Table, rng: np.random.Generator) -> pa.Table:

@@ -23,9 +23,10 @@ from zeekml.training.synthetic.attacks import ATTACKS
 from zeekml.training.synthetic.floods import FLOODS
 from zeekml.training.synthetic.flow_records import FlowRecords, join
 from zeekml.training.synthetic.hard_negatives import HARD_NEGATIVES
+from zeekml.training.synthetic.sweeps import SWEEPS
 from zeekml.training.synthetic.traffic_context import TrafficContext, TrafficKind
 
-KINDS: Final[tuple[TrafficKind, ...]] = (*ATTACKS, *FLOODS, *HARD_NEGATIVES)
+KINDS: Final[tuple[TrafficKind, ...]] = (*ATTACKS, *FLOODS, *SWEEPS, *HARD_NEGATIVES)
 
 # an environment needs this many benign rows before its traffic is a background worth the name
 MIN_BENIGN_ROWS: Final = 200

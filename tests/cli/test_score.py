@@ -84,6 +84,9 @@ def test_the_closing_table_has_an_attack_once_however_many_logs_show_it(
     groups = {n["zeekml_group"] for n in notices(scored[0])}
     assert listed == len(groups)
     assert shown.count("zeek_tsv") == shown.count("zeek_json,")
+    # how sure each is, which its lines tell, too
+    sure = {n["zeekml_confidence"] for n in notices(tmp_path / "out")}
+    assert sure >= {int(told) for told in re.findall(r" (\d+) % ", shown)} > set()
 
 
 def test_scores_have_a_row_per_record_in_stream_order(scored: tuple[Path, Any]) -> None:

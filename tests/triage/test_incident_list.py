@@ -47,6 +47,17 @@ def test_the_most_severe_come_first_then_the_highest_score() -> None:
     assert [int(i.latest.id, 16) for i in incidents.shown(Filter())] == [3, 2, 4, 1]
 
 
+def test_of_equal_severity_the_surest_come_first() -> None:
+    incidents = list_of(
+        notice(1, score=0.99, confidence=40),
+        notice(2, score=0.3, confidence=85),
+        notice(3, score=0.4, confidence=None),
+    )
+    shown = incidents.shown(Filter())
+    assert [int(i.latest.id, 16) for i in shown] == [2, 1, 3]
+    assert [i.confidence for i in shown] == ["85 %", "40 %", "-"]
+
+
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 5)), max_size=30))
 def test_the_latest_line_counts_however_often_lines_come(seen: list[tuple[int, int]]) -> None:
     incidents = list_of(*(notice(n, seq=seq, flows=10 + seq) for n, seq in seen))

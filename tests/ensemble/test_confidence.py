@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.classes import THREATS
-from zeekml.ensemble.confidence import Certainty, Confidence, Curve, bars_of, log_odds, percent
+from zeekml.ensemble.confidence import (
+    Certainty,
+    Confidence,
+    Curve,
+    bars_of,
+    finite_log_odds,
+    percent,
+)
 from zeekml.ensemble.pair_models import PAIR_THREATS
 from zeekml.errors import BundleError
 
@@ -72,7 +79,7 @@ def test_more_evidence_is_never_less_sure(one: float, other: float) -> None:
 
 def test_nothing_is_certain() -> None:
     assert [percent(p) for p in (0.0, 0.004, 0.5, 0.999, 1.0)] == [1, 1, 50, 99, 99]
-    assert all(math.isfinite(log_odds(p)) for p in (0.0, 1.0))
+    assert all(math.isfinite(finite_log_odds(p)) for p in (0.0, 1.0))
 
 
 def test_a_bundle_keeps_its_confidence(make_bundle: Make) -> None:

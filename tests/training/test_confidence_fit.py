@@ -10,6 +10,7 @@ from zeekml.detection.policy import load_policy
 from zeekml.ensemble.classes import THREATS
 from zeekml.ensemble.confidence import bars_of
 from zeekml.training.confidence_fit import (
+    FoldReplay,
     JudgedIncident,
     SiteIncidents,
     benign_points,
@@ -140,12 +141,17 @@ def test_a_held_out_network_is_replayed(make_environment: Make) -> None:
     votes[:, THREATS.index("scan")] = 1
     fold = Fold(prepare(environment, seed=0), Prediction(log_odds, log_odds[:, None], votes))
     fit = fit_scores([fold])
-    judged = SiteIncidents.of(fold, fit, dict.fromkeys(THREATS, 0.05), load_policy())
+
+    def judged_at(threshold: float) -> SiteIncidents:
+        values = dict.fromkeys(THREATS, threshold)
+        return SiteIncidents.of(FoldReplay.of(fold, fit, values, load_policy()))
+
+    judged = judged_at(0.05)
     assert any(incident.real for incident in judged.incidents)
     assert all(incident.site == "e" for incident in judged.incidents)
     assert 0 < judged.benign_windows <= (environment.labels == 0).sum()
     attacks = judged.attacks_alone()
     assert all(incident.real for incident in attacks.incidents)
     assert attacks.benign_windows == 0
-    strict = SiteIncidents.of(fold, fit, dict.fromkeys(THREATS, 0.999), load_policy())
+    strict = judged_at(0.999)
     assert len(strict.incidents) <= len(judged.incidents)

@@ -57,4 +57,4 @@ def test_witnesses_tell_of_attacks_alone(make_environment: Make, policy: Policy)
     assert beside.judged[-1].benign_windows == 0
     # too few benign incidents for a confidence
     assert beside.confidence() is None
-    assert beside.reliability() == []
+    assert beside.reliability == []

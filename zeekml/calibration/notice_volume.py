@@ -22,7 +22,7 @@ from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.policy import Policy
 from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.bundle import Bundle
-from zeekml.ensemble.probability import evidence, score_of
+from zeekml.ensemble.probability import evidence, log_odds, score_of
 
 LOWEST: Final = 0.6
 """Evidence under which no threshold is put: more than a coin's word, in the mean of the top."""
@@ -121,26 +121,22 @@ def shifted(bundle: Bundle, shift: float) -> dict[str, float]:
     A threshold of the bundle that lies out of bounds is moved towards them only.
     """
     base_rate = bundle.manifest.calibration.base_rate
-    lowest, highest = _log_odds(LOWEST), _log_odds(HIGHEST)
+    lowest, highest = log_odds(LOWEST), log_odds(HIGHEST)
     found = {}
     for threat, threshold in bundle.manifest.thresholds.items():
-        at = _log_odds(float(evidence(threshold, base_rate)))
+        at = log_odds(float(evidence(threshold, base_rate)))
         moved = min(max(at + shift, min(lowest, at)), max(highest, at))
         found[threat] = round(float(score_of(1 / (1 + math.exp(-moved)), base_rate)), 6)
     # untouched to the last digit: without a shift, nothing changes
     return dict(bundle.manifest.thresholds) if shift == 0 else found
 
 
-def _log_odds(probability: float) -> float:
-    return math.log(probability / (1 - probability))
-
-
 def shifts(bundle: Bundle) -> list[float]:
     """All shifts that make a difference, from strict to lenient, 0 among them."""
     base_rate = bundle.manifest.calibration.base_rate
-    places = [_log_odds(float(evidence(t, base_rate))) for t in bundle.manifest.thresholds.values()]
-    up = max(0, math.ceil((_log_odds(HIGHEST) - min(places)) / STEP))
-    down = max(0, math.ceil((max(places) - _log_odds(LOWEST)) / STEP))
+    places = [log_odds(float(evidence(t, base_rate))) for t in bundle.manifest.thresholds.values()]
+    up = max(0, math.ceil((log_odds(HIGHEST) - min(places)) / STEP))
+    down = max(0, math.ceil((max(places) - log_odds(LOWEST)) / STEP))
     return [STEP * number for number in range(up, -down - 1, -1)]
 
 

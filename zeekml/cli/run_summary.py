@@ -13,10 +13,10 @@ from zeekml.batch.run import RunResult
 from zeekml.cli.console import InertConsole, PlainTable, output_console
 from zeekml.core.text import printable
 from zeekml.core.units import when
-from zeekml.detection.notice import NOTES, SEVERITIES
+from zeekml.detection.notice import NOTES
 from zeekml.readers.events.event_schema import BRING
 from zeekml.readers.files.discovery import Discovery
-from zeekml.triage.incident_list import IncidentList, Tracked
+from zeekml.triage.incident_list import IncidentList, worst_first
 from zeekml.triage.notice_reader import read_notice
 
 SHOWN: Final = 50  # most incidents listed; the rest is in notice.log
@@ -101,7 +101,7 @@ def _print_incidents(
     console: InertConsole, incidents: IncidentList, names: Mapping[str, str]
 ) -> None:
     shown = [attack[0] for attack in incidents.attacks]
-    worst = sorted(shown, key=_order)
+    worst = sorted(shown, key=worst_first)
     chosen = sorted(worst[:SHOWN], key=lambda i: i.latest.first_ts)
     counts = {threat: sum(i.latest.threat == threat for i in shown) for threat in NOTES}
     heading = ", ".join(f"{threat} {n:,}" for threat, n in counts.items() if n)
@@ -124,8 +124,3 @@ def _print_incidents(
     console.print(table)
     if len(shown) > len(chosen):
         console.say(f"{len(shown) - len(chosen):,} less severe incidents are not listed.")
-
-
-def _order(incident: Tracked) -> tuple[float, ...]:
-    line = incident.latest
-    return -SEVERITIES.index(line.severity), -(line.confidence or 0), -line.score

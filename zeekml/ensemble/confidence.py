@@ -13,9 +13,11 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
+import numpy as np
 
 from zeekml.ensemble.classes import THREATS
 from zeekml.ensemble.pair_models import PAIR_THREATS
+from zeekml.ensemble.probability import apply_platt, log_odds
 
 _LEAST, _MOST = 1, 99  # percent: nothing is certain
 _NEVER: Final = 1e-9
@@ -39,13 +41,13 @@ class Curve(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     benign: tuple[tuple[float, float], ...]
     looked_at: int  # benign windows or pairs in all
 
-    def excess(self, threat: str, log_odds: float) -> float:
-        """How far evidence exceeds the bar."""
-        return log_odds - self.bars[threat]
+    def excess(self, threat: str, strength: float) -> float:
+        """How far evidence, or the score of a pair, exceeds the bar."""
+        return finite_log_odds(strength) - self.bars[threat]
 
     def probability(self, excess: float) -> float:
         """That an incident is an attack."""
-        return 1.0 / (1.0 + math.exp(-min(max(self.slope * excess + self.intercept, -50), 50)))
+        return float(apply_platt(np.array([excess]), self.slope, self.intercept)[0])
 
     def rarity(self, excess: float, what: str) -> str:
         """How rare evidence so strong is, in words; empty if it does not reach the bar."""
@@ -90,7 +92,7 @@ class Confidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         floor
             Whether a flow that met a floor opened it.
         """
-        excess = self.flows.excess(threat, log_odds(strength))
+        excess = self.flows.excess(threat, strength)
         probability = self.flows.probability(excess)
         if floor:
             probability = max(probability, self.floor)
@@ -100,7 +102,7 @@ class Confidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         """Of an incident in which a pair of hosts was found, with this score; None: unknown."""
         if self.pairs is None or threat not in self.pairs.bars:
             return None
-        excess = self.pairs.excess(threat, log_odds(score))
+        excess = self.pairs.excess(threat, score)
         told = self.pairs.rarity(excess, "pairs of hosts that keep in touch")
         return Certainty(percent(self.pairs.probability(excess)), told)
 
@@ -113,15 +115,14 @@ class Confidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             yield from self.pairs.reasons_against(PAIR_THREATS)
 
 
-def log_odds(probability: float) -> float:
-    """Of a probability; finite at 0 and 1, too."""
-    inside = min(max(probability, _NEVER), 1.0 - _NEVER)
-    return math.log(inside / (1.0 - inside))
+def finite_log_odds(probability: float) -> float:
+    """Log-odds of a probability that may be 0 or 1."""
+    return log_odds(min(max(probability, _NEVER), 1.0 - _NEVER))
 
 
 def bars_of(probabilities: Mapping[str, float]) -> dict[str, float]:
     """The bars of thresholds."""
-    return {threat: round(log_odds(value), 6) for threat, value in probabilities.items()}
+    return {threat: round(finite_log_odds(value), 6) for threat, value in probabilities.items()}
 
 
 def percent(probability: float) -> int:

@@ -8,6 +8,7 @@ pulls probabilities towards the middle, and only what comes after can undo that.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -71,6 +72,11 @@ def apply_platt(logits: Floats, slope: float, intercept: float) -> npt.NDArray[n
     # exp of what is never positive cannot overflow
     small = np.exp(-np.abs(z))
     return np.where(z >= 0, 1 / (1 + small), small / (1 + small))
+
+
+def log_odds(probability: float) -> float:
+    """Of a probability between 0 and 1, neither included."""
+    return math.log(probability / (1.0 - probability))
 
 
 def evidence(scores: npt.ArrayLike, base_rate: float) -> npt.NDArray[np.float64]:

@@ -16,11 +16,12 @@ from typing import Any, Final
 import numpy as np
 
 from zeekml.datasets.environment import LABEL_NAMES, Labels
+from zeekml.detection.incidents.replay import ReplayedIncident
 from zeekml.detection.policy import Policy
 from zeekml.detection.single_flows import Judged, SingleFlows
 from zeekml.ensemble.classes import THREATS
-from zeekml.ensemble.confidence import Confidence, Curve, bars_of, log_odds
-from zeekml.ensemble.probability import evidence
+from zeekml.ensemble.confidence import Confidence, Curve, bars_of, finite_log_odds
+from zeekml.ensemble.probability import apply_platt, evidence
 from zeekml.training.incident_replay import HeldOutStream
 from zeekml.training.leave_one_out import Fold
 from zeekml.training.platt_fit import PlattFit
@@ -54,6 +55,35 @@ class JudgedIncident:
 
 
 @dataclass(frozen=True, slots=True)
+class FoldReplay:
+    """What opens on a network held out: on all of its flows, and on its benign ones alone."""
+
+    fold: Fold
+    fit: PlattFit
+    thresholds: Mapping[str, float]
+    policy: Policy
+    whole: tuple[HeldOutStream, list[ReplayedIncident]]
+    benign: tuple[HeldOutStream, list[ReplayedIncident]]
+
+    @classmethod
+    def of(
+        cls, fold: Fold, fit: PlattFit, thresholds: Mapping[str, float], policy: Policy
+    ) -> FoldReplay:
+        """Replay both."""
+        whole = HeldOutStream.of(fold, fit, policy)
+        benign = whole.only(fold.labels == 0)
+        told = [(part, part.replay(policy).incidents(thresholds)) for part in (whole, benign)]
+        return cls(fold, fit, thresholds, policy, *told)
+
+    def without_events(self) -> FoldReplay | None:
+        """The same had its sensor logged no events; None where it logged none."""
+        silent = self.fold.without_events()
+        if silent is None:
+            return None
+        return FoldReplay.of(silent, self.fit, self.thresholds, self.policy)
+
+
+@dataclass(frozen=True, slots=True)
 class SiteIncidents:
     """What opened on a network held out."""
 
@@ -61,46 +91,31 @@ class SiteIncidents:
     benign_windows: int
 
     @classmethod
-    def of(
-        cls,
-        fold: Fold,
-        fit: PlattFit,
-        thresholds: Mapping[str, float],
-        policy: Policy,
-        bars: Mapping[str, float] | None = None,
-    ) -> SiteIncidents:
-        """Replay a network, once more as if its sensor had logged no events if it logged some.
+    def of(cls, replay: FoldReplay, bars: Mapping[str, float] | None = None) -> SiteIncidents:
+        """Judge a network, once more as if its sensor had logged no events if it logged some.
 
         Bars are those of the thresholds by default.
         """
-        found: list[JudgedIncident] = []
-        silent = fold.without_events()
-        for each in (fold,) if silent is None else (fold, silent):
-            found += _incidents(each, fit, thresholds, policy, bars)
-        environment, benign = fold.prepared.environment, fold.labels == 0
+        bars = bars or bars_of_scores(replay.thresholds, replay.fit.base_rate)
+        silent = replay.without_events()
+        replays = (replay,) if silent is None else (replay, silent)
+        found = [incident for each in replays for incident in _incidents(each, bars)]
+        environment, benign = replay.fold.prepared.environment, replay.fold.labels == 0
         hosts = environment.flows["id.orig_h"].to_numpy()[benign]
         span = np.floor(environment.ends()[benign] / WINDOW)
         windows = set(zip(environment.captures[benign].tolist(), hosts, span, strict=True))
-        return cls(tuple(found), len(windows) * (1 if silent is None else 2))
+        return cls(tuple(found), len(windows) * len(replays))
 
     def attacks_alone(self) -> SiteIncidents:
         """The same without what opened on benign flows."""
         return SiteIncidents(tuple(i for i in self.incidents if i.real), 0)
 
 
-def _incidents(
-    fold: Fold,
-    fit: PlattFit,
-    thresholds: Mapping[str, float],
-    policy: Policy,
-    bars: Mapping[str, float] | None,
-) -> list[JudgedIncident]:
-    bars = bars or bars_of_scores(thresholds, fit.base_rate)
-    stream, labels = HeldOutStream.of(fold, fit, policy), fold.labels
-    floors = _met_floors(fold, policy)
+def _incidents(replay: FoldReplay, bars: Mapping[str, float]) -> list[JudgedIncident]:
+    labels, floors = replay.fold.labels, _met_floors(replay.fold, replay.policy)
     found = []
-    for real, part in ((True, stream), (False, stream.only(labels == 0))):
-        for incident in part.replay(policy).incidents(thresholds):
+    for real, (part, incidents) in ((True, replay.whole), (False, replay.benign)):
+        for incident in incidents:
             rows = part.rows[incident.rows]
             if real and (labels[rows] > 0).sum() <= (labels[rows] == 0).sum():
                 continue  # counted among the benign flows alone
@@ -108,10 +123,10 @@ def _incidents(
             met = bool(floors[part.rows[incident.opener]] >> place & 1)
             found.append(
                 JudgedIncident(
-                    fold.prepared.name,
+                    replay.fold.prepared.name,
                     int(part.captures[incident.opener]),
                     real,
-                    log_odds(float(incident.strength[-1])) - bars[incident.threat],
+                    finite_log_odds(float(incident.strength[-1])) - bars[incident.threat],
                     incident.alone and met,
                     incident.threat,
                     _most_common(labels[rows]) if real else "",
@@ -159,17 +174,9 @@ def fit_confidence(
     told = _fit(incidents)
     if told is None:
         return None
-    slope, intercept, floor = told
-    curve = Curve(
-        bars=bars_of_scores(thresholds, base_rate),
-        slope=round(slope, _DIGITS),
-        intercept=round(intercept, _DIGITS),
-        benign=benign_points(
-            [(list(site.incidents), site.benign_windows) for site in sites if site.benign_windows]
-        ),
-        looked_at=sum(site.benign_windows for site in sites),
-    )
-    return Confidence(base_rate=BASE_RATE, flows=curve, floor=round(floor, _DIGITS), pairs=pairs)
+    sites_of = [(site.incidents, site.benign_windows) for site in sites if site.benign_windows]
+    curve = _curve(told, bars_of_scores(thresholds, base_rate), sites_of)
+    return Confidence(base_rate=BASE_RATE, flows=curve, floor=round(told[2], _DIGITS), pairs=pairs)
 
 
 def fit_curve(
@@ -179,13 +186,26 @@ def fit_curve(
     told = _fit(incidents)
     if told is None:
         return None
-    by_site = {site: [i for i in incidents if i.site == site] for site in looked_at}
+    return _curve(
+        told,
+        bars,
+        [([i for i in incidents if i.site == site], count) for site, count in looked_at.items()],
+    )
+
+
+def _curve(
+    told: tuple[float, float, float],
+    bars: Mapping[str, float],
+    sites: Sequence[tuple[Sequence[JudgedIncident], int]],
+) -> Curve:
+    """Of what `_fit` says; sites are those of `benign_points`."""
+    slope, intercept, _ = told
     return Curve(
         bars=dict(bars),
-        slope=round(told[0], _DIGITS),
-        intercept=round(told[1], _DIGITS),
-        benign=benign_points([(by_site[site], count) for site, count in looked_at.items()]),
-        looked_at=sum(looked_at.values()),
+        slope=round(slope, _DIGITS),
+        intercept=round(intercept, _DIGITS),
+        benign=benign_points(sites),
+        looked_at=sum(count for _, count in sites),
     )
 
 
@@ -266,15 +286,16 @@ def confidence_without_site(incidents: Sequence[JudgedIncident]) -> Floats:
     """For each incident the confidence that those of other sites give it; NaN: too few."""
     said = np.full(len(incidents), np.nan)
     names = np.array([incident.site for incident in incidents])
+    excess = np.array([incident.excess for incident in incidents])
+    floors = np.array([incident.floor for incident in incidents], bool)
     for site in dict.fromkeys(names.tolist()):
         told = _fit([incident for incident in incidents if incident.site != site])
         if told is None:
             continue
         slope, intercept, floor = told
-        for number in np.flatnonzero(names == site).tolist():
-            incident = incidents[number]
-            curve = 1.0 / (1.0 + math.exp(-(slope * incident.excess + intercept)))
-            said[number] = max(curve, floor) if incident.floor else curve
+        own = names == site
+        curve = apply_platt(excess[own], slope, intercept)
+        said[own] = np.where(floors[own], np.maximum(curve, floor), curve)
     return said
 
 

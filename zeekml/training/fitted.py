@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from zeekml.datasets.environment import LABEL_NAMES
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.confidence import Confidence, Curve
 from zeekml.training.confidence_fit import (
+    FoldReplay,
     JudgedIncident,
     ReliabilityBin,
     SiteIncidents,
@@ -19,7 +21,6 @@ from zeekml.training.confidence_fit import (
     fit_confidence,
     reliability,
 )
-from zeekml.training.incident_replay import HeldOutStream
 from zeekml.training.leave_one_out import EnvironmentFigures, Fold, as_dict, measure
 from zeekml.training.platt_fit import PlattFit, fit_scores
 from zeekml.training.thresholds import FALSE_INCIDENTS_PER_FLOW, Thresholds, choose_thresholds
@@ -55,18 +56,18 @@ def cross_check(
         others = [fold for fold in folds if fold is not held_out]
         fit = fit_scores(_of_both_sides(others))
         values = choose_thresholds(others, fit, policy, budget=budget).values
-        stream, labels = HeldOutStream.of(held_out, fit, policy), held_out.labels
+        labels, replay = held_out.labels, FoldReplay.of(held_out, fit, values, policy)
+        stream, incidents = replay.whole
         caught = np.zeros(len(labels), np.bool_)
-        for incident in stream.replay(policy).incidents(values):
+        for incident in incidents:
             caught[stream.rows[incident.rows]] = True
-        false = stream.only(labels == 0).replay(policy).incidents(values)
+        _, false = replay.benign
         found = {
             LABEL_NAMES[label]: float(caught[labels == label].mean())
             for label in np.unique(labels[labels > 0])
         }
         name, benign = held_out.prepared.name, int((labels == 0).sum())
-        judged = SiteIncidents.of(held_out, fit, values, policy)
-        checks.append(SiteCheck(name, benign, len(false), found, judged))
+        checks.append(SiteCheck(name, benign, len(false), found, SiteIncidents.of(replay)))
     return checks
 
 
@@ -92,7 +93,9 @@ class Fitted:
         thresholds = choose_thresholds(folds, calibration, policy)
         checks = cross_check(folds, policy)
         judged = [
-            SiteIncidents.of(fold, calibration, thresholds.values, policy).attacks_alone()
+            SiteIncidents.of(
+                FoldReplay.of(fold, calibration, thresholds.values, policy)
+            ).attacks_alone()
             for fold in witnesses
         ]
         return cls(
@@ -113,6 +116,7 @@ class Fitted:
         values, base_rate = self.thresholds.values, self.calibration.base_rate
         return fit_confidence(self.judged, values, base_rate, pairs)
 
+    @cached_property
     def reliability(self) -> list[ReliabilityBin]:
         """What a confidence fitted to the other environments is worth on each."""
         incidents = self.judged_incidents
@@ -135,5 +139,5 @@ class Fitted:
                     for check in self.checks
                 },
             },
-            "confidence": [asdict(found) for found in self.reliability()],
+            "confidence": [asdict(found) for found in self.reliability],
         }

@@ -56,7 +56,7 @@ def model_card(facts: CardFacts) -> str:
         _recipe(facts),
         _figures(facts),
         _thresholds(facts),
-        *([_confidence(facts)] if facts.fitted.reliability() else []),
+        *([_confidence(facts)] if facts.fitted.reliability else []),
         *([_pairs(facts.pairs)] if facts.pairs is not None else []),
         *([evaluation_text(facts.evaluation)] if facts.evaluation is not None else []),
         _limits(facts),
@@ -199,7 +199,7 @@ that opened on environments held out, with thresholds that they had no say in. B
 environment's incidents with a confidence that was fitted to those of the others: mean confidence,
 and how many were attacks, recordings and environments weighing with the root of their incidents.
 
-{table(RELIABILITY_HEADS, reliability_cells(facts.fitted.reliability()))}"""
+{table(RELIABILITY_HEADS, reliability_cells(facts.fitted.reliability))}"""
 
 
 def _pairs(pairs: TrainedPairs) -> str:

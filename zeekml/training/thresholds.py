@@ -18,7 +18,7 @@ import numpy as np
 from zeekml.detection.incidents.replay import Replay
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.classes import THREATS
-from zeekml.ensemble.probability import EVEN, score_of
+from zeekml.ensemble.probability import EVEN, log_odds, score_of
 from zeekml.training.incident_replay import HeldOutStream, in_turn
 from zeekml.training.leave_one_out import Fold
 from zeekml.training.platt_fit import PlattFit
@@ -112,7 +112,7 @@ def _bar(cost: _Cost, budget: float) -> float:
     From strict to lenient, the first that goes over the budget ends the search, whatever comes
     after it (where incidents merge, more lenient thresholds may open fewer).
     """
-    highest, lowest = _log_odds(HIGHEST_THRESHOLD), _log_odds(LOWEST_THRESHOLD)
+    highest, lowest = log_odds(HIGHEST_THRESHOLD), log_odds(LOWEST_THRESHOLD)
     within = highest
     while True:
         over = max(within - _STEP, lowest)
@@ -149,7 +149,7 @@ def _lowered(cost: _Cost, bar: float) -> Floats:
             return cost.at(own) <= base
 
         if not quiet(unheard):
-            _, loudest = _edge(quiet, _log_odds(bar), _log_odds(unheard))
+            _, loudest = _edge(quiet, log_odds(bar), log_odds(unheard))
             limits[threat] = _evidence(loudest) + MARGIN * (bar - _evidence(loudest))
     # together they may open what none opens alone
     room = bar - limits
@@ -167,10 +167,6 @@ def _edge(holds: Callable[[float], bool], yes: float, no: float) -> tuple[float,
         else:
             no = middle
     return yes, no
-
-
-def _log_odds(evidence: float) -> float:
-    return math.log(evidence / (1 - evidence))
 
 
 def _evidence(log_odds: float) -> float:

@@ -69,6 +69,12 @@ class Tracked:
         return f"{line.score:.3f}{spread}"
 
 
+def worst_first(incident: Tracked) -> tuple[float, float, float]:
+    """Sorts the most severe incidents first, then the surest, then by score."""
+    line = incident.latest
+    return -_RANK[line.severity], -(line.confidence or 0), -line.score
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Which incidents to show; what is empty does not matter."""
@@ -229,10 +235,9 @@ class IncidentList:
         """
         firsts = (next(filter(chosen.takes, attack), None) for attack in self.attacks)
 
-        def order(incident: Tracked) -> tuple[float, float, float, float, str]:
+        def order(incident: Tracked) -> tuple[float | str, ...]:
             line = incident.latest
-            sure = line.confidence or 0
-            return -_RANK[line.severity], -sure, -line.score, -line.last_ts, line.id
+            return *worst_first(incident), -line.last_ts, line.id
 
         return sorted(filter(None, firsts), key=order)
 

@@ -174,8 +174,8 @@ def _incidents_section(
         sensors = str(len(known.counterparts(i)) + 1)
         rows.append([*what, f"{line.flows:,}", i.agreement, sensors])
     caption = "The most severe first; times in UTC; score with the members' standard deviation"
-    heads = ["began", "severity", "confidence", "threat", "what happened", "flows", "score"]
-    heads.append("sensors")
+    heads = ["began", "severity", "confidence", "threat", "what happened"]
+    heads += ["flows", "score", "sensors"]
     table = Table(caption, heads, rows, links=[_key_of(i.latest.id) for i in detailed])
     prose = []
     if len(incidents) > len(listed):

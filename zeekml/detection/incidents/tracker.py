@@ -13,6 +13,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import fields
 from itertools import product
 from typing import Self
 
@@ -96,8 +97,8 @@ class IncidentTracker:
         Raises `StateError` if they are damaged, something else, or of another version.
         """
         head, flows, arrays = tracker_snapshot.read_parts(data)
-        names = DetectionRules.__dataclass_fields__
-        tracker = cls(DetectionRules(**{name: getattr(head, name) for name in names}))
+        rules = {field.name: getattr(head, field.name) for field in fields(DetectionRules)}
+        tracker = cls(DetectionRules(**rules))
         tracker_snapshot.fill_state(flows, arrays, tracker._state, tracker._flows)
         tracker._secret = np.uint64(head.secret)
         tracker.opened.update(head.opened)

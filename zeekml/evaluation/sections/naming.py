@@ -9,7 +9,7 @@ from zeekml.datasets.environment import LABEL_NAMES
 from zeekml.ensemble.classes import THREATS
 from zeekml.evaluation.scores import Study
 from zeekml.html.sections import NOT_RESOLVED, Section, Table
-from zeekml.training.confidence_fit import JudgedIncident, SiteIncidents
+from zeekml.training.confidence_fit import FoldReplay, JudgedIncident, SiteIncidents
 from zeekml.training.leave_one_out import Fold
 
 
@@ -26,8 +26,8 @@ def judged_incidents(study: Study) -> list[JudgedIncident]:
         if run.calibration is None or run.thresholds is None:
             continue
         fold = Fold(site.prepared, run.prediction, run.silent)
-        judged = SiteIncidents.of(fold, run.calibration, run.thresholds.values, study.policy, bars)
-        found += judged.incidents
+        replay = FoldReplay.of(fold, run.calibration, run.thresholds.values, study.policy)
+        found += SiteIncidents.of(replay, bars).incidents
     return found
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from zeekml.core.markdown import table
 from zeekml.datasets.environment import Environment
-from zeekml.ensemble.confidence import Curve, bars_of, log_odds
+from zeekml.ensemble.confidence import Curve, bars_of, finite_log_odds
 from zeekml.ensemble.pair_models import (
     PAIR_CLASSES,
     PAIR_THREATS,
@@ -257,7 +257,7 @@ def _confidence(rows: PairRows, scores: PairScores, thresholds: dict[str, float]
         scores.threat[own].tolist(),
         strict=True,
     ):
-        excess = log_odds(score) - bars[PAIR_THREATS[threat]]
+        excess = finite_log_odds(score) - bars[PAIR_THREATS[threat]]
         key = site, pair, real
         if not real:
             benign[site].add(pair)

@@ -192,7 +192,7 @@ def slow_drip(site: TrafficContext) -> Iterator[FlowRecords]:
 def credential_guessing(site: TrafficContext) -> Iterator[FlowRecords]:
     """Many short logins at one service, alike in size, fast or spread out."""
     rng = site.rng
-    source = site.public() if rng.random() < 0.6 else site.client()
+    source = site.source(outside=0.6)
     service, port, sent, back = site.pick(_LOGINS)
     count = int(rng.integers(15, 150))
     times = site.bursts(site.moment(0.3), count, site.log_uniform(0.03, 30))
@@ -211,7 +211,7 @@ def credential_guessing(site: TrafficContext) -> Iterator[FlowRecords]:
 def web_probing(site: TrafficContext) -> Iterator[FlowRecords]:
     """A tool tries paths and parameters of a web application, most of them in vain."""
     rng = site.rng
-    source = site.public() if rng.random() < 0.6 else site.client()
+    source = site.source(outside=0.6)
     service, port = site.pick([("http", 80), ("http", 8080), ("ssl", 443), ("ssl", 8443)])
     count = int(rng.integers(25, 200))
     times = site.bursts(site.moment(0.3), count, site.log_uniform(0.01, 8))

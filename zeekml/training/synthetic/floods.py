@@ -13,12 +13,9 @@ from zeekml.training.synthetic.traffic_context import TrafficContext, TrafficKin
 _WEB: Final[list[tuple[str | None, int]]] = [
     *(("http", 80), ("http", 8000), ("http", 8080), ("ssl", 443)),
 ]
+_OUTSIDE: Final = 0.7  # probability that a flood comes from the internet
 _DATAGRAM_PORTS: Final = [53, 80, 123, 443, 1900, 5060]
 _CONNECTION_PORTS: Final = [22, 25, 80, 443, 3389, 8080]
-
-
-def _source(site: TrafficContext) -> str:
-    return site.public() if site.rng.random() < 0.7 else site.client()
 
 
 def _volley(site: TrafficContext) -> FloatArray:
@@ -34,7 +31,7 @@ def slow_requests(site: TrafficContext) -> Iterator[FlowRecords]:
     count = int(rng.integers(30, 300))
     yield site.tcp(
         site.bursts(site.moment(0.3), count, site.log_uniform(5e-3, 0.5)),
-        (_source(site), site.server(), port, service),
+        (site.source(_OUTSIDE), site.server(), port, service),
         sent=site.around(site.log_uniform(100, 2000), 0.1, count),
         received=site.log_uniform(1, 600) if rng.random() < 0.6 else 0.0,
         duration=site.around(site.log_uniform(8, 200), float(rng.choice([0.01, 0.3])), count),
@@ -49,7 +46,7 @@ def request_flood(site: TrafficContext) -> Iterator[FlowRecords]:
     service, port = site.pick(_WEB)
     yield site.tcp(
         times,
-        (_source(site), site.server(), port, service),
+        (site.source(_OUTSIDE), site.server(), port, service),
         sent=site.around(site.log_uniform(70, 600), float(rng.choice([0, 0.1])), len(times)),
         received=site.around(site.log_uniform(200, 2e4), float(rng.choice([0, 0.2])), len(times)),
         duration=site.log_uniform(1e-3, 0.5),
@@ -65,7 +62,7 @@ def datagram_flood(site: TrafficContext) -> Iterator[FlowRecords]:
         rng,
         times,
         (
-            _source(site),
+            site.source(_OUTSIDE),
             site.server(),
             anywhere if rng.random() < 0.5 else float(site.pick(_DATAGRAM_PORTS)),
             None,
@@ -85,7 +82,7 @@ def connection_flood(site: TrafficContext) -> Iterator[FlowRecords]:
         rng,
         times,
         (
-            forged if rng.random() < 0.5 else _source(site),
+            forged if rng.random() < 0.5 else site.source(_OUTSIDE),
             site.server(),
             float(site.pick(_CONNECTION_PORTS)),
             None,

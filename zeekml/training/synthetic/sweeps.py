@@ -44,7 +44,7 @@ def host_sweep(site: TrafficContext) -> Iterator[FlowRecords]:
 def port_sweep(site: TrafficContext) -> Iterator[FlowRecords]:
     """Many ports of one host, in order or in none."""
     rng = site.rng
-    source = site.public() if rng.random() < 0.6 else site.client()
+    source = site.source(outside=0.6)
     count = int(rng.integers(15, 600))
     ports = rng.choice(np.arange(1, site.pick(_HIGHEST_PORT) + 1), count, replace=False)
     ports = np.sort(ports) if rng.random() < 0.4 else ports
@@ -56,7 +56,7 @@ def port_sweep(site: TrafficContext) -> Iterator[FlowRecords]:
 def datagram_sweep(site: TrafficContext) -> Iterator[FlowRecords]:
     """Datagrams to many ports of a host, or to one port of many; hardly any is answered."""
     rng = site.rng
-    source = site.public() if rng.random() < 0.6 else site.client()
+    source = site.source(outside=0.6)
     hosts = site.neighbours(site.pick(site.clients), int(rng.integers(15, 200)))
     times = site.bursts(site.moment(0.2), len(hosts), site.log_uniform(5e-3, 3))
     ports = rng.integers(1, 65_536, len(hosts)).astype(np.float64)

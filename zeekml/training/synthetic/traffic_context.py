@@ -94,6 +94,10 @@ class TrafficContext:
         """An address of a private network that the site's traffic need not contain."""
         return str(ipaddress.IPv4Address((10 << 24) + int(self.rng.integers(256, 2**24 - 256))))
 
+    def source(self, outside: float) -> str:
+        """Who attacks: with this probability an address on the internet, else a client."""
+        return self.public() if self.rng.random() < outside else self.client()
+
     def neighbours(self, host: str, count: int) -> list[str]:
         """Up to `count` different addresses around `host` (its /16; random for IPv6)."""
         try:

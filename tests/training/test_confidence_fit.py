@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from zeekml.training.confidence_fit import (
     reliability_cells,
 )
 from zeekml.training.leave_one_out import Fold
-from zeekml.training.platt_fit import fit_scores
+from zeekml.training.platt_fit import PlattFit, fit_scores
 from zeekml.training.trained_ensemble import Prediction
 from zeekml.training.training_rows import prepare
 
@@ -155,3 +156,27 @@ def test_a_held_out_network_is_replayed(make_environment: Make) -> None:
     assert attacks.benign_windows == 0
     strict = judged_at(0.999)
     assert len(strict.incidents) <= len(judged.incidents)
+
+
+def test_an_attacker_is_no_false_alarm_by_its_other_flows(make_environment: Make) -> None:
+    environment = make_environment(name="e")
+    rows = len(environment.labels)
+    votes = np.zeros((rows, len(THREATS)))
+    votes[:, THREATS.index("scan")] = 1
+    # everything is as loud as can be, so that whatever is benign opens incidents too
+    loud = np.full(rows, 9.0)
+    fold = Fold(prepare(environment, seed=0), Prediction(loud, loud[:, None], votes))
+    fit = PlattFit(1.0, 0.0, 0.01, 0.0, 0.0)
+
+    def false_ones(labels: np.ndarray) -> int:
+        own = replace(fold.prepared, environment=replace(environment, labels=labels))
+        replay = FoldReplay.of(replace(fold, prepared=own), fit, THRESHOLDS, load_policy())
+        return sum(not incident.real for incident in SiteIncidents.of(replay).incidents)
+
+    hosts = environment.flows["id.orig_h"].to_numpy()
+    attacks = environment.labels.copy()
+    before = false_ones(attacks)
+    assert before
+    # the first flow of every host is an attack now
+    attacks[np.unique(hosts, return_index=True)[1]] = 1
+    assert false_ones(attacks) == 0

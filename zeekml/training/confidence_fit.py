@@ -113,12 +113,15 @@ class SiteIncidents:
 
 def _incidents(replay: FoldReplay, bars: Mapping[str, float]) -> list[JudgedIncident]:
     labels, floors = replay.fold.labels, _met_floors(replay.fold, replay.policy)
+    attacks = _from_attackers(replay.fold)
     found = []
     for real, (part, incidents) in ((True, replay.whole), (False, replay.benign)):
         for incident in incidents:
             rows = part.rows[incident.rows]
             if real and (labels[rows] > 0).sum() <= (labels[rows] == 0).sum():
                 continue  # counted among the benign flows alone
+            if not real and attacks[rows].mean() > 0.5:
+                continue  # to be told of an attacker's host is right, whichever flow tells
             place = THREATS.index(incident.threat)
             met = bool(floors[part.rows[incident.opener]] >> place & 1)
             found.append(
@@ -133,6 +136,15 @@ def _incidents(replay: FoldReplay, bars: Mapping[str, float]) -> list[JudgedInci
                 )
             )
     return found
+
+
+def _from_attackers(fold: Fold) -> Flags:
+    """Which flows come from a host that also attacks in the same recording."""
+    environment = fold.prepared.environment
+    hosts = environment.flows["id.orig_h"].to_numpy()
+    whose = list(zip(environment.captures.tolist(), hosts, strict=True))
+    attackers = {whose[row] for row in np.flatnonzero(fold.labels > 0)}
+    return np.array([host in attackers for host in whose], bool)
 
 
 def _most_common(labels: Labels) -> str:

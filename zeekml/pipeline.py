@@ -130,6 +130,13 @@ class Pipeline:
         if self.pairs is not None:
             self.pairs.go_by(incidents.rules.policy)
 
+    def change_bundle(self, bundle: Bundle) -> None:
+        """Score what follows with another bundle; `incidents` are to be told by themselves."""
+        self.bundle = bundle
+        self._ensemble, self._explainer = Ensemble(bundle), None
+        ledger = None if self.pairs is None else self.pairs.ledger
+        self.pairs = PairWatch.of(bundle, self._incidents.rules.policy, ledger)
+
     def warm_up(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Take in flows that somebody else scores (batches of `FLOW_SCHEMA`).
 

@@ -18,7 +18,7 @@ from zeekml.dashboard.screens import AllowlistScreen, IncidentScreen
 from zeekml.detection.allowlist import load_allowlist
 from zeekml.detection.policy import Policy
 from zeekml.live.state.database import State
-from zeekml.live.state.labels import present_labels
+from zeekml.triage.labels import present_labels
 from zeekml.triage.source import OutputSource, StateSource
 
 Act = Callable[[Pilot[None]], Awaitable[None]]

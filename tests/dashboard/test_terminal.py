@@ -16,7 +16,7 @@ from written import HOSTILE, commit, notice
 
 from zeekml.detection.allowlist import load_allowlist
 from zeekml.live.state.database import State
-from zeekml.live.state.labels import present_labels
+from zeekml.triage.labels import present_labels
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0

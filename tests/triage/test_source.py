@@ -11,7 +11,7 @@ from written import commit, notice, write_log
 
 from zeekml.errors import InputError
 from zeekml.live.state.database import State
-from zeekml.live.state.labels import label_incident
+from zeekml.triage.labels import label_incident
 from zeekml.triage.source import OutputSource, StateSource
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from zeekml.core.markdown import plain, table
 from zeekml.detection.allowlist import Allowlist
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
-from zeekml.ensemble.bundle_writer import NewBundle, NewMember, write_bundle
+from zeekml.ensemble.bundle_writer import NewBundle, write_bundle
 from zeekml.errors import DataError
 from zeekml.readers.files.discovery import Stream
 from zeekml.readers.shortfall import shortfall
@@ -156,20 +156,12 @@ def calibrate(
     before = next(volume for volume in curve if volume.shift == 0)
     usual = traffic.usual
     manifest = bundle.manifest
-    new = NewBundle(
+    new = replace(
+        NewBundle.from_parent(bundle),
         name=name or manifest.name,
-        features=manifest.features,
-        members=[
-            NewMember(model, entry.outputs)
-            for model, entry in zip(bundle.models, manifest.members, strict=True)
-        ],
-        scaler=bundle.scaler,
-        calibration=manifest.calibration,
         thresholds=chosen.thresholds,
-        candidate_score=manifest.candidate_score,
         usual={**manifest.usual, **usual},
         usual_source="site" if usual else manifest.usual_source,
-        training=manifest.training,
         evaluation={
             **manifest.evaluation,
             "site": {
@@ -181,10 +173,6 @@ def calibrate(
             },
         },
         model_card=_card(bundle, notices_per_day, traffic, days, curve, chosen),
-        combine=manifest.combine,
-        parent=bundle.digest,
-        pairs=bundle.pairs,
-        confidence=manifest.confidence,
     )
     made = write_bundle(out, new, overwrite=overwrite)
     return Calibrated(made, bundle, notices_per_day, traffic, days, curve, chosen, before, within)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from zeekml.config import Config
 from zeekml.core.atomic_write import as_output_error
@@ -57,6 +59,10 @@ class Traffic:
     counters: ReadCounters  # what was read and what could not be
     # percentiles of the bundle's inputs over ordinary flows; empty if there are too few
     usual: dict[str, Usual]
+    # a sample of the rows that are no candidates, and the rows of the flows that were asked for, by
+    # uid; of all features of the schema
+    ordinary: Matrix = field(default_factory=lambda: np.empty((0, len(FEATURES)), np.float32))
+    named: dict[str, Matrix] = field(default_factory=dict)
 
 
 def read_traffic(
@@ -67,9 +73,18 @@ def read_traffic(
     work: Path,
     *,
     seed: int = 0,
+    with_features: bool = False,
+    uids: Collection[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Traffic:
-    """Score logs, and keep the candidates on disk."""
+    """Score logs, and keep the candidates on disk.
+
+    With their features where these are asked for, or the bundle has site rules that look at them.
+    Of the flows with some uids, the features are kept whatever they score.
+    """
+    with_features = with_features or bool(bundle.manifest.site_rules)
+    wanted = pa.array(sorted(uids), pa.string())
+    named: dict[str, Matrix] = {}
     counters = ReadCounters()
     hours: Counter[int] = Counter()
     ordinary = _Sample(MOST_USUAL_ROWS, np.random.default_rng(seed))
@@ -85,11 +100,16 @@ def read_traffic(
             for flows in read:
                 features = pipeline.extract(flows)
                 batch = pipeline.score(flows, features)
-                # nothing is explained here
                 candidates = pipeline.with_pairs(batch.candidates, batch.contacts, batch.whole)
-                bare = np.empty((len(candidates), 1), np.float32)
-                file.write(replace(candidates, matrix=bare))
+                if not with_features:
+                    bare = np.empty((len(candidates), 1), np.float32)
+                    candidates = replace(candidates, matrix=bare)
+                file.write(candidates)
                 ordinary.add(features.matrix[batch.scores.score < bundle.manifest.candidate_score])
+                if len(wanted):
+                    own = pc.is_in(flows.column("uid").cast(pa.string()), wanted)
+                    for row in np.flatnonzero(own.to_numpy(zero_copy_only=False)).tolist():
+                        named[flows.column("uid")[row].as_py()] = features.matrix[row].copy()
                 begun = flows.column("ts").to_numpy(zero_copy_only=False) // HOUR
                 found, counts = np.unique(begun, return_counts=True)
                 hours.update(dict(zip(found.astype(int).tolist(), counts.tolist(), strict=True)))
@@ -100,7 +120,7 @@ def read_traffic(
     rows = ordinary.rows
     enough = len(rows) >= LEAST_USUAL_ROWS
     usual = usual_values(rows, bundle.manifest.features) if enough else {}
-    return Traffic(scored, hours, counters, usual)
+    return Traffic(scored, hours, counters, usual, rows, named)
 
 
 class _Sample:

@@ -1,4 +1,4 @@
-"""`zeekml bundle`: look at a model bundle, verify it, and make one of Keras models."""
+"""`zeekml bundle`: look at a model bundle, verify it, keep versions, import Keras models."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _USUAL = {"training": "benign training rows", "site": "the site's ordinary flows
 
 @click.group()
 def bundle() -> None:
-    """Show or verify a model bundle, or make one of Keras models."""
+    """Show or verify a model bundle, keep versions of it, or make one of Keras models."""
 
 
 @bundle.command()
@@ -47,6 +47,7 @@ def verify(path: Path | None, pin: str | None) -> None:
 def show(path: Path | None, as_json: bool, card: bool) -> None:
     """Show what a bundle is: members, thresholds, training data, model card."""
     from zeekml.cli.console import say
+    from zeekml.detection.site_rules import words
     from zeekml.ensemble.bundle import load_bundle
     from zeekml.ensemble.manifest import encode
 
@@ -71,12 +72,95 @@ def show(path: Path | None, as_json: bool, card: bool) -> None:
     site = manifest.evaluation.get("site")
     if isinstance(site, dict):
         say(f"calibrated      {json.dumps(site)}")
+    adapted = manifest.evaluation.get("adapted")
+    if isinstance(adapted, dict):
+        for reason in adapted.get("reasons", []):
+            say(f"adapted         {printable(str(reason), 400)}")
+    for rule in manifest.site_rules:
+        say(f"site rule       {rule.name}: {rule.threat} is not raised by flows with {words(rule)}")
     say("trained on")
     for source in manifest.training:
         name = printable(source.environment, None)
         say(f"  {name}: {source.rows:,} rows, {source.malicious:,} malicious")
     if not manifest.training:
         say("  data that the bundle does not state")
+
+
+_STORE_EPILOG = """\b
+Examples:
+  zeekml bundle promote my-bundle --store /var/lib/zeekml-bundles
+  zeekml watch --zeek /opt/zeek/logs/current --bundle /var/lib/zeekml-bundles/current ...
+  zeekml bundle rollback --store /var/lib/zeekml-bundles
+"""
+store_option = path_option("--store", "DIR", "Directory of versions.", required=True)
+
+
+@bundle.command("list", epilog=_STORE_EPILOG)
+@store_option
+@click.option("--json", "as_json", is_flag=True, help="Print the versions as JSON.")
+def list_(store: Path, as_json: bool) -> None:
+    """List the versions in a store, the one in force first."""
+    from zeekml.cli.console import PlainTable, output_console, say
+    from zeekml.ensemble.bundle_store import BundleStore
+
+    versions = BundleStore(store).versions()
+    if as_json:
+        say(json.dumps([version.as_dict() for version in versions], indent=2))
+        return
+    table = PlainTable("bundle", "", "name", "made from", "adapted by", "site rules")
+    for version in versions:
+        told = version.as_dict()
+        state = "in force" if version.current else "before" if version.place >= 0 else ""
+        name, parent = printable(told["name"], 40), (told["parent"] or "")[:12]
+        kind = printable(told["kind"] or "", 20)
+        table.add(told["sha256"][:12], state, name, parent, kind, str(told["site_rules"]))
+    output_console().print(table)
+
+
+@bundle.command(epilog=_STORE_EPILOG)
+@click.argument("path", type=PATH, metavar="BUNDLE")
+@store_option
+def promote(path: Path, store: Path) -> None:
+    """Put a bundle in force: copy it into a store and point STORE/current to it.
+
+    BUNDLE is a directory, or the first digits of a version that is in the store. A watch that runs
+    with --bundle STORE/current takes it up within seconds, without a restart.
+    """
+    from zeekml.cli.console import say
+    from zeekml.ensemble.bundle import load_bundle
+    from zeekml.ensemble.bundle_store import BundleStore
+
+    versions = BundleStore(store)
+    known = None if path.is_dir() else versions.version(str(path))
+    place = versions.promote(load_bundle(path if known is None else known))
+    say(f"{versions.link}: {place.name}")
+
+
+@bundle.command(epilog=_STORE_EPILOG)
+@store_option
+def rollback(store: Path) -> None:
+    """Put the version in force that was so before."""
+    from zeekml.cli.console import say
+    from zeekml.ensemble.bundle_store import BundleStore
+
+    versions = BundleStore(store)
+    place = versions.rollback()
+    say(f"{versions.link}: {place.name}")
+
+
+@bundle.command()
+@click.argument("rule", metavar="RULE")
+@click.argument("path", type=PATH, metavar="BUNDLE")
+@path_option("--to", "DIR", "Directory of the bundle to write; see --overwrite.", required=True)
+@overwrite_option
+def remove_rule(rule: str, path: Path, to: Path, overwrite: bool) -> None:
+    """Write a bundle without one of its site rules, which `bundle show` lists by name."""
+    from zeekml.cli.console import say
+    from zeekml.ensemble.bundle import load_bundle
+    from zeekml.ensemble.bundle_store import without_rule
+
+    made = without_rule(load_bundle(path), rule, to, overwrite=overwrite)
+    say(f"bundle written to {made.path}, sha256 {made.digest}")
 
 
 @bundle.command(epilog=_IMPORT_EPILOG)

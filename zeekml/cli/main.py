@@ -15,6 +15,7 @@ import click
 
 from zeekml._version import __version__
 from zeekml.cli import interrupts
+from zeekml.cli.adapt import adapt
 from zeekml.cli.bundle import bundle
 from zeekml.cli.calibrate import calibrate
 from zeekml.cli.check import check
@@ -56,7 +57,7 @@ def cli() -> None:
     """Machine learning beside a Zeek or Suricata sensor: flows in, explained notices out."""
 
 
-for _command in (score, watch, explain, calibrate, dashboard, label, features):
+for _command in (score, watch, explain, calibrate, dashboard, label, adapt, features):
     cli.add_command(_command)
 for _command in (datasets, train, evaluate, bundle, rules, check):
     cli.add_command(_command)

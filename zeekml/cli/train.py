@@ -26,6 +26,13 @@ Examples:
 @options.bundle_out_option
 @click.option("--name", default="zeekml", show_default=True, help="Name kept in the manifest.")
 @click.option("--exclude", multiple=True, metavar="NAME", help="Environment to leave out.")
+@click.option(
+    "--reference",
+    multiple=True,
+    metavar="NAME",
+    help="Environment of which the bundle carries rows of features, for `zeekml adapt` to check "
+    "that old threats are still found [default: all]. May be repeated.",
+)
 @options.overwrite_option
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of everything random.")
 @click.option(
@@ -66,7 +73,7 @@ def train(
     known = None
     if evaluation is not None:
         from zeekml.features.feature_schema import SCHEMA_HASH
-        from zeekml.training.evaluation_report import read_evaluation
+        from zeekml.training.bundle_parts.evaluation_report import read_evaluation
 
         known = read_evaluation(evaluation, feature_schema=SCHEMA_HASH)
     with step_progress(hidden=no_progress) as progress:

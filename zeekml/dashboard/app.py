@@ -27,8 +27,8 @@ from zeekml.dashboard.screens import HELP, AllowlistScreen, IncidentScreen, Text
 from zeekml.detection.allowlist import Scope, allowlist_path, append_entry
 from zeekml.detection.policy import Policy
 from zeekml.errors import ZeekmlError
-from zeekml.live.state.labels import Label, Labels, label_incident
 from zeekml.triage.incident_list import Tracked, parse_filter, tactics, totals
+from zeekml.triage.labels import Label, Labels, label_incident
 from zeekml.triage.source import Source
 
 POLL: Final = 0.5  # seconds between looks at the source
@@ -202,8 +202,8 @@ class DashboardApp(App[None]):
         incident = self.source.incidents.by_id.get(name, opened)
         others = self.source.incidents.counterparts(incident)
         history: list[Label] = []
-        if self.source.state is not None and name in self.source.labels:
-            with closing(Labels(self.source.state)) as labels:
+        if name in self.source.labels:
+            with closing(Labels(self.source.directory)) as labels:
                 history = labels.history(name)
         told = panes.explanation(incident, history, others)
         return [*told, *panes.evidence_rows(self.source.lines(name))]
@@ -247,17 +247,14 @@ class DashboardApp(App[None]):
 
     def action_label(self, truth: bool) -> None:
         """Label the incident under the cursor."""
-        incident, state = self.current, self.source.state
+        incident = self.current
         if incident is None or not self._is_meant():
-            return
-        if state is None:
-            self._tell("labels are kept in the state of a watch: start with --state DIR")
             return
         line = incident.latest
 
         def give() -> None:
             evidence = self.source.evidence(line.id)
-            label_incident(state, line.id, truth, line.raw, evidence=evidence)
+            label_incident(self.source.directory, line.id, truth, line.raw, evidence=evidence)
 
         self._try(give, f"labelled {'true' if truth else 'false'}: {line.id}")
 

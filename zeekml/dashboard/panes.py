@@ -15,7 +15,6 @@ from rich.text import Text
 from zeekml.core.units import utc, when
 from zeekml.detection.notice import SEVERITIES
 from zeekml.detection.policy import Policy
-from zeekml.live.state.labels import Label
 from zeekml.triage.explanation import pair_timing, related_flows
 from zeekml.triage.incident_list import (
     SIGNS,
@@ -26,6 +25,7 @@ from zeekml.triage.incident_list import (
     timeline,
     totals,
 )
+from zeekml.triage.labels import Label
 from zeekml.triage.notice_reader import NoticeLine
 from zeekml.triage.pair_timeline import timeline_lines
 from zeekml.triage.source import Source
@@ -184,7 +184,7 @@ def explanation(
     if history:
         rows += [Text(), Text("Labels", style="bold")]
     for label in history:
-        said = f"{when(label.at)}  {'true' if label.truth else 'false'}"
+        said = f"{when(label.at)}  {label.word}"
         parts = [said, label.threat, f"by {label.who}", label.note]
         rows.append(Text("  " + "  ".join(part for part in parts if part)))
     return rows

@@ -1,5 +1,7 @@
 """The allowlist before the incidents: a flow that an entry covers counts for nothing.
 
+Site rules of a bundle are such entries, too, on features and not on names; see `known_traffic`.
+
 For each note, incidents are exactly those that would come of the candidates without the ones that
 some entry covers for that note. So a covered flow is no evidence, joins nothing and is quoted
 nowhere, and all else stays as it would be: a flow that is covered for one note alone keeps its
@@ -27,10 +29,10 @@ import numpy.typing as npt
 
 from zeekml.core.serialization import decode, seal, unseal
 from zeekml.detection.allowlist import EMPTY, Allowlist, SuppressedBy, parse_allowlist
-from zeekml.detection.allowlist_matcher import AllowlistMatcher
 from zeekml.detection.candidates import Candidates
 from zeekml.detection.incidents.notice_builder import Line
 from zeekml.detection.incidents.tracker import IncidentTracker
+from zeekml.detection.known_traffic import KnownTraffic
 from zeekml.detection.notice import NOTES
 from zeekml.detection.rules import DetectionRules
 
@@ -80,7 +82,7 @@ class AllowlistFilter:
     ) -> None:
         self.allowlist = allowlist
         self._local_nets = tuple(local_nets)
-        self._matcher = AllowlistMatcher(allowlist, local_nets)
+        self._known = KnownTraffic(allowlist, self._local_nets, rules)
         self._groups = [_NoteGroup(frozenset(NOTES.values()), IncidentTracker(rules))]
         self._covered: IncidentTracker | None = None  # of what covered flows would have raised
         self._opened: dict[str, int] = {}  # number of each open incident, from 1 on
@@ -149,7 +151,7 @@ class AllowlistFilter:
         at `clock`. What the allowlist silences is in `take_silenced`. Raises `ValueError` if a time
         is not finite, or a score not within 0..1.
         """
-        masks = self._matcher.masks(candidates) if self._matcher.entries else []
+        masks = self._known.masks(candidates)
         covered = any(masks)
         found = []
         for group in self._groups:
@@ -195,11 +197,23 @@ class AllowlistFilter:
         """Go on by another allowlist from the next candidate on."""
         changed = not allowlist.same_as(self.allowlist)
         self.allowlist = allowlist
-        self._matcher = AllowlistMatcher(allowlist, self._local_nets)
+        self._known = KnownTraffic(allowlist, self._local_nets, self.rules)
         self._split()
         if changed:
             for tracker in self._trackers:
                 tracker.forget_evidence()
+
+    def judge_by(self, rules: DetectionRules) -> None:
+        """Go on by the rules of another bundle, under the same policy, from the next candidate on.
+
+        What is open stays so, with its id.
+        """
+        groups = [_NoteGroup(g.notes, g.tracker.judged_by(rules), g.entries) for g in self._groups]
+        self._groups = groups
+        if self._covered is not None:
+            self._covered = self._covered.judged_by(rules)
+        self._known = KnownTraffic(self.allowlist, self._local_nets, rules)
+        self._split()
 
     @property
     def _trackers(self) -> list[IncidentTracker]:
@@ -212,7 +226,7 @@ class AllowlistFilter:
         for group in self._groups:
             by_entries: dict[int, set[str]] = {}
             for note in group.notes:
-                by_entries.setdefault(self._matcher.of_note[note], set()).add(note)
+                by_entries.setdefault(self._known.of_note[note], set()).add(note)
             parts = sorted((sorted(notes), entries) for entries, notes in by_entries.items())
             stored = group.tracker.save() if len(parts) > 1 else b""
             for number, (notes, entries) in enumerate(parts):
@@ -244,13 +258,12 @@ class AllowlistFilter:
         for line in lines:
             notice = line.notice
             if notice.state == "open":
-                entry = self._matcher.entry_for(masks[line.row], notice.note)
-                if entry is None:
+                found = self._known.silenced_by(masks[line.row], notice.note)
+                if found is None:
                     # covered for other notes alone: for this one, the flows counted as usual
                     continue
                 self.silenced_count += 1
-                told = entry.id, entry.reason, entry.owner, entry.until
-                self._silenced_by[notice.id] = SuppressedBy(*told, self.allowlist.file, entry.line)
+                self._silenced_by[notice.id] = found
             by = self._silenced_by.get(notice.id)
             if by is not None:
                 self._waiting.append((line, by))

@@ -14,6 +14,7 @@ from zeekml.detection.notice import SHORT_DIGEST
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.confidence import Confidence
 from zeekml.ensemble.probability import EVEN
+from zeekml.ensemble.site_rule import SiteRule
 from zeekml.features.feature_schema import SCHEMA_HASH
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class DetectionRules:
     base_rate: float = EVEN  # share of malicious flows for which scores are probabilities
     limits: Limits = Limits()
     confidence: Confidence | None = None  # None if the bundle has none
+    site_rules: tuple[SiteRule, ...] = ()  # of the bundle
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "thresholds", self.policy.thresholds(self.thresholds))
@@ -84,7 +86,16 @@ class DetectionRules:
             Origin(sensor, stream, bundle.digest, SCHEMA_HASH),
             bundle.manifest.calibration.base_rate,
             confidence=bundle.manifest.confidence,
+            site_rules=bundle.manifest.site_rules,
         )
+
+    def same_policy(self, other: DetectionRules) -> bool:
+        """Whether two differ by the bundle alone, so that open incidents can go on."""
+        own, others = (
+            ([replace(d, description="") for d in rules.policy.detectors], rules.limits)
+            for rules in (self, other)
+        )
+        return own == others and self.origin.features == other.origin.features
 
     @property
     def fingerprint(self) -> str:

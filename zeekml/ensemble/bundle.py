@@ -5,6 +5,7 @@
     scaler.npz        mean, scale and fill per feature, and the clip
     pairs_0.tflite …  the members for pairs of hosts over days, and
     pairs_scaler.npz  their scaler
+    reference.npz     attacks that no adaptation may make it miss
     MODEL_CARD.md     what the members were trained on and how they did
 
 A bundle decides what is reported and what is not, so whoever can change it can hide an attack:
@@ -27,12 +28,14 @@ from zeekml.ensemble import manifest as manifest_format
 from zeekml.ensemble.interpreter import Member, MemberError
 from zeekml.ensemble.manifest import FileEntry, PairEntry
 from zeekml.ensemble.pair_models import PairModels
+from zeekml.ensemble.reference_rows import MAX_REFERENCE, ReferenceRows, decode_reference
 from zeekml.ensemble.scaler import MAX_SCALER, Scaler, decode_scaler
 from zeekml.errors import BundleError
 
 MANIFEST_FILE: Final = "manifest.json"
 SCALER_FILE: Final = "scaler.npz"
 PAIR_SCALER_FILE: Final = "pairs_scaler.npz"
+REFERENCE_FILE: Final = "reference.npz"
 CARD_FILE: Final = "MODEL_CARD.md"
 SHORT_DIGEST: Final = 12
 
@@ -60,11 +63,21 @@ class Bundle:
     scaler: Scaler
     model_card: str  # Markdown
     pairs: PairModels | None = None  # what scores pairs of hosts over days, if it has that
+    reference_file: bytes = b""  # see `reference`; empty if it has none
 
     @property
     def short_digest(self) -> str:
         """The digest's first 12 hex digits, as notices carry it."""
         return self.digest[:SHORT_DIGEST]
+
+    def reference(self) -> ReferenceRows | None:
+        """The reference set, decoded; `BundleError`: it is damaged, or of another version."""
+        if not self.reference_file:
+            return None
+        try:
+            return decode_reference(self.reference_file)
+        except BundleError as err:
+            raise _unfit(self.path, REFERENCE_FILE, err) from err
 
 
 def load_bundle(path: str | os.PathLike[str] | None = None, *, pin: str | None = None) -> Bundle:
@@ -117,6 +130,9 @@ def load_bundle(path: str | os.PathLike[str] | None = None, *, pin: str | None =
         if (pairs := manifest.pairs) is not None:
             pair_models = tuple(files.read_entry(entry, _MAX_MEMBER) for entry in pairs.members)
             pair_scaler = files.read_entry(pairs.scaler, MAX_SCALER)
+        reference = b""
+        if manifest.reference is not None:
+            reference = files.read_entry(manifest.reference, MAX_REFERENCE)
         scaler_bytes = files.read_entry(manifest.scaler, MAX_SCALER)
         card = files.read_entry(manifest.model_card, _MAX_CARD)
     scaler = _scaler(directory, manifest.scaler, scaler_bytes, len(manifest.features))
@@ -126,7 +142,7 @@ def load_bundle(path: str | os.PathLike[str] | None = None, *, pin: str | None =
             _check_plain(directory, pairs, pair_models)
         of_pairs = _pair_models(directory, pairs, pair_models, pair_scaler)
     text = card.decode(errors="replace")
-    bundle = Bundle(directory, manifest, digest, models, scaler, text, of_pairs)
+    bundle = Bundle(directory, manifest, digest, models, scaler, text, of_pairs, reference)
     if not inside_package:
         _try_foreign(bundle)
     for entry, model in zip(manifest.members, models, strict=True):

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from zeekml._version import __version__
 from zeekml.core.atomic_write import sync_directory
@@ -18,6 +18,7 @@ from zeekml.ensemble.bundle import (
     CARD_FILE,
     MANIFEST_FILE,
     PAIR_SCALER_FILE,
+    REFERENCE_FILE,
     SCALER_FILE,
     Bundle,
     load_bundle,
@@ -28,6 +29,7 @@ from zeekml.ensemble.interpreter import Member, MemberError
 from zeekml.ensemble.manifest import FileEntry, MemberEntry, PairEntry
 from zeekml.ensemble.pair_models import PAIR_CLASSES, PAIR_THREATS, PairModels
 from zeekml.ensemble.scaler import Scaler, encode_scaler
+from zeekml.ensemble.site_rule import SiteRule
 from zeekml.errors import BundleError, OutputError
 from zeekml.features.feature_schema import SCHEMA_HASH
 from zeekml.pairs.pair_features import PAIR_FEATURES
@@ -63,6 +65,34 @@ class NewBundle:
     usual_source: Literal["training", "site"] = "training"
     pairs: PairModels | None = None
     confidence: Confidence | None = None
+    site_rules: Sequence[SiteRule] = ()
+    reference_file: bytes = b""  # as in `Bundle`
+
+    @classmethod
+    def from_parent(cls, bundle: Bundle) -> Self:
+        """The parts of a bundle, to be changed and written as a child of it."""
+        manifest = bundle.manifest
+        members = zip(bundle.models, manifest.members, strict=True)
+        return cls(
+            name=manifest.name,
+            features=manifest.features,
+            members=[NewMember(model, entry.outputs) for model, entry in members],
+            scaler=bundle.scaler,
+            calibration=manifest.calibration,
+            thresholds=manifest.thresholds,
+            candidate_score=manifest.candidate_score,
+            usual=manifest.usual,
+            usual_source=manifest.usual_source,
+            training=manifest.training,
+            evaluation=manifest.evaluation,
+            model_card=bundle.model_card,
+            combine=manifest.combine,
+            parent=bundle.digest,
+            pairs=bundle.pairs,
+            confidence=manifest.confidence,
+            site_rules=manifest.site_rules,
+            reference_file=bundle.reference_file,
+        )
 
 
 def write_bundle(
@@ -107,6 +137,9 @@ def write_bundle(
             scaler=FileEntry(PAIR_SCALER_FILE, scaler_digest),
             thresholds=_in_order(new.pairs.thresholds, PAIR_THREATS),
         )
+    reference = None
+    if new.reference_file:
+        reference = FileEntry(REFERENCE_FILE, add(REFERENCE_FILE, new.reference_file))
     manifest = manifest_format.Manifest(
         format=manifest_format.FORMAT,
         format_version=manifest_format.FORMAT_VERSION,
@@ -129,6 +162,8 @@ def write_bundle(
         usual_source=new.usual_source,
         pairs=pairs,
         confidence=new.confidence,
+        site_rules=tuple(new.site_rules),
+        reference=reference,
     )
     # last, so that a directory with a manifest is never half a bundle
     contents[MANIFEST_FILE] = manifest_format.encode(manifest)

@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from zeekml.core.text import printable
+from zeekml.ensemble import site_rule
 from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES, THREATS
 from zeekml.ensemble.confidence import Confidence
 from zeekml.ensemble.pair_models import PAIR_CLASSES, PAIR_THREATS
+from zeekml.ensemble.site_rule import SiteRule
 from zeekml.errors import BundleError
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES, SCHEMA_HASH
 from zeekml.pairs.pair_features import PAIR_FEATURES
@@ -139,6 +141,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     # bundles made before there were such lack them
     pairs: PairEntry | None = None
     confidence: Confidence | None = None
+    site_rules: tuple[SiteRule, ...] = ()
+    reference: FileEntry | None = None  # see `zeekml.ensemble.reference_rows`
 
     def check(self) -> None:
         """Raise `BundleError`, with the reason alone, unless this version can use the bundle."""
@@ -161,6 +165,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         if self.pairs is not None:
             files += [*self.pairs.members, self.pairs.scaler]
             yield from _reasons_against_pairs(self.pairs)
+        if self.reference is not None:
+            files.append(self.reference)
+        yield from site_rule.reasons_against(self.site_rules)
         for entry in files:
             if not _FILE_NAME.fullmatch(entry.file):
                 plain = f"'{printable(entry.file, _SHOWN)}' is not a plain file name"

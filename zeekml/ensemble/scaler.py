@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
-import zlib
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.ensemble.npz import decode_arrays, encode_arrays
 from zeekml.errors import BundleError
 
 MAX_SCALER: Final = 4 << 20
 """Bytes of the largest scaler that is read, packed or unpacked."""
 
 _ARRAYS: Final = ("mean", "scale", "fill", "clip")
-# what zipfile, zlib and NumPy raise over damaged or hostile archives
-_DAMAGED: Final = (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOFError)
 
 Vector = npt.NDArray[np.float32]
 
@@ -49,36 +45,14 @@ class Scaler:
 
 
 def encode_scaler(scaler: Scaler) -> bytes:
-    """An .npz archive like NumPy's, but with equal bytes for equal values."""
+    """The bytes of scaler.npz."""
     arrays = scaler.mean, scaler.scale, scaler.fill, np.array(scaler.clip, dtype=np.float32)
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
-        for name, values in zip(_ARRAYS, arrays, strict=True):
-            array = io.BytesIO()
-            np.lib.format.write_array(array, values, version=(1, 0), allow_pickle=False)
-            # the default would be the time of writing
-            info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            info.create_system = 3
-            info.external_attr = 0o644 << 16
-            file.writestr(info, array.getvalue())
-    return archive.getvalue()
+    return encode_arrays(dict(zip(_ARRAYS, arrays, strict=True)))
 
 
 def decode_scaler(data: bytes) -> Scaler:
     """Scaler from the bytes of scaler.npz, unchecked; a `BundleError` says the reason alone."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            unpacked = sum(info.file_size for info in archive.infolist())
-        if unpacked > MAX_SCALER:
-            raise BundleError(f"unpacks to {unpacked} bytes, at most {MAX_SCALER} are allowed")
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            if set(arrays.files) != set(_ARRAYS):
-                raise BundleError("holds other arrays than mean, scale, fill and clip")
-            mean, scale, fill, clip = (arrays[name] for name in _ARRAYS)
-            if not all(isinstance(a, np.ndarray) for a in (mean, scale, fill, clip)):
-                raise BundleError("holds something else than arrays")
-            if clip.shape != () or clip.dtype.kind != "f":
-                raise BundleError("clip is not a single number")
-            return Scaler(mean, scale, fill, float(clip))
-    except (*_DAMAGED, MemoryError) as err:
-        raise BundleError("not an .npz archive of plain arrays; make the bundle again") from err
+    mean, scale, fill, clip = decode_arrays(data, _ARRAYS, MAX_SCALER)
+    if clip.shape != () or clip.dtype.kind != "f":
+        raise BundleError("clip is not a single number")
+    return Scaler(mean, scale, fill, float(clip))

@@ -38,7 +38,7 @@ from zeekml.evaluation.settings import FIRST_SEED, Progress, Settings, Steps
 from zeekml.evaluation.sites import sites_of_bundle
 from zeekml.features.feature_schema import SCHEMA_HASH
 from zeekml.html.sections import Report, Section
-from zeekml.training.evaluation_report import described
+from zeekml.training.bundle_parts.evaluation_report import described
 from zeekml.training.leave_one_out import can_be_held_out, evaluable, why_none_held_out
 from zeekml.training.training_rows import prepare_all
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.bundle_writer import write_bundle
 from zeekml.ensemble.manifest import Manifest
-from zeekml.training.new_bundle import new_bundle
+from zeekml.training.bundle_parts.new_bundle import new_bundle
 from zeekml.training.platt_fit import PlattFit
 from zeekml.training.thresholds import Thresholds
 from zeekml.training.trained_ensemble import TrainedEnsemble

@@ -13,6 +13,7 @@ from zeekml.detection.allowlist import Suppressed
 from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.notice import Notice
 from zeekml.detection.pair_watch import PairWatch
+from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.bundle import Bundle
 from zeekml.live.state.database import PairChanges, Snapshot
 from zeekml.live.state.journal import JournalEntry
@@ -77,6 +78,11 @@ class LivePipeline:
     @incidents.setter
     def incidents(self, incidents: AllowlistFilter) -> None:
         self.pipeline.incidents = incidents
+
+    def change_bundle(self, bundle: Bundle, rules: DetectionRules) -> None:
+        """Score and judge what follows with another bundle; what is open goes on."""
+        self.pipeline.incidents.judge_by(rules)
+        self.pipeline.change_bundle(bundle)
 
     @property
     def held(self) -> int:

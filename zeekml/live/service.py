@@ -22,9 +22,9 @@ from zeekml.config import Config
 from zeekml.core.directory_lock import TakenError
 from zeekml.core.text import printable
 from zeekml.detection.policy import load_policy
-from zeekml.ensemble.bundle import load_bundle
 from zeekml.errors import ConfigError, OutputError
 from zeekml.live.allowlist_reload import AllowlistReloader
+from zeekml.live.bundle_reload import BundleReloader
 from zeekml.live.health import problems
 from zeekml.live.health.problems import ProblemKind
 from zeekml.live.health.reporter import Reporter
@@ -105,7 +105,8 @@ class Watcher:
                 begun = stack.enter_context(Startup(job.logs, job.state, clock=clock))
             self.state = begun.state
             self._manager.starting("loading the models and the last hour", _PATIENCE)
-            self.bundle = load_bundle(job.bundle, pin=job.config.bundle_sha256)
+            self._bundles = BundleReloader(job.bundle, job.config.bundle_sha256)
+            self.bundle = self._bundles.current
             self.policy = load_policy(job.rules)
             self.policy.thresholds(self.bundle.manifest.thresholds)
             self._allowlist = AllowlistReloader(job.rules)
@@ -121,6 +122,7 @@ class Watcher:
                     logs,
                     *common,
                     allowlist=self._allowlist.current,
+                    version=self._bundles.version,
                     keep_originals=job.options.enriched,
                     tails=begun.tails,
                     clock=clock,
@@ -330,6 +332,13 @@ class Watcher:
             return
         self._checked = self._clock()
         self._check_outputs()
+        if self._bundles.changed(self.policy):
+            self.bundle = self._bundles.current
+            self._reporter.go_by(self.bundle, self.policy)
+            for stream in self.streams:
+                stream.change_bundle(self.bundle)
+            self._settle()
+            self._persist(self.streams)
         if self._allowlist.changed():
             self._change_rules()
 
@@ -358,6 +367,7 @@ class Watcher:
             log.error("%s; the rules read before stay in force", error)
         else:
             self.policy = policy
+            self._reporter.go_by(self.bundle, policy)
             self._allowlist.read_again()
             self._change_rules()
             log.info("rules read again")

@@ -56,8 +56,9 @@ class PollResult(LiveResult):
 class LiveStream:
     """Follows the logs of one stream, each from the checkpoint in its state.
 
-    `tails` are those that were begun already, by path; `clock` gives seconds that never go
-    backwards.
+    `tails` are those that were begun already, by path; `version` finds bundles by how their digests
+    begin, so that what was scored by an earlier one is scored by it again after a crash; `clock`
+    gives seconds that never go backwards.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class LiveStream:
         rejects: RejectSink,
         *,
         allowlist: Allowlist = EMPTY,
+        version: Callable[[str], Bundle | None] = lambda digest: None,
         keep_originals: bool = False,
         tails: Mapping[Path, LogTail] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -84,7 +86,7 @@ class LiveStream:
         self._hold = config.suricata_hold if logs.sensor == SURICATA else several_loggers
         self.record = StreamState.of(state, logs.name)
         opened = (state, logs.name, bundle, config, self._new_incidents)
-        back = recover(*opened, hold=self._hold, originals=keep_originals)
+        back = recover(*opened, hold=self._hold, originals=keep_originals, version=version)
         self.problems = back.problems  # what could not be brought back from the state, in words
         self.pipeline = back.pipeline
         self._memory = back.memory
@@ -93,9 +95,8 @@ class LiveStream:
         first = None
         if not state.anchors(logs.name):
             first = self.pipeline.anchor(self._number, self._memory.save())
-        self.record.close |= self._has_other_rules()
-        self.record.allowlist |= self._has_other_allowlist()
-        if first is not None or self.record.close or self.record.allowlist:
+        self._decide()
+        if first is not None or self.record.close or self.record.allowlist or self.record.bundle:
             state.commit([StreamCommit(logs.name, self.record.encode(), anchor=first)])
             if first is not None:
                 self.pipeline.stored()
@@ -221,8 +222,15 @@ class LiveStream:
         """
         self._policy = policy
         self._allowlist = allowlist
-        self.record.close |= self._has_other_rules()
-        self.record.allowlist |= self._has_other_allowlist()
+        self._decide()
+
+    def change_bundle(self, bundle: Bundle) -> None:
+        """Decide to score what follows by another bundle; `settle` does so, after a commit.
+
+        What is open goes on, under the same ids.
+        """
+        self._bundle = bundle
+        self._decide()
 
     def settle(self) -> PollResult:
         """Do what was decided, and committed."""
@@ -236,8 +244,17 @@ class LiveStream:
             self.record.close = False
             result.progress = True
             self._add(self.pipeline.close_incidents(), result)
-            if self._has_other_rules():
+            if self._has_other_policy():
                 self.pipeline.incidents = self._new_incidents()
+                if self.pipeline.pipeline.bundle.digest != self._bundle.digest:
+                    self.pipeline.pipeline.change_bundle(self._bundle)
+            self._rows_since = ANCHOR_ROWS
+        if self.record.bundle:
+            self.record.bundle = False
+            result.progress = True
+            if self._has_other_bundle():
+                self.pipeline.change_bundle(self._bundle, self._asked())
+            # what was scored by the one before must not be scored by this one again
             self._rows_since = ANCHOR_ROWS
         if self.record.allowlist:
             self.record.allowlist = False
@@ -365,15 +382,27 @@ class LiveStream:
                 return anchor.number
         return anchors[-1].number
 
-    def _new_incidents(self) -> AllowlistFilter:
-        sensor, stream = self.logs.sensor, self.logs.name
-        rules = DetectionRules.of(self._bundle, self._policy, sensor=sensor, stream=stream)
-        return AllowlistFilter(rules, self._allowlist, self._config.local_nets)
+    def _decide(self) -> None:
+        """Note what is to be changed, so that it happens at the same place after a crash."""
+        self.record.close |= self._has_other_policy()
+        self.record.bundle |= self._has_other_bundle()
+        self.record.allowlist |= self._has_other_allowlist()
 
-    def _has_other_rules(self) -> bool:
-        """Whether other rules are asked for than those that judged so far."""
-        asked = DetectionRules.of(self._bundle, self._policy)
-        return asked.fingerprint != self.pipeline.incidents.rules.fingerprint
+    def _asked(self) -> DetectionRules:
+        sensor, stream = self.logs.sensor, self.logs.name
+        return DetectionRules.of(self._bundle, self._policy, sensor=sensor, stream=stream)
+
+    def _new_incidents(self) -> AllowlistFilter:
+        return AllowlistFilter(self._asked(), self._allowlist, self._config.local_nets)
+
+    def _has_other_policy(self) -> bool:
+        """Whether another policy is asked for than the one that judged so far."""
+        return not self._asked().same_policy(self.pipeline.incidents.rules)
+
+    def _has_other_bundle(self) -> bool:
+        """Whether the bundle, or what is taken from it, is another one than so far."""
+        asked, now = self._asked(), self.pipeline.incidents.rules
+        return asked.same_policy(now) and asked.fingerprint != now.fingerprint
 
     def _has_other_allowlist(self) -> bool:
         """Whether another allowlist is asked for than what was in force so far."""

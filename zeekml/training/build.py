@@ -14,7 +14,10 @@ from zeekml.detection.policy import Policy, load_policy
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.bundle_writer import check_place, write_bundle
 from zeekml.errors import InputError
-from zeekml.training.evaluation_report import EvaluationReport
+from zeekml.training.bundle_parts.evaluation_report import EvaluationReport
+from zeekml.training.bundle_parts.model_card import CardFacts, model_card
+from zeekml.training.bundle_parts.new_bundle import new_bundle
+from zeekml.training.bundle_parts.reference_set import reference_set
 from zeekml.training.fitted import Fitted
 from zeekml.training.leave_one_out import (
     attacks_alone,
@@ -24,8 +27,6 @@ from zeekml.training.leave_one_out import (
     why_none_held_out,
 )
 from zeekml.training.mlp import Recipe
-from zeekml.training.model_card import CardFacts, model_card
-from zeekml.training.new_bundle import new_bundle
 from zeekml.training.pairs.pair_training import train_pairs
 from zeekml.training.trainer import MemberPlan, TrainingSettings, train
 from zeekml.training.training_checkpoints import TrainingCheckpoints
@@ -54,6 +55,7 @@ def build_bundle(
     plan: MemberPlan | None = None,
     recipe: Recipe | None = None,
     policy: Policy | None = None,
+    reference: Sequence[str] = (),
     evaluation: EvaluationReport | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -79,6 +81,8 @@ def build_bundle(
         Members and how each is trained.
     policy
         Whose windows and groupings the thresholds are chosen for; the shipped one by default.
+    reference
+        Environments whose rows the bundle may carry as its reference set; all by default.
     evaluation
         Of the same recipe on the same data; the card then holds its figures.
     overwrite
@@ -129,7 +133,7 @@ def build_bundle(
     fitted = Fitted.to(folds, policy or load_policy(), witnesses)
     facts = CardFacts(
         name=name,
-        command=_command(dataset_args, name, excluded, training, evaluation),
+        command=_command(dataset_args, name, excluded, training, reference, evaluation),
         collection=collection,
         reports=[report_on(item.environment, item.matrix) for item in prepared],
         ensemble=train(prepared, training, partial(tell, "training")),
@@ -141,6 +145,7 @@ def build_bundle(
     evaluation_facts = fitted.as_dict(seed)
     if pairs is not None:
         evaluation_facts["pairs"] = pairs.figures.as_dict()
+    known_attacks = reference_set(prepared, seed, names=reference, tell=tell)
     tell("writing", 0, 1)
     new = new_bundle(
         name,
@@ -152,6 +157,7 @@ def build_bundle(
         model_card=model_card(facts),
         pairs=pairs.models if pairs is not None else None,
         confidence=fitted.confidence(pairs.confidence if pairs is not None else None),
+        reference=known_attacks,
     )
     bundle = write_bundle(out, new, overwrite=overwrite)
     checkpoints.remove()
@@ -164,6 +170,7 @@ def _command(
     name: str,
     exclude: Sequence[str],
     training: TrainingSettings,
+    reference: Sequence[str],
     evaluation: EvaluationReport | None,
 ) -> str:
     """The command line, with last path components only: a card tells nobody's folders.
@@ -175,6 +182,8 @@ def _command(
     words += ["--out", "BUNDLE", "--name", name, "--seed", str(training.seed)]
     for environment in exclude:
         words += ["--exclude", environment]
+    for environment in reference:
+        words += ["--reference", environment]
     if training.plan.learner != "joint":
         words += ["--learner", training.plan.learner]
     if evaluation is not None:

@@ -14,11 +14,11 @@ from typing import Any, BinaryIO, Final
 
 from zeekml.core.text import printable
 from zeekml.errors import DataError, InputError
-from zeekml.live.state.labels import Label, present_labels
 from zeekml.live.state.reader import Problem, StateReader
 from zeekml.outputs import NOTICE_LOG, SUMMARY
 from zeekml.triage.incident_list import IncidentList
-from zeekml.triage.lookup import find_incident
+from zeekml.triage.labels import LABELS_FILE, Label, present_labels
+from zeekml.triage.lookup import find_incident, find_named
 from zeekml.triage.notice_reader import NoticeLine, read_line
 
 _RATE_OVER: Final = 10.0  # seconds
@@ -46,7 +46,7 @@ class Health:
 class Source:
     """What dashboard and report page look at."""
 
-    state: Path | None = None  # where labels are kept; None if nowhere
+    state: Path | None = None  # the state of a watch; None for the outputs of a run
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -54,6 +54,7 @@ class Source:
         self.incidents = IncidentList()
         self.health = Health()
         self.labels: dict[str, Label] = {}
+        self._label_stamp: tuple[int, ...] = ()
 
     @property
     def live(self) -> bool:
@@ -73,11 +74,28 @@ class Source:
             return []
 
     def evidence(self, incident: str) -> bytes | None:
-        """The evidence of the first of them, as JSON, to be kept with a label."""
-        return None
+        """What its first line rests on, as JSON, to be kept with a label; None if it is gone."""
+        where = {"out": self.directory} if self.state is None else {"state": self.state}
+        try:
+            return find_named([incident], **where)[incident].evidence
+        except (InputError, DataError):
+            return None
 
     def close(self) -> None:
         """Close the files."""
+
+    def _look_at_labels(self) -> bool:
+        """Read the labels if there are others; tell whether there are."""
+        stamp: list[int] = []
+        for path in sorted(self.directory.glob(f"{LABELS_FILE}*")):
+            with suppress(FileNotFoundError):  # a journal that was there for a moment
+                status = path.stat()
+                stamp += [status.st_ino, status.st_size, status.st_mtime_ns]
+        if tuple(stamp) == self._label_stamp:
+            return False
+        self._label_stamp = tuple(stamp)
+        self.labels = {label.id: label for label in present_labels(self.directory)}
+        return True
 
     def _today(self, last_ts: float | None) -> int:
         """Attacks that began on the same day (UTC), each once however many sensors saw it."""
@@ -99,7 +117,6 @@ class StateSource(Source):
         self.state = directory
         self._reader, self._clock = StateReader(directory), clock
         self._version, self._number = -1, 0
-        self._label_stamp: tuple[int, ...] = ()
         self._reads: deque[tuple[float, int]] = deque()
 
     def poll(self) -> bool:
@@ -115,9 +132,6 @@ class StateSource(Source):
                     self.incidents.add(read, printable(stream, 200))
             changed = True
         return self._look_at_health(changed) or changed
-
-    def evidence(self, incident: str) -> bytes | None:
-        return self._reader.evidence(incident)
 
     def close(self) -> None:
         self._reader.close()
@@ -158,18 +172,6 @@ class StateSource(Source):
                 self.incidents.problems[problem.id] = problem
         return self.health != before
 
-    def _look_at_labels(self) -> bool:
-        stamp: list[int] = []
-        for path in sorted(self.directory.glob("labels.sqlite*")):
-            with suppress(FileNotFoundError):  # a journal that was there for a moment
-                status = path.stat()
-                stamp += [status.st_ino, status.st_size, status.st_mtime_ns]
-        if tuple(stamp) == self._label_stamp:
-            return False
-        self._label_stamp = tuple(stamp)
-        self.labels = {label.id: label for label in present_labels(self.directory)}
-        return True
-
 
 class OutputSource(Source):
     """The outputs of a finished run (or of a watch: what is appended is read too)."""
@@ -195,6 +197,7 @@ class OutputSource(Source):
             return False  # between two files
         except OSError as error:
             raise InputError(f"{printable(str(self._log), 4096)}: {error.strerror}") from error
+        labelled = self._look_at_labels()
         assert self._file is not None
         replaced = self._identity != (status.st_dev, status.st_ino)
         if replaced or status.st_size < self._file.tell():
@@ -213,7 +216,7 @@ class OutputSource(Source):
                 changed = True
         if changed or replaced or not self.health.inputs:
             self.health = self._read_health()
-        return changed or replaced
+        return changed or replaced or labelled
 
     def close(self) -> None:
         if self._file is not None:

@@ -241,7 +241,7 @@ def test_damage_is_refused(saved: bytes, data: st.DataObject) -> None:
 
 
 def test_what_contradicts_itself_is_refused(saved: bytes) -> None:
-    kind, version = "incidents", 5
+    kind, version = "incidents", 6
     parts = unseal(kind, version, saved)
     for number in range(3, len(parts)):
         for wrong in (parts[number][: len(parts[number]) // 2], parts[number] * 2):

@@ -96,9 +96,22 @@ class IncidentTracker:
 
         Raises `StateError` if they are damaged, something else, or of another version.
         """
+        return cls._restored(data, None)
+
+    def judged_by(self, rules: DetectionRules) -> Self:
+        """A tracker that goes on with the same open incidents by other rules, of the same policy.
+
+        What has gathered towards incidents is forgotten: the scores in it are of another bundle.
+        """
+        tracker = self._restored(self.save(), rules)
+        tracker.forget_evidence()
+        return tracker
+
+    @classmethod
+    def _restored(cls, data: bytes, other: DetectionRules | None) -> Self:
         head, flows, arrays = tracker_snapshot.read_parts(data)
-        rules = {field.name: getattr(head, field.name) for field in fields(DetectionRules)}
-        tracker = cls(DetectionRules(**rules))
+        stored = {field.name: getattr(head, field.name) for field in fields(DetectionRules)}
+        tracker = cls(DetectionRules(**stored) if other is None else other)
         tracker_snapshot.fill_state(flows, arrays, tracker._state, tracker._flows)
         tracker._secret = np.uint64(head.secret)
         tracker.opened.update(head.opened)

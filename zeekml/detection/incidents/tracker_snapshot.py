@@ -24,10 +24,11 @@ from zeekml.detection.policy import Policy
 from zeekml.detection.rules import Limits, Origin
 from zeekml.ensemble.classes import THREATS
 from zeekml.ensemble.confidence import Confidence
+from zeekml.ensemble.site_rule import SiteRule
 from zeekml.errors import StateError
 
 _KIND: Final = "incidents"
-_VERSION: Final = 5
+_VERSION: Final = 6
 """To be raised with every change of what is stored or of what the rules make of it."""
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -42,6 +43,7 @@ class TrackerHead(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin
     limits: Limits
     confidence: Confidence | None
+    site_rules: tuple[SiteRule, ...]
     secret: int
     opened: dict[str, int]
     cut_short: int

@@ -40,6 +40,7 @@ log = logging.getLogger("zeekml.watch")
 
 _NOTE: Final = "health"
 _OBSERVE_EVERY: Final = 1.0
+_OF_BUNDLE: Final = ("bundle", "thresholds", "notices_per_day")
 _PUBLISH_EVERY: Final = 10.0
 _FIRST_RECORDS: Final = 1000
 
@@ -69,9 +70,7 @@ class Reporter:
                 self._monitor.load(json.loads(stored))
             except (InputError, ValueError) as error:
                 log.warning("%s; problems that are open may be told of again", error)
-        thresholds = policy.thresholds(bundle.manifest.thresholds)
-        digest, budget = bundle.short_digest, budget_of(bundle.manifest.evaluation)
-        self._about = Status(bundle=digest, thresholds=thresholds, notices_per_day=budget)
+        self._about = _status(bundle, policy)
         before = decode_about(state.note(ABOUT) or "")
         open_before = before.problems if before is not None and self._monitor.open_problems else []
         self._problems = {problem.id: problem for problem in open_before}
@@ -79,6 +78,12 @@ class Reporter:
         self._unseen: set[str] = {logs.name for logs in job.logs}
         self._envelopes: set[tuple[str, str]] = set()
         self._metrics_failed = ""
+
+    def go_by(self, bundle: Bundle, policy: Policy) -> None:
+        """Tell of another bundle or policy from now on."""
+        self._bundle = bundle
+        about = _status(bundle, policy)
+        self._about = replace(self._about, **{name: getattr(about, name) for name in _OF_BUNDLE})
 
     def _facts(self) -> dict[str, str]:
         """What the watch is about, by name, in the order in which it is reported."""
@@ -290,3 +295,9 @@ def _tell_of_events(logs: StreamLogs) -> None:
         log.info("%s: reads %s beside it", name, printable(", ".join(there)))
     if missing:
         log.info("%s: not there: %s, which %s", name, printable(", ".join(missing)), BRING)
+
+
+def _status(bundle: Bundle, policy: Policy) -> Status:
+    thresholds = policy.thresholds(bundle.manifest.thresholds)
+    budget = budget_of(bundle.manifest.evaluation)
+    return Status(bundle=bundle.short_digest, thresholds=thresholds, notices_per_day=budget)

@@ -383,6 +383,7 @@ class StreamState(msgspec.Struct):
     release: bool = msgspec.field(default=False, name="let_go")
     close: bool = False  # close the incidents
     allowlist: bool = False  # go by another allowlist
+    bundle: bool = False  # go by another bundle
 
     @classmethod
     def of(cls, state: State, stream: str) -> StreamState:

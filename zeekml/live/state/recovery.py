@@ -80,11 +80,13 @@ def recover(
     *,
     hold: float,
     originals: bool = False,
+    version: Callable[[str], Bundle | None] = lambda digest: None,
 ) -> RestoredStream:
     """Bring a stream back; one that is not remembered gets new incidents.
 
-    `bundle`, `config`, `hold` and `originals` are as for `LivePipeline`. What cannot be used is
-    a problem of what is given back, not an error.
+    `bundle`, `config`, `hold` and `originals` are as for `LivePipeline`. What another bundle scored
+    is scored by that one again, if `version` finds it by how its digest begins. What cannot be used
+    is a problem of what is given back, not an error.
     """
     problems: list[str] = []
     anchors = state.anchors(stream)
@@ -96,6 +98,7 @@ def recover(
     latest = state.anchor(stream, anchors[-1].number)
     load = AllowlistFilter.load
     incidents = _loaded(latest.judge, load, new_incidents, LOST_INCIDENTS, problems)
+    bundle = version(incidents.rules.origin.bundle) or bundle
     memory = _loaded(latest.alerts, FlowMemory.load, FlowMemory, LOST_MEMORY, problems)
     live = LiveMemory(memory)
     pairs = _pairs(state, stream, bundle, problems)

@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 
 from zeekml.errors import DataError, InputError
-from zeekml.training.evaluation_report import described, evaluation_text, read_evaluation
+from zeekml.training.bundle_parts.evaluation_report import (
+    described,
+    evaluation_text,
+    read_evaluation,
+)
 from zeekml.training.trainer import MemberPlan
 
 PLAN = MemberPlan()

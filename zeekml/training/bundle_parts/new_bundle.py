@@ -11,6 +11,7 @@ from zeekml.ensemble.bundle_writer import NewBundle, NewMember
 from zeekml.ensemble.confidence import Confidence
 from zeekml.ensemble.manifest import Calibration, TrainingSource, Usual, usual_values
 from zeekml.ensemble.pair_models import PairModels
+from zeekml.ensemble.reference_rows import ReferenceRows, encode_reference
 from zeekml.ensemble.tflite_file import write_mlp
 from zeekml.training.platt_fit import PlattFit
 from zeekml.training.thresholds import Thresholds
@@ -29,6 +30,7 @@ def new_bundle(
     model_card: str,
     pairs: PairModels | None = None,
     confidence: Confidence | None = None,
+    reference: ReferenceRows | None = None,
 ) -> NewBundle:
     """The bundle of an ensemble that learned from these environments."""
     # of benign rows; environments weigh the same, synthetic rows are left out
@@ -62,4 +64,5 @@ def new_bundle(
         model_card=model_card,
         pairs=pairs,
         confidence=confidence,
+        reference_file=b"" if reference is None else encode_reference(reference),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from zeekml.errors import InputError, OutputError
-from zeekml.live.state.labels import LABELS_FILE, Label, Labels, label_incident, present_labels
+from zeekml.triage.labels import LABELS_FILE, Label, Labels, label_incident, present_labels
 
 
 def label(truth: bool = True, threat: str = "", note: str = "", at: float = 1.0) -> Label:

@@ -11,8 +11,8 @@ from zeekml.core.markdown import plain, table
 from zeekml.datasets.data_report import DataReport
 from zeekml.datasets.read import Collection
 from zeekml.ensemble.classes import THREATS
+from zeekml.training.bundle_parts.evaluation_report import EvaluationReport, evaluation_text
 from zeekml.training.confidence_fit import BASE_RATE, RELIABILITY_HEADS, reliability_cells
-from zeekml.training.evaluation_report import EvaluationReport, evaluation_text
 from zeekml.training.fitted import Fitted
 from zeekml.training.leave_one_out import as_markdown
 from zeekml.training.meta_learning import MetaRecipe

@@ -1,8 +1,9 @@
-"""Labels of incidents by people: an SQLite file of its own beside the watcher's state.
+"""Labels by people: an SQLite file of its own beside a watcher's state, or a run's outputs.
 
-The watcher never opens it, so that it never waits for a person's write. Nothing is overwritten: a
-label that changes is a further row, and the latest of an incident counts. Each row keeps the line
-of the incident that the person saw, since the watcher forgets incidents in time.
+Neither watcher nor run ever opens it, so that none waits for a person's write. Nothing is
+overwritten: a label that changes, or is taken back, is a further row, and the latest counts. Each
+row keeps what the person saw and the features it rests on: a watcher forgets incidents in time, and
+logs go.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ from zeekml.errors import InputError, OutputError
 from zeekml.live.state.state_directory import transaction
 
 LABELS_FILE: Final = "labels.sqlite"
+FLOW: Final = "flow:"
+"""With what the id of a flow that raised no incident begins; no incident's does."""
+
 MAX_NOTE: Final = 1000
+_TAKEN_BACK: Final = -1
 _FORMAT: Final = 1
 _PATIENCE: Final = 5.0  # seconds to wait for another person's write
 _SCHEMA: Final = """
@@ -37,21 +42,29 @@ CREATE INDEX IF NOT EXISTS label_by_id ON label (id, number);
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What somebody said of an incident."""
+    """What somebody said of an incident, or of a flow that raised none."""
 
-    id: str  # the incident's
-    truth: bool  # whether it was what the notice said, or a false alarm
+    id: str  # the incident's; of a flow, `FLOW` and its uid
+    # whether it was what the notice said, or a false alarm; None: what was said is taken back
+    truth: bool | None
     threat: str  # one of `THREATS`; empty for what the notice says, and for a false alarm
     note: str
     who: str
     at: float  # epoch seconds
-    line: bytes  # the line of the incident that was known then, as in notice.log
+    # the line of the incident that was known then, as in notice.log; of a flow, its row of
+    # scores.parquet as JSON
+    line: bytes
     # what its opening line rests on (see `zeekml.detection.notice.Evidence`), if it was still kept
     evidence: bytes | None = None
 
+    @property
+    def word(self) -> str:
+        """The label as it is written."""
+        return "taken back" if self.truth is None else "true" if self.truth else "false"
+
 
 class Labels:
-    """The labels in a state directory, which exists.
+    """The labels in a directory, which exists.
 
     Every method raises an `OutputError` if the file cannot be used, or another version wrote it.
     """
@@ -83,7 +96,7 @@ class Labels:
             reason = f"{printable(str(error))}; the label is not stored"
             raise OutputError(f"{self._shown}: {reason}") from error
         except OSError as error:
-            reason = f"{error.strerror}; run as the user of the watch"
+            reason = f"{error.strerror}; run as the user whose directory it is"
             raise OutputError(f"{self._shown}: {reason}") from error
 
     def close(self) -> None:
@@ -100,17 +113,19 @@ class Labels:
             shown = printable(label.threat, 40)
             raise InputError(f"unknown threat {shown!r}; {', '.join(THREATS)}")
         if label.threat and not label.truth:
-            raise InputError("a false alarm has no threat; leave --threat out")
+            raise InputError("a false alarm has no threat; leave it out")
         note, who = printable(label.note, MAX_NOTE), printable(label.who, 80)
         with self._complaining(), transaction(self._db):
             latest = self._db.execute(
                 "SELECT truth, threat, note FROM label WHERE id = ? ORDER BY number DESC LIMIT 1",
                 (label.id,),
             ).fetchone()
-            new: bool = latest != (int(label.truth), label.threat, note)
+            truth = _TAKEN_BACK if label.truth is None else int(label.truth)
+            nothing = latest is None and label.truth is None
+            new: bool = not nothing and latest != (truth, label.threat, note)
             if new:
                 columns = "id, truth, threat, note, who, at, line, evidence"
-                values = astuple(replace(label, note=note, who=who))
+                values = (label.id, truth, *astuple(replace(label, note=note, who=who))[2:])
                 places = ", ".join("?" * len(values))
                 self._db.execute(f"INSERT INTO label ({columns}) VALUES ({places})", values)
         return new
@@ -118,7 +133,8 @@ class Labels:
     def current(self) -> list[Label]:
         """The label that counts of each incident, the latest first."""
         latest = "SELECT max(number) FROM label GROUP BY id"
-        return self._read(f"SELECT * FROM label WHERE number IN ({latest}) ORDER BY number DESC")
+        own = f"truth != {_TAKEN_BACK} AND number IN ({latest})"
+        return self._read(f"SELECT * FROM label WHERE {own} ORDER BY number DESC")
 
     def history(self, incident: str) -> list[Label]:
         """All that was said of an incident, the first first."""
@@ -127,11 +143,14 @@ class Labels:
     def _read(self, query: str, *values: str) -> list[Label]:
         with self._complaining():
             rows = self._db.execute(query, values).fetchall()
-        return [Label(i, bool(t), threat, *rest) for _, i, t, threat, *rest in rows]
+        return [
+            Label(i, None if t == _TAKEN_BACK else bool(t), threat, *rest)
+            for _, i, t, threat, *rest in rows
+        ]
 
 
 def present_labels(directory: Path) -> list[Label]:
-    """The labels that count in a state directory; none if nobody gave one."""
+    """The labels that count in a directory; none if nobody gave one."""
     if not (directory / LABELS_FILE).exists():
         return []
     with closing(Labels(directory)) as labels:
@@ -141,7 +160,7 @@ def present_labels(directory: Path) -> list[Label]:
 def label_incident(
     directory: Path,
     incident: str,
-    truth: bool,
+    truth: bool | None,
     line: bytes,
     *,
     threat: str = "",
@@ -149,10 +168,14 @@ def label_incident(
     evidence: bytes | None = None,
 ) -> bool:
     """Store what this user says of an incident, now; as `Labels.put`."""
-    try:
-        who = os.environ.get("SUDO_USER") or getpass.getuser()
-    except (OSError, KeyError):  # a user id without a name, as in a container
-        who = str(os.getuid())
-    label = Label(incident, truth, threat, note, who, time.time(), line, evidence)
+    label = Label(incident, truth, threat, note, this_user(), time.time(), line, evidence)
     with closing(Labels(directory)) as labels:
         return labels.put(label)
+
+
+def this_user() -> str:
+    """Who gives labels in this process."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (OSError, KeyError):  # a user id without a name, as in a container
+        return str(os.getuid())

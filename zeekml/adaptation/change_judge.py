@@ -1,0 +1,120 @@
+"""What a change does: to labelled incidents, to the reference set, to the number of notices."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from zeekml.adaptation.bundle_change import BundleChange
+from zeekml.adaptation.examples import Example, features_of
+from zeekml.adaptation.labelled_site import LabelledSite
+from zeekml.adaptation.what_opens import Detection
+from zeekml.detection.site_rules import SiteRules
+from zeekml.ensemble.classes import CLASSES, THREATS
+from zeekml.ensemble.probability import evidence
+from zeekml.ensemble.reference_rows import BENIGN, ReferenceRows
+from zeekml.ensemble.scoring import Ensemble, Scores
+
+TOP: Final = 5
+"""Rows of an episode of the reference whose mean evidence decides."""
+
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass
+class ChangeJudge:
+    """Judges changes of one bundle at one site."""
+
+    detection: Detection
+    site: LabelledSite
+    reference: ReferenceRows | None
+    _scored: dict[int, Scores] = field(default_factory=dict)
+
+    def with_change(self, change: BundleChange | None) -> Detection:
+        """How candidates are judged after a change."""
+        if change is None:
+            return self.detection
+        own = self.detection
+        changed = change.on(own.bundle)
+        return Detection(changed, own.policy, own.allowlist, own.local_nets)
+
+    def raises(self, change: BundleChange | None, example: Example) -> bool:
+        """Whether the rows of an example raise an incident, each of them being all there is."""
+        by = self.with_change(change)
+        rescore = change is not None and change.rescores
+        if example.candidates is not None:
+            return bool(by.incidents([example.candidates], rescore=rescore))
+        if example.of_flow:
+            return self._found(by, example.matrix)
+        # an incident that was raised, by the flow that opened it
+        return not bool(self._covered(by, example.matrix)[THREATS.index(example.threat)].any())
+
+    def volume(self, change: BundleChange | None) -> Counter[str]:
+        """Incidents at the site that are not known to be true, by threat."""
+        by = self.with_change(change)
+        if self.site.traffic is not None:
+            return self.site.volume(by, rescore=change is not None and change.rescores)
+        true = {example.id for example in self.site.examples if example.truth}
+        found: Counter[str] = Counter()
+        for incident in self.site.kept:
+            if incident.id not in true:
+                own = self._covered(by, features_of(incident.line))
+                covered = own[THREATS.index(incident.threat)]
+                found[incident.threat] += not covered.any()
+        return found
+
+    def recall(self, change: BundleChange | None) -> dict[str, float]:
+        """Share of the reference's attacks that are found, by threat; empty without one."""
+        if self.reference is None:
+            return {}
+        by, reference = self.with_change(change), self.reference
+        rescore = change is not None and change.rescores
+        scores = Ensemble(by.bundle).score(reference.matrix) if rescore else self._base_scores()
+        covered = self._covered(by, reference.matrix)
+        found: dict[str, list[bool]] = {}
+        order = np.argsort(reference.episodes, kind="stable")
+        starts = np.flatnonzero(np.diff(reference.episodes[order], prepend=BENIGN - 1))
+        for rows in np.split(order, starts[1:]):
+            if reference.episodes[rows[0]] != BENIGN:
+                told = CLASSES[int(reference.labels[rows[0]])]
+                found.setdefault(told, []).append(_is_found(by, scores, covered, rows))
+        return {threat: float(np.mean(found[threat])) for threat in THREATS if threat in found}
+
+    def _base_scores(self) -> Scores:
+        if 0 not in self._scored:
+            assert self.reference is not None
+            self._scored[0] = Ensemble(self.detection.bundle).score(self.reference.matrix)
+        return self._scored[0]
+
+    def _found(self, by: Detection, matrix: npt.NDArray[np.float32]) -> bool:
+        """Whether flows that raised nothing would be strong enough for an incident."""
+        if not len(matrix):
+            return False
+        scores = Ensemble(by.bundle).score(np.ascontiguousarray(matrix))
+        return _is_found(by, scores, self._covered(by, matrix), np.arange(len(matrix)))
+
+    def _covered(self, by: Detection, matrix: npt.NDArray[np.float32]) -> Flags:
+        """Which rows the site rules cover, for each threat: (threats, n)."""
+        rules = SiteRules(by.bundle.manifest.site_rules, by.policy)
+        found = np.zeros((len(THREATS), len(matrix)), bool)
+        for rule, rows in zip(rules.rules, rules.covered(matrix), strict=True):
+            found[THREATS.index(rule.threat)] |= rows
+        return found
+
+
+def _is_found(by: Detection, scores: Scores, covered: Flags, rows: npt.NDArray[np.intp]) -> bool:
+    """Whether the strongest rows together reach the threshold of the threat they are called."""
+    shares = np.nan_to_num(scores.classes[rows]).sum(axis=0)
+    place = int(np.argmax(shares)) if shares.any() else THREATS.index("malware")
+    own = rows[~covered[place, rows]]
+    thresholds: Mapping[str, float] = by.thresholds
+    if not len(own) or THREATS[place] not in thresholds:
+        return False
+    base_rate = by.bundle.manifest.calibration.base_rate
+    strongest = np.sort(evidence(scores.score[own], base_rate))[-TOP:]
+    return bool(strongest.mean() >= evidence(thresholds[THREATS[place]], base_rate))

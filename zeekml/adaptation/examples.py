@@ -1,0 +1,113 @@
+"""Examples: labelled incidents and flows, with the rows of features that were scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from zeekml.detection.candidates import Candidates
+from zeekml.errors import DataError
+from zeekml.features.feature_schema import FEATURES, SCHEMA_HASH
+from zeekml.triage.labels import FLOW, Label
+from zeekml.triage.notice_reader import NoticeLine, with_evidence
+
+MOST_ROWS: Final = 200
+"""Rows of one incident that are kept."""
+
+Matrix = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Example:
+    """An incident, or a flow that raised none, and what somebody said of it."""
+
+    id: str
+    truth: bool
+    threat: str  # what the notice says, or of a true one what the label says; empty: not known
+    at: float  # when it began, epoch seconds
+    matrix: Matrix  # (n, all features of the schema)
+    # its candidates, where the logs were read; else the row is that of the flow that opened it
+    candidates: Candidates | None = None
+    # the highest evidence of its group, with the base rate taken out; None if it is not known
+    peak: float | None = None
+
+    @property
+    def of_flow(self) -> bool:
+        """Whether it is a flow that raised no incident."""
+        return self.id.startswith(FLOW)
+
+    @property
+    def known(self) -> bool:
+        """Whether there are features to learn from; of a pair of hosts over days there are none."""
+        return bool(len(self.matrix)) and not bool(np.isnan(self.matrix).all())
+
+
+class _FlowRow(msgspec.Struct):
+    """What is read of the row of scores.parquet that a label of a flow keeps."""
+
+    ts: float
+    uid: str
+    threat: str | None = None
+
+
+def example_of(label: Label, rows: Matrix | None = None) -> Example:
+    """The example that a label makes by what is kept with it; of a flow, `rows` are its features.
+
+    A `DataError` if that is damaged.
+    """
+    none = np.empty((0, len(FEATURES)), np.float32)
+    truth = bool(label.truth)
+    try:
+        if label.id.startswith(FLOW):
+            row = msgspec.json.decode(label.line, type=_FlowRow)
+            threat = label.threat or row.threat or ""
+            return Example(label.id, truth, threat, row.ts, none if rows is None else rows)
+        line = with_evidence(label.line, label.evidence)
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise DataError(f"the label of {label.id} is damaged ({error}); take it back") from error
+    matrix = none if rows is None else rows
+    if rows is None and line.evidence is not None and SCHEMA_HASH.startswith(line.features):
+        matrix = features_of(line)
+    return Example(label.id, truth, label.threat or line.threat, line.first_ts, matrix)
+
+
+def features_of(line: NoticeLine) -> Matrix:
+    """The features of the flow that opened an incident, (1, all of the schema) if they are kept."""
+    values = b"" if line.evidence is None else line.evidence.features
+    if len(values) != 4 * len(FEATURES):
+        return np.empty((0, len(FEATURES)), np.float32)
+    return np.frombuffer(values, "<f4").astype(np.float32)[None, :]
+
+
+def folds_of(examples: Sequence[Example], most: int) -> list[npt.NDArray[np.intp]]:
+    """Numbers of the examples in at most so many parts, each one stretch of time."""
+    order = np.argsort([example.at for example in examples], kind="stable")
+    return [part for part in np.array_split(order, min(most, len(order))) if len(part)]
+
+
+def named_alike(examples: Sequence[Example]) -> list[str]:
+    """Pairs of examples with the same features and contradicting labels, a sentence each."""
+    seen: dict[bytes, Example] = {}
+    found = []
+    for example in examples:
+        if not example.known:
+            continue
+        key = example.threat.encode() + np.sort(np.nan_to_num(example.matrix), axis=0).tobytes()
+        other = seen.setdefault(key, example)
+        if other.truth != example.truth:
+            found.append(f"{other.id} and {example.id} look the same and are labelled differently")
+    return found
+
+
+def sampled(example: Example, rng: np.random.Generator) -> Example:
+    """The example with `MOST_ROWS` rows at most."""
+    if len(example.matrix) <= MOST_ROWS:
+        return example
+    chosen = np.sort(rng.choice(len(example.matrix), MOST_ROWS, replace=False))
+    candidates = None if example.candidates is None else example.candidates.take(chosen)
+    return replace(example, matrix=example.matrix[chosen], candidates=candidates)

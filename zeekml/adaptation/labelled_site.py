@@ -1,0 +1,164 @@
+"""A site as adaptation sees it: its incidents, what was said of them, and its other traffic."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from zeekml.adaptation.examples import Example, example_of, sampled
+from zeekml.adaptation.what_opens import Detection
+from zeekml.calibration.notice_volume import Days
+from zeekml.calibration.site_traffic import ScoredStream, Traffic, read_traffic
+from zeekml.config import Config
+from zeekml.detection.allowlist_filter import AllowlistFilter
+from zeekml.detection.candidates import Candidates, joined
+from zeekml.readers.files.discovery import Stream
+from zeekml.triage.kept_incidents import KeptIncident
+from zeekml.triage.labels import FLOW, Label
+
+Matrix = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LabelledSite:
+    """What is known of a site."""
+
+    examples: list[Example]
+    # flows that raised nothing (n, all features of the schema); empty without logs
+    ordinary: Matrix
+    traffic: Traffic | None = None  # where logs were read
+    # without logs, what is kept of all incidents
+    kept: Sequence[KeptIncident] = ()
+    of_streams: Sequence[tuple[ScoredStream, Mapping[int, str]]] = field(default_factory=list)
+
+    @property
+    def days(self) -> float:
+        """Observed days of the logs; 0 without."""
+        return 0.0 if self.traffic is None else Days.of(self.traffic).observed
+
+    def volume(self, detection: Detection, *, rescore: bool) -> Counter[str]:
+        """Incidents that a bundle opens here, by threat, without those that are labelled true."""
+        true = {example.id for example in self.examples if example.truth}
+        found: Counter[str] = Counter()
+        for stream, ids in self.of_streams:
+            for incident in detection.incidents(stream.candidates(), rescore=rescore):
+                # a true one may open at another flow now
+                named = {ids[row] for row in incident.rows.tolist() if row in ids}
+                found[incident.threat] += not named & true
+        return found
+
+
+@contextmanager
+def site_of_logs(
+    streams: Sequence[Stream],
+    labels: Sequence[Label],
+    detection: Detection,
+    config: Config,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[LabelledSite]:
+    """Read logs, and find the labelled incidents in them; files lie about until it is left."""
+    flows = {label.id.removeprefix(FLOW) for label in labels if label.id.startswith(FLOW)}
+    with TemporaryDirectory(prefix="zeekml-") as work:
+        traffic = read_traffic(
+            streams,
+            detection.bundle,
+            detection.policy,
+            config,
+            Path(work),
+            with_features=True,
+            uids=flows,
+            progress=progress,
+        )
+        wanted = {label.id: label for label in labels}
+        found: dict[str, Example] = {}
+        of_streams = []
+        rng = np.random.default_rng(0)
+        for stream in traffic.streams:
+            ids = opened(stream, detection)
+            incidents = detection.incidents(stream.candidates(), rescore=False)
+            meant = [
+                (ids[i.opener], i.rows, i.peak) for i in incidents if ids.get(i.opener) in wanted
+            ]
+            of_streams.append((stream, ids))
+            kept = [np.sort(_some(rows, rng)) for _, rows, _ in meant]
+            parts = _rows_of(stream, kept)
+            for (name, _, peak), part in zip(meant, parts, strict=True):
+                plain = example_of(wanted[name], part.matrix)
+                found[name] = _with(plain, part, peak)
+        for label in labels:
+            if label.id not in found:
+                row = traffic.named.get(label.id.removeprefix(FLOW))
+                found[label.id] = example_of(label, None if row is None else row[None, :])
+        examples = [sampled(found[label.id], rng) for label in labels]
+        yield LabelledSite(examples, traffic.ordinary, traffic, (), of_streams)
+
+
+def opened(stream: ScoredStream, detection: Detection) -> dict[int, str]:
+    """Ids of the incidents of a stream, by the number of the candidate that opened each."""
+    incidents = AllowlistFilter(
+        detection.rules(stream.sensor, stream.name), detection.allowlist, detection.local_nets
+    )
+    found: dict[int, str] = {}
+    before = 0
+    for part in stream.candidates():
+        for line in incidents.add(part, None):
+            if line.notice.state == "open":
+                found[before + line.row] = line.notice.id
+        incidents.take_silenced()
+        before += len(part)
+    return found
+
+
+def _some(rows: npt.NDArray[np.intp], rng: np.random.Generator) -> npt.NDArray[np.intp]:
+    """At most ten times what is kept in the end: the first alone would show how it begins."""
+    return rows if len(rows) <= 2_000 else rng.choice(rows, 2_000, replace=False)
+
+
+def _rows_of(stream: ScoredStream, wanted: Sequence[npt.NDArray[np.intp]]) -> list[Candidates]:
+    """Candidates of a stream by their numbers, for each of several lists, read once."""
+    if not wanted:
+        return []
+    numbers = np.unique(np.concatenate(wanted))
+    parts, before = [], 0
+    for part in stream.candidates():
+        own = numbers[(numbers >= before) & (numbers < before + len(part))] - before
+        if len(own):
+            parts.append(part.take(own))
+        before += len(part)
+    table = pa.Table.from_batches([part.flows.cast(parts[0].flows.schema) for part in parts])
+    flows = table.unify_dictionaries().combine_chunks().to_batches()[0]
+    together = joined(flows, parts)
+    return [together.take(np.searchsorted(numbers, rows)) for rows in wanted]
+
+
+def _with(example: Example, candidates: Candidates, peak: float) -> Example:
+    return Example(
+        example.id,
+        example.truth,
+        example.threat,
+        example.at,
+        candidates.matrix,
+        candidates,
+        peak if np.isfinite(peak) else None,
+    )
+
+
+def site_as_kept(labels: Sequence[Label], kept: Sequence[KeptIncident]) -> LabelledSite:
+    """Without logs: examples by what is kept with their labels, and all incidents' first flows."""
+    examples = [example_of(label) for label in labels]
+    empty = examples[0].matrix[:0] if examples else np.empty((0, 0), np.float32)
+    return LabelledSite(examples, empty, None, kept)
+
+
+def without(examples: Sequence[Example], left_out: Collection[int]) -> list[Example]:
+    """The examples but some, by their numbers."""
+    return [example for number, example in enumerate(examples) if number not in left_out]

@@ -20,7 +20,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -59,11 +59,13 @@ class Bundle:
     # SHA-256 of manifest.json in hex; that holds the digests of all other files, so this one value
     # stands for the whole bundle
     digest: str
-    models: tuple[bytes, ...]  # the members' .tflite files, in the manifest's order
+    # the members' .tflite files, in the manifest's order
+    models: tuple[bytes, ...] = field(repr=False)
     scaler: Scaler
     model_card: str  # Markdown
     pairs: PairModels | None = None  # what scores pairs of hosts over days, if it has that
-    reference_file: bytes = b""  # see `reference`; empty if it has none
+    # see `reference`; empty if it has none
+    reference_file: bytes = field(default=b"", repr=False)
 
     @property
     def short_digest(self) -> str:

@@ -41,9 +41,7 @@ def test_rules_cover_their_alarms_and_spare_the_attacks(
     bundle: Bundle, others: Others, seed: int, count: int, each: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    alarms = [
-        alarm(n, others.traffic[rng.choice(len(others.traffic), each)]) for n in range(count)
-    ]
+    alarms = [alarm(n, others.traffic[rng.choice(len(others.traffic), each)]) for n in range(count)]
     rules = learn_rules(alarms, others, bundle)
     assert not list(reasons_against(rules))
     assert sum(rule.labels for rule in rules) <= count

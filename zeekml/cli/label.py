@@ -125,13 +125,13 @@ def _put(rows: Sequence[LabelRow], state: Path | None, out: Path | None) -> None
 def _undo(directory: Path, names: Sequence[str]) -> None:
     from zeekml.cli.console import say
     from zeekml.errors import InputError
-    from zeekml.triage.labels import label_incident, present_labels
+    from zeekml.triage.labels import FLOW, label_incident, present_labels
 
     if not names:
         raise click.UsageError("label undo needs an ID")
     present = {label.id: label for label in present_labels(directory)}
     for name in names:
-        found = [of for of in present if of.startswith(name) or of.endswith(f":{name}")]
+        found = [of for of in present if of.startswith(name) or of == FLOW + name]
         if len(found) != 1:
             told = "no label begins" if not found else f"{len(found)} labels begin"
             raise InputError(f"{told} with {name}; see `zeekml label list`")
@@ -144,19 +144,17 @@ def _show(directory: Path, incident: str | None) -> None:
     from zeekml.core.text import printable
     from zeekml.core.units import when
     from zeekml.errors import InputError
-    from zeekml.triage.labels import Labels, present_labels
+    from zeekml.triage.labels import LABELS_FILE, Labels, present_labels
 
     if not directory.is_dir():
         raise InputError(f"{directory}: is no directory of a watch or a run")
     shown = present_labels(directory)
-    if incident is not None:
-        names = sorted({label.id for label in shown if label.id.startswith(incident)})
-        if len(names) > 1:
-            raise InputError(f"several labelled incidents begin with {incident}; give more of it")
-        shown = []
-        if names:
-            with closing(Labels(directory)) as labels:
-                shown = labels.history(names[0])
+    if incident is not None and (directory / LABELS_FILE).exists():
+        with closing(Labels(directory)) as labels:
+            names = labels.ids(incident)
+            if len(names) > 1:
+                raise InputError(f"several labels begin with {incident}; give more of it")
+            shown = labels.history(names[0]) if names else []
     if not shown:
         say("No labels.")
         return

@@ -102,7 +102,8 @@ class BundleStore:
                 name = bundle.short_digest
                 if not (self.directory / name).exists():
                     self._copy(bundle, name)
-                self._put_in_force(name, [*self._past(), name])
+                if self.current() != name:
+                    self._put_in_force(name, [*self._past(), name])
         return self.directory / name
 
     def rollback(self) -> Path:

@@ -136,6 +136,13 @@ class Labels:
         own = f"truth != {_TAKEN_BACK} AND number IN ({latest})"
         return self._read(f"SELECT * FROM label WHERE {own} ORDER BY number DESC")
 
+    def ids(self, beginning: str) -> list[str]:
+        """Whatever was labelled, or is so no more, and begins so or has it as its uid."""
+        query = "SELECT DISTINCT id FROM label ORDER BY id"
+        with self._complaining():
+            known = [row[0] for row in self._db.execute(query)]
+        return [of for of in known if of.startswith(beginning) or of == FLOW + beginning]
+
     def history(self, incident: str) -> list[Label]:
         """All that was said of an incident, the first first."""
         return self._read("SELECT * FROM label WHERE id = ? ORDER BY number", incident)

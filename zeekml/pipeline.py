@@ -71,7 +71,8 @@ class Pipeline:
     ensemble
         One made from the bundle already, that nobody else uses meanwhile.
     detects_only
-        Others extract and score, here is only `detect`: saves the memory of the rest.
+        Others extract and score, here is only `detect`: saves the memory of the rest. With
+        `ensemble` there is `score`, too, of features that others extract.
     scores_only
         Others detect: of the policy is taken which flows are candidates whatever their score.
     pairs
@@ -107,6 +108,7 @@ class Pipeline:
                 local_nets=config.local_nets, max_records=config.context_records, clock=clock
             )
             self.context = self._features.context
+        if ensemble is not None or not detects_only:
             self._ensemble = ensemble or Ensemble(bundle)
         # of its own: the model runtime allocates anew whenever the size of a batch changes
         self._explainer: Ensemble | None = None
@@ -190,9 +192,14 @@ class Pipeline:
         """Notices that the next batch gives rise to, in order; arguments as in `ScoredBatch`."""
         return self._explained(self.incidents.add(candidates, clock), candidates)
 
-    def feed(self, flows: pa.RecordBatch) -> tuple[ScoredBatch, list[Notice]]:
-        """Extract, score and detect: the scored batch, and the notices that it gave rise to."""
-        batch = self.score(flows)
+    def feed(
+        self, flows: pa.RecordBatch, features: FeatureBatch | None = None
+    ) -> tuple[ScoredBatch, list[Notice]]:
+        """Extract, score and detect: the scored batch, and the notices that it gave rise to.
+
+        `features` are those that `extract` gave, if it was called.
+        """
+        batch = self.score(flows, features)
         candidates = self.with_pairs(batch.candidates, batch.contacts, batch.whole)
         return batch, self.detect(candidates, batch.clock)
 

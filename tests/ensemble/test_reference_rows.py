@@ -59,7 +59,7 @@ def test_equal_rows_give_equal_bytes() -> None:
 )
 def test_what_is_none_is_refused(changes: dict[str, Any], reason: str) -> None:
     good = rows()
-    arrays = {
+    arrays: dict[str, Any] = {
         "matrix": good.matrix.astype(np.float16),
         "labels": good.labels,
         "episodes": good.episodes,
@@ -82,7 +82,12 @@ def test_what_is_none_is_refused(changes: dict[str, Any], reason: str) -> None:
     ],
 )
 def test_site_rules_are_checked(make_bundle: Make, rule: dict[str, Any], reason: str) -> None:
-    good = {"name": "a", "threat": "scan", "conditions": ("src60_hosts >=5",), "labels": 3}
+    good: dict[str, Any] = {
+        "name": "a",
+        "threat": "scan",
+        "conditions": ("src60_hosts >=5",),
+        "labels": 3,
+    }
     with pytest.raises(BundleError, match=reason):
         make_bundle(site_rules=[SiteRule(**(good | rule))])
 

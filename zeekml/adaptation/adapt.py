@@ -93,6 +93,12 @@ def adapt(
             "no logs were read: changes are judged by the first flow of each incident alone, and "
             "only site rules are tried; give the logs for more"
         )
+    absent = sum(e.candidates is None and not e.of_flow for e in site.examples)
+    if site.traffic is not None and absent:
+        warnings.append(
+            f"{absent} of {len(site.examples)} labelled incidents are not in these logs: of them "
+            "the first flow alone is known; give the logs that the labels are about"
+        )
     why_not = gate.enough()
     verdicts: list[Verdict] = []
     if not why_not:

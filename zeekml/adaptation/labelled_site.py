@@ -23,6 +23,7 @@ from zeekml.detection.candidates import Candidates, joined
 from zeekml.readers.files.discovery import Stream
 from zeekml.triage.kept_incidents import KeptIncident
 from zeekml.triage.labels import FLOW, Label
+from zeekml.triage.notice_reader import read_line
 
 Matrix = npt.NDArray[np.float32]
 
@@ -157,6 +158,13 @@ def site_as_kept(labels: Sequence[Label], kept: Sequence[KeptIncident]) -> Label
     examples = [example_of(label) for label in labels]
     empty = examples[0].matrix[:0] if examples else np.empty((0, 0), np.float32)
     return LabelledSite(examples, empty, None, kept)
+
+
+def other_bundles(labels: Sequence[Label], digest: str) -> list[str]:
+    """How the digests of the bundles begin that labelled incidents were raised by, but this one."""
+    lines = [read_line(label.line) for label in labels if not label.id.startswith(FLOW)]
+    told = {line.bundle for line in lines if line is not None and line.bundle}
+    return sorted(other for other in told if not digest.startswith(other))
 
 
 def without(examples: Sequence[Example], left_out: Collection[int]) -> list[Example]:

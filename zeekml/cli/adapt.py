@@ -61,7 +61,7 @@ def adapt(
     """
     from zeekml.adaptation.adapt import adapt as run
     from zeekml.adaptation.adapt import write_adapted
-    from zeekml.adaptation.labelled_site import site_as_kept, site_of_logs
+    from zeekml.adaptation.labelled_site import other_bundles, site_as_kept, site_of_logs
     from zeekml.adaptation.what_opens import Detection
     from zeekml.cli.console import say
     from zeekml.cli.progress import input_progress, step_progress
@@ -107,7 +107,13 @@ def adapt(
                 found = run(site, detection, tell=step)
     if found.promoted and to is not None and not dry_run:
         found = write_adapted(found, to, overwrite=overwrite)
-    for warning in found.warnings:
+    warnings = list(found.warnings)
+    if others := other_bundles(labels, detection.bundle.digest):
+        warnings.append(
+            f"labels are about incidents of another bundle ({', '.join(others)}); if it is still "
+            "there, name it with --bundle"
+        )
+    for warning in warnings:
         say(f"zeekml: warning: {warning}", err=True)
     if as_json:
         say(json.dumps(found.as_dict(), indent=2))

@@ -52,6 +52,13 @@ _MORE = "May be given several times."
     type=_PATH,
 )
 @options.setup_options
+@path_option(
+    "--shadow",
+    "BUNDLE",
+    "A second bundle that scores, too, and raises nothing: STATE/shadow.json tells what it would "
+    "have raised and dropped.",
+    type=_PATH,
+)
 @click.option("--enriched", is_flag=True, help="Write conn_scored.log: each record with its score.")
 @options.notice_options
 @click.option(
@@ -66,6 +73,7 @@ def watch(
     out: Path | None,
     state: Path | None,
     setup: Setup,
+    shadow: Path | None,
     until_idle: float | None,
     **outputs: Any,
 ) -> None:
@@ -122,6 +130,7 @@ def watch(
             bundle=setup.bundle,
             rules=setup.rules,
             options=options.output_options(config, outputs),
+            shadow=shadow,
             until_idle=until_idle,
         )
         with Watcher(job, begun) as watcher:

@@ -15,6 +15,7 @@ from zeekml.detection.notice import Notice
 from zeekml.detection.pair_watch import PairWatch
 from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.bundle import Bundle
+from zeekml.live.shadow import ShadowStream
 from zeekml.live.state.database import PairChanges, Snapshot
 from zeekml.live.state.journal import JournalEntry
 from zeekml.pipeline import Pipeline, ScoredBatch
@@ -60,6 +61,7 @@ class LivePipeline:
         pairs: PairWatch | None = None,
     ) -> None:
         self._originals = originals
+        self.shadow: ShadowStream | None = None  # what looks on, if anything
         clock = at.clock if at else None
         self.pipeline = Pipeline(bundle, config=config, clock=clock, pairs=pairs)
         self.pipeline.incidents = incidents
@@ -97,7 +99,10 @@ class LivePipeline:
         """Score the next flows and see what notices they give rise to."""
         outcome = LiveResult()
         for batch in self._in_order(intake):
-            scored, notices = self.pipeline.feed(batch)
+            features = self.pipeline.extract(batch)
+            scored, notices = self.pipeline.feed(batch, features)
+            if self.shadow is not None:
+                self.shadow.feed(batch, features, notices)
             outcome.batches.append(scored)
             outcome.notices += notices
         outcome.silenced += self.pipeline.take_silenced()

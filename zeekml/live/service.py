@@ -22,6 +22,7 @@ from zeekml.config import Config
 from zeekml.core.directory_lock import TakenError
 from zeekml.core.text import printable
 from zeekml.detection.policy import load_policy
+from zeekml.ensemble.bundle import load_bundle
 from zeekml.errors import ConfigError, OutputError
 from zeekml.live.allowlist_reload import AllowlistReloader
 from zeekml.live.bundle_reload import BundleReloader
@@ -31,6 +32,7 @@ from zeekml.live.health.reporter import Reporter
 from zeekml.live.health.systemd import ServiceManager
 from zeekml.live.memory_trim import shed_library_pages, trim_heap
 from zeekml.live.outputs.live_outputs import LiveOutputs
+from zeekml.live.shadow import Shadow
 from zeekml.live.startup import Startup
 from zeekml.live.state.database import IncidentLine
 from zeekml.live.stream import SHED, LiveStream, PollResult
@@ -64,6 +66,7 @@ class WatchJob:
     bundle: Path | None = None  # None for what comes with zeekml, as `rules`
     rules: Path | None = None
     options: OutputOptions = field(default_factory=OutputOptions)
+    shadow: Path | None = None  # a bundle that only looks on
     until_idle: float | None = None  # seconds without anything new until the end; None for ever
 
 
@@ -129,9 +132,26 @@ class Watcher:
                 )
                 stack.callback(stream.close)
                 self.streams.append(stream)
+            self._shadow = self._look_on()
             directories = {path.parent for logs in job.logs for path in logs.paths}
             self._file_events = stack.enter_context(FileEvents(directories, poll=POLL))
             self._stack = stack.pop_all()
+
+    def _look_on(self) -> Shadow | None:
+        """Have the shadow look on at all streams, from what is read now on."""
+        if self._job.shadow is None:
+            return None
+        bundle = load_bundle(self._job.shadow)
+        self.policy.thresholds(bundle.manifest.thresholds)
+        shadow = Shadow(bundle, self._job.state, self._job.config)
+        self._attach(shadow)
+        log.info("shadow %s looks on and raises nothing", bundle.short_digest)
+        return shadow
+
+    def _attach(self, shadow: Shadow) -> None:
+        for stream in self.streams:
+            told = stream.logs.sensor, stream.logs.name, self.policy, self._allowlist.current
+            stream.pipeline.shadow = shadow.stream(*told)
 
     def __enter__(self) -> Self:
         return self
@@ -220,6 +240,8 @@ class Watcher:
 
     def checkpoint(self) -> None:
         """Commit all, and with it what makes the next start quick."""
+        if self._shadow is not None:
+            self._shadow.report(self.bundle, last=True)
         self._persist(self.streams, anchor=True)
         if kept := [stream for stream in self.streams if stream.keep_context()]:
             self._persist(kept)
@@ -322,8 +344,11 @@ class Watcher:
     def _look_after(self) -> None:
         """What is done now and then, whether or not there are records."""
         self._manager.watchdog()
-        if self._reporter.publish(self.streams) and not self._complaint:
-            self._manager.status(self._reporter.status(self.streams))
+        if self._reporter.publish(self.streams):
+            if not self._complaint:
+                self._manager.status(self._reporter.status(self.streams))
+            if self._shadow is not None:
+                self._shadow.report(self.bundle)
         if self._clock() - self._trimmed >= _TRIM_EVERY:
             self._trimmed = self._clock()
             shed_library_pages()
@@ -370,6 +395,8 @@ class Watcher:
             self._reporter.go_by(self.bundle, policy)
             self._allowlist.read_again()
             self._change_rules()
+            if self._shadow is not None:
+                self._attach(self._shadow)
             log.info("rules read again")
         self._check_outputs()
         self._manager.ready(self._reporter.status(self.streams))

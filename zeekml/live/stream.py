@@ -261,6 +261,8 @@ class LiveStream:
             result.progress = True
             if self._has_other_allowlist():
                 self.pipeline.incidents.change(self._allowlist)
+                if self.pipeline.shadow is not None:
+                    self.pipeline.shadow.change(self._allowlist)
             # what follows must not be judged by the old one again
             self._rows_since = ANCHOR_ROWS
         return result

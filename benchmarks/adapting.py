@@ -220,7 +220,7 @@ def main() -> int:
     told = [
         [
             row["network"],
-            row["labels"],
+            str(row["labels"]),
             row["candidate"],
             f"{row['passed']} of {row['draws']}",
             f"{row['false_before']} → {row['false_median']:g} (worst {row['false_most']})",

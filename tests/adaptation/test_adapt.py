@@ -79,7 +79,7 @@ def test_labels_that_contradict_their_threats_change_nothing(
         mixed = [replace(e, truth=bool(n % 2)) for n, e in enumerate(site.examples)]
         found = adapt(replace(site, examples=mixed), detection)
     assert not found.promoted
-    assert any("labelled true would be missed" in reason for reason in found.reasons)
+    assert any("taken as true would be missed" in reason for reason in found.reasons)
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])
@@ -94,7 +94,7 @@ def test_a_few_labels_are_too_few(site_of: SiteOf, detection: Detection, count: 
 def test_without_logs_the_first_flows_tell(
     raised: list[KeptIncident], detection: Detection, labels: list[Label]
 ) -> None:
-    found = adapt(site_as_kept(labels, raised), detection)
+    found = adapt(site_as_kept(labels, raised, 0.01), detection)
     assert found.promoted
     assert found.as_dict()["kind"] == "rules"
     assert any("no logs were read" in warning for warning in found.warnings)
@@ -111,3 +111,14 @@ def test_without_a_reference_set_only_thresholds_are_tried(
         found = adapt(site, bare)
     assert {verdict.change.kind for verdict in found.verdicts} == {"thresholds"}
     assert any("no reference set" in warning for warning in found.warnings)
+
+
+def test_labels_against_the_evidence_are_not_believed(
+    site_of: SiteOf, detection: Detection
+) -> None:
+    with site_of({"exfil": False}) as site:
+        denied = [replace(e, peak=0.995) for e in site.examples if not e.truth][:4]
+        found = adapt(replace(site, denied=denied), detection)
+    assert not found.promoted
+    assert "the labels are not believed" in found.reasons[0]
+    assert sum("its evidence is that of an attack" in warning for warning in found.warnings) == 4

@@ -93,6 +93,11 @@ def adapt(
             "no logs were read: changes are judged by the first flow of each incident alone, and "
             "only site rules are tried; give the logs for more"
         )
+    for example in site.denied:
+        warnings.append(
+            f"{example.id} is labelled as a false alarm, but its evidence is that of an attack: "
+            "nothing is learned from it; what is known belongs on the allowlist"
+        )
     absent = sum(e.candidates is None and not e.of_flow for e in site.examples)
     if site.traffic is not None and absent:
         warnings.append(

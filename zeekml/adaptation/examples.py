@@ -10,11 +10,16 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from zeekml.calibration.notice_volume import HIGHEST
 from zeekml.detection.candidates import Candidates
+from zeekml.ensemble.probability import evidence
 from zeekml.errors import DataError
 from zeekml.features.feature_schema import FEATURES, SCHEMA_HASH
 from zeekml.triage.labels import FLOW, Label
 from zeekml.triage.notice_reader import NoticeLine, with_evidence
+
+MOST_PRESUMED: Final = 4
+"""Incidents of each threat that are taken for attacks by their evidence."""
 
 MOST_ROWS: Final = 200
 """Rows of one incident that are kept."""
@@ -35,6 +40,11 @@ class Example:
     candidates: Candidates | None = None
     # the highest evidence of its group, with the base rate taken out; None if it is not known
     peak: float | None = None
+
+    @property
+    def certain(self) -> bool:
+        """Whether its evidence is what nobody can mistake, whatever somebody said."""
+        return self.peak is not None and self.peak >= HIGHEST
 
     @property
     def of_flow(self) -> bool:
@@ -74,6 +84,32 @@ def example_of(label: Label, rows: Matrix | None = None) -> Example:
     if rows is None and line.evidence is not None and SCHEMA_HASH.startswith(line.features):
         matrix = features_of(line)
     return Example(label.id, truth, label.threat or line.threat, line.first_ts, matrix)
+
+
+def presumed(
+    examples: Sequence[Example], unlabelled: Sequence[Example]
+) -> tuple[list[Example], list[Example]]:
+    """Examples to learn from, and those whose labels contradict their evidence.
+
+    Evidence that nobody can mistake stands for an attack: unlabelled it is taken for one, some of
+    each threat, and labelled as a false alarm, too. So a burst of wrong labels silences nothing.
+    """
+    denied = [e for e in examples if not e.truth and e.certain]
+    kept = [e for e in examples if e.truth or not e.certain]
+    certain: list[Example] = []
+    for threat in dict.fromkeys(e.threat for e in (*denied, *unlabelled)):
+        own = [e for e in (*denied, *unlabelled) if e.threat == threat and e.certain]
+        own.sort(key=lambda e: (-(e.peak or 0.0), e.id))
+        certain += [replace(e, truth=True) for e in own[:MOST_PRESUMED]]
+    return [*kept, *certain], denied
+
+
+def peak_of(line: NoticeLine, base_rate: float) -> float | None:
+    """About the evidence of an incident's group, by the flows that opened it; None if not kept."""
+    related = line.evidence.related if line.evidence is not None else []
+    if not related:
+        return None
+    return float(np.mean(evidence([flow.score for flow in related], base_rate)))
 
 
 def features_of(line: NoticeLine) -> Matrix:

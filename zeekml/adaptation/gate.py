@@ -29,6 +29,10 @@ LEAST_GAIN: Final = 0.3
 MOST_LOST: Final = 0.02
 """By how much the share of the reference's attacks that are found may fall, for any threat."""
 
+MOST_DENIED: Final = 0.2
+"""Share of the false alarms that may be labelled against evidence of an attack, but for one, before
+none of the labels is believed."""
+
 CHANCE: Final = 0.2
 """Probability by chance above which labels are taken to carry no information."""
 
@@ -93,6 +97,14 @@ class Gate:
 
     def enough(self) -> str:
         """Why nothing can be learned; empty if something can."""
+        denied = len(self._judge.site.denied)
+        labelled = denied + sum(not e.truth and not e.of_flow for e in self._judge.site.examples)
+        if denied > max(1, MOST_DENIED * labelled):
+            return (
+                f"{denied} of {labelled} incidents that are labelled as false alarms have evidence "
+                "that nobody can mistake: the labels are not believed; look at them again, and put "
+                "what is known on the allowlist"
+            )
         if max(len(self.false), len(self.missed)) >= FEWEST:
             return ""
         told = []
@@ -146,7 +158,7 @@ class Gate:
         lost = sum(not judge.raises(change, examples[n]) for n in self.true)
         if lost or figures.true_lost:
             most = max(lost, figures.true_lost)
-            found.append(f"{most} of {len(self.true)} incidents labelled true would be missed")
+            found.append(f"{most} of {len(self.true)} incidents taken as true would be missed")
         for threat, before in self.old.recall.items():
             after = figures.recall.get(threat, 0.0)
             if after < before - MOST_LOST:

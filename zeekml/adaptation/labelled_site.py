@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,13 +13,23 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from zeekml.adaptation.examples import Example, example_of, sampled
+from zeekml.adaptation.examples import (
+    MOST_PRESUMED,
+    Example,
+    example_of,
+    features_of,
+    peak_of,
+    presumed,
+    sampled,
+)
 from zeekml.adaptation.what_opens import Detection
-from zeekml.calibration.notice_volume import Days
+from zeekml.calibration.notice_volume import HIGHEST, Days
 from zeekml.calibration.site_traffic import ScoredStream, Traffic, read_traffic
 from zeekml.config import Config
 from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.candidates import Candidates, joined
+from zeekml.detection.incidents.replay import ReplayedIncident
+from zeekml.features.feature_schema import FEATURES
 from zeekml.readers.files.discovery import Stream
 from zeekml.triage.kept_incidents import KeptIncident
 from zeekml.triage.labels import FLOW, Label
@@ -32,6 +42,7 @@ Matrix = npt.NDArray[np.float32]
 class LabelledSite:
     """What is known of a site."""
 
+    # what there is to learn from: labels, and incidents that are taken for attacks
     examples: list[Example]
     # flows that raised nothing (n, all features of the schema); empty without logs
     ordinary: Matrix
@@ -39,6 +50,7 @@ class LabelledSite:
     # without logs, what is kept of all incidents
     kept: Sequence[KeptIncident] = ()
     of_streams: Sequence[tuple[ScoredStream, Mapping[int, str]]] = field(default_factory=list)
+    denied: Sequence[Example] = ()  # labelled as false alarms against evidence of an attack
 
     @property
     def days(self) -> float:
@@ -46,7 +58,7 @@ class LabelledSite:
         return 0.0 if self.traffic is None else Days.of(self.traffic).observed
 
     def volume(self, detection: Detection, *, rescore: bool) -> Counter[str]:
-        """Incidents that a bundle opens here, by threat, without those that are labelled true."""
+        """Incidents that a bundle opens here, by threat, without those known to be true."""
         true = {example.id for example in self.examples if example.truth}
         found: Counter[str] = Counter()
         for stream, ids in self.of_streams:
@@ -81,26 +93,33 @@ def site_of_logs(
         )
         wanted = {label.id: label for label in labels}
         found: dict[str, Example] = {}
+        unlabelled: list[Example] = []
         of_streams = []
         rng = np.random.default_rng(0)
         for stream in traffic.streams:
             ids = opened(stream, detection)
             incidents = detection.incidents(stream.candidates(), rescore=False)
-            meant = [
-                (ids[i.opener], i.rows, i.peak) for i in incidents if ids.get(i.opener) in wanted
-            ]
+            meant = [i for i in incidents if ids.get(i.opener) in wanted]
+            meant += _strongest([i for i in incidents if ids.get(i.opener, "") not in wanted])
             of_streams.append((stream, ids))
-            kept = [np.sort(_some(rows, rng)) for _, rows, _ in meant]
-            parts = _rows_of(stream, kept)
-            for (name, _, peak), part in zip(meant, parts, strict=True):
-                plain = example_of(wanted[name], part.matrix)
-                found[name] = _with(plain, part, peak)
+            parts = _rows_of(stream, [np.sort(_some(i.rows, rng)) for i in meant])
+            for incident, part in zip(meant, parts, strict=True):
+                name = ids.get(incident.opener, "")
+                peak = incident.peak if np.isfinite(incident.peak) else None
+                if name in wanted:
+                    plain = example_of(wanted[name], part.matrix)
+                    found[name] = replace(plain, candidates=part, peak=peak)
+                elif name:
+                    at = float(part.end[0])
+                    told = name, True, incident.threat, at, part.matrix, part, peak
+                    unlabelled.append(sampled(Example(*told), rng))
         for label in labels:
             if label.id not in found:
                 row = traffic.named.get(label.id.removeprefix(FLOW))
                 found[label.id] = example_of(label, None if row is None else row[None, :])
-        examples = [sampled(found[label.id], rng) for label in labels]
-        yield LabelledSite(examples, traffic.ordinary, traffic, (), of_streams)
+        labelled = [sampled(found[label.id], rng) for label in labels]
+        examples, denied = presumed(labelled, unlabelled)
+        yield LabelledSite(examples, traffic.ordinary, traffic, (), of_streams, denied)
 
 
 def opened(stream: ScoredStream, detection: Detection) -> dict[int, str]:
@@ -141,23 +160,33 @@ def _rows_of(stream: ScoredStream, wanted: Sequence[npt.NDArray[np.intp]]) -> li
     return [together.take(np.searchsorted(numbers, rows)) for rows in wanted]
 
 
-def _with(example: Example, candidates: Candidates, peak: float) -> Example:
-    return Example(
-        example.id,
-        example.truth,
-        example.threat,
-        example.at,
-        candidates.matrix,
-        candidates,
-        peak if np.isfinite(peak) else None,
-    )
+def _strongest(incidents: Sequence[ReplayedIncident]) -> list[ReplayedIncident]:
+    """Of each threat some of those whose evidence nobody can mistake."""
+    found: list[ReplayedIncident] = []
+    for threat in dict.fromkeys(i.threat for i in incidents):
+        own = [i for i in incidents if i.threat == threat and i.peak >= HIGHEST]
+        found += sorted(own, key=lambda i: (-i.peak, i.opener))[:MOST_PRESUMED]
+    return found
 
 
-def site_as_kept(labels: Sequence[Label], kept: Sequence[KeptIncident]) -> LabelledSite:
-    """Without logs: examples by what is kept with their labels, and all incidents' first flows."""
-    examples = [example_of(label) for label in labels]
-    empty = examples[0].matrix[:0] if examples else np.empty((0, 0), np.float32)
-    return LabelledSite(examples, empty, None, kept)
+def site_as_kept(
+    labels: Sequence[Label], kept: Sequence[KeptIncident], base_rate: float
+) -> LabelledSite:
+    """Without logs: examples by what is kept with their labels, and all incidents' first flows.
+
+    `base_rate` is that of the bundle's scores.
+    """
+    peaks = {incident.id: peak_of(incident.line, base_rate) for incident in kept}
+    labelled = [replace(e, peak=peaks.get(e.id)) for e in map(example_of, labels)]
+    known = {label.id for label in labels}
+    unlabelled = [
+        Example(i.id, True, i.threat, i.line.first_ts, features_of(i.line), None, peaks[i.id])
+        for i in kept
+        if i.id not in known
+    ]
+    examples, denied = presumed(labelled, [e for e in unlabelled if e.known])
+    empty = np.empty((0, len(FEATURES)), np.float32)
+    return LabelledSite(examples, empty, None, kept, (), denied)
 
 
 def other_bundles(labels: Sequence[Label], digest: str) -> list[str]:

@@ -38,12 +38,12 @@ def learners(judge: ChangeJudge) -> list[Learner]:
     examples, reference = judge.site.examples, judge.reference
     bundle = judge.detection.bundle
     found = []
-    if any(e.peak is not None and not e.truth for e in examples):
+    with_logs = judge.site.traffic is not None
+    if with_logs and any(e.peak is not None and not e.truth for e in examples):
         found.append(Learner("thresholds", "thresholds", lambda e: _thresholds(judge, e)))
     if reference is None:
         return found
     benign = reference.labels == 0
-    with_logs = judge.site.traffic is not None
     if with_logs and len(bundle.models) > _FEWEST_MEMBERS:
         found.append(Learner("members", "members", lambda e: _members(judge, e)))
     other = judge.site.ordinary if len(judge.site.ordinary) else reference.matrix[benign]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,8 +102,9 @@ def adapt(
                 with of_logs as site:
                     found = run(site, detection, tell=step)
         else:
-            with nullcontext(site_as_kept(labels, kept_incidents(state=state, out=out))) as site:
-                found = run(site, detection, tell=step)
+            kept = kept_incidents(state=state, out=out)
+            base_rate = detection.bundle.manifest.calibration.base_rate
+            found = run(site_as_kept(labels, kept, base_rate), detection, tell=step)
     if found.promoted and to is not None and not dry_run:
         found = write_adapted(found, to, overwrite=overwrite)
     warnings = list(found.warnings)

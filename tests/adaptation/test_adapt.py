@@ -79,7 +79,7 @@ def test_labels_that_contradict_their_threats_change_nothing(
         mixed = [replace(e, truth=bool(n % 2)) for n, e in enumerate(site.examples)]
         found = adapt(replace(site, examples=mixed), detection)
     assert not found.promoted
-    assert any("taken as true would be missed" in reason for reason in found.reasons)
+    assert any("labelled true would be missed" in reason for reason in found.reasons)
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])

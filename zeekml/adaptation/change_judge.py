@@ -54,19 +54,24 @@ class ChangeJudge:
         # an incident that was raised, by the flow that opened it
         return not bool(self._covered(by, example.matrix)[THREATS.index(example.threat)].any())
 
-    def volume(self, change: BundleChange | None) -> Counter[str]:
-        """Incidents at the site that are not known to be true, by threat."""
+    def volume(self, change: BundleChange | None) -> tuple[Counter[str], set[str]]:
+        """Incidents at the site that are not known to be true, by threat; and what is raised still.
+
+        That is the ids of the examples that the logs hold, or of all incidents that are kept.
+        """
         by = self.with_change(change)
         if self.site.traffic is not None:
-            return self.site.volume(by, rescore=change is not None and change.rescores)
+            return self.site.raised(by, rescore=change is not None and change.rescores)
         true = {example.id for example in self.site.examples if example.truth}
         found: Counter[str] = Counter()
+        met = set()
         for incident in self.site.kept:
-            if incident.id not in true:
-                own = self._covered(by, features_of(incident.line))
-                covered = own[THREATS.index(incident.threat)]
-                found[incident.threat] += not covered.any()
-        return found
+            own = self._covered(by, features_of(incident.line))
+            if own[THREATS.index(incident.threat)].any():
+                continue
+            met.add(incident.id)
+            found[incident.threat] += incident.id not in true
+        return found, met
 
     def recall(self, change: BundleChange | None) -> dict[str, float]:
         """Share of the reference's attacks that are found, by threat; empty without one."""

@@ -40,6 +40,7 @@ class Example:
     candidates: Candidates | None = None
     # the highest evidence of its group, with the base rate taken out; None if it is not known
     peak: float | None = None
+    presumed: bool = False  # whether its evidence alone says that it is true
 
     @property
     def certain(self) -> bool:
@@ -100,7 +101,7 @@ def presumed(
     for threat in dict.fromkeys(e.threat for e in (*denied, *unlabelled)):
         own = [e for e in (*denied, *unlabelled) if e.threat == threat and e.certain]
         own.sort(key=lambda e: (-(e.peak or 0.0), e.id))
-        certain += [replace(e, truth=True) for e in own[:MOST_PRESUMED]]
+        certain += [replace(e, truth=True, presumed=True) for e in own[:MOST_PRESUMED]]
     return [*kept, *certain], denied
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from zeekml.adaptation.bundle_change import BundleChange
 from zeekml.adaptation.change_judge import ChangeJudge
-from zeekml.adaptation.examples import folds_of
+from zeekml.adaptation.examples import Example, folds_of
 from zeekml.adaptation.labelled_site import without
 from zeekml.adaptation.learners import Learner
 
@@ -86,11 +86,13 @@ class Gate:
         # what the old bundle does not raise from its rows alone cannot tell of a change
         raised = [judge.raises(None, example) for example in examples]
         self.false = [n for n, e in enumerate(examples) if not e.truth and raised[n] and e.known]
-        self.true = [n for n, e in enumerate(examples) if e.truth and raised[n] and not e.of_flow]
+        true = [n for n, e in enumerate(examples) if e.truth and raised[n] and not e.of_flow]
+        self.true = [n for n in true if not examples[n].presumed]
+        self.presumed = [n for n in true if examples[n].presumed]
         self.missed = [
             n for n, e in enumerate(examples) if e.truth and e.of_flow and e.known and not raised[n]
         ]
-        volume = judge.volume(None)
+        volume, _ = judge.volume(None)
         recall = judge.recall(None)
         counts = len(self.false), 0, 0
         self.old = Figures(*counts, recall, volume.total(), dict(volume))
@@ -134,7 +136,7 @@ class Gate:
             part = learner.learn(without(examples, set(held)))
             for n in tested:
                 gone[n] = not judge.raises(None if part.empty else part, examples[n])
-        volume = judge.volume(change)
+        volume, met = judge.volume(change)
         figures = Figures(
             sum(not gone[n] for n in self.false),
             sum(gone[n] for n in self.true),
@@ -144,21 +146,34 @@ class Gate:
             dict(volume),
         )
         verdict = Verdict(learner.name, change, figures)
-        verdict.against = self._against(change, figures)
+        verdict.against = self._against(change, figures, met)
         verdict.gain = max(
             1 - figures.false_raised / max(len(self.false), 1) if self.false else 0.0,
             figures.missed_found / max(len(self.missed), 1),
         )
         return verdict
 
-    def _against(self, change: BundleChange, figures: Figures) -> list[str]:
-        """What speaks against a change, in words."""
+    def _of_site(self, example: Example) -> bool:
+        """Whether it is told of all the site's incidents if an example is raised."""
+        return example.candidates is not None or self._judge.site.traffic is None
+
+    def _against(self, change: BundleChange, figures: Figures, met: set[str]) -> list[str]:
+        """What speaks against a change, in words; `met` are examples that are raised with it."""
         judge, examples = self._judge, self._judge.site.examples
+
+        def lost(numbers: Sequence[int]) -> int:
+            return sum(
+                examples[n].id not in met
+                and (self._of_site(examples[n]) or not judge.raises(change, examples[n]))
+                for n in numbers
+            )
+
         found = []
-        lost = sum(not judge.raises(change, examples[n]) for n in self.true)
-        if lost or figures.true_lost:
-            most = max(lost, figures.true_lost)
-            found.append(f"{most} of {len(self.true)} incidents taken as true would be missed")
+        if most := max(lost(self.true), figures.true_lost):
+            found.append(f"{most} of {len(self.true)} incidents labelled true would be missed")
+        if most := lost(self.presumed):
+            told = f"{most} of {len(self.presumed)} incidents that nobody can mistake"
+            found.append(f"{told} would be missed")
         for threat, before in self.old.recall.items():
             after = figures.recall.get(threat, 0.0)
             if after < before - MOST_LOST:

@@ -57,16 +57,20 @@ class LabelledSite:
         """Observed days of the logs; 0 without."""
         return 0.0 if self.traffic is None else Days.of(self.traffic).observed
 
-    def volume(self, detection: Detection, *, rescore: bool) -> Counter[str]:
-        """Incidents that a bundle opens here, by threat, without those known to be true."""
+    def raised(self, detection: Detection, *, rescore: bool) -> tuple[Counter[str], set[str]]:
+        """Incidents that a bundle opens here, by threat, without those known to be true.
+
+        And of which of the examples any flow is in one of them.
+        """
         true = {example.id for example in self.examples if example.truth}
         found: Counter[str] = Counter()
-        for stream, ids in self.of_streams:
+        met: set[str] = set()
+        for stream, owners in self.of_streams:
             for incident in detection.incidents(stream.candidates(), rescore=rescore):
-                # a true one may open at another flow now
-                named = {ids[row] for row in incident.rows.tolist() if row in ids}
+                named = {owners[row] for row in incident.rows.tolist() if row in owners}
+                met |= named
                 found[incident.threat] += not named & true
-        return found
+        return found, met
 
 
 @contextmanager
@@ -101,7 +105,11 @@ def site_of_logs(
             incidents = detection.incidents(stream.candidates(), rescore=False)
             meant = [i for i in incidents if ids.get(i.opener) in wanted]
             meant += _strongest([i for i in incidents if ids.get(i.opener, "") not in wanted])
-            of_streams.append((stream, ids))
+            owners = _named_rows(stream, flows)
+            for incident in meant:
+                name = ids.get(incident.opener, "")
+                owners |= dict.fromkeys(incident.rows.tolist(), name)
+            of_streams.append((stream, owners))
             parts = _rows_of(stream, [np.sort(_some(i.rows, rng)) for i in meant])
             for incident, part in zip(meant, parts, strict=True):
                 name = ids.get(incident.opener, "")
@@ -134,6 +142,18 @@ def opened(stream: ScoredStream, detection: Detection) -> dict[int, str]:
             if line.notice.state == "open":
                 found[before + line.row] = line.notice.id
         incidents.take_silenced()
+        before += len(part)
+    return found
+
+
+def _named_rows(stream: ScoredStream, uids: Collection[str]) -> dict[int, str]:
+    """Ids of the labelled flows of a stream that are candidates, by their numbers."""
+    found: dict[int, str] = {}
+    before = 0
+    for part in stream.candidates() if uids else ():
+        for row, uid in enumerate(part.flows.column("uid").to_pylist(), start=before):
+            if uid in uids:
+                found[row] = FLOW + uid
         before += len(part)
     return found
 

@@ -70,8 +70,8 @@ def learn_rules(
     `taken` are names that rules have already. True ones are to be left alone, beside `others`.
     """
     true = [e.matrix for e in examples if e.truth and e.known]
-    attacks = np.concatenate([others.attacks, *true])
-    learner = _Learner(bundle, attacks, others.traffic, bool(true))
+    own_attacks = np.concatenate([others.attacks[:0], *true])
+    learner = _Learner(bundle, others, own_attacks)
     names = set(taken)
     found: list[SiteRule] = []
     false = [e for e in examples if not e.truth and e.known and not e.of_flow]
@@ -90,12 +90,12 @@ def learn_rules(
 class _Learner:
     """Grows rules from the false alarms of one threat."""
 
-    def __init__(self, bundle: Bundle, attacks: Matrix, traffic: Matrix, strict: bool) -> None:
+    def __init__(self, bundle: Bundle, others: Others, own_attacks: Matrix) -> None:
         self._columns = [FEATURE_INDEX[name] for name in bundle.manifest.features]
         self._margin = MARGIN * bundle.scaler.scale
-        self._attacks, self._traffic = attacks, traffic
-        # of a site's own attacks, not one may be met
-        self._most = 0 if strict else int(MOST_MET * len(attacks))
+        self._attacks = np.concatenate([others.attacks, own_attacks])
+        self._traffic = others.traffic
+        self._most, self._own = int(MOST_MET * len(others.attacks)), len(others.attacks)
 
     def cover(self, alarms: Sequence[Matrix]) -> list[tuple[list[Condition], int]]:
         """Rules, and from how many of the alarms (n, features) each was made."""
@@ -130,7 +130,9 @@ class _Learner:
                 break
             chosen.append(bounds[best])
             attacks, traffic = attacks[met[best][0][attacks]], traffic[met[best][1][traffic]]
-        return chosen if chosen and len(attacks) <= self._most else None
+        # of the site's own attacks, not one may be met
+        spared = len(attacks) <= self._most and not (attacks >= self._own).any()
+        return chosen if chosen and spared else None
 
     def _weight(self, attacks: int, traffic: int) -> float:
         share = traffic / max(len(self._traffic), 1)

@@ -84,8 +84,8 @@ class HeadFit:
         return True
 
     def fit(self, examples: Sequence[Example], strength: float) -> tuple[bytes, ...]:
-        """The members' .tflite files, fitted to examples with features."""
-        known = [e for e in examples if e.known]
+        """The members' .tflite files, fitted to examples with features that somebody labelled."""
+        known = [e for e in examples if e.known and not e.presumed]
         own = [self._of_example(e) for e in known]
         classes = [0 if not e.truth else _place(e.threat) for e in known]
         reference, traffic = self._rows.reference, self._rows.traffic

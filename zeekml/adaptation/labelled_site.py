@@ -23,7 +23,7 @@ from zeekml.adaptation.examples import (
     sampled,
 )
 from zeekml.adaptation.what_opens import Detection
-from zeekml.calibration.notice_volume import HIGHEST, Days
+from zeekml.calibration.notice_volume import HIGHEST
 from zeekml.calibration.site_traffic import ScoredStream, Traffic, read_traffic
 from zeekml.config import Config
 from zeekml.detection.allowlist_filter import AllowlistFilter
@@ -51,11 +51,6 @@ class LabelledSite:
     kept: Sequence[KeptIncident] = ()
     of_streams: Sequence[tuple[ScoredStream, Mapping[int, str]]] = field(default_factory=list)
     denied: Sequence[Example] = ()  # labelled as false alarms against evidence of an attack
-
-    @property
-    def days(self) -> float:
-        """Observed days of the logs; 0 without."""
-        return 0.0 if self.traffic is None else Days.of(self.traffic).observed
 
     def raised(self, detection: Detection, *, rescore: bool) -> tuple[Counter[str], set[str]]:
         """Incidents that a bundle opens here, by threat, without those known to be true.

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -41,12 +40,13 @@ from zeekml.datasets.read import collect
 from zeekml.detection.policy import load_policy
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.ensemble.bundle_writer import NewBundle, write_bundle
-from zeekml.ensemble.probability import evidence, log_odds, score_of
+from zeekml.ensemble.probability import evidence_odds, score_at
 from zeekml.errors import ZeekmlError
 from zeekml.readers.files.discovery import discover
-from zeekml.triage.kept_incidents import KeptIncident, kept_incidents
+from zeekml.triage.kept_incidents import kept_incidents
 from zeekml.triage.labels import Label
 from zeekml.triage.lookup import find_named
+from zeekml.triage.notice_reader import NoticeLine
 
 _APART: Final = 7200.0  # seconds between two recordings
 _LEFT_OUT: Final = ("events", "source", "line", "community_id", "signatures", "sensor")
@@ -56,7 +56,7 @@ _LEFT_OUT: Final = ("events", "source", "line", "community_id", "signatures", "s
 class Raised:
     """Incidents of some time, and which of them are true."""
 
-    incidents: list[KeptIncident]
+    incidents: list[NoticeLine]
     true: set[str]
 
     @property
@@ -86,7 +86,7 @@ class Site:
             flows = flows.set_column(flows.schema.get_field_index(column), column, values)
         self.bundle = _lowered(bundle, lower, work / "bundle")
         whole = self._raised("whole", flows, self.bundle.path)
-        false = sorted(i.line.ts for i in whole.incidents if i.id not in whole.true)
+        false = sorted(i.ts for i in whole.incidents if i.id not in whole.true)
         if len(false) < 4:
             raise ZeekmlError(f"{self.name}: {len(false)} false incidents; raise --lower")
         cut, ends = false[len(false) // 2], ts + duration
@@ -131,8 +131,8 @@ class Site:
         incidents = kept_incidents(out=out)
         true = set()
         for incident in incidents:
-            related = incident.line.evidence.related if incident.line.evidence else []
-            uids = [incident.line.uid, *(flow.uid for flow in related)]
+            related = incident.evidence.related if incident.evidence else []
+            uids = [incident.uid, *(flow.uid for flow in related)]
             labels = [self._labels[uid] for uid in uids if uid]
             known = [label > 0 for label in labels if label >= 0]
             if known and np.mean(known) > 0.5:
@@ -142,12 +142,10 @@ class Site:
 
 def _lowered(bundle: Bundle, lower: float, place: Path) -> Bundle:
     base_rate = bundle.manifest.calibration.base_rate
-
-    def moved(threshold: float) -> float:
-        odds = log_odds(float(evidence(threshold, base_rate))) - lower
-        return float(score_of(1 / (1 + math.exp(-odds)), base_rate))
-
-    thresholds = {t: moved(value) for t, value in bundle.manifest.thresholds.items()}
+    thresholds = {
+        threat: score_at(evidence_odds(threshold, base_rate) - lower, base_rate)
+        for threat, threshold in bundle.manifest.thresholds.items()
+    }
     least = min(*thresholds.values(), bundle.manifest.candidate_score)
     new = replace(NewBundle.from_parent(bundle), thresholds=thresholds, candidate_score=least)
     return write_bundle(place, new)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -18,10 +17,12 @@ from zeekml.config import Config
 from zeekml.detection.policy import load_policy
 from zeekml.ensemble.bundle import Bundle, load_bundle
 from zeekml.ensemble.bundle_writer import NewBundle, write_bundle
-from zeekml.ensemble.probability import evidence, log_odds, score_of
+from zeekml.ensemble.probability import evidence_odds, score_at
+from zeekml.ensemble.reference_rows import ReferenceRows
 from zeekml.readers.files.discovery import discover
-from zeekml.triage.kept_incidents import KeptIncident, kept_incidents
+from zeekml.triage.kept_incidents import kept_incidents
 from zeekml.triage.labels import Label
+from zeekml.triage.notice_reader import NoticeLine
 
 SiteOf = Callable[[dict[str, bool]], AbstractContextManager[LabelledSite]]
 
@@ -57,16 +58,28 @@ def write_site(path: Path, hours: range) -> None:
 
 
 @pytest.fixture(scope="session")
-def sensitive(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def shipped() -> Bundle:
+    """The bundle that comes with zeekml."""
+    return load_bundle()
+
+
+@pytest.fixture(scope="session")
+def reference(shipped: Bundle) -> ReferenceRows:
+    """Its reference set."""
+    found = shipped.reference()
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="session")
+def sensitive(shipped: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The shipped bundle with thresholds far too low."""
-    shipped = load_bundle()
     base_rate = shipped.manifest.calibration.base_rate
 
-    def lowered(threshold: float) -> float:
-        odds = log_odds(float(evidence(threshold, base_rate))) - LOWERED
-        return float(score_of(1 / (1 + math.exp(-odds)), base_rate))
-
-    thresholds = {t: lowered(v) for t, v in shipped.manifest.thresholds.items()}
+    thresholds = {
+        threat: score_at(evidence_odds(threshold, base_rate) - LOWERED, base_rate)
+        for threat, threshold in shipped.manifest.thresholds.items()
+    }
     least = min(*thresholds.values(), shipped.manifest.candidate_score)
     new = replace(NewBundle.from_parent(shipped), thresholds=thresholds, candidate_score=least)
     return write_bundle(tmp_path_factory.mktemp("bundle") / "sensitive", new)
@@ -83,7 +96,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / name for name in parts}
 
 
-def scored(logs: Path, out: Path, bundle: Path) -> list[KeptIncident]:
+def scored(logs: Path, out: Path, bundle: Path) -> list[NoticeLine]:
     """What `zeekml score` raises."""
     score(discover([logs]), ScoreJob(out, bundle=bundle))
     return kept_incidents(out=out)
@@ -92,7 +105,7 @@ def scored(logs: Path, out: Path, bundle: Path) -> list[KeptIncident]:
 @pytest.fixture(scope="session")
 def raised(
     logs: dict[str, Path], sensitive: Bundle, tmp_path_factory: pytest.TempPathFactory
-) -> list[KeptIncident]:
+) -> list[NoticeLine]:
     """The incidents of the time that is labelled."""
     return scored(logs["first"], tmp_path_factory.mktemp("out") / "first", sensitive.path)
 
@@ -103,21 +116,21 @@ def detection(sensitive: Bundle) -> Detection:
     return Detection(sensitive, load_policy(), local_nets=tuple(Config().local_nets))
 
 
-def labels_of(incidents: list[KeptIncident], truths: dict[str, bool]) -> list[Label]:
+def labels_of(incidents: list[NoticeLine], truths: dict[str, bool]) -> list[Label]:
     """Labels for all incidents of some threats."""
     return [
-        Label(i.id, truths[i.threat], "", "", "eve", 1.0, i.line.raw, evidence_of(i))
+        Label(i.id, truths[i.threat], "", "", "eve", 1.0, i.raw, evidence_of(i))
         for i in incidents
         if i.threat in truths
     ]
 
 
-def evidence_of(incident: KeptIncident) -> bytes:
-    return msgspec.json.encode(incident.line.evidence)
+def evidence_of(incident: NoticeLine) -> bytes:
+    return msgspec.json.encode(incident.evidence)
 
 
 @pytest.fixture
-def site_of(logs: dict[str, Path], raised: list[KeptIncident], detection: Detection) -> SiteOf:
+def site_of(logs: dict[str, Path], raised: list[NoticeLine], detection: Detection) -> SiteOf:
     """Return a context with the site, its incidents labelled by their threats."""
 
     def made(truths: dict[str, bool]) -> AbstractContextManager[LabelledSite]:
@@ -128,6 +141,6 @@ def site_of(logs: dict[str, Path], raised: list[KeptIncident], detection: Detect
 
 
 @pytest.fixture
-def labels(raised: list[KeptIncident]) -> list[Label]:
+def labels(raised: list[NoticeLine]) -> list[Label]:
     """Labels that say of mails sent that they are false alarms."""
     return labels_of(raised, {"exfil": False})

@@ -16,15 +16,16 @@ from zeekml.adaptation.what_opens import Detection
 from zeekml.batch.run import ScoreJob, score
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.readers.files.discovery import discover
-from zeekml.triage.kept_incidents import KeptIncident, kept_incidents
+from zeekml.triage.kept_incidents import kept_incidents
 from zeekml.triage.labels import Label
+from zeekml.triage.notice_reader import NoticeLine
 
 SiteOf = Callable[[dict[str, bool]], AbstractContextManager[LabelledSite]]
 
 MAILS = {"exfil": False, "scan": True}
 
 
-def threats(incidents: list[KeptIncident]) -> Counter[str]:
+def threats(incidents: list[NoticeLine]) -> Counter[str]:
     return Counter(incident.threat for incident in incidents)
 
 
@@ -32,7 +33,7 @@ def test_a_false_alarm_that_comes_again_is_gone_later_and_attacks_are_not(
     site_of: SiteOf,
     detection: Detection,
     logs: dict[str, Path],
-    raised: list[KeptIncident],
+    raised: list[NoticeLine],
     tmp_path: Path,
 ) -> None:
     assert threats(raised) == {"exfil": 12, "scan": 12, "malware": 12}
@@ -92,7 +93,7 @@ def test_a_few_labels_are_too_few(site_of: SiteOf, detection: Detection, count: 
 
 
 def test_without_logs_the_first_flows_tell(
-    raised: list[KeptIncident], detection: Detection, labels: list[Label]
+    raised: list[NoticeLine], detection: Detection, labels: list[Label]
 ) -> None:
     found = adapt(site_as_kept(labels, raised, 0.01), detection)
     assert found.promoted

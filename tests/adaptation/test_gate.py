@@ -7,7 +7,7 @@ import pytest
 from zeekml.adaptation.bundle_change import BundleChange
 from zeekml.adaptation.examples import Example, folds_of, named_alike
 from zeekml.adaptation.gate import Figures, Verdict, by_chance, chosen
-from zeekml.ensemble.bundle import load_bundle
+from zeekml.ensemble.reference_rows import ReferenceRows
 
 FIGURES = Figures(0, 0, 0, {}, 0, {})
 
@@ -31,20 +31,15 @@ def test_chance_is_that_of_fishers_test() -> None:
     assert by_chance(2, 5, 2, 5) > 0.5
 
 
-def test_parts_are_stretches_of_time() -> None:
+def test_parts_are_stretches_of_time(reference: ReferenceRows) -> None:
     at = [5.0, 1.0, 4.0, 2.0, 3.0]
-    bundle = load_bundle()
-    reference = bundle.reference()
-    assert reference is not None
     examples = [Example(f"{n}", False, "web", t, reference.matrix[:1]) for n, t in enumerate(at)]
     parts = folds_of(examples, 2)
     assert [sorted(at[n] for n in part) for part in parts] == [[1.0, 2.0, 3.0], [4.0, 5.0]]
     assert [len(part) for part in folds_of(examples, 9)] == [1] * 5
 
 
-def test_contradictions_are_named() -> None:
-    reference = load_bundle().reference()
-    assert reference is not None
+def test_contradictions_are_named(reference: ReferenceRows) -> None:
     row = reference.matrix[:1]
     told = named_alike(
         [Example("a", True, "web", 0.0, row), Example("b", False, "web", 1.0, row.copy())]

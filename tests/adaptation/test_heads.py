@@ -8,27 +8,15 @@ import pytest
 from zeekml.adaptation.bundle_change import BundleChange
 from zeekml.adaptation.examples import Example
 from zeekml.adaptation.heads import FARTHEST, STRENGTHS, HeadFit, HeadRows
-from zeekml.ensemble.bundle import Bundle, load_bundle
+from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.reference_rows import ReferenceRows
 from zeekml.ensemble.scoring import Ensemble
 from zeekml.ensemble.tflite_file import is_plain_mlp, read_mlp
 
 
 @pytest.fixture(scope="module")
-def bundle() -> Bundle:
-    return load_bundle()
-
-
-@pytest.fixture(scope="module")
-def reference(bundle: Bundle) -> ReferenceRows:
-    found = bundle.reference()
-    assert found is not None
-    return found
-
-
-@pytest.fixture(scope="module")
-def fit(bundle: Bundle, reference: ReferenceRows) -> HeadFit:
-    return HeadFit(bundle, HeadRows.of(reference, reference.matrix[reference.labels == 0]))
+def fit(shipped: Bundle, reference: ReferenceRows) -> HeadFit:
+    return HeadFit(shipped, HeadRows.of(reference, reference.matrix[reference.labels == 0]))
 
 
 def examples(reference: ReferenceRows, *, truth: bool) -> list[Example]:
@@ -39,11 +27,11 @@ def examples(reference: ReferenceRows, *, truth: bool) -> list[Example]:
 
 @pytest.mark.parametrize("strength", STRENGTHS)
 def test_no_member_moves_far(
-    bundle: Bundle, reference: ReferenceRows, fit: HeadFit, strength: float
+    shipped: Bundle, reference: ReferenceRows, fit: HeadFit, strength: float
 ) -> None:
     models = fit.fit(examples(reference, truth=False), strength)
-    assert len(models) == len(bundle.models)
-    for before, after in zip(bundle.models, models, strict=True):
+    assert len(models) == len(shipped.models)
+    for before, after in zip(shipped.models, models, strict=True):
         assert is_plain_mlp(after)
         (old, old_bias), (new, new_bias) = read_mlp(before), read_mlp(after)
         for a, b in zip([*old[:-1], *old_bias[:-1]], [*new[:-1], *new_bias[:-1]], strict=True):
@@ -53,11 +41,11 @@ def test_no_member_moves_far(
         assert np.linalg.norm(moved) <= FARTHEST * np.linalg.norm(size) * 1.001
 
 
-def test_scores_follow_the_labels(bundle: Bundle, reference: ReferenceRows, fit: HeadFit) -> None:
+def test_scores_follow_the_labels(shipped: Bundle, reference: ReferenceRows, fit: HeadFit) -> None:
     rows = np.concatenate([e.matrix for e in examples(reference, truth=True)])
 
     def score(models: tuple[bytes, ...]) -> float:
-        changed = BundleChange("heads", models=models).on(bundle)
+        changed = BundleChange("heads", models=models).on(shipped)
         return float(Ensemble(changed).score(rows).log_odds.mean())
 
     false, true = (
@@ -67,6 +55,6 @@ def test_scores_follow_the_labels(bundle: Bundle, reference: ReferenceRows, fit:
     assert fit.fit(examples(reference, truth=False), STRENGTHS[-1]) == false
 
 
-def test_only_plain_members_can_be_fitted(bundle: Bundle) -> None:
-    assert HeadFit.possible(bundle)
-    assert not HeadFit.possible(BundleChange("heads", models=(b"other",)).on(bundle))
+def test_only_plain_members_can_be_fitted(shipped: Bundle) -> None:
+    assert HeadFit.possible(shipped)
+    assert not HeadFit.possible(BundleChange("heads", models=(b"other",)).on(shipped))

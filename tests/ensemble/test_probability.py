@@ -14,8 +14,10 @@ from zeekml.ensemble.probability import (
     apply_platt,
     brier,
     evidence,
+    evidence_odds,
     expected_calibration_error,
     fit_platt,
+    score_at,
     score_of,
 )
 
@@ -171,3 +173,9 @@ def test_evidence_is_a_score_without_its_base_rate(score: float, base_rate: floa
 def test_evidence_follows_bayes() -> None:
     # odds of 1 to 1 where 1 in 100 is malicious: the flow itself speaks 99 to 1
     assert evidence(np.array([0.5]), 0.01) == pytest.approx([0.99])
+
+
+def test_odds_of_evidence_and_back() -> None:
+    assert evidence_odds(0.01, 0.01) == pytest.approx(0.0)
+    for score in (0.001, 0.2, 0.97):
+        assert score_at(evidence_odds(score, 0.01), 0.01) == pytest.approx(score)

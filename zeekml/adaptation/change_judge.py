@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -19,10 +20,12 @@ from zeekml.ensemble.classes import CLASSES, THREATS
 from zeekml.ensemble.probability import evidence
 from zeekml.ensemble.reference_rows import BENIGN, ReferenceRows
 from zeekml.ensemble.scoring import Ensemble, Scores
+from zeekml.features.feature_schema import FEATURES
 
 TOP: Final = 5
 """Rows of an episode of the reference whose mean evidence decides."""
 
+Matrix = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
 
@@ -33,53 +36,44 @@ class ChangeJudge:
     detection: Detection
     site: LabelledSite
     reference: ReferenceRows | None
-    _scored: dict[int, Scores] = field(default_factory=dict)
 
-    def with_change(self, change: BundleChange | None) -> Detection:
+    def with_change(self, change: BundleChange) -> Detection:
         """How candidates are judged after a change."""
-        if change is None:
-            return self.detection
-        own = self.detection
-        changed = change.on(own.bundle)
-        return Detection(changed, own.policy, own.allowlist, own.local_nets)
+        changed = change.on(self.detection.bundle)
+        return replace(self.detection, bundle=changed, rescores=change.rescores)
 
-    def raises(self, change: BundleChange | None, example: Example) -> bool:
+    def raises(self, by: Detection, example: Example) -> bool:
         """Whether the rows of an example raise an incident, each of them being all there is."""
-        by = self.with_change(change)
-        rescore = change is not None and change.rescores
         if example.candidates is not None:
-            return bool(by.incidents([example.candidates], rescore=rescore))
+            return bool(by.incidents([example.candidates]))
         if example.of_flow:
             return self._found(by, example.matrix)
         # an incident that was raised, by the flow that opened it
         return not bool(self._covered(by, example.matrix)[THREATS.index(example.threat)].any())
 
-    def volume(self, change: BundleChange | None) -> tuple[Counter[str], set[str]]:
+    def volume(self, by: Detection) -> tuple[Counter[str], set[str]]:
         """Incidents at the site that are not known to be true, by threat; and what is raised still.
 
         That is the ids of the examples that the logs hold, or of all incidents that are kept.
         """
-        by = self.with_change(change)
         if self.site.traffic is not None:
-            return self.site.raised(by, rescore=change is not None and change.rescores)
+            return self.site.raised(by)
         true = {example.id for example in self.site.examples if example.truth}
         found: Counter[str] = Counter()
         met = set()
-        for incident in self.site.kept:
-            own = self._covered(by, features_of(incident.line))
-            if own[THREATS.index(incident.threat)].any():
-                continue
-            met.add(incident.id)
-            found[incident.threat] += incident.id not in true
+        covered = self._covered(by, self._first_flows)
+        for number, incident in enumerate(self.site.kept):
+            if not covered[THREATS.index(incident.threat), number]:
+                met.add(incident.id)
+                found[incident.threat] += incident.id not in true
         return found, met
 
-    def recall(self, change: BundleChange | None) -> dict[str, float]:
+    def recall(self, by: Detection) -> dict[str, float]:
         """Share of the reference's attacks that are found, by threat; empty without one."""
         if self.reference is None:
             return {}
-        by, reference = self.with_change(change), self.reference
-        rescore = change is not None and change.rescores
-        scores = Ensemble(by.bundle).score(reference.matrix) if rescore else self._base_scores()
+        reference = self.reference
+        scores = _scores(by, reference.matrix) if by.rescores else self._reference_scores
         covered = self._covered(by, reference.matrix)
         found: dict[str, list[bool]] = {}
         order = np.argsort(reference.episodes, kind="stable")
@@ -90,26 +84,38 @@ class ChangeJudge:
                 found.setdefault(told, []).append(_is_found(by, scores, covered, rows))
         return {threat: float(np.mean(found[threat])) for threat in THREATS if threat in found}
 
-    def _base_scores(self) -> Scores:
-        if 0 not in self._scored:
-            assert self.reference is not None
-            self._scored[0] = Ensemble(self.detection.bundle).score(self.reference.matrix)
-        return self._scored[0]
+    @cached_property
+    def _reference_scores(self) -> Scores:
+        """Of the members as they are."""
+        assert self.reference is not None
+        return _scores(self.detection, self.reference.matrix)
 
-    def _found(self, by: Detection, matrix: npt.NDArray[np.float32]) -> bool:
+    @cached_property
+    def _first_flows(self) -> Matrix:
+        """The features of the flow that opened each kept incident; NaN where they are not kept."""
+        found = np.full((len(self.site.kept), len(FEATURES)), np.nan, np.float32)
+        for number, incident in enumerate(self.site.kept):
+            found[number : number + 1] = features_of(incident) if incident.evidence else np.nan
+        return found
+
+    def _found(self, by: Detection, matrix: Matrix) -> bool:
         """Whether flows that raised nothing would be strong enough for an incident."""
         if not len(matrix):
             return False
-        scores = Ensemble(by.bundle).score(np.ascontiguousarray(matrix))
+        scores = _scores(by, matrix)
         return _is_found(by, scores, self._covered(by, matrix), np.arange(len(matrix)))
 
-    def _covered(self, by: Detection, matrix: npt.NDArray[np.float32]) -> Flags:
+    def _covered(self, by: Detection, matrix: Matrix) -> Flags:
         """Which rows the site rules cover, for each threat: (threats, n)."""
         rules = SiteRules(by.bundle.manifest.site_rules, by.policy)
         found = np.zeros((len(THREATS), len(matrix)), bool)
         for rule, rows in zip(rules.rules, rules.covered(matrix), strict=True):
             found[THREATS.index(rule.threat)] |= rows
         return found
+
+
+def _scores(by: Detection, matrix: Matrix) -> Scores:
+    return Ensemble(by.bundle).score(np.ascontiguousarray(matrix))
 
 
 def _is_found(by: Detection, scores: Scores, covered: Flags, rows: npt.NDArray[np.intp]) -> bool:

@@ -141,10 +141,17 @@ def named_alike(examples: Sequence[Example]) -> list[str]:
     return found
 
 
+def some_of(total: int, most: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+    """Numbers of at most so many of `total` rows, ascending: all of them if they are no more."""
+    if total <= most:
+        return np.arange(total)
+    return np.sort(rng.choice(total, most, replace=False))
+
+
 def sampled(example: Example, rng: np.random.Generator) -> Example:
     """The example with `MOST_ROWS` rows at most."""
     if len(example.matrix) <= MOST_ROWS:
         return example
-    chosen = np.sort(rng.choice(len(example.matrix), MOST_ROWS, replace=False))
+    chosen = some_of(len(example.matrix), MOST_ROWS, rng)
     candidates = None if example.candidates is None else example.candidates.take(chosen)
     return replace(example, matrix=example.matrix[chosen], candidates=candidates)

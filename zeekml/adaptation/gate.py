@@ -14,8 +14,8 @@ from typing import Any, Final
 from zeekml.adaptation.bundle_change import BundleChange
 from zeekml.adaptation.change_judge import ChangeJudge
 from zeekml.adaptation.examples import Example, folds_of
-from zeekml.adaptation.labelled_site import without
 from zeekml.adaptation.learners import Learner
+from zeekml.adaptation.what_opens import Detection
 
 FOLDS: Final = 5
 """Parts of the labels, of which each is held back once."""
@@ -84,7 +84,7 @@ class Gate:
         self._judge = judge
         examples = judge.site.examples
         # what the old bundle does not raise from its rows alone cannot tell of a change
-        raised = [judge.raises(None, example) for example in examples]
+        raised = [judge.raises(judge.detection, example) for example in examples]
         self.false = [n for n, e in enumerate(examples) if not e.truth and raised[n] and e.known]
         true = [n for n, e in enumerate(examples) if e.truth and raised[n] and not e.of_flow]
         self.true = [n for n in true if not examples[n].presumed]
@@ -92,8 +92,8 @@ class Gate:
         self.missed = [
             n for n, e in enumerate(examples) if e.truth and e.of_flow and e.known and not raised[n]
         ]
-        volume, _ = judge.volume(None)
-        recall = judge.recall(None)
+        volume, _ = judge.volume(judge.detection)
+        recall = judge.recall(judge.detection)
         counts = len(self.false), 0, 0
         self.old = Figures(*counts, recall, volume.total(), dict(volume))
 
@@ -128,25 +128,26 @@ class Gate:
         if change.empty:
             return Verdict(learner.name, change, self.old, ["nothing of the kind fits the labels"])
         gone: dict[int, bool] = {}
-        for fold in folds_of(examples, min(FOLDS, len(examples))):
-            held = [int(n) for n in fold]
-            tested = [n for n in held if n in (*self.false, *self.true, *self.missed)]
-            if not tested:
+        told_of = {*self.false, *self.true, *self.missed}
+        for fold in folds_of(examples, FOLDS):
+            held = set(fold.tolist())
+            if not held & told_of:
                 continue
-            part = learner.learn(without(examples, set(held)))
-            for n in tested:
-                gone[n] = not judge.raises(None if part.empty else part, examples[n])
-        volume, met = judge.volume(change)
+            part = learner.learn([e for n, e in enumerate(examples) if n not in held])
+            by = judge.with_change(part)
+            gone |= {n: not judge.raises(by, examples[n]) for n in held & told_of}
+        by = judge.with_change(change)
+        volume, met = judge.volume(by)
         figures = Figures(
             sum(not gone[n] for n in self.false),
             sum(gone[n] for n in self.true),
             sum(not gone[n] for n in self.missed),
-            judge.recall(change),
+            judge.recall(by),
             volume.total(),
             dict(volume),
         )
         verdict = Verdict(learner.name, change, figures)
-        verdict.against = self._against(change, figures, met)
+        verdict.against = self._against(by, figures, met)
         verdict.gain = max(
             1 - figures.false_raised / max(len(self.false), 1) if self.false else 0.0,
             figures.missed_found / max(len(self.missed), 1),
@@ -157,14 +158,14 @@ class Gate:
         """Whether it is told of all the site's incidents if an example is raised."""
         return example.candidates is not None or self._judge.site.traffic is None
 
-    def _against(self, change: BundleChange, figures: Figures, met: set[str]) -> list[str]:
+    def _against(self, by: Detection, figures: Figures, met: set[str]) -> list[str]:
         """What speaks against a change, in words; `met` are examples that are raised with it."""
         judge, examples = self._judge, self._judge.site.examples
 
         def lost(numbers: Sequence[int]) -> int:
             return sum(
                 examples[n].id not in met
-                and (self._of_site(examples[n]) or not judge.raises(change, examples[n]))
+                and (self._of_site(examples[n]) or not judge.raises(by, examples[n]))
                 for n in numbers
             )
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from zeekml.adaptation.examples import Example
+from zeekml.adaptation.examples import Example, some_of
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.classes import CLASSES
 from zeekml.ensemble.interpreter import MAX_BATCH, Member
@@ -52,20 +52,15 @@ class HeadRows:
     ) -> HeadRows:
         """Some of the rows of each."""
         rng = np.random.default_rng(seed)
-        if len(reference) > _ROWS:
-            own = np.sort(rng.choice(len(reference), _ROWS, replace=False))
-            parts = reference.matrix[own], reference.labels[own], reference.episodes[own]
-            reference = ReferenceRows(*parts)
-        if len(traffic) > _ROWS:
-            traffic = traffic[np.sort(rng.choice(len(traffic), _ROWS, replace=False))]
-        return cls(reference, traffic)
+        own = some_of(len(reference), _ROWS, rng)
+        parts = reference.matrix[own], reference.labels[own], reference.episodes[own]
+        return cls(ReferenceRows(*parts), traffic[some_of(len(traffic), _ROWS, rng)])
 
 
 class HeadFit:
     """Fits the last layers of a bundle's members; None where one is not a plain perceptron."""
 
     def __init__(self, bundle: Bundle, rows: HeadRows) -> None:
-        self._bundle = bundle
         self._ensemble = Ensemble(bundle)
         self._layers = [read_mlp(model) for model in bundle.models]
         self._members = [Member(model) for model in bundle.models]
@@ -91,11 +86,9 @@ class HeadFit:
         reference, traffic = self._rows.reference, self._rows.traffic
         weights = np.concatenate(
             [
-                *(np.full(len(e.matrix), 1 / len(e.matrix) / max(len(known), 1)) for e in known),
-                _balanced(reference.labels) * _SHARES["reference"] / _SHARES["labels"],
-                np.full(
-                    len(traffic), _SHARES["traffic"] / _SHARES["labels"] / max(len(traffic), 1)
-                ),
+                *(_SHARES["labels"] * _even(len(e.matrix)) / len(known) for e in known),
+                _SHARES["reference"] * _balanced(reference.labels),
+                _SHARES["traffic"] * _even(len(traffic)),
             ]
         )
         labels = np.concatenate(
@@ -140,6 +133,11 @@ class HeadFit:
 
 def _place(threat: str) -> int:
     return CLASSES.index(threat) if threat in CLASSES else CLASSES.index("malware")
+
+
+def _even(rows: int) -> Floats:
+    """Equal weights that add up to one."""
+    return np.full(rows, 1 / max(rows, 1))
 
 
 def _balanced(labels: npt.NDArray[np.int8]) -> Floats:

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from zeekml.adaptation.examples import (
     MOST_PRESUMED,
@@ -21,19 +21,21 @@ from zeekml.adaptation.examples import (
     peak_of,
     presumed,
     sampled,
+    some_of,
 )
 from zeekml.adaptation.what_opens import Detection
 from zeekml.calibration.notice_volume import HIGHEST
 from zeekml.calibration.site_traffic import ScoredStream, Traffic, read_traffic
 from zeekml.config import Config
 from zeekml.detection.allowlist_filter import AllowlistFilter
-from zeekml.detection.candidates import Candidates, joined
+from zeekml.detection.candidates import Candidates, concatenated
 from zeekml.detection.incidents.replay import ReplayedIncident
 from zeekml.features.feature_schema import FEATURES
 from zeekml.readers.files.discovery import Stream
-from zeekml.triage.kept_incidents import KeptIncident
 from zeekml.triage.labels import FLOW, Label
-from zeekml.triage.notice_reader import read_line
+from zeekml.triage.notice_reader import NoticeLine, read_line
+
+_MOST_READ: Final = 2_000  # rows of one incident, evenly over its time
 
 Matrix = npt.NDArray[np.float32]
 
@@ -48,11 +50,11 @@ class LabelledSite:
     ordinary: Matrix
     traffic: Traffic | None = None  # where logs were read
     # without logs, what is kept of all incidents
-    kept: Sequence[KeptIncident] = ()
+    kept: Sequence[NoticeLine] = ()
     of_streams: Sequence[tuple[ScoredStream, Mapping[int, str]]] = field(default_factory=list)
     denied: Sequence[Example] = ()  # labelled as false alarms against evidence of an attack
 
-    def raised(self, detection: Detection, *, rescore: bool) -> tuple[Counter[str], set[str]]:
+    def raised(self, detection: Detection) -> tuple[Counter[str], set[str]]:
         """Incidents that a bundle opens here, by threat, without those known to be true.
 
         And of which of the examples any flow is in one of them.
@@ -61,7 +63,7 @@ class LabelledSite:
         found: Counter[str] = Counter()
         met: set[str] = set()
         for stream, owners in self.of_streams:
-            for incident in detection.incidents(stream.candidates(), rescore=rescore):
+            for incident in detection.incidents(stream.candidates()):
                 named = {owners[row] for row in incident.rows.tolist() if row in owners}
                 met |= named
                 found[incident.threat] += not named & true
@@ -97,7 +99,7 @@ def site_of_logs(
         rng = np.random.default_rng(0)
         for stream in traffic.streams:
             ids = opened(stream, detection)
-            incidents = detection.incidents(stream.candidates(), rescore=False)
+            incidents = detection.incidents(stream.candidates())
             meant = [i for i in incidents if ids.get(i.opener) in wanted]
             meant += _strongest([i for i in incidents if ids.get(i.opener, "") not in wanted])
             owners = _named_rows(stream, flows)
@@ -105,7 +107,7 @@ def site_of_logs(
                 name = ids.get(incident.opener, "")
                 owners |= dict.fromkeys(incident.rows.tolist(), name)
             of_streams.append((stream, owners))
-            parts = _rows_of(stream, [np.sort(_some(i.rows, rng)) for i in meant])
+            parts = _rows_of(stream, [i.rows[some_of(len(i.rows), _MOST_READ, rng)] for i in meant])
             for incident, part in zip(meant, parts, strict=True):
                 name = ids.get(incident.opener, "")
                 peak = incident.peak if np.isfinite(incident.peak) else None
@@ -153,11 +155,6 @@ def _named_rows(stream: ScoredStream, uids: Collection[str]) -> dict[int, str]:
     return found
 
 
-def _some(rows: npt.NDArray[np.intp], rng: np.random.Generator) -> npt.NDArray[np.intp]:
-    """At most ten times what is kept in the end: the first alone would show how it begins."""
-    return rows if len(rows) <= 2_000 else rng.choice(rows, 2_000, replace=False)
-
-
 def _rows_of(stream: ScoredStream, wanted: Sequence[npt.NDArray[np.intp]]) -> list[Candidates]:
     """Candidates of a stream by their numbers, for each of several lists, read once."""
     if not wanted:
@@ -169,9 +166,7 @@ def _rows_of(stream: ScoredStream, wanted: Sequence[npt.NDArray[np.intp]]) -> li
         if len(own):
             parts.append(part.take(own))
         before += len(part)
-    table = pa.Table.from_batches([part.flows.cast(parts[0].flows.schema) for part in parts])
-    flows = table.unify_dictionaries().combine_chunks().to_batches()[0]
-    together = joined(flows, parts)
+    together = concatenated(parts)
     return [together.take(np.searchsorted(numbers, rows)) for rows in wanted]
 
 
@@ -185,17 +180,17 @@ def _strongest(incidents: Sequence[ReplayedIncident]) -> list[ReplayedIncident]:
 
 
 def site_as_kept(
-    labels: Sequence[Label], kept: Sequence[KeptIncident], base_rate: float
+    labels: Sequence[Label], kept: Sequence[NoticeLine], base_rate: float
 ) -> LabelledSite:
     """Without logs: examples by what is kept with their labels, and all incidents' first flows.
 
     `base_rate` is that of the bundle's scores.
     """
-    peaks = {incident.id: peak_of(incident.line, base_rate) for incident in kept}
+    peaks = {incident.id: peak_of(incident, base_rate) for incident in kept}
     labelled = [replace(e, peak=peaks.get(e.id)) for e in map(example_of, labels)]
     known = {label.id for label in labels}
     unlabelled = [
-        Example(i.id, True, i.threat, i.line.first_ts, features_of(i.line), None, peaks[i.id])
+        Example(i.id, True, i.threat, i.first_ts, features_of(i), None, peaks[i.id])
         for i in kept
         if i.id not in known
     ]
@@ -209,8 +204,3 @@ def other_bundles(labels: Sequence[Label], digest: str) -> list[str]:
     lines = [read_line(label.line) for label in labels if not label.id.startswith(FLOW)]
     told = {line.bundle for line in lines if line is not None and line.bundle}
     return sorted(other for other in told if not digest.startswith(other))
-
-
-def without(examples: Sequence[Example], left_out: Collection[int]) -> list[Example]:
-    """The examples but some, by their numbers."""
-    return [example for number, example in enumerate(examples) if number not in left_out]

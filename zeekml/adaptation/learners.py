@@ -14,7 +14,7 @@ from zeekml.adaptation.change_judge import ChangeJudge
 from zeekml.adaptation.examples import Example
 from zeekml.adaptation.heads import STRENGTHS, HeadFit, HeadRows
 from zeekml.adaptation.rule_learning import Others, learn_rules
-from zeekml.ensemble.probability import evidence, log_odds, score_of
+from zeekml.ensemble.probability import evidence_odds, log_odds, score_at
 from zeekml.ensemble.scoring import Ensemble
 
 FARTHEST_THRESHOLD: Final = 2.0
@@ -80,13 +80,13 @@ def _thresholds(judge: ChangeJudge, examples: Sequence[Example]) -> BundleChange
         false = [_odds(e) for e in own if not e.truth]
         if detector.threshold is not None or not false:
             continue
-        now = log_odds(float(evidence(bundle.manifest.thresholds[threat], base_rate)))
+        now = evidence_odds(bundle.manifest.thresholds[threat], base_rate)
         new = min(max(false) + _ABOVE, now + FARTHEST_THRESHOLD)
         true = [_odds(e) for e in own if e.truth]
         if true:
             new = min(new, min(true) - _ABOVE)
         if new > now:
-            raised[threat] = round(float(score_of(1 / (1 + np.exp(-new)), base_rate)), 6)
+            raised[threat] = round(score_at(new, base_rate), 6)
     return BundleChange("thresholds", thresholds=raised)
 
 

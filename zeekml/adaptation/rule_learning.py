@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from zeekml.adaptation.examples import Example
+from zeekml.adaptation.examples import Example, some_of
 from zeekml.detection.flow_conditions import Condition
 from zeekml.detection.site_rules import meeting
 from zeekml.ensemble.bundle import Bundle
@@ -53,13 +53,8 @@ class Others:
     def of(cls, attacks: Matrix, traffic: Matrix, seed: int = 0) -> Others:
         """Some rows of each."""
         rng = np.random.default_rng(seed)
-        return cls(_some(attacks, rng), _some(traffic, rng))
-
-
-def _some(rows: Matrix, rng: np.random.Generator) -> Matrix:
-    if len(rows) <= _ROWS:
-        return rows
-    return rows[np.sort(rng.choice(len(rows), _ROWS, replace=False))]
+        kept = (rows[some_of(len(rows), _ROWS, rng)] for rows in (attacks, traffic))
+        return cls(*kept)
 
 
 def learn_rules(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from zeekml.detection.allowlist import EMPTY, Allowlist
-from zeekml.detection.candidates import Candidates, joined
+from zeekml.detection.candidates import Candidates, concatenated
 from zeekml.detection.incidents.replay import Replay, ReplayedIncident
 from zeekml.detection.known_traffic import KnownTraffic
 from zeekml.detection.notice import NOTES
@@ -31,6 +31,7 @@ class Detection:
     policy: Policy
     allowlist: Allowlist = EMPTY
     local_nets: tuple[str, ...] = ()
+    rescores: bool = False  # whether candidates come with the scores of another bundle's members
 
     @property
     def thresholds(self) -> Mapping[str, float]:
@@ -41,23 +42,28 @@ class Detection:
         """All that decides on incidents but the allowlist."""
         return DetectionRules.of(self.bundle, self.policy, sensor=sensor, stream=stream)
 
-    def incidents(self, parts: Iterable[Candidates], *, rescore: bool) -> list[ReplayedIncident]:
+    @cached_property
+    def _known(self) -> KnownTraffic:
+        return KnownTraffic(self.allowlist, self.local_nets, self.rules())
+
+    @cached_property
+    def _rescored(self) -> _Rescored:
+        return _Rescored(self)
+
+    def incidents(self, parts: Iterable[Candidates]) -> list[ReplayedIncident]:
         """Incidents that candidates of one stream open, with features; rows count over all parts.
 
-        With `rescore`, their scores are those of the bundle's members, else the ones they have.
-        What a pair of hosts was found by keeps its own.
+        What a pair of hosts was found by keeps its score.
         """
-        known = KnownTraffic(self.allowlist, self.local_nets, self.rules())
-        rescored = _Rescored(self) if rescore else None
+        known = self._known
         bare, masks = [], []
         for part in parts:
             masks.append(np.array(known.masks(part) or [0] * len(part), object))
-            now = part if rescored is None else rescored.of(part)
+            now = self._rescored.of(part) if self.rescores else part
             bare.append(replace(now, matrix=np.empty((len(now), 1), np.float32)))
         if not bare:
             return []
-        flows = _together([part.flows for part in bare])
-        everything, mask = joined(flows, bare), np.concatenate(masks)
+        everything, mask = concatenated(bare), np.concatenate(masks)
         found = []
         replays: dict[bytes, list[ReplayedIncident]] = {}
         for threat in THREATS:
@@ -76,12 +82,6 @@ class Detection:
                 ]
             found += [incident for incident in replays[key] if incident.threat == threat]
         return sorted(found, key=lambda incident: incident.opener)
-
-
-def _together(flows: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    table = pa.Table.from_batches([f.cast(flows[0].schema) for f in flows])
-    batches = table.unify_dictionaries().combine_chunks().to_batches()
-    return batches[0] if batches else flows[0]
 
 
 class _Rescored:

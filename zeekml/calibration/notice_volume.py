@@ -22,7 +22,7 @@ from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.policy import Policy
 from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.bundle import Bundle
-from zeekml.ensemble.probability import evidence, log_odds, score_of
+from zeekml.ensemble.probability import evidence_odds, log_odds, score_at
 
 LOWEST: Final = 0.6
 """Evidence under which no threshold is put: more than a coin's word, in the mean of the top."""
@@ -124,9 +124,9 @@ def shifted(bundle: Bundle, shift: float) -> dict[str, float]:
     lowest, highest = log_odds(LOWEST), log_odds(HIGHEST)
     found = {}
     for threat, threshold in bundle.manifest.thresholds.items():
-        at = log_odds(float(evidence(threshold, base_rate)))
+        at = evidence_odds(threshold, base_rate)
         moved = min(max(at + shift, min(lowest, at)), max(highest, at))
-        found[threat] = round(float(score_of(1 / (1 + math.exp(-moved)), base_rate)), 6)
+        found[threat] = round(score_at(moved, base_rate), 6)
     # untouched to the last digit: without a shift, nothing changes
     return dict(bundle.manifest.thresholds) if shift == 0 else found
 
@@ -134,7 +134,7 @@ def shifted(bundle: Bundle, shift: float) -> dict[str, float]:
 def shifts(bundle: Bundle) -> list[float]:
     """All shifts that make a difference, from strict to lenient, 0 among them."""
     base_rate = bundle.manifest.calibration.base_rate
-    places = [log_odds(float(evidence(t, base_rate))) for t in bundle.manifest.thresholds.values()]
+    places = [evidence_odds(t, base_rate) for t in bundle.manifest.thresholds.values()]
     up = max(0, math.ceil((log_odds(HIGHEST) - min(places)) / STEP))
     down = max(0, math.ceil((max(places) - log_odds(LOWEST)) / STEP))
     return [STEP * number for number in range(up, -down - 1, -1)]

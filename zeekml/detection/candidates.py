@@ -95,6 +95,13 @@ def joined(flows: pa.RecordBatch, parts: Sequence[Candidates], **changed: Any) -
     return Candidates(flows, **(arrays | changed))
 
 
+def concatenated(parts: Sequence[Candidates]) -> Candidates:
+    """The rows of several, which are not none, one after the other."""
+    schema = parts[0].flows.schema
+    flows = pa.Table.from_batches([part.flows.cast(schema) for part in parts])
+    return joined(_one_batch(flows), parts)
+
+
 def candidate_flows(flows: pa.Table | pa.RecordBatch, rows: npt.NDArray[np.intp]) -> pa.RecordBatch:
     """`CANDIDATE_COLUMNS` of some rows of flows."""
     taken = flows.select([*_FLOW_COLUMNS, "events"]).take(pa.array(rows))

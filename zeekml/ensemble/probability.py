@@ -96,6 +96,16 @@ def score_of(strength: npt.ArrayLike, base_rate: float) -> npt.NDArray[np.float6
     return evidence(strength, 1.0 - base_rate)
 
 
+def evidence_odds(score: float, base_rate: float) -> float:
+    """The log-odds of the evidence of a score, such as a threshold, between 0 and 1."""
+    return log_odds(float(evidence(score, base_rate)))
+
+
+def score_at(odds: float, base_rate: float) -> float:
+    """The score whose evidence has these log-odds: the inverse of `evidence_odds`."""
+    return float(score_of(1 / (1 + math.exp(-odds)), base_rate))
+
+
 def brier(
     probabilities: Floats, labels: npt.ArrayLike, weights: npt.ArrayLike | None = None
 ) -> float:

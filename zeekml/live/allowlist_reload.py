@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
+from zeekml.core.file_stamp import stamp_of
 from zeekml.detection.allowlist import Allowlist, allowlist_path, load_allowlist
 from zeekml.errors import ConfigError
 
@@ -24,14 +24,14 @@ class AllowlistReloader:
         self._rules = rules
         self._wall = wall
         self._path = allowlist_path(rules)
-        self._stamp = self._look()
+        self._stamp = stamp_of(self._path)
         # what was read last without a mistake
         self.current: Allowlist = load_allowlist(rules, clock=wall)
         self._warn()
 
     def changed(self) -> bool:
         """Look at the file; tell whether `current` is another one now."""
-        return self._look() != self._stamp and self.read_again()
+        return stamp_of(self._path) != self._stamp and self.read_again()
 
     def read_again(self) -> bool:
         """Read the file; tell whether `current` is another one now.
@@ -39,7 +39,7 @@ class AllowlistReloader:
         A mistake is logged, and what was read before stays in force.
         """
         # looked at before it is read: a change in between is seen at the next look
-        self._stamp = self._look()
+        self._stamp = stamp_of(self._path)
         try:
             read = load_allowlist(self._rules, clock=self._wall)
         except ConfigError as error:
@@ -51,12 +51,6 @@ class AllowlistReloader:
         if different:
             log.info("%s read again: %s entries", read.file, f"{len(read.active):,}")
         return different
-
-    def _look(self) -> tuple[int, int, int, int] | None:
-        with suppress(OSError):
-            status = self._path.stat()
-            return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-        return None
 
     def _warn(self) -> None:
         for warning in self.current.warnings():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from pathlib import Path
 
+from zeekml.core.file_stamp import Stamp, stamp_of
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import MANIFEST_FILE, Bundle, load_bundle
 from zeekml.ensemble.bundle_store import store_of
@@ -61,10 +61,5 @@ class BundleReloader:
             log.warning("%s", error)
             return None
 
-    def _look(self) -> tuple[int, int, int, int] | None:
-        if self._path is None:
-            return None
-        with suppress(OSError):
-            status = (self._path / MANIFEST_FILE).stat()
-            return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-        return None
+    def _look(self) -> Stamp | None:
+        return None if self._path is None else stamp_of(self._path / MANIFEST_FILE)

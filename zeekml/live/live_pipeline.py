@@ -13,7 +13,6 @@ from zeekml.detection.allowlist import Suppressed
 from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.notice import Notice
 from zeekml.detection.pair_watch import PairWatch
-from zeekml.detection.rules import DetectionRules
 from zeekml.ensemble.bundle import Bundle
 from zeekml.live.shadow import ShadowStream
 from zeekml.live.state.database import PairChanges, Snapshot
@@ -81,10 +80,10 @@ class LivePipeline:
     def incidents(self, incidents: AllowlistFilter) -> None:
         self.pipeline.incidents = incidents
 
-    def change_bundle(self, bundle: Bundle, rules: DetectionRules) -> None:
-        """Score and judge what follows with another bundle; what is open goes on."""
-        self.pipeline.incidents.judge_by(rules)
-        self.pipeline.change_bundle(bundle)
+    def score_with(self, bundle: Bundle) -> None:
+        """Score what follows with a bundle, if it is another one."""
+        if bundle.digest != self.pipeline.bundle.digest:
+            self.pipeline.change_bundle(bundle)
 
     @property
     def held(self) -> int:

@@ -360,10 +360,7 @@ class Watcher:
         if self._bundles.changed(self.policy):
             self.bundle = self._bundles.current
             self._reporter.go_by(self.bundle, self.policy)
-            for stream in self.streams:
-                stream.change_bundle(self.bundle)
-            self._settle()
-            self._persist(self.streams)
+            self._change_rules()
         if self._allowlist.changed():
             self._change_rules()
 
@@ -379,7 +376,7 @@ class Watcher:
 
     def _change_rules(self) -> None:
         for stream in self.streams:
-            stream.change_rules(self.policy, self._allowlist.current)
+            stream.change_rules(self.bundle, self.policy, self._allowlist.current)
         self._settle()
         self._persist(self.streams)
 

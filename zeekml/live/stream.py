@@ -214,22 +214,13 @@ class LiveStream:
         self.record.close = result.progress = True
         return result
 
-    def change_rules(self, policy: Policy, allowlist: Allowlist) -> None:
+    def change_rules(self, bundle: Bundle, policy: Policy, allowlist: Allowlist) -> None:
         """Decide to judge what follows by other rules.
 
         After a change of the policy, what is open is closed under the old one; after one of the
-        allowlist, it goes on. `settle` does so, after a commit.
+        bundle or the allowlist, it goes on. `settle` does so, after a commit.
         """
-        self._policy = policy
-        self._allowlist = allowlist
-        self._decide()
-
-    def change_bundle(self, bundle: Bundle) -> None:
-        """Decide to score what follows by another bundle; `settle` does so, after a commit.
-
-        What is open goes on, under the same ids.
-        """
-        self._bundle = bundle
+        self._bundle, self._policy, self._allowlist = bundle, policy, allowlist
         self._decide()
 
     def settle(self) -> PollResult:
@@ -246,14 +237,14 @@ class LiveStream:
             self._add(self.pipeline.close_incidents(), result)
             if self._has_other_policy():
                 self.pipeline.incidents = self._new_incidents()
-                if self.pipeline.pipeline.bundle.digest != self._bundle.digest:
-                    self.pipeline.pipeline.change_bundle(self._bundle)
+                self.pipeline.score_with(self._bundle)
             self._rows_since = ANCHOR_ROWS
         if self.record.bundle:
             self.record.bundle = False
             result.progress = True
             if self._has_other_bundle():
-                self.pipeline.change_bundle(self._bundle, self._asked())
+                self.pipeline.incidents.judge_by(self._asked())
+                self.pipeline.score_with(self._bundle)
             # what was scored by the one before must not be scored by this one again
             self._rows_since = ANCHOR_ROWS
         if self.record.allowlist:

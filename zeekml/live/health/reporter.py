@@ -40,7 +40,6 @@ log = logging.getLogger("zeekml.watch")
 
 _NOTE: Final = "health"
 _OBSERVE_EVERY: Final = 1.0
-_OF_BUNDLE: Final = ("bundle", "thresholds", "notices_per_day")
 _PUBLISH_EVERY: Final = 10.0
 _FIRST_RECORDS: Final = 1000
 
@@ -82,8 +81,8 @@ class Reporter:
     def go_by(self, bundle: Bundle, policy: Policy) -> None:
         """Tell of another bundle or policy from now on."""
         self._bundle = bundle
-        about = _status(bundle, policy)
-        self._about = replace(self._about, **{name: getattr(about, name) for name in _OF_BUNDLE})
+        now = self._about
+        self._about = replace(_status(bundle, policy), lag=now.lag, problems=now.problems)
 
     def _facts(self) -> dict[str, str]:
         """What the watch is about, by name, in the order in which it is reported."""

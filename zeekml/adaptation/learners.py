@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from zeekml.adaptation.bundle_change import BundleChange, Kind
+from zeekml.adaptation.bundle_change import BundleChange
 from zeekml.adaptation.change_judge import ChangeJudge
 from zeekml.adaptation.examples import Example
 from zeekml.adaptation.heads import STRENGTHS, HeadFit, HeadRows
@@ -28,8 +28,7 @@ _FEWEST_MEMBERS: Final = 3
 class Learner:
     """Makes a change of examples."""
 
-    kind: Kind
-    name: str  # of the kind, with its strength
+    name: str  # the kind of change, with its strength
     learn: Callable[[Sequence[Example]], BundleChange]
 
 
@@ -40,18 +39,17 @@ def learners(judge: ChangeJudge) -> list[Learner]:
     found = []
     with_logs = judge.site.traffic is not None
     if with_logs and any(e.peak is not None and not e.truth for e in examples):
-        found.append(Learner("thresholds", "thresholds", lambda e: _thresholds(judge, e)))
+        found.append(Learner("thresholds", lambda e: _thresholds(judge, e)))
     if reference is None:
         return found
     benign = reference.labels == 0
     if with_logs and len(bundle.models) > _FEWEST_MEMBERS:
-        found.append(Learner("members", "members", lambda e: _members(judge, e)))
+        found.append(Learner("members", lambda e: _members(judge, e)))
     other = judge.site.ordinary if len(judge.site.ordinary) else reference.matrix[benign]
     others = Others.of(reference.matrix[~benign], other)
     taken = [rule.name for rule in bundle.manifest.site_rules]
     found.append(
         Learner(
-            "rules",
             "rules",
             lambda e: BundleChange("rules", rules=learn_rules(e, others, bundle, taken=taken)),
         )
@@ -60,7 +58,6 @@ def learners(judge: ChangeJudge) -> list[Learner]:
         fit = HeadFit(bundle, HeadRows.of(reference, judge.site.ordinary))
         found += [
             Learner(
-                "heads",
                 f"heads, penalty {strength:g}",
                 lambda e, s=strength: BundleChange("heads", models=fit.fit(e, s)),  # type: ignore[misc]
             )

@@ -1,0 +1,1 @@
+"""Feeds for sensors: notices and hosts in the forms that Zeek and Suricata read; imports alerts."""

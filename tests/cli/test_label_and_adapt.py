@@ -100,6 +100,10 @@ def test_labels_that_say_attacks_are_none_are_refused(
     assert "the labels are not believed" in told["reasons"][0]
     assert "its evidence is that of an attack" in done.stderr
     assert not bundle.exists()
+    kept = json.loads((out / "adapted.json").read_bytes())
+    assert kept["reasons"] == told["reasons"]
+    picture = zeekml("dashboard", "--out", out, "--once", "--json")
+    assert json.loads(picture.stdout)["health"]["adapted"]["reasons"] == told["reasons"]
     said = zeekml("adapt", "--out", out, CONN, "--dry-run", "--no-progress")
     assert said.returncode == 3
     assert "The bundle stays as it is." in said.stdout

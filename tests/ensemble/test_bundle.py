@@ -91,7 +91,7 @@ def test_manifest_has_the_documented_form(bundle: Bundle) -> None:
         "format", "format_version", "name", "zeekml_version", "feature_schema", "features",
         "classes", "combine", "members", "scaler", "model_card", "calibration", "thresholds",
         "candidate_score", "usual", "training", "evaluation", "parent", "usual_source",
-        "pairs", "confidence", "site_rules", "reference",
+        "pairs", "confidence", "site_rules", "reference", "profile",
     }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from zeekml.detection.notice import digest_of
 
 SENSOR_HEALTH: Final = "ZeekML::Sensor_Health"
 SENSOR_PROBLEM: Final = "ZeekML::Sensor_Problem"
+MODEL_DRIFT: Final = "ZeekML::Model_Drift"
 
 SHORTEST_START: Final = 1100
 """Characters of the first notice's `sub`: with it alone the file is longer than 1,024 bytes."""
@@ -40,7 +41,7 @@ class HealthNotice:
     """One line about the health of what is watched."""
 
     ts: float  # wall clock, epoch seconds
-    note: str  # SENSOR_HEALTH or SENSOR_PROBLEM
+    note: str  # SENSOR_HEALTH, SENSOR_PROBLEM or MODEL_DRIFT
     msg: str  # what is the matter; since when, how much, and what to do about it. Plain text
     sub: str
     # open and 0 when a problem begins, closed and 1 when it is over. What happens and is over

@@ -162,6 +162,7 @@ def calibrate(
         thresholds=chosen.thresholds,
         usual={**manifest.usual, **usual},
         usual_source="site" if usual else manifest.usual_source,
+        profile=traffic.profile or manifest.profile,
         evaluation={
             **manifest.evaluation,
             "site": {

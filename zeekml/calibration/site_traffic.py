@@ -21,6 +21,7 @@ from zeekml.detection.pair_watch import PairWatch
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.manifest import Usual, usual_values
+from zeekml.ensemble.traffic_profile import TrafficProfile, profile_of
 from zeekml.features.feature_schema import FEATURES
 from zeekml.pipeline import Pipeline
 from zeekml.readers.archive import read_stream
@@ -59,6 +60,7 @@ class Traffic:
     counters: ReadCounters  # what was read and what could not be
     # percentiles of the bundle's inputs over ordinary flows; empty if there are too few
     usual: dict[str, Usual]
+    profile: TrafficProfile | None = None  # of the same flows
     # a sample of the rows that are no candidates, and the rows of the flows that were asked for, by
     # uid; of all features of the schema
     ordinary: Matrix = field(default_factory=lambda: np.empty((0, len(FEATURES)), np.float32))
@@ -105,7 +107,10 @@ def read_traffic(
                     bare = np.empty((len(candidates), 1), np.float32)
                     candidates = replace(candidates, matrix=bare)
                 file.write(candidates)
-                ordinary.add(features.matrix[batch.scores.score < bundle.manifest.candidate_score])
+                score, day = batch.scores.score, features.clock // DAY
+                columns = (features.matrix, score.astype(np.float32), day.astype(np.float32))
+                quiet = score < bundle.manifest.candidate_score
+                ordinary.add(np.column_stack(columns)[quiet])
                 if len(wanted):
                     own = pc.is_in(flows.column("uid").cast(pa.string()), wanted)
                     for row in np.flatnonzero(own.to_numpy(zero_copy_only=False)).tolist():
@@ -117,14 +122,18 @@ def read_traffic(
                     progress(counters.bytes_read - reported, flows.num_rows)
                     reported = counters.bytes_read
         scored.append(ScoredStream(stream.sensor, stream.name, path))
-    rows = ordinary.rows
-    enough = len(rows) >= LEAST_USUAL_ROWS
-    usual = usual_values(rows, bundle.manifest.features) if enough else {}
-    return Traffic(scored, hours, counters, usual, rows, named)
+    sampled = ordinary.rows
+    rows, scores, days = sampled[:, :-2], sampled[:, -2], sampled[:, -1]
+    usual: dict[str, Usual] = {}
+    profile = None
+    if len(rows) >= LEAST_USUAL_ROWS:
+        usual = usual_values(rows, bundle.manifest.features)
+        profile = profile_of(rows, scores, days, bundle.manifest.features)
+    return Traffic(scored, hours, counters, usual, profile, rows, named)
 
 
 class _Sample:
-    """Rows drawn evenly from all that come, in bounded memory.
+    """Rows drawn evenly from all that come, in bounded memory: features, score and day.
 
     Every row is kept with the same chance, which is halved whenever there are too many.
     """
@@ -151,5 +160,5 @@ class _Sample:
     @property
     def rows(self) -> Matrix:
         """What was kept."""
-        empty = np.empty((0, len(FEATURES)), np.float32)
+        empty = np.empty((0, len(FEATURES) + 2), np.float32)
         return np.concatenate([empty, *self._parts])

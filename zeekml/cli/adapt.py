@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,7 @@ def adapt(
     from zeekml.ensemble.bundle_writer import check_place
     from zeekml.errors import InputError
     from zeekml.readers.files.discovery import discover
+    from zeekml.triage.adaptation_decision import keep_decision
     from zeekml.triage.kept_incidents import kept_incidents
     from zeekml.triage.labels import present_labels
 
@@ -107,6 +109,8 @@ def adapt(
             found = run(site_as_kept(labels, kept, base_rate), detection, tell=step)
     if found.promoted and to is not None and not dry_run:
         found = write_adapted(found, to, overwrite=overwrite)
+    if not dry_run:
+        keep_decision(directory, time.time(), found.as_dict())
     warnings = list(found.warnings)
     if others := other_bundles(labels, detection.bundle.digest):
         warnings.append(

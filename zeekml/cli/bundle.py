@@ -10,6 +10,7 @@ import click
 
 from zeekml.cli.options import PATH, bundle_out_option, overwrite_option, path_option
 from zeekml.core.text import printable
+from zeekml.core.units import counted
 
 _IMPORT_EPILOG = """\b
 Examples:
@@ -67,6 +68,9 @@ def show(path: Path | None, as_json: bool, card: bool) -> None:
     thresholds = {t: round(v, 4) for t, v in manifest.thresholds.items()}
     say(f"thresholds      {json.dumps(thresholds)}")
     say(f"usual values    of {_USUAL[manifest.usual_source]}")
+    if (profile := manifest.profile) is not None:
+        days = counted(profile.days, "day")
+        say(f"drift           seen against {profile.flows:,} flows of {days} at calibration")
     if manifest.parent is not None:
         say(f"made from       {manifest.parent[:12]}")
     site = manifest.evaluation.get("site")

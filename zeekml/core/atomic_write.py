@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from zeekml.errors import OutputError
+
+_AT_FDCWD: Final = -100
+_RENAME_EXCHANGE: Final = 2
 
 
 @contextmanager
@@ -45,6 +49,23 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     finally:
         aside.unlink(missing_ok=True)
     sync_directory(path.parent)
+
+
+def exchange(first: Path, second: Path) -> bool:
+    """Have two paths name each other's file or directory, in one step; False: not possible here.
+
+    Neither the standard library nor POSIX has this; Linux has, but not on every file system.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "renameat2"):
+        return False
+    names = (_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second))
+    if libc.renameat2(*names, ctypes.c_uint(_RENAME_EXCHANGE)) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(number, os.strerror(number), str(second))
 
 
 def sync_directory(directory: Path) -> None:

@@ -49,7 +49,7 @@ class DashboardApp(App[None]):
     TITLE = "zeekml"
     CSS = """
     Screen { layout: vertical; }
-    #health { height: auto; max-height: 5; text-style: bold; }
+    #health { height: auto; max-height: 6; text-style: bold; }
     #heading { height: 1; text-style: underline; }
     IncidentTable { height: 1fr; min-height: 4; scrollbar-size-vertical: 1;
         overflow-x: hidden; overflow-y: auto; }

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+import msgspec
 from rich.text import Text
 
 from zeekml.core.units import utc, when
@@ -88,6 +89,8 @@ def health_text(source: Source) -> Text:
     if health.thresholds:
         told = (f"{threat} {value:.3f}" for threat, value in sorted(health.thresholds.items()))
         text.append(f"\nthresholds {' '.join(told)}", style="not bold")
+    if source.decision is not None:
+        text.append(f"\n{source.decision.line()}", style="not bold")
     return text
 
 
@@ -265,6 +268,7 @@ def picture_data(source: Source, policy: Policy | None) -> dict[str, Any]:
                 {name: getattr(problem, name) for name in ("id", "ts", "severity", "msg")}
                 for problem in source.incidents.problems.values()
             ],
+            "adapted": None if source.decision is None else msgspec.to_builtins(source.decision),
         },
         "open": source.incidents.open_count,
         "severities": counts.severities,

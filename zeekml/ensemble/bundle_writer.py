@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 from zeekml._version import __version__
-from zeekml.core.atomic_write import sync_directory
+from zeekml.core.atomic_write import exchange, sync_directory
 from zeekml.ensemble import manifest as manifest_format
 from zeekml.ensemble.bundle import (
     CARD_FILE,
@@ -30,6 +30,7 @@ from zeekml.ensemble.manifest import FileEntry, MemberEntry, PairEntry
 from zeekml.ensemble.pair_models import PAIR_CLASSES, PAIR_THREATS, PairModels
 from zeekml.ensemble.scaler import Scaler, encode_scaler
 from zeekml.ensemble.site_rule import SiteRule
+from zeekml.ensemble.traffic_profile import TrafficProfile
 from zeekml.errors import BundleError, OutputError
 from zeekml.features.feature_schema import SCHEMA_HASH
 from zeekml.pairs.pair_features import PAIR_FEATURES
@@ -67,6 +68,7 @@ class NewBundle:
     confidence: Confidence | None = None
     site_rules: Sequence[SiteRule] = ()
     reference_file: bytes = b""  # as in `Bundle`
+    profile: TrafficProfile | None = None
 
     @classmethod
     def from_parent(cls, bundle: Bundle) -> Self:
@@ -92,6 +94,7 @@ class NewBundle:
             confidence=manifest.confidence,
             site_rules=manifest.site_rules,
             reference_file=bundle.reference_file,
+            profile=manifest.profile,
         )
 
 
@@ -100,8 +103,9 @@ def write_bundle(
 ) -> Bundle:
     """Write a bundle directory, whole or not at all, and read it back.
 
-    A new bundle appears in one step. One that is replaced is moved aside first, so that for an
-    instant there is none; it is moved back if the new one cannot take its place.
+    A new bundle appears in one step, and so it takes the place of another where the file system
+    can exchange two names. Elsewhere the old one is moved aside first, so that for an instant there
+    is none; it is moved back if the new one cannot take its place.
 
     Equal parts give equal bytes in every file: nothing in a bundle tells when or where it was
     written. Parts that do not fit together are a `BundleError`, a directory that exists or cannot
@@ -164,6 +168,7 @@ def write_bundle(
         confidence=new.confidence,
         site_rules=tuple(new.site_rules),
         reference=reference,
+        profile=new.profile,
     )
     # last, so that a directory with a manifest is never half a bundle
     contents[MANIFEST_FILE] = manifest_format.encode(manifest)
@@ -208,15 +213,16 @@ def _place(target: Path, contents: Mapping[str, bytes], *, overwrite: bool) -> B
         # whatever the umask: a bundle that others may write to would be refused
         fresh.chmod(0o755)
         bundle = load_bundle(fresh)
-        replaced = staging / "replaced"
-        if existing:
-            target.rename(replaced)
-        try:
-            fresh.rename(target)
-        except OSError:
+        if not (existing and exchange(fresh, target)):
+            replaced = staging / "replaced"
             if existing:
-                replaced.rename(target)
-            raise
+                target.rename(replaced)
+            try:
+                fresh.rename(target)
+            except OSError:
+                if existing:
+                    replaced.rename(target)
+                raise
         sync_directory(target)
         sync_directory(target.parent)
     finally:

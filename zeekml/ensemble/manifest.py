@@ -17,6 +17,7 @@ from zeekml.ensemble.classes import BINARY_CLASSES, CLASSES, THREATS
 from zeekml.ensemble.confidence import Confidence
 from zeekml.ensemble.pair_models import PAIR_CLASSES, PAIR_THREATS
 from zeekml.ensemble.site_rule import SiteRule
+from zeekml.ensemble.traffic_profile import TrafficProfile
 from zeekml.errors import BundleError
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES, SCHEMA_HASH
 from zeekml.pairs.pair_features import PAIR_FEATURES
@@ -143,6 +144,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     confidence: Confidence | None = None
     site_rules: tuple[SiteRule, ...] = ()
     reference: FileEntry | None = None  # see `zeekml.ensemble.reference_rows`
+    profile: TrafficProfile | None = None  # of the site it was calibrated for
 
     def check(self) -> None:
         """Raise `BundleError`, with the reason alone, unless this version can use the bundle."""
@@ -203,6 +205,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             yield "a threshold is not between 0 and 1"
         if self.confidence is not None:
             yield from self.confidence.reasons_against()
+        if self.profile is not None:
+            yield from self.profile.reasons_against(self.features)
         if not 0 <= self.candidate_score <= min(self.thresholds.values()):
             yield "candidate_score is not between 0 and the lowest threshold"
 

@@ -14,6 +14,7 @@ from zeekml.detection.allowlist_filter import AllowlistFilter
 from zeekml.detection.notice import Notice
 from zeekml.detection.pair_watch import PairWatch
 from zeekml.ensemble.bundle import Bundle
+from zeekml.live.health.drift import TrafficDrift
 from zeekml.live.shadow import ShadowStream
 from zeekml.live.state.database import PairChanges, Snapshot
 from zeekml.live.state.journal import JournalEntry
@@ -61,6 +62,7 @@ class LivePipeline:
     ) -> None:
         self._originals = originals
         self.shadow: ShadowStream | None = None  # what looks on, if anything
+        self.drift: TrafficDrift | None = None  # what counts ordinary flows, if anything
         clock = at.clock if at else None
         self.pipeline = Pipeline(bundle, config=config, clock=clock, pairs=pairs)
         self.pipeline.incidents = incidents
@@ -102,6 +104,8 @@ class LivePipeline:
             scored, notices = self.pipeline.feed(batch, features)
             if self.shadow is not None:
                 self.shadow.feed(batch, features, notices)
+            if self.drift is not None:
+                self.drift.add(features, scored.scores)
             outcome.batches.append(scored)
             outcome.notices += notices
         outcome.silenced += self.pipeline.take_silenced()

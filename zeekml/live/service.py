@@ -131,6 +131,7 @@ class Watcher:
                     clock=clock,
                 )
                 stack.callback(stream.close)
+                stream.pipeline.drift = self._reporter.drift
                 self.streams.append(stream)
             self._shadow = self._look_on()
             directories = {path.parent for logs in job.logs for path in logs.paths}
@@ -311,7 +312,7 @@ class Watcher:
                     found = problems.state_put_back(str(self._job.state), missing)
                     self.outputs.add_lines(self._reporter.of_watch(ProblemKind.STATE, [found]))
                 self.outputs.flush()
-                notes = self._reporter.notes()
+                notes = self._reporter.notes(last=anchor)
                 self.state.commit(commits, self.outputs.marks, self._incidents, notes)
                 break
             except OutputError as error:

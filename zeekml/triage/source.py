@@ -16,6 +16,7 @@ from zeekml.core.text import printable
 from zeekml.errors import DataError, InputError
 from zeekml.live.state.reader import Problem, StateReader
 from zeekml.outputs import NOTICE_LOG, SUMMARY
+from zeekml.triage.adaptation_decision import DECISION_FILE, Decision, kept_decision
 from zeekml.triage.incident_list import IncidentList
 from zeekml.triage.labels import LABELS_FILE, Label, present_labels
 from zeekml.triage.lookup import find_incident, find_named
@@ -54,6 +55,7 @@ class Source:
         self.incidents = IncidentList()
         self.health = Health()
         self.labels: dict[str, Label] = {}
+        self.decision: Decision | None = None  # of the latest adaptation
         self._label_stamp: tuple[int, ...] = ()
 
     @property
@@ -85,9 +87,10 @@ class Source:
         """Close the files."""
 
     def _look_at_labels(self) -> bool:
-        """Read the labels if there are others; tell whether there are."""
+        """Read labels, and what was learned from them, if that is new; tell whether it is."""
         stamp: list[int] = []
-        for path in sorted(self.directory.glob(f"{LABELS_FILE}*")):
+        decision = self.directory / DECISION_FILE
+        for path in (*sorted(self.directory.glob(f"{LABELS_FILE}*")), decision):
             with suppress(FileNotFoundError):  # a journal that was there for a moment
                 status = path.stat()
                 stamp += [status.st_ino, status.st_size, status.st_mtime_ns]
@@ -95,6 +98,7 @@ class Source:
             return False
         self._label_stamp = tuple(stamp)
         self.labels = {label.id: label for label in present_labels(self.directory)}
+        self.decision = kept_decision(self.directory)
         return True
 
     def _today(self, last_ts: float | None) -> int:

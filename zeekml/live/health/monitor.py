@@ -14,7 +14,13 @@ from typing import Any, Final
 
 import msgspec
 
-from zeekml.alerts.health_notice import SENSOR_PROBLEM, HealthNotice, HealthState, health_id
+from zeekml.alerts.health_notice import (
+    MODEL_DRIFT,
+    SENSOR_PROBLEM,
+    HealthNotice,
+    HealthState,
+    health_id,
+)
 from zeekml.config import Config
 from zeekml.core.text import printable
 from zeekml.core.units import duration
@@ -69,7 +75,8 @@ class _Stored:
 
 
 class HealthMonitor:
-    """Raises `ZeekML::Sensor_Problem` when a problem begins and when it is over.
+    """Raises `ZeekML::Sensor_Problem` when a problem begins and when it is over, and
+    `ZeekML::Model_Drift` when it is the traffic that changed.
 
     Of one kind and stream at most one problem is opened per hour; what is still wrong after the
     hour is reported then. What just happens (a gap, a lost context) has a single line; what happens
@@ -147,6 +154,11 @@ class HealthMonitor:
         """Tell of what happened to the watch's own files, each time."""
         self._at(_OURS)
         return self._raise(_OURS, kind.value, finding, "closed")
+
+    def traffic(self, finding: HealthFinding | None) -> list[HealthNotice]:
+        """Take whether the traffic of all streams is not what the bundle was calibrated on."""
+        self._at(_OURS)
+        return self._open_or_close(_OURS, ProblemKind.DRIFT, finding)
 
     def keep_only(self, streams: Collection[str]) -> list[HealthNotice]:
         """Forget all other streams, and close what is open of them."""
@@ -233,7 +245,7 @@ class HealthMonitor:
     ) -> HealthNotice:
         self._number += 1
         moment = (f"{self._wall:.6f}", str(self._number))
-        name = health_id(SENSOR_PROBLEM, key, self._sensor, stream, *moment)
+        name = health_id(_note(key), key, self._sensor, stream, *moment)
         problem = _Problem(name, self._now, state == "open", finding.severity)
         self._streams[stream].problems[key] = problem
         return self._notice(stream, key, name, finding, state, 0)
@@ -250,7 +262,7 @@ class HealthMonitor:
     ) -> HealthNotice:
         return HealthNotice(
             ts=self._wall,
-            note=SENSOR_PROBLEM,
+            note=_note(key),
             msg=printable(f"{stream}: {finding.msg}" if stream else finding.msg, 400),
             sub=printable(finding.sub, 1000),
             state=state,
@@ -261,3 +273,7 @@ class HealthMonitor:
             sensor=printable(self._sensor),
             details=MappingProxyType({"problem": key.split()[0], **finding.details}),
         )
+
+
+def _note(key: str) -> str:
+    return MODEL_DRIFT if key == ProblemKind.DRIFT else SENSOR_PROBLEM

@@ -35,6 +35,7 @@ class ProblemKind(StrEnum):
     CLOCK = "clock", "times of the records agree with this machine's clock again"
     DROPS = "drops", "the sensor loses no more packets"
     TROUBLE = "trouble", "the log can be read again"
+    DRIFT = "drift", "the bundle fits the traffic again"
     # these just happen
     GAP = "gap"
     CONTEXT = "context"

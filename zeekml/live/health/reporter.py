@@ -15,11 +15,13 @@ from msgspec.structs import replace
 from zeekml._version import __version__
 from zeekml.alerts.health_notice import HealthNotice, first_notice, health_event
 from zeekml.core.text import printable
+from zeekml.core.units import counted
 from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
 from zeekml.errors import InputError, OutputError
 from zeekml.features.feature_schema import FEATURES, SCHEMA_HASH
 from zeekml.live.event_tails import event_paths, reads_events
+from zeekml.live.health.drift import TrafficDrift
 from zeekml.live.health.figures import StreamFigures
 from zeekml.live.health.monitor import HealthMonitor
 from zeekml.live.health.problems import HealthFinding, ProblemKind
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("zeekml.watch")
 
 _NOTE: Final = "health"
+_TRAFFIC: Final = "traffic"
 _OBSERVE_EVERY: Final = 1.0
 _PUBLISH_EVERY: Final = 10.0
 _FIRST_RECORDS: Final = 1000
@@ -69,6 +72,11 @@ class Reporter:
                 self._monitor.load(json.loads(stored))
             except (InputError, ValueError) as error:
                 log.warning("%s; problems that are open may be told of again", error)
+        self.drift = TrafficDrift(bundle)
+        try:
+            self.drift.load(state.note(_TRAFFIC) or "")
+        except InputError as error:
+            log.warning("%s; a day is counted anew", error)
         self._about = _status(bundle, policy)
         before = decode_about(state.note(ABOUT) or "")
         open_before = before.problems if before is not None and self._monitor.open_problems else []
@@ -81,6 +89,7 @@ class Reporter:
     def go_by(self, bundle: Bundle, policy: Policy) -> None:
         """Tell of another bundle or policy from now on."""
         self._bundle = bundle
+        self.drift.go_by(bundle)
         now = self._about
         self._about = replace(_status(bundle, policy), lag=now.lag, problems=now.problems)
 
@@ -99,6 +108,7 @@ class Reporter:
             "bundle": f"{manifest.name} {bundle.short_digest} ({len(manifest.members)} members)",
             "features": f"{len(FEATURES)}, schema {SCHEMA_HASH[:12]}",
             "thresholds": ", ".join(thresholds),
+            "drift": _drift_fact(self.drift),
             "local_nets": ", ".join(config.local_nets),
             "limits": limits,
             "version": __version__,
@@ -174,6 +184,7 @@ class Reporter:
         for stream in streams:
             self._log_first_records(stream)
             notices += self._monitor.observe(stream.logs.name, _figures_of(stream))
+        notices += self._monitor.traffic(self.drift.finding)
         return self._warned(notices)
 
     def ended(self, streams: Sequence[LiveStream]) -> list[bytes]:
@@ -190,11 +201,15 @@ class Reporter:
                 log.warning("%s", notice.sub)
         return self._lines(notices)
 
-    def notes(self) -> dict[str, str]:
-        """What is to be remembered with the next commit."""
+    def notes(self, *, last: bool = False) -> dict[str, str]:
+        """What is to be remembered with the next commit, or with the last one."""
         # the latest
         about = replace(self._about, problems=list(self._problems.values())[-100:])
-        return {_NOTE: json.dumps(self._monitor.save()), ABOUT: encode_about(about)}
+        known = {_NOTE: json.dumps(self._monitor.save()), ABOUT: encode_about(about)}
+        if self.drift.due or last:
+            # large, and of no use to the second
+            known[_TRAFFIC] = self.drift.save()
+        return known
 
     def status(self, streams: Sequence[LiveStream]) -> str:
         """The state of things in a few words."""
@@ -300,3 +315,11 @@ def _status(bundle: Bundle, policy: Policy) -> Status:
     thresholds = policy.thresholds(bundle.manifest.thresholds)
     budget = budget_of(bundle.manifest.evaluation)
     return Status(bundle=bundle.short_digest, thresholds=thresholds, notices_per_day=budget)
+
+
+def _drift_fact(drift: TrafficDrift) -> str:
+    """Whether there is something to compare the traffic with."""
+    if drift.profile is None:
+        return "not looked for, since the bundle was not calibrated on a site (zeekml calibrate)"
+    flows, days = drift.profile.flows, counted(drift.profile.days, "day")
+    return f"looked for each hour, against {flows:,} flows of {days} at calibration"

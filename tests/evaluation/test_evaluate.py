@@ -134,10 +134,13 @@ def test_a_finished_bundle(evaluate: Run, datasets: Path, tmp_path: Path) -> Non
     bundle = tmp_path / "bundle"
     names = [str(datasets / "one.parquet"), str(datasets / "two.parquet")]
     build_bundle(names, bundle, plan=PLAN, recipe=RECIPE)
-    done = evaluate(datasets, "--bundle", bundle, "--json")
+    done = evaluate(datasets, "--bundle", bundle, "--adapting", "1", "--json")
     assert done.exit_code == 0, done.output
     report = json.loads(done.output)
     assert report["method"] == "finished bundle"
+    # what was seen in training tells nothing of labels on a new network
+    told = " ".join(report["sections"].pop("adapting")["prose"])
+    assert "Not there: one: seen in training." in told
     assert report["seen_in_training"] == ["one", "two"]
     # what needs fits is left out
     needs_fits = ("families", "learners", "few-labels", "time-split")

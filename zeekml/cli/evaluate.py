@@ -51,6 +51,13 @@ _PRINTED = {"headline": 2, "baselines": 2, "infections": 1, "families": 1, "beni
     is_flag=True,
     help="Also leave out each synthetic kind and each feature family in turn; takes hours.",
 )
+@click.option(
+    "--adapting",
+    type=click.IntRange(1, 1000),
+    metavar="DRAWS",
+    help="Also label false alarms of each network, adapt as `zeekml adapt` does, and see what "
+    "follows, so many times for each of 1, 5, 10 and 50 labels; takes some 10 s a draw.",
+)
 @learner_option
 @click.option("--quick", is_flag=True, help="One seed and rough intervals, for trying.")
 @progress_option
@@ -63,6 +70,7 @@ def evaluate(
     seeds: int | None,
     exclude: tuple[str, ...],
     ablations: bool,
+    adapting: int | None,
     learner: Learner,
     quick: bool,
     no_progress: bool,
@@ -112,7 +120,12 @@ def evaluate(
         except OutputError as error:
             click.echo(f"zeekml: warning: trained members are not kept: {error}", err=True)
             checkpoints = None
-    settings = Settings(plan=MemberPlan.of(learner), ablations=ablations, checkpoints=checkpoints)
+    settings = Settings(
+        plan=MemberPlan.of(learner),
+        ablations=ablations,
+        adapting=adapting or 0,
+        checkpoints=checkpoints,
+    )
     if quick:
         settings = replace(settings, seeds=seeds or 1, draws=50, few_draws=3, groups=2)
     elif seeds is not None:

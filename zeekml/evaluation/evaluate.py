@@ -17,6 +17,11 @@ from zeekml.evaluation.few_label_study import study_adapting
 from zeekml.evaluation.recording_runs import RecordingRuns, run_recordings, steps_of_recordings
 from zeekml.evaluation.scores import Study, bundle_study, leave_one_out_study, steps_of
 from zeekml.evaluation.sections.ablation import ablate, ablation_section, ablation_steps
+from zeekml.evaluation.sections.adapting import (
+    adapting_section,
+    adapting_steps,
+    study_adaptation,
+)
 from zeekml.evaluation.sections.baselines import baselines_section
 from zeekml.evaluation.sections.calibration import calibration_section
 from zeekml.evaluation.sections.confidence import confidence_section
@@ -90,6 +95,7 @@ def evaluate(
     check_names(logs, {environment.name for environment in collection.environments})
     prepared = prepare_all(collection.environments, FIRST_SEED, tell)
     by_recording = steps_of_recordings(prepared, len(logs), settings, fitted=loaded is None)
+    by_recording += adapting_steps(len(evaluable(prepared)), settings)
     if loaded is not None:
         steps = Steps(len(evaluable(prepared)) + by_recording, tell)
         study = bundle_study(prepared, loaded, policy, settings, steps)
@@ -112,6 +118,8 @@ def evaluate(
         further.append(timesplit_section(study, later))
         if settings.ablations:
             further.append(ablation_section(study, ablate(study, steps)))
+    if settings.adapting:
+        further.append(adapting_section(study_adaptation(study, steps)))
     sections = _sections(study, runs, collection, steps)
     title, facts = "zeekml", _facts(study)
     seen = [one.name for one in runs.judged if one.site.seen]

@@ -9,6 +9,7 @@ from pathlib import Path
 from zeekml.ensemble.bundle import Bundle
 from zeekml.ensemble.bundle_writer import write_bundle
 from zeekml.ensemble.manifest import Manifest
+from zeekml.ensemble.reference_rows import ReferenceRows
 from zeekml.training.bundle_parts.new_bundle import new_bundle
 from zeekml.training.platt_fit import PlattFit
 from zeekml.training.thresholds import Thresholds
@@ -22,6 +23,7 @@ def as_bundle(
     calibration: PlattFit,
     thresholds: Thresholds,
     learned_from: Sequence[Prepared],
+    reference: ReferenceRows | None = None,
 ) -> Bundle:
     """A bundle of these members, which lies nowhere; usual values are those of what they saw."""
     new = new_bundle(
@@ -32,6 +34,7 @@ def as_bundle(
         learned_from,
         evaluation={},
         model_card="Fitted for an evaluation.\n",
+        reference=reference,
     )
     with tempfile.TemporaryDirectory(prefix="zeekml-") as work:
         # all of it is read into memory

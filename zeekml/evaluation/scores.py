@@ -23,6 +23,7 @@ from zeekml.evaluation.fits import Fits, Pairs, fit_without
 from zeekml.evaluation.fitted_bundle import as_bundle, fitted_of
 from zeekml.evaluation.settings import FIRST_SEED, Settings, Steps
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
+from zeekml.training.bundle_parts.reference_set import reference_set
 from zeekml.training.leave_one_out import Fold, can_be_held_out, evaluable, without
 from zeekml.training.platt_fit import PlattFit
 from zeekml.training.ranking import EvaluatedRows, Floats
@@ -200,7 +201,7 @@ def _run(prepared: Sequence[Prepared], number: int, fits: Fits, pairs: Pairs) ->
         best_member=fits.best_member,
         places=fits.places,
         members=fits.ensemble.members,
-        bundle=_bundle_of(prepared, number, fits) if pairs.seed == FIRST_SEED else None,
+        bundle=_bundle_of(prepared, number, fits, pairs) if pairs.seed == FIRST_SEED else None,
         controls={
             control: fits.ensemble.predict(altered(site.matrix, control, pairs.seed)).log_odds
             for control in CONTROLS
@@ -209,11 +210,16 @@ def _run(prepared: Sequence[Prepared], number: int, fits: Fits, pairs: Pairs) ->
     )
 
 
-def _bundle_of(prepared: Sequence[Prepared], number: int, fits: Fits) -> Bundle | None:
+def _bundle_of(
+    prepared: Sequence[Prepared], number: int, fits: Fits, pairs: Pairs
+) -> Bundle | None:
     if fits.calibration is None or fits.thresholds is None:
         return None
     name, others = f"without {prepared[number].name}", without(prepared, number)
-    return as_bundle(name, fits.ensemble, fits.calibration, fits.thresholds, others)
+    reference = None
+    if pairs.settings.adapting:
+        reference = reference_set(others, pairs.seed, tell=lambda what, done, total: None)
+    return as_bundle(name, fits.ensemble, fits.calibration, fits.thresholds, others, reference)
 
 
 def bundle_study(

@@ -35,6 +35,7 @@ class Settings:
     ablations: bool = False
     # groups in which environments that serve training only are held out, to be judged by recording
     groups: int = 3
+    adapting: int = 0  # draws of labels that `zeekml adapt` learns from, on each network held out
     # where members of the recipe are kept, for a run that goes on from them
     checkpoints: TrainingCheckpoints | None = None
 

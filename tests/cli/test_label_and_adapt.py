@@ -113,9 +113,8 @@ def test_labels_that_say_attacks_are_none_are_refused(
 
 def test_versions(zeekml: Any, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    shipped = SAMPLES.parent / "zeekml" / "models" / "default"
     assert zeekml("bundle", "list", "--store", store).returncode == 66
-    done = zeekml("bundle", "promote", shipped, "--store", store)
+    done = zeekml("bundle", "promote", "--store", store)
     assert done.returncode == 0, done.stderr
     (version,) = json.loads(zeekml("bundle", "list", "--store", store, "--json").stdout)
     assert version["current"]

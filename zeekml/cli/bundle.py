@@ -92,6 +92,7 @@ def show(path: Path | None, as_json: bool, card: bool) -> None:
 
 _STORE_EPILOG = """\b
 Examples:
+  zeekml bundle promote --store /var/lib/zeekml-bundles
   zeekml bundle promote my-bundle --store /var/lib/zeekml-bundles
   zeekml watch --zeek /opt/zeek/logs/current --bundle /var/lib/zeekml-bundles/current ...
   zeekml bundle rollback --store /var/lib/zeekml-bundles
@@ -122,20 +123,21 @@ def list_(store: Path, as_json: bool) -> None:
 
 
 @bundle.command(epilog=_STORE_EPILOG)
-@click.argument("path", type=PATH, metavar="BUNDLE")
+@click.argument("path", type=PATH, required=False, metavar="[BUNDLE]")
 @store_option
-def promote(path: Path, store: Path) -> None:
+def promote(path: Path | None, store: Path) -> None:
     """Put a bundle in force: copy it into a store and point STORE/current to it.
 
-    BUNDLE is a directory, or the first digits of a version that is in the store. A watch that runs
-    with --bundle STORE/current takes it up within seconds, without a restart.
+    BUNDLE is a directory, or the first digits of a version that is in the store; by default what
+    comes with zeekml. A watch that runs with --bundle STORE/current takes it up within seconds,
+    without a restart.
     """
     from zeekml.cli.console import say
     from zeekml.ensemble.bundle import load_bundle
     from zeekml.ensemble.bundle_store import BundleStore
 
     versions = BundleStore(store)
-    known = None if path.is_dir() else versions.version(str(path))
+    known = None if path is None or path.is_dir() else versions.version(str(path))
     place = versions.promote(load_bundle(path if known is None else known))
     say(f"{versions.link}: {place.name}")
 

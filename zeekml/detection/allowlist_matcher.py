@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -86,6 +87,11 @@ class AllowlistMatcher:
             return found
         ends_before = np.searchsorted(self._ends, candidates.clock, "right")
         return [mask & self._in_force[past] for mask, past in zip(found, ends_before, strict=True)]
+
+    def of_hosts(self, src: str, dst: str, now: float) -> int:
+        """The entries that cover any flow from one host to another at a time (epoch seconds)."""
+        mask = self._of_flow((src, dst, None, None, None, (), (), ()))
+        return mask & self._in_force[bisect_right(self._ends, now)] if mask else 0
 
     def entry_for(self, mask: int, note: str) -> Entry | None:
         """The first of the entries that cover a candidate (of `masks`), for a note; or None."""

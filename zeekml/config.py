@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from zeekml.detection.notice import SEVERITIES
 from zeekml.errors import ConfigError
 from zeekml.features.feature_schema import LOCAL_NETS, MOST_RECORDS
 from zeekml.readers.events.event_schema import CONTEXT_HOLD
@@ -42,6 +43,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     # line names them
     out: str | None = None
     state: str | None = None
+    # directory of the files that Zeek and Suricata read, or None
+    feed: str | None = None
+    feed_expire: float = (
+        86_400.0  # seconds from an incident's last line until its hosts leave a feed
+    )
+    feed_severity: str = "medium"  # the least severity of incidents whose hosts are in it
     # seconds of log time for which Suricata's flows are held, to be put in order of their end
     suricata_hold: float = SURICATA_HOLD
     # seconds of log time by which Zeek's logs of events may be ahead of conn.log
@@ -62,8 +69,15 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 MAX_HOLD: Final = 300.0
 """Longest `suricata_hold`, since notices come that much later, and `context_hold`; in seconds."""
 
-_PATHS: Final = ("bundle", "rules", "zeek", "suricata", "out", "state", "metrics_file")
-_SECONDS: Final = ("suricata_hold", "context_hold", "stall_after", "lag_after", "shed_lag")
+_PATHS: Final = ("bundle", "rules", "zeek", "suricata", "out", "state", "feed", "metrics_file")
+_SECONDS: Final = (
+    "suricata_hold",
+    "context_hold",
+    "stall_after",
+    "lag_after",
+    "shed_lag",
+    "feed_expire",
+)
 
 
 def load_config(path: Path | None = None) -> Config:
@@ -98,6 +112,7 @@ def _check(config: Config) -> None:
     records = config.context_records
     for key, good, wanted in (
         ("notice_format", config.notice_format in ("json", "tsv"), "be 'json' or 'tsv'"),
+        ("feed_severity", config.feed_severity in SEVERITIES, f"be one of {', '.join(SEVERITIES)}"),
         ("context_records", 1000 <= records <= MOST_RECORDS, f"be from 1000 to {MOST_RECORDS}"),
         ("rejects_per_file", config.rejects_per_file >= 0, "not be negative"),
         ("journal_mb", config.journal_mb >= 1, "be at least 1"),

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from made_up_lines import NOTICE
 
 from zeekml.alerts.zeek_notice import encode_json
+from zeekml.config import Config
 from zeekml.detection.allowlist import Allowlist, parse_allowlist
 from zeekml.detection.notice import NOTES, Notice
-from zeekml.feeds.hosts import EXPIRE, ROLES, HostList
+from zeekml.feeds.hosts import ROLES, HostList
 
 TS = NOTICE.ts
+EXPIRE = Config().feed_expire
 REMOTE, OTHER, LOCAL, LOCAL_2 = "192.0.2.66", "203.0.113.9", "10.20.5.67", "10.20.5.68"
 EMPTY_LISTS = {role: frozenset[str]() for role in ROLES}
 

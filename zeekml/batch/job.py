@@ -53,6 +53,7 @@ class ScoreJob:
     policy: Policy | None = None
     allowlist: Allowlist = EMPTY
     options: OutputOptions = field(default_factory=OutputOptions)
+    feed: Path | None = None  # directory of the files that sensors read
     workers: int = 1  # processes to score with
     cutting: Cutting = field(default_factory=Cutting)
 

@@ -19,6 +19,9 @@ from zeekml.detection.allowlist import load_allowlist
 from zeekml.detection.policy import load_policy
 from zeekml.ensemble.bundle import Bundle
 from zeekml.errors import OutputError
+from zeekml.feeds.archive_feed import write_feed
+from zeekml.feeds.feed_directory import lock_feed, refuse_feed
+from zeekml.feeds.hosts import HostList
 from zeekml.outputs import assemble, lock_output
 from zeekml.readers.files.discovery import Discovery
 from zeekml.readers.one_sided import CAUSES, REMEDY, too_many
@@ -47,7 +50,7 @@ def score(discovery: Discovery, job: ScoreJob, progress: Progress | None = None)
     # read once: what changes or expires meanwhile does so for all streams or for none
     job = replace(job, policy=policy, allowlist=load_allowlist(job.rules))
     streams = discovery.streams
-    with _work_directory(job.out) as work:
+    with _work_directory(job.out) as work, _feed_directory(job):
         workers = useful_workers(streams, job)
         if workers > 1 or job.cutting.slice_records is not None:
             results, parts = score_parallel(streams, job, work, workers, progress)
@@ -63,6 +66,9 @@ def score(discovery: Discovery, job: ScoreJob, progress: Progress | None = None)
             totals.merge(result.counters)
         summary = _summary(totals, results, bundle, discovery)
         assemble(parts, job.out, job.options, first_ts=totals.first_ts, summary=summary)
+        if job.feed is not None:
+            hosts = HostList.of(job.config, job.allowlist)
+            write_feed(job.feed, job.out, hosts, totals.last_ts)
     warnings = job.allowlist.warnings()
     for result in results:
         one_sided, flows = result.counters.one_sided, result.counters.sides_known
@@ -120,6 +126,17 @@ def _summary(
             for r in results
         ],
     }
+
+
+@contextmanager
+def _feed_directory(job: ScoreJob) -> Iterator[None]:
+    """The directory of the feed, if one is wanted, kept from others."""
+    if job.feed is None:
+        yield
+        return
+    refuse_feed(job.feed, job.out)
+    with closing(lock_feed(job.feed)):
+        yield
 
 
 @contextmanager

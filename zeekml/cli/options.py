@@ -151,6 +151,13 @@ def output_options(config: Config, given: dict[str, Any]) -> OutputOptions:
     return OutputOptions(notice_format=form, rejects_per_file=config.rejects_per_file, **given)
 
 
+feed_option = path_option(
+    "--feed",
+    "DIR",
+    "Directory for what Zeek and Suricata read back: notices, and the hosts they name.",
+)
+
+
 def report_option(name: str, what: str) -> Callable[[_Command], _Command]:
     """`--report DIR`, or a page that ends in .html; see `zeekml.html.page.report_page`."""
     again = "earlier ones there are replaced. A path that ends in .html is the page itself"

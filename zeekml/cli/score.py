@@ -16,6 +16,7 @@ Examples:
   zeekml score /opt/zeek/logs/2026-11-2* --out scored
   zeekml score /var/log/suricata/eve.json --out scored --scores --enriched
   zeekml score conn.log --out scored --report scored
+  zeekml score /opt/zeek/logs/2026-11-2* --out scored --feed scored/feed
   zcat conn.*.log.gz | zeekml score - --out scored --json
   zeekml score no_header.log --like conn.log --out scored
 
@@ -38,6 +39,7 @@ less than half of the records could be read, or nothing could be scored
 @click.option("--scores", is_flag=True, help="Write scores.parquet: one row per record.")
 @click.option("--enriched", is_flag=True, help="Write conn_scored.log: each record with its score.")
 @options.report_option("report", "report.html, what was found as one page that needs nothing else")
+@options.feed_option
 @options.column_options
 @options.setup_options
 @options.notice_options
@@ -55,6 +57,7 @@ def score(
     inputs: tuple[str, ...],
     out: Path,
     report: Path | None,
+    feed: Path | None,
     header: options.GivenHeader,
     setup: Setup,
     workers: int,
@@ -87,16 +90,19 @@ def score(
     from zeekml.readers.shortfall import shortfall
 
     config = setup.config
-    refuse_output_among_inputs(inputs, out)
+    feed = options.chosen_path(feed, config.feed)
+    for directory in (out,) if feed is None else (out, feed):
+        refuse_output_among_inputs(inputs, directory)
     page = None if report is None else report_page(report)
     if page is not None:
         check_page(page, {out / name for name in OUTPUT_NAMES})
-    discovery = discover(inputs, exclude=(out,), columns=header())
+    discovery = discover(inputs, exclude=(out,) if feed is None else (out, feed), columns=header())
     job = ScoreJob(
         out=out,
         config=config,
         bundle=setup.bundle,
         rules=setup.rules,
+        feed=feed,
         options=options.output_options(config, outputs),
         workers=workers,
     )

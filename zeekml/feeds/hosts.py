@@ -13,13 +13,13 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from heapq import nsmallest
-from typing import Final, Literal, get_args
+from typing import Final, Literal, Self, get_args
 
 from zeekml.alerts.formats import Values
+from zeekml.config import Config
 from zeekml.detection.allowlist import EMPTY, Allowlist, Entry
 from zeekml.detection.allowlist_matcher import AllowlistMatcher
 from zeekml.detection.notice import SEVERITIES
-from zeekml.features.feature_schema import LOCAL_NETS
 
 Role = Literal["attacker", "server", "host"]
 """What a listed host is: a remote originator, a remote responder, or a local originator."""
@@ -28,11 +28,6 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 MOST_INCIDENTS: Final = 10_000
 """So many incidents are kept, each with one host of a role at most, so a role has no more hosts."""
-
-EXPIRE: Final = 86_400.0
-"""Seconds from an incident's last line until its hosts leave the list."""
-
-LEAST_SEVERITY: Final = "medium"
 
 _ATTACKS: Final = frozenset({"dos", "scan", "bruteforce", "web", "malware"})
 _SERVED: Final = frozenset({"c2", "exfil", "malware"})
@@ -99,10 +94,10 @@ class HostList:
 
     def __init__(
         self,
-        local_nets: Iterable[str] = LOCAL_NETS,
+        local_nets: Iterable[str] = Config().local_nets,
         *,
-        expire: float = EXPIRE,
-        least_severity: str = LEAST_SEVERITY,
+        expire: float = Config().feed_expire,
+        least_severity: str = Config().feed_severity,
         allowlist: Allowlist = EMPTY,
         most: int = MOST_INCIDENTS,
     ) -> None:
@@ -118,6 +113,16 @@ class HostList:
         self._listed: tuple[ListedHost, ...] = ()
         self._holds = _NEVER
         self.allow(allowlist)
+
+    @classmethod
+    def of(cls, config: Config, allowlist: Allowlist) -> Self:
+        """The list that a configuration asks for."""
+        return cls(
+            config.local_nets,
+            expire=config.feed_expire,
+            least_severity=config.feed_severity,
+            allowlist=allowlist,
+        )
 
     def add(self, values: Values) -> None:
         """Take in a line of notice.log, parsed; lines that are there already change nothing."""

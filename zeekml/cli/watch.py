@@ -19,6 +19,7 @@ _EPILOG = """\b
 Examples:
   zeekml watch --out /var/log/zeekml --state /var/lib/zeekml
   zeekml watch --zeek /opt/zeek/logs/current --out notices --state state
+  zeekml watch --out /var/log/zeekml --state /var/lib/zeekml --feed /var/log/zeekml/feed
   zeekml watch --suricata /var/log/suricata/eve.json --out notices --state state
   zeekml watch --zeek conn.log --out notices --state state --until-idle 5
 
@@ -51,6 +52,7 @@ _MORE = "May be given several times."
     "Where the watch remembers how far it is; one watch at a time may use it.",
     type=_PATH,
 )
+@options.feed_option
 @options.setup_options
 @path_option(
     "--shadow",
@@ -72,6 +74,7 @@ def watch(
     suricata: tuple[Path, ...],
     out: Path | None,
     state: Path | None,
+    feed: Path | None,
     setup: Setup,
     shadow: Path | None,
     until_idle: float | None,
@@ -94,6 +97,7 @@ def watch(
         live_files = open_live_files([*zeek, *suricata])
     out = chosen_path(out, config.out)
     state = chosen_path(state, config.state)
+    feed = chosen_path(feed, config.feed)
     if out is None or state is None:
         missing = "--out" if out is None else "--state"
         raise click.UsageError(f"{missing} is needed, as an option or in the configuration.")
@@ -115,7 +119,7 @@ def watch(
 
     logs = named_logs(zeek, suricata) if zeek or suricata else found_logs(look_around())
     paths = [path for group in logs for path in group.paths]
-    for directory in (out, state):
+    for directory in (out, state) if feed is None else (out, state, feed):
         refuse_output_among_inputs([path.parent for path in paths], directory)
     refuse_nested(out, state)
     received: list[int] = []
@@ -130,6 +134,7 @@ def watch(
             bundle=setup.bundle,
             rules=setup.rules,
             options=options.output_options(config, outputs),
+            feed=feed,
             shadow=shadow,
             until_idle=until_idle,
         )

@@ -24,6 +24,7 @@ from zeekml.core.text import printable
 from zeekml.detection.policy import load_policy
 from zeekml.ensemble.bundle import load_bundle
 from zeekml.errors import ConfigError, OutputError
+from zeekml.feeds.feed_directory import refuse_feed
 from zeekml.live.allowlist_reload import AllowlistReloader
 from zeekml.live.bundle_reload import BundleReloader
 from zeekml.live.health import problems
@@ -32,6 +33,7 @@ from zeekml.live.health.reporter import Reporter
 from zeekml.live.health.systemd import ServiceManager
 from zeekml.live.memory_trim import shed_library_pages, trim_heap
 from zeekml.live.outputs.live_outputs import LiveOutputs
+from zeekml.live.sensor_feeds import SensorFeeds
 from zeekml.live.shadow import Shadow
 from zeekml.live.startup import Startup
 from zeekml.live.state.database import IncidentLine
@@ -66,6 +68,7 @@ class WatchJob:
     bundle: Path | None = None  # None for what comes with zeekml, as `rules`
     rules: Path | None = None
     options: OutputOptions = field(default_factory=OutputOptions)
+    feed: Path | None = None  # directory of the files that sensors read
     shadow: Path | None = None  # a bundle that only looks on
     until_idle: float | None = None  # seconds without anything new until the end; None for ever
 
@@ -104,6 +107,8 @@ class Watcher:
         self._trimmed = clock() - _TRIM_EVERY + _FIRST_TRIM
         with ExitStack() as stack:
             refuse_nested(job.out, job.state)
+            if job.feed is not None:
+                refuse_feed(job.feed, job.out, job.state)
             if begun is None:
                 begun = stack.enter_context(Startup(job.logs, job.state, clock=clock))
             self.state = begun.state
@@ -118,6 +123,9 @@ class Watcher:
             opening, marks = self._reporter.opening, self.state.marks()
             self.outputs = LiveOutputs(job.out, job.options, marks, opening, wall, kept)
             stack.callback(self.outputs.close)
+            known = self._allowlist.current
+            self.feeds = SensorFeeds(job.feed, self.state, job.config, known, clock, wall)
+            stack.callback(self.feeds.close)
             self.streams: list[LiveStream] = []
             common = (self.state, self.bundle, self.policy, job.config, self.outputs.rejects)
             for logs in job.logs:
@@ -205,10 +213,12 @@ class Watcher:
 
     def start(self) -> None:
         """Say what is watched, and commit against what the outputs hold now."""
-        cut = [problems.output_shortened(*lost) for lost in self.outputs.shortened]
+        shortened = [*self.outputs.shortened, *self.feeds.shortened]
+        cut = [problems.output_shortened(*lost) for lost in shortened]
         self.outputs.add_lines(self._reporter.of_watch(ProblemKind.OUTPUT, cut))
         self.outputs.add_lines(self._reporter.start(self.streams, self._file_events.problem))
         self._persist(self.streams)
+        self.feeds.publish(now=True)
         self._quiet_since = self._clock()
 
     def step(self) -> float | None:
@@ -246,6 +256,7 @@ class Watcher:
         self._persist(self.streams, anchor=True)
         if kept := [stream for stream in self.streams if stream.keep_context()]:
             self._persist(kept)
+        self.feeds.publish(now=True)
 
     # -- what the logs bring ---------------------------------------------------------------------
 
@@ -279,6 +290,7 @@ class Watcher:
             held = "%s: %s records that were held back by a run without --enriched are not in %s"
             log.warning(held, printable(stream.logs.name), f"{left_out:,}", ENRICHED)
         self.outputs.add_notices(result.notices)
+        self.feeds.add(result.notices)
         for n in result.notices:
             about = (n.id, stream.logs.name, n.note, n.state, n.severity, n.seq)
             evidence = None if n.evidence is None else encode_evidence(n.evidence)
@@ -312,8 +324,10 @@ class Watcher:
                     found = problems.state_put_back(str(self._job.state), missing)
                     self.outputs.add_lines(self._reporter.of_watch(ProblemKind.STATE, [found]))
                 self.outputs.flush()
+                self.feeds.add(self._reporter.take_raised())
+                marks = {**self.outputs.marks, **self.feeds.flush()}
                 notes = self._reporter.notes(last=anchor)
-                self.state.commit(commits, self.outputs.marks, self._incidents, notes)
+                self.state.commit(commits, marks, self._incidents, notes)
                 break
             except OutputError as error:
                 self._complain(error)
@@ -325,6 +339,7 @@ class Watcher:
                     self._sleep(LINGER)
                 pause = min(2 * pause, most)
         self.outputs.committed()
+        self.feeds.committed(self._incidents)
         for stream, commit in zip(streams, commits, strict=True):
             stream.committed(commit)
         self._incidents.clear()
@@ -350,6 +365,7 @@ class Watcher:
                 self._manager.status(self._reporter.status(self.streams))
             if self._shadow is not None:
                 self._shadow.report(self.bundle)
+        self.feeds.publish()
         if self._clock() - self._trimmed >= _TRIM_EVERY:
             self._trimmed = self._clock()
             shed_library_pages()
@@ -370,12 +386,14 @@ class Watcher:
         try:
             if self.state.in_place:
                 self.outputs.flush()
+                self.feeds.flush()
             else:
                 self._persist(())
         except OutputError as error:
             self._complain(error)
 
     def _change_rules(self) -> None:
+        self.feeds.hosts.allow(self._allowlist.current)
         for stream in self.streams:
             stream.change_rules(self.bundle, self.policy, self._allowlist.current)
         self._settle()

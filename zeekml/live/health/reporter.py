@@ -85,6 +85,7 @@ class Reporter:
         self._unseen: set[str] = {logs.name for logs in job.logs}
         self._envelopes: set[tuple[str, str]] = set()
         self._metrics_failed = ""
+        self._raised: list[HealthNotice] = []
 
     def go_by(self, bundle: Bundle, policy: Policy) -> None:
         """Tell of another bundle or policy from now on."""
@@ -201,6 +202,11 @@ class Reporter:
                 log.warning("%s", notice.sub)
         return self._lines(notices)
 
+    def take_raised(self) -> list[HealthNotice]:
+        """The notices since the last call, whatever form their lines have."""
+        raised, self._raised = self._raised, []
+        return raised
+
     def notes(self, *, last: bool = False) -> dict[str, str]:
         """What is to be remembered with the next commit, or with the last one."""
         # the latest
@@ -260,6 +266,7 @@ class Reporter:
             else:
                 problem = Problem(notice.id, notice.ts, notice.severity, notice.msg)
                 self._problems[notice.id] = problem
+        self._raised += notices
         return [self._encoded(notice) for notice in notices]
 
 

@@ -283,6 +283,18 @@ class State:
         """The lines about incidents that are kept, by incident and number, as they were written."""
         return self._lines("SELECT id || '/' || seq, line FROM line ORDER BY rowid")
 
+    def latest_lines(self, most: int) -> list[tuple[str, bytes]]:
+        """The latest of these lines with their keys, the oldest of them first."""
+        latest = "SELECT id || '/' || seq, line FROM line ORDER BY rowid DESC LIMIT ?"
+        with self._place.complaining():
+            return self._db.execute(latest, (most,)).fetchall()[::-1]
+
+    def incident_lines(self) -> Iterator[bytes]:
+        """The latest line of each incident that is known, as in notice.log."""
+        with self._place.complaining():
+            for row in self._db.execute("SELECT line FROM incident ORDER BY rowid"):
+                yield row[0]
+
     def alert_lines(self) -> dict[str, bytes]:
         """The alerts that are kept, likewise."""
         return self._lines("SELECT id || '/0', line FROM alert ORDER BY rowid")

@@ -1,0 +1,77 @@
+"""What a watch gives back to sensors: the host list, kept up to date, and the files of a feed.
+
+Notices are written before a commit, as all outputs are. Who is on the list follows what is
+committed, so that after a crash it is the same again, from the incidents that the state knows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from zeekml.alerts.health_notice import HealthNotice
+from zeekml.config import Config
+from zeekml.detection.allowlist import Allowlist
+from zeekml.detection.notice import Notice
+from zeekml.feeds.hosts import HostList
+from zeekml.live.outputs.feed_outputs import FeedOutputs
+from zeekml.live.outputs.live_outputs import Shortened
+from zeekml.live.state.database import IncidentLine, Mark, State
+
+
+class SensorFeeds:
+    """The host list and the feed of a watch; nothing of either where no `directory` is asked for.
+
+    `clock` gives seconds that never go backwards, `wall` the time of day.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None,
+        state: State,
+        config: Config,
+        allowlist: Allowlist,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        self.hosts = HostList.of(config, allowlist)
+        self._files: FeedOutputs | None = None
+        if directory is not None:
+            for line in state.incident_lines():
+                self.hosts.add(json.loads(line))
+            self._files = FeedOutputs(directory, state, self.hosts, clock, wall)
+
+    @property
+    def shortened(self) -> Sequence[Shortened]:
+        """The files that lacked something at the start."""
+        return self._files.shortened if self._files is not None else ()
+
+    def add(self, notices: Iterable[Notice | HealthNotice]) -> None:
+        """Add notices, but for those that are there already."""
+        if self._files is not None:
+            self._files.add(notices)
+
+    def flush(self) -> Mapping[str, Mark]:
+        """Bring the notices to disk; gives what is to be committed of them."""
+        if self._files is None:
+            return {}
+        self._files.flush()
+        return self._files.marks
+
+    def committed(self, incidents: Iterable[IncidentLine]) -> None:
+        """What was flushed has been committed, and these lines with it."""
+        if self._files is not None:
+            self._files.committed()
+            for incident in incidents:
+                self.hosts.add(json.loads(incident.line))
+
+    def publish(self, *, now: bool = False) -> None:
+        """Bring up to date what follows the list, if that is due."""
+        if self._files is not None:
+            self._files.publish(now=now)
+
+    def close(self) -> None:
+        """Close all files."""
+        if self._files is not None:
+            self._files.close()

@@ -102,9 +102,7 @@ def test_suricata_takes_them(tmp_path: Path, listed: bool) -> None:
     rules = [
         f'alert ip any any -> any any (msg:"{name}"; {side}; '
         f"dataset:isset,{name},type ip,load {name}.lst; sid:{sid}; rev:1;)"
-        for sid, (name, side) in enumerate(
-            zip(names, ("ip.src", "ip.dst", "ip.src"), strict=True), 1
-        )
+        for sid, (name, side) in enumerate(sides, 1)
     ]
     wanted = REPUTATION_CATEGORIES["server"].name
     rules += [

@@ -58,11 +58,18 @@ def _content_of(path: Path, size: int) -> bytes:
 
 
 def lock_feed(directory: Path) -> DirectoryLock:
-    """Make the directory if need be, and keep other runs and watches out of it."""
+    """Make the directory if need be, and keep other runs and watches out of it.
+
+    What one left there that was killed while it wrote a file is removed.
+    """
     with as_output_error(directory):
         directory.mkdir(parents=True, exist_ok=True)
         taken = "another zeekml writes to this feed; stop it, or choose another --feed"
-        return DirectoryLock(directory, f"{directory}: {taken}")
+        lock = DirectoryLock(directory, f"{directory}: {taken}")
+        for name in FEED_FILES:
+            for left in directory.glob(f".{name}.*"):
+                left.unlink(missing_ok=True)
+        return lock
 
 
 def refuse_feed(feed: Path, out: Path, state: Path | None = None) -> None:

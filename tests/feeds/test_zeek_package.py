@@ -17,7 +17,7 @@ import pytest
 import zeekscript
 from made_up_lines import HEALTH, NOTICE
 
-from zeekml.alerts.health_notice import SENSOR_HEALTH, SENSOR_PROBLEM
+from zeekml.alerts.health_notice import MODEL_DRIFT, SENSOR_HEALTH, SENSOR_PROBLEM
 from zeekml.alerts.zeek_notice import encode_json
 from zeekml.detection.notice import NOTES
 from zeekml.feeds.feed_directory import NOTICE_TABLE, NOTICES
@@ -27,7 +27,7 @@ from zeekml.feeds.zeek_lines import FIELDS, feed_line, feed_table
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "rules" / "zeek").glob("*.zeek"))
-HEALTH_NOTES = {SENSOR_HEALTH, SENSOR_PROBLEM, "ZeekML::Model_Drift"}
+HEALTH_NOTES = {SENSOR_HEALTH, SENSOR_PROBLEM, MODEL_DRIFT}
 
 # what a Zeek type is in JSON, as `from_json` takes it
 IN_JSON = {

@@ -17,7 +17,7 @@ import pytest
 from sensor_lines import Findings, as_json, as_tsv, conn, event, moment
 
 from zeekml.doctor.access import Account, obstacle
-from zeekml.doctor.directories import examine_out, examine_state
+from zeekml.doctor.directories import examine_feed, examine_out, examine_state
 from zeekml.doctor.examination import Wanted, examine
 from zeekml.doctor.finding import Level
 from zeekml.doctor.machine import deploy_dir, examine_unit
@@ -63,6 +63,15 @@ def test_the_group_that_would_help_is_named(shared: Path) -> None:
     assert wall.remedy == f"setfacl -m u:nobody:r {log}"
     with pytest.raises(FileNotFoundError):
         obstacle(directory / "missing", MEMBER)
+
+
+def test_feeds(tmp_path: Path) -> None:
+    out, state = tmp_path / "out", tmp_path / "state"
+    for wrong in (out, state / "feed"):
+        (refused,) = examine_feed(wrong, out, state, ME)
+        assert refused.level is Level.FAIL
+    assert [f.level for f in examine_feed(out / "feed", out, state, ME)] == [Level.OK, Level.OK]
+    assert examine_feed(tmp_path / "feed", None, None, ME)[0].level is Level.OK
 
 
 def test_outputs(tmp_path: Path) -> None:

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from zeekml.errors import InputError, OutputError
-from zeekml.triage.labels import LABELS_FILE, Label, Labels, label_incident, present_labels
+from zeekml.triage.labels import (
+    LABELS_FILE,
+    FalseAlarms,
+    Label,
+    Labels,
+    label_incident,
+    present_labels,
+)
 
 
 def label(truth: bool = True, threat: str = "", note: str = "", at: float = 1.0) -> Label:
@@ -84,3 +91,18 @@ def test_a_failed_write_stores_nothing(tmp_path: Path) -> None:
     other.close()
     assert labels.put(label())
     labels.close()
+
+
+def test_false_alarms_are_those_that_count_now(tmp_path: Path) -> None:
+    alarms = FalseAlarms(tmp_path)
+    assert alarms() == frozenset()
+    label_incident(tmp_path, "a1", False, b"")
+    label_incident(tmp_path, "a2", True, b"")
+    assert alarms() == {"a1"}
+    assert alarms() is alarms()
+    label_incident(tmp_path, "a1", True, b"")
+    assert alarms() == frozenset()
+    (tmp_path / LABELS_FILE).write_bytes(b"no database" * 100)
+    for _ in range(2):
+        with pytest.raises(OutputError):
+            alarms()

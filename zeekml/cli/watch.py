@@ -125,6 +125,7 @@ def watch(
     received: list[int] = []
     with Startup(logs, state, live_files) as begun:
         from zeekml.live.service import Watcher, WatchJob
+        from zeekml.triage.labels import FalseAlarms
 
         job = WatchJob(
             logs=logs,
@@ -135,6 +136,7 @@ def watch(
             rules=setup.rules,
             options=options.output_options(config, outputs),
             feed=feed,
+            false_alarms=FalseAlarms(state),
             shadow=shadow,
             until_idle=until_idle,
         )

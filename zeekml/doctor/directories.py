@@ -12,6 +12,7 @@ from typing import Final
 from zeekml.doctor.access import Account, obstacle
 from zeekml.doctor.finding import Check, Finding
 from zeekml.errors import OutputError
+from zeekml.feeds.feed_directory import refuse_feed
 from zeekml.outputs import refuse_output_among_inputs
 
 LITTLE: Final = 256 << 20  # bytes free below which zeekml would stop soon
@@ -53,6 +54,19 @@ def examine_state(state: Path, out: Path | None, account: Account, journal: int)
     else:
         findings.append(private.ok(f"mode {mode:04o}"))
     return [*findings, _lock(state), _room(state, journal + LITTLE)]
+
+
+def examine_feed(
+    feed: Path, out: Path | None, state: Path | None, account: Account
+) -> list[Finding]:
+    """Judge the directory of a feed."""
+    check = Check("feed_directory", feed)
+    try:
+        if out is not None:
+            refuse_feed(feed, out, state)
+    except OutputError as error:
+        return [check.fail(str(error), "such as /var/log/zeekml/feed")]
+    return [_writable(check, feed, account), _room(feed, ROOM)]
 
 
 def _existing(path: Path) -> Path:

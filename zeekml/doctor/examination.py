@@ -9,7 +9,7 @@ from pathlib import Path
 from zeekml.config import DEFAULT_CONFIG, Config, load_config
 from zeekml.doctor import machine
 from zeekml.doctor.access import Account
-from zeekml.doctor.directories import examine_out, examine_state
+from zeekml.doctor.directories import examine_feed, examine_out, examine_state
 from zeekml.doctor.finding import Check, Finding
 from zeekml.doctor.logs import chosen_logs, examine_log
 from zeekml.errors import BundleError, ConfigError, DataError
@@ -62,6 +62,8 @@ def examine(wanted: Wanted, root: Path = Path("/")) -> list[Finding]:
         findings.append(Check("state_directory", "--state").unknown(absent))
     else:
         findings += examine_state(state, out, account, config.journal_mb << 20)
+    if config.feed is not None:
+        findings += examine_feed(Path(config.feed), out, state, account)
     findings += _models_and_rules(wanted, config)
     findings += [machine.examine_notifications(), machine.examine_open_files()]
     return [*findings, *machine.examine_unit(root)]

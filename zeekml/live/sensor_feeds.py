@@ -7,22 +7,27 @@ committed, so that after a crash it is the same again, from the incidents that t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from zeekml.alerts.health_notice import HealthNotice
 from zeekml.config import Config
 from zeekml.detection.allowlist import Allowlist
 from zeekml.detection.notice import Notice
+from zeekml.errors import OutputError
 from zeekml.feeds.hosts import HostList
 from zeekml.live.outputs.feed_outputs import FeedOutputs
 from zeekml.live.outputs.live_outputs import Shortened
 from zeekml.live.state.database import IncidentLine, Mark, State
 
+log = logging.getLogger("zeekml.watch")
+
 
 class SensorFeeds:
     """The host list and the feed of a watch; nothing of either where no `directory` is asked for.
 
+    `false_alarms` gives the ids of incidents that name nobody; it may raise an `OutputError`.
     `clock` gives seconds that never go backwards, `wall` the time of day.
     """
 
@@ -32,10 +37,12 @@ class SensorFeeds:
         state: State,
         config: Config,
         allowlist: Allowlist,
+        false_alarms: Callable[[], Collection[str]],
         clock: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
         self.hosts = HostList.of(config, allowlist)
+        self._false_alarms, self._complaint = false_alarms, ""
         self._files: FeedOutputs | None = None
         if directory is not None:
             for line in state.incident_lines():
@@ -68,8 +75,16 @@ class SensorFeeds:
 
     def publish(self, *, now: bool = False) -> None:
         """Bring up to date what follows the list, if that is due."""
-        if self._files is not None:
-            self._files.publish(now=now)
+        if self._files is None:
+            return
+        try:
+            self.hosts.dismiss(self._false_alarms())
+            self._complaint = ""
+        except OutputError as error:
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                log.warning("%s; the labels read before stay in force", error)
+        self._files.publish(now=now)
 
     def close(self) -> None:
         """Close all files."""

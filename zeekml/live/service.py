@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +69,8 @@ class WatchJob:
     rules: Path | None = None
     options: OutputOptions = field(default_factory=OutputOptions)
     feed: Path | None = None  # directory of the files that sensors read
+    # gives ids of incidents whose hosts are not to be in the feed
+    false_alarms: Callable[[], Collection[str]] = tuple
     shadow: Path | None = None  # a bundle that only looks on
     until_idle: float | None = None  # seconds without anything new until the end; None for ever
 
@@ -123,8 +125,8 @@ class Watcher:
             opening, marks = self._reporter.opening, self.state.marks()
             self.outputs = LiveOutputs(job.out, job.options, marks, opening, wall, kept)
             stack.callback(self.outputs.close)
-            known = self._allowlist.current
-            self.feeds = SensorFeeds(job.feed, self.state, job.config, known, clock, wall)
+            asked = job.feed, self.state, job.config, self._allowlist.current, job.false_alarms
+            self.feeds = SensorFeeds(*asked, clock, wall)
             stack.callback(self.feeds.close)
             self.streams: list[LiveStream] = []
             common = (self.state, self.bundle, self.policy, job.config, self.outputs.rejects)

@@ -1,9 +1,9 @@
 """Labels by people: an SQLite file of its own beside a watcher's state, or a run's outputs.
 
-Neither watcher nor run ever opens it, so that none waits for a person's write. Nothing is
-overwritten: a label that changes, or is taken back, is a further row, and the latest counts. Each
-row keeps what the person saw and the features it rests on: a watcher forgets incidents in time, and
-logs go.
+No run ever opens it, and a watch with a feed only to read what has changed, so that none waits for
+a person's write. Nothing is overwritten: a label that changes, or is taken back, is a further row,
+and the latest counts. Each row keeps what the person saw and the features it rests on: a watcher
+forgets incidents in time, and logs go.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from zeekml.core.file_stamp import Stamp, stamp_of
 from zeekml.core.text import printable
 from zeekml.ensemble.classes import THREATS
 from zeekml.errors import InputError, OutputError
@@ -162,6 +163,26 @@ def present_labels(directory: Path) -> list[Label]:
         return []
     with closing(Labels(directory)) as labels:
         return labels.current()
+
+
+class FalseAlarms:
+    """Gives the ids of incidents in a directory that somebody called false alarms.
+
+    The labels are read again when there are others. An `OutputError`: they cannot be at present.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._stamp: Stamp | None = None
+        self._known: frozenset[str] = frozenset()
+
+    def __call__(self) -> frozenset[str]:
+        stamp = stamp_of(self._directory / LABELS_FILE)
+        if stamp != self._stamp:
+            labels = present_labels(self._directory)
+            self._known = frozenset(label.id for label in labels if label.truth is False)
+            self._stamp = stamp
+        return self._known
 
 
 def label_incident(

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from zeekml.alerts.also import read_also
 from zeekml.errors import ConfigError
 from zeekml.features.feature_schema import LOCAL_NETS, MOST_RECORDS
 from zeekml.readers.events.event_schema import CONTEXT_HOLD
@@ -42,6 +43,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     # line names them
     out: str | None = None
     state: str | None = None
+    # files that zeekml watch writes in further forms, each as FORMAT:FILE
+    also: tuple[str, ...] = ()
     # seconds of log time for which Suricata's flows are held, to be put in order of their end
     suricata_hold: float = SURICATA_HOLD
     # seconds of log time by which Zeek's logs of events may be ahead of conn.log
@@ -109,6 +112,11 @@ def _check(config: Config) -> None:
         for path in (value,) if isinstance(value, str) else value or ():
             if not path or "\0" in path:
                 raise ValueError(f"must be a path and must not be empty - at `$.{key}`")
+    for text in config.also:
+        try:
+            read_also(text)
+        except ValueError as error:
+            raise ValueError(f"{error} - at `$.also`") from error
     for key in _SECONDS:
         seconds = getattr(config, key)
         if not math.isfinite(seconds) or seconds < 0:

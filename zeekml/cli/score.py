@@ -16,6 +16,7 @@ Examples:
   zeekml score /opt/zeek/logs/2026-11-2* --out scored
   zeekml score /var/log/suricata/eve.json --out scored --scores --enriched
   zeekml score conn.log --out scored --report scored
+  zeekml score conn.log --out scored --also ocsf:zeekml.ocsf.json --also cef:zeekml.cef
   zcat conn.*.log.gz | zeekml score - --out scored --json
   zeekml score no_header.log --like conn.log --out scored
 
@@ -73,6 +74,7 @@ def score(
     from zeekml.core.arrow import do_without_pandas
 
     do_without_pandas()
+    from zeekml.alerts.also import check_also
     from zeekml.batch.run import ScoreJob
     from zeekml.batch.run import score as run
     from zeekml.cli.console import say
@@ -87,17 +89,24 @@ def score(
     from zeekml.readers.shortfall import shortfall
 
     config = setup.config
+    output_options = options.output_options(config, outputs)
     refuse_output_among_inputs(inputs, out)
     page = None if report is None else report_page(report)
     if page is not None:
         check_page(page, {out / name for name in OUTPUT_NAMES})
-    discovery = discover(inputs, exclude=(out,), columns=header())
+    written = [out / name for name in OUTPUT_NAMES] + ([] if page is None else [page])
+    named = [path for given in inputs if (path := Path(given)).is_file()]
+    check_also(output_options.also, logs=named, taken=written, appends=False)
+    also_files = [also.path for also in output_options.also]
+    discovery = discover(inputs, exclude=(out, *also_files), columns=header())
+    logs = [file.path for stream in discovery.streams for file in stream.files if file.path]
+    check_also(output_options.also, logs=logs, taken=written, appends=False)
     job = ScoreJob(
         out=out,
         config=config,
         bundle=setup.bundle,
         rules=setup.rules,
-        options=options.output_options(config, outputs),
+        options=output_options,
         workers=workers,
     )
     with input_progress("Scoring", discovery.size or None, hidden=no_progress) as advance:

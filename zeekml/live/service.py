@@ -206,8 +206,8 @@ class Watcher:
     def start(self) -> None:
         """Say what is watched, and commit against what the outputs hold now."""
         cut = [problems.output_shortened(*lost) for lost in self.outputs.shortened]
-        self.outputs.add_lines(self._reporter.of_watch(ProblemKind.OUTPUT, cut))
-        self.outputs.add_lines(self._reporter.start(self.streams, self._file_events.problem))
+        self.outputs.add_health(self._reporter.of_watch(ProblemKind.OUTPUT, cut))
+        self.outputs.add_health(self._reporter.start(self.streams, self._file_events.problem))
         self._persist(self.streams)
         self._quiet_since = self._clock()
 
@@ -236,7 +236,7 @@ class Watcher:
         """The end of the input, as far as anybody can tell: close what is open."""
         for stream in self.streams:
             self._take(stream, stream.finish())
-        self.outputs.add_lines(self._reporter.ended(self.streams))
+        self.outputs.add_health(self._reporter.ended(self.streams))
         self._settle()
 
     def checkpoint(self) -> None:
@@ -267,9 +267,9 @@ class Watcher:
             self._take(stream, result)
             if result.progress:
                 changed.append(stream)
-        lines = self._reporter.observe(self.streams)
-        self.outputs.add_lines(lines)
-        if changed or lines:
+        health = self._reporter.observe(self.streams)
+        self.outputs.add_health(health)
+        if changed or health:
             self._persist(changed)
         return bool(changed)
 
@@ -286,7 +286,7 @@ class Watcher:
             lines = (encode_json(n), n.flow.uid, evidence, alert)
             self._incidents.append(IncidentLine(*about, n.first_ts, n.last_ts, *lines))
         self.outputs.add_silenced(result.silenced)
-        self.outputs.add_lines(self._reporter.happened(stream, result.events))
+        self.outputs.add_health(self._reporter.happened(stream, result.events))
 
     def _settle(self) -> None:
         """Do what the streams have decided, once that is committed."""
@@ -310,7 +310,7 @@ class Watcher:
                 missing = self.state.put_back(self._manager.watchdog)
                 if missing is not None:
                     found = problems.state_put_back(str(self._job.state), missing)
-                    self.outputs.add_lines(self._reporter.of_watch(ProblemKind.STATE, [found]))
+                    self.outputs.add_health(self._reporter.of_watch(ProblemKind.STATE, [found]))
                 self.outputs.flush()
                 notes = self._reporter.notes(last=anchor)
                 self.state.commit(commits, self.outputs.marks, self._incidents, notes)

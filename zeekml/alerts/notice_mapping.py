@@ -192,6 +192,7 @@ MAPPING: Final = (
             _T(f"{_FLOW}.src_endpoint.ip", flow.ip),
             _T(f"{_FLOW}.src_endpoint.name", flow.not_ip),
             _T(f"{_FLOW}.connection_info.protocol_ver_id", flow.ip_version),
+            _T(f"{_FLOW}.connection_info.direction_id", flow.direction_unknown),
             _T("observables[]", related.source_observable),
         ),
         ecs=(
@@ -241,7 +242,6 @@ MAPPING: Final = (
         ocsf=(
             _T(f"{_FLOW}.connection_info.protocol_name", flow.transport),
             _T(f"{_FLOW}.connection_info.protocol_num", flow.protocol_number),
-            _T(f"{_FLOW}.connection_info.direction_id", flow.direction_unknown),
         ),
         ecs=(
             _T("network.transport", flow.transport),

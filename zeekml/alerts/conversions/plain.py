@@ -57,8 +57,8 @@ def joined(value: Any, _: Values) -> str | None:
 
 
 def first(value: Sequence[Any], _: Values) -> Any:
-    """The first of them."""
-    return value[0] if value else None
+    """The first of them that is not empty."""
+    return next(filter(None, value), None)
 
 
 def title(value: Any, _: Values) -> str:

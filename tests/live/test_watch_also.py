@@ -28,7 +28,7 @@ def test_killed_rotated_and_reopened_each_notice_is_there_once(tmp_path: Path) -
     watch = WatchProcess(out, state, "--zeek", log.path, "--config", config)
     log.write(100)
     watch.start()
-    for turn in range(3):
+    for turn in range(2):
         before = log.written
         log.write(300)
         # outputs come before the commit
@@ -38,11 +38,12 @@ def test_killed_rotated_and_reopened_each_notice_is_there_once(tmp_path: Path) -
                 (siem / f"z.{form}").rename(siem / f"z.{form}.1")
             watch.signal(signal.SIGHUP)
         watch.end(signal.SIGKILL)
-        watch.start()
-    watch.has_scored(log.written)
-    assert watch.end(signal.SIGTERM) == 0
+        if turn == 0:
+            watch.start()
+    # closes what is open
     watch.start("--until-idle", "0.5")
     assert watch.end() == 0
+    watch.has_scored(log.written)
     done = zeekml("score", log.whole(tmp_path / "whole" / "conn.log"), "--out", tmp_path / "once")
     assert done.returncode == 0, done.stderr
     expected = (tmp_path / "once" / NOTICE_LOG).read_bytes().splitlines(keepends=True)

@@ -87,7 +87,7 @@ def test_they_begin_with_a_notice_about_health(tmp_path: Path) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=25, derandomize=True, deadline=None)
+@settings(max_examples=15, derandomize=True, deadline=None)
 def test_each_line_once_through_crashes_and_rotations(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -65,7 +65,7 @@ def examples(page: str) -> dict[str, str]:
 
 def told(page: str, name: str) -> str:
     """A table as it stands in the page."""
-    return _place(name).findall(page)[0][1]
+    return str(_place(name).findall(page)[0][1])
 
 
 def put(page: str, name: str, table: str) -> str:
@@ -98,7 +98,7 @@ def _told(target: Target) -> str:
 
 
 def _name(convert: Convert) -> str:
-    return str(convert.__name__).replace("_", " ")  # type: ignore[attr-defined]
+    return str(getattr(convert, "__name__")).replace("_", " ")  # noqa: B009 - callables need none
 
 
 def _conversions() -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from zeekml.alerts.also import read_also
 from zeekml.detection.notice import SEVERITIES
 from zeekml.errors import ConfigError
 from zeekml.features.feature_schema import LOCAL_NETS, MOST_RECORDS
@@ -49,6 +50,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         86_400.0  # seconds from an incident's last line until its hosts leave a feed
     )
     feed_severity: str = "medium"  # the least severity of incidents whose hosts are in it
+    # files that zeekml watch writes in further forms, each as FORMAT:FILE
+    also: tuple[str, ...] = ()
     # seconds of log time for which Suricata's flows are held, to be put in order of their end
     suricata_hold: float = SURICATA_HOLD
     # seconds of log time by which Zeek's logs of events may be ahead of conn.log
@@ -124,6 +127,11 @@ def _check(config: Config) -> None:
         for path in (value,) if isinstance(value, str) else value or ():
             if not path or "\0" in path:
                 raise ValueError(f"must be a path and must not be empty - at `$.{key}`")
+    for text in config.also:
+        try:
+            read_also(text)
+        except ValueError as error:
+            raise ValueError(f"{error} - at `$.also`") from error
     for key in _SECONDS:
         seconds = getattr(config, key)
         if not math.isfinite(seconds) or seconds < 0:

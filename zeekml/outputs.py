@@ -16,14 +16,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from zeekml.alerts.also import AlsoFile
 from zeekml.alerts.eve_alert import encode_alert
 from zeekml.alerts.evidence_line import encode_explained, encode_silenced
+from zeekml.alerts.formats import encode_in_form
 from zeekml.alerts.zeek_notice import TsvEncoder, encode_json
 from zeekml.core.atomic_write import as_output_error, replacing
 from zeekml.core.directory_lock import DirectoryLock
@@ -73,6 +75,7 @@ class OutputOptions:
     enriched: bool = False
     notice_format: str = "json"
     strict_notice: bool = False
+    also: tuple[AlsoFile, ...] = ()  # files of notices in further forms, wherever they lie
     rejects_per_file: int = DEFAULT_CAP
 
 
@@ -129,6 +132,10 @@ class NoticeOutputs:
                 files.enter_context((directory / name).open("wb"))
                 for name in (NOTICE_LOG, EVE_JSON, SILENCED, EVIDENCE)
             )
+            self._also = [
+                (also.form, files.enter_context((directory / _also_part(number)).open("wb")))
+                for number, also in enumerate(options.also)
+            ]
             self._files = files.pop_all()
         self.rejects = RejectWriter(directory / REJECTS, cap=options.rejects_per_file)
         # the header comes once, before the parts, so only its escaping rules matter here
@@ -145,6 +152,8 @@ class NoticeOutputs:
                 if notice.seq == 0:
                     self._alerts.write(encode_alert(notice))
                 self._evidence.write(encode_explained(notice))
+                for form, file in self._also:
+                    file.write(encode_in_form(form, notice))
 
     def write_silenced(self, silenced: Sequence[Suppressed]) -> None:
         """Write the lines that the allowlist silenced."""
@@ -214,23 +223,38 @@ def assemble(
             with (joined / name).open("wb") as target:
                 if name == NOTICE_LOG and options.notice_format == "tsv":
                     target.write(TsvEncoder(first_ts or 0.0, options.strict_notice).header())
-                for path in _present(parts, name):
-                    with path.open("rb") as source:
-                        shutil.copyfileobj(source, target, 1 << 20)
+                _join(parts, name, target)
                 target.flush()
                 os.fsync(target.fileno())
         if options.scores:
             names.append(SCORES)
             _join_scores(parts, joined / SCORES)
         names.append(SUMMARY)
-        with replacing(joined / SUMMARY) as target:
-            target.write(json.dumps(summary, indent=2).encode() + b"\n")
+        with replacing(joined / SUMMARY) as file:
+            file.write(json.dumps(summary, indent=2).encode() + b"\n")
+        with ExitStack() as files:
+            for number, also in enumerate(options.also):
+                also.path.parent.mkdir(parents=True, exist_ok=True)
+                aside = files.enter_context(replacing(also.path))
+                os.fchmod(aside.fileno(), FILE_MODE)
+                _join(parts, _also_part(number), aside)
         for name in names:
             (joined / name).chmod(FILE_MODE)
             (joined / name).replace(out / name)
         # what an earlier run with other options left would contradict this summary
         for name in {ENRICHED, SCORES} - set(names):
             (out / name).unlink(missing_ok=True)
+
+
+def _also_part(number: int) -> str:
+    """The name of a part of a file in a further form; the file itself may lie anywhere."""
+    return f"also_{number}"
+
+
+def _join(parts: Sequence[Path], name: str, target: BinaryIO) -> None:
+    for path in _present(parts, name):
+        with path.open("rb") as source:
+            shutil.copyfileobj(source, target, 1 << 20)
 
 
 def _present(parts: Sequence[Path], name: str) -> list[Path]:

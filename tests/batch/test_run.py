@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from score_process import start_scoring
 
+from zeekml.alerts.also import AlsoFile
+from zeekml.alerts.formats import FORMATS
 from zeekml.batch import scheduler as parallel
 from zeekml.batch import sliced_stream as sliced
 from zeekml.batch.process_pool import worker_pool
@@ -39,6 +41,7 @@ OUTPUTS = (
     "rejects.jsonl",
     "conn_scored.log",
     "summary.json",
+    *(f"z.{form}" for form in FORMATS),
 )
 # what 3,000 records of twelve minutes lack: many hours, damaged lines, hosts that the context drops
 CONFIG = Config(context_records=1000, rejects_per_file=5)
@@ -83,12 +86,17 @@ def write(directory: Path, kind: Kind, files: int, pack: Callable[[bytes], bytes
 
 
 def run(found: Discovery, out: Path, workers: int, cutting: Cutting) -> RunResult:
-    options = OutputOptions(scores=True, enriched=True, rejects_per_file=CONFIG.rejects_per_file)
     return score(
         found,
-        ScoreJob(out, CONFIG, options=options, workers=workers, cutting=cutting),
+        ScoreJob(out, CONFIG, options=options(out), workers=workers, cutting=cutting),
         progress=None,
     )
+
+
+def options(out: Path) -> OutputOptions:
+    also = tuple(AlsoFile(form, out / f"z.{form}") for form in FORMATS)
+    rejects = CONFIG.rejects_per_file
+    return OutputOptions(scores=True, enriched=True, also=also, rejects_per_file=rejects)
 
 
 def check_equal(out: Path, expected: Path) -> None:
@@ -186,8 +194,8 @@ def test_streams_and_slices_share_the_pool(tmp_path: Path) -> None:
         seen[0] += done
         seen[1] += rows
 
-    options = OutputOptions(scores=True, enriched=True, rejects_per_file=5)
-    job = ScoreJob(tmp_path / "sliced", CONFIG, options=options, workers=2, cutting=CUTTING)
+    out = tmp_path / "sliced"
+    job = ScoreJob(out, CONFIG, options=options(out), workers=2, cutting=CUTTING)
     result = score(found, job, progress)
     run(found, tmp_path / "whole", 1, Cutting())
     check_equal(tmp_path / "sliced", tmp_path / "whole")

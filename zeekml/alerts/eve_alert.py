@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
+from zeekml.alerts.confidence_word import confidence_word
 from zeekml.core.units import utc
 from zeekml.detection.attack_ids import TACTICS
 from zeekml.detection.notice import SEVERITIES, Flow, Notice
@@ -42,8 +43,6 @@ _SERVICES: Final = (
 _RENAMED: Final = {"dce_rpc": "dcerpc", "krb": "krb5", "krb_tcp": "krb5", "ssl": "tls"}
 _MAX_FLOW_ID: Final = 2**63 - 1
 _FLOW_ID_BITS: Final = 51  # as wide as Suricata makes them
-_SMALL_SPREAD: Final = 0.05
-_LARGE_SPREAD: Final = 0.15
 
 
 def encode_alert(notice: Notice) -> bytes:
@@ -100,23 +99,11 @@ def flow_id(flow: Flow, incident: str) -> int:
     return int.from_bytes(digest.digest(), "big") >> (64 - _FLOW_ID_BITS)
 
 
-def _in_words(notice: Notice) -> str:
-    """The confidence as Emerging Threats rules write it.
-
-    Where a bundle tells nothing of it, it is how far the members agree on the highest score.
-    """
-    if notice.confidence is not None:
-        return "High" if notice.confidence >= 75 else "Medium" if notice.confidence >= 50 else "Low"
-    if notice.spread is None or notice.spread > _LARGE_SPREAD:
-        return "Low"
-    return "High" if notice.spread <= _SMALL_SPREAD else "Medium"
-
-
 def _metadata(notice: Notice) -> dict[str, list[str]]:
     flow, spread, tactic = notice.flow, notice.spread, notice.tactic
     # the name as Emerging Threats rules write it, such as ``Command_And_Control``
     tactic_name = TACTICS.get(tactic, "").title().replace(" ", "_")
-    texts = {
+    texts: dict[str, list[str]] = {
         "zeekml_id": [notice.id],
         "zeekml_group": [notice.group],
         "zeekml_note": [notice.note],
@@ -139,7 +126,7 @@ def _metadata(notice: Notice) -> dict[str, list[str]]:
         "zeekml_bundle": [notice.bundle],
         "zeekml_features": [notice.features],
         "zeek_uid": [flow.uid] if flow.uid and flow.sensor != SURICATA else [],
-        "confidence": [_in_words(notice)],
+        "confidence": [confidence_word(notice.confidence, spread)],
         "signature_severity": [_SIGNATURE_SEVERITY[notice.severity]],
         "mitre_tactic_id": [tactic] if tactic else [],
         "mitre_tactic_name": [tactic_name] if tactic_name else [],

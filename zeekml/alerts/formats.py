@@ -11,14 +11,50 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-Values = Mapping[str, Any]
-"""A line of notice.log in JSON with all columns, parsed."""
+from zeekml.alerts.cef_line import as_cef, cef_key
+from zeekml.alerts.conversions.plain import Values
+from zeekml.alerts.health_notice import HealthNotice
+from zeekml.alerts.nested_form import as_ecs, as_ocsf, encode
+from zeekml.alerts.zeek_notice import encode_json
+from zeekml.detection.notice import Notice
+
+__all__ = ["FORMATS", "Values", "encode_in_form", "key_in_form", "line_of_notice"]
 
 
 def as_notice(values: Values) -> bytes:
     """The line itself, without the end of line."""
-    return json.dumps(values, separators=(",", ":")).encode("ascii")
+    return encode(values)
 
 
-FORMATS: Final[Mapping[str, Callable[[Values], bytes]]] = MappingProxyType({"notice": as_notice})
+FORMATS: Final[Mapping[str, Callable[[Values], bytes]]] = MappingProxyType(
+    {"notice": as_notice, "ocsf": as_ocsf, "ecs": as_ecs, "cef": as_cef}
+)
 """Each form by its name; gives one line without its end."""
+
+# where the lines in JSON have what names them, as ``zeekml_id/zeekml_seq``
+_NAMED_AT: Final = {"ocsf": ("metadata", "uid"), "ecs": ("event", "id")}
+
+
+def encode_in_form(form: str, notice: Notice | HealthNotice) -> bytes:
+    """One line, with its end."""
+    return line_of_notice(form, encode_json(notice))
+
+
+def line_of_notice(form: str, line: bytes) -> bytes:
+    """One line, with its end, of a line that `encode_json` wrote with all columns."""
+    return FORMATS[form](json.loads(line)) + b"\n"
+
+
+def key_in_form(form: str, line: bytes) -> str | None:
+    """The ``zeekml_id/zeekml_seq`` of a line in a form; None if it is none of ours."""
+    if form == "cef":
+        return "/".join(found) if (found := cef_key(line)) else None
+    try:
+        record: Any = json.loads(line)
+        if form == "notice":
+            return f"{record['zeekml_id']}/{record['zeekml_seq']}"
+        for step in _NAMED_AT[form]:
+            record = record[step]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return None
+    return record if isinstance(record, str) else None

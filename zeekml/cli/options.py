@@ -136,19 +136,32 @@ def column_options(command: _Command) -> _Command:
 
 
 def notice_options(command: _Command) -> _Command:
-    """`--notice-format` and `--strict-notice`."""
+    """`--notice-format`, `--strict-notice` and `--also`."""
     forms, told = click.Choice(["json", "tsv"]), "Form of notice.log [default: json]."
     strictly = "Only Zeek's own columns in notice.log; ours go into `sub` as JSON."
     strict = click.option("--strict-notice", is_flag=True, help=strictly)
-    return click.option("--notice-format", type=forms, help=told)(strict(command))
+    also = click.option(
+        "--also",
+        multiple=True,
+        metavar="FORMAT:FILE",
+        help="Write all notices to FILE, too, in the form that a SIEM takes: ocsf, ecs or cef "
+        "(or notice, as in notice.log). May be given several times.",
+    )
+    return click.option("--notice-format", type=forms, help=told)(strict(also(command)))
 
 
 def output_options(config: Config, given: dict[str, Any]) -> OutputOptions:
     """What `notice_options` and other options of outputs come to with the configuration."""
+    from zeekml.alerts.also import read_also
     from zeekml.outputs import OutputOptions
 
     form = given.pop("notice_format") or config.notice_format
-    return OutputOptions(notice_format=form, rejects_per_file=config.rejects_per_file, **given)
+    try:
+        also = tuple(map(read_also, given.pop("also")))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--also") from error
+    rejects = config.rejects_per_file
+    return OutputOptions(notice_format=form, rejects_per_file=rejects, also=also, **given)
 
 
 feed_option = path_option(

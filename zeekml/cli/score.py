@@ -17,6 +17,7 @@ Examples:
   zeekml score /var/log/suricata/eve.json --out scored --scores --enriched
   zeekml score conn.log --out scored --report scored
   zeekml score /opt/zeek/logs/2026-11-2* --out scored --feed scored/feed
+  zeekml score conn.log --out scored --also ocsf:zeekml.ocsf.json --also cef:zeekml.cef
   zcat conn.*.log.gz | zeekml score - --out scored --json
   zeekml score no_header.log --like conn.log --out scored
 
@@ -76,6 +77,7 @@ def score(
     from zeekml.core.arrow import do_without_pandas
 
     do_without_pandas()
+    from zeekml.alerts.also import check_also
     from zeekml.batch.run import ScoreJob
     from zeekml.batch.run import score as run
     from zeekml.cli.console import say
@@ -90,20 +92,29 @@ def score(
     from zeekml.readers.shortfall import shortfall
 
     config = setup.config
+    output_options = options.output_options(config, outputs)
     feed = options.chosen_path(feed, config.feed)
-    for directory in (out,) if feed is None else (out, feed):
+    ours = (out,) if feed is None else (out, feed)
+    for directory in ours:
         refuse_output_among_inputs(inputs, directory)
     page = None if report is None else report_page(report)
     if page is not None:
         check_page(page, {out / name for name in OUTPUT_NAMES})
-    discovery = discover(inputs, exclude=(out,) if feed is None else (out, feed), columns=header())
+    written = [out / name for name in OUTPUT_NAMES] + ([] if page is None else [page])
+    kept_from = () if feed is None else (feed,)
+    named = [path for given in inputs if (path := Path(given)).is_file()]
+    check_also(output_options.also, logs=named, taken=written, kept_from=kept_from, appends=False)
+    also_files = [also.path for also in output_options.also]
+    discovery = discover(inputs, exclude=(*ours, *also_files), columns=header())
+    logs = [file.path for stream in discovery.streams for file in stream.files if file.path]
+    check_also(output_options.also, logs=logs, taken=written, kept_from=kept_from, appends=False)
     job = ScoreJob(
         out=out,
         config=config,
         bundle=setup.bundle,
         rules=setup.rules,
         feed=feed,
-        options=options.output_options(config, outputs),
+        options=output_options,
         workers=workers,
     )
     with input_progress("Scoring", discovery.size or None, hidden=no_progress) as advance:

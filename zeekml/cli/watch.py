@@ -21,6 +21,7 @@ Examples:
   zeekml watch --zeek /opt/zeek/logs/current --out notices --state state
   zeekml watch --out /var/log/zeekml --state /var/lib/zeekml --feed /var/log/zeekml/feed
   zeekml watch --suricata /var/log/suricata/eve.json --out notices --state state
+  zeekml watch --out notices --state state --also ecs:notices/zeekml.ecs.json
   zeekml watch --zeek conn.log --out notices --state state --until-idle 5
 
 \b
@@ -107,21 +108,29 @@ def watch(
     ours.addHandler(handler)
     ours.setLevel(logging.INFO)
     ours.propagate = False
+    outputs["also"] = outputs["also"] or config.also
+    output_options = options.output_options(config, outputs)
     from zeekml.core.arrow import do_without_pandas
     from zeekml.live.memory_trim import give_back_large_blocks
 
     give_back_large_blocks()
     do_without_pandas()
+    from zeekml.alerts.also import check_also
     from zeekml.live.startup import Startup
     from zeekml.live.tail.default_paths import look_around
     from zeekml.live.tail.inputs import found_logs, named_logs
-    from zeekml.outputs import refuse_nested, refuse_output_among_inputs
+    from zeekml.outputs import OUTPUT_NAMES, refuse_nested, refuse_output_among_inputs
 
     logs = named_logs(zeek, suricata) if zeek or suricata else found_logs(look_around())
     paths = [path for group in logs for path in group.paths]
     for directory in (out, state) if feed is None else (out, state, feed):
         refuse_output_among_inputs([path.parent for path in paths], directory)
     refuse_nested(out, state)
+    written = [out / name for name in OUTPUT_NAMES]
+    if config.metrics_file is not None:
+        written.append(Path(config.metrics_file))
+    kept_from = [state] if feed is None else [state, feed]
+    check_also(output_options.also, logs=paths, taken=written, kept_from=kept_from, appends=True)
     received: list[int] = []
     with Startup(logs, state, live_files) as begun:
         from zeekml.live.service import Watcher, WatchJob
@@ -134,7 +143,7 @@ def watch(
             config=config,
             bundle=setup.bundle,
             rules=setup.rules,
-            options=options.output_options(config, outputs),
+            options=output_options,
             feed=feed,
             false_alarms=FalseAlarms(state),
             shadow=shadow,

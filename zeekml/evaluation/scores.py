@@ -24,7 +24,13 @@ from zeekml.evaluation.fitted_bundle import as_bundle, fitted_of
 from zeekml.evaluation.settings import FIRST_SEED, Settings, Steps
 from zeekml.features.feature_schema import FEATURE_INDEX, FEATURES
 from zeekml.training.bundle_parts.reference_set import reference_set
-from zeekml.training.leave_one_out import Fold, can_be_held_out, evaluable, without
+from zeekml.training.leave_one_out import (
+    Fold,
+    can_be_held_out,
+    evaluable,
+    without,
+    without_events,
+)
 from zeekml.training.platt_fit import PlattFit
 from zeekml.training.ranking import EvaluatedRows, Floats
 from zeekml.training.thresholds import Thresholds
@@ -33,12 +39,14 @@ from zeekml.training.training_rows import Prepared, synthetic_rows
 
 PORTS: Final = "ports shuffled"
 DIRECTION: Final = "direction hidden"
+EVENTS: Final = "events hidden"
 
 CONTROLS: Final = {
     PORTS: "what the destination port is was dealt out anew among the environment's rows. A large "
     "loss means that the score rests on port numbers, which attackers choose.",
     DIRECTION: "whether originator and responder are local was hidden. A large loss means that the "
     "score rests on where recordings stood, which differs from network to network.",
+    EVENTS: "what dns, http and tls logs say was hidden, as of a sensor that does not write them.",
 }
 
 _PORT_COLUMNS: Final = [
@@ -56,6 +64,8 @@ def altered(matrix: Matrix, control: str, seed: int) -> Matrix:
         changed[:, _PORT_COLUMNS] = matrix[order][:, _PORT_COLUMNS]
     elif control == DIRECTION:
         changed[:, _DIRECTION_COLUMNS] = np.nan
+    elif control == EVENTS:
+        changed = without_events(matrix)
     else:
         raise ValueError(f"no such control: {control!r}")
     return changed

@@ -17,6 +17,7 @@ from typing import Final, Self
 
 from zeekml.alerts.eve_alert import encode_alert
 from zeekml.alerts.evidence_line import encode_evidence
+from zeekml.alerts.health_notice import HealthNotice
 from zeekml.alerts.zeek_notice import encode_json
 from zeekml.config import Config
 from zeekml.core.directory_lock import TakenError
@@ -217,8 +218,8 @@ class Watcher:
         """Say what is watched, and commit against what the outputs hold now."""
         shortened = [*self.outputs.shortened, *self.feeds.shortened]
         cut = [problems.output_shortened(*lost) for lost in shortened]
-        self.outputs.add_lines(self._reporter.of_watch(ProblemKind.OUTPUT, cut))
-        self.outputs.add_lines(self._reporter.start(self.streams, self._file_events.problem))
+        self._say(self._reporter.of_watch(ProblemKind.OUTPUT, cut))
+        self._say(self._reporter.start(self.streams, self._file_events.problem))
         self._persist(self.streams)
         self.feeds.publish(now=True)
         self._quiet_since = self._clock()
@@ -248,7 +249,7 @@ class Watcher:
         """The end of the input, as far as anybody can tell: close what is open."""
         for stream in self.streams:
             self._take(stream, stream.finish())
-        self.outputs.add_lines(self._reporter.ended(self.streams))
+        self._say(self._reporter.ended(self.streams))
         self._settle()
 
     def checkpoint(self) -> None:
@@ -280,9 +281,9 @@ class Watcher:
             self._take(stream, result)
             if result.progress:
                 changed.append(stream)
-        lines = self._reporter.observe(self.streams)
-        self.outputs.add_lines(lines)
-        if changed or lines:
+        health = self._reporter.observe(self.streams)
+        self._say(health)
+        if changed or health:
             self._persist(changed)
         return bool(changed)
 
@@ -300,7 +301,12 @@ class Watcher:
             lines = (encode_json(n), n.flow.uid, evidence, alert)
             self._incidents.append(IncidentLine(*about, n.first_ts, n.last_ts, *lines))
         self.outputs.add_silenced(result.silenced)
-        self.outputs.add_lines(self._reporter.happened(stream, result.events))
+        self._say(self._reporter.happened(stream, result.events))
+
+    def _say(self, notices: Sequence[HealthNotice]) -> None:
+        """Write notices about the health of sensor and watch to whatever takes notices."""
+        self.outputs.add_health(notices)
+        self.feeds.add(notices)
 
     def _settle(self) -> None:
         """Do what the streams have decided, once that is committed."""
@@ -324,9 +330,8 @@ class Watcher:
                 missing = self.state.put_back(self._manager.watchdog)
                 if missing is not None:
                     found = problems.state_put_back(str(self._job.state), missing)
-                    self.outputs.add_lines(self._reporter.of_watch(ProblemKind.STATE, [found]))
+                    self._say(self._reporter.of_watch(ProblemKind.STATE, [found]))
                 self.outputs.flush()
-                self.feeds.add(self._reporter.take_raised())
                 marks = {**self.outputs.marks, **self.feeds.flush()}
                 notes = self._reporter.notes(last=anchor)
                 self.state.commit(commits, marks, self._incidents, notes)

@@ -212,7 +212,7 @@ def test_an_older_copy_from_before_a_rotation(tmp_path: Path) -> None:
 def test_what_is_not_kept_is_told_in_numbers(tmp_path: Path) -> None:
     watch = Watch(tmp_path, most=4)
     watch.write(10)
-    watch.outputs.add_lines([encode_json(HEALTH)])
+    watch.outputs.add_health([HEALTH])
     for line in range(5):
         watch.outputs.rejects.add("conn.log", line, "bad_value", b"x" * 50)
     watch.commit()

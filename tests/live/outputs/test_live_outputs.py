@@ -23,7 +23,7 @@ from zeekml.detection.candidates import Candidates, candidate_flows
 from zeekml.ensemble.scoring import Scores
 from zeekml.errors import OutputError
 from zeekml.live.outputs import live_outputs
-from zeekml.live.outputs.live_outputs import LiveOutputs, line_key, notice_encoder
+from zeekml.live.outputs.live_outputs import LiveOutputs, line_key
 from zeekml.live.state.database import Mark
 from zeekml.outputs import ENRICHED, EVE_JSON, NOTICE_LOG, REJECTS, SILENCED, OutputOptions
 from zeekml.pairs.layout import CONTACT
@@ -159,7 +159,7 @@ def test_a_crash_between_flush_and_commit(
     marks = first.marks
     first.committed()
     first.add_notices(notices((1, 1), (3, 0)))
-    first.add_lines([notice_encoder(old)(HEALTH)])
+    first.add_health([HEALTH])
     first.rejects.add("conn.log", 7, "bad_value", b"\x1b[31m")
     first.flush()
     first.close()

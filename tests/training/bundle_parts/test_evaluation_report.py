@@ -36,7 +36,7 @@ def report(**changes: Any) -> dict[str, Any]:
                 ],
                 "data": {},
             },
-            "shortcuts": {"title": "Shortcuts", "prose": [], "tables": []},
+            "deciding": {"title": "Which feature decides", "prose": [], "tables": []},
         },
         **changes,
     }
@@ -56,7 +56,7 @@ def test_its_first_tables_become_text(file: Path) -> None:
     assert "| x/y | 0.5 |" in text
     assert "Distinct" in text
     assert "Not shown" not in text
-    assert "Shortcuts" not in text
+    assert "Which feature" not in text
 
 
 def test_it_must_be_about_the_same_data(file: Path) -> None:

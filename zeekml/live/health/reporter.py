@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from zeekml._version import __version__
+from zeekml.alerts.formats import encode_in_form
 from zeekml.alerts.health_notice import HealthNotice, first_notice, health_event
 from zeekml.core.text import printable
 from zeekml.core.units import counted
@@ -48,8 +49,8 @@ _FIRST_RECORDS: Final = 1000
 
 
 class Reporter:
-    """Reports about the watch: in its log, as lines for notice.log, which most methods give, and
-    as figures. The state remembers which problems are open.
+    """Reports about the watch: in its log, as notices, which most methods give, and as figures.
+    The state remembers which problems are open.
     """
 
     def __init__(
@@ -85,7 +86,6 @@ class Reporter:
         self._unseen: set[str] = {logs.name for logs in job.logs}
         self._envelopes: set[tuple[str, str]] = set()
         self._metrics_failed = ""
-        self._raised: list[HealthNotice] = []
 
     def go_by(self, bundle: Bundle, policy: Policy) -> None:
         """Tell of another bundle or policy from now on."""
@@ -98,6 +98,7 @@ class Reporter:
         """What the watch is about, by name, in the order in which it is reported."""
         job, bundle = self._job, self._bundle
         notices = f"{job.out / NOTICE_LOG} ({job.options.notice_format}), {job.out / EVE_JSON}"
+        notices += "".join(f", {also.path} ({also.form})" for also in job.options.also)
         thresholds = (f"{t} {value:.4f}" for t, value in sorted(self._about.thresholds.items()))
         config, manifest = job.config, bundle.manifest
         limits = f"{config.context_records:,} records of context, {config.journal_mb:,} MB of "
@@ -117,13 +118,16 @@ class Reporter:
 
     def opening(self, name: str) -> list[bytes]:
         """The lines that a new output file of this name begins with."""
-        if name not in (NOTICE_LOG, EVE_JSON):
+        also = {also.name: also.form for also in self._job.options.also}
+        if name not in (NOTICE_LOG, EVE_JSON, *also):
             return []
         msg = f"zeekml {__version__} writes its notices here"
         notice = first_notice(self._wall(), msg, self._facts(), sensor=self._host)
+        if name in also:
+            return [encode_in_form(also[name], notice)]
         return [health_event(notice)] if name == EVE_JSON else [self._encoded(notice)]
 
-    def start(self, streams: Sequence[LiveStream], wake_problem: str | None) -> list[bytes]:
+    def start(self, streams: Sequence[LiveStream], wake_problem: str | None) -> list[HealthNotice]:
         """Report the start."""
         for name, fact in self._facts().items():
             log.info("%s: %s", name, printable(fact, 2000))
@@ -141,13 +145,13 @@ class Reporter:
             for problem in stream.problems:
                 log.warning("%s: %s", printable(name), printable(problem, 400))
                 notices += self._monitor.context_lost(name, problem)
-        return self._lines(notices)
+        return self._noted(notices)
 
-    def of_watch(self, kind: ProblemKind, findings: Iterable[HealthFinding]) -> list[bytes]:
+    def of_watch(self, kind: ProblemKind, findings: Iterable[HealthFinding]) -> list[HealthNotice]:
         """Report what happened to the watch's own files."""
         return self._warned([self._monitor.of_watch(kind, finding) for finding in findings])
 
-    def happened(self, stream: LiveStream, events: Sequence[Event]) -> list[bytes]:
+    def happened(self, stream: LiveStream, events: Sequence[Event]) -> list[HealthNotice]:
         """Report what happened to the logs."""
         notices: list[HealthNotice] = []
         name = printable(stream.logs.name)
@@ -172,9 +176,9 @@ class Reporter:
             else:
                 log.warning("%s: can be read again", source)
             notices += self._monitor.event(stream.logs.name, event)
-        return self._lines(notices)
+        return self._noted(notices)
 
-    def observe(self, streams: Sequence[LiveStream]) -> list[bytes]:
+    def observe(self, streams: Sequence[LiveStream]) -> list[HealthNotice]:
         """Look at the figures once a second."""
         now = self._clock()
         if now < self._observed + _OBSERVE_EVERY:
@@ -188,24 +192,19 @@ class Reporter:
         notices += self._monitor.traffic(self.drift.finding)
         return self._warned(notices)
 
-    def ended(self, streams: Sequence[LiveStream]) -> list[bytes]:
+    def ended(self, streams: Sequence[LiveStream]) -> list[HealthNotice]:
         """Look at what came until the input was over."""
         # the others have flows, if only not lately
         without = [stream for stream in streams if not stream.record.counters.accepted]
         found = [self._monitor.ended(stream.logs.name, _figures_of(stream)) for stream in without]
         return self._warned([notice for notices in found for notice in notices])
 
-    def _warned(self, notices: Sequence[HealthNotice]) -> list[bytes]:
+    def _warned(self, notices: Sequence[HealthNotice]) -> list[HealthNotice]:
         for notice in notices:
             log.warning("%s", notice.msg)
             if notice.state == "open":
                 log.warning("%s", notice.sub)
-        return self._lines(notices)
-
-    def take_raised(self) -> list[HealthNotice]:
-        """The notices since the last call, whatever form their lines have."""
-        raised, self._raised = self._raised, []
-        return raised
+        return self._noted(notices)
 
     def notes(self, *, last: bool = False) -> dict[str, str]:
         """What is to be remembered with the next commit, or with the last one."""
@@ -259,15 +258,14 @@ class Reporter:
             *(f"{counters.accepted:,}", 100 * counters.rejected.total() / read, 100 * share),
         )
 
-    def _lines(self, notices: Sequence[HealthNotice]) -> list[bytes]:
+    def _noted(self, notices: Sequence[HealthNotice]) -> list[HealthNotice]:
         for notice in notices:
             if notice.state == "closed":
                 self._problems.pop(notice.id, None)
             else:
                 problem = Problem(notice.id, notice.ts, notice.severity, notice.msg)
                 self._problems[notice.id] = problem
-        self._raised += notices
-        return [self._encoded(notice) for notice in notices]
+        return list(notices)
 
 
 def _figures_of(stream: LiveStream) -> StreamFigures:

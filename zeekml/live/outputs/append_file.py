@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from zeekml.alerts.also import lock_alone
 from zeekml.core.atomic_write import sync_directory
 from zeekml.core.text import printable
 from zeekml.errors import OutputError
@@ -35,7 +36,8 @@ class AppendFile:
 
     `mark` tells how far it had been written at the last commit, if that is known, `opening` gives
     the lines that every new file begins with, `kept` those that can be written again if the file
-    lacks them, by their keys. `cut` is what it lacked at the start.
+    lacks them, by their keys. `cut` is what it lacked at the start. A file that may lie anywhere
+    is locked, to be the only one who writes to it `alone`: else the directory's lock says so.
     """
 
     def __init__(
@@ -45,8 +47,11 @@ class AppendFile:
         key_of: KeyOf,
         opening: Callable[[], list[bytes]] = list,
         kept: Callable[[], Mapping[str, bytes]] = dict,
+        *,
+        alone: bool = False,
     ) -> None:
         self.path = path
+        self._alone = alone
         self._opening = opening
         self._descriptor: int | None = None
         self._pending: list[bytes] = []  # lines that are not known to be on disk
@@ -155,6 +160,8 @@ class AppendFile:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(0, "is no regular file")
+            if self._alone:
+                lock_alone(descriptor, self.path)
             size = self._whole_lines(descriptor, status.st_size)
             if size < status.st_size:
                 os.ftruncate(descriptor, size)

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from zeekml.alerts.eve_alert import encode_alert
 from zeekml.alerts.evidence_line import encode_silenced
+from zeekml.alerts.formats import encode_in_form, key_in_form, line_of_notice
 from zeekml.alerts.health_notice import HealthNotice
 from zeekml.alerts.zeek_notice import NOTICE_COLUMNS, TsvEncoder, encode_json, line_in_form
 from zeekml.core.atomic_write import as_output_error
@@ -89,6 +90,7 @@ class LiveOutputs:
         keys[REJECTS] = line_key
         if options.enriched:
             keys[ENRICHED] = record_key
+        self._also = {also.name: also for also in options.also}
         self._files: dict[str, AppendFile] = {}
         self._lock: DirectoryLock | None = None
         self.shortened: list[Shortened] = []
@@ -100,10 +102,13 @@ class LiveOutputs:
                     opens = partial(self._opening, opens)
                     lines = partial(self._in_form, lines)
                 file = AppendFile(directory / name, marks.get(name), key_of, opens, lines)
-                self._files[name] = file
-                if file.cut.lines or file.cut.size:
-                    size = max(marks[name].offset - file.mark.offset, 0)
-                    self.shortened.append(Shortened(name, len(file.cut.lines), size))
+                self._add_file(name, file, marks)
+            for name, also in self._also.items():
+                key_of, opens = partial(key_in_form, also.form), partial(opening, name)
+                lines = partial(self._in_also, kept.get(NOTICE_LOG, dict), also.form)
+                mark = marks.get(name)
+                file = AppendFile(also.path, mark, key_of, opens, lines, alone=True)
+                self._add_file(name, file, marks)
             file = self._files[NOTICE_LOG]
             for header in self._header():
                 # again if what the last run wrote has other columns, or none
@@ -115,6 +120,12 @@ class LiveOutputs:
             raise
         self._rejects = io.StringIO()
         self.rejects = RejectWriter(self._rejects, cap=options.rejects_per_file)
+
+    def _add_file(self, name: str, file: AppendFile, marks: Mapping[str, Mark]) -> None:
+        self._files[name] = file
+        if file.cut.lines or file.cut.size:
+            size = max(marks[name].offset - file.mark.offset, 0)
+            self.shortened.append(Shortened(name, len(file.cut.lines), size))
 
     @property
     def marks(self) -> dict[str, Mark]:
@@ -142,6 +153,8 @@ class LiveOutputs:
             self._files[NOTICE_LOG].add(key, self._encoded(notice), kept=True)
             if notice.seq == 0:
                 self._files[EVE_JSON].add(key, encode_alert(notice), kept=True)
+            for name, also in self._also.items():
+                self._files[name].add(key, encode_in_form(also.form, notice), kept=True)
 
     def add_silenced(self, silenced: Iterable[Suppressed]) -> None:
         """Add lines that the allowlist silenced."""
@@ -149,10 +162,13 @@ class LiveOutputs:
             key = f"{item.notice.id}/{item.notice.seq}"
             self._files[SILENCED].add(key, encode_silenced(item))
 
-    def add_lines(self, lines: Iterable[bytes]) -> None:
-        """Add lines to notice.log that are about the watcher itself."""
-        for line in lines:
-            self._files[NOTICE_LOG].add(_notice_key(line) or line_key(line), line)
+    def add_health(self, notices: Iterable[HealthNotice]) -> None:
+        """Add notices about the health of sensor and watcher."""
+        for notice in notices:
+            key = f"{notice.id}/{notice.seq}"
+            self._files[NOTICE_LOG].add(key, self._encoded(notice))
+            for name, also in self._also.items():
+                self._files[name].add(key, encode_in_form(also.form, notice))
 
     def flush(self) -> None:
         """Bring everything to disk, in new files where they were renamed or removed.
@@ -179,7 +195,7 @@ class LiveOutputs:
         for name, file in self._files.items():
             # a notice stays the one that it is: under rules that were changed meanwhile it may come
             # from other records than those that were gone through
-            if name not in _NOTICES:
+            if name not in _NOTICES and name not in self._also:
                 file.forget_already()
 
     def close(self) -> None:
@@ -204,6 +220,11 @@ class LiveOutputs:
         strict = self._options.strict_notice
         tsv = TsvEncoder(0.0, strict) if self._options.notice_format == "tsv" else None
         return {key: line_in_form(line, tsv, strict=strict) for key, line in kept().items()}
+
+    @staticmethod
+    def _in_also(kept: Kept, form: str) -> Mapping[str, bytes]:
+        """What is kept of notice.log, in a further form."""
+        return {key: line_of_notice(form, line) for key, line in kept().items()}
 
     def _opening(self, opening: Callable[[], list[bytes]]) -> list[bytes]:
         return [*self._header(), *opening()]

@@ -68,6 +68,9 @@ _FILES: Final = (
     (b"SQLite format 3\0", 0, "an SQLite database", _AS_PARQUET),
 )
 _CSV: Final = re.compile(rb"[^,;\t\n]*(?:([,;])[^,;\t\n]*)(?:\1[^,;\t\n]*){2,}")
+# where notices in OCSF, in ECS and in CEF name us
+_NAMES_US: Final = (("metadata", "product", "name"), ("event", "module"))
+_OWN_CEF: Final = re.compile(rb"CEF:0\|zeekml\|zeekml\|")
 _SHOWN: Final = 40
 _SHOWN_FIELDS: Final = 5
 
@@ -131,6 +134,8 @@ def detect(head: bytes, name: str, columns: Header | None = None) -> Detected:
         found = _detect_json(text, name)
     else:
         first = text.partition(b"\n")[0]
+        if _OWN_CEF.match(first):
+            return Detected(refusal=OWN_OUTPUT)
         separators = {b"\t", b"\t" if columns is None else columns.separator}
         if any(separator in first for separator in separators) or HeaderReader().begin(first):
             found = _detect_tsv(text, columns)
@@ -272,7 +277,16 @@ def _is_own(record: dict[str, Any]) -> bool:
         return True
     alert = record.get("alert")
     metadata = alert.get("metadata") if isinstance(alert, dict) else None
-    return isinstance(metadata, dict) and any(str(k).startswith("zeekml") for k in metadata)
+    if isinstance(metadata, dict) and any(str(k).startswith("zeekml") for k in metadata):
+        return True
+    # OCSF and ECS
+    return any(_at(record, *place) == "zeekml" for place in _NAMES_US)
+
+
+def _at(record: Any, *steps: str) -> Any:
+    for step in steps:
+        record = record.get(step) if isinstance(record, dict) else None
+    return record
 
 
 def _foreign_text(text: bytes) -> str:

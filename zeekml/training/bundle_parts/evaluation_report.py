@@ -17,7 +17,15 @@ from zeekml.training.trainer import MemberPlan
 FORMAT: Final = "zeekml-evaluation"
 
 # by the keys of the report's sections, and how many of the first tables of each
-_SHOWN: Final = {"headline": 2, "baselines": 2, "ensemble": 1, "learners": 1, "few-labels": 4}
+_SHOWN: Final = {
+    "headline": 2,
+    "baselines": 2,
+    "ensemble": 1,
+    "shortcuts": 1,
+    "learners": 1,
+    "few-labels": 4,
+    "adapting": 1,
+}
 
 
 class _Table(msgspec.Struct):

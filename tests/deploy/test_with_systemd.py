@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.apt,
     pytest.mark.skipif(
         any(shutil.which(tool) is None for tool in TOOLS),
-        reason="systemd or logrotate is not installed; .ci/install-systemd installs them",
+        reason="systemd or logrotate is not installed; .ci/install-packages installs them",
     ),
 ]
 

@@ -90,7 +90,7 @@ def test_files_are_replaced_whole_and_only_when_they_change(tmp_path: Path) -> N
 @pytest.mark.apt
 @pytest.mark.skipif(
     shutil.which("suricata") is None,
-    reason="Suricata is not installed; .ci/install-suricata installs it on Debian",
+    reason="Suricata is not installed; .ci/install-packages installs it on Debian",
 )
 @pytest.mark.parametrize("listed", [True, False])
 def test_suricata_takes_them(tmp_path: Path, listed: bool) -> None:

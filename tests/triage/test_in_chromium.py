@@ -30,7 +30,7 @@ HOSTILE = (
 
 pytestmark = [
     pytest.mark.apt,
-    pytest.mark.skipif(BROWSER is None, reason="needs chromium (.ci/install-chromium)"),
+    pytest.mark.skipif(BROWSER is None, reason="needs chromium (.ci/install-packages)"),
 ]
 
 Browse = Callable[..., str]

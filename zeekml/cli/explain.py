@@ -60,12 +60,7 @@ def _print(console: InertConsole, found: Explained) -> None:
     console.say(
         f"{line.note}, {line.severity}, {line.state}; incident {line.id}, group {line.group or '-'}"
     )
-    if line.confidence is not None:
-        rarity = f": its evidence is {line.rarity}" if line.rarity else ""
-        console.say(f"Confidence {line.confidence} %{rarity}")
     console.say(line.sub)
-    if line.techniques:
-        console.say(f"ATT&CK {' '.join(line.techniques)}")
     for what, text in line.told():
         console.say(f"{what[0].upper()}{what[1:]}: {text}")
     heads = ("line", "written", "state", "flows", "highest score")

@@ -52,6 +52,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     feed_severity: str = "medium"  # the least severity of incidents whose hosts are in it
     # files that zeekml watch writes in further forms, each as FORMAT:FILE
     also: tuple[str, ...] = ()
+    # command socket of a Suricata whose datasets shall hold these hosts, or None
+    suricata_socket: str | None = None
     # seconds of log time for which Suricata's flows are held, to be put in order of their end
     suricata_hold: float = SURICATA_HOLD
     # seconds of log time by which Zeek's logs of events may be ahead of conn.log
@@ -72,7 +74,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 MAX_HOLD: Final = 300.0
 """Longest `suricata_hold`, since notices come that much later, and `context_hold`; in seconds."""
 
-_PATHS: Final = ("bundle", "rules", "zeek", "suricata", "out", "state", "feed", "metrics_file")
+_PATHS: Final = (
+    *("bundle", "rules", "zeek", "suricata", "out", "state", "feed"),
+    *("suricata_socket", "metrics_file"),
+)
 _SECONDS: Final = (
     "suricata_hold",
     "context_hold",

@@ -24,7 +24,7 @@ def opened(
     directory: Path | None, state: State, alarms: Callable[[], Collection[str]] = tuple
 ) -> SensorFeeds:
     now = REMOTE.ts
-    return SensorFeeds(directory, state, Config(), EMPTY, alarms, lambda: 0.0, lambda: now)
+    return SensorFeeds(directory, None, state, Config(), EMPTY, alarms, lambda: 0.0, lambda: now)
 
 
 @pytest.fixture

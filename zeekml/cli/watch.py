@@ -22,6 +22,8 @@ Examples:
   zeekml watch --out /var/log/zeekml --state /var/lib/zeekml --feed /var/log/zeekml/feed
   zeekml watch --suricata /var/log/suricata/eve.json --out notices --state state
   zeekml watch --out notices --state state --also ecs:notices/zeekml.ecs.json
+  zeekml watch --out /var/log/zeekml --state /var/lib/zeekml \\
+      --suricata-socket /run/suricata/suricata-command.socket
   zeekml watch --zeek conn.log --out notices --state state --until-idle 5
 
 \b
@@ -54,6 +56,13 @@ _MORE = "May be given several times."
     type=_PATH,
 )
 @options.feed_option
+@path_option(
+    "--suricata-socket",
+    "PATH",
+    "Command socket of a running Suricata; its datasets zeekml-attackers, zeekml-servers and "
+    "zeekml-hosts are made to hold the hosts that notices name.",
+    type=_PATH,
+)
 @options.setup_options
 @path_option(
     "--shadow",
@@ -76,6 +85,7 @@ def watch(
     out: Path | None,
     state: Path | None,
     feed: Path | None,
+    suricata_socket: Path | None,
     setup: Setup,
     shadow: Path | None,
     until_idle: float | None,
@@ -146,6 +156,7 @@ def watch(
             options=output_options,
             feed=feed,
             false_alarms=FalseAlarms(state),
+            suricata_socket=chosen_path(suricata_socket, config.suricata_socket),
             shadow=shadow,
             until_idle=until_idle,
         )

@@ -72,6 +72,7 @@ class WatchJob:
     feed: Path | None = None  # directory of the files that sensors read
     # gives ids of incidents whose hosts are not to be in the feed
     false_alarms: Callable[[], Collection[str]] = tuple
+    suricata_socket: Path | None = None  # where the Suricata listens whose datasets are fed
     shadow: Path | None = None  # a bundle that only looks on
     until_idle: float | None = None  # seconds without anything new until the end; None for ever
 
@@ -126,8 +127,8 @@ class Watcher:
             opening, marks = self._reporter.opening, self.state.marks()
             self.outputs = LiveOutputs(job.out, job.options, marks, opening, wall, kept)
             stack.callback(self.outputs.close)
-            asked = job.feed, self.state, job.config, self._allowlist.current, job.false_alarms
-            self.feeds = SensorFeeds(*asked, clock, wall)
+            asked = self.state, job.config, self._allowlist.current, job.false_alarms
+            self.feeds = SensorFeeds(job.feed, job.suricata_socket, *asked, clock, wall)
             stack.callback(self.feeds.close)
             self.streams: list[LiveStream] = []
             common = (self.state, self.bundle, self.policy, job.config, self.outputs.rejects)
@@ -281,7 +282,7 @@ class Watcher:
             self._take(stream, result)
             if result.progress:
                 changed.append(stream)
-        health = self._reporter.observe(self.streams)
+        health = self._reporter.observe(self.streams, self.feeds.suricata)
         self._say(health)
         if changed or health:
             self._persist(changed)

@@ -160,6 +160,11 @@ class HealthMonitor:
         self._at(_OURS)
         return self._open_or_close(_OURS, ProblemKind.DRIFT, finding)
 
+    def suricata(self, finding: HealthFinding | None) -> list[HealthNotice]:
+        """Take whether a Suricata that is to be told of hosts does not hold them."""
+        self._at(_OURS)
+        return self._open_or_close(_OURS, ProblemKind.SURICATA, finding)
+
     def keep_only(self, streams: Collection[str]) -> list[HealthNotice]:
         """Forget all other streams, and close what is open of them."""
         notices: list[HealthNotice] = []

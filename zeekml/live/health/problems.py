@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final, Self
 
 from zeekml.core.units import amount_of_data, counted
+from zeekml.feeds.suricata_feed import SuricataTrouble
 from zeekml.live.tail.events import Cause, Gap, Trouble
 
 
@@ -36,6 +37,7 @@ class ProblemKind(StrEnum):
     DROPS = "drops", "the sensor loses no more packets"
     TROUBLE = "trouble", "the log can be read again"
     DRIFT = "drift", "the bundle fits the traffic again"
+    SURICATA = "suricata", "Suricata's datasets hold the listed hosts again"
     # these just happen
     GAP = "gap"
     CONTEXT = "context"
@@ -129,6 +131,15 @@ def output_shortened(name: str, lines: int, size: int) -> HealthFinding:
         "elsewhere, nor are notices beyond the latest 20,000",
         "medium" if lines or not size else "low",
         {"file": name, "written_again": lines, "bytes_gone": size},
+    )
+
+
+def suricata(trouble: SuricataTrouble) -> HealthFinding:
+    """Suricata's datasets do not hold the hosts that are listed."""
+    return HealthFinding(
+        f"Suricata does not get the listed hosts: {trouble.what}",
+        trouble.remedy,
+        details={"reason": trouble.what},
     )
 
 

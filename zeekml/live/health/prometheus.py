@@ -15,6 +15,7 @@ from zeekml._version import __version__
 from zeekml.core.atomic_write import as_output_error, replacing
 from zeekml.core.text import printable
 from zeekml.ensemble.bundle import Bundle
+from zeekml.feeds.suricata_feed import SuricataStatus
 from zeekml.live.stream import SHED, LiveStream
 
 if TYPE_CHECKING:
@@ -26,7 +27,14 @@ FILE_MODE: Final = 0o644
 _LABEL_LENGTH: Final = 4096
 
 
-def render(streams: Iterable[LiveStream], bundle: Bundle, *, commits: int, up: bool) -> bytes:
+def render(
+    streams: Iterable[LiveStream],
+    bundle: Bundle,
+    *,
+    commits: int,
+    up: bool,
+    suricata: SuricataStatus | None = None,
+) -> bytes:
     """The figures in Prometheus's text format."""
     # slow to import, and of no use to whoever wants no figures
     from prometheus_client import generate_latest
@@ -47,6 +55,7 @@ def render(streams: Iterable[LiveStream], bundle: Bundle, *, commits: int, up: b
         _family("zeekml_state_commits_total", "Times the state was stored.", [({}, commits)]),
         _family("zeekml_up", "Whether the watch runs.", [({}, up)]),
         _family("zeekml_bundle_info", "The models in use.", [(models, 1)]),
+        *([] if suricata is None else _suricata_families(suricata)),
     ]
 
     class Figures(Collector):
@@ -85,6 +94,30 @@ def _figures(stream: LiveStream) -> list[tuple[str, str, str, Mapping[str, int] 
         ("late_total", "Records too late for the context.", "", context.late),
         ("shed_total", "Records not scored, to keep up.", "", counters.skipped[SHED]),
         ("last_record_timestamp_seconds", "Time of the newest record.", "", stream.stream_clock),
+    ]
+
+
+def _suricata_families(status: SuricataStatus) -> list[Metric]:
+    """How things are with the Suricata whose datasets are fed."""
+    by_dataset = {
+        "entries": ("Listed hosts in Suricata's dataset.", status.entries),
+        "added_total": ("Addresses put into Suricata's dataset.", status.added),
+        "removed_total": ("Addresses taken out of it.", status.removed),
+        "refused_total": ("Addresses that it did not take.", status.refused),
+    }
+    connected = "Whether the Suricata that is fed answers."
+    connects = "Times it was connected to."
+    return [
+        _family("zeekml_suricata_connected", connected, [({}, status.connected)]),
+        _family("zeekml_suricata_connects_total", connects, [({}, status.connects)]),
+        *(
+            _family(
+                f"zeekml_suricata_{name}",
+                documentation,
+                [({"dataset": dataset}, n) for dataset, n in sorted(of.items())],
+            )
+            for name, (documentation, of) in by_dataset.items()
+        ),
     ]
 
 

@@ -21,7 +21,9 @@ from zeekml.detection.policy import Policy
 from zeekml.ensemble.bundle import Bundle
 from zeekml.errors import InputError, OutputError
 from zeekml.features.feature_schema import FEATURES, SCHEMA_HASH
+from zeekml.feeds.suricata_feed import SuricataStatus
 from zeekml.live.event_tails import event_paths, reads_events
+from zeekml.live.health import problems
 from zeekml.live.health.drift import TrafficDrift
 from zeekml.live.health.figures import StreamFigures
 from zeekml.live.health.monitor import HealthMonitor
@@ -46,6 +48,7 @@ _TRAFFIC: Final = "traffic"
 _OBSERVE_EVERY: Final = 1.0
 _PUBLISH_EVERY: Final = 10.0
 _FIRST_RECORDS: Final = 1000
+_SURICATA_MAY_TAKE: Final = 60.0  # seconds to start, and to read its rules
 
 
 class Reporter:
@@ -86,6 +89,8 @@ class Reporter:
         self._unseen: set[str] = {logs.name for logs in job.logs}
         self._envelopes: set[tuple[str, str]] = set()
         self._metrics_failed = ""
+        self._suricata: SuricataStatus | None = None
+        self._no_suricata_since: float | None = None
 
     def go_by(self, bundle: Bundle, policy: Policy) -> None:
         """Tell of another bundle or policy from now on."""
@@ -178,8 +183,10 @@ class Reporter:
             notices += self._monitor.event(stream.logs.name, event)
         return self._noted(notices)
 
-    def observe(self, streams: Sequence[LiveStream]) -> list[HealthNotice]:
-        """Look at the figures once a second."""
+    def observe(
+        self, streams: Sequence[LiveStream], suricata: SuricataStatus | None = None
+    ) -> list[HealthNotice]:
+        """Look at the figures once a second; `suricata` is who is told of hosts, if anybody is."""
         now = self._clock()
         if now < self._observed + _OBSERVE_EVERY:
             return []
@@ -190,7 +197,20 @@ class Reporter:
             self._log_first_records(stream)
             notices += self._monitor.observe(stream.logs.name, _figures_of(stream))
         notices += self._monitor.traffic(self.drift.finding)
-        return self._warned(notices)
+        self._suricata = suricata
+        return self._warned(notices + self._of_suricata(now))
+
+    def _of_suricata(self, now: float) -> list[HealthNotice]:
+        """Whether Suricata takes what it is told; one that is being started has time for it."""
+        status = self._suricata
+        if status is None or (status.connected and status.trouble is None):
+            self._no_suricata_since = None
+            return self._monitor.suricata(None)
+        if self._no_suricata_since is None:
+            self._no_suricata_since = now
+        if status.trouble is None or now < self._no_suricata_since + _SURICATA_MAY_TAKE:
+            return []
+        return self._monitor.suricata(problems.suricata(status.trouble))
 
     def ended(self, streams: Sequence[LiveStream]) -> list[HealthNotice]:
         """Look at what came until the input was over."""
@@ -234,7 +254,8 @@ class Reporter:
         if (path := self._job.config.metrics_file) is None:
             return True
         try:
-            figures = render(streams, self._bundle, commits=self._state.commits, up=up)
+            commits = self._state.commits
+            figures = render(streams, self._bundle, commits=commits, up=up, suricata=self._suricata)
             write_metrics(Path(path), figures)
             self._metrics_failed = ""
         except OutputError as error:

@@ -306,6 +306,13 @@ def test_alerts_go_to_their_flow(read: Read) -> None:
     assert reading.counters.skipped == {"alert": 2}
 
 
+def test_what_zeekml_said_itself_is_no_signature(read: Read) -> None:
+    own = [alert(84604727325133, f"ZEEKML {sid}", sid) for sid in (1990001, 1990007, 1990199)]
+    others = [alert(84604727325133, "theirs", sid) for sid in (1990000, 1990200)]
+    reading = read(EveDecoder, lines(*own, *others, FLOW))
+    assert reading.rows[0]["signatures"] == ["theirs [sid 1990000]", "theirs [sid 1990200]"]
+
+
 def test_signatures_per_flow_are_few_and_different() -> None:
     memory = FlowMemory()
     for name in "aabcdefgh":

@@ -27,6 +27,9 @@ from zeekml.readers.values import UNREADABLE, read_count, read_text, understood
 
 MAX_SIGNATURE_LENGTH: Final = 120
 
+OWN_SIDS: Final = range(1_990_001, 1_990_200)
+"""Signature ids of zeekml's own alerts and rules, which are passed over: they say what it said."""
+
 _PROTOCOL_TYPES: Final = frozenset(kind.encode() for kind in KINDS)
 
 _TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"')
@@ -133,6 +136,8 @@ class EveDecoder(JsonDecoder[EveEvent]):
             return
         name, sid = alert.get("signature"), understood(read_text, alert.get("signature_id"))
         if not name or not isinstance(name, str):
+            return
+        if isinstance(sid, str) and sid.isdecimal() and len(sid) < 10 and int(sid) in OWN_SIDS:
             return
         signature = printable(name, MAX_SIGNATURE_LENGTH)
         if sid is not None and sid is not UNREADABLE:

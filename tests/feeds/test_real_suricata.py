@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from dataset_server import DatasetServer
 from suricata_process import NEEDS_SURICATA, RULES, SuricataProcess
-from watch_process import until
+from watch_process import Log, until, zeekml
 
 from zeekml.feeds.host_files import DATASETS, host_files
 from zeekml.feeds.hosts import ListedHost, Role
@@ -184,6 +184,26 @@ def test_hostile_values_are_values_to_it(start: Start) -> None:
             assert not client.command("dataset-add", **about).ok
     assert suricata.tell("version")
     assert not suricata.holds("zeekml-hosts", "192.0.2.1")
+
+
+def test_a_watch_in_its_process_makes_a_rule_fire(start: Start, tmp_path: Path) -> None:
+    suricata = start(RULES / "zeekml.rules")
+    suricata.start()
+    log = Log(tmp_path / "logs" / "conn.log")
+    log.write(60)
+    config = tmp_path / "zeekml.toml"
+    # the records are of another day
+    config.write_text(
+        f'feed_severity = "low"\nfeed_expire = 1e10\nsuricata_socket = "{suricata.socket}"\n'
+    )
+    places = ("--zeek", log.path, "--out", tmp_path / "out", "--state", tmp_path / "state")
+    done = zeekml("watch", *places, "--config", config, "--until-idle", "0.2")
+    assert done.returncode == 0, done.stderr
+    assert f"{suricata.socket}: feeds Suricata " in done.stderr
+    scanner = "198.51.100.77"
+    assert suricata.replay((scanner, OTHER), ("198.51.100.1", OTHER)) == [1990101]
+    # it ended, and its entries stay
+    assert suricata.holds("zeekml-attackers", scanner)
 
 
 def test_the_server_that_other_tests_use_answers_as_it_does(start: Start, tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ def test_names_of_sets_are_plain(tmp_path: Path, server: DatasetServer, name: st
 
 
 _FEW = st.frozensets(st.sampled_from([f"10.0.0.{n}" for n in range(6)]))
-_STEP = st.one_of(
+_STEP: st.SearchStrategy[tuple[str, frozenset[str]]] = st.one_of(
     st.tuples(st.just("want"), _FEW),
     st.tuples(st.just("restart the watch"), _FEW),
     st.tuples(st.just("restart Suricata"), st.just(frozenset())),

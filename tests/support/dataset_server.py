@@ -72,7 +72,7 @@ class DatasetServer:
 
     def answer(self, message: dict[str, Any]) -> tuple[str, object]:
         """What it says to a message."""
-        command, about = message.get("command"), message.get("arguments", {})
+        command, about = str(message.get("command")), message.get("arguments", {})
         if "version" in message:
             return "OK", None
         if command == "ruleset-reload-time":

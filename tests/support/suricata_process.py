@@ -113,7 +113,7 @@ class SuricataProcess:
         with SuricataSocket(self.socket) as client:
             if client.command("pcap-file-number").message != 0:
                 return False
-            return client.command("pcap-current").message == "None"
+            return client.command("pcap-current").text == "None"
 
 
 def pcap(flows: Iterable[tuple[str, str]]) -> bytes:

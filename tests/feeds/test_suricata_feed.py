@@ -123,6 +123,19 @@ def test_a_set_that_takes_no_more_is_told(site: Site) -> None:
     until(lambda: site.feed.status.trouble is None, "no trouble")
 
 
+def test_an_address_that_cannot_be_taken_out_yet_is_tried_again(site: Site) -> None:
+    server = site.begin()
+    site.want(A, B)
+    site.holds(A, B)
+    server.busy = {A}
+    site.want(B)
+    until(lambda: server.commands.count(("dataset-remove", "bad", A)) > 1, "tried again")
+    assert server.sets["bad"] == {A, B}
+    server.busy = set()
+    site.holds(B)
+    assert site.feed.status.removed.get("bad", 0) <= 1
+
+
 def test_the_end_waits_for_what_was_wished_last(site: Site) -> None:
     server = site.begin()
     site.want(*(f"10.0.{n}.1" for n in range(200)))

@@ -113,6 +113,21 @@ def test_a_full_set_keeps_what_it_took(tmp_path: Path, server: DatasetServer) ->
     assert server.sets["bad"] == many
 
 
+def test_an_address_that_is_just_being_compared_goes_the_next_time(
+    tmp_path: Path, server: DatasetServer
+) -> None:
+    reconcile(tmp_path, server, bad={A, B, C})
+    server.busy = {A}
+    sets = reconcile(tmp_path, server, bad={C})
+    assert server.sets["bad"] == {A, C}
+    assert (sets.busy, sets.removed) == ({"bad"}, {"bad": 1})
+    server.busy = set()
+    # and after a restart it is still known whose it is
+    sets = reconcile(tmp_path, server, bad={C})
+    assert server.sets["bad"] == {C}
+    assert not sets.busy
+
+
 def test_nothing_is_sent_that_cannot_be_noted(tmp_path: Path, server: DatasetServer) -> None:
     state = tmp_path / "state"
     sets = SetReconciler(Ledger(state, server.path))

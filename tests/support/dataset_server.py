@@ -24,6 +24,8 @@ class DatasetServer:
         Its datasets, as anybody may have changed them.
     capacity
         Addresses that a dataset takes.
+    busy
+        Addresses that cannot be removed now.
     commands
         What it was told, but for what changes nothing.
     """
@@ -32,6 +34,7 @@ class DatasetServer:
         self.path = path
         self.sets: dict[str, set[str]] = {name: set() for name in sets}
         self.capacity = 1000
+        self.busy: set[str] = set()
         self.commands: list[tuple[str, str, str]] = []
         self.reloads = 0
         self._connections: list[socket.socket] = []
@@ -97,5 +100,7 @@ class DatasetServer:
         assert command == "dataset-remove"
         if address not in held:
             return "NOK", "failed to remove data"
+        if address in self.busy:
+            return "OK", "data is busy, try again"
         held.remove(address)
         return "OK", "data removed"

@@ -178,7 +178,7 @@ class SuricataFeed:
                     self._sets.probe(client, desired)
                     self._tell(client)
                 full = self._sets.full and time.monotonic() >= retry
-                if wish != done or full:
+                if wish != done or full or self._sets.busy:
                     self._sets.reconcile(client, desired)
                     retry = time.monotonic() + _RETRY
                     self._publish(trouble=self._trouble_of(desired))

@@ -19,6 +19,8 @@ SET_TYPE: Final = "ip"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _UNKNOWN_SET: Final = "set not found or wrong type"
 _THERE_ALREADY: Final = "data already in set"
+# said with "OK", of an address that a packet is just being compared with
+_BUSY: Final = "data is busy, try again"
 _MOST_REFUSED: Final = 8
 """Addresses of a dataset that are refused before the others are left for later: it is full."""
 
@@ -35,6 +37,8 @@ class SetReconciler:
         Datasets that are wanted and not there, since no rule and no configuration names them.
     full
         Datasets that refused an address the last time.
+    busy
+        Datasets that did not let go of an address the last time.
     added, removed, refused
         Addresses by dataset, since the start.
     """
@@ -44,6 +48,7 @@ class SetReconciler:
         self._there: dict[str, set[str]] = {}
         self.missing: set[str] = set()
         self.full: set[str] = set()
+        self.busy: set[str] = set()
         self.added: Counter[str] = Counter()
         self.removed: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
@@ -78,7 +83,7 @@ class SetReconciler:
         lacking = {name: wanted[name] - self._there.get(name, set()) for name in sent}
         ahead = {*ours, *lacking}
         self._ledger.note({n: ours.get(n, set()) | lacking.get(n, set()) for n in ahead})
-        self.full = set()
+        self.full, self.busy = set(), set()
         try:
             for name in sorted({*ours, *wanted}):
                 mine = ours.setdefault(name, set())
@@ -103,6 +108,9 @@ class SetReconciler:
             if reply.message == _UNKNOWN_SET:
                 self.missing.add(name)
                 return
+            if reply.message == _BUSY:
+                self.busy.add(name)
+                continue
             # what is not found there is gone as well
             mine.discard(address)
             self.removed[name] += reply.ok

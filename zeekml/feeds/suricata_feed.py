@@ -33,10 +33,12 @@ _AWAY: Final = (
     "this service may enter the socket's directory and write to the socket; hosts are kept "
     "meanwhile, and all are sent once it answers"
 )
-_NO_SETS: Final = (
+NO_SETS: Final = (
     "load rules that name them, such as rules/suricata/zeekml.rules, or declare them with type ip "
     "in suricata.yaml; all hosts are sent once Suricata has read its rules again"
 )
+"""What to do about a Suricata without zeekml's datasets."""
+
 _FULL: Final = "give the dataset a larger memcap in suricata.yaml, or let fewer hosts be listed"
 _NOT_NOTED: Final = (
     "nothing is put into Suricata before it is noted whose it is; see whether the state directory "
@@ -212,7 +214,7 @@ class SuricataFeed:
         shown = printable(str(self._path), 4096)
         if desired and self._sets.missing >= desired.keys():
             names = ", ".join(sorted(desired))
-            return SuricataTrouble(f"{shown}: Suricata has none of {names}", _NO_SETS)
+            return SuricataTrouble(f"{shown}: Suricata has none of {names}", NO_SETS)
         if self._sets.full:
             names = ", ".join(sorted(self._sets.full))
             return SuricataTrouble(f"{shown}: Suricata takes no more addresses into {names}", _FULL)

@@ -65,11 +65,7 @@ class SetReconciler:
 
     def probe(self, client: SuricataSocket, names: Iterable[str]) -> None:
         """See which of these datasets there are."""
-        self.missing = {
-            name
-            for name in names
-            if client.command("dataset-lookup", **_about(name, _PROBE)).message == _UNKNOWN_SET
-        }
+        self.missing = missing_sets(client, names)
 
     def reconcile(self, client: SuricataSocket, desired: Desired) -> None:
         """Send what is lacking or too much.
@@ -145,6 +141,15 @@ class SetReconciler:
             refused += 1
             if refused == _MOST_REFUSED:
                 return
+
+
+def missing_sets(client: SuricataSocket, names: Iterable[str]) -> set[str]:
+    """Those of these datasets that Suricata does not have."""
+    return {
+        name
+        for name in names
+        if client.command("dataset-lookup", **_about(name, _PROBE)).message == _UNKNOWN_SET
+    }
 
 
 def usable(addresses: Iterable[str]) -> set[str]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from dataset_server import DatasetServer
 from made_up_lines import NOTICE
+from watch_process import until
 from written import commit
 
 from zeekml.alerts.zeek_notice import encode_json
 from zeekml.config import Config
 from zeekml.detection.allowlist import EMPTY
 from zeekml.errors import OutputError
+from zeekml.feeds.host_files import DATASETS
+from zeekml.feeds.hosts import HostList
 from zeekml.live.sensor_feeds import SensorFeeds
 from zeekml.live.state.database import IncidentLine, State
 
@@ -21,10 +26,13 @@ REMOTE = replace(NOTICE, src="192.0.2.66")
 
 
 def opened(
-    directory: Path | None, state: State, alarms: Callable[[], Collection[str]] = tuple
+    directory: Path | None,
+    state: State,
+    alarms: Callable[[], Collection[str]] = tuple,
+    socket: Path | None = None,
 ) -> SensorFeeds:
     now = REMOTE.ts
-    return SensorFeeds(directory, None, state, Config(), EMPTY, alarms, lambda: 0.0, lambda: now)
+    return SensorFeeds(directory, socket, state, Config(), EMPTY, alarms, lambda: 0.0, lambda: now)
 
 
 @pytest.fixture
@@ -92,5 +100,38 @@ def test_a_false_alarm_leaves_and_comes_back(
     broken = False
     feeds.publish(now=True)
     assert listed.read_text() == "192.0.2.66\n"
+    feeds.close()
+    state.close()
+
+
+def test_a_false_alarm_leaves_a_suricata_that_is_fed_without_files(
+    tmp_path: Path, state: State
+) -> None:
+    commit(state, [REMOTE])
+    server = DatasetServer(tmp_path / "socket", *DATASETS.values())
+    false: list[str] = []
+    feeds = opened(None, state, lambda: false, server.path)
+    feeds.publish()
+    attackers = DATASETS["attacker"]
+    until(lambda: server.sets[attackers] == {"192.0.2.66"}, "it is listed")
+    false.append(REMOTE.id)
+    feeds.publish()
+    until(lambda: server.sets[attackers] == set(), "it is gone")
+    feeds.close()
+    state.close()
+    server.close()
+
+
+def test_hosts_that_had_to_go_are_told(
+    state: State, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    feeds = opened(None, state, socket=tmp_path / "socket")
+    feeds.hosts = HostList(most=2)
+    for n in range(4):
+        feeds.hosts.add(json.loads(encode_json(replace(REMOTE, id=f"{n:024x}"))))
+    feeds.publish()
+    feeds.publish()
+    (told,) = caplog.records
+    assert "2 incidents were left out" in told.getMessage()
     feeds.close()
     state.close()

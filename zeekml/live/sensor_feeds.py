@@ -53,6 +53,7 @@ class SensorFeeds:
             for line in state.incident_lines():
                 self.hosts.add(json.loads(line))
         self._wall = wall
+        self._dropped = 0
         self._listed: tuple[ListedHost, ...] | None = None
         self._suricata = None if socket is None else SuricataFeed(socket, state.directory)
         if directory is not None:
@@ -96,6 +97,11 @@ class SensorFeeds:
                 log.warning("%s; the labels read before stay in force", error)
         if self._files is not None:
             self._files.publish(now=now)
+        if self.hosts.dropped > self._dropped:
+            gone = f"{self.hosts.dropped - self._dropped:,}"
+            self._dropped = self.hosts.dropped
+            told = "more hosts than are listed; %s incidents were left out, the least severe"
+            log.warning(told, gone)
         if self._suricata is not None:
             listed = self.hosts.hosts(self._wall())
             if listed is not self._listed:

@@ -255,16 +255,6 @@ def test_a_directory_that_was_removed_is_made_again(feed: Feed) -> None:
     assert feed.keys() == {f"{2:024x}/0": 1}
 
 
-def test_hosts_that_had_to_go_are_told(feed: Feed, caplog: pytest.LogCaptureFixture) -> None:
-    feed.outputs._hosts = HostList(most=2)
-    for n in range(4):
-        feed.outputs._hosts.add(json.loads(feed_outputs.encode_json(incident(n))))
-    feed.outputs.publish(now=True)
-    feed.outputs.publish(now=True)
-    (told,) = caplog.records
-    assert "2 incidents were left out" in told.getMessage()
-
-
 # -- rotation --------------------------------------------------------------------------------------
 
 

@@ -74,7 +74,6 @@ class FeedOutputs:
         self._published = -_PUBLISH_EVERY
         self._added = clock()  # when a notice was added last
         self._complaint = ""
-        self._dropped = 0
         self._lock = lock_feed(directory)
         try:
             mark = state.marks().get(NOTICES)
@@ -157,11 +156,6 @@ class FeedOutputs:
             self._contents |= host_files(listed)
         for name, content in self._contents.items():
             self._files.put(name, content)
-        if self._hosts.dropped > self._dropped:
-            gone = f"{self._hosts.dropped - self._dropped:,}"
-            self._dropped = self._hosts.dropped
-            told = "%s: more hosts than are listed; %s incidents were left out, the least severe"
-            log.warning(told, self.directory, gone)
 
     def _rotate(self, clock: float) -> None:
         """Begin a new file of notices, at a moment when everybody has read the old one."""

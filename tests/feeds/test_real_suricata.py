@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from dataset_server import DatasetServer
-from suricata_process import NEEDS_SURICATA, RULES, SuricataProcess
+from suricata_process import HOME, NEEDS_SURICATA, RULES, SuricataProcess, pcap
 from watch_process import Log, until, zeekml
 
 from zeekml.feeds.host_files import DATASETS, host_files
@@ -20,6 +21,7 @@ from zeekml.feeds.suricata_socket import SuricataError, SuricataSocket
 
 ATTACKER, SERVER, OWN, OTHER = "203.0.113.7", "198.51.100.9", "10.0.0.5", "10.0.0.1"
 ATTACKER6 = "2001:db8::bad"
+NOBODY = ("192.0.2.1", "10.0.0.1")
 FLOWS = (
     (ATTACKER, OTHER),
     (OTHER, ATTACKER),
@@ -107,6 +109,38 @@ def test_files_of_a_feed_make_rules_fire_and_are_read_again(
         (feed_directory / name).write_bytes(content)
     assert suricata.tell("reload-rules") == "done"
     assert set(suricata.replay(*FLOWS)) == {1990101, 1990102, 1990121}
+
+
+def test_with_drop_in_the_place_of_alert_every_packet_is_blocked(feed_directory: Path) -> None:
+    own, reputation = feed_directory / "zeekml-files.rules", RULES / "zeekml-iprep.rules"
+    capture = feed_directory / "capture.pcap"
+    # five packets of one flow, and one of another
+    capture.write_bytes(pcap([(ATTACKER, OTHER)] * 5, port=40_000) + pcap([NOBODY])[24:])
+    for number, rules in enumerate((own, reputation)):
+        text = rules.read_text()
+        blocking = feed_directory / f"drop{number}.rules"
+        blocking.write_text(text.replace("\nalert ", "\ndrop "))
+        out = feed_directory / f"out{number}"
+        out.mkdir()
+        suricata: list[str | Path] = [
+            "suricata",
+            "-r",
+            capture,
+            "-S",
+            blocking,
+            "-l",
+            out,
+            "--simulate-ips",
+        ]
+        settings = [
+            *(HOME, f"reputation-categories-file={feed_directory}/categories.txt"),
+            *(f"default-reputation-path={feed_directory}", "reputation-files.0=reputation.list"),
+        ]
+        sets = [part for setting in settings for part in ("--set", setting)]
+        subprocess.run([*suricata, "-k", "none", *sets], check=True, capture_output=True)
+        events = [json.loads(line) for line in (out / "eve.json").read_text().splitlines()]
+        (stats,) = [e["stats"]["ips"] for e in events if e["event_type"] == "stats"]
+        assert (stats["blocked"], stats["accepted"]) == (5, 1), rules.name
 
 
 def test_what_is_sent_fires_and_what_is_taken_out_does_not(start: Start, tmp_path: Path) -> None:

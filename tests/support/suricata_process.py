@@ -27,7 +27,7 @@ NEEDS_SURICATA: Final = [
 ]
 
 _CONFIG: Final = "/etc/suricata/suricata.yaml"
-_HOME: Final = "vars.address-groups.HOME_NET=[10.0.0.0/8,fd00::/8]"
+HOME: Final = "vars.address-groups.HOME_NET=[10.0.0.0/8,fd00::/8]"
 _NOON: Final = 1_800_000_000
 
 
@@ -64,7 +64,7 @@ class SuricataProcess:
         """Start it, and wait until it listens."""
         command = ["suricata", f"--unix-socket={self.socket}", "-c", str(self.config)]
         self._process = subprocess.Popen(
-            [*command, "-k", "none", "-l", str(self._directory), "--set", _HOME],
+            [*command, "-k", "none", "-l", str(self._directory), "--set", HOME],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -116,11 +116,11 @@ class SuricataProcess:
             return client.command("pcap-current").text == "None"
 
 
-def pcap(flows: Iterable[tuple[str, str]]) -> bytes:
-    """A capture of one UDP packet each, a second apart."""
+def pcap(flows: Iterable[tuple[str, str]], port: int | None = None) -> bytes:
+    """A capture of one UDP packet each, a second apart; from the same port, if one is given."""
     data = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
     for number, (src, dst) in enumerate(flows):
-        packet = _frame(src, dst, 40_000 + number)
+        packet = _frame(src, dst, 40_000 + number if port is None else port)
         data += struct.pack("<IIII", _NOON + number, 0, len(packet), len(packet)) + packet
     return data
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from dataset_server import DatasetServer
 from suricata_process import HOME, NEEDS_SURICATA, RULES, SuricataProcess, pcap
-from watch_process import Log, until, zeekml
+from watch_process import Log, WatchProcess, until, zeekml
 
 from zeekml.feeds.host_files import DATASETS, host_files
 from zeekml.feeds.hosts import ListedHost, Role
@@ -238,6 +239,29 @@ def test_a_watch_in_its_process_makes_a_rule_fire(start: Start, tmp_path: Path) 
     assert suricata.replay((scanner, OTHER), ("198.51.100.1", OTHER)) == [1990101]
     # it ended, and its entries stay
     assert suricata.holds("zeekml-attackers", scanner)
+
+
+def test_what_a_killed_watch_sent_goes_when_it_expires(start: Start, tmp_path: Path) -> None:
+    suricata = start(RULES / "zeekml.rules")
+    suricata.start()
+    log = Log(tmp_path / "logs" / "conn.log")
+    log.write(60)
+    config, scanner = tmp_path / "zeekml.toml", "198.51.100.77"
+    common = f'feed_severity = "low"\nsuricata_socket = "{suricata.socket}"\n'
+    config.write_text(f"{common}feed_expire = 1e10\n")
+    options = ("--zeek", log.path, "--config", config)
+    watch = WatchProcess(tmp_path / "out", tmp_path / "state", *options)
+    try:
+        watch.start()
+        until(lambda: suricata.holds("zeekml-attackers", scanner), "it is sent")
+        assert watch.end(signal.SIGKILL) == -signal.SIGKILL
+        assert suricata.replay((scanner, OTHER)) == [1990101]
+        # the records are of another day
+        config.write_text(f"{common}feed_expire = 60.0\n")
+        watch.start()
+        until(lambda: not suricata.holds("zeekml-attackers", scanner), "it is taken out")
+    finally:
+        watch.close()
 
 
 def test_the_server_that_other_tests_use_answers_as_it_does(start: Start, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ NEEDS_SURICATA: Final = [
     pytest.mark.apt,
     pytest.mark.skipif(
         shutil.which("suricata") is None,
-        reason="Suricata is not installed; .ci/install-suricata installs it on Debian",
+        reason="Suricata is not installed; .ci/install-packages installs it on Debian",
     ),
 ]
 

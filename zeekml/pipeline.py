@@ -7,7 +7,7 @@ the same records give the same results whichever way they come.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,8 @@ from zeekml.features.context.engine import ContextEngine
 from zeekml.features.extractor import FeatureBatch, FeatureExtractor
 from zeekml.pairs.contacts import contacts_of
 from zeekml.pairs.layout import Records
+from zeekml.readers.batch_builder import flow_end
+from zeekml.readers.record_dates import RecordDates
 from zeekml.readers.stream_clock import ClockState
 
 
@@ -45,6 +47,14 @@ class ScoredBatch:
     def whole(self) -> pa.RecordBatch:
         """The batch as read."""
         return self.flows
+
+    def on_dates(self, dates: RecordDates | None) -> ScoredBatch:
+        """Flows and scores of these dates alone; the rest is that of the whole batch."""
+        if dates is None or (wanted := dates.wanted(flow_end(self.flows))).all():
+            return self
+        scores = {f.name: getattr(self.scores, f.name)[wanted] for f in fields(self.scores)}
+        flows = self.flows.filter(pa.array(wanted))
+        return replace(self, flows=flows, scores=replace(self.scores, **scores))
 
 
 class Pipeline:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from itertools import pairwise
 
@@ -19,6 +20,7 @@ from zeekml.ensemble.classes import THREATS
 from zeekml.features._flow_features import UDP
 from zeekml.pipeline import Pipeline
 from zeekml.readers.flow_schema import FLOW_SCHEMA
+from zeekml.readers.record_dates import RecordDates
 
 
 @pytest.fixture
@@ -39,6 +41,20 @@ def test_a_beacon_is_told_of_once_a_day(watch: PairWatch) -> None:
     assert first.clock == first.end == contacts["end"][first.row] / 1e6
     assert first.told.startswith("every 5 min, ")
     assert all(b.clock - a.clock >= 86_400 for a, b in pairwise(found))
+
+
+def test_contacts_of_other_dates_count_and_are_not_told_of(watch: PairWatch) -> None:
+    contacts = beacon(1000, sent=800, received=2000)
+    begin, end = float(contacts["end"][500] / 1e6), float(contacts["end"][900] / 1e6)
+    watch.dates = RecordDates(begin, end)
+    found = watch.add(contacts)
+    assert found
+    assert all(begin <= finding.end < end for finding in found)
+    # at the first look of these dates, since nothing was told before
+    first = found[0]
+    counted = re.search(r"([\d,]+) contacts", first.told)
+    assert counted is not None
+    assert int(counted[1].replace(",", "")) > 500
 
 
 def test_a_leak_is_told_of_beside_it(watch: PairWatch) -> None:

@@ -105,6 +105,7 @@ def decode_part(
                 memory=trace,
                 events=events,
                 read_size=job.cutting.read_size,
+                dates=job.dates,
             ):
                 flows.write_batch(batch)
                 flow_ends(batch).tofile(ends)

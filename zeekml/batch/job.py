@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 
 from zeekml.config import Config
@@ -21,6 +22,7 @@ from zeekml.pairs.layout import Records
 from zeekml.pipeline import Pipeline
 from zeekml.readers.archive import DEFAULT_BATCH_ROWS
 from zeekml.readers.files.discovery import Stream
+from zeekml.readers.record_dates import RecordDates
 from zeekml.readers.rejects import ReadCounters
 
 MAX_SHOWN: Final = 2000
@@ -54,6 +56,7 @@ class ScoreJob:
     allowlist: Allowlist = EMPTY
     options: OutputOptions = field(default_factory=OutputOptions)
     feed: Path | None = None  # directory of the files that sensors read
+    dates: RecordDates | None = None  # of the records to score; None for all
     workers: int = 1  # processes to score with
     cutting: Cutting = field(default_factory=Cutting)
 
@@ -63,7 +66,7 @@ class ScoreJob:
 
     def pipeline(self, stream: Stream, *, detects_only: bool = False) -> Pipeline:
         """The pipeline of a stream."""
-        return Pipeline(
+        pipeline = Pipeline(
             self.load_bundle(),
             self.policy,
             sensor=stream.sensor,
@@ -72,6 +75,9 @@ class ScoreJob:
             allowlist=self.allowlist,
             detects_only=detects_only,
         )
+        if self.dates is not None and pipeline.pairs is not None:
+            pipeline.pairs.dates = self.dates
+        return pipeline
 
 
 @dataclass(slots=True)
@@ -91,8 +97,10 @@ class StreamResult:
 class StreamDetection:
     """Detection of one stream: writes the notices, counts them, and keeps each incident's last."""
 
-    def __init__(self, pipeline: Pipeline, outputs: NoticeOutputs) -> None:
-        self._pipeline, self._outputs = pipeline, outputs
+    def __init__(
+        self, pipeline: Pipeline, outputs: NoticeOutputs, dates: RecordDates | None = None
+    ) -> None:
+        self._pipeline, self._outputs, self._dates = pipeline, outputs, dates
         self._opened: Counter[str] = Counter()
         self._last_lines: dict[str, Notice] = {}
 
@@ -105,6 +113,8 @@ class StreamDetection:
     ) -> None:
         """Take in the next batch; arguments as in `ScoredBatch` and `Pipeline.with_pairs`."""
         candidates = self._pipeline.with_pairs(candidates, contacts, flows)
+        if self._dates is not None and not (own := self._dates.wanted(candidates.end)).all():
+            candidates = candidates.take(np.flatnonzero(own))
         self._write(self._pipeline.detect(candidates, clock))
 
     def close(self) -> None:

@@ -94,7 +94,7 @@ def score_stream(
         closing(NoticeOutputs(part, job.options)) as outputs,
         closing(RowOutputs(part, job.options)) as rows,
     ):
-        detection = StreamDetection(pipeline, outputs)
+        detection = StreamDetection(pipeline, outputs, job.dates)
         read = read_stream(
             stream,
             counters=counters,
@@ -103,11 +103,12 @@ def score_stream(
             keep_originals=job.options.enriched,
             hold=job.config.suricata_hold,
             context_hold=job.config.context_hold,
+            dates=job.dates,
         )
         extracted = ((flows, pipeline.extract(flows)) for flows in read)
         for flows, features in _ahead(extracted) if overlap else extracted:
             batch = pipeline.score(flows, features)
-            rows.write_batch(batch)
+            rows.write_batch(batch.on_dates(job.dates))
             detection.add(batch.candidates, batch.clock, batch.contacts, batch.whole)
             report(flows.num_rows)
         detection.close()

@@ -119,13 +119,14 @@ def score_slice(
         ):
             for flows in read_runs(piece.own):
                 batch = pipeline.score(flows)
-                outputs.write_batch(batch)
+                own = batch.on_dates(job.dates)
+                outputs.write_batch(own)
                 candidates.write(batch.candidates)
                 batch.contacts.tofile(contacts)
                 counts.append(len(batch.contacts))
                 clocks.append(batch.clock)
                 rows += flows.num_rows
-                with_events += count_events(flows)
+                with_events += count_events(own.flows)
                 done = size * rows // piece.rows
                 progress(done - reported, flows.num_rows)
                 reported = done
@@ -166,7 +167,7 @@ class SlicedStream:
         if stream.beside:
             reader = LogReader(self._counters, account)
             self._join = reader.join(stream, job.config.context_hold)
-        self._detection = StreamDetection(pipeline, self._outputs)
+        self._detection = StreamDetection(pipeline, self._outputs, job.dates)
 
         self._decoding = 0  # parts handed out
         self._decoded: dict[int, DecodedPart] = {}  # back, but not yet planned

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -13,9 +13,15 @@ if TYPE_CHECKING:
     from zeekml.config import Config
     from zeekml.outputs import OutputOptions
     from zeekml.readers.formats.zeek_header import Header
+    from zeekml.readers.record_dates import RecordDates
 
 _Command = Callable[..., Any]
+_T = TypeVar("_T")
+_U = TypeVar("_U")
 GivenHeader = Callable[[], "Header | None"]  # of files without one, see `column_options`
+GivenDates = Callable[
+    [], "RecordDates | None"
+]  # of the records that are wanted, see `dates_options`
 
 PATH: Final = click.Path(path_type=Path)
 
@@ -133,6 +139,52 @@ def column_options(command: _Command) -> _Command:
         return command(header=header, **given)
 
     return run
+
+
+def dates_options(command: _Command) -> _Command:
+    """`--from`, `--to` and `--warm-up`, as the command's `dates`, which is a function, too."""
+
+    @click.option(
+        "--from",
+        "begin",
+        metavar="TIME",
+        help="Only flows that ended then or later: 2026-11-20, 2026-11-20T08:30 (UTC; or with a "
+        "zone, as +01:00), or epoch seconds.",
+    )
+    @click.option("--to", "end", metavar="TIME", help="Only flows that ended before.")
+    @click.option(
+        "--warm-up",
+        metavar="TIME",
+        default="1h",
+        show_default=True,
+        help="How long before --from to begin reading, for context: 30m, 12h; 7d for the history "
+        "of pairs of hosts.",
+    )
+    @wraps(command)
+    def run(begin: str | None, end: str | None, warm_up: str, **given: Any) -> Any:
+        def dates() -> RecordDates | None:
+            from zeekml.readers.record_dates import RecordDates, read_duration, read_moment
+
+            values: dict[str, float] = {}
+            for option, name, text in (("--from", "begin", begin), ("--to", "end", end)):
+                if text is not None:
+                    values[name] = _read(option, read_moment, text)
+            values["warm_up"] = _read("--warm-up", read_duration, warm_up)
+            if begin is None and end is None:
+                return None
+            return _read("--to", lambda given: RecordDates(**given), values)
+
+        return command(dates=dates, **given)
+
+    return run
+
+
+def _read(option: str, read: Callable[[_T], _U], given: _T) -> _U:
+    """What an option says; what is wrong with it is told with its name."""
+    try:
+        return read(given)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from error
 
 
 def notice_options(command: _Command) -> _Command:

@@ -14,6 +14,7 @@ from zeekml.cli.options import Setup
 _EPILOG = """\b
 Examples:
   zeekml score /opt/zeek/logs/2026-11-2* --out scored
+  zeekml score /opt/zeek/logs --from 2026-11-20 --to 2026-11-27 --out scored
   zeekml score /var/log/suricata/eve.json --out scored --scores --enriched
   zeekml score conn.log --out scored --report scored
   zeekml score /opt/zeek/logs/2026-11-2* --out scored --feed scored/feed
@@ -40,6 +41,7 @@ less than half of the records could be read, or nothing could be scored
 @click.option("--scores", is_flag=True, help="Write scores.parquet: one row per record.")
 @click.option("--enriched", is_flag=True, help="Write conn_scored.log: each record with its score.")
 @options.report_option("report", "report.html, what was found as one page that needs nothing else")
+@options.dates_options
 @options.feed_option
 @options.column_options
 @options.setup_options
@@ -62,6 +64,7 @@ def score(
     header: options.GivenHeader,
     setup: Setup,
     workers: int,
+    dates: options.GivenDates,
     no_progress: bool,
     as_json: bool,
     **outputs: Any,
@@ -88,6 +91,7 @@ def score(
     from zeekml.errors import DataError
     from zeekml.html.page import check_page, report_page
     from zeekml.outputs import OUTPUT_NAMES, refuse_output_among_inputs
+    from zeekml.readers.files.dated_files import on_dates
     from zeekml.readers.files.discovery import discover
     from zeekml.readers.shortfall import shortfall
 
@@ -105,7 +109,9 @@ def score(
     named = [path for given in inputs if (path := Path(given)).is_file()]
     check_also(output_options.also, logs=named, taken=written, kept_from=kept_from, appends=False)
     also_files = [also.path for also in output_options.also]
+    wanted = dates()
     discovery = discover(inputs, exclude=(*ours, *also_files), columns=header())
+    discovery = on_dates(discovery, wanted)
     logs = [file.path for stream in discovery.streams for file in stream.files if file.path]
     check_also(output_options.also, logs=logs, taken=written, kept_from=kept_from, appends=False)
     job = ScoreJob(
@@ -115,6 +121,7 @@ def score(
         rules=setup.rules,
         feed=feed,
         options=output_options,
+        dates=wanted,
         workers=workers,
     )
     with input_progress("Scoring", discovery.size or None, hidden=no_progress) as advance:

@@ -16,6 +16,7 @@ from zeekml.pairs.layout import MICROS, Records
 from zeekml.pairs.ledger import PairLedger
 from zeekml.pairs.pair_timing import timing_of
 from zeekml.pairs.pair_words import in_words
+from zeekml.readers.record_dates import RecordDates
 
 TELL_EVERY: Final = 86_400
 """Seconds of record time in which a pair is told of once for each threat."""
@@ -33,12 +34,18 @@ class PairWatch:
         is not given.
     ledger
         One that goes on; a new one if it is not given.
+
+    Attributes
+    ----------
+    dates
+        Contacts of other dates are counted, too, but nothing is told at them.
     """
 
     def __init__(
         self, models: PairModels, policy: Policy | None = None, ledger: PairLedger | None = None
     ) -> None:
         self.ledger = PairLedger() if ledger is None else ledger
+        self.dates: RecordDates | None = None
         self._automatic = models.thresholds
         self._ensemble = PairEnsemble(models)
         self.thresholds: dict[str, float] = {}
@@ -62,6 +69,8 @@ class PairWatch:
     def add(self, contacts: Records) -> list[PairFinding]:
         """Take in the contacts of a batch of flows; what there is to tell, in their order."""
         looks = self.ledger.take(contacts)
+        if self.dates is not None:
+            looks = looks[self.dates.wanted(contacts["end"][looks["number"]] / MICROS)]
         if not len(looks):
             return []
         scores = self._ensemble.score(looks)

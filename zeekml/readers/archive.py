@@ -23,6 +23,7 @@ from zeekml.readers.files.file_type import Kind
 from zeekml.readers.files.streams import Discovery, LogFile, Stream, open_log
 from zeekml.readers.flow_order import in_end_order
 from zeekml.readers.flow_schema import FLOW_SCHEMA, SURICATA_HOLD
+from zeekml.readers.record_dates import RecordDates
 from zeekml.readers.rejects import ReadCounters, RejectSink, SourceAccount, count_bounded
 from zeekml.readers.stream_clock import StreamClock, flow_ends
 from zeekml.readers.stream_reader import Events, LogReader
@@ -39,6 +40,7 @@ def read_stream(
     keep_originals: bool = False,
     hold: float = SURICATA_HOLD,
     context_hold: float = CONTEXT_HOLD,
+    dates: RecordDates | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the flows of a stream in its order, as batches of `FLOW_SCHEMA`.
 
@@ -46,14 +48,15 @@ def read_stream(
     iterator is exhausted; `rejects` gets the records that cannot be read. `keep_originals` appends
     the column ``original`` (`flow_schema.ORIGINAL_FIELD`). Suricata's flows are held for `hold`
     seconds; 0 leaves them as they were logged. Zeek's logs of events may be `context_hold` seconds
-    of log time ahead of their connections.
+    of log time ahead of their connections. Of `dates`, flows come with those around them, which
+    are counted as skipped.
 
     Within one writer, records come as they were logged. Several writers of one sensor are merged
     by (largest flow end so far, writer, place in its files). Suricata's flows are then put in the
     order in which they ended, see `zeekml.readers.flow_order`. A file that is damaged, cut short
     or gone gives what it has; then its name is in ``counters.truncated``.
     """
-    account = partial(SourceAccount, counters=counters, rejects=rejects)
+    account = partial(SourceAccount, counters=counters, rejects=rejects, dates=dates)
     reader = LogReader(counters, account, keep_originals=keep_originals)
     if stream.kind is Kind.TABLE:
         batches = reader.tables(stream)
@@ -68,12 +71,19 @@ def read_stream(
     clock = StreamClock()
     for batch in batches:
         clock.run(flow_ends(batch))
-        counters.with_events += count_events(batch)
+        counters.with_events += count_events(on_dates(batch, dates))
         if clock.behind:
             enter_behind(batch, clock, counters)
         for start in range(0, len(batch), batch_rows):
             yield batch.slice(start, batch_rows)
     counters.without_flow += reader.unasked
+
+
+def on_dates(batch: pa.RecordBatch, dates: RecordDates | None) -> pa.RecordBatch:
+    """The flows of a batch that are asked for, without those around them."""
+    if dates is None or (wanted := dates.wanted(flow_end(batch))).all():
+        return batch
+    return batch.filter(pa.array(wanted))
 
 
 def enter_behind(batch: pa.RecordBatch, clock: StreamClock, counters: ReadCounters) -> None:
@@ -125,6 +135,7 @@ def read_part(
     memory: FlowMemory | None = None,
     events: Events | None = None,
     read_size: int | None = None,
+    dates: RecordDates | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the flows of a part of a log as `read_stream` does; what comes before is not decoded.
 
@@ -134,7 +145,9 @@ def read_part(
     a time, the same for all parts of a file.
     """
     # which names of types stay is known when parts are merged
-    account = partial(SourceAccount, counters=counters, rejects=rejects, most_types=1 << 16)
+    account = partial(
+        SourceAccount, counters=counters, rejects=rejects, most_types=1 << 16, dates=dates
+    )
     reader = LogReader(counters, account, keep_originals=keep_originals, memory=memory)
     file = part.file
     try:

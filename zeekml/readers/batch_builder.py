@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from zeekml.readers import _texts, values
 from zeekml.readers.flow_schema import AT_EXIT_FIELD, FLOW_SCHEMA, ORIGINAL_FIELD, REQUIRED
 from zeekml.readers.one_sided import judged_sides
+from zeekml.readers.record_dates import CONTEXT, OUTSIDE
 from zeekml.readers.rejects import BAD_VALUE, MISSING_FIELD, SourceAccount
 
 CONN_MARKERS: Final = frozenset(
@@ -158,11 +159,16 @@ def build_batch(
         bad |= wrong.pop(name, False)
         missing |= ~valid_rows(out[name]) if name in out else True
     keep = ~(bad | missing)
-    rows = np.flatnonzero(keep)
     for row in np.flatnonzero(~keep).tolist():
         account.reject(int(lines[row]), BAD_VALUE if bad[row] else MISSING_FIELD, excerpt(row))
     for name, unknown in wrong.items():
         account.unknown(name, int((unknown & keep).sum()))
+    if account.dates is not None and keep.any():
+        off = keep & ~account.dates.read(_ends(out))
+        if dropped := int(off.sum()):
+            account.skip(OUTSIDE, dropped)
+            keep &= ~off
+    rows = np.flatnonzero(keep)
     if not len(rows):
         return None
 
@@ -184,12 +190,32 @@ def build_batch(
     if at_exit is not None:
         fields.append(AT_EXIT_FIELD)
         arrays.append(pa.array(at_exit[rows]))
-    ts = out["ts"].to_numpy(zero_copy_only=False)
-    account.accept(len(rows), float(ts.min()), float(ts.max()))
     flows = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+    _enter(flows, account)
+    return flows
+
+
+def _enter(flows: pa.RecordBatch, account: SourceAccount) -> None:
+    """Enter flows in the books; those that are read for their context alone are none to score."""
+    if account.dates is not None:
+        wanted = account.dates.wanted(flow_end(flows))
+        if aside := int((~wanted).sum()):
+            account.skip(CONTEXT, aside)
+            flows = flows.filter(pa.array(wanted))
+        if not len(flows):
+            return
+    ts = flows.column("ts").to_numpy(zero_copy_only=False)
+    account.accept(len(flows), float(ts.min()), float(ts.max()))
     sides = judged_sides(flows)
     account.judge_sides(int(sides.sum()), len(sides))
-    return flows
+
+
+def _ends(columns: Mapping[str, pa.Array]) -> npt.NDArray[np.float64]:
+    """When each row ended, in epoch seconds; NaN where it has no start."""
+    ts = columns["ts"].to_numpy(zero_copy_only=False)
+    if "duration" not in columns:
+        return ts
+    return ts + np.nan_to_num(columns["duration"].to_numpy(zero_copy_only=False), nan=0.0)
 
 
 def _constant(value: str, n: int) -> pa.Array:

@@ -21,6 +21,7 @@ from typing import IO, Final, Protocol
 
 from zeekml.core.atomic_write import as_output_error
 from zeekml.core.text import printable
+from zeekml.readers.record_dates import RecordDates
 
 COLUMN_COUNT: Final = "column_count"
 BAD_VALUE: Final = "bad_value"
@@ -212,6 +213,7 @@ class SourceAccount:
     counters: ReadCounters  # totals shared by all sources of a run
     rejects: RejectSink | None  # where rejected records go besides being counted
     most_types: int = _MAX_KEYS  # names of types of skipped records that are kept
+    dates: RecordDates | None = None  # of the records that are wanted; None for all
 
     def accept(self, n: int, first_ts: float, last_ts: float) -> None:
         """Enter `n` flows whose times span `first_ts` to `last_ts`."""

@@ -24,6 +24,7 @@ from zeekml.readers.flow_schema import REQUIRED
 from zeekml.readers.formats.json_parser import DECODE_ERRORS, object_of
 from zeekml.readers.formats.multiline_json import without_rubbish
 from zeekml.readers.formats.zeek_header import Header, conn_header
+from zeekml.readers.record_dates import CONTEXT, OUTSIDE
 from zeekml.readers.rejects import REASONS, ReadCounters, Reject, SourceAccount
 from zeekml.readers.stream_reader import new_decoder
 
@@ -77,6 +78,11 @@ def _nothing(counters: ReadCounters, streams: Sequence[Stream]) -> str:
         return "there is no record in the input"
     if rejected >= skipped:
         return _rejected(counters, streams)
+    if counters.skipped[OUTSIDE] + counters.skipped[CONTEXT]:
+        return (
+            f"no flow ended on the dates that are asked for ({_list(counters.skipped)}); "
+            "--from and --to are in UTC where they name no zone"
+        )
     kinds = {stream.kind for stream in streams}
     held = f"none of {counters.records_read:,} records read is a flow ({_list(counters.skipped)})"
     if kinds == {Kind.EVE}:

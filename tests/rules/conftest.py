@@ -1,4 +1,4 @@
-"""What content for other tools is tried on: all that zeekml writes of the sample logs, and health."""
+"""What content is tried on: all that zeekml writes of the sample logs, and health."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ HEALTH: Sequence[HealthNotice] = (
 def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Outputs of a run over the sample logs."""
     out = tmp_path_factory.mktemp("content") / "scored"
-    command = [sys.executable, "-m", "zeekml", "score", ROOT / "sample_logs", "--out", out]
-    subprocess.run([*command, "--no-progress"], cwd=ROOT, capture_output=True, check=True)
+    command = f"{sys.executable} -m zeekml score sample_logs --no-progress --out".split()
+    subprocess.run([*command, out], cwd=ROOT, capture_output=True, check=True)
     return out
 
 

@@ -1,4 +1,4 @@
-"""Wazuh's rules, by a model of how its analysis walks a tree of rules over what its decoder gives."""
+"""Wazuh's rules, by a model of how it walks a tree of rules over what its decoder gives."""
 
 from __future__ import annotations
 

@@ -79,3 +79,25 @@ def test_a_mistake_is_no_json(zeekml: Any, rules: Path) -> None:
     assert done.returncode == 78
     assert done.stdout == ""
     assert "allowlist.yaml" in done.stderr
+
+
+def test_content_is_listed_shown_and_copied(zeekml: Any, tmp_path: Path) -> None:
+    listed = zeekml("rules", "content")
+    assert listed.returncode == 0
+    assert "Wazuh: rules" in listed.stdout
+    shown = zeekml("rules", "content", "wazuh").stdout.splitlines()
+    assert [Path(line).name for line in shown] == ["README.md", "zeekml_rules.xml"]
+    assert all(Path(line).is_file() for line in shown)
+    copied = zeekml("rules", "content", "wazuh", "--to", tmp_path).stdout.splitlines()
+    assert copied == [str(tmp_path / "wazuh" / Path(line).name) for line in shown]
+    [told] = json.loads(zeekml("rules", "content", "wazuh", "--to", tmp_path, "--json").stdout)
+    assert told["directory"] == str(tmp_path / "wazuh")
+    assert told["files"] == ["README.md", "zeekml_rules.xml"]
+
+
+def test_content_that_there_is_not(zeekml: Any, tmp_path: Path) -> None:
+    done = zeekml("rules", "content", "qradar", "--to", tmp_path)
+    assert done.returncode == 2
+    assert "qradar: there is elastic, " in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert zeekml("rules", "content", "--overwrite").returncode == 2

@@ -1,4 +1,4 @@
-"""`zeekml rules`: check and show policy and allowlist, and add to the latter."""
+"""`zeekml rules`: policy, allowlist, and content for other tools."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zeekml.cli.options import PATH, rules_option
+from zeekml.cli.options import PATH, path_option, rules_option
 
 if TYPE_CHECKING:
     from zeekml.cli.console import PlainTable
@@ -24,11 +24,16 @@ Examples:
   zeekml rules allow --rules /etc/zeekml/rules --src 10.0.8.0/24 --dst 192.0.2.10 --port 443 \\
       --note ZeekML::Exfiltration --reason "nightly backup" --owner bob --expiry 2027-06-30
 """
+_CONTENT_EPILOG = """\b
+Examples:
+  zeekml rules content
+  zeekml rules content wazuh sigma --to /etc/zeekml/content
+"""
 
 
 @click.group()
 def rules() -> None:
-    """Check or show the rules, or add to the allowlist."""
+    """Check or show the rules, add to the allowlist, or list content for other tools."""
 
 
 @rules.command()
@@ -140,6 +145,48 @@ def allow(
     path = allowlist_path(rules)
     entry = append_entry(path, values)
     say(f"{path}:{entry.line}: entry {entry.id}, until {entry.until}")
+
+
+@rules.command(epilog=_CONTENT_EPILOG)
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@path_option("--to", "DIR", "Copy it below this directory, each NAME into one of its own.")
+@click.option("--overwrite", is_flag=True, help="Replace files that are there and differ.")
+@click.option("--json", "as_json", is_flag=True, help="Print names, directories and files as JSON.")
+def content(names: tuple[str, ...], to: Path | None, overwrite: bool, as_json: bool) -> None:
+    """List or copy what comes for other tools: rules, templates, boards.
+
+    All of it without a NAME. What each file is for is told by the README.md beside it.
+    """
+    from zeekml.alerts.shipped_content import copy_content, shipped_content
+    from zeekml.cli.console import PlainTable, output_console, say
+
+    found = {content.name: content for content in shipped_content()}
+    if unknown := [name for name in names if name not in found]:
+        raise click.BadParameter(f"{unknown[0]}: there is {', '.join(found)}", param_hint="NAME")
+    if overwrite and to is None:
+        raise click.UsageError("--overwrite needs --to DIR")
+    chosen = [found[name] for name in dict.fromkeys(names)] or list(found.values())
+    copied = copy_content(chosen, to, overwrite=overwrite) if to is not None else ()
+    if as_json:
+        told = [
+            {
+                "name": content.name,
+                "title": content.title,
+                "directory": str(to / content.name if to is not None else content.directory),
+                "files": list(map(str, content.files)),
+            }
+            for content in chosen
+        ]
+        say(json.dumps(told, indent=2))
+    elif copied:
+        say("\n".join(map(str, copied)))
+    elif names:
+        say("\n".join(str(c.directory / file) for c in chosen for file in c.files))
+    else:
+        table = PlainTable("name", "what", "directory")
+        for content in chosen:
+            table.add(content.name, content.title, str(content.directory))
+        output_console().print(table)
 
 
 def _detectors(policy: Policy) -> PlainTable:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from zeekml.alerts.health_notice import (
+    MODEL_DRIFT,
     SENSOR_PROBLEM,
     HealthNotice,
     first_notice,
@@ -46,7 +47,7 @@ HEALTH: Sequence[HealthNotice] = (
     replace(_PROBLEM, state="closed", seq=1),
     # what happens and is over at once
     replace(_PROBLEM, id=health_id(SENSOR_PROBLEM, "once"), state="closed"),
-    replace(_PROBLEM, id=health_id("ZeekML::Model_Drift"), note="ZeekML::Model_Drift"),
+    replace(_PROBLEM, id=health_id(MODEL_DRIFT), note=MODEL_DRIFT),
 )
 """A notice of every kind about health."""
 

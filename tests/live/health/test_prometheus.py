@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from zeekml._version import __version__
+from zeekml.detection.notice import NOTES
 from zeekml.errors import OutputError
 from zeekml.live.health.prometheus import render, write_metrics
 from zeekml.live.stream import SHED, LiveStream
+from zeekml.live.tail.events import Cause
 from zeekml.readers.rejects import ReadCounters
 
 FIGURES: dict[str, Any] = {
@@ -117,6 +119,8 @@ def test_names_types_and_values() -> None:
         )
         for (name, labels), value in samples.items()
         if ("stream", "conn") in labels
+        # of these every kind has a sample from the start on
+        if not (name in ("zeekml_notices_total", "zeekml_gaps_total") and value == 0)
     }
     assert conn == {
         ("records_read_total", 120),
@@ -156,6 +160,20 @@ def test_names_types_and_values() -> None:
     assert samples["zeekml_up", frozenset()] == 1
     bundle = {("sha256", "0123abcd"), ("name", "default"), ("version", __version__)}
     assert samples["zeekml_bundle_info", frozenset(bundle)] == 1
+
+
+def test_what_happens_rarely_is_there_before_it_happens() -> None:
+    samples, _ = parsed(shown(*BOTH))
+    for name, label, kinds in (
+        ("zeekml_notices_total", "note", set(NOTES.values())),
+        ("zeekml_gaps_total", "cause", set(Cause)),
+    ):
+        of_eve = {
+            dict(labels)[label]: value
+            for (metric, labels), value in samples.items()
+            if metric == name and ("stream", "eve") in labels
+        }
+        assert of_eve == dict.fromkeys(kinds, 0)
 
 
 def test_what_is_not_known_is_left_out() -> None:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Final
 from zeekml._version import __version__
 from zeekml.core.atomic_write import as_output_error, replacing
 from zeekml.core.text import printable
+from zeekml.detection.notice import NOTES
 from zeekml.ensemble.bundle import Bundle
 from zeekml.feeds.suricata_feed import SuricataStatus
 from zeekml.live.stream import SHED, LiveStream
+from zeekml.live.tail.events import Cause
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -25,6 +27,9 @@ FILE_MODE: Final = 0o644
 """node_exporter runs as a user of its own."""
 
 _LABEL_LENGTH: Final = 4096
+# a counter that begins at 1 has not grown, to Prometheus: the first of each would never be seen
+_NO_GAPS: Final = dict.fromkeys(map(str, Cause), 0)
+_NO_NOTICES: Final = dict.fromkeys(NOTES.values(), 0)
 
 
 def render(
@@ -85,8 +90,8 @@ def _figures(stream: LiveStream) -> list[tuple[str, str, str, Mapping[str, int] 
         ("lag_seconds", "How far reading is behind the log.", "", stream.lag),
         ("bytes_behind", "Bytes of the log not read yet.", "", stream.bytes_behind()),
         ("rotations_total", "Files opened, by why.", "how", record.rotations),
-        ("gaps_total", "Losses of data before it was read.", "cause", record.gaps),
-        ("notices_total", "Incidents opened.", "note", record.notices),
+        ("gaps_total", "Losses of data before it was read.", "cause", _NO_GAPS | record.gaps),
+        ("notices_total", "Incidents opened.", "note", _NO_NOTICES | record.notices),
         ("suppressed_total", "Flows of open incidents without a line.", "", incidents.suppressed),
         ("silenced_total", "Incidents silenced by the allowlist.", "", record.silenced),
         ("open_incidents", "Incidents that are open.", "", incidents.open_incidents),

@@ -1,0 +1,78 @@
+"""Figures of a watch that are made up, and what Prometheus would be given of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any, cast
+
+from zeekml.live.health.prometheus import render
+from zeekml.live.stream import SHED, LiveStream
+from zeekml.readers.rejects import ReadCounters
+
+FIGURES: dict[str, Any] = {
+    "records_read": 120,
+    "records_scored": 100,
+    "rejected": {"bad_json": 3, "truncated": 1},
+    "skipped": {"dns": 16, SHED: 9},
+    "unknown": {"duration": 2},
+    "sides_known": 90,
+    "one_sided": 12,
+    "with_events": 40,
+    "lag_seconds": 1.25,
+    "bytes_behind": 4096,
+    "rotations": {"rotated": 2},
+    "gaps": {"vanished": 1},
+    "notices": {"ZeekML::Scan": 4},
+    "suppressed": 5,
+    "silenced": 6,
+    "open_incidents": 6,
+    "context_records": 7,
+    "late": 8,
+    "last_record_timestamp_seconds": 1795430487.5,
+}
+NOTHING: dict[str, Any] = {
+    name: {} if isinstance(value, dict) else 0 for name, value in FIGURES.items()
+} | {
+    "lag_seconds": None,
+    "last_record_timestamp_seconds": None,
+}
+
+
+def stream(name: str, **figures: Any) -> LiveStream:
+    """A stream that has these figures, and nothing else."""
+    of = NOTHING | figures
+    counters = ReadCounters(
+        records_read=of["records_read"],
+        accepted=of["records_scored"],
+        rejected=Counter(of["rejected"]),
+        skipped=Counter(of["skipped"]),
+        values_unknown=Counter(of["unknown"]),
+        sides_known=of["sides_known"],
+        one_sided=of["one_sided"],
+        with_events=of["with_events"],
+    )
+    record = SimpleNamespace(
+        counters=counters, **{key: of[key] for key in ("rotations", "gaps", "notices", "silenced")}
+    )
+    incidents = SimpleNamespace(suppressed=of["suppressed"], open_incidents=of["open_incidents"])
+    made_up: Any = SimpleNamespace(
+        logs=SimpleNamespace(name=name),
+        record=record,
+        lag=of["lag_seconds"],
+        bytes_behind=lambda: of["bytes_behind"],
+        pipeline=SimpleNamespace(
+            incidents=incidents,
+            context=SimpleNamespace(held=of["context_records"], late=of["late"]),
+        ),
+        stream_clock=of["last_record_timestamp_seconds"],
+    )
+    return cast("LiveStream", made_up)
+
+
+def shown(*streams: LiveStream, commits: int = 11, up: bool = True) -> bytes:
+    bundle: Any = SimpleNamespace(digest="0123abcd", manifest=SimpleNamespace(name="default"))
+    return render(streams, bundle, commits=commits, up=up)
+
+
+BOTH = (stream("conn", **FIGURES), stream("eve"))

@@ -141,7 +141,7 @@ def test_the_mapping_cannot_grow_and_loses_no_document(form: str) -> None:
             assert mapping["ignore_above"] * 4 <= 32766
 
 
-@pytest.mark.parametrize("form", sorted(FORMS.keys() & FORMATS.keys()))
+@pytest.mark.parametrize("form", FORMS)
 def test_what_is_written_is_taken(form: str, notices: list[Any]) -> None:
     mappings, pipeline = mappings_of(form), load(f"{FORMS[form]}-pipeline.json")
     names = set()
@@ -173,19 +173,48 @@ def test_a_type_that_is_wrong_would_be_seen(notices: list[Any]) -> None:
         check(notices[0] | {"unheard": 1}, mappings_of("notice"))
 
 
-def test_filebeat_reads_what_is_written_and_by_its_fingerprint() -> None:
-    config = yaml.safe_load((ELASTIC / "filebeat.yml").read_text())
+@pytest.mark.parametrize(
+    ("name", "log", "index"),
+    [
+        ("filebeat.yml", "notice.log", "zeekml-notices-"),
+        ("filebeat-ecs.yml", "zeekml.ecs.json", "zeekml-ecs-"),
+    ],
+)
+def test_filebeat_reads_what_is_written_and_by_its_fingerprint(
+    name: str, log: str, index: str
+) -> None:
+    config = yaml.safe_load((ELASTIC / name).read_text())
     [stream] = config["filebeat.inputs"]
     assert stream["type"] == "filestream"
-    assert "/var/log/zeekml/notice.log" in stream["paths"]
+    assert stream["paths"] == [f"/var/log/zeekml/{log}", f"/var/log/zeekml/{log}.1"]
     # as long as the first line of every file of a watch is at least
     assert stream["prospector.scanner.fingerprint"]["length"] <= 1024
     assert "file_identity.fingerprint" in stream
+    assert stream["index"].startswith(index)
+    rotated = (ELASTIC.parents[1] / "deploy" / "logrotate" / "zeekml").read_text()
+    assert f"/var/log/zeekml/{log}\n" in rotated
+
+
+def test_filebeat_takes_the_time_of_the_notice(notices: list[Any]) -> None:
+    [stream] = yaml.safe_load((ELASTIC / "filebeat.yml").read_text())["filebeat.inputs"]
     [timestamp] = [p["timestamp"] for p in stream["processors"]]
     assert timestamp == {"field": "ts", "layouts": ["UNIX"]}
-    assert stream["index"].startswith("zeekml-notices-")
+    assert all(isinstance(notice["ts"], float) for notice in notices)
+    [stream] = yaml.safe_load((ELASTIC / "filebeat-ecs.yml").read_text())["filebeat.inputs"]
+    [parser] = stream["parsers"]
+    assert parser["ndjson"]["overwrite_keys"] is True
+    for notice in notices:
+        # of which Filebeat takes RFC 3339 alone
+        time = json.loads(FORMATS["ecs"](notice))["@timestamp"]
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", time)
+
+
+def test_filebeats_module_for_suricata_has_both_files() -> None:
     [module] = yaml.safe_load((ELASTIC / "filebeat-suricata.yml").read_text())
-    assert "/var/log/zeekml/eve.json" in module["eve"]["var.paths"]
+    assert module["eve"]["var.paths"] == [
+        "/var/log/suricata/eve.json",
+        "/var/log/zeekml/eve.json",
+    ]
 
 
 def test_every_file_is_told_of() -> None:

@@ -16,6 +16,7 @@ def test_every_directory_beside_the_policy_is_content() -> None:
     top = default_rules_dir()
     assert content.keys() == {path.name for path in top.iterdir() if path.is_dir()}
     assert {"elastic", "grafana", "kibana", "sigma", "wazuh"} <= content.keys()
+    assert all(": " in c.title for c in content.values())
     on_disk = {path for path in top.glob("*/**/*") if path.is_file()}
     told = {c.directory / file for c in content.values() for file in c.files}
     assert told == on_disk

@@ -6,6 +6,7 @@ from collections import Counter
 from types import SimpleNamespace
 from typing import Any, cast
 
+from zeekml.feeds.suricata_feed import SuricataStatus
 from zeekml.live.health.prometheus import render
 from zeekml.live.stream import SHED, LiveStream
 from zeekml.readers.rejects import ReadCounters
@@ -70,9 +71,16 @@ def stream(name: str, **figures: Any) -> LiveStream:
     return cast("LiveStream", made_up)
 
 
-def shown(*streams: LiveStream, commits: int = 11, up: bool = True) -> bytes:
+def shown(
+    *streams: LiveStream, commits: int = 11, up: bool = True, suricata: SuricataStatus | None = None
+) -> bytes:
     bundle: Any = SimpleNamespace(digest="0123abcd", manifest=SimpleNamespace(name="default"))
-    return render(streams, bundle, commits=commits, up=up)
+    return render(streams, bundle, commits=commits, up=up, suricata=suricata)
 
 
 BOTH = (stream("conn", **FIGURES), stream("eve"))
+_OF_EACH = {"zeekml-attackers": 3, "zeekml-hosts": 1, "zeekml-servers": 2}
+FED = SuricataStatus(
+    connected=True, connects=2, entries=_OF_EACH, added=_OF_EACH, removed=_OF_EACH, refused=_OF_EACH
+)
+"""A Suricata that is fed."""
